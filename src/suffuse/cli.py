@@ -1,0 +1,160 @@
+"""The command line: verbs only. A verb imports what it needs when it is called."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .errors import SuffuseError, UsageError
+from .stages import STAGES
+
+app = typer.Typer(
+    help="Distil heavy multimodal models into small students that keep working when a modality is missing.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+Where = Annotated[Path, typer.Argument(help="A recipe (.yaml) or a run folder.", show_default=False)]
+Set = Annotated[list[str] | None, typer.Option("--set", metavar="a.b=VALUE", help="Override a recipe key.")]
+Out = Annotated[Path | None, typer.Option("--out", help="The run folder; runs/NAME if not given.")]
+
+
+@app.command("run")
+def run_command(where: Where, set_: Set = None, out: Out = None) -> None:
+    """Do every stage that isn't up to date, from raw rows to the report."""
+    from . import pipeline
+
+    run = _open(where, set_, out)
+    if not pipeline.run_all(run):
+        typer.echo("everything is up to date", err=True)
+    show(run)
+
+
+@app.command("status")
+def status_command(where: Where, set_: Set = None, out: Out = None) -> None:
+    """Say which stages are up to date, and why the others aren't."""
+    from . import pipeline
+
+    for verb, why in pipeline.plan(_open(where, set_, out)).items():
+        typer.echo(f"{verb:<9} {'; '.join(why) or 'up to date'}")
+
+
+def _stage(verb: str, says: str) -> None:
+    def command(where: Where, set_: Set = None, out: Out = None) -> None:
+        from . import pipeline
+
+        if not pipeline.run_stage(_open(where, set_, out), verb):
+            typer.echo(f"{verb} is up to date", err=True)
+
+    app.command(verb, help=says)(command)
+
+
+for _each in STAGES.values():
+    _stage(_each.verb, _each.says)
+
+
+@app.command("predict")
+def predict_command(
+    export: Annotated[Path, typer.Argument(help="An export folder, or a run.", show_default=False)],
+    rows: Annotated[str, typer.Argument(help="A table of raw rows.", show_default=False)],
+    out: Annotated[Path, typer.Option("-o", "--out", help="A .csv, .jsonl or .parquet file.")],
+    root: Annotated[str | None, typer.Option(help="Folder that file paths start from.")] = None,
+    threads: Annotated[int, typer.Option(min=1, max=256)] = 1,
+) -> None:
+    """Answer raw rows with an exported student, without torch."""
+    from .stages.predict import predict
+
+    count = predict(export, rows, out, root, threads)
+    typer.echo(f"{count:,} answers in {out}", err=True)
+
+
+@app.command("init")
+def init_command(
+    rows: Annotated[
+        str, typer.Argument(help="A table: .csv, .parquet, .jsonl, or a saved dataset.", show_default=False)
+    ],
+    target: Annotated[str, typer.Option(help="The column to predict.", show_default=False)],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Where the recipe goes.")] = Path("recipe.yaml"),
+    root: Annotated[str | None, typer.Option(help="Folder that file paths start from.")] = None,
+) -> None:
+    """Look at a table's columns and propose a recipe for it."""
+    from .tables.propose import propose
+
+    if out.exists():
+        raise UsageError("the recipe is there already", where=out, hint="choose another name with --out")
+    proposal = propose(rows, target, root, out.parent)
+    for column in proposal.columns:
+        typer.echo(f"{column.name:<20} {column.role:<10} {column.reason}", err=True)
+    out.write_text(proposal.text, encoding="utf-8")
+    typer.echo(f"\nwrote {out}; look at it, then: suffuse run {out}", err=True)
+
+
+def show(run) -> None:
+    """The table of results on stdout, the verdicts, and where the report is."""
+    from .report import table
+
+    rows = [
+        table.HEADINGS,
+        *((x.who, x.accuracy, x.macro_f1, x.seeds, x.parameters, x.size, x.latency) for x in table.lines(run)),
+    ]
+    widths = [max(len(row[n]) for row in rows) for n in range(len(table.HEADINGS))]
+    for row in rows:
+        cells = [
+            cell.ljust(w) if n == 0 else cell.rjust(w) for n, (cell, w) in enumerate(zip(row, widths, strict=True))
+        ]
+        typer.echo("  ".join(cells).rstrip())
+    typer.echo()
+    for sentence in table.verdicts(run):
+        typer.echo(sentence)
+    typer.echo(f"\nreport: {run.path('report.html')}")
+    typer.echo(f"student: {run.path('export')}")
+
+
+def _open(where: Path, overrides: list[str] | None, out: Path | None):
+    from .run import Run
+
+    return Run.open(where, tuple(overrides or ()), out)
+
+
+def main() -> None:
+    """The entry point: an error is one line, and an exit code."""
+    try:
+        app(standalone_mode=False)
+        code = 0
+    except SuffuseError as error:
+        code = _fail(error.text(), error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        code = _fail("stopped; call it again to go on from here", 130)
+    except OSError as error:
+        code = _fail(f"{error.strerror or error} ({error.filename or 'no file name'})", 1)
+    except Exception as error:
+        code = _unexpected(error)
+    sys.exit(code)
+
+
+def _fail(text: str, code: int) -> int:
+    sys.stdout.flush()
+    sys.stderr.write(f"error: {text}\n")
+    return code
+
+
+def _unexpected(error: Exception) -> int:
+    """Usage errors of the parser; a defect of suffuse's own in one line, with its traceback on request."""
+    import click
+
+    if isinstance(error, click.exceptions.Exit):
+        return error.exit_code
+    if isinstance(error, click.ClickException):
+        return _fail(f"{error.format_message()}\n\nhint: suffuse --help", 2)
+    if os.environ.get("SUFFUSE_DEBUG"):
+        raise error
+    return _fail(
+        f"a defect in suffuse: {type(error).__name__}: {error}".splitlines()[0]
+        + "\n\nhint: SUFFUSE_DEBUG=1 shows where",
+        1,
+    )

@@ -1,0 +1,1 @@
+"""The training engine: the objective, the one loop, the machine, the processes."""

@@ -1,0 +1,68 @@
+"""A training's whole state in one file, written atomically: safetensors, the small facts in its header."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save
+
+from ..run import write_bytes
+from .objective import Objective
+
+
+@dataclass
+class State:
+    """What changes during training, apart from weights and optimiser."""
+
+    step: int = 0
+    best: float = -math.inf
+    best_epoch: int = 0
+    stopped: bool = False
+    history: list[dict] = field(default_factory=list)  # one entry per validation
+
+
+class Checkpoint:
+    """Reads and writes objective, optimiser, best weights, running sums and the random state."""
+
+    def __init__(self, folder: Path, objective: Objective, optimizer: torch.optim.Optimizer):
+        self.file = folder / "checkpoints" / "last.safetensors"
+        self.objective, self.optimizer = objective, optimizer
+        self.sums = torch.zeros(len(objective.names))
+        self.best = {k: v.detach().clone() for k, v in objective.model.state_dict().items()}
+
+    def save(self, state: State) -> None:
+        """All of it."""
+        tensors = {f"objective.{k}": v for k, v in self.objective.state_dict().items()}
+        tensors |= {f"best.{k}": v for k, v in self.best.items()}
+        for number, facts in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{number}.{k}": torch.as_tensor(v) for k, v in facts.items()}
+        tensors |= {"sums": self.sums, "random": torch.get_rng_state()}
+        contiguous = {k: v.detach().contiguous().clone() for k, v in tensors.items()}
+        write_bytes(self.file, save(contiguous, metadata={"state": json.dumps(asdict(state))}))
+
+    def load(self) -> State | None:
+        """Puts everything back and returns the state; None where there is no checkpoint."""
+        if not self.file.exists():
+            return None
+        with safe_open(self.file, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            state = State(**json.loads(file.metadata()["state"]))
+        self.objective.load_state_dict(_under(tensors, "objective."))
+        self.best = _under(tensors, "best.")
+        memory: dict[int, dict] = {}
+        for name, value in _under(tensors, "optimizer.").items():
+            number, key = name.split(".", 1)
+            memory.setdefault(int(number), {})[key] = value
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": memory})
+        self.sums = tensors["sums"]
+        torch.set_rng_state(tensors["random"])
+        return state
+
+
+def _under(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

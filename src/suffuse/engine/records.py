@@ -1,0 +1,23 @@
+"""What is kept of a training besides its weights. No times: the same training writes the same bytes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from ..model import FusionModel, save
+from ..run import write_json, write_text
+from .checkpoint import State
+
+
+def save_trained(model: FusionModel, state: State, folder: Path) -> None:
+    """The model, ``metrics.jsonl`` (a line per validation) and, last, ``training.json`` (which epoch was best)."""
+    save(model, folder)
+    write_text(folder / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in state.history))
+    facts = {
+        "parameters": model.size(),
+        "epochs": len(state.history),
+        "best_epoch": state.best_epoch,
+        "validation": next(h["validation"] for h in state.history if h["epoch"] == state.best_epoch),
+    }
+    write_json(folder / "training.json", facts)

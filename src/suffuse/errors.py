@@ -1,0 +1,48 @@
+"""The one way in which suffuse says that something is wrong.
+
+A message tells what happened, where, what was got and what was expected; the way out follows on a line of
+its own, behind ``hint:``. Bad usage and bad recipes end with exit code 2, everything else with 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class SuffuseError(Exception):
+    """A failure that a user can act on; shown without a traceback."""
+
+    exit_code = 1
+
+    def __init__(self, what: str, *, where: object = "", got: object = "", expected: object = "", hint: str = ""):
+        self.what, self.where, self.hint = what, str(where), hint
+        self.got, self.expected = str(got), str(expected)
+        super().__init__(self.line())
+
+    def line(self) -> str:
+        """The cause in one line."""
+        parts = [self.what]
+        if self.where:
+            parts.append(f" ({self.where})")
+        facts = [f"{word} {fact}" for word, fact in (("got", self.got), ("expected", self.expected)) if fact]
+        if facts:
+            parts.append(": " + ", ".join(facts))
+        return " ".join("".join(parts).split())
+
+    def text(self) -> str:
+        """The cause, and the hint below it."""
+        return self.line() + (f"\n\nhint: {self.hint}" if self.hint else "")
+
+
+class UsageError(SuffuseError):
+    """The command line or the recipe asks for something that can't be."""
+
+    exit_code = 2
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """``did you mean 'x'?``, or the list of what there is when nothing is near."""
+    known = sorted(known)
+    near = get_close_matches(name, known, n=1, cutoff=0.6)
+    return f"did you mean '{near[0]}'?" if near else "there is: " + ", ".join(known)

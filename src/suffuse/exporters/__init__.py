@@ -1,0 +1,1 @@
+"""Exporters: a trained model -> a file that runs without torch."""

@@ -1,0 +1,47 @@
+"""The export folder: the model, and its preprocessing as data, so that it needs nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from ..model import FusionModel
+from ..recipe import Recipe
+from ..run import write_json, write_text
+from .onnx import export
+
+
+def write(model: FusionModel, recipe: Recipe, folder: Path) -> None:
+    """model.onnx, a tokenizer per text, and signature.json with sizes, settings, classes and hashes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    export(model, folder / "model.onnx")
+    described = []
+    for field in model.spec.fields:
+        statistics = dict(field.statistics)
+        facts = {
+            "name": field.name,
+            "kind": field.kind,
+            "settings": recipe.modalities[field.name].model_dump(mode="json"),
+        }
+        if "tokenizer" in statistics:
+            facts["tokenizer"] = f"{field.name}.tokenizer.json"
+            write_text(folder / facts["tokenizer"], statistics.pop("tokenizer"))
+        described.append({**facts, "statistics": statistics})
+    files = sorted(p for p in folder.iterdir() if p.name != "signature.json" and not p.name.startswith("."))
+    signature = {
+        "version": 1,
+        "parameters": model.size(),
+        "classes": list(model.spec.classes),
+        "modalities": described,
+        "inputs": {
+            **{f.name: _input(f.kind) for f in model.spec.fields},
+            "present": "bool (rows, modalities)",
+        },
+        "output": "logits float32 (rows, classes)",
+        "files": {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in files},
+    }
+    write_json(folder / "signature.json", signature)
+
+
+def _input(kind: str) -> str:
+    return {"image": "uint8 (rows, size, size, 3), RGB", "text": "int64 (rows, length), 0 is padding"}[kind]

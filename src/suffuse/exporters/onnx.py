@@ -1,0 +1,117 @@
+"""ONNX: named inputs per modality and ``present``, any batch and text length, stripped of metadata.
+
+Inputs are what the modalities' ``encode`` gives: pictures uint8 (B, H, W, 3), token ids int64 (B, L), and
+``present`` bool (B, M). The output is ``logits`` (B, C) float32.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import SuffuseError
+from ..model import FusionModel
+from ..run import write_bytes
+from ..types import Batch
+
+OPSET = 18
+
+
+class Flat(nn.Module):
+    """The model with tensors in and logits out."""
+
+    def __init__(self, model: FusionModel):
+        super().__init__()
+        self.model = model
+
+    def forward(self, *tensors: Tensor) -> Tensor:
+        """Entries per modality, in order, then present (B, M)."""
+        *entries, present = tensors
+        names = self.model.spec.names
+        nobody = present.new_zeros(0, dtype=torch.int64)
+        batch = Batch(dict(zip(names, entries, strict=True)), {}, present, nobody, nobody)
+        return self.model(batch).logits
+
+
+def export(model: FusionModel, file: Path) -> None:
+    """Write the model as ONNX, atomically. Raises SuffuseError where the exporter can't."""
+    import onnx
+
+    examples = [_example(f.kind, f.statistics) for f in model.spec.fields]
+    present = torch.ones(3, len(examples), dtype=torch.bool)
+    batch, length = torch.export.Dim("batch"), torch.export.Dim("length", min=1)
+    shapes = [{0: batch, 1: length} if f.kind == "text" else {0: batch} for f in model.spec.fields]
+    _forget_rnn_kernels()
+    with _silence():
+        try:
+            program = torch.onnx.export(
+                Flat(model).eval(),
+                (*examples, present),
+                dynamo=True,
+                input_names=[*model.spec.names, "present"],
+                output_names=["logits"],
+                dynamic_shapes=((*shapes, {0: batch}),),
+                opset_version=OPSET,
+                external_data=False,
+            )
+        except Exception as error:
+            raise SuffuseError("the model can't be exported", got=str(error).splitlines()[0]) from error
+    assert program is not None
+    proto = program.model_proto
+    strip(proto)
+    onnx.checker.check_model(proto)
+    write_bytes(file, proto.SerializeToString())
+
+
+def strip(proto) -> None:
+    """Take out what only a debugger needs: it can be larger than the weights."""
+    del proto.metadata_props[:]
+    proto.doc_string = ""
+    proto.producer_name, proto.producer_version = "suffuse", ""
+    graph = proto.graph
+    graph.doc_string = ""
+    del graph.value_info[:], graph.metadata_props[:]
+    for part in (*graph.node, *graph.input, *graph.output, *graph.initializer):
+        part.doc_string = ""
+        del part.metadata_props[:]
+    for function in proto.functions:
+        del function.metadata_props[:], function.value_info[:]
+        for node in function.node:
+            del node.metadata_props[:]
+
+
+def _example(kind: str, statistics: dict) -> Tensor:
+    if kind == "image":
+        return torch.zeros(3, statistics["size"], statistics["size"], 3, dtype=torch.uint8)
+    return torch.ones(3, 5, dtype=torch.int64)
+
+
+def _forget_rnn_kernels() -> None:
+    """The exporter swaps in a recurrent loop of any length, but torch 2.14 remembers the fixed one it used last:
+    without this, the second export of a process takes no other length than the example's."""
+    for operator in (torch.ops.aten.gru.input, torch.ops.aten.lstm.input):
+        operator._dispatch_cache.clear()  # pyright: ignore
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """The exporter prints and logs a lot; its errors come as exceptions."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with (
+            warnings.catch_warnings(),
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+        ):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)

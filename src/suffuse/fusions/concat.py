@@ -1,0 +1,51 @@
+"""Concatenation: [h_1; ...; h_M; present] -> ReLU(W . + b).
+
+An absent slot holds its learned vector e_m; the mask is appended, so absence can be seen.
+Parameters: (D + M) H + H + D with D the sum of the modalities' widths and H the width.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field as Setting
+
+from ..parts import PartSettings
+from ..types import Encoded, Fused
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+TAKES = (1, 64)
+
+
+class Settings(PartSettings):
+    """Width of the joint vector."""
+
+    kind: Literal["concat"] = "concat"
+    width: int = Setting(128, ge=1)
+
+
+def width(settings: Settings) -> int:
+    """H."""
+    return settings.width
+
+
+def layers(settings: Settings, widths: list[int]) -> nn.ModuleDict:
+    """The learned absent vectors and one linear map."""
+    import torch
+    from torch import nn
+
+    absent = nn.ParameterList([nn.Parameter(torch.zeros(w)) for w in widths])
+    return nn.ModuleDict({"absent": absent, "join": nn.Linear(sum(widths) + len(widths), settings.width)})
+
+
+def fuse(settings: Settings, layers: nn.ModuleDict, encoded: list[Encoded], present: Tensor) -> Fused:
+    """M x (B, D_m), present (B, M) bool -> (B, H)."""
+    import torch
+
+    slots = [
+        torch.where(present[:, m : m + 1], e.vector, absent)
+        for m, (e, absent) in enumerate(zip(encoded, layers["absent"], strict=True))  # pyright: ignore
+    ]
+    return Fused(layers["join"](torch.cat([*slots, present.to(slots[0].dtype)], dim=1)).relu())

@@ -1,0 +1,71 @@
+"""Gated multimodal units (Arevalo et al. 2017), for any number of modalities:
+
+    h_m = tanh(W_m x_m)         g_m = sigmoid(V_m [x_1; ...; x_M; present])
+    z   = sum_m w_m * h_m       w_m = a_m g_m / sum_k a_k g_k
+
+a_m is 1 where m is present: an absent modality gets no weight and the others are renormalised, as a softmax
+over log g_m, which stays exact where all gates are nearly shut. The gate sees an absent slot's learned vector,
+never what stands in it.
+Parameters: D H + M H + M ((D + M) H + H) + D with D the sum of the widths and H the width.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field as Setting
+
+from ..parts import PartSettings
+from ..types import Encoded, Fused
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+TAKES = (1, 64)
+SHUT = -1e4  # finite: a row with nothing present stays a number
+
+
+class Settings(PartSettings):
+    """Width of the joint vector."""
+
+    kind: Literal["gated"] = "gated"
+    width: int = Setting(128, ge=1)
+
+
+def width(settings: Settings) -> int:
+    """H."""
+    return settings.width
+
+
+def layers(settings: Settings, widths: list[int]) -> nn.ModuleDict:
+    """Absent vectors, one map per modality, and all gates in one map."""
+    import torch
+    from torch import nn
+
+    count, total = len(widths), sum(widths)
+    return nn.ModuleDict(
+        {
+            "absent": nn.ParameterList([nn.Parameter(torch.zeros(w)) for w in widths]),
+            "hidden": nn.ModuleList([nn.Linear(w, settings.width) for w in widths]),
+            "gate": nn.Linear(total + count, count * settings.width),
+        }
+    )
+
+
+def fuse(settings: Settings, layers: nn.ModuleDict, encoded: list[Encoded], present: Tensor) -> Fused:
+    """M x (B, D_m), present (B, M) bool -> vector (B, H); gates (B, M), each modality's share, summing to 1."""
+    import torch
+    from torch.nn import functional as F
+
+    slots = [
+        torch.where(present[:, m : m + 1], e.vector, absent)
+        for m, (e, absent) in enumerate(zip(encoded, layers["absent"], strict=True))  # pyright: ignore
+    ]
+    mask = present.to(slots[0].dtype)
+    gates = layers["gate"](torch.cat([*slots, mask], dim=1)).unflatten(1, (len(slots), settings.width))
+    here = present.unsqueeze(2)  # (B, M, 1)
+    # log sigmoid(v) as -softplus(-v): the exporter turns logsigmoid into log(sigmoid), which is -inf early
+    weights = (-F.softplus(-gates)).masked_fill(~here, SHUT).softmax(1) * here
+    maps = zip(layers["hidden"], slots, strict=True)  # pyright: ignore
+    hidden = torch.stack([linear(slot).tanh() for linear, slot in maps], dim=1)
+    return Fused((weights * hidden).sum(1), weights.detach().mean(2))

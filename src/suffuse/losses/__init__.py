@@ -1,0 +1,14 @@
+"""Losses: how far the student is from the labels or from the teacher.
+
+A loss is one module with ``Settings``, ``needs(settings)`` (what of the teacher it reads),
+``layers(settings, student, teacher) -> ModuleDict`` (projectors, if any; both are tap -> width) and
+``loss(settings, layers, student, teacher, target) -> scalar``.
+
+Every loss is a mean over the rows that are valid for it, in float32, and 0 where no row is.
+"""
+
+TABLE = {
+    "task": "suffuse.losses.task",
+    "kd": "suffuse.losses.kd",
+    "hint": "suffuse.losses.hint",
+}

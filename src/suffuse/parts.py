@@ -1,0 +1,52 @@
+"""How a parts folder (encoders, fusions, losses, modalities) is looked up: one table, kind -> module.
+
+A part is one module with a ``Settings`` class and plain functions. Its settings load without torch, so that
+a recipe can be read and checked in a moment; torch is imported inside the functions that need it.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict
+
+from .errors import UsageError, did_you_mean
+
+
+class Settings(BaseModel):
+    """The base of all settings: an unknown key is an error, and nothing changes after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class PartSettings(Settings):
+    """The base of a part's settings. Which of these keys it has, and their types, the part says."""
+
+    if TYPE_CHECKING:
+        kind: Any
+        weight: Any  # of a loss
+        column: Any  # of a modality
+
+
+def load(table: dict[str, str], kind: str) -> ModuleType:
+    """The module that implements ``kind``.
+
+    Raises UsageError where the table has no such kind.
+    """
+    if kind not in table:
+        raise UsageError("unknown kind", got=f"'{kind}'", hint=did_you_mean(kind, table))
+    return import_module(table[kind])
+
+
+def settings(table: dict[str, str], value: Any) -> PartSettings:
+    """Settings of the part that ``value`` (a mapping with ``kind``, or settings already) asks for."""
+    if isinstance(value, PartSettings):
+        return value
+    if not isinstance(value, dict) or "kind" not in value:
+        known = ", ".join(sorted(table))
+        raise ValueError(f"expected a mapping with 'kind' (one of {known}), got {value!r}")
+    if value["kind"] not in table:
+        raise ValueError(f"unknown kind '{value['kind']}': {did_you_mean(str(value['kind']), table)}")
+    return load(table, value["kind"]).Settings.model_validate(value)

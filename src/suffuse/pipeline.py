@@ -1,0 +1,140 @@
+"""What is up to date, what is stale and why; and the run of what isn't."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from .errors import SuffuseError, did_you_mean
+from .progress import say
+from .run import Run, clock, file_facts, flat, read_json, write_json
+from .stages import STAGES, Stage
+
+
+def inputs(run: Run, stage: Stage) -> dict[str, Any]:
+    """Everything that decides a stage's result: recipe keys, the stages before it, and the source's content."""
+    recipe = run.recipe.model_dump(mode="json")
+    found: dict[str, Any] = {"format": stage.format}
+    for key in stage.recipe:
+        value = recipe
+        for step in key.split("."):
+            value = value[step]
+        found |= flat(value, key)
+    for before in stage.reads:
+        stamp = run.stamp(before)
+        found[f"stage {before}"] = stamp["digest"] if stamp else None
+    if not stage.reads:
+        found["content of the source"] = _source_content(run)
+    return found
+
+
+def reasons(run: Run, stage: Stage) -> list[str]:
+    """Why a stage is not up to date; nothing where it is."""
+    stamp = run.stamp(stage.verb)
+    if stamp is None:
+        return ["continues" if run.partial(stage.verb).exists() else "not made yet"]
+    now, then = inputs(run, stage), stamp["inputs"]
+    said = [_difference(key, then.get(key), now.get(key)) for key in {**then, **now} if then.get(key) != now.get(key)]
+    if not said:
+        gone = [f for f, (size, _) in stamp["outputs"].items() if not _there(run.path(f), size)]
+        said = [f"{gone[0]} is missing or was changed"] if gone else []
+    return said
+
+
+def plan(run: Run) -> dict[str, list[str]]:
+    """Every stage with its reasons to run; what follows a stale stage is stale with it."""
+    found: dict[str, list[str]] = {}
+    for stage in STAGES.values():
+        why = reasons(run, stage)
+        before = [b for b in stage.reads if found[b]]
+        found[stage.verb] = why or [f"follows {b}" for b in before[:1]]
+    return found
+
+
+def run_all(run: Run) -> bool:
+    """Do every stage that isn't up to date, in order. Returns whether there was anything to do."""
+    with run.locked():
+        why = plan(run)
+        if not any(why.values()):
+            return False
+        for verb, said in why.items():
+            say(f"{verb:<9} {'to do: ' + _few(said) if said else 'up to date'}")
+        for stage in STAGES.values():
+            if reasons(run, stage):
+                _do(run, stage)
+            elif why[stage.verb]:
+                say(f"{stage.verb:<9} unchanged: what it follows came out the same")
+        return True
+
+
+def run_stage(run: Run, verb: str) -> bool:
+    """Do one stage, if it isn't up to date. Returns whether there was anything to do.
+
+    Raises SuffuseError where a stage that it reads isn't there or is stale.
+    """
+    if verb not in STAGES:
+        raise SuffuseError("no such stage", got=verb, hint=did_you_mean(verb, STAGES))
+    stage = STAGES[verb]
+    with run.locked():
+        for before in stage.reads:
+            stamp = run.stamp(before)
+            if stamp is None or inputs(run, STAGES[before]) != stamp["inputs"]:
+                why = "isn't made yet" if stamp is None else f"is stale: {_few(reasons(run, STAGES[before]))}"
+                raise SuffuseError(
+                    f"{verb} needs {before}, which {why}",
+                    where=run.folder,
+                    hint=f"`suffuse {before}` first, or `suffuse run`",
+                )
+        if not reasons(run, stage):
+            return False
+        _do(run, stage)
+        return True
+
+
+def _do(run: Run, stage: Stage) -> None:
+    """Run a stage into its partial folder, then move the old artefacts away and the new ones in."""
+    start, now = clock(), inputs(run, stage)
+    run.begin(stage.verb, now)
+    if not (run.partial(stage.verb) / "COMPLETE").exists():
+        run.replace(stage.verb)
+        getattr(import_module(f"suffuse.stages.{stage.verb}"), stage.verb)(run)
+    run.commit(stage.verb, clock() - start)
+
+
+def _difference(key: str, then: Any, now: Any) -> str:
+    if key.startswith("stage "):
+        return f"{key.removeprefix('stage ')} has changed"
+    if key == "format":
+        return "this version of suffuse writes another form"
+    if key == "content of the source":
+        return "the source's content has changed"
+    return f"{key}: {_short(then)} -> {_short(now)}"
+
+
+def _short(value: Any) -> str:
+    text = "none" if value is None else str(value)
+    return text if len(text) <= 40 else text[:37] + "..."
+
+
+def _few(said: list[str]) -> str:
+    return "; ".join(said[:3]) + (f"; and {len(said) - 3} more" if len(said) > 3 else "")
+
+
+def _there(path: Path, size: int) -> bool:
+    return path.is_file() and path.stat().st_size == size
+
+
+def _source_content(run: Run) -> Any:
+    """Hash of the table; not read again while its size and time are those of the last look."""
+    path = Path(run.recipe.data.source)
+    if not path.exists():
+        return None
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    facts = [[str(f), f.stat().st_size, f.stat().st_mtime_ns] for f in files]
+    memory = run.path("stamps", "source.json")
+    known = read_json(memory)
+    if known is None or known["seen"] != facts:
+        known = {"seen": facts, "hashes": [file_facts(f)[1] for f in files]}
+        write_json(memory, known)
+    return known["hashes"]

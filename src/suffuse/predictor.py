@@ -1,0 +1,159 @@
+"""Raw record -> prediction, from an export alone: NumPy, Pillow, tokenizers and ONNX Runtime, no torch.
+
+The cells go through the same code that prepared the training data, so the model sees the same bits.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+
+from . import modalities
+from .errors import SuffuseError, UsageError, did_you_mean
+from .modalities.cell import Absent, Unreadable
+from .parts import PartSettings, load, settings
+from .types import Field
+
+SIGNATURE = "signature.json"
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the model says of one record."""
+
+    label: str
+    confidence: float  # the label's probability
+    probabilities: dict[str, float]
+    absent: dict[str, str]  # modality -> why it wasn't used; all of them: the answer is the training prior
+
+
+@dataclass(frozen=True)
+class Input:
+    """One modality of an export."""
+
+    field: Field
+    settings: PartSettings
+    part: ModuleType
+
+
+class Predictor:
+    """An export, loaded. Safe to share between threads."""
+
+    def __init__(self, classes: tuple[str, ...], inputs: tuple[Input, ...], session: ort.InferenceSession):
+        self.classes, self.inputs, self.session = classes, inputs, session
+
+    @classmethod
+    def load(cls, folder: str | Path, threads: int = 1) -> Predictor:
+        """Open an export folder.
+
+        Raises SuffuseError where it isn't one, or a file isn't the one that was exported.
+        """
+        folder = Path(folder)
+        try:
+            signature = json.loads((folder / SIGNATURE).read_text(encoding="utf-8"))
+            contents = {name: _read_checked(folder, name, digest) for name, digest in signature["files"].items()}
+            inputs = tuple(_input(m, contents) for m in signature["modalities"])
+            options = ort.SessionOptions()
+            options.intra_op_num_threads = threads
+            options.log_severity_level = 3
+            session = ort.InferenceSession(contents["model.onnx"], options, providers=["CPUExecutionProvider"])
+            return cls(tuple(signature["classes"]), inputs, session)
+        except FileNotFoundError as error:
+            raise SuffuseError(
+                "this folder is no export",
+                where=folder,
+                got=f"no {Path(error.filename).name}",
+                hint="`suffuse export` makes one",
+            ) from None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise SuffuseError("can't read the export", where=folder, got=str(error).splitlines()[0]) from None
+        except Exception as error:  # what ONNX Runtime raises shares no base class
+            raise SuffuseError("can't load the model", where=folder, got=str(error).splitlines()[0]) from None
+
+    def predict(self, records: Mapping[str, Any] | Sequence[Mapping[str, Any]], root: str | Path = ".") -> Any:
+        """One record -> Prediction; a list of records -> a list of them.
+
+        A record maps a column, or a modality, to a path, bytes, array or text; any may be left out.
+        """
+        if isinstance(records, Mapping):
+            return self.predict([records], root)[0]
+        for record in records:
+            self._check(record)
+        cells = [[_cell(record, i) for record in records] for i in self.inputs]
+        return self.predict_cells(cells, Path(root))
+
+    def predict_cells(self, cells: Sequence[Iterable[Any]], root: Path) -> list[Prediction]:
+        """M columns of B cells -> B predictions."""
+        columns = [self._encode(i, column, root) for i, column in zip(self.inputs, cells, strict=True)]
+        entries = {i.field.name: c[0] for i, c in zip(self.inputs, columns, strict=True)}
+        absent = [c[1] for c in columns]
+        rows = len(absent[0])
+        present = np.array([[row not in a for a in absent] for row in range(rows)]).reshape(rows, len(absent))
+        found = softmax(self.logits(entries, present))
+        names = [i.field.name for i in self.inputs]
+        return [
+            Prediction(
+                self.classes[int(p.argmax())],
+                float(p.max()),
+                dict(zip(self.classes, p.tolist(), strict=True)),
+                {name: a[row] for name, a in zip(names, absent, strict=True) if row in a},
+            )
+            for row, p in enumerate(found)
+        ]
+
+    def logits(self, entries: Mapping[str, np.ndarray], present: np.ndarray) -> np.ndarray:
+        """Encoded entries (B, ...) and present (B, M) bool -> (B, C) float32."""
+        feeds = {n: e.astype(np.int64) if e.dtype == np.int32 else e for n, e in entries.items()}
+        return np.asarray(self.session.run(["logits"], {**feeds, "present": present})[0])
+
+    def _encode(self, one: Input, cells: Iterable[Any], root: Path) -> tuple[np.ndarray, dict[int, str]]:
+        """(B, ...) entries, and row -> why it is absent. An absent slot holds zeros, and they change nothing."""
+        items, absent = [], {}
+        for row, value in enumerate(cells):
+            try:
+                items.append(one.part.load(one.settings, value, root)[1])
+            except (Absent, Unreadable) as error:
+                absent[row] = str(error)
+                items.append(one.part.blank(one.settings))
+        return one.part.encode(one.settings, one.field.statistics, items), absent
+
+    def _check(self, record: Mapping[str, Any]) -> None:
+        known = {name for i in self.inputs for name in (i.field.name, i.settings.column)}
+        for key in record:
+            if key not in known:
+                raise UsageError("this model has no such input", got=f"'{key}'", hint=did_you_mean(str(key), known))
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """(B, C) -> probabilities."""
+    shifted = np.exp(logits - logits.max(1, keepdims=True))
+    return shifted / shifted.sum(1, keepdims=True)
+
+
+def _cell(record: Mapping[str, Any], one: Input) -> Any:
+    return record.get(one.field.name, record.get(one.settings.column))
+
+
+def _input(facts: dict, contents: Mapping[str, bytes]) -> Input:
+    statistics = dict(facts["statistics"])
+    if "tokenizer" in facts:
+        statistics["tokenizer"] = contents[facts["tokenizer"]].decode("utf-8")
+    chosen = settings(modalities.TABLE, facts["settings"])
+    return Input(Field(facts["name"], facts["kind"], statistics), chosen, load(modalities.TABLE, facts["kind"]))
+
+
+def _read_checked(folder: Path, name: str, digest: str) -> bytes:
+    if Path(name).name != name:
+        raise ValueError(f"'{name}' is not a file name")
+    content = (folder / name).read_bytes()
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise ValueError(f"{name} is not the file that was exported")
+    return content

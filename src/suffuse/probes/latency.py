@@ -1,0 +1,47 @@
+"""Latency of exports in ONNX Runtime: one row at a time, one thread, all models in turn in one run."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+
+from ..data import Columns
+from ..predictor import Predictor
+
+WARM, TIMED = 50, 1000
+
+
+def latency(folders: dict[str, Path], columns: Columns, rows: np.ndarray) -> dict[str, dict]:
+    """Prepared tensors of one row -> logits: name -> p50, p95 in milliseconds, threads, runtime."""
+    models = {name: Predictor.load(folder, threads=1) for name, folder in folders.items()}
+    feeds = [_feed(columns, row) for row in rows[:: max(1, len(rows) // 100)][:100]]
+    taken: dict[str, list[float]] = {name: [] for name in models}
+    for number in range(WARM + TIMED):
+        entries, present = feeds[number % len(feeds)]
+        for name, model in models.items():
+            start = time.perf_counter()
+            model.logits(entries, present)
+            if number >= WARM:
+                taken[name].append(1000 * (time.perf_counter() - start))
+    return {
+        name: {
+            "p50": float(np.quantile(t, 0.5)),
+            "p95": float(np.quantile(t, 0.95)),
+            "threads": 1,
+            "rows": 1,
+            "runtime": "onnxruntime",
+        }
+        for name, t in taken.items()
+    }
+
+
+def _feed(columns: Columns, row: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    entries = {}
+    for m, name in enumerate(columns.spec.names):
+        one = columns.entries[name][columns.entry[row, m]][None]
+        if columns.spec.fields[m].kind == "text":  # as a single question comes: no padding
+            one = one[:, : max(1, int((one != 0).sum()))]
+        entries[name] = np.ascontiguousarray(one)
+    return entries, columns.present[row : row + 1]

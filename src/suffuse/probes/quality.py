@@ -1,0 +1,91 @@
+"""Accuracy, macro-F1 and log loss, with intervals over seeds and groups of rows, and paired differences.
+
+Hierarchical bootstrap: groups of rows (all questions of a picture) are drawn with replacement, and so are
+seeds; a difference of two models is taken on the same draws.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Resamples: how often each group, and each seed, was drawn."""
+
+    group: np.ndarray  # (N,) int64, 0..G-1
+    weight: np.ndarray  # (R + 1, G) float, the first row is the data itself
+    confidence: float
+
+
+def draw(group: np.ndarray, resamples: int, confidence: float, seed: int = 0) -> Draws:
+    """Draw groups with replacement; the same draws serve every model."""
+    _, group = np.unique(group, return_inverse=True)
+    count = int(group.max()) + 1
+    random = np.random.default_rng(seed)
+    weight = random.multinomial(count, np.full(count, 1 / count), size=resamples).astype(float)
+    return Draws(group, np.concatenate([np.ones((1, count)), weight]), confidence)
+
+
+def metrics(probability: np.ndarray, target: np.ndarray, draws: Draws) -> dict[str, np.ndarray]:
+    """(N, C) and (N,) -> metric -> (R + 1,). A label that training never saw (C) is always an error."""
+    predicted, classes = probability.argmax(1), probability.shape[1]
+    right = (predicted == target).astype(float)
+    known = target < classes
+    loss = np.zeros(len(target))
+    loss[known] = -np.log(np.clip(probability[known, target[known]], 1e-12, 1))
+    rows = _per_group(np.ones_like(right), draws) @ draws.weight.T
+    return {
+        "accuracy": (_per_group(right, draws) @ draws.weight.T) / rows,
+        "macro_f1": macro_f1(predicted, target, classes, draws),
+        "log_loss": (_per_group(loss, draws) @ draws.weight.T)
+        / (_per_group(known.astype(float), draws) @ draws.weight.T),
+    }
+
+
+def macro_f1(predicted: np.ndarray, target: np.ndarray, classes: int, draws: Draws) -> np.ndarray:
+    """(R + 1,): mean of 2 tp / (predicted + true) over the classes that stand in the rows."""
+    total = np.zeros(len(draws.weight))
+    counted = np.zeros(len(draws.weight))
+    for label in range(classes + 1):
+        true, said = target == label, predicted == label
+        if not (true.any() or said.any()):
+            continue
+        hit = _per_group((true & said).astype(float), draws) @ draws.weight.T
+        both = _per_group(true.astype(float) + said, draws) @ draws.weight.T
+        total += np.divide(2 * hit, both, out=np.zeros_like(hit), where=both > 0)
+        counted += both > 0
+    return total / counted
+
+
+def summary(per_seed: list[np.ndarray], confidence: float, seed: int = 1) -> dict:
+    """S x (R + 1,) -> mean, low, high, per_seed; seeds are drawn with replacement."""
+    values = np.stack(per_seed)
+    spread = _over_seeds(values, seed)
+    low, high = np.quantile(spread, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return {
+        "mean": float(values[:, 0].mean()),
+        "low": float(low),
+        "high": float(high),
+        "per_seed": values[:, 0].tolist(),
+    }
+
+
+def compare(ours: list[np.ndarray], theirs: list[np.ndarray], confidence: float) -> dict:
+    """Paired difference ours - theirs, seed by seed, on the same draws, and the verdict."""
+    facts = summary([a - b for a, b in zip(ours, theirs, strict=True)], confidence)
+    verdict = "helps" if facts["low"] > 0 else "hurts" if facts["high"] < 0 else "no evidence"
+    return {"difference": facts["mean"], "low": facts["low"], "high": facts["high"], "verdict": verdict}
+
+
+def _per_group(values: np.ndarray, draws: Draws) -> np.ndarray:
+    return np.bincount(draws.group, weights=values, minlength=draws.weight.shape[1])
+
+
+def _over_seeds(values: np.ndarray, seed: int) -> np.ndarray:
+    """(S, R + 1) -> (R,): the mean over seeds drawn with replacement, one draw a resample."""
+    seeds, resamples = values.shape[0], values.shape[1] - 1
+    times = np.random.default_rng(seed).multinomial(seeds, np.full(seeds, 1 / seeds), size=resamples)
+    return (values[:, 1:] * times.T).sum(0) / seeds

@@ -1,0 +1,229 @@
+"""The recipe: everything that decides a run. Equals its YAML; an unknown key is an error with a suggestion."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, Field, SerializeAsAny, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+
+from . import encoders, fusions, losses, modalities
+from .errors import UsageError, did_you_mean
+from .parts import PartSettings, Settings, settings
+
+RESERVED = ("fused", "present", "logits", "gates", "key", "label", "error", "same")  # names of other arrays
+
+if TYPE_CHECKING:
+    Modality = Encoder = Fusion = Loss = PartSettings
+else:  # the settings of a part, read by the part that its ``kind`` names
+
+    def _part(table: dict[str, str]) -> Any:
+        return Annotated[SerializeAsAny[PartSettings], BeforeValidator(lambda value: settings(table, value))]
+
+    Modality, Encoder = _part(modalities.TABLE), _part(encoders.TABLE)
+    Fusion, Loss = _part(fusions.TABLE), _part(losses.TABLE)
+
+
+class Split(Settings):
+    """Where the splits come from: a column, and fractions for those that it doesn't give."""
+
+    column: str | None = None
+    validation: float = Field(default=0.1, gt=0, lt=0.5)  # share of the training rows (groups, if grouped)
+    test: float = Field(
+        default=0.15, gt=0, lt=0.5
+    )  # share of what the column doesn't give to another split; not used where it gives a test split
+    stratify: bool = True
+
+
+class Data(Settings):
+    """The table, and what its columns are."""
+
+    source: str  # a .csv, .parquet or .jsonl file, a saved Hugging Face dataset, or the name of a known set
+    target: str
+    id: str | None = None  # row number where there is none
+    group: str | None = None  # rows with an equal value never stand in two splits
+    root: str | None = None  # folder that file paths start from; the source's own folder where there is none
+    split: Split = Split()
+
+
+class Network(Settings):
+    """One network: an encoder per modality, a fusion, a head."""
+
+    encoders: dict[str, Encoder]
+    fusion: Fusion = Field(default_factory=lambda: settings(fusions.TABLE, {"kind": "gated"}))
+    hidden: int = Field(default=0, ge=0)  # width of the head's hidden layer; 0: none
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+
+    def bare(self) -> Network:
+        """The network without how it is trained."""
+        return Network.model_validate(self.model_dump(include=set(Network.model_fields)))
+
+
+class Training(Settings):
+    """How a network is trained; the same for teacher and student."""
+
+    epochs: int = Field(default=20, ge=1)
+    batch: int = Field(default=256, ge=2)
+    learning_rate: float = Field(default=2e-3, gt=0)
+    weight_decay: float = Field(default=1e-2, ge=0)
+    warmup: float = Field(default=0.05, ge=0, lt=1)  # share of all steps
+    clip: float = Field(default=1.0, gt=0)  # largest norm of the gradient
+    patience: int = Field(default=0, ge=0)  # epochs without a better validation score before stopping; 0: never
+    precision: Literal["fp32", "bf16"] = "fp32"
+
+
+class Teacher(Network):
+    """The strong model."""
+
+    train: Training = Training()
+    smoothing: float = Field(default=0.05, ge=0, lt=1)
+
+
+class Distill(Settings):
+    """What the student learns from the teacher, and what stands beside it."""
+
+    train: Training = Training()
+    losses: dict[str, Loss] = Field(
+        default_factory=lambda: {
+            "labels": settings(losses.TABLE, {"kind": "task", "weight": 0.1}),
+            "soft": settings(losses.TABLE, {"kind": "kd", "weight": 0.9, "temperature": 2.0}),
+        }
+    )
+    smoothing: float = Field(default=0.05, ge=0, lt=1)  # of the baseline, which has labels alone
+    seeds: int = Field(default=3, ge=1, le=20)
+    label_fractions: tuple[float, ...] = ()  # also with this share of the labels, e.g. [0.05]
+    floors: bool = True  # also the student on each modality alone
+
+
+class Evaluate(Settings):
+    """How sure the numbers are."""
+
+    confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    resamples: int = Field(default=1000, ge=100, le=100_000)
+
+
+class Export(Settings):
+    """What the exported file must keep to."""
+
+    tolerance: float = Field(default=1e-4, gt=0)  # largest difference of a probability from torch
+
+
+class Compute(Settings):
+    """The machine's share; ``threads`` is part of what decides the bits of a result."""
+
+    threads: int = Field(default=2, ge=1, le=256)
+
+
+class Recipe(Settings):
+    """Everything that decides a run."""
+
+    version: Literal[1] = 1
+    name: str | None = Field(default=None, pattern=r"^[\w.-]+$")
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    data: Data
+    modalities: dict[str, Modality] = Field(min_length=1)
+    teacher: Teacher
+    student: Network
+    distill: Distill = Distill()
+    export: Export = Export()
+    evaluate: Evaluate = Evaluate()
+    compute: Compute = Compute()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Recipe:
+        for who, network in (("teacher", self.teacher), ("student", self.student)):
+            if set(network.encoders) != set(self.modalities):
+                known = ", ".join(self.modalities)
+                got = ", ".join(network.encoders) or "none"
+                raise ValueError(f"{who}.encoders: got {got}, expected one for each of: {known}")
+        for name in self.modalities:
+            if not name.isidentifier() or name in RESERVED:
+                raise ValueError(f"modalities.{name}: expected a plain word other than {', '.join(RESERVED)}")
+        return self
+
+
+def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
+    """A YAML file and ``a.b=c`` overrides -> Recipe.
+
+    Raises UsageError naming the file, the key, what was got and what was expected.
+    """
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError("no such recipe", where=path, hint="`suffuse init TABLE --target COLUMN` makes one") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError("can't read the recipe", where=path, got=error) from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f"{path}:{mark.line + 1}" if mark else str(path)
+        raise UsageError("the recipe is not YAML", where=line, got=getattr(error, "problem", error)) from None
+    if not isinstance(raw, dict):
+        raise UsageError("the recipe is empty", where=path, got=type(raw).__name__, expected="a mapping")
+    for override in overrides:
+        _override(raw, override)
+    return make_recipe(raw, str(path))
+
+
+def make_recipe(raw: dict, where: str = "recipe") -> Recipe:
+    """A plain dictionary -> Recipe. Raises UsageError as :func:`read_recipe` does."""
+    try:
+        return Recipe.model_validate(raw)
+    except ValidationError as error:
+        raise _usage_error(error, where) from None
+
+
+def to_yaml(recipe: Recipe) -> str:
+    """The recipe with every default written out."""
+    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _override(raw: dict, text: str) -> None:
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise UsageError("can't read this override", where="--set", got=text, expected="a.b=value")
+    *way, last = key.split(".")
+    for step in way:
+        raw = raw.setdefault(step, {})
+        if not isinstance(raw, dict):
+            raise UsageError("no such key to set", where=f"--set {key}", got=f"'{step}' holds a value")
+    try:
+        raw[last] = yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise UsageError("can't read this override", where=f"--set {key}", got=value, expected="YAML") from None
+
+
+def _usage_error(error: ValidationError, where: str) -> UsageError:
+    """The first problem, in the house's words; the number of further ones in the hint."""
+    problems = error.errors()
+    first = problems[0]
+    place = ".".join(str(p) for p in first["loc"])
+    more = f"; {len(problems) - 1} more after this" if len(problems) > 1 else ""
+    at = f"{where}: {place}" if place else where
+    if first["type"] == "extra_forbidden":
+        suggestion = did_you_mean(str(first["loc"][-1]), _keys_at(first["loc"][:-1]))
+        return UsageError("unknown key in the recipe", where=at, got=f"'{first['loc'][-1]}'", hint=suggestion + more)
+    if first["type"] == "missing":
+        return UsageError("a key is missing in the recipe", where=at, expected=f"'{first['loc'][-1]}'", hint=more[2:])
+    return UsageError("can't use this value in the recipe", where=at, **_got_expected(first), hint=more[2:])
+
+
+def _got_expected(problem: ErrorDetails) -> dict[str, str]:
+    message = problem["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    if problem["type"] == "value_error":
+        return {"expected": message} if "got" not in message else {"got": message.removeprefix("got ")}
+    value = repr(problem["input"])
+    return {"got": value if len(value) < 60 else value[:57] + "...", "expected": message}
+
+
+def _keys_at(way: tuple[int | str, ...]) -> set[str]:
+    """The keys that a recipe may have at this place."""
+    model: Any = Recipe
+    for step in way:
+        fields = getattr(model, "model_fields", {})
+        model = fields[step].annotation if step in fields else next(iter(get_args(model)[1:]), None)
+    if isinstance(model, type) and issubclass(model, BaseModel):
+        return set(model.model_fields)
+    return set()

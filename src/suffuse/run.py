@@ -1,0 +1,217 @@
+"""The run folder: recipe, artefacts, stamps. Every stage is safe to kill and to call twice.
+
+A stage works in ``.partial/STAGE`` and, when all is there, marks it complete and renames it into place; a
+stamp in ``stamps/STAGE.json`` then says from what it was made and what it holds. What a changed recipe
+replaces moves to ``previous/``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from .errors import SuffuseError, UsageError
+from .recipe import Recipe, make_recipe, read_recipe, to_yaml
+
+COMPLETE = "COMPLETE"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder and the recipe that decides it."""
+
+    folder: Path
+    recipe: Recipe
+
+    @classmethod
+    def open(cls, path: str | Path, overrides: tuple[str, ...] = (), folder: str | Path | None = None) -> Run:
+        """From a recipe file (the run is ``runs/NAME`` unless ``folder`` says else) or from a run folder.
+
+        Relative paths in a recipe file start from the recipe's folder; they are stored absolute.
+        """
+        path = Path(path)
+        if path.is_dir():
+            recipe = read_recipe(path / "recipe.yaml", overrides)
+            return cls(Path(folder or path).resolve(), recipe)
+        recipe = read_recipe(path, overrides)
+        return cls.of(recipe, folder or Path("runs") / (recipe.name or path.stem), path.parent)
+
+    @classmethod
+    def of(cls, recipe: Recipe | dict, folder: str | Path, base: str | Path = ".") -> Run:
+        """From a recipe object; relative data paths start from ``base``."""
+        made = recipe if isinstance(recipe, Recipe) else make_recipe(recipe)
+        data = made.data.model_copy(update=_absolute(made.data, Path(base)))
+        return cls(Path(folder).resolve(), made.model_copy(update={"data": data}))
+
+    def path(self, *names: str) -> Path:
+        """A path inside the run."""
+        return self.folder.joinpath(*names)
+
+    def partial(self, stage: str) -> Path:
+        """Where a stage works until it is done."""
+        return self.path(".partial", stage)
+
+    def stamp(self, stage: str) -> dict | None:
+        """What a finished stage was made from and holds; None where it never finished."""
+        return read_json(self.path("stamps", f"{stage}.json"))
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """One process at a time works on a run."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with self.path(".lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise SuffuseError(
+                    "another process works on this run", where=self.folder, hint="wait for it, or use --out"
+                ) from None
+            yield
+
+    def begin(self, stage: str, inputs: Mapping[str, Any]) -> Path:
+        """The stage's working folder: the one left by a killed attempt at the same inputs, or a new one."""
+        partial, wanted = self.partial(stage), json.loads(json.dumps(inputs))
+        if partial.exists() and read_json(partial / "inputs.json") != wanted:
+            self.put_aside(partial, f"{stage}.partial")
+        partial.mkdir(parents=True, exist_ok=True)
+        write_json(partial / "inputs.json", wanted)
+        write_text(self.path("recipe.yaml"), to_yaml(self.recipe))
+        return partial
+
+    def commit(self, stage: str, seconds: float) -> None:
+        """Move a finished working folder into place and stamp it. Killed in the middle, it can be called again."""
+        partial = self.partial(stage)
+        if not (partial / COMPLETE).exists():
+            write_json(partial / COMPLETE, sorted(p.name for p in partial.iterdir() if not _private(p.name)))
+        for name in read_json(partial / COMPLETE) or []:
+            if (partial / name).exists():
+                if self.path(name).exists():
+                    self.put_aside(self.path(name), name)
+                (partial / name).replace(self.path(name))
+        names = read_json(partial / COMPLETE) or []
+        files = {f: file_facts(self.path(f)) for n in names for f in self.files(n)}
+        facts = {
+            "stage": stage,
+            "inputs": read_json(partial / "inputs.json"),
+            "outputs": files,
+            "digest": hashlib.blake2b(json.dumps(files, sort_keys=True).encode(), digest_size=16).hexdigest(),
+            "seconds": round(seconds, 2),
+            "finished": datetime.now().astimezone().isoformat(timespec="seconds"),
+        }
+        write_json(self.path("stamps", f"{stage}.json"), facts)
+        shutil.rmtree(partial)
+
+    def files(self, name: str) -> list[str]:
+        """All files of an artefact (a folder or a file), relative to the run."""
+        place = self.path(name)
+        found = [place] if place.is_file() else sorted(p for p in place.rglob("*") if p.is_file())
+        return [str(p.relative_to(self.folder)) for p in found]
+
+    def replace(self, stage: str) -> None:
+        """Move what a stage had made to ``previous/``."""
+        stamp = self.stamp(stage)
+        if stamp is None:
+            return
+        for name in sorted({Path(f).parts[0] for f in stamp["outputs"]}):
+            if self.path(name).exists():
+                self.put_aside(self.path(name), name)
+        self.put_aside(self.path("stamps", f"{stage}.json"), f"{stage}.stamp.json")
+
+    def put_aside(self, path: Path, name: str) -> None:
+        """Move to ``previous/TIME/NAME``; nothing that was made is deleted."""
+        when = datetime.now().strftime("%Y-%m-%dT%H-%M-%S")
+        place = self.path("previous", when, name)
+        number = 1
+        while place.exists():
+            number += 1
+            place = self.path("previous", f"{when}-{number}", name)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        path.replace(place)
+
+
+def read_json(path: Path) -> Any:
+    """A JSON file, or None where there is none or it was cut off."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
+        return None
+
+
+def write_json(path: Path, facts: Any) -> None:
+    """Write JSON atomically."""
+    write_text(path, json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """To a temporary name, fsync, rename: a reader sees the old file or the new one, never half of one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def file_facts(path: Path) -> list:
+    """[size, hash] of a file."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16))
+    return [path.stat().st_size, digest.hexdigest()]
+
+
+def flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested dictionaries -> one level, keys joined by dots."""
+    if not isinstance(value, dict) or not value:
+        return {prefix: value}
+    found: dict[str, Any] = {}
+    for key, inner in value.items():
+        found |= flat(inner, f"{prefix}.{key}" if prefix else str(key))
+    return found
+
+
+def clock() -> float:
+    """Seconds, for differences."""
+    return time.perf_counter()
+
+
+def _private(name: str) -> bool:
+    """What a working folder holds for itself."""
+    return name.startswith(".") or name == "inputs.json"
+
+
+def _absolute(data: Any, base: Path) -> dict[str, str]:
+    """Source and root as absolute paths; a known set's name stays a name."""
+    from .sources import TABLE
+
+    changed = {}
+    if data.source not in TABLE:
+        changed["source"] = str((base / data.source).resolve())
+    if data.root is not None:
+        changed["root"] = str((base / data.root).resolve())
+    return changed
+
+
+def require_file(path: Path, what: str, hint: str) -> None:
+    """Raise UsageError where a file that a user named isn't there."""
+    if not path.exists():
+        raise UsageError(f"no such {what}", where=path, hint=hint)

@@ -1,0 +1,74 @@
+"""Sources: where rows come from, as one Arrow table with the place of every row.
+
+A file is read by its suffix; a folder is a saved Hugging Face dataset; a name in ``TABLE`` is a known set
+that comes inside an installed package.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow as pa
+
+from ..errors import UsageError, did_you_mean
+from ..parts import load
+
+TABLE = {"easy-vqa": "suffuse.sources.easy_vqa"}
+
+SUFFIXES = {
+    ".csv": "suffuse.sources.csv",
+    ".tsv": "suffuse.sources.csv",
+    ".parquet": "suffuse.sources.parquet",
+    ".pq": "suffuse.sources.parquet",
+    ".jsonl": "suffuse.sources.jsonl",
+    ".ndjson": "suffuse.sources.jsonl",
+}
+FOLDER = {"folder": "suffuse.sources.huggingface"}
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A source's rows. ``line[i]`` is where row i stands (a line of the file, or a row number from 1)."""
+
+    table: pa.Table
+    line: list[int]
+    root: Path  # what relative file paths start from
+    broken: list[tuple[int, str]] = field(default_factory=list)  # (line, reason) of what is no row at all
+
+
+def read(source: str) -> Rows:
+    """Rows of a file, a saved dataset or a known set.
+
+    Raises UsageError where there is no such source, SuffuseError where it can't be read.
+    """
+    path = Path(source)
+    if source in TABLE and not path.exists():
+        return load(TABLE, source).read()
+    if not path.exists():
+        known = ", ".join(TABLE)
+        raise UsageError("no such source", where="data.source", got=source, expected=f"a file, or one of: {known}")
+    if path.is_dir():
+        return load(FOLDER, "folder").read(path)
+    if path.suffix.lower() not in SUFFIXES:
+        raise UsageError(
+            "unknown kind of table", where=path, got=path.suffix or "no suffix", expected=" ".join(SUFFIXES)
+        )
+    rows = load(SUFFIXES, path.suffix.lower()).read(path)
+    if not rows.table.num_rows:
+        raise UsageError("the table has no rows", where=path)
+    return rows
+
+
+def column(rows: Rows, name: str, key: str) -> pa.ChunkedArray:
+    """A column by name. Raises UsageError naming the recipe's ``key`` where it isn't there."""
+    if name not in rows.table.column_names:
+        raise UsageError("no such column", where=key, got=f"'{name}'", hint=did_you_mean(name, rows.table.column_names))
+    return rows.table.column(name)
+
+
+def texts(values: Iterable) -> list[str | None]:
+    """Cells as stripped strings; None where a cell is empty."""
+    found = (None if v is None or v != v else str(v).strip() for v in values)
+    return [v or None for v in found]

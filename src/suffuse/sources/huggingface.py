@@ -1,0 +1,57 @@
+"""A Hugging Face dataset, as ``save_to_disk`` wrote it, read as Arrow; the library itself isn't needed.
+
+A DatasetDict gives a column ``split``. A ClassLabel becomes its name.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+
+from ..errors import SuffuseError, UsageError
+from . import Rows
+
+
+def read(folder: Path) -> Rows:
+    """All rows of a saved Dataset or DatasetDict."""
+    try:
+        if (folder / "dataset_dict.json").exists():
+            names = json.loads((folder / "dataset_dict.json").read_text(encoding="utf-8"))["splits"]
+            parts = [_with_split(_table(folder / name), name) for name in names]
+            table = pa.concat_tables(parts, promote_options="default")
+        elif (folder / "state.json").exists():
+            table = _table(folder)
+        else:
+            raise UsageError("this folder is no table", where=folder, expected="a dataset saved by save_to_disk")
+    except (pa.ArrowException, OSError, KeyError, json.JSONDecodeError) as error:
+        raise SuffuseError("can't read the dataset", where=folder, got=error) from None
+    return Rows(table, list(range(1, table.num_rows + 1)), folder)
+
+
+def _table(folder: Path) -> pa.Table:
+    state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+    if state.get("_indices_data_files"):
+        raise UsageError(
+            "this dataset was saved with an index",
+            where=folder,
+            hint="call flatten_indices() before save_to_disk",
+        )
+    parts = []
+    for file in state["_data_files"]:
+        with pa.memory_map(str(folder / file["filename"])) as source:
+            parts.append(pa.ipc.open_stream(source).read_all())
+    table = pa.concat_tables(parts)
+    features = json.loads((folder / "dataset_info.json").read_text(encoding="utf-8")).get("features") or {}
+    for name, feature in features.items():
+        if feature.get("_type") == "ClassLabel" and feature.get("names"):
+            names = pa.array(feature["names"])
+            codes = [None if c is None or c < 0 else c for c in table[name].to_pylist()]
+            named = names.take(pa.array(codes, pa.int64()))
+            table = table.set_column(table.column_names.index(name), name, named)
+    return table.replace_schema_metadata(None)
+
+
+def _with_split(table: pa.Table, name: str) -> pa.Table:
+    return table if "split" in table.column_names else table.append_column("split", pa.array([name] * table.num_rows))

@@ -1,0 +1,60 @@
+"""The way through the house, as one table. Stages meet in the run folder and never import each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One verb: what it needs done before it, and which parts of the recipe decide its result."""
+
+    verb: str
+    says: str
+    reads: tuple[str, ...]  # stages whose artefacts it opens
+    recipe: tuple[str, ...]  # recipe keys that decide its result
+    format: int = 1  # raised when what it writes changes form
+
+
+STAGES: dict[str, Stage] = {
+    s.verb: s
+    for s in (
+        Stage(
+            "prepare",
+            "Read, clean and split the rows; write columns to disk.",
+            (),
+            ("data", "modalities", "seed"),
+        ),
+        Stage("teach", "Train the strong model.", ("prepare",), ("teacher", "seed", "compute.threads")),
+        Stage(
+            "extract",
+            "Run the teacher once over the rows; store what it knows.",
+            ("prepare", "teach"),
+            ("compute.threads",),
+        ),
+        Stage(
+            "distill",
+            "Train the students from the store, and the same students on labels alone.",
+            ("prepare", "extract"),
+            ("student", "distill", "seed"),
+        ),
+        Stage(
+            "export",
+            "Write the student as ONNX and prove that it is the same.",
+            ("prepare", "teach", "distill"),
+            ("export",),
+        ),
+        Stage(
+            "evaluate",
+            "Look at the test rows, once, with every model.",
+            ("prepare", "teach", "distill", "export"),
+            ("evaluate",),
+        ),
+        Stage(
+            "report",
+            "Write one page that shows it all.",
+            ("prepare", "teach", "extract", "distill", "export", "evaluate"),
+            (),
+        ),
+    )
+}

@@ -1,0 +1,164 @@
+"""distill: students from the store alone, and beside each the same student on labels alone.
+
+The teacher's weights are not opened here. Every training has the same budget of steps, and the same choice
+of its epoch on validation; what a training with few labels may not see, its validation does not see either.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from .. import losses
+from ..data import Columns, Sampler
+from ..engine.forward import scorer
+from ..engine.loop import Plan, fit
+from ..engine.objective import Objective
+from ..engine.pool import run_jobs
+from ..engine.records import save_trained
+from ..engine.runtime import seed, settle
+from ..errors import SuffuseError
+from ..knowledge import Knowledge
+from ..model import FusionModel
+from ..parts import PartSettings, settings
+from ..progress import Tell, progress
+from ..run import Run, read_json
+from ..types import UNLABELLED
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training: who it is, with which seed, share of the labels and modalities; from the teacher or not."""
+
+    who: str
+    seed: int
+    taught: bool
+    fraction: float
+    only: str | None  # the one modality that a floor sees
+
+
+def distill(run: Run) -> None:
+    """Train all that the recipe asks for, side by side. Writes ``student/``, ``baseline/`` and their kin."""
+    _smaller(run)
+    folder = run.partial("distill")
+    wanted = jobs(run)
+    left = [j for j in wanted if read_json(folder / j.who / f"seed-{j.seed}" / "training.json") is None]
+    with progress("distill") as tell:
+
+        def tell_all(share: float, words: str) -> None:
+            tell((len(wanted) - len(left) * (1 - share)) / len(wanted), words)
+
+        orders = [{"run": str(run.folder), **dataclasses.asdict(j)} for j in left]
+        run_jobs("suffuse.stages.distill:work", orders, run.recipe.compute.threads, tell_all)
+        tell(1.0, f"{len(wanted)} trainings")
+
+
+def jobs(run: Run) -> list[Job]:
+    """Student and baseline, with all labels and with each smaller share; then each modality alone."""
+    found = []
+    for number in range(run.recipe.distill.seeds):
+        one = run.recipe.seed + number + 1
+        for fraction in (1.0, *run.recipe.distill.label_fractions):
+            suffix = "" if fraction == 1 else f"-{fraction:g}"
+            found.append(Job(f"student{suffix}", one, True, fraction, None))
+            found.append(Job(f"baseline{suffix}", one, False, fraction, None))
+        if run.recipe.distill.floors and len(run.recipe.modalities) > 1:
+            found.extend(Job(f"only-{name}", one, False, 1.0, name) for name in run.recipe.modalities)
+    return found
+
+
+def work(order: dict, tell: Tell) -> None:
+    """One job, in a process of its own."""
+    run, job = Run.open(order.pop("run")), Job(**order)
+    settle(1)
+    seed(job.seed)
+    columns = Columns.open(run.path("data"))
+    columns = columns.only(job.only) if job.only else columns
+    network = run.recipe.student
+    if job.only:
+        network = network.model_copy(update={"encoders": {job.only: network.encoders[job.only]}})
+    knowledge = Knowledge.open(run.path("knowledge"), columns) if job.taught else None
+    model = FusionModel(network, columns.spec)
+    objective = Objective(model, chosen_losses(run, job), knowledge.widths() if knowledge else {})
+    place = run.partial("distill") / job.who / f"seed-{job.seed}"
+    scratch = run.partial("distill") / ".work" / job.who / f"seed-{job.seed}"
+
+    def named(share: float, words: str) -> None:
+        tell(share, f"{job.who} {job.seed}: {words}")
+
+    plan = make_plan(run, job, columns, (objective, knowledge), (scratch, named))
+    save_trained(model, fit(objective, plan), place)
+
+
+def make_plan(
+    run: Run, job: Job, columns: Columns, what: tuple[Objective, Knowledge | None], where: tuple[Path, Tell]
+) -> Plan:
+    """Which rows, which labels, which of the teacher's arrays."""
+    objective, knowledge = what
+    training = run.recipe.distill.train
+    allowed = label_budget(columns, job.fraction, run.recipe.seed)
+    target = torch.from_numpy(np.where(allowed, columns.target, UNLABELLED))
+    labelled = columns.labelled("train")
+    rows = columns.rows("train") if knowledge else labelled[allowed[labelled]]
+    judged = columns.labelled("validation")
+    needs = objective.needs()
+    if knowledge:
+        knowledge.require(rows, needs)
+
+    def gather(picked: np.ndarray) -> tuple:
+        batch = columns.batch(picked, target)
+        return batch, knowledge.gather(batch.rows, needs) if knowledge else {}
+
+    return Plan(
+        training,
+        Sampler(rows, columns.shared()[rows], training.batch, job.seed),
+        every=-(-len(columns.rows("train")) // training.batch),
+        gather=gather,
+        validate=scorer(columns, judged[allowed[judged]]),
+        folder=where[0],
+        tell=where[1],
+    )
+
+
+def chosen_losses(run: Run, job: Job) -> dict[str, PartSettings]:
+    """The recipe's losses for a student that is taught; cross-entropy alone for one that isn't."""
+    if job.taught:
+        return dict(run.recipe.distill.losses)
+    return {"labels": settings(losses.TABLE, {"kind": "task", "smoothing": run.recipe.distill.smoothing})}
+
+
+def label_budget(columns: Columns, fraction: float, seed: int) -> np.ndarray:
+    """(N,) bool: rows whose label may be seen. Whole groups (all questions of a picture), the same for everybody."""
+    allowed = np.ones(len(columns.target), dtype=bool)
+    if fraction < 1:
+        for split in ("train", "validation"):
+            rows = columns.rows(split)
+            groups = np.unique(columns.group[rows])
+            count = max(1, round(fraction * len(groups)))
+            kept = np.random.default_rng([seed, 5]).permutation(groups)[:count]
+            allowed[rows] = np.isin(columns.group[rows], kept)
+            if not (allowed[rows] & (columns.target[rows] != UNLABELLED)).any():
+                raise SuffuseError(
+                    "too few labels are left",
+                    where="distill.label_fractions",
+                    got=f"{fraction:g} of {len(groups)} groups",
+                )
+    return allowed
+
+
+def _smaller(run: Run) -> None:
+    """Refuse a student that isn't smaller than its teacher."""
+    spec = Columns.open(run.path("data")).spec
+    sizes = {
+        who: FusionModel(network, spec).size()
+        for who, network in (("student", run.recipe.student), ("teacher", run.recipe.teacher))
+    }
+    if sizes["student"] >= sizes["teacher"]:
+        raise SuffuseError(
+            "the student isn't smaller than its teacher", where="student", got=f"{sizes['student']:,} parameters",
+            expected=f"fewer than {sizes['teacher']:,}", hint="lower its widths",
+        )  # fmt: skip

@@ -1,0 +1,107 @@
+"""extract: the teacher, once, over training and validation rows -> the knowledge store. Test rows never enter."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ..data import Columns
+from ..engine.forward import chunks
+from ..engine.runtime import settle
+from ..errors import SuffuseError
+from ..knowledge import PART, compact, half, part_file, write_part
+from ..model import FusionModel, open_model
+from ..progress import progress
+from ..run import Run
+from ..types import Output
+
+SPOT = 64  # rows that are computed again
+TOLERANCE = 5e-3  # of a stored logit, relative to the largest: float16, and other company in the batch
+
+
+def extract(run: Run) -> None:
+    """Write ``knowledge/``: hard labels, logits, fused and per-modality features, gates."""
+    settle(run.recipe.compute.threads)
+    columns, model = Columns.open(run.path("data")), open_model(run.path("teacher"))
+    before = weights_hash(model)
+    rows = np.concatenate([columns.rows("train"), columns.rows("validation")])
+    parts, pieces = run.partial("extract") / ".parts", list(chunks(columns, rows, PART))
+    with progress("extract") as tell:
+        for number, piece in enumerate(pieces):
+            if not part_file(parts, number).exists():
+                write_part(parts, number, compute(model, columns, rows[piece]))
+            tell((number + 1) / (len(pieces) + 1), f"{min((number + 1) * PART, len(rows)):,} rows")
+        if weights_hash(model) != before:
+            raise SuffuseError("the teacher's weights changed while it was read", where=run.path("teacher"))
+        folder = run.partial("extract") / "knowledge"
+        manifest = {"rows": len(rows), "dtype": "float16", "fingerprint": fingerprint(run, columns, before)}
+        compact(parts, len(pieces), folder, manifest)
+        check(model, columns, folder, rows[np.concatenate(pieces)])
+        tell(1.0, f"{len(rows):,} rows")
+
+
+@torch.inference_mode()
+def compute(model: FusionModel, columns: Columns, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """One part's arrays. ``error`` holds, per row, the KL divergence that float16 costs."""
+    output = model(columns.batch(rows))
+    stored = {name: half(tap.float().numpy()) for name, tap in taps(output).items()}
+    exact = torch.log_softmax(output.logits.float(), 1)
+    kept = torch.log_softmax(torch.from_numpy(stored["logits"]).float(), 1)
+    error = (exact.exp() * (exact - kept)).sum(1)
+    return {
+        **stored,
+        "key": columns.key[rows],
+        "label": columns.target[rows].astype(np.int32),
+        "error": error.clamp(min=0).numpy(),
+        "same": (exact.argmax(1) == kept.argmax(1)).numpy(),
+    }
+
+
+def taps(output: Output) -> dict[str, torch.Tensor]:
+    """Everything of an output that is stored."""
+    found = {"logits": output.logits, "fused": output.fused, **output.features, "gates": output.gates}
+    return {name: tap for name, tap in found.items() if tap is not None}
+
+
+def fingerprint(run: Run, columns: Columns, weights: str) -> dict:
+    """What decides the store's content; a student of other classes or modalities is refused by it."""
+    stamp = run.stamp("prepare")
+    return {
+        "teacher": weights,
+        "data": stamp["digest"] if stamp else None,
+        "classes": list(columns.spec.classes),
+        "modalities": list(columns.spec.names),
+        "splits": ["train", "validation"],
+        "view": "as prepared, no augmentation",
+    }
+
+
+def weights_hash(model: FusionModel) -> str:
+    """Hash of parameters and buffers."""
+    made = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        made.update(name.encode() + tensor.contiguous().numpy().tobytes())
+    return made.hexdigest()
+
+
+def check(model: FusionModel, columns: Columns, folder: Path, rows: np.ndarray) -> None:
+    """Compute some rows again, in other company, and compare.
+
+    Raises SuffuseError where they differ by more than the stated tolerance.
+    """
+    picked = np.random.default_rng(0).choice(len(rows), min(SPOT, len(rows)), replace=False)
+    stored = np.load(folder / "logits.npy", mmap_mode="r")[picked].astype(np.float32)
+    keys = np.load(folder / "key.npy", mmap_mode="r")[picked]
+    fresh = compute(model, columns, rows[picked])
+    limit = TOLERANCE * max(1.0, float(np.abs(stored).max()))
+    worst = float(np.abs(stored - fresh["logits"].astype(np.float32)).max())
+    if worst > limit or (keys != fresh["key"]).any():
+        raise SuffuseError(
+            "the store doesn't hold what the teacher says",
+            where=folder,
+            got=f"{worst:.2g}",
+            expected=f"{limit:.2g} at most",
+        )

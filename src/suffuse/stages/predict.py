@@ -1,0 +1,90 @@
+"""predict: a table of raw rows and an export -> answers and probabilities. No torch."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from .. import sources
+from ..errors import UsageError
+from ..predictor import Prediction, Predictor
+from ..progress import progress, say
+from ..run import write_bytes
+
+PIECE = 256
+FORMS = (".csv", ".jsonl", ".parquet")
+
+
+def predict(export: Path, source: str, out: Path, root: str | None = None, threads: int = 1) -> int:
+    """Answer every row of ``source``, in order, into a .csv, .jsonl or .parquet file; returns the number of rows.
+
+    A row that can't be read whole is answered from what can, and says what was absent. A line that is no row
+    is told, and has no answer.
+    """
+    if out.suffix.lower() not in FORMS:
+        raise UsageError("unknown kind of output", where=out, got=out.suffix or "no suffix", expected=" ".join(FORMS))
+    folder = export / "export" if (export / "export" / "signature.json").exists() else export
+    predictor, rows = Predictor.load(folder, threads), sources.read(source)
+    columns = [_column(rows, i.settings.column, i.field.name) for i in predictor.inputs]
+    place = Path(root) if root else rows.root
+    answers: list[dict] = []
+    with progress("predict") as tell:
+        for start in range(0, rows.table.num_rows, PIECE):
+            cells = [c.slice(start, PIECE).to_pylist() for c in columns]
+            found = predictor.predict_cells(cells, place)
+            answers.extend(_answers(rows, start, found))
+            tell((start + len(found)) / rows.table.num_rows, f"{start + len(found):,} rows")
+        write_bytes(out, _encoded(answers, out.suffix.lower()))
+    _tell_problems(rows, answers)
+    return len(answers)
+
+
+def _column(rows: sources.Rows, column: str, name: str) -> pa.ChunkedArray:
+    """The model's column, by the name it had in training; absent in every row where the table lacks it."""
+    names = rows.table.column_names
+    if column not in names and name not in names:
+        say(f"          no column '{column}': {name} is absent in every row")
+        return pa.chunked_array([pa.nulls(rows.table.num_rows)])
+    return rows.table.column(column if column in names else name)
+
+
+def _answers(rows: sources.Rows, start: int, found: list[Prediction]) -> Iterator[dict]:
+    for number, one in enumerate(found, start):
+        yield {
+            "line": rows.line[number],
+            "answer": one.label,
+            "confidence": one.confidence,
+            "absent": "; ".join(f"{name}: {reason}" for name, reason in one.absent.items()),
+            **{f"p({label})": p for label, p in one.probabilities.items()},
+        }
+
+
+def _encoded(answers: list[dict], suffix: str) -> bytes:
+    if suffix == ".parquet":
+        sink = pa.BufferOutputStream()
+        pq.write_table(pa.Table.from_pylist(answers), sink)
+        return sink.getvalue().to_pybytes()
+    out = io.StringIO()
+    if suffix == ".jsonl":
+        out.writelines(json.dumps(a, ensure_ascii=False) + "\n" for a in answers)
+    else:
+        writer = csv.DictWriter(out, list(answers[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(answers)
+    return out.getvalue().encode("utf-8")
+
+
+def _tell_problems(rows: sources.Rows, answers: list[dict]) -> None:
+    absent = [a for a in answers if a["absent"]]
+    if absent:
+        say(f"          {len(absent):,} rows lack something, e.g. line {absent[0]['line']}: {absent[0]['absent']}")
+    for line, reason in rows.broken[:5]:
+        say(f"          line {line} has no answer: {reason}")
+    if len(rows.broken) > 5:
+        say(f"          and {len(rows.broken) - 5:,} more lines without an answer")

@@ -1,0 +1,206 @@
+"""prepare: raw rows -> clean columns on disk, with everything that was wrong written down."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from .. import modalities, sources
+from ..errors import SuffuseError
+from ..parts import load as load_part
+from ..progress import progress, say
+from ..run import Run, write_bytes, write_json, write_text
+from ..tables import labels, splits
+from ..tables.columns import Cleaned, clean
+from ..tables.draft import Draft, drop_bad_ids, drop_duplicates, drop_empty, drop_straddling
+from ..tables.quarantine import Quarantine
+from ..types import UNLABELLED
+
+SPLITS = tuple(splits.NAMES)
+
+
+def prepare(run: Run) -> None:
+    """Read, clean and split the rows of the recipe's source into ``data/``."""
+    with progress("prepare") as tell:
+        rows = sources.read(run.recipe.data.source)
+        draft = read_draft(run, rows, tell)
+        drop_bad_ids(draft)
+        drop_empty(draft)
+        drop_duplicates(draft)
+        if not draft.keep.any():
+            raise _nothing_left(draft, run)
+        draft.split[draft.keep] = splits.make(
+            draft.split[draft.keep],
+            draft.group[draft.keep],
+            _strata(draft),
+            run.recipe.data.split,
+            run.recipe.seed,
+        )
+        drop_straddling(draft)
+        write(run, draft, tell)
+        tell(1.0, f"{draft.keep.sum():,} rows")
+    for line in draft.notes.lines():
+        say(f"          {line}")
+
+
+def read_draft(run: Run, rows: sources.Rows, tell: Callable[[float, str], None]) -> Draft:
+    """All columns that the recipe names, decoded; nothing is left out yet."""
+    data, table = run.recipe.data, rows.table
+    for name, settings in run.recipe.modalities.items():
+        sources.column(rows, settings.column, f"modalities.{name}.column")
+    label = sources.texts(sources.column(rows, data.target, "data.target").to_pylist())
+    ids: list[str | None] = (
+        sources.texts(sources.column(rows, data.id, "data.id").to_pylist())
+        if data.id
+        else [str(line) for line in rows.line]
+    )
+    group = np.arange(table.num_rows, dtype=np.int64)
+    if data.group:
+        values = sources.texts(sources.column(rows, data.group, "data.group").to_pylist())
+        _, group = np.unique([f"={v}" if v else f"#{n}" for n, v in enumerate(values)], return_inverse=True)
+    split = np.zeros(table.num_rows, dtype=np.int8)
+    if data.split.column:
+        split = splits.given(sources.texts(sources.column(rows, data.split.column, "data.split.column").to_pylist()))
+    cleaned = clean_all(run, rows, tell)
+    notes = Quarantine()
+    for line, reason in rows.broken:
+        notes.note(line, None, "", "quarantined", reason)
+    return Draft(ids, rows.line, label, group, split, cleaned, np.ones(table.num_rows, dtype=bool), notes)
+
+
+def clean_all(run: Run, rows: sources.Rows, tell: Callable[[float, str], None]) -> dict[str, Cleaned]:
+    """Decode every modality's column, telling how far it is."""
+    root = Path(run.recipe.data.root) if run.recipe.data.root else rows.root
+    found: dict[str, Cleaned] = {}
+    for number, (name, settings) in enumerate(run.recipe.modalities.items()):
+
+        def share(part: float, number: int = number, name: str = name) -> None:
+            tell(0.95 * (number + part) / len(run.recipe.modalities), f"reading {name}")
+
+        work = run.partial("prepare") / ".work" / name
+        cells = rows.table.column(settings.column)
+        found[name] = clean(settings, cells, root, work, share)
+    return found
+
+
+def write(run: Run, draft: Draft, tell: Callable[[float, str], None]) -> None:
+    """Fit on training rows, encode, write ``data/``."""
+    folder, rows = run.partial("prepare") / "data", np.flatnonzero(draft.keep)
+    split, label = draft.split[rows], [draft.label[r] for r in rows]
+    classes = labels.classes_of(label, split, run.recipe.data.target)
+    target = labels.targets(label, classes)
+    _check_scored(target, split, run)
+    where = ([draft.lines[r] for r in rows], [draft.ids[r] for r in rows])
+    labels.note_targets(target, label, where, run.recipe.data.target, len(classes), draft.notes)
+    folder.mkdir(parents=True, exist_ok=True)
+    fields, statistics = write_entries(run, draft, rows[split == splits.TRAIN], folder)
+    entry = draft.entries()[rows]
+    contents = draft.contents()
+    arrays = {
+        "entry": np.maximum(entry, 0),
+        "present": entry >= 0,
+        "target": target,
+        "split": split,
+        "group": draft.group[rows],
+        "key": labels.keys(where[1], [contents[r] for r in rows]),
+    }
+    for name, array in arrays.items():
+        np.save(folder / f"{name}.npy", array)
+    write_rows(folder, where, label, arrays)
+    write_text(folder / "quarantine.csv", draft.notes.to_csv())
+    known = target[(split == splits.TRAIN) & (target >= 0)]
+    counts = np.bincount(known, minlength=len(classes))
+    schema = {
+        "fields": fields,
+        "classes": classes,
+        "log_prior": np.log(counts / counts.sum()).tolist(),
+        "rows": {name: int((split == code).sum()) for code, name in enumerate(SPLITS)},
+        "labelled": {name: int(((split == code) & (target >= 0)).sum()) for code, name in enumerate(SPLITS)},
+        "notes": draft.notes.counts(),
+    }
+    write_json(folder / "statistics.json", statistics)
+    write_json(folder / "schema.json", schema)
+
+
+def write_entries(run: Run, draft: Draft, train: np.ndarray, folder: Path) -> tuple[list[dict], dict]:
+    """Every modality's distinct items -> an array on disk; (fields, statistics)."""
+    fields, statistics = [], {}
+    for name, settings in run.recipe.modalities.items():
+        part, column = load_part(modalities.TABLE, settings.kind), draft.columns[name]
+        used = np.unique(column.entry[train])
+        used = used[used >= 0]
+        if not len(used):
+            raise SuffuseError(
+                "no training row has this modality", where=f"modalities.{name}", hint="see quarantine.csv"
+            )
+        statistics[name] = part.fit(settings, _take(column.items, used))
+        fields.append({"name": name, "kind": settings.kind, "file": f"column-{name}.npy"})
+        if isinstance(column.items, np.memmap):
+            _link(run.partial("prepare") / ".work" / name / "items.npy", folder / f"column-{name}.npy")
+        else:
+            np.save(
+                folder / f"column-{name}.npy",
+                part.encode(settings, statistics[name], [x or "" for x in column.items]),
+            )
+    return fields, statistics
+
+
+def write_rows(folder: Path, where: tuple[list, list], label: list, arrays: dict[str, np.ndarray]) -> None:
+    """rows.parquet: what stands where, for people and for joining predictions to."""
+    table = pa.table(
+        {
+            "line": where[0],
+            "id": where[1],
+            "split": [SPLITS[s] for s in arrays["split"]],
+            "label": pa.array(label, pa.string()),
+            "target": arrays["target"],
+            "group": arrays["group"],
+            "key": arrays["key"],
+        }
+    )
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink)
+    write_bytes(folder / "rows.parquet", sink.getvalue().to_pybytes())
+
+
+def _link(made: Path, place: Path) -> None:
+    """The same file under a second name: killed after this, the work folder is still whole."""
+    place.unlink(missing_ok=True)
+    try:
+        os.link(made, place)
+    except OSError:  # a file system without hard links
+        shutil.copyfile(made, place)
+
+
+def _take(items: np.ndarray | list, slots: np.ndarray) -> np.ndarray | list:
+    return items[slots] if isinstance(items, np.ndarray) else [items[s] for s in slots]
+
+
+def _strata(draft: Draft) -> np.ndarray:
+    kept = [draft.label[row] or "" for row in np.flatnonzero(draft.keep)]
+    return np.unique(kept, return_inverse=True)[1]
+
+
+def _check_scored(target: np.ndarray, split: np.ndarray, run: Run) -> None:
+    for code, name in enumerate(SPLITS):
+        if not (target[split == code] != UNLABELLED).any():
+            raise SuffuseError(
+                f"the {name} split has no labelled row",
+                where=f"column '{run.recipe.data.target}'",
+                got=f"{(split == code).sum()} rows",
+            )
+
+
+def _nothing_left(draft: Draft, run: Run) -> SuffuseError:
+    return SuffuseError(
+        "no row can be used",
+        where=run.recipe.data.source,
+        got="; ".join(draft.notes.lines()),
+        hint="is data.root the folder that the file paths start from?",
+    )

@@ -1,0 +1,81 @@
+"""The rows while they are being cleaned, and the reasons for which one is left out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from . import labels, splits
+from .columns import Cleaned
+from .quarantine import Quarantine
+
+
+@dataclass
+class Draft:
+    """The rows while they are being cleaned; all lists have N items."""
+
+    ids: list[str | None]
+    lines: list[int]
+    label: list[str | None]
+    group: np.ndarray  # (N,) int64
+    split: np.ndarray  # (N,) int8
+    columns: dict[str, Cleaned]
+    keep: np.ndarray  # (N,) bool, False once a row is quarantined
+    notes: Quarantine
+
+    def drop(self, row: int, column: str, reason: str) -> None:
+        """Leave a row out; only its first reason counts."""
+        if self.keep[row]:
+            self.keep[row] = False
+            self.notes.note(self.lines[row], self.ids[row], column, "quarantined", reason)
+
+    def entries(self) -> np.ndarray:
+        """(N, M) slot of each row's item, -1 where absent."""
+        return np.stack([c.entry for c in self.columns.values()], axis=1)
+
+    def contents(self) -> list[tuple]:
+        """Each row's content hashes, in the order of the modalities."""
+        columns = [[None if s < 0 else c.digests[s] for s in c.entry] for c in self.columns.values()]
+        return list(zip(*columns, strict=True))
+
+
+def drop_bad_ids(draft: Draft) -> None:
+    """A row without an id, or with the id of an earlier row, or of an unknown split."""
+    for row, name in enumerate(draft.ids):
+        if name is None:
+            draft.drop(row, "id", "no id")
+    for row, first in labels.repeated(draft.ids).items():
+        draft.drop(row, "id", f"duplicate id: stands in line {draft.lines[first]} too")
+    for row in np.flatnonzero(draft.split == splits.UNKNOWN):
+        draft.drop(int(row), "split", "unknown split: expected train, validation or test")
+
+
+def drop_empty(draft: Draft) -> None:
+    """Note what is absent; a row in which nothing is present is left out."""
+    for name, column in draft.columns.items():
+        for row, reason in column.reasons.items():
+            if draft.keep[row]:
+                draft.notes.note(draft.lines[row], draft.ids[row], name, "absent", reason)
+    for row in np.flatnonzero(draft.entries().max(1) < 0):
+        draft.drop(int(row), "", "nothing is present in this row")
+
+
+def drop_duplicates(draft: Draft) -> None:
+    """Rows with the same contents and label, in all modalities: one stays; one outside training before one in it."""
+    contents = draft.contents()
+    order = sorted(np.flatnonzero(draft.keep), key=lambda row: (draft.split[row] == splits.TRAIN, row))
+    again = labels.repeated([(draft.label[row], *contents[row]) for row in order])
+    for later, first in again.items():
+        row, other = int(order[later]), int(order[first])
+        if draft.split[row] == splits.TRAIN:
+            draft.drop(row, "", f"duplicate row: same contents and label as line {draft.lines[other]}")
+
+
+def drop_straddling(draft: Draft) -> None:
+    """Training rows whose group stands in validation or test too; validation rows whose group stands in test."""
+    for code, held in ((splits.VALIDATION, (splits.TEST,)), (splits.TRAIN, (splits.VALIDATION, splits.TEST))):
+        others = set(draft.group[draft.keep & np.isin(draft.split, held)].tolist())
+        for row in np.flatnonzero(draft.keep & (draft.split == code)):
+            if int(draft.group[row]) in others:
+                draft.drop(int(row), "group", "its group stands in a held-out split too")

@@ -1,0 +1,93 @@
+"""Columns that give the label away: what a model would copy from instead of learning."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+
+from .inspect import UNSPACED, Column, is_number, percent, sample
+
+MOST_ROWS = 5000  # that are compared
+PURE = 0.98  # of the rows have the label that is the commonest for their value
+PLAIN = {"yes", "no", "true", "false"}  # answers that stand in a text for other reasons
+
+
+def mark(columns: list[Column], target: str) -> list[Column]:
+    """The same columns: texts that give the label away get the role ``give-away``, others a word about it.
+
+    Where nothing else could be used, such texts stay in use, with a warning as their reason.
+    """
+    labels = next(c.cells for c in columns if c.name == target)
+    marked = [_one(column, labels) for column in columns]
+    if any(c.role in ("image", "text") for c in marked):
+        return marked
+    return [replace(c, role="text", reason=f"WARNING: {c.reason}") if c.role == "give-away" else c for c in marked]
+
+
+def _one(column: Column, labels: list[str | None]) -> Column:
+    if column.role not in ("text", "category", "number", "other") or not column.cells:
+        return column
+    pairs = [(v, y) for v, y in zip(column.cells, labels, strict=True) if v is not None and y is not None]
+    if column.role == "text":
+        own, other = told(sample(pairs, MOST_ROWS))
+        if own > 0.5 and other < own / 2:
+            return replace(
+                column,
+                role="give-away",
+                reason=f"gives the label away: its label's words stand in {percent(own)} of rows "
+                f"(another label's in {percent(other)})",
+            )
+    if determined(pairs):
+        why = f"gives the label away: nearly every one of its {column.distinct:,} values has one label"
+        if column.role == "text":
+            return replace(column, role="give-away", reason=why)
+        return replace(column, reason=f"{column.reason}; {why}")
+    return column
+
+
+def told(pairs: list[tuple[str, str]]) -> tuple[float, float]:
+    """Of (text, label) rows: the share in whose text their label's words stand, and another label's.
+
+    The other label is a random other row's. A label that is no word (a number, a letter, yes or no) never
+    counts as standing there.
+    """
+    order = np.random.default_rng(0).permutation(len(pairs))
+    found = [_stems(text) for text, _ in pairs]
+    own = [_stands(label, text, stems) for (text, label), stems in zip(pairs, found, strict=True)]
+    other = [_stands(pairs[j][1], pairs[i][0], found[i]) for i, j in enumerate(order) if pairs[i][1] != pairs[j][1]]
+    return float(np.mean(own or [0])), float(np.mean(other or [0]))
+
+
+def determined(pairs: list[tuple[str, str]]) -> bool:
+    """Of (value, label) rows: far fewer values than rows, and nearly every value has one label."""
+    commonest: dict[str, Counter] = {}
+    for value, label in pairs:
+        commonest.setdefault(value, Counter())[label] += 1
+    if len(commonest) < 2 or 3 * len(commonest) > len(pairs):
+        return False
+    pure = sum(counts.most_common(1)[0][1] for counts in commonest.values()) / len(pairs)
+    major = Counter(label for _, label in pairs).most_common(1)[0][1] / len(pairs)
+    return pure > PURE and pure - major > (1 - major) / 2  # not just because one label is nearly all
+
+
+def _stands(label: str, text: str, stems: set[str]) -> bool:
+    if UNSPACED.search(label):
+        return label.lower() in text.lower()
+    wanted = _stems(label)
+    if is_number(label) or len(label) < 2 or label.lower() in PLAIN or not wanted:
+        return False
+    return wanted <= stems
+
+
+def _stems(text: str) -> set[str]:
+    """Its words, in lower case and without a plural's ending."""
+    return {_stem(word) for word in re.findall(r"[^\W_]+", text.lower())}
+
+
+def _stem(word: str) -> str:
+    if word.endswith(("ches", "shes", "sses", "xes", "zes")):
+        return word[:-2]
+    return word[:-1] if word.endswith("s") and not word.endswith("ss") and len(word) > 3 else word

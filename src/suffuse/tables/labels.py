@@ -1,0 +1,88 @@
+"""Ids and labels of the rows."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+
+from ..errors import SuffuseError
+from ..types import UNLABELLED
+from .quarantine import Quarantine
+from .splits import TRAIN
+
+MOST_CLASSES = 1000
+
+
+def repeated(values: list) -> dict[int, int]:
+    """Rows whose value (not None) stands in an earlier row: row -> that earlier row."""
+    first: dict = {}
+    found = {}
+    for row, value in enumerate(values):
+        if value is not None and first.setdefault(value, row) != row:
+            found[row] = first[value]
+    return found
+
+
+def classes_of(labels: list[str | None], split: np.ndarray, column: str) -> tuple[str, ...]:
+    """The labels of training rows, sorted (numbers by value).
+
+    Raises SuffuseError where there are fewer than two, or so many that it is no classification.
+    """
+    seen = [x for x, s in zip(labels, split, strict=True) if s == TRAIN and x is not None]
+    found = sorted(set(seen), key=_by_value)
+    if len(found) < 2:
+        got = f"only '{found[0]}'" if found else "no label at all"
+        raise SuffuseError(
+            "nothing to learn",
+            where=f"column '{column}'",
+            got=got,
+            expected="two classes or more in training rows",
+        )
+    if len(found) > min(MOST_CLASSES, len(seen) / 2) and len(found) > 20:
+        raise SuffuseError(
+            "this target has no classes",
+            where=f"column '{column}'",
+            got=f"{len(found):,} different values in {len(seen):,} training rows",
+            hint="numbers can't be predicted yet: cut them into classes, or choose another column",
+        )
+    return tuple(found)
+
+
+def targets(labels: list[str | None], classes: tuple[str, ...]) -> np.ndarray:
+    """(N,) int64: the class, -1 without a label, C for a label that training never saw."""
+    code = {name: number for number, name in enumerate(classes)}
+    return np.array([UNLABELLED if x is None else code.get(x, len(classes)) for x in labels], dtype=np.int64)
+
+
+def keys(ids: list, contents: list[tuple]) -> np.ndarray:
+    """(N,) uint64 hash of a row's id and contents: the same row has the same key, wherever it stands."""
+    texts = ("\0".join([str(i), *(c or "-" for c in cs)]) for i, cs in zip(ids, contents, strict=True))
+    return np.array(
+        [int.from_bytes(hashlib.blake2b(t.encode(), digest_size=8).digest(), "little") for t in texts],
+        dtype=np.uint64,
+    )
+
+
+def note_targets(
+    target: np.ndarray,
+    labels: list[str | None],
+    where: tuple[list[int], list],
+    column: str,
+    classes: int,
+    q: Quarantine,
+) -> None:
+    """Write down the labels that training never saw, and the rows without one."""
+    lines, ids = where
+    for row in np.flatnonzero((target == classes) | (target == UNLABELLED)):
+        if target[row] == classes:
+            q.note(lines[row], ids[row], column, "other", f"label not in training: '{labels[row]}'")
+        else:
+            q.note(lines[row], ids[row], column, "unlabelled", "no label")
+
+
+def _by_value(label: str) -> tuple:
+    try:
+        return (0, float(label), label)
+    except ValueError:
+        return (1, 0.0, label)

@@ -1,0 +1,125 @@
+"""A table -> what its columns are, and a recipe with comments that runs as it is."""
+
+from __future__ import annotations
+
+import keyword
+import os
+import re
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from .. import sources
+from ..errors import UsageError
+from . import sizes, writing
+from .inspect import Column, inspect
+from .roles import Plan, assign
+
+# names that a recipe or the prepared columns keep for themselves
+RESERVED = {"fused", "present", "logits", "entry", "target", "split", "group", "key"}
+# what torch's ModuleDict is asked for by name, as far as a column may be called so
+RESERVED |= {
+    "type",
+    "keys",
+    "values",
+    "items",
+    "update",
+    "train",
+    "training",
+    "float",
+    "double",
+    "half",
+    "to",
+}
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What was found in the table, column by column, and the recipe's text (YAML with comments)."""
+
+    columns: list[Column]
+    text: str
+
+
+def propose(source: str, target: str, root: str | None = None, place: Path = Path()) -> Proposal:
+    """Look at a table and propose a recipe for predicting ``target``.
+
+    ``source`` is a file, a saved dataset or the name of a known set; ``root`` the folder that file paths
+    start from, the table's own where there is none; ``place`` the folder in which the recipe will stand.
+    Raises UsageError where there is nothing to predict or nothing to predict it from.
+    """
+    rows = sources.read(source)
+    sources.column(rows, target, "--target")
+    if root is not None and not Path(root).is_dir():
+        raise UsageError("no such folder", where="--root", got=root)
+    folder = rows.root if root is None else Path(root)
+    plan = assign(inspect(rows, folder), target)
+    _check_usable(plan, folder)
+    return Proposal(plan.columns, writing.write(plan, _draft(plan, source, root, place, rows.table.num_rows)))
+
+
+def names(columns: Iterable[str]) -> list[str]:
+    """A plain, unique name for each column: ``Question text`` -> ``question_text``."""
+    found: list[str] = []
+    for column in columns:
+        plain = re.sub(r"\W+", "_", unicodedata.normalize("NFKC", column)).strip("_").lower() or "column"
+        plain = f"column_{plain}" if plain[0].isdigit() or plain in RESERVED or keyword.iskeyword(plain) else plain
+        number, name = 2, plain
+        while name in found:
+            number, name = number + 1, f"{plain}_{number}"
+        found.append(name)
+    return found
+
+
+def _draft(plan: Plan, source: str, root: str | None, place: Path, rows: int) -> writing.Draft:
+    """All that the recipe says about data and sizes."""
+    used = plan.used()
+    modalities = dict(zip(names(c.name for c in used), map(_modality, used), strict=True))
+    share = {c.name: min(c.distinct / rows, 1.0) if c.distinct else 1.0 for c in used}
+    cost = sum(share[m["column"]] * _cost(m) for m in modalities.values())  # what repeats is encoded once
+    train = plan.counts.get("train") or round(0.765 * rows)
+    known = source in sources.TABLE and not Path(source).exists()
+    return writing.Draft(
+        source=source if known else _relative(source, place),
+        root=None if root is None else _relative(root, place),
+        rows=rows,
+        modalities=modalities,
+        batch=sizes.batch_size(train),
+        epochs=sizes.epochs(train, cost),
+    )
+
+
+def _modality(column: Column) -> dict:
+    if column.role == "image":
+        return {"kind": "image", "column": column.name, "size": sizes.picture_size(column.side)}
+    return {"kind": "text", "column": column.name, **sizes.text_settings(column.cells)}
+
+
+def _cost(modality: dict) -> float:
+    if modality["kind"] == "image":
+        return sizes.picture_cost(modality["size"])
+    return sizes.text_cost(modality["length"])
+
+
+def _relative(path: str, place: Path) -> str:
+    """A path from where the recipe will stand."""
+    return Path(os.path.relpath(Path(path).resolve(), place.resolve())).as_posix()
+
+
+def _check_usable(plan: Plan, folder: Path) -> None:
+    lost = [c for c in plan.columns if c.role == "missing"]
+    if lost and not any(c.role == "image" for c in plan.columns):
+        raise UsageError(
+            f"the pictures of column '{lost[0].name}' aren't there",
+            where=f"below the folder {folder}",
+            got=f"'{lost[0].examples[0]}' and the like",
+            hint="--root FOLDER says which folder the paths start from",
+        )
+    if not plan.used():
+        found = "; ".join(f"{c.name}: {c.role}" for c in plan.columns if c.name != plan.target)
+        raise UsageError(
+            "no column can be used",
+            got=found or "no column besides the target",
+            expected="a column of pictures or of texts; nothing else is read yet in this version",
+        )

@@ -1,0 +1,60 @@
+"""Splits: given by a column, or made: seeded, stratified by label, and never through a group."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..errors import SuffuseError
+from ..recipe import Split
+
+NAMES = {
+    "train": ("train", "training"),
+    "validation": ("validation", "valid", "val", "dev"),
+    "test": ("test", "testing"),
+}
+CODE = {alias: code for code, aliases in enumerate(NAMES.values()) for alias in aliases}
+TRAIN, VALIDATION, TEST = 0, 1, 2
+UNKNOWN = -1
+
+
+def given(values: list[str | None]) -> np.ndarray:
+    """A split column -> codes (N,) int8; -1 where it says nothing known."""
+    return np.array([CODE.get((v or "").lower(), UNKNOWN) for v in values], dtype=np.int8)
+
+
+def make(split: np.ndarray, group: np.ndarray, label: np.ndarray, settings: Split, seed: int) -> np.ndarray:
+    """Fill in the splits that have no rows, out of the training rows.
+
+    split (N,) codes, group (N,) and label (N,) ints -> codes (N,) int8. Raises SuffuseError where there are
+    too few groups.
+    """
+    made = split.copy()
+    for code, name, share in ((TEST, "test", settings.test), (VALIDATION, "validation", settings.validation)):
+        if not (made == code).any():
+            rows = np.flatnonzero(made == TRAIN)
+            strata = label[rows] if settings.stratify else np.zeros(len(rows), dtype=int)
+            picked = rows[_draw(group[rows], strata, share, np.random.default_rng([seed, code]))]
+            if not len(picked) or len(picked) == len(rows):
+                raise SuffuseError(
+                    f"can't make a {name} split",
+                    where="data.split",
+                    got=f"{len(np.unique(group[rows]))} groups in {len(rows)} training rows",
+                    hint="give more rows, or a split column, or a finer group column",
+                )
+            made[picked] = code
+    return made
+
+
+def _draw(group: np.ndarray, label: np.ndarray, share: float, random: np.random.Generator) -> np.ndarray:
+    """Whole groups, in random order, as long as each brings the labels' counts nearer to their share."""
+    _, group = np.unique(group, return_inverse=True)
+    _, label = np.unique(label, return_inverse=True)
+    need = share * np.bincount(label).astype(float)
+    rows_of = np.split(np.argsort(group, kind="stable"), np.cumsum(np.bincount(group))[:-1])
+    taken = []
+    for number in random.permutation(len(rows_of)):
+        labels, counts = np.unique(label[rows_of[number]], return_counts=True)
+        if (need[labels] ** 2 - (need[labels] - counts) ** 2).sum() > 0:
+            need[labels] -= counts
+            taken.append(rows_of[number])
+    return np.sort(np.concatenate(taken)) if taken else np.empty(0, dtype=int)
