@@ -20,3 +20,130 @@ def shared_data() -> Path:
     if os.environ.get("CI"):
         pytest.fail(f"no real data at {folder}: set SUFFUSE_DATA")
     pytest.skip(f"no real data at {folder}: set SUFFUSE_DATA")
+
+
+COLOURS = {"red": (220, 30, 30), "green": (30, 200, 40), "blue": (30, 60, 220)}
+
+
+@pytest.fixture(scope="session")
+def make_columns():
+    """A maker of prepared columns in memory: pictures that rows share, questions, and some of each absent."""
+    import numpy as np
+
+    from suffuse.data import Columns
+    from suffuse.types import Field, Spec
+
+    fields = (
+        Field("picture", "image", {"size": 16, "mean": [0.5, 0.4, 0.6], "std": [0.25, 0.3, 0.2]}),
+        Field("question", "text", {"vocabulary": 12, "length": 6}),
+    )
+    spec = Spec(fields, ("a", "b", "c"), tuple(np.log([0.5, 0.3, 0.2]).tolist()))
+
+    def make(rows: int = 40, seed: int = 0, absent: float = 0.25) -> Columns:
+        random = np.random.default_rng(seed)
+        count = max(2, rows // 2)
+        pictures = random.integers(0, 256, (count, 16, 16, 3), dtype=np.uint8)
+        words = random.integers(2, 12, (count, 6), dtype=np.int32)
+        words[np.arange(6)[None] >= random.integers(1, 7, count)[:, None]] = 0
+        present = random.random((rows, 2)) >= absent
+        present[~present.any(1), 1] = True
+        entry = np.where(present, random.integers(0, count, (rows, 2)), 0)
+        target = random.integers(0, 3, rows)
+        return Columns(
+            spec,
+            {"picture": pictures, "question": words},
+            entry,
+            present,
+            target,
+            split=(np.arange(rows) % 4 == 3).astype(np.int8),
+            group=np.arange(rows) // 2,
+            key=np.arange(1, rows + 1, dtype=np.uint64) * np.uint64(977),
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_network():
+    """A maker of tiny networks for those columns."""
+    from suffuse.recipe import Network
+
+    def make(fusion: str = "gated", text: str = "gru", norm: str = "batch", **more) -> Network:
+        return Network.model_validate(
+            {
+                "encoders": {
+                    "picture": {"kind": "conv", "widths": [4, 6], "norm": norm},
+                    "question": {"kind": text, "embedding": 4, "width": 5},
+                },
+                "fusion": {"kind": fusion, "width": 8},
+                **more,
+            }
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def write_table():
+    """A writer of a folder with small pictures and a CSV of questions about them; some cells are empty or broken."""
+    import csv
+    import random
+
+    from PIL import Image
+
+    def write(folder: Path, rows: int = 72) -> Path:
+        noise = random.Random(3)
+        (folder / "pictures").mkdir(parents=True)
+        lines = []
+        for number in range(rows):
+            colour = noise.choice(sorted(COLOURS))
+            name, side = f"pictures/{number // 2}.png", noise.choice([8, 11, 16])
+            if number % 2 == 0:
+                picture = Image.new("RGB", (side, 8), COLOURS[colour])
+                picture.putpixel((noise.randrange(side), noise.randrange(8)), (number, 0, 0))
+                picture.save(folder / name)
+                kept = colour
+            question = f"what colour has thing {noise.randrange(50)}, 请问"
+            lines.append([f"r{number}", "" if number % 9 == 4 else name, "" if number % 7 == 5 else question, kept])
+        (folder / "pictures" / "3.png").write_bytes(b"no picture")
+        with (folder / "rows.csv").open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([["id", "image", "text", "answer"], *lines])
+        return folder / "rows.csv"
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def tiny_recipe():
+    """The recipe for such a table, as a dictionary."""
+
+    def make(source: Path) -> dict:
+        def network(width: int) -> dict:
+            picture, question = {"kind": "conv", "widths": [width]}, {"kind": "gru", "embedding": 4, "width": width}
+            return {"encoders": {"picture": picture, "question": question}, "fusion": {"kind": "gated", "width": width}}
+
+        return {
+            "data": {"source": str(source), "target": "answer", "id": "id", "group": "image"},
+            "modalities": {
+                "picture": {"kind": "image", "column": "image", "size": 8},
+                "question": {"kind": "text", "column": "text", "vocabulary": 300, "length": 12},
+            },
+            "teacher": {**network(8), "train": {"epochs": 1, "batch": 16}},
+            "student": network(4),
+            "distill": {"train": {"epochs": 1, "batch": 16}, "seeds": 1, "floors": False},
+            "compute": {"threads": 1},
+        }
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def prepared_run(tmp_path_factory, write_table, tiny_recipe):
+    """A run of that table, prepared; read it, don't change it."""
+    from suffuse import pipeline
+    from suffuse.run import Run
+
+    folder = tmp_path_factory.mktemp("prepared")
+    run = Run.of(tiny_recipe(write_table(folder / "table")), folder / "run")
+    pipeline.run_stage(run, "prepare")
+    return run

@@ -1,3 +1,61 @@
 """suffuse: distil heavy multimodal models into small students that keep working when a modality is missing."""
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+
+# public name -> its module; nothing is imported before it is asked for
+PUBLIC = {
+    "Run": "suffuse.run",
+    "Recipe": "suffuse.recipe",
+    "read_recipe": "suffuse.recipe",
+    "run_all": "suffuse.pipeline",
+    "run_stage": "suffuse.pipeline",
+    "plan": "suffuse.pipeline",
+    "scores": "suffuse.report.table",
+    "save_rows": "suffuse.sources.frame",
+    "propose": "suffuse.tables.propose",
+    "Predictor": "suffuse.predictor",
+    "Prediction": "suffuse.predictor",
+    "SuffuseError": "suffuse.errors",
+    "UsageError": "suffuse.errors",
+}
+__all__ = [
+    "__version__",
+    "Run",
+    "Recipe",
+    "read_recipe",
+    "run_all",
+    "run_stage",
+    "plan",
+    "scores",
+    "save_rows",
+    "propose",
+    "Predictor",
+    "Prediction",
+    "SuffuseError",
+    "UsageError",
+]
+
+if TYPE_CHECKING:
+    from .errors import SuffuseError, UsageError
+    from .pipeline import plan, run_all, run_stage
+    from .predictor import Prediction, Predictor
+    from .recipe import Recipe, read_recipe
+    from .report.table import scores
+    from .run import Run
+    from .sources.frame import save_rows
+    from .tables.propose import propose
+
+
+def __getattr__(name: str) -> Any:
+    if name not in PUBLIC:
+        raise AttributeError(f"module 'suffuse' has no attribute '{name}'")
+    return getattr(import_module(PUBLIC[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

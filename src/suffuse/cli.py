@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -14,12 +14,13 @@ from .stages import STAGES
 
 app = typer.Typer(
     help="Distil heavy multimodal models into small students that keep working when a modality is missing.",
-    no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-Where = Annotated[Path, typer.Argument(help="A recipe (.yaml) or a run folder.", show_default=False)]
+# typer brings its own copy of click, or uses the installed one: the class is found through one of its own
+USAGE: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
+Where = Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe (.yaml) or a run folder.", show_default=False)]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="a.b=VALUE", help="Override a recipe key.")]
 Out = Annotated[Path | None, typer.Option("--out", help="The run folder; runs/NAME if not given.")]
 
@@ -124,7 +125,7 @@ def _open(where: Path, overrides: list[str] | None, out: Path | None):
 def main() -> None:
     """The entry point: an error is one line, and an exit code."""
     try:
-        app(standalone_mode=False)
+        app(sys.argv[1:] or ["--help"], standalone_mode=False)
         code = 0
     except SuffuseError as error:
         code = _fail(error.text(), error.exit_code)
@@ -143,13 +144,11 @@ def _fail(text: str, code: int) -> int:
     return code
 
 
-def _unexpected(error: Exception) -> int:
+def _unexpected(error: Any) -> int:
     """Usage errors of the parser; a defect of suffuse's own in one line, with its traceback on request."""
-    import click
-
-    if isinstance(error, click.exceptions.Exit):
+    if isinstance(error, typer.Exit):
         return error.exit_code
-    if isinstance(error, click.ClickException):
+    if isinstance(error, USAGE):
         return _fail(f"{error.format_message()}\n\nhint: suffuse --help", 2)
     if os.environ.get("SUFFUSE_DEBUG"):
         raise error

@@ -85,7 +85,8 @@ class Columns:
             index[name] = torch.from_numpy(inverse)
         positions = torch.from_numpy(rows)
         labels = torch.from_numpy(self.target) if target is None else target
-        return Batch(inputs, index, torch.from_numpy(present), labels.index_select(0, positions), positions)
+        mask = torch.from_numpy(present)
+        return Batch(inputs, index, mask, labels.index_select(0, positions), positions, bool(present.all()))
 
 
 def _gather(column: np.ndarray, entries: np.ndarray) -> torch.Tensor:

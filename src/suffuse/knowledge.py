@@ -19,7 +19,7 @@ from torch import Tensor
 
 from .data import Columns
 from .errors import SuffuseError
-from .run import write_bytes, write_json
+from .run import new_array, write_bytes, write_json
 
 PART = 4096  # rows
 LARGEST_HALF = 65504.0
@@ -112,10 +112,7 @@ def compact(parts: Path, count: int, folder: Path, manifest: dict) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     first = load_file(part_file(parts, 0))
     rows = manifest["rows"]
-    arrays = {
-        name: np.lib.format.open_memmap(folder / f"{name}.npy", mode="w+", dtype=a.dtype, shape=(rows, *a.shape[1:]))
-        for name, a in first.items()
-    }
+    arrays = {name: new_array(folder / f"{name}.npy", a.dtype, (rows, *a.shape[1:])) for name, a in first.items()}
     start = 0
     for number in range(count):
         part = load_file(part_file(parts, number))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import ModuleType
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +12,7 @@ from . import encoders, fusions
 from .errors import SuffuseError, UsageError
 from .parts import load
 from .recipe import Network
+from .run import write_bytes, write_json
 from .types import Batch, Encoded, Field, Output, Spec
 
 
@@ -25,15 +25,16 @@ class Encoder(nn.Module):
     def __init__(self, network: Network, field: Field):
         super().__init__()
         self.settings = network.encoders[field.name]
-        self.part: ModuleType = load(encoders.TABLE, self.settings.kind)
-        if field.kind not in self.part.MODALITIES:
+        part = load(encoders.TABLE, self.settings.kind)
+        if field.kind not in part.MODALITIES:
             raise UsageError(
                 "this encoder can't read this modality",
                 where=f"encoders.{field.name}",
                 got=f"kind '{self.settings.kind}' for {field.kind}",
-                expected="kind for " + " or ".join(self.part.MODALITIES),
+                expected="kind for " + " or ".join(part.MODALITIES),
             )
-        self.layers = self.part.layers(self.settings, field)
+        self.function = part.encode
+        self.layers = part.layers(self.settings, field)
         if field.kind == "image":
             shape = (1, 3, 1, 1)
             self.register_buffer("mean", 255 * torch.tensor(field.statistics["mean"]).reshape(shape))
@@ -44,7 +45,7 @@ class Encoder(nn.Module):
         """Pictures (U, H, W, 3) uint8, or token ids (U, L)."""
         if self.kind == "image":
             x = x.permute(0, 3, 1, 2).float().sub_(self.mean).div_(self.std)
-        return self.part.encode(self.settings, self.layers, x)
+        return self.function(self.settings, self.layers, x)
 
 
 class FusionModel(nn.Module):
@@ -56,9 +57,10 @@ class FusionModel(nn.Module):
         super().__init__()
         self.network, self.spec = network.bare(), spec
         self.encoders = nn.ModuleDict({f"{f.name}_encoder": Encoder(network, f) for f in spec.fields})
-        self.fusion_part: ModuleType = load(fusions.TABLE, network.fusion.kind)
-        self.fusion = self.fusion_part.layers(network.fusion, list(self.widths().values()))
-        joint = self.fusion_part.width(network.fusion)
+        part = load(fusions.TABLE, network.fusion.kind)
+        self.function = part.fuse
+        self.fusion = part.layers(network.fusion, list(self.widths().values()))
+        joint = part.width(network.fusion)
         hidden = [nn.Linear(joint, network.hidden), nn.ReLU()] if network.hidden else []
         dropout = [nn.Dropout(network.dropout)] if network.dropout else []
         self.head = nn.Sequential(*hidden, *dropout, nn.Linear(network.hidden or joint, len(spec.classes)))
@@ -71,11 +73,14 @@ class FusionModel(nn.Module):
 
     def taps(self) -> dict[str, int]:
         """Width of every tap a loss may ask for."""
-        return {"fused": self.fusion_part.width(self.network.fusion), **self.widths()}
+        return {"fused": load(fusions.TABLE, self.network.fusion.kind).width(self.network.fusion), **self.widths()}
 
     def forward(self, batch: Batch) -> Output:
         """Rows (B) -> Output. A row with nothing present gets the training prior, never NaN."""
-        return self.fuse(self.encode(batch), batch.present)
+        output = self.fuse(self.encode(batch), batch.present)
+        if not batch.complete:
+            output.present.update(zip(self.spec.names, batch.present.unbind(1), strict=True))
+        return output
 
     def encode(self, batch: Batch) -> list[Encoded]:
         """Each distinct entry once, then one vector per row: M x (B, D_m)."""
@@ -92,7 +97,7 @@ class FusionModel(nn.Module):
 
     def fuse(self, encoded: list[Encoded], present: Tensor) -> Output:
         """M x (B, D_m) and present (B, M) -> Output."""
-        fused = self.fusion_part.fuse(self.network.fusion, self.fusion, encoded, present)
+        fused = self.function(self.network.fusion, self.fusion, encoded, present)
         logits = self.head(fused.vector)
         logits = torch.where(present.any(1, keepdim=True), logits, self.log_prior)
         features = {n: e.vector for n, e in zip(self.spec.names, encoded, strict=True)}
@@ -110,12 +115,12 @@ def spread(vectors: Tensor, index: Tensor) -> Tensor:
 
 def save(model: FusionModel, folder: Path) -> None:
     """model.safetensors and config.json: all that is needed to build the model again."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save as to_bytes
 
-    folder.mkdir(parents=True, exist_ok=True)
-    save_file({k: v.contiguous() for k, v in model.state_dict().items()}, folder / "model.safetensors")
+    tensors = {k: v.contiguous() for k, v in model.state_dict().items()}
+    write_bytes(folder / "model.safetensors", to_bytes(tensors))
     config = {"network": model.network.model_dump(mode="json"), "spec": model.spec.to_json()}
-    (folder / "config.json").write_text(json.dumps(config, indent=1, ensure_ascii=False), encoding="utf-8")
+    write_json(folder / "config.json", config)
 
 
 def open_model(folder: Path) -> FusionModel:

@@ -25,9 +25,14 @@ class PartSettings(Settings):
     """The base of a part's settings. Which of these keys it has, and their types, the part says."""
 
     if TYPE_CHECKING:
-        kind: Any
-        weight: Any  # of a loss
-        column: Any  # of a modality
+        kind: Any = None
+        weight: Any = None  # of a loss
+
+
+class ModalitySettings(PartSettings):
+    """The base of a modality's settings."""
+
+    column: str
 
 
 def load(table: dict[str, str], kind: str) -> ModuleType:

@@ -19,7 +19,7 @@ import onnxruntime as ort
 from . import modalities
 from .errors import SuffuseError, UsageError, did_you_mean
 from .modalities.cell import Absent, Unreadable
-from .parts import PartSettings, load, settings
+from .parts import ModalitySettings, load, settings
 from .types import Field
 
 SIGNATURE = "signature.json"
@@ -40,7 +40,7 @@ class Input:
     """One modality of an export."""
 
     field: Field
-    settings: PartSettings
+    settings: ModalitySettings
     part: ModuleType
 
 
@@ -147,6 +147,7 @@ def _input(facts: dict, contents: Mapping[str, bytes]) -> Input:
     if "tokenizer" in facts:
         statistics["tokenizer"] = contents[facts["tokenizer"]].decode("utf-8")
     chosen = settings(modalities.TABLE, facts["settings"])
+    assert isinstance(chosen, ModalitySettings)
     return Input(Field(facts["name"], facts["kind"], statistics), chosen, load(modalities.TABLE, facts["kind"]))
 
 

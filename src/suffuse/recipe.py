@@ -12,12 +12,13 @@ from pydantic_core import ErrorDetails
 
 from . import encoders, fusions, losses, modalities
 from .errors import UsageError, did_you_mean
-from .parts import PartSettings, Settings, settings
+from .parts import ModalitySettings, PartSettings, Settings, settings
 
 RESERVED = ("fused", "present", "logits", "gates", "key", "label", "error", "same")  # names of other arrays
 
 if TYPE_CHECKING:
-    Modality = Encoder = Fusion = Loss = PartSettings
+    Modality = ModalitySettings
+    Encoder = Fusion = Loss = PartSettings
 else:  # the settings of a part, read by the part that its ``kind`` names
 
     def _part(table: dict[str, str]) -> Any:

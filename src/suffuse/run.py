@@ -12,7 +12,9 @@ import fcntl
 import hashlib
 import json
 import os
+import platform
 import shutil
+import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -20,10 +22,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from . import __version__
 from .errors import SuffuseError, UsageError
 from .recipe import Recipe, make_recipe, read_recipe, to_yaml
 
 COMPLETE = "COMPLETE"
+TEMPORARY = ".tmp"  # how a file's name ends while it is being written
+PACKAGES = ("torch", "numpy", "pyarrow", "Pillow", "tokenizers", "onnx", "onnxscript", "onnxruntime", "safetensors")
 
 
 @dataclass(frozen=True)
@@ -47,11 +52,22 @@ class Run:
         return cls.of(recipe, folder or Path("runs") / (recipe.name or path.stem), path.parent)
 
     @classmethod
-    def of(cls, recipe: Recipe | dict, folder: str | Path, base: str | Path = ".") -> Run:
-        """From a recipe object; relative data paths start from ``base``."""
+    def of(cls, recipe: Recipe | dict, folder: str | Path, base: str | Path = ".", rows: Any = None) -> Run:
+        """From a recipe object; relative data paths start from ``base``.
+
+        ``rows`` (a pandas frame, a Hugging Face dataset, an Arrow table, a list of records) are written to
+        ``source.parquet`` in the run folder, and are then the recipe's source.
+        """
+        folder = Path(folder).resolve()
+        if rows is not None:
+            from .sources.frame import save_rows
+
+            source = str(save_rows(rows, folder / "source.parquet"))
+            raw = recipe if isinstance(recipe, dict) else recipe.model_dump(mode="json")
+            recipe = {**raw, "data": {**raw.get("data", {}), "source": source}}
         made = recipe if isinstance(recipe, Recipe) else make_recipe(recipe)
         data = made.data.model_copy(update=_absolute(made.data, Path(base)))
-        return cls(Path(folder).resolve(), made.model_copy(update={"data": data}))
+        return cls(folder, made.model_copy(update={"data": data}))
 
     def path(self, *names: str) -> Path:
         """A path inside the run."""
@@ -86,12 +102,15 @@ class Run:
         partial.mkdir(parents=True, exist_ok=True)
         write_json(partial / "inputs.json", wanted)
         write_text(self.path("recipe.yaml"), to_yaml(self.recipe))
+        write_json(self.path("run.json"), surroundings(self.recipe.seed))
         return partial
 
     def commit(self, stage: str, seconds: float) -> None:
         """Move a finished working folder into place and stamp it. Killed in the middle, it can be called again."""
         partial = self.partial(stage)
         if not (partial / COMPLETE).exists():
+            for left in partial.rglob(f".*{TEMPORARY}"):  # by a process that was killed while it wrote
+                left.unlink()
             write_json(partial / COMPLETE, sorted(p.name for p in partial.iterdir() if not _private(p.name)))
         for name in read_json(partial / COMPLETE) or []:
             if (partial / name).exists():
@@ -160,9 +179,9 @@ def write_text(path: Path, text: str) -> None:
 def write_bytes(path: Path, content: bytes) -> None:
     """To a temporary name, fsync, rename: a reader sees the old file or the new one, never half of one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
     try:
-        with temporary.open("wb") as file:
+        with naming(path), temporary.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -170,6 +189,78 @@ def write_bytes(path: Path, content: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def write_array(file: Path, array: Any) -> None:
+    """Write a NumPy array as .npy."""
+    made = new_array(file, array.dtype, array.shape)
+    made[...] = array
+    made.flush()
+
+
+def new_array(file: Path, dtype: Any, shape: tuple[int, ...]) -> Any:
+    """A new .npy file, memory-mapped. Its space is taken at once: a full disk is an error here, and not a signal
+    that ends the process when a page is written."""
+    import numpy as np
+
+    with naming(file):
+        made = np.lib.format.open_memmap(file, mode="w+", dtype=dtype, shape=shape)
+        with file.open("rb+") as open_file:
+            os.posix_fallocate(open_file.fileno(), 0, file.stat().st_size)
+    return made
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Give an OSError from inside this file's name, where it has none: a full disk's has none."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
+
+
+def surroundings(seed: int) -> dict[str, Any]:
+    """What else than recipe and data decides a run's numbers: seed, versions, machine. Loads none of the packages."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {}
+    for name in PACKAGES:
+        with contextlib.suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return {
+        "seed": seed,
+        "suffuse": __version__,
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "packages": found,
+        "hardware": {"system": platform.platform(), "processor": _processor(), "cores": os.cpu_count()},
+        "written": datetime.now().astimezone().isoformat(timespec="seconds"),
+    }
+
+
+def _commit() -> str | None:
+    """The commit of the checkout that this code is run from; ``+`` behind it where something was changed since."""
+    checkout = Path(__file__).resolve().parents[2]
+    if not (checkout / ".git").exists():
+        return None
+    try:
+        said = [
+            subprocess.run(["git", "-C", checkout, *command], capture_output=True, text=True, check=True).stdout.strip()
+            for command in (("rev-parse", "HEAD"), ("status", "--porcelain", "--untracked-files=no"))
+        ]
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return said[0] + ("+" if said[1] else "")
+
+
+def _processor() -> str:
+    """The processor's name, as far as the system tells it."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 
 
 def file_facts(path: Path) -> list:

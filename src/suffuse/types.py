@@ -28,6 +28,7 @@ class Batch:
     present: Tensor  # (B, M) bool, in the order of the schema's modalities
     target: Tensor  # (B,) int64; -1 where there is no label
     rows: Tensor  # (B,) int64, positions in the prepared columns
+    complete: bool = False  # every row has every modality
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,7 @@ class Output:
     fused: Tensor | None = None  # (B, D)
     features: dict[str, Tensor] = field(default_factory=dict)  # modality -> (B, D_m)
     gates: Tensor | None = None  # (B, M)
+    present: dict[str, Tensor] = field(default_factory=dict)  # modality -> (B,) bool, where some row lacks it
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,12 +18,15 @@ from ..types import Batch
 class Objective(nn.Module):
     """Weighted sum of losses. ``terms`` are in the order of ``names``."""
 
+    weights: Tensor  # (K,)
+
     def __init__(self, model: FusionModel, chosen: Mapping[str, PartSettings], teacher: Mapping[str, int]):
         super().__init__()
         self.model = model
         self.names = tuple(chosen)
         self.settings = tuple(chosen.values())
         self.parts: tuple[ModuleType, ...] = tuple(load(losses.TABLE, s.kind) for s in self.settings)
+        self.register_buffer("weights", torch.tensor([float(s.weight) for s in self.settings]), persistent=False)
         mine, theirs = model.taps(), dict(teacher)
         made = []
         for name, settings, part in zip(self.names, self.settings, self.parts, strict=True):
@@ -41,11 +44,9 @@ class Objective(nn.Module):
     def forward(self, batch: Batch, teacher: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Batch and the teacher's arrays for its rows -> (scalar, weighted terms (K,))."""
         output = self.model(batch)
-        terms = [
-            s.weight * p.loss(s, layers, output, teacher, batch.target)
+        found = [
+            p.loss(s, layers, output, teacher, batch.target)
             for s, p, layers in zip(self.settings, self.parts, self.projectors, strict=True)  # pyright: ignore
         ]
-        if len(terms) == 1:
-            return terms[0], terms[0].detach().unsqueeze(0)
-        stacked = torch.stack(terms)
-        return stacked.sum(), stacked.detach()
+        terms = torch.stack(found)
+        return torch.dot(terms, self.weights), terms.detach() * self.weights

@@ -95,10 +95,10 @@ def _follow(news: queue.SimpleQueue, jobs: list[dict], tell: Callable[[float, st
 
 def work(function: str, incoming: TextIO, outgoing: TextIO) -> None:
     """The worker: one job after the other, in the order in which they come."""
+    jobs: queue.SimpleQueue[dict] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(incoming, jobs), daemon=True).start()  # first: imports take seconds
     module, name = function.split(":")
     call: Callable[[dict, Callable[[float, str], None]], None] = getattr(importlib.import_module(module), name)
-    jobs: queue.SimpleQueue[dict] = queue.SimpleQueue()
-    threading.Thread(target=_listen, args=(incoming, jobs), daemon=True).start()
 
     def say(**facts: Any) -> None:
         outgoing.write(json.dumps(facts) + "\n")
@@ -114,6 +114,11 @@ def work(function: str, incoming: TextIO, outgoing: TextIO) -> None:
             say(error={**facts, "hint": error.hint})
         except OSError as error:
             say(error={"what": error.strerror or str(error), "where": str(error.filename or "")})
+        except Exception as error:
+            if os.environ.get("SUFFUSE_DEBUG"):
+                raise
+            facts = {"what": f"a defect in suffuse: {type(error).__name__}: {error}", "where": function}
+            say(error={**facts, "hint": "SUFFUSE_DEBUG=1 shows where"})
 
 
 def _listen(incoming: TextIO, jobs: queue.SimpleQueue) -> None:

@@ -20,6 +20,7 @@ from ..errors import SuffuseError
 from ..model import FusionModel
 from ..run import write_bytes
 from ..types import Batch
+from .recurrent import swapped, translations
 
 OPSET = 18
 
@@ -48,17 +49,17 @@ def export(model: FusionModel, file: Path) -> None:
     present = torch.ones(3, len(examples), dtype=torch.bool)
     batch, length = torch.export.Dim("batch"), torch.export.Dim("length", min=1)
     shapes = [{0: batch, 1: length} if f.kind == "text" else {0: batch} for f in model.spec.fields]
-    _forget_rnn_kernels()
     with _silence():
         try:
             program = torch.onnx.export(
-                Flat(model).eval(),
+                swapped(Flat(model)).eval(),
                 (*examples, present),
                 dynamo=True,
                 input_names=[*model.spec.names, "present"],
                 output_names=["logits"],
                 dynamic_shapes=((*shapes, {0: batch}),),
                 opset_version=OPSET,
+                custom_translation_table=translations(),
                 external_data=False,
             )
         except Exception as error:
@@ -91,13 +92,6 @@ def _example(kind: str, statistics: dict) -> Tensor:
     if kind == "image":
         return torch.zeros(3, statistics["size"], statistics["size"], 3, dtype=torch.uint8)
     return torch.ones(3, 5, dtype=torch.int64)
-
-
-def _forget_rnn_kernels() -> None:
-    """The exporter swaps in a recurrent loop of any length, but torch 2.14 remembers the fixed one it used last:
-    without this, the second export of a process takes no other length than the example's."""
-    for operator in (torch.ops.aten.gru.input, torch.ops.aten.lstm.input):
-        operator._dispatch_cache.clear()  # pyright: ignore
 
 
 @contextlib.contextmanager

@@ -4,9 +4,9 @@
     z   = sum_m w_m * h_m       w_m = a_m g_m / sum_k a_k g_k
 
 a_m is 1 where m is present: an absent modality gets no weight and the others are renormalised, as a softmax
-over log g_m, which stays exact where all gates are nearly shut. The gate sees an absent slot's learned vector,
-never what stands in it.
-Parameters: D H + M H + M ((D + M) H + H) + D with D the sum of the widths and H the width.
+over log g_m, which stays exact where all gates are nearly shut. The gate sees zeros in an absent slot, never
+what stands in it; with the mask beside them a learned vector could say nothing more to a linear map.
+Parameters: D H + M H + M ((D + M) H + H) with D the sum of the widths and H the width.
 """
 
 from __future__ import annotations
@@ -38,14 +38,12 @@ def width(settings: Settings) -> int:
 
 
 def layers(settings: Settings, widths: list[int]) -> nn.ModuleDict:
-    """Absent vectors, one map per modality, and all gates in one map."""
-    import torch
+    """One map per modality, and all gates in one map."""
     from torch import nn
 
     count, total = len(widths), sum(widths)
     return nn.ModuleDict(
         {
-            "absent": nn.ParameterList([nn.Parameter(torch.zeros(w)) for w in widths]),
             "hidden": nn.ModuleList([nn.Linear(w, settings.width) for w in widths]),
             "gate": nn.Linear(total + count, count * settings.width),
         }
@@ -57,10 +55,7 @@ def fuse(settings: Settings, layers: nn.ModuleDict, encoded: list[Encoded], pres
     import torch
     from torch.nn import functional as F
 
-    slots = [
-        torch.where(present[:, m : m + 1], e.vector, absent)
-        for m, (e, absent) in enumerate(zip(encoded, layers["absent"], strict=True))  # pyright: ignore
-    ]
+    slots = [e.vector.where(present[:, m : m + 1], 0.0) for m, e in enumerate(encoded)]
     mask = present.to(slots[0].dtype)
     gates = layers["gate"](torch.cat([*slots, mask], dim=1)).unflatten(1, (len(slots), settings.width))
     here = present.unsqueeze(2)  # (B, M, 1)

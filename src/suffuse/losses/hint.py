@@ -29,7 +29,7 @@ class Settings(PartSettings):
 
 
 def needs(settings: Settings) -> tuple[str, ...]:
-    """The teacher's feature at the tap; a modality's presence comes with it."""
+    """The teacher's feature at the tap."""
     return (settings.tap,)
 
 
@@ -47,15 +47,20 @@ def loss(
     settings: Settings, layers: nn.ModuleDict, student: Output, teacher: dict[str, Tensor], target: Tensor
 ) -> Tensor:
     """Features (B, D_s) and (B, D_t) -> scalar."""
+    mine = student.fused if settings.tap == "fused" else student.features[settings.tap]
+    theirs = teacher[settings.tap].detach().float()
+    here = student.present.get(settings.tap)  # (B,), None where every row has it
+    if here is None:
+        return _distance(settings, layers["project"](mine).float(), theirs).mean()
+    mine, theirs = (x.where(here.unsqueeze(1), 0.0) for x in (mine, theirs))  # zeros first: NaN times 0 is NaN
+    per_row = _distance(settings, layers["project"](mine).float(), theirs)
+    return per_row.where(here, 0.0).sum() / here.sum().clamp(min=1)
+
+
+def _distance(settings: Settings, mine: Tensor, theirs: Tensor) -> Tensor:
+    """(B, D) twice -> (B,)."""
     from torch.nn import functional as F
 
-    mine = student.fused if settings.tap == "fused" else student.features[settings.tap]
-    mine, theirs = layers["project"](mine).float(), teacher[settings.tap].detach().float()
     if settings.metric == "mse":
-        per_row = (mine - theirs).square().mean(1)
-    else:
-        per_row = 1 - F.cosine_similarity(mine, theirs, dim=1)
-    mask = teacher.get(f"present.{settings.tap}")
-    if mask is None:
-        return per_row.mean()
-    return per_row.where(mask, 0.0).sum() / mask.sum().clamp(min=1)
+        return (mine - theirs).square().mean(1)
+    return 1 - F.cosine_similarity(mine, theirs, dim=1)

@@ -8,6 +8,8 @@ changes. Sum over classes, mean over rows; labels are not used.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field as Setting
@@ -43,9 +45,24 @@ def loss(
     settings: Settings, layers: nn.ModuleDict, student: Output, teacher: dict[str, Tensor], target: Tensor
 ) -> Tensor:
     """Both logits (B, C) -> scalar."""
-    from torch.nn import functional as F
+    return _divergence()(student.logits.float(), teacher["logits"].detach().float(), settings.temperature)
 
-    heat = settings.temperature
-    log_p = F.log_softmax(teacher["logits"].detach().float() / heat, dim=1)
-    log_q = F.log_softmax(student.logits.float() / heat, dim=1)
-    return F.kl_div(log_q, log_p, reduction="batchmean", log_target=True) * heat**2
+
+@cache
+def _divergence() -> Callable[[Tensor, Tensor, float], Tensor]:
+    """T^2 KL(p || q) per row, with the gradient in closed form, T (q - p) / B: one node where autograd has six."""
+    import torch
+
+    class Divergence(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, mine: Tensor, theirs: Tensor, heat: float) -> Tensor:
+            log_p, log_q = (theirs / heat).log_softmax(1), (mine / heat).log_softmax(1)
+            p = log_p.exp()
+            ctx.save_for_backward((log_q.exp() - p) * (heat / len(mine)))
+            return torch.dot(p.flatten(), (log_p - log_q).flatten()) * (heat**2 / len(mine))
+
+        @staticmethod
+        def backward(ctx, *gradient: Tensor) -> tuple[Tensor, None, None]:
+            return gradient[0] * ctx.saved_tensors[0], None, None
+
+    return Divergence.apply  # pyright: ignore

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 from pydantic import Field
 
-from ..parts import PartSettings
+from ..parts import ModalitySettings
 from .cell import Absent, Unreadable, is_empty
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
@@ -26,11 +26,10 @@ PADDING = (255, 255, 255)
 RESIZE = Image.Resampling.BILINEAR
 
 
-class Settings(PartSettings):
+class Settings(ModalitySettings):
     """Settings of an image modality."""
 
     kind: Literal["image"] = "image"
-    column: str
     size: int = Field(64, ge=8, le=1024)  # pixels, both sides
     fit: Literal["pad", "crop", "stretch"] = "pad"  # how a picture that isn't square becomes so
 
@@ -95,7 +94,7 @@ def _content(value: Any, root: Path) -> bytes:
     if isinstance(value, (bytes, bytearray, memoryview)):
         return bytes(value)
     if isinstance(value, (np.ndarray, Image.Image)):
-        return _as_png(value)
+        return as_png(value)
     try:
         return (root / str(value)).read_bytes()
     except FileNotFoundError:
@@ -127,15 +126,20 @@ def _square(picture: Image.Image, settings: Settings) -> Image.Image:
         return picture.resize(size, RESIZE)
     if settings.fit == "crop":
         return ImageOps.fit(picture, size, RESIZE)
+    least = -(-max(picture.size) // settings.size)  # what is narrower than this would vanish
+    if min(picture.size) < least:
+        picture = picture.resize((max(picture.width, least), max(picture.height, least)), RESIZE)
     return ImageOps.pad(picture, size, RESIZE, color=PADDING)
 
 
-def _as_png(value: np.ndarray | Image.Image) -> bytes:
+def as_png(value: np.ndarray | Image.Image) -> bytes:
     """An array (H, W), (H, W, 3) RGB or (H, W, 4), uint8, or a Pillow picture, as PNG bytes (lossless)."""
     try:
+        if isinstance(value, np.ndarray) and (value.ndim not in (2, 3) or value.dtype.kind not in "bu"):
+            raise Unreadable(f"not a picture: an array {value.shape} of {value.dtype}, expected (H, W, 3) of uint8")
         picture = value if isinstance(value, Image.Image) else Image.fromarray(value)
         file = io.BytesIO()
-        picture.save(file, "PNG", compress_level=1)
-    except (TypeError, ValueError, OSError) as error:
+        _rgb(picture).save(file, "PNG", compress_level=1)  # PNG keeps neither EXIF nor every mode
+    except (TypeError, ValueError, OSError, SystemError) as error:
         raise Unreadable(f"not a picture: {error}") from None
     return file.getvalue()

@@ -17,18 +17,17 @@ import numpy as np
 from pydantic import Field
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from ..parts import PartSettings
+from ..parts import ModalitySettings
 from .cell import Absent, Unreadable, is_empty
 
 PAD, UNKNOWN = 0, 1
 MAX_CHARACTERS = 100_000  # what a tokenizer is given at the most
 
 
-class Settings(PartSettings):
+class Settings(ModalitySettings):
     """Settings of a text modality."""
 
     kind: Literal["text"] = "text"
-    column: str
     tokens: Literal["words", "bpe"] = "bpe"
     vocabulary: int = Field(8000, ge=300, le=200_000)  # entries at the most
     length: int = Field(64, ge=1, le=4096)  # tokens at the most; what is longer is cut
@@ -107,7 +106,9 @@ def _content(value: Any) -> str:
 
 @lru_cache(maxsize=16)
 def _load(tokenizer: str) -> Tokenizer:
-    return Tokenizer.from_str(tokenizer)
+    made = Tokenizer.from_str(tokenizer)
+    made.encode_special_tokens = True  # a text that spells "[PAD]" is only a text
+    return made
 
 
 def _words() -> Tokenizer:

@@ -21,16 +21,13 @@ class Line:
 
 
 HEADINGS = ("model", "accuracy", "macro-F1", "seeds", "parameters", "file", "1 row")
+ORDER = {"majority": 0, "only": 1, "teacher": 2, "student": 3, "baseline": 4, "export": 9}
 
 
 def scores(run: Run) -> dict[str, dict]:
     """Who -> scorecard, in the order of the table."""
     found = {p.stem: read_json(p) for p in run.path("scores").glob("*.json") if p.stem != "comparisons"}
-    order = {"majority": 0, "only": 1, "teacher": 2, "student": 3, "baseline": 4, "export": 9}
-    few = {who: (5 if who.startswith("student-") else 6) for who in found if "-0" in who}
-    return dict(
-        sorted(found.items(), key=lambda item: (few.get(item[0], order.get(item[0].split("-")[0], 8)), item[0]))
-    )
+    return dict(sorted(found.items(), key=lambda item: _order(item[0])))
 
 
 def lines(run: Run) -> list[Line]:
@@ -44,18 +41,43 @@ def name(who: str) -> str:
     plain = {"majority": "majority answer", "export": "exported student", "baseline": "student, labels alone"}
     if kind == "only":
         return f"{rest} alone"
-    if rest:
-        return f"{plain.get(kind, kind)}, {float(rest):.3g} of the labels".replace("0.05 of", "5 % of")
-    return plain.get(kind, kind)
+    return plain.get(kind, kind) + (f", {share(rest)} of the labels" if rest else "")
+
+
+def share(fraction: str) -> str:
+    """``0.05`` -> ``5 %``: a fraction as it stands in a model's name, for people."""
+    return f"{100 * float(fraction):.3g} %"
 
 
 def verdicts(run: Run) -> list[str]:
-    """One sentence for each comparison."""
-    found = []
-    for c in read_json(run.path("scores", "comparisons.json")) or []:
-        gap = f"{100 * c['difference']:+.2f} points, interval {100 * c['low']:+.2f} to {100 * c['high']:+.2f}"
-        found.append(f"{name(c['who'])} against {name(c['against'])}: distillation {_said(c['verdict'])} ({gap})")
+    """One sentence for each comparison; the one with all labels comes first."""
+    return [f"{words}, {said} ({numbers})" for _, words, said, numbers in judged(run)]
+
+
+def judged(run: Run) -> list[tuple[str, str, str, str]]:
+    """(verdict, with which labels, what is said, the numbers) for each comparison."""
+    found, cards = [], scores(run)
+    percent = f"{100 * run.recipe.evaluate.confidence:g} %"
+    for c in sorted(read_json(run.path("scores", "comparisons.json")) or [], key=lambda c: _order(c["who"])):
+        _, _, fraction = c["who"].partition("-")
+        ours, theirs = (f"{100 * cards[w]['metrics']['accuracy']['mean']:.2f} %" for w in (c["who"], c["against"]))
+        found.append(
+            (
+                c["verdict"],
+                f"with {share(fraction)} of the labels" if fraction else "with all labels",
+                f"distillation {_said(c['verdict'])}",
+                f"{ours} against {theirs} for the same student on labels alone: {100 * c['difference']:+.2f} points, "
+                f"{percent} interval {100 * c['low']:+.2f} to {100 * c['high']:+.2f}",
+            )
+        )
     return found
+
+
+def _order(who: str) -> tuple:
+    kind, _, rest = who.partition("-")
+    if kind != "only" and rest:  # with fewer labels: after all models that had all of them, most labels first
+        return (5, -float(rest), ORDER.get(kind, 8), who)
+    return (ORDER.get(kind, 8), 0.0, 0, who)
 
 
 def _said(verdict: str) -> str:

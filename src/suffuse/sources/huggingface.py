@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from ..errors import SuffuseError, UsageError
 from . import Rows
+from .frame import named_classes, with_split
 
 
 def read(folder: Path) -> Rows:
@@ -19,7 +20,7 @@ def read(folder: Path) -> Rows:
     try:
         if (folder / "dataset_dict.json").exists():
             names = json.loads((folder / "dataset_dict.json").read_text(encoding="utf-8"))["splits"]
-            parts = [_with_split(_table(folder / name), name) for name in names]
+            parts = [with_split(_table(folder / name), name) for name in names]
             table = pa.concat_tables(parts, promote_options="default")
         elif (folder / "state.json").exists():
             table = _table(folder)
@@ -46,12 +47,5 @@ def _table(folder: Path) -> pa.Table:
     features = json.loads((folder / "dataset_info.json").read_text(encoding="utf-8")).get("features") or {}
     for name, feature in features.items():
         if feature.get("_type") == "ClassLabel" and feature.get("names"):
-            names = pa.array(feature["names"])
-            codes = [None if c is None or c < 0 else c for c in table[name].to_pylist()]
-            named = names.take(pa.array(codes, pa.int64()))
-            table = table.set_column(table.column_names.index(name), name, named)
+            table = named_classes(table, name, feature["names"])
     return table.replace_schema_metadata(None)
-
-
-def _with_split(table: pa.Table, name: str) -> pa.Table:
-    return table if "split" in table.column_names else table.append_column("split", pa.array([name] * table.num_rows))

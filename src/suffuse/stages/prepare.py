@@ -15,7 +15,7 @@ from .. import modalities, sources
 from ..errors import SuffuseError
 from ..parts import load as load_part
 from ..progress import progress, say
-from ..run import Run, write_bytes, write_json, write_text
+from ..run import Run, write_array, write_bytes, write_json, write_text
 from ..tables import labels, splits
 from ..tables.columns import Cleaned, clean
 from ..tables.draft import Draft, drop_bad_ids, drop_duplicates, drop_empty, drop_straddling
@@ -111,7 +111,7 @@ def write(run: Run, draft: Draft, tell: Callable[[float, str], None]) -> None:
         "key": labels.keys(where[1], [contents[r] for r in rows]),
     }
     for name, array in arrays.items():
-        np.save(folder / f"{name}.npy", array)
+        write_array(folder / f"{name}.npy", array)
     write_rows(folder, where, label, arrays)
     write_text(folder / "quarantine.csv", draft.notes.to_csv())
     known = target[(split == splits.TRAIN) & (target >= 0)]
@@ -144,7 +144,7 @@ def write_entries(run: Run, draft: Draft, train: np.ndarray, folder: Path) -> tu
         if isinstance(column.items, np.memmap):
             _link(run.partial("prepare") / ".work" / name / "items.npy", folder / f"column-{name}.npy")
         else:
-            np.save(
+            write_array(
                 folder / f"column-{name}.npy",
                 part.encode(settings, statistics[name], [x or "" for x in column.items]),
             )

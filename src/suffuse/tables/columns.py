@@ -21,6 +21,7 @@ from .. import modalities
 from ..modalities.cell import Absent, Unreadable
 from ..parts import PartSettings
 from ..parts import load as load_part
+from ..run import naming, new_array
 
 PIECE = 512
 
@@ -86,15 +87,13 @@ def _shelf(stored: tuple | None, count: int, work: Path) -> tuple[Any, Path]:
     work.mkdir(parents=True, exist_ok=True)
     file = work / "items.npy"
     if not journal.exists():
-        made = np.lib.format.open_memmap(file, mode="w+", dtype=dtype, shape=(count, *shape))
-        made.flush()
-        os.posix_fallocate(os.open(file, os.O_RDWR), 0, file.stat().st_size)  # a full disk is told now, by name
+        new_array(file, dtype, (count, *shape))
         journal.touch()
     return np.lib.format.open_memmap(file, mode="r+"), journal
 
 
 def _append(journal: Path, piece: list) -> None:
-    with journal.open("a", encoding="utf-8") as file:
+    with naming(journal), journal.open("a", encoding="utf-8") as file:
         file.write(json.dumps(piece) + "\n")
         file.flush()
         os.fsync(file.fileno())

@@ -1,0 +1,42 @@
+# Everything runs in .venv; nothing outside this folder is changed.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test test-fast check bench clean help
+
+help: ## show this
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0])'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: $(BIN)/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[train,demo]'
+	touch $@
+
+$(VENV)/.dev: $(BIN)/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	touch $@ $(VENV)/.demo
+
+demo: $(VENV)/.demo ## set up, then the main job on easy-VQA: raw rows in, an exported student and a report out
+	$(BIN)/suffuse run recipes/easy-vqa.yaml
+
+test: $(VENV)/.dev ## set up, then all tests
+	$(BIN)/python -m pytest
+
+test-fast: $(VENV)/.dev ## the tests that take seconds
+	$(BIN)/python -m pytest -m 'not slow'
+
+check: $(VENV)/.dev ## format, lint, types, layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports --no-cache
+
+bench: $(VENV)/.dev ## side-by-side timings, as ratios
+	$(BIN)/python benchmarks/overhead.py
+
+clean: ## remove .venv (runs/ stays)
+	rm -rf $(VENV)

@@ -1,0 +1,5 @@
+"""``python -m suffuse``."""
+
+from .cli import main
+
+main()

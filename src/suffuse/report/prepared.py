@@ -1,0 +1,121 @@
+"""The prepared rows as people see them: pictures and texts instead of arrays. No torch, so that a page is quick."""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+from PIL import Image
+from tokenizers import Tokenizer
+
+from ..run import Run, read_json
+from .words import short
+
+SPLITS = ("train", "validation", "test")
+LARGEST = 160  # pixels of a picture's longer side on the page
+SHARP = 64  # up to this size a picture is kept to the pixel; what is larger becomes a JPEG
+MOST_TEXT = 300  # characters
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One modality of one row. Nothing in ``picture`` and ``text`` where it is absent."""
+
+    name: str
+    kind: str
+    picture: str = ""  # data URI
+    text: str = ""
+
+    @property
+    def absent(self) -> bool:
+        """Whether the row lacks this modality."""
+        return not (self.picture or self.text)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The data folder of a run. N rows, M modalities."""
+
+    folder: Path
+    schema: dict
+    entry: np.ndarray  # (N, M) which entry a row has
+    present: np.ndarray  # (N, M) bool
+    target: np.ndarray  # (N,) -1 unlabelled, C for a label never seen in training
+    split: np.ndarray  # (N,) position in SPLITS
+    key: np.ndarray  # (N,) uint64
+
+    @classmethod
+    def open(cls, run: Run) -> Prepared:
+        """Map the arrays that prepare wrote."""
+        folder = run.path("data")
+        arrays = (
+            np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("entry", "present", "target", "split", "key")
+        )
+        return cls(folder, read_json(folder / "schema.json"), *arrays)
+
+    @property
+    def classes(self) -> list[str]:
+        """The answers, in the order of the logits."""
+        return self.schema["classes"]
+
+    @cached_property
+    def columns(self) -> dict[str, np.ndarray]:
+        """Modality -> its distinct entries."""
+        return {f["name"]: np.load(self.folder / f["file"], mmap_mode="r") for f in self.schema["fields"]}
+
+    @cached_property
+    def tokenizers(self) -> dict[str, Tokenizer]:
+        """Text modality -> its tokenizer."""
+        found = read_json(self.folder / "statistics.json")
+        return {n: Tokenizer.from_str(s["tokenizer"]) for n, s in found.items() if "tokenizer" in s}
+
+    @cached_property
+    def _names(self) -> tuple:
+        table = pq.read_table(self.folder / "rows.parquet", columns=["id", "label"])
+        return table.column("id"), table.column("label")
+
+    def id(self, row: int) -> str:
+        """The row's id in the source."""
+        return short(self._names[0][int(row)].as_py(), 40)
+
+    def label(self, row: int) -> str:
+        """The row's label as it stands in the source, also one that training never saw."""
+        return short(self._names[1][int(row)].as_py(), 60)
+
+    def cells(self, row: int) -> list[Cell]:
+        """Every modality of a row."""
+        return [self._cell(m, field, int(row)) for m, field in enumerate(self.schema["fields"])]
+
+    def _cell(self, m: int, field: dict, row: int) -> Cell:
+        name, kind = field["name"], field["kind"]
+        if not self.present[row, m]:
+            return Cell(name, kind)
+        item = np.asarray(self.columns[name][self.entry[row, m]])
+        if kind == "image":
+            return Cell(name, kind, picture=data_uri(item))
+        if name in self.tokenizers:
+            return Cell(name, kind, text=short(text(self.tokenizers[name], item), MOST_TEXT))
+        return Cell(name, kind, text="present, can't be shown here")
+
+
+def text(tokenizer: Tokenizer, ids: np.ndarray) -> str:
+    """Token ids -> the text that the model reads: cut and folded as it was for the model."""
+    kept = [int(i) for i in ids if i != 0]
+    if tokenizer.decoder is not None:
+        return tokenizer.decode(kept).strip() or "…"
+    words = (tokenizer.id_to_token(i) or "" for i in kept)
+    return " ".join("[unknown word]" if w == "[UNK]" else w for w in words)
+
+
+def data_uri(pixels: np.ndarray) -> str:
+    """(H, W, 3) uint8 -> a small picture that stands in the page itself."""
+    picture, file = Image.fromarray(pixels), io.BytesIO()
+    picture.thumbnail((LARGEST, LARGEST))
+    kind = "png" if max(pixels.shape[:2]) <= SHARP else "jpeg"
+    picture.save(file, kind, **({"optimize": True} if kind == "png" else {"quality": 82}))
+    return f"data:image/{kind};base64,{base64.b64encode(file.getvalue()).decode()}"

@@ -1,0 +1,130 @@
+"""What the teacher's soft labels know that the hard ones don't, read from the knowledge store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..run import Run
+from . import matrices
+from .prepared import SPLITS, Prepared
+
+MOST_NUMBERS = 20_000_000  # logits that are read; of a larger store, evenly spaced rows
+CHUNK = 2_000_000  # numbers at a time
+SHOWN = 6  # example rows
+PER_CLASS = 2  # of them, at the most
+MOST_LISTED = 30
+
+
+@dataclass(frozen=True)
+class Softness:
+    """Of the rows that were read: R rows, C classes."""
+
+    place: np.ndarray  # (R,) position in the store
+    label: np.ndarray  # (R,)
+    entropy: np.ndarray  # (R,) bits
+    answer: np.ndarray  # (R,)
+    means: np.ndarray  # (C, C) mean soft label by true class
+    rows: np.ndarray  # (C,) rows of each true class
+
+
+def softness(run: Run, prepared: Prepared) -> dict:
+    """Facts, the mean soft label of every class, and rows whose soft label says the most."""
+    heat = temperature(run)
+    logits = np.load(run.path("knowledge", "logits.npy"), mmap_mode="r")
+    labels = np.load(run.path("knowledge", "label.npy"), mmap_mode="r")
+    found = read(logits, labels, heat)
+    known = (found.label >= 0) & (found.label < logits.shape[1])
+    right = known & (found.answer == found.label)
+    classes = prepared.classes
+    facts = {
+        "temperature": f"{heat:g}",
+        "rows": len(found.place),
+        "all_rows": len(labels),
+        "bits": float(found.entropy.mean()),
+        "as_many": float(2 ** found.entropy.mean()),
+        "most_bits": float(np.log2(logits.shape[1])),
+        "labelled": int(known.sum()),
+        "differs": int((known & ~right).sum()),
+        "examples": examples(run, prepared, found, right, logits, heat),
+        "matrix": None,
+        "list": [],
+    }
+    if len(classes) <= matrices.MOST_CLASSES:
+        return facts | {"matrix": matrices.soft(found.means, classes, found.rows)}
+    return facts | {"list": listed(found, classes)}
+
+
+def temperature(run: Run) -> float:
+    """Of the recipe's first loss that has one; 1 where none has."""
+    heats = (getattr(loss, "temperature", None) for loss in run.recipe.distill.losses.values())
+    return next((float(h) for h in heats if h), 1.0)
+
+
+def soften(logits: np.ndarray, heat: float) -> np.ndarray:
+    """(R, C) float16 logits -> softmax at a temperature, float32."""
+    scaled = logits.astype(np.float32) / heat
+    raised = np.exp(scaled - scaled.max(1, keepdims=True))
+    return raised / raised.sum(1, keepdims=True)
+
+
+def read(logits: np.ndarray, labels: np.ndarray, heat: float) -> Softness:
+    """One pass over the store, a chunk at a time."""
+    count, classes = logits.shape
+    place = np.arange(0, count, max(1, -(-count * classes // MOST_NUMBERS)))
+    label = labels[place].astype(np.int64)
+    entropy, answer = np.zeros(len(place)), np.zeros(len(place), dtype=np.int64)
+    sums = np.zeros((classes, classes))
+    step = max(1, CHUNK // classes)
+    for start in range(0, len(place), step):
+        part = slice(start, start + step)
+        soft = soften(logits[place[part]], heat)
+        entropy[part] = -(soft * np.log2(np.maximum(soft, 1e-30))).sum(1)
+        answer[part] = soft.argmax(1)
+        order = np.argsort(label[part], kind="stable")
+        there, first = np.unique(label[part][order], return_index=True)
+        added, known = np.add.reduceat(soft[order], first, axis=0), (there >= 0) & (there < classes)
+        sums[there[known]] += added[known]
+    rows = np.bincount(label[(label >= 0) & (label < classes)], minlength=classes)
+    return Softness(place, label, entropy, answer, sums / np.maximum(rows, 1)[:, None], rows)
+
+
+def listed(found: Softness, classes: list[str]) -> list[dict]:
+    """The classes with the softest labels, and the two others that each is closest to."""
+    own = np.diag(found.means)
+    softest = [c for c in np.argsort(own, kind="stable") if found.rows[c]][:MOST_LISTED]
+    lines = []
+    for c in softest:
+        others = [o for o in np.argsort(-found.means[c], kind="stable") if o != c][:2]
+        near = [{"name": classes[o], "share": float(found.means[c, o])} for o in others]
+        lines.append({"name": classes[c], "rows": int(found.rows[c]), "own": float(own[c]), "near": near})
+    return lines
+
+
+def examples(
+    run: Run, prepared: Prepared, found: Softness, right: np.ndarray, logits: np.ndarray, heat: float
+) -> list[dict]:
+    """Training rows that the teacher gets right and is least sure of: highest entropy first, few of a class."""
+    keys = np.load(run.path("knowledge", "key.npy"), mmap_mode="r")
+    where = {int(k): row for row, k in enumerate(prepared.key)} if right.any() else {}
+    taken: dict[int, int] = {}
+    shown = []
+    for r in np.argsort(-found.entropy, kind="stable"):
+        label = int(found.label[r])
+        if not right[r] or taken.get(label, 0) >= PER_CLASS:
+            continue
+        row = where.get(int(keys[found.place[r]]))
+        if row is None or SPLITS[prepared.split[row]] != "train":
+            continue
+        taken[label] = taken.get(label, 0) + 1
+        shown.append(_example(prepared, row, soften(logits[found.place[r]][None], heat)[0]))
+        if len(shown) == SHOWN:
+            break
+    return shown
+
+
+def _example(prepared: Prepared, row: int, soft: np.ndarray) -> dict:
+    top = np.argsort(-soft, kind="stable")[:3]
+    bars = [{"name": prepared.classes[c], "share": float(soft[c])} for c in top]
+    return {"id": prepared.id(row), "label": prepared.label(row), "cells": prepared.cells(row), "bars": bars}

@@ -1,0 +1,109 @@
+"""How the trainings went: accuracy by epoch, and each loss's share."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from ..run import Run
+from . import charts, table
+from .words import percent
+
+MEANING = {
+    "task": "the given labels",
+    "kd": "the teacher's soft labels",
+    "hint": "the teacher's inner features",
+}
+
+
+def training(run: Run) -> dict:
+    """Charts and legends for the section on training."""
+    fractions = sorted(
+        {p.name.partition("-")[2] for p in run.folder.glob("student*") if p.is_dir()},
+        key=lambda f: -float(f or 1),
+    )
+    return {
+        "accuracy": [_accuracy(run, f, n) for n, f in enumerate(fractions)],
+        "losses": [
+            _losses(run, f, n) for n, f in enumerate(fractions) if histories(run, "student" + (f and f"-{f}"))
+        ],
+    }
+
+
+def histories(run: Run, who: str) -> list[list[dict]]:
+    """One list of epochs for each seed of a model."""
+    place = run.path(who)
+    files = [place / "metrics.jsonl", *sorted(place.glob("seed-*/metrics.jsonl"), key=_seed)]
+    found = [[json.loads(line) for line in f.read_text(encoding="utf-8").splitlines()] for f in files if f.exists()]
+    return [h for h in found if h]
+
+
+def curve(found: list[list[dict]], paint: str) -> charts.Curve:
+    """Mean, lowest and highest over seeds; a seed that stopped early counts while it lasts."""
+    values = np.full((len(found), max(map(len, found))), np.nan)
+    for row, history in zip(values, found, strict=True):
+        row[: len(history)] = [epoch["validation"]["accuracy"] for epoch in history]
+    return charts.Curve(paint, np.nanmean(values, 0), np.nanmin(values, 0), np.nanmax(values, 0))
+
+
+def terms(found: list[list[dict]]) -> tuple[list[str], np.ndarray]:
+    """Names, and (K, E) the mean over seeds of every weighted loss term; as long as all seeds last."""
+    names, epochs = list(found[0][0]["terms"]), min(map(len, found))
+    values = [[[h[e]["terms"][name] for e in range(epochs)] for name in names] for h in found]
+    return names, np.array(values, dtype=float).mean(0)
+
+
+def _accuracy(run: Run, fraction: str, number: int) -> dict:
+    suffix = f"-{fraction}" if fraction else ""
+    people = {who: histories(run, who) for who in ("teacher", f"student{suffix}", f"baseline{suffix}")}
+    found = {who: curve(h, who.partition("-")[0]) for who, h in people.items() if h}
+    legend = [
+        {
+            "paint": c.paint,
+            "name": table.name(who),
+            "note": f"{percent(float(c.mean[-1]))} after {len(c.mean)} epoch{'s' if len(c.mean) > 1 else ''}"
+            + (f", mean of {len(people[who])} seeds" if len(people[who]) > 1 else ""),
+        }
+        for who, c in found.items()
+    ]
+    title = _title(fraction)
+    label = f"Validation accuracy by epoch, {title}: " + "; ".join(f"{x['name']} {x['note']}" for x in legend)
+    return {"title": title, "chart": charts.curves(list(found.values()), label, f"curve{number}"), "legend": legend}
+
+
+def _losses(run: Run, fraction: str, number: int) -> dict:
+    names, values = terms(histories(run, "student" + (f"-{fraction}" if fraction else "")))
+    part = values / np.maximum(values.sum(0), 1e-12)
+    legend = [
+        {
+            "paint": f"series{n % charts.SERIES}",
+            "name": name,
+            "note": f"{_meaning(run, name)}; {percent(part[n, 0], 0)} of the loss in the first epoch, "
+            f"{percent(part[n, -1], 0)} in the last",
+        }
+        for n, name in enumerate(names)
+    ]
+    total, title = values.sum(0), _title(fraction)
+    return {
+        "title": title,
+        "chart": charts.shares(values, f"Each loss's share by epoch, {title}", f"loss{number}"),
+        "legend": legend,
+        "total": f"The whole loss went from {total[0]:.3g} to {total[-1]:.3g}."
+        if len(total) > 1
+        else f"The whole loss was {total[0]:.3g} in the only epoch.",
+    }
+
+
+def _meaning(run: Run, name: str) -> str:
+    loss = run.recipe.distill.losses.get(name)
+    return MEANING.get(loss.kind, f"kind {loss.kind}") if loss else "a loss that the recipe no longer names"
+
+
+def _title(fraction: str) -> str:
+    return f"{table.share(fraction)} of the labels" if fraction else "all labels"
+
+
+def _seed(file: Path) -> int:
+    return int(file.parent.name.removeprefix("seed-"))

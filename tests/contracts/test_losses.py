@@ -1,0 +1,314 @@
+"""What every loss keeps to, against closed forms in float64."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import settings as budget
+from hypothesis import strategies as st
+from safetensors import safe_open
+from scipy.special import log_softmax
+from torch import Tensor
+
+from suffuse import losses
+from suffuse.engine.checkpoint import Checkpoint, State
+from suffuse.engine.loop import make_optimizer
+from suffuse.engine.objective import Objective
+from suffuse.errors import UsageError
+from suffuse.model import FusionModel, save
+from suffuse.parts import load, settings
+from suffuse.recipe import Training
+from suffuse.types import Output
+
+CHOICES = {
+    "task": [{}, {"smoothing": 0.1}],
+    "kd": [{"temperature": 1.0}, {"temperature": 4.0}],
+    "hint": [{"tap": tap, "metric": metric} for tap in ("fused", "picture") for metric in ("mse", "cosine")],
+}
+CASES = [
+    pytest.param({"kind": kind, **choice}, id="-".join([kind, *(str(v) for v in choice.values())]))
+    for kind in losses.TABLE
+    for choice in CHOICES[kind]
+]
+WIDE, TEACHER = {"fused": 5, "picture": 4}, {"fused": 6, "picture": 3}
+
+
+class Built:
+    """A loss with its projector, and rows for it."""
+
+    def __init__(self, asked: dict):
+        self.part, self.chosen = load(losses.TABLE, asked["kind"]), settings(losses.TABLE, asked)
+        torch.manual_seed(0)
+        self.layers = self.part.layers(self.chosen, WIDE, TEACHER)
+
+    def __call__(self, student: Output, teacher: dict[str, Tensor], target: Tensor) -> Tensor:
+        return self.part.loss(self.chosen, self.layers, student, teacher, target)
+
+
+def rows(count: int = 6, seed: int = 1, scale: float = 2.0) -> tuple[Output, dict[str, Tensor], Tensor]:
+    """Student's output, teacher's arrays, targets; some rows lack the picture, some the label."""
+    torch.manual_seed(seed)
+    made = {name: torch.randn(count, width, requires_grad=True) for name, width in WIDE.items()}
+    logits = (scale * torch.randn(count, 4)).requires_grad_()
+    student = Output(logits, made["fused"], {"picture": made["picture"]}, None, {"picture": torch.arange(count) % 3 != 1})
+    teacher = {name: torch.randn(count, width, requires_grad=True) for name, width in TEACHER.items()}
+    teacher["logits"] = (scale * torch.randn(count, 4)).requires_grad_()
+    return student, teacher, torch.arange(count) % 5 - 1
+
+
+def again(output: Output, which: Tensor) -> Output:
+    """Some of its rows."""
+    return Output(
+        output.logits[which],
+        output.fused[which],  # type: ignore[index]
+        {n: f[which] for n, f in output.features.items()},
+        None,
+        {n: p[which] for n, p in output.present.items()},
+    )
+
+
+@pytest.mark.parametrize("asked", CASES)
+def test_a_loss_is_a_mean_over_rows(asked):
+    loss, (student, teacher, target) = Built(asked), rows()
+    twice = torch.arange(6).repeat(2)
+    once = loss(student, teacher, target)
+    doubled = loss(again(student, twice), {k: v[twice] for k, v in teacher.items()}, target[twice])
+    assert once.shape == ()
+    assert once.item() > 0
+    torch.testing.assert_close(once, doubled)
+
+
+@pytest.mark.parametrize("asked", CASES)
+def test_the_teacher_gets_no_gradient(asked):
+    loss, (student, teacher, target) = Built(asked), rows()
+    loss(student, teacher, target).backward()
+    assert all(t.grad is None for t in teacher.values())
+    read = [student.logits, student.fused, student.features["picture"]]
+    assert sum(t.grad is not None and bool(t.grad.abs().sum() > 0) for t in read) == 1  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("asked", CASES)
+def test_a_loss_reads_of_the_teacher_what_it_says(asked):
+    loss, (student, teacher, target) = Built(asked), rows()
+    needs = loss.part.needs(loss.chosen)
+    assert torch.equal(
+        loss(student, {n: teacher[n] for n in needs}, target), loss(student, teacher, target)
+    )
+
+
+@pytest.mark.parametrize("asked", CASES)
+def test_extreme_logits_give_finite_losses_and_gradients(asked):
+    loss, (student, teacher, target) = Built(asked), rows()
+    signs = torch.tensor([[1.0, -1, 1, -1], [-1, 1, 1, -1], [0, 0, 0, 0]]).repeat(2, 1)
+    extreme = (1e4 * signs).requires_grad_()
+    given_ = Output(extreme, student.fused, student.features, None, student.present)
+    value = loss(given_, {**teacher, "logits": -1e4 * signs.roll(1, 0)}, target)
+    value.backward()
+    assert torch.isfinite(value)
+    read = [extreme, student.fused, student.features["picture"]]
+    assert all(torch.isfinite(t.grad).all() for t in read if t.grad is not None)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("asked", CASES)
+def test_a_loss_is_float32_inside_bf16(asked):
+    loss, (student, teacher, target) = Built(asked), rows()
+    exact = loss(student, teacher, target)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rough = loss(student, teacher, target)
+    assert rough.dtype == torch.float32
+    torch.testing.assert_close(rough, exact, atol=0.03, rtol=0.03)
+
+
+numbers = st.floats(-30, 30, width=32)
+
+
+@st.composite
+def two_logits(draw) -> tuple[np.ndarray, np.ndarray]:
+    shape = (draw(st.integers(1, 5)), draw(st.integers(2, 6)))
+    flat = st.lists(numbers, min_size=shape[0] * shape[1], max_size=shape[0] * shape[1])
+    return np.array(draw(flat)).reshape(shape), np.array(draw(flat)).reshape(shape)
+
+
+@budget(deadline=None, max_examples=60)
+@given(two_logits(), st.sampled_from([0.5, 1.0, 2.0, 4.0, 8.0]))
+def test_kd_is_its_closed_form_and_so_is_its_gradient(logits, heat):
+    mine, theirs = logits
+    log_p, log_q = log_softmax(theirs / heat, axis=1), log_softmax(mine / heat, axis=1)
+    expected = heat**2 * (np.exp(log_p) * (log_p - log_q)).sum() / len(mine)
+    z = torch.tensor(mine, dtype=torch.float32, requires_grad=True)
+    teacher = {"logits": torch.tensor(theirs, dtype=torch.float32)}
+    value = Built({"kind": "kd", "temperature": heat})(Output(z), teacher, torch.zeros(len(mine), dtype=torch.int64))
+    value.backward()
+    assert value.item() == pytest.approx(expected, rel=1e-4, abs=1e-4)
+    gradient = heat * (np.exp(log_q) - np.exp(log_p)) / len(mine)
+    np.testing.assert_allclose(z.grad, gradient, atol=1e-5 * heat)  # type: ignore[arg-type]
+
+
+def test_t_squared_keeps_the_gradient_s_size_at_high_temperatures():
+    """With T^2 the gradient tends to (z_s - z_t) / (C B), centred, as T grows; without, it would vanish."""
+    student, teacher, target = rows(scale=1.0)
+    norms = []
+    for heat in (1.0, 10.0, 100.0):
+        student.logits.grad = None
+        Built({"kind": "kd", "temperature": heat})(student, teacher, target).backward()
+        norms.append(student.logits.grad.norm().item())  # type: ignore[union-attr]
+    centred = [z - z.mean(1, keepdim=True) for z in (student.logits.detach(), teacher["logits"].detach())]
+    limit = ((centred[0] - centred[1]) / (4 * 6)).norm().item()
+    assert norms[2] == pytest.approx(limit, rel=0.02)
+    assert 0.5 < norms[0] / norms[2] < 2
+
+
+def test_kd_between_equals_is_zero_and_flat():
+    student, _, target = rows()
+    value = Built({"kind": "kd"})(student, {"logits": student.logits.detach() + 3}, target)  # a shift is no difference
+    value.backward()
+    assert abs(value.item()) < 1e-6
+    assert student.logits.grad.abs().max() < 1e-6  # type: ignore[union-attr]
+
+
+@budget(deadline=None, max_examples=60)
+@given(two_logits(), st.sampled_from([0.0, 0.05, 0.3]), st.data())
+def test_task_is_its_closed_form(logits, smoothing, data):
+    mine, _ = logits
+    classes = mine.shape[1]
+    target = np.array(data.draw(st.lists(st.integers(-1, classes - 1), min_size=len(mine), max_size=len(mine))))
+    wanted = (1 - smoothing) * np.eye(classes)[target] + smoothing / classes
+    known = target >= 0
+    expected = -(wanted * log_softmax(mine, axis=1)).sum(1)[known].sum() / max(1, known.sum())
+    z = torch.tensor(mine, dtype=torch.float32, requires_grad=True)
+    value = Built({"kind": "task", "smoothing": smoothing})(Output(z), {}, torch.from_numpy(target))
+    value.backward()
+    assert value.item() == pytest.approx(expected, rel=1e-4, abs=1e-5)
+    assert (z.grad[torch.from_numpy(~known)] == 0).all()  # type: ignore[index]
+
+
+def test_without_any_label_task_is_zero_with_a_zero_gradient():
+    student, _, target = rows()
+    value = Built({"kind": "task", "smoothing": 0.1})(student, {}, torch.full_like(target, -1))
+    value.backward()
+    assert value.item() == 0
+    assert (student.logits.grad == 0).all()
+
+
+@pytest.mark.parametrize("tap", ["fused", "picture"])
+def test_hint_is_its_closed_form(tap):
+    student, teacher, target = rows()
+    mine = student.fused if tap == "fused" else student.features[tap]
+    here = np.ones(6, dtype=bool) if tap == "fused" else student.present[tap].numpy()
+    for metric in ("mse", "cosine"):
+        loss = Built({"kind": "hint", "tap": tap, "metric": metric})
+        weight, bias = (p.detach().double().numpy() for p in loss.layers["project"].parameters())
+        made = mine.detach().double().numpy() @ weight.T + bias  # type: ignore[union-attr]
+        wanted = teacher[tap].detach().double().numpy()
+        cosine = (made * wanted).sum(1) / np.linalg.norm(made, axis=1) / np.linalg.norm(wanted, axis=1)
+        per_row = ((made - wanted) ** 2).mean(1) if metric == "mse" else 1 - cosine
+        assert loss(student, teacher, target).item() == pytest.approx(per_row[here].mean(), rel=1e-5)
+
+
+@pytest.mark.parametrize("metric", ["mse", "cosine"])
+@pytest.mark.parametrize("filler", [7.0, torch.nan, torch.inf])
+def test_features_of_absent_rows_don_t_enter_a_hint(metric, filler):
+    loss, (student, teacher, target) = Built({"kind": "hint", "tap": "picture", "metric": metric}), rows()
+    here = student.present["picture"].unsqueeze(1)
+    plain = loss(student, teacher, target)
+    plain.backward()
+    kept = [p.grad.clone() for p in loss.layers.parameters()]
+    loss.layers.zero_grad()
+    feature = student.features["picture"].detach().where(here, filler).requires_grad_()
+    spoilt = {**teacher, "picture": teacher["picture"].detach().where(here, filler)}
+    other = loss(Output(student.logits, None, {"picture": feature}, None, student.present), spoilt, target)
+    other.backward()
+    assert torch.equal(plain, other)
+    assert all(torch.equal(a, p.grad) for a, p in zip(kept, loss.layers.parameters(), strict=True))
+    assert torch.equal(feature.grad, student.features["picture"].grad)  # type: ignore[arg-type]
+    assert (feature.grad[~here.squeeze(1)] == 0).all()  # type: ignore[index]
+
+
+def test_where_a_modality_is_in_no_row_its_hint_is_zero():
+    loss, (student, teacher, target) = Built({"kind": "hint", "tap": "picture"}), rows()
+    nowhere = Output(student.logits, student.fused, student.features, None, {"picture": torch.zeros(6, dtype=torch.bool)})
+    value = loss(nowhere, teacher, target)
+    value.backward()
+    assert value.item() == 0
+    assert all((p.grad == 0).all() for p in loss.layers.parameters())
+
+
+def test_a_hint_on_a_modality_sees_what_the_batch_lacks(make_columns, make_network):
+    """From prepared columns through the model: rows without a picture add nothing to a hint on pictures."""
+    columns = make_columns(absent=0.4)
+    part = columns.rows("train")
+    model = FusionModel(make_network(norm="none"), columns.spec)
+    objective = Objective(model, {"hint": settings(losses.TABLE, {"kind": "hint", "tap": "picture"})}, {"picture": 6})
+    torch.manual_seed(5)
+    taught = torch.randn(len(part), 6)
+    here = columns.present[part, 0]
+    assert 0 < here.sum() < len(part)
+    whole = objective(columns.batch(part), {"picture": taught})[0]
+    only = objective(columns.batch(part[here]), {"picture": taught[torch.from_numpy(here)]})[0]
+    torch.testing.assert_close(whole, only)
+    other = taught.where(torch.from_numpy(here).unsqueeze(1), 1e9)
+    assert torch.equal(objective(columns.batch(part), {"picture": other})[0], whole)
+
+
+@pytest.fixture
+def with_hint(make_columns, make_network) -> Objective:
+    model = FusionModel(make_network(), make_columns().spec)
+    chosen = {"near": {"kind": "hint", "tap": "question"}, "labels": {"kind": "task"}}
+    return Objective(model, {n: settings(losses.TABLE, s) for n, s in chosen.items()}, {"question": 13})
+
+
+def test_a_projector_is_trained_and_kept_in_the_checkpoint(with_hint, tmp_path):
+    projector = list(with_hint.projectors.parameters())
+    assert [p.shape for p in projector] == [(13, 5), (13,)]
+    optimizer = make_optimizer(with_hint, Training())
+    trained = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    assert trained == {id(p) for p in with_hint.parameters()} >= {id(p) for p in projector}
+    keep = Checkpoint(tmp_path, with_hint, optimizer)
+    keep.save(State())
+    before = [p.detach().clone() for p in projector]
+    with torch.no_grad():
+        for p in projector:
+            p.zero_()
+    keep.load()
+    assert all(torch.equal(a, b) for a, b in zip(before, projector, strict=True))
+
+
+def test_a_projector_is_no_part_of_the_saved_model(with_hint, tmp_path):
+    save(with_hint.model, tmp_path)
+    with safe_open(tmp_path / "model.safetensors", framework="np") as file:
+        assert set(file.keys()) == set(with_hint.model.state_dict())
+        assert not any("project" in name or 13 in file.get_slice(name).get_shape() for name in file.keys())  # noqa: SIM118
+
+
+@pytest.mark.parametrize("tap", ["fusd", "logits", "gates"])
+def test_an_unknown_tap_is_told_by_its_key(tap, make_columns, make_network):
+    model = FusionModel(make_network(), make_columns().spec)
+    with pytest.raises(UsageError) as caught:
+        Objective(model, {"near": settings(losses.TABLE, {"kind": "hint", "tap": tap})}, {"fused": 6, "logits": 3})
+    assert "distill.losses.near" in caught.value.line() and tap in caught.value.line()
+    assert "fused, picture, question" in caught.value.line()
+
+
+def test_a_tap_that_the_teacher_lacks_is_told_too(make_columns, make_network):
+    model = FusionModel(make_network(), make_columns().spec)
+    with pytest.raises(UsageError, match=r"the teacher has no tap 'picture', there is: fused"):
+        Objective(model, {"near": settings(losses.TABLE, {"kind": "hint", "tap": "picture"})}, {"fused": 6})
+
+
+def test_terms_are_weighted_and_add_up(make_columns, make_network):
+    columns = make_columns()
+    batch = columns.batch(columns.rows("train"))
+    model = FusionModel(make_network(norm="none"), columns.spec)
+    teacher = {"logits": torch.randn(len(batch.rows), 3)}
+
+    def value(**weights: float) -> tuple[Tensor, Tensor]:
+        return Objective(model, {k: settings(losses.TABLE, {"kind": k, "weight": w}) for k, w in weights.items()}, {})(
+            batch, teacher
+        )
+
+    task, kd, both = value(task=1.0), value(kd=1.0), value(task=0.25, kd=3.0)
+    torch.testing.assert_close(both[0], 0.25 * task[0] + 3 * kd[0])
+    torch.testing.assert_close(both[1], torch.stack([0.25 * task[0], 3 * kd[0]]).detach())
+    assert task[1].shape == (1,)

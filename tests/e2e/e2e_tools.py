@@ -1,0 +1,201 @@
+"""Builders of small tables and recipes, and real processes of the command line."""
+
+from __future__ import annotations
+
+import copy
+import csv
+import hashlib
+import json
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from PIL import Image, ImageDraw
+
+HEADER = ("id", "picture", "question", "answer", "number")
+COLOURS = {"red": (220, 30, 30), "green": (30, 200, 40), "blue": (30, 60, 220)}
+SHAPES = ("circle", "square")
+QUESTIONS = {
+    "colour": ("what colour is the thing", "which colour does it have"),
+    "shape": ("what shape is the thing", "which shape does it have"),
+}
+WEIGHTS = ("teacher/", "student/", "baseline/", "student-0.5/", "baseline-0.5/", "only-picture/", "only-question/")
+
+
+def draw(file: Path, colour: str, shape: str, side: int, noise: random.Random) -> None:
+    """One coloured shape, somewhere on a light ground."""
+    ground = noise.randrange(200, 256)
+    picture = Image.new("RGB", (side, side), (ground, ground, ground))
+    pen, size = ImageDraw.Draw(picture), side // 2
+    left, top = noise.randrange(side - size), noise.randrange(side - size)
+    box = (left, top, left + size, top + size)
+    (pen.ellipse if shape == "circle" else pen.rectangle)(box, fill=COLOURS[colour])
+    file.parent.mkdir(parents=True, exist_ok=True)
+    picture.save(file)
+
+
+def make_rows(folder: Path, pictures: int = 48, side: int = 16, seed: int = 0) -> list[dict[str, str]]:
+    """Two questions on each picture: picture and question together decide the answer. Draws the pictures."""
+    noise, rows = random.Random(seed), []
+    for number in range(pictures):
+        colour, shape = noise.choice(list(COLOURS)), noise.choice(SHAPES)
+        draw(folder / "images" / f"{number}.png", colour, shape, side, noise)
+        for kind, answer in (("colour", colour), ("shape", shape)):
+            question, name = noise.choice(QUESTIONS[kind]), f"images/{number}.png"
+            row = (f"r{len(rows)}", name, question, answer, str(number))
+            rows.append(dict(zip(HEADER, row, strict=True)))
+    return rows
+
+
+def write_csv(file: Path, rows: Iterable[dict[str, str]]) -> Path:
+    """Rows -> a CSV file with a header."""
+    with file.open("w", newline="", encoding="utf-8") as out:
+        writer = csv.DictWriter(out, HEADER)
+        writer.writeheader()
+        writer.writerows(rows)
+    return file
+
+
+def network(widths: list[int], embedding: int, width: int, fusion: str) -> dict[str, Any]:
+    """Encoders, fusion and head of one model."""
+    return {
+        "encoders": {
+            "picture": {"kind": "conv", "widths": widths},
+            "question": {"kind": "gru", "embedding": embedding, "width": width},
+        },
+        "fusion": {"kind": fusion, "width": width},
+        "hidden": width,
+    }
+
+
+def make_recipe(source: str = "rows.csv", **changes: Any) -> dict[str, Any]:
+    """A recipe that takes seconds. ``changes`` are keys with ``__`` for a dot; None takes the key away."""
+    recipe = {
+        "version": 1,
+        "data": {
+            "source": source,
+            "target": "answer",
+            "id": "id",
+            "group": "number",
+            "split": {"validation": 0.2, "test": 0.2},
+        },
+        "modalities": {
+            "picture": {"kind": "image", "column": "picture", "size": 16},
+            "question": {"kind": "text", "column": "question", "tokens": "words", "length": 8},
+        },
+        "teacher": {**network([8, 16], 8, 16, "gated"), "train": {"epochs": 2, "batch": 16}},
+        "student": network([4, 8], 4, 8, "concat"),
+        "distill": {"train": {"epochs": 2, "batch": 16}, "seeds": 2, "label_fractions": [0.5]},
+        "evaluate": {"resamples": 100},
+    }
+    for key, value in changes.items():
+        *way, last = key.split("__")
+        place = recipe
+        for step in way:
+            place = place.setdefault(step, {})
+        place[last] = copy.deepcopy(value)
+        if value is None:
+            del place[last]
+    return recipe
+
+
+def make_project(folder: Path, pictures: int = 48, side: int = 16, **changes: Any) -> Path:
+    """A folder with a table, pictures and a recipe; returns the recipe's path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_csv(folder / "rows.csv", make_rows(folder, pictures, side))
+    return write_recipe(folder / "recipe.yaml", make_recipe(**changes))
+
+
+def write_recipe(file: Path, recipe: dict[str, Any]) -> Path:
+    """A recipe -> YAML."""
+    file.write_text(yaml.safe_dump(recipe, sort_keys=False), encoding="utf-8")
+    return file
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a process ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def errors(self) -> list[str]:
+        """Its error lines."""
+        return [line for line in self.err.splitlines() if line.startswith("error:")]
+
+    @property
+    def hints(self) -> list[str]:
+        """Its hint lines."""
+        return [line for line in self.err.splitlines() if line.startswith("hint:")]
+
+
+def environment(**more: str) -> dict[str, str]:
+    """This process's environment, without what would change what the command line says."""
+    kept = {k: v for k, v in os.environ.items() if k not in ("SUFFUSE_DEBUG", "PYTHONSTARTUP")}
+    return {**kept, "PYTHONHASHSEED": "random", **more}
+
+
+def suffuse(*args: object, cwd: Path | None = None, flags: tuple[str, ...] = (), **options: Any) -> Result:
+    """``suffuse ARGS`` in a process of its own, until it ends."""
+    command = [sys.executable, *flags, "-m", "suffuse", *map(str, args)]
+    options = {"env": environment(), "timeout": 300, **options}
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, **options)
+    return Result(done.returncode, done.stdout, done.stderr)
+
+
+def start(*args: object, cwd: Path | None = None, **options: Any) -> subprocess.Popen[str]:
+    """``suffuse ARGS`` in a process and a process group of its own; doesn't wait."""
+    command = [sys.executable, "-m", "suffuse", *map(str, args)]
+    options = {"env": environment(), "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+    return subprocess.Popen(command, cwd=cwd, text=True, start_new_session=True, **options)
+
+
+def done(result: Result) -> Result:
+    """The result of a process that had to end well."""
+    assert result.code == 0, f"exit code {result.code}\n{result.out}\n{result.err}"
+    assert "Traceback" not in result.err
+    return result
+
+
+def fails(result: Result, code: int, *words: str) -> Result:
+    """The result of a process that had to fail, in one line that holds all these words (or its hint does)."""
+    assert result.code == code, f"exit code {result.code}\n{result.out}\n{result.err}"
+    assert len(result.errors) == 1, result.err
+    assert len(result.hints) <= 1, result.err
+    assert "Traceback" not in result.err + result.out
+    assert "defect" not in result.err
+    said = " ".join([*result.errors, *result.hints])
+    for word in words:
+        assert word in said, f"'{word}' isn't in: {said}"
+    return result
+
+
+def stamp(run: Path, stage: str) -> dict[str, Any]:
+    """What a stage's stamp says."""
+    return json.loads((run / "stamps" / f"{stage}.json").read_text(encoding="utf-8"))
+
+
+def hashes(run: Path, stages: Iterable[str] = ("prepare", "teach", "extract", "distill", "export")) -> dict[str, str]:
+    """Hash of every file that these stages made, as it is now."""
+    names = [name for stage in stages for name in stamp(run, stage)["outputs"]]
+    return {name: hashlib.sha256((run / name).read_bytes()).hexdigest() for name in names}
+
+
+def scores(run: Path) -> dict[str, Any]:
+    """All of scores/ but the times, which no two runs share."""
+    found = {}
+    for file in sorted((run / "scores").glob("*.json")):
+        facts = json.loads(file.read_text(encoding="utf-8"))
+        if isinstance(facts, dict):
+            facts.pop("latency_ms", None)
+        found[file.name] = facts
+    found["predictions.parquet"] = (run / "scores" / "predictions.parquet").read_bytes()
+    return found
