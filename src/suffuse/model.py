@@ -34,7 +34,11 @@ class Encoder(nn.Module):
                 expected="kind for " + " or ".join(part.MODALITIES),
             )
         self.function = part.encode
-        self.layers = part.layers(self.settings, field)
+        try:
+            self.layers = part.layers(self.settings, field)
+        except ValueError as error:
+            where = f"encoders.{field.name}"
+            raise UsageError("this encoder can't be used here", where=where, got=error) from None
         if field.kind == "image":
             shape = (1, 3, 1, 1)
             self.register_buffer("mean", 255 * torch.tensor(field.statistics["mean"]).reshape(shape))
@@ -58,6 +62,10 @@ class FusionModel(nn.Module):
         self.network, self.spec = network.bare(), spec
         self.encoders = nn.ModuleDict({f"{f.name}_encoder": Encoder(network, f) for f in spec.fields})
         part = load(fusions.TABLE, network.fusion.kind)
+        fewest, most = part.TAKES
+        if not fewest <= len(spec.fields) <= most:
+            got, expected = f"{len(spec.fields)} modalities", f"{fewest} to {most}"
+            raise UsageError("this fusion can't be used here", where="fusion", got=got, expected=expected)
         self.function = part.fuse
         self.fusion = part.layers(network.fusion, list(self.widths().values()))
         joint = part.width(network.fusion)

@@ -33,9 +33,7 @@ class Split(Settings):
 
     column: str | None = None
     validation: float = Field(default=0.1, gt=0, lt=0.5)  # share of the training rows (groups, if grouped)
-    test: float = Field(
-        default=0.15, gt=0, lt=0.5
-    )  # share of what the column doesn't give to another split; not used where it gives a test split
+    test: float = Field(default=0.15, gt=0, lt=0.5)  # share of the rows no other split has; not used where it is given
     stratify: bool = True
 
 
@@ -80,7 +78,7 @@ class Teacher(Network):
     """The strong model."""
 
     train: Training = Training()
-    smoothing: float = Field(default=0.05, ge=0, lt=1)
+    smoothing: float = Field(default=0.0, ge=0, lt=1)  # of the labels
 
 
 class Distill(Settings):
@@ -93,9 +91,9 @@ class Distill(Settings):
             "soft": settings(losses.TABLE, {"kind": "kd", "weight": 0.9, "temperature": 2.0}),
         }
     )
-    smoothing: float = Field(default=0.05, ge=0, lt=1)  # of the baseline, which has labels alone
+    smoothing: float = Field(default=0.0, ge=0, lt=1)  # of the labels, for the baseline
     seeds: int = Field(default=3, ge=1, le=20)
-    label_fractions: tuple[float, ...] = ()  # also with this share of the labels, e.g. [0.05]
+    label_fractions: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()  # also with this share of the labels, e.g. [0.05]
     floors: bool = True  # also the student on each modality alone
 
 

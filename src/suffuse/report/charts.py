@@ -10,6 +10,7 @@ import io
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -22,7 +23,7 @@ SERIES = 8  # colours for things that have no colour of their own
 NAMES = ("ink", "grid", "teacher", "student", "baseline", "export", *(f"series{n}" for n in range(SERIES)))
 PAINT = {name: f"#0a0b{number:02x}" for number, name in enumerate(NAMES)}  # placeholders, in no real colour's way
 DASHES = {"teacher": (5, 2), "baseline": (1.5, 1.5)}  # lines differ by more than colour
-STYLE = {
+STYLE: dict[Any, Any] = {  # rcParams
     "svg.fonttype": "none",
     "svg.hashsalt": "suffuse",  # the same drawing has the same bytes
     "text.parse_math": False,

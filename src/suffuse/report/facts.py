@@ -9,13 +9,20 @@ import numpy as np
 
 from ..recipe import to_yaml
 from ..run import Run, read_json
-from ..stages import STAGES
 from ..tables.quarantine import ACTIONS
 from . import charts, table
 from .prepared import Prepared
 from .words import kilobytes, percent, times
 
 MOST_NOTES = 12  # lines of the quarantine file
+STAGES = {
+    "prepare": "raw rows to clean columns",
+    "teach": "train the teacher",
+    "extract": "store what it knows of each row",
+    "distill": "train students and baselines",
+    "export": "write and check the exported files",
+    "evaluate": "score every model on the test rows",
+}
 CALIBRATED = ("teacher", "student", "baseline", "export")
 
 
@@ -121,12 +128,12 @@ def export(run: Run) -> dict:
 
 def reproduce(run: Run) -> dict:
     """Recipe, versions, looks at the test rows, times."""
-    stamps = {verb: run.stamp(verb) for verb in STAGES if verb != "report"}  # this page isn't done yet
+    stamps = {verb: run.stamp(verb) for verb in STAGES}
     return {
         "recipe": to_yaml(run.recipe),
         "machine": read_json(run.path("run.json")),
         "looks": read_json(run.path("test-looks.json")) or [],
-        "stages": [{"verb": v, "says": STAGES[v].says, **s} for v, s in stamps.items() if s],
+        "stages": [{"verb": v, "says": STAGES[v], **s} for v, s in stamps.items() if s],
         "file": f"{run.recipe.name or 'recipe'}.yaml",
         "seed": run.recipe.seed,
     }

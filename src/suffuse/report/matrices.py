@@ -42,7 +42,9 @@ def confusion(run: Run, prepared: Prepared) -> dict:
         facts["matrices"].append(shaded(title, names, classes, parts[who], _counted(counts[who])))
     more = parts["export"] - parts["teacher"]
     title = "Exported student less teacher, in points"
-    facts["matrices"].append(shaded(title, names, classes, more, _counted(counts["export"] - counts["teacher"], "+"), "+"))
+    facts["matrices"].append(
+        shaded(title, names, classes, more, _counted(counts["export"] - counts["teacher"], "+"), "+")
+    )
     return facts
 
 

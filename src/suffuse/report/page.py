@@ -23,18 +23,22 @@ def render(run: Run) -> str:
     prepared = Prepared.open(run)
     scored = run.path("scores", "predictions.parquet").exists()
     stored = run.path("knowledge", "logits.npy").exists()
-    return environment().get_template("page.html.jinja").render(
-        css=Markup((HERE / "style.css").read_text(encoding="utf-8")),
-        head=facts.headline(run, prepared),
-        results=facts.results(run),
-        training=training(run),
-        reliability=facts.reliability(run),
-        confusion=confusion(run, prepared) if scored else None,
-        softness=softness(run, prepared) if stored else None,
-        examples=examples(run, prepared) if scored else [],
-        data=facts.data(run, prepared),
-        export=facts.export(run),
-        reproduce=facts.reproduce(run),
+    return (
+        environment()
+        .get_template("page.html.jinja")
+        .render(
+            css=Markup((HERE / "style.css").read_text(encoding="utf-8")),
+            head=facts.headline(run, prepared),
+            results=facts.results(run),
+            training=training(run),
+            reliability=facts.reliability(run),
+            confusion=confusion(run, prepared) if scored else None,
+            softness=softness(run, prepared) if stored else None,
+            examples=examples(run, prepared) if scored else [],
+            data=facts.data(run, prepared),
+            export=facts.export(run),
+            reproduce=facts.reproduce(run),
+        )
     )
 
 

@@ -30,6 +30,7 @@ class Cell:
     kind: str
     picture: str = ""  # data URI
     text: str = ""
+    sharp: bool = False  # a small picture, to be drawn to the pixel
 
     @property
     def absent(self) -> bool:
@@ -97,7 +98,7 @@ class Prepared:
             return Cell(name, kind)
         item = np.asarray(self.columns[name][self.entry[row, m]])
         if kind == "image":
-            return Cell(name, kind, picture=data_uri(item))
+            return Cell(name, kind, picture=data_uri(item), sharp=max(item.shape[:2]) <= SHARP)
         if name in self.tokenizers:
             return Cell(name, kind, text=short(text(self.tokenizers[name], item), MOST_TEXT))
         return Cell(name, kind, text="present, can't be shown here")

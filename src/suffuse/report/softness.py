@@ -107,15 +107,16 @@ def examples(
 ) -> list[dict]:
     """Training rows that the teacher gets right and is least sure of: highest entropy first, few of a class."""
     keys = np.load(run.path("knowledge", "key.npy"), mmap_mode="r")
-    where = {int(k): row for row, k in enumerate(prepared.key)} if right.any() else {}
     taken: dict[int, int] = {}
     shown = []
-    for r in np.argsort(-found.entropy, kind="stable"):
+    candidates = np.flatnonzero(right)
+    for r in candidates[np.argsort(-found.entropy[candidates], kind="stable")]:
         label = int(found.label[r])
-        if not right[r] or taken.get(label, 0) >= PER_CLASS:
+        if taken.get(label, 0) >= PER_CLASS:
             continue
-        row = where.get(int(keys[found.place[r]]))
-        if row is None or SPLITS[prepared.split[row]] != "train":
+        rows = np.flatnonzero(prepared.key == keys[found.place[r]])
+        row = int(rows[0]) if len(rows) else -1
+        if row < 0 or SPLITS[prepared.split[row]] != "train":
             continue
         taken[label] = taken.get(label, 0) + 1
         shown.append(_example(prepared, row, soften(logits[found.place[r]][None], heat)[0]))

@@ -26,9 +26,7 @@ def training(run: Run) -> dict:
     )
     return {
         "accuracy": [_accuracy(run, f, n) for n, f in enumerate(fractions)],
-        "losses": [
-            _losses(run, f, n) for n, f in enumerate(fractions) if histories(run, "student" + (f and f"-{f}"))
-        ],
+        "losses": [_losses(run, f, n) for n, f in enumerate(fractions) if histories(run, "student" + (f and f"-{f}"))],
     }
 
 

@@ -1,0 +1,86 @@
+"""The pages people read say what is there: commands run, keys exist, both READMEs agree."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+
+from suffuse import encoders, fusions, losses, modalities, recipe
+from suffuse.cli import app
+from suffuse.recipe import make_recipe
+from suffuse.stages import STAGES
+
+ROOT = Path(__file__).parents[1]
+READMES = [ROOT / "README.md", ROOT / "README.zh-CN.md"]
+PARTS = [module for package in (encoders, fusions, losses, modalities) for module in package.TABLE.values()]
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), re.M | re.S)
+
+
+def code_lines(block: str) -> list[str]:
+    return [line.split("#")[0].rstrip() for line in block.splitlines() if line.split("#")[0].strip()]
+
+
+def test_readmes_have_the_same_headings_and_commands() -> None:
+    levels = [re.findall(r"^(#+) ", page.read_text(encoding="utf-8"), re.M) for page in READMES]
+    assert levels[0] == levels[1]
+    assert len(levels[0]) >= 6
+    for language in ("bash", "python"):
+        ours, theirs = (["\n".join(code_lines(b)) for b in blocks(page, language)] for page in READMES)
+        assert ours == theirs
+        assert ours
+
+
+def test_readmes_show_the_same_numbers() -> None:
+    tables = [re.findall(r"\d+\.\d+ %|\d[\d,.]* kB|\d+\.\d+ ms", p.read_text(encoding="utf-8")) for p in READMES]
+    assert tables[0] == tables[1]
+    assert len(tables[0]) > 10
+
+
+def test_the_readme_keeps_its_promise_of_five_and_ten_lines() -> None:
+    own = next(b for b in blocks(READMES[0], "bash") if "suffuse init" in b)
+    assert len(code_lines(own)) <= 5
+    assert len(code_lines(blocks(READMES[0], "python")[0])) <= 10
+
+
+@pytest.mark.parametrize("page", [*READMES, *sorted((ROOT / "docs").glob("*.md"))], ids=lambda p: p.name)
+def test_every_verb_and_link_exists(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    known = {c.name for c in app.registered_commands}
+    for line in re.findall(r"`suffuse ([^`]+)`|^suffuse (.+)$", text, re.M):
+        verb = shlex.split(line[0] or line[1])[0]
+        assert verb in known or verb.startswith("-"), verb
+    for link in re.findall(r"\]\(([^)#]+)\)", text):
+        assert (page.parent / link).exists(), link
+
+
+def test_the_guide_names_every_stage() -> None:
+    guide = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
+    assert all(f"| `{verb}` |" in guide for verb in STAGES)
+
+
+def test_the_recipe_page_names_every_key() -> None:
+    page = (ROOT / "docs" / "recipe.md").read_text(encoding="utf-8")
+    sections = ("Recipe", "Data", "Split", "Teacher", "Network", "Training", "Distill", "Export", "Evaluate", "Compute")
+    settings = [getattr(recipe, name) for name in sections]
+    settings += [importlib.import_module(module).Settings for module in PARTS]
+    missing = {key for s in settings for key in s.model_fields if f"| `{key}` |" not in page}
+    assert not missing
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "recipes").glob("*.yaml")), ids=lambda p: p.name)
+def test_every_shipped_recipe_is_valid(file: Path) -> None:
+    make_recipe(yaml.safe_load(file.read_text(encoding="utf-8")), str(file))
+
+
+def test_the_makefile_has_the_two_commands() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert "\ndemo:" in makefile
+    assert "\ntest:" in makefile
