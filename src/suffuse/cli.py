@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .errors import SuffuseError, UsageError
+from .errors import SuffuseError, UsageError, from_system
 from .stages import STAGES
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app = typer.Typer(
 )
 # typer brings its own copy of click, or uses the installed one: the class is found through one of its own
 USAGE: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
+TRAINING = ("torch", "safetensors", "sklearn", "scipy", "onnx", "onnxscript", "jinja2", "matplotlib")  # extra `train`
 Where = Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe (.yaml) or a run folder.", show_default=False)]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="a.b=VALUE", help="Override a recipe key.")]
 Out = Annotated[Path | None, typer.Option("--out", help="The run folder; runs/NAME if not given.")]
@@ -125,14 +126,17 @@ def _open(where: Path, overrides: list[str] | None, out: Path | None):
 def main() -> None:
     """The entry point: an error is one line, and an exit code."""
     try:
-        app(sys.argv[1:] or ["--help"], standalone_mode=False)
-        code = 0
+        code = app(sys.argv[1:] or ["--help"], standalone_mode=False) or 0
+        if code == 130:  # what newer typers make of Ctrl-C
+            raise KeyboardInterrupt
     except SuffuseError as error:
         code = _fail(error.text(), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         code = _fail("stopped; call it again to go on from here", 130)
     except OSError as error:
-        code = _fail(f"{error.strerror or error} ({error.filename or 'no file name'})", 1)
+        code = _fail(from_system(error).text(), 1)
+    except ModuleNotFoundError as error:
+        code = _lacking(error)
     except Exception as error:
         code = _unexpected(error)
     sys.exit(code)
@@ -142,6 +146,14 @@ def _fail(text: str, code: int) -> int:
     sys.stdout.flush()
     sys.stderr.write(f"error: {text}\n")
     return code
+
+
+def _lacking(error: ModuleNotFoundError) -> int:
+    """Most verbs need more than is installed for predicting alone."""
+    name = (error.name or "").partition(".")[0]
+    if name not in TRAINING:
+        return _unexpected(error)
+    return _fail(f"{name} isn't installed, which this verb needs\n\nhint: pip install 'suffuse[train]'", 1)
 
 
 def _unexpected(error: Any) -> int:

@@ -12,6 +12,7 @@ import torch
 from .types import UNLABELLED, Batch, Spec
 
 SPLITS = ("train", "validation", "test")
+MOST_TOGETHER = 16  # rows of one content side by side: more would make batches of one kind
 
 
 @dataclass(frozen=True)
@@ -98,8 +99,8 @@ def _gather(column: np.ndarray, entries: np.ndarray) -> torch.Tensor:
 class Sampler:
     """(seed, step) -> rows, with no state to save: the order of an epoch is made from the seed and its number.
 
-    Rows that share a picture stay together, so that it is encoded once; pictures, and the rows of each, are
-    shuffled anew every epoch.
+    Rows that share a picture stay together (16 at the most), so that it is encoded once; pictures, and the rows of
+    each, are shuffled anew every epoch.
     """
 
     rows: np.ndarray  # (N,) positions to draw from
@@ -116,5 +117,10 @@ class Sampler:
         """All rows, in the order of this pass."""
         random = np.random.default_rng([self.seed, epoch])
         _, which = np.unique(self.together, return_inverse=True)
-        place = random.permutation(which.max() + 1)[which] + random.random(len(which))
-        return self.rows[np.argsort(place, kind="stable")]
+        shuffled = random.permutation(len(which))
+        rows = shuffled[np.argsort(which[shuffled], kind="stable")]  # by picture, shuffled within
+        new = np.diff(which[rows], prepend=-1) != 0
+        rank = np.arange(len(rows)) - np.maximum.accumulate(np.where(new, np.arange(len(rows)), 0))
+        piece = np.cumsum(rank % MOST_TOGETHER == 0) - 1
+        place = random.permutation(piece[-1] + 1)[piece]
+        return self.rows[rows[np.argsort(place, kind="stable")]]

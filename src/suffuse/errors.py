@@ -6,8 +6,11 @@ its own, behind ``hint:``. Bad usage and bad recipes end with exit code 2, every
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable
 from difflib import get_close_matches
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class SuffuseError(Exception):
@@ -39,6 +42,12 @@ class UsageError(SuffuseError):
     """The command line or the recipe asks for something that can't be."""
 
     exit_code = 2
+
+
+def from_system(error: OSError) -> SuffuseError:
+    """What the operating system says, in the house's form."""
+    hint = "make room, then call it again: it goes on from here" if error.errno in FULL else ""
+    return SuffuseError(error.strerror or str(error), where=error.filename or "", hint=hint)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -38,25 +38,29 @@ class Knowledge:
     def open(cls, folder: Path, columns: Columns) -> Knowledge:
         """Map the arrays and find every data row by its key.
 
-        Raises SuffuseError where there is no store, or it was made with other classes or modalities.
+        Raises SuffuseError where there is no whole store, or it was made with other classes or modalities.
         """
         try:
             manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-            keys = np.load(folder / "key.npy")
-            taps = {t: torch.from_numpy(np.load(folder / f"{t}.npy", mmap_mode="c")) for t in manifest["taps"]}
-        except (OSError, ValueError, KeyError) as error:
+            made_with = manifest["fingerprint"]
+            arrays = {n: np.load(folder / f"{n}.npy", mmap_mode="c") for n in ("key", *manifest["taps"])}
+            for name, array in arrays.items():
+                if len(array) != manifest["rows"]:
+                    raise ValueError(f"{name}.npy has {len(array):,} rows, expected {manifest['rows']:,}")
+        except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
             raise SuffuseError(
                 "can't open the knowledge store", where=folder, got=error, hint="`suffuse extract`"
             ) from None
         for what, here in (("classes", columns.spec.classes), ("modalities", columns.spec.names)):
-            if manifest["fingerprint"][what] != list(here):
+            if made_with[what] != list(here):
                 raise SuffuseError(
                     f"the knowledge store was made with other {what}",
                     where=folder,
-                    got=manifest["fingerprint"][what],
+                    got=made_with[what],
                     expected=list(here),
                 )
-        return cls(manifest, taps, torch.from_numpy(find(keys, columns.key)))
+        place = find(arrays.pop("key"), columns.key)
+        return cls(manifest, {n: torch.from_numpy(a) for n, a in arrays.items()}, torch.from_numpy(place))
 
     def widths(self) -> dict[str, int]:
         """Width of every feature tap, for projectors."""
@@ -83,6 +87,8 @@ class Knowledge:
 
 def find(keys: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """Position of each wanted key in ``keys``, -1 where it isn't there. (K,), (N,) uint64 -> (N,) int64."""
+    if not len(keys):
+        return np.full(len(wanted), -1, dtype=np.int64)
     order = np.argsort(keys)
     at = np.minimum(np.searchsorted(keys, wanted, sorter=order), len(keys) - 1)
     return np.where(keys[order[at]] == wanted, order[at], -1)

@@ -52,6 +52,6 @@ def settings(table: dict[str, str], value: Any) -> PartSettings:
     if not isinstance(value, dict) or "kind" not in value:
         known = ", ".join(sorted(table))
         raise ValueError(f"expected a mapping with 'kind' (one of {known}), got {value!r}")
-    if value["kind"] not in table:
-        raise ValueError(f"unknown kind '{value['kind']}': {did_you_mean(str(value['kind']), table)}")
+    if str(value["kind"]) not in table:
+        raise ValueError(f"got kind '{value['kind']}', {did_you_mean(str(value['kind']), table)}")
     return load(table, value["kind"]).Settings.model_validate(value)

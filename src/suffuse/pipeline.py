@@ -29,14 +29,14 @@ def inputs(run: Run, stage: Stage) -> dict[str, Any]:
     return found
 
 
-def reasons(run: Run, stage: Stage) -> list[str]:
-    """Why a stage is not up to date; nothing where it is."""
+def reasons(run: Run, stage: Stage, *, files: bool = True) -> list[str]:
+    """Why a stage is not up to date; nothing where it is. Without ``files``, whether they are still there is no matter."""
     stamp = run.stamp(stage.verb)
     if stamp is None:
         return ["continues" if run.partial(stage.verb).exists() else "not made yet"]
     now, then = inputs(run, stage), stamp["inputs"]
     said = [_difference(key, then.get(key), now.get(key)) for key in {**then, **now} if then.get(key) != now.get(key)]
-    if not said:
+    if not said and files:
         gone = [f for f, (size, _) in stamp["outputs"].items() if not _there(run.path(f), size)]
         said = [f"{gone[0]} is missing or was changed"] if gone else []
     return said
@@ -71,18 +71,19 @@ def run_all(run: Run) -> bool:
 def run_stage(run: Run, verb: str) -> bool:
     """Do one stage, if it isn't up to date. Returns whether there was anything to do.
 
-    Raises SuffuseError where a stage that it reads isn't there or is stale.
+    Raises SuffuseError where a stage that it builds on isn't there or is stale.
     """
     if verb not in STAGES:
         raise SuffuseError("no such stage", got=verb, hint=did_you_mean(verb, STAGES))
     stage = STAGES[verb]
     with run.locked():
-        for before in stage.reads:
-            stamp = run.stamp(before)
-            if stamp is None or inputs(run, STAGES[before]) != stamp["inputs"]:
-                why = "isn't made yet" if stamp is None else f"is stale: {_few(reasons(run, STAGES[before]))}"
+        for before in _builds_on(stage):
+            # a student needs the store, not the teacher that it came from: its weights may be gone
+            why = reasons(run, STAGES[before], files=before in stage.reads)
+            if why:
+                state = f"is stale: {_few(why)}" if run.stamp(before) else "isn't made yet"
                 raise SuffuseError(
-                    f"{verb} needs {before}, which {why}",
+                    f"{verb} needs {before}, which {state}",
                     where=run.folder,
                     hint=f"`suffuse {before}` first, or `suffuse run`",
                 )
@@ -100,6 +101,15 @@ def _do(run: Run, stage: Stage) -> None:
         run.replace(stage.verb)
         getattr(import_module(f"suffuse.stages.{stage.verb}"), stage.verb)(run)
     run.commit(stage.verb, clock() - start)
+
+
+def _builds_on(stage: Stage) -> list[str]:
+    """The stages that it reads, and those that these read, in order."""
+    found = set(stage.reads)
+    for verb in reversed(STAGES):
+        if verb in found:
+            found.update(STAGES[verb].reads)
+    return [verb for verb in STAGES if verb in found]
 
 
 def _difference(key: str, then: Any, now: Any) -> str:

@@ -59,7 +59,9 @@ class Predictor:
         folder = Path(folder)
         try:
             signature = json.loads((folder / SIGNATURE).read_text(encoding="utf-8"))
-            contents = {name: _read_checked(folder, name, digest) for name, digest in signature["files"].items()}
+            if signature["digest"] != digest(signature):
+                raise ValueError(f"{SIGNATURE} is not the file that was exported")
+            contents = {name: _read_checked(folder, name, wanted) for name, wanted in signature["files"].items()}
             inputs = tuple(_input(m, contents) for m in signature["modalities"])
             options = ort.SessionOptions()
             options.intra_op_num_threads = threads
@@ -95,8 +97,10 @@ class Predictor:
         columns = [self._encode(i, column, root) for i, column in zip(self.inputs, cells, strict=True)]
         entries = {i.field.name: c[0] for i, c in zip(self.inputs, columns, strict=True)}
         absent = [c[1] for c in columns]
-        rows = len(absent[0])
-        present = np.array([[row not in a for a in absent] for row in range(rows)]).reshape(rows, len(absent))
+        rows = len(next(iter(entries.values())))
+        if not rows:
+            return []
+        present = np.array([[row not in a for a in absent] for row in range(rows)])
         found = softmax(self.logits(entries, present))
         names = [i.field.name for i in self.inputs]
         return [
@@ -130,6 +134,12 @@ class Predictor:
         for key in record:
             if key not in known:
                 raise UsageError("this model has no such input", got=f"'{key}'", hint=did_you_mean(str(key), known))
+
+
+def digest(signature: Mapping[str, Any]) -> str:
+    """Hash of what a signature says, but for the hash itself."""
+    said = {key: value for key, value in signature.items() if key != "digest"}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

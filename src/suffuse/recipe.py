@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, Field, SerializeAsAny, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from . import encoders, fusions, losses, modalities
 from .errors import UsageError, did_you_mean
-from .parts import ModalitySettings, PartSettings, Settings, settings
+from .parts import ModalitySettings, PartSettings, Settings, load, settings
 
+PARTS = {
+    "modalities": modalities.TABLE,
+    "encoders": encoders.TABLE,
+    "fusion": fusions.TABLE,
+    "losses": losses.TABLE,
+}
 RESERVED = ("fused", "present", "logits", "gates", "key", "label", "error", "same")  # names of other arrays
 
 if TYPE_CHECKING:
@@ -93,7 +99,9 @@ class Distill(Settings):
     )
     smoothing: float = Field(default=0.0, ge=0, lt=1)  # of the labels, for the baseline
     seeds: int = Field(default=3, ge=1, le=20)
-    label_fractions: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()  # also with this share of the labels, e.g. [0.05]
+    label_fractions: tuple[
+        Annotated[float, Field(gt=0, lt=1)], ...
+    ] = ()  # also with this share of the labels, e.g. [0.05]
     floors: bool = True  # also the student on each modality alone
 
 
@@ -171,7 +179,7 @@ def make_recipe(raw: dict, where: str = "recipe") -> Recipe:
     try:
         return Recipe.model_validate(raw)
     except ValidationError as error:
-        raise _usage_error(error, where) from None
+        raise _usage_error(error, raw, where) from None
 
 
 def to_yaml(recipe: Recipe) -> str:
@@ -194,7 +202,7 @@ def _override(raw: dict, text: str) -> None:
         raise UsageError("can't read this override", where=f"--set {key}", got=value, expected="YAML") from None
 
 
-def _usage_error(error: ValidationError, where: str) -> UsageError:
+def _usage_error(error: ValidationError, raw: dict, where: str) -> UsageError:
     """The first problem, in the house's words; the number of further ones in the hint."""
     problems = error.errors()
     first = problems[0]
@@ -202,7 +210,7 @@ def _usage_error(error: ValidationError, where: str) -> UsageError:
     more = f"; {len(problems) - 1} more after this" if len(problems) > 1 else ""
     at = f"{where}: {place}" if place else where
     if first["type"] == "extra_forbidden":
-        suggestion = did_you_mean(str(first["loc"][-1]), _keys_at(first["loc"][:-1]))
+        suggestion = did_you_mean(str(first["loc"][-1]), _keys_at(first["loc"][:-1], raw))
         return UsageError("unknown key in the recipe", where=at, got=f"'{first['loc'][-1]}'", hint=suggestion + more)
     if first["type"] == "missing":
         return UsageError("a key is missing in the recipe", where=at, expected=f"'{first['loc'][-1]}'", hint=more[2:])
@@ -217,12 +225,11 @@ def _got_expected(problem: ErrorDetails) -> dict[str, str]:
     return {"got": value if len(value) < 60 else value[:57] + "...", "expected": message}
 
 
-def _keys_at(way: tuple[int | str, ...]) -> set[str]:
-    """The keys that a recipe may have at this place."""
+def _keys_at(way: tuple[int | str, ...], raw: dict) -> set[str]:
+    """The keys that a recipe may have at this place; a part's are those of its kind."""
+    table = next((PARTS[step] for step in way if step in PARTS), None)
     model: Any = Recipe
     for step in way:
-        fields = getattr(model, "model_fields", {})
-        model = fields[step].annotation if step in fields else next(iter(get_args(model)[1:]), None)
-    if isinstance(model, type) and issubclass(model, BaseModel):
-        return set(model.model_fields)
-    return set()
+        raw = raw[step]
+        model = model if table else model.model_fields[step].annotation
+    return set((load(table, raw["kind"]).Settings if table else model).model_fields)

@@ -97,6 +97,9 @@ class Run:
     def begin(self, stage: str, inputs: Mapping[str, Any]) -> Path:
         """The stage's working folder: the one left by a killed attempt at the same inputs, or a new one."""
         partial, wanted = self.partial(stage), json.loads(json.dumps(inputs))
+        stamp = self.stamp(stage)
+        if stamp and stamp["inputs"] == wanted:  # finished once: what is left there was moved out before a kill
+            shutil.rmtree(partial, ignore_errors=True)
         if partial.exists() and read_json(partial / "inputs.json") != wanted:
             self.put_aside(partial, f"{stage}.partial")
         partial.mkdir(parents=True, exist_ok=True)

@@ -16,9 +16,7 @@ from suffuse.parts import PartSettings, load, settings
 from suffuse.types import Encoded, Fused
 
 WIDTHS, ROWS = (4, 6, 5), 8
-CASES = [
-    (kind, count) for kind in fusions.TABLE for count in (2, 3) if count <= load(fusions.TABLE, kind).TAKES[1]
-]
+CASES = [(kind, count) for kind in fusions.TABLE for count in (2, 3) if count <= load(fusions.TABLE, kind).TAKES[1]]
 GARBAGE = {
     "random": lambda x: torch.randn_like(x),
     "huge": lambda x: torch.full_like(x, 3e38),

@@ -52,7 +52,9 @@ def rows(count: int = 6, seed: int = 1, scale: float = 2.0) -> tuple[Output, dic
     torch.manual_seed(seed)
     made = {name: torch.randn(count, width, requires_grad=True) for name, width in WIDE.items()}
     logits = (scale * torch.randn(count, 4)).requires_grad_()
-    student = Output(logits, made["fused"], {"picture": made["picture"]}, None, {"picture": torch.arange(count) % 3 != 1})
+    student = Output(
+        logits, made["fused"], {"picture": made["picture"]}, None, {"picture": torch.arange(count) % 3 != 1}
+    )
     teacher = {name: torch.randn(count, width, requires_grad=True) for name, width in TEACHER.items()}
     teacher["logits"] = (scale * torch.randn(count, 4)).requires_grad_()
     return student, teacher, torch.arange(count) % 5 - 1
@@ -93,9 +95,7 @@ def test_the_teacher_gets_no_gradient(asked):
 def test_a_loss_reads_of_the_teacher_what_it_says(asked):
     loss, (student, teacher, target) = Built(asked), rows()
     needs = loss.part.needs(loss.chosen)
-    assert torch.equal(
-        loss(student, {n: teacher[n] for n in needs}, target), loss(student, teacher, target)
-    )
+    assert torch.equal(loss(student, {n: teacher[n] for n in needs}, target), loss(student, teacher, target))
 
 
 @pytest.mark.parametrize("asked", CASES)
@@ -228,7 +228,9 @@ def test_features_of_absent_rows_don_t_enter_a_hint(metric, filler):
 
 def test_where_a_modality_is_in_no_row_its_hint_is_zero():
     loss, (student, teacher, target) = Built({"kind": "hint", "tap": "picture"}), rows()
-    nowhere = Output(student.logits, student.fused, student.features, None, {"picture": torch.zeros(6, dtype=torch.bool)})
+    nowhere = Output(
+        student.logits, student.fused, student.features, None, {"picture": torch.zeros(6, dtype=torch.bool)}
+    )
     value = loss(nowhere, teacher, target)
     value.backward()
     assert value.item() == 0

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -17,6 +18,8 @@ from typing import Any
 
 import yaml
 from PIL import Image, ImageDraw
+
+from suffuse.stages import STAGES
 
 HEADER = ("id", "picture", "question", "answer", "number")
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 40), "blue": (30, 60, 220)}
@@ -181,6 +184,16 @@ def fails(result: Result, code: int, *words: str) -> Result:
 def stamp(run: Path, stage: str) -> dict[str, Any]:
     """What a stage's stamp says."""
     return json.loads((run / "stamps" / f"{stage}.json").read_text(encoding="utf-8"))
+
+
+def undo(run: Path, stage: str) -> Path:
+    """Take away what this stage and all after it made, as if they had never been called."""
+    for verb in [*STAGES][[*STAGES].index(stage) :]:
+        if (run / "stamps" / f"{verb}.json").exists():
+            for name in {Path(f).parts[0] for f in stamp(run, verb)["outputs"]}:
+                shutil.rmtree(run / name) if (run / name).is_dir() else (run / name).unlink()
+            (run / "stamps" / f"{verb}.json").unlink()
+    return run
 
 
 def hashes(run: Path, stages: Iterable[str] = ("prepare", "teach", "extract", "distill", "export")) -> dict[str, str]:

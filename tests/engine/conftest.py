@@ -55,7 +55,9 @@ class Trainer:
     def plan(self, **changes: Any) -> Plan:
         rows = self.columns.rows("train")
         random = torch.Generator().manual_seed(8)
-        taught = {n: torch.randn(len(self.columns.target), w, generator=random) for n, w in (("logits", 3), ("picture", 6))}
+        taught = {
+            n: torch.randn(len(self.columns.target), w, generator=random) for n, w in (("logits", 3), ("picture", 6))
+        }
 
         def gather(picked: np.ndarray) -> tuple:
             batch = self.columns.batch(picked)

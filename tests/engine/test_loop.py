@@ -131,7 +131,8 @@ def prescribed(scores: list[float], kept: list[dict]):
 
 
 @pytest.mark.parametrize(
-    ("scores", "best"), [([0.2, 0.5, 0.5, 0.3], 3), ([0.9, 0.1, 0.1, 0.1], 1), ([0.1, 0.2, 0.3, 0.4], 4), ([0.0] * 4, 4)]
+    ("scores", "best"),
+    [([0.2, 0.5, 0.5, 0.3], 3), ([0.9, 0.1, 0.1, 0.1], 1), ([0.1, 0.2, 0.3, 0.4], 4), ([0.0] * 4, 4)],
 )
 def test_the_best_weights_of_validation_are_kept_and_the_later_wins_a_tie(trainer, scores, best):
     kept: list[dict] = []
@@ -179,9 +180,8 @@ def test_weights_that_are_no_numbers_after_the_last_step_stop_it(trainer):
 
     def gather(rows: np.ndarray) -> tuple:
         steps.append(1)
-        if len(steps) == STEPS:
-            with torch.no_grad():
-                next(objective.model.head.parameters()).register_hook(lambda g: g * torch.nan)
+        if len(steps) == 4 * STEPS:
+            next(objective.model.head.parameters()).register_hook(lambda g: g * torch.nan)
         return plan.gather(rows)
 
     objective = trainer.objective()
@@ -196,7 +196,10 @@ def test_a_student_has_its_budget_of_steps_whatever_its_rows(trainer):
     plan = trainer.plan(sampler=Sampler(rows, rows, 8, 0), every=7)
     gather = plan.gather
     found = trainer.fit(
-        sampler=plan.sampler, every=7, gather=lambda r: (seen.append(r), gather(r))[1], training=Training(epochs=2, batch=8)
+        sampler=plan.sampler,
+        every=7,
+        gather=lambda r: (seen.append(r), gather(r))[1],
+        training=Training(epochs=2, batch=8),
     )
     assert len(seen) == 14 and len(found.state.history) == 2
     assert all(sorted(s) == sorted(rows) for s in seen)

@@ -8,9 +8,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
+from ..errors import SuffuseError
 from ..run import write_bytes
 from .objective import Objective
 
@@ -46,12 +47,19 @@ class Checkpoint:
         write_bytes(self.file, save(contiguous, metadata={"state": json.dumps(asdict(state))}))
 
     def load(self) -> State | None:
-        """Puts everything back and returns the state; None where there is no checkpoint."""
+        """Puts everything back and returns the state; None where there is no checkpoint.
+
+        Raises SuffuseError where it is damaged.
+        """
         if not self.file.exists():
             return None
-        with safe_open(self.file, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            state = State(**json.loads(file.metadata()["state"]))
+        try:
+            with safe_open(self.file, framework="pt") as file:
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                state = State(**json.loads(file.metadata()["state"]))
+        except SafetensorError as error:
+            hint = "delete it to train from the start"
+            raise SuffuseError("can't read the checkpoint", where=self.file, got=error, hint=hint) from None
         self.objective.load_state_dict(_under(tensors, "objective."))
         self.best = _under(tensors, "best.")
         memory: dict[int, dict] = {}

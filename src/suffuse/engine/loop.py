@@ -93,15 +93,15 @@ def train_step(
 def end_epoch(objective: Objective, keep: Checkpoint, plan: Plan, state: State) -> None:
     """Validate, note, keep the best, decide whether to stop."""
     terms = dict(zip(objective.names, (keep.sums / plan.every).tolist(), strict=True))
-    if not all(math.isfinite(t) for t in terms.values()):
+    scores = plan.validate(objective.model)
+    if not all(math.isfinite(t) for t in (*terms.values(), *scores.values())):
         raise SuffuseError(
             "training diverged: the loss is not a number any more",
             where=f"step {state.step}",
-            got=terms,
+            got={**terms, **scores},
             hint="lower learning_rate",
         )
     keep.sums.zero_()
-    scores = plan.validate(objective.model)
     number = state.step // plan.every
     state.history.append({"epoch": number, "loss": sum(terms.values()), "terms": terms, "validation": scores})
     if scores["accuracy"] >= state.best:

@@ -17,7 +17,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, TextIO
 
-from ..errors import SuffuseError
+from ..errors import SuffuseError, from_system
 
 
 def run_jobs(function: str, jobs: list[dict], workers: int, tell: Callable[[float, str], None]) -> None:
@@ -109,11 +109,10 @@ def work(function: str, incoming: TextIO, outgoing: TextIO) -> None:
         try:
             call(job, lambda share, words: say(share=share, words=words))
             say(done=True)
-        except SuffuseError as error:
-            facts = {"what": error.what, "where": error.where, "got": error.got, "expected": error.expected}
-            say(error={**facts, "hint": error.hint})
-        except OSError as error:
-            say(error={"what": error.strerror or str(error), "where": str(error.filename or "")})
+        except (SuffuseError, OSError) as error:
+            said = from_system(error) if isinstance(error, OSError) else error
+            facts = {"what": said.what, "where": said.where, "got": said.got, "expected": said.expected}
+            say(error={**facts, "hint": said.hint})
         except Exception as error:
             if os.environ.get("SUFFUSE_DEBUG"):
                 raise

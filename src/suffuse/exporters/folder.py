@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 
 from ..model import FusionModel
+from ..predictor import SIGNATURE, digest
 from ..recipe import Recipe
 from ..run import write_json, write_text
 from .onnx import export
@@ -27,7 +28,7 @@ def write(model: FusionModel, recipe: Recipe, folder: Path) -> None:
             facts["tokenizer"] = f"{field.name}.tokenizer.json"
             write_text(folder / facts["tokenizer"], statistics.pop("tokenizer"))
         described.append({**facts, "statistics": statistics})
-    files = sorted(p for p in folder.iterdir() if p.name != "signature.json" and not p.name.startswith("."))
+    files = sorted(p for p in folder.iterdir() if p.name != SIGNATURE and not p.name.startswith("."))
     signature = {
         "version": 1,
         "parameters": model.size(),
@@ -40,7 +41,7 @@ def write(model: FusionModel, recipe: Recipe, folder: Path) -> None:
         "output": "logits float32 (rows, classes)",
         "files": {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in files},
     }
-    write_json(folder / "signature.json", signature)
+    write_json(folder / SIGNATURE, {**signature, "digest": digest(signature)})
 
 
 def _input(kind: str) -> str:

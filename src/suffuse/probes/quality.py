@@ -37,11 +37,12 @@ def metrics(probability: np.ndarray, target: np.ndarray, draws: Draws) -> dict[s
     loss = np.zeros(len(target))
     loss[known] = -np.log(np.clip(probability[known, target[known]], 1e-12, 1))
     rows = _per_group(np.ones_like(right), draws) @ draws.weight.T
+    seen = _per_group(known.astype(float), draws) @ draws.weight.T
+    total = _per_group(loss, draws) @ draws.weight.T
     return {
         "accuracy": (_per_group(right, draws) @ draws.weight.T) / rows,
         "macro_f1": macro_f1(predicted, target, classes, draws),
-        "log_loss": (_per_group(loss, draws) @ draws.weight.T)
-        / (_per_group(known.astype(float), draws) @ draws.weight.T),
+        "log_loss": np.divide(total, seen, out=np.full_like(total, np.nan), where=seen > 0),  # nothing to score: nan
     }
 
 
@@ -64,7 +65,7 @@ def summary(per_seed: list[np.ndarray], confidence: float, seed: int = 1) -> dic
     """S x (R + 1,) -> mean, low, high, per_seed; seeds are drawn with replacement."""
     values = np.stack(per_seed)
     spread = _over_seeds(values, seed)
-    low, high = np.quantile(spread, [(1 - confidence) / 2, (1 + confidence) / 2])
+    low, high = np.nanquantile(spread, [(1 - confidence) / 2, (1 + confidence) / 2])
     return {
         "mean": float(values[:, 0].mean()),
         "low": float(low),

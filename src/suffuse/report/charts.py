@@ -105,13 +105,13 @@ def reliability(bins: Sequence[dict], paint_name: str, label: str, key: str) -> 
                 axes.bar(centre, one["accuracy"], 0.94 / len(bins), color=colour, alpha=0.3, linewidth=0)
                 area = 12 + 220 * one["rows"] / total
                 axes.scatter(one["confidence"], one["accuracy"], area, color=colour, alpha=0.9, linewidth=0)
-        axes.set(xlabel="confidence that the model states", ylabel="right answers", xlim=(0, 1.04), ylim=(0, 1.06))
-        axes.set_xticks(np.linspace(0, 1, 6))
-        axes.set_yticks(np.linspace(0, 1, 6))
+        axes.set(xlabel="stated confidence", ylabel="right answers", xlim=(0, 1.04), ylim=(0, 1.06))
+        axes.set_xticks(np.linspace(0, 1, 5))
+        axes.set_yticks(np.linspace(0, 1, 5))
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_formatter(FuncFormatter(lambda v, _: f"{100 * v:.0f} %"))
 
-    return draw(paint, label, key, (3.5, 3.1))
+    return draw(paint, label, key, (3.0, 2.7))
 
 
 def draw(paint: Callable[[Axes], None], label: str, key: str, size: tuple[float, float] = (4.7, 2.9)) -> Markup:

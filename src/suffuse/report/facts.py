@@ -32,7 +32,12 @@ def headline(run: Run, prepared: Prepared) -> dict:
     return {
         "name": run.recipe.name or run.folder.name,
         "verdicts": [
-            {"kind": kind.split()[0], "when": when[0].upper() + when[1:], "said": said, "numbers": numbers}
+            {
+                "kind": kind.split()[0],
+                "when": when[0].upper() + when[1:],
+                "said": said,
+                "numbers": numbers.replace("-", "−"),
+            }
             for kind, when, said, numbers in table.judged(run)
         ],
         "splits": [{"name": n, "rows": r, "labelled": schema["labelled"][n]} for n, r in schema["rows"].items()],
@@ -68,13 +73,13 @@ def ratios(cards: dict[str, dict]) -> dict | None:
     return {
         "accuracy": percent(ours),
         "teacher_accuracy": percent(theirs),
-        "points": f"{100 * (ours - theirs):+.2f}",
+        "points": f"{100 * (ours - theirs):+.2f}".replace("-", "−"),
         "size": kilobytes(student["bytes"]),
         "teacher_size": kilobytes(teacher["bytes"]),
-        "smaller": times(student["bytes"], teacher["bytes"], "smaller", "larger"),
+        "smaller": times(student["bytes"], teacher["bytes"], "smaller", "larger", "equally large"),
         "latency": f"{quick['p50']:.3f} ms" if quick else "",
         "teacher_latency": f"{slow['p50']:.3f} ms" if slow else "",
-        "faster": times(quick["p50"], slow["p50"], "faster", "slower") if quick and slow else "",
+        "faster": times(quick["p50"], slow["p50"], "faster", "slower", "equally fast") if quick and slow else "",
         "threads": quick["threads"] if quick else 1,
     }
 
@@ -100,7 +105,12 @@ def data(run: Run, prepared: Prepared) -> dict:
         with file.open(encoding="utf-8", newline="") as lines:
             head = list(islice(csv.reader(lines), MOST_NOTES + 1))
     notes = [
-        {"action": action, "means": ACTIONS.get(action, ""), "reasons": reasons, "rows": sum(reasons.values())}
+        {
+            "action": action,
+            "means": ACTIONS.get(action, ""),
+            "reasons": {r.removeprefix(": "): n for r, n in reasons.items()},
+            "rows": sum(reasons.values()),
+        }
         for action, reasons in prepared.schema["notes"].items()
     ]
     absent = (~np.asarray(prepared.present)).sum(0)

@@ -94,7 +94,7 @@ def figure(value: float, sign: str = "") -> str:
         return ""
     if abs(value) < 0.005 and not sign:
         return "<1"
-    return f"{100 * value:{sign}.{0 if abs(value) >= 0.0095 or not sign else 1}f}"
+    return f"{100 * value:{sign}.{0 if abs(value) >= 0.0095 or not sign else 1}f}".replace("-", "−")
 
 
 def pairs(teacher: np.ndarray, student: np.ndarray, classes: Sequence[str]) -> list[dict]:
@@ -118,10 +118,12 @@ def _counted(counts: np.ndarray, sign: str = "") -> Callable[[int, int], str]:
 def soft(means: np.ndarray, classes: Sequence[str], rows: np.ndarray) -> dict:
     """(C, C) mean soft label by true class. The shade leaves out the class's own share, which would drown the rest."""
     made = shaded("", classes, classes, means, lambda r, c: f"{percent(means[r, c])} on average, {rows[r]:,} rows")
-    largest = max(float(np.where(np.eye(len(classes), dtype=bool), 0, means).max()), 1e-9)
+    beside = means[~np.eye(len(classes), dtype=bool) & (rows[:, None] > 0)]
+    low, high = (float(beside.min()), float(beside.max())) if len(beside) else (0.0, 0.0)
     for r, row in enumerate(made["rows"]):
         for c, cell in enumerate(row["cells"]):
-            cell["depth"] = "0.00" if r == c else f"{means[r, c] / largest:.2f}"
+            depth = 0.0 if r == c else (means[r, c] - low) / max(high - low, 1e-9)
+            cell["depth"] = f"{max(depth, 0.0):.2f}"
             cell["text"] = figure(means[r, c]) if r == c else _tenths(means[r, c])
     return made
 

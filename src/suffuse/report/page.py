@@ -51,5 +51,5 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"percent": words.percent, "short": words.short, "listed": words.listed, "count": words.count}
+    made.filters |= {f.__name__: f for f in (words.percent, words.short, words.listed, words.count, words.tiny)}
     return made

@@ -50,12 +50,12 @@ def read(source: str) -> Rows:
         known = ", ".join(TABLE)
         raise UsageError("no such source", where="data.source", got=source, expected=f"a file, or one of: {known}")
     if path.is_dir():
-        return load(FOLDER, "folder").read(path)
-    if path.suffix.lower() not in SUFFIXES:
-        raise UsageError(
-            "unknown kind of table", where=path, got=path.suffix or "no suffix", expected=" ".join(SUFFIXES)
-        )
-    rows = load(SUFFIXES, path.suffix.lower()).read(path)
+        rows = load(FOLDER, "folder").read(path)
+    elif path.suffix.lower() in SUFFIXES:
+        rows = load(SUFFIXES, path.suffix.lower()).read(path)
+    else:
+        got, expected = path.suffix or "no suffix", " ".join(SUFFIXES)
+        raise UsageError("unknown kind of table", where=path, got=got, expected=expected)
     if not rows.table.num_rows:
         raise UsageError("the table has no rows", where=path)
     return rows

@@ -43,6 +43,8 @@ def _table(folder: Path) -> pa.Table:
     for file in state["_data_files"]:
         with pa.memory_map(str(folder / file["filename"])) as source:
             parts.append(pa.ipc.open_stream(source).read_all())
+    if not parts:  # a split without rows
+        return pa.table({})
     table = pa.concat_tables(parts)
     features = json.loads((folder / "dataset_info.json").read_text(encoding="utf-8")).get("features") or {}
     for name, feature in features.items():

@@ -22,7 +22,9 @@ def read(path: Path) -> Rows:
                 continue
             try:
                 row = json.loads(line)
-            except (json.JSONDecodeError, UnicodeDecodeError) as error:
+                if b"\\ud" in line.lower():  # half a surrogate pair is JSON, and no text
+                    json.dumps(row, ensure_ascii=False).encode()
+            except (json.JSONDecodeError, UnicodeError) as error:
                 broken.append((number, f"broken row: {error}"))
                 continue
             if not isinstance(row, dict):

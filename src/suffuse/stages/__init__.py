@@ -25,7 +25,7 @@ STAGES: dict[str, Stage] = {
             (),
             ("data", "modalities", "seed"),
         ),
-        Stage("teach", "Train the strong model.", ("prepare",), ("teacher", "seed", "compute.threads")),
+        Stage("teach", "Train the strong model.", ("prepare",), ("teacher", "seed", "compute.threads"), format=2),
         Stage(
             "extract",
             "Run the teacher once over the rows; store what it knows.",
@@ -37,12 +37,14 @@ STAGES: dict[str, Stage] = {
             "Train the students from the store, and the same students on labels alone.",
             ("prepare", "extract"),
             ("student", "distill", "seed"),
+            format=2,
         ),
         Stage(
             "export",
             "Write the student as ONNX and prove that it is the same.",
             ("prepare", "teach", "distill"),
             ("export",),
+            format=2,
         ),
         Stage(
             "evaluate",

@@ -12,14 +12,15 @@ from ..data import Columns
 from ..engine.forward import chunks
 from ..engine.runtime import settle
 from ..errors import SuffuseError
-from ..knowledge import PART, compact, half, part_file, write_part
+from ..knowledge import PART, compact, find, half, part_file, write_part
 from ..model import FusionModel, open_model
 from ..progress import progress
-from ..run import Run
+from ..run import Run, read_json
 from ..types import Output
 
 SPOT = 64  # rows that are computed again
 TOLERANCE = 5e-3  # of a stored logit, relative to the largest: float16, and other company in the batch
+SCORE_TOLERANCE = 5e-3  # of the validation accuracy: float16 may turn a tie
 
 
 def extract(run: Run) -> None:
@@ -40,6 +41,7 @@ def extract(run: Run) -> None:
         manifest = {"rows": len(rows), "dtype": "float16", "fingerprint": fingerprint(run, columns, before)}
         compact(parts, len(pieces), folder, manifest)
         check(model, columns, folder, rows[np.concatenate(pieces)])
+        check_score(run, columns, folder)
         tell(1.0, f"{len(rows):,} rows")
 
 
@@ -104,4 +106,22 @@ def check(model: FusionModel, columns: Columns, folder: Path, rows: np.ndarray) 
             where=folder,
             got=f"{worst:.2g}",
             expected=f"{limit:.2g} at most",
+        )
+
+
+def check_score(run: Run, columns: Columns, folder: Path) -> None:
+    """The stored logits must score on validation as the teacher did when it was trained.
+
+    Raises SuffuseError where they don't: other weights, other preprocessing, or another order of labels.
+    """
+    rows = columns.labelled("validation")
+    place = find(np.load(folder / "key.npy"), columns.key[rows])
+    found = float((np.load(folder / "logits.npy", mmap_mode="r")[place].argmax(1) == columns.target[rows]).mean())
+    recorded = read_json(run.path("teacher", "training.json"))["validation"]["accuracy"]
+    if abs(found - recorded) > SCORE_TOLERANCE:
+        raise SuffuseError(
+            "the teacher doesn't score as it did",
+            where=run.path("teacher"),
+            got=f"{found:.4f}",
+            expected=f"{recorded:.4f}",
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 
 import numpy as np
 
@@ -83,6 +84,7 @@ def note_targets(
 
 def _by_value(label: str) -> tuple:
     try:
-        return (0, float(label), label)
+        value = float(label)
     except ValueError:
-        return (1, 0.0, label)
+        value = math.nan
+    return (1, 0.0, label) if math.isnan(value) else (0, value, label)  # "nan" has no place among numbers

@@ -39,7 +39,7 @@ def make(split: np.ndarray, group: np.ndarray, label: np.ndarray, settings: Spli
                     f"can't make a {name} split",
                     where="data.split",
                     got=f"{len(np.unique(group[rows]))} groups in {len(rows)} training rows",
-                    hint="give more rows, or a split column, or a finer group column",
+                    hint="give more rows, a split column, a finer group column, or set data.split.stratify: false",
                 )
             made[picked] = code
     return made

@@ -1,0 +1,186 @@
+"""The whole way, from raw rows to the report: artefacts, what is done again and what isn't, the same bits."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import yaml
+from conftest import Finished
+from e2e_tools import done, fails, hashes, scores, stamp, suffuse
+from safetensors.numpy import load_file
+
+from suffuse.stages import STAGES
+
+SLOW = ("prepare", "teach", "extract", "distill", "export")
+VERBS = ("run", "status", "init", "predict", *STAGES)
+
+
+def edit(recipe: Path, key: str, value: object) -> None:
+    """Change one key of a recipe file."""
+    facts = yaml.safe_load(recipe.read_text(encoding="utf-8"))
+    *way, last = key.split(".")
+    place = facts
+    for step in way:
+        place = place[step]
+    place[last] = value
+    recipe.write_text(yaml.safe_dump(facts, sort_keys=False), encoding="utf-8")
+
+
+def modules(importtime: str) -> set[str]:
+    """Names of the modules that ``python -X importtime`` told of."""
+    lines = [line for line in importtime.splitlines() if line.startswith("import time:")]
+    return {line.rpartition("|")[2].strip() for line in lines}
+
+
+def test_help_lists_every_verb() -> None:
+    for args in (("--help",), ()):
+        said = done(suffuse(*args)).out
+        assert all(f"  {verb} " in said for verb in VERBS)
+
+
+def test_the_run_folder_holds_everything(finished: Finished) -> None:
+    run = finished.run
+    for name in ("recipe.yaml", "run.json", "report.html", "data/schema.json", "data/quarantine.csv"):
+        assert (run / name).is_file(), name
+    for name in ("teacher/model.safetensors", "knowledge/manifest.json", "export/model.onnx", "scores/student.json"):
+        assert (run / name).is_file(), name
+    for who in ("student", "baseline", "student-0.5", "baseline-0.5", "only-picture", "only-question"):
+        seeds = sorted(p.parent.name for p in (run / who).glob("*/model.safetensors"))
+        assert seeds == ["seed-1", "seed-2"], who
+    assert not list((run / ".partial").iterdir())
+    assert not (run / "previous").exists()
+    assert not [p for p in run.rglob("*.tmp")]
+
+
+def test_table_on_stdout_talk_on_stderr(finished: Finished) -> None:
+    out, err = finished.result.out, finished.result.err
+    assert out.splitlines()[0].split()[:2] == ["model", "accuracy"]
+    for who in ("majority answer", "teacher", "student", "exported student"):
+        assert any(line.startswith(who) for line in out.splitlines()), who
+    assert "report.html" in out
+    for verb in STAGES:
+        assert f"{verb:<9} to do: not made yet" in err
+        assert f"{verb:<9} done in " in err
+        assert " done in " not in out
+
+
+def test_run_json_says_with_what_it_was_made(finished: Finished) -> None:
+    facts = json.loads((finished.run / "run.json").read_text(encoding="utf-8"))
+    assert facts["seed"] == 0
+    assert facts["python"].startswith("3.")
+    assert {"torch", "numpy", "onnxruntime"} <= set(facts["packages"])
+    assert facts["hardware"]["cores"] >= 1
+    assert facts["hardware"]["processor"]
+    assert "suffuse" in facts
+    assert "commit" in facts
+
+
+def test_second_call_does_nothing_at_once_and_without_torch(finished: Finished) -> None:
+    before = {p: p.stat().st_mtime_ns for p in finished.run.rglob("*") if p.is_file() and p.name != ".lock"}
+    start = time.monotonic()
+    again = done(suffuse("run", "recipe.yaml", "--out", "run", cwd=finished.project))
+    assert time.monotonic() - start < 2
+    assert "everything is up to date" in again.err
+    assert again.out == finished.result.out
+    assert {p: p.stat().st_mtime_ns for p in before} == before
+    for args in (("run", finished.run), ("status", finished.run), ("teach", finished.run)):
+        loaded = modules(done(suffuse(*args, flags=("-X", "importtime"))).err)
+        assert "suffuse.pipeline" in loaded
+        assert not {m for m in loaded if m.partition(".")[0] in ("torch", "pandas", "sklearn", "scipy", "onnxruntime")}
+
+
+@pytest.mark.slow
+def test_each_stage_alone_gives_the_same_bytes(finished: Finished, tmp_path: Path) -> None:
+    """By the run's own resolved recipe, in another folder; whichever stage comes too early says what it lacks."""
+    recipe, run = finished.run / "recipe.yaml", tmp_path / "again"
+    for verb, then in zip(STAGES, [*STAGES][1:], strict=False):
+        early = fails(suffuse(then, recipe, "--out", run), 1, f"{then} needs {verb}", "isn't made yet")
+        assert early.hints == [f"hint: `suffuse {verb}` first, or `suffuse run`"]
+        done(suffuse(verb, recipe, "--out", run))
+    done(suffuse("report", recipe, "--out", run))
+    assert hashes(run) == hashes(finished.run)
+    assert scores(run) == scores(finished.run)
+    for verb in SLOW:
+        assert stamp(run, verb)["digest"] == stamp(finished.run, verb)["digest"]
+    assert yaml.safe_load((run / "recipe.yaml").read_text()) == yaml.safe_load(recipe.read_text())
+    assert "everything is up to date" in done(suffuse("run", run)).err
+
+
+@pytest.mark.slow
+def test_an_edited_recipe_does_again_what_follows(finished: Finished, copied: Path) -> None:
+    edit(copied / "recipe.yaml", "teacher.train.epochs", 3)
+    edit(copied / "recipe.yaml", "distill.label_fractions", [])
+    status = done(suffuse("status", copied)).out.splitlines()
+    assert status[0].split(maxsplit=1) == ["prepare", "up to date"]
+    assert status[1].split(maxsplit=1) == ["teach", "teacher.train.epochs: 2 -> 3"]
+    assert status[2].split(maxsplit=1) == ["extract", "follows teach"]
+    result = done(suffuse("run", copied))
+    assert f"{'prepare':<9} up to date" in result.err
+    assert f"{'teach':<9} to do: teacher.train.epochs: 2 -> 3" in result.err
+    assert "0.5 of the labels" not in result.out
+    old = {p.name: p for p in (copied / "previous").glob("*/*")}
+    for name in ("teacher", "knowledge", "student", "baseline", "student-0.5", "export", "scores", "report.html"):
+        assert name in old, name
+        assert not name.endswith("-0.5") or not (copied / name).exists()
+    assert "data" not in old
+    then, now = hashes(finished.run), hashes(copied)
+    kept = old["teacher"] / "model.safetensors"
+    assert kept.read_bytes() == (finished.run / "teacher" / "model.safetensors").read_bytes()
+    for name in ("teacher/model.safetensors", "knowledge/logits.npy", "student/seed-1/model.safetensors"):
+        assert then[name] != now[name], name
+    alone = "baseline/seed-1/model.safetensors"  # learns nothing from the teacher
+    assert then[alone] == now[alone]
+
+
+def test_more_resamples_evaluate_again_and_nothing_else(finished: Finished, copied: Path) -> None:
+    result = done(suffuse("run", copied, "--set", "evaluate.resamples=200"))
+    assert f"{'evaluate':<9} to do: evaluate.resamples: 100 -> 200" in result.err
+    assert result.err.count(" done in ") == 2
+    for verb in SLOW:
+        assert stamp(copied, verb) == stamp(finished.run, verb)
+    assert len(json.loads((copied / "test-looks.json").read_text())) == 2
+
+
+def test_distill_needs_no_teacher(finished: Finished, copied: Path) -> None:
+    (copied / "teacher" / "model.safetensors").rename(copied / "elsewhere")
+    done(suffuse("distill", copied, "--set", "distill.train.epochs=3"))
+    assert hashes(copied, ["distill"]).keys() == hashes(finished.run, ["distill"]).keys()
+    assert hashes(copied, ["distill"]) != hashes(finished.run, ["distill"])
+    lost = fails(suffuse("export", copied), 1, "teacher")
+    assert "model.safetensors" in lost.errors[0]
+
+
+def test_the_export_holds_no_teacher(finished: Finished) -> None:
+    export, signature = finished.run / "export", json.loads((finished.run / "export" / "signature.json").read_text())
+    parity = json.loads((export / "parity.json").read_text())
+    student = finished.run / parity["source"]
+    assert sorted(p.name for p in export.iterdir()) == [
+        "model.onnx",
+        "parity.json",
+        "question.tokenizer.json",
+        "signature.json",
+    ]
+    assert signature["parameters"] == json.loads((student / "training.json").read_text())["parameters"]
+    content = (export / "model.onnx").read_bytes()
+    for name, tensor in load_file(finished.run / "teacher" / "model.safetensors").items():
+        if tensor.dtype == np.float32 and tensor.size >= 16:
+            assert tensor.tobytes() not in content, name
+    held = sum(int(np.prod(i.dims)) for i in onnx.load_from_string(content).graph.initializer)
+    theirs = json.loads((finished.run / "teacher" / "training.json").read_text())["parameters"]
+    assert held < 1.5 * signature["parameters"] < theirs
+
+
+def test_no_test_row_is_in_the_knowledge(finished: Finished) -> None:
+    data = finished.run / "data"
+    keys, split = np.load(data / "key.npy"), np.load(data / "split.npy")
+    known = np.load(finished.run / "knowledge" / "key.npy")
+    assert (split == 2).sum() > 5
+    assert not np.isin(keys[split == 2], known).any()
+    assert sorted(known) == sorted(keys[split != 2])
+    groups = np.load(data / "group.npy")
+    assert not np.isin(groups[split == 2], groups[split != 2]).any()

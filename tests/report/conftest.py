@@ -1,0 +1,90 @@
+"""A finished run, as small as one can be, with everything in it that a page could stumble over."""
+
+from __future__ import annotations
+
+import csv
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from suffuse import pipeline
+from suffuse.run import Run
+
+COLOURS = {"<b>red</b>": (220, 30, 30), "green & blue": (30, 160, 190)}
+HEADER = ("id", "image", "text", "answer", "split")
+MARKUP = "<script>alert('boo')</script>"
+
+
+def write_table(folder: Path, rows: int = 72) -> Path:
+    """Pictures and texts; some cells are empty, one picture is broken, labels are missing or new in the test rows."""
+    noise, lines = random.Random(5), []
+    (folder / "pictures").mkdir(parents=True)
+    for number in range(rows):
+        answer = noise.choice(list(COLOURS))
+        name, split = f"pictures/{number}.png", ("train", "train", "validation", "test")[number % 4]
+        picture = Image.new("RGB", (16, 16), COLOURS[answer])
+        picture.putpixel((noise.randrange(16), noise.randrange(16)), (number, 0, 0))
+        picture.save(folder / name)
+        text = f"{MARKUP} what colour is thing {number}, 请问"
+        answer = {7: "never seen", 8: ""}.get(number, answer)
+        lines.append([f"r<{number}>", "" if number % 9 == 4 else name, "" if number % 7 == 5 else text, answer, split])
+    (folder / "pictures" / "3.png").write_bytes(b"<i>no picture</i>")
+    with (folder / "rows.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([HEADER, *lines])
+    return folder / "rows.csv"
+
+
+def recipe(source: Path, *names: str) -> dict[str, Any]:
+    """A recipe for that table with these modalities, which takes seconds."""
+    modalities = {
+        "picture": {"kind": "image", "column": "image", "size": 16},
+        "question": {"kind": "text", "column": "text", "vocabulary": 300, "length": 24},
+    }
+
+    def network(width: int) -> dict:
+        parts = {
+            "picture": {"kind": "conv", "widths": [width]},
+            "question": {"kind": "gru", "embedding": 4, "width": width},
+        }
+        return {"encoders": {n: parts[n] for n in names}, "fusion": {"kind": "concat", "width": width}}
+
+    return {
+        "data": {"source": str(source), "target": "answer", "id": "id", "split": {"column": "split"}},
+        "modalities": {n: modalities[n] for n in names},
+        "teacher": {**network(8), "train": {"epochs": 2, "batch": 16}},
+        "student": network(4),
+        "distill": {"train": {"epochs": 2, "batch": 16}, "seeds": 1, "floors": False},
+        "evaluate": {"resamples": 100},
+    }
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory) -> Run:
+    """Picture and question, two seeds, fewer labels, every loss; read it, don't change it."""
+    folder = tmp_path_factory.mktemp("report")
+    made = recipe(write_table(folder / "table"), "picture", "question")
+    made["name"] = "tiny"
+    losses = {
+        "soft": {"kind": "kd", "temperature": 2, "weight": 0.8},
+        "labels": {"kind": "task", "weight": 0.1},
+        "hint": {"kind": "hint", "tap": "fused", "weight": 0.1},
+    }
+    made["distill"] |= {"seeds": 2, "label_fractions": [0.5], "losses": losses}
+    run = Run.of(made, folder / "run")
+    pipeline.run_all(run)
+    return run
+
+
+@pytest.fixture(scope="session")
+def plain_run(tmp_path_factory) -> Run:
+    """The least that a run can be: one modality, one seed, one epoch, nothing beside."""
+    folder = tmp_path_factory.mktemp("plain")
+    made = recipe(write_table(folder / "table"), "question")
+    made["modalities"]["question"]["tokens"] = "words"
+    made["teacher"]["train"]["epochs"] = made["distill"]["train"]["epochs"] = 1
+    run = Run.of(made, folder / "run")
+    pipeline.run_all(run)
+    return run

@@ -1,0 +1,36 @@
+"""Reading a page as a browser would, as far as the tests need it."""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+
+HEADINGS = ("h1", "h2", "h3")
+
+
+class _Outline(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[list[str]] = []
+        self.inside = False
+
+    def handle_starttag(self, tag: str, attrs: list) -> None:
+        if self.found and not self.found[-1][2] and not self.inside:
+            self.found[-1][2] = tag
+        if tag in HEADINGS:
+            self.found.append([tag, "", ""])
+            self.inside = True
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in HEADINGS:
+            self.inside = False
+
+    def handle_data(self, data: str) -> None:
+        if self.inside:
+            self.found[-1][1] += data
+
+
+def outline(page: str) -> list[tuple[str, str, str]]:
+    """(level, text, the element that follows) of every heading."""
+    reader = _Outline()
+    reader.feed(page)
+    return [(level, text, after) for level, text, after in reader.found]

@@ -1,0 +1,210 @@
+"""The page: one file, offline, inert, the same every time, and readable on a phone."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from report_tools import outline
+
+from suffuse.report.page import render
+from suffuse.report.table import verdicts
+from suffuse.run import Run
+
+SECTIONS = (
+    "Results",
+    "Training",
+    "Can the stated confidence be trusted?",
+    "Which classes are confused",
+    "What the teacher knows beyond the labels",
+    "Test rows, one by one",
+    "Data: what was left out, and why",
+    "Export and knowledge store",
+    "How to reproduce this",
+)
+LARGEST = 3_000_000
+WIDTHS = (1280, 390)
+WRAPPER = """<!doctype html><meta charset="utf-8"><pre id="found"></pre>
+%s
+<script>
+addEventListener("load", () => {
+  const found = [...document.querySelectorAll("iframe")].map(frame => {
+    const page = frame.contentDocument, width = frame.clientWidth;
+    const scrolls = e => e && (getComputedStyle(e).overflowX === "auto" || scrolls(e.parentElement));
+    const out = [...page.body.querySelectorAll("*")]
+      .filter(e => e.getBoundingClientRect().right > width + 1 && !scrolls(e)).map(e => e.outerHTML.slice(0, 120));
+    const broken = [...page.images].filter(i => !i.naturalWidth).length;
+    return {width, wide: page.documentElement.scrollWidth, out, broken, pictures: page.images.length};
+  });
+  document.getElementById("found").textContent = JSON.stringify(found);
+});
+</script>
+"""
+
+
+@pytest.fixture(scope="module")
+def page(finished_run: Run) -> str:
+    return render(finished_run)
+
+
+def test_nothing_is_asked_for_from_elsewhere(page: str):
+    assert not re.search(r"""(src|href|srcset|action|data)\s*=\s*["']?\s*(https?:)?//""", page, re.IGNORECASE)
+    assert not re.search(r"@import|url\(\s*['\"]?(?!#)", page)
+    assert "http://" not in page
+    assert "https://" not in page
+    wanted = re.findall(r"""(?:src|href)=["']([^"']*)["']""", page)
+    assert wanted
+    assert all(w.startswith(("data:", "#")) for w in wanted)
+
+
+def test_the_policy_forbids_everything_but_its_own_pictures_and_styles(page: str):
+    policy = re.search(r'<meta http-equiv="Content-Security-Policy" content="([^"]*)">', page)
+    assert policy
+    rules = [rule.strip() for rule in policy[1].split(";")]
+    assert rules[:3] == ["default-src 'none'", "img-src data:", "style-src 'unsafe-inline'"]
+    assert page.index("Content-Security-Policy") < page.index("<style>")
+
+
+def test_it_is_small(page: str):
+    assert len(page.encode()) < LARGEST
+
+
+def test_the_same_run_gives_the_same_bytes(page: str, finished_run: Run):
+    assert render(Run.open(finished_run.folder)) == page
+
+
+def test_what_comes_from_the_run_is_inert(page: str):
+    assert "&lt;b&gt;red&lt;/b&gt;" in page
+    assert "green &amp; blue" in page
+    assert "&lt;script&gt;alert(&#39;boo&#39;)&lt;/script&gt;" in page
+    assert "<script" not in page.lower()
+    assert "<b>red</b>" not in page
+    assert "<i>no picture" not in page
+    assert not re.search(r"<[^>]*\son\w+\s*=", page)
+
+
+def test_every_section_is_there_in_order_and_says_how_to_read_it(page: str):
+    found = outline(page)
+    assert [title for level, title, _ in found if level == "h2"] == list(SECTIONS)
+    assert [title for level, title, _ in found if level == "h1"] == ["tiny: distillation report"]
+    assert all(after == "p" for level, _, after in found if level in ("h1", "h2"))
+
+
+def test_the_verdict_stands_before_everything_else(page: str, finished_run: Run):
+    assert len(verdicts(finished_run)) == 2
+    assert page.index("With all labels, distillation") < page.index("With 50 % of the labels, distillation")
+    assert page.index("With 50 % of the labels, distillation") < page.index("<table")
+
+
+def test_the_table_names_every_model_and_compares_student_and_teacher(page: str):
+    for name in ("majority answer", "teacher", "student", "student, labels alone", "exported student"):
+        assert f'<th scope="row">{name}</th>' in page
+    assert re.search(r"times (smaller|larger)|equally large", page)
+    assert re.search(r"times (faster|slower)|equally fast", page)
+
+
+def test_charts_use_the_colours_of_the_page_and_names_stand_in_legends(page: str):
+    charts = re.findall(r'<svg class="chart".*?</svg>', page, re.DOTALL)
+    assert len(charts) == 2 + 2 + 4  # accuracy and losses, with all labels and half of them; four models' reliability
+    ids = re.findall(r'\bid="([^"]+)"', page)
+    assert len(ids) == len(set(ids))
+    for chart in charts:
+        assert "var(--ink)" in chart
+        assert "#0a0b" not in chart
+        assert "aria-label=" in chart
+    for name in ("soft", "labels", "hint"):
+        assert f"<strong>{name}</strong>" in page
+
+
+def test_pictures_have_words_and_absent_ones_are_named(page: str):
+    pictures = re.findall(r"<img [^>]*>", page)
+    assert pictures
+    assert all(re.search(r'alt="picture of row r&lt;\d+&gt;"', p) for p in pictures)
+    assert '<span class="quiet">picture:</span> <span class="absent">absent</span>' in page
+    assert "what colour is thing" in page
+    assert "请问" in page
+
+
+def test_right_and_wrong_are_words(page: str):
+    assert "✓ right" in page
+    assert "✗ wrong" in page
+    assert "never seen" in page
+    assert "(never in training" in page
+
+
+def test_what_was_wrong_with_the_data_is_told(page: str):
+    assert "absent in" in page
+    assert "unlabelled: 1 note" in page
+    assert "label not in training" in page
+
+
+@pytest.mark.slow
+def test_a_run_with_one_modality_and_nothing_beside(plain_run: Run):
+    page = render(plain_run)
+    assert [title for level, title, _ in outline(page) if level == "h2"] == list(SECTIONS)
+    assert "<img" not in page
+    assert "thing" in page
+    assert "<script" not in page.lower()
+    assert "of the labels, distillation" not in page
+
+
+def test_what_is_missing_is_left_out(finished_run: Run, tmp_path: Path):
+    shutil.copytree(finished_run.folder, tmp_path / "run")
+    for name in (
+        "knowledge",
+        "export-teacher",
+        "student-0.5",
+        "baseline-0.5",
+        "scores/predictions.parquet",
+        "run.json",
+    ):
+        place = tmp_path / "run" / name
+        shutil.rmtree(place) if place.is_dir() else place.unlink()
+    for name in ("test-looks.json", "data/quarantine.csv", "scores/comparisons.json", "teacher/metrics.jsonl"):
+        (tmp_path / "run" / name).unlink()
+    page = render(Run.open(tmp_path / "run"))
+    assert [title for level, title, _ in outline(page) if level == "h2"] == list(SECTIONS)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None:
+        if os.environ.get("CI"):
+            pytest.fail("no chromium: apt-get install chromium")
+        pytest.skip("no chromium")
+    return found
+
+
+def browse(program: str, file: Path, profile: Path) -> tuple[str, list[str]]:
+    """The document after its scripts ran, and what went to the console."""
+    flags = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync")
+    quiet = ("--disable-background-networking", "--disable-component-update", f"--user-data-dir={profile}")
+    look = ("--allow-file-access-from-files", "--virtual-time-budget=5000", "--enable-logging=stderr", "--v=0")
+    command = [program, *flags, *quiet, *look, "--dump-dom", file.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+
+
+@pytest.mark.slow
+def test_a_browser_shows_it_without_complaint_on_screen_and_phone(chromium: str, page: str, tmp_path: Path):
+    (tmp_path / "report.html").write_text(page, encoding="utf-8")
+    frames = "".join(f'<iframe src="report.html" style="width:{w}px;height:900px;border:0"></iframe>' for w in WIDTHS)
+    (tmp_path / "look.html").write_text(WRAPPER % frames, encoding="utf-8")
+    seen, console = browse(chromium, tmp_path / "look.html", tmp_path / "profile")
+    assert console == []
+    found = re.search(r'<pre id="found">(.*?)</pre>', seen, re.DOTALL)
+    assert found
+    looks = json.loads(found[1].replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))
+    assert [look["width"] for look in looks] == list(WIDTHS)
+    for look in looks:
+        assert look["out"] == []
+        assert look["wide"] <= look["width"]
+        assert look["broken"] == 0
+        assert look["pictures"] > 0

@@ -1,0 +1,78 @@
+"""Numbers, texts and names for people."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from suffuse.modalities import text
+from suffuse.report import prepared, table, training, words
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "said"),
+    [(70, 1957, "28 times less"), (10, 4, "2.5 times more"), (100, 100.2, "same"), (0, 5, "not comparable")],
+)
+def test_a_ratio_says_which_way_it_goes(ours: float, theirs: float, said: str):
+    assert words.times(ours, theirs, "less", "more", "same") == said
+
+
+def test_numbers_have_words_and_stay_with_their_units():
+    assert words.percent(0.99862) == "99.86\u00a0%"
+    assert words.kilobytes(1_957_720) == "1,957.7\u00a0kB"
+    assert words.tiny(1.3e-6) == "1.3\u00a0×\u00a010⁻⁶"
+    assert words.tiny(0) == "0"
+    assert words.count(1, "row") == "1 row"
+    assert words.count(2000, "class", "classes") == "2,000 classes"
+
+
+def test_long_texts_and_lists_are_cut():
+    assert words.short("x" * 100, 10) == "x" * 9 + "…"
+    assert words.short("short", 10) == "short"
+    assert words.listed(["a", "b", "c"], 2) == "a, b and 1 more"
+    assert words.listed(["a", "b"]) == "a, b"
+
+
+@pytest.mark.parametrize(
+    ("who", "said"),
+    [
+        ("student", "student"),
+        ("student-0.05", "student, 5 % of the labels"),
+        ("baseline-0.125", "student, labels alone, 12.5 % of the labels"),
+        ("only-picture", "picture alone"),
+        ("export", "exported student"),
+    ],
+)
+def test_models_have_names(who: str, said: str):
+    assert table.name(who) == said
+
+
+@pytest.mark.parametrize("kind", ["words", "bpe"])
+def test_token_ids_become_the_text_that_the_model_reads(kind: str):
+    settings = text.Settings.model_validate({"column": "t", "tokens": kind, "vocabulary": 300, "length": 40})
+    statistics = text.fit(settings, ["what colour is it", "请问 what"])
+    ids = text.encode(settings, statistics, ["what is it", "请问"])
+    tokenizer = prepared.Tokenizer.from_str(statistics["tokenizer"])
+    assert [prepared.text(tokenizer, row) for row in ids] == ["what is it", "请问"]
+    unknown = text.encode(settings, statistics, ["what else"])[0]
+    assert prepared.text(tokenizer, unknown) == ("what [unknown word]" if kind == "words" else "what else")
+
+
+@pytest.mark.parametrize(("side", "kind"), [(16, "png"), (64, "png"), (500, "jpeg")])
+def test_pictures_are_small(side: int, kind: str):
+    pixels = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
+    made = prepared.data_uri(pixels)
+    assert made.startswith(f"data:image/{kind};base64,")
+    assert len(made) < 40_000
+
+
+def test_a_seed_that_stopped_early_counts_while_it_lasts():
+    def history(*scores: float) -> list[dict]:
+        return [{"validation": {"accuracy": s}, "terms": {"soft": 3 * s, "labels": s}} for s in scores]
+
+    found = training.curve([history(0.2, 0.4), history(0.4)], "student")
+    assert found.mean.tolist() == pytest.approx([0.3, 0.4])
+    assert found.low.tolist() == pytest.approx([0.2, 0.4])
+    names, values = training.terms([history(0.2, 0.4), history(0.4)])
+    assert names == ["soft", "labels"]
+    assert values == pytest.approx(np.array([[0.9], [0.3]]))

@@ -1,0 +1,93 @@
+"""Splits: seeded, stratified, and never through a group."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import settings as budget
+from hypothesis import strategies as st
+
+from suffuse.errors import SuffuseError
+from suffuse.recipe import Split
+from suffuse.tables import splits
+from suffuse.tables.splits import TEST, TRAIN, VALIDATION
+
+MADE = Split(validation=0.1, test=0.15)
+
+
+def make(label: np.ndarray, group: np.ndarray | None = None, given_: np.ndarray | None = None, seed: int = 0, **more):
+    count = len(label)
+    return splits.make(
+        np.zeros(count, dtype=np.int8) if given_ is None else given_,
+        np.arange(count) if group is None else group,
+        label,
+        MADE.model_copy(update=more),
+        seed,
+    )
+
+
+def shares(split: np.ndarray) -> list[float]:
+    return [float((split == code).mean()) for code in (TRAIN, VALIDATION, TEST)]
+
+
+def test_shares_are_those_of_the_recipe_in_every_class():
+    label = np.random.default_rng(0).choice(4, 2000, p=[0.6, 0.25, 0.1, 0.05])
+    split = make(label)
+    for some in (slice(None), label == 0, label == 3):
+        assert shares(split[some]) == pytest.approx([0.85 * 0.9, 0.085, 0.15], abs=0.012)
+
+
+def test_without_strata_shares_hold_overall():
+    label = np.random.default_rng(0).integers(0, 500, 2000)  # too many classes for their rows
+    assert shares(make(label, stratify=False)) == pytest.approx([0.765, 0.085, 0.15], abs=0.01)
+
+
+@budget(deadline=None, max_examples=40)
+@given(st.integers(0, 1000), st.integers(2, 12), st.integers(2, 5))
+def test_no_group_stands_in_two_splits(seed, size, classes):
+    random = np.random.default_rng(seed)
+    group = random.integers(0, 240 // size, 240)
+    label = (random.integers(0, classes, 240) + group) % classes
+    split = make(label, group, seed=seed)
+    for one in np.unique(group):
+        assert len(np.unique(split[group == one])) == 1
+    assert shares(split)[2] == pytest.approx(0.15, abs=0.1)
+    assert set(split) == {TRAIN, VALIDATION, TEST}
+
+
+def test_the_seed_decides():
+    label = np.random.default_rng(0).integers(0, 3, 300)
+    one, again, other = make(label, seed=1), make(label, seed=1), make(label, seed=2)
+    assert (one == again).all() and (one != other).any()
+
+
+def test_given_splits_are_kept_and_what_is_lacking_is_cut_from_training():
+    label = np.random.default_rng(0).integers(0, 2, 400)
+    given_ = np.where(np.arange(400) < 300, TRAIN, TEST).astype(np.int8)
+    split = make(label, given_=given_)
+    assert ((split == TEST) == (given_ == TEST)).all()
+    assert (split[:300] == VALIDATION).sum() == pytest.approx(30, abs=3)
+    complete = given_.copy()
+    complete[:50] = VALIDATION
+    assert (make(label, given_=complete) == complete).all()
+
+
+def test_names_of_splits():
+    names = ["train", "Training", "val", "DEV", "valid", "validation", "test", "testing", "", None, "holdout"]
+    assert splits.given(names).tolist() == [0, 0, 1, 1, 1, 1, 2, 2, -1, -1, -1]
+
+
+@pytest.mark.parametrize(("rows", "groups"), [(1, 1), (40, 1), (3, 3)])
+def test_too_few_groups_are_told(rows, groups):
+    with pytest.raises(
+        SuffuseError, match=r"can't make a test split \(data.split\): got .* groups? in .* training rows"
+    ):
+        make(np.zeros(rows, dtype=int), np.arange(rows) % groups)
+
+
+def test_classes_too_small_for_strata_are_told_with_the_way_out():
+    with pytest.raises(SuffuseError, match="can't make a test split") as caught:
+        make(np.arange(60) // 2)  # 30 classes of two rows
+    assert "stratify: false" in caught.value.hint
+    assert shares(make(np.arange(60) // 2, stratify=False))[2] == pytest.approx(0.15, abs=0.02)

@@ -1,0 +1,261 @@
+"""Recipes: what is wrong is told by its key, with what was meant."""
+
+from __future__ import annotations
+
+import copy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from suffuse import encoders, fusions, losses, modalities
+from suffuse.errors import UsageError
+from suffuse.parts import load
+from suffuse.recipe import Recipe, make_recipe, read_recipe, to_yaml
+
+SHIPPED = sorted((Path(__file__).parents[1] / "recipes").glob("*.yaml"))
+
+
+@pytest.fixture
+def raw(tiny_recipe) -> dict:
+    return copy.deepcopy(tiny_recipe(Path("rows.csv")))
+
+
+@pytest.fixture
+def file(raw, tmp_path) -> Path:
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(raw))
+    return tmp_path / "mine.yaml"
+
+
+def put(raw: dict, key: str, value: object) -> dict:
+    """Set a.b.c."""
+    *way, last = key.split(".")
+    place = raw
+    for step in way:
+        place = place.setdefault(step, {})
+    place[last] = value
+    return raw
+
+
+def refused(raw: dict) -> UsageError:
+    with pytest.raises(UsageError) as caught:
+        make_recipe(raw, "mine.yaml")
+    assert "\n" not in caught.value.line()
+    assert caught.value.exit_code == 2
+    return caught.value
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=[p.stem for p in SHIPPED])
+def test_shipped_recipes_load_and_survive_being_written(path):
+    recipe = read_recipe(path)
+    assert make_recipe(yaml.safe_load(to_yaml(recipe))) == recipe
+
+
+def test_there_are_shipped_recipes():
+    assert SHIPPED
+
+
+def test_a_recipe_equals_its_yaml(raw):
+    recipe = make_recipe(raw)
+    assert make_recipe(yaml.safe_load(to_yaml(recipe))) == recipe
+    for section in recipe.model_dump(mode="json"):
+        assert f"\n{section}:" in "\n" + to_yaml(recipe)  # every default is written out
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"),
+    [
+        ("modalites", "modalities"),
+        ("data.sorce", "source"),
+        ("data.split.colum", "column"),
+        ("teacher.train.epoch", "epochs"),
+        ("teacher.hiden", "hidden"),
+        ("modalities.picture.sise", "size"),
+        ("modalities.question.vocabulry", "vocabulary"),
+        ("teacher.encoders.picture.width", "widths"),
+        ("student.encoders.question.embeding", "embedding"),
+        ("student.fusion.widht", "width"),
+        ("distill.losses.soft.temprature", "temperature"),
+        ("distill.trian", "train"),
+        ("evaluate.confidnce", "confidence"),
+    ],
+)
+def test_an_unknown_key_has_a_suggestion(raw, key, meant):
+    put(raw, "distill.losses", {"soft": {"kind": "kd"}})
+    error = refused(put(raw, key, 1))
+    assert error.where == f"mine.yaml: {key}"
+    assert error.got == f"'{key.rpartition('.')[2]}'"
+    assert error.hint.startswith(f"did you mean '{meant}'?")
+
+
+def test_a_part_s_keys_are_those_of_its_kind(raw):
+    error = refused(put(raw, "teacher.encoders.picture.qqqq", 1))
+    assert error.hint == "there is: kind, norm, stride, widths"
+    raw["teacher"]["encoders"]["picture"].pop("qqqq")
+    put(raw, "modalities.fusion", {"kind": "text", "column": "c", "lenght": 3})  # a name that is a section elsewhere
+    assert refused(raw).hint.startswith("did you mean 'length'?")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("teacher.encoders.picture.kind", "covn", "got kind 'covn', did you mean 'conv'?"),
+        ("student.fusion.kind", "gatd", "got kind 'gatd', did you mean 'gated'?"),
+        ("modalities.picture.kind", "smell", "got kind 'smell', there is: image, text"),
+        ("modalities.picture.kind", ["image"], "got kind '['image']', did you mean 'image'?"),
+        ("modalities.picture", 3, "expected a mapping with 'kind' (one of image, text)"),
+        ("distill.losses", {"a": {}}, "expected a mapping with 'kind'"),
+        ("teacher.train.epochs", "many", "got 'many', expected a valid integer"),
+        ("teacher.train.epochs", 0, "got 0, expected greater than or equal to 1"),
+        ("teacher.train.precision", "fp16", "got 'fp16', expected 'fp32' or 'bf16'"),
+        ("teacher.encoders.picture.norm", "layer", "got 'layer', expected 'batch', 'group' or 'none'"),
+        ("data", [], "got [], expected"),
+        ("version", 2, "got 2, expected 1"),
+        ("name", "a b", "got 'a b'"),
+        ("distill.losses.x", {"kind": "kd", "temperature": 0}, "got 0, expected greater than 0"),
+        ("modalities.picture.size", 10**9, "got 1000000000"),
+    ],
+)
+def test_a_value_that_can_t_be_is_told(raw, key, value, said):
+    error = refused(put(raw, key, value))
+    assert said in error.line()
+    assert key.removesuffix(".kind").split(".")[0] in error.where
+
+
+@pytest.mark.parametrize("key", ["data.source", "data.target", "modalities", "teacher", "teacher.encoders", "student"])
+def test_a_missing_key_is_told(raw, key):
+    *way, last = key.split(".")
+    place = raw
+    for step in way:
+        place = place[step]
+    del place[last]
+    error = refused(raw)
+    assert error.what == "a key is missing in the recipe"
+    assert error.where == f"mine.yaml: {key}" and error.expected == f"'{last}'"
+
+
+def test_a_modality_s_missing_column_is_told(raw):
+    del raw["modalities"]["picture"]["column"]
+    assert refused(raw).where == "mine.yaml: modalities.picture.column"
+
+
+def test_several_problems_are_counted(raw):
+    put(raw, "sead", 1)
+    put(raw, "teacher.train.epochs", 0)
+    assert refused(raw).hint.endswith("1 more after this")
+
+
+def test_encoders_and_modalities_must_match(raw):
+    del raw["student"]["encoders"]["question"]
+    line = refused(raw).line()
+    assert ("student.encoders" in line and "got picture" in line) or "picture, expected one for each of" in line
+    assert "picture, question" in line
+
+
+@pytest.mark.parametrize("name", ["fused", "present", "logits", "gates", "key", "not a word", "a-b", "7"])
+def test_a_modality_s_name_is_a_plain_word_of_its_own(raw, name):
+    for place in (raw["modalities"], raw["teacher"]["encoders"], raw["student"]["encoders"]):
+        place[name] = place.pop("picture")
+    assert f"modalities.{name}" in refused(raw).line()
+
+
+def test_no_modality_is_no_recipe(raw):
+    raw["modalities"], raw["teacher"]["encoders"], raw["student"]["encoders"] = {}, {}, {}
+    assert "modalities" in refused(raw).where
+
+
+def test_overrides(file):
+    asked = ["teacher.train.epochs=7", "distill.label_fractions=[0.1, 0.2]", "data.group=null", "name=new",
+             "student.encoders.picture={kind: conv, widths: [2]}", "export.tolerance=1.0e-3"]  # fmt: skip
+    recipe = read_recipe(file, asked)
+    assert recipe.teacher.train.epochs == 7
+    assert recipe.distill.label_fractions == (0.1, 0.2)
+    assert recipe.data.group is None and recipe.name == "new"
+    assert recipe.student.encoders["picture"].widths == (2,)  # type: ignore[attr-defined]
+    assert recipe.export.tolerance == 1e-3
+    assert recipe.student.hidden == read_recipe(file).student.hidden
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("teacher.train.epoch=7", "unknown key"),
+        ("teacher", "can't read this override (--set): got teacher, expected a.b=value"),
+        ("=3", "can't read this override"),
+        ("seed.deep=3", "no such key to set (--set seed.deep): got 'seed' holds a value"),
+        ("seed=[1", "can't read this override (--set seed)"),
+        ("seed=x", "seed): got 'x'"),
+    ],
+)
+def test_overrides_that_can_t_be(file, raw, override, said):
+    raw["seed"] = 1
+    file.write_text(yaml.safe_dump(raw))
+    with pytest.raises(UsageError) as caught:
+        read_recipe(file, [override])
+    assert said in caught.value.line()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"version: 1\ndata: {source: a}}\nteacher: 3\n", ":2"),
+        (b"version: 1\ndata: {source: [\nteacher: 3\n", ":4"),  # never closed
+        (b"a: b: c\n", ":1"),
+        (b"version: 1\n\tdata: x\n", ":2"),
+        (b"", "empty"),
+        (b"- a\n- b\n", "got list"),
+        (b"just words", "got str"),
+        (b"\xff\xfe\x00", "can't read the recipe"),
+        (b"a: !!python/object/apply:os.getcwd []\n", "not YAML"),
+    ],
+)
+def test_files_that_are_no_recipe(tmp_path, content, said):
+    (tmp_path / "mine.yaml").write_bytes(content)
+    with pytest.raises(UsageError) as caught:
+        read_recipe(tmp_path / "mine.yaml")
+    assert said in caught.value.line() and "mine.yaml" in caught.value.line()
+
+
+def test_a_file_that_isn_t_there(tmp_path):
+    with pytest.raises(UsageError, match="no such recipe") as caught:
+        read_recipe(tmp_path / "gone.yaml")
+    assert "suffuse init" in caught.value.hint
+
+
+def test_a_recipe_doesn_t_change_after_reading(raw):
+    recipe = make_recipe(raw)
+    for place, key in ((recipe, "seed"), (recipe.teacher.train, "epochs"), (recipe.modalities["picture"], "size")):
+        with pytest.raises(ValueError, match="frozen"):
+            setattr(place, key, 3)
+
+
+def test_every_part_s_settings_know_their_kind():
+    for table in (modalities.TABLE, encoders.TABLE, fusions.TABLE, losses.TABLE):
+        for kind in table:
+            column = {"column": "c"} if table is modalities.TABLE else {}
+            assert load(table, kind).Settings.model_validate({"kind": kind, **column}).kind == kind
+
+
+def test_networks_are_bare_without_their_training(raw):
+    recipe: Recipe = make_recipe(raw)
+    assert "train" not in recipe.teacher.bare().model_dump()
+    assert recipe.teacher.bare().encoders == recipe.teacher.encoders
+
+
+LIGHT = """
+import sys
+heavy = {"torch", "pandas", "sklearn", "scipy", "onnx", "datasets", "matplotlib", "onnxruntime"}
+import suffuse
+print(sorted(heavy & set(sys.modules)))
+from suffuse.recipe import read_recipe
+from pathlib import Path
+read_recipe(Path(sys.argv[1]))
+print(sorted(heavy & set(sys.modules)))
+"""
+
+
+def test_reading_a_recipe_loads_nothing_heavy(file):
+    said = subprocess.run([sys.executable, "-c", LIGHT, str(file)], capture_output=True, text=True, check=True)
+    assert said.stdout == "[]\n[]\n"
