@@ -94,7 +94,7 @@ def write_table():
     def write(folder: Path, rows: int = 72) -> Path:
         noise = random.Random(3)
         (folder / "pictures").mkdir(parents=True)
-        lines = []
+        lines, kept = [], ""
         for number in range(rows):
             colour = noise.choice(sorted(COLOURS))
             name, side = f"pictures/{number // 2}.png", noise.choice([8, 11, 16])

@@ -30,7 +30,7 @@ def inputs(run: Run, stage: Stage) -> dict[str, Any]:
 
 
 def reasons(run: Run, stage: Stage, *, files: bool = True) -> list[str]:
-    """Why a stage is not up to date; nothing where it is. Without ``files``, whether they are still there is no matter."""
+    """Why a stage is not up to date; nothing where it is. Without ``files`` they may be gone."""
     stamp = run.stamp(stage.verb)
     if stamp is None:
         return ["continues" if run.partial(stage.verb).exists() else "not made yet"]

@@ -4,21 +4,10 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from e2e_tools import Result, done, make_project, suffuse
-
-
-@dataclass(frozen=True)
-class Finished:
-    """A project folder, its recipe, the run, and what ``suffuse run`` said."""
-
-    project: Path
-    recipe: Path
-    run: Path
-    result: Result
+from e2e_tools import Finished, done, make_project, suffuse
 
 
 @pytest.fixture(scope="session")

@@ -28,7 +28,6 @@ QUESTIONS = {
     "colour": ("what colour is the thing", "which colour does it have"),
     "shape": ("what shape is the thing", "which shape does it have"),
 }
-WEIGHTS = ("teacher/", "student/", "baseline/", "student-0.5/", "baseline-0.5/", "only-picture/", "only-question/")
 
 
 def draw(file: Path, colour: str, shape: str, side: int, noise: random.Random) -> None:
@@ -138,6 +137,16 @@ class Result:
     def hints(self) -> list[str]:
         """Its hint lines."""
         return [line for line in self.err.splitlines() if line.startswith("hint:")]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A project folder, its recipe, the run, and what ``suffuse run`` said."""
+
+    project: Path
+    recipe: Path
+    run: Path
+    result: Result
 
 
 def environment(**more: str) -> dict[str, str]:

@@ -13,8 +13,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Finished
-from e2e_tools import HEADER, done, fails, hashes, make_recipe, make_rows, start, suffuse, undo, write_csv, write_recipe
+from e2e_tools import (
+    Finished,
+    done,
+    fails,
+    hashes,
+    make_recipe,
+    make_rows,
+    start,
+    suffuse,
+    undo,
+    write_csv,
+    write_recipe,
+)
 
 Project = Callable[..., Path]
 
@@ -323,7 +334,3 @@ def test_a_full_disk_is_never_a_signal(stage: str, disk: Path, finished: Finishe
     done(suffuse(stage, run))
     assert hashes(run, ["prepare", "teach"]) == before
     assert hashes(run, [stage]) == hashes(finished.run, [stage])
-
-
-def test_the_tables_of_these_tests_have_five_columns() -> None:
-    assert len(HEADER) == 5

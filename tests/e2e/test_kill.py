@@ -56,7 +56,7 @@ AT_WORK = {
     "extract": (".parts", 0.05),
     "distill": (".work/*/*/checkpoints/last.safetensors", 1.0),
 }
-KILLS = {"prepare": 4, "teach": 3, "extract": 3, "distill": 3}
+KILLS = {"prepare": 4, "teach": 3, "extract": 3, "distill": 2}
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,7 @@ import numpy as np
 import onnx
 import pytest
 import yaml
-from conftest import Finished
-from e2e_tools import done, fails, hashes, scores, stamp, suffuse
+from e2e_tools import Finished, done, fails, hashes, scores, stamp, suffuse
 from safetensors.numpy import load_file
 
 from suffuse.stages import STAGES
@@ -54,7 +53,7 @@ def test_the_run_folder_holds_everything(finished: Finished) -> None:
         assert seeds == ["seed-1", "seed-2"], who
     assert not list((run / ".partial").iterdir())
     assert not (run / "previous").exists()
-    assert not [p for p in run.rglob("*.tmp")]
+    assert not list(run.rglob("*.tmp"))
 
 
 def test_table_on_stdout_talk_on_stderr(finished: Finished) -> None:

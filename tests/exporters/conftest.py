@@ -43,7 +43,7 @@ def exports(tmp_path_factory, make_columns, make_network, tiny_recipe) -> dict[s
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter.add_(0.3 * torch.randn_like(parameter))
-            model.head[-1].weight.mul_(4)
+            model.head[-1].weight.mul_(4)  # type: ignore[operator]
         Objective(model, {"near": settings(losses.TABLE, {"kind": "hint"})}, {"fused": 13})  # as distill has it
         model.train()(make_columns(rows=60).batch(make_columns(rows=60).rows("train")))  # running statistics
         place = tmp_path_factory.mktemp(name)

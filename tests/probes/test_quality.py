@@ -24,7 +24,7 @@ def test_metrics_are_scikit_learn_s(rows, classes, seed):
     found = metrics(probability, target, draw(np.arange(rows), 3, 0.9))
     said = probability.argmax(1)
     assert found["accuracy"][0] == pytest.approx(accuracy_score(target, said))
-    assert found["macro_f1"][0] == pytest.approx(f1_score(target, said, average="macro", zero_division=0))
+    assert found["macro_f1"][0] == pytest.approx(f1_score(target, said, average="macro", zero_division=0))  # type: ignore[arg-type]
     assert found["log_loss"][0] == pytest.approx(log_loss(target, probability, labels=range(classes)))
 
 
@@ -39,7 +39,7 @@ def test_a_resample_is_the_metric_of_its_rows(grouped):
         rows = np.repeat(np.arange(40), draws.weight[number].astype(int)[draws.group])
         assert found["accuracy"][number] == pytest.approx(accuracy_score(target[rows], said[rows]))
         assert found["macro_f1"][number] == pytest.approx(
-            f1_score(target[rows], said[rows], average="macro", zero_division=0)
+            f1_score(target[rows], said[rows], average="macro", zero_division=0)  # type: ignore[arg-type]
         )
         assert found["log_loss"][number] == pytest.approx(log_loss(target[rows], probability[rows], labels=range(3)))
 
@@ -59,7 +59,7 @@ def test_a_label_that_training_never_saw_is_an_error_without_a_log_loss():
     found = metrics(probability, target, draw(np.arange(30), 5, 0.9))
     assert found["accuracy"][0] == pytest.approx(24 / 30)
     assert found["log_loss"][0] == pytest.approx(-np.log(probability[6:].max(1)).mean())
-    expected = f1_score(target, probability.argmax(1), average="macro", labels=range(4), zero_division=0)
+    expected = f1_score(target, probability.argmax(1), average="macro", labels=range(4), zero_division=0)  # type: ignore[arg-type]
     assert found["macro_f1"][0] == pytest.approx(expected)
 
 

@@ -50,7 +50,7 @@ def test_models_have_names(who: str, said: str):
 @pytest.mark.parametrize("kind", ["words", "bpe"])
 def test_token_ids_become_the_text_that_the_model_reads(kind: str):
     settings = text.Settings.model_validate({"column": "t", "tokens": kind, "vocabulary": 300, "length": 40})
-    statistics = text.fit(settings, ["what colour is it", "请问 what"])
+    statistics = text.fit(settings, ["what colour is it, here and there and far away", "请问 what"])
     ids = text.encode(settings, statistics, ["what is it", "请问"])
     tokenizer = prepared.Tokenizer.from_str(statistics["tokenizer"])
     assert [prepared.text(tokenizer, row) for row in ids] == ["what is it", "请问"]

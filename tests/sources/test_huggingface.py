@@ -99,7 +99,8 @@ def test_a_damaged_one_is_told(made, tmp_path, name, damage):
 
 def test_the_library_itself_isn_t_needed(made, tmp_path):
     made.save_to_disk(tmp_path / "saved")
-    code = "import sys; sys.modules['datasets'] = None; from suffuse import sources; print(sources.read(sys.argv[1]).table.num_rows)"
+    code = "import sys; sys.modules['datasets'] = None; from suffuse import sources; "
+    code += "print(sources.read(sys.argv[1]).table.num_rows)"
     said = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path / "saved")], capture_output=True, text=True, check=True
     )

@@ -82,7 +82,7 @@ def test_columns_of_other_types(root, tmp_path, kind):
 @pytest.mark.parametrize("piece", [0, 1, 2])
 @pytest.mark.parametrize("cut", ["between lines", "in a line", "before the line break"])
 def test_killed_and_called_again_it_comes_out_the_same(root, tmp_path, monkeypatch, piece, cut):
-    """The journal of a killed attempt holds some pieces and perhaps part of a line; its pictures may be half written."""
+    """The journal of a killed attempt holds some pieces, perhaps part of a line; its pictures are half written."""
     monkeypatch.setattr(columns, "PIECE", 3)
     expected = cleaned(CELLS, root, tmp_path / "whole")
     cleaned(CELLS, root, tmp_path / "killed")

@@ -1,0 +1,88 @@
+"""``suffuse init`` on a table it has never seen; the recipe it proposes runs as it is."""
+
+from __future__ import annotations
+
+import csv
+import json
+import random
+import time
+from pathlib import Path
+
+import pytest
+from e2e_tools import done, fails, make_rows, suffuse, write_csv
+
+
+def accuracy(run: Path, who: str) -> float:
+    """On test rows, over all seeds."""
+    return json.loads((run / "scores" / f"{who}.json").read_text())["metrics"]["accuracy"]["mean"]
+
+
+def part_of(manifest: Path, place: Path, count: int, columns: tuple[str, ...]) -> Path:
+    """Some rows and columns of a data set's manifest, as a table elsewhere."""
+    with manifest.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    picked = random.Random(0).sample(rows, count)
+    with place.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, columns, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(picked)
+    return place
+
+
+@pytest.mark.slow
+def test_the_proposed_recipe_runs_unedited(tmp_path: Path) -> None:
+    write_csv(tmp_path / "rows.csv", make_rows(tmp_path, pictures=30))
+    made = done(suffuse("init", "rows.csv", "--target", "answer", "-o", "recipe.yaml", cwd=tmp_path))
+    assert "suffuse run recipe.yaml" in made.err
+    for column, role in (("id", "id"), ("picture", "image"), ("answer", "target"), ("number", "group")):
+        assert any(line.split()[:2] == [column, role] for line in made.err.splitlines()), made.err
+    done(suffuse("run", "recipe.yaml", cwd=tmp_path))
+    run = tmp_path / "runs" / "recipe"
+    assert (run / "report.html").exists()
+    assert accuracy(run, "student") > accuracy(run, "majority")
+
+
+def test_a_recipe_is_never_overwritten(tmp_path: Path) -> None:
+    write_csv(tmp_path / "rows.csv", make_rows(tmp_path, pictures=12))
+    (tmp_path / "recipe.yaml").write_text("mine", encoding="utf-8")
+    fails(suffuse("init", "rows.csv", "--target", "answer", cwd=tmp_path), 2, "is there already", "--out")
+    assert (tmp_path / "recipe.yaml").read_text(encoding="utf-8") == "mine"
+
+
+def test_a_target_that_is_not_there(tmp_path: Path) -> None:
+    write_csv(tmp_path / "rows.csv", make_rows(tmp_path, pictures=12))
+    fails(suffuse("init", "rows.csv", "--target", "anwser", cwd=tmp_path), 2, "--target", "did you mean 'answer'?")
+    fails(suffuse("init", "row.csv", "--target", "answer", cwd=tmp_path), 2, "row.csv")
+    fails(suffuse("init", "rows.csv", "--target", "answer", "--root", "no", cwd=tmp_path), 2, "no such folder")
+    fails(suffuse("init", "rows.csv", "--target", "answer", "-o", "no/x.yaml", cwd=tmp_path), 1, "x.yaml")
+    assert not list(tmp_path.glob("*.yaml"))
+
+
+@pytest.mark.slow
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("name", "count", "columns"),
+    [
+        ("fashion9k", 600, ("id", "split", "image", "text_masked", "label", "season", "group")),
+        ("avmnist10k", 500, ("id", "split", "image", "label", "speaker")),
+    ],
+)
+def test_a_part_of_a_real_table(
+    name: str, count: int, columns: tuple[str, ...], shared_data: Path, tmp_path: Path
+) -> None:
+    folder = shared_data / name
+    part_of(folder / "manifest.csv", tmp_path / "rows.csv", count, columns)
+    start = time.monotonic()
+    done(suffuse("init", "rows.csv", "--target", "label", "--root", folder, "-o", "recipe.yaml", cwd=tmp_path))
+    done(suffuse("run", "recipe.yaml", "--out", "run", cwd=tmp_path, timeout=600))
+    print(f"{name}: {time.monotonic() - start:.0f} s")
+    assert accuracy(tmp_path / "run", "student") > accuracy(tmp_path / "run", "majority") + 0.2
+    answers = tmp_path / "answers.csv"
+    done(suffuse("predict", "run", "rows.csv", "--root", folder, "-o", answers, cwd=tmp_path))
+    with answers.open(encoding="utf-8", newline="") as file:
+        found = list(csv.DictReader(file))
+    with (tmp_path / "rows.csv").open(encoding="utf-8", newline="") as file:
+        labels = [row["label"] for row in csv.DictReader(file)]
+    assert [int(a["line"]) for a in found] == list(range(2, count + 2))
+    right = sum(a["answer"] == label for a, label in zip(found, labels, strict=True))
+    assert right / count > accuracy(tmp_path / "run", "majority") + 0.2
