@@ -65,7 +65,8 @@ def test_rows_in_which_nothing_is_present():
     [
         ([TRAIN, TRAIN, TRAIN], [True, False, False]),
         ([TRAIN, TEST, TRAIN], [False, True, False]),
-        ([VALIDATION, TRAIN, TEST], [True, False, True]),
+        ([VALIDATION, TRAIN, TEST], [False, False, True]),  # nothing is chosen on what is tested
+        ([VALIDATION, TRAIN, VALIDATION], [True, False, True]),
         ([TEST, TEST, TRAIN], [True, True, False]),  # what is held out stays as it was given
     ],
 )

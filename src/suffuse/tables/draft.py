@@ -62,13 +62,16 @@ def drop_empty(draft: Draft) -> None:
 
 
 def drop_duplicates(draft: Draft) -> None:
-    """Rows with the same contents and label, in all modalities: one stays; one outside training before one in it."""
+    """Rows with the same contents and label, in all modalities: one stays, in test before validation before train.
+
+    Copies within test, or within validation, stay: a given split is scored as it was given.
+    """
     contents = draft.contents()
-    order = sorted(np.flatnonzero(draft.keep), key=lambda row: (draft.split[row] == splits.TRAIN, row))
+    order = sorted(np.flatnonzero(draft.keep), key=lambda row: (-draft.split[row], row))
     again = labels.repeated([(draft.label[row], *contents[row]) for row in order])
     for later, first in again.items():
         row, other = int(order[later]), int(order[first])
-        if draft.split[row] == splits.TRAIN:
+        if draft.split[row] == splits.TRAIN or draft.split[row] != draft.split[other]:
             draft.drop(row, "", f"duplicate row: same contents and label as line {draft.lines[other]}")
 
 
