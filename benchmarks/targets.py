@@ -1,6 +1,6 @@
 """What the demo must reach, read from a finished run; ends with 1 where something falls short.
 
-    python benchmarks/targets.py runs/easy-vqa
+python benchmarks/targets.py runs/easy-vqa
 """
 
 from __future__ import annotations

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from suffuse.errors import SuffuseError
+from suffuse.files import file_facts, read_json, write_bytes, write_json
 from suffuse.recipe import make_recipe
-from suffuse.run import Run, file_facts, flat, read_json, write_bytes, write_json
+from suffuse.run import Run, flat
 
 
 @pytest.fixture

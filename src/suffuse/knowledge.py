@@ -19,7 +19,7 @@ from torch import Tensor
 
 from .data import Columns
 from .errors import SuffuseError
-from .run import new_array, write_bytes, write_json
+from .files import new_array, write_bytes, write_json
 
 PART = 4096  # rows
 LARGEST_HALF = 65504.0

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from . import encoders, fusions
 from .errors import SuffuseError, UsageError
+from .files import write_bytes, write_json
 from .parts import load
 from .recipe import Network
-from .run import write_bytes, write_json
 from .types import Batch, Encoded, Field, Output, Spec
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from .errors import SuffuseError, did_you_mean
+from .files import file_facts, read_json, write_json
 from .progress import say
-from .run import Run, clock, file_facts, flat, read_json, write_json
+from .run import Run, flat
 from .stages import STAGES, Stage
 
 
@@ -95,12 +97,12 @@ def run_stage(run: Run, verb: str) -> bool:
 
 def _do(run: Run, stage: Stage) -> None:
     """Run a stage into its partial folder, then move the old artefacts away and the new ones in."""
-    start, now = clock(), inputs(run, stage)
+    start, now = time.perf_counter(), inputs(run, stage)
     run.begin(stage.verb, now)
     if not (run.partial(stage.verb) / "COMPLETE").exists():
         run.replace(stage.verb)
         getattr(import_module(f"suffuse.stages.{stage.verb}"), stage.verb)(run)
-    run.commit(stage.verb, clock() - start)
+    run.commit(stage.verb, time.perf_counter() - start)
 
 
 def _builds_on(stage: Stage) -> list[str]:

@@ -11,24 +11,19 @@ import contextlib
 import fcntl
 import hashlib
 import json
-import os
-import platform
 import shutil
-import subprocess
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from . import __version__
-from .errors import SuffuseError, UsageError
+from .errors import SuffuseError
+from .files import TEMPORARY, file_facts, read_json, write_json, write_text
+from .machine import surroundings
 from .recipe import Recipe, make_recipe, read_recipe, to_yaml
 
 COMPLETE = "COMPLETE"
-TEMPORARY = ".tmp"  # how a file's name ends while it is being written
-PACKAGES = ("torch", "numpy", "pyarrow", "Pillow", "tokenizers", "onnx", "onnxscript", "onnxruntime", "safetensors")
 
 
 @dataclass(frozen=True)
@@ -161,118 +156,6 @@ class Run:
         path.replace(place)
 
 
-def read_json(path: Path) -> Any:
-    """A JSON file, or None where there is none or it was cut off."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
-        return None
-
-
-def write_json(path: Path, facts: Any) -> None:
-    """Write JSON atomically."""
-    write_text(path, json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file atomically."""
-    write_bytes(path, text.encode("utf-8"))
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """To a temporary name, fsync, rename: a reader sees the old file or the new one, never half of one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
-    try:
-        with naming(path), temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def write_array(file: Path, array: Any) -> None:
-    """Write a NumPy array as .npy."""
-    made = new_array(file, array.dtype, array.shape)
-    made[...] = array
-    made.flush()
-
-
-def new_array(file: Path, dtype: Any, shape: tuple[int, ...]) -> Any:
-    """A new .npy file, memory-mapped. Its space is taken at once: a full disk is an error here, and not a signal
-    that ends the process when a page is written."""
-    import numpy as np
-
-    with naming(file):
-        made = np.lib.format.open_memmap(file, mode="w+", dtype=dtype, shape=shape)
-        with file.open("rb+") as open_file:
-            os.posix_fallocate(open_file.fileno(), 0, file.stat().st_size)
-    return made
-
-
-@contextlib.contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """Give an OSError from inside this file's name, where it has none: a full disk's has none."""
-    try:
-        yield
-    except OSError as error:
-        error.filename = error.filename or str(path)
-        raise
-
-
-def surroundings(seed: int) -> dict[str, Any]:
-    """What else than recipe and data decides a run's numbers: seed, versions, machine. Loads none of the packages."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    found = {}
-    for name in PACKAGES:
-        with contextlib.suppress(PackageNotFoundError):
-            found[name] = version(name)
-    return {
-        "seed": seed,
-        "suffuse": __version__,
-        "commit": _commit(),
-        "python": platform.python_version(),
-        "packages": found,
-        "hardware": {"system": platform.platform(), "processor": _processor(), "cores": os.cpu_count()},
-        "written": datetime.now().astimezone().isoformat(timespec="seconds"),
-    }
-
-
-def _commit() -> str | None:
-    """The commit of the checkout that this code is run from; ``+`` behind it where something was changed since."""
-    checkout = Path(__file__).resolve().parents[2]
-    if not (checkout / ".git").exists():
-        return None
-    try:
-        said = [
-            subprocess.run(["git", "-C", checkout, *command], capture_output=True, text=True, check=True).stdout.strip()
-            for command in (("rev-parse", "HEAD"), ("status", "--porcelain", "--untracked-files=no"))
-        ]
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return said[0] + ("+" if said[1] else "")
-
-
-def _processor() -> str:
-    """The processor's name, as far as the system tells it."""
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
-def file_facts(path: Path) -> list:
-    """[size, hash] of a file."""
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16))
-    return [path.stat().st_size, digest.hexdigest()]
-
-
 def flat(value: Any, prefix: str = "") -> dict[str, Any]:
     """Nested dictionaries -> one level, keys joined by dots."""
     if not isinstance(value, dict) or not value:
@@ -281,11 +164,6 @@ def flat(value: Any, prefix: str = "") -> dict[str, Any]:
     for key, inner in value.items():
         found |= flat(inner, f"{prefix}.{key}" if prefix else str(key))
     return found
-
-
-def clock() -> float:
-    """Seconds, for differences."""
-    return time.perf_counter()
 
 
 def _private(name: str) -> bool:
@@ -303,9 +181,3 @@ def _absolute(data: Any, base: Path) -> dict[str, str]:
     if data.root is not None:
         changed["root"] = str((base / data.root).resolve())
     return changed
-
-
-def require_file(path: Path, what: str, hint: str) -> None:
-    """Raise UsageError where a file that a user named isn't there."""
-    if not path.exists():
-        raise UsageError(f"no such {what}", where=path, hint=hint)

@@ -25,9 +25,10 @@ class Killed(Exception):
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_the_same_seed_gives_the_same_bits(trainer, same, threads):
-    one, other = trainer.fit(threads), trainer.fit(threads)
+    # a folder each: on a busy machine a training takes long enough for a checkpoint, and the next would go on from it
+    one, other = (trainer.fit(threads, folder=trainer.folder / name) for name in ("one", "other"))
     same(one, other)
-    third = trainer.fit(threads, number=1)
+    third = trainer.fit(threads, number=1, folder=trainer.folder / "third")
     assert third.state.history != one.state.history
 
 

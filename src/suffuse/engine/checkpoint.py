@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from ..errors import SuffuseError
-from ..run import write_bytes
+from ..files import write_bytes
 from .objective import Objective
 
 

@@ -12,6 +12,7 @@ Killed at any step and started again, it ends with the same bits.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,6 @@ from ..data import Sampler
 from ..errors import SuffuseError
 from ..model import FusionModel
 from ..recipe import Training
-from ..run import clock
 from .checkpoint import Checkpoint, State
 from .objective import Objective
 from .runtime import autocast
@@ -53,7 +53,7 @@ def fit(objective: Objective, plan: Plan) -> State:
     optimizer = make_optimizer(objective, plan.training)
     keep = Checkpoint(plan.folder, objective, optimizer)
     state = keep.load() or State()
-    total, saved = plan.training.epochs * plan.every, clock()
+    total, saved = plan.training.epochs * plan.every, time.perf_counter()
     order, epoch = np.empty(0, dtype=np.int64), -1
     objective.train()
     while state.step < total and not state.stopped:
@@ -66,9 +66,9 @@ def fit(objective: Objective, plan: Plan) -> State:
         if state.step % plan.every == 0:
             end_epoch(objective, keep, plan, state)
             objective.train()
-        if clock() - saved > CHECKPOINT_SECONDS:
+        if time.perf_counter() - saved > CHECKPOINT_SECONDS:
             keep.save(state)
-            saved = clock()
+            saved = time.perf_counter()
     objective.model.load_state_dict(keep.best)
     objective.eval()
     return state

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from ..files import write_json, write_text
 from ..model import FusionModel, save
-from ..run import write_json, write_text
 from .checkpoint import State
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from ..files import write_json, write_text
 from ..model import FusionModel
 from ..predictor import SIGNATURE, digest
 from ..recipe import Recipe
-from ..run import write_json, write_text
 from .onnx import export
 
 

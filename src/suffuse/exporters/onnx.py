@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import SuffuseError
+from ..files import write_bytes
 from ..model import FusionModel
-from ..run import write_bytes
 from ..types import Batch
 from .recurrent import swapped, translations
 

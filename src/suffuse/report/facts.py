@@ -7,8 +7,9 @@ from itertools import islice
 
 import numpy as np
 
+from ..files import read_json
 from ..recipe import to_yaml
-from ..run import Run, read_json
+from ..run import Run
 from ..tables.quarantine import ACTIONS
 from . import charts, table
 from .prepared import Prepared

@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 from PIL import Image
 from tokenizers import Tokenizer
 
-from ..run import Run, read_json
+from ..files import read_json
+from ..run import Run
 from .words import short
 
 SPLITS = ("train", "validation", "test")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..run import Run, read_json
+from ..files import read_json
+from ..run import Run
 
 
 @dataclass(frozen=True)

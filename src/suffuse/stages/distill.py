@@ -22,11 +22,12 @@ from ..engine.pool import run_jobs
 from ..engine.records import save_trained
 from ..engine.runtime import seed, settle
 from ..errors import SuffuseError
+from ..files import read_json
 from ..knowledge import Knowledge
 from ..model import FusionModel
 from ..parts import PartSettings, settings
 from ..progress import Tell, progress
-from ..run import Run, read_json
+from ..run import Run
 from ..types import UNLABELLED
 
 

@@ -13,13 +13,14 @@ import pyarrow.parquet as pq
 from ..data import Columns
 from ..engine.forward import logits
 from ..engine.runtime import settle
+from ..files import read_json, write_bytes, write_json
 from ..model import open_model
 from ..predictor import Predictor, softmax
 from ..probes import quality
 from ..probes.calibration import calibration
 from ..probes.latency import latency
 from ..progress import Tell, progress
-from ..run import Run, read_json, write_bytes, write_json
+from ..run import Run
 
 
 def evaluate(run: Run) -> None:

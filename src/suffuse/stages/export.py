@@ -13,10 +13,11 @@ from ..data import Columns
 from ..engine.runtime import settle
 from ..errors import SuffuseError
 from ..exporters import folder as exporter
+from ..files import read_json, write_json
 from ..model import FusionModel, open_model
 from ..predictor import Predictor, softmax
 from ..progress import progress
-from ..run import Run, read_json, write_json
+from ..run import Run
 
 ROWS = 512  # validation rows that are compared
 

@@ -12,10 +12,11 @@ from ..data import Columns
 from ..engine.forward import chunks
 from ..engine.runtime import settle
 from ..errors import SuffuseError
+from ..files import read_json
 from ..knowledge import PART, compact, find, half, part_file, write_part
 from ..model import FusionModel, open_model
 from ..progress import progress
-from ..run import Run, read_json
+from ..run import Run
 from ..types import Output
 
 SPOT = 64  # rows that are computed again

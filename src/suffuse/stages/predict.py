@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 
 from .. import sources
 from ..errors import UsageError
+from ..files import write_bytes
 from ..predictor import Prediction, Predictor
 from ..progress import progress, say
-from ..run import write_bytes
 
 PIECE = 256
 FORMS = (".csv", ".jsonl", ".parquet")

@@ -13,9 +13,10 @@ import pyarrow.parquet as pq
 
 from .. import modalities, sources
 from ..errors import SuffuseError
+from ..files import write_array, write_bytes, write_json, write_text
 from ..parts import load as load_part
 from ..progress import progress, say
-from ..run import Run, write_array, write_bytes, write_json, write_text
+from ..run import Run
 from ..tables import labels, splits
 from ..tables.columns import Cleaned, clean
 from ..tables.draft import Draft, drop_bad_ids, drop_duplicates, drop_empty, drop_straddling

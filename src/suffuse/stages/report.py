@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from ..files import write_text
 from ..progress import progress
 from ..report.page import render
-from ..run import Run, write_text
+from ..run import Run
 
 
 def report(run: Run) -> None:

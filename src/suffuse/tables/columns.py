@@ -18,10 +18,10 @@ import numpy as np
 import pyarrow as pa
 
 from .. import modalities
+from ..files import naming, new_array
 from ..modalities.cell import Absent, Unreadable
 from ..parts import PartSettings
 from ..parts import load as load_part
-from ..run import naming, new_array
 
 PIECE = 512
 

@@ -1,0 +1,58 @@
+"""The machine and the versions: what else than recipe and data decides a run's numbers. Loads no package."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import subprocess
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from . import __version__
+
+PACKAGES = ("torch", "numpy", "pyarrow", "Pillow", "tokenizers", "onnx", "onnxscript", "onnxruntime", "safetensors")
+
+
+def surroundings(seed: int) -> dict[str, Any]:
+    """What else than recipe and data decides a run's numbers: seed, versions, machine. Loads none of the packages."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {}
+    for name in PACKAGES:
+        with contextlib.suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return {
+        "seed": seed,
+        "suffuse": __version__,
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "packages": found,
+        "hardware": {"system": platform.platform(), "processor": _processor(), "cores": os.cpu_count()},
+        "written": datetime.now().astimezone().isoformat(timespec="seconds"),
+    }
+
+
+def _commit() -> str | None:
+    """The commit of the checkout that this code is run from; ``+`` behind it where something was changed since."""
+    checkout = Path(__file__).resolve().parents[2]
+    if not (checkout / ".git").exists():
+        return None
+    try:
+        said = [
+            subprocess.run(["git", "-C", checkout, *command], capture_output=True, text=True, check=True).stdout.strip()
+            for command in (("rev-parse", "HEAD"), ("status", "--porcelain", "--untracked-files=no"))
+        ]
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return said[0] + ("+" if said[1] else "")
+
+
+def _processor() -> str:
+    """The processor's name, as far as the system tells it."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
