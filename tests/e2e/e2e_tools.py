@@ -21,7 +21,7 @@ from PIL import Image, ImageDraw
 
 from suffuse.stages import STAGES
 
-HEADER = ("id", "picture", "question", "answer", "number")
+HEADER: tuple[str, ...] = ("id", "picture", "question", "answer", "number")
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 40), "blue": (30, 60, 220)}
 SHAPES = ("circle", "square")
 QUESTIONS = {
