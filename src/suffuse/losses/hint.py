@@ -52,6 +52,7 @@ def loss(
     import torch
 
     mine = student.fused if settings.tap == "fused" else student.features[settings.tap]
+    assert mine is not None, "a student always has its joint vector"
     theirs = teacher[settings.tap].detach().float()
     here = student.present.get(settings.tap)  # (B,), None where every row has it
     if here is None and settings.metric == "mse" and mine.dtype == torch.float32:  # the usual case
