@@ -33,13 +33,13 @@ def make_columns():
     import numpy as np
 
     from suffuse.data import Columns
-    from suffuse.types import Field, Spec
+    from suffuse.types import Field, Head, Spec
 
     fields = (
         Field("picture", "image", {"size": 16, "mean": [0.5, 0.4, 0.6], "std": [0.25, 0.3, 0.2]}),
         Field("question", "text", {"vocabulary": 12, "length": 6}),
     )
-    spec = Spec(fields, ("a", "b", "c"), tuple(np.log([0.5, 0.3, 0.2]).tolist()))
+    spec = Spec(fields, (Head("answer", "classes", ("a", "b", "c")),), tuple(np.log([0.5, 0.3, 0.2]).tolist()))
 
     def make(rows: int = 40, seed: int = 0, absent: float = 0.25) -> Columns:
         random = np.random.default_rng(seed)

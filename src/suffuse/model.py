@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import ModuleType
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +15,7 @@ from .errors import SuffuseError, UsageError
 from .files import write_bytes, write_json
 from .parts import load
 from .recipe import Network
-from .types import Batch, Encoded, Field, Output, Spec
+from .types import Batch, Encoded, Field, Output, Sizes, Spec
 
 
 class Encoder(nn.Module):
@@ -24,7 +26,8 @@ class Encoder(nn.Module):
 
     def __init__(self, network: Network, field: Field):
         super().__init__()
-        self.settings = network.encoders[field.name]
+        self.settings, self.field = network.encoders[field.name], field
+        self.frozen = bool(getattr(self.settings, "frozen", False))
         part = load(encoders.TABLE, self.settings.kind)
         if field.kind not in part.MODALITIES:
             raise UsageError(
@@ -33,7 +36,6 @@ class Encoder(nn.Module):
                 got=f"kind '{self.settings.kind}' for {field.kind}",
                 expected="kind for " + " or ".join(part.MODALITIES),
             )
-        self.function = part.encode
         try:
             self.layers = part.layers(self.settings, field)
         except ValueError as error:
@@ -44,12 +46,41 @@ class Encoder(nn.Module):
             self.register_buffer("mean", 255 * torch.tensor(field.statistics["mean"]).reshape(shape))
             self.register_buffer("std", 255 * torch.tensor(field.statistics["std"]).reshape(shape))
         self.kind = field.kind
+        if self.frozen:
+            self.requires_grad_(False)
+
+    @property
+    def part(self) -> ModuleType:
+        """The module that this encoder is made by."""
+        return load(encoders.TABLE, self.settings.kind)
+
+    @property
+    def width(self) -> int:
+        """D of the vector."""
+        return self.part.width(self.settings, self.layers)
+
+    @property
+    def tokens(self) -> int:
+        """Width of each token; 0 where there are none."""
+        return self.part.tokens(self.settings, self.layers) if hasattr(self.part, "tokens") else 0
+
+    def initialise(self) -> None:
+        """Pretrained weights, where the settings name some: once, before training; a saved model has them."""
+        if hasattr(self.part, "initialise"):
+            self.part.initialise(self.settings, self.layers, self.field)
+
+    def train(self, mode: bool = True) -> Encoder:
+        """A frozen encoder never leaves eval mode."""
+        return super().train(mode and not self.frozen)
 
     def forward(self, x: Tensor) -> Encoded:
-        """Pictures (U, H, W, 3) uint8, or token ids (U, L)."""
+        """Pictures (U, H, W, 3) uint8, token ids (U, L), or what else the modality's ``encode`` gives."""
         if self.kind == "image":
             x = x.permute(0, 3, 1, 2).float().sub_(self.mean).div_(self.std)
-        return self.function(self.settings, self.layers, x)
+        if self.frozen:
+            with torch.no_grad():
+                return self.part.encode(self.settings, self.layers, x)
+        return self.part.encode(self.settings, self.layers, x)
 
 
 class FusionModel(nn.Module):
@@ -66,22 +97,41 @@ class FusionModel(nn.Module):
         if not fewest <= len(spec.fields) <= most:
             got, expected = f"{len(spec.fields)} modalities", f"{fewest} to {most}"
             raise UsageError("this fusion can't be used here", where="fusion", got=got, expected=expected)
-        self.function = part.fuse
-        self.fusion = part.layers(network.fusion, list(self.widths().values()))
-        joint = part.width(network.fusion)
-        hidden = [nn.Linear(joint, network.hidden), nn.ReLU()] if network.hidden else []
+        made = [self.encoder(name) for name in spec.names]
+        sizes = Sizes(tuple(e.width for e in made), tuple(e.tokens for e in made), spec.outputs)
+        try:
+            self.fusion = part.layers(network.fusion, sizes)
+        except ValueError as error:
+            raise UsageError("this fusion can't be used here", where="fusion", got=error) from None
+        self.joint = part.width(network.fusion, sizes)
+        hidden = [nn.Linear(self.joint, network.hidden), nn.ReLU()] if network.hidden else []
         dropout = [nn.Dropout(network.dropout)] if network.dropout else []
-        self.head = nn.Sequential(*hidden, *dropout, nn.Linear(network.hidden or joint, len(spec.classes)))
+        last = nn.Linear(network.hidden or self.joint, spec.outputs)
+        self.head = nn.Identity() if getattr(part, "HEADLESS", False) else nn.Sequential(*hidden, *dropout, last)
         self.register_buffer("log_prior", torch.tensor(spec.log_prior))
+
+    @property
+    def part(self) -> ModuleType:
+        """The module that the fusion is made by."""
+        return load(fusions.TABLE, self.network.fusion.kind)
+
+    def encoder(self, name: str) -> Encoder:
+        """A modality's encoder."""
+        return cast(Encoder, self.encoders[f"{name}_encoder"])
+
+    def initialise(self) -> FusionModel:
+        """Load pretrained weights, where the recipe names some; before training, not when a model is opened."""
+        for name in self.spec.names:
+            self.encoder(name).initialise()
+        return self
 
     def widths(self) -> dict[str, int]:
         """D_m of each modality."""
-        chosen = ((f.name, self.network.encoders[f.name]) for f in self.spec.fields)
-        return {name: load(encoders.TABLE, s.kind).width(s) for name, s in chosen}
+        return {name: self.encoder(name).width for name in self.spec.names}
 
     def taps(self) -> dict[str, int]:
         """Width of every tap a loss may ask for."""
-        return {"fused": load(fusions.TABLE, self.network.fusion.kind).width(self.network.fusion), **self.widths()}
+        return {"fused": self.joint, **self.widths()}
 
     def forward(self, batch: Batch) -> Output:
         """Rows (B) -> Output. A row with nothing present gets the training prior, never NaN."""
@@ -91,34 +141,43 @@ class FusionModel(nn.Module):
         return output
 
     def encode(self, batch: Batch) -> list[Encoded]:
-        """Each distinct entry once, then one vector per row: M x (B, D_m)."""
+        """Each distinct entry once, then one vector per row, and tokens where the fusion reads them: M x (B, D_m)."""
         encoded = []
-        for name, encoder in zip(self.spec.names, self.encoders.values(), strict=True):
-            entries, index = batch.inputs[name], batch.index.get(name)
-            if index is None:
-                encoded.append(encoder(entries))
-            elif len(entries):
-                encoded.append(Encoded(spread(encoder(entries).vector, index)))
-            else:  # no row of this batch has it
-                encoded.append(Encoded(self.log_prior.new_zeros(len(index), self.widths()[name])))
+        for name in self.spec.names:
+            encoder, entries, index = self.encoder(name), batch.inputs[name], batch.index.get(name)
+            if index is not None and not len(entries):
+                encoded.append(self._nothing(encoder, len(index)))
+                continue
+            found = Encoded(entries) if name in batch.ready else encoder(entries)
+            encoded.append(found if index is None else spread(found, index, getattr(self.part, "TOKENS", False)))
         return encoded
+
+    def _nothing(self, encoder: Encoder, rows: int) -> Encoded:
+        """Where no row of a batch has a modality; every slot is masked."""
+        vector = self.log_prior.new_zeros(rows, encoder.width)
+        if not encoder.tokens:
+            return Encoded(vector)
+        return Encoded(vector, vector.new_zeros(rows, 1, encoder.tokens), vector.new_zeros(rows, 1, dtype=torch.bool))
 
     def fuse(self, encoded: list[Encoded], present: Tensor) -> Output:
         """M x (B, D_m) and present (B, M) -> Output."""
-        fused = self.function(self.network.fusion, self.fusion, encoded, present)
-        logits = self.head(fused.vector)
+        fused = self.part.fuse(self.network.fusion, self.fusion, encoded, present)
+        logits = self.head(fused.vector) if fused.logits is None else fused.logits
         logits = torch.where(present.any(1, keepdim=True), logits, self.log_prior)
         features = {n: e.vector for n, e in zip(self.spec.names, encoded, strict=True)}
         return Output(logits, fused.vector, features, fused.gates)
 
     def size(self) -> int:
-        """Trainable parameters."""
+        """Parameters, frozen ones too."""
         return sum(p.numel() for p in self.parameters())
 
 
-def spread(vectors: Tensor, index: Tensor) -> Tensor:
-    """Rows of (U, D) by index (B,). ``index_select`` adds gradients up in one order, on every run."""
-    return vectors.index_select(0, index)
+def spread(encoded: Encoded, index: Tensor, tokens: bool) -> Encoded:
+    """Entries (U, D) to rows by index (B,). ``index_select`` adds gradients up in one order, on every run."""
+    vector = encoded.vector.index_select(0, index)
+    if not tokens or encoded.tokens is None or encoded.token_mask is None:
+        return Encoded(vector)
+    return Encoded(vector, encoded.tokens.index_select(0, index), encoded.token_mask.index_select(0, index))
 
 
 def save(model: FusionModel, folder: Path) -> None:

@@ -32,7 +32,12 @@ class PartSettings(Settings):
 class ModalitySettings(PartSettings):
     """The base of a modality's settings."""
 
-    column: str
+    column: str | tuple[str, ...]  # several columns make one cell: a dictionary, column -> value
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The table's columns that it reads."""
+        return (self.column,) if isinstance(self.column, str) else self.column
 
 
 def load(table: dict[str, str], kind: str) -> ModuleType:

@@ -130,7 +130,7 @@ class Predictor:
         return one.part.encode(one.settings, one.field.statistics, items), absent
 
     def _check(self, record: Mapping[str, Any]) -> None:
-        known = {name for i in self.inputs for name in (i.field.name, i.settings.column)}
+        known = {name for i in self.inputs for name in (i.field.name, *i.settings.columns)}
         for key in record:
             if key not in known:
                 raise UsageError("this model has no such input", got=f"'{key}'", hint=did_you_mean(str(key), known))
@@ -149,7 +149,11 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def _cell(record: Mapping[str, Any], one: Input) -> Any:
-    return record.get(one.field.name, record.get(one.settings.column))
+    if one.field.name in record:
+        return record[one.field.name]
+    if isinstance(one.settings.column, str):
+        return record.get(one.settings.column)
+    return {column: record.get(column) for column in one.settings.columns}
 
 
 def _input(facts: dict, contents: Mapping[str, bytes]) -> Input:

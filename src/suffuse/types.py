@@ -5,13 +5,14 @@ Nothing here loads torch: tensors are named for the type checker only.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 UNLABELLED = -1  # a row without a target: learns from the teacher alone, is never scored
+CLASSES, LABELS, NUMBER = "classes", "labels", "number"  # what a target is: one of them, any of them, a quantity
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +27,10 @@ class Batch:
     inputs: dict[str, Tensor]
     index: dict[str, Tensor]
     present: Tensor  # (B, M) bool, in the order of the schema's modalities
-    target: Tensor  # (B,) int64; -1 where there is no label
+    target: Tensor  # (B,) int64, or (B, W) float32 as :class:`Spec` says; -1 (a number: NaN) where there is no label
     rows: Tensor  # (B,) int64, positions in the prepared columns
     complete: bool = False  # every row has every modality
+    ready: frozenset[str] = frozenset()  # modalities whose entries are a frozen encoder's vectors (U, D) already
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,22 +43,62 @@ class Encoded:
 
 
 @dataclass(frozen=True, slots=True)
+class Sizes:
+    """What a fusion is built for: widths of each modality's vector and tokens, and the number of outputs."""
+
+    vectors: tuple[int, ...]  # D_m
+    tokens: tuple[int, ...]  # width of each token; 0 where the encoder has none
+    outputs: int  # C
+
+
+@dataclass(frozen=True, slots=True)
 class Fused:
-    """What a fusion returns: the joint vector and, where it has them, its gates."""
+    """What a fusion returns: the joint vector and, where it has them, its gates and its own logits."""
 
     vector: Tensor  # (B, D)
     gates: Tensor | None = None  # (B, M) share of each modality, 0 where it is absent
+    logits: Tensor | None = None  # (B, C) of a late fusion, which needs no head
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """One target: what its outputs mean."""
+
+    name: str
+    kind: str  # CLASSES, LABELS or NUMBER
+    classes: tuple[str, ...] = ()  # none of a number
+    mean: float = 0.0  # of a number's training targets: outputs and stored targets are (y - mean) / std
+    std: float = 1.0
+    weight: float = 1.0  # share of the loss, relative to the other targets
+    balance: tuple[float, ...] = ()  # class weights, where the recipe asks for them
+
+    @property
+    def outputs(self) -> int:
+        """How many of the model's outputs are its own."""
+        return len(self.classes) or 1
+
+    @property
+    def columns(self) -> int:
+        """How many columns it has in the targets."""
+        return len(self.classes) if self.kind == LABELS else 1
+
+    def known(self, target: Any) -> Any:
+        """(N,) or (N, C) targets of this head -> (N,) bool, which rows have one. NumPy or torch alike."""
+        if self.kind == NUMBER:
+            return target == target  # NaN is no number
+        return (target[:, 0] if self.kind == LABELS else target) != UNLABELLED
 
 
 @dataclass(frozen=True, slots=True)
 class Output:
     """What a model, teacher or student, returns: logits and the named taps that losses may need."""
 
-    logits: Tensor  # (B, C)
+    logits: Tensor  # (B, C); of one head where a loss on heads is asked
     fused: Tensor | None = None  # (B, D)
     features: dict[str, Tensor] = field(default_factory=dict)  # modality -> (B, D_m)
     gates: Tensor | None = None  # (B, M)
     present: dict[str, Tensor] = field(default_factory=dict)  # modality -> (B,) bool, where some row lacks it
+    head: Head | None = None  # whose logits these are, where a loss on heads is asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,22 +112,71 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """What a model must know of the data: modalities in order, classes, and the training log-prior."""
+    """What a model must know of the data: modalities in order, targets in order, and the training prior.
+
+    Outputs stand side by side, head after head. So do the columns of the targets (N, W) float32; where the only
+    head is one of classes, targets are (N,) int64.
+    """
 
     fields: tuple[Field, ...]
-    classes: tuple[str, ...]
-    log_prior: tuple[float, ...]
+    heads: tuple[Head, ...]
+    log_prior: tuple[float, ...]  # one per output: log-prior of a class, log-odds of a label, 0 for a number
 
     @property
     def names(self) -> tuple[str, ...]:
         """The modalities' names, in the order of ``Batch.present``."""
         return tuple(f.name for f in self.fields)
 
+    @property
+    def plain(self) -> bool:
+        """Whether the only target is one of classes."""
+        return len(self.heads) == 1 and self.heads[0].kind == CLASSES
+
+    @property
+    def outputs(self) -> int:
+        """C: of all heads."""
+        return sum(h.outputs for h in self.heads)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The outputs' names: the classes; ``target=class`` where there are several targets."""
+        if self.plain:
+            return self.heads[0].classes
+        return tuple(f"{h.name}={c}" if c else h.name for h in self.heads for c in h.classes or ("",))
+
+    def targets(self, target: Any) -> list[tuple[Head, Any]]:
+        """Targets of NumPy or torch -> per head: (N,) int64 of classes, (N, C_h) of labels, (N,) of a number."""
+        if self.plain:
+            return [(self.heads[0], target)]
+        found, at = [], 0
+        for head in self.heads:
+            part = target[:, at : at + head.columns]
+            part = part if head.kind == LABELS else part[:, 0]
+            if head.kind == CLASSES:
+                part = part.astype("int64") if hasattr(part, "astype") else part.long()
+            found.append((head, part))
+            at += head.columns
+        return found
+
+    def parts(self, outputs: Any) -> list[tuple[Head, Any]]:
+        """Outputs (N, C) of NumPy or torch -> per head its (N, C_h)."""
+        ends = [0]
+        for head in self.heads:
+            ends.append(ends[-1] + head.outputs)
+        return [(h, outputs[:, a:b]) for h, a, b in zip(self.heads, ends[:-1], ends[1:], strict=True)]
+
+    def known(self, target: Any) -> Any:
+        """Targets -> (N,) bool: rows that have at least one."""
+        first, *others = [head.known(part) for head, part in self.targets(target)]
+        for other in others:
+            first = first | other
+        return first
+
     def to_json(self) -> dict:
         """As plain lists and dictionaries."""
         return {
             "fields": [{"name": f.name, "kind": f.kind, "statistics": f.statistics} for f in self.fields],
-            "classes": list(self.classes),
+            "heads": [asdict(h) for h in self.heads],
             "log_prior": list(self.log_prior),
         }
 
@@ -93,4 +184,9 @@ class Spec:
     def from_json(cls, facts: dict) -> Spec:
         """The inverse of :meth:`to_json`."""
         fields = tuple(Field(f["name"], f["kind"], f["statistics"]) for f in facts["fields"])
-        return cls(fields, tuple(facts["classes"]), tuple(facts["log_prior"]))
+        return cls(fields, heads_of(facts["heads"]), tuple(facts["log_prior"]))
+
+
+def heads_of(facts: list[dict]) -> tuple[Head, ...]:
+    """Heads as they stand in JSON."""
+    return tuple(Head(**{**h, "classes": tuple(h["classes"]), "balance": tuple(h["balance"])}) for h in facts)

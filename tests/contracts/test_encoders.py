@@ -67,7 +67,7 @@ def test_an_entry_doesn_t_depend_on_the_others(asked):
 def test_shapes_are_as_stated(asked):
     encoder = Built(asked)
     found = encoder(encoder.entries())
-    wide = encoder.part.width(encoder.chosen)
+    wide = encoder.part.width(encoder.chosen, encoder.layers)
     assert found.vector.shape == (6, wide)
     assert found.vector.dtype == torch.float32
     assert found.tokens is not None and found.token_mask is not None

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from suffuse import fusions
 from suffuse.model import FusionModel, open_model, save
 from suffuse.parts import PartSettings, load, settings
-from suffuse.types import Encoded, Fused
+from suffuse.types import Encoded, Fused, Sizes
 
-WIDTHS, ROWS = (4, 6, 5), 8
+WIDTHS, ROWS, OUTPUTS = (4, 6, 5), 8, 3
 CASES = [(kind, count) for kind in fusions.TABLE for count in (2, 3) if count <= load(fusions.TABLE, kind).TAKES[1]]
 GATED = [(kind, count) for kind, count in CASES if kind == "gated"]
 GARBAGE = {
@@ -34,6 +34,7 @@ class Built:
     chosen: PartSettings
     layers: nn.ModuleDict
     part: object
+    width: int
 
     def fuse(self, encoded: list[Encoded], present: Tensor) -> Fused:
         return self.part.fuse(self.chosen, self.layers, encoded, present)  # type: ignore[attr-defined]
@@ -42,11 +43,12 @@ class Built:
 def build(kind: str, count: int) -> Built:
     part, chosen = load(fusions.TABLE, kind), settings(fusions.TABLE, {"kind": kind, "width": 7})
     torch.manual_seed(1)
-    layers = part.layers(chosen, list(WIDTHS[:count]))
+    sizes = Sizes(WIDTHS[:count], WIDTHS[:count], OUTPUTS)
+    layers = part.layers(chosen, sizes)
     with torch.no_grad():
         for parameter in layers.parameters():  # absent vectors start at 0, where they could hide a mistake
             parameter.normal_(0, 0.5)
-    return Built(chosen, layers, part)
+    return Built(chosen, layers, part, part.width(chosen, sizes))
 
 
 def rows(count: int, seed: int = 2) -> tuple[list[Encoded], Tensor]:
@@ -114,7 +116,7 @@ def test_gradients_are_the_same_whatever_stands_in_an_absent_slot(kind, count, h
 @pytest.mark.parametrize(("kind", "count"), CASES)
 def test_every_parameter_gets_a_gradient(kind, count):
     fusion, (encoded, present) = build(kind, count), rows(count)
-    target = torch.randn(ROWS, fusion.part.width(fusion.chosen))  # type: ignore[attr-defined]
+    target = torch.randn(ROWS, fusion.width)
     (fusion.fuse(encoded, present).vector - target).square().sum().backward()
     for name, parameter in fusion.layers.named_parameters():
         assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
@@ -127,7 +129,7 @@ def test_parameters_are_as_many_as_the_docstring_says(kind, count):
     formula = re.search(r"^Parameters: ([DHM()+ ]+) with D", fusion.part.__doc__ or "", re.MULTILINE)
     assert formula, f"{kind}: no line 'Parameters: FORMULA with D ...'"
     expression = re.sub(r"(?<=[A-Z)]) (?=[A-Z(])", "*", formula[1].strip())
-    names = {"D": sum(WIDTHS[:count]), "M": count, "H": fusion.part.width(fusion.chosen)}  # type: ignore[attr-defined]
+    names = {"D": sum(WIDTHS[:count]), "M": count, "H": fusion.width}  # type: ignore[attr-defined]
     expected = eval(expression, {"__builtins__": {}}, names)  # noqa: S307 - letters and + ( ) only
     assert sum(p.numel() for p in fusion.layers.parameters()) == expected
 
@@ -135,7 +137,7 @@ def test_parameters_are_as_many_as_the_docstring_says(kind, count):
 @pytest.mark.parametrize(("kind", "count"), CASES)
 def test_the_vector_is_as_wide_as_it_says(kind, count):
     fusion, (encoded, present) = build(kind, count), rows(count)
-    assert fusion.fuse(encoded, present).vector.shape == (ROWS, fusion.part.width(fusion.chosen))  # type: ignore[attr-defined]
+    assert fusion.fuse(encoded, present).vector.shape == (ROWS, fusion.width)  # type: ignore[attr-defined]
 
 
 def at(encoded: list[Encoded], which: Tensor) -> list[Encoded]:

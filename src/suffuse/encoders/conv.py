@@ -30,9 +30,14 @@ class Settings(PartSettings):
     norm: Literal["batch", "group", "none"] = "batch"
 
 
-def width(settings: Settings) -> int:
+def width(settings: Settings, layers: nn.ModuleDict) -> int:
     """D: mean and maximum of the last block."""
     return 2 * settings.widths[-1]
+
+
+def tokens(settings: Settings, layers: nn.ModuleDict) -> int:
+    """Width of a token: the last block's channels."""
+    return settings.widths[-1]
 
 
 def layers(settings: Settings, field: Field) -> nn.ModuleDict:

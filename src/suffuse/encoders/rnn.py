@@ -27,8 +27,13 @@ class Settings(PartSettings):
     width: int = Setting(128, ge=1)
 
 
-def width(settings: Settings) -> int:
+def width(settings: Settings, layers: nn.ModuleDict) -> int:
     """D: the state."""
+    return settings.width
+
+
+def tokens(settings: Settings, layers: nn.ModuleDict) -> int:
+    """Width of a token: the state."""
     return settings.width
 
 

@@ -36,7 +36,7 @@ def outputs(model: FusionModel, columns: Columns, rows: np.ndarray) -> Iterator[
 
 def logits(model: FusionModel, columns: Columns, rows: np.ndarray) -> np.ndarray:
     """(N, C) float32 in the order of ``rows``."""
-    found = np.empty((len(rows), len(columns.spec.classes)), dtype=np.float32)
+    found = np.empty((len(rows), columns.spec.outputs), dtype=np.float32)
     for piece, output in outputs(model, columns, rows):
         found[piece] = output.logits.float().numpy()
     return found

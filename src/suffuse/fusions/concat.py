@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field as Setting
 
 from ..parts import PartSettings
-from ..types import Encoded, Fused
+from ..types import Encoded, Fused, Sizes
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -26,16 +26,17 @@ class Settings(PartSettings):
     width: int = Setting(128, ge=1)
 
 
-def width(settings: Settings) -> int:
+def width(settings: Settings, sizes: Sizes) -> int:
     """H."""
     return settings.width
 
 
-def layers(settings: Settings, widths: list[int]) -> nn.ModuleDict:
+def layers(settings: Settings, sizes: Sizes) -> nn.ModuleDict:
     """The learned absent vectors and one linear map."""
     import torch
     from torch import nn
 
+    widths = sizes.vectors
     absent = nn.ParameterList([nn.Parameter(torch.zeros(w)) for w in widths])
     return nn.ModuleDict({"absent": absent, "join": nn.Linear(sum(widths) + len(widths), settings.width)})
 

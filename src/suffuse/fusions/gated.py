@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field as Setting
 
 from ..parts import PartSettings
-from ..types import Encoded, Fused
+from ..types import Encoded, Fused, Sizes
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -32,15 +32,16 @@ class Settings(PartSettings):
     width: int = Setting(128, ge=1)
 
 
-def width(settings: Settings) -> int:
+def width(settings: Settings, sizes: Sizes) -> int:
     """H."""
     return settings.width
 
 
-def layers(settings: Settings, widths: list[int]) -> nn.ModuleDict:
+def layers(settings: Settings, sizes: Sizes) -> nn.ModuleDict:
     """One map per modality, and all gates in one map."""
     from torch import nn
 
+    widths = sizes.vectors
     count, total = len(widths), sum(widths)
     return nn.ModuleDict(
         {

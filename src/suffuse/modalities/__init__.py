@@ -9,7 +9,14 @@ A modality is one module with
 - ``stored(settings) -> (shape, dtype) | None``: of one item, where it is fixed before training data is seen;
 - ``blank(settings) -> item``: what fills an absent slot;
 - ``fit(settings, items) -> statistics``: from training items only, as JSON;
-- ``encode(settings, statistics, items) -> array``: the model's input, one row per item.
+- ``encode(settings, statistics, items) -> array``: the model's input, one row per item;
+- ``corrupt(settings, statistics, entries, severity, seed) -> entries``: damage of severity 1 to 5 to encoded
+  entries (U, ...), the same for the same seed;
+- ``explain(settings, statistics) -> list of sentences``: what is done to a cell, for people;
+- where it can be augmented, ``DRAWS`` and ``augment(settings, entries, draws) -> entries``: a pure function of
+  encoded entries (U, ...) and numbers in [0, 1) (U, DRAWS), so that a view is replayed exactly from its seed.
+
+Where ``settings.column`` names several columns, a cell is a dictionary, column -> value.
 """
 
 TABLE = {

@@ -68,6 +68,14 @@ def column(rows: Rows, name: str, key: str) -> pa.ChunkedArray:
     return rows.table.column(name)
 
 
+def cells(rows: Rows, columns: str | tuple[str, ...], key: str) -> pa.ChunkedArray:
+    """The cells of one column; of several, dictionaries column -> value. Raises as :func:`column` does."""
+    if isinstance(columns, str):
+        return column(rows, columns, key)
+    parts = [column(rows, name, key).combine_chunks() for name in columns]
+    return pa.chunked_array([pa.StructArray.from_arrays(parts, names=list(columns))])
+
+
 def texts(values: Iterable) -> list[str | None]:
     """Cells as stripped strings; None where a cell is empty."""
     found = (None if v is None or v != v else str(v).strip() for v in values)

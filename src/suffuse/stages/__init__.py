@@ -24,6 +24,7 @@ STAGES: dict[str, Stage] = {
             "Read, clean and split the rows; write columns to disk.",
             (),
             ("data", "modalities", "seed"),
+            format=2,
         ),
         Stage("teach", "Train the strong model.", ("prepare",), ("teacher", "seed", "compute.threads"), format=2),
         Stage(

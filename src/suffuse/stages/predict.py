@@ -31,7 +31,7 @@ def predict(export: Path, source: str, out: Path, root: str | None = None, threa
         raise UsageError("unknown kind of output", where=out, got=out.suffix or "no suffix", expected=" ".join(FORMS))
     folder = export / "export" if (export / "export" / "signature.json").exists() else export
     predictor, rows = Predictor.load(folder, threads), sources.read(source)
-    columns = [_column(rows, i.settings.column, i.field.name) for i in predictor.inputs]
+    columns = [_cells(rows, i.settings.column, i.field.name) for i in predictor.inputs]
     place = Path(root) if root else rows.root
     answers: list[dict] = []
     with progress("predict") as tell:
@@ -43,6 +43,14 @@ def predict(export: Path, source: str, out: Path, root: str | None = None, threa
         write_bytes(out, _encoded(answers, out.suffix.lower()))
     _tell_problems(rows, answers)
     return len(answers)
+
+
+def _cells(rows: sources.Rows, columns: str | tuple[str, ...], name: str) -> pa.ChunkedArray:
+    """The cells of one column, or dictionaries of several; what the table lacks is empty."""
+    if isinstance(columns, str):
+        return _column(rows, columns, name)
+    parts = [_column(rows, column, column).combine_chunks() for column in columns]
+    return pa.chunked_array([pa.StructArray.from_arrays(parts, names=list(columns))])
 
 
 def _column(rows: sources.Rows, column: str, name: str) -> pa.ChunkedArray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from ..tables import labels, splits
 from ..tables.columns import Cleaned, clean
 from ..tables.draft import Draft, drop_bad_ids, drop_duplicates, drop_empty, drop_straddling
 from ..tables.quarantine import Quarantine
-from ..types import UNLABELLED
+from ..types import CLASSES, UNLABELLED, Head
 
 SPLITS = tuple(splits.NAMES)
 
@@ -54,7 +55,7 @@ def read_draft(run: Run, rows: sources.Rows, tell: Callable[[float, str], None])
     """All columns that the recipe names, decoded; nothing is left out yet."""
     data, table = run.recipe.data, rows.table
     for name, settings in run.recipe.modalities.items():
-        sources.column(rows, settings.column, f"modalities.{name}.column")
+        sources.cells(rows, settings.column, f"modalities.{name}.column")
     label = sources.texts(sources.column(rows, data.target, "data.target").to_pylist())
     ids: list[str | None] = (
         sources.texts(sources.column(rows, data.id, "data.id").to_pylist())
@@ -85,7 +86,7 @@ def clean_all(run: Run, rows: sources.Rows, tell: Callable[[float, str], None]) 
             tell(0.95 * (number + part) / len(run.recipe.modalities), f"reading {name}")
 
         work = run.partial("prepare") / ".work" / name
-        cells = rows.table.column(settings.column)
+        cells = sources.cells(rows, settings.column, f"modalities.{name}.column")
         found[name] = clean(settings, cells, root, work, share)
     return found
 
@@ -120,6 +121,7 @@ def write(run: Run, draft: Draft, tell: Callable[[float, str], None]) -> None:
     schema = {
         "fields": fields,
         "classes": classes,
+        "heads": [asdict(Head(run.recipe.data.target, CLASSES, classes))],
         "log_prior": np.log(counts / counts.sum()).tolist(),
         "rows": {name: int((split == code).sum()) for code, name in enumerate(SPLITS)},
         "labelled": {name: int(((split == code) & (target >= 0)).sum()) for code, name in enumerate(SPLITS)},
