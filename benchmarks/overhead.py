@@ -54,7 +54,7 @@ class Side:
         sampler = Sampler(rows, columns.shared()[rows], training.batch, 1)
         needs = self.objective.needs()
 
-        def gather(picked: np.ndarray) -> tuple:
+        def gather(picked: np.ndarray, number: int) -> tuple:
             batch = columns.batch(picked)
             return batch, knowledge.gather(batch.rows, needs) if knowledge else {}
 
@@ -83,7 +83,7 @@ class Side:
 
     def hold(self, count: int) -> None:
         """Put batches into memory for :meth:`bare`."""
-        self.held = [self.plan.gather(self.rows()) for _ in range(count)]
+        self.held = [self.plan.gather(self.rows(), 0) for _ in range(count)]
 
     def bare(self) -> None:
         """Forward, backward, clip, step, on a batch that is already there."""

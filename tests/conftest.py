@@ -30,6 +30,8 @@ COLOURS = {"red": (220, 30, 30), "green": (30, 200, 40), "blue": (30, 60, 220)}
 @pytest.fixture(scope="session")
 def make_columns():
     """A maker of prepared columns in memory: pictures that rows share, questions, and some of each absent."""
+    from dataclasses import replace
+
     import numpy as np
 
     from suffuse.data import Columns
@@ -41,7 +43,13 @@ def make_columns():
     )
     spec = Spec(fields, (Head("answer", "classes", ("a", "b", "c")),), tuple(np.log([0.5, 0.3, 0.2]).tolist()))
 
-    def make(rows: int = 40, seed: int = 0, absent: float = 0.25) -> Columns:
+    mixed = (
+        Head("answer", "classes", ("a", "b", "c")),
+        Head("tags", "labels", ("x", "y"), weight=2.0),
+        Head("price", "number", (), 10.0, 4.0, weight=0.5),
+    )
+
+    def make(rows: int = 40, seed: int = 0, absent: float = 0.25, targets: str = "plain") -> Columns:
         random = np.random.default_rng(seed)
         count = max(2, rows // 2)
         pictures = random.integers(0, 256, (count, 16, 16, 3), dtype=np.uint8)
@@ -50,9 +58,15 @@ def make_columns():
         present = random.random((rows, 2)) >= absent
         present[~present.any(1), 1] = True
         entry = np.where(present, random.integers(0, count, (rows, 2)), 0)
-        target = random.integers(0, 3, rows)
+        target, of = random.integers(0, 3, rows), spec
+        if targets == "mixed":  # and of each target some are missing
+            known = random.random((rows, 3)) >= 0.2
+            tags = np.where(known[:, 1:2], random.random((rows, 2)) < 0.4, -1)
+            price = np.where(known[:, 2:], random.normal(size=(rows, 1)), np.nan)
+            target = np.concatenate([np.where(known[:, :1], target[:, None], -1), tags, price], 1).astype(np.float32)
+            of = replace(spec, heads=mixed, log_prior=(*spec.log_prior, -0.5, 0.5, 0.0))
         return Columns(
-            spec,
+            of,
             {"picture": pictures, "question": words},
             entry,
             present,

@@ -111,7 +111,7 @@ def test_rows_of_a_picture_are_those_that_share_it(make_columns):
 
 
 def test_where_nothing_is_shared_every_row_is_alone(make_columns):
-    columns = make_columns(rows=6).only("question")
+    columns = make_columns(rows=6).of(["question"])
     entries = {"question": np.zeros((6, 3), dtype=np.int32)}
     alone = replace(columns, entries=entries)
     assert len(set(alone.shared())) == 6

@@ -68,7 +68,19 @@ def test_the_guide_names_every_stage() -> None:
 
 def test_the_recipe_page_names_every_key() -> None:
     page = (ROOT / "docs" / "recipe.md").read_text(encoding="utf-8")
-    sections = ("Recipe", "Data", "Split", "Teacher", "Network", "Training", "Distill", "Export", "Evaluate", "Compute")
+    sections = (
+        "Recipe",
+        "Data",
+        "Task",
+        "Split",
+        "Teacher",
+        "Network",
+        "Training",
+        "Distill",
+        "Export",
+        "Evaluate",
+        "Compute",
+    )
     settings = [getattr(recipe, name) for name in sections]
     settings += [importlib.import_module(module).Settings for module in PARTS]
     missing = {key for s in settings for key in s.model_fields if f"| `{key}` |" not in page}

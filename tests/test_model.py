@@ -211,7 +211,7 @@ def test_damaged_weights_are_told_in_one_line(make_columns, make_network, tmp_pa
 
 
 def test_only_keeps_one_modality(make_columns, make_network):
-    columns: Columns = make_columns().only("question")
+    columns: Columns = make_columns().of(["question"])
     network = make_network()
     network = network.model_copy(update={"encoders": {"question": network.encoders["question"]}})
     model = FusionModel(network, columns.spec).eval()

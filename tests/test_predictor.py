@@ -16,12 +16,13 @@ import pytest
 import torch
 from PIL import Image
 
+from suffuse.answers import softmax
 from suffuse.data import Columns
 from suffuse.engine.forward import logits
 from suffuse.errors import SuffuseError, UsageError
 from suffuse.exporters import folder as exporter
 from suffuse.model import FusionModel
-from suffuse.predictor import Prediction, Predictor, softmax
+from suffuse.predictor import Prediction, Predictor
 
 
 @pytest.fixture(scope="module")
@@ -214,7 +215,7 @@ def test_a_folder_that_is_no_export(tmp_path):
 def test_spaces_in_a_signature_don_t_matter(copy):
     facts = json.loads((copy / "signature.json").read_text())
     (copy / "signature.json").write_text(json.dumps(facts))
-    assert Predictor.load(copy).classes == ("blue", "green", "red")
+    assert Predictor.load(copy).heads[0].classes == ("blue", "green", "red")
 
 
 LIGHT = """

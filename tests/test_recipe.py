@@ -147,11 +147,50 @@ def test_several_problems_are_counted(raw):
     assert refused(raw).hint.endswith("1 more after this")
 
 
-def test_encoders_and_modalities_must_match(raw):
+def test_a_network_reads_some_of_the_modalities(raw):
     del raw["student"]["encoders"]["question"]
+    assert list(make_recipe(raw).student.encoders) == ["picture"]
+    raw["student"]["encoders"]["sound"] = {"kind": "gru"}
     line = refused(raw).line()
-    assert ("student.encoders" in line and "got picture" in line) or "picture, expected one for each of" in line
-    assert "picture, question" in line
+    assert "student.encoders" in line and "got picture, sound" in line and "some of: picture, question" in line
+
+
+def test_a_modality_that_no_network_reads_is_refused(raw):
+    for network in (raw["teacher"], raw["student"]):
+        del network["encoders"]["question"]
+    assert "modalities.question" in refused(raw).line() and "no network" in refused(raw).line()
+
+
+@pytest.mark.parametrize(
+    ("target", "tasks", "losses"),
+    [
+        ("answer", {}, {"labels": "task", "soft": "kd"}),
+        (["a", "b"], {"b": {"kind": "number"}}, {"labels": "task", "soft": "kd", "soft_numbers": "regression_kd"}),
+        ("a", {"a": {"kind": "labels"}}, {"labels": "task", "soft_labels": "multilabel_kd"}),
+        ("a", {"a": {"kind": "number"}}, {"labels": "task", "soft_numbers": "regression_kd"}),
+    ],
+)
+def test_default_losses_follow_the_targets(raw, target, tasks, losses):
+    raw["data"] |= {"target": target, "tasks": tasks}
+    assert {n: s.kind for n, s in make_recipe(raw).distill.losses.items()} == losses
+    assert make_recipe(make_recipe(raw).model_dump(mode="json")) == make_recipe(raw)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("data.target", ["a", "a"], "several different ones"),
+        ("data.target", [], "expected one column"),
+        ("data.tasks", {"other": {}}, "tasks.other"),
+        ("data.tasks", {"answer": {"kind": "number", "empty": "0"}}, "an empty cell is no number"),
+        ("data.tasks", {"answer": {"kind": "anything"}}, "'classes', 'labels' or 'number'"),
+        ("teacher.train", {"modality_dropout": {"sound": 0.5}}, "modality_dropout"),
+        ("distill.train", {"modality_dropout": 1.5}, "expected a share from 0 to 1"),
+    ],
+)
+def test_what_targets_and_dropout_can_t_be(raw, key, value, words):
+    put(raw, key, value)
+    assert words in refused(raw).line()
 
 
 @pytest.mark.parametrize("name", ["fused", "present", "logits", "gates", "key", "not a word", "a-b", "7"])

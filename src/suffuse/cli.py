@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import astuple
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -100,11 +101,8 @@ def show(run) -> None:
     """The table of results on stdout, the verdicts, and where the report is."""
     from .report import table
 
-    rows = [
-        table.HEADINGS,
-        *((x.who, x.accuracy, x.macro_f1, x.seeds, x.parameters, x.size, x.latency) for x in table.lines(run)),
-    ]
-    widths = [max(len(row[n]) for row in rows) for n in range(len(table.HEADINGS))]
+    rows = [table.headings(run), *(astuple(line) for line in table.lines(run))]
+    widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]))]
     for row in rows:
         cells = [
             cell.ljust(w) if n == 0 else cell.rjust(w) for n, (cell, w) in enumerate(zip(row, widths, strict=True))

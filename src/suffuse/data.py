@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from .types import UNLABELLED, Batch, Spec
+from .types import NUMBER, UNLABELLED, Batch, Spec
+from .views import Viewer
 
 SPLITS = ("train", "validation", "test")
 MOST_TOGETHER = 16  # rows of one content side by side: more would make batches of one kind
@@ -23,10 +25,11 @@ class Columns:
     entries: dict[str, np.ndarray]  # modality -> (U_m, ...)
     entry: np.ndarray  # (N, M) int64, which entry a row has; 0 where it is absent
     present: np.ndarray  # (N, M) bool
-    target: np.ndarray  # (N,) int64; -1 unlabelled, C for a label never seen in training
+    target: np.ndarray  # (N,) int64; -1 unlabelled, C for a label never seen in training; or (N, W) float32, see Spec
     split: np.ndarray  # (N,) int8, position in SPLITS
     group: np.ndarray  # (N,) int64, rows that belong together
     key: np.ndarray  # (N,) uint64, hash of row id and contents
+    ready: frozenset[str] = frozenset()  # modalities whose entries are a frozen encoder's vectors (U, D)
 
     @classmethod
     def open(cls, folder: Path) -> Columns:
@@ -48,18 +51,38 @@ class Columns:
     def labelled(self, split: str) -> np.ndarray:
         """Positions of a split's rows that have a target."""
         rows = self.rows(split)
-        return rows[self.target[rows] != UNLABELLED]
+        return rows[self.spec.known(self.target[rows])]
 
-    def only(self, name: str) -> Columns:
-        """The same rows with one modality."""
-        m = self.spec.names.index(name)
+    def of(self, names: Iterable[str]) -> Columns:
+        """The same rows with some of the modalities; they keep their order."""
+        wanted = set(names)
+        places = [m for m, name in enumerate(self.spec.names) if name in wanted]
+        if len(places) == len(self.spec.names):
+            return self
         return replace(
             self,
-            spec=replace(self.spec, fields=(self.spec.fields[m],)),
-            entries={name: self.entries[name]},
-            entry=self.entry[:, m : m + 1],
-            present=self.present[:, m : m + 1],
+            spec=replace(self.spec, fields=tuple(self.spec.fields[m] for m in places)),
+            entries={self.spec.names[m]: self.entries[self.spec.names[m]] for m in places},
+            entry=self.entry[:, places],
+            present=self.present[:, places],
+            ready=self.ready & wanted,
         )
+
+    def with_ready(self, vectors: Mapping[str, np.ndarray]) -> Columns:
+        """The same rows, with a frozen encoder's vectors (U, D) in place of these modalities' entries."""
+        return replace(self, entries={**self.entries, **vectors}, ready=self.ready | set(vectors))
+
+    def hidden(self, allowed: np.ndarray) -> torch.Tensor:
+        """Targets as :meth:`batch` takes them, of the allowed rows (N,) bool only."""
+        target = self.target.copy()
+        if self.spec.plain:
+            target[~allowed] = UNLABELLED
+            return torch.from_numpy(target)
+        at = 0
+        for head in self.spec.heads:
+            target[~allowed, at : at + head.columns] = np.nan if head.kind == NUMBER else UNLABELLED
+            at += head.columns
+        return torch.from_numpy(target)
 
     def shared(self) -> np.ndarray:
         """(N,) what to keep together in a batch: the entry of the modality whose entries cost most to encode.
@@ -71,9 +94,14 @@ class Columns:
         alone = -1 - np.arange(len(self.entry))
         return np.where(self.present[:, best], self.entry[:, best], alone) if cost[best] else alone
 
-    def batch(self, rows: np.ndarray, target: torch.Tensor | None = None) -> Batch:
-        """Gather rows. ``target`` (N,) stands in for the stored targets where a training hides some labels."""
+    def batch(
+        self, rows: np.ndarray, target: torch.Tensor | None = None, view: tuple[Viewer, int] | None = None
+    ) -> Batch:
+        """Gather rows. ``target`` stands in for the stored targets where a training hides some labels; a view
+        (who makes it, the pass's number) drops modalities and augments entries."""
         inputs, index, present = {}, {}, self.present[rows]
+        if view:
+            present = view[0].present(view[1], rows, present, self.spec.names)
         for m, (name, column) in enumerate(self.entries.items()):
             here = present[:, m]
             if here.all():
@@ -82,17 +110,26 @@ class Columns:
                 distinct, some = np.unique(self.entry[rows[here], m], return_inverse=True)
                 inverse = np.zeros(len(rows), dtype=np.int64)
                 inverse[here] = some
-            inputs[name] = _gather(column, distinct)
+            picked = column[distinct]
+            if view and name not in self.ready:
+                picked = view[0].entries(view[1], name, distinct, picked)
+            inputs[name] = _tensor(picked)
             index[name] = torch.from_numpy(inverse)
         positions = torch.from_numpy(rows)
         labels = torch.from_numpy(self.target) if target is None else target
         mask = torch.from_numpy(present)
-        return Batch(inputs, index, mask, labels.index_select(0, positions), positions, bool(present.all()))
+        known = labels.index_select(0, positions)
+        return Batch(inputs, index, mask, known, positions, bool(present.all()), self.ready)
 
 
-def _gather(column: np.ndarray, entries: np.ndarray) -> torch.Tensor:
-    picked = torch.from_numpy(column[entries])
-    return picked.long() if picked.dtype == torch.int32 else picked
+def _tensor(picked: np.ndarray) -> torch.Tensor:
+    """Token ids as int64; frames (U, L, F + 1) as float32, as long as the longest: their last channel says where
+    they are real."""
+    if picked.ndim == 3 and picked.dtype.kind == "f":
+        longest = int(picked[:, :, -1].astype(bool).sum(1).max(initial=1))
+        return torch.from_numpy(picked[:, : max(longest, 1)].astype(np.float32))
+    made = torch.from_numpy(picked)
+    return made.long() if made.dtype == torch.int32 else made
 
 
 @dataclass(frozen=True)

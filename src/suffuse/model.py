@@ -109,6 +109,7 @@ class FusionModel(nn.Module):
         last = nn.Linear(network.hidden or self.joint, spec.outputs)
         self.head = nn.Identity() if getattr(part, "HEADLESS", False) else nn.Sequential(*hidden, *dropout, last)
         self.register_buffer("log_prior", torch.tensor(spec.log_prior))
+        self.only_head = spec.heads[0] if len(spec.heads) == 1 else None
 
     @property
     def part(self) -> ModuleType:
@@ -165,7 +166,7 @@ class FusionModel(nn.Module):
         logits = self.head(fused.vector) if fused.logits is None else fused.logits
         logits = torch.where(present.any(1, keepdim=True), logits, self.log_prior)
         features = {n: e.vector for n, e in zip(self.spec.names, encoded, strict=True)}
-        return Output(logits, fused.vector, features, fused.gates)
+        return Output(logits, fused.vector, features, fused.gates, head=self.only_head)
 
     def size(self) -> int:
         """Parameters, frozen ones too."""

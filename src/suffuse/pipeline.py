@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,10 @@ def inputs(run: Run, stage: Stage) -> dict[str, Any]:
     recipe = run.recipe.model_dump(mode="json")
     found: dict[str, Any] = {"format": stage.format}
     for key in stage.recipe:
-        value = recipe
-        for step in key.split("."):
-            value = value[step]
-        found |= flat(value, key)
+        for name, value in _at(recipe, key.split("."), ()):
+            found |= flat(value, name)
+    if "modalities" in stage.recipe:  # how rows are augmented decides trainings, not what is prepared
+        found = {k: v for k, v in found.items() if not (k.startswith("modalities.") and k.split(".")[2] == "augment")}
     for before in stage.reads:
         stamp = run.stamp(before)
         found[f"stage {before}"] = stamp["digest"] if stamp else None
@@ -103,6 +104,16 @@ def _do(run: Run, stage: Stage) -> None:
         run.replace(stage.verb)
         getattr(import_module(f"suffuse.stages.{stage.verb}"), stage.verb)(run)
     run.commit(stage.verb, time.perf_counter() - start)
+
+
+def _at(value: Any, way: list[str], done: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
+    """The values at a dotted key, where ``*`` is any key; each with its full name."""
+    if not way:
+        yield ".".join(done), value
+        return
+    for key in list(value) if way[0] == "*" else [way[0]]:
+        if way[0] != "*" or (isinstance(value[key], dict) and (len(way) == 1 or way[1] in value[key])):
+            yield from _at(value[key], way[1:], (*done, key))
 
 
 def _builds_on(stage: Stage) -> list[str]:

@@ -17,22 +17,51 @@ import numpy as np
 import onnxruntime as ort
 
 from . import modalities
+from .answers import THRESHOLD, activate
 from .errors import SuffuseError, UsageError, did_you_mean
 from .modalities.cell import Absent, Unreadable
 from .parts import ModalitySettings, load, settings
-from .types import Field
+from .types import CLASSES, NUMBER, Field, Head, heads_of
 
 SIGNATURE = "signature.json"
 
 
 @dataclass(frozen=True)
-class Prediction:
-    """What the model says of one record."""
+class Answer:
+    """What the model says of one target of one record."""
 
-    label: str
-    confidence: float  # the label's probability
-    probabilities: dict[str, float]
+    value: str | tuple[str, ...] | float  # a class, the labels that it has, or a number
+    confidence: float | None  # of a class, its probability; of labels, that of the least sure decision
+    probabilities: dict[str, float]  # of classes or labels; nothing for a number
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the model says of one record. Label, confidence and probabilities are those of the first target."""
+
+    answers: dict[str, Answer]  # target -> answer
     absent: dict[str, str]  # modality -> why it wasn't used; all of them: the answer is the training prior
+
+    @property
+    def first(self) -> Answer:
+        """The only target's answer, or the first one's."""
+        return next(iter(self.answers.values()))
+
+    @property
+    def label(self) -> str:
+        """As text."""
+        value = self.first.value
+        return "; ".join(value) if isinstance(value, tuple) else str(value)
+
+    @property
+    def confidence(self) -> float | None:
+        """The label's probability."""
+        return self.first.confidence
+
+    @property
+    def probabilities(self) -> dict[str, float]:
+        """Of every class or label."""
+        return self.first.probabilities
 
 
 @dataclass(frozen=True)
@@ -47,8 +76,8 @@ class Input:
 class Predictor:
     """An export, loaded. Safe to share between threads."""
 
-    def __init__(self, classes: tuple[str, ...], inputs: tuple[Input, ...], session: ort.InferenceSession):
-        self.classes, self.inputs, self.session = classes, inputs, session
+    def __init__(self, heads: tuple[Head, ...], inputs: tuple[Input, ...], session: ort.InferenceSession):
+        self.heads, self.inputs, self.session = heads, inputs, session
 
     @classmethod
     def load(cls, folder: str | Path, threads: int = 1) -> Predictor:
@@ -67,7 +96,7 @@ class Predictor:
             options.intra_op_num_threads = threads
             options.log_severity_level = 3
             session = ort.InferenceSession(contents["model.onnx"], options, providers=["CPUExecutionProvider"])
-            return cls(tuple(signature["classes"]), inputs, session)
+            return cls(heads_of(signature["heads"]), inputs, session)
         except FileNotFoundError as error:
             raise SuffuseError(
                 "this folder is no export",
@@ -101,20 +130,15 @@ class Predictor:
         if not rows:
             return []
         present = np.array([[row not in a for a in absent] for row in range(rows)])
-        found = softmax(self.logits(entries, present))
+        found = activate(self.heads, self.logits(entries, present))
         names = [i.field.name for i in self.inputs]
         return [
-            Prediction(
-                self.classes[int(p.argmax())],
-                float(p.max()),
-                dict(zip(self.classes, p.tolist(), strict=True)),
-                {name: a[row] for name, a in zip(names, absent, strict=True) if row in a},
-            )
+            Prediction(_answers(self.heads, p), {n: a[row] for n, a in zip(names, absent, strict=True) if row in a})
             for row, p in enumerate(found)
         ]
 
     def logits(self, entries: Mapping[str, np.ndarray], present: np.ndarray) -> np.ndarray:
-        """Encoded entries (B, ...) and present (B, M) bool -> (B, C) float32."""
+        """Encoded entries (B, ...) and present (B, M) bool -> (B, C) float32 of all heads."""
         feeds = {n: e.astype(np.int64) if e.dtype == np.int32 else e for n, e in entries.items()}
         return np.asarray(self.session.run(["logits"], {**feeds, "present": present})[0])
 
@@ -136,16 +160,26 @@ class Predictor:
                 raise UsageError("this model has no such input", got=f"'{key}'", hint=did_you_mean(str(key), known))
 
 
+def _answers(heads: tuple[Head, ...], values: np.ndarray) -> dict[str, Answer]:
+    """One row (C,) of what :func:`suffuse.answers.activate` gives -> an answer per target."""
+    found, at = {}, 0
+    for head in heads:
+        part = values[at : at + head.outputs]
+        if head.kind == NUMBER:
+            found[head.name] = Answer(float(part[0]), None, {})
+        else:
+            each = dict(zip(head.classes, part.tolist(), strict=True))
+            said = tuple(c for c, p in each.items() if p > THRESHOLD)
+            sure = float(part.max()) if head.kind == CLASSES else float(np.maximum(part, 1 - part).min())
+            found[head.name] = Answer(head.classes[int(part.argmax())] if head.kind == CLASSES else said, sure, each)
+        at += head.outputs
+    return found
+
+
 def digest(signature: Mapping[str, Any]) -> str:
     """Hash of what a signature says, but for the hash itself."""
     said = {key: value for key, value in signature.items() if key != "digest"}
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """(B, C) -> probabilities."""
-    shifted = np.exp(logits - logits.max(1, keepdims=True))
-    return shifted / shifted.sum(1, keepdims=True)
 
 
 def _cell(record: Mapping[str, Any], one: Input) -> Any:

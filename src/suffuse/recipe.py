@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import yaml
-from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
 from . import encoders, fusions, losses, modalities
@@ -34,6 +34,9 @@ else:  # the settings of a part, read by the part that its ``kind`` names
     Fusion, Loss = _part(fusions.TABLE), _part(losses.TABLE)
 
 
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
 class Split(Settings):
     """Where the splits come from: a column, and fractions for those that it doesn't give."""
 
@@ -43,15 +46,50 @@ class Split(Settings):
     stratify: bool = True
 
 
+class Task(Settings):
+    """What one target is: one of several classes, any number of labels, or a number."""
+
+    kind: Literal["classes", "labels", "number"] = "classes"
+    empty: str | None = None  # the class that an empty cell stands for; without it the row is unlabelled
+    most: int | None = Field(
+        default=None, ge=1
+    )  # the most frequent classes of the training rows; others become `other`
+    separator: str = Field(default=";", min_length=1)  # between the labels of a cell that is a text
+    balance: bool = False  # weigh classes by the inverse of their frequency (labels: positives against negatives)
+    weight: float = Field(default=1.0, gt=0)  # share of the loss, relative to the other targets
+
+
 class Data(Settings):
     """The table, and what its columns are."""
 
     source: str  # a .csv, .parquet or .jsonl file, a saved Hugging Face dataset, or the name of a known set
-    target: str
+    target: str | tuple[str, ...]  # one column, or several targets that are learned at once
+    tasks: dict[str, Task] = Field(default_factory=dict)  # what a target is; one of classes where nothing is said
     id: str | None = None  # row number where there is none
     group: str | None = None  # rows with an equal value never stand in two splits
     root: str | None = None  # folder that file paths start from; the source's own folder where there is none
     split: Split = Split()
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The targets' columns, in order."""
+        return (self.target,) if isinstance(self.target, str) else self.target
+
+    def task(self, target: str) -> Task:
+        """What a target is."""
+        return self.tasks.get(target, Task())
+
+    @model_validator(mode="after")
+    def _named(self) -> Data:
+        if not self.targets or len(set(self.targets)) < len(self.targets):
+            raise ValueError(f"got target {list(self.targets)}, expected one column, or several different ones")
+        for name in self.tasks:
+            if name not in self.targets:
+                raise ValueError(f"got tasks.{name}, expected a target: {', '.join(self.targets)}")
+        for name in self.targets:
+            if self.task(name).empty is not None and self.task(name).kind == "number":
+                raise ValueError(f"got tasks.{name}.empty, expected none: an empty cell is no number")
+        return self
 
 
 class Network(Settings):
@@ -61,6 +99,11 @@ class Network(Settings):
     fusion: Fusion = Field(default_factory=lambda: settings(fusions.TABLE, {"kind": "gated"}))
     hidden: int = Field(default=0, ge=0)  # width of the head's hidden layer; 0: none
     dropout: float = Field(default=0.0, ge=0, lt=1)
+
+    def of(self, names: Iterable[str]) -> Network:
+        """The same network with some of its encoders."""
+        wanted = set(names)
+        return self.bare().model_copy(update={"encoders": {n: e for n, e in self.encoders.items() if n in wanted}})
 
     def bare(self) -> Network:
         """The network without how it is trained."""
@@ -78,6 +121,16 @@ class Training(Settings):
     clip: float = Field(default=1.0, gt=0)  # largest norm of the gradient
     patience: int = Field(default=0, ge=0)  # epochs without a better validation score before stopping; 0: never
     precision: Literal["fp32", "bf16"] = "fp32"
+    modality_dropout: Literal["uniform"] | Share | dict[str, Share] = 0.0
+    augment: bool = False  # as the modalities' own ``augment`` says; frozen encoders see rows as they are
+
+    @field_validator("modality_dropout", mode="before")
+    @classmethod
+    def _dropout(cls, value: Any) -> Any:
+        shares = value.values() if isinstance(value, dict) else [value]
+        if value != "uniform" and not all(isinstance(v, (int, float)) and 0 <= v <= 1 for v in shares):
+            raise ValueError(f"got {value!r}, expected a share from 0 to 1, `uniform`, or {{modality: share}}")
+        return value
 
 
 class Teacher(Network):
@@ -85,18 +138,15 @@ class Teacher(Network):
 
     train: Training = Training()
     smoothing: float = Field(default=0.0, ge=0, lt=1)  # of the labels
+    seeds: int = Field(default=1, ge=1, le=20)  # trainings; the best on validation teaches, all are scored
+    floors: bool = False  # also the teacher on each modality alone
 
 
 class Distill(Settings):
     """What the student learns from the teacher, and what stands beside it."""
 
     train: Training = Training()
-    losses: dict[str, Loss] = Field(
-        default_factory=lambda: {
-            "labels": settings(losses.TABLE, {"kind": "task", "weight": 0.1}),
-            "soft": settings(losses.TABLE, {"kind": "kd", "weight": 0.9, "temperature": 2.0}),
-        }
-    )
+    losses: dict[str, Loss] = Field(default_factory=dict, validate_default=False)  # by the targets where none is named
     smoothing: float = Field(default=0.0, ge=0, lt=1)  # of the labels, for the baseline
     seeds: int = Field(default=3, ge=1, le=20)
     label_fractions: tuple[
@@ -139,17 +189,53 @@ class Recipe(Settings):
     evaluate: Evaluate = Evaluate()
     compute: Compute = Compute()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _losses(cls, raw: Any) -> Any:
+        """Write the default losses out: what the targets are decides them."""
+        if not isinstance(raw, dict) or not isinstance(raw.get("data"), dict):
+            return raw
+        distill = raw.get("distill") or {}
+        if not isinstance(distill, dict) or distill.get("losses"):
+            return raw
+        return {**raw, "distill": {**distill, "losses": default_losses(raw["data"])}}
+
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:
+        known = ", ".join(self.modalities)
         for who, network in (("teacher", self.teacher), ("student", self.student)):
-            if set(network.encoders) != set(self.modalities):
-                known = ", ".join(self.modalities)
+            if not network.encoders or not set(network.encoders) <= set(self.modalities):
                 got = ", ".join(network.encoders) or "none"
-                raise ValueError(f"{who}.encoders: got {got}, expected one for each of: {known}")
+                raise ValueError(f"{who}.encoders: got {got}, expected some of: {known}")
+        for who, training in (("teacher", self.teacher.train), ("distill", self.distill.train)):
+            if isinstance(training.modality_dropout, dict) and not set(training.modality_dropout) <= set(
+                self.modalities
+            ):
+                got = ", ".join(training.modality_dropout)
+                raise ValueError(f"{who}.train.modality_dropout: got {got}, expected some of: {known}")
+        for name in self.modalities:
+            if name not in self.teacher.encoders and name not in self.student.encoders:
+                raise ValueError(f"modalities.{name}: got an encoder in no network, expected one in teacher or student")
         for name in self.modalities:
             if not name.isidentifier() or name in RESERVED:
                 raise ValueError(f"modalities.{name}: expected a plain word other than {', '.join(RESERVED)}")
         return self
+
+
+def default_losses(data: dict) -> dict[str, dict]:
+    """Labels and the teacher's answers, by what kinds of targets there are (as raw YAML)."""
+    names = [data.get("target")] if isinstance(data.get("target"), str) else data.get("target") or []
+    tasks: Any = data.get("tasks")
+    said = [tasks[n] if isinstance(tasks, dict) and isinstance(tasks.get(n), dict) else {} for n in names]
+    kinds = {one.get("kind", "classes") for one in said}
+    found: dict[str, dict] = {"labels": {"kind": "task", "weight": 0.1}}
+    if "classes" in kinds or not kinds & {"labels", "number"}:
+        found["soft"] = {"kind": "kd", "weight": 0.9, "temperature": 2.0}
+    if "labels" in kinds:
+        found["soft_labels"] = {"kind": "multilabel_kd", "weight": 0.9}
+    if "number" in kinds:
+        found["soft_numbers"] = {"kind": "regression_kd", "weight": 0.9}
+    return found
 
 
 def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -20,10 +22,12 @@ from suffuse.errors import UsageError
 from suffuse.model import FusionModel, save
 from suffuse.parts import load, settings
 from suffuse.recipe import Training
-from suffuse.types import Output
+from suffuse.types import CLASSES, LABELS, NUMBER, Head, Output
 
 CHOICES = {
     "task": [{}, {"smoothing": 0.1}],
+    "multilabel_kd": [{"temperature": 1.0}, {"temperature": 3.0}],
+    "regression_kd": [{"form": "plain"}, {"form": "bounded"}, {"form": "bounded", "margin": 0.2}],
     "kd": [{"temperature": 1.0}, {"temperature": 4.0}],
     "hint": [{"tap": tap, "metric": metric} for tap in ("fused", "picture") for metric in ("mse", "cosine")],
 }
@@ -31,6 +35,11 @@ CASES = [
     pytest.param({"kind": kind, **choice}, id="-".join([kind, *(str(v) for v in choice.values())]))
     for kind in losses.TABLE
     for choice in CHOICES[kind]
+]
+ANSWERS = [  # every loss on answers, with every kind of target that it is valid for
+    pytest.param(*case.values, kind, id=f"{case.id}-{kind}")
+    for case in CASES
+    for kind in getattr(load(losses.TABLE, case.values[0]["kind"]), "HEADS", (CLASSES,))  # type: ignore[index]
 ]
 WIDE, TEACHER = {"fused": 5, "picture": 4}, {"fused": 6, "picture": 3}
 
@@ -47,17 +56,25 @@ class Built:
         return self.part.loss(self.chosen, self.layers, student, teacher, target)
 
 
-def rows(count: int = 6, seed: int = 1, scale: float = 2.0) -> tuple[Output, dict[str, Tensor], Tensor]:
+def rows(
+    count: int = 6, seed: int = 1, scale: float = 2.0, kind: str = CLASSES
+) -> tuple[Output, dict[str, Tensor], Tensor]:
     """Student's output, teacher's arrays, targets; some rows lack the picture, some the label."""
     torch.manual_seed(seed)
     made = {name: torch.randn(count, width, requires_grad=True) for name, width in WIDE.items()}
-    logits = (scale * torch.randn(count, 4)).requires_grad_()
-    student = Output(
-        logits, made["fused"], {"picture": made["picture"]}, None, {"picture": torch.arange(count) % 3 != 1}
-    )
+    outputs = 1 if kind == NUMBER else 4
+    logits = (scale * torch.randn(count, outputs)).requires_grad_()
+    head = Head("answer", kind, () if kind == NUMBER else ("a", "b", "c", "d"))
+    here = {"picture": torch.arange(count) % 3 != 1}
+    student = Output(logits, made["fused"], {"picture": made["picture"]}, None, here, head)
     teacher = {name: torch.randn(count, width, requires_grad=True) for name, width in TEACHER.items()}
-    teacher["logits"] = (scale * torch.randn(count, 4)).requires_grad_()
-    return student, teacher, torch.arange(count) % 5 - 1
+    teacher["logits"] = (scale * torch.randn(count, outputs)).requires_grad_()
+    if kind == CLASSES:
+        return student, teacher, torch.arange(count) % 5 - 1
+    known = torch.arange(count) % 5 != 0
+    if kind == NUMBER:
+        return student, teacher, torch.randn(count).where(known, torch.nan)
+    return student, teacher, (torch.rand(count, 4) < 0.4).float().where(known.unsqueeze(1), -1.0)
 
 
 def again(output: Output, which: Tensor) -> Output:
@@ -68,12 +85,13 @@ def again(output: Output, which: Tensor) -> Output:
         {n: f[which] for n, f in output.features.items()},
         None,
         {n: p[which] for n, p in output.present.items()},
+        output.head,
     )
 
 
-@pytest.mark.parametrize("asked", CASES)
-def test_a_loss_is_a_mean_over_rows(asked):
-    loss, (student, teacher, target) = Built(asked), rows()
+@pytest.mark.parametrize(("asked", "kind"), ANSWERS)
+def test_a_loss_is_a_mean_over_rows(asked, kind):
+    loss, (student, teacher, target) = Built(asked), rows(kind=kind)
     twice = torch.arange(6).repeat(2)
     once = loss(student, teacher, target)
     doubled = loss(again(student, twice), {k: v[twice] for k, v in teacher.items()}, target[twice])
@@ -82,28 +100,29 @@ def test_a_loss_is_a_mean_over_rows(asked):
     torch.testing.assert_close(once, doubled)
 
 
-@pytest.mark.parametrize("asked", CASES)
-def test_the_teacher_gets_no_gradient(asked):
-    loss, (student, teacher, target) = Built(asked), rows()
+@pytest.mark.parametrize(("asked", "kind"), ANSWERS)
+def test_the_teacher_gets_no_gradient(asked, kind):
+    loss, (student, teacher, target) = Built(asked), rows(kind=kind)
     loss(student, teacher, target).backward()
     assert all(t.grad is None for t in teacher.values())
     read = [student.logits, student.fused, student.features["picture"]]
     assert sum(t.grad is not None and bool(t.grad.abs().sum() > 0) for t in read) == 1  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("asked", CASES)
-def test_a_loss_reads_of_the_teacher_what_it_says(asked):
-    loss, (student, teacher, target) = Built(asked), rows()
+@pytest.mark.parametrize(("asked", "kind"), ANSWERS)
+def test_a_loss_reads_of_the_teacher_what_it_says(asked, kind):
+    loss, (student, teacher, target) = Built(asked), rows(kind=kind)
     needs = loss.part.needs(loss.chosen)
     assert torch.equal(loss(student, {n: teacher[n] for n in needs}, target), loss(student, teacher, target))
 
 
-@pytest.mark.parametrize("asked", CASES)
-def test_extreme_logits_give_finite_losses_and_gradients(asked):
-    loss, (student, teacher, target) = Built(asked), rows()
+@pytest.mark.parametrize(("asked", "kind"), ANSWERS)
+def test_extreme_logits_give_finite_losses_and_gradients(asked, kind):
+    loss, (student, teacher, target) = Built(asked), rows(kind=kind)
     signs = torch.tensor([[1.0, -1, 1, -1], [-1, 1, 1, -1], [0, 0, 0, 0]]).repeat(2, 1)
+    signs = signs[:, : student.logits.shape[1]]
     extreme = (1e4 * signs).requires_grad_()
-    given_ = Output(extreme, student.fused, student.features, None, student.present)
+    given_ = Output(extreme, student.fused, student.features, None, student.present, student.head)
     value = loss(given_, {**teacher, "logits": -1e4 * signs.roll(1, 0)}, target)
     value.backward()
     assert torch.isfinite(value)
@@ -111,9 +130,9 @@ def test_extreme_logits_give_finite_losses_and_gradients(asked):
     assert all(torch.isfinite(t.grad).all() for t in read if t.grad is not None)  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("asked", CASES)
-def test_a_loss_is_float32_inside_bf16(asked):
-    loss, (student, teacher, target) = Built(asked), rows()
+@pytest.mark.parametrize(("asked", "kind"), ANSWERS)
+def test_a_loss_is_float32_inside_bf16(asked, kind):
+    loss, (student, teacher, target) = Built(asked), rows(kind=kind)
     exact = loss(student, teacher, target)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         rough = loss(student, teacher, target)
@@ -314,3 +333,86 @@ def test_terms_are_weighted_and_add_up(make_columns, make_network):
     torch.testing.assert_close(both[0], 0.25 * task[0] + 3 * kd[0])
     torch.testing.assert_close(both[1], torch.stack([0.25 * task[0], 3 * kd[0]]).detach())
     assert task[1].shape == (1,)
+
+
+def test_task_on_labels_and_on_a_number_is_its_closed_form():
+    student, _, target = rows(kind=LABELS)
+    known = target[:, 0] >= 0
+    z, y = student.logits.detach().double().numpy(), target.double().numpy()
+    p = 1 / (1 + np.exp(-z))
+    smooth = 0.9 * y + 0.05
+    each = -(smooth * np.log(p) + (1 - smooth) * np.log(1 - p)).mean(1)
+    value = Built({"kind": "task", "smoothing": 0.1})(student, {}, target)
+    assert value.item() == pytest.approx(each[known.numpy()].mean(), rel=1e-5)
+    value.backward()
+    assert (student.logits.grad[~known] == 0).all()  # type: ignore[index]
+    student, _, target = rows(kind=NUMBER)
+    gap = student.logits.detach().double().numpy()[:, 0] - target.double().numpy()
+    assert Built({"kind": "task"})(student, {}, target).item() == pytest.approx(np.nanmean(gap**2), rel=1e-5)
+    huber = np.where(abs(gap) <= 0.5, gap**2 / 2, 0.5 * (abs(gap) - 0.25))
+    value = Built({"kind": "task", "delta": 0.5})(student, {}, target)
+    assert value.item() == pytest.approx(np.nanmean(np.where(np.isnan(gap), np.nan, huber)), rel=1e-5)
+    value.backward()
+    assert (student.logits.grad[target.isnan()] == 0).all()  # type: ignore[index]
+
+
+@pytest.mark.parametrize("kind", [CLASSES, LABELS])
+def test_class_weights_weigh(kind):
+    student, _, target = rows(kind=kind)
+    balanced = replace(student, head=replace(student.head, balance=(1.0, 2.0, 0.5, 4.0)))
+    value = Built({"kind": "task"})(balanced, {}, target).item()
+    z, w = student.logits.detach().double().numpy(), np.array([1, 2, 0.5, 4])
+    y = target.numpy()
+    if kind == CLASSES:
+        known = y >= 0
+        each = -(log_softmax(z, axis=1)[known, y[known]]) * w[y[known]]
+        assert value == pytest.approx(each.mean(), rel=1e-5)
+    else:
+        p = 1 / (1 + np.exp(-z))
+        each = -(w * y * np.log(p) + (1 - y) * np.log(1 - p)).mean(1)
+        assert value == pytest.approx(each[y[:, 0] >= 0].mean(), rel=1e-5)
+
+
+def test_kd_on_labels_and_on_numbers_is_its_closed_form():
+    student, teacher, target = rows(kind=LABELS)
+    p, q = (1 / (1 + np.exp(-z.detach().double().numpy() / 3)) for z in (teacher["logits"], student.logits))
+    expected = 9 * (p * np.log(p / q) + (1 - p) * np.log((1 - p) / (1 - q))).mean()
+    assert Built({"kind": "multilabel_kd", "temperature": 3})(student, teacher, target).item() == pytest.approx(
+        expected, rel=1e-4
+    )
+    student, teacher, target = rows(kind=NUMBER)
+    z, t = (x.detach().double().numpy()[:, 0] for x in (student.logits, teacher["logits"]))
+    y = np.where(np.isnan(target), t, target)
+    assert Built({"kind": "regression_kd"})(student, teacher, target).item() == pytest.approx(((z - t) ** 2).mean())
+    behind = np.isnan(target.numpy()) | ((z - y) ** 2 + 0.2 > (t - y) ** 2)
+    bounded = Built({"kind": "regression_kd", "form": "bounded", "margin": 0.2})(student, teacher, target)
+    assert bounded.item() == pytest.approx(np.where(behind, (z - y) ** 2, 0).mean(), rel=1e-5)
+
+
+def test_a_loss_for_other_targets_is_told_by_its_key(make_columns, make_network):
+    model = FusionModel(make_network(), make_columns().spec)
+    with pytest.raises(UsageError, match=r"distill.losses.soft.*for targets of kind labels, got classes"):
+        Objective(model, {"soft": settings(losses.TABLE, {"kind": "multilabel_kd"})}, {})
+
+
+def test_over_several_targets_a_loss_is_the_weighed_mean_of_each(make_columns, make_network):
+    """Objective on a classes, a labels and a number head against the parts called one by one."""
+    columns = make_columns(rows=12, targets="mixed")
+    model = FusionModel(make_network(), columns.spec).eval()
+    chosen = {"labels": {"kind": "task"}, "soft": {"kind": "kd"}, "many": {"kind": "multilabel_kd"}}
+    objective = Objective(model, {n: settings(losses.TABLE, s) for n, s in chosen.items()}, {})
+    batch = columns.batch(np.arange(12))
+    output, taught = model(batch), torch.randn(12, columns.spec.outputs)
+    _, terms = objective(batch, {"logits": taught})
+    found = [
+        Built({"kind": "task"})(Output(z, head=head), {}, t).item()
+        for (head, z), (_, t) in zip(columns.spec.parts(output.logits), columns.spec.targets(batch.target), strict=True)
+    ]
+    weights = np.array([head.weight for head in columns.spec.heads])
+    assert len(set(weights)) > 1
+    assert terms[0].item() == pytest.approx((np.array(found) * weights).sum() / weights.sum(), rel=1e-5)
+    first, second = columns.spec.parts(taught)[:2]
+    mine = columns.spec.parts(output.logits)
+    kd = Built({"kind": "kd"})(Output(mine[0][1]), {"logits": first[1]}, batch.target)
+    many = Built({"kind": "multilabel_kd"})(Output(mine[1][1]), {"logits": second[1]}, batch.target)
+    torch.testing.assert_close(terms[1:], torch.stack([kd, many]).detach())

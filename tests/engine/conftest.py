@@ -59,7 +59,7 @@ class Trainer:
             n: torch.randn(len(self.columns.target), w, generator=random) for n, w in (("logits", 3), ("picture", 6))
         }
 
-        def gather(picked: np.ndarray) -> tuple:
+        def gather(picked: np.ndarray, number: int) -> tuple:
             batch = self.columns.batch(picked)
             return batch, {n: t.index_select(0, batch.rows) for n, t in taught.items()}
 

@@ -47,11 +47,11 @@ def test_killed_and_called_again_it_ends_with_the_same_bits(trainer, same, monke
     plan = trainer.plan()
     begun = []
 
-    def gather(rows: np.ndarray) -> tuple:
+    def gather(rows: np.ndarray, number: int) -> tuple:
         if len(begun) == step - 1:
             raise Killed
         begun.append(rows)
-        return plan.gather(rows)
+        return plan.gather(rows, number)
 
     if step <= plan.training.epochs * every:
         with pytest.raises(Killed):
@@ -66,11 +66,11 @@ def test_killed_again_and_again(trainer, same, monkeypatch):
     expected = trainer.fit(folder=trainer.folder / "whole")
     plan, left = trainer.plan(), [0]
 
-    def gather(rows: np.ndarray) -> tuple:
+    def gather(rows: np.ndarray, number: int) -> tuple:
         left[0] -= 1
         if left[0] < 0:
             raise Killed
-        return plan.gather(rows)
+        return plan.gather(rows, number)
 
     attempts, found = 0, None
     while attempts < 20:
@@ -167,8 +167,8 @@ def replace_patience(training: Training, patience: int) -> Training:
 def test_a_loss_that_is_no_number_stops_it(trainer, spoilt):
     plan = trainer.plan()
 
-    def gather(rows: np.ndarray) -> tuple:
-        batch, teacher = plan.gather(rows)
+    def gather(rows: np.ndarray, number: int) -> tuple:
+        batch, teacher = plan.gather(rows, number)
         return batch, {**teacher, spoilt: teacher[spoilt] * torch.nan}
 
     with pytest.raises(SuffuseError, match="diverged") as caught:
@@ -180,11 +180,11 @@ def test_weights_that_are_no_numbers_after_the_last_step_stop_it(trainer):
     """A finite loss may have a gradient that isn't: it shows in what validation measures."""
     plan, steps = trainer.plan(), []
 
-    def gather(rows: np.ndarray) -> tuple:
+    def gather(rows: np.ndarray, number: int) -> tuple:
         steps.append(1)
         if len(steps) == 4 * STEPS:
             next(objective.model.head.parameters()).register_hook(lambda g: g * torch.nan)
-        return plan.gather(rows)
+        return plan.gather(rows, number)
 
     settle(1)
     objective = trainer.objective()
@@ -201,7 +201,7 @@ def test_a_student_has_its_budget_of_steps_whatever_its_rows(trainer):
     found = trainer.fit(
         sampler=plan.sampler,
         every=7,
-        gather=lambda r: (seen.append(r), gather(r))[1],
+        gather=lambda r, n: (seen.append(r), gather(r, n))[1],
         training=Training(epochs=2, batch=8),
     )
     assert len(seen) == 14 and len(found.state.history) == 2
@@ -238,11 +238,11 @@ def test_bf16_trains_and_resumes(trainer, same, monkeypatch):
     expected = trainer.fit(training=training, folder=trainer.folder / "whole")
     plan, begun = trainer.plan(), []
 
-    def gather(rows: np.ndarray) -> tuple:
+    def gather(rows: np.ndarray, number: int) -> tuple:
         if len(begun) == 5:
             raise Killed
         begun.append(1)
-        return plan.gather(rows)
+        return plan.gather(rows, number)
 
     with pytest.raises(Killed):
         trainer.fit(training=training, gather=gather)

@@ -10,7 +10,7 @@ import onnxruntime as ort
 import pytest
 import torch
 
-from suffuse.predictor import softmax
+from suffuse.answers import softmax
 from suffuse.types import Batch
 
 

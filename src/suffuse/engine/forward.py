@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import torch
 
+from ..answers import main_metric
 from ..data import Columns
 from ..model import FusionModel
-from ..types import Output
+from ..types import CLASSES, LABELS, NUMBER, Output, Spec
 
 CHUNK = 4096
 
@@ -27,7 +28,7 @@ def chunks(columns: Columns, rows: np.ndarray, size: int = CHUNK) -> Iterator[np
 @torch.inference_mode()
 def outputs(model: FusionModel, columns: Columns, rows: np.ndarray) -> Iterator[tuple[np.ndarray, Output]]:
     """(positions in ``rows``, Output of those rows), piece by piece, in eval mode."""
-    was_training = model.training
+    was_training, columns = model.training, columns.of(model.spec.names)
     model.eval()
     for piece in chunks(columns, rows):
         yield piece, model(columns.batch(rows[piece]))
@@ -43,14 +44,37 @@ def logits(model: FusionModel, columns: Columns, rows: np.ndarray) -> np.ndarray
 
 
 def scorer(columns: Columns, rows: np.ndarray) -> Callable[[FusionModel], dict[str, float]]:
-    """Accuracy and log loss on labelled rows, as the validation of :func:`suffuse.engine.loop.fit`."""
-    target = torch.from_numpy(columns.target[rows])
+    """The main metric (first) and the loss on labelled rows, means over the targets: the validation of
+    :func:`suffuse.engine.loop.fit`."""
+    target = columns.target[rows]
+    return lambda model: score(columns.spec, logits(model, columns, rows), target)
 
-    def score(model: FusionModel) -> dict[str, float]:
-        z = torch.from_numpy(logits(model, columns, rows))
-        known = target < z.shape[1]  # a label that training never saw is an error, and has no log loss
-        right = (z.argmax(1) == target).double().mean()
-        loss = torch.nn.functional.cross_entropy(z[known], target[known]) if known.any() else torch.tensor(0.0)
-        return {"accuracy": right.item(), "log_loss": loss.item()}
 
-    return score
+def score(spec: Spec, answers: np.ndarray, target: np.ndarray) -> dict[str, float]:
+    """Logits (N, C) and targets -> the main metric and the loss, means over the targets."""
+    pairs = zip(spec.parts(torch.from_numpy(answers)), spec.targets(torch.from_numpy(target)), strict=True)
+    found = [SCORES[head.kind](part[head.known(t)], t[head.known(t)]) for (head, part), (_, t) in pairs]
+    values, losses = zip(*found, strict=True)
+    return {main_metric(spec.heads): sum(values) / len(values), "log_loss": sum(losses) / len(losses)}
+
+
+def _classes(z: torch.Tensor, target: torch.Tensor) -> tuple[float, float]:
+    known = target < z.shape[1]  # a label that training never saw is an error, and has no log loss
+    right = (z.argmax(1) == target).double().mean()
+    loss = torch.nn.functional.cross_entropy(z[known], target[known]) if known.any() else torch.tensor(0.0)
+    return right.item(), loss.item()
+
+
+def _labels(z: torch.Tensor, target: torch.Tensor) -> tuple[float, float]:
+    said, true = z > 0, target > 0
+    both = (said.sum() + true.sum()).item()
+    micro_f1 = 2 * (said & true).sum().item() / both if both else 1.0
+    return micro_f1, torch.nn.functional.binary_cross_entropy_with_logits(z, target).item()
+
+
+def _number(z: torch.Tensor, target: torch.Tensor) -> tuple[float, float]:
+    gap, spread = (z[:, 0] - target).square().mean().item(), target.var(correction=0).item()
+    return (1 - gap / spread if spread else 0.0), gap
+
+
+SCORES = {CLASSES: _classes, LABELS: _labels, NUMBER: _number}

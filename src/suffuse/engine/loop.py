@@ -2,7 +2,7 @@
 
     for step in steps:
         rows = order(seed, epoch)[step]        no state but the step
-        loss = objective(*gather(rows))
+        loss = objective(*gather(rows, epoch))
         loss.backward(); clip; AdamW; cosine with warm-up
         after each pass: validate, keep the best, maybe stop
 
@@ -39,8 +39,8 @@ class Plan:
     training: Training
     sampler: Sampler
     every: int  # steps between validations; epochs x every is the budget, whatever the number of rows
-    gather: Callable[[np.ndarray], tuple]  # rows -> the objective's arguments
-    validate: Callable[[FusionModel], dict[str, float]]  # higher accuracy is better, later wins a tie
+    gather: Callable[[np.ndarray, int], tuple]  # rows, number of the pass -> the objective's arguments
+    validate: Callable[[FusionModel], dict[str, float]]  # the first number decides: higher is better, later wins a tie
     folder: Path  # for the checkpoint
     tell: Callable[[float, str], None]  # (share done, a few words)
 
@@ -61,7 +61,8 @@ def fit(objective: Objective, plan: Plan) -> State:
             epoch = state.step // plan.sampler.steps
             order = plan.sampler.order(epoch)
         start = state.step % plan.sampler.steps * plan.training.batch
-        keep.sums += train_step(objective, optimizer, plan, order[start : start + plan.training.batch], state.step)
+        gathered = plan.gather(order[start : start + plan.training.batch], epoch)
+        keep.sums += train_step(objective, optimizer, plan, gathered, state.step)
         state.step += 1
         if state.step % plan.every == 0:
             end_epoch(objective, keep, plan, state)
@@ -75,14 +76,14 @@ def fit(objective: Objective, plan: Plan) -> State:
 
 
 def train_step(
-    objective: Objective, optimizer: torch.optim.Optimizer, plan: Plan, rows: np.ndarray, step: int
+    objective: Objective, optimizer: torch.optim.Optimizer, plan: Plan, gathered: tuple, step: int
 ) -> torch.Tensor:
     """One step; returns the weighted terms of the loss (K,)."""
     rate = plan.training.learning_rate * schedule(step, plan.training.epochs * plan.every, plan.training.warmup)
     for group in optimizer.param_groups:
         group["lr"] = rate
     with autocast(plan.training.precision):
-        loss, terms = objective(*plan.gather(rows))
+        loss, terms = objective(*gathered)
     loss.backward()
     nn.utils.clip_grad_norm_(objective.parameters(), plan.training.clip)
     optimizer.step()
@@ -104,12 +105,13 @@ def end_epoch(objective: Objective, keep: Checkpoint, plan: Plan, state: State) 
     keep.sums.zero_()
     number = state.step // plan.every
     state.history.append({"epoch": number, "loss": sum(terms.values()), "terms": terms, "validation": scores})
-    if scores["accuracy"] >= state.best:
-        state.best, state.best_epoch = scores["accuracy"], number
+    first = next(iter(scores.values()))
+    if first >= state.best:
+        state.best, state.best_epoch = first, number
         keep.best = {k: v.detach().clone() for k, v in objective.model.state_dict().items()}
     patience = plan.training.patience
     state.stopped = bool(patience) and number - state.best_epoch >= patience
-    words = f"epoch {number}/{plan.training.epochs}, validation {scores['accuracy']:.4f}"
+    words = f"epoch {number}/{plan.training.epochs}, validation {first:.4f}"
     plan.tell(1.0 if state.stopped else number / plan.training.epochs, words)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from ..files import write_json, write_text
+from ..files import read_json, write_json, write_text
 from ..model import FusionModel, save
 from .checkpoint import State
 
@@ -21,3 +21,9 @@ def save_trained(model: FusionModel, state: State, folder: Path) -> None:
         "validation": next(h["validation"] for h in state.history if h["epoch"] == state.best_epoch),
     }
     write_json(folder / "training.json", facts)
+
+
+def best_seed(folder: Path) -> str:
+    """The seed that was best on validation; the lower log loss decides a tie."""
+    found = {p.parent.name: read_json(p)["validation"] for p in sorted(folder.glob("seed-*/training.json"))}
+    return max(found, key=lambda seed: (next(iter(found[seed].values())), -found[seed]["log_loss"]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import asdict
 from pathlib import Path
 
 from ..files import write_json, write_text
@@ -33,12 +34,14 @@ def write(model: FusionModel, recipe: Recipe, folder: Path) -> None:
         "version": 1,
         "parameters": model.size(),
         "classes": list(model.spec.classes),
+        "heads": [asdict(head) for head in model.spec.heads],
         "modalities": described,
         "inputs": {
             **{f.name: _input(f.kind) for f in model.spec.fields},
             "present": "bool (rows, modalities)",
         },
-        "output": "logits float32 (rows, classes)",
+        "output": "logits float32 (rows, outputs), head after head: softmax of classes, sigmoid of labels, "
+        "mean + std * z of a number",
         "files": {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in files},
     }
     write_json(folder / SIGNATURE, {**signature, "digest": digest(signature)})

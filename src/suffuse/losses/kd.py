@@ -15,10 +15,13 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field as Setting
 
 from ..parts import PartSettings
-from ..types import Output
+from ..types import CLASSES, Output
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+
+HEADS = (CLASSES,)
 
 
 class Settings(PartSettings):

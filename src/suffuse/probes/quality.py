@@ -36,11 +36,11 @@ def metrics(probability: np.ndarray, target: np.ndarray, draws: Draws) -> dict[s
     known = target < classes
     loss = np.zeros(len(target))
     loss[known] = -np.log(np.clip(probability[known, target[known]], 1e-12, 1))
-    rows = _per_group(np.ones_like(right), draws) @ draws.weight.T
-    seen = _per_group(known.astype(float), draws) @ draws.weight.T
-    total = _per_group(loss, draws) @ draws.weight.T
+    rows = per_group(np.ones_like(right), draws) @ draws.weight.T
+    seen = per_group(known.astype(float), draws) @ draws.weight.T
+    total = per_group(loss, draws) @ draws.weight.T
     return {
-        "accuracy": (_per_group(right, draws) @ draws.weight.T) / rows,
+        "accuracy": (per_group(right, draws) @ draws.weight.T) / rows,
         "macro_f1": macro_f1(predicted, target, classes, draws),
         "log_loss": np.divide(total, seen, out=np.full_like(total, np.nan), where=seen > 0),  # nothing to score: nan
     }
@@ -54,8 +54,8 @@ def macro_f1(predicted: np.ndarray, target: np.ndarray, classes: int, draws: Dra
         true, said = target == label, predicted == label
         if not (true.any() or said.any()):
             continue
-        hit = _per_group((true & said).astype(float), draws) @ draws.weight.T
-        both = _per_group(true.astype(float) + said, draws) @ draws.weight.T
+        hit = per_group((true & said).astype(float), draws) @ draws.weight.T
+        both = per_group(true.astype(float) + said, draws) @ draws.weight.T
         total += np.divide(2 * hit, both, out=np.zeros_like(hit), where=both > 0)
         counted += both > 0
     return total / counted
@@ -81,7 +81,8 @@ def compare(ours: list[np.ndarray], theirs: list[np.ndarray], confidence: float)
     return {"difference": facts["mean"], "low": facts["low"], "high": facts["high"], "verdict": verdict}
 
 
-def _per_group(values: np.ndarray, draws: Draws) -> np.ndarray:
+def per_group(values: np.ndarray, draws: Draws) -> np.ndarray:
+    """(N,) -> (G,) sums."""
     return np.bincount(draws.group, weights=values, minlength=draws.weight.shape[1])
 
 

@@ -42,7 +42,7 @@ def curve(found: list[list[dict]], paint: str) -> charts.Curve:
     """Mean, lowest and highest over seeds; a seed that stopped early counts while it lasts."""
     values = np.full((len(found), max(map(len, found))), np.nan)
     for row, history in zip(values, found, strict=True):
-        row[: len(history)] = [epoch["validation"]["accuracy"] for epoch in history]
+        row[: len(history)] = [next(iter(epoch["validation"].values())) for epoch in history]
     return charts.Curve(paint, np.nanmean(values, 0), np.nanmin(values, 0), np.nanmax(values, 0))
 
 

@@ -26,7 +26,13 @@ STAGES: dict[str, Stage] = {
             ("data", "modalities", "seed"),
             format=2,
         ),
-        Stage("teach", "Train the strong model.", ("prepare",), ("teacher", "seed", "compute.threads"), format=2),
+        Stage(
+            "teach",
+            "Train the strong model.",
+            ("prepare",),
+            ("teacher", "seed", "compute.threads", "modalities.*.augment"),
+            format=3,
+        ),
         Stage(
             "extract",
             "Run the teacher once over the rows; store what it knows.",
@@ -37,8 +43,8 @@ STAGES: dict[str, Stage] = {
             "distill",
             "Train the students from the store, and the same students on labels alone.",
             ("prepare", "extract"),
-            ("student", "distill", "seed"),
-            format=2,
+            ("student", "distill", "seed", "modalities.*.augment"),
+            format=3,
         ),
         Stage(
             "export",

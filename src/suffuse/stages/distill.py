@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from .. import losses
 from ..data import Columns, Sampler
@@ -28,7 +27,7 @@ from ..model import FusionModel
 from ..parts import PartSettings, settings
 from ..progress import Tell, progress
 from ..run import Run
-from ..types import UNLABELLED
+from ..views import Viewer
 
 
 @dataclass(frozen=True)
@@ -67,8 +66,8 @@ def jobs(run: Run) -> list[Job]:
             suffix = "" if fraction == 1 else f"-{fraction:g}"
             found.append(Job(f"student{suffix}", one, True, fraction, None))
             found.append(Job(f"baseline{suffix}", one, False, fraction, None))
-        if run.recipe.distill.floors and len(run.recipe.modalities) > 1:
-            found.extend(Job(f"only-{name}", one, False, 1.0, name) for name in run.recipe.modalities)
+        if run.recipe.distill.floors and len(run.recipe.student.encoders) > 1:
+            found.extend(Job(f"only-{name}", one, False, 1.0, name) for name in run.recipe.student.encoders)
     return found
 
 
@@ -78,12 +77,10 @@ def work(order: dict, tell: Tell) -> None:
     settle(1)
     seed(job.seed)
     columns = Columns.open(run.path("data"))
-    columns = columns.only(job.only) if job.only else columns
-    network = run.recipe.student
-    if job.only:
-        network = network.model_copy(update={"encoders": {job.only: network.encoders[job.only]}})
     knowledge = Knowledge.open(run.path("knowledge"), columns) if job.taught else None
-    model = FusionModel(network, columns.spec)
+    network = run.recipe.student.of([job.only] if job.only else run.recipe.student.encoders)
+    columns = columns.of(network.encoders)
+    model = FusionModel(network, columns.spec).initialise()
     objective = Objective(model, chosen_losses(run, job), knowledge.widths() if knowledge else {})
     place = run.partial("distill") / job.who / f"seed-{job.seed}"
     scratch = run.partial("distill") / ".work" / job.who / f"seed-{job.seed}"
@@ -102,7 +99,7 @@ def make_plan(
     objective, knowledge = what
     training = run.recipe.distill.train
     allowed = label_budget(columns, job.fraction, run.recipe.seed)
-    target = torch.from_numpy(np.where(allowed, columns.target, UNLABELLED))
+    target = columns.hidden(allowed)
     labelled = columns.labelled("train")
     rows = columns.rows("train") if knowledge else labelled[allowed[labelled]]
     judged = columns.labelled("validation")
@@ -110,8 +107,10 @@ def make_plan(
     if knowledge:
         knowledge.require(rows, needs)
 
-    def gather(picked: np.ndarray) -> tuple:
-        batch = columns.batch(picked, target)
+    viewer = Viewer.of(training, run.recipe.modalities, job.seed)
+
+    def gather(picked: np.ndarray, turn: int) -> tuple:
+        batch = columns.batch(picked, target, (viewer, turn) if viewer else None)
         return batch, knowledge.gather(batch.rows, needs) if knowledge else {}
 
     return Plan(
@@ -142,7 +141,7 @@ def label_budget(columns: Columns, fraction: float, seed: int) -> np.ndarray:
             count = max(1, round(fraction * len(groups)))
             kept = np.random.default_rng([seed, 5]).permutation(groups)[:count]
             allowed[rows] = np.isin(columns.group[rows], kept)
-            if not (allowed[rows] & (columns.target[rows] != UNLABELLED)).any():
+            if not (allowed[rows] & columns.spec.known(columns.target[rows])).any():
                 raise SuffuseError(
                     "too few labels are left",
                     where="distill.label_fractions",
@@ -153,9 +152,9 @@ def label_budget(columns: Columns, fraction: float, seed: int) -> np.ndarray:
 
 def _smaller(run: Run) -> None:
     """Refuse a student that isn't smaller than its teacher."""
-    spec = Columns.open(run.path("data")).spec
+    columns = Columns.open(run.path("data"))
     sizes = {
-        who: FusionModel(network, spec).size()
+        who: FusionModel(network.bare(), columns.of(network.encoders).spec).size()
         for who, network in (("student", run.recipe.student), ("teacher", run.recipe.teacher))
     }
     if sizes["student"] >= sizes["teacher"]:

@@ -9,15 +9,18 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ..answers import THRESHOLD, activate
 from ..data import Columns
+from ..engine.records import best_seed
 from ..engine.runtime import settle
 from ..errors import SuffuseError
 from ..exporters import folder as exporter
-from ..files import read_json, write_json
+from ..files import write_json
 from ..model import FusionModel, open_model
-from ..predictor import Predictor, softmax
+from ..predictor import Predictor
 from ..progress import progress
 from ..run import Run
+from ..types import CLASSES, LABELS, Head, Spec
 
 ROWS = 512  # validation rows that are compared
 
@@ -41,15 +44,10 @@ def export(run: Run) -> None:
         tell(1.0, f"{(run.partial('export') / 'export' / 'model.onnx').stat().st_size / 1000:,.1f} kB")
 
 
-def best_seed(folder: Path) -> str:
-    """The seed that was best on validation; the lower log loss decides a tie."""
-    found = {p.parent.name: read_json(p)["validation"] for p in sorted(folder.glob("seed-*/training.json"))}
-    return max(found, key=lambda seed: (found[seed]["accuracy"], -found[seed]["log_loss"]))
-
-
 def parity(model: FusionModel, folder: Path, columns: Columns, tolerance: float) -> dict[str, dict]:
     """Every subset of modalities: largest difference of a probability, share of equal answers, and whether
     what stands in an absent slot changed any bit. Raises SuffuseError beyond the tolerance."""
+    columns = columns.of(model.spec.names)
     predictor, names = Predictor.load(folder), columns.spec.names
     labelled = columns.labelled("validation")
     rows = labelled[:: max(1, len(labelled) // ROWS)][:ROWS]
@@ -59,13 +57,13 @@ def parity(model: FusionModel, folder: Path, columns: Columns, tolerance: float)
     for kept in product((True, False), repeat=len(names)):
         present = columns.present[rows] & np.array(kept)
         with torch.inference_mode():
-            exact = model(dataclasses.replace(batch, present=torch.from_numpy(present))).logits.softmax(1).numpy()
+            exact = model(dataclasses.replace(batch, present=torch.from_numpy(present))).logits.numpy()
         logits = predictor.logits(entries, present)
-        got = softmax(logits)
+        got, exact = (comparable(columns.spec.heads, z) for z in (logits, exact))
         other = predictor.logits({n: scramble(e, present[:, m]) for m, (n, e) in enumerate(entries.items())}, present)
         facts = {
             "difference": float(np.abs(got - exact).max()),
-            "same_answer": float((got.argmax(1) == exact.argmax(1)).mean()),
+            "same_answer": same_answers(columns.spec, got, exact),
             "absent_changes_nothing": bool((other == logits).all()),
         }
         subset = "+".join(n for n, k in zip(names, kept, strict=True) if k) or "nothing"
@@ -78,6 +76,24 @@ def parity(model: FusionModel, folder: Path, columns: Columns, tolerance: float)
             )
         found[subset] = facts
     return found
+
+
+def comparable(heads: tuple[Head, ...], logits: np.ndarray) -> np.ndarray:
+    """Probabilities; a number in standard deviations, so that one tolerance serves all targets."""
+    return activate([dataclasses.replace(head, mean=0.0, std=1.0) for head in heads], logits)
+
+
+def same_answers(spec: Spec, got: np.ndarray, exact: np.ndarray) -> float:
+    """Share of equal answers over rows and targets; numbers are equal within a hundredth of a deviation."""
+    found = []
+    for (head, a), (_, b) in zip(spec.parts(got), spec.parts(exact), strict=True):
+        if head.kind == CLASSES:
+            found.append((a.argmax(1) == b.argmax(1)).mean())
+        else:
+            found.append(
+                ((a > THRESHOLD) == (b > THRESHOLD)).mean() if head.kind == LABELS else (abs(a - b) < 0.01).mean()
+            )
+    return float(np.mean(found))
 
 
 def scramble(entries: np.ndarray, present: np.ndarray) -> np.ndarray:

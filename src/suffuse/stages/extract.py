@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch.nn.functional import softplus
 
 from ..data import Columns
-from ..engine.forward import chunks
+from ..engine.forward import chunks, score
 from ..engine.runtime import settle
 from ..errors import SuffuseError
 from ..files import read_json
@@ -17,7 +18,7 @@ from ..knowledge import PART, compact, find, half, part_file, write_part
 from ..model import FusionModel, open_model
 from ..progress import progress
 from ..run import Run
-from ..types import Output
+from ..types import CLASSES, LABELS, Output, Spec
 
 SPOT = 64  # rows that are computed again
 TOLERANCE = 5e-3  # of a stored logit, relative to the largest: float16, and other company in the batch
@@ -27,7 +28,9 @@ SCORE_TOLERANCE = 5e-3  # of the validation accuracy: float16 may turn a tie
 def extract(run: Run) -> None:
     """Write ``knowledge/``: hard labels, logits, fused and per-modality features, gates."""
     settle(run.recipe.compute.threads)
-    columns, model = Columns.open(run.path("data")), open_model(run.path("teacher"))
+    model = open_model(run.path("teacher"))
+    columns = Columns.open(run.path("data"))
+    everything, columns = columns.spec, columns.of(model.spec.names)
     before = weights_hash(model)
     rows = np.concatenate([columns.rows("train"), columns.rows("validation")])
     parts, pieces = run.partial("extract") / ".parts", list(chunks(columns, rows, PART))
@@ -39,7 +42,7 @@ def extract(run: Run) -> None:
         if weights_hash(model) != before:
             raise SuffuseError("the teacher's weights changed while it was read", where=run.path("teacher"))
         folder = run.partial("extract") / "knowledge"
-        manifest = {"rows": len(rows), "dtype": "float16", "fingerprint": fingerprint(run, columns, before)}
+        manifest = {"rows": len(rows), "dtype": "float16", "fingerprint": fingerprint(run, everything, before)}
         compact(parts, len(pieces), folder, manifest)
         check(model, columns, folder, rows[np.concatenate(pieces)])
         check_score(run, columns, folder)
@@ -51,16 +54,31 @@ def compute(model: FusionModel, columns: Columns, rows: np.ndarray) -> dict[str,
     """One part's arrays. ``error`` holds, per row, the KL divergence that float16 costs."""
     output = model(columns.batch(rows))
     stored = {name: half(tap.float().numpy()) for name, tap in taps(output).items()}
-    exact = torch.log_softmax(output.logits.float(), 1)
-    kept = torch.log_softmax(torch.from_numpy(stored["logits"]).float(), 1)
-    error = (exact.exp() * (exact - kept)).sum(1)
+    error, same = cost(columns.spec, output.logits.float(), torch.from_numpy(stored["logits"]).float())
     return {
         **stored,
         "key": columns.key[rows],
-        "label": columns.target[rows].astype(np.int32),
-        "error": error.clamp(min=0).numpy(),
-        "same": (exact.argmax(1) == kept.argmax(1)).numpy(),
+        "label": columns.target[rows].astype(np.int32 if columns.spec.plain else np.float32),
+        "error": error.numpy(),
+        "same": same.numpy(),
     }
+
+
+def cost(spec: Spec, exact: torch.Tensor, kept: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """What float16 changes in each row (B,): the divergence, summed over targets, and whether all answers stay."""
+    error, same = exact.new_zeros(len(exact)), exact.new_ones(len(exact), dtype=torch.bool)
+    for (head, a), (_, b) in zip(spec.parts(exact), spec.parts(kept), strict=True):
+        if head.kind == CLASSES:
+            p, q = torch.log_softmax(a, 1), torch.log_softmax(b, 1)
+            error += (p.exp() * (p - q)).sum(1).clamp(min=0)
+            same &= a.argmax(1) == b.argmax(1)
+        elif head.kind == LABELS:
+            p, there, absent = a.sigmoid(), softplus(-b) - softplus(-a), softplus(b) - softplus(a)
+            error += (p * there + (1 - p) * absent).sum(1).clamp(min=0)
+            same &= ((a > 0) == (b > 0)).all(1)
+        else:
+            error += (a - b).square().sum(1)
+    return error, same
 
 
 def taps(output: Output) -> dict[str, torch.Tensor]:
@@ -69,14 +87,14 @@ def taps(output: Output) -> dict[str, torch.Tensor]:
     return {name: tap for name, tap in found.items() if tap is not None}
 
 
-def fingerprint(run: Run, columns: Columns, weights: str) -> dict:
+def fingerprint(run: Run, spec: Spec, weights: str) -> dict:
     """What decides the store's content; a student of other classes or modalities is refused by it."""
     stamp = run.stamp("prepare")
     return {
         "teacher": weights,
         "data": stamp["digest"] if stamp else None,
-        "classes": list(columns.spec.classes),
-        "modalities": list(columns.spec.names),
+        "classes": list(spec.classes),
+        "modalities": list(spec.names),
         "splits": ["train", "validation"],
         "view": "as prepared, no augmentation",
     }
@@ -117,8 +135,9 @@ def check_score(run: Run, columns: Columns, folder: Path) -> None:
     """
     rows = columns.labelled("validation")
     place = find(np.load(folder / "key.npy"), columns.key[rows])
-    found = float((np.load(folder / "logits.npy", mmap_mode="r")[place].argmax(1) == columns.target[rows]).mean())
-    recorded = read_json(run.path("teacher", "training.json"))["validation"]["accuracy"]
+    stored = np.load(folder / "logits.npy", mmap_mode="r")[place].astype(np.float32)
+    found = next(iter(score(columns.spec, stored, columns.target[rows]).values()))
+    recorded = next(iter(read_json(run.path("teacher", "training.json"))["validation"].values()))
     if abs(found - recorded) > SCORE_TOLERANCE:
         raise SuffuseError(
             "the teacher doesn't score as it did",

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from .. import sources
 from ..errors import UsageError
 from ..files import write_bytes
-from ..predictor import Prediction, Predictor
+from ..predictor import Answer, Prediction, Predictor
 from ..progress import progress, say
 
 PIECE = 256
@@ -64,13 +64,23 @@ def _column(rows: sources.Rows, column: str, name: str) -> pa.ChunkedArray:
 
 def _answers(rows: sources.Rows, start: int, found: list[Prediction]) -> Iterator[dict]:
     for number, one in enumerate(found, start):
-        yield {
-            "line": rows.line[number],
-            "answer": one.label,
-            "confidence": one.confidence,
-            "absent": "; ".join(f"{name}: {reason}" for name, reason in one.absent.items()),
-            **{f"p({label})": p for label, p in one.probabilities.items()},
+        absent = "; ".join(f"{name}: {reason}" for name, reason in one.absent.items())
+        if len(one.answers) == 1:
+            yield {"line": rows.line[number], **_said("answer", "confidence", one.first), "absent": absent} | {
+                f"p({label})": p for label, p in one.probabilities.items()
+            }
+            continue
+        said: dict = {}
+        for name, answer in one.answers.items():
+            said |= _said(name, f"confidence({name})", answer)
+        yield {"line": rows.line[number], **said, "absent": absent} | {
+            f"p({name}={label})": p for name, a in one.answers.items() for label, p in a.probabilities.items()
         }
+
+
+def _said(name: str, sure: str, answer: Answer) -> dict:
+    value = "; ".join(answer.value) if isinstance(answer.value, tuple) else answer.value
+    return {name: value} | ({} if answer.confidence is None else {sure: answer.confidence})
 
 
 def _encoded(answers: list[dict], suffix: str) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +18,11 @@ from ..files import write_array, write_bytes, write_json, write_text
 from ..parts import load as load_part
 from ..progress import progress, say
 from ..run import Run
-from ..tables import labels, splits
+from ..tables import labels, splits, targets
 from ..tables.columns import Cleaned, clean
-from ..tables.draft import Draft, drop_bad_ids, drop_duplicates, drop_empty, drop_straddling
+from ..tables.draft import Draft, drop_bad_ids, drop_bad_targets, drop_duplicates, drop_empty, drop_straddling
 from ..tables.quarantine import Quarantine
-from ..types import CLASSES, UNLABELLED, Head
+from ..types import Head, Spec
 
 SPLITS = tuple(splits.NAMES)
 
@@ -33,6 +33,7 @@ def prepare(run: Run) -> None:
         rows = sources.read(run.recipe.data.source)
         draft = read_draft(run, rows, tell)
         drop_bad_ids(draft)
+        drop_bad_targets(draft)
         drop_empty(draft)
         drop_duplicates(draft)
         if not draft.keep.any():
@@ -56,7 +57,7 @@ def read_draft(run: Run, rows: sources.Rows, tell: Callable[[float, str], None])
     data, table = run.recipe.data, rows.table
     for name, settings in run.recipe.modalities.items():
         sources.cells(rows, settings.column, f"modalities.{name}.column")
-    label = sources.texts(sources.column(rows, data.target, "data.target").to_pylist())
+    found = [targets.read(n, data.task(n), sources.column(rows, n, "data.target")) for n in data.targets]
     ids: list[str | None] = (
         sources.texts(sources.column(rows, data.id, "data.id").to_pylist())
         if data.id
@@ -73,7 +74,17 @@ def read_draft(run: Run, rows: sources.Rows, tell: Callable[[float, str], None])
     notes = Quarantine()
     for line, reason in rows.broken:
         notes.note(line, None, "", "quarantined", reason)
-    return Draft(ids, rows.line, label, group, split, cleaned, np.ones(table.num_rows, dtype=bool), notes)
+    label = _as_text(found, table.num_rows)
+    keep = np.ones(table.num_rows, dtype=bool)
+    return Draft(ids, rows.line, label, group, split, cleaned, keep, notes, found)
+
+
+def _as_text(found: list[targets.Cells], rows: int) -> list[str | None]:
+    """All targets of each row as one text: what tells copies apart, and what people see."""
+    if len(found) == 1:
+        return [found[0].text(row) for row in range(rows)]
+    parts = ([(c.name, c.text(row)) for c in found] for row in range(rows))
+    return ["; ".join(f"{n}={t}" for n, t in one if t is not None) or None for one in parts]
 
 
 def clean_all(run: Run, rows: sources.Rows, tell: Callable[[float, str], None]) -> dict[str, Cleaned]:
@@ -95,11 +106,10 @@ def write(run: Run, draft: Draft, tell: Callable[[float, str], None]) -> None:
     """Fit on training rows, encode, write ``data/``."""
     folder, rows = run.partial("prepare") / "data", np.flatnonzero(draft.keep)
     split, label = draft.split[rows], [draft.label[r] for r in rows]
-    classes = labels.classes_of(label, split, run.recipe.data.target)
-    target = labels.targets(label, classes)
-    _check_scored(target, split, run)
     where = ([draft.lines[r] for r in rows], [draft.ids[r] for r in rows])
-    labels.note_targets(target, label, where, run.recipe.data.target, len(classes), draft.notes)
+    heads, target, prior = learnable(draft, rows, where)
+    spec = Spec((), heads, prior)
+    _check_scored(spec, target, split, run)
     folder.mkdir(parents=True, exist_ok=True)
     fields, statistics = write_entries(run, draft, rows[split == splits.TRAIN], folder)
     entry = draft.entries()[rows]
@@ -116,19 +126,33 @@ def write(run: Run, draft: Draft, tell: Callable[[float, str], None]) -> None:
         write_array(folder / f"{name}.npy", array)
     write_rows(folder, where, label, arrays)
     write_text(folder / "quarantine.csv", draft.notes.to_csv())
-    known = target[(split == splits.TRAIN) & (target >= 0)]
-    counts = np.bincount(known, minlength=len(classes))
+    known = spec.known(target)
     schema = {
+        **spec.to_json(),
         "fields": fields,
-        "classes": classes,
-        "heads": [asdict(Head(run.recipe.data.target, CLASSES, classes))],
-        "log_prior": np.log(counts / counts.sum()).tolist(),
+        "classes": spec.classes,
         "rows": {name: int((split == code).sum()) for code, name in enumerate(SPLITS)},
-        "labelled": {name: int(((split == code) & (target >= 0)).sum()) for code, name in enumerate(SPLITS)},
+        "labelled": {name: int(((split == code) & known).sum()) for code, name in enumerate(SPLITS)},
         "notes": draft.notes.counts(),
     }
     write_json(folder / "statistics.json", statistics)
     write_json(folder / "schema.json", schema)
+
+
+def learnable(
+    draft: Draft, rows: np.ndarray, where: tuple[list, list]
+) -> tuple[tuple[Head, ...], np.ndarray, tuple[float, ...]]:
+    """Heads, targets and prior of the rows that are kept; notes what is unlabelled or never seen."""
+    split, heads, parts, prior = draft.split[rows], [], [], []
+    for whole in draft.targets:
+        cells = replace(whole, values=[whole.values[r] for r in rows])
+        head = targets.head(cells, split)
+        target = targets.encode(head, cells, split)
+        targets.note(head, target, cells, where, draft.notes)
+        heads.append(head)
+        parts.append(target)
+        prior.extend(targets.prior(head, target[split == splits.TRAIN]))
+    return tuple(heads), targets.join(heads, parts), tuple(prior)
 
 
 def write_entries(run: Run, draft: Draft, train: np.ndarray, folder: Path) -> tuple[list[dict], dict]:
@@ -162,7 +186,7 @@ def write_rows(folder: Path, where: tuple[list, list], label: list, arrays: dict
             "id": where[1],
             "split": [SPLITS[s] for s in arrays["split"]],
             "label": pa.array(label, pa.string()),
-            "target": arrays["target"],
+            **({"target": arrays["target"]} if arrays["target"].ndim == 1 else {}),
             "group": arrays["group"],
             "key": arrays["key"],
         }
@@ -186,16 +210,16 @@ def _take(items: np.ndarray | list, slots: np.ndarray) -> np.ndarray | list:
 
 
 def _strata(draft: Draft) -> np.ndarray:
-    kept = [draft.label[row] or "" for row in np.flatnonzero(draft.keep)]
-    return np.unique(kept, return_inverse=True)[1]
+    """(K,) of the kept rows, by the first target."""
+    return draft.targets[0].strata()[draft.keep]
 
 
-def _check_scored(target: np.ndarray, split: np.ndarray, run: Run) -> None:
+def _check_scored(spec: Spec, target: np.ndarray, split: np.ndarray, run: Run) -> None:
     for code, name in enumerate(SPLITS):
-        if not (target[split == code] != UNLABELLED).any():
+        if not spec.known(target[split == code]).any():
             raise SuffuseError(
                 f"the {name} split has no labelled row",
-                where=f"column '{run.recipe.data.target}'",
+                where=f"column '{', '.join(run.recipe.data.targets)}'",
                 got=f"{(split == code).sum()} rows",
             )
 

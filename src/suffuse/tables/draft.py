@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from . import labels, splits
 from .columns import Cleaned
 from .quarantine import Quarantine
+from .targets import Cells
 
 
 @dataclass
@@ -17,12 +18,13 @@ class Draft:
 
     ids: list[str | None]
     lines: list[int]
-    label: list[str | None]
+    label: list[str | None]  # all targets as one text
     group: np.ndarray  # (N,) int64
     split: np.ndarray  # (N,) int8
     columns: dict[str, Cleaned]
     keep: np.ndarray  # (N,) bool, False once a row is quarantined
     notes: Quarantine
+    targets: list[Cells] = field(default_factory=list)
 
     def drop(self, row: int, column: str, reason: str) -> None:
         """Leave a row out; only its first reason counts."""
@@ -49,6 +51,13 @@ def drop_bad_ids(draft: Draft) -> None:
         draft.drop(row, "id", f"duplicate id: stands in line {draft.lines[first]} too")
     for row in np.flatnonzero(draft.split == splits.UNKNOWN):
         draft.drop(int(row), "split", "unknown split: expected train, validation or test")
+
+
+def drop_bad_targets(draft: Draft) -> None:
+    """A row with a target that is there and can't be read."""
+    for cells in draft.targets:
+        for row, reason in cells.broken.items():
+            draft.drop(row, cells.name, reason)
 
 
 def drop_empty(draft: Draft) -> None:

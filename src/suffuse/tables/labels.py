@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections import Counter
 
 import numpy as np
 
@@ -25,8 +26,9 @@ def repeated(values: list) -> dict[int, int]:
     return found
 
 
-def classes_of(labels: list[str | None], split: np.ndarray, column: str) -> tuple[str, ...]:
-    """The labels of training rows, sorted (numbers by value).
+def classes_of(labels: list[str | None], split: np.ndarray, column: str, most: int | None = None) -> tuple[str, ...]:
+    """The labels of training rows, sorted (numbers by value); the ``most`` frequent ones and *other* where that is
+    said and there are more.
 
     Raises SuffuseError where there are fewer than two, or so many that it is no classification.
     """
@@ -40,20 +42,18 @@ def classes_of(labels: list[str | None], split: np.ndarray, column: str) -> tupl
             got=got,
             expected="two classes or more in training rows",
         )
+    if most and len(found) > most:
+        counts = Counter(seen)
+        kept = sorted(found, key=lambda label: -counts[label])[:most]
+        return tuple(sorted({*kept, "other"}, key=_by_value))
     if len(found) > min(MOST_CLASSES, len(seen) / 2) and len(found) > 20:
         raise SuffuseError(
             "this target has no classes",
             where=f"column '{column}'",
             got=f"{len(found):,} different values in {len(seen):,} training rows",
-            hint="numbers can't be predicted yet: cut them into classes, or choose another column",
+            hint=f"data.tasks: {{{column}: {{kind: number}}}} learns a number; {{most: 100}} the most frequent classes",
         )
     return tuple(found)
-
-
-def targets(labels: list[str | None], classes: tuple[str, ...]) -> np.ndarray:
-    """(N,) int64: the class, -1 without a label, C for a label that training never saw."""
-    code = {name: number for number, name in enumerate(classes)}
-    return np.array([UNLABELLED if x is None else code.get(x, len(classes)) for x in labels], dtype=np.int64)
 
 
 def keys(ids: list, contents: list[tuple]) -> np.ndarray:

@@ -1,0 +1,45 @@
+"""Logits -> answers, target by target, in NumPy: for the predictor, the scores and the report alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from .types import CLASSES, LABELS, NUMBER, Head
+
+MAIN = {CLASSES: "accuracy", LABELS: "micro_f1", NUMBER: "r2"}  # what a kind of target is judged by; higher is better
+THRESHOLD = 0.5  # a label's probability from which it is said
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """(N, C) -> probabilities."""
+    shifted = np.exp(logits - logits.max(1, keepdims=True))
+    return shifted / shifted.sum(1, keepdims=True)
+
+
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """(N, C) -> the probability of each label by itself."""
+    small = np.exp(-np.abs(logits))
+    return np.where(logits >= 0, 1, small) / (1 + small)
+
+
+def activate(heads: Sequence[Head], logits: np.ndarray) -> np.ndarray:
+    """(N, C) logits of all heads -> probabilities of classes and labels, numbers in their own unit."""
+    if len(heads) == 1 and heads[0].kind == CLASSES:
+        return softmax(logits)
+    found, at = [], 0
+    for head in heads:
+        part = logits[:, at : at + head.outputs]
+        if head.kind == NUMBER:
+            found.append(part * head.std + head.mean)
+        else:
+            found.append(softmax(part) if head.kind == CLASSES else sigmoid(part))
+        at += head.outputs
+    return np.concatenate(found, axis=1)
+
+
+def main_metric(heads: Sequence[Head]) -> str:
+    """The one number that a model is chosen and compared by: of its kind of target, or the mean over targets."""
+    kinds = {head.kind for head in heads}
+    return MAIN[heads[0].kind] if len(kinds) == 1 else "score"

@@ -1,0 +1,60 @@
+"""Distillation of a number (Chen et al. 2017):
+
+    plain     (1/B) sum_b (z_b - t_b)^2
+    bounded   (1/n) sum over rows where (z_b - y_b)^2 + m > (t_b - y_b)^2 of (z_b - y_b)^2
+
+z the student's, t the teacher's, y the label, all standardised. A teacher can be far off where a class has no such
+freedom: bounded, it is no target but a bar, and a student that is better by the margin m is left alone. Rows without
+a label have no bar; there the plain form is used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field as Setting
+
+from ..parts import PartSettings
+from ..types import NUMBER, Output
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+HEADS = (NUMBER,)
+
+
+class Settings(PartSettings):
+    """Whether the teacher is a target or a bar, and the margin m (of squared standard deviations)."""
+
+    kind: Literal["regression_kd"] = "regression_kd"
+    weight: float = Setting(default=1.0, gt=0)
+    form: Literal["plain", "bounded"] = "plain"
+    margin: float = Setting(default=0.0, ge=0)
+
+
+def needs(settings: Settings) -> tuple[str, ...]:
+    """The teacher's number."""
+    return ("logits",)
+
+
+def layers(settings: Settings, student: dict[str, int], teacher: dict[str, int]) -> nn.ModuleDict:
+    """No parameters."""
+    from torch import nn
+
+    return nn.ModuleDict()
+
+
+def loss(
+    settings: Settings, layers: nn.ModuleDict, student: Output, teacher: dict[str, Tensor], target: Tensor
+) -> Tensor:
+    """Both numbers (B, 1), target (B,) float with NaN where there is no label -> scalar."""
+    import torch
+
+    mine, theirs = student.logits.float()[:, 0], teacher["logits"].detach().float()[:, 0]
+    if settings.form == "plain":
+        return (mine - theirs).square().mean()
+    known = ~torch.isnan(target)
+    wanted = torch.where(known, target, theirs)
+    gap = (mine - wanted).square()
+    behind = ~known | (gap.detach() + settings.margin > (theirs - wanted).square())
+    return torch.where(behind, gap, 0.0).mean()

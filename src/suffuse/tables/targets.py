@@ -1,0 +1,183 @@
+"""Targets: cells of the label columns -> heads (what the outputs mean) and the numbers that are learned.
+
+Vocabularies, means and class weights come from training rows alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from .. import sources
+from ..errors import SuffuseError
+from ..recipe import Task
+from ..types import CLASSES, LABELS, NUMBER, UNLABELLED, Head
+from . import labels
+from .quarantine import Quarantine
+from .splits import TRAIN
+
+OTHER = "other"  # the class of training rows whose answer is too rare for the vocabulary
+BINS = 10  # of a number, for stratified splits
+
+
+@dataclass(frozen=True)
+class Cells:
+    """One target of N rows: a text, a tuple of texts, or a number; None where there is none."""
+
+    name: str
+    task: Task
+    values: list
+    broken: dict[int, str]  # row -> why its target can't be read: the row is left out
+
+    def text(self, row: int) -> str | None:
+        """As people write it."""
+        value = self.values[row]
+        if isinstance(value, tuple):
+            return f"{self.task.separator} ".join(value)
+        return f"{value:g}" if isinstance(value, float) else value
+
+    def strata(self) -> np.ndarray:
+        """(N,) what a stratified split keeps apart: classes, sets of labels, tenths of a number."""
+        if self.task.kind != NUMBER:
+            return np.unique([repr(v) for v in self.values], return_inverse=True)[1]
+        values = np.array([math.nan if v is None else v for v in self.values])
+        edges = np.nanquantile(values, np.linspace(0, 1, BINS + 1)[1:-1]) if np.isfinite(values).any() else []
+        return np.where(np.isnan(values), BINS, np.searchsorted(edges, values))
+
+
+def read(name: str, task: Task, column: pa.ChunkedArray) -> Cells:
+    """The cells of a target's column."""
+    if task.kind == LABELS:
+        return Cells(name, task, [_labels(v, task) for v in column.to_pylist()], {})
+    texts = sources.texts(column.to_pylist())
+    if task.kind == CLASSES:
+        return Cells(name, task, [task.empty if t is None else t for t in texts], {})
+    values, broken = [], {}
+    for row, text in enumerate(texts):
+        try:
+            values.append(None if text is None else float(text))
+            if text is not None and not math.isfinite(values[-1]):
+                raise ValueError
+        except ValueError:
+            values[row:] = [None]
+            broken[row] = f"not a number: '{text[:40] if text else ''}'"
+    return Cells(name, task, values, broken)
+
+
+def head(cells: Cells, split: np.ndarray) -> Head:
+    """What training rows say of a target. ``cells`` and ``split`` (N,) are of the same rows.
+
+    Raises SuffuseError where there is nothing to learn.
+    """
+    task, train = cells.task, [v for v, s in zip(cells.values, split, strict=True) if s == TRAIN and v is not None]
+    if task.kind == NUMBER:
+        values = np.array(train, dtype=np.float64)
+        if len(values) < 2 or values.std() == 0:
+            raise _nothing(cells.name, f"{len(np.unique(values))} different numbers", "two or more")
+        return Head(cells.name, NUMBER, (), float(values.mean()), float(values.std()), task.weight)
+    if task.kind == LABELS:
+        counts = Counter(label for one in train for label in set(one))
+        classes = _most(counts, task.most) if task.most else tuple(sorted(counts))
+        if not classes:
+            raise _nothing(cells.name, "no label at all", "one or more")
+    else:
+        classes = labels.classes_of(list(cells.values), split, cells.name, task.most)
+    made = Head(cells.name, task.kind, classes, weight=task.weight)
+    return replace(made, balance=_balance(made, cells, split)) if task.balance else made
+
+
+def encode(head: Head, cells: Cells, split: np.ndarray) -> np.ndarray:
+    """(N,) int64 of classes: -1 unlabelled, C never seen; (N, C) float32 of labels; (N,) float32 of a number.
+
+    An answer that is too rare for the vocabulary is ``other`` in training rows. In held-out rows it counts as
+    never seen, so that no answer is right there: *other* is not an answer.
+    """
+    if head.kind == NUMBER:
+        values = np.array([math.nan if v is None else v for v in cells.values], dtype=np.float64)
+        return ((values - head.mean) / head.std).astype(np.float32)
+    code = {name: number for number, name in enumerate(head.classes)}
+    if head.kind == LABELS:
+        made = np.zeros((len(cells.values), len(head.classes)), dtype=np.float32)
+        for row, value in enumerate(cells.values):
+            if value is None:
+                made[row] = UNLABELLED
+            else:
+                made[row, [code[v] for v in value if v in code]] = 1
+        return made
+    rest = np.where(split == TRAIN, code.get(OTHER, len(code)) if cells.task.most else len(code), len(code))
+    found = [UNLABELLED if v is None else code.get(v, int(r)) for v, r in zip(cells.values, rest, strict=True)]
+    return np.array(found, dtype=np.int64)
+
+
+def join(heads: Sequence[Head], parts: Sequence[np.ndarray]) -> np.ndarray:
+    """The targets of all heads, as :class:`suffuse.types.Spec` says."""
+    if len(heads) == 1 and heads[0].kind == CLASSES:
+        return parts[0]
+    return np.concatenate([p.astype(np.float32).reshape(len(p), -1) for p in parts], axis=1)
+
+
+def prior(head: Head, train: np.ndarray) -> list[float]:
+    """What is said of a row in which nothing is present, as logits, from the known training targets."""
+    if head.kind == NUMBER:
+        return [0.0]
+    known = train[head.known(train)]
+    if head.kind == LABELS:
+        share = (known.sum(0) + 0.5) / (len(known) + 1)
+        return np.log(share / (1 - share)).tolist()
+    counts = np.bincount(known, minlength=len(head.classes))
+    return np.log(counts / counts.sum()).tolist()
+
+
+def note(head: Head, target: np.ndarray, cells: Cells, where: tuple[list[int], list], q: Quarantine) -> None:
+    """Write down the labels that training never saw, and the rows without one."""
+    if head.kind == CLASSES:
+        labels.note_targets(target, cells.values, where, cells.name, len(head.classes), q)
+        return
+    for row in np.flatnonzero(~head.known(target)):
+        q.note(where[0][row], where[1][row], cells.name, "unlabelled", "no label")
+    if head.kind == LABELS:
+        for row, value in enumerate(cells.values):
+            unseen = [v for v in value or () if v not in head.classes]
+            if unseen:
+                q.note(where[0][row], where[1][row], cells.name, "other", f"label not in training: '{unseen[0]}'")
+
+
+def _labels(value: Any, task: Task) -> tuple[str, ...] | None:
+    """A list, a JSON list, or a text with separators -> its labels, each once."""
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        with contextlib.suppress(json.JSONDecodeError):
+            value = json.loads(value)
+    parts = list(value) if isinstance(value, (list, tuple)) else sources.texts([value])[0]
+    if parts is None or value is None:
+        return None if task.empty is None else ()
+    found = [t for t in sources.texts(parts if isinstance(parts, list) else parts.split(task.separator)) if t]
+    return tuple(dict.fromkeys(found))
+
+
+def _balance(head: Head, cells: Cells, split: np.ndarray) -> tuple[float, ...]:
+    """n / (C n_c) for classes (King & Zeng 2001), so that the mean weight of a training row is 1; for labels,
+    negatives by positives."""
+    target = encode(head, cells, split)[split == TRAIN]
+    known = target[head.known(target)]
+    if head.kind == LABELS:
+        positives = known.sum(0)
+        return tuple(((len(known) - positives) / np.maximum(positives, 1)).tolist())
+    counts = np.bincount(known, minlength=len(head.classes))
+    return tuple((len(known) / (len(counts) * np.maximum(counts, 1))).tolist())
+
+
+def _most(counts: Counter, most: int) -> tuple[str, ...]:
+    return tuple(sorted(sorted(counts, key=lambda c: (-counts[c], c))[:most]))
+
+
+def _nothing(name: str, got: str, expected: str) -> SuffuseError:
+    where = f"column '{name}'"
+    return SuffuseError("nothing to learn", where=where, got=got, expected=f"{expected} in training rows")
