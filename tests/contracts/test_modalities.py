@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -17,16 +18,30 @@ from suffuse.parts import ModalitySettings, load, settings
 
 CHOICES = {
     "image": [{"size": 8, "fit": fit} for fit in ("pad", "crop", "stretch")],
+    "tabular": [
+        {"column": ["price", "colour", "bought", "code"], "clip": 0.1, "least": 1},
+        {"column": ["price"], "types": {"price": "number"}},
+        {"column": ["colour", "bought"], "types": {"bought": "category"}, "least": 1, "most": 10},
+    ],
     "text": [{"tokens": tokens, "vocabulary": 300, "length": 8} for tokens in ("words", "bpe")],
 }
 VALUES = {
     "image": [np.random.default_rng(n).integers(0, 256, (8 + n, 12, 3), dtype=np.uint8) for n in range(5)],
+    "tabular": [
+        {
+            "price": f"{3 * n + 0.5}",
+            "colour": ("red", "blue", "绿", "rot")[n % 4] + "x" * n,
+            "bought": day,
+            "code": n % 2,
+        }
+        for n, day in enumerate(("2024-01-31", "5.3.2023", "2024-03-05T10:00Z", date(2020, 2, 29), "1 Mar 1999"))
+    ],
     "text": ["A red circle?", "请问这是什么", "ما لون الدائرة؟", "ünï 🎉", "a red red square, please: now!"],
 }
 CASES = [
-    pytest.param({"kind": kind, "column": "c", **choice}, id="-".join([kind, *(str(v) for v in choice.values())]))
+    pytest.param({"kind": kind, "column": "c", **choice}, id=f"{kind}-{number}")
     for kind in modalities.TABLE
-    for choice in CHOICES[kind]
+    for number, choice in enumerate(CHOICES[kind])
 ]
 
 
@@ -126,7 +141,7 @@ print(json.dumps(part.fit(chosen, values)))
 """
 
 
-@pytest.mark.parametrize("asked", [CASES[0], CASES[-2], CASES[-1]])
+@pytest.mark.parametrize("asked", [c for c in CASES if "image" not in str(c.id) or c is CASES[0]])
 def test_statistics_are_the_same_in_every_process(asked):
     """Tokenizers are trained with hash maps inside: ties must not be decided by the process's hash seed."""
     one = Built(asked)

@@ -8,18 +8,23 @@ A modality is one module with
   is nothing and ``Unreadable`` where there is something that can't be read;
 - ``stored(settings) -> (shape, dtype) | None``: of one item, where it is fixed before training data is seen;
 - ``blank(settings) -> item``: what fills an absent slot;
-- ``fit(settings, items) -> statistics``: from training items only, as JSON;
+- ``fit(settings, items) -> statistics``: from training items only, as JSON; from each distinct one once, or, where
+  ``EVERY_ROW`` is set, from an item for each training row;
 - ``encode(settings, statistics, items) -> array``: the model's input, one row per item;
+- where a part of an item may be lost, ``problems(settings, statistics, items) -> list of (position, column,
+  reason)``: what stands in a cell and counts as missing, to be written down; the item is used all the same;
 - ``corrupt(settings, statistics, entries, severity, seed) -> entries``: damage of severity 1 to 5 to encoded
   entries (U, ...), the same for the same seed;
 - ``explain(settings, statistics) -> list of sentences``: what is done to a cell, for people;
 - where it can be augmented, ``DRAWS`` and ``augment(settings, entries, draws) -> entries``: a pure function of
   encoded entries (U, ...) and numbers in [0, 1) (U, DRAWS), so that a view is replayed exactly from its seed.
 
+Items that are strings come as a list or as an Arrow column; :func:`cell.pieces` reads both.
 Where ``settings.column`` names several columns, a cell is a dictionary, column -> value.
 """
 
 TABLE = {
     "image": "suffuse.modalities.image",
+    "tabular": "suffuse.modalities.tabular",
     "text": "suffuse.modalities.text",
 }
