@@ -16,6 +16,7 @@ from suffuse.parts import load
 from suffuse.recipe import Recipe, make_recipe, read_recipe, to_yaml
 
 SHIPPED = sorted((Path(__file__).parents[1] / "recipes").glob("*.yaml"))
+KINDS = ", ".join(sorted(modalities.TABLE))
 
 
 @pytest.fixture
@@ -103,9 +104,9 @@ def test_a_part_s_keys_are_those_of_its_kind(raw):
     [
         ("teacher.encoders.picture.kind", "covn", "got kind 'covn', did you mean 'conv'?"),
         ("student.fusion.kind", "gatd", "got kind 'gatd', did you mean 'gated'?"),
-        ("modalities.picture.kind", "smell", "got kind 'smell', there is: image, text"),
+        ("modalities.picture.kind", "smell", f"got kind 'smell', there is: {KINDS}"),
         ("modalities.picture.kind", ["image"], "got kind '['image']', did you mean 'image'?"),
-        ("modalities.picture", 3, "expected a mapping with 'kind' (one of image, text)"),
+        ("modalities.picture", 3, f"expected a mapping with 'kind' (one of {KINDS})"),
         ("distill.losses", {"a": {}}, "expected a mapping with 'kind'"),
         ("teacher.train.epochs", "many", "got 'many', expected a valid integer"),
         ("teacher.train.epochs", 0, "got 0, expected greater than or equal to 1"),

@@ -3,6 +3,8 @@
 A modality is one module with
 
 - ``Settings``: what the recipe may say;
+- where it needs a library or a file that may not be there, ``ready(settings, fitted)``, called before anything is
+  read: raises UsageError; where ``fitted``, statistics are there already;
 - ``load(settings, value, root) -> (digest, item)``: a cell -> the cleaned item (a picture's array, a
   normalised string) and the hash of its content; equal contents are one entry. Raises ``Absent`` where there
   is nothing and ``Unreadable`` where there is something that can't be read;
