@@ -18,7 +18,7 @@ from ..files import write_array, write_bytes, write_json, write_text
 from ..parts import load as load_part
 from ..progress import progress, say
 from ..run import Run
-from ..tables import labels, splits, targets
+from ..tables import entries, labels, splits, targets
 from ..tables.columns import Cleaned, clean
 from ..tables.draft import Draft, drop_bad_ids, drop_bad_targets, drop_duplicates, drop_empty, drop_straddling
 from ..tables.quarantine import Quarantine
@@ -57,6 +57,9 @@ def read_draft(run: Run, rows: sources.Rows, tell: Callable[[float, str], None])
     data, table = run.recipe.data, rows.table
     for name, settings in run.recipe.modalities.items():
         sources.cells(rows, settings.column, f"modalities.{name}.column")
+        part = load_part(modalities.TABLE, settings.kind)
+        if hasattr(part, "ready"):
+            part.ready(settings, False)
     found = [targets.read(n, data.task(n), sources.column(rows, n, "data.target")) for n in data.targets]
     ids: list[str | None] = (
         sources.texts(sources.column(rows, data.id, "data.id").to_pylist())
@@ -66,7 +69,7 @@ def read_draft(run: Run, rows: sources.Rows, tell: Callable[[float, str], None])
     group = np.arange(table.num_rows, dtype=np.int64)
     if data.group:
         values = sources.texts(sources.column(rows, data.group, "data.group").to_pylist())
-        _, group = np.unique([f"={v}" if v else f"#{n}" for n, v in enumerate(values)], return_inverse=True)
+        group = labels.ordered([f"={v}" if v else f"#{n}" for n, v in enumerate(values)])
     split = np.zeros(table.num_rows, dtype=np.int8)
     if data.split.column:
         split = splits.given(sources.texts(sources.column(rows, data.split.column, "data.split.column").to_pylist()))
@@ -113,14 +116,13 @@ def write(run: Run, draft: Draft, tell: Callable[[float, str], None]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     fields, statistics = write_entries(run, draft, rows[split == splits.TRAIN], folder)
     entry = draft.entries()[rows]
-    contents = draft.contents()
     arrays = {
         "entry": np.maximum(entry, 0),
         "present": entry >= 0,
         "target": target,
         "split": split,
         "group": draft.group[rows],
-        "key": labels.keys(where[1], [contents[r] for r in rows]),
+        "key": labels.keys(where[1], draft.contents()[rows]),
     }
     for name, array in arrays.items():
         write_array(folder / f"{name}.npy", array)
@@ -160,22 +162,34 @@ def write_entries(run: Run, draft: Draft, train: np.ndarray, folder: Path) -> tu
     fields, statistics = [], {}
     for name, settings in run.recipe.modalities.items():
         part, column = load_part(modalities.TABLE, settings.kind), draft.columns[name]
-        used = np.unique(column.entry[train])
-        used = used[used >= 0]
+        used = column.entry[train]
+        used = used[used >= 0] if hasattr(part, "EVERY_ROW") else np.unique(used[used >= 0])
         if not len(used):
             raise SuffuseError(
                 "no training row has this modality", where=f"modalities.{name}", hint="see quarantine.csv"
             )
-        statistics[name] = part.fit(settings, _take(column.items, used))
+        statistics[name] = part.fit(settings, entries.take(column.items, used))
         fields.append({"name": name, "kind": settings.kind, "file": f"column-{name}.npy"})
         if isinstance(column.items, np.memmap):
             _link(run.partial("prepare") / ".work" / name / "items.npy", folder / f"column-{name}.npy")
         else:
-            write_array(
-                folder / f"column-{name}.npy",
-                part.encode(settings, statistics[name], [x or "" for x in column.items]),
-            )
+            work = run.partial("prepare") / ".work" / name / "entries"
+            entries.write(part, settings, statistics[name], column.items, folder / f"column-{name}.npy", work)
+        if hasattr(part, "problems"):
+            note_problems(draft, name, part.problems(settings, statistics[name], column.items))
     return fields, statistics
+
+
+def note_problems(draft: Draft, name: str, problems: list[tuple[int, str, str]]) -> None:
+    """Write down the cells that are left out of items which are used, for each row that has such an item."""
+    column = draft.columns[name]
+    slots = {slot for slot, _, _ in problems}
+    rows: dict[int, list[int]] = {}
+    for row in np.flatnonzero(draft.keep & np.isin(column.entry, list(slots))):
+        rows.setdefault(int(column.entry[row]), []).append(int(row))
+    for slot, cell, reason in problems:
+        for row in rows.get(slot, ()):
+            draft.notes.note(draft.lines[row], draft.ids[row], f"{name}.{cell}", "partly", reason)
 
 
 def write_rows(folder: Path, where: tuple[list, list], label: list, arrays: dict[str, np.ndarray]) -> None:
@@ -203,10 +217,6 @@ def _link(made: Path, place: Path) -> None:
         os.link(made, place)
     except OSError:  # a file system without hard links
         shutil.copyfile(made, place)
-
-
-def _take(items: np.ndarray | list, slots: np.ndarray) -> np.ndarray | list:
-    return items[slots] if isinstance(items, np.ndarray) else [items[s] for s in slots]
 
 
 def _strata(draft: Draft) -> np.ndarray:

@@ -1,16 +1,17 @@
 """One modality's cells -> distinct cleaned items. Each distinct cell is read and decoded once, in parallel.
 
 Pictures go straight to a memory-mapped file, piece by piece; a journal says which pieces are done, so that a
-killed preparation goes on from there.
+killed preparation goes on from there. Texts are kept as an Arrow column, not as a million Python objects.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from ..parts import PartSettings
 from ..parts import load as load_part
 
 PIECE = 512
+DIGEST = 16  # bytes
+Fact = tuple[str | None, str | None]  # a cell's content hash, or why it has none
 
 
 @dataclass(frozen=True)
@@ -32,8 +35,41 @@ class Cleaned:
 
     entry: np.ndarray  # (N,) int64 slot of each row's item, -1 where absent
     reasons: dict[int, str]  # row -> why it is absent
-    digests: list[str | None]  # (U,) content hash
-    items: Any  # (U, ...) array, or a list of strings
+    digests: np.ndarray  # (U, 16) uint8 content hash
+    items: Any  # (U, ...) array, or an Arrow column of strings
+
+    def contents(self) -> np.ndarray:
+        """(N, 17) uint8: each row's content hash behind a 1, zeros where it is absent."""
+        found = np.zeros((len(self.entry), 1 + DIGEST), dtype=np.uint8)
+        here = self.entry >= 0
+        found[here, 0] = 1
+        found[here, 1:] = self.digests[self.entry[here]]
+        return found
+
+
+@dataclass
+class Found:
+    """What was read so far of U cells."""
+
+    digests: np.ndarray  # (U, 16) uint8
+    here: np.ndarray  # (U,) bool, whether the cell has content
+    reasons: dict[int, str] = field(default_factory=dict)  # slot -> why it has none
+    count: int = 0
+
+    @classmethod
+    def of(cls, cells: int) -> Found:
+        """Nothing yet."""
+        return cls(np.zeros((cells, DIGEST), dtype=np.uint8), np.zeros(cells, dtype=bool))
+
+    def add(self, facts: Iterable[Fact]) -> None:
+        """The next cells' facts."""
+        for digest, reason in facts:
+            if digest is None:
+                self.reasons[self.count] = sys.intern(reason or "")
+            else:
+                self.digests[self.count] = np.frombuffer(bytes.fromhex(digest), np.uint8)
+                self.here[self.count] = True
+            self.count += 1
 
 
 def clean(
@@ -41,23 +77,19 @@ def clean(
 ) -> Cleaned:
     """Read, decode and tell apart the cells of one column. ``work`` is a folder for files that may be resumed."""
     part = load_part(modalities.TABLE, settings.kind)
-    cells, which = _distinct(cells)
-    items, journal = _shelf(part.stored(settings), len(cells), work)
-    found = _resume(journal) if isinstance(items, np.ndarray) else []
+    distinct, which = _distinct(cells)
+    found, shelf = Found.of(len(distinct)), _shelf(part.stored(settings), len(distinct), work)
+    found.add(shelf.resume())
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for start in range(len(found), len(cells), PIECE):
-            values = cells.slice(start, PIECE).to_pylist()
-            facts = list(pool.map(lambda value: _one(part, settings, value, root), values))
-            for slot, (_, _, item) in enumerate(facts, start):
-                if item is not None:
-                    items[slot] = item
+        each = pool.map if isinstance(shelf, Mapped) else map  # strings are read faster than they are handed over
+        while found.count < len(distinct):
+            values = distinct.slice(found.count, PIECE).to_pylist()
+            facts = list(each(lambda value: _one(part, settings, value, root), values))
             piece = [(digest, reason) for digest, reason, _ in facts]
-            if isinstance(items, np.memmap):
-                items.flush()
-                _append(journal, piece)
-            found.extend(piece)
-            tell(len(found) / len(cells))
-    return _point(found, which, items)
+            shelf.put(found.count, [item for _, _, item in facts], piece)
+            found.add(piece)
+            tell(found.count / len(distinct))
+    return _point(found, which, shelf.items())
 
 
 def _one(part: Any, settings: PartSettings, value: Any, root: Path) -> tuple[str | None, str | None, Any]:
@@ -72,54 +104,87 @@ def _one(part: Any, settings: PartSettings, value: Any, root: Path) -> tuple[str
 def _distinct(cells: pa.ChunkedArray) -> tuple[pa.ChunkedArray | pa.Array, np.ndarray]:
     """Distinct cells in order of appearance, and which of them each row has. Bytes are told apart later."""
     if pa.types.is_string(cells.type) or pa.types.is_large_string(cells.type):
-        coded = cells.combine_chunks().dictionary_encode(null_encoding="encode")
+        whole = cells.cast(pa.large_string()).combine_chunks()  # large: the others end at 2 GiB
+        coded = whole.dictionary_encode(null_encoding="encode")
         coded = coded.combine_chunks() if isinstance(coded, pa.ChunkedArray) else coded
         return coded.dictionary, coded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
     return cells, np.arange(len(cells), dtype=np.int64)
 
 
-def _shelf(stored: tuple | None, count: int, work: Path) -> tuple[Any, Path]:
-    """Where items go: a memory-mapped file for a fixed shape, a list otherwise."""
-    journal = work / "journal.jsonl"
-    if stored is None:
-        return [None] * count, journal
-    shape, dtype = stored
-    work.mkdir(parents=True, exist_ok=True)
-    file = work / "items.npy"
-    if not journal.exists():
-        new_array(file, dtype, (count, *shape))
-        journal.touch()
-    return np.lib.format.open_memmap(file, mode="r+"), journal
+class Mapped:
+    """Items of a fixed shape in a memory-mapped file, and the journal of the pieces that are done."""
+
+    def __init__(self, shape: tuple[int, ...], dtype: str, count: int, work: Path):
+        work.mkdir(parents=True, exist_ok=True)
+        self.journal = work / "journal.jsonl"
+        if not self.journal.exists():
+            new_array(work / "items.npy", dtype, (count, *shape))
+            self.journal.touch()
+        self.array = np.lib.format.open_memmap(work / "items.npy", mode="r+")
+
+    def resume(self) -> list[Fact]:
+        """The pieces that an earlier attempt finished; a line that was cut off is taken away."""
+        found: list[Fact] = []
+        whole = 0
+        content = self.journal.read_bytes()
+        for line in content.splitlines(keepends=True):
+            if not line.endswith(b"\n"):
+                break
+            found.extend((digest, reason) for digest, reason in json.loads(line))
+            whole += len(line)
+        if whole < len(content):
+            os.truncate(self.journal, whole)
+        return found
+
+    def put(self, start: int, items: list, facts: list[Fact]) -> None:
+        """Store a piece, then say so."""
+        for slot, item in enumerate(items, start):
+            if item is not None:
+                self.array[slot] = item
+        self.array.flush()
+        with naming(self.journal), self.journal.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(facts) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def items(self) -> np.ndarray:
+        """(U, ...)"""
+        return self.array
 
 
-def _append(journal: Path, piece: list) -> None:
-    with naming(journal), journal.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(piece) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+class Strings:
+    """Items that are strings, as an Arrow column."""
+
+    def __init__(self) -> None:
+        self.chunks: list[pa.Array] = []
+
+    def resume(self) -> list[Fact]:
+        """Texts are read anew: that takes seconds."""
+        return []
+
+    def put(self, start: int, items: list, facts: list[Fact]) -> None:
+        """Store a piece."""
+        self.chunks.append(pa.array(items, pa.large_string()))
+
+    def items(self) -> pa.ChunkedArray:
+        """(U,), null where there is none."""
+        return pa.chunked_array(self.chunks, pa.large_string())
 
 
-def _resume(journal: Path) -> list[tuple[str | None, str | None]]:
-    """The pieces that an earlier attempt finished; a line that was cut off is taken away."""
-    found: list[tuple[str | None, str | None]] = []
-    whole = 0
-    content = journal.read_bytes()
-    for line in content.splitlines(keepends=True):
-        if not line.endswith(b"\n"):
-            break
-        found.extend((digest, reason) for digest, reason in json.loads(line))
-        whole += len(line)
-    if whole < len(content):
-        os.truncate(journal, whole)
-    return found
+def _shelf(stored: tuple | None, count: int, work: Path) -> Mapped | Strings:
+    """Where items go: a memory-mapped file for a fixed shape, an Arrow column otherwise."""
+    return Strings() if stored is None else Mapped(stored[0], stored[1], count, work)
 
 
-def _point(found: list[tuple[str | None, str | None]], which: np.ndarray, items: Any) -> Cleaned:
+def _point(found: Found, which: np.ndarray, items: Any) -> Cleaned:
     """Every row to the first slot that holds its content."""
-    first: dict[str, int] = {}
-    slots = np.array(
-        [-1 if digest is None else first.setdefault(digest, slot) for slot, (digest, _) in enumerate(found)],
-        dtype=np.int64,
-    )
-    reasons = {int(r): found[which[r]][1] or "" for r in np.flatnonzero(slots[which] < 0)}
-    return Cleaned(slots[which], reasons, [digest for digest, _ in found], items)
+    slots = np.full(len(found.here), -1, dtype=np.int64)
+    used = np.flatnonzero(found.here)
+    halves = found.digests[used].view(np.uint64)
+    order = np.lexsort((halves[:, 1], halves[:, 0]))  # stable: of equal ones the first slot goes first
+    new = np.ones(len(order), dtype=bool)
+    new[1:] = (halves[order[1:]] != halves[order[:-1]]).any(1)
+    slots[used[order]] = used[order[new]][np.cumsum(new) - 1]
+    entry = slots[which]
+    reasons = {int(row): found.reasons[int(which[row])] for row in np.flatnonzero(entry < 0)}
+    return Cleaned(entry, reasons, found.digests, items)

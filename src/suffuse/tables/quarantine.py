@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 ACTIONS = {
     "quarantined": "the row is left out",
     "absent": "the row is kept, without this modality",
+    "partly": "the row and its modality are kept, without this cell",
     "other": "its label never occurs in training: counted, and scored as an error",
     "unlabelled": "no label: it learns from the teacher alone, and is never scored",
 }

@@ -47,7 +47,7 @@ class Cells:
     def strata(self) -> np.ndarray:
         """(N,) what a stratified split keeps apart: classes, sets of labels, tenths of a number."""
         if self.task.kind != NUMBER:
-            return np.unique([repr(v) for v in self.values], return_inverse=True)[1]
+            return labels.ordered([repr(v) for v in self.values])
         values = np.array([math.nan if v is None else v for v in self.values])
         edges = np.nanquantile(values, np.linspace(0, 1, BINS + 1)[1:-1]) if np.isfinite(values).any() else []
         return np.where(np.isnan(values), BINS, np.searchsorted(edges, values))
