@@ -179,11 +179,14 @@ def _cell(value: Any) -> str:
             return f"{BROKEN}not UTF-8: {error.reason} at byte {error.start}"
     if isinstance(value, (dict, list, tuple, set, np.ndarray)):
         return f"{BROKEN}expected one value, got {type(value).__name__}"
-    text = unicodedata.normalize("NFC", "".join(" " if c in CONTROLS else c for c in str(value)[: LONGEST + 1]))
+    text = str(value)
     if len(text) > LONGEST:
         return f"{BROKEN}longer than {LONGEST:,} characters"
-    text = " ".join(text.encode("utf-8", "replace").decode("utf-8").split())
-    return text.partition(".")[0] if WHOLE.fullmatch(text) else text
+    if not (text.isascii() and text.isprintable()):  # nearly every cell is, and needs none of this
+        text = unicodedata.normalize("NFC", "".join(" " if c in CONTROLS else c for c in text))
+        text = text.encode("utf-8", "replace").decode("utf-8")
+    text = " ".join(text.split())
+    return text.partition(".")[0] if text.endswith("0") and WHOLE.fullmatch(text) else text
 
 
 def _rows(items: Iterable[str]) -> Iterable[list[str]]:

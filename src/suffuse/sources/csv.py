@@ -6,6 +6,7 @@ The file is read in pieces, so that a large table never stands in memory as Pyth
 from __future__ import annotations
 
 import csv
+from array import array
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,8 @@ from ..errors import SuffuseError, UsageError
 from . import Rows
 
 LARGEST_CELL = 10_000_000  # characters
-PIECE = 32_768  # rows
-LARGEST_PIECE = 2**26  # characters after which a piece ends early
+PIECE = 8192  # rows
+LARGEST_PIECE = 2**24  # characters after which a piece ends early
 
 
 def read(path: Path) -> Rows:
@@ -29,7 +30,7 @@ def read(path: Path) -> Rows:
             reader = csv.reader(file, delimiter=delimiter)
             header = _header(reader, path)
             chunks: list[list[pa.Array]] = [[] for _ in header]
-            lines: list[int] = []
+            lines = array("q")  # numbers that don't stand between the cells in memory
             broken: list[tuple[int, str]] = []
             for rows, where in _pieces(reader, len(header), broken):
                 for chunk, cells in zip(chunks, zip(*rows, strict=True), strict=True):
@@ -38,7 +39,7 @@ def read(path: Path) -> Rows:
     except UnicodeDecodeError:
         raise _not_utf8(path) from None
     columns = [pa.chunked_array(c, pa.string()) for c in chunks]
-    return Rows(pa.Table.from_arrays(columns, names=header), lines, path.parent, broken)
+    return Rows(pa.Table.from_arrays(columns, names=header), lines.tolist(), path.parent, broken)
 
 
 def _header(reader: Any, path: Path) -> list[str]:

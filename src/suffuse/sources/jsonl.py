@@ -15,8 +15,8 @@ import pyarrow as pa
 from ..errors import SuffuseError
 from . import Rows
 
-PIECE = 32_768  # rows
-LARGEST_PIECE = 2**26  # bytes after which a piece ends early
+PIECE = 8192  # rows
+LARGEST_PIECE = 2**24  # bytes after which a piece ends early
 
 
 def read(path: Path) -> Rows:

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from .. import modalities, sources
 from ..errors import SuffuseError
-from ..files import write_array, write_bytes, write_json, write_text
+from ..files import new_file, write_array, write_json, write_text
 from ..parts import load as load_part
 from ..progress import progress, say
 from ..run import Run
@@ -30,8 +30,7 @@ SPLITS = tuple(splits.NAMES)
 def prepare(run: Run) -> None:
     """Read, clean and split the rows of the recipe's source into ``data/``."""
     with progress("prepare") as tell:
-        rows = sources.read(run.recipe.data.source)
-        draft = read_draft(run, rows, tell)
+        draft = read_draft(run, sources.read(run.recipe.data.source), tell)
         drop_bad_ids(draft)
         drop_bad_targets(draft)
         drop_empty(draft)
@@ -122,7 +121,7 @@ def write(run: Run, draft: Draft, tell: Callable[[float, str], None]) -> None:
         "target": target,
         "split": split,
         "group": draft.group[rows],
-        "key": labels.keys(where[1], draft.contents()[rows]),
+        "key": draft.keys(rows),
     }
     for name, array in arrays.items():
         write_array(folder / f"{name}.npy", array)
@@ -197,17 +196,16 @@ def write_rows(folder: Path, where: tuple[list, list], label: list, arrays: dict
     table = pa.table(
         {
             "line": where[0],
-            "id": where[1],
-            "split": [SPLITS[s] for s in arrays["split"]],
+            "id": pa.array(where[1], pa.string()),
+            "split": pa.array(SPLITS).take(pa.array(arrays["split"])),
             "label": pa.array(label, pa.string()),
             **({"target": arrays["target"]} if arrays["target"].ndim == 1 else {}),
             "group": arrays["group"],
             "key": arrays["key"],
         }
     )
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink)
-    write_bytes(folder / "rows.parquet", sink.getvalue().to_pybytes())
+    with new_file(folder / "rows.parquet") as file:
+        pq.write_table(table, file)
 
 
 def _link(made: Path, place: Path) -> None:

@@ -38,12 +38,13 @@ class Cleaned:
     digests: np.ndarray  # (U, 16) uint8 content hash
     items: Any  # (U, ...) array, or an Arrow column of strings
 
-    def contents(self) -> np.ndarray:
-        """(N, 17) uint8: each row's content hash behind a 1, zeros where it is absent."""
-        found = np.zeros((len(self.entry), 1 + DIGEST), dtype=np.uint8)
-        here = self.entry >= 0
+    def contents(self, rows: np.ndarray) -> np.ndarray:
+        """(K, 17) uint8: the content hash of each of some rows (K,) behind a 1, zeros where it is absent."""
+        entry = self.entry[rows]
+        found = np.zeros((len(rows), 1 + DIGEST), dtype=np.uint8)
+        here = entry >= 0
         found[here, 0] = 1
-        found[here, 1:] = self.digests[self.entry[here]]
+        found[here, 1:] = self.digests[entry[here]]
         return found
 
 
@@ -78,7 +79,7 @@ def clean(
     """Read, decode and tell apart the cells of one column. ``work`` is a folder for files that may be resumed."""
     part = load_part(modalities.TABLE, settings.kind)
     distinct, which = _distinct(cells)
-    found, shelf = Found.of(len(distinct)), _shelf(part.stored(settings), len(distinct), work)
+    found, shelf = Found.of(len(distinct)), _shelf(part, settings, len(distinct), work)
     found.add(shelf.resume())
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         each = pool.map if isinstance(shelf, Mapped) else map  # strings are read faster than they are handed over
@@ -153,10 +154,10 @@ class Mapped:
 
 
 class Strings:
-    """Items that are strings, as an Arrow column."""
+    """Items that are strings, as an Arrow column; where a cell has none stands the blank one."""
 
-    def __init__(self) -> None:
-        self.chunks: list[pa.Array] = []
+    def __init__(self, blank: str):
+        self.blank, self.chunks = blank, []
 
     def resume(self) -> list[Fact]:
         """Texts are read anew: that takes seconds."""
@@ -164,16 +165,17 @@ class Strings:
 
     def put(self, start: int, items: list, facts: list[Fact]) -> None:
         """Store a piece."""
-        self.chunks.append(pa.array(items, pa.large_string()))
+        self.chunks.append(pa.array([self.blank if i is None else i for i in items], pa.large_string()))
 
     def items(self) -> pa.ChunkedArray:
-        """(U,), null where there is none."""
+        """(U,)"""
         return pa.chunked_array(self.chunks, pa.large_string())
 
 
-def _shelf(stored: tuple | None, count: int, work: Path) -> Mapped | Strings:
+def _shelf(part: Any, settings: PartSettings, count: int, work: Path) -> Mapped | Strings:
     """Where items go: a memory-mapped file for a fixed shape, an Arrow column otherwise."""
-    return Strings() if stored is None else Mapped(stored[0], stored[1], count, work)
+    stored = part.stored(settings)
+    return Strings(part.blank(settings)) if stored is None else Mapped(stored[0], stored[1], count, work)
 
 
 def _point(found: Found, which: np.ndarray, items: Any) -> Cleaned:

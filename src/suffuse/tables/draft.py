@@ -11,6 +11,8 @@ from .columns import Cleaned
 from .quarantine import Quarantine
 from .targets import Cells
 
+PIECE = 65_536  # rows whose hashes are made at a time
+
 
 @dataclass
 class Draft:
@@ -36,9 +38,14 @@ class Draft:
         """(N, M) slot of each row's item, -1 where absent."""
         return np.stack([c.entry for c in self.columns.values()], axis=1)
 
-    def contents(self) -> np.ndarray:
-        """(N, 17 M) uint8: each row's content hashes, in the order of the modalities."""
-        return np.concatenate([c.contents() for c in self.columns.values()], axis=1)
+    def keys(self, rows: np.ndarray) -> np.ndarray:
+        """(K,) uint64 hash of the id and all contents of some rows (K,)."""
+        found = []
+        for start in range(0, len(rows), PIECE):
+            some = rows[start : start + PIECE]
+            contents = np.concatenate([c.contents(some) for c in self.columns.values()], axis=1)
+            found.append(labels.keys([self.ids[r] for r in some], contents))
+        return np.concatenate(found)
 
     def codes(self) -> np.ndarray:
         """(N,) int64, equal where all contents and the label are."""

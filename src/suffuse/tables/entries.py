@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from ..files import new_array, write_array
 from ..parts import PartSettings
@@ -29,7 +28,6 @@ def write(
 
     Entries are as long as the longest; what is shorter ends in zeros, as in a batch.
     """
-    items = pc.fill_null(items, part.blank(settings))
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     shapes, dtype = [], None

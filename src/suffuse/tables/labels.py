@@ -76,7 +76,7 @@ def keys(ids: Sequence, contents: np.ndarray) -> np.ndarray:
         hashlib.blake2b(str(name).encode() + b"\0" + whole[row * wide : (row + 1) * wide], digest_size=8).digest()
         for row, name in enumerate(ids)
     )
-    return np.frombuffer(b"".join(hashes), dtype="<u8").astype(np.uint64)
+    return np.fromiter((int.from_bytes(h, "little") for h in hashes), dtype=np.uint64, count=len(ids))
 
 
 def note_targets(
