@@ -49,6 +49,12 @@ class ModalitySettings(PartSettings):
         return (self.column,) if isinstance(self.column, str) else self.column
 
 
+class DeriveSettings(PartSettings):
+    """The base of a derivation's settings."""
+
+    column: str  # that it is made from: one of the table, or one derived before
+
+
 def load(table: dict[str, str], kind: str) -> ModuleType:
     """The module that implements ``kind``.
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import types
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,11 +17,11 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
-from . import modalities
+from . import derive, modalities
 from .answers import THRESHOLD, activate
 from .errors import SuffuseError, UsageError, did_you_mean
 from .modalities.cell import Absent, Unreadable
-from .parts import ModalitySettings, load, settings
+from .parts import DeriveSettings, ModalitySettings, load, settings
 from .types import CLASSES, NUMBER, Field, Head, heads_of
 
 SIGNATURE = "signature.json"
@@ -41,6 +42,7 @@ class Prediction:
 
     answers: dict[str, Answer]  # target -> answer
     absent: dict[str, str]  # modality -> why it wasn't used; all of them: the answer is the training prior
+    partly: dict[str, str] = field(default_factory=dict)  # modality.column -> why this cell wasn't used
 
     @property
     def first(self) -> Answer:
@@ -73,17 +75,32 @@ class Input:
     part: ModuleType
 
 
+@dataclass(frozen=True)
+class Derivation:
+    """How a column is made that a record may lack."""
+
+    settings: DeriveSettings
+    part: ModuleType
+    facts: dict
+
+
 class Predictor:
     """An export, loaded. Safe to share between threads."""
 
-    def __init__(self, heads: tuple[Head, ...], inputs: tuple[Input, ...], session: ort.InferenceSession):
-        self.heads, self.inputs, self.session = heads, inputs, session
+    def __init__(
+        self,
+        heads: tuple[Head, ...],
+        inputs: tuple[Input, ...],
+        session: ort.InferenceSession,
+        derived: Mapping[str, Derivation] = types.MappingProxyType({}),
+    ):
+        self.heads, self.inputs, self.session, self.derived = heads, inputs, session, derived
 
     @classmethod
     def load(cls, folder: str | Path, threads: int = 1) -> Predictor:
         """Open an export folder.
 
-        Raises SuffuseError where it isn't one, or a file isn't the one that was exported.
+        Raises SuffuseError where it isn't one, a file isn't the one that was exported, or a library isn't installed.
         """
         folder = Path(folder)
         try:
@@ -96,7 +113,13 @@ class Predictor:
             options.intra_op_num_threads = threads
             options.log_severity_level = 3
             session = ort.InferenceSession(contents["model.onnx"], options, providers=["CPUExecutionProvider"])
-            return cls(heads_of(signature["heads"]), inputs, session)
+            derived = {name: _derivation(facts) for name, facts in signature.get("derive", {}).items()}
+            for one in inputs:
+                if hasattr(one.part, "ready"):
+                    one.part.ready(one.settings, True)
+            return cls(heads_of(signature["heads"]), inputs, session, derived)
+        except UsageError:
+            raise
         except FileNotFoundError as error:
             raise SuffuseError(
                 "this folder is no export",
@@ -112,20 +135,41 @@ class Predictor:
     def predict(self, records: Mapping[str, Any] | Sequence[Mapping[str, Any]], root: str | Path = ".") -> Any:
         """One record -> Prediction; a list of records -> a list of them.
 
-        A record maps a column, or a modality, to a path, bytes, array or text; any may be left out.
+        A record maps a column, or a modality, to a path, bytes, array or text; any may be left out. A derived
+        column that a record lacks is made from its source.
         """
         if isinstance(records, Mapping):
             return self.predict([records], root)[0]
         for record in records:
             self._check(record)
-        cells = [[_cell(record, i) for record in records] for i in self.inputs]
+        cells = [[self._cell(record, i, Path(root)) for record in records] for i in self.inputs]
         return self.predict_cells(cells, Path(root))
+
+    def value(self, column: str, record: Mapping[str, Any], root: Path) -> Any:
+        """A record's cell; one of a derived column that it lacks is made, and is an exception where it can't be."""
+        one = self.derived.get(column)
+        if one is None or column in record:
+            return record.get(column)
+        source = self.value(one.settings.column, record, root)
+        if isinstance(source, (Absent, Unreadable)):
+            return source
+        try:
+            return one.part.make(one.settings, one.facts, source, root)
+        except (Absent, Unreadable) as error:
+            return error
+
+    def _cell(self, record: Mapping[str, Any], one: Input, root: Path) -> Any:
+        if one.field.name in record:
+            return record[one.field.name]
+        if isinstance(one.settings.column, str):
+            return self.value(one.settings.column, record, root)
+        return {column: self.value(column, record, root) for column in one.settings.columns}
 
     def predict_cells(self, cells: Sequence[Iterable[Any]], root: Path) -> list[Prediction]:
         """M columns of B cells -> B predictions."""
         columns = [self._encode(i, column, root) for i, column in zip(self.inputs, cells, strict=True)]
         entries = {i.field.name: c[0] for i, c in zip(self.inputs, columns, strict=True)}
-        absent = [c[1] for c in columns]
+        absent, partly = [c[1] for c in columns], [c[2] for c in columns]
         rows = len(next(iter(entries.values())))
         if not rows:
             return []
@@ -133,7 +177,11 @@ class Predictor:
         found = activate(self.heads, self.logits(entries, present))
         names = [i.field.name for i in self.inputs]
         return [
-            Prediction(_answers(self.heads, p), {n: a[row] for n, a in zip(names, absent, strict=True) if row in a})
+            Prediction(
+                _answers(self.heads, p),
+                {n: a[row] for n, a in zip(names, absent, strict=True) if row in a},
+                {f"{n}.{cell}": why for n, a in zip(names, partly, strict=True) for cell, why in a.get(row, ())},
+            )
             for row, p in enumerate(found)
         ]
 
@@ -142,19 +190,32 @@ class Predictor:
         feeds = {n: e.astype(np.int64) if e.dtype == np.int32 else e for n, e in entries.items()}
         return np.asarray(self.session.run(["logits"], {**feeds, "present": present})[0])
 
-    def _encode(self, one: Input, cells: Iterable[Any], root: Path) -> tuple[np.ndarray, dict[int, str]]:
-        """(B, ...) entries, and row -> why it is absent. An absent slot holds zeros, and they change nothing."""
-        items, absent = [], {}
+    def _encode(self, one: Input, cells: Iterable[Any], root: Path) -> tuple[np.ndarray, dict, dict]:
+        """(B, ...) entries; row -> why it is absent; row -> [(column, why this cell isn't used)].
+
+        An absent slot holds zeros, and they change nothing.
+        """
+        items, absent, partly = [], {}, {}
         for row, value in enumerate(cells):
             try:
+                if isinstance(value, (Absent, Unreadable)):
+                    raise value
+                if isinstance(value, dict):
+                    lost = {k: str(v) for k, v in value.items() if isinstance(v, (Absent, Unreadable))}
+                    partly.update({row: list(lost.items())} if lost else {})
+                    value = {k: None if k in lost else v for k, v in value.items()}
                 items.append(one.part.load(one.settings, value, root)[1])
             except (Absent, Unreadable) as error:
                 absent[row] = str(error)
                 items.append(one.part.blank(one.settings))
-        return one.part.encode(one.settings, one.field.statistics, items), absent
+        if hasattr(one.part, "problems"):
+            for row, column, why in one.part.problems(one.settings, one.field.statistics, items):
+                partly.setdefault(row, []).append((column, why))
+        return one.part.encode(one.settings, one.field.statistics, items), absent, partly
 
     def _check(self, record: Mapping[str, Any]) -> None:
         known = {name for i in self.inputs for name in (i.field.name, *i.settings.columns)}
+        known |= {d.settings.column for d in self.derived.values()}
         for key in record:
             if key not in known:
                 raise UsageError("this model has no such input", got=f"'{key}'", hint=did_you_mean(str(key), known))
@@ -182,12 +243,10 @@ def digest(signature: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
-def _cell(record: Mapping[str, Any], one: Input) -> Any:
-    if one.field.name in record:
-        return record[one.field.name]
-    if isinstance(one.settings.column, str):
-        return record.get(one.settings.column)
-    return {column: record.get(column) for column in one.settings.columns}
+def _derivation(facts: dict) -> Derivation:
+    chosen = settings(derive.TABLE, facts["settings"])
+    assert isinstance(chosen, DeriveSettings)
+    return Derivation(chosen, load(derive.TABLE, str(chosen.kind)), facts["facts"])
 
 
 def _input(facts: dict, contents: Mapping[str, bytes]) -> Input:

@@ -15,7 +15,7 @@ from ..engine.records import best_seed
 from ..engine.runtime import settle
 from ..errors import SuffuseError
 from ..exporters import folder as exporter
-from ..files import write_json
+from ..files import read_json, write_json
 from ..model import FusionModel, open_model
 from ..predictor import Predictor
 from ..progress import progress
@@ -35,7 +35,7 @@ def export(run: Run) -> None:
             tell(number / 2, source.relative_to(run.folder).as_posix())
             place = run.partial("export") / name
             model = open_model(source)
-            exporter.write(model, run.recipe, place)
+            exporter.write(model, run.recipe, place, (read_json(run.path("data", "schema.json")) or {}).get("derive"))
             facts = {"source": source.relative_to(run.folder).as_posix(), "rows": ROWS}
             write_json(
                 place / "parity.json",

@@ -18,8 +18,10 @@ from ..files import new_file, write_array, write_json, write_text
 from ..parts import load as load_part
 from ..progress import progress, say
 from ..run import Run
+from ..tables import derived as derived_columns
 from ..tables import entries, labels, splits, targets
 from ..tables.columns import Cleaned, clean
+from ..tables.derived import Derived
 from ..tables.draft import Draft, drop_bad_ids, drop_bad_targets, drop_duplicates, drop_empty, drop_straddling
 from ..tables.quarantine import Quarantine
 from ..types import Head, Spec
@@ -55,7 +57,8 @@ def read_draft(run: Run, rows: sources.Rows, tell: Callable[[float, str], None])
     """All columns that the recipe names, decoded; nothing is left out yet."""
     data, table = run.recipe.data, rows.table
     for name, settings in run.recipe.modalities.items():
-        sources.cells(rows, settings.column, f"modalities.{name}.column")
+        for column in set(settings.columns) - set(data.derive):
+            sources.column(rows, column, f"modalities.{name}.column")
         part = load_part(modalities.TABLE, settings.kind)
         if hasattr(part, "ready"):
             part.ready(settings, False)
@@ -72,13 +75,29 @@ def read_draft(run: Run, rows: sources.Rows, tell: Callable[[float, str], None])
     split = np.zeros(table.num_rows, dtype=np.int8)
     if data.split.column:
         split = splits.given(sources.texts(sources.column(rows, data.split.column, "data.split.column").to_pylist()))
-    cleaned = clean_all(run, rows, tell)
+    derived = derive_all(run, rows, targets.names(found, split == splits.TRAIN), tell)
+    cleaned = clean_all(run, derived.rows, tell)
     notes = Quarantine()
     for line, reason in rows.broken:
         notes.note(line, None, "", "quarantined", reason)
     label = _as_text(found, table.num_rows)
     keep = np.ones(table.num_rows, dtype=bool)
-    return Draft(ids, rows.line, label, group, split, cleaned, keep, notes, found)
+    draft = Draft(ids, rows.line, label, group, split, cleaned, keep, notes, found)
+    draft.derive = derived.facts
+    for row, column, reason in derived.failed:
+        notes.note(rows.line[row], ids[row], column, "underived", reason)
+    return draft
+
+
+def derive_all(run: Run, rows: sources.Rows, names: list[str], tell: Callable[[float, str], None]) -> Derived:
+    """The table with the recipe's derived columns; what is slow is remembered in the run's ``.memory``."""
+    root = Path(run.recipe.data.root) if run.recipe.data.root else rows.root
+    share = 0.3 if run.recipe.data.derive else 0
+
+    def part(done: float, what: str) -> None:
+        tell(share * done, what)
+
+    return derived_columns.add(rows, run.recipe.data.derive, names, root, run.path(".memory"), part)
 
 
 def _as_text(found: list[targets.Cells], rows: int) -> list[str | None]:
@@ -135,6 +154,7 @@ def write(run: Run, draft: Draft, tell: Callable[[float, str], None]) -> None:
         "rows": {name: int((split == code).sum()) for code, name in enumerate(SPLITS)},
         "labelled": {name: int(((split == code) & known).sum()) for code, name in enumerate(SPLITS)},
         "notes": draft.notes.counts(),
+        **({"derive": draft.derive} if draft.derive else {}),
     }
     write_json(folder / "statistics.json", statistics)
     write_json(folder / "schema.json", schema)

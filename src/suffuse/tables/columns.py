@@ -78,7 +78,7 @@ def clean(
 ) -> Cleaned:
     """Read, decode and tell apart the cells of one column. ``work`` is a folder for files that may be resumed."""
     part = load_part(modalities.TABLE, settings.kind)
-    distinct, which = _distinct(cells)
+    distinct, which = told_apart(cells)
     found, shelf = Found.of(len(distinct)), _shelf(part, settings, len(distinct), work)
     found.add(shelf.resume())
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -102,7 +102,7 @@ def _one(part: Any, settings: PartSettings, value: Any, root: Path) -> tuple[str
     return digest, None, item
 
 
-def _distinct(cells: pa.ChunkedArray) -> tuple[pa.ChunkedArray | pa.Array, np.ndarray]:
+def told_apart(cells: pa.ChunkedArray) -> tuple[pa.ChunkedArray | pa.Array, np.ndarray]:
     """Distinct cells in order of appearance, and which of them each row has. Bytes are told apart later."""
     if pa.types.is_string(cells.type) or pa.types.is_large_string(cells.type):
         whole = cells.cast(pa.large_string()).combine_chunks()  # large: the others end at 2 GiB

@@ -27,6 +27,7 @@ class Draft:
     keep: np.ndarray  # (N,) bool, False once a row is quarantined
     notes: Quarantine
     targets: list[Cells] = field(default_factory=list)
+    derive: dict[str, dict] = field(default_factory=dict)  # derived columns and what they were made with
 
     def drop(self, row: int, column: str, reason: str) -> None:
         """Leave a row out; only its first reason counts."""

@@ -72,6 +72,17 @@ def read(name: str, task: Task, column: pa.ChunkedArray) -> Cells:
     return Cells(name, task, values, broken)
 
 
+def names(targets: Sequence[Cells], some: np.ndarray) -> list[str]:
+    """The different classes and labels of some rows (N,) bool, sorted; numbers have no names."""
+    found: set[str] = set()
+    for cells in targets:
+        if cells.task.kind != NUMBER:
+            for value, wanted in zip(cells.values, some, strict=True):
+                if wanted and value is not None:
+                    found.update(value if isinstance(value, tuple) else (value,))
+    return sorted(found)
+
+
 def head(cells: Cells, split: np.ndarray) -> Head:
     """What training rows say of a target. ``cells`` and ``split`` (N,) are of the same rows.
 
