@@ -100,5 +100,7 @@ def _samples(content: bytes, seconds: float) -> bytes:
         raise Unreadable(f"not sound in a known format: {str(error).splitlines()[0]}") from None
     if not len(found) or not np.isfinite(found).all():
         raise Unreadable("no samples" if not len(found) else "samples that are no numbers")
+    if found.min() == found.max():
+        raise Unreadable("silent: all samples are the same")
     heard = soxr.resample(found, rate, RATE) if rate != RATE else found
     return (np.clip(heard, -1, 1) * 32767).astype("<i2").tobytes()
