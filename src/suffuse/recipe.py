@@ -44,6 +44,16 @@ class Split(Settings):
     validation: float = Field(default=0.1, gt=0, lt=0.5)  # share of the training rows (groups, if grouped)
     test: float = Field(default=0.15, gt=0, lt=0.5)  # share of the rows no other split has; not used where it is given
     stratify: bool = True
+    folds: int | None = Field(default=None, ge=2, le=100)  # cross-validation: the test rows are one of so many parts
+    fold: int = Field(default=0, ge=0)  # which one; together the runs of all folds score every row once
+
+    @model_validator(mode="after")
+    def _folded(self) -> Split:
+        if self.folds is not None and self.column is not None:
+            raise ValueError("got folds and a column, expected one of them: folds are cut from all rows")
+        if self.folds is not None and self.fold >= self.folds:
+            raise ValueError(f"got fold {self.fold}, expected 0 to {self.folds - 1}")
+        return self
 
 
 class Task(Settings):
