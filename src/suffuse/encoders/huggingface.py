@@ -18,15 +18,14 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import model_validator
 
 from ..errors import UsageError
-from ..packaged import PREFIX, find, needed
-from ..parts import PartSettings
+from ..files import PACKAGE, absolute_file, package_file
+from ..parts import PartSettings, optional
 from ..types import Encoded, Field
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 MODALITIES = ("text", "image", "audio")
-PATHS = ("name",)
 SIDES = {"text": "text_config", "image": "vision_config", "audio": "audio_config"}
 
 
@@ -40,6 +39,11 @@ class Settings(PartSettings):
     frozen: bool = False
     architecture: dict[str, Any] | None = None  # what ``name`` stands for; written where a model is saved
 
+    def placed(self, base: Path) -> Settings:
+        """A folder's path from ``base``; other names stay names."""
+        here = not self.name.startswith(PACKAGE) and (base / self.name).is_dir()
+        return self.model_copy(update={"name": absolute_file(self.name, base)}) if here else self
+
     @model_validator(mode="after")
     def _sensible(self) -> Settings:
         if self.frozen and not self.pretrained:
@@ -52,7 +56,7 @@ def resolved(settings: Settings) -> Settings:
     if settings.architecture is not None:
         return settings
     folder = _folder(settings.name)
-    auto = needed("transformers", "huggingface").AutoConfig
+    auto = optional("transformers", "huggingface").AutoConfig
     try:
         config = auto.from_pretrained(folder, local_files_only=True, trust_remote_code=False).to_diff_dict()
     except (OSError, ValueError) as error:
@@ -73,7 +77,10 @@ def tokens(settings: Settings, layers: nn.ModuleDict) -> int:
 
 
 def normalised(settings: Settings, layers: nn.ModuleDict) -> tuple[list[float], list[float]] | None:
-    """Mean and deviation of each channel that the weights were trained with; none where the folder doesn't say."""
+    """Mean and deviation of each channel that the weights were trained with; none where the folder doesn't say.
+    Samples come as they are."""
+    if _hears(layers["body"].config):
+        return [0.0], [1.0]
     facts = settings.architecture or {}
     return (facts["mean"], facts["std"]) if "mean" in facts else None
 
@@ -163,7 +170,7 @@ def _heard(settings: Settings, body: Any, x: Tensor) -> tuple[Tensor, Tensor]:
 
 def _made(settings: Settings, field: Field, build: bool = True) -> tuple[Any, Any]:
     """A new network and its configuration; or its class and how it is made from a folder."""
-    transformers: Any = needed("transformers", "huggingface")
+    transformers: Any = optional("transformers", "huggingface")
     assert settings.architecture
     facts = dict(settings.architecture["config"])
     config = transformers.AutoConfig.for_model(facts.pop("model_type"), **facts)
@@ -257,9 +264,9 @@ def _preprocessing(folder: Path) -> dict[str, Any]:
 
 def _folder(name: str) -> Path:
     """Where the model lies. Raises UsageError where it isn't on this machine."""
-    if name.startswith(PREFIX) or Path(name).is_dir():
-        return find(name, "config.json").parent
-    cached = needed("huggingface_hub", "huggingface").try_to_load_from_cache(name, "config.json")
+    if name.startswith(PACKAGE) or Path(name).is_dir():
+        return package_file(name, "config.json").parent
+    cached = optional("huggingface_hub", "huggingface").try_to_load_from_cache(name, "config.json")
     if not isinstance(cached, str):
         raise UsageError("this model isn't on this machine", got=name, hint=f"`hf download {name}` fetches it")
     return Path(cached).parent

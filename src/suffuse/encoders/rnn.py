@@ -7,11 +7,11 @@ each entry from its own last token, never from padding.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field as Setting
 
-from ..packaged import find
+from ..files import package_file
 from ..parts import PartSettings
 from ..types import Encoded, Field
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 MODALITIES = ("text", "audio", "sequence")
-PATHS = ("vectors",)
 
 
 class Settings(PartSettings):
@@ -32,6 +31,7 @@ class Settings(PartSettings):
     bidirectional: bool = False
     dropout: float = Setting(0.0, ge=0, lt=1)  # of the states that leave a layer
     embedding_dropout: float = Setting(0.0, ge=0, lt=1)  # of the embeddings, or of the frames
+    FILES: ClassVar = ("vectors",)
     vectors: str | None = None  # pretrained word vectors: a word2vec or GloVe file, or package:NAME/PATH
 
 
@@ -72,7 +72,7 @@ def initialise(settings: Settings, layers: nn.ModuleDict, field: Field) -> str:
 
     if settings.vectors is None:
         return ""
-    return load_embedding(find(settings.vectors, "*"), field.statistics, layers["embedding"])
+    return load_embedding(package_file(settings.vectors), field.statistics, layers["embedding"])
 
 
 def encode(settings: Settings, layers: nn.ModuleDict, x: Tensor) -> Encoded:

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from ..packaged import find, needed
-from ..parts import PartSettings
+from ..errors import SuffuseError
+from ..files import package_file
+from ..parts import PartSettings, optional
 from ..types import Encoded, Field
 
 if TYPE_CHECKING:
@@ -47,6 +48,11 @@ def tokens(settings: Settings, layers: nn.ModuleDict) -> int:
     return NUMBERS
 
 
+def normalised(settings: Settings, layers: nn.ModuleDict) -> tuple[list[float], list[float]]:
+    """Samples come as they are."""
+    return [0.0], [1.0]
+
+
 def hindrance(settings: Settings, layers: nn.ModuleDict) -> str:
     """Why it can't be exported."""
     return "speech_embedding runs in TensorFlow Lite, outside torch"
@@ -68,12 +74,12 @@ def layers(settings: Settings, field: Field) -> nn.ModuleDict:
 def encode(settings: Settings, layers: nn.ModuleDict, x: Tensor) -> Encoded:
     """(U, L, 2): samples in -1..1, and 1 where they are real -> vector (U, D), tokens (U, T, 96), token_mask (U, T).
 
-    Raises ValueError where the installed network isn't the one that a saved model was trained with.
+    Raises SuffuseError where the installed network isn't the one that a saved model was trained with.
     """
     import torch
 
     if bytes(layers.get_buffer("files").cpu().numpy()) != _hash():
-        raise ValueError("got another speech embedding than the model was trained with, expected the same package")
+        raise SuffuseError("the installed speech embedding isn't the one that this model was trained with")
     lengths = (x[:, :, 1] > 0).sum(1).tolist()
     sounds = x[:, :, 0].float().cpu().numpy()
     found = embed([sound[:n] for sound, n in zip(sounds, lengths, strict=True)])
@@ -108,16 +114,16 @@ def _hash() -> bytes:
     """Of the network's two files."""
     import hashlib
 
-    needed("pyopen_wakeword", "speech")
-    return hashlib.blake2b(b"".join(find(PACKAGE, m).read_bytes() for m in MODELS), digest_size=16).digest()
+    optional("pyopen_wakeword", "speech")
+    return hashlib.blake2b(b"".join(package_file(PACKAGE, m).read_bytes() for m in MODELS), digest_size=16).digest()
 
 
 @contextlib.contextmanager
 def _opened(model: str) -> Iterator[Callable[[np.ndarray], np.ndarray]]:
     """A network of the package, as a function of a float32 array of any shape that it takes."""
-    wakeword: Any = needed("pyopen_wakeword.wakeword", "speech")
-    lib = wakeword.TfLiteWakeWord(find(PACKAGE, "*tensorflowlite_c.*")).lib
-    loaded = lib.TfLiteModelCreateFromFile(str(find(PACKAGE, model)).encode())
+    wakeword: Any = optional("pyopen_wakeword.wakeword", "speech")
+    lib = wakeword.TfLiteWakeWord(package_file(PACKAGE, "*tensorflowlite_c.*")).lib
+    loaded = lib.TfLiteModelCreateFromFile(str(package_file(PACKAGE, model)).encode())
     interpreter = lib.TfLiteInterpreterCreate(loaded, None)
     try:
         yield lambda x: _run(lib, interpreter, x)

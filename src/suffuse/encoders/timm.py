@@ -15,15 +15,14 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import model_validator
 
 from ..errors import UsageError
-from ..packaged import PREFIX, find, needed
-from ..parts import PartSettings
+from ..files import PACKAGE, absolute_file, package_file
+from ..parts import PartSettings, optional
 from ..types import Encoded, Field
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 MODALITIES = ("image",)
-PATHS = ("name",)
 
 
 class Settings(PartSettings):
@@ -34,6 +33,11 @@ class Settings(PartSettings):
     pretrained: bool = True  # False: its architecture, with new weights
     frozen: bool = False
     architecture: dict[str, Any] | None = None  # what ``name`` stands for; written where a model is saved
+
+    def placed(self, base: Path) -> Settings:
+        """A folder's path from ``base``; other names stay names."""
+        here = not self.name.startswith(PACKAGE) and (base / self.name).is_dir()
+        return self.model_copy(update={"name": absolute_file(self.name, base)}) if here else self
 
     @model_validator(mode="after")
     def _sensible(self) -> Settings:
@@ -49,9 +53,9 @@ def resolved(settings: Settings) -> Settings:
     """
     if settings.architecture is not None:
         return settings
-    timm = needed("timm", "timm")
+    timm = optional("timm", "timm")
     if _is_folder(settings.name):
-        config = json.loads(find(settings.name, "config.json").read_text(encoding="utf-8"))
+        config = json.loads(package_file(settings.name, "config.json").read_text(encoding="utf-8"))
         name, options, trained = config["architecture"], config.get("model_args", {}), config.get("pretrained_cfg", {})
     else:
         name, options = settings.name, {}
@@ -96,7 +100,7 @@ def initialise(settings: Settings, layers: nn.ModuleDict, field: Field) -> str:
     file = _weights(settings)
     overlay = {"file": str(file), "hf_hub_id": None, "url": ""}
     if _is_folder(settings.name):
-        facts = json.loads(find(settings.name, "config.json").read_text(encoding="utf-8"))
+        facts = json.loads(package_file(settings.name, "config.json").read_text(encoding="utf-8"))
         overlay |= {k: facts.get("pretrained_cfg", facts).get(k, facts.get(k)) for k in ("num_classes",)}
     body = _create(settings, field, pretrained=True, pretrained_cfg_overlay=overlay)
     layers["body"].load_state_dict(body.state_dict())
@@ -116,7 +120,7 @@ def encode(settings: Settings, layers: nn.ModuleDict, x: Tensor) -> Encoded:
 
 
 def _create(settings: Settings, field: Field, **more: Any) -> nn.Module:
-    timm, facts = needed("timm", "timm"), settings.architecture
+    timm, facts = optional("timm", "timm"), settings.architecture
     assert facts
     sized = {"img_size": field.statistics["size"]} if facts["fixed"] else {}
     try:
@@ -126,15 +130,15 @@ def _create(settings: Settings, field: Field, **more: Any) -> nn.Module:
 
 
 def _is_folder(name: str) -> bool:
-    return name.startswith(PREFIX) or Path(name).is_dir()
+    return name.startswith(PACKAGE) or Path(name).is_dir()
 
 
 def _weights(settings: Settings) -> Path:
     """The file with the weights: in the folder, or in the Hugging Face cache."""
     if _is_folder(settings.name):
-        return find(settings.name, "model.safetensors")
-    hub = needed("huggingface_hub", "timm").try_to_load_from_cache
-    trained = needed("timm", "timm").get_pretrained_cfg(settings.name)
+        return package_file(settings.name, "model.safetensors")
+    hub = optional("huggingface_hub", "timm").try_to_load_from_cache
+    trained = optional("timm", "timm").get_pretrained_cfg(settings.name)
     source = trained.hf_hub_id if trained else None
     found = hub(source, "model.safetensors") if source else None
     if not isinstance(found, str):
