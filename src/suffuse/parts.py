@@ -7,8 +7,8 @@ a recipe can be read and checked in a moment; torch is imported inside the funct
 from __future__ import annotations
 
 from importlib import import_module
-from types import ModuleType
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict

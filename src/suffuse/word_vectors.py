@@ -1,4 +1,4 @@
-"""Word vectors in the word2vec formats (Mikolov et al. 2013), text or binary, and GloVe's text (Pennington et al. 2014).
+"""Word vectors in word2vec's formats (Mikolov et al. 2013), text or binary, and GloVe's (Pennington et al. 2014).
 
 Text: a word and its numbers on each line, with or without a first line "count width"; so are fastText's ``.vec``.
 Binary: that first line, then a word, a blank and float32 numbers each. ``.gz`` is unpacked. What gensim's own
@@ -11,7 +11,7 @@ import gzip
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -27,8 +27,8 @@ def read(path: Path, words: set[str]) -> dict[str, np.ndarray]:
 
     Raises ValueError with "got ..., expected ..." where it is no such file.
     """
-    opened: IO[bytes] = gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
-    with opened as file:
+    with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as opened:
+        file = cast(IO[bytes], opened)
         first = file.readline(CHUNK)
         if first.startswith(b"\x80"):
             hint = "use KeyedVectors.save_word2vec_format"
@@ -42,7 +42,7 @@ def read(path: Path, words: set[str]) -> dict[str, np.ndarray]:
         return _chosen(pairs, {w.encode("utf-8"): w for w in words}, path.name, header[1] if header else 0)
 
 
-def load_embedding(path: Path, statistics: dict, embedding: nn.Embedding) -> str:
+def load_embedding(path: Path, statistics: dict, embedding: nn.Module) -> str:
     """Give the words of a text modality's tokenizer their vectors; says how many have one.
 
     Raises ValueError where none has, or the file's width isn't the embedding's.
@@ -54,13 +54,14 @@ def load_embedding(path: Path, statistics: dict, embedding: nn.Embedding) -> str
     ids, vectors = vectors_of(path, tokens)
     if not len(ids):
         raise ValueError(f"got none of {len(tokens):,} tokens in {path.name}, expected some")
-    if vectors.shape[1] != embedding.embedding_dim:
-        raise ValueError(f"got embedding {embedding.embedding_dim}, expected {vectors.shape[1]} as in {path.name}")
+    weight = embedding.get_parameter("weight")  # (V, D)
+    if vectors.shape[1] != weight.shape[1]:
+        raise ValueError(f"got embedding {weight.shape[1]}, expected {vectors.shape[1]} as in {path.name}")
     pad = statistics.get("pad", 0)  # the modality swaps it with 0
     ids = np.where(ids == pad, 0, np.where(ids == 0, pad, ids))
     with torch.no_grad():
         kept = ids != 0
-        embedding.weight[torch.from_numpy(ids[kept])] = torch.from_numpy(vectors[kept])
+        weight[torch.from_numpy(ids[kept])] = torch.from_numpy(vectors[kept])
     return f"{len(ids):,} of {len(tokens):,} tokens have a vector in {path.name}"
 
 
@@ -104,7 +105,9 @@ def _chosen(
         except ValueError:
             raise ValueError(f"got {numbers[:30]!r} after {wanted[word]!r} in {name}, expected numbers") from None
         if len(vector) < width or not np.isfinite(vector).all():
-            raise ValueError(f"got {len(vector)} numbers after {wanted[word]!r} in {name}, expected {width} finite ones")
+            raise ValueError(
+                f"got {len(vector)} numbers after {wanted[word]!r} in {name}, expected {width} finite ones"
+            )
         found[wanted[word]] = vector
     return found
 

@@ -3,8 +3,8 @@
 An encoder is one module with
 
 - ``Settings`` and ``MODALITIES`` (the kinds it takes);
-- ``layers(settings, field) -> ModuleDict``, ``width(settings, layers)``, ``tokens(settings, layers)`` (width of a token,
-  where it has them) and ``encode(settings, layers, x) -> Encoded``: an entry's result never depends on another entry,
+- ``layers(settings, field) -> ModuleDict``, ``width(settings, layers)``, where it has tokens ``tokens(settings, layers)``
+  (a token's width), and ``encode(settings, layers, x) -> Encoded``: an entry's result never depends on another entry,
   nor on how long the batch was padded;
 - with pretrained weights: ``initialise(settings, layers, field) -> str`` loads them, and says what it loaded. It is
   called before training only: ``layers`` builds without them, and a saved model holds all its weights;
@@ -14,8 +14,9 @@ An encoder is one module with
   these are not to be normalised as the training entries say;
 - ``hindrance(settings, layers) -> str``: why it can't be exported, where it can't.
 
-Where its settings have ``frozen: true`` its vectors are computed once and kept (``engine/features.py``); it then stays
-in eval mode and gets no gradient. ``layers``, ``resolved`` and ``initialise`` raise ValueError where the settings can't be.
+Where its settings have ``frozen: true`` its vectors are computed once and kept (``engine/features.py``); it then
+stays in eval mode and gets no gradient. ``layers``, ``resolved`` and ``initialise`` raise ValueError where the settings
+can't be.
 """
 
 TABLE = {

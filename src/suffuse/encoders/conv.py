@@ -1,9 +1,10 @@
 """A plain stack of 3x3 convolutions: (U, 3, H, W) -> (U, D).
 
 Each block is convolution, normalisation, 2x2 max pooling, ReLU; then the mean and the maximum over the
-remaining places or, with ``pool: flatten``, all of them through a dense layer, as textbooks have it. BatchNorm (Ioffe & Szegedy 2015) keeps how bright a picture is, which GroupNorm (Wu & He
-2018) takes away: on easy-VQA the latter confuses gray with black. Only entries that some row has are
-encoded, so an absent picture enters no batch statistics.
+remaining places or, with ``pool: flatten``, all of them through a dense layer, as textbooks have it.
+BatchNorm (Ioffe & Szegedy 2015) keeps how bright a picture is, which GroupNorm (Wu & He 2018) takes away: on
+easy-VQA the latter confuses gray with black. Only entries that some row has are encoded, so an absent picture
+enters no batch statistics.
 """
 
 from __future__ import annotations

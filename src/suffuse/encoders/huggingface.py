@@ -213,9 +213,9 @@ def _check(settings: Settings, field: Field, config: Any) -> None:
         most -= config.pad_token_id + 1 if roberta else 0  # their positions start behind the padding's id
         if field.statistics["length"] > most:
             raise ValueError(f"got texts of {field.statistics['length']} tokens, expected {most} at most: set length")
-    if field.kind == "image" and config.model_type in ("vit", "deit", "clip_vision_model", "siglip_vision_model"):
-        if field.statistics["size"] != config.image_size:
-            raise ValueError(f"got {field.statistics['size']} pixels, expected {config.image_size}: set size")
+    square = config.model_type in ("vit", "deit", "clip_vision_model", "siglip_vision_model")  # of one size only
+    if field.kind == "image" and square and field.statistics["size"] != config.image_size:
+        raise ValueError(f"got {field.statistics['size']} pixels, expected {config.image_size}: set size")
     if field.kind == "audio":
         rate = (settings.architecture or {}).get("rate", 16_000)
         if not _hears(config):
