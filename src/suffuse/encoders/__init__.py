@@ -3,7 +3,7 @@
 An encoder is one module with
 
 - ``Settings`` and ``MODALITIES`` (the kinds it takes);
-- ``layers(settings, field) -> ModuleDict``, ``width(settings, layers)``, where it has tokens ``tokens(settings, layers)``
+- ``layers(settings, field) -> ModuleDict``, ``width(settings, layers)``, with tokens ``tokens(settings, layers)``
   (a token's width), and ``encode(settings, layers, x) -> Encoded``: an entry's result never depends on another entry,
   nor on how long the batch was padded;
 - with pretrained weights: ``initialise(settings, layers, field) -> str`` loads them, and says what it loaded. It is

@@ -81,7 +81,7 @@ def encode(settings: Settings, layers: nn.ModuleDict, x: Tensor) -> Encoded:
     x, mask = _read(settings, layers["tokens"], x)
     x = x + _positions(settings, layers, x)
     if settings.pool == "cls":
-        x = torch.cat([layers["cls"].weight.expand(len(x), 1, -1), x], dim=1)  # pyright: ignore
+        x = torch.cat([layers["cls"].weight.expand(x.shape[0], 1, -1), x], dim=1)  # pyright: ignore
     seen = torch.cat([torch.ones_like(mask[:, :1]), mask], dim=1) if settings.pool == "cls" else mask
     x = layers["dropout"](x)
     for number in range(settings.depth):
