@@ -89,7 +89,8 @@ class Columns:
 
         That is the modality with the largest entries among those that rows share.
         """
-        cost = [a[0].size if len(a) and len(a) < len(self.entry) else 0 for a in self.entries.values()]
+        dear = {n: a for n, a in self.entries.items() if n not in self.ready and 0 < len(a) < len(self.entry)}
+        cost = [dear[n][0].size if n in dear else 0 for n in self.entries]
         best = int(np.argmax(cost))
         alone = -1 - np.arange(len(self.entry))
         return np.where(self.present[:, best], self.entry[:, best], alone) if cost[best] else alone

@@ -6,11 +6,15 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+from .errors import UsageError
+
 TEMPORARY = ".tmp"  # how the name of a half-written file ends
+PACKAGE = "package:"  # how a reference to a file of an installed package begins
 
 
 def read_json(path: Path) -> Any:
@@ -80,3 +84,66 @@ def file_facts(path: Path) -> list:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16))
     return [path.stat().st_size, digest.hexdigest()]
+
+
+def package_file(reference: str, *names: str, where: str = "") -> Path:
+    """The file that a setting names, found without running any code of a package.
+
+    ``reference`` is a file; a folder that holds one of ``names`` (patterns such as ``*.safetensors``, the first that
+    is there wins); ``package:NAME``, an installed package with such a file inside, by the name it is installed or
+    imported by; or ``package:NAME/inner/path``, where the path is a file or such a folder in it.
+    Raises UsageError (``where`` names the setting) where there is none.
+    """
+    if not reference.startswith(PACKAGE):
+        path = Path(reference)
+        if path.is_dir():
+            return _named(path, (p.relative_to(path) for p in sorted(path.iterdir()) if p.is_file()), names, where)
+        if not path.is_file():
+            raise UsageError(
+                "no such file", where=where, got=f"'{reference}'", expected="a file, a folder or package:NAME"
+            )
+        return path
+    package, _, inner = reference.removeprefix(PACKAGE).partition("/")
+    root, files = _package(package, where)
+    below = [f for f in files if not inner or f.as_posix() == inner or f.as_posix().startswith(f"{inner}/")]
+    below = below or [f for f in files if f"/{inner}/" in f"/{f.as_posix()}/"]
+    if not below:
+        raise UsageError("the package holds no such file", where=where, got=f"'{reference}'")
+    exact = [f for f in below if f"/{f.as_posix()}".endswith(f"/{inner}")] if inner else []
+    return root / exact[0] if exact else _named(root, below, names, where)
+
+
+def absolute_file(reference: str, base: Path) -> str:
+    """A setting's reference with its path starting from ``base``; one into a package stays as it is."""
+    return reference if reference.startswith(PACKAGE) else str((base / reference).resolve())
+
+
+def _named(root: Path, files: Iterable[Path], names: tuple[str, ...], where: str) -> Path:
+    """The file of one of these names that lies least deep; the earlier name goes first."""
+    found = sorted(files, key=lambda f: (len(f.parts), f.as_posix()))
+    for name in names:
+        for file in found:
+            if fnmatch(file.name, name):
+                return root / file
+    raise UsageError("no such file in it", where=where, got=root, expected=" or ".join(names) or "a file's name")
+
+
+def _package(name: str, where: str) -> tuple[Path, list[Path]]:
+    """An installed package's folder and its files, relative to it."""
+    from importlib import metadata
+    from importlib.util import find_spec
+
+    try:
+        made = metadata.distribution(name)
+        root, files = Path(str(made.locate_file(""))), [Path(str(f)) for f in made.files or ()]
+        kept = [f for f in files if ".." not in f.parts and f.suffix != ".pyc"]
+        if any(f.suffix != ".pth" and not f.parts[0].endswith(".dist-info") for f in kept):
+            return root, sorted(kept)
+    except (metadata.PackageNotFoundError, ValueError):
+        pass
+    plain = name.replace("-", "_")
+    spec = find_spec(plain) if plain.isidentifier() else None  # of a name without dots: only its place is looked up
+    if spec is None or not spec.submodule_search_locations:
+        raise UsageError("this package isn't installed", where=where, got=f"'{name}'", hint=f"pip install {name}")
+    root = Path(next(iter(spec.submodule_search_locations)))
+    return root, sorted(p.relative_to(root) for p in root.rglob("*") if p.is_file() and p.suffix != ".pyc")

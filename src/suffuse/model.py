@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import cast
@@ -36,15 +38,14 @@ class Encoder(nn.Module):
                 got=f"kind '{self.settings.kind}' for {field.kind}",
                 expected="kind for " + " or ".join(part.MODALITIES),
             )
-        try:
+        with _naming(field.name):
             self.layers = part.layers(self.settings, field)
-        except ValueError as error:
-            where = f"encoders.{field.name}"
-            raise UsageError("this encoder can't be used here", where=where, got=error) from None
         if field.kind == "image":
+            own = part.normalised(self.settings, self.layers) if hasattr(part, "normalised") else None
+            mean, std = own or (field.statistics["mean"], field.statistics["std"])
             shape = (1, 3, 1, 1)
-            self.register_buffer("mean", 255 * torch.tensor(field.statistics["mean"]).reshape(shape))
-            self.register_buffer("std", 255 * torch.tensor(field.statistics["std"]).reshape(shape))
+            self.register_buffer("mean", 255 * torch.tensor(mean).reshape(shape))
+            self.register_buffer("std", 255 * torch.tensor(std).reshape(shape))
         self.kind = field.kind
         if self.frozen:
             self.requires_grad_(False)
@@ -64,10 +65,17 @@ class Encoder(nn.Module):
         """Width of each token; 0 where there are none."""
         return self.part.tokens(self.settings, self.layers) if hasattr(self.part, "tokens") else 0
 
-    def initialise(self) -> None:
+    @property
+    def hindrance(self) -> str:
+        """Why it can't be exported; empty where it can."""
+        return self.part.hindrance(self.settings, self.layers) if hasattr(self.part, "hindrance") else ""
+
+    def initialise(self) -> str:
         """Pretrained weights, where the settings name some: once, before training; a saved model has them."""
-        if hasattr(self.part, "initialise"):
-            self.part.initialise(self.settings, self.layers, self.field)
+        if not hasattr(self.part, "initialise"):
+            return ""
+        with _naming(self.field.name):
+            return self.part.initialise(self.settings, self.layers, self.field)
 
     def train(self, mode: bool = True) -> Encoder:
         """A frozen encoder never leaves eval mode."""
@@ -90,8 +98,8 @@ class FusionModel(nn.Module):
 
     def __init__(self, network: Network, spec: Spec):
         super().__init__()
-        self.network, self.spec = network.bare(), spec
-        self.encoders = nn.ModuleDict({f"{f.name}_encoder": Encoder(network, f) for f in spec.fields})
+        self.network, self.spec = resolved(network.bare(), spec.names), spec
+        self.encoders = nn.ModuleDict({f"{f.name}_encoder": Encoder(self.network, f) for f in spec.fields})
         part = load(fusions.TABLE, network.fusion.kind)
         fewest, most = part.TAKES
         if not fewest <= len(spec.fields) <= most:
@@ -120,11 +128,18 @@ class FusionModel(nn.Module):
         """A modality's encoder."""
         return cast(Encoder, self.encoders[f"{name}_encoder"])
 
-    def initialise(self) -> FusionModel:
+    def initialise(self, say: Callable[[str], None] = lambda words: None) -> FusionModel:
         """Load pretrained weights, where the recipe names some; before training, not when a model is opened."""
         for name in self.spec.names:
-            self.encoder(name).initialise()
+            words = self.encoder(name).initialise()
+            if words:
+                say(f"{name}: {words}")
         return self
+
+    def frozen(self) -> frozenset[str]:
+        """Names of the state's tensors that training never changes: those of frozen encoders."""
+        fixed = [f"encoders.{name}_encoder" for name in self.spec.names if self.encoder(name).frozen]
+        return frozenset(key for key in self.state_dict() if any(key.startswith(f"{prefix}.") for prefix in fixed))
 
     def widths(self) -> dict[str, int]:
         """D_m of each modality."""
@@ -171,6 +186,26 @@ class FusionModel(nn.Module):
     def size(self) -> int:
         """Parameters, frozen ones too."""
         return sum(p.numel() for p in self.parameters())
+
+
+def resolved(network: Network, names: Iterable[str]) -> Network:
+    """The network with what its encoders' settings name outside (but for weights) written in."""
+    found = dict(network.encoders)
+    for name in names:
+        part = load(encoders.TABLE, found[name].kind)
+        if hasattr(part, "resolved"):
+            with _naming(name):
+                found[name] = part.resolved(found[name])
+    return network.model_copy(update={"encoders": found})
+
+
+@contextlib.contextmanager
+def _naming(name: str) -> Iterator[None]:
+    """A part's ValueError, as the recipe's error about this modality's encoder."""
+    try:
+        yield
+    except ValueError as error:
+        raise UsageError("this encoder can't be used here", where=f"encoders.{name}", got=error) from None
 
 
 def spread(encoded: Encoded, index: Tensor, tokens: bool) -> Encoded:

@@ -7,12 +7,14 @@ a recipe can be read and checked in a moment; torch is imported inside the funct
 from __future__ import annotations
 
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict
 
 from .errors import UsageError, did_you_mean
+from .files import absolute_file
 
 
 class Settings(BaseModel):
@@ -27,6 +29,13 @@ class PartSettings(Settings):
     if TYPE_CHECKING:
         kind: Any = None
         weight: Any = None  # of a loss
+
+    FILES: ClassVar[tuple[str, ...]] = ()  # keys that name a file, a folder or package:NAME
+
+    def placed(self, base: Path) -> Self:
+        """The same, with the relative paths among these keys starting from ``base``."""
+        found = {key: getattr(self, key) for key in self.FILES}
+        return self.model_copy(update={k: absolute_file(v, base) for k, v in found.items() if isinstance(v, str)})
 
 
 class ModalitySettings(PartSettings):
@@ -60,3 +69,14 @@ def settings(table: dict[str, str], value: Any) -> PartSettings:
     if str(value["kind"]) not in table:
         raise ValueError(f"got kind '{value['kind']}', {did_you_mean(str(value['kind']), table)}")
     return load(table, value["kind"]).Settings.model_validate(value)
+
+
+def optional(module: str, extra: str) -> ModuleType:
+    """A library that only some recipes need. Raises UsageError with the way to install it where it isn't there."""
+    name = module.partition(".")[0]
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != name:
+            raise
+        raise UsageError(f"{name} isn't installed", hint=f"pip install 'suffuse[{extra}]'") from None

@@ -61,8 +61,7 @@ class Run:
             raw = recipe if isinstance(recipe, dict) else recipe.model_dump(mode="json")
             recipe = {**raw, "data": {**raw.get("data", {}), "source": source}}
         made = recipe if isinstance(recipe, Recipe) else make_recipe(recipe)
-        data = made.data.model_copy(update=_absolute(made.data, Path(base)))
-        return cls(folder, made.model_copy(update={"data": data}))
+        return cls(folder, _absolute(made, Path(base)))
 
     def path(self, *names: str) -> Path:
         """A path inside the run."""
@@ -171,13 +170,21 @@ def _private(name: str) -> bool:
     return name.startswith(".") or name == "inputs.json"
 
 
-def _absolute(data: Any, base: Path) -> dict[str, str]:
-    """Source and root as absolute paths; a known set's name stays a name."""
+def _absolute(recipe: Recipe, base: Path) -> Recipe:
+    """Source, root and the files that parts name, as absolute paths; a known set's name stays a name."""
     from .sources import TABLE
 
-    changed = {}
+    data, changed = recipe.data, {}
     if data.source not in TABLE:
         changed["source"] = str((base / data.source).resolve())
     if data.root is not None:
         changed["root"] = str((base / data.root).resolve())
-    return changed
+    made = {
+        "data": data.model_copy(update=changed),
+        "modalities": {name: m.placed(base) for name, m in recipe.modalities.items()},
+    }
+    for who in ("teacher", "student"):
+        network = getattr(recipe, who)
+        encoders = {name: e.placed(base) for name, e in network.encoders.items()}
+        made[who] = network.model_copy(update={"encoders": encoders})
+    return recipe.model_copy(update=made)

@@ -1,7 +1,7 @@
 """ONNX: named inputs per modality and ``present``, any batch and text length, stripped of metadata.
 
-Inputs are what the modalities' ``encode`` gives: pictures uint8 (B, H, W, 3), token ids int64 (B, L), and
-``present`` bool (B, M). The output is ``logits`` (B, C) float32.
+Inputs are what the modalities' ``encode`` gives: pictures uint8 (B, H, W, 3), token ids int64 (B, L), frames float32
+(B, L, F + 1), columns float32 (B, K), and ``present`` bool (B, M). The output is ``logits`` (B, C) float32.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from ..types import Batch
 from .recurrent import swapped, translations
 
 OPSET = 18
+LONG = ("text", "audio", "sequence")  # modalities whose entries have a length
 
 
 class Flat(nn.Module):
@@ -42,13 +43,19 @@ class Flat(nn.Module):
 
 
 def export(model: FusionModel, file: Path) -> None:
-    """Write the model as ONNX, atomically. Raises SuffuseError where the exporter can't."""
+    """Write the model as ONNX, atomically. Raises SuffuseError where it can't be."""
     import onnx
 
+    for name in model.spec.names:
+        if reason := model.encoder(name).hindrance:
+            hint = "choose another encoder for it in what is to be exported"
+            raise SuffuseError("this model can't be exported", where=f"encoders.{name}", got=reason, hint=hint)
     examples = [_example(f.kind, f.statistics) for f in model.spec.fields]
     present = torch.ones(3, len(examples), dtype=torch.bool)
-    batch, length = torch.export.Dim("batch"), torch.export.Dim("length", min=1)
-    shapes = [{0: batch, 1: length} if f.kind == "text" else {0: batch} for f in model.spec.fields]
+    batch = torch.export.Dim("batch")  # each modality has a length of its own
+    long = [f.name for f in model.spec.fields if f.kind in LONG]
+    lengths = {name: {1: torch.export.Dim(f"{name}_length", min=1)} for name in long}
+    shapes = [{0: batch, **lengths.get(f.name, {})} for f in model.spec.fields]
     with _silence():
         try:
             program = torch.onnx.export(
@@ -91,7 +98,11 @@ def strip(proto) -> None:
 def _example(kind: str, statistics: dict) -> Tensor:
     if kind == "image":
         return torch.zeros(3, statistics["size"], statistics["size"], 3, dtype=torch.uint8)
-    return torch.ones(3, 5, dtype=torch.int64)
+    if kind == "tabular":
+        return torch.zeros(3, 2 * statistics["numbers"] + len(statistics["categories"]))
+    if kind == "text":
+        return torch.ones(3, 5, dtype=torch.int64)
+    return torch.ones(3, 17, statistics["features"] + 1)
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ from ..exporters import folder as exporter
 from ..files import write_json
 from ..model import FusionModel, open_model
 from ..predictor import Predictor
-from ..progress import progress
+from ..progress import progress, say
 from ..run import Run
 from ..types import CLASSES, LABELS, Head, Spec
 
@@ -26,7 +26,8 @@ ROWS = 512  # validation rows that are compared
 
 
 def export(run: Run) -> None:
-    """Write ``export/`` (the student) and ``export-teacher/`` (for comparison); fail beyond the tolerance."""
+    """Write ``export/`` (the student) and, if it can be exported, ``export-teacher/`` (for comparison); fail beyond the
+    tolerance."""
     settle(run.recipe.compute.threads)
     columns = Columns.open(run.path("data"))
     student = run.path("student", best_seed(run.path("student")))
@@ -35,6 +36,10 @@ def export(run: Run) -> None:
             tell(number / 2, source.relative_to(run.folder).as_posix())
             place = run.partial("export") / name
             model = open_model(source)
+            reasons = [model.encoder(n).hindrance for n in model.spec.names if model.encoder(n).hindrance]
+            if name == "export-teacher" and reasons:
+                say(f"the teacher has no export to compare with: {reasons[0]}")
+                continue
             exporter.write(model, run.recipe, place)
             facts = {"source": source.relative_to(run.folder).as_posix(), "rows": ROWS}
             write_json(
