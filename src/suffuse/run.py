@@ -55,12 +55,13 @@ class Run:
         """
         folder = Path(folder).resolve()
         if rows is not None:
+            raw = recipe if isinstance(recipe, dict) else recipe.model_dump(mode="json")
+            recipe = {**raw, "data": {**raw.get("data", {}), "source": str(folder / "source.parquet")}}
+        made = recipe if isinstance(recipe, Recipe) else make_recipe(recipe)
+        if rows is not None:
             from .sources.frame import save_rows
 
-            source = str(save_rows(rows, folder / "source.parquet"))
-            raw = recipe if isinstance(recipe, dict) else recipe.model_dump(mode="json")
-            recipe = {**raw, "data": {**raw.get("data", {}), "source": source}}
-        made = recipe if isinstance(recipe, Recipe) else make_recipe(recipe)
+            save_rows(rows, folder / "source.parquet", made.modalities)
         data = made.data.model_copy(update=_absolute(made.data, Path(base)))
         return cls(folder, made.model_copy(update={"data": data}))
 
@@ -172,12 +173,13 @@ def _private(name: str) -> bool:
 
 
 def _absolute(data: Any, base: Path) -> dict[str, str]:
-    """Source and root as absolute paths; a known set's name stays a name."""
+    """Source and folders as absolute paths; a known set's name stays a name."""
     from .sources import TABLE
 
     changed = {}
     if data.source not in TABLE:
         changed["source"] = str((base / data.source).resolve())
-    if data.root is not None:
-        changed["root"] = str((base / data.root).resolve())
+    for key in ("root", "within"):
+        if (folder := getattr(data, key)) is not None:
+            changed[key] = str((base / folder).resolve())
     return changed
