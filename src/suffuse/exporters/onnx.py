@@ -1,7 +1,8 @@
-"""ONNX: named inputs per modality and ``present``, any batch and text length, stripped of metadata.
+"""ONNX: named inputs per modality and ``present``, any batch and length, stripped of metadata.
 
-Inputs are what the modalities' ``encode`` gives: pictures uint8 (B, H, W, 3), token ids int64 (B, L), frames float32
-(B, L, F + 1), columns float32 (B, K), and ``present`` bool (B, M). The output is ``logits`` (B, C) float32.
+Inputs are what the modalities' ``encode`` gives: pictures uint8 (B, H, W, 3) or (B, P, H, W, 4), token ids int64
+(B, L), steps float32 (B, L, F + 1), columns float32 (B, K), and ``present`` bool (B, M). Every length is its own.
+The output is ``logits`` (B, C) float32.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,11 +21,11 @@ from torch import Tensor, nn
 from ..errors import SuffuseError
 from ..files import write_bytes
 from ..model import FusionModel
-from ..types import Batch
+from ..types import Batch, Field
 from .recurrent import swapped, translations
 
 OPSET = 18
-LONG = ("text", "audio", "sequence")  # modalities whose entries have a length
+LENGTH = 17  # of the examples; the graph takes any
 
 
 class Flat(nn.Module):
@@ -50,12 +52,10 @@ def export(model: FusionModel, file: Path) -> None:
         if reason := model.encoder(name).hindrance:
             hint = "choose another encoder for it in what is to be exported"
             raise SuffuseError("this model can't be exported", where=f"encoders.{name}", got=reason, hint=hint)
-    examples = [_example(f.kind, f.statistics) for f in model.spec.fields]
+    examples = [_example(f) for f in model.spec.fields]
     present = torch.ones(3, len(examples), dtype=torch.bool)
-    batch = torch.export.Dim("batch")  # each modality has a length of its own
-    long = [f.name for f in model.spec.fields if f.kind in LONG]
-    lengths = {name: {1: torch.export.Dim(f"{name}_length", min=1)} for name in long}
-    shapes = [{0: batch, **lengths.get(f.name, {})} for f in model.spec.fields]
+    batch = torch.export.Dim("batch")
+    shapes = [{0: batch, **_length(f)} for f in model.spec.fields]
     with _silence():
         try:
             program = torch.onnx.export(
@@ -95,14 +95,25 @@ def strip(proto) -> None:
             del node.metadata_props[:]
 
 
-def _example(kind: str, statistics: dict) -> Tensor:
-    if kind == "image":
-        return torch.zeros(3, statistics["size"], statistics["size"], 3, dtype=torch.uint8)
-    if kind == "tabular":
-        return torch.zeros(3, 2 * statistics["numbers"] + len(statistics["categories"]))
-    if kind == "text":
-        return torch.ones(3, 5, dtype=torch.int64)
-    return torch.ones(3, 17, statistics["features"] + 1)
+def _example(field: Field) -> Tensor:
+    """Three entries of a modality."""
+    facts = field.statistics
+    if field.kind == "image" and "places" in facts:
+        return torch.full((3, facts["places"], facts["size"], facts["size"], 4), 255, dtype=torch.uint8)
+    if field.kind == "image":
+        return torch.zeros(3, facts["size"], facts["size"], 3, dtype=torch.uint8)
+    if field.kind in ("audio", "sequence"):
+        return torch.ones(3, LENGTH, facts["features"] + 1)
+    if field.kind == "tabular":
+        return torch.zeros(3, 2 * facts["numbers"] + len(facts["categories"]))
+    return torch.ones(3, LENGTH, dtype=torch.int64)
+
+
+def _length(field: Field) -> dict[int, Any]:
+    """The axis of a modality's entries that has any length, named for itself alone."""
+    if field.kind not in ("text", "audio", "sequence"):
+        return {}
+    return {1: torch.export.Dim(f"{field.name}_length", min=1)}
 
 
 @contextlib.contextmanager
