@@ -102,7 +102,7 @@ CHOICES: dict[str, list[tuple[str, dict]]] = {
         ("image", hugging(RESNET)),
         ("wave", hugging(WAV2VEC)),
     ],
-    "efficientnet_lite": [("image", {})],
+    "efficientnet_lite": [("image", {}), ("image", {"stages": 2})],
     "speech_embedding": [("wave", {}), ("wave", {"pool": "mean"})],
 }
 
