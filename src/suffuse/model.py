@@ -40,13 +40,13 @@ class Encoder(nn.Module):
             )
         with _naming(field.name):
             self.layers = part.layers(self.settings, field)
-        if field.kind == "image":
+        self.kind = field.kind
+        if field.kind in ("image", "audio", "sequence"):
             own = part.normalised(self.settings, self.layers) if hasattr(part, "normalised") else None
             mean, std = own or (field.statistics["mean"], field.statistics["std"])
-            shape = (1, 3, 1, 1)
-            self.register_buffer("mean", 255 * torch.tensor(mean).reshape(shape))
-            self.register_buffer("std", 255 * torch.tensor(std).reshape(shape))
-        self.kind = field.kind
+            shape, white = ((1, 3, 1, 1), 255) if field.kind == "image" else ((1, 1, -1), 1)
+            self.register_buffer("mean", white * torch.tensor(mean).reshape(shape))
+            self.register_buffer("std", white * torch.tensor(std).reshape(shape))
         if self.frozen:
             self.requires_grad_(False)
 
@@ -82,13 +82,44 @@ class Encoder(nn.Module):
         return super().train(mode and not self.frozen)
 
     def forward(self, x: Tensor) -> Encoded:
-        """Pictures (U, H, W, 3) uint8, token ids (U, L), or what else the modality's ``encode`` gives."""
-        if self.kind == "image":
-            x = x.permute(0, 3, 1, 2).float().sub_(self.mean).div_(self.std)
+        """Pictures (U, H, W, 3) or (U, P, H, W, 4) uint8, token ids (U, L), steps (U, L, F + 1) whose last channel
+        says which are real, or what else the modality's ``encode`` gives."""
         if self.frozen:
             with torch.no_grad():
-                return self.part.encode(self.settings, self.layers, x)
+                return self._read(x)
+        return self._read(x)
+
+    def _read(self, x: Tensor) -> Encoded:
+        if self.kind == "image":
+            return self._pictures(x) if x.dim() == 5 else self._picture(x)
+        if self.kind in ("audio", "sequence"):
+            steps, real = x[..., :-1], x[..., -1:]
+            steps = torch.where(real > 0, (steps - self.mean) / self.std, torch.zeros_like(steps))
+            x = torch.cat([steps, real], dim=2)
         return self.part.encode(self.settings, self.layers, x)
+
+    def _picture(self, x: Tensor) -> Encoded:
+        x = x.permute(0, 3, 1, 2).float().sub_(self.mean).div_(self.std)
+        return self.part.encode(self.settings, self.layers, x)
+
+    def _pictures(self, x: Tensor) -> Encoded:
+        """Each real picture of (U, P, H, W, 4) by itself; the mean of their vectors, their tokens side by side.
+
+        In training the empty places are not encoded, so they enter no batch statistics; an export encodes them too,
+        which keeps its shapes plain, and masks them.
+        """
+        real, flat = x[:, :, 0, 0, 3] > 0, x.flatten(0, 1)[..., :3]
+        if self.training:
+            places = real.flatten().nonzero().squeeze(1)
+            found = self._picture(flat.index_select(0, places))
+            found = _put(found, places, len(flat))
+        else:
+            found = self._picture(flat)
+        mean = _only(found.vector, real).sum(1) / real.sum(1, keepdim=True).clamp(min=1)
+        if found.tokens is None or found.token_mask is None:
+            return Encoded(mean)
+        tokens, mask = _only(found.tokens, real), _only(found.token_mask, real)
+        return Encoded(mean, tokens.flatten(1, 2), mask.flatten(1, 2))
 
 
 class FusionModel(nn.Module):
@@ -206,6 +237,23 @@ def _naming(name: str) -> Iterator[None]:
         yield
     except ValueError as error:
         raise UsageError("this encoder can't be used here", where=f"encoders.{name}", got=error) from None
+
+
+def _put(encoded: Encoded, places: Tensor, count: int) -> Encoded:
+    """Entries (n, ...) at their places among (count, ...) zeros."""
+
+    def put(rows: Tensor) -> Tensor:
+        return rows.new_zeros(count, *rows.shape[1:]).index_copy(0, places, rows)
+
+    if encoded.tokens is None or encoded.token_mask is None:
+        return Encoded(put(encoded.vector))
+    return Encoded(put(encoded.vector), put(encoded.tokens), put(encoded.token_mask))
+
+
+def _only(rows: Tensor, real: Tensor) -> Tensor:
+    """(U * P, ...) -> (U, P, ...), zeros where ``real`` (U, P) says so."""
+    rows = rows.unflatten(0, real.shape)
+    return torch.where(real.reshape(*real.shape, *[1] * (rows.dim() - 2)), rows, torch.zeros_like(rows))
 
 
 def spread(encoded: Encoded, index: Tensor, tokens: bool) -> Encoded:
