@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,7 +19,7 @@ import onnxruntime as ort
 from . import modalities
 from .answers import THRESHOLD, activate
 from .errors import SuffuseError, UsageError, did_you_mean
-from .modalities.cell import Absent, Unreadable
+from .modalities.cell import Absent, Root, Unreadable
 from .parts import ModalitySettings, load, settings
 from .types import CLASSES, NUMBER, Field, Head, heads_of
 
@@ -41,6 +41,7 @@ class Prediction:
 
     answers: dict[str, Answer]  # target -> answer
     absent: dict[str, str]  # modality -> why it wasn't used; all of them: the answer is the training prior
+    partial: dict[str, str] = field(default_factory=dict)  # modality -> what of it wasn't used
 
     @property
     def first(self) -> Answer:
@@ -109,23 +110,29 @@ class Predictor:
         except Exception as error:  # what ONNX Runtime raises shares no base class
             raise SuffuseError("can't load the model", where=folder, got=str(error).splitlines()[0]) from None
 
-    def predict(self, records: Mapping[str, Any] | Sequence[Mapping[str, Any]], root: str | Path = ".") -> Any:
+    def predict(
+        self,
+        records: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+        root: str | Path = ".",
+        within: str | Path | None = None,
+    ) -> Any:
         """One record -> Prediction; a list of records -> a list of them.
 
-        A record maps a column, or a modality, to a path, bytes, array or text; any may be left out.
+        A record maps a column, or a modality, to a path, bytes, array or text; any may be left out. Relative paths
+        start from ``root``, and no file outside of ``within`` (which is ``root`` unless it is given) is read.
         """
         if isinstance(records, Mapping):
-            return self.predict([records], root)[0]
+            return self.predict([records], root, within)[0]
         for record in records:
             self._check(record)
         cells = [[_cell(record, i) for record in records] for i in self.inputs]
-        return self.predict_cells(cells, Path(root))
+        return self.predict_cells(cells, Root.of(Path(root), None if within is None else Path(within)))
 
-    def predict_cells(self, cells: Sequence[Iterable[Any]], root: Path) -> list[Prediction]:
+    def predict_cells(self, cells: Sequence[Iterable[Any]], root: Path | Root) -> list[Prediction]:
         """M columns of B cells -> B predictions."""
         columns = [self._encode(i, column, root) for i, column in zip(self.inputs, cells, strict=True)]
         entries = {i.field.name: c[0] for i, c in zip(self.inputs, columns, strict=True)}
-        absent = [c[1] for c in columns]
+        absent, partial = [c[1] for c in columns], [c[2] for c in columns]
         rows = len(next(iter(entries.values())))
         if not rows:
             return []
@@ -133,7 +140,7 @@ class Predictor:
         found = activate(self.heads, self.logits(entries, present))
         names = [i.field.name for i in self.inputs]
         return [
-            Prediction(_answers(self.heads, p), {n: a[row] for n, a in zip(names, absent, strict=True) if row in a})
+            Prediction(_answers(self.heads, p), *(_of_row(names, said, row) for said in (absent, partial)))
             for row, p in enumerate(found)
         ]
 
@@ -142,22 +149,32 @@ class Predictor:
         feeds = {n: e.astype(np.int64) if e.dtype == np.int32 else e for n, e in entries.items()}
         return np.asarray(self.session.run(["logits"], {**feeds, "present": present})[0])
 
-    def _encode(self, one: Input, cells: Iterable[Any], root: Path) -> tuple[np.ndarray, dict[int, str]]:
-        """(B, ...) entries, and row -> why it is absent. An absent slot holds zeros, and they change nothing."""
-        items, absent = [], {}
+    def _encode(
+        self, one: Input, cells: Iterable[Any], root: Path | Root
+    ) -> tuple[np.ndarray, dict[int, str], dict[int, str]]:
+        """(B, ...) entries, row -> why it is absent, and row -> what of it was left out. An absent slot holds zeros,
+        and they change nothing."""
+        items, absent, partial = [], {}, {}
         for row, value in enumerate(cells):
             try:
-                items.append(one.part.load(one.settings, value, root)[1])
+                _, item, *remark = one.part.load(one.settings, value, root)
+                items.append(item)
+                partial |= {row: remark[0]} if any(remark) else {}
             except (Absent, Unreadable) as error:
                 absent[row] = str(error)
                 items.append(one.part.blank(one.settings))
-        return one.part.encode(one.settings, one.field.statistics, items), absent
+        return one.part.encode(one.settings, one.field.statistics, items), absent, partial
 
     def _check(self, record: Mapping[str, Any]) -> None:
         known = {name for i in self.inputs for name in (i.field.name, *i.settings.columns)}
         for key in record:
             if key not in known:
                 raise UsageError("this model has no such input", got=f"'{key}'", hint=did_you_mean(str(key), known))
+
+
+def _of_row(names: list[str], said: list[dict[int, str]], row: int) -> dict[str, str]:
+    """Modality -> what was said of it in this row."""
+    return {name: one[row] for name, one in zip(names, said, strict=True) if row in one}
 
 
 def _answers(heads: tuple[Head, ...], values: np.ndarray) -> dict[str, Answer]:

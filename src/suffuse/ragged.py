@@ -50,6 +50,10 @@ class Ragged:
     def __iter__(self) -> Iterator[np.ndarray]:
         return (self.item(number) for number in range(len(self)))
 
+    def bounds(self) -> np.ndarray:
+        """(U, 2) int64: start and length, as :func:`open_column` reads them."""
+        return np.stack([self.start, self.length], axis=1)
+
     def take(self, which: np.ndarray) -> Ragged:
         """Some of the items."""
         return replace(self, start=self.start[which], length=self.length[which])
@@ -57,6 +61,20 @@ class Ragged:
     def cut(self, length: int) -> Ragged:
         """The same items, of at most so many steps."""
         return replace(self, length=np.minimum(self.length, length))
+
+
+@dataclass(frozen=True)
+class Picked:
+    """Some entries of an array, read from the disk when a slice of them is asked for."""
+
+    array: np.ndarray  # (U, ...)
+    which: np.ndarray  # (N,) int64
+
+    def __len__(self) -> int:
+        return len(self.which)
+
+    def __getitem__(self, part: slice) -> np.ndarray:
+        return self.array[self.which[part]]
 
 
 def padded(items: Sequence[np.ndarray], features: int) -> np.ndarray:

@@ -78,6 +78,7 @@ class Data(Settings):
     id: str | None = None  # row number where there is none
     group: str | None = None  # rows with an equal value never stand in two splits
     root: str | None = None  # folder that file paths start from; the source's own folder where there is none
+    within: str | None = None  # folder that no file may lie outside of, whatever its path says; the root where none
     split: Split = Split()
 
     @property

@@ -1,7 +1,8 @@
-"""ONNX: named inputs per modality and ``present``, any batch and text length, stripped of metadata.
+"""ONNX: named inputs per modality and ``present``, any batch and length, stripped of metadata.
 
-Inputs are what the modalities' ``encode`` gives: pictures uint8 (B, H, W, 3), token ids int64 (B, L), frames float32
-(B, L, F + 1), columns float32 (B, K), and ``present`` bool (B, M). The output is ``logits`` (B, C) float32.
+Inputs are what the modalities' ``encode`` gives: pictures uint8 (B, H, W, 3) or (B, P, H, W, 4), token ids int64
+(B, L), frames float32 (B, L, F + 1), columns float32 (B, K), and ``present`` bool (B, M). The output is ``logits``
+(B, C) float32.
 """
 
 from __future__ import annotations
@@ -96,6 +97,8 @@ def strip(proto) -> None:
 
 
 def _example(kind: str, statistics: dict) -> Tensor:
+    if kind == "image" and "places" in statistics:
+        return torch.full((3, statistics["places"], statistics["size"], statistics["size"], 4), 255, dtype=torch.uint8)
     if kind == "image":
         return torch.zeros(3, statistics["size"], statistics["size"], 3, dtype=torch.uint8)
     if kind == "tabular":

@@ -42,7 +42,7 @@ def latency(folders: dict[str, Path], columns: Columns, rows: np.ndarray) -> dic
 def _feed(columns: Columns, row: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
     entries = {}
     for m, name in enumerate(columns.spec.names):
-        one = columns.entries[name][columns.entry[row, m]][None]
+        one = columns.entries[name][columns.entry[row, m]][None]  # sound and sequences come without padding
         if columns.spec.fields[m].kind == "text":  # as a single question comes: no padding
             one = one[:, : max(1, int((one != 0).sum()))]
         entries[name] = np.ascontiguousarray(one)

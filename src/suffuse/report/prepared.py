@@ -7,6 +7,7 @@ import io
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -14,6 +15,7 @@ from PIL import Image
 from tokenizers import Tokenizer
 
 from ..files import read_json
+from ..ragged import open_column
 from ..run import Run
 from .words import short
 
@@ -66,9 +68,9 @@ class Prepared:
         return self.schema["classes"]
 
     @cached_property
-    def columns(self) -> dict[str, np.ndarray]:
-        """Modality -> its distinct entries."""
-        return {f["name"]: np.load(self.folder / f["file"], mmap_mode="r") for f in self.schema["fields"]}
+    def columns(self) -> dict[str, Any]:
+        """Modality -> its distinct entries, an array or Ragged."""
+        return {f["name"]: open_column(self.folder, f) for f in self.schema["fields"]}
 
     @cached_property
     def tokenizers(self) -> dict[str, Tokenizer]:

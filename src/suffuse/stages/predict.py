@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from .. import sources
 from ..errors import UsageError
 from ..files import write_bytes
+from ..modalities.cell import Root
 from ..predictor import Answer, Prediction, Predictor
 from ..progress import progress, say
 
@@ -21,7 +22,9 @@ PIECE = 256
 FORMS = (".csv", ".jsonl", ".parquet")
 
 
-def predict(export: Path, source: str, out: Path, root: str | None = None, threads: int = 1) -> int:
+def predict(
+    export: Path, source: str, out: Path, root: str | None = None, threads: int = 1, within: str | None = None
+) -> int:
     """Answer every row of ``source``, in order, into a .csv, .jsonl or .parquet file; returns the number of rows.
 
     A row that can't be read whole is answered from what can, and says what was absent. A line that is no row
@@ -32,7 +35,7 @@ def predict(export: Path, source: str, out: Path, root: str | None = None, threa
     folder = export / "export" if (export / "export" / "signature.json").exists() else export
     predictor, rows = Predictor.load(folder, threads), sources.read(source)
     columns = [_cells(rows, i.settings.column, i.field.name) for i in predictor.inputs]
-    place = Path(root) if root else rows.root
+    place = Root.of(Path(root) if root else rows.root, Path(within) if within else None)
     answers: list[dict] = []
     with progress("predict") as tell:
         for start in range(0, rows.table.num_rows, PIECE):
@@ -64,7 +67,7 @@ def _column(rows: sources.Rows, column: str, name: str) -> pa.ChunkedArray:
 
 def _answers(rows: sources.Rows, start: int, found: list[Prediction]) -> Iterator[dict]:
     for number, one in enumerate(found, start):
-        absent = "; ".join(f"{name}: {reason}" for name, reason in one.absent.items())
+        absent = "; ".join(f"{name}: {reason}" for name, reason in {**one.absent, **one.partial}.items())
         if len(one.answers) == 1:
             yield {"line": rows.line[number], **_said("answer", "confidence", one.first), "absent": absent} | {
                 f"p({label})": p for label, p in one.probabilities.items()

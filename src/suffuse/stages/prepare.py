@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,8 +16,10 @@ import pyarrow.parquet as pq
 from .. import modalities, sources
 from ..errors import SuffuseError
 from ..files import write_array, write_bytes, write_json, write_text
+from ..modalities.cell import Root
 from ..parts import load as load_part
 from ..progress import progress, say
+from ..ragged import Picked, Ragged
 from ..run import Run
 from ..tables import labels, splits, targets
 from ..tables.columns import Cleaned, clean
@@ -89,7 +92,8 @@ def _as_text(found: list[targets.Cells], rows: int) -> list[str | None]:
 
 def clean_all(run: Run, rows: sources.Rows, tell: Callable[[float, str], None]) -> dict[str, Cleaned]:
     """Decode every modality's column, telling how far it is."""
-    root = Path(run.recipe.data.root) if run.recipe.data.root else rows.root
+    data = run.recipe.data
+    root = Root.of(Path(data.root) if data.root else rows.root, Path(data.within) if data.within else None)
     found: dict[str, Cleaned] = {}
     for number, (name, settings) in enumerate(run.recipe.modalities.items()):
 
@@ -167,14 +171,16 @@ def write_entries(run: Run, draft: Draft, train: np.ndarray, folder: Path) -> tu
                 "no training row has this modality", where=f"modalities.{name}", hint="see quarantine.csv"
             )
         statistics[name] = part.fit(settings, _take(column.items, used))
-        fields.append({"name": name, "kind": settings.kind, "file": f"column-{name}.npy"})
-        if isinstance(column.items, np.memmap):
-            _link(run.partial("prepare") / ".work" / name / "items.npy", folder / f"column-{name}.npy")
+        field = {"name": name, "kind": settings.kind, "file": f"column-{name}.npy"}
+        if isinstance(column.items, list):
+            items = [x or "" for x in column.items]
+            write_array(folder / field["file"], part.encode(settings, statistics[name], items))
         else:
-            write_array(
-                folder / f"column-{name}.npy",
-                part.encode(settings, statistics[name], [x or "" for x in column.items]),
-            )
+            _link(run.partial("prepare") / ".work" / name / "items.npy", folder / field["file"])
+        if isinstance(column.items, Ragged):
+            field["bounds"] = f"column-{name}.bounds.npy"
+            write_array(folder / field["bounds"], column.items.cut(statistics[name]["length"]).bounds())
+        fields.append(field)
     return fields, statistics
 
 
@@ -205,8 +211,11 @@ def _link(made: Path, place: Path) -> None:
         shutil.copyfile(made, place)
 
 
-def _take(items: np.ndarray | list, slots: np.ndarray) -> np.ndarray | list:
-    return items[slots] if isinstance(items, np.ndarray) else [items[s] for s in slots]
+def _take(items: Any, slots: np.ndarray) -> Any:
+    """Some of the items; those on disk are read when they are looked at."""
+    if isinstance(items, list):
+        return [items[s] for s in slots]
+    return items.take(slots) if isinstance(items, Ragged) else Picked(items, slots)
 
 
 def _strata(draft: Draft) -> np.ndarray:
