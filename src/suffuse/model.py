@@ -41,7 +41,7 @@ class Encoder(nn.Module):
         with _naming(field.name):
             self.layers = part.layers(self.settings, field)
         self.kind = field.kind
-        if "mean" in field.statistics:
+        if field.kind in ("image", "audio", "sequence"):
             own = part.normalised(self.settings, self.layers) if hasattr(part, "normalised") else None
             mean, std = own or (field.statistics["mean"], field.statistics["std"])
             shape, white = ((1, 3, 1, 1), 255) if field.kind == "image" else ((1, 1, -1), 1)

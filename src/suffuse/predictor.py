@@ -41,7 +41,7 @@ class Prediction:
 
     answers: dict[str, Answer]  # target -> answer
     absent: dict[str, str]  # modality -> why it wasn't used; all of them: the answer is the training prior
-    partial: dict[str, str] = field(default_factory=dict)  # modality -> what of it wasn't used
+    partly: dict[str, str] = field(default_factory=dict)  # modality -> what of it wasn't used
 
     @property
     def first(self) -> Answer:
@@ -132,7 +132,7 @@ class Predictor:
         """M columns of B cells -> B predictions."""
         columns = [self._encode(i, column, root) for i, column in zip(self.inputs, cells, strict=True)]
         entries = {i.field.name: c[0] for i, c in zip(self.inputs, columns, strict=True)}
-        absent, partial = [c[1] for c in columns], [c[2] for c in columns]
+        absent, partly = [c[1] for c in columns], [c[2] for c in columns]
         rows = len(next(iter(entries.values())))
         if not rows:
             return []
@@ -140,7 +140,7 @@ class Predictor:
         found = activate(self.heads, self.logits(entries, present))
         names = [i.field.name for i in self.inputs]
         return [
-            Prediction(_answers(self.heads, p), *(_of_row(names, said, row) for said in (absent, partial)))
+            Prediction(_answers(self.heads, p), *(_of_row(names, said, row) for said in (absent, partly)))
             for row, p in enumerate(found)
         ]
 
@@ -154,16 +154,16 @@ class Predictor:
     ) -> tuple[np.ndarray, dict[int, str], dict[int, str]]:
         """(B, ...) entries, row -> why it is absent, and row -> what of it was left out. An absent slot holds zeros,
         and they change nothing."""
-        items, absent, partial = [], {}, {}
+        items, absent, partly = [], {}, {}
         for row, value in enumerate(cells):
             try:
                 _, item, *remark = one.part.load(one.settings, value, root)
                 items.append(item)
-                partial |= {row: remark[0]} if any(remark) else {}
+                partly |= {row: remark[0]} if any(remark) else {}
             except (Absent, Unreadable) as error:
                 absent[row] = str(error)
                 items.append(one.part.blank(one.settings))
-        return one.part.encode(one.settings, one.field.statistics, items), absent, partial
+        return one.part.encode(one.settings, one.field.statistics, items), absent, partly
 
     def _check(self, record: Mapping[str, Any]) -> None:
         known = {name for i in self.inputs for name in (i.field.name, *i.settings.columns)}

@@ -52,9 +52,9 @@ class Settings(ModalitySettings):
 def load(settings: Settings, value: Any, root: Path | Root) -> tuple[str, np.ndarray, str]:
     """A cell -> hash of the numbers, the item (L, features) float32, and whether it was cut."""
     if isinstance(settings.column, tuple) and isinstance(value, dict):
-        found = _beside([_numbers(value.get(name), root) for name in settings.columns])
+        found = _beside([numbers(value.get(name), root) for name in settings.columns])
     else:
-        found = _numbers(value, root)
+        found = numbers(value, root)
     item = _steps(settings, found)
     remark = f"cut: {len(item)} steps, the first {settings.length} are kept" if len(item) > settings.length else ""
     item = np.ascontiguousarray(item[: settings.length])
@@ -148,7 +148,7 @@ def explain(settings: Settings, statistics: dict) -> list[str]:
     ]
 
 
-def _numbers(value: Any, root: Path | Root) -> np.ndarray:
+def numbers(value: Any, root: Path | Root) -> np.ndarray:
     """A cell -> an array of any shape. Raises Absent and Unreadable."""
     if is_empty(value):
         raise Absent("empty cell")

@@ -67,7 +67,7 @@ def _column(rows: sources.Rows, column: str, name: str) -> pa.ChunkedArray:
 
 def _answers(rows: sources.Rows, start: int, found: list[Prediction]) -> Iterator[dict]:
     for number, one in enumerate(found, start):
-        absent = "; ".join(f"{name}: {reason}" for name, reason in {**one.absent, **one.partial}.items())
+        absent = "; ".join(f"{name}: {reason}" for name, reason in {**one.absent, **one.partly}.items())
         if len(one.answers) == 1:
             yield {"line": rows.line[number], **_said("answer", "confidence", one.first), "absent": absent} | {
                 f"p({label})": p for label, p in one.probabilities.items()

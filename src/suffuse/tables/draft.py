@@ -63,7 +63,7 @@ def drop_bad_targets(draft: Draft) -> None:
 def drop_empty(draft: Draft) -> None:
     """Note what is absent or not whole; a row in which nothing is present is left out."""
     for name, column in draft.columns.items():
-        for action, said in (("absent", column.reasons), ("partial", column.remarks)):
+        for action, said in (("absent", column.reasons), ("partly", column.remarks)):
             for row, reason in said.items():
                 if draft.keep[row]:
                     draft.notes.note(draft.lines[row], draft.ids[row], name, action, reason)

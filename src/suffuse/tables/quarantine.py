@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 ACTIONS = {
     "quarantined": "the row is left out",
     "absent": "the row is kept, without this modality",
-    "partial": "the row is kept, with a part of this modality",
+    "partly": "the row is kept, with a part of this modality",
     "other": "its label never occurs in training: counted, and scored as an error",
     "unlabelled": "no label: it learns from the teacher alone, and is never scored",
 }
