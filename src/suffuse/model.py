@@ -61,7 +61,9 @@ class Encoder(nn.Module):
 
     @property
     def tokens(self) -> int:
-        """Width of each token; 0 where there are none."""
+        """Width of each token; 0 where there are none. A frozen encoder has none: what is kept of it is its vectors."""
+        if self.frozen:
+            return 0
         return self.part.tokens(self.settings, self.layers) if hasattr(self.part, "tokens") else 0
 
     def initialise(self) -> None:
@@ -79,7 +81,7 @@ class Encoder(nn.Module):
             x = x.permute(0, 3, 1, 2).float().sub_(self.mean).div_(self.std)
         if self.frozen:
             with torch.no_grad():
-                return self.part.encode(self.settings, self.layers, x)
+                return Encoded(self.part.encode(self.settings, self.layers, x).vector)
         return self.part.encode(self.settings, self.layers, x)
 
 
@@ -93,10 +95,6 @@ class FusionModel(nn.Module):
         self.network, self.spec = network.bare(), spec
         self.encoders = nn.ModuleDict({f"{f.name}_encoder": Encoder(network, f) for f in spec.fields})
         part = load(fusions.TABLE, network.fusion.kind)
-        fewest, most = part.TAKES
-        if not fewest <= len(spec.fields) <= most:
-            got, expected = f"{len(spec.fields)} modalities", f"{fewest} to {most}"
-            raise UsageError("this fusion can't be used here", where="fusion", got=got, expected=expected)
         made = [self.encoder(name) for name in spec.names]
         sizes = Sizes(tuple(e.width for e in made), tuple(e.tokens for e in made), spec.outputs)
         try:
@@ -107,7 +105,7 @@ class FusionModel(nn.Module):
         hidden = [nn.Linear(self.joint, network.hidden), nn.ReLU()] if network.hidden else []
         dropout = [nn.Dropout(network.dropout)] if network.dropout else []
         last = nn.Linear(network.hidden or self.joint, spec.outputs)
-        self.head = nn.Identity() if getattr(part, "HEADLESS", False) else nn.Sequential(*hidden, *dropout, last)
+        self.head = nn.Identity() if fusions.headless(network.fusion) else nn.Sequential(*hidden, *dropout, last)
         self.register_buffer("log_prior", torch.tensor(spec.log_prior))
 
     @property

@@ -47,8 +47,9 @@ def export(model: FusionModel, file: Path) -> None:
 
     examples = [_example(f.kind, f.statistics) for f in model.spec.fields]
     present = torch.ones(3, len(examples), dtype=torch.bool)
-    batch, length = torch.export.Dim("batch"), torch.export.Dim("length", min=1)
-    shapes = [{0: batch, 1: length} if f.kind == "text" else {0: batch} for f in model.spec.fields]
+    batch = torch.export.Dim("batch")  # each text has a length of its own
+    lengths = {f.name: {1: torch.export.Dim(f"{f.name}_length", min=1)} for f in model.spec.fields if f.kind == "text"}
+    shapes = [{0: batch, **lengths.get(f.name, {})} for f in model.spec.fields]
     with _silence():
         try:
             program = torch.onnx.export(

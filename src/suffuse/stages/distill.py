@@ -79,9 +79,7 @@ def work(order: dict, tell: Tell) -> None:
     seed(job.seed)
     columns = Columns.open(run.path("data"))
     columns = columns.only(job.only) if job.only else columns
-    network = run.recipe.student
-    if job.only:
-        network = network.model_copy(update={"encoders": {job.only: network.encoders[job.only]}})
+    network = run.recipe.student.only(job.only) if job.only else run.recipe.student
     knowledge = Knowledge.open(run.path("knowledge"), columns) if job.taught else None
     model = FusionModel(network, columns.spec)
     objective = Objective(model, chosen_losses(run, job), knowledge.widths() if knowledge else {})
