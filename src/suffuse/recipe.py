@@ -77,7 +77,8 @@ class Network(Settings):
         count, kind, (fewest, most) = len(self.encoders), self.fusion.kind, fusions.takes(self.fusion)
         if count and not fewest <= count <= most:
             expected = str(fewest) if fewest == most else f"{fewest} to {most}"
-            raise ValueError(f"got {count} modalities for fusion '{kind}', expected {expected}")
+            got = f"{count} {'modality' if count == 1 else 'modalities'}"
+            raise ValueError(f"got {got} for fusion '{kind}', expected {expected}")
         if fusions.headless(self.fusion) and (self.hidden or self.dropout):
             raise ValueError(f"got hidden or dropout beside fusion '{kind}', expected neither: it has its own heads")
         return self
