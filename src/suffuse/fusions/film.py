@@ -3,7 +3,7 @@
     z = (1 + s) * x_t + h       [s; h] = W x_c + b
 
 Without the condition z is x_t; where the modulated modality itself is absent its learned vector e takes its place.
-Parameters: 2 X Y + 2 X + X with X the width of the modulated modality and Y the condition's.
+Parameters: 2 X Y + 3 X with X the width of the modulated modality and Y the condition's.
 """
 
 from __future__ import annotations
