@@ -62,7 +62,9 @@ class Encoder(nn.Module):
 
     @property
     def tokens(self) -> int:
-        """Width of each token; 0 where there are none."""
+        """Width of each token; 0 where there are none. A frozen encoder has none: what is kept of it is its vectors."""
+        if self.frozen:
+            return 0
         return self.part.tokens(self.settings, self.layers) if hasattr(self.part, "tokens") else 0
 
     @property
@@ -86,7 +88,7 @@ class Encoder(nn.Module):
         says which are real, or what else the modality's ``encode`` gives."""
         if self.frozen:
             with torch.no_grad():
-                return self._read(x)
+                return Encoded(self._read(x).vector)
         return self._read(x)
 
     def _read(self, x: Tensor) -> Encoded:
@@ -132,10 +134,6 @@ class FusionModel(nn.Module):
         self.network, self.spec = resolved(network.bare(), spec.names), spec
         self.encoders = nn.ModuleDict({f"{f.name}_encoder": Encoder(self.network, f) for f in spec.fields})
         part = load(fusions.TABLE, network.fusion.kind)
-        fewest, most = part.TAKES
-        if not fewest <= len(spec.fields) <= most:
-            got, expected = f"{len(spec.fields)} modalities", f"{fewest} to {most}"
-            raise UsageError("this fusion can't be used here", where="fusion", got=got, expected=expected)
         made = [self.encoder(name) for name in spec.names]
         sizes = Sizes(tuple(e.width for e in made), tuple(e.tokens for e in made), spec.outputs)
         try:
@@ -146,7 +144,7 @@ class FusionModel(nn.Module):
         hidden = [nn.Linear(self.joint, network.hidden), nn.ReLU()] if network.hidden else []
         dropout = [nn.Dropout(network.dropout)] if network.dropout else []
         last = nn.Linear(network.hidden or self.joint, spec.outputs)
-        self.head = nn.Identity() if getattr(part, "HEADLESS", False) else nn.Sequential(*hidden, *dropout, last)
+        self.head = nn.Identity() if fusions.headless(network.fusion) else nn.Sequential(*hidden, *dropout, last)
         self.register_buffer("log_prior", torch.tensor(spec.log_prior))
         self.only_head = spec.heads[0] if len(spec.heads) == 1 else None
 

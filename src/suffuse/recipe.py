@@ -107,18 +107,42 @@ class Network(Settings):
     """One network: an encoder per modality, a fusion, a head."""
 
     encoders: dict[str, Encoder]
-    fusion: Fusion = Field(default_factory=lambda: settings(fusions.TABLE, {"kind": "gated"}))
+    fusion: Fusion  # without one: `gated` for one or two modalities, `transformer` for more
     hidden: int = Field(default=0, ge=0)  # width of the head's hidden layer; 0: none
     dropout: float = Field(default=0.0, ge=0, lt=1)
 
-    def of(self, names: Iterable[str]) -> Network:
-        """The same network with some of its encoders."""
-        wanted = set(names)
-        return self.bare().model_copy(update={"encoders": {n: e for n, e in self.encoders.items() if n in wanted}})
+    @model_validator(mode="before")
+    @classmethod
+    def _filled(cls, raw: Any) -> Any:
+        """Where no fusion is named, the one that fits the number of modalities; so a resolved recipe names it."""
+        if not isinstance(raw, dict) or "fusion" in raw:
+            return raw
+        named = raw.get("encoders")
+        return {**raw, "fusion": {"kind": fusions.default(len(named) if isinstance(named, dict) else 0)}}
+
+    @model_validator(mode="after")
+    def _fits(self) -> Network:
+        """Refuse a fusion that doesn't take so many modalities, and a head after one that has its own."""
+        count, kind, (fewest, most) = len(self.encoders), self.fusion.kind, fusions.takes(self.fusion)
+        if count and not fewest <= count <= most:
+            expected = str(fewest) if fewest == most else f"{fewest} to {most}"
+            got = f"{count} {'modality' if count == 1 else 'modalities'}"
+            raise ValueError(f"got {got} for fusion '{kind}', expected {expected}")
+        if fusions.headless(self.fusion) and (self.hidden or self.dropout):
+            raise ValueError(f"got hidden or dropout beside fusion '{kind}', expected neither: it has its own heads")
+        return self
 
     def bare(self) -> Network:
         """The network without how it is trained."""
         return Network.model_validate(self.model_dump(include=set(Network.model_fields)))
+
+    def only(self, name: str) -> Network:
+        """The network on one modality; concatenation stands in for a fusion that takes more."""
+        fusion = self.fusion
+        if fusions.takes(fusion)[0] > 1:
+            width = {"width": fusion.width} if hasattr(fusion, "width") else {}  # pyright: ignore
+            fusion = settings(fusions.TABLE, {"kind": "concat", **width})
+        return self.model_copy(update={"encoders": {name: self.encoders[name]}, "fusion": fusion})
 
 
 class Training(Settings):

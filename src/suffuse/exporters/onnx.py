@@ -95,16 +95,25 @@ def strip(proto) -> None:
             del node.metadata_props[:]
 
 
-def _example(kind: str, statistics: dict) -> Tensor:
-    if kind == "image" and "places" in statistics:
-        return torch.full((3, statistics["places"], statistics["size"], statistics["size"], 4), 255, dtype=torch.uint8)
-    if kind == "image":
-        return torch.zeros(3, statistics["size"], statistics["size"], 3, dtype=torch.uint8)
-    if kind == "tabular":
-        return torch.zeros(3, 2 * statistics["numbers"] + len(statistics["categories"]))
-    if kind == "text":
-        return torch.ones(3, 5, dtype=torch.int64)
-    return torch.ones(3, 17, statistics["features"] + 1)
+def _example(field: Field) -> Tensor:
+    """Three entries of a modality."""
+    facts = field.statistics
+    if field.kind == "image" and "places" in facts:
+        return torch.full((3, facts["places"], facts["size"], facts["size"], 4), 255, dtype=torch.uint8)
+    if field.kind == "image":
+        return torch.zeros(3, facts["size"], facts["size"], 3, dtype=torch.uint8)
+    if field.kind == "tabular":
+        return torch.zeros(3, 2 * facts["numbers"] + len(facts["categories"]))
+    if field.kind == "text":
+        return torch.ones(3, LENGTH, dtype=torch.int64)
+    return torch.ones(3, LENGTH, facts["features"] + 1)
+
+
+def _length(field: Field) -> dict[int, Any]:
+    """The axis of a modality's entries that has any length, named for itself alone."""
+    if field.kind not in ("text", "audio", "sequence"):
+        return {}
+    return {1: torch.export.Dim(f"{field.name}_length", min=1)}
 
 
 @contextlib.contextmanager

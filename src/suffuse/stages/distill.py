@@ -82,7 +82,7 @@ def work(order: dict, tell: Tell) -> None:
     seed(job.seed)
     columns = Columns.open(run.path("data"))
     knowledge = Knowledge.open(run.path("knowledge"), columns) if job.taught else None
-    network = run.recipe.student.of([job.only] if job.only else run.recipe.student.encoders)
+    network = run.recipe.student.only(job.only) if job.only else run.recipe.student.bare()
     columns = columns.of(network.encoders)
     model = FusionModel(network, columns.spec).initialise()
     columns = features.ready(columns, model, features.place(run))

@@ -74,7 +74,8 @@ def train(run: Run, job: Job, threads: int, tell: Tell) -> None:
     """Fit one network and save it."""
     settle(threads)
     seed(job.seed)
-    network = run.recipe.teacher.of([job.only] if job.only else run.recipe.teacher.encoders)
+    network = run.recipe.teacher.bare()
+    network = network.only(job.only) if job.only else network
     columns = Columns.open(run.path("data")).of(network.encoders)
     model = FusionModel(network, columns.spec).initialise()
     columns = features.ready(columns, model, features.place(run))

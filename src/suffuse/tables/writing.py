@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from .. import fusions
 from .inspect import NOT_READ, READ, Column
 from .roles import Plan
 
@@ -190,7 +191,7 @@ def _network(draft: Draft, size: dict) -> list[str]:
         else:
             encoder = f"{{kind: gru, embedding: {size['embedding']}, width: {size['gru']}}}"
         lines.append(f"    {scalar(name)}: {encoder}")
-    fusion = "gated" if len(draft.modalities) > 1 else "concat"
+    fusion = fusions.default(len(draft.modalities)) if len(draft.modalities) > 1 else "concat"
     lines.append(f"  fusion: {{kind: {fusion}, width: {size['fusion']}}}")
     lines.append(_line(f"  hidden: {size['hidden']}", "width of the last hidden layer"))
     return lines + (_train(draft, size) if size is TEACHER else [])
