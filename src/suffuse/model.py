@@ -234,7 +234,8 @@ def _naming(name: str) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        raise UsageError("this encoder can't be used here", where=f"encoders.{name}", got=error) from None
+        got = str(error).removeprefix("got ")
+        raise UsageError("this encoder can't be used here", where=f"encoders.{name}", got=got) from None
 
 
 def _put(encoded: Encoded, places: Tensor, count: int) -> Encoded:

@@ -39,7 +39,9 @@ def read(path: Path, words: set[str]) -> dict[str, np.ndarray]:
             pairs = _binary(file, *header)
         else:
             pairs = _text(file, b"" if header else first)
-        return _chosen(pairs, {w.encode("utf-8"): w for w in words}, path.name, header[1] if header else 0)
+        return _chosen(
+            pairs, {w.encode("utf-8"): w for w in words}, path.name, header[1] if header else len(first.split()) - 1
+        )
 
 
 def load_embedding(path: Path, statistics: dict, embedding: nn.Module) -> str:
@@ -97,7 +99,6 @@ def _chosen(
         if word not in wanted or wanted[word] in found:  # the first of several is the more frequent
             continue
         parts = numbers.split() if isinstance(numbers, bytes) else numbers
-        width = width or len(parts)
         if len(parts) > width:  # GloVe has words with blanks in them: this one only begins like a word of ours
             continue
         try:

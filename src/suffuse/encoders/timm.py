@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import model_validator
 
-from ..errors import UsageError
+from ..errors import UsageError, did_you_mean
 from ..files import PACKAGE, absolute_file, package_file
 from ..parts import PartSettings, optional
 from ..types import Encoded, Field
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 MODALITIES = ("image",)
+OURS = ("num_classes", "img_size", "in_chans")  # arguments that a folder doesn't decide
 
 
 class Settings(PartSettings):
@@ -56,12 +57,12 @@ def resolved(settings: Settings) -> Settings:
     timm = optional("timm", "timm")
     if _is_folder(settings.name):
         config = json.loads(package_file(settings.name, "config.json").read_text(encoding="utf-8"))
-        name, options, trained = config["architecture"], config.get("model_args", {}), config.get("pretrained_cfg", {})
+        name, trained = config["architecture"], config.get("pretrained_cfg", {})
+        options = {k: v for k, v in (config.get("model_args") or {}).items() if k not in OURS}
     else:
         name, options = settings.name, {}
         if not timm.is_model(name):
-            near = ", ".join(timm.list_models(f"*{name.partition('.')[0][:6]}*")[:3])
-            raise ValueError(f"got name '{name}', expected a network that timm has{': ' + near if near else ''}")
+            raise ValueError(f"got name '{name}', {did_you_mean(name.partition('.')[0], timm.list_models())}")
         found = timm.get_pretrained_cfg(name, allow_unregistered=False)
         trained = found.to_dict() if found else {}
     mean, std = list(trained.get("mean") or [0.485, 0.456, 0.406]), list(trained.get("std") or [0.229, 0.224, 0.225])
@@ -90,7 +91,10 @@ def layers(settings: Settings, field: Field) -> nn.ModuleDict:
     """The network without its classifier."""
     from torch import nn
 
-    return nn.ModuleDict({"body": _create(settings, field)})
+    body = _create(settings, field)
+    if getattr(getattr(body, "patch_embed", None), "num_patches", 1) == 0:
+        raise ValueError(f"got {field.statistics['size']} pixels, expected a whole patch of {settings.name} at least")
+    return nn.ModuleDict({"body": body})
 
 
 def initialise(settings: Settings, layers: nn.ModuleDict, field: Field) -> str:
