@@ -11,8 +11,8 @@ import torch
 from suffuse.encoders import huggingface as part
 from suffuse.errors import UsageError
 from suffuse.files import package_file
-from suffuse.model import FusionModel, open_model, save
 from suffuse.modalities import text
+from suffuse.model import FusionModel, open_model, save
 from suffuse.recipe import Network
 from suffuse.types import Field, Head, Spec
 
