@@ -82,16 +82,19 @@ def make_columns():
 @pytest.fixture(scope="session")
 def make_network():
     """A maker of tiny networks for those columns."""
+    from suffuse import fusions
+    from suffuse.parts import load
     from suffuse.recipe import Network
 
     def make(fusion: str = "gated", text: str = "gru", norm: str = "batch", **more) -> Network:
+        width = {"width": 8} if "width" in load(fusions.TABLE, fusion).Settings.model_fields else {}
         return Network.model_validate(
             {
                 "encoders": {
                     "picture": {"kind": "conv", "widths": [4, 6], "norm": norm},
                     "question": {"kind": text, "embedding": 4, "width": 5},
                 },
-                "fusion": {"kind": fusion, "width": 8},
+                "fusion": {"kind": fusion, **width},
                 **more,
             }
         )

@@ -142,3 +142,46 @@ def test_statistics_are_those_of_training_rows_alone(prepared_run):
     assert np.abs(every.mean((0, 1, 2)) - mean).max() > 1e-3
     counts = np.bincount(columns.target[rows], minlength=3)
     np.testing.assert_allclose(columns.spec.log_prior, np.log(counts / counts.sum()))
+
+
+def test_some_modalities_keep_their_order_and_their_rows(make_columns):
+    columns = make_columns()
+    assert columns.of(["question", "picture"]) is columns
+    one = columns.of(["question"])
+    assert one.spec.names == ("question",) and list(one.entries) == ["question"]
+    assert (one.entry[:, 0] == columns.entry[:, 1]).all() and (one.present[:, 0] == columns.present[:, 1]).all()
+    assert (one.target == columns.target).all()
+
+
+def test_hidden_labels_are_hidden_for_every_target(make_columns):
+    columns = make_columns(targets="mixed")
+    allowed = np.arange(40) % 2 == 0
+    target = columns.hidden(allowed)
+    known = columns.spec.known(target)
+    assert not known[~torch.from_numpy(allowed)].any()
+    assert (known[::2].numpy() == columns.spec.known(columns.target[::2])).all()
+    plain = make_columns()
+    assert plain.hidden(allowed).tolist() == np.where(allowed, plain.target, -1).tolist()
+
+
+def test_frames_are_as_long_as_the_longest_in_the_batch(make_columns):
+    columns = make_columns(absent=0.0)
+    frames = np.random.default_rng(0).normal(size=(20, 9, 4)).astype(np.float16)
+    lengths = np.arange(20) % 5 + 1
+    frames[..., -1] = np.arange(9) < lengths[:, None]
+    columns = replace(columns, entries={**columns.entries, "picture": frames})
+    rows = np.arange(7)
+    batch = columns.batch(rows)
+    used = np.unique(columns.entry[rows, 0])
+    assert batch.inputs["picture"].shape == (len(used), lengths[used].max(), 4)
+    assert batch.inputs["picture"].dtype == torch.float32
+    np.testing.assert_array_equal(batch.inputs["picture"], frames[used][:, : lengths[used].max()].astype(np.float32))
+
+
+def test_vectors_of_a_frozen_encoder_stand_in_for_its_entries(make_columns):
+    columns = make_columns()
+    vectors = np.random.default_rng(0).normal(size=(20, 12)).astype(np.float32)
+    ready = columns.with_ready({"picture": vectors})
+    batch = ready.batch(np.arange(8))
+    assert batch.ready == {"picture"} and batch.inputs["picture"].shape[1:] == (12,)
+    assert ready.of(["question"]).ready == frozenset()

@@ -120,7 +120,7 @@ def test_a_derived_column_is_made_where_it_lacks(predictor, run):
         "title": "nothing is left without the masked words"
     }
     assert predictor.predict({**record, "title": None}).absent == {"title": "empty cell"}
-    assert predictor.predict({**record, "price": "$3"}).partly == {"facts.price": "not a number: '$3'"}
+    assert predictor.predict({**record, "price": "$3"}).partly == {"facts": "price: not a number: '$3'"}
     with pytest.raises(UsageError, match="no such input"):
         predictor.predict({"tittle": "a"})
 
@@ -136,7 +136,7 @@ def test_predicting_a_table_that_lacks_it(predictor, run, tmp_path, capsys):
     with (tmp_path / "answers.csv").open(encoding="utf-8", newline="") as file:
         found = list(csv.DictReader(file))
     assert found[4]["absent"] == "title: nothing is left without the masked words"
-    assert found[90]["absent"] == "title: empty cell; facts.price: not a number: '1,5'"
+    assert found[90]["absent"] == "title: empty cell; facts: price: not a number: '1,5'"
     assert all(not f["absent"] for n, f in enumerate(found) if n not in (4, 90))
     assert "no column 'masked': it is made from 'title'" in capsys.readouterr().err
 

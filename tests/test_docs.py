@@ -12,6 +12,7 @@ import yaml
 
 from suffuse import encoders, fusions, losses, modalities, recipe
 from suffuse.cli import app
+from suffuse.parts import load
 from suffuse.recipe import make_recipe
 from suffuse.stages import STAGES
 
@@ -85,6 +86,17 @@ def test_the_recipe_page_names_every_key() -> None:
     settings += [importlib.import_module(module).Settings for module in PARTS]
     missing = {key for s in settings for key in s.model_fields if f"| `{key}` |" not in page}
     assert not missing
+
+
+@pytest.mark.parametrize("kind", fusions.TABLE)
+def test_the_recipe_page_says_of_each_fusion_what_its_module_says(kind: str) -> None:
+    page, part = (ROOT / "docs" / "recipe.md").read_text(encoding="utf-8"), load(fusions.TABLE, kind)
+    fewest, most = part.TAKES
+    reads, takes = "tokens" if getattr(part, "TOKENS", False) else "vectors", f"{fewest} to {most}"
+    assert f"| `{kind}` | {reads} | {fewest if fewest == most else takes} |" in page
+    section = " ".join(page.partition(f"### `kind: {kind}`")[2].partition("###")[0].split())
+    formula = re.search(r"Parameters: (.*?) with", " ".join((part.__doc__ or "").split()))
+    assert formula and formula[1] in section.partition("Parameters")[2]
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / "recipes").glob("*.yaml")), ids=lambda p: p.name)

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from suffuse.data import Columns
+from suffuse.encoders import conv
 from suffuse.errors import SuffuseError, UsageError
 from suffuse.model import FusionModel, open_model, save
 from suffuse.recipe import Network
@@ -177,15 +178,49 @@ def test_more_blocks_than_the_picture_has_pixels_for_are_refused(make_columns, m
         FusionModel(Network.model_validate(network), make_columns().spec)
 
 
-def test_a_fusion_that_takes_fewer_modalities_is_refused(make_columns, make_network):
+def test_a_fusion_that_would_be_too_large_is_refused(make_columns):
     columns = make_columns()
-    one = columns.spec.fields[1]
-    fields = tuple(dataclasses.replace(one, name=f"text{n}") for n in range(65))
-    network = Network.model_validate(
-        {"encoders": {f.name: {"kind": "gru", "embedding": 1, "width": 1} for f in fields}, "fusion": {"kind": "gated"}}
-    )
-    with pytest.raises(UsageError, match=r"fusion.*65 modalities.*64"):
+    fields = tuple(dataclasses.replace(columns.spec.fields[1], name=f"text{n}") for n in range(9))
+    encoders = {f.name: {"kind": "gru", "embedding": 1, "width": 1} for f in fields}
+    network = Network.model_validate({"encoders": encoders, "fusion": {"kind": "tensor", "factor": 7}})
+    with pytest.raises(UsageError, match=r"fusion.*17,179,869,184 weights for 9 modalities.*lower fusion.factor"):
         FusionModel(network, dataclasses.replace(columns.spec, fields=fields))
+
+
+@pytest.fixture
+def frozen(monkeypatch, make_columns, make_network):
+    """A maker of models whose picture encoder is frozen."""
+
+    class Settings(conv.Settings):
+        frozen: bool = False
+
+    monkeypatch.setattr(conv, "Settings", Settings)
+
+    def make(fusion: str) -> FusionModel:
+        network = make_network(fusion).model_dump(mode="json")
+        network["encoders"]["picture"]["frozen"] = True
+        torch.manual_seed(0)
+        return FusionModel(Network.model_validate(network), make_columns().spec).eval()
+
+    return make
+
+
+@pytest.mark.parametrize("fusion", ["cross_attention", "transformer", "bottleneck", "gated"])
+def test_a_frozen_encoder_has_a_vector_and_no_tokens(fusion, frozen, make_columns):
+    """So its kept vectors, its pictures and an export give the same."""
+    model, columns = frozen(fusion), make_columns(absent=0.3)
+    batch = columns.batch(columns.rows("train"))
+    encoder = model.encoder("picture")
+    assert encoder.tokens == 0 and model.encoder("question").tokens == 5
+    vectors = encoder(batch.inputs["picture"])
+    assert vectors.tokens is None and not vectors.vector.requires_grad
+    ready = dataclasses.replace(batch, inputs={**batch.inputs, "picture": vectors.vector}, ready=frozenset(["picture"]))
+    assert torch.equal(model(ready).logits, model(batch).logits)
+    torch.testing.assert_close(model(spelled_out(batch)).logits, model(batch).logits, atol=1e-5, rtol=1e-5)
+    bare = dataclasses.replace(columns, present=columns.present & np.array([False, True]))
+    assert torch.isfinite(model(bare.batch(columns.rows("train"))).logits).all()  # not one picture
+    found = gradients(model, ready)
+    assert set(found) == {n for n, _ in model.named_parameters() if not n.startswith("encoders.picture")}
 
 
 def test_damaged_weights_are_told_in_one_line(make_columns, make_network, tmp_path):

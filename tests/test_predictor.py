@@ -72,8 +72,9 @@ def root(prepared_run) -> Path:
 
 def test_raw_cells_become_the_bits_that_training_saw(predictor, columns, table, root):
     for m, one in enumerate(predictor.inputs):
-        got, absent, _ = predictor._encode(one, [row[one.settings.column] for row in table], root)
+        got, absent, partial = predictor._encode(one, [row[one.settings.column] for row in table], root)
         here = columns.present[:, m]
+        assert not partial
         assert set(np.flatnonzero(~here)) == set(absent) and 0 < len(absent) < len(table)
         stored = columns.entries[one.field.name][columns.entry[:, m]]
         wide = min(stored.shape[1], got.shape[1])

@@ -16,7 +16,6 @@ from suffuse.parts import load
 from suffuse.recipe import Recipe, make_recipe, read_recipe, to_yaml
 
 SHIPPED = sorted((Path(__file__).parents[1] / "recipes").glob("*.yaml"))
-KINDS = ", ".join(sorted(modalities.TABLE))
 
 
 @pytest.fixture
@@ -104,9 +103,13 @@ def test_a_part_s_keys_are_those_of_its_kind(raw):
     [
         ("teacher.encoders.picture.kind", "covn", "got kind 'covn', did you mean 'conv'?"),
         ("student.fusion.kind", "gatd", "got kind 'gatd', did you mean 'gated'?"),
-        ("modalities.picture.kind", "smell", f"got kind 'smell', there is: {KINDS}"),
+        ("modalities.picture.kind", "smell", "got kind 'smell', there is: " + ", ".join(sorted(modalities.TABLE))),
         ("modalities.picture.kind", ["image"], "got kind '['image']', did you mean 'image'?"),
-        ("modalities.picture", 3, f"expected a mapping with 'kind' (one of {KINDS})"),
+        (
+            "modalities.picture",
+            3,
+            "expected a mapping with 'kind' (one of " + ", ".join(sorted(modalities.TABLE)) + ")",
+        ),
         ("distill.losses", {"a": {}}, "expected a mapping with 'kind'"),
         ("teacher.train.epochs", "many", "got 'many', expected a valid integer"),
         ("teacher.train.epochs", 0, "got 0, expected greater than or equal to 1"),
@@ -274,8 +277,86 @@ def test_a_recipe_doesn_t_change_after_reading(raw):
 def test_every_part_s_settings_know_their_kind():
     for table in (modalities.TABLE, encoders.TABLE, fusions.TABLE, losses.TABLE):
         for kind in table:
-            column = {"column": "c"} if table is modalities.TABLE else {}
-            assert load(table, kind).Settings.model_validate({"kind": kind, **column}).kind == kind
+            part = load(table, kind).Settings
+            needed = {n: "c" if n == "column" else 1 for n, key in part.model_fields.items() if key.is_required()}
+            assert part.model_validate({"kind": kind, **needed}).kind == kind
+
+
+def networks(count: int) -> dict:
+    """A network on so many modalities that names no fusion."""
+    return {"encoders": {f"text{n}": {"kind": "gru"} for n in range(count)}}
+
+
+@pytest.mark.parametrize(("count", "kind"), [(1, "gated"), (2, "gated"), (3, "transformer"), (7, "transformer")])
+def test_the_fusion_that_no_recipe_names_fits_the_modalities(raw, count, kind):
+    raw["modalities"] = {f"text{n}": {"kind": "text", "column": f"c{n}"} for n in range(count)}
+    raw["teacher"], raw["student"] = networks(count), networks(count)
+    recipe = make_recipe(raw)
+    for network in (recipe.teacher, recipe.student, recipe.student.bare()):
+        assert network.fusion.kind == kind
+        assert network.fusion == load(fusions.TABLE, kind).Settings()
+    written = yaml.safe_load(to_yaml(recipe))  # so that another default, one day, doesn't change this run
+    assert written["student"]["fusion"] == load(fusions.TABLE, kind).Settings().model_dump()
+    raw["student"]["fusion"] = {"kind": "concat"}
+    assert make_recipe(raw).student.fusion.kind == "concat"
+
+
+@pytest.mark.parametrize(
+    ("count", "fusion", "said"),
+    [
+        (3, {"kind": "film"}, "got 3 modalities for fusion 'film', expected 2"),
+        (1, {"kind": "film"}, "got 1 modality for fusion 'film', expected 2"),
+        (1, {"kind": "cross_attention"}, "got 1 modality for fusion 'cross_attention', expected 2 to 64"),
+        (65, {"kind": "gated"}, "got 65 modalities for fusion 'gated', expected 1 to 64"),
+        (9, {"kind": "low_rank"}, "expected 1 to 8"),
+        (2, {"kind": "weighted", "weights": [1, 2, 3]}, "got 2 modalities for fusion 'weighted', expected 3"),
+        (2, {"kind": "weighted", "weights": [1, 0]}, "got 0, expected greater than 0"),
+        (2, {"kind": "weighted", "weights": [1, float("nan")]}, "weights"),
+        (2, {"kind": "weighted", "weights": [1, float("inf")]}, "weights"),
+        (2, {"kind": "transformer", "width": 30, "heads": 4}, "got width 30 and heads 4, expected a width that heads"),
+        (2, {"kind": "bottleneck", "width": 30, "heads": 4}, "got width 30 and heads 4, expected a width that heads"),
+        (2, {"kind": "cross_attention", "width": 5}, "got width 5 and heads 4, expected a width that heads"),
+        (2, None, "expected a mapping with 'kind'"),
+    ],
+)
+def test_a_fusion_that_can_t_be_is_refused_with_the_recipe(raw, count, fusion, said):
+    raw["modalities"] = {f"text{n}": {"kind": "text", "column": f"c{n}"} for n in range(count)}
+    raw["teacher"], raw["student"] = networks(count), {**networks(count), "fusion": fusion}
+    if count == 65:
+        raw["teacher"]["fusion"] = {"kind": "weighted", "weights": [1] * 65}
+    error = refused(raw)
+    assert said in error.line() and "student" in error.where
+
+
+@pytest.mark.parametrize("more", [{"hidden": 8}, {"dropout": 0.1}])
+def test_late_fusion_has_heads_of_its_own(raw, more):
+    raw["student"] = {**raw["student"], "fusion": {"kind": "late"}}
+    assert make_recipe(raw).student.fusion.kind == "late"
+    raw["student"].update(more)
+    assert "got hidden or dropout beside fusion 'late', expected neither" in refused(raw).line()
+
+
+@pytest.mark.parametrize(
+    ("fusion", "kept"),
+    [
+        ({"kind": "gated", "width": 9}, True),
+        ({"kind": "transformer", "width": 8}, True),
+        ({"kind": "late"}, True),
+        ({"kind": "cross_attention", "width": 8}, False),
+        ({"kind": "film"}, False),
+        ({"kind": "weighted", "width": 9, "weights": [1, 2]}, False),
+    ],
+)
+def test_a_network_on_one_modality(raw, fusion, kept):
+    """What a floor is trained with: a fusion that takes more makes room for concatenation."""
+    raw["student"] = {**raw["student"], "fusion": fusion}
+    student = make_recipe(raw).student
+    alone = student.only("question")
+    assert alone.encoders == {"question": student.encoders["question"]}
+    assert alone == alone.bare()
+    assert (alone.fusion == student.fusion) == kept
+    if not kept:
+        assert alone.fusion.kind == "concat" and alone.fusion.width == fusion.get("width", 128)  # type: ignore[attr-defined]
 
 
 def test_networks_are_bare_without_their_training(raw):

@@ -67,12 +67,13 @@ def predict_command(
     rows: Annotated[str, typer.Argument(help="A table of raw rows.", show_default=False)],
     out: Annotated[Path, typer.Option("-o", "--out", help="A .csv, .jsonl or .parquet file.")],
     root: Annotated[str | None, typer.Option(help="Folder that file paths start from.")] = None,
+    within: Annotated[str | None, typer.Option(help="Folder that no file may lie outside of; the root.")] = None,
     threads: Annotated[int, typer.Option(min=1, max=256)] = 1,
 ) -> None:
     """Answer raw rows with an exported student, without torch."""
     from .stages.predict import predict
 
-    count = predict(export, rows, out, root, threads)
+    count = predict(export, rows, out, root, threads, within)
     typer.echo(f"{count:,} answers in {out}", err=True)
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
+from .ragged import open_column
 from .types import NUMBER, UNLABELLED, Batch, Spec
 from .views import Viewer
 
@@ -22,7 +25,7 @@ class Columns:
     """The prepared data of a run, memory-mapped. N rows, M modalities, U_m distinct entries."""
 
     spec: Spec
-    entries: dict[str, np.ndarray]  # modality -> (U_m, ...)
+    entries: dict[str, Any]  # modality -> (U_m, ...), an array or :class:`suffuse.ragged.Ragged`
     entry: np.ndarray  # (N, M) int64, which entry a row has; 0 where it is absent
     present: np.ndarray  # (N, M) bool
     target: np.ndarray  # (N,) int64; -1 unlabelled, C for a label never seen in training; or (N, W) float32, see Spec
@@ -41,7 +44,7 @@ class Columns:
         )
         arrays = {n: np.load(folder / f"{n}.npy") for n in ("entry", "present", "target", "split", "group", "key")}
         # copy-on-write maps: torch wants writable memory, and nobody writes
-        entries = {f["name"]: np.load(folder / f["file"], mmap_mode="c") for f in schema["fields"]}
+        entries = {f["name"]: open_column(folder, f, "c") for f in schema["fields"]}
         return cls(spec, entries, **arrays)
 
     def rows(self, split: str) -> np.ndarray:
@@ -89,7 +92,8 @@ class Columns:
 
         That is the modality with the largest entries among those that rows share.
         """
-        cost = [a[0].size if len(a) and len(a) < len(self.entry) else 0 for a in self.entries.values()]
+        dear = {n: a for n, a in self.entries.items() if n not in self.ready and 0 < len(a) < len(self.entry)}
+        cost = [math.prod(dear[n].shape[1:]) if n in dear else 0 for n in self.entries]
         best = int(np.argmax(cost))
         alone = -1 - np.arange(len(self.entry))
         return np.where(self.present[:, best], self.entry[:, best], alone) if cost[best] else alone

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import cast
@@ -36,16 +38,15 @@ class Encoder(nn.Module):
                 got=f"kind '{self.settings.kind}' for {field.kind}",
                 expected="kind for " + " or ".join(part.MODALITIES),
             )
-        try:
+        with _naming(field.name):
             self.layers = part.layers(self.settings, field)
-        except ValueError as error:
-            where = f"encoders.{field.name}"
-            raise UsageError("this encoder can't be used here", where=where, got=error) from None
-        if field.kind == "image":
-            shape = (1, 3, 1, 1)
-            self.register_buffer("mean", 255 * torch.tensor(field.statistics["mean"]).reshape(shape))
-            self.register_buffer("std", 255 * torch.tensor(field.statistics["std"]).reshape(shape))
         self.kind = field.kind
+        if field.kind in ("image", "audio", "sequence"):
+            own = part.normalised(self.settings, self.layers) if hasattr(part, "normalised") else None
+            mean, std = own or (field.statistics["mean"], field.statistics["std"])
+            shape, white = ((1, 3, 1, 1), 255) if field.kind == "image" else ((1, 1, -1), 1)
+            self.register_buffer("mean", white * torch.tensor(mean).reshape(shape))
+            self.register_buffer("std", white * torch.tensor(std).reshape(shape))
         if self.frozen:
             self.requires_grad_(False)
 
@@ -61,26 +62,66 @@ class Encoder(nn.Module):
 
     @property
     def tokens(self) -> int:
-        """Width of each token; 0 where there are none."""
+        """Width of each token; 0 where there are none. A frozen encoder has none: what is kept of it is its vectors."""
+        if self.frozen:
+            return 0
         return self.part.tokens(self.settings, self.layers) if hasattr(self.part, "tokens") else 0
 
-    def initialise(self) -> None:
+    @property
+    def hindrance(self) -> str:
+        """Why it can't be exported; empty where it can."""
+        return self.part.hindrance(self.settings, self.layers) if hasattr(self.part, "hindrance") else ""
+
+    def initialise(self) -> str:
         """Pretrained weights, where the settings name some: once, before training; a saved model has them."""
-        if hasattr(self.part, "initialise"):
-            self.part.initialise(self.settings, self.layers, self.field)
+        if not hasattr(self.part, "initialise"):
+            return ""
+        with _naming(self.field.name):
+            return self.part.initialise(self.settings, self.layers, self.field)
 
     def train(self, mode: bool = True) -> Encoder:
         """A frozen encoder never leaves eval mode."""
         return super().train(mode and not self.frozen)
 
     def forward(self, x: Tensor) -> Encoded:
-        """Pictures (U, H, W, 3) uint8, token ids (U, L), or what else the modality's ``encode`` gives."""
-        if self.kind == "image":
-            x = x.permute(0, 3, 1, 2).float().sub_(self.mean).div_(self.std)
+        """Pictures (U, H, W, 3) or (U, P, H, W, 4) uint8, token ids (U, L), steps (U, L, F + 1) whose last channel
+        says which are real, or what else the modality's ``encode`` gives."""
         if self.frozen:
             with torch.no_grad():
-                return self.part.encode(self.settings, self.layers, x)
+                return Encoded(self._read(x).vector)
+        return self._read(x)
+
+    def _read(self, x: Tensor) -> Encoded:
+        if self.kind == "image":
+            return self._pictures(x) if x.dim() == 5 else self._picture(x)
+        if self.kind in ("audio", "sequence"):
+            steps, real = x[..., :-1], x[..., -1:]
+            steps = torch.where(real > 0, (steps - self.mean) / self.std, torch.zeros_like(steps))
+            x = torch.cat([steps, real], dim=2)
         return self.part.encode(self.settings, self.layers, x)
+
+    def _picture(self, x: Tensor) -> Encoded:
+        x = x.permute(0, 3, 1, 2).float().sub_(self.mean).div_(self.std)
+        return self.part.encode(self.settings, self.layers, x)
+
+    def _pictures(self, x: Tensor) -> Encoded:
+        """Each real picture of (U, P, H, W, 4) by itself; the mean of their vectors, their tokens side by side.
+
+        In training the empty places are not encoded, so they enter no batch statistics; an export encodes them too,
+        which keeps its shapes plain, and masks them.
+        """
+        real, flat = x[:, :, 0, 0, 3] > 0, x.flatten(0, 1)[..., :3]
+        if self.training:
+            places = real.flatten().nonzero().squeeze(1)
+            found = self._picture(flat.index_select(0, places))
+            found = _put(found, places, len(flat))
+        else:
+            found = self._picture(flat)
+        mean = _only(found.vector, real).sum(1) / real.sum(1, keepdim=True).clamp(min=1)
+        if found.tokens is None or found.token_mask is None:
+            return Encoded(mean)
+        tokens, mask = _only(found.tokens, real), _only(found.token_mask, real)
+        return Encoded(mean, tokens.flatten(1, 2), mask.flatten(1, 2))
 
 
 class FusionModel(nn.Module):
@@ -90,13 +131,9 @@ class FusionModel(nn.Module):
 
     def __init__(self, network: Network, spec: Spec):
         super().__init__()
-        self.network, self.spec = network.bare(), spec
-        self.encoders = nn.ModuleDict({f"{f.name}_encoder": Encoder(network, f) for f in spec.fields})
+        self.network, self.spec = resolved(network.bare(), spec.names), spec
+        self.encoders = nn.ModuleDict({f"{f.name}_encoder": Encoder(self.network, f) for f in spec.fields})
         part = load(fusions.TABLE, network.fusion.kind)
-        fewest, most = part.TAKES
-        if not fewest <= len(spec.fields) <= most:
-            got, expected = f"{len(spec.fields)} modalities", f"{fewest} to {most}"
-            raise UsageError("this fusion can't be used here", where="fusion", got=got, expected=expected)
         made = [self.encoder(name) for name in spec.names]
         sizes = Sizes(tuple(e.width for e in made), tuple(e.tokens for e in made), spec.outputs)
         try:
@@ -107,7 +144,7 @@ class FusionModel(nn.Module):
         hidden = [nn.Linear(self.joint, network.hidden), nn.ReLU()] if network.hidden else []
         dropout = [nn.Dropout(network.dropout)] if network.dropout else []
         last = nn.Linear(network.hidden or self.joint, spec.outputs)
-        self.head = nn.Identity() if getattr(part, "HEADLESS", False) else nn.Sequential(*hidden, *dropout, last)
+        self.head = nn.Identity() if fusions.headless(network.fusion) else nn.Sequential(*hidden, *dropout, last)
         self.register_buffer("log_prior", torch.tensor(spec.log_prior))
         self.only_head = spec.heads[0] if len(spec.heads) == 1 else None
 
@@ -120,11 +157,18 @@ class FusionModel(nn.Module):
         """A modality's encoder."""
         return cast(Encoder, self.encoders[f"{name}_encoder"])
 
-    def initialise(self) -> FusionModel:
+    def initialise(self, say: Callable[[str], None] = lambda words: None) -> FusionModel:
         """Load pretrained weights, where the recipe names some; before training, not when a model is opened."""
         for name in self.spec.names:
-            self.encoder(name).initialise()
+            words = self.encoder(name).initialise()
+            if words:
+                say(f"{name}: {words}")
         return self
+
+    def frozen(self) -> frozenset[str]:
+        """Names of the state's tensors that training never changes: those of frozen encoders."""
+        fixed = [f"encoders.{name}_encoder" for name in self.spec.names if self.encoder(name).frozen]
+        return frozenset(key for key in self.state_dict() if any(key.startswith(f"{prefix}.") for prefix in fixed))
 
     def widths(self) -> dict[str, int]:
         """D_m of each modality."""
@@ -171,6 +215,44 @@ class FusionModel(nn.Module):
     def size(self) -> int:
         """Parameters, frozen ones too."""
         return sum(p.numel() for p in self.parameters())
+
+
+def resolved(network: Network, names: Iterable[str]) -> Network:
+    """The network with what its encoders' settings name outside (but for weights) written in."""
+    found = dict(network.encoders)
+    for name in names:
+        part = load(encoders.TABLE, found[name].kind)
+        if hasattr(part, "resolved"):
+            with _naming(name):
+                found[name] = part.resolved(found[name])
+    return network.model_copy(update={"encoders": found})
+
+
+@contextlib.contextmanager
+def _naming(name: str) -> Iterator[None]:
+    """A part's ValueError, as the recipe's error about this modality's encoder."""
+    try:
+        yield
+    except ValueError as error:
+        got = str(error).removeprefix("got ")
+        raise UsageError("this encoder can't be used here", where=f"encoders.{name}", got=got) from None
+
+
+def _put(encoded: Encoded, places: Tensor, count: int) -> Encoded:
+    """Entries (n, ...) at their places among (count, ...) zeros."""
+
+    def put(rows: Tensor) -> Tensor:
+        return rows.new_zeros(count, *rows.shape[1:]).index_copy(0, places, rows)
+
+    if encoded.tokens is None or encoded.token_mask is None:
+        return Encoded(put(encoded.vector))
+    return Encoded(put(encoded.vector), put(encoded.tokens), put(encoded.token_mask))
+
+
+def _only(rows: Tensor, real: Tensor) -> Tensor:
+    """(U * P, ...) -> (U, P, ...), zeros where ``real`` (U, P) says so."""
+    rows = rows.unflatten(0, real.shape)
+    return torch.where(real.reshape(*real.shape, *[1] * (rows.dim() - 2)), rows, torch.zeros_like(rows))
 
 
 def spread(encoded: Encoded, index: Tensor, tokens: bool) -> Encoded:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import types
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -20,7 +20,7 @@ import onnxruntime as ort
 from . import derive, modalities
 from .answers import THRESHOLD, activate
 from .errors import SuffuseError, UsageError, did_you_mean
-from .modalities.cell import Absent, Unreadable
+from .modalities.cell import Absent, Root, Unreadable
 from .parts import DeriveSettings, ModalitySettings, load, settings
 from .types import CLASSES, NUMBER, Field, Head, heads_of
 
@@ -42,7 +42,7 @@ class Prediction:
 
     answers: dict[str, Answer]  # target -> answer
     absent: dict[str, str]  # modality -> why it wasn't used; all of them: the answer is the training prior
-    partly: dict[str, str] = field(default_factory=dict)  # modality.column -> why this cell wasn't used
+    partly: dict[str, str] = field(default_factory=dict)  # modality -> what of it wasn't used
 
     @property
     def first(self) -> Answer:
@@ -132,20 +132,27 @@ class Predictor:
         except Exception as error:  # what ONNX Runtime raises shares no base class
             raise SuffuseError("can't load the model", where=folder, got=str(error).splitlines()[0]) from None
 
-    def predict(self, records: Mapping[str, Any] | Sequence[Mapping[str, Any]], root: str | Path = ".") -> Any:
+    def predict(
+        self,
+        records: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+        root: str | Path = ".",
+        within: str | Path | None = None,
+    ) -> Any:
         """One record -> Prediction; a list of records -> a list of them.
 
         A record maps a column, or a modality, to a path, bytes, array or text; any may be left out. A derived
-        column that a record lacks is made from its source.
+        column that a record lacks is made from its source. Relative paths start from ``root``, and no file outside of
+        ``within`` (which is ``root`` unless it is given) is read.
         """
         if isinstance(records, Mapping):
-            return self.predict([records], root)[0]
+            return self.predict([records], root, within)[0]
         for record in records:
             self._check(record)
-        cells = [[self._cell(record, i, Path(root)) for record in records] for i in self.inputs]
-        return self.predict_cells(cells, Path(root))
+        place = Root.of(Path(root), None if within is None else Path(within))
+        cells = [[self._cell(record, i, place) for record in records] for i in self.inputs]
+        return self.predict_cells(cells, place)
 
-    def value(self, column: str, record: Mapping[str, Any], root: Path) -> Any:
+    def value(self, column: str, record: Mapping[str, Any], root: Path | Root) -> Any:
         """A record's cell; one of a derived column that it lacks is made, and is an exception where it can't be."""
         one = self.derived.get(column)
         if one is None or column in record:
@@ -158,14 +165,23 @@ class Predictor:
         except (Absent, Unreadable) as error:
             return error
 
-    def _cell(self, record: Mapping[str, Any], one: Input, root: Path) -> Any:
-        if one.field.name in record:
+    def source(self, column: str, names: Collection[str]) -> str | None:
+        """The column among ``names`` that a column's cells come from: itself, or what it is derived from."""
+        while column not in names:
+            if column not in self.derived:
+                return None
+            column = self.derived[column].settings.column
+        return column
+
+    def _cell(self, record: Mapping[str, Any], one: Input, root: Path | Root) -> Any:
+        """By the columns; else by the modality's name. A modality may be called like the source of its column."""
+        if one.field.name in record and not any(self.source(c, record) for c in one.settings.columns):
             return record[one.field.name]
         if isinstance(one.settings.column, str):
             return self.value(one.settings.column, record, root)
         return {column: self.value(column, record, root) for column in one.settings.columns}
 
-    def predict_cells(self, cells: Sequence[Iterable[Any]], root: Path) -> list[Prediction]:
+    def predict_cells(self, cells: Sequence[Iterable[Any]], root: Path | Root) -> list[Prediction]:
         """M columns of B cells -> B predictions."""
         columns = [self._encode(i, column, root) for i, column in zip(self.inputs, cells, strict=True)]
         entries = {i.field.name: c[0] for i, c in zip(self.inputs, columns, strict=True)}
@@ -177,11 +193,7 @@ class Predictor:
         found = activate(self.heads, self.logits(entries, present))
         names = [i.field.name for i in self.inputs]
         return [
-            Prediction(
-                _answers(self.heads, p),
-                {n: a[row] for n, a in zip(names, absent, strict=True) if row in a},
-                {f"{n}.{cell}": why for n, a in zip(names, partly, strict=True) for cell, why in a.get(row, ())},
-            )
+            Prediction(_answers(self.heads, p), *(_of_row(names, said, row) for said in (absent, partly)))
             for row, p in enumerate(found)
         ]
 
@@ -190,28 +202,28 @@ class Predictor:
         feeds = {n: e.astype(np.int64) if e.dtype == np.int32 else e for n, e in entries.items()}
         return np.asarray(self.session.run(["logits"], {**feeds, "present": present})[0])
 
-    def _encode(self, one: Input, cells: Iterable[Any], root: Path) -> tuple[np.ndarray, dict, dict]:
-        """(B, ...) entries; row -> why it is absent; row -> [(column, why this cell isn't used)].
-
-        An absent slot holds zeros, and they change nothing.
-        """
-        items, absent, partly = [], {}, {}
+    def _encode(
+        self, one: Input, cells: Iterable[Any], root: Path | Root
+    ) -> tuple[np.ndarray, dict[int, str], dict[int, str]]:
+        """(B, ...) entries, row -> why it is absent, and row -> what of it was left out. An absent slot holds zeros,
+        and they change nothing."""
+        items, absent = [], {}
+        partly: dict[int, list[str]] = {}
         for row, value in enumerate(cells):
             try:
-                if isinstance(value, (Absent, Unreadable)):
-                    raise value
-                if isinstance(value, dict):
-                    lost = {k: str(v) for k, v in value.items() if isinstance(v, (Absent, Unreadable))}
-                    partly.update({row: list(lost.items())} if lost else {})
-                    value = {k: None if k in lost else v for k, v in value.items()}
-                items.append(one.part.load(one.settings, value, root)[1])
+                value, lost = _made(value)
+                _, item, *remark = one.part.load(one.settings, value, root)
+                items.append(item)
+                if lost or any(remark):
+                    partly[row] = [*lost, *filter(None, remark)]
             except (Absent, Unreadable) as error:
                 absent[row] = str(error)
                 items.append(one.part.blank(one.settings))
         if hasattr(one.part, "problems"):
             for row, column, why in one.part.problems(one.settings, one.field.statistics, items):
-                partly.setdefault(row, []).append((column, why))
-        return one.part.encode(one.settings, one.field.statistics, items), absent, partly
+                partly.setdefault(row, []).append(f"{column}: {why}")
+        said = {row: "; ".join(reasons) for row, reasons in partly.items()}
+        return one.part.encode(one.settings, one.field.statistics, items), absent, said
 
     def _check(self, record: Mapping[str, Any]) -> None:
         known = {name for i in self.inputs for name in (i.field.name, *i.settings.columns)}
@@ -219,6 +231,11 @@ class Predictor:
         for key in record:
             if key not in known:
                 raise UsageError("this model has no such input", got=f"'{key}'", hint=did_you_mean(str(key), known))
+
+
+def _of_row(names: list[str], said: list[dict[int, str]], row: int) -> dict[str, str]:
+    """Modality -> what was said of it in this row."""
+    return {name: one[row] for name, one in zip(names, said, strict=True) if row in one}
 
 
 def _answers(heads: tuple[Head, ...], values: np.ndarray) -> dict[str, Answer]:
@@ -241,6 +258,16 @@ def digest(signature: Mapping[str, Any]) -> str:
     """Hash of what a signature says, but for the hash itself."""
     said = {key: value for key, value in signature.items() if key != "digest"}
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def _made(value: Any) -> tuple[Any, list[str]]:
+    """A cell as ``load`` reads it, and what of it couldn't be derived. Raises where all of it couldn't."""
+    if isinstance(value, (Absent, Unreadable)):
+        raise value
+    if not isinstance(value, dict):
+        return value, []
+    lost = {k: v for k, v in value.items() if isinstance(v, (Absent, Unreadable))}
+    return {k: None if k in lost else v for k, v in value.items()}, [f"{k}: {v}" for k, v in lost.items()]
 
 
 def _derivation(facts: dict) -> Derivation:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -46,6 +46,16 @@ class Split(Settings):
     validation: float = Field(default=0.1, gt=0, lt=0.5)  # share of the training rows (groups, if grouped)
     test: float = Field(default=0.15, gt=0, lt=0.5)  # share of the rows no other split has; not used where it is given
     stratify: bool = True
+    folds: int | None = Field(default=None, ge=2, le=100)  # cross-validation: the test rows are one of so many parts
+    fold: int = Field(default=0, ge=0)  # which one; together the runs of all folds score every row once
+
+    @model_validator(mode="after")
+    def _folded(self) -> Split:
+        if self.folds is not None and self.column is not None:
+            raise ValueError("got folds and a column, expected one of them: folds are cut from all rows")
+        if self.folds is not None and self.fold >= self.folds:
+            raise ValueError(f"got fold {self.fold}, expected 0 to {self.folds - 1}")
+        return self
 
 
 class Task(Settings):
@@ -70,6 +80,7 @@ class Data(Settings):
     id: str | None = None  # row number where there is none
     group: str | None = None  # rows with an equal value never stand in two splits
     root: str | None = None  # folder that file paths start from; the source's own folder where there is none
+    within: str | None = None  # folder that no file may lie outside of, whatever its path says; the root where none
     split: Split = Split()
     derive: dict[str, Derive] = Field(default_factory=dict)  # columns that are made from others
 
@@ -99,18 +110,42 @@ class Network(Settings):
     """One network: an encoder per modality, a fusion, a head."""
 
     encoders: dict[str, Encoder]
-    fusion: Fusion = Field(default_factory=lambda: settings(fusions.TABLE, {"kind": "gated"}))
+    fusion: Fusion  # without one: `gated` for one or two modalities, `transformer` for more
     hidden: int = Field(default=0, ge=0)  # width of the head's hidden layer; 0: none
     dropout: float = Field(default=0.0, ge=0, lt=1)
 
-    def of(self, names: Iterable[str]) -> Network:
-        """The same network with some of its encoders."""
-        wanted = set(names)
-        return self.bare().model_copy(update={"encoders": {n: e for n, e in self.encoders.items() if n in wanted}})
+    @model_validator(mode="before")
+    @classmethod
+    def _filled(cls, raw: Any) -> Any:
+        """Where no fusion is named, the one that fits the number of modalities; so a resolved recipe names it."""
+        if not isinstance(raw, dict) or "fusion" in raw:
+            return raw
+        named = raw.get("encoders")
+        return {**raw, "fusion": {"kind": fusions.default(len(named) if isinstance(named, dict) else 0)}}
+
+    @model_validator(mode="after")
+    def _fits(self) -> Network:
+        """Refuse a fusion that doesn't take so many modalities, and a head after one that has its own."""
+        count, kind, (fewest, most) = len(self.encoders), self.fusion.kind, fusions.takes(self.fusion)
+        if count and not fewest <= count <= most:
+            expected = str(fewest) if fewest == most else f"{fewest} to {most}"
+            got = f"{count} {'modality' if count == 1 else 'modalities'}"
+            raise ValueError(f"got {got} for fusion '{kind}', expected {expected}")
+        if fusions.headless(self.fusion) and (self.hidden or self.dropout):
+            raise ValueError(f"got hidden or dropout beside fusion '{kind}', expected neither: it has its own heads")
+        return self
 
     def bare(self) -> Network:
         """The network without how it is trained."""
         return Network.model_validate(self.model_dump(include=set(Network.model_fields)))
+
+    def only(self, name: str) -> Network:
+        """The network on one modality; concatenation stands in for a fusion that takes more."""
+        fusion = self.fusion
+        if fusions.takes(fusion)[0] > 1:
+            width = {"width": fusion.width} if hasattr(fusion, "width") else {}  # pyright: ignore
+            fusion = settings(fusions.TABLE, {"kind": "concat", **width})
+        return self.model_copy(update={"encoders": {name: self.encoders[name]}, "fusion": fusion})
 
 
 class Training(Settings):

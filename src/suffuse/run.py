@@ -55,12 +55,13 @@ class Run:
         """
         folder = Path(folder).resolve()
         if rows is not None:
+            raw = recipe if isinstance(recipe, dict) else recipe.model_dump(mode="json")
+            recipe = {**raw, "data": {**raw.get("data", {}), "source": str(folder / "source.parquet")}}
+        made = recipe if isinstance(recipe, Recipe) else make_recipe(recipe)
+        if rows is not None:
             from .sources.frame import save_rows
 
-            source = str(save_rows(rows, folder / "source.parquet"))
-            raw = recipe if isinstance(recipe, dict) else recipe.model_dump(mode="json")
-            recipe = {**raw, "data": {**raw.get("data", {}), "source": source}}
-        made = recipe if isinstance(recipe, Recipe) else make_recipe(recipe)
+            save_rows(rows, folder / "source.parquet", made.modalities)
         return cls(folder, _absolute(made, Path(base)))
 
     def path(self, *names: str) -> Path:
@@ -171,15 +172,16 @@ def _private(name: str) -> bool:
 
 
 def _absolute(recipe: Recipe, base: Path) -> Recipe:
-    """Source, root and the files that parts name, as absolute paths; a known set's name stays a name."""
+    """Source, folders and the files that parts name, as absolute paths; a known set's name stays a name."""
     from .sources import TABLE
 
     data = recipe.data
     changed: dict[str, Any] = {"derive": {name: d.placed(base) for name, d in data.derive.items()}}
     if data.source not in TABLE:
         changed["source"] = str((base / data.source).resolve())
-    if data.root is not None:
-        changed["root"] = str((base / data.root).resolve())
+    for key in ("root", "within"):
+        if (folder := getattr(data, key)) is not None:
+            changed[key] = str((base / folder).resolve())
     made = {
         "data": data.model_copy(update=changed),
         "modalities": {name: m.placed(base) for name, m in recipe.modalities.items()},

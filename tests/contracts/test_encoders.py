@@ -4,121 +4,149 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor
+from encoder_tools import CHOICES, FIELDS, LENGTHS, Built, chosen
+from torch import nn
 
 from suffuse import encoders
-from suffuse.parts import load, settings
-from suffuse.types import Encoded, Field
+from suffuse.parts import load
 
-IMAGE = Field("picture", "image", {"size": 16, "mean": [0.5] * 3, "std": [0.2] * 3})
-TEXT = Field("question", "text", {"vocabulary": 12, "length": 6})
-CHOICES = {
-    "conv": [
-        *({"widths": [4, 8], "norm": norm} for norm in ("batch", "group", "none")),
-        {"widths": [4, 8], "norm": "batch", "stride": 2},
-    ],
-    "gru": [{"embedding": 4, "width": 5}],
-    "lstm": [{"embedding": 4, "width": 5}],
-}
-CASES = [
-    pytest.param({"kind": kind, **choice}, id="-".join([kind, *(str(v) for v in choice.values())]))
-    for kind in encoders.TABLE
-    for choice in CHOICES[kind]
-]
-TEXTS = [case for case in CASES if "text" in load(encoders.TABLE, case.values[0]["kind"]).MODALITIES]  # type: ignore[index]
+EVERY = pytest.mark.parametrize(("asked", "field"), chosen())
+LEARNS = pytest.mark.parametrize(("asked", "field"), chosen(learns=True))
+LONG = pytest.mark.parametrize(("asked", "field"), chosen(*LENGTHS))
+TEXTS = pytest.mark.parametrize(("asked", "field"), chosen("text"))
 
 
-class Built:
-    """An encoder with random weights."""
-
-    def __init__(self, asked: dict):
-        self.part, self.chosen = load(encoders.TABLE, asked["kind"]), settings(encoders.TABLE, asked)
-        self.field = IMAGE if "image" in self.part.MODALITIES else TEXT
-        torch.manual_seed(0)
-        self.layers = self.part.layers(self.chosen, self.field)
-
-    def __call__(self, x: Tensor) -> Encoded:
-        return self.part.encode(self.chosen, self.layers, x)
-
-    def entries(self, count: int = 6) -> Tensor:
-        """Random entries; texts of one to six tokens."""
-        torch.manual_seed(1)
-        if self.field is IMAGE:
-            return torch.randn(count, 3, 16, 16)
-        words = torch.randint(2, 12, (count, 6))
-        lengths = torch.arange(count) % 6 + 1
-        return words * (torch.arange(6) < lengths.unsqueeze(1))
+def near(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Equal but for the order in which numbers were added."""
+    return bool((one - other).norm() <= 1e-5 * other.norm())
 
 
-@pytest.mark.parametrize("asked", CASES)
-def test_an_entry_doesn_t_depend_on_the_others(asked):
-    encoder = Built(asked)
+def test_every_encoder_is_tested_for_every_kind_that_it_takes():
+    for kind in encoders.TABLE:
+        tested = {FIELDS[field].kind for field, _ in CHOICES[kind]}
+        takes = load(encoders.TABLE, kind).MODALITIES
+        assert tested == set(takes) or (kind in ("gru", "lstm") and tested < set(takes)), kind
+
+
+@EVERY
+def test_an_entry_doesn_t_depend_on_the_others(asked, field):
+    encoder = Built(asked, field).settled()
     x = encoder.entries()
-    encoder(x)  # BatchNorm's running statistics move
-    encoder.layers.eval()
     whole = encoder(x)
     for row in range(len(x)):
-        alone = encoder(x[row : row + 1])
-        torch.testing.assert_close(alone.vector, whole.vector[row : row + 1], atol=1e-6, rtol=1e-5)
-    torch.testing.assert_close(encoder(x.flip(0)).vector.flip(0), whole.vector, atol=1e-6, rtol=1e-5)
+        assert near(encoder(x[row : row + 1]).vector, whole.vector[row : row + 1])
+    assert near(encoder(x.flip(0)).vector.flip(0), whole.vector)
+    assert whole.vector.std(0).max() > 1e-3  # the comparison is of vectors that differ
 
 
-@pytest.mark.parametrize("asked", CASES)
-def test_shapes_are_as_stated(asked):
-    encoder = Built(asked)
+@EVERY
+def test_shapes_are_as_stated(asked, field):
+    encoder = Built(asked, field)
     found = encoder(encoder.entries())
     wide = encoder.part.width(encoder.chosen, encoder.layers)
     assert found.vector.shape == (6, wide)
     assert found.vector.dtype == torch.float32
+    if not hasattr(encoder.part, "tokens"):
+        assert found.tokens is None and found.token_mask is None
+        return
     assert found.tokens is not None and found.token_mask is not None
     assert found.tokens.ndim == 3 and found.tokens.shape[:2] == found.token_mask.shape
+    assert found.tokens.shape[2] == encoder.part.tokens(encoder.chosen, encoder.layers)
     assert found.token_mask.dtype == torch.bool and found.token_mask.any(1).all()
 
 
-@pytest.mark.parametrize("asked", CASES)
-def test_every_parameter_gets_a_gradient(asked):
-    encoder = Built(asked)
-    found = encoder(encoder.entries())
-    (found.vector - torch.randn_like(found.vector)).square().sum().backward()
+@LEARNS
+def test_every_parameter_gets_a_gradient(asked, field):
+    encoder = Built(asked, field)
+    found = encoder(encoder.entries(12))
+    tokens = 0 if found.tokens is None else found.tokens.square().mean()
+    ((found.vector - torch.randn_like(found.vector)).square().sum() + tokens).backward()
+    assert list(encoder.layers.parameters())
     for name, parameter in encoder.layers.named_parameters():
-        assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
-        assert torch.isfinite(parameter.grad).all(), name
+        if parameter.requires_grad:
+            assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
+            assert torch.isfinite(parameter.grad).all(), name
 
 
-@pytest.mark.parametrize("asked", TEXTS)
-def test_how_long_a_text_is_padded_changes_nothing(asked):
-    encoder = Built(asked)
+@EVERY
+def test_eval_mode_gives_the_same_bits_twice(asked, field):
+    encoder = Built(asked, field).settled()
     x = encoder.entries()
-    plain = encoder(x)
-    padded = encoder(torch.nn.functional.pad(x, (0, 9)))
-    torch.testing.assert_close(padded.vector, plain.vector, atol=1e-7, rtol=1e-6)
-    assert torch.equal(padded.token_mask[:, :6], plain.token_mask)  # type: ignore[index]
-    assert not padded.token_mask[:, 6:].any()  # type: ignore[index]
+    assert torch.equal(encoder(x).vector, encoder(x.clone()).vector)
+
+
+@LEARNS
+def test_the_state_holds_all_that_was_learned(asked, field):
+    one, other = Built(asked, field).settled(), Built(asked, field, seed=9)
+    other.layers.load_state_dict(one.layers.state_dict())
+    other.layers.eval()
+    x = one.entries()
+    assert torch.equal(one(x).vector, other(x).vector)
+
+
+@EVERY
+def test_bfloat16_is_near(asked, field):
+    encoder = Built(asked, field).settled()
+    x = encoder.entries()
+    exact = encoder(x).vector
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        near = encoder(x).vector.float()
+    assert torch.isfinite(near).all()
+    assert (near - exact).norm() < 0.1 * exact.norm()
+
+
+@LONG
+def test_how_long_an_entry_is_padded_changes_nothing(asked, field):
+    encoder = Built(asked, field).settled()
+    x = encoder.entries()
+    plain, padded = encoder(x), encoder(encoder.padded(x, 9))
+    torch.testing.assert_close(padded.vector, plain.vector, atol=1e-6, rtol=1e-5)
+    count = plain.token_mask.shape[1]  # type: ignore[union-attr]
+    assert torch.equal(padded.token_mask[:, :count], plain.token_mask)  # type: ignore[index]
+    assert not padded.token_mask[:, count:].any()  # type: ignore[index]
+    here = plain.token_mask
+    torch.testing.assert_close(padded.tokens[:, :count][here], plain.tokens[here], atol=1e-5, rtol=1e-4)  # type: ignore[index]
     one = encoder(x[:1, :1])  # a single token, unpadded
-    torch.testing.assert_close(one.vector, plain.vector[:1], atol=1e-7, rtol=1e-6)
+    torch.testing.assert_close(one.vector, plain.vector[:1], atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("asked", TEXTS)
-def test_padding_gets_no_gradient_and_every_token_counts(asked):
-    encoder = Built(asked)
+@pytest.mark.parametrize(("asked", "field"), chosen(*LENGTHS, learns=True))
+def test_batch_statistics_see_no_padding(asked, field):
+    one, other = Built(asked, field), Built(asked, field)
+    one.layers.train(), other.layers.train()
+    x = one.entries()
+    torch.manual_seed(5)
+    plain = one(x)
+    torch.manual_seed(5)
+    padded = other(other.padded(x, 7))
+    if one.norms():
+        torch.testing.assert_close(padded.vector, plain.vector, atol=1e-5, rtol=1e-4)
+    for (name, a), (_, b) in zip(one.layers.named_buffers(), other.layers.named_buffers(), strict=True):
+        torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-5, msg=name)
+
+
+@LONG
+def test_an_entry_without_tokens_is_a_number(asked, field):
+    encoder = Built(asked, field).settled()
+    found = encoder(torch.zeros_like(encoder.entries(2)))
+    assert torch.isfinite(found.vector).all()
+
+
+@TEXTS
+def test_padding_gets_no_gradient_and_every_token_counts(asked, field):
+    encoder = Built(asked, field)
     x = encoder.entries()
     encoder(x).vector.square().sum().backward()
-    table = encoder.layers["embedding"].weight
-    assert (table.grad[0] == 0).all()
+    table = next(m for m in encoder.layers.modules() if isinstance(m, nn.Embedding)).weight
+    pad = int(encoder.layers.pad) if hasattr(encoder.layers, "pad") else 0  # type: ignore[arg-type]
     used = x[x != 0].unique()
+    if asked["kind"] != "huggingface":
+        assert (table.grad[pad] == 0).all()
     assert (table.grad[used].abs().sum(1) > 0).all()
-
-
-@pytest.mark.parametrize("asked", TEXTS)
-def test_a_text_without_tokens_is_a_number(asked):
-    encoder = Built(asked)
-    assert torch.isfinite(encoder(torch.zeros(2, 3, dtype=torch.int64)).vector).all()
 
 
 def test_groups_divide_the_channels():
     """GroupNorm refuses what doesn't divide; widths may be anything."""
     for channels in range(1, 70):
-        torch.testing.assert_close(
-            Built({"kind": "conv", "widths": [channels], "norm": "group"})(torch.zeros(1, 3, 4, 4)).vector.shape[1],
-            2 * channels,
-        )
+        found = Built({"kind": "conv", "widths": [channels], "norm": "group"}, "image")(torch.zeros(1, 3, 4, 4))
+        assert found.vector.shape[1] == 2 * channels

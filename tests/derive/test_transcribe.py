@@ -45,8 +45,8 @@ def test_a_model_that_is_no_model(tmp_path):
         (b"", Absent, "empty cell"),
         ({"bytes": None, "path": None}, Absent, "empty cell"),
         ("gone.wav", Unreadable, "no such file"),
-        (".", Unreadable, "can't read the file"),
-        (b"RIFF no sound", Unreadable, "not sound in a known format"),
+        (".", Unreadable, "not a file: a directory"),
+        (b"RIFF no sound", Unreadable, "not audio|cut off"),
     ],
 )
 def test_what_can_t_be_heard_says_why(cell, error, said, tmp_path):

@@ -224,7 +224,7 @@ def test_a_row_of_empty_cells_is_absent_and_one_of_broken_cells_unreadable():
         with pytest.raises(Absent):
             load(chosen(), *empty)
     with pytest.raises(Unreadable, match="price: expected one value, got dict; colour: not UTF-8"):
-        load(chosen(), {}, b"\xff", None)
+        load(chosen(), {"a": 1}, b"\xff", None)
     with pytest.raises(Unreadable, match="expected a cell for each of price, colour, bought, got str"):
         tabular.load(chosen(), "red", Path())
     assert load(chosen(), None, "red", None) == "\x1fred\x1f"

@@ -91,3 +91,22 @@ def test_classes_too_small_for_strata_are_told_with_the_way_out():
         make(np.arange(60) // 2)  # 30 classes of two rows
     assert "stratify: false" in caught.value.hint
     assert shares(make(np.arange(60) // 2, stratify=False))[2] == pytest.approx(0.15, abs=0.02)
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_folds_score_every_row_once_and_keep_groups_and_labels_even(grouped):
+    random = np.random.default_rng(4)
+    label = random.choice(4, 200, p=[0.5, 0.3, 0.15, 0.05])
+    group = np.arange(200) // 3 if grouped else np.arange(200)
+    seen = np.zeros(200, dtype=int)
+    for fold in range(5):
+        made = splits.make(np.zeros(200, dtype=np.int8), group, label, Split(folds=5, fold=fold, validation=0.2), 1)
+        test = made == splits.TEST
+        seen += test
+        assert 25 <= test.sum() <= 55 if grouped else test.sum() == 40
+        assert not set(group[test]) & set(group[~test])
+        assert (made == splits.VALIDATION).any() and (made == splits.TRAIN).any()
+        assert abs((label[test] == 0).mean() - (label == 0).mean()) < 0.12
+    assert (seen == 1).all()
+    one, other = (splits.fold_of(group, label, 5, seed) for seed in (1, 2))
+    assert (one != other).any()

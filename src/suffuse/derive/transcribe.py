@@ -6,7 +6,6 @@ before it. Text that a person wrote is far better: what a small recogniser hears
 
 from __future__ import annotations
 
-import io
 import threading
 from functools import lru_cache
 from pathlib import Path
@@ -15,8 +14,10 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from .. import sound
 from ..errors import UsageError
-from ..modalities.cell import Absent, Unreadable, is_empty
+from ..modalities import cell
+from ..modalities.cell import Absent, Root, Unreadable
 from ..parts import DeriveSettings, optional
 
 LIBRARY = "pocketsphinx"  # another version may hear other words
@@ -46,30 +47,19 @@ def fit(settings: Settings, labels: Any) -> dict:
     return {}
 
 
-def content(settings: Settings, value: Any, root: Path) -> bytes:
+def content(settings: Settings, value: Any, root: Path | Root) -> bytes:
     """The recording's bytes."""
-    if isinstance(value, dict):  # the Hugging Face form
-        value = value.get("bytes") or value.get("path")
-    if is_empty(value) or value == b"":
-        raise Absent("empty cell")
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        return bytes(value)
-    try:
-        return (root / str(value)).read_bytes()
-    except FileNotFoundError:
-        raise Unreadable("no such file") from None
-    except (OSError, ValueError) as error:
-        raise Unreadable(f"can't read the file: {getattr(error, 'strerror', None) or error}") from None
+    return cell.content(value, root)
 
 
-def make(settings: Settings, facts: dict, value: Any, root: Path) -> str:
+def make(settings: Settings, facts: dict, value: Any, root: Path | Root) -> str:
     """What is said in a recording, in lower case. Raises Absent where no word was recognised."""
-    sound = _samples(content(settings, value, root), settings.seconds)
+    samples = _samples(content(settings, value, root), settings.seconds)
     recogniser = _recogniser(settings.model, settings.dictionary, settings.language)
     with _HEARING:
         recogniser.reinit_feat()  # forgets the loudness of the recording before
         recogniser.start_utt()
-        recogniser.process_raw(sound, no_search=False, full_utt=True)
+        recogniser.process_raw(samples, no_search=False, full_utt=True)
         recogniser.end_utt()
         found = recogniser.hyp()
     if found is None or not found.hypstr.strip():
@@ -91,16 +81,9 @@ def _recogniser(model: str | None, dictionary: str | None, language: str | None)
 
 def _samples(content: bytes, seconds: float) -> bytes:
     """A file's sound as 16-bit samples, one channel, 16 kHz."""
-    soundfile, soxr = optional("soundfile", "speech"), optional("soxr", "speech")
     try:
-        with soundfile.SoundFile(io.BytesIO(content)) as file:
-            found = file.read(int(seconds * file.samplerate), dtype="float32", always_2d=True).mean(1)
-            rate = file.samplerate
-    except Exception as error:  # libsndfile's errors share no base class over its versions
-        raise Unreadable(f"not sound in a known format: {str(error).splitlines()[0]}") from None
-    if not len(found) or not np.isfinite(found).all():
-        raise Unreadable("no samples" if not len(found) else "samples that are no numbers")
-    if found.min() == found.max():
-        raise Unreadable("silent: all samples are the same")
-    heard = soxr.resample(found, rate, RATE) if rate != RATE else found
+        found, rate, _ = sound.read(content, seconds)
+        heard = sound.resample(sound.check(found), rate, RATE)
+    except ValueError as error:
+        raise Unreadable(str(error)) from None
     return (np.clip(heard, -1, 1) * 32767).astype("<i2").tobytes()

@@ -1,9 +1,10 @@
 """A plain stack of 3x3 convolutions: (U, 3, H, W) -> (U, D).
 
 Each block is convolution, normalisation, 2x2 max pooling, ReLU; then the mean and the maximum over the
-remaining places. BatchNorm (Ioffe & Szegedy 2015) keeps how bright a picture is, which GroupNorm (Wu & He
-2018) takes away: on easy-VQA the latter confuses gray with black. Only entries that some row has are
-encoded, so an absent picture enters no batch statistics.
+remaining places or, with ``pool: flatten``, all of them through a dense layer, as textbooks have it.
+BatchNorm (Ioffe & Szegedy 2015) keeps how bright a picture is, which GroupNorm (Wu & He 2018) takes away: on
+easy-VQA the latter confuses gray with black. Only entries that some row has are encoded, so an absent picture
+enters no batch statistics.
 """
 
 from __future__ import annotations
@@ -28,11 +29,13 @@ class Settings(PartSettings):
     widths: tuple[int, ...] = Setting((32, 64, 128), min_length=1)
     stride: Literal[1, 2] = 1  # of the first convolution: 2 makes it, and all after it, four times cheaper
     norm: Literal["batch", "group", "none"] = "batch"
+    pool: Literal["meanmax", "flatten"] = "meanmax"
+    dense: int = Setting(128, ge=1)  # D of pool: flatten
 
 
 def width(settings: Settings, layers: nn.ModuleDict) -> int:
-    """D: mean and maximum of the last block."""
-    return 2 * settings.widths[-1]
+    """D: mean and maximum of the last block, or the dense layer."""
+    return settings.dense if settings.pool == "flatten" else 2 * settings.widths[-1]
 
 
 def tokens(settings: Settings, layers: nn.ModuleDict) -> int:
@@ -41,11 +44,11 @@ def tokens(settings: Settings, layers: nn.ModuleDict) -> int:
 
 
 def layers(settings: Settings, field: Field) -> nn.ModuleDict:
-    """One convolution (and norm) per block."""
+    """One convolution (and norm) per block, and the dense layer."""
     from torch import nn
 
-    smallest = field.statistics["size"] // settings.stride // 2 ** len(settings.widths)
-    if smallest < 1:
+    side = -(-field.statistics["size"] // settings.stride) // 2 ** len(settings.widths)
+    if side < 1:
         raise ValueError(f"{len(settings.widths)} blocks are too many for {field.statistics['size']} pixels")
     made, before = nn.ModuleDict(), 3
     for number, channels in enumerate(settings.widths):
@@ -56,6 +59,8 @@ def layers(settings: Settings, field: Field) -> nn.ModuleDict:
         elif settings.norm == "group":
             made[f"norm{number}"] = nn.GroupNorm(_groups(channels), channels)
         before = channels
+    if settings.pool == "flatten":
+        made["dense"] = nn.Linear(side * side * before, settings.dense)
     return made
 
 
@@ -70,7 +75,10 @@ def encode(settings: Settings, layers: nn.ModuleDict, x: Tensor) -> Encoded:
             x = layers[f"norm{number}"](x)
         x = F.relu(F.max_pool2d(x, 2))  # the two commute, and pooling first rectifies a quarter
     places = x.flatten(2)
-    vector = torch.cat([places.mean(2), places.amax(2)], dim=1)
+    if settings.pool == "flatten":
+        vector = layers["dense"](places.flatten(1)).relu()
+    else:
+        vector = torch.cat([places.mean(2), places.amax(2)], dim=1)
     return Encoded(vector, places.transpose(1, 2), torch.ones_like(places[:, 0], dtype=torch.bool))
 
 

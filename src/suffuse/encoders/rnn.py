@@ -1,62 +1,107 @@
-"""Embedding and a recurrent net over token ids: (U, L) -> (U, D), D the width.
+"""A recurrent net over token ids (U, L) or frames (U, L, F + 1): -> (U, D), D the width, twice it in both directions.
 
-GRU (Cho et al. 2014) or LSTM (Hochreiter & Schmidhuber 1997), one layer, one direction. The vector is the
-state at the last real token, so padding, and how long the batch was padded, changes nothing.
+GRU (Cho et al. 2014) or LSTM (Hochreiter & Schmidhuber 1997). The vector is the state at the last real token, so
+padding, and how long the batch was padded, changes nothing; the backward direction (Schuster & Paliwal 1997) reads
+each entry from its own last token, never from padding.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field as Setting
 
+from ..files import package_file
 from ..parts import PartSettings
 from ..types import Encoded, Field
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-MODALITIES = ("text",)
+MODALITIES = ("text", "audio", "sequence")
 
 
 class Settings(PartSettings):
     """Sizes of the embedding and of the state."""
 
     kind: Literal["gru", "lstm"] = "gru"
-    embedding: int = Setting(64, ge=1)
-    width: int = Setting(128, ge=1)
+    embedding: int = Setting(64, ge=1)  # of a text's tokens; frames have none
+    width: int = Setting(128, ge=1)  # of the state, in each direction
+    depth: int = Setting(1, ge=1, le=16)  # layers, each on the states of the one before
+    bidirectional: bool = False
+    dropout: float = Setting(0.0, ge=0, lt=1)  # of the states that leave a layer
+    embedding_dropout: float = Setting(0.0, ge=0, lt=1)  # of the embeddings, or of the frames
+    FILES: ClassVar = ("vectors",)
+    vectors: str | None = None  # pretrained word vectors: a word2vec or GloVe file, or package:NAME/PATH
 
 
 def width(settings: Settings, layers: nn.ModuleDict) -> int:
-    """D: the state."""
-    return settings.width
+    """D: the state, of both directions if there are two."""
+    return settings.width * (2 if settings.bidirectional else 1)
 
 
 def tokens(settings: Settings, layers: nn.ModuleDict) -> int:
     """Width of a token: the state."""
-    return settings.width
+    return width(settings, layers)
 
 
 def layers(settings: Settings, field: Field) -> nn.ModuleDict:
-    """Embedding with a zero row for padding, and the recurrent cell."""
+    """Embedding with a zero row for padding, and a cell per layer and direction: each exports as one operator."""
     from torch import nn
 
+    if settings.vectors and field.kind != "text":
+        raise ValueError(f"got vectors for {field.kind}, expected a text: only words have them")
+    made = nn.ModuleDict()
+    if field.kind == "text":
+        made["embedding"] = nn.Embedding(field.statistics["vocabulary"], settings.embedding, padding_idx=0)
+    before = settings.embedding if field.kind == "text" else field.statistics["features"]
     cell = nn.GRU if settings.kind == "gru" else nn.LSTM
-    return nn.ModuleDict(
-        {
-            "embedding": nn.Embedding(field.statistics["vocabulary"], settings.embedding, padding_idx=0),
-            "cell": cell(settings.embedding, settings.width, batch_first=True),
-        }
-    )
+    for number in range(settings.depth):
+        made[f"cell{number}"] = cell(before, settings.width, batch_first=True)
+        if settings.bidirectional:
+            made[f"back{number}"] = cell(before, settings.width, batch_first=True)
+        before = width(settings, made)
+    made["dropout"] = nn.Dropout(settings.dropout)
+    made["embedding_dropout"] = nn.Dropout(settings.embedding_dropout)
+    return made
+
+
+def initialise(settings: Settings, layers: nn.ModuleDict, field: Field) -> str:
+    """Pretrained vectors of the words that have one; says how many."""
+    from ..word_vectors import load_embedding
+
+    if settings.vectors is None:
+        return ""
+    return load_embedding(package_file(settings.vectors), field.statistics, layers["embedding"])
 
 
 def encode(settings: Settings, layers: nn.ModuleDict, x: Tensor) -> Encoded:
-    """(U, L) int64, 0 is padding -> vector (U, D), tokens (U, L, D), token_mask (U, L)."""
+    """(U, L) int64, 0 is padding, or (U, L, F + 1) -> vector (U, D), tokens (U, L, D), token_mask (U, L)."""
+    import torch
     from torch.nn import functional as F
 
-    mask = x != 0
-    states, _ = layers["cell"](layers["embedding"](x))
+    mask = x != 0 if x.ndim == 2 else x[:, :, -1] > 0
+    states = layers["embedding"](x) if x.ndim == 2 else x[:, :, :-1] * mask.unsqueeze(2)
+    states = layers["embedding_dropout"](states)
+    order = _reversed(mask).unsqueeze(2) if settings.bidirectional else None
+    for number in range(settings.depth):
+        found, _ = layers[f"cell{number}"](states)
+        if order is not None:
+            back, _ = layers[f"back{number}"](states.gather(1, order.expand_as(states)))
+            found = torch.cat([found, back.gather(1, order.expand_as(back))], dim=2)
+        states = layers["dropout"](found)
     last = mask & ~F.pad(mask[:, 1:], (0, 1))  # the real token that no real token follows
-    # a product instead of a gather: the same value, and its gradient adds up in a fixed order
+    # products instead of gathers: the same values, and their gradients add up in a fixed order
     vector = (states * last.unsqueeze(2)).sum(1)
+    if order is not None:  # the backward direction has read the whole entry where it reaches the first token
+        vector = torch.cat([vector[:, : settings.width], states[:, 0, settings.width :] * mask[:, :1]], dim=1)
     return Encoded(vector, states, mask)
+
+
+def _reversed(mask: Tensor) -> Tensor:
+    """(U, L) -> (U, L): which token comes when each entry is read from its end; padding stays where it is."""
+    import torch
+
+    places = torch.arange(mask.shape[1], device=mask.device)
+    lengths = mask.sum(1, keepdim=True)
+    return torch.where(places < lengths, lengths - 1 - places, places)

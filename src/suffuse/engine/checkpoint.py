@@ -28,17 +28,32 @@ class State:
 
 
 class Checkpoint:
-    """Reads and writes objective, optimiser, best weights, running sums and the random state."""
+    """Reads and writes objective, optimiser, best weights, running sums and the random state.
+
+    What never changes, the weights of frozen encoders, is not written: whoever trains has loaded it already.
+    """
 
     def __init__(self, folder: Path, objective: Objective, optimizer: torch.optim.Optimizer):
         self.file = folder / "checkpoints" / "last.safetensors"
         self.objective, self.optimizer = objective, optimizer
         self.sums = torch.zeros(len(objective.names))
-        self.best = {k: v.detach().clone() for k, v in objective.model.state_dict().items()}
+        self.fixed = objective.model.frozen()
+        self.note_best()
+
+    def note_best(self) -> None:
+        """The model's weights are the best so far."""
+        state = self.objective.model.state_dict()
+        self.best = {k: v.detach().clone() for k, v in state.items() if k not in self.fixed}
+
+    def restore_best(self) -> None:
+        """The best weights go back into the model."""
+        model = self.objective.model
+        model.load_state_dict({**{k: v for k, v in model.state_dict().items() if k in self.fixed}, **self.best})
 
     def save(self, state: State) -> None:
         """All of it."""
-        tensors = {f"objective.{k}": v for k, v in self.objective.state_dict().items()}
+        fixed, held = {f"model.{k}" for k in self.fixed}, self.objective.state_dict()
+        tensors = {f"objective.{k}": v for k, v in held.items() if k not in fixed}
         tensors |= {f"best.{k}": v for k, v in self.best.items()}
         for number, facts in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{number}.{k}": torch.as_tensor(v) for k, v in facts.items()}
@@ -60,7 +75,9 @@ class Checkpoint:
         except SafetensorError as error:
             hint = "delete it to train from the start"
             raise SuffuseError("can't read the checkpoint", where=self.file, got=error, hint=hint) from None
-        self.objective.load_state_dict(_under(tensors, "objective."))
+        fixed = {f"model.{k}" for k in self.fixed}
+        kept = {k: v for k, v in self.objective.state_dict().items() if k in fixed}
+        self.objective.load_state_dict({**kept, **_under(tensors, "objective.")})
         self.best = _under(tensors, "best.")
         memory: dict[int, dict] = {}
         for name, value in _under(tensors, "optimizer.").items():

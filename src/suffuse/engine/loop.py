@@ -70,7 +70,7 @@ def fit(objective: Objective, plan: Plan) -> State:
         if time.perf_counter() - saved > CHECKPOINT_SECONDS:
             keep.save(state)
             saved = time.perf_counter()
-    objective.model.load_state_dict(keep.best)
+    keep.restore_best()
     objective.eval()
     return state
 
@@ -108,7 +108,7 @@ def end_epoch(objective: Objective, keep: Checkpoint, plan: Plan, state: State) 
     first = next(iter(scores.values()))
     if first >= state.best:
         state.best, state.best_epoch = first, number
-        keep.best = {k: v.detach().clone() for k, v in objective.model.state_dict().items()}
+        keep.note_best()
     patience = plan.training.patience
     state.stopped = bool(patience) and number - state.best_epoch >= patience
     words = f"epoch {number}/{plan.training.epochs}, validation {first:.4f}"

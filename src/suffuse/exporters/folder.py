@@ -11,6 +11,7 @@ from ..files import write_json, write_text
 from ..model import FusionModel
 from ..predictor import SIGNATURE, digest
 from ..recipe import Recipe
+from ..types import Field
 from .onnx import export
 
 
@@ -41,7 +42,7 @@ def write(model: FusionModel, recipe: Recipe, folder: Path, derived: Mapping[str
         "heads": [asdict(head) for head in model.spec.heads],
         "modalities": described,
         "inputs": {
-            **{f.name: _input(f.kind) for f in model.spec.fields},
+            **{f.name: _input(f) for f in model.spec.fields},
             "present": "bool (rows, modalities)",
         },
         "output": "logits float32 (rows, outputs), head after head: softmax of classes, sigmoid of labels, "
@@ -52,12 +53,18 @@ def write(model: FusionModel, recipe: Recipe, folder: Path, derived: Mapping[str
     write_json(folder / SIGNATURE, {**signature, "digest": digest(signature)})
 
 
-def _input(kind: str) -> str:
+def _input(field: Field) -> str:
+    """What a modality's input is, for who feeds the file without suffuse."""
+    steps = "float32 (rows, length, {features} + 1), the last is 1 where a step is real; shorter rows end in zeros"
+    if field.kind == "image" and "places" in field.statistics:
+        return "uint8 (rows, {places}, size, size, 4), RGB, and 255 where there is a picture".format(**field.statistics)
+    if field.kind in ("audio", "sequence"):
+        return steps.format(**field.statistics)
     return {
         "image": "uint8 (rows, size, size, 3), RGB",
         "tabular": "float32 (rows, 2 numbers + categories): numbers, 1 where one is missing, category codes",
         "text": "int64 (rows, length), 0 is padding",
-    }[kind]
+    }[field.kind]
 
 
 def _derive(model: FusionModel, recipe: Recipe, derived: Mapping[str, dict]) -> dict:

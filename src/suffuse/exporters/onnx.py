@@ -1,7 +1,8 @@
-"""ONNX: named inputs per modality and ``present``, any batch and text length, stripped of metadata.
+"""ONNX: named inputs per modality and ``present``, any batch and length, stripped of metadata.
 
-Inputs are what the modalities' ``encode`` gives: pictures uint8 (B, H, W, 3), token ids int64 (B, L), and
-``present`` bool (B, M). The output is ``logits`` (B, C) float32.
+Inputs are what the modalities' ``encode`` gives: pictures uint8 (B, H, W, 3) or (B, P, H, W, 4), token ids int64
+(B, L), frames float32 (B, L, F + 1), columns float32 (B, K), and ``present`` bool (B, M). The output is ``logits``
+(B, C) float32.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,10 +21,11 @@ from torch import Tensor, nn
 from ..errors import SuffuseError
 from ..files import write_bytes
 from ..model import FusionModel
-from ..types import Batch
+from ..types import Batch, Field
 from .recurrent import swapped, translations
 
 OPSET = 18
+LENGTH = 17  # of the examples; the graph takes any
 
 
 class Flat(nn.Module):
@@ -42,13 +45,17 @@ class Flat(nn.Module):
 
 
 def export(model: FusionModel, file: Path) -> None:
-    """Write the model as ONNX, atomically. Raises SuffuseError where the exporter can't."""
+    """Write the model as ONNX, atomically. Raises SuffuseError where it can't be."""
     import onnx
 
-    examples = [_example(f.kind, f.statistics) for f in model.spec.fields]
+    for name in model.spec.names:
+        if reason := model.encoder(name).hindrance:
+            hint = "choose another encoder for it in what is to be exported"
+            raise SuffuseError("this model can't be exported", where=f"encoders.{name}", got=reason, hint=hint)
+    examples = [_example(f) for f in model.spec.fields]
     present = torch.ones(3, len(examples), dtype=torch.bool)
-    batch, length = torch.export.Dim("batch"), torch.export.Dim("length", min=1)
-    shapes = [{0: batch, 1: length} if f.kind == "text" else {0: batch} for f in model.spec.fields]
+    batch = torch.export.Dim("batch")
+    shapes = [{0: batch, **_length(f)} for f in model.spec.fields]
     with _silence():
         try:
             program = torch.onnx.export(
@@ -88,10 +95,25 @@ def strip(proto) -> None:
             del node.metadata_props[:]
 
 
-def _example(kind: str, statistics: dict) -> Tensor:
-    if kind == "image":
-        return torch.zeros(3, statistics["size"], statistics["size"], 3, dtype=torch.uint8)
-    return torch.ones(3, 5, dtype=torch.int64)
+def _example(field: Field) -> Tensor:
+    """Three entries of a modality."""
+    facts = field.statistics
+    if field.kind == "image" and "places" in facts:
+        return torch.full((3, facts["places"], facts["size"], facts["size"], 4), 255, dtype=torch.uint8)
+    if field.kind == "image":
+        return torch.zeros(3, facts["size"], facts["size"], 3, dtype=torch.uint8)
+    if field.kind == "tabular":
+        return torch.zeros(3, 2 * facts["numbers"] + len(facts["categories"]))
+    if field.kind == "text":
+        return torch.ones(3, LENGTH, dtype=torch.int64)
+    return torch.ones(3, LENGTH, facts["features"] + 1)
+
+
+def _length(field: Field) -> dict[int, Any]:
+    """The axis of a modality's entries that has any length, named for itself alone."""
+    if field.kind not in ("text", "audio", "sequence"):
+        return {}
+    return {1: torch.export.Dim(f"{field.name}_length", min=1)}
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field as Setting
 
+from ..attention import masked_softmax
 from ..parts import PartSettings
 from ..types import Encoded, Fused, Sizes
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 TAKES = (1, 64)
-SHUT = -1e4  # finite: a row with nothing present stays a number
 
 
 class Settings(PartSettings):
@@ -59,9 +59,9 @@ def fuse(settings: Settings, layers: nn.ModuleDict, encoded: list[Encoded], pres
     slots = [e.vector.where(present[:, m : m + 1], 0.0) for m, e in enumerate(encoded)]
     mask = present.to(slots[0].dtype)
     gates = layers["gate"](torch.cat([*slots, mask], dim=1)).unflatten(1, (len(slots), settings.width))
-    here = present.unsqueeze(2)  # (B, M, 1)
     # log sigmoid(v) as -softplus(-v): the exporter turns logsigmoid into log(sigmoid), which is -inf early
-    weights = (-F.softplus(-gates)).masked_fill(~here, SHUT).softmax(1) * here
+    scores = (-F.softplus(-gates)).transpose(1, 2)  # (B, H, M)
+    weights = masked_softmax(scores, present.unsqueeze(1)).transpose(1, 2)
     maps = zip(layers["hidden"], slots, strict=True)  # pyright: ignore
     hidden = torch.stack([linear(slot).tanh() for linear, slot in maps], dim=1)
     return Fused((weights * hidden).sum(1), weights.detach().mean(2))

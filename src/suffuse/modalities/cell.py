@@ -1,11 +1,22 @@
-"""What modalities share about cells: why one gives nothing, and items in pieces."""
+"""Cells: why one gives nothing, items in pieces, and the one place where files that a cell names are read.
+
+A path in a table is data, not trust: it may lie in one folder only (and what lies below it), however it is written.
+"""
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 PIECE = 4096  # items that are Python objects at the same time
+LARGEST_FILE = 2**28  # bytes that are read of one cell at the most
+WEB = ("http://", "https://", "ftp://", "s3://", "gs://")
 
 
 class Absent(Exception):
@@ -16,13 +27,100 @@ class Unreadable(Exception):
     """There is something in this cell that can't be read; says why."""
 
 
+@dataclass(frozen=True)
+class Root:
+    """Where relative paths start, and the folder that no file may lie outside of, by links or otherwise."""
+
+    folder: Path
+    within: Path
+
+    @classmethod
+    def of(cls, folder: Path, within: Path | None = None) -> Root:
+        """``within`` is the folder itself where nothing else is said."""
+        return cls(folder, Path(os.path.realpath(folder if within is None else within)))
+
+
 def is_empty(value: Any) -> bool:
-    """Whether a cell holds nothing: None, NaN, NaT, or white space only."""
-    if value is None or (isinstance(value, float) and value != value):
+    """Whether a cell holds nothing: None, NaN (of any library), no bytes, no items, or white space only."""
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return True
+    if isinstance(value, (float, np.floating)):
+        return bool(value != value)
     if isinstance(value, str):
         return not value.strip()
-    return type(value).__name__ in ("NaTType", "NAType")
+    return isinstance(value, (bytes, bytearray, memoryview, list, tuple, dict)) and not len(value)
+
+
+def content(value: Any, root: Path | Root) -> bytes:
+    """Bytes of a cell that holds them, a path, or the Hugging Face form {bytes, path}.
+
+    Raises Absent where the cell is empty, Unreadable where there is no such file or it may not be read.
+    """
+    if isinstance(value, dict):
+        value = value.get("path") if is_empty(value.get("bytes")) else value["bytes"]
+    if is_empty(value):
+        raise Absent("empty cell")
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        if len(value) > LARGEST_FILE:
+            raise Unreadable(f"{len(value):,} bytes: too large")
+        return bytes(value)
+    if isinstance(value, (list, tuple, dict, np.ndarray)):
+        raise Unreadable(f"expected a path or bytes, got {type(value).__name__}")
+    return read_file(value, root)
+
+
+def read_file(value: Any, root: Path | Root, limit: int = LARGEST_FILE) -> bytes:
+    """The bytes of the file that a cell names; at most so many. Raises Unreadable."""
+    place = locate(value, root)
+    try:
+        facts = place.stat()
+        if stat.S_ISDIR(facts.st_mode):
+            raise Unreadable("not a file: a directory")
+        if not stat.S_ISREG(facts.st_mode):  # a pipe would wait for ever, a device never end
+            raise Unreadable("not a plain file")
+        if not facts.st_size:
+            raise Unreadable("the file is empty")
+        with place.open("rb") as file:
+            found = file.read(limit + 1)
+    except FileNotFoundError:
+        raise Unreadable("no such file") from None
+    except (OSError, ValueError) as error:
+        raise Unreadable(f"can't read the file: {getattr(error, 'strerror', None) or error}") from None
+    if len(found) > limit:
+        raise Unreadable(f"more than {limit:,} bytes: too large")
+    return found
+
+
+def locate(value: Any, root: Path | Root) -> Path:
+    """A cell's path with every ``..`` and link followed. Raises Unreadable where it leads out of the folder."""
+    root = root if isinstance(root, Root) else Root.of(root)
+    name = os.fspath(value) if isinstance(value, (str, os.PathLike)) else str(value)
+    if str(name).lower().startswith(WEB):
+        raise Unreadable("a web address: nothing is downloaded")
+    try:
+        place = Path(os.path.realpath(root.folder / str(name)))
+    except (OSError, ValueError) as error:
+        raise Unreadable(f"can't read the file: {error}") from None
+    if not place.is_relative_to(root.within):
+        raise Unreadable("outside the data root")
+    return place
+
+
+def as_array(value: Any) -> np.ndarray | None:
+    """An array, or a tensor of any library that can be seen as one, as NumPy; None where it is neither.
+
+    Raises Unreadable where a tensor has a type that NumPy lacks.
+    """
+    if isinstance(value, np.ndarray):
+        return value
+    try:
+        if hasattr(value, "detach") and hasattr(value, "numpy"):  # torch, without importing it
+            return value.detach().cpu().numpy()
+        if hasattr(value, "__array__") and not isinstance(value, np.generic):
+            return np.asarray(value)
+    except (TypeError, RuntimeError, ValueError) as error:
+        raise Unreadable(f"can't be seen as an array: {error}") from None
+    return None
 
 
 def pieces(items: Any) -> Iterator[list]:

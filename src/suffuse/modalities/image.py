@@ -1,29 +1,47 @@
-"""Pictures: path, bytes or array -> (size, size, 3) uint8, RGB, by Pillow alone.
+"""Pictures: path, bytes or array -> (size, size, 3) uint8, RGB; several of a row (P, size, size, 4). Pillow alone.
 
-EXIF rotation is applied, transparency is laid on white, the first frame of an animation is taken. The same
-lines run in training and in the torch-free predictor, so both see the same bits.
+EXIF rotation is applied, transparency is laid on white, the first frame of an animation is taken. Of several
+pictures the fourth channel is 255 where there is one and 0 in an empty place. The same lines run in training and in
+the torch-free predictor, so both see the same bits.
+
+What is white: 255 of 8 bits, 65535 of 16 bits; of fractions and of whole numbers of 32 bits and more the least of
+1 (fractions only), 255 and 65535 that no value exceeds, unless ``white`` says it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
-import warnings
+import json
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from .. import pixels
 from ..parts import ModalitySettings
-from .cell import Absent, Unreadable, is_empty
+from ..parts import Settings as Base
+from .cell import Absent, Root, Unreadable, as_array, content, is_empty
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 MAX_PIXELS = 64_000_000  # a larger picture is refused before it is decoded
 PADDING = (255, 255, 255)
 RESIZE = Image.Resampling.BILINEAR
+DRAWS = pixels.DRAWS
+
+
+class Augment(Base):
+    """How far a training view may differ from the picture."""
+
+    flip: bool = False  # left and right change places in half of the views
+    shift: float = Field(0.0, ge=0, le=0.5)  # of the side, at the most, each way
+    zoom: float = Field(0.0, ge=0, le=0.5)  # 0.1: from 0.9 to 1.1 times as large
+    brightness: float = Field(0.0, ge=0, le=1)  # of the full range, brighter or darker
+    contrast: float = Field(0.0, ge=0, le=1)  # 0.2: from 0.8 to 1.2 times
+    erase: float = Field(0.0, ge=0, le=0.5)  # of the area, at the most, that a gray square hides in half of the views
 
 
 class Settings(ModalitySettings):
@@ -32,26 +50,58 @@ class Settings(ModalitySettings):
     kind: Literal["image"] = "image"
     size: int = Field(64, ge=8, le=1024)  # pixels, both sides
     fit: Literal["pad", "crop", "stretch"] = "pad"  # how a picture that isn't square becomes so
+    most: int | None = Field(None, ge=1, le=32)  # pictures of a row; as many as columns where it isn't said
+    channels: Literal["rgb", "bgr"] = "rgb"  # order in arrays (OpenCV: bgr); files say it themselves
+    white: float | None = Field(None, gt=0)  # value of white, where pixels have more than 8 bits; see above
+    augment: Augment | None = None
+
+    @property
+    def places(self) -> int:
+        """P: pictures that a row may have."""
+        return self.most or len(self.columns)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Settings:
+        if len(self.columns) > 1 and self.places != len(self.columns):
+            raise ValueError(f"got most {self.most} for {len(self.columns)} columns, expected one picture of each")
+        return self
 
 
-def load(settings: Settings, value: Any, root: Path) -> tuple[str, np.ndarray]:
-    """A cell -> hash of the file's bytes and the picture (size, size, 3) uint8.
+def load(settings: Settings, value: Any, root: Path | Root) -> tuple[str, np.ndarray] | tuple[str, np.ndarray, str]:
+    """A cell -> hash of the files' bytes and the picture (size, size, 3) uint8, or (P, size, size, 4) and what of
+    it is missing.
 
-    ``value`` is a path (relative to ``root``), bytes, {bytes, path}, an array or a Pillow picture.
+    A picture is a path, bytes, {bytes, path}, an array or tensor, or a Pillow picture. Several are a dictionary
+    column -> picture where ``column`` names several, else a list of them, or its JSON.
     """
-    content = _content(value, root)
-    return hashlib.blake2b(content, digest_size=16).hexdigest(), decode(settings, content)
+    if settings.places == 1:
+        found = content(packed(settings, _one_of(value)), root)
+        return _digest(found), decode(settings, found)
+    names, pictures = _several(settings, value)
+    item, digests, missing = blank(settings), [], []
+    for place, (name, picture) in enumerate(zip(names, pictures, strict=True)):
+        try:
+            found = content(packed(settings, picture), root)
+            item[place, ..., :3], item[place, ..., 3] = decode(settings, found), 255
+            digests.append(found)
+        except (Absent, Unreadable) as error:
+            digests.append(b"")
+            missing.append(f"{name}: {error}")
+    if len(missing) == len(pictures):
+        raise Absent("no picture: " + "; ".join(missing))
+    remark = f"{len(missing)} of {len(pictures)} pictures missing: " + "; ".join(missing) if missing else ""
+    return _digest(b"".join(_digest(d).encode() for d in digests)), item, remark
 
 
 def decode(settings: Settings, content: bytes) -> np.ndarray:
     """Bytes -> (size, size, 3) uint8. Raises Unreadable with the decoder's reason."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit below is stricter
-            with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
-                if picture.width * picture.height > MAX_PIXELS:
-                    raise Unreadable(f"{picture.width} x {picture.height} pixels: too large")
-                return np.asarray(_square(_rgb(picture), settings))
+        with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
+            if picture.width * picture.height > MAX_PIXELS:
+                raise Unreadable(f"{picture.width} x {picture.height} pixels: too large")
+            # a JPEG far larger than needed is decoded at a half, a quarter or an eighth of its size
+            picture.draft(None, (2 * settings.size, 2 * settings.size))
+            return np.asarray(_square(_rgb(picture, settings.white), settings))
     except UnidentifiedImageError:
         raise Unreadable("not a picture in a known format") from None
     except Unreadable:
@@ -60,57 +110,161 @@ def decode(settings: Settings, content: bytes) -> np.ndarray:
         raise Unreadable(f"broken picture: {error}") from None
 
 
+def packed(settings: Settings, value: Any) -> Any:
+    """Arrays, tensors and Pillow pictures as PNG bytes; lists of them too. What names a file or holds one stays."""
+    if isinstance(value, (list, tuple)):
+        return [packed(settings, one) for one in value]
+    if isinstance(value, Image.Image):
+        return _png(value, settings.white)
+    array = as_array(value)
+    if array is None:
+        return value
+    tensor = not isinstance(value, np.ndarray)
+    return _png(picture_of(array, settings.channels, settings.white, tensor), None)
+
+
 def stored(settings: Settings) -> tuple[tuple[int, ...], str]:
     """Shape and dtype of one decoded item."""
-    return (settings.size, settings.size, 3), "uint8"
+    single = settings.places == 1
+    return (settings.size, settings.size, 3) if single else (settings.places, settings.size, settings.size, 4), "uint8"
 
 
 def blank(settings: Settings) -> np.ndarray:
     """What fills an absent slot."""
-    return np.zeros((settings.size, settings.size, 3), dtype=np.uint8)
+    return np.zeros(*stored(settings))
 
 
 def fit(settings: Settings, items: np.ndarray) -> dict:
-    """Mean and standard deviation per channel (of values in 0..1) over training pictures (U, H, W, 3)."""
+    """Mean and standard deviation of each channel in 0..1, over the real pictures; ``places``: P of several."""
     total, square, count = np.zeros(3), np.zeros(3), 0
     for start in range(0, len(items), 256):
-        chunk = np.asarray(items[start : start + 256], dtype=np.float64).reshape(-1, 3) / 255
+        chunk = np.asarray(items[start : start + 256])
+        chunk = chunk[real(chunk)][..., :3] if settings.places > 1 else chunk
+        chunk = chunk.reshape(-1, 3).astype(np.float64) / 255
         total, square, count = total + chunk.sum(0), square + (chunk**2).sum(0), count + len(chunk)
     mean = total / max(count, 1)
     deviation = np.sqrt(np.maximum(square / max(count, 1) - mean**2, 1e-6))
-    return {"size": settings.size, "mean": mean.tolist(), "std": deviation.tolist()}
+    found = {"size": settings.size, "mean": mean.tolist(), "std": deviation.tolist()}
+    return found if settings.places == 1 else {**found, "places": settings.places}
 
 
 def encode(settings: Settings, statistics: dict, items: list[np.ndarray] | np.ndarray) -> np.ndarray:
-    """Decoded pictures -> (U, size, size, 3) uint8; the model itself subtracts the mean."""
-    return np.asarray(items, dtype=np.uint8).reshape(-1, settings.size, settings.size, 3)
+    """Decoded pictures -> (U, size, size, 3) or (U, P, size, size, 4) uint8; the model itself subtracts the mean."""
+    return np.asarray(items, dtype=np.uint8).reshape(-1, *stored(settings)[0])
 
 
-def _content(value: Any, root: Path) -> bytes:
-    if isinstance(value, dict):  # the Hugging Face form
-        value = value.get("bytes") or value.get("path")
-    if is_empty(value):
+def real(entries: np.ndarray) -> np.ndarray:
+    """(U, P, H, W, 4) -> (U, P) bool: which places hold a picture."""
+    return entries[:, :, 0, 0, 3] > 0
+
+
+def augment(settings: Settings, entries: np.ndarray, draws: np.ndarray) -> np.ndarray:
+    """A training view of each entry; the pictures of one row are changed alike."""
+    how = pixels.View(**settings.augment.model_dump()) if settings.augment else pixels.View()
+    if settings.places == 1:
+        return pixels.views(how, entries, draws)
+    seen = entries.copy()
+    for place, here in enumerate(real(entries).T):
+        seen[here, place, ..., :3] = pixels.views(how, entries[here, place, ..., :3], draws[here])
+    return seen
+
+
+def corrupt(
+    settings: Settings, statistics: dict, entries: np.ndarray, severity: int, seed: int, kind: str | None = None
+) -> np.ndarray:
+    """Noise, blur, a hidden square, wrong brightness or JPEG's blocks (:mod:`suffuse.pixels` has the amounts)."""
+    if settings.places == 1:
+        return pixels.damaged(entries, severity, seed, kind)
+    found, here = entries.copy(), real(entries)
+    found[here, ..., :3] = pixels.damaged(entries[here][..., :3], severity, seed, kind)
+    return found
+
+
+def explain(settings: Settings, statistics: dict) -> list[str]:
+    """What is done to a cell, for people."""
+    square = {"pad": "padded with white to a square", "crop": "cropped to its middle square", "stretch": "stretched"}
+    several = f"Up to {settings.places} pictures of a row are encoded alike and their features averaged."
+    return [
+        f"Turned upright, transparency laid on white, {square[settings.fit]}, {settings.size} pixels both sides.",
+        *([several] if settings.places > 1 else []),
+        "The model subtracts the training pictures' mean colour and divides by its deviation.",
+    ]
+
+
+def picture_of(array: np.ndarray, channels: str, white: float | None, tensor: bool = False) -> Image.Image:
+    """(H, W), (H, W, C) or (C, H, W), C 1, 3 or 4, of any type -> a Pillow picture.
+
+    Where both ends could be the channels, they are last in an array and first in a tensor.
+    """
+    ends = [axis for axis in (0, -1) if array.ndim == 3 and array.shape[axis] in (1, 3, 4)]
+    if array.dtype.kind not in "buif" or not (array.ndim == 2 or ends) or not array.size:
+        raise Unreadable(f"not a picture: an array {array.shape} of {array.dtype}, expected (H, W, 3)")
+    if ends and (ends == [0] or (len(ends) == 2 and tensor)):
+        array = np.moveaxis(array, 0, -1)
+    array = array[..., 0] if array.ndim == 3 and array.shape[-1] == 1 else array
+    array = to_uint8(array, white)
+    if channels == "bgr" and array.ndim == 3:
+        array = array[..., [2, 1, 0, 3][: array.shape[-1]]]
+    return Image.fromarray(np.ascontiguousarray(array))
+
+
+def to_uint8(values: np.ndarray, white: float | None) -> np.ndarray:
+    """Values of any type to 0..255; what is white, the top of the file says. Raises Unreadable beyond it."""
+    if values.dtype == np.uint8:
+        return values
+    if values.dtype == bool:
+        return values.astype(np.uint8) * 255
+    low, high = float(values.min()), float(values.max())
+    if not np.isfinite([low, high]).all():
+        raise Unreadable("NaN or infinite pixels")
+    if values.dtype.kind == "u" and values.dtype.itemsize == 2:
+        top = 65535.0
+    else:
+        top = next((t for t in (1.0, 255.0, 65535.0) if high <= t and (t > 1 or values.dtype.kind == "f")), 0.0)
+    top = top if white is None else white
+    if low < 0 or not top:
+        raise Unreadable(f"pixels from {low:g} to {high:g}: `white` must say which value is white")
+    return np.clip(np.rint(values.astype(np.float32) * (255 / top)), 0, 255).astype(np.uint8)
+
+
+def _several(settings: Settings, value: Any) -> tuple[list[str], list]:
+    """Names and cells of a row's pictures."""
+    if isinstance(settings.column, tuple) and isinstance(value, dict):
+        return list(settings.columns), [value.get(name) for name in settings.columns]
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        try:
+            value = json.loads(value)
+        except json.JSONDecodeError as error:
+            raise Unreadable(f"not a JSON list: {error}") from None
+    array = as_array(value)
+    pictures = list(array) if array is not None and array.dtype == object else value
+    pictures = list(pictures) if isinstance(pictures, (list, tuple)) else [pictures]
+    if all(is_empty(p) for p in pictures):
         raise Absent("empty cell")
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        return bytes(value)
-    if isinstance(value, (np.ndarray, Image.Image)):
-        return as_png(value)
-    try:
-        return (root / str(value)).read_bytes()
-    except FileNotFoundError:
-        raise Unreadable("no such file") from None
-    except (OSError, ValueError) as error:
-        raise Unreadable(f"can't read the file: {getattr(error, 'strerror', None) or error}") from None
+    if len(pictures) > settings.places:
+        raise Unreadable(f"{len(pictures)} pictures, expected {settings.places} at the most: `most` says how many")
+    return [f"picture {n}" for n in range(1, len(pictures) + 1)], pictures
 
 
-def _rgb(picture: Image.Image) -> Image.Image:
+def _one_of(value: Any) -> Any:
+    """The only picture of a row, also where it is in a list or a dictionary of one."""
+    if isinstance(value, (list, tuple)) and len(value) > 1:
+        raise Unreadable(f"{len(value)} pictures, expected one: `most` says how many a row may have")
+    if isinstance(value, dict):
+        return next(iter(value.values())) if len(value) == 1 else value
+    return value[0] if isinstance(value, (list, tuple)) and value else value
+
+
+def _digest(found: bytes) -> str:
+    return hashlib.blake2b(found, digest_size=16).hexdigest()
+
+
+def _rgb(picture: Image.Image, white: float | None) -> Image.Image:
     """Upright, first frame, three channels."""
     picture = ImageOps.exif_transpose(picture)
-    if picture.mode.startswith("I") or picture.mode == "F":  # 16 and 32 bits: scale to what is there
-        values = np.asarray(picture, dtype=np.float64)
-        top = 65535.0 if values.max(initial=0) > 255 else 255.0
-        return Image.fromarray(np.clip(values / top * 255, 0, 255).astype(np.uint8)).convert("RGB")
-    if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
+    if picture.mode.startswith("I") or picture.mode == "F":  # 16 and 32 bits
+        return Image.fromarray(to_uint8(np.asarray(picture), white)).convert("RGB")
+    if picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info:
         picture = picture.convert("RGBA")
         ground = Image.new("RGBA", picture.size, (*PADDING, 255))
         picture = Image.alpha_composite(ground, picture)
@@ -132,14 +286,13 @@ def _square(picture: Image.Image, settings: Settings) -> Image.Image:
     return ImageOps.pad(picture, size, RESIZE, color=PADDING)
 
 
-def as_png(value: np.ndarray | Image.Image) -> bytes:
-    """An array (H, W), (H, W, 3) RGB or (H, W, 4), uint8, or a Pillow picture, as PNG bytes (lossless)."""
+def _png(picture: Image.Image, white: float | None) -> bytes:
+    """A Pillow picture as PNG bytes (lossless)."""
     try:
-        if isinstance(value, np.ndarray) and (value.ndim not in (2, 3) or value.dtype.kind not in "bu"):
-            raise Unreadable(f"not a picture: an array {value.shape} of {value.dtype}, expected (H, W, 3) of uint8")
-        picture = value if isinstance(value, Image.Image) else Image.fromarray(value)
         file = io.BytesIO()
-        _rgb(picture).save(file, "PNG", compress_level=1)  # PNG keeps neither EXIF nor every mode
-    except (TypeError, ValueError, OSError, SystemError) as error:
+        _rgb(picture, white).save(file, "PNG", compress_level=1)  # PNG keeps neither EXIF nor every mode
+    except Unreadable:
+        raise
+    except Exception as error:  # Pillow's decoders raise many kinds on broken files
         raise Unreadable(f"not a picture: {error}") from None
     return file.getvalue()

@@ -10,7 +10,8 @@ import numpy as np
 from ..data import Columns
 from ..predictor import Predictor
 
-WARM, TIMED = 50, 1000
+WARM, LEAST, TIMED = 20, 30, 1000  # rows; of slow models fewer are timed than of quick ones
+SECONDS = 15.0
 
 
 def latency(folders: dict[str, Path], columns: Columns, rows: np.ndarray) -> dict[str, dict]:
@@ -20,7 +21,10 @@ def latency(folders: dict[str, Path], columns: Columns, rows: np.ndarray) -> dic
     seen = {name: columns.of([i.field.name for i in model.inputs]) for name, model in models.items()}
     feeds = {name: [_feed(seen[name], row) for row in some] for name in models}
     taken: dict[str, list[float]] = {name: [] for name in models}
+    started = time.perf_counter()
     for number in range(WARM + TIMED):
+        if number >= WARM + LEAST and time.perf_counter() - started > SECONDS:
+            break
         for name, model in models.items():
             entries, present = feeds[name][number % len(some)]
             start = time.perf_counter()
@@ -42,7 +46,7 @@ def latency(folders: dict[str, Path], columns: Columns, rows: np.ndarray) -> dic
 def _feed(columns: Columns, row: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
     entries = {}
     for m, name in enumerate(columns.spec.names):
-        one = columns.entries[name][columns.entry[row, m]][None]
+        one = columns.entries[name][columns.entry[row, m]][None]  # sound and sequences come without padding
         if columns.spec.fields[m].kind == "text":  # as a single question comes: no padding
             one = one[:, : max(1, int((one != 0).sum()))]
         entries[name] = np.ascontiguousarray(one)

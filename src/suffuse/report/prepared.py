@@ -1,19 +1,23 @@
-"""The prepared rows as people see them: pictures and texts instead of arrays. No torch, so that a page is quick."""
+"""The prepared rows as people see them: pictures, sounds and texts instead of arrays. No torch: a page is quick."""
 
 from __future__ import annotations
 
 import base64
 import io
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 from PIL import Image
 from tokenizers import Tokenizer
 
+from .. import sound
 from ..files import read_json
+from ..ragged import open_column
 from ..run import Run
 from .words import short
 
@@ -21,22 +25,24 @@ SPLITS = ("train", "validation", "test")
 LARGEST = 160  # pixels of a picture's longer side on the page
 SHARP = 64  # up to this size a picture is kept to the pixel; what is larger becomes a JPEG
 MOST_TEXT = 300  # characters
+SOUND_RATE, SOUND_SECONDS = 8000, 2  # of a clip that is kept on the page, in 8 bits: 16 kB
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One modality of one row. Nothing in ``picture`` and ``text`` where it is absent."""
+    """One modality of one row. Nothing in ``picture``, ``sound`` and ``text`` where it is absent."""
 
     name: str
     kind: str
     picture: str = ""  # data URI
+    sound: str = ""  # data URI
     text: str = ""
     sharp: bool = False  # a small picture, to be drawn to the pixel
 
     @property
     def absent(self) -> bool:
         """Whether the row lacks this modality."""
-        return not (self.picture or self.text)
+        return not (self.picture or self.sound or self.text)
 
 
 @dataclass(frozen=True)
@@ -66,15 +72,19 @@ class Prepared:
         return self.schema["classes"]
 
     @cached_property
-    def columns(self) -> dict[str, np.ndarray]:
-        """Modality -> its distinct entries."""
-        return {f["name"]: np.load(self.folder / f["file"], mmap_mode="r") for f in self.schema["fields"]}
+    def columns(self) -> dict[str, Any]:
+        """Modality -> its distinct entries, an array or Ragged."""
+        return {f["name"]: open_column(self.folder, f) for f in self.schema["fields"]}
 
     @cached_property
     def tokenizers(self) -> dict[str, Tokenizer]:
         """Text modality -> its tokenizer."""
-        found = read_json(self.folder / "statistics.json")
-        return {n: Tokenizer.from_str(s["tokenizer"]) for n, s in found.items() if "tokenizer" in s}
+        return {n: Tokenizer.from_str(s["tokenizer"]) for n, s in self.statistics.items() if "tokenizer" in s}
+
+    @cached_property
+    def statistics(self) -> dict[str, dict]:
+        """Modality -> what was measured on its training rows."""
+        return read_json(self.folder / "statistics.json")
 
     @cached_property
     def _names(self) -> tuple:
@@ -99,7 +109,14 @@ class Prepared:
             return Cell(name, kind)
         item = np.asarray(self.columns[name][self.entry[row, m]])
         if kind == "image":
-            return Cell(name, kind, picture=data_uri(item), sharp=max(item.shape[:2]) <= SHARP)
+            pixels = side_by_side(item) if item.ndim == 4 else item
+            return Cell(name, kind, picture=data_uri(pixels), sharp=max(pixels.shape[:2]) <= SHARP)
+        if kind == "audio" and item.shape[1] == 2:
+            return Cell(name, kind, sound=sound_uri(item[:, 0], self.statistics[name]["rate"]))
+        if kind == "audio":
+            return Cell(name, kind, picture=data_uri(spectrogram(item[:, :-1])))
+        if kind == "sequence":
+            return Cell(name, kind, text=steps_text(item[:, :-1]))
         if name in self.tokenizers:
             return Cell(name, kind, text=short(text(self.tokenizers[name], item), MOST_TEXT))
         return Cell(name, kind, text="present, can't be shown here")
@@ -121,3 +138,32 @@ def data_uri(pixels: np.ndarray) -> str:
     kind = "png" if max(pixels.shape[:2]) <= SHARP else "jpeg"
     picture.save(file, kind, **({"optimize": True} if kind == "png" else {"quality": 82}))
     return f"data:image/{kind};base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+def side_by_side(item: np.ndarray) -> np.ndarray:
+    """(P, H, W, 4) -> the real pictures in a square of squares, white where there is none."""
+    found = [picture[..., :3] for picture in item if picture[0, 0, 3]]
+    across = math.isqrt(max(len(found) - 1, 0)) + 1
+    found += [np.full_like(found[0], 255)] * (across**2 - len(found))
+    return np.concatenate([np.concatenate(found[n : n + across], 1) for n in range(0, across**2, across)])
+
+
+def spectrogram(steps: np.ndarray) -> np.ndarray:
+    """(L, bands) -> (H, W, 3) uint8: time to the right, high tones on top, loud is dark."""
+    low, high = float(steps.min()), float(steps.max())
+    gray = 255 - 255 * (steps.T[::-1] - low) / max(high - low, 1e-6)
+    picture = Image.fromarray(gray.astype(np.uint8)).resize((LARGEST, LARGEST), Image.Resampling.BILINEAR)
+    return np.asarray(picture.convert("RGB"))
+
+
+def sound_uri(samples: np.ndarray, rate: int) -> str:
+    """(N,) -> its first seconds as a small WAV that stands in the page itself."""
+    samples = sound.resample(samples[: SOUND_SECONDS * rate].astype(np.float32), rate, min(rate, SOUND_RATE))
+    coarse = np.clip(np.rint(127 * samples) + 128, 0, 255).astype(np.uint8)
+    return f"data:audio/wav;base64,{base64.b64encode(sound.as_wav(coarse, min(rate, SOUND_RATE))).decode()}"
+
+
+def steps_text(steps: np.ndarray) -> str:
+    """(L, F) -> how many there are, and the first numbers."""
+    first = "; ".join(" ".join(f"{x:.3g}" for x in step[:8]) + (" …" if len(step) > 8 else "") for step in steps[:4])
+    return f"{len(steps)} × {steps.shape[1]}: {first}" + (" …" if len(steps) > 4 else "")

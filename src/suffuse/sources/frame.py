@@ -1,12 +1,13 @@
 """Rows that are Python objects: a pandas frame, a Hugging Face Dataset or DatasetDict, an Arrow table, records.
 
-They are written once as Parquet, so that a run stands on its own. Pictures in cells (Pillow, NumPy) become PNG
-bytes, which loses nothing.
+They are written once as Parquet, so that a run stands on its own. What a modality reads from a column it packs
+itself: pictures (Pillow, arrays, tensors) become PNG bytes, samples WAV, steps of numbers .npy; nothing is lost.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
+from .. import modalities
 from ..errors import UsageError
-from ..modalities.image import as_png
+from ..modalities.cell import Absent, Unreadable
+from ..parts import ModalitySettings, load, settings
+
+Pack = Callable[[Any], Any]
 
 
-def save_rows(rows: Any, file: str | Path) -> Path:
-    """Write the rows as Parquet and return the file.
+def save_rows(rows: Any, file: str | Path, read: Mapping[str, ModalitySettings] | None = None) -> Path:
+    """Write the rows as Parquet and return the file. ``read`` holds the modalities that will read them.
 
-    Raises UsageError where ``rows`` is none of the kinds above.
+    Raises UsageError where ``rows`` is none of the kinds above, or a cell holds what its modality can't read.
     """
-    table = to_table(rows)
+    table = to_table(rows, _packs(read or {}))
     if not table.num_rows:
         raise UsageError("there are no rows", got=type(rows).__name__)
     file = Path(file)
@@ -33,20 +38,21 @@ def save_rows(rows: Any, file: str | Path) -> Path:
     return file
 
 
-def to_table(rows: Any) -> pa.Table:
-    """Any of the kinds above -> Arrow."""
+def to_table(rows: Any, packs: Mapping[str, Pack] | None = None) -> pa.Table:
+    """Any of the kinds above -> Arrow; ``packs`` says what is done to a column's cells."""
+    packs = packs or {}
     if isinstance(rows, pa.Table):
         return rows
     if isinstance(rows, dict):  # a DatasetDict, or tables by split
-        parts = [with_split(to_table(part), name) for name, part in rows.items()]
+        parts = [with_split(to_table(part, packs), name) for name, part in rows.items()]
         return pa.concat_tables(parts, promote_options="default")
     if hasattr(rows, "features") and hasattr(rows, "with_format"):
         return _named(rows.with_format("arrow")[:], rows.features)
     if hasattr(rows, "columns") and hasattr(rows, "to_dict"):  # a frame, without importing pandas
-        return pa.table({str(name): _column(list(rows[name])) for name in rows.columns})
+        return pa.table({str(name): _column(str(name), list(rows[name]), packs) for name in rows.columns})
     if isinstance(rows, Sequence) and rows and all(isinstance(r, Mapping) for r in rows):
         names = dict.fromkeys(str(key) for row in rows for key in row)
-        return pa.table({name: _column([row.get(name) for row in rows]) for name in names})
+        return pa.table({name: _column(name, [row.get(name) for row in rows], packs) for name in names})
     raise UsageError(
         "these are no rows", got=type(rows).__name__, expected="a pandas frame, a dataset, an Arrow table or records"
     )
@@ -71,10 +77,57 @@ def _named(table: pa.Table, features: Mapping[str, Any]) -> pa.Table:
     return table.replace_schema_metadata(None)
 
 
-def _column(values: list) -> pa.Array:
-    """A column of cells; pictures as PNG, missing values (None, NaN, NaT) as null."""
-    cells = [as_png(v) if isinstance(v, (np.ndarray, Image.Image)) else None if v != v else v for v in values]
+def _packs(read: Mapping[str, ModalitySettings]) -> dict[str, Pack]:
+    """Column -> how the modality that reads it packs a cell."""
+    found: dict[str, Pack] = {}
+    for chosen in read.values():
+        part: Any = load(modalities.TABLE, chosen.kind)
+        if hasattr(part, "packed"):
+            for column in chosen.columns:
+                found.setdefault(column, partial(part.packed, chosen))
+    return found
+
+
+def _column(name: str, values: list, packs: Mapping[str, Pack]) -> pa.Array:
+    """A column of cells, packed; missing values (None, NaN, NaT) as null."""
+    pack, cells = packs.get(name, _other), []
+    for number, value in enumerate(values, 1):
+        try:
+            cells.append(None if _missing(value) else pack(value))
+        except Absent:
+            cells.append(None)
+        except Unreadable as error:
+            raise UsageError("a cell can't be read", where=f"column '{name}', row {number}", got=error) from None
+    lists = [c if isinstance(c, list) else [c] for c in cells if c is not None]
+    if any(isinstance(one, bytes) for c in lists for one in c):
+        several = any(isinstance(c, list) for c in cells)
+        files = ([_as_file(one) for one in c] for c in lists)
+        cells = [None if c is None else next(files) if several else next(files)[0] for c in cells]
     try:
         return pa.array(cells)
     except (pa.ArrowInvalid, pa.ArrowTypeError):
         return pa.array([c if c is None else str(c) for c in cells])
+
+
+def _as_file(cell: Any) -> Any:
+    """The Hugging Face form of a file: its bytes, or its path."""
+    if cell is None or isinstance(cell, dict):
+        return cell and {"bytes": cell.get("bytes"), "path": cell.get("path")}
+    return {"bytes": cell, "path": None} if isinstance(cell, bytes) else {"bytes": None, "path": str(cell)}
+
+
+def _missing(value: Any) -> bool:
+    return (
+        value is None or type(value).__name__ in ("NAType", "NaTType") or (isinstance(value, float) and value != value)
+    )
+
+
+def _other(value: Any) -> Any:
+    """A cell of a column that no modality packs."""
+    picture = isinstance(value, np.ndarray) and value.dtype == np.uint8 and value.ndim in (2, 3)
+    if isinstance(value, Image.Image) or picture:
+        return load(modalities.TABLE, "image").packed(_PICTURE, value)
+    return value.tolist() if isinstance(value, np.ndarray) else value
+
+
+_PICTURE = settings(modalities.TABLE, {"kind": "image", "column": ""})

@@ -24,7 +24,7 @@ STAGES: dict[str, Stage] = {
             "Read, clean and split the rows; write columns to disk.",
             (),
             ("data", "modalities", "seed"),
-            format=2,
+            format=3,
         ),
         Stage(
             "teach",

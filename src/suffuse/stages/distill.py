@@ -14,6 +14,7 @@ import numpy as np
 
 from .. import losses
 from ..data import Columns, Sampler
+from ..engine import features
 from ..engine.forward import scorer
 from ..engine.loop import Plan, fit
 from ..engine.objective import Objective
@@ -47,6 +48,9 @@ def distill(run: Run) -> None:
     folder = run.partial("distill")
     wanted = jobs(run)
     left = [j for j in wanted if read_json(folder / j.who / f"seed-{j.seed}" / "training.json") is None]
+    if left:
+        settle(run.recipe.compute.threads)
+        features.foresee(run, run.recipe.student, Columns.open(run.path("data")))
     with progress("distill") as tell:
 
         def tell_all(share: float, words: str) -> None:
@@ -78,9 +82,10 @@ def work(order: dict, tell: Tell) -> None:
     seed(job.seed)
     columns = Columns.open(run.path("data"))
     knowledge = Knowledge.open(run.path("knowledge"), columns) if job.taught else None
-    network = run.recipe.student.of([job.only] if job.only else run.recipe.student.encoders)
+    network = run.recipe.student.only(job.only) if job.only else run.recipe.student.bare()
     columns = columns.of(network.encoders)
     model = FusionModel(network, columns.spec).initialise()
+    columns = features.ready(columns, model, features.place(run))
     objective = Objective(model, chosen_losses(run, job), knowledge.widths() if knowledge else {})
     place = run.partial("distill") / job.who / f"seed-{job.seed}"
     scratch = run.partial("distill") / ".work" / job.who / f"seed-{job.seed}"

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from ..answers import activate, main_metric
 from ..data import Columns
+from ..engine import features
 from ..engine.forward import logits
 from ..engine.runtime import settle
 from ..files import read_json, write_bytes, write_json
@@ -40,7 +41,7 @@ def evaluate(run: Run) -> None:
         measured = {who: [measure(spec, p, target, draws) for p in seeds.values()] for who, seeds in found.items()}
         tell(0.95, "latency")
         exports = {"export": run.path("export"), "teacher": run.path("export-teacher")}
-        times = latency(exports, columns, rows)
+        times = latency({who: place for who, place in exports.items() if place.exists()}, columns, rows)
         for who, seeds in found.items():
             facts = score(who, list(seeds), measured[who], run)
             if spec.plain:
@@ -71,9 +72,14 @@ def probabilities(run: Run, columns: Columns, rows: np.ndarray, tell: Tell) -> d
     listed = models(run)
     for number, (who, folders) in enumerate(listed.items()):
         tell(0.9 * number / (len(listed) + 1), who)
-        found[who] = {f.name: activate(heads, logits(open_model(f), columns, rows)) for f in folders}
+        found[who] = {f.name: activate(heads, _answers(run, f, columns, rows)) for f in folders}
     found["export"] = {"": _exported(Predictor.load(run.path("export"), run.recipe.compute.threads), columns, rows)}
     return found
+
+
+def _answers(run: Run, folder: Path, columns: Columns, rows: np.ndarray) -> np.ndarray:
+    model = open_model(folder)
+    return logits(model, features.ready(columns, model, features.place(run)), rows)
 
 
 def _exported(predictor: Predictor, columns: Columns, rows: np.ndarray) -> np.ndarray:

@@ -18,15 +18,17 @@ from ..exporters import folder as exporter
 from ..files import read_json, write_json
 from ..model import FusionModel, open_model
 from ..predictor import Predictor
-from ..progress import progress
+from ..progress import progress, say
 from ..run import Run
 from ..types import CLASSES, LABELS, Head, Spec
 
-ROWS = 512  # validation rows that are compared
+MOST_SUBSETS = 6  # modalities of which every subset is compared
+ROWS, FEW = 512, 32  # validation rows that are compared: of the student, and of the teacher, which may be slow
 
 
 def export(run: Run) -> None:
-    """Write ``export/`` (the student) and ``export-teacher/`` (for comparison); fail beyond the tolerance."""
+    """Write ``export/`` (the student) and, if it can be exported, ``export-teacher/`` (for comparison); fail beyond the
+    tolerance."""
     settle(run.recipe.compute.threads)
     columns = Columns.open(run.path("data"))
     student = run.path("student", best_seed(run.path("student")))
@@ -35,26 +37,44 @@ def export(run: Run) -> None:
             tell(number / 2, source.relative_to(run.folder).as_posix())
             place = run.partial("export") / name
             model = open_model(source)
+            reasons = [model.encoder(n).hindrance for n in model.spec.names if model.encoder(n).hindrance]
+            if name == "export-teacher" and reasons:
+                say(f"the teacher has no export to compare with: {reasons[0]}")
+                continue
             exporter.write(model, run.recipe, place, (read_json(run.path("data", "schema.json")) or {}).get("derive"))
-            facts = {"source": source.relative_to(run.folder).as_posix(), "rows": ROWS}
-            write_json(
-                place / "parity.json",
-                {**facts, "subsets": parity(model, place, columns, run.recipe.export.tolerance)},
-            )
+            seen, count = columns.of(model.spec.names), ROWS if name == "export" else FEW
+            compared = parity(model, place, evenly(seen, count), subsets(model, name == "export"), run)
+            facts = {"source": source.relative_to(run.folder).as_posix(), "rows": count}
+            write_json(place / "parity.json", {**facts, "subsets": compared})
         tell(1.0, f"{(run.partial('export') / 'export' / 'model.onnx').stat().st_size / 1000:,.1f} kB")
 
 
-def parity(model: FusionModel, folder: Path, columns: Columns, tolerance: float) -> dict[str, dict]:
-    """Every subset of modalities: largest difference of a probability, share of equal answers, and whether
-    what stands in an absent slot changed any bit. Raises SuffuseError beyond the tolerance."""
-    columns = columns.of(model.spec.names)
-    predictor, names = Predictor.load(folder), columns.spec.names
+def subsets(model: FusionModel, every: bool) -> list[tuple[bool, ...]]:
+    """Which modalities are present: every subset, or all, all but one, and none."""
+    names = model.spec.names
+    if every and len(names) <= MOST_SUBSETS:
+        return list(product((True, False), repeat=len(names)))
+    single = [tuple(other != one for other in names) for one in names]
+    return list(dict.fromkeys([(True,) * len(names), *single, (False,) * len(names)]))
+
+
+def evenly(columns: Columns, count: int) -> tuple[Columns, np.ndarray]:
+    """Some labelled validation rows."""
     labelled = columns.labelled("validation")
-    rows = labelled[:: max(1, len(labelled) // ROWS)][:ROWS]
+    return columns, labelled[:: max(1, len(labelled) // count)][:count]
+
+
+def parity(
+    model: FusionModel, folder: Path, where: tuple[Columns, np.ndarray], kept_: list[tuple[bool, ...]], run: Run
+) -> dict[str, dict]:
+    """Each subset of modalities: largest difference of a probability, share of equal answers, and whether
+    what stands in an absent slot changed any bit. Raises SuffuseError beyond the recipe's tolerance."""
+    columns, rows = where
+    predictor, names, tolerance = Predictor.load(folder), columns.spec.names, run.recipe.export.tolerance
     batch = columns.batch(rows)
     entries = {n: columns.entries[n][columns.entry[rows, m]] for m, n in enumerate(names)}
     found = {}
-    for kept in product((True, False), repeat=len(names)):
+    for kept in kept_:
         present = columns.present[rows] & np.array(kept)
         with torch.inference_mode():
             exact = model(dataclasses.replace(batch, present=torch.from_numpy(present))).logits.numpy()

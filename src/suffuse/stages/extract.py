@@ -10,6 +10,7 @@ import torch
 from torch.nn.functional import softplus
 
 from ..data import Columns
+from ..engine import features
 from ..engine.forward import chunks, score
 from ..engine.runtime import settle
 from ..errors import SuffuseError
@@ -31,6 +32,7 @@ def extract(run: Run) -> None:
     model = open_model(run.path("teacher"))
     columns = Columns.open(run.path("data"))
     everything, columns = columns.spec, columns.of(model.spec.names)
+    columns = features.ready(columns, model, features.place(run))
     before = weights_hash(model)
     rows = np.concatenate([columns.rows("train"), columns.rows("validation")])
     parts, pieces = run.partial("extract") / ".parts", list(chunks(columns, rows, PART))

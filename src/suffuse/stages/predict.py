@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from .. import sources
 from ..errors import UsageError
 from ..files import write_bytes
+from ..modalities.cell import Root
 from ..predictor import Answer, Prediction, Predictor
 from ..progress import progress, say
 
@@ -22,7 +23,9 @@ Read = Callable[[int], list]  # the row that a piece starts with -> its cells
 FORMS = (".csv", ".jsonl", ".parquet")
 
 
-def predict(export: Path, source: str, out: Path, root: str | None = None, threads: int = 1) -> int:
+def predict(
+    export: Path, source: str, out: Path, root: str | None = None, threads: int = 1, within: str | None = None
+) -> int:
     """Answer every row of ``source``, in order, into a .csv, .jsonl or .parquet file; returns the number of rows.
 
     A row that can't be read whole is answered from what can, and says what was absent. A line that is no row
@@ -32,7 +35,7 @@ def predict(export: Path, source: str, out: Path, root: str | None = None, threa
         raise UsageError("unknown kind of output", where=out, got=out.suffix or "no suffix", expected=" ".join(FORMS))
     folder = export / "export" if (export / "export" / "signature.json").exists() else export
     predictor, rows = Predictor.load(folder, threads), sources.read(source)
-    place = Path(root) if root else rows.root
+    place = Root.of(Path(root) if root else rows.root, Path(within) if within else None)
     columns = [_cells(predictor, rows, i.settings.column, i.field.name, place) for i in predictor.inputs]
     answers: list[dict] = []
     with progress("predict") as tell:
@@ -46,7 +49,7 @@ def predict(export: Path, source: str, out: Path, root: str | None = None, threa
     return len(answers)
 
 
-def _cells(predictor: Predictor, rows: sources.Rows, columns: str | tuple[str, ...], name: str, root: Path) -> Read:
+def _cells(predictor: Predictor, rows: sources.Rows, columns: str | tuple[str, ...], name: str, root: Root) -> Read:
     """Reads pieces of one column's cells, or dictionaries of several; what the table lacks is empty."""
     if isinstance(columns, str):
         return _column(predictor, rows, columns, name, root)
@@ -56,21 +59,18 @@ def _cells(predictor: Predictor, rows: sources.Rows, columns: str | tuple[str, .
     ]
 
 
-def _column(predictor: Predictor, rows: sources.Rows, column: str, name: str, root: Path) -> Read:
+def _column(predictor: Predictor, rows: sources.Rows, column: str, name: str, root: Root) -> Read:
     """The model's column, by the name it had in training; made where it can be; else absent in every row."""
     names = rows.table.column_names
-    if column in names or name in names:
-        cells = rows.table.column(column if column in names else name)
+    source = predictor.source(column, names) or (name if name in names else None)
+    if source is None:
+        say(f"          no column '{column}': {name} is absent in every row")
+        return lambda start: [None] * min(PIECE, rows.table.num_rows - start)
+    cells = rows.table.column(source)
+    if column == source or column not in predictor.derived or predictor.source(column, names) is None:
         return lambda start: cells.slice(start, PIECE).to_pylist()
-    source = column
-    while source not in names and source in predictor.derived:
-        source = predictor.derived[source].settings.column
-    if source in names:
-        cells = rows.table.column(source)
-        say(f"          no column '{column}': it is made from '{source}'")
-        return lambda start: [predictor.value(column, {source: v}, root) for v in cells.slice(start, PIECE).to_pylist()]
-    say(f"          no column '{column}': {name} is absent in every row")
-    return lambda start: [None] * min(PIECE, rows.table.num_rows - start)
+    say(f"          no column '{column}': it is made from '{source}'")
+    return lambda start: [predictor.value(column, {source: v}, root) for v in cells.slice(start, PIECE).to_pylist()]
 
 
 def _answers(rows: sources.Rows, start: int, found: list[Prediction]) -> Iterator[dict]:

@@ -15,8 +15,10 @@ import pyarrow.parquet as pq
 from .. import modalities, sources
 from ..errors import SuffuseError
 from ..files import new_file, write_array, write_json, write_text
+from ..modalities.cell import Root
 from ..parts import load as load_part
 from ..progress import progress, say
+from ..ragged import Ragged
 from ..run import Run
 from ..tables import derived as derived_columns
 from ..tables import entries, labels, splits, targets
@@ -91,13 +93,11 @@ def read_draft(run: Run, rows: sources.Rows, tell: Callable[[float, str], None])
 
 def derive_all(run: Run, rows: sources.Rows, names: list[str], tell: Callable[[float, str], None]) -> Derived:
     """The table with the recipe's derived columns; what is slow is remembered in the run's ``.memory``."""
-    root = Path(run.recipe.data.root) if run.recipe.data.root else rows.root
-    share = 0.3 if run.recipe.data.derive else 0
 
     def part(done: float, what: str) -> None:
-        tell(share * done, what)
+        tell(0.3 * done, what)
 
-    return derived_columns.add(rows, run.recipe.data.derive, names, root, run.path(".memory"), part)
+    return derived_columns.add(rows, run.recipe.data.derive, names, _root(run, rows), run.path(".memory"), part)
 
 
 def _as_text(found: list[targets.Cells], rows: int) -> list[str | None]:
@@ -108,9 +108,15 @@ def _as_text(found: list[targets.Cells], rows: int) -> list[str | None]:
     return ["; ".join(f"{n}={t}" for n, t in one if t is not None) or None for one in parts]
 
 
+def _root(run: Run, rows: sources.Rows) -> Root:
+    """Where the table's file paths start, and what they may not leave."""
+    data = run.recipe.data
+    return Root.of(Path(data.root) if data.root else rows.root, Path(data.within) if data.within else None)
+
+
 def clean_all(run: Run, rows: sources.Rows, tell: Callable[[float, str], None]) -> dict[str, Cleaned]:
     """Decode every modality's column, telling how far it is."""
-    root = Path(run.recipe.data.root) if run.recipe.data.root else rows.root
+    root = _root(run, rows)
     found: dict[str, Cleaned] = {}
     for number, (name, settings) in enumerate(run.recipe.modalities.items()):
 
@@ -188,12 +194,16 @@ def write_entries(run: Run, draft: Draft, train: np.ndarray, folder: Path) -> tu
                 "no training row has this modality", where=f"modalities.{name}", hint="see quarantine.csv"
             )
         statistics[name] = part.fit(settings, entries.take(column.items, used))
-        fields.append({"name": name, "kind": settings.kind, "file": f"column-{name}.npy"})
-        if isinstance(column.items, np.memmap):
-            _link(run.partial("prepare") / ".work" / name / "items.npy", folder / f"column-{name}.npy")
+        field = {"name": name, "kind": settings.kind, "file": f"column-{name}.npy"}
+        work = run.partial("prepare") / ".work" / name
+        if isinstance(column.items, pa.ChunkedArray):
+            entries.write(part, settings, statistics[name], column.items, folder / field["file"], work / "entries")
         else:
-            work = run.partial("prepare") / ".work" / name / "entries"
-            entries.write(part, settings, statistics[name], column.items, folder / f"column-{name}.npy", work)
+            _link(work / "items.npy", folder / field["file"])
+        if isinstance(column.items, Ragged):
+            field["bounds"] = f"column-{name}.bounds.npy"
+            write_array(folder / field["bounds"], column.items.cut(statistics[name]["length"]).bounds())
+        fields.append(field)
         if hasattr(part, "problems"):
             note_problems(draft, name, part.problems(settings, statistics[name], column.items))
     return fields, statistics

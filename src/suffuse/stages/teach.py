@@ -9,6 +9,7 @@ from pathlib import Path
 
 from .. import losses
 from ..data import Columns, Sampler
+from ..engine import features
 from ..engine.forward import scorer
 from ..engine.loop import Plan, fit
 from ..engine.objective import Objective
@@ -35,9 +36,12 @@ class Job:
 def teach(run: Run) -> None:
     """Train on labelled training rows; choose epoch and seed on validation. Writes ``teacher/``, and beside it what
     the recipe asks for: ``teachers/seed-N`` and ``teacher-only-NAME/seed-N``."""
-    place = run.partial("teach")
+    folder = run.partial("teach")
     wanted = jobs(run)
-    left = [j for j in wanted if read_json(place / j.folder / "training.json") is None]
+    left = [j for j in wanted if read_json(folder / j.folder / "training.json") is None]
+    settle(run.recipe.compute.threads)
+    if left:
+        features.foresee(run, run.recipe.teacher.bare(), Columns.open(run.path("data")))
     with progress("teach") as tell:
         if len(wanted) == 1:
             if left:
@@ -46,8 +50,8 @@ def teach(run: Run) -> None:
             orders = [{"run": str(run.folder), **dataclasses.asdict(j)} for j in left]
             run_jobs("suffuse.stages.teach:work", orders, run.recipe.compute.threads, tell)
         if run.recipe.teacher.seeds > 1:
-            shutil.rmtree(place / "teacher", ignore_errors=True)
-            shutil.copytree(place / "teachers" / best_seed(place / "teachers"), place / "teacher")
+            shutil.rmtree(folder / "teacher", ignore_errors=True)
+            shutil.copytree(folder / "teachers" / best_seed(folder / "teachers"), folder / "teacher")
 
 
 def jobs(run: Run) -> list[Job]:
@@ -70,9 +74,11 @@ def train(run: Run, job: Job, threads: int, tell: Tell) -> None:
     """Fit one network and save it."""
     settle(threads)
     seed(job.seed)
-    network = run.recipe.teacher.of([job.only] if job.only else run.recipe.teacher.encoders)
+    network = run.recipe.teacher.bare()
+    network = network.only(job.only) if job.only else network
     columns = Columns.open(run.path("data")).of(network.encoders)
     model = FusionModel(network, columns.spec).initialise()
+    columns = features.ready(columns, model, features.place(run))
     task = settings(losses.TABLE, {"kind": "task", "smoothing": run.recipe.teacher.smoothing})
     objective = Objective(model, {"labels": task}, {})
     scratch = run.partial("teach") / ".work" / job.folder

@@ -1,7 +1,7 @@
 """One modality's cells -> distinct cleaned items. Each distinct cell is read and decoded once, in parallel.
 
-Pictures go straight to a memory-mapped file, piece by piece; a journal says which pieces are done, so that a
-killed preparation goes on from there. Texts are kept as an Arrow column, not as a million Python objects.
+Items whose form is known go straight to a file, piece by piece; a journal says which pieces are done, so that a
+killed preparation goes on from there.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,14 +20,17 @@ import numpy as np
 import pyarrow as pa
 
 from .. import modalities
-from ..files import naming, new_array
-from ..modalities.cell import Absent, Unreadable
+from ..files import naming
+from ..modalities.cell import Absent, Root, Unreadable
 from ..parts import PartSettings
 from ..parts import load as load_part
+from .shelf import shelf
 
 PIECE = 512
 DIGEST = 16  # bytes
-Fact = tuple[str | None, str | None]  # a cell's content hash, or why it has none
+
+Fact = tuple[str | None, str]  # hash of the content (None: there is none), and what was wrong
+Read = tuple[str | None, str, int]  # and its length on the disk
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,8 @@ class Cleaned:
     entry: np.ndarray  # (N,) int64 slot of each row's item, -1 where absent
     reasons: dict[int, str]  # row -> why it is absent
     digests: np.ndarray  # (U, 16) uint8 content hash
-    items: Any  # (U, ...) array, or an Arrow column of strings
+    items: Any  # (U, ...) array, Ragged, or an Arrow column of strings
+    remarks: dict[int, str] = field(default_factory=dict)  # row -> what of its item was left out
 
     def contents(self, rows: np.ndarray) -> np.ndarray:
         """(K, 17) uint8: the content hash of each of some rows (K,) behind a 1, zeros where it is absent."""
@@ -54,7 +59,7 @@ class Found:
 
     digests: np.ndarray  # (U, 16) uint8
     here: np.ndarray  # (U,) bool, whether the cell has content
-    reasons: dict[int, str] = field(default_factory=dict)  # slot -> why it has none
+    said: dict[int, str] = field(default_factory=dict)  # slot -> why it has none, or what of it was left out
     count: int = 0
 
     @classmethod
@@ -62,44 +67,94 @@ class Found:
         """Nothing yet."""
         return cls(np.zeros((cells, DIGEST), dtype=np.uint8), np.zeros(cells, dtype=bool))
 
-    def add(self, facts: Iterable[Fact]) -> None:
+    def add(self, facts: Iterable[tuple]) -> None:
         """The next cells' facts."""
-        for digest, reason in facts:
-            if digest is None:
-                self.reasons[self.count] = sys.intern(reason or "")
-            else:
+        for digest, reason, *_ in facts:
+            if digest is not None:
                 self.digests[self.count] = np.frombuffer(bytes.fromhex(digest), np.uint8)
                 self.here[self.count] = True
+            if digest is None or reason:
+                self.said[self.count] = sys.intern(reason)
             self.count += 1
 
 
 def clean(
-    settings: PartSettings, cells: pa.ChunkedArray, root: Path, work: Path, tell: Callable[[float], None]
+    settings: PartSettings,
+    cells: pa.ChunkedArray,
+    root: Path | Root,
+    work: Path,
+    tell: Callable[[float], None],
 ) -> Cleaned:
     """Read, decode and tell apart the cells of one column. ``work`` is a folder for files that may be resumed."""
     part = load_part(modalities.TABLE, settings.kind)
-    distinct, which = told_apart(cells)
-    found, shelf = Found.of(len(distinct)), _shelf(part, settings, len(distinct), work)
-    found.add(shelf.resume())
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        each = pool.map if isinstance(shelf, Mapped) else map  # strings are read faster than they are handed over
-        while found.count < len(distinct):
-            values = distinct.slice(found.count, PIECE).to_pylist()
-            facts = list(each(lambda value: _one(part, settings, value, root), values))
-            piece = [(digest, reason) for digest, reason, _ in facts]
-            shelf.put(found.count, [item for _, _, item in facts], piece)
-            found.add(piece)
-            tell(found.count / len(distinct))
-    return _point(found, which, shelf.items())
+    cells, which = told_apart(cells)
+    place = shelf(part.stored(settings), len(cells), work / "items.npy", part.blank(settings))
+    journal, found = work / "journal.jsonl", Found.of(len(cells))
+    first: dict[str | None, int] = {}  # content hash -> the first slot that holds it, of what lasts
+    for done in _begin(place, journal):
+        _note(first, found.count, [done])
+        found.add([done])
+
+    def read(slot: int, value: Any) -> Fact:
+        digest, reason, item = _one(part, settings, value, root)
+        if digest is not None:
+            place.put(slot, item)
+        return digest, reason
+
+    with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:
+        warnings.simplefilter("ignore")  # decoders warn of what is told as a reason
+        # texts are read faster than they are handed over to a thread
+        pieces = _pieces(pool, read, cells, found.count) if place.lasting else _alone(read, cells)
+        for start, facts in pieces:
+            new: set[int] = set()
+            if place.lasting:
+                _note(first, start, facts)
+                new = {slot for slot, (digest, _) in enumerate(facts, start) if digest and first[digest] == slot}
+            lengths = place.settle(range(start, start + len(facts)), new)
+            if place.lasting:
+                _append(journal, [(*fact, length) for fact, length in zip(facts, lengths, strict=True)])
+            found.add(facts)
+            tell(found.count / len(cells))
+    return _point(found, which, place.items())
 
 
-def _one(part: Any, settings: PartSettings, value: Any, root: Path) -> tuple[str | None, str | None, Any]:
-    """(digest, None, item), or (None, why not, None)."""
+def _alone(read: Callable, cells: Any) -> Iterator[tuple[int, list[Fact]]]:
+    """As :func:`_pieces`, without threads."""
+    for start in range(0, len(cells), PIECE):
+        yield start, [read(slot, value) for slot, value in enumerate(cells.slice(start, PIECE).to_pylist(), start)]
+
+
+def _note(first: dict[str | None, int], start: int, facts: Sequence[tuple]) -> None:
+    for slot, (digest, *_) in enumerate(facts, start):
+        first.setdefault(digest, slot)
+
+
+def _pieces(pool: ThreadPoolExecutor, read: Callable, cells: Any, start: int) -> Iterator[tuple[int, list[Fact]]]:
+    """First slot of a piece and what was found in it; the next piece is read while one is written down."""
+
+    def begin(at: int) -> tuple[int, list[Future]]:
+        return at, [pool.submit(read, slot, value) for slot, value in enumerate(cells.slice(at, PIECE).to_pylist(), at)]
+
+    ahead = None
     try:
-        digest, item = part.load(settings, value, root)
+        for at in range(start, len(cells), PIECE):
+            now, ahead = ahead, begin(at)
+            if now:
+                yield now[0], [one.result() for one in now[1]]
+        if ahead:
+            yield ahead[0], [one.result() for one in ahead[1]]
+    except BaseException:
+        pool.shutdown(cancel_futures=True)
+        raise
+
+
+def _one(part: Any, settings: PartSettings, value: Any, root: Path | Root) -> tuple[str | None, str, Any]:
+    """(digest, what was left out, item), or (None, why not, None)."""
+    try:
+        digest, item, *remark = part.load(settings, value, root)
     except (Absent, Unreadable) as error:
         return None, str(error), None
-    return digest, None, item
+    return digest, "".join(remark), item
 
 
 def told_apart(cells: pa.ChunkedArray) -> tuple[pa.ChunkedArray | pa.Array, np.ndarray]:
@@ -112,70 +167,39 @@ def told_apart(cells: pa.ChunkedArray) -> tuple[pa.ChunkedArray | pa.Array, np.n
     return cells, np.arange(len(cells), dtype=np.int64)
 
 
-class Mapped:
-    """Items of a fixed shape in a memory-mapped file, and the journal of the pieces that are done."""
-
-    def __init__(self, shape: tuple[int, ...], dtype: str, count: int, work: Path):
-        work.mkdir(parents=True, exist_ok=True)
-        self.journal = work / "journal.jsonl"
-        if not self.journal.exists():
-            new_array(work / "items.npy", dtype, (count, *shape))
-            self.journal.touch()
-        self.array = np.lib.format.open_memmap(work / "items.npy", mode="r+")
-
-    def resume(self) -> list[Fact]:
-        """The pieces that an earlier attempt finished; a line that was cut off is taken away."""
-        found: list[Fact] = []
-        whole = 0
-        content = self.journal.read_bytes()
-        for line in content.splitlines(keepends=True):
-            if not line.endswith(b"\n"):
-                break
-            found.extend((digest, reason) for digest, reason in json.loads(line))
-            whole += len(line)
-        if whole < len(content):
-            os.truncate(self.journal, whole)
-        return found
-
-    def put(self, start: int, items: list, facts: list[Fact]) -> None:
-        """Store a piece, then say so."""
-        for slot, item in enumerate(items, start):
-            if item is not None:
-                self.array[slot] = item
-        self.array.flush()
-        with naming(self.journal), self.journal.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(facts) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-
-    def items(self) -> np.ndarray:
-        """(U, ...)"""
-        return self.array
-
-
-class Strings:
-    """Items that are strings, as an Arrow column; where a cell has none stands the blank one."""
-
-    def __init__(self, blank: str):
-        self.blank, self.chunks = blank, []
-
-    def resume(self) -> list[Fact]:
-        """Texts are read anew: that takes seconds."""
+def _begin(place: Any, journal: Path) -> list[Read]:
+    """What an earlier attempt finished; the shelf is as it was then."""
+    if not place.lasting:
         return []
+    journal.parent.mkdir(parents=True, exist_ok=True)
+    if not journal.exists():
+        place.reset(None)
+        journal.touch()
+    found = _resume(journal)
+    place.reset([length for _, _, length in found])
+    return found
 
-    def put(self, start: int, items: list, facts: list[Fact]) -> None:
-        """Store a piece."""
-        self.chunks.append(pa.array([self.blank if i is None else i for i in items], pa.large_string()))
 
-    def items(self) -> pa.ChunkedArray:
-        """(U,)"""
-        return pa.chunked_array(self.chunks, pa.large_string())
+def _append(journal: Path, piece: list) -> None:
+    with naming(journal), journal.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(piece) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
 
 
-def _shelf(part: Any, settings: PartSettings, count: int, work: Path) -> Mapped | Strings:
-    """Where items go: a memory-mapped file for a fixed shape, an Arrow column otherwise."""
-    stored = part.stored(settings)
-    return Strings(part.blank(settings)) if stored is None else Mapped(stored[0], stored[1], count, work)
+def _resume(journal: Path) -> list[Read]:
+    """The pieces that an earlier attempt finished; a line that was cut off is taken away."""
+    found: list[Read] = []
+    whole = 0
+    content = journal.read_bytes()
+    for line in content.splitlines(keepends=True):
+        if not line.endswith(b"\n"):
+            break
+        found.extend((digest, reason, length) for digest, reason, length in json.loads(line))
+        whole += len(line)
+    if whole < len(content):
+        os.truncate(journal, whole)
+    return found
 
 
 def _point(found: Found, which: np.ndarray, items: Any) -> Cleaned:
@@ -188,5 +212,9 @@ def _point(found: Found, which: np.ndarray, items: Any) -> Cleaned:
     new[1:] = (halves[order[1:]] != halves[order[:-1]]).any(1)
     slots[used[order]] = used[order[new]][np.cumsum(new) - 1]
     entry = slots[which]
-    reasons = {int(row): found.reasons[int(which[row])] for row in np.flatnonzero(entry < 0)}
-    return Cleaned(entry, reasons, found.digests, items)
+    told = np.zeros(len(found.here), dtype=bool)
+    told[list(found.said)] = True
+    rows = np.flatnonzero(told[which])
+    said = [(int(row), found.said[int(slot)]) for row, slot in zip(rows, which[rows], strict=True)]
+    reasons, remarks = ({r: why for r, why in said if (entry[r] < 0) is absent} for absent in (np.True_, np.False_))
+    return Cleaned(entry, reasons, found.digests, items, remarks)

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from .. import derive, sources
 from ..errors import UsageError
-from ..modalities.cell import Absent, Unreadable
+from ..modalities.cell import Absent, Root, Unreadable
 from ..parts import DeriveSettings
 from ..parts import load as load_part
 from .columns import told_apart
@@ -37,7 +37,7 @@ def add(
     rows: sources.Rows,
     asked: Mapping[str, DeriveSettings],
     labels: Sequence[str],
-    root: Path,
+    root: Path | Root,
     memory: Path,
     tell: Callable[[float, str], None],
 ) -> Derived:
@@ -91,7 +91,7 @@ class Maker:
     part: ModuleType
     settings: DeriveSettings
     facts: dict
-    root: Path
+    root: Path | Root
     memory: Memory | None
 
     def __call__(self, value: Any) -> tuple[str | None, str]:

@@ -75,11 +75,12 @@ def drop_bad_targets(draft: Draft) -> None:
 
 
 def drop_empty(draft: Draft) -> None:
-    """Note what is absent; a row in which nothing is present is left out."""
+    """Note what is absent or not whole; a row in which nothing is present is left out."""
     for name, column in draft.columns.items():
-        for row, reason in column.reasons.items():
-            if draft.keep[row]:
-                draft.notes.note(draft.lines[row], draft.ids[row], name, "absent", reason)
+        for action, said in (("absent", column.reasons), ("partly", column.remarks)):
+            for row, reason in said.items():
+                if draft.keep[row]:
+                    draft.notes.note(draft.lines[row], draft.ids[row], name, action, reason)
     for row in np.flatnonzero(draft.entries().max(1) < 0):
         draft.drop(int(row), "", "nothing is present in this row")
 

@@ -12,13 +12,16 @@ import pyarrow as pa
 
 from ..files import new_array, write_array
 from ..parts import PartSettings
+from ..ragged import Picked, Ragged
 
 PIECE = 16_384  # items
 
 
 def take(items: Any, slots: np.ndarray) -> Any:
-    """Some items of an array or an Arrow column."""
-    return items[slots] if isinstance(items, np.ndarray) else items.take(pa.array(slots))
+    """Some of the items; those on disk are read when they are looked at."""
+    if isinstance(items, pa.ChunkedArray):
+        return items.take(pa.array(slots))
+    return items.take(slots) if isinstance(items, Ragged) else Picked(items, slots)
 
 
 def write(

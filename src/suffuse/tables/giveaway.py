@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..language import UNSPACED, stem, word_pattern
-from .inspect import Column, is_number, percent, sample
+from .inspect import READ, Column, is_number, percent, sample
 
 MOST_ROWS = 5000  # that are compared
 PURE = 0.98  # of the rows have the label that is the commonest for their value
@@ -22,7 +22,7 @@ def mark(columns: list[Column], target: str) -> list[Column]:
     """
     labels = next(c.cells for c in columns if c.name == target)
     marked = [_one(column, labels) for column in columns]
-    if any(c.role in ("image", "text") for c in marked):
+    if any(c.role in READ for c in marked):
         return marked
     return [replace(c, role="text", reason=f"WARNING: {c.reason}") if c.role == "give-away" else c for c in marked]
 

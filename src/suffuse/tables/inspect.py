@@ -17,11 +17,12 @@ from PIL import Image
 
 from .. import sources
 from ..language import UNSPACED
-from ..modalities import image
-from ..modalities.cell import is_empty
+from ..modalities import audio, image, sequence
+from ..modalities.cell import Root, is_empty
+from . import signals
 
-AUDIO = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac", ".wma", ".aif", ".aiff")
-AUDIO_MAGIC = (b"RIFF", b"fLaC", b"OggS", b"ID3")
+AUDIO = (*audio.SUFFIXES, ".m4a", ".aac", ".wma", ".aif", ".aiff")
+READ = ("image", "text", "audio", "sequence")  # roles that a modality reads
 NOT_READ = "not read yet in this version"
 SAMPLE = 200  # values that are looked at closely
 LEAST = 0.05  # of the rows must have a value
@@ -32,7 +33,7 @@ FEW = 20  # values: fewer make no free text, and no group
 class Column:
     """A column and what it is.
 
-    ``role`` is one of image, text, number, category, audio, missing (pictures that aren't there), empty,
+    ``role`` is one of image, text, audio, sequence, number, category, missing (files that aren't there), empty,
     constant and other; later also target, id, group, split and give-away.
     """
 
@@ -44,11 +45,13 @@ class Column:
     cells: list[str | None] = field(default_factory=list, repr=False)  # one a row; none for bytes and lists
     distinct: int = 0  # different values
     side: int = 0  # pixels of a picture's shorter side, the median of a sample
+    facts: dict = field(default_factory=dict)  # settings of the modality that would read it
 
 
 def inspect(rows: sources.Rows, root: Path) -> list[Column]:
     """Every column of a table, in its order. ``root`` is the folder that file paths start from."""
-    return [_look(name, rows.table.column(name), root) for name in rows.table.column_names]
+    place = Root.of(root)
+    return [_look(name, rows.table.column(name), place) for name in rows.table.column_names]
 
 
 def sample(values: Sequence, most: int = SAMPLE) -> list:
@@ -87,24 +90,41 @@ def short(text: str, most: int = 40) -> str:
     return line if len(line) <= most else line[: most - 3] + "..."
 
 
-def _look(name: str, cells: pa.ChunkedArray, root: Path) -> Column:
+def _look(name: str, cells: pa.ChunkedArray, root: Root) -> Column:
     kind = cells.type
     if pa.types.is_struct(kind) and {"bytes", "path"} <= {kind.field(i).name for i in range(kind.num_fields)}:
         return _files(name, cells, root)
     if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind):
         return _files(name, cells, root)
     if pa.types.is_nested(kind):
-        coverage = 1 - cells.null_count / len(cells)
-        return Column(name, "other", f"lists or records ({kind}): {NOT_READ}", (), coverage)
+        return _nested(name, cells, root)
     values = sources.texts(cells.to_pylist())
     filled = [v for v in values if v is not None]
     distinct = list(dict.fromkeys(filled))
-    role, reason, side = _kind(filled, distinct, len(values), root)
-    examples = tuple(short(v) for v in distinct[:3])
-    return Column(name, role, reason, examples, len(filled) / len(values), values, len(distinct), side)
+    role, reason, facts = _kind(filled, distinct, len(values), root)
+    examples, side = tuple(short(v) for v in distinct[:3]), facts.pop("side", 0)
+    return Column(name, role, reason, examples, len(filled) / len(values), values, len(distinct), side, facts)
 
 
-def _files(name: str, cells: pa.ChunkedArray, root: Path) -> Column:
+def _nested(name: str, cells: pa.ChunkedArray, root: Root) -> Column:
+    """Lists of numbers, or of pictures; what else is nested isn't read."""
+    coverage, kind = 1 - cells.null_count / len(cells), cells.type
+    found = [cell.as_py() for cell in sample(cells.drop_null())]
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+        if shapes := signals.numbers_in(found, root):
+            reason, facts = signals.sequence_facts(shapes)
+            return Column(name, "sequence", reason, tuple(short(str(c)) for c in found[:3]), coverage, facts=facts)
+        inner = [_content(one) for cell in found for one in cell]
+        sides = [side for one in sample(inner) if isinstance(one, (str, bytes)) and (side := _side(one, root))]
+        if sides and 2 * len(sides) >= min(len(inner), SAMPLE):
+            most = max(len(cell) for cell in found)
+            reason = f"up to {most} {_sizes(sides)}"
+            side = int(np.median(sides))
+            return Column(name, "image", reason, (), coverage, side=side, facts={"most": most} if most > 1 else {})
+    return Column(name, "other", f"lists or records ({kind}): {NOT_READ}", (), coverage)
+
+
+def _files(name: str, cells: pa.ChunkedArray, root: Root) -> Column:
     """Contents of files in the table: bytes, or the Hugging Face form {bytes, path}."""
     coverage = 1 - cells.null_count / len(cells)
     found = [_content(cell.as_py()) for cell in sample(cells.drop_null())]
@@ -117,51 +137,75 @@ def _files(name: str, cells: pa.ChunkedArray, root: Path) -> Column:
     sides = [side for content in found if (side := _side(content, root))]
     if len(sides) >= len(found) / 2:
         return Column(name, "image", _sizes(sides), examples, coverage, side=int(np.median(sides)))
-    if sum(_is_audio(content) for content in found) >= len(found) / 2:
-        return Column(name, "audio", f"audio: {NOT_READ}", examples, coverage)
-    return Column(name, "other", "contents of files that are no pictures", examples, coverage)
+    if sounds := signals.mostly((signals.recording(content, root) for content in found), len(found)):
+        reason, facts = signals.audio_facts(sounds)
+        return Column(name, "audio", reason, examples, coverage, facts=facts)
+    if shapes := signals.numbers_in(found, root):
+        reason, facts = signals.sequence_facts(shapes)
+        return Column(name, "sequence", reason, examples, coverage, facts=facts)
+    return Column(name, "other", "contents of files that aren't read", examples, coverage)
 
 
-def _kind(filled: list[str], distinct: list[str], rows: int, root: Path) -> tuple[str, str, int]:
-    """(role, reason, side) of a column of plain values."""
+def _kind(filled: list[str], distinct: list[str], rows: int, root: Root) -> tuple[str, str, dict]:
+    """(role, reason, facts) of a column of plain values."""
     if not filled:
-        return "empty", "nothing stands in it", 0
+        return "empty", "nothing stands in it", {}
     if len(distinct) == 1:
-        return "constant", f"always '{short(distinct[0])}'", 0
+        return "constant", f"always '{short(distinct[0])}'", {}
     if len(filled) < LEAST * rows:
-        return "empty", f"only {percent(len(filled) / rows)} of the rows have a value", 0
+        return "empty", f"only {percent(len(filled) / rows)} of the rows have a value", {}
     part = sample(distinct)
-    if _mostly(v.lower().endswith(image.SUFFIXES) for v in part):
-        return _pictures(part, root)
-    if _mostly(v.lower().endswith(AUDIO) for v in part):
-        return "audio", f"audio: {NOT_READ}", 0
+    for suffixes, look in ((image.SUFFIXES, _pictures), (AUDIO, _sounds), (sequence.SUFFIXES, _steps)):
+        if _mostly(v.lower().endswith(suffixes) for v in part):
+            return look(part, root)
+    if _mostly(v.startswith("[") for v in part) and (shapes := signals.numbers_in(part, root)):
+        return "sequence", *signals.sequence_facts(shapes)
     if all(is_number(v) for v in part):
-        return "number", f"number, {len(distinct):,} different ones", 0
+        return "number", f"number, {len(distinct):,} different ones", {}
     length = float(np.mean([words(v) for v in part]))
     several = len(distinct) >= min(FEW, len(filled) / 2)
     if several and (length >= 4 or (length >= 2 and 5 * len(distinct) >= len(filled))):
-        return "text", f"{len(distinct):,} different texts of about {length:.0f} words", 0
+        return "text", f"{len(distinct):,} different texts of about {length:.0f} words", {}
     if 3 * len(distinct) <= len(filled) and len(distinct) <= 10 * FEW:
-        return "category", f"category of {len(distinct):,} values", 0
-    return "other", f"{len(distinct):,} different names or codes, no free text", 0
+        return "category", f"category of {len(distinct):,} values", {}
+    return "other", f"{len(distinct):,} different names or codes, no free text", {}
 
 
 def _mostly(votes: Any) -> bool:
     return float(np.mean(list(votes))) >= 0.8
 
 
-def _pictures(paths: list[str], root: Path) -> tuple[str, str, int]:
+def _pictures(paths: list[str], root: Root) -> tuple[str, str, dict]:
     """Paths that end like pictures: are they there?"""
-    if _mostly(path.lower().startswith(("http://", "https://")) for path in paths):
-        return "other", "web addresses of pictures: download them and give their paths", 0
     sides = [side for path in paths if (side := _side(path, root))]
     if len(sides) >= len(paths) / 2:
-        return "image", _sizes(sides), int(np.median(sides))
-    there = float(np.mean([(root / path).is_file() for path in paths]))
+        return "image", _sizes(sides), {"side": int(np.median(sides))}
+    return _not_there(paths, root, "pictures")
+
+
+def _sounds(paths: list[str], root: Root) -> tuple[str, str, dict]:
+    """Paths that end like sound: is it there?"""
+    if found := signals.mostly((signals.recording(path, root) for path in paths), len(paths)):
+        return "audio", *signals.audio_facts(found)
+    return _not_there(paths, root, "recordings")
+
+
+def _steps(paths: list[str], root: Root) -> tuple[str, str, dict]:
+    """Paths that end like arrays: are they there?"""
+    if shapes := signals.numbers_in(paths, root):
+        return "sequence", *signals.sequence_facts(shapes)
+    return _not_there(paths, root, "arrays")
+
+
+def _not_there(paths: list[str], root: Root, what: str) -> tuple[str, str, dict]:
+    """What to say of files that can't be read."""
+    if _mostly(path.lower().startswith(("http://", "https://")) for path in paths):
+        return "other", f"web addresses of {what}: download them and give their paths", {}
+    there = float(np.mean([signals.path(path, root) is not None for path in paths]))
     if there < 0.5:
         found = f"{percent(there)} of them" if there else "none"
-        return "missing", f"paths of pictures, but {found} found below the root folder", 0
-    return "other", "files that end like pictures, but can't be read as such", 0
+        return "missing", f"paths of {what}, but {found} found below the root folder", {"what": what}
+    return "other", f"files that end like {what}, but can't be read as such", {}
 
 
 def _sizes(sides: list[int]) -> str:
@@ -173,16 +217,13 @@ def _content(value: Any) -> Any:
     return (value.get("bytes") or value.get("path")) if isinstance(value, dict) else value
 
 
-def _side(content: bytes | str, root: Path) -> int:
+def _side(content: bytes | str, root: Root) -> int:
     """Pixels of a picture's shorter side, from its header; 0 where it is none."""
+    place = io.BytesIO(content) if isinstance(content, bytes) else signals.path(content, root)
     try:
-        with Image.open(
-            io.BytesIO(content) if isinstance(content, bytes) else root / content, formats=image.FORMATS
-        ) as picture:
-            return min(picture.size)
+        if place is not None:
+            with Image.open(place, formats=image.FORMATS) as picture:
+                return min(picture.size)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # Pillow's ways to say no
-        return 0
-
-
-def _is_audio(content: bytes | str) -> bool:
-    return content.startswith(AUDIO_MAGIC) if isinstance(content, bytes) else content.lower().endswith(AUDIO)
+        pass
+    return 0

@@ -92,13 +92,17 @@ def _draft(plan: Plan, source: str, root: str | None, place: Path, rows: int) ->
 
 def _modality(column: Column) -> dict:
     if column.role == "image":
-        return {"kind": "image", "column": column.name, "size": sizes.picture_size(column.side)}
+        return {"kind": "image", "column": column.name, "size": sizes.picture_size(column.side), **column.facts}
+    if column.role in ("audio", "sequence"):
+        return {"kind": column.role, "column": column.name, **column.facts}
     return {"kind": "text", "column": column.name, **sizes.text_settings(column.cells)}
 
 
 def _cost(modality: dict) -> float:
     if modality["kind"] == "image":
-        return sizes.picture_cost(modality["size"])
+        return modality.get("most", 1) * sizes.picture_cost(modality["size"])
+    if modality["kind"] == "audio":
+        return sizes.text_cost(100 * modality["seconds"])  # as many frames as a text has tokens
     return sizes.text_cost(modality["length"])
 
 
@@ -109,9 +113,9 @@ def _relative(path: str, place: Path) -> str:
 
 def _check_usable(plan: Plan, folder: Path) -> None:
     lost = [c for c in plan.columns if c.role == "missing"]
-    if lost and not any(c.role == "image" for c in plan.columns):
+    if lost and not any(c.role in ("image", "audio", "sequence") for c in plan.columns):
         raise UsageError(
-            f"the pictures of column '{lost[0].name}' aren't there",
+            f"the {lost[0].facts['what']} of column '{lost[0].name}' aren't there",
             where=f"below the folder {folder}",
             got=f"'{lost[0].examples[0]}' and the like",
             hint="--root FOLDER says which folder the paths start from",
@@ -121,5 +125,5 @@ def _check_usable(plan: Plan, folder: Path) -> None:
         raise UsageError(
             "no column can be used",
             got=found or "no column besides the target",
-            expected="a column of pictures or of texts; nothing else is read yet in this version",
+            expected="a column of pictures, texts, recordings or sequences; nothing else is read yet in this version",
         )

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 ACTIONS = {
     "quarantined": "the row is left out",
     "absent": "the row is kept, without this modality",
-    "partly": "the row and its modality are kept, without this cell",
+    "partly": "the row is kept, with a part of this modality",
     "underived": "the row is kept; its derived column is empty",
     "other": "its label never occurs in training: counted, and scored as an error",
     "unlabelled": "no label: it learns from the teacher alone, and is never scored",

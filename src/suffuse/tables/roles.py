@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import UsageError
 from . import giveaway, labels, splits
-from .inspect import FEW, Column, is_number, percent, short
+from .inspect import FEW, READ, Column, is_number, percent, short
 
 ID_NAMES = ("id", "uid", "uuid", "guid", "key", "index")
 # names of things that several rows may share, and what may stand beside them in a column's name
@@ -40,7 +40,7 @@ class Plan:
 
     def used(self) -> list[Column]:
         """What the models read."""
-        return [c for c in self.columns if c.role in ("image", "text")]
+        return [c for c in self.columns if c.role in READ]
 
 
 def assign(columns: list[Column], target: str) -> Plan:
@@ -64,8 +64,8 @@ def _named(columns: list[Column], name: str | None, role: str, reason: str) -> l
 
 
 def _as_group(column: Column) -> Column:
-    """A column of pictures is read all the same."""
-    if column.role == "image":
+    """A column of pictures or recordings is read all the same."""
+    if column.role in READ:
         return replace(column, reason=f"{column.reason}; rows that share one belong together")
     return replace(column, role="group", reason="rows with the same value belong together")
 
@@ -186,10 +186,10 @@ def _group(columns: list[Column], codes: np.ndarray) -> tuple[str | None, list[s
 
 
 def _group_candidates(columns: list[Column]) -> list[Column]:
-    """Columns named like a group, then columns of pictures that repeat."""
+    """Columns named like a group, then columns of pictures or recordings that repeat."""
     repeat = [c for c in columns if c.cells and 1 < c.distinct < sum(v is not None for v in c.cells)]
     named = [c for c in repeat if c.role in ("number", "category", "other") and _is_group(c.name)]
-    return named + [c for c in repeat if c.role == "image"]
+    return named + [c for c in repeat if c.role in ("image", "audio")]
 
 
 def _is_group(name: str) -> bool:

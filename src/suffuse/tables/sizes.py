@@ -57,7 +57,7 @@ def picture_cost(size: int) -> float:
     return (max(size, 64) / 64) ** 2
 
 
-def text_cost(length: int) -> float:
+def text_cost(length: float) -> float:
     """In pictures of 64 pixels."""
     return length / TOKENS_IN_PICTURE
 

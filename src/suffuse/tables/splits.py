@@ -31,6 +31,9 @@ def make(split: np.ndarray, group: np.ndarray, label: np.ndarray, settings: Spli
     too few groups.
     """
     made = split.copy()
+    if settings.folds is not None:
+        strata = label if settings.stratify else np.zeros(len(label), dtype=int)
+        made[fold_of(group, strata, settings.folds, seed) == settings.fold] = TEST
     for code, name, share in ((TEST, "test", settings.test), (VALIDATION, "validation", settings.validation)):
         if not (made == code).any():
             rows = np.flatnonzero(made == TRAIN)
@@ -45,6 +48,33 @@ def make(split: np.ndarray, group: np.ndarray, label: np.ndarray, settings: Spli
                 )
             made[picked] = code
     return made
+
+
+def fold_of(group: np.ndarray, label: np.ndarray, folds: int, seed: int) -> np.ndarray:
+    """(N,) which of ``folds`` parts a row is in: whole groups, each label spread evenly; a matter of the seed alone.
+
+    Groups come in random order, the larger first, each to the part that lacks its labels most.
+    """
+    _, group = np.unique(group, return_inverse=True)
+    _, label = np.unique(label, return_inverse=True)
+    random = np.random.default_rng([seed, 7, folds])
+    sizes = np.bincount(group)
+    if sizes.max() == 1:  # nothing to keep together: deal each label's rows out in turn
+        order = random.permutation(len(label))
+        order = order[np.argsort(label[order], kind="stable")]
+        found = np.empty(len(label), dtype=np.int64)
+        found[order] = np.arange(len(label)) % folds
+        return found
+    has = np.zeros((folds, int(label.max()) + 1))
+    rows_of = np.split(np.argsort(group, kind="stable"), np.cumsum(sizes)[:-1])
+    order = random.permutation(len(sizes))
+    found = np.empty(len(label), dtype=np.int64)
+    for number in order[np.argsort(-sizes[order], kind="stable")]:
+        labels, counts = np.unique(label[rows_of[number]], return_counts=True)
+        part = int(np.lexsort((has.sum(1), has[:, labels] @ counts))[0])
+        has[part, labels] += counts
+        found[rows_of[number]] = part
+    return found
 
 
 def _draw(group: np.ndarray, label: np.ndarray, share: float, random: np.random.Generator) -> np.ndarray:

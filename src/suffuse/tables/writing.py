@@ -9,12 +9,29 @@ from typing import Any
 
 import yaml
 
-from .inspect import NOT_READ, Column
+from .. import fusions
+from .inspect import NOT_READ, READ, Column
 from .roles import Plan
 
 BESIDE = 34  # where a comment beside an entry starts
-TEACHER = {"widths": [32, 64, 128], "embedding": 64, "gru": 128, "fusion": 128, "hidden": 128, "rate": 0.002}
-STUDENT = {"widths": [8, 16, 32], "embedding": 16, "gru": 24, "fusion": 32, "hidden": 32, "rate": 0.004}
+TEACHER = {
+    "widths": [32, 64, 128],
+    "frames": [64, 96, 128],
+    "embedding": 64,
+    "gru": 128,
+    "fusion": 128,
+    "hidden": 128,
+    "rate": 0.002,
+}
+STUDENT = {
+    "widths": [8, 16, 32],
+    "frames": [16, 24, 32],
+    "embedding": 16,
+    "gru": 24,
+    "fusion": 32,
+    "hidden": 32,
+    "rate": 0.004,
+}
 HALVED = 64  # pixels from which on the first convolution takes every second one
 
 
@@ -123,7 +140,11 @@ def _modalities(plan: Plan, draft: Draft) -> list[str]:
             "bpe": "pieces of words: any language; `words` for a small vocabulary",
         },
         "vocabulary": f"entries at the most; each is {STUDENT['embedding']} parameters of the student",
-        "length": "tokens at the most; what is longer is cut",
+        "length": "tokens or steps at the most; what is longer is cut",
+        "most": "pictures of a row; their features are averaged",
+        "rate": "samples a second, after resampling",
+        "seconds": "at the most; what is longer is cut",
+        "features": "numbers of one step",
     }
     reasons = {c.name: c.reason for c in plan.used()}
     for name, settings in draft.modalities.items():
@@ -140,7 +161,7 @@ def _modalities(plan: Plan, draft: Draft) -> list[str]:
 
 def _unused(plan: Plan) -> list[str]:
     """The columns that no model reads, with why; a give-away stands among the modalities."""
-    shown = ("image", "text", "target", "id", "group", "split", "give-away")
+    shown = (*READ, "target", "id", "group", "split", "give-away")
     left = [c for c in plan.columns if c.role not in shown]
     if not left:
         return []
@@ -163,10 +184,14 @@ def _network(draft: Draft, size: dict) -> list[str]:
         if settings["kind"] == "image":
             stride = ", stride: 2" if settings["size"] >= HALVED else ""
             encoder = f"{{kind: conv, widths: {size['widths']}{stride}}}"
+        elif settings["kind"] == "audio":
+            encoder = f"{{kind: conv1d, widths: {size['frames']}}}"
+        elif settings["kind"] == "sequence":
+            encoder = f"{{kind: gru, width: {size['gru']}}}"
         else:
             encoder = f"{{kind: gru, embedding: {size['embedding']}, width: {size['gru']}}}"
         lines.append(f"    {scalar(name)}: {encoder}")
-    fusion = "gated" if len(draft.modalities) > 1 else "concat"
+    fusion = fusions.default(len(draft.modalities)) if len(draft.modalities) > 1 else "concat"
     lines.append(f"  fusion: {{kind: {fusion}, width: {size['fusion']}}}")
     lines.append(_line(f"  hidden: {size['hidden']}", "width of the last hidden layer"))
     return lines + (_train(draft, size) if size is TEACHER else [])

@@ -1,0 +1,109 @@
+"""Temporal convolutions over frames: (U, L, F + 1) -> (U, D).
+
+Each block is a convolution along time, normalisation and ReLU, as in the front end of a CRNN (Choi et al. 2017);
+then the mean and the maximum over the remaining real frames, or attention's weighted mean (Bahdanau et al. 2015).
+What is padding is zero before every convolution, as what lies beyond an entry's end is, and enters no statistics.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field as Setting
+from pydantic import field_validator
+
+from ..parts import PartSettings
+from ..types import Encoded, Field
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+MODALITIES = ("audio", "sequence")
+
+
+class Settings(PartSettings):
+    """Widths of the blocks, first to last."""
+
+    kind: Literal["conv1d"] = "conv1d"
+    widths: tuple[int, ...] = Setting((64, 96, 128), min_length=1)
+    kernel: int = Setting(5, ge=1, le=255)  # frames, odd
+    stride: int = Setting(2, ge=1, le=64)  # of every block
+    norm: Literal["batch", "layer", "none"] = "batch"
+    pool: Literal["meanmax", "attention"] = "meanmax"
+    dropout: float = Setting(0.0, ge=0, lt=1)  # of what leaves a block
+
+    @field_validator("kernel")
+    @classmethod
+    def _odd(cls, kernel: int) -> int:
+        if kernel % 2 == 0:
+            raise ValueError(f"got {kernel}, expected an odd number of frames")
+        return kernel
+
+
+def width(settings: Settings, layers: nn.ModuleDict) -> int:
+    """D: the last block's channels, twice for mean and maximum."""
+    return settings.widths[-1] * (2 if settings.pool == "meanmax" else 1)
+
+
+def tokens(settings: Settings, layers: nn.ModuleDict) -> int:
+    """Width of a token: the last block's channels."""
+    return settings.widths[-1]
+
+
+def layers(settings: Settings, field: Field) -> nn.ModuleDict:
+    """One convolution (and norm) per block, and what attention needs."""
+    from torch import nn
+
+    made, before = nn.ModuleDict(), field.statistics["features"]
+    for number, channels in enumerate(settings.widths):
+        bias, padding = settings.norm == "none", settings.kernel // 2
+        made[f"conv{number}"] = nn.Conv1d(before, channels, settings.kernel, settings.stride, padding, bias=bias)
+        if settings.norm != "none":
+            norm = nn.BatchNorm1d if settings.norm == "batch" else nn.LayerNorm
+            made[f"norm{number}"] = norm(channels)
+        before = channels
+    if settings.pool == "attention":
+        made["attend"] = nn.Linear(before, before)
+        made["score"] = nn.Linear(before, 1, bias=False)
+    made["dropout"] = nn.Dropout(settings.dropout)
+    return made
+
+
+def encode(settings: Settings, layers: nn.ModuleDict, x: Tensor) -> Encoded:
+    """(U, L, F + 1) -> vector (U, D), tokens (U, L', channels), token_mask (U, L')."""
+    import torch
+
+    mask, x = x[:, :, -1] > 0, x[:, :, :-1]
+    for number in range(len(settings.widths)):
+        x = layers[f"conv{number}"]((x * mask.unsqueeze(2)).transpose(1, 2)).transpose(1, 2)
+        mask = mask[:, :: settings.stride]  # real where the middle of what it saw is
+        if settings.norm != "none":
+            x = _normalised(layers[f"norm{number}"], x, mask)
+        x = layers["dropout"](x.relu())
+    here, some = mask.unsqueeze(2), mask.any(1, keepdim=True)
+    x = x * here
+    if settings.pool == "attention":
+        scores = layers["score"](layers["attend"](x).tanh()).float()
+        vector = (x * scores.masked_fill(~here, -1e9).softmax(1)).sum(1)
+    else:
+        mean = x.sum(1) / mask.sum(1, keepdim=True).clamp(min=1)
+        top = x.masked_fill(~here, -torch.inf).amax(1).where(some, 0.0)
+        vector = torch.cat([mean, top], dim=1)
+    return Encoded(vector, x, mask)
+
+
+def _normalised(norm: nn.Module, x: Tensor, mask: Tensor) -> Tensor:
+    """(U, L, C). In training BatchNorm gets the real frames alone; one frame has no statistics of its own."""
+    from torch import nn
+
+    if not isinstance(norm, nn.BatchNorm1d):
+        return norm(x)
+    if not norm.training:
+        return norm(x.transpose(1, 2)).transpose(1, 2)
+    real = x[mask]
+    if len(real) < 2:
+        return nn.functional.batch_norm(
+            x.transpose(1, 2), norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps
+        ).transpose(1, 2)
+    found = norm(real)
+    return found.new_zeros(x.shape).masked_scatter(mask.unsqueeze(2).expand_as(x), found)

@@ -1,0 +1,65 @@
+"""A multilayer perceptron over a row's numbers and categories: (U, K) -> (U, D), D the last width.
+
+Columns come as ``statistics`` says ({"numbers": n, "categories": [size, ...]}): n standardised numbers, n missing
+indicators, then category codes (0 missing, 1 unknown). Each category has an embedding (Guo & Berkhahn 2016), also
+for missing and unknown; all go side by side through the hidden layers.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field as Setting
+
+from ..parts import PartSettings
+from ..types import Encoded, Field
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+MODALITIES = ("tabular",)
+WIDEST = 50  # numbers that stand for a category, where the recipe leaves it to us
+
+
+class Settings(PartSettings):
+    """Widths of the hidden layers and of a category's embedding."""
+
+    kind: Literal["mlp"] = "mlp"
+    widths: tuple[int, ...] = Setting((64, 64), min_length=1)
+    embedding: int = Setting(0, ge=0)  # of each category; 0: 1.6 size^0.56, at most 50
+    dropout: float = Setting(0.0, ge=0, lt=1)
+
+
+def width(settings: Settings, layers: nn.ModuleDict) -> int:
+    """D: the last hidden layer."""
+    return settings.widths[-1]
+
+
+def layers(settings: Settings, field: Field) -> nn.ModuleDict:
+    """An embedding per category, and the hidden layers."""
+    from torch import nn
+
+    sizes, numbers = field.statistics["categories"], field.statistics["numbers"]
+    wide = [settings.embedding or min(WIDEST, round(1.6 * size**0.56)) for size in sizes]
+    before = 2 * numbers + sum(wide)
+    if not before:
+        raise ValueError("got neither numbers nor categories, expected some of either")
+    embeddings = nn.ModuleList([nn.Embedding(size, w) for size, w in zip(sizes, wide, strict=True)])
+    hidden = nn.ModuleList()
+    for after in settings.widths:
+        hidden.append(nn.Linear(before, after))
+        before = after
+    return nn.ModuleDict({"categories": embeddings, "hidden": hidden, "dropout": nn.Dropout(settings.dropout)})
+
+
+def encode(settings: Settings, layers: nn.ModuleDict, x: Tensor) -> Encoded:
+    """(U, K) float -> vector (U, D); no tokens."""
+    import torch
+
+    embeddings: nn.ModuleList = layers["categories"]  # pyright: ignore
+    first = x.shape[1] - len(embeddings)  # of the codes
+    codes = x[:, first:].long()
+    x = torch.cat([x[:, :first], *(e(codes[:, n]) for n, e in enumerate(embeddings))], dim=1)
+    for linear in layers["hidden"]:  # pyright: ignore
+        x = layers["dropout"](linear(x).relu())
+    return Encoded(x)

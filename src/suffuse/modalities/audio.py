@@ -1,0 +1,257 @@
+"""Sound: path, bytes or samples -> log-mel power (L, mels), or the samples themselves (L, 1), as float16.
+
+WAV, FLAC, OGG (Vorbis, Opus) and MP3, of any rate and number of channels: channels are averaged, soxr resamples to
+``rate``, silence at the ends may be trimmed, and what is longer than ``seconds`` is cut. ``mel``: log of Slaney's mel
+power, as librosa computes it (:func:`suffuse.sound.log_mel`). A clip in which all samples are the same is a dead
+microphone, and unreadable; so are NaN and a file that ends before its header says so.
+
+Float16 keeps a log-mel value to 0.008 and a sample to 1/2000 of itself. A second of ``mel`` (64 bands, 10 ms) takes
+12.8 kB on disk, a second of ``wave`` at 16 kHz 32 kB; clips stand end to end, so nothing is padded there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from .. import sound
+from ..chance import generator
+from ..parts import ModalitySettings
+from ..parts import Settings as Base
+from ..ragged import Ragged, changed, masked, moments, padded
+from .cell import Absent, Root, Unreadable, as_array, content
+
+SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3")
+MASKS = 4  # of each sort, at the most
+DRAWS = 4 * MASKS + 1
+DAMAGES = {"mel": ("noise", "lowpass", "dropout"), "wave": ("noise", "lowpass", "dropout", "clipping")}
+SNR = (20, 15, 10, 5, 0)  # decibels
+PASSED = (0.7, 0.5, 0.35, 0.25, 0.15)  # of the frequencies
+LOST = (0.05, 0.1, 0.2, 0.35, 0.5)  # of the time, in pieces of LOSS seconds
+LOSS = 0.05
+CLIPPED = (0.5, 0.3, 0.2, 0.1, 0.05)  # of the peak
+QUIET = float(np.log(sound.LEAST_POWER))
+
+
+class Augment(Base):
+    """How a training view may differ: SpecAugment (Park et al. 2019), what is hidden gets the clip's mean."""
+
+    time_masks: int = Field(2, ge=0, le=MASKS)  # stretches of time that are hidden
+    time: float = Field(0.1, ge=0, le=0.5)  # of the clip, for each of them at the most
+    band_masks: int = Field(2, ge=0, le=MASKS)  # stretches of frequency that are hidden; none in `wave`
+    bands: float = Field(0.15, ge=0, le=0.5)  # of the bands, for each of them at the most
+    gain: float = Field(0.0, ge=0, le=30)  # decibels, louder or softer
+
+
+class Settings(ModalitySettings):
+    """Settings of an audio modality."""
+
+    kind: Literal["audio"] = "audio"
+    rate: int = Field(16_000, ge=1000, le=192_000)  # samples a second
+    seconds: float = Field(10.0, gt=0, le=600)  # at the most; what is longer is cut
+    trim: float | None = Field(None, gt=0, le=120)  # decibels below the loudest part that are silence at the ends
+    form: Literal["mel", "wave"] = "mel"  # log-mel power, or the samples
+    mels: int = Field(64, ge=8, le=256)  # bands
+    window: float = Field(25.0, ge=2, le=200)  # milliseconds
+    hop: float = Field(10.0, ge=1, le=200)  # milliseconds from one frame to the next
+    augment: Augment | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Settings:
+        if len(self.columns) > 1:
+            raise ValueError(f"got {len(self.columns)} columns, expected one: a modality of its own for each recording")
+        return self
+
+    @property
+    def features(self) -> int:
+        """F: numbers of one step."""
+        return self.mels if self.form == "mel" else 1
+
+    def samples(self, milliseconds: float) -> int:
+        """How many samples so long a time has."""
+        return max(round(self.rate * milliseconds / 1000), 1)
+
+
+def load(settings: Settings, value: Any, root: Path | Root) -> tuple[str, np.ndarray, str]:
+    """A cell -> hash of the file's bytes, the item (L, F) float16, and whether it was cut.
+
+    ``value`` is a path, bytes, {bytes, path}, (samples, rate) or {array, sampling_rate}.
+    """
+    value = value[settings.columns[0]] if isinstance(settings.column, tuple) and isinstance(value, dict) else value
+    found = content(packed(settings, value), root)
+    try:
+        item, remark = decode(settings, found)
+    except ValueError as error:
+        raise Unreadable(str(error)) from None
+    return hashlib.blake2b(found, digest_size=16).hexdigest(), item, remark
+
+
+def decode(settings: Settings, content: bytes) -> tuple[np.ndarray, str]:
+    """Bytes -> (L, F) float16, and what was cut. Raises ValueError with the reason."""
+    enough = settings.seconds + 0.1 if settings.trim is None else None
+    samples, rate, seconds = sound.read(content, enough)
+    samples = sound.check(sound.resample(sound.check(samples), rate, settings.rate))
+    window, hop = settings.samples(settings.window), settings.samples(settings.hop)
+    if settings.trim is not None:
+        samples = sound.trimmed(samples, settings.trim, window, hop)
+        seconds = len(samples) / settings.rate
+    most = max(round(settings.seconds * settings.rate), 1)
+    remark = f"cut: {seconds:.2f} s, the first {settings.seconds:g} s are kept" if len(samples) > most else ""
+    samples = samples[:most]
+    if settings.form == "wave":
+        return samples[:, None].astype(np.float16), remark
+    return sound.log_mel(samples, settings.rate, settings.mels, window, hop).astype(np.float16), remark
+
+
+def packed(settings: Settings, value: Any) -> Any:
+    """Samples with their rate as WAV bytes, without loss; what names a file or holds one stays.
+
+    Raises Unreadable where samples come without their rate: nothing could say how fast they are.
+    """
+    if isinstance(value, dict) and value.get("array") is not None:
+        value = (value["array"], value.get("sampling_rate"))
+    if isinstance(value, (tuple, list)) and len(value) == 2:
+        numbers = (int, float, np.number)
+        samples, rate = value if not isinstance(value[0], numbers) else reversed(value)
+        if not isinstance(rate, numbers) or not 0 < rate < 2**31:
+            raise Unreadable(f"the rate of these samples: got {rate!r}, expected samples a second")
+        return _wav(samples, int(rate))
+    if as_array(value) is not None:
+        raise Unreadable("samples without their rate: expected (samples, rate)")
+    return value
+
+
+def stored(settings: Settings) -> tuple[tuple[None, int], str]:
+    """Items are (any number of steps, F)."""
+    return (None, settings.features), "float16"
+
+
+def blank(settings: Settings) -> np.ndarray:
+    """What fills an absent slot: one step."""
+    return np.zeros((1, settings.features), dtype=np.float16)
+
+
+def fit(settings: Settings, items: Any) -> dict:
+    """Mean and standard deviation of each feature over the training clips' steps, and the longest clip's steps."""
+    mean, deviation = moments(iter(items), settings.features)
+    longest = max((len(item) for item in items), default=1)
+    found = {"features": settings.features, "length": int(longest), "rate": settings.rate}
+    return {**found, "mean": mean.tolist(), "std": deviation.tolist()}
+
+
+def encode(settings: Settings, statistics: dict, items: Any) -> np.ndarray:
+    """Items -> (U, L, F + 1) float32: the steps and, last, 1 where one is real. The model subtracts the mean.
+
+    What is longer than the longest training clip is cut.
+    """
+    if isinstance(items, Ragged):
+        return items.cut(statistics["length"])[np.arange(len(items))]
+    return padded([item[: statistics["length"]] for item in items], settings.features)
+
+
+def augment(settings: Settings, entries: np.ndarray, draws: np.ndarray) -> np.ndarray:
+    """A training view of each entry; draws (U, DRAWS): time masks, band masks, gain."""
+    how = settings.augment or Augment.model_validate({"time_masks": 0, "band_masks": 0})
+
+    def view(number: int, steps: np.ndarray) -> np.ndarray:
+        mean, draw = steps.mean(dtype=np.float64), draws[number]
+        steps = masked(steps, how.time, draw[: 2 * how.time_masks], mean)
+        if settings.form == "mel":
+            steps = masked(steps.T, how.bands, draw[2 * MASKS :][: 2 * how.band_masks], mean).T
+        decibels = how.gain * (2 * draw[-1] - 1)
+        if settings.form == "mel":
+            return np.maximum(steps + decibels * np.log(10) / 10, QUIET) if decibels else steps
+        return steps * 10 ** (decibels / 20)
+
+    return changed(entries, view)
+
+
+def corrupt(
+    settings: Settings, statistics: dict, entries: np.ndarray, severity: int, seed: int, kind: str | None = None
+) -> np.ndarray:
+    """White noise (20 to 0 dB below the clip), a low-pass, lost pieces, clipped peaks (``wave``); without ``kind``
+    each clip gets one of them by chance."""
+    known = DAMAGES[settings.form]
+
+    def damage(number: int, steps: np.ndarray) -> np.ndarray:
+        random = generator(steps, seed)
+        name = known[random.integers(len(known))] if kind is None else kind
+        return _DAMAGE[name](settings, steps.astype(np.float64), severity - 1, random)
+
+    return changed(entries, damage)
+
+
+def explain(settings: Settings, statistics: dict) -> list[str]:
+    """What is done to a cell, for people."""
+    trimmed = f", trimmed of what is {settings.trim:g} dB below its loudest part at both ends" if settings.trim else ""
+    mel = f"Log power in {settings.mels} mel bands, frames of {settings.window:g} ms every {settings.hop:g} ms."
+    step = settings.hop / 1000 if settings.form == "mel" else 1 / settings.rate
+    return [
+        f"Channels averaged, resampled to {settings.rate:,} Hz{trimmed}, cut after {settings.seconds:g} s.",
+        mel if settings.form == "mel" else "The samples as they are.",
+        f"Cut after {statistics['length'] * step:.2f} s, the longest clip in training.",
+        "The model subtracts the training clips' mean of each feature and divides by its deviation.",
+    ]
+
+
+def _wav(value: Any, rate: int) -> bytes:
+    """Samples (N,), (N, channels) or (channels, N) as WAV."""
+    try:
+        found = as_array(value)
+        samples = np.asarray(value) if found is None else found
+    except ValueError as error:
+        raise Unreadable(f"not samples: {error}") from None
+    if samples.dtype.kind not in "fiu" or samples.ndim not in (1, 2):
+        raise Unreadable(f"not samples: an array {samples.shape} of {samples.dtype}")
+    if not samples.size:
+        raise Absent("no samples")
+    if samples.ndim == 2 and samples.shape[0] < samples.shape[1]:  # the shorter side is the channels
+        samples = samples.T
+    try:
+        return sound.as_wav(samples, rate)
+    except ValueError as error:
+        raise Unreadable(str(error)) from None
+
+
+def _noise(settings: Settings, steps: np.ndarray, level: int, random: np.random.Generator) -> np.ndarray:
+    """White noise, so many decibels below the clip. In ``mel`` its power is drawn band by band."""
+    quieter = 10 ** (-SNR[level] / 10)
+    if settings.form == "wave":
+        return steps + random.normal(0, np.sqrt((steps**2).mean() * quieter), steps.shape)
+    size = sound.transform(settings.rate, settings.mels, settings.samples(settings.window))
+    bands = sound.filters(settings.rate, settings.mels, size)
+    lines = (bands > 0).sum(0)  # as many as a band has, so much of the spectrum it stands for, and so steady it is
+    power = np.exp(steps)
+    noise = quieter * (power @ lines).mean() / lines.sum()
+    return np.log(power + noise * random.gamma(lines / 2, 2 / lines, steps.shape))
+
+
+def _lowpass(settings: Settings, steps: np.ndarray, level: int, random: np.random.Generator) -> np.ndarray:
+    top = PASSED[level] * settings.rate / 2
+    if settings.form == "wave":
+        spectrum = np.fft.rfft(steps, axis=0)
+        spectrum[np.fft.rfftfreq(len(steps), 1 / settings.rate) > top] = 0
+        return np.fft.irfft(spectrum, len(steps), axis=0)
+    size = sound.transform(settings.rate, settings.mels, settings.samples(settings.window))
+    centre = sound.filters(settings.rate, settings.mels, size).argmax(0) * settings.rate / size
+    return np.where(centre > top, QUIET, steps)
+
+
+def _dropout(settings: Settings, steps: np.ndarray, level: int, random: np.random.Generator) -> np.ndarray:
+    piece = LOSS * (settings.rate if settings.form == "wave" else 1000 / settings.hop)
+    which = np.arange(len(steps)) // max(round(piece), 1)
+    pieces = which[-1] + 1
+    lost = random.permutation(pieces) < max(round(LOST[level] * pieces), 1)
+    return np.where(lost[which, None], QUIET if settings.form == "mel" else 0.0, steps)
+
+
+def _clipping(settings: Settings, steps: np.ndarray, level: int, random: np.random.Generator) -> np.ndarray:
+    top = CLIPPED[level] * np.abs(steps).max()
+    return np.clip(steps, -top, top)
+
+
+_DAMAGE = {"noise": _noise, "lowpass": _lowpass, "dropout": _dropout, "clipping": _clipping}

@@ -1,0 +1,221 @@
+"""Steps of numbers: sensors over time, or features that were computed elsewhere -> (L, features) float32.
+
+A ``.npy`` file (never a pickle), a list, its JSON, an array or a tensor. Of two dimensions it is (L, features). A flat
+one is L steps where ``features`` is 1, and else one step, a plain vector. Where ``column`` names several, each holds
+one feature, a number or a flat list. What is longer than ``length`` is cut. NaN and infinity are unreadable: a gap
+must be filled, or its steps left out, by whoever knows what it means. On disk a step takes 4 bytes a feature.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from ..chance import generator
+from ..parts import ModalitySettings
+from ..parts import Settings as Base
+from ..ragged import Ragged, changed, masked, moments, padded
+from .cell import Absent, Root, Unreadable, as_array, content, is_empty
+
+SUFFIXES = (".npy",)
+MAGIC = b"\x93NUMPY"
+MASKS = 4  # at the most
+DRAWS = 2 * MASKS + 1
+DAMAGES = ("noise", "dropout", "silence")
+NOISE = (0.1, 0.25, 0.5, 1.0, 2.0)  # of each feature's deviation in training
+LOST = (0.05, 0.1, 0.2, 0.35, 0.5)  # of the steps, or of the features
+
+
+class Augment(Base):
+    """How a training view may differ."""
+
+    masks: int = Field(2, ge=0, le=MASKS)  # stretches of steps that get the sequence's own mean
+    share: float = Field(0.1, ge=0, le=0.5)  # of the steps, for each of them at the most
+    scale: float = Field(0.0, ge=0, le=1)  # 0.1: from 0.9 to 1.1 times as far from the sequence's mean
+
+
+class Settings(ModalitySettings):
+    """Settings of a sequence modality."""
+
+    kind: Literal["sequence"] = "sequence"
+    features: int = Field(ge=1, le=65_536)  # numbers of one step
+    length: int = Field(512, ge=1, le=100_000)  # steps at the most; what is longer is cut
+    augment: Augment | None = None
+
+
+def load(settings: Settings, value: Any, root: Path | Root) -> tuple[str, np.ndarray, str]:
+    """A cell -> hash of the numbers, the item (L, features) float32, and whether it was cut."""
+    if isinstance(settings.column, tuple) and isinstance(value, dict):
+        found = _beside([numbers(value.get(name), root) for name in settings.columns])
+    else:
+        found = numbers(value, root)
+    item = _steps(settings, found)
+    remark = f"cut: {len(item)} steps, the first {settings.length} are kept" if len(item) > settings.length else ""
+    item = np.ascontiguousarray(item[: settings.length])
+    digest = hashlib.blake2b(f"{item.shape}".encode() + item.tobytes(), digest_size=16)
+    return digest.hexdigest(), item, remark
+
+
+def packed(settings: Settings, value: Any) -> Any:
+    """Arrays, tensors and lists as the bytes of a .npy file; what names a file or holds one stays."""
+    array = _listed(value) if isinstance(value, (list, tuple)) and len(value) else as_array(value)
+    if array is None:
+        return value
+    array = _listed(list(array)) if array.dtype == object else array
+    if array.dtype.kind not in "buif":
+        raise Unreadable(f"not numbers: an array of {array.dtype}")
+    file = io.BytesIO()
+    np.save(file, array, allow_pickle=False)
+    return file.getvalue()
+
+
+def stored(settings: Settings) -> tuple[tuple[None, int], str]:
+    """Items are (any number of steps, features)."""
+    return (None, settings.features), "float32"
+
+
+def blank(settings: Settings) -> np.ndarray:
+    """What fills an absent slot: one step."""
+    return np.zeros((1, settings.features), dtype=np.float32)
+
+
+def fit(settings: Settings, items: Any) -> dict:
+    """Mean and standard deviation of each feature over the training rows' steps, and the longest row's steps."""
+    mean, deviation = moments(iter(items), settings.features)
+    longest = max((len(item) for item in items), default=1)
+    return {
+        "features": settings.features,
+        "length": int(longest),
+        "mean": mean.tolist(),
+        "std": deviation.tolist(),
+    }
+
+
+def encode(settings: Settings, statistics: dict, items: Any) -> np.ndarray:
+    """Items -> (U, L, features + 1) float32: the steps and, last, 1 where one is real. The model subtracts the mean.
+
+    What is longer than the longest training row is cut.
+    """
+    if isinstance(items, Ragged):
+        return items.cut(statistics["length"])[np.arange(len(items))]
+    return padded([item[: statistics["length"]] for item in items], settings.features)
+
+
+def augment(settings: Settings, entries: np.ndarray, draws: np.ndarray) -> np.ndarray:
+    """A training view of each entry; draws (U, DRAWS): masks, scale."""
+    how = settings.augment or Augment.model_validate({"masks": 0})
+
+    def view(number: int, steps: np.ndarray) -> np.ndarray:
+        mean, draw = steps.mean(0, dtype=np.float64), draws[number]
+        if how.scale:
+            steps = mean + (steps - mean) * (1 + how.scale * (2 * draw[-1] - 1))
+        return masked(steps, how.share, draw[: 2 * how.masks], mean)
+
+    return changed(entries, view)
+
+
+def corrupt(
+    settings: Settings, statistics: dict, entries: np.ndarray, severity: int, seed: int, kind: str | None = None
+) -> np.ndarray:
+    """Noise, lost steps, or features that say nothing (both get the training mean); without ``kind`` one of them by
+    chance."""
+    mean, deviation = np.array(statistics["mean"]), np.array(statistics["std"])
+
+    def damage(number: int, steps: np.ndarray) -> np.ndarray:
+        random = generator(steps, seed)
+        name = DAMAGES[random.integers(len(DAMAGES))] if kind is None else kind
+        if name == "noise":
+            return steps + random.normal(0, NOISE[severity - 1] * deviation, steps.shape)
+        axis = 0 if name == "dropout" else 1
+        size = steps.shape[axis]
+        lost = random.permutation(size) < max(round(LOST[severity - 1] * size), 1)
+        return np.where(lost[:, None] if axis == 0 else lost, mean, steps)
+
+    return changed(entries, damage)
+
+
+def explain(settings: Settings, statistics: dict) -> list[str]:
+    """What is done to a cell, for people."""
+    return [
+        f"Steps of {settings.features} numbers, cut after {statistics['length']}, the longest in training.",
+        "The model subtracts the training rows' mean of each number and divides by its deviation.",
+    ]
+
+
+def numbers(value: Any, root: Path | Root) -> np.ndarray:
+    """A cell -> an array of any shape. Raises Absent and Unreadable."""
+    if is_empty(value):
+        raise Absent("empty cell")
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        try:
+            value = json.loads(value)
+        except (json.JSONDecodeError, RecursionError) as error:
+            raise Unreadable(f"not a JSON list: {error}") from None
+    array = as_array(value)
+    if isinstance(value, (list, tuple, int, float, np.number)):
+        array = _listed(value)
+    if array is None:
+        array = _npy(content(value, root))
+    if array.dtype == object:  # a list column as pandas and Arrow give it: arrays in an array
+        array = _listed(list(array))
+    if array.dtype.kind not in "buif":
+        raise Unreadable(f"not numbers: {array.dtype}")
+    return array
+
+
+def _listed(value: Any) -> np.ndarray:
+    """A number, a list, or lists in a list; what is None among numbers is NaN."""
+    try:
+        return np.array(value, dtype=np.float64)
+    except (ValueError, TypeError, OverflowError):
+        raise Unreadable("not numbers, or steps of different sizes") from None
+
+
+def _npy(found: bytes) -> np.ndarray:
+    """The array in a .npy file; its header is checked against what is there before any memory is taken."""
+    file = io.BytesIO(found)
+    try:
+        version = np.lib.format.read_magic(file)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(file)
+        if dtype.hasobject:
+            raise Unreadable("a .npy file of Python objects: not read")
+        wanted, there = int(np.prod(shape, dtype=object)) * dtype.itemsize, len(found) - file.tell()
+        if wanted != there:
+            raise Unreadable(f"cut off: the header says {wanted:,} bytes, {there:,} are there")
+        file.seek(0)
+        return np.load(file, allow_pickle=False)
+    except Unreadable:
+        raise
+    except Exception as error:  # a broken header is evaluated as Python, and raises nearly anything
+        raise Unreadable(f"not a .npy file: {str(error).splitlines()[0][:80] if str(error) else 'broken'}") from None
+
+
+def _beside(columns: list[np.ndarray]) -> np.ndarray:
+    """One flat list (or number) per feature -> (L, features)."""
+    flat = [np.atleast_1d(np.squeeze(column)) for column in columns]
+    if any(column.ndim != 1 for column in flat) or len({len(column) for column in flat}) != 1:
+        raise Unreadable(f"columns of different shapes: {', '.join(str(c.shape) for c in columns)}")
+    return np.stack(flat, axis=1)
+
+
+def _steps(settings: Settings, found: np.ndarray) -> np.ndarray:
+    """An array of any shape -> (L, features) float32, finite."""
+    if not found.size:
+        raise Absent("no steps")
+    if found.ndim < 2:
+        found = found.reshape(-1, 1) if settings.features == 1 else found.reshape(1, -1)
+    if found.ndim != 2 or found.shape[1] != settings.features:
+        raise Unreadable(f"an array {found.shape}, expected (steps, {settings.features}): `features` says how many")
+    with np.errstate(over="ignore"):
+        steps = found.astype(np.float32)
+    if not np.isfinite(steps).all():
+        where = int(np.flatnonzero(~np.isfinite(steps).all(1))[0])
+        raise Unreadable(f"NaN or infinite numbers: first in step {where}")
+    return steps

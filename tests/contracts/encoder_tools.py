@@ -1,0 +1,189 @@
+"""What the tests of encoders share: fields of every kind, entries for them, and cases for every line of the table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from suffuse import encoders
+from suffuse.parts import load, settings
+from suffuse.types import Encoded, Field
+
+FIELDS = {
+    "image": Field("picture", "image", {"size": 32, "mean": [0.5] * 3, "std": [0.2] * 3}),
+    "text": Field("question", "text", {"vocabulary": 12, "length": 6}),
+    "audio": Field("sound", "audio", {"features": 3, "length": 9}),
+    "sequence": Field("track", "sequence", {"features": 3, "length": 9}),
+    "wave": Field("sound", "audio", {"features": 1, "rate": 16_000, "length": 4000}),
+    "tabular": Field("row", "tabular", {"numbers": 2, "categories": [3, 5]}),
+}
+LENGTHS = {"text": 6, "audio": 9, "sequence": 9, "wave": 1200}
+
+BERT = {
+    "model_type": "bert", "vocab_size": 20, "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2,
+    "intermediate_size": 16, "max_position_embeddings": 32,
+}  # fmt: skip
+ROBERTA = {**BERT, "model_type": "roberta", "pad_token_id": 1}
+T5 = {"model_type": "t5", "vocab_size": 20, "d_model": 8, "d_kv": 4, "d_ff": 16, "num_layers": 2, "num_heads": 2}
+VIT = {
+    "model_type": "vit", "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16,
+    "image_size": 32, "patch_size": 8,
+}  # fmt: skip
+RESNET = {"model_type": "resnet", "embedding_size": 4, "hidden_sizes": [4, 8], "depths": [1, 1], "layer_type": "basic"}
+WAV2VEC = {
+    "model_type": "wav2vec2", "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2,
+    "intermediate_size": 16, "conv_dim": [4, 4], "conv_kernel": [10, 4], "conv_stride": [5, 4],
+    "num_feat_extract_layers": 2, "num_conv_pos_embeddings": 4, "num_conv_pos_embedding_groups": 2, "layerdrop": 0.0,
+}  # fmt: skip
+
+
+def hugging(config: dict, **more: Any) -> dict:
+    """Settings of a tiny network, without a folder."""
+    return {"name": "tiny", "pretrained": False, "architecture": {"config": config}, **more}
+
+
+def timm(name: str, options: dict, fixed: bool = False) -> dict:
+    """Settings of one of timm's own tiny networks."""
+    facts = {"name": name, "options": options, "mean": [0.5] * 3, "std": [0.2] * 3, "fixed": fixed}
+    return {"name": name, "pretrained": False, "architecture": facts}
+
+
+CHOICES: dict[str, list[tuple[str, dict]]] = {
+    "conv": [
+        *(("image", {"widths": [4, 8], "norm": norm}) for norm in ("batch", "group", "none")),
+        ("image", {"widths": [4, 8], "norm": "batch", "stride": 2}),
+        ("image", {"widths": [4, 8], "pool": "flatten", "dense": 5}),
+    ],
+    "residual": [
+        ("image", {"widths": [4, 6], "blocks": 1, "stride": 1}),
+        ("image", {"widths": [4, 6], "blocks": 2, "stride": 2, "pool": "meanmax"}),
+        ("image", {"widths": [4, 4, 6], "blocks": 1, "stride": 4}),
+    ],
+    "gru": [
+        ("text", {"embedding": 4, "width": 5}),
+        ("text", {"embedding": 4, "width": 5, "bidirectional": True, "depth": 2}),
+        ("audio", {"width": 5, "bidirectional": True}),
+    ],
+    "lstm": [
+        ("text", {"embedding": 4, "width": 5}),
+        ("text", {"embedding": 4, "width": 5, "bidirectional": True}),
+        ("sequence", {"width": 5, "depth": 2}),
+    ],
+    "bag": [
+        ("text", {"embedding": 4, "pool": "mean"}),
+        ("text", {"embedding": 4, "pool": "meanmax", "pairs": 7}),
+    ],
+    "conv1d": [
+        *(("audio", {"widths": [4, 6], "norm": norm}) for norm in ("batch", "layer", "none")),
+        ("sequence", {"widths": [4, 6], "kernel": 3, "stride": 1, "pool": "attention"}),
+    ],
+    "transformer": [
+        ("text", {"width": 8, "heads": 2, "depth": 1}),
+        ("text", {"width": 8, "heads": 2, "depth": 2, "pool": "cls", "positions": "learned"}),
+        ("image", {"width": 8, "heads": 2, "depth": 1, "patch": 8, "positions": "learned"}),
+        ("image", {"width": 8, "heads": 2, "depth": 1, "patch": 5, "pool": "cls"}),
+        ("audio", {"width": 8, "heads": 2, "depth": 1, "patch": 4, "positions": "learned"}),
+        ("sequence", {"width": 8, "heads": 2, "depth": 1, "patch": 1, "pool": "cls"}),
+    ],
+    "mlp": [("tabular", {"widths": [6, 5]}), ("tabular", {"widths": [5], "embedding": 3})],
+    "timm": [
+        ("image", timm("test_resnet", {"zero_init_last": False})),
+        ("image", timm("test_vit", {}, fixed=True)),
+        ("image", timm("test_convnext", {"ls_init_value": 1.0})),
+    ],
+    "huggingface": [
+        ("text", hugging(BERT)),
+        ("text", hugging(ROBERTA, pool="cls")),
+        ("text", hugging(T5)),
+        ("image", hugging(VIT)),
+        ("image", hugging(RESNET)),
+        ("wave", hugging(WAV2VEC)),
+    ],
+    "efficientnet_lite": [("image", {}), ("image", {"stages": 2})],
+    "speech_embedding": [("wave", {}), ("wave", {"pool": "mean"})],
+}
+
+
+def named(kind: str, field: str, choice: dict) -> str:
+    """A case's id."""
+    facts = choice.get("architecture", {}).get("config", {})
+    values = [facts.get("model_type", "")] + [v for k, v in choice.items() if k != "architecture"]
+    return "-".join([kind, field, *(str(v) for v in values if v != "")])
+
+
+CASES = [
+    pytest.param({"kind": kind, **choice}, field, id=named(kind, field, choice))
+    for kind in encoders.TABLE
+    for field, choice in CHOICES[kind]
+]
+
+
+def chosen(*fields: str, learns: bool = False) -> list:
+    """The cases of some kinds of field; on request only of encoders that learn."""
+    found = [case for case in CASES if not fields or case.values[1] in fields]
+    return [c for c in found if not learns or c.values[0]["kind"] != "speech_embedding"]  # type: ignore[index]
+
+
+class Built:
+    """An encoder with random weights."""
+
+    def __init__(self, asked: dict, field: str, seed: int = 0):
+        self.part = load(encoders.TABLE, asked["kind"])
+        self.name, self.field, self.chosen = field, FIELDS[field], settings(encoders.TABLE, asked)
+        if hasattr(self.part, "resolved"):
+            self.chosen = self.part.resolved(self.chosen)
+        torch.manual_seed(seed)
+        self.layers = self.part.layers(self.chosen, self.field)
+        if getattr(self.chosen, "pretrained", False):
+            self.part.initialise(self.chosen, self.layers, self.field)
+
+    def __call__(self, x: Tensor) -> Encoded:
+        return self.part.encode(self.chosen, self.layers, x)
+
+    def settled(self) -> Built:
+        """In eval mode, with the running statistics of its entries, or those that came with its weights."""
+        if not getattr(self.chosen, "pretrained", False):
+            for norm in self.norms():
+                norm.momentum = 1.0
+            self(self.entries())
+        self.layers.eval()
+        return self
+
+    def norms(self) -> list:
+        """Layers with batch statistics."""
+        return [m for m in self.layers.modules() if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)]
+
+    def entries(self, count: int = 6) -> Tensor:
+        """Random entries; texts and frames of one to their longest."""
+        return entries(self.name, count)
+
+    def padded(self, x: Tensor, more: int) -> Tensor:
+        """With more padding; what stands in a padding frame is anything."""
+        if self.name == "text":
+            return torch.nn.functional.pad(x, (0, more))
+        junk = torch.randn(len(x), more, x.shape[2]) * 100
+        junk[:, :, -1] = 0
+        return torch.cat([x, junk], dim=1)
+
+
+def entries(field: str, count: int = 6) -> Tensor:
+    """Random entries as a modality's ``encode``, and the model's normalisation of pictures, make them."""
+    torch.manual_seed(1)
+    if field == "image":
+        return torch.randn(count, 3, 32, 32)
+    if field == "tabular":
+        codes = torch.stack([torch.arange(count) % size for size in (3, 5)], dim=1)
+        numbers = torch.randn(count, 2)
+        missing = (torch.arange(count)[:, None] + torch.arange(2)) % 3 == 0
+        return torch.cat([numbers.masked_fill(missing, 0), missing, codes], dim=1).float()
+    longest = LENGTHS[field]
+    lengths = 1 + (torch.arange(count) * (longest - 1)) // max(count - 1, 1)
+    real = torch.arange(longest) < lengths.unsqueeze(1)
+    if field == "text":
+        return torch.randint(2, 12, (count, longest)) * real
+    frames = torch.randn(count, longest, FIELDS[field].statistics["features"])
+    frames = frames.clamp(-1, 1) if field == "wave" else frames
+    return torch.cat([frames * real.unsqueeze(2), real.unsqueeze(2)], dim=2)
