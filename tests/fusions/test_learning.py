@@ -16,7 +16,7 @@ SLIGHT = ("softmax_gate", "attention_pooling")  # together in their weights only
 TOGETHER = [kind for kind in fusions.TABLE if kind not in ADDING + SLIGHT]
 
 
-def accuracy(kind: str, steps: int = 120) -> float:
+def accuracy(kind: str) -> float:
     """On the training rows: whether it can be expressed, and found."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
@@ -24,11 +24,12 @@ def accuracy(kind: str, steps: int = 120) -> float:
     label = ((a[:, 0] > 0) ^ (b[:, 0] > 0)).long()
     part = load(fusions.TABLE, kind)
     wanted = {"width": 16, "layers": 2 if kind == "bottleneck" else 1}  # one bottleneck layer is a mean
+    steps, rate = (300, 5e-3) if kind == "bottleneck" else (120, 2e-2)
     chosen = part.Settings(**{k: v for k, v in wanted.items() if k in part.Settings.model_fields})
     sizes = Sizes((6, 6), (0, 0), 2)
     layers, present = part.layers(chosen, sizes), torch.ones(256, 2, dtype=torch.bool)
     head = nn.Identity() if fusions.headless(chosen) else nn.Linear(part.width(chosen, sizes), 2)
-    optimizer = torch.optim.AdamW([*layers.parameters(), *head.parameters()], 2e-2)
+    optimizer = torch.optim.AdamW([*layers.parameters(), *head.parameters()], rate)
     for _ in range(steps):
         logits = head(part.fuse(chosen, layers, [Encoded(a), Encoded(b)], present).vector)
         optimizer.zero_grad()
