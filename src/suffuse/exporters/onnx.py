@@ -105,7 +105,8 @@ def _example(kind: str, statistics: dict) -> Tensor:
         return torch.zeros(3, 2 * statistics["numbers"] + len(statistics["categories"]))
     if kind == "text":
         return torch.ones(3, 5, dtype=torch.int64)
-    return torch.ones(3, 17, statistics["features"] + 1)
+    # so long that no stride leaves one step of it: the exporter would take that length for the only one
+    return torch.ones(3, 16 * statistics["length"] + 1, statistics["features"] + 1)
 
 
 @contextlib.contextmanager
