@@ -2,8 +2,8 @@
 
     python benchmarks/scenarios.py DATA [products] [questions] [orders] [--out runs] [--write]
 
-DATA is the folder with the data sets (each recipe's header says where they come from). ``--write`` keeps the numbers, with
-date and hardware, in ``benchmarks/results/``. Stages that are up to date are not run again.
+DATA is the folder with the data sets (each recipe's header says where they come from). ``--write`` keeps the numbers,
+with date and hardware, in ``benchmarks/results/``. Stages that are up to date are not run again.
 """
 
 from __future__ import annotations
@@ -180,9 +180,8 @@ def main() -> int:
             print(f"  {who:<44} " + "  ".join(f"{k} {short(v)}" for k, v in numbers.items() if short(v)))
         for check in checks:
             failed |= not check.reached
-            print(
-                f"  {'reached' if check.reached else 'MISSED '} {check.what}: {check.got:.4f}, at least {check.least:.4g}"
-            )
+            said = "reached" if check.reached else "MISSED "
+            print(f"  {said} {check.what}: {check.got:.4f}, at least {check.least:.4g}")
         if asked.write:
             kept = {"date": date.today().isoformat(), "machine": surroundings(0), "results": facts}
             kept["checks"] = [{"what": c.what, "got": c.got, "least": c.least, "reached": c.reached} for c in checks]
