@@ -117,7 +117,7 @@ def packed(settings: Settings, value: Any) -> Any:
     if isinstance(value, (tuple, list)) and len(value) == 2:
         numbers = (int, float, np.number)
         samples, rate = value if not isinstance(value[0], numbers) else reversed(value)
-        if not isinstance(rate, numbers) or rate != rate:
+        if not isinstance(rate, numbers) or not 0 < rate < 2**31:
             raise Unreadable(f"the rate of these samples: got {rate!r}, expected samples a second")
         return _wav(samples, int(rate))
     if as_array(value) is not None:
