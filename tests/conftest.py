@@ -166,3 +166,42 @@ def prepared_run(tmp_path_factory, write_table, tiny_recipe):
     run = Run.of(tiny_recipe(write_table(folder / "table")), folder / "run")
     pipeline.run_stage(run, "prepare")
     return run
+
+
+@pytest.fixture
+def hugging_folder(tmp_path) :
+    """A maker of folders as transformers writes them: random weights, and what stands beside them."""
+
+    def make(facts: dict, preprocessor: dict | None = None, name: str = "model") -> Path:
+        import json
+
+        import torch
+        from transformers import AutoConfig, AutoModel
+
+        torch.manual_seed(11)
+        kind = dict(facts)
+        folder = tmp_path / name
+        AutoModel.from_config(AutoConfig.for_model(kind.pop("model_type"), **kind)).save_pretrained(folder)
+        if preprocessor:
+            (folder / "preprocessor_config.json").write_text(json.dumps(preprocessor))
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def timm_folder(tmp_path) :
+    """A maker of folders as timm writes them."""
+
+    def make(architecture: str, classes: int = 5, **options) -> Path:
+        import timm
+        import torch
+        from timm.models import save_for_hf
+
+        torch.manual_seed(12)
+        model = timm.create_model(architecture, num_classes=classes, **options)
+        folder = tmp_path / architecture
+        save_for_hf(model, folder, safe_serialization=True, model_args=options or None)
+        return folder
+
+    return make

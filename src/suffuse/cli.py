@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import astuple
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -102,14 +101,8 @@ def show(run) -> None:
     """The table of results on stdout, the verdicts, and where the report is."""
     from .report import table
 
-    rows = [table.headings(run), *(astuple(line) for line in table.lines(run))]
-    widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]))]
-    for row in rows:
-        cells = [
-            cell.ljust(w) if n == 0 else cell.rjust(w) for n, (cell, w) in enumerate(zip(row, widths, strict=True))
-        ]
-        typer.echo("  ".join(cells).rstrip())
-    typer.echo()
+    for block in table.blocks(run):
+        typer.echo("\n".join(block) + "\n")
     for sentence in table.verdicts(run):
         typer.echo(sentence)
     typer.echo(f"\nreport: {run.path('report.html')}")

@@ -131,6 +131,8 @@ def as_wav(samples: np.ndarray, rate: int) -> bytes:
     if name not in kind:
         raise ValueError(f"samples of {samples.dtype}: expected float, int16, int32 or uint8")
     channels, width = (samples.shape[1] if samples.ndim == 2 else 1), samples.dtype.itemsize
+    if not RATES[0] <= rate <= RATES[1] or channels > MOST_CHANNELS:
+        raise ValueError(f"{channels} channels at {rate} Hz: not a recording")
     body = samples.astype(samples.dtype.newbyteorder("<")).tobytes()
     form = struct.pack("<HHIIHH", kind[name], channels, rate, rate * channels * width, channels * width, 8 * width)
     chunks = b"fmt " + struct.pack("<I", len(form)) + form + b"data" + struct.pack("<I", len(body)) + body
@@ -150,22 +152,43 @@ def _blocks(file, most: int) -> np.ndarray:
 
 
 def _check_whole(content: bytes) -> None:
-    """Raises ValueError where a WAV or OGG ends before its header says so, which the decoder wouldn't tell."""
-    if content[:4] in (b"RIFF", b"RF64") and content[8:12] == b"WAVE":
-        at = 12
-        while at + 8 <= len(content):
-            name, size = content[at : at + 4], struct.unpack_from("<I", content, at + 4)[0]
-            if name == b"data":
-                if size not in STREAMED and at + 8 + size > len(content):
-                    raise ValueError(f"cut off: the header says {size:,} bytes, {len(content) - at - 8:,} are there")
-                return
-            at += 8 + size + size % 2
-        raise ValueError("cut off: no samples after the header")
-    if content[:4] == b"OggS":
+    """Raises ValueError where a WAV, OGG or MP3 ends before its header says so, of which the decoder may say nothing.
+
+    An MP3 without a count in its first frame, cut off where a frame ends, can't be told from a shorter one.
+    """
+    if content[8:12] == b"WAVE":
+        _check_wav(content)
+    elif content[:4] == b"OggS":
         at = content.rfind(b"OggS")
         table = content[at + 27 : at + 27 + content[at + 26]] if at + 27 <= len(content) else b""
         if not table or len(table) < content[at + 26] or at + 27 + len(table) + sum(table) > len(content):
             raise ValueError("cut off: its last page is not whole")
+    else:
+        start = 0
+        if content[:3] == b"ID3" and len(content) > 10:  # a tag, its size in 7 bits a byte
+            start = 10 + sum((byte & 127) << shift for byte, shift in zip(content[6:10], (21, 14, 7, 0), strict=True))
+        at = max(content.find(name, start, start + 200) for name in (b"Xing", b"Info"))
+        if at > 0 and content[start : start + 1] == b"\xff" and len(content) >= at + 16:
+            flags, _, size = struct.unpack_from(">III", content, at + 4)
+            _compare(size if flags & 3 == 3 else 0, len(content) - start)
+
+
+def _check_wav(content: bytes) -> None:
+    """The size of the data; what is larger than 4 GB has it in a chunk of its own (RF64)."""
+    at, large = 12, 0
+    while at + 8 <= len(content):
+        name, size = content[at : at + 4], struct.unpack_from("<I", content, at + 4)[0]
+        if name == b"ds64" and at + 24 <= len(content):
+            large = struct.unpack_from("<Q", content, at + 16)[0]
+        if name == b"data":
+            return _compare(large if size in STREAMED else size, len(content) - at - 8)
+        at += 8 + size + size % 2
+    raise ValueError("cut off: no samples after the header")
+
+
+def _compare(said: int, there: int) -> None:
+    if said > there:
+        raise ValueError(f"cut off: the header says {said:,} bytes, {there:,} are there")
 
 
 def _mel(hertz: float | np.ndarray) -> np.ndarray:

@@ -12,12 +12,13 @@ from suffuse import encoders
 from suffuse.parts import load, settings
 from suffuse.types import Encoded, Field
 
+STEPS = {"features": 3, "length": 9, "mean": [0.1, 0.2, -0.3], "std": [1.5, 0.5, 1.0]}
 FIELDS = {
     "image": Field("picture", "image", {"size": 32, "mean": [0.5] * 3, "std": [0.2] * 3}),
     "text": Field("question", "text", {"vocabulary": 12, "length": 6}),
-    "audio": Field("sound", "audio", {"features": 3, "length": 9}),
-    "sequence": Field("track", "sequence", {"features": 3, "length": 9}),
-    "wave": Field("sound", "audio", {"features": 1, "rate": 16_000, "length": 4000}),
+    "audio": Field("sound", "audio", STEPS),
+    "sequence": Field("track", "sequence", STEPS),
+    "wave": Field("sound", "audio", {"features": 1, "rate": 16_000, "length": 4000, "mean": [0.1], "std": [0.3]}),
     "tabular": Field("row", "tabular", {"numbers": 2, "categories": [3, 5]}),
 }
 LENGTHS = {"text": 6, "audio": 9, "sequence": 9, "wave": 1200}

@@ -312,9 +312,11 @@ def test_a_model_s_weights_survive_being_saved(kind, make_columns, make_network,
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("kind", "count", "form"), [*cases(counts=(3,)), *cases(["film"])])
-def test_compiled_equals_eager(kind, count, form):
+@pytest.mark.parametrize("kind", fusions.TABLE)
+def test_compiled_equals_eager(kind):
     torch._dynamo.reset()
+    count, form = (2 if kind == "film" else 3), FORMS.get(kind, [{}])[-1]
+    form = {**form, **({"layers": 1} if "layers" in form else {})}  # every block takes a while to compile
     fusion, (encoded, present) = build(kind, count, form), rows(count)
     compiled = torch.compile(fusion.fuse)
     for how in ("random", "nan"):

@@ -20,6 +20,7 @@ BERT = {
     "model_type": "bert", "vocab_size": 20, "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2,
     "intermediate_size": 16, "max_position_embeddings": 32,
 }  # fmt: skip
+ROBERTA = {**BERT, "model_type": "roberta", "pad_token_id": 1}
 VIT = {**{k: v for k, v in BERT.items() if "vocab" not in k and "position" not in k}, "model_type": "vit",
        "image_size": 32, "patch_size": 8}  # fmt: skip
 CLIP = {
@@ -71,7 +72,7 @@ def test_a_text_model_is_itself(hugging_folder, pool):
 
 def test_a_padding_id_that_isn_t_0_is_mapped_back(hugging_folder):
     """RoBERTa pads with 1; the text modality swaps 0 and 1, so its 1 is the model's 0."""
-    folder = hugging_folder({**BERT, "model_type": "roberta", "pad_token_id": 1})
+    folder = hugging_folder(ROBERTA)
     field = Field("question", "text", {"vocabulary": 20, "length": 12, "pad": 1})
     chosen, layers = made(folder, field)
     original = torch.tensor([[0, 5, 6, 2], [0, 7, 2, 1]])  # <s> is 0 there
@@ -173,7 +174,7 @@ def test_a_frozen_encoder_gets_no_gradient_and_no_dropout(hugging_folder):
     [
         (BERT, Field("q", "text", {"vocabulary": 21, "length": 4}), "take its tokenizer"),
         (BERT, Field("q", "text", {"vocabulary": 9, "length": 33}), "expected 32 at most"),
-        ({**BERT, "model_type": "roberta", "pad_token_id": 1}, Field("q", "text", {"vocabulary": 9, "length": 31}), "30 at"),
+        (ROBERTA, Field("q", "text", {"vocabulary": 9, "length": 31}), "30 at most"),
         (VIT, Field("p", "image", {"size": 64}), "expected 32: set size"),
         (BERT, WAVE, "reads samples"),
         (WAV, Field("s", "audio", {"features": 64, "rate": 16_000}), "form: wave"),
@@ -207,7 +208,7 @@ def test_missing_weights_are_an_error_and_pickle_isn_t_read(hugging_folder):
     layers = part.layers(chosen, TEXT)
     lost = {k: v for k, v in weights.items() if "layer.1.output.dense.weight" not in k}
     save_file(lost, folder / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(ValueError, match="no weights for encoder.layer.1.output.dense.weight"):
+    with pytest.raises(ValueError, match=r"no weights for encoder\.layer\.1\.output\.dense\.weight"):
         part.initialise(chosen, layers, TEXT)
     torch.save(weights, folder / "pytorch_model.bin")
     (folder / "model.safetensors").unlink()

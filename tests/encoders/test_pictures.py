@@ -118,7 +118,7 @@ def photos(request) -> torch.Tensor:
 
 @pytest.mark.real
 def test_efficientnet_knows_what_is_on_a_picture(photos):
-    """ImageNet's classes, read off its own classifier: 610 jersey, 531 digital watch, 770 running shoe and their kin."""
+    """ImageNet's classes, read off its own classifier: 610 jersey, 531 watch, 770 running shoe and their kin."""
     from suffuse.files import package_file
 
     model = fusion({"kind": "efficientnet_lite", "frozen": True}, 224)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import targets_tools as kinds
 from PIL import Image
 
 from suffuse import pipeline
@@ -88,3 +89,28 @@ def plain_run(tmp_path_factory) -> Run:
     run = Run.of(made, folder / "run")
     pipeline.run_all(run)
     return run
+
+
+@pytest.fixture(scope="session")
+def mixed_run(tmp_path_factory) -> Run:
+    """Targets of all three kinds, and all that can stand beside them; read it, don't change it."""
+    return kinds.finish(tmp_path_factory.mktemp("mixed"), kinds.mixed)
+
+
+@pytest.fixture(scope="session")
+def classes_run(tmp_path_factory) -> Run:
+    """Four targets of classes."""
+    made = [kinds.CLASSES, *kinds.OTHERS]
+    return kinds.finish(tmp_path_factory.mktemp("classes"), lambda source: kinds.recipe(source, made))
+
+
+@pytest.fixture(scope="session")
+def labels_run(tmp_path_factory) -> Run:
+    """One target of labels."""
+    return kinds.finish(tmp_path_factory.mktemp("labels"), lambda source: kinds.recipe(source, kinds.LABELS))
+
+
+@pytest.fixture(scope="session")
+def number_run(tmp_path_factory) -> Run:
+    """One number."""
+    return kinds.finish(tmp_path_factory.mktemp("number"), lambda source: kinds.recipe(source, kinds.NUMBER))

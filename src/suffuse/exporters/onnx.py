@@ -104,9 +104,10 @@ def _example(field: Field) -> Tensor:
         return torch.zeros(3, facts["size"], facts["size"], 3, dtype=torch.uint8)
     if field.kind == "tabular":
         return torch.zeros(3, 2 * facts["numbers"] + len(facts["categories"]))
-    if field.kind == "text":
-        return torch.ones(3, LENGTH, dtype=torch.int64)
-    return torch.ones(3, LENGTH, facts["features"] + 1)
+    if field.kind == "text":  # a network may have no more positions than the longest text
+        return torch.ones(3, min(LENGTH, max(2, facts["length"])), dtype=torch.int64)
+    # so long that no stride leaves one step of it: the exporter would take that length for the only one
+    return torch.ones(3, 16 * facts["length"] + 1, facts["features"] + 1)
 
 
 def _length(field: Field) -> dict[int, Any]:

@@ -31,7 +31,7 @@ DRAWS = 4 * MASKS + 1
 DAMAGES = {"mel": ("noise", "lowpass", "dropout"), "wave": ("noise", "lowpass", "dropout", "clipping")}
 SNR = (20, 15, 10, 5, 0)  # decibels
 PASSED = (0.7, 0.5, 0.35, 0.25, 0.15)  # of the frequencies
-LOST = (0.05, 0.1, 0.2, 0.35, 0.5)  # of the time, in pieces of LOSS seconds
+LOST = (0.05, 0.1, 0.2, 0.35, 0.5)  # of the time, in pieces of LOSS seconds, or a twentieth of a short clip
 LOSS = 0.05
 CLIPPED = (0.5, 0.3, 0.2, 0.1, 0.05)  # of the peak
 QUIET = float(np.log(sound.LEAST_POWER))
@@ -243,7 +243,7 @@ def _lowpass(settings: Settings, steps: np.ndarray, level: int, random: np.rando
 
 def _dropout(settings: Settings, steps: np.ndarray, level: int, random: np.random.Generator) -> np.ndarray:
     piece = LOSS * (settings.rate if settings.form == "wave" else 1000 / settings.hop)
-    which = np.arange(len(steps)) // max(round(piece), 1)
+    which = np.arange(len(steps)) // max(round(min(piece, len(steps) / 20)), 1)
     pieces = which[-1] + 1
     lost = random.permutation(pieces) < max(round(LOST[level] * pieces), 1)
     return np.where(lost[which, None], QUIET if settings.form == "mel" else 0.0, steps)

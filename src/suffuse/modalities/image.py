@@ -30,7 +30,7 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 MAX_PIXELS = 64_000_000  # a larger picture is refused before it is decoded
 PADDING = (255, 255, 255)
 RESIZE = Image.Resampling.BILINEAR
-DRAWS = pixels.DRAWS
+DRAWS, DAMAGES = pixels.DRAWS, pixels.DAMAGES
 
 
 class Augment(Base):
@@ -78,7 +78,7 @@ def load(settings: Settings, value: Any, root: Path | Root) -> tuple[str, np.nda
         found = content(packed(settings, _one_of(value)), root)
         return _digest(found), decode(settings, found)
     names, pictures = _several(settings, value)
-    item, digests, missing = blank(settings), [], []
+    item, digests, missing, broken = blank(settings), [], [], False
     for place, (name, picture) in enumerate(zip(names, pictures, strict=True)):
         try:
             found = content(packed(settings, picture), root)
@@ -87,8 +87,9 @@ def load(settings: Settings, value: Any, root: Path | Root) -> tuple[str, np.nda
         except (Absent, Unreadable) as error:
             digests.append(b"")
             missing.append(f"{name}: {error}")
+            broken = broken or isinstance(error, Unreadable)
     if len(missing) == len(pictures):
-        raise Absent("no picture: " + "; ".join(missing))
+        raise (Unreadable if broken else Absent)("no picture: " + "; ".join(missing))
     remark = f"{len(missing)} of {len(pictures)} pictures missing: " + "; ".join(missing) if missing else ""
     return _digest(b"".join(_digest(d).encode() for d in digests)), item, remark
 

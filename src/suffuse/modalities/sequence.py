@@ -188,7 +188,8 @@ def _npy(found: bytes) -> np.ndarray:
             raise Unreadable("a .npy file of Python objects: not read")
         wanted, there = int(np.prod(shape, dtype=object)) * dtype.itemsize, len(found) - file.tell()
         if wanted != there:
-            raise Unreadable(f"cut off: the header says {wanted:,} bytes, {there:,} are there")
+            broken = "cut off: " if there < wanted else ""
+            raise Unreadable(f"{broken}the header says {wanted:,} bytes, {there:,} are there")
         file.seek(0)
         return np.load(file, allow_pickle=False)
     except Unreadable:

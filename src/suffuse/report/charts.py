@@ -19,6 +19,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from .words import amount, minus
+
 SERIES = 8  # colours for things that have no colour of their own
 NAMES = ("ink", "grid", "teacher", "student", "baseline", "export", *(f"series{n}" for n in range(SERIES)))
 PAINT = {name: f"#0a0b{number:02x}" for number, name in enumerate(NAMES)}  # placeholders, in no real colour's way
@@ -49,7 +51,7 @@ NO_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
 
 @dataclass(frozen=True)
 class Curve:
-    """One model's validation accuracy, epoch by epoch: the mean over its seeds, and the lowest and highest."""
+    """One model's validation score, epoch by epoch: the mean over its seeds, and the lowest and highest."""
 
     paint: str  # a name of NAMES
     mean: np.ndarray  # (E,)
@@ -57,8 +59,8 @@ class Curve:
     high: np.ndarray
 
 
-def curves(found: Sequence[Curve], label: str, key: str) -> Markup:
-    """Validation accuracy over epochs."""
+def curves(found: Sequence[Curve], says: str, label: str, key: str, *, percent: bool = True) -> Markup:
+    """Validation scores over epochs; ``says`` stands at the axis."""
 
     def paint(axes: Axes) -> None:
         for curve in found:
@@ -67,10 +69,21 @@ def curves(found: Sequence[Curve], label: str, key: str) -> Markup:
             marker = "o" if len(epochs) < 4 else ""
             dashes = DASHES.get(curve.paint, ())
             axes.plot(epochs, curve.mean, color=colour, linewidth=1.8, marker=marker, markersize=4, dashes=dashes)
-        axes.set(xlabel="epoch", ylabel="right answers on validation rows")
-        _percent(axes)
+        axes.set(xlabel="epoch", ylabel=says)
+        _epochs(axes, max((len(c.mean) for c in found), default=1))
+        if percent:
+            _percent(axes)
+        else:
+            axes.set_ylim(bottom=lowest(found))
 
     return draw(paint, label, key)
+
+
+def lowest(found: Sequence[Curve]) -> float | None:
+    """Where the axis of a score without a lower bound begins, so that a bad first epoch doesn't flatten the rest."""
+    ends = min((float(c.mean[-1]) for c in found), default=0.0)
+    below = min(ends, 0.0) - 1
+    return below if min((float(c.low.min()) for c in found), default=0.0) < below else None
 
 
 def shares(terms: np.ndarray, label: str, key: str) -> Markup:
@@ -85,16 +98,17 @@ def shares(terms: np.ndarray, label: str, key: str) -> Markup:
         else:  # one epoch has no area
             bottom = np.concatenate([[0.0], stacked[:-1, 0].cumsum()])
             axes.bar(np.ones(len(terms)), stacked[:, 0], 0.4, bottom, color=colours, alpha=0.75)
-            axes.set_xlim(0.2, 1.8)
         axes.set(xlabel="epoch", ylabel="share of the loss", ylim=(0, 1))
         axes.margins(x=0)
+        _epochs(axes, len(epochs))
         _percent(axes)
 
     return draw(paint, label, key)
 
 
-def reliability(bins: Sequence[dict], paint_name: str, label: str, key: str) -> Markup:
-    """Stated confidence against the share of right answers; a dot's area says how many rows it holds."""
+def reliability(bins: Sequence[dict], paint_name: str, says: tuple[str, str], label: str, key: str) -> Markup:
+    """What is stated against the share that comes true; a dot's area says how many rows it holds. ``says`` stands
+    at the axes."""
 
     def paint(axes: Axes) -> None:
         colour, total = PAINT[paint_name], max(1, sum(b["rows"] for b in bins))
@@ -105,11 +119,28 @@ def reliability(bins: Sequence[dict], paint_name: str, label: str, key: str) -> 
                 axes.bar(centre, one["accuracy"], 0.94 / len(bins), color=colour, alpha=0.3, linewidth=0)
                 area = 12 + 220 * one["rows"] / total
                 axes.scatter(one["confidence"], one["accuracy"], area, color=colour, alpha=0.9, linewidth=0)
-        axes.set(xlabel="stated confidence", ylabel="right answers", xlim=(0, 1.04), ylim=(0, 1.06))
+        axes.set(xlabel=says[0], ylabel=says[1], xlim=(0, 1.04), ylim=(0, 1.06))
         axes.set_xticks(np.linspace(0, 1, 5))
         axes.set_yticks(np.linspace(0, 1, 5))
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_formatter(FuncFormatter(lambda v, _: f"{100 * v:.0f} %"))
+
+    return draw(paint, label, key, (3.0, 2.7))
+
+
+def scatter(
+    points: tuple[np.ndarray, np.ndarray], ends: tuple[float, float], paint_name: str, label: str, key: str
+) -> Markup:
+    """True numbers against said ones, on equal axes; those outside stand at the rim."""
+
+    def paint(axes: Axes) -> None:
+        true, said = (np.clip(p, *ends) for p in points)
+        axes.plot(ends, ends, color=PAINT["ink"], linewidth=1, dashes=(4, 3), alpha=0.7)
+        axes.scatter(true, said, 9, color=PAINT[paint_name], alpha=0.55, linewidth=0)
+        axes.set(xlabel="true", ylabel="said", xlim=ends, ylim=ends)
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(MaxNLocator(4))
+            axis.set_major_formatter(FuncFormatter(lambda v, _: minus(amount(v))))
 
     return draw(paint, label, key, (3.0, 2.7))
 
@@ -138,6 +169,12 @@ def inline(svg: str, label: str, key: str) -> Markup:
     return Markup(f'<svg class="chart" viewBox="{view}" role="img" aria-label="{escape(label)}">{inner}</svg>')
 
 
+def _epochs(axes: Axes, count: int) -> None:
+    if count > 1:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    else:
+        axes.set(xlim=(0.2, 1.8), xticks=[1])
+
+
 def _percent(axes: Axes) -> None:
     axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{100 * v:.4g} %"))
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))

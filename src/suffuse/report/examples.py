@@ -2,37 +2,84 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from ..run import Run
-from .matrices import predictions
+from ..types import NUMBER
 from .prepared import Prepared
+from .said import answers
+from .scored import Told
 
 EACH = 6  # rows of a kind
+MOST_TARGETS = 8  # of a row
 SEED = 0
 
 
-def examples(run: Run, prepared: Prepared) -> list[dict]:
+def examples(prepared: Prepared, told: Sequence[Told]) -> list[dict]:
     """Groups of rows: the models disagree, the student is wrong, some at random. No row comes twice."""
-    found = predictions(run, "teacher", "export")
-    teacher, student, target = found["teacher"].argmax(1), found["export"].argmax(1), found["target"]
-    rules = {
-        "They disagree": ("the first test rows to which the two models give different answers", teacher != student),
-        "The student is wrong": ("the first further rows that the exported student gets wrong", student != target),
-    }
+    rows = len(told[0].row)
     taken: set[int] = set()
     groups = []
-    for title, (rule, wanted) in rules.items():
-        some = _first(np.flatnonzero(wanted), taken)
-        groups.append({"title": title, "rule": rule, "all": int(wanted.sum()), "some": some})
-    some = _first(np.random.default_rng(SEED).permutation(len(target)), taken)
+    for title, rule, order in chosen(told):
+        groups.append({"title": title, "rule": rule, "all": len(order), "some": _first(order, taken)})
+    some = _first(np.random.default_rng(SEED).permutation(rows), taken)
     rule = f"further rows, drawn by chance with the fixed seed {SEED}"
-    groups.append({"title": "Any rows", "rule": rule, "all": len(target), "some": some})
+    groups.append({"title": "Any rows", "rule": rule, "all": rows, "some": some})
     for group in groups:
-        group["rows"] = [_row(prepared, found, position) for position in group.pop("some")]
+        group["rows"] = [_row(prepared, told, position) for position in group.pop("some")]
     return groups
+
+
+def chosen(told: Sequence[Told]) -> list[tuple[str, str, np.ndarray]]:
+    """(title, rule, positions in order): where models disagree, where the student is wrong. Numbers have no right and
+    wrong: where there is nothing else, the rows that lie furthest apart, and furthest off."""
+    named = [t for t in told if t.head.kind != NUMBER]
+    if not named:
+        apart = np.stack([_gap(t, t.said["teacher"], t.said["export"]) for t in told]).sum(0)
+        off = np.stack([_gap(t, t.target, t.said["export"]) for t in told]).sum(0)
+        return [
+            ("They differ most", "the test rows in which the two models' numbers lie furthest apart", _falling(apart)),
+            (
+                "The student is furthest off",
+                "the further rows with the exported student's largest errors",
+                _falling(off),
+            ),
+        ]
+    differ = np.stack([_differ(t) for t in named]).any(0)
+    wrong = np.stack([t.known & ~t.right("export") for t in named]).any(0)
+    where = (
+        "" if len(told) == 1 else " in any target" if len(named) == len(told) else " in a target of classes or labels"
+    )
+    return [
+        (
+            "They disagree",
+            f"the first test rows to which the two models give different answers{where}",
+            np.flatnonzero(differ),
+        ),
+        (
+            "The student is wrong",
+            f"the first further rows that the exported student gets wrong{where}",
+            np.flatnonzero(wrong),
+        ),
+    ]
+
+
+def _gap(told: Told, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """(N,) distance in standard deviations; 0 where there is none to take."""
+    return np.nan_to_num(np.abs(one - other) / told.head.std)
+
+
+def _falling(values: np.ndarray) -> np.ndarray:
+    """Positions, the largest value first; those without one are left out."""
+    order = np.argsort(-values, kind="stable")
+    return order[values[order] > 0]
+
+
+def _differ(told: Told) -> np.ndarray:
+    """(N,) bool: whether teacher and student answer differently."""
+    different = told.answer("teacher") != told.answer("export")
+    return different if different.ndim == 1 else different.any(1)
 
 
 def _first(order: Iterable[int], taken: set[int]) -> list[int]:
@@ -47,19 +94,12 @@ def _first(order: Iterable[int], taken: set[int]) -> list[int]:
     return kept
 
 
-def _row(prepared: Prepared, found: dict[str, np.ndarray], position: int) -> dict:
-    row, target = int(found["row"][position]), int(found["target"][position])
-    answers = []
-    for who, title in (("teacher", "teacher"), ("export", "student")):
-        soft = found[who][position]
-        best = int(soft.argmax())
-        answers.append(
-            {"who": title, "said": prepared.classes[best], "share": float(soft[best]), "right": best == target}
-        )
+def _row(prepared: Prepared, told: Sequence[Told], position: int) -> dict:
+    row = int(told[0].row[position])
+    source = prepared.label(row) if len(told) == 1 else ""
     return {
         "id": prepared.id(row),
         "cells": prepared.cells(row),
-        "label": prepared.label(row),
-        "unseen": target == len(prepared.classes),
-        "answers": answers,
+        "targets": [answers(t, position, source) for t in told[:MOST_TARGETS]],
+        "more": max(0, len(told) - MOST_TARGETS),
     }

@@ -11,9 +11,11 @@ from ..files import read_json
 from ..recipe import to_yaml
 from ..run import Run
 from ..tables.quarantine import ACTIONS
-from . import charts, table
+from . import metrics, table
+from .each import task
+from .metrics import METRICS
 from .prepared import Prepared
-from .words import kilobytes, percent, times
+from .words import minus
 
 MOST_NOTES = 12  # lines of the quarantine file
 STAGES = {
@@ -24,7 +26,6 @@ STAGES = {
     "export": "write and check the exported files",
     "evaluate": "score every model on the test rows",
 }
-CALIBRATED = ("teacher", "student", "baseline", "export")
 
 
 def headline(run: Run, prepared: Prepared) -> dict:
@@ -33,69 +34,26 @@ def headline(run: Run, prepared: Prepared) -> dict:
     return {
         "name": run.recipe.name or run.folder.name,
         "verdicts": [
-            {
-                "kind": kind.split()[0],
-                "when": when[0].upper() + when[1:],
-                "said": said,
-                "numbers": numbers.replace("-", "−"),
-            }
+            {"kind": kind.split()[0], "when": when[0].upper() + when[1:], "said": said, "numbers": minus(numbers)}
             for kind, when, said, numbers in table.judged(run)
         ],
+        "metric": METRICS[metrics.main_of(run)].title,
+        "aside": metrics.aside(run),
         "splits": [{"name": n, "rows": r, "labelled": schema["labelled"][n]} for n, r in schema["rows"].items()],
         "rows": sum(schema["rows"].values()),
-        "classes": prepared.classes,
-        "modalities": [{"name": f["name"], "kind": f["kind"]} for f in schema["fields"]],
-        "target": run.recipe.data.target,
+        "targets": [{"name": h.name, "task": task(h), "classes": h.classes} for h in prepared.spec.heads],
+        "modalities": [
+            {"name": f["name"], "kind": f["kind"], "reader": reader(run, f["name"])} for f in schema["fields"]
+        ],
         "fewer": [table.share(f"{f:g}") for f in run.recipe.distill.label_fractions],
     }
 
 
-def results(run: Run) -> dict:
-    """The table, with the numbers that its bars need, and the comparison in words."""
-    cards, lines = table.scores(run), table.lines(run)
-    low = min((c["metrics"]["accuracy"]["low"] for c in cards.values()), default=0.0)
-    floor = np.floor(low * 10) / 10
-    rows = []
-    for (who, card), line in zip(cards.items(), lines, strict=True):
-        accuracy = {k: card["metrics"]["accuracy"][k] for k in ("mean", "low", "high")}
-        bar = {k: f"{100 * (v - floor) / (1 - floor):.2f}%" if floor < 1 else "100%" for k, v in accuracy.items()}
-        rows.append({"who": who, "line": line, **accuracy, "bar": bar})
-    confidence = f"{100 * run.recipe.evaluate.confidence:g} %"
-    return {"rows": rows, "from": percent(floor, 0), "confidence": confidence, "ratios": ratios(cards)}
-
-
-def ratios(cards: dict[str, dict]) -> dict | None:
-    """The exported student beside its teacher."""
-    student, teacher = cards.get("export"), cards.get("teacher")
-    if not student or not teacher:
-        return None
-    ours, theirs = student["metrics"]["accuracy"]["mean"], teacher["metrics"]["accuracy"]["mean"]
-    quick, slow = student.get("latency_ms"), teacher.get("latency_ms")
-    return {
-        "accuracy": percent(ours),
-        "teacher_accuracy": percent(theirs),
-        "points": f"{100 * (ours - theirs):+.2f}".replace("-", "−"),
-        "size": kilobytes(student["bytes"]),
-        "teacher_size": kilobytes(teacher["bytes"]),
-        "smaller": times(student["bytes"], teacher["bytes"], "smaller", "larger", "equally large"),
-        "latency": f"{quick['p50']:.3f} ms" if quick else "",
-        "teacher_latency": f"{slow['p50']:.3f} ms" if slow else "",
-        "faster": times(quick["p50"], slow["p50"], "faster", "slower", "equally fast") if quick and slow else "",
-        "threads": quick["threads"] if quick else 1,
-    }
-
-
-def reliability(run: Run) -> list[dict]:
-    """A diagram for each model that people would rely on."""
-    found = []
-    for who, card in table.scores(run).items():
-        if who in CALIBRATED:
-            facts = card["calibration"]
-            label = f"Reliability of {table.name(who)}: expected calibration error {percent(facts['ece'])}"
-            chart = charts.reliability(facts["bins"], who, label, f"sure-{who}")
-            name = table.name(who)
-            found.append({"name": name, "chart": chart, "ece": percent(facts["ece"]), "brier": f"{facts['brier']:.4f}"})
-    return found
+def reader(run: Run, modality: str) -> str:
+    """Which of the two networks reads it, where it isn't both."""
+    if modality not in run.recipe.student.encoders:
+        return "the teacher alone"
+    return "" if modality in run.recipe.teacher.encoders else "the student alone"
 
 
 def data(run: Run, prepared: Prepared) -> dict:

@@ -5,47 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import pyarrow.parquet as pq
 
-from ..run import Run
-from .prepared import Prepared
 from .words import percent, short
 
 MOST_CLASSES = 30  # above this a matrix can't be read; the largest entries are listed
-MOST_PAIRS = 20
+MOST_PAIRS = 20  # of those
 UNSEEN = "(never in training)"
-
-
-def predictions(run: Run, *wanted: str) -> dict[str, np.ndarray]:
-    """``row``, ``target`` and the (N, C) probabilities of those of the wanted models that are there."""
-    file = run.path("scores", "predictions.parquet")
-    there = [n for n in ("row", "target", *wanted) if n in pq.read_schema(file).names]
-    read, found = pq.read_table(file, columns=there), {}
-    for name in there:
-        column = read.column(name).combine_chunks()
-        flat = np.asarray(column if name in ("row", "target") else column.flatten())
-        found[name] = flat if name in ("row", "target") else flat.reshape(len(column), -1)
-    return found
-
-
-def confusion(run: Run, prepared: Prepared) -> dict:
-    """Counts of the teacher and of the exported student, as matrices or as the most confused pairs."""
-    found, classes = predictions(run, "teacher", "export"), prepared.classes
-    counts = {who: count(found["target"], found[who].argmax(1), len(classes)) for who in ("teacher", "export")}
-    wrong = {who: int(c.sum() - np.trace(c)) for who, c in counts.items()}
-    facts = {"rows": len(found["target"]), "wrong": wrong, "matrices": [], "pairs": []}
-    if len(classes) > MOST_CLASSES:
-        return facts | {"pairs": pairs(counts["teacher"], counts["export"], classes)}
-    names = row_names(classes, counts["teacher"])
-    parts = {who: c / np.maximum(c.sum(1, keepdims=True), 1) for who, c in counts.items()}
-    for who, title in (("teacher", "Teacher"), ("export", "Exported student")):
-        facts["matrices"].append(shaded(title, names, classes, parts[who], _counted(counts[who])))
-    more = parts["export"] - parts["teacher"]
-    title = "Exported student less teacher, in points"
-    facts["matrices"].append(
-        shaded(title, names, classes, more, _counted(counts["export"] - counts["teacher"], "+"), "+")
-    )
-    return facts
 
 
 def count(target: np.ndarray, answer: np.ndarray, classes: int) -> np.ndarray:
@@ -97,11 +62,11 @@ def figure(value: float, sign: str = "") -> str:
     return f"{100 * value:{sign}.{0 if abs(value) >= 0.0095 or not sign else 1}f}".replace("-", "−")
 
 
-def pairs(teacher: np.ndarray, student: np.ndarray, classes: Sequence[str]) -> list[dict]:
+def pairs(teacher: np.ndarray, student: np.ndarray, classes: Sequence[str], most: int = MOST_PAIRS) -> list[dict]:
     """The largest wrong entries, by what both models get wrong together."""
     names, both = row_names(classes, teacher), teacher + student
     both = np.where(np.eye(*both.shape, dtype=bool), 0, both)
-    order = np.argsort(-both, axis=None, kind="stable")[:MOST_PAIRS]
+    order = np.argsort(-both, axis=None, kind="stable")[:most]
     found = []
     for r, c in zip(*np.unravel_index(order, both.shape), strict=True):
         if both[r, c]:
@@ -111,7 +76,8 @@ def pairs(teacher: np.ndarray, student: np.ndarray, classes: Sequence[str]) -> l
     return found
 
 
-def _counted(counts: np.ndarray, sign: str = "") -> Callable[[int, int], str]:
+def counted(counts: np.ndarray, sign: str = "") -> Callable[[int, int], str]:
+    """What the pointer says of a cell."""
     return lambda r, c: f"{counts[r, c]:{sign},} rows"
 
 

@@ -8,10 +8,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from ..run import Run
-from . import facts, words
+from ..types import CLASSES, LABELS, NUMBER
+from . import confusion, facts, scored, trust, words
+from .each import each, explained
 from .examples import examples
-from .matrices import confusion
 from .prepared import Prepared
+from .results import results
 from .softness import softness
 from .training import training
 
@@ -21,25 +23,52 @@ HERE = Path(__file__).parent
 def render(run: Run) -> str:
     """The report of a finished run. The same run gives the same bytes."""
     prepared = Prepared.open(run)
-    scored = run.path("scores", "predictions.parquet").exists()
+    heads = prepared.spec.heads
+    there = run.path("scores", "predictions.parquet").exists()
+    told = scored.read(run, prepared, "teacher", "student", "baseline", "export") if there else []
     stored = run.path("knowledge", "logits.npy").exists()
     return (
         environment()
         .get_template("page.html.jinja")
         .render(
             css=Markup((HERE / "style.css").read_text(encoding="utf-8")),
+            sections=sections({head.kind for head in heads}, len(heads)),
+            several=len(heads) > 1,
             head=facts.headline(run, prepared),
-            results=facts.results(run),
+            results=results(run, heads),
+            each=each(run, prepared),
+            explained=explained(heads),
             training=training(run),
-            reliability=facts.reliability(run),
-            confusion=confusion(run, prepared) if scored else None,
+            reliability=trust.reliability(run, heads),
+            numbers=trust.numbers(told),
+            confusion=confusion.confusion(told),
+            labels=confusion.labels(told),
             softness=softness(run, prepared) if stored else None,
-            examples=examples(run, prepared) if scored else [],
+            examples=examples(prepared, told) if told else [],
             data=facts.data(run, prepared),
             export=facts.export(run),
             reproduce=facts.reproduce(run),
         )
     )
+
+
+def sections(kinds: set[str], targets: int) -> dict[str, str]:
+    """The page's parts, in order: id -> what the list at its top calls it. Which there are, the targets decide."""
+    there = {
+        "results": ("Results", True),
+        "targets": ("Each target", targets > 1),
+        "training": ("Training", True),
+        "reliability": ("Confidence", bool(kinds & {CLASSES, LABELS})),
+        "numbers": ("Numbers", NUMBER in kinds),
+        "confusion": ("Confusion", CLASSES in kinds),
+        "labels": ("Labels", LABELS in kinds),
+        "softness": ("Soft labels", CLASSES in kinds),
+        "examples": ("Examples", True),
+        "data": ("Data", True),
+        "export": ("Export", True),
+        "reproduce": ("Reproduce", True),
+    }
+    return {name: title for name, (title, shown) in there.items() if shown}
 
 
 def environment() -> Environment:

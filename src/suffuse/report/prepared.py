@@ -19,6 +19,7 @@ from .. import sound
 from ..files import read_json
 from ..ragged import open_column
 from ..run import Run
+from ..types import Spec, heads_of
 from .words import short
 
 SPLITS = ("train", "validation", "test")
@@ -53,7 +54,7 @@ class Prepared:
     schema: dict
     entry: np.ndarray  # (N, M) which entry a row has
     present: np.ndarray  # (N, M) bool
-    target: np.ndarray  # (N,) -1 unlabelled, C for a label never seen in training
+    target: np.ndarray  # (N,) -1 unlabelled, C for a label never seen in training; or (N, W), see Spec
     split: np.ndarray  # (N,) position in SPLITS
     key: np.ndarray  # (N,) uint64
 
@@ -66,10 +67,10 @@ class Prepared:
         )
         return cls(folder, read_json(folder / "schema.json"), *arrays)
 
-    @property
-    def classes(self) -> list[str]:
-        """The answers, in the order of the logits."""
-        return self.schema["classes"]
+    @cached_property
+    def spec(self) -> Spec:
+        """The targets, and how they stand in arrays; the modalities are left out."""
+        return Spec((), heads_of(self.schema["heads"]), tuple(self.schema["log_prior"]))
 
     @cached_property
     def columns(self) -> dict[str, Any]:

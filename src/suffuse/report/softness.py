@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from ..losses import TABLE
+from ..parts import load
 from ..run import Run
+from ..types import CLASSES, Head
 from . import matrices
 from .prepared import SPLITS, Prepared
+from .words import short
 
 MOST_NUMBERS = 20_000_000  # logits that are read; of a larger store, evenly spaced rows
 CHUNK = 2_000_000  # numbers at a time
@@ -19,7 +24,7 @@ MOST_LISTED = 30
 
 @dataclass(frozen=True)
 class Softness:
-    """Of the rows that were read: R rows, C classes."""
+    """Of the rows that were read, and one target: R rows, C classes."""
 
     place: np.ndarray  # (R,) position in the store
     label: np.ndarray  # (R,)
@@ -29,16 +34,21 @@ class Softness:
     rows: np.ndarray  # (C,) rows of each true class
 
 
-def softness(run: Run, prepared: Prepared) -> dict:
-    """Facts, the mean soft label of every class, and rows whose soft label says the most."""
+def softness(run: Run, prepared: Prepared) -> dict | None:
+    """Of the first target of classes: facts, the mean soft label of every class, and rows whose soft label says most.
+    Nothing where all targets are of other kinds."""
+    first = next((at for at, head in enumerate(prepared.spec.heads) if head.kind == CLASSES), None)
+    if first is None:
+        return None
+    stored, given = (np.load(run.path("knowledge", f"{n}.npy"), mmap_mode="r") for n in ("logits", "label"))
+    head, logits = prepared.spec.parts(stored)[first]
+    labels = prepared.spec.targets(given)[first][1]
     heat = temperature(run)
-    logits = np.load(run.path("knowledge", "logits.npy"), mmap_mode="r")
-    labels = np.load(run.path("knowledge", "label.npy"), mmap_mode="r")
     found = read(logits, labels, heat)
     known = (found.label >= 0) & (found.label < logits.shape[1])
     right = known & (found.answer == found.label)
-    classes = prepared.classes
     facts = {
+        "target": head.name if len(prepared.spec.heads) > 1 else "",
         "temperature": f"{heat:g}",
         "rows": len(found.place),
         "all_rows": len(labels),
@@ -47,18 +57,19 @@ def softness(run: Run, prepared: Prepared) -> dict:
         "most_bits": float(np.log2(logits.shape[1])),
         "labelled": int(known.sum()),
         "differs": int((known & ~right).sum()),
-        "examples": examples(run, prepared, found, right, logits, heat),
+        "examples": examples(run, prepared, (head, found, right), logits, heat),
         "matrix": None,
         "list": [],
     }
-    if len(classes) <= matrices.MOST_CLASSES:
-        return facts | {"matrix": matrices.soft(found.means, classes, found.rows)}
-    return facts | {"list": listed(found, classes)}
+    if len(head.classes) <= matrices.MOST_CLASSES:
+        return facts | {"matrix": matrices.soft(found.means, head.classes, found.rows)}
+    return facts | {"list": listed(found, head.classes)}
 
 
 def temperature(run: Run) -> float:
-    """Of the recipe's first loss that has one; 1 where none has."""
-    heats = (getattr(loss, "temperature", None) for loss in run.recipe.distill.losses.values())
+    """Of the recipe's first loss on soft labels that has one; 1 where none has."""
+    losses = run.recipe.distill.losses.values()
+    heats = (getattr(x, "temperature", None) for x in losses if CLASSES in getattr(load(TABLE, x.kind), "HEADS", ()))
     return next((float(h) for h in heats if h), 1.0)
 
 
@@ -90,7 +101,7 @@ def read(logits: np.ndarray, labels: np.ndarray, heat: float) -> Softness:
     return Softness(place, label, entropy, answer, sums / np.maximum(rows, 1)[:, None], rows)
 
 
-def listed(found: Softness, classes: list[str]) -> list[dict]:
+def listed(found: Softness, classes: Sequence[str]) -> list[dict]:
     """The classes with the softest labels, and the two others that each is closest to."""
     own = np.diag(found.means)
     softest = [c for c in np.argsort(own, kind="stable") if found.rows[c]][:MOST_LISTED]
@@ -103,9 +114,10 @@ def listed(found: Softness, classes: list[str]) -> list[dict]:
 
 
 def examples(
-    run: Run, prepared: Prepared, found: Softness, right: np.ndarray, logits: np.ndarray, heat: float
+    run: Run, prepared: Prepared, what: tuple[Head, Softness, np.ndarray], logits: np.ndarray, heat: float
 ) -> list[dict]:
     """Training rows that the teacher gets right and is least sure of: highest entropy first, few of a class."""
+    head, found, right = what
     keys = np.load(run.path("knowledge", "key.npy"), mmap_mode="r")
     taken: dict[int, int] = {}
     shown = []
@@ -119,13 +131,11 @@ def examples(
         if row < 0 or SPLITS[prepared.split[row]] != "train":
             continue
         taken[label] = taken.get(label, 0) + 1
-        shown.append(_example(prepared, row, soften(logits[found.place[r]][None], heat)[0]))
+        soft = soften(logits[found.place[r]][None], heat)[0]
+        bars = [{"name": head.classes[c], "share": float(soft[c])} for c in np.argsort(-soft, kind="stable")[:3]]
+        label_text = short(head.classes[label]) if len(prepared.spec.heads) > 1 else prepared.label(row)
+        said = {"label": label_text, "cells": prepared.cells(row), "bars": bars}
+        shown.append({"id": prepared.id(row), **said})
         if len(shown) == SHOWN:
             break
     return shown
-
-
-def _example(prepared: Prepared, row: int, soft: np.ndarray) -> dict:
-    top = np.argsort(-soft, kind="stable")[:3]
-    bars = [{"name": prepared.classes[c], "share": float(soft[c])} for c in top]
-    return {"id": prepared.id(row), "label": prepared.label(row), "cells": prepared.cells(row), "bars": bars}

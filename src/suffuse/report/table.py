@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
 
 from ..files import read_json
 from ..run import Run
+from . import metrics
+from .metrics import METRICS
 
 
 @dataclass(frozen=True)
@@ -21,18 +24,9 @@ class Line:
     latency: str
 
 
-METRICS = {
-    "accuracy": "accuracy",
-    "micro_f1": "micro-F1",
-    "macro_f1": "macro-F1",
-    "r2": "R2",
-    "rmse": "RMSE",
-    "mae": "MAE",
-}
-SECOND = {"accuracy": "macro_f1", "micro_f1": "macro_f1", "r2": "mae", "score": "macro_f1"}  # beside the main one
-SHARES = ("accuracy", "micro_f1")  # shown as percent
 COLUMNS = ("seeds", "parameters", "file", "1 row")
 ORDER = {"majority": 0, "only": 1, "teacher-only": 1.5, "teacher": 2, "student": 3, "baseline": 4, "export": 9}
+SIDE_BY_SIDE = ("majority", "teacher", "student", "baseline", "export")  # target by target, in the terminal
 
 
 def scores(run: Run) -> dict[str, dict]:
@@ -42,26 +36,50 @@ def scores(run: Run) -> dict[str, dict]:
 
 
 def headings(run: Run) -> tuple[str, ...]:
-    """The table's head."""
-    main = main_metric_of(run)
-    named = METRICS.get(main, "mean score"), METRICS[SECOND[main]]
-    several = len(run.recipe.data.targets)
-    return ("model", f"{named[0]}, mean of {several}" if several > 1 else named[0], named[1], *COLUMNS)
+    """The table's head; nothing over a column that says nothing."""
+    second = metrics.second_of(run)
+    return ("model", main_name(run), METRICS[second].name if second else "", *COLUMNS)
 
 
-def main_metric_of(run: Run) -> str:
-    """The metric that models are compared by."""
-    return next(iter(scores(run).values()), {"main": "accuracy"})["main"]
-
-
-def value(metric: str, number: float) -> str:
-    """A metric's value for people."""
-    return f"{100 * number:.2f} %" if metric in SHARES else f"{number:.4g}"
+def main_name(run: Run) -> str:
+    """The metric that models are compared by, as it is called in a sentence."""
+    return METRICS[metrics.main_of(run)].name + metrics.of_several(run)
 
 
 def lines(run: Run) -> list[Line]:
     """The table's rows."""
-    return [_line(who, facts) for who, facts in scores(run).items()]
+    second = metrics.second_of(run)
+    return [_line(who, facts, second) for who, facts in scores(run).items()]
+
+
+def blocks(run: Run) -> list[list[str]]:
+    """What the terminal shows: the table, and below it, where there are several targets, each by itself."""
+    found = [[headings(run), *(astuple(line) for line in lines(run))]]
+    if len(run.recipe.data.targets) > 1:
+        found.append(by_target(run))
+    return [aligned(rows) for rows in found]
+
+
+def by_target(run: Run) -> list[tuple[str, ...]]:
+    """A row for each target, a column for each of the models that had all labels and all inputs."""
+    cards = scores(run)
+    models = [who for who in SIDE_BY_SIDE if who in cards]
+    rows = [("target", "metric", *map(name, models))]
+    for head in metrics.kinds(run):
+        metric = metrics.OF_KIND[head.kind][0]
+        means = (cards[who]["metrics"][f"{head.name}:{metric}"]["mean"] for who in models)
+        rows.append((head.name, METRICS[metric].name, *(metrics.value(metric, m) for m in means)))
+    return rows
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Cells -> lines of text: the first column to the left, numbers to the right; without a heading, no column."""
+    rows = [[cell for cell, title in zip(row, rows[0], strict=True) if title] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(c.rjust(w) if n else c.ljust(w) for n, (c, w) in enumerate(zip(row, widths, strict=True))).rstrip()
+        for row in rows
+    ]
 
 
 def name(who: str) -> str:
@@ -82,7 +100,9 @@ def share(fraction: str) -> str:
 
 def verdicts(run: Run) -> list[str]:
     """One sentence for each comparison; the one with all labels comes first."""
-    return [f"{words}, {said} ({numbers})" for _, words, said, numbers in judged(run)]
+    named = main_name(run)
+    said = "" if named == "accuracy" else f"{named}: "
+    return [f"{words}, {verdict} ({said}{numbers})" for _, words, verdict, numbers in judged(run)]
 
 
 def judged(run: Run) -> list[tuple[str, str, str, str]]:
@@ -92,15 +112,15 @@ def judged(run: Run) -> list[tuple[str, str, str, str]]:
     for c in sorted(read_json(run.path("scores", "comparisons.json")) or [], key=lambda c: _order(c["who"])):
         _, _, fraction = c["who"].partition("-")
         metric = c["metric"]
-        ours, theirs = (value(metric, cards[w]["metrics"][metric]["mean"]) for w in (c["who"], c["against"]))
-        scale, unit = (100, " points") if metric in SHARES else (1, "")
+        ours, theirs = (metrics.value(metric, cards[w]["metrics"][metric]["mean"]) for w in (c["who"], c["against"]))
+        gap, low, high = (metrics.difference(metric, c[key]) for key in ("difference", "low", "high"))
         found.append(
             (
                 c["verdict"],
                 f"with {share(fraction)} of the labels" if fraction else "with all labels",
                 f"distillation {_said(c['verdict'])}",
-                f"{ours} against {theirs} for the same student on labels alone: {scale * c['difference']:+.2f}{unit}, "
-                f"{percent} interval {scale * c['low']:+.2f} to {scale * c['high']:+.2f}",
+                f"{ours} against {theirs} for the same student on labels alone: {gap}{metrics.points(metric)}, "
+                f"{percent} interval {low} to {high}",
             )
         )
     return found
@@ -119,15 +139,15 @@ def _said(verdict: str) -> str:
     return {"no evidence": "shows no evidence of a gain"}.get(verdict, verdict)
 
 
-def _line(who: str, facts: dict) -> Line:
-    main, second = facts["main"], SECOND[facts["main"]]
+def _line(who: str, facts: dict, second: str | None) -> Line:
+    main = facts["main"]
     first, other = facts["metrics"][main], facts["metrics"].get(second)
-    low, high = (value(main, first[end]).removesuffix(" %") for end in ("low", "high"))
+    low, high = (metrics.value(main, first[end]).removesuffix(" %") for end in ("low", "high"))
     latency = facts.get("latency_ms")
     return Line(
         name(who),
-        f"{value(main, first['mean'])}  [{low}, {high}]",
-        f"{other['mean']:.4f}" if other else "",
+        f"{metrics.value(main, first['mean'])}  [{low}, {high}]",
+        metrics.value(second, other["mean"]) if second and other else "",
         str(len(facts["seeds"])) if who not in ("majority", "export") else "",
         f"{facts['parameters']:,}" if "parameters" in facts else "",
         f"{facts['bytes'] / 1000:,.1f} kB" if "bytes" in facts else "",

@@ -1,4 +1,4 @@
-"""How the trainings went: accuracy by epoch, and each loss's share."""
+"""How the trainings went: the validation score by epoch, and each loss's share."""
 
 from __future__ import annotations
 
@@ -8,13 +8,21 @@ from pathlib import Path
 import numpy as np
 
 from ..run import Run
-from . import charts, table
+from . import charts, metrics, table
 from .words import percent
 
 MEANING = {
     "task": "the given labels",
     "kd": "the teacher's soft labels",
+    "multilabel_kd": "the teacher's probability of each label",
+    "regression_kd": "the teacher's numbers",
     "hint": "the teacher's inner features",
+}
+AXIS = {  # what stands at the axis: fixed words, nothing of the run
+    "accuracy": "right answers on validation rows",
+    "micro_f1": "micro-F1 on validation rows",
+    "r2": "R² on validation rows",
+    "score": "mean score on validation rows",
 }
 
 
@@ -24,15 +32,21 @@ def training(run: Run) -> dict:
         {p.name.partition("-")[2] for p in run.folder.glob("student*") if p.is_dir()},
         key=lambda f: -float(f or 1),
     )
+    metric = metrics.main_of(run)
     return {
-        "accuracy": [_accuracy(run, f, n) for n, f in enumerate(fractions)],
+        "metric": metric,
+        "title": metrics.METRICS[metric].title,
+        "aside": metrics.aside(run),
+        "scores": [_scores(run, f, n) for n, f in enumerate(fractions)],
         "losses": [_losses(run, f, n) for n, f in enumerate(fractions) if histories(run, "student" + (f and f"-{f}"))],
     }
 
 
 def histories(run: Run, who: str) -> list[list[dict]]:
-    """One list of epochs for each seed of a model."""
+    """One list of epochs for each seed of a model. A teacher of several seeds stands in ``teachers/``."""
     place = run.path(who)
+    if who == "teacher" and run.path("teachers").is_dir():
+        place = run.path("teachers")
     files = [place / "metrics.jsonl", *sorted(place.glob("seed-*/metrics.jsonl"), key=_seed)]
     found = [[json.loads(line) for line in f.read_text(encoding="utf-8").splitlines()] for f in files if f.exists()]
     return [h for h in found if h]
@@ -53,22 +67,26 @@ def terms(found: list[list[dict]]) -> tuple[list[str], np.ndarray]:
     return names, np.array(values, dtype=float).mean(0)
 
 
-def _accuracy(run: Run, fraction: str, number: int) -> dict:
-    suffix = f"-{fraction}" if fraction else ""
+def _scores(run: Run, fraction: str, number: int) -> dict:
+    suffix, metric = f"-{fraction}" if fraction else "", metrics.main_of(run)
     people = {who: histories(run, who) for who in ("teacher", f"student{suffix}", f"baseline{suffix}")}
     found = {who: curve(h, who.partition("-")[0]) for who, h in people.items() if h}
     legend = [
         {
             "paint": c.paint,
             "name": table.name(who),
-            "note": f"{percent(float(c.mean[-1]))} after {len(c.mean)} epoch{'s' if len(c.mean) > 1 else ''}"
+            "note": f"{metrics.shown(metric, float(c.mean[-1]))} after "
+            + f"{len(c.mean)} epoch{'s' if len(c.mean) > 1 else ''}"
             + (f", mean of {len(people[who])} seeds" if len(people[who]) > 1 else ""),
         }
         for who, c in found.items()
     ]
-    title = _title(fraction)
-    label = f"Validation accuracy by epoch, {title}: " + "; ".join(f"{x['name']} {x['note']}" for x in legend)
-    return {"title": title, "chart": charts.curves(list(found.values()), label, f"curve{number}"), "legend": legend}
+    title, of = _title(fraction), f"Validation {table.main_name(run)} by epoch"
+    label = f"{of}, {title}: " + "; ".join(f"{x['name']} {x['note']}" for x in legend)
+    lines, percents = list(found.values()), metrics.METRICS[metric].form == metrics.SHARE
+    chart = charts.curves(lines, AXIS[metric], label, f"curve{number}", percent=percents)
+    cut = charts.lowest(lines) if not percents else None
+    return {"title": title, "chart": chart, "legend": legend, "cut": cut is not None}
 
 
 def _losses(run: Run, fraction: str, number: int) -> dict:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 JOIN = "\u00a0"  # between a number and its unit, so that no line breaks there
@@ -51,3 +52,29 @@ def tiny(value: float) -> str:
         return "0"
     digits, _, power = f"{value:.1e}".partition("e")
     return f"{digits}{JOIN}×{JOIN}10" + str(int(power)).translate(RAISED)
+
+
+def amount(value: float, digits: int = 4, *, pad: bool = False) -> str:
+    """A number of any size, in ASCII: ``4.56``, ``12,346``, ``0.00123``. Whole digits are never rounded away; zeros at
+    the end stay where numbers stand below each other (``pad``)."""
+    if not math.isfinite(value):
+        return "-"
+    if value and abs(value) < 1e-4:
+        return f"{value:.{digits - 1}g}"
+    size = math.floor(math.log10(abs(value))) if value else 0
+    text = f"{value:,.{max(0, digits - 1 - size)}f}"
+    if "." in text and not pad:
+        text = text.rstrip("0").rstrip(".")
+    return text if abs(value) >= 10_000 else text.replace(",", "")
+
+
+def rounded(value: float, spread: float) -> str:
+    """A number to about a hundredth of how much such numbers spread: 1698.8532, 6.1 -> ``1698.85``."""
+    decimals = 2 - math.floor(math.log10(spread))
+    size = math.floor(math.log10(abs(value))) if value and math.isfinite(value) else 0
+    return amount(value, max(1, size + 1 + decimals))
+
+
+def minus(text: str) -> str:
+    """Numbers in ASCII -> with the minus that belongs to them."""
+    return text.replace("-", "−")

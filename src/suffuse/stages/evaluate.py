@@ -14,12 +14,13 @@ from ..answers import activate, main_metric
 from ..data import Columns
 from ..engine import features
 from ..engine.forward import logits
+from ..engine.records import best_seed
 from ..engine.runtime import settle
 from ..files import read_json, write_bytes, write_json
 from ..model import open_model
 from ..predictor import Predictor
 from ..probes import quality
-from ..probes.calibration import calibration
+from ..probes.calibration import calibrate
 from ..probes.latency import latency
 from ..probes.targets import measure
 from ..progress import Tell, progress
@@ -44,12 +45,12 @@ def evaluate(run: Run) -> None:
         times = latency({who: place for who, place in exports.items() if place.exists()}, columns, rows)
         for who, seeds in found.items():
             facts = score(who, list(seeds), measured[who], run)
-            if spec.plain:
-                facts["calibration"] = calibration(np.concatenate(list(seeds.values())), np.tile(target, len(seeds)))
+            facts |= calibrate(spec, np.concatenate(list(seeds.values())), np.concatenate([target] * len(seeds)))
             facts |= size(run, who) | ({"latency_ms": times[who]} if who in times else {})
             write_json(folder / f"{who}.json", facts)
         write_json(folder / "comparisons.json", comparisons(measured, main_metric(spec.heads), draws.confidence))
-        write_predictions(folder / "predictions.parquet", found, columns, rows)
+        kept = {who: kept_row_by_row(run, who, seeds) for who, seeds in found.items()}
+        write_predictions(folder / "predictions.parquet", kept, columns, rows)
         tell(1.0, f"{len(rows):,} test rows")
 
 
@@ -139,13 +140,20 @@ def comparisons(measured: dict[str, list[dict[str, np.ndarray]]], metric: str, c
     return found
 
 
-def write_predictions(file: Path, found: dict[str, dict[str, np.ndarray]], columns: Columns, rows: np.ndarray) -> None:
-    """Row position, target, and each model's probabilities (its first seed), in test order."""
+def kept_row_by_row(run: Run, who: str, seeds: dict[str, np.ndarray]) -> np.ndarray:
+    """The answers of one of a model's seeds (N, C): of the teacher the one that taught, else the first."""
+    if who == "teacher" and len(seeds) > 1:
+        return seeds[best_seed(run.path("teachers"))]
+    return next(iter(seeds.values()))
+
+
+def write_predictions(file: Path, kept: dict[str, np.ndarray], columns: Columns, rows: np.ndarray) -> None:
+    """Row position, target, and each model's probabilities and numbers (N, C), in test order."""
     target = columns.target[rows]
     table: dict[str, Any] = {"row": rows, "target": target if target.ndim == 1 else list(target)}
-    for who, seeds in found.items():
-        first = next(iter(seeds.values())).astype(np.float32)
-        table[who] = pa.FixedSizeListArray.from_arrays(pa.array(first.ravel()), first.shape[1])
+    for who, answers in kept.items():
+        flat = answers.astype(np.float32).ravel()
+        table[who] = pa.FixedSizeListArray.from_arrays(pa.array(flat), answers.shape[1])
     sink = pa.BufferOutputStream()
     pq.write_table(pa.table(table), sink)
     write_bytes(file, sink.getvalue().to_pybytes())

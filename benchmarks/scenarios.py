@@ -1,0 +1,202 @@
+"""The three scenarios on their real data, in full: run each recipe, print its table, and check what it must reach.
+
+    python benchmarks/scenarios.py DATA [products] [questions] [orders] [--out runs] [--write]
+
+DATA is the folder with the data sets (each recipe's header says where they come from). ``--write`` keeps the numbers,
+with date and hardware, in ``benchmarks/results/``. Stages that are up to date are not run again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from suffuse import Run, run_all, scores
+from suffuse.machine import surroundings
+from suffuse.types import heads_of
+
+HERE = Path(__file__).resolve().parent
+RECIPES = HERE.parent / "recipes"
+FOLDS, RESAMPLES = 5, 10_000
+
+
+@dataclass(frozen=True)
+class Check:
+    """What a scenario must reach: a number, and its bound."""
+
+    what: str
+    got: float
+    least: float
+
+    @property
+    def reached(self) -> bool:
+        """Whether it does."""
+        return self.got >= self.least
+
+
+def products(data: Path, out: Path) -> tuple[dict, list[Check]]:
+    """Photo, masked title and attributes -> article type; the teacher's three seeds."""
+    run = done("products", out / "products", f"data.source={data / 'fashion9k' / 'manifest.csv'}")
+    card = scores(run)["teacher"]["metrics"]
+    return table(run), [
+        Check("teacher's accuracy, mean of 3 seeds", card["accuracy"]["mean"], 0.925),
+        Check("teacher's macro-F1, mean of 3 seeds", card["macro_f1"]["mean"], 0.89),
+    ]
+
+
+def questions(data: Path, out: Path) -> tuple[dict, list[Check]]:
+    """Picture and question -> answer (easy-VQA, from its package)."""
+    run = done("easy-vqa", out / "easy-vqa")
+    found = scores(run)
+    return table(run), [
+        Check("teacher's accuracy", found["teacher"]["metrics"]["accuracy"]["mean"], 0.995),
+        Check("student's accuracy, mean of 3 seeds", found["student"]["metrics"]["accuracy"]["mean"], 0.99),
+    ]
+
+
+def orders(data: Path, out: Path) -> tuple[dict, list[Check]]:
+    """Sound and transcript -> six slots, cross-validated over all rows, against the transcript alone."""
+    source = data / "coffee_orders619" / "manifest.csv"
+    rows: dict[str, dict[str, np.ndarray]] = {}
+    for fold in range(FOLDS):
+        run = done("orders", out / f"orders-{fold}", f"data.source={source}", f"data.split.fold={fold}")
+        for who, each in right(run).items():
+            rows.setdefault(who, {}).update(each)
+    ids = sorted(rows["teacher"])
+    found = {who: np.stack([each[i] for i in ids]) for who, each in rows.items()}
+    facts = {
+        who: {"rows": len(ids), "mean": float(r.mean()), "targets": r.mean(0).tolist()} for who, r in found.items()
+    }
+    checks = []
+    for other in ("TF-IDF and logistic regression", "teacher-only-transcript"):
+        low, high = paired(found["teacher"].mean(1) - found[other].mean(1))
+        gain = float(found["teacher"].mean() - found[other].mean())
+        facts[f"teacher less {other}"] = {"mean": gain, "low": low, "high": high}
+        checks.append(Check(f"lower end of teacher less {other}", low, 1e-9))
+    return facts, checks[:1]
+
+
+def right(run: Run) -> dict[str, dict[str, np.ndarray]]:
+    """Who -> row id -> (T,) whether each target's answer is right, on the test rows; the words alone among them."""
+    heads = heads_of(json.loads(run.path("data", "schema.json").read_text(encoding="utf-8"))["heads"])
+    ids = pq.read_table(run.path("data", "rows.parquet"), columns=["id"]).column("id").to_pylist()
+    read = pq.read_table(run.path("scores", "predictions.parquet"))
+    target = np.array(read.column("target").to_pylist())
+    names = [ids[row] for row in read.column("row").to_pylist()]
+    found = {}
+    for who in read.column_names[2:]:
+        answers, at, parts = np.array(read.column(who).to_pylist()), 0, []
+        for number, head in enumerate(heads):
+            parts.append(answers[:, at : at + head.outputs].argmax(1) == target[:, number])
+            at += head.outputs
+        found[who] = dict(zip(names, np.stack(parts, axis=1), strict=True))
+    words = words_alone(run, names, [head.name for head in heads])
+    return {**found, "TF-IDF and logistic regression": dict(zip(names, words, strict=True))}
+
+
+def words_alone(run: Run, test: list[str], targets: list[str]) -> np.ndarray:
+    """(rows, T) right answers of TF-IDF (one and two words) and logistic regression on the transcript, trained on the
+    same rows: training and validation together, since it has nothing to choose."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+
+    from suffuse import sources
+
+    rows = sources.read(run.recipe.data.source)
+    column = {
+        name: ["" if v is None else v for v in rows.table.column(name).to_pylist()] for name in rows.table.column_names
+    }
+    place = {name: n for n, name in enumerate(column[run.recipe.data.id or "id"])}
+    there = {place[name] for name in test}
+    used = pq.read_table(run.path("data", "rows.parquet"), columns=["id"]).column("id").to_pylist()
+    train = [place[name] for name in used if place[name] not in there]
+    text, found = column["text_asr"], []
+    for target in targets:
+        model = make_pipeline(
+            TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True), LogisticRegression(C=30, max_iter=2000)
+        )
+        model.fit([text[n] for n in train], [column[target][n] for n in train])
+        found.append(
+            model.predict([text[place[name]] for name in test]) == [column[target][place[name]] for name in test]
+        )
+    return np.stack(found, axis=1)
+
+
+def paired(gain: np.ndarray) -> tuple[float, float]:
+    """95 % interval of the mean of (N,) differences: rows drawn with replacement."""
+    random = np.random.default_rng(0)
+    means = gain[random.integers(0, len(gain), (RESAMPLES, len(gain)))].mean(1)
+    return float(np.quantile(means, 0.025)), float(np.quantile(means, 0.975))
+
+
+def done(recipe: str, folder: Path, *overrides: str) -> Run:
+    """The recipe's run, every stage up to date."""
+    run = Run.open(RECIPES / f"{recipe}.yaml", overrides, folder)
+    run_all(run)
+    return run
+
+
+def table(run: Run) -> dict:
+    """Every model's numbers, without intervals' raw material."""
+    kept = ("mean", "low", "high", "per_seed")
+    return {
+        who: {
+            **{name: {k: m[k] for k in kept} for name, m in card["metrics"].items()},
+            **{k: card[k] for k in ("parameters", "bytes", "latency_ms") if k in card},
+        }
+        for who, card in scores(run).items()
+    }
+
+
+SCENARIOS: dict[str, Callable[[Path, Path], tuple[dict, list[Check]]]] = {
+    "products": products,
+    "questions": questions,
+    "orders": orders,
+}
+
+
+def main() -> int:
+    """Run what is asked for; 1 where something isn't reached."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("scenarios", nargs="*", choices=[*SCENARIOS, []], default=list(SCENARIOS))
+    parser.add_argument("--out", type=Path, default=Path("runs"))
+    parser.add_argument("--write", action="store_true")
+    asked = parser.parse_args()
+    failed = False
+    for name in asked.scenarios:
+        facts, checks = SCENARIOS[name](asked.data, asked.out)
+        print(f"\n{name}")
+        for who, numbers in facts.items():
+            print(f"  {who:<44} " + "  ".join(f"{k} {short(v)}" for k, v in numbers.items() if short(v)))
+        for check in checks:
+            failed |= not check.reached
+            said = "reached" if check.reached else "MISSED "
+            print(f"  {said} {check.what}: {check.got:.4f}, at least {check.least:.4g}")
+        if asked.write:
+            kept = {"date": date.today().isoformat(), "machine": surroundings(0), "results": facts}
+            kept["checks"] = [{"what": c.what, "got": c.got, "least": c.least, "reached": c.reached} for c in checks]
+            (HERE / "results" / f"scenario-{name}.json").write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+    return int(failed)
+
+
+def short(value: object) -> str:
+    """A number, or the mean of several, in a few characters."""
+    if isinstance(value, dict):
+        return f"{value['mean']:.4f}" if "mean" in value else ""
+    if isinstance(value, list):
+        return " ".join(f"{v:.3f}" for v in value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4f}" if isinstance(value, float) else ""
+
+
+if __name__ == "__main__":
+    sys.exit(main())

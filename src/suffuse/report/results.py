@@ -1,0 +1,78 @@
+"""The table of results as the page shows it: with bars, and with every column explained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..run import Run
+from ..types import CLASSES, LABELS, NUMBER, Head
+from . import bars, metrics, table
+from .metrics import METRICS
+from .words import kilobytes, minus, times
+
+USUAL = {
+    CLASSES: "the most frequent class",
+    LABELS: "the labels that most training rows have",
+    NUMBER: "the training rows' mean",
+}
+
+
+def results(run: Run, heads: Sequence[Head]) -> dict:
+    """The table, with the numbers that its bars need, and the comparison in words."""
+    cards, lines = table.scores(run), table.lines(run)
+    main, second = metrics.main_of(run), metrics.second_of(run)
+    floor = bars.floor_of([card["metrics"][main] for card in cards.values()])
+    shown = {who: bars.measured(main, card["metrics"][main], floor) for who, card in cards.items()}
+    return {
+        "main": METRICS[main].title,
+        "named": metrics.in_text(main),
+        "aside": metrics.aside(run),
+        "of": metrics.of_several(run),
+        "second": METRICS[second].title if second else "",
+        "interval": bars.interval(main, run.recipe.evaluate.confidence),
+        "scale": bars.scale(main, floor),
+        "rows": [{"who": w, "line": line, **f} for (w, f), line in zip(shown.items(), lines, strict=True)],
+        "ratios": ratios(cards, main),
+        "terms": terms(heads, main, second, metrics.of_several(run)),
+    }
+
+
+def ratios(cards: dict[str, dict], main: str) -> dict | None:
+    """The exported student beside its teacher."""
+    student, teacher = cards.get("export"), cards.get("teacher")
+    if not student or not teacher:
+        return None
+    ours, theirs = student["metrics"][main]["mean"], teacher["metrics"][main]["mean"]
+    quick, slow = student.get("latency_ms"), teacher.get("latency_ms")
+    return {
+        "what": "right answers" if main == "accuracy" else metrics.in_text(main),
+        "score": metrics.shown(main, ours),
+        "teacher_score": metrics.shown(main, theirs),
+        "gap": minus(metrics.difference(main, ours - theirs)) + metrics.points(main),
+        "size": kilobytes(student["bytes"]),
+        "teacher_size": kilobytes(teacher["bytes"]),
+        "smaller": times(student["bytes"], teacher["bytes"], "smaller", "larger", "equally large"),
+        "latency": f"{quick['p50']:.3f} ms" if quick else "",
+        "teacher_latency": f"{slow['p50']:.3f} ms" if slow else "",
+        "faster": times(quick["p50"], slow["p50"], "faster", "slower", "equally fast") if quick and slow else "",
+        "threads": quick["threads"] if quick else 1,
+    }
+
+
+def terms(heads: Sequence[Head], main: str, second: str | None, of: str) -> list[tuple[str, str]]:
+    """What the columns say."""
+    means = metrics.meaning(main, heads)
+    if main == "score":
+        judged = ", ".join(f"{METRICS[metrics.OF_KIND[h.kind][0]].title} ({h.name})" for h in heads)
+        means = f"the mean over the targets of what each is judged by: {judged}; 1 is perfect."
+    elif of:
+        means = f"{means} Here the mean over the targets."
+    drawn = "The interval comes from drawing test rows (whole groups of them) and seeds again and again."
+    trained = "how often the model was trained, each time from another random start."
+    usual = ", ".join(USUAL[k] for k in USUAL if any(h.kind == k for h in heads))
+    return [
+        (METRICS[main].title, f"{means} {drawn}"),
+        *([(METRICS[second].title, metrics.meaning(second, heads))] if second else []),
+        ("Seeds", f"{trained} The {metrics.in_text(main)} is the mean."),
+        ("Majority answer", f"always says {usual}: what can be had without looking."),
+    ]

@@ -1,0 +1,252 @@
+"""Recordings as they come: any format, rate and form, and what is none."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import librosa
+import numpy as np
+import pytest
+import soundfile
+import torch
+from hypothesis import given
+from hypothesis import settings as budget
+from hypothesis import strategies as st
+
+from suffuse import sound
+from suffuse.modalities import audio
+from suffuse.modalities.cell import Absent, Unreadable
+
+MEL = audio.Settings(column="c", rate=8000, mels=20)
+WAVE = audio.Settings(column="c", rate=8000, form="wave")
+NOISE = np.random.default_rng(0).normal(0, 0.1, 3000).astype(np.float32)
+
+
+def load(value: object, chosen: audio.Settings = MEL, root: Path = Path()) -> np.ndarray:
+    return audio.load(chosen, value, root)[1]
+
+
+def written(samples: np.ndarray, rate: int = 8000, form: str = "WAV", kind: str | None = "FLOAT") -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, samples, rate, format=form, subtype=kind)
+    return file.getvalue()
+
+
+def test_an_item_is_librosa_s_log_mel_power():
+    power = librosa.feature.melspectrogram(
+        y=NOISE.astype(np.float64), sr=8000, n_fft=256, win_length=200, hop_length=80, n_mels=20
+    )
+    found = load(written(NOISE))
+    assert found.dtype == np.float16
+    np.testing.assert_allclose(found, np.log(np.maximum(power.T, 1e-10)), atol=0.008)
+
+
+def test_samples_are_kept_as_they_are():
+    found = load(written(NOISE), WAVE)
+    assert found.shape == (3000, 1) and found.dtype == np.float16
+    np.testing.assert_allclose(found[:, 0], NOISE, rtol=1 / 2000, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("form", "kind"), [("WAV", "PCM_16"), ("FLAC", "PCM_16"), ("OGG", "VORBIS"), ("MP3", "MPEG_LAYER_III")]
+)
+def test_formats_say_nearly_the_same(form, kind, tmp_path):
+    """At 16 kHz: MP3 and Vorbis lose what is near the top of the band."""
+    chosen = audio.Settings(column="c")
+    samples = np.repeat(NOISE, 8)[:16_000]
+    (tmp_path / "a.bin").write_bytes(written(samples, 16_000, form, kind))  # a name tells nothing
+    found, exact = load("a.bin", chosen, tmp_path).astype(float), load(written(samples, 16_000), chosen)
+    wide = min(len(found), len(exact))
+    assert abs(len(found) - len(exact)) <= 4
+    lossless = form in ("WAV", "FLAC")
+    assert np.abs(found[5 : wide - 5, :30] - exact[5 : wide - 5, :30]).mean() < (0.02 if lossless else 0.7)
+
+
+def test_the_same_bits_by_every_way_in(tmp_path):
+    content = written(NOISE)
+    (tmp_path / "a.wav").write_bytes(content)
+    stereo = np.stack([NOISE, NOISE], 1)
+    ways = [
+        "a.wav",
+        Path("a.wav"),
+        bytearray(content),
+        {"bytes": content, "path": None},
+        {"bytes": None, "path": "a.wav"},
+        (NOISE, 8000),
+        (8000, NOISE),
+        [NOISE.tolist(), 8000.0],
+        (NOISE.astype(np.float64), np.int64(8000)),
+        (stereo, 8000),
+        (stereo.T, 8000),
+        (torch.from_numpy(stereo.T), 8000),
+        {"array": NOISE, "sampling_rate": 8000, "path": "elsewhere.wav"},
+        {"array": NOISE.tolist(), "sampling_rate": 8000},
+    ]
+    for chosen in (MEL, WAVE):
+        expected = load(content, chosen)
+        for way in ways:
+            assert np.array_equal(load(way, chosen, tmp_path), expected), way
+
+
+def test_whole_numbers_are_on_their_own_scale():
+    exact = load((NOISE, 8000), WAVE).astype(float)
+    for dtype, step in ((np.int16, 2**-15), (np.int32, 2**-12), (np.uint8, 2**-7)):
+        top = 2 ** (8 * np.dtype(dtype).itemsize - 1)
+        numbers = np.clip(np.rint(NOISE.astype(float) * top), -top, top - 1) + (128 if dtype is np.uint8 else 0)
+        assert np.abs(load((numbers.astype(dtype), 8000), WAVE) - exact).max() <= step + 5e-4
+
+
+@pytest.mark.parametrize("rate", [4000, 11_025, 44_100])
+def test_other_rates_are_resampled(rate):
+    at = np.arange(rate) / rate
+    found = load((0.5 * np.sin(2 * np.pi * 440 * at), rate), WAVE)[:, 0].astype(float)
+    assert abs(len(found) - 8000) <= 1
+    assert np.abs(np.fft.rfft(found * np.hanning(len(found)))).argmax() == pytest.approx(440, abs=1)
+
+
+def test_what_is_longer_is_cut_and_said():
+    short, long = (np.random.default_rng(1).normal(0, 0.1, n).astype(np.float32) for n in (8000, 20_000))
+    chosen = audio.Settings(column="c", rate=8000, mels=20, seconds=1)
+    assert audio.load(chosen, (short, 8000), Path())[2] == ""
+    _, item, remark = audio.load(chosen, (long, 8000), Path())
+    assert remark == "cut: 2.50 s, the first 1 s are kept"
+    assert np.array_equal(item, load((long[:8000], 8000), chosen))
+    upward = audio.load(chosen, (np.repeat(long, 2), 16_000), Path())
+    assert len(upward[1]) == len(item) and upward[2]
+
+
+def test_silence_at_the_ends_is_trimmed_before_the_cut():
+    quiet = np.zeros(4000, dtype=np.float32)
+    around = np.concatenate([quiet, NOISE, quiet])
+    chosen = audio.Settings(column="c", rate=8000, form="wave", trim=40, seconds=0.4)
+    expected, _ = librosa.effects.trim(around, top_db=40, frame_length=200, hop_length=80)
+    assert np.array_equal(load((around, 8000), chosen)[:, 0], expected[:3200].astype(np.float16))
+    with pytest.raises(Unreadable, match="silent"):  # what would be kept
+        load((around, 8000), audio.Settings(column="c", rate=8000, form="wave", seconds=0.4))
+
+
+def test_nothing_is_absent_and_what_is_no_sound_has_a_reason(tmp_path):
+    (tmp_path / "empty.wav").touch()
+    (tmp_path / "text.wav").write_text("no sound")
+    (tmp_path / "short.wav").write_bytes(written(NOISE)[:-9])
+    for cell, reason in (
+        ("gone.wav", "no such file"),
+        ("empty.wav", "the file is empty"),
+        ("text.wav", "not audio"),
+        ("short.wav", "cut off"),
+        (written(np.zeros(0, np.float32)), "no samples"),
+        ((np.zeros(500), 8000), "silent"),
+        ((np.array([0.1, np.nan, 0.2]), 8000), "NaN or infinite"),
+        ((np.array([0.1, np.inf, 0.2]), 8000), "NaN or infinite"),
+        ((np.array([1e300, 0.0]), 8000), "NaN or infinite"),
+        ((1000 * NOISE, 8000), "expected -1 to 1"),
+        ((NOISE, None), "the rate of these samples"),
+        ((NOISE, -8000), "the rate of these samples"),
+        ((NOISE, float("nan")), "the rate of these samples"),
+        ((NOISE, 10), "not a recording"),
+        ({"array": NOISE}, "the rate of these samples"),
+        (NOISE, "samples without their rate"),
+        (torch.from_numpy(NOISE), "samples without their rate"),
+        ((np.zeros((3, 3, 3)), 8000), "not samples"),
+        ((np.array(["a"]), 8000), "not samples"),
+        (([[0.1], [0.1, 0.2]], 8000), "not samples"),
+        (NOISE.tolist(), "expected a path or bytes"),
+    ):
+        with pytest.raises(Unreadable, match=reason):
+            load(cell, root=tmp_path)
+    for empty in (None, float("nan"), "", " ", {}, b"", {"bytes": None, "path": None}, (np.zeros(0), 8000)):
+        with pytest.raises(Absent):
+            load(empty, root=tmp_path)
+
+
+def test_a_header_that_lies_takes_no_memory():
+    """It says 2 GB of samples; reading it may not even try to hold them."""
+    lying = bytearray(sound.as_wav(NOISE, 8000))
+    lying[40:44] = (2**31).to_bytes(4, "little")
+    code = """
+import resource, sys
+from pathlib import Path
+from suffuse.modalities import audio
+from suffuse.modalities.cell import Unreadable
+resource.setrlimit(resource.RLIMIT_AS, (2**31, 2**31))
+try:
+    audio.load(audio.Settings(column="c"), sys.stdin.buffer.read(), Path())
+except Unreadable as error:
+    print(error)
+assert "torch" not in sys.modules
+"""
+    said = subprocess.run([sys.executable, "-c", code], input=bytes(lying), capture_output=True, check=True)
+    assert b"cut off" in said.stdout
+
+
+@budget(deadline=None, max_examples=60)
+@given(
+    st.integers(1, 3000),
+    st.sampled_from([1000, 7999, 8000, 48_000]),
+    st.integers(1, 8),
+    st.sampled_from(["mel", "wave"]),
+    st.one_of(st.none(), st.floats(1, 100)),
+)
+def test_any_recording_gives_finite_steps_or_a_reason(count, rate, channels, form, trim):
+    chosen = audio.Settings(column="c", rate=8000, form=form, mels=16, trim=trim, seconds=0.2)
+    samples = np.random.default_rng(count).normal(0, 0.3, (count, channels)).astype(np.float32)
+    content = written(samples, rate)
+    try:
+        item = load(content, chosen)
+    except Unreadable as error:
+        assert count < 40, error
+        return
+    assert item.shape[1] == chosen.features and 1 <= len(item) <= (1600 if form == "wave" else 21)
+    assert np.isfinite(item).all()
+
+
+def test_statistics_are_those_of_the_training_clips():
+    items = [load((np.random.default_rng(n).normal(0, 0.1, 800 * (n + 1)), 8000)) for n in range(4)]
+    found, whole = audio.fit(MEL, items), np.concatenate(items).astype(np.float64)
+    np.testing.assert_allclose(found["mean"], whole.mean(0), rtol=1e-9)
+    np.testing.assert_allclose(found["std"], whole.std(0), rtol=1e-9)
+    assert (found["features"], found["length"], found["rate"]) == (20, len(items[-1]), 8000)
+    longer = load((np.random.default_rng(9).normal(0, 0.1, 9000), 8000))
+    assert audio.encode(MEL, found, [longer]).shape == (1, found["length"], 21)  # as long as training's longest
+
+
+def test_noise_is_as_loud_as_it_says():
+    """The change in ``wave``, and the power in ``mel``, at each severity."""
+    clip = np.sin(2 * np.pi * 300 * np.arange(16_000) / 8000)
+    wave = audio.encode(WAVE, audio.fit(WAVE, items := [load((clip, 8000), WAVE)]), items)
+    mel = audio.encode(MEL, audio.fit(MEL, items := [load((clip, 8000))]), items)
+    for severity, decibels in enumerate(audio.SNR, 1):
+        noisy = audio.corrupt(WAVE, {}, wave, severity, 0, "noise")[0, :, 0]
+        ratio = (wave[0, :, 0] ** 2).mean() / ((noisy - wave[0, :, 0]) ** 2).mean()
+        assert 10 * np.log10(ratio) == pytest.approx(decibels, abs=0.5)
+        real = load((noisy, 8000)).astype(float)[2:-2]
+        drawn = audio.corrupt(MEL, {}, mel, severity, 0, "noise")[0, 2:-2, :-1]
+        assert np.abs(real.mean(0) - drawn.mean(0)).mean() < 0.35  # in log power: drawn is nearly as heard
+
+
+def test_masks_are_filled_with_the_clip_s_mean():
+    chosen = MEL.model_copy(update={"augment": audio.Augment(time_masks=2, time=0.5, band_masks=1, bands=0.5)})
+    entries = audio.encode(MEL, audio.fit(MEL, items := [load(written(NOISE))]), items)
+    seen = audio.augment(chosen, entries, np.full((1, audio.DRAWS), 0.9))
+    hidden = seen != entries
+    assert hidden[0, :, :-1].all(1).any() and hidden[0, :, :-1].all(0).any()
+    np.testing.assert_allclose(seen[hidden], entries[0, :, :-1].mean(), rtol=1e-2)
+
+
+def test_more_than_one_column_is_refused():
+    with pytest.raises(ValueError, match="got 2 columns"):
+        audio.Settings(column=("a", "b"))
+
+
+@pytest.mark.real
+def test_real_clips(shared_data):
+    for folder, pattern in (("fsdd", "audio/*_theo_*.flac"), ("coffee_orders619", "audio/*.flac")):
+        files = sorted((shared_data / folder).glob(pattern))[:40]
+        assert len(files) == 40
+        for file in files:
+            facts = soundfile.info(file)
+            item = load(file.name, root=file.parent)
+            assert len(item) == min(1 + facts.frames // 80, 1001) and np.isfinite(item).all()
