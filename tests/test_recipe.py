@@ -92,7 +92,7 @@ def test_an_unknown_key_has_a_suggestion(raw, key, meant):
 
 def test_a_part_s_keys_are_those_of_its_kind(raw):
     error = refused(put(raw, "teacher.encoders.picture.qqqq", 1))
-    assert error.hint == "there is: kind, norm, stride, widths"
+    assert error.hint == "there is: dense, kind, norm, pool, stride, widths"
     raw["teacher"]["encoders"]["picture"].pop("qqqq")
     put(raw, "modalities.fusion", {"kind": "text", "column": "c", "lenght": 3})  # a name that is a section elsewhere
     assert refused(raw).hint.startswith("did you mean 'length'?")
@@ -278,7 +278,7 @@ def test_every_part_s_settings_know_their_kind():
     for table in (modalities.TABLE, encoders.TABLE, fusions.TABLE, losses.TABLE):
         for kind in table:
             part = load(table, kind).Settings
-            needed = {n: "c" if n == "column" else 1 for n, key in part.model_fields.items() if key.is_required()}
+            needed = {n: "c" if n in ("column", "name") else 1 for n, key in part.model_fields.items() if key.is_required()}
             assert part.model_validate({"kind": kind, **needed}).kind == kind
 
 
