@@ -169,7 +169,7 @@ def prepared_run(tmp_path_factory, write_table, tiny_recipe):
 
 
 @pytest.fixture
-def hugging_folder(tmp_path) :
+def hugging_folder(tmp_path):
     """A maker of folders as transformers writes them: random weights, and what stands beside them."""
 
     def make(facts: dict, preprocessor: dict | None = None, name: str = "model") -> Path:
@@ -190,7 +190,7 @@ def hugging_folder(tmp_path) :
 
 
 @pytest.fixture
-def timm_folder(tmp_path) :
+def timm_folder(tmp_path):
     """A maker of folders as timm writes them."""
 
     def make(architecture: str, classes: int = 5, **options) -> Path:

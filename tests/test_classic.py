@@ -16,7 +16,13 @@ from suffuse.run import Run
 from suffuse.types import Field, Head, Spec
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "classic.yaml"
-COLOURS = {"red": (220, 30, 30), "green": (30, 200, 40), "blue": (30, 60, 220), "gold": (220, 180, 40), "gray": (90,) * 3}
+COLOURS = {
+    "red": (220, 30, 30),
+    "green": (30, 200, 40),
+    "blue": (30, 60, 220),
+    "gold": (220, 180, 40),
+    "gray": (90,) * 3,
+}
 
 
 def test_it_is_the_textbook_s_network():

@@ -94,9 +94,21 @@ def test_the_recipe_page_says_of_each_fusion_what_its_module_says(kind: str) -> 
     fewest, most = part.TAKES
     reads, takes = "tokens" if getattr(part, "TOKENS", False) else "vectors", f"{fewest} to {most}"
     assert f"| `{kind}` | {reads} | {fewest if fewest == most else takes} |" in page
-    section = " ".join(page.partition(f"### `kind: {kind}`")[2].partition("###")[0].split())
+    ours = page.partition("\n## fusion\n")[2]  # an encoder may have the same kind
+    section = " ".join(ours.partition(f"### `kind: {kind}`")[2].partition("###")[0].split())
     formula = re.search(r"Parameters: (.*?) with", " ".join((part.__doc__ or "").split()))
     assert formula and formula[1] in section.partition("Parameters")[2]
+
+
+@pytest.mark.parametrize("kind", encoders.TABLE)
+def test_the_recipe_page_says_what_each_encoder_reads(kind: str) -> None:
+    page = (ROOT / "docs" / "recipe.md").read_text(encoding="utf-8")
+    section = page.partition("\n## encoders.NAME\n")[2].partition("\n## ")[0]
+    head, _, *rows = [[c.strip() for c in line.strip("|").split("|")] for line in re.findall(r"^\|.*", section, re.M)]
+    row = next(row for row in rows if f"`{kind}`" in row[0])
+    reads = {name for name, cell in zip(head, row, strict=True) if cell == "yes"} - {"pretrained"}
+    assert reads == set(load(encoders.TABLE, kind).MODALITIES)
+    assert f"`kind: {kind}`" in section
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / "recipes").glob("*.yaml")), ids=lambda p: p.name)

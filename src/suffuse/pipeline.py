@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Iterator
-from importlib import import_module
+from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
 
 from .errors import SuffuseError, did_you_mean
-from .files import file_facts, read_json, write_json
+from .files import PACKAGE, file_facts, read_json, write_json
+from .parts import PartSettings
 from .progress import say
 from .run import Run, flat
 from .stages import STAGES, Stage
@@ -28,8 +30,9 @@ def inputs(run: Run, stage: Stage) -> dict[str, Any]:
         stamp = run.stamp(before)
         found[f"stage {before}"] = stamp["digest"] if stamp else None
     if not stage.reads:
-        found["content of the source"] = _source_content(run)
-    return found
+        source = Path(run.recipe.data.source)
+        found["content of the source"] = _hashes(run, source, "source") if source.exists() else None
+    return found | _contents(run, stage)
 
 
 def reasons(run: Run, stage: Stage, *, files: bool = True) -> list[str]:
@@ -132,6 +135,8 @@ def _difference(key: str, then: Any, now: Any) -> str:
         return "this version of suffuse writes another form"
     if key == "content of the source":
         return "the source's content has changed"
+    if key.startswith("content of "):
+        return f"what {key.removeprefix('content of ')} names has changed"
     return f"{key}: {_short(then)} -> {_short(now)}"
 
 
@@ -148,14 +153,39 @@ def _there(path: Path, size: int) -> bool:
     return path.is_file() and path.stat().st_size == size
 
 
-def _source_content(run: Run) -> Any:
-    """Hash of the table; not read again while its size and time are those of the last look."""
-    path = Path(run.recipe.data.source)
-    if not path.exists():
+def _contents(run: Run, stage: Stage) -> dict[str, Any]:
+    """Hashes of the files that parts' settings name. One that is gone since is as it was: what was made of it stays."""
+    parts: dict[str, PartSettings] = {}
+    heads = {key.partition(".")[0] for key in stage.recipe}
+    for who, network in (("teacher", run.recipe.teacher), ("student", run.recipe.student)):
+        parts |= {f"{who}.encoders.{n}": e for n, e in network.encoders.items() if who in heads}
+    parts |= {f"modalities.{n}": m for n, m in run.recipe.modalities.items() if "modalities" in heads}
+    then, found = (run.stamp(stage.verb) or {"inputs": {}})["inputs"], {}
+    for where, chosen in parts.items():
+        for key in chosen.FILES:
+            reference, name = getattr(chosen, key), f"content of {where}.{key}"
+            if isinstance(reference, str):
+                found[name] = _content(run, reference) or then.get(name)
+    return found
+
+
+def _content(run: Run, reference: str) -> Any:
+    """Hashes of a file or folder, or a package's version; None where it isn't there."""
+    if reference.startswith(PACKAGE):
+        try:
+            return metadata.version(reference.removeprefix(PACKAGE).partition("/")[0])
+        except (metadata.PackageNotFoundError, ValueError):
+            return None
+    if not Path(reference).exists():
         return None
+    return _hashes(run, Path(reference), f"file-{hashlib.blake2b(reference.encode(), digest_size=8).hexdigest()}")
+
+
+def _hashes(run: Run, path: Path, name: str) -> list[str]:
+    """Of a file, or of all in a folder; not read again while sizes and times are those of the last look."""
     files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
     facts = [[str(f), f.stat().st_size, f.stat().st_mtime_ns] for f in files]
-    memory = run.path("stamps", "source.json")
+    memory = run.path("stamps", f"{name}.json")
     known = read_json(memory)
     if known is None or known["seen"] != facts:
         known = {"seen": facts, "hashes": [file_facts(f)[1] for f in files]}

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import model_validator
 
@@ -33,6 +33,7 @@ class Settings(PartSettings):
     """Which network, what is taken of it, and whether it learns."""
 
     kind: Literal["huggingface"] = "huggingface"
+    FILES: ClassVar = ("name",)
     name: str
     pool: Literal["mean", "cls"] = "mean"  # over the real tokens, or the first one's state
     pretrained: bool = True  # False: its architecture, with new weights

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import model_validator
 
@@ -30,6 +30,7 @@ class Settings(PartSettings):
     """Which network, and whether it learns."""
 
     kind: Literal["timm"] = "timm"
+    FILES: ClassVar = ("name",)
     name: str
     pretrained: bool = True  # False: its architecture, with new weights
     frozen: bool = False

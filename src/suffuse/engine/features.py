@@ -43,13 +43,10 @@ def foresee(run: Run, network: Network, columns: Columns) -> None:
 
 
 def ready(columns: Columns, model: FusionModel, folder: Path) -> Columns:
-    """The columns with vectors in place of the entries that only frozen encoders read, computed where they aren't
-    there yet. A fusion that reads tokens gets them from the encoder itself, each time."""
-    files: dict[str, Path] = {}
-    for name in model.spec.names:
-        encoder = model.encoder(name)
-        if encoder.frozen and not (getattr(model.part, "TOKENS", False) and encoder.tokens):
-            files[name] = folder / f"{name}-{fingerprint(encoder, columns, name, folder)}.npy"
+    """The columns with vectors in place of the entries that a frozen encoder reads, computed where they aren't there
+    yet."""
+    frozen = {name: model.encoder(name) for name in model.spec.names if model.encoder(name).frozen}
+    files = {n: folder / f"{n}-{fingerprint(encoder, columns, n, folder)}.npy" for n, encoder in frozen.items()}
     lacking = [name for name, file in files.items() if not file.exists()]
     if lacking:
         with progress("features") as tell:
