@@ -278,7 +278,9 @@ def test_every_part_s_settings_know_their_kind():
     for table in (modalities.TABLE, encoders.TABLE, fusions.TABLE, losses.TABLE):
         for kind in table:
             part = load(table, kind).Settings
-            needed = {n: "c" if n in ("column", "name") else 1 for n, key in part.model_fields.items() if key.is_required()}
+            needed = {
+                n: "c" if n in ("column", "name") else 1 for n, key in part.model_fields.items() if key.is_required()
+            }
             assert part.model_validate({"kind": kind, **needed}).kind == kind
 
 
@@ -388,7 +390,10 @@ def test_reading_a_recipe_loads_nothing_heavy(file):
         ("seed: 1\nname: a\nseed: 2\n", "(PATH:3): got 'seed', in line 1 too"),
         ("data: {source: a, target: b, source: c}\n", "(PATH:1): got 'source', in line 1 too"),
         ("modalities:\n  a: {kind: text}\n  b: {kind: text}\n  a: {kind: image}\n", "(PATH:4): got 'a', in line 2 too"),
-        ("teacher:\n  train: {epochs: 1}\n  hidden: 3\n  train:\n    epochs: 2\n", "(PATH:4): got 'train', in line 2 too"),
+        (
+            "teacher:\n  train: {epochs: 1}\n  hidden: 3\n  train:\n    epochs: 2\n",
+            "(PATH:4): got 'train', in line 2 too",
+        ),
     ],
 )
 def test_a_key_that_stands_twice_is_told_and_not_taken(tmp_path, text, said):
