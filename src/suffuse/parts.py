@@ -49,6 +49,12 @@ class ModalitySettings(PartSettings):
         return (self.column,) if isinstance(self.column, str) else self.column
 
 
+class DeriveSettings(PartSettings):
+    """The base of a derivation's settings."""
+
+    column: str  # that it is made from: one of the table, or one derived before
+
+
 def load(table: dict[str, str], kind: str) -> ModuleType:
     """The module that implements ``kind``.
 
@@ -75,6 +81,7 @@ def optional(module: str, extra: str) -> ModuleType:
     """A library that only some recipes need. Raises UsageError with the way to install it where it isn't there."""
     name = module.partition(".")[0]
     try:
+        import_module(name)
         return import_module(module)
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != name:

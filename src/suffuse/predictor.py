@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import types
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -16,11 +17,11 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
-from . import modalities
+from . import derive, modalities
 from .answers import THRESHOLD, activate
 from .errors import SuffuseError, UsageError, did_you_mean
 from .modalities.cell import Absent, Root, Unreadable
-from .parts import ModalitySettings, load, settings
+from .parts import DeriveSettings, ModalitySettings, load, settings
 from .types import CLASSES, NUMBER, Field, Head, heads_of
 
 SIGNATURE = "signature.json"
@@ -74,17 +75,32 @@ class Input:
     part: ModuleType
 
 
+@dataclass(frozen=True)
+class Derivation:
+    """How a column is made that a record may lack."""
+
+    settings: DeriveSettings
+    part: ModuleType
+    facts: dict
+
+
 class Predictor:
     """An export, loaded. Safe to share between threads."""
 
-    def __init__(self, heads: tuple[Head, ...], inputs: tuple[Input, ...], session: ort.InferenceSession):
-        self.heads, self.inputs, self.session = heads, inputs, session
+    def __init__(
+        self,
+        heads: tuple[Head, ...],
+        inputs: tuple[Input, ...],
+        session: ort.InferenceSession,
+        derived: Mapping[str, Derivation] = types.MappingProxyType({}),
+    ):
+        self.heads, self.inputs, self.session, self.derived = heads, inputs, session, derived
 
     @classmethod
     def load(cls, folder: str | Path, threads: int = 1) -> Predictor:
         """Open an export folder.
 
-        Raises SuffuseError where it isn't one, or a file isn't the one that was exported.
+        Raises SuffuseError where it isn't one, a file isn't the one that was exported, or a library isn't installed.
         """
         folder = Path(folder)
         try:
@@ -97,7 +113,13 @@ class Predictor:
             options.intra_op_num_threads = threads
             options.log_severity_level = 3
             session = ort.InferenceSession(contents["model.onnx"], options, providers=["CPUExecutionProvider"])
-            return cls(heads_of(signature["heads"]), inputs, session)
+            derived = {name: _derivation(facts) for name, facts in signature.get("derive", {}).items()}
+            for one in inputs:
+                if hasattr(one.part, "ready"):
+                    one.part.ready(one.settings, True)
+            return cls(heads_of(signature["heads"]), inputs, session, derived)
+        except UsageError:
+            raise
         except FileNotFoundError as error:
             raise SuffuseError(
                 "this folder is no export",
@@ -118,15 +140,46 @@ class Predictor:
     ) -> Any:
         """One record -> Prediction; a list of records -> a list of them.
 
-        A record maps a column, or a modality, to a path, bytes, array or text; any may be left out. Relative paths
-        start from ``root``, and no file outside of ``within`` (which is ``root`` unless it is given) is read.
+        A record maps a column, or a modality, to a path, bytes, array or text; any may be left out. A derived
+        column that a record lacks is made from its source. Relative paths start from ``root``, and no file outside of
+        ``within`` (which is ``root`` unless it is given) is read.
         """
         if isinstance(records, Mapping):
             return self.predict([records], root, within)[0]
         for record in records:
             self._check(record)
-        cells = [[_cell(record, i) for record in records] for i in self.inputs]
-        return self.predict_cells(cells, Root.of(Path(root), None if within is None else Path(within)))
+        place = Root.of(Path(root), None if within is None else Path(within))
+        cells = [[self._cell(record, i, place) for record in records] for i in self.inputs]
+        return self.predict_cells(cells, place)
+
+    def value(self, column: str, record: Mapping[str, Any], root: Path | Root) -> Any:
+        """A record's cell; one of a derived column that it lacks is made, and is an exception where it can't be."""
+        one = self.derived.get(column)
+        if one is None or column in record:
+            return record.get(column)
+        source = self.value(one.settings.column, record, root)
+        if isinstance(source, (Absent, Unreadable)):
+            return source
+        try:
+            return one.part.make(one.settings, one.facts, source, root)
+        except (Absent, Unreadable) as error:
+            return error
+
+    def source(self, column: str, names: Collection[str]) -> str | None:
+        """The column among ``names`` that a column's cells come from: itself, or what it is derived from."""
+        while column not in names:
+            if column not in self.derived:
+                return None
+            column = self.derived[column].settings.column
+        return column
+
+    def _cell(self, record: Mapping[str, Any], one: Input, root: Path | Root) -> Any:
+        """By the columns; else by the modality's name. A modality may be called like the source of its column."""
+        if one.field.name in record and not any(self.source(c, record) for c in one.settings.columns):
+            return record[one.field.name]
+        if isinstance(one.settings.column, str):
+            return self.value(one.settings.column, record, root)
+        return {column: self.value(column, record, root) for column in one.settings.columns}
 
     def predict_cells(self, cells: Sequence[Iterable[Any]], root: Path | Root) -> list[Prediction]:
         """M columns of B cells -> B predictions."""
@@ -154,19 +207,27 @@ class Predictor:
     ) -> tuple[np.ndarray, dict[int, str], dict[int, str]]:
         """(B, ...) entries, row -> why it is absent, and row -> what of it was left out. An absent slot holds zeros,
         and they change nothing."""
-        items, absent, partly = [], {}, {}
+        items, absent = [], {}
+        partly: dict[int, list[str]] = {}
         for row, value in enumerate(cells):
             try:
+                value, lost = _made(value)
                 _, item, *remark = one.part.load(one.settings, value, root)
                 items.append(item)
-                partly |= {row: remark[0]} if any(remark) else {}
+                if lost or any(remark):
+                    partly[row] = [*lost, *filter(None, remark)]
             except (Absent, Unreadable) as error:
                 absent[row] = str(error)
                 items.append(one.part.blank(one.settings))
-        return one.part.encode(one.settings, one.field.statistics, items), absent, partly
+        if hasattr(one.part, "problems"):
+            for row, column, why in one.part.problems(one.settings, one.field.statistics, items):
+                partly.setdefault(row, []).append(f"{column}: {why}")
+        said = {row: "; ".join(reasons) for row, reasons in partly.items()}
+        return one.part.encode(one.settings, one.field.statistics, items), absent, said
 
     def _check(self, record: Mapping[str, Any]) -> None:
         known = {name for i in self.inputs for name in (i.field.name, *i.settings.columns)}
+        known |= {d.settings.column for d in self.derived.values()}
         for key in record:
             if key not in known:
                 raise UsageError("this model has no such input", got=f"'{key}'", hint=did_you_mean(str(key), known))
@@ -199,12 +260,20 @@ def digest(signature: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
-def _cell(record: Mapping[str, Any], one: Input) -> Any:
-    if one.field.name in record:
-        return record[one.field.name]
-    if isinstance(one.settings.column, str):
-        return record.get(one.settings.column)
-    return {column: record.get(column) for column in one.settings.columns}
+def _made(value: Any) -> tuple[Any, list[str]]:
+    """A cell as ``load`` reads it, and what of it couldn't be derived. Raises where all of it couldn't."""
+    if isinstance(value, (Absent, Unreadable)):
+        raise value
+    if not isinstance(value, dict):
+        return value, []
+    lost = {k: v for k, v in value.items() if isinstance(v, (Absent, Unreadable))}
+    return {k: None if k in lost else v for k, v in value.items()}, [f"{k}: {v}" for k, v in lost.items()]
+
+
+def _derivation(facts: dict) -> Derivation:
+    chosen = settings(derive.TABLE, facts["settings"])
+    assert isinstance(chosen, DeriveSettings)
+    return Derivation(chosen, load(derive.TABLE, str(chosen.kind)), facts["facts"])
 
 
 def _input(facts: dict, contents: Mapping[str, bytes]) -> Input:

@@ -10,11 +10,12 @@ import yaml
 from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
-from . import encoders, fusions, losses, modalities
+from . import derive, encoders, fusions, losses, modalities
 from .errors import UsageError, did_you_mean
-from .parts import ModalitySettings, PartSettings, Settings, load, settings
+from .parts import DeriveSettings, ModalitySettings, PartSettings, Settings, load, settings
 
 PARTS = {
+    "derive": derive.TABLE,
     "modalities": modalities.TABLE,
     "encoders": encoders.TABLE,
     "fusion": fusions.TABLE,
@@ -24,13 +25,14 @@ RESERVED = ("fused", "present", "logits", "gates", "key", "label", "error", "sam
 
 if TYPE_CHECKING:
     Modality = ModalitySettings
+    Derive = DeriveSettings
     Encoder = Fusion = Loss = PartSettings
 else:  # the settings of a part, read by the part that its ``kind`` names
 
     def _part(table: dict[str, str]) -> Any:
         return Annotated[SerializeAsAny[PartSettings], BeforeValidator(lambda value: settings(table, value))]
 
-    Modality, Encoder = _part(modalities.TABLE), _part(encoders.TABLE)
+    Modality, Encoder, Derive = _part(modalities.TABLE), _part(encoders.TABLE), _part(derive.TABLE)
     Fusion, Loss = _part(fusions.TABLE), _part(losses.TABLE)
 
 
@@ -80,6 +82,7 @@ class Data(Settings):
     root: str | None = None  # folder that file paths start from; the source's own folder where there is none
     within: str | None = None  # folder that no file may lie outside of, whatever its path says; the root where none
     split: Split = Split()
+    derive: dict[str, Derive] = Field(default_factory=dict)  # columns that are made from others
 
     @property
     def targets(self) -> tuple[str, ...]:

@@ -175,7 +175,8 @@ def _absolute(recipe: Recipe, base: Path) -> Recipe:
     """Source, folders and the files that parts name, as absolute paths; a known set's name stays a name."""
     from .sources import TABLE
 
-    data, changed = recipe.data, {}
+    data = recipe.data
+    changed: dict[str, Any] = {"derive": {name: d.placed(base) for name, d in data.derive.items()}}
     if data.source not in TABLE:
         changed["source"] = str((base / data.source).resolve())
     for key in ("root", "within"):

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,11 @@ CHOICES = {
         {"size": 8, "column": ["front", "side"]},
     ],
     "sequence": [{"features": 3, "length": 12}, {"features": 1}, {"column": ["a", "b"], "features": 2}],
+    "tabular": [
+        {"column": ["price", "colour", "bought", "code"], "clip": 0.1, "least": 1},
+        {"column": ["price"], "types": {"price": "number"}},
+        {"column": ["colour", "bought"], "types": {"bought": "category"}, "least": 1, "most": 10},
+    ],
     "text": [{"tokens": tokens, "vocabulary": 300, "length": 8} for tokens in ("words", "bpe")],
 }
 RANDOM = np.random.default_rng(7)
@@ -40,6 +46,10 @@ VALUES = {
     "audio": [(RANDOM.normal(0, 0.1 + 0.02 * n, 500 + 400 * n).astype(np.float32), 8000) for n in range(5)],
     "image": PICTURES,
     "sequence": [RANDOM.normal(n, 1, (2 + 3 * n, 3)) for n in range(5)],
+    "tabular": [
+        {"price": f"{3 * n + 0.5}", "colour": ("red", "blue", "绿", "rot")[n % 4] + "x" * n, "bought": d, "code": n % 2}
+        for n, d in enumerate(("2024-01-31", "5.3.2023", "2024-03-05T10:00Z", date(2020, 2, 29), "1 Mar 1999"))
+    ],
     "text": ["A red circle?", "请问这是什么", "ما لون الدائرة؟", "ünï 🎉", "a red red square, please: now!"],
 }
 CASES = [
@@ -51,7 +61,7 @@ CASES = [
 
 def values_of(asked: dict) -> list:
     """Cells for these settings."""
-    if asked.get("most"):
+    if asked["kind"] == "image" and asked.get("most"):
         return [PICTURES[:1], PICTURES[1:3], [PICTURES[3]], [PICTURES[4], PICTURES[0]], PICTURES[:3]]
     if asked["kind"] == "image" and asked["column"] != "c":
         return [{"front": PICTURES[n], "side": PICTURES[n - 1] if n % 2 else None} for n in range(5)]

@@ -34,9 +34,13 @@ def cleaned(cells: list, root: Path, work: Path, chosen=PICTURE, told: list | No
     return clean(chosen, column, root, work, (told if told is not None else []).append)
 
 
+def contents(found: Cleaned) -> np.ndarray:
+    return found.contents(np.arange(len(found.entry)))
+
+
 def same(one: Cleaned, other: Cleaned) -> None:
     assert (one.entry == other.entry).all()
-    assert one.reasons == other.reasons and one.digests == other.digests
+    assert one.reasons == other.reasons and (contents(one) == contents(other)).all()
     used = np.unique(one.entry[one.entry >= 0])
     assert all(np.array_equal(one.items[s], other.items[s]) for s in used)
 
@@ -58,7 +62,16 @@ def test_texts_are_told_apart_by_what_they_say(tmp_path):
     cells = ["One", "two ", None, "one", "  ", " ONE", "two", "three", "x", "y"]
     found = cleaned(cells, tmp_path, tmp_path / "work", TEXT)
     assert found.entry[0] == found.entry[3] == found.entry[5] and found.entry[1] == found.entry[6]
-    assert [found.items[e] for e in found.entry if e >= 0] == ["one", "two", "one", "one", "two", "three", "x", "y"]
+    assert [found.items[int(e)].as_py() for e in found.entry if e >= 0] == [
+        "one",
+        "two",
+        "one",
+        "one",
+        "two",
+        "three",
+        "x",
+        "y",
+    ]
     assert set(found.reasons) == {2, 4}
 
 

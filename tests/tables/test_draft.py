@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hashlib import md5
+
 import numpy as np
 import pytest
 
@@ -18,7 +20,8 @@ def draft(contents: list[str | None], **more) -> Draft:
     distinct = list(dict.fromkeys(c for c in contents if c is not None))
     entry = np.array([-1 if c is None else distinct.index(c) for c in contents])
     reasons = {row: "empty cell" for row in range(count) if contents[row] is None}
-    column = Cleaned(entry, reasons, list(distinct), list(distinct))
+    digests = np.frombuffer(b"".join(md5(c.encode()).digest() for c in distinct), np.uint8).reshape(-1, 16)
+    column = Cleaned(entry, reasons, digests, list(distinct))
     given = {
         "ids": [f"r{n}" for n in range(count)],
         "label": ["x"] * count,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from hashlib import md5
 
 import numpy as np
 import pytest
@@ -84,12 +85,19 @@ texts = st.text(max_size=4)
 @budget(deadline=None, max_examples=60)
 @given(st.lists(st.tuples(texts, st.tuples(st.none() | texts, st.none() | texts)), unique=True, max_size=12))
 def test_keys_tell_rows_apart_and_don_t_depend_on_the_order(rows):
-    ids, contents = (
-        [r[0].replace("\0", "") for r in rows],
-        [tuple(c and c.replace("\0", "") for c in r[1]) for r in rows],
-    )
-    found = labels.keys(ids, contents)
-    assert (labels.keys(ids[::-1], contents[::-1])[::-1] == found).all()
-    told_apart = {(i, tuple(c or "-" for c in cs)) for i, cs in zip(ids, contents, strict=True)}
-    assert len(set(found.tolist())) == len(told_apart)
-    assert found.dtype == np.uint64
+    ids = [row[0] for row in rows]
+    contents = [b"".join(bytes(17) if c is None else b"\1" + md5(c.encode()).digest() for c in row[1]) for row in rows]
+    as_array = [np.frombuffer(b"".join(some), np.uint8).reshape(-1, 34) for some in (contents, contents[::-1])]
+    found = labels.keys(ids, as_array[0])
+    assert (labels.keys(ids[::-1], as_array[1])[::-1] == found).all()
+    assert len(set(found.tolist())) == len(rows)
+    assert found.dtype == np.uint64 and found.flags.writeable
+
+
+@budget(deadline=None, max_examples=60)
+@given(st.lists(texts, max_size=12))
+def test_codes_are_equal_where_values_are(values):
+    same = [[a == b for b in values] for a in values]
+    for found in (labels.codes(values), labels.ordered(values)):
+        assert (found[:, None] == found[None]).tolist() == same
+    assert labels.ordered(values).tolist() == np.unique(np.array(values, dtype=object), return_inverse=True)[1].tolist()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,8 +15,11 @@ from ..types import Field
 from .onnx import export
 
 
-def write(model: FusionModel, recipe: Recipe, folder: Path) -> None:
-    """model.onnx, a tokenizer per text, and signature.json with sizes, settings, classes and hashes."""
+def write(model: FusionModel, recipe: Recipe, folder: Path, derived: Mapping[str, dict] | None = None) -> None:
+    """model.onnx, a tokenizer per text, and signature.json with sizes, settings, classes and hashes.
+
+    ``derived`` says how columns are made that the table may lack: of each, settings and facts, as prepare found them.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     export(model, folder / "model.onnx")
     described = []
@@ -43,6 +47,7 @@ def write(model: FusionModel, recipe: Recipe, folder: Path) -> None:
         },
         "output": "logits float32 (rows, outputs), head after head: softmax of classes, sigmoid of labels, "
         "mean + std * z of a number",
+        **_derive(model, recipe, derived or {}),
         "files": {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in files},
     }
     write_json(folder / SIGNATURE, {**signature, "digest": digest(signature)})
@@ -55,4 +60,19 @@ def _input(field: Field) -> str:
         return "uint8 (rows, {places}, size, size, 4), RGB, and 255 where there is a picture".format(**field.statistics)
     if field.kind in ("audio", "sequence"):
         return steps.format(**field.statistics)
-    return {"image": "uint8 (rows, size, size, 3), RGB", "text": "int64 (rows, length), 0 is padding"}[field.kind]
+    return {
+        "image": "uint8 (rows, size, size, 3), RGB",
+        "tabular": "float32 (rows, 2 numbers + categories): numbers, 1 where one is missing, category codes",
+        "text": "int64 (rows, length), 0 is padding",
+    }[field.kind]
+
+
+def _derive(model: FusionModel, recipe: Recipe, derived: Mapping[str, dict]) -> dict:
+    """The derived columns that this model's modalities read, and those that they are made from."""
+    wanted = [column for field in model.spec.fields for column in recipe.modalities[field.name].columns]
+    needed = []
+    for column in wanted:
+        if column in derived and column not in needed:
+            needed.append(column)
+            wanted.append(derived[column]["settings"]["column"])
+    return {"derive": {name: derived[name] for name in derived if name in needed}} if needed else {}

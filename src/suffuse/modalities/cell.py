@@ -1,4 +1,4 @@
-"""Cells: why one gives nothing, and the one place where files that a cell names are read.
+"""Cells: why one gives nothing, items in pieces, and the one place where files that a cell names are read.
 
 A path in a table is data, not trust: it may lie in one folder only (and what lies below it), however it is written.
 """
@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+PIECE = 4096  # items that are Python objects at the same time
 LARGEST_FILE = 2**28  # bytes that are read of one cell at the most
 WEB = ("http://", "https://", "ftp://", "s3://", "gs://")
 
@@ -119,3 +121,10 @@ def as_array(value: Any) -> np.ndarray | None:
     except (TypeError, RuntimeError, ValueError) as error:
         raise Unreadable(f"can't be seen as an array: {error}") from None
     return None
+
+
+def pieces(items: Any) -> Iterator[list]:
+    """A list, or a column of an Arrow table, as lists of some thousand items."""
+    for start in range(0, len(items), PIECE):
+        piece = items[start : start + PIECE]
+        yield piece.to_pylist() if hasattr(piece, "to_pylist") else list(piece)

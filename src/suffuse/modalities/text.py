@@ -1,42 +1,76 @@
-"""Texts in any language -> token ids, by a tokenizer that is trained on the training split.
+"""Texts in any language -> token ids, by a tokenizer that is trained on the training split, or a given one.
 
-``words`` splits at white space and punctuation (small vocabularies, languages with spaces). ``bpe`` is
-byte-level byte-pair encoding (Sennrich et al. 2016): any language and any script, nothing unknown.
-Ids: 0 is padding, 1 is a word that training never saw.
+``words`` splits at white space and punctuation (small vocabularies, languages with spaces); ``nltk`` and ``spacy``
+split as these libraries do. ``bpe`` is byte-level byte-pair encoding (Sennrich et al. 2016): any language and any
+script, nothing unknown. Ids: 0 is padding, 1 is a word that training never saw.
+
+With ``tokenizer`` a pretrained one is used as it is, special tokens ([CLS], [SEP]) and unknown words included; but
+0 is padding all the same. Where its own padding has another id, that is ``pad`` in the statistics, and the two ids
+are swapped; where it has none, ``pad`` is a new id at the end of the vocabulary, swapped with 0 too.
 """
 
 from __future__ import annotations
 
 import hashlib
 import unicodedata
+from collections.abc import Callable, Sequence
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from ..parts import ModalitySettings
-from .cell import Absent, Unreadable, is_empty
+from ..errors import UsageError
+from ..files import package_file
+from ..parts import ModalitySettings, optional
+from .cell import Absent, Unreadable, is_empty, pieces
 
 PAD, UNKNOWN = 0, 1
+PADS = ("[PAD]", "<pad>", "<PAD>", "[pad]", "<|pad|>", "<|padding|>", "<blank>")  # how padding is called
 MAX_CHARACTERS = 100_000  # what a tokenizer is given at the most
+DRAWS = 2  # numbers that one augmented view takes
+DROPPED = 0.2  # of the tokens at the most
 
 
 class Settings(ModalitySettings):
     """Settings of a text modality."""
 
+    FILES: ClassVar[tuple[str, ...]] = ("tokenizer",)
+
     kind: Literal["text"] = "text"
-    tokens: Literal["words", "bpe"] = "bpe"
+    tokens: Literal["words", "bpe", "nltk", "spacy"] = "bpe"
     vocabulary: int = Field(8000, ge=300, le=200_000)  # entries at the most
     length: int = Field(64, ge=1, le=4096)  # tokens at the most; what is longer is cut
     lowercase: bool = True
+    language: str | None = None  # of ``tokens: spacy``: en, zh, ar, ... or xx
+    tokenizer: str | None = None  # a pretrained one instead: tokenizer.json, its folder, or package:NAME
+    separator: str = " | "  # between the texts of several columns
+
+    @model_validator(mode="after")
+    def _spoken(self) -> Settings:
+        if self.tokens == "spacy" and self.tokenizer is None and not self.language:
+            raise ValueError("language: got none, expected the code of one for 'tokens: spacy', e.g. en, zh or xx")
+        return self
+
+
+def ready(settings: Settings, fitted: bool) -> None:
+    """Raises UsageError where a library, or the file of a tokenizer that isn't in statistics yet, is lacking."""
+    if settings.tokenizer is not None:
+        if not fitted:
+            _pretrained(settings)
+    elif settings.tokens in ("nltk", "spacy"):
+        _splitter(settings.tokens, settings.language)
 
 
 def load(settings: Settings, value: Any, root: Path) -> tuple[str, str]:
-    """A cell -> hash of the normalised text and the text."""
-    text = decode(settings, _content(value))
+    """A cell, or a dictionary of cells -> hash of the normalised text and the text."""
+    if isinstance(settings.column, str):
+        text = decode(settings, _content(value))
+    else:
+        text = decode(settings, _joined(settings, value))
     return hashlib.blake2b(text.encode("utf-8"), digest_size=16).hexdigest(), text
 
 
@@ -46,7 +80,7 @@ def decode(settings: Settings, content: str) -> str:
     text = " ".join(text.encode("utf-8", "replace").decode("utf-8").split())
     if not text:
         raise Absent("empty text")
-    return text.lower() if settings.lowercase else text
+    return text.lower() if settings.lowercase and settings.tokenizer is None else text
 
 
 def stored(settings: Settings) -> None:
@@ -59,36 +93,123 @@ def blank(settings: Settings) -> str:
     return ""
 
 
-def fit(settings: Settings, items: list[str]) -> dict:
-    """Train the tokenizer on the training texts; the statistics hold it whole, as JSON."""
-    tokenizer = _words() if settings.tokens == "words" else _bytes()
-    special = ["[PAD]", "[UNK]"]
-    if settings.tokens == "words":
-        trainer = trainers.WordLevelTrainer(vocab_size=settings.vocabulary, special_tokens=special, show_progress=False)
+def fit(settings: Settings, items: Sequence[str]) -> dict:
+    """Train the tokenizer on the training texts, or take the given one; the statistics hold it whole, as JSON."""
+    facts: dict[str, Any] = {}
+    if settings.tokenizer is not None:
+        tokenizer, facts["pad"] = _pretrained(settings)
+        size = max(max(tokenizer.get_vocab().values()), facts["pad"]) + 1
     else:
-        trainer = trainers.BpeTrainer(
-            vocab_size=settings.vocabulary,
-            special_tokens=special,
-            initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
-            show_progress=False,
-        )
-    tokenizer.train_from_iterator(items, trainer)
-    longest = max((len(e.ids) for e in tokenizer.encode_batch(items)), default=1)
-    return {
-        "vocabulary": tokenizer.get_vocab_size(),
-        "length": int(min(settings.length, longest)),
-        "tokenizer": tokenizer.to_str(),
-    }
+        tokenizer = _trained(settings, items)
+        size = tokenizer.get_vocab_size()
+    facts = {"vocabulary": size, "length": settings.length, "tokenizer": tokenizer.to_str(), **facts}
+    if not facts.get("pad", 1):  # padding is 0 as it comes
+        del facts["pad"]
+    longest = max((encode(settings, facts, piece).shape[1] for piece in pieces(items)), default=1)
+    return {**facts, "length": longest}
 
 
-def encode(settings: Settings, statistics: dict, items: list[str]) -> np.ndarray:
+def encode(settings: Settings, statistics: dict, items: Sequence[str]) -> np.ndarray:
     """Texts -> (U, L) int32 ids, padded with 0; L is the longest here, at most the recipe's length."""
-    encodings = _load(statistics["tokenizer"]).encode_batch(list(items))
-    cut = [e.ids[: statistics["length"]] or [UNKNOWN] for e in encodings]
-    ids = np.zeros((len(cut), max((len(c) for c in cut), default=1)), dtype=np.int32)
-    for row, tokens in enumerate(cut):
-        ids[row, : len(tokens)] = tokens
-    return ids
+    length, pad = statistics["length"], statistics.get("pad", PAD)
+    tokenizer = _load(statistics["tokenizer"], length)
+    rows: list[list[int]] = []
+    for piece in pieces(items):
+        rows.extend(e.ids for e in tokenizer.encode_batch_fast(_split(settings, piece)))
+    kept = [[i for i in r if i != pad] if pad in r else r for r in rows]  # a text that spells padding has none
+    kept = [r or [UNKNOWN] for r in kept]
+    lengths = np.array([len(r) for r in kept], dtype=np.int64)
+    ids = np.full((len(kept), lengths.max(initial=1)), pad, dtype=np.int32)
+    ids[np.arange(ids.shape[1]) < lengths[:, None]] = np.fromiter(chain.from_iterable(kept), np.int32, lengths.sum())
+    return swap(ids, pad)
+
+
+def swap(ids: np.ndarray, pad: int) -> np.ndarray:
+    """Ids of a pretrained tokenizer <-> ids of the model: 0 and its own padding change places."""
+    return ids if pad == PAD else np.where(ids == pad, PAD, np.where(ids == PAD, pad, ids))
+
+
+def texts(settings: Settings, statistics: dict, entries: np.ndarray) -> list[str]:
+    """Encoded entries (U, L) -> texts, as far as their tokens tell; an unknown word is one strange sign."""
+    tokenizer = _load(statistics["tokenizer"])
+    rows = [row[row != PAD] for row in entries]
+    rows = [swap(row, statistics.get("pad", PAD)).tolist() for row in rows]
+    if settings.tokenizer is not None or tokenizer.decoder is not None:
+        return [tokenizer.decode(row, skip_special_tokens=settings.tokenizer is not None) for row in rows]
+    return [" ".join("\ufffd" if i == UNKNOWN else tokenizer.id_to_token(i) or "\ufffd" for i in row) for row in rows]
+
+
+def augment(settings: Settings, entries: np.ndarray, draws: np.ndarray) -> np.ndarray:
+    """Token dropout: (U, L) and draws (U, 2) in [0, 1) -> (U, L). Up to a fifth of a text's tokens go, one stays.
+
+    Of our own tokenizers they become 1, the unknown word, which is trained that way; of a pretrained one, whose 1 is
+    something else, they are taken out, but for the first and the last, which may be special.
+    """
+    places = np.arange(entries.shape[1])
+    seed = (draws[:, 1:2] * 2.0**53).astype(np.uint64)
+    chance = _mixed(seed + (places[None] + 1).astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15))
+    real = entries != PAD
+    chance = np.where(real, chance, -1.0)
+    kept = (chance >= DROPPED * draws[:, :1]) | (chance == chance.max(1, keepdims=True))
+    if settings.tokenizer is None:
+        return np.where(real & ~kept, UNKNOWN, entries).astype(entries.dtype)
+    kept |= (places[None] == 0) | (places[None] == real.sum(1, keepdims=True) - 1)
+    order = np.argsort(~(kept & real), axis=1, kind="stable")
+    moved = np.take_along_axis(entries, order, axis=1)
+    return np.where(places[None] < (kept & real).sum(1, keepdims=True), moved, PAD).astype(entries.dtype)
+
+
+def corrupt(settings: Settings, statistics: dict, entries: np.ndarray, severity: int, seed: int) -> np.ndarray:
+    """Typing errors, lost words and a lost end, on 5 to 30 % of a text; (U, L) -> (U, L).
+
+    What happens to a text depends on itself and the seed alone.
+    """
+    share = (0.05, 0.1, 0.15, 0.2, 0.3)[severity - 1]
+    damaged = []
+    for row, text in zip(entries, texts(settings, statistics, entries), strict=True):
+        own = hashlib.blake2b(row[row != PAD].astype("<i4").tobytes(), digest_size=8).digest()
+        damaged.append(_damaged(text, share, np.random.default_rng([seed, severity, int.from_bytes(own, "little")])))
+    made = encode(settings, statistics, damaged)[:, : entries.shape[1]]
+    return np.pad(made, ((0, 0), (0, entries.shape[1] - made.shape[1]))).astype(entries.dtype)
+
+
+def explain(settings: Settings, statistics: dict) -> list[str]:
+    """What is done to a text."""
+    how = {
+        "words": "cut at spaces and punctuation",
+        "bpe": "cut into pieces of words, learnt from the training texts",
+        "nltk": "cut into words by NLTK",
+        "spacy": f"cut into words by spaCy ({settings.language})",
+    }[settings.tokens]
+    how = "cut by the given tokenizer" if settings.tokenizer is not None else how
+    folded = " and lower case" if settings.lowercase and settings.tokenizer is None else ""
+    columns = ", ".join(settings.columns)
+    joined = [f"The columns {columns} are joined by '{settings.separator}'; empty ones are skipped."]
+    known, longest = statistics["vocabulary"], statistics["length"]
+    return [
+        *(joined if not isinstance(settings.column, str) else []),
+        f"White space is folded; Unicode is composed (NFC){folded}.",
+        f"The text is {how}: {known:,} different tokens, of a text the first {longest:,}.",
+    ]
+
+
+def _joined(settings: Settings, value: Any) -> str:
+    """The texts of several columns in their order, with the separator between them."""
+    if not isinstance(value, dict):
+        if is_empty(value):
+            raise Absent("empty cell")
+        raise Unreadable(f"expected a cell for each of {', '.join(settings.columns)}, got {type(value).__name__}")
+    found = []
+    for name in settings.columns:
+        try:
+            text = _content(value.get(name))
+        except Absent:
+            continue
+        except Unreadable as error:
+            raise Unreadable(f"{name}: {error}") from None
+        if text.replace("\x00", " ").strip():
+            found.append(text)
+    return settings.separator.join(found)
 
 
 def _content(value: Any) -> str:
@@ -105,20 +226,97 @@ def _content(value: Any) -> str:
 
 
 @lru_cache(maxsize=16)
-def _load(tokenizer: str) -> Tokenizer:
+def _load(tokenizer: str, length: int = 0) -> Tokenizer:
+    """From its JSON; with a length, what is longer is cut before special tokens are set around it."""
     made = Tokenizer.from_str(tokenizer)
     made.encode_special_tokens = True  # a text that spells "[PAD]" is only a text
+    if length:
+        made.enable_truncation(length)
     return made
 
 
-def _words() -> Tokenizer:
-    tokenizer = Tokenizer(models.WordLevel(unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+def _trained(settings: Settings, items: Sequence[str]) -> Tokenizer:
+    special: list[Any] = ["[PAD]", "[UNK]"]
+    size = settings.vocabulary
+    if settings.tokens == "bpe":
+        tokenizer = Tokenizer(models.BPE())
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+        tokenizer.decoder = decoders.ByteLevel()
+        letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+        trainer: Any = trainers.BpeTrainer(
+            vocab_size=size, special_tokens=special, initial_alphabet=letters, show_progress=False
+        )
+    else:
+        tokenizer = Tokenizer(models.WordLevel(unk_token="[UNK]"))
+        whole = settings.tokens == "words"
+        tokenizer.pre_tokenizer = pre_tokenizers.Whitespace() if whole else pre_tokenizers.WhitespaceSplit()
+        trainer = trainers.WordLevelTrainer(vocab_size=size, special_tokens=special, show_progress=False)
+    tokenizer.train_from_iterator(chain.from_iterable(_split(settings, piece) for piece in pieces(items)), trainer)
     return tokenizer
 
 
-def _bytes() -> Tokenizer:
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
-    tokenizer.decoder = decoders.ByteLevel()
-    return tokenizer
+def _pretrained(settings: Settings) -> tuple[Tokenizer, int]:
+    """The given tokenizer, as it is but for its own ideas of padding and length, and its padding's id."""
+    where = "modalities: tokenizer"
+    file = package_file(str(settings.tokenizer), "tokenizer.json", where=where)
+    try:
+        tokenizer = Tokenizer.from_str(file.read_text(encoding="utf-8"))
+    except Exception as error:  # the library raises no class of its own
+        raise UsageError("can't read the tokenizer", where=file, got=str(error).splitlines()[0]) from None
+    special = tokenizer.num_special_tokens_to_add(False)
+    if settings.length <= special:
+        got, expected = f"{settings.length} tokens", f"more than its {special} special ones"
+        raise UsageError("no room for a text", where="modalities: length", got=got, expected=expected)
+    names = [tokenizer.padding["pad_token"]] if tokenizer.padding else []
+    ids = [i for name in (*names, *PADS) if (i := tokenizer.token_to_id(name)) is not None]
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return tokenizer, ids[0] if ids else max(tokenizer.get_vocab().values()) + 1
+
+
+def _split(settings: Settings, piece: list[str]) -> list[str]:
+    """What the tokenizer is given: the texts; cut by a library into words with a space between them."""
+    if settings.tokenizer is not None or settings.tokens not in ("nltk", "spacy"):
+        return piece
+    words = _splitter(settings.tokens, settings.language)
+    return [" ".join(w.replace(" ", "\u2581") for w in words(text) if w.strip()) for text in piece]
+
+
+@lru_cache(maxsize=8)
+def _splitter(tokens: str, language: str | None) -> Callable[[str], list[str]]:
+    """A library's cutter of words; neither needs any language data. Raises UsageError where it isn't installed."""
+    if tokens == "nltk":
+        return optional("nltk.tokenize.destructive", "words").NLTKWordTokenizer().tokenize
+    spacy = optional("spacy", "words")
+    try:
+        made = spacy.blank(language)
+    except (ImportError, ValueError) as error:
+        got = str(error).splitlines()[0]
+        raise UsageError("spaCy can't cut this language into words", where=f"language '{language}'", got=got) from None
+    return lambda text: [token.text for token in made.make_doc(text)]
+
+
+def _damaged(text: str, share: float, random: np.random.Generator) -> str:
+    words = text.split()
+    words = [w for w in words if random.random() >= share] or words[:1]
+    if random.random() < 0.5:
+        words = words[: max(1, round(len(words) * (1 - share)))]
+    letters = list(" ".join(words))
+    for at in np.flatnonzero(random.random(len(letters)) < share / 4):
+        if letters[at] == " " or letters[at] == "\ufffd":
+            continue
+        how = int(random.integers(3))  # twice, not at all, or after its neighbour
+        if how == 0:
+            letters[at] *= 2
+        elif how == 1:
+            letters[at] = ""
+        elif at + 1 < len(letters) and letters[at + 1] not in (" ", "\ufffd"):
+            letters[at], letters[at + 1] = letters[at + 1], letters[at]
+    return "".join(letters) if "".join(letters).strip() else text
+
+
+def _mixed(numbers: np.ndarray) -> np.ndarray:
+    """uint64 -> uniform in [0, 1), by SplitMix64 (Steele et al. 2014): the same numbers give the same chance."""
+    z = (numbers ^ (numbers >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return ((z ^ (z >> np.uint64(31))) >> np.uint64(11)).astype(np.float64) / 2.0**53

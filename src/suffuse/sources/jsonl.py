@@ -1,8 +1,13 @@
-"""JSON lines: one object a line; a line that isn't one is noted as broken."""
+"""JSON lines: one object a line; a line that isn't one is noted as broken.
+
+The file is read in pieces, so that a large table never stands in memory as Python objects; where its rows don't
+agree about a column's type, it is read once more as a whole.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,41 +15,91 @@ import pyarrow as pa
 from ..errors import SuffuseError
 from . import Rows
 
+PIECE = 8192  # rows
+LARGEST_PIECE = 2**24  # bytes after which a piece ends early
+
 
 def read(path: Path) -> Rows:
     """Rows of all objects; a key that a row lacks is empty there."""
-    rows: list[dict] = []
     lines: list[int] = []
     broken: list[tuple[int, str]] = []
+    try:
+        table = _joined([_table(rows) for rows in _pieces(path, lines, broken)])
+    except (pa.ArrowException, OverflowError):
+        lines.clear()
+        broken.clear()
+        table = _whole([row for rows in _pieces(path, lines, broken) for row in rows], path)
+    return Rows(table, lines, path.parent, broken)
+
+
+def _pieces(path: Path, lines: list[int], broken: list[tuple[int, str]]) -> Iterator[list[dict]]:
+    """Objects, some thousand at a time; ``lines`` and ``broken`` are filled on the way."""
+    rows: list[dict] = []
+    size = 0
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             if not line.strip():
                 continue
-            try:
-                row = json.loads(line)
-                if b"\\ud" in line.lower():  # half a surrogate pair is JSON, and no text
-                    json.dumps(row, ensure_ascii=False).encode()
-            except (json.JSONDecodeError, UnicodeError) as error:
-                broken.append((number, f"broken row: {error}"))
-                continue
-            if not isinstance(row, dict):
-                broken.append((number, f"broken row: expected an object, got {type(row).__name__}"))
+            row = _row(line)
+            if isinstance(row, str):
+                broken.append((number, row))
                 continue
             rows.append(row)
             lines.append(number)
+            size += len(line)
+            if len(rows) == PIECE or size > LARGEST_PIECE:
+                yield rows
+                rows, size = [], 0
+    if rows:
+        yield rows
+
+
+def _row(line: bytes) -> dict | str:
+    """An object, or why it is none."""
+    try:
+        row = json.loads(line)
+        if b"\\ud" in line.lower():  # half a surrogate pair is JSON, and no text
+            json.dumps(row, ensure_ascii=False).encode()
+    except (json.JSONDecodeError, UnicodeError) as error:
+        return f"broken row: {error}"
+    except RecursionError:
+        return "broken row: nested too deep"
+    except ValueError as error:  # an integer of more digits than Python reads
+        return f"broken row: {str(error).split(';')[0]}"
+    return row if isinstance(row, dict) else f"broken row: expected an object, got {type(row).__name__}"
+
+
+def _table(rows: list[dict]) -> pa.Table:
+    names = dict.fromkeys(key for row in rows for key in row)
+    return pa.table({name: pa.array([row.get(name) for row in rows]) for name in names})
+
+
+def _joined(tables: list[pa.Table]) -> pa.Table:
+    """The pieces as one table. Raises ArrowException where their types are more than a little different."""
+    types: dict[str, set[pa.DataType]] = {}
+    for table in tables:
+        for field in table.schema:
+            types.setdefault(field.name, set()).add(field.type)
+    for name, found in types.items():
+        kinds = found - {pa.null()}
+        if len(kinds) > 1 and kinds != {pa.int64(), pa.float64()}:
+            raise pa.ArrowInvalid(f"column '{name}' has several types")
+    return pa.concat_tables(tables, promote_options="permissive") if tables else pa.table({})
+
+
+def _whole(rows: list[dict], path: Path) -> pa.Table:
+    """All rows at once; a column whose rows disagree about its type becomes one of texts."""
     names = list(dict.fromkeys(key for row in rows for key in row))
     try:
-        columns = [pa.array([row.get(name) for row in rows]) for name in names]
-    except (pa.ArrowInvalid, pa.ArrowTypeError):
         columns = [_as_texts([row.get(name) for row in rows]) for name in names]
+        return pa.Table.from_arrays(columns, names=names)
     except pa.ArrowException as error:
         raise SuffuseError("can't read the table", where=path, got=error) from None
-    return Rows(pa.Table.from_arrays(columns, names=names), lines, path.parent, broken)
 
 
 def _as_texts(values: list) -> pa.Array:
     """A column whose rows disagree about its type, as texts."""
     try:
         return pa.array(values)
-    except (pa.ArrowInvalid, pa.ArrowTypeError):
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
         return pa.array([v if v is None or isinstance(v, str) else json.dumps(v, ensure_ascii=False) for v in values])

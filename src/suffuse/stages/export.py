@@ -15,7 +15,7 @@ from ..engine.records import best_seed
 from ..engine.runtime import settle
 from ..errors import SuffuseError
 from ..exporters import folder as exporter
-from ..files import write_json
+from ..files import read_json, write_json
 from ..model import FusionModel, open_model
 from ..predictor import Predictor
 from ..progress import progress, say
@@ -41,7 +41,7 @@ def export(run: Run) -> None:
             if name == "export-teacher" and reasons:
                 say(f"the teacher has no export to compare with: {reasons[0]}")
                 continue
-            exporter.write(model, run.recipe, place)
+            exporter.write(model, run.recipe, place, (read_json(run.path("data", "schema.json")) or {}).get("derive"))
             seen, count = columns.of(model.spec.names), ROWS if name == "export" else FEW
             compared = parity(model, place, evenly(seen, count), subsets(model, name == "export"), run)
             facts = {"source": source.relative_to(run.folder).as_posix(), "rows": count}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -19,6 +19,7 @@ from ..predictor import Answer, Prediction, Predictor
 from ..progress import progress, say
 
 PIECE = 256
+Read = Callable[[int], list]  # the row that a piece starts with -> its cells
 FORMS = (".csv", ".jsonl", ".parquet")
 
 
@@ -34,12 +35,12 @@ def predict(
         raise UsageError("unknown kind of output", where=out, got=out.suffix or "no suffix", expected=" ".join(FORMS))
     folder = export / "export" if (export / "export" / "signature.json").exists() else export
     predictor, rows = Predictor.load(folder, threads), sources.read(source)
-    columns = [_cells(rows, i.settings.column, i.field.name) for i in predictor.inputs]
     place = Root.of(Path(root) if root else rows.root, Path(within) if within else None)
+    columns = [_cells(predictor, rows, i.settings.column, i.field.name, place) for i in predictor.inputs]
     answers: list[dict] = []
     with progress("predict") as tell:
         for start in range(0, rows.table.num_rows, PIECE):
-            cells = [c.slice(start, PIECE).to_pylist() for c in columns]
+            cells = [read(start) for read in columns]
             found = predictor.predict_cells(cells, place)
             answers.extend(_answers(rows, start, found))
             tell((start + len(found)) / rows.table.num_rows, f"{start + len(found):,} rows")
@@ -48,21 +49,28 @@ def predict(
     return len(answers)
 
 
-def _cells(rows: sources.Rows, columns: str | tuple[str, ...], name: str) -> pa.ChunkedArray:
-    """The cells of one column, or dictionaries of several; what the table lacks is empty."""
+def _cells(predictor: Predictor, rows: sources.Rows, columns: str | tuple[str, ...], name: str, root: Root) -> Read:
+    """Reads pieces of one column's cells, or dictionaries of several; what the table lacks is empty."""
     if isinstance(columns, str):
-        return _column(rows, columns, name)
-    parts = [_column(rows, column, column).combine_chunks() for column in columns]
-    return pa.chunked_array([pa.StructArray.from_arrays(parts, names=list(columns))])
+        return _column(predictor, rows, columns, name, root)
+    parts = {column: _column(predictor, rows, column, column, root) for column in columns}
+    return lambda start: [
+        dict(zip(parts, row, strict=True)) for row in zip(*(p(start) for p in parts.values()), strict=True)
+    ]
 
 
-def _column(rows: sources.Rows, column: str, name: str) -> pa.ChunkedArray:
-    """The model's column, by the name it had in training; absent in every row where the table lacks it."""
+def _column(predictor: Predictor, rows: sources.Rows, column: str, name: str, root: Root) -> Read:
+    """The model's column, by the name it had in training; made where it can be; else absent in every row."""
     names = rows.table.column_names
-    if column not in names and name not in names:
+    source = predictor.source(column, names) or (name if name in names else None)
+    if source is None:
         say(f"          no column '{column}': {name} is absent in every row")
-        return pa.chunked_array([pa.nulls(rows.table.num_rows)])
-    return rows.table.column(column if column in names else name)
+        return lambda start: [None] * min(PIECE, rows.table.num_rows - start)
+    cells = rows.table.column(source)
+    if column == source or column not in predictor.derived or predictor.source(column, names) is None:
+        return lambda start: cells.slice(start, PIECE).to_pylist()
+    say(f"          no column '{column}': it is made from '{source}'")
+    return lambda start: [predictor.value(column, {source: v}, root) for v in cells.slice(start, PIECE).to_pylist()]
 
 
 def _answers(rows: sources.Rows, start: int, found: list[Prediction]) -> Iterator[dict]:

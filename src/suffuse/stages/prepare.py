@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,14 +14,16 @@ import pyarrow.parquet as pq
 
 from .. import modalities, sources
 from ..errors import SuffuseError
-from ..files import write_array, write_bytes, write_json, write_text
+from ..files import new_file, write_array, write_json, write_text
 from ..modalities.cell import Root
 from ..parts import load as load_part
 from ..progress import progress, say
-from ..ragged import Picked, Ragged
+from ..ragged import Ragged
 from ..run import Run
-from ..tables import labels, splits, targets
+from ..tables import derived as derived_columns
+from ..tables import entries, labels, splits, targets
 from ..tables.columns import Cleaned, clean
+from ..tables.derived import Derived
 from ..tables.draft import Draft, drop_bad_ids, drop_bad_targets, drop_duplicates, drop_empty, drop_straddling
 from ..tables.quarantine import Quarantine
 from ..types import Head, Spec
@@ -33,8 +34,7 @@ SPLITS = tuple(splits.NAMES)
 def prepare(run: Run) -> None:
     """Read, clean and split the rows of the recipe's source into ``data/``."""
     with progress("prepare") as tell:
-        rows = sources.read(run.recipe.data.source)
-        draft = read_draft(run, rows, tell)
+        draft = read_draft(run, sources.read(run.recipe.data.source), tell)
         drop_bad_ids(draft)
         drop_bad_targets(draft)
         drop_empty(draft)
@@ -59,7 +59,11 @@ def read_draft(run: Run, rows: sources.Rows, tell: Callable[[float, str], None])
     """All columns that the recipe names, decoded; nothing is left out yet."""
     data, table = run.recipe.data, rows.table
     for name, settings in run.recipe.modalities.items():
-        sources.cells(rows, settings.column, f"modalities.{name}.column")
+        for column in set(settings.columns) - set(data.derive):
+            sources.column(rows, column, f"modalities.{name}.column")
+        part = load_part(modalities.TABLE, settings.kind)
+        if hasattr(part, "ready"):
+            part.ready(settings, False)
     found = [targets.read(n, data.task(n), sources.column(rows, n, "data.target")) for n in data.targets]
     ids: list[str | None] = (
         sources.texts(sources.column(rows, data.id, "data.id").to_pylist())
@@ -69,17 +73,31 @@ def read_draft(run: Run, rows: sources.Rows, tell: Callable[[float, str], None])
     group = np.arange(table.num_rows, dtype=np.int64)
     if data.group:
         values = sources.texts(sources.column(rows, data.group, "data.group").to_pylist())
-        _, group = np.unique([f"={v}" if v else f"#{n}" for n, v in enumerate(values)], return_inverse=True)
+        group = labels.ordered([f"={v}" if v else f"#{n}" for n, v in enumerate(values)])
     split = np.zeros(table.num_rows, dtype=np.int8)
     if data.split.column:
         split = splits.given(sources.texts(sources.column(rows, data.split.column, "data.split.column").to_pylist()))
-    cleaned = clean_all(run, rows, tell)
+    derived = derive_all(run, rows, targets.names(found, split == splits.TRAIN), tell)
+    cleaned = clean_all(run, derived.rows, tell)
     notes = Quarantine()
     for line, reason in rows.broken:
         notes.note(line, None, "", "quarantined", reason)
     label = _as_text(found, table.num_rows)
     keep = np.ones(table.num_rows, dtype=bool)
-    return Draft(ids, rows.line, label, group, split, cleaned, keep, notes, found)
+    draft = Draft(ids, rows.line, label, group, split, cleaned, keep, notes, found)
+    draft.derive = derived.facts
+    for row, column, reason in derived.failed:
+        notes.note(rows.line[row], ids[row], column, "underived", reason)
+    return draft
+
+
+def derive_all(run: Run, rows: sources.Rows, names: list[str], tell: Callable[[float, str], None]) -> Derived:
+    """The table with the recipe's derived columns; what is slow is remembered in the run's ``.memory``."""
+
+    def part(done: float, what: str) -> None:
+        tell(0.3 * done, what)
+
+    return derived_columns.add(rows, run.recipe.data.derive, names, _root(run, rows), run.path(".memory"), part)
 
 
 def _as_text(found: list[targets.Cells], rows: int) -> list[str | None]:
@@ -90,10 +108,15 @@ def _as_text(found: list[targets.Cells], rows: int) -> list[str | None]:
     return ["; ".join(f"{n}={t}" for n, t in one if t is not None) or None for one in parts]
 
 
+def _root(run: Run, rows: sources.Rows) -> Root:
+    """Where the table's file paths start, and what they may not leave."""
+    data = run.recipe.data
+    return Root.of(Path(data.root) if data.root else rows.root, Path(data.within) if data.within else None)
+
+
 def clean_all(run: Run, rows: sources.Rows, tell: Callable[[float, str], None]) -> dict[str, Cleaned]:
     """Decode every modality's column, telling how far it is."""
-    data = run.recipe.data
-    root = Root.of(Path(data.root) if data.root else rows.root, Path(data.within) if data.within else None)
+    root = _root(run, rows)
     found: dict[str, Cleaned] = {}
     for number, (name, settings) in enumerate(run.recipe.modalities.items()):
 
@@ -117,14 +140,13 @@ def write(run: Run, draft: Draft, tell: Callable[[float, str], None]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     fields, statistics = write_entries(run, draft, rows[split == splits.TRAIN], folder)
     entry = draft.entries()[rows]
-    contents = draft.contents()
     arrays = {
         "entry": np.maximum(entry, 0),
         "present": entry >= 0,
         "target": target,
         "split": split,
         "group": draft.group[rows],
-        "key": labels.keys(where[1], [contents[r] for r in rows]),
+        "key": draft.keys(rows),
     }
     for name, array in arrays.items():
         write_array(folder / f"{name}.npy", array)
@@ -138,6 +160,7 @@ def write(run: Run, draft: Draft, tell: Callable[[float, str], None]) -> None:
         "rows": {name: int((split == code).sum()) for code, name in enumerate(SPLITS)},
         "labelled": {name: int(((split == code) & known).sum()) for code, name in enumerate(SPLITS)},
         "notes": draft.notes.counts(),
+        **({"derive": draft.derive} if draft.derive else {}),
     }
     write_json(folder / "statistics.json", statistics)
     write_json(folder / "schema.json", schema)
@@ -164,24 +187,38 @@ def write_entries(run: Run, draft: Draft, train: np.ndarray, folder: Path) -> tu
     fields, statistics = [], {}
     for name, settings in run.recipe.modalities.items():
         part, column = load_part(modalities.TABLE, settings.kind), draft.columns[name]
-        used = np.unique(column.entry[train])
-        used = used[used >= 0]
+        used = column.entry[train]
+        used = used[used >= 0] if hasattr(part, "EVERY_ROW") else np.unique(used[used >= 0])
         if not len(used):
             raise SuffuseError(
                 "no training row has this modality", where=f"modalities.{name}", hint="see quarantine.csv"
             )
-        statistics[name] = part.fit(settings, _take(column.items, used))
+        statistics[name] = part.fit(settings, entries.take(column.items, used))
         field = {"name": name, "kind": settings.kind, "file": f"column-{name}.npy"}
-        if isinstance(column.items, list):
-            items = [x or "" for x in column.items]
-            write_array(folder / field["file"], part.encode(settings, statistics[name], items))
+        work = run.partial("prepare") / ".work" / name
+        if isinstance(column.items, pa.ChunkedArray):
+            entries.write(part, settings, statistics[name], column.items, folder / field["file"], work / "entries")
         else:
-            _link(run.partial("prepare") / ".work" / name / "items.npy", folder / field["file"])
+            _link(work / "items.npy", folder / field["file"])
         if isinstance(column.items, Ragged):
             field["bounds"] = f"column-{name}.bounds.npy"
             write_array(folder / field["bounds"], column.items.cut(statistics[name]["length"]).bounds())
         fields.append(field)
+        if hasattr(part, "problems"):
+            note_problems(draft, name, part.problems(settings, statistics[name], column.items))
     return fields, statistics
+
+
+def note_problems(draft: Draft, name: str, problems: list[tuple[int, str, str]]) -> None:
+    """Write down the cells that are left out of items which are used, for each row that has such an item."""
+    column = draft.columns[name]
+    slots = {slot for slot, _, _ in problems}
+    rows: dict[int, list[int]] = {}
+    for row in np.flatnonzero(draft.keep & np.isin(column.entry, list(slots))):
+        rows.setdefault(int(column.entry[row]), []).append(int(row))
+    for slot, cell, reason in problems:
+        for row in rows.get(slot, ()):
+            draft.notes.note(draft.lines[row], draft.ids[row], f"{name}.{cell}", "partly", reason)
 
 
 def write_rows(folder: Path, where: tuple[list, list], label: list, arrays: dict[str, np.ndarray]) -> None:
@@ -189,17 +226,16 @@ def write_rows(folder: Path, where: tuple[list, list], label: list, arrays: dict
     table = pa.table(
         {
             "line": where[0],
-            "id": where[1],
-            "split": [SPLITS[s] for s in arrays["split"]],
+            "id": pa.array(where[1], pa.string()),
+            "split": pa.array(SPLITS).take(pa.array(arrays["split"])),
             "label": pa.array(label, pa.string()),
             **({"target": arrays["target"]} if arrays["target"].ndim == 1 else {}),
             "group": arrays["group"],
             "key": arrays["key"],
         }
     )
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink)
-    write_bytes(folder / "rows.parquet", sink.getvalue().to_pybytes())
+    with new_file(folder / "rows.parquet") as file:
+        pq.write_table(table, file)
 
 
 def _link(made: Path, place: Path) -> None:
@@ -209,13 +245,6 @@ def _link(made: Path, place: Path) -> None:
         os.link(made, place)
     except OSError:  # a file system without hard links
         shutil.copyfile(made, place)
-
-
-def _take(items: Any, slots: np.ndarray) -> Any:
-    """Some of the items; those on disk are read when they are looked at."""
-    if isinstance(items, list):
-        return [items[s] for s in slots]
-    return items.take(slots) if isinstance(items, Ragged) else Picked(items, slots)
 
 
 def _strata(draft: Draft) -> np.ndarray:

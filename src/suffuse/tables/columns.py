@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,9 +27,10 @@ from ..parts import load as load_part
 from .shelf import shelf
 
 PIECE = 512
+DIGEST = 16  # bytes
 
 Fact = tuple[str | None, str]  # hash of the content (None: there is none), and what was wrong
-Found = tuple[str | None, str, int]  # and its length on the disk
+Read = tuple[str | None, str, int]  # and its length on the disk
 
 
 @dataclass(frozen=True)
@@ -37,9 +39,43 @@ class Cleaned:
 
     entry: np.ndarray  # (N,) int64 slot of each row's item, -1 where absent
     reasons: dict[int, str]  # row -> why it is absent
-    digests: list[str | None]  # (U,) content hash
-    items: Any  # (U, ...) array, Ragged, or a list of strings
+    digests: np.ndarray  # (U, 16) uint8 content hash
+    items: Any  # (U, ...) array, Ragged, or an Arrow column of strings
     remarks: dict[int, str] = field(default_factory=dict)  # row -> what of its item was left out
+
+    def contents(self, rows: np.ndarray) -> np.ndarray:
+        """(K, 17) uint8: the content hash of each of some rows (K,) behind a 1, zeros where it is absent."""
+        entry = self.entry[rows]
+        found = np.zeros((len(rows), 1 + DIGEST), dtype=np.uint8)
+        here = entry >= 0
+        found[here, 0] = 1
+        found[here, 1:] = self.digests[entry[here]]
+        return found
+
+
+@dataclass
+class Found:
+    """What was read so far of U cells."""
+
+    digests: np.ndarray  # (U, 16) uint8
+    here: np.ndarray  # (U,) bool, whether the cell has content
+    said: dict[int, str] = field(default_factory=dict)  # slot -> why it has none, or what of it was left out
+    count: int = 0
+
+    @classmethod
+    def of(cls, cells: int) -> Found:
+        """Nothing yet."""
+        return cls(np.zeros((cells, DIGEST), dtype=np.uint8), np.zeros(cells, dtype=bool))
+
+    def add(self, facts: Iterable[tuple]) -> None:
+        """The next cells' facts."""
+        for digest, reason, *_ in facts:
+            if digest is not None:
+                self.digests[self.count] = np.frombuffer(bytes.fromhex(digest), np.uint8)
+                self.here[self.count] = True
+            if digest is None or reason:
+                self.said[self.count] = sys.intern(reason)
+            self.count += 1
 
 
 def clean(
@@ -51,11 +87,13 @@ def clean(
 ) -> Cleaned:
     """Read, decode and tell apart the cells of one column. ``work`` is a folder for files that may be resumed."""
     part = load_part(modalities.TABLE, settings.kind)
-    cells, which = _distinct(cells)
-    place, journal = shelf(part.stored(settings), len(cells), work / "items.npy"), work / "journal.jsonl"
-    found = _begin(place, journal)
-    first: dict[str | None, int] = {}  # content hash -> the first slot that holds it
-    _note(first, 0, found)
+    cells, which = told_apart(cells)
+    place = shelf(part.stored(settings), len(cells), work / "items.npy", part.blank(settings))
+    journal, found = work / "journal.jsonl", Found.of(len(cells))
+    first: dict[str | None, int] = {}  # content hash -> the first slot that holds it, of what lasts
+    for done in _begin(place, journal):
+        _note(first, found.count, [done])
+        found.add([done])
 
     def read(slot: int, value: Any) -> Fact:
         digest, reason, item = _one(part, settings, value, root)
@@ -65,16 +103,25 @@ def clean(
 
     with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:
         warnings.simplefilter("ignore")  # decoders warn of what is told as a reason
-        for start, facts in _pieces(pool, read, cells, len(found)):
-            _note(first, start, facts)
-            new = [slot for slot, (digest, _) in enumerate(facts, start) if digest and first[digest] == slot]
-            lengths = place.settle(range(start, start + len(facts)), set(new))
-            piece = [(*fact, length) for fact, length in zip(facts, lengths, strict=True)]
+        # texts are read faster than they are handed over to a thread
+        pieces = _pieces(pool, read, cells, found.count) if place.lasting else _alone(read, cells)
+        for start, facts in pieces:
+            new: set[int] = set()
             if place.lasting:
-                _append(journal, piece)
-            found.extend(piece)
-            tell(len(found) / len(cells))
-    return _point(found, first, which, place.items())
+                _note(first, start, facts)
+                new = {slot for slot, (digest, _) in enumerate(facts, start) if digest and first[digest] == slot}
+            lengths = place.settle(range(start, start + len(facts)), new)
+            if place.lasting:
+                _append(journal, [(*fact, length) for fact, length in zip(facts, lengths, strict=True)])
+            found.add(facts)
+            tell(found.count / len(cells))
+    return _point(found, which, place.items())
+
+
+def _alone(read: Callable, cells: Any) -> Iterator[tuple[int, list[Fact]]]:
+    """As :func:`_pieces`, without threads."""
+    for start in range(0, len(cells), PIECE):
+        yield start, [read(slot, value) for slot, value in enumerate(cells.slice(start, PIECE).to_pylist(), start)]
 
 
 def _note(first: dict[str | None, int], start: int, facts: Sequence[tuple]) -> None:
@@ -110,16 +157,17 @@ def _one(part: Any, settings: PartSettings, value: Any, root: Path | Root) -> tu
     return digest, "".join(remark), item
 
 
-def _distinct(cells: pa.ChunkedArray) -> tuple[pa.ChunkedArray | pa.Array, np.ndarray]:
+def told_apart(cells: pa.ChunkedArray) -> tuple[pa.ChunkedArray | pa.Array, np.ndarray]:
     """Distinct cells in order of appearance, and which of them each row has. Bytes are told apart later."""
     if pa.types.is_string(cells.type) or pa.types.is_large_string(cells.type):
-        coded = cells.combine_chunks().dictionary_encode(null_encoding="encode")
+        whole = cells.cast(pa.large_string()).combine_chunks()  # large: the others end at 2 GiB
+        coded = whole.dictionary_encode(null_encoding="encode")
         coded = coded.combine_chunks() if isinstance(coded, pa.ChunkedArray) else coded
         return coded.dictionary, coded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
     return cells, np.arange(len(cells), dtype=np.int64)
 
 
-def _begin(place: Any, journal: Path) -> list[Found]:
+def _begin(place: Any, journal: Path) -> list[Read]:
     """What an earlier attempt finished; the shelf is as it was then."""
     if not place.lasting:
         return []
@@ -139,9 +187,9 @@ def _append(journal: Path, piece: list) -> None:
         os.fsync(file.fileno())
 
 
-def _resume(journal: Path) -> list[Found]:
+def _resume(journal: Path) -> list[Read]:
     """The pieces that an earlier attempt finished; a line that was cut off is taken away."""
-    found: list[Found] = []
+    found: list[Read] = []
     whole = 0
     content = journal.read_bytes()
     for line in content.splitlines(keepends=True):
@@ -154,10 +202,19 @@ def _resume(journal: Path) -> list[Found]:
     return found
 
 
-def _point(found: list[Found], first: dict[str | None, int], which: np.ndarray, items: Any) -> Cleaned:
+def _point(found: Found, which: np.ndarray, items: Any) -> Cleaned:
     """Every row to the first slot that holds its content."""
-    slots = np.array([-1 if digest is None else first[digest] for digest, _, _ in found], dtype=np.int64)
-    absent = slots[which] < 0
-    remarked = np.array([bool(reason) for _, reason, _ in found])[which] & ~absent
-    reasons, remarks = ({int(row): found[which[row]][1] for row in np.flatnonzero(rows)} for rows in (absent, remarked))
-    return Cleaned(slots[which], reasons, [digest for digest, _, _ in found], items, remarks)
+    slots = np.full(len(found.here), -1, dtype=np.int64)
+    used = np.flatnonzero(found.here)
+    halves = found.digests[used].view(np.uint64)
+    order = np.lexsort((halves[:, 1], halves[:, 0]))  # stable: of equal ones the first slot goes first
+    new = np.ones(len(order), dtype=bool)
+    new[1:] = (halves[order[1:]] != halves[order[:-1]]).any(1)
+    slots[used[order]] = used[order[new]][np.cumsum(new) - 1]
+    entry = slots[which]
+    told = np.zeros(len(found.here), dtype=bool)
+    told[list(found.said)] = True
+    rows = np.flatnonzero(told[which])
+    said = [(int(row), found.said[int(slot)]) for row, slot in zip(rows, which[rows], strict=True)]
+    reasons, remarks = ({r: why for r, why in said if (entry[r] < 0) is absent} for absent in (np.True_, np.False_))
+    return Cleaned(entry, reasons, found.digests, items, remarks)

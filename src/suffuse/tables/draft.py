@@ -11,6 +11,8 @@ from .columns import Cleaned
 from .quarantine import Quarantine
 from .targets import Cells
 
+PIECE = 65_536  # rows whose hashes are made at a time
+
 
 @dataclass
 class Draft:
@@ -25,6 +27,7 @@ class Draft:
     keep: np.ndarray  # (N,) bool, False once a row is quarantined
     notes: Quarantine
     targets: list[Cells] = field(default_factory=list)
+    derive: dict[str, dict] = field(default_factory=dict)  # derived columns and what they were made with
 
     def drop(self, row: int, column: str, reason: str) -> None:
         """Leave a row out; only its first reason counts."""
@@ -36,17 +39,28 @@ class Draft:
         """(N, M) slot of each row's item, -1 where absent."""
         return np.stack([c.entry for c in self.columns.values()], axis=1)
 
-    def contents(self) -> list[tuple]:
-        """Each row's content hashes, in the order of the modalities."""
-        columns = [[None if s < 0 else c.digests[s] for s in c.entry] for c in self.columns.values()]
-        return list(zip(*columns, strict=True))
+    def keys(self, rows: np.ndarray) -> np.ndarray:
+        """(K,) uint64 hash of the id and all contents of some rows (K,)."""
+        found = []
+        for start in range(0, len(rows), PIECE):
+            some = rows[start : start + PIECE]
+            contents = np.concatenate([c.contents(some) for c in self.columns.values()], axis=1)
+            found.append(labels.keys([self.ids[r] for r in some], contents))
+        return np.concatenate(found)
+
+    def codes(self) -> np.ndarray:
+        """(N,) int64, equal where all contents and the label are."""
+        found = labels.codes(self.label)
+        for column in self.columns.values():  # equal contents share a slot
+            pairs = found * (len(column.digests) + 1) + column.entry + 1
+            found = np.unique(pairs, return_inverse=True)[1].astype(np.int64)
+        return found
 
 
 def drop_bad_ids(draft: Draft) -> None:
     """A row without an id, or with the id of an earlier row, or of an unknown split."""
-    for row, name in enumerate(draft.ids):
-        if name is None:
-            draft.drop(row, "id", "no id")
+    for row in (row for row, name in enumerate(draft.ids) if name is None):
+        draft.drop(row, "id", "no id")
     for row, first in labels.repeated(draft.ids).items():
         draft.drop(row, "id", f"duplicate id: stands in line {draft.lines[first]} too")
     for row in np.flatnonzero(draft.split == splits.UNKNOWN):
@@ -76,11 +90,11 @@ def drop_duplicates(draft: Draft) -> None:
 
     Copies within test, or within validation, stay: a given split is scored as it was given.
     """
-    contents = draft.contents()
-    order = sorted(np.flatnonzero(draft.keep), key=lambda row: (-draft.split[row], row))
-    again = labels.repeated([(draft.label[row], *contents[row]) for row in order])
-    for later, first in again.items():
-        row, other = int(order[later]), int(order[first])
+    rows = np.flatnonzero(draft.keep)
+    order = rows[np.lexsort((rows, -draft.split[rows].astype(int)))]
+    _, first, code = np.unique(draft.codes()[order], return_index=True, return_inverse=True)
+    for later in np.flatnonzero(first[code] != np.arange(len(order))):
+        row, other = int(order[later]), int(order[first[code[later]]])
         if draft.split[row] == splits.TRAIN or draft.split[row] != draft.split[other]:
             draft.drop(row, "", f"duplicate row: same contents and label as line {draft.lines[other]}")
 
@@ -88,7 +102,6 @@ def drop_duplicates(draft: Draft) -> None:
 def drop_straddling(draft: Draft) -> None:
     """Training rows whose group stands in validation or test too; validation rows whose group stands in test."""
     for code, held in ((splits.VALIDATION, (splits.TEST,)), (splits.TRAIN, (splits.VALIDATION, splits.TEST))):
-        others = set(draft.group[draft.keep & np.isin(draft.split, held)].tolist())
-        for row in np.flatnonzero(draft.keep & (draft.split == code)):
-            if int(draft.group[row]) in others:
-                draft.drop(int(row), "group", "its group stands in a held-out split too")
+        others = np.unique(draft.group[draft.keep & np.isin(draft.split, held)])
+        for row in np.flatnonzero(draft.keep & (draft.split == code) & np.isin(draft.group, others)):
+            draft.drop(int(row), "group", "its group stands in a held-out split too")

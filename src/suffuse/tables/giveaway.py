@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from dataclasses import replace
 
 import numpy as np
 
-from .inspect import READ, UNSPACED, Column, is_number, percent, sample
+from ..language import UNSPACED, stem, word_pattern
+from .inspect import READ, Column, is_number, percent, sample
 
 MOST_ROWS = 5000  # that are compared
 PURE = 0.98  # of the rows have the label that is the commonest for their value
@@ -84,10 +84,4 @@ def _stands(label: str, text: str, stems: set[str]) -> bool:
 
 def _stems(text: str) -> set[str]:
     """Its words, in lower case and without a plural's ending."""
-    return {_stem(word) for word in re.findall(r"[^\W_]+", text.lower())}
-
-
-def _stem(word: str) -> str:
-    if word.endswith(("ches", "shes", "sses", "xes", "zes")):
-        return word[:-2]
-    return word[:-1] if word.endswith("s") and not word.endswith("ss") and len(word) > 3 else word
+    return {stem(word) for word in word_pattern().findall(text)}

@@ -6,7 +6,6 @@ Names and the target play no part here; :mod:`suffuse.tables.roles` looks at the
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ import pyarrow as pa
 from PIL import Image
 
 from .. import sources
+from ..language import UNSPACED
 from ..modalities import audio, image, sequence
 from ..modalities.cell import Root, is_empty
 from . import signals
@@ -27,10 +27,6 @@ NOT_READ = "not read yet in this version"
 SAMPLE = 200  # values that are looked at closely
 LEAST = 0.05  # of the rows must have a value
 FEW = 20  # values: fewer make no free text, and no group
-# scripts that set no spaces between words: Thai, Lao, Burmese, Khmer, Japanese, Chinese
-UNSPACED = re.compile(
-    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
-)
 
 
 @dataclass(frozen=True)

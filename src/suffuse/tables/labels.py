@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter
+from collections.abc import Hashable, Iterable, Sequence
 
 import numpy as np
 
@@ -56,13 +57,26 @@ def classes_of(labels: list[str | None], split: np.ndarray, column: str, most: i
     return tuple(found)
 
 
-def keys(ids: list, contents: list[tuple]) -> np.ndarray:
-    """(N,) uint64 hash of a row's id and contents: the same row has the same key, wherever it stands."""
-    texts = ("\0".join([str(i), *(c or "-" for c in cs)]) for i, cs in zip(ids, contents, strict=True))
-    return np.array(
-        [int.from_bytes(hashlib.blake2b(t.encode(), digest_size=8).digest(), "little") for t in texts],
-        dtype=np.uint64,
+def codes(values: Iterable[Hashable]) -> np.ndarray:
+    """(N,) int64: equal values have equal codes, by their first appearance."""
+    seen: dict[Hashable, int] = {}
+    return np.fromiter((seen.setdefault(v, len(seen)) for v in values), dtype=np.int64)
+
+
+def ordered(values: Sequence[str]) -> np.ndarray:
+    """(N,) int64: as :func:`codes`, in the order of the values, without an array as wide as the longest of them."""
+    rank = {value: number for number, value in enumerate(sorted(set(values)))}
+    return np.fromiter((rank[v] for v in values), dtype=np.int64, count=len(values))
+
+
+def keys(ids: Sequence, contents: np.ndarray) -> np.ndarray:
+    """(N,) uint64 hash of a row's id and contents (N, B) uint8: the same row has the same key, wherever it stands."""
+    wide, whole = contents.shape[1], contents.tobytes()
+    hashes = (
+        hashlib.blake2b(str(name).encode() + b"\0" + whole[row * wide : (row + 1) * wide], digest_size=8).digest()
+        for row, name in enumerate(ids)
     )
+    return np.fromiter((int.from_bytes(h, "little") for h in hashes), dtype=np.uint64, count=len(ids))
 
 
 def note_targets(

@@ -11,6 +11,7 @@ ACTIONS = {
     "quarantined": "the row is left out",
     "absent": "the row is kept, without this modality",
     "partly": "the row is kept, with a part of this modality",
+    "underived": "the row is kept; its derived column is empty",
     "other": "its label never occurs in training: counted, and scored as an error",
     "unlabelled": "no label: it learns from the teacher alone, and is never scored",
 }

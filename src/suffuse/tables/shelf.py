@@ -11,41 +11,44 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from ..files import naming, new_array
 from ..ragged import Ragged
 
 
-def shelf(stored: tuple | None, count: int, file: Path) -> Any:
+def shelf(stored: tuple | None, count: int, file: Path, blank: Any) -> Any:
     """The shelf for ``count`` items as :func:`suffuse.modalities` ``stored`` describes them."""
     if stored is None:
-        return Listed(count)
+        return Strings(blank)
     shape, dtype = stored
     return Flat(file, np.dtype(dtype), shape[1]) if shape[0] is None else Fixed(file, dtype, (count, *shape))
 
 
-class Listed:
-    """Items in a list: texts."""
+class Strings:
+    """Texts, as an Arrow column and not as a million Python objects; the blank one where there is none."""
 
     lasting = False  # nothing is left of it when a preparation is killed
 
-    def __init__(self, count: int):
-        self.list: list[Any] = [None] * count
+    def __init__(self, blank: str):
+        self.blank, self.waiting = blank, {}
+        self.chunks: list[pa.Array] = []
 
-    def put(self, slot: int, item: Any) -> None:
-        """An item at its place."""
-        self.list[slot] = item
+    def put(self, slot: int, item: str) -> None:
+        """Keep an item until its piece is settled."""
+        self.waiting[slot] = item
 
     def settle(self, slots: range, new: set[int]) -> list[int]:
         """The length of each item on the disk."""
+        self.chunks.append(pa.array([self.waiting.pop(s, self.blank) for s in slots], pa.large_string()))
         return [0] * len(slots)
 
     def reset(self, lengths: list[int]) -> None:
         """Begin anew."""
 
-    def items(self) -> list[Any]:
-        """All of them, None where there is none."""
-        return self.list
+    def items(self) -> pa.ChunkedArray:
+        """All of them."""
+        return pa.chunked_array(self.chunks, pa.large_string())
 
 
 class Fixed:

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..language import UNSPACED
 from ..modalities import text
-from .inspect import UNSPACED, sample
+from .inspect import sample
 
 SIDES = (32, 64, 96)  # pixels of a picture; more is slow without a GPU
 LONGEST = 256  # tokens

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 
 from ..errors import SuffuseError
@@ -79,12 +81,21 @@ def _draw(group: np.ndarray, label: np.ndarray, share: float, random: np.random.
     """Whole groups, in random order, as long as each brings the labels' counts nearer to their share."""
     _, group = np.unique(group, return_inverse=True)
     _, label = np.unique(label, return_inverse=True)
-    need = share * np.bincount(label).astype(float)
-    rows_of = np.split(np.argsort(group, kind="stable"), np.cumsum(np.bincount(group))[:-1])
-    taken = []
-    for number in random.permutation(len(rows_of)):
-        labels, counts = np.unique(label[rows_of[number]], return_counts=True)
-        if (need[labels] ** 2 - (need[labels] - counts) ** 2).sum() > 0:
-            need[labels] -= counts
-            taken.append(rows_of[number])
-    return np.sort(np.concatenate(taken)) if taken else np.empty(0, dtype=int)
+    need = (share * np.bincount(label).astype(float)).tolist()
+    order = np.argsort(group, kind="stable")
+    ends = [0, *np.cumsum(np.bincount(group)).tolist()]
+    found = label[order].tolist()  # of each group's rows, side by side
+    chosen = np.zeros(len(ends) - 1, dtype=bool)
+    for number in random.permutation(len(chosen)).tolist():
+        if ends[number + 1] - ends[number] == 1:  # as below, without the way there
+            need_of = need[found[ends[number]]]
+            if need_of * need_of - (need_of - 1) * (need_of - 1) > 0:
+                need[found[ends[number]]] -= 1
+                chosen[number] = True
+            continue
+        counts = sorted(Counter(found[ends[number] : ends[number + 1]]).items())
+        if sum(need[y] * need[y] - (need[y] - count) * (need[y] - count) for y, count in counts) > 0:
+            for y, count in counts:
+                need[y] -= count
+            chosen[number] = True
+    return np.flatnonzero(chosen[group])

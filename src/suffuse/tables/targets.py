@@ -47,7 +47,7 @@ class Cells:
     def strata(self) -> np.ndarray:
         """(N,) what a stratified split keeps apart: classes, sets of labels, tenths of a number."""
         if self.task.kind != NUMBER:
-            return np.unique([repr(v) for v in self.values], return_inverse=True)[1]
+            return labels.ordered([repr(v) for v in self.values])
         values = np.array([math.nan if v is None else v for v in self.values])
         edges = np.nanquantile(values, np.linspace(0, 1, BINS + 1)[1:-1]) if np.isfinite(values).any() else []
         return np.where(np.isnan(values), BINS, np.searchsorted(edges, values))
@@ -70,6 +70,17 @@ def read(name: str, task: Task, column: pa.ChunkedArray) -> Cells:
             values[row:] = [None]
             broken[row] = f"not a number: '{text[:40] if text else ''}'"
     return Cells(name, task, values, broken)
+
+
+def names(targets: Sequence[Cells], some: np.ndarray) -> list[str]:
+    """The different classes and labels of some rows (N,) bool, sorted; numbers have no names."""
+    found: set[str] = set()
+    for cells in targets:
+        if cells.task.kind != NUMBER:
+            for value, wanted in zip(cells.values, some, strict=True):
+                if wanted and value is not None:
+                    found.update(value if isinstance(value, tuple) else (value,))
+    return sorted(found)
 
 
 def head(cells: Cells, split: np.ndarray) -> Head:

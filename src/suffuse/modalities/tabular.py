@@ -1,0 +1,282 @@
+"""Columns of numbers, categories and dates -> one float32 row each.
+
+A row's item is one string: its cells in the order of ``column``, cleaned, between unit separators. What a column
+is can be said in ``types``; else training cells decide it (``_guess`` has the rule), and the statistics hold it.
+Encoded, (U, 2n + c): n numbers, standardised on training rows and 0 where missing; n indicators, 1 where missing;
+then a code for each of c categories, 0 missing, 1 unknown, 2 and up as in the statistics' ``names``. A date is five
+numbers: days since 1970-01-01, and sine and cosine of month and weekday.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from ..parts import ModalitySettings
+from ..values import PARTS, as_dates, as_numbers, day_comes_first
+from .cell import Absent, Unreadable, is_empty, pieces
+
+EVERY_ROW = True  # ``fit`` counts: it wants an item for each training row, repeats too
+MISSING, UNKNOWN = 0, 1
+SEPARATOR, BROKEN = "\x1f", "\x1e"  # between cells; before the reason why a cell can't be read
+FEW = 20  # different whole numbers up to which they are codes
+LONGEST = 1000  # characters of a cell
+CONTROLS = frozenset(map(chr, range(32)))
+WHOLE = re.compile(r"[+-]?(?:0|[1-9]\d*)\.0+", re.ASCII)  # 1.0 is 1: a column with gaps turns codes into fractions
+SURE = 0.99  # of a column's training cells must be of a kind
+Kind = Literal["number", "category", "date"]
+
+
+class Settings(ModalitySettings):
+    """Settings of a tabular modality."""
+
+    kind: Literal["tabular"] = "tabular"
+    types: dict[str, Kind] = Field(
+        default={}
+    )  # column -> number, category or date; training cells decide where nothing is said
+    clip: float = Field(0.01, ge=0, lt=0.5)  # share of the training numbers at each end that are pulled in
+    most: int = Field(100, ge=1, le=100_000)  # categories of a column that get a code of their own
+    least: int = Field(2, ge=1)  # training rows that a category must stand in; a rarer one is unknown
+    day_first: bool | None = None  # 03/04/2020 is in April; none: training cells with a 13 or more decide
+
+    @model_validator(mode="after")
+    def _known(self) -> Settings:
+        lost = sorted(set(self.types) - set(self.columns))
+        if lost:
+            raise ValueError(f"types: got '{lost[0]}', expected one of the columns {', '.join(self.columns)}")
+        return self
+
+
+def load(settings: Settings, value: Any, root: Path) -> tuple[str, str]:
+    """A cell, or a dictionary of cells -> hash of the cleaned cells and the cells in one string."""
+    if is_empty(value):
+        raise Absent("empty cell")
+    several = not isinstance(settings.column, str)
+    if several and not isinstance(value, dict):
+        raise Unreadable(f"expected a cell for each of {', '.join(settings.columns)}, got {type(value).__name__}")
+    cells = [_cell(value.get(name)) for name in settings.columns] if several else [_cell(value)]
+    if not any(cells):
+        raise Absent("all its columns are empty" if several else "empty cell")
+    if all(not c or c.startswith(BROKEN) for c in cells):
+        broken = {name: c[1:] for name, c in zip(settings.columns, cells, strict=True) if c}
+        raise Unreadable("; ".join(f"{n}: {r}" if several else r for n, r in broken.items()))
+    item = SEPARATOR.join(cells)
+    return hashlib.blake2b(item.encode("utf-8"), digest_size=16).hexdigest(), item
+
+
+def stored(settings: Settings) -> None:
+    """Rows become numbers only once the training rows are known."""
+    return
+
+
+def blank(settings: Settings) -> str:
+    """What fills an absent slot: every cell is missing."""
+    return SEPARATOR * (len(settings.columns) - 1)
+
+
+def fit(settings: Settings, items: Sequence[str]) -> dict:
+    """Each column's kind and what it takes to encode it, from an item per training row."""
+    columns = []
+    for place, name in enumerate(settings.columns):
+        cells = [row[place] for row in _rows(items) if row[place]]
+        kind, why = (settings.types[name], "the recipe says so") if name in settings.types else _guess(cells, settings)
+        fitted = {"number": _fit_number, "date": _fit_date, "category": _fit_category}[kind](settings, cells)
+        columns.append({"name": name, "type": kind, "why": why, **fitted})
+    sizes = [2 + len(c["names"]) for c in columns if c["type"] == "category"]
+    return {"numbers": sum(len(c.get("mean", ())) for c in columns), "categories": sizes, "columns": columns}
+
+
+def encode(settings: Settings, statistics: dict, items: Sequence[str]) -> np.ndarray:
+    """Items -> (U, 2n + c) float32, as the head of this file says."""
+    blocks = [_block(statistics, rows) for rows in map(_columns, pieces(items))]
+    width = 2 * statistics["numbers"] + len(statistics["categories"])
+    return np.concatenate(blocks) if blocks else np.zeros((0, width), dtype=np.float32)
+
+
+def problems(settings: Settings, statistics: dict, items: Sequence[str]) -> list[tuple[int, str, str]]:
+    """Cells that stand there and count as missing, for they can't be read as their column's kind.
+
+    (item's position, column, reason) of each.
+    """
+    found, start = [], 0
+    for piece in pieces(items):
+        for column, cells in zip(statistics["columns"], _columns(piece), strict=True):
+            read = column["type"] == "category" or ~np.isnan(_values(column, cells)[:, 0])
+            bad = [
+                bool(c) and (c[0] == BROKEN or not r)
+                for c, r in zip(cells, np.broadcast_to(read, len(cells)), strict=True)
+            ]
+            for row in np.flatnonzero(bad):
+                cell, kind = cells[row], column["type"]
+                reason = cell[1:] if cell[0] == BROKEN else f"not a {kind}: '{_short(cell)}'"
+                found.append((start + int(row), column["name"], reason))
+        start += len(piece)
+    return sorted(found)
+
+
+def corrupt(settings: Settings, statistics: dict, entries: np.ndarray, severity: int, seed: int) -> np.ndarray:
+    """Noise of 0.1 to 1.2 standard deviations on numbers, categories swapped or unknown, and cells lost.
+
+    Of the categories and of the cells 4 to 32 % are hit; a date is lost whole.
+    """
+    random = np.random.default_rng([seed, severity])
+    share = (0.04, 0.08, 0.14, 0.22, 0.32)[severity - 1]
+    noise = (0.1, 0.25, 0.5, 0.8, 1.2)[severity - 1]
+    made, n = entries.copy(), statistics["numbers"]
+    here = made[:, n : 2 * n] == 0
+    made[:, :n] += here * (noise * random.standard_normal((len(made), n))).astype(np.float32)
+    lost = random.random((len(made), len(statistics["columns"]))) < share
+    swapped = random.random((len(made), len(statistics["categories"]))) < share
+    number, category = 0, 0
+    for place, column in enumerate(statistics["columns"]):
+        gone = lost[:, place]
+        if column["type"] == "category":
+            codes = made[:, 2 * n + category]
+            other = random.integers(UNKNOWN, statistics["categories"][category], len(made))
+            codes[swapped[:, category] & (codes != MISSING)] = other[swapped[:, category] & (codes != MISSING)]
+            codes[gone] = MISSING
+            category += 1
+        else:
+            width = len(column["mean"])
+            made[gone, number : number + width] = 0
+            made[gone, n + number : n + number + width] = 1
+            number += width
+    return made
+
+
+def explain(settings: Settings, statistics: dict) -> list[str]:
+    """What is done to each column."""
+    said = []
+    for column in statistics["columns"]:
+        name, why = column["name"], column["why"]
+        if column["type"] == "category":
+            known = len(column["names"])
+            said.append(f"{name} is a category ({why}): {known:,} known values; others count as unknown.")
+        elif column["type"] == "date":
+            said.append(f"{name} is a date ({why}): days, month and weekday, as numbers; unreadable ones are missing.")
+        else:
+            low, high = column["low"][0], column["high"][0]
+            said.append(f"{name} is a number ({why}): pulled into {low:g} to {high:g}, then standardised.")
+    return [*said, "An empty cell counts as missing, and the model is told so."]
+
+
+def _cell(value: Any) -> str:
+    """One column's value as text: "" where there is none, ``BROKEN`` and a reason where it can't be read."""
+    if is_empty(value):
+        return ""
+    if isinstance(value, (bytes, bytearray)):
+        try:
+            value = value.decode("utf-8")
+        except UnicodeDecodeError as error:
+            return f"{BROKEN}not UTF-8: {error.reason} at byte {error.start}"
+    if isinstance(value, (dict, list, tuple, set, np.ndarray)):
+        return f"{BROKEN}expected one value, got {type(value).__name__}"
+    text = str(value)
+    if len(text) > LONGEST:
+        return f"{BROKEN}longer than {LONGEST:,} characters"
+    if not (text.isascii() and text.isprintable()):  # nearly every cell is, and needs none of this
+        text = unicodedata.normalize("NFC", "".join(" " if c in CONTROLS else c for c in text))
+        text = text.encode("utf-8", "replace").decode("utf-8")
+    text = " ".join(text.split())
+    return text.partition(".")[0] if text.endswith("0") and WHOLE.fullmatch(text) else text
+
+
+def _rows(items: Iterable[str]) -> Iterable[list[str]]:
+    for piece in pieces(items):
+        yield from (["" if c[:1] == BROKEN else c for c in item.split(SEPARATOR)] for item in piece)
+
+
+def _columns(piece: list[str]) -> list[tuple[str, ...]]:
+    return list(zip(*(item.split(SEPARATOR) for item in piece), strict=True))
+
+
+def _guess(cells: list[str], settings: Settings) -> tuple[Kind, str]:
+    """What a column is, by its training cells that aren't empty.
+
+    A number where 99 % read as one, and they have fractions, or more than 20 values, or hardly repeat: a few whole
+    numbers that repeat (0 and 1, 1 to 5) are codes. A date where 99 % read as one. Else a category.
+    """
+    values = as_numbers(cells)
+    share = float(np.mean(~np.isnan(values))) if cells else 0.0
+    if share >= SURE:
+        known = values[~np.isnan(values)]
+        distinct = len(np.unique(known))
+        if distinct > FEW or 2 * distinct > len(known) or (known % 1 != 0).any():
+            return "number", f"{100 * share:.4g} % of its training cells are numbers, {distinct:,} different ones"
+        return "category", f"only {distinct} different whole numbers: codes"
+    order = day_comes_first(cells) if settings.day_first is None else settings.day_first
+    share = float(np.mean(~np.isnan(as_dates(cells, order)[:, 0]))) if cells else 0.0
+    if share >= SURE:
+        return "date", f"{100 * share:.4g} % of its training cells are dates"
+    return "category", "its training cells are neither numbers nor dates" if cells else "empty in training"
+
+
+def _fit_number(settings: Settings, cells: list[str]) -> dict:
+    return _scale(as_numbers(cells)[:, None], settings.clip)
+
+
+def _fit_date(settings: Settings, cells: list[str]) -> dict:
+    order = day_comes_first(cells) if settings.day_first is None else settings.day_first
+    return {"day_first": order, "parts": list(PARTS), **_scale(as_dates(cells, order), settings.clip)}
+
+
+def _fit_category(settings: Settings, cells: list[str]) -> dict:
+    counts = sorted(Counter(cells).items(), key=lambda pair: (-pair[1], pair[0]))
+    return {"names": [name for name, count in counts if count >= settings.least][: settings.most]}
+
+
+def _scale(values: np.ndarray, clip: float) -> dict:
+    """(N, P) with NaN -> for each of P: bounds, and mean and deviation within them.
+
+    Bounds that would leave nothing but one value are not drawn: a rare 1 among zeros is no outlier. Nor are they
+    for a date's sines and cosines.
+    """
+    facts: dict[str, list[float]] = {"low": [], "high": [], "mean": [], "std": []}
+    for place in range(values.shape[1]):
+        known = values[~np.isnan(values[:, place]), place]
+        known = known if len(known) else np.zeros(1)
+        low, high = float(known.min()), float(known.max())
+        if place == 0 and clip:
+            inner = np.quantile(known, [clip, 1 - clip], method="inverted_cdf").tolist()
+            low, high = inner if inner[0] < inner[1] else (low, high)
+        size = max(abs(low), abs(high)) or 1.0  # of numbers near the largest there is, no sum overflows
+        scaled = np.clip(known, low, high) / size
+        mean, deviation = float(scaled.mean()) * size, float(scaled.std()) * size
+        small = deviation <= 1e-9 * size  # nothing but rounding
+        for key, value in zip(facts, (low, high, mean, 1.0 if small else deviation), strict=True):
+            facts[key].append(value)
+    return facts
+
+
+def _values(column: dict, cells: Sequence[str]) -> np.ndarray:
+    """Cells of a number or date -> (N, P) float64, NaN where missing or unreadable."""
+    return as_numbers(cells)[:, None] if column["type"] == "number" else as_dates(cells, column["day_first"])
+
+
+def _block(statistics: dict, cells: list[tuple[str, ...]]) -> np.ndarray:
+    numbers, codes = [], []
+    for column, own in zip(statistics["columns"], cells, strict=True):
+        if column["type"] == "category":
+            known = {name: code for code, name in enumerate(column["names"], UNKNOWN + 1)}
+            lost = (MISSING, UNKNOWN)
+            codes.append([known.get(c, lost[bool(c) and c[0] != BROKEN]) for c in own])
+        else:
+            mean, std = np.array(column["mean"]), np.array(column["std"])
+            values = np.clip(_values(column, own), column["low"], column["high"])
+            numbers.append(values / std - mean / std)
+    found = np.concatenate(numbers, axis=1) if numbers else np.zeros((len(cells[0]), 0))
+    missing = np.isnan(found)
+    parts = [np.where(missing, 0, found), missing, *(np.array(c)[:, None] for c in codes)]
+    return np.concatenate(parts, axis=1).astype(np.float32)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 40 else text[:37] + "..."
