@@ -381,3 +381,33 @@ print(sorted(heavy & set(sys.modules)))
 def test_reading_a_recipe_loads_nothing_heavy(file):
     said = subprocess.run([sys.executable, "-c", LIGHT, str(file)], capture_output=True, text=True, check=True)
     assert said.stdout == "[]\n[]\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("seed: 1\nname: a\nseed: 2\n", "(PATH:3): got 'seed', in line 1 too"),
+        ("data: {source: a, target: b, source: c}\n", "(PATH:1): got 'source', in line 1 too"),
+        ("modalities:\n  a: {kind: text}\n  b: {kind: text}\n  a: {kind: image}\n", "(PATH:4): got 'a', in line 2 too"),
+        (
+            "teacher:\n  train: {epochs: 1}\n  hidden: 3\n  train:\n    epochs: 2\n",
+            "(PATH:4): got 'train', in line 2 too",
+        ),
+    ],
+)
+def test_a_key_that_stands_twice_is_told_and_not_taken(tmp_path, text, said):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(UsageError, match="a key stands twice in the recipe") as caught:
+        read_recipe(path)
+    assert said.replace("PATH", str(path)) in caught.value.line()
+
+
+def test_a_key_may_stand_in_two_places_and_override_a_merged_one(tmp_path, raw):
+    path = tmp_path / "recipe.yaml"
+    both = "train: &t {epochs: 3, batch: 8}\nother: {<<: *t, epochs: 4}\n"
+    from suffuse.recipe import _Loader
+
+    assert yaml.load(both, _Loader)["other"] == {"epochs": 4, "batch": 8}
+    path.write_text(yaml.safe_dump(raw), encoding="utf-8")
+    assert read_recipe(path) == make_recipe(raw)

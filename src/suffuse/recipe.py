@@ -276,13 +276,33 @@ def default_losses(data: dict) -> dict[str, dict]:
     return found
 
 
+class _Twice(yaml.constructor.ConstructorError):
+    """A mapping has a key twice; YAML itself would take the last one in silence."""
+
+
+class _Loader(yaml.SafeLoader):
+    """Plain values only, and each key once."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        """As the base does, after a look at the keys that are written in this mapping itself."""
+        lines: dict[Any, int] = {}
+        for key, _ in node.value:
+            name = key.value if isinstance(key, yaml.ScalarNode) else None
+            if name in lines:
+                first = f"'{name}', in line {lines[name]} too"
+                raise _Twice(None, None, first, key.start_mark)
+            if name is not None:
+                lines[name] = key.start_mark.line + 1
+        return super().construct_mapping(node, deep)
+
+
 def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     """A YAML file and ``a.b=c`` overrides -> Recipe.
 
     Raises UsageError naming the file, the key, what was got and what was expected.
     """
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # a safe one
     except FileNotFoundError:
         raise UsageError("no such recipe", where=path, hint="`suffuse init TABLE --target COLUMN` makes one") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -290,6 +310,8 @@ def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f"{path}:{mark.line + 1}" if mark else str(path)
+        if isinstance(error, _Twice):
+            raise UsageError("a key stands twice in the recipe", where=line, got=error.problem) from None
         raise UsageError("the recipe is not YAML", where=line, got=getattr(error, "problem", error)) from None
     if not isinstance(raw, dict):
         raise UsageError("the recipe is empty", where=path, got=type(raw).__name__, expected="a mapping")

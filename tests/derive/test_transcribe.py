@@ -29,7 +29,7 @@ def test_a_recogniser_that_isn_t_installed_is_named_with_its_extra(monkeypatch):
     transcribe._recogniser.cache_clear()
     with pytest.raises(UsageError, match="pocketsphinx isn't installed") as caught:
         transcribe.ready(SETTINGS)
-    assert "suffuse[speech]" in caught.value.hint
+    assert "suffuse[transcribe]" in caught.value.hint
 
 
 def test_a_model_that_is_no_model(tmp_path):

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import soundfile
 import yaml
 from PIL import Image
 
@@ -73,7 +74,7 @@ def recipe(proposal: Proposal) -> Recipe:
     assert all(line == line.rstrip() for line in proposal.text.splitlines())
     for name in made.student.encoders:
         big, small = written["teacher"]["encoders"][name], written["student"]["encoders"][name]
-        assert all(big[key] > small[key] for key in ("embedding", "width") if key in big)
+        assert all(big[key] > small[key] for key in ("embedding", "width") if big.get(key))
         assert all(b > s for b, s in zip(big.get("widths", ()), small.get("widths", ()), strict=True))
     assert made.student.fusion.model_dump()["width"] < made.teacher.fusion.model_dump()["width"]
     return made
@@ -107,24 +108,62 @@ def test_one_modality_is_not_gated(tmp_path: Path) -> None:
 
 def test_columns_that_are_not_read_are_explained(tmp_path: Path) -> None:
     columns = texts(
-        price=[1.5 * row for row in range(ROWS)],
-        colour=[("red", "green", "blue")[row % 3] for row in range(ROWS)],
+        address=[f"https://example.org/{row}.wav" for row in range(ROWS)],
         nothing=[""] * ROWS,
         same=["x"] * ROWS,
         rare=["a rare remark of somebody"] + ["one of two such remarks"] + [""] * (ROWS - 2),
+        serial=[7 * row for row in range(ROWS)],
+        product_id=[row % 9 for row in range(ROWS)],
     )
     found = propose(table(tmp_path, columns), "label")
     assert set(recipe(found).modalities) == {"text"}
     expected = {
-        "price": "number",
-        "colour": "category",
+        "address": "other",
         "nothing": "empty",
         "same": "constant",
         "rare": "empty",
+        "serial": "number",
+        "product_id": "number",
     }
     assert roles(found) == {"text": "text", "label": "target", **expected}
     for name in expected:
         assert any(line.startswith(f"#   {name} ") for line in found.text.splitlines())
+    assert "web addresses of recordings: download them" in found.text
+    assert "left out: another whole number in every row, as ids are" in found.text
+    assert "left out: named like an id or a group" in found.text
+
+
+def test_numbers_categories_and_dates_are_read_together(tmp_path: Path) -> None:
+    columns = texts(
+        price=[1.5 * row for row in range(ROWS)],
+        colour=[("red", "green", "blue")[row % 3] for row in range(ROWS)],
+        bought=[f"2024-01-{row % 28 + 1:02} 10:00:00" for row in range(ROWS)],
+        facts=[sentence(row + ROWS) for row in range(ROWS)],
+    )
+    made = recipe(propose(table(tmp_path, columns), "label"))
+    assert list(made.modalities) == ["text", "facts", "facts_2"]
+    assert made.modalities["facts_2"].model_dump(include={"kind", "column", "types"}) == {
+        "kind": "tabular",
+        "column": ("price", "colour", "bought"),
+        "types": {"price": "number", "colour": "category", "bought": "date"},
+    }
+    assert made.teacher.encoders["facts_2"].model_dump()["kind"] == "mlp"
+    alone = {key: columns[key] for key in ("price", "colour", "label")}
+    made = recipe(propose(table(tmp_path, alone), "label"))
+    assert list(made.modalities) == ["facts"]
+    assert made.teacher.fusion.model_dump()["kind"] == "concat"
+
+
+def test_numbers_and_categories_that_give_the_label_away_stay_out(tmp_path: Path) -> None:
+    price = [(37 * row) % ROWS + 0.5 for row in range(ROWS)]
+    columns = texts(price=price, size=[random.Random(row).random() for row in range(ROWS)])
+    columns["label"] = [("cheap", "fair", "dear")[int(3 * p / ROWS)] for p in price]
+    columns["code"] = [f"k{y[0]}" for y in columns["label"]]
+    found = propose(table(tmp_path, columns), "label")
+    made = recipe(found)
+    assert made.modalities["facts"].model_dump()["column"] == ("size",)
+    assert "#   price  number, 60 different ones; gives the label away: labels are ranges of it; left out" in found.text
+    assert any(line.startswith("#   code ") and "gives the label away" in line for line in found.text.splitlines())
 
 
 def test_facts_about_a_column(tmp_path: Path) -> None:
@@ -195,15 +234,22 @@ def test_pictures_inside_the_table(tmp_path: Path, form: str) -> None:
     assert made.teacher.encoders["scan"].model_dump()["stride"] == 2
 
 
+def wav(row: int) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, np.random.default_rng(row).normal(0, 0.1, 800), 8000, format="WAV")
+    return file.getvalue()
+
+
 def test_bytes_that_are_no_pictures(tmp_path: Path) -> None:
     columns = {"text": texts()["text"], "label": ["a", "b"] * (ROWS // 2)}
-    columns["sound"] = [b"RIFF" + bytes([row]) for row in range(ROWS)]
+    columns["sound"] = [wav(row) for row in range(ROWS)]
     columns["blob"] = [bytes([row]) for row in range(ROWS)]
-    columns["record"] = [{"a": row} for row in range(ROWS)]
-    columns["words"] = [["a", "b"]] * ROWS
+    columns["vector"] = [[1.0, 2.0]] * ROWS
+    columns["pairs"] = [[{"a": 1}]] * ROWS
     pq.write_table(pa.table(columns), tmp_path / "rows.parquet")
     found = roles(propose(str(tmp_path / "rows.parquet"), "label"))
-    assert {found[name] for name in ("sound", "blob", "record", "words")} == {"other"}
+    expected = ("audio", "other", "sequence", "other")
+    assert tuple(found[name] for name in ("sound", "blob", "vector", "pairs")) == expected
 
 
 def recordings(folder: Path, count: int, rate: int = 22_050) -> list[str]:
@@ -390,7 +436,7 @@ def test_short_repeated_words_are_categories(tmp_path: Path) -> None:
     columns = texts(kind=[("Home and Garden", "Toys for Children")[row % 2] for row in range(ROWS)])
     columns["day"] = [f"2024-01-{row % 28 + 1:02} 10:00:00" for row in range(ROWS)]
     found = roles(propose(table(tmp_path, columns), "label"))
-    assert (found["kind"], found["day"]) == ("category", "other")
+    assert (found["kind"], found["day"]) == ("category", "date")
 
 
 def test_text_that_gives_the_label_away(tmp_path: Path) -> None:
@@ -495,7 +541,9 @@ def test_text_settings() -> None:
 def test_fashion(shared_data: Path, tmp_path: Path) -> None:
     found = propose(str(shared_data / "fashion9k" / "manifest.csv"), "label", place=tmp_path)
     made = recipe(found)
-    assert set(made.modalities) == {"image", "text_masked"}
+    assert set(made.modalities) == {"image", "text_masked", "facts"}
+    facts = made.modalities["facts"].model_dump()["column"]
+    assert facts == ("gender", "base_colour", "season", "year", "usage")  # its categories are coarser labels
     assert roles(found)["text"] == "give-away"
     assert (made.data.id, made.data.group, made.data.split.column) == ("id", "group", "split")
     assert (tmp_path / made.data.source).resolve().is_file()
@@ -519,7 +567,9 @@ def test_digits(shared_data: Path) -> None:
 @pytest.mark.real
 def test_houses(shared_data: Path) -> None:
     source = str(shared_data / "houses535" / "manifest.csv")
-    assert len(recipe(propose(source, "label")).modalities) == 4
+    made = recipe(propose(source, "label"))
+    assert len(made.modalities) == 5
+    assert made.modalities["facts"].model_dump()["column"] == ("bedrooms", "bathrooms", "area", "zipcode")
     with pytest.raises(UsageError, match="numbers can't be predicted yet"):
         propose(source, "price")
 

@@ -69,7 +69,7 @@ def make(settings: Settings, facts: dict, value: Any, root: Path | Root) -> str:
 
 @lru_cache(maxsize=2)
 def _recogniser(model: str | None, dictionary: str | None, language: str | None) -> Any:
-    sphinx = optional("pocketsphinx", "speech")
+    sphinx = optional("pocketsphinx", "transcribe")
     given = {"hmm": model, "dict": dictionary, "lm": language}
     settings = {"samprate": RATE, "cmn": "batch", "loglevel": "FATAL", **{k: v for k, v in given.items() if v}}
     try:

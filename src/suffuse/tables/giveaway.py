@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 
 from ..language import UNSPACED, stem, word_pattern
+from ..values import as_number
 from .inspect import READ, Column, is_number, percent, sample
 
 MOST_ROWS = 5000  # that are compared
+LEAST_ROWS = 30  # with a number, to say that it is what labels are cut from
 PURE = 0.98  # of the rows have the label that is the commonest for their value
 PLAIN = {"yes", "no", "true", "false"}  # answers that stand in a text for other reasons
 
@@ -28,7 +31,7 @@ def mark(columns: list[Column], target: str) -> list[Column]:
 
 
 def _one(column: Column, labels: list[str | None]) -> Column:
-    if column.role not in ("text", "category", "number", "other") or not column.cells:
+    if column.role not in ("text", "category", "number", "date", "other") or not column.cells:
         return column
     pairs = [(v, y) for v, y in zip(column.cells, labels, strict=True) if v is not None and y is not None]
     if column.role == "text":
@@ -44,7 +47,12 @@ def _one(column: Column, labels: list[str | None]) -> Column:
         why = f"gives the label away: nearly every one of its {column.distinct:,} values has one label"
         if column.role == "text":
             return replace(column, role="give-away", reason=why)
-        return replace(column, reason=f"{column.reason}; {why}")
+        return replace(column, reason=f"{column.reason}; {why}", leaks=True)
+    if column.role != "text" and determined([(label, value) for value, label in pairs]):
+        why = "gives the label away: nearly every label has one value of it, as a coarser label has"
+        return replace(column, reason=f"{column.reason}; {why}", leaks=True)
+    if column.role == "number" and cut(sample(pairs, MOST_ROWS)):
+        return replace(column, reason=f"{column.reason}; gives the label away: labels are ranges of it", leaks=True)
     return column
 
 
@@ -71,6 +79,17 @@ def determined(pairs: list[tuple[str, str]]) -> bool:
     pure = sum(counts.most_common(1)[0][1] for counts in commonest.values()) / len(pairs)
     major = Counter(label for _, label in pairs).most_common(1)[0][1] / len(pairs)
     return pure > PURE and pure - major > (1 - major) / 2  # not just because one label is nearly all
+
+
+def cut(pairs: list[tuple[str, str]]) -> bool:
+    """Of (number, label) rows: whether the labels are ranges of the number, as of a price cut into classes.
+
+    In the order of the numbers the label then changes as often as there are labels, but for a row in a thousand.
+    """
+    known = [(as_number(value), label) for value, label in pairs if is_number(value)]
+    labels = [label for _, label in sorted(known)]
+    changes = sum(a != b for a, b in pairwise(labels))
+    return len(labels) >= LEAST_ROWS and 0 < changes < len(set(labels)) + len(labels) / 1000
 
 
 def _stands(label: str, text: str, stems: set[str]) -> bool:

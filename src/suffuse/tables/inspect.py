@@ -19,6 +19,7 @@ from .. import sources
 from ..language import UNSPACED
 from ..modalities import audio, image, sequence
 from ..modalities.cell import Root, is_empty
+from ..values import as_dates, as_number, day_comes_first
 from . import signals
 
 AUDIO = (*audio.SUFFIXES, ".m4a", ".aac", ".wma", ".aif", ".aiff")
@@ -26,6 +27,7 @@ READ = ("image", "text", "audio", "sequence")  # roles that a modality reads
 NOT_READ = "not read yet in this version"
 SAMPLE = 200  # values that are looked at closely
 LEAST = 0.05  # of the rows must have a value
+SURE = 0.99  # of the values must be dates
 FEW = 20  # values: fewer make no free text, and no group
 
 
@@ -33,8 +35,8 @@ FEW = 20  # values: fewer make no free text, and no group
 class Column:
     """A column and what it is.
 
-    ``role`` is one of image, text, audio, sequence, number, category, missing (files that aren't there), empty,
-    constant and other; later also target, id, group, split and give-away.
+    ``role`` is one of image, text, audio, sequence, number, category, date, missing (files that aren't there),
+    empty, constant and other; later also target, id, group, split and give-away.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Column:
     distinct: int = 0  # different values
     side: int = 0  # pixels of a picture's shorter side, the median of a sample
     facts: dict = field(default_factory=dict)  # settings of the modality that would read it
+    leaks: bool = False  # a number or category that gives the label away
 
 
 def inspect(rows: sources.Rows, root: Root) -> list[Column]:
@@ -68,11 +71,7 @@ def words(text: str) -> float:
 
 def is_number(value: str) -> bool:
     """Whether a cell holds a number."""
-    try:
-        float(value)
-    except ValueError:
-        return False
-    return True
+    return as_number(value) == as_number(value)
 
 
 def percent(share: float) -> str:
@@ -161,6 +160,9 @@ def _kind(filled: list[str], distinct: list[str], rows: int, root: Root) -> tupl
         return "sequence", *signals.sequence_facts(shapes)
     if all(is_number(v) for v in part):
         return "number", f"number, {len(distinct):,} different ones", {}
+    order = day_comes_first(part)
+    if np.mean(~np.isnan(as_dates([" ".join(v.split()) for v in part], order)[:, 0])) >= SURE:
+        return "date", f"date, {len(distinct):,} different ones", {}
     length = float(np.mean([words(v) for v in part]))
     several = len(distinct) >= min(FEW, len(filled) / 2)
     if several and (length >= 4 or (length >= 2 and 5 * len(distinct) >= len(filled))):

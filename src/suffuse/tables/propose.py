@@ -84,10 +84,15 @@ def names(columns: Iterable[str]) -> list[str]:
 
 def _draft(plan: Plan, source: str, place: Path, rows: int) -> writing.Draft:
     """All that the recipe says about data and sizes."""
-    used = plan.used()
-    modalities = dict(zip(names(c.name for c in used), map(_modality, used), strict=True))
+    used, table = plan.used(), plan.table()
+    found = names([*(c.name for c in used), *["facts"][: len(table)]])
+    modalities = dict(zip(found, map(_modality, used), strict=False))
     share = {c.name: min(c.distinct / rows, 1.0) if c.distinct else 1.0 for c in used}
     cost = sum(share[m["column"]] * _cost(m) for m in modalities.values())  # what repeats is encoded once
+    if table:
+        types = {c.name: c.role for c in table}
+        modalities[found[-1]] = {"kind": "tabular", "column": list(types), "types": types}
+        cost += 0.01
     train = plan.counts.get("train") or round(0.765 * rows)
     known = source in sources.TABLE and not Path(source).exists()
     return writing.Draft(
@@ -131,10 +136,10 @@ def _check_usable(plan: Plan, folder: Path) -> None:
             if "outside" in lost[0].facts
             else "--root FOLDER says which folder the paths start from",
         )
-    if not plan.used():
+    if not plan.used() and not plan.table():
         found = "; ".join(f"{c.name}: {c.role}" for c in plan.columns if c.name != plan.target)
         raise UsageError(
             "no column can be used",
             got=found or "no column besides the target",
-            expected="a column of pictures, texts, recordings or sequences; nothing else is read yet in this version",
+            expected="a column of pictures, texts, recordings, sequences, numbers, categories or dates",
         )

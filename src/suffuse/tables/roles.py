@@ -19,6 +19,7 @@ PEOPLE |= {"reviewer", "worker", "family", "household"}
 PICTURES = {"picture", "image", "photo"}
 GROUPS = {"group", "session", "visit", "scene", "video", "document", "recording"} | PEOPLE | PICTURES
 BESIDE = {"id", "uid", "uuid", "number", "num", "no", "nr", "name", "key", "code", "index", "hash"}
+TABULAR = ("number", "category", "date")
 FULL = 0.9  # of the rows a split column must fill
 MADE = "Splits are made, the same ones for the same seed."
 
@@ -41,6 +42,23 @@ class Plan:
     def used(self) -> list[Column]:
         """What the models read."""
         return [c for c in self.columns if c.role in READ]
+
+    def table(self) -> list[Column]:
+        """Numbers, categories and dates that are read together, as one modality."""
+        return [c for c in self.columns if c.role in TABULAR and not left_out(c)]
+
+
+def left_out(column: Column) -> str:
+    """Why a number, category or date isn't read; nothing where it is."""
+    if column.leaks:
+        return "left out"  # its reason says why
+    if _id_rank(column.name) <= len(ID_NAMES) or _is_group(column.name):
+        return "left out: named like an id or a group"
+    filled = [v for v in column.cells if v is not None]
+    whole = column.role == "number" and not any(is_number(v) and float(v) % 1 for v in filled)
+    if whole and column.distinct == len(filled):
+        return "left out: another whole number in every row, as ids are"
+    return ""
 
 
 def assign(columns: list[Column], target: str) -> Plan:

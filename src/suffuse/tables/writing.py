@@ -10,14 +10,15 @@ from typing import Any
 import yaml
 
 from .. import fusions
-from .inspect import NOT_READ, READ, Column
-from .roles import Plan
+from .inspect import READ, Column
+from .roles import TABULAR, Plan, left_out
 
 BESIDE = 34  # where a comment beside an entry starts
 TEACHER = {
     "widths": [32, 64, 128],
     "frames": [64, 96, 128],
     "embedding": 64,
+    "table": [64],
     "gru": 128,
     "fusion": 128,
     "hidden": 128,
@@ -27,6 +28,7 @@ STUDENT = {
     "widths": [8, 16, 32],
     "frames": [16, 24, 32],
     "embedding": 16,
+    "table": [16],
     "gru": 24,
     "fusion": 32,
     "hidden": 32,
@@ -149,23 +151,30 @@ def _modalities(plan: Plan, draft: Draft) -> list[str]:
         "seconds": "at the most; what is longer is cut",
         "features": "numbers of one step",
     }
-    reasons = {c.name: c.reason for c in plan.used()}
+    reasons = {c.name: c.reason for c in plan.columns}
     for name, settings in draft.modalities.items():
-        lines.append(_line(f"  {scalar(name)}:", reasons[settings["column"]]))
+        several = not isinstance(settings["column"], str)
+        why = "the columns that are single values, together" if several else reasons[settings["column"]]
+        lines.append(_line(f"  {scalar(name)}:", why))
         for key, value in settings.items():
+            if key == "types":
+                lines.append("    types:")
+                lines.extend(_line(f"      {scalar(c)}: {kind}", reasons[c]) for c, kind in value.items())
+                continue
             comment = comments.get(key, "")
             comment = comment[value] if isinstance(comment, dict) else comment
             lines.append(_line(f"    {key}: {scalar(value)}", comment))
     for column in plan.columns:
         if column.role == "give-away":
             lines.append(f"  # {_folded(column.name)}: left out, it {column.reason}")
+            lines.append("  #     (data.derive, kind: mask_words, makes a column without the labels' words of it)")
     return lines
 
 
 def _unused(plan: Plan) -> list[str]:
     """The columns that no model reads, with why; a give-away stands among the modalities."""
     shown = (*READ, "target", "id", "group", "split", "give-away")
-    left = [c for c in plan.columns if c.role not in shown]
+    left = [c for c in plan.columns if c.role not in shown and c not in plan.table()]
     if not left:
         return []
     wide = max(len(_folded(c.name)) for c in left)
@@ -173,7 +182,7 @@ def _unused(plan: Plan) -> list[str]:
 
 
 def _why(column: Column) -> str:
-    return f"{column.reason}; {NOT_READ}" if column.role in ("number", "category") else column.reason
+    return f"{column.reason}; {left_out(column)}" if column.role in TABULAR else column.reason
 
 
 def _folded(text: str) -> str:
@@ -189,6 +198,8 @@ def _network(draft: Draft, size: dict) -> list[str]:
             encoder = f"{{kind: conv, widths: {size['widths']}{stride}}}"
         elif settings["kind"] == "audio":
             encoder = f"{{kind: conv1d, widths: {size['frames']}}}"
+        elif settings["kind"] == "tabular":
+            encoder = f"{{kind: mlp, widths: {size['table']}}}"
         elif settings["kind"] == "sequence":
             encoder = f"{{kind: gru, width: {size['gru']}}}"
         else:
