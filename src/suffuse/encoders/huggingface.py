@@ -140,7 +140,8 @@ def encode(settings: Settings, layers: nn.ModuleDict, x: Tensor) -> Encoded:
         mask = torch.ones_like(states[:, :, 0], dtype=torch.bool)
     else:
         mask, pad = x != 0, layers.get_buffer("pad")
-        ids = torch.where(mask, torch.where(x == pad, 0, x), pad)
+        filler = pad.clamp(max=body.config.vocab_size - 1)  # a tokenizer without padding got an id of its own for it
+        ids = torch.where(mask, torch.where(x == pad, 0, x), filler)
         states = body(input_ids=ids, attention_mask=mask.long()).last_hidden_state
     if settings.pool == "cls":
         return Encoded(states[:, 0], states, mask)
@@ -206,7 +207,7 @@ def _encoder(model: Any, config: Any) -> nn.Module:
 def _check(settings: Settings, field: Field, config: Any) -> None:
     """Raise ValueError where the modality's entries aren't what this network reads."""
     if field.kind == "text":
-        if field.statistics["vocabulary"] > config.vocab_size:
+        if field.statistics["vocabulary"] > config.vocab_size + (field.statistics.get("pad") == config.vocab_size):
             got = f"{field.statistics['vocabulary']:,} token ids"
             raise ValueError(f"got {got}, expected the {config.vocab_size:,} of {settings.name}: take its tokenizer")
         roberta = config.model_type in ("roberta", "xlm-roberta", "camembert", "mpnet", "xmod", "data2vec-text")
