@@ -70,6 +70,15 @@ def test_a_text_model_is_itself(hugging_folder, pool):
     torch.testing.assert_close(found.vector, torch.stack([r[0] if pool == "cls" else r.mean(0) for r in rows]))
 
 
+def test_nothing_is_printed_while_it_is_loaded(hugging_folder, capfd):
+    folder = hugging_folder(BERT)
+    chosen = part.resolved(part.Settings(name=str(folder)))
+    layers = part.layers(chosen, TEXT)
+    capfd.readouterr()
+    part.initialise(chosen, layers, TEXT)
+    assert capfd.readouterr() == ("", "")
+
+
 def test_a_padding_id_that_isn_t_0_is_mapped_back(hugging_folder):
     """RoBERTa pads with 1; the text modality swaps 0 and 1, so its 1 is the model's 0."""
     folder = hugging_folder(ROBERTA)

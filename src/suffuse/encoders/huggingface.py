@@ -11,7 +11,9 @@ the encoder is taken; of one that reads pictures and texts, the side that the mo
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -111,11 +113,10 @@ def initialise(settings: Settings, layers: nn.ModuleDict, field: Field) -> str:
     folder = _folder(settings.name)
     _check_tokens(folder, field)
     model, options = _made(settings, field, build=False)
+    options |= {"local_files_only": True, "trust_remote_code": False, "use_safetensors": True}
     try:
-        found, facts = model.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=False, use_safetensors=True,
-            output_loading_info=True, **options,
-        )  # fmt: skip
+        with _silence():
+            found, facts = model.from_pretrained(folder, output_loading_info=True, **options)
     except (OSError, ValueError, RuntimeError) as error:
         raise ValueError(f"got {settings.name}, which transformers refuses: {_first(error)}") from None
     body = _encoder(found, options["config"])
@@ -188,6 +189,21 @@ def _made(settings: Settings, field: Field, build: bool = True) -> tuple[Any, An
     if not build:
         return model, {**options, "config": config, "dtype": _float32()}
     return transformers.AutoModel.from_config(config, dtype=_float32(), **options), config
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """The library draws a bar and reports what it left out; what is missing is an error here."""
+    log: Any = optional("transformers.utils.logging", "huggingface")
+    level, bar = log.get_verbosity(), log.is_progress_bar_enabled()
+    log.set_verbosity_error()
+    log.disable_progress_bar()
+    try:
+        yield
+    finally:
+        log.set_verbosity(level)
+        if bar:
+            log.enable_progress_bar()
 
 
 def _float32() -> Any:
