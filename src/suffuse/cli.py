@@ -84,13 +84,14 @@ def init_command(
     target: Annotated[str, typer.Option(help="The column to predict.", show_default=False)],
     out: Annotated[Path, typer.Option("-o", "--out", help="Where the recipe goes.")] = Path("recipe.yaml"),
     root: Annotated[str | None, typer.Option(help="Folder that file paths start from.")] = None,
+    within: Annotated[str | None, typer.Option(help="Folder that no file may lie outside of; the root.")] = None,
 ) -> None:
     """Look at a table's columns and propose a recipe for it."""
     from .tables.propose import propose
 
     if out.exists():
         raise UsageError("the recipe is there already", where=out, hint="choose another name with --out")
-    proposal = propose(rows, target, root, out.parent)
+    proposal = propose(rows, target, root, out.parent, within)
     for column in proposal.columns:
         typer.echo(f"{column.name:<20} {column.role:<10} {column.reason}", err=True)
     out.write_text(proposal.text, encoding="utf-8")

@@ -70,6 +70,15 @@ def test_a_text_model_is_itself(hugging_folder, pool):
     torch.testing.assert_close(found.vector, torch.stack([r[0] if pool == "cls" else r.mean(0) for r in rows]))
 
 
+def test_nothing_is_printed_while_it_is_loaded(hugging_folder, capfd):
+    folder = hugging_folder(BERT)
+    chosen = part.resolved(part.Settings(name=str(folder)))
+    layers = part.layers(chosen, TEXT)
+    capfd.readouterr()
+    part.initialise(chosen, layers, TEXT)
+    assert capfd.readouterr() == ("", "")
+
+
 def test_a_padding_id_that_isn_t_0_is_mapped_back(hugging_folder):
     """RoBERTa pads with 1; the text modality swaps 0 and 1, so its 1 is the model's 0."""
     folder = hugging_folder(ROBERTA)
@@ -82,6 +91,19 @@ def test_a_padding_id_that_isn_t_0_is_mapped_back(hugging_folder):
     found = part.encode(chosen, layers, ours)
     torch.testing.assert_close(found.tokens[mask], wanted[mask])
     assert torch.equal(found.token_mask, mask)
+
+
+def test_a_tokenizer_without_padding(hugging_folder):
+    """GPT-2 has none: the text modality takes a new id for it, and swaps that with 0."""
+    gpt = {"model_type": "gpt2", "vocab_size": 20, "n_embd": 8, "n_layer": 1, "n_head": 2, "n_positions": 16}
+    folder = hugging_folder(gpt)
+    field = Field("question", "text", {"vocabulary": 21, "length": 12, "pad": 20})
+    chosen, layers = made(folder, field)
+    found = part.encode(chosen, layers, torch.tensor([[5, 20, 7], [6, 0, 0]]))
+    wanted = theirs(folder)(input_ids=torch.tensor([[5, 0, 7], [6, 6, 6]])).last_hidden_state
+    torch.testing.assert_close(found.tokens[0], wanted[0])
+    torch.testing.assert_close(found.tokens[1, 0], wanted[1, 0])
+    assert found.token_mask.tolist() == [[True] * 3, [True, False, False]]
 
 
 def test_of_a_network_that_also_decodes_the_encoder_is_taken(hugging_folder):

@@ -9,7 +9,8 @@ from hypothesis import settings as budget
 from hypothesis import strategies as st
 from sklearn.metrics import brier_score_loss
 
-from suffuse.probes.calibration import BINS, calibration
+from suffuse.probes.calibration import BINS, calibrate, calibration, of_labels
+from suffuse.types import Head, Spec
 
 
 def binary(confidence: list[float], right: list[bool]) -> dict:
@@ -54,3 +55,43 @@ def test_labels_that_training_never_saw_count_as_wrong():
     found = calibration(np.array([[0.9, 0.1], [0.9, 0.1]]), np.array([0, 2]))
     assert found["ece"] == pytest.approx(0.4)
     assert found["brier"] == pytest.approx((0.02 + 0.82) / 2)
+
+
+def test_labels_are_each_a_question_of_their_own():
+    stated, there = np.array([[0.95, 0.15], [0.95, 0.15]]), np.array([[1, 0], [0, 0]])
+    found = of_labels(stated, there)
+    assert found["bins"][9] == {"rows": 2, "confidence": pytest.approx(0.95), "accuracy": 0.5}
+    assert found["bins"][1] == {"rows": 2, "confidence": pytest.approx(0.15), "accuracy": 0.0}
+    assert found["ece"] == pytest.approx((0.45 + 0.15) / 2)
+    assert found["brier"] == pytest.approx(brier_score_loss(there.ravel(), stated.ravel()))
+
+
+CLASSES, LABELS, NUMBER = Head("c", "classes", ("a", "b")), Head("l", "labels", ("x", "y")), Head("n", "number")
+
+
+def spec(*heads: Head) -> Spec:
+    return Spec((), heads, (0.0,) * sum(h.outputs for h in heads))
+
+
+def test_the_only_target_s_calibration_has_no_name_and_a_number_has_none():
+    stated = np.array([[0.8, 0.2], [0.3, 0.7]])
+    assert calibrate(spec(CLASSES), stated, np.array([0, 0])) == {"calibration": calibration(stated, np.array([0, 0]))}
+    labels = np.array([[1.0, 0], [-1, -1]], dtype=np.float32)  # the second row's are not known
+    assert calibrate(spec(LABELS), stated, labels) == {"calibration": of_labels(stated[:1], labels[:1])}
+    assert calibrate(spec(NUMBER), stated[:, :1], np.array([[0.5], [np.nan]])) == {}
+
+
+def test_of_several_targets_each_is_measured_on_the_rows_that_have_it():
+    stated = np.array([[0.8, 0.2, 0.1, 0.9, 5.0], [0.3, 0.7, 0.2, 0.8, 6.0], [0.6, 0.4, 0.5, 0.5, 7.0]])
+    target = np.array([[0, 0, 1, 0.5], [-1, 1, 1, np.nan], [1, -1, -1, 0]], dtype=np.float32)
+    found = calibrate(spec(CLASSES, LABELS, NUMBER), stated, target)
+    assert list(found) == ["calibrations"]
+    assert found["calibrations"] == {
+        "c": calibration(stated[[0, 2], :2], np.array([0, 1])),
+        "l": of_labels(stated[:2, 2:4], target[:2, 1:3]),
+    }
+
+
+def test_a_target_that_no_row_has_is_left_out():
+    found = calibrate(spec(CLASSES, LABELS), np.full((2, 4), 0.5), np.array([[-1, 0, 1], [-1, 1, 1]], dtype=np.float32))
+    assert list(found["calibrations"]) == ["l"]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import os
 import random
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -114,3 +116,14 @@ def labels_run(tmp_path_factory) -> Run:
 def number_run(tmp_path_factory) -> Run:
     """One number."""
     return kinds.finish(tmp_path_factory.mktemp("number"), lambda source: kinds.recipe(source, kinds.NUMBER))
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """A browser; where CI is set its lack is a failure."""
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None:
+        if os.environ.get("CI"):
+            pytest.fail("no chromium: apt-get install chromium")
+        pytest.skip("no chromium")
+    return found

@@ -17,7 +17,8 @@ from suffuse.run import Run
 
 COLOURS = {"<b>red</b>": (220, 30, 30), "green & blue": (30, 160, 190), "black": (10, 10, 10)}
 CLASSES, LABELS, NUMBER = "colour <of>", "tags & more", 'price "net"'  # columns with names that need escaping
-OTHERS = ("shape", "size", "place")  # further targets of classes
+LONG = "a_long_name_without_a_space_" * 4
+OTHERS = ("shape", LONG, "place")  # further targets of classes
 HEADER = ("id", "image", "text", CLASSES, LABELS, NUMBER, *OTHERS, "split")
 
 
@@ -37,7 +38,7 @@ def write_table(folder: Path, rows: int = 72) -> Path:
         line += ["" if number == 11 else "never seen" if number == 7 else colour]
         line += ["" if number == 15 else ";".join([*tags, "odd"] if number == 19 else tags) or "plain"]
         line += ["" if number in (11, 23) else price]
-        lines.append([*line, noise.choice(["disc", "cube"]), size, f"p{number % 3}", split])
+        lines.append([*line, noise.choice(["disc", "cube"]), size, f"{LONG}{number % 3}", split])
     with (folder / "rows.csv").open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([HEADER, *lines])
     return folder / "rows.csv"

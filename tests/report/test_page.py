@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
+from browser_tools import WIDTHS, look
 from report_tools import outline
 
 from suffuse.report.page import render
@@ -28,23 +26,6 @@ SECTIONS = (
     "How to reproduce this",
 )
 LARGEST = 3_000_000
-WIDTHS = (1280, 390)
-WRAPPER = """<!doctype html><meta charset="utf-8"><pre id="found"></pre>
-%s
-<script>
-addEventListener("load", () => {
-  const found = [...document.querySelectorAll("iframe")].map(frame => {
-    const page = frame.contentDocument, width = frame.clientWidth;
-    const scrolls = e => e && (getComputedStyle(e).overflowX === "auto" || scrolls(e.parentElement));
-    const out = [...page.body.querySelectorAll("*")]
-      .filter(e => e.getBoundingClientRect().right > width + 1 && !scrolls(e)).map(e => e.outerHTML.slice(0, 120));
-    const broken = [...page.images].filter(i => !i.naturalWidth).length;
-    return {width, wide: page.documentElement.scrollWidth, out, broken, pictures: page.images.length};
-  });
-  document.getElementById("found").textContent = JSON.stringify(found);
-});
-</script>
-"""
 
 
 @pytest.fixture(scope="module")
@@ -171,40 +152,13 @@ def test_what_is_missing_is_left_out(finished_run: Run, tmp_path: Path):
     assert [title for level, title, _ in outline(page) if level == "h2"] == list(SECTIONS)
 
 
-@pytest.fixture(scope="session")
-def chromium() -> str:
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if found is None:
-        if os.environ.get("CI"):
-            pytest.fail("no chromium: apt-get install chromium")
-        pytest.skip("no chromium")
-    return found
-
-
-def browse(program: str, file: Path, profile: Path) -> tuple[str, list[str]]:
-    """The document after its scripts ran, and what went to the console."""
-    flags = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync")
-    quiet = ("--disable-background-networking", "--disable-component-update", f"--user-data-dir={profile}")
-    look = ("--allow-file-access-from-files", "--virtual-time-budget=5000", "--enable-logging=stderr", "--v=0")
-    command = [program, *flags, *quiet, *look, "--dump-dom", file.as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
-
-
 @pytest.mark.slow
 def test_a_browser_shows_it_without_complaint_on_screen_and_phone(chromium: str, page: str, tmp_path: Path):
-    (tmp_path / "report.html").write_text(page, encoding="utf-8")
-    frames = "".join(f'<iframe src="report.html" style="width:{w}px;height:900px;border:0"></iframe>' for w in WIDTHS)
-    (tmp_path / "look.html").write_text(WRAPPER % frames, encoding="utf-8")
-    seen, console = browse(chromium, tmp_path / "look.html", tmp_path / "profile")
+    looks, console = look(chromium, {"report": page}, tmp_path)
     assert console == []
-    found = re.search(r'<pre id="found">(.*?)</pre>', seen, re.DOTALL)
-    assert found
-    looks = json.loads(found[1].replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))
-    assert [look["width"] for look in looks] == list(WIDTHS)
-    for look in looks:
-        assert look["out"] == []
-        assert look["wide"] <= look["width"]
-        assert look["broken"] == 0
-        assert look["pictures"] > 0
+    assert [(one["page"], one["width"]) for one in looks] == [("report", w) for w in WIDTHS]
+    for one in looks:
+        assert one["out"] == []
+        assert one["wide"] <= one["width"]
+        assert one["broken"] == 0
+        assert one["pictures"] > 0

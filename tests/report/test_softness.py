@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from suffuse.recipe import make_recipe
 from suffuse.report import softness
+from suffuse.run import Run
 
 
 def test_soften_is_a_softmax_at_a_temperature_also_for_large_logits():
@@ -43,3 +45,17 @@ def test_the_softest_classes_are_listed_with_what_they_are_close_to():
     found = softness.listed(softness.read(logits, np.arange(3), 1.0), ["a", "b", "c"])
     assert [line["name"] for line in found] == ["a", "b", "c"]
     assert [near["name"] for near in found[0]["near"]] == ["b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("losses", "heat"),
+    [
+        ({"a": {"kind": "multilabel_kd", "temperature": 5}, "b": {"kind": "kd", "temperature": 3}}, 3.0),
+        ({"a": {"kind": "multilabel_kd", "temperature": 5}}, 1.0),
+        ({"a": {"kind": "task"}, "b": {"kind": "regression_kd"}}, 1.0),
+    ],
+)
+def test_the_temperature_is_that_of_the_classes(tiny_recipe, tmp_path, losses: dict, heat: float):
+    made = tiny_recipe(tmp_path / "rows.csv")
+    made["distill"]["losses"] = losses
+    assert softness.temperature(Run(tmp_path, make_recipe(made))) == heat

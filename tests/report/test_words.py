@@ -76,3 +76,15 @@ def test_a_seed_that_stopped_early_counts_while_it_lasts():
     names, values = training.terms([history(0.2, 0.4), history(0.4)])
     assert names == ["soft", "labels"]
     assert values == pytest.approx(np.array([[0.9], [0.3]]))
+
+
+def test_a_modality_that_the_page_can_t_show_is_named_and_stops_nothing(tmp_path):
+    np.save(tmp_path / "column-sound.npy", np.zeros((2, 7, 3), dtype=np.float32))
+    (tmp_path / "statistics.json").write_text('{"sound": {"mean": [0.0], "tokens": 3}}')
+    fields = [{"name": "sound", "kind": "smell", "file": "column-sound.npy"}]
+    rows = {"entry": np.array([[1], [0]]), "present": np.array([[True], [False]]), "target": np.zeros(2)}
+    data = prepared.Prepared(tmp_path, {"fields": fields}, **rows, split=np.zeros(2), key=np.zeros(2))
+    (shown,), (absent,) = data.cells(0), data.cells(1)
+    assert (shown.name, shown.kind, shown.absent) == ("sound", "smell", False)
+    assert "can't be shown" in shown.text
+    assert absent.absent

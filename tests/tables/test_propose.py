@@ -16,7 +16,7 @@ import soundfile
 import yaml
 from PIL import Image
 
-from suffuse import sources
+from suffuse import sound, sources
 from suffuse.errors import UsageError
 from suffuse.recipe import Recipe, make_recipe
 from suffuse.tables.giveaway import told
@@ -70,10 +70,10 @@ def texts(**more: list) -> dict[str, list]:
 
 def recipe(proposal: Proposal) -> Recipe:
     """The recipe, after a look at whether its networks are what they should be."""
-    made = make_recipe(yaml.safe_load(proposal.text))
+    made = make_recipe(written := yaml.safe_load(proposal.text))
     assert all(line == line.rstrip() for line in proposal.text.splitlines())
-    for name, student in made.student.encoders.items():
-        big, small = made.teacher.encoders[name].model_dump(), student.model_dump()
+    for name in made.student.encoders:
+        big, small = written["teacher"]["encoders"][name], written["student"]["encoders"][name]
         assert all(big[key] > small[key] for key in ("embedding", "width") if big.get(key))
         assert all(b > s for b, s in zip(big.get("widths", ()), small.get("widths", ()), strict=True))
     assert made.student.fusion.model_dump()["width"] < made.teacher.fusion.model_dump()["width"]
@@ -208,6 +208,13 @@ def test_addresses_are_no_pictures(tmp_path: Path) -> None:
     assert "download them" in propose(table(tmp_path, columns), "label").text
 
 
+def test_recordings_that_are_not_there(tmp_path: Path) -> None:
+    columns = texts(sound=[f"a/{row}.wav" for row in range(ROWS)])
+    with pytest.raises(UsageError, match="the recordings of column 'sound' aren't there") as caught:
+        propose(table(tmp_path, columns), "label")
+    assert "--root" in caught.value.hint
+
+
 def test_no_such_root(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such folder"):
         propose(table(tmp_path, texts()), "label", root=str(tmp_path / "nowhere"))
@@ -243,6 +250,78 @@ def test_bytes_that_are_no_pictures(tmp_path: Path) -> None:
     found = roles(propose(str(tmp_path / "rows.parquet"), "label"))
     expected = ("audio", "other", "sequence", "other")
     assert tuple(found[name] for name in ("sound", "blob", "vector", "pairs")) == expected
+
+
+def recordings(folder: Path, count: int, rate: int = 22_050) -> list[str]:
+    """Paths of recordings of 0.2 to 0.5 seconds made there."""
+    (folder / "sounds").mkdir(exist_ok=True, parents=True)
+    for number in range(count):
+        samples = np.random.default_rng(number).normal(0, 0.1, round(rate * (0.2 + 0.005 * number)))
+        (folder / "sounds" / f"{number}.wav").write_bytes(sound.as_wav(samples, rate))
+    return [f"sounds/{number}.wav" for number in range(count)]
+
+
+@pytest.mark.parametrize("form", ["paths", "bytes", "records"])
+def test_recordings(tmp_path: Path, form: str) -> None:
+    cells: list = recordings(tmp_path, ROWS)
+    if form != "paths":
+        cells = [(tmp_path / path).read_bytes() for path in cells]
+        cells = cells if form == "bytes" else [{"bytes": cell, "path": None} for cell in cells]
+    pq.write_table(pa.table({"sound": cells, "label": [row % 3 for row in range(ROWS)]}), tmp_path / "rows.parquet")
+    found = propose(str(tmp_path / "rows.parquet"), "label", place=tmp_path)
+    made = recipe(found)
+    chosen = made.modalities["sound"].model_dump()
+    assert (chosen["kind"], chosen["rate"], chosen["seconds"], chosen["form"]) == ("audio", 16_000, 1.0, "mel")
+    assert made.student.encoders["sound"].model_dump()["kind"] == "conv1d"
+    assert "recordings of 0.2 to 0.5 s, 22,050 Hz" in found.text
+
+
+def test_recordings_outside_the_root(tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    recordings(tmp_path / "beside", ROWS)
+    columns = texts(sound=[f"../beside/sounds/{row}.wav" for row in range(ROWS)])
+    source = table(tmp_path / "set", columns)
+    with pytest.raises(UsageError, match="recordings of column 'sound' aren't there") as caught:
+        propose(source, "label")
+    assert "--within" in caught.value.hint
+    made = recipe(propose(source, "label", place=tmp_path / "set", within=str(tmp_path)))
+    assert made.modalities["sound"].model_dump()["kind"] == "audio" and made.data.within == ".."
+    with pytest.raises(UsageError, match="no such folder"):
+        propose(source, "label", within=str(tmp_path / "nowhere"))
+
+
+@pytest.mark.parametrize(
+    ("make", "features", "length"),
+    [
+        (lambda row: [[0.5, row, 1.0]] * (2 + row % 30), 3, 40),
+        (lambda row: [0.5 * row] * 5, 5, 1),
+        (lambda row: [0.5 * row] * (2 + row % 30), 1, 40),
+    ],
+)
+@pytest.mark.parametrize("form", ["lists", "json", "files", "bytes"])
+def test_sequences(tmp_path: Path, make, features: int, length: int, form: str) -> None:
+    cells: list = [make(row) for row in range(ROWS)]
+    if form == "json":
+        cells = [json.dumps(cell) for cell in cells]
+    elif form != "lists":
+        for number, cell in enumerate(cells):
+            np.save(tmp_path / f"{number}.npy", np.array(cell))
+        cells = [f"{number}.npy" for number in range(ROWS)]
+        cells = cells if form == "files" else [(tmp_path / cell).read_bytes() for cell in cells]
+    pq.write_table(pa.table({"steps": cells, "label": [row % 3 for row in range(ROWS)]}), tmp_path / "rows.parquet")
+    made = recipe(propose(str(tmp_path / "rows.parquet"), "label"))
+    chosen = made.modalities["steps"].model_dump()
+    assert (chosen["kind"], chosen["features"], chosen["length"]) == ("sequence", features, length)
+    assert made.student.encoders["steps"].model_dump()["kind"] == "gru"
+
+
+def test_lists_of_pictures(tmp_path: Path) -> None:
+    paths = pictures(tmp_path, ROWS)
+    cells = [paths[: 1 + row % 3] for row in range(ROWS)]
+    pq.write_table(pa.table({"photos": cells, "label": [row % 3 for row in range(ROWS)]}), tmp_path / "rows.parquet")
+    found = propose(str(tmp_path / "rows.parquet"), "label")
+    assert recipe(found).modalities["photos"].model_dump()["most"] == 3
+    assert "up to 3 pictures, shorter side 28 pixels" in found.text
 
 
 def test_jsonl_and_tsv(tmp_path: Path) -> None:
@@ -479,6 +558,10 @@ def test_digits(shared_data: Path) -> None:
     assert made.modalities["image"].model_dump()["size"] == 32
     kinds = roles(found)
     assert (kinds["audio"], kinds["text"], kinds["mnist_index"]) == ("missing", "empty", "number")
+    source = str(shared_data / "avmnist10k" / "manifest.csv")
+    both = recipe(propose(source, "label", within=str(shared_data)))
+    assert set(both.modalities) == {"image", "audio"}
+    assert both.modalities["audio"].model_dump()["rate"] == 8000
 
 
 @pytest.mark.real

@@ -11,7 +11,9 @@ the encoder is taken; of one that reads pictures and texts, the side that the mo
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -111,11 +113,10 @@ def initialise(settings: Settings, layers: nn.ModuleDict, field: Field) -> str:
     folder = _folder(settings.name)
     _check_tokens(folder, field)
     model, options = _made(settings, field, build=False)
+    options |= {"local_files_only": True, "trust_remote_code": False, "use_safetensors": True}
     try:
-        found, facts = model.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=False, use_safetensors=True,
-            output_loading_info=True, **options,
-        )  # fmt: skip
+        with _silence():
+            found, facts = model.from_pretrained(folder, output_loading_info=True, **options)
     except (OSError, ValueError, RuntimeError) as error:
         raise ValueError(f"got {settings.name}, which transformers refuses: {_first(error)}") from None
     body = _encoder(found, options["config"])
@@ -140,7 +141,8 @@ def encode(settings: Settings, layers: nn.ModuleDict, x: Tensor) -> Encoded:
         mask = torch.ones_like(states[:, :, 0], dtype=torch.bool)
     else:
         mask, pad = x != 0, layers.get_buffer("pad")
-        ids = torch.where(mask, torch.where(x == pad, 0, x), pad)
+        filler = pad.clamp(max=body.config.vocab_size - 1)  # a tokenizer without padding got an id of its own for it
+        ids = torch.where(mask, torch.where(x == pad, 0, x), filler)
         states = body(input_ids=ids, attention_mask=mask.long()).last_hidden_state
     if settings.pool == "cls":
         return Encoded(states[:, 0], states, mask)
@@ -189,6 +191,21 @@ def _made(settings: Settings, field: Field, build: bool = True) -> tuple[Any, An
     return transformers.AutoModel.from_config(config, dtype=_float32(), **options), config
 
 
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """The library draws a bar and reports what it left out; what is missing is an error here."""
+    log: Any = optional("transformers.utils.logging", "huggingface")
+    level, bar = log.get_verbosity(), log.is_progress_bar_enabled()
+    log.set_verbosity_error()
+    log.disable_progress_bar()
+    try:
+        yield
+    finally:
+        log.set_verbosity(level)
+        if bar:
+            log.enable_progress_bar()
+
+
 def _float32() -> Any:
     import torch
 
@@ -206,7 +223,7 @@ def _encoder(model: Any, config: Any) -> nn.Module:
 def _check(settings: Settings, field: Field, config: Any) -> None:
     """Raise ValueError where the modality's entries aren't what this network reads."""
     if field.kind == "text":
-        if field.statistics["vocabulary"] > config.vocab_size:
+        if field.statistics["vocabulary"] > config.vocab_size + (field.statistics.get("pad") == config.vocab_size):
             got = f"{field.statistics['vocabulary']:,} token ids"
             raise ValueError(f"got {got}, expected the {config.vocab_size:,} of {settings.name}: take its tokenizer")
         roberta = config.model_type in ("roberta", "xlm-roberta", "camembert", "mpnet", "xmod", "data2vec-text")

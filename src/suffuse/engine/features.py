@@ -64,7 +64,7 @@ def compute(encoder: Encoder, columns: Columns, file: Path, tell: Tell) -> None:
         part = parts / f"part-{number:06d}.npy"
         if not part.exists():
             content = io.BytesIO()
-            np.save(content, encoder(_trimmed(batch.inputs[encoder.field.name])).vector.float().numpy())
+            np.save(content, encoder(_trimmed(batch.inputs[encoder.field.name])).vector.float().cpu().numpy())
             write_bytes(part, content.getvalue())
         tell((number + 1) / total, f"{min((number + 1) * PART, count):,} of {count:,}")
     file.parent.mkdir(parents=True, exist_ok=True)

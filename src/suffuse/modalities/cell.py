@@ -5,6 +5,7 @@ A path in a table is data, not trust: it may lie in one folder only (and what li
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 from collections.abc import Iterator
@@ -104,6 +105,16 @@ def locate(value: Any, root: Path | Root) -> Path:
     if not place.is_relative_to(root.within):
         raise Unreadable("outside the data root")
     return place
+
+
+def from_json(value: Any) -> Any:
+    """A list, where a cell spells one in JSON; else the cell as it is. Raises Unreadable where it only begins so."""
+    if not isinstance(value, str) or not value.lstrip().startswith("["):
+        return value
+    try:
+        return json.loads(value)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise Unreadable(f"not a JSON list: {error}") from None
 
 
 def as_array(value: Any) -> np.ndarray | None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,7 +22,7 @@ from pydantic import Field, model_validator
 from .. import pixels
 from ..parts import ModalitySettings
 from ..parts import Settings as Base
-from .cell import Absent, Root, Unreadable, as_array, content, is_empty
+from .cell import Absent, Root, Unreadable, as_array, content, from_json, is_empty
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
@@ -113,6 +112,7 @@ def decode(settings: Settings, content: bytes) -> np.ndarray:
 
 def packed(settings: Settings, value: Any) -> Any:
     """Arrays, tensors and Pillow pictures as PNG bytes; lists of them too. What names a file or holds one stays."""
+    value = from_json(value) if settings.places > 1 else value
     if isinstance(value, (list, tuple)):
         return [packed(settings, one) for one in value]
     if isinstance(value, Image.Image):
@@ -232,11 +232,7 @@ def _several(settings: Settings, value: Any) -> tuple[list[str], list]:
     """Names and cells of a row's pictures."""
     if isinstance(settings.column, tuple) and isinstance(value, dict):
         return list(settings.columns), [value.get(name) for name in settings.columns]
-    if isinstance(value, str) and value.lstrip().startswith("["):
-        try:
-            value = json.loads(value)
-        except json.JSONDecodeError as error:
-            raise Unreadable(f"not a JSON list: {error}") from None
+    value = from_json(value)
     array = as_array(value)
     pictures = list(array) if array is not None and array.dtype == object else value
     pictures = list(pictures) if isinstance(pictures, (list, tuple)) else [pictures]

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,7 +20,7 @@ from ..chance import generator
 from ..parts import ModalitySettings
 from ..parts import Settings as Base
 from ..ragged import Ragged, changed, masked, moments, padded
-from .cell import Absent, Root, Unreadable, as_array, content, is_empty
+from .cell import Absent, Root, Unreadable, as_array, content, from_json, is_empty
 
 SUFFIXES = (".npy",)
 MAGIC = b"\x93NUMPY"
@@ -64,6 +63,7 @@ def load(settings: Settings, value: Any, root: Path | Root) -> tuple[str, np.nda
 
 def packed(settings: Settings, value: Any) -> Any:
     """Arrays, tensors and lists as the bytes of a .npy file; what names a file or holds one stays."""
+    value = from_json(value)
     array = _listed(value) if isinstance(value, (list, tuple)) and len(value) else as_array(value)
     if array is None:
         return value
@@ -152,11 +152,7 @@ def numbers(value: Any, root: Path | Root) -> np.ndarray:
     """A cell -> an array of any shape. Raises Absent and Unreadable."""
     if is_empty(value):
         raise Absent("empty cell")
-    if isinstance(value, str) and value.lstrip().startswith("["):
-        try:
-            value = json.loads(value)
-        except (json.JSONDecodeError, RecursionError) as error:
-            raise Unreadable(f"not a JSON list: {error}") from None
+    value = from_json(value)
     array = as_array(value)
     if isinstance(value, (list, tuple, int, float, np.number)):
         array = _listed(value)

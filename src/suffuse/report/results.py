@@ -8,7 +8,7 @@ from ..run import Run
 from ..types import CLASSES, LABELS, NUMBER, Head
 from . import bars, metrics, table
 from .metrics import METRICS
-from .words import kilobytes, minus, times
+from .words import kilobytes, listed, minus, short, times
 
 USUAL = {
     CLASSES: "the most frequent class",
@@ -63,7 +63,7 @@ def terms(heads: Sequence[Head], main: str, second: str | None, of: str) -> list
     """What the columns say."""
     means = metrics.meaning(main, heads)
     if main == "score":
-        judged = ", ".join(f"{METRICS[metrics.OF_KIND[h.kind][0]].title} ({h.name})" for h in heads)
+        judged = listed([f"{METRICS[metrics.OF_KIND[h.kind][0]].title} ({short(h.name, 30)})" for h in heads], 8)
         means = f"the mean over the targets of what each is judged by: {judged}; 1 is perfect."
     elif of:
         means = f"{means} Here the mean over the targets."

@@ -66,4 +66,5 @@ def labels(classes: tuple[str, ...], there: np.ndarray) -> str:
 def off(told: Told, who: str, position: int) -> str:
     """How far a number is from the true one."""
     gap = float(told.said[who][position] - told.target[position])
-    return f"{rounded(abs(gap), told.head.std)} too {'high' if gap > 0 else 'low'}"
+    size = rounded(abs(gap), told.head.std)
+    return f"{size} too {'high' if gap > 0 else 'low'}" if size != "0" else "hardly off"

@@ -9,6 +9,7 @@ from ..files import read_json
 from ..run import Run
 from . import metrics
 from .metrics import METRICS
+from .words import short
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def by_target(run: Run) -> list[tuple[str, ...]]:
     for head in metrics.kinds(run):
         metric = metrics.OF_KIND[head.kind][0]
         means = (cards[who]["metrics"][f"{head.name}:{metric}"]["mean"] for who in models)
-        rows.append((head.name, METRICS[metric].name, *(metrics.value(metric, m) for m in means)))
+        rows.append((short(head.name, 40), METRICS[metric].name, *(metrics.value(metric, m) for m in means)))
     return rows
 
 

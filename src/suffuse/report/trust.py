@@ -10,7 +10,7 @@ from ..run import Run
 from ..types import CLASSES, NUMBER, Head
 from . import charts, table
 from .scored import Told, of_kind
-from .words import amount, percent
+from .words import percent, rounded
 
 CALIBRATED = ("teacher", "student", "baseline", "export")
 COMPARED = ("teacher", "baseline", "export")  # of the student of several seeds the exported one is shown
@@ -46,17 +46,24 @@ def _diagram(who: str, facts: dict, head: Head, key: str) -> dict:
 
 
 def numbers(told: Sequence[Told]) -> list[dict]:
-    """Of every number, for each model: said against true, and how far the two lie apart."""
-    found = []
-    for number, one in enumerate(of_kind(told, NUMBER)):
-        true = one.target[one.known]
-        said = {who: one.said[who][one.known].astype(float) for who in COMPARED if who in one.said}
-        if len(true):
-            ends, drawn = span([true, *said.values()]), number < DRAWN
-            made = [_scatter(who, true, s, ends, f"number{number}-{who}" if drawn else "") for who, s in said.items()]
-            shown = len(some(true)) if drawn else len(true)
-            found.append({"name": one.head.name, "rows": len(true), "shown": shown, "charts": made, "drawn": drawn})
-    return found
+    """Of every number that some row has, for each model: said against true, and how far the two lie apart."""
+    there = [t for t in of_kind(told, NUMBER) if t.known.any()]
+    return [_number(one, number if number < DRAWN else None) for number, one in enumerate(there)]
+
+
+def _number(told: Told, number: int | None) -> dict:
+    """One target; drawn where it has a number."""
+    true = told.target[told.known]
+    said = {who: told.said[who][told.known].astype(float) for who in COMPARED if who in told.said}
+    ends, drawn = span([true, *said.values()]), number is not None
+    keys = {who: f"number{number}-{who}" if drawn else "" for who in said}
+    return {
+        "name": told.head.name,
+        "rows": len(true),
+        "shown": len(some(true)) if drawn else len(true),
+        "charts": [_scatter(who, told.head, (true, s), ends, keys[who]) for who, s in said.items()],
+        "drawn": drawn,
+    }
 
 
 def span(values: Sequence[np.ndarray]) -> tuple[float, float]:
@@ -72,17 +79,19 @@ def some(values: np.ndarray) -> np.ndarray:
     return values[:: -(-len(values) // MOST_POINTS)]
 
 
-def _scatter(who: str, true: np.ndarray, said: np.ndarray, ends: tuple[float, float], key: str) -> dict:
+def _scatter(who: str, head: Head, values: tuple[np.ndarray, np.ndarray], ends: tuple[float, float], key: str) -> dict:
+    true, said = values
     gap, name = said - true, table.name(who)
-    half, most = np.quantile(np.abs(gap), [0.5, 0.9])
+    half, most = (rounded(float(q), head.std) for q in np.quantile(np.abs(gap), [0.5, 0.9]))
     mean = float(gap.mean())
-    within = {"half": amount(half, 3), "most": amount(most, 3)}
-    label = f"{name}: said against true; half within {within['half']}, nine of ten within {within['most']}"
+    bias = rounded(abs(mean), head.std)
     inside = (true >= ends[0]) & (true <= ends[1]) & (said >= ends[0]) & (said <= ends[1])
+    label = f"{name}: said against true; half within {half}, nine of ten within {most}"
     return {
         "name": name,
         "chart": charts.scatter((some(true), some(said)), ends, who, label, key) if key else None,
-        **within,
-        "bias": f"{amount(abs(mean), 3)} too {'high' if mean > 0 else 'low'}",
+        "half": half,
+        "most": most,
+        "bias": f"{bias} too {'high' if mean > 0 else 'low'}" if bias != "0" else "neither too high nor too low",
         "outside": int((~inside).sum()),
     }

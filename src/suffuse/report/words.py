@@ -71,6 +71,8 @@ def amount(value: float, digits: int = 4, *, pad: bool = False) -> str:
 def rounded(value: float, spread: float) -> str:
     """A number to about a hundredth of how much such numbers spread: 1698.8532, 6.1 -> ``1698.85``."""
     decimals = 2 - math.floor(math.log10(spread))
+    if abs(value) < 0.5 * 10.0**-decimals:
+        return "0"
     size = math.floor(math.log10(abs(value))) if value and math.isfinite(value) else 0
     return amount(value, max(1, size + 1 + decimals))
 

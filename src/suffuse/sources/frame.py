@@ -98,15 +98,22 @@ def _column(name: str, values: list, packs: Mapping[str, Pack]) -> pa.Array:
             cells.append(None)
         except Unreadable as error:
             raise UsageError("a cell can't be read", where=f"column '{name}', row {number}", got=error) from None
-    lists = [c if isinstance(c, list) else [c] for c in cells if c is not None]
-    if any(isinstance(one, bytes) for c in lists for one in c):
-        several = any(isinstance(c, list) for c in cells)
-        files = ([_as_file(one) for one in c] for c in lists)
-        cells = [None if c is None else next(files) if several else next(files)[0] for c in cells]
+    cells = _alike(cells)
     try:
         return pa.array(cells)
     except (pa.ArrowInvalid, pa.ArrowTypeError):
         return pa.array([c if c is None else str(c) for c in cells])
+
+
+def _alike(cells: list) -> list:
+    """Lists everywhere, where some cells are lists; the Hugging Face form of a file, where bytes stand beside paths."""
+    lists = [None if c is None else c if isinstance(c, list) else [c] for c in cells]
+    inner = [one for c in lists if c is not None for one in c if one is not None]
+    if len({isinstance(one, bytes) for one in inner}) == 2:
+        lists = [c and [_as_file(one) for one in c] for c in lists]
+    elif any(isinstance(one, Path) for one in inner):
+        lists = [c and [str(one) if isinstance(one, Path) else one for one in c] for c in lists]
+    return lists if any(isinstance(c, list) for c in cells) else [c and c[0] for c in lists]
 
 
 def _as_file(cell: Any) -> Any:

@@ -21,6 +21,7 @@ from ..progress import progress, say
 PIECE = 256
 Read = Callable[[int], list]  # the row that a piece starts with -> its cells
 FORMS = (".csv", ".jsonl", ".parquet")
+OWN = ("line", "absent")  # columns that are no target's
 
 
 def predict(
@@ -83,7 +84,7 @@ def _answers(rows: sources.Rows, start: int, found: list[Prediction]) -> Iterato
             continue
         said: dict = {}
         for name, answer in one.answers.items():
-            said |= _said(name, f"confidence({name})", answer)
+            said |= _said(f"answer({name})" if name in OWN else name, f"confidence({name})", answer)
         yield {"line": rows.line[number], **said, "absent": absent} | {
             f"p({name}={label})": p for name, a in one.answers.items() for label, p in a.probabilities.items()
         }

@@ -51,10 +51,9 @@ class Column:
     leaks: bool = False  # a number or category that gives the label away
 
 
-def inspect(rows: sources.Rows, root: Path) -> list[Column]:
-    """Every column of a table, in its order. ``root`` is the folder that file paths start from."""
-    place = Root.of(root)
-    return [_look(name, rows.table.column(name), place) for name in rows.table.column_names]
+def inspect(rows: sources.Rows, root: Root) -> list[Column]:
+    """Every column of a table, in its order. ``root`` says where file paths start, and where they may lead."""
+    return [_look(name, rows.table.column(name), root) for name in rows.table.column_names]
 
 
 def sample(values: Sequence, most: int = SAMPLE) -> list:
@@ -205,6 +204,9 @@ def _not_there(paths: list[str], root: Root, what: str) -> tuple[str, str, dict]
         return "other", f"web addresses of {what}: download them and give their paths", {}
     there = float(np.mean([signals.path(path, root) is not None for path in paths]))
     if there < 0.5:
+        if _mostly(signals.path(path, Root.of(root.folder, Path("/"))) is not None for path in paths):
+            reason = f"paths of {what} outside the root folder: `within` names a folder that may be read"
+            return "missing", reason, {"what": what, "outside": True}
         found = f"{percent(there)} of them" if there else "none"
         return "missing", f"paths of {what}, but {found} found below the root folder", {"what": what}
     return "other", f"files that end like {what}, but can't be read as such", {}

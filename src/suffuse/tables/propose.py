@@ -7,11 +7,12 @@ import os
 import re
 import unicodedata
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .. import sources
 from ..errors import UsageError
+from ..modalities.cell import Root
 from . import sizes, writing
 from .inspect import Column, inspect
 from .roles import Plan, assign
@@ -42,21 +43,30 @@ class Proposal:
     text: str
 
 
-def propose(source: str, target: str, root: str | None = None, place: Path = Path()) -> Proposal:
+def propose(
+    source: str, target: str, root: str | None = None, place: Path = Path(), within: str | None = None
+) -> Proposal:
     """Look at a table and propose a recipe for predicting ``target``.
 
     ``source`` is a file, a saved dataset or the name of a known set; ``root`` the folder that file paths
-    start from, the table's own where there is none; ``place`` the folder in which the recipe will stand.
+    start from, the table's own where there is none; ``within`` the folder that no file may lie outside of, the
+    root where there is none; ``place`` the folder in which the recipe will stand.
     Raises UsageError where there is nothing to predict or nothing to predict it from.
     """
     rows = sources.read(source)
     sources.column(rows, target, "--target")
-    if root is not None and not Path(root).is_dir():
-        raise UsageError("no such folder", where="--root", got=root)
+    for key, folder in (("--root", root), ("--within", within)):
+        if folder is not None and not Path(folder).is_dir():
+            raise UsageError("no such folder", where=key, got=folder)
     folder = rows.root if root is None else Path(root)
-    plan = assign(inspect(rows, folder), target)
+    plan = assign(inspect(rows, Root.of(folder, None if within is None else Path(within))), target)
     _check_usable(plan, folder)
-    return Proposal(plan.columns, writing.write(plan, _draft(plan, source, root, place, rows.table.num_rows)))
+    draft = replace(
+        _draft(plan, source, place, rows.table.num_rows),
+        root=None if root is None else _relative(root, place),
+        within=None if within is None else _relative(within, place),
+    )
+    return Proposal(plan.columns, writing.write(plan, draft))
 
 
 def names(columns: Iterable[str]) -> list[str]:
@@ -72,7 +82,7 @@ def names(columns: Iterable[str]) -> list[str]:
     return found
 
 
-def _draft(plan: Plan, source: str, root: str | None, place: Path, rows: int) -> writing.Draft:
+def _draft(plan: Plan, source: str, place: Path, rows: int) -> writing.Draft:
     """All that the recipe says about data and sizes."""
     used, table = plan.used(), plan.table()
     found = names([*(c.name for c in used), *["facts"][: len(table)]])
@@ -87,7 +97,6 @@ def _draft(plan: Plan, source: str, root: str | None, place: Path, rows: int) ->
     known = source in sources.TABLE and not Path(source).exists()
     return writing.Draft(
         source=source if known else _relative(source, place),
-        root=None if root is None else _relative(root, place),
         rows=rows,
         modalities=modalities,
         batch=sizes.batch_size(train),
@@ -123,7 +132,9 @@ def _check_usable(plan: Plan, folder: Path) -> None:
             f"the {lost[0].facts['what']} of column '{lost[0].name}' aren't there",
             where=f"below the folder {folder}",
             got=f"'{lost[0].examples[0]}' and the like",
-            hint="--root FOLDER says which folder the paths start from",
+            hint="--within FOLDER says which folder may be read, a larger one than the root"
+            if "outside" in lost[0].facts
+            else "--root FOLDER says which folder the paths start from",
         )
     if not plan.used() and not plan.table():
         found = "; ".join(f"{c.name}: {c.role}" for c in plan.columns if c.name != plan.target)

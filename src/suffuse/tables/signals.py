@@ -77,7 +77,8 @@ def sequence_facts(found: list[tuple[int, ...]]) -> tuple[str, dict]:
         features, lengths = 1, [s[0] for s in found]
     wanted = math.ceil(1.25 * float(np.percentile(lengths, 99)) / 8) * 8
     said = f"{min(lengths):,}" if min(lengths) == max(lengths) else f"{min(lengths):,} to {max(lengths):,}"
-    return f"{said} steps of {features:,} numbers", {"features": features, "length": min(wanted, LONGEST[1])}
+    reason = f"{said} steps of {features:,} number{'s' * (features > 1)}"
+    return reason, {"features": features, "length": min(wanted, LONGEST[1])}
 
 
 def mostly(found: Iterable, of: int) -> list:

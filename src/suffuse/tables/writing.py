@@ -42,11 +42,12 @@ class Draft:
     """What the recipe says besides the columns' roles."""
 
     source: str
-    root: str | None
     rows: int
     modalities: dict[str, dict]  # name -> kind, column and settings
     batch: int
     epochs: int
+    root: str | None = None
+    within: str | None = None
 
 
 def write(plan: Plan, draft: Draft) -> str:
@@ -100,6 +101,8 @@ def _data(plan: Plan, draft: Draft) -> list[str]:
         lines.append(_line("  # root: FOLDER", "what paths in the table start from; now the table's own folder"))
     else:
         lines.append(_line(f"  root: {scalar(draft.root)}", "what paths in the table start from"))
+    if draft.within is not None:
+        lines.append(_line(f"  within: {scalar(draft.within)}", "no file outside of this folder is read"))
     lines.append(_line(f"  target: {scalar(plan.target)}", "; ".join(plan.notes["target"])))
     if plan.id:
         lines.append(_line(f"  id: {scalar(plan.id)}", "names a row in reports"))

@@ -1,0 +1,55 @@
+"""A real browser: what it complains of, and what stands out of the window."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+WIDTHS = (1280, 390)
+WRAPPER = """<!doctype html><meta charset="utf-8"><pre id="found"></pre>
+%s
+<script>
+addEventListener("load", () => {
+  const found = [...document.querySelectorAll("iframe")].map(frame => {
+    const name = frame.getAttribute("src").replace(".html", "");
+    const page = frame.contentDocument, width = frame.clientWidth;
+    const scrolls = e => e && (getComputedStyle(e).overflowX === "auto" || scrolls(e.parentElement));
+    const out = [...page.body.querySelectorAll("*")]
+      .filter(e => e.getBoundingClientRect().right > width + 1 && !scrolls(e)).map(e => e.outerHTML.slice(0, 120));
+    const broken = [...page.images].filter(i => !i.naturalWidth).length;
+    return {page: name, width, wide: page.documentElement.scrollWidth, out, broken, pictures: page.images.length};
+  });
+  document.getElementById("found").textContent = JSON.stringify(found);
+});
+</script>
+"""
+
+
+def look(program: str, pages: Mapping[str, str], folder: Path) -> tuple[list[dict[str, Any]], list[str]]:
+    """Every page at every width of ``WIDTHS``: what stands out, broken and whole pictures; and the console's lines."""
+    frames = ""
+    for name, page in pages.items():
+        (folder / f"{name}.html").write_text(page, encoding="utf-8")
+        for width in WIDTHS:
+            frames += f'<iframe src="{name}.html" style="width:{width}px;height:900px;border:0"></iframe>'
+    (folder / "look.html").write_text(WRAPPER % frames, encoding="utf-8")
+    seen, console = browse(program, folder / "look.html", folder / "profile")
+    found = re.search(r'<pre id="found">(.*?)</pre>', seen, re.DOTALL)
+    assert found
+    return json.loads(html.unescape(found[1])), console
+
+
+def browse(program: str, file: Path, profile: Path) -> tuple[str, list[str]]:
+    """The document after its scripts ran, and what went to the console."""
+    flags = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync")
+    quiet = ("--disable-background-networking", "--disable-component-update", f"--user-data-dir={profile}")
+    seen = ("--allow-file-access-from-files", "--virtual-time-budget=5000", "--enable-logging=stderr", "--v=0")
+    command = [program, *flags, *quiet, *seen, "--dump-dom", file.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line]

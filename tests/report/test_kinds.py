@@ -1,0 +1,274 @@
+"""The page of every kind of target: what it says is what was measured, and nothing is said that wasn't."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from browser_tools import WIDTHS, look
+from report_tools import outline
+from sklearn.metrics import precision_recall_fscore_support
+from targets_tools import CLASSES, LABELS, LONG, NUMBER, OTHERS
+
+from suffuse.engine.records import best_seed
+from suffuse.report import confusion, metrics, scored, table
+from suffuse.report.page import render
+from suffuse.report.prepared import Prepared
+from suffuse.report.words import short
+from suffuse.run import Run
+
+ALWAYS = {"Results", "Training", "Test rows, one by one", "Export and knowledge store", "How to reproduce this"}
+BY_KIND = {
+    "mixed": {
+        "Each target",
+        "Can the stated confidence be trusted?",
+        "How far off are the numbers?",
+        "Which classes are confused",
+        "Which labels are found",
+        "What the teacher knows beyond the labels",
+    },
+    "classes": {
+        "Each target",
+        "Can the stated confidence be trusted?",
+        "Which classes are confused",
+        "What the teacher knows beyond the labels",
+    },
+    "labels": {"Can the stated confidence be trusted?", "Which labels are found"},
+    "number": {"How far off are the numbers?"},
+}
+KINDS = [pytest.param(k, marks=() if k == "mixed" else pytest.mark.slow) for k in BY_KIND]
+
+
+@pytest.fixture(params=KINDS)
+def kind(request) -> str:
+    return request.param
+
+
+@pytest.fixture
+def run(kind: str, request) -> Run:
+    return request.getfixturevalue(f"{kind}_run")
+
+
+@pytest.fixture
+def page(run: Run) -> str:
+    return (run.path("report.html")).read_text(encoding="utf-8")
+
+
+def cards(run: Run) -> dict[str, dict]:
+    return {p.stem: json.loads(p.read_text()) for p in run.path("scores").glob("*.json") if p.stem != "comparisons"}
+
+
+def rows_of(page: str, label: str) -> dict[str, list[str]]:
+    """The body of the table in the box with this label: first cell -> the others' texts."""
+    box = re.search(rf'aria-label="{re.escape(label)}">(.*?)</table>', page, re.DOTALL)
+    assert box, label
+    lines = re.findall(r"<tr>(.*?)</tr>", box[1].split("<tbody>")[1], re.DOTALL)
+    cells = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", line, re.DOTALL) for line in lines]
+    return {first: [re.sub(r"<[^>]*>|[ \n]+", " ", c).strip(" ") for c in rest] for first, *rest in cells}
+
+
+def test_the_sections_are_those_of_its_targets_and_the_list_at_the_top_leads_to_them(kind: str, page: str):
+    titles = [title for level, title, _ in outline(page) if level == "h2"]
+    assert set(titles) - {"Data: what was left out, and why"} == ALWAYS | BY_KIND[kind]
+    assert all(after == "p" for level, _, after in outline(page) if level in ("h1", "h2"))
+    wanted = re.findall(r'<li><a href="#(\w+)">', page)
+    assert wanted == re.findall(r'<section id="(\w+)">', page)
+    ids = re.findall(r'\bid="([^"]+)"', page)
+    assert len(ids) == len(set(ids))
+
+
+def test_the_task_is_told_target_by_target(kind: str, page: str):
+    task = re.search(r"<dt>Task</dt><dd>(.*?)</dd>", page, re.DOTALL)
+    assert task
+    said = re.sub(r"</?code>", "", task[1])
+    colours = "one of 3 classes: &lt;b&gt;red&lt;/b&gt;, black, green &amp; blue"
+    tags = "any of 3 labels: &lt;i&gt;warm&lt;/i&gt;, big, plain"
+    cut, name = LONG[:59] + "…", LONG[:39] + "…"
+    others = f"shape (one of 2 classes: cube, disc), {cut} (one of 2 classes: large, small), place (one of 3 classes: "
+    assert {
+        "mixed": f"predict 3 columns: colour &lt;of&gt; ({colours}), tags &amp; more ({tags}), "
+        "price &#34;net&#34; (a number)",
+        "classes": f"predict 4 columns: colour &lt;of&gt; ({colours}), {others}{name}, {name}, {name})",
+        "labels": f"predict the column tags &amp; more, {tags}",
+        "number": "predict the column price &#34;net&#34;, a number",
+    }[kind] == said
+
+
+def test_models_are_judged_by_the_metric_of_the_targets_and_by_no_other(kind: str, page: str, run: Run):
+    main = {"mixed": "score", "classes": "accuracy", "labels": "micro_f1", "number": "r2"}[kind]
+    title = {"mixed": "Score, mean of 3", "classes": "Accuracy, mean of 4", "labels": "Micro-F1", "number": "R²"}[kind]
+    found = rows_of(page, "Table of results")
+    for who, card in cards(run).items():
+        assert card["main"] == main
+        mean = metrics.shown(main, card["metrics"][main]["mean"])
+        assert found[table.name(who)][0] == mean
+    assert f'<th scope="col" class="number">{title}</th>' in page
+    assert f"{title.partition(',')[0]} on the test rows" in page
+    if kind in ("labels", "number"):
+        assert "ccuracy" not in page
+        assert "right answers" not in page
+    if kind == "number":
+        assert "robabilit" not in page.partition('<section id="export">')[0]
+        assert "✓ right" not in page
+
+
+def test_every_target_has_its_own_table_of_what_was_measured(kind: str, page: str, run: Run):
+    names = {"mixed": [CLASSES, LABELS, NUMBER], "classes": [CLASSES, *OTHERS]}.get(kind, [])
+    assert len(re.findall(r'aria-label="Metrics of ', page)) == len(names)
+    for name in names:
+        escaped = short(name).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&#34;")
+        found = rows_of(page, f"Metrics of {escaped}")
+        wanted = metrics.OF_KIND[run.recipe.data.task(name).kind]
+        whole = {who for who in cards(run) if not who.startswith(("student-", "baseline-"))}
+        assert set(found) == {table.name(who) for who in whole}
+        for who in whole:
+            facts = cards(run)[who]["metrics"]
+            main, _, _, *others = found[table.name(who)]
+            shown = [metrics.shown(m, facts[f"{name}:{m}"]["mean"]) for m in wanted]
+            assert [main, *others] == shown
+
+
+def test_charts_are_those_of_the_targets(kind: str, page: str):
+    charts = re.findall(r'<svg class="chart".*?</svg>', page, re.DOTALL)
+    training = 4 if kind == "mixed" else 2  # with all labels, and in one run with half of them
+    assert len(charts) - training == {"mixed": 4 + 4 + 3, "classes": 4 * 4, "labels": 4, "number": 3}[kind]
+    assert all("#0a0b" not in c and "aria-label=" in c for c in charts)
+    axis = {"mixed": "mean score", "classes": "right answers", "labels": "micro-F1", "number": "R²"}[kind]
+    assert f"{axis} on validation rows" in charts[0]
+
+
+def test_what_comes_from_the_run_is_inert(page: str):
+    assert "<b>red" not in page
+    assert "<i>warm" not in page
+    assert "colour <of>" not in page
+    assert not re.search(r"<script|\son\w+\s*=\s*[\"']", page)
+
+
+def test_the_same_run_gives_the_same_bytes(page: str, run: Run):
+    assert render(Run.open(run.folder)) == page
+
+
+def test_the_terminal_shows_the_targets_below_the_table(kind: str, run: Run):
+    blocks = table.blocks(run)
+    assert len(blocks) == (2 if kind in ("mixed", "classes") else 1)
+    assert len(blocks[0]) == 1 + len(cards(run))
+    head = {"mixed": "score, mean of 3", "classes": "accuracy, mean of 4", "labels": "micro-F1", "number": "R2"}[kind]
+    assert head in blocks[0][0]
+    assert ("macro-F1" in blocks[0][0], "MAE" in blocks[0][0]) == (kind in ("classes", "labels"), kind == "number")
+    for line, name in zip(blocks[-1][1:], run.recipe.data.targets, strict=False):
+        if len(blocks) == 2:
+            metric = metrics.OF_KIND[run.recipe.data.task(name).kind][0]
+            means = [cards(run)[w]["metrics"][f"{name}:{metric}"]["mean"] for w in table.SIDE_BY_SIDE]
+            assert line.startswith(short(name, 40))
+            assert line.split("  ")[-1].strip() == metrics.value(metric, means[-1])
+            assert all(metrics.value(metric, m) in line for m in means)
+    assert all(line == line.rstrip() for block in blocks for line in block)
+
+
+def test_calibration_is_kept_for_classes_and_labels_and_not_for_numbers(kind: str, run: Run):
+    for card in cards(run).values():
+        if kind in ("labels", "number"):
+            assert ("calibration" in card) == (kind == "labels")
+            assert "calibrations" not in card
+        else:
+            assert set(card["calibrations"]) == {CLASSES, *(OTHERS if kind == "classes" else [LABELS])}
+            assert "calibration" not in card
+
+
+def test_the_answers_read_back_are_those_that_were_scored(run: Run):
+    for told in scored.read(run, Prepared.open(run), "teacher", "export"):
+        name = f"{told.head.name}:" if len(run.recipe.data.targets) > 1 else ""
+        facts = cards(run)["export"]["metrics"]
+        if told.head.kind == "number":
+            gap = told.said["export"][told.known] - told.target[told.known]
+            assert np.abs(gap).mean() == pytest.approx(facts[f"{name}mae"]["mean"], rel=1e-4)
+        elif told.head.kind == "classes":
+            right = told.right("export")[told.known].mean()
+            assert right == pytest.approx(facts[f"{name}accuracy"]["mean"])
+        else:
+            said, true = told.answer("export")[told.known], told.target[told.known] > 0
+            micro = 2 * (said & true).sum() / (said.sum() + true.sum())
+            assert micro == pytest.approx(facts[f"{name}micro_f1"]["mean"])
+
+
+def test_the_teacher_of_several_seeds_is_the_one_that_taught(mixed_run: Run):
+    best = best_seed(mixed_run.path("teachers"))
+    assert (mixed_run.path("teacher", "model.safetensors")).read_bytes() == mixed_run.path(
+        "teachers", best, "model.safetensors"
+    ).read_bytes()
+    seeds = sorted(p.name for p in mixed_run.path("teachers").iterdir())
+    mae = cards(mixed_run)["teacher"]["metrics"][f"{NUMBER}:mae"]["per_seed"]
+    told = scored.read(mixed_run, Prepared.open(mixed_run), "teacher")[2]
+    gap = np.abs(told.said["teacher"][told.known] - told.target[told.known]).mean()
+    assert gap == pytest.approx(mae[seeds.index(best)], rel=1e-4)
+    assert "mean of 2 seeds" in mixed_run.path("report.html").read_text(encoding="utf-8")
+
+
+def test_who_reads_what_is_told(mixed_run: Run):
+    page = mixed_run.path("report.html").read_text(encoding="utf-8")
+    assert (
+        "question (text), picture (image, read by the teacher alone), thumb (image, read by the student alone)" in page
+    )
+    assert "<dt>teacher, picture alone</dt>" in page
+    assert '<th scope="row">teacher, question alone</th>' in page
+
+
+def test_labels_are_counted_as_the_reference_counts_them(mixed_run: Run):
+    told = scored.of_kind(scored.read(mixed_run, Prepared.open(mixed_run), "teacher", "export"), "labels")[0]
+    found = confusion.of_labels(told)
+    true = (told.target[told.known] > 0).astype(int)
+    for at, who in enumerate(("teacher", "export")):
+        expected = precision_recall_fscore_support(true, told.answer(who)[told.known].astype(int), zero_division=np.nan)
+        for line in found["lines"]:
+            c = told.head.classes.index(line["name"])
+            assert line["rows"] == expected[3][c]
+            for said, value in zip(line["parts"][3 * at : 3 * at + 3], (e[c] for e in expected[:3]), strict=True):
+                assert said == ("–" if np.isnan(value) else f"{value:.2f}")
+    assert found["whole"]["export"] == (told.answer("export")[told.known] == true).all(1).sum()
+
+
+@pytest.mark.slow
+def test_the_fourth_target_of_classes_is_listed_and_its_mistakes_are_the_real_ones(classes_run: Run):
+    told = scored.read(classes_run, Prepared.open(classes_run), "teacher", "export")
+    found = confusion.confusion(told)
+    assert [bool(f["matrices"]) for f in found] == [True, True, True, False]
+    last = told[3]
+    for pair in found[3]["pairs"]:
+        true, said = (last.head.classes.index(pair[key]) for key in ("true", "said"))
+        assert pair["export"] == ((last.target == true) & (last.answer("export") == said)).sum()
+    assert sum(p["export"] for p in found[3]["pairs"]) <= found[3]["wrong"]["export"]
+
+
+def test_examples_say_what_is_true_and_what_is_said_of_every_target(mixed_run: Run):
+    page = mixed_run.path("report.html").read_text(encoding="utf-8")
+    part = page[page.index('<section id="examples">') : page.index('<section id="data">')]
+    cards_ = re.findall(r'<article class="card">(.*?)</article>', part, re.DOTALL)
+    assert cards_
+    for card in cards_:
+        assert card.count('<ul class="answers">') == 3
+        assert len(re.findall(r"too (high|low)\)", card)) in (0, 2)  # none where the number isn't known
+    assert "not known of this row" in part
+    assert "(never in training, so no model can be right)" in part
+    assert "in a target of classes or labels" in part
+    table_ = pq.read_table(mixed_run.path("scores", "predictions.parquet"))
+    assert table_.column("target").type.value_type.bit_width == 32
+    assert "✓ right" in part
+    assert "✗ wrong" in part
+
+
+@pytest.mark.slow
+def test_a_browser_shows_them_all_on_screen_and_phone(chromium: str, request, tmp_path: Path):
+    runs = {k: request.getfixturevalue(f"{k}_run") for k in BY_KIND}
+    pages = {k: r.path("report.html").read_text(encoding="utf-8") for k, r in runs.items()}
+    looks, console = look(chromium, pages, tmp_path)
+    assert console == []
+    assert {(one["page"], one["width"]) for one in looks} == {(k, w) for k in BY_KIND for w in WIDTHS}
+    for one in looks:
+        assert one["out"] == []
+        assert one["wide"] <= one["width"]
+        assert one["broken"] == 0
+        assert (one["pictures"] > 0) == (one["page"] == "mixed")

@@ -1,0 +1,151 @@
+"""Metrics and their intervals, as text and as bars."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from suffuse.answers import MAIN, main_metric
+from suffuse.report import bars, charts, metrics, table, training, words
+from suffuse.types import CLASSES, LABELS, NUMBER, Head
+
+NAN = math.nan
+
+
+def heads(*kinds: str) -> list[Head]:
+    return [Head(f"t{n}", kind) for n, kind in enumerate(kinds)]
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "said"),
+    [
+        (4.5678, 4, "4.568"),
+        (20.000000041, 6, "20"),
+        (12345.6, 4, "12,346"),
+        (1987.0, 3, "1987"),
+        (0.00123456, 4, "0.001235"),
+        (-0.5, 4, "-0.5"),
+        (0.0, 4, "0"),
+        (9999.96, 4, "10000"),
+        (1.5e-9, 4, "1.5e-09"),
+        (NAN, 4, "-"),
+        (math.inf, 4, "-"),
+    ],
+)
+def test_an_amount_keeps_its_whole_digits(value: float, digits: int, said: str):
+    assert words.amount(value, digits) == said
+
+
+def test_amounts_below_each_other_have_the_same_digits():
+    assert [words.amount(v, pad=True) for v in (5.12, 4.997, 12)] == ["5.120", "4.997", "12.00"]
+
+
+@pytest.mark.parametrize(
+    ("value", "spread", "said"),
+    [
+        (1698.8532, 6.1, "1698.85"),
+        (-3.14159, 100, "-3"),
+        (0, 1, "0"),
+        (0.004, 50, "0"),
+        (12345678.9, 1e6, "12,345,679"),
+        (2e-7, 1e-7, "2e-07"),
+    ],
+)
+def test_a_number_is_rounded_by_how_much_such_numbers_spread(value: float, spread: float, said: str):
+    assert words.rounded(value, spread) == said
+
+
+@pytest.mark.parametrize(
+    ("metric", "said", "gap"),
+    [
+        ("accuracy", "12.35 %", "+12.35"),
+        ("micro_f1", "12.35 %", "+12.35"),
+        ("r2", "0.1235", "+0.1235"),
+        ("score", "0.1235", "+0.1235"),
+        ("macro_f1", "0.1235", "+0.1235"),
+        ("rmse", "0.1235", "+0.1235"),
+    ],
+)
+def test_a_metric_is_written_in_its_own_form(metric: str, said: str, gap: str):
+    assert metrics.value(metric, 0.12345678) == said
+    assert metrics.difference(metric, 0.12345678) == gap
+    assert metrics.points(metric) == (" points" if "%" in said else "")
+    assert metrics.value(metric, NAN) == metrics.difference(metric, NAN) == "-"
+
+
+def test_the_page_keeps_numbers_and_units_together_and_minus_a_minus():
+    assert metrics.shown("accuracy", 0.5) == "50.00\u00a0%"
+    assert metrics.shown("r2", -0.25) == "−0.2500"
+
+
+def test_every_kind_of_target_has_its_metrics_and_an_axis():
+    for kinds in ((CLASSES,), (LABELS,), (NUMBER,), (CLASSES, CLASSES), (CLASSES, NUMBER)):
+        metric = main_metric(heads(*kinds))
+        assert metric in metrics.METRICS
+        assert metric in training.AXIS
+    assert {k: names[0] for k, names in metrics.OF_KIND.items()} == MAIN
+    assert set(metrics.SECOND) <= set(metrics.METRICS)
+
+
+def test_a_meaning_speaks_of_what_there_is():
+    assert "each class is found" in metrics.meaning("macro_f1", heads(CLASSES, NUMBER))
+    assert "each label is found" in metrics.meaning("macro_f1", heads(LABELS))
+    assert "class" not in metrics.meaning("macro_f1", heads(LABELS))
+    assert "each class or label" in metrics.meaning("macro_f1", heads(LABELS, CLASSES))
+
+
+def test_abbreviations_stay_as_they_are_in_a_sentence():
+    assert [metrics.in_text(m) for m in ("accuracy", "r2", "mae", "micro_f1")] == ["accuracy", "R²", "MAE", "micro-F1"]
+
+
+def measured(mean: float, low: float, high: float) -> dict:
+    return {"mean": mean, "low": low, "high": high}
+
+
+def test_bars_begin_a_little_below_the_lowest_and_end_at_the_best():
+    floor = bars.floor_of([measured(0.5, 0.44, 0.6), measured(0.9, 0.8, 1.0)])
+    assert floor == 0.4
+    assert bars.scale("accuracy", floor) == "40\u00a0% to 100 %"
+    found = bars.measured("accuracy", measured(0.7, 0.4, 1.0), floor)
+    assert found["bar"] == {"mean": "50.00%", "low": "0.00%", "high": "100.00%"}
+    assert found["interval"] == "40.00 to 100.00"
+
+
+def test_a_score_far_below_nothing_leaves_the_others_room():
+    floor = bars.floor_of([measured(-30, -50, -10), measured(0.5, 0.4, 0.6)])
+    assert floor == bars.LOWEST
+    assert bars.scale("r2", floor) == "−1 to 1"
+    assert bars.scale("r2", bars.floor_of([measured(0, -0.25, 0.1)])) == "−0.3 to 1"
+    assert bars.measured("r2", measured(-30, -50, 0.5), floor)["bar"] == {
+        "mean": "0.00%",
+        "low": "0.00%",
+        "high": "75.00%",
+    }
+
+
+def test_what_could_not_be_measured_has_no_bar_and_stops_nothing():
+    assert bars.floor_of([measured(NAN, NAN, NAN)]) == 0
+    found = bars.measured("r2", measured(NAN, NAN, NAN), 0.0)
+    assert (found["mean"], found["bar"]) == ("−", None)
+    assert bars.place(1.0, 1.0) == "100.00%"
+
+
+def test_a_column_without_a_heading_is_left_out_and_numbers_stand_to_the_right():
+    assert table.aligned([("model", "", "seeds"), ("teacher", "", "1"), ("a", "x", "10")]) == [
+        "model    seeds",
+        "teacher      1",
+        "a           10",
+    ]
+
+
+def test_the_axis_of_a_score_is_cut_only_where_an_early_epoch_would_flatten_the_rest():
+    def curve(*values: float) -> charts.Curve:
+        history = [{"validation": {"r2": v}} for v in values]
+        return training.curve([history], "student")
+
+    assert charts.lowest([curve(0.1, 0.5)]) is None
+    assert charts.lowest([curve(-0.5, 0.5)]) is None
+    assert charts.lowest([curve(-30.0, 0.5), curve(0.0, 0.1)]) == -1
+    assert charts.lowest([curve(-30.0, -2.0)]) == -3
+    assert charts.lowest([]) is None
