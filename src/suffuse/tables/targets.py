@@ -42,7 +42,7 @@ class Cells:
         value = self.values[row]
         if isinstance(value, tuple):
             return f"{self.task.separator} ".join(value)
-        return f"{value:g}" if isinstance(value, float) else value
+        return repr(value).removesuffix(".0") if isinstance(value, float) else value
 
     def strata(self) -> np.ndarray:
         """(N,) what a stratified split keeps apart: classes, sets of labels, tenths of a number."""
