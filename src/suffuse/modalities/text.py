@@ -47,6 +47,7 @@ class Settings(ModalitySettings):
     lowercase: bool = True
     language: str | None = None  # of ``tokens: spacy``: en, zh, ar, ... or xx
     tokenizer: str | None = None  # a pretrained one instead: tokenizer.json, its folder, or package:NAME
+    augment: bool = False  # views of a training whose `augment` is set lose some of their tokens
     separator: str = " | "  # between the texts of several columns
 
     @model_validator(mode="after")

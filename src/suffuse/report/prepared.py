@@ -17,6 +17,8 @@ from tokenizers import Tokenizer
 
 from .. import sound
 from ..files import read_json
+from ..modalities import tabular
+from ..modalities.text import swap
 from ..ragged import open_column
 from ..run import Run
 from ..types import Spec, heads_of
@@ -118,14 +120,20 @@ class Prepared:
             return Cell(name, kind, picture=data_uri(spectrogram(item[:, :-1])))
         if kind == "sequence":
             return Cell(name, kind, text=steps_text(item[:, :-1]))
+        if kind == "tabular":
+            return Cell(name, kind, text=short(tabular.describe(self.statistics[name], item), MOST_TEXT))
         if name in self.tokenizers:
-            return Cell(name, kind, text=short(text(self.tokenizers[name], item), MOST_TEXT))
+            pad = self.statistics[name].get("pad", 0)
+            return Cell(name, kind, text=short(text(self.tokenizers[name], item, pad), MOST_TEXT))
         return Cell(name, kind, text="present, can't be shown here")
 
 
-def text(tokenizer: Tokenizer, ids: np.ndarray) -> str:
-    """Token ids -> the text that the model reads: cut and folded as it was for the model."""
-    kept = [int(i) for i in ids if i != 0]
+def text(tokenizer: Tokenizer, ids: np.ndarray, pad: int = 0) -> str:
+    """Token ids -> the text that the model reads: cut and folded as it was for the model.
+
+    ``pad`` is the tokenizer's own id of padding, which the model has as 0.
+    """
+    kept = [int(i) for i in swap(ids[ids != 0], pad)]
     if tokenizer.decoder is not None:
         return tokenizer.decode(kept).strip() or "…"
     words = (tokenizer.id_to_token(i) or "" for i in kept)

@@ -28,7 +28,8 @@ def read(path: Path) -> Rows:
     except (pa.ArrowException, OverflowError):
         lines.clear()
         broken.clear()
-        table = _whole([row for rows in _pieces(path, lines, broken) for row in rows], path)
+        rows = _without_strangers([row for rows in _pieces(path, lines, broken) for row in rows], lines, broken)
+        table = _whole(rows, path)
     return Rows(table, lines, path.parent, broken)
 
 
@@ -85,6 +86,21 @@ def _joined(tables: list[pa.Table]) -> pa.Table:
         if len(kinds) > 1 and kinds != {pa.int64(), pa.float64()}:
             raise pa.ArrowInvalid(f"column '{name}' has several types")
     return pa.concat_tables(tables, promote_options="permissive") if tables else pa.table({})
+
+
+def _without_strangers(rows: list[dict], lines: list[int], broken: list[tuple[int, str]]) -> list[dict]:
+    """The rows that hold records where most do: one that doesn't must not make texts of all the others."""
+    strange: dict[int, str] = {}
+    for name in dict.fromkeys(key for row in rows for key in row):
+        others = [n for n, row in enumerate(rows) if not isinstance(row.get(name), (dict, type(None)))]
+        records = sum(isinstance(row.get(name), dict) for row in rows)
+        if records > len(others):
+            strange |= dict.fromkeys(others, f"broken row: '{name}' is no record, as it is in other rows")
+    broken.extend((lines[n], reason) for n, reason in strange.items())
+    broken.sort()
+    kept = [n for n in range(len(rows)) if n not in strange]
+    lines[:] = [lines[n] for n in kept]
+    return [rows[n] for n in kept]
 
 
 def _whole(rows: list[dict], path: Path) -> pa.Table:
