@@ -25,7 +25,7 @@ from .quarantine import Quarantine
 from .splits import TRAIN
 
 OTHER = "other"  # the class of training rows whose answer is too rare for the vocabulary
-BINS = 10  # of a number, for stratified splits
+BINS, BIN_ROWS = 10, 10  # of a number, for stratified splits; where rows are few there are fewer of them
 
 
 @dataclass(frozen=True)
@@ -42,14 +42,15 @@ class Cells:
         value = self.values[row]
         if isinstance(value, tuple):
             return f"{self.task.separator} ".join(value)
-        return f"{value:g}" if isinstance(value, float) else value
+        return repr(value).removesuffix(".0") if isinstance(value, float) else value
 
     def strata(self) -> np.ndarray:
         """(N,) what a stratified split keeps apart: classes, sets of labels, tenths of a number."""
         if self.task.kind != NUMBER:
             return labels.ordered([repr(v) for v in self.values])
         values = np.array([math.nan if v is None else v for v in self.values])
-        edges = np.nanquantile(values, np.linspace(0, 1, BINS + 1)[1:-1]) if np.isfinite(values).any() else []
+        bins = int(np.clip(np.isfinite(values).sum() // BIN_ROWS, 1, BINS))
+        edges = np.nanquantile(values, np.linspace(0, 1, bins + 1)[1:-1]) if bins > 1 else []
         return np.where(np.isnan(values), BINS, np.searchsorted(edges, values))
 
 
