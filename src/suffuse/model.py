@@ -9,15 +9,19 @@ from pathlib import Path
 from types import ModuleType
 from typing import cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from . import encoders, fusions
+from .data import Columns
 from .errors import SuffuseError, UsageError
 from .files import write_bytes, write_json
 from .parts import load
 from .recipe import Network
 from .types import Batch, Encoded, Field, Output, Sizes, Spec
+
+FAR, SMALLEST = 6.0, 1e-6  # of a frozen encoder's numbers, in deviations: where they are cut; least deviation
 
 
 class Encoder(nn.Module):
@@ -25,6 +29,8 @@ class Encoder(nn.Module):
 
     mean: Tensor
     std: Tensor
+    centre: Tensor  # (D,) of a frozen encoder's vectors
+    scale: Tensor
 
     def __init__(self, network: Network, field: Field):
         super().__init__()
@@ -49,6 +55,8 @@ class Encoder(nn.Module):
             self.register_buffer("std", white * torch.tensor(std).reshape(shape))
         if self.frozen:
             self.requires_grad_(False)
+            self.register_buffer("centre", torch.zeros(self.width))
+            self.register_buffer("scale", torch.ones(self.width))
 
     @property
     def part(self) -> ModuleType:
@@ -88,8 +96,17 @@ class Encoder(nn.Module):
         says which are real, or what else the modality's ``encode`` gives."""
         if self.frozen:
             with torch.no_grad():
-                return Encoded(self._read(x).vector)
+                return Encoded(self.standard(self.vectors(x)))
         return self._read(x)
+
+    def vectors(self, x: Tensor) -> Tensor:
+        """What is kept of a frozen encoder: its vectors (U, D), before they are standardised."""
+        return self._read(x).vector
+
+    def standard(self, vectors: Tensor) -> Tensor:
+        """A frozen encoder's vectors (U, D), every number with mean 0 and deviation 1 over the training rows: their
+        sizes differ by orders of magnitude, and no weight of the encoder's can learn to mend that."""
+        return ((vectors - self.centre) / self.scale).clamp(-FAR, FAR)
 
     def _read(self, x: Tensor) -> Encoded:
         if self.kind == "image":
@@ -170,6 +187,16 @@ class FusionModel(nn.Module):
         fixed = [f"encoders.{name}_encoder" for name in self.spec.names if self.encoder(name).frozen]
         return frozenset(key for key in self.state_dict() if any(key.startswith(f"{prefix}.") for prefix in fixed))
 
+    def standardise(self, columns: Columns, rows: np.ndarray) -> None:
+        """Fix how the vectors of frozen encoders are standardised, from these rows (of training): once, before it."""
+        for m, name in enumerate(columns.spec.names):
+            if name in columns.ready:
+                used = np.unique(columns.entry[rows, m][columns.present[rows, m]])
+                found = columns.entries[name][used].astype(np.float64)
+                encoder = self.encoder(name)
+                encoder.centre.copy_(torch.from_numpy(found.mean(0)))
+                encoder.scale.copy_(torch.from_numpy(found.std(0) + SMALLEST))
+
     def widths(self) -> dict[str, int]:
         """D_m of each modality."""
         return {name: self.encoder(name).width for name in self.spec.names}
@@ -193,7 +220,7 @@ class FusionModel(nn.Module):
             if index is not None and not len(entries):
                 encoded.append(self._nothing(encoder, len(index)))
                 continue
-            found = Encoded(entries) if name in batch.ready else encoder(entries)
+            found = Encoded(encoder.standard(entries)) if name in batch.ready else encoder(entries)
             encoded.append(found if index is None else spread(found, index, getattr(self.part, "TOKENS", False)))
         return encoded
 

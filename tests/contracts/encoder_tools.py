@@ -103,7 +103,7 @@ CHOICES: dict[str, list[tuple[str, dict]]] = {
         ("image", hugging(RESNET)),
         ("wave", hugging(WAV2VEC)),
     ],
-    "efficientnet_lite": [("image", {}), ("image", {"stages": 2})],
+    "efficientnet_lite": [("image", {}), ("image", {"stages": 2, "mirrored": True})],
     "speech_embedding": [("wave", {}), ("wave", {"pool": "mean"})],
 }
 

@@ -29,6 +29,7 @@ class Settings(PartSettings):
     variant: Literal[0, 1, 2] = 0
     pretrained: bool = True
     frozen: bool = False
+    mirrored: bool = False  # the vector is the mean over the picture and its mirror image
     stages: int = Setting(default=0, ge=0, le=7)  # mean and maximum of so many last stages stand beside the head's mean
 
     @model_validator(mode="after")
@@ -80,6 +81,16 @@ def initialise(settings: Settings, layers: nn.ModuleDict, field: Field) -> str:
 
 def encode(settings: Settings, layers: nn.ModuleDict, x: Tensor) -> Encoded:
     """(U, 3, H, W) float -> vector (U, 1280), tokens (U, H' W', 1280)."""
+    import torch
+
+    found = _encode(settings, layers, x)
+    if not settings.mirrored:
+        return found
+    other = _encode(settings, layers, torch.flip(x, dims=(3,)))
+    return Encoded((found.vector + other.vector) / 2, found.tokens, found.token_mask)
+
+
+def _encode(settings: Settings, layers: nn.ModuleDict, x: Tensor) -> Encoded:
     import torch
 
     body: Any = layers["body"]

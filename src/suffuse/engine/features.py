@@ -29,7 +29,7 @@ from ..types import Batch
 
 PART = 256  # entries
 TOGETHER = 16  # of them at a time: what a convolution net makes of more doesn't stay in a processor's cache
-FORMAT = 2  # raised when the same encoder gives other vectors
+FORMAT = 1  # raised when the same encoder gives other vectors
 
 
 def place(run: Run) -> Path:
@@ -57,6 +57,7 @@ def ready(columns: Columns, model: FusionModel, folder: Path) -> Columns:
 
 
 @torch.inference_mode()
+@torch.no_grad()
 def compute(encoder: Encoder, columns: Columns, file: Path, tell: Tell) -> None:
     """Vectors of every entry of the encoder's modality -> one file."""
     count = len(columns.entries[encoder.field.name])
@@ -66,7 +67,7 @@ def compute(encoder: Encoder, columns: Columns, file: Path, tell: Tell) -> None:
         if not part.exists():
             content = io.BytesIO()
             entries = _trimmed(batch.inputs[encoder.field.name]).split(TOGETHER)
-            np.save(content, torch.cat([encoder(some).vector.float().cpu() for some in entries]).numpy())
+            np.save(content, torch.cat([encoder.vectors(some).float().cpu() for some in entries]).numpy())
             write_bytes(part, content.getvalue())
         tell((number + 1) / total, f"{min((number + 1) * PART, count):,} of {count:,}")
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -84,7 +85,8 @@ def fingerprint(encoder: Encoder, columns: Columns, name: str, folder: Path) -> 
     made = hashlib.blake2b(digest_size=10)
     facts = {"format": FORMAT, "settings": encoder.settings.model_dump(mode="json"), "kind": encoder.kind}
     made.update(json.dumps(facts, sort_keys=True).encode())
-    for key, tensor in sorted(encoder.state_dict().items()):
+    weights = {key: tensor for key, tensor in encoder.state_dict().items() if key not in ("centre", "scale")}
+    for key, tensor in sorted(weights.items()):
         made.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}".encode())
         made.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     made.update(content(columns, name, folder).encode())

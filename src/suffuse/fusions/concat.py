@@ -24,6 +24,7 @@ class Settings(PartSettings):
 
     kind: Literal["concat"] = "concat"
     width: int = Setting(128, ge=1)
+    dropout: float = Setting(0.0, ge=0, lt=1)  # of what is joined
 
 
 def width(settings: Settings, sizes: Sizes) -> int:
@@ -44,9 +45,12 @@ def layers(settings: Settings, sizes: Sizes) -> nn.ModuleDict:
 def fuse(settings: Settings, layers: nn.ModuleDict, encoded: list[Encoded], present: Tensor) -> Fused:
     """M x (B, D_m), present (B, M) bool -> (B, H)."""
     import torch
+    from torch.nn import functional as F
 
     slots = [
         torch.where(present[:, m : m + 1], e.vector, absent)
         for m, (e, absent) in enumerate(zip(encoded, layers["absent"], strict=True))  # pyright: ignore
     ]
-    return Fused(layers["join"](torch.cat([*slots, present.to(slots[0].dtype)], dim=1)).relu())
+    joined = torch.cat([*slots, present.to(slots[0].dtype)], dim=1)
+    joined = F.dropout(joined, settings.dropout, layers.training) if settings.dropout else joined
+    return Fused(layers["join"](joined).relu())

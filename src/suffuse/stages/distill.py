@@ -86,6 +86,7 @@ def work(order: dict, tell: Tell) -> None:
     columns = columns.of(network.encoders)
     model = FusionModel(network, columns.spec).initialise()
     columns = features.ready(columns, model, features.place(run))
+    model.standardise(columns, columns.rows("train"))
     objective = Objective(model, chosen_losses(run, job), knowledge.widths() if knowledge else {})
     place = run.partial("distill") / job.who / f"seed-{job.seed}"
     scratch = run.partial("distill") / ".work" / job.who / f"seed-{job.seed}"

@@ -79,6 +79,7 @@ def train(run: Run, job: Job, threads: int, tell: Tell) -> None:
     columns = Columns.open(run.path("data")).of(network.encoders)
     model = FusionModel(network, columns.spec).initialise()
     columns = features.ready(columns, model, features.place(run))
+    model.standardise(columns, columns.rows("train"))
     task = settings(losses.TABLE, {"kind": "task", "smoothing": run.recipe.teacher.smoothing})
     objective = Objective(model, {"labels": task}, {})
     scratch = run.partial("teach") / ".work" / job.folder
