@@ -85,9 +85,8 @@ def main(sizes: tuple[int, ...]) -> None:
             found.append(measure(rows, Path(folder)))
         one = found[-1]
         each = 1e6 * one["seconds"] / rows
-        print(
-            f"{rows:>9,} rows  {one['seconds']:6.1f} s  {each:5.1f} us a row  {one['peak'] / 1e6:6.0f} MB", flush=True
-        )
+        took = f"{one['seconds']:.1f} s of processor time ({one['wall']:.0f} s by the clock), {each:.1f} us a row"
+        print(f"{rows:>9,} rows: {took}, {one['peak'] / 1e6:.0f} MB at the most", flush=True)
     slower = found[-1]["seconds"] / sizes[-1] / (found[0]["seconds"] / sizes[0])
     print(f"a row of the largest takes {slower:.2f} times as long as one of the smallest")
     assert max(f["peak"] for f in found) < MOST_MEMORY, "more memory than 1.5 GB"
