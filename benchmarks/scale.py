@@ -2,19 +2,21 @@
 
     python benchmarks/scale.py [ROWS ...]
 
-Prints peak memory and processor time per row; fails where the largest takes more than 1.5 GB, or a row of it more
-than 1.3 times as long as one of the smallest. Time is the processor's, user and system, of all threads: what else
-runs on the machine hardly changes it.
+Prints peak memory and processor time per row, and writes benchmarks/results/scale.json. Fails where the largest
+takes more than 1.5 GB, or a row of it more than 1.3 times as long as one of the smallest. Time is the processor's,
+user and system, of all threads: what else runs on the machine hardly changes it.
 """
 
 from __future__ import annotations
 
 import csv
 import json
+import platform
 import random
 import subprocess
 import sys
 import tempfile
+from datetime import date
 from itertools import accumulate
 from pathlib import Path
 
@@ -22,6 +24,7 @@ SIZES = (250_000, 500_000, 1_000_000)
 MOST_MEMORY = 1.5e9  # bytes
 SLOWER = 1.3
 WORDS = 5000
+RESULT = Path(__file__).parent / "results" / "scale.json"
 CHILD = """
 import json, resource, sys, time
 from suffuse import pipeline
@@ -87,6 +90,9 @@ def main(sizes: tuple[int, ...]) -> None:
         each = 1e6 * one["seconds"] / rows
         took = f"{one['seconds']:.1f} s of processor time ({one['wall']:.0f} s by the clock), {each:.1f} us a row"
         print(f"{rows:>9,} rows: {took}, {one['peak'] / 1e6:.0f} MB at the most", flush=True)
+    facts = {"date": date.today().isoformat(), "machine": platform.machine(), "python": platform.python_version()}
+    if sizes == SIZES:
+        RESULT.write_text(json.dumps({**facts, "sizes": found}, indent=1) + "\n", encoding="utf-8")
     slower = found[-1]["seconds"] / sizes[-1] / (found[0]["seconds"] / sizes[0])
     print(f"a row of the largest takes {slower:.2f} times as long as one of the smallest")
     assert max(f["peak"] for f in found) < MOST_MEMORY, "more memory than 1.5 GB"
