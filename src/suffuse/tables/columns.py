@@ -115,7 +115,7 @@ def clean(
                 _append(journal, [(*fact, length) for fact, length in zip(facts, lengths, strict=True)])
             found.add(facts)
             tell(found.count / len(cells))
-    return _point(found, which, place.items())
+    return point(found, which, place.items())
 
 
 def _alone(read: Callable, cells: Any) -> Iterator[tuple[int, list[Fact]]]:
@@ -202,7 +202,7 @@ def _resume(journal: Path) -> list[Read]:
     return found
 
 
-def _point(found: Found, which: np.ndarray, items: Any) -> Cleaned:
+def point(found: Found, which: np.ndarray, items: Any) -> Cleaned:
     """Every row to the first slot that holds its content."""
     slots = np.full(len(found.here), -1, dtype=np.int64)
     used = np.flatnonzero(found.here)
