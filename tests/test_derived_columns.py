@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,9 @@ from suffuse.data import Columns
 from suffuse.errors import UsageError
 from suffuse.exporters import folder as exporter
 from suffuse.files import read_json
+from suffuse.modalities import text
 from suffuse.model import FusionModel
-from suffuse.predictor import Predictor
+from suffuse.predictor import Predictor, digest
 from suffuse.run import Run
 from suffuse.stages.predict import predict
 
@@ -153,3 +155,31 @@ def test_preparing_again_is_needed_only_where_the_data_s_keys_change(run):
     assert (run.path("data", "column-title.npy").stat().st_mtime_ns, run.stamp("prepare")) == before
     raw["data"]["derive"]["masked"]["plurals"] = False
     assert pipeline.plan(Run.of(raw, run.folder))["prepare"] == ["data.derive.masked.plurals: True -> False"]
+
+
+def test_words_from_a_file_are_part_of_what_decides(run, tmp_path):
+    (tmp_path / "words.txt").write_text("nice\n", encoding="utf-8")
+    raw = run.recipe.model_dump(mode="json")
+    raw["data"]["derive"]["masked"]["words"] = "words.txt"
+    other = Run.of(raw, tmp_path / "run", tmp_path)
+    pipeline.run_stage(other, "prepare")
+    assert read_json(other.path("data", "schema.json"))["derive"]["masked"]["facts"] == {"words": ["nice"]}
+    assert pipeline.plan(other)["prepare"] == []
+    (tmp_path / "words.txt").write_text("other\n", encoding="utf-8")
+    assert "data.derive.masked.words names has changed" in pipeline.plan(other)["prepare"][0]
+
+
+def test_an_export_that_needs_a_library_says_which(predictor, run, tmp_path, monkeypatch):
+    place = tmp_path / "export"
+    model = FusionModel(run.recipe.student, Columns.open(run.path("data")).spec).eval()
+    exporter.write(model, run.recipe, place, read_json(run.path("data", "schema.json"))["derive"])
+    facts = json.loads((place / "signature.json").read_text())
+    facts["modalities"][0]["settings"]["tokens"] = "nltk"
+    facts["digest"] = digest(facts)
+    (place / "signature.json").write_text(json.dumps(facts))
+    monkeypatch.setitem(sys.modules, "nltk", None)
+    text._splitter.cache_clear()
+    with pytest.raises(UsageError, match="nltk isn't installed") as caught:
+        Predictor.load(place)
+    assert "suffuse[words]" in caught.value.hint
+    text._splitter.cache_clear()

@@ -160,6 +160,7 @@ def _contents(run: Run, stage: Stage) -> dict[str, Any]:
     for who, network in (("teacher", run.recipe.teacher), ("student", run.recipe.student)):
         parts |= {f"{who}.encoders.{n}": e for n, e in network.encoders.items() if who in heads}
     parts |= {f"modalities.{n}": m for n, m in run.recipe.modalities.items() if "modalities" in heads}
+    parts |= {f"data.derive.{n}": d for n, d in run.recipe.data.derive.items() if "data" in heads}
     then, found = (run.stamp(stage.verb) or {"inputs": {}})["inputs"], {}
     for where, chosen in parts.items():
         for key in chosen.FILES:

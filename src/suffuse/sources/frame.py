@@ -101,8 +101,8 @@ def _column(name: str, values: list, packs: Mapping[str, Pack]) -> pa.Array:
     cells = _alike(cells)
     try:
         return pa.array(cells)
-    except (pa.ArrowInvalid, pa.ArrowTypeError):
-        return pa.array([c if c is None else str(c) for c in cells])
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, UnicodeError):  # half a surrogate pair is no text
+        return pa.array([c if c is None else str(c).encode("utf-8", "replace").decode("utf-8") for c in cells])
 
 
 def _alike(cells: list) -> list:

@@ -24,14 +24,14 @@ STAGES: dict[str, Stage] = {
             "Read, clean and split the rows; write columns to disk.",
             (),
             ("data", "modalities", "seed", "evaluate.by"),
-            format=3,
+            format=4,
         ),
         Stage(
             "teach",
             "Train the strong model.",
             ("prepare",),
             ("teacher", "seed", "compute.threads", "modalities.*.augment"),
-            format=3,
+            format=4,
         ),
         Stage(
             "extract",
@@ -44,7 +44,7 @@ STAGES: dict[str, Stage] = {
             "Train the students from the store, and the same students on labels alone.",
             ("prepare", "extract"),
             ("student", "distill", "seed", "modalities.*.augment"),
-            format=3,
+            format=4,
         ),
         Stage(
             "export",

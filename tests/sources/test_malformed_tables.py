@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from suffuse import sources
 from suffuse.errors import SuffuseError, UsageError
 from suffuse.sources import csv
+from suffuse.sources.frame import to_table
 
 
 def read(folder: Path, content: str | bytes, name: str = "rows.csv") -> sources.Rows:
@@ -217,3 +218,8 @@ def test_two_parquet_columns_of_one_name(tmp_path):
     pq.write_table(table, tmp_path / "rows.parquet")
     with pytest.raises((SuffuseError, UsageError), match=r"same name|can't read"):
         sources.read(str(tmp_path / "rows.parquet"))
+
+
+def test_python_objects_that_no_table_holds_become_texts():
+    rows = [{"t": "\ud800x", "n": 10**30, "m": 1}, {"t": "b", "n": 2, "m": "x"}]
+    assert to_table(rows).to_pylist() == [{"t": "?x", "n": str(10**30), "m": "1"}, {"t": "b", "n": "2", "m": "x"}]
