@@ -113,8 +113,9 @@ def values(run: Run, rows: np.ndarray) -> dict[str, list[str | None]]:
 
 def _exported(predictor: Predictor, columns: Columns, rows: np.ndarray) -> np.ndarray:
     parts, columns = [], columns.of([i.field.name for i in predictor.inputs])
-    for start in range(0, len(rows), 256):
-        piece = rows[start : start + 256]
+    size = columns.fitting(256)
+    for start in range(0, len(rows), size):
+        piece = rows[start : start + size]
         entries = {n: columns.entries[n][columns.entry[piece, m]] for m, n in enumerate(columns.spec.names)}
         parts.append(activate(columns.spec.heads, predictor.logits(entries, columns.present[piece])))
     return np.concatenate(parts)
