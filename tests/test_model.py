@@ -280,4 +280,6 @@ def test_frozen_vectors_are_standardised_on_training_rows(make_columns):
     assert standard.abs().max() <= 6 and standard.mean(0).abs().max() < 0.5
     moved = encoder.vectors(pictures[used]).std(0) > 1e-4
     torch.testing.assert_close(standard.std(0, correction=0)[moved], torch.ones(int(moved.sum())), atol=0.2, rtol=0)
-    torch.testing.assert_close(model(kept.batch(train)).logits, model(columns.batch(train)).logits, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(
+        model(kept.batch(train)).logits, model(columns.batch(train)).logits, atol=1e-4, rtol=1e-4
+    )
