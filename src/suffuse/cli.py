@@ -145,8 +145,6 @@ def _open(where: Path, overrides: list[str] | None, out: Path | None):
 
 def main() -> None:
     """The entry point: an error is one line, and an exit code."""
-    # Idle threads sleep instead of spinning: where other work shares the cores, a step was seen 50 times faster.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is loaded
     try:
         code = app(sys.argv[1:] or ["--help"], standalone_mode=False) or 0
         if code == 130:  # what newer typers make of Ctrl-C
