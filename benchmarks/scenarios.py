@@ -174,7 +174,7 @@ def main() -> int:
     asked = parser.parse_args()
     failed = False
     for name in asked.scenarios:
-        facts, checks = SCENARIOS[name](asked.data, asked.out)
+        facts, checks = SCENARIOS[name](asked.data.resolve(), asked.out)
         print(f"\n{name}")
         for who, numbers in facts.items():
             print(f"  {who:<44} " + "  ".join(f"{k} {short(v)}" for k, v in numbers.items() if short(v)))

@@ -133,6 +133,51 @@ def write_table():
 
 
 @pytest.fixture(scope="session")
+def write_questions():
+    """A writer of a folder in VQA-RAD's layout: drawn pictures, and three questions about each. Returns the folder.
+
+    A picture holds one coloured shape at the left or the right. Which colour and which shape are open questions,
+    whether it is at the left is a closed one; answers are written in several ways.
+    """
+    import json
+    import random
+
+    from PIL import Image, ImageDraw
+
+    def draw(file: Path, colour: str, shape: str, left: bool, noise: random.Random) -> None:
+        ground = noise.randrange(200, 256)
+        picture = Image.new("RGB", (24, 16), (ground, ground, ground))
+        corner = (1 if left else 14) + noise.randrange(-1, 2)
+        box = (corner, 3 + noise.randrange(3), corner + 7, 10 + noise.randrange(3))
+        pen = ImageDraw.Draw(picture)
+        (pen.ellipse if shape == "circle" else pen.rectangle)(box, fill=COLOURS[colour])
+        file.parent.mkdir(parents=True, exist_ok=True)
+        picture.save(file)
+
+    def write(folder: Path, pictures: int = 30, images: str = "VQA_RAD Image Folder", test: float = 0.25) -> Path:
+        noise, rows = random.Random(4), []
+        for number in range(pictures):
+            colour, shape = noise.choice(sorted(COLOURS)), noise.choice(("circle", "square"))
+            left = noise.random() < 0.5
+            draw(folder / images / f"synpic{number}.png", colour, shape, left, noise)
+            asked = (
+                ("what colour is the thing", colour, "OPEN"),
+                ("which shape is seen here", shape, "OPEN"),
+                ("is it at the left", "yes" if left else "no", "CLOSED "),
+            )
+            for question, answer, kind in asked:
+                written = noise.choice((answer, answer.title(), f" {answer}.", f"{answer} "))
+                phrase = ("test_" if number >= (1 - test) * pictures else "") + noise.choice(("freeform", "para"))
+                row = {"qid": len(rows) + 1, "phrase_type": phrase, "image_name": f"synpic{number}.png"}
+                rows.append({**row, "question": f"{question}?", "answer": written, "answer_type": kind})
+        file = folder / "VQA_RAD Dataset Public.json"
+        file.write_text(json.dumps(rows, indent=1), encoding="utf-8")
+        return folder
+
+    return write
+
+
+@pytest.fixture(scope="session")
 def tiny_recipe():
     """The recipe for such a table, as a dictionary."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .errors import SuffuseError, UsageError, from_system
+from .errors import SuffuseError, UsageError, from_system, visible
 from .stages import STAGES
 
 app = typer.Typer(
@@ -35,6 +36,30 @@ def run_command(where: Where, set_: Set = None, out: Out = None) -> None:
     if not pipeline.run_all(run):
         typer.echo("everything is up to date", err=True)
     show(run)
+
+
+@app.command("check")
+def check_command(
+    where: Where,
+    set_: Set = None,
+    out: Out = None,
+    full: Annotated[bool, typer.Option("--full", help="Read every cell, however long it takes.")] = False,
+    measure: Annotated[bool, typer.Option("--measure", help="Build the networks and time some steps.")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Look at the recipe and its table before anything is trained: what is wrong, what will be done, what it costs."""
+    from .tables.check.lines import lines
+    from .tables.check.whole import check
+
+    run = _open(where, set_, out)
+    found = check(run, full)
+    if measure and found.sample:
+        from .probes.effort import effort
+        from .tables.check.costs import measured
+
+        measured(found, run.recipe, effort(run.recipe, found.sample))
+    typer.echo(json.dumps(found.to_json(), indent=1) if json_ else "\n".join(lines(found)))
+    raise typer.Exit(0 if found.runs else 1)
 
 
 @app.command("status")
@@ -93,19 +118,21 @@ def init_command(
         raise UsageError("the recipe is there already", where=out, hint="choose another name with --out")
     proposal = propose(rows, target, root, out.parent, within)
     for column in proposal.columns:
-        typer.echo(f"{column.name:<20} {column.role:<10} {column.reason}", err=True)
+        typer.echo(visible(f"{column.name:<20} {column.role:<10} {column.reason}"), err=True)
     out.write_text(proposal.text, encoding="utf-8")
     typer.echo(f"\nwrote {out}; look at it, then: suffuse run {out}", err=True)
 
 
 def show(run) -> None:
-    """The table of results on stdout, the verdicts, and where the report is."""
-    from .report import table
+    """The tables of results on stdout, the verdicts, the warnings, and where the report is."""
+    from .report import table, worth
 
-    for block in table.blocks(run):
-        typer.echo("\n".join(block) + "\n")
+    for block in (*table.blocks(run), *worth.blocks(run)):
+        typer.echo("\n".join(map(visible, block)) + "\n")
     for sentence in table.verdicts(run):
         typer.echo(sentence)
+    for sentence in worth.warnings(run):
+        typer.echo(f"WARNING: {sentence}")
     typer.echo(f"\nreport: {run.path('report.html')}")
     typer.echo(f"student: {run.path('export')}")
 
@@ -118,8 +145,6 @@ def _open(where: Path, overrides: list[str] | None, out: Path | None):
 
 def main() -> None:
     """The entry point: an error is one line, and an exit code."""
-    # Idle threads sleep instead of spinning: where other work shares the cores, a step was seen 50 times faster.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is loaded
     try:
         code = app(sys.argv[1:] or ["--help"], standalone_mode=False) or 0
         if code == 130:  # what newer typers make of Ctrl-C

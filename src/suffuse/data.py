@@ -17,6 +17,7 @@ from .types import NUMBER, UNLABELLED, Batch, Spec
 from .views import Viewer
 
 SPLITS = ("train", "validation", "test")
+MOST_NUMBERS = 2**26  # in the entries of rows that are computed at once
 MOST_TOGETHER = 16  # rows of one content side by side: more would make batches of one kind
 
 
@@ -86,6 +87,11 @@ class Columns:
             target[~allowed, at : at + head.columns] = np.nan if head.kind == NUMBER else UNLABELLED
             at += head.columns
         return torch.from_numpy(target)
+
+    def fitting(self, most: int) -> int:
+        """How many rows may be computed at once: at most so many, and fewer where their entries are large."""
+        row = sum(math.prod(column.shape[1:]) for column in self.entries.values())
+        return max(min(most, MOST_NUMBERS // max(row, 1)), 1)
 
     def shared(self) -> np.ndarray:
         """(N,) what to keep together in a batch: the entry of the modality whose entries cost most to encode.

@@ -7,9 +7,12 @@ its own, behind ``hint:``. Bad usage and bad recipes end with exit code 2, every
 from __future__ import annotations
 
 import errno
+import unicodedata
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+HIDDEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")  # control, format, half a pair, private, unassigned, separators
+JOINERS = "\u200c\u200d"  # Persian words and emoji need them
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -31,17 +34,32 @@ class SuffuseError(Exception):
         facts = [f"{word} {fact}" for word, fact in (("got", self.got), ("expected", self.expected)) if fact]
         if facts:
             parts.append(": " + ", ".join(facts))
-        return " ".join("".join(parts).split())
+        return visible(" ".join("".join(parts).split()))
 
     def text(self) -> str:
         """The cause, and the hint below it."""
-        return self.line() + (f"\n\nhint: {self.hint}" if self.hint else "")
+        return self.line() + (f"\n\nhint: {visible(self.hint)}" if self.hint else "")
 
 
 class UsageError(SuffuseError):
     """The command line or the recipe asks for something that can't be."""
 
     exit_code = 2
+
+
+def visible(text: str) -> str:
+    """A text from a table or a file as a terminal may show it: what would move the cursor, change colours, turn the
+    direction of writing or is no character at all stands as an escape. White space becomes spaces."""
+    return text if text.isprintable() else "".join(map(_shown, text))
+
+
+def _shown(character: str) -> str:
+    if character in "\t\n\r":
+        return " "
+    if character in JOINERS or unicodedata.category(character) not in HIDDEN:
+        return character
+    code = ord(character)
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}" if code < 65536 else f"\\U{code:08x}"
 
 
 def from_system(error: OSError) -> SuffuseError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from collections.abc import Iterator
 from importlib import import_module, metadata
@@ -101,6 +102,8 @@ def run_stage(run: Run, verb: str) -> bool:
 
 def _do(run: Run, stage: Stage) -> None:
     """Run a stage into its partial folder, then move the old artefacts away and the new ones in."""
+    # Idle threads sleep instead of spinning: where other work shares the cores, a step was seen 50 times faster.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is loaded
     start, now = time.perf_counter(), inputs(run, stage)
     run.begin(stage.verb, now)
     if not (run.partial(stage.verb) / "COMPLETE").exists():

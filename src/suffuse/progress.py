@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 
+from .errors import visible
+
 Tell = Callable[[float, str], None]  # (share done in 0..1, a few words)
 EVERY = 5.0  # seconds between lines where there is no terminal
 
@@ -17,7 +19,7 @@ quiet: ContextVar[bool] = ContextVar("quiet", default=False)
 def say(text: str) -> None:
     """A line of talk, on stderr; stdout is for data."""
     if not quiet.get():
-        sys.stderr.write(text + "\n")
+        sys.stderr.write(visible(text) + "\n")
         sys.stderr.flush()
 
 

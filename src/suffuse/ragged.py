@@ -36,6 +36,11 @@ class Ragged:
         """Of what is picked."""
         return np.dtype(np.float32)
 
+    @property
+    def filename(self) -> str | None:
+        """Of what is memory-mapped."""
+        return getattr(self.flat, "filename", None)
+
     def __getitem__(self, which: Any) -> np.ndarray:
         """A number -> (L, F + 1); an array of them (N,) -> (N, longest of these, F + 1)."""
         if isinstance(which, (int, np.integer)):

@@ -39,6 +39,11 @@ else:  # the settings of a part, read by the part that its ``kind`` names
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
+def _listed(value: Any) -> Any:
+    """One name, or several."""
+    return (value,) if isinstance(value, str) else value
+
+
 class Split(Settings):
     """Where the splits come from: a column, and fractions for those that it doesn't give."""
 
@@ -74,7 +79,7 @@ class Task(Settings):
 class Data(Settings):
     """The table, and what its columns are."""
 
-    source: str  # a .csv, .parquet or .jsonl file, a saved Hugging Face dataset, or the name of a known set
+    source: str  # a .csv, .parquet, .jsonl or .json file, a saved dataset, a folder of questions, or a known set
     target: str | tuple[str, ...]  # one column, or several targets that are learned at once
     tasks: dict[str, Task] = Field(default_factory=dict)  # what a target is; one of classes where nothing is said
     id: str | None = None  # row number where there is none
@@ -194,10 +199,12 @@ class Distill(Settings):
 
 
 class Evaluate(Settings):
-    """How sure the numbers are."""
+    """How sure the numbers are, and what else is looked at."""
 
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
     resamples: int = Field(default=1000, ge=100, le=100_000)
+    by: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()  # columns: scores for each of their values too
+    controls: bool = True  # also teacher and student with each modality blank, and shuffled among the test rows
 
 
 class Export(Settings):

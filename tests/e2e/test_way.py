@@ -16,7 +16,7 @@ from safetensors.numpy import load_file
 from suffuse.stages import STAGES
 
 SLOW = ("prepare", "teach", "extract", "distill", "export")
-VERBS = ("run", "status", "init", "predict", *STAGES)
+VERBS = ("run", "check", "status", "init", "predict", *STAGES)
 
 
 def edit(recipe: Path, key: str, value: object) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from suffuse import data
 from suffuse.engine.forward import chunks, logits, scorer
 from suffuse.model import FusionModel
 
@@ -25,6 +26,15 @@ def test_pieces_are_a_division_that_keeps_pictures_together(make_columns, size):
     assert max(len(p) for p in pieces) <= size
     shared = columns.shared()[rows][np.concatenate(pieces)]
     assert (np.diff(shared) != 0).sum() == len(set(shared)) - 1
+
+
+def test_large_entries_come_in_smaller_pieces(make_columns, monkeypatch):
+    columns = make_columns()
+    row = 16 * 16 * 3 + 6
+    monkeypatch.setattr(data, "MOST_NUMBERS", 5 * row)
+    assert [len(p) for p in chunks(columns, np.arange(40))] == [5] * 8
+    monkeypatch.setattr(data, "MOST_NUMBERS", 3)
+    assert {len(p) for p in chunks(columns, np.arange(40))} == {1}
 
 
 def test_answers_stand_in_the_order_of_the_rows(model, make_columns):

@@ -16,11 +16,12 @@ CHUNK = 4096
 
 
 def chunks(columns: Columns, rows: np.ndarray, size: int = CHUNK) -> Iterator[np.ndarray]:
-    """Positions in ``rows``, in pieces in which rows that share a picture stand together.
+    """Positions in ``rows``, in pieces in which rows that share a picture stand together, of so many rows, or of
+    fewer where their entries are large.
 
     The pieces depend on the rows alone, so a row is always computed in the same company and gets the same bits.
     """
-    order = np.argsort(columns.shared()[rows], kind="stable")
+    order, size = np.argsort(columns.shared()[rows], kind="stable"), columns.fitting(size)
     for start in range(0, len(order), size):
         yield order[start : start + size]
 

@@ -9,7 +9,7 @@ import json
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +33,13 @@ class Root:
     """Where relative paths start, and the folder that no file may lie outside of, by links or otherwise."""
 
     folder: Path
-    within: Path
+    within: str  # resolved, with a slash at its end
+    folders: dict[str, str] = field(default_factory=dict, compare=False, repr=False)  # as cells name them -> resolved
 
     @classmethod
     def of(cls, folder: Path, within: Path | None = None) -> Root:
         """``within`` is the folder itself where nothing else is said."""
-        return cls(folder, Path(os.path.realpath(folder if within is None else within)))
+        return cls(folder, os.path.realpath(folder if within is None else within).rstrip("/") + "/")
 
 
 def is_empty(value: Any) -> bool:
@@ -74,37 +75,64 @@ def read_file(value: Any, root: Path | Root, limit: int = LARGEST_FILE) -> bytes
     """The bytes of the file that a cell names; at most so many. Raises Unreadable."""
     place = locate(value, root)
     try:
-        facts = place.stat()
-        if stat.S_ISDIR(facts.st_mode):
-            raise Unreadable("not a file: a directory")
-        if not stat.S_ISREG(facts.st_mode):  # a pipe would wait for ever, a device never end
-            raise Unreadable("not a plain file")
-        if not facts.st_size:
-            raise Unreadable("the file is empty")
-        with place.open("rb") as file:
-            found = file.read(limit + 1)
+        # the path is resolved: a link in its place now was put there since. A pipe is not waited for.
+        number = os.open(place, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
         raise Unreadable("no such file") from None
     except (OSError, ValueError) as error:
         raise Unreadable(f"can't read the file: {getattr(error, 'strerror', None) or error}") from None
-    if len(found) > limit:
+    try:
+        return _read(number, limit)
+    except OSError as error:
+        raise Unreadable(f"can't read the file: {error.strerror}") from None
+    finally:
+        os.close(number)
+
+
+def _read(number: int, limit: int) -> bytes:
+    """An open file, if it is a plain one."""
+    facts = os.fstat(number)
+    if stat.S_ISDIR(facts.st_mode):
+        raise Unreadable("not a file: a directory")
+    if not stat.S_ISREG(facts.st_mode):  # a device may never end
+        raise Unreadable("not a plain file")
+    if not facts.st_size:
+        raise Unreadable("the file is empty")
+    if facts.st_size > limit:
         raise Unreadable(f"more than {limit:,} bytes: too large")
+    found = os.read(number, facts.st_size)
+    while len(found) < facts.st_size and (more := os.read(number, facts.st_size - len(found))):
+        found += more
     return found
 
 
-def locate(value: Any, root: Path | Root) -> Path:
+def locate(value: Any, root: Path | Root) -> str:
     """A cell's path with every ``..`` and link followed. Raises Unreadable where it leads out of the folder."""
     root = root if isinstance(root, Root) else Root.of(root)
-    name = os.fspath(value) if isinstance(value, (str, os.PathLike)) else str(value)
-    if str(name).lower().startswith(WEB):
+    name = str(os.fspath(value)) if isinstance(value, os.PathLike) else str(value)
+    if name.lower().startswith(WEB):
         raise Unreadable("a web address: nothing is downloaded")
     try:
-        place = Path(os.path.realpath(root.folder / str(name)))
+        place = _resolved(name, root)
     except (OSError, ValueError) as error:
-        raise Unreadable(f"can't read the file: {error}") from None
-    if not place.is_relative_to(root.within):
+        raise Unreadable(f"can't read the file: {getattr(error, 'strerror', None) or error}") from None
+    if not place.startswith(root.within) and place != root.within.rstrip("/"):
         raise Unreadable("outside the data root")
     return place
+
+
+def _resolved(name: str, root: Root) -> str:
+    """Without links; those above a file are followed once for all files beside it."""
+    folder, slash, file = name.rpartition("/")
+    folder = folder or slash
+    if folder not in root.folders:
+        root.folders[folder] = os.path.realpath(root.folder / folder)
+    place = f"{root.folders[folder].rstrip('/')}/{file}"
+    try:
+        linked = file in ("", ".", "..") or stat.S_ISLNK(os.lstat(place).st_mode)
+    except FileNotFoundError:
+        return place
+    return os.path.realpath(place) if linked else place
 
 
 def from_json(value: Any) -> Any:

@@ -257,15 +257,15 @@ def _digest(found: bytes) -> str:
 
 
 def _rgb(picture: Image.Image, white: float | None) -> Image.Image:
-    """Upright, first frame, three channels."""
-    picture = ImageOps.exif_transpose(picture)
+    """Upright, first frame, three channels. A picture that is turned is turned in place."""
+    ImageOps.exif_transpose(picture, in_place=True)
     if picture.mode.startswith("I") or picture.mode == "F":  # 16 and 32 bits
         return Image.fromarray(to_uint8(np.asarray(picture), white)).convert("RGB")
     if picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info:
         picture = picture.convert("RGBA")
         ground = Image.new("RGBA", picture.size, (*PADDING, 255))
         picture = Image.alpha_composite(ground, picture)
-    return picture.convert("RGB")
+    return picture if picture.mode == "RGB" else picture.convert("RGB")
 
 
 def _square(picture: Image.Image, settings: Settings) -> Image.Image:
@@ -287,7 +287,7 @@ def _png(picture: Image.Image, white: float | None) -> bytes:
     """A Pillow picture as PNG bytes (lossless)."""
     try:
         file = io.BytesIO()
-        _rgb(picture, white).save(file, "PNG", compress_level=1)  # PNG keeps neither EXIF nor every mode
+        _rgb(picture.copy(), white).save(file, "PNG", compress_level=1)  # PNG keeps neither EXIF nor every mode
     except Unreadable:
         raise
     except Exception as error:  # Pillow's decoders raise many kinds on broken files

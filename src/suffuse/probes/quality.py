@@ -40,9 +40,9 @@ def metrics(probability: np.ndarray, target: np.ndarray, draws: Draws) -> dict[s
     seen = per_group(known.astype(float), draws) @ draws.weight.T
     total = per_group(loss, draws) @ draws.weight.T
     return {
-        "accuracy": (per_group(right, draws) @ draws.weight.T) / rows,
+        "accuracy": ratio(per_group(right, draws) @ draws.weight.T, rows),
         "macro_f1": macro_f1(predicted, target, classes, draws),
-        "log_loss": np.divide(total, seen, out=np.full_like(total, np.nan), where=seen > 0),  # nothing to score: nan
+        "log_loss": ratio(total, seen),
     }
 
 
@@ -58,7 +58,12 @@ def macro_f1(predicted: np.ndarray, target: np.ndarray, classes: int, draws: Dra
         both = per_group(true.astype(float) + said, draws) @ draws.weight.T
         total += np.divide(2 * hit, both, out=np.zeros_like(hit), where=both > 0)
         counted += both > 0
-    return total / counted
+    return ratio(total, counted)
+
+
+def ratio(total: np.ndarray, count: np.ndarray) -> np.ndarray:
+    """Elementwise; nan where there is nothing to score: few rows may all be missing from a resample."""
+    return np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
 
 
 def summary(per_seed: list[np.ndarray], confidence: float, seed: int = 1) -> dict:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..answers import MAIN, THRESHOLD, main_metric
 from ..types import CLASSES, LABELS, Head, Spec
-from .quality import Draws, metrics, per_group
+from .quality import Draws, metrics, per_group, ratio
 
 Measured = dict[str, np.ndarray]  # metric -> (R + 1,)
 
@@ -53,7 +53,7 @@ def of_labels(probability: np.ndarray, target: np.ndarray, draws: Draws) -> Meas
     return {
         "micro_f1": np.divide(2 * hits.sum(0), both.sum(0), out=np.ones_like(rows), where=both.sum(0) > 0),
         "macro_f1": each.sum(0) / np.maximum((both > 0).sum(0), 1),
-        "log_loss": _total(-np.log(p).mean(1), draws) / rows,
+        "log_loss": ratio(_total(-np.log(p).mean(1), draws), rows),
     }
 
 
@@ -61,12 +61,12 @@ def of_number(value: np.ndarray, target: np.ndarray, head: Head, draws: Draws) -
     """(N,) in the target's unit and (N,) standardised -> R2, RMSE, MAE."""
     true = target.astype(float) * head.std + head.mean
     gap, rows = value.astype(float) - true, _total(np.ones(len(true)), draws)
-    square, mean = _total(gap**2, draws) / rows, _total(true - head.mean, draws) / rows
-    spread = _total((true - head.mean) ** 2, draws) / rows - mean**2
+    square, mean = ratio(_total(gap**2, draws), rows), ratio(_total(true - head.mean, draws), rows)
+    spread = ratio(_total((true - head.mean) ** 2, draws), rows) - mean**2
     return {
         "r2": 1 - np.divide(square, spread, out=np.full_like(square, np.nan), where=spread > 0),
         "rmse": np.sqrt(square),
-        "mae": _total(np.abs(gap), draws) / rows,
+        "mae": ratio(_total(np.abs(gap), draws), rows),
     }
 
 

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from ..run import Run
 from ..types import CLASSES, LABELS, NUMBER
-from . import confusion, facts, scored, trust, words
+from . import confusion, facts, scored, trust, words, worth
 from .each import each, explained
 from .examples import examples
 from .prepared import Prepared
@@ -27,17 +27,24 @@ def render(run: Run) -> str:
     there = run.path("scores", "predictions.parquet").exists()
     told = scored.read(run, prepared, "teacher", "student", "baseline", "export") if there else []
     stored = run.path("knowledge", "logits.npy").exists()
+    weighed = bool(worth.controls(run) or worth.parts(run))
     return (
         environment()
         .get_template("page.html.jinja")
         .render(
             css=Markup((HERE / "style.css").read_text(encoding="utf-8")),
-            sections=sections({head.kind for head in heads}, len(heads)),
+            sections=sections({head.kind for head in heads}, len(heads), weighed),
             several=len(heads) > 1,
             head=facts.headline(run, prepared),
             results=results(run, heads),
             each=each(run, prepared),
             explained=explained(heads),
+            worth={
+                "controls": worth.controls(run),
+                "parts": worth.parts(run),
+                "fusion": worth.fusion(run),
+                "unused": worth.unused(run),
+            },
             training=training(run),
             reliability=trust.reliability(run, heads),
             numbers=trust.numbers(told),
@@ -52,11 +59,12 @@ def render(run: Run) -> str:
     )
 
 
-def sections(kinds: set[str], targets: int) -> dict[str, str]:
+def sections(kinds: set[str], targets: int, weighed: bool) -> dict[str, str]:
     """The page's parts, in order: id -> what the list at its top calls it. Which there are, the targets decide."""
     there = {
         "results": ("Results", True),
         "targets": ("Each target", targets > 1),
+        "worth": ("Modalities", weighed),
         "training": ("Training", True),
         "reliability": ("Confidence", bool(kinds & {CLASSES, LABELS})),
         "numbers": ("Numbers", NUMBER in kinds),

@@ -110,7 +110,9 @@ def judged(run: Run) -> list[tuple[str, str, str, str]]:
     """(verdict, with which labels, what is said, the numbers) for each comparison."""
     found, cards = [], scores(run)
     percent = f"{100 * run.recipe.evaluate.confidence:g} %"
-    for c in sorted(read_json(run.path("scores", "comparisons.json")) or [], key=lambda c: _order(c["who"])):
+    compared = read_json(run.path("scores", "comparisons.json")) or []
+    some = [c for c in compared if c.get("about", "distillation") == "distillation"]
+    for c in sorted(some, key=lambda c: _order(c["who"])):
         _, _, fraction = c["who"].partition("-")
         metric = c["metric"]
         ours, theirs = (metrics.value(metric, cards[w]["metrics"][metric]["mean"]) for w in (c["who"], c["against"]))

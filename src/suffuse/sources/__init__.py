@@ -1,7 +1,7 @@
 """Sources: where rows come from, as one Arrow table with the place of every row.
 
-A file is read by its suffix; a folder is a saved Hugging Face dataset; a name in ``TABLE`` is a known set
-that comes inside an installed package.
+A file is read by its suffix; a folder is a saved Hugging Face dataset, or questions on pictures as VQA-RAD lays them
+out; a name in ``TABLE`` is a known set that comes inside an installed package.
 """
 
 from __future__ import annotations
@@ -24,8 +24,10 @@ SUFFIXES = {
     ".pq": "suffuse.sources.parquet",
     ".jsonl": "suffuse.sources.jsonl",
     ".ndjson": "suffuse.sources.jsonl",
+    ".json": "suffuse.sources.json",
 }
-FOLDER = {"folder": "suffuse.sources.huggingface"}
+FOLDERS = {"dataset": "suffuse.sources.huggingface", "questions": "suffuse.sources.questions"}
+SAVED = ("dataset_dict.json", "state.json")  # one of these stands in a saved dataset
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class Rows:
     line: list[int]
     root: Path  # what relative file paths start from
     broken: list[tuple[int, str]] = field(default_factory=list)  # (line, reason) of what is no row at all
+    changed: list[tuple[int, str, str]] = field(default_factory=list)  # (line, column, how) of cells changed by a rule
+    rules: dict[str, str] = field(default_factory=dict)  # column -> that rule, in words
 
 
 def read(source: str) -> Rows:
@@ -50,7 +54,7 @@ def read(source: str) -> Rows:
         known = ", ".join(TABLE)
         raise UsageError("no such source", where="data.source", got=source, expected=f"a file, or one of: {known}")
     if path.is_dir():
-        rows = load(FOLDER, "folder").read(path)
+        rows = load(FOLDERS, _layout(path)).read(path)
     elif path.suffix.lower() in SUFFIXES:
         rows = load(SUFFIXES, path.suffix.lower()).read(path)
     else:
@@ -59,6 +63,11 @@ def read(source: str) -> Rows:
     if not rows.table.num_rows:
         raise UsageError("the table has no rows", where=path)
     return rows
+
+
+def _layout(folder: Path) -> str:
+    saved = any((folder / name).exists() for name in SAVED)
+    return "questions" if not saved and any(folder.glob("*.json")) else "dataset"
 
 
 def column(rows: Rows, name: str, key: str) -> pa.ChunkedArray:

@@ -25,7 +25,8 @@ def read(folder: Path) -> Rows:
         elif (folder / "state.json").exists():
             table = _table(folder)
         else:
-            raise UsageError("this folder is no table", where=folder, expected="a dataset saved by save_to_disk")
+            wanted = "a dataset saved by save_to_disk, or a .json file of questions"
+            raise UsageError("this folder is no table", where=folder, expected=wanted)
     except (pa.ArrowException, OSError, KeyError, json.JSONDecodeError) as error:
         raise SuffuseError("can't read the dataset", where=folder, got=error) from None
     return Rows(table, list(range(1, table.num_rows + 1)), folder)

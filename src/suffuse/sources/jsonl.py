@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from ..errors import SuffuseError
 from . import Rows
+from .records import check_text, to_table, without_strangers
 
 PIECE = 8192  # rows
 LARGEST_PIECE = 2**24  # bytes after which a piece ends early
@@ -28,8 +28,8 @@ def read(path: Path) -> Rows:
     except (pa.ArrowException, OverflowError):
         lines.clear()
         broken.clear()
-        rows = _without_strangers([row for rows in _pieces(path, lines, broken) for row in rows], lines, broken)
-        table = _whole(rows, path)
+        rows = without_strangers([row for rows in _pieces(path, lines, broken) for row in rows], lines, broken)
+        table = to_table(rows, path)
     return Rows(table, lines, path.parent, broken)
 
 
@@ -59,8 +59,8 @@ def _row(line: bytes) -> dict | str:
     """An object, or why it is none."""
     try:
         row = json.loads(line)
-        if b"\\ud" in line.lower():  # half a surrogate pair is JSON, and no text
-            json.dumps(row, ensure_ascii=False).encode()
+        if b"\\ud" in line.lower():
+            check_text(row)
     except (json.JSONDecodeError, UnicodeError) as error:
         return f"broken row: {error}"
     except RecursionError:
@@ -86,36 +86,3 @@ def _joined(tables: list[pa.Table]) -> pa.Table:
         if len(kinds) > 1 and kinds != {pa.int64(), pa.float64()}:
             raise pa.ArrowInvalid(f"column '{name}' has several types")
     return pa.concat_tables(tables, promote_options="permissive") if tables else pa.table({})
-
-
-def _without_strangers(rows: list[dict], lines: list[int], broken: list[tuple[int, str]]) -> list[dict]:
-    """The rows that hold records where most do: one that doesn't must not make texts of all the others."""
-    strange: dict[int, str] = {}
-    for name in dict.fromkeys(key for row in rows for key in row):
-        others = [n for n, row in enumerate(rows) if not isinstance(row.get(name), (dict, type(None)))]
-        records = sum(isinstance(row.get(name), dict) for row in rows)
-        if records > len(others):
-            strange |= dict.fromkeys(others, f"broken row: '{name}' is no record, as it is in other rows")
-    broken.extend((lines[n], reason) for n, reason in strange.items())
-    broken.sort()
-    kept = [n for n in range(len(rows)) if n not in strange]
-    lines[:] = [lines[n] for n in kept]
-    return [rows[n] for n in kept]
-
-
-def _whole(rows: list[dict], path: Path) -> pa.Table:
-    """All rows at once; a column whose rows disagree about its type becomes one of texts."""
-    names = list(dict.fromkeys(key for row in rows for key in row))
-    try:
-        columns = [_as_texts([row.get(name) for row in rows]) for name in names]
-        return pa.Table.from_arrays(columns, names=names)
-    except pa.ArrowException as error:
-        raise SuffuseError("can't read the table", where=path, got=error) from None
-
-
-def _as_texts(values: list) -> pa.Array:
-    """A column whose rows disagree about its type, as texts."""
-    try:
-        return pa.array(values)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
-        return pa.array([v if v is None or isinstance(v, str) else json.dumps(v, ensure_ascii=False) for v in values])

@@ -23,7 +23,7 @@ STAGES: dict[str, Stage] = {
             "prepare",
             "Read, clean and split the rows; write columns to disk.",
             (),
-            ("data", "modalities", "seed"),
+            ("data", "modalities", "seed", "evaluate.by"),
             format=4,
         ),
         Stage(

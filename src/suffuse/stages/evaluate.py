@@ -21,8 +21,10 @@ from ..model import open_model
 from ..predictor import Predictor
 from ..probes import quality
 from ..probes.calibration import calibrate
+from ..probes.controls import worth
 from ..probes.latency import latency
-from ..probes.targets import measure
+from ..probes.parts import by
+from ..probes.targets import Measured, measure
 from ..progress import Tell, progress
 from ..run import Run
 from ..types import heads_of
@@ -43,9 +45,15 @@ def evaluate(run: Run) -> None:
         tell(0.95, "latency")
         exports = {"export": run.path("export"), "teacher": run.path("export-teacher")}
         times = latency({who: place for who, place in exports.items() if place.exists()}, columns, rows)
+        columns_of = values(run, rows)
+        tell(0.96, "controls")
+        worths = controlled(run, columns, rows, draws, measured) if run.recipe.evaluate.controls else {}
         for who, seeds in found.items():
-            facts = score(who, list(seeds), measured[who], run)
+            facts = score(who, list(seeds), measured[who], run) | worths.get(who, {})
             facts |= calibrate(spec, np.concatenate(list(seeds.values())), np.concatenate([target] * len(seeds)))
+            if columns_of:
+                answers = list(seeds.values())
+                facts["by"] = {name: by(spec, answers, target, draws, some) for name, some in columns_of.items()}
             facts |= size(run, who) | ({"latency_ms": times[who]} if who in times else {})
             write_json(folder / f"{who}.json", facts)
         write_json(folder / "comparisons.json", comparisons(measured, main_metric(spec.heads), draws.confidence))
@@ -83,10 +91,31 @@ def _answers(run: Run, folder: Path, columns: Columns, rows: np.ndarray) -> np.n
     return logits(model, features.ready(columns, model, features.place(run)), rows)
 
 
+def controlled(
+    run: Run, columns: Columns, rows: np.ndarray, draws: quality.Draws, measured: dict[str, list[Measured]]
+) -> dict[str, dict]:
+    """What each modality is worth to teacher and student: who -> {"controls": ...}."""
+    found, listed = {}, models(run)
+    for who in ("teacher", "student"):
+        networks = [open_model(folder) for folder in listed[who]]
+        seen = [(model, features.ready(columns, model, features.place(run))) for model in networks]
+        facts = worth(seen, rows, draws, measured[who])
+        found[who] = {"controls": facts} if facts else {}
+    return found
+
+
+def values(run: Run, rows: np.ndarray) -> dict[str, list[str | None]]:
+    """The cells of these rows in every column that scores are told apart by."""
+    wanted = [f"by {name}" for name in run.recipe.evaluate.by]
+    table = pq.read_table(run.path("data", "rows.parquet"), columns=wanted).take(pa.array(rows)) if wanted else None
+    return {name.removeprefix("by "): table[name].to_pylist() for name in wanted} if table else {}
+
+
 def _exported(predictor: Predictor, columns: Columns, rows: np.ndarray) -> np.ndarray:
     parts, columns = [], columns.of([i.field.name for i in predictor.inputs])
-    for start in range(0, len(rows), 256):
-        piece = rows[start : start + 256]
+    size = columns.fitting(256)
+    for start in range(0, len(rows), size):
+        piece = rows[start : start + size]
         entries = {n: columns.entries[n][columns.entry[piece, m]] for m, n in enumerate(columns.spec.names)}
         parts.append(activate(columns.spec.heads, predictor.logits(entries, columns.present[piece])))
     return np.concatenate(parts)
@@ -123,20 +152,17 @@ def size(run: Run, who: str) -> dict[str, int]:
 
 
 def comparisons(measured: dict[str, list[dict[str, np.ndarray]]], metric: str, confidence: float) -> list[dict]:
-    """Every student against the same student on labels alone, on the main metric."""
+    """On the main metric: every student against the same student on labels alone; what sees all modalities against
+    the same network on each of them alone."""
+    pairs = [("distillation", who, who.replace("student", "baseline")) for who in measured if who.startswith("student")]
+    for who, floor in (("teacher", "teacher-only-"), ("baseline", "only-")):
+        pairs.extend(("fusion", who, other) for other in measured if other.startswith(floor))
     found = []
-    for who in measured:
-        other = who.replace("student", "baseline")
-        if who.startswith("student") and other in measured:
+    for about, who, other in pairs:
+        if other in measured:
             ours, theirs = ([m[metric] for m in measured[name]] for name in (who, other))
-            found.append(
-                {
-                    "who": who,
-                    "against": other,
-                    "metric": metric,
-                    **quality.compare(ours, theirs, confidence),
-                }
-            )
+            facts = {"about": about, "who": who, "against": other, "metric": metric}
+            found.append({**facts, **quality.compare(ours, theirs, confidence)})
     return found
 
 

@@ -59,8 +59,8 @@ def subsets(model: FusionModel, every: bool) -> list[tuple[bool, ...]]:
 
 
 def evenly(columns: Columns, count: int) -> tuple[Columns, np.ndarray]:
-    """Some labelled validation rows."""
-    labelled = columns.labelled("validation")
+    """Some labelled validation rows, fewer where their entries are large."""
+    labelled, count = columns.labelled("validation"), columns.fitting(count)
     return columns, labelled[:: max(1, len(labelled) // count)][:count]
 
 

@@ -40,7 +40,7 @@ def extract(run: Run) -> None:
         for number, piece in enumerate(pieces):
             if not part_file(parts, number).exists():
                 write_part(parts, number, compute(model, columns, rows[piece]))
-            tell((number + 1) / (len(pieces) + 1), f"{min((number + 1) * PART, len(rows)):,} rows")
+            tell((number + 1) / (len(pieces) + 1), f"{sum(map(len, pieces[: number + 1])):,} rows")
         if weights_hash(model) != before:
             raise SuffuseError("the teacher's weights changed while it was read", where=run.path("teacher"))
         folder = run.partial("extract") / "knowledge"

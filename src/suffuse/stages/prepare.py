@@ -15,17 +15,16 @@ import pyarrow.parquet as pq
 from .. import modalities, sources
 from ..errors import SuffuseError
 from ..files import new_file, write_array, write_json, write_text
-from ..modalities.cell import Root
 from ..parts import load as load_part
 from ..progress import progress, say
 from ..ragged import Ragged
 from ..run import Run
 from ..tables import derived as derived_columns
-from ..tables import entries, labels, splits, targets
+from ..tables import entries, reading, splits, targets
 from ..tables.columns import Cleaned, clean
 from ..tables.derived import Derived
-from ..tables.draft import Draft, drop_bad_ids, drop_bad_targets, drop_duplicates, drop_empty, drop_straddling
-from ..tables.quarantine import Quarantine
+from ..tables.draft import Draft
+from ..tables.reading import Roles
 from ..types import Head, Spec
 
 SPLITS = tuple(splits.NAMES)
@@ -34,89 +33,31 @@ SPLITS = tuple(splits.NAMES)
 def prepare(run: Run) -> None:
     """Read, clean and split the rows of the recipe's source into ``data/``."""
     with progress("prepare") as tell:
-        draft = read_draft(run, sources.read(run.recipe.data.source), tell)
-        drop_bad_ids(draft)
-        drop_bad_targets(draft)
-        drop_empty(draft)
-        drop_duplicates(draft)
-        if not draft.keep.any():
-            raise _nothing_left(draft, run)
-        draft.split[draft.keep] = splits.make(
-            draft.split[draft.keep],
-            draft.group[draft.keep],
-            _strata(draft),
-            run.recipe.data.split,
-            run.recipe.seed,
-        )
-        drop_straddling(draft)
+        rows = sources.read(run.recipe.data.source)
+        reading.require(run.recipe, rows)
+        roles = reading.roles(run.recipe, rows)
+        derived = derive_all(run, rows, roles, tell)
+        draft = reading.draft(rows, roles, derived, clean_all(run, derived.rows, tell))
+        reading.settle(draft, run.recipe.data, run.recipe.seed)
         write(run, draft, tell)
         tell(1.0, f"{draft.keep.sum():,} rows")
     for line in draft.notes.lines():
         say(f"          {line}")
 
 
-def read_draft(run: Run, rows: sources.Rows, tell: Callable[[float, str], None]) -> Draft:
-    """All columns that the recipe names, decoded; nothing is left out yet."""
-    data, table = run.recipe.data, rows.table
-    for name, settings in run.recipe.modalities.items():
-        for column in set(settings.columns) - set(data.derive):
-            sources.column(rows, column, f"modalities.{name}.column")
-        part = load_part(modalities.TABLE, settings.kind)
-        if hasattr(part, "ready"):
-            part.ready(settings, False)
-    found = [targets.read(n, data.task(n), sources.column(rows, n, "data.target")) for n in data.targets]
-    ids: list[str | None] = (
-        sources.texts(sources.column(rows, data.id, "data.id").to_pylist())
-        if data.id
-        else [str(line) for line in rows.line]
-    )
-    group = np.arange(table.num_rows, dtype=np.int64)
-    if data.group:
-        values = sources.texts(sources.column(rows, data.group, "data.group").to_pylist())
-        group = labels.ordered([f"={v}" if v else f"#{n}" for n, v in enumerate(values)])
-    split = np.zeros(table.num_rows, dtype=np.int8)
-    if data.split.column:
-        split = splits.given(sources.texts(sources.column(rows, data.split.column, "data.split.column").to_pylist()))
-    derived = derive_all(run, rows, targets.names(found, split == splits.TRAIN), tell)
-    cleaned = clean_all(run, derived.rows, tell)
-    notes = Quarantine()
-    for line, reason in rows.broken:
-        notes.note(line, None, "", "quarantined", reason)
-    label = _as_text(found, table.num_rows)
-    keep = np.ones(table.num_rows, dtype=bool)
-    draft = Draft(ids, rows.line, label, group, split, cleaned, keep, notes, found)
-    draft.derive = derived.facts
-    for row, column, reason in derived.failed:
-        notes.note(rows.line[row], ids[row], column, "underived", reason)
-    return draft
-
-
-def derive_all(run: Run, rows: sources.Rows, names: list[str], tell: Callable[[float, str], None]) -> Derived:
+def derive_all(run: Run, rows: sources.Rows, roles: Roles, tell: Callable[[float, str], None]) -> Derived:
     """The table with the recipe's derived columns; what is slow is remembered in the run's ``.memory``."""
 
     def part(done: float, what: str) -> None:
         tell(0.3 * done, what)
 
-    return derived_columns.add(rows, run.recipe.data.derive, names, _root(run, rows), run.path(".memory"), part)
-
-
-def _as_text(found: list[targets.Cells], rows: int) -> list[str | None]:
-    """All targets of each row as one text: what tells copies apart, and what people see."""
-    if len(found) == 1:
-        return [found[0].text(row) for row in range(rows)]
-    parts = ([(c.name, c.text(row)) for c in found] for row in range(rows))
-    return ["; ".join(f"{n}={t}" for n, t in one if t is not None) or None for one in parts]
-
-
-def _root(run: Run, rows: sources.Rows) -> Root:
-    """Where the table's file paths start, and what they may not leave."""
-    data = run.recipe.data
-    return Root.of(Path(data.root) if data.root else rows.root, Path(data.within) if data.within else None)
+    root = reading.root(run.recipe.data, rows)
+    return derived_columns.add(rows, run.recipe.data.derive, roles.names(), root, run.path(".memory"), part)
 
 
 def clean_all(run: Run, rows: sources.Rows, tell: Callable[[float, str], None]) -> dict[str, Cleaned]:
     """Decode every modality's column, telling how far it is."""
-    root = _root(run, rows)
+    root = reading.root(run.recipe.data, rows)
     found: dict[str, Cleaned] = {}
     for number, (name, settings) in enumerate(run.recipe.modalities.items()):
 
@@ -150,7 +91,8 @@ def write(run: Run, draft: Draft, tell: Callable[[float, str], None]) -> None:
     }
     for name, array in arrays.items():
         write_array(folder / f"{name}.npy", array)
-    write_rows(folder, where, label, arrays)
+    by = {name: [values[r] for r in rows] for name, values in draft.by.items()}
+    write_rows(folder, where, label, arrays, by)
     write_text(folder / "quarantine.csv", draft.notes.to_csv())
     known = spec.known(target)
     schema = {
@@ -221,8 +163,11 @@ def note_problems(draft: Draft, name: str, problems: list[tuple[int, str, str]])
             draft.notes.note(draft.lines[row], draft.ids[row], f"{name}.{cell}", "partly", reason)
 
 
-def write_rows(folder: Path, where: tuple[list, list], label: list, arrays: dict[str, np.ndarray]) -> None:
-    """rows.parquet: what stands where, for people and for joining predictions to."""
+def write_rows(
+    folder: Path, where: tuple[list, list], label: list, arrays: dict[str, np.ndarray], by: dict[str, list]
+) -> None:
+    """rows.parquet: what stands where, for people and for joining predictions to. ``by``: the columns that scores are
+    told apart by; each stands there as ``by NAME``."""
     table = pa.table(
         {
             "line": where[0],
@@ -232,6 +177,7 @@ def write_rows(folder: Path, where: tuple[list, list], label: list, arrays: dict
             **({"target": arrays["target"]} if arrays["target"].ndim == 1 else {}),
             "group": arrays["group"],
             "key": arrays["key"],
+            **{f"by {name}": pa.array(values, pa.string()) for name, values in by.items()},
         }
     )
     with new_file(folder / "rows.parquet") as file:
@@ -247,11 +193,6 @@ def _link(made: Path, place: Path) -> None:
         shutil.copyfile(made, place)
 
 
-def _strata(draft: Draft) -> np.ndarray:
-    """(K,) of the kept rows, by the first target."""
-    return draft.targets[0].strata()[draft.keep]
-
-
 def _check_scored(spec: Spec, target: np.ndarray, split: np.ndarray, run: Run) -> None:
     for code, name in enumerate(SPLITS):
         if not spec.known(target[split == code]).any():
@@ -260,12 +201,3 @@ def _check_scored(spec: Spec, target: np.ndarray, split: np.ndarray, run: Run) -
                 where=f"column '{', '.join(run.recipe.data.targets)}'",
                 got=f"{(split == code).sum()} rows",
             )
-
-
-def _nothing_left(draft: Draft, run: Run) -> SuffuseError:
-    return SuffuseError(
-        "no row can be used",
-        where=run.recipe.data.source,
-        got="; ".join(draft.notes.lines()),
-        hint="is data.root the folder that the file paths start from?",
-    )

@@ -30,30 +30,30 @@ def mark(columns: list[Column], target: str) -> list[Column]:
     return [replace(c, role="text", reason=f"WARNING: {c.reason}") if c.role == "give-away" else c for c in marked]
 
 
-def _one(column: Column, labels: list[str | None]) -> Column:
+def why(column: Column, labels: list[str | None]) -> str:
+    """In what way a column's cells give the labels (N,) away; nothing where they don't."""
     if column.role not in ("text", "category", "number", "date", "other") or not column.cells:
-        return column
+        return ""
     pairs = [(v, y) for v, y in zip(column.cells, labels, strict=True) if v is not None and y is not None]
-    if column.role == "text":
+    if column.role in ("text", "category", "other"):
         own, other = told(sample(pairs, MOST_ROWS))
         if own > 0.5 and other < own / 2:
-            return replace(
-                column,
-                role="give-away",
-                reason=f"gives the label away: its label's words stand in {percent(own)} of rows "
-                f"(another label's in {percent(other)})",
-            )
+            words = f"its label's words stand in {percent(own)} of rows (another label's in {percent(other)})"
+            return f"gives the label away: {words}"
     if determined(pairs):
-        why = f"gives the label away: nearly every one of its {column.distinct:,} values has one label"
-        if column.role == "text":
-            return replace(column, role="give-away", reason=why)
-        return replace(column, reason=f"{column.reason}; {why}", leaks=True)
+        return f"gives the label away: nearly every one of its {column.distinct:,} values has one label"
     if column.role != "text" and determined([(label, value) for value, label in pairs]):
-        why = "gives the label away: nearly every label has one value of it, as a coarser label has"
-        return replace(column, reason=f"{column.reason}; {why}", leaks=True)
+        return "gives the label away: nearly every label has one value of it, as a coarser label has"
     if column.role == "number" and cut(sample(pairs, MOST_ROWS)):
-        return replace(column, reason=f"{column.reason}; gives the label away: labels are ranges of it", leaks=True)
-    return column
+        return "gives the label away: labels are ranges of it"
+    return ""
+
+
+def _one(column: Column, labels: list[str | None]) -> Column:
+    said = why(column, labels)
+    if said and column.role == "text":
+        return replace(column, role="give-away", reason=said)
+    return replace(column, reason=f"{column.reason}; {said}", leaks=True) if said else column
 
 
 def told(pairs: list[tuple[str, str]]) -> tuple[float, float]:

@@ -16,6 +16,7 @@ import pyarrow as pa
 from PIL import Image
 
 from .. import sources
+from ..errors import visible
 from ..language import UNSPACED
 from ..modalities import audio, image, sequence
 from ..modalities.cell import Root, is_empty
@@ -83,8 +84,8 @@ def percent(share: float) -> str:
 
 
 def short(text: str, most: int = 40) -> str:
-    """One line of at most so many characters."""
-    line = " ".join(text.split())
+    """One line of at most so many characters, as a terminal may show it."""
+    line = visible(" ".join(text.split()))
     return line if len(line) <= most else line[: most - 3] + "..."
 
 

@@ -12,6 +12,7 @@ ACTIONS = {
     "absent": "the row is kept, without this modality",
     "partly": "the row is kept, with a part of this modality",
     "underived": "the row is kept; its derived column is empty",
+    "changed": "the cell was put into one form, by the rule that the source states",
     "other": "its label never occurs in training: counted, and scored as an error",
     "unlabelled": "no label: it learns from the teacher alone, and is never scored",
 }
@@ -36,11 +37,12 @@ class Quarantine:
         return {action: dict(reasons.most_common()) for action, reasons in found.items()}
 
     def to_csv(self) -> str:
-        """The file that people read."""
+        """The file that people read; cells that a rule changed come last."""
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(("line", "id", "column", "action", "reason"))
-        writer.writerows(sorted(self.notes))
+        for changed in (False, True):
+            writer.writerows(sorted(note for note in self.notes if (note[3] == "changed") is changed))
         return out.getvalue()
 
     def lines(self) -> list[str]:

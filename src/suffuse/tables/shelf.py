@@ -59,10 +59,11 @@ class Fixed:
     def __init__(self, file: Path, dtype: str, shape: tuple[int, ...]):
         self.file, self.dtype, self.shape = file, dtype, shape
         self.array: Any = None
+        self.rows: Any = None
 
     def put(self, slot: int, item: np.ndarray) -> None:
         """An item at its place."""
-        self.array[slot] = item
+        self.rows[slot] = item
 
     def settle(self, slots: range, new: set[int]) -> list[int]:
         """The length of each item on the disk; they have none of their own."""
@@ -74,6 +75,7 @@ class Fixed:
         if lengths is None:
             new_array(self.file, self.dtype, self.shape)
         self.array = np.lib.format.open_memmap(self.file, mode="r+")
+        self.rows = np.asarray(self.array)  # the same memory, quicker to write to
 
     def items(self) -> np.memmap:
         """(U, ...), memory-mapped."""

@@ -22,7 +22,7 @@ WIDEST = 4096  # numbers that a plain vector may have; a longer flat list is a s
 def path(value: Any, root: Root) -> Path | None:
     """The file that a cell names; None where there is none or it may not be read."""
     try:
-        place = locate(value, root)
+        place = Path(locate(value, root))
         return place if place.is_file() else None
     except (Unreadable, OSError):
         return None

@@ -1,0 +1,84 @@
+"""Controls: what a modality is worth to a trained model, on the test rows, without training anything again.
+
+``blank``: the modality is absent in every row. ``shuffled``: the rows have each other's contents of it, which are as
+real as before and say nothing about the row they now stand in (Gat et al. 2021, "Perceptual Score"); no row keeps a
+content of its own group. Where that costs no accuracy, the model doesn't use the modality.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from ..answers import activate, main_metric
+from ..data import Columns
+from ..engine.forward import logits
+from ..model import FusionModel
+from .quality import Draws, compare, summary
+from .targets import Measured, measure
+
+CONTROLS = ("blank", "shuffled")
+SEED = 0  # of the shuffle: the same one for every model
+
+
+def worth(
+    seeds: Sequence[tuple[FusionModel, Columns]], rows: np.ndarray, draws: Draws, full: Sequence[Measured]
+) -> dict:
+    """Every modality's controls, scored by the main metric over a model's seeds, and what each costs against ``full``
+    (the same seeds' scores on the rows as they are), on the same draws. Each seed comes with the columns it reads."""
+    spec, target = seeds[0][1].spec, seeds[0][1].target[rows]
+    metric = main_metric(spec.heads)
+    values: dict[tuple[str, str], list[np.ndarray]] = {}
+    for model, columns in seeds:
+        for name, control, changed in controls(columns.of(model.spec.names), rows):
+            answers = activate(spec.heads, logits(model, changed, rows))
+            values.setdefault((name, control), []).append(measure(spec, answers, target, draws)[metric])
+    found: dict[str, dict] = {}
+    for (name, control), some in values.items():
+        cost = compare([m[metric] for m in full], some, draws.confidence)
+        found.setdefault(name, {})[control] = {**summary(some, draws.confidence), "cost": cost}
+    return {"metric": metric, "seed": SEED, "modalities": found} if found else {}
+
+
+def controls(columns: Columns, rows: np.ndarray) -> Iterator[tuple[str, str, Columns]]:
+    """(modality, control, the columns as a model sees them then), for each modality and control.
+
+    Nothing where there is one modality: without it there is nothing to answer from.
+    """
+    if len(columns.spec.names) > 1:
+        for name in columns.spec.names:
+            yield name, "blank", blank(columns, name)
+            yield name, "shuffled", shuffled(columns, name, rows)
+
+
+def blank(columns: Columns, name: str) -> Columns:
+    """The same rows, all of which lack this modality."""
+    m, present = columns.spec.names.index(name), columns.present.copy()
+    present[:, m] = False
+    return replace(columns, present=present)
+
+
+def shuffled(columns: Columns, name: str, rows: np.ndarray, seed: int = SEED) -> Columns:
+    """The same rows, of which ``rows`` have each other's contents of this modality; absence moves with them."""
+    m = columns.spec.names.index(name)
+    entry, present = columns.entry.copy(), columns.present.copy()
+    donors = rows[derangement(columns.group[rows], seed)]
+    entry[rows, m], present[rows, m] = columns.entry[donors, m], columns.present[donors, m]
+    return replace(columns, entry=entry, present=present)
+
+
+def derangement(group: np.ndarray, seed: int) -> np.ndarray:
+    """(N,) groups -> a permutation (N,) in which no position gets one of its own group.
+
+    Groups stand one after the other, in random order; all move on by the size of the largest. A group of more than
+    half of the rows can't leave itself: as few of its rows as can be stay within it.
+    """
+    random = np.random.default_rng(seed)
+    _, which, count = np.unique(group, return_inverse=True, return_counts=True)
+    shuffled_rows = random.permutation(len(group))
+    order = shuffled_rows[np.argsort(random.permutation(len(count))[which[shuffled_rows]], kind="stable")]
+    donors = np.empty(len(group), dtype=np.int64)
+    donors[order] = np.roll(order, -int(count.max()))
+    return donors

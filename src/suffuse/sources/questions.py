@@ -1,0 +1,147 @@
+"""Questions on pictures, laid out as VQA-RAD is (Lau et al. 2018, doi:10.1038/sdata.2018.251): a folder with one JSON
+file, a list of objects that hold ``image_name``, ``question`` and ``answer``, and somewhere in it the pictures.
+
+Columns: what the objects hold, and ``id`` (their ``qid``), ``image`` (the picture's path from the folder) and
+``split``: test where ``phrase_type`` begins with "test", else train. In that split pictures stand on both sides; to
+keep them apart, group by ``image`` and let splits be made.
+
+Answers are put into one form, by :data:`RULE`; so is ``answer_type``. Every cell that this changes is noted.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from json import dumps
+from pathlib import Path
+from typing import Any
+
+from ..errors import SuffuseError, UsageError
+from . import Rows
+from .records import objects, to_table
+
+WANTED = ("image_name", "question", "answer")
+RULE = "lower case; white space folded; no .,;:!? at the end; a number as its shortest text (2.0 as 2)"
+TYPE_RULE = "upper case, without white space around it"
+ENDS = ".,;:!?。，；：！？ "
+LOOKED = 50  # pictures, to find their folder
+MOST_FOLDERS = 1000  # that are looked into
+
+
+def read(folder: Path) -> Rows:
+    """All questions, in the file's order.
+
+    Raises UsageError where there is no file of questions or more than one, SuffuseError where no picture is found.
+    """
+    file, (found, numbers, broken) = _questions(folder)
+    place = _pictures(folder, [str(q["image_name"]) for q in found if q.get("image_name")])
+    rows: list[dict] = []
+    changed: list[tuple[int, str, str]] = []
+    for question, number in zip(found, numbers, strict=True):
+        answer, kind = normal(question.get("answer")), _upper(question.get("answer_type"))
+        for column, now in (("answer", answer), ("answer_type", kind)):
+            then = _text(question.get(column))
+            if now != then:
+                changed.append((number, column, f"put into one form: {_quoted(then)} is {_quoted(now)}"))
+        made = {"answer": answer, "answer_type": kind} if "answer_type" in question else {"answer": answer}
+        rows.append({**_added(question, number, place), **question, **made, "image": _path(place, question)})
+    rules = {"answer": RULE, "answer_type": TYPE_RULE}
+    return Rows(to_table(rows, file), numbers, folder, broken, changed, rules)
+
+
+def normal(answer: Any) -> str | None:
+    """An answer in the form in which answers are compared, as :data:`RULE` says; None where nothing is left."""
+    text = unicodedata.normalize("NFC", _text(answer) or "")
+    text = " ".join(text.lower().split()).rstrip(ENDS)
+    return re.sub(r"^(-?\d+)\.0+$", r"\1", text) or None
+
+
+def _questions(folder: Path) -> tuple[Path, tuple[list[dict], list[int], list[tuple[int, str]]]]:
+    """The one file of questions in a folder, and its objects."""
+    files = sorted(f for f in folder.glob("*.json") if not f.name.startswith("."))
+    found = {file: read for file in files if (read := _read(file, len(files) == 1)) and _asks(read[0])}
+    if len(found) != 1:
+        names = ", ".join(f.name for f in found) or "none"
+        keys = ", ".join(WANTED)
+        raise UsageError(
+            "this folder is no table",
+            where=folder,
+            got=f"files of questions: {names}",
+            expected=f"one .json file of objects with {keys}, or a dataset saved by save_to_disk",
+        )
+    return next(iter(found.items()))
+
+
+def _read(file: Path, only: bool) -> Any:
+    """Objects of a file; where it is one of several, nothing if it is no list of them."""
+    try:
+        return objects(file)
+    except SuffuseError:
+        if only:
+            raise
+        return None
+
+
+def _asks(rows: list[dict]) -> bool:
+    return bool(rows) and all(any(key in row for row in rows[:LOOKED]) for key in WANTED)
+
+
+def _pictures(folder: Path, names: list[str]) -> Path:
+    """The folder, in or below this one, in which most of these pictures lie. Raises SuffuseError where none does."""
+    distinct = sorted(set(names))
+    some = distinct[:: max(1, len(distinct) // LOOKED)][:LOOKED]
+    best, most = folder, 0
+    for place in _folders(folder):
+        there = sum(_is_file(place / name) for name in some)
+        if there > most:
+            best, most = place, there
+        if most == len(some):
+            break
+    if some and not most:
+        raise SuffuseError(
+            "the pictures of these questions aren't there", where=folder, got=f"no '{some[0]}' and the like",
+            expected="a folder in it that holds them",
+        )  # fmt: skip
+    return best.relative_to(folder)
+
+
+def _folders(folder: Path) -> Iterable[Path]:
+    """It, what it holds, and what these hold."""
+    inner = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    further = [q for p in inner[:MOST_FOLDERS] for q in sorted(p.iterdir()) if q.is_dir()]
+    return [folder, *inner[:MOST_FOLDERS], *further[:MOST_FOLDERS]]
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name that can't be one
+        return False
+
+
+def _added(question: dict, number: int, place: Path) -> dict[str, Any]:
+    """What an object is told by: it may have these itself."""
+    test = str(question.get("phrase_type") or "").strip().lower().startswith("test")
+    name = question.get("qid")
+    return {"id": str(number) if name is None else _text(name), "split": "test" if test else "train"}
+
+
+def _path(place: Path, question: dict) -> str | None:
+    name = question.get("image_name")
+    return (place / str(name)).as_posix() if name else None
+
+
+def _text(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    return dumps(value, ensure_ascii=False)
+
+
+def _upper(value: Any) -> str | None:
+    text = _text(value)
+    return text.strip().upper() if text else text
+
+
+def _quoted(text: str | None) -> str:
+    return "nothing" if text is None else f"'{text}'"

@@ -1,0 +1,140 @@
+"""What stands in two splits: groups, whole rows, contents of one modality; and columns that give a target away."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ...errors import visible
+from ...types import NUMBER
+from .. import giveaway, labels, splits
+from ..draft import Draft
+from ..inspect import Column, percent, short
+from ..targets import Cells
+from .findings import NOTES, WARNS, Check
+
+NAMES = tuple(splits.NAMES)
+LARGE = 500  # bytes: contents of that size don't repeat by chance
+PAIRS = ((splits.TEST, splits.TRAIN), (splits.VALIDATION, splits.TRAIN), (splits.TEST, splits.VALIDATION))
+
+
+def across(code: np.ndarray, split: np.ndarray) -> dict[tuple[str, str], int]:
+    """code (N,) of what must not stand in two splits, -1 where there is nothing; split (N,) -> (held-out split, other
+    split) -> rows of the held-out one whose code stands in the other."""
+    found = {}
+    for held, other in PAIRS:
+        rows = (split == held) & (code >= 0)
+        count = int(np.isin(code[rows], code[(split == other) & (code >= 0)]).sum())
+        if count:
+            found[NAMES[held], NAMES[other]] = count
+    return found
+
+
+def given(check: Check, draft: Draft, group: str | None) -> None:
+    """What a split that the table gives has on both sides, before prepare leaves anything out."""
+    if group:
+        rows = _told(across(draft.group, draft.split))
+        if rows:
+            check.add(WARNS, "groups_in_two_splits", group, f"groups stand in two splits: {rows}{_some(draft)}")
+    copies = _told(across(whole(draft, True), draft.split))
+    if copies:
+        check.add(
+            WARNS, "copies_in_two_splits", "", f"rows with equal contents and label stand in two splits: {copies}"
+        )
+
+
+def contradicting(check: Check, draft: Draft) -> None:
+    """Rows with equal contents and different labels: no model can be right on all of them."""
+    contents, rows = whole(draft, False), whole(draft, True)
+    known = np.array([label is not None for label in draft.label]) & (contents >= 0) & draft.keep
+    first: dict[int, int] = {}
+    several = {c for c, r in zip(contents[known], rows[known], strict=True) if first.setdefault(int(c), int(r)) != r}
+    count = int(np.isin(contents[known], list(several)).sum()) if several else 0
+    if count:
+        share = percent(count / int(known.sum()))
+        says = f"{count:,} rows ({share}) have the contents of another row and another label"
+        check.add(WARNS if count > 0.05 * known.sum() else NOTES, "contradicting_labels", "", says)
+
+
+def shared(check: Check, draft: Draft, sizes: dict[str, float]) -> None:
+    """One modality's contents that stand in two splits, among the rows that are kept. ``sizes``: bytes of an entry."""
+    split = np.where(draft.keep, draft.split, splits.UNKNOWN)
+    for name, column in draft.columns.items():
+        found = across(column.entry, split)
+        if not found:
+            continue
+        (held, other), count = max(found.items(), key=lambda item: item[1])
+        of = int(((split == NAMES.index(held)) & (column.entry >= 0)).sum())
+        says = f"{count:,} of {of:,} {held} rows ({percent(count / of)}) have a content that stands in {other} rows too"
+        hint = "; if such rows belong together, name a column for them in data.group"
+        large = sizes.get(name, 0.0) >= LARGE
+        check.add(WARNS if large else NOTES, "contents_in_two_splits", name, says + hint * large)
+
+
+def whole(draft: Draft, label: bool) -> np.ndarray:
+    """(N,) int64: equal where rows have the same contents in all modalities (and the same label); -1: nothing is
+    there."""
+    entries = draft.entries()
+    parts = [*entries.T]
+    if label:
+        parts.append(labels.codes(draft.label))
+    code = np.zeros(len(entries), dtype=np.int64)
+    for part in parts:  # one number for what came before and this
+        code = np.unique(code * (int(part.max(initial=0)) + 2) + part + 1, return_inverse=True)[1].reshape(-1)
+    return np.where(entries.max(1) < 0, -1, code)
+
+
+def give_away(check: Check, columns: Sequence[Column], used: dict[str, str], targets: Sequence[Cells]) -> None:
+    """Columns from which a target can be read off. ``used``: column -> modality; cells of both are of the same rows."""
+    for column in columns:
+        for cells in targets:
+            if column.name == cells.name:
+                says = "is the target itself"
+            elif cells.task.kind == NUMBER:
+                says = _same_number(column, cells)
+            else:
+                says = giveaway.why(column, [_one_label(v) for v in cells.values])
+            if says:
+                what = f"column '{visible(column.name)}' {says.replace('the label', repr_of(cells))}"
+                check.add(WARNS, "gives_the_label_away", used[column.name], what)
+
+
+def repr_of(cells: Cells) -> str:
+    """A target by its name."""
+    return f"'{visible(short(cells.name))}'"
+
+
+def _one_label(value: object) -> str | None:
+    """A class; of several labels, the first."""
+    if isinstance(value, tuple):
+        return value[0] if value else None
+    return None if value is None else str(value)
+
+
+def _same_number(column: Column, cells: Cells) -> str:
+    """Whether a column of numbers is the target, or a multiple of it."""
+    if column.role != "number":
+        return ""
+    pairs = [(float(c), v) for c, v in zip(column.cells, cells.values, strict=True) if c is not None and v is not None]
+    if len(pairs) < 10:
+        return ""
+    x, y = np.array(pairs).T
+    if not np.isfinite(x).all() or x.std() == 0 or y.std() == 0:
+        return ""
+    like = abs(float(np.corrcoef(x, y)[0, 1]))
+    return f"gives the label away: its numbers follow it (correlation {like:.4f})" if like > 0.999 else ""
+
+
+def _told(found: dict[tuple[str, str], int]) -> str:
+    return ", ".join(f"{count:,} {held} rows with {other} rows" for (held, other), count in found.items())
+
+
+def _some(draft: Draft) -> str:
+    """The lines of two rows of one group in two splits."""
+    first: dict[int, int] = {}
+    for row, (group, split) in enumerate(zip(draft.group.tolist(), draft.split.tolist(), strict=True)):
+        other = first.setdefault(group, row)
+        if split != splits.UNKNOWN and draft.split[other] not in (split, splits.UNKNOWN):
+            return f" (e.g. lines {draft.lines[other]} and {draft.lines[row]})"
+    return ""

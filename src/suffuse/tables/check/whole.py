@@ -1,0 +1,169 @@
+"""The whole check, in the order in which prepare works: read, look, leave out, split, count."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+
+from ... import sources
+from ...errors import SuffuseError, visible
+from ...modalities.cell import Root
+from ...progress import Tell, progress
+from ...run import Run
+from ...types import Head
+from .. import reading, splits
+from ..draft import Draft
+from ..inspect import percent
+from . import answers, columns, contents, costs, derive, leaks
+from .contents import Contents
+from .derive import Made
+from .findings import NOTES, STOPS, WARNS, Check, Sample
+
+
+def check(run: Run, full: bool = False) -> Check:
+    """Look at a run's recipe and table; writes nothing.
+
+    ``full`` reads every cell, however long it takes. Raises UsageError where the recipe names what isn't there.
+    """
+    recipe = run.recipe
+    with progress("check") as tell:
+        start = time.perf_counter()
+        rows = sources.read(recipe.data.source)
+        read = time.perf_counter() - start
+        reading.require(recipe, rows)
+        root, roles = reading.root(recipe.data, rows), reading.roles(recipe, rows)
+        made = Check(visible(recipe.data.source), rows.table.num_rows, len(rows.broken), [], rules=dict(rows.rules))
+        derived = derive.make(recipe.data, rows, roles.names(), root, lambda part, words: tell(0.2 * part, words))
+        made.derived = derived.told
+        found = _read(made, run, derived, root, full, tell)
+        tell(0.9, "splits and labels")
+        draft = reading.draft(rows, roles, derived.derived, {name: c.cleaned for name, c in found.items()})
+        _columns(made, run, derived.derived.rows, root, draft)
+        heads = _rows(made, run, draft)
+        counts = {name: int((draft.keep & (draft.split == c)).sum()) for c, name in enumerate(splits.NAMES)}
+        outputs = sum(t.get("classes", 1) for t in made.targets)
+        made.costs = {
+            "disk": costs.disk(made, recipe, counts, run.folder, outputs),
+            "memory": costs.memory(made, rows.table.nbytes),
+            "time": costs.time(made, recipe, read, counts),
+        }
+        made.sample = _sample(made, found, heads) if made.runs else None
+        tell(1.0, f"{made.rows:,} rows")
+    return made
+
+
+def _sample(made: Check, found: dict[str, Contents], heads: list[Head]) -> Sample:
+    fields = tuple(c.field for c in found.values() if c.field)
+    cells = {name: c.facts.cells / max(made.rows, 1) for name, c in found.items()}
+    return Sample(fields, {name: c.entries for name, c in found.items()}, cells, tuple(heads))
+
+
+def _read(made: Check, run: Run, derived: Made, root: Root, full: bool, tell: Tell) -> dict[str, Contents]:
+    """Every modality's cells, and what is wrong with them."""
+    found: dict[str, Contents] = {}
+    several, rows = run.recipe.modalities, derived.derived.rows
+    for number, (name, settings) in enumerate(several.items()):
+
+        def share(part: float, number: int = number, name: str = name) -> None:
+            tell(0.2 + 0.7 * (number + part) / len(several), f"reading {name}")
+
+        few = [derived.some[column] for column in settings.columns if column in derived.some]
+        some = _taken(rows, few[0]) if few else rows
+        one = contents.look(name, settings, some, root, full, share)
+        if few:  # what a row has is not known before it is derived
+            everywhere = contents.unknown(np.arange(len(rows.line)), len(rows.line))
+            facts = replace(one.facts, cells=len(rows.line), whole=False)
+            one = replace(one, facts=facts, cleaned=everywhere)
+        found[name] = one
+        made.modalities.append(one.facts)
+        if not one.facts.whole:
+            made.sampled.append(
+                f"{name}: {one.facts.read:,} of {one.facts.cells:,} cells were read, so what can't be read is counted "
+                "among these, and equal contents are found only where cells are equal"
+                + ("; it reads a column that is slow to derive" if few else "; --full reads all")
+            )
+        _unreadable(made, one)
+    return found
+
+
+def _taken(rows: sources.Rows, some: np.ndarray) -> sources.Rows:
+    return replace(rows, table=rows.table.take(pa.array(some)), line=[rows.line[r] for r in some])
+
+
+def _unreadable(made: Check, one: Contents) -> None:
+    facts = one.facts
+    for reason, count in facts.unreadable.items():
+        of = made.rows if facts.whole else facts.read
+        what = "rows" if facts.whole else "cells that were read"
+        example = f" (e.g. {facts.first[reason]})" if reason in facts.first else ""
+        says = f"{count:,} of {of:,} {what} ({percent(count / of)}) can't be read: {reason}{example}"
+        made.add(WARNS, "unreadable", facts.name, visible(says))
+    for remark, count in facts.partly.items():
+        what = "rows" if facts.whole else "of the cells that were read"
+        says = f"{count:,} {what} are used in part: {remark} (e.g. {facts.first[remark]})"
+        made.add(NOTES, "used_in_part", facts.name, visible(says))
+    if not one.cleaned.entry.size or one.cleaned.entry.max() < 0:
+        made.add(STOPS, "nothing_readable", facts.name, "nothing can be read in any row")
+
+
+def _columns(made: Check, run: Run, rows: sources.Rows, root: Root, draft: Draft) -> None:
+    """Types and examples of all columns, and those from which a target can be read off."""
+    used = columns.uses(run.recipe)
+    names = rows.table.column_names
+    picked = columns.picked(rows.table.num_rows, columns.LOOKED)
+    ours = columns.inspected(rows, [n for n in names if n in used], picked, root)
+    glance = columns.picked(rows.table.num_rows, columns.GLANCED)
+    others = columns.inspected(rows, [n for n in names if n not in used], glance, root)
+    facts = {c.name: columns.facts(c, rows.table.column(c.name), used.get(c.name, ())) for c in (*ours, *others)}
+    made.columns = [facts[n] for n in sorted(names, key=lambda n: [*used].index(n) if n in used else len(used))]
+    if len(picked) < rows.table.num_rows:
+        made.sampled.append(f"what stands in columns, and give-aways: {len(picked):,} of {made.rows:,} rows")
+    inputs = {c: name for name, m in run.recipe.modalities.items() for c in m.columns}
+    looked = [replace(c, values=[c.values[r] for r in picked]) for c in draft.targets]
+    leaks.give_away(made, [c for c in ours if c.name in inputs], inputs, looked)
+
+
+def _rows(made: Check, run: Run, draft: Draft) -> list[Head]:
+    """Splits, groups, copies and targets: as the table gives them, then as prepare would leave them."""
+    data = run.recipe.data
+    if data.split.column:
+        leaks.given(made, draft, data.group)
+    before, stopped = draft.split.copy(), _settled(made, run, draft)
+    for reason, count in draft.notes.counts().get("quarantined", {}).items():
+        where, _, says = reason.partition(": ")
+        weight = WARNS if count > 0.05 * made.rows else NOTES
+        made.add(weight, "left_out", visible(where), visible(f"{count:,} rows are left out: {says}"))
+    heads = [] if not draft.keep.any() else answers.look(made, draft, False) if stopped else _kept(made, draft)
+    made.splits = {
+        "given": bool(data.split.column),
+        "made": [n for c, n in enumerate(splits.NAMES) if not (before == c).any() and (draft.split == c).any()],
+        "rows": {n: int((draft.keep & (draft.split == c)).sum()) for c, n in enumerate(splits.NAMES)},
+        "groups": len(np.unique(draft.group[draft.keep])) if data.group else None,
+        "left_out": int((~draft.keep).sum()) + made.broken,
+    }
+    return heads
+
+
+def _settled(made: Check, run: Run, draft: Draft) -> bool:
+    """Leave out and split as prepare does; whether that stops here."""
+    try:
+        reading.settle(draft, run.recipe.data, run.recipe.seed)
+    except SuffuseError as error:
+        says = f"{error.what}: {error.got}" + (f" ({error.hint})" if error.hint else "")
+        made.add(STOPS, "no_splits" if draft.keep.any() else "no_rows", "data", visible(says))
+        return True
+    return False
+
+
+def _kept(made: Check, draft: Draft) -> list[Head]:
+    """What there is to say of the rows that are kept."""
+    leaks.contradicting(made, draft)
+    leaks.shared(made, draft, {m.name: m.bytes for m in made.modalities})
+    train = draft.keep & (draft.split == splits.TRAIN)
+    for name, column in draft.columns.items():
+        if (column.entry >= 0).any() and not (column.entry[train] >= 0).any():
+            made.add(STOPS, "absent_in_training", name, "no training row has this modality")
+    return answers.look(made, draft)
