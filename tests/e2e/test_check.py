@@ -270,3 +270,19 @@ def test_a_real_table_whose_text_gives_the_label_away(shared_data: Path, tmp_pat
     found = json.loads(done(suffuse("check", file, "--json")).out)
     assert "gives_the_label_away" not in [f["code"] for f in found["findings"]]
     assert sum(found["splits"]["rows"].values()) + found["splits"]["left_out"] == found["rows"] == 8867
+
+
+def test_derived_columns_are_made_and_slow_ones_tried(tmp_path: Path) -> None:
+    """Quick ones whole; of a slow one some cells, no file is written, and the rest is not said to be absent."""
+    rows = make_rows(tmp_path, pictures=24)
+    write_csv(tmp_path / "rows.csv", rows)
+    derive = {"masked": {"kind": "mask_words", "column": "question"}}
+    changes = {"data__derive": derive, "modalities__question__column": "masked"}
+    write_recipe(tmp_path / "recipe.yaml", make_recipe(**changes))
+    found = json.loads(done(suffuse("check", "recipe.yaml", "--json", cwd=tmp_path)).out)
+    assert [(d["name"], d["from"], d["made"]) for d in found["derived"]] == [("masked", "question", "all cells")]
+    uses = {c["name"]: c["use"] for c in found["columns"]}
+    assert uses["question"] == ["data.derive.masked.column"] and uses["masked"] == ["modalities.question.column"]
+    write_recipe(tmp_path / "recipe.yaml", make_recipe(data__derive={"answer": derive["masked"]}))
+    fails(suffuse("check", "recipe.yaml", cwd=tmp_path), 2, "data.derive.answer")
+    assert not list(tmp_path.glob("runs"))

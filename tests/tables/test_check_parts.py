@@ -147,6 +147,37 @@ def test_many_reasons_are_told_together(part) -> None:
     assert found.field is None and found.facts.bytes == 0
 
 
+def test_a_slow_derivation_is_tried_and_what_follows_from_it_too(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A made-up transcription of which nothing is written, and words masked in what it gives."""
+    from suffuse import derive as kinds
+    from suffuse.parts import DeriveSettings
+    from suffuse.tables.check import derive
+
+    class Slow(DeriveSettings):
+        kind: Literal["slow"] = "slow"
+
+    made: Any = types.ModuleType("made_up_derivation")
+    made.Settings, made.ready, made.fit = Slow, lambda settings: None, lambda settings, labels: {}
+    made.content = lambda settings, value, root: b""
+    made.make = lambda settings, facts, value, root: f"heard {value}"
+    monkeypatch.setitem(sys.modules, "made_up_derivation", made)
+    monkeypatch.setitem(kinds.TABLE, "slow", "made_up_derivation")
+    monkeypatch.chdir(tmp_path)
+    asked = {"heard": {"kind": "slow", "column": "x"}, "masked": {"kind": "mask_words", "column": "heard"}}
+    data = Data.model_validate({"source": "x", "target": "answer", "derive": asked})
+    rows = table(x=[None if n % 4 == 0 else f"red thing {n}" for n in range(100)])
+    found = derive.make(data, rows, ["red"], Root.of(tmp_path), lambda share, words: None)
+    columns = {name: found.derived.rows.table[name].to_pylist() for name in ("heard", "masked")}
+    some = found.some["heard"]
+    assert len(some) == derive.FEW and all(n % 4 for n in some)
+    assert [n for n, text in enumerate(columns["heard"]) if text] == some.tolist()
+    assert all("heard thing" in columns["masked"][n] for n in found.some["masked"])
+    assert [t["name"] for t in found.told] == ["heard", "masked"]
+    assert not list(tmp_path.iterdir())
+
+
 # columns
 
 
@@ -255,6 +286,9 @@ def test_numbers_that_follow_a_number() -> None:
     noise = np.random.default_rng(0).normal(0, 20, 100)
     assert away([str(v + e) for v, e in zip(values, noise, strict=True)], values, Task(kind="number")) == []
     assert away(["5"] * 100, values, Task(kind="number")) == []
+    thirds = [("low", "middle", "high")[int(v // 6)] for v in values]
+    assert "its values are ranges of it" in away(thirds, values, Task(kind="number"))[0].replace("'answer'", "it")
+    assert away([("red", "blue")[n % 2] for n in range(100)], values, Task(kind="number")) == []
 
 
 # targets

@@ -60,13 +60,13 @@ def time(check: Check, recipe: Recipe, read: float, rows: dict[str, int]) -> dic
     seconds = read + sum(m.cells * m.seconds for m in check.modalities) / workers()
     seconds += sum(column["seconds"] for column in check.derived)
     trainings = counted(recipe, rows["train"])
+    timed = [f"{m.name}: {1000 * m.seconds:.2g} ms each" for m in check.modalities]
+    timed += [f"{d['name']}, derived: {1000 * d['seconds'] / max(check.rows, 1):.2g} ms a row" for d in check.derived]
     return {
         "prepare": seconds,
         "trainings": trainings,
-        "how": "prepare: the table was read once here, and cells were timed"
-        " ("
-        + ", ".join(f"{m.name}: {1000 * m.seconds:.2g} ms each" for m in check.modalities)
-        + "); how long a step takes depends on the networks: --measure builds them and times some (needs torch)",
+        "how": f"prepare: the table was read once here, and cells were timed ({', '.join(timed)}); how long a step "
+        "takes depends on the networks: --measure builds them and times some (needs torch)",
     }
 
 

@@ -30,7 +30,7 @@ class Column:
     use: tuple[str, ...]  # the recipe's keys that name it
     type: str  # as the table stores it
     looks: str  # what stands in it, judged by its cells
-    coverage: float  # share of rows that have a value
+    coverage: float | None  # share of rows that have a value; None where it isn't made yet
     distinct: int | None  # different values; None where they can't be told apart cheaply
     examples: tuple[str, ...]  # shortened, control characters shown as escapes
 

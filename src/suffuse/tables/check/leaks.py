@@ -8,6 +8,7 @@ import numpy as np
 
 from ...errors import visible
 from ...types import NUMBER
+from ...values import as_number
 from .. import giveaway, labels, splits
 from ..draft import Draft
 from ..inspect import Column, percent, short
@@ -15,6 +16,8 @@ from ..targets import Cells
 from .findings import NOTES, WARNS, Check
 
 NAMES = tuple(splits.NAMES)
+FEW = 10  # rows that are too few to say that numbers follow each other
+FOLLOWS = 0.999  # correlation from which they do
 LARGE = 500  # bytes: contents of that size don't repeat by chance
 PAIRS = ((splits.TEST, splits.TRAIN), (splits.VALIDATION, splits.TRAIN), (splits.TEST, splits.VALIDATION))
 
@@ -113,17 +116,21 @@ def _one_label(value: object) -> str | None:
 
 
 def _same_number(column: Column, cells: Cells) -> str:
-    """Whether a column of numbers is the target, or a multiple of it."""
+    """Whether a column is the target number, a multiple of it, or what it was cut into."""
+    pairs = [(c, v) for c, v in zip(column.cells, cells.values, strict=True) if c is not None and v is not None]
+    if len(pairs) < FEW:
+        return ""
+    if column.role == "category":
+        ranges = giveaway.cut([(str(value), cell) for cell, value in pairs])
+        return "gives the label away: its values are ranges of it" if ranges else ""
     if column.role != "number":
         return ""
-    pairs = [(float(c), v) for c, v in zip(column.cells, cells.values, strict=True) if c is not None and v is not None]
-    if len(pairs) < 10:
+    x, y = np.array([(as_number(cell), value) for cell, value in pairs]).T
+    known = np.isfinite(x)
+    if known.sum() < FEW or x[known].std() == 0 or y[known].std() == 0:
         return ""
-    x, y = np.array(pairs).T
-    if not np.isfinite(x).all() or x.std() == 0 or y.std() == 0:
-        return ""
-    like = abs(float(np.corrcoef(x, y)[0, 1]))
-    return f"gives the label away: its numbers follow it (correlation {like:.4f})" if like > 0.999 else ""
+    like = abs(float(np.corrcoef(x[known], y[known])[0, 1]))
+    return f"gives the label away: its numbers follow it (correlation {like:.4f})" if like > FOLLOWS else ""
 
 
 def _told(found: dict[tuple[str, str], int]) -> str:

@@ -77,7 +77,8 @@ def _column(column: Column, named: bool, rule: str) -> Iterator[str]:
         yield from _entry("used also", f"for {', '.join(also)}")
     yield from _entry("type", f"{column.type}; {column.looks}")
     distinct = "" if column.distinct is None else f", {column.distinct:,} different values"
-    yield from _entry("coverage", f"{percent(column.coverage)} of rows{distinct}")
+    if column.coverage is not None:
+        yield from _entry("coverage", f"{percent(column.coverage)} of rows{distinct}")
     if column.examples:
         yield from _entry("examples", " | ".join(column.examples))
     if rule:

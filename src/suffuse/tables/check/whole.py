@@ -41,7 +41,7 @@ def check(run: Run, full: bool = False) -> Check:
         found = _read(made, run, derived, root, full, tell)
         tell(0.9, "splits and labels")
         draft = reading.draft(rows, roles, derived.derived, {name: c.cleaned for name, c in found.items()})
-        _columns(made, run, derived.derived.rows, root, draft)
+        _columns(made, run, derived, root, draft)
         heads = _rows(made, run, draft)
         counts = {name: int((draft.keep & (draft.split == c)).sum()) for c, name in enumerate(splits.NAMES)}
         outputs = sum(t.get("classes", 1) for t in made.targets)
@@ -109,19 +109,21 @@ def _unreadable(made: Check, one: Contents) -> None:
         made.add(STOPS, "nothing_readable", facts.name, "nothing can be read in any row")
 
 
-def _columns(made: Check, run: Run, rows: sources.Rows, root: Root, draft: Draft) -> None:
+def _columns(made: Check, run: Run, derived: Made, root: Root, draft: Draft) -> None:
     """Types and examples of all columns, and those from which a target can be read off."""
-    used = columns.uses(run.recipe)
+    rows, used = derived.derived.rows, columns.uses(run.recipe)
     names = rows.table.column_names
     picked = columns.picked(rows.table.num_rows, columns.LOOKED)
     ours = columns.inspected(rows, [n for n in names if n in used], picked, root)
     glance = columns.picked(rows.table.num_rows, columns.GLANCED)
     others = columns.inspected(rows, [n for n in names if n not in used], glance, root)
     facts = {c.name: columns.facts(c, rows.table.column(c.name), used.get(c.name, ())) for c in (*ours, *others)}
+    for name, some in derived.some.items():
+        facts[name] = replace(facts[name], looks=f"{len(some):,} cells of it were made", coverage=None, distinct=None)
     made.columns = [facts[n] for n in sorted(names, key=lambda n: [*used].index(n) if n in used else len(used))]
     if len(picked) < rows.table.num_rows:
         made.sampled.append(f"what stands in columns, and give-aways: {len(picked):,} of {made.rows:,} rows")
-    inputs = {c: name for name, m in run.recipe.modalities.items() for c in m.columns}
+    inputs = {c: name for name, m in run.recipe.modalities.items() for c in m.columns if c not in derived.some}
     looked = [replace(c, values=[c.values[r] for r in picked]) for c in draft.targets]
     leaks.give_away(made, [c for c in ours if c.name in inputs], inputs, looked)
 
