@@ -52,7 +52,7 @@ TRAINED = ("prepare", "teach", "extract", "distill")
 # what stands in a stage's working folder once it is at its real work, and the longest wait after that
 AT_WORK = {
     "prepare": (".work/picture/journal.jsonl", 0.1),
-    "teach": (".work/checkpoints/last.safetensors", 0.4),
+    "teach": (".work/teacher/checkpoints/last.safetensors", 0.4),
     "extract": (".parts", 0.03),
     "distill": (".work/*/*/checkpoints/last.safetensors", 0.5),
 }
