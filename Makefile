@@ -24,7 +24,7 @@ demo: $(VENV)/.demo ## set up, then the main job on easy-VQA: raw rows in, an ex
 	$(BIN)/suffuse run recipes/easy-vqa.yaml
 
 test: $(VENV)/.dev ## set up, then all tests
-	PYTHONHASHSEED=0 $(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-fast: $(VENV)/.dev ## the tests that take seconds
 	$(BIN)/python -m pytest -m 'not slow'

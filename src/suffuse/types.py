@@ -19,9 +19,10 @@ CLASSES, LABELS, NUMBER = "classes", "labels", "number"  # what a target is: one
 class Batch:
     """Rows by index. A content that several rows share stands once in ``inputs`` and is encoded once.
 
-    ``inputs[m]`` holds the U distinct entries of modality m (uint8 pictures (U, H, W, 3), int64 tokens
-    (U, L)); ``index[m]`` (B,) int64 says which entry each row has. A row where m is absent points at entry 0
-    and is masked by ``present``; an entry that no row has is not there. Without an index, row i has entry i.
+    ``inputs[m]`` holds the U distinct entries of modality m (uint8 pictures (U, H, W, 3), int64 tokens (U, L),
+    float32 steps (U, L, F + 1)); ``index[m]`` (B,) int64 says which entry each row has. A row where m is absent
+    points at entry 0 and is masked by ``present``; an entry that no row has is not there. Without an index, row i has
+    entry i.
     """
 
     inputs: dict[str, Tensor]
@@ -107,7 +108,7 @@ class Field:
 
     name: str
     kind: str  # a key of the modalities' table
-    statistics: dict  # image: mean, std, size; text: vocabulary, length
+    statistics: dict  # image: mean, std, size; text: vocabulary, length; steps: mean, std, features, length
 
 
 @dataclass(frozen=True, slots=True)

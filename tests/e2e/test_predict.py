@@ -141,16 +141,21 @@ def test_from_python(finished: Finished) -> None:
     file, question = folder / "images" / "3.png", "what colour is the thing"
     with Image.open(file) as opened:
         picture = opened.convert("RGB")
-    whole = predictor.predict({"picture": str(file), "question": question})
-    assert whole.label in predictor.heads[0].classes
+    whole = predictor.predict({"picture": str(file), "question": question}, root=folder)
+    assert whole.label in whole.probabilities
     assert whole.absent == {}
+    assert predictor.predict({"picture": str(file), "question": question}, within="/") == whole
+    assert (
+        predictor.predict({"picture": str(file)}, root=folder / "elsewhere").absent["picture"]
+        == "outside the data root"
+    )
     assert sum(whole.probabilities.values()) == pytest.approx(1, abs=1e-5)
     for form in (file.read_bytes(), picture, np.asarray(picture), {"bytes": file.read_bytes(), "path": None}):
         assert predictor.predict({"picture": form, "question": question}) == whole
     assert predictor.predict({"picture": "images/3.png", "question": question}, root=folder) == whole
     alone = predictor.predict({"question": question})
     assert alone.absent == {"picture": "empty cell"}
-    both = predictor.predict([{"question": question}, {"picture": str(file), "question": question}])
+    both = predictor.predict([{"question": question}, {"picture": str(file), "question": question}], folder)
     assert [b.label for b in both] == [alone.label, whole.label]
     assert [b.confidence for b in both] == pytest.approx([alone.confidence, whole.confidence], abs=1e-6)
     assert predictor.predict({}).absent.keys() == {"picture", "question"}

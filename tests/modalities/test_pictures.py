@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +88,19 @@ def test_sixteen_bits_are_one_scale_however_dark():
     dark = np.full((8, 8), 200, np.uint16)
     assert (load(dark) == 1).all() and (load(saved(Image.fromarray(dark))) == 1).all()
     assert (load(Image.fromarray(dark.astype(np.int32))) == 200).all()  # of 32 bits, it is 8 in a large box
+
+
+def test_colours_of_sixteen_bits():
+    """Which Pillow can't write: a PNG by hand."""
+    deep = RGB.astype(">u2") * 257
+    lines = b"".join(b"\0" + row.tobytes() for row in deep)
+
+    def chunk(name: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 8, 8, 16, 2, 0, 0, 0))
+    content = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
+    assert np.array_equal(load(content), RGB)
 
 
 def test_white_may_be_said():
