@@ -75,7 +75,7 @@ def test_answers_are_the_same_with_them(columns, model, tmp_path):
 
 def test_each_entry_is_computed_once_and_found_again(columns, model, tmp_path, monkeypatch):
     seen = []
-    monkeypatch.setattr(model.encoder("question"), "forward", spy(model.encoder("question"), seen))
+    monkeypatch.setattr(model.encoder("question"), "vectors", spy(model.encoder("question"), seen))
     first = ready(columns, model, tmp_path / "kept")
     assert sum(seen) == len(columns.entries["question"]) and max(seen) == 4
     again = ready(columns, model, tmp_path / "kept")
@@ -85,13 +85,13 @@ def test_each_entry_is_computed_once_and_found_again(columns, model, tmp_path, m
 
 
 def spy(encoder, seen: list):
-    inside = encoder.forward
+    inside = encoder.vectors
 
-    def forward(x):
+    def vectors(x):
         seen.append(len(x))
         return inside(x)
 
-    return forward
+    return vectors
 
 
 @pytest.mark.parametrize("parts", [0, 1, 3, 7])
@@ -110,7 +110,7 @@ def test_killed_and_called_again_the_bits_are_the_same(columns, model, tmp_path,
         ready(columns, model, tmp_path / "cut")
     monkeypatch.setattr(features, "write_bytes", write)
     seen: list[int] = []
-    monkeypatch.setattr(model.encoder("question"), "forward", spy(model.encoder("question"), seen))
+    monkeypatch.setattr(model.encoder("question"), "vectors", spy(model.encoder("question"), seen))
     np.testing.assert_array_equal(ready(columns, model, tmp_path / "cut").entries["question"], whole)
     assert sum(seen) == len(whole) - 4 * parts
 
@@ -256,7 +256,7 @@ def test_a_failing_encoder_leaves_no_file(columns, model, tmp_path, monkeypatch)
     def fails(x):
         raise RuntimeError("no")
 
-    monkeypatch.setattr(model.encoder("question"), "forward", fails)
+    monkeypatch.setattr(model.encoder("question"), "vectors", fails)
     with pytest.raises(RuntimeError):
         compute(model.encoder("question"), columns, tmp_path / "question-1.npy", lambda share, words: None)
     assert not (tmp_path / "question-1.npy").exists()
