@@ -107,3 +107,9 @@ def test_all_targets_stand_side_by_side_and_come_apart_again():
 def test_a_split_is_stratified_by_tenths_of_a_number():
     found = cells([str(n) for n in range(100)], kind="number")
     assert np.bincount(found.strata()).tolist() == [10] * 10
+
+
+def test_a_label_called_other_beside_a_vocabulary_is_refused():
+    with pytest.raises(SuffuseError, match="name of the rest"):
+        targets.head(cells(["a", "a", "other", "b"], most=1), split(0, 0, 0, 0))
+    assert targets.head(cells(["a", "other"]), split(0, 0)).classes == ("a", "other")

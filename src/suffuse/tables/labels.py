@@ -44,6 +44,13 @@ def classes_of(labels: list[str | None], split: np.ndarray, column: str, most: i
             expected="two classes or more in training rows",
         )
     if most and len(found) > most:
+        if "other" in found:
+            raise SuffuseError(
+                "a label has the name of the rest",
+                where=f"column '{column}'",
+                got="'other'",
+                expected=f"another name, or no data.tasks.{column}.most",
+            )
         counts = Counter(seen)
         kept = sorted(found, key=lambda label: -counts[label])[:most]
         return tuple(sorted({*kept, "other"}, key=_by_value))
