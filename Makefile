@@ -3,7 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-fast check bench clean help
+DATA ?= data
+
+.PHONY: demo test test-fast check bench scenarios clean help
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -37,6 +39,9 @@ check: $(VENV)/.dev ## format, lint, types, layers
 
 bench: $(VENV)/.dev ## side-by-side timings, as ratios
 	$(BIN)/python benchmarks/overhead.py
+
+scenarios: $(VENV)/.dev ## the three scenarios in full, on the data sets in DATA (see benchmarks/README.md)
+	$(BIN)/python benchmarks/scenarios.py $(DATA) --write
 
 clean: ## remove .venv (runs/ stays)
 	rm -rf $(VENV)
