@@ -1,4 +1,8 @@
-"""Latency of exports in ONNX Runtime: one row at a time, one thread, all models in turn in one run."""
+"""Latency of exports in ONNX Runtime: one row at a time, one thread, all models in turn in one run.
+
+A turn is a block of rows: each model runs as it does where it is deployed, alone, and not with the other's weights in
+the processor's caches; what drifts over the run meets all of them alike.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,8 @@ import numpy as np
 from ..data import Columns
 from ..predictor import Predictor
 
-WARM, LEAST, TIMED = 20, 30, 1000  # rows; of slow models fewer are timed than of quick ones
+WARM, BLOCK = 5, 25  # rows of a turn: some that are not timed, then those that are
+LEAST, TIMED = 50, 1000  # timed rows of each model; of slow ones fewer are timed than of quick ones
 SECONDS = 15.0
 
 
@@ -21,16 +26,12 @@ def latency(folders: dict[str, Path], columns: Columns, rows: np.ndarray) -> dic
     seen = {name: columns.of([i.field.name for i in model.inputs]) for name, model in models.items()}
     feeds = {name: [_feed(seen[name], row) for row in some] for name in models}
     taken: dict[str, list[float]] = {name: [] for name in models}
-    started = time.perf_counter()
-    for number in range(WARM + TIMED):
-        if number >= WARM + LEAST and time.perf_counter() - started > SECONDS:
-            break
+    started, number = time.perf_counter(), 0
+    while number < TIMED and (number < LEAST or time.perf_counter() - started < SECONDS):
         for name, model in models.items():
-            entries, present = feeds[name][number % len(some)]
-            start = time.perf_counter()
-            model.logits(entries, present)
-            if number >= WARM:
-                taken[name].append(1000 * (time.perf_counter() - start))
+            times = [_once(model, *feeds[name][(number + n) % len(some)]) for n in range(-WARM, BLOCK)]
+            taken[name].extend(times[WARM:])
+        number += BLOCK
     return {
         name: {
             "p50": float(np.quantile(t, 0.5)),
@@ -41,6 +42,13 @@ def latency(folders: dict[str, Path], columns: Columns, rows: np.ndarray) -> dic
         }
         for name, t in taken.items()
     }
+
+
+def _once(model: Predictor, entries: dict[str, np.ndarray], present: np.ndarray) -> float:
+    """Milliseconds of one row."""
+    start = time.perf_counter()
+    model.logits(entries, present)
+    return 1000 * (time.perf_counter() - start)
 
 
 def _feed(columns: Columns, row: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
