@@ -271,6 +271,7 @@ def test_frozen_vectors_are_standardised_on_training_rows(make_columns):
         }
     )
     model = FusionModel(network, columns.spec).eval()
+    assert not any(m.training for m in FusionModel(network, columns.spec).encoder("picture").modules())
     encoder, pictures = model.encoder("picture"), torch.from_numpy(columns.entries["picture"])
     kept = columns.with_ready({"picture": encoder.vectors(pictures).detach().numpy()})
     train = columns.rows("train")

@@ -55,6 +55,7 @@ class Encoder(nn.Module):
             self.register_buffer("std", white * torch.tensor(std).reshape(shape))
         if self.frozen:
             self.requires_grad_(False)
+            super().train(False)  # from the start: a module is made in training mode, with dropout and batch statistics
             self.register_buffer("centre", torch.zeros(self.width))
             self.register_buffer("scale", torch.ones(self.width))
 

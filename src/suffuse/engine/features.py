@@ -29,7 +29,7 @@ from ..types import Batch
 
 PART = 256  # entries
 TOGETHER = 16  # of them at a time: what a convolution net makes of more doesn't stay in a processor's cache
-FORMAT = 1  # raised when the same encoder gives other vectors
+FORMAT = 2  # raised when the same encoder gives other vectors
 
 
 def place(run: Run) -> Path:
