@@ -21,6 +21,7 @@ from suffuse.errors import SuffuseError
 from suffuse.knowledge import Knowledge, compact, digest, find, half, part_file, write_part
 from suffuse.model import FusionModel
 from suffuse.stages.extract import compute
+from suffuse.teachers.trained import Trained
 
 FINGERPRINT = {"classes": ["a", "b", "c"], "modalities": ["picture", "question"]}
 
@@ -45,7 +46,7 @@ def store(columns, teacher, tmp_path) -> Path:
     rows = np.random.default_rng(0).permutation(45)
     pieces = list(chunks(columns, rows, 16))
     for number, piece in enumerate(pieces):
-        write_part(tmp_path / "parts", number, compute(teacher, columns, rows[piece]))
+        write_part(tmp_path / "parts", number, compute(Trained(teacher, columns), columns, rows[piece]))
     compact(tmp_path / "parts", len(pieces), tmp_path / "store", {"rows": 45, "fingerprint": FINGERPRINT})
     return tmp_path / "store"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -10,16 +9,16 @@ import torch
 from torch.nn.functional import softplus
 
 from ..data import Columns
-from ..engine import features
-from ..engine.forward import chunks, score
+from ..engine.forward import score
 from ..engine.runtime import settle
 from ..errors import SuffuseError
 from ..files import read_json
 from ..knowledge import PART, compact, find, half, part_file, write_part
-from ..model import FusionModel, open_model
 from ..progress import progress
 from ..run import Run
-from ..types import CLASSES, LABELS, Output, Spec
+from ..teachers import Question, Teacher
+from ..teachers.trained import Trained
+from ..types import CLASSES, LABELS, Spec
 
 SPOT = 64  # rows that are computed again
 TOLERANCE = 5e-3  # of a stored logit, relative to the largest: float16, and other company in the batch
@@ -29,34 +28,32 @@ SCORE_TOLERANCE = 5e-3  # of the validation accuracy: float16 may turn a tie
 def extract(run: Run) -> None:
     """Write ``knowledge/``: hard labels, logits, fused and per-modality features, gates."""
     settle(run.recipe.compute.threads)
-    model = open_model(run.path("teacher"))
     columns = Columns.open(run.path("data"))
-    everything, columns = columns.spec, columns.of(model.spec.names)
-    columns = features.ready(columns, model, features.place(run))
-    before = weights_hash(model)
+    teacher = Trained.open(run, columns)
+    before = teacher.fingerprint()
     rows = np.concatenate([columns.rows("train"), columns.rows("validation")])
-    parts, pieces = run.partial("extract") / ".parts", list(chunks(columns, rows, PART))
+    parts, pieces = run.partial("extract") / ".parts", teacher.pieces(rows, PART)
     with progress("extract") as tell:
         for number, piece in enumerate(pieces):
             if not part_file(parts, number).exists():
-                write_part(parts, number, compute(model, columns, rows[piece]))
+                write_part(parts, number, compute(teacher, columns, rows[piece]))
             tell((number + 1) / (len(pieces) + 1), f"{sum(map(len, pieces[: number + 1])):,} rows")
-        if weights_hash(model) != before:
-            raise SuffuseError("the teacher's weights changed while it was read", where=run.path("teacher"))
+        if teacher.fingerprint() != before:
+            raise SuffuseError("the teacher changed while it was read", where=run.path("teacher"))
         folder = run.partial("extract") / "knowledge"
-        manifest = {"rows": len(rows), "dtype": "float16", "fingerprint": fingerprint(run, everything, before)}
+        manifest = {"rows": len(rows), "dtype": "float16", "fingerprint": fingerprint(run, columns.spec, before)}
         compact(parts, len(pieces), folder, manifest)
-        check(model, columns, folder, rows[np.concatenate(pieces)])
+        check(teacher, columns, folder, rows[np.concatenate(pieces)])
         check_score(run, columns, folder)
         tell(1.0, f"{len(rows):,} rows")
 
 
-@torch.inference_mode()
-def compute(model: FusionModel, columns: Columns, rows: np.ndarray) -> dict[str, np.ndarray]:
+def compute(teacher: Teacher, columns: Columns, rows: np.ndarray) -> dict[str, np.ndarray]:
     """One part's arrays. ``error`` holds, per row, the KL divergence that float16 costs."""
-    output = model(columns.batch(rows))
-    stored = {name: half(tap.float().numpy()) for name, tap in taps(output).items()}
-    error, same = cost(columns.spec, output.logits.float(), torch.from_numpy(stored["logits"]).float())
+    answers = teacher.answer(Question(rows))
+    stored = {name: half(tap) for name, tap in answers.items()}
+    exact, kept = torch.from_numpy(answers["logits"]), torch.from_numpy(stored["logits"]).float()
+    error, same = cost(columns.spec, exact, kept)
     return {
         **stored,
         "key": columns.key[rows],
@@ -83,12 +80,6 @@ def cost(spec: Spec, exact: torch.Tensor, kept: torch.Tensor) -> tuple[torch.Ten
     return error, same
 
 
-def taps(output: Output) -> dict[str, torch.Tensor]:
-    """Everything of an output that is stored."""
-    found = {"logits": output.logits, "fused": output.fused, **output.features, "gates": output.gates}
-    return {name: tap for name, tap in found.items() if tap is not None}
-
-
 def fingerprint(run: Run, spec: Spec, weights: str) -> dict:
     """What decides the store's content; a student of other classes or modalities is refused by it."""
     stamp = run.stamp("prepare")
@@ -102,15 +93,7 @@ def fingerprint(run: Run, spec: Spec, weights: str) -> dict:
     }
 
 
-def weights_hash(model: FusionModel) -> str:
-    """Hash of parameters and buffers."""
-    made = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        made.update(name.encode() + tensor.contiguous().numpy().tobytes())
-    return made.hexdigest()
-
-
-def check(model: FusionModel, columns: Columns, folder: Path, rows: np.ndarray) -> None:
+def check(teacher: Teacher, columns: Columns, folder: Path, rows: np.ndarray) -> None:
     """Compute some rows again, in other company, and compare.
 
     Raises SuffuseError where they differ by more than the stated tolerance.
@@ -118,7 +101,7 @@ def check(model: FusionModel, columns: Columns, folder: Path, rows: np.ndarray) 
     picked = np.random.default_rng(0).choice(len(rows), min(SPOT, len(rows)), replace=False)
     stored = np.load(folder / "logits.npy", mmap_mode="r")[picked].astype(np.float32)
     keys = np.load(folder / "key.npy", mmap_mode="r")[picked]
-    fresh = compute(model, columns, rows[picked])
+    fresh = compute(teacher, columns, rows[picked])
     limit = TOLERANCE * max(1.0, float(np.abs(stored).max()))
     worst = float(np.abs(stored - fresh["logits"].astype(np.float32)).max())
     if worst > limit or (keys != fresh["key"]).any():

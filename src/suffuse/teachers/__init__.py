@@ -1,0 +1,47 @@
+"""Teachers: whatever answers rows. Extract asks through one interface and knows no kind of teacher.
+
+A teacher is frozen: nothing here trains. It has ``modalities`` (the names that it reads, in order; none where it looks
+its answers up), ``fingerprint()`` (a hash of all that decides its answers, the same before and after they were read)
+and ``answer(question)``. Its outputs are in the order of the run's own classes, whatever its own order is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ..views import Viewer
+
+
+@dataclass(frozen=True)
+class Question:
+    """Rows that a teacher is asked about, and how it may see them."""
+
+    rows: np.ndarray  # (B,) positions in the prepared columns
+    modalities: tuple[str, ...] | None = None  # all others are hidden from it; None: it sees whatever a row has
+    view: tuple[Viewer, int] | None = None  # who augments, and the view's number; None: rows as prepared
+
+
+class Teacher(Protocol):
+    """What every teacher is. Answers are float32: ``logits`` (B, C) always, and the taps that it has: ``fused``
+    (B, D), a vector per modality, ``gates`` (B, M). A row that it has no answer for has NaN logits."""
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Names that it reads, in order."""
+        ...
+
+    def fingerprint(self) -> str:
+        """Hash of weights, settings and preprocessing."""
+        ...
+
+    def pieces(self, rows: np.ndarray, size: int) -> list[np.ndarray]:
+        """Positions in ``rows``, in pieces of at most ``size`` that are answered together: the same ones every time."""
+        ...
+
+    def answer(self, question: Question) -> dict[str, np.ndarray]:
+        """Tap -> (B, ...), in the order of the question's rows."""
+        ...

@@ -1,0 +1,65 @@
+"""A network of this project's own as the teacher: the one that the run itself trained."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from ..data import Columns
+from ..engine import features
+from ..engine.forward import chunks
+from ..model import FusionModel, open_model
+from ..run import Run
+from ..types import Batch, Output
+from . import Question
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained network and the columns that it reads, frozen encoders' vectors among them."""
+
+    model: FusionModel
+    columns: Columns
+
+    @classmethod
+    def open(cls, run: Run, columns: Columns) -> Trained:
+        """The teacher that the run trained."""
+        model = open_model(run.path("teacher"))
+        return cls(model, features.ready(columns.of(model.spec.names), model, features.place(run)))
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Those of its encoders."""
+        return self.model.spec.names
+
+    def fingerprint(self) -> str:
+        """Hash of parameters and buffers."""
+        made = hashlib.sha256()
+        for name, tensor in sorted(self.model.state_dict().items()):
+            made.update(name.encode() + tensor.contiguous().numpy().tobytes())
+        return made.hexdigest()
+
+    def pieces(self, rows: np.ndarray, size: int) -> list[np.ndarray]:
+        """Rows that share a content stand together; fewer at a time where entries are large."""
+        return list(chunks(self.columns, rows, size))
+
+    @torch.inference_mode()
+    def answer(self, question: Question) -> dict[str, np.ndarray]:
+        """Everything that the network returns."""
+        self.model.eval()
+        batch = self.columns.batch(question.rows, None, question.view)
+        output = self.model(batch if question.modalities is None else self._seeing(batch, question.modalities))
+        return {name: tap.float().numpy() for name, tap in taps(output).items()}
+
+    def _seeing(self, batch: Batch, names: tuple[str, ...]) -> Batch:
+        kept = torch.tensor([name in names for name in self.modalities])
+        return replace(batch, present=batch.present & kept, complete=batch.complete and bool(kept.all()))
+
+
+def taps(output: Output) -> dict[str, torch.Tensor]:
+    """Everything of an output that is stored."""
+    found = {"logits": output.logits, "fused": output.fused, **output.features, "gates": output.gates}
+    return {name: tap for name, tap in found.items() if tap is not None}
