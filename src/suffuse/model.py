@@ -153,7 +153,12 @@ class FusionModel(nn.Module):
         self.encoders = nn.ModuleDict({f"{f.name}_encoder": Encoder(self.network, f) for f in spec.fields})
         part = load(fusions.TABLE, network.fusion.kind)
         made = [self.encoder(name) for name in spec.names]
-        sizes = Sizes(tuple(e.width for e in made), tuple(e.tokens for e in made), spec.outputs)
+        sizes = Sizes(
+            tuple(e.width for e in made),
+            tuple(e.tokens for e in made),
+            spec.outputs,
+            tuple(h.outputs for h in spec.heads),
+        )
         try:
             self.fusion = part.layers(network.fusion, sizes)
         except ValueError as error:

@@ -50,6 +50,7 @@ class Sizes:
     vectors: tuple[int, ...]  # D_m
     tokens: tuple[int, ...]  # width of each token; 0 where the encoder has none
     outputs: int  # C
+    heads: tuple[int, ...] = ()  # of each target; none: they are all of one
 
 
 @dataclass(frozen=True, slots=True)

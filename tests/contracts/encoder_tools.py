@@ -81,6 +81,11 @@ CHOICES: dict[str, list[tuple[str, dict]]] = {
         *(("audio", {"widths": [4, 6], "norm": norm}) for norm in ("batch", "layer", "none")),
         ("sequence", {"widths": [4, 6], "kernel": 3, "stride": 1, "pool": "attention"}),
     ],
+    "tcn": [
+        ("text", {"width": 8, "kernel": 3}),
+        ("audio", {"width": 8, "kernel": 3, "depth": 3, "dilated": True, "patch": 2}),
+        ("sequence", {"width": 8, "pool": "meanmax"}),
+    ],
     "transformer": [
         ("text", {"width": 8, "heads": 2, "depth": 1}),
         ("text", {"width": 8, "heads": 2, "depth": 2, "pool": "cls", "positions": "learned"}),

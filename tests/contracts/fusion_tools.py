@@ -24,9 +24,11 @@ FORMS: dict[str, list[dict]] = {  # settings besides kind and width; of a fusion
     "cross_attention": [{"heads": 2}],
     "transformer": [{"layers": 2, "heads": 2}, {"layers": 1, "heads": 3}],
     "bottleneck": [{"layers": 2, "heads": 2, "bottlenecks": 3}],
+    "queries": [{}, {"attention": "each"}],
     "late": [{}, {"weights": "learned"}, {"weights": "confidence"}, {"weights": "confidence", "hidden": 5}],
 }
-SHARES = ("weighted", "softmax_gate", "attention_pooling", "gated", "transformer", "late")  # those that give gates
+# those that give gates
+SHARES = ("weighted", "softmax_gate", "attention_pooling", "gated", "transformer", "late", "queries")
 
 
 @dataclass

@@ -36,6 +36,7 @@ def letters(fusion: Built) -> dict[str, int]:
         "K": sum(t > 0 for t in tokens),
         "W": sum(t or v for t, v in zip(tokens, vectors, strict=True)),
         "C": fusion.sizes.outputs,
+        "Q": len(fusion.sizes.heads) or 1,
         "X": vectors[modulated],
         "Y": vectors[1 - modulated],
     }
@@ -47,7 +48,7 @@ def conditions(fusion: Built) -> set[str]:
     found = {name for name in ("gated", "hidden") if chosen.get(name)}
     if fusion.chosen.kind == "weighted":
         return found | (set() if chosen["weights"] else {"learned"})
-    return found | ({chosen["weights"]} if fusion.chosen.kind == "late" else set())
+    return found | ({chosen["weights"]} if fusion.chosen.kind == "late" else set()) | {chosen.get("attention", "")}
 
 
 @pytest.mark.parametrize("tokens", [TOKENS, (0, 0, 0), (0, 2, 9)])
@@ -61,7 +62,7 @@ def test_parameters_are_as_many_as_the_docstring_says(kind, count, form, tokens)
     expected = value(formula[1], names)
     more = re.findall(rf"({TERM}) more if (\w+)", formula[2])
     expected += sum(value(term, names) for term, condition in more if condition in hold)
-    assert {"learned", "confidence", "gated", "hidden"} & hold <= {condition for _, condition in more}
+    assert {"learned", "confidence", "gated", "hidden", "joint", "each"} & hold <= {condition for _, condition in more}
     assert sum(p.numel() for p in fusion.layers.parameters()) == expected
 
 
@@ -80,6 +81,7 @@ REFERENCE = {
     "transformer": ({}, PROJECTIONS + 2 * BLOCK + P + M * P + HEAD, 0),
     "bottleneck": ({}, PROJECTIONS + M * 2 * BLOCK + 4 * P + HEAD, -2 * P),
     "low_rank": ({}, R * (D + M) * P + R + P + HEAD, 0),
+    "queries": ({}, D * (1 + C) + M * C, 0),
     "late": ({"weights": "learned"}, D * C + M * C + M, 0),
     "tensor": ({"factor": 32, "width": C}, D * 32 + M * 32 + 33**2 * C + C, 0),
 }
@@ -96,6 +98,7 @@ PUBLISHED = {  # thousands of parameters; concat is the one with a hidden layer,
     "transformer": 1910,
     "bottleneck": 3490,
     "low_rank": 5250,
+    "queries": 14.1,  # not published
     "late": 12.8,
     "tensor": 51.9,
 }

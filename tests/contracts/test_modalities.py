@@ -26,6 +26,7 @@ CHOICES = {
     "audio": [
         {"rate": 8000, "mels": 16, "seconds": 0.2},
         {"rate": 8000, "form": "wave", "seconds": 0.05, "trim": 40},
+        {"form": "embedding", "seconds": 0.2},
     ],
     "image": [
         *({"size": 8, "fit": fit} for fit in ("pad", "crop", "stretch")),
@@ -222,7 +223,8 @@ def test_a_view_is_a_pure_function_of_an_entry_and_its_numbers(asked):
     assert (seen == one.part.augment(one.settings, entries, draws)).all()
     for n in range(len(entries)):
         assert (one.part.augment(one.settings, entries[n : n + 1], draws[n : n + 1])[0] == seen[n]).all()
-        assert (seen[n] != entries[n]).any()
+        few = asked.get("form") == "embedding" and entries[n, :, -1].sum() < 8  # a tenth of them is no step
+        assert few or (seen[n] != entries[n]).any()
     fixed = still(asked, entries)
     assert (seen[fixed] == entries[fixed]).all() and np.isfinite(seen).all()
     other = one.part.augment(one.settings, entries, 1 - draws)

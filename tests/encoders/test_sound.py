@@ -13,6 +13,7 @@ from suffuse.encoders import speech_embedding as part
 from suffuse.errors import SuffuseError
 from suffuse.model import FusionModel, open_model, save
 from suffuse.recipe import Network
+from suffuse.speech import embed
 from suffuse.types import Field, Head, Spec
 
 WAVE = Field("sound", "audio", {"features": 1, "rate": 16_000})
@@ -52,7 +53,7 @@ def test_it_is_the_package_s_own_stream():
     stream = library.OpenWakeWordFeatures.from_builtin()
     stream.new_audio_samples = 0  # it would begin with seconds of silence
     wanted = np.concatenate([e.reshape(-1, 96) for e in stream.process_streaming(whole.tobytes())])
-    [found] = part.embed([whole.astype(np.float32) / 32767])
+    [found] = embed([whole.astype(np.float32) / 32767])
     assert len(wanted) > 20
     np.testing.assert_allclose(found[: len(wanted)], wanted, atol=1e-3)
 

@@ -20,6 +20,7 @@ FORMS: dict[str, list[dict]] = {
     "weighted": [{}, {"weights": (0.2, 0.5, 0.9)}],
     "attention_pooling": [{"gated": True}],
     "tensor": [{"factor": 3}],
+    "queries": [{}, {"attention": "each"}],
     "late": [{}, {"weights": "confidence", "hidden": 4}],
 }
 pytestmark = pytest.mark.slow  # an export takes seconds

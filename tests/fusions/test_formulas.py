@@ -201,3 +201,37 @@ def test_late_learns_whom_to_trust():
         optimizer.step()
     share = fused.gates[:, 0]  # type: ignore[index]
     assert share[clear].mean() > share[~clear].mean() + 0.3
+
+
+@pytest.mark.parametrize("attention", ["joint", "each"])
+def test_queries_look_for_each_target_by_itself(attention):
+    """Two targets of 2 and 3 outputs, tokens in two modalities, a vector in the third, one row lacks the second."""
+    part = load(fusions.TABLE, "queries")
+    chosen = part.Settings(attention=attention)
+    torch.manual_seed(0)
+    layers = part.layers(chosen, Sizes(WIDTHS, (3, 7, 0), 5, (2, 3)))
+    tokens = [torch.randn(2, 4, 3), torch.randn(2, 2, 7), torch.randn(2, 1, 5)]
+    real = torch.tensor([[True, True, False, True], [True, False, False, True]])
+    given = [
+        Encoded(torch.randn(2, 4), tokens[0], real),
+        Encoded(torch.randn(2, 6), tokens[1], torch.ones(2, 2, dtype=torch.bool)),
+        Encoded(tokens[2][:, 0]),
+    ]
+    present = torch.tensor([[True, True, True], [True, False, True]])
+    found = part.fuse(chosen, layers, given, present)
+    for row in range(2):
+        here = [m for m in range(3) if present[row, m]]
+        x = {m: tokens[m][row][real[row]] if m == 0 else tokens[m][row] for m in here}
+        logits, mass = [], torch.zeros(3)
+        for q in range(2):
+            ask = {m: getattr(layers["ask"][m], "weight", torch.zeros(2, 5))[q] for m in here}  # type: ignore[index]
+            scores = {m: x[m] @ ask[m] for m in here}
+            if attention == "joint":
+                together = torch.cat([scores[m] for m in here]).softmax(0).split([len(x[m]) for m in here])
+                looks = dict(zip(here, together, strict=True))
+            else:
+                looks = {m: scores[m].softmax(0) / len(here) for m in here}
+            logits.append(sum((looks[m].unsqueeze(1) * layers["say"][m][q](x[m])).sum(0) for m in here))  # type: ignore
+            mass += torch.tensor([float(looks[m].detach().sum()) if m in here else 0.0 for m in range(3)]) / 2
+        close(found.logits[row], torch.cat(logits))  # type: ignore[index]
+        close(found.gates[row], mass)  # type: ignore[index]

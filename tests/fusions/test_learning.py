@@ -12,7 +12,7 @@ from suffuse.parts import load
 from suffuse.types import Encoded, Sizes
 
 ADDING = ("weighted", "late")  # a sum of what each modality says
-SLIGHT = ("softmax_gate", "attention_pooling")  # together in their weights only, or with another head
+SLIGHT = ("softmax_gate", "attention_pooling", "queries")  # together in their weights only, or with another head
 TOGETHER = [kind for kind in fusions.TABLE if kind not in ADDING + SLIGHT]
 
 

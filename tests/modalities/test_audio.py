@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import settings as budget
 from hypothesis import strategies as st
 
-from suffuse import sound
+from suffuse import sound, speech
+from suffuse.errors import SuffuseError
 from suffuse.modalities import audio
 from suffuse.modalities.cell import Absent, Unreadable
 
@@ -234,6 +235,27 @@ def test_masks_are_filled_with_the_clip_s_mean():
     hidden = seen != entries
     assert hidden[0, :, :-1].all(1).any() and hidden[0, :, :-1].all(0).any()
     np.testing.assert_allclose(seen[hidden], entries[0, :, :-1].mean(), rtol=1e-2)
+
+
+def test_an_embedding_is_what_the_network_says_of_the_padded_clip():
+    chosen = audio.Settings(column="c", form="embedding", seconds=1)
+    clip = np.random.default_rng(3).normal(0, 0.1, 20_000).astype(np.float32)
+    found = load((clip, 16_000), chosen)
+    assert found.shape == (14, 96) and found.dtype == np.float16  # 1 s, every 80 ms, and the ends
+    expected = speech.embed([np.pad(clip[:16_000], speech.AROUND)])[0]
+    np.testing.assert_array_equal(found, expected.astype(np.float16))
+    assert chosen.features == 96 and chosen.step == pytest.approx(0.08)
+
+
+def test_an_embedding_by_another_network_is_refused():
+    chosen = audio.Settings(column="c", form="embedding")
+    items = [load((np.repeat(NOISE, 4), 16_000), chosen)]
+    found = audio.fit(chosen, items)
+    assert audio.encode(chosen, found, items).shape == (1, found["length"], 97)
+    with pytest.raises(SuffuseError, match="isn't the one that this model was trained with"):
+        audio.encode(chosen, {**found, "network": "0" * 64}, items)
+    with pytest.raises(ValueError, match="got rate 8000 for the speech embedding, expected 16000"):
+        audio.Settings(column="c", form="embedding", rate=8000)
 
 
 def test_more_than_one_column_is_refused():

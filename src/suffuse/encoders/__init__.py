@@ -31,5 +31,6 @@ TABLE = {
     "timm": "suffuse.encoders.timm",
     "huggingface": "suffuse.encoders.huggingface",
     "efficientnet_lite": "suffuse.encoders.efficientnet_lite",
+    "tcn": "suffuse.encoders.tcn",
     "speech_embedding": "suffuse.encoders.speech_embedding",
 }

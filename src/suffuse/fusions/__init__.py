@@ -28,6 +28,7 @@ TABLE = {
     "transformer": "suffuse.fusions.transformer",
     "bottleneck": "suffuse.fusions.bottleneck",
     "late": "suffuse.fusions.late",
+    "queries": "suffuse.fusions.queries",
 }
 
 

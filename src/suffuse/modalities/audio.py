@@ -1,12 +1,16 @@
-"""Sound: path, bytes or samples -> log-mel power (L, mels), or the samples themselves (L, 1), as float16.
+"""Sound: path, bytes or samples -> log-mel power (L, mels), the samples themselves (L, 1), or a speech embedding
+(L, 96), as float16.
 
 WAV, FLAC, OGG (Vorbis, Opus) and MP3, of any rate and number of channels: channels are averaged, soxr resamples to
 ``rate``, silence at the ends may be trimmed, and what is longer than ``seconds`` is cut. ``mel``: log of Slaney's mel
-power, as librosa computes it (:func:`suffuse.sound.log_mel`). A clip in which all samples are the same is a dead
-microphone, and unreadable; so are NaN and a file that ends before its header says so.
+power, as librosa computes it (:func:`suffuse.sound.log_mel`). ``embedding``: 96 numbers for every 80 ms, by a
+pretrained network (:mod:`suffuse.speech`), each in the middle of the 775 ms that it says something of. A clip in which
+all samples are the same is a dead microphone, and unreadable; so are NaN and a file that ends before its header says
+so.
 
 Float16 keeps a log-mel value to 0.008 and a sample to 1/2000 of itself. A second of ``mel`` (64 bands, 10 ms) takes
-12.8 kB on disk, a second of ``wave`` at 16 kHz 32 kB; clips stand end to end, so nothing is padded there.
+12.8 kB on disk, one of ``wave`` at 16 kHz 32 kB, one of ``embedding`` 2.4 kB; clips stand end to end, so nothing is
+padded there.
 """
 
 from __future__ import annotations
@@ -18,8 +22,9 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from .. import sound
+from .. import sound, speech
 from ..chance import generator
+from ..errors import SuffuseError
 from ..parts import ModalitySettings
 from ..parts import Settings as Base
 from ..ragged import Ragged, changed, masked, moments, padded
@@ -28,11 +33,16 @@ from .cell import Absent, Root, Unreadable, as_array, content
 SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3")
 MASKS = 4  # of each sort, at the most
 DRAWS = 4 * MASKS + 1
-DAMAGES = {"mel": ("noise", "lowpass", "dropout"), "wave": ("noise", "lowpass", "dropout", "clipping")}
+DAMAGES = {
+    "mel": ("noise", "lowpass", "dropout"),
+    "wave": ("noise", "lowpass", "dropout", "clipping"),
+    "embedding": ("noise", "dropout"),
+}
 SNR = (20, 15, 10, 5, 0)  # decibels
 PASSED = (0.7, 0.5, 0.35, 0.25, 0.15)  # of the frequencies
 LOST = (0.05, 0.1, 0.2, 0.35, 0.5)  # of the time, in pieces of LOSS seconds, or a twentieth of a short clip
 LOSS = 0.05
+NOISE = (0.1, 0.25, 0.5, 1.0, 2.0)  # of each feature's deviation in the clip, for `embedding`
 CLIPPED = (0.5, 0.3, 0.2, 0.1, 0.05)  # of the peak
 QUIET = float(np.log(sound.LEAST_POWER))
 
@@ -42,9 +52,9 @@ class Augment(Base):
 
     time_masks: int = Field(2, ge=0, le=MASKS)  # stretches of time that are hidden
     time: float = Field(0.1, ge=0, le=0.5)  # of the clip, for each of them at the most
-    band_masks: int = Field(2, ge=0, le=MASKS)  # stretches of frequency that are hidden; none in `wave`
+    band_masks: int = Field(2, ge=0, le=MASKS)  # stretches of frequency that are hidden; in `mel` alone
     bands: float = Field(0.15, ge=0, le=0.5)  # of the bands, for each of them at the most
-    gain: float = Field(0.0, ge=0, le=30)  # decibels, louder or softer
+    gain: float = Field(0.0, ge=0, le=30)  # decibels, louder or softer; not in `embedding`
 
 
 class Settings(ModalitySettings):
@@ -54,7 +64,7 @@ class Settings(ModalitySettings):
     rate: int = Field(16_000, ge=1000, le=192_000)  # samples a second
     seconds: float = Field(10.0, gt=0, le=600)  # at the most; what is longer is cut
     trim: float | None = Field(None, gt=0, le=120)  # decibels below the loudest part that are silence at the ends
-    form: Literal["mel", "wave"] = "mel"  # log-mel power, or the samples
+    form: Literal["mel", "wave", "embedding"] = "mel"  # log-mel power, the samples, or a pretrained speech embedding
     mels: int = Field(64, ge=8, le=256)  # bands
     window: float = Field(25.0, ge=2, le=200)  # milliseconds
     hop: float = Field(10.0, ge=1, le=200)  # milliseconds from one frame to the next
@@ -64,12 +74,21 @@ class Settings(ModalitySettings):
     def _consistent(self) -> Settings:
         if len(self.columns) > 1:
             raise ValueError(f"got {len(self.columns)} columns, expected one: a modality of its own for each recording")
+        if self.form == "embedding" and self.rate != speech.RATE:
+            raise ValueError(f"got rate {self.rate} for the speech embedding, expected {speech.RATE}")
         return self
 
     @property
     def features(self) -> int:
         """F: numbers of one step."""
-        return self.mels if self.form == "mel" else 1
+        return {"mel": self.mels, "wave": 1, "embedding": speech.NUMBERS}[self.form]
+
+    @property
+    def step(self) -> float:
+        """Seconds from one step to the next."""
+        return {"mel": self.hop / 1000, "wave": 1 / self.rate, "embedding": speech.HOP * speech.STEP / speech.RATE}[
+            self.form
+        ]
 
     def samples(self, milliseconds: float) -> int:
         """How many samples so long a time has."""
@@ -104,6 +123,8 @@ def decode(settings: Settings, content: bytes) -> tuple[np.ndarray, str]:
     samples = samples[:most]
     if settings.form == "wave":
         return samples[:, None].astype(np.float16), remark
+    if settings.form == "embedding":
+        return speech.embed([np.pad(samples, speech.AROUND)])[0].astype(np.float16), remark
     return sound.log_mel(samples, settings.rate, settings.mels, window, hop).astype(np.float16), remark
 
 
@@ -139,15 +160,20 @@ def fit(settings: Settings, items: Any) -> dict:
     """Mean and standard deviation of each feature over the training clips' steps, and the longest clip's steps."""
     mean, deviation = moments(iter(items), settings.features)
     longest = max((len(item) for item in items), default=1)
-    found = {"features": settings.features, "length": int(longest), "rate": settings.rate}
+    found: dict = {"features": settings.features, "length": int(longest), "rate": settings.rate}
+    if settings.form == "embedding":
+        found["network"] = speech.fingerprint().hex()
     return {**found, "mean": mean.tolist(), "std": deviation.tolist()}
 
 
 def encode(settings: Settings, statistics: dict, items: Any) -> np.ndarray:
     """Items -> (U, L, F + 1) float32: the steps and, last, 1 where one is real. The model subtracts the mean.
 
-    What is longer than the longest training clip is cut.
+    What is longer than the longest training clip is cut. Raises SuffuseError where the installed speech embedding
+    isn't the one that the training clips were read by.
     """
+    if statistics.get("network") and statistics["network"] != speech.fingerprint().hex():
+        raise SuffuseError("the installed speech embedding isn't the one that this model was trained with")
     if isinstance(items, Ragged):
         return items.cut(statistics["length"])[np.arange(len(items))]
     return padded([item[: statistics["length"]] for item in items], settings.features)
@@ -158,10 +184,13 @@ def augment(settings: Settings, entries: np.ndarray, draws: np.ndarray) -> np.nd
     how = settings.augment or Augment.model_validate({"time_masks": 0, "band_masks": 0})
 
     def view(number: int, steps: np.ndarray) -> np.ndarray:
-        mean, draw = steps.mean(dtype=np.float64), draws[number]
+        draw = draws[number]
+        mean = steps.mean(0 if settings.form == "embedding" else None, dtype=np.float64)
         steps = masked(steps, how.time, draw[: 2 * how.time_masks], mean)
         if settings.form == "mel":
             steps = masked(steps.T, how.bands, draw[2 * MASKS :][: 2 * how.band_masks], mean).T
+        if settings.form == "embedding":
+            return steps
         decibels = how.gain * (2 * draw[-1] - 1)
         if settings.form == "mel":
             return np.maximum(steps + decibels * np.log(10) / 10, QUIET) if decibels else steps
@@ -189,11 +218,11 @@ def explain(settings: Settings, statistics: dict) -> list[str]:
     """What is done to a cell, for people."""
     trimmed = f", trimmed of what is {settings.trim:g} dB below its loudest part at both ends" if settings.trim else ""
     mel = f"Log power in {settings.mels} mel bands, frames of {settings.window:g} ms every {settings.hop:g} ms."
-    step = settings.hop / 1000 if settings.form == "mel" else 1 / settings.rate
+    read = {"wave": "The samples as they are.", "embedding": "A pretrained speech embedding: 96 numbers every 80 ms."}
     return [
         f"Channels averaged, resampled to {settings.rate:,} Hz{trimmed}, cut after {settings.seconds:g} s.",
-        mel if settings.form == "mel" else "The samples as they are.",
-        f"Cut after {statistics['length'] * step:.2f} s, the longest clip in training.",
+        read.get(settings.form, mel),
+        f"Cut after {statistics['length'] * settings.step:.2f} s, the longest clip in training.",
         "The model subtracts the training clips' mean of each feature and divides by its deviation.",
     ]
 
@@ -219,6 +248,8 @@ def _wav(value: Any, rate: int) -> bytes:
 
 def _noise(settings: Settings, steps: np.ndarray, level: int, random: np.random.Generator) -> np.ndarray:
     """White noise, so many decibels below the clip. In ``mel`` its power is drawn band by band."""
+    if settings.form == "embedding":
+        return steps + random.normal(0, NOISE[level] * steps.std(0), steps.shape)
     quieter = 10 ** (-SNR[level] / 10)
     if settings.form == "wave":
         return steps + random.normal(0, np.sqrt((steps**2).mean() * quieter), steps.shape)
@@ -242,11 +273,13 @@ def _lowpass(settings: Settings, steps: np.ndarray, level: int, random: np.rando
 
 
 def _dropout(settings: Settings, steps: np.ndarray, level: int, random: np.random.Generator) -> np.ndarray:
-    piece = LOSS * (settings.rate if settings.form == "wave" else 1000 / settings.hop)
+    piece = LOSS / settings.step
     which = np.arange(len(steps)) // max(round(min(piece, len(steps) / 20)), 1)
     pieces = which[-1] + 1
     lost = random.permutation(pieces) < max(round(LOST[level] * pieces), 1)
-    return np.where(lost[which, None], QUIET if settings.form == "mel" else 0.0, steps)
+    return np.where(
+        lost[which, None], QUIET if settings.form == "mel" else steps.mean(0) * (settings.form != "wave"), steps
+    )
 
 
 def _clipping(settings: Settings, steps: np.ndarray, level: int, random: np.random.Generator) -> np.ndarray:

@@ -1,0 +1,122 @@
+"""Residual temporal convolutions over words or frames that keep their places (TCN; Bai et al. 2018).
+
+    x = dropout(LayerNorm(embedding or patches))        x <- x + dropout(GELU(conv(LayerNorm(x))))     depth times
+
+Convolutions see as far back as ahead. What is padding is zero before every one of them. Each step stays a token, so a
+fusion that reads tokens can look at the place where an answer stands; the vector is their mean (and maximum).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field as Setting
+from pydantic import field_validator
+
+from ..files import package_file
+from ..parts import PartSettings
+from ..types import Encoded, Field
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+MODALITIES = ("text", "audio", "sequence")
+
+
+class Settings(PartSettings):
+    """Width and number of the convolutions."""
+
+    kind: Literal["tcn"] = "tcn"
+    width: int = Setting(96, ge=1)
+    depth: int = Setting(2, ge=0, le=64)
+    kernel: int = Setting(5, ge=1, le=255)  # steps, odd
+    dilated: bool = False  # the n-th convolution sees every 2^n-th step
+    patch: int = Setting(1, ge=1, le=512)  # frames side by side that make one token; 1 for words
+    pool: Literal["mean", "meanmax"] = "mean"
+    dropout: float = Setting(0.1, ge=0, lt=1)
+    hide: float = Setting(0.0, ge=0, lt=1)  # share of the steps that a training doesn't see
+    FILES: ClassVar = ("vectors",)
+    vectors: str | None = None  # pretrained word vectors of that width: a word2vec or GloVe file, or package:NAME/PATH
+
+    @field_validator("kernel")
+    @classmethod
+    def _odd(cls, kernel: int) -> int:
+        if kernel % 2 == 0:
+            raise ValueError(f"got {kernel}, expected an odd number of steps")
+        return kernel
+
+
+def width(settings: Settings, layers: nn.ModuleDict) -> int:
+    """D: the width, twice for mean and maximum."""
+    return settings.width * (2 if settings.pool == "meanmax" else 1)
+
+
+def tokens(settings: Settings, layers: nn.ModuleDict) -> int:
+    """Width of a token: the width."""
+    return settings.width
+
+
+def layers(settings: Settings, field: Field) -> nn.ModuleDict:
+    """What makes the first steps, and a norm and a convolution for each block."""
+    from torch import nn
+
+    wide = settings.width
+    if field.kind == "text":
+        if settings.patch > 1:
+            raise ValueError(f"got a patch of {settings.patch} for text, expected 1")
+        first = nn.Embedding(field.statistics["vocabulary"], wide, padding_idx=0)
+    else:
+        if settings.vectors:
+            raise ValueError(f"got word vectors for {field.kind}, expected none")
+        first = nn.Conv1d(field.statistics["features"], wide, settings.patch, settings.patch)
+    made = nn.ModuleDict({"first": first, "norm": nn.LayerNorm(wide), "dropout": nn.Dropout(settings.dropout)})
+    for number in range(settings.depth):
+        far = 2**number if settings.dilated else 1
+        made[f"norm{number}"] = nn.LayerNorm(wide)
+        made[f"conv{number}"] = nn.Conv1d(
+            wide, wide, settings.kernel, padding=far * (settings.kernel // 2), dilation=far
+        )
+    return made
+
+
+def initialise(settings: Settings, layers: nn.ModuleDict, field: Field) -> str:
+    """Pretrained vectors of the words that have one; says how many."""
+    from ..word_vectors import load_embedding
+
+    if settings.vectors is None:
+        return ""
+    return load_embedding(package_file(settings.vectors), field.statistics, layers["first"])
+
+
+def encode(settings: Settings, layers: nn.ModuleDict, x: Tensor) -> Encoded:
+    """(U, L) int64 or (U, L, F + 1) -> vector (U, D), tokens (U, L', width), token_mask (U, L')."""
+    import torch
+    from torch.nn import functional as F
+
+    x, mask = _read(settings, layers["first"], x)
+    if settings.hide and layers.training:
+        x = x * (torch.rand(mask.shape, device=x.device) >= settings.hide).unsqueeze(2)
+    here = mask.unsqueeze(2)
+    x = layers["dropout"](layers["norm"](x))
+    for number in range(settings.depth):
+        seen = (layers[f"norm{number}"](x) * here).transpose(1, 2)
+        x = x + layers["dropout"](F.gelu(layers[f"conv{number}"](seen).transpose(1, 2)))
+    x = x * here
+    vector = x.sum(1) / mask.sum(1, keepdim=True).clamp(min=1)
+    if settings.pool == "meanmax":
+        top = x.masked_fill(~here, -torch.inf).amax(1)
+        vector = torch.cat([vector, top.where(mask.any(1, keepdim=True), 0.0)], dim=1)
+    return Encoded(vector, x, mask)
+
+
+def _read(settings: Settings, first: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Entries -> steps (U, T, width) and which are real (U, T)."""
+    from torch.nn import functional as F
+
+    if x.ndim == 2:
+        return first(x), x != 0
+    mask = x[:, :, -1] > 0
+    frames = (x[:, :, :-1] * mask.unsqueeze(2)).transpose(1, 2)
+    if settings.patch > 1:  # padded at its end only: the last patch may be part of one
+        frames = F.pad(frames, (0, settings.patch - 1))
+    return first(frames).transpose(1, 2), mask[:, :: settings.patch]
