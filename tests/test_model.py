@@ -136,7 +136,7 @@ def test_an_output_says_which_rows_have_what(make_columns, make_network):
     for m, name in enumerate(columns.spec.names):
         assert (output.present[name].numpy() == columns.present[rows, m]).all()
     taps = FusionModel(make_network(), columns.spec).taps()
-    assert taps == {"fused": 8, "picture": 12, "question": 5}
+    assert taps == {"fused": 8, "picture": 12, "question": 5, "gates": 2, "picture.map": 16, "question.map": 16}
     assert output.fused is not None and output.fused.shape == (len(rows), 8)
     assert {n: f.shape[1] for n, f in output.features.items()} == {"picture": 12, "question": 5}
 

@@ -105,15 +105,21 @@ class Columns:
         return np.where(self.present[:, best], self.entry[:, best], alone) if cost[best] else alone
 
     def batch(
-        self, rows: np.ndarray, target: torch.Tensor | None = None, view: tuple[Viewer, int] | None = None
+        self,
+        rows: np.ndarray,
+        target: torch.Tensor | None = None,
+        view: tuple[Viewer, int] | None = None,
+        whole: bool = False,
     ) -> Batch:
         """Gather rows. ``target`` stands in for the stored targets where a training hides some labels; a view
-        (who makes it, the pass's number) drops modalities and augments entries."""
-        inputs, index, present = {}, {}, self.present[rows]
+        (who makes it, the pass's number) drops modalities and augments entries. ``whole``: what it drops is encoded
+        too, and ``Batch.whole`` says what there was."""
+        inputs, index = {}, {}
+        present = has = self.present[rows]
         if view:
-            present = view[0].present(view[1], rows, present, self.spec.names)
+            present = view[0].present(view[1], rows, has, self.spec.names)
         for m, (name, column) in enumerate(self.entries.items()):
-            here = present[:, m]
+            here = has[:, m] if whole else present[:, m]
             if here.all():
                 distinct, inverse = np.unique(self.entry[rows, m], return_inverse=True)
             else:  # only what is present is encoded; the others point at entry 0, and are masked
@@ -129,7 +135,8 @@ class Columns:
         labels = torch.from_numpy(self.target) if target is None else target
         mask = torch.from_numpy(present)
         known = labels.index_select(0, positions)
-        return Batch(inputs, index, mask, known, positions, bool(present.all()), self.ready)
+        before = torch.from_numpy(has) if whole else None
+        return Batch(inputs, index, mask, known, positions, bool(present.all()), self.ready, before)
 
 
 def _tensor(picked: np.ndarray) -> torch.Tensor:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import cast
@@ -17,9 +18,10 @@ from . import encoders, fusions
 from .data import Columns
 from .errors import SuffuseError, UsageError
 from .files import write_bytes, write_json
+from .maps import CELLS, strengths
 from .parts import load
 from .recipe import Network
-from .types import Batch, Encoded, Field, Output, Sizes, Spec
+from .types import MAP, Batch, Encoded, Field, Output, Sizes, Spec
 
 FAR, SMALLEST = 6.0, 1e-6  # of a frozen encoder's numbers, in deviations: where they are cut; least deviation
 
@@ -209,33 +211,43 @@ class FusionModel(nn.Module):
 
     def taps(self) -> dict[str, int]:
         """Width of every tap a loss may ask for."""
-        return {"fused": self.joint, **self.widths()}
+        gates = {"gates": len(self.spec.names)} if fusions.gates(self.network.fusion) else {}
+        maps = {name + MAP: CELLS for name in self.spec.names if self.encoder(name).tokens}
+        return {"fused": self.joint, **self.widths(), **gates, **maps}
 
-    def forward(self, batch: Batch) -> Output:
-        """Rows (B) -> Output. A row with nothing present gets the training prior, never NaN."""
-        output = self.fuse(self.encode(batch), batch.present)
+    def forward(self, batch: Batch, maps: Collection[str] = ()) -> Output:
+        """Rows (B) -> Output. A row with nothing present gets the training prior, never NaN. ``maps``: modalities
+        whose maps are asked for."""
+        encoded = self.encode(batch, maps)
+        output = self.fuse(encoded, batch.present)
+        if batch.whole is not None:
+            fewer = (batch.whole != batch.present).any(1)
+            output = replace(output, whole=self._answer(encoded, batch.whole), fewer=fewer)
         if not batch.complete:
             output.present.update(zip(self.spec.names, batch.present.unbind(1), strict=True))
         return output
 
-    def encode(self, batch: Batch) -> list[Encoded]:
+    def encode(self, batch: Batch, maps: Collection[str] = ()) -> list[Encoded]:
         """Each distinct entry once, then one vector per row, and tokens where the fusion reads them: M x (B, D_m)."""
         encoded = []
         for name in self.spec.names:
             encoder, entries, index = self.encoder(name), batch.inputs[name], batch.index.get(name)
             if index is not None and not len(entries):
-                encoded.append(self._nothing(encoder, len(index)))
+                encoded.append(self._nothing(encoder, len(index), name in maps))
                 continue
             found = Encoded(encoder.standard(entries)) if name in batch.ready else encoder(entries)
+            if name in maps:
+                found = replace(found, map=strengths(found, encoder.kind == "image" and entries.dim() == 4))
             encoded.append(found if index is None else spread(found, index, getattr(self.part, "TOKENS", False)))
         return encoded
 
-    def _nothing(self, encoder: Encoder, rows: int) -> Encoded:
+    def _nothing(self, encoder: Encoder, rows: int, mapped: bool) -> Encoded:
         """Where no row of a batch has a modality; every slot is masked."""
         vector = self.log_prior.new_zeros(rows, encoder.width)
         if not encoder.tokens:
             return Encoded(vector)
-        return Encoded(vector, vector.new_zeros(rows, 1, encoder.tokens), vector.new_zeros(rows, 1, dtype=torch.bool))
+        tokens, mask = vector.new_zeros(rows, 1, encoder.tokens), vector.new_zeros(rows, 1, dtype=torch.bool)
+        return Encoded(vector, tokens, mask, vector.new_zeros(rows, CELLS) if mapped else None)
 
     def fuse(self, encoded: list[Encoded], present: Tensor) -> Output:
         """M x (B, D_m) and present (B, M) -> Output."""
@@ -243,7 +255,19 @@ class FusionModel(nn.Module):
         logits = self.head(fused.vector) if fused.logits is None else fused.logits
         logits = torch.where(present.any(1, keepdim=True), logits, self.log_prior)
         features = {n: e.vector for n, e in zip(self.spec.names, encoded, strict=True)}
-        return Output(logits, fused.vector, features, fused.gates, head=self.only_head)
+        maps = {n: e.map for n, e in zip(self.spec.names, encoded, strict=True) if e.map is not None}
+        return Output(logits, fused.vector, features, fused.gates, head=self.only_head, maps=maps)
+
+    @torch.no_grad()
+    def _answer(self, encoded: list[Encoded], present: Tensor) -> Tensor:
+        """Logits (B, C) on other modalities than the row is trained on now, as they are in use: without dropout."""
+        was = self.training
+        for part in (self.fusion, self.head):
+            part.train(False)
+        found = self.fuse(encoded, present).logits
+        for part in (self.fusion, self.head):
+            part.train(was)
+        return found
 
     def size(self) -> int:
         """Parameters, frozen ones too."""
@@ -291,9 +315,10 @@ def _only(rows: Tensor, real: Tensor) -> Tensor:
 def spread(encoded: Encoded, index: Tensor, tokens: bool) -> Encoded:
     """Entries (U, D) to rows by index (B,). ``index_select`` adds gradients up in one order, on every run."""
     vector = encoded.vector.index_select(0, index)
+    where = None if encoded.map is None else encoded.map.index_select(0, index)
     if not tokens or encoded.tokens is None or encoded.token_mask is None:
-        return Encoded(vector)
-    return Encoded(vector, encoded.tokens.index_select(0, index), encoded.token_mask.index_select(0, index))
+        return Encoded(vector, map=where)
+    return Encoded(vector, encoded.tokens.index_select(0, index), encoded.token_mask.index_select(0, index), where)
 
 
 def save(model: FusionModel, folder: Path) -> None:

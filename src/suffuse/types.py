@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 UNLABELLED = -1  # a row without a target: learns from the teacher alone, is never scored
+MAP = ".map"  # after a modality's name: where its tokens are strong, see :mod:`suffuse.maps`
 CLASSES, LABELS, NUMBER = "classes", "labels", "number"  # what a target is: one of them, any of them, a quantity
 
 
@@ -32,6 +33,7 @@ class Batch:
     rows: Tensor  # (B,) int64, positions in the prepared columns
     complete: bool = False  # every row has every modality
     ready: frozenset[str] = frozenset()  # modalities whose entries are a frozen encoder's vectors (U, D) already
+    whole: Tensor | None = None  # (B, M) bool, present before modality dropout, where a loss asks for both answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,7 @@ class Encoded:
     vector: Tensor  # (U, D)
     tokens: Tensor | None = None  # (U, L, D)
     token_mask: Tensor | None = None  # (U, L) bool, True where the token is real
+    map: Tensor | None = None  # (U, K) where they are strong, where a loss asks for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +104,11 @@ class Output:
     gates: Tensor | None = None  # (B, M)
     present: dict[str, Tensor] = field(default_factory=dict)  # modality -> (B,) bool, where some row lacks it
     head: Head | None = None  # whose logits these are, where a loss on heads is asked
+    maps: dict[str, Tensor] = field(default_factory=dict)  # modality -> (B, K), where they are asked for
+    whole: Tensor | None = (
+        None  # (B, C) the logits on all that the rows have, without gradient, where they are asked for
+    )
+    fewer: Tensor | None = None  # (B,) bool, rows that were seen without something that they have, beside ``whole``
 
 
 @dataclass(frozen=True, slots=True)

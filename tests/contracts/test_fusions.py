@@ -170,10 +170,24 @@ def test_gates_share_one_out_over_what_is_present(kind, count, form):
     if kind not in SHARES:
         assert gates is None
         return
-    assert gates.shape == present.shape and not gates.requires_grad
+    assert gates.shape == present.shape
     assert (gates[~present] == 0).all()
     assert (gates[present] > 0).all()
     torch.testing.assert_close(gates.sum(1), present.any(1).float())
+
+
+@pytest.mark.parametrize(("kind", "count", "form"), cases(SHARES))
+def test_gates_carry_a_gradient_where_they_are_learned(kind, count, form):
+    """So that a student's can be taught; those that settings or the mask alone decide carry none."""
+    fusion, (encoded, present) = build(kind, count, form), rows(count)
+    gates = fusion.fuse(encoded, present).gates
+    assert gates is not None
+    parameters = list(fusion.layers.parameters())
+    moved = 0.0
+    if gates.requires_grad:
+        found = torch.autograd.grad((gates[:, 0] * torch.arange(len(gates))).sum(), parameters, allow_unused=True)
+        moved = max(g.abs().max().item() for g in found if g is not None)
+    assert (moved > 1e-5) == fusions.gates(fusion.chosen)
 
 
 @pytest.mark.parametrize("count", [2, 3])

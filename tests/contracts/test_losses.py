@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -30,7 +30,27 @@ CHOICES = {
     "regression_kd": [{"form": "plain"}, {"form": "bounded"}, {"form": "bounded", "margin": 0.2}],
     "kd": [{"temperature": 1.0}, {"temperature": 4.0}],
     "hint": [{"tap": tap, "metric": metric} for tap in ("fused", "picture") for metric in ("mse", "cosine")],
+    "hard_label": [{}],
+    "dkd": [{}, {"temperature": 1.0, "alpha": 0.5, "beta": 8.0}],
+    "nkd": [{}, {"temperature": 2.0, "gamma": 0.5}],
+    "dist": [{}, {"temperature": 4.0, "beta": 2.0, "gamma": 0.5}],
+    "lskd": [{}],
+    "js": [{}, {"temperature": 4.0}],
+    "reverse_kd": [{}, {"temperature": 4.0}],
+    "modality_hints": [{}, {"modalities": ("picture",)}],
+    "attention_transfer": [{"tap": "picture"}],
+    "similarity": [{"tap": "fused"}, {"tap": "picture"}],
+    "rkd_distance": [{"tap": "fused"}, {"tap": "picture"}],
+    "rkd_angle": [{"tap": "fused"}, {"tap": "picture", "most": 4}],
+    "crd": [{"tap": "fused"}, {"tap": "picture", "temperature": 0.5}],
+    "cka": [{"tap": "fused"}, {"tap": "picture"}],
+    "affinity": [{"taps": ("fused",)}, {"taps": ("picture", "question"), "temperature": 0.5}],
+    "gate_transfer": [{}],
+    "cross_modal_relation": [{}],
+    "entropy_relations": [{"tap": "fused"}, {"tap": "picture"}],
+    "subset_consistency": [{}, {"temperature": 2.0}],
 }
+RELATIONS = [kind for kind in losses.TABLE if hasattr(load(losses.TABLE, kind), "LEAST_ROWS")]  # compare rows
 CASES = [
     pytest.param({"kind": kind, **choice}, id="-".join([kind, *(str(v) for v in choice.values())]))
     for kind in losses.TABLE
@@ -41,7 +61,10 @@ ANSWERS = [  # every loss on answers, with every kind of target that it is valid
     for case in CASES
     for kind in getattr(load(losses.TABLE, case.values[0]["kind"]), "HEADS", (CLASSES,))  # type: ignore[index]
 ]
-WIDE, TEACHER = {"fused": 5, "picture": 4}, {"fused": 6, "picture": 3}
+WIDE, TEACHER = {"fused": 5, "picture": 4, "question": 3}, {"fused": 6, "picture": 3, "question": 3}
+PLACES = 6  # of a map
+TAPS = {who: {**widths, "gates": 2, "picture.map": PLACES} for who, widths in (("mine", WIDE), ("theirs", TEACHER))}
+COUNT = 10  # rows
 
 
 class Built:
@@ -50,14 +73,14 @@ class Built:
     def __init__(self, asked: dict):
         self.part, self.chosen = load(losses.TABLE, asked["kind"]), settings(losses.TABLE, asked)
         torch.manual_seed(0)
-        self.layers = self.part.layers(self.chosen, WIDE, TEACHER)
+        self.layers = self.part.layers(self.chosen, TAPS["mine"], TAPS["theirs"])
 
     def __call__(self, student: Output, teacher: dict[str, Tensor], target: Tensor) -> Tensor:
         return self.part.loss(self.chosen, self.layers, student, teacher, target)
 
 
 def rows(
-    count: int = 6, seed: int = 1, scale: float = 2.0, kind: str = CLASSES
+    count: int = COUNT, seed: int = 1, scale: float = 2.0, kind: str = CLASSES
 ) -> tuple[Output, dict[str, Tensor], Tensor]:
     """Student's output, teacher's arrays, targets; some rows lack the picture, some the label."""
     torch.manual_seed(seed)
@@ -65,10 +88,16 @@ def rows(
     outputs = 1 if kind == NUMBER else 4
     logits = (scale * torch.randn(count, outputs)).requires_grad_()
     head = Head("answer", kind, () if kind == NUMBER else ("a", "b", "c", "d"))
-    here = {"picture": torch.arange(count) % 3 != 1}
-    student = Output(logits, made["fused"], {"picture": made["picture"]}, None, here, head)
+    here = {"picture": torch.arange(count) % 3 != 1, "question": torch.arange(count) != 7}
+    gates, maps = torch.rand(2, count, 2), torch.rand(2, count, PLACES)
+    gates = (gates[0] * torch.stack(list(here.values()), 1)).requires_grad_(), gates[1].requires_grad_()
+    student = Output(
+        logits, made["fused"], {n: made[n] for n in here}, gates[0], here, head, {"picture": maps[0].requires_grad_()},
+        whole=scale * torch.randn(count, outputs), fewer=torch.arange(count) % 2 == 0,
+    )  # fmt: skip
     teacher = {name: torch.randn(count, width, requires_grad=True) for name, width in TEACHER.items()}
     teacher["logits"] = (scale * torch.randn(count, outputs)).requires_grad_()
+    teacher |= {"gates": gates[1], "picture.map": maps[1].requires_grad_()}
     if kind == CLASSES:
         return student, teacher, torch.arange(count) % 5 - 1
     known = torch.arange(count) % 5 != 0
@@ -79,21 +108,29 @@ def rows(
 
 def again(output: Output, which: Tensor) -> Output:
     """Some of its rows."""
-    return Output(
-        output.logits[which],
-        output.fused[which],  # type: ignore[index]
-        {n: f[which] for n, f in output.features.items()},
-        None,
-        {n: p[which] for n, p in output.present.items()},
-        output.head,
-    )
+    made = {}
+    for field in fields(output):
+        value = getattr(output, field.name)
+        if isinstance(value, dict):
+            value = {name: part[which] for name, part in value.items()}
+        made[field.name] = value[which] if isinstance(value, Tensor) else value
+    return Output(**made)
+
+
+def given_by(output: Output) -> list[Tensor]:
+    """All tensors of the student's that a loss may send a gradient to."""
+    found = [output.logits, output.fused, output.gates, *output.features.values(), *output.maps.values()]
+    return [t for t in found if t is not None and t.requires_grad]
 
 
 @pytest.mark.parametrize(("asked", "kind"), ANSWERS)
 def test_a_loss_is_a_mean_over_rows(asked, kind):
     loss, (student, teacher, target) = Built(asked), rows(kind=kind)
-    twice = torch.arange(6).repeat(2)
     once = loss(student, teacher, target)
+    if asked["kind"] in RELATIONS:
+        assert once.shape == () and once.item() > 0
+        return  # each has a test of its own of what the number of rows does
+    twice = torch.arange(COUNT).repeat(2)
     doubled = loss(again(student, twice), {k: v[twice] for k, v in teacher.items()}, target[twice])
     assert once.shape == ()
     assert once.item() > 0
@@ -105,29 +142,27 @@ def test_the_teacher_gets_no_gradient(asked, kind):
     loss, (student, teacher, target) = Built(asked), rows(kind=kind)
     loss(student, teacher, target).backward()
     assert all(t.grad is None for t in teacher.values())
-    read = [student.logits, student.fused, student.features["picture"]]
-    assert sum(t.grad is not None and bool(t.grad.abs().sum() > 0) for t in read) == 1  # type: ignore[union-attr]
+    assert any(t.grad is not None and bool(t.grad.abs().sum() > 0) for t in given_by(student))
 
 
 @pytest.mark.parametrize(("asked", "kind"), ANSWERS)
 def test_a_loss_reads_of_the_teacher_what_it_says(asked, kind):
     loss, (student, teacher, target) = Built(asked), rows(kind=kind)
-    needs = loss.part.needs(loss.chosen)
+    needs = [n for name in loss.part.needs(loss.chosen) for n in (("picture", "question") if name == "*" else (name,))]
     assert torch.equal(loss(student, {n: teacher[n] for n in needs}, target), loss(student, teacher, target))
 
 
 @pytest.mark.parametrize(("asked", "kind"), ANSWERS)
 def test_extreme_logits_give_finite_losses_and_gradients(asked, kind):
     loss, (student, teacher, target) = Built(asked), rows(kind=kind)
-    signs = torch.tensor([[1.0, -1, 1, -1], [-1, 1, 1, -1], [0, 0, 0, 0]]).repeat(2, 1)
+    signs = torch.tensor([[1.0, -1, 1, -1], [-1, 1, 1, -1], [0, 0, 0, 0], [1, 1, 1, -1], [0, 0, 0, 1]]).repeat(2, 1)
     signs = signs[:, : student.logits.shape[1]]
     extreme = (1e4 * signs).requires_grad_()
-    given_ = Output(extreme, student.fused, student.features, None, student.present, student.head)
+    given_ = replace(student, logits=extreme, whole=None if student.whole is None else 1e4 * signs.roll(2, 0))
     value = loss(given_, {**teacher, "logits": -1e4 * signs.roll(1, 0)}, target)
     value.backward()
     assert torch.isfinite(value)
-    read = [extreme, student.fused, student.features["picture"]]
-    assert all(torch.isfinite(t.grad).all() for t in read if t.grad is not None)  # type: ignore[union-attr]
+    assert all(torch.isfinite(t.grad).all() for t in given_by(given_) if t.grad is not None)
 
 
 @pytest.mark.parametrize(("asked", "kind"), ANSWERS)
@@ -174,7 +209,7 @@ def test_t_squared_keeps_the_gradient_s_size_at_high_temperatures():
         Built({"kind": "kd", "temperature": heat})(student, teacher, target).backward()
         norms.append(student.logits.grad.norm().item())  # type: ignore[union-attr]
     centred = [z - z.mean(1, keepdim=True) for z in (student.logits.detach(), teacher["logits"].detach())]
-    limit = ((centred[0] - centred[1]) / (4 * 6)).norm().item()
+    limit = ((centred[0] - centred[1]) / (4 * COUNT)).norm().item()
     assert norms[2] == pytest.approx(limit, rel=0.02)
     assert 0.5 < norms[0] / norms[2] < 2
 
@@ -215,7 +250,7 @@ def test_without_any_label_task_is_zero_with_a_zero_gradient():
 def test_hint_is_its_closed_form(tap):
     student, teacher, target = rows()
     mine = student.fused if tap == "fused" else student.features[tap]
-    here = np.ones(6, dtype=bool) if tap == "fused" else student.present[tap].numpy()
+    here = np.ones(COUNT, dtype=bool) if tap == "fused" else student.present[tap].numpy()
     for metric in ("mse", "cosine"):
         loss = Built({"kind": "hint", "tap": tap, "metric": metric})
         weight, bias = (p.detach().double().numpy() for p in loss.layers["project"].parameters())
@@ -248,7 +283,7 @@ def test_features_of_absent_rows_don_t_enter_a_hint(metric, filler):
 def test_where_a_modality_is_in_no_row_its_hint_is_zero():
     loss, (student, teacher, target) = Built({"kind": "hint", "tap": "picture"}), rows()
     nowhere = Output(
-        student.logits, student.fused, student.features, None, {"picture": torch.zeros(6, dtype=torch.bool)}
+        student.logits, student.fused, student.features, None, {"picture": torch.zeros(COUNT, dtype=torch.bool)}
     )
     value = loss(nowhere, teacher, target)
     value.backward()

@@ -169,7 +169,7 @@ def test_a_loss_that_is_no_number_stops_it(trainer, spoilt):
 
     def gather(rows: np.ndarray, number: int) -> tuple:
         batch, teacher = plan.gather(rows, number)
-        return batch, {**teacher, spoilt: teacher[spoilt] * torch.nan}
+        return batch, {**teacher, spoilt: teacher[spoilt] * torch.inf}
 
     with pytest.raises(SuffuseError, match="diverged") as caught:
         trainer.fit(gather=gather)

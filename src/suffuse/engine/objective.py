@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from types import ModuleType
 from typing import cast
@@ -12,40 +12,58 @@ from torch import Tensor, nn
 
 from .. import losses
 from ..errors import UsageError
+from ..losses import matrix
+from ..losses.rows import modalities
 from ..model import FusionModel
 from ..parts import PartSettings, load
-from ..types import Batch, Output
+from ..types import MAP, Batch, Output
 
 View = tuple[Output, dict[str, Tensor], Tensor]  # of one target: student, teacher, labels
+ALL = "*"  # needed of the teacher: the feature of every modality that the student has too
 
 
 class Objective(nn.Module):
-    """Weighted sum of losses. ``terms`` are in the order of ``names``."""
+    """Weighted sum of losses. ``terms`` are in the order of ``names``.
 
-    weights: Tensor  # (K,)
+    ``teacher`` maps its taps to their widths; ``order`` are the names of all modalities, in the order in which the
+    teacher's gates stand; without it they stand as in ``teacher``.
+    """
 
-    def __init__(self, model: FusionModel, chosen: Mapping[str, PartSettings], teacher: Mapping[str, int]):
+    weights: Tensor  # (K,), in the checkpoint: they may be calibrated
+
+    def __init__(
+        self,
+        model: FusionModel,
+        chosen: Mapping[str, PartSettings],
+        teacher: Mapping[str, int],
+        order: Iterable[str] = (),
+    ):
         super().__init__()
         self.model = model
         self.names = tuple(chosen)
         self.settings = tuple(chosen.values())
         self.parts: tuple[ModuleType, ...] = tuple(load(losses.TABLE, s.kind) for s in self.settings)
-        self.register_buffer("weights", torch.tensor([float(s.weight) for s in self.settings]), persistent=False)
+        self.register_buffer("weights", torch.tensor([float(s.weight) for s in self.settings]))
         mine, theirs = model.taps(), dict(teacher)
         made = []
-        kinds = {head.kind for head in model.spec.heads}
+        place = matrix.Place(tuple((head.kind, len(head.classes)) for head in model.spec.heads), gates="gates" in mine)
         for name, settings, part in zip(self.names, self.settings, self.parts, strict=True):
+            where = f"distill.losses.{name}"
+            matrix.check(settings, place, where)
             try:
-                check_heads(part, kinds)
                 made.append(part.layers(settings, mine, theirs))
             except ValueError as error:
-                raise UsageError("this loss can't be used here", where=f"distill.losses.{name}", got=error) from None
+                raise UsageError("this loss can't be used here", where=where, got=error) from None
         self.projectors = nn.ModuleList(made)
+        self.whole = any(getattr(part, "WHOLE", False) for part in self.parts)
+        self.shared = tuple(n for n in model.spec.names if n in theirs)
+        self.maps = tuple(n for n in model.spec.names if n + MAP in self.needs())
+        self.gate_columns = _columns(model.spec.names, [n for n in order or modalities(theirs) if n in theirs])
 
     def needs(self) -> tuple[str, ...]:
         """Everything of the teacher that some loss reads."""
         found = [n for s, p in zip(self.settings, self.parts, strict=True) for n in p.needs(s)]
-        return tuple(dict.fromkeys(found))
+        return tuple(dict.fromkeys(n for name in found for n in (self.shared if name == ALL else (name,))))
 
     def _views(self, output: Output, teacher: dict[str, Tensor], target: Tensor) -> list[View]:
         """The answers, target by target."""
@@ -53,41 +71,54 @@ class Objective(nn.Module):
         if len(spec.heads) == 1:
             return [(output, teacher, spec.targets(target)[0][1])]
         theirs = spec.parts(teacher["logits"]) if "logits" in teacher else [(h, None) for h in spec.heads]
+        wholes = spec.parts(output.whole) if output.whole is not None else [(h, None) for h in spec.heads]
         return [
             (
-                replace(output, logits=mine, head=head),
+                replace(output, logits=mine, head=head, whole=whole),
                 teacher if other is None else {**teacher, "logits": other},
                 wanted,
             )
-            for (head, mine), (_, other), (_, wanted) in zip(
-                spec.parts(output.logits), theirs, spec.targets(target), strict=True
+            for (head, mine), (_, other), (_, whole), (_, wanted) in zip(
+                spec.parts(output.logits), theirs, wholes, spec.targets(target), strict=True
             )
         ]
 
-    def forward(self, batch: Batch, teacher: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Batch and the teacher's arrays for its rows -> (scalar, weighted terms (K,))."""
-        output = self.model(batch)
+    def terms(self, batch: Batch, teacher: dict[str, Tensor]) -> Tensor:
+        """Batch and the teacher's arrays for its rows -> terms (K,) before they are weighed."""
+        output = self.model(batch, self.maps) if self.maps else self.model(batch)
+        if "gates" in teacher:
+            teacher = {**teacher, "gates": _placed(teacher["gates"], self.gate_columns)}
         views = self._views(output, teacher, batch.target)
         found = [
             term(s, p, layers, views)
             for s, p, layers in zip(self.settings, self.parts, self.projectors, strict=True)  # pyright: ignore
         ]
-        terms = torch.stack(found)
+        return torch.stack(found)
+
+    def forward(self, batch: Batch, teacher: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Batch and the teacher's arrays for its rows -> (scalar, weighted terms (K,))."""
+        terms = self.terms(batch, teacher)
         return torch.dot(terms, self.weights), terms.detach() * self.weights
-
-
-def check_heads(part: ModuleType, kinds: set[str]) -> None:
-    """Raise ValueError where a loss on answers is valid for none of the targets."""
-    valid = getattr(part, "HEADS", None)
-    if valid is not None and not kinds & set(valid):
-        raise ValueError(f"it is for targets of kind {' or '.join(valid)}, got {', '.join(sorted(kinds))}")
 
 
 def term(settings: PartSettings, part: ModuleType, layers: nn.Module, views: list[View]) -> Tensor:
     """One loss over the targets that it is valid for, weighed as the recipe weighs them."""
-    valid = getattr(part, "HEADS", None)
-    if valid is None or len(views) == 1:
+    if not hasattr(part, "HEADS"):
         return part.loss(settings, layers, *views[0])
-    heads = [(v[0].head, v) for v in views if v[0].head is not None and v[0].head.kind in valid]
+    if len(views) == 1:
+        return part.loss(settings, layers, *views[0])
+    heads = [(v[0].head, v) for v in views if v[0].head is not None]
+    heads = [(head, v) for head, v in heads if matrix.valid(part, settings, head.kind, len(head.classes))]
     total = sum(head.weight for head, _ in heads)
     return cast(Tensor, sum(part.loss(settings, layers, *view) * (head.weight / total) for head, view in heads))
+
+
+def _columns(student: Iterable[str], teacher: list[str]) -> list[int]:
+    """Which of the teacher's gates each modality of the student has; -1 where the teacher doesn't read it."""
+    return [teacher.index(name) if name in teacher else -1 for name in student]
+
+
+def _placed(gates: Tensor, columns: list[int]) -> Tensor:
+    """The teacher's gates (B, M_t) in the student's order (B, M_s), NaN of what the teacher doesn't read."""
+    unknown = gates.new_full((len(gates),), torch.nan)
+    return torch.stack([gates[:, m] if m >= 0 else unknown for m in columns], dim=1)

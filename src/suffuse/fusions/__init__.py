@@ -7,7 +7,9 @@ token. It says ``HEADLESS = True`` where it gives logits itself. Where its setti
 ``takes(settings)`` too.
 
 What stands in an absent slot (vector, tokens, token mask) changes no bit of any row's output or gradient. Where a
-fusion has a share for each modality, it returns them as gates: they are 0 where a modality is absent, and sum to 1.
+fusion has a share for each modality, it returns them as gates: they are 0 where a modality is absent, sum to 1, and
+carry a gradient where they are learned. It says ``GATES = True`` then; where its settings may fix them, it has
+``gates(settings)`` too.
 Its docstring gives the number of its parameters as a formula, which a test evaluates.
 """
 
@@ -41,6 +43,12 @@ def takes(settings: PartSettings) -> tuple[int, int]:
     """Fewest and most modalities that a fusion of these settings takes."""
     part = load(TABLE, settings.kind)
     return part.takes(settings) if hasattr(part, "takes") else part.TAKES
+
+
+def gates(settings: PartSettings) -> bool:
+    """Whether it learns a share for each modality."""
+    part = load(TABLE, settings.kind)
+    return part.gates(settings) if hasattr(part, "gates") else getattr(part, "GATES", False)
 
 
 def headless(settings: PartSettings) -> bool:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 TAKES = (1, 64)
+GATES = True
 
 
 class Settings(PartSettings):
@@ -60,4 +61,4 @@ def fuse(settings: Settings, layers: nn.ModuleDict, encoded: list[Encoded], pres
     if settings.gated:
         hidden = hidden * layers["gate"](projected).sigmoid()
     weights = masked_softmax(layers["score"](hidden).squeeze(2), present)
-    return Fused((weights.unsqueeze(2) * projected).sum(1), weights.detach())
+    return Fused((weights.unsqueeze(2) * projected).sum(1), weights)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 TAKES = (1, 64)
+GATES = True
 
 
 class Settings(PartSettings):
@@ -64,4 +65,4 @@ def fuse(settings: Settings, layers: nn.ModuleDict, encoded: list[Encoded], pres
     weights = masked_softmax(scores, present.unsqueeze(1)).transpose(1, 2)
     maps = zip(layers["hidden"], slots, strict=True)  # pyright: ignore
     hidden = torch.stack([linear(slot).tanh() for linear, slot in maps], dim=1)
-    return Fused((weights * hidden).sum(1), weights.detach().mean(2))
+    return Fused((weights * hidden).sum(1), weights.mean(2))

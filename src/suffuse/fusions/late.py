@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 TAKES = (1, 64)
+GATES = True
 HEADLESS = True
 
 
@@ -32,6 +33,11 @@ class Settings(PartSettings):
     kind: Literal["late"] = "late"
     weights: Literal["mean", "learned", "confidence"] = "mean"
     hidden: int = Setting(0, ge=0)  # width of a hidden layer in each head; 0: none
+
+
+def gates(settings: Settings) -> bool:
+    """A mean's are fixed."""
+    return settings.weights != "mean"
 
 
 def width(settings: Settings, sizes: Sizes) -> int:
@@ -73,4 +79,4 @@ def fuse(settings: Settings, layers: nn.ModuleDict, encoded: list[Encoded], pres
         scores = said.new_zeros(())
     weights = masked_softmax(scores.expand(present.shape), present)
     logits = (weights.unsqueeze(2) * said).sum(1)
-    return Fused(logits, weights.detach(), logits)
+    return Fused(logits, weights, logits)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 TAKES = (1, 64)
+GATES = True
 TOKENS = True
 HEADLESS = True
 
@@ -36,6 +37,11 @@ class Settings(PartSettings):
     kind: Literal["queries"] = "queries"
     attention: Literal["joint", "each"] = "joint"
     dropout: float = Setting(0.0, ge=0, lt=1)  # of the tokens
+
+
+def gates(settings: Settings) -> bool:
+    """Where each modality is looked at by itself, shares are even."""
+    return settings.attention == "joint"
 
 
 def width(settings: Settings, sizes: Sizes) -> int:
@@ -82,7 +88,7 @@ def fuse(settings: Settings, layers: nn.ModuleDict, encoded: list[Encoded], pres
         looks = [w * share[:, m, None, None] for m, w in enumerate(alone)]
     said = [_said(layers["say"][m], look, x) for m, (look, x) in enumerate(zip(looks, xs, strict=True))]  # pyright: ignore
     logits = torch.stack(said).sum(0)
-    gates = torch.stack([look.sum(2).mean(1) for look in looks], dim=1).detach()
+    gates = torch.stack([look.sum(2).mean(1) for look in looks], dim=1)
     even = present / present.sum(1, keepdim=True).clamp(min=1)  # where nothing holds a token, nothing is looked at
     return Fused(logits, torch.where(there.any(1, keepdim=True), gates, even.to(gates.dtype)), logits)
 

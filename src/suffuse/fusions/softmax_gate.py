@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 TAKES = (1, 64)
+GATES = True
 
 
 class Settings(PartSettings):
@@ -57,4 +58,4 @@ def fuse(settings: Settings, layers: nn.ModuleDict, encoded: list[Encoded], pres
     weights = masked_softmax(scores, present)
     maps = zip(layers["project"], slots, strict=True)  # pyright: ignore
     projected = torch.stack([linear(slot) for linear, slot in maps], dim=1)
-    return Fused((weights.unsqueeze(2) * projected).sum(1), weights.detach())
+    return Fused((weights.unsqueeze(2) * projected).sum(1), weights)

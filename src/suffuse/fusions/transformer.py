@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 TAKES = (1, 64)
+GATES = True
 TOKENS = True
 
 
@@ -82,7 +83,7 @@ def fuse(settings: Settings, layers: nn.ModuleDict, encoded: list[Encoded], pres
     for one in before:
         x, _ = transform(one, x, keys, settings.heads, dropout=settings.dropout)
     x, weights = transform(last, x, keys, settings.heads, 1, settings.dropout)
-    looked = weights.detach().float().mean(1).squeeze(1)[:, 1:].split([r.shape[1] for r in real[1:]], dim=1)
+    looked = weights.float().mean(1).squeeze(1)[:, 1:].split([r.shape[1] for r in real[1:]], dim=1)
     return Fused(layers["norm"](x.squeeze(1)), _shares(torch.stack([w.sum(1) for w in looked], dim=1), present))
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 TAKES = (1, 64)
+GATES = True
 
 
 class Settings(PartSettings):
@@ -38,6 +39,11 @@ def takes(settings: Settings) -> tuple[int, int]:
     """As many as there are weights, where they are given."""
     count = len(settings.weights)
     return (count, count) if count else TAKES
+
+
+def gates(settings: Settings) -> bool:
+    """Given weights are fixed."""
+    return not settings.weights
 
 
 def width(settings: Settings, sizes: Sizes) -> int:
@@ -67,4 +73,4 @@ def fuse(settings: Settings, layers: nn.ModuleDict, encoded: list[Encoded], pres
     else:
         scores = torch.stack(list(layers["scores"]))  # pyright: ignore
     weights = masked_softmax(scores.expand(present.shape), present)
-    return Fused((weights.unsqueeze(2) * projected).sum(1), weights.detach())
+    return Fused((weights.unsqueeze(2) * projected).sum(1), weights)

@@ -1,23 +1,120 @@
 """Losses: how far the student is from the labels or from the teacher.
 
-A loss is one module with ``Settings``, ``needs(settings)`` (what of the teacher it reads),
-``layers(settings, student, teacher) -> ModuleDict`` (projectors, if any; both are tap -> width) and
-``loss(settings, layers, student, teacher, target) -> scalar``; ``student`` is an ``Output``, ``teacher`` maps
-what the loss needs to the teacher's arrays for the same rows.
+Each kind is one file in ``kinds/``: the paper, the formula, a pure function of the kind's own name (tensors in, a
+scalar out; ``from suffuse.losses import kd`` gives it) and the part that a recipe names. The part is ``Settings``,
+``needs(settings)`` (what of the teacher it reads), ``layers(settings, student, teacher) -> ModuleDict`` (projectors,
+if any; both are tap -> width) and ``loss(settings, layers, student, teacher, target) -> scalar``; ``student`` is an
+``Output``, ``teacher`` maps what the loss needs to the teacher's arrays for the same rows.
 
 A loss on answers says in ``HEADS`` which kinds of targets it is valid for, and is given one target at a time: its
 logits, the teacher's, its labels, and what it is as ``student.head``; over several targets the mean is taken, weighed
-as the recipe weighs them. A loss without ``HEADS`` is one on features.
+as the recipe weighs them. A loss without ``HEADS`` is one on features. What else a loss can't be used on stands beside
+it (``LEAST_CLASSES``, ``LEAST_ROWS``, ``INSTEAD``), and :mod:`suffuse.losses.matrix` refuses it.
 
-Every loss is a mean over the rows that are valid for it, in float32, and 0 where no row is. A loss on a
-modality's feature leaves out the rows in which the modality is absent: ``student.present[modality]`` says which
-have it, and stands there only where some row lacks it.
+Every function is a mean over rows, in float32 or more, weighed where rows have weights: sum w l / sum w, and 0 where
+the weights sum to 0. What stands in a row of weight 0 changes no bit, NaN neither. Such rows are those in which a
+feature's modality is absent (``student.present[modality]`` says which have it, and stands there only where some row
+lacks it), those that the teacher abstains from (NaN), and unlabelled ones of which it is less sure than
+``confidence``. Losses that compare rows with each other take the rows that count, and give 0 where they are too few.
+No gradient reaches the teacher.
+
+A kind's module and its function have one name, so the modules lie in a package of their own: importing one never puts
+a module where its function is expected. Nothing here loads torch before a function is called.
 """
 
-TABLE = {
-    "task": "suffuse.losses.task",
-    "kd": "suffuse.losses.kd",
-    "multilabel_kd": "suffuse.losses.multilabel_kd",
-    "regression_kd": "suffuse.losses.regression_kd",
-    "hint": "suffuse.losses.hint",
-}
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+KINDS = (
+    "task",
+    "kd",
+    "hard_label",
+    "dkd",
+    "nkd",
+    "dist",
+    "lskd",
+    "js",
+    "reverse_kd",
+    "multilabel_kd",
+    "regression_kd",
+    "hint",
+    "modality_hints",
+    "attention_transfer",
+    "similarity",
+    "rkd_distance",
+    "rkd_angle",
+    "crd",
+    "cka",
+    "affinity",
+    "gate_transfer",
+    "cross_modal_relation",
+    "entropy_relations",
+    "subset_consistency",
+)
+TABLE = {kind: f"suffuse.losses.kinds.{kind}" for kind in KINDS}
+__all__ = [
+    "KINDS",
+    "TABLE",
+    "affinity",
+    "attention_transfer",
+    "cka",
+    "crd",
+    "cross_modal_relation",
+    "dist",
+    "dkd",
+    "entropy_relations",
+    "gate_transfer",
+    "hard_label",
+    "hint",
+    "js",
+    "kd",
+    "lskd",
+    "modality_hints",
+    "multilabel_kd",
+    "nkd",
+    "regression_kd",
+    "reverse_kd",
+    "rkd_angle",
+    "rkd_distance",
+    "similarity",
+    "subset_consistency",
+    "task",
+]
+
+if TYPE_CHECKING:
+    from .kinds.affinity import affinity
+    from .kinds.attention_transfer import attention_transfer
+    from .kinds.cka import cka
+    from .kinds.crd import crd
+    from .kinds.cross_modal_relation import cross_modal_relation
+    from .kinds.dist import dist
+    from .kinds.dkd import dkd
+    from .kinds.entropy_relations import entropy_relations
+    from .kinds.gate_transfer import gate_transfer
+    from .kinds.hard_label import hard_label
+    from .kinds.hint import hint
+    from .kinds.js import js
+    from .kinds.kd import kd
+    from .kinds.lskd import lskd
+    from .kinds.modality_hints import modality_hints
+    from .kinds.multilabel_kd import multilabel_kd
+    from .kinds.nkd import nkd
+    from .kinds.regression_kd import regression_kd
+    from .kinds.reverse_kd import reverse_kd
+    from .kinds.rkd_angle import rkd_angle
+    from .kinds.rkd_distance import rkd_distance
+    from .kinds.similarity import similarity
+    from .kinds.subset_consistency import subset_consistency
+    from .kinds.task import task
+
+
+def __getattr__(name: str) -> Any:
+    if name not in TABLE:
+        raise AttributeError(f"module 'suffuse.losses' has no attribute '{name}'")
+    return getattr(import_module(TABLE[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,7 +1,7 @@
 """Distillation of a number (Chen et al. 2017):
 
     plain     (1/B) sum_b (z_b - t_b)^2
-    bounded   (1/n) sum over rows where (z_b - y_b)^2 + m > (t_b - y_b)^2 of (z_b - y_b)^2
+    bounded   (1/B) sum over rows where (z_b - y_b)^2 + m > (t_b - y_b)^2 of (z_b - y_b)^2
 
 z the student's, t the teacher's, y the label, all standardised. A teacher can be far off where a class has no such
 freedom: bounded, it is no target but a bar, and a student that is better by the margin m is left alone. Rows without
@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field as Setting
 
-from ..parts import PartSettings
-from ..types import NUMBER, Output
+from ...parts import PartSettings
+from ...types import NUMBER, Output
+from ..rows import answered, clean, exact, mean
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -48,13 +49,27 @@ def loss(
     settings: Settings, layers: nn.ModuleDict, student: Output, teacher: dict[str, Tensor], target: Tensor
 ) -> Tensor:
     """Both numbers (B, 1), target (B,) float with NaN where there is no label -> scalar."""
-    import torch
-
-    mine, theirs = student.logits.float()[:, 0], teacher["logits"].detach().float()[:, 0]
+    theirs = teacher["logits"].detach()
+    here = answered(theirs)
     if settings.form == "plain":
-        return (mine - theirs).square().mean()
-    known = ~torch.isnan(target)
-    wanted = torch.where(known, target, theirs)
+        return regression_kd(student.logits, theirs, weight=here)
+    return regression_kd(student.logits, theirs, target, settings.margin, here)
+
+
+def regression_kd(
+    student: Tensor,
+    teacher: Tensor,
+    target: Tensor | None = None,
+    margin: float = 0.0,
+    weight: Tensor | None = None,
+) -> Tensor:
+    """Both numbers (B,) or (B, 1), weights (B,) -> scalar; bounded where there is a target (B,), NaN where a row has no
+    label (Chen et al. 2017)."""
+    mine, theirs = clean(weight, exact(student).flatten(), exact(teacher.detach()).flatten())
+    if target is None:
+        return mean((mine - theirs).square(), weight)
+    known = ~target.isnan()
+    wanted = exact(target).where(known, theirs)
     gap = (mine - wanted).square()
-    behind = ~known | (gap.detach() + settings.margin > (theirs - wanted).square())
-    return torch.where(behind, gap, 0.0).mean()
+    behind = ~known | (gap.detach() + margin > (theirs - wanted).square())
+    return mean(gap.where(behind, 0.0), weight)

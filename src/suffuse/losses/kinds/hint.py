@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field as Setting
 
-from ..parts import PartSettings
-from ..types import Output
+from ...parts import PartSettings
+from ...types import Output
+from ..rows import clean, exact, features, mean, taps, unit
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -39,10 +40,8 @@ def layers(settings: Settings, student: dict[str, int], teacher: dict[str, int])
     """The projector, student width -> teacher width."""
     from torch import nn
 
-    for who, taps in (("student", student), ("teacher", teacher)):
-        if settings.tap not in taps:
-            raise ValueError(f"the {who} has no tap '{settings.tap}', there is: {', '.join(sorted(taps))}")
-    return nn.ModuleDict({"project": nn.Linear(student[settings.tap], teacher[settings.tap])})
+    mine, theirs = taps(settings.tap, student, teacher)
+    return nn.ModuleDict({"project": nn.Linear(mine, theirs)})
 
 
 def loss(
@@ -51,18 +50,24 @@ def loss(
     """Features (B, D_s) and (B, D_t) -> scalar."""
     import torch
 
-    mine = student.fused if settings.tap == "fused" else student.features[settings.tap]
-    assert mine is not None, "a student always has its joint vector"
-    theirs = teacher[settings.tap].detach().float()
-    here = student.present.get(settings.tap)  # (B,), None where every row has it
+    mine, theirs, here = features(student, teacher, settings.tap)
+    project = layers["project"]
     if here is None and settings.metric == "mse" and mine.dtype == torch.float32:  # the usual case
-        weight, bias = layers["project"].parameters()
+        weight, bias = project.parameters()
         return _projected()(mine, weight, bias, theirs)
-    if here is None:
-        return _distance(settings, layers["project"](mine).float(), theirs).mean()
-    mine, theirs = (x.where(here.unsqueeze(1), 0.0) for x in (mine, theirs))  # zeros first: NaN times 0 is NaN
-    per_row = _distance(settings, layers["project"](mine).float(), theirs)
-    return per_row.where(here, 0.0).sum() / here.sum().clamp(min=1)
+    (mine,) = clean(here, mine)  # before the projector, whose gradient is a sum over rows
+    return hint(project(mine), theirs, here, settings.metric)
+
+
+def hint(
+    student: Tensor, teacher: Tensor, weight: Tensor | None = None, metric: Literal["mse", "cosine"] = "mse"
+) -> Tensor:
+    """Features (B, D) after projection, weights (B,) -> scalar (Romero et al. 2015): mean over rows and numbers of the
+    squared difference, or mean over rows of 1 - cosine."""
+    mine, theirs = clean(weight, exact(student), exact(teacher.detach()))
+    if metric == "mse":
+        return mean((mine - theirs).square().mean(1), weight)
+    return mean(1 - (unit(mine) * unit(theirs)).sum(1), weight)
 
 
 @cache
@@ -85,12 +90,3 @@ def _projected() -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]:
             return slope @ weight, slope.t() @ mine, slope.sum(0), None
 
     return Projected.apply  # pyright: ignore
-
-
-def _distance(settings: Settings, mine: Tensor, theirs: Tensor) -> Tensor:
-    """(B, D) twice -> (B,)."""
-    from torch.nn import functional as F
-
-    if settings.metric == "mse":
-        return (mine - theirs).square().mean(1)
-    return 1 - F.cosine_similarity(mine, theirs, dim=1)

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field as Setting
 
-from ..parts import PartSettings
-from ..types import CLASSES, Output
+from ...parts import PartSettings
+from ...types import CLASSES, Output
+from ..rows import clean, exact, mean, trusted
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -25,11 +26,12 @@ HEADS = (CLASSES,)
 
 
 class Settings(PartSettings):
-    """Temperature T."""
+    """Temperature T; least confidence of the teacher in rows without a label."""
 
     kind: Literal["kd"] = "kd"
     weight: float = Setting(default=1.0, gt=0)
     temperature: float = Setting(default=2.0, gt=0)
+    confidence: float = Setting(default=0.0, ge=0, le=1)
 
 
 def needs(settings: Settings) -> tuple[str, ...]:
@@ -48,7 +50,19 @@ def loss(
     settings: Settings, layers: nn.ModuleDict, student: Output, teacher: dict[str, Tensor], target: Tensor
 ) -> Tensor:
     """Both logits (B, C) -> scalar."""
-    return _divergence()(student.logits.float(), teacher["logits"].detach().float(), settings.temperature)
+    theirs = teacher["logits"].detach()
+    here = trusted(settings.confidence, theirs, target, student.head)
+    return kd(student.logits, theirs, settings.temperature, here)
+
+
+def kd(student: Tensor, teacher: Tensor, temperature: float, weight: Tensor | None = None) -> Tensor:
+    """Both logits (B, C), weights (B,) -> scalar (Hinton et al. 2015)."""
+    mine, theirs = exact(student), exact(teacher.detach())
+    if weight is None:
+        return _divergence()(mine, theirs, temperature)
+    mine, theirs = clean(weight, mine, theirs)
+    log_q, log_p = (mine / temperature).log_softmax(1), (theirs / temperature).log_softmax(1)
+    return mean((log_p.exp() * (log_p - log_q)).sum(1), weight) * temperature**2
 
 
 @cache

@@ -1,0 +1,97 @@
+"""Affinity mimicking (TinyCLIP, Wu et al. 2023; MobileCLIP, Vasu et al. 2024): who is near whom, in both as a choice.
+
+    mean over both directions of (1/B) sum_b KL(softmax_j(q_b . k_j / T) || the same of the student)
+
+q and k are two modalities' features of length 1, or one feature with itself; then a row is not compared with itself.
+A KL divergence, so 0 where both agree; its gradient is the cross-entropy's. The student's modalities are projected to
+the teacher's width; the teacher's two must have one width for q . k to mean something.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field as Setting
+
+from ...parts import PartSettings
+from ...types import Output
+from ..rows import answered, exact, expect, features, full, nothing, picked, taps, unit
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+LEAST_ROWS, INSTEAD = 3, "use a larger batch, or kind hint: with two rows there is one neighbour to choose"
+
+
+class Settings(PartSettings):
+    """One tap (``fused`` or a modality's name), or two modalities; temperature T."""
+
+    kind: Literal["affinity"] = "affinity"
+    weight: float = Setting(default=1.0, gt=0)
+    taps: tuple[Annotated[str, Setting(min_length=1)], ...] = Setting(default=("fused",), min_length=1, max_length=2)
+    temperature: float = Setting(default=0.1, gt=0)
+
+
+def needs(settings: Settings) -> tuple[str, ...]:
+    """The teacher's features at the taps."""
+    return settings.taps
+
+
+def layers(settings: Settings, student: dict[str, int], teacher: dict[str, int]) -> nn.ModuleDict:
+    """Of two modalities a projector each, student width -> teacher width; of one tap none."""
+    from torch import nn
+
+    widths = [taps(tap, student, teacher) for tap in settings.taps]
+    if len(widths) == 1:
+        return nn.ModuleDict()
+    if widths[0][1] != widths[1][1]:
+        got = f"the teacher's {settings.taps[0]} is {widths[0][1]} wide and its {settings.taps[1]} {widths[1][1]}"
+        raise ValueError(f"{got}, expected one width; use kind cross_modal_relation, which needs none")
+    return nn.ModuleDict({f"project{n}": nn.Linear(*pair) for n, pair in enumerate(widths)})
+
+
+def loss(
+    settings: Settings, layers: nn.ModuleDict, student: Output, teacher: dict[str, Tensor], target: Tensor
+) -> Tensor:
+    """Features (B, D) at the taps -> scalar, over the rows that have all of them."""
+    found = [features(student, teacher, tap) for tap in settings.taps]
+    here = found[0][2]
+    for _, theirs, other in found[1:]:
+        here = answered(theirs, here if other is None else other if here is None else here & other)
+    rows = picked(here, *(x for mine, theirs, _ in found for x in (mine, theirs)))
+    if len(rows[0]) < LEAST_ROWS:
+        return nothing(rows[0])
+    if len(found) == 1:
+        return affinity(rows[0], rows[1], settings.temperature)
+    mine = (layers["project0"](rows[0]), layers["project1"](rows[2]))
+    return affinity(mine, (rows[1], rows[3]), settings.temperature)
+
+
+def affinity(
+    student: Tensor | tuple[Tensor, Tensor], teacher: Tensor | tuple[Tensor, Tensor], temperature: float
+) -> Tensor:
+    """One feature (B, D_s) and (B, D_t), or a pair of features of one width each, B at least 3 -> scalar (Wu et al.
+    2023). UsageError with fewer rows."""
+    mine, theirs = _scores(student, temperature), _scores(teacher, temperature).detach()
+    expect("affinity", mine, LEAST_ROWS, "rows", INSTEAD)
+    return (_divergence(mine, theirs) + _divergence(mine.t(), theirs.t())) / 2
+
+
+def _scores(found: Tensor | tuple[Tensor, Tensor], temperature: float) -> Tensor:
+    """(B, B); of one feature with -inf on the diagonal."""
+    import torch
+
+    q, k = (unit(exact(x)) for x in (found if isinstance(found, tuple) else (found, found)))
+    with full(q):
+        scores = q @ k.t() / temperature
+    if isinstance(found, tuple):
+        return scores
+    return scores.masked_fill(torch.eye(len(q), dtype=torch.bool, device=q.device), -math.inf)
+
+
+def _divergence(mine: Tensor, theirs: Tensor) -> Tensor:
+    """Scores (B, B), -inf where two rows aren't compared -> scalar."""
+    log_p, log_q = theirs.log_softmax(1), mine.log_softmax(1)
+    gap = (log_p - log_q).where(log_p > -math.inf, 0.0)
+    return (log_p.exp() * gap).sum(1).mean()

@@ -1,0 +1,68 @@
+"""Contrastive representation distillation (Tian et al. 2020) with the batch's other rows as negatives:
+
+    -(1/2B) sum_b [log softmax_j(s_b . t_j / T)_b + log softmax_j(s_j . t_b / T)_b]      s = W f_s, t = f_t, length 1
+
+both directions. Rows that are one for the teacher (a picture that two rows share) are no negatives of each other. The
+batch stands in for the paper's memory bank, which would be state to keep by process; the more rows, the better. At its
+minimum it isn't 0. The projector W is trained with the student and no part of it afterwards.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field as Setting
+
+from ...parts import PartSettings
+from ...types import Output
+from ..rows import exact, expect, features, full, nothing, picked, taps, unit
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+SAME = 1 - 1e-6  # cosine from which two rows of the teacher are one
+LEAST_ROWS, INSTEAD = 3, "use a larger batch, or kind hint: there are no negatives to speak of"
+
+
+class Settings(PartSettings):
+    """Which tap, ``fused`` or a modality's name; temperature T."""
+
+    kind: Literal["crd"] = "crd"
+    weight: float = Setting(default=1.0, gt=0)
+    tap: str = "fused"
+    temperature: float = Setting(default=0.1, gt=0)
+
+
+def needs(settings: Settings) -> tuple[str, ...]:
+    """The teacher's feature at the tap."""
+    return (settings.tap,)
+
+
+def layers(settings: Settings, student: dict[str, int], teacher: dict[str, int]) -> nn.ModuleDict:
+    """The projector, student width -> teacher width."""
+    from torch import nn
+
+    mine, theirs = taps(settings.tap, student, teacher)
+    return nn.ModuleDict({"project": nn.Linear(mine, theirs)})
+
+
+def loss(
+    settings: Settings, layers: nn.ModuleDict, student: Output, teacher: dict[str, Tensor], target: Tensor
+) -> Tensor:
+    """Features (B, D_s) and (B, D_t) -> scalar, over the rows that have both."""
+    mine, theirs, here = features(student, teacher, settings.tap)
+    mine, theirs = picked(here, mine, theirs)
+    made = layers["project"](mine)
+    return crd(made, theirs, settings.temperature) if len(mine) >= LEAST_ROWS else nothing(made)
+
+
+def crd(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    """Features (B, D) of both, after projection, B at least 2 -> scalar (Tian et al. 2020). UsageError with one row."""
+    expect("crd", student, 2, "rows", INSTEAD)
+    mine, theirs = unit(exact(student)), unit(exact(teacher.detach()))
+    with full(mine):
+        scores, same = mine @ theirs.t() / temperature, theirs @ theirs.t() > SAME
+    same.fill_diagonal_(False)
+    scores = scores.masked_fill(same, -math.inf)
+    return -(scores.log_softmax(1).diagonal() + scores.log_softmax(0).diagonal()).mean() / 2

@@ -1,0 +1,87 @@
+"""Cross-modal relations: how near a row's picture is to another row's title, learned without a common space.
+
+    mean over pairs m < n of modalities and rows i, j of (R_mn,ij(student) - R_mn,ij(teacher))^2
+    R_mn,ij = cos(r_m,i, r_n,j)      r_m,i = (cos(f_m,i, f_m,a)) over all rows a of the batch
+
+Features of two modalities have different widths and axes. A row's similarities to the batch's rows describe it without
+either (relative representations, Moschella et al. 2023), so they can be compared across modalities, and with the
+teacher's. Over rows that have all the modalities.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+from typing import TYPE_CHECKING, Literal, cast
+
+from pydantic import Field as Setting
+
+from ...parts import PartSettings
+from ...types import Output
+from ..rows import answered, exact, expect, features, full, modalities, nothing, picked, taps, unit
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+LEAST_ROWS, INSTEAD = 3, "use a larger batch, or kind modality_hints: two rows have one relation"
+
+
+class Settings(PartSettings):
+    """Which modalities; none named: all that both have."""
+
+    kind: Literal["cross_modal_relation"] = "cross_modal_relation"
+    weight: float = Setting(default=1.0, gt=0)
+    modalities: tuple[str, ...] = ()
+
+
+def needs(settings: Settings) -> tuple[str, ...]:
+    """The teacher's feature of each modality; ``*`` stands for those that both have."""
+    return settings.modalities or ("*",)
+
+
+def layers(settings: Settings, student: dict[str, int], teacher: dict[str, int]) -> nn.ModuleDict:
+    """No parameters, and no widths to agree on."""
+    from torch import nn
+
+    names = settings.modalities or [n for n in modalities(student) if n in teacher]
+    if len(names) < 2:
+        raise ValueError(
+            f"it compares modalities, got {', '.join(names) or 'none'} that both have; use kind similarity"
+        )
+    for name in names:
+        taps(name, student, teacher)
+    return nn.ModuleDict()
+
+
+def loss(
+    settings: Settings, layers: nn.ModuleDict, student: Output, teacher: dict[str, Tensor], target: Tensor
+) -> Tensor:
+    """Features (B, D_m) of each modality -> scalar."""
+    names = settings.modalities or [n for n in student.features if n in teacher]
+    found = [features(student, teacher, name) for name in names]
+    here = None
+    for _, theirs, there in found:
+        here = answered(theirs, here if there is None else there if here is None else here & there)
+    rows = picked(here, *(mine for mine, _, _ in found), *(theirs for _, theirs, _ in found))
+    if len(rows[0]) < LEAST_ROWS:
+        return nothing(rows[0])
+    return cross_modal_relation(rows[: len(names)], rows[len(names) :])
+
+
+def cross_modal_relation(student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
+    """Features (B, D_m) of the same modalities in the same order, of both, B at least 3 -> scalar. UsageError with
+    fewer rows."""
+    expect("cross_modal_relation", student[0], LEAST_ROWS, "rows", INSTEAD)
+    mine, theirs = [_relative(exact(x)) for x in student], [_relative(exact(x.detach())) for x in teacher]
+    gaps = []
+    for m, n in combinations(range(len(mine)), 2):
+        with full(mine[0]):
+            gaps.append((mine[m] @ mine[n].t() - theirs[m] @ theirs[n].t()).square().mean())
+    return cast("Tensor", sum(gaps)) / len(gaps)
+
+
+def _relative(x: Tensor) -> Tensor:
+    """(B, D) -> (B, B): each row's cosines with all rows, as a vector of length 1."""
+    x = unit(x)
+    with full(x):
+        return unit(x @ x.t())

@@ -1,0 +1,95 @@
+"""DIST (Huang et al. 2022): correlation in place of divergence,
+
+    T^2 [beta (1 - mean_b r(P_s[b, :], P_t[b, :])) + gamma (1 - mean_c r(P_s[:, c], P_t[:, c]))]
+
+r Pearson's, P = softmax(z / T). For a teacher much stronger than its student: the order of the answers is learned,
+within a row and within a class over the batch, their size isn't. A constant row or column has no correlation: r is 0.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field as Setting
+
+from ...parts import PartSettings
+from ...types import CLASSES, Output
+from ..rows import clean, exact, expect, mean, nothing, picked, trusted, unit
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+HEADS = (CLASSES,)
+SMALLEST = 1e-8  # deviation of what correlates
+LEAST_CLASSES, LEAST_ROWS = 3, 2
+INSTEAD = "use kind kd: two numbers always correlate perfectly; or beta: 0"
+
+
+class Settings(PartSettings):
+    """Temperature T, weights of rows and of classes; least confidence of the teacher in rows without a label."""
+
+    kind: Literal["dist"] = "dist"
+    weight: float = Setting(default=1.0, gt=0)
+    temperature: float = Setting(default=1.0, gt=0)
+    beta: float = Setting(default=1.0, ge=0)
+    gamma: float = Setting(default=1.0, ge=0)
+    confidence: float = Setting(default=0.0, ge=0, le=1)
+
+
+def least_classes(settings: Settings) -> int:
+    """Rows of two classes say nothing; classes over the batch do."""
+    return LEAST_CLASSES if settings.beta else 2
+
+
+def needs(settings: Settings) -> tuple[str, ...]:
+    """The teacher's logits."""
+    return ("logits",)
+
+
+def layers(settings: Settings, student: dict[str, int], teacher: dict[str, int]) -> nn.ModuleDict:
+    """No parameters."""
+    from torch import nn
+
+    return nn.ModuleDict()
+
+
+def loss(
+    settings: Settings, layers: nn.ModuleDict, student: Output, teacher: dict[str, Tensor], target: Tensor
+) -> Tensor:
+    """Both logits (B, C) -> scalar."""
+    theirs = teacher["logits"].detach()
+    here = trusted(settings.confidence, theirs, target, student.head)
+    mine, theirs = picked(here, student.logits, theirs)
+    if len(mine) < LEAST_ROWS:
+        return nothing(mine)
+    return dist(mine, theirs, settings.temperature, settings.beta, settings.gamma)
+
+
+def dist(
+    student: Tensor,
+    teacher: Tensor,
+    temperature: float,
+    beta: float,
+    gamma: float,
+    weight: Tensor | None = None,
+) -> Tensor:
+    """Both logits (B, C), B at least 2, C at least 2, weights (B,) -> scalar (Huang et al. 2022). UsageError with
+    fewer."""
+    expect("dist", student, LEAST_ROWS, "rows", "use a larger batch, or kind kd: one row has no correlation")
+    expect("dist", student, 2, "classes", INSTEAD)
+    mine, theirs = clean(weight, exact(student), exact(teacher.detach()))
+    q, p = (mine / temperature).softmax(1), (theirs / temperature).softmax(1)
+    rows = (_direction(q, 1) * _direction(p, 1)).sum(1)
+    classes = (_direction(q, 0, weight) * _direction(p, 0, weight)).sum(0)
+    inter, intra = 1 - mean(rows, weight), 1 - classes.mean()
+    if weight is not None and not bool((weight > 0).any()):
+        return (inter - 1) * 0.0
+    return temperature**2 * (beta * inter + gamma * intra)
+
+
+def _direction(x: Tensor, dim: int, weight: Tensor | None = None) -> Tensor:
+    """Centred and of length 1 along a dimension; rows weighed."""
+    if weight is None:
+        return unit(x - x.mean(dim, keepdim=True), dim, SMALLEST)
+    share = (weight.to(x.dtype) / weight.sum().clamp(min=SMALLEST)).unsqueeze(1)
+    return unit((x - (share * x).sum(0)) * share.sqrt(), dim, SMALLEST)

@@ -1,0 +1,93 @@
+"""Decoupled distillation (Zhao et al. 2022):
+
+    T^2 (1/B) sum_b [alpha KL(b_t || b_s) + beta KL(p^_t || p^_s)]
+
+b = (p_y, 1 - p_y) with y the label, p^ = softmax over all classes but y, both at temperature T, all by logsumexp: a
+logarithm of summed probabilities underflows. In ``kd`` the second part is weighed by 1 - p_y of the teacher, so little
+where it is sure. With two classes the second part is 0 whatever the logits.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field as Setting
+
+from ...parts import PartSettings
+from ...types import CLASSES, Output
+from ..rows import clean, exact, expect, mean, trusted
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+HEADS = (CLASSES,)
+LEAST_CLASSES, INSTEAD = 3, "use kind kd: with two classes there is one other class, and nothing to decouple"
+
+
+class Settings(PartSettings):
+    """Temperature T, weights of the two parts; least confidence of the teacher in rows without a label."""
+
+    kind: Literal["dkd"] = "dkd"
+    weight: float = Setting(default=1.0, gt=0)
+    temperature: float = Setting(default=4.0, gt=0)
+    alpha: float = Setting(default=1.0, ge=0)
+    beta: float = Setting(default=2.0, ge=0)
+    confidence: float = Setting(default=0.0, ge=0, le=1)
+
+
+def needs(settings: Settings) -> tuple[str, ...]:
+    """The teacher's logits."""
+    return ("logits",)
+
+
+def layers(settings: Settings, student: dict[str, int], teacher: dict[str, int]) -> nn.ModuleDict:
+    """No parameters."""
+    from torch import nn
+
+    return nn.ModuleDict()
+
+
+def loss(
+    settings: Settings, layers: nn.ModuleDict, student: Output, teacher: dict[str, Tensor], target: Tensor
+) -> Tensor:
+    """Both logits (B, C), target (B,) int64 -> scalar. In rows without a label the teacher's answer stands in."""
+    theirs = teacher["logits"].detach()
+    here = trusted(settings.confidence, theirs, target, student.head)
+    target = target.where(target >= 0, theirs.argmax(1))
+    return dkd(student.logits, theirs, target, settings.temperature, settings.alpha, settings.beta, here)
+
+
+def dkd(
+    student: Tensor,
+    teacher: Tensor,
+    target: Tensor,
+    temperature: float,
+    alpha: float,
+    beta: float,
+    weight: Tensor | None = None,
+) -> Tensor:
+    """Both logits (B, C), C at least 3, target (B,) int64, weights (B,) -> scalar (Zhao et al. 2022). UsageError with
+    two classes."""
+    expect("dkd", student, LEAST_CLASSES, "classes", INSTEAD)
+    mine, theirs, target = clean(weight, exact(student), exact(teacher.detach()), target)
+    mine, theirs = mine / temperature, theirs / temperature
+    (own_s, rest_s), (own_t, rest_t) = _split(mine, target), _split(theirs, target)
+    is_target = own_t.exp() * (own_t - own_s) + rest_t.exp() * (rest_t - rest_s)
+    log_q, log_p = _others(mine, target).log_softmax(1), _others(theirs, target).log_softmax(1)
+    which_other = (log_p.exp() * (log_p - log_q)).sum(1)
+    return mean(alpha * is_target + beta * which_other, weight) * temperature**2
+
+
+def _split(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """(B, C) -> log p_y and log (1 - p_y), (B,) each."""
+    total = logits.logsumexp(1)
+    own = logits.gather(1, target.unsqueeze(1)).squeeze(1)
+    return own - total, _others(logits, target).logsumexp(1) - total
+
+
+def _others(logits: Tensor, target: Tensor) -> Tensor:
+    """(B, C) -> (B, C - 1), without each row's target."""
+    import torch
+
+    place = torch.arange(logits.shape[1] - 1, device=logits.device)
+    return logits.gather(1, place + (place >= target.unsqueeze(1)))

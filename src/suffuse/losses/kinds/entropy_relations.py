@@ -1,0 +1,63 @@
+"""Relations weighed by the teacher's doubt (MMANet, Wei et al. 2023):
+
+    sum_b (H_b / sum H) |G_s,b - G_t,b|^2      G = F F^T, every row divided by its length; H the entropy of softmax(z_t)
+
+Rows that the teacher is unsure of lie near a border, and count more; the entropy is computed from logarithms, so a
+probability of 0 is no NaN. Where the teacher is sure of all rows it is 0.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field as Setting
+
+from ...parts import PartSettings
+from ...types import CLASSES, Output
+from ..rows import answered, exact, expect, features, gram, mean, nothing, picked, taps
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+HEADS = (CLASSES,)
+LEAST_ROWS, INSTEAD = 3, "use a larger batch, or kind hint: two rows have one relation"
+
+
+class Settings(PartSettings):
+    """Which tap, ``fused`` or a modality's name."""
+
+    kind: Literal["entropy_relations"] = "entropy_relations"
+    weight: float = Setting(default=1.0, gt=0)
+    tap: str = "fused"
+
+
+def needs(settings: Settings) -> tuple[str, ...]:
+    """The teacher's feature at the tap, and its logits."""
+    return (settings.tap, "logits")
+
+
+def layers(settings: Settings, student: dict[str, int], teacher: dict[str, int]) -> nn.ModuleDict:
+    """No parameters, and no widths to agree on."""
+    from torch import nn
+
+    taps(settings.tap, student, teacher)
+    return nn.ModuleDict()
+
+
+def loss(
+    settings: Settings, layers: nn.ModuleDict, student: Output, teacher: dict[str, Tensor], target: Tensor
+) -> Tensor:
+    """Features (B, D_s) and (B, D_t), the teacher's logits (B, C) -> scalar, over the rows that have all."""
+    mine, theirs, here = features(student, teacher, settings.tap)
+    logits = teacher["logits"].detach()
+    mine, theirs, logits = picked(answered(logits, here), mine, theirs, logits)
+    return entropy_relations(mine, theirs, logits) if len(mine) >= LEAST_ROWS else nothing(mine)
+
+
+def entropy_relations(student: Tensor, teacher: Tensor, logits: Tensor) -> Tensor:
+    """Features (B, D_s) and (B, D_t), the teacher's logits (B, C), B at least 2 -> scalar (Wei et al. 2023). UsageError
+    with one row."""
+    expect("entropy_relations", student, 2, "rows", INSTEAD)
+    gap = gram(exact(student)) - gram(exact(teacher.detach()))
+    log_p = exact(logits.detach()).log_softmax(1)
+    return mean(gap.square().sum(1), -(log_p.exp() * log_p).sum(1))

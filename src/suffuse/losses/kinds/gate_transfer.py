@@ -1,0 +1,75 @@
+"""Transfer of fusion weights: the student counts on each modality as much as the teacher does.
+
+    (1/B) sum_b KL(v_b || w_b)      v, w the teacher's and the student's gates, each divided by its sum over the
+                                    modalities that the student has in that row
+
+So a row in which the student lacks a modality is taught how the teacher weighs the others among themselves, and a row
+with one modality nothing. The divergence between attentions of DIDE (Wang et al. 2022), on the shares of modalities.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field as Setting
+
+from ...parts import PartSettings
+from ...types import Output
+from ..rows import clean, exact, mean
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+INSTEAD = "use kind modality_hints or kd"
+SMALLEST = 1e-12  # share of a modality
+
+
+class Settings(PartSettings):
+    """Nothing to choose."""
+
+    kind: Literal["gate_transfer"] = "gate_transfer"
+    weight: float = Setting(default=1.0, gt=0)
+
+
+def needs(settings: Settings) -> tuple[str, ...]:
+    """The teacher's gates, in the student's order of modalities; NaN of one that the teacher doesn't read."""
+    return ("gates",)
+
+
+def layers(settings: Settings, student: dict[str, int], teacher: dict[str, int]) -> nn.ModuleDict:
+    """No parameters."""
+    from torch import nn
+
+    for who, taps in (("student", student), ("teacher", teacher)):
+        if "gates" not in taps:
+            raise ValueError(f"the {who}'s fusion has no gates; {INSTEAD}, or another fusion: gated, softmax_gate ...")
+    if student["gates"] < 2:
+        raise ValueError(f"the student has one modality, whose share is always 1; {INSTEAD}")
+    return nn.ModuleDict()
+
+
+def loss(
+    settings: Settings, layers: nn.ModuleDict, student: Output, teacher: dict[str, Tensor], target: Tensor
+) -> Tensor:
+    """Gates (B, M) of both -> scalar."""
+    import torch
+
+    theirs, mine = teacher["gates"].detach(), student.gates
+    assert mine is not None, "layers() has refused a student without gates"
+    known = ~theirs.isnan()
+    there = [student.present.get(name) for name in student.features]
+    columns = [known[:, m] if here is None else here & known[:, m] for m, here in enumerate(there)]
+    return gate_transfer(mine, theirs, torch.stack(columns, dim=1))
+
+
+def gate_transfer(student: Tensor, teacher: Tensor, present: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Gates (B, M) of both, present (B, M) bool what the student has, weights (B,) -> scalar. Rows in which neither, or
+    only one of them, counts on any of it are left out."""
+    mine, theirs = clean(weight, exact(student), exact(teacher.detach()))
+    mine, theirs = mine.where(present, 0.0), theirs.where(present, 0.0)
+    total_s, total_t = mine.sum(1, keepdim=True), theirs.sum(1, keepdim=True)
+    valid = ((total_s > SMALLEST) & (total_t > SMALLEST)).squeeze(1)
+    q, p = mine / total_s.where(total_s > SMALLEST, 1.0), theirs / total_t.where(total_t > SMALLEST, 1.0)
+    each = p * (p.clamp(min=SMALLEST).log() - q.clamp(min=SMALLEST).log())
+    rows = each.where(present, 0.0).sum(1)
+    return mean(rows.where(valid, 0.0), valid if weight is None else valid * weight)

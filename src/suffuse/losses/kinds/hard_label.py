@@ -1,0 +1,61 @@
+"""The teacher's answer as a label (pseudo-labels, Lee 2013; hard-label distillation, Touvron et al. 2021):
+
+    -(1/B) sum_b log q_b,argmax z_teacher      q = softmax(z_student)
+
+It keeps nothing of what the teacher is unsure of; for a teacher that gives answers only, or for unlabelled rows with a
+``confidence``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field as Setting
+
+from ...parts import PartSettings
+from ...types import CLASSES, Output
+from ..rows import clean, exact, mean, trusted
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+HEADS = (CLASSES,)
+
+
+class Settings(PartSettings):
+    """Least confidence of the teacher in rows without a label."""
+
+    kind: Literal["hard_label"] = "hard_label"
+    weight: float = Setting(default=1.0, gt=0)
+
+    confidence: float = Setting(default=0.0, ge=0, le=1)
+
+
+def needs(settings: Settings) -> tuple[str, ...]:
+    """The teacher's logits."""
+    return ("logits",)
+
+
+def layers(settings: Settings, student: dict[str, int], teacher: dict[str, int]) -> nn.ModuleDict:
+    """No parameters."""
+    from torch import nn
+
+    return nn.ModuleDict()
+
+
+def loss(
+    settings: Settings, layers: nn.ModuleDict, student: Output, teacher: dict[str, Tensor], target: Tensor
+) -> Tensor:
+    """Both logits (B, C) -> scalar."""
+    theirs = teacher["logits"].detach()
+    here = trusted(settings.confidence, theirs, target, student.head)
+    return hard_label(student.logits, theirs.argmax(1), here)
+
+
+def hard_label(student: Tensor, label: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Cross-entropy of logits (B, C) against the teacher's answers (B,) int64, weights (B,) -> scalar (Touvron et al.
+    2021)."""
+    from torch.nn import functional as F
+
+    mine, label = clean(weight, exact(student), label)
+    return mean(F.cross_entropy(mine, label, reduction="none"), weight)

@@ -1,0 +1,64 @@
+"""Jensen-Shannon divergence of the softened answers (Lin 1991), bounded by T^2 log 2:
+
+    T^2 (1/B) sum_b [KL(p_b || m_b) + KL(q_b || m_b)] / 2      m = (p + q) / 2
+
+p and q the teacher's and the student's softmax(z / T), in log space. A row in which the teacher is surely wrong pulls
+less than in ``kd``.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field as Setting
+
+from ...parts import PartSettings
+from ...types import CLASSES, Output
+from ..rows import clean, exact, mean, trusted
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+HEADS = (CLASSES,)
+
+
+class Settings(PartSettings):
+    """Temperature T; least confidence of the teacher in rows without a label."""
+
+    kind: Literal["js"] = "js"
+    weight: float = Setting(default=1.0, gt=0)
+    temperature: float = Setting(default=1.0, gt=0)
+    confidence: float = Setting(default=0.0, ge=0, le=1)
+
+
+def needs(settings: Settings) -> tuple[str, ...]:
+    """The teacher's logits."""
+    return ("logits",)
+
+
+def layers(settings: Settings, student: dict[str, int], teacher: dict[str, int]) -> nn.ModuleDict:
+    """No parameters."""
+    from torch import nn
+
+    return nn.ModuleDict()
+
+
+def loss(
+    settings: Settings, layers: nn.ModuleDict, student: Output, teacher: dict[str, Tensor], target: Tensor
+) -> Tensor:
+    """Both logits (B, C) -> scalar."""
+    theirs = teacher["logits"].detach()
+    here = trusted(settings.confidence, theirs, target, student.head)
+    return js(student.logits, theirs, settings.temperature, here)
+
+
+def js(student: Tensor, teacher: Tensor, temperature: float, weight: Tensor | None = None) -> Tensor:
+    """Both logits (B, C), weights (B,) -> scalar (Lin 1991)."""
+    import torch
+
+    mine, theirs = clean(weight, exact(student), exact(teacher.detach()))
+    log_q, log_p = (mine / temperature).log_softmax(1), (theirs / temperature).log_softmax(1)
+    log_m = torch.logaddexp(log_p, log_q) - math.log(2)
+    rows = log_p.exp() * (log_p - log_m) + log_q.exp() * (log_q - log_m)
+    return mean(rows.sum(1), weight) * (temperature**2 / 2)

@@ -1,0 +1,68 @@
+"""Logit standardisation (Sun et al. 2024): kd between z-scores,
+
+    T^2 (1/B) sum_b KL(softmax(n(z_t) / T) || softmax(n(z_s) / T))      n(z) = (z - mean_c z) / (std_c z + 1e-7)
+
+with the unbiased deviation over classes. The student learns the order and the spacing of the teacher's answers, not how
+sure it is: check its calibration. With two classes n(z) is always (0.707, -0.707).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field as Setting
+
+from ...parts import PartSettings
+from ...types import CLASSES, Output
+from ..rows import clean, exact, expect, mean, trusted
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+HEADS = (CLASSES,)
+LEAST_CLASSES, INSTEAD = 3, "use kind kd: with two classes a standardised logit is a constant"
+
+
+class Settings(PartSettings):
+    """Temperature T; least confidence of the teacher in rows without a label."""
+
+    kind: Literal["lskd"] = "lskd"
+    weight: float = Setting(default=1.0, gt=0)
+    temperature: float = Setting(default=2.0, gt=0)
+    confidence: float = Setting(default=0.0, ge=0, le=1)
+
+
+def needs(settings: Settings) -> tuple[str, ...]:
+    """The teacher's logits."""
+    return ("logits",)
+
+
+def layers(settings: Settings, student: dict[str, int], teacher: dict[str, int]) -> nn.ModuleDict:
+    """No parameters."""
+    from torch import nn
+
+    return nn.ModuleDict()
+
+
+def loss(
+    settings: Settings, layers: nn.ModuleDict, student: Output, teacher: dict[str, Tensor], target: Tensor
+) -> Tensor:
+    """Both logits (B, C) -> scalar."""
+    theirs = teacher["logits"].detach()
+    here = trusted(settings.confidence, theirs, target, student.head)
+    return lskd(student.logits, theirs, settings.temperature, here)
+
+
+def lskd(student: Tensor, teacher: Tensor, temperature: float, weight: Tensor | None = None) -> Tensor:
+    """Both logits (B, C), C at least 3, weights (B,) -> scalar (Sun et al. 2024). UsageError with two classes."""
+    expect("lskd", student, LEAST_CLASSES, "classes", INSTEAD)
+    mine, theirs = clean(weight, exact(student), exact(teacher.detach()))
+    log_q, log_p = ((_standard(z) / temperature).log_softmax(1) for z in (mine, theirs))
+    return mean((log_p.exp() * (log_p - log_q)).sum(1), weight) * temperature**2
+
+
+def _standard(logits: Tensor) -> Tensor:
+    """(B, C) -> z-scores; a norm, not ``std``, whose gradient is NaN where all are equal."""
+    centred = logits - logits.mean(1, keepdim=True)
+    return centred / (centred.norm(dim=1, keepdim=True) / math.sqrt(logits.shape[1] - 1) + 1e-7)

@@ -1,0 +1,64 @@
+"""Distillation of independent labels: every label is a question of its own with two answers (Yang et al. 2023, L2D).
+
+    T^2 (1/B) sum_b sum_c KL(Bernoulli(p_bc) || Bernoulli(q_bc))    p, q = sigmoid(z_teacher / T), sigmoid(z / T)
+
+in log space and float32. A softmax over labels would make them compete, which they don't. In a recipe this sum is
+divided by C, as the labels' own loss is a mean over them: so one weight means the same for few labels and for many.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field as Setting
+
+from ...parts import PartSettings
+from ...types import LABELS, Output
+from ..rows import clean, exact, mean, trusted
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+HEADS = (LABELS,)
+
+
+class Settings(PartSettings):
+    """Temperature T; least confidence of the teacher, a mean over labels, in rows without any."""
+
+    kind: Literal["multilabel_kd"] = "multilabel_kd"
+    weight: float = Setting(default=1.0, gt=0)
+    temperature: float = Setting(default=1.0, gt=0)
+    confidence: float = Setting(default=0.0, ge=0, le=1)
+
+
+def needs(settings: Settings) -> tuple[str, ...]:
+    """The teacher's logits."""
+    return ("logits",)
+
+
+def layers(settings: Settings, student: dict[str, int], teacher: dict[str, int]) -> nn.ModuleDict:
+    """No parameters."""
+    from torch import nn
+
+    return nn.ModuleDict()
+
+
+def loss(
+    settings: Settings, layers: nn.ModuleDict, student: Output, teacher: dict[str, Tensor], target: Tensor
+) -> Tensor:
+    """Both logits (B, C) -> scalar, a mean over labels."""
+    theirs = teacher["logits"].detach()
+    here = trusted(settings.confidence, theirs, target, student.head)
+    return multilabel_kd(student.logits, theirs, settings.temperature, here) / theirs.shape[1]
+
+
+def multilabel_kd(student: Tensor, teacher: Tensor, temperature: float, weight: Tensor | None = None) -> Tensor:
+    """Both logits (B, C), weights (B,) -> scalar, a sum over labels (Yang et al. 2023)."""
+    from torch.nn import functional as F
+
+    mine, theirs = clean(weight, exact(student) / temperature, exact(teacher.detach()) / temperature)
+    p = theirs.sigmoid()
+    # log p - log q for the label, and for its absence; -softplus(-z) is log sigmoid(z) at any z
+    there = F.softplus(-mine) - F.softplus(-theirs)
+    absent = F.softplus(mine) - F.softplus(theirs)
+    return mean((p * there + (1 - p) * absent).sum(1), weight) * temperature**2

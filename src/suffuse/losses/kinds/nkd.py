@@ -1,0 +1,81 @@
+"""Normalised distillation (Yang et al. 2023):
+
+    -(1/B) sum_b [p_t(y) log p_s(y) + gamma T^2 sum_{i != y} p^_t,i log p^_s,i]
+
+y the label, the first part at temperature 1, p^ = softmax over all classes but y at temperature T. A cross-entropy: at
+its minimum it isn't 0. Added to ``task``. With two classes the second part is 0 whatever the logits.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field as Setting
+
+from ...parts import PartSettings
+from ...types import CLASSES, Output
+from ..rows import clean, exact, expect, mean, trusted
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+HEADS = (CLASSES,)
+LEAST_CLASSES, INSTEAD = 3, "use kind kd: with two classes there is one other class, and nothing to normalise"
+
+
+class Settings(PartSettings):
+    """Temperature T and weight of the second part; least confidence of the teacher in rows without a label."""
+
+    kind: Literal["nkd"] = "nkd"
+    weight: float = Setting(default=1.0, gt=0)
+    temperature: float = Setting(default=1.0, gt=0)
+    gamma: float = Setting(default=1.5, ge=0)
+    confidence: float = Setting(default=0.0, ge=0, le=1)
+
+
+def needs(settings: Settings) -> tuple[str, ...]:
+    """The teacher's logits."""
+    return ("logits",)
+
+
+def layers(settings: Settings, student: dict[str, int], teacher: dict[str, int]) -> nn.ModuleDict:
+    """No parameters."""
+    from torch import nn
+
+    return nn.ModuleDict()
+
+
+def loss(
+    settings: Settings, layers: nn.ModuleDict, student: Output, teacher: dict[str, Tensor], target: Tensor
+) -> Tensor:
+    """Both logits (B, C), target (B,) int64 -> scalar. In rows without a label the teacher's answer stands in."""
+    theirs = teacher["logits"].detach()
+    here = trusted(settings.confidence, theirs, target, student.head)
+    target = target.where(target >= 0, theirs.argmax(1))
+    return nkd(student.logits, theirs, target, settings.temperature, settings.gamma, here)
+
+
+def nkd(
+    student: Tensor,
+    teacher: Tensor,
+    target: Tensor,
+    temperature: float,
+    gamma: float,
+    weight: Tensor | None = None,
+) -> Tensor:
+    """Both logits (B, C), C at least 3, target (B,) int64, weights (B,) -> scalar (Yang et al. 2023). UsageError with
+    two classes."""
+    expect("nkd", student, LEAST_CLASSES, "classes", INSTEAD)
+    mine, theirs, target = clean(weight, exact(student), exact(teacher.detach()), target)
+    own, at = target.unsqueeze(1), (_others(z, target) / temperature for z in (mine, theirs))
+    is_target = theirs.log_softmax(1).gather(1, own).exp() * mine.log_softmax(1).gather(1, own)
+    log_q, log_p = (z.log_softmax(1) for z in at)
+    return -mean(is_target.squeeze(1) + gamma * temperature**2 * (log_p.exp() * log_q).sum(1), weight)
+
+
+def _others(logits: Tensor, target: Tensor) -> Tensor:
+    """(B, C) -> (B, C - 1), without each row's target."""
+    import torch
+
+    place = torch.arange(logits.shape[1] - 1, device=logits.device)
+    return logits.gather(1, place + (place >= target.unsqueeze(1)))

@@ -1,0 +1,58 @@
+"""Reverse KL (Gu et al. 2024, MiniLLM; mode seeking):
+
+    T^2 (1/B) sum_b sum_c q_bc (log q_bc - log p_bc)      p, q = softmax(z_teacher / T), softmax(z_student / T)
+
+in log space. The student may leave out what it can't follow, where ``kd`` makes it cover everything.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field as Setting
+
+from ...parts import PartSettings
+from ...types import CLASSES, Output
+from ..rows import clean, exact, mean, trusted
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+HEADS = (CLASSES,)
+
+
+class Settings(PartSettings):
+    """Temperature T; least confidence of the teacher in rows without a label."""
+
+    kind: Literal["reverse_kd"] = "reverse_kd"
+    weight: float = Setting(default=1.0, gt=0)
+    temperature: float = Setting(default=1.0, gt=0)
+    confidence: float = Setting(default=0.0, ge=0, le=1)
+
+
+def needs(settings: Settings) -> tuple[str, ...]:
+    """The teacher's logits."""
+    return ("logits",)
+
+
+def layers(settings: Settings, student: dict[str, int], teacher: dict[str, int]) -> nn.ModuleDict:
+    """No parameters."""
+    from torch import nn
+
+    return nn.ModuleDict()
+
+
+def loss(
+    settings: Settings, layers: nn.ModuleDict, student: Output, teacher: dict[str, Tensor], target: Tensor
+) -> Tensor:
+    """Both logits (B, C) -> scalar."""
+    theirs = teacher["logits"].detach()
+    here = trusted(settings.confidence, theirs, target, student.head)
+    return reverse_kd(student.logits, theirs, settings.temperature, here)
+
+
+def reverse_kd(student: Tensor, teacher: Tensor, temperature: float, weight: Tensor | None = None) -> Tensor:
+    """Both logits (B, C), weights (B,) -> scalar (Gu et al. 2024)."""
+    mine, theirs = clean(weight, exact(student), exact(teacher.detach()))
+    log_q, log_p = (mine / temperature).log_softmax(1), (theirs / temperature).log_softmax(1)
+    return mean((log_q.exp() * (log_q - log_p)).sum(1), weight) * temperature**2

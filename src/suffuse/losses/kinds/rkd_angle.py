@@ -1,0 +1,73 @@
+"""Relational distillation by angles (Park et al. 2019):
+
+    mean over triplets i, j, k, all different, of h(cos_s(i, j, k) - cos_t(i, j, k))
+
+cos(i, j, k) that of the angle at j between x_i - x_j and x_k - x_j, h Huber's function with delta 1. Costs B^2 D + B^3
+numbers, so in a recipe only the first ``most`` rows of a batch are compared; batches are shuffled.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field as Setting
+
+from ...parts import PartSettings
+from ...types import Output
+from ..rows import exact, expect, features, full, nothing, picked, taps, unit
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+LEAST_ROWS, INSTEAD = 3, "use a larger batch, or kind hint: there is no angle between two rows"
+
+
+class Settings(PartSettings):
+    """Which tap, ``fused`` or a modality's name; rows of a batch that are compared."""
+
+    kind: Literal["rkd_angle"] = "rkd_angle"
+    weight: float = Setting(default=1.0, gt=0)
+    tap: str = "fused"
+    most: int = Setting(default=64, ge=3)
+
+
+def needs(settings: Settings) -> tuple[str, ...]:
+    """The teacher's feature at the tap."""
+    return (settings.tap,)
+
+
+def layers(settings: Settings, student: dict[str, int], teacher: dict[str, int]) -> nn.ModuleDict:
+    """No parameters, and no widths to agree on."""
+    from torch import nn
+
+    taps(settings.tap, student, teacher)
+    return nn.ModuleDict()
+
+
+def loss(
+    settings: Settings, layers: nn.ModuleDict, student: Output, teacher: dict[str, Tensor], target: Tensor
+) -> Tensor:
+    """Features (B, D_s) and (B, D_t) -> scalar, over the rows that have both."""
+    mine, theirs, here = features(student, teacher, settings.tap)
+    mine, theirs = (x[: settings.most] for x in picked(here, mine, theirs))
+    return rkd_angle(mine, theirs) if len(mine) >= LEAST_ROWS else nothing(mine)
+
+
+def rkd_angle(student: Tensor, teacher: Tensor) -> Tensor:
+    """Features (B, D_s) and (B, D_t), B at least 3 -> scalar (Park et al. 2019). UsageError with fewer rows."""
+    from torch.nn import functional as F
+
+    expect("rkd_angle", student, LEAST_ROWS, "rows", INSTEAD)
+    mine, theirs = _cosines(exact(student)), _cosines(exact(teacher.detach()))
+    count = len(mine)
+    return F.smooth_l1_loss(mine, theirs, reduction="sum") / (count * (count - 1) * (count - 2))
+
+
+def _cosines(x: Tensor) -> Tensor:
+    """(B, D) -> (B, B, B): at j, between i and k; 0 where two of them are one row, or lie at one place."""
+    import torch
+
+    with full(x):
+        away = unit(x.unsqueeze(0) - x.unsqueeze(1), dim=2)  # from j to i
+        found = away @ away.transpose(1, 2)
+    return found.where(~torch.eye(len(x), dtype=torch.bool, device=x.device), 0.0)

@@ -1,0 +1,58 @@
+"""Similarity-preserving distillation (Tung & Mori 2019):
+
+    |G_t - G_s|^2_F / B^2      G = F F^T, every row divided by its length
+
+Rows that are alike for the teacher become alike for the student; the widths may differ. The formula is the paper's: a
+sum over B^2 products of rows whose squares sum to 1, so it falls as 1 / B, and a weight is tied to its batch size.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field as Setting
+
+from ...parts import PartSettings
+from ...types import Output
+from ..rows import exact, expect, features, gram, nothing, picked, taps
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+LEAST_ROWS, INSTEAD = 3, "use a larger batch, or kind hint: two rows have one similarity"
+
+
+class Settings(PartSettings):
+    """Which tap, ``fused`` or a modality's name."""
+
+    kind: Literal["similarity"] = "similarity"
+    weight: float = Setting(default=1.0, gt=0)
+    tap: str = "fused"
+
+
+def needs(settings: Settings) -> tuple[str, ...]:
+    """The teacher's feature at the tap."""
+    return (settings.tap,)
+
+
+def layers(settings: Settings, student: dict[str, int], teacher: dict[str, int]) -> nn.ModuleDict:
+    """No parameters, and no widths to agree on."""
+    from torch import nn
+
+    taps(settings.tap, student, teacher)
+    return nn.ModuleDict()
+
+
+def loss(
+    settings: Settings, layers: nn.ModuleDict, student: Output, teacher: dict[str, Tensor], target: Tensor
+) -> Tensor:
+    """Features (B, D_s) and (B, D_t) -> scalar, over the rows that have both."""
+    mine, theirs, here = features(student, teacher, settings.tap)
+    mine, theirs = picked(here, mine, theirs)
+    return similarity(mine, theirs) if len(mine) >= LEAST_ROWS else nothing(mine)
+
+
+def similarity(student: Tensor, teacher: Tensor) -> Tensor:
+    """Features (B, D_s) and (B, D_t), B at least 2 -> scalar (Tung & Mori 2019). UsageError with one row."""
+    expect("similarity", student, 2, "rows", INSTEAD)
+    return (gram(exact(student)) - gram(exact(teacher.detach()))).square().mean()

@@ -1,0 +1,74 @@
+"""Consistency between modality subsets: on fewer modalities the student agrees with itself on all that a row has.
+
+    classes  T^2 KL(p || q)
+    labels   T^2 mean_c KL(Bernoulli(p_c) || Bernoulli(q_c))
+    number   (z_all - z_fewer)^2
+
+p = softmax (labels: sigmoid) of z_all / T, detached, q of z_fewer / T; mean over the rows from which modality dropout
+took something in this step. No teacher and no label is read: self-distillation across subsets, as in slimmable networks
+across widths (Yu & Huang 2019). The encoders run once; the fusion and the head run twice.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field as Setting
+
+from ...parts import PartSettings
+from ...types import CLASSES, LABELS, NUMBER, Output
+from ..rows import clean, exact, mean
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+HEADS = (CLASSES, LABELS, NUMBER)
+WHOLE = True  # the student's answer on all modalities is needed too
+
+
+class Settings(PartSettings):
+    """Temperature T."""
+
+    kind: Literal["subset_consistency"] = "subset_consistency"
+    weight: float = Setting(default=1.0, gt=0)
+    temperature: float = Setting(default=1.0, gt=0)
+
+
+def needs(settings: Settings) -> tuple[str, ...]:
+    """Nothing of the teacher."""
+    return ()
+
+
+def layers(settings: Settings, student: dict[str, int], teacher: dict[str, int]) -> nn.ModuleDict:
+    """No parameters."""
+    from torch import nn
+
+    return nn.ModuleDict()
+
+
+def loss(
+    settings: Settings, layers: nn.ModuleDict, student: Output, teacher: dict[str, Tensor], target: Tensor
+) -> Tensor:
+    """The student's logits (B, C) and those on all modalities -> scalar; 0 where no row lost one."""
+    if student.whole is None:
+        return exact(student.logits[:0]).sum()
+    kind = student.head.kind if student.head is not None else CLASSES
+    return subset_consistency(student.logits, student.whole, settings.temperature, student.fewer, kind)
+
+
+def subset_consistency(
+    student: Tensor, whole: Tensor, temperature: float, weight: Tensor | None = None, head: str = CLASSES
+) -> Tensor:
+    """Logits (B, C) on fewer and on all modalities, weights (B,), the kind of target -> scalar."""
+    from torch.nn import functional as F
+
+    mine, theirs = clean(weight, exact(student), exact(whole.detach()))
+    if head == NUMBER:
+        return mean((mine - theirs).square().mean(1), weight)
+    mine, theirs = mine / temperature, theirs / temperature
+    if head == LABELS:
+        p = theirs.sigmoid()
+        there, absent = F.softplus(-mine) - F.softplus(-theirs), F.softplus(mine) - F.softplus(theirs)
+        return mean((p * there + (1 - p) * absent).mean(1), weight) * temperature**2
+    log_q, log_p = mine.log_softmax(1), theirs.log_softmax(1)
+    return mean((log_p.exp() * (log_p - log_q)).sum(1), weight) * temperature**2

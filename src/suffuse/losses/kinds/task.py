@@ -1,0 +1,118 @@
+"""The labels' own loss, by what the target is:
+
+    classes  -(1/n) sum_b w_y sum_c q_bc log p_bc     q = (1 - s) onehot(y) + s / C (Szegedy et al. 2016)
+    labels   binary cross-entropy, mean over the labels; q = (1 - s) y + s / 2, positives weighed by w_c
+    number   (z - y)^2, y standardised; with ``delta`` Huber's loss (1964), which outliers pull less
+
+over the n rows that have a label. w are the target's class weights (1 where the recipe asks for none).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field as Setting
+
+from ...parts import PartSettings
+from ...types import CLASSES, LABELS, NUMBER, UNLABELLED, Head, Output
+from ..rows import clean, exact
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+HEADS = (CLASSES, LABELS, NUMBER)
+
+
+class Settings(PartSettings):
+    """Smoothing in [0, 1); Huber's delta in standard deviations of the target."""
+
+    kind: Literal["task"] = "task"
+    weight: float = Setting(default=1.0, gt=0)
+    smoothing: float = Setting(default=0.0, ge=0, lt=1)
+    delta: float | None = Setting(default=None, gt=0)
+
+
+def needs(settings: Settings) -> tuple[str, ...]:
+    """Nothing of the teacher."""
+    return ()
+
+
+def layers(settings: Settings, student: dict[str, int], teacher: dict[str, int]) -> nn.ModuleDict:
+    """No parameters."""
+    from torch import nn
+
+    return nn.ModuleDict()
+
+
+def loss(
+    settings: Settings, layers: nn.ModuleDict, student: Output, teacher: dict[str, Tensor], target: Tensor
+) -> Tensor:
+    """logits (B, C) and the head's target (B,) or (B, C), as :class:`suffuse.types.Head` says -> scalar."""
+    return task(student.logits, target, settings.smoothing, settings.delta, student.head)
+
+
+def task(
+    student: Tensor,
+    target: Tensor,
+    smoothing: float = 0.0,
+    delta: float | None = None,
+    head: Head | None = None,
+    weight: Tensor | None = None,
+) -> Tensor:
+    """Logits (B, C), targets and weights (B,) -> scalar. Without a head, targets are classes (B,) int64, -1 where a row
+    has no label; of labels they are (B, C), of numbers (B,) float with NaN."""
+    logits, target = clean(weight, exact(student), target)
+    if head is not None and head.kind == NUMBER:
+        return _number(logits[:, 0], target, delta, weight)
+    if head is not None and head.kind == LABELS:
+        return _labels(logits, target, (smoothing, head), weight)
+    return _classes(logits, target, (smoothing, head), weight)
+
+
+def _classes(logits: Tensor, target: Tensor, how: tuple[float, Head | None], weight: Tensor | None) -> Tensor:
+    from torch.nn import functional as F
+
+    smoothing, head = how
+    found = F.cross_entropy(
+        logits,
+        target,
+        weight=logits.new_tensor(head.balance) if head is not None and head.balance else None,
+        ignore_index=UNLABELLED,
+        reduction="sum" if weight is None else "none",
+        label_smoothing=smoothing,
+    )
+    return _share(found, target != UNLABELLED, weight)
+
+
+def _labels(logits: Tensor, target: Tensor, how: tuple[float, Head], weight: Tensor | None) -> Tensor:
+    from torch.nn import functional as F
+
+    smoothing, head = how
+    known = target != UNLABELLED
+    wanted = target.clamp(min=0).to(logits.dtype) * (1 - smoothing) + smoothing / 2
+    positive = logits.new_tensor(head.balance) if head.balance else None
+    reduction, mask = "sum" if weight is None else "none", known.to(logits.dtype)
+    each = F.binary_cross_entropy_with_logits(logits, wanted, weight=mask, pos_weight=positive, reduction=reduction)
+    return _share(each, known, weight if weight is None else weight.unsqueeze(1))
+
+
+def _number(value: Tensor, target: Tensor, delta: float | None, weight: Tensor | None) -> Tensor:
+    from torch.nn import functional as F
+
+    known = ~target.isnan()
+    wanted = target.to(value.dtype).where(known, value.detach())  # no difference, no gradient
+    reduction = "sum" if weight is None else "none"
+    if delta is None:
+        found = F.mse_loss(value, wanted, reduction=reduction)
+    else:
+        found = F.huber_loss(value, wanted, reduction=reduction, delta=delta)
+    return _share(found, known, weight)
+
+
+def _share(found: Tensor, known: Tensor, weight: Tensor | None) -> Tensor:
+    """A sum over known labels, or each of them with weights -> their mean; 0 where none is known."""
+    if weight is None:
+        return found / known.sum().clamp(min=1)
+    share = weight.to(found.dtype) * known
+    total = share.sum()
+    return (found * share).sum() / total.where(total > 0, 1.0)

@@ -1,0 +1,130 @@
+"""What the losses share: weighted means over rows, which rows count, and numbers that stay finite. Loads no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
+
+from ..errors import UsageError
+from ..types import CLASSES, MAP, NUMBER, Head, Output
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SHORTEST = 1e-6  # a vector whose norm is less has no direction, and gets no gradient towards one
+
+
+def exact(x: Tensor) -> Tensor:
+    """float32 of half types; float64 stays."""
+    return x.float() if x.dtype.itemsize < 4 else x
+
+
+def full(x: Tensor) -> AbstractContextManager:
+    """Matrix products inside are not rounded to bf16, whatever surrounds them."""
+    import torch
+
+    return torch.autocast(x.device.type, enabled=False)
+
+
+def mean(rows: Tensor, weight: Tensor | None) -> Tensor:
+    """(B,) of :func:`clean` rows -> scalar: sum w l / sum w, 0 where the weights sum to 0."""
+    if weight is None:
+        return rows.mean()
+    weight = weight.to(rows.dtype)
+    total = weight.sum()
+    return (rows * weight).sum() / total.where(total > 0, 1.0)
+
+
+def clean(weight: Tensor | None, *tensors: Tensor) -> tuple[Tensor, ...]:
+    """(B, ...) tensors with zeros in rows of weight 0: NaN times 0 is NaN, so what stands there must go first."""
+    if weight is None:
+        return tensors
+    kept = weight > 0
+    return tuple(t.where(kept.reshape(-1, *[1] * (t.dim() - 1)), 0) for t in tensors)
+
+
+def answered(theirs: Tensor, here: Tensor | None = None) -> Tensor | None:
+    """(B,) bool: rows in which the teacher answers (nothing of it is NaN) and that are ``here``; None: all. What is
+    infinite is no abstention but a fault, which the loop stops at."""
+    if theirs.detach().float().sum().isfinite():  # the usual case, at the price of a sum
+        return here
+    said = ~theirs.isnan().flatten(1).any(1)
+    if said.all():
+        return here
+    return said if here is None else said & here
+
+
+def trusted(confidence: float, theirs: Tensor, target: Tensor, head: Head | None) -> Tensor | None:
+    """(B,) bool: rows of the teacher's logits (B, C) that a loss on answers learns from; None: all.
+
+    Left out are those without an answer, and those without a label of which the teacher is less sure than
+    ``confidence``: the probability of its answer, for labels the mean over them.
+    """
+    found = answered(theirs)
+    kind = head.kind if head is not None else CLASSES
+    if not confidence or kind == NUMBER:
+        return found
+    known = head.known(target) if head is not None else target >= 0
+    logits = theirs.float()
+    sure = logits.softmax(1).amax(1) if kind == CLASSES else logits.abs().sigmoid().mean(1)
+    kept = known | (sure >= confidence)
+    return kept if found is None else found & kept
+
+
+def features(student: Output, teacher: dict[str, Tensor], tap: str) -> tuple[Tensor, Tensor, Tensor | None]:
+    """The student's (B, D_s) and the teacher's (B, D_t) at a tap, and the rows (B,) bool that have both; None: all."""
+    mine = student.fused if tap == "fused" else student.features[tap]
+    assert mine is not None, "a student always has its joint vector"
+    theirs = exact(teacher[tap].detach())
+    return mine, theirs, answered(theirs, student.present.get(tap))
+
+
+def taps(tap: str, student: dict[str, int], teacher: dict[str, int]) -> tuple[int, int]:
+    """Widths of a tap in both. Raises ValueError where one lacks it."""
+    for who, there in (("student", student), ("teacher", teacher)):
+        known = sorted({*modalities(there), *({"fused"} & set(there))})
+        if tap not in known:
+            raise ValueError(f"the {who} has no tap '{tap}', there is: {', '.join(known) or 'none'}")
+    return student[tap], teacher[tap]
+
+
+def modalities(taps: Iterable[str]) -> list[str]:
+    """Those of the taps that are a modality's feature, in their order."""
+    return [name for name in taps if name not in ("fused", "logits", "gates") and not name.endswith(MAP)]
+
+
+def picked(here: Tensor | None, *tensors: Tensor) -> tuple[Tensor, ...]:
+    """The rows that count, alone: for losses that compare rows with each other."""
+    if here is None:
+        return tensors
+    rows = here.nonzero().squeeze(1)
+    return tuple(t.index_select(0, rows) for t in tensors)
+
+
+def nothing(mine: Tensor) -> Tensor:
+    """0 with a gradient of 0: what a batch with too few rows gives."""
+    return exact(mine[:0]).sum()
+
+
+def unit(x: Tensor, dim: int = 1, shortest: float = SHORTEST) -> Tensor:
+    """Vectors of length 1; where one is shorter than ``shortest``, zeros without a gradient."""
+    length = x.norm(dim=dim, keepdim=True)
+    far = length > shortest
+    return x.where(far, 0.0) / length.where(far, 1.0)
+
+
+def gram(x: Tensor) -> Tensor:
+    """(B, D) -> (B, B) products, every row of length 1 (Tung & Mori 2019)."""
+    with full(x):
+        return unit(x @ x.t())
+
+
+def expect(name: str, student: Tensor, least: int, what: str, instead: str) -> None:
+    """Raise UsageError where logits have too few classes or a batch too few rows for a formula to say anything."""
+    got = student.shape[0 if what == "rows" else 1]
+    if got < least:
+        raise UsageError(
+            "this loss says nothing here", where=f"losses.{name}", got=f"{got} {what}",
+            expected=f"{least} or more", hint=instead,
+        )  # fmt: skip
