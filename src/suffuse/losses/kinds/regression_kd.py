@@ -69,7 +69,7 @@ def regression_kd(
     if target is None:
         return mean((mine - theirs).square(), weight)
     known = ~target.isnan()
-    wanted = exact(target).where(known, theirs)
+    wanted = target.to(mine.dtype).where(known, theirs)
     gap = (mine - wanted).square()
     behind = ~known | (gap.detach() + margin > (theirs - wanted).square())
     return mean(gap.where(behind, 0.0), weight)
