@@ -279,7 +279,7 @@ def test_every_part_s_settings_know_their_kind():
         for kind in table:
             part = load(table, kind).Settings
             required = [n for n, key in part.model_fields.items() if key.is_required()]
-            needed = {n: "c" if n in ("column", "name") else 1 for n in required}
+            needed = {n: "c" if n in ("column", "name", "map") else 1 for n in required}
             assert part.model_validate({"kind": kind, **needed}).kind == kind
 
 

@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 
 from . import derive, encoders, fusions, losses, modalities
 from .errors import UsageError, did_you_mean
+from .losses import matrix
 from .parts import DeriveSettings, ModalitySettings, PartSettings, Settings, load, settings
 
 PARTS = {
@@ -190,6 +191,7 @@ class Distill(Settings):
 
     train: Training = Training()
     losses: dict[str, Loss] = Field(default_factory=dict, validate_default=False)  # by the targets where none is named
+    calibrate: bool = False  # the losses' weights are shares of the gradient at the start, not factors
     smoothing: float = Field(default=0.0, ge=0, lt=1)  # of the labels, for the baseline
     seeds: int = Field(default=3, ge=1, le=20)
     label_fractions: tuple[
@@ -330,9 +332,25 @@ def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
 def make_recipe(raw: dict, where: str = "recipe") -> Recipe:
     """A plain dictionary -> Recipe. Raises UsageError as :func:`read_recipe` does."""
     try:
-        return Recipe.model_validate(raw)
+        recipe = Recipe.model_validate(raw)
     except ValidationError as error:
         raise _usage_error(error, raw, where) from None
+    for name, loss in recipe.distill.losses.items():
+        matrix.check(loss, _place(recipe), f"{where}: distill.losses.{name}")
+    return recipe
+
+
+def _place(recipe: Recipe) -> matrix.Place:
+    """What a recipe says of where its losses are used; how many classes there are, the data say."""
+    training = recipe.distill.train
+    rates = training.modality_dropout.values() if isinstance(training.modality_dropout, dict) else ()
+    dropped = any(rates) if isinstance(training.modality_dropout, dict) else bool(training.modality_dropout)
+    return matrix.Place(
+        tuple((recipe.data.task(name).kind, None) for name in recipe.data.targets),
+        training.batch,
+        dropped and len(recipe.student.encoders) > 1,
+        fusions.gates(recipe.student.fusion),
+    )
 
 
 def to_yaml(recipe: Recipe) -> str:

@@ -38,7 +38,7 @@ CHOICES = {
     "js": [{}, {"temperature": 4.0}],
     "reverse_kd": [{}, {"temperature": 4.0}],
     "modality_hints": [{}, {"modalities": ("picture",)}],
-    "attention_transfer": [{"tap": "picture"}],
+    "attention_transfer": [{"map": "picture"}],
     "similarity": [{"tap": "fused"}, {"tap": "picture"}],
     "rkd_distance": [{"tap": "fused"}, {"tap": "picture"}],
     "rkd_angle": [{"tap": "fused"}, {"tap": "picture", "most": 4}],

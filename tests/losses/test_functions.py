@@ -39,7 +39,7 @@ def test_reading_settings_loads_no_torch():
     code = (
         "import sys; from suffuse import losses; from suffuse.losses import matrix\n"
         "from suffuse.parts import settings\n"
-        "tap = {'attention_transfer': {'tap': 'a'}}\n"
+        "tap = {'attention_transfer': {'map': 'a'}}\n"
         "[settings(losses.TABLE, {'kind': k, **tap.get(k, {})}) for k in losses.KINDS]\n"
         "losses.kd; assert 'torch' not in sys.modules"
     )

@@ -28,6 +28,7 @@ from ..recipe import Training
 from .checkpoint import Checkpoint, State
 from .objective import Objective
 from .runtime import autocast
+from .shares import CALIBRATED_ON, calibrate, shares
 
 CHECKPOINT_SECONDS = 10.0
 
@@ -43,6 +44,7 @@ class Plan:
     validate: Callable[[FusionModel], dict[str, float]]  # the first number decides: higher is better, later wins a tie
     folder: Path  # for the checkpoint
     tell: Callable[[float, str], None]  # (share done, a few words)
+    calibrate: bool = False  # the losses' weights are shares of the gradient, found before the first step
 
 
 def fit(objective: Objective, plan: Plan) -> State:
@@ -56,6 +58,8 @@ def fit(objective: Objective, plan: Plan) -> State:
     total, saved = plan.training.epochs * plan.every, time.perf_counter()
     order, epoch = np.empty(0, dtype=np.int64), -1
     objective.train()
+    if plan.calibrate and state.step == 0:
+        set_weights(objective, plan)
     while state.step < total and not state.stopped:
         if state.step // plan.sampler.steps != epoch:
             epoch = state.step // plan.sampler.steps
@@ -65,7 +69,8 @@ def fit(objective: Objective, plan: Plan) -> State:
         keep.sums += train_step(objective, optimizer, plan, gathered, state.step)
         state.step += 1
         if state.step % plan.every == 0:
-            end_epoch(objective, keep, plan, state)
+            pulls = pulled(objective, plan, gathered)
+            end_epoch(objective, keep, plan, state, pulls)
             objective.train()
         if time.perf_counter() - saved > CHECKPOINT_SECONDS:
             keep.save(state)
@@ -91,7 +96,23 @@ def train_step(
     return terms
 
 
-def end_epoch(objective: Objective, keep: Checkpoint, plan: Plan, state: State) -> None:
+def set_weights(objective: Objective, plan: Plan) -> None:
+    """Calibrate on the first batches of the first pass; the weights are part of the checkpoint."""
+    order, size = plan.sampler.order(0), plan.training.batch
+    starts = range(0, len(order), size)[:CALIBRATED_ON]
+    with autocast(plan.training.precision):
+        calibrate(objective, (plan.gather(order[start : start + size], 0) for start in starts))
+
+
+def pulled(objective: Objective, plan: Plan, gathered: tuple) -> dict[str, float]:
+    """Each loss's share of the gradient on a batch; labels alone need no measuring."""
+    if len(objective.names) == 1 and objective.settings[0].kind == "task":
+        return {objective.names[0]: 1.0}
+    with autocast(plan.training.precision):
+        return shares(objective, gathered)
+
+
+def end_epoch(objective: Objective, keep: Checkpoint, plan: Plan, state: State, pulls: dict[str, float]) -> None:
     """Validate, note, keep the best, decide whether to stop."""
     terms = dict(zip(objective.names, (keep.sums / plan.every).tolist(), strict=True))
     scores = plan.validate(objective.model)
@@ -104,7 +125,10 @@ def end_epoch(objective: Objective, keep: Checkpoint, plan: Plan, state: State) 
         )
     keep.sums.zero_()
     number = state.step // plan.every
-    state.history.append({"epoch": number, "loss": sum(terms.values()), "terms": terms, "validation": scores})
+    line = {"epoch": number, "loss": sum(terms.values()), "terms": terms, "shares": pulls, "validation": scores}
+    if plan.calibrate:
+        line["weights"] = dict(zip(objective.names, objective.weights.tolist(), strict=True))
+    state.history.append(line)
     first = next(iter(scores.values()))
     if first >= state.best:
         state.best, state.best_epoch = first, number

@@ -8,6 +8,7 @@ from pathlib import Path
 from ..files import read_json, write_json, write_text
 from ..model import FusionModel, save
 from .checkpoint import State
+from .shares import DEAD, dead
 
 
 def save_trained(model: FusionModel, state: State, folder: Path) -> None:
@@ -20,7 +21,20 @@ def save_trained(model: FusionModel, state: State, folder: Path) -> None:
         "best_epoch": state.best_epoch,
         "validation": next(h["validation"] for h in state.history if h["epoch"] == state.best_epoch),
     }
+    facts |= {"shares": mean_shares(state.history), "alerts": alerts(state.history)}
     write_json(folder / "training.json", facts)
+
+
+def mean_shares(history: list[dict]) -> dict[str, float]:
+    """Each loss's share of the gradient, the mean over epochs."""
+    found = [epoch["shares"] for epoch in history if "shares" in epoch]
+    return {name: sum(f[name] for f in found) / len(found) for name in (found[0] if found else ())}
+
+
+def alerts(history: list[dict]) -> list[str]:
+    """What people should know of a training."""
+    why = f"less than {DEAD:g} of the gradient in every epoch"
+    return [f"the loss '{name}' taught nothing: {why}; raise its weight, or leave it out" for name in dead(history)]
 
 
 def best_seed(folder: Path) -> str:

@@ -37,7 +37,7 @@ STAGES: dict[str, Stage] = {
             "extract",
             "Run the teacher once over the rows; store what it knows.",
             ("prepare", "teach"),
-            ("compute.threads",),
+            ("compute.threads", "distill.losses.*.map"),
         ),
         Stage(
             "distill",

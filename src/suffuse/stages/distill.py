@@ -26,7 +26,7 @@ from ..files import read_json
 from ..knowledge import Knowledge
 from ..model import FusionModel
 from ..parts import PartSettings, settings
-from ..progress import Tell, progress
+from ..progress import Tell, progress, say
 from ..run import Run
 from ..views import Viewer
 
@@ -59,6 +59,9 @@ def distill(run: Run) -> None:
         orders = [{"run": str(run.folder), **dataclasses.asdict(j)} for j in left]
         run_jobs("suffuse.stages.distill:work", orders, run.recipe.compute.threads, tell_all)
         tell(1.0, f"{len(wanted)} trainings")
+    for job in wanted:
+        for alert in (read_json(folder / job.who / f"seed-{job.seed}" / "training.json") or {}).get("alerts", ()):
+            say(f"alert: {job.who}, seed {job.seed}: {alert}")
 
 
 def jobs(run: Run) -> list[Job]:
@@ -82,12 +85,13 @@ def work(order: dict, tell: Tell) -> None:
     seed(job.seed)
     columns = Columns.open(run.path("data"))
     knowledge = Knowledge.open(run.path("knowledge"), columns) if job.taught else None
+    everything = columns.spec.names  # the teacher's gates stand in this order
     network = run.recipe.student.only(job.only) if job.only else run.recipe.student.bare()
     columns = columns.of(network.encoders)
     model = FusionModel(network, columns.spec).initialise()
     columns = features.ready(columns, model, features.place(run))
     model.standardise(columns, columns.rows("train"))
-    objective = Objective(model, chosen_losses(run, job), knowledge.widths() if knowledge else {})
+    objective = Objective(model, chosen_losses(run, job), knowledge.widths() if knowledge else {}, everything)
     place = run.partial("distill") / job.who / f"seed-{job.seed}"
     scratch = run.partial("distill") / ".work" / job.who / f"seed-{job.seed}"
 
@@ -116,7 +120,7 @@ def make_plan(
     viewer = Viewer.of(training, run.recipe.modalities, job.seed)
 
     def gather(picked: np.ndarray, turn: int) -> tuple:
-        batch = columns.batch(picked, target, (viewer, turn) if viewer else None)
+        batch = columns.batch(picked, target, (viewer, turn) if viewer else None, objective.whole)
         return batch, knowledge.gather(batch.rows, needs) if knowledge else {}
 
     return Plan(
@@ -127,6 +131,7 @@ def make_plan(
         validate=scorer(columns, judged[allowed[judged]]),
         folder=where[0],
         tell=where[1],
+        calibrate=run.recipe.distill.calibrate and job.taught,
     )
 
 

@@ -8,12 +8,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from .. import losses
 from ..data import Columns
 from ..engine import features
 from ..engine.forward import chunks
 from ..model import FusionModel, open_model
+from ..parts import load
 from ..run import Run
-from ..types import Batch, Output
+from ..types import MAP, Batch, Output
 from . import Question
 
 
@@ -23,12 +25,17 @@ class Trained:
 
     model: FusionModel
     columns: Columns
+    maps: tuple[str, ...] = ()  # modalities whose maps a student's loss asks for
 
     @classmethod
     def open(cls, run: Run, columns: Columns) -> Trained:
         """The teacher that the run trained."""
         model = open_model(run.path("teacher"))
-        return cls(model, features.ready(columns.of(model.spec.names), model, features.place(run)))
+        asked = [
+            need for loss in run.recipe.distill.losses.values() for need in load(losses.TABLE, loss.kind).needs(loss)
+        ]
+        maps = tuple(n for n in model.spec.names if n + MAP in asked and n + MAP in model.taps())
+        return cls(model, features.ready(columns.of(model.spec.names), model, features.place(run)), maps)
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -51,7 +58,8 @@ class Trained:
         """Everything that the network returns."""
         self.model.eval()
         batch = self.columns.batch(question.rows, None, question.view)
-        output = self.model(batch if question.modalities is None else self._seeing(batch, question.modalities))
+        seen = batch if question.modalities is None else self._seeing(batch, question.modalities)
+        output = self.model(seen, self.maps)
         return {name: tap.float().numpy() for name, tap in taps(output).items()}
 
     def _seeing(self, batch: Batch, names: tuple[str, ...]) -> Batch:
@@ -62,4 +70,5 @@ class Trained:
 def taps(output: Output) -> dict[str, torch.Tensor]:
     """Everything of an output that is stored."""
     found = {"logits": output.logits, "fused": output.fused, **output.features, "gates": output.gates}
+    found |= {name + MAP: strength for name, strength in output.maps.items()}
     return {name: tap for name, tap in found.items() if tap is not None}

@@ -26,12 +26,12 @@ class Settings(PartSettings):
 
     kind: Literal["attention_transfer"] = "attention_transfer"
     weight: float = Setting(default=1.0, gt=0)
-    tap: str
+    map: str
 
 
 def needs(settings: Settings) -> tuple[str, ...]:
     """The teacher's map of the modality."""
-    return (settings.tap + MAP,)
+    return (settings.map + MAP,)
 
 
 def layers(settings: Settings, student: dict[str, int], teacher: dict[str, int]) -> nn.ModuleDict:
@@ -39,10 +39,10 @@ def layers(settings: Settings, student: dict[str, int], teacher: dict[str, int])
     from torch import nn
 
     for who, taps in (("student", student), ("teacher", teacher)):
-        if settings.tap + MAP not in taps:
+        if settings.map + MAP not in taps:
             known = sorted(name.removesuffix(MAP) for name in taps if name.endswith(MAP))
             there = f"there is: {', '.join(known)}" if known else "use kind hint"
-            raise ValueError(f"the {who} has no map of '{settings.tap}' (an encoder with tokens, not frozen); {there}")
+            raise ValueError(f"the {who} has no map of '{settings.map}' (an encoder with tokens, not frozen); {there}")
     return nn.ModuleDict()
 
 
@@ -50,9 +50,9 @@ def loss(
     settings: Settings, layers: nn.ModuleDict, student: Output, teacher: dict[str, Tensor], target: Tensor
 ) -> Tensor:
     """Energies (B, K) of both -> scalar, over the rows that have the modality."""
-    theirs = teacher[settings.tap + MAP].detach()
-    here = answered(theirs, student.present.get(settings.tap))
-    return attention_transfer(student.maps[settings.tap], theirs, here)
+    theirs = teacher[settings.map + MAP].detach()
+    here = answered(theirs, student.present.get(settings.map))
+    return attention_transfer(student.maps[settings.map], theirs, here)
 
 
 def attention_transfer(student: Tensor, teacher: Tensor, weight: Tensor | None = None) -> Tensor:
