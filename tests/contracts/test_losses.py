@@ -426,7 +426,7 @@ def test_kd_on_labels_and_on_numbers_is_its_closed_form():
 
 def test_a_loss_for_other_targets_is_told_by_its_key(make_columns, make_network):
     model = FusionModel(make_network(), make_columns().spec)
-    with pytest.raises(UsageError, match=r"distill.losses.soft.*for targets of kind labels, got classes"):
+    with pytest.raises(UsageError, match=r"distill.losses.soft.*got targets of kind classes, expected labels"):
         Objective(model, {"soft": settings(losses.TABLE, {"kind": "multilabel_kd"})}, {})
 
 

@@ -46,20 +46,21 @@ def check(settings: PartSettings, place: Place, where: str) -> None:
     part: Any = load(TABLE, settings.kind)
     kinds = sorted({kind for kind, _ in place.targets})
     if hasattr(part, "HEADS") and not set(kinds) & set(part.HEADS):
-        got = f"it is for targets of kind {' or '.join(part.HEADS)}, got {', '.join(kinds)}"
-        raise _refused(where, got, "use kind " + " or ".join(FOR[kind] for kind in kinds))
+        facts = f"targets of kind {', '.join(kinds)}", " or ".join(part.HEADS)
+        raise _refused(where, facts, "use kind " + " or ".join(FOR[kind] for kind in kinds))
     if hasattr(part, "HEADS") and not any(valid(part, settings, *target) for target in place.targets):
         most = max(count or 0 for kind, count in place.targets if kind == CLASSES)
-        raise _refused(where, f"{most} classes, expected {fewest(part, settings)} or more", part.INSTEAD)
+        raise _refused(where, (f"{most} classes", f"{fewest(part, settings)} or more"), part.INSTEAD)
     least = getattr(part, "LEAST_ROWS", 1)
     if place.batch is not None and place.batch < least:
-        raise _refused(where, f"batches of {place.batch}, expected {least} rows or more", part.INSTEAD)
+        raise _refused(where, (f"batches of {place.batch}", f"{least} rows or more"), part.INSTEAD)
     if getattr(part, "WHOLE", False) and place.dropped is False:
-        raise _refused(where, "rows that never lose a modality", "set distill.train.modality_dropout, e.g. to uniform")
+        facts = "rows that never lose a modality", "some that do"
+        raise _refused(where, facts, "set distill.train.modality_dropout, e.g. to uniform")
     if settings.kind == "gate_transfer" and place.gates is False:
         hint = f"{part.INSTEAD}, or a fusion that learns gates: gated, softmax_gate, attention_pooling ..."
-        raise _refused(where, "a student whose fusion learns no share for each modality", hint)
+        raise _refused(where, ("a student's fusion that learns no share for each modality", "one that does"), hint)
 
 
-def _refused(where: str, got: str, hint: str) -> UsageError:
-    return UsageError("this loss can't be used here", where=where, got=got, hint=hint)
+def _refused(where: str, facts: tuple[str, str], hint: str) -> UsageError:
+    return UsageError("this loss can't be used here", where=where, got=facts[0], expected=facts[1], hint=hint)
