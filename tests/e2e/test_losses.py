@@ -1,0 +1,76 @@
+"""Every loss for classes in one recipe, through the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from e2e_tools import done, fails, make_project, make_recipe, suffuse, write_recipe
+
+LOSSES = {
+    "labels": {"kind": "task", "weight": 0.1},
+    "soft": {"kind": "kd", "confidence": 0.5},
+    "hard": {"kind": "hard_label"},
+    "apart": {"kind": "dkd"},
+    "other": {"kind": "nkd"},
+    "order": {"kind": "dist"},
+    "spacing": {"kind": "lskd"},
+    "middle": {"kind": "js"},
+    "back": {"kind": "reverse_kd"},
+    "joint": {"kind": "hint"},
+    "each": {"kind": "modality_hints"},
+    "where": {"kind": "attention_transfer", "map": "picture"},
+    "alike": {"kind": "similarity"},
+    "far": {"kind": "rkd_distance"},
+    "angles": {"kind": "rkd_angle", "tap": "question"},
+    "which": {"kind": "crd"},
+    "kernel": {"kind": "cka"},
+    "near": {"kind": "affinity"},
+    "counts": {"kind": "gate_transfer"},
+    "across": {"kind": "cross_modal_relation"},
+    "doubt": {"kind": "entropy_relations"},
+    "fewer": {"kind": "subset_consistency"},
+    "nothing": {"kind": "kd", "weight": 1e-12},
+}
+
+
+def distil(calibrate: bool, **losses: dict) -> dict:
+    train = {"epochs": 2, "batch": 16, "modality_dropout": 0.5}
+    return {"train": train, "seeds": 1, "floors": False, "calibrate": calibrate, "losses": losses}
+
+
+@pytest.mark.slow
+def test_all_losses_at_once(tmp_path: Path) -> None:
+    student = {**make_recipe()["student"], "fusion": {"kind": "gated", "width": 8}}
+    recipe = make_project(tmp_path, student=student, distill=distil(False, **LOSSES))
+    result = done(suffuse("run", recipe, "--out", "run", cwd=tmp_path))
+    folder = tmp_path / "run" / "student" / "seed-1"
+    facts = json.loads((folder / "training.json").read_text())
+    assert list(facts["shares"]) == list(LOSSES)
+    assert sum(facts["shares"].values()) == pytest.approx(1)
+    assert all((share > 1e-4) == (name != "nothing") for name, share in facts["shares"].items()), facts["shares"]
+    assert len(facts["alerts"]) == 1 and "'nothing'" in facts["alerts"][0]
+    assert f"alert: student, seed 1: {facts['alerts'][0]}" in result.err
+    epochs = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert [list(epoch["terms"]) == list(epoch["shares"]) == list(LOSSES) for epoch in epochs] == [True] * 2
+    config = (folder / "config.json").read_text() + (tmp_path / "run" / "export" / "signature.json").read_text()
+    assert "project" not in config
+    baseline = json.loads((tmp_path / "run" / "baseline" / "seed-1" / "training.json").read_text())
+    assert baseline["shares"] == {"labels": 1.0} and baseline["alerts"] == []
+    assert baseline["parameters"] == facts["parameters"]  # no projector stays in the student
+
+    # another map is another store; other weights are not
+    recipe = write_recipe(tmp_path / "recipe.yaml", make_recipe(student=student, distill=distil(True, **{
+        name: LOSSES[name] for name in ("labels", "soft", "where")
+    })))  # fmt: skip
+    result = done(suffuse("run", recipe, "--out", "run", cwd=tmp_path))
+    assert "extract   done" not in result.err and "distill   done" in result.err
+    epochs = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert epochs[0]["weights"] == epochs[1]["weights"] and epochs[0]["weights"]["labels"] != pytest.approx(0.1)
+
+
+def test_a_loss_that_can_t_be_used_is_one_line(tmp_path: Path) -> None:
+    losses = {"soft": {"kind": "kd"}, "near": {"kind": "gate_transfer"}}
+    recipe = write_recipe(tmp_path / "recipe.yaml", make_recipe(distill=distil(False, **losses)))
+    fails(suffuse("check", recipe, cwd=tmp_path), 2, "distill.losses.near", "learns no share", "modality_hints")
