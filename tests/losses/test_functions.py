@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,6 +14,7 @@ from losses_tools import CASES, PRESENT, WEIGHED, B, C, logits
 
 from suffuse import losses
 from suffuse.errors import UsageError
+from suffuse.parts import settings
 
 
 @pytest.fixture(params=CASES)
@@ -255,3 +258,34 @@ def test_a_gate_of_an_absent_modality_doesn_t_count():
     plain = losses.gate_transfer(student, teacher, PRESENT)
     spoilt = teacher.where(PRESENT, torch.nan), student.where(PRESENT, torch.nan)
     assert torch.equal(losses.gate_transfer(spoilt[1], spoilt[0], PRESENT), plain)
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "losses.md"
+
+
+@pytest.mark.parametrize("kind", losses.KINDS)
+def test_the_page_says_of_each_loss_what_its_module_says(kind):
+    """Paper, valid targets or projector, and least number of rows."""
+    part = importlib.import_module(losses.TABLE[kind])
+    (row,) = re.findall(rf"^\| `{kind}` \|.*$", PAGE.read_text(encoding="utf-8"), re.M)
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    paper, said = cells[1], part.__doc__ or ""
+    assert all(year in said for year in re.findall(r"\d{4}", paper)) and re.search(r"\d{4}", paper)
+    on_answers = PAGE.read_text(encoding="utf-8").partition("## On features")[0]
+    assert (row in on_answers) == hasattr(part, "HEADS")
+    if hasattr(part, "HEADS"):
+        assert set(re.findall("classes|labels|number", cells[3])) == set(part.HEADS)
+        assert ("3 or more" in cells[3]) == (getattr(part, "LEAST_CLASSES", 2) == 3)
+    else:
+        chosen = settings(losses.TABLE, {"kind": kind, **({"map": "a"} if kind == "attention_transfer" else {})})
+        taps = {"fused": 2, "a": 2, "b": 2, "gates": 2, "a.map": 4}
+        assert (cells[3] == "yes") == bool(list(part.layers(chosen, taps, taps).parameters()))
+
+
+def test_the_page_s_example_runs():
+    code = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.S)[0]
+    student, teacher = logits()
+    scope = {"student": student, "teacher": teacher, "features": student, "teacher_features": teacher}
+    exec(code, scope)
+    expected = losses.kd(student, teacher, 2.0) + 0.5 * losses.rkd_distance(student, teacher)
+    torch.testing.assert_close(scope["loss"], expected)
