@@ -7,6 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from suffuse.engine import loop
 from suffuse.engine.records import alerts, save_trained
@@ -147,3 +149,14 @@ def test_labels_alone_are_not_measured(trainer, monkeypatch):
     monkeypatch.setattr(loop, "shares", lambda *_: pytest.fail("measured"))
     state = loop.fit(single, replace(trainer.plan(), folder=trainer.folder / "single"))
     assert all(epoch["shares"] == {"labels": 1.0} for epoch in state.history)
+
+
+def test_a_checkpoint_from_before_weights_were_kept_still_loads(trainer, same, monkeypatch):
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
+    expected = trainer.fit()
+    file = next(trainer.folder.rglob("last.safetensors"))
+    with safe_open(file, framework="pt") as opened:
+        tensors = {n: opened.get_tensor(n) for n in opened.keys() if n != "objective.weights"}  # noqa: SIM118
+        facts = opened.metadata()
+    save_file(tensors, file, metadata=facts)
+    same(expected, trainer.fit())

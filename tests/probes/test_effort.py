@@ -63,8 +63,22 @@ def test_every_kind_of_target(kinds):
     spec = Spec(FIELDS, some.heads, (0.0,) * sum(h.outputs for h in some.heads))
     teacher = FusionModel(made.teacher.bare(), spec)
     assert found["teacher"]["parameters"] == teacher.size()
-    assert found["teacher"]["kept"] == spec.outputs + sum(teacher.taps().values()) + 2  # two gates
+    assert found["teacher"]["kept"] == spec.outputs + teacher.joint + sum(teacher.widths().values()) + 2  # two gates
     assert 0 < found["student"]["step"] < 60 and 0 < found["teacher"]["step"] < 60
+
+
+def test_maps_and_second_answers_are_tried_too():
+    made, some = recipe("classes"), sample("classes")
+    raw = made.model_dump(mode="json")
+    raw["distill"]["train"]["modality_dropout"] = 0.5
+    raw["distill"]["losses"] = {
+        "where": {"kind": "attention_transfer", "map": "picture"},
+        "fewer": {"kind": "subset_consistency"},
+        "counts": {"kind": "gate_transfer"},
+    }
+    found = effort(make_recipe(raw), some)
+    assert found["teacher"]["kept"] == effort(made, some)["teacher"]["kept"] + 16
+    assert 0 < found["student"]["step"] < 60
 
 
 def test_a_batch_has_as_many_different_entries_as_the_table_s_would():

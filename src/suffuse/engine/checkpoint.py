@@ -76,7 +76,7 @@ class Checkpoint:
             hint = "delete it to train from the start"
             raise SuffuseError("can't read the checkpoint", where=self.file, got=error, hint=hint) from None
         fixed = {f"model.{k}" for k in self.fixed}
-        kept = {k: v for k, v in self.objective.state_dict().items() if k in fixed}
+        kept = {k: v for k, v in self.objective.state_dict().items() if k in fixed or k == "weights"}
         self.objective.load_state_dict({**kept, **_under(tensors, "objective.")})
         self.best = _under(tensors, "best.")
         memory: dict[int, dict] = {}

@@ -19,11 +19,11 @@ from ..engine.loop import Plan, make_optimizer, train_step
 from ..engine.objective import Objective
 from ..engine.runtime import settle
 from ..model import FusionModel
-from ..parts import settings
+from ..parts import load, settings
 from ..recipe import Network, Recipe, Training
 from ..tables.check.costs import STEPS_TRIED
 from ..tables.check.findings import Sample
-from ..types import CLASSES, Output, Spec
+from ..types import CLASSES, MAP, Output, Spec
 
 WARM = 2
 SECONDS = 10.0  # that one network is tried for
@@ -42,7 +42,9 @@ def effort(recipe: Recipe, sample: Sample) -> dict[str, Any]:
     frozen, batch = ready(teacher, batch)
     facts: dict[str, Any] = {"teacher": {"parameters": teacher.size(), "frozen": frozen}}
     facts["teacher"]["step"] = step(Objective(teacher, task, {}), batch, recipe.teacher.train, {})
-    taps = known(teacher, batch, recipe.distill.train.batch)
+    asked = [need for loss in recipe.distill.losses.values() for need in load(losses.TABLE, loss.kind).needs(loss)]
+    maps = tuple(name for name in teacher.spec.names if name + MAP in asked and name + MAP in teacher.taps())
+    taps = known(teacher, batch, recipe.distill.train.batch, maps)
     facts["teacher"]["kept"] = sum(t.shape[1] for t in taps.values() if t.ndim > 1)
     frozen, batch = ready(student, made_up(sample, spec, recipe.distill.train.batch))
     objective = Objective(student, recipe.distill.losses, {n: t.shape[1] for n, t in taps.items() if t.ndim == 2})
@@ -83,10 +85,11 @@ def ready(model: FusionModel, columns: Columns) -> tuple[dict[str, float], Colum
 
 
 @torch.inference_mode()
-def known(teacher: FusionModel, columns: Columns, rows: int) -> dict[str, torch.Tensor]:
+def known(teacher: FusionModel, columns: Columns, rows: int, maps: tuple[str, ...] = ()) -> dict[str, torch.Tensor]:
     """What the store would hold of so many rows."""
-    output: Output = teacher.eval()(columns.batch(np.arange(rows) % len(columns.entry)))
+    output: Output = teacher.eval()(columns.batch(np.arange(rows) % len(columns.entry)), maps)
     taps = {"logits": output.logits, "fused": output.fused, **output.features, "gates": output.gates}
+    taps |= {name + MAP: strength for name, strength in output.maps.items()}
     return {name: tap.clone() for name, tap in taps.items() if tap is not None}
 
 
@@ -98,7 +101,8 @@ def step(objective: Objective, columns: Columns, training: Training, teacher: di
     optimizer, began = make_optimizer(objective.train(), training), time.perf_counter()
     while len(times) < WARM + STEPS_TRIED and (len(times) <= WARM or time.perf_counter() - began < SECONDS):
         start = time.perf_counter()
-        train_step(objective, optimizer, plan, (columns.batch(rows), teacher), len(times))
+        batch = columns.batch(rows, whole=objective.whole)
+        train_step(objective, optimizer, plan, (batch, teacher), len(times))
         times.append(time.perf_counter() - start)
     return float(np.median(times[WARM:]))
 
