@@ -190,5 +190,19 @@ def test_the_teacher_s_gates_are_put_in_the_student_s_order(make_columns, make_n
     torch.testing.assert_close(found, losses.gate_transfer(mine, gates[:, 1:], torch.ones(6, 2, dtype=torch.bool)))
     found.backward()
     assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in model.fusion.parameters())
-    blind = Objective(model, chosen, {"gates": 2, "sound": 7, "question": 5}, ("sound", "picture", "question"))
-    assert blind.terms(batch, {"gates": gates[:, :2]})[0].item() == 0  # they share one modality
+    only = Objective(model, chosen, {"gates": 3}, ("question", "sound", "picture"))  # a teacher that gives no features
+    turned = losses.gate_transfer(mine, gates[:, [2, 0]], torch.ones(6, 2, dtype=torch.bool))
+    torch.testing.assert_close(only.terms(batch, {"gates": gates})[0], turned)
+
+
+@pytest.mark.parametrize(("widths", "order"), [
+    ({"gates": 2, "sound": 7, "question": 5}, ("sound", "picture", "question")),
+    ({"gates": 2}, ("sound", "picture", "question")),
+    ({"gates": 2}, ()),
+])  # fmt: skip
+def test_gates_of_other_modalities_are_told(widths, order, make_columns, make_network):
+    """They share one, or nobody knows whose they are: nothing is taught in silence."""
+    model = FusionModel(make_network(), make_columns().spec)
+    with pytest.raises(UsageError) as caught:
+        Objective(model, {"near": settings(losses.TABLE, {"kind": "gate_transfer"})}, widths, order)
+    told(caught.value, "2 gates of the teacher", "picture, question", "use kind kd")

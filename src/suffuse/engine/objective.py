@@ -25,8 +25,8 @@ ALL = "*"  # needed of the teacher: the feature of every modality that the stude
 class Objective(nn.Module):
     """Weighted sum of losses. ``terms`` are in the order of ``names``.
 
-    ``teacher`` maps its taps to their widths; ``order`` are the names of all modalities, in the order in which the
-    teacher's gates stand; without it they stand as in ``teacher``.
+    ``teacher`` maps its taps to their widths; ``order`` are the names of the modalities in the order in which its gates
+    stand, maybe with others that it doesn't read; without it they stand as in ``teacher``.
     """
 
     weights: Tensor  # (K,), in the checkpoint: they may be calibrated
@@ -58,7 +58,10 @@ class Objective(nn.Module):
         self.whole = any(getattr(part, "WHOLE", False) for part in self.parts)
         self.shared = tuple(n for n in model.spec.names if n in theirs)
         self.maps = tuple(n for n in model.spec.names if n + MAP in self.needs())
-        self.gate_columns = _columns(model.spec.names, [n for n in order or modalities(theirs) if n in theirs])
+        self.gate_columns: list[int] = []  # of the teacher's, which each modality of the student has; -1: none
+        for name, part in zip(self.names, self.parts, strict=True):
+            if "gates" in part.needs(self.settings[self.names.index(name)]):
+                self.gate_columns = gate_columns(model.spec.names, theirs, list(order), f"distill.losses.{name}")
 
     def needs(self) -> tuple[str, ...]:
         """Everything of the teacher that some loss reads."""
@@ -113,9 +116,23 @@ def term(settings: PartSettings, part: ModuleType, layers: nn.Module, views: lis
     return cast(Tensor, sum(part.loss(settings, layers, *view) * (head.weight / total) for head, view in heads))
 
 
-def _columns(student: Iterable[str], teacher: list[str]) -> list[int]:
-    """Which of the teacher's gates each modality of the student has; -1 where the teacher doesn't read it."""
-    return [teacher.index(name) if name in teacher else -1 for name in student]
+def gate_columns(student: Iterable[str], teacher: Mapping[str, int], order: list[str], where: str) -> list[int]:
+    """Which of the teacher's gates each modality of the student has; -1 where the teacher doesn't read it.
+
+    Raises UsageError where that can't be told, or where they share fewer than two.
+    """
+    count, read = teacher["gates"], [name for name in order or modalities(teacher) if name in teacher]
+    names = order if len(order) == count else read
+    found = [names.index(name) if name in names else -1 for name in student]
+    if len(names) != count or sum(column >= 0 for column in found) < 2:
+        raise UsageError(
+            "this loss can't be used here",
+            where=where,
+            got=f"{count} gates of the teacher, for " + (", ".join(names) or "modalities without a name"),
+            expected=f"two or more of the student's modalities among them: {', '.join(student)}",
+            hint="use kind kd or hint",
+        )
+    return found
 
 
 def _placed(gates: Tensor, columns: list[int]) -> Tensor:

@@ -85,13 +85,15 @@ def work(order: dict, tell: Tell) -> None:
     seed(job.seed)
     columns = Columns.open(run.path("data"))
     knowledge = Knowledge.open(run.path("knowledge"), columns) if job.taught else None
-    everything = columns.spec.names  # the teacher's gates stand in this order
     network = run.recipe.student.only(job.only) if job.only else run.recipe.student.bare()
     columns = columns.of(network.encoders)
     model = FusionModel(network, columns.spec).initialise()
     columns = features.ready(columns, model, features.place(run))
     model.standardise(columns, columns.rows("train"))
-    objective = Objective(model, chosen_losses(run, job), knowledge.widths() if knowledge else {}, everything)
+    widths, order = (
+        ({}, ()) if knowledge is None else (knowledge.widths(), knowledge.manifest["fingerprint"]["modalities"])
+    )
+    objective = Objective(model, chosen_losses(run, job), widths, order)
     place = run.partial("distill") / job.who / f"seed-{job.seed}"
     scratch = run.partial("distill") / ".work" / job.who / f"seed-{job.seed}"
 
