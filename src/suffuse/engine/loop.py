@@ -69,7 +69,7 @@ def fit(objective: Objective, plan: Plan) -> State:
         keep.sums += train_step(objective, optimizer, plan, gathered, state.step)
         state.step += 1
         if state.step % plan.every == 0:
-            pulls = pulled(objective, plan, gathered)
+            pulls = pulled(objective, plan, order, epoch)
             end_epoch(objective, keep, plan, state, pulls)
             objective.train()
         if time.perf_counter() - saved > CHECKPOINT_SECONDS:
@@ -104,12 +104,13 @@ def set_weights(objective: Objective, plan: Plan) -> None:
         calibrate(objective, (plan.gather(order[start : start + size], 0) for start in starts))
 
 
-def pulled(objective: Objective, plan: Plan, gathered: tuple) -> dict[str, float]:
-    """Each loss's share of the gradient on a batch; labels alone need no measuring."""
+def pulled(objective: Objective, plan: Plan, order: np.ndarray, epoch: int) -> dict[str, float]:
+    """Each loss's share of the gradient on the pass's first batch: the last one may be too small for some. Labels alone
+    need no measuring."""
     if len(objective.names) == 1 and objective.settings[0].kind == "task":
         return {objective.names[0]: 1.0}
     with autocast(plan.training.precision):
-        return shares(objective, gathered)
+        return shares(objective, plan.gather(order[: plan.training.batch], epoch))
 
 
 def end_epoch(objective: Objective, keep: Checkpoint, plan: Plan, state: State, pulls: dict[str, float]) -> None:

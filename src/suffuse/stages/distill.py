@@ -90,10 +90,7 @@ def work(order: dict, tell: Tell) -> None:
     model = FusionModel(network, columns.spec).initialise()
     columns = features.ready(columns, model, features.place(run))
     model.standardise(columns, columns.rows("train"))
-    widths, order = (
-        ({}, ()) if knowledge is None else (knowledge.widths(), knowledge.manifest["fingerprint"]["modalities"])
-    )
-    objective = Objective(model, chosen_losses(run, job), widths, order)
+    objective = make_objective(model, chosen_losses(run, job), knowledge)
     place = run.partial("distill") / job.who / f"seed-{job.seed}"
     scratch = run.partial("distill") / ".work" / job.who / f"seed-{job.seed}"
 
@@ -102,6 +99,13 @@ def work(order: dict, tell: Tell) -> None:
 
     plan = make_plan(run, job, columns, (objective, knowledge), (scratch, named))
     save_trained(model, fit(objective, plan), place)
+
+
+def make_objective(model: FusionModel, chosen: dict[str, PartSettings], knowledge: Knowledge | None) -> Objective:
+    """The student with its losses, and what they must know of the teacher."""
+    if knowledge is None:
+        return Objective(model, chosen, {})
+    return Objective(model, chosen, knowledge.widths(), knowledge.manifest["fingerprint"]["modalities"])
 
 
 def make_plan(
