@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -164,6 +165,7 @@ class Training(Settings):
     warmup: float = Field(default=0.05, ge=0, lt=1)  # share of all steps
     clip: float = Field(default=1.0, gt=0)  # largest norm of the gradient
     accumulate: int = Field(default=1, ge=1, le=4096)  # batches that make one step of the optimiser
+    mixup: float = Field(default=0.0, ge=0, le=10)  # alpha of Beta(alpha, alpha), of joint vectors; 0: none
     ema: float = Field(
         default=0.0, ge=0, lt=1
     )  # decay of the weights' moving average, which is judged and kept; 0: none
@@ -190,11 +192,35 @@ class Teacher(Network):
     floors: bool = False  # also the teacher on each modality alone
 
 
+class Schedule(Settings):
+    """What a loss's weight and temperature become by the end of the training; what isn't named stays."""
+
+    weight: float | None = Field(default=None, ge=0)
+    temperature: float | None = Field(default=None, gt=0)
+    shape: Literal["linear", "cosine"] = "linear"
+
+    def done(self, share: float) -> float:
+        """How much of the way from the first value to the last, after this share (0 to 1) of the training."""
+        return share if self.shape == "linear" else 0.5 * (1 - math.cos(math.pi * share))
+
+    def factor(self, first: float, share: float) -> float:
+        """By what a weight that began as ``first`` is multiplied."""
+        return 1.0 if self.weight is None else 1 + (self.weight / first - 1) * self.done(share)
+
+    def settings(self, first: PartSettings, share: float) -> PartSettings:
+        """The loss's settings at this moment."""
+        if self.temperature is None:
+            return first
+        start = first.temperature  # pyright: ignore
+        return first.model_copy(update={"temperature": start + (self.temperature - start) * self.done(share)})
+
+
 class Distill(Settings):
     """What the student learns from the teacher, and what stands beside it."""
 
     train: Training = Training()
     losses: dict[str, Loss] = Field(default_factory=dict, validate_default=False)  # by the targets where none is named
+    schedules: dict[str, Schedule] = Field(default_factory=dict)  # loss -> what it ends with
     calibrate: bool = False  # the losses' weights are shares of the gradient at the start, not factors
     smoothing: float = Field(default=0.0, ge=0, lt=1)  # of the labels, for the baseline
     seeds: int = Field(default=3, ge=1, le=20)
@@ -264,6 +290,15 @@ class Recipe(Settings):
             ):
                 got = ", ".join(training.modality_dropout)
                 raise ValueError(f"{who}.train.modality_dropout: got {got}, expected some of: {known}")
+            if training.mixup and fusions.headless(getattr(self, "student" if who == "distill" else who).fusion):
+                raise ValueError(
+                    f"{who}.train.mixup: got it beside a fusion with heads of its own, which mixes answers"
+                )
+        for name, schedule in self.distill.schedules.items():
+            if name not in self.distill.losses:
+                raise ValueError(f"distill.schedules: got '{name}', expected some of: {', '.join(self.distill.losses)}")
+            if schedule.temperature is not None and not hasattr(self.distill.losses[name], "temperature"):
+                raise ValueError(f"distill.schedules.{name}: got a temperature for a loss that has none")
         for name in self.modalities:
             if name not in self.teacher.encoders and name not in self.student.encoders:
                 raise ValueError(f"modalities.{name}: got an encoder in no network, expected one in teacher or student")

@@ -106,6 +106,8 @@ def train_step(
     """One batch, and a step of the optimiser where it is the last of one; returns the weighted terms of the loss (K,)
     and whether it was."""
     share, whole = accumulated(plan, step)
+    if objective.schedules:
+        objective.at(step / (plan.training.epochs * plan.every))
     with autocast(plan.training.precision):
         loss, terms = objective(*gathered)
     (loss if share == 1.0 else loss * share).backward()

@@ -16,7 +16,9 @@ from ..losses import matrix
 from ..losses.rows import modalities
 from ..model import FusionModel
 from ..parts import PartSettings, load
+from ..recipe import Schedule
 from ..types import MAP, Batch, Output
+from .mixing import mix
 
 View = tuple[Output, dict[str, Tensor], Tensor]  # of one target: student, teacher, labels
 ALL = "*"  # needed of the teacher: the feature of every modality that the student has too
@@ -26,7 +28,9 @@ class Objective(nn.Module):
     """Weighted sum of losses. ``terms`` are in the order of ``names``.
 
     ``teacher`` maps its taps to their widths; ``order`` are the names of the modalities in the order in which its gates
-    stand, maybe with others that it doesn't read; without it they stand as in ``teacher``.
+    stand, maybe with others that it doesn't read; without it they stand as in ``teacher``. ``schedules`` says what a
+    loss's weight and temperature become by the end of the training (:class:`suffuse.recipe.Schedule`); ``mixup`` is
+    the alpha of :mod:`suffuse.engine.mixing`.
     """
 
     weights: Tensor  # (K,), in the checkpoint: they may be calibrated
@@ -37,6 +41,8 @@ class Objective(nn.Module):
         chosen: Mapping[str, PartSettings],
         teacher: Mapping[str, int],
         order: Iterable[str] = (),
+        schedules: Mapping[str, Schedule] | None = None,
+        mixup: float = 0.0,
     ):
         super().__init__()
         self.model = model
@@ -62,6 +68,17 @@ class Objective(nn.Module):
         for name, part in zip(self.names, self.parts, strict=True):
             if "gates" in part.needs(self.settings[self.names.index(name)]):
                 self.gate_columns = gate_columns(model.spec.names, theirs, list(order), f"distill.losses.{name}")
+        self.schedules, self.mixup = dict(schedules or {}), mixup
+        self.at(0.0)
+
+    def at(self, share: float) -> None:
+        """So much of the training is done, 0 to 1: weights and temperatures are what their schedules say. A matter of
+        the share alone, so that a training that goes on after a kill has the same ones."""
+        plans = [self.schedules.get(name) for name in self.names]
+        self.now = tuple(p.settings(s, share) if p else s for s, p in zip(self.settings, plans, strict=True))
+        self.factors = torch.tensor(
+            [p.factor(float(s.weight), share) if p else 1.0 for s, p in zip(self.settings, plans, strict=True)]
+        )
 
     def needs(self) -> tuple[str, ...]:
         """Everything of the teacher that some loss reads."""
@@ -92,16 +109,30 @@ class Objective(nn.Module):
         if "gates" in teacher:
             teacher = {**teacher, "gates": _placed(teacher["gates"], self.gate_columns)}
         views = self._views(output, teacher, batch.target)
-        found = [
-            term(s, p, layers, views)
-            for s, p, layers in zip(self.settings, self.parts, self.projectors, strict=True)  # pyright: ignore
-        ]
+        mixed = mix(self.model, output, batch.present, self.mixup) if self.mixup and self.training else None
+        answers = [(1.0, views)]
+        if mixed:
+            blend = replace(output, logits=mixed.logits)
+            others = {name: tap.index_select(0, mixed.partner) for name, tap in teacher.items()}
+            answers = [
+                (mixed.share, self._views(blend, teacher, batch.target)),
+                (1 - mixed.share, self._views(blend, others, batch.target.index_select(0, mixed.partner))),
+            ]
+        found = []
+        for chosen, part, layers in zip(self.now, self.parts, self.projectors, strict=True):
+            on_answers = hasattr(part, "HEADS") and not getattr(part, "WHOLE", False)
+            seen = answers if on_answers else [(1.0, views)]
+            terms = [
+                term(chosen, part, layers, each) * share if share != 1.0 else term(chosen, part, layers, each)
+                for share, each in seen
+            ]
+            found.append(sum(terms[1:], terms[0]))
         return torch.stack(found)
 
     def forward(self, batch: Batch, teacher: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Batch and the teacher's arrays for its rows -> (scalar, weighted terms (K,))."""
-        terms = self.terms(batch, teacher)
-        return torch.dot(terms, self.weights), terms.detach() * self.weights
+        terms, weights = self.terms(batch, teacher), self.weights * self.factors
+        return torch.dot(terms, weights), terms.detach() * weights
 
 
 def term(settings: PartSettings, part: ModuleType, layers: nn.Module, views: list[View]) -> Tensor:

@@ -33,7 +33,7 @@ def norms(objective: Objective, gathered: tuple) -> torch.Tensor:
 
 def shares(objective: Objective, gathered: tuple) -> dict[str, float]:
     """Name -> share of the weighed terms' gradient norms; all 0 where none pulls."""
-    pulls = norms(objective, gathered) * objective.weights.double()
+    pulls = norms(objective, gathered) * (objective.weights * objective.factors).double()
     total = pulls.sum()
     return dict(zip(objective.names, (pulls / total.where(total > 0, 1.0)).tolist(), strict=True))
 

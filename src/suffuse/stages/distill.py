@@ -27,6 +27,7 @@ from ..knowledge import Knowledge
 from ..model import FusionModel
 from ..parts import PartSettings, settings
 from ..progress import Tell, progress, say
+from ..recipe import Distill
 from ..run import Run
 from ..views import Viewer
 
@@ -90,7 +91,7 @@ def work(order: dict, tell: Tell) -> None:
     model = FusionModel(network, columns.spec).initialise()
     columns = features.ready(columns, model, features.place(run))
     model.standardise(columns, columns.rows("train"))
-    objective = make_objective(model, chosen_losses(run, job), knowledge)
+    objective = make_objective(model, chosen_losses(run, job), knowledge, run.recipe.distill)
     place = run.partial("distill") / job.who / f"seed-{job.seed}"
     scratch = run.partial("distill") / ".work" / job.who / f"seed-{job.seed}"
 
@@ -101,11 +102,14 @@ def work(order: dict, tell: Tell) -> None:
     save_trained(model, fit(objective, plan), place)
 
 
-def make_objective(model: FusionModel, chosen: dict[str, PartSettings], knowledge: Knowledge | None) -> Objective:
+def make_objective(
+    model: FusionModel, chosen: dict[str, PartSettings], knowledge: Knowledge | None, how: Distill
+) -> Objective:
     """The student with its losses, and what they must know of the teacher."""
     if knowledge is None:
-        return Objective(model, chosen, {})
-    return Objective(model, chosen, knowledge.widths(), knowledge.manifest["fingerprint"]["modalities"])
+        return Objective(model, chosen, {}, mixup=how.train.mixup)
+    order = knowledge.manifest["fingerprint"]["modalities"]
+    return Objective(model, chosen, knowledge.widths(), order, how.schedules, how.train.mixup)
 
 
 def make_plan(

@@ -81,7 +81,7 @@ def train(run: Run, job: Job, threads: int, tell: Tell) -> None:
     columns = features.ready(columns, model, features.place(run))
     model.standardise(columns, columns.rows("train"))
     task = settings(losses.TABLE, {"kind": "task", "smoothing": run.recipe.teacher.smoothing})
-    objective = Objective(model, {"labels": task}, {})
+    objective = Objective(model, {"labels": task}, {}, mixup=run.recipe.teacher.train.mixup)
     scratch = run.partial("teach") / ".work" / job.folder
     save_trained(model, fit(objective, plan(run, columns, job.seed, scratch, tell)), run.partial("teach") / job.folder)
 
