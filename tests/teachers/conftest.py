@@ -28,9 +28,11 @@ def write_rows(folder: Path, rows: int = 90) -> Path:
     (folder / "pictures").mkdir(parents=True)
     for number in range(rows):
         colour = CLASSES[number % 3]
-        Image.new("RGB", (8, 8), COLOURS[colour]).save(folder / "pictures" / f"{number}.png")
+        drawn = Image.new("RGB", (8, 8), COLOURS[colour])
+        drawn.putpixel((noise.randrange(8), noise.randrange(8)), (number, number, 0))  # no two rows are the same
+        drawn.save(folder / "pictures" / f"{number}.png")
         picture = "" if number % 9 == 4 else f"pictures/{number}.png"
-        text = "" if number % 7 == 5 else f"a {colour} thing {noise.randrange(9)}"
+        text = "" if number % 7 == 5 else f"a {colour} thing {number // 10} {number % 10}"
         lines.append([f"r{number}", picture, text, CLASSES.index(colour) + noise.random() / 2, noise.random(), colour])
     with (folder / "rows.csv").open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([["id", "image", "text", "x1", "x2", "answer"], *lines])
