@@ -100,14 +100,16 @@ def teach_by(prepared: Run) -> Callable[..., Run]:
 def open_kind(teach_by, columns: Columns, prepared: Run, finished_run: Run, tmp_path: Path) -> Callable:
     """Opens a tiny teacher of a kind whose outputs stand in this order."""
 
+    run = {"kind": "run", "folder": str(finished_run.folder), "columns": {"wording": "text"}}
+    run["classes"] = {"1 rot": "red", "2 blau": "blue", "3 gruen": "green"}
+    known: dict[tuple, dict] = {}
+
     def make(kind: str, order: Sequence[str] = CLASSES, **more):
         folder = tmp_path / f"{kind}-{'-'.join(order)}"
-        folder.mkdir(exist_ok=True)
-        raw = {"folder": str(finished_run.folder)} if kind == "run" else MAKERS[kind](folder, order, prepared)
-        if kind == "run":
-            raw |= {"kind": "run", "columns": {"wording": "text"}}
-            raw["classes"] = {"1 rot": "red", "2 blau": "blue", "3 gruen": "green"}
-        return open_outside(teach_by({**raw, **more}), columns)
+        if (kind, order) not in known:
+            folder.mkdir()
+            known[kind, order] = run if kind == "run" else MAKERS[kind](folder, order, prepared)
+        return open_outside(teach_by({**known[kind, order], **more}), columns)
 
     return make
 

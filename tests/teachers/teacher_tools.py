@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from suffuse.run import Run
+
+os.environ.setdefault("KERAS_BACKEND", "torch")  # as the teacher does, before Keras is loaded
 
 CLASSES = ("blue", "green", "red")
 WEIGHT = {"blue": (-2.0, 0.3, 1.0), "green": (0.5, -0.2, 0.0), "red": (1.5, 0.7, -1.5)}  # of x1, x2 and 1

@@ -26,7 +26,7 @@ from ..files import read_json, write_json
 from ..model import FusionModel, open_model
 from ..parts import settings
 from ..progress import Tell, progress, say
-from ..recipe import Teacher, Training
+from ..recipe import Training
 from ..run import Run
 from ..teachers import asking
 from ..teachers.folded import fold_of
@@ -56,7 +56,7 @@ def teach(run: Run) -> None:
         adopt(run)
         return
     folder, teacher = run.partial("teach"), run.recipe.trained
-    wanted = jobs(teacher, run.recipe.seed)
+    wanted = jobs(run)
     left = [j for j in wanted if read_json(folder / j.folder / "training.json") is None]
     settle(run.recipe.compute.threads)
     if left:
@@ -74,8 +74,12 @@ def teach(run: Run) -> None:
         look_back(run)
 
 
-def jobs(teacher: Teacher, first: int) -> list[Job]:
-    """The teacher of every seed; then each of its modalities alone; then a network for each fold."""
+def jobs(run: Run) -> list[Job]:
+    """The teacher of every seed; then each of its modalities alone; then a network for each fold. Nothing where the
+    teacher comes from outside."""
+    teacher, first = run.recipe.trained, run.recipe.seed
+    if teacher is None:
+        return []
     seeds = range(first, first + teacher.seeds)
     found = [Job("teacher" if teacher.seeds == 1 else f"teachers/seed-{s}", s, None) for s in seeds]
     if teacher.floors and len(teacher.encoders) > 1:

@@ -58,6 +58,7 @@ class Loaded:
 
     settings: Settings
     call: Callable[[dict[str, np.ndarray]], Any]
+    weights: Callable[[], list[np.ndarray]]  # as they are in memory now
     parameters: int | None
     raw: RawRows
     where: str
@@ -78,7 +79,7 @@ class Loaded:
         return self.raw.named(feeds.columns(self.settings.inputs))
 
     def fingerprint(self) -> str:
-        """Hash of all files that the recipe names, and of how cells are read."""
+        """Hash of all files that the recipe names, of the weights in memory, and of how cells are read."""
         said = self.settings.model_dump(mode="json", exclude={"file", "classes", "covers", "batch"})
         for one in said["inputs"].values():
             one.pop("tokenizer")
@@ -87,6 +88,8 @@ class Loaded:
             place = Path(reference)
             for file in [place] if place.is_file() else sorted(p for p in place.rglob("*") if p.is_file()):
                 made.update(str(file.relative_to(place)).encode() + hashlib.sha256(file.read_bytes()).digest())
+        for weight in self.weights():
+            made.update(f"{weight.dtype} {weight.shape}".encode() + np.ascontiguousarray(weight).tobytes())
         return made.hexdigest()
 
     def facts(self) -> dict:
@@ -122,16 +125,19 @@ def open(settings: Settings, raw: RawRows, heads: tuple[Head, ...], where: str) 
     if not place.exists():
         raise UsageError("no such file", where=f"{where}.file", got=f"'{place}'")
     if place.is_dir():
-        call, parameters = _saved_model(settings, where)
+        loaded = _saved_model(settings, where)
     elif place.suffix == ".keras":
-        call, parameters = _keras(settings, where)
+        loaded = _keras(settings, where)
     else:
         expected = ".keras, or a SavedModel's folder"
         raise UsageError("unknown kind of file", where=f"{where}.file", got=place.suffix or "none", expected=expected)
-    return Loaded(settings, call, parameters, raw, where)
+    return Loaded(settings, *loaded, raw, where)
 
 
-def _keras(settings: Settings, where: str) -> tuple[Callable[[dict[str, np.ndarray]], Any], int]:
+Parts = tuple[Callable[[dict[str, np.ndarray]], Any], Callable[[], list[np.ndarray]], int | None]
+
+
+def _keras(settings: Settings, where: str) -> Parts:
     os.environ.setdefault("KERAS_BACKEND", "torch")  # read when Keras is loaded
     keras: Any = optional("keras", "keras")
     try:
@@ -147,10 +153,10 @@ def _keras(settings: Settings, where: str) -> tuple[Callable[[dict[str, np.ndarr
         given = model(ordered if len(ordered) > 1 else ordered[0], training=False)
         return keras.ops.convert_to_numpy(keras.ops.stop_gradient(given))
 
-    return call, model.count_params()
+    return call, model.get_weights, model.count_params()
 
 
-def _saved_model(settings: Settings, where: str) -> tuple[Callable[[dict[str, np.ndarray]], Any], None]:
+def _saved_model(settings: Settings, where: str) -> Parts:
     tensorflow: Any = optional("tensorflow", "tensorflow")
     try:
         model = tensorflow.saved_model.load(settings.file)
@@ -170,7 +176,7 @@ def _saved_model(settings: Settings, where: str) -> tuple[Callable[[dict[str, np
         assert held is not None
         return function(**{name: tensorflow.constant(array) for name, array in arrays.items()})[output].numpy()
 
-    return call, None
+    return call, lambda: [one.numpy() for one in function.variables], None
 
 
 def _check_inputs(wanted: list[str], settings: Settings, where: str) -> None:
