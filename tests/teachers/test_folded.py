@@ -148,5 +148,5 @@ def test_what_by_heart_means():
 
 
 def test_no_more_training_rows_are_looked_at_than_are_needed():
-    assert len(some(np.arange(25_000))) <= 10_000
+    assert 1_000 < len(some(np.arange(25_000))) <= 2_000
     np.testing.assert_array_equal(some(np.arange(7)), np.arange(7))

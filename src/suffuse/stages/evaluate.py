@@ -39,7 +39,7 @@ def evaluate(run: Run) -> None:
     rows = columns.labelled("test")
     _note_look(run)
     with progress("evaluate") as tell:
-        said = None if run.recipe.trained else asking.logits(open_teacher(run, columns), rows)
+        said = None if run.recipe.trained else ask(run, columns, rows, tell)
         found = probabilities(run, columns, rows, said, tell)
         tell(0.9, "intervals")
         draws = quality.draw(columns.group[rows], run.recipe.evaluate.resamples, run.recipe.evaluate.confidence)
@@ -64,6 +64,11 @@ def evaluate(run: Run) -> None:
         kept = {who: kept_row_by_row(run, who, seeds) for who, seeds in found.items()}
         write_predictions(folder / "predictions.parquet", kept, columns, rows)
         tell(1.0, f"{len(rows):,} test rows")
+
+
+def ask(run: Run, columns: Columns, rows: np.ndarray, tell: Tell) -> np.ndarray:
+    """What a teacher from outside says of the test rows: logits (N, C), NaN where it says nothing."""
+    return asking.logits(open_teacher(run, columns), rows, lambda _, words: tell(0.0, f"teacher: {words}"))
 
 
 def models(run: Run) -> dict[str, list[Path]]:

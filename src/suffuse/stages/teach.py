@@ -35,7 +35,7 @@ from ..types import CLASSES, Head
 from ..views import Viewer
 
 BY_HEART, SURE = 0.98, 0.05  # main metric and log loss on training rows of a teacher that knows them by heart
-LOOKED = 10_000  # training rows that this is looked for in, at the most
+LOOKED = 2_000  # training rows that this is looked for in, at the most
 
 
 @dataclass(frozen=True)
