@@ -26,24 +26,22 @@ def test_a_table_of_answers_teaches(tmp_path: Path) -> None:
     recipe = make_project(tmp_path / "project", teacher={"kind": "table", "file": "../answers.csv"})
     done(suffuse("prepare", recipe.name, "--out", "run", cwd=recipe.parent))
     told = pq.read_table(recipe.parent / "run" / "data" / "rows.parquet").to_pylist()
-    silent = {split: next(row["id"] for row in told if row["split"] == split) for split in ("validation", "test")}
+    silent = [row["id"] for row in told if row["split"] == "test"][:2]
     with (tmp_path / "answers.csv").open("w", newline="", encoding="utf-8") as file:
         out = csv.writer(file)
         out.writerow(["id", *classes])
         for row in rows:
-            out.writerow(
-                [row["id"], *(sure(row, classes) if row["id"] not in silent.values() else [""] * len(classes))]
-            )
+            out.writerow([row["id"], *(sure(row, classes) if row["id"] not in silent else [""] * len(classes))])
     result = done(suffuse("run", recipe.name, "--out", "run", cwd=recipe.parent))
     run = recipe.parent / "run"
-    assert "accuracy 1.0000 on validation, says nothing of 1 of" in result.err
+    assert "accuracy 1.0000 on validation" in result.err
     facts = read(run, "teacher/training.json")
     assert facts["validation"]["accuracy"] == 1.0
-    assert facts["abstained"] == 1
+    assert facts["abstained"] == 0
     card = read(run, "scores/teacher.json")
     assert card["answered"]["accuracy"] == 1.0
-    assert card["abstained"] == 1
-    assert card["metrics"]["accuracy"]["mean"] >= 1 - 1 / card["rows"]  # where it is silent, the prior answers
+    assert card["abstained"] == 2
+    assert card["metrics"]["accuracy"]["mean"] >= 1 - 2 / card["rows"]  # where it is silent, the prior answers
     assert "parameters" not in card
     assert not (run / "export-teacher").exists()
     assert (run / "export" / "model.onnx").exists()

@@ -81,10 +81,9 @@ def soften(logits: np.ndarray, heat: float) -> np.ndarray:
 
 
 def read(logits: np.ndarray, labels: np.ndarray, heat: float) -> Softness:
-    """One pass over the store, a chunk at a time. Rows that the teacher has no answer for are left out."""
+    """One pass over the store, a chunk at a time."""
     count, classes = logits.shape
     place = np.arange(0, count, max(1, -(-count * classes // MOST_NUMBERS)))
-    place = place[~np.isnan(logits[place, 0])]
     label = labels[place].astype(np.int64)
     entropy, answer = np.zeros(len(place)), np.zeros(len(place), dtype=np.int64)
     sums = np.zeros((classes, classes))
