@@ -254,11 +254,23 @@ def test_reading_a_recipe_runs_no_code_of_it(tmp_path, prepared):
     """Neither does `suffuse check`: only teach, extract and evaluate ask the teacher."""
     (tmp_path / "own.py").write_text("raise SystemExit(9)", encoding="utf-8")
     program = (
-        "import sys; from suffuse.parts import settings; from suffuse.teachers import TABLE;"
+        "import sys; from suffuse.parts import load, settings; from suffuse.teachers import TABLE;"
         f"settings(TABLE, {{'kind': 'torch', 'adapter': {str(tmp_path / 'own.py') + ':f'!r}, 'columns': 'x1'}});"
-        "sys.exit('torch' in sys.modules)"
+        "[load(TABLE, kind) for kind in TABLE];"
+        "sys.exit(bool({'torch', 'keras', 'tensorflow', 'transformers', 'sklearn', 'pandas'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("kind", ["torch", "sklearn"])
+def test_a_run_folder_s_own_code_is_not_run(teach_by, columns, prepared, monkeypatch, kind):
+    """A run folder may be somebody else's: what lies in it, or relative to where it is opened, stays unread."""
+    (prepared.folder / "own.py").write_text("raise SystemExit(9)", encoding="utf-8")
+    monkeypatch.chdir(prepared.folder.parent)
+    for name in (f"{prepared.folder}/own.py", f"{prepared.folder.name}/own.py", f"{prepared.folder}/data/../own.py"):
+        with pytest.raises(UsageError, match="this code isn't run"):
+            open_outside(teach_by({"kind": kind, "adapter": f"{name}:f", "columns": "x1"}), columns)
+    (prepared.folder / "own.py").unlink()
 
 
 def test_a_reference_to_code_must_name_a_file_and_a_function():

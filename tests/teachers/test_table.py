@@ -11,13 +11,13 @@ import pyarrow.parquet as pq
 import pytest
 from teacher_tools import CLASSES, raw_rows, said, softmax, write_answers
 
+from suffuse import write_answers as write
 from suffuse.errors import SuffuseError, UsageError
 from suffuse.parts import settings
 from suffuse.tables.raw import RawRows
 from suffuse.teachers import TABLE, Question
 from suffuse.teachers.matching import FLOOR
 from suffuse.teachers.opening import open_outside
-from suffuse.teachers.table import write
 
 
 @pytest.fixture

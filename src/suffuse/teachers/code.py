@@ -1,5 +1,6 @@
 """A function of the user's own, named in the recipe as ``file.py:function``. Nothing else of a recipe is run: a file
-that came with a model, a data set or a run folder is never looked for code."""
+that came with a model or a data set is never looked for code, and a run folder, which may be somebody else's, can't
+name code inside itself or relative to where it is opened."""
 
 from __future__ import annotations
 
@@ -29,12 +30,16 @@ def placed(reference: str, base: Path) -> str:
     return f"{(base / file).resolve()}:{name}"
 
 
-def call(reference: str, where: str, **options: Any) -> Any:
-    """Import the file, call the function, and return what it returns.
+def call(reference: str, where: str, run: Path, /, **options: Any) -> Any:
+    """Import the file, call the function, and return what it returns. ``run`` is the run's folder.
 
-    Raises UsageError (``where`` names the recipe's key) where there is no such function or it fails.
+    Raises UsageError (``where`` names the recipe's key) where there is no such function, it is part of the run folder,
+    or it fails.
     """
     file, name = split(reference)
+    if not Path(file).is_absolute() or Path(file).resolve().is_relative_to(run.resolve()):
+        hint = "a run folder's own code isn't run: name a file of your project in the recipe"
+        raise UsageError("this code isn't run", where=where, got=f"'{file}'", hint=hint)
     if not Path(file).is_file():
         raise UsageError("no such file", where=where, got=f"'{file}'", expected="a Python file of your own")
     module = f"suffuse_own_{hashlib.blake2b(file.encode(), digest_size=8).hexdigest()}"

@@ -62,8 +62,8 @@ class Settings(TeacherSettings):
 class Ensemble:
     """Opened members, and the run's targets."""
 
+    settings: Settings
     members: Mapping[str, Teacher]
-    weights: str
     heads: tuple[Head, ...]
     covered: np.ndarray  # (N,) bool, rows that it answers at all
 
@@ -74,8 +74,9 @@ class Ensemble:
 
     def fingerprint(self) -> str:
         """Hash of the members' and of how they are weighed."""
-        said = [self.weights, *(f"{name} {one.fingerprint()}" for name, one in self.members.items())]
-        return hashlib.sha256("\n".join(said).encode() + self.covered.tobytes()).hexdigest()
+        said = [self.settings.weights, repr(self.settings.covers)]
+        said += [f"{name} {one.fingerprint()}" for name, one in self.members.items()]
+        return hashlib.sha256("\n".join(said).encode()).hexdigest()
 
     def facts(self) -> dict:
         """Of every member, and the sum of their parameters where all are known."""
@@ -83,7 +84,7 @@ class Ensemble:
         sizes = [facts.get("parameters") for facts in each.values()]
         known = [size for size in sizes if size is not None]
         parameters = sum(known) if len(known) == len(sizes) else None
-        return {"kind": "ensemble", "weights": self.weights, "parameters": parameters, "members": each}
+        return {"kind": "ensemble", "weights": self.settings.weights, "parameters": parameters, "members": each}
 
     def pieces(self, rows: np.ndarray, size: int) -> list[np.ndarray]:
         """In order, so many at a time."""
@@ -94,7 +95,7 @@ class Ensemble:
         answers = [found for one in self.members.values() if (found := self._ask(one, question)) is not None]
         width = sum(head.outputs for head in self.heads)
         if answers:
-            logits = combine(self.heads, answers, self.weights)
+            logits = combine(self.heads, answers, self.settings.weights)
         else:
             logits = np.full((len(question.rows), width), np.nan, np.float32)
         logits[~self.covered[question.rows]] = np.nan

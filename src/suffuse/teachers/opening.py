@@ -53,6 +53,6 @@ def _opened(chosen: TeacherSettings, raw: RawRows, columns: Columns, where: str)
         members: dict[str, Teacher] = {
             n: _opened(one, raw, columns, f"{where}.members.{n}") for n, one in chosen.members.items()
         }
-        return Ensemble(members, chosen.weights, heads, covered)
+        return Ensemble(chosen, members, heads, covered)
     part: Any = load(TABLE, str(chosen.kind))
     return Outside.of(chosen, part.open(chosen, raw, heads, where), heads, covered, where)

@@ -39,11 +39,11 @@ class Outside:
         return self.source.modalities
 
     def fingerprint(self) -> str:
-        """Hash of the source, of how its classes are called, and of the rows that it is asked about."""
-        said = {"kind": self.settings.kind, "classes": self.settings.classes, "source": self.source.fingerprint()}
-        made = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
-        made.update(self.covered.tobytes())
-        return made.hexdigest()
+        """Hash of the source, of how its classes are called, and of what it covers. Rows that are added to the run
+        change nothing in it: what is known of the others stays true."""
+        said = self.settings.model_dump(mode="json", include={"kind", "classes", "covers"})
+        said["source"] = self.source.fingerprint()
+        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
     def facts(self) -> dict:
         """What is known of it, for ``training.json``."""

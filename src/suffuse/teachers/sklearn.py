@@ -4,7 +4,7 @@ in the recipe, makes it (fits it, or builds it from plain files).
 ``file.py:function`` is called with ``options`` and returns ``(estimator, adapter)``; ``adapter(records)`` turns B
 records {column: cell} into what the estimator reads. The classes are ``estimator.classes_``. It is made anew whenever
 the teacher is opened, so a fit needs a fixed ``random_state``. To fit in a program of one's own, write its answers
-with :func:`suffuse.teachers.table.write` and take the kind ``table``.
+with :func:`suffuse.write_answers` and take the kind ``table``.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class Estimator:
 
 def open(settings: Settings, raw: RawRows, heads: tuple[Head, ...], where: str) -> Estimator:
     """Call the function. Raises UsageError where it doesn't return a fitted estimator and an adapter."""
-    made = code.call(settings.adapter, f"{where}.adapter", **settings.options)
+    made = code.call(settings.adapter, f"{where}.adapter", raw.run.folder, **settings.options)
     parts: tuple[Any, ...] = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
     if not hasattr(parts[0], "predict_proba") or not hasattr(parts[0], "classes_") or not callable(parts[1]):
         got = ", ".join(type(part).__name__ for part in parts)

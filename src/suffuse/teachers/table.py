@@ -64,9 +64,9 @@ class Answers:
     modalities: tuple[str, ...] = ()
 
     def fingerprint(self) -> str:
-        """Hash of the names and of every answer, by row."""
+        """Hash of the file, of how it is read, and of the answers in memory."""
         made = hashlib.sha256(f"{self.content} {self.form} {self.outputs}".encode())
-        made.update(np.ascontiguousarray(self.values).tobytes() + self.place.tobytes())
+        made.update(np.ascontiguousarray(self.values).tobytes())
         return made.hexdigest()
 
     def facts(self) -> dict:
@@ -110,11 +110,12 @@ def open(settings: Settings, raw: RawRows, heads: tuple[Head, ...], where: str) 
         names, values = _labels(settings, rows, heads, separator, where)
     else:
         names, values = _records(settings, rows, where) if settings.column else _columns(settings, rows, where)
-    content = hashlib.sha256(Path(settings.file).read_bytes()).hexdigest()
+    read = settings.model_dump_json(include={"id", "form", "pattern", "column", "ignore"})
+    content = read + hashlib.sha256(Path(settings.file).read_bytes()).hexdigest()
     return Answers(names, LOGITS if settings.form == LOGITS else PROBABILITIES, values, place, content)
 
 
-def write(file: str | Path, ids: Sequence[Any], names: Sequence[Any], values: Any, id: str = "id") -> Path:
+def write_answers(file: str | Path, ids: Sequence[Any], names: Sequence[Any], values: Any, id: str = "id") -> Path:
     """Answers of whatever there is in Python (say ``predict_proba`` of a fitted estimator) -> a Parquet table that this
     kind reads: ids (N,), the names of the classes, and values (N, C)."""
     import pyarrow as pa

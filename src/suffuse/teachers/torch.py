@@ -134,7 +134,7 @@ def open(settings: Settings, raw: RawRows, heads: tuple[Head, ...], where: str) 
     import torch
 
     weights = {"weights": Path(settings.weights)} if settings.weights else {}
-    made = code.call(settings.adapter, f"{where}.adapter", **weights, **settings.options)
+    made = code.call(settings.adapter, f"{where}.adapter", raw.run.folder, **weights, **settings.options)
     parts: tuple[Any, ...] = made if isinstance(made, tuple) else (made,)
     if len(parts) not in (2, 3) or not isinstance(parts[0], torch.nn.Module) or not callable(parts[1]):
         got = ", ".join(type(part).__name__ for part in parts)
