@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from suffuse import derive, encoders, fusions, losses, modalities, recipe
+from suffuse import derive, encoders, fusions, losses, modalities, recipe, teachers
 from suffuse.cli import app
 from suffuse.parts import load
 from suffuse.recipe import make_recipe
@@ -18,7 +18,9 @@ from suffuse.stages import STAGES
 
 ROOT = Path(__file__).parents[1]
 READMES = [ROOT / "README.md", ROOT / "README.zh-CN.md"]
-PARTS = [module for package in (derive, encoders, fusions, losses, modalities) for module in package.TABLE.values()]
+PARTS = [
+    module for package in (derive, encoders, fusions, losses, modalities, teachers) for module in package.TABLE.values()
+]
 
 
 def blocks(page: Path, language: str) -> list[str]:

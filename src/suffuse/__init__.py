@@ -18,6 +18,7 @@ PUBLIC = {
     "scores": "suffuse.report.table",
     "save_rows": "suffuse.sources.frame",
     "propose": "suffuse.tables.propose",
+    "write_answers": "suffuse.teachers.table",
     "Predictor": "suffuse.predictor",
     "Prediction": "suffuse.predictor",
     "SuffuseError": "suffuse.errors",
@@ -34,6 +35,7 @@ __all__ = [
     "scores",
     "save_rows",
     "propose",
+    "write_answers",
     "Predictor",
     "Prediction",
     "SuffuseError",
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
     from .run import Run
     from .sources.frame import save_rows
     from .tables.propose import propose
+    from .teachers.table import write_answers
 
 
 def __getattr__(name: str) -> Any:

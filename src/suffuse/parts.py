@@ -9,9 +9,9 @@ from __future__ import annotations
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from .errors import UsageError, did_you_mean
 from .files import absolute_file
@@ -34,8 +34,15 @@ class PartSettings(Settings):
 
     def placed(self, base: Path) -> Self:
         """The same, with the relative paths among these keys starting from ``base``."""
+        return self.model_copy(update={k: absolute_file(v, base) for k, v in self._named().items()})
+
+    def references(self) -> dict[str, str]:
+        """What stands outside and decides a result: a name -> a file, a folder or ``package:NAME``."""
+        return self._named()
+
+    def _named(self) -> dict[str, str]:
         found = {key: getattr(self, key) for key in self.FILES}
-        return self.model_copy(update={k: absolute_file(v, base) for k, v in found.items() if isinstance(v, str)})
+        return {key: value for key, value in found.items() if isinstance(value, str)}
 
 
 class ModalitySettings(PartSettings):
@@ -53,6 +60,30 @@ class DeriveSettings(PartSettings):
     """The base of a derivation's settings."""
 
     column: str  # that it is made from: one of the table, or one derived before
+
+
+def _texts(value: Any) -> Any:
+    """Names that YAML reads as numbers, as texts; one name as a list of it."""
+    if isinstance(value, dict):
+        return {str(key): str(name) for key, name in value.items()}
+    if isinstance(value, (list, tuple)):
+        return tuple(str(name) for name in value)
+    return (str(value),) if isinstance(value, (str, int, float)) else value
+
+
+NameMap = Annotated[dict[str, str], BeforeValidator(_texts)]
+NameList = Annotated[tuple[str, ...], BeforeValidator(_texts)]
+
+
+class TeacherSettings(PartSettings):
+    """The base of the settings of a teacher that this run doesn't train."""
+
+    classes: NameMap = {}  # its name of a class -> the run's, where they differ
+    covers: NameList = ()  # modalities of this run that a row must have; of other rows it says nothing
+
+    def everyone(self) -> dict[str, TeacherSettings]:
+        """The teacher itself, as "", and whom it asks, by their keys."""
+        return {"": self}
 
 
 def load(table: dict[str, str], kind: str) -> ModuleType:

@@ -160,16 +160,17 @@ def _contents(run: Run, stage: Stage) -> dict[str, Any]:
     """Hashes of the files that parts' settings name. One that is gone since is as it was: what was made of it stays."""
     parts: dict[str, PartSettings] = {}
     heads = {key.partition(".")[0] for key in stage.recipe}
-    for who, network in (("teacher", run.recipe.teacher), ("student", run.recipe.student)):
+    for who, network in run.recipe.networks.items():
         parts |= {f"{who}.encoders.{n}": e for n, e in network.encoders.items() if who in heads}
     parts |= {f"modalities.{n}": m for n, m in run.recipe.modalities.items() if "modalities" in heads}
     parts |= {f"data.derive.{n}": d for n, d in run.recipe.data.derive.items() if "data" in heads}
+    if isinstance(run.recipe.teacher, PartSettings) and "teacher" in heads:
+        parts["teacher"] = run.recipe.teacher
     then, found = (run.stamp(stage.verb) or {"inputs": {}})["inputs"], {}
     for where, chosen in parts.items():
-        for key in chosen.FILES:
-            reference, name = getattr(chosen, key), f"content of {where}.{key}"
-            if isinstance(reference, str):
-                found[name] = _content(run, reference) or then.get(name)
+        for key, reference in chosen.references().items():
+            name = f"content of {where}.{key}"
+            found[name] = _content(run, reference) or then.get(name)
     return found
 
 

@@ -181,6 +181,15 @@ class Predictor:
             return self.value(one.settings.column, record, root)
         return {column: self.value(column, record, root) for column in one.settings.columns}
 
+    def encoded(
+        self, records: Sequence[Mapping[str, Any]], root: Path | Root
+    ) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """B records, column -> cell -> entries (B, ...) of each modality, and present (B, M) bool."""
+        columns = [self._encode(i, [self._cell(record, i, root) for record in records], root) for i in self.inputs]
+        present = np.array([[row not in c[1] for c in columns] for row in range(len(records))], dtype=bool)
+        names = [i.field.name for i in self.inputs]
+        return {n: c[0] for n, c in zip(names, columns, strict=True)}, present.reshape(len(records), len(names))
+
     def predict_cells(self, cells: Sequence[Iterable[Any]], root: Path | Root) -> list[Prediction]:
         """M columns of B cells -> B predictions."""
         columns = [self._encode(i, column, root) for i, column in zip(self.inputs, cells, strict=True)]

@@ -11,10 +11,10 @@ import yaml
 from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
-from . import derive, encoders, fusions, losses, modalities
+from . import derive, encoders, fusions, losses, modalities, teachers
 from .errors import UsageError, did_you_mean
 from .losses import matrix
-from .parts import DeriveSettings, ModalitySettings, PartSettings, Settings, load, settings
+from .parts import DeriveSettings, ModalitySettings, PartSettings, Settings, TeacherSettings, load, settings
 
 PARTS = {
     "derive": derive.TABLE,
@@ -22,6 +22,7 @@ PARTS = {
     "encoders": encoders.TABLE,
     "fusion": fusions.TABLE,
     "losses": losses.TABLE,
+    "members": teachers.TABLE,
 }
 RESERVED = ("fused", "present", "logits", "gates", "key", "label", "error", "same")  # names of other arrays
 
@@ -190,6 +191,25 @@ class Teacher(Network):
     smoothing: float = Field(default=0.0, ge=0, lt=1)  # of the labels
     seeds: int = Field(default=1, ge=1, le=20)  # trainings; the best on validation teaches, all are scored
     floors: bool = False  # also the teacher on each modality alone
+    folds: int | None = Field(default=None, ge=2, le=20)  # training rows are answered by networks that didn't see them
+
+
+def _teacher(value: Any) -> Any:
+    """The network that the run trains, or what ``kind`` names from outside."""
+    if not isinstance(value, dict) or "kind" not in value:
+        return value if isinstance(value, TeacherSettings) else Teacher.model_validate(value)
+    if value["kind"] == "trained":
+        return Teacher.model_validate({key: one for key, one in value.items() if key != "kind"})
+    if str(value["kind"]) not in teachers.TABLE:
+        raise ValueError(
+            f"got kind '{value['kind']}', {did_you_mean(str(value['kind']), ['trained', *teachers.TABLE])}"
+        )
+    return settings(teachers.TABLE, value)
+
+
+AnyTeacher = Teacher | TeacherSettings
+if not TYPE_CHECKING:
+    AnyTeacher = Annotated[SerializeAsAny[Settings], BeforeValidator(_teacher)]
 
 
 class Schedule(Settings):
@@ -228,6 +248,7 @@ class Distill(Settings):
         Annotated[float, Field(gt=0, lt=1)], ...
     ] = ()  # also with this share of the labels, e.g. [0.05]
     floors: bool = True  # also the student on each modality alone
+    weak_teacher: Literal["warn", "stop"] = "warn"  # where it scores below the student on labels alone, on validation
 
 
 class Evaluate(Settings):
@@ -259,12 +280,22 @@ class Recipe(Settings):
     seed: int = Field(default=0, ge=0, lt=2**31)
     data: Data
     modalities: dict[str, Modality] = Field(min_length=1)
-    teacher: Teacher
+    teacher: AnyTeacher
     student: Network
     distill: Distill = Distill()
     export: Export = Export()
     evaluate: Evaluate = Evaluate()
     compute: Compute = Compute()
+
+    @property
+    def trained(self) -> Teacher | None:
+        """The teacher that the run trains; None where it comes from outside."""
+        return self.teacher if isinstance(self.teacher, Teacher) else None
+
+    @property
+    def networks(self) -> dict[str, Network]:
+        """Who -> network, of those that the run trains."""
+        return {**({"teacher": self.trained} if self.trained else {}), "student": self.student}
 
     @model_validator(mode="before")
     @classmethod
@@ -280,17 +311,18 @@ class Recipe(Settings):
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:
         known = ", ".join(self.modalities)
-        for who, network in (("teacher", self.teacher), ("student", self.student)):
+        for who, network in self.networks.items():
             if not network.encoders or not set(network.encoders) <= set(self.modalities):
                 got = ", ".join(network.encoders) or "none"
                 raise ValueError(f"{who}.encoders: got {got}, expected some of: {known}")
-        for who, training in (("teacher", self.teacher.train), ("distill", self.distill.train)):
+        trainings = {"teacher": self.trained.train} if self.trained else {}
+        for who, training in {**trainings, "distill": self.distill.train}.items():
             if isinstance(training.modality_dropout, dict) and not set(training.modality_dropout) <= set(
                 self.modalities
             ):
                 got = ", ".join(training.modality_dropout)
                 raise ValueError(f"{who}.train.modality_dropout: got {got}, expected some of: {known}")
-            if training.mixup and fusions.headless(getattr(self, "student" if who == "distill" else who).fusion):
+            if training.mixup and fusions.headless(self.networks["student" if who == "distill" else who].fusion):
                 raise ValueError(
                     f"{who}.train.mixup: got it beside a fusion with heads of its own, which mixes answers"
                 )
@@ -300,11 +332,18 @@ class Recipe(Settings):
             if schedule.temperature is not None and not hasattr(self.distill.losses[name], "temperature"):
                 raise ValueError(f"distill.schedules.{name}: got a temperature for a loss that has none")
         for name in self.modalities:
-            if name not in self.teacher.encoders and name not in self.student.encoders:
-                raise ValueError(f"modalities.{name}: got an encoder in no network, expected one in teacher or student")
+            if not any(name in network.encoders for network in self.networks.values()):
+                who = " or ".join(self.networks)
+                raise ValueError(f"modalities.{name}: got an encoder in no network, expected one in {who}")
         for name in self.modalities:
             if not name.isidentifier() or name in RESERVED:
                 raise ValueError(f"modalities.{name}: expected a plain word other than {', '.join(RESERVED)}")
+        if isinstance(self.teacher, TeacherSettings):
+            for key, one in self.teacher.everyone().items():
+                for name in one.covers:
+                    if name not in self.modalities:
+                        where = ".".join(filter(None, ("teacher", key, "covers")))
+                        raise ValueError(f"{where}: got '{name}', expected some of: {known}")
         return self
 
 
@@ -435,11 +474,14 @@ def _got_expected(problem: ErrorDetails) -> dict[str, str]:
     return {"got": value if len(value) < 60 else value[:57] + "...", "expected": message}
 
 
-def _keys_at(way: tuple[int | str, ...], raw: dict) -> set[str]:
+def _keys_at(way: tuple[int | str, ...], raw: Any) -> set[str]:
     """The keys that a recipe may have at this place; a part's are those of its kind."""
     table = next((PARTS[step] for step in way if step in PARTS), None)
     model: Any = Recipe
-    for step in way:
+    for depth, step in enumerate(way):
         raw = raw[step]
-        model = model if table else model.model_fields[step].annotation
+        if depth == 0 and step == "teacher":
+            model = load(teachers.TABLE, str(raw["kind"])).Settings if raw.get("kind") in teachers.TABLE else Teacher
+        else:
+            model = model if table else model.model_fields[step].annotation
     return set((load(table, raw["kind"]).Settings if table else model).model_fields)

@@ -21,6 +21,7 @@ from typing import Any
 from .errors import SuffuseError
 from .files import TEMPORARY, file_facts, read_json, write_json, write_text
 from .machine import surroundings
+from .parts import TeacherSettings
 from .recipe import Recipe, make_recipe, read_recipe, to_yaml
 
 COMPLETE = "COMPLETE"
@@ -186,8 +187,9 @@ def _absolute(recipe: Recipe, base: Path) -> Recipe:
         "data": data.model_copy(update=changed),
         "modalities": {name: m.placed(base) for name, m in recipe.modalities.items()},
     }
-    for who in ("teacher", "student"):
-        network = getattr(recipe, who)
+    for who, network in recipe.networks.items():
         encoders = {name: e.placed(base) for name, e in network.encoders.items()}
         made[who] = network.model_copy(update={"encoders": encoders})
+    if isinstance(recipe.teacher, TeacherSettings):
+        made["teacher"] = recipe.teacher.placed(base)
     return recipe.model_copy(update=made)

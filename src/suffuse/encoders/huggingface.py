@@ -58,7 +58,7 @@ def resolved(settings: Settings) -> Settings:
     """The same settings with the folder's configuration written in."""
     if settings.architecture is not None:
         return settings
-    folder = _folder(settings.name)
+    folder = local_folder(settings.name)
     auto = optional("transformers", "huggingface").AutoConfig
     try:
         config = auto.from_pretrained(folder, local_files_only=True, trust_remote_code=False).to_diff_dict()
@@ -110,12 +110,12 @@ def initialise(settings: Settings, layers: nn.ModuleDict, field: Field) -> str:
     """The pretrained weights. Raises ValueError where some are missing, or ids are another tokenizer's."""
     if not settings.pretrained:
         return ""
-    folder = _folder(settings.name)
+    folder = local_folder(settings.name)
     _check_tokens(folder, field)
     model, options = _made(settings, field, build=False)
     options |= {"local_files_only": True, "trust_remote_code": False, "use_safetensors": True}
     try:
-        with _silence():
+        with silence():
             found, facts = model.from_pretrained(folder, output_loading_info=True, **options)
     except (OSError, ValueError, RuntimeError) as error:
         raise ValueError(f"got {settings.name}, which transformers refuses: {_first(error)}") from None
@@ -192,7 +192,7 @@ def _made(settings: Settings, field: Field, build: bool = True) -> tuple[Any, An
 
 
 @contextlib.contextmanager
-def _silence() -> Iterator[None]:
+def silence() -> Iterator[None]:
     """The library draws a bar and reports what it left out; what is missing is an error here."""
     log: Any = optional("transformers.utils.logging", "huggingface")
     level, bar = log.get_verbosity(), log.is_progress_bar_enabled()
@@ -280,7 +280,7 @@ def _preprocessing(folder: Path) -> dict[str, Any]:
     return facts
 
 
-def _folder(name: str) -> Path:
+def local_folder(name: str) -> Path:
     """Where the model lies. Raises UsageError where it isn't on this machine."""
     if name.startswith(PACKAGE) or Path(name).is_dir():
         return package_file(name, "config.json").parent

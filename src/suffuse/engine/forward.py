@@ -52,9 +52,13 @@ def scorer(columns: Columns, rows: np.ndarray) -> Callable[[FusionModel], dict[s
 
 
 def score(spec: Spec, answers: np.ndarray, target: np.ndarray) -> dict[str, float]:
-    """Logits (N, C) and targets -> the main metric and the loss, means over the targets."""
+    """Logits (N, C) and targets -> the main metric and the loss, means over the targets. Rows whose logits are NaN (a
+    teacher that abstains) are left out."""
     pairs = zip(spec.parts(torch.from_numpy(answers)), spec.targets(torch.from_numpy(target)), strict=True)
-    found = [SCORES[head.kind](part[head.known(t)], t[head.known(t)]) for (head, part), (_, t) in pairs]
+    found = []
+    for (head, part), (_, t) in pairs:
+        judged = head.known(t) & ~part.isnan().any(1)
+        found.append(SCORES[head.kind](part[judged], t[judged]))
     values, losses = zip(*found, strict=True)
     return {main_metric(spec.heads): sum(values) / len(values), "log_loss": sum(losses) / len(losses)}
 

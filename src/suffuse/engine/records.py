@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
+
+import torch
 
 from ..files import read_json, write_json, write_text
 from ..model import FusionModel, save
@@ -35,6 +38,15 @@ def alerts(history: list[dict]) -> list[str]:
     """What people should know of a training."""
     why = f"less than {DEAD:g} of the gradient in every epoch"
     return [f"the loss '{name}' taught nothing: {why}; raise its weight, or leave it out" for name in dead(history)]
+
+
+def weights_hash(model: torch.nn.Module) -> str:
+    """Hash of a module's parameters and buffers."""
+    made = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        made.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        made.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return made.hexdigest()
 
 
 def best_seed(folder: Path) -> str:

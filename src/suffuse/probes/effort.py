@@ -36,15 +36,17 @@ def effort(recipe: Recipe, sample: Sample) -> dict[str, Any]:
     settle(1)
     spec = Spec(sample.fields, sample.heads, (0.0,) * sum(h.outputs for h in sample.heads))
     task = {"labels": settings(losses.TABLE, {"kind": "task"})}
-    teacher = FusionModel(recipe.teacher.bare(), _part(spec, recipe.teacher))
     student = FusionModel(recipe.student.bare(), _part(spec, recipe.student))
-    batch = made_up(sample, spec, recipe.teacher.train.batch)
-    frozen, batch = ready(teacher, batch)
-    facts: dict[str, Any] = {"teacher": {"parameters": teacher.size(), "frozen": frozen}}
-    facts["teacher"]["step"] = step(Objective(teacher, task, {}), batch, recipe.teacher.train, {})
     asked = [need for loss in recipe.distill.losses.values() for need in load(losses.TABLE, loss.kind).needs(loss)]
-    maps = tuple(name for name in teacher.spec.names if name + MAP in asked and name + MAP in teacher.taps())
-    taps = known(teacher, batch, recipe.distill.train.batch, maps)
+    facts: dict[str, Any] = {"teacher": {"parameters": None, "frozen": {}}}
+    taps = {"logits": torch.zeros(recipe.distill.train.batch, spec.outputs)}  # of a teacher from outside
+    if recipe.trained:
+        teacher = FusionModel(recipe.trained.bare(), _part(spec, recipe.trained))
+        frozen, batch = ready(teacher, made_up(sample, spec, recipe.trained.train.batch))
+        facts["teacher"] = {"parameters": teacher.size(), "frozen": frozen}
+        facts["teacher"]["step"] = step(Objective(teacher, task, {}), batch, recipe.trained.train, {})
+        maps = tuple(name for name in teacher.spec.names if name + MAP in asked and name + MAP in teacher.taps())
+        taps = known(teacher, batch, recipe.distill.train.batch, maps)
     facts["teacher"]["kept"] = sum(t.shape[1] for t in taps.values() if t.ndim > 1)
     frozen, batch = ready(student, made_up(sample, spec, recipe.distill.train.batch))
     objective = Objective(student, recipe.distill.losses, {n: t.shape[1] for n, t in taps.items() if t.ndim == 2})

@@ -53,7 +53,8 @@ def reader(run: Run, modality: str) -> str:
     """Which of the two networks reads it, where it isn't both."""
     if modality not in run.recipe.student.encoders:
         return "the teacher alone"
-    return "" if modality in run.recipe.teacher.encoders else "the student alone"
+    trained = run.recipe.trained
+    return "the student alone" if trained and modality not in trained.encoders else ""
 
 
 def data(run: Run, prepared: Prepared) -> dict:

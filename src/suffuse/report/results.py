@@ -50,8 +50,10 @@ def ratios(cards: dict[str, dict], main: str) -> dict | None:
         "teacher_score": metrics.shown(main, theirs),
         "gap": minus(metrics.difference(main, ours - theirs)) + metrics.points(main),
         "size": kilobytes(student["bytes"]),
-        "teacher_size": kilobytes(teacher["bytes"]),
-        "smaller": times(student["bytes"], teacher["bytes"], "smaller", "larger", "equally large"),
+        "teacher_size": kilobytes(teacher["bytes"]) if "bytes" in teacher else "",
+        "smaller": times(student["bytes"], teacher["bytes"], "smaller", "larger", "equally large")
+        if "bytes" in teacher
+        else "",
         "latency": f"{quick['p50']:.3f} ms" if quick else "",
         "teacher_latency": f"{slow['p50']:.3f} ms" if slow else "",
         "faster": times(quick["p50"], slow["p50"], "faster", "slower", "equally fast") if quick and slow else "",

@@ -57,8 +57,28 @@ def parts(run: Run) -> list[Block]:
 
 
 def warnings(run: Run) -> list[str]:
-    """Where the modalities together are no better than the best one alone, and where a model doesn't use one."""
-    return [*fusion(run), *unused(run)]
+    """Where the teacher is weaker than its student or knows its rows by heart, where the modalities together are no
+    better than the best one alone, and where a model doesn't use one."""
+    return [*teacher(run), *fusion(run), *unused(run)]
+
+
+def teacher(run: Run) -> list[str]:
+    """What validation and training rows said against the teacher."""
+    told, judged = [], read_json(run.path("judged.json")) or {}
+    facts = read_json(run.path("teacher", "training.json")) or {}
+    if judged.get("weak"):
+        theirs, ours = (metrics.value(judged["metric"], judged[who]) for who in ("teacher", "label_only"))
+        told.append(f"on validation the teacher is weaker than the student on labels alone ({theirs} against {ours})")
+    folds = run.recipe.trained.folds if run.recipe.trained else None
+    if facts.get("by_heart") and not folds:
+        metric, seen = next(iter(facts["training"].items()))
+        unseen = facts["validation"][metric]
+        if seen - unseen >= SMALL:
+            values = f"{metrics.value(metric, seen)} there, {metrics.value(metric, unseen)} on validation"
+            told.append(
+                f"the teacher knows its training rows by heart ({values}): its answers there are nearly the labels"
+            )
+    return told
 
 
 def fusion(run: Run) -> list[str]:

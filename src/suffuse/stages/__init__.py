@@ -28,7 +28,7 @@ STAGES: dict[str, Stage] = {
         ),
         Stage(
             "teach",
-            "Train the strong model.",
+            "Train the strong model, or measure one from outside.",
             ("prepare",),
             ("teacher", "seed", "compute.threads", "modalities.*.augment"),
             format=4,

@@ -22,7 +22,7 @@ from ..engine.pool import run_jobs
 from ..engine.records import save_trained
 from ..engine.runtime import seed, settle
 from ..errors import SuffuseError
-from ..files import read_json
+from ..files import read_json, write_json
 from ..knowledge import Knowledge
 from ..model import FusionModel
 from ..parts import PartSettings, settings
@@ -46,9 +46,8 @@ class Job:
 def distill(run: Run) -> None:
     """Train all that the recipe asks for, side by side. Writes ``student/``, ``baseline/`` and their kin."""
     _smaller(run)
-    folder = run.partial("distill")
     wanted = jobs(run)
-    left = [j for j in wanted if read_json(folder / j.who / f"seed-{j.seed}" / "training.json") is None]
+    left = [j for j in wanted if not done(run, j)]
     if left:
         settle(run.recipe.compute.threads)
         features.foresee(run, run.recipe.student, Columns.open(run.path("data")))
@@ -57,12 +56,64 @@ def distill(run: Run) -> None:
         def tell_all(share: float, words: str) -> None:
             tell((len(wanted) - len(left) * (1 - share)) / len(wanted), words)
 
-        orders = [{"run": str(run.folder), **dataclasses.asdict(j)} for j in left]
-        run_jobs("suffuse.stages.distill:work", orders, run.recipe.compute.threads, tell_all)
+        first, rest = in_order(left, run.recipe.compute.threads)
+        share = len(first) / max(len(left), 1)
+        train(run, first, lambda done, words: tell_all(share * done, words))
+        judge_teacher(run)
+        train(run, rest, lambda done, words: tell_all(share + (1 - share) * done, words))
         tell(1.0, f"{len(wanted)} trainings")
     for job in wanted:
-        for alert in (read_json(folder / job.who / f"seed-{job.seed}" / "training.json") or {}).get("alerts", ()):
+        place = run.partial("distill") / job.who / f"seed-{job.seed}"
+        for alert in (read_json(place / "training.json") or {}).get("alerts", ()):
             say(f"alert: {job.who}, seed {job.seed}: {alert}")
+
+
+def train(run: Run, some: list[Job], tell: Tell) -> None:
+    """Some trainings, side by side."""
+    orders = [{"run": str(run.folder), **dataclasses.asdict(j)} for j in some]
+    run_jobs("suffuse.stages.distill:work", orders, run.recipe.compute.threads, tell)
+
+
+def in_order(left: list[Job], workers: int) -> tuple[list[Job], list[Job]]:
+    """What is trained before any distilling: a student on all labels, if it isn't there yet, and beside it as many
+    other students on labels as there are processes; then the rest."""
+    untaught = [job for job in left if not job.taught]
+    if not any(job.who == "baseline" for job in untaught) or not any(job.taught for job in left):
+        return [], left
+    first = sorted(untaught, key=lambda job: job.who != "baseline")[:workers]
+    return first, [job for job in left if job not in first]
+
+
+def done(run: Run, job: Job) -> bool:
+    """Whether a training ended."""
+    return read_json(run.partial("distill") / job.who / f"seed-{job.seed}" / "training.json") is not None
+
+
+def judge_teacher(run: Run) -> None:
+    """Compare the teacher with a student on labels alone, on validation; say it where the teacher is weaker: it would
+    cost time and teach its errors. Writes ``judged.json``.
+
+    Raises SuffuseError where the recipe says so.
+    """
+    trained = [job for job in jobs(run) if job.who == "baseline" and done(run, job)]
+    teacher = (read_json(run.path("teacher", "training.json")) or {}).get("validation")
+    if not trained or not teacher:  # a store alone: nobody measured its teacher here
+        return
+    place = run.partial("distill") / "baseline" / f"seed-{trained[0].seed}" / "training.json"
+    student = (read_json(place) or {})["validation"]
+    metric = next(iter(teacher))
+    weak = teacher[metric] < student[metric]
+    facts = {"metric": metric, "teacher": teacher[metric], "label_only": student[metric], "weak": weak}
+    write_json(run.partial("distill") / "judged.json", facts)
+    if not weak:
+        return
+    said = f"{metric} {teacher[metric]:.4f} on validation, the student on labels alone {student[metric]:.4f}"
+    if run.recipe.distill.weak_teacher == "stop":
+        raise SuffuseError(
+            "the teacher is weaker than its student", where="teacher", got=said,
+            hint="a better teacher; or distill: {weak_teacher: warn}, to see what it does",
+        )  # fmt: skip
+    say(f"notice: the teacher is weaker than its student: {said}. Distilling may hurt.")
 
 
 def jobs(run: Run) -> list[Job]:
@@ -172,11 +223,14 @@ def label_budget(columns: Columns, fraction: float, seed: int) -> np.ndarray:
 
 
 def _smaller(run: Run) -> None:
-    """Refuse a student that isn't smaller than its teacher."""
+    """Refuse a student that isn't smaller than the teacher that the run trained for it. One from outside may be of any
+    size: a student of the same size is born again."""
+    if run.recipe.trained is None:
+        return
     columns = Columns.open(run.path("data"))
     sizes = {
         who: FusionModel(network.bare(), columns.of(network.encoders).spec).size()
-        for who, network in (("student", run.recipe.student), ("teacher", run.recipe.teacher))
+        for who, network in run.recipe.networks.items()
     }
     if sizes["student"] >= sizes["teacher"]:
         raise SuffuseError(

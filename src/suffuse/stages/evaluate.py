@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from ..answers import activate, main_metric
 from ..data import Columns
-from ..engine import features
+from ..engine import features, forward
 from ..engine.forward import logits
 from ..engine.records import best_seed
 from ..engine.runtime import settle
@@ -27,7 +27,9 @@ from ..probes.parts import by
 from ..probes.targets import Measured, measure
 from ..progress import Tell, progress
 from ..run import Run
-from ..types import heads_of
+from ..teachers import asking
+from ..teachers.opening import open_teacher
+from ..types import Spec, heads_of
 
 
 def evaluate(run: Run) -> None:
@@ -37,7 +39,8 @@ def evaluate(run: Run) -> None:
     rows = columns.labelled("test")
     _note_look(run)
     with progress("evaluate") as tell:
-        found = probabilities(run, columns, rows, tell)
+        said = None if run.recipe.trained else ask(run, columns, rows, tell)
+        found = probabilities(run, columns, rows, said, tell)
         tell(0.9, "intervals")
         draws = quality.draw(columns.group[rows], run.recipe.evaluate.resamples, run.recipe.evaluate.confidence)
         target, spec = columns.target[rows], columns.spec
@@ -54,6 +57,7 @@ def evaluate(run: Run) -> None:
             if columns_of:
                 answers = list(seeds.values())
                 facts["by"] = {name: by(spec, answers, target, draws, some) for name, some in columns_of.items()}
+            facts |= abstentions(spec, said, target) if who == "teacher" and said is not None else {}
             facts |= size(run, who) | ({"latency_ms": times[who]} if who in times else {})
             write_json(folder / f"{who}.json", facts)
         write_json(folder / "comparisons.json", comparisons(measured, main_metric(spec.heads), draws.confidence))
@@ -62,28 +66,48 @@ def evaluate(run: Run) -> None:
         tell(1.0, f"{len(rows):,} test rows")
 
 
+def ask(run: Run, columns: Columns, rows: np.ndarray, tell: Tell) -> np.ndarray:
+    """What a teacher from outside says of the test rows: logits (N, C), NaN where it says nothing."""
+    return asking.logits(open_teacher(run, columns), rows, lambda _, words: tell(0.0, f"teacher: {words}"))
+
+
 def models(run: Run) -> dict[str, list[Path]]:
-    """Who -> the folders of its seeds: the teacher, and everything that distill trained."""
+    """Who -> the folders of its seeds: the teacher, if the run trained it, and everything that distill trained."""
     found: dict[str, list[Path]] = {}
     for stage in ("teach", "distill"):
         for file in sorted((run.stamp(stage) or {"outputs": {}})["outputs"]):
             who, *rest = Path(file).parts
-            if len(rest) == 2 and rest[1] == "model.safetensors":
+            if len(rest) == 2 and rest[1] == "model.safetensors" and who != "folds":
                 found.setdefault("teacher" if who == "teachers" else who, []).append(run.path(who, rest[0]))
-    return {"teacher": [run.path("teacher")], **found}
+    return {**({"teacher": [run.path("teacher")]} if run.recipe.trained else {}), **found}
 
 
-def probabilities(run: Run, columns: Columns, rows: np.ndarray, tell: Tell) -> dict[str, dict[str, np.ndarray]]:
-    """Who -> seed -> (N, C), on the test rows; ``majority`` and ``export`` among them."""
+def probabilities(
+    run: Run, columns: Columns, rows: np.ndarray, said: np.ndarray | None, tell: Tell
+) -> dict[str, dict[str, np.ndarray]]:
+    """Who -> seed -> (N, C), on the test rows; ``majority`` and ``export`` among them. ``said``: logits (N, C) of a
+    teacher from outside; where it abstains, the training prior answers for it."""
     heads = columns.spec.heads
     prior = activate(heads, np.array([columns.spec.log_prior], dtype=np.float32))
     found = {"majority": {"": np.tile(prior, (len(rows), 1))}}
+    if said is not None:
+        silent = np.isnan(said).any(1, keepdims=True)
+        found["teacher"] = {
+            "": activate(heads, np.where(silent, np.array(columns.spec.log_prior, dtype=np.float32), said))
+        }
     listed = models(run)
     for number, (who, folders) in enumerate(listed.items()):
         tell(0.9 * number / (len(listed) + 1), who)
         found[who] = {f.name: activate(heads, _answers(run, f, columns, rows)) for f in folders}
     found["export"] = {"": _exported(Predictor.load(run.path("export"), run.recipe.compute.threads), columns, rows)}
     return found
+
+
+def abstentions(spec: Spec, said: np.ndarray, target: np.ndarray) -> dict[str, Any]:
+    """On how many rows a teacher from outside said nothing, and its score on the others."""
+    silent = np.isnan(said).any(1)
+    found = forward.score(spec, said[~silent], target[~silent]) if not silent.all() else {}
+    return {"abstained": int(silent.sum()), "answered": found}
 
 
 def _answers(run: Run, folder: Path, columns: Columns, rows: np.ndarray) -> np.ndarray:
@@ -96,7 +120,7 @@ def controlled(
 ) -> dict[str, dict]:
     """What each modality is worth to teacher and student: who -> {"controls": ...}."""
     found, listed = {}, models(run)
-    for who in ("teacher", "student"):
+    for who in (name for name in ("teacher", "student") if name in listed):
         networks = [open_model(folder) for folder in listed[who]]
         seen = [(model, features.ready(columns, model, features.place(run))) for model in networks]
         facts = worth(seen, rows, draws, measured[who])
@@ -146,6 +170,9 @@ def size(run: Run, who: str) -> dict[str, int]:
         }
     if who == "majority":
         return {}
+    if who == "teacher" and run.recipe.trained is None:
+        facts = read_json(run.path("teacher", "training.json"))
+        return {key: facts[key] for key in ("parameters", "bytes") if facts.get(key) is not None}
     folder = models(run)[who][0]
     facts = read_json(folder / "training.json")
     return {"parameters": facts["parameters"], "bytes": (folder / "model.safetensors").stat().st_size}

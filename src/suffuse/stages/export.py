@@ -33,7 +33,8 @@ def export(run: Run) -> None:
     columns = Columns.open(run.path("data"))
     student = run.path("student", best_seed(run.path("student")))
     with progress("export") as tell:
-        for number, (name, source) in enumerate((("export", student), ("export-teacher", run.path("teacher")))):
+        asked = {"export": student, **({"export-teacher": run.path("teacher")} if run.recipe.trained else {})}
+        for number, (name, source) in enumerate(asked.items()):
             tell(number / 2, source.relative_to(run.folder).as_posix())
             place = run.partial("export") / name
             model = open_model(source)

@@ -17,7 +17,7 @@ from ..knowledge import PART, compact, find, half, part_file, write_part
 from ..progress import progress
 from ..run import Run
 from ..teachers import Question, Teacher
-from ..teachers.trained import Trained
+from ..teachers.opening import open_teacher
 from ..types import CLASSES, LABELS, Spec
 
 SPOT = 64  # rows that are computed again
@@ -29,7 +29,7 @@ def extract(run: Run) -> None:
     """Write ``knowledge/``: hard labels, logits, fused and per-modality features, gates."""
     settle(run.recipe.compute.threads)
     columns = Columns.open(run.path("data"))
-    teacher = Trained.open(run, columns)
+    teacher = open_teacher(run, columns)
     before = teacher.fingerprint()
     rows = np.concatenate([columns.rows("train"), columns.rows("validation")])
     parts, pieces = run.partial("extract") / ".parts", teacher.pieces(rows, PART)

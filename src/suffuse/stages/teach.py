@@ -1,4 +1,7 @@
-"""teach: prepared columns -> the strong model; on request with several seeds, and on each modality alone."""
+"""teach: prepared columns -> the strong model; on request with several seeds, on each modality alone, and in folds.
+
+A teacher from outside isn't trained: it is opened, frozen, and measured on validation before anything learns from it.
+"""
 
 from __future__ import annotations
 
@@ -7,21 +10,33 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from .. import losses
 from ..data import Columns, Sampler
 from ..engine import features
-from ..engine.forward import scorer
+from ..engine.forward import logits, score, scorer
 from ..engine.loop import Plan, fit
 from ..engine.objective import Objective
 from ..engine.pool import run_jobs
 from ..engine.records import best_seed, save_trained
 from ..engine.runtime import seed, settle
-from ..files import read_json
-from ..model import FusionModel
+from ..errors import SuffuseError
+from ..files import read_json, write_json
+from ..model import FusionModel, open_model
 from ..parts import settings
-from ..progress import Tell, progress
+from ..progress import Tell, progress, say
+from ..recipe import Training
 from ..run import Run
+from ..teachers import asking
+from ..teachers.folded import fold_of
+from ..teachers.opening import open_outside
+from ..types import CLASSES, Head
 from ..views import Viewer
+
+BY_HEART, SURE = 0.98, 0.05  # main metric and log loss on training rows of a teacher that knows them by heart
+SEEN = 0.01  # by so much better on training rows: a teacher from outside was trained on them
+LOOKED = 2_000  # training rows that this is looked for in, at the most
 
 
 @dataclass(frozen=True)
@@ -31,17 +46,22 @@ class Job:
     folder: str
     seed: int
     only: str | None
+    fold: int | None = None  # the part of the training rows that it doesn't see
 
 
 def teach(run: Run) -> None:
     """Train on labelled training rows; choose epoch and seed on validation. Writes ``teacher/``, and beside it what
-    the recipe asks for: ``teachers/seed-N`` and ``teacher-only-NAME/seed-N``."""
-    folder = run.partial("teach")
+    the recipe asks for: ``teachers/seed-N``, ``teacher-only-NAME/seed-N`` and ``folds/fold-K``. Of a teacher from
+    outside ``teacher/training.json`` says what was measured."""
+    if run.recipe.trained is None:
+        adopt(run)
+        return
+    folder, teacher = run.partial("teach"), run.recipe.trained
     wanted = jobs(run)
     left = [j for j in wanted if read_json(folder / j.folder / "training.json") is None]
     settle(run.recipe.compute.threads)
     if left:
-        features.foresee(run, run.recipe.teacher.bare(), Columns.open(run.path("data")))
+        features.foresee(run, teacher.bare(), Columns.open(run.path("data")))
     with progress("teach") as tell:
         if len(wanted) == 1:
             if left:
@@ -49,19 +69,94 @@ def teach(run: Run) -> None:
         else:
             orders = [{"run": str(run.folder), **dataclasses.asdict(j)} for j in left]
             run_jobs("suffuse.stages.teach:work", orders, run.recipe.compute.threads, tell)
-        if run.recipe.teacher.seeds > 1:
+        if teacher.seeds > 1:
             shutil.rmtree(folder / "teacher", ignore_errors=True)
             shutil.copytree(folder / "teachers" / best_seed(folder / "teachers"), folder / "teacher")
+        look_back(run)
 
 
 def jobs(run: Run) -> list[Job]:
-    """The teacher of every seed; then each of its modalities alone."""
-    teacher, first = run.recipe.teacher, run.recipe.seed
+    """The teacher of every seed; then each of its modalities alone; then a network for each fold. Nothing where the
+    teacher comes from outside."""
+    teacher, first = run.recipe.trained, run.recipe.seed
+    if teacher is None:
+        return []
     seeds = range(first, first + teacher.seeds)
     found = [Job("teacher" if teacher.seeds == 1 else f"teachers/seed-{s}", s, None) for s in seeds]
     if teacher.floors and len(teacher.encoders) > 1:
         found.extend(Job(f"teacher-only-{name}/seed-{s}", s, name) for s in seeds for name in teacher.encoders)
+    found.extend(Job(f"folds/fold-{k}", first, None, k) for k in range(teacher.folds or 0))
     return found
+
+
+def adopt(run: Run) -> None:
+    """Measure a teacher from outside on validation rows, and on some training rows. Writes ``teacher/training.json``.
+
+    Raises SuffuseError where it answers no validation row, or changes while it is asked.
+    """
+    settle(run.recipe.compute.threads)
+    columns = Columns.open(run.path("data"))
+    with progress("teach") as tell:
+        teacher = open_outside(run, columns)
+        before, where = teacher.fingerprint(), f"teacher, kind {teacher.facts()['kind']}"
+        rows = columns.labelled("validation")
+        said = asking.logits(teacher, rows, lambda share, words: tell(0.7 * share, f"validation: {words}"))
+        silent = np.isnan(said).any(1)
+        if silent.all():
+            raise SuffuseError("the teacher answers no validation row", where=where, got=f"{len(rows):,} abstentions")
+        facts = {**teacher.facts(), "validation": score(columns.spec, said, columns.target[rows])}
+        facts |= {"rows": len(rows), "abstained": int(silent.sum())}
+        seen = some(columns.labelled("train"))
+        said = asking.logits(teacher, seen, lambda share, words: tell(0.7 + 0.3 * share, f"training: {words}"))
+        if not np.isnan(said).any(1).all():
+            facts["training"] = score(columns.spec, said, columns.target[seen])
+        if teacher.fingerprint() != before:
+            raise SuffuseError("the teacher changed while it was asked", where=where)
+        born_again = "network" in facts and facts.pop("network") == run.recipe.student.bare().model_dump(mode="json")
+        facts |= {"born_again": born_again, "fingerprint": before}
+        facts["by_heart"] = by_heart(columns.spec.heads, facts.get("training", {}))
+        write_json(run.partial("teach") / "teacher" / "training.json", facts)
+        metric, value = next(iter(facts["validation"].items()))
+        silence = f", says nothing of {silent.sum():,} of {len(rows):,} rows" if silent.any() else ""
+        tell(1.0, f"{metric} {value:.4f} on validation{silence}")
+    if facts["by_heart"] and facts["training"][metric] - value >= SEEN:
+        say(f"notice: {_known(facts)}: it has seen them, and its answers there say little more than the labels.")
+
+
+def look_back(run: Run) -> None:
+    """Score the teacher on training rows; offer folds where it knows them by heart: its answers then are little more
+    than the labels."""
+    teacher, place = run.recipe.trained, run.partial("teach") / "teacher"
+    assert teacher
+    model, columns = open_model(place), Columns.open(run.path("data"))
+    seen, facts = some(columns.labelled("train")), read_json(place / "training.json")
+    columns = features.ready(columns, model, features.place(run))
+    facts["training"] = score(columns.spec, logits(model, columns, seen), columns.target[seen])
+    facts["by_heart"] = by_heart(columns.spec.heads, facts["training"])
+    write_json(place / "training.json", facts)
+    if facts["by_heart"] and not teacher.folds:
+        say(f"notice: {_known(facts)}: its answers there say little more than the labels.")
+        say("        teacher: {folds: 5} asks networks that didn't see them.")
+
+
+def some(rows: np.ndarray) -> np.ndarray:
+    """At most LOOKED of these rows, evenly spread."""
+    return rows[:: -(-len(rows) // LOOKED)] if len(rows) else rows
+
+
+def by_heart(heads: tuple[Head, ...], found: dict[str, float]) -> bool:
+    """Whether a score on training rows is that of a teacher which knows them by heart: the main metric at 0.98 or more;
+    of classes also a log loss below 0.05."""
+    if not found:
+        return False
+    classes = all(head.kind == CLASSES for head in heads)
+    return next(iter(found.values())) >= BY_HEART or (classes and found["log_loss"] < SURE)
+
+
+def _known(facts: dict) -> str:
+    metric, value = next(iter(facts["training"].items()))
+    loss, valid = facts["training"]["log_loss"], facts["validation"][metric]
+    return f"the teacher has {metric} {value:.4f} on training rows (log loss {loss:.3g}), {valid:.4f} on validation"
 
 
 def work(order: dict, tell: Tell) -> None:
@@ -74,21 +169,30 @@ def train(run: Run, job: Job, threads: int, tell: Tell) -> None:
     """Fit one network and save it."""
     settle(threads)
     seed(job.seed)
-    network = run.recipe.teacher.bare()
+    teacher = run.recipe.trained
+    assert teacher
+    network = teacher.bare()
     network = network.only(job.only) if job.only else network
     columns = Columns.open(run.path("data")).of(network.encoders)
     model = FusionModel(network, columns.spec).initialise()
     columns = features.ready(columns, model, features.place(run))
     model.standardise(columns, columns.rows("train"))
-    task = settings(losses.TABLE, {"kind": "task", "smoothing": run.recipe.teacher.smoothing})
-    objective = Objective(model, {"labels": task}, {}, mixup=run.recipe.teacher.train.mixup)
+    task = settings(losses.TABLE, {"kind": "task", "smoothing": teacher.smoothing})
+    objective = Objective(model, {"labels": task}, {}, mixup=teacher.train.mixup)
     scratch = run.partial("teach") / ".work" / job.folder
-    save_trained(model, fit(objective, plan(run, columns, job.seed, scratch, tell)), run.partial("teach") / job.folder)
+    rows = columns.labelled("train")
+    if job.fold is not None and teacher.folds:
+        rows = rows[fold_of(columns, teacher.folds, run.recipe.seed)[rows] != job.fold]
+        if not len(rows):
+            got = f"no labelled row outside of part {job.fold + 1} of {teacher.folds}"
+            raise SuffuseError("too few groups of rows for folds", where="teacher.folds", got=got)
+    made = fit(objective, plan(run, teacher.train, (columns, rows), job.seed, (scratch, tell)))
+    save_trained(model, made, run.partial("teach") / job.folder)
 
 
-def plan(run: Run, columns: Columns, number: int, scratch: Path, tell: Tell) -> Plan:
-    """All labelled training rows, those of one picture together."""
-    training, rows = run.recipe.teacher.train, columns.labelled("train")
+def plan(run: Run, training: Training, what: tuple[Columns, np.ndarray], number: int, where: tuple[Path, Tell]) -> Plan:
+    """Labelled training rows, those of one picture together."""
+    columns, rows = what
     sampler = Sampler(rows, columns.shared()[rows], training.batch, number)
     viewer = Viewer.of(training, run.recipe.modalities, number)
     return Plan(
@@ -97,6 +201,6 @@ def plan(run: Run, columns: Columns, number: int, scratch: Path, tell: Tell) -> 
         every=sampler.steps,
         gather=lambda picked, turn: (columns.batch(picked, None, (viewer, turn) if viewer else None), {}),
         validate=scorer(columns, columns.labelled("validation")),
-        folder=scratch,
-        tell=tell,
+        folder=where[0],
+        tell=where[1],
     )

@@ -3,6 +3,10 @@
 A teacher is frozen: nothing here trains. It has ``modalities`` (the names that it reads, in order; none where it looks
 its answers up), ``fingerprint()`` (a hash of all that decides its answers, the same before and after they were read)
 and ``answer(question)``. Its outputs are in the order of the run's own classes, whatever its own order is.
+
+``opening.py`` opens the one that a recipe asks for: the network that the run trained (``trained.py``; ``folded.py``
+where it has several for its training rows), or a kind of ``TABLE`` from outside. Of a kind there is a file with its
+``Settings`` and ``open(settings, raw)``, which gives a :class:`Source`; ``outside.py`` makes a Teacher of it.
 """
 
 from __future__ import annotations
@@ -14,6 +18,17 @@ if TYPE_CHECKING:
     import numpy as np
 
     from ..views import Viewer
+
+TABLE = {
+    "ensemble": "suffuse.teachers.ensemble",
+    "huggingface": "suffuse.teachers.huggingface",
+    "keras": "suffuse.teachers.keras",
+    "onnx": "suffuse.teachers.onnx",
+    "run": "suffuse.teachers.run",
+    "sklearn": "suffuse.teachers.sklearn",
+    "table": "suffuse.teachers.table",
+    "torch": "suffuse.teachers.torch",
+}
 
 
 @dataclass(frozen=True)
@@ -38,10 +53,36 @@ class Teacher(Protocol):
         """Hash of weights, settings and preprocessing."""
         ...
 
+    def facts(self) -> dict:
+        """What is known of it: ``parameters`` (None: unknown), of one from outside its ``kind``, and what a kind
+        adds."""
+        ...
+
     def pieces(self, rows: np.ndarray, size: int) -> list[np.ndarray]:
         """Positions in ``rows``, in pieces of at most ``size`` that are answered together: the same ones every time."""
         ...
 
     def answer(self, question: Question) -> dict[str, np.ndarray]:
         """Tap -> (B, ...), in the order of the question's rows."""
+        ...
+
+
+class Source(Protocol):
+    """What a kind of teacher from outside is: it reads raw rows its own way, and has names and an order of its own."""
+
+    outputs: tuple[str, ...]  # the names of its T outputs, in its own order
+    modalities: tuple[str, ...]  # what it reads, as this run calls it; none where it looks its answers up
+    form: str  # of its answers: LOGITS or PROBABILITIES of classes and labels; numbers are in their own unit
+
+    def fingerprint(self) -> str:
+        """Hash of weights, settings and preprocessing."""
+        ...
+
+    def facts(self) -> dict:
+        """What is known of it: ``parameters``, ``bytes``, and what a kind adds."""
+        ...
+
+    def answer(self, rows: np.ndarray, hidden: frozenset[str]) -> dict[str, np.ndarray]:
+        """Rows (B,), of which it must not see the ``hidden`` modalities -> ``logits`` (B, T), in its form, NaN where it
+        has no answer; other taps beside it."""
         ...

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,6 +11,7 @@ from .. import losses
 from ..data import Columns
 from ..engine import features
 from ..engine.forward import chunks
+from ..engine.records import weights_hash
 from ..model import FusionModel, open_model
 from ..parts import load
 from ..run import Run
@@ -28,14 +28,18 @@ class Trained:
     maps: tuple[str, ...] = ()  # modalities whose maps a student's loss asks for
 
     @classmethod
-    def open(cls, run: Run, columns: Columns) -> Trained:
-        """The teacher that the run trained."""
-        model = open_model(run.path("teacher"))
+    def open(cls, run: Run, columns: Columns, *folder: str) -> Trained:
+        """The teacher that the run trained; or another network of it, by its folder."""
+        model = open_model(run.path(*(folder or ("teacher",))))
         asked = [
             need for loss in run.recipe.distill.losses.values() for need in load(losses.TABLE, loss.kind).needs(loss)
         ]
         maps = tuple(n for n in model.spec.names if n + MAP in asked and n + MAP in model.taps())
         return cls(model, features.ready(columns.of(model.spec.names), model, features.place(run)), maps)
+
+    def facts(self) -> dict:
+        """Its size."""
+        return {"parameters": self.model.size()}
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -44,10 +48,7 @@ class Trained:
 
     def fingerprint(self) -> str:
         """Hash of parameters and buffers."""
-        made = hashlib.sha256()
-        for name, tensor in sorted(self.model.state_dict().items()):
-            made.update(name.encode() + tensor.contiguous().numpy().tobytes())
-        return made.hexdigest()
+        return weights_hash(self.model)
 
     def pieces(self, rows: np.ndarray, size: int) -> list[np.ndarray]:
         """Rows that share a content stand together; fewer at a time where entries are large."""

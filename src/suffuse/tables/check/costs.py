@@ -27,7 +27,7 @@ def disk(check: Check, recipe: Recipe, rows: dict[str, int], place: Path, output
     modalities = check.modalities
     columns = sum(m.cells * m.bytes for m in modalities)
     index = sum(rows.values()) * (ROW + 9 * len(modalities))
-    store = (rows["train"] + rows["validation"]) * (STORED + 2 * _taps(recipe.teacher, outputs))
+    store = (rows["train"] + rows["validation"]) * (STORED + 2 * _taps(recipe.trained, outputs))
     room = shutil.disk_usage(_there(place)).free
     frozen = sum(m.cells * 4 * _width(e) for m in modalities for e in _frozen(recipe, m.name))
     need = columns + index + frozen + 2 * store  # the store is written in parts, then as a whole
@@ -73,13 +73,14 @@ def time(check: Check, recipe: Recipe, read: float, rows: dict[str, int]) -> dic
 def counted(recipe: Recipe, train: int) -> list[dict[str, Any]]:
     """Every kind of training: how many there are, and the steps of one."""
     distill, several = recipe.distill, len(recipe.modalities) > 1
-    teachers = recipe.teacher.seeds * (1 + (len(recipe.teacher.encoders) if recipe.teacher.floors and several else 0))
+    teacher, listed = recipe.trained, []
+    if teacher:
+        teachers = teacher.seeds * (1 + (len(teacher.encoders) if teacher.floors and several else 0))
+        taught = {"trainings": teachers + (teacher.folds or 0), "steps": steps(teacher.train, train)}
+        listed.append({"who": "teacher", **taught})
     students = distill.seeds * 2 * (1 + len(distill.label_fractions))
     floors = distill.seeds * len(recipe.student.encoders) if distill.floors and len(recipe.student.encoders) > 1 else 0
-    return [
-        {"who": "teacher", "trainings": teachers, "steps": steps(recipe.teacher.train, train)},
-        {"who": "student", "trainings": students + floors, "steps": steps(distill.train, train)},
-    ]
+    return [*listed, {"who": "student", "trainings": students + floors, "steps": steps(distill.train, train)}]
 
 
 def steps(training: Training, rows: int) -> int:
@@ -103,7 +104,7 @@ def measured(check: Check, recipe: Recipe, facts: dict[str, Any]) -> None:
     check.costs["time"] |= {"training": total, "parameters": {who: facts[who]["parameters"] for who in facts}}
     check.costs["time"]["how"] = how + "validation counted as a third of a step, stopping early not at all"
     mine, theirs = facts["student"]["parameters"], facts["teacher"]["parameters"]
-    if mine >= theirs:
+    if theirs is not None and mine >= theirs:
         says = f"the student has {mine:,} parameters, the teacher {theirs:,}: it must be smaller; lower its widths"
         check.add(STOPS, "student_not_smaller", "student", says)
 
@@ -116,8 +117,11 @@ def size(count: float) -> str:
     return f"{count:.0f} bytes"
 
 
-def _taps(network: Network, outputs: int) -> int:
-    """Numbers of a row in the knowledge store: logits, the joint vector, each modality's, gates."""
+def _taps(network: Network | None, outputs: int) -> int:
+    """Numbers of a row in the knowledge store: logits, the joint vector, each modality's, gates; of a teacher from
+    outside logits alone."""
+    if network is None:
+        return outputs
     widths = tuple(_width(encoder) for encoder in network.encoders.values())
     part: Any = load(fusions.TABLE, network.fusion.kind)
     try:
@@ -129,7 +133,7 @@ def _taps(network: Network, outputs: int) -> int:
 
 def _frozen(recipe: Recipe, name: str) -> list[Any]:
     """The different frozen encoders of a modality: their vectors are kept."""
-    both = [n.encoders[name] for n in (recipe.teacher, recipe.student) if name in n.encoders]
+    both = [n.encoders[name] for n in recipe.networks.values() if name in n.encoders]
     return [e for i, e in enumerate(both) if getattr(e, "frozen", False) and e not in both[:i]]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +12,7 @@ import pyarrow as pa
 from ... import sources
 from ...errors import SuffuseError, visible
 from ...modalities.cell import Root
+from ...parts import TeacherSettings
 from ...progress import Tell, progress
 from ...run import Run
 from ...types import Head
@@ -36,6 +38,7 @@ def check(run: Run, full: bool = False) -> Check:
         reading.require(recipe, rows)
         root, roles = reading.root(recipe.data, rows), reading.roles(recipe, rows)
         made = Check(visible(recipe.data.source), rows.table.num_rows, len(rows.broken), [], rules=dict(rows.rules))
+        _teacher(made, run)
         derived = derive.make(recipe.data, rows, roles.names(), root, lambda part, words: tell(0.2 * part, words))
         made.derived = derived.told
         found = _read(made, run, derived, root, full, tell)
@@ -53,6 +56,14 @@ def check(run: Run, full: bool = False) -> Check:
         made.sample = _sample(made, found, heads) if made.runs else None
         tell(1.0, f"{made.rows:,} rows")
     return made
+
+
+def _teacher(made: Check, run: Run) -> None:
+    """Whether the files of a teacher from outside are there; they aren't opened."""
+    if isinstance(run.recipe.teacher, TeacherSettings):
+        for key, reference in run.recipe.teacher.references().items():
+            if Path(reference).is_absolute() and not Path(reference).exists():  # else it is a name, or in a package
+                made.add(STOPS, "no_teacher", f"teacher.{key}", f"no such file: {reference}")
 
 
 def _sample(made: Check, found: dict[str, Contents], heads: list[Head]) -> Sample:

@@ -1,0 +1,74 @@
+"""A function of the user's own, named in the recipe as ``file.py:function``. Nothing else of a recipe is run: a file
+that came with a model or a data set is never looked for code, and a run folder, which may be somebody else's, can't
+name code inside itself or relative to where it is opened."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.util
+import sys
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ..errors import SuffuseError, UsageError, did_you_mean
+
+
+def split(reference: str) -> tuple[str, str]:
+    """``file.py:function`` -> its two parts. Raises ValueError where it isn't of this form."""
+    file, colon, name = reference.rpartition(":")
+    if not colon or not file.endswith(".py") or not name.isidentifier():
+        raise ValueError(f"got '{reference}', expected file.py:function")
+    return file, name
+
+
+def placed(reference: str, base: Path) -> str:
+    """The reference with the file's path starting from ``base``."""
+    file, name = split(reference)
+    return f"{(base / file).resolve()}:{name}"
+
+
+def call(reference: str, where: str, run: Path, /, **options: Any) -> Any:
+    """Import the file, call the function, and return what it returns. ``run`` is the run's folder.
+
+    Raises UsageError (``where`` names the recipe's key) where there is no such function, it is part of the run folder,
+    or it fails.
+    """
+    file, name = split(reference)
+    if not Path(file).is_absolute() or Path(file).resolve().is_relative_to(run.resolve()):
+        hint = "a run folder's own code isn't run: name a file of your project in the recipe"
+        raise UsageError("this code isn't run", where=where, got=f"'{file}'", hint=hint)
+    if not Path(file).is_file():
+        raise UsageError("no such file", where=where, got=f"'{file}'", expected="a Python file of your own")
+    module = f"suffuse_own_{hashlib.blake2b(file.encode(), digest_size=8).hexdigest()}"
+    spec = importlib.util.spec_from_file_location(module, file)
+    assert spec and spec.loader
+    made = importlib.util.module_from_spec(spec)
+    sys.modules[module] = made  # as an import does: dataclasses and type hints look a module up by its name
+    with guarded(where, reference):
+        spec.loader.exec_module(made)
+        if not hasattr(made, name):
+            known = [n for n, value in vars(made).items() if callable(value)]
+            raise UsageError("no such function", where=where, got=f"'{name}'", hint=did_you_mean(name, known))
+        return getattr(made, name)(**options)
+
+
+@contextlib.contextmanager
+def guarded(where: str, reference: str) -> Iterator[None]:
+    """What a user's own function raises, as one line that says where."""
+    try:
+        yield
+    except SuffuseError:
+        raise
+    except Exception as error:
+        at = traceback.extract_tb(error.__traceback__)[-1]
+        words = str(error).splitlines()
+        said = f"{type(error).__name__}: {words[0] if words else ''} ({Path(at.filename).name}:{at.lineno})"
+        raise UsageError("your function failed", where=f"{where}, {reference}", got=said) from None
+
+
+def file_hash(reference: str) -> str:
+    """Hash of the file's content."""
+    return hashlib.sha256(Path(split(reference)[0]).read_bytes()).hexdigest()

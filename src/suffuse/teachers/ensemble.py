@@ -1,0 +1,158 @@
+"""Several teachers as one: the mean of their probabilities, each row's over those that answer it.
+
+``mean``: p = sum_k p_k / K over the K members with an answer (numbers: the mean). ``confidence``: p = sum_k w_k p_k /
+sum_k w_k with w_k = 1 - H(p_k) / log C, the member's certainty of this row (H its entropy in nats, C classes; of
+labels the mean binary entropy over log 2; numbers have none and weigh the same); where all are uniform, the plain
+mean. A member that abstains, or doesn't cover a row, is left out of it; a row that nobody answers is an abstention.
+The answer is the log-probability (log-odds of labels), clipped as :mod:`suffuse.teachers.matching` says. Features are
+not mixed: logits only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
+from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
+
+from ..answers import sigmoid, softmax
+from ..parts import PartSettings, TeacherSettings, settings
+from ..types import LABELS, NUMBER, Head, Spec
+from . import TABLE, Question, Teacher
+from .matching import FLOOR
+
+if TYPE_CHECKING:
+    Member = TeacherSettings
+else:
+    Member = Annotated[SerializeAsAny[PartSettings], BeforeValidator(lambda value: settings(TABLE, value))]
+
+
+class Settings(TeacherSettings):
+    """Who belongs to it, and how they are weighed."""
+
+    kind: Literal["ensemble"] = "ensemble"
+    members: dict[str, Member] = Field(min_length=1)
+    weights: Literal["mean", "confidence"] = "mean"
+
+    @model_validator(mode="after")
+    def _plain(self) -> Settings:
+        if self.classes:
+            raise ValueError("got classes of an ensemble, expected them at its members: each has names of its own")
+        return self
+
+    def everyone(self) -> dict[str, TeacherSettings]:
+        """The ensemble, and all below it."""
+        below = {f"members.{n}": one for n, one in self.members.items()}
+        return {"": self} | {f"{n}.{k}" if k else n: o for n, one in below.items() for k, o in one.everyone().items()}
+
+    def placed(self, base: Path) -> Settings:
+        """All members' paths from ``base``."""
+        return self.model_copy(update={"members": {name: one.placed(base) for name, one in self.members.items()}})
+
+    def references(self) -> dict[str, str]:
+        """What all members name."""
+        return {f"members.{n}.{key}": r for n, one in self.members.items() for key, r in one.references().items()}
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Opened members, and the run's targets."""
+
+    settings: Settings
+    members: Mapping[str, Teacher]
+    heads: tuple[Head, ...]
+    covered: np.ndarray  # (N,) bool, rows that it answers at all
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Of all members, each once."""
+        return tuple(dict.fromkeys(name for one in self.members.values() for name in one.modalities))
+
+    def fingerprint(self) -> str:
+        """Hash of the members' and of how they are weighed."""
+        said = [self.settings.weights, repr(self.settings.covers)]
+        said += [f"{name} {one.fingerprint()}" for name, one in self.members.items()]
+        return hashlib.sha256("\n".join(said).encode()).hexdigest()
+
+    def facts(self) -> dict:
+        """Of every member, and the sum of their parameters where all are known."""
+        each = {name: one.facts() for name, one in self.members.items()}
+        sizes = [facts.get("parameters") for facts in each.values()]
+        known = [size for size in sizes if size is not None]
+        parameters = sum(known) if len(known) == len(sizes) else None
+        return {"kind": "ensemble", "weights": self.settings.weights, "parameters": parameters, "members": each}
+
+    def pieces(self, rows: np.ndarray, size: int) -> list[np.ndarray]:
+        """In order, so many at a time."""
+        return [np.arange(start, min(start + size, len(rows))) for start in range(0, len(rows), size)]
+
+    def answer(self, question: Question) -> dict[str, np.ndarray]:
+        """Logits (B, C) float32 in the run's order; NaN where nobody answers."""
+        answers = [found for one in self.members.values() if (found := self._ask(one, question)) is not None]
+        width = sum(head.outputs for head in self.heads)
+        if answers:
+            logits = combine(self.heads, answers, self.settings.weights)
+        else:
+            logits = np.full((len(question.rows), width), np.nan, np.float32)
+        logits[~self.covered[question.rows]] = np.nan
+        return {"logits": logits}
+
+    def _ask(self, one: Teacher, question: Question) -> np.ndarray | None:
+        """A member's answers; None where something is hidden, and it can't be hidden from this one."""
+        if question.modalities is None:
+            return one.answer(question)["logits"]
+        seen = tuple(name for name in one.modalities if name in question.modalities)
+        whole = set(question.modalities) >= set(self.modalities)
+        if not seen and not whole:
+            return None
+        return one.answer(Question(question.rows, seen if one.modalities else None, question.view))["logits"]
+
+
+def combine(heads: Sequence[Head], answers: Sequence[np.ndarray], weights: str) -> np.ndarray:
+    """K answers (B, C), NaN where a member abstains -> logits (B, C) float32."""
+    spec, found = Spec((), tuple(heads), ()), []
+    for parts in zip(*(spec.parts(one.astype(np.float64)) for one in answers), strict=True):
+        head, stack = parts[0][0], np.stack([part for _, part in parts])
+        there = np.asarray(~np.isnan(stack).any(2))
+        values = _activated(head, np.where(there[..., None], stack, 0.0))
+        weight = there * (_certainty(head, values) if weights == "confidence" else 1.0)
+        nothing = (weight.sum(0) <= 0) & there.any(0)  # all are uniform
+        weight = np.where(nothing, there, weight)
+        with np.errstate(invalid="ignore"):
+            mean = (weight[..., None] * values).sum(0) / weight.sum(0)[:, None]
+        found.append(_deactivated(head, mean))
+    return np.concatenate(found, axis=1).astype(np.float32)
+
+
+def _activated(head: Head, logits: np.ndarray) -> np.ndarray:
+    if head.kind == NUMBER:
+        return logits
+    if head.kind == LABELS:
+        return sigmoid(logits)
+    return softmax(logits.reshape(-1, logits.shape[-1])).reshape(logits.shape)
+
+
+def _deactivated(head: Head, values: np.ndarray) -> np.ndarray:
+    if head.kind == NUMBER:
+        return values
+    if head.kind == LABELS:
+        p = np.clip(values, FLOOR, 1 - FLOOR)
+        return np.log(p) - np.log1p(-p)
+    return np.log(np.maximum(values, FLOOR))
+
+
+def _certainty(head: Head, p: np.ndarray) -> Any:
+    """(K, B) in 0..1: 1 - H / log C."""
+    if head.kind == NUMBER:
+        return 1.0
+    if head.kind == LABELS:
+        return np.clip(1 - (_entropy(p) + _entropy(1 - p)).mean(2) / np.log(2), 0, 1)
+    return np.clip(1 - _entropy(p).sum(2) / np.log(max(p.shape[2], 2)), 0, 1)
+
+
+def _entropy(p: np.ndarray) -> np.ndarray:
+    return -p * np.log(np.maximum(p, 1e-300))

@@ -1,0 +1,172 @@
+"""A classification model of transformers (Wolf et al. 2020) for texts, pictures or sound as the teacher, with its own
+processor: tokenizer, picture or feature extractor as the model was trained with.
+
+``name`` is a local folder, one in a package (``package:NAME``), or a hub name that lies in the Hugging Face cache
+already: nothing is downloaded, no code of a model's is run, weights are safetensors. Classes are the configuration's
+``id2label``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from ..encoders.huggingface import local_folder, silence
+from ..errors import UsageError
+from ..files import PACKAGE, absolute_file
+from ..parts import NameList, TeacherSettings, optional
+from ..types import Head
+from .feeds import heard
+from .matching import LOGITS
+
+if TYPE_CHECKING:
+    from ..tables.raw import RawRows
+
+AUTO = {  # what a model reads -> its class, and that of its processor
+    "text": ("AutoModelForSequenceClassification", "AutoTokenizer"),
+    "image": ("AutoModelForImageClassification", "AutoImageProcessor"),
+    "audio": ("AutoModelForAudioClassification", "AutoFeatureExtractor"),
+}
+
+
+class Settings(TeacherSettings):
+    """Which model, and what it reads."""
+
+    kind: Literal["huggingface"] = "huggingface"
+    FILES: ClassVar = ("name",)
+    name: str  # a folder, package:NAME, or a name in the cache
+    reads: Literal["text", "image", "audio"]
+    column: NameList = Field(min_length=1)  # of texts there may be two: a pair
+    length: int | None = Field(default=None, ge=1)  # tokens at the most; the tokenizer's own limit where none is said
+    seconds: float = Field(default=30.0, gt=0, le=600)  # of a recording, at the most
+    batch: int = Field(default=32, ge=1)
+
+    @model_validator(mode="after")
+    def _few(self) -> Settings:
+        if len(self.column) > (2 if self.reads == "text" else 1):
+            raise ValueError(f"got {len(self.column)} columns of {self.reads}, expected one" + " or a pair of texts")
+        return self
+
+    def placed(self, base: Path) -> Settings:
+        """A folder's path from ``base``; other names stay names."""
+        here = not self.name.startswith(PACKAGE) and (base / self.name).is_dir()
+        return self.model_copy(update={"name": absolute_file(self.name, base)}) if here else self
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model and its processor."""
+
+    settings: Settings
+    model: Any
+    processor: Any
+    raw: RawRows
+    content: str  # hash of the folder's small files: configuration, tokenizer, processor
+    outputs: tuple[str, ...]
+    form: str = LOGITS
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Of its columns."""
+        return self.raw.named(self.settings.column)
+
+    def fingerprint(self) -> str:
+        """Hash of the weights, of the processor's files and of what is read."""
+        from ..engine.records import weights_hash
+
+        said = self.settings.model_dump(mode="json", include={"reads", "column", "length", "seconds"})
+        made = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
+        made.update((self.content + weights_hash(self.model)).encode())
+        return made.hexdigest()
+
+    def facts(self) -> dict:
+        """Its size."""
+        return {"parameters": sum(p.numel() for p in self.model.parameters())}
+
+    def answer(self, rows: np.ndarray, hidden: frozenset[str]) -> dict[str, np.ndarray]:
+        """A batch at a time; a row whose cells are empty or can't be read has no answer."""
+        import torch
+
+        found = np.full((len(rows), len(self.outputs)), np.nan, np.float32)
+        for start in range(0, len(rows), self.settings.batch):
+            records = self.raw.records(self.settings.column, rows[start : start + self.settings.batch], hidden)
+            items = [READERS[self.settings.reads](self, list(record.values())) for record in records]
+            there = [n for n, item in enumerate(items) if item is not None]
+            if there:
+                with torch.inference_mode():
+                    given = self.model(**self._processed([items[n] for n in there])).logits
+                found[[start + n for n in there]] = given.float().numpy()
+        return {"logits": found}
+
+    def _processed(self, items: list) -> Any:
+        """As the model's own processor makes it."""
+        reads, options = self.settings.reads, {"return_tensors": "pt"}
+        if reads == "image":
+            return self.processor(images=items, **options)
+        if reads == "audio":
+            return self.processor(items, sampling_rate=self.processor.sampling_rate, padding=True, **options)
+        limit = {"max_length": self.settings.length} if self.settings.length else {}
+        columns = [list(column) for column in zip(*items, strict=True)]
+        return self.processor(*columns, padding=True, truncation=True, **limit, **options)
+
+
+def _texts(one: Model, cells: list) -> list[str] | None:
+    texts = ["" if cell is None else str(cell) for cell in cells]
+    return texts if any(text.strip() for text in texts) else None
+
+
+def _picture(one: Model, cells: list) -> Any:
+    from PIL import Image
+
+    from ..modalities.cell import Absent, Unreadable, content
+    from ..modalities.image import FORMATS, MAX_PIXELS
+
+    try:
+        with Image.open(io.BytesIO(content(cells[0], one.raw.root)), formats=FORMATS) as picture:
+            return picture.convert("RGB") if picture.width * picture.height <= MAX_PIXELS else None
+    except (Absent, Unreadable):
+        return None
+    except Exception:  # Pillow's decoders raise many kinds on broken files
+        return None
+
+
+def _sound(one: Model, cells: list) -> np.ndarray | None:
+    if cells[0] is None:
+        return None
+    return heard(cells[0], one.raw.root, one.processor.sampling_rate, one.settings.seconds)
+
+
+READERS: dict[str, Callable[[Model, list], Any]] = {"text": _texts, "image": _picture, "audio": _sound}
+
+
+def open(settings: Settings, raw: RawRows, heads: tuple[Head, ...], where: str) -> Model:
+    """Load model and processor from this machine. Raises UsageError where they aren't there or don't fit."""
+    transformers: Any = optional("transformers", "huggingface")
+    folder, (model, processor) = local_folder(settings.name), AUTO[settings.reads]
+    local = {"local_files_only": True, "trust_remote_code": False}
+    try:
+        with silence():
+            made, facts = getattr(transformers, model).from_pretrained(
+                folder, use_safetensors=True, output_loading_info=True, **local
+            )
+            reader = getattr(transformers, processor).from_pretrained(folder, **local)
+    except (OSError, ValueError, RuntimeError, KeyError, ImportError) as error:
+        got = f"{settings.name}, which transformers refuses: {str(error).strip().splitlines()[0][:200]}"
+        raise UsageError("this teacher can't be opened", where=f"{where}.name", got=got) from None
+    if facts["missing_keys"]:
+        got = f"no weights for {sorted(facts['missing_keys'])[0]}"
+        raise UsageError("this model is no finished classifier", where=f"{where}.name", got=got)
+    names = {int(number): str(name) for number, name in made.config.id2label.items()}
+    small = hashlib.sha256()
+    for file in sorted(p for p in folder.iterdir() if p.is_file() and p.suffix in (".json", ".txt", ".model")):
+        small.update(file.name.encode() + file.read_bytes())
+    outputs = tuple(names[number] for number in sorted(names))
+    return Model(settings, made.float().requires_grad_(False).eval(), reader, raw, small.hexdigest(), outputs)

@@ -1,0 +1,186 @@
+"""A Keras 3 model (``.keras``) or a TensorFlow SavedModel (a folder) as the teacher.
+
+A ``.keras`` file is read with ``safe_mode`` on and without compiling: no code in it is run (a Lambda layer is
+refused). Keras runs on the backend that KERAS_BACKEND names, or on torch where none is named; a SavedModel needs
+TensorFlow. Inputs are mapped in the recipe as those of ONNX files are (:mod:`suffuse.teachers.feeds`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from ..errors import SuffuseError, UsageError, did_you_mean
+from ..files import absolute_file
+from ..parts import NameList, TeacherSettings, optional
+from ..types import Head
+from . import feeds
+from .feeds import Feed
+
+if TYPE_CHECKING:
+    from ..tables.raw import RawRows
+
+
+class Settings(TeacherSettings):
+    """Which model, and what goes in and comes out."""
+
+    kind: Literal["keras"] = "keras"
+    FILES: ClassVar = ("file",)
+    file: str  # a .keras file, or a SavedModel's folder
+    inputs: dict[str, Feed] = Field(min_length=1)  # the model's name of an input -> which cells, and how
+    output: str | None = None  # of a SavedModel that has several
+    signature: str = "serving_default"  # of a SavedModel
+    form: Literal["logits", "probabilities"] = "probabilities"
+    labels: NameList = Field(min_length=1)  # names of the outputs, in their order
+    batch: int = Field(default=64, ge=1)
+
+    def placed(self, base: Path) -> Settings:
+        """The file, and the tokenizers of its inputs, from ``base``."""
+        inputs = {name: feed.placed(base) for name, feed in self.inputs.items()}
+        return self.model_copy(update={"file": absolute_file(self.file, base), "inputs": inputs})
+
+    def references(self) -> dict[str, str]:
+        """The model and the tokenizers."""
+        return {"file": self.file, **feeds.references(self.inputs)}
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A loaded model."""
+
+    settings: Settings
+    call: Callable[[dict[str, np.ndarray]], Any]
+    weights: Callable[[], list[np.ndarray]]  # as they are in memory now
+    parameters: int | None
+    raw: RawRows
+    where: str
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """As the recipe names them."""
+        return self.settings.labels
+
+    @property
+    def form(self) -> str:
+        """As the recipe says."""
+        return self.settings.form
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Of its columns."""
+        return self.raw.named(feeds.columns(self.settings.inputs))
+
+    def fingerprint(self) -> str:
+        """Hash of all files that the recipe names, of the weights in memory, and of how cells are read."""
+        said = self.settings.model_dump(mode="json", exclude={"file", "classes", "covers", "batch"})
+        for one in said["inputs"].values():
+            one.pop("tokenizer")
+        made = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
+        for reference in self.settings.references().values():
+            place = Path(reference)
+            for file in [place] if place.is_file() else sorted(p for p in place.rglob("*") if p.is_file()):
+                made.update(str(file.relative_to(place)).encode() + hashlib.sha256(file.read_bytes()).digest())
+        for weight in self.weights():
+            made.update(f"{weight.dtype} {weight.shape}".encode() + np.ascontiguousarray(weight).tobytes())
+        return made.hexdigest()
+
+    def facts(self) -> dict:
+        """Its size, where Keras says it."""
+        return {"parameters": self.parameters}
+
+    def answer(self, rows: np.ndarray, hidden: frozenset[str]) -> dict[str, np.ndarray]:
+        """A batch at a time; a row without any of its cells has no answer."""
+        found = np.full((len(rows), len(self.outputs)), np.nan, np.float32)
+        for start in range(0, len(rows), self.settings.batch):
+            some = rows[start : start + self.settings.batch]
+            arrays, present = feeds.make(self.settings.inputs, self.raw, some, hidden)
+            if not present.any():
+                continue
+            try:
+                given = np.asarray(self.call({n: a[present] for n, a in arrays.items()}))
+            except Exception as error:  # the backends' errors share no base class
+                got = str(error).strip().splitlines()[0][:200]
+                raise SuffuseError(
+                    "the teacher can't read these inputs", where=f"{self.where}.inputs", got=got
+                ) from None
+            if given.shape != (int(present.sum()), len(self.outputs)):
+                expected = f"({int(present.sum())}, {len(self.outputs)}): one output for each of labels"
+                raise UsageError("the teacher's output has another shape", where=f"{self.where}.labels",
+                                 got=given.shape, expected=expected)  # fmt: skip
+            found[start + np.flatnonzero(present)] = given
+        return {"logits": found}
+
+
+def open(settings: Settings, raw: RawRows, heads: tuple[Head, ...], where: str) -> Loaded:
+    """Load the model. Raises UsageError where it isn't one that is read, or its inputs have other names."""
+    place = Path(settings.file)
+    if not place.exists():
+        raise UsageError("no such file", where=f"{where}.file", got=f"'{place}'")
+    if place.is_dir():
+        loaded = _saved_model(settings, where)
+    elif place.suffix == ".keras":
+        loaded = _keras(settings, where)
+    else:
+        expected = ".keras, or a SavedModel's folder"
+        raise UsageError("unknown kind of file", where=f"{where}.file", got=place.suffix or "none", expected=expected)
+    return Loaded(settings, *loaded, raw, where)
+
+
+Parts = tuple[Callable[[dict[str, np.ndarray]], Any], Callable[[], list[np.ndarray]], int | None]
+
+
+def _keras(settings: Settings, where: str) -> Parts:
+    os.environ.setdefault("KERAS_BACKEND", "torch")  # read when Keras is loaded
+    keras: Any = optional("keras", "keras")
+    try:
+        model = keras.saving.load_model(settings.file, compile=False, safe_mode=True)
+    except Exception as error:
+        got = str(error).strip().splitlines()[0][:200]
+        raise UsageError("this model can't be opened", where=f"{where}.file", got=got) from None
+    model.trainable = False
+    _check_inputs([one.name for one in model.inputs], settings, where)
+
+    def call(arrays: dict[str, np.ndarray]) -> Any:
+        ordered = [arrays[one.name] for one in model.inputs]
+        given = model(ordered if len(ordered) > 1 else ordered[0], training=False)
+        return keras.ops.convert_to_numpy(keras.ops.stop_gradient(given))
+
+    return call, model.get_weights, model.count_params()
+
+
+def _saved_model(settings: Settings, where: str) -> Parts:
+    tensorflow: Any = optional("tensorflow", "tensorflow")
+    try:
+        model = tensorflow.saved_model.load(settings.file)
+        function = model.signatures[settings.signature]
+    except Exception as error:
+        got = str(error).strip().splitlines()[0][:200]
+        raise UsageError("this model can't be opened", where=f"{where}.file", got=got) from None
+    _check_inputs(list(function.structured_input_signature[1]), settings, where)
+    names = list(function.structured_outputs)
+    output = settings.output or names[0]
+    if output not in names:
+        hint = did_you_mean(output, names)
+        raise UsageError("no such output", where=f"{where}.output", got=f"'{output}'", hint=hint)
+
+    def call(arrays: dict[str, np.ndarray]) -> Any:
+        held = model  # the signature alone doesn't keep its variables alive
+        assert held is not None
+        return function(**{name: tensorflow.constant(array) for name, array in arrays.items()})[output].numpy()
+
+    return call, lambda: [one.numpy() for one in function.variables], None
+
+
+def _check_inputs(wanted: list[str], settings: Settings, where: str) -> None:
+    given = list(settings.inputs)
+    for name in (*(n for n in given if n not in wanted), *(n for n in wanted if n not in given)):
+        got, hint = f"'{name}'", "the model's inputs: " + ", ".join(wanted)
+        raise UsageError("inputs that aren't the model's", where=f"{where}.inputs", got=got, hint=hint)

@@ -1,0 +1,119 @@
+"""A teacher's outputs, by their names, in the order of the run's own; never by position.
+
+Probabilities become log-probabilities (of labels: log-odds) clipped at FLOOR, so that a teacher that is sure of itself
+stays finite: a probability of 0 is -13.8. Logits stay as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import UsageError, did_you_mean
+from ..types import CLASSES, LABELS, NUMBER, Head, Spec
+
+FLOOR = 1e-6  # the least probability
+LOGITS, PROBABILITIES = "logits", "probabilities"
+SUM_TOLERANCE = 1e-2  # of a row's probabilities from 1: what a table with two decimals loses
+LISTED = 8  # names in a message
+
+
+def outputs(heads: Sequence[Head]) -> tuple[str, ...]:
+    """The names of all outputs: the classes of a single target; ``target=class`` where there are several; the target's
+    name of a number."""
+    if len(heads) == 1:
+        return heads[0].classes or (heads[0].name,)
+    return Spec((), tuple(heads), ()).classes
+
+
+@dataclass(frozen=True)
+class Matching:
+    """Which of a teacher's T outputs are which of the run's C."""
+
+    heads: tuple[Head, ...]
+    ours: np.ndarray  # (T,) int64: our output of each of theirs
+
+    @classmethod
+    def of(cls, theirs: Sequence[str], heads: Sequence[Head], renamed: Mapping[str, str], where: str) -> Matching:
+        """Match by name; ``renamed`` says their name -> ours, where they differ.
+
+        Raises UsageError (``where`` names the setting) listing the names that are missing or too many.
+        """
+        known = outputs(heads)
+        for name, ours in renamed.items():
+            if name not in theirs:
+                raise UsageError(
+                    "the teacher has no such class", where=where, got=f"'{name}'", hint=did_you_mean(name, theirs)
+                )
+            if ours not in known:
+                raise UsageError("no such class", where=where, got=f"'{ours}'", hint=did_you_mean(ours, known))
+        named = [renamed.get(name, name) for name in theirs]
+        _refuse("classes that this run doesn't have", [n for n in named if n not in known], known, where)
+        _refuse("not all of this run's classes", [n for n in known if n not in named], named, where, lacks=True)
+        twice = [t for t, n in zip(theirs, named, strict=True) if named.count(n) > 1 and t not in renamed and t != n]
+        _refuse("a class twice", twice or [n for n in set(theirs) if list(theirs).count(n) > 1], known, where)
+        made = cls(tuple(heads), np.array([known.index(name) for name in named], dtype=np.int64))
+        made._check_joined(where)
+        return made
+
+    def logits(self, values: np.ndarray, form: str) -> np.ndarray:
+        """Theirs (B, T), logits or probabilities, numbers in their own unit -> ours (B, C) float32.
+
+        NaN stays NaN. Raises ValueError where probabilities are none.
+        """
+        values, found, at = np.asarray(values, dtype=np.float64), [], 0
+        for head in self.heads:
+            parts = [values[:, self.ours == at + n] for n in range(head.outputs)]
+            if head.kind == NUMBER:
+                found.append((parts[0] - head.mean) / head.std)
+            elif form == LOGITS:
+                found.append(np.concatenate([_together(p) for p in parts], axis=1))
+            else:
+                found.append(_logarithms(head, np.concatenate([p.sum(1, keepdims=True) for p in parts], axis=1)))
+            at += head.outputs
+        return np.concatenate(found, axis=1).astype(np.float32)
+
+    def _check_joined(self, where: str) -> None:
+        """Several of theirs may make one class; labels and numbers don't add up."""
+        counts, at = np.bincount(self.ours), 0
+        for head in self.heads:
+            if head.kind != CLASSES and (counts[at : at + head.outputs] > 1).any():
+                raise UsageError("several outputs for one", where=where, got=f"target '{head.name}', {head.kind}",
+                                 expected="one for each: only classes add up")  # fmt: skip
+            at += head.outputs
+
+
+def _together(logits: np.ndarray) -> np.ndarray:
+    """(B, K) logits of classes that make one -> (B, 1)."""
+    return logits if logits.shape[1] == 1 else np.logaddexp.reduce(logits, axis=1, keepdims=True)
+
+
+def _logarithms(head: Head, p: np.ndarray) -> np.ndarray:
+    """Probabilities (B, C_h) -> log-probabilities, or log-odds of labels."""
+    answered = ~np.isnan(p).any(1)
+    if (p[answered] < 0).any() or (p[answered] > 1 + SUM_TOLERANCE).any():
+        raise ValueError(f"got {p[answered].min():g} to {p[answered].max():g} for '{head.name}', expected 0 to 1")
+    if head.kind == LABELS:
+        p = np.clip(p, FLOOR, 1 - FLOOR)
+        return np.log(p) - np.log1p(-p)
+    total = p[answered].sum(1)
+    if len(total) and np.abs(total - 1).max() > SUM_TOLERANCE:
+        worst = total[np.abs(total - 1).argmax()]
+        raise ValueError(f"got probabilities of '{head.name}' that add up to {worst:.4g}, expected 1")
+    return np.log(np.maximum(p / p.sum(1, keepdims=True), FLOOR))
+
+
+def _refuse(what: str, names: Sequence[str], known: Sequence[str], where: str, *, lacks: bool = False) -> None:
+    """Raise UsageError where there are such names, with all of them (some, where they are many)."""
+    if not names:
+        return
+    listed = ", ".join(dict.fromkeys(names))
+    if len(set(names)) > LISTED:
+        listed = ", ".join(list(dict.fromkeys(names))[:LISTED]) + f" and {len(set(names)) - LISTED} more"
+    some = ", ".join(known[:LISTED]) + (" ..." if len(known) > LISTED else "")
+    raise UsageError(
+        f"the teacher has {what}", where=where, **({"expected": listed} if lacks else {"got": listed}),
+        hint=f"{'the teacher has' if lacks else 'there is'}: {some}; `classes: {{theirs: ours}}` renames",
+    )  # fmt: skip

@@ -1,0 +1,110 @@
+"""A scikit-learn estimator with ``predict_proba`` as the teacher, without pickle: a function of the user's own, named
+in the recipe, makes it (fits it, or builds it from plain files).
+
+``file.py:function`` is called with ``options`` and returns ``(estimator, adapter)``; ``adapter(records)`` turns B
+records {column: cell} into what the estimator reads. The classes are ``estimator.classes_``. It is made anew whenever
+the teacher is opened, so a fit needs a fixed ``random_state``. To fit in a program of one's own, write its answers
+with :func:`suffuse.write_answers` and take the kind ``table``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field, field_validator
+
+from ..errors import UsageError
+from ..parts import NameList, TeacherSettings, optional
+from ..types import Head
+from . import code
+from .matching import PROBABILITIES
+
+if TYPE_CHECKING:
+    from ..tables.raw import RawRows
+
+
+class Settings(TeacherSettings):
+    """Which function, and what the estimator reads."""
+
+    kind: Literal["sklearn"] = "sklearn"
+    FILES: ClassVar = ("adapter",)
+    adapter: str  # file.py:function
+    options: dict[str, Any] = Field(default_factory=dict)  # arguments of the function
+    columns: NameList = Field(min_length=1)  # that a record has
+    files: NameList = ()  # columns whose cells name files: the adapter gets their bytes
+    batch: int = Field(default=1024, ge=1)
+
+    @field_validator("adapter")
+    @classmethod
+    def _function(cls, value: str) -> str:
+        code.split(value)
+        return value
+
+    def placed(self, base: Path) -> Settings:
+        """The path from ``base``."""
+        return self.model_copy(update={"adapter": code.placed(self.adapter, base)})
+
+    def references(self) -> dict[str, str]:
+        """The file of code."""
+        return {"adapter": code.split(self.adapter)[0]}
+
+
+@dataclass(frozen=True)
+class Estimator:
+    """A fitted estimator and the function that hands it records."""
+
+    settings: Settings
+    estimator: Any
+    adapter: Callable[[list[dict]], Any]
+    outputs: tuple[str, ...]
+    raw: RawRows
+    where: str
+    form: str = PROBABILITIES
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Of its columns."""
+        return self.raw.named(self.settings.columns)
+
+    def fingerprint(self) -> str:
+        """Hash of everything that the estimator holds, the file of code and its arguments."""
+        said = self.settings.model_dump(mode="json", include={"options", "columns", "files"})
+        made = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
+        made.update(
+            f"{optional('joblib', 'train').hash(self.estimator)}{code.file_hash(self.settings.adapter)}".encode()
+        )
+        return made.hexdigest()
+
+    def facts(self) -> dict:
+        """Which estimator it is."""
+        return {"parameters": None, "estimator": type(self.estimator).__name__}
+
+    def answer(self, rows: np.ndarray, hidden: frozenset[str]) -> dict[str, np.ndarray]:
+        """A batch at a time; a row without any of the columns has no answer."""
+        found = np.full((len(rows), len(self.outputs)), np.nan, np.float32)
+        for start in range(0, len(rows), self.settings.batch):
+            some = rows[start : start + self.settings.batch]
+            records = self.raw.records(self.settings.columns, some, hidden, self.settings.files)
+            there = [n for n, record in enumerate(records) if any(v is not None for v in record.values())]
+            if there:
+                with code.guarded(self.where, self.settings.adapter):
+                    read = self.adapter([records[n] for n in there])
+                    found[[start + n for n in there]] = self.estimator.predict_proba(read)
+        return {"logits": found}
+
+
+def open(settings: Settings, raw: RawRows, heads: tuple[Head, ...], where: str) -> Estimator:
+    """Call the function. Raises UsageError where it doesn't return a fitted estimator and an adapter."""
+    made = code.call(settings.adapter, f"{where}.adapter", raw.run.folder, **settings.options)
+    parts: tuple[Any, ...] = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
+    if not hasattr(parts[0], "predict_proba") or not hasattr(parts[0], "classes_") or not callable(parts[1]):
+        got = ", ".join(type(part).__name__ for part in parts)
+        raise UsageError("your function returned something else", where=f"{where}.adapter", got=f"({got})",
+                         expected="(a fitted estimator with predict_proba, adapter)")  # fmt: skip
+    return Estimator(settings, parts[0], parts[1], tuple(str(c) for c in parts[0].classes_), raw, where)

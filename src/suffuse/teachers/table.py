@@ -1,0 +1,226 @@
+"""Answers in a table as the teacher: probabilities, logits or hard labels by row id, as an interface on the network or
+a large model gave them. What it didn't answer is an abstention.
+
+``probabilities`` and ``logits``: a column for each class, called as ``pattern`` says (of a number: one column of
+numbers), or one ``column`` of records {class: value}. ``labels``: one ``column`` that holds a class; of labels a list,
+or a text with the target's separator. A row whose cells are all empty is an abstention, and so is one that the table
+lacks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import model_validator
+
+from ..errors import SuffuseError, UsageError, did_you_mean
+from ..parts import NameList, TeacherSettings
+from ..types import CLASSES, LABELS, Head
+from .matching import LOGITS, PROBABILITIES, outputs
+
+if TYPE_CHECKING:
+    from ..sources import Rows
+    from ..tables.raw import RawRows
+
+SLOT = "{class}"
+
+
+class Settings(TeacherSettings):
+    """Which table, and what its columns are."""
+
+    kind: Literal["table"] = "table"
+    FILES: ClassVar = ("file",)
+    file: str  # .csv, .tsv, .parquet, .jsonl or .json
+    id: str = "id"  # the column of row ids
+    form: Literal["probabilities", "logits", "labels"] = "probabilities"
+    pattern: str = SLOT  # how the columns of classes are called
+    column: str | None = None  # one column instead: of labels, or of records {class: value}
+    ignore: NameList = ()  # columns that are neither, where the pattern takes in all
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Settings:
+        if SLOT not in self.pattern:
+            raise ValueError(f"got pattern '{self.pattern}', expected {SLOT} in it")
+        if self.form == "labels" and self.column is None:
+            raise ValueError("got form labels without a column, expected the column that holds them")
+        return self
+
+
+@dataclass(frozen=True)
+class Answers:
+    """All answers in memory, K rows of T outputs."""
+
+    outputs: tuple[str, ...]
+    form: str
+    values: np.ndarray  # (K, T) float32
+    place: np.ndarray  # (N,) int64, where a prepared row's answer stands; -1: nowhere
+    content: str
+    modalities: tuple[str, ...] = ()
+
+    def fingerprint(self) -> str:
+        """Hash of the file, of how it is read, and of the answers in memory."""
+        made = hashlib.sha256(f"{self.content} {self.form} {self.outputs}".encode())
+        made.update(np.ascontiguousarray(self.values).tobytes())
+        return made.hexdigest()
+
+    def facts(self) -> dict:
+        """How many rows it has an answer for; nothing is known of what gave them."""
+        answered = self.place >= 0
+        answered[answered] = ~np.isnan(self.values[self.place[answered]]).any(1)
+        return {"parameters": None, "answered": int(answered.sum()), "asked": len(self.place)}
+
+    def answer(self, rows: np.ndarray, hidden: frozenset[str]) -> dict[str, np.ndarray]:
+        """One gather."""
+        place = self.place[rows]
+        found = self.values[place] if len(self.values) else np.empty((len(rows), len(self.outputs)), np.float32)
+        found[place < 0] = np.nan
+        return {"logits": found}
+
+
+def open(settings: Settings, raw: RawRows, heads: tuple[Head, ...], where: str) -> Answers:
+    """Read the table and find every prepared row by its id.
+
+    Raises UsageError where a column isn't there, an id stands twice, or no id is one of this run's.
+    """
+    from .. import sources
+
+    if not Path(settings.file).is_file():
+        raise UsageError("no such file", where=f"{where}.file", got=f"'{settings.file}'")
+    rows = sources.read(settings.file)
+    ids = sources.texts(sources.column(rows, settings.id, f"{where}.id").to_pylist())
+    at: dict[str, int] = {}
+    for number, name in enumerate(ids):
+        if name is not None and at.setdefault(name, number) != number:
+            line = f"{settings.file}:{rows.line[number]}"
+            raise UsageError("a row is answered twice", where=line, got=f"id '{name}'", expected="each id once")
+    place = np.array([at.get(name, -1) for name in raw.ids], dtype=np.int64)
+    if (place < 0).all():
+        got = f"'{next((i for i in ids if i), '')}'"
+        hint = "without data.id, a row's id is its line in the source" if raw.run.recipe.data.id is None else ""
+        raise UsageError("no row of this run has an answer", where=f"{where}.id", got=got,
+                         expected=f"ids such as '{raw.ids[0]}'", hint=hint)  # fmt: skip
+    if settings.form == "labels":
+        separator = raw.run.recipe.data.task(heads[0].name).separator
+        names, values = _labels(settings, rows, heads, separator, where)
+    else:
+        names, values = _records(settings, rows, where) if settings.column else _columns(settings, rows, where)
+    read = settings.model_dump_json(include={"id", "form", "pattern", "column", "ignore"})
+    content = read + hashlib.sha256(Path(settings.file).read_bytes()).hexdigest()
+    return Answers(names, LOGITS if settings.form == LOGITS else PROBABILITIES, values, place, content)
+
+
+def write_answers(file: str | Path, ids: Sequence[Any], names: Sequence[Any], values: Any, id: str = "id") -> Path:
+    """Answers of whatever there is in Python (say ``predict_proba`` of a fitted estimator) -> a Parquet table that this
+    kind reads: ids (N,), the names of the classes, and values (N, C)."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    values = np.asarray(values)
+    if values.shape != (len(ids), len(names)) or id in map(str, names):
+        expected = f"({len(ids)}, {len(names)}), and no class called '{id}'"
+        raise UsageError("can't write these answers", where=file, got=values.shape, expected=expected)
+    columns = {str(name): values[:, number].astype(np.float64) for number, name in enumerate(names)}
+    Path(file).parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table({id: pa.array([str(i) for i in ids]), **columns}), file)
+    return Path(file)
+
+
+def _columns(settings: Settings, rows: Rows, where: str) -> tuple[tuple[str, ...], np.ndarray]:
+    before, _, after = settings.pattern.partition(SLOT)
+    form = re.compile(re.escape(before) + "(.+)" + re.escape(after), re.S)
+    other = {settings.id, *settings.ignore}
+    found = {c: match[1] for c in rows.table.column_names if c not in other and (match := form.fullmatch(c))}
+    if not found:
+        got, hint = f"'{settings.pattern}'", "there is: " + ", ".join(rows.table.column_names[:8])
+        raise UsageError("no column of a class", where=f"{where}.pattern", got=got, hint=hint)
+    columns = [_numbers(settings, rows, column) for column in found]
+    return tuple(found.values()), _whole(settings, rows, np.stack(columns, axis=1))
+
+
+def _numbers(settings: Settings, rows: Rows, column: str) -> np.ndarray:
+    from .. import sources
+
+    found = np.full(len(rows.line), np.nan, dtype=np.float32)
+    for row, text in enumerate(sources.texts(rows.table.column(column).to_pylist())):
+        try:
+            found[row] = np.nan if text is None else float(text)
+        except (ValueError, TypeError):
+            line = f"{settings.file}:{rows.line[row]}, column '{column}'"
+            hint = f"`ignore: [{column}]`, if it is no class"
+            raise SuffuseError("an answer is no number", where=line, got=f"'{str(text)[:40]}'", hint=hint) from None
+    return found
+
+
+def _records(settings: Settings, rows: Rows, where: str) -> tuple[tuple[str, ...], np.ndarray]:
+    from .. import sources
+    from ..modalities.cell import is_empty
+
+    cells = sources.column(rows, str(settings.column), f"{where}.column").to_pylist()
+    for row, cell in enumerate(cells):
+        if not is_empty(cell) and not isinstance(cell, dict):
+            line, expected = f"{settings.file}:{rows.line[row]}", "a record {class: value}"
+            raise SuffuseError("an answer is no record", where=line, got=f"'{str(cell)[:40]}'", expected=expected)
+    filled = [{k: v for k, v in (cell or {}).items() if not is_empty(v)} for cell in cells]
+    names = tuple(dict.fromkeys(name for one in filled for name in one))
+    values = np.array([[one.get(n, np.nan) for n in names] for one in filled], dtype=np.float32)
+    return names, _whole(settings, rows, values.reshape(len(cells), len(names)))
+
+
+def _whole(settings: Settings, rows: Rows, values: np.ndarray) -> np.ndarray:
+    """Raise SuffuseError where a row is answered in part: what is missing is not zero."""
+    empty = np.isnan(values)
+    partly = np.flatnonzero(empty.any(1) & ~empty.all(1))
+    if len(partly):
+        where = f"{settings.file}:{rows.line[partly[0]]}"
+        got = f"{int(empty[partly[0]].sum())} of {values.shape[1]} cells empty" + (
+            f", and {len(partly) - 1:,} more such rows" if len(partly) > 1 else ""
+        )
+        raise SuffuseError(
+            "an answer isn't whole", where=where, got=got, expected="all of them, or none: an abstention"
+        )
+    return values
+
+
+def _labels(
+    settings: Settings, rows: Rows, heads: tuple[Head, ...], separator: str, where: str
+) -> tuple[tuple[str, ...], np.ndarray]:
+    """Hard labels -> probabilities of 0 and 1. A class that is never said needs no column of its own."""
+    from .. import sources
+
+    if len(heads) != 1 or heads[0].kind not in (CLASSES, LABELS):
+        got = f"{len(heads)} targets" if len(heads) > 1 else "a number"
+        raise UsageError("hard labels need a single target of classes or labels", where=f"{where}.form", got=got)
+    several = heads[0].kind == LABELS
+    ours, renamed = outputs(heads), settings.classes
+    replaced = {*renamed, *renamed.values()} if several else {*renamed}  # labels don't add up
+    names = (*(n for n in ours if n not in replaced), *renamed)
+    cells = sources.column(rows, str(settings.column), f"{where}.column").to_pylist()
+    values = np.full((len(cells), len(names)), np.nan, dtype=np.float32)
+    for row, cell in enumerate(cells):
+        said = _said(cell, separator if several else None)
+        if said is None:
+            continue
+        unknown = [name for name in said if name not in names]
+        if unknown:
+            line, hint = f"{settings.file}:{rows.line[row]}", did_you_mean(unknown[0], names)
+            raise SuffuseError("the teacher names a class that this run doesn't have", where=line,
+                               got=f"'{unknown[0]}'", hint=f"{hint}; `classes: {{theirs: ours}}` renames")  # fmt: skip
+        values[row] = 0
+        values[row, [names.index(name) for name in said]] = 1
+    return names, values
+
+
+def _said(cell: Any, separator: str | None) -> list[str] | None:
+    """The labels of a cell; None where it is empty. An empty list says that there is no label."""
+    if isinstance(cell, (list, tuple)):
+        return [str(one) for one in cell]
+    text = None if cell is None or cell != cell else str(cell).strip()
+    if not text:
+        return None
+    return [part.strip() for part in text.split(separator) if part.strip()] if separator else [text]
