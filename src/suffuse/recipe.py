@@ -420,15 +420,10 @@ def make_recipe(raw: dict, where: str = "recipe") -> Recipe:
 
 def _place(recipe: Recipe) -> matrix.Place:
     """What a recipe says of where its losses are used; how many classes there are, the data say."""
-    training = recipe.distill.train
-    rates = training.modality_dropout.values() if isinstance(training.modality_dropout, dict) else ()
-    dropped = any(rates) if isinstance(training.modality_dropout, dict) else bool(training.modality_dropout)
-    return matrix.Place(
-        tuple((recipe.data.task(name).kind, None) for name in recipe.data.targets),
-        training.batch,
-        dropped and len(recipe.student.encoders) > 1,
-        fusions.gates(recipe.student.fusion),
-    )
+    rates, several = recipe.distill.train.modality_dropout, len(recipe.student.encoders) > 1
+    dropped = several and bool(any(rates.values()) if isinstance(rates, dict) else rates)
+    targets = tuple((recipe.data.task(name).kind, None) for name in recipe.data.targets)
+    return matrix.Place(targets, recipe.distill.train.batch, dropped, fusions.gates(recipe.student.fusion))
 
 
 def to_yaml(recipe: Recipe) -> str:

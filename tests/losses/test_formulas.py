@@ -292,3 +292,21 @@ def test_entropy_relations_weigh_by_doubt():
     near(losses.entropy_relations(*features(), z), (doubt / doubt.sum() * ((s - t) ** 2).sum(1)).sum())
     sure = 1e4 * torch.eye(C)[TARGET].double()
     assert losses.entropy_relations(*features(), sure).item() == 0
+
+
+@pytest.mark.parametrize("kind", ["rkd_distance", "rkd_angle", "cka", "affinity", "dist"])
+def test_relations_are_of_one_size_in_small_and_large_batches(kind):
+    """A weight means the same for 12 rows and for 48; not so of similarity (1 / B by its formula), crd (log B) and
+    entropy_relations (a row's product with itself counts less among more)."""
+    call = {
+        "affinity": lambda s, t: losses.affinity(s, t, 1.0),
+        "dist": lambda s, t: losses.dist(s, t, 1.0, 1.0, 1.0),
+    }.get(kind, getattr(losses, kind))
+    random, found = torch.Generator().manual_seed(1), {}
+    for rows in (12, 48):
+        values = []
+        for _ in range(60):
+            t, noise = (torch.randn(rows, 8, generator=random).double() for _ in range(2))
+            values.append(call(t + noise, t).item())
+        found[rows] = float(np.mean(values))
+    assert found[48] == pytest.approx(found[12], rel=0.15)
