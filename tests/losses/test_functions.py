@@ -26,6 +26,12 @@ def test_every_kind_is_tried():
     assert {name.split("-")[0] for name in CASES} == set(losses.KINDS) == set(losses.TABLE)
 
 
+def test_every_file_is_a_kind_that_stands_alone():
+    files = {p.stem: p.read_text() for p in Path(losses.__file__).parent.joinpath("kinds").glob("*.py")}
+    assert set(files) - {"__init__"} == set(losses.KINDS)
+    assert all(not re.search(r"^\s*from \.(\w| import)|losses\.kinds", text, re.M) for text in files.values())
+
+
 @pytest.mark.parametrize("kind", losses.KINDS)
 def test_a_name_is_a_function_whatever_was_imported(kind):
     module = importlib.import_module(losses.TABLE[kind])

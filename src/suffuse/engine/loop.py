@@ -29,7 +29,7 @@ from ..recipe import Training
 from .checkpoint import Checkpoint, State
 from .objective import Objective
 from .runtime import autocast
-from .shares import CALIBRATED_ON, calibrate, shares
+from .shares import CALIBRATED_ON, MEASURED_ON, calibrate, shares
 
 CHECKPOINT_SECONDS = 10.0
 
@@ -135,12 +135,14 @@ def set_weights(objective: Objective, plan: Plan) -> None:
 
 
 def pulled(objective: Objective, plan: Plan, order: np.ndarray, epoch: int) -> dict[str, float]:
-    """Each loss's share of the gradient on the pass's first batch: the last one may be too small for some. Labels alone
-    need no measuring."""
+    """Each loss's share of the gradient on the pass's first rows: its last batch may be too small for some.
+
+    Labels alone need no measuring.
+    """
     if len(objective.names) == 1 and objective.settings[0].kind == "task":
         return {objective.names[0]: 1.0}
     with autocast(plan.training.precision):
-        return shares(objective, plan.gather(order[: plan.training.batch], epoch))
+        return shares(objective, plan.gather(order[: min(plan.training.batch, MEASURED_ON)], epoch))
 
 
 def end_epoch(objective: Objective, keep: Checkpoint, plan: Plan, state: State, pulls: dict[str, float]) -> None:

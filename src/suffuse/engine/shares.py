@@ -1,6 +1,6 @@
 """How hard each loss pulls: the norm of its gradient on the student's weights, and its share of all of them.
 
-Measured on one batch at every epoch's end, and before the first step where the recipe wants the weights calibrated.
+Measured on some rows at every epoch's end, and before the first step where the recipe wants the weights calibrated.
 Measuring changes nothing: dropout's random state and the running statistics of norms are put back.
 """
 
@@ -15,6 +15,7 @@ from .objective import Objective
 
 DEAD = 1e-4  # share of the gradient that a loss stays below over a whole training
 CALIBRATED_ON = 8  # batches, the first of the training, at the most
+MEASURED_ON = 64  # rows at every epoch's end, at the most: few, as each loss costs a backward pass
 
 
 def norms(objective: Objective, gathered: tuple) -> torch.Tensor:
