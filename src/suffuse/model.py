@@ -215,6 +215,10 @@ class FusionModel(nn.Module):
         maps = {name + MAP: CELLS for name in self.spec.names if self.encoder(name).tokens}
         return {"fused": self.joint, **self.widths(), **gates, **maps}
 
+    def mapped(self, needs: Collection[str]) -> tuple[str, ...]:
+        """Modalities whose maps are among what losses need, and can be had."""
+        return tuple(name for name in self.spec.names if name + MAP in needs and self.encoder(name).tokens)
+
     def forward(self, batch: Batch, maps: Collection[str] = ()) -> Output:
         """Rows (B) -> Output. A row with nothing present gets the training prior, never NaN. ``maps``: modalities
         whose maps are asked for."""

@@ -17,7 +17,7 @@ from ..losses.rows import modalities
 from ..model import FusionModel
 from ..parts import PartSettings, load
 from ..recipe import Schedule
-from ..types import MAP, Batch, Output
+from ..types import Batch, Output
 from .mixing import mix
 
 View = tuple[Output, dict[str, Tensor], Tensor]  # of one target: student, teacher, labels
@@ -63,7 +63,7 @@ class Objective(nn.Module):
         self.projectors = nn.ModuleList(made)
         self.whole = any(getattr(part, "WHOLE", False) for part in self.parts)
         self.shared = tuple(n for n in model.spec.names if n in theirs)
-        self.maps = tuple(n for n in model.spec.names if n + MAP in self.needs())
+        self.maps = model.mapped(self.needs())
         self.gate_columns: list[int] = []  # of the teacher's, which each modality of the student has; -1: none
         for name, part in zip(self.names, self.parts, strict=True):
             if "gates" in part.needs(self.settings[self.names.index(name)]):
@@ -82,7 +82,7 @@ class Objective(nn.Module):
 
     def needs(self) -> tuple[str, ...]:
         """Everything of the teacher that some loss reads."""
-        found = [n for s, p in zip(self.settings, self.parts, strict=True) for n in p.needs(s)]
+        found = losses.needs(self.settings)
         return tuple(dict.fromkeys(n for name in found for n in (self.shared if name == ALL else (name,))))
 
     def _views(self, output: Output, teacher: dict[str, Tensor], target: Tensor) -> list[View]:

@@ -24,8 +24,11 @@ a module where its function is expected. Nothing here loads torch before a funct
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from ..parts import PartSettings, load
 
 KINDS = (
     "task",
@@ -73,6 +76,7 @@ __all__ = [
     "lskd",
     "modality_hints",
     "multilabel_kd",
+    "needs",
     "nkd",
     "regression_kd",
     "reverse_kd",
@@ -108,6 +112,11 @@ if TYPE_CHECKING:
     from .kinds.similarity import similarity
     from .kinds.subset_consistency import subset_consistency
     from .kinds.task import task
+
+
+def needs(chosen: Iterable[PartSettings]) -> tuple[str, ...]:
+    """Everything of the teacher that some of these losses reads; ``*`` stands for each modality's feature."""
+    return tuple(dict.fromkeys(name for one in chosen for name in load(TABLE, one.kind).needs(one)))
 
 
 def __getattr__(name: str) -> Any:

@@ -19,7 +19,7 @@ from ..engine.loop import Plan, make_optimizer, train_step
 from ..engine.objective import Objective
 from ..engine.runtime import settle
 from ..model import FusionModel
-from ..parts import load, settings
+from ..parts import settings
 from ..recipe import Network, Recipe, Training
 from ..tables.check.costs import STEPS_TRIED
 from ..tables.check.findings import Sample
@@ -37,7 +37,6 @@ def effort(recipe: Recipe, sample: Sample) -> dict[str, Any]:
     spec = Spec(sample.fields, sample.heads, (0.0,) * sum(h.outputs for h in sample.heads))
     task = {"labels": settings(losses.TABLE, {"kind": "task"})}
     student = FusionModel(recipe.student.bare(), _part(spec, recipe.student))
-    asked = [need for loss in recipe.distill.losses.values() for need in load(losses.TABLE, loss.kind).needs(loss)]
     facts: dict[str, Any] = {"teacher": {"parameters": None, "frozen": {}}}
     taps = {"logits": torch.zeros(recipe.distill.train.batch, spec.outputs)}  # of a teacher from outside
     if recipe.trained:
@@ -45,7 +44,7 @@ def effort(recipe: Recipe, sample: Sample) -> dict[str, Any]:
         frozen, batch = ready(teacher, made_up(sample, spec, recipe.trained.train.batch))
         facts["teacher"] = {"parameters": teacher.size(), "frozen": frozen}
         facts["teacher"]["step"] = step(Objective(teacher, task, {}), batch, recipe.trained.train, {})
-        maps = tuple(name for name in teacher.spec.names if name + MAP in asked and name + MAP in teacher.taps())
+        maps = teacher.mapped(losses.needs(recipe.distill.losses.values()))
         taps = known(teacher, batch, recipe.distill.train.batch, maps)
     facts["teacher"]["kept"] = sum(t.shape[1] for t in taps.values() if t.ndim > 1)
     frozen, batch = ready(student, made_up(sample, spec, recipe.distill.train.batch))

@@ -13,7 +13,6 @@ from ..engine import features
 from ..engine.forward import chunks
 from ..engine.records import weights_hash
 from ..model import FusionModel, open_model
-from ..parts import load
 from ..run import Run
 from ..types import MAP, Batch, Output
 from . import Question
@@ -31,10 +30,7 @@ class Trained:
     def open(cls, run: Run, columns: Columns, *folder: str) -> Trained:
         """The teacher that the run trained; or another network of it, by its folder."""
         model = open_model(run.path(*(folder or ("teacher",))))
-        asked = [
-            need for loss in run.recipe.distill.losses.values() for need in load(losses.TABLE, loss.kind).needs(loss)
-        ]
-        maps = tuple(n for n in model.spec.names if n + MAP in asked and n + MAP in model.taps())
+        maps = model.mapped(losses.needs(run.recipe.distill.losses.values()))
         return cls(model, features.ready(columns.of(model.spec.names), model, features.place(run)), maps)
 
     def facts(self) -> dict:
