@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from suffuse import losses
 from suffuse.modalities import text
 from suffuse.report import prepared, table, training, words
 
@@ -88,3 +89,7 @@ def test_a_modality_that_the_page_can_t_show_is_named_and_stops_nothing(tmp_path
     assert (shown.name, shown.kind, shown.absent) == ("sound", "smell", False)
     assert "can't be shown" in shown.text
     assert absent.absent
+
+
+def test_every_loss_has_a_meaning() -> None:
+    assert set(training.MEANING) == set(losses.KINDS)
