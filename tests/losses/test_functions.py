@@ -213,6 +213,8 @@ def test_bf16_around_it_rounds_nothing(case, seed):
         "entropy_relations",
         "hint-cosine",
         "attention_transfer",
+        "lskd",
+        "dist",
     ],
 )
 @pytest.mark.parametrize("fault", ["equal rows", "rows of zeros", "one row is zeros"])

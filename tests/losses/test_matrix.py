@@ -122,6 +122,14 @@ def test_two_classes_are_refused_once_the_data_are_known(kind):
     matrix.check(settings(losses.TABLE, {"kind": kind}), matrix.Place(((CLASSES, 2), (CLASSES, 4))), "")
 
 
+def test_what_may_be_refused_says_what_to_use():
+    parts = [load(losses.TABLE, kind) for kind in losses.KINDS]
+    limited = [part for part in parts if hasattr(part, "LEAST_ROWS") or hasattr(part, "LEAST_CLASSES")]
+    assert len(limited) == 12 and all("kind " in part.INSTEAD for part in limited)
+    for kind in ("kd", "task"):  # one class is a fault of the data, which is told elsewhere
+        matrix.check(settings(losses.TABLE, {"kind": kind}), matrix.Place(((CLASSES, 1),)), "")
+
+
 def test_dist_over_the_batch_alone_takes_two_classes():
     matrix.check(settings(losses.TABLE, {"kind": "dist", "beta": 0}), matrix.Place(((CLASSES, 2),)), "")
 

@@ -38,7 +38,7 @@ def fewest(part: Any, settings: PartSettings) -> int:
     """The least number of classes."""
     if hasattr(part, "least_classes"):
         return part.least_classes(settings)
-    return getattr(part, "LEAST_CLASSES", 2)
+    return getattr(part, "LEAST_CLASSES", 1)
 
 
 def check(settings: PartSettings, place: Place, where: str) -> None:

@@ -8,6 +8,7 @@ within a row and within a class over the batch, their size isn't. A constant row
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field as Setting
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 HEADS = (CLASSES,)
-SMALLEST = 1e-8  # deviation of what correlates
+SMALLEST = 1e-6  # deviation of what correlates: less is rounding, whose direction would get a gradient of its inverse
 LEAST_CLASSES, LEAST_ROWS = 3, 2
 INSTEAD = "use kind kd: two numbers always correlate perfectly; or beta: 0"
 
@@ -90,6 +91,6 @@ def dist(
 def _direction(x: Tensor, dim: int, weight: Tensor | None = None) -> Tensor:
     """Centred and of length 1 along a dimension; rows weighed."""
     if weight is None:
-        return unit(x - x.mean(dim, keepdim=True), dim, SMALLEST)
+        return unit(x - x.mean(dim, keepdim=True), dim, SMALLEST * math.sqrt(x.shape[dim]))
     share = (weight.to(x.dtype) / weight.sum().clamp(min=SMALLEST)).unsqueeze(1)
     return unit((x - (share * x).sum(0)) * share.sqrt(), dim, SMALLEST)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 HEADS = (CLASSES,)
+SMALLEST = 1e-6  # deviation that is told from none
 LEAST_CLASSES, INSTEAD = 3, "use kind kd: with two classes a standardised logit is a constant"
 
 
@@ -63,6 +64,7 @@ def lskd(student: Tensor, teacher: Tensor, temperature: float, weight: Tensor | 
 
 
 def _standard(logits: Tensor) -> Tensor:
-    """(B, C) -> z-scores; a norm, not ``std``, whose gradient is NaN where all are equal."""
+    """(B, C) -> z-scores; zeros without a gradient where all are equal: it would be 1e7, and of ``std`` NaN."""
     centred = logits - logits.mean(1, keepdim=True)
-    return centred / (centred.norm(dim=1, keepdim=True) / math.sqrt(logits.shape[1] - 1) + 1e-7)
+    deviation = centred.norm(dim=1, keepdim=True) / math.sqrt(logits.shape[1] - 1)
+    return centred.where(deviation > SMALLEST, 0.0) / (deviation + 1e-7)
