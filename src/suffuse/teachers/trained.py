@@ -26,6 +26,7 @@ class Trained:
     model: FusionModel
     columns: Columns
     maps: tuple[str, ...] = ()  # modalities whose maps a student's loss asks for
+    raw: Columns | None = None  # the same with entries in place of vectors: an augmented view is encoded anew
 
     @classmethod
     def open(cls, run: Run, columns: Columns) -> Trained:
@@ -35,7 +36,8 @@ class Trained:
             need for loss in run.recipe.distill.losses.values() for need in load(losses.TABLE, loss.kind).needs(loss)
         ]
         maps = tuple(n for n in model.spec.names if n + MAP in asked and n + MAP in model.taps())
-        return cls(model, features.ready(columns.of(model.spec.names), model, features.place(run)), maps)
+        own = columns.of(model.spec.names)
+        return cls(model, features.ready(own, model, features.place(run)), maps, own)
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -57,10 +59,17 @@ class Trained:
     def answer(self, question: Question) -> dict[str, np.ndarray]:
         """Everything that the network returns."""
         self.model.eval()
-        batch = self.columns.batch(question.rows, None, question.view)
+        batch = self._columns(question).batch(question.rows, None, question.view)
         seen = batch if question.modalities is None else self._seeing(batch, question.modalities)
         output = self.model(seen, self.maps)
         return {name: tap.float().numpy() for name, tap in taps(output).items()}
+
+    def _columns(self, question: Question) -> Columns:
+        changed = self.columns.ready & set(question.view[0].augmented) if question.view else frozenset()
+        if not changed or self.raw is None:
+            return self.columns
+        entries = {**self.columns.entries, **{name: self.raw.entries[name] for name in changed}}
+        return replace(self.columns, entries=entries, ready=self.columns.ready - changed)
 
     def _seeing(self, batch: Batch, names: tuple[str, ...]) -> Batch:
         kept = torch.tensor([name in names for name in self.modalities])
