@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     from .making import Making
 
 
-def compact(making: Making, folder: Path) -> None:
-    """Parts -> ``folder``. The manifest is written last: without it there is no store."""
+def compact(making: Making, folder: Path, shared: dict[str, np.ndarray]) -> None:
+    """Parts -> ``folder``. ``shared``: per-row arrays, as :func:`suffuse.knowledge.making.per_row` gives them. The
+    manifest is written last: without it there is no store."""
     folder.mkdir(parents=True, exist_ok=True)
     columns, target = making.columns, making.columns.target[making.rows]
-    shared = {**making.shared, "label": target.astype(np.int32 if columns.spec.plain else np.float32)}
+    shared = {**shared, "label": target.astype(np.int32 if columns.spec.plain else np.float32)}
     for name, array in shared.items():
         write_array(folder / f"{name}.npy", array)
     begin, arrays = _arrays(making, folder)

@@ -26,7 +26,7 @@ LOGITS, VALUES, INDEX = "logits", "logits.values", "logits.index"  # names of ar
 
 def half(values: np.ndarray) -> np.ndarray:
     """float32 -> float16; what is too large for it is cut, not made infinite."""
-    return np.clip(values, -LARGEST_HALF, LARGEST_HALF).astype(np.float16)
+    return torch.from_numpy(values).clamp(-LARGEST_HALF, LARGEST_HALF).half().numpy()
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,7 +42,6 @@ class Making:
     blocks: list[Block]
     counts: list[int]  # rows of each block
     rows: np.ndarray  # (K,) data rows in the order of the store
-    shared: dict[str, np.ndarray]  # per-row arrays (K,)
     older: Older | None
     parts: list[Part]
     encoding: Encoding
@@ -100,10 +100,8 @@ def planned(run: Run, columns: Columns, teacher: tuple[str, Sequence[str], Piece
     rows = order(train, columns.rows("validation"), pieces)
     listed = blocks(run.recipe.extract, names)
     counts = [len(rows) if block.view is None else len(train) for block in listed]
-    shared = {"key": columns.key[rows], "content": contents(columns, rows, names)}
-    if run.recipe.extract.views:
-        shared["drawn"] = drawn(columns, rows, list(made["views"]["augment"]))
     older = Older.open(run.path(known["older"])) if known["older"] else None
+    shared = per_row(columns, rows, made) if older else {}
     nowhere = np.full(len(rows), -1, dtype=np.int64)
     old = [
         older.places(b, {n: a[:c] for n, a in shared.items()}, made) if older else nowhere[:c]
@@ -111,18 +109,17 @@ def planned(run: Run, columns: Columns, teacher: tuple[str, Sequence[str], Piece
     ]
     settings = run.recipe.extract
     return Making(
-        run, columns, made, listed, counts, rows, shared, older, cut(rows, counts, old, pieces),
+        run, columns, made, listed, counts, rows, older, cut(rows, counts, old, pieces),
         Encoding.of(columns.spec, settings.dtype, settings.top_k),
     )  # fmt: skip
 
 
-def answered(making: Making, ask: Ask, part: Part) -> dict[str, np.ndarray]:
-    """One part's arrays, asked or copied. ``error`` holds, per row, the divergence that storing costs."""
-    block = making.blocks[part.block]
-    if part.old is not None:
-        assert making.older is not None, "rows are copied from an older store"
-        return making.older.copy(block, part)
-    return {**stored(making, ask(making.rows[part.slots], block), block), "slot": part.slots}
+def per_row(columns: Columns, rows: np.ndarray, made: dict) -> dict[str, np.ndarray]:
+    """What tells rows apart, arrays (K,): keys, what the teacher sees of them, and what its views are drawn by."""
+    found = {"key": columns.key[rows], "content": contents(columns, rows, made["modalities"])}
+    if made["views"]["count"]:
+        found["drawn"] = drawn(columns, rows, list(made["views"]["augment"]))
+    return found
 
 
 def stored(making: Making, answers: dict[str, np.ndarray], block: Block) -> dict[str, np.ndarray]:
@@ -135,21 +132,53 @@ def stored(making: Making, answers: dict[str, np.ndarray], block: Block) -> dict
     return {**logits, **taps, "error": error.numpy(), "same": same.numpy()}
 
 
-def work(making: Making, ask: Ask, claims: Claims) -> Iterator[Part]:
+def work(making: Making, ask: Ask, claims: Claims, pool: Executor) -> Iterator[Part]:
     """Do the parts that nobody has done and nobody is doing, one after another; yields each part that is there, in any
-    order, and ends when all are. Parts of others are waited for, and done where those others have died."""
+    order, and ends when all are. Parts of others are waited for, and done where those others have died. A part is
+    written in the pool while the next one is answered."""
     left = list(making.parts)
     while left:
-        before = len(left)
+        before, writing = len(left), []
         for part in list(left):
-            file = part.file(making.place)
-            if not file.exists():
+            if not part.file(making.place).exists():
                 if not claims.claim(part.name):
                     continue
-                if not file.exists():  # done by its owner just before it let go
-                    parts.write_part(file, answered(making, ask, part))
-                claims.release(part.name)
+                if not part.file(making.place).exists():  # else done by its owner just before it let go
+                    answers = None if part.old is not None else _asked(making, ask, part)
+                    writing.append((part, pool.submit(_write, making, part, answers)))
+                    if len(writing) == 1:
+                        continue
+                    part = _written(writing, claims)
+                else:
+                    claims.release(part.name)
+            left.remove(part)
+            yield part
+        while writing:
+            part = _written(writing, claims)
             left.remove(part)
             yield part
         if len(left) == before:
             time.sleep(WAIT)
+
+
+def _asked(making: Making, ask: Ask, part: Part) -> dict[str, np.ndarray]:
+    return ask(making.rows[part.slots], making.blocks[part.block])
+
+
+def _write(making: Making, part: Part, answers: dict[str, np.ndarray] | None) -> None:
+    """One part's file: of the teacher's answers, or copied."""
+    block = making.blocks[part.block]
+    if answers is None:
+        assert making.older is not None, "rows are copied from an older store"
+        arrays = making.older.copy(block, part)
+    else:
+        arrays = {**stored(making, answers, block), "slot": part.slots}
+    parts.write_part(part.file(making.place), arrays)
+
+
+def _written(writing: list[tuple[Part, Future]], claims: Claims) -> Part:
+    """The first of those that are being written, once it is there."""
+    part, done = writing.pop(0)
+    done.result()
+    claims.release(part.name)
+    return part

@@ -33,6 +33,7 @@ class Knowledge:
     encoding: Encoding
     blocks: list[Block]
     starts: dict[str, list[int]]  # array -> the row at which each block begins in it
+    offsets: dict[str, Tensor]  # the same as tensors
 
     @classmethod
     def open(cls, folder: Path, columns: Columns, expected: Mapping[str, Any] | None = None) -> Knowledge:
@@ -47,13 +48,15 @@ class Knowledge:
         names = [n for n in facts["arrays"] if n not in (*FACTS, *PER_ROW)]
         arrays = manifest.load(folder, facts, [*names, "key"])
         place = find(arrays.pop("key"), columns.key)
+        starts = {n: facts["arrays"][n]["starts"] for n in names}
         return cls(
             facts,
             {n: torch.from_numpy(a) for n, a in arrays.items()},
             torch.from_numpy(place),
             Encoding.of(columns.spec, made["encoding"]["dtype"], made["encoding"]["top_k"]),
             manifest.blocks(facts),
-            {n: facts["arrays"][n]["starts"] for n in names},
+            starts,
+            {n: torch.tensor(begin) for n, begin in starts.items()},
         )
 
     def widths(self) -> dict[str, int]:
@@ -117,4 +120,4 @@ class Knowledge:
         if isinstance(block, int):
             start = self.starts[name][block]
             return place + start if start else place
-        return place + torch.tensor(self.starts[name])[block]
+        return self.offsets[name].index_select(0, block).add_(place)

@@ -7,9 +7,12 @@ left; should the leader die, one of them takes its place.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import shutil
 import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -28,14 +31,17 @@ from ..knowledge.compaction import compact
 from ..knowledge.encoding import INDEX, LOGITS, VALUES
 from ..knowledge.fingerprint import compare, fingerprint, viewer
 from ..knowledge.making import LEADER, Ask, Making
+from ..knowledge.parts import Part
 from ..knowledge.reuse import find
-from ..progress import duration, progress, say
+from ..progress import Tell, duration, progress, say
 from ..run import Run
 from ..teachers import Question, Teacher
 from ..teachers.trained import Trained
 
 SPOT, FEWEST = 64, 8  # rows that are computed again: over all blocks, of each at least
-TRIAL = 512  # rows that are answered for a forecast, where the first few were quick
+TRIAL = 256  # rows that are answered for a forecast, where the first few were quick
+PER_ROW = 28  # bytes: key, hashes of content and draws, label
+CLAIMS = ".claims"
 TOLERANCE = 5e-3  # of a stored logit, relative to the largest: float16, and other company in the batch
 SCORE_TOLERANCE = 5e-3  # of the validation accuracy: float16 may turn a tie
 
@@ -44,18 +50,17 @@ def extract(run: Run) -> None:
     """Write ``knowledge/``: hard labels, logits, fused and per-modality features, gates."""
     columns, teacher, ask = opened(run)
     before = teacher.fingerprint()
-    with Claims(claims_folder(run)).beating() as claims, progress("extract") as tell:
+    with shared_work(run) as (claims, pool, tell):
         making = work.begin(run, columns, (before, teacher.modalities, teacher.pieces))
         claims.claim(LEADER)
         forecast(making, ask)
-        total, done = sum(making.counts), 0
-        for part in work.work(making, ask, claims):
-            done += len(part.slots)
-            tell(done / (total + 1), f"{done:,} rows")
+        total = sum(making.counts)
+        per_row = pool.submit(work.per_row, columns, making.rows, making.made)
+        follow(making, work.work(making, ask, claims, pool), tell)
         if teacher.fingerprint() != before:
             raise SuffuseError("the teacher changed while it was read", where=run.path("teacher"))
         folder = run.partial("extract") / "knowledge"
-        compact(making, folder)
+        compact(making, folder, per_row.result())
         check(making, ask, folder)
         check_score(making, folder)
         tell(1.0, f"{total:,} rows" + (f", {making.reused:,} of them from before" if making.reused else ""))
@@ -68,21 +73,29 @@ def join(run: Run) -> None:
         return
     columns, teacher, ask = opened(run)
     making = work.planned(run, columns, (teacher.fingerprint(), teacher.modalities, teacher.pieces), known)
-    with Claims(claims_folder(run)).beating() as claims, progress("extract") as tell:
-        total, done = sum(making.counts), 0
-        for part in work.work(making, ask, claims):
-            done += len(part.slots)
-            tell(done / (total + 1), f"{done:,} rows")
+    with shared_work(run) as (claims, pool, tell):
+        follow(making, work.work(making, ask, claims, pool), tell)
+
+
+@contextlib.contextmanager
+def shared_work(run: Run) -> Iterator[tuple[Claims, Executor, Tell]]:
+    """Claims that are kept alive, a thread that writes, and the progress."""
+    claims = Claims(run.partial("extract") / CLAIMS)
+    with claims.beating(), ThreadPoolExecutor(1) as pool, progress("extract") as tell:
+        yield claims, pool, tell
+
+
+def follow(making: Making, parts: Iterable[Part], tell: Tell) -> None:
+    """Tell how far it is, part by part."""
+    total, done = sum(making.counts), 0
+    for part in parts:
+        done += len(part.slots)
+        tell(done / (total + 1), f"{done:,} rows")
 
 
 def led(run: Run) -> bool:
     """Whether a process that leads is at work and has said what there is to do."""
-    return work.plan(run) is not None and not Claims(claims_folder(run)).dead(LEADER)
-
-
-def claims_folder(run: Run) -> Path:
-    """Where the claims on parts stand."""
-    return run.partial("extract") / ".claims"
+    return work.plan(run) is not None and not Claims(run.partial("extract") / CLAIMS).dead(LEADER)
 
 
 def opened(run: Run) -> tuple[Columns, Teacher, Ask]:
@@ -106,7 +119,8 @@ def forecast(making: Making, ask: Ask) -> None:
     """
     rows, taken = making.rows[: min(SPOT, making.counts[-1])], 0.0
     answers: dict[str, np.ndarray] = {}
-    for count in (len(rows), min(TRIAL, len(making.rows))):
+    left = sum(len(p.slots) for p in making.parts if p.old is None and not p.file(making.place).exists())
+    for count in (len(rows), max(FEWEST, min(TRIAL, left, len(making.rows)))):
         start = time.perf_counter()
         answers = ask(making.rows[:count], making.blocks[0])
         taken = (time.perf_counter() - start) / count
@@ -115,7 +129,7 @@ def forecast(making: Making, ask: Ask) -> None:
     if making.blocks[-1].view is not None:
         _changes(making, ask(rows, Block(making.blocks[0].subset, 0)), ask(rows, making.blocks[0]))
     size = sum(_bytes(making, answers, b) * c for b, c in zip(making.blocks, making.counts, strict=True))
-    size += sum(a.nbytes for a in making.shared.values())
+    size += len(making.rows) * PER_ROW
     free = shutil.disk_usage(making.place).free
     if 2 * size > free:
         raise SuffuseError(
@@ -123,10 +137,10 @@ def forecast(making: Making, ask: Ask) -> None:
             expected=f"{2 * size / 1e6:,.0f} MB: it is written in parts, then as a whole",
             hint="extract.top_k, fewer extract.views or extract.subsets make it smaller",
         )  # fmt: skip
-    there = sum(len(p.slots) for p in making.parts if p.old is None and p.file(making.place).exists())
+    there = making.answers - left
     words = [f"{sum(making.counts):,} answers", f"{len(making.blocks)} of subset and view" if making.blocks[1:] else ""]
     words += [f"{making.reused:,} from before" if making.reused else "", f"{there:,} there already" if there else ""]
-    words += [f"about {size / 1e6:,.1f} MB", f"about {duration((making.answers - there) * taken)}"]
+    words += [f"about {size / 1e6:,.1f} MB", f"about {duration(left * taken)}"]
     say(f"{'extract':<9} {', '.join(w for w in words if w)}")
 
 
