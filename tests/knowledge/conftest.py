@@ -1,106 +1,19 @@
-"""A teacher of a few lines that notes what it is asked, and stores made from it in memory-sized runs."""
+"""Stores of a small teacher in a folder without data."""
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from knowledge_tools import Fake, Maker
 
 from suffuse.data import Columns
 from suffuse.files import write_json
-from suffuse.knowledge import making as work
-from suffuse.knowledge.blocks import Block
-from suffuse.knowledge.claims import Claims
-from suffuse.knowledge.compaction import compact
-from suffuse.knowledge.fingerprint import viewer
 from suffuse.recipe import make_recipe
 from suffuse.run import Run
-from suffuse.teachers import Question
-
-
-@dataclass
-class Fake:
-    """Its answers are sums over what it sees, so that they change with entries, view and subset."""
-
-    columns: Columns
-    weights: str = "first"
-    size: int = 16
-    silent: np.ndarray | None = None  # (N,) bool, rows that it has no answer for
-    asked: list[tuple[int, Block | None]] = field(default_factory=list)
-    modalities: tuple[str, ...] = ("picture", "question")
-
-    def fingerprint(self) -> str:
-        return hashlib.sha256(self.weights.encode()).hexdigest()
-
-    def pieces(self, rows: np.ndarray, size: int) -> list[np.ndarray]:
-        order = np.argsort(self.columns.shared()[rows], kind="stable")
-        return [order[start : start + self.size] for start in range(0, len(order), self.size)]
-
-    def answer(self, question: Question) -> dict[str, np.ndarray]:
-        batch = self.columns.batch(question.rows, None, question.view)
-        shown = question.modalities or self.modalities
-        found, total = {}, np.zeros((len(question.rows), 1))
-        for m, name in enumerate(self.modalities):
-            sums = batch.inputs[name].double().flatten(1).mean(1).numpy()[batch.index[name].numpy()]
-            sums = np.where(batch.present[:, m].numpy(), sums, 0)
-            found[name] = (sums[:, None] * np.arange(1, 4) / 50).astype(np.float32)
-            total = total + (sums[:, None] * (m + 1) if name in shown else 0)
-        width = self.columns.spec.outputs
-        logits = np.sin(total * np.arange(1, width + 1) / 3) * 4
-        if self.silent is not None:
-            logits[self.silent[question.rows]] = np.nan
-        self.asked.extend((int(row), None) for row in question.rows)
-        return {"logits": logits.astype(np.float32), "fused": np.tile(logits, 2).astype(np.float32), **found}
-
-
-@dataclass
-class Maker:
-    """A run folder with a recipe, and stores in it made by a :class:`Fake`."""
-
-    folder: Path
-    recipe: Callable[..., Run]
-    columns: Columns
-
-    def run(self, **changes: Any) -> Run:
-        return self.recipe(self.folder, **changes)
-
-    def ask(self, run: Run, teacher: Any) -> work.Ask:
-        seen = viewer(run.recipe)
-
-        def ask(rows: np.ndarray, block: Block) -> dict[str, np.ndarray]:
-            view = None if block.view is None or seen is None else (seen, block.view)
-            subset = None if block.subset == tuple(teacher.modalities) else block.subset
-            return teacher.answer(Question(rows, subset, view))
-
-        return ask
-
-    def begin(self, run: Run, teacher: Any, columns: Columns | None = None) -> work.Making:
-        known = (teacher.fingerprint(), teacher.modalities, teacher.pieces)
-        return work.begin(run, self.columns if columns is None else columns, known)
-
-    def store(self, teacher: Any, columns: Columns | None = None, **changes: Any) -> Path:
-        """All of it: parts, then the store in the run's ``knowledge/``."""
-        run = self.run(**changes)
-        making = self.begin(run, teacher, columns)
-        with ThreadPoolExecutor(1) as pool, Claims(run.partial("extract") / ".claims").beating() as claims:
-            list(work.work(making, self.ask(run, teacher), claims, pool))
-        compact(making, run.path("knowledge"), work.per_row(making.columns, making.rows, making.made))
-        return run.path("knowledge")
-
-    def aside(self) -> None:
-        """As the pipeline does when an edit makes the store stale."""
-        import shutil
-
-        run = self.run()
-        run.put_aside(run.path("knowledge"), "knowledge")
-        shutil.rmtree(run.partial("extract"))
 
 
 @pytest.fixture(scope="session")

@@ -63,9 +63,9 @@ class Reader:
 
     def subset(self, batch: Batch) -> Tensor:
         """(B,) which stored subset shows the teacher what a row's student sees, and what only the teacher reads; 0, the
-        full one, where none does."""
+        full one, where none does or nothing is left."""
         had = self.had.index_select(0, batch.rows)
         lost = had & ((~batch.present).long() * self.bits).sum(1)
         left = had & ~lost
         fits = (had & self.shown) == left  # (S, B)
-        return torch.where(fits.any(0), fits.int().argmax(0), 0)
+        return torch.where(fits.any(0) & (left != 0), fits.int().argmax(0), 0)
