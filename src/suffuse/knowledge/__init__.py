@@ -4,12 +4,16 @@
     encoding     logits as they are stored, and what that costs
     fingerprint  what decides the content; which part of it changed
     manifest     the store's facts, signed, and its arrays
-    parts        the atomic parts while it is being made; compaction
+    parts        the atomic parts while it is being made
+    making       the work, alone or shared
+    compaction   all parts as one store
     claims       sharing parts out over processes
     reuse        rows of an older store that are still right
     store        an open store: positions found once, one gather a tap
     reader       what a student's training reads of it: its view, its subset
-    people       the manifest for people, and a table for other programs
+    answers      its answers as one array
+    people       the manifest in lines
+    export       a table for people and other programs
 
 ``docs/knowledge.md`` is the format, for other programs.
 """

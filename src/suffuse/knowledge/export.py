@@ -14,10 +14,8 @@ from ..data import Columns
 from ..files import new_file
 from ..types import CLASSES, LABELS, Spec
 from . import manifest
-from .encoding import INDEX, LOGITS, VALUES, Encoding
+from .answers import CHUNK, decoded
 from .reuse import find
-
-CHUNK = 16_384  # rows at a time
 
 
 def export(run_folder: Path, out: Path) -> int:
@@ -45,7 +43,9 @@ def export(run_folder: Path, out: Path) -> int:
                 said = {
                     "subset": pa.array(["+".join(block.subset)] * len(piece)),
                     "view": pa.array([block.view] * len(piece), pa.int32()),
-                    **dict(_answers(columns.spec, decoded(facts, arrays, columns.spec, number, some))),
+                    **dict(
+                        _answers(columns.spec, torch.from_numpy(decoded(facts, arrays, columns.spec, number, some)))
+                    ),
                 }
                 for name, column in said.items():
                     piece = piece.append_column(name, column)
@@ -55,17 +55,6 @@ def export(run_folder: Path, out: Path) -> int:
         if writer:
             writer.close()
     return written
-
-
-def decoded(facts: dict, arrays: dict[str, np.ndarray], spec: Spec, block: int, some: slice) -> torch.Tensor:
-    """Logits (B, C) float32 of some rows of a block."""
-    made = facts["fingerprint"]["encoding"]
-    found = {}
-    for name in (LOGITS, VALUES, INDEX):
-        if name in arrays:
-            begin = facts["arrays"][name]["starts"][block]
-            found[name] = torch.from_numpy(arrays[name][begin + some.start : begin + some.stop])
-    return Encoding.of(spec, made["dtype"], made["top_k"]).decode(found).float()
 
 
 def _answers(spec: Spec, logits: torch.Tensor) -> Iterator[tuple[str, pa.Array]]:
