@@ -16,8 +16,9 @@ from suffuse.data import Columns
 from suffuse.knowledge import making as work
 from suffuse.knowledge.blocks import Block
 from suffuse.knowledge.claims import Claims
-from suffuse.knowledge.compaction import compact
+from suffuse.knowledge.compaction import Compaction
 from suffuse.knowledge.fingerprint import viewer
+from suffuse.knowledge.parts import Part
 from suffuse.run import Run
 from suffuse.teachers import Question
 
@@ -89,9 +90,15 @@ class Maker:
         run = self.run(**changes)
         making = self.begin(run, teacher, columns)
         with ThreadPoolExecutor(1) as pool, Claims(run.partial("extract") / ".claims").beating() as claims:
-            list(work.work(making, self.ask(run, teacher), claims, pool))
-        compact(making, run.path("knowledge"), work.per_row(making.columns, making.rows, making.made))
+            done = list(work.work(making, self.ask(run, teacher), claims, pool))
+        self.compact(making, done)
         return run.path("knowledge")
+
+    def compact(self, making: work.Making, done: list[Part]) -> None:
+        compaction = Compaction(making, self.run().path("knowledge"))
+        for part in reversed(done):  # in any order
+            compaction.add(part)
+        compaction.finish(work.per_row(making.columns, making.rows, making.made))
 
     def aside(self) -> None:
         """As the pipeline does when an edit makes the store stale."""

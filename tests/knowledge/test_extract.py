@@ -58,7 +58,7 @@ def edited(run: Run, *overrides: str) -> Run:
 def test_size_and_time_are_said_before_it_starts(run, capsys, monkeypatch):
     said: list[str] = []
     monkeypatch.setattr(stage.work, "work", lambda *_: said.append(capsys.readouterr().err) or iter(()))
-    monkeypatch.setattr(stage, "compact", lambda *_: None)
+    monkeypatch.setattr(stage.Compaction, "finish", lambda *_: None)
     monkeypatch.setattr(stage, "check", lambda *_: 0.0)
     monkeypatch.setattr(stage, "check_score", lambda *_: None)
     viewed = edited(run, "extract.subsets=each", "extract.views=2")

@@ -17,7 +17,6 @@ from suffuse.knowledge import Knowledge, manifest
 from suffuse.knowledge import making as work
 from suffuse.knowledge.blocks import Block
 from suffuse.knowledge.claims import Claims
-from suffuse.knowledge.compaction import compact
 from suffuse.knowledge.parts import PART, read_part, write_part
 
 ALL = {"extract": {"subsets": "all", "views": 2}}
@@ -103,7 +102,7 @@ def test_several_share_the_parts(maker, columns, tmp_path):
     alone = Fake(columns, size=4)
     other = dataclasses.replace(maker, folder=tmp_path / "alone").store(alone, **ALL)
     assert everything == sorted(alone.asked)
-    compact(makings[0], run.path("knowledge"), work.per_row(columns, makings[0].rows, makings[0].made))
+    maker.compact(makings[0], makings[0].parts)
     assert (run.path("knowledge") / "manifest.json").read_bytes() == (other / "manifest.json").read_bytes()
 
 

@@ -11,7 +11,7 @@ import contextlib
 import dataclasses
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from ..knowledge import making as work
 from ..knowledge import manifest
 from ..knowledge.blocks import Block
 from ..knowledge.claims import Claims
-from ..knowledge.compaction import compact
+from ..knowledge.compaction import Compaction
 from ..knowledge.encoding import INDEX, LOGITS, VALUES
 from ..knowledge.fingerprint import compare, fingerprint, viewer
 from ..knowledge.making import LEADER, Ask, Making
@@ -39,7 +39,6 @@ from ..teachers import Question, Teacher
 from ..teachers.trained import Trained
 
 SPOT, FEWEST = 64, 8  # rows that are computed again: over all blocks, of each at least
-TRIAL = 256  # rows that are answered for a forecast, where the first few were quick
 PER_ROW = 28  # bytes: key, hashes of content and draws, label
 CLAIMS = ".claims"
 TOLERANCE = 5e-3  # of a stored logit, relative to the largest: float16, and other company in the batch
@@ -56,13 +55,15 @@ def extract(run: Run) -> None:
         forecast(making, ask)
         total = sum(making.counts)
         per_row = pool.submit(work.per_row, columns, making.rows, making.made)
-        follow(making, work.work(making, ask, claims, pool), tell)
+        compaction = Compaction(making, run.partial("extract") / "knowledge")
+        placed = [pool.submit(compaction.add, part) for part in follow(making, ask, (claims, pool, tell))]
         if teacher.fingerprint() != before:
             raise SuffuseError("the teacher changed while it was read", where=run.path("teacher"))
-        folder = run.partial("extract") / "knowledge"
-        compact(making, folder, per_row.result())
-        check(making, ask, folder)
-        check_score(making, folder)
+        for one in placed:
+            one.result()
+        compaction.finish(per_row.result())
+        check(making, ask, compaction.folder)
+        check_score(making, compaction.folder)
         tell(1.0, f"{total:,} rows" + (f", {making.reused:,} of them from before" if making.reused else ""))
 
 
@@ -74,7 +75,8 @@ def join(run: Run) -> None:
     columns, teacher, ask = opened(run)
     making = work.planned(run, columns, (teacher.fingerprint(), teacher.modalities, teacher.pieces), known)
     with shared_work(run) as (claims, pool, tell):
-        follow(making, work.work(making, ask, claims, pool), tell)
+        for _ in follow(making, ask, (claims, pool, tell)):
+            pass
 
 
 @contextlib.contextmanager
@@ -85,10 +87,12 @@ def shared_work(run: Run) -> Iterator[tuple[Claims, Executor, Tell]]:
         yield claims, pool, tell
 
 
-def follow(making: Making, parts: Iterable[Part], tell: Tell) -> None:
-    """Tell how far it is, part by part."""
+def follow(making: Making, ask: Ask, means: tuple[Claims, Executor, Tell]) -> Iterator[Part]:
+    """Every part once it is there; tells how far it is."""
+    claims, pool, tell = means
     total, done = sum(making.counts), 0
-    for part in parts:
+    for part in work.work(making, ask, claims, pool):
+        yield part
         done += len(part.slots)
         tell(done / (total + 1), f"{done:,} rows")
 
@@ -120,11 +124,11 @@ def forecast(making: Making, ask: Ask) -> None:
     rows, taken = making.rows[: min(SPOT, making.counts[-1])], 0.0
     answers: dict[str, np.ndarray] = {}
     left = sum(len(p.slots) for p in making.parts if p.old is None and not p.file(making.place).exists())
-    for count in (len(rows), max(FEWEST, min(TRIAL, left, len(making.rows)))):
+    for _ in range(2):  # the first is slow: nothing is in memory yet
         start = time.perf_counter()
-        answers = ask(making.rows[:count], making.blocks[0])
-        taken = (time.perf_counter() - start) / count
-        if taken * TRIAL > 1:
+        answers = ask(rows, making.blocks[0])
+        taken = (time.perf_counter() - start) / len(rows)
+        if taken * len(rows) > 1:
             break
     if making.blocks[-1].view is not None:
         _changes(making, ask(rows, Block(making.blocks[0].subset, 0)), ask(rows, making.blocks[0]))
