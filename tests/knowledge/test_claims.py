@@ -73,6 +73,14 @@ def test_of_another_machine_the_heartbeat_decides(tmp_path, owner):
     assert Claims(tmp_path).claim("old")
 
 
+def test_the_leader_takes_its_claim_from_whoever_has_it(tmp_path):
+    fake(tmp_path, "leader", host="elsewhere")
+    own = Claims(tmp_path)
+    own.take("leader")
+    assert json.loads((tmp_path / "leader.claim").read_text())["host"] == host()
+    assert not Claims(tmp_path).claim("leader")
+
+
 def test_one_that_is_cut_off_waits_for_its_time(tmp_path):
     (tmp_path / "x.claim").write_text('{"host": ')
     assert not Claims(tmp_path).claim("x")
@@ -100,4 +108,5 @@ def test_a_folder_that_somebody_took_away_is_no_trouble(tmp_path, monkeypatch):
         (tmp_path / "new" / "x.claim").unlink()
         (tmp_path / "new").rmdir()
         own.touch()
+        assert not own.claim("y") and not (tmp_path / "new").exists()
         time.sleep(0.05)

@@ -13,6 +13,7 @@ import torch
 from knowledge_tools import Fake
 
 from suffuse.errors import SuffuseError
+from suffuse.files import write_json
 from suffuse.knowledge import Knowledge, manifest
 from suffuse.knowledge import making as work
 from suffuse.knowledge.blocks import Block
@@ -104,6 +105,16 @@ def test_several_share_the_parts(maker, columns, tmp_path):
     assert everything == sorted(alone.asked)
     maker.compact(makings[0], makings[0].parts)
     assert (run.path("knowledge") / "manifest.json").read_bytes() == (other / "manifest.json").read_bytes()
+
+
+def test_who_comes_when_all_is_done_asks_nothing(maker, columns, teacher):
+    """Another process has finished, and taken the parts away."""
+    run = maker.run()
+    making = maker.begin(run, teacher)
+    write_json(run.path("stamps", "extract.json"), {"digest": "d", "outputs": {}})
+    with ThreadPoolExecutor(1) as pool, Claims(run.partial("extract") / ".claims").beating() as claims:
+        assert list(work.work(making, maker.ask(run, teacher), claims, pool)) == []
+    assert not teacher.asked and not list(making.place.glob("block-*"))
 
 
 def test_another_teacher_is_not_let_in(maker, columns, teacher):

@@ -34,7 +34,7 @@ class Claims:
     @contextlib.contextmanager
     def beating(self) -> Iterator[Claims]:
         """Keep what is held alive; afterwards let go of all of it."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(exist_ok=True)
         ended = threading.Event()
 
         def beat() -> None:
@@ -52,19 +52,24 @@ class Claims:
                 self.release(file.stem)
 
     def claim(self, name: str) -> bool:
-        """Whether this process got it; a dead claim is taken over."""
+        """Whether this process got it; a dead claim is taken over. Not where the folder is gone."""
         file = self._file(name)
-        if self._create(file):
-            return True
-        if not self.dead(name):
-            return False
-        aside = file.with_name(f".{file.name}.{uuid.uuid4().hex}")
         try:
+            if self._create(file):
+                return True
+            if not self.dead(name):
+                return False
+            aside = file.with_name(f".{file.name}.{uuid.uuid4().hex}")
             file.rename(aside)  # one of those who saw it dead gets it
+            aside.unlink(missing_ok=True)
+            return self._create(file)
         except FileNotFoundError:
             return False
-        aside.unlink(missing_ok=True)
-        return self._create(file)
+
+    def take(self, name: str) -> None:
+        """Have it, whoever had it: for the one process that may."""
+        self._file(name).unlink(missing_ok=True)
+        self.claim(name)
 
     def release(self, name: str) -> None:
         """Let go of it."""
@@ -97,7 +102,6 @@ class Claims:
     def _create(self, file: Path) -> bool:
         said = {"host": host(), "pid": os.getpid(), "started": started(os.getpid())}
         temporary = file.with_name(f".{file.name}.{uuid.uuid4().hex}")
-        self.folder.mkdir(parents=True, exist_ok=True)
         temporary.write_text(json.dumps(said), encoding="utf-8")
         try:
             os.link(temporary, file)  # with its content at once; fails where the name is taken

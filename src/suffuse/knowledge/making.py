@@ -52,6 +52,11 @@ class Making:
         return work_folder(self.run)
 
     @property
+    def over(self) -> bool:
+        """Whether another process has finished it all: parts are taken away after that."""
+        return self.run.stamp("extract") is not None
+
+    @property
     def answers(self) -> int:
         """Rows that the teacher is asked about, over all blocks."""
         return sum(len(p.slots) for p in self.parts if p.old is None)
@@ -141,16 +146,20 @@ def work(making: Making, ask: Ask, claims: Claims, pool: Executor) -> Iterator[P
         before, writing = len(left), []
         for part in list(left):
             if not part.file(making.place).exists():
+                if making.over:
+                    return
                 if not claims.claim(part.name):
                     continue
-                if not part.file(making.place).exists():  # else done by its owner just before it let go
+                if part.file(making.place).exists():  # done by its owner just before it let go
+                    claims.release(part.name)
+                elif making.over:
+                    return
+                else:
                     answers = None if part.old is not None else _asked(making, ask, part)
                     writing.append((part, pool.submit(_write, making, part, answers)))
                     if len(writing) == 1:
                         continue
                     part = _written(writing, claims)
-                else:
-                    claims.release(part.name)
             left.remove(part)
             yield part
         while writing:

@@ -51,7 +51,7 @@ def extract(run: Run) -> None:
     before = teacher.fingerprint()
     with shared_work(run) as (claims, pool, tell):
         making = work.begin(run, columns, (before, teacher.modalities, teacher.pieces))
-        claims.claim(LEADER)
+        claims.take(LEADER)  # this process has the run's lock
         forecast(making, ask)
         total = sum(making.counts)
         per_row = pool.submit(work.per_row, columns, making.rows, making.made)
@@ -74,9 +74,10 @@ def join(run: Run) -> None:
         return
     columns, teacher, ask = opened(run)
     making = work.planned(run, columns, (teacher.fingerprint(), teacher.modalities, teacher.pieces), known)
-    with shared_work(run) as (claims, pool, tell):
-        for _ in follow(making, ask, (claims, pool, tell)):
-            pass
+    if run.partial("extract").exists():  # else all was done meanwhile
+        with shared_work(run) as means:
+            for _ in follow(making, ask, means):
+                pass
 
 
 @contextlib.contextmanager
@@ -185,7 +186,7 @@ def check(making: Making, ask: Ask, folder: Path) -> float:
         wanted = making.encoding.decode({n: torch.from_numpy(a) for n, a in again.items()}).float().numpy()
         if not making.encoding.dense:  # which of two classes that tie is kept may change: what they say, not where
             kept, wanted = np.sort(kept, 1), np.sort(wanted, 1)
-        limit = TOLERANCE * max(1.0, float(np.nanmax(np.abs(kept), initial=0)))
+        limit = TOLERANCE * max(1.0, float(np.abs(np.nan_to_num(kept)).max(initial=0)))
         silent = np.isnan(kept) & np.isnan(wanted)
         gap = np.where(silent, 0, np.abs(kept - wanted))
         found = float(gap.max(initial=0)) if not np.isnan(gap).any() else float("inf")
