@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import shutil
 import statistics
@@ -122,9 +123,9 @@ def extracting(pairs: int, folder: Path) -> dict:
 
     def ours() -> None:
         shutil.rmtree(run.partial("extract"), ignore_errors=True)
+        run.partial("extract").mkdir(parents=True)
         extract(run)
 
-    quiet.set(True)
     times, used = alternate(ours, bare, pairs), alternate(ours, bare, pairs, time.process_time)
     return {
         "rows": len(rows),
@@ -165,6 +166,7 @@ def main() -> None:
         found = {
             "date": date.today().isoformat(),
             "machine": f"{platform.machine()}, one thread, torch {torch.__version__}",
+            "load": f"{os.getloadavg()[0]:.1f} processes on {os.cpu_count()} cores when it began",
             "gathering 64 rows": gathering(10 * arguments.pairs),
             "extract / bare forward, easy-vqa": extracting(arguments.pairs, Path(folder)),
         }
