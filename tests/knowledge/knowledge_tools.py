@@ -83,7 +83,11 @@ class Maker:
 
     def begin(self, run: Run, teacher: Any, columns: Columns | None = None) -> work.Making:
         known = (teacher.fingerprint(), teacher.modalities, teacher.pieces)
-        return work.begin(run, self.columns if columns is None else columns, known)
+        columns = self.columns if columns is None else columns
+        taps = teacher.answer(Question(columns.rows("train")[:1]))
+        if isinstance(teacher, Fake):
+            del teacher.asked[-1]
+        return work.begin(run, columns, known, taps)
 
     def store(self, teacher: Any, columns: Columns | None = None, **changes: Any) -> Path:
         """All of it: parts, then the store in the run's ``knowledge/``."""

@@ -180,7 +180,7 @@ def test_a_frozen_encoder_s_vectors_are_made_anew_for_a_view(make_columns, huggi
     )
     torch.manual_seed(0)
     model = FusionModel(network, columns.spec).initialise().eval()
-    teacher = Trained(model, ready(columns, model, tmp_path), columns)
+    teacher = Trained(model, ready(columns, model, tmp_path), raw=columns)
     from suffuse import modalities
     from suffuse.parts import settings
 

@@ -248,6 +248,22 @@ def test_a_row_that_came_to_training_gets_its_views(maker, columns):
     same(folder, other, teacher, maker, extract={"views": 1})
 
 
+def test_a_tap_that_is_asked_for_now_is_in_no_older_store(maker, columns, monkeypatch):
+    """Such as a map: everything is asked again, and of other subsets it is not stored twice."""
+    maker.store(Fake(columns))
+    maker.aside()
+    answer = Fake.answer
+
+    def with_map(self, question):
+        found = answer(self, question)
+        return {**found, "picture.map": found["picture"][:, :2]}
+
+    monkeypatch.setattr(Fake, "answer", with_map)
+    facts = manifest.read(maker.store(Fake(columns), extract={"subsets": "each"}))
+    assert facts["reused"] == 0 and "picture.map" in facts["taps"]
+    assert facts["arrays"]["picture.map"]["shape"] == [60, 2] and facts["arrays"]["fused"]["shape"][0] == 180
+
+
 def test_an_older_store_that_is_broken_is_left_alone(maker, columns):
     folder = maker.store(Fake(columns))
     (folder / "fused.npy").write_bytes(b"")

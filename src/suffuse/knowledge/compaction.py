@@ -15,7 +15,7 @@ import numpy as np
 from ..files import new_array, write_array
 from . import manifest
 from .encoding import INDEX, LOGITS, VALUES
-from .parts import FACTS, PER_ROW, Part, read_part, starts
+from .parts import FACTS, PER_ROW, Part, of_modality, read_part, starts
 
 if TYPE_CHECKING:
     from .making import Making
@@ -82,7 +82,7 @@ class Compaction:
         making, several = self.making, any(b.subset != self.making.blocks[0].subset for b in self.making.blocks)
         self.folder.mkdir(parents=True, exist_ok=True)
         for name in sorted(example.keys() - {"slot"}):
-            alone = several and name in making.made["modalities"]
+            alone = several and of_modality(name, making.made["modalities"])
             full = making.blocks[0].subset
             own = [c for b, c in zip(making.blocks, making.counts, strict=True) if b.subset == full or not alone]
             shape = (sum(own), *example[name].shape[1:])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,15 +77,15 @@ def plan(run: Run) -> dict | None:
     return read_json(work_folder(run) / PLAN)
 
 
-def begin(run: Run, columns: Columns, teacher: tuple[str, Sequence[str], Pieces]) -> Making:
+def begin(run: Run, columns: Columns, teacher: tuple[str, Sequence[str], Pieces], taps: Iterable[str]) -> Making:
     """The leader's look at the work: what a killed attempt wrote down, or a new plan. ``teacher``: its hash, its
-    modalities, how it cuts rows into pieces."""
+    modalities, how it cuts rows into pieces; ``taps``: what it tells of a row."""
     weights, names, _ = teacher
     known = plan(run)
     if known is None or known["teacher"] != weights:
         shutil.rmtree(work_folder(run), ignore_errors=True)
         made = fingerprint(run, columns.spec, names, weights)
-        older = newest(run.path("previous"), made)
+        older = newest(run.path("previous"), made, taps)
         known = {"teacher": weights, "older": str(older.relative_to(run.folder)) if older else None}
     found = planned(run, columns, teacher, known)
     write_json(work_folder(run) / PLAN, known)
@@ -131,7 +131,11 @@ def stored(making: Making, answers: dict[str, np.ndarray], block: Block) -> dict
     """Taps (B, ...) float32 as they are stored, and what that costs."""
     names, full = making.made["modalities"], block.subset == making.blocks[0].subset
     logits = making.encoding.encode(answers[LOGITS])
-    taps = {n: making.encoding.rounded(a) for n, a in answers.items() if n != LOGITS and (full or n not in names)}
+    taps = {
+        n: making.encoding.rounded(a)
+        for n, a in answers.items()
+        if n != LOGITS and (full or not parts.of_modality(n, names))
+    }
     kept = making.encoding.decode({n: torch.from_numpy(a) for n, a in logits.items()}).float()
     error, same = cost(making.columns.spec, torch.from_numpy(answers[LOGITS]), kept)
     return {**logits, **taps, "error": error.numpy(), "same": same.numpy()}

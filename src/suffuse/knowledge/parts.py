@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ..files import write_bytes
+from ..types import MAP
 from .blocks import Block
 
 PART = 4096  # rows
@@ -58,6 +59,11 @@ def cut(rows: np.ndarray, counts: Sequence[int], old: Sequence[np.ndarray], piec
         for number, slots in enumerate([*copied, *asked]):
             found.append(Part(block, number, slots, place[slots] if number < len(copied) else None))
     return found
+
+
+def of_modality(name: str, modalities: Sequence[str]) -> bool:
+    """Whether a tap tells of one modality alone, its feature or its map: then it doesn't depend on the subset."""
+    return name.removesuffix(MAP) in modalities
 
 
 def write_part(file: Path, arrays: Mapping[str, np.ndarray]) -> None:

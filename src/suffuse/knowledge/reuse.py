@@ -6,7 +6,7 @@ After rows were added to the table only the new ones are answered; after views o
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,14 +77,16 @@ class Older:
         return there.index(block) if block in there else None
 
 
-def newest(previous: Path, made: Mapping) -> Path | None:
-    """The last store put aside that gives answers of the same teacher in the same form."""
+def newest(previous: Path, made: Mapping, taps: Iterable[str]) -> Path | None:
+    """The last store put aside that holds these taps of the same teacher in the same form."""
+    wanted = set(taps)
     for folder in sorted(previous.glob("*/knowledge"), key=lambda p: p.parent.name, reverse=True):
         try:
             facts = manifest.read(folder)
         except SuffuseError:
             continue
-        if all(facts["fingerprint"].get(part) == made[part] for part in ANSWERS):
+        same = all(facts["fingerprint"].get(part) == made[part] for part in ANSWERS)
+        if same and set(facts["taps"]) == wanted:
             return folder
     return None
 

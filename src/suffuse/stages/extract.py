@@ -50,7 +50,8 @@ def extract(run: Run) -> None:
     columns, teacher, ask = opened(run)
     before = teacher.fingerprint()
     with shared_work(run) as (claims, pool, tell):
-        making = work.begin(run, columns, (before, teacher.modalities, teacher.pieces))
+        taps = teacher.answer(Question(columns.rows("train")[:1]))
+        making = work.begin(run, columns, (before, teacher.modalities, teacher.pieces), taps)
         claims.take(LEADER)  # this process has the run's lock
         forecast(making, ask)
         total = sum(making.counts)
