@@ -79,6 +79,7 @@ def test_the_recipe_page_names_every_key() -> None:
         "Teacher",
         "Network",
         "Training",
+        "Extract",
         "Distill",
         "Export",
         "Evaluate",

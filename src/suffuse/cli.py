@@ -101,6 +101,48 @@ def predict_command(
     typer.echo(f"{count:,} answers in {out}", err=True)
 
 
+@app.command("knowledge")
+def knowledge_command(
+    action: Annotated[
+        str,
+        typer.Argument(
+            metavar="show|verify|export",
+            help="Tell what the store holds; read all of it and ask the teacher again; write it as a table.",
+            show_default=False,
+        ),
+    ],
+    where: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)],
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="A .parquet file, for export.")] = None,
+    json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Look into a run's knowledge store."""
+    if action not in ("show", "verify", "export"):
+        raise UsageError("no such action", where="suffuse knowledge", got=action, expected="show, verify or export")
+    if not where.is_dir():
+        raise UsageError("no such run", where=where, expected="a run folder")
+    if action == "export":
+        from .knowledge.export import export
+
+        target = out or where / "knowledge.parquet"
+        if target.suffix != ".parquet":
+            raise UsageError(
+                "can't write this kind of table", where="--out", got=target.name, expected="a .parquet file"
+            )
+        count = export(where, target)
+        said, text = {"rows": count, "file": str(target)}, f"{count:,} answers in {target}"
+    elif action == "verify":
+        from .stages.extract import verify
+
+        said = verify(_open(where, None, None))
+        text = "all {arrays} arrays are as they were written ({bytes:,} bytes); ".format(**said)
+        text += f"rows computed again differ by {said['worst']:.2g} of what is tolerated at the most"
+    else:
+        from .knowledge import manifest, people
+
+        said, text = manifest.read(where / "knowledge"), "\n".join(people.show(where / "knowledge"))
+    typer.echo(json.dumps(said, indent=1, ensure_ascii=False) if json_ else "\n".join(map(visible, text.splitlines())))
+
+
 @app.command("init")
 def init_command(
     rows: Annotated[

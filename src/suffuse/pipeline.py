@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import time
 from collections.abc import Iterator
@@ -14,8 +15,10 @@ from .errors import SuffuseError, did_you_mean
 from .files import PACKAGE, file_facts, read_json, write_json
 from .parts import PartSettings
 from .progress import say
-from .run import Run, flat
+from .run import Busy, Run, flat
 from .stages import STAGES, Stage
+
+PATIENCE = 30.0  # seconds in which nobody leads, until another process of several does
 
 
 def inputs(run: Run, stage: Stage) -> dict[str, Any]:
@@ -27,6 +30,8 @@ def inputs(run: Run, stage: Stage) -> dict[str, Any]:
             found |= flat(value, name)
     if "modalities" in stage.recipe:  # how rows are augmented decides trainings, not what is prepared
         found = {k: v for k, v in found.items() if not (k.startswith("modalities.") and k.split(".")[2] == "augment")}
+    if stage.verb == "extract" and not run.recipe.extract.views:  # nothing augmented is stored
+        found = {k: v for k, v in found.items() if not k.startswith("modalities.")}
     for before in stage.reads:
         stamp = run.stamp(before)
         found[f"stage {before}"] = stamp["digest"] if stamp else None
@@ -83,21 +88,53 @@ def run_stage(run: Run, verb: str) -> bool:
     if verb not in STAGES:
         raise SuffuseError("no such stage", got=verb, hint=did_you_mean(verb, STAGES))
     stage = STAGES[verb]
+    if verb == "extract" and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        return _together(run, stage)
+    return _alone(run, stage)
+
+
+def _alone(run: Run, stage: Stage) -> bool:
     with run.locked():
-        for before in _builds_on(stage):
-            # a student needs the store, not the teacher that it came from: its weights may be gone
-            why = reasons(run, STAGES[before], files=before in stage.reads)
-            if why:
-                state = f"is stale: {_few(why)}" if run.stamp(before) else "isn't made yet"
-                raise SuffuseError(
-                    f"{verb} needs {before}, which {state}",
-                    where=run.folder,
-                    hint=f"`suffuse {before}` first, or `suffuse run`",
-                )
+        _stands(run, stage)
         if not reasons(run, stage):
             return False
         _do(run, stage)
         return True
+
+
+def _stands(run: Run, stage: Stage) -> None:
+    """Raise SuffuseError where a stage that this one builds on isn't there or is stale."""
+    for before in _builds_on(stage):
+        # a student needs the store, not the teacher that it came from: its weights may be gone
+        why = reasons(run, STAGES[before], files=before in stage.reads)
+        if why:
+            state = f"is stale: {_few(why)}" if run.stamp(before) else "isn't made yet"
+            raise SuffuseError(
+                f"{stage.verb} needs {before}, which {state}",
+                where=run.folder,
+                hint=f"`suffuse {before}` first, or `suffuse run`",
+            )
+
+
+def _together(run: Run, stage: Stage) -> bool:
+    """One of several processes at the same stage: rank 0 leads, the others do parts beside it; one that finds nobody
+    leading for a while does."""
+    module = import_module(f"suffuse.stages.{stage.verb}")
+    first = int(os.environ.get("RANK", "0")) == 0
+    _stands(run, stage)
+    since = time.monotonic()
+    while first or reasons(run, stage):
+        if first or time.monotonic() - since > PATIENCE:
+            try:
+                return _alone(run, stage)
+            except Busy:
+                first, since = False, time.monotonic()
+        mine = json.loads(json.dumps(inputs(run, stage)))
+        if read_json(run.partial(stage.verb) / "inputs.json") == mine and module.led(run):
+            module.join(run)
+            since = time.monotonic()
+        time.sleep(0.2)
+    return False
 
 
 def _do(run: Run, stage: Stage) -> None:

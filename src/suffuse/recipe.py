@@ -24,7 +24,18 @@ PARTS = {
     "losses": losses.TABLE,
     "members": teachers.TABLE,
 }
-RESERVED = ("fused", "present", "logits", "gates", "key", "label", "error", "same")  # names of other arrays
+RESERVED = (
+    "fused",
+    "present",
+    "logits",
+    "gates",
+    "key",
+    "label",
+    "content",
+    "drawn",
+    "error",
+    "same",
+)  # names of other arrays
 
 if TYPE_CHECKING:
     Modality = ModalitySettings
@@ -235,9 +246,31 @@ class Schedule(Settings):
         return first.model_copy(update={"temperature": start + (self.temperature - start) * self.done(share)})
 
 
+def _subsets(value: Any) -> Any:
+    """A word, or a list of lists of names (one name may stand without a list)."""
+    if value in ("full", "each", "all"):
+        return value
+    if not isinstance(value, (list, tuple)) or not value or not all(isinstance(s, (str, list, tuple)) for s in value):
+        raise ValueError(f"got {value!r}, expected full, each, all, or a list of lists of modalities")
+    lists = [(s,) if isinstance(s, str) else tuple(s) for s in value]
+    if not all(s and all(isinstance(name, str) for name in s) and len(set(s)) == len(s) for s in lists):
+        raise ValueError(f"got {value!r}, expected in each list one or more modalities, each once")
+    return tuple(lists)
+
+
+class Extract(Settings):
+    """What of the teacher is stored."""
+
+    subsets: Annotated[Literal["full", "each", "all"] | tuple[tuple[str, ...], ...], BeforeValidator(_subsets)] = "full"
+    views: int = Field(default=0, ge=0, le=1000)  # augmented views of every training row that are answered too
+    top_k: int = Field(default=0, ge=0)  # classes of an answer that are kept, and the others' sum; 0: all
+    dtype: Literal["float16", "float32"] = "float16"
+
+
 class Distill(Settings):
     """What the student learns from the teacher, and what stands beside it."""
 
+    targets: Literal["full", "seen"] = "full"  # for a row that lost modalities: the answer with or without them
     train: Training = Training()
     losses: dict[str, Loss] = Field(default_factory=dict, validate_default=False)  # by the targets where none is named
     schedules: dict[str, Schedule] = Field(default_factory=dict)  # loss -> what it ends with
@@ -282,6 +315,7 @@ class Recipe(Settings):
     modalities: dict[str, Modality] = Field(min_length=1)
     teacher: AnyTeacher
     student: Network
+    extract: Extract = Extract()
     distill: Distill = Distill()
     export: Export = Export()
     evaluate: Evaluate = Evaluate()
@@ -344,6 +378,31 @@ class Recipe(Settings):
                     if name not in self.modalities:
                         where = ".".join(filter(None, ("teacher", key, "covers")))
                         raise ValueError(f"{where}: got '{name}', expected some of: {known}")
+        return self
+
+    @model_validator(mode="after")
+    def _stored(self) -> Recipe:
+        """What is stored must be what the student's training reads."""
+        for name in {n for s in self.extract.subsets if not isinstance(s, str) for n in s}:
+            if name not in self.modalities:
+                raise ValueError(f"extract.subsets: got {name}, expected some of: {', '.join(self.modalities)}")
+        if self.distill.targets == "seen" and self.extract.subsets == "full":
+            raise ValueError(
+                "distill.targets: got seen with extract.subsets full, expected subsets: all, each or a list"
+            )
+        if self.extract.views:
+            augmented = [n for n, m in self.modalities.items() if getattr(m, "augment", None)]
+            if not augmented or not self.distill.train.augment:
+                raise ValueError(
+                    f"extract.views: got {self.extract.views}, expected 0 without distill.train.augment and a modality "
+                    "with augment: the student would see no view"
+                )
+            for name in augmented:
+                if getattr(self.student.encoders.get(name), "frozen", False):
+                    raise ValueError(
+                        f"extract.views: got {self.extract.views}, expected 0: the student's encoder of {name} is "
+                        "frozen and sees rows as they are"
+                    )
         return self
 
 

@@ -27,6 +27,10 @@ from .recipe import Recipe, make_recipe, read_recipe, to_yaml
 COMPLETE = "COMPLETE"
 
 
+class Busy(SuffuseError):
+    """Another process works on the run."""
+
+
 @dataclass(frozen=True)
 class Run:
     """A run folder and the recipe that decides it."""
@@ -85,7 +89,7 @@ class Run:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise SuffuseError(
+                raise Busy(
                     "another process works on this run", where=self.folder, hint="wait for it, or use --out"
                 ) from None
             yield

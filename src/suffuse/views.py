@@ -6,6 +6,7 @@ needs is a hash of (seed, pass, row or entry): no state, the same in any company
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,6 +27,7 @@ class Viewer:
     seed: int
     drop: float | dict[str, float] = 0.0  # as :attr:`suffuse.recipe.Training.modality_dropout`
     augmented: Mapping[str, ModalitySettings] = field(default_factory=dict)
+    stored: tuple[int, int] | None = None  # (seed, V): entries are augmented as in one of V views that others see too
 
     @classmethod
     def of(cls, training: Training, modalities_: Mapping[str, ModalitySettings], seed: int) -> Viewer | None:
@@ -57,22 +59,29 @@ class Viewer:
         if settings is None:
             return entries
         part: Any = load(modalities.TABLE, settings.kind)
-        tag = int.from_bytes(name.encode()[:7], "little")
-        return part.augment(settings, entries, uniform((self.seed, number, AUGMENT, tag), ids, part.DRAWS))
+        seed, number = (self.stored[0], number % self.stored[1]) if self.stored else (self.seed, number)
+        return part.augment(settings, entries, uniform((seed, number, AUGMENT, tag(settings)), ids, part.DRAWS))
+
+
+def tag(settings: ModalitySettings) -> int:
+    """Whose draws they are: modalities of one kind over the same columns share them, whatever form they read."""
+    what = f"{settings.kind} {' '.join(map(repr, settings.columns))}"
+    return int.from_bytes(hashlib.blake2b(what.encode(), digest_size=7).digest(), "little")
 
 
 def uniform(stream: tuple[int, ...], ids: np.ndarray, count: int) -> np.ndarray:
     """(N, count) float64 in [0, 1): a hash (SplitMix64, Steele et al. 2014) of the stream, the id and the place."""
     state = np.uint64(0x9E3779B97F4A7C15)
     for part in stream:
-        state = _mix(state ^ np.uint64(part & 0xFFFFFFFFFFFFFFFF))
-    rows = _mix(ids.astype(np.uint64) ^ state)
+        state = mixed(state ^ np.uint64(part & 0xFFFFFFFFFFFFFFFF))
+    rows = mixed(ids.astype(np.uint64) ^ state)
     with np.errstate(over="ignore"):
         places = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-        return (_mix(rows[:, None] + places) >> np.uint64(11)) * 2.0**-53
+        return (mixed(rows[:, None] + places) >> np.uint64(11)) * 2.0**-53
 
 
-def _mix(x: Any) -> Any:
+def mixed(x: Any) -> Any:
+    """uint64 -> uint64 with every bit depending on every bit (SplitMix64's finaliser)."""
     with np.errstate(over="ignore"):
         x = x + np.uint64(0x9E3779B97F4A7C15)
         x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

@@ -16,7 +16,7 @@ import pytest
 from suffuse import modalities, sources
 from suffuse.modalities.cell import Absent, Root, Unreadable
 from suffuse.parts import ModalitySettings
-from suffuse.recipe import Data, Task, make_recipe
+from suffuse.recipe import Data, Extract, Task, make_recipe
 from suffuse.tables import splits
 from suffuse.tables.check import answers, contents, costs, leaks
 from suffuse.tables.check.columns import different, facts, filled, inspected, picked
@@ -335,6 +335,18 @@ def test_the_store_is_counted_from_the_widths() -> None:
     found = costs.disk(check, recipe(), {"train": 100, "validation": 20, "test": 30}, Path("/nowhere/at/all"), 5)
     assert found["knowledge"] == 120 * (costs.STORED + 2 * (5 + 16 + 8 + 4 + 2))
     assert found["data"] == 150 * costs.ROW and found["free"] > 0 and not check.findings
+
+
+def test_every_subset_and_view_is_counted() -> None:
+    def stored(**extract: Any) -> int:
+        made = recipe().model_copy(update={"extract": Extract.model_validate(extract)})
+        rows = {"train": 100, "validation": 20, "test": 30}
+        return costs.disk(blank(), made, rows, Path("/nowhere/at/all"), 5)["knowledge"]
+
+    one = stored() // 120
+    assert stored(subsets="each") == stored(subsets="all") == stored(subsets=[["m"], ["n"]]) == 360 * one
+    assert stored(views=3) == 420 * one and stored(subsets="each", views=3) == 1260 * one
+    assert stored(dtype="float32") == 2 * stored() - 120 * costs.STORED
 
 
 def test_a_disk_that_is_too_small_would_stop_a_run(monkeypatch: pytest.MonkeyPatch) -> None:

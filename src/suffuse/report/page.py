@@ -26,7 +26,7 @@ def render(run: Run) -> str:
     heads = prepared.spec.heads
     there = run.path("scores", "predictions.parquet").exists()
     told = scored.read(run, prepared, "teacher", "student", "baseline", "export") if there else []
-    stored = run.path("knowledge", "logits.npy").exists()
+    stored = run.path("knowledge", "manifest.json").exists()
     weighed = bool(worth.controls(run) or worth.parts(run))
     return (
         environment()

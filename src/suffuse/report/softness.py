@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..knowledge.answers import answers
 from ..losses import TABLE
 from ..parts import load
 from ..run import Run
@@ -40,7 +41,8 @@ def softness(run: Run, prepared: Prepared) -> dict | None:
     first = next((at for at, head in enumerate(prepared.spec.heads) if head.kind == CLASSES), None)
     if first is None:
         return None
-    stored, given = (np.load(run.path("knowledge", f"{n}.npy"), mmap_mode="r") for n in ("logits", "label"))
+    stored = answers(run.path("knowledge"), prepared.spec)
+    given = np.load(run.path("knowledge", "label.npy"), mmap_mode="r")
     head, logits = prepared.spec.parts(stored)[first]
     labels = prepared.spec.targets(given)[first][1]
     heat = temperature(run)
@@ -84,6 +86,7 @@ def read(logits: np.ndarray, labels: np.ndarray, heat: float) -> Softness:
     """One pass over the store, a chunk at a time."""
     count, classes = logits.shape
     place = np.arange(0, count, max(1, -(-count * classes // MOST_NUMBERS)))
+    place = place[~np.isnan(logits[place, 0])]  # rows for which the teacher has an answer
     label = labels[place].astype(np.int64)
     entropy, answer = np.zeros(len(place)), np.zeros(len(place), dtype=np.int64)
     sums = np.zeros((classes, classes))

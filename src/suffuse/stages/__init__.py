@@ -37,7 +37,8 @@ STAGES: dict[str, Stage] = {
             "extract",
             "Run the teacher once over the rows; store what it knows.",
             ("prepare", "teach"),
-            ("compute.threads", "distill.losses.*.map"),
+            ("extract", "compute.threads", "modalities.*.augment", "distill.losses.*.map"),
+            format=2,
         ),
         Stage(
             "distill",

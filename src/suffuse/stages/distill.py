@@ -24,6 +24,9 @@ from ..engine.runtime import seed, settle
 from ..errors import SuffuseError
 from ..files import read_json, write_json
 from ..knowledge import Knowledge
+from ..knowledge.fingerprint import expected
+from ..knowledge.manifest import read as read_manifest
+from ..knowledge.reader import Reader
 from ..model import FusionModel
 from ..parts import PartSettings, settings
 from ..progress import Tell, progress, say
@@ -135,10 +138,10 @@ def work(order: dict, tell: Tell) -> None:
     run, job = Run.open(order.pop("run")), Job(**order)
     settle(1)
     seed(job.seed)
-    columns = Columns.open(run.path("data"))
-    knowledge = Knowledge.open(run.path("knowledge"), columns) if job.taught else None
+    whole = Columns.open(run.path("data"))
+    knowledge = open_knowledge(run, whole) if job.taught else None
     network = run.recipe.student.only(job.only) if job.only else run.recipe.student.bare()
-    columns = columns.of(network.encoders)
+    columns = whole.of(network.encoders)
     model = FusionModel(network, columns.spec).initialise()
     columns = features.ready(columns, model, features.place(run))
     model.standardise(columns, columns.rows("train"))
@@ -149,7 +152,8 @@ def work(order: dict, tell: Tell) -> None:
     def named(share: float, words: str) -> None:
         tell(share, f"{job.who} {job.seed}: {words}")
 
-    plan = make_plan(run, job, columns, (objective, knowledge), (scratch, named))
+    told = reader(run, whole, objective, knowledge) if knowledge else None
+    plan = make_plan(run, job, columns, (objective, told), (scratch, named))
     save_trained(model, fit(objective, plan), place)
 
 
@@ -164,25 +168,26 @@ def make_objective(
 
 
 def make_plan(
-    run: Run, job: Job, columns: Columns, what: tuple[Objective, Knowledge | None], where: tuple[Path, Tell]
+    run: Run, job: Job, columns: Columns, what: tuple[Objective, Reader | None], where: tuple[Path, Tell]
 ) -> Plan:
     """Which rows, which labels, which of the teacher's arrays."""
-    objective, knowledge = what
+    objective, told = what
     training = run.recipe.distill.train
     allowed = label_budget(columns, job.fraction, run.recipe.seed)
     target = columns.hidden(allowed)
     labelled = columns.labelled("train")
-    rows = columns.rows("train") if knowledge else labelled[allowed[labelled]]
+    rows = columns.rows("train") if told else labelled[allowed[labelled]]
     judged = columns.labelled("validation")
-    needs = objective.needs()
-    if knowledge:
-        knowledge.require(rows, needs)
+    if told:
+        told.knowledge.require(rows, told.needs)
 
     viewer = Viewer.of(training, run.recipe.modalities, job.seed)
+    if viewer and told and told.views:
+        viewer = dataclasses.replace(viewer, stored=(run.recipe.seed, told.views))  # it sees what the teacher saw
 
     def gather(picked: np.ndarray, turn: int) -> tuple:
         batch = columns.batch(picked, target, (viewer, turn) if viewer else None, objective.whole)
-        return batch, knowledge.gather(batch.rows, needs) if knowledge else {}
+        return batch, told.gather(batch, turn) if told else {}
 
     return Plan(
         training,
@@ -194,6 +199,18 @@ def make_plan(
         tell=where[1],
         calibrate=run.recipe.distill.calibrate and job.taught,
     )
+
+
+def open_knowledge(run: Run, columns: Columns) -> Knowledge:
+    """The store, refused where anything that decided it is another one now."""
+    folder = run.path("knowledge")
+    return Knowledge.open(folder, columns, expected(run, columns.spec, read_manifest(folder)["fingerprint"]))
+
+
+def reader(run: Run, columns: Columns, objective: Objective, knowledge: Knowledge) -> Reader:
+    """A student's way into the store: its views and, where the recipe asks for them, what it is left with."""
+    names, seen = objective.model.spec.names, run.recipe.distill.targets == "seen"
+    return Reader.of(knowledge, columns, (names, objective.needs()), seen)
 
 
 def chosen_losses(run: Run, job: Job) -> dict[str, PartSettings]:

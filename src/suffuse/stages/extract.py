@@ -1,132 +1,249 @@
-"""extract: the teacher, once, over training and validation rows -> the knowledge store. Test rows never enter."""
+"""extract: the teacher, once, over training and validation rows -> the knowledge store. Test rows never enter.
+
+One process leads: it plans, compacts what all have done, and checks it. Others that were started beside it
+(``torchrun``, ``accelerate launch``, on one machine or on several with a shared folder) do parts until there are none
+left; should the leader die, one of them takes its place.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import shutil
+import time
+from collections.abc import Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch.nn.functional import softplus
 
 from ..data import Columns
 from ..engine.forward import score
 from ..engine.runtime import settle
-from ..errors import SuffuseError
+from ..errors import SuffuseError, UsageError
 from ..files import read_json
-from ..knowledge import PART, compact, find, half, part_file, write_part
-from ..progress import progress
+from ..knowledge import making as work
+from ..knowledge import manifest
+from ..knowledge.blocks import Block
+from ..knowledge.claims import Claims
+from ..knowledge.compaction import Compaction
+from ..knowledge.encoding import INDEX, LOGITS, VALUES
+from ..knowledge.fingerprint import compare, fingerprint, viewer
+from ..knowledge.making import LEADER, Ask, Making
+from ..knowledge.parts import Part
+from ..knowledge.reuse import find
+from ..progress import Tell, duration, progress, say
 from ..run import Run
 from ..teachers import Question, Teacher
 from ..teachers.opening import open_teacher
-from ..types import CLASSES, LABELS, Spec
 
-SPOT = 64  # rows that are computed again
+SPOT, FEWEST = 64, 8  # rows that are computed again: over all blocks, of each at least
+PER_ROW = 28  # bytes: key, hashes of content and draws, label
+CLAIMS = ".claims"
 TOLERANCE = 5e-3  # of a stored logit, relative to the largest: float16, and other company in the batch
 SCORE_TOLERANCE = 5e-3  # of the validation accuracy: float16 may turn a tie
 
 
 def extract(run: Run) -> None:
     """Write ``knowledge/``: hard labels, logits, fused and per-modality features, gates."""
-    settle(run.recipe.compute.threads)
-    columns = Columns.open(run.path("data"))
-    teacher = open_teacher(run, columns)
+    columns, teacher, ask = opened(run)
     before = teacher.fingerprint()
-    rows = np.concatenate([columns.rows("train"), columns.rows("validation")])
-    parts, pieces = run.partial("extract") / ".parts", teacher.pieces(rows, PART)
-    with progress("extract") as tell:
-        for number, piece in enumerate(pieces):
-            if not part_file(parts, number).exists():
-                write_part(parts, number, compute(teacher, columns, rows[piece]))
-            tell((number + 1) / (len(pieces) + 1), f"{sum(map(len, pieces[: number + 1])):,} rows")
+    with shared_work(run) as (claims, pool, tell):
+        taps = teacher.answer(Question(columns.rows("train")[:1]))
+        making = work.begin(run, columns, (before, teacher.modalities, teacher.pieces), taps)
+        claims.take(LEADER)  # this process has the run's lock
+        forecast(making, ask)
+        total = sum(making.counts)
+        per_row = pool.submit(work.per_row, columns, making.rows, making.made)
+        compaction = Compaction(making, run.partial("extract") / "knowledge")
+        placed = [pool.submit(compaction.add, part) for part in follow(making, ask, (claims, pool, tell))]
         if teacher.fingerprint() != before:
             raise SuffuseError("the teacher changed while it was read", where=run.path("teacher"))
-        folder = run.partial("extract") / "knowledge"
-        manifest = {"rows": len(rows), "dtype": "float16", "fingerprint": fingerprint(run, columns.spec, before)}
-        compact(parts, len(pieces), folder, manifest)
-        check(teacher, columns, folder, rows[np.concatenate(pieces)])
-        check_score(run, columns, folder)
-        tell(1.0, f"{len(rows):,} rows")
+        for one in placed:
+            one.result()
+        compaction.finish(per_row.result())
+        check(making, ask, compaction.folder)
+        check_score(making, compaction.folder)
+        tell(1.0, f"{total:,} rows" + (f", {making.reused:,} of them from before" if making.reused else ""))
 
 
-def compute(teacher: Teacher, columns: Columns, rows: np.ndarray) -> dict[str, np.ndarray]:
-    """One part's arrays. ``error`` holds, per row, the KL divergence that float16 costs."""
-    answers = teacher.answer(Question(rows))
-    stored = {name: half(tap) for name, tap in answers.items()}
-    exact, kept = torch.from_numpy(answers["logits"]), torch.from_numpy(stored["logits"]).float()
-    error, same = cost(columns.spec, exact, kept)
-    return {
-        **stored,
-        "key": columns.key[rows],
-        "label": columns.target[rows].astype(np.int32 if columns.spec.plain else np.float32),
-        "error": error.numpy(),
-        "same": same.numpy(),
-    }
+def join(run: Run) -> None:
+    """Do parts beside the process that leads, until there are none left or it is gone."""
+    known = work.plan(run)
+    if known is None:
+        return
+    columns, teacher, ask = opened(run)
+    making = work.planned(run, columns, (teacher.fingerprint(), teacher.modalities, teacher.pieces), known)
+    if run.partial("extract").exists():  # else all was done meanwhile
+        with shared_work(run) as means:
+            for _ in follow(making, ask, means):
+                pass
 
 
-def cost(spec: Spec, exact: torch.Tensor, kept: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """What float16 changes in each row (B,): the divergence, summed over targets, and whether all answers stay."""
-    error, same = exact.new_zeros(len(exact)), exact.new_ones(len(exact), dtype=torch.bool)
-    for (head, a), (_, b) in zip(spec.parts(exact), spec.parts(kept), strict=True):
-        if head.kind == CLASSES:
-            p, q = torch.log_softmax(a, 1), torch.log_softmax(b, 1)
-            error += (p.exp() * (p - q)).sum(1).clamp(min=0)
-            same &= a.argmax(1) == b.argmax(1)
-        elif head.kind == LABELS:
-            p, there, absent = a.sigmoid(), softplus(-b) - softplus(-a), softplus(b) - softplus(a)
-            error += (p * there + (1 - p) * absent).sum(1).clamp(min=0)
-            same &= ((a > 0) == (b > 0)).all(1)
-        else:
-            error += (a - b).square().sum(1)
-    return error, same
+@contextlib.contextmanager
+def shared_work(run: Run) -> Iterator[tuple[Claims, Executor, Tell]]:
+    """Claims that are kept alive, a thread that writes, and the progress."""
+    claims = Claims(run.partial("extract") / CLAIMS)
+    with claims.beating(), ThreadPoolExecutor(1) as pool, progress("extract") as tell:
+        yield claims, pool, tell
 
 
-def fingerprint(run: Run, spec: Spec, weights: str) -> dict:
-    """What decides the store's content; a student of other classes or modalities is refused by it."""
-    stamp = run.stamp("prepare")
-    return {
-        "teacher": weights,
-        "data": stamp["digest"] if stamp else None,
-        "classes": list(spec.classes),
-        "modalities": list(spec.names),
-        "splits": ["train", "validation"],
-        "view": "as prepared, no augmentation",
-    }
+def follow(making: Making, ask: Ask, means: tuple[Claims, Executor, Tell]) -> Iterator[Part]:
+    """Every part once it is there; tells how far it is."""
+    claims, pool, tell = means
+    total, done = sum(making.counts), 0
+    for part in work.work(making, ask, claims, pool):
+        yield part
+        done += len(part.slots)
+        tell(done / (total + 1), f"{done:,} rows")
 
 
-def check(teacher: Teacher, columns: Columns, folder: Path, rows: np.ndarray) -> None:
-    """Compute some rows again, in other company, and compare.
+def led(run: Run) -> bool:
+    """Whether a process that leads is at work and has said what there is to do."""
+    return work.plan(run) is not None and not Claims(run.partial("extract") / CLAIMS).dead(LEADER)
+
+
+def opened(run: Run) -> tuple[Columns, Teacher, Ask]:
+    """The data, the teacher, and how it is asked about rows of a block."""
+    settle(run.recipe.compute.threads)
+    columns = Columns.open(run.path("data"))
+    teacher, seen = open_teacher(run, columns), viewer(run.recipe)
+
+    def ask(rows: np.ndarray, block: Block) -> dict[str, np.ndarray]:
+        whole = block.subset == tuple(teacher.modalities)
+        view = None if block.view is None or seen is None else (seen, block.view)
+        return teacher.answer(Question(rows, None if whole else block.subset, view))
+
+    return columns, teacher, ask
+
+
+def forecast(making: Making, ask: Ask) -> None:
+    """Answer a few rows, and say how much there is to do, how large it gets and how long it takes.
+
+    Raises SuffuseError where the disk is too small, and UsageError where a view changes no answer.
+    """
+    rows, taken = making.rows[: min(SPOT, making.counts[-1])], 0.0
+    answers: dict[str, np.ndarray] = {}
+    left = sum(len(p.slots) for p in making.parts if p.old is None and not p.file(making.place).exists())
+    for _ in range(2):  # the first is slow: nothing is in memory yet
+        start = time.perf_counter()
+        answers = ask(rows, making.blocks[0])
+        taken = (time.perf_counter() - start) / len(rows)
+        if taken * len(rows) > 1:
+            break
+    if making.blocks[-1].view is not None:
+        _changes(making, ask(rows, Block(making.blocks[0].subset, 0)), ask(rows, making.blocks[0]))
+    size = sum(_bytes(making, answers, b) * c for b, c in zip(making.blocks, making.counts, strict=True))
+    size += len(making.rows) * PER_ROW
+    free = shutil.disk_usage(making.place).free
+    if 2 * size > free:
+        raise SuffuseError(
+            "the disk is too small for the knowledge store", where=making.place, got=f"{free / 1e6:,.0f} MB free",
+            expected=f"{2 * size / 1e6:,.0f} MB: it is written in parts, then as a whole",
+            hint="extract.top_k, fewer extract.views or extract.subsets make it smaller",
+        )  # fmt: skip
+    there = making.answers - left
+    words = [f"{sum(making.counts):,} answers", f"{len(making.blocks)} of subset and view" if making.blocks[1:] else ""]
+    words += [f"{making.reused:,} from before" if making.reused else "", f"{there:,} there already" if there else ""]
+    words += [f"about {size / 1e6:,.1f} MB", f"about {duration(left * taken)}"]
+    say(f"{'extract':<9} {', '.join(w for w in words if w)}")
+
+
+def _changes(making: Making, seen: dict[str, np.ndarray], plain: dict[str, np.ndarray]) -> None:
+    if np.array_equal(seen[LOGITS], plain[LOGITS], equal_nan=True):
+        raise UsageError(
+            "the teacher answers alike in every view", where="extract.views", got=making.made["views"]["count"],
+            expected="0", hint="none of what it reads is augmented",
+        )  # fmt: skip
+
+
+def _bytes(making: Making, answers: dict[str, np.ndarray], block: Block) -> int:
+    """Of one row in a block."""
+    return sum(
+        array[:1].nbytes for array in work.stored(making, {n: a[:1] for n, a in answers.items()}, block).values()
+    )
+
+
+def check(making: Making, ask: Ask, folder: Path) -> float:
+    """Compute some rows of every block again, in other company, and compare; the largest difference, as a share of what
+    is tolerated.
 
     Raises SuffuseError where they differ by more than the stated tolerance.
     """
-    picked = np.random.default_rng(0).choice(len(rows), min(SPOT, len(rows)), replace=False)
-    stored = np.load(folder / "logits.npy", mmap_mode="r")[picked].astype(np.float32)
-    keys = np.load(folder / "key.npy", mmap_mode="r")[picked]
-    fresh = compute(teacher, columns, rows[picked])
-    limit = TOLERANCE * max(1.0, float(np.abs(stored).max()))
-    worst = float(np.abs(stored - fresh["logits"].astype(np.float32)).max())
-    if worst > limit or (keys != fresh["key"]).any():
-        raise SuffuseError(
-            "the store doesn't hold what the teacher says",
-            where=folder,
-            got=f"{worst:.2g}",
-            expected=f"{limit:.2g} at most",
-        )
+    facts = manifest.read(folder)
+    arrays, worst = manifest.load(folder, facts), 0.0
+    random = np.random.default_rng(0)
+    each = max(FEWEST, SPOT // len(making.blocks))
+    for number, (block, count) in enumerate(zip(making.blocks, making.counts, strict=True)):
+        slots = np.sort(random.choice(count, min(each, count), replace=False))
+        fresh = ask(making.rows[slots], block)[LOGITS]
+        here = {
+            n: torch.from_numpy(arrays[n][facts["arrays"][n]["starts"][number] + slots])
+            for n in (LOGITS, VALUES, INDEX) if n in arrays
+        }  # fmt: skip
+        kept = making.encoding.decode(here).float().numpy()
+        again = making.encoding.encode(fresh)
+        wanted = making.encoding.decode({n: torch.from_numpy(a) for n, a in again.items()}).float().numpy()
+        if not making.encoding.dense:  # which of two classes that tie is kept may change: what they say, not where
+            kept, wanted = np.sort(kept, 1), np.sort(wanted, 1)
+        limit = TOLERANCE * max(1.0, float(np.abs(np.nan_to_num(kept)).max(initial=0)))
+        silent = np.isnan(kept) & np.isnan(wanted)
+        gap = np.where(silent, 0, np.abs(kept - wanted))
+        found = float(gap.max(initial=0)) if not np.isnan(gap).any() else float("inf")
+        if found > limit or (arrays["key"][slots] != making.columns.key[making.rows[slots]]).any():
+            raise SuffuseError(
+                "the store doesn't hold what the teacher says", where=folder, got=f"{found:.2g} ({block.name})",
+                expected=f"{limit:.2g} at most",
+            )  # fmt: skip
+        worst = max(worst, found / limit)
+    return worst
 
 
-def check_score(run: Run, columns: Columns, folder: Path) -> None:
-    """The stored logits must score on validation as the teacher did when it was trained.
+def check_score(making: Making, folder: Path) -> None:
+    """The stored logits must score on validation as the teacher did when it was trained, where that was recorded.
 
     Raises SuffuseError where they don't: other weights, other preprocessing, or another order of labels.
     """
-    rows = columns.labelled("validation")
-    place = find(np.load(folder / "key.npy"), columns.key[rows])
-    stored = np.load(folder / "logits.npy", mmap_mode="r")[place].astype(np.float32)
+    recorded = (read_json(making.run.path("teacher", "training.json")) or {}).get("validation")
+    if not recorded:
+        return
+    columns, facts = making.columns, manifest.read(folder)
+    rows, arrays = columns.labelled("validation"), manifest.load(folder, facts)
+    place = find(arrays["key"], columns.key[rows])
+    logits = making.encoding.decode(
+        {n: torch.from_numpy(arrays[n][place]) for n in (LOGITS, VALUES, INDEX) if n in arrays}
+    )
+    stored = logits.float().numpy()
     found = next(iter(score(columns.spec, stored, columns.target[rows]).values()))
-    recorded = next(iter(read_json(run.path("teacher", "training.json"))["validation"].values()))
-    if abs(found - recorded) > SCORE_TOLERANCE:
+    wanted = next(iter(recorded.values()))
+    if abs(found - wanted) > SCORE_TOLERANCE:
         raise SuffuseError(
-            "the teacher doesn't score as it did",
-            where=run.path("teacher"),
-            got=f"{found:.4f}",
-            expected=f"{recorded:.4f}",
-        )
+            "the teacher doesn't score as it did", where=making.run.path("teacher"), got=f"{found:.4f}",
+            expected=f"{wanted:.4f}",
+        )  # fmt: skip
+
+
+def verify(run: Run) -> dict:
+    """Read every byte of a finished store, then compute some of its rows again with the teacher.
+
+    Raises SuffuseError where something isn't as it was written, or not what the teacher says now.
+    """
+    folder = run.path("knowledge")
+    facts = manifest.read(folder)
+    wrong = manifest.broken(folder, facts)
+    if wrong:
+        raise SuffuseError(
+            "the knowledge store was changed after it was written", where=folder, got=f"{wrong[0]}.npy",
+            expected="the content that its manifest has the hash of", hint="`suffuse extract` again",
+        )  # fmt: skip
+    columns, teacher, ask = opened(run)
+    compare(facts["fingerprint"], fingerprint(run, columns.spec, teacher.modalities, teacher.fingerprint()), folder)
+    known = {"teacher": teacher.fingerprint(), "older": None}
+    making = work.planned(run, columns, (known["teacher"], teacher.modalities, teacher.pieces), known)
+    keys = manifest.load(folder, facts, ["key"])["key"]
+    order = find(making.columns.key, keys)  # a store keeps its order when rows of it come from an older one
+    if (order < 0).any() or len(order) != len(making.rows):
+        raise SuffuseError("the knowledge store has other rows than the data", where=folder, hint="`suffuse extract`")
+    making = dataclasses.replace(making, rows=order)
+    return {"arrays": len(facts["arrays"]), "bytes": manifest.size(facts), "worst": check(making, ask, folder)}

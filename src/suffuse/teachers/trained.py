@@ -25,13 +25,15 @@ class Trained:
     model: FusionModel
     columns: Columns
     maps: tuple[str, ...] = ()  # modalities whose maps a student's loss asks for
+    raw: Columns | None = None  # the same with entries in place of vectors: an augmented view is encoded anew
 
     @classmethod
     def open(cls, run: Run, columns: Columns, *folder: str) -> Trained:
         """The teacher that the run trained; or another network of it, by its folder."""
         model = open_model(run.path(*(folder or ("teacher",))))
         maps = model.mapped(losses.needs(run.recipe.distill.losses.values()))
-        return cls(model, features.ready(columns.of(model.spec.names), model, features.place(run)), maps)
+        own = columns.of(model.spec.names)
+        return cls(model, features.ready(own, model, features.place(run)), maps, own)
 
     def facts(self) -> dict:
         """Its size."""
@@ -54,10 +56,17 @@ class Trained:
     def answer(self, question: Question) -> dict[str, np.ndarray]:
         """Everything that the network returns."""
         self.model.eval()
-        batch = self.columns.batch(question.rows, None, question.view)
+        batch = self._columns(question).batch(question.rows, None, question.view)
         seen = batch if question.modalities is None else self._seeing(batch, question.modalities)
         output = self.model(seen, self.maps)
         return {name: tap.float().numpy() for name, tap in taps(output).items()}
+
+    def _columns(self, question: Question) -> Columns:
+        changed = self.columns.ready & set(question.view[0].augmented) if question.view else frozenset()
+        if not changed or self.raw is None:
+            return self.columns
+        entries = {**self.columns.entries, **{name: self.raw.entries[name] for name in changed}}
+        return replace(self.columns, entries=entries, ready=self.columns.ready - changed)
 
     def _seeing(self, batch: Batch, names: tuple[str, ...]) -> Batch:
         kept = torch.tensor([name in names for name in self.modalities])

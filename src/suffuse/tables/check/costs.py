@@ -19,7 +19,7 @@ PROGRAM = 150_000_000  # bytes of the program itself
 WIDTH = 512  # numbers of a feature, where the recipe doesn't say
 ROW = 26  # bytes of a row's split, group, key and target
 STEPS_TRIED = 8
-STORED = 17  # bytes of a row's key, label and error in the knowledge store
+STORED = 25  # bytes of a row's key, content, label and error in the knowledge store
 
 
 def disk(check: Check, recipe: Recipe, rows: dict[str, int], place: Path, outputs: int) -> dict[str, Any]:
@@ -27,7 +27,7 @@ def disk(check: Check, recipe: Recipe, rows: dict[str, int], place: Path, output
     modalities = check.modalities
     columns = sum(m.cells * m.bytes for m in modalities)
     index = sum(rows.values()) * (ROW + 9 * len(modalities))
-    store = (rows["train"] + rows["validation"]) * (STORED + 2 * _taps(recipe.trained, outputs))
+    store = _store(recipe, rows, _taps(recipe.trained, outputs))
     room = shutil.disk_usage(_there(place)).free
     frozen = sum(m.cells * 4 * _width(e) for m in modalities for e in _frozen(recipe, m.name))
     need = columns + index + frozen + 2 * store  # the store is written in parts, then as a whole
@@ -91,7 +91,7 @@ def steps(training: Training, rows: int) -> int:
 def measured(check: Check, recipe: Recipe, facts: dict[str, Any]) -> None:
     """Put what :func:`suffuse.probes.effort.effort` found in place of what was guessed."""
     rows, threads = check.splits["rows"], recipe.compute.threads
-    check.costs["disk"]["knowledge"] = (rows["train"] + rows["validation"]) * (STORED + 2 * facts["teacher"]["kept"])
+    check.costs["disk"]["knowledge"] = _store(recipe, rows, facts["teacher"]["kept"])
     check.costs["disk"]["how"] = "columns counted from the cells and the size of an entry; the store from the teacher"
     cells, total = {m.name: m.cells for m in check.modalities}, 0.0
     for training in check.costs["time"]["trainings"]:
@@ -115,6 +115,15 @@ def size(count: float) -> str:
         if count >= large:
             return f"{count / large:.3g} {unit}"
     return f"{count:.0f} bytes"
+
+
+def _store(recipe: Recipe, rows: dict[str, int], numbers: int) -> int:
+    """Bytes of the knowledge store, at the most: so many numbers of a row, for each subset and view."""
+    count, settings = len(recipe.trained.encoders) if recipe.trained else 1, recipe.extract
+    many = {"full": 1, "each": 1 + count if count > 1 else 1, "all": 2**count - 1}
+    subsets = many[settings.subsets] if isinstance(settings.subsets, str) else 1 + len(settings.subsets)
+    answers = subsets * (rows["train"] + rows["validation"] + settings.views * rows["train"])
+    return answers * (STORED + (2 if settings.dtype == "float16" else 4) * numbers)
 
 
 def _taps(network: Network | None, outputs: int) -> int:

@@ -1,0 +1,181 @@
+"""What the knowledge store costs: gathering a batch, and extracting, both side by side with the bare thing.
+
+    python benchmarks/store.py             prints all of it
+    python benchmarks/store.py --write     and writes benchmarks/results/store.json
+
+1. gathering 64 rows of logits (13 classes) and a 128-d feature, float16, into torch tensors, warm: at most 30
+   microseconds; the ratio is to two ``index_select`` on tensors in memory at positions that are known. Beside it: top
+   5 of 1,000 classes decoded, and rows that each ask for another subset.
+2. ``extract`` (parts, compaction, checks, forecast) on the easy-VQA recipe with its teacher's initial weights, against
+   that teacher's forward on the same rows in the same pieces, held in memory as batches: 0.95 or more of its rate.
+
+Both sides alternate in one process, so that a slower moment of the machine falls on both. The share is told by the
+clock and by processor time, which others' work on the machine touches less (and which counts the thread that writes).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import torch
+
+from suffuse.data import Columns
+from suffuse.engine.runtime import seed, settle
+from suffuse.knowledge.blocks import Block
+from suffuse.knowledge.encoding import Encoding
+from suffuse.knowledge.store import Knowledge
+from suffuse.model import FusionModel, save
+from suffuse.pipeline import run_stage
+from suffuse.progress import quiet
+from suffuse.run import Run
+from suffuse.stages.extract import extract
+from suffuse.teachers.trained import Trained
+
+HERE = Path(__file__).parent
+STORED, BATCH, CALLS = 100_000, 64, 200
+
+
+def made(folder: Path, classes: int, top_k: int, blocks: int) -> Knowledge:
+    """A store of random rows, memory-mapped as an opened one is."""
+    random, head = np.random.default_rng(0), SimpleNamespace(kind="classes", outputs=classes)
+    encoding = Encoding.of(cast(Any, SimpleNamespace(heads=[head])), "float16", top_k)
+    arrays = encoding.encode(random.normal(size=(STORED, classes)).astype(np.float32))
+    arrays["fused"] = random.normal(size=(STORED, 128)).astype(np.float16)
+    taps = {}
+    for name, array in arrays.items():
+        np.save(folder / f"{name}.npy", np.concatenate([array] * blocks))
+        taps[name] = torch.from_numpy(np.load(folder / f"{name}.npy", mmap_mode="c"))
+    starts = {name: [STORED * b for b in range(blocks)] for name in taps}
+    place = torch.from_numpy(random.permutation(STORED))
+    offsets = {name: torch.tensor(begin) for name, begin in starts.items()}
+    return Knowledge({}, taps, place, encoding, [Block((str(b),)) for b in range(blocks)], starts, offsets)
+
+
+def gathering(pairs: int) -> dict:
+    """Microseconds of one gather, and its ratio to the bare one."""
+    sizes = {
+        "logits and feature": (13, 0, 1),
+        "top 5 of 1,000, and feature": (1000, 5, 1),
+        "a subset per row": (13, 0, 3),
+    }
+    return {name: gather(pairs, *size) for name, size in sizes.items()}
+
+
+def gather(pairs: int, classes: int, top_k: int, blocks: int) -> dict:
+    """Of one kind of store."""
+    with tempfile.TemporaryDirectory() as folder:
+        knowledge = made(Path(folder), classes, top_k, blocks)
+        random = torch.Generator().manual_seed(0)
+        rows = [torch.randint(STORED, (BATCH,), generator=random) for _ in range(CALLS)]
+        places = [knowledge.place[r] for r in rows]
+        memory = [t.clone() for t in knowledge.taps.values()]
+        which = torch.randint(blocks, (BATCH,), generator=random)
+
+        def ours() -> None:
+            for r in rows:
+                if blocks > 1:
+                    knowledge.mixed(r, ("logits", "fused"), which)
+                else:
+                    knowledge.gather(r, ("logits", "fused"))
+
+        def bare() -> None:
+            for p in places:
+                for tensor in memory:
+                    tensor.index_select(0, p)
+
+        ours(), bare()
+        times = alternate(ours, bare, pairs)
+        mine, theirs = (statistics.median(t) / CALLS * 1e6 for t in times)
+        ratio = statistics.median(a / b for a, b in zip(*times, strict=True))
+        return {"microseconds": round(mine, 1), "bare": round(theirs, 1), "ratio": round(ratio, 2)}
+
+
+def extracting(pairs: int, folder: Path) -> dict:
+    """The bare forward's time over extract's: the share of its rate that is left."""
+    run = Run.open(HERE.parent / "recipes" / "easy-vqa.yaml", ("compute.threads=1",), folder)
+    run_stage(run, "prepare")
+    settle(1)
+    seed(1)
+    columns = Columns.open(run.path("data"))
+    save(FusionModel(run.recipe.teacher.bare(), columns.of(run.recipe.teacher.encoders).spec), run.path("teacher"))
+    teacher = Trained.open(run, columns)
+    rows = np.concatenate([columns.rows("train"), columns.rows("validation")])
+    pieces = [r[p] for r in (columns.rows("train"), columns.rows("validation")) for p in teacher.pieces(r, 4096)]
+    batches = [teacher.columns.batch(piece) for piece in pieces]
+
+    @torch.inference_mode()
+    def bare() -> None:
+        for batch in batches:
+            teacher.model(batch)
+
+    def ours() -> None:
+        shutil.rmtree(run.partial("extract"), ignore_errors=True)
+        run.partial("extract").mkdir(parents=True)
+        extract(run)
+
+    times, used = alternate(ours, bare, pairs), alternate(ours, bare, pairs, time.process_time)
+    return {
+        "rows": len(rows),
+        "rate": share(times),
+        "rate by processor time": share(used),
+        "seconds": {"extract": round(statistics.median(times[0]), 2), "bare": round(statistics.median(times[1]), 2)},
+    }
+
+
+def share(times: tuple[list[float], list[float]]) -> dict:
+    """Median of the paired ratios, and all of them."""
+    found = [round(b / a, 3) for a, b in zip(*times, strict=True)]
+    return {"median": round(statistics.median(found), 3), "pairs": found}
+
+
+def alternate(
+    a: Callable[[], None], b: Callable[[], None], pairs: int, clock: Callable[[], float] = time.perf_counter
+) -> tuple[list[float], list[float]]:
+    """Seconds of each, in turns, the first one changing."""
+    times: tuple[list[float], list[float]] = ([], [])
+    for number in range(pairs):
+        for which in ((0, 1), (1, 0))[number % 2]:
+            start = clock()
+            (a, b)[which]()
+            times[which].append(clock() - start)
+    return times
+
+
+def main() -> None:
+    """Measure, print, and write on request."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--pairs", type=int, default=5, help="of extractions; ten times as many of gathers")
+    parser.add_argument("--write", action="store_true", help="benchmarks/results/store.json")
+    arguments = parser.parse_args()
+    settle(1)
+    quiet.set(True)
+    with tempfile.TemporaryDirectory() as folder:
+        found = {
+            "date": date.today().isoformat(),
+            "machine": f"{platform.machine()}, one thread, torch {torch.__version__}",
+            "load": f"{os.getloadavg()[0]:.1f} processes on {os.cpu_count()} cores when it began",
+            "gathering 64 rows": gathering(10 * arguments.pairs),
+            "extract / bare forward, easy-vqa": extracting(arguments.pairs, Path(folder)),
+        }
+    print(json.dumps(found, indent=1))
+    if arguments.write:
+        place = HERE / "results" / "store.json"
+        place.parent.mkdir(exist_ok=True)
+        place.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,150 @@
+"""Sharing work out over processes, on one machine or on several with a shared folder.
+
+A process claims a piece by creating its lock file, which only one can. While it works, a thread touches its lock
+files; a claim is dead where its process on this host is gone, or where it wasn't touched for ``STALE`` seconds by the
+clock of the file system. Dead claims are taken over. Claims only save work: should two processes ever do the same
+piece, each writes the same bytes, whole or not at all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import threading
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..files import read_json
+
+BEAT, STALE = 5.0, 60.0  # seconds
+
+
+@dataclass
+class Claims:
+    """The claims in a folder, as one process sees them. Use :meth:`beating` around the work."""
+
+    folder: Path
+    held: set[Path] = field(default_factory=set)
+    _guard: threading.Lock = field(default_factory=threading.Lock)
+
+    @contextlib.contextmanager
+    def beating(self) -> Iterator[Claims]:
+        """Keep what is held alive; afterwards let go of all of it."""
+        self.folder.mkdir(exist_ok=True)
+        ended = threading.Event()
+
+        def beat() -> None:
+            while not ended.wait(BEAT):
+                self.touch()
+
+        thread = threading.Thread(target=beat, daemon=True)
+        thread.start()
+        try:
+            yield self
+        finally:
+            ended.set()
+            thread.join()
+            for file in list(self.held):
+                self.release(file.stem)
+
+    def claim(self, name: str) -> bool:
+        """Whether this process got it; a dead claim is taken over. Not where the folder is gone."""
+        file = self._file(name)
+        try:
+            if self._create(file):
+                return True
+            if not self.dead(name):
+                return False
+            aside = file.with_name(f".{file.name}.{uuid.uuid4().hex}")
+            file.rename(aside)  # one of those who saw it dead gets it
+            aside.unlink(missing_ok=True)
+            return self._create(file)
+        except FileNotFoundError:
+            return False
+
+    def take(self, name: str) -> None:
+        """Have it, whoever had it: for the one process that may."""
+        self._file(name).unlink(missing_ok=True)
+        self.claim(name)
+
+    def release(self, name: str) -> None:
+        """Let go of it."""
+        file = self._file(name)
+        with self._guard:
+            self.held.discard(file)
+        file.unlink(missing_ok=True)
+
+    def dead(self, name: str) -> bool:
+        """Whether nobody works on it any more, or ever did."""
+        file = self._file(name)
+        try:
+            age = self._now() - file.stat().st_mtime
+        except FileNotFoundError:
+            return True
+        owner = read_json(file)
+        if not isinstance(owner, dict):  # being written, or cut off
+            return age > STALE
+        if owner["host"] == host():
+            return started(owner["pid"]) != owner["started"]
+        return age > STALE
+
+    def touch(self) -> None:
+        """One heartbeat."""
+        with self._guard:
+            for file in self.held:
+                with contextlib.suppress(OSError):  # the folder is gone: somebody else has finished
+                    os.utime(file)
+
+    def _create(self, file: Path) -> bool:
+        said = {"host": host(), "pid": os.getpid(), "started": started(os.getpid())}
+        temporary = file.with_name(f".{file.name}.{uuid.uuid4().hex}")
+        temporary.write_text(json.dumps(said), encoding="utf-8")
+        try:
+            os.link(temporary, file)  # with its content at once; fails where the name is taken
+        except FileExistsError:
+            return False
+        finally:
+            temporary.unlink(missing_ok=True)
+        with self._guard:
+            self.held.add(file)
+        return True
+
+    def _file(self, name: str) -> Path:
+        return self.folder / f"{name}.claim"
+
+    def _now(self) -> float:
+        """The file system's clock: hosts' own clocks may differ."""
+        probe = self.folder / f".{uuid.uuid4().hex}"
+        probe.touch()
+        try:
+            return probe.stat().st_mtime
+        finally:
+            probe.unlink(missing_ok=True)
+
+
+def host() -> str:
+    """This machine, and which start of it: after a restart no process is the one it was."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        boot = ""
+    return f"{socket.gethostname()} {boot}".strip()
+
+
+def started(pid: int) -> str | None:
+    """When a process of this machine was started, so that a number used again isn't taken for it; None: it is gone."""
+    try:
+        facts = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+    except OSError:
+        try:
+            os.kill(pid, 0)
+        except PermissionError:
+            return "unknown"
+        except OSError:
+            return None
+        return "unknown"  # no /proc here
+    return None if facts[0] in "ZX" else facts[19]

@@ -1,0 +1,113 @@
+"""All parts as one store: an array per tap, block after block, and the manifest with each array's hash.
+
+Parts are put in their places while others are still being answered, so that little is left to do at the end.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..files import new_array, write_array
+from . import manifest
+from .encoding import INDEX, LOGITS, VALUES
+from .parts import FACTS, PER_ROW, Part, of_modality, read_part, starts
+
+if TYPE_CHECKING:
+    from .making import Making
+
+HASHED = 4  # arrays at a time
+
+
+@dataclass
+class Compaction:
+    """The arrays of a store that is being made; each part is added once."""
+
+    making: Making
+    folder: Path
+    begin: dict[str, list[int]] = field(default_factory=dict)  # array -> where each block begins in it
+    arrays: dict[str, Any] = field(default_factory=dict)  # array -> (S, ...)
+    waiting: list[Part] = field(default_factory=list)  # until one part has told which arrays there are
+
+    def add(self, part: Part) -> None:
+        """Put a part where it belongs."""
+        self.waiting.append(part)
+        if not self.arrays and self.making.blocks[part.block].subset == self.making.blocks[0].subset:
+            self._open(read_part(part.file(self.making.place)))
+        while self.arrays and self.waiting:
+            one = self.waiting.pop()
+            content = read_part(one.file(self.making.place))
+            for name in content.keys() - {"slot"}:
+                self.arrays[name][self.begin[name][one.block] + content["slot"]] = content[name]
+        for array in self.arrays.values():
+            array.flush()
+
+    def finish(self, shared: dict[str, np.ndarray]) -> None:
+        """After the last part. ``shared``: per-row arrays, as :func:`suffuse.knowledge.making.per_row` gives them. The
+        manifest is written last: without it there is no store."""
+        making, columns = self.making, self.making.columns
+        target = columns.target[making.rows]
+        shared = {**shared, "label": target.astype(np.int32 if columns.spec.plain else np.float32)}
+        for name, array in shared.items():
+            write_array(self.folder / f"{name}.npy", array)
+        names = [*(n for n in PER_ROW if n in shared), *self.arrays]
+        with ThreadPoolExecutor(HASHED) as pool:
+            said = pool.map(lambda n: manifest.describe(self.folder / f"{n}.npy", self.begin.get(n)), names)
+            described = dict(zip(names, said, strict=True))
+        total = _cost(self.arrays["error"], self.arrays["same"])
+        taps = dict.fromkeys(LOGITS if n in (VALUES, INDEX) else n for n in self.arrays if n not in FACTS)
+        facts = {
+            "format": manifest.FORMAT,
+            "rows": len(making.rows),
+            "train_rows": int((columns.split[making.rows] == 0).sum()),
+            "unlabelled": int((~columns.spec.known(target)).sum()),
+            "taps": list(taps),
+            "dtype": making.encoding.dtype,
+            "encoding": {**making.made["encoding"], "kept": [list(k) for k in making.encoding.kept], **total},
+            "targets": [{"name": h.name, "kind": h.kind, "outputs": h.outputs} for h in columns.spec.heads],
+            "reused": making.reused,
+            "answered": making.answers,
+            "blocks": [{**b.to_json(), **self._said(n)} for n, b in enumerate(making.blocks)],
+            "fingerprint": making.made,
+            "arrays": described,
+        }
+        manifest.write(self.folder, facts)
+
+    def _open(self, example: dict[str, np.ndarray]) -> None:
+        """Make the arrays that a part of the full subset has."""
+        making, several = self.making, any(b.subset != self.making.blocks[0].subset for b in self.making.blocks)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for name in sorted(example.keys() - {"slot"}):
+            alone = several and of_modality(name, making.made["modalities"])
+            full = making.blocks[0].subset
+            own = [c for b, c in zip(making.blocks, making.counts, strict=True) if b.subset == full or not alone]
+            shape = (sum(own), *example[name].shape[1:])
+            self.begin[name] = starts(making.blocks, making.counts, alone)
+            self.arrays[name] = new_array(self.folder / f"{name}.npy", example[name].dtype, shape)
+
+    def _said(self, number: int) -> dict:
+        """What the manifest says of a block: its rows, what storing cost, and for how many there is no answer."""
+        making, count = self.making, self.making.counts[number]
+
+        def of(name: str) -> np.ndarray:
+            return self.arrays[name][self.begin[name][number] : self.begin[name][number] + count]
+
+        silent = making.encoding.abstained(of(LOGITS if LOGITS in self.arrays else VALUES))
+        names = [h.name for h in making.columns.spec.heads]
+        return {
+            "rows": count,
+            **_cost(of("error"), of("same")),
+            "abstentions": {name: int(rows.sum()) for name, rows in zip(names, silent, strict=True)},
+        }
+
+
+def _cost(error: np.ndarray, same: np.ndarray) -> dict[str, float]:
+    return {
+        "mean_kl": float(error.mean(dtype=np.float64)),
+        "max_kl": float(error.max()),
+        "same_argmax": float(same.mean()),
+    }

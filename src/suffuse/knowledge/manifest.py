@@ -1,0 +1,114 @@
+"""The manifest: a store's facts in JSON, signed with their own hash, and its arrays as they lie on disk.
+
+Opening looks at the manifest's hash and at every file's size and header; :func:`broken` reads every byte.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import SuffuseError
+from ..files import write_json
+from .blocks import Block
+
+FORMAT = 2
+FILE = "manifest.json"
+
+
+def sign(facts: dict) -> dict:
+    """The facts and, last, the hash of all the others."""
+    content = {k: v for k, v in facts.items() if k != "digest"}
+    return {**content, "digest": _digest(content)}
+
+
+def write(folder: Path, facts: dict) -> None:
+    """Write the signed manifest."""
+    write_json(folder / FILE, sign(facts))
+
+
+def read(folder: Path) -> dict:
+    """A store's manifest, its hash and its arrays' sizes checked.
+
+    Raises SuffuseError where there is no whole store.
+    """
+    try:
+        facts = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        if facts.get("format") != FORMAT:
+            raise ValueError(f"{FILE} of format {facts.get('format')}, expected {FORMAT}")
+        if facts.get("digest") != _digest({k: v for k, v in facts.items() if k != "digest"}):
+            raise ValueError(f"{FILE} was changed after it was written: it doesn't fit its own hash")
+        for name, array in facts["arrays"].items():
+            size = (folder / f"{name}.npy").stat().st_size
+            if size != array["bytes"]:
+                raise ValueError(f"{name}.npy has {size:,} bytes, expected {array['bytes']:,}")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise SuffuseError(
+            "can't open the knowledge store", where=folder, got=error, hint="`suffuse extract` makes it"
+        ) from None
+    return facts
+
+
+def load(folder: Path, facts: dict, names: Sequence[str] | None = None) -> dict[str, np.ndarray]:
+    """The arrays by name, memory-mapped: copy-on-write, since torch wants writable memory and nobody writes.
+
+    Raises SuffuseError where one isn't what the manifest says.
+    """
+    found = {}
+    for name in facts["arrays"] if names is None else names:
+        said, file = facts["arrays"][name], folder / f"{name}.npy"
+        try:
+            array = np.load(file, mmap_mode="c")
+            if list(array.shape) != said["shape"] or str(array.dtype) != said["dtype"]:
+                raise ValueError(
+                    f"{name}.npy holds {array.dtype} {list(array.shape)}, expected {said['dtype']} {said['shape']}"
+                )
+        except (OSError, ValueError, EOFError) as error:
+            raise SuffuseError(
+                "can't open the knowledge store", where=folder, got=error, hint="`suffuse extract` makes it"
+            ) from None
+        found[name] = array
+    return found
+
+
+def describe(file: Path, starts: Sequence[int] | None = None) -> dict[str, Any]:
+    """What the manifest says of an array; ``starts``: the row at which each block begins in it."""
+    array = np.load(file, mmap_mode="r")
+    facts = {
+        "dtype": str(array.dtype),
+        "shape": list(array.shape),
+        "bytes": file.stat().st_size,
+        "sha256": digest(file),
+    }
+    return facts if starts is None else {**facts, "starts": list(starts)}
+
+
+def blocks(facts: dict) -> list[Block]:
+    """The blocks of a store, in order."""
+    return [Block(tuple(b["subset"]), b["view"]) for b in facts["blocks"]]
+
+
+def size(facts: dict) -> int:
+    """Bytes of all arrays."""
+    return sum(array["bytes"] for array in facts["arrays"].values())
+
+
+def broken(folder: Path, facts: dict) -> list[str]:
+    """Names of arrays whose content isn't what was written. Reads all of it."""
+    return [name for name, array in facts["arrays"].items() if digest(folder / f"{name}.npy") != array["sha256"]]
+
+
+def digest(file: Path) -> str:
+    """Hash of a file."""
+    with file.open("rb") as open_file:
+        return hashlib.file_digest(open_file, "sha256").hexdigest()
+
+
+def _digest(content: dict) -> str:
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,95 @@
+"""A store while it is being made: which parts there are, and each one's file.
+
+Rows stand in one order in every block: training rows first, then validation rows, as the teacher's pieces have them. A
+view's blocks hold training rows alone. A part is a piece of one block, of 4,096 rows at the most; it is answered by the
+teacher, or copied from an older store where those rows are still right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..files import write_bytes
+from ..types import MAP
+from .blocks import Block
+
+PART = 4096  # rows
+FACTS = ("slot", "error", "same")  # arrays of a part that are no taps
+PER_ROW = ("key", "label", "content", "drawn")  # arrays of a store that every block shares
+NONE = np.empty(0, dtype=np.int64)
+Pieces = Callable[[np.ndarray, int], list[np.ndarray]]  # rows, size -> positions in them that are answered together
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some rows of a block."""
+
+    block: int
+    number: int
+    slots: np.ndarray  # (B,) where the rows stand in the block
+    old: np.ndarray | None = None  # (B,) where they stand in the older store that they are copied from
+
+    @property
+    def name(self) -> str:
+        """Of its claim."""
+        return f"block-{self.block:03d}-part-{self.number:06d}"
+
+    def file(self, folder: Path) -> Path:
+        """Where it stands."""
+        return folder / f"block-{self.block:03d}" / f"part-{self.number:06d}.safetensors"
+
+
+def order(train: np.ndarray, validation: np.ndarray, pieces: Pieces) -> np.ndarray:
+    """Data rows in the order of the store."""
+    return np.concatenate([rows[piece] for rows in (train, validation) for piece in (*pieces(rows, PART), NONE)])
+
+
+def cut(rows: np.ndarray, counts: Sequence[int], old: Sequence[np.ndarray], pieces: Pieces) -> list[Part]:
+    """All parts. ``counts``: rows of each block; ``old``: for each block, where its rows stand in an older store (-1:
+    they don't)."""
+    found = []
+    for block, (count, place) in enumerate(zip(counts, old, strict=True)):
+        kept, new = np.flatnonzero(place >= 0), np.flatnonzero(place < 0)
+        copied = [kept[start : start + PART] for start in range(0, len(kept), PART)]
+        asked = [new[piece] for piece in pieces(rows[:count][new], PART)] if len(new) else []
+        for number, slots in enumerate([*copied, *asked]):
+            found.append(Part(block, number, slots, place[slots] if number < len(copied) else None))
+    return found
+
+
+def of_modality(name: str, modalities: Sequence[str]) -> bool:
+    """Whether a tap tells of one modality alone, its feature or its map: then it doesn't depend on the subset."""
+    return name.removesuffix(MAP) in modalities
+
+
+def write_part(file: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """One part, atomically: it is there whole, or not at all."""
+    from safetensors.numpy import save
+
+    write_bytes(file, save({k: np.ascontiguousarray(v) for k, v in arrays.items()}))
+
+
+def read_part(file: Path) -> dict[str, np.ndarray]:
+    """The arrays of a part."""
+    from safetensors.numpy import load_file
+
+    return load_file(file)
+
+
+def starts(blocks: Sequence[Block], counts: Sequence[int], full_only: bool) -> list[int]:
+    """At which row of an array each block begins. A modality's own feature is the same in every subset: it is stored
+    in the full one's blocks, and the others point there."""
+    full, found, at = blocks[0].subset, [], 0
+    first: dict[int | None, int] = {}
+    for block, count in zip(blocks, counts, strict=True):
+        if full_only and block.subset != full:
+            found.append(first[block.view])
+            continue
+        first.setdefault(block.view, at)
+        found.append(at)
+        at += count
+    return found

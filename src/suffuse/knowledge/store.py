@@ -1,0 +1,123 @@
+"""An open store. Positions are found once, at opening; a batch's gather is one ``index_select`` a tap."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..data import Columns
+from ..errors import SuffuseError
+from . import manifest
+from .blocks import Block
+from .encoding import INDEX, LOGITS, VALUES, Encoding
+from .fingerprint import compare
+from .parts import FACTS, PER_ROW
+from .reuse import find
+
+AT = "@"  # ``logits@picture``: that tap of the subset that is the picture alone
+
+
+@dataclass(frozen=True)
+class Knowledge:
+    """An open store. N rows of the data, K rows of a block, S rows of all blocks that a tap has."""
+
+    manifest: dict
+    taps: dict[str, Tensor]  # array -> (S, ...) as stored, memory-mapped
+    place: Tensor  # (N,) int64, where a data row stands in a block; -1 where it doesn't
+    encoding: Encoding
+    blocks: list[Block]
+    starts: dict[str, list[int]]  # array -> the row at which each block begins in it
+    offsets: dict[str, Tensor]  # the same as tensors
+
+    @classmethod
+    def open(cls, folder: Path, columns: Columns, expected: Mapping[str, Any] | None = None) -> Knowledge:
+        """Map the arrays and find every data row by its key. ``expected``: parts of a fingerprint that it must have,
+        as :func:`suffuse.knowledge.fingerprint.expected` gives them.
+
+        Raises SuffuseError where there is no whole store, or it was made with something else: it says what.
+        """
+        facts = manifest.read(folder)
+        made = facts["fingerprint"]
+        compare(made, expected or {"classes": list(columns.spec.classes)}, folder)
+        names = [n for n in facts["arrays"] if n not in (*FACTS, *PER_ROW)]
+        arrays = manifest.load(folder, facts, [*names, "key"])
+        place = find(arrays.pop("key"), columns.key)
+        starts = {n: facts["arrays"][n]["starts"] for n in names}
+        return cls(
+            facts,
+            {n: torch.from_numpy(a) for n, a in arrays.items()},
+            torch.from_numpy(place),
+            Encoding.of(columns.spec, made["encoding"]["dtype"], made["encoding"]["top_k"]),
+            manifest.blocks(facts),
+            starts,
+            {n: torch.tensor(begin) for n, begin in starts.items()},
+        )
+
+    def widths(self) -> dict[str, int]:
+        """Width of every feature tap, for projectors."""
+        found = {name: tap.shape[1] for name, tap in self.taps.items() if name not in (VALUES, INDEX)}
+        return found if LOGITS in found else {LOGITS: sum(count for count, _ in self.encoding.kept), **found}
+
+    def require(self, rows: np.ndarray, needs: Iterable[str]) -> None:
+        """Raise SuffuseError where the store lacks some of these rows or taps."""
+        for need in needs:
+            name, _, subset = need.partition(AT)
+            if name not in self.manifest["taps"]:
+                there = ", ".join(self.manifest["taps"])
+                raise SuffuseError("the knowledge store lacks a tap", got=there, expected=name)
+            if subset:
+                self.block(tuple(subset.split("+")), None)
+        missing = int((self.place[torch.from_numpy(rows)] < 0).sum())
+        if missing:
+            raise SuffuseError(
+                "the knowledge store lacks rows",
+                got=f"{len(rows) - missing:,} of {len(rows):,}",
+                hint="`suffuse extract` again",
+            )
+
+    def block(self, subset: tuple[str, ...] | None, view: int | None) -> int:
+        """Number of a block; the full subset's without one. Raises SuffuseError where the store doesn't have it."""
+        wanted = Block(self.blocks[0].subset if subset is None else subset, view)
+        if wanted not in self.blocks:
+            raise SuffuseError(
+                "the knowledge store lacks a subset or view",
+                got="; ".join(b.name for b in self.blocks),
+                expected=wanted.name,
+                hint="extract.subsets and extract.views say what is stored",
+            )
+        return self.blocks.index(wanted)
+
+    def gather(self, rows: Tensor, needs: Iterable[str], block: int = 0) -> dict[str, Tensor]:
+        """Data rows (B,) -> tap -> (B, ...) of a block, for the taps that the losses read.
+
+        Where a row has no answer its logits are NaN.
+        """
+        place = self.place.index_select(0, rows)
+        return {name: self._of(name, place, block) for name in needs}
+
+    def mixed(self, rows: Tensor, needs: Iterable[str], blocks: Tensor) -> dict[str, Tensor]:
+        """As :meth:`gather`, with a block for each row (B,)."""
+        place = self.place.index_select(0, rows)
+        return {name: self._of(name, place, blocks) for name in needs}
+
+    def _of(self, need: str, place: Tensor, block: int | Tensor) -> Tensor:
+        name, _, subset = need.partition(AT)
+        if subset:
+            view = self.blocks[block if isinstance(block, int) else int(block[0])].view
+            block = self.block(tuple(subset.split("+")), view)
+        if name == LOGITS and not self.encoding.dense:
+            arrays = {n: self.taps[n].index_select(0, self._rows(n, place, block)) for n in (VALUES, INDEX)}
+            return self.encoding.decode(arrays)
+        return self.taps[name].index_select(0, self._rows(name, place, block))
+
+    def _rows(self, name: str, place: Tensor, block: int | Tensor) -> Tensor:
+        if isinstance(block, int):
+            start = self.starts[name][block]
+            return place + start if start else place
+        return self.offsets[name].index_select(0, block).add_(place)
