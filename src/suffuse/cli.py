@@ -71,6 +71,23 @@ def status_command(where: Where, set_: Set = None, out: Out = None) -> None:
         typer.echo(f"{verb:<9} {'; '.join(why) or 'up to date'}")
 
 
+@app.command("doctor")
+def doctor_command(
+    where: Where,
+    set_: Set = None,
+    out: Out = None,
+    json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Audit a run: thirty things that a distillation tool gets wrong, and how this run stands. Changes nothing."""
+    from .audit import audit
+    from .audit.items import BROKEN
+    from .audit.lines import lines, to_json
+
+    found = audit(_open(where, set_, out))
+    typer.echo(json.dumps(to_json(found), indent=1) if json_ else "\n".join(map(visible, lines(found))))
+    raise typer.Exit(1 if any(one.state == BROKEN for one in found) else 0)
+
+
 def _stage(verb: str, says: str) -> None:
     def command(where: Where, set_: Set = None, out: Out = None) -> None:
         from . import pipeline

@@ -91,7 +91,7 @@ def test_all_of_it_is_in_the_fingerprint(folded):
 def test_the_store_holds_out_of_fold_answers(folded):
     pipeline.run_stage(folded, "extract")
     columns = Columns.open(folded.path("data"))
-    from suffuse.knowledge import find
+    from suffuse.knowledge.reuse import find
 
     rows = columns.rows("train")
     place = find(np.load(folded.path("knowledge", "key.npy")), columns.key[rows])

@@ -1,0 +1,16 @@
+"""The audit of a run: thirty things that a distillation tool gets wrong in practice, and how this run stands.
+
+    items     what they are, and the tests that guard each
+    evidence  what a run has left behind, read once
+    checks    what can be measured again in a run: an item -> how it stands, and the number that says so
+    lines     the audit for people
+
+Nothing is changed, and nothing is trained: what is read is what the run's stages wrote.
+"""
+
+from __future__ import annotations
+
+from .items import ITEMS, Found, Item
+from .whole import audit
+
+__all__ = ["ITEMS", "Found", "Item", "audit"]

@@ -1,0 +1,99 @@
+"""The thirty items. Each is guarded by tests of the code (``guards``), by a check of the run (``check``, a function of
+:mod:`suffuse.audit.checks`), or by both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+KEPT, WARNING, BROKEN, TESTED, MISSING = "kept", "warning", "broken", "by tests", "not there"
+
+
+@dataclass(frozen=True)
+class Item:
+    """One promise."""
+
+    number: int
+    area: str
+    says: str
+    guards: tuple[str, ...] = ()  # file::test
+    check: str = ""
+
+
+@dataclass(frozen=True)
+class Found:
+    """How an item stands in a run: kept, warning, broken, by tests (nothing of it is left to measure in a run), or not
+    there (its stage wasn't run); and what says so."""
+
+    item: Item
+    state: str
+    fact: str
+
+
+ITEMS = (
+    Item(1, "teacher", "It is frozen: the same weights and buffers as when it was read.",
+         ("tests/knowledge/test_fingerprint.py::test_what_only_the_teacher_itself_tells",), "frozen"),
+    Item(2, "teacher", "No gradient reaches it.",
+         ("tests/contracts/test_losses.py::test_the_teacher_gets_no_gradient",)),
+    Item(3, "teacher", "It shares no memory with the student: distilling needs its store alone.",
+         ("tests/e2e/test_way.py::test_distill_needs_no_teacher",)),
+    Item(4, "teacher", "Its own score was measured before it was used, and its stored answers still have it.",
+         (), "scored"),
+    Item(5, "teacher", "Its classes are the run's classes, by name.",
+         ("tests/knowledge/test_fingerprint.py::test_other_classes",), "classes"),
+    Item(6, "teacher", "It isn't near 100 % on the rows that it teaches: it would only repeat their labels.",
+         (), "overfit"),
+    Item(7, "store", "Rows are found by id and content, never by position.",
+         ("tests/knowledge/test_store.py::test_the_data_may_be_sorted_anew",
+          "tests/knowledge/test_store.py::test_a_row_whose_content_changed_is_not_found"), "keys"),
+    Item(8, "store", "It says what it was made with, and that is what the run has now.",
+         ("tests/knowledge/test_fingerprint.py::test_another_recipe",), "fingerprint"),
+    Item(9, "store", "Student and teacher see the same view, or it says that there is none.",
+         ("tests/knowledge/test_reader.py::test_the_student_sees_the_view_that_the_teacher_answered",), "views"),
+    Item(10, "store", "What its encoding costs is measured.",
+         ("tests/knowledge/test_store.py::test_the_cost_of_halving_is_measured",), "encoding"),
+    Item(11, "store", "Every byte is what was written.",
+         ("tests/knowledge/test_store.py::test_a_damaged_store_is_refused_at_opening",), "bytes"),
+    Item(12, "store", "No test row is in it, and no group stands in two splits.",
+         ("tests/e2e/test_way.py::test_no_test_row_is_in_the_knowledge",
+          "tests/tables/test_splits.py::test_no_group_stands_in_two_splits"), "splits"),
+    Item(13, "losses", "One convention: a sum over classes, a weighted mean over rows.",
+         ("tests/contracts/test_losses.py::test_a_loss_is_a_mean_over_rows",)),
+    Item(14, "losses", "T^2 keeps the gradient's size; numbers are never divided by T.",
+         ("tests/contracts/test_losses.py::test_t_squared_keeps_the_gradient_s_size_at_high_temperatures",)),
+    Item(15, "losses", "Finite values and gradients at any logits, in float32 inside bf16.",
+         ("tests/contracts/test_losses.py::test_extreme_logits_give_finite_losses_and_gradients",
+          "tests/contracts/test_losses.py::test_a_loss_is_float32_inside_bf16")),
+    Item(16, "losses", "What is degenerate for these targets is refused.",
+         ("tests/contracts/test_losses.py::test_a_loss_for_other_targets_is_told_by_its_key",), "matrix"),
+    Item(17, "losses", "Each term's share of the gradient is on record, and none is dead.",
+         ("tests/engine/test_shares.py::test_a_loss_that_teaches_nothing_is_an_alert",), "shares"),
+    Item(18, "losses", "Projectors are trained and checkpointed, and no part of the student.",
+         ("tests/contracts/test_losses.py::test_a_projector_is_trained_and_kept_in_the_checkpoint",
+          "tests/contracts/test_losses.py::test_a_projector_is_no_part_of_the_saved_model"), "students"),
+    Item(19, "losses", "What is absent or padding enters no loss, and changes no bit.",
+         ("tests/contracts/test_losses.py::test_features_of_absent_rows_don_t_enter_a_hint",
+          "tests/contracts/test_fusions.py::test_what_stands_in_an_absent_slot_changes_no_bit"), "absent"),
+    Item(20, "loop", "After a look at validation the student is in training again.",
+         ("tests/engine/test_forward.py::test_a_look_leaves_the_model_as_it_was",)),
+    Item(21, "loop", "Nothing fails in silence: bad rows are counted, and no training is missing.",
+         ("tests/engine/test_loop.py::test_a_loss_that_is_no_number_stops_it",), "complete"),
+    Item(22, "loop", "Processes share out the store's parts; each student is trained by one process.",
+         ("tests/knowledge/test_claims.py::test_of_many_threads_each_piece_goes_to_one",)),
+    Item(23, "loop", "Killed and called again, it ends with the same bits.",
+         ("tests/engine/test_loop.py::test_killed_and_called_again_it_ends_with_the_same_bits",
+          "tests/e2e/test_kill.py::test_killed_and_called_again_ends_with_the_same_bits")),
+    Item(24, "loop", "What is left over of accumulated batches is a step too.",
+         ("tests/engine/test_average.py::test_every_step_of_several_batches_has_shares_that_make_one",)),
+    Item(25, "loop", "Losses' weights and temperatures follow the share of the training that is done.",
+         ("tests/engine/test_mixing.py::test_weights_and_temperatures_reach_what_the_schedule_says",)),
+    Item(26, "evaluation", "Everything is chosen on validation; the test rows were looked at once.", (), "looks"),
+    Item(27, "evaluation", "Beside each student stands the same one on labels alone, same budget, three seeds or more.",
+         ("tests/engine/test_loop.py::test_a_student_has_its_budget_of_steps_whatever_its_rows",), "baseline"),
+    Item(28, "evaluation", "Scores have intervals; calibration, size and latency stand beside them.",
+         ("tests/probes/test_quality.py::test_the_interval_holds_the_truth_about_as_often_as_it_claims",), "scores"),
+    Item(29, "evaluation", "What a missing modality costs is measured.",
+         ("tests/probes/test_controls.py::test_a_blank_modality_is_absent_everywhere_and_nothing_else_moves",),
+         "missing"),
+    Item(30, "evaluation", "The export answers as the student does, on every subset of its modalities.",
+         ("tests/exporters/test_onnx.py::test_it_equals_torch",), "parity"),
+)  # fmt: skip

@@ -1,0 +1,27 @@
+"""All items of a run."""
+
+from __future__ import annotations
+
+from ..errors import SuffuseError
+from ..run import Run
+from .checks import CHECKS
+from .evidence import Absent, Evidence
+from .items import BROKEN, ITEMS, MISSING, TESTED, Found, Item
+
+
+def audit(run: Run) -> list[Found]:
+    """Every item, in order. Reads the run, and changes nothing."""
+    evidence = Evidence(run)
+    return [look(evidence, item) for item in ITEMS]
+
+
+def look(evidence: Evidence, item: Item) -> Found:
+    """How one item stands."""
+    if not item.check:
+        return Found(item, TESTED, f"{len(item.guards)} test{'s' if len(item.guards) > 1 else ''} of the code")
+    try:
+        return Found(item, *CHECKS[item.check](evidence))
+    except Absent as error:
+        return Found(item, MISSING, f"{error} isn't made yet")
+    except SuffuseError as error:
+        return Found(item, BROKEN, error.line())
