@@ -141,3 +141,14 @@ def test_what_can_t_be_mixed_or_scheduled_is_refused_with_the_recipe(change, say
     with pytest.raises(UsageError, match=says):
         make_recipe({**RAW, **change})
     assert Training(mixup=0.2).mixup == 0.2
+
+
+def test_a_loss_that_reads_features_beside_answers_stays_unmixed_too(trainer, gathered):
+    """A row's relations beside those of the row that it is mixed with would be two things."""
+    batch, teacher = gathered
+    chosen = {"doubt": {"kind": "entropy_relations", "tap": "picture"}, "soft": {"kind": "kd"}}
+    mixed = mixing(trainer, chosen)
+    plain = Objective(mixed.model, dict(zip(mixed.names, mixed.settings, strict=True)), {"picture": 6})
+    torch.manual_seed(3)
+    found, expected = mixed.terms(batch, teacher), plain.terms(batch, teacher)
+    assert torch.equal(found[0], expected[0]) and found[1] != expected[1]

@@ -120,8 +120,7 @@ class Objective(nn.Module):
             ]
         found = []
         for chosen, part, layers in zip(self.now, self.parts, self.projectors, strict=True):
-            on_answers = hasattr(part, "HEADS") and not getattr(part, "WHOLE", False)
-            seen = answers if on_answers else [(1.0, views)]
+            seen = answers if mixable(part, chosen) else [(1.0, views)]
             terms = [
                 term(chosen, part, layers, each) * share if share != 1.0 else term(chosen, part, layers, each)
                 for share, each in seen
@@ -133,6 +132,11 @@ class Objective(nn.Module):
         """Batch and the teacher's arrays for its rows -> (scalar, weighted terms (K,))."""
         terms, weights = self.terms(batch, teacher), self.weights * self.factors
         return torch.dot(terms, weights), terms.detach() * weights
+
+
+def mixable(part: ModuleType, settings: PartSettings) -> bool:
+    """Whether a loss reads answers only: features of a row and of the one that it is mixed with are two things."""
+    return hasattr(part, "HEADS") and not getattr(part, "WHOLE", False) and set(part.needs(settings)) <= {"logits"}
 
 
 def term(settings: PartSettings, part: ModuleType, layers: nn.Module, views: list[View]) -> Tensor:
