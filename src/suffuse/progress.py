@@ -19,7 +19,8 @@ quiet: ContextVar[bool] = ContextVar("quiet", default=False)
 def say(text: str) -> None:
     """A line of talk, on stderr; stdout is for data."""
     if not quiet.get():
-        sys.stderr.write(visible(text) + "\n")
+        bar = "\r\x1b[2K" if sys.stderr.isatty() else ""  # a live bar may stand in this line
+        sys.stderr.write(bar + visible(text) + "\n")
         sys.stderr.flush()
 
 

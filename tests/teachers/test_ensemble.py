@@ -97,6 +97,19 @@ def test_several_classes_of_theirs_make_one_of_ours():
         Matching.of(("p", "q", "y"), tags, {"p": "x", "q": "x"}, "teacher")
 
 
+def test_many_names_are_not_all_told():
+    many = tuple(f"class {n}" for n in range(1000))
+    with pytest.raises(UsageError) as caught:
+        Matching.of(many, HEADS, {}, "teacher.classes")
+    assert caught.value.got.endswith("and 980 more")
+    assert len(caught.value.text()) < 500
+    with pytest.raises(UsageError) as caught:
+        Matching.of(many, HEADS, {"clas 7": "a"}, "teacher.classes")
+    assert caught.value.hint == "did you mean 'class 7'?"
+    with pytest.raises(UsageError, match="a class twice"):
+        Matching.of(("a", "b", "c", "a"), HEADS, {}, "teacher.classes")
+
+
 def test_teachers_of_single_modalities_cover_their_rows(teach_by, columns, rows, prepared, tmp_path):
     """Photo and words each have a member; a row that lacks one is answered by the other alone."""
     answers = {}

@@ -219,3 +219,38 @@ def test_check_says_what_is_known_without_asking_the_teacher(prepared, tmp_path)
     assert not found.runs
     (tmp_path / "none.py").write_text("raise SystemExit(9)", encoding="utf-8")
     assert check(Run.of(made, tmp_path / "run"), False).runs
+
+
+def test_the_time_of_a_student_is_measured_without_the_teacher(prepared, tmp_path):
+    """Losses that ask for what only the teacher could tell are left out of it."""
+    from suffuse.probes.effort import effort
+    from suffuse.tables.check.whole import check
+
+    made = recipe(prepared.recipe.data.source, teacher={"kind": "run", "folder": str(tmp_path)})
+    made["distill"]["losses"] = {"soft": {"kind": "kd"}, "inner": {"kind": "hint", "tap": "fused"}}
+    run = Run.of(made, tmp_path / "run")
+    found = check(run, False)
+    assert [f.code for f in found.findings if f.code == "no_teacher"] == ["no_teacher", "no_teacher"]
+    sample = check(
+        Run.of({**made, "teacher": prepared.recipe.model_dump(mode="json")["student"]}, tmp_path), False
+    ).sample
+    facts = effort(run.recipe, sample)
+    assert facts["teacher"] == {"parameters": None, "frozen": {}, "kept": 3}
+    assert facts["student"]["step"] > 0
+
+
+def test_students_learn_from_the_labels_where_the_teacher_abstains(prepared, tmp_path):
+    """A third of the training rows has no answer: what is stored of them is NaN, and no weight becomes it."""
+    from suffuse.model import open_model
+
+    columns, ids = Columns.open(prepared.path("data")), RawRows(prepared).ids
+    silent = [ids[r] for r in columns.rows("train")[::3]]
+    file = write_answers(tmp_path / "a.csv", raw_rows(prepared), CLASSES, silent=silent)
+    made = recipe(prepared.recipe.data.source, teacher={"kind": "table", "file": str(file)})
+    run = Run.of(made, tmp_path / "run")
+    for verb in ("prepare", "teach", "extract", "distill"):
+        pipeline.run_stage(run, verb)
+    stored = np.isnan(np.load(run.path("knowledge", "logits.npy"))).any(1)
+    assert stored.sum() == len(silent)
+    model = open_model(run.path("student", "seed-1"))
+    assert all(bool(tensor.isfinite().all()) for tensor in model.state_dict().values())

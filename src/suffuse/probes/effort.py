@@ -19,7 +19,7 @@ from ..engine.loop import Plan, make_optimizer, train_step
 from ..engine.objective import Objective
 from ..engine.runtime import settle
 from ..model import FusionModel
-from ..parts import settings
+from ..parts import PartSettings, settings
 from ..recipe import Network, Recipe, Training
 from ..tables.check.costs import STEPS_TRIED
 from ..tables.check.findings import Sample
@@ -48,11 +48,19 @@ def effort(recipe: Recipe, sample: Sample) -> dict[str, Any]:
         taps = known(teacher, batch, recipe.distill.train.batch, maps)
     facts["teacher"]["kept"] = sum(t.shape[1] for t in taps.values() if t.ndim > 1)
     frozen, batch = ready(student, made_up(sample, spec, recipe.distill.train.batch))
-    objective = Objective(student, recipe.distill.losses, {n: t.shape[1] for n, t in taps.items() if t.ndim == 2})
+    objective = Objective(student, _known(recipe, taps), {n: t.shape[1] for n, t in taps.items() if t.ndim == 2})
     facts["student"] = {"parameters": student.size(), "frozen": frozen}
     needed = {name: taps[name] for name in objective.needs() if name in taps}
     facts["student"]["step"] = step(objective, batch, recipe.distill.train, needed)
     return facts
+
+
+def _known(recipe: Recipe, taps: dict[str, torch.Tensor]) -> dict[str, PartSettings]:
+    """The recipe's losses; with a teacher from outside those that ask for nothing but what is known to be there."""
+    if recipe.trained:
+        return dict(recipe.distill.losses)
+    found = {n: s for n, s in recipe.distill.losses.items() if set(losses.needs([s])) <= set(taps)}
+    return found or {"labels": settings(losses.TABLE, {"kind": "task"})}
 
 
 def made_up(sample: Sample, spec: Spec, rows: int) -> Columns:

@@ -72,7 +72,10 @@ def teach(run: Run) -> None:
         if teacher.seeds > 1:
             shutil.rmtree(folder / "teacher", ignore_errors=True)
             shutil.copytree(folder / "teachers" / best_seed(folder / "teachers"), folder / "teacher")
-        look_back(run)
+        facts = look_back(run)
+    if facts["by_heart"] and not teacher.folds:
+        say(f"notice: {_known(facts)}: its answers there say little more than the labels.")
+        say("        teacher: {folds: 5} asks networks that didn't see them.")
 
 
 def jobs(run: Run) -> list[Job]:
@@ -123,20 +126,16 @@ def adopt(run: Run) -> None:
         say(f"notice: {_known(facts)}: it has seen them, and its answers there say little more than the labels.")
 
 
-def look_back(run: Run) -> None:
-    """Score the teacher on training rows; offer folds where it knows them by heart: its answers then are little more
-    than the labels."""
-    teacher, place = run.recipe.trained, run.partial("teach") / "teacher"
-    assert teacher
+def look_back(run: Run) -> dict:
+    """Score the trained teacher on training rows too; what is known of it then."""
+    place = run.partial("teach") / "teacher"
     model, columns = open_model(place), Columns.open(run.path("data"))
     seen, facts = some(columns.labelled("train")), read_json(place / "training.json")
     columns = features.ready(columns, model, features.place(run))
     facts["training"] = score(columns.spec, logits(model, columns, seen), columns.target[seen])
     facts["by_heart"] = by_heart(columns.spec.heads, facts["training"])
     write_json(place / "training.json", facts)
-    if facts["by_heart"] and not teacher.folds:
-        say(f"notice: {_known(facts)}: its answers there say little more than the labels.")
-        say("        teacher: {folds: 5} asks networks that didn't see them.")
+    return facts
 
 
 def some(rows: np.ndarray) -> np.ndarray:

@@ -6,8 +6,10 @@ stays finite: a probability of 0 is -13.8. Logits stay as they are.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 import numpy as np
 
@@ -17,7 +19,7 @@ from ..types import CLASSES, LABELS, NUMBER, Head, Spec
 FLOOR = 1e-6  # the least probability
 LOGITS, PROBABILITIES = "logits", "probabilities"
 SUM_TOLERANCE = 1e-2  # of a row's probabilities from 1: what a table with two decimals loses
-LISTED = 8  # names in a message
+LISTED = 20  # names in a message
 
 
 def outputs(heads: Sequence[Head]) -> tuple[str, ...]:
@@ -45,15 +47,14 @@ class Matching:
         for name, ours in renamed.items():
             if name not in theirs:
                 raise UsageError(
-                    "the teacher has no such class", where=where, got=f"'{name}'", hint=did_you_mean(name, theirs)
+                    "the teacher has no such class", where=where, got=f"'{name}'", hint=_near(name, theirs)
                 )
             if ours not in known:
-                raise UsageError("no such class", where=where, got=f"'{ours}'", hint=did_you_mean(ours, known))
+                raise UsageError("no such class", where=where, got=f"'{ours}'", hint=_near(ours, known))
         named = [renamed.get(name, name) for name in theirs]
         _refuse("classes that this run doesn't have", [n for n in named if n not in known], known, where)
         _refuse("not all of this run's classes", [n for n in known if n not in named], named, where, lacks=True)
-        twice = [t for t, n in zip(theirs, named, strict=True) if named.count(n) > 1 and t not in renamed and t != n]
-        _refuse("a class twice", twice or [n for n in set(theirs) if list(theirs).count(n) > 1], known, where)
+        _refuse("a class twice", [n for n, count in Counter(theirs).items() if count > 1], known, where)
         made = cls(tuple(heads), np.array([known.index(name) for name in named], dtype=np.int64))
         made._check_joined(where)
         return made
@@ -109,11 +110,19 @@ def _refuse(what: str, names: Sequence[str], known: Sequence[str], where: str, *
     """Raise UsageError where there are such names, with all of them (some, where they are many)."""
     if not names:
         return
-    listed = ", ".join(dict.fromkeys(names))
-    if len(set(names)) > LISTED:
-        listed = ", ".join(list(dict.fromkeys(names))[:LISTED]) + f" and {len(set(names)) - LISTED} more"
-    some = ", ".join(known[:LISTED]) + (" ..." if len(known) > LISTED else "")
     raise UsageError(
-        f"the teacher has {what}", where=where, **({"expected": listed} if lacks else {"got": listed}),
-        hint=f"{'the teacher has' if lacks else 'there is'}: {some}; `classes: {{theirs: ours}}` renames",
+        f"the teacher has {what}", where=where, **{"expected" if lacks else "got": _listed(list(dict.fromkeys(names)))},
+        hint=f"{'the teacher has' if lacks else 'there is'}: {_listed(known)}; `classes: {{theirs: ours}}` renames",
     )  # fmt: skip
+
+
+def _listed(names: Sequence[str]) -> str:
+    """All of them, or some where they are many."""
+    more = f" and {len(names) - LISTED:,} more" if len(names) > LISTED else ""
+    return ", ".join(names[:LISTED]) + more
+
+
+def _near(name: str, known: Sequence[str]) -> str:
+    """The name that was meant, or what there is."""
+    near = get_close_matches(name, known, n=1)
+    return did_you_mean(name, near) if near else f"there is: {_listed(known)}"
