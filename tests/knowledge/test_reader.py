@@ -9,12 +9,15 @@ import pytest
 import torch
 from knowledge_tools import Fake
 
+from suffuse import losses
+from suffuse.engine.objective import Objective
 from suffuse.errors import UsageError
 from suffuse.knowledge import Knowledge
 from suffuse.knowledge.blocks import Block
 from suffuse.knowledge.fingerprint import viewer
 from suffuse.knowledge.reader import Reader
 from suffuse.modalities import TABLE
+from suffuse.model import FusionModel
 from suffuse.parts import settings
 from suffuse.views import Viewer
 
@@ -136,3 +139,29 @@ def test_the_fake_teacher_tells_views_apart(maker, columns, teacher: Fake):
     ask, rows = maker.ask(maker.run(**ALL), teacher), columns.rows("train")
     views = [ask(rows, Block(teacher.modalities, v))["logits"] for v in (None, 0, 1, 2)]
     assert all(np.abs(a - b).max() > 0.1 for n, a in enumerate(views) for b in views[:n])
+
+
+@pytest.mark.parametrize("top_k", [0, 1])
+def test_where_the_teacher_abstains_the_student_learns_from_the_label_alone(maker, columns, make_network, top_k):
+    silent = np.arange(60) % 3 == 0
+    folder = maker.store(Fake(columns, silent=silent), extract={"top_k": top_k})
+    knowledge, rows = Knowledge.open(folder, columns), columns.rows("train")
+    chosen = {"labels": {"kind": "task", "weight": 0.1}, "soft": {"kind": "kd", "weight": 0.9}}
+    torch.manual_seed(0)
+    model = FusionModel(make_network(norm="group"), columns.spec).eval()
+    objective = Objective(model, {n: settings(losses.TABLE, s) for n, s in chosen.items()}, knowledge.widths())
+    reader = Reader.of(knowledge, columns, (columns.spec.names, objective.needs()), False)
+
+    def terms(some: np.ndarray) -> tuple[float, float]:
+        batch = columns.batch(some)
+        loss, found = objective(batch, reader.gather(batch, 0))
+        model.zero_grad()
+        loss.backward()
+        assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
+        return found[0].item(), found[1].item()
+
+    of_all, of_said, of_silent = terms(rows), terms(rows[~silent[rows]]), terms(rows[silent[rows]])
+    assert of_silent[1] == 0 and of_silent[0] > 0
+    assert of_all[1] == pytest.approx(of_said[1], rel=1e-5) and of_all[1] > 0
+    shares = silent[rows].mean()
+    assert of_all[0] == pytest.approx(shares * of_silent[0] + (1 - shares) * of_said[0], rel=1e-5)
