@@ -26,7 +26,8 @@ def test_a_table_of_answers_teaches(tmp_path: Path) -> None:
     recipe = make_project(tmp_path / "project", teacher={"kind": "table", "file": "../answers.csv"})
     done(suffuse("prepare", recipe.name, "--out", "run", cwd=recipe.parent))
     told = pq.read_table(recipe.parent / "run" / "data" / "rows.parquet").to_pylist()
-    silent = [row["id"] for row in told if row["split"] == "test"][:2]
+    silent = [row["id"] for split in ("train", "validation", "test") for row in told if row["split"] == split][::7]
+    per_split = {s: sum(r["split"] == s and r["id"] in silent for r in told) for s in ("train", "validation", "test")}
     with (tmp_path / "answers.csv").open("w", newline="", encoding="utf-8") as file:
         out = csv.writer(file)
         out.writerow(["id", *classes])
@@ -34,14 +35,19 @@ def test_a_table_of_answers_teaches(tmp_path: Path) -> None:
             out.writerow([row["id"], *(sure(row, classes) if row["id"] not in silent else [""] * len(classes))])
     result = done(suffuse("run", recipe.name, "--out", "run", cwd=recipe.parent))
     run = recipe.parent / "run"
-    assert "accuracy 1.0000 on validation" in result.err
+    assert all(per_split.values())
+    assert f"accuracy 1.0000 on validation, says nothing of {per_split['validation']} of" in result.err
     facts = read(run, "teacher/training.json")
     assert facts["validation"]["accuracy"] == 1.0
-    assert facts["abstained"] == 0
+    assert facts["abstained"] == per_split["validation"]
+    stored = read(run, "knowledge/manifest.json")["blocks"][0]["abstentions"]
+    assert stored == {"answer": per_split["train"] + per_split["validation"]}
     card = read(run, "scores/teacher.json")
     assert card["answered"]["accuracy"] == 1.0
-    assert card["abstained"] == 2
-    assert card["metrics"]["accuracy"]["mean"] >= 1 - 2 / card["rows"]  # where it is silent, the prior answers
+    assert card["abstained"] == per_split["test"]
+    assert (
+        card["metrics"]["accuracy"]["mean"] >= 1 - per_split["test"] / card["rows"]
+    )  # where it is silent, the prior answers
     assert "parameters" not in card
     assert not (run / "export-teacher").exists()
     assert (run / "export" / "model.onnx").exists()

@@ -7,12 +7,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from teacher_tools import recipe
 
 from suffuse import pipeline
 from suffuse.data import Columns
 from suffuse.engine.forward import logits
 from suffuse.files import read_json
+from suffuse.knowledge import Knowledge
 from suffuse.model import open_model
 from suffuse.run import Run
 from suffuse.stages.teach import by_heart, some
@@ -91,13 +93,10 @@ def test_all_of_it_is_in_the_fingerprint(folded):
 def test_the_store_holds_out_of_fold_answers(folded):
     pipeline.run_stage(folded, "extract")
     columns = Columns.open(folded.path("data"))
-    from suffuse.knowledge.reuse import find
-
     rows = columns.rows("train")
-    place = find(np.load(folded.path("knowledge", "key.npy")), columns.key[rows])
-    stored = np.load(folded.path("knowledge", "logits.npy"))[place].astype(np.float32)
+    stored = Knowledge.open(folded.path("knowledge"), columns).gather(torch.from_numpy(rows), ["logits"])["logits"]
     wanted = open_teacher(folded, columns).answer(Question(rows))["logits"]
-    np.testing.assert_allclose(stored, wanted, atol=0.02)
+    np.testing.assert_allclose(stored.float().numpy(), wanted, atol=0.02)
 
 
 def test_killed_in_the_middle_the_networks_that_are_there_stay(folded, tmp_path, monkeypatch):

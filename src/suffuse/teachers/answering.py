@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -87,16 +87,16 @@ class Answering:
 
 
 def find(predictor: Predictor, raw: RawRows, renamed: Mapping[str, str], where: str) -> dict[str, str]:
-    """The columns that a network's cells come from -> this table's; ``renamed`` says where they differ.
+    """The columns that a network's cells come from -> this table's; ``renamed`` says where they differ. A column that
+    the network's own run derived is derived again as there, and only where that can't be taken from this run's.
 
     Raises UsageError where the table lacks one.
     """
     there = [*raw.columns, *raw.run.recipe.data.derive]
-    known = [theirs for theirs, ours in renamed.items() if ours in there]
-    known += [name for name in there if name not in renamed and name not in renamed.values()]
+    own, known = _named(raw.columns, renamed), _named(there, renamed)
     found: dict[str, str] = {}
     for column in (column for i in predictor.inputs for column in i.settings.columns):
-        source = predictor.source(column, known)
+        source = predictor.source(column, own) or predictor.source(column, known)
         if source is None:
             raise UsageError(
                 "the teacher reads a column that this table lacks", where=f"{where}.columns", got=f"'{column}'",
@@ -104,6 +104,12 @@ def find(predictor: Predictor, raw: RawRows, renamed: Mapping[str, str], where: 
             )  # fmt: skip
         found[source] = renamed.get(source, source)
     return found
+
+
+def _named(columns: Iterable[str], renamed: Mapping[str, str]) -> list[str]:
+    """Columns of this table, by the names that the network knows them by."""
+    theirs = {ours: name for name, ours in renamed.items()}
+    return [theirs.get(column, column) for column in columns]
 
 
 def check_kinds(theirs: tuple[Head, ...], ours: tuple[Head, ...], where: str) -> None:
