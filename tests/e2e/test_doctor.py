@@ -14,12 +14,12 @@ from e2e_tools import Finished, done, suffuse
 def states(run: Path) -> tuple[dict[int, tuple[str, str]], int]:
     """Item -> state and fact; and the exit code."""
     result = suffuse("doctor", str(run), "--json", cwd=run.parent)
-    return {one["number"]: (one["state"], one["fact"]) for one in json.loads(result.stdout)}, result.returncode
+    return {one["number"]: (one["state"], one["fact"]) for one in json.loads(result.out)}, result.code
 
 
 def test_a_finished_run_is_in_order(finished: Finished) -> None:
     before = sorted((p, p.stat().st_mtime_ns) for p in finished.run.rglob("*") if p.is_file())
-    text = done(suffuse("doctor", str(finished.run), cwd=finished.project)).stdout
+    text = done(suffuse("doctor", str(finished.run), cwd=finished.project)).out
     assert "BROKEN" not in text and "not there" not in text
     assert text.count("\n  ") >= 60 and text.rstrip().splitlines()[-1].count(",") >= 1
     found, code = states(finished.run)
@@ -98,4 +98,4 @@ def test_what_is_done_to_it_afterwards_is_found(copied: Path, harm, items) -> No
 def test_a_run_of_which_nothing_is_made(project) -> None:
     recipe = project()
     result = suffuse("doctor", recipe.name, "--out", "nothing", cwd=recipe.parent)
-    assert result.returncode == 0 and "isn't made yet" in result.stdout and "Traceback" not in result.stderr
+    assert result.code == 0 and "isn't made yet" in result.out and "Traceback" not in result.err

@@ -78,9 +78,10 @@ def overfit(e: Evidence) -> Verdict:
     if not known.any():
         return WARNING, "it answers no labelled training row"
     name, value = next(iter(score(spec, stored[known], e.columns.target[rows][known]).items()))
-    folded = bool(e.teacher.get("folds"))
+    folded = bool(e.run.recipe.trained and e.run.recipe.trained.folds)
     if value >= OVERFIT and not folded:
-        return WARNING, f"{name} {value:.4f} on its training rows; out-of-fold targets: `teacher.folds: 5`"
+        way_out = "; out-of-fold targets: `teacher.folds: 5`" if e.run.recipe.trained else ""
+        return WARNING, f"{name} {value:.4f} on its training rows{way_out}"
     return KEPT, f"{name} {value:.4f} on its training rows" + (", out of fold" if folded else "")
 
 

@@ -16,13 +16,16 @@ def lines(found: Sequence[Found]) -> Iterator[str]:
     area = ""
     for one in found:
         if one.item.area != area:
-            yield ("\n" if area else "") + one.item.area
+            if area:
+                yield ""
+            yield one.item.area
             area = one.item.area
         mark = one.state.upper() if one.state in (WARNING, BROKEN) else one.state
         yield f"  {one.item.number:>2}  {mark:<9} {one.item.says}"
         yield f"                 {one.fact}"
     count = Counter(one.state for one in found)
-    yield "\n" + ", ".join(f"{count[state]} {state}" for state in STATES if count[state])
+    yield ""
+    yield ", ".join(f"{count[state]} {state}" for state in STATES if count[state])
 
 
 def to_json(found: Sequence[Found]) -> list[dict]:
