@@ -73,7 +73,7 @@ class Side:
 
     def ours(self) -> None:
         """One step as fit() does it."""
-        self.sums += train_step(self.objective, self.optimizer, self.plan, self.rows(), self.number)
+        self.sums += train_step(self.objective, self.optimizer, self.plan, self.rows(), self.number)[0]
 
     def epoch(self) -> None:
         """All steps of an epoch as fit() does them, and its validation."""

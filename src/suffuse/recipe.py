@@ -162,6 +162,10 @@ class Training(Settings):
     weight_decay: float = Field(default=1e-2, ge=0)
     warmup: float = Field(default=0.05, ge=0, lt=1)  # share of all steps
     clip: float = Field(default=1.0, gt=0)  # largest norm of the gradient
+    accumulate: int = Field(default=1, ge=1, le=4096)  # batches that make one step of the optimiser
+    ema: float = Field(
+        default=0.0, ge=0, lt=1
+    )  # decay of the weights' moving average, which is judged and kept; 0: none
     patience: int = Field(default=0, ge=0)  # epochs without a better validation score before stopping; 0: never
     precision: Literal["fp32", "bf16"] = "fp32"
     modality_dropout: Literal["uniform"] | Share | dict[str, Share] = 0.0

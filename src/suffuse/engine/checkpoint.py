@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from safetensors.torch import save
 
 from ..errors import SuffuseError
 from ..files import write_bytes
+from .average import Average
 from .objective import Objective
 
 
@@ -33,12 +36,19 @@ class Checkpoint:
     What never changes, the weights of frozen encoders, is not written: whoever trains has loaded it already.
     """
 
-    def __init__(self, folder: Path, objective: Objective, optimizer: torch.optim.Optimizer):
+    def __init__(self, folder: Path, objective: Objective, optimizer: torch.optim.Optimizer, ema: float = 0.0):
         self.file = folder / "checkpoints" / "last.safetensors"
         self.objective, self.optimizer = objective, optimizer
         self.sums = torch.zeros(len(objective.names))
         self.fixed = objective.model.frozen()
+        self.average = Average(objective.model, ema, self.fixed) if ema else None
         self.note_best()
+
+    @contextlib.contextmanager
+    def judged(self) -> Iterator[None]:
+        """The model has the weights that are to be judged and kept: averaged ones, where the recipe averages."""
+        with self.average.applied() if self.average else contextlib.nullcontext():
+            yield
 
     def note_best(self) -> None:
         """The model's weights are the best so far."""
@@ -58,6 +68,9 @@ class Checkpoint:
         for number, facts in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{number}.{k}": torch.as_tensor(v) for k, v in facts.items()}
         tensors |= {"sums": self.sums, "random": torch.get_rng_state()}
+        if self.average:
+            tensors |= {f"average.{k}": v for k, v in self.average.tensors.items()}
+            tensors |= {"averaged": torch.tensor(self.average.steps)}
         contiguous = {k: v.detach().contiguous().clone() for k, v in tensors.items()}
         write_bytes(self.file, save(contiguous, metadata={"state": json.dumps(asdict(state))}))
 
@@ -79,6 +92,8 @@ class Checkpoint:
         kept = {k: v for k, v in self.objective.state_dict().items() if k in fixed}
         self.objective.load_state_dict({**kept, **_under(tensors, "objective.")})
         self.best = _under(tensors, "best.")
+        if self.average:
+            self.average.load(_under(tensors, "average."), int(tensors["averaged"]))
         memory: dict[int, dict] = {}
         for name, value in _under(tensors, "optimizer.").items():
             number, key = name.split(".", 1)

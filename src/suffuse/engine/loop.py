@@ -3,7 +3,8 @@
     for step in steps:
         rows = order(seed, epoch)[step]        no state but the step
         loss = objective(*gather(rows, epoch))
-        loss.backward(); clip; AdamW; cosine with warm-up
+        loss.backward()
+        after `accumulate` batches, or the last of a pass: clip; AdamW; cosine with warm-up; average
         after each pass: validate, keep the best, maybe stop
 
 Killed at any step and started again, it ends with the same bits.
@@ -51,7 +52,7 @@ def fit(objective: Objective, plan: Plan) -> State:
     Raises SuffuseError where the loss stops being a number.
     """
     optimizer = make_optimizer(objective, plan.training)
-    keep = Checkpoint(plan.folder, objective, optimizer)
+    keep = Checkpoint(plan.folder, objective, optimizer, plan.training.ema)
     state = keep.load() or State()
     total, saved = plan.training.epochs * plan.every, time.perf_counter()
     order, epoch = np.empty(0, dtype=np.int64), -1
@@ -62,12 +63,16 @@ def fit(objective: Objective, plan: Plan) -> State:
             order = plan.sampler.order(epoch)
         start = state.step % plan.sampler.steps * plan.training.batch
         gathered = plan.gather(order[start : start + plan.training.batch], epoch)
-        keep.sums += train_step(objective, optimizer, plan, gathered, state.step)
+        terms, whole = train_step(objective, optimizer, plan, gathered, state.step)
+        keep.sums += terms
+        if whole and keep.average:
+            keep.average.update()
         state.step += 1
         if state.step % plan.every == 0:
-            end_epoch(objective, keep, plan, state)
+            with keep.judged():
+                end_epoch(objective, keep, plan, state)
             objective.train()
-        if time.perf_counter() - saved > CHECKPOINT_SECONDS:
+        if whole and time.perf_counter() - saved > CHECKPOINT_SECONDS:
             keep.save(state)
             saved = time.perf_counter()
     keep.restore_best()
@@ -75,20 +80,43 @@ def fit(objective: Objective, plan: Plan) -> State:
     return state
 
 
+def accumulated(plan: Plan, step: int) -> tuple[float, bool]:
+    """A batch's share of its step of the optimiser, by rows, and whether the step is whole with it.
+
+    Steps take ``accumulate`` batches; what is left over at the end of a pass, or of a training, is a step too.
+    """
+    many, number = plan.training.accumulate, step % plan.sampler.steps
+    if many == 1:
+        return 1.0, True
+    first, size, rows = number // many * many, plan.training.batch, len(plan.sampler.rows)
+    start = step - number + first
+    last = min(first + many, plan.sampler.steps, first + plan.training.epochs * plan.every - start)
+    here = min(size, rows - number * size)
+    return here / (min(last * size, rows) - first * size), number + 1 == last
+
+
 def train_step(
     objective: Objective, optimizer: torch.optim.Optimizer, plan: Plan, gathered: tuple, step: int
-) -> torch.Tensor:
-    """One step; returns the weighted terms of the loss (K,)."""
+) -> tuple[torch.Tensor, bool]:
+    """One batch, and a step of the optimiser where it is the last of one; returns the weighted terms of the loss (K,)
+    and whether it was."""
+    share, whole = accumulated(plan, step)
+    with autocast(plan.training.precision):
+        loss, terms = objective(*gathered)
+    (loss if share == 1.0 else loss * share).backward()
+    if whole:
+        update(objective, optimizer, plan, step)
+    return terms, whole
+
+
+def update(objective: Objective, optimizer: torch.optim.Optimizer, plan: Plan, step: int) -> None:
+    """One step of the optimiser."""
     rate = plan.training.learning_rate * schedule(step, plan.training.epochs * plan.every, plan.training.warmup)
     for group in optimizer.param_groups:
         group["lr"] = rate
-    with autocast(plan.training.precision):
-        loss, terms = objective(*gathered)
-    loss.backward()
     nn.utils.clip_grad_norm_(objective.parameters(), plan.training.clip)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
-    return terms
 
 
 def end_epoch(objective: Objective, keep: Checkpoint, plan: Plan, state: State) -> None:

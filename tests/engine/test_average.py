@@ -1,0 +1,120 @@
+"""Averaged weights and steps of several batches: closed forms, and the same bits after a kill."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from suffuse.data import Sampler
+from suffuse.engine import loop
+from suffuse.engine.average import Average
+from suffuse.engine.loop import accumulated
+from suffuse.recipe import Training
+
+
+def test_an_average_is_its_formula():
+    torch.manual_seed(0)
+    model = nn.BatchNorm1d(3)
+    average, expected = Average(model, 0.6), model.weight.detach().clone().double()
+    for n in range(20):
+        with torch.no_grad():
+            model.weight.normal_()
+            model.num_batches_tracked += 1  # type: ignore[operator]
+        decay = min(0.6, (1 + n) / (10 + n))
+        expected = decay * expected + (1 - decay) * model.weight.detach().double()
+        average.update()
+    torch.testing.assert_close(average.tensors["weight"].double(), expected, rtol=1e-5, atol=1e-6)
+    assert average.tensors["num_batches_tracked"] == 20  # a count is no average
+    own = model.weight.detach().clone()
+    with average.applied():
+        assert torch.equal(model.weight, average.tensors["weight"])
+    assert torch.equal(model.weight, own)
+
+
+def test_what_is_fixed_is_not_averaged():
+    model = nn.Linear(2, 2)
+    average = Average(model, 0.9, frozenset({"bias"}))
+    assert set(average.tensors) == {"weight"}
+
+
+def test_the_averaged_weights_are_judged_and_kept(trainer):
+    training = Training(epochs=3, batch=8, learning_rate=0.02, ema=0.9)
+    seen: list[dict] = []
+
+    def validate(model: nn.Module) -> dict[str, float]:
+        seen.append({n: v.clone() for n, v in model.state_dict().items()})
+        return {"accuracy": 0.5, "log_loss": 1.0}
+
+    found = trainer.fit(training=training, validate=validate)
+    plain = trainer.fit(training=training.model_copy(update={"ema": 0.0}), folder=trainer.folder / "plain")
+    kept, raw = found.objective.model.state_dict(), plain.objective.model.state_dict()
+    assert all(torch.equal(kept[n], v) for n, v in seen[-1].items())
+    assert not all(torch.equal(kept[n], v) for n, v in raw.items())
+    losses = [[h["loss"] for h in t.state.history] for t in (found, plain)]
+    assert losses[0] == losses[1]  # the training itself is the same
+
+
+def plan_of(trainer, rows: int, batch: int, accumulate: int, epochs: int, every: int):
+    sampler = Sampler(np.arange(rows), np.arange(rows), batch, 0)
+    return trainer.plan(
+        sampler=sampler, every=every, training=Training(epochs=epochs, batch=batch, accumulate=accumulate)
+    )
+
+
+@pytest.mark.parametrize("accumulate", [1, 2, 3, 4, 9])
+@pytest.mark.parametrize(("epochs", "every"), [(2, 4), (1, 3), (3, 5)])
+def test_every_step_of_several_batches_has_shares_that_make_one(trainer, accumulate, epochs, every):
+    """27 rows in batches of 8: 8, 8, 8, 3. A pass's end closes a step, and so does the end of the training."""
+    plan, total, count = plan_of(trainer, 27, 8, accumulate, epochs, every), 0.0, 0
+    for step in range(epochs * every):
+        share, whole = accumulated(plan, step)
+        total, count = total + share, count + 1
+        if (step + 1) % 4 == 0 or step + 1 == epochs * every:
+            assert whole
+        if whole:
+            assert total == pytest.approx(1.0) and count <= accumulate
+            total, count = 0.0, 0
+    assert count == 0
+
+
+def test_several_batches_have_the_gradient_of_one(trainer, monkeypatch):
+    """By rows, so a last batch that isn't full counts for less."""
+    rows = trainer.columns.labelled("train")
+    found: list[list[torch.Tensor]] = []
+
+    def note(objective, optimizer, plan, step: int) -> None:
+        found.append([p.grad.clone() for p in objective.parameters() if p.grad is not None])
+
+    monkeypatch.setattr(loop, "update", note)
+    for batch, accumulate in ((len(rows), 1), (8, 4)):
+        objective = trainer.objective().eval()  # no dropout, no statistics of a batch
+        objective.weights[2] = 0.0  # a hint counts the rows that have the modality
+        sampler = Sampler(rows, rows, batch, 3)
+        plan = trainer.plan(sampler=sampler, training=Training(epochs=1, batch=batch, accumulate=accumulate))
+        order = sampler.order(0)
+        for step in range(sampler.steps):
+            picked = order[step * batch : (step + 1) * batch]
+            loop.train_step(objective, None, plan, plan.gather(picked, 0), step)  # type: ignore[arg-type]
+    assert len(found) == 2
+    for one, several in zip(*found, strict=True):
+        torch.testing.assert_close(several, one, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("step", [1, 2, 5, 7, 14])
+def test_killed_in_the_middle_of_a_step_it_ends_with_the_same_bits(trainer, same, monkeypatch, step):
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
+    training = Training(epochs=4, batch=8, learning_rate=0.02, accumulate=3, ema=0.8)
+    expected = trainer.fit(training=training, folder=trainer.folder / "whole")
+    plan, begun = trainer.plan(), []
+
+    def gather(rows: np.ndarray, number: int) -> tuple:
+        if len(begun) == step:
+            raise KeyboardInterrupt
+        begun.append(rows)
+        return plan.gather(rows, number)
+
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit(training=training, gather=gather)
+    same(expected, trainer.fit(training=training))
