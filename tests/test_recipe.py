@@ -406,7 +406,7 @@ def test_a_key_that_stands_twice_is_told_and_not_taken(tmp_path, text, said):
 def test_a_key_may_stand_in_two_places_and_override_a_merged_one(tmp_path, raw):
     path = tmp_path / "recipe.yaml"
     both = "train: &t {epochs: 3, batch: 8}\nother: {<<: *t, epochs: 4}\n"
-    from suffuse.recipe import _Loader
+    from suffuse.recipe.reading import _Loader
 
     assert yaml.load(both, _Loader)["other"] == {"epochs": 4, "batch": 8}
     path.write_text(yaml.safe_dump(raw), encoding="utf-8")

@@ -1,0 +1,24 @@
+"""The recipe: everything that decides a run. Equals its YAML; an unknown key is an error with a suggestion.
+
+kinds     the kinds of parts that it may name
+rows      what the rows are, what is predicted, how they are split
+networks  teacher and student, and how they are trained
+stages    the store, distilling, export, evaluation, the machine's share
+whole     all of it, and what its sections must agree on
+reading   from YAML and overrides, and back
+"""
+
+from __future__ import annotations
+
+from .kinds import PARTS, RESERVED
+from .networks import AnyTeacher, Network, Teacher, Training
+from .reading import make_recipe, read_recipe, to_yaml
+from .rows import Data, Split, Task
+from .stages import Compute, Distill, Evaluate, Export, Extract, Schedule
+from .whole import Recipe, default_losses
+
+__all__ = [
+    "PARTS", "RESERVED", "AnyTeacher", "Compute", "Data", "Distill", "Evaluate", "Export", "Extract", "Network",
+    "Recipe", "Schedule", "Split", "Task", "Teacher", "Training", "default_losses", "make_recipe", "read_recipe",
+    "to_yaml",
+]  # fmt: skip

@@ -1,0 +1,110 @@
+"""The networks of a recipe, and how they are trained."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator, model_validator
+
+from .. import fusions, teachers
+from ..errors import did_you_mean
+from ..parts import Settings, TeacherSettings, settings
+from .kinds import Encoder, Fusion, Share
+
+
+class Network(Settings):
+    """One network: an encoder per modality, a fusion, a head."""
+
+    encoders: dict[str, Encoder]
+    fusion: Fusion  # without one: `gated` for one or two modalities, `transformer` for more
+    hidden: int = Field(default=0, ge=0)  # width of the head's hidden layer; 0: none
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _filled(cls, raw: Any) -> Any:
+        """Where no fusion is named, the one that fits the number of modalities; so a resolved recipe names it."""
+        if not isinstance(raw, dict) or "fusion" in raw:
+            return raw
+        named = raw.get("encoders")
+        return {**raw, "fusion": {"kind": fusions.default(len(named) if isinstance(named, dict) else 0)}}
+
+    @model_validator(mode="after")
+    def _fits(self) -> Network:
+        """Refuse a fusion that doesn't take so many modalities, and a head after one that has its own."""
+        count, kind, (fewest, most) = len(self.encoders), self.fusion.kind, fusions.takes(self.fusion)
+        if count and not fewest <= count <= most:
+            expected = str(fewest) if fewest == most else f"{fewest} to {most}"
+            got = f"{count} {'modality' if count == 1 else 'modalities'}"
+            raise ValueError(f"got {got} for fusion '{kind}', expected {expected}")
+        if fusions.headless(self.fusion) and (self.hidden or self.dropout):
+            raise ValueError(f"got hidden or dropout beside fusion '{kind}', expected neither: it has its own heads")
+        return self
+
+    def bare(self) -> Network:
+        """The network without how it is trained."""
+        return Network.model_validate(self.model_dump(include=set(Network.model_fields)))
+
+    def only(self, name: str) -> Network:
+        """The network on one modality; concatenation stands in for a fusion that takes more."""
+        fusion = self.fusion
+        if fusions.takes(fusion)[0] > 1:
+            width = {"width": fusion.width} if hasattr(fusion, "width") else {}  # pyright: ignore
+            fusion = settings(fusions.TABLE, {"kind": "concat", **width})
+        return self.model_copy(update={"encoders": {name: self.encoders[name]}, "fusion": fusion})
+
+
+class Training(Settings):
+    """How a network is trained; the same for teacher and student."""
+
+    epochs: int = Field(default=20, ge=1)
+    batch: int = Field(default=256, ge=2)
+    learning_rate: float = Field(default=2e-3, gt=0)
+    weight_decay: float = Field(default=1e-2, ge=0)
+    warmup: float = Field(default=0.05, ge=0, lt=1)  # share of all steps
+    clip: float = Field(default=1.0, gt=0)  # largest norm of the gradient
+    accumulate: int = Field(default=1, ge=1, le=4096)  # batches that make one step of the optimiser
+    mixup: float = Field(default=0.0, ge=0, le=10)  # alpha of Beta(alpha, alpha), of joint vectors; 0: none
+    ema: float = Field(
+        default=0.0, ge=0, lt=1
+    )  # decay of the weights' moving average, which is judged and kept; 0: none
+    patience: int = Field(default=0, ge=0)  # epochs without a better validation score before stopping; 0: never
+    precision: Literal["fp32", "bf16"] = "fp32"
+    modality_dropout: Literal["uniform"] | Share | dict[str, Share] = 0.0
+    augment: bool = False  # as the modalities' own ``augment`` says; frozen encoders see rows as they are
+
+    @field_validator("modality_dropout", mode="before")
+    @classmethod
+    def _dropout(cls, value: Any) -> Any:
+        shares = value.values() if isinstance(value, dict) else [value]
+        if value != "uniform" and not all(isinstance(v, (int, float)) and 0 <= v <= 1 for v in shares):
+            raise ValueError(f"got {value!r}, expected a share from 0 to 1, `uniform`, or {{modality: share}}")
+        return value
+
+
+class Teacher(Network):
+    """The strong model."""
+
+    train: Training = Training()
+    smoothing: float = Field(default=0.0, ge=0, lt=1)  # of the labels
+    seeds: int = Field(default=1, ge=1, le=20)  # trainings; the best on validation teaches, all are scored
+    floors: bool = False  # also the teacher on each modality alone
+    folds: int | None = Field(default=None, ge=2, le=20)  # training rows are answered by networks that didn't see them
+
+
+def _teacher(value: Any) -> Any:
+    """The network that the run trains, or what ``kind`` names from outside."""
+    if not isinstance(value, dict) or "kind" not in value:
+        return value if isinstance(value, TeacherSettings) else Teacher.model_validate(value)
+    if value["kind"] == "trained":
+        return Teacher.model_validate({key: one for key, one in value.items() if key != "kind"})
+    if str(value["kind"]) not in teachers.TABLE:
+        raise ValueError(
+            f"got kind '{value['kind']}', {did_you_mean(str(value['kind']), ['trained', *teachers.TABLE])}"
+        )
+    return settings(teachers.TABLE, value)
+
+
+AnyTeacher = Teacher | TeacherSettings
+if not TYPE_CHECKING:
+    AnyTeacher = Annotated[SerializeAsAny[Settings], BeforeValidator(_teacher)]
