@@ -1,0 +1,140 @@
+"""Where distillation pays, on real data: each student against the same student on labels alone.
+
+    python benchmarks/distillation.py DATA [few] [tiny] [houses] [--out runs] [--write]
+
+    few     products, 10 % of the rows labelled for teacher, student and validation alike; all other rows unlabelled
+    tiny    easy-VQA at full labels, a student of at most 7,000 parameters, five seeds
+    houses  a number (the price of a house): full labels, and a quarter of them
+
+DATA is the folder with the data sets. Student and baseline have the same budget and the recipe's settings; neither got
+trials of its own here. ``--write`` keeps the table, with date and hardware, in ``results/``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import sys
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+
+from suffuse import Run, run_all, scores
+from suffuse.files import read_json
+from suffuse.machine import surroundings
+
+HERE = Path(__file__).resolve().parent
+RECIPES = HERE.parent / "recipes"
+SHARE, MOST = 0.1, 7000
+
+
+def few(data: Path, out: Path) -> Run:
+    """The labels of a tenth of the training and validation rows, the same for everybody."""
+    source = data / "fashion9k" / "manifest.csv"
+    table = out / "few.csv"
+    out.mkdir(parents=True, exist_ok=True)
+    with source.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    keep = labelled([(r["split"], r["label"]) for r in rows])
+    with table.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, rows[0].keys())
+        writer.writeheader()
+        writer.writerows({**r, "label": r["label"] if kept else ""} for r, kept in zip(rows, keep, strict=True))
+    changes = (
+        "distill.label_fractions=[]",
+        "distill.floors=false",
+        "teacher.floors=false",
+        f"data.root={source.parent}",
+    )
+    return done("products", out / "few", f"data.source={table}", *changes)
+
+
+def labelled(rows: list[tuple[str, str]]) -> list[bool]:
+    """(split, label) of each row -> whether its label stays: of each label a tenth, one at least; all of test."""
+    random, keep = np.random.default_rng(0), np.array([split == "test" for split, _ in rows])
+    for pair in sorted(set(rows)):
+        places = np.array([n for n, row in enumerate(rows) if row == pair])
+        keep[random.permutation(places)[: max(1, round(SHARE * len(places)))]] = True
+    return keep.tolist()
+
+
+def tiny(data: Path, out: Path) -> Run:
+    """easy-VQA, from its package."""
+    changes = (
+        "student.encoders.picture.widths=[6,12,20]",
+        "student.encoders.question={kind: gru, embedding: 8, width: 16}",
+        "student.fusion.width=24",
+        "student.hidden=0",
+        "distill.seeds=5",
+        "distill.label_fractions=[]",
+        "distill.floors=false",
+    )
+    run = done("easy-vqa", out / "tiny", *changes)
+    assert scores(run)["student"]["parameters"] <= MOST
+    return run
+
+
+def houses(data: Path, out: Path) -> Run:
+    """Four photos and a few facts -> the price."""
+    return done("houses", out / "houses", f"data.source={data / 'houses535' / 'manifest.csv'}")
+
+
+def done(recipe: str, folder: Path, *overrides: str) -> Run:
+    """The recipe's run, every stage up to date."""
+    run = Run.open(RECIPES / f"{recipe}.yaml", overrides, folder)
+    run_all(run)
+    return run
+
+
+def table(run: Run) -> dict:
+    """The scores of teacher, students and baselines, and what is said of each pair."""
+    kept = ("mean", "low", "high", "per_seed")
+    cards = {w: c for w, c in scores(run).items() if w.split("-")[0] in ("teacher", "student", "baseline")}
+    return {
+        "models": {
+            who: {
+                "parameters": card["parameters"],
+                **{name: {k: m[k] for k in kept} for name, m in card["metrics"].items()},
+            }
+            for who, card in cards.items()
+        },
+        "pairs": [c for c in read_json(run.path("scores", "comparisons.json")) or [] if c["about"] == "distillation"],
+        "judged": read_json(run.path("judged.json")),
+        "seconds": {
+            s: (run.stamp(s) or {}).get("seconds") for s in ("prepare", "teach", "extract", "distill", "evaluate")
+        },
+    }
+
+
+CASES: dict[str, Callable[[Path, Path], Run]] = {"few": few, "tiny": tiny, "houses": houses}
+
+
+def main() -> int:
+    """Run what is asked for and print its pairs."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("cases", nargs="*", choices=[*CASES, []], default=list(CASES))
+    parser.add_argument("--out", type=Path, default=Path("runs"))
+    parser.add_argument("--write", action="store_true")
+    asked = parser.parse_args()
+    for name in asked.cases:
+        facts = table(CASES[name](asked.data.resolve(), asked.out.resolve()))
+        print(f"\n{name}")
+        for who, card in facts["models"].items():
+            metric = next(m for m in card if m != "parameters")
+            print(f"  {who:<16} {metric} {card[metric]['mean']:.4f}  {card['parameters']:,} parameters")
+        for pair in facts["pairs"]:
+            print(f"  {pair['who']} less {pair['against']}: {pair['difference']:+.4f} [{pair['low']:+.4f}, "
+                  f"{pair['high']:+.4f}] {pair['verdict']}")  # fmt: skip
+        if asked.write:
+            kept = {"date": date.today().isoformat(), "machine": surroundings(0), **facts}
+            file = HERE / "results" / f"distillation-{name}.json"
+            file.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
