@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 from pathlib import Path
@@ -25,17 +26,24 @@ TRAINING = ("torch", "safetensors", "sklearn", "scipy", "onnx", "onnxscript", "j
 Where = Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe (.yaml) or a run folder.", show_default=False)]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="a.b=VALUE", help="Override a recipe key.")]
 Out = Annotated[Path | None, typer.Option("--out", help="The run folder; runs/NAME if not given.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command("run")
-def run_command(where: Where, set_: Set = None, out: Out = None) -> None:
+def run_command(where: Where, set_: Set = None, out: Out = None, json_: Json = False) -> None:
     """Do every stage that isn't up to date, from raw rows to the report."""
     from . import pipeline
 
     run = _open(where, set_, out)
-    if not pipeline.run_all(run):
+    did = pipeline.run_all(run)
+    if not did:
         typer.echo("everything is up to date", err=True)
-    show(run)
+    if json_:
+        from .report.summary import summary
+
+        typer.echo(_json({"did": did, **summary(run)}))
+    else:
+        show(run)
 
 
 @app.command("check")
@@ -45,7 +53,7 @@ def check_command(
     out: Out = None,
     full: Annotated[bool, typer.Option("--full", help="Read every cell, however long it takes.")] = False,
     measure: Annotated[bool, typer.Option("--measure", help="Build the networks and time some steps.")] = False,
-    json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json_: Json = False,
 ) -> None:
     """Look at the recipe and its table before anything is trained: what is wrong, what will be done, what it costs."""
     from .tables.check.lines import lines
@@ -58,16 +66,20 @@ def check_command(
         from .tables.check.costs import measured
 
         measured(found, run.recipe, effort(run.recipe, found.sample))
-    typer.echo(json.dumps(found.to_json(), indent=1) if json_ else "\n".join(lines(found)))
+    typer.echo(_json(found.to_json()) if json_ else "\n".join(lines(found)))
     raise typer.Exit(0 if found.runs else 1)
 
 
 @app.command("status")
-def status_command(where: Where, set_: Set = None, out: Out = None) -> None:
+def status_command(where: Where, set_: Set = None, out: Out = None, json_: Json = False) -> None:
     """Say which stages are up to date, and why the others aren't."""
     from . import pipeline
 
-    for verb, why in pipeline.plan(_open(where, set_, out)).items():
+    plan = pipeline.plan(_open(where, set_, out))
+    if json_:
+        typer.echo(_json({verb: {"up_to_date": not why, "reasons": why} for verb, why in plan.items()}))
+        return
+    for verb, why in plan.items():
         typer.echo(f"{verb:<9} {'; '.join(why) or 'up to date'}")
 
 
@@ -76,7 +88,7 @@ def doctor_command(
     where: Where,
     set_: Set = None,
     out: Out = None,
-    json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json_: Json = False,
 ) -> None:
     """Audit a run: thirty things that a distillation tool gets wrong, and how this run stands. Changes nothing."""
     from .audit import audit
@@ -84,16 +96,21 @@ def doctor_command(
     from .audit.lines import lines, to_json
 
     found = audit(_open(where, set_, out))
-    typer.echo(json.dumps(to_json(found), indent=1) if json_ else "\n".join(map(visible, lines(found))))
+    typer.echo(_json(to_json(found)) if json_ else "\n".join(map(visible, lines(found))))
     raise typer.Exit(1 if any(one.state == BROKEN for one in found) else 0)
 
 
 def _stage(verb: str, says: str) -> None:
-    def command(where: Where, set_: Set = None, out: Out = None) -> None:
+    def command(where: Where, set_: Set = None, out: Out = None, json_: Json = False) -> None:
         from . import pipeline
 
-        if not pipeline.run_stage(_open(where, set_, out), verb):
+        run = _open(where, set_, out)
+        did = pipeline.run_stage(run, verb)
+        if not did:
             typer.echo(f"{verb} is up to date", err=True)
+        if json_:
+            files = sorted((run.stamp(verb) or {"outputs": {}})["outputs"])
+            typer.echo(_json({"stage": verb, "did": did, "run": str(run.folder), "files": files}))
 
     app.command(verb, help=says)(command)
 
@@ -130,7 +147,7 @@ def knowledge_command(
     ],
     where: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)],
     out: Annotated[Path | None, typer.Option("-o", "--out", help="A .parquet file, for export.")] = None,
-    json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json_: Json = False,
 ) -> None:
     """Look into a run's knowledge store."""
     if action not in ("show", "verify", "export"):
@@ -157,7 +174,7 @@ def knowledge_command(
         from .knowledge import manifest, people
 
         said, text = manifest.read(where / "knowledge"), "\n".join(people.show(where / "knowledge"))
-    typer.echo(json.dumps(said, indent=1, ensure_ascii=False) if json_ else "\n".join(map(visible, text.splitlines())))
+    typer.echo(_json(said) if json_ else "\n".join(map(visible, text.splitlines())))
 
 
 @app.command("init")
@@ -169,6 +186,7 @@ def init_command(
     out: Annotated[Path, typer.Option("-o", "--out", help="Where the recipe goes.")] = Path("recipe.yaml"),
     root: Annotated[str | None, typer.Option(help="Folder that file paths start from.")] = None,
     within: Annotated[str | None, typer.Option(help="Folder that no file may lie outside of; the root.")] = None,
+    json_: Json = False,
 ) -> None:
     """Look at a table's columns and propose a recipe for it."""
     from .tables.propose import propose
@@ -180,6 +198,9 @@ def init_command(
         typer.echo(visible(f"{column.name:<20} {column.role:<10} {column.reason}"), err=True)
     out.write_text(proposal.text, encoding="utf-8")
     typer.echo(f"\nwrote {out}; look at it, then: suffuse run {out}", err=True)
+    if json_:
+        columns = [{"name": c.name, "role": c.role, "reason": c.reason} for c in proposal.columns]
+        typer.echo(_json({"recipe": str(out), "columns": columns}))
 
 
 def show(run) -> None:
@@ -194,6 +215,19 @@ def show(run) -> None:
         typer.echo(f"WARNING: {sentence}")
     typer.echo(f"\nreport: {run.path('report.html')}")
     typer.echo(f"student: {run.path('export')}")
+
+
+def _json(said: Any) -> str:
+    """What a program reads: no NaN, which isn't JSON, and words as they are."""
+    return json.dumps(_finite(said), indent=1, ensure_ascii=False, allow_nan=False)
+
+
+def _finite(said: Any) -> Any:
+    if isinstance(said, dict):
+        return {str(key): _finite(one) for key, one in said.items()}
+    if isinstance(said, (list, tuple)):
+        return [_finite(one) for one in said]
+    return None if isinstance(said, float) and not math.isfinite(said) else said
 
 
 def _open(where: Path, overrides: list[str] | None, out: Path | None):
