@@ -39,12 +39,13 @@ class Encoded:
 
     entries: np.ndarray  # (B, ...)
     absent: dict[int, str]  # row -> why
+    unreadable: set[int]  # rows of these in which something stands that can't be read
     partly: dict[int, str]  # row -> what was left out of a cell that is used
 
 
 def encode(one: Input, cells: Iterable[Any], root: Path | Root) -> Encoded:
     """What can't be read is absent, with its reason; nothing is put in its place."""
-    items, absent = [], {}
+    items, absent, unreadable = [], {}, set()
     partly: dict[int, list[str]] = {}
     part: Any = one.part
     for row, value in enumerate(cells):
@@ -58,12 +59,14 @@ def encode(one: Input, cells: Iterable[Any], root: Path | Root) -> Encoded:
                 partly[row] = [*lost, *filter(None, found[2:])]
         except (Absent, Unreadable) as error:
             absent[row] = str(error)
+            if isinstance(error, Unreadable):
+                unreadable.add(row)
             items.append(part.blank(one.settings))
     if hasattr(part, "problems"):
         for row, column, why in part.problems(one.settings, one.field.statistics, items):
             partly.setdefault(row, []).append(f"{column}: {why}")
     said = {row: "; ".join(reasons) for row, reasons in partly.items()}
-    return Encoded(part.encode(one.settings, one.field.statistics, items), absent, said)
+    return Encoded(part.encode(one.settings, one.field.statistics, items), absent, unreadable, said)
 
 
 def _made(value: Any) -> tuple[Any, list[str]]:

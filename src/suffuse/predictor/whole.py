@@ -182,15 +182,17 @@ class Predictor:
         return {column: self.value(column, record, root) for column in one.settings.columns}
 
     def _said(self, columns: Sequence[Encoded], row: int, found: np.ndarray, threshold: float | None) -> Prediction:
-        absent, partly, used = {}, {}, []
+        absent, partly, used, unreadable = {}, {}, [], []
         for name, one in zip(self.names, columns, strict=True):
             if row in one.absent:
                 absent[name] = one.absent[row]
+                if row in one.unreadable:
+                    unreadable.append(name)
             else:
                 used.append(name)
             if row in one.partly:
                 partly[name] = one.partly[row]
-        return Prediction(answers(self.heads, found, threshold), absent, partly, tuple(used))
+        return Prediction(answers(self.heads, found, threshold), absent, partly, tuple(used), tuple(unreadable))
 
     def _check(self, record: Any) -> None:
         if not isinstance(record, Mapping):
