@@ -26,7 +26,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from ..errors import UsageError
 from ..files import package_file
 from ..parts import ModalitySettings, optional
-from .cell import Absent, Unreadable, is_empty, pieces
+from .cell import Absent, Root, Unreadable, is_empty, limits_of, pieces
 
 PAD, UNKNOWN = 0, 1
 PADS = ("[PAD]", "<pad>", "<PAD>", "[pad]", "<|pad|>", "<|padding|>", "<blank>")  # how padding is called
@@ -66,12 +66,12 @@ def ready(settings: Settings, fitted: bool) -> None:
         _splitter(settings.tokens, settings.language)
 
 
-def load(settings: Settings, value: Any, root: Path) -> tuple[str, str]:
+def load(settings: Settings, value: Any, root: Path | Root) -> tuple[str, str]:
     """A cell, or a dictionary of cells -> hash of the normalised text and the text."""
-    if isinstance(settings.column, str):
-        text = decode(settings, _content(value))
-    else:
-        text = decode(settings, _joined(settings, value))
+    found = _content(value) if isinstance(settings.column, str) else _joined(settings, value)
+    if len(found) > (most := limits_of(root).characters):
+        raise Unreadable(f"{len(found):,} characters: too long, expected at most {most:,}")
+    text = decode(settings, found)
     return hashlib.blake2b(text.encode("utf-8"), digest_size=16).hexdigest(), text
 
 
@@ -114,15 +114,22 @@ def encode(settings: Settings, statistics: dict, items: Sequence[str]) -> np.nda
     """Texts -> (U, L) int32 ids, padded with 0; L is the longest here, at most the recipe's length."""
     length, pad = statistics["length"], statistics.get("pad", PAD)
     tokenizer = _load(statistics["tokenizer"], length)
+    if len(items) == 1:  # a single record: without the threads that a batch is cut by
+        (text,) = _split(settings, next(pieces(items)))
+        return swap(np.array([_ids(tokenizer.encode(text).ids, pad)], dtype=np.int32), pad)
     rows: list[list[int]] = []
     for piece in pieces(items):
         rows.extend(e.ids for e in tokenizer.encode_batch_fast(_split(settings, piece)))
-    kept = [[i for i in r if i != pad] if pad in r else r for r in rows]  # a text that spells padding has none
-    kept = [r or [UNKNOWN] for r in kept]
+    kept = [_ids(r, pad) for r in rows]
     lengths = np.array([len(r) for r in kept], dtype=np.int64)
     ids = np.full((len(kept), lengths.max(initial=1)), pad, dtype=np.int32)
     ids[np.arange(ids.shape[1]) < lengths[:, None]] = np.fromiter(chain.from_iterable(kept), np.int32, lengths.sum())
     return swap(ids, pad)
+
+
+def _ids(row: list[int], pad: int) -> list[int]:
+    """A text's ids: one that spells padding has none of it, and one without any is unknown."""
+    return ([i for i in row if i != pad] if pad in row else row) or [UNKNOWN]
 
 
 def swap(ids: np.ndarray, pad: int) -> np.ndarray:
