@@ -5,8 +5,6 @@ The cells go through the same code that prepared the training data, so the model
 
 from __future__ import annotations
 
-import hashlib
-import json
 import types
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,14 +15,15 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
-from . import derive, modalities
+from . import derive, modalities, sealed
 from .answers import THRESHOLD, activate
 from .errors import SuffuseError, UsageError, did_you_mean
 from .modalities.cell import Absent, Root, Unreadable
 from .parts import DeriveSettings, ModalitySettings, load, settings
+from .sealed import SIGNATURE, digest
 from .types import CLASSES, NUMBER, Field, Head, heads_of
 
-SIGNATURE = "signature.json"
+__all__ = ["SIGNATURE", "Answer", "Derivation", "Input", "Prediction", "Predictor", "digest"]
 
 
 @dataclass(frozen=True)
@@ -97,22 +96,20 @@ class Predictor:
         self.heads, self.inputs, self.session, self.derived = heads, inputs, session, derived
 
     @classmethod
-    def load(cls, folder: str | Path, threads: int = 1) -> Predictor:
-        """Open an export folder.
+    def load(cls, folder: str | Path, threads: int = 1, form: str | None = None) -> Predictor:
+        """Open an export folder; ``form`` is one that its signature names, the default one if none is given.
 
         Raises SuffuseError where it isn't one, a file isn't the one that was exported, or a library isn't installed.
         """
         folder = Path(folder)
+        signature, contents, model = sealed.read(folder, form)
         try:
-            signature = json.loads((folder / SIGNATURE).read_text(encoding="utf-8"))
-            if signature["digest"] != digest(signature):
-                raise ValueError(f"{SIGNATURE} is not the file that was exported")
-            contents = {name: _read_checked(folder, name, wanted) for name, wanted in signature["files"].items()}
             inputs = tuple(_input(m, contents) for m in signature["modalities"])
             options = ort.SessionOptions()
             options.intra_op_num_threads = threads
             options.log_severity_level = 3
-            session = ort.InferenceSession(contents["model.onnx"], options, providers=["CPUExecutionProvider"])
+            session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+            sealed.fit(signature, session)
             derived = {name: _derivation(facts) for name, facts in signature.get("derive", {}).items()}
             for one in inputs:
                 if hasattr(one.part, "ready"):
@@ -120,17 +117,12 @@ class Predictor:
             return cls(heads_of(signature["heads"]), inputs, session, derived)
         except UsageError:
             raise
-        except FileNotFoundError as error:
-            raise SuffuseError(
-                "this folder is no export",
-                where=folder,
-                got=f"no {Path(error.filename).name}",
-                hint="`suffuse export` makes one",
-            ) from None
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise SuffuseError("can't read the export", where=folder, got=str(error).splitlines()[0]) from None
+            said = (str(error) or type(error).__name__).splitlines()[0]
+            raise SuffuseError("can't read the export", where=folder, got=said) from None
         except Exception as error:  # what ONNX Runtime raises shares no base class
-            raise SuffuseError("can't load the model", where=folder, got=str(error).splitlines()[0]) from None
+            said = (str(error) or type(error).__name__).splitlines()[0]
+            raise SuffuseError("can't load the model", where=folder, got=said) from None
 
     def predict(
         self,
@@ -263,12 +255,6 @@ def _answers(heads: tuple[Head, ...], values: np.ndarray) -> dict[str, Answer]:
     return found
 
 
-def digest(signature: Mapping[str, Any]) -> str:
-    """Hash of what a signature says, but for the hash itself."""
-    said = {key: value for key, value in signature.items() if key != "digest"}
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
-
-
 def _made(value: Any) -> tuple[Any, list[str]]:
     """A cell as ``load`` reads it, and what of it couldn't be derived. Raises where all of it couldn't."""
     if isinstance(value, (Absent, Unreadable)):
@@ -292,12 +278,3 @@ def _input(facts: dict, contents: Mapping[str, bytes]) -> Input:
     chosen = settings(modalities.TABLE, facts["settings"])
     assert isinstance(chosen, ModalitySettings)
     return Input(Field(facts["name"], facts["kind"], statistics), chosen, load(modalities.TABLE, facts["kind"]))
-
-
-def _read_checked(folder: Path, name: str, digest: str) -> bytes:
-    if Path(name).name != name:
-        raise ValueError(f"'{name}' is not a file name")
-    content = (folder / name).read_bytes()
-    if hashlib.sha256(content).hexdigest() != digest:
-        raise ValueError(f"{name} is not the file that was exported")
-    return content
