@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import product
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -13,7 +14,6 @@ from ..answers import THRESHOLD, activate
 from ..data import Columns
 from ..errors import SuffuseError
 from ..model import FusionModel
-from ..predictor import Predictor
 from ..types import CLASSES, LABELS, Head, Spec
 
 MOST_SUBSETS = 6  # modalities of which every subset is compared
@@ -47,20 +47,28 @@ def entries(columns: Columns, rows: np.ndarray) -> dict[str, np.ndarray]:
     return {n: np.asarray(columns.entries[n][columns.entry[rows, m]]) for m, n in enumerate(columns.spec.names)}
 
 
-def asking(predictor: Predictor) -> Ask:
-    """A predictor as a function of rows and a subset, in pieces that fit memory."""
+class Answering(Protocol):
+    """Anything that answers encoded rows: a predictor, or a bare session."""
+
+    def logits(self, entries: Mapping[str, np.ndarray], present: np.ndarray) -> np.ndarray:
+        """Entries (B, ...) and present (B, M) bool -> (B, C)."""
+        ...
+
+
+def asking(model: Answering) -> Ask:
+    """A model as a function of rows and a subset, in pieces that fit memory."""
 
     def ask(columns: Columns, rows: np.ndarray, kept: Kept) -> np.ndarray:
         size, found = columns.fitting(PIECE), []
         for start in range(0, len(rows), size):
             piece = rows[start : start + size]
-            found.append(predictor.logits(entries(columns, piece), columns.present[piece] & np.array(kept)))
+            found.append(model.logits(entries(columns, piece), columns.present[piece] & np.array(kept)))
         return np.concatenate(found)
 
     return ask
 
 
-def compare(model: FusionModel, predictor: Predictor, columns: Columns, rows: np.ndarray, every: bool) -> dict:
+def compare(model: FusionModel, predictor: Answering, columns: Columns, rows: np.ndarray, every: bool) -> dict:
     """Each subset of modalities: largest difference of a probability, share of equal answers, and whether what stands
     in an absent slot changed any bit."""
     names, batch, here = columns.spec.names, columns.batch(rows), entries(columns, rows)

@@ -96,6 +96,9 @@ class Export(Settings):
     """What the exported file must keep to, and what is made beside it."""
 
     tolerance: float = Field(default=1e-4, gt=0)  # largest difference of a probability from torch
+    int8: Literal["auto", "static", "dynamic", "off"] = "auto"  # auto ships what keeps to the limits and is worth it
+    agreement: float = Field(default=0.9, ge=0, le=1)  # least share of int8 answers equal to fp32's, on every subset
+    loss: float = Field(default=0.02, ge=0, le=1)  # most of the main metric that int8 may lose, on every subset
     limits: Limits = Limits()
 
 

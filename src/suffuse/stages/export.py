@@ -9,13 +9,16 @@ from ..engine.records import best_seed
 from ..engine.runtime import settle
 from ..exporters import folder as exporter
 from ..exporters import parity
+from ..exporters.int8.ship import ship, written
+from ..exporters.session import feed
 from ..exporters.temperatures import temperatures
+from ..exporters.times import Times
 from ..files import read_json, write_json
 from ..model import FusionModel, open_model
 from ..predictor import Predictor
 from ..progress import progress, say
 from ..run import Run
-from ..sealed import seal
+from ..sealed import read_signature, seal
 
 ROWS, FEW = 512, 32  # validation rows that are compared: of the student, and of the teacher, which may be slow
 FITTED = 4096  # validation rows that temperatures are fitted on at the most
@@ -41,7 +44,7 @@ def export(run: Run) -> None:
 
 
 def _one(run: Run, model: FusionModel, source: Path, columns: Columns, place: Path) -> None:
-    """One export folder, compared with its model; the student's with temperatures."""
+    """One export folder, compared with its model; the student's with temperatures, and in int8 where it is worth it."""
     student, schema = place.name == "export", read_json(run.path("data", "schema.json")) or {}
     exporter.write(model, run.recipe, place, schema.get("derive"))
     predictor = Predictor.load(place)
@@ -49,11 +52,26 @@ def _one(run: Run, model: FusionModel, source: Path, columns: Columns, place: Pa
     compared = parity.compare(model, predictor, columns, parity.evenly(columns, columns.fitting(count)), student)
     parity.check(compared, run.recipe.export.tolerance, place.name)
     facts = {"source": source.relative_to(run.folder).as_posix(), "rows": count, "subsets": compared}
-    write_json(place / "parity.json", facts)
-    signature = read_json(place / "signature.json")
+    signature = read_signature(place)
+    worst = max(f["difference"] for f in compared.values())
+    signature["forms"]["fp32"]["parity"] = {"subsets": len(compared), "difference": worst}
     if student:
         rows, kept = parity.evenly(columns, FITTED), parity.subsets(columns.spec.names)
         signature["temperatures"] = temperatures(parity.asking(predictor), columns, rows, kept)
-    worst = max(f["difference"] for f in compared.values())
-    signature["forms"]["fp32"]["parity"] = {"subsets": len(compared), "difference": worst}
+        facts["int8"] = _int8(run, columns, place, signature)
+    write_json(place / "parity.json", facts)
     seal(place, signature)
+
+
+def _int8(run: Run, columns: Columns, place: Path, signature: dict) -> dict:
+    """Put an int8 form beside fp32, or into the signature why there is none."""
+    asked, names = run.recipe.export, columns.spec.names
+    row = parity.evenly(columns, 1)
+    times = Times(run.path("export-times.json"), feed(parity.entries(columns, row), columns.present[row]))
+    content = (place / "model.onnx").read_bytes()
+    shipped = ship(content, columns, parity.subsets(names), asked, times)
+    if shipped.content:
+        signature["forms"]["int8"] = written(shipped, place)
+    else:
+        signature["refused"] = {"int8": shipped.why}
+    return shipped.facts(asked.int8)
