@@ -82,6 +82,7 @@ def test_the_recipe_page_names_every_key() -> None:
         "Extract",
         "Distill",
         "Export",
+        "Limits",
         "Evaluate",
         "Compute",
     )

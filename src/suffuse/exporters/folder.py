@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from ..files import write_json, write_text
+from ..files import write_text
 from ..model import FusionModel
-from ..predictor import SIGNATURE, digest
 from ..recipe import Recipe
+from ..sealed import FIRST, VERSION, forms, seal
 from ..types import Field
 from .onnx import export
+
+__all__ = ["forms", "write"]
 
 
 def write(model: FusionModel, recipe: Recipe, folder: Path, derived: Mapping[str, dict] | None = None) -> None:
@@ -34,23 +35,26 @@ def write(model: FusionModel, recipe: Recipe, folder: Path, derived: Mapping[str
             facts["tokenizer"] = f"{field.name}.tokenizer.json"
             write_text(folder / facts["tokenizer"], statistics.pop("tokenizer"))
         described.append({**facts, "statistics": statistics})
-    files = sorted(p for p in folder.iterdir() if p.name != SIGNATURE and not p.name.startswith("."))
-    signature = {
-        "version": 1,
-        "parameters": model.size(),
-        "classes": list(model.spec.classes),
-        "heads": [asdict(head) for head in model.spec.heads],
-        "modalities": described,
-        "inputs": {
-            **{f.name: _input(f) for f in model.spec.fields},
-            "present": "bool (rows, modalities)",
+    seal(
+        folder,
+        {
+            "version": VERSION,
+            "parameters": model.size(),
+            "classes": list(model.spec.classes),
+            "heads": [asdict(head) for head in model.spec.heads],
+            "modalities": described,
+            "inputs": {
+                **{f.name: _input(f) for f in model.spec.fields},
+                "present": "bool (rows, modalities)",
+            },
+            "output": "logits float32 (rows, outputs), head after head: softmax of classes, sigmoid of labels, "
+            "mean + std * z of a number",
+            "limits": recipe.export.limits.model_dump(mode="json"),
+            "form": FIRST,
+            "forms": {FIRST: {"file": "model.onnx", "bytes": (folder / "model.onnx").stat().st_size}},
+            **_derive(model, recipe, derived or {}),
         },
-        "output": "logits float32 (rows, outputs), head after head: softmax of classes, sigmoid of labels, "
-        "mean + std * z of a number",
-        **_derive(model, recipe, derived or {}),
-        "files": {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in files},
-    }
-    write_json(folder / SIGNATURE, {**signature, "digest": digest(signature)})
+    )
 
 
 def _input(field: Field) -> str:

@@ -1,24 +1,21 @@
-"""An export folder -> its parts, each checked against the hash that the signature holds."""
+"""An export folder -> its parts, read by :mod:`suffuse.sealed`, which trusts nothing in it."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .. import derive, modalities
-from ..errors import SuffuseError, UsageError, did_you_mean
+from .. import derive, modalities, sealed
+from ..errors import SuffuseError
 from ..modalities.cell import Limits
 from ..parts import DeriveSettings, ModalitySettings, load, settings
+from ..sealed import FIRST
 from ..types import Field, Head, heads_of
 from .inputs import Derivation, Input
 
-SIGNATURE = "signature.json"
-FP32 = "fp32"
 RECORDS = 1000  # that a server takes at once, where the signature says nothing
 Temperatures = Mapping[str, Mapping[str, float]]  # modalities that are present, with a + between them -> target -> T
 
@@ -29,7 +26,7 @@ class Facts:
 
     name: str = ""
     digest: str = ""  # of the signature, and so of everything in the folder
-    form: str = FP32  # the form of the network that runs
+    form: str = FIRST  # the form of the network that runs
     temperatures: Temperatures = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
     records: int = RECORDS
@@ -54,42 +51,21 @@ def read(folder: Path, threads: int, form: str | None) -> Opened:
     """
     try:
         return _read(folder, threads, form)
-    except UsageError:
+    except SuffuseError:  # a usage error is one
         raise
-    except FileNotFoundError as error:
-        raise SuffuseError(
-            "this folder is no export",
-            where=folder,
-            got=f"no {Path(error.filename).name}",
-            hint="`suffuse export` makes one",
-        ) from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise SuffuseError("can't read the export", where=folder, got=_line(error)) from None
     except Exception as error:  # what ONNX Runtime raises shares no base class
         raise SuffuseError("can't load the model", where=folder, got=_line(error)) from None
 
 
-def digest(signature: Mapping[str, Any]) -> str:
-    """Hash of what a signature says, but for the hash itself."""
-    said = {key: value for key, value in signature.items() if key != "digest"}
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
-
-
 def _read(folder: Path, threads: int, form: str | None) -> Opened:
-    signature = json.loads((folder / SIGNATURE).read_text(encoding="utf-8"))
-    if signature["digest"] != digest(signature):
-        raise ValueError(f"{SIGNATURE} is not the file that was exported")
-    forms = signature.get("forms") or {FP32: {"file": "model.onnx"}}
-    chosen = str(form or signature.get("form", FP32))
-    if chosen not in forms:
-        hint = did_you_mean(chosen, forms)
-        raise UsageError("the export has no such form", where=folder, got=f"'{chosen}'", hint=hint)
-    network = forms[chosen]["file"]
-    needed = {network, *(m["tokenizer"] for m in signature["modalities"] if "tokenizer" in m)}
-    contents = {name: _checked(folder, name, wanted, name in needed) for name, wanted in signature["files"].items()}
+    signature, contents, network = sealed.read(folder, form)
+    chosen = str(form or signature.get("form", FIRST))
     inputs = tuple(_input(m, contents) for m in signature["modalities"])
     facts = _facts(signature, folder, chosen)
-    session = _session(contents[network], threads)
+    session = _session(network, threads)
+    sealed.fit(signature, session)
     derived = {name: _derivation(facts) for name, facts in signature.get("derive", {}).items()}
     for one in inputs:
         if hasattr(one.part, "ready"):
@@ -134,18 +110,6 @@ def _input(facts: dict, contents: Mapping[str, bytes]) -> Input:
     chosen = settings(modalities.TABLE, facts["settings"])
     assert isinstance(chosen, ModalitySettings)
     return Input(Field(facts["name"], facts["kind"], statistics), chosen, load(modalities.TABLE, facts["kind"]))
-
-
-def _checked(folder: Path, name: str, wanted: str, kept: bool) -> bytes:
-    """A file's bytes, if they are wanted; it must be the one that was exported."""
-    if Path(name).name != name:
-        raise ValueError(f"'{name}' is not a file name")
-    with (folder / name).open("rb") as file:
-        content = file.read() if kept else b""
-        found = hashlib.sha256(content) if kept else hashlib.file_digest(file, "sha256")
-    if found.hexdigest() != wanted:
-        raise ValueError(f"{name} is not the file that was exported")
-    return content
 
 
 def _line(error: Exception) -> str:

@@ -82,10 +82,24 @@ class Evaluate(Settings):
     controls: bool = True  # also teacher and student with each modality blank, and shuffled among the test rows
 
 
+class Limits(Settings):
+    """What the exported model takes of one record, and how many records of one request; more is refused."""
+
+    pixels: int = Field(default=64_000_000, ge=1)  # of a picture, before it is made smaller
+    seconds: float = Field(default=600.0, gt=0)  # of a sound
+    characters: int = Field(default=100_000, ge=1)  # of a text
+    cell_bytes: int = Field(default=134_217_728, ge=1)  # of a picture's or a sound's file
+    records: int = Field(default=1000, ge=1)  # of one request to a server
+
+
 class Export(Settings):
-    """What the exported file must keep to."""
+    """What the exported file must keep to, and what is made beside it."""
 
     tolerance: float = Field(default=1e-4, gt=0)  # largest difference of a probability from torch
+    int8: Literal["auto", "static", "dynamic", "off"] = "auto"  # auto ships what keeps to the limits and is worth it
+    agreement: float = Field(default=0.9, ge=0, le=1)  # least share of int8 answers equal to fp32's, on every subset
+    loss: float = Field(default=0.02, ge=0, le=1)  # most of the main metric that int8 may lose, on every subset
+    limits: Limits = Limits()
 
 
 class Compute(Settings):

@@ -52,7 +52,7 @@ STAGES: dict[str, Stage] = {
             "Write the student as ONNX and prove that it is the same.",
             ("prepare", "teach", "distill"),
             ("export",),
-            format=2,
+            format=3,
         ),
         Stage(
             "evaluate",

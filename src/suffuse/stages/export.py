@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import dataclasses
-from itertools import product
 from pathlib import Path
 
-import numpy as np
-import torch
-
-from ..answers import THRESHOLD, activate
 from ..data import Columns
 from ..engine.records import best_seed
 from ..engine.runtime import settle
-from ..errors import SuffuseError
 from ..exporters import folder as exporter
+from ..exporters import parity
+from ..exporters.int8.ship import ship, written
+from ..exporters.session import feed
+from ..exporters.temperatures import temperatures
+from ..exporters.times import Times
 from ..files import read_json, write_json
 from ..model import FusionModel, open_model
 from ..predictor import Predictor
 from ..progress import progress, say
 from ..run import Run
-from ..types import CLASSES, LABELS, Head, Spec
+from ..sealed import read_signature, seal
 
-MOST_SUBSETS = 6  # modalities of which every subset is compared
 ROWS, FEW = 512, 32  # validation rows that are compared: of the student, and of the teacher, which may be slow
+FITTED = 4096  # validation rows that temperatures are fitted on at the most
 
 
 def export(run: Run) -> None:
@@ -36,89 +34,44 @@ def export(run: Run) -> None:
         asked = {"export": student, **({"export-teacher": run.path("teacher")} if run.recipe.trained else {})}
         for number, (name, source) in enumerate(asked.items()):
             tell(number / 2, source.relative_to(run.folder).as_posix())
-            place = run.partial("export") / name
             model = open_model(source)
             reasons = [model.encoder(n).hindrance for n in model.spec.names if model.encoder(n).hindrance]
             if name == "export-teacher" and reasons:
                 say(f"the teacher has no export to compare with: {reasons[0]}")
                 continue
-            exporter.write(model, run.recipe, place, (read_json(run.path("data", "schema.json")) or {}).get("derive"))
-            seen, count = columns.of(model.spec.names), ROWS if name == "export" else FEW
-            compared = parity(model, place, evenly(seen, count), subsets(model, name == "export"), run)
-            facts = {"source": source.relative_to(run.folder).as_posix(), "rows": count}
-            write_json(place / "parity.json", {**facts, "subsets": compared})
+            _one(run, model, source, columns.of(model.spec.names), run.partial("export") / name)
         tell(1.0, f"{(run.partial('export') / 'export' / 'model.onnx').stat().st_size / 1000:,.1f} kB")
 
 
-def subsets(model: FusionModel, every: bool) -> list[tuple[bool, ...]]:
-    """Which modalities are present: every subset, or all, all but one, and none."""
-    names = model.spec.names
-    if every and len(names) <= MOST_SUBSETS:
-        return list(product((True, False), repeat=len(names)))
-    single = [tuple(other != one for other in names) for one in names]
-    return list(dict.fromkeys([(True,) * len(names), *single, (False,) * len(names)]))
+def _one(run: Run, model: FusionModel, source: Path, columns: Columns, place: Path) -> None:
+    """One export folder, compared with its model; the student's with temperatures, and in int8 where it is worth it."""
+    student, schema = place.name == "export", read_json(run.path("data", "schema.json")) or {}
+    exporter.write(model, run.recipe, place, schema.get("derive"))
+    predictor = Predictor.load(place)
+    count = ROWS if student else FEW
+    compared = parity.compare(model, predictor, columns, parity.evenly(columns, columns.fitting(count)), student)
+    parity.check(compared, run.recipe.export.tolerance, place.name)
+    facts = {"source": source.relative_to(run.folder).as_posix(), "rows": count, "subsets": compared}
+    signature = read_signature(place)
+    worst = max(f["difference"] for f in compared.values())
+    signature["forms"]["fp32"]["parity"] = {"subsets": len(compared), "difference": worst}
+    if student:
+        rows, kept = parity.evenly(columns, FITTED), parity.subsets(columns.spec.names)
+        signature["temperatures"] = temperatures(parity.asking(predictor), columns, rows, kept)
+        facts["int8"] = _int8(run, columns, place, signature)
+    write_json(place / "parity.json", facts)
+    seal(place, signature)
 
 
-def evenly(columns: Columns, count: int) -> tuple[Columns, np.ndarray]:
-    """Some labelled validation rows, fewer where their entries are large."""
-    labelled, count = columns.labelled("validation"), columns.fitting(count)
-    return columns, labelled[:: max(1, len(labelled) // count)][:count]
-
-
-def parity(
-    model: FusionModel, folder: Path, where: tuple[Columns, np.ndarray], kept_: list[tuple[bool, ...]], run: Run
-) -> dict[str, dict]:
-    """Each subset of modalities: largest difference of a probability, share of equal answers, and whether
-    what stands in an absent slot changed any bit. Raises SuffuseError beyond the recipe's tolerance."""
-    columns, rows = where
-    predictor, names, tolerance = Predictor.load(folder), columns.spec.names, run.recipe.export.tolerance
-    batch = columns.batch(rows)
-    entries = {n: columns.entries[n][columns.entry[rows, m]] for m, n in enumerate(names)}
-    found = {}
-    for kept in kept_:
-        present = columns.present[rows] & np.array(kept)
-        with torch.inference_mode():
-            exact = model(dataclasses.replace(batch, present=torch.from_numpy(present))).logits.numpy()
-        logits = predictor.logits(entries, present)
-        got, exact = (comparable(columns.spec.heads, z) for z in (logits, exact))
-        other = predictor.logits({n: scramble(e, present[:, m]) for m, (n, e) in enumerate(entries.items())}, present)
-        facts = {
-            "difference": float(np.abs(got - exact).max()),
-            "same_answer": same_answers(columns.spec, got, exact),
-            "absent_changes_nothing": bool((other == logits).all()),
-        }
-        subset = "+".join(n for n, k in zip(names, kept, strict=True) if k) or "nothing"
-        if facts["difference"] > tolerance or not facts["absent_changes_nothing"]:
-            raise SuffuseError(
-                "the export is not the model",
-                where=f"{folder.name}, {subset}",
-                got=facts,
-                expected=f"{tolerance:g}",
-            )
-        found[subset] = facts
-    return found
-
-
-def comparable(heads: tuple[Head, ...], logits: np.ndarray) -> np.ndarray:
-    """Probabilities; a number in standard deviations, so that one tolerance serves all targets."""
-    return activate([dataclasses.replace(head, mean=0.0, std=1.0) for head in heads], logits)
-
-
-def same_answers(spec: Spec, got: np.ndarray, exact: np.ndarray) -> float:
-    """Share of equal answers over rows and targets; numbers are equal within a hundredth of a deviation."""
-    found = []
-    for (head, a), (_, b) in zip(spec.parts(got), spec.parts(exact), strict=True):
-        if head.kind == CLASSES:
-            found.append((a.argmax(1) == b.argmax(1)).mean())
-        else:
-            found.append(
-                ((a > THRESHOLD) == (b > THRESHOLD)).mean() if head.kind == LABELS else (abs(a - b) < 0.01).mean()
-            )
-    return float(np.mean(found))
-
-
-def scramble(entries: np.ndarray, present: np.ndarray) -> np.ndarray:
-    """Other, valid content wherever a row is absent."""
-    changed = entries.copy()
-    changed[~present] = np.roll(entries, 1, axis=0)[~present]
-    return changed
+def _int8(run: Run, columns: Columns, place: Path, signature: dict) -> dict:
+    """Put an int8 form beside fp32, or into the signature why there is none."""
+    asked, names = run.recipe.export, columns.spec.names
+    row = parity.evenly(columns, 1)
+    times = Times(run.path("export-times.json"), feed(parity.entries(columns, row), columns.present[row]))
+    content = (place / "model.onnx").read_bytes()
+    shipped = ship(content, columns, parity.subsets(names), asked, times)
+    if shipped.content:
+        signature["forms"]["int8"] = written(shipped, place)
+    else:
+        signature["refused"] = {"int8": shipped.why}
+    return shipped.facts(asked.int8)

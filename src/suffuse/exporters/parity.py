@@ -1,0 +1,122 @@
+"""What an exported file is compared by, subset by subset of the modalities."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from itertools import product
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from ..answers import THRESHOLD, activate
+from ..data import Columns
+from ..errors import SuffuseError
+from ..model import FusionModel
+from ..types import CLASSES, LABELS, Head, Spec
+
+MOST_SUBSETS = 6  # modalities of which every subset is compared
+PIECE = 256  # rows that are computed at once
+SAME = 0.01  # of a deviation: numbers nearer than this are the same answer of the same model
+Kept = tuple[bool, ...]  # which modalities are left
+Ask = Callable[[Columns, np.ndarray, Kept], np.ndarray]  # rows, which modalities are left -> logits (N, C)
+
+
+def subsets(names: Sequence[str], every: bool = True) -> list[Kept]:
+    """Which modalities are present: every subset, or all, all but one, and none."""
+    if every and len(names) <= MOST_SUBSETS:
+        return list(product((True, False), repeat=len(names)))
+    single = [tuple(other != one for other in names) for one in names]
+    return list(dict.fromkeys([(True,) * len(names), *single, (False,) * len(names)]))
+
+
+def named(names: Sequence[str], kept: Kept) -> str:
+    """A subset's name: its modalities in the model's order."""
+    return "+".join(n for n, k in zip(names, kept, strict=True) if k) or "nothing"
+
+
+def evenly(columns: Columns, count: int, split: str = "validation") -> np.ndarray:
+    """Some labelled rows of a split."""
+    labelled = columns.labelled(split)
+    return labelled[:: max(1, len(labelled) // count)][:count]
+
+
+def entries(columns: Columns, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """What the rows have, as a predictor takes it; in an absent slot stands another row's."""
+    return {n: np.asarray(columns.entries[n][columns.entry[rows, m]]) for m, n in enumerate(columns.spec.names)}
+
+
+class Answering(Protocol):
+    """Anything that answers encoded rows: a predictor, or a bare session."""
+
+    def logits(self, entries: Mapping[str, np.ndarray], present: np.ndarray) -> np.ndarray:
+        """Entries (B, ...) and present (B, M) bool -> (B, C)."""
+        ...
+
+
+def asking(model: Answering) -> Ask:
+    """A model as a function of rows and a subset, in pieces that fit memory."""
+
+    def ask(columns: Columns, rows: np.ndarray, kept: Kept) -> np.ndarray:
+        size, found = columns.fitting(PIECE), []
+        for start in range(0, len(rows), size):
+            piece = rows[start : start + size]
+            found.append(model.logits(entries(columns, piece), columns.present[piece] & np.array(kept)))
+        return np.concatenate(found)
+
+    return ask
+
+
+def compare(model: FusionModel, predictor: Answering, columns: Columns, rows: np.ndarray, every: bool) -> dict:
+    """Each subset of modalities: largest difference of a probability, share of equal answers, and whether what stands
+    in an absent slot changed any bit."""
+    names, batch, here = columns.spec.names, columns.batch(rows), entries(columns, rows)
+    found = {}
+    for kept in subsets(names, every):
+        present = columns.present[rows] & np.array(kept)
+        with torch.inference_mode():
+            exact = model(dataclasses.replace(batch, present=torch.from_numpy(present))).logits.numpy()
+        logits = predictor.logits(here, present)
+        got, exact = (comparable(columns.spec.heads, z) for z in (logits, exact))
+        other = predictor.logits({n: scramble(e, present[:, m]) for m, (n, e) in enumerate(here.items())}, present)
+        found[named(names, kept)] = {
+            "difference": float(np.abs(got - exact).max()),
+            "same_answer": float(same_answers(columns.spec, got, exact).mean()),
+            "absent_changes_nothing": bool((other == logits).all()),
+        }
+    return found
+
+
+def check(compared: dict[str, dict], tolerance: float, who: str) -> None:
+    """Raise SuffuseError at the first subset on which the file is not the model."""
+    for subset, facts in compared.items():
+        if not facts["difference"] <= tolerance or not facts["absent_changes_nothing"]:
+            raise SuffuseError(
+                "the export is not the model", where=f"{who}, {subset}", got=facts, expected=f"{tolerance:g}"
+            )
+
+
+def comparable(heads: tuple[Head, ...], logits: np.ndarray) -> np.ndarray:
+    """Probabilities; a number in standard deviations, so that one tolerance serves all targets."""
+    return activate([dataclasses.replace(head, mean=0.0, std=1.0) for head in heads], logits)
+
+
+def same_answers(spec: Spec, got: np.ndarray, exact: np.ndarray, near: float = SAME) -> np.ndarray:
+    """(N,) share of equal answers over the targets; numbers are equal within ``near`` of a deviation."""
+    found = []
+    for (head, a), (_, b) in zip(spec.parts(got), spec.parts(exact), strict=True):
+        if head.kind == CLASSES:
+            found.append(a.argmax(1) == b.argmax(1))
+        elif head.kind == LABELS:
+            found.append(((a > THRESHOLD) == (b > THRESHOLD)).mean(1))
+        else:
+            found.append(abs(a - b)[:, 0] < near)
+    return np.mean(np.stack([np.asarray(one, dtype=float) for one in found]), axis=0)
+
+
+def scramble(entries: np.ndarray, present: np.ndarray) -> np.ndarray:
+    """Other, valid content wherever a row is absent."""
+    changed = entries.copy()
+    changed[~present] = np.roll(entries, 1, axis=0)[~present]
+    return changed

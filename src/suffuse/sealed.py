@@ -1,0 +1,180 @@
+"""The export folder's seal: what is in it, how large, with which hash; and how it is read without trusting it.
+
+A folder comes from anywhere. So what is read are plain files that stand beside ``signature.json``, whole, of the size
+and the hash that it states, and no others; a link, another file, a path, a file cut off or changed is refused in one
+line. A model may not point outside of itself (:mod:`suffuse.onnx_safety`). Hashes find damage and changes; who signs a
+changed folder anew is not found out, but what it holds is still data alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from . import onnx_safety
+from .errors import SuffuseError, UsageError, did_you_mean
+from .files import write_json
+
+SIGNATURE = "signature.json"
+VERSION = 1
+MOST_SIGNATURE = 64_000_000  # bytes of signature.json: categories of large tables stand in it
+MOST_FILE = 2**31  # bytes of another file: an ONNX file can't be larger
+FIRST = "fp32"  # the form of a folder that names none, in model.onnx
+
+
+def digest(signature: Mapping[str, Any]) -> str:
+    """Hash of what a signature says, but for the hash itself."""
+    said = {key: value for key, value in signature.items() if key != "digest"}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def seal(folder: Path, signature: Mapping[str, Any]) -> dict[str, Any]:
+    """Write signature.json with the sizes and hashes of all that stands in the folder; returns it."""
+    files = sorted(p for p in folder.iterdir() if p.name != SIGNATURE and not p.name.startswith("."))
+    said = {k: v for k, v in signature.items() if k not in ("files", "bytes", "digest")}
+    said["files"] = {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+    said["bytes"] = {p.name: p.stat().st_size for p in files}
+    said["digest"] = digest(said)
+    write_json(folder / SIGNATURE, said)
+    return said
+
+
+def forms(folder: str | Path) -> list[str]:
+    """Names of the forms that an export folder holds, e.g. ``["fp32", "int8"]``; the first is always fp32."""
+    said = read_signature(Path(folder)).get("forms", {FIRST: {}})
+    return sorted(said, key=lambda name: (name != FIRST, name))
+
+
+def read(folder: Path, form: str | None = None) -> tuple[dict[str, Any], dict[str, bytes], bytes]:
+    """An export folder -> its signature, its files but for models, and the form's model. All files are checked.
+
+    Raises SuffuseError where it is no export or not the one that was written; UsageError where it has no such form.
+    """
+    try:
+        signature = read_signature(folder)
+        chosen = _form(signature, form)
+        models = {f["file"] for f in signature.get("forms", {}).values()} | {chosen}
+        sizes = signature["bytes"]
+        if sizes.keys() != signature["files"].keys() or chosen not in sizes:
+            raise ValueError(f"{SIGNATURE} doesn't say which files there are")
+        _nothing_else(folder, set(sizes))
+        contents, model = {}, b""
+        for name, wanted in signature["files"].items():
+            content = _checked(folder, name, wanted, sizes[name])
+            if name == chosen:
+                model = content
+            elif name not in models:
+                contents[name] = content
+        onnx_safety.check(model)
+        return signature, contents, model
+    except FileNotFoundError as error:
+        raise _no_export(folder, Path(error.filename).name) from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _unreadable(folder, error) from None
+
+
+def read_signature(folder: Path) -> dict[str, Any]:
+    """signature.json, checked against its own hash. Raises SuffuseError where it isn't what was written."""
+    try:
+        content = _content(folder, SIGNATURE, MOST_SIGNATURE)
+        signature = json.loads(content.decode("utf-8"))
+        if not isinstance(signature, dict) or signature.get("digest") != digest(signature):
+            raise ValueError(f"{SIGNATURE} is not the file that was exported")
+        if signature["version"] != VERSION:
+            raise ValueError(f"version {signature['version']}, this suffuse reads {VERSION}")
+        return signature
+    except FileNotFoundError as error:
+        raise _no_export(folder, Path(error.filename).name) from None
+    except RecursionError:
+        raise _unreadable(folder, ValueError(f"{SIGNATURE} is nested too deeply")) from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _unreadable(folder, error) from None
+
+
+def fit(signature: Mapping[str, Any], session: Any) -> None:
+    """Raise ValueError where the model's inputs and output (of an ONNX Runtime session) aren't those that the signature
+    describes: no array is ever made by a size that the model doesn't have."""
+    names = [one["name"] for one in signature["modalities"]]
+    shapes = {one.name: one.shape for one in session.get_inputs()}
+    if set(shapes) != {*names, "present"}:
+        raise ValueError(f"the model reads {', '.join(shapes)}, the signature describes {', '.join(names)}")
+    for one in signature["modalities"]:
+        wanted, got = _shape(one["kind"], one["statistics"]), shapes[one["name"]]
+        if len(wanted) != len(got) or any(w is not None and w != g for w, g in zip(wanted, got, strict=True)):
+            raise ValueError(f"the model reads {one['name']} as {got}, the signature describes {wanted}")
+    outputs = sum(len(head["classes"]) or 1 for head in signature["heads"])
+    if session.get_outputs()[0].shape[-1] != outputs:
+        raise ValueError(f"the model has not the {outputs} outputs that the signature describes")
+
+
+def _shape(kind: str, facts: Mapping[str, Any]) -> list[int | None]:
+    """Of a modality's input; None where any number goes."""
+    if kind == "image":
+        side = facts["size"]
+        return [None, facts["places"], side, side, 4] if "places" in facts else [None, side, side, 3]
+    if kind == "tabular":
+        return [None, 2 * facts["numbers"] + len(facts["categories"])]
+    return [None, None] if kind == "text" else [None, None, facts["features"] + 1]
+
+
+def _form(signature: Mapping[str, Any], form: str | None) -> str:
+    """The file of a form; of the default one where none is asked for."""
+    known = signature.get("forms", {FIRST: {"file": "model.onnx"}})
+    if not isinstance(known, dict) or FIRST not in known:
+        raise ValueError(f"{SIGNATURE} names no form {FIRST}")
+    asked = form or signature.get("form", FIRST)
+    if asked in known:
+        return str(known[asked]["file"])
+    why = str(signature.get("refused", {}).get(asked, ""))
+    raise UsageError(
+        "this export has no such form",
+        got=f"'{asked}'",
+        expected=", ".join(known),
+        hint=why or did_you_mean(asked, known),
+    )
+
+
+def _nothing_else(folder: Path, named: set[str]) -> None:
+    """Raise where the folder holds what its signature doesn't name; hidden files are left out: nothing reads them."""
+    for place in sorted(folder.iterdir()):
+        if place.name != SIGNATURE and place.name not in named and not place.name.startswith("."):
+            raise ValueError(f"{place.name} was not exported")
+
+
+def _checked(folder: Path, name: str, wanted: str, size: int) -> bytes:
+    """A file's content, of exactly this size and hash."""
+    if not name or Path(name).name != name or name.startswith(".") or "\\" in name or "\0" in name:
+        raise ValueError(f"'{name}' is not a file name")
+    if not isinstance(size, int) or not 0 <= size <= MOST_FILE:
+        raise ValueError(f"{name} can't have {size} bytes")
+    content = _content(folder, name, size)
+    if len(content) != size or hashlib.sha256(content).hexdigest() != wanted:
+        raise ValueError(f"{name} is not the file that was exported")
+    return content
+
+
+def _content(folder: Path, name: str, most: int) -> bytes:
+    """A plain file's bytes, no more than ``most`` and one: what is larger is not read."""
+    kind = (folder / name).lstat()
+    if stat.S_ISLNK(kind.st_mode):
+        raise ValueError(f"{name} is a link")
+    if not stat.S_ISREG(kind.st_mode):
+        raise ValueError(f"{name} is not a plain file")
+    with (folder / name).open("rb") as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise ValueError(f"{name} is not the file that was exported: it is larger")
+    return content
+
+
+def _no_export(folder: Path, name: str) -> SuffuseError:
+    return SuffuseError("this folder is no export", where=folder, got=f"no {name}", hint="`suffuse export` makes one")
+
+
+def _unreadable(folder: Path, error: Exception) -> SuffuseError:
+    said = str(error) or type(error).__name__
+    return SuffuseError("can't read the export", where=folder, got=said.splitlines()[0])
