@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from .refusal import Refusal
+from .refusal import Refusal, defect
 from .rows import Rows, joined
 
 LIGHT = 2**18  # bytes of jobs that one thread prepares before it runs the network
@@ -102,9 +102,9 @@ class Batcher:
             job.rows = job.prepare()
         except Refusal as error:
             return error
-        except Exception as error:
+        except Exception:
             log.exception("a request can't be prepared")
-            return error
+            return defect()
         self.heap.append(job)
         return None
 
@@ -135,11 +135,11 @@ class Batcher:
         self.sizes(sum(map(len, several)))
         try:
             found = self.forward(*joined(several))
-        except Exception as error:
+        except Exception:
             if len(batch) > 1:  # one of them isn't what the network takes: the others don't suffer for it
                 return [answer for job in batch for answer in self._answer([job])]
             log.exception("the network can't run")
-            return [(batch[0], error)]
+            return [(batch[0], defect())]
         ends = np.cumsum([len(rows) for rows in several]).tolist()
         starts = [0, *ends[:-1]]
         return [(job, _finished(job, found[a:b])) for job, a, b in zip(batch, starts, ends, strict=True)]
@@ -151,9 +151,9 @@ def _finished(job: Job, found: np.ndarray) -> Any:
         return job.finish(job.rows, found)
     except Refusal as error:
         return error
-    except Exception as error:
+    except Exception:
         log.exception("an answer can't be written")
-        return error
+        return defect()
 
 
 def _deliver(done: list[tuple[Job, Any]]) -> None:

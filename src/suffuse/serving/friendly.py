@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-
+import numpy as np
 from fastapi import APIRouter, Request, Response
 
-from ..errors import did_you_mean
-from .body import FORM, JSON, kind, read
+from . import asked, json_body, multipart
+from .asked import Asked
+from .body import FORM, JSON
+from .entrance import answered, model_of
 from .model import Model
-from .refusal import Refusal
-from .reply import names, written
-from .state import State, state_of
+from .reply import reply, written
+from .rows import Rows, prepared
+from .state import state_of
 
 router = APIRouter()
 
@@ -19,40 +20,36 @@ router = APIRouter()
 @router.get("/v1/models")
 async def models(request: Request) -> Response:
     """The models that are here."""
-    return Response(names(tuple(state_of(request).models)), media_type=JSON)
+    return Response(written({"models": list(state_of(request).models)}), media_type=JSON)
 
 
 @router.get("/v1/models/{name}")
 async def describe(request: Request, name: str) -> Response:
     """What a model takes and gives."""
-    return Response(written(model_of(state_of(request), name).facts), media_type=JSON)
+    return Response(written(model_of(request, name).facts), media_type=JSON)
 
 
 @router.post("/v1/models/{name}/predict")
 async def predict(request: Request, name: str) -> Response:
     """Answers records."""
-    state = state_of(request)
-    model = model_of(state, name)
-    request.scope["model"] = name
-    with state.gate.enter() as inside:
-        found = kind(request, JSON, FORM)
-        body = await read(request, state.limits, inside)
-        answer = model.predict(body, request.headers["content-type"], found == FORM)
-        return Response(await within(answer, state.limits.answer_seconds), media_type=JSON)
+    content_type = request.headers.get("content-type", "")
+
+    async def ask(model: Model, body: bytes, media: str) -> bytes:
+        requests: list[Asked] = []
+
+        def prepare() -> Rows:
+            requests.append(_read(model, body, content_type if media == FORM else None))
+            return prepared(model.predictor, requests[0].records)
+
+        def finish(rows: Rows, found: np.ndarray) -> bytes:
+            return reply(model.name, model.predictor, requests[0], rows, found)
+
+        return await model.batcher.ask(prepare, finish, len(body))
+
+    return await answered(request, name, (JSON, FORM), ask)
 
 
-def model_of(state: State, name: str) -> Model:
-    """Raises Refusal (404)."""
-    if name not in state.models:
-        raise Refusal(404, "no_such_model", f"there is no model '{name}'", did_you_mean(name, state.models))
-    return state.models[name]
-
-
-async def within(answer, seconds: float):
-    """An answer, if it comes in time. Raises Refusal (504)."""
-    try:
-        return await asyncio.wait_for(answer, seconds)
-    except TimeoutError:
-        raise Refusal(
-            504, "too_slow", f"there was no answer within {seconds:g} seconds", "send fewer records"
-        ) from None
+def _read(model: Model, body: bytes, form: str | None) -> Asked:
+    if form is None:
+        return asked.from_json(json_body.parse(body, model.limits.depth), model.columns, model.cells)
+    return asked.from_form(multipart.parse(body, form, model.limits.parts), model.columns, model.cells)

@@ -20,6 +20,7 @@ class Limits:
     header_seconds: float = 10.0  # until a request's head is there
     body_seconds: float = 15.0  # until its body is there
     answer_seconds: float = 30.0  # from then until it is answered
+    grace: float = 1.0  # after a signal to stop, in which requests are still taken
     depth: int = 32  # of brackets within brackets in JSON
     parts: int = 256  # of a multipart form
     batch: int = 64  # rows that the network is given at once
@@ -34,17 +35,10 @@ class CellLimits:
     seconds: float = 600.0  # of a sound
     characters: int = 100_000  # of a text
     cell_bytes: int = 16 * MEGABYTE  # of a file
-    records: int = 256  # of one request
+    records: int = 1000  # of one request
 
     @classmethod
     def of(cls, said: Mapping[str, Any]) -> CellLimits:
-        """Of an export's: the tighter of both, so that a server is never opened wide by a signature's silence."""
+        """Those that an export says."""
         known = {key: said.get(key) for key in cls.__dataclass_fields__}
-        own = {key: value for key, value in known.items() if value is not None and math.isfinite(value)}
-        base = cls()
-        return cls(
-            **{
-                key: min(value, getattr(base, key)) if key != "records" else min(value, 1000)
-                for key, value in own.items()
-            }
-        )
+        return cls(**{key: value for key, value in known.items() if value is not None and math.isfinite(value)})

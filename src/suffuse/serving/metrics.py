@@ -16,22 +16,19 @@ class Metrics:
     """Counters, histograms and gauges."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        own = {"registry": self.registry}
-        self.requests = Counter(
-            "suffuse_requests_total", "Answered requests by route, model and status", ("route", "model", "code"), **own
-        )
-        self.refusals = Counter("suffuse_refusals_total", "Refused requests by their word", ("reason",), **own)
-        self.seconds = Histogram(
-            "suffuse_request_seconds", "From a request's head to its answer", ("route", "model"), buckets=SECONDS, **own
-        )
-        self.rows = Histogram(
-            "suffuse_batch_rows", "Rows that the network was given at once", ("model",), buckets=ROWS, **own
-        )
-        self.queue = Gauge("suffuse_queue", "Requests that no thread has begun", ("model",), **own)
-        self.inside = Gauge("suffuse_requests_inside", "Requests being read or answered", **own)
-        self.bytes = Gauge("suffuse_bytes_inside", "Bytes of their bodies", **own)
-        self.ready = Gauge("suffuse_ready", "1 while the server takes requests", **own)
+        own = self.registry = CollectorRegistry()
+        each, model, route = ("route", "model", "code"), ("model",), ("route", "model")
+        says = "Answered requests by route, model and status"
+        self.requests = Counter("suffuse_requests_total", says, each, registry=own)
+        self.refusals = Counter("suffuse_refusals_total", "Refused requests by their word", ("reason",), registry=own)
+        says = "From a request's head to its answer"
+        self.seconds = Histogram("suffuse_request_seconds", says, route, buckets=SECONDS, registry=own)
+        says = "Rows that the network was given at once"
+        self.rows = Histogram("suffuse_batch_rows", says, model, buckets=ROWS, registry=own)
+        self.queue = Gauge("suffuse_queue", "Requests that no thread has begun", model, registry=own)
+        self.inside = Gauge("suffuse_requests_inside", "Requests being read or answered", registry=own)
+        self.bytes = Gauge("suffuse_bytes_inside", "Bytes of their bodies", registry=own)
+        self.ready = Gauge("suffuse_ready", "1 while the server takes requests", registry=own)
 
     def batches(self, model: str) -> Callable[[int], None]:
         """Takes the size of every batch of this model."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -46,7 +47,7 @@ class _Reader:
         self.pieces: list[bytes] = []
         self.key, self.value = b"", b""
 
-    def callbacks(self) -> dict:
+    def callbacks(self) -> Any:
         """What the parser calls."""
         names = (
             "part_begin",

@@ -40,3 +40,8 @@ def wrong(code: str, message: str, hint: str = "") -> Refusal:
 def _short(text: str) -> str:
     text = visible(text.encode("utf-8", "replace").decode("utf-8"))
     return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
+
+
+def defect() -> Refusal:
+    """What must not happen: 500. The log says more."""
+    return Refusal(500, "defect", "a defect of the server", "its log says more")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -25,12 +25,15 @@ def written(facts: Any) -> bytes:
 
 def reply(name: str, predictor: Predictor, asked: Asked, rows: Rows, found: np.ndarray) -> bytes:
     """Rows and what the network says of them (B, C), calibrated -> the body of the answer. Raises Refusal."""
-    if not np.isfinite(found).all():
-        raise wrong(
-            "no_answer", "the network gives no number for these records", "values are far beyond the training's"
-        )
+    check_finite(found)
     said = [_prediction(predictor, asked, rows, row, found[row]) for row in range(len(rows))]
     return written({"model": name, "predictions": said})
+
+
+def check_finite(found: np.ndarray) -> None:
+    """Raises Refusal where an answer would be no number."""
+    if not np.isfinite(found).all():
+        raise wrong("no_answer", "the network gives no number for these records", "values far beyond the training's")
 
 
 def _prediction(predictor: Predictor, asked: Asked, rows: Rows, row: int, found: np.ndarray) -> dict[str, Any]:
@@ -66,8 +69,3 @@ def shares(predictor: Predictor, rows: Rows, row: int) -> Mapping[str, Mapping[s
         return contributions(predictor.heads, predictor.names, rows.present[row], ask)
     except UsageError:
         raise wrong("too_many_modalities", "too many modalities to share an answer out", f"at most {MOST}") from None
-
-
-def names(models: Sequence[str]) -> bytes:
-    """The list of models."""
-    return written({"models": list(models)})
