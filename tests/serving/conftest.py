@@ -14,10 +14,6 @@ from suffuse.predictor import Predictor
 
 @pytest.fixture(scope="session")
 def export(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    import os
-
-    if os.environ.get("DEV"):
-        return Path("/tmp/w/serve/things/export")
     return write_export(tmp_path_factory.mktemp("things"))
 
 

@@ -12,14 +12,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 from PIL import Image
 from starlette.testclient import TestClient
 
 from suffuse import pipeline, sound
-from suffuse.data import Columns
-from suffuse.exporters import folder as exporter
-from suffuse.model import FusionModel
 from suffuse.run import Run
 from suffuse.serving.app import application
 from suffuse.serving.limits import Limits
@@ -77,6 +73,12 @@ def as_json(made: dict[str, Any]) -> dict[str, Any]:
 
 def write_export(folder: Path, rows: int = 60) -> Path:
     """Prepares a table of such things, and exports a network that nobody trained."""
+    import torch
+
+    from suffuse.data import Columns
+    from suffuse.exporters import folder as exporter
+    from suffuse.model import FusionModel
+
     columns: dict[str, list] = {name: [record(n).get(name) for n in range(rows)] for name in record(0)}
     columns |= {"kind": [f"kind {n % 3}" for n in range(rows)], "price": [10.0 + n % 17 for n in range(rows)]}
     columns["tags"] = [";".join(t for t, there in (("big", n % 2), ("old", n % 3 == 0)) if there) for n in range(rows)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import socket
 import time
@@ -44,13 +45,14 @@ class Server(uvicorn.Server):
                 app,
                 http=patient(limits.header_seconds),
                 lifespan="on",
-                log_level="warning",
+                log_level="error",  # what a client does wrong is counted, and fills no disk
                 access_log=False,
                 server_header=False,
                 timeout_keep_alive=max(int(limits.header_seconds), 1),
                 timeout_graceful_shutdown=int(limits.body_seconds + limits.answer_seconds) + 5,
             )
         )
+        logging.getLogger("python_multipart").setLevel(logging.ERROR)
         self.state: State = app.state.serving
         self.grace, self.ends = limits.grace, float("inf")
 

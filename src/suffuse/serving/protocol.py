@@ -140,7 +140,11 @@ def _columns(
 def _cells(given: Tensor, to: Column, limits: CellLimits) -> list:
     """One cell a row."""
     if given.datatype != BYTES and to.type in (*MEDIA, "text", "series"):
-        raise wrong("wrong_type", f"'{given.name}' is {given.datatype}", "BYTES is what it takes")
+        raise wrong(
+            "wrong_type",
+            f"'{given.name}' is {given.datatype}",
+            "BYTES is what it takes; the network's own tensors come with 'present'",
+        )
     count, *others = given.shape
     wide = math.prod(others)
     flat = [v for one in given.data for v in (one if isinstance(one, list) else [one])]
