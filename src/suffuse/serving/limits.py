@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from ..errors import UsageError, did_you_mean
 
 MEGABYTE = 2**20
 
@@ -26,6 +28,22 @@ class Limits:
     batch: int = 64  # rows that the network is given at once
     wait: float = 0.002  # seconds that a prepared row may wait for a running batch, to go with the rows after it
 
+    @classmethod
+    def told(cls, texts: Iterable[str]) -> Limits:
+        """Of ``name=number`` each. Raises UsageError."""
+        found: dict[str, int | float] = {}
+        for text in texts:
+            name, _, value = text.partition("=")
+            if name not in cls.__dataclass_fields__:
+                hint = did_you_mean(name, cls.__dataclass_fields__)
+                raise UsageError("there is no such limit", where="--limit", got=f"'{name}'", hint=hint)
+            number = _number(value)
+            if number is None or (isinstance(getattr(cls, name), int) and number % 1):
+                expected = "a whole number from 1 on" if isinstance(getattr(cls, name), int) else "a number above 0"
+                raise UsageError("not a limit", where=f"--limit {name}", got=f"'{value}'", expected=expected)
+            found[name] = int(number) if isinstance(getattr(cls, name), int) else number
+        return cls(**found)
+
 
 @dataclass(frozen=True)
 class CellLimits:
@@ -42,3 +60,11 @@ class CellLimits:
         """Those that an export says."""
         known = {key: said.get(key) for key in cls.__dataclass_fields__}
         return cls(**{key: value for key, value in known.items() if value is not None and math.isfinite(value)})
+
+
+def _number(text: str) -> float | None:
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if 0 < number < math.inf else None

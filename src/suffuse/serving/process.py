@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 import re
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from .patience import patient
 from .state import State
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+LINGER = 1.0  # second in which a connection that was made may send its request, at the end
 BACKLOG = 2048  # connections that wait to be accepted
 
 
@@ -37,7 +40,8 @@ def serve(exports: Sequence[str], host: str, port: int, threads: int, limits: Li
 
 class Server(uvicorn.Server):
     """Ends in three steps: it says that it isn't ready, and goes on for ``grace`` seconds, so that who sends it
-    requests can turn elsewhere; it takes no more connections; it answers what it took. A second signal ends at once."""
+    requests can turn elsewhere; it takes the connections that stand in line, and no more; it answers what it took. A
+    second signal ends at once."""
 
     def __init__(self, app: Any, limits: Limits):
         super().__init__(
@@ -65,6 +69,36 @@ class Server(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         """Ten times a second."""
         return await super().on_tick(counter) or time.monotonic() >= self.ends
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """A connection whose request is under way is heard: closing it unread would lose it."""
+        begun = [self._take(line) for one in sockets or () for line in _standing_in_line(one)]
+        for server in self.servers:
+            server.close()
+        await asyncio.gather(*begun)
+        until = time.monotonic() + LINGER
+        while time.monotonic() < until and not self.force_exit and self._unheard():
+            await asyncio.sleep(0.01)
+        await super().shutdown(sockets)
+
+    def _take(self, line: socket.socket) -> Awaitable[Any]:
+        kind: Any = self.config.http_protocol_class
+        state = {"server_state": self.server_state, "app_state": self.lifespan.state}
+        return asyncio.get_running_loop().connect_accepted_socket(lambda: kind(config=self.config, **state), line)
+
+    def _unheard(self) -> bool:
+        """Whether a connection has sent no request yet."""
+        connections: Any = self.server_state.connections
+        return any(one.cycle is None for one in connections)
+
+
+def _standing_in_line(listening: socket.socket) -> list[socket.socket]:
+    """Connections that the system has made and the loop hasn't seen: they would be cut when the socket is closed."""
+    found = []
+    with contextlib.suppress(OSError):  # there are no more
+        while True:
+            found.append(listening.accept()[0])
+    return found
 
 
 def listen(host: str, port: int) -> socket.socket:
