@@ -22,8 +22,8 @@ LIMITS = {"pixels": 64_000_000, "seconds": 10.0, "characters": 200, "cell_bytes"
 CHOICES = [f"city {n}" for n in range(60)]
 
 
-def _input(name: str, kind: str, columns: list[tuple[str, str]], **choices: list[str]) -> dict:
-    described = [{"name": n, "type": t, **({"choices": choices[n]} if n in choices else {})} for n, t in columns]
+def _input(name: str, kind: str, columns: list[tuple[str, str]], **more: dict) -> dict:
+    described = [{"name": n, "type": t, "choices": [], **more.get(n, {})} for n, t in columns]
     return {"name": name, "kind": kind, "columns": described, "optional": True}
 
 
@@ -32,14 +32,16 @@ EVERY = {
     "inputs": [
         _input("picture", "image", [("picture", "image")]),
         _input("views", "image", [("front", "image"), ("back", "image")]),
-        _input("question", "text", [("question", "text")]),
+        {**_input("album", "image", []), "columns": [{"name": "album", "type": "image", "choices": [], "most": 3}]},
+        _input("question", "text", [("question", "text")], question={"derived_from": "sound"}),
         _input("words", "audio", [("sound", "audio")]),
         _input(
             "order",
             "tabular",
-            [("price", "number"), ("colour", "category"), ("city", "category"), ("day", "date")],
-            colour=["red", "green"],
-            city=CHOICES,
+            [("price", "number"), ("colour", "category"), ("city", "category"), ("day", "text")],
+            day={"format": "date"},
+            colour={"choices": ["red", "green"]},
+            city={"choices": CHOICES},
         ),
         _input("sensor", "sequence", [("sensor", "series")]),
     ],

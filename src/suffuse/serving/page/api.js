@@ -46,12 +46,18 @@ export function address(name) {
   return new URL(`v1/models/${encodeURIComponent(name)}/predict`, document.baseURI).href;
 }
 
-// One record -> its prediction
-export async function predict(name, record, threshold, signal) {
-  const body = { records: [record], contributions: true, ...(threshold == null ? {} : { threshold }) };
+// One record -> its prediction; without contributions where it has too many modalities to share an answer out
+export async function predict(name, record, threshold, signal, contributions = true) {
+  const body = { records: [record], contributions, ...(threshold == null ? {} : { threshold }) };
   const headers = { "Content-Type": "application/json" };
   const options = { method: "POST", headers, body: JSON.stringify(body), signal };
-  const reply = await ask(`v1/models/${encodeURIComponent(name)}/predict`, options);
+  let reply;
+  try {
+    reply = await ask(`v1/models/${encodeURIComponent(name)}/predict`, options);
+  } catch (error) {
+    if (error.code !== "too_many_modalities") throw error;
+    return predict(name, record, threshold, signal, false);
+  }
   if (!reply.predictions?.length) throw new Refused("odd");
   return reply.predictions[0];
 }

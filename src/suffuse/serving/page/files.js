@@ -38,7 +38,3 @@ export function carriesFiles(event) {
 export function quoted(text) {
   return `'${String(text).replaceAll("'", `'\\''`)}'`;
 }
-
-export function sized(bytes, format) {
-  return bytes < 1e6 ? `${format(bytes / 1000, 3)} kB` : `${format(bytes / 1e6, 3)} MB`;
-}

@@ -1,14 +1,20 @@
 // One card for each of a model's inputs: what is given, and what is left out.
 
 import { picture } from "./picture.js";
+import { pictures } from "./pictures.js";
 import { sound } from "./sound.js";
 import { category, date, line, number, text } from "./fields.js";
 import { series } from "./series.js";
 import { h, unique } from "./dom.js";
 import { say } from "./language.js";
 
-// A widget is {element, has(), value(), clear(), problem(), take(file)}; the last two where there is such a thing.
+// A widget is {element, has(), value(), spoken(), clear()}; problem(), take(file) and takes(file) where there is such a thing.
 const WIDGETS = { image: picture, text, audio: sound, number, category, date, series };
+
+function widget(column) {
+  if (column.type === "image" && column.most > 1) return pictures;
+  return WIDGETS[column.format] ?? WIDGETS[column.type] ?? line;
+}
 
 export function card(input, limits, changed) {
   const title = unique("input");
@@ -30,13 +36,12 @@ export function card(input, limits, changed) {
 
 function part(column, alone, context) {
   const id = unique("column");
-  const make = WIDGETS[column.type] ?? line;
-  const widget = make({ ...context, column, id, labelled: alone ? context.title : `${id}-name` });
-  if (!alone) {
-    widget.element = h("div", { class: "field" },
-      h("label", { id: `${id}-name`, for: id }, column.name), widget.element);
-  }
-  return { ...widget, column: column.name };
+  const made = widget(column)({ ...context, column, id, labelled: alone ? context.title : `${id}-name` });
+  const derived = column.derived_from
+    ? h("p", { class: "soft small", word: "derived", args: { name: column.derived_from } }) : null;
+  const name = alone ? null : h("label", { id: `${id}-name`, for: id }, column.name);
+  const element = name || derived ? h("div", { class: "field" }, name, made.element, derived) : made.element;
+  return { ...made, element, column: column.name };
 }
 
 function refresh(self, chip, mute, changed) {
@@ -59,10 +64,11 @@ export async function values(self) {
   return Object.fromEntries(await Promise.all(found.map(async (p) => [p.column, await p.value()])));
 }
 
-// Column -> how a command line would say it
+// [column, how a command line would say it] of all that is given; of several pictures one each
 export function spoken(self) {
   if (self.muted) return [];
-  return self.parts.filter((p) => p.has()).map((p) => [p.column, p.spoken()]);
+  const found = self.parts.filter((p) => p.has());
+  return found.flatMap((p) => (p.full ? p.spoken().map((one) => [p.column, one]) : [[p.column, p.spoken()]]));
 }
 
 // The first field whose content can't be sent, or null
@@ -79,7 +85,7 @@ export function clear(self) {
 // Whether one of the cards took a file that was dropped or pasted anywhere; empty places first.
 export function take(cards, file) {
   const parts = cards.flatMap((c) => c.parts).filter((p) => p.take && p.takes(file));
-  const free = parts.find((p) => !p.has()) ?? parts[0];
+  const free = parts.find((p) => (p.full ? !p.full() : !p.has())) ?? parts[0];
   free?.take(file);
   return Boolean(free);
 }

@@ -3,11 +3,12 @@
 import { Refused, address, describe, models, predict } from "./api.js";
 import { answered, summary } from "./answer.js";
 import { byId, h } from "./dom.js";
-import { carriesFiles, quoted } from "./files.js";
+import { command } from "./command.js";
+import { carriesFiles } from "./files.js";
 import { card, clear, problem, spoken, take, values } from "./inputs.js";
 import { choose, current, say, t } from "./language.js";
 
-const state = { model: null, cards: [], last: null, asking: null };
+const state = { name: "", model: null, cards: [], last: null, asking: null };
 
 async function begin() {
   choose(current());
@@ -32,12 +33,13 @@ async function begin() {
 async function open(name) {
   state.asking?.abort();
   state.model = await describe(name);
+  state.name = name;
   state.last = null;
   state.cards = state.model.inputs.map((input) => card(input, state.model.limits ?? {}, () => {}));
-  document.title = `${state.model.name} · suffuse`;
+  document.title = `${name} · suffuse`;
   const title = byId("title");
   delete title.dataset.word;
-  title.textContent = state.model.name;
+  title.textContent = name;
   title.hidden = byId("lead").hidden = byId("form").hidden = false;
   byId("inputs").replaceChildren(...state.cards.map((c) => c.element));
   byId("answer").hidden = true;
@@ -87,12 +89,14 @@ async function ask() {
   state.asking = asking;
   busy(true);
   try {
-    const { name } = state.model;
+    const { name } = state;
     const record = Object.assign({}, ...(await Promise.all(state.cards.map(values))));
     const start = performance.now();
     const prediction = await predict(name, record, threshold(), asking.signal);
     if (state.asking !== asking) return;
-    const facts = { took: performance.now() - start, command: command(name), given: Object.keys(record).length > 0 };
+    const took = performance.now() - start;
+    const line = command(address(name), state.cards.flatMap(spoken), threshold());
+    const facts = { took, command: line, given: Object.keys(record).length > 0 };
     show({ model: state.model, prediction, facts });
     arrive();
   } catch (error) {
@@ -156,12 +160,6 @@ function arrive() {
 function announce(id, text) {
   byId("status").textContent = byId("alert").textContent = "";
   byId(id).textContent = text;
-}
-
-function command(name) {
-  const fields = state.cards.flatMap(spoken).map(([column, said]) => `  -F ${quoted(`${column}=${said}`)}`);
-  const asked = threshold() === null ? [] : [`  -F '_threshold=${threshold()}'`];
-  return [`curl ${quoted(address(name))}`, ...fields, ...asked, "  -F '_contributions=true'"].join(" \\\n");
 }
 
 begin();

@@ -1,81 +1,43 @@
 // A picture: chosen, dropped, pasted or taken with the camera.
 
-import { packed } from "./api.js";
 import { h } from "./dom.js";
-import { chooser, droppable } from "./files.js";
+import { chooser } from "./files.js";
+import { held } from "./held.js";
 import { number, say } from "./language.js";
 
-const READ = ["image/jpeg", "image/png", "image/webp", "image/gif", "image/bmp", "image/tiff"];
+const READ = ["image/jpeg", "image/png", "image/webp", "image/gif", "image/bmp", "image/tiff"]; // by the server
+const SMALL = 128; // pixels up to which a picture is shown larger than it is
 const touch = matchMedia("(pointer: coarse)");
 
 export function picture({ column, id, labelled, limits, changed }) {
-  let file = null;
-  const image = h("img", { class: "preview", label: "preview", args: { name: column.name }, hidden: true });
-  const told = h("span", { class: "soft" });
-  const remove = h("button", { type: "button", class: "quiet", word: "remove", hidden: true, on: { click: clear } });
-  const error = h("p", { class: "wrong", role: "alert", hidden: true });
-  const choices = h("div", { class: "row" },
+  const view = h("img", { class: "preview", label: "preview", args: { name: column.name }, hidden: true });
+  const size = h("span", {});
+  view.addEventListener("load", () => {
+    const [width, height] = [view.naturalWidth, view.naturalHeight];
+    view.classList.toggle("small", Math.max(width, height) <= SMALL);
+    say(size, "pixels", { width, height });
+  });
+  view.addEventListener("error", () => { view.hidden = true; }); // what only the server can read is sent unseen
+  const buttons = (take) => [
     chooser({ word: "choose_picture", accept: "image/*", id, labelled, take }),
-    touch.matches ? chooser({ word: "take_photo", accept: "image/*", capture: "environment", labelled, take }) : null,
-    h("span", { class: "soft", word: "drop_picture" }));
-  const most = limits.pixels
-    ? h("p", { class: "soft", word: "up_to_pixels", args: { count: number(limits.pixels / 1e6, 3) } }) : null;
-  const element = h("div", { class: "drop", role: "group", "aria-labelledby": labelled },
-    h("div", { class: "seen" }, image, h("div", {}, told, remove)), choices, most, error);
-  droppable(element, take);
-
-  async function take(chosen) {
-    error.hidden = true;
-    try {
-      const [ready, converted] = await readable(chosen);
-      show(ready, converted);
-    } catch {
-      clear();
-      say(error, "error.not_a_picture");
-      error.hidden = false;
-    }
-  }
-
-  function show(ready, converted) {
-    forget();
-    file = ready;
-    image.src = URL.createObjectURL(file);
-    image.hidden = remove.hidden = false;
-    const size = { width: 0, height: 0 };
-    image.onload = () => {
-      Object.assign(size, { width: image.naturalWidth, height: image.naturalHeight });
-      image.classList.toggle("small", Math.max(size.width, size.height) <= 128);
-      const converts = converted ? [" · ", h("span", { word: "converted", args: { format: "PNG" } })] : [];
-      told.replaceChildren(h("b", {}, file.name), h("br"), h("span", { word: "pixels", args: size }), ...converts);
-    };
-    told.replaceChildren(h("b", {}, file.name));
-    changed();
-  }
-
-  function forget() {
-    if (image.src) URL.revokeObjectURL(image.src);
-    image.removeAttribute("src");
-    file = null;
-  }
-
-  function clear() {
-    forget();
-    image.hidden = remove.hidden = true;
-    told.replaceChildren();
-    error.hidden = true;
-    changed();
-  }
-
-  const takes = (other) => other.type.startsWith("image/");
-  return { element, has: () => file !== null, value: () => packed(file), spoken: () => `@${file.name}`, clear, take, takes };
+    touch.matches ? chooser({ word: "take_photo", accept: "image/*", capture: "environment", labelled, take }) : "",
+    h("span", { class: "soft", word: "drop_picture" })];
+  const most = { word: "up_to_pixels", args: { count: number(limits.pixels / 1e6, 3) } };
+  return held({
+    view, wrap: "seen", labelled, changed, read, choices: buttons, refusal: "error.not_a_picture", told: () => size,
+    note: limits.pixels ? h("p", { class: "soft", ...most }) : "", takes: (file) => file.type.startsWith("image/"),
+  });
 }
 
-// The file, if the server reads its format; else as PNG, if the browser can show it. TIFF only the server reads.
-async function readable(file) {
-  if (READ.includes(file.type)) return [file, false];
-  const seen = await createImageBitmap(file);
-  const canvas = h("canvas", { width: seen.width, height: seen.height });
+// The file, if the server reads its format; else as PNG, if the browser can show it.
+async function read(file) {
+  if (READ.includes(file.type)) return { file };
+  const url = URL.createObjectURL(file);
+  const seen = h("img", { src: url });
+  await seen.decode().finally(() => URL.revokeObjectURL(url));
+  const canvas = h("canvas", { width: seen.naturalWidth, height: seen.naturalHeight });
   canvas.getContext("2d").drawImage(seen, 0, 0);
   const blob = await new Promise((done) => canvas.toBlob(done, "image/png"));
-  return [new File([blob], file.name.replace(/\.\w+$/, "") + ".png", { type: "image/png" }), true];
+  const name = `${file.name.replace(/\.\w+$/, "")}.png`;
+  return { file: new File([blob], name, { type: "image/png" }), format: "PNG" };
 }

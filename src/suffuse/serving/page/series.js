@@ -46,7 +46,7 @@ export function series({ id, labelled, changed }) {
 
   const has = () => file !== null || field.value.trim() !== "";
   const value = async () => (file ? packed(file) : steps(field.value));
-  const spoken = () => (file ? `@${file.name}` : JSON.stringify(steps(field.value)));
+  const spoken = () => (file ? `@${file.name}` : steps(field.value));
   return { element, has, value, spoken, clear, problem, take, takes: (other) => /\.npy$/i.test(other.name) };
 }
 
