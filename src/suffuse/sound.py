@@ -21,10 +21,11 @@ LEAST_POWER = 1e-10  # what is quieter is taken for this before the logarithm
 STREAMED = (0, 0x7FFFFFFF, 0xFFFFFFFF)  # sizes that a writer leaves which didn't know the end
 
 
-def read(content: bytes, seconds: float | None = None) -> tuple[np.ndarray, int, float]:
+def read(content: bytes, seconds: float | None = None, longest: float = np.inf) -> tuple[np.ndarray, int, float]:
     """WAV, FLAC, OGG (Vorbis, Opus) or MP3 -> mono samples (N,) float32, their rate, and the clip's seconds.
 
-    Channels are averaged. No more than ``seconds`` are read where it is given, and never more than MOST_FRAMES.
+    Channels are averaged. No more than ``seconds`` are read where it is given, and never more than MOST_FRAMES. A
+    clip that says that it lasts longer than ``longest`` seconds is refused before it is decoded.
     """
     import soundfile
 
@@ -35,6 +36,8 @@ def read(content: bytes, seconds: float | None = None) -> tuple[np.ndarray, int,
                 raise ValueError(f"{file.format}: not a format that is read ({', '.join(FORMATS)})")
             if not RATES[0] <= file.samplerate <= RATES[1] or file.channels > MOST_CHANNELS:
                 raise ValueError(f"{file.channels} channels at {file.samplerate} Hz: not a recording")
+            if file.frames < 2**62:
+                _check_length(file.frames / file.samplerate, longest)
             most = MOST_FRAMES if seconds is None else min(int(np.ceil(seconds * file.samplerate)), MOST_FRAMES)
             samples = _blocks(file, most)
             said, rate = file.frames, file.samplerate
@@ -42,7 +45,9 @@ def read(content: bytes, seconds: float | None = None) -> tuple[np.ndarray, int,
         raise ValueError(f"not audio that can be read: {error.error_string.strip()}") from None
     if len(samples) < min(said, most) and said < 2**62:
         raise ValueError(f"cut off: the header says {said:,} samples, {len(samples):,} are there")
-    return samples, rate, max(said if said < 2**62 else 0, len(samples)) / rate
+    lasts = max(said if said < 2**62 else 0, len(samples)) / rate
+    _check_length(lasts, longest)
+    return samples, rate, lasts
 
 
 def check(samples: np.ndarray) -> np.ndarray:
@@ -137,6 +142,11 @@ def as_wav(samples: np.ndarray, rate: int) -> bytes:
     form = struct.pack("<HHIIHH", kind[name], channels, rate, rate * channels * width, channels * width, 8 * width)
     chunks = b"fmt " + struct.pack("<I", len(form)) + form + b"data" + struct.pack("<I", len(body)) + body
     return b"RIFF" + struct.pack("<I", 4 + len(chunks)) + b"WAVE" + chunks + b"\0" * (len(body) % 2)
+
+
+def _check_length(lasts: float, longest: float) -> None:
+    if lasts > longest:
+        raise ValueError(f"{lasts:,.1f} s: too long, expected at most {longest:g} s")
 
 
 def _blocks(file, most: int) -> np.ndarray:

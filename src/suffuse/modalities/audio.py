@@ -28,7 +28,7 @@ from ..errors import SuffuseError
 from ..parts import ModalitySettings
 from ..parts import Settings as Base
 from ..ragged import Ragged, changed, masked, moments, padded
-from .cell import Absent, Root, Unreadable, as_array, content
+from .cell import Absent, Root, Unreadable, as_array, content, limits_of
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3")
 MASKS = 4  # of each sort, at the most
@@ -103,16 +103,17 @@ def load(settings: Settings, value: Any, root: Path | Root) -> tuple[str, np.nda
     value = value[settings.columns[0]] if isinstance(settings.column, tuple) and isinstance(value, dict) else value
     found = content(packed(settings, value), root)
     try:
-        item, remark = decode(settings, found)
+        item, remark = decode(settings, found, limits_of(root).seconds)
     except ValueError as error:
         raise Unreadable(str(error)) from None
     return hashlib.blake2b(found, digest_size=16).hexdigest(), item, remark
 
 
-def decode(settings: Settings, content: bytes) -> tuple[np.ndarray, str]:
-    """Bytes -> (L, F) float16, and what was cut. Raises ValueError with the reason."""
+def decode(settings: Settings, content: bytes, longest: float = np.inf) -> tuple[np.ndarray, str]:
+    """Bytes -> (L, F) float16, and what was cut. Raises ValueError with the reason, and where the clip lasts longer
+    than so many seconds."""
     enough = settings.seconds + 0.1 if settings.trim is None else None
-    samples, rate, seconds = sound.read(content, enough)
+    samples, rate, seconds = sound.read(content, enough, longest)
     samples = sound.check(sound.resample(sound.check(samples), rate, settings.rate))
     window, hop = settings.samples(settings.window), settings.samples(settings.hop)
     if settings.trim is not None:

@@ -6,6 +6,7 @@ A path in a table is data, not trust: it may lie in one folder only (and what li
 from __future__ import annotations
 
 import json
+import math
 import os
 import stat
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ import numpy as np
 
 PIECE = 4096  # items that are Python objects at the same time
 LARGEST_FILE = 2**28  # bytes that are read of one cell at the most
+MAX_PIXELS = 64_000_000  # a larger picture is refused before it is decoded
 WEB = ("http://", "https://", "ftp://", "s3://", "gs://")
 
 
@@ -29,17 +31,34 @@ class Unreadable(Exception):
 
 
 @dataclass(frozen=True)
+class Limits:
+    """How large one cell may be. What is larger is unreadable, and is refused before it is decoded."""
+
+    pixels: int = MAX_PIXELS  # of a picture as it is stored
+    seconds: float = math.inf  # of a sound; a modality may keep fewer of them
+    characters: float = math.inf  # of a text
+    cell_bytes: int = LARGEST_FILE  # of a file, of bytes, or of an array
+
+
+@dataclass(frozen=True)
 class Root:
-    """Where relative paths start, and the folder that no file may lie outside of, by links or otherwise."""
+    """Where relative paths start, the folder that no file may lie outside of, by links or otherwise, and how large a
+    cell may be."""
 
     folder: Path
     within: str  # resolved, with a slash at its end
+    limits: Limits = Limits()
     folders: dict[str, str] = field(default_factory=dict, compare=False, repr=False)  # as cells name them -> resolved
 
     @classmethod
-    def of(cls, folder: Path, within: Path | None = None) -> Root:
+    def of(cls, folder: Path, within: Path | None = None, limits: Limits = Limits()) -> Root:
         """``within`` is the folder itself where nothing else is said."""
-        return cls(folder, os.path.realpath(folder if within is None else within).rstrip("/") + "/")
+        return cls(folder, os.path.realpath(folder if within is None else within).rstrip("/") + "/", limits)
+
+
+def limits_of(root: Path | Root) -> Limits:
+    """How large a cell may be."""
+    return root.limits if isinstance(root, Root) else Limits()
 
 
 def is_empty(value: Any) -> bool:
@@ -63,17 +82,18 @@ def content(value: Any, root: Path | Root) -> bytes:
     if is_empty(value):
         raise Absent("empty cell")
     if isinstance(value, (bytes, bytearray, memoryview)):
-        if len(value) > LARGEST_FILE:
-            raise Unreadable(f"{len(value):,} bytes: too large")
+        if len(value) > (most := min(limits_of(root).cell_bytes, LARGEST_FILE)):
+            raise Unreadable(f"{len(value):,} bytes: too large, expected at most {most:,}")
         return bytes(value)
     if isinstance(value, (list, tuple, dict, np.ndarray)):
         raise Unreadable(f"expected a path or bytes, got {type(value).__name__}")
     return read_file(value, root)
 
 
-def read_file(value: Any, root: Path | Root, limit: int = LARGEST_FILE) -> bytes:
+def read_file(value: Any, root: Path | Root, limit: int | None = None) -> bytes:
     """The bytes of the file that a cell names; at most so many. Raises Unreadable."""
     place = locate(value, root)
+    limit = min(limits_of(root).cell_bytes, LARGEST_FILE) if limit is None else limit
     try:
         # the path is resolved: a link in its place now was put there since. A pipe is not waited for.
         number = os.open(place, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)

@@ -22,11 +22,10 @@ from pydantic import Field, model_validator
 from .. import pixels
 from ..parts import ModalitySettings
 from ..parts import Settings as Base
-from .cell import Absent, Root, Unreadable, as_array, content, from_json, is_empty
+from .cell import MAX_PIXELS, Absent, Root, Unreadable, as_array, content, from_json, is_empty, limits_of
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
-MAX_PIXELS = 64_000_000  # a larger picture is refused before it is decoded
 PADDING = (255, 255, 255)
 RESIZE = Image.Resampling.BILINEAR
 DRAWS, DAMAGES = pixels.DRAWS, pixels.DAMAGES
@@ -75,13 +74,13 @@ def load(settings: Settings, value: Any, root: Path | Root) -> tuple[str, np.nda
     """
     if settings.places == 1:
         found = content(packed(settings, _one_of(value)), root)
-        return _digest(found), decode(settings, found)
+        return _digest(found), decode(settings, found, limits_of(root).pixels)
     names, pictures = _several(settings, value)
     item, digests, missing, broken = blank(settings), [], [], False
     for place, (name, picture) in enumerate(zip(names, pictures, strict=True)):
         try:
             found = content(packed(settings, picture), root)
-            item[place, ..., :3], item[place, ..., 3] = decode(settings, found), 255
+            item[place, ..., :3], item[place, ..., 3] = decode(settings, found, limits_of(root).pixels), 255
             digests.append(found)
         except (Absent, Unreadable) as error:
             digests.append(b"")
@@ -93,12 +92,13 @@ def load(settings: Settings, value: Any, root: Path | Root) -> tuple[str, np.nda
     return _digest(b"".join(_digest(d).encode() for d in digests)), item, remark
 
 
-def decode(settings: Settings, content: bytes) -> np.ndarray:
-    """Bytes -> (size, size, 3) uint8. Raises Unreadable with the decoder's reason."""
+def decode(settings: Settings, content: bytes, pixels: int = MAX_PIXELS) -> np.ndarray:
+    """Bytes -> (size, size, 3) uint8. Raises Unreadable with the decoder's reason, and beyond so many pixels before
+    one of them is decoded."""
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
-            if picture.width * picture.height > MAX_PIXELS:
-                raise Unreadable(f"{picture.width} x {picture.height} pixels: too large")
+            if picture.width * picture.height > pixels:
+                raise Unreadable(f"{picture.width} x {picture.height} pixels: too large, expected at most {pixels:,}")
             # a JPEG far larger than needed is decoded at a half, a quarter or an eighth of its size
             picture.draft(None, (2 * settings.size, 2 * settings.size))
             return np.asarray(_square(_rgb(picture, settings.white), settings))

@@ -26,7 +26,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from ..errors import UsageError
 from ..files import package_file
 from ..parts import ModalitySettings, optional
-from .cell import Absent, Unreadable, is_empty, pieces
+from .cell import Absent, Root, Unreadable, is_empty, limits_of, pieces
 
 PAD, UNKNOWN = 0, 1
 PADS = ("[PAD]", "<pad>", "<PAD>", "[pad]", "<|pad|>", "<|padding|>", "<blank>")  # how padding is called
@@ -66,12 +66,12 @@ def ready(settings: Settings, fitted: bool) -> None:
         _splitter(settings.tokens, settings.language)
 
 
-def load(settings: Settings, value: Any, root: Path) -> tuple[str, str]:
+def load(settings: Settings, value: Any, root: Path | Root) -> tuple[str, str]:
     """A cell, or a dictionary of cells -> hash of the normalised text and the text."""
-    if isinstance(settings.column, str):
-        text = decode(settings, _content(value))
-    else:
-        text = decode(settings, _joined(settings, value))
+    found = _content(value) if isinstance(settings.column, str) else _joined(settings, value)
+    if len(found) > (most := limits_of(root).characters):
+        raise Unreadable(f"{len(found):,} characters: too long, expected at most {most:,}")
+    text = decode(settings, found)
     return hashlib.blake2b(text.encode("utf-8"), digest_size=16).hexdigest(), text
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import shutil
 import subprocess
@@ -11,70 +10,21 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
-import torch
 from PIL import Image
 
 from suffuse.answers import softmax
-from suffuse.data import Columns
 from suffuse.engine.forward import logits
 from suffuse.errors import SuffuseError, UsageError
-from suffuse.exporters import folder as exporter
-from suffuse.model import FusionModel
 from suffuse.predictor import Prediction, Predictor
-
-
-@pytest.fixture(scope="module")
-def columns(prepared_run) -> Columns:
-    return Columns.open(prepared_run.path("data"))
-
-
-@pytest.fixture(scope="module")
-def model(prepared_run, columns) -> FusionModel:
-    torch.manual_seed(1)
-    model = FusionModel(prepared_run.recipe.student, columns.spec)
-    with torch.no_grad():
-        model.head[-1].weight.mul_(9)  # type: ignore[operator]  # answers that differ
-    return model.eval()
-
-
-@pytest.fixture(scope="module")
-def export(tmp_path_factory, model, prepared_run) -> Path:
-    place = tmp_path_factory.mktemp("export")
-    exporter.write(model, prepared_run.recipe, place)
-    return place
-
-
-@pytest.fixture(scope="module")
-def predictor(export) -> Predictor:
-    return Predictor.load(export)
-
-
-@pytest.fixture(scope="module")
-def table(prepared_run) -> list[dict]:
-    """The raw rows that prepare kept, in the order of its columns."""
-    with Path(prepared_run.recipe.data.source).open(encoding="utf-8", newline="") as file:
-        lines = dict(enumerate(csv.DictReader(file), 2))
-    kept = pq.read_table(prepared_run.path("data", "rows.parquet"))["line"].to_pylist()
-    return [lines[line] for line in kept]
-
-
-@pytest.fixture(scope="module")
-def records(table) -> list[dict]:
-    return [{"image": row["image"], "text": row["text"]} for row in table]
-
-
-@pytest.fixture(scope="module")
-def root(prepared_run) -> Path:
-    return Path(prepared_run.recipe.data.source).parent
+from suffuse.predictor.inputs import encode
 
 
 def test_raw_cells_become_the_bits_that_training_saw(predictor, columns, table, root):
     for m, one in enumerate(predictor.inputs):
-        got, absent, partial = predictor._encode(one, [row[one.settings.column] for row in table], root)
-        here = columns.present[:, m]
-        assert not partial
+        found = encode(one, [row[one.settings.column] for row in table], root)
+        got, absent, here = found.entries, found.absent, columns.present[:, m]
+        assert not found.partly
         assert set(np.flatnonzero(~here)) == set(absent) and 0 < len(absent) < len(table)
         stored = columns.entries[one.field.name][columns.entry[:, m]]
         wide = min(stored.shape[1], got.shape[1])
@@ -82,7 +32,7 @@ def test_raw_cells_become_the_bits_that_training_saw(predictor, columns, table, 
         assert (got[here, :wide] == stored[here, :wide]).all()
         assert (got[here, wide:] == 0).all() and (stored[here, wide:] == 0).all()
         for row in np.flatnonzero(here)[:12]:  # alone too
-            alone = predictor._encode(one, [table[row][one.settings.column]], root)[0][0]
+            alone = encode(one, [table[row][one.settings.column]], root).entries[0]
             assert (alone == stored[row][: alone.shape[0]]).all()
 
 

@@ -1,0 +1,36 @@
+"""The temperatures that a signature holds, put to use: each row's logits are divided by those of its subset."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..temperature import scaled
+from ..types import Head
+from .opening import Temperatures
+
+NOTHING = "nothing"  # the subset without a modality
+
+
+def subset(names: Sequence[str], present: Sequence[bool]) -> str:
+    """Its name: the present modalities in the model's order, with a + between them."""
+    return "+".join(n for n, there in zip(names, present, strict=True) if there) or NOTHING
+
+
+def calibrated(
+    heads: Sequence[Head], logits: np.ndarray, names: Sequence[str], present: np.ndarray, temperatures: Temperatures
+) -> np.ndarray:
+    """(B, C) logits of rows with present (B, M) -> logits / T; of a subset without temperatures they stay."""
+    if not temperatures:
+        return logits
+    if len(logits) == 1:
+        found = temperatures.get(subset(names, present[0].tolist()))
+        return scaled(heads, logits, found) if found else logits
+    kept, made = logits, np.empty_like(logits)
+    kinds, which = np.unique(present, axis=0, return_inverse=True)
+    for number, one in enumerate(kinds.tolist()):
+        rows = which.reshape(-1) == number
+        found = temperatures.get(subset(names, one))
+        made[rows] = scaled(heads, kept[rows], found) if found else kept[rows]
+    return made

@@ -1,0 +1,73 @@
+"""A modality's cells -> the model's entries, by the code that prepared the training data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from ..modalities.cell import Absent, Root, Unreadable
+from ..parts import DeriveSettings, ModalitySettings
+from ..types import Field
+
+
+@dataclass(frozen=True)
+class Input:
+    """One modality of an export."""
+
+    field: Field
+    settings: ModalitySettings
+    part: ModuleType
+
+
+@dataclass(frozen=True)
+class Derivation:
+    """How a column is made that a record may lack."""
+
+    settings: DeriveSettings
+    part: ModuleType
+    facts: dict
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """B cells of one modality as the model takes them. An absent slot holds zeros, and they change nothing."""
+
+    entries: np.ndarray  # (B, ...)
+    absent: dict[int, str]  # row -> why
+    partly: dict[int, str]  # row -> what was left out of a cell that is used
+
+
+def encode(one: Input, cells: Iterable[Any], root: Path | Root) -> Encoded:
+    """What can't be read is absent, with its reason; nothing is put in its place."""
+    items, absent = [], {}
+    partly: dict[int, list[str]] = {}
+    for row, value in enumerate(cells):
+        try:
+            value, lost = _made(value)
+            _, item, *remark = one.part.load(one.settings, value, root)
+            items.append(item)
+            if lost or any(remark):
+                partly[row] = [*lost, *filter(None, remark)]
+        except (Absent, Unreadable) as error:
+            absent[row] = str(error)
+            items.append(one.part.blank(one.settings))
+    if hasattr(one.part, "problems"):
+        for row, column, why in one.part.problems(one.settings, one.field.statistics, items):
+            partly.setdefault(row, []).append(f"{column}: {why}")
+    said = {row: "; ".join(reasons) for row, reasons in partly.items()}
+    return Encoded(one.part.encode(one.settings, one.field.statistics, items), absent, said)
+
+
+def _made(value: Any) -> tuple[Any, list[str]]:
+    """A cell as ``load`` reads it, and what of it couldn't be derived. Raises where all of it couldn't."""
+    if isinstance(value, (Absent, Unreadable)):
+        raise value
+    if not isinstance(value, dict):
+        return value, []
+    lost = {k: v for k, v in value.items() if isinstance(v, (Absent, Unreadable))}
+    return {k: None if k in lost else v for k, v in value.items()}, [f"{k}: {v}" for k, v in lost.items()]

@@ -1,0 +1,151 @@
+"""An export folder -> its parts, each checked against the hash that the signature holds."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .. import derive, modalities
+from ..errors import SuffuseError, UsageError, did_you_mean
+from ..modalities.cell import Limits
+from ..parts import DeriveSettings, ModalitySettings, load, settings
+from ..types import Field, Head, heads_of
+from .inputs import Derivation, Input
+
+SIGNATURE = "signature.json"
+FP32 = "fp32"
+RECORDS = 1000  # that a server takes at once, where the signature says nothing
+Temperatures = Mapping[str, Mapping[str, float]]  # modalities that are present, with a + between them -> target -> T
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a signature says besides inputs and targets."""
+
+    name: str = ""
+    form: str = FP32  # the form of the network that runs
+    temperatures: Temperatures = field(default_factory=dict)
+    limits: Limits = field(default_factory=Limits)
+    records: int = RECORDS
+
+
+@dataclass(frozen=True)
+class Opened:
+    """An export, read and checked."""
+
+    heads: tuple[Head, ...]
+    inputs: tuple[Input, ...]
+    derived: dict[str, Derivation]
+    facts: Facts
+    session: Any  # onnxruntime.InferenceSession
+
+
+def read(folder: Path, threads: int, form: str | None) -> Opened:
+    """Everything that an export folder holds.
+
+    Raises SuffuseError where it isn't one, a file isn't the one that was exported, or a library isn't installed;
+    UsageError where it has no such form.
+    """
+    try:
+        return _read(folder, threads, form)
+    except UsageError:
+        raise
+    except FileNotFoundError as error:
+        raise SuffuseError(
+            "this folder is no export",
+            where=folder,
+            got=f"no {Path(error.filename).name}",
+            hint="`suffuse export` makes one",
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise SuffuseError("can't read the export", where=folder, got=_line(error)) from None
+    except Exception as error:  # what ONNX Runtime raises shares no base class
+        raise SuffuseError("can't load the model", where=folder, got=_line(error)) from None
+
+
+def digest(signature: Mapping[str, Any]) -> str:
+    """Hash of what a signature says, but for the hash itself."""
+    said = {key: value for key, value in signature.items() if key != "digest"}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def _read(folder: Path, threads: int, form: str | None) -> Opened:
+    signature = json.loads((folder / SIGNATURE).read_text(encoding="utf-8"))
+    if signature["digest"] != digest(signature):
+        raise ValueError(f"{SIGNATURE} is not the file that was exported")
+    forms = signature.get("forms") or {FP32: {"file": "model.onnx"}}
+    chosen = str(form or signature.get("form", FP32))
+    if chosen not in forms:
+        hint = did_you_mean(chosen, forms)
+        raise UsageError("the export has no such form", where=folder, got=f"'{chosen}'", hint=hint)
+    network = forms[chosen]["file"]
+    needed = {network, *(m["tokenizer"] for m in signature["modalities"] if "tokenizer" in m)}
+    contents = {name: _checked(folder, name, wanted, name in needed) for name, wanted in signature["files"].items()}
+    inputs = tuple(_input(m, contents) for m in signature["modalities"])
+    facts = _facts(signature, folder, chosen)
+    session = _session(contents[network], threads)
+    derived = {name: _derivation(facts) for name, facts in signature.get("derive", {}).items()}
+    for one in inputs:
+        if hasattr(one.part, "ready"):
+            one.part.ready(one.settings, True)
+    return Opened(heads_of(signature["heads"]), inputs, derived, facts, session)
+
+
+def _session(network: bytes, threads: int) -> Any:
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    return ort.InferenceSession(network, options, providers=["CPUExecutionProvider"])
+
+
+def _facts(signature: Mapping[str, Any], folder: Path, form: str) -> Facts:
+    """Name, temperatures and limits. Raises ValueError where a temperature is none."""
+    place = folder.resolve()
+    name = str(signature.get("name") or (place.parent.name if place.name == "export" else place.name))
+    temperatures = signature.get("temperatures") or {}
+    for subset, each in temperatures.items():
+        for target, value in each.items():
+            if not (math.isfinite(value) and value > 0):
+                raise ValueError(f"temperature of '{target}' for {subset}: {value}")
+    said = dict(signature.get("limits") or {})
+    records = int(said.pop("records", RECORDS))
+    known = {key: value for key, value in said.items() if key in Limits.__dataclass_fields__}
+    return Facts(name, form, temperatures, Limits(**known), records)
+
+
+def _derivation(facts: dict) -> Derivation:
+    chosen = settings(derive.TABLE, facts["settings"])
+    assert isinstance(chosen, DeriveSettings)
+    return Derivation(chosen, load(derive.TABLE, str(chosen.kind)), facts["facts"])
+
+
+def _input(facts: dict, contents: Mapping[str, bytes]) -> Input:
+    statistics = dict(facts["statistics"])
+    if "tokenizer" in facts:
+        statistics["tokenizer"] = contents[facts["tokenizer"]].decode("utf-8")
+    chosen = settings(modalities.TABLE, facts["settings"])
+    assert isinstance(chosen, ModalitySettings)
+    return Input(Field(facts["name"], facts["kind"], statistics), chosen, load(modalities.TABLE, facts["kind"]))
+
+
+def _checked(folder: Path, name: str, wanted: str, kept: bool) -> bytes:
+    """A file's bytes, if they are wanted; it must be the one that was exported."""
+    if Path(name).name != name:
+        raise ValueError(f"'{name}' is not a file name")
+    with (folder / name).open("rb") as file:
+        content = file.read() if kept else b""
+        found = hashlib.sha256(content) if kept else hashlib.file_digest(file, "sha256")
+    if found.hexdigest() != wanted:
+        raise ValueError(f"{name} is not the file that was exported")
+    return content
+
+
+def _line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)

@@ -1,0 +1,213 @@
+"""An export, loaded: records in, answers out."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+
+from ..answers import activate
+from ..errors import UsageError, did_you_mean
+from ..modalities.cell import Absent, Root, Unreadable
+from ..types import Head
+from . import opening
+from .answers import Prediction, answers
+from .calibration import calibrated
+from .describing import describe
+from .inputs import Derivation, Encoded, Input, encode
+from .shares import contributions
+
+PIECE = 256  # records that are encoded at a time
+Record = Mapping[str, Any]  # column, or modality -> path, bytes, array, text or number
+
+
+class Predictor:
+    """An export, loaded. Safe to share between threads."""
+
+    def __init__(
+        self,
+        heads: tuple[Head, ...],
+        inputs: tuple[Input, ...],
+        session: Any,
+        derived: Mapping[str, Derivation] = types.MappingProxyType({}),
+        facts: opening.Facts = opening.Facts(),
+    ):
+        self.heads, self.inputs, self.session, self.derived, self.facts = heads, inputs, session, derived, facts
+        self.names = tuple(i.field.name for i in inputs)
+        self.known = {name for i in inputs for name in (i.field.name, *i.settings.columns)}
+        self.known |= {d.settings.column for d in derived.values()}
+
+    @classmethod
+    def load(cls, folder: str | Path, threads: int = 1, form: str | None = None) -> Predictor:
+        """Open an export folder. ``form`` is fp32 or int8 where it has both; else the one that it calls its own.
+
+        Raises SuffuseError where it isn't one, a file isn't the one that was exported, or a library isn't installed.
+        """
+        made = opening.read(Path(folder), threads, form)
+        return cls(made.heads, made.inputs, made.session, made.derived, made.facts)
+
+    def describe(self) -> dict[str, Any]:
+        """Inputs with their columns, targets, limits and form, as JSON holds them (docs/predict.md)."""
+        return describe(self.heads, self.inputs, self.derived, self.facts)
+
+    @overload
+    def predict(
+        self, records: Record, root: str | Path = ".", within: str | Path | None = None, threshold: float | None = None
+    ) -> Prediction: ...
+
+    @overload
+    def predict(
+        self,
+        records: Sequence[Record],
+        root: str | Path = ".",
+        within: str | Path | None = None,
+        threshold: float | None = None,
+    ) -> list[Prediction]: ...
+
+    def predict(
+        self,
+        records: Record | Sequence[Record],
+        root: str | Path = ".",
+        within: str | Path | None = None,
+        threshold: float | None = None,
+    ) -> Prediction | list[Prediction]:
+        """One record -> Prediction; a list of records -> a list of them.
+
+        A record maps a column, or a modality, to a path, bytes, array or text; any may be left out. A derived
+        column that a record lacks is made from its source. Relative paths start from ``root``, and no file outside of
+        ``within`` (which is ``root`` unless it is given) is read. An answer less sure than ``threshold`` abstains.
+
+        Raises UsageError where a record is no mapping or has a key that the model doesn't know.
+        """
+        check_threshold(threshold)
+        place = self.place(root, within)
+        if isinstance(records, Mapping):
+            self._check(records)
+            return self._some([records], place, threshold)[0]
+        if not isinstance(records, Sequence) or isinstance(records, (str, bytes, bytearray)):
+            got, expected = type(records).__name__, "a record (column -> value), or a list of records"
+            raise UsageError("this is no record", got=got, expected=expected)
+        found: list[Prediction] = []
+        for record in records:  # all of them before any is answered
+            self._check(record)
+        for start in range(0, len(records), PIECE):
+            found.extend(self._some(records[start : start + PIECE], place, threshold))
+        return found
+
+    def contributions(
+        self, record: Record, root: str | Path = ".", within: str | Path | None = None
+    ) -> dict[str, dict[str, float]]:
+        """Target -> modality -> what it added to the answer: exact Shapley values (:mod:`suffuse.shapley`) of the
+        answered class's probability, of labels the mean of the decisions' probabilities, of a number its value, over
+        the subsets of what the record has. They sum to the answer's less that of nothing; absent ones have 0."""
+        self._check(record)
+        entries, present = self.encoded([record], self.place(root, within))
+
+        def ask(subsets: np.ndarray) -> np.ndarray:
+            several = {n: np.repeat(e, len(subsets), axis=0) for n, e in entries.items()}
+            return self.probabilities(several, subsets)
+
+        return contributions(self.heads, self.names, present[0], ask)
+
+    def place(self, root: str | Path = ".", within: str | Path | None = None) -> Root:
+        """Where paths start, where files may lie, and how large cells may be."""
+        return Root.of(Path(root), None if within is None else Path(within), self.facts.limits)
+
+    def value(self, column: str, record: Record, root: Path | Root) -> Any:
+        """A record's cell; one of a derived column that it lacks is made, and is an exception where it can't be."""
+        one = self.derived.get(column)
+        if one is None or column in record:
+            return record.get(column)
+        source = self.value(one.settings.column, record, root)
+        if isinstance(source, (Absent, Unreadable)):
+            return source
+        try:
+            return one.part.make(one.settings, one.facts, source, root)
+        except (Absent, Unreadable) as error:
+            return error
+
+    def source(self, column: str, names: Collection[str]) -> str | None:
+        """The column among ``names`` that a column's cells come from: itself, or what it is derived from."""
+        while column not in names:
+            if column not in self.derived:
+                return None
+            column = self.derived[column].settings.column
+        return column
+
+    def encoded(self, records: Sequence[Record], root: Path | Root) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """B records, column -> cell -> entries (B, ...) of each modality, and present (B, M) bool."""
+        columns = [encode(i, [self._cell(record, i, root) for record in records], root) for i in self.inputs]
+        return {n: c.entries for n, c in zip(self.names, columns, strict=True)}, _present(columns, len(records))
+
+    def predict_cells(
+        self, cells: Sequence[Iterable[Any]], root: Path | Root, threshold: float | None = None
+    ) -> list[Prediction]:
+        """M columns of B cells -> B predictions."""
+        columns = [encode(i, column, root) for i, column in zip(self.inputs, cells, strict=True)]
+        rows = len(columns[0].entries)
+        if not rows:
+            return []
+        present = _present(columns, rows)
+        found = self.probabilities({n: c.entries for n, c in zip(self.names, columns, strict=True)}, present)
+        return [self._said(columns, row, p, threshold) for row, p in enumerate(found)]
+
+    def probabilities(self, entries: Mapping[str, np.ndarray], present: np.ndarray) -> np.ndarray:
+        """Encoded entries (B, ...) and present (B, M) bool -> (B, C): calibrated probabilities of classes and labels,
+        numbers in their own unit."""
+        logits = self.logits(entries, present)
+        return activate(self.heads, calibrated(self.heads, logits, self.names, present, self.facts.temperatures))
+
+    def logits(self, entries: Mapping[str, np.ndarray], present: np.ndarray) -> np.ndarray:
+        """Encoded entries (B, ...) and present (B, M) bool -> (B, C) float32 of all heads, as the network gives them:
+        without temperatures."""
+        feeds = {n: e.astype(np.int64) if e.dtype == np.int32 else e for n, e in entries.items()}
+        return np.asarray(self.session.run(["logits"], {**feeds, "present": present})[0])
+
+    def _some(self, records: Sequence[Record], place: Root, threshold: float | None) -> list[Prediction]:
+        cells = [[self._cell(record, i, place) for record in records] for i in self.inputs]
+        return self.predict_cells(cells, place, threshold)
+
+    def _cell(self, record: Record, one: Input, root: Path | Root) -> Any:
+        """By the columns; else by the modality's name. A modality may be called like the source of its column."""
+        if one.field.name in record and not any(self.source(c, record) for c in one.settings.columns):
+            return record[one.field.name]
+        if isinstance(one.settings.column, str):
+            return self.value(one.settings.column, record, root)
+        return {column: self.value(column, record, root) for column in one.settings.columns}
+
+    def _said(self, columns: Sequence[Encoded], row: int, found: np.ndarray, threshold: float | None) -> Prediction:
+        both = list(zip(self.names, columns, strict=True))
+        return Prediction(
+            answers(self.heads, found, threshold),
+            {name: one.absent[row] for name, one in both if row in one.absent},
+            {name: one.partly[row] for name, one in both if row in one.partly},
+            tuple(name for name, one in both if row not in one.absent),
+        )
+
+    def _check(self, record: Any) -> None:
+        if not isinstance(record, Mapping):
+            got, expected = type(record).__name__, "a mapping, column -> value"
+            raise UsageError("this is no record", got=got, expected=expected)
+        for key in record:
+            if key not in self.known:
+                raise UsageError(
+                    "this model has no such input", got=f"'{key}'", hint=did_you_mean(str(key), self.known)
+                )
+
+
+def check_threshold(threshold: float | None) -> None:
+    """Raise UsageError where it is no probability."""
+    numbers = (int, float, np.number)
+    if threshold is not None and not (isinstance(threshold, numbers) and 0 <= threshold <= 1):
+        raise UsageError("the threshold is no probability", got=threshold, expected="0 to 1")
+
+
+def _present(columns: Sequence[Encoded], rows: int) -> np.ndarray:
+    """(B, M) bool."""
+    present = np.ones((rows, len(columns)), dtype=bool)
+    for m, one in enumerate(columns):
+        present[list(one.absent), m] = False
+    return present
