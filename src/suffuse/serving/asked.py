@@ -11,10 +11,10 @@ from . import cells
 from .columns import Column
 from .limits import CellLimits
 from .multipart import Part
-from .refusal import Refusal, wrong
+from .refusal import wrong
 
 KEYS = ("records", "top_k", "threshold", "contributions")
-WORDS = {"true": True, "1": True, "false": False, "0": False}
+WORDS = {"true": True, "false": False}
 
 
 @dataclass(frozen=True)
@@ -92,13 +92,13 @@ def check_count(count: int, limits: CellLimits) -> None:
     if not count:
         raise wrong("no_records", "there are no records")
     if count > limits.records:
-        raise Refusal(413, "too_many_records", f"{count:,} records at once", f"at most {limits.records:,}")
+        raise wrong("too_many_records", f"{count:,} records at once", f"at most {limits.records:,}")
 
 
 def _typed(part: Part) -> Any:
     text = part.content.decode("utf-8", "replace").strip()
     if part.name == "_contributions":
-        return WORDS.get(text.lower(), text)
+        return WORDS.get(text, text)
     try:
         return int(text) if part.name == "_top_k" else float(text)
     except ValueError:
@@ -106,9 +106,11 @@ def _typed(part: Part) -> Any:
 
 
 def _top_k(value: Any) -> int | None:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 1 or value % 1:
         raise wrong("bad_top_k", "'top_k' isn't a whole number from 1 on")
-    return value
+    return int(min(value, 2**31))
 
 
 def _threshold(value: Any) -> float | None:

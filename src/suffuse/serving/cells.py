@@ -17,6 +17,7 @@ from .refusal import Refusal, wrong
 
 BASE64 = "base64"
 SHORT = 1000  # characters of a cell that holds a number or a category
+LARGEST = 3e38  # of a step's numbers, which become 32 bits wide
 AS_BYTES = 'send it as {"base64": "..."} or as a file of a multipart form'
 UNKNOWN_LENGTH = 2**62  # frames, where a sound file doesn't know how many it has
 
@@ -128,7 +129,7 @@ def _series(column: Column, value: Any) -> Any:
         for one in step if isinstance(step, list) else (step,):
             if isinstance(one, bool) or not isinstance(one, (int, float)):
                 raise wrong("wrong_type", f"'{column.name}' takes numbers, not {_called(one)}")
-            if not abs(one) < 3.4e38:
+            if not abs(one) <= LARGEST:
                 raise wrong("not_finite", f"'{column.name}' has a number beyond 32 bits")
     return value
 

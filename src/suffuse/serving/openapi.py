@@ -50,7 +50,8 @@ def _names(models: Mapping[str, Model]) -> Schema:
 
 def _friendly(model: Model) -> dict[str, Any]:
     place = f"/v1/models/{model.name}"
-    body = {JSON: {"schema": schemas.request(model)}, FORM: {"schema": schemas.form(model)}}
+    example = {"records": [schemas.example(model)]}
+    body = {JSON: {"schema": schemas.request(model), "example": example}, FORM: {"schema": schemas.form(model)}}
     predict = {
         "summary": f"Answers of {model.name}",
         "requestBody": {"required": True, "content": body},
@@ -65,17 +66,31 @@ def _inference(model: Model) -> dict[str, Any]:
     names = [s.name for s in slots(model.predictor)] + [c.name for c in model.columns.values()]
     wanted = thing({"name": {"enum": list(outputs(model.predictor))}})
     inputs = listed(schemas.tensor(dict.fromkeys(names)), len(set(names)), 1)
-    body = thing({"inputs": inputs}, {"id": TEXT, "parameters": {"type": "object"}, "outputs": listed(wanted)})
+    others = {
+        "id": {"type": ["string", "null"]},
+        "parameters": {"type": "object"},
+        "outputs": {**listed(wanted), "type": ["array", "null"]},
+    }
+    body = thing({"inputs": inputs}, others)
     said = thing({"model_name": {"const": model.name}, "outputs": listed(TENSOR)}, {"id": TEXT})
     infer = {
         "summary": f"Tensors of {model.name}",
-        "requestBody": {"required": True, "content": {JSON: {"schema": body}}},
+        "requestBody": {"required": True, "content": {JSON: {"schema": body, "example": _tensors(model)}}},
         "responses": {"200": _content("Outputs", JSON, said), **_refused(thing({"error": TEXT}))},
     }
     facts = {"name": {"const": model.name}, "versions": listed(TEXT), "platform": TEXT}
     metadata = _get("Its tensors", thing({**facts, "inputs": listed(TENSOR), "outputs": listed(TENSOR)}))
     ready = {"get": _ready("It is loaded")}
     return {place: {"get": metadata}, f"{place}/ready": ready, f"{place}/infer": {"post": infer}}
+
+
+def _tensors(model: Model) -> dict[str, Any]:
+    """The example of a record, as one row of raw columns."""
+    cells = {k: v["base64"] if isinstance(v, dict) else v for k, v in schemas.example(model).items()}
+    kinds = {str: "BYTES", float: "FP64", int: "INT64", bool: "BOOL"}
+    return {
+        "inputs": [{"name": k, "shape": [1], "datatype": kinds[type(v)], "data": [v]} for k, v in cells.items()],
+    }
 
 
 def _refused(schema: Schema) -> dict[str, Any]:

@@ -141,9 +141,10 @@ def _cells(given: Tensor, to: Column, limits: CellLimits) -> list:
     """One cell a row."""
     if given.datatype != BYTES and to.type in (*MEDIA, "text", "series"):
         raise wrong("wrong_type", f"'{given.name}' is {given.datatype}", "BYTES is what it takes")
-    wide = math.prod(given.shape[1:])
+    count, *others = given.shape
+    wide = math.prod(others)
     flat = [v for one in given.data for v in (one if isinstance(one, list) else [one])]
-    if wide > to.most or len(given.shape) > 2 or len(flat) != given.shape[0] * wide:
+    if wide > to.most or len(others) > 1 or len(flat) != count * wide:
         raise wrong("wrong_shape", f"'{given.name}' has the shape {list(given.shape)}, and {len(flat)} values")
     read = [cells.from_json(to, _spelt(given, to, value), limits) for value in flat]
     return read if to.most == 1 else [read[at : at + wide] for at in range(0, len(read), wide)]

@@ -14,9 +14,9 @@ from .model import Model
 Schema = dict[str, Any]
 BASE64 = "^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"
 DATA_URL = "^data:[a-z]+/[a-z0-9.+-]+;base64,(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"
-LARGEST = 3e38
+DOT = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4//8/AAX+Av4N70a4AAAAAElFTkSuQmCC"  # a white pixel
 TEXT: Schema = {"type": "string"}
-NUMBER_OF: Schema = {"type": "number", "minimum": -LARGEST, "maximum": LARGEST}
+NUMBER_OF: Schema = {"type": "number", "minimum": -cells.LARGEST, "maximum": cells.LARGEST}
 REASONS: Schema = {"type": "object", "additionalProperties": TEXT}
 SHARE: Schema = {"type": "number", "minimum": 0, "maximum": 1}
 
@@ -43,10 +43,12 @@ def request(model: Model) -> Schema:
 
 def options(before: str = "") -> dict[str, Schema]:
     """How the answers are to look."""
+    none = [] if before else ["null"]  # a form can't hold it
+    most = "only so many, the most probable ones"
     return {
-        f"{before}top_k": {"type": "integer", "minimum": 1, "description": "only so many, the most probable ones"},
-        f"{before}threshold": {**SHARE, "description": "an answer less sure than this abstains"},
-        f"{before}contributions": {"type": "boolean", "description": "also what each modality brought"},
+        f"{before}top_k": {"type": ["integer", *none], "minimum": 1, "description": most},
+        f"{before}threshold": {**SHARE, "type": ["number", *none], "description": "an answer less sure abstains"},
+        f"{before}contributions": {"type": ["boolean", *none], "description": "also what each modality brought"},
     }
 
 
@@ -54,6 +56,17 @@ def form(model: Model) -> Schema:
     """The same as a form: one record."""
     columns = dict.fromkeys(model.columns.values())
     return thing({}, {**{c.name: _field(c, model.cells) for c in columns if c.type != "series"}, **options("_")})
+
+
+def example(model: Model) -> dict[str, Any]:
+    """A record of what needs no file but a picture."""
+    said = {column["name"]: column.get("choices") for one in model.facts["inputs"] for column in one["columns"]}
+    found: dict[str, Any] = {}
+    for column in dict.fromkeys(model.columns.values()):
+        known = {"image": {cells.BASE64: DOT}, "text": "a text", "number": 1.5, "category": "a word"}
+        if column.type in known:
+            found[column.name] = (said.get(column.name) or [known[column.type]])[0]
+    return found
 
 
 def cell(column: Column, limits: CellLimits) -> Schema:

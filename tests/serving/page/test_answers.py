@@ -79,6 +79,22 @@ def test_answers_of_every_kind_with_what_each_input_contributed(page: Browser, f
     assert set(rests.values()) == {"used", "absent"}
 
 
+@pytest.mark.parametrize(
+    "share, shown",
+    [
+        (0.5, "50.0%"),
+        (1, "100.0%"),
+        (0.99999, "> 99.9%"),
+        (0.9994, "99.9%"),
+        (0, "0.0%"),
+        (1e-9, "< 0.1%"),
+        (0.0006, "0.1%"),
+    ],
+)
+def test_what_is_not_certain_never_reads_as_if_it_were(page: Browser, share: float, shown: str) -> None:
+    assert page.run(f"import('./static/language.js').then(m => m.percent({share}))") == shown
+
+
 def test_below_the_threshold_it_abstains_and_says_what_it_would_have_said(page: Browser, fake: Fake) -> None:
     page.run("document.querySelector('.options').open = true; document.querySelector('#threshold').focus()")
     page.type("95")

@@ -27,7 +27,8 @@ def test_both_languages_say_the_same_things_with_the_same_arguments() -> None:
     english, chinese = words("en"), words("zh")
     assert english.keys() == chinese.keys()
     for key, text in english.items():
-        assert sorted(re.findall(r"\{\w+\}", text)) == sorted(re.findall(r"\{\w+\}", chinese[key])), key
+        arguments = [sorted(re.findall(r"\{\w+\}", said)) for said in (text, chinese[key])]
+        assert arguments[0] == arguments[1] or key == "up_to_pixels", key  # millions there, ten thousands here
     same = {key for key in english if english[key] == chinese[key]}
     assert not same
 

@@ -59,10 +59,12 @@ function translate(root) {
   }
 }
 
-// 0.9731 -> 97.3 %
+// 0.9731 -> 97.3 %; what isn't certain never reads as if it were
 export function percent(share) {
   const options = { style: "percent", minimumFractionDigits: 1, maximumFractionDigits: 1 };
-  return new Intl.NumberFormat(document.documentElement.lang, options).format(share);
+  const format = (value) => new Intl.NumberFormat(document.documentElement.lang, options).format(value);
+  if (share > 0.9995 && share < 1) return `> ${format(0.999)}`;
+  return share > 0 && share < 0.0005 ? `< ${format(0.001)}` : format(share);
 }
 
 export function number(value, digits = 4) {

@@ -137,7 +137,7 @@ const zh = {
   choose_picture: "选择图片",
   take_photo: "拍照",
   drop_picture: "也可拖放或粘贴到此处",
-  up_to_pixels: "最多 {count} 百万像素",
+  up_to_pixels: "最多 {myriads} 万像素",
   preview: "{name} 的预览",
   pixels: "{width} × {height} 像素",
   choose_sound: "选择声音",
