@@ -1,16 +1,15 @@
-// Columns of numbers and categories -> one float32 row: numbers, 1 where one is missing, category codes.
+// Columns of numbers, dates and categories -> one float32 row: numbers, 1 where one is missing, category codes.
 
 import { isEmpty, pieces, wellFormed } from "./cell.mjs";
-import { Absent, Refused, Unreadable } from "./refused.mjs";
+import { parts } from "./dates.mjs";
+import { Absent, Unreadable } from "./refused.mjs";
 
 const MISSING = 0, UNKNOWN = 1;
 const LONGEST = 1000; // characters of a cell
 const NUMBER = /^[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$/;
 const WHOLE = /^[+-]?(?:0|[1-9][0-9]*)\.0+$/; // 1.0 is 1: a column with gaps turns codes into fractions
 
-export function tabular({ name, settings, statistics }) {
-  const dated = statistics.columns.find((column) => column.type === "date");
-  if (dated) throw new Refused(`${name}: dates (${dated.name}) are not read here`);
+export function tabular({ settings, statistics }) {
   const several = Array.isArray(settings.column);
   const columns = [settings.column].flat();
   const width = 2 * statistics.numbers + statistics.categories.length;
@@ -47,14 +46,22 @@ function row(statistics, cells) {
       codes.push(code(column, cells[n]));
       return;
     }
-    const value = NUMBER.test(cells[n] ?? "") ? Number(cells[n]) : NaN;
-    const there = Number.isFinite(value);
-    if (cells[n] && !there) wrong.push(`${column.name}: not a number: '${cells[n].slice(0, 40)}'`);
-    const clipped = Math.min(Math.max(value, column.low[0]), column.high[0]);
-    numbers.push(there ? clipped / column.std[0] - column.mean[0] / column.std[0] : 0);
-    missing.push(there ? 0 : 1);
+    const found = read(column, cells[n] ?? "");
+    if (cells[n] && !found) wrong.push(`${column.name}: not a ${column.type}: '${cells[n].slice(0, 40)}'`);
+    column.mean.forEach((mean, part) => {
+      const clipped = found && Math.min(Math.max(found[part], column.low[part]), column.high[part]);
+      numbers.push(found ? clipped / column.std[part] - mean / column.std[part] : 0);
+      missing.push(found ? 0 : 1);
+    });
   });
   return { item: Float32Array.from([...numbers, ...missing, ...codes]), partly: wrong.join("; ") || undefined };
+}
+
+// One number, the five of a date, or null
+function read(column, given) {
+  if (column.type === "date") return parts(given, column.day_first);
+  const value = NUMBER.test(given) ? Number(given) : NaN;
+  return Number.isFinite(value) ? [value] : null;
 }
 
 function code(column, given) {

@@ -12,18 +12,14 @@ export function held({ view, wrap, labelled, changed, choices, note, read, told,
   const beside = h("span", { class: "soft" });
   const remove = h("button", { type: "button", class: "quiet", word: "remove", hidden: true, on: { click: clear } });
   const error = h("p", { class: "wrong", role: "alert", hidden: true });
-  const element = h("div", { class: "drop", role: "group", "aria-labelledby": labelled },
-    h("div", { class: wrap }, view, h("div", {}, beside, remove)),
-    h("div", { class: "row" }, ...choices(take, refuse)), note, error);
+  const shown = h("div", { class: wrap }, view, h("div", {}, beside, remove));
+  const row = h("div", { class: "row" }, ...choices(take, refuse));
+  const element = h("div", { class: "drop", role: "group", "aria-labelledby": labelled }, shown, row, note, error);
   droppable(element, take);
 
-  async function take(chosen) {
+  function take(chosen) {
     error.hidden = true;
-    try {
-      show(await read(chosen));
-    } catch {
-      refuse(refusal);
-    }
+    return read(chosen).then(show).catch(() => refuse(refusal));
   }
 
   function show(found) {
@@ -31,8 +27,7 @@ export function held({ view, wrap, labelled, changed, choices, note, read, told,
     file = found.file;
     view.src = URL.createObjectURL(file);
     view.hidden = remove.hidden = false;
-    const format = found.format ? [" · ", h("span", { word: "converted", args: { format: found.format } })] : [];
-    beside.replaceChildren(h("b", {}, file.name), h("br"), told(found), ...format);
+    beside.replaceChildren(h("b", {}, file.name), h("br"), told(found), ...converted(found));
     changed();
   }
 
@@ -58,4 +53,8 @@ export function held({ view, wrap, labelled, changed, choices, note, read, told,
   }
 
   return { element, has: () => file !== null, value: () => packed(file), spoken: () => `@${file.name}`, clear, take, takes };
+}
+
+function converted({ format }) {
+  return format ? [" · ", h("span", { word: "converted", args: { format } })] : [];
 }

@@ -10,7 +10,7 @@ export function series({ id, labelled, changed }) {
   const field = h("textarea", { id, rows: 3, "aria-labelledby": labelled, autocomplete: "off", spellcheck: "false" });
   say(field, "series_hint", {}, "placeholder");
   const error = h("span", { class: "wrong", word: "not_numbers", hidden: true });
-  const told = h("span", { class: "soft" });
+  const told = h("b", {});
   const remove = h("button", { type: "button", class: "quiet", word: "remove", hidden: true, on: { click: clear } });
   const wrong = () => file === null && field.value.trim() !== "" && steps(field.value) === null;
   field.addEventListener("input", changed);
@@ -21,19 +21,19 @@ export function series({ id, labelled, changed }) {
 
   function take(chosen) {
     file = chosen;
-    told.replaceChildren(h("b", {}, file.name));
-    remove.hidden = false;
-    field.hidden = true;
-    problem();
-    changed();
+    show();
   }
 
   function clear() {
     file = null;
     field.value = "";
-    told.replaceChildren();
-    remove.hidden = true;
-    field.hidden = false;
+    show();
+  }
+
+  function show() {
+    told.textContent = file?.name ?? "";
+    remove.hidden = file === null;
+    field.hidden = file !== null;
     problem();
     changed();
   }
