@@ -135,9 +135,9 @@ def test_nothing_at_all_is_answered_by_what_is_usual(mixed):
 @pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])
 def test_files_hold_a_column_per_target_and_all_that_was_said(mixed, tmp_path, form: str):
     run, _, export = mixed
-    assert predict(export, run.recipe.data.source, tmp_path / f"said.{form}") == 60
+    assert predict(export, run.recipe.data.source, tmp_path / f"said.{form}").rows == 60
     found, wanted = read(tmp_path / f"said.{form}"), Predictor.load(export).predict(records(run))
-    plain = ["line", "colour", "confidence(colour)", "tags", "confidence(tags)", "price", "absent"]
+    plain = ["line", "colour", "confidence(colour)", "tags", "confidence(tags)", "price", "absent", "used"]
     spoken = [f"p(colour={c})" for c in sorted(COLOURS)] + [f"p(tags={t})" for t in ("big", "plain", "warm")]
     for number, (line, answer) in enumerate(zip(found, wanted, strict=True)):
         assert list(line) == plain + spoken
@@ -168,11 +168,11 @@ def test_the_only_target_is_called_answer_whatever_its_kind(single, tmp_path, fo
     wanted = Predictor.load(export).predict(records(run))
     for line, answer in zip(read(tmp_path / f"said.{form}"), wanted, strict=True):
         if target == "price":
-            assert list(line) == ["line", "answer", "absent"]
+            assert list(line) == ["line", "answer", "absent", "used"]
             assert float(line["answer"]) == pytest.approx(answer.first.value)
             assert math.isfinite(answer.first.value) and answer.label == str(answer.first.value)
         else:
-            assert list(line) == ["line", "answer", "confidence", "absent", "p(big)", "p(plain)", "p(warm)"]
+            assert list(line) == ["line", "answer", "confidence", "absent", "used", "p(big)", "p(plain)", "p(warm)"]
             assert line["answer"] == "; ".join(answer.first.value) == answer.label
             assert line["p(big)"] == pytest.approx(answer.probabilities["big"])
 

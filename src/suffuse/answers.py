@@ -14,8 +14,9 @@ THRESHOLD = 0.5  # a label's probability from which it is said
 
 def softmax(logits: np.ndarray) -> np.ndarray:
     """(N, C) -> probabilities."""
-    shifted = np.exp(logits - logits.max(1, keepdims=True))
-    return shifted / shifted.sum(1, keepdims=True)
+    shifted = logits - np.maximum.reduce(logits, 1, keepdims=True)
+    np.exp(shifted, out=shifted)
+    return np.divide(shifted, np.add.reduce(shifted, 1, keepdims=True), out=shifted)
 
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:

@@ -103,19 +103,27 @@ for _each in STAGES.values():
 
 
 @app.command("predict")
-def predict_command(
+def predict_command(  # noqa: PLR0913 (each is an option of the command line)
     export: Annotated[Path, typer.Argument(help="An export folder, or a run.", show_default=False)],
     rows: Annotated[str, typer.Argument(help="A table of raw rows.", show_default=False)],
     out: Annotated[Path, typer.Option("-o", "--out", help="A .csv, .jsonl or .parquet file.")],
     root: Annotated[str | None, typer.Option(help="Folder that file paths start from.")] = None,
     within: Annotated[str | None, typer.Option(help="Folder that no file may lie outside of; the root.")] = None,
     threads: Annotated[int, typer.Option(min=1, max=256)] = 1,
+    top: Annotated[int | None, typer.Option(min=1, help="Only the K most probable classes.", metavar="K")] = None,
+    threshold: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Leave an answer empty that is less sure than this.")
+    ] = None,
+    form: Annotated[str | None, typer.Option(help="fp32 or int8; the export's own.")] = None,
+    json_: Annotated[bool, typer.Option("--json", help="Print a summary as JSON.")] = False,
 ) -> None:
-    """Answer raw rows with an exported student, without torch."""
-    from .stages.predict import predict
+    """Answer raw rows with an exported student, without torch. A killed command goes on when it is called again."""
+    from .stages.predict import Options, predict
 
-    count = predict(export, rows, out, root, threads, within)
-    typer.echo(f"{count:,} answers in {out}", err=True)
+    done = predict(export, rows, out, Options(root, within, threads, top, threshold, form))
+    typer.echo(f"{done.rows:,} answers in {out}", err=True)
+    if json_:
+        typer.echo(json.dumps(done.to_json(), indent=1, ensure_ascii=False))
 
 
 @app.command("serve")

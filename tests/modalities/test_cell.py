@@ -134,3 +134,32 @@ def test_what_is_empty():
 
 def test_locating_reads_nothing(tree):
     assert locate("gone.bin", tree) == f"{os.path.realpath(tree)}/gone.bin"
+
+
+def test_a_root_or_a_folder_that_is_moved_is_seen_at_the_next_look(tmp_path):
+    """Folders' real names are remembered, and must not outlive what they are names of."""
+    for name in ("old", "new", "secret"):
+        (tmp_path / name / "deep").mkdir(parents=True)
+        (tmp_path / name / "deep" / "a.bin").write_bytes(name.encode())
+    link = tmp_path / "link"
+    for name in ("old", "new", "old"):
+        link.unlink(missing_ok=True)
+        link.symlink_to(tmp_path / name)
+        assert content("deep/a.bin", Root.of(link)) == content(link / "deep" / "a.bin", Root.of(link)) == name.encode()
+    (tmp_path / "old" / "deep").rename(tmp_path / "old" / "aside")
+    (tmp_path / "old" / "deep").symlink_to(tmp_path / "secret" / "deep")
+    with pytest.raises(Unreadable, match="outside the data root"):
+        content("deep/a.bin", Root.of(link))
+    (tmp_path / "old" / "deep").unlink()
+    with pytest.raises(Unreadable, match="no such file"):
+        content("deep/a.bin", Root.of(link))
+
+
+def test_of_very_many_folders_only_some_are_remembered(tmp_path, monkeypatch):
+    monkeypatch.setattr(cell, "MOST_FOLDERS", 3)
+    root = Root.of(tmp_path)
+    for number in range(10):
+        (tmp_path / str(number)).mkdir()
+        (tmp_path / str(number) / "a.bin").write_bytes(b"%d" % number)
+        assert content(f"{number}/a.bin", root) == b"%d" % number
+        assert len(root.folders) <= 3 and len(cell._REAL) <= 3

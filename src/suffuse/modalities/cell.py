@@ -5,6 +5,7 @@ A path in a table is data, not trust: it may lie in one folder only (and what li
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -19,6 +20,8 @@ import numpy as np
 PIECE = 4096  # items that are Python objects at the same time
 LARGEST_FILE = 2**28  # bytes that are read of one cell at the most
 MAX_PIXELS = 64_000_000  # a larger picture is refused before it is decoded
+MOST_FOLDERS = 4096  # that are remembered
+PLAIN = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 WEB = ("http://", "https://", "ftp://", "s3://", "gs://")
 
 
@@ -37,7 +40,10 @@ class Limits:
     pixels: int = MAX_PIXELS  # of a picture as it is stored
     seconds: float = math.inf  # of a sound; a modality may keep fewer of them
     characters: float = math.inf  # of a text
-    cell_bytes: int = LARGEST_FILE  # of a file, of bytes, or of an array
+    cell_bytes: int = LARGEST_FILE  # of a file or of bytes
+
+
+UNLIMITED = Limits()  # as far as a table to learn from goes
 
 
 @dataclass(frozen=True)
@@ -45,30 +51,31 @@ class Root:
     """Where relative paths start, the folder that no file may lie outside of, by links or otherwise, and how large a
     cell may be."""
 
-    folder: Path
+    folder: str
     within: str  # resolved, with a slash at its end
-    limits: Limits = Limits()
+    limits: Limits = UNLIMITED
     folders: dict[str, str] = field(default_factory=dict, compare=False, repr=False)  # as cells name them -> resolved
 
     @classmethod
-    def of(cls, folder: Path, within: Path | None = None, limits: Limits = Limits()) -> Root:
+    def of(cls, folder: str | Path, within: str | Path | None = None, limits: Limits = UNLIMITED) -> Root:
         """``within`` is the folder itself where nothing else is said."""
-        return cls(folder, os.path.realpath(folder if within is None else within).rstrip("/") + "/", limits)
+        name = os.fspath(folder)
+        return cls(name, _real(name if within is None else os.fspath(within)).rstrip("/") + "/", limits)
 
 
 def limits_of(root: Path | Root) -> Limits:
     """How large a cell may be."""
-    return root.limits if isinstance(root, Root) else Limits()
+    return root.limits if isinstance(root, Root) else UNLIMITED
 
 
 def is_empty(value: Any) -> bool:
     """Whether a cell holds nothing: None, NaN (of any library), no bytes, no items, or white space only."""
+    if isinstance(value, str):
+        return not value or value.isspace()
     if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return True
     if isinstance(value, (float, np.floating)):
         return bool(value != value)
-    if isinstance(value, str):
-        return not value.strip()
     return isinstance(value, (bytes, bytearray, memoryview, list, tuple, dict)) and not len(value)
 
 
@@ -92,21 +99,34 @@ def content(value: Any, root: Path | Root) -> bytes:
 
 def read_file(value: Any, root: Path | Root, limit: int | None = None) -> bytes:
     """The bytes of the file that a cell names; at most so many. Raises Unreadable."""
-    place = locate(value, root)
-    limit = min(limits_of(root).cell_bytes, LARGEST_FILE) if limit is None else limit
+    root = root if isinstance(root, Root) else Root.of(root)
     try:
-        # the path is resolved: a link in its place now was put there since. A pipe is not waited for.
-        number = os.open(place, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        number = _opened(value, root)
     except FileNotFoundError:
         raise Unreadable("no such file") from None
     except (OSError, ValueError) as error:
         raise Unreadable(f"can't read the file: {getattr(error, 'strerror', None) or error}") from None
     try:
-        return _read(number, limit)
+        return _read(number, min(root.limits.cell_bytes, LARGEST_FILE) if limit is None else limit)
     except OSError as error:
         raise Unreadable(f"can't read the file: {error.strerror}") from None
     finally:
         os.close(number)
+
+
+def _opened(value: Any, root: Root) -> int:
+    """The number of the opened file. A pipe is not waited for."""
+    name = _name(value)
+    folder, slash, file = name.rpartition("/")
+    if file not in ("", ".", ".."):
+        place = _inside(f"{_above(folder or slash, root)}/{file}", root)
+        try:
+            return os.open(place, PLAIN)
+        except OSError as error:
+            if error.errno != errno.ELOOP:  # a link: it must be followed before it is known where it leads
+                raise
+    # the path is resolved: a link in its place now was put there since
+    return os.open(locate(value, root), PLAIN)
 
 
 def _read(number: int, limit: int) -> bytes:
@@ -129,13 +149,24 @@ def _read(number: int, limit: int) -> bytes:
 def locate(value: Any, root: Path | Root) -> str:
     """A cell's path with every ``..`` and link followed. Raises Unreadable where it leads out of the folder."""
     root = root if isinstance(root, Root) else Root.of(root)
-    name = str(os.fspath(value)) if isinstance(value, os.PathLike) else str(value)
-    if name.lower().startswith(WEB):
-        raise Unreadable("a web address: nothing is downloaded")
+    name = _name(value)
     try:
         place = _resolved(name, root)
     except (OSError, ValueError) as error:
         raise Unreadable(f"can't read the file: {getattr(error, 'strerror', None) or error}") from None
+    return _inside(place, root)
+
+
+def _name(value: Any) -> str:
+    """A cell's path as it is written; an address in the web is none."""
+    name = value if isinstance(value, str) else str(os.fspath(value) if isinstance(value, os.PathLike) else value)
+    if name.lower().startswith(WEB):
+        raise Unreadable("a web address: nothing is downloaded")
+    return name
+
+
+def _inside(place: str, root: Root) -> str:
+    """A path without links, if it lies where files may."""
     if not place.startswith(root.within) and place != root.within.rstrip("/"):
         raise Unreadable("outside the data root")
     return place
@@ -144,15 +175,43 @@ def locate(value: Any, root: Path | Root) -> str:
 def _resolved(name: str, root: Root) -> str:
     """Without links; those above a file are followed once for all files beside it."""
     folder, slash, file = name.rpartition("/")
-    folder = folder or slash
-    if folder not in root.folders:
-        root.folders[folder] = os.path.realpath(root.folder / folder)
-    place = f"{root.folders[folder].rstrip('/')}/{file}"
+    place = f"{_above(folder or slash, root)}/{file}"
     try:
         linked = file in ("", ".", "..") or stat.S_ISLNK(os.lstat(place).st_mode)
     except FileNotFoundError:
         return place
     return os.path.realpath(place) if linked else place
+
+
+def _above(folder: str, root: Root) -> str:
+    """The folder of a cell's path without links, and without a slash at its end."""
+    found = root.folders.get(folder)
+    if found is None:
+        found = _real(os.path.join(root.folder, folder)).rstrip("/")  # noqa: PTH118 (a microsecond counts)
+        if len(root.folders) >= MOST_FOLDERS:
+            root.folders.clear()
+        root.folders[folder] = found
+    return found
+
+
+_REAL: dict[str, tuple[int, int, str]] = {}  # a folder's name -> device and number of the folder, and its real name
+
+
+def _real(name: str) -> str:
+    """A folder's name with every link followed. It is remembered for as long as the name leads to the same folder, so
+    that a single record's file costs one call of the system and not one for every folder above it."""
+    try:
+        there = os.stat(name)  # noqa: PTH116
+    except (OSError, ValueError):
+        return os.path.realpath(name)
+    known = _REAL.get(name)
+    if known and known[:2] == (there.st_dev, there.st_ino):
+        return known[2]
+    found = os.path.realpath(name)
+    if len(_REAL) >= MOST_FOLDERS:
+        _REAL.clear()
+    _REAL[name] = (there.st_dev, there.st_ino, found)
+    return found
 
 
 def from_json(value: Any) -> Any:

@@ -112,6 +112,8 @@ def decode(settings: Settings, content: bytes, pixels: int = MAX_PIXELS) -> np.n
 
 def packed(settings: Settings, value: Any) -> Any:
     """Arrays, tensors and Pillow pictures as PNG bytes; lists of them too. What names a file or holds one stays."""
+    if isinstance(value, (str, bytes)) and (settings.places == 1 or isinstance(value, bytes)):
+        return value
     value = from_json(value) if settings.places > 1 else value
     if isinstance(value, (list, tuple)):
         return [packed(settings, one) for one in value]
@@ -151,6 +153,8 @@ def fit(settings: Settings, items: np.ndarray) -> dict:
 
 def encode(settings: Settings, statistics: dict, items: list[np.ndarray] | np.ndarray) -> np.ndarray:
     """Decoded pictures -> (U, size, size, 3) or (U, P, size, size, 4) uint8; the model itself subtracts the mean."""
+    if isinstance(items, list) and len(items) == 1:
+        return np.asarray(items[0], dtype=np.uint8)[None]  # a single record's, without a copy
     return np.asarray(items, dtype=np.uint8).reshape(-1, *stored(settings)[0])
 
 
@@ -258,7 +262,11 @@ def _digest(found: bytes) -> str:
 
 def _rgb(picture: Image.Image, white: float | None) -> Image.Image:
     """Upright, first frame, three channels. A picture that is turned is turned in place."""
-    ImageOps.exif_transpose(picture, in_place=True)
+    picture.load()
+    if hasattr(picture, "tag_v2") or any("exif" in key or "xmp" in key for key in map(str, picture.info)):
+        ImageOps.exif_transpose(picture, in_place=True)
+    if picture.mode == "RGB" and "transparency" not in picture.info:
+        return picture
     if picture.mode.startswith("I") or picture.mode == "F":  # 16 and 32 bits
         return Image.fromarray(to_uint8(np.asarray(picture), white)).convert("RGB")
     if picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info:

@@ -114,15 +114,22 @@ def encode(settings: Settings, statistics: dict, items: Sequence[str]) -> np.nda
     """Texts -> (U, L) int32 ids, padded with 0; L is the longest here, at most the recipe's length."""
     length, pad = statistics["length"], statistics.get("pad", PAD)
     tokenizer = _load(statistics["tokenizer"], length)
+    if len(items) == 1:  # a single record: without the threads that a batch is cut by
+        (text,) = _split(settings, next(pieces(items)))
+        return swap(np.array([_ids(tokenizer.encode(text).ids, pad)], dtype=np.int32), pad)
     rows: list[list[int]] = []
     for piece in pieces(items):
         rows.extend(e.ids for e in tokenizer.encode_batch_fast(_split(settings, piece)))
-    kept = [[i for i in r if i != pad] if pad in r else r for r in rows]  # a text that spells padding has none
-    kept = [r or [UNKNOWN] for r in kept]
+    kept = [_ids(r, pad) for r in rows]
     lengths = np.array([len(r) for r in kept], dtype=np.int64)
     ids = np.full((len(kept), lengths.max(initial=1)), pad, dtype=np.int32)
     ids[np.arange(ids.shape[1]) < lengths[:, None]] = np.fromiter(chain.from_iterable(kept), np.int32, lengths.sum())
     return swap(ids, pad)
+
+
+def _ids(row: list[int], pad: int) -> list[int]:
+    """A text's ids: one that spells padding has none of it, and one without any is unknown."""
+    return ([i for i in row if i != pad] if pad in row else row) or [UNKNOWN]
 
 
 def swap(ids: np.ndarray, pad: int) -> np.ndarray:

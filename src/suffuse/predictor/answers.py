@@ -33,6 +33,7 @@ class Prediction:
     absent: dict[str, str]  # modality -> why it wasn't used; all of them: the answer is the training prior
     partly: dict[str, str] = field(default_factory=dict)  # modality -> what of it wasn't used
     used: tuple[str, ...] = ()  # modalities that the answer rests on
+    unreadable: tuple[str, ...] = ()  # absent ones in which something stands that can't be read
 
     @property
     def first(self) -> Answer:

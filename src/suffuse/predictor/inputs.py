@@ -39,28 +39,34 @@ class Encoded:
 
     entries: np.ndarray  # (B, ...)
     absent: dict[int, str]  # row -> why
+    unreadable: set[int]  # rows of these in which something stands that can't be read
     partly: dict[int, str]  # row -> what was left out of a cell that is used
 
 
 def encode(one: Input, cells: Iterable[Any], root: Path | Root) -> Encoded:
     """What can't be read is absent, with its reason; nothing is put in its place."""
-    items, absent = [], {}
+    items, absent, unreadable = [], {}, set()
     partly: dict[int, list[str]] = {}
+    part: Any = one.part
     for row, value in enumerate(cells):
         try:
-            value, lost = _made(value)
-            _, item, *remark = one.part.load(one.settings, value, root)
-            items.append(item)
-            if lost or any(remark):
-                partly[row] = [*lost, *filter(None, remark)]
+            lost: list[str] = []
+            if not isinstance(value, (str, bytes)):
+                value, lost = _made(value)
+            found = part.load(one.settings, value, root)
+            items.append(found[1])
+            if lost or any(found[2:]):
+                partly[row] = [*lost, *filter(None, found[2:])]
         except (Absent, Unreadable) as error:
             absent[row] = str(error)
-            items.append(one.part.blank(one.settings))
-    if hasattr(one.part, "problems"):
-        for row, column, why in one.part.problems(one.settings, one.field.statistics, items):
+            if isinstance(error, Unreadable):
+                unreadable.add(row)
+            items.append(part.blank(one.settings))
+    if hasattr(part, "problems"):
+        for row, column, why in part.problems(one.settings, one.field.statistics, items):
             partly.setdefault(row, []).append(f"{column}: {why}")
     said = {row: "; ".join(reasons) for row, reasons in partly.items()}
-    return Encoded(one.part.encode(one.settings, one.field.statistics, items), absent, said)
+    return Encoded(part.encode(one.settings, one.field.statistics, items), absent, unreadable, said)
 
 
 def _made(value: Any) -> tuple[Any, list[str]]:

@@ -28,6 +28,7 @@ class Facts:
     """What a signature says besides inputs and targets."""
 
     name: str = ""
+    digest: str = ""  # of the signature, and so of everything in the folder
     form: str = FP32  # the form of the network that runs
     temperatures: Temperatures = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
@@ -117,7 +118,7 @@ def _facts(signature: Mapping[str, Any], folder: Path, form: str) -> Facts:
     said = dict(signature.get("limits") or {})
     records = int(said.pop("records", RECORDS))
     known = {key: value for key, value in said.items() if key in Limits.__dataclass_fields__}
-    return Facts(name, form, temperatures, Limits(**known), records)
+    return Facts(name, signature["digest"], form, temperatures, Limits(**known), records)
 
 
 def _derivation(facts: dict) -> Derivation:

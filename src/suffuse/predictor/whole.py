@@ -114,7 +114,7 @@ class Predictor:
 
     def place(self, root: str | Path = ".", within: str | Path | None = None) -> Root:
         """Where paths start, where files may lie, and how large cells may be."""
-        return Root.of(Path(root), None if within is None else Path(within), self.facts.limits)
+        return Root.of(root, within, self.facts.limits)
 
     def value(self, column: str, record: Record, root: Path | Root) -> Any:
         """A record's cell; one of a derived column that it lacks is made, and is an exception where it can't be."""
@@ -172,20 +172,27 @@ class Predictor:
 
     def _cell(self, record: Record, one: Input, root: Path | Root) -> Any:
         """By the columns; else by the modality's name. A modality may be called like the source of its column."""
+        column = one.settings.column
+        if isinstance(column, str) and column in record:
+            return record[column]
         if one.field.name in record and not any(self.source(c, record) for c in one.settings.columns):
             return record[one.field.name]
-        if isinstance(one.settings.column, str):
-            return self.value(one.settings.column, record, root)
+        if isinstance(column, str):
+            return self.value(column, record, root)
         return {column: self.value(column, record, root) for column in one.settings.columns}
 
     def _said(self, columns: Sequence[Encoded], row: int, found: np.ndarray, threshold: float | None) -> Prediction:
-        both = list(zip(self.names, columns, strict=True))
-        return Prediction(
-            answers(self.heads, found, threshold),
-            {name: one.absent[row] for name, one in both if row in one.absent},
-            {name: one.partly[row] for name, one in both if row in one.partly},
-            tuple(name for name, one in both if row not in one.absent),
-        )
+        absent, partly, used, unreadable = {}, {}, [], []
+        for name, one in zip(self.names, columns, strict=True):
+            if row in one.absent:
+                absent[name] = one.absent[row]
+                if row in one.unreadable:
+                    unreadable.append(name)
+            else:
+                used.append(name)
+            if row in one.partly:
+                partly[name] = one.partly[row]
+        return Prediction(answers(self.heads, found, threshold), absent, partly, tuple(used), tuple(unreadable))
 
     def _check(self, record: Any) -> None:
         if not isinstance(record, Mapping):
@@ -209,5 +216,6 @@ def _present(columns: Sequence[Encoded], rows: int) -> np.ndarray:
     """(B, M) bool."""
     present = np.ones((rows, len(columns)), dtype=bool)
     for m, one in enumerate(columns):
-        present[list(one.absent), m] = False
+        for row in one.absent:
+            present[row, m] = False
     return present

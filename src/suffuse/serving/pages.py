@@ -9,13 +9,14 @@ from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.openapi.docs import get_swagger_ui_html
 from starlette.staticfiles import StaticFiles
 
+from . import page
 from .body import JSON
 from .metrics import KIND
 from .openapi import description
+from .refusal import Refusal
 from .reply import written
 from .state import state_of
 
-PAGE = Path(__file__).parent / "page"
 HTML = "text/html; charset=utf-8"
 PLAIN = '<!doctype html><title>suffuse</title><p>The routes are described in <a href="/openapi.json">openapi.json</a>.'
 router = APIRouter()
@@ -24,9 +25,9 @@ router = APIRouter()
 def add(app: FastAPI) -> None:
     """The routes, and the files that the pages need, where they are there."""
     app.include_router(router)
-    for place, folder in (("/static", PAGE), ("/docs/static", swagger())):
-        if folder is not None and folder.is_dir():
-            app.mount(place, StaticFiles(directory=folder))
+    folder = swagger()
+    if folder is not None and folder.is_dir():
+        app.mount("/docs/static", StaticFiles(directory=folder))
 
 
 @router.get("/metrics")
@@ -58,8 +59,16 @@ async def docs() -> Response:
 @router.get("/")
 async def index() -> Response:
     """The page to try a model."""
-    file = PAGE / "index.html"
-    return Response(file.read_bytes() if file.is_file() else PLAIN, media_type=HTML)
+    return await static(page.INDEX)
+
+
+@router.get("/static/{name}")
+async def static(name: str) -> Response:
+    """A file of that page. Raises Refusal (404)."""
+    content = page.content(name)
+    if content is None:
+        raise Refusal(404, "not_found", f"the page has no file '{name}'")
+    return Response(content, headers=page.HEADERS, media_type=page.files()[name])
 
 
 def swagger() -> Path | None:

@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-
-import pyarrow as pa
+from typing import TYPE_CHECKING
 
 from ..errors import UsageError, did_you_mean
 from ..parts import load
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 TABLE = {"easy-vqa": "suffuse.sources.easy_vqa"}
 
@@ -47,22 +49,31 @@ def read(source: str) -> Rows:
 
     Raises UsageError where there is no such source, SuffuseError where it can't be read.
     """
+    module, path = locate(source)
+    part = load({module: module}, module)
+    rows: Rows = part.read() if path is None else part.read(path)
+    if not rows.table.num_rows:
+        raise UsageError("the table has no rows", where=path or source)
+    return rows
+
+
+def locate(source: str) -> tuple[str, Path | None]:
+    """The module that reads a source, and the path that it reads; none of a known set.
+
+    Raises UsageError where there is no such source.
+    """
     path = Path(source)
     if source in TABLE and not path.exists():
-        return load(TABLE, source).read()
+        return TABLE[source], None
     if not path.exists():
         known = ", ".join(TABLE)
         raise UsageError("no such source", where="data.source", got=source, expected=f"a file, or one of: {known}")
     if path.is_dir():
-        rows = load(FOLDERS, _layout(path)).read(path)
-    elif path.suffix.lower() in SUFFIXES:
-        rows = load(SUFFIXES, path.suffix.lower()).read(path)
-    else:
+        return FOLDERS[_layout(path)], path
+    if path.suffix.lower() not in SUFFIXES:
         got, expected = path.suffix or "no suffix", " ".join(SUFFIXES)
         raise UsageError("unknown kind of table", where=path, got=got, expected=expected)
-    if not rows.table.num_rows:
-        raise UsageError("the table has no rows", where=path)
-    return rows
+    return SUFFIXES[path.suffix.lower()], path
 
 
 def _layout(folder: Path) -> str:
@@ -81,6 +92,8 @@ def cells(rows: Rows, columns: str | tuple[str, ...], key: str) -> pa.ChunkedArr
     """The cells of one column; of several, dictionaries column -> value. Raises as :func:`column` does."""
     if isinstance(columns, str):
         return column(rows, columns, key)
+    import pyarrow as pa
+
     parts = [column(rows, name, key).combine_chunks() for name in columns]
     return pa.chunked_array([pa.StructArray.from_arrays(parts, names=list(columns))])
 

@@ -1,149 +1,36 @@
 """CSV and TSV (RFC 4180), UTF-8, every cell as text: '007' stays '007'.
 
-The file is read in pieces, so that a large table never stands in memory as Python objects. A quote that is opened
-and never closed would swallow the rows after it: such a row is broken, and reading goes on in the line after its first.
+The file is read in pieces, so that a large table never stands in memory as Python objects.
 """
 
 from __future__ import annotations
 
-import csv
 from array import array
-from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
 import pyarrow as pa
 
-from ..errors import SuffuseError, UsageError
 from . import Rows
+from .csv_rows import header, not_utf8, pieces, rows_of
 
-LARGEST_CELL = 10_000_000  # characters
 PIECE = 8192  # rows
 LARGEST_PIECE = 2**24  # characters after which a piece ends early
 
 
 def read(path: Path) -> Rows:
     """Rows with as many cells as the header; what has more or fewer is noted as broken."""
-    csv.field_size_limit(LARGEST_CELL)
-    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = _rows(_Lines(file), delimiter)
-            header = _header(rows, path)
-            chunks: list[list[pa.Array]] = [[] for _ in header]
+            rows = rows_of(file, path)
+            names = header(rows, path)
+            chunks: list[list[pa.Array]] = [[] for _ in names]
             lines = array("q")  # numbers that don't stand between the cells in memory
             broken: list[tuple[int, str]] = []
-            for piece, where in _pieces(rows, len(header), broken):
+            for piece, where in pieces(rows, len(names), broken, (PIECE, LARGEST_PIECE)):
                 for chunk, cells in zip(chunks, zip(*piece, strict=True), strict=True):
                     chunk.append(pa.array(cells, pa.string()))
                 lines.extend(where)
     except UnicodeDecodeError:
-        raise _not_utf8(path) from None
+        raise not_utf8(path) from None
     columns = [pa.chunked_array(c, pa.string()) for c in chunks]
-    return Rows(pa.Table.from_arrays(columns, names=header), lines.tolist(), path.parent, broken)
-
-
-def _header(rows: Iterator[tuple[int, list[str] | str]], path: Path) -> list[str]:
-    _, header = next(rows, (0, None))
-    if header is None:
-        raise UsageError("the table is empty", where=path, expected="a header line and rows")
-    if isinstance(header, str):
-        raise UsageError("can't read the header line", where=path, got=header.removeprefix("broken row: "))
-    twice = sorted({h for h in header if header.count(h) > 1})
-    if twice:
-        raise UsageError("two columns have the same name", where=path, got=f"'{twice[0]}' twice")
-    return header
-
-
-def _pieces(
-    rows: Iterator[tuple[int, list[str] | str]], width: int, broken: list[tuple[int, str]]
-) -> Iterator[tuple[list[list[str]], list[int]]]:
-    """(rows, the line that each begins in), some thousand at a time; other rows are noted in ``broken``."""
-    cells: list[list[str]] = []
-    lines: list[int] = []
-    size = 0
-    for line, row in rows:
-        if isinstance(row, str):
-            broken.append((line, row))
-        elif len(row) == width:
-            cells.append(row)
-            lines.append(line)
-            size += sum(map(len, row))
-        elif row:
-            broken.append((line, f"broken row: got {len(row)} cells, expected {width}"))
-        if len(cells) == PIECE or size > LARGEST_PIECE:
-            yield cells, lines
-            cells, lines, size = [], [], 0
-    if cells:
-        yield cells, lines
-
-
-class _Lines:
-    """The file's lines, some of which may be put back; ``taken`` are those that were read for the current row."""
-
-    def __init__(self, file: IO[str]):
-        self.file = iter(file)
-        self.waiting: list[str] = []  # put back, the next one last
-        self.taken: list[str] = []
-        self.number, self.ended = 0, False
-
-    def __iter__(self) -> _Lines:
-        return self
-
-    def __next__(self) -> str:
-        line = self.waiting.pop() if self.waiting else next(self.file, None)
-        if line is None:
-            self.ended = True
-            raise StopIteration
-        self.taken.append(line)
-        self.number += 1
-        return line
-
-    def back(self) -> None:
-        """All but the first line of the current row are read again."""
-        self.waiting.extend(reversed(self.taken[1:]))
-        self.number -= len(self.taken) - 1
-        self.ended = False
-
-
-def _rows(lines: _Lines, delimiter: str) -> Iterator[tuple[int, list[str] | str]]:
-    """(the line that it begins in, a row's cells or why it is none), in order."""
-    reader, again = csv.reader(lines, delimiter=delimiter), 0
-    while True:
-        lines.taken.clear()
-        row: list[str] | str | None
-        try:
-            row = next(reader, None)
-        except csv.Error as error:
-            row = f"broken row: {error}"
-        if row is None:
-            return
-        start = lines.number - len(lines.taken) + 1
-        if (len(lines.taken) > 1 or lines.ended) and not _closed(lines.taken, delimiter):
-            again = max(again, lines.number)
-            lines.back()
-            row = "broken row: a quote that is opened here is not closed"
-        elif start <= again and row and sum(line.count('"') for line in lines.taken) % 2:
-            row = "broken row: an odd number of quotes"  # perhaps the end of what wasn't closed
-        yield start, row
-
-
-def _closed(lines: list[str], delimiter: str) -> bool:
-    """Whether these lines are one row in which every quote is closed, and nothing stands behind it in its cell."""
-    try:
-        return len(list(csv.reader(lines, delimiter=delimiter, strict=True))) == 1
-    except csv.Error:
-        return False
-
-
-def _not_utf8(path: Path) -> SuffuseError:
-    """Where the file stops to be UTF-8."""
-    where, got = str(path), ""
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            try:
-                line.decode("utf-8")
-            except UnicodeDecodeError as error:
-                where, got = f"{path}:{number}", f"byte 0x{error.object[error.start]:02x}"
-                break
-    return SuffuseError("the table is not UTF-8", where=where, got=got, hint="save it as UTF-8")
+    return Rows(pa.Table.from_arrays(columns, names=names), lines.tolist(), path.parent, broken)

@@ -6,14 +6,13 @@ agree about a column's type, it is read once more as a whole.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
 
 from . import Rows
-from .records import check_text, to_table, without_strangers
+from .json_rows import pieces
+from .records import to_table, without_strangers
 
 PIECE = 8192  # rows
 LARGEST_PIECE = 2**24  # bytes after which a piece ends early
@@ -24,50 +23,15 @@ def read(path: Path) -> Rows:
     lines: list[int] = []
     broken: list[tuple[int, str]] = []
     try:
-        table = _joined([_table(rows) for rows in _pieces(path, lines, broken)])
+        table = _joined([_table(rows) for rows in pieces(path, lines, broken, (PIECE, LARGEST_PIECE))])
     except (pa.ArrowException, OverflowError):
         lines.clear()
         broken.clear()
-        rows = without_strangers([row for rows in _pieces(path, lines, broken) for row in rows], lines, broken)
+        rows = without_strangers(
+            [row for rows in pieces(path, lines, broken, (PIECE, LARGEST_PIECE)) for row in rows], lines, broken
+        )
         table = to_table(rows, path)
     return Rows(table, lines, path.parent, broken)
-
-
-def _pieces(path: Path, lines: list[int], broken: list[tuple[int, str]]) -> Iterator[list[dict]]:
-    """Objects, some thousand at a time; ``lines`` and ``broken`` are filled on the way."""
-    rows: list[dict] = []
-    size = 0
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            if not line.strip():
-                continue
-            row = _row(line)
-            if isinstance(row, str):
-                broken.append((number, row))
-                continue
-            rows.append(row)
-            lines.append(number)
-            size += len(line)
-            if len(rows) == PIECE or size > LARGEST_PIECE:
-                yield rows
-                rows, size = [], 0
-    if rows:
-        yield rows
-
-
-def _row(line: bytes) -> dict | str:
-    """An object, or why it is none."""
-    try:
-        row = json.loads(line)
-        if b"\\ud" in line.lower():
-            check_text(row)
-    except (json.JSONDecodeError, UnicodeError) as error:
-        return f"broken row: {error}"
-    except RecursionError:
-        return "broken row: nested too deep"
-    except ValueError as error:  # an integer of more digits than Python reads
-        return f"broken row: {str(error).split(';')[0]}"
-    return row if isinstance(row, dict) else f"broken row: expected an object, got {type(row).__name__}"
 
 
 def _table(rows: list[dict]) -> pa.Table:

@@ -20,13 +20,13 @@ def read(path: Path) -> Rows:
     try:
         table = pq.read_table(path)
     except (pa.ArrowException, OSError) as error:
-        raise SuffuseError("can't read the table", where=path, got=str(error).splitlines()[0]) from None
+        raise cant(path, error) from None
     twice = sorted({n for n in table.column_names if table.column_names.count(n) > 1})
     if twice:
         raise UsageError("two columns have the same name", where=path, got=f"'{twice[0]}' twice")
     kept, broken = np.ones(table.num_rows, dtype=bool), []
     for name in table.column_names:
-        for row in _not_utf8(table.column(name)):
+        for row in not_utf8(table.column(name)):
             if kept[row]:
                 broken.append((row + 1, f"broken row: '{name}' is not UTF-8"))
             kept[row] = False
@@ -34,7 +34,12 @@ def read(path: Path) -> Rows:
     return Rows(table.filter(pa.array(kept)) if broken else table, lines, path.parent, sorted(broken))
 
 
-def _not_utf8(column: pa.ChunkedArray) -> list[int]:
+def cant(path: Path, error: Exception) -> SuffuseError:
+    """That a file is no Parquet, or is cut off."""
+    return SuffuseError("can't read the table", where=path, got=next(iter(str(error).splitlines()), ""))
+
+
+def not_utf8(column: pa.ChunkedArray) -> list[int]:
     """Rows whose text can't be decoded: who writes a file may call anything text."""
     kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
     if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from ..errors import SuffuseError, UsageError
+from .json_rows import check_text
 
 UNFIT = (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError)  # mixed types, or a number beyond 64 bits
 
@@ -64,11 +65,6 @@ def without_strangers(rows: list[dict], lines: list[int], broken: list[tuple[int
     kept = [n for n in range(len(rows)) if n not in strange]
     lines[:] = [lines[n] for n in kept]
     return [rows[n] for n in kept]
-
-
-def check_text(row: object) -> None:
-    """Raise UnicodeError where a text in it is none: half a surrogate pair is JSON, and no text."""
-    json.dumps(row, ensure_ascii=False).encode()
 
 
 def _column(values: list) -> pa.Array:

@@ -1,120 +1,161 @@
-"""predict: a table of raw rows and an export -> answers and probabilities. No torch."""
+"""predict: a table of raw rows and an export -> answers and probabilities. No torch.
+
+The source is read, and the answers are written, a few rows at a time: a million rows take no more memory than a
+thousand. A killed command goes on where it was, and its file has the same bits as an uninterrupted one's.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
-import json
-from collections.abc import Callable, Iterator
+from collections import Counter
+from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from .. import sources
+from .. import __version__
 from ..errors import UsageError
-from ..files import write_bytes
-from ..modalities.cell import Root
-from ..predictor import Answer, Prediction, Predictor
+from ..files import file_facts, new_file
+from ..predictor import Predictor
+from ..predictor.bulk import COUNTED, Bulk
+from ..predictor.layout import FORMS, Layout, header
+from ..predictor.parts import Parts, parts
+from ..predictor.whole import check_threshold
 from ..progress import progress, say
+from ..sources.stream import stream
 
-PIECE = 256
-Read = Callable[[int], list]  # the row that a piece starts with -> its cells
-FORMS = (".csv", ".jsonl", ".parquet")
-OWN = ("line", "absent")  # columns that are no target's
+TOLD = 5  # lines without an answer that are told; the file of problems has all of them
 
 
-def predict(
-    export: Path, source: str, out: Path, root: str | None = None, threads: int = 1, within: str | None = None
-) -> int:
-    """Answer every row of ``source``, in order, into a .csv, .jsonl or .parquet file; returns the number of rows.
+@dataclass(frozen=True)
+class Options:
+    """What is asked for besides model, source and file."""
+
+    root: str | None = None  # folder that file paths start from; the source's
+    within: str | None = None  # folder that no file may lie outside of; the root
+    threads: int = 1
+    top: int | None = None  # the K most probable classes or labels, and not all
+    threshold: float | None = None  # an answer less sure than this is left empty
+    form: str | None = None  # fp32 or int8; the export's own
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What became of the rows."""
+
+    rows: int  # that have an answer
+    lacking: int  # of these, rows without some modality
+    unreadable: int  # of these, rows in which something stands that can't be read
+    abstained: int  # of these, rows of which some answer is less sure than the threshold
+    broken: int  # lines that are no row, and have no answer
+    resumed: int  # rows that an earlier attempt had answered
+    file: str
+    problems: str | None  # the file that tells of every unreadable cell and every broken line; none: there are none
+
+    def to_json(self) -> dict[str, Any]:
+        """As a dictionary."""
+        return asdict(self)
+
+
+def predict(export: Path, source: str, out: Path, options: Options = Options()) -> Summary:
+    """Answer every row of ``source``, in order, into a .csv, .jsonl or .parquet file. A finished file that stands
+    there is replaced in one step, at the end.
 
     A row that can't be read whole is answered from what can, and says what was absent. A line that is no row
-    is told, and has no answer.
+    is told, and has no answer. Raises UsageError and SuffuseError.
     """
+    _check(source, out, options)
+    folder = export / "export" if (export / "export" / "signature.json").exists() else export
+    predictor, rows = Predictor.load(folder, options.threads, options.form), stream(source)
+    layout = Layout(predictor.heads, options.top, options.threshold)
+    place = predictor.place(options.root or rows.root, options.within)
+    asked = [place.folder, place.within, options.threads, options.top, options.threshold, out.suffix]
+    what = {
+        "model": [predictor.facts.digest, predictor.facts.form],
+        "source": _facts(Path(source)),
+        "options": asked,
+        "versions": _versions(),
+    }
+    with parts(out, what) as made:
+        before = sum(facts["counts"]["rows"] for facts in made.facts)
+        if made.facts:
+            say(f"          going on after {before:,} rows that are answered already")
+        with progress("predict") as tell:
+            Bulk(predictor, rows, layout, place).answer(made, tell)
+        counts = Counter(dict.fromkeys(COUNTED, 0))
+        for facts in made.facts:
+            counts.update(facts["counts"])
+        if not counts["rows"]:
+            made.drop()
+            raise UsageError("the table has no rows", where=source)
+        problems = _write_problems(out, made, counts["problems"])
+        _tell(made, counts, problems)
+        made.finish(header(layout, out.suffix.lower()))
+    said = {key: counts[key] for key in COUNTED if key != "problems"}
+    return Summary(**said, resumed=before, file=str(out), problems=problems and str(problems))
+
+
+def problems_of(out: Path) -> Path:
+    """The file beside the answers that tells what couldn't be read."""
+    return out.with_name(f"{out.stem}.problems.csv")
+
+
+def _check(source: str, out: Path, options: Options) -> None:
+    check_threshold(options.threshold)
     if out.suffix.lower() not in FORMS:
         raise UsageError("unknown kind of output", where=out, got=out.suffix or "no suffix", expected=" ".join(FORMS))
-    folder = export / "export" if (export / "export" / "signature.json").exists() else export
-    predictor, rows = Predictor.load(folder, threads), sources.read(source)
-    place = Root.of(Path(root) if root else rows.root, Path(within) if within else None)
-    columns = [_cells(predictor, rows, i.settings.column, i.field.name, place) for i in predictor.inputs]
-    answers: list[dict] = []
-    with progress("predict") as tell:
-        for start in range(0, rows.table.num_rows, PIECE):
-            cells = [read(start) for read in columns]
-            found = predictor.predict_cells(cells, place)
-            answers.extend(_answers(rows, start, found))
-            tell((start + len(found)) / rows.table.num_rows, f"{start + len(found):,} rows")
-        write_bytes(out, _encoded(answers, out.suffix.lower()))
-    _tell_problems(rows, answers)
-    return len(answers)
+    if out.is_dir():
+        raise UsageError("this is a folder", where=out, expected="a file for the answers")
+    for name in (out, problems_of(out)):
+        if Path(source).exists() and name.exists() and name.samefile(source):
+            raise UsageError("the answers would replace the rows", where=source, hint="choose another name")
 
 
-def _cells(predictor: Predictor, rows: sources.Rows, columns: str | tuple[str, ...], name: str, root: Root) -> Read:
-    """Reads pieces of one column's cells, or dictionaries of several; what the table lacks is empty."""
-    if isinstance(columns, str):
-        return _column(predictor, rows, columns, name, root)
-    parts = {column: _column(predictor, rows, column, column, root) for column in columns}
-    return lambda start: [
-        dict(zip(parts, row, strict=True)) for row in zip(*(p(start) for p in parts.values()), strict=True)
+def _facts(source: Path) -> list:
+    """What tells that a source changed: a file's place, size and hash; of a folder its files with sizes and times."""
+    if source.is_file():
+        return [str(source.resolve()), *file_facts(source)]
+    if not source.is_dir():
+        return [str(source)]
+    files = sorted(f for f in source.rglob("*") if f.is_file())
+    return [
+        str(source.resolve()),
+        [[str(f.relative_to(source)), f.stat().st_size, f.stat().st_mtime_ns] for f in files],
     ]
 
 
-def _column(predictor: Predictor, rows: sources.Rows, column: str, name: str, root: Root) -> Read:
-    """The model's column, by the name it had in training; made where it can be; else absent in every row."""
-    names = rows.table.column_names
-    source = predictor.source(column, names) or (name if name in names else None)
-    if source is None:
-        say(f"          no column '{column}': {name} is absent in every row")
-        return lambda start: [None] * min(PIECE, rows.table.num_rows - start)
-    cells = rows.table.column(source)
-    if column == source or column not in predictor.derived or predictor.source(column, names) is None:
-        return lambda start: cells.slice(start, PIECE).to_pylist()
-    say(f"          no column '{column}': it is made from '{source}'")
-    return lambda start: [predictor.value(column, {source: v}, root) for v in cells.slice(start, PIECE).to_pylist()]
+def _versions() -> list[str]:
+    import onnxruntime
+
+    return [__version__, onnxruntime.__version__]
 
 
-def _answers(rows: sources.Rows, start: int, found: list[Prediction]) -> Iterator[dict]:
-    for number, one in enumerate(found, start):
-        absent = "; ".join(f"{name}: {reason}" for name, reason in {**one.absent, **one.partly}.items())
-        if len(one.answers) == 1:
-            yield {"line": rows.line[number], **_said("answer", "confidence", one.first), "absent": absent} | {
-                f"p({label})": p for label, p in one.probabilities.items()
-            }
-            continue
-        said: dict = {}
-        for name, answer in one.answers.items():
-            said |= _said(f"answer({name})" if name in OWN else name, f"confidence({name})", answer)
-        yield {"line": rows.line[number], **said, "absent": absent} | {
-            f"p({name}={label})": p for name, a in one.answers.items() for label, p in a.probabilities.items()
-        }
+def _write_problems(out: Path, made: Parts, count: int) -> Path | None:
+    """Every cell that couldn't be used whole, and every line that is no row. Where there are none there is no file; one
+    of an earlier command then holds no more than its header."""
+    place = problems_of(out)
+    if not count and not place.exists():
+        return None
+    with new_file(place) as file:
+        text = io.TextIOWrapper(file, "utf-8", "surrogatepass", newline="")
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(("line", "modality", "reason"))
+        writer.writerows(made.problems())
+        text.detach()  # and flushed; the file stays open
+    return place
 
 
-def _said(name: str, sure: str, answer: Answer) -> dict:
-    value = "; ".join(answer.value) if isinstance(answer.value, tuple) else answer.value
-    return {name: value} | ({} if answer.confidence is None else {sure: answer.confidence})
-
-
-def _encoded(answers: list[dict], suffix: str) -> bytes:
-    if suffix == ".parquet":
-        sink = pa.BufferOutputStream()
-        pq.write_table(pa.Table.from_pylist(answers), sink)
-        return sink.getvalue().to_pybytes()
-    out = io.StringIO()
-    if suffix == ".jsonl":
-        out.writelines(json.dumps(a, ensure_ascii=False) + "\n" for a in answers)
-    else:
-        writer = csv.DictWriter(out, list(answers[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(answers)
-    return out.getvalue().encode("utf-8")
-
-
-def _tell_problems(rows: sources.Rows, answers: list[dict]) -> None:
-    absent = [a for a in answers if a["absent"]]
-    if absent:
-        say(f"          {len(absent):,} rows lack something, e.g. line {absent[0]['line']}: {absent[0]['absent']}")
-    for line, reason in rows.broken[:5]:
+def _tell(made: Parts, counts: Counter, problems: Path | None) -> None:
+    if counts["lacking"]:
+        example = next(facts["example"] for facts in made.facts if facts["example"])
+        say(f"          {counts['lacking']:,} rows lack something, e.g. {example}")
+    broken = counts["broken"]
+    for line, _, reason in islice((p for p in made.problems() if not p[1]), min(broken, TOLD)):
         say(f"          line {line} has no answer: {reason}")
-    if len(rows.broken) > 5:
-        say(f"          and {len(rows.broken) - 5:,} more lines without an answer")
+    if broken > TOLD:
+        say(f"          and {broken - TOLD:,} more lines without an answer")
+    if counts["problems"]:
+        say(f"          all that couldn't be read: {problems}")
+    if made.out.exists():
+        say(f"          {made.out} was there, and is replaced")

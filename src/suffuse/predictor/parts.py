@@ -1,0 +1,127 @@
+"""A long file of answers in parts, so that a killed command goes on where it was, and the file has the same bits.
+
+Beside OUT stands ``.OUT.partial/`` while it is made: ``what.json`` says what the answers are of, and each part is a
+file with its facts beside it, written whole or not at all. Parts are cut by the source alone, never by time. In the
+end they are put together under a temporary name, and OUT is replaced in one step.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from ..errors import UsageError
+from ..files import naming, read_json, write_bytes, write_json
+from ..progress import say
+
+TOGETHER = 16  # parts of one group of rows in a Parquet file
+COPIED = 2**20  # bytes at a time
+
+
+class Parts:
+    """The parts of one file."""
+
+    def __init__(self, out: Path, folder: Path):
+        self.out, self.folder = out, folder
+        self.facts: list[dict] = []  # of each part that is there, without its problems
+
+    def write(self, content: bytes, facts: dict[str, Any]) -> None:
+        """The next part. It is there once its facts are."""
+        number = len(self.facts)
+        write_bytes(self.folder / f"{number:08}.part", content)
+        write_json(self.folder / f"{number:08}.json", facts)
+        self._keep(facts)
+
+    def take_over(self) -> None:
+        """The parts that an earlier attempt finished."""
+        while (facts := self._facts(len(self.facts))) is not None:
+            self._keep(facts)
+
+    def problems(self) -> Iterator[list]:
+        """Of all parts, in order: (line, modality, reason)."""
+        for number, kept in enumerate(self.facts):
+            if kept["counts"]["problems"]:
+                yield from (self._facts(number) or {})["problems"]
+
+    def drop(self) -> None:
+        """Nothing is kept."""
+        shutil.rmtree(self.folder)
+
+    def finish(self, head: bytes) -> None:
+        """Put the parts together as the finished file."""
+        made = self.folder / "whole"
+        with naming(self.out):
+            if self.out.suffix.lower() == ".parquet":
+                self._parquet(made)
+            else:
+                with made.open("wb") as file:
+                    file.write(head)
+                    for part in self._files():
+                        with part.open("rb") as content:
+                            shutil.copyfileobj(content, file, COPIED)
+            with made.open("rb") as file:
+                os.fsync(file.fileno())
+            made.replace(self.out)
+        shutil.rmtree(self.folder)
+
+    def _keep(self, facts: dict) -> None:
+        self.facts.append({key: value for key, value in facts.items() if key != "problems"})
+
+    def _facts(self, number: int) -> dict | None:
+        return read_json(self.folder / f"{number:08}.json")
+
+    def _files(self) -> Iterator[Path]:
+        return (self.folder / f"{number:08}.part" for number in range(len(self.facts)))
+
+    def _parquet(self, made: Path) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        files = list(self._files())
+        with pa.ipc.open_stream(pa.memory_map(str(files[0]))) as first:
+            schema = first.schema
+        with pq.ParquetWriter(made, schema) as out:
+            for start in range(0, len(files), TOGETHER):
+                some = []
+                for file in files[start : start + TOGETHER]:
+                    with pa.ipc.open_stream(pa.memory_map(str(file))) as content:
+                        some.append(content.read_all())
+                out.write_table(pa.concat_tables(some).combine_chunks())
+
+
+@contextmanager
+def parts(out: Path, what: Mapping[str, Any]) -> Iterator[Parts]:
+    """The parts of ``out`` that answer ``what`` (a thing's name -> what it is); those of an earlier attempt that did
+    not end are taken over, and where any of these things changed they are made anew.
+
+    Raises UsageError where another process is writing this file.
+    """
+    folder = out.with_name(f".{out.name}.partial")
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("wb") as file:
+        _lock(file, out)
+        made = Parts(out, folder)
+        before = read_json(folder / "what.json")
+        changed = [name for name in what if before is not None and before.get(name) != what[name]]
+        if changed:
+            say(f"          {out.name} was begun with another {' and '.join(changed)}: it is begun anew")
+        if before is None or changed:
+            for old in folder.iterdir():
+                if old.name != "lock":
+                    old.unlink()
+            write_json(folder / "what.json", dict(what))
+        made.take_over()
+        yield made
+
+
+def _lock(file: IO[bytes], out: Path) -> None:
+    """Held until the process ends, however it ends."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise UsageError("another process is writing this file", where=out) from None
