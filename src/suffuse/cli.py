@@ -143,6 +143,30 @@ def predict_command(  # noqa: PLR0913 (each is an option of the command line)
         typer.echo(json.dumps(done.to_json(), indent=1, ensure_ascii=False))
 
 
+@app.command("serve")
+def serve_command(
+    exports: Annotated[
+        list[str], typer.Argument(metavar="EXPORT...", help="Export folders or runs, [NAME=]PATH.", show_default=False)
+    ],
+    host: Annotated[str, typer.Option(help="0.0.0.0 lets other machines in.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
+    threads: Annotated[int, typer.Option(min=1, max=256, help="That prepare and answer rows, of each model.")] = 2,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--limit", metavar="NAME=NUMBER", help="A limit of the server's, as docs/serve.md names them."),
+    ] = None,
+) -> None:
+    """Answer over HTTP with exported students, without torch."""
+    from .parts import optional
+
+    for module in ("fastapi", "uvicorn", "python_multipart", "prometheus_client"):
+        optional(module, "serve")
+    from .serving.limits import Limits
+    from .serving.process import serve
+
+    serve(exports, host, port, threads, Limits.told(set_ or ()))
+
+
 @app.command("knowledge")
 def knowledge_command(
     action: Annotated[

@@ -1,0 +1,75 @@
+// An exported student: records in, answers out, as suffuse's own Predictor gives them.
+
+import ort from "onnxruntime-node";
+
+import { answers } from "./answers.mjs";
+import { picture } from "./picture.mjs";
+import { Absent, Refused, Unreadable } from "./refused.mjs";
+import { sequence } from "./sequence.mjs";
+import { network, open, temperatures } from "./signature.mjs";
+import { sound } from "./sound.mjs";
+import { tabular } from "./tabular.mjs";
+import { text } from "./text.mjs";
+
+// A modality is {columns, load(value, root) -> item, batch(items) -> tensor}; an item that is null is a blank.
+const KINDS = { image: picture, text, tabular, audio: sound, sequence };
+
+export class Student {
+  static async load(folder, threads = 1) {
+    const { signature, file } = await open(folder);
+    if (signature.derive) throw new Refused("columns that are derived from others are not made here");
+    const inputs = [];
+    for (const facts of signature.modalities) {
+      const make = KINDS[facts.kind];
+      if (!make) throw new Refused(`${facts.name}: ${facts.kind} is not read here`);
+      const tokenizer = facts.tokenizer && JSON.parse((await file(facts.tokenizer)).toString("utf-8"));
+      inputs.push({ name: facts.name, ...make(facts, { tokenizer, limits: signature.limits ?? {} }) });
+    }
+    const options = { intraOpNumThreads: threads, executionProviders: ["cpu"] };
+    const session = await ort.InferenceSession.create(await file(network(signature)), options);
+    return Object.assign(new Student(), { signature, inputs, session });
+  }
+
+  // Records (column, or modality -> value) -> predictions. Files are read below the folder ``root`` alone.
+  async predict(records, root = ".") {
+    if (!records.length) return [];
+    records.forEach((record) => this.#check(record));
+    const rows = records.map((record) => this.inputs.map((input) => attempt(input, record, root)));
+    const feeds = {};
+    this.inputs.forEach((input, m) => { feeds[input.name] = input.batch(rows.map((row) => row[m].item ?? null), ort.Tensor); });
+    const present = rows.flatMap((row) => row.map(({ absent }) => (absent === undefined ? 1 : 0)));
+    feeds.present = new ort.Tensor("bool", Uint8Array.from(present), [rows.length, this.inputs.length]);
+    const { logits } = await this.session.run(feeds);
+    return rows.map((row, n) => this.#said(row, logits.data.subarray(n * logits.dims[1], (n + 1) * logits.dims[1])));
+  }
+
+  #said(row, logits) {
+    const there = row.map(({ absent }) => absent === undefined);
+    const absent = {}, partly = {};
+    this.inputs.forEach(({ name }, m) => {
+      if (!there[m]) absent[name] = row[m].absent;
+      if (row[m].partly) partly[name] = row[m].partly;
+    });
+    const used = this.inputs.map(({ name }) => name).filter((_, m) => there[m]);
+    return { answers: answers(this.signature.heads, logits, temperatures(this.signature, there)), used, absent, partly };
+  }
+
+  #check(record) {
+    const known = this.inputs.flatMap(({ name, columns }) => [name, ...columns]);
+    for (const key of Object.keys(record)) {
+      if (!known.includes(key)) throw new Refused(`this model has no input '${key}': it has ${known.join(", ")}`);
+    }
+  }
+}
+
+// {item, partly}, or {absent: why}
+function attempt(input, record, root) {
+  try {
+    const own = input.columns.some((column) => column in record);
+    if (!own && input.name in record) return input.load(record[input.name], root);
+    return input.load(input.several ? record : record[input.columns[0]], root);
+  } catch (error) {
+    if (error instanceof Absent || error instanceof Unreadable) return { absent: error.message };
+    throw error;
+  }
+}

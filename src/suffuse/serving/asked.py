@@ -1,0 +1,125 @@
+"""A body -> what is asked: records whose cells are safe, and how the answers are to look."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import did_you_mean
+from . import cells
+from .columns import Column
+from .limits import CellLimits
+from .multipart import Part
+from .refusal import wrong
+
+KEYS = ("records", "top_k", "threshold", "contributions")
+WORDS = {"true": True, "false": False}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request for predictions."""
+
+    records: list[dict[str, Any]]
+    top_k: int | None = None
+    threshold: float | None = None
+    contributions: bool = False
+
+
+def from_json(body: Any, known: Mapping[str, Column], limits: CellLimits) -> Asked:
+    """{"records": [...], "top_k"?, "threshold"?, "contributions"?}. Raises Refusal."""
+    if not isinstance(body, dict):
+        raise wrong("wrong_type", "the body isn't an object", 'send {"records": [{...}]}')
+    for key in body:
+        if key not in KEYS:
+            raise wrong("unknown_key", f"there is no key '{key}'", did_you_mean(key, KEYS))
+    records = body.get("records")
+    if not isinstance(records, list) or not all(isinstance(r, dict) for r in records):
+        raise wrong("no_records", "'records' isn't a list of objects", 'send {"records": [{...}]}')
+    check_count(len(records), limits)
+    made = [_record(record, known, limits) for record in records]
+    options = [body.get(key) for key in KEYS[1:]]
+    return Asked(made, _top_k(options[0]), _threshold(options[1]), _contributions(options[2]))
+
+
+def from_form(parts: Sequence[Part], known: Mapping[str, Column], limits: CellLimits) -> Asked:
+    """One record, a field for each column; ``_top_k``, ``_threshold``, ``_contributions``. Raises Refusal."""
+    record: dict[str, Any] = {}
+    options: dict[str, Any] = {}
+    for part in parts:
+        if part.name in ("_top_k", "_threshold", "_contributions"):
+            if part.name in options or part.file:
+                raise wrong("column_twice", f"the field '{part.name}' stands twice, or is a file")
+            options[part.name] = _typed(part)
+            continue
+        one = column(known, part.name)
+        cell = cells.from_form(one, part.content, part.file, limits)
+        if one.most > 1:
+            record.setdefault(one.name, []).append(cell)
+            if len(record[one.name]) > one.most:
+                raise wrong("too_many_pictures", f"'{one.name}' has too many pictures", f"at most {one.most}")
+        else:
+            put(record, one, cell)
+    top_k, threshold = _top_k(options.get("_top_k")), _threshold(options.get("_threshold"))
+    return Asked([record], top_k, threshold, _contributions(options.get("_contributions")))
+
+
+def put(record: dict[str, Any], one: Column, cell: Any) -> None:
+    """Raises Refusal where the record has this column, by its own name or by its modality's."""
+    if one.name in record:
+        raise wrong("column_twice", f"the column '{one.name}' is there twice")
+    record[one.name] = cell
+
+
+def _record(given: Mapping[str, Any], known: Mapping[str, Column], limits: CellLimits) -> dict[str, Any]:
+    made: dict[str, Any] = {}
+    for key, value in given.items():
+        one = column(known, key)
+        put(made, one, cells.from_json(one, value, limits))
+    return made
+
+
+def column(known: Mapping[str, Column], name: str) -> Column:
+    """Raises Refusal where the model has no such column."""
+    if name not in known:
+        raise wrong("unknown_column", f"this model has no column '{name}'", did_you_mean(name, known))
+    return known[name]
+
+
+def check_count(count: int, limits: CellLimits) -> None:
+    """Raises Refusal where a request has more records than it may, or none."""
+    if not count:
+        raise wrong("no_records", "there are no records")
+    if count > limits.records:
+        raise wrong("too_many_records", f"{count:,} records at once", f"at most {limits.records:,}")
+
+
+def _typed(part: Part) -> Any:
+    text = part.content.decode("utf-8", "replace").strip()
+    if part.name == "_contributions":
+        return WORDS.get(text, text)
+    try:
+        return int(text) if part.name == "_top_k" else float(text)
+    except ValueError:
+        return text
+
+
+def _top_k(value: Any) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 1 or value % 1:
+        raise wrong("bad_top_k", "'top_k' isn't a whole number from 1 on")
+    return int(min(value, 2**31))
+
+
+def _threshold(value: Any) -> float | None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1):
+        raise wrong("bad_threshold", "'threshold' isn't a number from 0 to 1")
+    return value
+
+
+def _contributions(value: Any) -> bool:
+    if value is not None and not isinstance(value, bool):
+        raise wrong("bad_contributions", "'contributions' isn't true or false")
+    return bool(value)

@@ -1,0 +1,174 @@
+"""A request's cells -> cells that a predictor may be given: bytes, texts and numbers, never a path or an address."""
+
+from __future__ import annotations
+
+import binascii
+import io
+import math
+from typing import Any
+
+from PIL import Image
+
+from ..modalities.cell import WEB
+from ..modalities.image import FORMATS
+from .columns import MEDIA, Column
+from .limits import CellLimits
+from .refusal import Refusal, wrong
+
+BASE64 = "base64"
+SHORT = 1000  # characters of a cell that holds a number or a category
+LARGEST = 3e38  # of a step's numbers, which become 32 bits wide
+AS_BYTES = 'send it as {"base64": "..."} or as a file of a multipart form'
+UNKNOWN_LENGTH = 2**62  # frames, where a sound file doesn't know how many it has
+
+
+def from_json(column: Column, value: Any, limits: CellLimits) -> Any:
+    """A cell as JSON spells it. Raises Refusal."""
+    if value is None:
+        return None
+    if column.most > 1 and isinstance(value, list):
+        _count(column, len(value))
+        return [None if one is None else _file(column, one, limits) for one in value]
+    if column.type in MEDIA:
+        return _file(column, value, limits)
+    if column.type == "series":
+        return _file(column, value, limits) if isinstance(value, dict) else _series(column, value)
+    return _text(column, value, limits.characters) if column.type == "text" else _plain(column, value)
+
+
+def from_form(column: Column, value: bytes, file: bool, limits: CellLimits) -> Any:
+    """A field of a form: a file's bytes, or what was typed. Nothing is an empty cell. Raises Refusal."""
+    if not value:
+        return None
+    if column.type in MEDIA and file:
+        return checked(column, value, limits)
+    try:
+        text = value.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise wrong("not_utf8", f"'{column.name}' is no UTF-8: {error.reason} at byte {error.start}") from None
+    if column.type in MEDIA:
+        return _file(column, text, limits)
+    if column.type == "series":
+        raise wrong("wrong_type", f"'{column.name}' holds steps of numbers", "send JSON")
+    return _text(column, text, limits.characters) if column.type == "text" else _plain(column, text)
+
+
+def checked(column: Column, content: bytes, limits: CellLimits) -> bytes:
+    """A file's bytes, if they keep to the limits; nothing is decoded yet. Raises Refusal."""
+    if len(content) > limits.cell_bytes:
+        raise Refusal(413, "file_too_large", f"'{column.name}' has {len(content):,} bytes", _most(limits.cell_bytes))
+    if column.type == "image":
+        _check_pixels(column, content, limits.pixels)
+    elif column.type == "audio":
+        _check_seconds(column, content, limits.seconds)
+    return content
+
+
+def _file(column: Column, value: Any, limits: CellLimits) -> bytes:
+    """{"base64": ...} or a data: URL."""
+    if isinstance(value, dict):
+        value = value[BASE64] if value.keys() == {BASE64} else None
+        if not isinstance(value, str):
+            raise wrong("wrong_type", f"'{column.name}' takes a file", AS_BYTES)
+    elif not isinstance(value, str):
+        raise wrong("wrong_type", f"'{column.name}' takes a file, not {_called(value)}", AS_BYTES)
+    elif not value.startswith("data:"):
+        _refuse_name(column, value)
+    if value.startswith("data:"):
+        head, _, value = value.partition(",")
+        if not head.endswith(";base64"):
+            raise wrong("bad_base64", f"'{column.name}': a data: URL whose data isn't base64", AS_BYTES)
+    if len(value) > 4 * (limits.cell_bytes // 3 + 1):
+        raise Refusal(413, "file_too_large", f"'{column.name}' is too large", _most(limits.cell_bytes))
+    try:
+        content = binascii.a2b_base64(value, strict_mode=True)
+    except (binascii.Error, ValueError) as error:
+        raise wrong(
+            "bad_base64", f"'{column.name}' isn't base64: {error}", "the alphabet is A-Z a-z 0-9 + / ="
+        ) from None
+    return checked(column, content, limits) or None  # pyright: ignore[reportReturnType]
+
+
+def _refuse_name(column: Column, value: str) -> None:
+    """A server that opens what a client names reads files that aren't the client's."""
+    if value.lower().lstrip().startswith((*WEB, "//", "file:")) or "://" in value[:32]:
+        raise wrong("url_refused", f"'{column.name}' is an address: nothing is fetched", AS_BYTES)
+    raise wrong("path_refused", f"'{column.name}' is a text: no file is opened by its name", AS_BYTES)
+
+
+def _count(column: Column, count: int) -> None:
+    if count > column.most:
+        raise wrong("too_many_pictures", f"'{column.name}' has {count} pictures", f"at most {column.most}")
+
+
+def _text(column: Column, value: Any, most: int) -> str:
+    if not isinstance(value, str):
+        raise wrong("wrong_type", f"'{column.name}' takes a text, not {_called(value)}")
+    if len(value) > most:
+        raise wrong("text_too_long", f"'{column.name}' has {len(value):,} characters", f"at most {most:,}")
+    return value
+
+
+def _plain(column: Column, value: Any) -> Any:
+    """A number, or a word."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise wrong("not_finite", f"'{column.name}' is beyond all numbers")
+    if isinstance(value, (bool, int, float)):
+        return value
+    return _text(column, value, SHORT) if isinstance(value, str) else _refuse_type(column, value)
+
+
+def _refuse_type(column: Column, value: Any) -> None:
+    raise wrong("wrong_type", f"'{column.name}' takes a {column.type}, not {_called(value)}")
+
+
+def _series(column: Column, value: Any) -> Any:
+    """Numbers, steps of numbers, or one number of a step."""
+    steps = value if isinstance(value, list) else [value]
+    for step in steps:
+        for one in step if isinstance(step, list) else (step,):
+            if isinstance(one, bool) or not isinstance(one, (int, float)):
+                raise wrong("wrong_type", f"'{column.name}' takes numbers, not {_called(one)}")
+            if not abs(one) <= LARGEST:
+                raise wrong("not_finite", f"'{column.name}' has a number beyond 32 bits")
+    return value
+
+
+def _check_pixels(column: Column, content: bytes, most: int) -> None:
+    try:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
+            width, height = picture.size
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        width = height = most + 1
+    except Exception:  # no picture: the predictor says why, and leaves the modality out
+        return
+    if width * height > most:
+        raise wrong("too_many_pixels", f"'{column.name}' has {width:,} x {height:,} pixels", f"at most {most:,} in all")
+
+
+def _check_seconds(column: Column, content: bytes, most: float) -> None:
+    import soundfile
+
+    try:
+        facts = soundfile.info(io.BytesIO(content))
+    except Exception:  # no sound: the predictor says why, and leaves the modality out
+        return
+    if 0 < facts.frames < UNKNOWN_LENGTH and facts.frames > most * facts.samplerate:
+        seconds = facts.frames / facts.samplerate
+        raise wrong("sound_too_long", f"'{column.name}' lasts {seconds:,.1f} seconds", f"at most {most:g}")
+
+
+def _called(value: Any) -> str:
+    names = {
+        dict: "an object",
+        list: "a list",
+        str: "a text",
+        bool: "true or false",
+        int: "a number",
+        float: "a number",
+    }
+    return names.get(type(value), "null")
+
+
+def _most(count: int) -> str:
+    return f"at most {count:,} bytes"

@@ -1,0 +1,40 @@
+"""How a request for answers goes in: through the gate, its body whole, its answer in time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ..errors import did_you_mean
+from .body import JSON, kind, read
+from .model import Model
+from .refusal import Refusal
+from .state import state_of
+
+Ask = Callable[[Model, bytes, str], Awaitable[bytes]]  # model, body, media type -> the answer's body
+
+
+def model_of(request: Request, name: str) -> Model:
+    """Raises Refusal (404)."""
+    models = state_of(request).models
+    if name not in models:
+        raise Refusal(404, "no_such_model", f"there is no model '{name}'", did_you_mean(name, models))
+    request.scope["suffuse.model"] = name
+    return models[name]
+
+
+async def answered(request: Request, name: str, taken: tuple[str, ...], ask: Ask) -> Response:
+    """A model's answer to a body of one of these media types. Raises Refusal."""
+    state, model = state_of(request), model_of(request, name)
+    with state.gate.enter() as inside:
+        media = kind(request, *taken)
+        body = await read(request, state.limits, inside)
+        seconds = state.limits.answer_seconds
+        try:
+            async with asyncio.timeout(seconds):
+                return Response(await ask(model, body, media), media_type=JSON)
+        except TimeoutError:
+            raise Refusal(504, "too_slow", f"no answer within {seconds:g} seconds", "send fewer records") from None

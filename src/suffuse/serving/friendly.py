@@ -1,0 +1,55 @@
+"""The routes of suffuse's own: /v1/models."""
+
+from __future__ import annotations
+
+import numpy as np
+from fastapi import APIRouter, Request, Response
+
+from . import asked, json_body, multipart
+from .asked import Asked
+from .body import FORM, JSON
+from .entrance import answered, model_of
+from .model import Model
+from .reply import reply, written
+from .rows import Rows, prepared
+from .state import state_of
+
+router = APIRouter()
+
+
+@router.get("/v1/models")
+async def models(request: Request) -> Response:
+    """The models that are here."""
+    return Response(written({"models": list(state_of(request).models)}), media_type=JSON)
+
+
+@router.get("/v1/models/{name}")
+async def describe(request: Request, name: str) -> Response:
+    """What a model takes and gives."""
+    return Response(written(model_of(request, name).facts), media_type=JSON)
+
+
+@router.post("/v1/models/{name}/predict")
+async def predict(request: Request, name: str) -> Response:
+    """Answers records."""
+    content_type = request.headers.get("content-type", "")
+
+    async def ask(model: Model, body: bytes, media: str) -> bytes:
+        requests: list[Asked] = []
+
+        def prepare() -> Rows:
+            requests.append(_read(model, body, content_type if media == FORM else None))
+            return prepared(model.predictor, requests[0].records)
+
+        def finish(rows: Rows, found: np.ndarray) -> bytes:
+            return reply(model.name, model.predictor, requests[0], rows, found)
+
+        return await model.batcher.ask(prepare, finish, len(body))
+
+    return await answered(request, name, (JSON, FORM), ask)
+
+
+def _read(model: Model, body: bytes, form: str | None) -> Asked:
+    if form is None:
+        return asked.from_json(json_body.parse(body, model.limits.depth), model.columns, model.cells)
+    return asked.from_form(multipart.parse(body, form, model.limits.parts), model.columns, model.cells)

@@ -1,0 +1,70 @@
+"""How much a server takes: of one request, of one cell, and of all requests together."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import UsageError, did_you_mean
+
+MEGABYTE = 2**20
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Of the server. The command line sets them (docs/serve.md has the table)."""
+
+    body: int = 16 * MEGABYTE  # bytes of one request's body
+    memory: int = 256 * MEGABYTE  # bytes of all bodies that are being read or answered
+    requests: int = 256  # being read or answered at the same time
+    header_seconds: float = 10.0  # until a request's head is there
+    body_seconds: float = 15.0  # until its body is there
+    answer_seconds: float = 30.0  # from then until it is answered
+    grace: float = 1.0  # after a signal to stop, in which requests are still taken
+    depth: int = 32  # of brackets within brackets in JSON
+    parts: int = 256  # of a multipart form
+    batch: int = 64  # rows that the network is given at once
+    wait: float = 0.002  # seconds that a prepared row may wait for a running batch, to go with the rows after it
+
+    @classmethod
+    def told(cls, texts: Iterable[str]) -> Limits:
+        """Of ``name=number`` each. Raises UsageError."""
+        found: dict[str, int | float] = {}
+        for text in texts:
+            name, _, value = text.partition("=")
+            if name not in cls.__dataclass_fields__:
+                hint = did_you_mean(name, cls.__dataclass_fields__)
+                raise UsageError("there is no such limit", where="--limit", got=f"'{name}'", hint=hint)
+            number = _number(value)
+            if number is None or (isinstance(getattr(cls, name), int) and number % 1):
+                expected = "a whole number from 1 on" if isinstance(getattr(cls, name), int) else "a number above 0"
+                raise UsageError("not a limit", where=f"--limit {name}", got=f"'{value}'", expected=expected)
+            found[name] = int(number) if isinstance(getattr(cls, name), int) else number
+        return cls(**found)
+
+
+@dataclass(frozen=True)
+class CellLimits:
+    """Of one model's cells. An export says them; where it is silent, these hold."""
+
+    pixels: int = 64_000_000  # of a picture, before it is decoded
+    seconds: float = 600.0  # of a sound
+    characters: int = 100_000  # of a text
+    cell_bytes: int = 16 * MEGABYTE  # of a file
+    records: int = 1000  # of one request
+
+    @classmethod
+    def of(cls, said: Mapping[str, Any]) -> CellLimits:
+        """Those that an export says."""
+        known = {key: said.get(key) for key in cls.__dataclass_fields__}
+        return cls(**{key: value for key, value in known.items() if value is not None and math.isfinite(value)})
+
+
+def _number(text: str) -> float | None:
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if 0 < number < math.inf else None

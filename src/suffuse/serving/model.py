@@ -1,0 +1,24 @@
+"""One served model: its predictor, what it takes, and the threads that answer for it."""
+
+from __future__ import annotations
+
+from ..predictor import Predictor
+from .batcher import Batcher
+from .columns import columns
+from .limits import CellLimits, Limits
+
+
+class Model:
+    """A predictor behind a batcher."""
+
+    def __init__(self, name: str, predictor: Predictor, limits: Limits, threads: int):
+        self.name, self.predictor, self.limits = name, predictor, limits
+        said = predictor.describe()
+        self.cells = CellLimits.of(said["limits"])
+        self.columns = columns(predictor)
+        self.facts = {**said, "name": name, "limits": vars(self.cells)}
+        self.batcher = Batcher(predictor.probabilities, threads, limits.batch, limits.wait)
+
+    def close(self) -> None:
+        """Once all that was asked is answered."""
+        self.batcher.close()

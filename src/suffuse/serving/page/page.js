@@ -1,0 +1,165 @@
+// The page: from what the server says of a model to its inputs, and from these to its answer.
+
+import { Refused, address, describe, models, predict } from "./api.js";
+import { answered, summary } from "./answer.js";
+import { byId, h } from "./dom.js";
+import { command } from "./command.js";
+import { carriesFiles } from "./files.js";
+import { card, clear, problem, spoken, take, values } from "./inputs.js";
+import { choose, current, say, t } from "./language.js";
+
+const state = { name: "", model: null, cards: [], last: null, asking: null };
+
+async function begin() {
+  choose(current());
+  say(byId("language"), "other_language");
+  byId("language").lang = current() === "en" ? "zh-CN" : "en";
+  listen();
+  try {
+    const names = await models();
+    if (!names.length) throw new Refused("no_models");
+    const wanted = new URLSearchParams(location.search).get("model");
+    const select = byId("models");
+    select.replaceChildren(...names.map((name) => h("option", { value: name }, name)));
+    select.value = names.includes(wanted) ? wanted : names[0];
+    byId("which").hidden = names.length < 2;
+    await open(select.value);
+  } catch (error) {
+    byId("title").hidden = true;
+    refused(error);
+  }
+}
+
+async function open(name) {
+  state.asking?.abort();
+  state.model = await describe(name);
+  state.name = name;
+  state.last = null;
+  state.cards = state.model.inputs.map((input) => card(input, state.model.limits ?? {}, () => {}));
+  document.title = `${name} · suffuse`;
+  const title = byId("title");
+  delete title.dataset.word;
+  title.textContent = name;
+  title.hidden = byId("lead").hidden = byId("form").hidden = false;
+  byId("inputs").replaceChildren(...state.cards.map((c) => c.element));
+  byId("answer").hidden = true;
+}
+
+function listen() {
+  byId("form").addEventListener("submit", (event) => { event.preventDefault(); ask(); });
+  byId("clear").addEventListener("click", () => {
+    state.asking?.abort();
+    state.cards.forEach(clear);
+    byId("answer").hidden = true;
+    state.last = null;
+  });
+  byId("models").addEventListener("change", async (event) => {
+    history.replaceState(null, "", `?model=${encodeURIComponent(event.target.value)}`);
+    try {
+      await open(event.target.value);
+    } catch (error) {
+      refused(error);
+    }
+  });
+  byId("language").addEventListener("click", () => {
+    choose(current() === "en" ? "zh" : "en");
+    byId("language").lang = current() === "en" ? "zh-CN" : "en";
+    if (state.last) show(state.last);
+  });
+  document.addEventListener("paste", (event) => {
+    for (const file of event.clipboardData?.files ?? []) if (take(state.cards, file)) event.preventDefault();
+  });
+  document.addEventListener("dragover", (event) => { if (carriesFiles(event)) event.preventDefault(); });
+  document.addEventListener("drop", (event) => { // beside the cards: whichever takes such a file
+    if (!carriesFiles(event)) return;
+    event.preventDefault();
+    for (const file of event.dataTransfer.files) take(state.cards, file);
+  });
+}
+
+async function ask() {
+  const wrong = state.cards.map(problem).find(Boolean) ?? badThreshold();
+  if (wrong) {
+    wrong.closest("details")?.setAttribute("open", "");
+    wrong.focus();
+    return;
+  }
+  state.asking?.abort();
+  const asking = new AbortController();
+  state.asking = asking;
+  busy(true);
+  try {
+    const { name } = state;
+    const record = Object.assign({}, ...(await Promise.all(state.cards.map(values))));
+    const start = performance.now();
+    const prediction = await predict(name, record, threshold(), asking.signal);
+    if (state.asking !== asking) return;
+    const took = performance.now() - start;
+    const line = command(address(name), state.cards.flatMap(spoken), threshold());
+    const facts = { took, command: line, given: Object.keys(record).length > 0 };
+    show({ model: state.model, prediction, facts });
+    arrive();
+  } catch (error) {
+    if (error.name !== "AbortError") refused(error);
+  } finally {
+    if (state.asking === asking) busy(false);
+  }
+}
+
+// A number from 0 to 1, or null
+function threshold() {
+  const typed = byId("threshold").value.trim();
+  return typed === "" ? null : Number(typed) / 100;
+}
+
+function badThreshold() {
+  const bad = threshold() !== null && !(threshold() >= 0 && threshold() <= 1);
+  byId("threshold").setAttribute("aria-invalid", String(bad));
+  if (bad) announce("alert", t("not_a_percentage"));
+  return bad ? byId("threshold") : null;
+}
+
+function busy(on) {
+  say(byId("ask"), on ? "asking" : "ask");
+  byId("answer").setAttribute("aria-busy", String(on));
+}
+
+function show(last) {
+  state.last = last;
+  byId("answer").hidden = false;
+  byId("answer").classList.remove("failed");
+  say(byId("answered"), "answer");
+  byId("said").replaceChildren(...answered(last.model, last.prediction, last.facts).filter(Boolean));
+  announce("status", summary(last.prediction));
+}
+
+function refused(error) {
+  if (!(error instanceof Refused)) {
+    console.error(error);
+    error = new Refused("other", String(error));
+  }
+  state.last = null;
+  byId("answer").hidden = false;
+  byId("answer").classList.add("failed");
+  say(byId("answered"), "error.title");
+  const told = [error.told, error.hint].filter(Boolean).map((text) => h("p", { class: "told" }, text));
+  byId("said").replaceChildren(h("p", { class: "alert", word: error.word }), ...told);
+  announce("alert", [t(error.word), error.told].filter(Boolean).join(" "));
+  arrive();
+}
+
+// On a phone the answer stands below the form: bring it into sight, without moving the focus out of the field.
+function arrive() {
+  const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  const box = byId("answer").getBoundingClientRect();
+  if (box.top > innerHeight * 0.7 || box.bottom < 80) {
+    byId("answer").scrollIntoView({ behavior: still ? "auto" : "smooth", block: "start" });
+  }
+}
+
+function announce(id, text) {
+  byId("status").textContent = byId("alert").textContent = "";
+  byId(id).textContent = text;
+}
+
+begin();

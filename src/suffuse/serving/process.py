@@ -1,0 +1,129 @@
+"""The process: exports in, a socket out, and an end that loses no accepted request."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import re
+import socket
+import time
+from collections.abc import Awaitable, Sequence
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from ..errors import SuffuseError, UsageError
+from ..predictor import SIGNATURE, Predictor
+from ..progress import say
+from .app import application
+from .limits import Limits
+from .patience import patient
+from .state import State
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+LINGER = 1.0  # second in which a connection that was made may send its request, at the end
+BACKLOG = 2048  # connections that wait to be accepted
+
+
+def serve(exports: Sequence[str], host: str, port: int, threads: int, limits: Limits) -> None:
+    """Serve these exports or runs, [NAME=]PATH, until a signal ends it. Raises SuffuseError, UsageError."""
+    predictors = {name: Predictor.load(folder) for name, folder in named(exports).items()}
+    app = application(predictors, limits, threads)
+    listening = listen(host, port)
+    place = f"[{host}]" if ":" in host else host
+    say(f"serve     {', '.join(predictors)} at http://{place}:{listening.getsockname()[1]}")
+    Server(app, limits).run([listening])
+    say("serve     ended; every request that came in was answered")
+
+
+class Server(uvicorn.Server):
+    """Ends in three steps: it says that it isn't ready, and goes on for ``grace`` seconds, so that who sends it
+    requests can turn elsewhere; it takes the connections that stand in line, and no more; it answers what it took. A
+    second signal ends at once."""
+
+    def __init__(self, app: Any, limits: Limits):
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http=patient(limits.header_seconds),
+                lifespan="on",
+                log_level="error",  # what a client does wrong is counted, and fills no disk
+                access_log=False,
+                server_header=False,
+                timeout_keep_alive=max(int(limits.header_seconds), 1),
+                timeout_graceful_shutdown=int(limits.body_seconds + limits.answer_seconds) + 5,
+            )
+        )
+        logging.getLogger("python_multipart").setLevel(logging.ERROR)
+        self.state: State = app.state.serving
+        self.grace, self.ends = limits.grace, float("inf")
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """A signal. It isn't raised again at the end, so the process exits with 0."""
+        if not self.state.ready:
+            self.should_exit = self.force_exit = True
+        self.state.ready, self.ends = False, time.monotonic() + self.grace
+
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second."""
+        return await super().on_tick(counter) or time.monotonic() >= self.ends
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """A connection whose request is under way is heard: closing it unread would lose it."""
+        begun = [self._take(line) for one in sockets or () for line in _standing_in_line(one)]
+        for server in self.servers:
+            server.close()
+        await asyncio.gather(*begun)
+        until = time.monotonic() + LINGER
+        while time.monotonic() < until and not self.force_exit and self._unheard():
+            await asyncio.sleep(0.01)
+        await super().shutdown(sockets)
+
+    def _take(self, line: socket.socket) -> Awaitable[Any]:
+        kind: Any = self.config.http_protocol_class
+        state = {"server_state": self.server_state, "app_state": self.lifespan.state}
+        return asyncio.get_running_loop().connect_accepted_socket(lambda: kind(config=self.config, **state), line)
+
+    def _unheard(self) -> bool:
+        """Whether a connection has sent no request yet."""
+        connections: Any = self.server_state.connections
+        return any(one.cycle is None for one in connections)
+
+
+def _standing_in_line(listening: socket.socket) -> list[socket.socket]:
+    """Connections that the system has made and the loop hasn't seen: they would be cut when the socket is closed."""
+    found = []
+    with contextlib.suppress(OSError):  # there are no more
+        while True:
+            found.append(listening.accept()[0])
+    return found
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Raises SuffuseError where the address can't be had."""
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise SuffuseError(
+            "can't listen there", where=f"{host}:{port}", got=error.strerror or error, hint="--port 0 takes a free one"
+        ) from None
+
+
+def named(exports: Sequence[str]) -> dict[str, Path]:
+    """Name -> export folder. A run is called like its folder, and so is its export. Raises UsageError."""
+    found: dict[str, Path] = {}
+    for one in exports:
+        name, equals, path = one.partition("=")
+        folder = Path(path if equals else one)
+        folder = folder / "export" if (folder / "export" / SIGNATURE).exists() else folder
+        place = folder.resolve()
+        name = name if equals else place.parent.name if place.name == "export" else place.name
+        if not NAME.fullmatch(name):
+            raise UsageError("this can't be a model's name", got=f"'{name}'", hint="name it yourself: NAME=PATH")
+        if name in found:
+            raise UsageError("two models have one name", got=f"'{name}'", hint="name them yourself: NAME=PATH")
+        found[name] = folder
+    return found
