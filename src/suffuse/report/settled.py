@@ -11,6 +11,17 @@ ABOUT = {
 }
 
 
+def against(run: Run, about: str) -> str:
+    """With whom a student is compared; of the rival also how long it trained."""
+    other = ABOUT[about][1]
+    facts = read_json(run.path("rival.json")) if about == "compute" else None
+    if not facts:
+        return other
+    capped = f", capped from {facts['wanted']:,}" if facts["capped"] else ""
+    own = ", without the teacher's own training" if facts["counted"] == "seconds" else ""
+    return f"{other} ({facts['epochs']:,} epochs{capped}{own})"
+
+
 def settled(found: dict) -> str:
     """The end of a verdict's sentence: nothing where it is settled, or where older scores don't say."""
     facts = found.get("settles")

@@ -9,7 +9,7 @@ from ..files import read_json
 from ..run import Run
 from . import metrics
 from .metrics import METRICS
-from .settled import ABOUT, rests, settled, tuned
+from .settled import ABOUT, against, rests, settled, tuned
 from .words import short
 
 
@@ -129,7 +129,7 @@ def judged(run: Run) -> list[tuple[str, str, str, str]]:
         metric = c["metric"]
         ours, theirs = (metrics.value(metric, cards[w]["metrics"][metric]["mean"]) for w in (c["who"], c["against"]))
         gap, low, high = (metrics.difference(metric, c[key]) for key in ("difference", "low", "high"))
-        what, other = ABOUT[c.get("about", "distillation")]
+        what, other = ABOUT[c.get("about", "distillation")][0], against(run, c.get("about", "distillation"))
         about = [f"{percent} interval {low} to {high}", rests(c), tuned(run)]
         found.append(
             (
