@@ -236,13 +236,14 @@ def init_command(
 
 
 def show(run) -> None:
-    """The tables of results on stdout, the verdicts, the warnings, and where the report is."""
+    """The verdicts on stdout, the tables of results, the warnings, and where the report is."""
     from .report import table, worth
 
-    for block in (*table.blocks(run), *worth.blocks(run)):
-        typer.echo("\n".join(map(visible, block)) + "\n")
     for sentence in table.verdicts(run):
         typer.echo(sentence)
+    typer.echo()
+    for block in (*table.blocks(run), *worth.blocks(run)):
+        typer.echo("\n".join(map(visible, block)) + "\n")
     for sentence in worth.warnings(run):
         typer.echo(f"WARNING: {sentence}")
     typer.echo(f"\nreport: {run.path('report.html')}")

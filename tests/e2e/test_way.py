@@ -58,7 +58,9 @@ def test_the_run_folder_holds_everything(finished: Finished) -> None:
 
 def test_table_on_stdout_talk_on_stderr(finished: Finished) -> None:
     out, err = finished.result.out, finished.result.err
-    assert out.splitlines()[0].split()[:2] == ["model", "accuracy"]
+    assert out.startswith("with all labels, distillation ")  # the verdict first
+    table = out.split("\n\n")[1]
+    assert table.splitlines()[0].split()[:2] == ["model", "accuracy"]
     for who in ("majority answer", "teacher", "student", "exported student"):
         assert any(line.startswith(who) for line in out.splitlines()), who
     assert "report.html" in out

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
@@ -66,7 +65,7 @@ def page(run: Run) -> str:
 
 
 def cards(run: Run) -> dict[str, dict]:
-    return {p.stem: json.loads(p.read_text()) for p in run.path("scores").glob("*.json") if p.stem != "comparisons"}
+    return table.scores(run)
 
 
 def rows_of(page: str, label: str) -> dict[str, list[str]]:

@@ -16,8 +16,10 @@ from ..answers import activate, main_metric
 from ..data import Columns
 from ..engine.forward import logits
 from ..model import FusionModel
-from .quality import Draws, compare, summary
+from .intervals import bounds, summary
+from .quality import Draws
 from .targets import Measured, measure
+from .verdict import compare
 
 CONTROLS = ("blank", "shuffled")
 SEED = 0  # of the shuffle: the same one for every model
@@ -27,7 +29,8 @@ def worth(
     seeds: Sequence[tuple[FusionModel, Columns]], rows: np.ndarray, draws: Draws, full: Sequence[Measured]
 ) -> dict:
     """Every modality's controls, scored by the main metric over a model's seeds, and what each costs against ``full``
-    (the same seeds' scores on the rows as they are), on the same draws. Each seed comes with the columns it reads."""
+    (the same seeds' scores on the rows as they are), on the same draws: of these very networks, so that a cost's
+    interval is of the rows. Each seed comes with the columns it reads."""
     spec, target = seeds[0][1].spec, seeds[0][1].target[rows]
     metric = main_metric(spec.heads)
     values: dict[tuple[str, str], list[np.ndarray]] = {}
@@ -37,8 +40,9 @@ def worth(
             values.setdefault((name, control), []).append(measure(spec, answers, target, draws)[metric])
     found: dict[str, dict] = {}
     for (name, control), some in values.items():
-        cost = compare([m[metric] for m in full], some, draws.confidence)
-        found.setdefault(name, {})[control] = {**summary(some, draws.confidence), "cost": cost}
+        cost = compare([m[metric] for m in full], some, draws.confidence, draws.size, fixed=True)
+        facts = summary(some, draws.confidence, draws.size, bounds(metric))
+        found.setdefault(name, {})[control] = {**facts, "cost": cost}
     return {"metric": metric, "seed": SEED, "modalities": found} if found else {}
 
 

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..types import Spec
-from .quality import Draws, summary
+from .intervals import bounds, summary
+from .quality import Draws
 from .targets import measure
 
 MOST = 20  # values that are told one by one
@@ -37,6 +38,9 @@ def by(
         some = Draws(draws.group[mask], draws.weight, draws.confidence)
         measured = [measure(spec, a[mask], target[mask], some) for a in answers]
         known = [metric for metric, v in measured[0].items() if np.isfinite(v[0])]
-        metrics = {metric: summary([m[metric] for m in measured], draws.confidence) for metric in known}
+        metrics = {
+            metric: summary([m[metric] for m in measured], draws.confidence, some.size, bounds(metric))
+            for metric in known
+        }
         found[name] = {"rows": int(mask.sum()), "metrics": metrics}
     return found

@@ -1,7 +1,7 @@
-"""Accuracy, macro-F1 and log loss, with intervals over seeds and groups of rows, and paired differences.
+"""Accuracy, macro-F1 and log loss on the rows and on resamples of them.
 
-Hierarchical bootstrap: groups of rows (all questions of a picture) are drawn with replacement, and so are
-seeds; a difference of two models is taken on the same draws.
+Groups of rows (all questions of a picture) are drawn with replacement; a difference of two models is taken on the same
+draws. What becomes of them: :mod:`suffuse.probes.intervals` and :mod:`suffuse.probes.verdict`.
 """
 
 from __future__ import annotations
@@ -10,14 +10,24 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .intervals import Size, summary
+from .verdict import compare
+
+__all__ = ["Draws", "Size", "compare", "draw", "macro_f1", "metrics", "per_group", "ratio", "summary"]
+
 
 @dataclass(frozen=True)
 class Draws:
-    """Resamples: how often each group, and each seed, was drawn."""
+    """Resamples: how often each group was drawn."""
 
     group: np.ndarray  # (N,) int64, 0..G-1
     weight: np.ndarray  # (R + 1, G) float, the first row is the data itself
     confidence: float
+
+    @property
+    def size(self) -> Size:
+        """Rows and groups that are drawn from."""
+        return Size.of(self.group)
 
 
 def draw(group: np.ndarray, resamples: int, confidence: float, seed: int = 0) -> Draws:
@@ -66,33 +76,6 @@ def ratio(total: np.ndarray, count: np.ndarray) -> np.ndarray:
     return np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
 
 
-def summary(per_seed: list[np.ndarray], confidence: float, seed: int = 1) -> dict:
-    """S x (R + 1,) -> mean, low, high, per_seed; seeds are drawn with replacement."""
-    values = np.stack(per_seed)
-    spread = _over_seeds(values, seed)
-    low, high = np.nanquantile(spread, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return {
-        "mean": float(values[:, 0].mean()),
-        "low": float(low),
-        "high": float(high),
-        "per_seed": values[:, 0].tolist(),
-    }
-
-
-def compare(ours: list[np.ndarray], theirs: list[np.ndarray], confidence: float) -> dict:
-    """Paired difference ours - theirs, seed by seed, on the same draws, and the verdict."""
-    facts = summary([a - b for a, b in zip(ours, theirs, strict=True)], confidence)
-    verdict = "helps" if facts["low"] > 0 else "hurts" if facts["high"] < 0 else "no evidence"
-    return {"difference": facts["mean"], "low": facts["low"], "high": facts["high"], "verdict": verdict}
-
-
 def per_group(values: np.ndarray, draws: Draws) -> np.ndarray:
     """(N,) -> (G,) sums."""
     return np.bincount(draws.group, weights=values, minlength=draws.weight.shape[1])
-
-
-def _over_seeds(values: np.ndarray, seed: int) -> np.ndarray:
-    """(S, R + 1) -> (R,): the mean over seeds drawn with replacement, one draw a resample."""
-    seeds, resamples = values.shape[0], values.shape[1] - 1
-    times = np.random.default_rng(seed).multinomial(seeds, np.full(seeds, 1 / seeds), size=resamples)
-    return (values[:, 1:] * times.T).sum(0) / seeds

@@ -56,6 +56,18 @@ class Extract(Settings):
     dtype: Literal["float16", "float32"] = "float16"
 
 
+def _rival(value: Any) -> Any:
+    """``true`` is the usual cap, ``false`` none."""
+    return {True: 20, False: None}[value] if isinstance(value, bool) else value
+
+
+Times = Annotated[int, Field(ge=2, le=1000)]
+Fraction = Annotated[float, Field(gt=0, le=1)]
+
+
+Fractions = Annotated[tuple[Fraction, ...], Field(min_length=1)]
+
+
 class Distill(Settings):
     """What the student learns from the teacher, and what stands beside it."""
 
@@ -69,6 +81,7 @@ class Distill(Settings):
     label_fractions: tuple[
         Annotated[float, Field(gt=0, lt=1)], ...
     ] = ()  # also with this share of the labels, e.g. [0.05]
+    rival: Annotated[Times | None, BeforeValidator(_rival)] = None  # see docs; `true` is 20
     floors: bool = True  # also the student on each modality alone
     weak_teacher: Literal["warn", "stop"] = "warn"  # where it scores below the student on labels alone, on validation
 
@@ -79,6 +92,7 @@ class Evaluate(Settings):
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
     resamples: int = Field(default=1000, ge=100, le=100_000)
     by: Annotated[tuple[str, ...], BeforeValidator(listed)] = ()  # columns: scores for each of their values too
+    label_curve: Fractions | None = None  # also with these shares of the labels, e.g. [0.05, 0.1, 0.25, 0.5]
     controls: bool = True  # also teacher and student with each modality blank, and shuffled among the test rows
 
 

@@ -40,6 +40,12 @@ class Recipe(Settings):
         """Who -> network, of those that the run trains."""
         return {**({"teacher": self.trained} if self.trained else {}), "student": self.student}
 
+    @property
+    def fractions(self) -> tuple[float, ...]:
+        """The shares of the labels, besides all, with which students and baselines are trained too."""
+        found = (*self.distill.label_fractions, *(self.evaluate.label_curve or ()))
+        return tuple(dict.fromkeys(f for f in found if f < 1))
+
     @model_validator(mode="before")
     @classmethod
     def _losses(cls, raw: Any) -> Any:

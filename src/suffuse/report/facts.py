@@ -45,7 +45,7 @@ def headline(run: Run, prepared: Prepared) -> dict:
         "modalities": [
             {"name": f["name"], "kind": f["kind"], "reader": reader(run, f["name"])} for f in schema["fields"]
         ],
-        "fewer": [table.share(f"{f:g}") for f in run.recipe.distill.label_fractions],
+        "fewer": [table.share(f"{f:g}") for f in run.recipe.fractions],
     }
 
 

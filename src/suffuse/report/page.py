@@ -10,6 +10,7 @@ from markupsafe import Markup
 from ..run import Run
 from ..types import CLASSES, LABELS, NUMBER
 from . import confusion, facts, scored, trust, words, worth
+from .curve import curve
 from .each import each, explained
 from .examples import examples
 from .prepared import Prepared
@@ -27,7 +28,7 @@ def render(run: Run) -> str:
     there = run.path("scores", "predictions.parquet").exists()
     told = scored.read(run, prepared, "teacher", "student", "baseline", "export") if there else []
     stored = run.path("knowledge", "manifest.json").exists()
-    weighed = bool(worth.controls(run) or worth.parts(run))
+    weighed = bool(worth.controls(run) or worth.parts(run) or curve(run))
     return (
         environment()
         .get_template("page.html.jinja")
@@ -42,7 +43,9 @@ def render(run: Run) -> str:
             worth={
                 "controls": worth.controls(run),
                 "parts": worth.parts(run),
+                "curve": curve(run),
                 "fusion": worth.fusion(run),
+                "leaks": worth.leaks(run),
                 "unused": worth.unused(run),
             },
             training=training(run),

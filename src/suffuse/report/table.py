@@ -9,6 +9,7 @@ from ..files import read_json
 from ..run import Run
 from . import metrics
 from .metrics import METRICS
+from .settled import ABOUT, against, rests, settled, tuned
 from .words import short
 
 
@@ -26,13 +27,23 @@ class Line:
 
 
 COLUMNS = ("seeds", "parameters", "file", "1 row")
-ORDER = {"majority": 0, "only": 1, "teacher-only": 1.5, "teacher": 2, "student": 3, "baseline": 4, "export": 9}
+ORDER = {
+    "majority": 0,
+    "only": 1,
+    "teacher-only": 1.5,
+    "teacher": 2,
+    "student": 3,
+    "baseline": 4,
+    "rival": 4.5,
+    "export": 9,
+}
+OTHERS = ("comparisons", "label-curve")  # in scores/, and no model's
 SIDE_BY_SIDE = ("majority", "teacher", "student", "baseline", "export")  # target by target, in the terminal
 
 
 def scores(run: Run) -> dict[str, dict]:
     """Who -> scorecard, in the order of the table."""
-    found = {p.stem: read_json(p) for p in run.path("scores").glob("*.json") if p.stem != "comparisons"}
+    found = {p.stem: read_json(p) for p in run.path("scores").glob("*.json") if p.stem not in OTHERS}
     return dict(sorted(found.items(), key=lambda item: _order(item[0])))
 
 
@@ -88,7 +99,8 @@ def name(who: str) -> str:
     if who.startswith("teacher-only-"):
         return f"teacher, {who.removeprefix('teacher-only-')} alone"
     kind, _, rest = who.partition("-")
-    plain = {"majority": "majority answer", "export": "exported student", "baseline": "student, labels alone"}
+    plain = {"majority": "majority answer", "export": "exported student", "baseline": "student, labels alone",
+             "rival": "labels alone, whole compute"}  # fmt: skip
     if kind == "only":
         return f"{rest} alone"
     return plain.get(kind, kind) + (f", {share(rest)} of the labels" if rest else "")
@@ -111,19 +123,21 @@ def judged(run: Run) -> list[tuple[str, str, str, str]]:
     found, cards = [], scores(run)
     percent = f"{100 * run.recipe.evaluate.confidence:g} %"
     compared = read_json(run.path("scores", "comparisons.json")) or []
-    some = [c for c in compared if c.get("about", "distillation") == "distillation"]
+    some = [c for c in compared if c.get("about", "distillation") in ABOUT]
     for c in sorted(some, key=lambda c: _order(c["who"])):
         _, _, fraction = c["who"].partition("-")
         metric = c["metric"]
         ours, theirs = (metrics.value(metric, cards[w]["metrics"][metric]["mean"]) for w in (c["who"], c["against"]))
         gap, low, high = (metrics.difference(metric, c[key]) for key in ("difference", "low", "high"))
+        what, other = ABOUT[c.get("about", "distillation")][0], against(run, c.get("about", "distillation"))
+        about = [f"{percent} interval {low} to {high}", rests(c), tuned(run)]
         found.append(
             (
                 c["verdict"],
                 f"with {share(fraction)} of the labels" if fraction else "with all labels",
-                f"distillation {_said(c['verdict'])}",
-                f"{ours} against {theirs} for the same student on labels alone: {gap}{metrics.points(metric)}, "
-                f"{percent} interval {low} to {high}",
+                f"{what} {_said(c['verdict'])}",
+                f"{ours} against {theirs} for {other}: {gap}{metrics.points(metric)}, "
+                f"{', '.join(filter(None, about))}{settled(c)}",
             )
         )
     return found

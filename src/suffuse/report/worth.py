@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from ..files import read_json
 from ..run import Run
+from ..tables.leaks import told
 from . import metrics, table
+from .blocks import Block
+from .curve import curve
 from .metrics import METRICS
 
+SCORED = ("teacher", "student", "baseline", "export")  # without the rows that leak, in a sentence
 SMALL = 0.01  # of the main metric: an interval that ends below it says that shuffling costs nothing
-
-
-@dataclass(frozen=True)
-class Block:
-    """A small table: its heading, its head and its rows, as text."""
-
-    title: str
-    headings: tuple[str, ...]
-    rows: list[tuple[str, ...]]
 
 
 def blocks(run: Run) -> list[list[str]]:
     """What the terminal shows of it, as lines of text."""
-    found = [*parts(run), *([block] if (block := controls(run)) else [])]
+    found = [*parts(run), *(block for block in (curve(run), controls(run)) if block)]
     return [[block.title, *table.aligned([block.headings, *block.rows])] for block in found]
 
 
@@ -59,31 +52,47 @@ def parts(run: Run) -> list[Block]:
 def warnings(run: Run) -> list[str]:
     """Where the teacher is weaker than its student or knows its rows by heart, where the modalities together are no
     better than the best one alone, and where a model doesn't use one."""
-    return [*teacher(run), *fusion(run), *unused(run)]
+    return [*leaks(run), *teacher(run), *fusion(run), *unused(run)]
+
+
+def leaks(run: Run) -> list[str]:
+    """What stands in two splits, and what models score on the test rows that nothing gives away."""
+    lines = told(read_json(run.path("data", "leaks.json")) or {})
+    cards = {who: card for who, card in table.scores(run).items() if "clean" in card and who in SCORED}
+    found = []
+    for who, card in cards.items():
+        metric, facts = card["main"], card["clean"]
+        if "metrics" in facts:
+            without, full = (metrics.value(metric, one["metrics"][metric]["mean"]) for one in (facts, card))
+            found.append(f"{table.name(who)} {without} (all rows: {full})")
+    if cards:
+        rows = next(iter(cards.values()))["clean"]["rows"]
+        lines.append(f"on the {rows:,} test rows without a leak: {'; '.join(found) or 'nothing to score'}")
+    return lines
 
 
 def teacher(run: Run) -> list[str]:
     """What validation and training rows said against the teacher."""
-    told, judged = [], read_json(run.path("judged.json")) or {}
+    said, judged = [], read_json(run.path("judged.json")) or {}
     facts = read_json(run.path("teacher", "training.json")) or {}
     if judged.get("weak"):
         theirs, ours = (metrics.value(judged["metric"], judged[who]) for who in ("teacher", "label_only"))
-        told.append(f"on validation the teacher is weaker than the student on labels alone ({theirs} against {ours})")
+        said.append(f"on validation the teacher is weaker than the student on labels alone ({theirs} against {ours})")
     folds = run.recipe.trained.folds if run.recipe.trained else None
     if facts.get("by_heart") and not folds:
         metric, seen = next(iter(facts["training"].items()))
         unseen = facts["validation"][metric]
         if seen - unseen >= SMALL:
             values = f"{metrics.value(metric, seen)} there, {metrics.value(metric, unseen)} on validation"
-            told.append(
+            said.append(
                 f"the teacher knows its training rows by heart ({values}): its answers there are nearly the labels"
             )
-    return told
+    return said
 
 
 def fusion(run: Run) -> list[str]:
     """A sentence for each network that sees all modalities and isn't shown to beat its best single one."""
-    cards, told = table.scores(run), []
+    cards, said = table.scores(run), []
     compared = [c for c in read_json(run.path("scores", "comparisons.json")) or [] if c.get("about") == "fusion"]
     for who in dict.fromkeys(c["who"] for c in compared):
         some = [c for c in compared if c["who"] == who]
@@ -93,16 +102,16 @@ def fusion(run: Run) -> list[str]:
             what = "is worse than" if best["verdict"] == "hurts" else "shows no evidence of beating"
             values = (metrics.value(best["metric"], cards[best[end]]["metrics"][best["metric"]]["mean"])
                       for end in ("who", "against"))  # fmt: skip
-            told.append(
+            said.append(
                 f"fusion doesn't pay here: {ours}, with all modalities, {what} {theirs} ({' against '.join(values)}: "
                 f"{_numbers(run, best['metric'], best)})"
             )
-    return told
+    return said
 
 
 def unused(run: Run) -> list[str]:
     """A sentence for each modality that can be shuffled at no cost."""
-    told = []
+    said = []
     for who, card in table.scores(run).items():
         found = card.get("controls") or {}
         for name, one in found.get("modalities", {}).items():
@@ -110,11 +119,11 @@ def unused(run: Run) -> list[str]:
             numbers = _numbers(run, found["metric"], cost)
             if cost["low"] <= 0 and cost["high"] < SMALL:
                 says = f"costs nothing ({numbers}): the model doesn't use {name}"
-                told.append(f"{table.name(who)}: shuffling {name} among the test rows {says}")
+                said.append(f"{table.name(who)}: shuffling {name} among the test rows {says}")
             elif cost["low"] <= 0:
                 says = f"can't be told to cost anything ({numbers}): there is no evidence that the model uses {name}"
-                told.append(f"{table.name(who)}: shuffling {name} among the test rows {says}")
-    return told
+                said.append(f"{table.name(who)}: shuffling {name} among the test rows {says}")
+    return said
 
 
 def _numbers(run: Run, metric: str, facts: dict) -> str:

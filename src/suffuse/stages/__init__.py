@@ -44,7 +44,7 @@ STAGES: dict[str, Stage] = {
             "distill",
             "Train the students from the store, and the same students on labels alone.",
             ("prepare", "extract"),
-            ("student", "distill", "seed", "modalities.*.augment"),
+            ("student", "distill", "seed", "modalities.*.augment", "evaluate.label_curve"),
             format=4,
         ),
         Stage(

@@ -16,6 +16,7 @@ from .. import losses
 from ..data import Columns, Sampler
 from ..engine import features
 from ..engine.forward import scorer
+from ..engine.labels import label_budget
 from ..engine.loop import Plan, fit
 from ..engine.objective import Objective
 from ..engine.pool import run_jobs
@@ -29,8 +30,9 @@ from ..knowledge.manifest import read as read_manifest
 from ..knowledge.reader import Reader
 from ..model import FusionModel
 from ..parts import PartSettings, settings
+from ..probes.rival import rival
 from ..progress import Tell, progress, say
-from ..recipe import Distill
+from ..recipe import Distill, Training
 from ..run import Run
 from ..views import Viewer
 
@@ -54,6 +56,7 @@ def distill(run: Run) -> None:
     if left:
         settle(run.recipe.compute.threads)
         features.foresee(run, run.recipe.student, Columns.open(run.path("data")))
+        weigh(run)
     with progress("distill") as tell:
 
         def tell_all(share: float, words: str) -> None:
@@ -124,13 +127,35 @@ def jobs(run: Run) -> list[Job]:
     found = []
     for number in range(run.recipe.distill.seeds):
         one = run.recipe.seed + number + 1
-        for fraction in (1.0, *run.recipe.distill.label_fractions):
+        for fraction in (1.0, *run.recipe.fractions):
             suffix = "" if fraction == 1 else f"-{fraction:g}"
             found.append(Job(f"student{suffix}", one, True, fraction, None))
             found.append(Job(f"baseline{suffix}", one, False, fraction, None))
         if run.recipe.distill.floors and len(run.recipe.student.encoders) > 1:
             found.extend(Job(f"only-{name}", one, False, 1.0, name) for name in run.recipe.student.encoders)
+        if run.recipe.distill.rival:
+            found.append(Job("rival", one, False, 1.0, None))
     return found
+
+
+def weigh(run: Run) -> None:
+    """How many epochs labels alone get for the compute of the whole way. Writes ``rival.json``, once: seconds differ
+    from one attempt to the next."""
+    place = run.partial("distill") / "rival.json"
+    if run.recipe.distill.rival and not place.exists():
+        facts = rival(run)
+        write_json(place, facts)
+        capped = f", capped from {facts['wanted']:,}" if facts["capped"] else ""
+        say(f"notice: labels alone get the whole way's compute: {facts['epochs']:,} epochs{capped}")
+
+
+def budget(run: Run, job: Job) -> Training:
+    """How a job is trained: all alike, but that the rival has more epochs."""
+    training = run.recipe.distill.train
+    if job.who != "rival":
+        return training
+    epochs = (read_json(run.partial("distill") / "rival.json") or {})["epochs"]
+    return training.model_copy(update={"epochs": epochs})
 
 
 def work(order: dict, tell: Tell) -> None:
@@ -172,7 +197,7 @@ def make_plan(
 ) -> Plan:
     """Which rows, which labels, which of the teacher's arrays."""
     objective, told = what
-    training = run.recipe.distill.train
+    training = budget(run, job)
     allowed = label_budget(columns, job.fraction, run.recipe.seed)
     target = columns.hidden(allowed)
     labelled = columns.labelled("train")
@@ -218,25 +243,6 @@ def chosen_losses(run: Run, job: Job) -> dict[str, PartSettings]:
     if job.taught:
         return dict(run.recipe.distill.losses)
     return {"labels": settings(losses.TABLE, {"kind": "task", "smoothing": run.recipe.distill.smoothing})}
-
-
-def label_budget(columns: Columns, fraction: float, seed: int) -> np.ndarray:
-    """(N,) bool: rows whose label may be seen. Whole groups (all questions of a picture), the same for everybody."""
-    allowed = np.ones(len(columns.target), dtype=bool)
-    if fraction < 1:
-        for split in ("train", "validation"):
-            rows = columns.rows(split)
-            groups = np.unique(columns.group[rows])
-            count = max(1, round(fraction * len(groups)))
-            kept = np.random.default_rng([seed, 5]).permutation(groups)[:count]
-            allowed[rows] = np.isin(columns.group[rows], kept)
-            if not (allowed[rows] & columns.spec.known(columns.target[rows])).any():
-                raise SuffuseError(
-                    "too few labels are left",
-                    where="distill.label_fractions",
-                    got=f"{fraction:g} of {len(groups)} groups",
-                )
-    return allowed
 
 
 def _smaller(run: Run) -> None:

@@ -14,6 +14,7 @@ from ..answers import activate, main_metric
 from ..data import Columns
 from ..engine import features, forward
 from ..engine.forward import logits
+from ..engine.labels import label_budget
 from ..engine.records import best_seed
 from ..engine.runtime import settle
 from ..files import read_json, write_bytes, write_json
@@ -21,7 +22,11 @@ from ..model import open_model
 from ..predictor import Predictor
 from ..probes import quality
 from ..probes.calibration import calibrate
+from ..probes.clean import clean, leaked
+from ..probes.comparisons import comparisons
 from ..probes.controls import worth
+from ..probes.intervals import Size, bounds, summary
+from ..probes.label_curve import label_curve
 from ..probes.latency import latency
 from ..probes.parts import by
 from ..probes.targets import Measured, measure
@@ -48,19 +53,23 @@ def evaluate(run: Run) -> None:
         tell(0.95, "latency")
         exports = {"export": run.path("export"), "teacher": run.path("export-teacher")}
         times = latency({who: place for who, place in exports.items() if place.exists()}, columns, rows)
-        columns_of = values(run, rows)
+        columns_of, shared = values(run, rows), leaked(columns, rows, known_leaks(run))
         tell(0.96, "controls")
         worths = controlled(run, columns, rows, draws, measured) if run.recipe.evaluate.controls else {}
         for who, seeds in found.items():
-            facts = score(who, list(seeds), measured[who], run) | worths.get(who, {})
+            facts = score(who, list(seeds), measured[who], run, draws.size) | worths.get(who, {})
             facts |= calibrate(spec, np.concatenate(list(seeds.values())), np.concatenate([target] * len(seeds)))
             if columns_of:
                 answers = list(seeds.values())
                 facts["by"] = {name: by(spec, answers, target, draws, some) for name, some in columns_of.items()}
             facts |= abstentions(spec, said, target) if who == "teacher" and said is not None else {}
+            facts |= {"clean": clean(columns, rows, list(seeds.values()), draws, shared)} if shared else {}
             facts |= size(run, who) | ({"latency_ms": times[who]} if who in times else {})
             write_json(folder / f"{who}.json", facts)
-        write_json(folder / "comparisons.json", comparisons(measured, main_metric(spec.heads), draws.confidence))
+        answers, metric = {who: list(seeds.values()) for who, seeds in found.items()}, main_metric(spec.heads)
+        write_json(folder / "comparisons.json", comparisons(measured, answers, (spec, target), metric, draws))
+        if curve := label_curve(measured, labels(run, columns), metric, draws):
+            write_json(folder / "label-curve.json", curve)
         kept = {who: kept_row_by_row(run, who, seeds) for who, seeds in found.items()}
         write_predictions(folder / "predictions.parquet", kept, columns, rows)
         tell(1.0, f"{len(rows):,} test rows")
@@ -135,6 +144,17 @@ def values(run: Run, rows: np.ndarray) -> dict[str, list[str | None]]:
     return {name.removeprefix("by "): table[name].to_pylist() for name in wanted} if table else {}
 
 
+def known_leaks(run: Run) -> list[str]:
+    """The modalities whose contents rows of two splits share, as prepare found."""
+    return list((read_json(run.path("data", "leaks.json")) or {}).get("kept", ()))
+
+
+def labels(run: Run, columns: Columns) -> dict[float, int]:
+    """Share of the labels -> labelled training rows that a student with so many sees."""
+    rows, seed = columns.labelled("train"), run.recipe.seed
+    return {share: int(label_budget(columns, share, seed)[rows].sum()) for share in (*run.recipe.fractions, 1.0)}
+
+
 def _exported(predictor: Predictor, columns: Columns, rows: np.ndarray) -> np.ndarray:
     parts, columns = [], columns.of([i.field.name for i in predictor.inputs])
     size = columns.fitting(256)
@@ -145,7 +165,7 @@ def _exported(predictor: Predictor, columns: Columns, rows: np.ndarray) -> np.nd
     return np.concatenate(parts)
 
 
-def score(who: str, seeds: list[str], measured: list[dict[str, np.ndarray]], run: Run) -> dict[str, Any]:
+def score(who: str, seeds: list[str], measured: list[dict[str, np.ndarray]], run: Run, sample: Size) -> dict[str, Any]:
     """One model's scorecard."""
     confidence = run.recipe.evaluate.confidence
     schema = read_json(run.path("data", "schema.json"))
@@ -156,7 +176,9 @@ def score(who: str, seeds: list[str], measured: list[dict[str, np.ndarray]], run
         "seeds": [s.removeprefix("seed-") for s in seeds],
         "confidence": confidence,
         "main": main_metric(heads_of(schema["heads"])),
-        "metrics": {name: quality.summary([m[name] for m in measured], confidence) for name in measured[0]},
+        "metrics": {
+            name: summary([m[name] for m in measured], confidence, sample, bounds(name)) for name in measured[0]
+        },
     }
 
 
@@ -176,21 +198,6 @@ def size(run: Run, who: str) -> dict[str, int]:
     folder = models(run)[who][0]
     facts = read_json(folder / "training.json")
     return {"parameters": facts["parameters"], "bytes": (folder / "model.safetensors").stat().st_size}
-
-
-def comparisons(measured: dict[str, list[dict[str, np.ndarray]]], metric: str, confidence: float) -> list[dict]:
-    """On the main metric: every student against the same student on labels alone; what sees all modalities against
-    the same network on each of them alone."""
-    pairs = [("distillation", who, who.replace("student", "baseline")) for who in measured if who.startswith("student")]
-    for who, floor in (("teacher", "teacher-only-"), ("baseline", "only-")):
-        pairs.extend(("fusion", who, other) for other in measured if other.startswith(floor))
-    found = []
-    for about, who, other in pairs:
-        if other in measured:
-            ours, theirs = ([m[metric] for m in measured[name]] for name in (who, other))
-            facts = {"about": about, "who": who, "against": other, "metric": metric}
-            found.append({**facts, **quality.compare(ours, theirs, confidence)})
-    return found
 
 
 def kept_row_by_row(run: Run, who: str, seeds: dict[str, np.ndarray]) -> np.ndarray:

@@ -20,7 +20,7 @@ from ..progress import progress, say
 from ..ragged import Ragged
 from ..run import Run
 from ..tables import derived as derived_columns
-from ..tables import entries, reading, splits, targets
+from ..tables import entries, leaks, reading, splits, targets
 from ..tables.columns import Cleaned, clean
 from ..tables.derived import Derived
 from ..tables.draft import Draft
@@ -38,11 +38,16 @@ def prepare(run: Run) -> None:
         roles = reading.roles(run.recipe, rows)
         derived = derive_all(run, rows, roles, tell)
         draft = reading.draft(rows, roles, derived, clean_all(run, derived.rows, tell))
+        before = leaks.given(draft)
         reading.settle(draft, run.recipe.data, run.recipe.seed)
         write(run, draft, tell)
+        facts = leaks.to_json(before, leaks.kept(draft))
+        write_json(run.partial("prepare") / "data" / "leaks.json", facts)
         tell(1.0, f"{draft.keep.sum():,} rows")
     for line in draft.notes.lines():
         say(f"          {line}")
+    for line in leaks.told(facts):
+        say(f"WARNING: {line}")
 
 
 def derive_all(run: Run, rows: sources.Rows, roles: Roles, tell: Callable[[float, str], None]) -> Derived:

@@ -78,9 +78,13 @@ def counted(recipe: Recipe, train: int) -> list[dict[str, Any]]:
         teachers = teacher.seeds * (1 + (len(teacher.encoders) if teacher.floors and several else 0))
         taught = {"trainings": teachers + (teacher.folds or 0), "steps": steps(teacher.train, train)}
         listed.append({"who": "teacher", **taught})
-    students = distill.seeds * 2 * (1 + len(distill.label_fractions))
+    students = distill.seeds * 2 * (1 + len(recipe.fractions))
     floors = distill.seeds * len(recipe.student.encoders) if distill.floors and len(recipe.student.encoders) > 1 else 0
-    return [*listed, {"who": "student", "trainings": students + floors, "steps": steps(distill.train, train)}]
+    listed.append({"who": "student", "trainings": students + floors, "steps": steps(distill.train, train)})
+    if distill.rival:  # at the most: what the teacher's training took isn't known yet
+        most = distill.rival * steps(distill.train, train)
+        listed.append({"who": "student", "trainings": distill.seeds, "steps": most})
+    return listed
 
 
 def steps(training: Training, rows: int) -> int:

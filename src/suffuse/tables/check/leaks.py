@@ -9,29 +9,15 @@ import numpy as np
 from ...errors import visible
 from ...types import NUMBER
 from ...values import as_number
-from .. import giveaway, labels, splits
+from .. import giveaway, splits
 from ..draft import Draft
 from ..inspect import Column, percent, short
+from ..leaks import LARGE, NAMES, across, whole
 from ..targets import Cells
 from .findings import NOTES, WARNS, Check
 
-NAMES = tuple(splits.NAMES)
 FEW = 10  # rows that are too few to say that numbers follow each other
 FOLLOWS = 0.999  # correlation from which they do
-LARGE = 500  # bytes: contents of that size don't repeat by chance
-PAIRS = ((splits.TEST, splits.TRAIN), (splits.VALIDATION, splits.TRAIN), (splits.TEST, splits.VALIDATION))
-
-
-def across(code: np.ndarray, split: np.ndarray) -> dict[tuple[str, str], int]:
-    """code (N,) of what must not stand in two splits, -1 where there is nothing; split (N,) -> (held-out split, other
-    split) -> rows of the held-out one whose code stands in the other."""
-    found = {}
-    for held, other in PAIRS:
-        rows = (split == held) & (code >= 0)
-        count = int(np.isin(code[rows], code[(split == other) & (code >= 0)]).sum())
-        if count:
-            found[NAMES[held], NAMES[other]] = count
-    return found
 
 
 def given(check: Check, draft: Draft, group: str | None) -> None:
@@ -73,19 +59,6 @@ def shared(check: Check, draft: Draft, sizes: dict[str, float]) -> None:
         hint = "; if such rows belong together, name a column for them in data.group"
         large = sizes.get(name, 0.0) >= LARGE
         check.add(WARNS if large else NOTES, "contents_in_two_splits", name, says + hint * large)
-
-
-def whole(draft: Draft, label: bool) -> np.ndarray:
-    """(N,) int64: equal where rows have the same contents in all modalities (and the same label); -1: nothing is
-    there."""
-    entries = draft.entries()
-    parts = [*entries.T]
-    if label:
-        parts.append(labels.codes(draft.label))
-    code = np.zeros(len(entries), dtype=np.int64)
-    for part in parts:  # one number for what came before and this
-        code = np.unique(code * (int(part.max(initial=0)) + 2) + part + 1, return_inverse=True)[1].reshape(-1)
-    return np.where(entries.max(1) < 0, -1, code)
 
 
 def give_away(check: Check, columns: Sequence[Column], used: dict[str, str], targets: Sequence[Cells]) -> None:

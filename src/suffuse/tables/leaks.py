@@ -1,0 +1,111 @@
+"""What stands in two splits: ids, groups, whole rows, contents of one modality.
+
+A copy of a held-out row in the training rows makes a score say what a model remembers. What is certain is left out of
+training (:func:`suffuse.tables.draft.drop_duplicates`, :func:`suffuse.tables.draft.drop_straddling`) and told, loudly:
+the table is not what its split says. What isn't certain stays and is counted: rows of equal contents and another label,
+or none, and large contents of one modality (the same picture) that rows of two splits share without a group to say so.
+The scores without such rows stand beside the scores with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from ..ragged import Ragged
+from . import labels, splits
+from .draft import Draft
+
+NAMES = tuple(splits.NAMES)
+LARGE = 500  # bytes: contents of that size don't repeat by chance
+PAIRS = ((splits.TEST, splits.TRAIN), (splits.VALIDATION, splits.TRAIN), (splits.TEST, splits.VALIDATION))
+Across = dict[tuple[str, str], int]
+
+
+def across(code: np.ndarray, split: np.ndarray) -> Across:
+    """code (N,) of what must not stand in two splits, -1 where there is nothing; split (N,) -> (held-out split, other
+    split) -> rows of the held-out one whose code stands in the other."""
+    found = {}
+    for held, other in PAIRS:
+        rows = (split == held) & (code >= 0)
+        count = int(np.isin(code[rows], code[(split == other) & (code >= 0)]).sum())
+        if count:
+            found[NAMES[held], NAMES[other]] = count
+    return found
+
+
+def whole(draft: Draft, label: bool) -> np.ndarray:
+    """(N,) int64: equal where rows have the same contents in all modalities (and the same label); -1: nothing is
+    there."""
+    entries = draft.entries()
+    parts = [*entries.T]
+    if label:
+        parts.append(labels.codes(draft.label))
+    code = np.zeros(len(entries), dtype=np.int64)
+    for part in parts:  # one number for what came before and this
+        code = np.unique(code * (int(part.max(initial=0)) + 2) + part + 1, return_inverse=True)[1].reshape(-1)
+    return np.where(entries.max(1) < 0, -1, code)
+
+
+def given(draft: Draft) -> dict[str, Across]:
+    """What the table's own split has on both sides, before anything is left out: ``copies``, ``groups``, ``ids``."""
+    found = {
+        "copies": across(whole(draft, True), draft.split),
+        "groups": across(draft.group, draft.split),
+        "ids": across(labels.codes(draft.ids), draft.split),
+    }
+    return {name: one for name, one in found.items() if one}
+
+
+def kept(draft: Draft) -> dict[str, Across]:
+    """What the rows that are kept have on both sides: ``contents`` of all modalities, and by name a modality's where
+    they are large."""
+    split = np.where(draft.keep, draft.split, splits.UNKNOWN)
+    found = {"contents": across(whole(draft, False), split)}
+    if len(draft.columns) > 1:
+        found |= {name: across(c.entry, split) for name, c in draft.columns.items() if size(c.items) >= LARGE}
+    return {name: one for name, one in found.items() if one}
+
+
+def size(items: Any) -> float:
+    """Bytes of an item, the mean."""
+    if isinstance(items, Ragged):
+        return float(items.flat.nbytes / max(len(items), 1))
+    count = max(len(items), 1)
+    return float(items.nbytes / count) if isinstance(items, (np.ndarray, pa.ChunkedArray)) else 0.0
+
+
+def to_json(before: Mapping[str, Across], after: Mapping[str, Across]) -> dict[str, Any]:
+    """Plain values: ``left_out`` and ``kept``, each name -> a list of held-out split, other split, rows."""
+
+    def plain(found: Mapping[str, Across]) -> dict[str, list[dict[str, Any]]]:
+        return {
+            name: [{"held": held, "other": other, "rows": count} for (held, other), count in one.items()]
+            for name, one in found.items()
+        }
+
+    return {"left_out": plain(before), "kept": plain(after)}
+
+
+def told(facts: Mapping[str, Any]) -> list[str]:
+    """A sentence for everything in ``leaks.json`` that test or validation rows share with others."""
+    says = {
+        "copies": "stand in {other} too, with the same contents and label: of each the held-out copy alone is kept",
+        "groups": "belong to groups that stand in {other} too: the {other} rows of these groups were left out",
+        "ids": "have an id that stands in {other} too: the first row of each id is kept",
+    }
+    same = "have contents that stand in {other} rows too, with another label or none: they stay"
+    lines = []
+    for name, text in says.items():
+        lines += [_line(one, text) for one in facts.get("left_out", {}).get(name, ())]
+    for name, some in facts.get("kept", {}).items():
+        text = same if name == "contents" else f"have a content of {name} that stands in {{other}} rows too: they stay"
+        lines += [_line(one, text) for one in some]
+    return lines
+
+
+def _line(one: Mapping[str, Any], text: str) -> str:
+    return f"in two splits: {one['rows']:,} {one['held']} rows {text.format(other=one['other'])}"
