@@ -73,6 +73,9 @@ class Distill(Settings):
     weak_teacher: Literal["warn", "stop"] = "warn"  # where it scores below the student on labels alone, on validation
 
 
+Probe = Literal["ranking", "agreement", "missing", "temperature", "contribution", "robustness", "size", "latency"]
+
+
 class Evaluate(Settings):
     """How sure the numbers are, and what else is looked at."""
 
@@ -80,6 +83,8 @@ class Evaluate(Settings):
     resamples: int = Field(default=1000, ge=100, le=100_000)
     by: Annotated[tuple[str, ...], BeforeValidator(listed)] = ()  # columns: scores for each of their values too
     controls: bool = True  # also teacher and student with each modality blank, and shuffled among the test rows
+    probes: Literal["all"] | tuple[Probe, ...] = "all"  # what else is measured, e.g. [agreement, missing]
+    probe_rows: int = Field(default=2000, ge=64)  # test rows that costly probes look at: missing, contribution, ...
 
 
 class Export(Settings):
