@@ -17,6 +17,7 @@ from .context import Context
 from .quality import Draws, summary
 
 DRAWN = 200  # resamples
+EXACT = 2**20  # rows of which weights, and their sums, are exact in float32
 MOST = 50  # classes; of more there are no intervals
 
 
@@ -51,7 +52,8 @@ def ranked(context: Context, answers: np.ndarray) -> dict[str, np.ndarray]:
 def of_head(head: Head, answers: np.ndarray, target: np.ndarray, draws: Draws) -> dict[str, np.ndarray]:
     """One target's ``auroc`` and ``average_precision``; nothing where no class has both rows of it and others."""
     true = target[:, None] == np.arange(head.outputs) if head.kind == CLASSES else target > 0
-    weight = draws.weight[: 1 + (DRAWN if head.outputs <= MOST else 0)][:, draws.group]
+    drawn = draws.weight[: 1 + (DRAWN if head.outputs <= MOST else 0)]
+    weight = np.ascontiguousarray(drawn.T, dtype=np.float32 if len(target) < EXACT else np.float64)[draws.group]
     both = [curves(answers[:, c], true[:, c], weight) for c in range(head.outputs) if 0 < true[:, c].sum() < len(true)]
     if not both:
         return {}
@@ -63,19 +65,23 @@ def of_head(head: Head, answers: np.ndarray, target: np.ndarray, draws: Draws) -
 
 
 def curves(score: np.ndarray, true: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(N,) scores, (N,) bool and weights (R, N) -> AUROC (R,) and average precision (R,); NaN without both kinds."""
+    """(N,) scores, (N,) bool and weights (N, R) -> AUROC (R,) and average precision (R,); NaN without both kinds.
+
+    Weights are counts, so sums are exact. Only where a row of the class stands is there anything to add.
+    """
     order = np.argsort(-score, kind="stable")
-    starts = np.flatnonzero(np.diff(score[order], prepend=np.inf))  # of equal scores, the highest first
-    weight, true = weight[:, order], true[order]
-    hits = np.add.reduceat(weight * true, starts, axis=1)
-    misses = np.add.reduceat(weight * ~true, starts, axis=1)
-    positive, negative = hits.sum(1), misses.sum(1)
-    below = negative[:, None] - misses.cumsum(1)
-    found = hits.cumsum(1)
-    said = found + negative[:, None] - below
+    falling, hit = -score[order], np.flatnonzero(true[order])
+    weight = weight[order]
+    total = np.concatenate([np.zeros_like(weight[:1]), weight.cumsum(0)])  # [i]: of the first i rows
+    first, starts = np.unique(np.searchsorted(falling, falling[hit], "left"), return_index=True)  # of equal scores
+    last = np.searchsorted(falling, falling[hit][starts], "right")
+    hits = np.add.reduceat(weight[hit], starts, axis=0).astype(np.float64)
+    found, said = hits.cumsum(0), total[last].astype(np.float64)
+    positive, negative = found[-1], total[-1] - found[-1]
+    missed, before = said - found, total[first] - (found - hits)  # rows of no such class, up to here and before
     precision = np.divide(found, said, out=np.zeros_like(found), where=said > 0)
-    pairs = (hits * (below + misses / 2)).sum(1)
-    return _ratio(pairs, positive * negative), _ratio((hits * precision).sum(1), positive)
+    pairs = (hits * (negative - 0.5 * (missed + before))).sum(0)
+    return _ratio(pairs, positive * negative), _ratio((hits * precision).sum(0), positive)
 
 
 def _ratio(total: np.ndarray, count: np.ndarray) -> np.ndarray:

@@ -24,7 +24,7 @@ from .targets import judged
 
 SEVERITIES = (1, 2, 3, 4, 5)
 MOST = 1000  # rows
-BUDGET = 3e11  # multiplications of all networks together
+BUDGET = 2e11  # multiplications of all networks together
 
 
 def probe(context: Context) -> dict[str, dict]:

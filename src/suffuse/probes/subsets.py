@@ -24,7 +24,8 @@ class Subsets:
     @property
     def exact(self) -> bool:
         """Whether every subset is there, as :func:`suffuse.shapley.masks` orders them."""
-        return len(self.there) == 2 ** len(self.names)
+        count = len(self.names)
+        return len(self.there) == 2**count and bool((self.there == masks(count)).all())
 
     @property
     def titles(self) -> list[str]:
