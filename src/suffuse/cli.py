@@ -184,9 +184,9 @@ def init_command(
 
 def show(run) -> None:
     """The tables of results on stdout, the verdicts, the warnings, and where the report is."""
-    from .report import table, worth
+    from .report import missing, table, worth
 
-    for block in (*table.blocks(run), *worth.blocks(run)):
+    for block in (*table.blocks(run), *worth.blocks(run), *missing.blocks(run)):
         typer.echo("\n".join(map(visible, block)) + "\n")
     for sentence in table.verdicts(run):
         typer.echo(sentence)

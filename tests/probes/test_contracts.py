@@ -30,6 +30,21 @@ FIELDS = {
 }
 
 
+@pytest.fixture(scope="module")
+def found_by(looked_at):
+    """What a probe finds, asked once."""
+    _, context = looked_at
+    memory: dict[str, dict[str, dict]] = {}
+
+    def ask(name: str) -> dict[str, dict]:
+        if name not in memory:
+            part: Any = load(TABLE, name)
+            memory[name] = part.probe(replace(context, memory={}))
+        return memory[name]
+
+    return ask
+
+
 def untimed(found: dict[str, dict]) -> str:
     return json.dumps({who: {k: v for k, v in card.items() if k not in TIMED} for who, card in found.items()})
 
@@ -41,11 +56,11 @@ def leaves(value: Any) -> list[Any]:
 
 
 @pytest.mark.parametrize("name", TABLE)
-def test_a_probe_tells_what_the_page_says_as_json_and_the_same_again(looked_at, name):
+def test_a_probe_tells_what_the_page_says_as_json_and_the_same_again(looked_at, found_by, name):
     _, context = looked_at
     part: Any = load(TABLE, name)
     before = context.columns.present.copy(), context.columns.entry.copy(), context.columns.target.copy()
-    found = part.probe(replace(context, memory={}))
+    found = found_by(name)
     assert found and set(found) <= set(context.models)
     assert {key for card in found.values() for key in card} - {"not_measured"} == FIELDS[name]
     assert json.loads(json.dumps(found)) == found  # lists, numbers and texts, no arrays
@@ -56,9 +71,9 @@ def test_a_probe_tells_what_the_page_says_as_json_and_the_same_again(looked_at, 
 
 
 @pytest.mark.parametrize("name", TABLE)
-def test_a_probe_looks_at_all_main_models(looked_at, name):
+def test_a_probe_looks_at_all_main_models(looked_at, found_by, name):
     _, context = looked_at
-    found = load(TABLE, name).probe(replace(context, memory={}))  # type: ignore[attr-defined]
+    found = found_by(name)
     main = {model.who for model in context.main()}
     assert main == {"teacher", "student", "baseline", "export"}
     if name == "agreement":
@@ -70,7 +85,7 @@ def test_a_probe_looks_at_all_main_models(looked_at, name):
 
 
 @pytest.mark.parametrize("name", TABLE)
-def test_values_have_intervals_that_hold_them(looked_at, name):
+def test_values_have_intervals_that_hold_them(looked_at, found_by, name):
     _, context = looked_at
     seeds = {who: len(model.logits) for who, model in context.models.items()}
 
@@ -81,7 +96,7 @@ def test_values_have_intervals_that_hold_them(looked_at, name):
         for one in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
             look(one, who)
 
-    for who, card in load(TABLE, name).probe(replace(context, memory={})).items():  # type: ignore[attr-defined]
+    for who, card in found_by(name).items():
         look(card, who)
 
 

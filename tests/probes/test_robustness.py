@@ -9,7 +9,7 @@ import pytest
 from probe_tools import toy_columns, toy_context
 from test_modalities import SIGNALS, Built, entries_of
 
-from suffuse.probes import robustness
+from suffuse.probes import subsets, work
 from suffuse.probes.robustness import corrupt, damaged, probe, rows_of
 from suffuse.recipe.rows import HoldOut
 from suffuse.types import Head
@@ -76,15 +76,17 @@ def test_a_row_that_lacks_the_modality_isn_t_touched():
 
 
 def test_heavy_networks_are_asked_about_fewer_rows(monkeypatch):
+    monkeypatch.setattr(work, "of", lambda context, member: work.Work(10**7, 10**5))
     made = context(2000)
-    monkeypatch.setattr(robustness, "Network", type(next(iter(made.models["student"].members.values()))))
-    monkeypatch.setattr(robustness, "multiplications", lambda member: 10**7)
-    monkeypatch.setattr(robustness, "BUDGET", 2 * 5 * 2 * 10**7 * 300)  # two modalities, five severities, two models
+    monkeypatch.setattr(work, "BUDGET", 2 * 5 * 2 * 10**7 * 300)  # two modalities, five severities, two models
     assert len(rows_of(made)) == 300
-    monkeypatch.setattr(robustness, "multiplications", lambda member: 10**12)
+    # a network is encoded once and fused for each of four subsets
+    monkeypatch.setattr(work, "BUDGET", 2 * (10**7 + 4 * 10**5) * 250)
+    assert len(subsets.rows_of(made)) == 250
+    monkeypatch.setattr(work, "BUDGET", 1)
     assert len(rows_of(made)) == 64
-    monkeypatch.setattr(robustness, "multiplications", lambda member: 1)
-    assert len(rows_of(context(2000, probe_rows=128))) == 128
+    monkeypatch.setattr(work, "BUDGET", 10**30)
+    assert len(rows_of(context(2000, probe_rows=128))) == 128 and len(rows_of(made)) == 1000
 
 
 def test_a_group_that_is_held_out_stands_beside_validation():

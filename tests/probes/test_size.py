@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from suffuse.model import FusionModel
-from suffuse.probes.size import macs
+from suffuse.probes.work import counted
 from suffuse.recipe import Network
 
 
@@ -34,26 +34,24 @@ def test_multiplications_are_those_of_each_layer(make_columns, text, gates):
     columns.entries["question"][columns.entry[0, 1]] = [2, 3, 4, 5, 0, 0]  # four words: padding isn't counted
     torch.manual_seed(0)
     model = FusionModel(network(text), columns.spec).eval()
-    with torch.no_grad():
-        model(columns.batch(np.arange(4)))
     places = sum(p.numel() for n, p in model.named_parameters() if "picture" in n and p.ndim == 4) * 8 * 8
     cell = 4 * gates * (3 * 5 + 5 * 5)
     linear = sum(p.numel() for n, p in model.named_parameters() if p.ndim == 2 and "encoder" not in n)
-    assert macs(model, columns) == places + cell + linear
-    assert macs(model, columns) == macs(model, replace(columns, present=columns.present.copy()))
+    assert counted(model, columns).whole == places + cell + linear
+    assert counted(model, columns).fusion == linear
 
 
 def test_the_row_with_most_modalities_is_counted(make_columns):
     columns = make_columns(rows=20, absent=0.0)
     model = FusionModel(network("gru"), columns.spec).eval()
     alone = {
-        row: macs(model, replace(columns, entry=columns.entry[row:], present=columns.present[row:]))
+        row: counted(model, replace(columns, entry=columns.entry[row:], present=columns.present[row:])).whole
         for row in range(20)
     }
     longest = max(alone, key=lambda row: alone[row])
     assert len(set(alone.values())) > 1  # questions differ in length
     present = columns.present & (np.arange(20) == longest)[:, None]
-    assert macs(model, replace(columns, present=present)) == alone[longest]
+    assert counted(model, replace(columns, present=present)).whole == alone[longest]
 
 
 def said(code: str) -> list:

@@ -58,7 +58,7 @@ def test_a_model_that_is_too_sure_by_three_gets_a_temperature_of_three():
     context = overconfident(3.0)
     found = probe(context)["student"]["temperature"]
     one = found["targets"]["y"]
-    assert found["fitted_on"] == 3000 and one["temperature"] == pytest.approx([3.0, 3.0], rel=0.08)
+    assert found["fitted_on"] == 2000 and one["temperature"] == pytest.approx([3.0, 3.0], rel=0.08)
     assert one["before"]["ece"] > 0.15 > 0.03 > one["after"]["ece"]
     assert one["after"]["brier"] < one["before"]["brier"] and one["after"]["log_loss"] < one["before"]["log_loss"]
     assert sum(b["rows"] for b in one["after"]["bins"]) == 2 * 3000

@@ -25,13 +25,14 @@ from .members import Network
 from .quality import summary
 from .targets import judged
 
-ROWS = 128
-FUSED = 4096  # rows that are fused at a time
+ROWS, FEW = 128, 48  # rows; where a fusion reads tokens
+FUSED = 1024  # rows that are fused at a time
 
 
 def emap(context: Context, networks: list[Network]) -> dict[str, Any]:
     """The score of the model and of its projection, and the gap, on the same few rows."""
-    where = context.few(ROWS)
+    tokens = any(getattr(network.opened[0].part, "TOKENS", False) for network in networks)
+    where = context.few(FEW if tokens else ROWS)
     rows, draws, spec, target = context.rows[where], context.drawn(where), context.spec, context.target[where]
     full, additive = [], []
     for network in networks:

@@ -6,6 +6,7 @@ modality), the same for every model. Damage is done to encoded entries, so a fro
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -16,47 +17,49 @@ from ..answers import activate, main_metric
 from ..data import Columns
 from ..parts import ModalitySettings, load
 from .context import LEAST, SEED, Context, Model
-from .members import Network
 from .quality import Draws, draw, summary
-from .size import multiplications
 from .subsets import prior
 from .targets import judged
+from .work import affordable
 
 SEVERITIES = (1, 2, 3, 4, 5)
 MOST = 1000  # rows
-BUDGET = 2e11  # multiplications of all networks together
+RAW = "it reads raw rows its own way, and entries are damaged once they are encoded"
+Scores = list[list[np.ndarray]]  # by severity, 0 first, and seed
 
 
 def probe(context: Context) -> dict[str, dict]:
     """``robustness`` of every main model that can be asked about other entries than the table's."""
     where = rows_of(context)
-    found: dict[str, dict] = {model.who: {} for model in context.main()}
+    found: dict[str, dict[str, Scores]] = {model.who: {} for model in context.main()}
     for number, name in enumerate(context.spec.names):
-        levels = [damaged(context, name, where, severity) for severity in SEVERITIES]
-        for model in context.main():
-            context.tell(number / len(context.spec.names), f"{model.who}: damaged {name}")
-            if name in next(iter(model.members.values())).names:
-                scores = measured(context, model, name, levels, where)
+        for severity in (0, *SEVERITIES):
+            columns = damaged(context, name, where, severity)  # of one severity at a time: entries may be large
+            context.tell(number / len(context.spec.names), f"{name}: damage of severity {severity}")
+            for model in readers(context, name):
+                scores = measured(context, model, name, columns if severity else None, where)
                 if scores:
-                    found[model.who][name] = scores
+                    found[model.who].setdefault(name, []).append(scores)
     cards = {}
     for model in context.main():
-        facts = told(context, found[model.who], where) if found[model.who] else {}
+        scores = {name: s for name, s in found[model.who].items() if len(s) == 1 + len(SEVERITIES)}
+        facts = told(context, scores, where) if scores else {}
         held = held_out(context, model)
         facts |= {"held_out": held} if held else {}
-        cards[model.who] = (
-            {"robustness": facts} if facts else {"not_measured": {"robustness": "asked with raw rows only"}}
-        )
+        cards[model.who] = {"robustness": facts} if facts else {"not_measured": {"robustness": RAW}}
     return cards
+
+
+def readers(context: Context, name: str) -> Iterator[Model]:
+    """The main models that read a modality."""
+    return (model for model in context.main() if name in next(iter(model.members.values())).names)
 
 
 def rows_of(context: Context) -> np.ndarray:
     """Positions in the test rows: as many as the budget of multiplications and memory allow."""
-    each = [m for model in context.main() for m in model.members.values() if isinstance(m, Network)]
-    work = sum(multiplications(m) * len(m.names) * len(SEVERITIES) for m in each)
     room = min((context.columns.of([n]).fitting(MOST) for n in context.spec.names), default=MOST)
-    most = min(MOST, context.recipe.evaluate.probe_rows, room, int(BUDGET / max(work, 1)))
-    return context.few(max(most, LEAST))
+    most = min(MOST, context.recipe.evaluate.probe_rows, max(room, LEAST))
+    return context.few(affordable(context, lambda member, work: work.whole * len(member.names) * len(SEVERITIES), most))
 
 
 def damaged(context: Context, name: str, where: np.ndarray, severity: int) -> Columns:
@@ -86,20 +89,16 @@ def corrupt(settings: ModalitySettings, statistics: dict, entries: np.ndarray, s
     return part.corrupt(settings, statistics, entries, severity, SEED)
 
 
-def measured(
-    context: Context, model: Model, name: str, levels: list[Columns], where: np.ndarray
-) -> list[list[np.ndarray]]:
-    """The main metric (R + 1,) by severity, 0 first, and seed; nothing where the model can't be asked so."""
-    found = [[_judged(context, model.logits[seed][where], where) for seed in model.members]]
-    for columns in levels:
-        said = [member.on(columns, name, context.rows[where]) for member in model.members.values()]
-        if any(one is None for one in said):
-            return []
-        found.append([_judged(context, one, where) for one in said if one is not None])
-    return found
+def measured(context: Context, model: Model, name: str, columns: Columns | None, where: np.ndarray) -> list[np.ndarray]:
+    """The main metric (R + 1,), a seed each, on columns whose modality ``name`` is damaged (None: as it is); nothing
+    where the model can't be asked so."""
+    if columns is None:
+        return [_judged(context, said[where], where) for said in model.logits.values()]
+    said = [member.on(columns, name, context.rows[where]) for member in model.members.values()]
+    return [_judged(context, one, where) for one in said if one is not None]
 
 
-def told(context: Context, found: dict[str, list[list[np.ndarray]]], where: np.ndarray) -> dict[str, Any]:
+def told(context: Context, found: dict[str, Scores], where: np.ndarray) -> dict[str, Any]:
     """Scores with intervals, and how much of what a model knows beyond the prior damage leaves."""
     base = float(_judged(context, np.tile(prior(context.spec), (len(where), 1)), where)[0])
     kept = {}

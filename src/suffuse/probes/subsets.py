@@ -8,7 +8,9 @@ import numpy as np
 
 from ..shapley import masks
 from ..types import Spec
-from .context import LEAST, NUMBERS, Context, Model
+from .context import LEAST, NUMBERS, Context, Member, Model
+from .members import Exported
+from .work import Work, affordable
 
 EVERY = 5  # modalities of which every subset is asked; of more all, all but one, single ones and none
 
@@ -54,10 +56,20 @@ def listed(modalities: int) -> np.ndarray:
 
 
 def rows_of(context: Context) -> np.ndarray:
-    """(n,) positions in the test rows that costly probes look at: as many as the recipe says, fewer where all
-    answers of one seed would be too much to hold."""
-    subsets = len(listed(len(context.spec.names)))
-    return context.few(max(min(context.recipe.evaluate.probe_rows, NUMBERS // (subsets * context.spec.outputs)), LEAST))
+    """(n,) positions in the test rows that `missing` and `contribution` look at: as many as the recipe says, fewer
+    where all answers of one seed would be too much to hold, or networks are heavy."""
+    key = ("rows", "subsets")
+    if key not in context.memory:
+        room = NUMBERS // (len(listed(len(context.spec.names))) * context.spec.outputs)
+        most = min(context.recipe.evaluate.probe_rows, max(room, LEAST))
+        context.memory[key] = context.few(affordable(context, _cost, most))
+    return context.memory[key]
+
+
+def _cost(member: Member, work: Work) -> float:
+    """Of one row: a network encodes it once and fuses every subset, an exported form computes each."""
+    subsets = len(listed(len(member.names)))
+    return subsets * work.whole if isinstance(member, Exported) else work.whole + subsets * work.fusion
 
 
 def subsets(context: Context, model: Model) -> Subsets:

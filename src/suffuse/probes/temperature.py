@@ -18,8 +18,9 @@ from .calibration import calibrate
 from .context import SEED, Context, Model
 from .subsets import rows_of, subsets
 from .targets import measure
+from .work import affordable
 
-MOST = 4000  # validation rows
+MOST = 2000  # validation rows
 Temperatures = Mapping[str, float]  # target -> T
 
 
@@ -32,9 +33,10 @@ def probe(context: Context) -> dict[str, dict]:
 
 
 def validation(context: Context) -> np.ndarray:
-    """Positions of the labelled validation rows, or of 4,000 of them."""
+    """Positions of the labelled validation rows, or of 2,000 of them, fewer where networks are heavy."""
     rows = context.columns.labelled("validation")
-    return np.sort(np.random.default_rng(SEED).permutation(rows)[:MOST])
+    most = affordable(context, lambda member, work: work.whole, MOST)
+    return np.sort(np.random.default_rng(SEED).permutation(rows)[:most])
 
 
 def tempered(context: Context, model: Model, rows: np.ndarray) -> dict[str, Any]:
