@@ -237,12 +237,12 @@ def init_command(
 
 def show(run) -> None:
     """The verdicts on stdout, the tables of results, the warnings, and where the report is."""
-    from .report import table, worth
+    from .report import missing, table, worth
 
     for sentence in table.verdicts(run):
         typer.echo(sentence)
     typer.echo()
-    for block in (*table.blocks(run), *worth.blocks(run)):
+    for block in (*table.blocks(run), *worth.blocks(run), *missing.blocks(run)):
         typer.echo("\n".join(map(visible, block)) + "\n")
     for sentence in worth.warnings(run):
         typer.echo(f"WARNING: {sentence}")

@@ -212,12 +212,13 @@ def hashes(run: Path, stages: Iterable[str] = ("prepare", "teach", "extract", "d
 
 
 def scores(run: Path) -> dict[str, Any]:
-    """All of scores/ but the times, which no two runs share."""
+    """All of scores/ but the times and the memory, which no two runs share."""
     found = {}
     for file in sorted((run / "scores").glob("*.json")):
         facts = json.loads(file.read_text(encoding="utf-8"))
         if isinstance(facts, dict):
-            facts.pop("latency_ms", None)
+            for key in ("latency_ms", "latency", "memory"):
+                facts.pop(key, None)
         found[file.name] = facts
     found["predictions.parquet"] = (run / "scores" / "predictions.parquet").read_bytes()
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from suffuse.data import Columns
-from suffuse.probes import latency as probe
+from suffuse.probes.feeds import feed
 
 
 def test_rows_are_fed_as_they_come_one_by_one(prepared_run):
@@ -14,7 +14,7 @@ def test_rows_are_fed_as_they_come_one_by_one(prepared_run):
     rows = np.arange(len(columns.target))
     lengths = set()
     for row in rows:
-        entries, present = probe._feed(columns, int(row))
+        entries, present = feed(columns, int(row))
         assert (present == columns.present[row]).all() and present.shape == (1, 2)
         assert entries["picture"].shape == (1, 8, 8, 3)
         whole = columns.entries["question"][columns.entry[row, 1]]

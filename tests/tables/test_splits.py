@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import settings as budget
 from hypothesis import strategies as st
 
-from suffuse.errors import SuffuseError
+from suffuse.errors import SuffuseError, UsageError
 from suffuse.recipe import Split
 from suffuse.tables import splits
 from suffuse.tables.splits import TEST, TRAIN, VALIDATION
@@ -110,3 +110,19 @@ def test_folds_score_every_row_once_and_keep_groups_and_labels_even(grouped):
     assert (seen == 1).all()
     one, other = (splits.fold_of(group, label, 5, seed) for seed in (1, 2))
     assert (one != other).any()
+
+
+def test_rows_of_a_held_out_group_are_the_test_rows():
+    cells = ["theo", "lucas", None, "theo", "jackson"] * 20
+    found = splits.held_out(cells, ["theo"])
+    assert found.tolist() == [TEST, TRAIN, TRAIN, TEST, TRAIN] * 20
+    made = splits.make(found, np.arange(100), np.arange(100) % 2, MADE, 0)
+    assert ((made == TEST) == (found == TEST)).all() and (made == VALIDATION).sum() == 6
+
+
+def test_a_value_that_no_row_has_is_told_with_the_nearest_one():
+    with pytest.raises(UsageError, match="no row has this value") as told:
+        splits.held_out(["theo", "lucas"], ["teo"])
+    assert "did you mean 'theo'" in str(told.value.hint) and told.value.where == "data.split.hold_out.values"
+    with pytest.raises(UsageError, match="every row is held out"):
+        splits.held_out(["theo", "theo"], ["theo"])

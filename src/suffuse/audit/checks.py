@@ -213,6 +213,7 @@ def scores(e: Evidence) -> Verdict:
     card = e.scores["student"]
     lacking = [k for k in ("metrics", "parameters", "bytes") if k not in card]
     lacking += [] if "calibration" in card or "calibrations" in card else ["calibration"]
+    lacking += [] if "agreement" in card else ["agreement"]
     lacking += [] if "latency_ms" in e.scores.get("export", {}) else ["latency"]
     main = card["metrics"][card["main"]]
     said = f"{card['main']} {main['mean']:.4f} ({main['low']:.4f} to {main['high']:.4f})"
@@ -223,9 +224,15 @@ def missing(e: Evidence) -> Verdict:
     """What each modality is worth to the student."""
     if len(e.run.recipe.student.encoders) < 2:
         return KEPT, "the student reads one modality"
-    controls = e.scores["student"].get("controls")
-    if not controls:
-        return WARNING, "not measured: `evaluate.controls` is off"
+    card = e.scores["student"]
+    if card.get("missing"):
+        table = card["missing"]
+        return (
+            KEPT,
+            f"{len(table['subsets'])} subsets and {len(table['rates'])} rates of loss, on {table['rows']:,} rows",
+        )
+    if not card.get("controls"):
+        return WARNING, "not measured: `evaluate.controls` is off, and `evaluate.probes` doesn't ask for it"
     return KEPT, f"measured for {', '.join(e.run.recipe.student.encoders)}"
 
 

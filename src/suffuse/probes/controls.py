@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -16,13 +17,34 @@ from ..answers import activate, main_metric
 from ..data import Columns
 from ..engine.forward import logits
 from ..model import FusionModel
+from .context import Context
 from .intervals import bounds, summary
+from .members import Network
 from .quality import Draws
 from .targets import Measured, measure
 from .verdict import compare
 
 CONTROLS = ("blank", "shuffled")
 SEED = 0  # of the shuffle: the same one for every model
+
+
+def probe(context: Context) -> dict[str, dict]:
+    """``controls`` of teacher and student, where the run trained them."""
+    found: dict[str, dict] = {}
+    for who in ("teacher", "student"):
+        model = context.models.get(who)
+        networks = [m for m in model.members.values() if isinstance(m, Network)] if model else []
+        if networks:
+            facts = worth([one.opened for one in networks], context.rows, context.draws, context.measured[who])
+            found[who] = {"controls": facts} if facts else {}
+            context.memory["controls", who] = {name: costs(one) for name, one in facts.get("modalities", {}).items()}
+    return found
+
+
+def costs(controls: dict[str, dict]) -> dict[str, Any]:
+    """What shuffling a modality costs, as a value with an interval."""
+    cost = controls["shuffled"]["cost"]
+    return {"mean": cost["difference"], "low": cost["low"], "high": cost["high"]}
 
 
 def worth(

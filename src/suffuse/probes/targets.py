@@ -10,6 +10,7 @@ import numpy as np
 
 from ..answers import MAIN, THRESHOLD, main_metric
 from ..types import CLASSES, LABELS, Head, Spec
+from .classes import beside
 from .quality import Draws, metrics, per_group, ratio
 
 Measured = dict[str, np.ndarray]  # metric -> (R + 1,)
@@ -35,10 +36,24 @@ def measure(spec: Spec, answers: np.ndarray, target: np.ndarray, draws: Draws) -
     return {main_metric(spec.heads): main, **{n: v for n, v in means.items() if n != main_metric(spec.heads)}, **each}
 
 
+def judged(spec: Spec, answers: np.ndarray, target: np.ndarray, draws: Draws) -> np.ndarray:
+    """The main metric alone (R + 1,), the same bits as :func:`measure` gives."""
+    found = []
+    for (head, part), (_, wanted) in zip(spec.parts(answers), spec.targets(target), strict=True):
+        known = head.known(wanted)
+        some = Draws(draws.group[known], draws.weight, draws.confidence)
+        if head.kind == CLASSES:
+            right = (part[known].argmax(1) == wanted[known]).astype(float)
+            found.append(ratio(_total(right, some), _total(np.ones_like(right), some)))
+        else:
+            found.append(one(head, part[known], wanted[known], some)[MAIN[head.kind]])
+    return found[0] if len(found) == 1 else np.mean(found, axis=0)
+
+
 def one(head: Head, answers: np.ndarray, target: np.ndarray, draws: Draws) -> Measured:
     """One target's metrics, on the rows that have it."""
     if head.kind == CLASSES:
-        return metrics(answers, target, draws)
+        return metrics(answers, target, draws) | beside(answers, target, draws)
     return of_labels(answers, target, draws) if head.kind == LABELS else of_number(answers[:, 0], target, head, draws)
 
 
@@ -54,6 +69,7 @@ def of_labels(probability: np.ndarray, target: np.ndarray, draws: Draws) -> Meas
         "micro_f1": np.divide(2 * hits.sum(0), both.sum(0), out=np.ones_like(rows), where=both.sum(0) > 0),
         "macro_f1": each.sum(0) / np.maximum((both > 0).sum(0), 1),
         "log_loss": ratio(_total(-np.log(p).mean(1), draws), rows),
+        "exact_match": ratio(_total((said == true).all(1), draws), rows),
     }
 
 

@@ -49,3 +49,11 @@ Share = Annotated[float, Field(ge=0, le=1)]
 def listed(value: Any) -> Any:
     """One name, or several."""
     return (value,) if isinstance(value, str) else value
+
+
+def texts(value: Any) -> Any:
+    """One cell's content, or several; what YAML reads as numbers or truths, as the table has them."""
+    found = value if isinstance(value, (list, tuple)) else (value,)
+    if any(isinstance(one, (dict, list, tuple)) or one is None for one in found):
+        return value
+    return tuple(str(one).lower() if isinstance(one, bool) else str(one) for one in found)

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from ..parts import Settings
-from .kinds import Derive
+from .kinds import Derive, texts
+
+
+class HoldOut(Settings):
+    """The rows with one of these values in a column are the test rows: a group that training never sees."""
+
+    column: str
+    values: Annotated[tuple[str, ...], BeforeValidator(texts)] = Field(min_length=1)
 
 
 class Split(Settings):
@@ -19,9 +26,13 @@ class Split(Settings):
     stratify: bool = True
     folds: int | None = Field(default=None, ge=2, le=100)  # cross-validation: the test rows are one of so many parts
     fold: int = Field(default=0, ge=0)  # which one; together the runs of all folds score every row once
+    hold_out: HoldOut | None = None  # the test rows are those of a group that training never sees, e.g. one speaker
 
     @model_validator(mode="after")
     def _folded(self) -> Split:
+        if self.hold_out is not None and (self.column is not None or self.folds is not None):
+            other = "a column" if self.column is not None else "folds"
+            raise ValueError(f"got hold_out and {other}, expected one of them: it says which rows are the test rows")
         if self.folds is not None and self.column is not None:
             raise ValueError("got folds and a column, expected one of them: folds are cut from all rows")
         if self.folds is not None and self.fold >= self.folds:

@@ -86,6 +86,9 @@ class Distill(Settings):
     weak_teacher: Literal["warn", "stop"] = "warn"  # where it scores below the student on labels alone, on validation
 
 
+Probe = Literal["ranking", "agreement", "missing", "temperature", "contribution", "robustness", "size", "latency"]
+
+
 class Evaluate(Settings):
     """How sure the numbers are, and what else is looked at."""
 
@@ -94,6 +97,8 @@ class Evaluate(Settings):
     by: Annotated[tuple[str, ...], BeforeValidator(listed)] = ()  # columns: scores for each of their values too
     label_curve: Fractions | None = None  # also with these shares of the labels, e.g. [0.05, 0.1, 0.25, 0.5]
     controls: bool = True  # also teacher and student with each modality blank, and shuffled among the test rows
+    probes: Literal["all"] | tuple[Probe, ...] = "all"  # what else is measured, e.g. [agreement, missing]
+    probe_rows: int = Field(default=2000, ge=64)  # test rows that costly probes look at: missing, contribution, ...
 
 
 class Limits(Settings):

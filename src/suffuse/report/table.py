@@ -99,6 +99,8 @@ def name(who: str) -> str:
     if who.startswith("teacher-only-"):
         return f"teacher, {who.removeprefix('teacher-only-')} alone"
     kind, _, rest = who.partition("-")
+    if kind == "export" and rest:
+        return f"exported student, {rest}"
     plain = {"majority": "majority answer", "export": "exported student", "baseline": "student, labels alone",
              "rival": "labels alone, whole compute"}  # fmt: skip
     if kind == "only":
@@ -147,6 +149,8 @@ def _order(who: str) -> tuple:
     if who.startswith("teacher-only-"):
         return (ORDER["teacher-only"], 0.0, 0, who)
     kind, _, rest = who.partition("-")
+    if kind == "export":
+        return (ORDER[kind], 0.0, bool(rest), who)
     if kind != "only" and rest:  # with fewer labels: after all models that had all of them, most labels first
         return (5, -float(rest), ORDER.get(kind, 8), who)
     return (ORDER.get(kind, 8), 0.0, 0, who)
@@ -165,7 +169,7 @@ def _line(who: str, facts: dict, second: str | None) -> Line:
         name(who),
         f"{metrics.value(main, first['mean'])}  [{low}, {high}]",
         metrics.value(second, other["mean"]) if second and other else "",
-        str(len(facts["seeds"])) if who not in ("majority", "export") else "",
+        str(len(facts["seeds"])) if who != "majority" and not who.startswith("export") else "",
         f"{facts['parameters']:,}" if "parameters" in facts else "",
         f"{facts['bytes'] / 1000:,.1f} kB" if "bytes" in facts else "",
         f"{latency['p50']:.3f} ms" if latency else "",

@@ -56,6 +56,7 @@ def named(recipe: Recipe) -> list[tuple[str, str]]:
     found += [("data.target", column) for column in data.targets]
     beside = (("data.id", data.id), ("data.group", data.group), ("data.split.column", data.split.column))
     found += [(key, column) for key, column in beside if column]
+    found += [("data.split.hold_out.column", data.split.hold_out.column)] if data.split.hold_out else []
     return found + [("evaluate.by", column) for column in recipe.evaluate.by]
 
 
@@ -88,6 +89,9 @@ def roles(recipe: Recipe, rows: sources.Rows) -> Roles:
     split = np.zeros(count, dtype=np.int8)
     if data.split.column:
         split = splits.given(_texts(rows, data.split.column, "data.split.column"))
+    elif data.split.hold_out:
+        held = data.split.hold_out
+        split = splits.held_out(_texts(rows, held.column, "data.split.hold_out.column"), held.values)
     by = {name: _texts(rows, name, "evaluate.by") for name in recipe.evaluate.by}
     return Roles(ids, group, split, found, by, _notes(rows, ids, {column for _, column in named(recipe)}))
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 
-from ..errors import SuffuseError
+from ..errors import SuffuseError, UsageError, did_you_mean
 from ..recipe import Split
 
 NAMES = {
@@ -22,6 +23,22 @@ UNKNOWN = -1
 def given(values: list[str | None]) -> np.ndarray:
     """A split column -> codes (N,) int8; -1 where it says nothing known."""
     return np.array([CODE.get((v or "").lower(), UNKNOWN) for v in values], dtype=np.int8)
+
+
+def held_out(cells: list[str | None], values: Sequence[str]) -> np.ndarray:
+    """A column's cells -> codes (N,) int8: test where a cell is one of the values, training elsewhere.
+
+    Raises UsageError where no cell is one of them, or every cell is.
+    """
+    where, found = "data.split.hold_out.values", Counter(cells)
+    for value in values:
+        if value not in found:
+            known = [str(cell) for cell, _ in found.most_common(1000) if cell is not None]
+            raise UsageError("no row has this value", where=where, got=f"'{value}'", hint=did_you_mean(value, known))
+    test = np.isin(np.array([c or "" for c in cells], dtype=object), list(values))
+    if test.all():
+        raise UsageError("every row is held out", where=where, got=", ".join(values), expected="some of the values")
+    return np.where(test, TEST, TRAIN).astype(np.int8)
 
 
 def make(split: np.ndarray, group: np.ndarray, label: np.ndarray, settings: Split, seed: int) -> np.ndarray:

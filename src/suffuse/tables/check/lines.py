@@ -17,6 +17,7 @@ DONE = {
     "data.id": "names rows; one without it, or with an earlier row's, is left out",
     "data.group": "rows with an equal value never stand in two splits",
     "data.split.column": "says which split a row is in; a row of no known split is left out",
+    "data.split.hold_out.column": "says which rows are held out: they are the test rows",
     "data.derive": "a column that the recipe derives is made of it",
     "evaluate.by": "scores are told for each of its values",
 }

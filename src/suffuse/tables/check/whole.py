@@ -142,7 +142,7 @@ def _columns(made: Check, run: Run, derived: Made, root: Root, draft: Draft) -> 
 def _rows(made: Check, run: Run, draft: Draft) -> list[Head]:
     """Splits, groups, copies and targets: as the table gives them, then as prepare would leave them."""
     data = run.recipe.data
-    if data.split.column:
+    if data.split.column or data.split.hold_out:
         leaks.given(made, draft, data.group)
     before, stopped = draft.split.copy(), _settled(made, run, draft)
     for reason, count in draft.notes.counts().get("quarantined", {}).items():
@@ -151,7 +151,7 @@ def _rows(made: Check, run: Run, draft: Draft) -> list[Head]:
         made.add(weight, "left_out", visible(where), visible(f"{count:,} rows are left out: {says}"))
     heads = [] if not draft.keep.any() else answers.look(made, draft, False) if stopped else _kept(made, draft)
     made.splits = {
-        "given": bool(data.split.column),
+        "given": bool(data.split.column or data.split.hold_out),
         "made": [n for c, n in enumerate(splits.NAMES) if not (before == c).any() and (draft.split == c).any()],
         "rows": {n: int((draft.keep & (draft.split == c)).sum()) for c, n in enumerate(splits.NAMES)},
         "groups": len(np.unique(draft.group[draft.keep])) if data.group else None,

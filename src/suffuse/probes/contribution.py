@@ -1,0 +1,153 @@
+"""What each modality contributes to the score: Shapley values, leave-one-out, interaction, rows helped and hurt.
+
+Shapley values of the main metric over modalities (Shapley 1953; Hu et al. 2022, "SHAPE"), the empty subset being the
+training prior: they sum to the score of all less the prior's. Interaction of two is their Shapley interaction index
+(Grabisch and Roubens 1999). All of it is taken in every resample, so that all of it has an interval. Permutation is
+that of :mod:`suffuse.probes.controls`. A fusion's gates stand beside these numbers and can't stand in for them: a large
+weight on a vector that says nothing changes no answer.
+"""
+
+from __future__ import annotations
+
+from itertools import combinations
+from math import factorial
+from typing import Any
+
+import numpy as np
+
+from ..answers import activate, main_metric
+from ..engine import forward
+from ..shapley import masks, shapley
+from ..types import NUMBER
+from .agreement import right
+from .context import Context, Model
+from .emap import emap
+from .fidelity import fidelity
+from .members import Network
+from .missing import scores
+from .quality import summary
+from .subsets import Subsets, rows_of, subsets
+
+
+def probe(context: Context) -> dict[str, dict]:
+    """``contribution`` of every main model that reads two modalities or more; of the others ``fidelity`` alone."""
+    worth = {model.who: values(context, model) for model in context.hidden()}
+    found = {m.who: {"not_measured": {"contribution": m.hindrance}} for m in context.main() if m.hindrance}
+    for model in context.hidden():
+        facts = contribution(context, model, worth[model.who])
+        alike = fidelity(context, model, worth)
+        facts |= {"fidelity": alike} if alike else {}
+        if facts:
+            found[model.who] = {"contribution": facts}
+    return found
+
+
+def values(context: Context, model: Model) -> list[np.ndarray]:
+    """The main metric of every subset in every resample (S, R + 1), one array a seed."""
+    where = rows_of(context)
+    return [np.stack(scores(context, said, where)) for said in subsets(context, model).logits.values()]
+
+
+def contribution(context: Context, model: Model, worth: list[np.ndarray]) -> dict[str, Any]:
+    """All but ``permutation``, which the controls hold, and ``fidelity``; nothing where there is one modality."""
+    found, where = subsets(context, model), rows_of(context)
+    if len(found.names) < 2:
+        return {}
+    facts: dict[str, Any] = {
+        "metric": main_metric(context.spec.heads),
+        "rows": len(where),
+        "of": len(context.rows),
+        "exact": found.exact,
+        **(exact(context, found, worth) if found.exact else {}),
+        **simple(context, found, worth),
+        **rows_changed(context, found),
+    }
+    permutation = context.memory.get(("controls", model.who))
+    if permutation:
+        facts["permutation"] = permutation
+    networks: list[Network] = [m for m in model.members.values() if isinstance(m, Network)]
+    if networks:
+        weights = gates(networks, context.rows[where])
+        facts |= {"gates": weights} if weights else {}
+        facts["emap"] = emap(context, networks)
+    return facts
+
+
+def exact(context: Context, found: Subsets, worth: list[np.ndarray]) -> dict[str, Any]:
+    """Shapley values and pairwise interaction of the metric."""
+    shares, pairs = [shapley(v) for v in worth], [interaction(v) for v in worth]
+    return {
+        "shapley": {n: summary([s[m] for s in shares], context.confidence) for m, n in enumerate(found.names)},
+        "interaction": {
+            f"{found.names[a]}+{found.names[b]}": summary([p[a, b] for p in pairs], context.confidence)
+            for a, b in combinations(range(len(found.names)), 2)
+        },
+    }
+
+
+def interaction(worth: np.ndarray) -> np.ndarray:
+    """(2^M, ...) the value of every subset -> (M, M, ...), the Shapley interaction index of each two modalities:
+
+    I(a, b) = sum over S without a and b of |S|! (M - |S| - 2)! / (M - 1)! (v(S + a + b) - v(S + a) - v(S + b) + v(S)).
+    """
+    count = len(worth).bit_length() - 1
+    there = masks(count)
+    found = np.zeros((count, count, *worth.shape[1:]))
+    for a, b in combinations(range(count), 2):
+        for s in np.flatnonzero(~there[:, a] & ~there[:, b]):
+            size = int(there[s].sum())
+            share = factorial(size) * factorial(count - size - 2) / factorial(count - 1)
+            found[a, b] += share * (worth[s | 1 << a | 1 << b] - worth[s | 1 << a] - worth[s | 1 << b] + worth[s])
+        found[b, a] = found[a, b]
+    return found
+
+
+def simple(context: Context, found: Subsets, worth: list[np.ndarray]) -> dict[str, Any]:
+    """Leave-one-out, each modality alone, and what all are worth beyond the best one."""
+    rest = {n: found.at(*(other for other in found.names if other != n)) for n in found.names}
+    alone = {n: found.at(n) for n in found.names}
+    best = max(alone.values(), key=lambda at: np.mean([v[at, 0] for v in worth]))
+
+    def told(less: list[np.ndarray]) -> dict:
+        return summary(less, context.confidence)
+
+    return {
+        "leave_one_out": {n: told([v[-1] - v[at] for v in worth]) for n, at in rest.items()},
+        "alone": {n: told([v[at] - v[0] for v in worth]) for n, at in alone.items()},
+        "cooperation": told([v[-1] - v[best] for v in worth]),
+    }
+
+
+def rows_changed(context: Context, found: Subsets) -> dict[str, dict[str, float]]:
+    """Shares of rows that are right only with a modality, and only without it: the mean over seeds, and over the
+    targets that aren't numbers."""
+    spec, where = context.spec, rows_of(context)
+    helped, hurt = {n: [] for n in found.names}, {n: [] for n in found.names}
+    for said in found.logits.values():
+        full = spec.parts(activate(spec.heads, said[-1]))
+        for name in found.names:
+            less = activate(spec.heads, said[found.at(*(n for n in found.names if n != name))])
+            for (head, a), (_, b), (_, wanted) in zip(
+                full, spec.parts(less), spec.targets(context.target[where]), strict=True
+            ):
+                known = head.known(wanted)
+                if head.kind != NUMBER and known.any():
+                    with_, without = (right(head, x[known], wanted[known]) for x in (a, b))
+                    helped[name].append((with_ & ~without).mean())
+                    hurt[name].append((~with_ & without).mean())
+    if not all(helped.values()):
+        return {}
+    means = ({n: float(np.mean(v)) for n, v in kind.items()} for kind in (helped, hurt))
+    return dict(zip(("rows_helped", "rows_hurt"), means, strict=True))
+
+
+def gates(networks: list[Network], rows: np.ndarray) -> dict[str, float]:
+    """The fusion's mean weight of each modality over rows and seeds; nothing where it has no gates."""
+    found = []
+    for network in networks:
+        model, columns = network.opened
+        weights = [o.gates.float().mean(0).numpy() * len(p) for p, o in forward.outputs(model, columns, rows)
+                   if o.gates is not None]  # fmt: skip
+        if weights:
+            found.append(np.sum(weights, axis=0) / len(rows))
+    return dict(zip(networks[0].names, np.mean(found, axis=0).tolist(), strict=True)) if found else {}

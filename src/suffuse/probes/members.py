@@ -1,0 +1,127 @@
+"""The run's models as probes ask them: a network of torch, or an exported file in ONNX Runtime."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..data import Columns
+from ..engine import features, forward
+from ..model import FusionModel, open_model
+from ..predictor import Predictor
+
+TOGETHER = 256  # rows of an exported file at a time
+FUSED = 1024  # rows whose features are held while every subset of them is fused
+
+
+@dataclass(frozen=True)
+class Network:
+    """One seed of a network that the run trained."""
+
+    folder: Path
+    columns: Columns
+    place: Path  # of frozen encoders' vectors
+
+    def open(self) -> tuple[FusionModel, Columns]:
+        """The network in eval mode, and the columns as it reads them."""
+        model = open_model(self.folder)
+        return model, features.ready(self.columns, model, self.place).of(model.spec.names)
+
+    @cached_property
+    def opened(self) -> tuple[FusionModel, Columns]:
+        """The same, kept."""
+        return self.open()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Modalities that it reads."""
+        return self.opened[0].spec.names
+
+    @property
+    def hindrance(self) -> str:
+        """None: it can be asked about subsets."""
+        return ""
+
+    def logits(self, rows: np.ndarray) -> np.ndarray:
+        """(N, C)."""
+        model, columns = self.opened
+        return forward.logits(model, columns, rows)
+
+    @torch.inference_mode()
+    def under(self, rows: np.ndarray, kept: np.ndarray) -> np.ndarray:
+        """(K, N, C): rows are encoded once, and fused for each of the K."""
+        model, columns = self.opened
+        found = np.empty((*kept.shape[:2], columns.spec.outputs), dtype=np.float32)
+        for piece in forward.chunks(columns, rows, FUSED):
+            batch = columns.batch(rows[piece])
+            encoded = model.encode(batch)
+            for number, keeps in enumerate(kept):
+                present = batch.present & torch.from_numpy(keeps[piece])
+                found[number, piece] = model.fuse(encoded, present).logits.float().numpy()
+        return found
+
+    def on(self, columns: Columns, name: str, rows: np.ndarray) -> np.ndarray:
+        """(N, C) with this modality's entries as ``columns`` has them; frozen vectors of the others stay."""
+        model, own = self.opened
+        given = columns.of(model.spec.names)
+        entries = {n: given.entries[n] if n == name else column for n, column in own.entries.items()}
+        changed = replace(given, entries=entries, ready=own.ready - {name})
+        return forward.logits(model, changed, rows)
+
+
+@dataclass(frozen=True)
+class Exported:
+    """One form of an exported file."""
+
+    folder: Path
+    columns: Columns
+    threads: int
+    form: str | None = None
+
+    @cached_property
+    def predictor(self) -> Predictor:
+        """Loaded when it is first asked."""
+        return load(self.folder, self.threads, self.form)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Modalities that it reads."""
+        return tuple(i.field.name for i in self.predictor.inputs)
+
+    @property
+    def hindrance(self) -> str:
+        """None: it can be asked about subsets."""
+        return ""
+
+    def logits(self, rows: np.ndarray) -> np.ndarray:
+        """(N, C)."""
+        return self._asked(self.columns, rows, self.columns.of(self.names).present[rows])
+
+    def under(self, rows: np.ndarray, kept: np.ndarray) -> np.ndarray:
+        """(K, N, C), a pass for each of the K."""
+        present = self.columns.of(self.names).present[rows]
+        return np.stack([self._asked(self.columns, rows, present & keeps) for keeps in kept])
+
+    def on(self, columns: Columns, name: str, rows: np.ndarray) -> np.ndarray:
+        """(N, C) on other columns."""
+        return self._asked(columns, rows, columns.of(self.names).present[rows])
+
+    def _asked(self, columns: Columns, rows: np.ndarray, present: np.ndarray) -> np.ndarray:
+        columns = columns.of(self.names)
+        parts, size = [], columns.fitting(TOGETHER)
+        for start in range(0, len(rows), size):
+            piece = rows[start : start + size]
+            entries = {n: columns.entries[n][columns.entry[piece, m]] for m, n in enumerate(columns.spec.names)}
+            parts.append(self.predictor.logits(entries, present[start : start + size]))
+        return np.concatenate(parts)
+
+
+def load(folder: Path, threads: int, form: str | None = None) -> Predictor:
+    """An export, in one of its forms where it has several."""
+    chosen: Any = {} if form is None else {"form": form}
+    return Predictor.load(folder, threads, **chosen)
