@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from pydantic import ValidationError
@@ -135,4 +135,5 @@ def _keys_at(way: tuple[int | str, ...], raw: Any) -> set[str]:
             model = load(teachers.TABLE, str(raw["kind"])).Settings if raw.get("kind") in teachers.TABLE else Teacher
         else:
             model = model if table else model.model_fields[step].annotation
+            model = next((one for one in get_args(model) if hasattr(one, "model_fields")), model)  # of ``X | None``
     return set((load(table, raw["kind"]).Settings if table else model).model_fields)
