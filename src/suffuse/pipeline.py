@@ -93,6 +93,22 @@ def run_stage(run: Run, verb: str) -> bool:
     return _alone(run, stage)
 
 
+def run_tune(run: Run, how: Any) -> dict[str, Any]:
+    """Search for a better recipe (:func:`suffuse.stages.tune.tune`); what it reads is made first, where it isn't there.
+
+    The teacher that the store came from may be gone.
+    """
+    module = import_module("suffuse.stages.tune")
+    module.check(how)
+    needed = {"prepare": True, "teach": False, "extract": True}  # verb -> whether its files are read
+    for verb, files in needed.items():
+        if reasons(run, STAGES[verb], files=files):
+            run_stage(run, verb)
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    with run.locked():
+        return module.tune(run, how)
+
+
 def _alone(run: Run, stage: Stage) -> bool:
     with run.locked():
         _stands(run, stage)

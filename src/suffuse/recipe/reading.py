@@ -93,7 +93,8 @@ def _override(raw: dict, text: str) -> None:
         raise UsageError("can't read this override", where="--set", got=text, expected="a.b=value")
     *way, last = key.split(".")
     for step in way:
-        raw = raw.setdefault(step, {})
+        raw[step] = {} if raw.get(step) is None else raw[step]  # a resolved recipe says `none` where nothing is chosen
+        raw = raw[step]
         if not isinstance(raw, dict):
             raise UsageError("no such key to set", where=f"--set {key}", got=f"'{step}' holds a value")
     try:
