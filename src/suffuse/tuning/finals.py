@@ -44,7 +44,8 @@ def candidates(search: Search, most: int) -> list[Candidate]:
         known = any(texts == one["overrides"] for one in found)
         if len(found) <= most and not known and over(cost, own, search.largest) <= 0 and cost["over"] <= 0:
             facts = {"name": f"trial {trial.number}", "overrides": texts, "number": trial.number}
-            found.append({**facts, "parameters": cost["parameters"]})
+            searched = trial.user_attrs["facts"]["quality"]
+            found.append({**facts, "parameters": cost["parameters"], "searched": searched})
     return found
 
 

@@ -85,6 +85,10 @@ def attempt(search: Search, trial: Any, tell: Tell) -> None:
         if "diverged" not in error.what and "exported" not in error.what:
             raise
         search.study.prune(trial, "diverged" if "diverged" in error.what else "invalid", error.line())
+    except (RuntimeError, ValueError) as error:  # torch has its own words for a network that can't be
+        if trial.user_attrs.get("as_is"):
+            raise
+        search.study.prune(trial, "invalid", f"{type(error).__name__}: {str(error).splitlines()[0]}")
     shutil.rmtree(scratch(search, texts), ignore_errors=True)
 
 
