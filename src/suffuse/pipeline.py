@@ -17,6 +17,7 @@ from .parts import PartSettings
 from .progress import say
 from .run import Busy, Run, flat
 from .stages import STAGES, Stage
+from .tuning.how import How, check
 
 PATIENCE = 30.0  # seconds in which nobody leads, until another process of several does
 
@@ -93,20 +94,19 @@ def run_stage(run: Run, verb: str) -> bool:
     return _alone(run, stage)
 
 
-def run_tune(run: Run, how: Any) -> dict[str, Any]:
+def run_tune(run: Run, how: How) -> dict[str, Any]:
     """Search for a better recipe (:func:`suffuse.stages.tune.tune`); what it reads is made first, where it isn't there.
 
     The teacher that the store came from may be gone.
     """
-    module = import_module("suffuse.stages.tune")
-    module.check(how)
+    check(how)
     needed = {"prepare": True, "teach": False, "extract": True}  # verb -> whether its files are read
     for verb, files in needed.items():
         if reasons(run, STAGES[verb], files=files):
             run_stage(run, verb)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     with run.locked():
-        return module.tune(run, how)
+        return import_module("suffuse.stages.tune").tune(run, how)
 
 
 def _alone(run: Run, stage: Stage) -> bool:

@@ -125,7 +125,6 @@ def test_the_chosen_recipe_is_one_and_differs_by_what_is_said(whole: tuple[Run, 
     assert bool(pipeline.reasons(Run(run.folder, made), STAGES["teach"])) == (not run.path("teacher").exists())
 
 
-
 def test_the_front_is_of_finished_trials_and_none_dominates_another(whole: tuple[Run, dict]) -> None:
     run, result = whole
     points = read_json(run.path("tuning", "front.json"))["points"]
@@ -154,6 +153,16 @@ def test_killed_at_any_moment_it_ends_as_if_it_had_not_been(
 
         here(function, jobs, workers, counted)
 
+    original, proposed = Study.propose, 0
+
+    def propose(study: Study, *args: Any, **more: Any) -> None:
+        nonlocal proposed
+        proposed += 1
+        if proposed == 2:
+            raise KeyboardInterrupt
+        original(study, *args, **more)
+
+    monkeypatch.setattr(Study, "propose", propose)
     monkeypatch.setattr(session, "run_jobs", deadly)
     while True:
         try:

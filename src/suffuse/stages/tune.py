@@ -15,16 +15,14 @@ from typing import Any
 from ..data import Columns
 from ..engine import features
 from ..engine.runtime import settle
-from ..errors import UsageError
 from ..files import read_json, write_json, write_text
-from ..parts import optional
 from ..progress import progress, say
 from ..recipe import to_yaml
 from ..run import Run
 from ..tuning import because, evidence, space, written
-from ..tuning.front import OBJECTIVES, front
+from ..tuning.front import front
 from ..tuning.ground import Ground
-from ..tuning.how import BASELINE, PREFER, STUDENT, How
+from ..tuning.how import BASELINE, STUDENT, How, check
 from ..tuning.session import Session, short
 from ..tuning.trial import Search
 
@@ -65,7 +63,9 @@ def begin(run: Run, how: How) -> Path:
     plan = read_json(place / "plan.json")
     if plan is not None and plan["identity"] != identity:
         say("tune      another recipe, store or goal than last time: that search moves to previous/")
-        run.put_aside(place, "tuning")
+        for name in ("tuning", "tuning.json"):
+            if run.path(name).exists():
+                run.put_aside(run.path(name), name)
         plan = None
     if plan is None:
         place.mkdir(parents=True, exist_ok=True)
@@ -112,14 +112,3 @@ def finish(
     }
     write_json(place / "result.json", result)
     return result
-
-
-def check(how: How) -> None:
-    """Raise UsageError where the search can't be as it is asked for: before anything is done."""
-    optional("optuna", "tune")
-    written.refuse(how.out)
-    for one in how.objectives:
-        if one not in OBJECTIVES:
-            raise UsageError("no such objective", where="--objective", got=one, expected=", ".join(OBJECTIVES))
-    if how.prefer not in PREFER:
-        raise UsageError("no such preference", where="--prefer", got=how.prefer, expected=" or ".join(PREFER))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..errors import UsageError
+from ..parts import optional
 from .front import OBJECTIVES
 
 STUDENT, BASELINE = "student", "baseline"  # whose settings are searched
@@ -28,3 +30,20 @@ class How:
     finalists: int = 3
     scorecards: bool = True
     out: Path | None = None
+
+
+def check(how: How) -> None:
+    """Raise UsageError where the search can't be as it is asked for: before anything is done, and without torch."""
+    refuse(how.out)
+    for one in how.objectives:
+        if one not in OBJECTIVES:
+            raise UsageError("no such objective", where="--objective", got=one, expected=", ".join(OBJECTIVES))
+    if how.prefer not in PREFER:
+        raise UsageError("no such preference", where="--prefer", got=how.prefer, expected=" or ".join(PREFER))
+    optional("optuna", "tune")
+
+
+def refuse(out: Path | None) -> None:
+    """Raise UsageError where the recipe is there already: before a search, not after it."""
+    if out is not None and out.exists():
+        raise UsageError("the recipe is there already", where=out, hint="choose another name with --out")

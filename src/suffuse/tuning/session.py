@@ -59,8 +59,9 @@ class Session:
             self._jobs("suffuse.tuning.worker:work", jobs, who, lambda: self._searched(search, most, left))
         if not search.study.done():
             raise UsageError(
-                "no trial was finished", where="tune", got=written.counted(search.study),
-                expected="more minutes, or a recipe with fewer epochs",
+                "no trial was finished in the budget", where=search.who,
+                got=", ".join(f"{count} {kind}" for kind, count in written.counted(search.study).items()),
+                hint="call it again with more --minutes: it goes on from here",
             )  # fmt: skip
         return search
 
@@ -81,9 +82,16 @@ class Session:
 
     def _room(self, search: Search, phase: str) -> int:
         """How many trials can be trained again in what is left of the budget, beside the recipe as it is; one at the
-        least."""
+        least. Decided once for so many trials: a kill in the middle changes nothing."""
         if self.how.minutes is None:
             return self.how.finalists
+        file, key = self.place / "finals.json", f"{search.study.who} after {search.study.ended()}"
+        known = read_json(file) or {}
+        if key not in known:
+            write_json(file, {**known, key: self._fitting(search, phase)})
+        return (read_json(file) or {})[key]
+
+    def _fitting(self, search: Search, phase: str) -> int:
         each = median(one.user_attrs["facts"]["seconds"] for one in search.study.done())
         trainings = self.how.processes * max(self._left(phase), 0.0) / max(each, 1e-9)
         return max(1, min(self.how.finalists, int(trainings / self.how.seeds) - 1))
@@ -129,23 +137,29 @@ class Session:
 
 
 def first(search: Search, plan: dict[str, Any]) -> None:
-    """What is tried before the sampler proposes anything: the recipe as it is, what the evidence says, and points near
-    the recipe."""
-    if not search.study.empty():
+    """Propose what is tried before the sampler has its say, once: what a kill left out is proposed by the next call,
+    before any trial is begun."""
+    if search.study.proposed:
         return
+    for number, (values, why) in enumerate(openings(search, plan)):
+        if number >= search.study.asked():
+            search.study.propose(values, why, as_is=number == 0)
+    search.study.proposed = True
+
+
+def openings(search: Search, plan: dict[str, Any]) -> list[tuple[dict[str, Any], str]]:
+    """The recipe as it is, what the evidence says, and points near the recipe; each with its reason."""
     ground, who = search.ground, search.who
-    there = [space.shipped(who, ground)]
-    search.study.propose(there[0], "the recipe as it is", as_is=True)
+    found = [(space.shipped(who, ground), "the recipe as it is")]
     tries = [(t, one["because"]) for one in plan["because"] for t in one["tries"]] if who == STUDENT else []
     for values, why in tries:
         point = space.changed(who, ground, values)
-        if point not in there and len(there) <= MOST:
-            there.append(point)
-            search.study.propose(point, why)
+        if len(found) <= MOST and not any(point == other for other, _ in found):
+            found.append((point, why))
     random = np.random.default_rng([search.run.recipe.seed, 11, who == STUDENT])
-    while len(there) < STARTUP:
-        there.append(space.neighbour(who, ground, random, KEEP))
-        search.study.propose(there[-1], "a point near the recipe")
+    while len(found) < STARTUP:
+        found.append((space.neighbour(who, ground, random, KEEP), "a point near the recipe"))
+    return found
 
 
 def _told(
@@ -159,4 +173,5 @@ def _told(
 
 
 def short(value: Any) -> str:
+    """A name made of a value."""
     return hashlib.blake2b(json.dumps(value).encode(), digest_size=6).hexdigest()

@@ -67,9 +67,18 @@ class Study:
         """How many were told, pruned ones too."""
         return len(self.trials()) - len(self.running())
 
-    def empty(self) -> bool:
-        """Whether nothing was ever proposed."""
-        return not self.study.get_trials(deepcopy=False)
+    def asked(self) -> int:
+        """How many there are, those that wait among them."""
+        return len(self.study.get_trials(deepcopy=False))
+
+    @property
+    def proposed(self) -> bool:
+        """Whether all points that come first were proposed."""
+        return bool(self.study.user_attrs.get("proposed"))
+
+    @proposed.setter
+    def proposed(self, value: bool) -> None:
+        self.study.set_user_attr("proposed", value)
 
     def propose(self, values: dict[str, Any], why: str, as_is: bool = False) -> None:
         """A point to be tried before the sampler proposes its own. ``as_is``: it stands for the recipe unchanged."""

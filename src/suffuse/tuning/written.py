@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import UsageError
 from ..files import write_text
 from ..recipe import Recipe, to_yaml
 from .front import LATENCY, QUALITY, SIZE, lines
-from .how import BASELINE, STUDENT
+from .how import BASELINE, STUDENT, refuse
 from .study import Study
 
 
@@ -33,12 +32,6 @@ def counted(study: Study) -> dict[str, int]:
             kind = trial.user_attrs["pruned"]["kind"]
             found[kind] = found.get(kind, 0) + 1
     return found
-
-
-def refuse(out: Path | None) -> None:
-    """Raise UsageError where the recipe is there already: before a search, not after it."""
-    if out is not None and out.exists():
-        raise UsageError("the recipe is there already", where=out, hint="choose another name with --out")
 
 
 def write_recipe(recipe: Recipe, place: Path, says: Sequence[str], out: Path | None) -> Path:
