@@ -81,6 +81,8 @@ def test_the_recipe_page_names_every_key() -> None:
         "Training",
         "Extract",
         "Distill",
+        "Baseline",
+        "OwnTraining",
         "Export",
         "Limits",
         "Evaluate",

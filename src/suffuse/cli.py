@@ -119,6 +119,48 @@ for _each in STAGES.values():
     _stage(_each.verb, _each.says)
 
 
+@app.command("tune")
+def tune_command(  # noqa: PLR0913  # options of a verb
+    where: Where,
+    set_: Set = None,
+    run_: Annotated[Path | None, typer.Option("--run", help="The run folder; runs/NAME if not given.")] = None,
+    minutes: Annotated[float, typer.Option(min=0.01, help="How long it may search.")] = 30.0,
+    trials: Annotated[int | None, typer.Option(min=1, help="The most trials of the student.")] = None,
+    processes: Annotated[int, typer.Option(min=1, max=256, help="Trainings side by side.")] = 2,
+    objective: Annotated[
+        list[str] | None, typer.Option("--objective", help="latency, size, beside quality; both if not given.")
+    ] = None,
+    baseline: Annotated[
+        bool, typer.Option("--baseline/--no-baseline", help="Give the student on labels alone as many trials.")
+    ] = True,
+    prefer: Annotated[
+        str, typer.Option(help="quality; or small: the smallest within one standard error of the best.")
+    ] = "quality",
+    largest: Annotated[float, typer.Option(min=0.05, help="Size and latency, times the recipe's student's.")] = 1.0,
+    longest: Annotated[float, typer.Option(min=0.5, help="Epochs, times the recipe's.")] = 2.0,
+    scorecards: Annotated[
+        bool, typer.Option("--scorecards/--no-scorecards", help="Let scores, which are of test rows, order the search.")
+    ] = True,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="Where the chosen recipe goes.")] = None,
+    json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Search for a better recipe on what is stored of the teacher; choose on validation."""
+    from . import pipeline
+    from .tuning.front import OBJECTIVES
+    from .tuning.how import How
+
+    goals = tuple(dict.fromkeys((OBJECTIVES[0], *(objective or OBJECTIVES))))  # quality always is one
+    how = How(minutes, trials, processes, goals, baseline, prefer, largest, longest, scorecards=scorecards, out=out)
+    run = _open(where, set_, run_)
+    result = pipeline.run_tune(run, how)
+    from .tuning.written import talk
+
+    text = (
+        json.dumps(result, indent=1, ensure_ascii=False) if json_ else "\n".join(map(visible, talk(result, run.folder)))
+    )
+    typer.echo(text)
+
+
 @app.command("predict")
 def predict_command(  # noqa: PLR0913 (each is an option of the command line)
     export: Annotated[Path, typer.Argument(help="An export folder, or a run.", show_default=False)],

@@ -17,6 +17,7 @@ from .parts import PartSettings
 from .progress import say
 from .run import Busy, Run, flat
 from .stages import STAGES, Stage
+from .tuning.how import How, check
 
 PATIENCE = 30.0  # seconds in which nobody leads, until another process of several does
 
@@ -91,6 +92,21 @@ def run_stage(run: Run, verb: str) -> bool:
     if verb == "extract" and int(os.environ.get("WORLD_SIZE", "1")) > 1:
         return _together(run, stage)
     return _alone(run, stage)
+
+
+def run_tune(run: Run, how: How) -> dict[str, Any]:
+    """Search for a better recipe (:func:`suffuse.stages.tune.tune`); what it reads is made first, where it isn't there.
+
+    The teacher that the store came from may be gone.
+    """
+    check(how)
+    needed = {"prepare": True, "teach": False, "extract": True}  # verb -> whether its files are read
+    for verb, files in needed.items():
+        if reasons(run, STAGES[verb], files=files):
+            run_stage(run, verb)
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    with run.locked():
+        return import_module("suffuse.stages.tune").tune(run, how)
 
 
 def _alone(run: Run, stage: Stage) -> bool:

@@ -11,14 +11,14 @@ reading   from YAML and overrides, and back
 from __future__ import annotations
 
 from .kinds import PARTS, RESERVED
-from .networks import AnyTeacher, Network, Teacher, Training
+from .networks import AnyTeacher, Network, OwnTraining, Teacher, Training
 from .reading import make_recipe, read_recipe, to_yaml
 from .rows import Data, Split, Task
-from .stages import Compute, Distill, Evaluate, Export, Extract, Limits, Schedule
+from .stages import Baseline, Compute, Distill, Evaluate, Export, Extract, Limits, Schedule
 from .whole import Recipe, default_losses
 
 __all__ = [
-    "PARTS", "RESERVED", "AnyTeacher", "Compute", "Data", "Distill", "Evaluate", "Export", "Extract", "Limits",
-    "Network", "Recipe", "Schedule", "Split", "Task", "Teacher", "Training", "default_losses", "make_recipe",
-    "read_recipe", "to_yaml",
+    "PARTS", "RESERVED", "AnyTeacher", "Baseline", "Compute", "Data", "Distill", "Evaluate", "Export", "Extract",
+    "Limits", "Network", "OwnTraining", "Recipe", "Schedule", "Split", "Task", "Teacher", "Training",
+    "default_losses", "make_recipe", "read_recipe", "to_yaml",
 ]  # fmt: skip

@@ -53,6 +53,16 @@ class Network(Settings):
             fusion = settings(fusions.TABLE, {"kind": "concat", **width})
         return self.model_copy(update={"encoders": {name: self.encoders[name]}, "fusion": fusion})
 
+    def dropped(self, rate: float) -> Network:
+        """The network with this dropout: of its head, or, where its fusion has heads of its own, of its encoders."""
+        if not fusions.headless(self.fusion):
+            return self.model_copy(update={"dropout": rate})
+        encoders = {
+            name: one.model_copy(update={"dropout": rate}) if hasattr(one, "dropout") else one
+            for name, one in self.encoders.items()
+        }
+        return self.model_copy(update={"encoders": encoders})
+
 
 class Training(Settings):
     """How a network is trained; the same for teacher and student."""
@@ -80,6 +90,20 @@ class Training(Settings):
         if value != "uniform" and not all(isinstance(v, (int, float)) and 0 <= v <= 1 for v in shares):
             raise ValueError(f"got {value!r}, expected a share from 0 to 1, `uniform`, or {{modality: share}}")
         return value
+
+
+class OwnTraining(Settings):
+    """What of a training may differ where the budget of steps is the same; None: as the other training's."""
+
+    learning_rate: float | None = Field(default=None, gt=0)
+    weight_decay: float | None = Field(default=None, ge=0)
+    warmup: float | None = Field(default=None, ge=0, lt=1)
+    mixup: float | None = Field(default=None, ge=0, le=10)
+    ema: float | None = Field(default=None, ge=0, lt=1)
+
+    def applied(self, training: Training) -> Training:
+        """The other training with these settings."""
+        return training.model_copy(update=self.model_dump(exclude_none=True))
 
 
 class Teacher(Network):

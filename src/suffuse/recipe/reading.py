@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from pydantic import ValidationError
@@ -93,7 +93,8 @@ def _override(raw: dict, text: str) -> None:
         raise UsageError("can't read this override", where="--set", got=text, expected="a.b=value")
     *way, last = key.split(".")
     for step in way:
-        raw = raw.setdefault(step, {})
+        raw[step] = {} if raw.get(step) is None else raw[step]  # a resolved recipe says `none` where nothing is chosen
+        raw = raw[step]
         if not isinstance(raw, dict):
             raise UsageError("no such key to set", where=f"--set {key}", got=f"'{step}' holds a value")
     try:
@@ -135,4 +136,5 @@ def _keys_at(way: tuple[int | str, ...], raw: Any) -> set[str]:
             model = load(teachers.TABLE, str(raw["kind"])).Settings if raw.get("kind") in teachers.TABLE else Teacher
         else:
             model = model if table else model.model_fields[step].annotation
+            model = next((one for one in get_args(model) if hasattr(one, "model_fields")), model)  # of ``X | None``
     return set((load(table, raw["kind"]).Settings if table else model).model_fields)

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field
 
 from ..parts import PartSettings, Settings
 from .kinds import Loss, listed
-from .networks import Training
+from .networks import OwnTraining, Training
 
 
 class Schedule(Settings):
@@ -68,6 +68,13 @@ Fraction = Annotated[float, Field(gt=0, le=1)]
 Fractions = Annotated[tuple[Fraction, ...], Field(min_length=1)]
 
 
+class Baseline(Settings):
+    """Settings of the same student on labels alone that differ from the taught one's; its budget never does."""
+
+    train: OwnTraining = OwnTraining()
+    dropout: float | None = Field(default=None, ge=0, lt=1)  # of the head; where the fusion has heads: of the encoders
+
+
 class Distill(Settings):
     """What the student learns from the teacher, and what stands beside it."""
 
@@ -77,6 +84,7 @@ class Distill(Settings):
     schedules: dict[str, Schedule] = Field(default_factory=dict)  # loss -> what it ends with
     calibrate: bool = False  # the losses' weights are shares of the gradient at the start, not factors
     smoothing: float = Field(default=0.0, ge=0, lt=1)  # of the labels, for the baseline
+    baseline: Baseline | None = None  # what else is its own
     seeds: int = Field(default=3, ge=1, le=20)
     label_fractions: tuple[
         Annotated[float, Field(gt=0, lt=1)], ...

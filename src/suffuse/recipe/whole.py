@@ -75,6 +75,9 @@ class Recipe(Settings):
                 raise ValueError(
                     f"{who}.train.mixup: got it beside a fusion with heads of its own, which mixes answers"
                 )
+        apart = self.distill.baseline
+        if apart and apart.train.mixup and fusions.headless(self.student.fusion):
+            raise ValueError("distill.baseline.train.mixup: got it beside a fusion with heads of its own")
         for name, schedule in self.distill.schedules.items():
             if name not in self.distill.losses:
                 raise ValueError(f"distill.schedules: got '{name}', expected some of: {', '.join(self.distill.losses)}")

@@ -7,45 +7,20 @@ of its epoch on validation; what a training with few labels may not see, its val
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
-from pathlib import Path
 
-import numpy as np
-
-from .. import losses
-from ..data import Columns, Sampler
+from ..data import Columns
 from ..engine import features
-from ..engine.forward import scorer
-from ..engine.labels import label_budget
-from ..engine.loop import Plan, fit
-from ..engine.objective import Objective
+from ..engine.loop import fit
 from ..engine.pool import run_jobs
 from ..engine.records import save_trained
-from ..engine.runtime import seed, settle
+from ..engine.runtime import settle
+from ..engine.students import Job, prepared
 from ..errors import SuffuseError
 from ..files import read_json, write_json
-from ..knowledge import Knowledge
-from ..knowledge.fingerprint import expected
-from ..knowledge.manifest import read as read_manifest
-from ..knowledge.reader import Reader
 from ..model import FusionModel
-from ..parts import PartSettings, settings
 from ..probes.rival import rival
 from ..progress import Tell, progress, say
-from ..recipe import Distill, Training
 from ..run import Run
-from ..views import Viewer
-
-
-@dataclass(frozen=True)
-class Job:
-    """One training: who it is, with which seed, share of the labels and modalities; from the teacher or not."""
-
-    who: str
-    seed: int
-    taught: bool
-    fraction: float
-    only: str | None  # the one modality that a floor sees
 
 
 def distill(run: Run) -> None:
@@ -149,100 +124,19 @@ def weigh(run: Run) -> None:
         say(f"notice: labels alone get the whole way's compute: {facts['epochs']:,} epochs{capped}")
 
 
-def budget(run: Run, job: Job) -> Training:
-    """How a job is trained: all alike, but that the rival has more epochs."""
-    training = run.recipe.distill.train
-    if job.who != "rival":
-        return training
-    epochs = (read_json(run.partial("distill") / "rival.json") or {})["epochs"]
-    return training.model_copy(update={"epochs": epochs})
-
-
 def work(order: dict, tell: Tell) -> None:
     """One job, in a process of its own."""
     run, job = Run.open(order.pop("run")), Job(**order)
-    settle(1)
-    seed(job.seed)
-    whole = Columns.open(run.path("data"))
-    knowledge = open_knowledge(run, whole) if job.taught else None
-    network = run.recipe.student.only(job.only) if job.only else run.recipe.student.bare()
-    columns = whole.of(network.encoders)
-    model = FusionModel(network, columns.spec).initialise()
-    columns = features.ready(columns, model, features.place(run))
-    model.standardise(columns, columns.rows("train"))
-    objective = make_objective(model, chosen_losses(run, job), knowledge, run.recipe.distill)
+    if job.who == "rival":  # all are trained alike, but that it has more epochs
+        job = dataclasses.replace(job, epochs=(read_json(run.partial("distill") / "rival.json") or {})["epochs"])
     place = run.partial("distill") / job.who / f"seed-{job.seed}"
     scratch = run.partial("distill") / ".work" / job.who / f"seed-{job.seed}"
 
     def named(share: float, words: str) -> None:
         tell(share, f"{job.who} {job.seed}: {words}")
 
-    told = reader(run, whole, objective, knowledge) if knowledge else None
-    plan = make_plan(run, job, columns, (objective, told), (scratch, named))
-    save_trained(model, fit(objective, plan), place)
-
-
-def make_objective(
-    model: FusionModel, chosen: dict[str, PartSettings], knowledge: Knowledge | None, how: Distill
-) -> Objective:
-    """The student with its losses, and what they must know of the teacher."""
-    if knowledge is None:
-        return Objective(model, chosen, {}, mixup=how.train.mixup)
-    order = knowledge.manifest["fingerprint"]["modalities"]
-    return Objective(model, chosen, knowledge.widths(), order, how.schedules, how.train.mixup)
-
-
-def make_plan(
-    run: Run, job: Job, columns: Columns, what: tuple[Objective, Reader | None], where: tuple[Path, Tell]
-) -> Plan:
-    """Which rows, which labels, which of the teacher's arrays."""
-    objective, told = what
-    training = budget(run, job)
-    allowed = label_budget(columns, job.fraction, run.recipe.seed)
-    target = columns.hidden(allowed)
-    labelled = columns.labelled("train")
-    rows = columns.rows("train") if told else labelled[allowed[labelled]]
-    judged = columns.labelled("validation")
-    if told:
-        told.knowledge.require(rows, told.needs)
-
-    viewer = Viewer.of(training, run.recipe.modalities, job.seed)
-    if viewer and told and told.views:
-        viewer = dataclasses.replace(viewer, stored=(run.recipe.seed, told.views))  # it sees what the teacher saw
-
-    def gather(picked: np.ndarray, turn: int) -> tuple:
-        batch = columns.batch(picked, target, (viewer, turn) if viewer else None, objective.whole)
-        return batch, told.gather(batch, turn) if told else {}
-
-    return Plan(
-        training,
-        Sampler(rows, columns.shared()[rows], training.batch, job.seed),
-        every=-(-len(columns.rows("train")) // training.batch),
-        gather=gather,
-        validate=scorer(columns, judged[allowed[judged]]),
-        folder=where[0],
-        tell=where[1],
-        calibrate=run.recipe.distill.calibrate and job.taught,
-    )
-
-
-def open_knowledge(run: Run, columns: Columns) -> Knowledge:
-    """The store, refused where anything that decided it is another one now."""
-    folder = run.path("knowledge")
-    return Knowledge.open(folder, columns, expected(run, columns.spec, read_manifest(folder)["fingerprint"]))
-
-
-def reader(run: Run, columns: Columns, objective: Objective, knowledge: Knowledge) -> Reader:
-    """A student's way into the store: its views and, where the recipe asks for them, what it is left with."""
-    names, seen = objective.model.spec.names, run.recipe.distill.targets == "seen"
-    return Reader.of(knowledge, columns, (names, objective.needs()), seen)
-
-
-def chosen_losses(run: Run, job: Job) -> dict[str, PartSettings]:
-    """The recipe's losses for a student that is taught; cross-entropy alone for one that isn't."""
-    if job.taught:
-        return dict(run.recipe.distill.losses)
-    return {"labels": settings(losses.TABLE, {"kind": "task", "smoothing": run.recipe.distill.smoothing})}
+    objective, plan = prepared(run, job, scratch, named)
+    save_trained(objective.model, fit(objective, plan), place)
 
 
 def _smaller(run: Run) -> None:

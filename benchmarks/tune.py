@@ -1,0 +1,174 @@
+"""What `suffuse tune` finds in half an hour, of three scenarios: the chosen recipe against the shipped one, on test.
+
+    python benchmarks/tune.py DATA [products] [orders] [questions] [--minutes 30] [--processes 2] [--seeds 5]
+                              [--objective quality] [--no-baseline] [--out runs/tune] [--set a.b=c ...] [--write]
+
+DATA is the folder with the data sets (each recipe's header says where they come from). Of each scenario the rows are
+prepared, the teacher is trained and asked once; then the search has its minutes, on validation rows alone. The chosen
+and the shipped recipe are trained anew with the same number of seeds, none of which the search or its finals used, and
+look at the test rows once. The difference is paired: the same seeds' numbers, the same resamples of rows. Where the
+search leaves the recipe as it is, there is nothing to train, and the difference is 0. ``--write`` keeps the numbers of
+the scenarios that ran, with date and hardware, in ``results/tune.json``. Call it again to go on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from suffuse import Run, run_stage, scores
+from suffuse.answers import activate, main_metric
+from suffuse.data import Columns
+from suffuse.engine import features
+from suffuse.engine.forward import logits
+from suffuse.files import read_json
+from suffuse.machine import surroundings
+from suffuse.model import open_model
+from suffuse.pipeline import run_tune
+from suffuse.probes.quality import draw
+from suffuse.probes.targets import measure
+from suffuse.recipe import read_recipe
+from suffuse.tuning.how import How
+
+HERE = Path(__file__).resolve().parent
+RECIPES, RESULT = HERE.parent / "recipes", HERE / "results" / "tune.json"
+SCENARIOS = {"products": "fashion9k", "orders": "coffee_orders619", "questions": None}
+FILES = {"questions": "easy-vqa"}
+STORED, LOOKED = ("prepare", "teach", "extract"), ("distill", "export", "evaluate")
+RESAMPLES, CONFIDENCE = 2000, 0.95
+
+
+def scenario(name: str, asked: argparse.Namespace) -> dict[str, Any]:
+    """Search, train both recipes, test once."""
+    place, data = asked.out.resolve() / name, SCENARIOS[name]
+    overrides = [f"data.source={asked.data.resolve() / data / 'manifest.csv'}"] if data else []
+    base = Run.open(RECIPES / f"{FILES.get(name, name)}.yaml", (*overrides, *asked.set), place / "search")
+    for verb in STORED:
+        run_stage(base, verb)
+    result = searched(base, asked)
+    seeds = (f"distill.seeds={asked.seeds}", "distill.floors=false", "distill.label_fractions=[]")
+    shipped = done(base, place / "shipped", base.path("tuning", "shipped.yaml"), seeds)
+    chosen = done(base, place / "chosen", Path(result["recipe"]), seeds) if result["overrides"] else shipped
+    return compared(shipped, chosen) | {
+        "minutes": asked.minutes,
+        "objectives": result["objectives"],
+        "trials": result["trials"],
+        "outcomes": result["outcomes"],
+        "because": result["because"],
+        "words": {who: facts["words"] for who, facts in result["chosen"].items()},
+        "overrides": result["overrides"],
+        "shipped": table(shipped),
+        "chosen": table(chosen),
+    }
+
+
+def searched(base: Run, asked: argparse.Namespace) -> dict[str, Any]:
+    """The search's result; made once."""
+    kept = read_json(base.path("tuning", "result.json"))
+    if kept is not None:
+        return kept
+    how = How(asked.minutes, asked.trials, asked.processes, tuple(asked.objective), baseline=asked.baseline)
+    return run_tune(base, how)
+
+
+def done(base: Run, folder: Path, recipe: Path, overrides: tuple[str, ...]) -> Run:
+    """A run of a recipe on a copy of what the search started from: the same rows, teacher and store."""
+    if not folder.exists():
+        made = folder.with_name(f".{folder.name}")
+        shutil.rmtree(made, ignore_errors=True)
+        unwanted = shutil.ignore_patterns("tuning", "tuning.json", "previous", ".partial", ".lock")
+        shutil.copytree(base.folder, made, ignore=unwanted)
+        made.replace(folder)
+    run = Run(folder, read_recipe(recipe, overrides))
+    for verb in LOOKED:
+        run_stage(run, verb)
+    return run
+
+
+def compared(shipped: Run, chosen: Run) -> dict[str, Any]:
+    """Chosen less shipped, students on test: over seeds and groups of rows."""
+    columns = Columns.open(shipped.path("data"))
+    rows = columns.labelled("test")
+    draws = draw(columns.group[rows], RESAMPLES, CONFIDENCE)
+    metric = main_metric(columns.spec.heads)
+    ours, theirs = (students(run, columns, rows, draws, metric) for run in (chosen, shipped))
+    gap = ours - theirs
+    times = np.random.default_rng(0).multinomial(len(gap), np.full(len(gap), 1 / len(gap)), size=RESAMPLES)
+    spread = (gap[:, 1:] * times.T).sum(0) / len(gap)
+    low, high = (float(v) for v in np.nanquantile(spread, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]))
+    verdict = "better" if low > 0 else "worse" if high < 0 else "no evidence"
+    return {
+        "metric": metric, "rows": len(rows), "seeds": len(gap), "difference": float(gap[:, 0].mean()), "low": low,
+        "high": high, "verdict": verdict, "looks": [len(looks(run)) for run in (shipped, chosen)],
+    }  # fmt: skip
+
+
+def students(run: Run, columns: Columns, rows: np.ndarray, draws: Any, metric: str) -> np.ndarray:
+    """(S, R + 1): the metric of each seed on the rows and on their resamples."""
+    found = []
+    for folder in sorted(run.path("student").glob("seed-*"), key=lambda f: int(f.name.removeprefix("seed-"))):
+        model = open_model(folder)
+        said = logits(model, features.ready(columns, model, features.place(run)).of(model.spec.names), rows)
+        found.append(measure(columns.spec, activate(columns.spec.heads, said), columns.target[rows], draws)[metric])
+    return np.stack(found)
+
+
+def looks(run: Run) -> list[str]:
+    """When the test rows were looked at."""
+    return read_json(run.path("test-looks.json")) or []
+
+
+def table(run: Run) -> dict[str, Any]:
+    """Teacher, student and baseline: every metric, size and latency."""
+    found, kept = {}, ("mean", "low", "high", "per_seed")
+    for who, card in scores(run).items():
+        if who in ("teacher", "student", "baseline", "export"):
+            metrics = {name: {k: m[k] for k in kept} for name, m in card["metrics"].items()}
+            found[who] = {**metrics, **{k: card[k] for k in ("parameters", "bytes", "latency_ms") if k in card}}
+    return found
+
+
+def arguments() -> argparse.Namespace:
+    """What is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("scenarios", nargs="*", choices=[*SCENARIOS, []], default=list(SCENARIOS))
+    parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--trials", type=int, default=None)
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--objective", nargs="+", default=["quality"], help="at no more than the shipped one's cost")
+    parser.add_argument("--no-baseline", dest="baseline", action="store_false")
+    parser.add_argument("--out", type=Path, default=Path("runs/tune"))
+    parser.add_argument("--set", action="append", default=[], metavar="a.b=c", help="an override of every recipe")
+    parser.add_argument("--write", action="store_true")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Run what is asked for; 1 where a tuned recipe loses, or, of all three, none is better."""
+    asked, found = arguments(), {}
+    for name in asked.scenarios:
+        facts = found[name] = scenario(name, asked)
+        print(f"\n{name}: {facts['metric']} of the chosen recipe less the shipped one's, {facts['rows']:,} test rows, "
+              f"{facts['seeds']} seeds: {facts['difference']:+.4f} [{facts['low']:+.4f}, {facts['high']:+.4f}] "
+              f"{facts['verdict']}")  # fmt: skip
+        print("\n".join(f"  {line}" for line in (*facts["words"].values(), *facts["overrides"])))
+        if asked.write:
+            kept = (read_json(RESULT) or {}).get("scenarios", {})
+            whole = {"date": date.today().isoformat(), "machine": surroundings(0), "scenarios": {**kept, name: facts}}
+            RESULT.write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
+    verdicts = [facts["verdict"] for facts in found.values()]
+    nothing = len(verdicts) == len(SCENARIOS) and "better" not in verdicts
+    return int("worse" in verdicts or nothing)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,114 @@
+"""tune: a better recipe, searched on what is stored of the teacher, and chosen on validation rows alone.
+
+Works on a run whose rows are prepared and whose store is there. The teacher is never asked, the test rows are never
+looked at. First the student is searched, then the best trials and the recipe as it is are trained again with fresh
+seeds and one is chosen; then the same student on labels alone gets as many trials. Killed, it goes on.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ..data import Columns
+from ..engine import features
+from ..engine.runtime import settle
+from ..files import read_json, write_json, write_text
+from ..progress import progress, say
+from ..recipe import to_yaml
+from ..run import Run
+from ..tuning import because, evidence, space, written
+from ..tuning.front import front
+from ..tuning.ground import Ground
+from ..tuning.how import BASELINE, STUDENT, How, check
+from ..tuning.session import Session, short
+from ..tuning.trial import Search
+
+
+def tune(run: Run, how: How) -> dict[str, Any]:
+    """Search, choose, write ``tuning/``, ``tuning.json`` and the chosen recipe; returns what the command line tells.
+
+    Raises UsageError where the recipe's file is there already, or no trial fits into the budget.
+    """
+    check(how)
+    settle(run.recipe.compute.threads)
+    place = begin(run, how)
+    features.foresee(run, run.recipe.student, Columns.open(run.path("data")))
+    with progress("tune") as tell:
+        session = Session(run, how, place, tell)
+        student = session.search(STUDENT, place / "shipped.yaml", how.trials)
+        chosen, told = session.finals(student)
+        texts, counts = chosen["overrides"], {STUDENT: student.study.ended(), BASELINE: 0}
+        found = {"student": told}
+        if how.baseline:
+            base = place / f"chosen-{short(texts)}.yaml"
+            write_text(base, to_yaml(space.made(place / "shipped.yaml", texts)))
+            alone = session.search(BASELINE, base, counts[STUDENT])
+            other, found["baseline"] = session.finals(alone)
+            texts, counts[BASELINE] = [*texts, *other["overrides"]], alone.study.ended()
+        tell(1.0, f"{counts[STUDENT]} trials of the student, {counts[BASELINE]} of the baseline")
+    return finish(run, how, (student, texts, counts), found)
+
+
+def begin(run: Run, how: How) -> Path:
+    """The search's folder; one of another recipe, of other data or goals is put aside. Says what is tried first."""
+    place = run.path("tuning")
+    identity = {
+        "recipe": json.loads(run.recipe.model_dump_json(include={"seed", "modalities", "student", "distill"})),
+        "made of": {verb: (run.stamp(verb) or {}).get("digest") for verb in ("prepare", "extract")},
+        "objectives": list(how.objectives), "largest": how.largest, "longest": how.longest,
+    }  # fmt: skip
+    plan = read_json(place / "plan.json")
+    if plan is not None and plan["identity"] != identity:
+        say("tune      another recipe, store or goal than last time: that search moves to previous/")
+        for name in ("tuning", "tuning.json"):
+            if run.path(name).exists():
+                run.put_aside(run.path(name), name)
+        plan = None
+    if plan is None:
+        place.mkdir(parents=True, exist_ok=True)
+        write_text(place / "shipped.yaml", to_yaml(run.recipe))
+        facts, ground = evidence.gather(run, how.scorecards), Ground.of(run, how.longest)
+        found = because.findings(facts, ground)
+        narrow = {name: bounds for one in found for name, bounds in one.narrow.items()}
+        plan = {"identity": identity, "narrow": narrow, "evidence": facts, "because": [asdict(one) for one in found]}
+        plan |= {"objectives": list(how.objectives), "largest": how.largest, "longest": how.longest}
+        write_json(place / "plan.json", plan)
+    for one in plan["because"]:
+        say(f"because   {one['because']}")
+    return place
+
+
+def finish(
+    run: Run, how: How, made: tuple[Search, list[str], dict[str, int]], found: dict[str, dict]
+) -> dict[str, Any]:
+    """Write it all; returns it."""
+    (student, texts, counts), place = made, run.path("tuning")
+    plan = read_json(place / "plan.json") or {}
+    recipe = space.made(place / "shipped.yaml", texts)
+    recipe = recipe.model_copy(update={"name": f"{recipe.name or run.folder.name}-tuned"})
+    metric, best = plan["evidence"]["metric"], front(written.points(student.study))
+    measure = "ONNX Runtime, one row, one thread, median ms"
+    write_json(place / "front.json", {"metric": metric, "split": "validation", "latency": measure, "points": best})
+    says = [f"Found by suffuse tune, on validation; trials: {counts[STUDENT]} student, {counts[BASELINE]} baseline."]
+    says += [*(f"{who}: {facts['words']}" for who, facts in found.items()), *(f"  {text}" for text in texts)]
+    file = written.write_recipe(recipe, place, says, how.out)
+    write_json(run.path("tuning.json"), counts)
+    own = student.costs.of(student.costs.own)
+    result = {
+        "trials": counts,
+        "outcomes": written.counted(student.study),
+        "metric": metric,
+        "objectives": list(how.objectives),
+        "because": [one["because"] for one in plan["because"]],
+        "front": best,
+        "chosen": found,
+        "overrides": texts,
+        "recipe": str(file),
+        "own": {"latency": own["latency_ms"], "size": own["parameters"]},
+        "looks": len(read_json(run.path("test-looks.json")) or []),
+    }
+    write_json(place / "result.json", result)
+    return result

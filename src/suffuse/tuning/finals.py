@@ -1,0 +1,105 @@
+"""The best trials, and the recipe as it is, trained again with seeds that the search never used.
+
+The best of many trials is partly the luckiest (the winner's curse), so the search's own scores choose nobody. What is
+trained here keeps its answers to validation rows, so that candidates are compared on the same rows and seeds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..answers import activate, main_metric
+from ..data import Columns
+from ..engine import features
+from ..engine.forward import logits
+from ..files import read_json, write_bytes, write_json
+from ..probes.quality import draw
+from ..probes.targets import measure
+from ..progress import Tell
+from ..run import Run
+from .space import made
+from .study import over
+from .trial import FRESH, Search, job, trained
+
+RESAMPLES = 1000
+Candidate = dict[str, Any]  # name, overrides, and the search's facts about it
+
+
+def candidates(search: Search, most: int) -> list[Candidate]:
+    """The recipe as it is, then the best trials that cost no more than they may; of equal quality the lower log loss
+    first. One point once."""
+    own = search.costs.of(search.costs.own)
+    found: list[Candidate] = [{"name": "recipe", "overrides": [], "number": None, "parameters": own["parameters"]}]
+    ranked = sorted(search.study.done(), key=lambda t: (-t.user_attrs["facts"]["quality"], _loss(t), t.number))
+    for trial in ranked:
+        texts, cost = trial.user_attrs["overrides"], trial.user_attrs["cost"]
+        known = any(texts == one["overrides"] for one in found)
+        if len(found) <= most and not known and over(cost, own, search.largest) <= 0 and cost["over"] <= 0:
+            facts = {"name": f"trial {trial.number}", "overrides": texts, "number": trial.number}
+            searched = trial.user_attrs["facts"]["quality"]
+            found.append({**facts, "parameters": cost["parameters"], "searched": searched})
+    return found
+
+
+def orders(search: Search, some: Sequence[Candidate], seeds: int, folder: Path) -> list[dict[str, Any]]:
+    """A training for each candidate and seed that isn't there yet."""
+    found = []
+    for seed in range(seeds):
+        for one in some:
+            place = folder / _name(one["overrides"]) / f"seed-{seed}"
+            if not (place / "facts.json").exists():
+                facts = {"folder": str(search.run.folder), "base": str(search.base), "who": search.who, "seed": seed}
+                found.append({**facts, "place": str(place), "name": one["name"], "overrides": one["overrides"]})
+    return found
+
+
+def work(order: dict[str, Any], tell: Tell) -> None:
+    """One training, in a process of its own: facts, and logits of the labelled validation rows."""
+    recipe, place = made(Path(order["base"]), order["overrides"]), Path(order["place"])
+    run, what = Run(Path(order["folder"]), recipe), job(order["who"], recipe.seed + FRESH + order["seed"])
+    said = f"{order['who']}, {order['name']} again, seed {order['seed'] + 1}"
+    state, objective = trained(run, recipe, what, (place / ".work", lambda share, _: tell(share, said)))
+    columns, model = Columns.open(run.path("data")), objective.model
+    seen, content = features.ready(columns, model, features.place(run)), io.BytesIO()
+    np.save(content, logits(model, seen.of(model.spec.names), columns.labelled("validation")))
+    write_bytes(place / "logits.npy", content.getvalue())
+    best = next(line for line in state.history if line["epoch"] == state.best_epoch)
+    write_json(place / "facts.json", {"validation": best["validation"], "best_epoch": state.best_epoch})
+    shutil.rmtree(place / ".work", ignore_errors=True)
+
+
+def measured(run: Run, some: Sequence[Candidate], seeds: int, folder: Path) -> list[np.ndarray]:
+    """The main metric on validation of each candidate: (S, R + 1), the first column on the rows themselves, the others
+    on resamples of their groups; the same resamples for all."""
+    columns = Columns.open(run.path("data"))
+    rows, spec = columns.labelled("validation"), columns.spec
+    draws, found = draw(columns.group[rows], RESAMPLES, 0.95), []
+    for one in some:
+        place, scores = folder / _name(one["overrides"]), []
+        for seed in range(seeds):
+            answers = activate(spec.heads, np.load(place / f"seed-{seed}" / "logits.npy"))
+            scores.append(measure(spec, answers, columns.target[rows], draws)[main_metric(spec.heads)])
+        found.append(np.stack(scores))
+    return found
+
+
+def losses(some: Sequence[Mapping[str, Any]], seeds: int, folder: Path) -> list[float]:
+    """Mean log loss of each candidate."""
+    places = [[folder / _name(one["overrides"]) / f"seed-{s}" / "facts.json" for s in range(seeds)] for one in some]
+    return [float(np.mean([(read_json(p) or {})["validation"]["log_loss"] for p in each])) for each in places]
+
+
+def _name(texts: Sequence[str]) -> str:
+    return hashlib.blake2b(json.dumps(list(texts)).encode(), digest_size=8).hexdigest()
+
+
+def _loss(trial: Any) -> float:
+    return trial.user_attrs["facts"]["validation"]["log_loss"]

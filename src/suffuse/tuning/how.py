@@ -1,0 +1,49 @@
+"""What a search is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import UsageError
+from ..parts import optional
+from .front import OBJECTIVES
+
+STUDENT, BASELINE = "student", "baseline"  # whose settings are searched
+QUALITY, SMALL = "quality", "small"
+PREFER = (QUALITY, SMALL)
+
+
+@dataclass(frozen=True)
+class How:
+    """How long, with how many processes, and towards what."""
+
+    minutes: float | None = 30.0
+    trials: int | None = None
+    processes: int = 2
+    objectives: tuple[str, ...] = OBJECTIVES
+    baseline: bool = True
+    prefer: str = QUALITY
+    largest: float = 1.0  # times the recipe's student's size and latency
+    longest: float = 2.0  # times the recipe's epochs
+    seeds: int = 3  # fresh ones, for the finals
+    finalists: int = 3
+    scorecards: bool = True
+    out: Path | None = None
+
+
+def check(how: How) -> None:
+    """Raise UsageError where the search can't be as it is asked for: before anything is done, and without torch."""
+    refuse(how.out)
+    for one in how.objectives:
+        if one not in OBJECTIVES:
+            raise UsageError("no such objective", where="--objective", got=one, expected=", ".join(OBJECTIVES))
+    if how.prefer not in PREFER:
+        raise UsageError("no such preference", where="--prefer", got=how.prefer, expected=" or ".join(PREFER))
+    optional("optuna", "tune")
+
+
+def refuse(out: Path | None) -> None:
+    """Raise UsageError where the recipe is there already: before a search, not after it."""
+    if out is not None and out.exists():
+        raise UsageError("the recipe is there already", where=out, hint="choose another name with --out")

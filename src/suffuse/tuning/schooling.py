@@ -1,0 +1,82 @@
+"""How the student is trained: learning rate, epochs, averaging, dropout of numbers and of modalities, augmentation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .asking import Ask
+from .ground import FACTOR, Ground
+
+SMOOTHING, DROPOUT = (0.0, 0.05, 0.1, 0.2), (0.0, 0.1, 0.2, 0.3, 0.5)
+EMA, MIXUP, LOST = (0.0, 0.98, 0.99, 0.995), (0.0, 0.1, 0.3), (0.0, 0.1, 0.2, 0.3, 0.5)
+TIMES = 4.0  # the learning rate is searched from the recipe's divided by this to it multiplied by this
+
+
+def school(ask: Ask, ground: Ground, headless: bool) -> dict[str, Any]:
+    """Overrides of ``distill.train`` and of the student's dropout; ``headless``: of the fusion that it will have."""
+    train, where = ground.recipe.distill.train, "distill.train"
+    found: dict[str, Any] = {f"{where}.learning_rate": rate(ask, train.learning_rate)}
+    found[f"{where}.weight_decay"] = short(ask.real("weight_decay", 1e-4, 0.3, max(train.weight_decay, 1e-4), log=True))
+    found[f"{where}.warmup"] = short(ask.real("warmup", 0.0, 0.3, train.warmup))
+    factors = [one for one in FACTOR if one <= ground.longest] or [1.0]
+    found[f"{where}.epochs"] = max(1, round(train.epochs * ask.choice("epochs", factors, 1.0)))
+    found[f"{where}.ema"] = ask.choice("ema", _with(EMA, train.ema), train.ema)
+    mixup = ask.choice("mixup", _with(MIXUP, train.mixup), train.mixup) if not headless else 0.0
+    found[f"{where}.mixup"] = mixup
+    found |= lost(ask, ground) | augmented(ask, ground) | dropped(ask, ground, headless)
+    return {key: value for key, value in found.items() if value != _now(ground, key)}
+
+
+def rate(ask: Ask, now: float) -> float:
+    """The learning rate."""
+    return short(ask.real("learning_rate", now / TIMES, now * TIMES, now, log=True))
+
+
+def lost(ask: Ask, ground: Ground) -> dict[str, Any]:
+    """Share of the rows that lose a modality; rates of single modalities that the recipe names stay as they are."""
+    now = ground.recipe.distill.train.modality_dropout
+    if len(ground.names) < 2 or isinstance(now, dict):
+        return {}
+    chosen = ask.choice("modality_dropout", [*_with(LOST, now if now != "uniform" else 0.0), "uniform"], now)
+    return {"distill.train.modality_dropout": chosen}
+
+
+def augmented(ask: Ask, ground: Ground) -> dict[str, Any]:
+    """Augmentation on or off: only as the recipe's modalities say what leaves a label as it is, and always on where
+    the store has answers to augmented views."""
+    able = any(getattr(ground.recipe.modalities[name], "augment", None) for name in ground.names)
+    if not able or ground.recipe.extract.views:
+        return {}
+    return {"distill.train.augment": ask.choice("augment", (False, True), ground.recipe.distill.train.augment)}
+
+
+def dropped(ask: Ask, ground: Ground, headless: bool) -> dict[str, Any]:
+    """Dropout of the head; where the fusion has heads of its own, of the encoders that have some."""
+    student = ground.recipe.student
+    if not headless:
+        now = student.dropout
+        return {"student.dropout": ask.choice("dropout", _with(DROPOUT, now), now)}
+    able = {name: one.dropout for name, one in student.encoders.items() if hasattr(one, "dropout")}  # pyright: ignore
+    found = {"student.dropout": 0.0} if student.dropout else {}
+    if not able:
+        return found
+    now = next(iter(able.values()))
+    chosen = ask.choice("encoder.dropout", _with(DROPOUT, now), now)
+    return found | ({} if chosen == now else {f"student.encoders.{name}.dropout": chosen for name in able})
+
+
+def short(value: float) -> float:
+    """A number as people would write it in a recipe: three digits."""
+    return float(f"{value:.3g}")
+
+
+def _with(options: tuple[float, ...], now: Any) -> list[Any]:
+    return sorted({*options, now})
+
+
+def _now(ground: Ground, key: str) -> Any:
+    """What the recipe has at a key."""
+    value: Any = ground.recipe
+    for step in key.split("."):
+        value = value[step] if isinstance(value, dict) else getattr(value, step, None)
+    return value

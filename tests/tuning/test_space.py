@@ -1,0 +1,112 @@
+"""Every point of a search space is a recipe that is valid where the search runs; the recipe as it is lies in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tuning_tools import KINDS, ground
+
+from suffuse import fusions
+from suffuse.losses import matrix
+from suffuse.tuning import space
+from suffuse.tuning.asking import Drawn, Given
+from suffuse.tuning.how import BASELINE, STUDENT
+
+DRAWS = 60
+TWO = {"dkd", "nkd", "lskd", "dist"}  # say nothing of two classes
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("who", [STUDENT, BASELINE])
+def test_every_point_is_a_valid_recipe(tmp_path: Path, kind: str, who: str) -> None:
+    there, file = ground(tmp_path, kind)
+    random, seen = np.random.default_rng(0), set()
+    for _ in range(DRAWS):
+        texts = space.texts(space.point(who, Drawn(random), there))
+        recipe = space.made(file, texts)  # raises where it is none
+        seen.add(tuple(texts))
+        student = recipe.student
+        dropped = bool(recipe.distill.train.modality_dropout) and len(student.encoders) > 1
+        for loss in recipe.distill.losses.values():
+            matrix.check(loss, there.place(dropped, fusions.gates(student.fusion)), "")
+        if kind == "two classes":
+            assert not TWO & {loss.kind for loss in recipe.distill.losses.values()}
+        assert any(loss.kind == "task" for loss in recipe.distill.losses.values())
+        assert recipe.teacher == there.recipe.teacher and recipe.modalities == there.recipe.modalities
+        assert recipe.extract == there.recipe.extract and recipe.data == there.recipe.data
+        if who == BASELINE:
+            assert student == there.recipe.student and recipe.distill.train == there.recipe.distill.train
+            assert recipe.distill.losses == there.recipe.distill.losses
+    assert len(seen) > 0.9 * DRAWS
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_recipe_s_own_point_changes_next_to_nothing(tmp_path: Path, kind: str) -> None:
+    there, file = ground(tmp_path, kind)
+    recipe = space.made(file, space.texts(space.point(STUDENT, Given(), there)))
+    assert recipe.student == there.recipe.student
+    assert {n: loss.kind for n, loss in recipe.distill.losses.items()} == {
+        n: loss.kind for n, loss in there.recipe.distill.losses.items()
+    }
+    ours, theirs = recipe.distill.train.model_dump(), there.recipe.distill.train.model_dump()
+    outside = {"weight_decay"} if kind == "everything" else set()  # 0 isn't on a logarithmic scale
+    assert {key for key in ours if ours[key] != theirs[key]} <= outside
+    assert recipe.distill.schedules == there.recipe.distill.schedules
+
+
+def test_a_neighbour_is_nearer_than_a_random_point(tmp_path: Path) -> None:
+    there, _ = ground(tmp_path, "everything")
+    own = space.shipped(STUDENT, there)
+    random = np.random.default_rng(1)
+
+    def far(keep: float) -> float:
+        points = [space.neighbour(STUDENT, there, random, keep) for _ in range(30)]
+        return float(np.mean([sum(own.get(k) != v for k, v in p.items()) for p in points]))
+
+    assert far(1.0) == 0
+    assert far(0.8) < 0.5 * far(0.0)
+
+
+def test_what_the_store_lacks_is_not_proposed(tmp_path: Path) -> None:
+    there, _ = ground(tmp_path, "everything", taps={"logits": 9})
+    random = np.random.default_rng(2)
+    for _ in range(DRAWS):
+        chosen = space.point(STUDENT, Drawn(random), there).get("distill.losses", {})
+        assert {raw["kind"] for raw in chosen.values()} <= {
+            "kd", "dkd", "nkd", "dist", "lskd", "js", "reverse_kd", "task", "subset_consistency",
+        }  # fmt: skip
+
+
+def test_epochs_keep_to_what_is_allowed_and_are_never_none(tmp_path: Path) -> None:
+    there, file = ground(tmp_path, "two classes", longest=1.0)
+    random = np.random.default_rng(3)
+    epochs = {
+        space.made(file, space.texts(space.point(STUDENT, Drawn(random), there))).distill.train.epochs
+        for _ in range(DRAWS)
+    }
+    assert epochs <= {1, 2} and max(epochs) == 2
+
+
+def test_an_override_below_a_key_that_holds_nothing(tmp_path: Path) -> None:
+    _, file = ground(tmp_path, "two classes")
+    made = space.made(file, ["distill.baseline.train.learning_rate=1.0e-05", "distill.schedules={soft: {weight: 1.0}}"])
+    assert made.distill.baseline and made.distill.baseline.train.learning_rate == 1e-5
+    assert made.distill.schedules["soft"].weight == 1.0
+
+
+def test_overrides_are_read_back_as_they_were_meant(tmp_path: Path) -> None:
+    values = {
+        "a": 1e-05,
+        "b": True,
+        "c": "uniform",
+        "d": {"x": {"kind": "kd", "temperature": 2.0}},
+        "e": [8, 16],
+        "f": 0,
+    }
+    import yaml
+
+    for text, value in zip(space.texts(values), values.values(), strict=True):
+        assert yaml.safe_load(text.partition("=")[2]) == value
+        assert "\n" not in text
