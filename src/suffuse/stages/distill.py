@@ -16,6 +16,7 @@ from .. import losses
 from ..data import Columns, Sampler
 from ..engine import features
 from ..engine.forward import scorer
+from ..engine.group import current
 from ..engine.loop import Plan, fit
 from ..engine.objective import Objective
 from ..engine.pool import run_jobs
@@ -59,7 +60,7 @@ def distill(run: Run) -> None:
         def tell_all(share: float, words: str) -> None:
             tell((len(wanted) - len(left) * (1 - share)) / len(wanted), words)
 
-        first, rest = in_order(left, run.recipe.compute.threads)
+        first, rest = in_order(left, max(run.recipe.compute.threads // run.recipe.compute.processes, 1))
         share = len(first) / max(len(left), 1)
         train(run, first, lambda done, words: tell_all(share * done, words))
         judge_teacher(run)
@@ -74,7 +75,7 @@ def distill(run: Run) -> None:
 def train(run: Run, some: list[Job], tell: Tell) -> None:
     """Some trainings, side by side."""
     orders = [{"run": str(run.folder), **dataclasses.asdict(j)} for j in some]
-    run_jobs("suffuse.stages.distill:work", orders, run.recipe.compute.threads, tell)
+    run_jobs("suffuse.stages.distill:work", orders, run.recipe.compute.threads, tell, run.recipe.compute.processes)
 
 
 def in_order(left: list[Job], workers: int) -> tuple[list[Job], list[Job]]:
@@ -154,7 +155,9 @@ def work(order: dict, tell: Tell) -> None:
 
     told = reader(run, whole, objective, knowledge) if knowledge else None
     plan = make_plan(run, job, columns, (objective, told), (scratch, named))
-    save_trained(model, fit(objective, plan), place)
+    state = fit(objective, plan)
+    if current().first:
+        save_trained(model, state, place)
 
 
 def make_objective(
@@ -186,7 +189,8 @@ def make_plan(
         viewer = dataclasses.replace(viewer, stored=(run.recipe.seed, told.views))  # it sees what the teacher saw
 
     def gather(picked: np.ndarray, turn: int) -> tuple:
-        batch = columns.batch(picked, target, (viewer, turn) if viewer else None, objective.whole)
+        view = (viewer, turn) if viewer else None
+        batch = columns.batch(picked, target, view, objective.whole, current().split)
         return batch, told.gather(batch, turn) if told else {}
 
     return Plan(
