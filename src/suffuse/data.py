@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from .ragged import open_column
-from .types import NUMBER, UNLABELLED, Batch, Spec
+from .types import NUMBER, UNLABELLED, Batch, Spec, Split
 from .views import Viewer
 
 SPLITS = ("train", "validation", "test")
@@ -110,11 +110,13 @@ class Columns:
         target: torch.Tensor | None = None,
         view: tuple[Viewer, int] | None = None,
         whole: bool = False,
+        split: Split | None = None,
     ) -> Batch:
         """Gather rows. ``target`` stands in for the stored targets where a training hides some labels; a view
         (who makes it, the pass's number) drops modalities and augments entries. ``whole``: what it drops is encoded
-        too, and ``Batch.whole`` says what there was."""
-        inputs, index = {}, {}
+        too, and ``Batch.whole`` says what there was. ``split``: only this process's entries are gathered; vectors of
+        frozen encoders, which nobody computes, are everybody's."""
+        inputs, index, counts = {}, {}, {}
         present = has = self.present[rows]
         if view:
             present = view[0].present(view[1], rows, has, self.spec.names)
@@ -126,6 +128,9 @@ class Columns:
                 distinct, some = np.unique(self.entry[rows[here], m], return_inverse=True)
                 inverse = np.zeros(len(rows), dtype=np.int64)
                 inverse[here] = some
+            if split and name not in self.ready:
+                counts[name] = len(distinct)
+                distinct = distinct[split.own(len(distinct))]
             picked = column[distinct]
             if view and name not in self.ready:
                 picked = view[0].entries(view[1], name, distinct, picked)
@@ -136,7 +141,8 @@ class Columns:
         mask = torch.from_numpy(present)
         known = labels.index_select(0, positions)
         before = torch.from_numpy(has) if whole else None
-        return Batch(inputs, index, mask, known, positions, bool(present.all()), self.ready, before)
+        shared = replace(split, entries=counts) if split else None
+        return Batch(inputs, index, mask, known, positions, bool(present.all()), self.ready, before, shared)
 
 
 def _tensor(picked: np.ndarray) -> torch.Tensor:

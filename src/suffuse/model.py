@@ -121,7 +121,7 @@ class Encoder(nn.Module):
         return self.part.encode(self.settings, self.layers, x)
 
     def _picture(self, x: Tensor) -> Encoded:
-        x = x.permute(0, 3, 1, 2).float().sub_(self.mean).div_(self.std)
+        x = x.permute(0, 3, 1, 2).to(self.mean.dtype).sub_(self.mean).div_(self.std)
         return self.part.encode(self.settings, self.layers, x)
 
     def _pictures(self, x: Tensor) -> Encoded:
@@ -226,7 +226,7 @@ class FusionModel(nn.Module):
         output = self.fuse(encoded, batch.present)
         if batch.whole is not None:
             fewer = (batch.whole != batch.present).any(1)
-            output = replace(output, whole=self._answer(encoded, batch.whole), fewer=fewer)
+            output = replace(output, whole=self.answer(encoded, batch.whole), fewer=fewer)
         if not batch.complete:
             output.present.update(zip(self.spec.names, batch.present.unbind(1), strict=True))
         return output
@@ -235,18 +235,25 @@ class FusionModel(nn.Module):
         """Each distinct entry once, then one vector per row, and tokens where the fusion reads them: M x (B, D_m)."""
         encoded = []
         for name in self.spec.names:
-            encoder, entries, index = self.encoder(name), batch.inputs[name], batch.index.get(name)
+            entries, index = batch.inputs[name], batch.index.get(name)
             if index is not None and not len(entries):
-                encoded.append(self._nothing(encoder, len(index), name in maps))
+                encoded.append(self.nothing(name, len(index), name in maps))
                 continue
-            found = Encoded(encoder.standard(entries)) if name in batch.ready else encoder(entries)
-            if name in maps:
-                found = replace(found, map=strengths(found, encoder.kind == "image" and entries.dim() == 4))
+            found = self.entries(name, batch, name in maps)
             encoded.append(found if index is None else spread(found, index, getattr(self.part, "TOKENS", False)))
         return encoded
 
-    def _nothing(self, encoder: Encoder, rows: int, mapped: bool) -> Encoded:
+    def entries(self, name: str, batch: Batch, mapped: bool) -> Encoded:
+        """A modality's distinct entries that a batch has, encoded: (U, D_m)."""
+        encoder, entries = self.encoder(name), batch.inputs[name]
+        found = Encoded(encoder.standard(entries)) if name in batch.ready else encoder(entries)
+        if mapped:
+            found = replace(found, map=strengths(found, encoder.kind == "image" and entries.dim() == 4))
+        return found
+
+    def nothing(self, name: str, rows: int, mapped: bool) -> Encoded:
         """Where no row of a batch has a modality; every slot is masked."""
+        encoder = self.encoder(name)
         vector = self.log_prior.new_zeros(rows, encoder.width)
         if not encoder.tokens:
             return Encoded(vector)
@@ -263,7 +270,7 @@ class FusionModel(nn.Module):
         return Output(logits, fused.vector, features, fused.gates, head=self.only_head, maps=maps)
 
     @torch.no_grad()
-    def _answer(self, encoded: list[Encoded], present: Tensor) -> Tensor:
+    def answer(self, encoded: list[Encoded], present: Tensor) -> Tensor:
         """Logits (B, C) on other modalities than the row is trained on now, as they are in use: without dropout."""
         was = self.training
         for part in (self.fusion, self.head):

@@ -11,7 +11,7 @@ from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
 
-from .errors import SuffuseError, did_you_mean
+from .errors import SuffuseError, UsageError, did_you_mean
 from .files import PACKAGE, file_facts, read_json, write_json
 from .parts import PartSettings
 from .progress import say
@@ -31,6 +31,8 @@ def inputs(run: Run, stage: Stage) -> dict[str, Any]:
             found |= flat(value, name)
     if "modalities" in stage.recipe:  # how rows are augmented decides trainings, not what is prepared
         found = {k: v for k, v in found.items() if not (k.startswith("modalities.") and k.split(".")[2] == "augment")}
+    if found.get("compute.processes") == 1:  # as ever; a run of a time before there were several is as it was
+        del found["compute.processes"]
     if stage.verb == "extract" and not run.recipe.extract.views:  # nothing augmented is stored
         found = {k: v for k, v in found.items() if not k.startswith("modalities.")}
     for before in stage.reads:
@@ -89,8 +91,11 @@ def run_stage(run: Run, verb: str) -> bool:
     if verb not in STAGES:
         raise SuffuseError("no such stage", got=verb, hint=did_you_mean(verb, STAGES))
     stage = STAGES[verb]
-    if verb == "extract" and int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        return _together(run, stage)
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        if verb == "extract":
+            return _together(run, stage)
+        if "compute.processes" in stage.recipe:
+            return _in_group(run, stage)
     return _alone(run, stage)
 
 
@@ -151,6 +156,24 @@ def _together(run: Run, stage: Stage) -> bool:
             since = time.monotonic()
         time.sleep(0.2)
     return False
+
+
+def _in_group(run: Run, stage: Stage) -> bool:
+    """One of several processes that a launcher started for one training: rank 0 does the stage, the others what it
+    tells them."""
+    from .engine.launched import follow, led
+
+    size, rank = int(os.environ["WORLD_SIZE"]), int(os.environ.get("RANK", "0"))
+    if size != run.recipe.compute.processes:
+        raise UsageError(
+            "the recipe and the launcher don't agree", where="compute.processes", got=run.recipe.compute.processes,
+            expected=size, hint=f"--set compute.processes={size}: how many share a training decides its last digits",
+        )  # fmt: skip
+    if rank:
+        follow(rank, size)
+        return True
+    with led(size):
+        return _alone(run, stage)
 
 
 def _do(run: Run, stage: Stage) -> None:

@@ -17,6 +17,38 @@ CLASSES, LABELS, NUMBER = "classes", "labels", "number"  # what a target is: one
 
 
 @dataclass(frozen=True, slots=True)
+class Split:
+    """A batch that several processes share: who of how many this is, and how many distinct entries each modality has.
+
+    Of n things in their order each process takes a run, the first ones one more where they don't come out even. Where
+    there are fewer things than processes, all compute all of them, and what the first one finds counts: so no process
+    is ever without work, and none waits for one that is.
+    """
+
+    rank: int
+    size: int
+    entries: dict[str, int] = field(default_factory=dict)  # U of the whole batch, of what is split
+
+    def few(self, n: int) -> bool:
+        """Whether all processes compute all n."""
+        return n < self.size
+
+    def counts(self, n: int) -> tuple[int, ...]:
+        """How many of n count as each process's own."""
+        if self.few(n):
+            return (n, *[0] * (self.size - 1))
+        return tuple(n // self.size + (rank < n % self.size) for rank in range(self.size))
+
+    def own(self, n: int) -> slice:
+        """Which of n this process computes."""
+        if self.few(n):
+            return slice(0, n)
+        counts = self.counts(n)
+        start = sum(counts[: self.rank])
+        return slice(start, start + counts[self.rank])
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """Rows by index. A content that several rows share stands once in ``inputs`` and is encoded once.
 
@@ -34,6 +66,7 @@ class Batch:
     complete: bool = False  # every row has every modality
     ready: frozenset[str] = frozenset()  # modalities whose entries are a frozen encoder's vectors (U, D) already
     whole: Tensor | None = None  # (B, M) bool, present before modality dropout, where a loss asks for both answers
+    split: Split | None = None  # ``inputs`` hold this process's entries only; the rest is of the whole batch
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,7 +77,7 @@ ITEMS = (
          ("tests/engine/test_forward.py::test_a_look_leaves_the_model_as_it_was",)),
     Item(21, "loop", "Nothing fails in silence: bad rows are counted, and no training is missing.",
          ("tests/engine/test_loop.py::test_a_loss_that_is_no_number_stops_it",), "complete"),
-    Item(22, "loop", "Processes share out the store's parts; each student is trained by one process.",
+    Item(22, "loop", "Processes share out the store's parts; those that share a training see the whole batch.",
          ("tests/knowledge/test_claims.py::test_of_many_threads_each_piece_goes_to_one",)),
     Item(23, "loop", "Killed and called again, it ends with the same bits.",
          ("tests/engine/test_loop.py::test_killed_and_called_again_it_ends_with_the_same_bits",

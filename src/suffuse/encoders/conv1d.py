@@ -13,6 +13,7 @@ from pydantic import Field as Setting
 from pydantic import field_validator
 
 from ..parts import PartSettings
+from ..synchronised import total
 from ..types import Encoded, Field
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def _normalised(norm: nn.Module, x: Tensor, mask: Tensor) -> Tensor:
     if not norm.training:
         return norm(x.transpose(1, 2)).transpose(1, 2)
     real = x[mask]
-    if len(real) < 2:
+    if total(len(real)) < 2:
         return nn.functional.batch_norm(
             x.transpose(1, 2), norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps
         ).transpose(1, 2)

@@ -16,6 +16,7 @@ from safetensors.torch import save
 from ..errors import SuffuseError
 from ..files import write_bytes
 from .average import Average
+from .group import current
 from .objective import Objective
 
 
@@ -61,13 +62,16 @@ class Checkpoint:
         model.load_state_dict({**{k: v for k, v in model.state_dict().items() if k in self.fixed}, **self.best})
 
     def save(self, state: State) -> None:
-        """All of it."""
+        """All of it; of several processes that share the training the first one writes."""
+        random = current().random_states()
+        if not current().first:
+            return
         fixed, held = {f"model.{k}" for k in self.fixed}, self.objective.state_dict()
         tensors = {f"objective.{k}": v for k, v in held.items() if k not in fixed}
         tensors |= {f"best.{k}": v for k, v in self.best.items()}
         for number, facts in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{number}.{k}": torch.as_tensor(v) for k, v in facts.items()}
-        tensors |= {"sums": self.sums, "random": torch.get_rng_state()}
+        tensors |= {"sums": self.sums, "random": random}
         if self.average:
             tensors |= {f"average.{k}": v for k, v in self.average.tensors.items()}
             tensors |= {"averaged": torch.tensor(self.average.steps)}
@@ -100,7 +104,7 @@ class Checkpoint:
             memory.setdefault(int(number), {})[key] = value
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": memory})
         self.sums = tensors["sums"]
-        torch.set_rng_state(tensors["random"])
+        current().set_random_state(tensors["random"])
         return state
 
 

@@ -7,7 +7,8 @@
         after `accumulate` batches, or the last of a pass: clip; AdamW; cosine with warm-up; average
         after each pass: validate, keep the best, maybe stop
 
-Killed at any step and started again, it ends with the same bits.
+Killed at any step and started again, it ends with the same bits. Several processes that share it (:mod:`.group`) come
+to the numbers that one would, up to the order in which floats are added and to what each drops out.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from ..errors import SuffuseError
 from ..model import FusionModel
 from ..recipe import Training
 from .checkpoint import Checkpoint, State
+from .group import current
 from .objective import Objective
 from .runtime import autocast
 from .shares import CALIBRATED_ON, MEASURED_ON, calibrate, shares
@@ -53,6 +55,7 @@ def fit(objective: Objective, plan: Plan) -> State:
 
     Raises SuffuseError where the loss stops being a number.
     """
+    current().start()
     optimizer = make_optimizer(objective, plan.training)
     keep = Checkpoint(plan.folder, objective, optimizer, plan.training.ema)
     state = keep.load() or State()
@@ -67,7 +70,8 @@ def fit(objective: Objective, plan: Plan) -> State:
             order = plan.sampler.order(epoch)
         start = state.step % plan.sampler.steps * plan.training.batch
         gathered = plan.gather(order[start : start + plan.training.batch], epoch)
-        terms, whole = train_step(objective, optimizer, plan, gathered, state.step)
+        due = time.perf_counter() - saved > CHECKPOINT_SECONDS
+        terms, whole, due = train_step(objective, optimizer, plan, gathered, state.step, due)
         keep.sums += terms
         if whole and keep.average:
             keep.average.update()
@@ -77,7 +81,7 @@ def fit(objective: Objective, plan: Plan) -> State:
             with keep.judged():
                 end_epoch(objective, keep, plan, state, pulls)
             objective.train()
-        if whole and time.perf_counter() - saved > CHECKPOINT_SECONDS:
+        if due:
             keep.save(state)
             saved = time.perf_counter()
     keep.restore_best()
@@ -101,10 +105,15 @@ def accumulated(plan: Plan, step: int) -> tuple[float, bool]:
 
 
 def train_step(
-    objective: Objective, optimizer: torch.optim.Optimizer, plan: Plan, gathered: tuple, step: int
-) -> tuple[torch.Tensor, bool]:
-    """One batch, and a step of the optimiser where it is the last of one; returns the weighted terms of the loss (K,)
-    and whether it was."""
+    objective: Objective,
+    optimizer: torch.optim.Optimizer,
+    plan: Plan,
+    gathered: tuple,
+    step: int,
+    due: bool = False,
+) -> tuple[torch.Tensor, bool, bool]:
+    """One batch, and a step of the optimiser where it is the last of one. Returns the weighted terms of the loss (K,),
+    whether the step was whole, and whether a checkpoint is to be written now: it is ``due``, and the step was whole."""
     share, whole = accumulated(plan, step)
     if objective.schedules:
         objective.at(step / (plan.training.epochs * plan.every))
@@ -112,8 +121,9 @@ def train_step(
         loss, terms = objective(*gathered)
     (loss if share == 1.0 else loss * share).backward()
     if whole:
+        due = current().add_up(objective.model.parameters(), objective.projectors.parameters(), due)
         update(objective, optimizer, plan, step)
-    return terms, whole
+    return terms, whole, whole and due
 
 
 def update(objective: Objective, optimizer: torch.optim.Optimizer, plan: Plan, step: int) -> None:
@@ -148,7 +158,8 @@ def pulled(objective: Objective, plan: Plan, order: np.ndarray, epoch: int) -> d
 def end_epoch(objective: Objective, keep: Checkpoint, plan: Plan, state: State, pulls: dict[str, float]) -> None:
     """Validate, note, keep the best, decide whether to stop."""
     terms = dict(zip(objective.names, (keep.sums / plan.every).tolist(), strict=True))
-    scores = plan.validate(objective.model)
+    scores = plan.validate(objective.model) if current().first else {}
+    terms, scores = current().agree([terms, scores])
     if not all(math.isfinite(t) for t in (*terms.values(), *scores.values())):
         raise SuffuseError(
             "training diverged: the loss is not a number any more",
@@ -169,7 +180,8 @@ def end_epoch(objective: Objective, keep: Checkpoint, plan: Plan, state: State, 
     patience = plan.training.patience
     state.stopped = bool(patience) and number - state.best_epoch >= patience
     words = f"epoch {number}/{plan.training.epochs}, validation {first:.4f}"
-    plan.tell(1.0 if state.stopped else number / plan.training.epochs, words)
+    if current().first:
+        plan.tell(1.0 if state.stopped else number / plan.training.epochs, words)
 
 
 def schedule(step: int, total: int, warmup: float) -> float:

@@ -16,7 +16,9 @@ import torch
 from torch import Tensor
 
 from ..model import FusionModel
-from ..types import Output
+from ..types import Output, Split
+from .group import current
+from .split import answers
 
 
 class Mixed(NamedTuple):
@@ -27,17 +29,20 @@ class Mixed(NamedTuple):
     share: float  # l
 
 
-def mix(model: FusionModel, output: Output, present: Tensor, alpha: float) -> Mixed:
+def mix(model: FusionModel, output: Output, present: Tensor, alpha: float, split: Split | None = None) -> Mixed:
     """An Output of these rows, present (B, M) bool -> the head's answers on the mixtures of their joint vectors.
 
-    Draws from torch's random state, which a checkpoint holds.
+    Draws from torch's random state, which a checkpoint holds; of several processes that share the batch (``split``) the
+    first one draws.
     """
     assert output.fused is not None, "a network always has its joint vector"
     rows = torch.arange(len(present))
     share = float(torch.distributions.Beta(alpha, alpha).sample()) if len(rows) > 1 else 1.0
     partner = torch.randperm(len(rows))
+    if split is not None:
+        share, order = current().agree([share, partner.tolist()])
+        partner = torch.tensor(order)
     there = present.any(1)
     partner = torch.where(there & there[partner], partner, rows)
     vector = share * output.fused + (1 - share) * output.fused.index_select(0, partner)
-    logits = torch.where(there.unsqueeze(1), model.head(vector), model.log_prior)
-    return Mixed(logits, partner, share)
+    return Mixed(answers(model, vector, there, split), partner, share)

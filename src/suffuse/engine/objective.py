@@ -18,6 +18,7 @@ from ..model import FusionModel
 from ..parts import PartSettings, load
 from ..recipe import Schedule
 from ..types import Batch, Output
+from . import split
 from .mixing import mix
 
 View = tuple[Output, dict[str, Tensor], Tensor]  # of one target: student, teacher, labels
@@ -105,11 +106,16 @@ class Objective(nn.Module):
 
     def terms(self, batch: Batch, teacher: dict[str, Tensor]) -> Tensor:
         """Batch and the teacher's arrays for its rows -> terms (K,) before they are weighed."""
-        output = self.model(batch, self.maps) if self.maps else self.model(batch)
+        if batch.split is not None:
+            output = split.forward(self.model, batch, self.maps)
+        else:
+            output = self.model(batch, self.maps) if self.maps else self.model(batch)
         if "gates" in teacher:
             teacher = {**teacher, "gates": _placed(teacher["gates"], self.gate_columns)}
         views = self._views(output, teacher, batch.target)
-        mixed = mix(self.model, output, batch.present, self.mixup) if self.mixup and self.training else None
+        mixed = None
+        if self.mixup and self.training:
+            mixed = mix(self.model, output, batch.present, self.mixup, batch.split)
         answers = [(1.0, views)]
         if mixed:
             blend = replace(output, logits=mixed.logits)

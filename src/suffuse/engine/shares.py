@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 
+from .group import summed
 from .objective import Objective
 
 DEAD = 1e-4  # share of the gradient that a loss stays below over a whole training
@@ -27,7 +28,7 @@ def norms(objective: Objective, gathered: tuple) -> torch.Tensor:
         for number, term in enumerate(terms.unbind()):
             if term.requires_grad:
                 gradients = torch.autograd.grad(term, weights, retain_graph=True, allow_unused=True)
-                parts = [g.double().square().sum() for g in gradients if g is not None]
+                parts = [g.double().square().sum() for g in _whole(objective, gathered, gradients) if g is not None]
                 found[number] = torch.stack(parts).sum().sqrt() if parts else 0.0
     return found
 
@@ -54,6 +55,15 @@ def dead(history: Sequence[dict]) -> list[str]:
     """Names of losses that the student learned nothing from, of a training's epochs; in the order of the recipe."""
     found = [epoch["shares"] for epoch in history if "shares" in epoch]
     return [name for name in (found[0] if found else ()) if max(f[name] for f in found) < DEAD]
+
+
+def _whole(objective: Objective, gathered: tuple, gradients: Sequence) -> Sequence:
+    """Of a batch that several processes share, the sums of what they found."""
+    if gathered[0].split is None:
+        return gradients
+    weights = [p for p in objective.model.parameters() if p.requires_grad]
+    flat = [torch.zeros_like(p) if g is None else g for p, g in zip(weights, gradients, strict=True)]
+    return summed(torch.cat([g.flatten() for g in flat])).split([p.numel() for p in weights])
 
 
 @contextlib.contextmanager

@@ -26,6 +26,7 @@ from ..run import Run
 from ..views import Viewer
 from . import features
 from .forward import scorer
+from .group import current
 from .labels import label_budget
 from .loop import Plan
 from .objective import Objective
@@ -103,7 +104,8 @@ def make_plan(
         viewer = dataclasses.replace(viewer, stored=(run.recipe.seed, told.views))  # it sees what the teacher saw
 
     def gather(picked: np.ndarray, turn: int) -> tuple:
-        batch = columns.batch(picked, target, (viewer, turn) if viewer else None, objective.whole)
+        view = (viewer, turn) if viewer else None
+        batch = columns.batch(picked, target, view, objective.whole, current().split)
         return batch, told.gather(batch, turn) if told else {}
 
     return Plan(

@@ -133,3 +133,4 @@ class Compute(Settings):
     """The machine's share; ``threads`` is part of what decides the bits of a result."""
 
     threads: int = Field(default=2, ge=1, le=256)
+    processes: int = Field(default=1, ge=1, le=256)  # that share each training, and the threads

@@ -30,7 +30,7 @@ STAGES: dict[str, Stage] = {
             "teach",
             "Train the strong model, or measure one from outside.",
             ("prepare",),
-            ("teacher", "seed", "compute.threads", "modalities.*.augment"),
+            ("teacher", "seed", "compute.threads", "compute.processes", "modalities.*.augment"),
             format=4,
         ),
         Stage(
@@ -44,7 +44,7 @@ STAGES: dict[str, Stage] = {
             "distill",
             "Train the students from the store, and the same students on labels alone.",
             ("prepare", "extract"),
-            ("student", "distill", "seed", "modalities.*.augment", "evaluate.label_curve"),
+            ("student", "distill", "seed", "compute.processes", "modalities.*.augment", "evaluate.label_curve"),
             format=4,
         ),
         Stage(

@@ -10,6 +10,7 @@ import dataclasses
 
 from ..data import Columns
 from ..engine import features
+from ..engine.group import current
 from ..engine.loop import fit
 from ..engine.pool import run_jobs
 from ..engine.records import save_trained
@@ -37,7 +38,7 @@ def distill(run: Run) -> None:
         def tell_all(share: float, words: str) -> None:
             tell((len(wanted) - len(left) * (1 - share)) / len(wanted), words)
 
-        first, rest = in_order(left, run.recipe.compute.threads)
+        first, rest = in_order(left, max(run.recipe.compute.threads // run.recipe.compute.processes, 1))
         share = len(first) / max(len(left), 1)
         train(run, first, lambda done, words: tell_all(share * done, words))
         judge_teacher(run)
@@ -52,7 +53,7 @@ def distill(run: Run) -> None:
 def train(run: Run, some: list[Job], tell: Tell) -> None:
     """Some trainings, side by side."""
     orders = [{"run": str(run.folder), **dataclasses.asdict(j)} for j in some]
-    run_jobs("suffuse.stages.distill:work", orders, run.recipe.compute.threads, tell)
+    run_jobs("suffuse.stages.distill:work", orders, run.recipe.compute.threads, tell, run.recipe.compute.processes)
 
 
 def in_order(left: list[Job], workers: int) -> tuple[list[Job], list[Job]]:
@@ -136,7 +137,9 @@ def work(order: dict, tell: Tell) -> None:
         tell(share, f"{job.who} {job.seed}: {words}")
 
     objective, plan = prepared(run, job, scratch, named)
-    save_trained(objective.model, fit(objective, plan), place)
+    state = fit(objective, plan)
+    if current().first:
+        save_trained(objective.model, state, place)
 
 
 def _smaller(run: Run) -> None:

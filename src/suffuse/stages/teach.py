@@ -16,6 +16,7 @@ from .. import losses
 from ..data import Columns, Sampler
 from ..engine import features
 from ..engine.forward import logits, score, scorer
+from ..engine.group import current
 from ..engine.loop import Plan, fit
 from ..engine.objective import Objective
 from ..engine.pool import run_jobs
@@ -62,13 +63,15 @@ def teach(run: Run) -> None:
     settle(run.recipe.compute.threads)
     if left:
         features.foresee(run, teacher.bare(), Columns.open(run.path("data")))
+    threads, processes = run.recipe.compute.threads, run.recipe.compute.processes
     with progress("teach") as tell:
-        if len(wanted) == 1:
+        if len(wanted) == 1 and processes == 1:
             if left:
-                train(run, left[0], run.recipe.compute.threads, tell)
+                train(run, left[0], threads, tell)
         else:
-            orders = [{"run": str(run.folder), **dataclasses.asdict(j)} for j in left]
-            run_jobs("suffuse.stages.teach:work", orders, run.recipe.compute.threads, tell)
+            each = max(threads // processes, 1) if len(wanted) == 1 else 1  # side by side they have one thread each
+            orders = [{"run": str(run.folder), "threads": each, **dataclasses.asdict(j)} for j in left]
+            run_jobs("suffuse.stages.teach:work", orders, threads, tell, processes)
         if teacher.seeds > 1:
             shutil.rmtree(folder / "teacher", ignore_errors=True)
             shutil.copytree(folder / "teachers" / best_seed(folder / "teachers"), folder / "teacher")
@@ -160,8 +163,9 @@ def _known(facts: dict) -> str:
 
 def work(order: dict, tell: Tell) -> None:
     """One job, in a process of its own."""
-    run, job = Run.open(order.pop("run")), Job(**order)
-    train(run, job, 1, lambda share, words: tell(share, f"{job.folder}: {words}"))
+    run, threads = Run.open(order.pop("run")), order.pop("threads")
+    job = Job(**order)
+    train(run, job, threads, lambda share, words: tell(share, f"{job.folder}: {words}"))
 
 
 def train(run: Run, job: Job, threads: int, tell: Tell) -> None:
@@ -186,7 +190,8 @@ def train(run: Run, job: Job, threads: int, tell: Tell) -> None:
             got = f"no labelled row outside of part {job.fold + 1} of {teacher.folds}"
             raise SuffuseError("too few groups of rows for folds", where="teacher.folds", got=got)
     made = fit(objective, plan(run, teacher.train, (columns, rows), job.seed, (scratch, tell)))
-    save_trained(model, made, run.partial("teach") / job.folder)
+    if current().first:
+        save_trained(model, made, run.partial("teach") / job.folder)
 
 
 def plan(run: Run, training: Training, what: tuple[Columns, np.ndarray], number: int, where: tuple[Path, Tell]) -> Plan:
@@ -194,11 +199,16 @@ def plan(run: Run, training: Training, what: tuple[Columns, np.ndarray], number:
     columns, rows = what
     sampler = Sampler(rows, columns.shared()[rows], training.batch, number)
     viewer = Viewer.of(training, run.recipe.modalities, number)
+
+    def gather(picked: np.ndarray, turn: int) -> tuple:
+        view = (viewer, turn) if viewer else None
+        return columns.batch(picked, None, view, split=current().split), {}
+
     return Plan(
         training,
         sampler,
         every=sampler.steps,
-        gather=lambda picked, turn: (columns.batch(picked, None, (viewer, turn) if viewer else None), {}),
+        gather=gather,
         validate=scorer(columns, columns.labelled("validation")),
         folder=where[0],
         tell=where[1],

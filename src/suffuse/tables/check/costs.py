@@ -100,7 +100,7 @@ def measured(check: Check, recipe: Recipe, facts: dict[str, Any]) -> None:
     cells, total = {m.name: m.cells for m in check.modalities}, 0.0
     for training in check.costs["time"]["trainings"]:
         one = facts[training["who"]]
-        side = min(threads, training["trainings"])
+        side = min(max(threads // recipe.compute.processes, 1), training["trainings"])
         each = training["steps"] * one["step"] * (1 + rows["validation"] / max(rows["train"], 1) / 3)
         training |= {"step": one["step"], "seconds": training["trainings"] * each / side}
         total += training["seconds"] + sum(seconds * cells[name] for name, seconds in one["frozen"].items())
