@@ -22,7 +22,9 @@ addEventListener("load", () => {
     const out = [...page.body.querySelectorAll("*")]
       .filter(e => e.getBoundingClientRect().right > width + 1 && !scrolls(e)).map(e => e.outerHTML.slice(0, 120));
     const broken = [...page.images].filter(i => !i.naturalWidth).length;
-    return {page: name, width, wide: page.documentElement.scrollWidth, out, broken, pictures: page.images.length};
+    const shown = [...page.querySelectorAll("main")].filter(e => e.offsetParent).map(e => e.lang);
+    const wide = page.documentElement.scrollWidth;
+    return {page: name, shown, width, wide, out, broken, pictures: page.images.length};
   });
   document.getElementById("found").textContent = JSON.stringify(found);
 });

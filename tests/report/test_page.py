@@ -31,7 +31,7 @@ LARGEST = 3_000_000
 
 @pytest.fixture(scope="module")
 def page(finished_run: Run) -> str:
-    return render(finished_run)
+    return render(finished_run, ("en",))
 
 
 def test_nothing_is_asked_for_from_elsewhere(page: str):
@@ -57,7 +57,7 @@ def test_it_is_small(page: str):
 
 
 def test_the_same_run_gives_the_same_bytes(page: str, finished_run: Run):
-    assert render(Run.open(finished_run.folder)) == page
+    assert render(Run.open(finished_run.folder), ("en",)) == page
 
 
 def test_what_comes_from_the_run_is_inert(page: str):
@@ -127,7 +127,7 @@ def test_what_was_wrong_with_the_data_is_told(page: str):
 
 @pytest.mark.slow
 def test_a_run_with_one_modality_and_nothing_beside(plain_run: Run):
-    page = render(plain_run)
+    page = render(plain_run, ("en",))
     wanted = [title for title in SECTIONS if "modality" not in title]
     assert [title for level, title, _ in outline(page) if level == "h2"] == wanted
     assert "<img" not in page
@@ -150,7 +150,7 @@ def test_what_is_missing_is_left_out(finished_run: Run, tmp_path: Path):
         shutil.rmtree(place) if place.is_dir() else place.unlink()
     for name in ("test-looks.json", "data/quarantine.csv", "scores/comparisons.json", "teacher/metrics.jsonl"):
         (tmp_path / "run" / name).unlink()
-    page = render(Run.open(tmp_path / "run"))
+    page = render(Run.open(tmp_path / "run"), ("en",))
     assert [title for level, title, _ in outline(page) if level == "h2"] == list(SECTIONS)
 
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from . import metrics
+from .language import t
 from .metrics import METRICS, SHARE
 from .words import JOIN, minus, percent
 
@@ -22,13 +23,14 @@ def floor_of(measured: Sequence[dict]) -> float:
 def scale(metric: str, floor: float) -> str:
     """What stands over the bars."""
     if METRICS[metric].form == SHARE:
-        return f"{percent(floor, 0)} to 100 %"
-    return f"{minus(f'{floor:g}')} to 1"
+        return t("%(low)s to %(high)s", low=percent(floor, 0), high="100 %")
+    return t("%(low)s to %(high)s", low=minus(f"{floor:g}"), high=1)
 
 
 def interval(metric: str, confidence: float) -> str:
     """What stands over the intervals."""
-    return f"{100 * confidence:g} % interval{', %' if METRICS[metric].form == SHARE else ''}"
+    unit = ", %" if METRICS[metric].form == SHARE else ""
+    return t("%(percent)s interval", percent=f"{100 * confidence:g} %") + unit
 
 
 def measured(metric: str, facts: dict, floor: float) -> dict:
@@ -38,8 +40,8 @@ def measured(metric: str, facts: dict, floor: float) -> dict:
     known = not any(math.isnan(facts[k]) for k in ENDS)
     return {
         "mean": mean,
-        "interval": f"{low.removesuffix(unit)} to {high.removesuffix(unit)}",
-        "label": f"{mean}, {low} to {high}",
+        "interval": t("%(low)s to %(high)s", low=low.removesuffix(unit), high=high.removesuffix(unit)),
+        "label": f"{mean}, {t('%(low)s to %(high)s', low=low, high=high)}",
         "bar": {k: place(facts[k], floor) for k in ENDS} if known else None,
     }
 

@@ -10,6 +10,7 @@ import io
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from html import unescape
 from typing import Any
 
 import matplotlib
@@ -19,6 +20,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from .language import gettext, place
 from .words import amount, minus
 
 SERIES = 8  # colours for things that have no colour of their own
@@ -151,7 +153,7 @@ def draw(paint: Callable[[Axes], None], label: str, key: str, size: tuple[float,
         figure, file = Figure(figsize=size, layout="constrained"), io.BytesIO()
         paint(figure.subplots())
         figure.savefig(file, format="svg", transparent=True, metadata=NO_METADATA)
-    return inline(file.getvalue().decode("utf-8"), label, key)
+    return inline(file.getvalue().decode("utf-8"), label, place() + key)
 
 
 def inline(svg: str, label: str, key: str) -> Markup:
@@ -165,6 +167,7 @@ def inline(svg: str, label: str, key: str) -> Markup:
     inner = re.sub(r"font: ([\d.]+px) [^;\"]+", r"font-size: \1", inner)
     for name, placeholder in PAINT.items():
         inner = inner.replace(placeholder, f"var(--{name})")
+    inner = re.sub(r">([^<>]*[a-z]{2,}[^<>]*)</text>", lambda m: f">{escape(gettext(unescape(m[1])))}</text>", inner)
     view = box.group(1) if box else "0 0 340 210"
     return Markup(f'<svg class="chart" viewBox="{view}" role="img" aria-label="{escape(label)}">{inner}</svg>')
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..types import CLASSES, LABELS
 from . import matrices
+from .language import t
 from .matrices import counted, shaded
 from .scored import Told, of_kind
 
@@ -34,9 +35,9 @@ def of_classes(told: Told, whole: bool) -> dict:
     names = matrices.row_names(classes, counts["teacher"])
     parts = {who: c / np.maximum(c.sum(1, keepdims=True), 1) for who, c in counts.items()}
     for who, title in MODELS.items():
-        facts["matrices"].append(shaded(title, names, classes, parts[who], counted(counts[who])))
+        facts["matrices"].append(shaded(t(title), names, classes, parts[who], counted(counts[who])))
     more, says = parts["export"] - parts["teacher"], counted(counts["export"] - counts["teacher"], "+")
-    facts["matrices"].append(shaded("Exported student less teacher, in points", names, classes, more, says, "+"))
+    facts["matrices"].append(shaded(t("Exported student less teacher, in points"), names, classes, more, says, "+"))
     return facts
 
 

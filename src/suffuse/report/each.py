@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..run import Run
 from ..types import CLASSES, LABELS, NUMBER, Head
 from . import bars, metrics, table
+from .language import t
 from .metrics import METRICS
 from .prepared import SPLITS, Prepared
 from .words import count
@@ -13,10 +14,10 @@ from .words import count
 def task(head: Head) -> str:
     """``one of 4 classes``, ``any of 2 labels``, ``a number``."""
     if head.kind == NUMBER:
-        return "a number"
+        return t("a number")
     if head.kind == LABELS:
-        return f"any of {count(len(head.classes), 'label')}"
-    return f"one of {count(len(head.classes), 'class', 'classes')}"
+        return t("any of %(labels)s", labels=count(len(head.classes), "label"))
+    return t("one of %(classes)s", classes=count(len(head.classes), "class", "classes"))
 
 
 def each(run: Run, prepared: Prepared) -> list[dict]:
@@ -35,10 +36,10 @@ def each(run: Run, prepared: Prepared) -> list[dict]:
                 "name": head.name,
                 "task": task(head),
                 "rows": int(head.known(target).sum()),
-                "main": METRICS[main].title,
+                "main": t(METRICS[main].title),
                 "interval": bars.interval(main, run.recipe.evaluate.confidence),
                 "scale": bars.scale(main, floor),
-                "others": [METRICS[m].title for m in others],
+                "others": [t(METRICS[m].title) for m in others],
                 "lines": [
                     {
                         "who": table.name(who),
@@ -61,4 +62,4 @@ def explained(heads: tuple[Head, ...]) -> list[tuple[str, str]]:
     """The metrics of these targets: title, meaning."""
     kinds = [k for k in (CLASSES, LABELS, NUMBER) if any(h.kind == k for h in heads)]
     names = dict.fromkeys(n for kind in kinds for n in metrics.OF_KIND[kind])
-    return [(METRICS[n].title, metrics.meaning(n, heads)) for n in names]
+    return [(t(METRICS[n].title), metrics.meaning(n, heads)) for n in names]

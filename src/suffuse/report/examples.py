@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from ..types import NUMBER
+from .language import t
 from .prepared import Prepared
 from .said import answers
 from .scored import Told
@@ -24,8 +25,8 @@ def examples(prepared: Prepared, told: Sequence[Told]) -> list[dict]:
     for title, rule, order in chosen(told):
         groups.append({"title": title, "rule": rule, "all": len(order), "some": _first(order, taken)})
     some = _first(np.random.default_rng(SEED).permutation(rows), taken)
-    rule = f"further rows, drawn by chance with the fixed seed {SEED}"
-    groups.append({"title": "Any rows", "rule": rule, "all": rows, "some": some})
+    rule = t("further rows, drawn by chance with the fixed seed %(seed)s", seed=SEED)
+    groups.append({"title": t("Any rows"), "rule": rule, "all": rows, "some": some})
     for group in groups:
         group["rows"] = [_row(prepared, told, position) for position in group.pop("some")]
     return groups
@@ -39,27 +40,35 @@ def chosen(told: Sequence[Told]) -> list[tuple[str, str, np.ndarray]]:
         apart = np.stack([_gap(t, t.said["teacher"], t.said["export"]) for t in told]).sum(0)
         off = np.stack([_gap(t, t.target, t.said["export"]) for t in told]).sum(0)
         return [
-            ("They differ most", "the test rows in which the two models' numbers lie furthest apart", _falling(apart)),
             (
-                "The student is furthest off",
-                "the further rows with the exported student's largest errors",
+                t("They differ most"),
+                t("the test rows in which the two models' numbers lie furthest apart"),
+                _falling(apart),
+            ),
+            (
+                t("The student is furthest off"),
+                t("the further rows with the exported student's largest errors"),
                 _falling(off),
             ),
         ]
     differ = np.stack([_differ(t) for t in named]).any(0)
     wrong = np.stack([t.known & ~t.right("export") for t in named]).any(0)
     where = (
-        "" if len(told) == 1 else " in any target" if len(named) == len(told) else " in a target of classes or labels"
+        ""
+        if len(told) == 1
+        else t(" in any target")
+        if len(named) == len(told)
+        else t(" in a target of classes or labels")
     )
     return [
         (
-            "They disagree",
-            f"the first test rows to which the two models give different answers{where}",
+            t("They disagree"),
+            t("the first test rows to which the two models give different answers%(where)s", where=where),
             np.flatnonzero(differ),
         ),
         (
-            "The student is wrong",
-            f"the first further rows that the exported student gets wrong{where}",
+            t("The student is wrong"),
+            t("the first further rows that the exported student gets wrong%(where)s", where=where),
             np.flatnonzero(wrong),
         ),
     ]

@@ -13,6 +13,7 @@ from ..run import Run
 from ..tables.quarantine import ACTIONS
 from . import metrics, table
 from .each import task
+from .language import t
 from .metrics import METRICS
 from .prepared import Prepared
 from .words import minus
@@ -37,7 +38,7 @@ def headline(run: Run, prepared: Prepared) -> dict:
             {"kind": kind.split()[0], "when": when[0].upper() + when[1:], "said": said, "numbers": minus(numbers)}
             for kind, when, said, numbers in table.judged(run)
         ],
-        "metric": METRICS[metrics.main_of(run)].title,
+        "metric": t(METRICS[metrics.main_of(run)].title),
         "aside": metrics.aside(run),
         "splits": [{"name": n, "rows": r, "labelled": schema["labelled"][n]} for n, r in schema["rows"].items()],
         "rows": sum(schema["rows"].values()),
@@ -52,9 +53,9 @@ def headline(run: Run, prepared: Prepared) -> dict:
 def reader(run: Run, modality: str) -> str:
     """Which of the two networks reads it, where it isn't both."""
     if modality not in run.recipe.student.encoders:
-        return "the teacher alone"
+        return t("read by the teacher alone")
     trained = run.recipe.trained
-    return "the student alone" if trained and modality not in trained.encoders else ""
+    return t("read by the student alone") if trained and modality not in trained.encoders else ""
 
 
 def data(run: Run, prepared: Prepared) -> dict:
@@ -91,7 +92,7 @@ def export(run: Run) -> dict:
     for folder, name in (("export", "exported student"), ("export-teacher", "exported teacher")):
         facts = read_json(run.path(folder, "parity.json"))
         if facts:
-            files.append({"name": name, **facts})
+            files.append({"name": t(name), **facts})
     store = read_json(run.path("knowledge", "manifest.json"))
     return {"files": files, "tolerance": f"{run.recipe.export.tolerance:g}", "store": store}
 

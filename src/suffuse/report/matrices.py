@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from .language import t
 from .words import percent, short
 
 MOST_CLASSES = 30  # above this a matrix can't be read; the largest entries are listed
@@ -21,7 +22,7 @@ def count(target: np.ndarray, answer: np.ndarray, classes: int) -> np.ndarray:
 
 def row_names(classes: Sequence[str], counts: np.ndarray) -> list[str]:
     """The true classes of a matrix's rows."""
-    return [*classes, UNSEEN][: len(counts)]
+    return [*classes, t(UNSEEN)][: len(counts)]
 
 
 def shaded(
@@ -78,12 +79,18 @@ def pairs(teacher: np.ndarray, student: np.ndarray, classes: Sequence[str], most
 
 def counted(counts: np.ndarray, sign: str = "") -> Callable[[int, int], str]:
     """What the pointer says of a cell."""
-    return lambda r, c: f"{counts[r, c]:{sign},} rows"
+    return lambda r, c: t("%(number)s rows", number=f"{counts[r, c]:{sign},}")
 
 
 def soft(means: np.ndarray, classes: Sequence[str], rows: np.ndarray) -> dict:
     """(C, C) mean soft label by true class. The shade leaves out the class's own share, which would drown the rest."""
-    made = shaded("", classes, classes, means, lambda r, c: f"{percent(means[r, c])} on average, {rows[r]:,} rows")
+    made = shaded(
+        "",
+        classes,
+        classes,
+        means,
+        lambda r, c: t("%(share)s on average, %(rows)s rows", share=percent(means[r, c]), rows=f"{rows[r]:,}"),
+    )
     beside = means[~np.eye(len(classes), dtype=bool) & (rows[:, None] > 0)]
     low, high = (float(beside.min()), float(beside.max())) if len(beside) else (0.0, 0.0)
     for r, row in enumerate(made["rows"]):

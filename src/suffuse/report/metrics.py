@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from ..answers import MAIN, main_metric
 from ..run import Run
 from ..types import CLASSES, LABELS, NUMBER, Head
+from .language import t
 from .words import JOIN, amount, minus
 
 SHARE, SCORE, AMOUNT = "share", "score", "amount"  # in percent; at best 1; in the target's own unit
@@ -88,7 +89,7 @@ def difference(metric: str, number: float) -> str:
 
 def points(metric: str) -> str:
     """The unit of a difference."""
-    return " points" if METRICS[metric].form == SHARE else ""
+    return t(" points") if METRICS[metric].form == SHARE else ""
 
 
 def shown(metric: str, number: float) -> str:
@@ -110,28 +111,30 @@ def second_of(run: Run) -> str | None:
 def of_several(run: Run) -> str:
     """What follows a metric's name where it is a mean: in the head of a table."""
     several = len(run.recipe.data.targets)
-    return f", mean of {several}" if several > 1 else ""
+    return t(", mean of %(several)s", several=several) if several > 1 else ""
 
 
 def aside(run: Run) -> str:
     """The same in a sentence."""
     several = len(run.recipe.data.targets)
-    return f" (mean over {several} targets)" if several > 1 else ""
+    return t(" (mean over %(several)s targets)", several=several) if several > 1 else ""
 
 
 def meaning(metric: str, heads: Iterable[Head]) -> str:
     """What a metric says of these targets."""
     means, there = METRICS[metric].means, {head.kind for head in heads}
     if LABELS not in there:
-        return means
-    return means.replace("each class", "each class or label" if CLASSES in there else "each label").replace(
-        "a rare class", "a rare one" if CLASSES in there else "a rare label"
+        return t(means)
+    return t(
+        means.replace("each class", "each class or label" if CLASSES in there else "each label").replace(
+            "a rare class", "a rare one" if CLASSES in there else "a rare label"
+        )
     )
 
 
 def in_text(metric: str) -> str:
     """A metric's title in the middle of a sentence: abbreviations stay as they are."""
-    title = METRICS[metric].title
+    title = t(METRICS[metric].title)
     return title if title[1:2].isupper() or title == "R²" else title[0].lower() + title[1:]
 
 

@@ -22,6 +22,7 @@ from ..modalities.text import swap
 from ..ragged import open_column
 from ..run import Run
 from ..types import Spec, heads_of
+from .language import t
 from .words import short
 
 SPLITS = ("train", "validation", "test")
@@ -125,7 +126,7 @@ class Prepared:
         if name in self.tokenizers:
             pad = self.statistics[name].get("pad", 0)
             return Cell(name, kind, text=short(text(self.tokenizers[name], item, pad), MOST_TEXT))
-        return Cell(name, kind, text="present, can't be shown here")
+        return Cell(name, kind, text=t("present, can't be shown here"))
 
 
 def text(tokenizer: Tokenizer, ids: np.ndarray, pad: int = 0) -> str:
@@ -137,7 +138,7 @@ def text(tokenizer: Tokenizer, ids: np.ndarray, pad: int = 0) -> str:
     if tokenizer.decoder is not None:
         return tokenizer.decode(kept).strip() or "…"
     words = (tokenizer.id_to_token(i) or "" for i in kept)
-    return " ".join("[unknown word]" if w == "[UNK]" else w for w in words)
+    return " ".join(t("[unknown word]") if w == "[UNK]" else w for w in words)
 
 
 def data_uri(pixels: np.ndarray) -> str:

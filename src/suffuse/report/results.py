@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from ..run import Run
 from ..types import CLASSES, LABELS, NUMBER, Head
 from . import bars, metrics, table
+from .language import t
 from .metrics import METRICS
 from .words import kilobytes, listed, minus, short, times
 
@@ -24,11 +25,11 @@ def results(run: Run, heads: Sequence[Head]) -> dict:
     floor = bars.floor_of([card["metrics"][main] for card in cards.values()])
     shown = {who: bars.measured(main, card["metrics"][main], floor) for who, card in cards.items()}
     return {
-        "main": METRICS[main].title,
+        "main": t(METRICS[main].title),
         "named": metrics.in_text(main),
         "aside": metrics.aside(run),
         "of": metrics.of_several(run),
-        "second": METRICS[second].title if second else "",
+        "second": t(METRICS[second].title) if second else "",
         "interval": bars.interval(main, run.recipe.evaluate.confidence),
         "scale": bars.scale(main, floor),
         "rows": [{"who": w, "line": line, **f} for (w, f), line in zip(shown.items(), lines, strict=True)],
@@ -45,7 +46,7 @@ def ratios(cards: dict[str, dict], main: str) -> dict | None:
     ours, theirs = student["metrics"][main]["mean"], teacher["metrics"][main]["mean"]
     quick, slow = student.get("latency_ms"), teacher.get("latency_ms")
     return {
-        "what": "right answers" if main == "accuracy" else metrics.in_text(main),
+        "what": t("right answers") if main == "accuracy" else metrics.in_text(main),
         "score": metrics.shown(main, ours),
         "teacher_score": metrics.shown(main, theirs),
         "gap": minus(metrics.difference(main, ours - theirs)) + metrics.points(main),
@@ -65,16 +66,16 @@ def terms(heads: Sequence[Head], main: str, second: str | None, of: str) -> list
     """What the columns say."""
     means = metrics.meaning(main, heads)
     if main == "score":
-        judged = listed([f"{METRICS[metrics.OF_KIND[h.kind][0]].title} ({short(h.name, 30)})" for h in heads], 8)
-        means = f"the mean over the targets of what each is judged by: {judged}; 1 is perfect."
+        judged = listed([f"{t(METRICS[metrics.OF_KIND[h.kind][0]].title)} ({short(h.name, 30)})" for h in heads], 8)
+        means = t("the mean over the targets of what each is judged by: %(judged)s; 1 is perfect.", judged=judged)
     elif of:
-        means = f"{means} Here the mean over the targets."
-    drawn = "The interval comes from drawing test rows (whole groups of them) and seeds again and again."
-    trained = "how often the model was trained, each time from another random start."
-    usual = ", ".join(USUAL[k] for k in USUAL if any(h.kind == k for h in heads))
+        means = f"{means} {t('Here the mean over the targets.')}"
+    drawn = t("The interval comes from drawing test rows (whole groups of them) and seeds again and again.")
+    trained = t("how often the model was trained, each time from another random start.")
+    usual = ", ".join(t(USUAL[k]) for k in USUAL if any(h.kind == k for h in heads))
     return [
-        (METRICS[main].title, f"{means} {drawn}"),
-        *([(METRICS[second].title, metrics.meaning(second, heads))] if second else []),
-        ("Seeds", f"{trained} The {metrics.in_text(main)} is the mean."),
-        ("Majority answer", f"always says {usual}: what can be had without looking."),
+        (t(METRICS[main].title), f"{means} {drawn}"),
+        *([(t(METRICS[second].title), metrics.meaning(second, heads))] if second else []),
+        (t("Seeds"), f"{trained} {t('The %(metric)s is the mean.', metric=metrics.in_text(main))}"),
+        (t("Majority answer"), t("always says %(usual)s: what can be had without looking.", usual=usual)),
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..types import CLASSES, LABELS, NUMBER
+from .language import t
 from .scored import Told
 from .words import amount, listed, minus, percent, rounded, short
 
@@ -18,10 +19,10 @@ def answers(told: Told, position: int, source: str = "") -> dict:
     """``source``: the label as the table has it, where this is the only target."""
     return {
         "name": told.head.name,
-        "caption": CAPTION[told.head.kind],
+        "caption": t(CAPTION[told.head.kind]),
         "true": truth(told, position, source),
         "note": _note(told, position),
-        "answers": [{"who": title, **answer(told, who, position)} for who, title in MODELS.items()],
+        "answers": [{"who": t(title), **answer(told, who, position)} for who, title in MODELS.items()],
     }
 
 
@@ -34,12 +35,12 @@ def truth(told: Told, position: int, source: str = "") -> str:
         return minus(amount(float(target), TRUE_DIGITS))
     if head.kind == LABELS:
         return labels(head.classes, target > 0)
-    return source or (short(head.classes[target]) if target < len(head.classes) else "another class")
+    return source or (short(head.classes[target]) if target < len(head.classes) else t("another class"))
 
 
 def _note(told: Told, position: int) -> str:
     unseen = told.head.kind == CLASSES and told.target[position] == len(told.head.classes)
-    return "(never in training, so no model can be right)" if unseen else ""
+    return t("(never in training, so no model can be right)") if unseen else ""
 
 
 def answer(told: Told, who: str, position: int) -> dict:
@@ -60,11 +61,13 @@ def answer(told: Told, who: str, position: int) -> dict:
 
 def labels(classes: tuple[str, ...], there: np.ndarray) -> str:
     """Those that are there."""
-    return listed([classes[c] for c in np.flatnonzero(there)], MOST) or "no label"
+    return listed([classes[c] for c in np.flatnonzero(there)], MOST) or t("no label")
 
 
 def off(told: Told, who: str, position: int) -> str:
     """How far a number is from the true one."""
     gap = float(told.said[who][position] - told.target[position])
     size = rounded(abs(gap), told.head.std)
-    return f"{size} too {'high' if gap > 0 else 'low'}" if size != "0" else "hardly off"
+    if size == "0":
+        return t("hardly off")
+    return t("%(size)s too high", size=size) if gap > 0 else t("%(size)s too low", size=size)

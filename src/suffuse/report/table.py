@@ -8,6 +8,7 @@ from dataclasses import astuple, dataclass
 from ..files import read_json
 from ..run import Run
 from . import metrics
+from .language import t
 from .metrics import METRICS
 from .settled import ABOUT, against, rests, settled, tuned
 from .words import short
@@ -55,7 +56,7 @@ def headings(run: Run) -> tuple[str, ...]:
 
 def main_name(run: Run) -> str:
     """The metric that models are compared by, as it is called in a sentence."""
-    return METRICS[metrics.main_of(run)].name + metrics.of_several(run)
+    return t(METRICS[metrics.main_of(run)].name) + metrics.of_several(run)
 
 
 def lines(run: Run) -> list[Line]:
@@ -97,15 +98,15 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 def name(who: str) -> str:
     """A model's name for people."""
     if who.startswith("teacher-only-"):
-        return f"teacher, {who.removeprefix('teacher-only-')} alone"
+        return t("teacher, %(modality)s alone", modality=who.removeprefix("teacher-only-"))
     kind, _, rest = who.partition("-")
     if kind == "export" and rest:
         return f"exported student, {rest}"
     plain = {"majority": "majority answer", "export": "exported student", "baseline": "student, labels alone",
              "rival": "labels alone, whole compute"}  # fmt: skip
     if kind == "only":
-        return f"{rest} alone"
-    return plain.get(kind, kind) + (f", {share(rest)} of the labels" if rest else "")
+        return t("%(modality)s alone", modality=rest)
+    return t(plain.get(kind, kind)) + (t(", %(share)s of the labels", share=share(rest)) if rest else "")
 
 
 def share(fraction: str) -> str:

@@ -9,7 +9,8 @@ import numpy as np
 
 from ..run import Run
 from . import charts, metrics, table
-from .words import percent
+from .language import t
+from .words import count, percent
 
 MEANING = {
     "task": "the given labels",
@@ -54,7 +55,7 @@ def training(run: Run) -> dict:
     metric = metrics.main_of(run)
     return {
         "metric": metric,
-        "title": metrics.METRICS[metric].title,
+        "title": t(metrics.METRICS[metric].title),
         "aside": metrics.aside(run),
         "scores": [_scores(run, f, n) for n, f in enumerate(fractions)],
         "losses": [_losses(run, f, n) for n, f in enumerate(fractions) if histories(run, "student" + (f and f"-{f}"))],
@@ -94,13 +95,17 @@ def _scores(run: Run, fraction: str, number: int) -> dict:
         {
             "paint": c.paint,
             "name": table.name(who),
-            "note": f"{metrics.shown(metric, float(c.mean[-1]))} after "
-            + f"{len(c.mean)} epoch{'s' if len(c.mean) > 1 else ''}"
-            + (f", mean of {len(people[who])} seeds" if len(people[who]) > 1 else ""),
+            "note": t(
+                "%(score)s after %(epochs)s",
+                score=metrics.shown(metric, float(c.mean[-1])),
+                epochs=count(len(c.mean), "epoch"),
+            )
+            + (t(", mean of %(seeds)s", seeds=count(len(people[who]), "seed")) if len(people[who]) > 1 else ""),
         }
         for who, c in found.items()
     ]
-    title, of = _title(fraction), f"Validation {table.main_name(run)} by epoch"
+    title = _title(fraction)
+    of = t("Validation %(metric)s by epoch", metric=table.main_name(run))
     label = f"{of}, {title}: " + "; ".join(f"{x['name']} {x['note']}" for x in legend)
     lines, percents = list(found.values()), metrics.METRICS[metric].form == metrics.SHARE
     chart = charts.curves(lines, AXIS[metric], label, f"curve{number}", percent=percents)
@@ -115,29 +120,35 @@ def _losses(run: Run, fraction: str, number: int) -> dict:
         {
             "paint": f"series{n % charts.SERIES}",
             "name": name,
-            "note": f"{_meaning(run, name)}; {percent(part[n, 0], 0)} of the loss in the first epoch, "
-            f"{percent(part[n, -1], 0)} in the last",
+            "note": t(
+                "%(means)s; %(first)s of the loss in the first epoch, %(last)s in the last",
+                means=_meaning(run, name),
+                first=percent(part[n, 0], 0),
+                last=percent(part[n, -1], 0),
+            ),
         }
         for n, name in enumerate(names)
     ]
     total, title = values.sum(0), _title(fraction)
     return {
         "title": title,
-        "chart": charts.shares(values, f"Each loss's share by epoch, {title}", f"loss{number}"),
+        "chart": charts.shares(values, t("Each loss's share by epoch, %(labels)s", labels=title), f"loss{number}"),
         "legend": legend,
-        "total": f"The whole loss went from {total[0]:.3g} to {total[-1]:.3g}."
+        "total": t("The whole loss went from %(first)s to %(last)s.", first=f"{total[0]:.3g}", last=f"{total[-1]:.3g}")
         if len(total) > 1
-        else f"The whole loss was {total[0]:.3g} in the only epoch.",
+        else t("The whole loss was %(only)s in the only epoch.", only=f"{total[0]:.3g}"),
     }
 
 
 def _meaning(run: Run, name: str) -> str:
     loss = run.recipe.distill.losses.get(name)
-    return MEANING.get(loss.kind, f"kind {loss.kind}") if loss else "a loss that the recipe no longer names"
+    if loss is None:
+        return t("a loss that the recipe no longer names")
+    return t(MEANING[loss.kind]) if loss.kind in MEANING else t("kind %(kind)s", kind=loss.kind)
 
 
 def _title(fraction: str) -> str:
-    return f"{table.share(fraction)} of the labels" if fraction else "all labels"
+    return t("%(share)s of the labels", share=table.share(fraction)) if fraction else t("all labels")
 
 
 def _seed(file: Path) -> int:

@@ -9,6 +9,7 @@ import numpy as np
 from ..run import Run
 from ..types import CLASSES, NUMBER, Head
 from . import charts, table
+from .language import t
 from .scored import Told, of_kind
 from .words import percent, rounded
 
@@ -37,7 +38,7 @@ def _calibration(card: dict, head: Head, heads: int) -> dict | None:
 
 def _diagram(who: str, facts: dict, head: Head, key: str) -> dict:
     name = table.name(who)
-    label = f"Reliability of {name}: expected calibration error {percent(facts['ece'])}"
+    label = t("Reliability of %(name)s: expected calibration error %(ece)s", name=name, ece=percent(facts["ece"]))
     words = ("stated confidence", "right answers")
     if head.kind != CLASSES:
         words = ("stated probability", "rows with the label")
@@ -86,12 +87,23 @@ def _scatter(who: str, head: Head, values: tuple[np.ndarray, np.ndarray], ends: 
     mean = float(gap.mean())
     bias = rounded(abs(mean), head.std)
     inside = (true >= ends[0]) & (true <= ends[1]) & (said >= ends[0]) & (said <= ends[1])
-    label = f"{name}: said against true; half within {half}, nine of ten within {most}"
+    label = t(
+        "%(name)s: said against true; half within %(half)s, nine of ten within %(most)s",
+        name=name,
+        half=half,
+        most=most,
+    )
     return {
         "name": name,
         "chart": charts.scatter((some(true), some(said)), ends, who, label, key) if key else None,
         "half": half,
         "most": most,
-        "bias": f"{bias} too {'high' if mean > 0 else 'low'}" if bias != "0" else "neither too high nor too low",
+        "bias": _bias(bias, mean > 0),
         "outside": int((~inside).sum()),
     }
+
+
+def _bias(size: str, high: bool) -> str:
+    if size == "0":
+        return t("neither too high nor too low")
+    return t("%(size)s too high", size=size) if high else t("%(size)s too low", size=size)

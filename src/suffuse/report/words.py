@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from .language import t
+
 JOIN = "\u00a0"  # between a number and its unit, so that no line breaks there
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -23,11 +25,12 @@ def short(value: object, most: int = 60) -> str:
 def times(ours: float, theirs: float, less: str, more: str, same: str) -> str:
     """How two sizes compare: ``27.7 times LESS``, or ``1.3 times MORE`` where ours is the larger one."""
     if not ours or not theirs:
-        return "not comparable"
+        return t("not comparable")
     ratio = theirs / ours
     if 0.995 < ratio < 1.005:
-        return same
-    return f"{ratio:.3g} times {less}" if ratio > 1 else f"{1 / ratio:.3g} times {more}"
+        return t(same)
+    said, number = (less, ratio) if ratio > 1 else (more, 1 / ratio)
+    return t("%(number)s times " + said, number=f"{number:.3g}")
 
 
 def kilobytes(size: int) -> str:
@@ -38,12 +41,12 @@ def kilobytes(size: int) -> str:
 def listed(names: Sequence[str], most: int = 20) -> str:
     """``a, b, c and 7 more``."""
     said = ", ".join(short(n, 40) for n in names[:most])
-    return f"{said} and {len(names) - most:,} more" if len(names) > most else said
+    return t("%(some)s and %(more)s more", some=said, more=f"{len(names) - most:,}") if len(names) > most else said
 
 
 def count(number: int, one: str, many: str | None = None) -> str:
     """``1 row``, ``2,000 rows``."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
+    return f"{number:,} {t(one if number == 1 else many or one + 's')}"
 
 
 def tiny(value: float) -> str:

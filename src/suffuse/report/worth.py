@@ -8,6 +8,7 @@ from ..tables.leaks import told
 from . import metrics, table
 from .blocks import Block
 from .curve import curve
+from .language import t
 from .metrics import METRICS
 
 SCORED = ("teacher", "student", "baseline", "export")  # without the rows that leak, in a sentence
@@ -30,8 +31,9 @@ def controls(run: Run) -> Block | None:
             full = metrics.value(metric, card["metrics"][metric]["mean"])
             for name, one in found["modalities"].items():
                 rows.append((table.name(who), name, full, *(_control(metric, one[c]) for c in ("blank", "shuffled"))))
-    headings = ("model", "modality", f"{METRICS[metric].name} as it is", "blank", "shuffled")
-    return Block("What each modality is worth", headings, rows) if rows else None
+    as_is = t("%(metric)s as it is", metric=t(METRICS[metric].name))
+    headings = (t("model"), t("modality"), as_is, t("blank"), t("shuffled"))
+    return Block(t("What each modality is worth"), headings, rows) if rows else None
 
 
 def parts(run: Run) -> list[Block]:
@@ -44,8 +46,8 @@ def parts(run: Run) -> list[Block]:
             named = {value: f"{value} ({part['rows']:,})" for value, part in next(iter(found.values())).items()}
             metric = metrics.main_of(run)
             rows = [(table.name(who), *(_part(metric, one[value]) for value in named)) for who, one in found.items()]
-            title = f"{METRICS[metric].name} by {column}".replace("_", " ")
-            blocks.append(Block(title[0].upper() + title[1:], ("model", *named.values()), rows))
+            title = t("%(metric)s by %(column)s", metric=t(METRICS[metric].name), column=column.replace("_", " "))
+            blocks.append(Block(title[0].upper() + title[1:], (t("model"), *named.values()), rows))
     return blocks
 
 

@@ -1,0 +1,39 @@
+"""Every sentence of the page, found in the templates and in the code."""
+
+from __future__ import annotations
+
+import ast
+
+from suffuse.report import confusion, facts, metrics, page, results, said, training
+from suffuse.report.language import HERE
+from suffuse.tables.quarantine import ACTIONS
+
+COUNTED = ("test row", "row", "label", "labelled row", "note", "further target", "time", "core", "thread", "column")
+
+
+def of_templates() -> set[str]:
+    """What stands in `trans` blocks and `_()` calls."""
+    environment, found = page.environment(), set()
+    for file in sorted(HERE.glob("*.jinja")):
+        for _, _, spoken in environment.extract_translations(file.read_text(encoding="utf-8")):
+            found.update(s for s in (spoken if isinstance(spoken, tuple) else (spoken,)) if isinstance(s, str))
+    return found
+
+
+def of_code() -> set[str]:
+    """What is given to `t` as it stands, and to `count`."""
+    found = set()
+    for file in sorted(HERE.glob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            called = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "t"
+            if called and isinstance(node.args[0], ast.Constant):
+                found.add(node.args[0].value)
+    return found
+
+
+def of_tables() -> set[str]:
+    """What stands in tables of words and is given to `t` by name."""
+    found = {one for m in metrics.METRICS.values() for one in (m.name, m.title, m.means)}
+    found |= set(training.MEANING.values()) | set(training.AXIS.values()) | set(results.USUAL.values())
+    found |= set(facts.STAGES.values()) | {*ACTIONS, *ACTIONS.values()} | set(said.CAPTION.values())
+    return found | set(said.MODELS.values()) | set(confusion.MODELS.values())
