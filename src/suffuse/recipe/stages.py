@@ -99,6 +99,7 @@ class Export(Settings):
     int8: Literal["auto", "static", "dynamic", "off"] = "auto"  # auto ships what keeps to the limits and is worth it
     agreement: float = Field(default=0.9, ge=0, le=1)  # least share of int8 answers equal to fp32's, on every subset
     loss: float = Field(default=0.02, ge=0, le=1)  # most of the main metric that int8 may lose, on every subset
+    torch: bool = False  # also the network, as model.safetensors and config.json, for FusionModel.from_pretrained
     limits: Limits = Limits()
 
 
