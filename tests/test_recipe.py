@@ -13,7 +13,7 @@ import yaml
 from suffuse import encoders, fusions, losses, modalities
 from suffuse.errors import UsageError
 from suffuse.parts import load
-from suffuse.recipe import Recipe, make_recipe, read_recipe, to_yaml
+from suffuse.recipe import Export, Recipe, make_recipe, read_recipe, to_yaml
 
 SHIPPED = sorted((Path(__file__).parents[1] / "recipes").glob("*.yaml"))
 
@@ -411,3 +411,11 @@ def test_a_key_may_stand_in_two_places_and_override_a_merged_one(tmp_path, raw):
     assert yaml.load(both, _Loader)["other"] == {"epochs": 4, "batch": 8}
     path.write_text(yaml.safe_dump(raw), encoding="utf-8")
     assert read_recipe(path) == make_recipe(raw)
+
+
+def test_int8_off_may_stand_without_quotes(tmp_path):
+    assert Export.model_validate(yaml.safe_load("int8: off")).int8 == "off"
+    again = yaml.safe_load(yaml.safe_dump(Export(int8="off").model_dump(mode="json")))
+    assert Export.model_validate(again).int8 == "off"
+    with pytest.raises(ValueError, match="auto"):
+        Export.model_validate(yaml.safe_load("int8: on"))

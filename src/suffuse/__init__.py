@@ -19,6 +19,7 @@ PUBLIC = {
     "save_rows": "suffuse.sources.frame",
     "propose": "suffuse.tables.propose",
     "write_answers": "suffuse.teachers.table",
+    "FusionModel": "suffuse.model",
     "Predictor": "suffuse.predictor",
     "Prediction": "suffuse.predictor",
     "SuffuseError": "suffuse.errors",
@@ -36,6 +37,7 @@ __all__ = [
     "save_rows",
     "propose",
     "write_answers",
+    "FusionModel",
     "Predictor",
     "Prediction",
     "SuffuseError",
@@ -44,6 +46,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from .errors import SuffuseError, UsageError
+    from .model import FusionModel
     from .pipeline import plan, run_all, run_stage
     from .predictor import Prediction, Predictor
     from .recipe import Recipe, read_recipe

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from . import encoders, fusions
+from . import encoders, fusions, sealed
 from .data import Columns
 from .errors import SuffuseError, UsageError
 from .files import write_bytes, write_json
@@ -284,6 +284,23 @@ class FusionModel(nn.Module):
         """Parameters, frozen ones too."""
         return sum(p.numel() for p in self.parameters())
 
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write model.safetensors and config.json into a folder, which is made where it isn't there."""
+        save(self, Path(folder))
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> FusionModel:
+        """The network in a folder of a run (``student/seed-1``, ``teacher``), of an export made with ``export.torch``,
+        or of :meth:`save_pretrained`; in eval mode. No code of the folder's runs, and an export's seal is checked.
+
+        Raises SuffuseError where there is none, or where it isn't what was written.
+        """
+        place = Path(folder)
+        if (place / sealed.SIGNATURE).exists() and "model.safetensors" not in sealed.read(place)[1]:
+            hint = "`export.torch: true` puts the network beside model.onnx; `Predictor.load` runs that alone"
+            raise SuffuseError("this export holds no torch network", where=place, hint=hint)
+        return open_model(place)
+
 
 def resolved(network: Network, names: Iterable[str]) -> Network:
     """The network with what its encoders' settings name outside (but for weights) written in."""
@@ -352,8 +369,26 @@ def open_model(folder: Path) -> FusionModel:
 
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        model = FusionModel(Network.model_validate(config["network"]), Spec.from_json(config["spec"]))
-        model.load_state_dict(load_file(folder / "model.safetensors"))
-    except (OSError, KeyError, ValueError, RuntimeError, SafetensorError) as error:
-        raise SuffuseError("can't load the model", where=folder, got=str(error).splitlines()[0]) from None
+        network, spec = Network.model_validate(config["network"]), Spec.from_json(config["spec"])
+        weights = load_file(folder / "model.safetensors")
+        _fit(network, spec, weights)
+        model = FusionModel(network, spec)
+        model.load_state_dict(weights)
+    except (OSError, LookupError, TypeError, AttributeError, ValueError, RuntimeError, SafetensorError) as error:
+        said = (str(error) or type(error).__name__).splitlines()[0]
+        raise SuffuseError("can't load the model", where=folder, got=said) from None
     return model.eval()
+
+
+def _fit(network: Network, spec: Spec, weights: dict[str, Tensor]) -> None:
+    """Raise ValueError where the weights aren't those of the network, before it takes any memory: sizes come from a
+    file. A network from another library that can't be drawn without memory is left to ``load_state_dict``."""
+    try:
+        with torch.device("meta"):
+            drawn = FusionModel(network, spec).state_dict()
+    except (RuntimeError, NotImplementedError, TypeError):
+        return
+    for name, tensor in drawn.items():
+        if name not in weights or weights[name].shape != tensor.shape:
+            got = list(weights[name].shape) if name in weights else "nothing"
+            raise ValueError(f"the weights hold {got} for {name}, the network wants {list(tensor.shape)}")

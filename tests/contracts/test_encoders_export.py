@@ -7,6 +7,7 @@ import onnxruntime as ort
 import pytest
 import torch
 from encoder_tools import CASES, CHOICES, FIELDS, LENGTHS, entries
+from int8_tools import in_int8, near
 
 from suffuse.errors import SuffuseError
 from suffuse.exporters.onnx import export
@@ -14,6 +15,7 @@ from suffuse.model import FusionModel
 from suffuse.recipe import Network
 from suffuse.types import Batch, Head, Spec
 
+OWN = ("gru", "lstm", "bag", "conv", "conv1d", "mlp")  # shallow: with random weights a deep one may be far off
 STUCK = ("speech_embedding-wave", "huggingface-wave-wav2vec2")
 
 
@@ -50,13 +52,13 @@ def batch(model: FusionModel, x: torch.Tensor) -> Batch:
 
 @pytest.mark.slow  # three seconds each, for more than thirty
 @pytest.mark.parametrize(("asked", "field"), [c for c in CASES if not str(c.id).startswith(STUCK)])
-def test_the_export_equals_torch(asked, field, tmp_path):
+def test_the_export_equals_torch_and_is_nearly_itself_in_int8(asked, field, tmp_path, monkeypatch):
     model = tiny(asked, field)
     export(model, tmp_path / "model.onnx")
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     session = ort.InferenceSession(tmp_path / "model.onnx", options)
-    answers = []
+    answers, feeds = [], []
     for count in (1, 2, 7):
         for length in (1, 2, 5, LENGTHS[field]) if field in LENGTHS else (None,):
             x = inputs(field, count, length)
@@ -66,7 +68,13 @@ def test_the_export_equals_torch(asked, field, tmp_path):
             got = session.run(["logits"], feed)[0]
             np.testing.assert_allclose(got, exact, atol=1e-4, rtol=1e-4)
             answers.append(exact)
+            feeds.append(feed)
     assert np.ptp(np.concatenate(answers), axis=0).max() > 1e-3  # the comparison is of answers that differ
+    for how in ("static", "dynamic"):
+        small, found = in_int8((tmp_path / "model.onnx").read_bytes(), how, feeds, monkeypatch)
+        assert found
+        for feed, exact in zip(feeds, answers, strict=True):
+            near(small.run(feed), exact, 0.5 if asked["kind"] in OWN else float("inf"))
 
 
 @pytest.mark.parametrize("kind", ["speech_embedding", "huggingface"])

@@ -161,6 +161,7 @@ def test_the_export_holds_no_teacher(finished: Finished) -> None:
     parity = json.loads((export / "parity.json").read_text())
     student = finished.run / parity["source"]
     assert sorted(p.name for p in export.iterdir()) == [
+        "README.md",
         "model.onnx",
         "parity.json",
         "question.tokenizer.json",

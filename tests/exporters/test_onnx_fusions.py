@@ -8,6 +8,7 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 import torch
+from int8_tools import in_int8, near
 
 from suffuse import fusions
 from suffuse.exporters import onnx as exporter
@@ -50,7 +51,8 @@ class Exported:
                 parameter.add_(0.3 * torch.randn_like(parameter))
         self.names = spec.names
         exporter.export(self.model, folder / "model.onnx")
-        self.bytes = (folder / "model.onnx").stat().st_size
+        self.content = (folder / "model.onnx").read_bytes()
+        self.bytes = len(self.content)
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1
         self.session = ort.InferenceSession(folder / "model.onnx", options)
@@ -119,3 +121,25 @@ def test_what_stands_in_an_absent_slot_changes_no_bit(exported, count, lengths):
 def test_the_graph_holds_no_second_copy_of_a_weight(exported):
     numbers = sum(t.numel() for t in exported.model.state_dict().values())
     assert 4 * exported.model.size() < exported.bytes < 4 * numbers + 60_000
+
+
+@pytest.mark.parametrize("how", ["static", "dynamic"])
+def test_in_int8_it_is_nearly_itself_and_static_keeps_the_mask_contract(exported, how, monkeypatch):
+    entries, other = rows(24, (7, 7)), rows(24, (7, 7), seed=5)
+    feeds = [{**{n: entries[n] for n in exported.names}, "present": p} for p in exported.subsets(24)]
+    session, found = in_int8(exported.content, how, feeds, monkeypatch)
+    assert {"Conv", "GRU"} & {group.kind for group in found}
+    for feed in feeds:
+        clean, present = session.run(feed), feed["present"]
+        near(clean, exported.run(entries, present))
+        shape = {n: (-1, *[1] * (entries[n].ndim - 1)) for n in exported.names}
+        filled = {
+            n: np.where(present[:, m].reshape(shape[n]), entries[n], other[n]) for m, n in enumerate(exported.names)
+        }
+        changed = session.run({**filled, "present": present})
+        if how == "static":
+            assert (changed == clean).all()
+        else:
+            near(changed, clean)
+        nothing = ~present.any(1)
+        assert (clean[nothing] == np.array(exported.model.spec.log_prior, dtype=np.float32)).all()

@@ -79,11 +79,11 @@ def compare(model: FusionModel, predictor: Answering, columns: Columns, rows: np
             exact = model(dataclasses.replace(batch, present=torch.from_numpy(present))).logits.numpy()
         logits = predictor.logits(here, present)
         got, exact = (comparable(columns.spec.heads, z) for z in (logits, exact))
-        other = predictor.logits({n: scramble(e, present[:, m]) for m, (n, e) in enumerate(here.items())}, present)
+        others = [predictor.logits(other, present) for other in spoilt(here, present)]
         found[named(names, kept)] = {
             "difference": float(np.abs(got - exact).max()),
             "same_answer": float(same_answers(columns.spec, got, exact).mean()),
-            "absent_changes_nothing": bool((other == logits).all()),
+            "absent_changes_nothing": all(bool((other == logits).all()) for other in others),
         }
     return found
 
@@ -115,8 +115,16 @@ def same_answers(spec: Spec, got: np.ndarray, exact: np.ndarray, near: float = S
     return np.mean(np.stack([np.asarray(one, dtype=float) for one in found]), axis=0)
 
 
-def scramble(entries: np.ndarray, present: np.ndarray) -> np.ndarray:
-    """Other, valid content wherever a row is absent."""
+def spoilt(entries: Mapping[str, np.ndarray], present: np.ndarray) -> list[dict[str, np.ndarray]]:
+    """Entries with other content wherever a row lacks a modality: another row's, and the blank that a reader puts."""
+    other = {n: (np.roll(e, 1, axis=0), np.zeros_like(e)) for n, e in entries.items()}
+    return [
+        {n: scramble(e, other[n][way], present[:, m]) for m, (n, e) in enumerate(entries.items())} for way in (0, 1)
+    ]
+
+
+def scramble(entries: np.ndarray, other: np.ndarray, present: np.ndarray) -> np.ndarray:
+    """``other`` in the absent rows."""
     changed = entries.copy()
-    changed[~present] = np.roll(entries, 1, axis=0)[~present]
+    changed[~present] = other[~present]
     return changed

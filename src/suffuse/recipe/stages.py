@@ -109,6 +109,11 @@ class Evaluate(Settings):
     probe_rows: int = Field(default=2000, ge=64)  # test rows that costly probes look at: missing, contribution, ...
 
 
+def _off(value: Any) -> Any:
+    """YAML reads a bare ``off`` as false."""
+    return "off" if value is False else value
+
+
 class Limits(Settings):
     """What the exported model takes of one record, and how many records of one request; more is refused."""
 
@@ -123,9 +128,10 @@ class Export(Settings):
     """What the exported file must keep to, and what is made beside it."""
 
     tolerance: float = Field(default=1e-4, gt=0)  # largest difference of a probability from torch
-    int8: Literal["auto", "static", "dynamic", "off"] = "auto"  # auto ships what keeps to the limits and is worth it
+    int8: Annotated[Literal["auto", "static", "dynamic", "off"], BeforeValidator(_off)] = "auto"
     agreement: float = Field(default=0.9, ge=0, le=1)  # least share of int8 answers equal to fp32's, on every subset
     loss: float = Field(default=0.02, ge=0, le=1)  # most of the main metric that int8 may lose, on every subset
+    torch: bool = False  # also the network, as model.safetensors and config.json, for FusionModel.from_pretrained
     limits: Limits = Limits()
 
 

@@ -9,11 +9,12 @@ from ..engine.records import best_seed
 from ..engine.runtime import settle
 from ..exporters import folder as exporter
 from ..exporters import parity
+from ..exporters.card import card
 from ..exporters.int8.ship import ship, written
 from ..exporters.session import feed
 from ..exporters.temperatures import temperatures
 from ..exporters.times import Times
-from ..files import read_json, write_json
+from ..files import read_json, write_json, write_text
 from ..model import FusionModel, open_model
 from ..predictor import Predictor
 from ..progress import progress, say
@@ -59,6 +60,9 @@ def _one(run: Run, model: FusionModel, source: Path, columns: Columns, place: Pa
         rows, kept = parity.evenly(columns, FITTED), parity.subsets(columns.spec.names)
         signature["temperatures"] = temperatures(parity.asking(predictor), columns, rows, kept)
         facts["int8"] = _int8(run, columns, place, signature)
+        write_text(place / "README.md", card(signature, facts))
+        if run.recipe.export.torch:
+            model.save_pretrained(place)
     write_json(place / "parity.json", facts)
     seal(place, signature)
 

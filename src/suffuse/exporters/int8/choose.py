@@ -82,9 +82,9 @@ def _worth(group: Group, tried: Tried, tools: Tools) -> bool:
         return False
     saved = len(tools.fp32) - len(content)
     time = tools.timed(content, f"{tried.how}: {group.name}")
-    fast, slow = time.high <= FASTER, time.low > SLOWER
-    keep = fast or (saved >= LEAST * len(tools.fp32) and not slow)
-    why = "faster" if fast else "smaller" if keep else "slower" if slow else "not smaller"
+    fast, small = time.high <= FASTER, saved >= LEAST * len(tools.fp32)
+    keep = fast or (small and time.low <= SLOWER)
+    why = "faster" if fast else "smaller" if keep else "slower" if small else "neither smaller nor faster"
     facts = {"nodes": len(group.nodes), "saved": saved, "agreement": tools.agrees(content), "kept": keep, "why": why}
     tried.groups[group.name] = facts
     return keep

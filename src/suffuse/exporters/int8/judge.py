@@ -15,7 +15,7 @@ from ...answers import activate, main_metric
 from ...data import Columns
 from ...probes import quality
 from ...probes.targets import measure
-from ..parity import Kept, asking, comparable, entries, named, same_answers, scramble
+from ..parity import Kept, asking, comparable, entries, named, same_answers, spoilt
 from ..session import Session
 
 NEAR = 0.1  # of a deviation: numbers nearer than this are the same answer of an int8 form
@@ -78,11 +78,11 @@ class Judge:
         for kept in self.exact:
             present = columns.present[rows] & np.array(kept)
             together = session.logits(given, present)
-            other = session.logits({n: scramble(e, present[:, m]) for m, (n, e) in enumerate(given.items())}, present)
+            others = [session.logits(other, present) for other in spoilt(given, present)]
             each = [{n: e[i : i + 1] for n, e in given.items()} for i in range(len(rows))]
             alone = np.concatenate([session.logits(one, present[i : i + 1]) for i, one in enumerate(each)])
-            found["absent_changes_nothing"] &= bool((other == together).all())
-            for key, logits in (("absent", other), ("alone", alone)):
+            found["absent_changes_nothing"] &= all(bool((other == together).all()) for other in others)
+            for key, logits in (*(("absent", other) for other in others), ("alone", alone)):
                 gap = np.abs(comparable(heads, logits) - comparable(heads, together)).max()
                 found[key] = max(found[key], float(gap))
         return found
