@@ -182,6 +182,88 @@ def test_without_torch(finished: Finished, rows: Path, bare: Path, tmp_path: Pat
             assert one == pytest.approx(other, abs=1e-6)
 
 
+def sounds_and_numbers(folder: Path) -> tuple[Path, Path]:
+    """An export on a sound and a table's columns, with weights drawn by chance, and its rows; some cells are bad."""
+    import soundfile
+    import torch
+
+    from suffuse import pipeline
+    from suffuse.data import Columns
+    from suffuse.exporters import folder as exporter
+    from suffuse.model import FusionModel
+    from suffuse.run import Run
+
+    lines = []
+    for n in range(40):
+        tone = 0.3 * np.sin(np.arange(1200) * (0.2 if n % 2 else 0.6)) + np.random.default_rng(n).normal(0, 0.01, 1200)
+        soundfile.write(folder / f"{n}.wav", tone, 8000 if n % 3 else 6000)
+        lines.append([n, f"{n}.wav" if n % 7 else "", f"{n * 1.5}" if n % 5 else "", "xyz"[n % 3], "ab"[n % 2]])
+    lines[9][1], lines[8][2] = "none.wav", "dear"
+    with (folder / "rows.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([["id", "sound", "price", "town", "label"], *lines])
+    encoders = {"clip": {"kind": "conv1d", "widths": [4]}, "facts": {"kind": "mlp", "widths": [4]}}
+    network = {"encoders": encoders, "fusion": {"kind": "gated", "width": 4}}
+    made = {
+        "data": {"source": str(folder / "rows.csv"), "target": "label", "id": "id"},
+        "modalities": {
+            "clip": {"kind": "audio", "column": "sound", "rate": 4000, "mels": 8, "seconds": 1},
+            "facts": {"kind": "tabular", "column": ["price", "town"], "types": {"price": "number"}},
+        },
+        "teacher": network,
+        "student": network,
+    }
+    run = Run.of(made, folder / "run")
+    pipeline.run_stage(run, "prepare")
+    torch.manual_seed(2)
+    exporter.write(
+        FusionModel(run.recipe.student, Columns.open(run.path("data")).spec).eval(), run.recipe, folder / "x"
+    )
+    return folder / "x", folder / "rows.csv"
+
+
+ARRAYS = """
+import sys, json, numpy as np, soundfile
+from suffuse import Predictor
+try:
+    import torch
+    raise SystemExit("torch is here")
+except ModuleNotFoundError:
+    pass
+predictor = Predictor.load(sys.argv[1])
+samples, rate = soundfile.read(sys.argv[2], dtype="float32")
+content = open(sys.argv[2], "rb").read()
+facts = {"price": 3, "town": "x"}
+said = [predictor.predict(r) for r in ({"sound": (samples, rate), **facts}, {"sound": content, **facts}, facts, {})]
+print(json.dumps([[p.label, p.confidence, p.used] for p in said]))
+print(json.dumps(predictor.contributions({"sound": content, **facts})))
+"""
+
+
+@pytest.mark.slow
+def test_sound_and_numbers_without_torch(bare: Path, tmp_path: Path) -> None:
+    """Files, bytes, arrays and a table, with a fusion of two other kinds."""
+    export, rows = sounds_and_numbers(tmp_path)
+    here = done(suffuse("predict", export, rows, "-o", tmp_path / "here.jsonl"))
+    away = tmp_path / "away"
+    away.mkdir()
+    result = outside(bare, "predict", export, rows, "-o", "there.jsonl", "--json", cwd=away)
+    assert result.code == 0, result.err
+    facts = json.loads(result.out)
+    assert (facts["rows"], facts["unreadable"], facts["broken"]) == (40, 2, 0)
+    assert (away / "there.problems.csv").read_bytes() == (tmp_path / "here.problems.csv").read_bytes()
+    assert "none.wav" not in here.out
+    for one, other in zip(read(away / "there.jsonl"), read(tmp_path / "here.jsonl"), strict=True):
+        assert one == pytest.approx(other, abs=1e-6)
+    asked = outside(bare, ARRAYS, export, rows.parent / "4.wav", cwd=away, flags=("-c",))
+    assert asked.code == 0, asked.err
+    said, shares = map(json.loads, asked.out.splitlines())
+    assert [used for _, _, used in said] == [["clip", "facts"]] * 2 + [["facts"], []]
+    assert said[0][1] == pytest.approx(said[1][1], abs=1e-3)  # 16 bits in the file are floats in the array
+    assert sum(shares["label"].values()) == pytest.approx(
+        said[1][1] - Predictor.load(export).predict({}).probabilities[said[1][0]], abs=1e-5
+    )
+
+
 @pytest.mark.slow
 def test_what_trains_says_what_it_lacks(finished: Finished, bare: Path, tmp_path: Path) -> None:
     assert " run " in outside(bare, "--help", cwd=tmp_path).out

@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import multiprocessing
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -202,3 +205,35 @@ def test_what_can_t_be_asked(export, source, tmp_path):
     with pytest.raises(UsageError, match="no rows"):
         predict(export, str(rows), tmp_path / "o.csv")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["f.csv", "rows.csv"]
+
+
+def command(export: Path, rows: Path, out: Path) -> subprocess.Popen:
+    """The real command line, in a process of its own."""
+    arguments = [sys.executable, "-m", "suffuse", "predict", str(export), str(rows), "-o", str(out), "--json"]
+    return subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_with_9_goes_on(export, tmp_path):
+    rows = tmp_path / "rows.csv"
+    rows.write_text("text\n" + "".join(f"what colour has thing {n % 61}\n" for n in range(30_000)))
+    whole = command(export, rows, tmp_path / "whole.parquet")
+    said = json.loads(whole.communicate(timeout=300)[0])
+    assert (whole.returncode, said["rows"], said["resumed"], said["lacking"]) == (0, 30_000, 0, 30_000)
+    first = command(export, rows, tmp_path / "out.parquet")
+    part = tmp_path / ".out.parquet.partial" / "00000001.json"
+    while not part.exists():
+        assert first.poll() is None, first.communicate()
+        time.sleep(0.02)
+    first.kill()
+    first.communicate()
+    assert not (tmp_path / "out.parquet").exists()
+    second = command(export, rows, tmp_path / "out.parquet")
+    out, err = second.communicate(timeout=300)
+    said = json.loads(out)
+    assert second.returncode == 0, err
+    assert 8192 <= said["resumed"] < 30_000 and said["rows"] == 30_000
+    assert f"going on after {said['resumed']:,} rows" in err
+    assert (tmp_path / "out.parquet").read_bytes() == (tmp_path / "whole.parquet").read_bytes()
+    assert not part.parent.exists()
+    assert pq.read_table(tmp_path / "out.parquet")["line"].to_pylist() == list(range(2, 30_002))

@@ -101,7 +101,9 @@ def decode(settings: Settings, content: bytes, pixels: int = MAX_PIXELS) -> np.n
                 raise Unreadable(f"{picture.width} x {picture.height} pixels: too large, expected at most {pixels:,}")
             # a JPEG far larger than needed is decoded at a half, a quarter or an eighth of its size
             picture.draft(None, (2 * settings.size, 2 * settings.size))
-            return np.asarray(_square(_rgb(picture, settings.white), settings))
+            made = _square(_rgb(picture, settings.white), settings)
+            # what np.asarray does, in half the time
+            return np.frombuffer(made.tobytes(), dtype=np.uint8).reshape(settings.size, settings.size, 3)
     except UnidentifiedImageError:
         raise Unreadable("not a picture in a known format") from None
     except Unreadable:

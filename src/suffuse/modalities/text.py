@@ -115,7 +115,7 @@ def encode(settings: Settings, statistics: dict, items: Sequence[str]) -> np.nda
     length, pad = statistics["length"], statistics.get("pad", PAD)
     tokenizer = _load(statistics["tokenizer"], length)
     if len(items) == 1:  # a single record: without the threads that a batch is cut by
-        (text,) = _split(settings, next(pieces(items)))
+        (text,) = _split(settings, items if isinstance(items, list) else next(pieces(items)))
         return swap(np.array([_ids(tokenizer.encode(text).ids, pad)], dtype=np.int32), pad)
     rows: list[list[int]] = []
     for piece in pieces(items):

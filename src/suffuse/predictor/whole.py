@@ -21,6 +21,7 @@ from .inputs import Derivation, Encoded, Input, encode
 from .shares import contributions
 
 PIECE = 256  # records that are encoded at a time
+BATCH = 32  # of these, that the network answers at a time: what more of them need no longer fits a core's cache
 Record = Mapping[str, Any]  # column, or modality -> path, bytes, array, text or number
 
 
@@ -157,7 +158,12 @@ class Predictor:
     def probabilities(self, entries: Mapping[str, np.ndarray], present: np.ndarray) -> np.ndarray:
         """Encoded entries (B, ...) and present (B, M) bool -> (B, C): calibrated probabilities of classes and labels,
         numbers in their own unit."""
-        logits = self.logits(entries, present)
+        rows = len(present)
+        if rows <= BATCH:
+            logits = self.logits(entries, present)
+        else:
+            parts = [slice(at, at + BATCH) for at in range(0, rows, BATCH)]
+            logits = np.concatenate([self.logits({n: e[p] for n, e in entries.items()}, present[p]) for p in parts])
         return activate(self.heads, calibrated(self.heads, logits, self.names, present, self.facts.temperatures))
 
     def logits(self, entries: Mapping[str, np.ndarray], present: np.ndarray) -> np.ndarray:
@@ -214,6 +220,8 @@ def check_threshold(threshold: float | None) -> None:
 
 def _present(columns: Sequence[Encoded], rows: int) -> np.ndarray:
     """(B, M) bool."""
+    if rows == 1:
+        return np.array([[not one.absent for one in columns]])
     present = np.ones((rows, len(columns)), dtype=bool)
     for m, one in enumerate(columns):
         for row in one.absent:
