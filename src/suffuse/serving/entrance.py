@@ -26,9 +26,11 @@ def model_of(request: Request, name: str) -> Model:
     return models[name]
 
 
-async def answered(request: Request, name: str, taken: tuple[str, ...], ask: Ask) -> Response:
+async def answered(request: Request, taken: tuple[str, ...], ask: Ask) -> Response:
     """A model's answer to a body of one of these media types. Raises Refusal."""
+    name = request.path_params["name"]
     state, model = state_of(request), model_of(request, name)
+    request.scope["suffuse.route"] = request.scope["path"].replace(f"/{name}/", "/{name}/", 1)
     with state.gate.enter() as inside:
         media = kind(request, *taken)
         body = await read(request, state.limits, inside)
