@@ -38,6 +38,7 @@ async def predict(request: Request) -> Response:
 
         def prepare() -> Rows:
             requests.append(_read(model, body, content_type if media == FORM else None))
+            asked.check_shares(requests[0], len(model.predictor.names))
             return prepared(model.predictor, requests[0].records)
 
         def finish(rows: Rows, found: np.ndarray) -> bytes:
