@@ -193,7 +193,8 @@ def serve_command(
     host: Annotated[str, typer.Option(help="0.0.0.0 lets other machines in.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
     threads: Annotated[int, typer.Option(min=1, max=256, help="That prepare and answer rows, of each model.")] = 2,
-    set_: Annotated[
+    form: Annotated[str | None, typer.Option(help="fp32 or int8; else the one that the export calls its own.")] = None,
+    limit: Annotated[
         list[str] | None,
         typer.Option("--limit", metavar="NAME=NUMBER", help="A limit of the server's, as docs/serve.md names them."),
     ] = None,
@@ -206,7 +207,7 @@ def serve_command(
     from .serving.limits import Limits
     from .serving.process import serve
 
-    serve(exports, host, port, threads, Limits.told(set_ or ()))
+    serve(exports, host, port, threads, Limits.told(limit or ()), form)
 
 
 @app.command("knowledge")

@@ -115,7 +115,7 @@ def change(of: str, **facts: Any) -> Any:
         (change("look", data=[[1], [1, 2]]), "wrong_shape"),
         (change("words", data=[[10**6]], shape=[1, 1]), "out_of_range"),
         (change("words", data=[[-1]], shape=[1, 1]), "out_of_range"),
-        (change("words", data=[[10**30]], shape=[1, 1]), "wrong_"),
+        (change("words", data=[[10**30]], shape=[1, 1]), "out_of_range"),
         (change("words", data=[[2] * 500], shape=[1, 500]), "too_many_steps"),
         (change("noise", data=[1e300] * 17, shape=[1, 1, 17]), "not_finite"),
         (change("facts", data=[0.0, 0.0, 99.0]), "out_of_range"),

@@ -102,8 +102,8 @@ def test_connections_that_are_held_open_are_closed(export: Path, tmp_path: Path)
             second.sendall(b"GET /v2 HTTP/1.1\r\nHost: x\r\n\r\nGET /v2")
             body.sendall(f"POST {ROUTE} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n".encode())
             body.sendall(b"Content-Length: 100\r\n\r\n{")
-            for _ in range(3):
-                slow.sendall(b"G")
+            for letter in b"GET":
+                slow.sendall(bytes([letter]))
                 time.sleep(0.2)
             assert until_closed(silent) == until_closed(slow) == b""
             assert until_closed(second).count(b"HTTP/1.1 200") == 1

@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import did_you_mean
 from . import cells
 from .columns import Column
 from .limits import CellLimits
 from .multipart import Part
-from .refusal import wrong
+from .refusal import near, short, wrong
 
 KEYS = ("records", "top_k", "threshold", "contributions")
+SUBSETS = 4096  # of modalities, of all records of a request together
 WORDS = {"true": True, "false": False}
 
 
@@ -33,7 +33,7 @@ def from_json(body: Any, known: Mapping[str, Column], limits: CellLimits) -> Ask
         raise wrong("wrong_type", "the body isn't an object", 'send {"records": [{...}]}')
     for key in body:
         if key not in KEYS:
-            raise wrong("unknown_key", f"there is no key '{key}'", did_you_mean(key, KEYS))
+            raise wrong("unknown_key", f"there is no key '{short(key)}'", near(key, KEYS))
     records = body.get("records")
     if not isinstance(records, list) or not all(isinstance(r, dict) for r in records):
         raise wrong("no_records", "'records' isn't a list of objects", 'send {"records": [{...}]}')
@@ -83,7 +83,7 @@ def _record(given: Mapping[str, Any], known: Mapping[str, Column], limits: CellL
 def column(known: Mapping[str, Column], name: str) -> Column:
     """Raises Refusal where the model has no such column."""
     if name not in known:
-        raise wrong("unknown_column", f"this model has no column '{name}'", did_you_mean(name, known))
+        raise wrong("unknown_column", f"this model has no column '{short(name)}'", near(name, known))
     return known[name]
 
 
@@ -93,6 +93,13 @@ def check_count(count: int, limits: CellLimits) -> None:
         raise wrong("no_records", "there are no records")
     if count > limits.records:
         raise wrong("too_many_records", f"{count:,} records at once", f"at most {limits.records:,}")
+
+
+def check_shares(asked: Asked, modalities: int) -> None:
+    """Raises Refusal where what each modality brought is asked of more records than is answered at once."""
+    most = max(SUBSETS // 2**modalities, 1)
+    if asked.contributions and len(asked.records) > most:
+        raise wrong("too_many_records", f"{len(asked.records):,} records with contributions", f"at most {most:,}")
 
 
 def _typed(part: Part) -> Any:

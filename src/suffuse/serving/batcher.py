@@ -122,6 +122,9 @@ class Batcher:
         with self.changed:
             batch, rows = [], 0
             while self.heap:
+                if self.heap[0].future.cancelled():  # its client was told that it took too long
+                    self.heap.popleft()
+                    continue
                 size = len(self.heap[0].rows or ())
                 if batch and rows + size > self.most:
                     break

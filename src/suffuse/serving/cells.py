@@ -5,6 +5,7 @@ from __future__ import annotations
 import binascii
 import io
 import math
+from itertools import chain
 from typing import Any
 
 from PIL import Image
@@ -19,6 +20,7 @@ BASE64 = "base64"
 SHORT = 1000  # characters of a cell that holds a number or a category
 LARGEST = 3e38  # of a step's numbers, which become 32 bits wide
 AS_BYTES = 'send it as {"base64": "..."} or as a file of a multipart form'
+NAMES = {dict: "an object", list: "a list", str: "a text", bool: "true or false", int: "a number", float: "a number"}
 UNKNOWN_LENGTH = 2**62  # frames, where a sound file doesn't know how many it has
 
 
@@ -125,12 +127,12 @@ def _refuse_type(column: Column, value: Any) -> None:
 def _series(column: Column, value: Any) -> Any:
     """Numbers, steps of numbers, or one number of a step."""
     steps = value if isinstance(value, list) else [value]
-    for step in steps:
-        for one in step if isinstance(step, list) else (step,):
-            if isinstance(one, bool) or not isinstance(one, (int, float)):
-                raise wrong("wrong_type", f"'{column.name}' takes numbers, not {_called(one)}")
-            if not abs(one) <= LARGEST:
-                raise wrong("not_finite", f"'{column.name}' has a number beyond 32 bits")
+    if list in set(map(type, steps)):
+        steps = list(chain.from_iterable(one if isinstance(one, list) else (one,) for one in steps))
+    if other := set(map(type, steps)) - {int, float}:
+        raise wrong("wrong_type", f"'{column.name}' takes numbers, not {NAMES.get(other.pop(), 'null')}")
+    if steps and not -LARGEST <= min(steps) <= max(steps) <= LARGEST:
+        raise wrong("not_finite", f"'{column.name}' has a number beyond 32 bits")
     return value
 
 
@@ -159,15 +161,7 @@ def _check_seconds(column: Column, content: bytes, most: float) -> None:
 
 
 def _called(value: Any) -> str:
-    names = {
-        dict: "an object",
-        list: "a list",
-        str: "a text",
-        bool: "true or false",
-        int: "a number",
-        float: "a number",
-    }
-    return names.get(type(value), "null")
+    return NAMES.get(type(value), "null")
 
 
 def _most(count: int) -> str:

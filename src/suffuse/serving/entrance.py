@@ -8,10 +8,9 @@ from collections.abc import Awaitable, Callable
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..errors import did_you_mean
 from .body import JSON, kind, read
 from .model import Model
-from .refusal import Refusal
+from .refusal import Refusal, near, short
 from .state import state_of
 
 Ask = Callable[[Model, bytes, str], Awaitable[bytes]]  # model, body, media type -> the answer's body
@@ -21,14 +20,16 @@ def model_of(request: Request, name: str) -> Model:
     """Raises Refusal (404)."""
     models = state_of(request).models
     if name not in models:
-        raise Refusal(404, "no_such_model", f"there is no model '{name}'", did_you_mean(name, models))
+        raise Refusal(404, "no_such_model", f"there is no model '{short(name)}'", near(name, models))
     request.scope["suffuse.model"] = name
     return models[name]
 
 
-async def answered(request: Request, name: str, taken: tuple[str, ...], ask: Ask) -> Response:
+async def answered(request: Request, taken: tuple[str, ...], ask: Ask) -> Response:
     """A model's answer to a body of one of these media types. Raises Refusal."""
+    name = request.path_params["name"]
     state, model = state_of(request), model_of(request, name)
+    request.scope["suffuse.route"] = request.scope["path"].replace(f"/{name}/", "/{name}/", 1)
     with state.gate.enter() as inside:
         media = kind(request, *taken)
         body = await read(request, state.limits, inside)

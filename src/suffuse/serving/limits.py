@@ -31,7 +31,7 @@ class Limits:
     @classmethod
     def told(cls, texts: Iterable[str]) -> Limits:
         """Of ``name=number`` each. Raises UsageError."""
-        found: dict[str, int | float] = {}
+        found: dict[str, Any] = {}
         for text in texts:
             name, _, value = text.partition("=")
             if name not in cls.__dataclass_fields__:

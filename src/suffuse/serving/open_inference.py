@@ -59,8 +59,7 @@ async def model_ready(request: Request, name: str) -> Response:
     return Response(written({"name": name, "ready": there}), 200 if there else 503, media_type=JSON)
 
 
-@router.post("/v2/models/{name}/infer")
-async def infer(request: Request, name: str) -> Response:
+async def infer(request: Request) -> Response:
     """Answers tensors."""
 
     async def ask(model: Model, body: bytes, media: str) -> bytes:
@@ -76,4 +75,7 @@ async def infer(request: Request, name: str) -> Response:
 
         return await model.batcher.ask(prepare, finish, len(body))
 
-    return await answered(request, name, (JSON,), ask)
+    return await answered(request, (JSON,), ask)
+
+
+router.add_route("/v2/models/{name}/infer", infer, ["POST"])

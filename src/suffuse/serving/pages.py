@@ -18,7 +18,7 @@ from .reply import written
 from .state import state_of
 
 HTML = "text/html; charset=utf-8"
-PLAIN = '<!doctype html><title>suffuse</title><p>The routes are described in <a href="/openapi.json">openapi.json</a>.'
+PLAIN = '<!doctype html><title>suffuse</title><p>The routes are described in <a href="openapi.json">openapi.json</a>.'
 router = APIRouter()
 
 
@@ -48,11 +48,11 @@ async def docs() -> Response:
     if swagger() is None:
         return Response(PLAIN, media_type=HTML)
     return get_swagger_ui_html(
-        openapi_url="/openapi.json",
+        openapi_url="openapi.json",  # relative: it works behind a prefix too
         title="suffuse",
-        swagger_js_url="/docs/static/swagger-ui-bundle.js",
-        swagger_css_url="/docs/static/swagger-ui.css",
-        swagger_favicon_url="/docs/static/favicon.png",
+        swagger_js_url="docs/static/swagger-ui-bundle.js",
+        swagger_css_url="docs/static/swagger-ui.css",
+        swagger_favicon_url="docs/static/favicon.png",
     )
 
 

@@ -27,9 +27,9 @@ LINGER = 1.0  # second in which a connection that was made may send its request,
 BACKLOG = 2048  # connections that wait to be accepted
 
 
-def serve(exports: Sequence[str], host: str, port: int, threads: int, limits: Limits) -> None:
+def serve(exports: Sequence[str], host: str, port: int, threads: int, limits: Limits, form: str | None = None) -> None:
     """Serve these exports or runs, [NAME=]PATH, until a signal ends it. Raises SuffuseError, UsageError."""
-    predictors = {name: Predictor.load(folder) for name, folder in named(exports).items()}
+    predictors = {name: Predictor.load(folder, form=form) for name, folder in named(exports).items()}
     app = application(predictors, limits, threads)
     listening = listen(host, port)
     place = f"[{host}]" if ":" in host else host

@@ -20,7 +20,7 @@ from . import cells, tensors
 from .asked import check_count, column, put
 from .columns import MEDIA, Column
 from .limits import CellLimits
-from .refusal import wrong
+from .refusal import short, wrong
 from .reply import check_finite, written
 from .rows import Rows, prepared
 from .tensors import BYTES, PRESENT, Tensor
@@ -113,7 +113,7 @@ def _wanted(given: Any, predictor: Predictor) -> tuple[str, ...]:
         raise wrong("bad_request", "the outputs aren't a list of objects with a name")
     for one in given:
         if not isinstance(one["name"], str) or one["name"] not in there:
-            raise wrong("unknown_output", f"there is no output '{one['name']}'", ", ".join(there))
+            raise wrong("unknown_output", f"there is no output '{short(str(one['name']))}'", ", ".join(there))
         parameters = one.get("parameters", {})
         if not one.keys() <= {"name", "parameters"} or not isinstance(parameters, dict):
             raise wrong("bad_request", f"the output '{one['name']}' has more than a name and parameters")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
-from ..errors import visible
+from ..errors import did_you_mean, visible
 
 LONGEST = 300  # characters of a message: what a client sent may stand in it
 
@@ -15,7 +16,7 @@ class Refusal(Exception):
     def __init__(self, status: int, code: str, message: str, hint: str = "", retry: int | None = None):
         super().__init__(message)
         self.status, self.code, self.retry = status, code, retry
-        self.message, self.hint = _short(message), _short(hint)
+        self.message, self.hint = short(message, LONGEST), short(hint, LONGEST)
 
     @property
     def headers(self) -> dict[str, str]:
@@ -37,9 +38,15 @@ def wrong(code: str, message: str, hint: str = "") -> Refusal:
     return Refusal(422, code, message, hint)
 
 
-def _short(text: str) -> str:
-    text = visible(text.encode("utf-8", "replace").decode("utf-8"))
-    return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
+def short(text: str, most: int = 60) -> str:
+    """What a client sent, as a message may show it. It is cut before anything else is done with it."""
+    cut = text if len(text) <= most else text[: most - 3] + "..."
+    return visible(cut.encode("utf-8", "replace").decode("utf-8"))
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """Which known name was meant, perhaps."""
+    return did_you_mean(short(name), known)
 
 
 def defect() -> Refusal:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from ..modalities.cell import Root
 from ..predictor import Predictor
 from ..predictor.inputs import Input, encode
 
-NOWHERE = Root(Path("/nonexistent"), "\0/")  # no path starts so: whatever slips through, no file is read
+NOWHERE = Root("/nonexistent", "\0/")  # no path starts so: whatever slips through, no file is read
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
 from ..predictor import Predictor
 from ..predictor.inputs import Input
-from .refusal import wrong
+from .refusal import short, wrong
 from .rows import Rows
 
 PRESENT = "present"
@@ -23,8 +24,9 @@ OF_ONNX = {
     "tensor(bool)": "BOOL",
 }
 TYPES = {"UINT8": np.uint8, "INT64": np.int64, "FP32": np.float32, "BOOL": np.bool_}
-KINDS = {"UINT8": "iu", "INT64": "iu", "FP32": "iuf", "BOOL": "b"}  # of what NumPy makes of the JSON
+KINDS = {"UINT8": {int}, "INT64": {int}, "FP32": {int, float}, "BOOL": {bool}}  # of the JSON
 NUMBERS = ("BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64", "FP16", "FP32", "FP64")
+LONGEST = 1000  # characters of an input's name
 KEYS = {"name", "shape", "datatype", "parameters", "data"}
 
 
@@ -61,8 +63,14 @@ def tensor(facts: Any) -> Tensor:
         raise wrong("bad_tensor", "an input isn't an object of name, shape, datatype, data")
     name, shape, data = facts["name"], facts["shape"], facts["data"]
     if not isinstance(name, str) or facts["datatype"] not in (*NUMBERS, BYTES):
-        raise wrong("bad_tensor", f"the input '{name}' has no name or no datatype of the protocol")
-    if not isinstance(shape, list) or not all(type(n) is int and 0 < n < 2**31 for n in shape) or not shape:
+        raise wrong("bad_tensor", "an input has no name, or no datatype of the protocol")
+    if len(name) > LONGEST:
+        raise wrong("unknown_input", f"there is no input '{short(name)}'")
+    if (
+        not isinstance(shape, list)
+        or not all(type(n) is int and 0 < n < 2**31 for n in shape)
+        or not 0 < len(shape) < 9
+    ):
         raise wrong("bad_shape", f"the shape of '{name}' isn't a list of whole numbers from 1 on")
     if not isinstance(data, list) or not isinstance(facts.get("parameters", {}), dict):
         raise wrong("bad_tensor", f"the data of '{name}' isn't a list, or its parameters aren't an object")
@@ -81,14 +89,13 @@ def array(given: Tensor, slot: Slot) -> np.ndarray:
         raise wrong(
             "wrong_shape", f"'{name}' has the shape {list(given.shape)}", f"{list(slot.shape)} is what it takes"
         )
-    try:
-        found = np.asarray(given.data)
-    except (ValueError, OverflowError):
-        raise wrong("wrong_shape", f"the data of '{name}' aren't numbers side by side") from None
-    if found.dtype.kind not in KINDS[slot.datatype]:
+    flat = _flat(given)
+    if not set(map(type, flat)) <= KINDS[slot.datatype]:
         raise wrong("wrong_type", f"the data of '{name}' aren't all {slot.datatype}")
-    if found.size != math.prod(given.shape) or (found.ndim > 1 and found.shape != given.shape):
-        raise wrong("wrong_shape", f"'{name}' says {list(given.shape)} and holds {found.size:,} values")
+    try:
+        found = np.array(flat, dtype=np.float64 if slot.datatype == "FP32" else np.int64)
+    except OverflowError:
+        raise wrong("out_of_range", f"'{name}' has numbers with too many digits") from None
     if slot.datatype == "UINT8" and (found.min() < 0 or found.max() > 255):
         raise wrong("out_of_range", f"'{name}' has values beyond 0 to 255")
     with np.errstate(over="ignore"):
@@ -96,6 +103,19 @@ def array(given: Tensor, slot: Slot) -> np.ndarray:
     if slot.datatype == "FP32" and not np.isfinite(made).all():
         raise wrong("not_finite", f"'{name}' has values beyond 32 bits")
     return made
+
+
+def _flat(given: Tensor) -> list:
+    """The data row after row; flat already, or nested exactly as the shape says. Raises Refusal."""
+    level, shape = given.data, [len(given.data)]
+    while level and type(level[0]) is list:
+        if set(map(type, level)) != {list} or len(set(map(len, level))) > 1:
+            raise wrong("wrong_shape", f"the data of '{given.name}' are nested unevenly")
+        shape.append(len(level[0]))
+        level = list(chain.from_iterable(level))
+    if len(level) != math.prod(given.shape) or (len(shape) > 1 and tuple(shape) != given.shape):
+        raise wrong("wrong_shape", f"'{given.name}' says {list(given.shape)} and holds {len(level):,} values")
+    return level
 
 
 def rows(predictor: Predictor, given: Mapping[str, Tensor]) -> Rows:

@@ -42,8 +42,8 @@ class Watch:
 
     def _count(self, scope: Scope, status: int, seconds: float) -> None:
         """By the route's pattern and a model that is here: what a client makes up gets no series of its own."""
-        route = getattr(scope.get("route"), "path", OTHER)
         model = scope.get("suffuse.model", OTHER)
+        route = scope.get("suffuse.route") or getattr(scope.get("route"), "path", OTHER)
         if (route, model) not in self.timers:
             self.timers[route, model] = self.state.metrics.seconds.labels(route, model)
         if (route, model, status) not in self.counters:
