@@ -42,7 +42,7 @@ def test_schemathesis_finds_nothing(export: Path, tmp_path: Path) -> None:
 
 def test_every_route_is_described(server: TestClient) -> None:
     told = set(server.get("/openapi.json").json()["paths"])
-    pages_for_people = {"/", "/docs", "/openapi.json"}
+    pages_for_people = {"/", "/docs", "/openapi.json", f"/static/{MODEL}"}
     routes = [route for part in (friendly, open_inference, pages) for route in part.router.routes]
     assert {route.path.replace("{name}", MODEL) for route in routes} == told | pages_for_people  # type: ignore[attr-defined]
 
