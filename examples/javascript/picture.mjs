@@ -1,32 +1,68 @@
 // Pictures: PNG of up to 8 bits -> (size, size, 3) uint8, RGB, bit for bit what Pillow makes of them.
 //
-// Transparency is laid on white and the picture made square as the recipe says. Other formats are refused: two JPEG
-// decoders don't agree to the last bit.
+// Several pictures of a row are (places, size, size, 4), the last is 255 where there is one. Transparency is laid on
+// white and the picture made square as the recipe says. Other formats are refused: two JPEG decoders don't agree to the
+// last bit.
 
 import { PNG } from "pngjs";
 
 import { bytes, isEmpty } from "./cell.mjs";
-import { Absent, Refused, Unreadable } from "./refused.mjs";
+import { Absent, Unreadable } from "./refused.mjs";
 import { cropped, padded, resized } from "./resize.mjs";
 
 const HEADER = 33; // bytes before the first chunk of data
 const SIGNATURE = Buffer.from("89504e470d0a1a0a", "hex");
 
-export function picture({ name, settings, statistics }, { limits }) {
+export function picture({ settings, statistics }, { limits }) {
   const columns = [settings.column].flat();
-  if (columns.length > 1 || statistics.places > 1) throw new Refused(`${name}: several pictures of a row are not read here`);
-  const { size } = statistics;
-  const load = (value, root) => {
+  const { size, places = 1 } = statistics;
+  const read = (value, root) => {
     if (isEmpty(value)) throw new Absent("empty cell");
-    return { item: square(decoded(bytes(value, root, limits), limits), size, settings.fit).data };
+    return square(decoded(bytes(value, root, limits), limits), size, settings.fit).data;
   };
+  const named = columns.length > 1;
+  const one = (value, root) => ({ item: read(Array.isArray(value) && value.length === 1 ? value[0] : value, root) });
+  const all = (value, root) => {
+    const pictures = named ? columns.map((column) => [column, value[column]]) : listed(value, places);
+    return several(pictures, places, size, (picture) => read(picture, root));
+  };
+  const shape = places === 1 ? [size, size, 3] : [places, size, size, 4];
   const batch = (items, Tensor) => {
-    const length = size * size * 3;
-    const all = new Uint8Array(items.length * length);
-    items.forEach((item, row) => { if (item) all.set(item, row * length); });
-    return new Tensor("uint8", all, [items.length, size, size, 3]);
+    const length = shape.reduce((a, b) => a * b);
+    const filled = new Uint8Array(items.length * length);
+    items.forEach((item, row) => { if (item) filled.set(item, row * length); });
+    return new Tensor("uint8", filled, [items.length, ...shape]);
   };
-  return { columns, several: false, load, batch };
+  return { columns, several: named, load: places === 1 ? one : all, batch };
+}
+
+// A list of pictures, or one -> [name, picture] of each
+function listed(value, places) {
+  const found = Array.isArray(value) ? value : [value];
+  if (found.every(isEmpty)) throw new Absent("empty cell");
+  if (found.length > places) throw new Unreadable(`${found.length} pictures, expected ${places} at the most`);
+  return found.map((one, n) => [`picture ${n + 1}`, one]);
+}
+
+// Pictures of a row -> (places, size, size, 4): RGB, and 255 where there is a picture
+function several(pictures, places, size, read) {
+  const item = new Uint8Array(places * size * size * 4);
+  const missing = [];
+  let broken = false;
+  pictures.forEach(([name, value], place) => {
+    try {
+      const rgb = read(value);
+      const start = place * size * size;
+      for (let n = 0; n < size * size; n += 1) item.set([rgb[3 * n], rgb[3 * n + 1], rgb[3 * n + 2], 255], 4 * (start + n));
+    } catch (error) {
+      if (!(error instanceof Absent || error instanceof Unreadable)) throw error;
+      broken ||= error instanceof Unreadable;
+      missing.push(`${name}: ${error.message}`);
+    }
+  });
+  const told = missing.join("; ");
+  if (missing.length === pictures.length) throw new (broken ? Unreadable : Absent)(`no picture: ${told}`);
+  return { item, partly: told ? `${missing.length} of ${pictures.length} pictures missing: ${told}` : undefined };
 }
 
 // Bytes -> {width, height, data (H * W * 3)}

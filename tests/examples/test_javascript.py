@@ -237,7 +237,6 @@ def test_kinds_that_it_does_not_know_are_named(predict, questions, tmp_path) -> 
     facts = json.loads((export / "signature.json").read_text())
     picture, question = facts["modalities"]
     changes = {
-        "several pictures": [{**picture, "statistics": {**picture["statistics"], "places": 2}}, question],
         "cut by spacy": [picture, {**question, "settings": {**question["settings"], "tokens": "spacy"}}],
         "pretrained tokenizer": [picture, {**question, "settings": {**question["settings"], "tokenizer": "x"}}],
         "video is not read": [{**picture, "kind": "video"}, question],

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import math
 import random
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -78,6 +80,30 @@ def test_pictures_become_the_same_bits(ask, fit: str, size: int) -> None:
         np.testing.assert_array_equal(
             np.frombuffer(base64.b64decode(made), np.uint8).reshape(size, size, 3), expected, str(number)
         )
+
+
+@pytest.mark.parametrize("columns, most", [(("a", "b", "c"), None), ("a", 3)])
+def test_several_pictures_of_a_row_become_the_same_bits(ask, columns, most) -> None:
+    files = [{"base64": base64.b64encode(drawn(seed)).decode()} for seed in (0, 1, 2)]
+    broken, none = {"base64": base64.b64encode(b"broken").decode()}, None
+    rows = [files, files[:2], [none, files[0]], [broken, files[1], none], [none] * 3, [broken, none], files + files, []]
+    named = isinstance(columns, tuple)
+    given = [dict(zip("abc", row, strict=False)) for row in rows] if named else rows
+    settings = image.Settings(column=columns, most=most, size=16)
+    facts = {"settings": settings.model_dump(), "statistics": {"size": 16, "places": 3}}
+    expression = f"""(p => given.map(row => {{ try {{ const {{item, partly}} = p.load(row, ".");
+      return [Buffer.from(item).toString("base64"), partly ?? ""]; }} catch (error) {{ return error.message; }} }}))(
+      m.picture({json.dumps(facts)}, {{limits: {{}}}}))"""
+    for row, found in zip(given, ask("picture.mjs", expression, given), strict=True):
+        cells = [v and {"bytes": base64.b64decode(v["base64"])} for v in (row.values() if named else row)]
+        try:
+            value = dict(zip("abc", cells, strict=False)) if named else cells
+            _, item, remark = image.load(settings, value, Path())
+        except Exception as error:
+            assert isinstance(found, str) and found.split(":")[0] == str(error).split(":")[0], (row, found, error)
+            continue
+        assert base64.b64decode(found[0]) == item.tobytes()
+        assert found[1].split(":")[0] == remark.split(":")[0]
 
 
 def test_pictures_that_could_differ_are_refused(ask) -> None:

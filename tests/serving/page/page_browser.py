@@ -45,14 +45,15 @@ class Browser:
             self._call(f"{domain}.enable")
 
     def open(self, address: str, width: int = 1280, height: int = 900, dark: bool = False) -> None:
-        """Load a page in a window of that size, and wait until it has a title."""
+        """Load a page in a window of that size, and wait until its files are there."""
         facts = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
         self._call("Emulation.setDeviceMetricsOverride", **facts)
         self._call("Emulation.setTouchEmulationEnabled", enabled=width < 600)
         scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
         self._call("Emulation.setEmulatedMedia", features=scheme)
+        self.run("window.before = true")
         self._call("Page.navigate", url=address)
-        self.wait("document.readyState === 'complete' && location.href !== 'about:blank'")
+        self.wait("!window.before && document.readyState === 'complete'")
 
     def run(self, script: str) -> Any:
         """The value of an expression, awaited where it is a promise."""

@@ -56,7 +56,7 @@ EVERY = {
 }
 SMALL = {
     "name": "small",
-    "inputs": [EVERY["inputs"][0], EVERY["inputs"][2]],
+    "inputs": [i for i in EVERY["inputs"] if i["name"] in ("picture", "question")],
     "targets": [{"name": "answer", "kind": "classes", "classes": ["yes", "no"]}],
     "limits": LIMITS,
     "form": "fp32",

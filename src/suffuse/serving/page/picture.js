@@ -21,7 +21,7 @@ export function picture({ column, id, labelled, limits, changed }) {
   const buttons = (take) => [
     chooser({ word: "choose_picture", accept: "image/*", id, labelled, take }),
     touch.matches ? chooser({ word: "take_photo", accept: "image/*", capture: "environment", labelled, take }) : "",
-    h("span", { class: "soft", word: "drop_picture" })];
+    h("span", { class: "soft hint", word: "drop_picture" })];
   const most = { word: "up_to_pixels", args: { count: number(limits.pixels / 1e6, 3), myriads: number(limits.pixels / 1e4, 4) } };
   return held({
     view, wrap: "seen", labelled, changed, read, choices: buttons, refusal: "error.not_a_picture", told: () => size,

@@ -17,7 +17,7 @@ export function sound({ id, labelled, limits, changed }) {
     record = recorder(take, refuse);
     return [record.element,
       chooser({ word: "choose_sound", accept: "audio/*,.wav,.flac,.ogg,.oga,.opus,.mp3", id, labelled, take }),
-      h("span", { class: "soft", word: "drop_sound" })];
+      h("span", { class: "soft hint", word: "drop_sound" })];
   };
   const most = { word: "up_to_seconds", args: { count: number(limits.seconds ?? 0) } };
   return held({
