@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,7 +12,7 @@ from hypothesis import settings as budget
 from hypothesis import strategies as st
 from scipy import stats
 
-from suffuse.probes.intervals import Size, bounds, interval, spread, summary
+from suffuse.probes.intervals import Size, Spread, bounds, interval, spread, summary
 from suffuse.probes.mcnemar import exact, mcnemar, mid, right
 from suffuse.probes.verdict import compare, settles
 from suffuse.report.settled import settled
@@ -120,6 +123,17 @@ def test_what_would_settle_it_by_rows():
     assert "test rows would settle it" in settled(facts)
 
 
+@pytest.mark.parametrize("rows", [0.0, 0.004, 0.007])
+def test_so_many_seeds_do_find_it_in_80_of_100_tries(rows):
+    """Differences are drawn as the model has them, with the number of seeds that was proposed."""
+    found = Spread(0.025, 3, 0.03**2 / 3, rows**2, 0.0, np.zeros(9))
+    count = settles(found, 0.95, Size(1000, 1000))["seeds"]
+    random = np.random.default_rng(1)
+    scores = 0.025 + random.normal(0, 0.03, (20_000, count)) + random.normal(0, rows, (20_000, 1))
+    margin = stats.t.ppf(0.975, count - 1) * scores.std(1, ddof=1) / np.sqrt(count)
+    assert (scores.mean(1) - np.hypot(margin, 1.96 * rows) > 0).mean() == pytest.approx(0.82, abs=0.04)
+
+
 def test_what_would_settle_it_by_both():
     ours = [v + 0.01 for v in seeds([-0.06, 0.06, 0.05, -0.05], rows=0.01)]
     facts = compare(ours, seeds([0.0] * 4), 0.95, Size(1000, 1000))
@@ -164,3 +178,17 @@ def test_rows_are_right_or_wrong_where_there_is_one_target_of_classes():
     assert found is not None and found.tolist() == [True, False]
     assert right(Spec((), (number,), (0.0,)), answers, target) is None
     assert right(Spec((), (classes, number), (0.0,) * 3), answers, target) is None
+
+
+def test_real_trainings_of_one_recipe_are_not_told_apart():
+    """Ten trainings of the smallest student and ten of its baseline, as benchmarked: their scores are far from normal
+    (most baselines stay at 0.87, some jump to 0.93). Some are drawn and set against others of the same recipe."""
+    file = Path(__file__).parents[2] / "benchmarks" / "results" / "distillation-tiny.json"
+    models, random, said = json.loads(file.read_text(encoding="utf-8"))["models"], np.random.default_rng(0), []
+    for who in ("student", "baseline"):
+        scores = np.array(models[who]["accuracy"]["per_seed"])
+        for count in (2, 3, 4):
+            for _ in range(300):
+                picked = [np.full(3, one) for one in random.permutation(scores)[: 2 * count]]
+                said.append(compare(picked[:count], picked[count:], 0.95)["verdict"])
+    assert said.count("no evidence") >= 0.95 * len(said)

@@ -69,7 +69,7 @@ def terms(heads: Sequence[Head], main: str, second: str | None, of: str) -> list
         means = f"the mean over the targets of what each is judged by: {judged}; 1 is perfect."
     elif of:
         means = f"{means} Here the mean over the targets."
-    drawn = "The interval comes from drawing test rows (whole groups of them) and seeds again and again."
+    drawn = "The interval covers the test rows (whole groups of them are drawn again and again) and the seeds."
     trained = "how often the model was trained, each time from another random start."
     usual = ", ".join(USUAL[k] for k in USUAL if any(h.kind == k for h in heads))
     return [

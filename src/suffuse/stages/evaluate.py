@@ -14,7 +14,6 @@ from ..answers import activate, main_metric
 from ..data import Columns
 from ..engine import features, forward
 from ..engine.forward import logits
-from ..engine.labels import label_budget
 from ..engine.records import best_seed
 from ..engine.runtime import settle
 from ..files import read_json, write_bytes, write_json
@@ -22,13 +21,11 @@ from ..model import open_model
 from ..predictor import Predictor
 from ..probes import quality
 from ..probes.calibration import calibrate
-from ..probes.clean import clean, leaked
-from ..probes.comparisons import comparisons
 from ..probes.controls import worth
 from ..probes.intervals import Size, bounds, summary
-from ..probes.label_curve import label_curve
 from ..probes.latency import latency
 from ..probes.parts import by
+from ..probes.protocol import protocol
 from ..probes.targets import Measured, measure
 from ..progress import Tell, progress
 from ..run import Run
@@ -53,9 +50,10 @@ def evaluate(run: Run) -> None:
         tell(0.95, "latency")
         exports = {"export": run.path("export"), "teacher": run.path("export-teacher")}
         times = latency({who: place for who, place in exports.items() if place.exists()}, columns, rows)
-        columns_of, shared = values(run, rows), leaked(columns, rows, known_leaks(run))
+        columns_of = values(run, rows)
         tell(0.96, "controls")
         worths = controlled(run, columns, rows, draws, measured) if run.recipe.evaluate.controls else {}
+        told = protocol(run, columns, rows, draws, measured, {who: list(s.values()) for who, s in found.items()})
         for who, seeds in found.items():
             facts = score(who, list(seeds), measured[who], run, draws.size) | worths.get(who, {})
             facts |= calibrate(spec, np.concatenate(list(seeds.values())), np.concatenate([target] * len(seeds)))
@@ -63,13 +61,11 @@ def evaluate(run: Run) -> None:
                 answers = list(seeds.values())
                 facts["by"] = {name: by(spec, answers, target, draws, some) for name, some in columns_of.items()}
             facts |= abstentions(spec, said, target) if who == "teacher" and said is not None else {}
-            facts |= {"clean": clean(columns, rows, list(seeds.values()), draws, shared)} if shared else {}
+            facts |= told.cards.get(who, {})
             facts |= size(run, who) | ({"latency_ms": times[who]} if who in times else {})
             write_json(folder / f"{who}.json", facts)
-        answers, metric = {who: list(seeds.values()) for who, seeds in found.items()}, main_metric(spec.heads)
-        write_json(folder / "comparisons.json", comparisons(measured, answers, (spec, target), metric, draws))
-        if curve := label_curve(measured, labels(run, columns), metric, draws):
-            write_json(folder / "label-curve.json", curve)
+        for name, content in told.files.items():
+            write_json(folder / f"{name}.json", content)
         kept = {who: kept_row_by_row(run, who, seeds) for who, seeds in found.items()}
         write_predictions(folder / "predictions.parquet", kept, columns, rows)
         tell(1.0, f"{len(rows):,} test rows")
@@ -142,17 +138,6 @@ def values(run: Run, rows: np.ndarray) -> dict[str, list[str | None]]:
     wanted = [f"by {name}" for name in run.recipe.evaluate.by]
     table = pq.read_table(run.path("data", "rows.parquet"), columns=wanted).take(pa.array(rows)) if wanted else None
     return {name.removeprefix("by "): table[name].to_pylist() for name in wanted} if table else {}
-
-
-def known_leaks(run: Run) -> list[str]:
-    """The modalities whose contents rows of two splits share, as prepare found."""
-    return list((read_json(run.path("data", "leaks.json")) or {}).get("kept", ()))
-
-
-def labels(run: Run, columns: Columns) -> dict[float, int]:
-    """Share of the labels -> labelled training rows that a student with so many sees."""
-    rows, seed = columns.labelled("train"), run.recipe.seed
-    return {share: int(label_budget(columns, share, seed)[rows].sum()) for share in (*run.recipe.fractions, 1.0)}
 
 
 def _exported(predictor: Predictor, columns: Columns, rows: np.ndarray) -> np.ndarray:
