@@ -80,7 +80,8 @@ def simulate(world: World, pairs: int, seed: int = 0) -> dict[str, float]:
     """Shares of so many pairs: ``covers`` the true difference, ``helps``, ``hurts``, ``no evidence``, ``summary``
     covers the true accuracy of theirs; of the plain bootstrap ``plain`` covers, ``plain_verdict`` finds a
     difference."""
-    random = np.random.default_rng(seed)
+    facts = [int(1000 * value) for value in asdict(world).values()]
+    random = np.random.default_rng([seed, *facts])  # every cell its own
     drawn, size = weights(world, random), Size(world.rows, world.groups)
     count = dict.fromkeys(("covers", "helps", "hurts", "no evidence", "summary", "plain", "plain_verdict"), 0.0)
     for _ in range(pairs):
