@@ -40,8 +40,8 @@ def protocol(
     seed (N, C), as :func:`suffuse.answers.activate` gives them."""
     spec, target, metric = columns.spec, columns.target[rows], main_metric(columns.spec.heads)
     files: dict[str, Any] = {"comparisons": comparisons(measured, answers, (spec, target), metric, draws)}
-    if curve := label_curve(measured, labels(run, columns), metric, draws):
-        files["label-curve"] = curve
+    if run.recipe.evaluate.label_curve:
+        files["label-curve"] = label_curve(measured, labels(run, columns), metric, draws)
     known = (read_json(run.path("data", "leaks.json")) or {}).get("kept", {})
     shared = leaked(columns, rows, known)
     cards = {who: {"clean": clean(columns, rows, some, draws, shared)} for who, some in answers.items() if shared}

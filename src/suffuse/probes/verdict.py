@@ -38,12 +38,13 @@ def compare(
     confidence: float,
     size: Size | None = None,
     fixed: bool = False,
+    plan: bool = True,
 ) -> dict[str, Any]:
     """Paired difference ours - theirs, seed by seed (R + 1,), on the same draws, and the verdict.
 
     ``size``: how many rows and groups were drawn from. ``fixed``: what is said is of these very networks, as where a
-    network is compared with itself on other inputs; else they stand for their recipes. Raises ValueError where the
-    numbers of seeds differ.
+    network is compared with itself on other inputs; else they stand for their recipes. ``plan``: also what would settle
+    it. Raises ValueError where the numbers of seeds differ.
     """
     found = spread([a - b for a, b in zip(ours, theirs, strict=True)], fixed)
     low, high = interval(found, confidence, size)
@@ -56,7 +57,7 @@ def compare(
         "method": "rows" if fixed or found.seeds == 1 else "seeds and rows",
         "seeds": found.seeds,
         **({"rows": size.rows, "groups": size.groups} if size else {}),
-        "settles": settles(found, confidence, size) if verdict == NO_EVIDENCE else None,
+        "settles": settles(found, confidence, size) if plan and verdict == NO_EVIDENCE else None,
     }
 
 
