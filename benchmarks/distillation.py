@@ -25,6 +25,7 @@ import numpy as np
 from suffuse import Run, run_all, scores
 from suffuse.files import read_json
 from suffuse.machine import surroundings
+from suffuse.report.settled import settled
 
 HERE = Path(__file__).resolve().parent
 RECIPES = HERE.parent / "recipes"
@@ -128,7 +129,7 @@ def main() -> int:
             print(f"  {who:<16} {metric} {card[metric]['mean']:.4f}  {card['parameters']:,} parameters")
         for pair in facts["pairs"]:
             print(f"  {pair['who']} less {pair['against']}: {pair['difference']:+.4f} [{pair['low']:+.4f}, "
-                  f"{pair['high']:+.4f}] {pair['verdict']}")  # fmt: skip
+                  f"{pair['high']:+.4f}] {pair['verdict']}{settled(pair)}")  # fmt: skip
         if asked.write:
             kept = {"date": date.today().isoformat(), "machine": surroundings(0), **facts}
             file = HERE / "results" / f"distillation-{name}.json"

@@ -21,6 +21,7 @@ from ..knowledge import manifest
 from ..knowledge.fingerprint import compare, expected
 from ..knowledge.reuse import find
 from ..model import open_model
+from ..probes.clean import leaked
 from ..stages.distill import jobs
 from ..teachers.opening import open_teacher
 from ..types import CLASSES, LABELS
@@ -137,7 +138,10 @@ def splits(e: Evidence) -> Verdict:
     known = int((find(e.keys, e.columns.key[test]) >= 0).sum())
     pairs = np.unique(np.stack([e.columns.group, e.columns.split.astype(np.int64)], axis=1), axis=0)
     torn = len(pairs) - len(np.unique(pairs[:, 0]))
-    return BROKEN if known or torn else KEPT, f"{known} of {len(test):,} test rows in it, {torn} groups in two splits"
+    same = int(leaked(e.columns, test).get("contents", np.zeros(1)).sum())
+    said = f"{known} of {len(test):,} test rows in it, {torn} groups in two splits"
+    said += f", {same} test rows with contents that stand in other splits" if same else ""
+    return BROKEN if known or torn else WARNING if same else KEPT, said
 
 
 def matrix(e: Evidence) -> Verdict:

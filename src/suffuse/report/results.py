@@ -70,7 +70,7 @@ def terms(heads: Sequence[Head], main: str, second: str | None, of: str) -> list
         means = t("the mean over the targets of what each is judged by: %(judged)s; 1 is perfect.", judged=judged)
     elif of:
         means = f"{means} {t('Here the mean over the targets.')}"
-    drawn = t("The interval comes from drawing test rows (whole groups of them) and seeds again and again.")
+    drawn = t("The interval covers the test rows (whole groups of them are drawn again and again) and the seeds.")
     trained = t("how often the model was trained, each time from another random start.")
     usual = ", ".join(t(USUAL[k]) for k in USUAL if any(h.kind == k for h in heads))
     return [

@@ -46,9 +46,9 @@ def rests(found: dict) -> str:
 
 
 def tuned(run: Run) -> str:
-    """How many trials of its settings each side had, where the recipe was tuned: ``tuning.json`` holds ``trials``,
-    who -> a number, of ``student`` and ``baseline``."""
-    trials = (read_json(run.path("tuning.json")) or {}).get("trials")
+    """How many trials of its settings each side had, where the recipe was tuned: ``tuning.json`` holds the numbers, of
+    ``student`` and ``baseline``."""
+    trials = read_json(run.path("tuning.json"))
     if not isinstance(trials, dict) or "student" not in trials:
         return ""
     ours, theirs = int(trials["student"]), int(trials.get("baseline", 0))

@@ -62,7 +62,8 @@ def in_order(left: list[Job], workers: int) -> tuple[list[Job], list[Job]]:
     untaught = [job for job in left if not job.taught]
     if not any(job.who == "baseline" for job in untaught) or not any(job.taught for job in left):
         return [], left
-    first = sorted(untaught, key=lambda job: job.who != "baseline")[:workers]
+    quick = [job for job in untaught if job.who != "rival"]
+    first = sorted(quick, key=lambda job: job.who != "baseline")[:workers]
     return first, [job for job in left if job not in first]
 
 

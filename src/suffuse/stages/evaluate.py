@@ -11,19 +11,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..answers import main_metric
 from ..data import Columns
 from ..engine import forward
-from ..engine.labels import label_budget
 from ..engine.runtime import settle
 from ..files import read_json, write_bytes, write_json
 from ..probes import controls, quality, table
 from ..probes.card import card, measured
-from ..probes.clean import clean, leaked
-from ..probes.comparisons import comparisons
 from ..probes.context import Context
 from ..probes.gather import gather
-from ..probes.label_curve import label_curve
+from ..probes.protocol import protocol
 from ..progress import Tell, progress
 from ..run import Run
 from ..teachers.asked import Asked
@@ -40,18 +36,18 @@ def evaluate(run: Run) -> None:
     with progress("evaluate") as tell:
         teacher = None if run.recipe.trained else outside(run, columns, tell)
         context = looked(run, columns, rows, teacher, lambda share, words: tell(0.3 * share, words))
-        cells, shared = values(run, rows), leaked(columns, rows, known_leaks(run))
+        cells = values(run, rows)
         cards = {who: card(run, context, model, cells) for who, model in context.models.items()}
-        for who, model in context.models.items() if shared else ():
-            answers = list(model.answers(columns.spec).values())
-            cards[who] |= {"clean": clean(columns, rows, answers, context.draws, shared)}
+        answers = {who: list(model.answers(columns.spec).values()) for who, model in context.models.items()}
+        told = protocol(run, columns, rows, context.draws, context.measured, answers)
         for who, facts in probed(context, lambda share, words: tell(0.35 + 0.6 * share, words)).items():
             cards[who] = table.merged(cards[who], facts)
         if teacher is not None:
             cards["teacher"] |= abstentions(columns.spec, teacher.said["test"], context.target)
         for who, facts in cards.items():
-            write_json(folder / f"{who}.json", facts)
-        compared(run, context, folder)
+            write_json(folder / f"{who}.json", facts | told.cards.get(who, {}))
+        for name, content in told.files.items():
+            write_json(folder / f"{name}.json", content)
         write_predictions(folder / "predictions.parquet", context)
         tell(1.0, f"{len(rows):,} test rows")
 
@@ -97,27 +93,6 @@ def values(run: Run, rows: np.ndarray) -> dict[str, list[str | None]]:
     wanted = [f"by {name}" for name in run.recipe.evaluate.by]
     found = pq.read_table(run.path("data", "rows.parquet"), columns=wanted).take(pa.array(rows)) if wanted else None
     return {name.removeprefix("by "): found[name].to_pylist() for name in wanted} if found else {}
-
-
-def known_leaks(run: Run) -> list[str]:
-    """The modalities whose contents rows of two splits share, as prepare found."""
-    return list((read_json(run.path("data", "leaks.json")) or {}).get("kept", ()))
-
-
-def labels(run: Run, columns: Columns) -> dict[float, int]:
-    """Share of the labels -> labelled training rows that a student with so many sees."""
-    rows, seed = columns.labelled("train"), run.recipe.seed
-    return {share: int(label_budget(columns, share, seed)[rows].sum()) for share in (*run.recipe.fractions, 1.0)}
-
-
-def compared(run: Run, context: Context, folder: Path) -> None:
-    """Write the comparisons with their verdicts and, where students with fewer labels are there, the label curve."""
-    answers = {who: list(model.answers(context.spec).values()) for who, model in context.models.items()}
-    metric, known = main_metric(context.spec.heads), (context.spec, context.target)
-    found = comparisons(context.measured, answers, known, metric, context.draws)
-    write_json(folder / "comparisons.json", found)
-    if curve := label_curve(context.measured, labels(run, context.columns), metric, context.draws):
-        write_json(folder / "label-curve.json", curve)
 
 
 def write_predictions(file: Path, context: Context) -> None:
