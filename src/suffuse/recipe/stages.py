@@ -73,7 +73,15 @@ class Distill(Settings):
     weak_teacher: Literal["warn", "stop"] = "warn"  # where it scores below the student on labels alone, on validation
 
 
-Probe = Literal["ranking", "agreement", "missing", "temperature", "contribution", "robustness", "size", "latency"]
+PROBES = ("ranking", "agreement", "missing", "temperature", "contribution", "robustness", "size", "latency")
+
+
+def _probes(value: Any) -> Any:
+    """``all``, or names of probes."""
+    names = ("all",) if value == "all" else listed(value)
+    if not isinstance(names, (list, tuple)) or not all(name in PROBES for name in names if value != "all"):
+        raise ValueError(f"got {value!r}, expected all, or some of: {', '.join(PROBES)}")
+    return value if value == "all" else tuple(names)
 
 
 class Evaluate(Settings):
@@ -83,7 +91,9 @@ class Evaluate(Settings):
     resamples: int = Field(default=1000, ge=100, le=100_000)
     by: Annotated[tuple[str, ...], BeforeValidator(listed)] = ()  # columns: scores for each of their values too
     controls: bool = True  # also teacher and student with each modality blank, and shuffled among the test rows
-    probes: Literal["all"] | tuple[Probe, ...] = "all"  # what else is measured, e.g. [agreement, missing]
+    probes: Annotated[Literal["all"] | tuple[str, ...], BeforeValidator(_probes)] = (
+        "all"  # what else is measured, e.g. [agreement, missing]
+    )
     probe_rows: int = Field(default=2000, ge=64)  # test rows that costly probes look at: missing, contribution, ...
 
 
