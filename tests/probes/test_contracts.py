@@ -133,3 +133,12 @@ def test_a_network_asked_once_for_all_subsets_answers_as_when_asked_for_each(loo
             kept = np.broadcast_to(np.array(there), (1, len(rows), 2)).copy()
             changed = replace(member, columns=replace(context.columns, present=present))  # type: ignore[type-var]
             np.testing.assert_allclose(member.under(rows, kept)[0], changed.logits(rows), atol=1e-5)
+
+
+def test_on_columns_that_nobody_changed_a_member_says_what_it_said(looked_at):
+    _, context = looked_at
+    for model in context.main():
+        for seed, member in model.members.items():
+            for name in member.names:
+                said = member.on(context.columns, name, context.rows)
+                assert said is not None and (said == model.logits[seed]).all()
