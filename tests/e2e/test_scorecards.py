@@ -135,6 +135,7 @@ def make_project_recipe(**changes: Any) -> dict[str, Any]:
     return make_recipe(**few, evaluate__probes=["robustness"], evaluate__by="who", **changes)
 
 
+@pytest.mark.slow
 def test_a_group_is_held_out_as_the_test_rows(tmp_path: Path) -> None:
     held(tmp_path, ["cem"])
     told = done(suffuse("check", "recipe.yaml", cwd=tmp_path)).out

@@ -7,14 +7,14 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pytest
 
 from suffuse.parts import load
 from suffuse.probes.table import TABLE, merged, run
-from suffuse.recipe.stages import Evaluate, Probe
+from suffuse.recipe.stages import PROBES, Evaluate
 
 ROOT = Path(__file__).parents[2]
 TIMED = ("latency", "latency_ms", "memory")  # what no two measurements share
@@ -112,7 +112,7 @@ def test_a_probe_has_a_page_and_imports_no_other_stage_s_part(name):
 
 
 def test_the_recipe_names_the_table_s_probes():
-    assert get_args(Probe) == tuple(TABLE) and Evaluate().probes == "all"
+    assert tuple(TABLE) == PROBES and Evaluate().probes == "all"
 
 
 def test_only_what_is_wanted_is_run_and_parts_of_a_field_stand_side_by_side(looked_at):
@@ -133,3 +133,12 @@ def test_a_network_asked_once_for_all_subsets_answers_as_when_asked_for_each(loo
             kept = np.broadcast_to(np.array(there), (1, len(rows), 2)).copy()
             changed = replace(member, columns=replace(context.columns, present=present))  # type: ignore[type-var]
             np.testing.assert_allclose(member.under(rows, kept)[0], changed.logits(rows), atol=1e-5)
+
+
+def test_on_columns_that_nobody_changed_a_member_says_what_it_said(looked_at):
+    _, context = looked_at
+    for model in context.main():
+        for seed, member in model.members.items():
+            for name in member.names:
+                said = member.on(context.columns, name, context.rows)
+                assert said is not None and (said == model.logits[seed]).all()

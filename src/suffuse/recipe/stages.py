@@ -94,7 +94,15 @@ class Distill(Settings):
     weak_teacher: Literal["warn", "stop"] = "warn"  # where it scores below the student on labels alone, on validation
 
 
-Probe = Literal["ranking", "agreement", "missing", "temperature", "contribution", "robustness", "size", "latency"]
+PROBES = ("ranking", "agreement", "missing", "temperature", "contribution", "robustness", "size", "latency")
+
+
+def _probes(value: Any) -> Any:
+    """``all``, or names of probes."""
+    names = ("all",) if value == "all" else listed(value)
+    if not isinstance(names, (list, tuple)) or not all(name in PROBES for name in names if value != "all"):
+        raise ValueError(f"got {value!r}, expected all, or some of: {', '.join(PROBES)}")
+    return value if value == "all" else tuple(names)
 
 
 class Evaluate(Settings):
@@ -105,7 +113,9 @@ class Evaluate(Settings):
     by: Annotated[tuple[str, ...], BeforeValidator(listed)] = ()  # columns: scores for each of their values too
     label_curve: Fractions | None = None  # also with these shares of the labels, e.g. [0.05, 0.1, 0.25, 0.5]
     controls: bool = True  # also teacher and student with each modality blank, and shuffled among the test rows
-    probes: Literal["all"] | tuple[Probe, ...] = "all"  # what else is measured, e.g. [agreement, missing]
+    probes: Annotated[Literal["all"] | tuple[str, ...], BeforeValidator(_probes)] = (
+        "all"  # what else is measured, e.g. [agreement, missing]
+    )
     probe_rows: int = Field(default=2000, ge=64)  # test rows that costly probes look at: missing, contribution, ...
 
 

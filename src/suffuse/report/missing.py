@@ -7,7 +7,7 @@ from . import metrics, table
 from .metrics import METRICS
 from .worth import Block
 
-MOST = 7  # subsets of modalities that are shown
+MOST = 8  # subsets of modalities that are shown
 SHOWN = (0.3, 0.5)  # rates of loss
 
 
