@@ -50,6 +50,14 @@ def test_killed_and_called_again_then_trained_anew_and_tested_once(tmp_path: Pat
     done(suffuse("run", "chosen.yaml", "--out", "run", cwd=tmp_path, timeout=600))
     assert len(json.loads((tmp_path / "run" / "test-looks.json").read_text())) == 1
     assert (tmp_path / "run" / "report.html").exists() and (tmp_path / "run" / "tuning.json").exists()
+    again = ("tune", "run", "--trials", "1", "--no-baseline", "--objective", "quality")
+    for more, read in (((), True), (("--no-scorecards", "--longest", "1"), False)):  # what was trained is evidence now
+        said = done(suffuse(*again, *more, cwd=tmp_path, timeout=600))
+        evidence = json.loads((tmp_path / "run" / "tuning" / "plan.json").read_text())["evidence"]
+        assert evidence["student"]["best_epochs"] and set(evidence["student"]["without"]) == {"picture", "question"}
+        assert 0 <= evidence["student"]["agreement"] <= 1 and evidence["baseline"]["seeds"] == 1
+        assert bool(evidence.get("scorecards", {}).get("student")) == read
+        assert "looked at 1 times before" in said.out
 
 
 def ended(project: Path) -> int:

@@ -97,6 +97,15 @@ def test_no_teacher_s_network_is_ever_run(whole: tuple[Run, dict], fresh: Callab
     assert seen and max(seen) < teacher
 
 
+def test_what_is_said_of_the_teacher_comes_from_the_store(whole: tuple[Run, dict], stored: Run) -> None:
+    facts = read_json(whole[0].path("tuning", "plan.json"))["evidence"]["teacher"]
+    measured = read_json(stored.path("teacher", "training.json"))["validation"]["accuracy"]
+    assert facts["validation"] is None  # its folder is gone
+    assert facts["validation_sure"]["score"] == pytest.approx(measured, abs=5e-3)  # stored in half precision
+    assert 0 < facts["train_sure"]["confidence"] <= 1
+    assert sum(facts["gates"].values()) == pytest.approx(1, abs=1e-3)
+
+
 def test_both_sides_get_as_many_trials(whole: tuple[Run, dict]) -> None:
     run, result = whole
     assert read_json(run.path("tuning.json")) == {"student": 4, "baseline": 4} == result["trials"]
