@@ -108,7 +108,7 @@ def test_a_word_becomes_the_unknown_word():
 
 def test_pieces_of_a_word_go_together():
     chosen = text.Settings(column="q", tokens="bpe", vocabulary=300)
-    facts = text.fit(chosen, ["a colourful thing"] * 4)
+    facts = {**text.fit(chosen, ["a colourful thing"] * 4), "length": 40}
     entry = text.encode(chosen, facts, ["one purple elephant"])[0]
     cut = parts(Field("q", "text", facts), chosen, entry)
     assert cut.labels == ("one", "purple", "elephant") and (cut.which >= 0).sum() == len(entry) > 3

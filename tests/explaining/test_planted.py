@@ -72,7 +72,7 @@ def network(wide: int) -> dict:
     return {
         "encoders": {
             "picture": {"kind": "conv", "widths": [wide]},
-            "words": {"kind": "bag", "embedding": wide, "width": wide},
+            "words": {"kind": "bag", "embedding": wide},
             "clip": {"kind": "conv1d", "widths": [wide, wide]},
             "facts": {"kind": "mlp", "widths": [wide]},
         },
