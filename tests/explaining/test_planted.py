@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 import re
 from pathlib import Path
@@ -14,6 +13,10 @@ from e2e_tools import done, fails, suffuse
 from PIL import Image
 
 from suffuse import sound
+from suffuse.errors import UsageError
+from suffuse.report.explained import fragment
+from suffuse.run import Run
+from suffuse.stages.explain import How, explain
 
 pytestmark = pytest.mark.slow
 KINDS, RATE = ("picture", "words", "clip", "facts"), 4000
@@ -105,8 +108,8 @@ def run(tmp_path_factory) -> Path:
     return folder / "run"
 
 
-def explained(run: Path, row: int, *more: str) -> dict:
-    found = json.loads(done(suffuse("explain", run, "--row", f"r{row}", "--json", *more)).out)
+def explained(run: Path, row: int, how: How) -> dict:
+    found = explain(Run.open(run), f"r{row}", how)
     assert found["row"]["id"] == f"r{row}"
     return found
 
@@ -117,10 +120,10 @@ def most(found: dict, who: str, name: str) -> dict:
     return one["parts"][name]["items"][0]
 
 
-@pytest.mark.parametrize("more", [(), ("--method", "occlusion"), ("--exported", "--method", "occlusion")])
-def test_what_was_planted_is_found(run, more):
-    student = "exported student" if "--exported" in more else "student"
-    corner, words, beep, facts = (explained(run, row, *more) for row in (0, 1, 2, 3))
+@pytest.mark.parametrize("how", [How(), How(method="occlusion"), How(exported=True)], ids=str)
+def test_what_was_planted_is_found(run, how):
+    student = "exported student" if how.exported else "student"
+    corner, words, beep, facts = (explained(run, row, how) for row in (0, 1, 2, 3))
     for who in ("teacher", student):
         low, left = map(int, re.findall(r"\d+", most(corner, who, "picture")["name"]))
         assert low <= 2 and left <= 2
@@ -130,10 +133,17 @@ def test_what_was_planted_is_found(run, more):
         assert most(facts, who, "facts")["name"] == "size"
         assert corner["models"][who]["modalities"][0]["name"] == "picture"  # row 0 has words too
         assert corner["models"][who]["absent"] == ["clip", "facts"]
-    if not more:
-        part = corner["models"]["teacher"]["parts"]["picture"]
+    part = corner["models"]["teacher"]["parts"]["picture"]
+    if how.method == "occlusion":
+        assert part["how"] == "occlusion"
+    else:
         assert part["how"] == "integrated gradients"
         assert abs(part["gap"]) < 0.02 * abs(part["sum"])
+
+
+def test_the_command_line_says_the_same(run):
+    found = json.loads(done(suffuse("explain", run, "--row", "r1", "--json")).out)
+    assert found == json.loads(json.dumps(explained(run, 1, How())))
 
 
 def test_people_read_it_and_the_page_stands_alone(run, tmp_path):
@@ -142,17 +152,15 @@ def test_people_read_it_and_the_page_stands_alone(run, tmp_path):
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert page.count("data:audio/wav;base64,") == 2 and page.count("<rect") >= 60
     assert not re.search(r"(src|href)=\"(?!data:)", page)
-    picture_page = done(suffuse("explain", run, "--row", "#1", "-o", tmp_path / "one.html"))
-    assert "picture" in picture_page.out and "<mark" in (tmp_path / "one.html").read_text(encoding="utf-8")
+    words = str(fragment(Run.open(run), explained(run, 0, How())))
+    assert words.count("<mark") == 10 and words.count("<rect") == 128 and "data:image/png;base64," in words
 
 
 def test_what_can_t_be_explained_is_told(run, tmp_path):
     fails(suffuse("explain", run, "--row", "r4000"), 2, "no such row", "r4000")
-    fails(suffuse("explain", run, "--row", "r1", "--target", "answr"), 2, "no such target", "did you mean 'answer'?")
+    with pytest.raises(UsageError, match="no such target") as caught:
+        explained(run, 1, How(target="answr"))
+    assert "did you mean 'answer'?" in caught.value.hint
     fails(suffuse("explain", run, "--row", "r1", "--method", "magic"), 2, "auto, gradients or occlusion")
     fails(suffuse("explain", run, "--row", "r1", "-o", tmp_path / "a.pdf"), 2, "an .html file")
     fails(suffuse("explain", tmp_path, "--row", "r1"), 2)
-
-
-def test_a_clip_is_a_wav():
-    assert sound.read(clip(np.random.default_rng(0), 1))[1] == RATE and io.BytesIO
