@@ -38,6 +38,10 @@ def test_a_new_run_has_everything_to_do(tmp_path, write_table, tiny_recipe):
     assert list(why(run)) == list(STAGES)
 
 
+def test_a_run_of_one_process_is_stamped_as_before_there_were_several(run):
+    assert "compute.processes" not in run.stamp("teach")["inputs"]
+
+
 def test_what_was_done_is_up_to_date_and_not_done_again(run):
     before = run.stamp("teach")
     assert why(run)["prepare"] == why(run)["teach"] == ""
@@ -54,6 +58,7 @@ def test_what_was_done_is_up_to_date_and_not_done_again(run):
         ("modalities.question.length=9", "prepare", "modalities.question.length: 12 -> 9"),
         ("data.group=null", "prepare", "data.group: image -> none"),
         ("seed=4", "prepare", "seed: 0 -> 4"),
+        ("compute.processes=2", "teach", "compute.processes: none -> 2"),
     ],
 )
 def test_an_edit_is_named_where_it_counts(run, override, stage, said):

@@ -210,6 +210,36 @@ def serve_command(
     serve(exports, host, port, threads, Limits.told(limit or ()), form)
 
 
+@app.command("explain")
+def explain_command(
+    where: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)],
+    row: Annotated[str, typer.Option("--row", help="The row's id, or #N: the N-th.", show_default=False)],
+    target: Annotated[str | None, typer.Option("--target", help="Which one; the first if not given.")] = None,
+    method: Annotated[str, typer.Option("--method", metavar="auto|gradients|occlusion")] = "auto",
+    exported: Annotated[bool, typer.Option("--exported", help="The exported file in place of the student.")] = False,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="An .html file, beside what is printed.")] = None,
+    json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say what made one answer: which modality, region, words, seconds, columns; teacher and student side by side."""
+    from .explaining.lines import lines
+    from .stages.explain import How, explain
+
+    if method not in ("auto", "gradients", "occlusion"):
+        raise UsageError("no such method", where="--method", got=method, expected="auto, gradients or occlusion")
+    if not where.is_dir():
+        raise UsageError("no such run", where=where, expected="a run folder")
+    if out is not None and out.suffix != ".html":
+        raise UsageError("can't write this kind of page", where="--out", got=out.name, expected="an .html file")
+    run = _open(where, None, None)
+    found = explain(run, row, How(target, method, exported))
+    if out is not None:
+        from .files import write_text
+        from .report.explained import page
+
+        write_text(out, page(run, found))
+    typer.echo(json.dumps(found, indent=1, ensure_ascii=False) if json_ else "\n".join(map(visible, lines(found))))
+
+
 @app.command("knowledge")
 def knowledge_command(
     action: Annotated[

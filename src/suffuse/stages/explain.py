@@ -1,0 +1,132 @@
+"""explain: one row's answer, taken apart, teacher and student side by side."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from ..data import SPLITS, Columns
+from ..engine.records import best_seed
+from ..errors import SuffuseError, UsageError, did_you_mean
+from ..explaining.asking import Asked, OfExport, OfNetwork
+from ..explaining.one import Method, explained, only_modalities
+from ..model import open_model
+from ..predictor import Predictor
+from ..run import Run
+from ..teachers import Question, Teacher
+from ..teachers.opening import open_teacher
+
+
+@dataclass(frozen=True)
+class How:
+    """What is explained, and by which means."""
+
+    target: str | None = None  # none: the first one
+    method: Method = "auto"
+    exported: bool = False  # the exported file in place of the student's network
+
+
+def explain(run: Run, row: str, how: How | None = None) -> dict[str, Any]:
+    """What made the answers to a row: its id, or ``#N`` for the N-th prepared row.
+
+    Raises UsageError where there is no such row or target, SuffuseError where nothing is trained yet.
+    """
+    how = how or How()
+    columns = _columns(run)
+    position = find(run, row)
+    names = [head.name for head in columns.spec.heads]
+    if how.target is not None and how.target not in names:
+        raise UsageError("no such target", where="--target", got=how.target, hint=did_you_mean(how.target, names))
+    target = names.index(how.target) if how.target is not None else 0
+    models = {"teacher": _teacher(run, columns, position, (target, how.method))}
+    who = "exported student" if how.exported else "student"
+    models[who] = explained(_student(run, columns, position, how.exported), run.recipe.modalities, target, how.method)
+    return {
+        "row": {"id": _ids(run)[position], "number": position + 1, "split": SPLITS[int(columns.split[position])]},
+        "target": names[target],
+        "label": _label(columns, position, target),
+        "models": models,
+    }
+
+
+def find(run: Run, row: str) -> int:
+    """The position of a row among the prepared ones, by id; ``#N`` or a number that is no id: the N-th."""
+    ids = _ids(run)
+    places = [n for n, one in enumerate(ids) if one == row]
+    if len(places) > 1:
+        raise UsageError("several rows have this id", where="--row", got=f"{row}: {len(places)} rows", hint="use #N")
+    if places:
+        return places[0]
+    number = row.removeprefix("#")
+    if number.isdecimal() and 1 <= int(number) <= len(ids):
+        return int(number) - 1
+    raise UsageError(
+        "no such row", where="--row", got=row, expected=f"an id of the table, or #1 to #{len(ids)}",
+        hint=did_you_mean(row, ids) if len(ids) <= 10_000 else "",
+    )  # fmt: skip
+
+
+def _ids(run: Run) -> list[str]:
+    return pq.read_table(run.path("data", "rows.parquet"), columns=["id"])["id"].to_pylist()
+
+
+def _columns(run: Run) -> Columns:
+    for verb in ("prepare", "teach", "distill"):
+        if run.stamp(verb) is None:
+            hint = f"`suffuse {verb}` first, or `suffuse run`"
+            raise SuffuseError(f"explain needs {verb}, which isn't made yet", where=run.folder, hint=hint)
+    return Columns.open(run.path("data"))
+
+
+def _label(columns: Columns, position: int, target: int) -> Any:
+    """The row's label in words, of classes: the only ones that explaining needs."""
+    head, values = columns.spec.targets(columns.target[[position]])[target]
+    known = bool(head.known(values)[0])
+    if not known:
+        return None
+    if head.kind == "classes":
+        number = int(values[0])
+        return head.classes[number] if number < len(head.classes) else "another class"
+    if head.kind == "labels":
+        return [c for c, v in zip(head.classes, values[0], strict=True) if v > 0]
+    return float(values[0]) * head.std + head.mean
+
+
+def _student(run: Run, columns: Columns, position: int, exported: bool) -> Asked:
+    if exported:
+        if run.stamp("export") is None:
+            raise SuffuseError("nothing is exported yet", where=run.folder, hint="`suffuse export` first")
+        predictor = Predictor.load(run.path("export"))
+        return OfExport(predictor, columns.of([i.field.name for i in predictor.inputs]), position)
+    folder = run.path("student")
+    model = open_model(folder / best_seed(folder))
+    return OfNetwork(model, columns.of(model.spec.names), position)
+
+
+def _teacher(run: Run, columns: Columns, position: int, how: tuple[int, Method]) -> dict:
+    target, method = how
+    if run.recipe.trained is not None:
+        model = open_model(run.path("teacher"))
+        asked = OfNetwork(model, columns.of(model.spec.names), position)
+        return explained(asked, run.recipe.modalities, target, method)
+    teacher = open_teacher(run, columns)
+    if not teacher.modalities:
+        return {"silent": "it looks its answers up, so it can't be asked about a changed row"}
+    return _outside(teacher, columns, position, target)
+
+
+def _outside(teacher: Teacher, columns: Columns, position: int, target: int) -> dict:
+    """A teacher from outside: it may be kept from seeing a modality, and that is all."""
+    names, row = teacher.modalities, np.array([position])
+    known = [n for n in names if n in columns.spec.names]
+    present = columns.present[position][[columns.spec.names.index(n) for n in known]]
+    there = [n for n, p in zip(known, present, strict=True) if p]
+
+    def ask(subsets: np.ndarray) -> np.ndarray:
+        shown = [tuple(n for n, p in zip(there, s, strict=True) if p) for s in subsets]
+        return np.concatenate([teacher.answer(Question(row, kept))["logits"] for kept in shown])
+
+    return only_modalities(tuple(known), present, ask, (columns.spec, target))
