@@ -133,7 +133,7 @@ def test_predicting_a_table_that_lacks_it(predictor, run, tmp_path, capsys):
     columns = Columns.open(run.path("data"))
     model = FusionModel(run.recipe.student, columns.spec).eval()
     exporter.write(model, run.recipe, place, read_json(run.path("data", "schema.json"))["derive"])
-    count = predict(place, run.recipe.data.source, tmp_path / "answers.csv")
+    count = predict(place, run.recipe.data.source, tmp_path / "answers.csv").rows
     assert count == 91
     with (tmp_path / "answers.csv").open(encoding="utf-8", newline="") as file:
         found = list(csv.DictReader(file))
