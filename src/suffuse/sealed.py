@@ -56,7 +56,7 @@ def read(folder: Path, form: str | None = None) -> tuple[dict[str, Any], dict[st
     """
     try:
         signature = read_signature(folder)
-        chosen = _form(signature, form)
+        chosen = _form(folder, signature, form)
         models = {f["file"] for f in signature.get("forms", {}).values()} | {chosen}
         sizes = signature["bytes"]
         if sizes.keys() != signature["files"].keys() or chosen not in sizes:
@@ -121,7 +121,7 @@ def _shape(kind: str, facts: Mapping[str, Any]) -> list[int | None]:
     return [None, None] if kind == "text" else [None, None, facts["features"] + 1]
 
 
-def _form(signature: Mapping[str, Any], form: str | None) -> str:
+def _form(folder: Path, signature: Mapping[str, Any], form: str | None) -> str:
     """The file of a form; of the default one where none is asked for."""
     known = signature.get("forms", {FIRST: {"file": "model.onnx"}})
     if not isinstance(known, dict) or FIRST not in known:
@@ -130,11 +130,9 @@ def _form(signature: Mapping[str, Any], form: str | None) -> str:
     if asked in known:
         return str(known[asked]["file"])
     why = str(signature.get("refused", {}).get(asked, ""))
+    hint = why or did_you_mean(asked, known)
     raise UsageError(
-        "this export has no such form",
-        got=f"'{asked}'",
-        expected=", ".join(known),
-        hint=why or did_you_mean(asked, known),
+        "the export has no such form", where=folder, got=f"'{asked}'", expected=", ".join(known), hint=hint
     )
 
 

@@ -39,7 +39,7 @@ def write(model: FusionModel, recipe: Recipe, folder: Path, derived: Mapping[str
         folder,
         {
             "version": VERSION,
-            "name": recipe.name or "student",
+            **({"name": recipe.name} if recipe.name else {}),
             "parameters": model.size(),
             "classes": list(model.spec.classes),
             "heads": [asdict(head) for head in model.spec.heads],
