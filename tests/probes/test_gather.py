@@ -14,7 +14,7 @@ def test_every_seed_and_the_export_are_there(looked_at):
         "student": ["seed-1", "seed-2"],
         "baseline": ["seed-1", "seed-2"],
     }
-    assert list(context.models) == ["majority", "teacher", "student", "baseline", "export"]
+    assert set(context.models) == {"majority", "teacher", "student", "baseline", "export"}
     assert context.models["teacher"].reference == "teacher" and not context.models["majority"].members
     assert context.models["export"].folder == run.path("export")
     assert context.models["teacher"].folder == run.path("export-teacher")
