@@ -13,10 +13,13 @@ from e2e_tools import done, fails, suffuse
 from PIL import Image
 
 from suffuse import sound
+from suffuse.data import Columns
 from suffuse.errors import UsageError
+from suffuse.recipe import make_recipe
 from suffuse.report.explained import fragment
 from suffuse.run import Run
-from suffuse.stages.explain import How, explain
+from suffuse.stages.explain import How, explain, outside
+from suffuse.teachers.opening import open_outside
 
 pytestmark = pytest.mark.slow
 KINDS, RATE = ("picture", "words", "clip", "facts"), 4000
@@ -139,6 +142,19 @@ def test_what_was_planted_is_found(run, how):
     else:
         assert part["how"] == "integrated gradients"
         assert abs(part["gap"]) < 0.02 * abs(part["sum"])
+
+
+def test_a_teacher_from_outside_tells_the_modality_alone(run):
+    """The run's own teacher, asked as if it were another run's: the same shares, and nothing inside."""
+    own = Run.open(run)
+    raw = {**own.recipe.model_dump(mode="json"), "teacher": {"kind": "run", "folder": str(run)}}
+    columns = Columns.open(run / "data")
+    teacher = open_outside(Run(own.folder, make_recipe(raw)), columns)
+    found, wanted = outside(teacher, columns, 0, 0), explained(run, 0, How())["models"]["teacher"]
+    assert [m["name"] for m in found["modalities"]] == ["picture", "words"] == [m["name"] for m in wanted["modalities"]]
+    for one, other in zip(found["modalities"], wanted["modalities"], strict=True):
+        assert one["value"] == pytest.approx(other["value"], abs=1e-4)
+    assert found["parts"] == {} and "can't be asked" in found["note"]
 
 
 def test_the_command_line_says_the_same(run):

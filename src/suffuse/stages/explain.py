@@ -115,10 +115,10 @@ def _teacher(run: Run, columns: Columns, position: int, how: tuple[int, Method])
     teacher = open_teacher(run, columns)
     if not teacher.modalities:
         return {"silent": "it looks its answers up, so it can't be asked about a changed row"}
-    return _outside(teacher, columns, position, target)
+    return outside(teacher, columns, position, target)
 
 
-def _outside(teacher: Teacher, columns: Columns, position: int, target: int) -> dict:
+def outside(teacher: Teacher, columns: Columns, position: int, target: int) -> dict:
     """A teacher from outside: it may be kept from seeing a modality, and that is all."""
     names, row = teacher.modalities, np.array([position])
     known = [n for n in names if n in columns.spec.names]
