@@ -62,7 +62,7 @@ def talk(result: dict[str, Any], run: Path) -> list[str]:
     ]  # fmt: skip
     if 0 < counts[BASELINE] < counts[STUDENT]:
         said.append("the baseline had fewer trials: call it again with more --minutes")
-    looked = f" (they were looked at {result['looks']} times before)" if result["looks"] else ""
+    looked = f" (looks before this one: {result['looks']})" if result["looks"] else ""
     said.append(
         f"next: suffuse run {result['recipe']} --out {run} trains it anew and looks at the test rows once{looked}"
     )
