@@ -47,7 +47,8 @@ def test_one_seed_is_never_evidence(evidence):
 def test_three_points_are_found_with_ten_seeds(evidence):
     found = [evidence.simulate(evidence.World(10, *cell, 0.03), PAIRS, seed=5) for cell in CELLS]
     assert mean(found, "helps") >= 0.8 and mean(found, "hurts") == 0
-    assert all(one["helps"] >= 0.8 for one, (_, _, luck) in zip(found, CELLS, strict=True) if luck <= 0.01)
+    sure = [n for n, (rows, _, luck) in enumerate(CELLS) if luck <= 0.005 or (rows >= 2000 and luck <= 0.01)]
+    assert all(found[n]["helps"] >= 0.8 for n in sure)
     assert 0.93 <= mean(found, "covers") <= 0.985
 
 
