@@ -20,13 +20,13 @@ def good(records: Sequence[dict[str, Any]], route: str, infer: str, media: set[s
     """As JSON, as a form, and as tensors of raw columns."""
     found = []
     for number, record in enumerate(records):
-        found.append((_post(route, json.dumps({"records": [record]}).encode()), (200,)))
+        found.append((post(route, json.dumps({"records": [record]}).encode()), (200,)))
         if number % 5 == 0:
-            found.append((_post(route, _form(record), f"multipart/form-data; boundary={BOUNDARY}"), (200,)))
+            found.append((post(route, _form(record), f"multipart/form-data; boundary={BOUNDARY}"), (200,)))
         texts = {k: v["base64"] if k in media else v for k, v in record.items() if isinstance(v, (str, dict))}
         if number % 5 == 1 and texts:
             inputs = [{"name": k, "shape": [1], "datatype": "BYTES", "data": [v]} for k, v in texts.items()]
-            found.append((_post(infer, json.dumps({"inputs": inputs}).encode()), (200,)))
+            found.append((post(infer, json.dumps({"inputs": inputs}).encode()), (200,)))
     return found
 
 
@@ -66,11 +66,11 @@ def bad(record: dict[str, Any], route: str, infer: str, media: set[str]) -> list
     ]
     head = f"POST {route} HTTP/1.1\r\nHost: soak\r\nContent-Type: application/json\r\n".encode()
     return [
-        *((_post(route, text), (status,)) for text, status in wrong),
-        *((_post(infer, text), (422,)) for text in tensors),
-        (_post(route, body, "text/plain"), (415,)),
-        (_post(route, b"no form", f"multipart/form-data; boundary={BOUNDARY}"), (400,)),
-        (_post(route.replace("predict", "guess"), body), (404,)),
+        *((post(route, text), (status,)) for text, status in wrong),
+        *((post(infer, text), (422,)) for text in tensors),
+        (post(route, body, "text/plain"), (415,)),
+        (post(route, b"no form", f"multipart/form-data; boundary={BOUNDARY}"), (400,)),
+        (post(route.replace("predict", "guess"), body), (404,)),
         (f"DELETE {route} HTTP/1.1\r\nHost: soak\r\n\r\n".encode(), (405,)),
         (head + b"Content-Length: 999999999\r\n\r\n{", (413,)),
         (b"this is no HTTP\r\n\r\n", (400, CLOSED)),
@@ -127,7 +127,8 @@ def mixed(good: Sequence[Wanted], bad: Sequence[Wanted], count: int) -> list[Wan
     return chosen
 
 
-def _post(route: str, body: bytes, media: str = "application/json") -> bytes:
+def post(route: str, body: bytes, media: str = "application/json") -> bytes:
+    """A whole request."""
     head = f"POST {route} HTTP/1.1\r\nHost: soak\r\nContent-Type: {media}\r\nContent-Length: {len(body)}\r\n\r\n"
     return head.encode() + body
 

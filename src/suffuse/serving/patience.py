@@ -7,13 +7,15 @@ from typing import Any
 
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
+from .receiving import Receiving
+
 
 def patient(seconds: float) -> type[asyncio.Protocol]:
     """uvicorn's protocol of HTTP, with so many seconds for the head of each request."""
 
     base: Any = AutoHTTPProtocol  # one of two classes, by what is installed
 
-    class Patient(base):
+    class Patient(base, Receiving):
         """A timer runs while a head is awaited: from the connection on, and from a later head's first byte on."""
 
         timer: asyncio.TimerHandle | None = None
