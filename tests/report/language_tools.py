@@ -4,11 +4,30 @@ from __future__ import annotations
 
 import ast
 
-from suffuse.report import confusion, facts, metrics, page, results, said, training
+from suffuse.audit import ITEMS
+from suffuse.report import (
+    audited,
+    confusion,
+    cost,
+    facts,
+    metrics,
+    page,
+    results,
+    said,
+    settled,
+    table,
+    training,
+    worth,
+)
 from suffuse.report.language import HERE
+from suffuse.tables import leaks
 from suffuse.tables.quarantine import ACTIONS
 
-COUNTED = ("test row", "row", "label", "labelled row", "note", "further target", "time", "core", "thread", "column")
+COUNTED = ("test row", "row", "label", "labelled row", "note", "further target", "time", "core", "thread", "column",
+           "seed", "epoch", "group", "validation row")  # fmt: skip
+
+
+DRAWN = ("severity", "chance of losing each modality", "labels, in percent")  # at the axes of charts
 
 
 def of_templates() -> set[str]:
@@ -36,4 +55,11 @@ def of_tables() -> set[str]:
     found = {one for m in metrics.METRICS.values() for one in (m.name, m.title, m.means)}
     found |= set(training.MEANING.values()) | set(training.AXIS.values()) | set(results.USUAL.values())
     found |= set(facts.STAGES.values()) | {*ACTIONS, *ACTIONS.values()} | set(said.CAPTION.values())
-    return found | set(said.MODELS.values()) | set(confusion.MODELS.values())
+    found |= set(said.MODELS.values()) | set(confusion.MODELS.values()) | of_verdicts() | {one.says for one in ITEMS}
+    return found | set(audited.STATES.values()) | set(audited.AREAS.values()) | set(cost.AXES.values()) | set(DRAWN)
+
+
+def of_verdicts() -> set[str]:
+    """What comparisons, warnings and leaks say."""
+    found = {*table.SAID, *table.SAID.values(), *settled.ABOUT.values(), *worth.FUSION.values()}
+    return found | {worth.BY_HEART, worth.UNUSED, worth.UNSURE, leaks.SAME, leaks.OF_ONE, *leaks.SAYS.values()}
