@@ -12,6 +12,7 @@ from suffuse.report import (
     facts,
     metrics,
     page,
+    paired,
     results,
     said,
     settled,
@@ -62,4 +63,5 @@ def of_tables() -> set[str]:
 def of_verdicts() -> set[str]:
     """What comparisons, warnings and leaks say."""
     found = {*table.SAID, *table.SAID.values(), *settled.ABOUT.values(), *worth.FUSION.values()}
+    found |= set(paired.SAID.values())
     return found | {worth.BY_HEART, worth.UNUSED, worth.UNSURE, leaks.SAME, leaks.OF_ONE, *leaks.SAYS.values()}

@@ -3,6 +3,7 @@ teacher's."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ..run import Run
@@ -29,7 +30,7 @@ def contribution(run: Run) -> dict[str, Any] | None:
     }
 
 
-def bars(found: dict[str, dict]) -> list[dict[str, Any]]:
+def bars(found: dict[str, dict], named: Callable[[str], str] = table.name) -> list[dict[str, Any]]:
     """For each modality a bar of each model that reads it; all share one scale, which holds 0."""
     names = dict.fromkeys(name for card in found.values() for name in card["shapley"])
     values = [card["shapley"][n] for card in found.values() for n in card["shapley"]]
@@ -40,7 +41,7 @@ def bars(found: dict[str, dict]) -> list[dict[str, Any]]:
         {
             "name": name,
             "rows": [
-                {"who": table.name(who), "paint": colours[who], **bar(card["metric"], card["shapley"][name], scale)}
+                {"who": named(who), "paint": colours[who], **bar(card["metric"], card["shapley"][name], scale)}
                 for who, card in found.items()
                 if name in card["shapley"]
             ],
@@ -88,7 +89,7 @@ def _signed(metric: str, facts: dict | None) -> str:
 
 def _fidelity(who: str, card: dict) -> dict[str, str]:
     facts = card["fidelity"]
-    said = {"who": table.name(who), "on": measured.on(facts)}
+    said = {"who": table.name(who)}
     for key in ("cosine", "rank", "difference"):
         said[key] = f"{facts[key]['mean']:.3f}".replace("-", "−") if facts.get(key) else ""
     said["same_first"] = f"{100 * facts['same_first']['mean']:.1f}\u00a0%" if facts.get("same_first") else ""

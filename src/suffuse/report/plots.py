@@ -62,7 +62,7 @@ def lines(found: Sequence[Line], says: tuple[str, str], label: str, key: str, **
         if how.get("percent_x"):
             _in_percent(axes.xaxis, True)
 
-    return draw(paint, label, key, (3.9, 2.7))
+    return draw(paint, label, key, (4.7, 2.9))
 
 
 def points(found: Sequence[Line], says: tuple[str, str], label: str, key: str, *, percent: bool) -> Markup:
@@ -77,7 +77,7 @@ def points(found: Sequence[Line], says: tuple[str, str], label: str, key: str, *
         _logarithmic(axes)
         _in_percent(axes.yaxis, percent)
 
-    return draw(paint, label, key, (3.9, 2.9))
+    return draw(paint, label, key, (4.7, 2.9))
 
 
 def _logarithmic(axes: Axes) -> None:

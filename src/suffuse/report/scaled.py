@@ -10,7 +10,7 @@ from . import charts, measured, metrics, table
 from .language import t
 from .words import percent
 
-DRAWN = ("teacher", "export")  # whose reliability is drawn twice
+DRAWN = ("teacher", "student", "baseline", "export")  # whose reliability is drawn again
 MOST_DRAWN = 3  # targets with pictures
 KEYS = ("ece", "brier", "log_loss")
 
@@ -55,15 +55,13 @@ def _value(key: str, number: float) -> str:
 
 def _pictures(who: str, facts: dict, kind: str, number: int) -> list[dict[str, Any]]:
     says = ("stated confidence", "right answers") if kind == CLASSES else ("stated probability", "rows with the label")
-    made = []
-    for when, title in (("before", t("%(name)s, as it is", name=table.name(who))),
-                        ("after", t("%(name)s, with its temperature", name=table.name(who)))):  # fmt: skip
-        ece = percent(facts[when]["ece"])
-        label = t("Reliability of %(name)s: expected calibration error %(ece)s", name=title, ece=ece)
-        if facts[when].get("bins"):
-            chart = charts.reliability(facts[when]["bins"], who, says, label, f"heat{number}-{who}-{when}")
-            made.append({"title": title, "chart": chart, "ece": ece})
-    return made
+    after = facts["after"]
+    if not after.get("bins"):
+        return []
+    title, ece = t("%(name)s, with its temperature", name=table.name(who)), percent(after["ece"])
+    label = t("Reliability of %(name)s: expected calibration error %(ece)s", name=title, ece=ece)
+    chart = charts.reliability(after["bins"], who, says, label, f"heat{number}-{who}")
+    return [{"title": title, "chart": chart, "ece": ece}]
 
 
 def subsets(found: dict[str, dict], name: str) -> list[dict[str, Any]]:
