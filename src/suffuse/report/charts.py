@@ -51,6 +51,8 @@ STYLE: dict[Any, Any] = {  # rcParams
     "ytick.labelcolor": PAINT["ink"],
 }
 _drawn: ContextVar[dict[str, str] | None] = ContextVar("drawn", default=None)
+PLACES = re.compile(r'\b(?:d|x|y|width|height|transform)="[^"]*"')  # attributes that say where something is
+DIGITS = re.compile(r"(\.\d\d)\d+")  # a hundredth of a point is less than can be seen
 NO_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
 
 
@@ -182,6 +184,7 @@ def inline(svg: str, label: str, key: str) -> Markup:
     box = re.search(r'viewBox="([^"]+)"', body)
     inner = body[body.index(">") + 1 : body.rindex("</svg>")]
     inner = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", inner, flags=re.DOTALL)
+    inner = PLACES.sub(lambda m: DIGITS.sub(r"\1", m[0]), inner)
     inner = re.sub(r"\bid=\"", f'id="{key}-', inner)
     inner = re.sub(r'href="#', f'href="#{key}-', inner).replace("url(#", f"url(#{key}-")
     inner = re.sub(r"font: ([\d.]+px) [^;\"]+", r"font-size: \1", inner)

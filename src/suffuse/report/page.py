@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +33,22 @@ from .subsets import subsets
 from .training import training
 
 HERE = Path(__file__).parent
+LARGEST = 3_000_000  # bytes of a page
 
 
 def render(run: Run, languages: tuple[str, ...] = tuple(LANGUAGES), found: Sequence[dict] | None = None) -> str:
     """The report of a finished run, in the first of the languages until the reader chooses another. The same run
     gives the same bytes. ``found``: the audit's items, where the run doesn't hold them yet."""
-    prepared, bodies = Prepared.open(run), []
+    prepared = Prepared.open(run)
+    page = written(run, prepared, languages, found)
+    if len(page.encode()) > LARGEST:  # sounds are the only thing that can be left out without loss of what was found
+        page = written(run, replace(prepared, originals=None), languages, found)
+    return page
+
+
+def written(run: Run, prepared: Prepared, languages: tuple[str, ...], found: Sequence[dict] | None) -> str:
+    """The page as it is with these rows to show."""
+    bodies = []
     with drawn_once():
         for language in languages:
             with speaking(language):

@@ -11,7 +11,7 @@ from .language import t
 from .words import percent
 
 DRAWN = ("teacher", "student", "baseline", "export")  # whose reliability is drawn again
-MOST_DRAWN = 3  # targets with pictures
+MOST_DRAWN = 2  # targets with pictures
 KEYS = ("ece", "brier", "log_loss")
 
 
