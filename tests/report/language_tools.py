@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+from pathlib import Path
+from typing import Any
 
 from suffuse.audit import ITEMS
 from suffuse.report import (
@@ -31,11 +33,16 @@ COUNTED = ("test row", "row", "label", "labelled row", "note", "further target",
 DRAWN = ("severity", "chance of losing each modality", "labels, in percent")  # at the axes of charts
 
 
+def extracted(environment: Any, file: Path) -> Any:
+    """What Jinja's i18n extension finds in a template."""
+    return environment.extract_translations(file.read_text(encoding="utf-8"))
+
+
 def of_templates() -> set[str]:
     """What stands in `trans` blocks and `_()` calls."""
     environment, found = page.environment(), set()
     for file in sorted(HERE.glob("*.jinja")):
-        for _, _, spoken in environment.extract_translations(file.read_text(encoding="utf-8")):
+        for _, _, spoken in extracted(environment, file):
             found.update(s for s in (spoken if isinstance(spoken, tuple) else (spoken,)) if isinstance(s, str))
     return found
 
@@ -45,8 +52,9 @@ def of_code() -> set[str]:
     found = set()
     for file in sorted(HERE.glob("*.py")):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            called = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "t"
-            if called and isinstance(node.args[0], ast.Constant):
+            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "t"):
+                continue
+            if isinstance(node.args[0], ast.Constant):
                 found.add(node.args[0].value)
     return found
 

@@ -99,9 +99,7 @@ def test_the_table_names_every_model_and_compares_student_and_teacher(page: str)
 
 def test_charts_use_the_colours_of_the_page_and_names_stand_in_legends(page: str):
     charts = re.findall(r'<svg class="chart".*?</svg>', page, re.DOTALL)
-    own = (
-        2 + 2 + 4 + 2
-    )  # accuracy and losses, with all labels and half; four models' reliability, two with temperatures
+    own = 2 + 2 + 4 + 4  # accuracy and losses, with all labels and half; four models' reliability, as is and tempered
     probed = 2 + 1 + 1 + 2  # latency and size; rates of loss; the label curve; damage to two modalities
     assert len(charts) == own + probed
     ids = re.findall(r'\bid="([^"]+)"', page)

@@ -23,7 +23,7 @@ def audited(run: Run, found: Sequence[dict] | None = None) -> dict[str, Any] | N
         return None
     count = Counter(one["state"] for one in found)
     return {
-        "areas": [{"name": t(AREAS.get(area, area)), "items": [_item(x) for x in some]}
+        "areas": [{"name": t(AREAS.get(str(area), str(area))), "items": [_item(x) for x in some]}
                   for area, some in groupby(found, key=lambda one: one["area"])],
         "counts": [{"state": state.replace(" ", "-"), "says": t(says), "number": count[state]}
                    for state, says in STATES.items() if count[state]],
@@ -31,7 +31,7 @@ def audited(run: Run, found: Sequence[dict] | None = None) -> dict[str, Any] | N
 
 
 def _item(one: dict) -> dict[str, str]:
-    state = one["state"]
+    state = str(one["state"])
     return {"number": one["number"], "says": t(one["says"]), "kind": state.replace(" ", "-"),
             "state": t(STATES.get(state, state)), "fact": one["fact"]}  # fmt: skip
 

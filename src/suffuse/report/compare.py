@@ -111,7 +111,7 @@ def body(runs: dict[str, Run]) -> Markup:
         "title": t("%(many)s runs compared", many=len(runs)),
         "runs": list(runs),
         "said": [
-            {"kind": p.get("verdict", "").split(" ")[0], "text": minus(paired.sentence(p))} for p in paired.pairs(runs)
+            {"kind": p.get("verdict", "").split(" ")[0], "text": paired.sentence(p, minus)} for p in paired.pairs(runs)
         ],
         "warnings": paired.warnings(runs),
         "head": head,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -95,14 +96,14 @@ def _equal(head: Any, ours: np.ndarray, theirs: np.ndarray, other: Any) -> bool:
     return bool(np.allclose(*scaled, rtol=1e-5, atol=1e-6, equal_nan=True))
 
 
-def sentence(facts: dict[str, Any]) -> str:
-    """What is said of two runs."""
+def sentence(facts: dict[str, Any], shown: Callable[[str], str] = str) -> str:
+    """What is said of two runs. ``shown`` is how numbers with a sign are written."""
     one, other = facts["one"], facts["other"]
     if "why" in facts:
         return t("%(ours)s and %(theirs)s: not paired, %(why)s; only their own intervals can be set side by side",
                  ours=one, theirs=other, why=facts["why"])  # fmt: skip
     metric = facts["metric"]
-    gap, low, high = (metrics.difference(metric, facts[k]) for k in ("difference", "low", "high"))
+    gap, low, high = (shown(metrics.difference(metric, facts[k])) for k in ("difference", "low", "high"))
     numbers = t("%(metric)s %(gap)s, %(percent)s interval %(low)s to %(high)s, %(rows)s rows",
                 metric=t(metrics.METRICS[metric].name), gap=gap + metrics.points(metric), low=low, high=high,
                 percent=f"{100 * facts['confidence']:g} %", rows=f"{facts['rows']:,}")  # fmt: skip
