@@ -161,6 +161,25 @@ def tune_command(  # noqa: PLR0913  # options of a verb
     typer.echo(text)
 
 
+@app.command("compare")
+def compare_command(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN ...", help="Run folders.", show_default=False)],
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="A .html file for the page.")] = None,
+    json_: Json = False,
+) -> None:
+    """Set finished runs side by side: scores, costs, missing inputs, recipes, and paired differences."""
+    from .files import write_text
+    from .report import compare
+
+    if out is not None and out.exists():
+        raise UsageError("the page is there already", where=out, hint="choose another name with -o")
+    found = compare.opened(runs)
+    typer.echo(_json(compare.plain(found)) if json_ else "\n".join(map(visible, compare.lines(found))))
+    if out is not None:
+        write_text(out, compare.render(found))
+        typer.echo(f"page: {out}", err=True)
+
+
 @app.command("predict")
 def predict_command(  # noqa: PLR0913 (each is an option of the command line)
     export: Annotated[Path, typer.Argument(help="An export folder, or a run.", show_default=False)],

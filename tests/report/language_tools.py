@@ -3,19 +3,46 @@
 from __future__ import annotations
 
 import ast
+from pathlib import Path
+from typing import Any
 
-from suffuse.report import confusion, facts, metrics, page, results, said, training
+from suffuse.audit import ITEMS
+from suffuse.report import (
+    audited,
+    confusion,
+    cost,
+    facts,
+    metrics,
+    page,
+    paired,
+    results,
+    said,
+    settled,
+    table,
+    training,
+    worth,
+)
 from suffuse.report.language import HERE
+from suffuse.tables import leaks
 from suffuse.tables.quarantine import ACTIONS
 
-COUNTED = ("test row", "row", "label", "labelled row", "note", "further target", "time", "core", "thread", "column")
+COUNTED = ("test row", "row", "label", "labelled row", "note", "further target", "time", "core", "thread", "column",
+           "seed", "epoch", "group", "validation row")  # fmt: skip
+
+
+DRAWN = ("severity", "chance of losing each modality", "labels, in percent")  # at the axes of charts
+
+
+def extracted(environment: Any, file: Path) -> Any:
+    """What Jinja's i18n extension finds in a template."""
+    return environment.extract_translations(file.read_text(encoding="utf-8"))
 
 
 def of_templates() -> set[str]:
     """What stands in `trans` blocks and `_()` calls."""
     environment, found = page.environment(), set()
     for file in sorted(HERE.glob("*.jinja")):
-        for _, _, spoken in environment.extract_translations(file.read_text(encoding="utf-8")):
+        for _, _, spoken in extracted(environment, file):
             found.update(s for s in (spoken if isinstance(spoken, tuple) else (spoken,)) if isinstance(s, str))
     return found
 
@@ -25,8 +52,9 @@ def of_code() -> set[str]:
     found = set()
     for file in sorted(HERE.glob("*.py")):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            called = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "t"
-            if called and isinstance(node.args[0], ast.Constant):
+            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "t"):
+                continue
+            if isinstance(node.args[0], ast.Constant):
                 found.add(node.args[0].value)
     return found
 
@@ -36,4 +64,12 @@ def of_tables() -> set[str]:
     found = {one for m in metrics.METRICS.values() for one in (m.name, m.title, m.means)}
     found |= set(training.MEANING.values()) | set(training.AXIS.values()) | set(results.USUAL.values())
     found |= set(facts.STAGES.values()) | {*ACTIONS, *ACTIONS.values()} | set(said.CAPTION.values())
-    return found | set(said.MODELS.values()) | set(confusion.MODELS.values())
+    found |= set(said.MODELS.values()) | set(confusion.MODELS.values()) | of_verdicts() | {one.says for one in ITEMS}
+    return found | set(audited.STATES.values()) | set(audited.AREAS.values()) | set(cost.AXES.values()) | set(DRAWN)
+
+
+def of_verdicts() -> set[str]:
+    """What comparisons, warnings and leaks say."""
+    found = {*table.SAID, *table.SAID.values(), *settled.ABOUT.values(), *worth.FUSION.values()}
+    found |= set(paired.SAID.values())
+    return found | {worth.BY_HEART, worth.UNUSED, worth.UNSURE, leaks.SAME, leaks.OF_ONE, *leaks.SAYS.values()}

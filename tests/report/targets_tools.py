@@ -90,7 +90,7 @@ def finish(folder: Path, make: Callable[[Path], dict[str, Any]]) -> Run:
     return run
 
 
-def here(function: str, jobs: list[dict], workers: int, tell: Callable[[float, str], None]) -> None:
+def here(function: str, jobs: list[dict], workers: int, tell: Callable[[float, str], None], together: int = 1) -> None:
     """What ``engine.pool.run_jobs`` does, without other processes."""
     module, name = function.split(":")
     for job in jobs:

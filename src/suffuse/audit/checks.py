@@ -14,6 +14,7 @@ import numpy as np
 from safetensors import safe_open
 
 from ..engine.forward import score
+from ..engine.jobs import jobs
 from ..engine.records import best_seed
 from ..errors import SuffuseError
 from ..files import read_json
@@ -22,7 +23,6 @@ from ..knowledge.fingerprint import compare, expected
 from ..knowledge.reuse import find
 from ..model import open_model
 from ..probes.clean import leaked
-from ..stages.distill import jobs
 from ..teachers.opening import open_teacher
 from ..types import CLASSES, LABELS
 from .evidence import Evidence

@@ -14,6 +14,7 @@ import numpy as np
 from ..answers import activate, main_metric
 from ..views import uniform
 from .context import SEED, Context, Model
+from .intervals import bounds
 from .quality import summary
 from .subsets import rows_of, subsets, under
 from .targets import judged
@@ -34,15 +35,16 @@ def missing(context: Context, model: Model) -> dict[str, Any]:
     found, where = subsets(context, model), rows_of(context)
     values = {seed: scores(context, said, where) for seed, said in found.logits.items()}
     facts: dict[str, Any] = {}
+    metric = main_metric(context.spec.heads)
     for number, name in enumerate(found.titles):
         some = [v[number] for v in values.values()]
         cost = summary([v[number] - v[-1] for v in values.values()], context.confidence)
         facts[name] = {
-            **summary(some, context.confidence),
+            **summary(some, context.confidence, within=bounds(metric)),
             "cost": {"difference": cost["mean"], "low": cost["low"], "high": cost["high"]},
         }
     return {
-        "metric": main_metric(context.spec.heads),
+        "metric": metric,
         "rows": len(where),
         "of": len(context.rows),
         "seed": SEED,
@@ -57,10 +59,10 @@ def rates(context: Context, model: Model, where: np.ndarray) -> list[dict]:
     present = context.columns.present[rows]
     kept = np.stack([survivors(context.columns.key[rows], present, rate) for rate in RATES])
     values = {seed: scores(context, said, where) for seed, said in under(context, model, kept).items()}
-    found = []
+    found, within = [], bounds(main_metric(context.spec.heads))
     for number, rate in enumerate(RATES):
         lost = 1 - (kept[number] & present).sum() / present.sum()
-        some = summary([v[number] for v in values.values()], context.confidence)
+        some = summary([v[number] for v in values.values()], context.confidence, within=within)
         found.append({"rate": rate, "missing": float(lost), **some})
     return found
 

@@ -91,6 +91,6 @@ def _ratio(total: np.ndarray, count: np.ndarray) -> np.ndarray:
 def _told(context: Context, seeds: list[np.ndarray]) -> dict[str, Any]:
     """With an interval; of many classes without one."""
     if len(seeds[0]) > 1:
-        return summary(seeds, context.confidence)
+        return summary(seeds, context.confidence, within=(0.0, 1.0))
     values = [float(v[0]) for v in seeds]
     return {"mean": float(np.mean(values)), "low": None, "high": None, "per_seed": values}

@@ -17,6 +17,7 @@ from ..answers import activate, main_metric
 from ..data import Columns
 from ..parts import ModalitySettings, load
 from .context import LEAST, SEED, Context, Model
+from .intervals import bounds
 from .quality import Draws, draw, summary
 from .subsets import prior
 from .targets import judged
@@ -101,18 +102,21 @@ def measured(context: Context, model: Model, name: str, columns: Columns | None,
 def told(context: Context, found: dict[str, Scores], where: np.ndarray) -> dict[str, Any]:
     """Scores with intervals, and how much of what a model knows beyond the prior damage leaves."""
     base = float(_judged(context, np.tile(prior(context.spec), (len(where), 1)), where)[0])
-    kept = {}
+    kept, metric = {}, main_metric(context.spec.heads)
     for name, scores in found.items():
         whole, *rest = (float(np.mean([v[0] for v in seeds])) for seeds in scores)
         if whole > base:
             kept[name] = (float(np.mean(rest)) - base) / (whole - base)
     return {
-        "metric": main_metric(context.spec.heads),
+        "metric": metric,
         "rows": len(where),
         "of": len(context.rows),
         "seed": SEED,
         "modalities": {
-            name: [{"severity": s, **summary(seeds, context.confidence)} for s, seeds in enumerate(scores)]
+            name: [
+                {"severity": s, **summary(seeds, context.confidence, within=bounds(metric))}
+                for s, seeds in enumerate(scores)
+            ]
             for name, scores in found.items()
         },
         "retained": kept,
@@ -130,11 +134,12 @@ def held_out(context: Context, model: Model) -> dict[str, Any]:
     draws = draw(context.columns.group[rows], len(context.draws.weight) - 1, context.confidence, seed=1)
     known = [_score(context, member.logits(rows), rows, draws) for member in model.members.values()]
     new = [_score(context, said, context.rows, context.draws) for said in model.logits.values()]
+    within = bounds(main_metric(context.spec.heads))
     return {
         "column": held.column,
         "values": list(held.values),
-        "test": summary(new, context.confidence),
-        "validation": summary(known, context.confidence),
+        "test": summary(new, context.confidence, within=within),
+        "validation": summary(known, context.confidence, within=within),
         "difference": summary([a - b for a, b in zip(new, known, strict=True)], context.confidence),
     }
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from html import unescape
 from typing import Any
@@ -48,6 +50,9 @@ STYLE: dict[Any, Any] = {  # rcParams
     "xtick.labelcolor": PAINT["ink"],
     "ytick.labelcolor": PAINT["ink"],
 }
+_drawn: ContextVar[dict[str, str] | None] = ContextVar("drawn", default=None)
+PLACES = re.compile(r'\b(?:d|x|y|width|height|transform)="[^"]*"')  # attributes that say where something is
+DIGITS = re.compile(r"(\.\d\d)\d+")  # a hundredth of a point is less than can be seen
 NO_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
 
 
@@ -149,11 +154,28 @@ def scatter(
 
 def draw(paint: Callable[[Axes], None], label: str, key: str, size: tuple[float, float] = (4.7, 2.9)) -> Markup:
     """A chart as SVG that stands in the page itself. ``key`` keeps its ids apart from other charts'."""
-    with matplotlib.rc_context(STYLE):
-        figure, file = Figure(figsize=size, layout="constrained"), io.BytesIO()
-        paint(figure.subplots())
-        figure.savefig(file, format="svg", transparent=True, metadata=NO_METADATA)
-    return inline(file.getvalue().decode("utf-8"), label, place() + key)
+    drawn = _drawn.get()
+    if drawn is None or key not in drawn:
+        with matplotlib.rc_context(STYLE):
+            figure, file = Figure(figsize=size, layout="constrained"), io.BytesIO()
+            paint(figure.subplots())
+            figure.savefig(file, format="svg", transparent=True, metadata=NO_METADATA)
+        svg = file.getvalue().decode("utf-8")
+        if drawn is not None:
+            drawn[key] = svg
+    else:
+        svg = drawn[key]
+    return inline(svg, label, place() + key)
+
+
+@contextmanager
+def drawn_once() -> Iterator[None]:
+    """Within this, a chart is drawn for the first language only: the others change nothing but its words."""
+    token = _drawn.set({})
+    try:
+        yield
+    finally:
+        _drawn.reset(token)
 
 
 def inline(svg: str, label: str, key: str) -> Markup:
@@ -162,6 +184,7 @@ def inline(svg: str, label: str, key: str) -> Markup:
     box = re.search(r'viewBox="([^"]+)"', body)
     inner = body[body.index(">") + 1 : body.rindex("</svg>")]
     inner = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", inner, flags=re.DOTALL)
+    inner = PLACES.sub(lambda m: DIGITS.sub(r"\1", m[0]), inner)
     inner = re.sub(r"\bid=\"", f'id="{key}-', inner)
     inner = re.sub(r'href="#', f'href="#{key}-', inner).replace("url(#", f"url(#{key}-")
     inner = re.sub(r"font: ([\d.]+px) [^;\"]+", r"font-size: \1", inner)

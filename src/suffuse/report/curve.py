@@ -1,12 +1,17 @@
-"""Scores by the share of the labels, as a small table."""
+"""Scores by the share of the labels, as a small table and as a picture."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..files import read_json
 from ..run import Run
-from . import metrics
+from . import measured, metrics, plots, table
 from .blocks import Block
+from .language import t
 from .metrics import METRICS
+
+SIDES = ("student", "baseline")
 
 
 def curve(run: Run) -> Block | None:
@@ -22,14 +27,34 @@ def curve(run: Run) -> Block | None:
             (
                 f"{100 * point['share']:.3g} %",
                 f"{point['labels']:,}",
-                *(_score(metric, point[who]) for who in ("student", "baseline")),
+                *(_score(metric, point[who]) for who in SIDES),
                 f"{gap} [{low}, {high}]",
-                verdict["verdict"],
+                t(verdict["verdict"]),
                 f"{needs:,}" if needs else "-",
             )
         )
-    headings = ("labels", "rows", "student", "labels alone", "difference", "distillation", "labels alone need")
-    return Block(f"Label efficiency: {METRICS[metric].name}", headings, rows)
+    headings = (t("share of labels"), t("rows"), t("student"), t("labels alone"), t("difference"), t("distillation"),
+                t("labels alone need"))  # fmt: skip
+    return Block(t("Label efficiency: %(metric)s", metric=t(METRICS[metric].name)), headings, rows)
+
+
+def drawn(run: Run) -> dict[str, Any] | None:
+    """The curve as a picture; None where there are fewer than two shares."""
+    found = read_json(run.path("scores", "label-curve.json"))
+    if not found or len(found["points"]) < 2:
+        return None
+    metric, points = found["metric"], sorted(found["points"], key=lambda p: p["share"])
+    lines = [plots.line(who, [p["share"] * 100 for p in points], [p[who] for p in points]) for who in SIDES]
+    legend = [{"paint": who, "name": table.name(who), "note": _note(metric, points, who)} for who in SIDES]
+    label = t("Score by the share of the labels") + ": " + "; ".join(f"{x['name']} {x['note']}" for x in legend)
+    says = ("labels, in percent", METRICS[metric].name)
+    chart = plots.lines(lines, says, label, "label-curve", log=True, percent_y=measured.share(metric))
+    return {"chart": chart, "legend": legend}
+
+
+def _note(metric: str, points: list[dict], who: str) -> str:
+    first, last = (metrics.shown(metric, points[at][who]["mean"]) for at in (0, -1))
+    return t("%(first)s with the fewest labels, %(last)s with all", first=first, last=last)
 
 
 def _score(metric: str, facts: dict) -> str:

@@ -92,7 +92,8 @@ def export(run: Run) -> dict:
     for folder, name in (("export", "exported student"), ("export-teacher", "exported teacher")):
         facts = read_json(run.path(folder, "parity.json"))
         if facts:
-            files.append({"name": t(name), **facts})
+            int8 = {"subsets": {}, "why": "", **(facts.get("int8") or {})}
+            files.append({"name": t(name), **facts, "int8": int8 if facts.get("int8") else None})
     store = read_json(run.path("knowledge", "manifest.json"))
     return {"files": files, "tolerance": f"{run.recipe.export.tolerance:g}", "store": store}
 

@@ -61,7 +61,31 @@ METRICS = {
         "RMSE", "RMSE", AMOUNT, "the root of the mean squared error, in the number's own unit; large errors count more."
     ),
     "mae": Metric("MAE", "MAE", AMOUNT, "the mean distance from the true number, in its own unit."),
+    "balanced_accuracy": Metric(
+        "balanced accuracy",
+        "Balanced accuracy",
+        SHARE,
+        "the mean over classes of the share of its rows that are found: rare classes count as much as frequent ones.",
+    ),
+    "top_3_accuracy": Metric(
+        "top-3", "Top 3", SHARE, "share of rows whose class is among the three likeliest answers."
+    ),
+    "top_5_accuracy": Metric("top-5", "Top 5", SHARE, "share of rows whose class is among the five likeliest answers."),
+    "auroc": Metric(
+        "AUROC",
+        "AUROC",
+        SCORE,
+        "how often a row that has a class is given more of it than a row that doesn't: 1 is perfect, 0.5 is chance.",
+    ),
+    "average_precision": Metric(
+        "average precision",
+        "Average precision",
+        SCORE,
+        "precision, averaged over the ranks at which the rows of a class are found; 1 is perfect.",
+    ),
+    "exact_match": Metric("exact match", "Exact match", SHARE, "share of rows of which every label is right."),
 }
+FURTHER = ("balanced_accuracy", "top_3_accuracy", "top_5_accuracy", "exact_match", "auroc", "average_precision")
 OF_KIND = {  # what is shown of a target by itself; the one that it is judged by comes first
     CLASSES: (MAIN[CLASSES], "macro_f1", "log_loss"),
     LABELS: (MAIN[LABELS], "macro_f1", "log_loss"),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from ..run import Run
 from . import metrics, table
+from .language import t
 from .metrics import METRICS
+from .words import count
 from .worth import Block
 
 MOST = 8  # subsets of modalities that are shown
@@ -30,9 +32,11 @@ def missing(run: Run) -> Block | None:
         each = [_value(card, card["subsets"].get(name)) for name in named]
         rates = [_value(card, one) for one in card["rates"] if one["rate"] in SHOWN]
         rows.append((table.name(who), *each, *rates))
-    title = f"{_title(first['metric'])} with modalities missing ({_rows(first)})"
-    lost = [f"{100 * rate:g} % lost" for rate in SHOWN]
-    return Block(title, ("model", *named, *lost), rows)
+    title = t(
+        "%(metric)s with modalities missing (%(rows)s)", metric=t(METRICS[first["metric"]].title), rows=_rows(first)
+    )
+    lost = [t("%(rate)s lost", rate=f"{100 * rate:g} %") for rate in SHOWN]
+    return Block(title, (t("model"), *named, *lost), rows)
 
 
 def chosen(subsets: list[str]) -> list[str]:
@@ -59,9 +63,12 @@ def contribution(run: Run) -> Block | None:
         beyond = metrics.difference(metric, card["cooperation"]["mean"])
         alike = card.get("fidelity", {}).get("cosine")
         rows.append((table.name(who), *each, beyond, f"{alike['mean']:.2f}" if alike else ""))
-    title = f"What each modality contributes: Shapley values of {METRICS[first['metric']].name} ({_rows(first)})"
-    alike = "as its teacher" if any(row[-1] for row in rows) else ""
-    return Block(title, ("model", *names, "beyond the best one", alike), rows)
+    named = t(METRICS[first["metric"]].name)
+    title = t(
+        "What each modality contributes: Shapley values of %(metric)s (%(rows)s)", metric=named, rows=_rows(first)
+    )
+    alike = t("as its teacher") if any(row[-1] for row in rows) else ""
+    return Block(title, (t("model"), *names, t("beyond the best one"), alike), rows)
 
 
 def _size(name: str) -> int:
@@ -72,12 +79,8 @@ def _value(card: dict, found: dict | None) -> str:
     return metrics.value(card["metric"], found["mean"]) if found else ""
 
 
-def _title(metric: str) -> str:
-    named = METRICS[metric].name
-    return named[0].upper() + named[1:]
-
-
 def _rows(card: dict) -> str:
+    whole = count(card["of"], "test row")
     if card["rows"] == card["of"]:
-        return f"{card['rows']:,} test rows"
-    return f"{card['rows']:,} of {card['of']:,} test rows"
+        return whole
+    return t("%(some)s of %(all)s", some=f"{card['rows']:,}", all=whole)

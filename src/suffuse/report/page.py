@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -10,42 +13,65 @@ from markupsafe import Markup
 from ..run import Run
 from ..types import CLASSES, LABELS, NUMBER
 from . import confusion, facts, scored, trust, words, worth
-from .curve import curve
+from .agreement import agreement
+from .audited import audited
+from .charts import drawn_once
+from .contribution import contribution
+from .cost import cost
+from .curve import curve, drawn
+from .detailed import all_metrics, meanings, per_class
 from .each import each, explained
 from .examples import examples
 from .language import LANGUAGES, gettext, ngettext, place, speaking, spoken, t
+from .measured import subset
 from .prepared import Prepared
 from .results import results
+from .robustness import robustness
+from .scaled import scaled
 from .softness import softness
+from .subsets import subsets
 from .training import training
 
 HERE = Path(__file__).parent
+LARGEST = 3_000_000  # bytes of a page
 
 
-def render(run: Run, languages: tuple[str, ...] = tuple(LANGUAGES)) -> str:
+def render(run: Run, languages: tuple[str, ...] = tuple(LANGUAGES), found: Sequence[dict] | None = None) -> str:
     """The report of a finished run, in the first of the languages until the reader chooses another. The same run
-    gives the same bytes."""
-    prepared, bodies = Prepared.open(run), []
-    for language in languages:
-        with speaking(language):
-            bodies.append({"language": language, "called": LANGUAGES[language], "html": body(run, prepared)})
+    gives the same bytes. ``found``: the audit's items, where the run doesn't hold them yet."""
+    prepared = Prepared.open(run)
+    page = written(run, prepared, languages, found)
+    if len(page.encode()) > LARGEST:  # sounds are the only thing that can be left out without loss of what was found
+        page = written(run, replace(prepared, originals=None), languages, found)
+    return page
+
+
+def written(run: Run, prepared: Prepared, languages: tuple[str, ...], found: Sequence[dict] | None) -> str:
+    """The page as it is with these rows to show."""
+    bodies = []
+    with drawn_once():
+        for language in languages:
+            with speaking(language):
+                bodies.append({"language": language, "called": LANGUAGES[language], "html": body(run, prepared, found)})
     with speaking(languages[0]):
         title = t("%(name)s: distillation report", name=run.recipe.name or run.folder.name)
     css = Markup((HERE / "style.css").read_text(encoding="utf-8"))
     return environment().get_template("page.html.jinja").render(css=css, title=title, bodies=bodies)
 
 
-def body(run: Run, prepared: Prepared) -> Markup:
+def body(run: Run, prepared: Prepared, found: Sequence[dict] | None = None) -> Markup:
     """All sections, in the language spoken now."""
     heads = prepared.spec.heads
     there = run.path("scores", "predictions.parquet").exists()
     told = scored.read(run, prepared, "teacher", "student", "baseline", "export") if there else []
     stored = run.path("knowledge", "manifest.json").exists()
     weighed = bool(worth.controls(run) or worth.parts(run) or curve(run))
+    pieces = evidence(run, found)
     values = {
+        **pieces,
         "language": spoken(),
         "place": place(),
-        "sections": sections({head.kind for head in heads}, len(heads), weighed),
+        "sections": sections({head.kind for head in heads}, len(heads), weighed, pieces),
         "several": len(heads) > 1,
         "head": facts.headline(run, prepared),
         "results": results(run, heads),
@@ -55,8 +81,10 @@ def body(run: Run, prepared: Prepared) -> Markup:
             "controls": worth.controls(run),
             "parts": worth.parts(run),
             "curve": curve(run),
+            "drawn": drawn(run),
             "fusion": worth.fusion(run),
             "leaks": worth.leaks(run),
+            "teacher": worth.teacher(run),
             "unused": worth.unused(run),
         },
         "training": training(run),
@@ -73,21 +101,41 @@ def body(run: Run, prepared: Prepared) -> Markup:
     return Markup(environment().get_template("body.html.jinja").render(values))
 
 
-def sections(kinds: set[str], targets: int, weighed: bool) -> dict[str, str]:
+def evidence(run: Run, found: Sequence[dict] | None) -> dict[str, Any]:
+    """What the probes found, each under the name of its section; nothing where they were switched off."""
+    return {
+        "cost": cost(run),
+        "subsets": subsets(run),
+        "contribution": contribution(run),
+        "agreement": agreement(run),
+        "scaled": scaled(run),
+        "robustness": robustness(run),
+        "detailed": {"metrics": all_metrics(run), "meanings": meanings(run), "classes": per_class(run)},
+        "audit": audited(run, found),
+    }
+
+
+def sections(kinds: set[str], targets: int, weighed: bool, pieces: Mapping[str, Any]) -> dict[str, str]:
     """The page's parts, in order: id -> what the list at its top calls it. Which there are, the targets decide."""
     there = {
         "results": (t("Results"), True),
         "targets": (t("Each target"), targets > 1),
+        "cost": (t("Cost"), bool(pieces["cost"])),
+        "subsets": (t("Missing inputs"), bool(pieces["subsets"])),
+        "contribution": (t("Contributions"), bool(pieces["contribution"])),
         "worth": (t("Modalities"), weighed),
+        "agreement": (t("Agreement"), bool(pieces["agreement"])),
         "training": (t("Training"), True),
         "reliability": (t("Confidence"), bool(kinds & {CLASSES, LABELS})),
         "numbers": (t("Numbers"), NUMBER in kinds),
+        "robustness": (t("Damage"), bool(pieces["robustness"])),
         "confusion": (t("Confusion"), CLASSES in kinds),
         "labels": (t("Labels"), LABELS in kinds),
         "softness": (t("Soft labels"), CLASSES in kinds),
         "examples": (t("Examples"), True),
         "data": (t("Data"), True),
         "export": (t("Export"), True),
+        "audit": (t("Audit"), bool(pieces["audit"])),
         "reproduce": (t("Reproduce"), True),
     }
     return {name: title for name, (title, shown) in there.items() if shown}
@@ -105,5 +153,5 @@ def environment() -> Environment:
     )
     made.policies["ext.i18n.trimmed"] = True
     made.install_gettext_callables(gettext, ngettext, newstyle=True)  # pyright: ignore
-    made.filters |= {f.__name__: f for f in (words.percent, words.short, words.listed, words.count, words.tiny)}
+    made.filters |= {f.__name__: f for f in (words.percent, words.short, words.listed, words.count, words.tiny, subset)}
     return made

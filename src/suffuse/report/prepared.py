@@ -23,6 +23,7 @@ from ..ragged import open_column
 from ..run import Run
 from ..types import Spec, heads_of
 from .language import t
+from .originals import Originals
 from .words import short
 
 SPLITS = ("train", "validation", "test")
@@ -60,6 +61,7 @@ class Prepared:
     target: np.ndarray  # (N,) -1 unlabelled, C for a label never seen in training; or (N, W), see Spec
     split: np.ndarray  # (N,) position in SPLITS
     key: np.ndarray  # (N,) uint64
+    originals: Originals | None = None  # sounds as they were recorded
 
     @classmethod
     def open(cls, run: Run) -> Prepared:
@@ -68,7 +70,7 @@ class Prepared:
         arrays = (
             np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("entry", "present", "target", "split", "key")
         )
-        return cls(folder, read_json(folder / "schema.json"), *arrays)
+        return cls(folder, read_json(folder / "schema.json"), *arrays, originals=Originals(run))
 
     @cached_property
     def spec(self) -> Spec:
@@ -118,7 +120,9 @@ class Prepared:
         if kind == "audio" and item.shape[1] == 2:
             return Cell(name, kind, sound=sound_uri(item[:, 0], self.statistics[name]["rate"]))
         if kind == "audio":
-            return Cell(name, kind, picture=data_uri(spectrogram(item[:, :-1])))
+            found = self.originals.sound(name, row) if self.originals else None
+            heard = sound_uri(*found) if found else ""
+            return Cell(name, kind, picture=data_uri(spectrogram(item[:, :-1])), sound=heard)
         if kind == "sequence":
             return Cell(name, kind, text=steps_text(item[:, :-1]))
         if kind == "tabular":

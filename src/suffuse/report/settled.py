@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from ..files import read_json
 from ..run import Run
+from .language import t
+from .words import count
 
 ABOUT = {
-    "distillation": ("distillation", "the same student on labels alone"),
-    "compute": ("distillation", "labels alone with the whole way's compute"),
+    "distillation": "the same student on labels alone",
+    "compute": "labels alone with the whole way's compute",
 }
 
 
 def against(run: Run, about: str) -> str:
     """With whom a student is compared; of the rival also how long it trained."""
-    other = ABOUT[about][1]
+    other = t(ABOUT[about])
     facts = read_json(run.path("rival.json")) if about == "compute" else None
     if not facts:
         return other
-    capped = f", capped from {facts['wanted']:,}" if facts["capped"] else ""
-    own = ", without the teacher's own training" if facts["counted"] == "seconds" else ""
-    return f"{other} ({facts['epochs']:,} epochs{capped}{own})"
+    capped = t(", capped from %(wanted)s", wanted=f"{facts['wanted']:,}") if facts["capped"] else ""
+    own = t(", without the teacher's own training") if facts["counted"] == "seconds" else ""
+    return t("%(other)s (%(epochs)s epochs%(more)s)", other=other, epochs=f"{facts['epochs']:,}", more=capped + own)
 
 
 def settled(found: dict) -> str:
@@ -28,21 +30,26 @@ def settled(found: dict) -> str:
     if found["verdict"] != "no evidence" or facts is None:
         return ""
     if facts.get("least"):
-        return f"; one seed: the interval covers rows only, at least {facts['seeds']} seeds would tell"
-    seeds, rows = (f"{facts[key]:,} {unit}" if key in facts else "" for key, unit in (("seeds", "seeds"),
-                   ("rows", "test rows")))  # fmt: skip
-    if not seeds and not rows:
-        return "; a difference so small can't be settled by more seeds or rows"
-    many = f"{seeds} and {rows} together" if facts.get("together") else " or ".join(filter(None, (seeds, rows)))
-    return f"; about {many} would settle it if the difference is as large as it looks"
+        said = t("one seed: the interval covers rows only, at least %(seeds)s seeds would tell", seeds=facts["seeds"])
+    elif "seeds" not in facts and "rows" not in facts:
+        said = t("a difference so small can't be settled by more seeds or rows")
+    else:
+        many = [count(facts["seeds"], "seed")] if "seeds" in facts else []
+        many += [count(facts["rows"], "test row")] if "rows" in facts else []
+        both = t("%(seeds)s and %(rows)s together", seeds=many[0], rows=many[-1]) if facts.get("together") else ""
+        said = t("about %(many)s would settle it if the difference is as large as it looks",
+                 many=both or t(" or ").join(many))  # fmt: skip
+    return t("; ") + said
 
 
 def rests(found: dict) -> str:
     """How many seeds and rows were compared; nothing where older scores don't say."""
     if "rows" not in found:
         return ""
-    many = f"{found['seeds']} seed{'s' if found['seeds'] > 1 else ''}, {found['rows']:,} rows"
-    return many + (f" in {found['groups']:,} groups" if found["groups"] < found["rows"] else "")
+    many = [count(found["seeds"], "seed"), count(found["rows"], "row")]
+    if found["groups"] < found["rows"]:
+        many[1] = t("%(rows)s in %(groups)s", rows=many[1], groups=count(found["groups"], "group"))
+    return t(", ").join(many)
 
 
 def tuned(run: Run) -> str:
@@ -52,4 +59,5 @@ def tuned(run: Run) -> str:
     if not isinstance(trials, dict) or "student" not in trials:
         return ""
     ours, theirs = int(trials["student"]), int(trials.get("baseline", 0))
-    return f"tuned with {ours:,} trials, the baseline with {theirs:,}" + (": not the same chance" * (ours > theirs))
+    said = t("tuned with %(ours)s trials, the baseline with %(theirs)s", ours=f"{ours:,}", theirs=f"{theirs:,}")
+    return said + (t(": not the same chance") if ours > theirs else "")

@@ -39,6 +39,11 @@ ORDER = {
     "export": 9,
 }
 OTHERS = ("comparisons", "label-curve")  # in scores/, and no model's
+SAID = {
+    "helps": "distillation helps",
+    "hurts": "distillation hurts",
+    "no evidence": "distillation shows no evidence of a gain",
+}
 SIDE_BY_SIDE = ("majority", "teacher", "student", "baseline", "export")  # target by target, in the terminal
 
 
@@ -101,12 +106,17 @@ def name(who: str) -> str:
         return t("teacher, %(modality)s alone", modality=who.removeprefix("teacher-only-"))
     kind, _, rest = who.partition("-")
     if kind == "export" and rest:
-        return f"exported student, {rest}"
+        return t("exported student, %(form)s", form=rest)
     plain = {"majority": "majority answer", "export": "exported student", "baseline": "student, labels alone",
              "rival": "labels alone, whole compute"}  # fmt: skip
     if kind == "only":
         return t("%(modality)s alone", modality=rest)
     return t(plain.get(kind, kind)) + (t(", %(share)s of the labels", share=share(rest)) if rest else "")
+
+
+def percent(run: Run) -> str:
+    """The confidence of intervals, in words."""
+    return f"{100 * run.recipe.evaluate.confidence:g} %"
 
 
 def share(fraction: str) -> str:
@@ -124,7 +134,6 @@ def verdicts(run: Run) -> list[str]:
 def judged(run: Run) -> list[tuple[str, str, str, str]]:
     """(verdict, with which labels, what is said, the numbers) for each comparison."""
     found, cards = [], scores(run)
-    percent = f"{100 * run.recipe.evaluate.confidence:g} %"
     compared = read_json(run.path("scores", "comparisons.json")) or []
     some = [c for c in compared if c.get("about", "distillation") in ABOUT]
     for c in sorted(some, key=lambda c: _order(c["who"])):
@@ -132,15 +141,21 @@ def judged(run: Run) -> list[tuple[str, str, str, str]]:
         metric = c["metric"]
         ours, theirs = (metrics.value(metric, cards[w]["metrics"][metric]["mean"]) for w in (c["who"], c["against"]))
         gap, low, high = (metrics.difference(metric, c[key]) for key in ("difference", "low", "high"))
-        what, other = ABOUT[c.get("about", "distillation")][0], against(run, c.get("about", "distillation"))
-        about = [f"{percent} interval {low} to {high}", rests(c), tuned(run)]
+        interval = t("%(percent)s interval %(low)s to %(high)s", percent=percent(run), low=low, high=high)
+        numbers = t(
+            "%(ours)s against %(theirs)s for %(other)s: %(gap)s, %(about)s",
+            ours=ours,
+            theirs=theirs,
+            other=against(run, c.get("about", "distillation")),
+            gap=gap + metrics.points(metric),
+            about=t(", ").join(filter(None, (interval, rests(c), tuned(run)))),
+        )
         found.append(
             (
                 c["verdict"],
-                f"with {share(fraction)} of the labels" if fraction else "with all labels",
-                f"{what} {_said(c['verdict'])}",
-                f"{ours} against {theirs} for {other}: {gap}{metrics.points(metric)}, "
-                f"{', '.join(filter(None, about))}{settled(c)}",
+                t("with %(share)s of the labels", share=share(fraction)) if fraction else t("with all labels"),
+                t(SAID[c["verdict"]]),
+                numbers + settled(c),
             )
         )
     return found
@@ -155,10 +170,6 @@ def _order(who: str) -> tuple:
     if kind != "only" and rest:  # with fewer labels: after all models that had all of them, most labels first
         return (5, -float(rest), ORDER.get(kind, 8), who)
     return (ORDER.get(kind, 8), 0.0, 0, who)
-
-
-def _said(verdict: str) -> str:
-    return {"no evidence": "shows no evidence of a gain"}.get(verdict, verdict)
 
 
 def _line(who: str, facts: dict, second: str | None) -> Line:

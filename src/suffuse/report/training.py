@@ -9,6 +9,7 @@ import numpy as np
 
 from ..run import Run
 from . import charts, metrics, table
+from .audited import alerts
 from .language import t
 from .words import count, percent
 
@@ -58,6 +59,7 @@ def training(run: Run) -> dict:
         "title": t(metrics.METRICS[metric].title),
         "aside": metrics.aside(run),
         "scores": [_scores(run, f, n) for n, f in enumerate(fractions)],
+        "alerts": alerts(run),
         "losses": [_losses(run, f, n) for n, f in enumerate(fractions) if histories(run, "student" + (f and f"-{f}"))],
     }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..files import read_json
 from ..run import Run
-from ..tables.leaks import told
+from ..tables import leaks as found_leaks
 from . import metrics, table
 from .blocks import Block
 from .curve import curve
@@ -12,6 +12,21 @@ from .language import t
 from .metrics import METRICS
 
 SCORED = ("teacher", "student", "baseline", "export")  # without the rows that leak, in a sentence
+FUSION = {
+    "hurts": "fusion doesn't pay here: %(ours)s, with all modalities, is worse than %(theirs)s (%(first)s against "
+    "%(second)s: %(numbers)s)",
+    "no evidence": "fusion doesn't pay here: %(ours)s, with all modalities, shows no evidence of beating %(theirs)s "
+    "(%(first)s against %(second)s: %(numbers)s)",
+}
+BY_HEART = (
+    "the teacher knows its training rows by heart (%(seen)s there, %(unseen)s on validation): its answers there are "
+    "nearly the labels"
+)
+UNUSED = "%(model)s: shuffling %(name)s among the test rows costs nothing (%(numbers)s): the model doesn't use %(name)s"
+UNSURE = (
+    "%(model)s: shuffling %(name)s among the test rows can't be told to cost anything (%(numbers)s): there is no "
+    "evidence that the model uses %(name)s"
+)
 SMALL = 0.01  # of the main metric: an interval that ends below it says that shuffling costs nothing
 
 
@@ -59,17 +74,20 @@ def warnings(run: Run) -> list[str]:
 
 def leaks(run: Run) -> list[str]:
     """What stands in two splits, and what models score on the test rows that nothing gives away."""
-    lines = told(read_json(run.path("data", "leaks.json")) or {})
+    lines = found_leaks.told(read_json(run.path("data", "leaks.json")) or {}, _leak)
     cards = {who: card for who, card in table.scores(run).items() if "clean" in card and who in SCORED}
     found = []
     for who, card in cards.items():
         metric, facts = card["main"], card["clean"]
         if "metrics" in facts:
             without, full = (metrics.value(metric, one["metrics"][metric]["mean"]) for one in (facts, card))
-            found.append(f"{table.name(who)} {without} (all rows: {full})")
+            found.append(
+                t("%(model)s %(without)s (all rows: %(full)s)", model=table.name(who), without=without, full=full)
+            )
     if cards:
         rows = next(iter(cards.values()))["clean"]["rows"]
-        lines.append(f"on the {rows:,} test rows without a leak: {'; '.join(found) or 'nothing to score'}")
+        scored = t("; ").join(found) or t("nothing to score")
+        lines.append(t("on the %(rows)s test rows without a leak: %(scored)s", rows=f"{rows:,}", scored=scored))
     return lines
 
 
@@ -79,16 +97,16 @@ def teacher(run: Run) -> list[str]:
     facts = read_json(run.path("teacher", "training.json")) or {}
     if judged.get("weak"):
         theirs, ours = (metrics.value(judged["metric"], judged[who]) for who in ("teacher", "label_only"))
-        said.append(f"on validation the teacher is weaker than the student on labels alone ({theirs} against {ours})")
+        said.append(
+            t("on validation the teacher is weaker than the student on labels alone (%(theirs)s against %(ours)s)",
+              theirs=theirs, ours=ours)
+        )  # fmt: skip
     folds = run.recipe.trained.folds if run.recipe.trained else None
     if facts.get("by_heart") and not folds:
         metric, seen = next(iter(facts["training"].items()))
         unseen = facts["validation"][metric]
         if seen - unseen >= SMALL:
-            values = f"{metrics.value(metric, seen)} there, {metrics.value(metric, unseen)} on validation"
-            said.append(
-                f"the teacher knows its training rows by heart ({values}): its answers there are nearly the labels"
-            )
+            said.append(t(BY_HEART, seen=metrics.value(metric, seen), unseen=metrics.value(metric, unseen)))
     return said
 
 
@@ -101,12 +119,11 @@ def fusion(run: Run) -> list[str]:
         best = max(some, key=lambda c: cards[c["against"]]["metrics"][c["metric"]]["mean"])
         if best["verdict"] != "helps":
             ours, theirs = (table.name(best[end]) for end in ("who", "against"))
-            what = "is worse than" if best["verdict"] == "hurts" else "shows no evidence of beating"
-            values = (metrics.value(best["metric"], cards[best[end]]["metrics"][best["metric"]]["mean"])
-                      for end in ("who", "against"))  # fmt: skip
+            first, second = (metrics.value(best["metric"], cards[best[end]]["metrics"][best["metric"]]["mean"])
+                             for end in ("who", "against"))  # fmt: skip
+            numbers = _numbers(run, best["metric"], best)
             said.append(
-                f"fusion doesn't pay here: {ours}, with all modalities, {what} {theirs} ({' against '.join(values)}: "
-                f"{_numbers(run, best['metric'], best)})"
+                t(FUSION[best["verdict"]], ours=ours, theirs=theirs, first=first, second=second, numbers=numbers)
             )
     return said
 
@@ -118,20 +135,21 @@ def unused(run: Run) -> list[str]:
         found = card.get("controls") or {}
         for name, one in found.get("modalities", {}).items():
             cost = one["shuffled"]["cost"]
-            numbers = _numbers(run, found["metric"], cost)
-            if cost["low"] <= 0 and cost["high"] < SMALL:
-                says = f"costs nothing ({numbers}): the model doesn't use {name}"
-                said.append(f"{table.name(who)}: shuffling {name} among the test rows {says}")
-            elif cost["low"] <= 0:
-                says = f"can't be told to cost anything ({numbers}): there is no evidence that the model uses {name}"
-                said.append(f"{table.name(who)}: shuffling {name} among the test rows {says}")
+            if cost["low"] <= 0:
+                text = UNUSED if cost["high"] < SMALL else UNSURE
+                numbers = _numbers(run, found["metric"], cost)
+                said.append(t(text, model=table.name(who), name=name, numbers=numbers))
     return said
 
 
 def _numbers(run: Run, metric: str, facts: dict) -> str:
     gap, low, high = (metrics.difference(metric, facts[key]) for key in ("difference", "low", "high"))
-    percent = f"{100 * run.recipe.evaluate.confidence:g} %"
-    return f"{gap}{metrics.points(metric)}, {percent} interval {low} to {high}"
+    interval = t("%(percent)s interval %(low)s to %(high)s", percent=table.percent(run), low=low, high=high)
+    return t(", ").join((gap + metrics.points(metric), interval))
+
+
+def _leak(text: str, **values: object) -> str:
+    return t(text, **{key: t(str(v)) if key in ("held", "other") else v for key, v in values.items()})
 
 
 def _control(metric: str, facts: dict) -> str:

@@ -65,6 +65,7 @@ STAGES: dict[str, Stage] = {
             "Write one page that shows it all.",
             ("prepare", "teach", "extract", "distill", "export", "evaluate"),
             (),
+            format=2,
         ),
     )
 }

@@ -11,6 +11,7 @@ import dataclasses
 from ..data import Columns
 from ..engine import features
 from ..engine.group import current
+from ..engine.jobs import jobs
 from ..engine.loop import fit
 from ..engine.pool import run_jobs
 from ..engine.records import save_trained
@@ -97,22 +98,6 @@ def judge_teacher(run: Run) -> None:
             hint="a better teacher; or distill: {weak_teacher: warn}, to see what it does",
         )  # fmt: skip
     say(f"notice: the teacher is weaker than its student: {said}. Distilling may hurt.")
-
-
-def jobs(run: Run) -> list[Job]:
-    """Student and baseline, with all labels and with each smaller share; then each modality alone."""
-    found = []
-    for number in range(run.recipe.distill.seeds):
-        one = run.recipe.seed + number + 1
-        for fraction in (1.0, *run.recipe.fractions):
-            suffix = "" if fraction == 1 else f"-{fraction:g}"
-            found.append(Job(f"student{suffix}", one, True, fraction, None))
-            found.append(Job(f"baseline{suffix}", one, False, fraction, None))
-        if run.recipe.distill.floors and len(run.recipe.student.encoders) > 1:
-            found.extend(Job(f"only-{name}", one, False, 1.0, name) for name in run.recipe.student.encoders)
-        if run.recipe.distill.rival:
-            found.append(Job("rival", one, False, 1.0, None))
-    return found
 
 
 def weigh(run: Run) -> None:

@@ -9,7 +9,7 @@ The scores without such rows stand beside the scores with them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,20 @@ NAMES = tuple(splits.NAMES)
 LARGE = 500  # bytes: contents of that size don't repeat by chance
 PAIRS = ((splits.TEST, splits.TRAIN), (splits.VALIDATION, splits.TRAIN), (splits.TEST, splits.VALIDATION))
 Across = dict[tuple[str, str], int]
+Say = Callable[..., str]
+SAYS = {
+    "copies": "in two splits: %(rows)s %(held)s rows stand in %(other)s too, with the same contents and label: of each "
+    "the held-out copy alone is kept",
+    "groups": "in two splits: %(rows)s %(held)s rows belong to groups that stand in %(other)s too: the %(other)s rows "
+    "of these groups were left out",
+    "ids": "in two splits: %(rows)s %(held)s rows have an id that stands in %(other)s too: the first row of each id is "
+    "kept",
+}
+SAME = (
+    "in two splits: %(rows)s %(held)s rows have contents that stand in %(other)s rows too, with another label or none: "
+    "they stay"
+)
+OF_ONE = "in two splits: %(rows)s %(held)s rows have a content of %(name)s that stands in %(other)s rows too: they stay"
 
 
 def across(code: np.ndarray, split: np.ndarray) -> Across:
@@ -90,22 +104,18 @@ def to_json(before: Mapping[str, Across], after: Mapping[str, Across]) -> dict[s
     return {"left_out": plain(before), "kept": plain(after)}
 
 
-def told(facts: Mapping[str, Any]) -> list[str]:
-    """A sentence for everything in ``leaks.json`` that test or validation rows share with others."""
-    says = {
-        "copies": "stand in {other} too, with the same contents and label: of each the held-out copy alone is kept",
-        "groups": "belong to groups that stand in {other} too: the {other} rows of these groups were left out",
-        "ids": "have an id that stands in {other} too: the first row of each id is kept",
-    }
-    same = "have contents that stand in {other} rows too, with another label or none: they stay"
-    lines = []
-    for name, text in says.items():
-        lines += [_line(one, text) for one in facts.get("left_out", {}).get(name, ())]
-    for name, some in facts.get("kept", {}).items():
-        text = same if name == "contents" else f"have a content of {name} that stands in {{other}} rows too: they stay"
-        lines += [_line(one, text) for one in some]
-    return lines
+def filled(text: str, **values: object) -> str:
+    """A sentence with its places filled, in English."""
+    return text % values
 
 
-def _line(one: Mapping[str, Any], text: str) -> str:
-    return f"in two splits: {one['rows']:,} {one['held']} rows {text.format(other=one['other'])}"
+def told(facts: Mapping[str, Any], say: Say = filled) -> list[str]:
+    """A sentence for everything in ``leaks.json`` that test or validation rows share with others. ``say`` fills a
+    sentence's places, and may put it into another language."""
+    some = [(SAYS[name], "", one) for name in SAYS for one in facts.get("left_out", {}).get(name, ())]
+    for name, found in facts.get("kept", {}).items():
+        some += [(SAME if name == "contents" else OF_ONE, name, one) for one in found]
+    return [
+        say(text, **{"rows": f"{one['rows']:,}", "held": one["held"], "other": one["other"], "name": name})
+        for text, name, one in some
+    ]

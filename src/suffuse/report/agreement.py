@@ -1,0 +1,53 @@
+"""How often models say what the teacher says, and who is right where they differ."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..run import Run
+from . import measured, table
+from .words import percent
+
+PARTS = ("both_right", "only_model", "only_teacher", "both_wrong")
+
+
+def agreement(run: Run) -> list[dict[str, Any]]:
+    """A table for each target; nothing where nothing was measured."""
+    found = {w: a for w, a in measured.of(table.scores(run), "agreement").items() if shown(w)}
+    if not found:
+        return []
+    several = len(run.recipe.data.targets) > 1
+    made = []
+    for name in run.recipe.data.targets:
+        each = {who: facts.get(name) if several else facts for who, facts in found.items()}
+        lines = [_line(who, facts) for who, facts in each.items() if facts and facts.get("same")]
+        if lines:
+            made.append({"name": name, "lines": lines, "kl": any(x["kl"] for x in lines),
+                         "rows": next(f["rows"] for f in each.values() if f)})  # fmt: skip
+    return made
+
+
+def shown(who: str) -> bool:
+    """The networks of the run and the exported forms; the floors and those with fewer labels stand in ``scores/``."""
+    return who in ("majority", "student", "baseline", "rival") or who.startswith("export")
+
+
+def _line(who: str, facts: dict) -> dict[str, Any]:
+    counts = facts.get("counts") or {}
+    whole = sum(counts.values())
+    shares = {part: counts[part] / whole for part in PARTS} if whole else {}
+    return {
+        "who": table.name(who),
+        "same": percent(facts["same"]["mean"]),
+        "span": measured.span("accuracy", _inside(facts["same"])),
+        "kl": f"{facts['kl']['mean']:.4f}" if facts.get("kl") else "",
+        **{
+            key: percent(facts[key]["mean"]) if facts.get(key) else ""
+            for key in ("right_where_wrong", "wrong_where_right")
+        },
+        "parts": [{"part": part, "share": f"{100 * s:.2f}%", "says": percent(s)} for part, s in shares.items()],
+    }
+
+
+def _inside(facts: dict) -> dict:
+    return {**facts, "low": max(facts["low"], 0.0), "high": min(facts["high"], 1.0)}

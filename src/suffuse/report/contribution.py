@@ -1,0 +1,125 @@
+"""What each modality contributes, model beside model: Shapley values as bars, and how faithful they are to the
+teacher's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..run import Run
+from . import measured, plots, table
+from .language import t
+from .metrics import METRICS
+
+
+def contribution(run: Run) -> dict[str, Any] | None:
+    """None where no model that reads several modalities was measured."""
+    found = measured.of(table.scores(run), "contribution")
+    shared = {who: card for who, card in found.items() if card.get("shapley")}
+    if not any(len(card["shapley"]) > 1 for card in shared.values()):
+        return None
+    first = next(iter(shared.values()))
+    return {
+        "metric": t(METRICS[first["metric"]].title),
+        "on": measured.on(first),
+        "bars": bars(shared),
+        "pairs": pairs(shared),
+        "fidelity": [_fidelity(who, card) for who, card in shared.items() if card.get("fidelity")],
+        "emap": [_emap(who, card) for who, card in shared.items() if card.get("emap")],
+        "gates": gates(shared),
+    }
+
+
+def bars(found: dict[str, dict], named: Callable[[str], str] = table.name) -> list[dict[str, Any]]:
+    """For each modality a bar of each model that reads it; all share one scale, which holds 0."""
+    names = dict.fromkeys(name for card in found.values() for name in card["shapley"])
+    values = [card["shapley"][n] for card in found.values() for n in card["shapley"]]
+    low = min(0.0, *(v["low"] for v in values))
+    high = max(0.0, *(v["high"] for v in values))
+    scale, colours = (low, max(high - low, 1e-9)), plots.paints(list(found))
+    return [
+        {
+            "name": name,
+            "rows": [
+                {"who": named(who), "paint": colours[who], **bar(card["metric"], card["shapley"][name], scale)}
+                for who, card in found.items()
+                if name in card["shapley"]
+            ],
+        }
+        for name in names
+    ]
+
+
+def bar(metric: str, facts: dict, scale: tuple[float, float]) -> dict[str, str]:
+    """Where a bar from 0 to the mean lies, and its interval over it, in percent of the scale (lowest, width)."""
+
+    def at(value: float) -> float:
+        return 100 * min(max((value - scale[0]) / scale[1], 0.0), 1.0)
+
+    start, end = sorted((at(0.0), at(facts["mean"])))
+    low, high = at(facts["low"]), at(facts["high"])
+    return {
+        "left": f"{start:.2f}%",
+        "width": f"{end - start:.2f}%",
+        "zero": f"{at(0.0):.2f}%",
+        "low": f"{low:.2f}%",
+        "reach": f"{high - low:.2f}%",
+        "value": measured.gap(metric, facts["mean"]),
+        "span": measured.span(metric, facts),
+    }
+
+
+def pairs(found: dict[str, dict]) -> dict[str, Any]:
+    """What modalities are worth together, beyond what each brings: a column for each pair."""
+    names = list(dict.fromkeys(name for card in found.values() for name in card.get("interaction") or ()))[:6]
+    rows = [
+        {
+            "who": table.name(who),
+            "beyond": _signed(card["metric"], card.get("cooperation")),
+            "each": [_signed(card["metric"], (card.get("interaction") or {}).get(n)) for n in names],
+        }
+        for who, card in found.items()
+    ]
+    return {"names": [measured.subset(n) for n in names], "rows": rows}
+
+
+def _signed(metric: str, facts: dict | None) -> str:
+    return f"{measured.gap(metric, facts['mean'])}" if facts else ""
+
+
+def _fidelity(who: str, card: dict) -> dict[str, str]:
+    facts = card["fidelity"]
+    said = {"who": table.name(who)}
+    for key in ("cosine", "rank", "difference"):
+        said[key] = f"{facts[key]['mean']:.3f}".replace("-", "−") if facts.get(key) else ""
+    said["same_first"] = f"{100 * facts['same_first']['mean']:.1f}\u00a0%" if facts.get("same_first") else ""
+    return said
+
+
+def _emap(who: str, card: dict) -> dict[str, str]:
+    facts, metric = card["emap"], card["metric"]
+    return {"who": table.name(who), "gap": measured.gap(metric, facts["gap"]["mean"]),
+            "span": measured.span(metric, facts["gap"]), "rows": f"{facts['rows']:,}"}  # fmt: skip
+
+
+def gates(found: dict[str, dict]) -> dict[str, Any] | None:
+    """The fusion's mean weights beside each modality's share of the Shapley values."""
+    there = {who: card for who, card in found.items() if card.get("gates")}
+    if not there:
+        return None
+    names = list(dict.fromkeys(name for card in there.values() for name in card["gates"]))
+    rows = [
+        {"who": table.name(who), "each": [(_percent(card["gates"].get(n)), _percent(share(card, n))) for n in names]}
+        for who, card in there.items()
+    ]
+    return {"names": names, "rows": rows}
+
+
+def share(card: dict, name: str) -> float | None:
+    """A modality's part of the sum of the Shapley values' sizes."""
+    whole = sum(abs(v["mean"]) for v in card["shapley"].values())
+    return abs(card["shapley"][name]["mean"]) / whole if whole and name in card["shapley"] else None
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{100 * value:.0f}\u00a0%"

@@ -1,0 +1,49 @@
+"""Which models a probe measured, and values of scorecards in words."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from . import metrics
+from .language import t
+from .metrics import METRICS, SHARE
+from .words import JOIN, count, minus
+
+MAIN = ("teacher", "student", "baseline", "export")
+
+
+def of(cards: dict[str, dict], field: str) -> dict[str, Any]:
+    """Who -> what a probe found, of those that it measured: the teacher first, the exported forms last."""
+    return {who: card[field] for who, card in cards.items() if card.get(field)}
+
+
+def span(metric: str, facts: dict) -> str:
+    """``90.1 to 92.3``, nothing where there is no interval."""
+    if any(facts.get(end) is None or math.isnan(facts[end]) for end in ("low", "high")):
+        return ""
+    low, high = (metrics.shown(metric, facts[end]).removesuffix(f"{JOIN}%") for end in ("low", "high"))
+    return t("%(low)s to %(high)s", low=low, high=high)
+
+
+def gap(metric: str, number: float) -> str:
+    """A difference with its sign and unit."""
+    return minus(metrics.difference(metric, number)) + metrics.points(metric)
+
+
+def share(metric: str) -> bool:
+    """Whether a metric is in percent."""
+    return METRICS[metric].form == SHARE
+
+
+def on(card: dict) -> str:
+    """On how many rows something was measured."""
+    whole = count(card.get("of", card["rows"]), "test row")
+    if card["rows"] == card.get("of", card["rows"]):
+        return whole
+    return t("%(some)s of %(all)s", some=f"{card['rows']:,}", all=whole)
+
+
+def subset(name: str) -> str:
+    """A subset of modalities as people read it."""
+    return t("nothing: what training rows are like") if name == "nothing" else name.replace("+", " + ")
