@@ -48,6 +48,7 @@ class Plan:
     folder: Path  # for the checkpoint
     tell: Callable[[float, str], None]  # (share done, a few words)
     calibrate: bool = False  # the losses' weights are shares of the gradient, found before the first step
+    note: Callable[[dict], None] | None = None  # is given each epoch's line of the history
 
 
 def fit(objective: Objective, plan: Plan) -> State:
@@ -180,6 +181,8 @@ def end_epoch(objective: Objective, keep: Checkpoint, plan: Plan, state: State, 
     patience = plan.training.patience
     state.stopped = bool(patience) and number - state.best_epoch >= patience
     words = f"epoch {number}/{plan.training.epochs}, validation {first:.4f}"
+    if current().first and plan.note:
+        plan.note(line)
     if current().first:
         plan.tell(1.0 if state.stopped else number / plan.training.epochs, words)
 

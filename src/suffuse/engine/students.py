@@ -31,6 +31,7 @@ from .labels import label_budget
 from .loop import Plan
 from .objective import Objective
 from .runtime import seed, settle
+from .tracking import follower
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,7 @@ def make_plan(
         folder=where[0],
         tell=where[1],
         calibrate=run.recipe.distill.calibrate and job.taught,
+        note=follower(run, where[0]),
     )
 
 

@@ -22,6 +22,7 @@ from ..engine.objective import Objective
 from ..engine.pool import run_jobs
 from ..engine.records import best_seed, save_trained
 from ..engine.runtime import seed, settle
+from ..engine.tracking import follower
 from ..errors import SuffuseError
 from ..files import read_json, write_json
 from ..model import FusionModel, open_model
@@ -212,4 +213,5 @@ def plan(run: Run, training: Training, what: tuple[Columns, np.ndarray], number:
         validate=scorer(columns, columns.labelled("validation")),
         folder=where[0],
         tell=where[1],
+        note=follower(run, where[0]),
     )
