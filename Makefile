@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 
 DATA ?= data
 
-.PHONY: demo test test-fast check bench scenarios clean help
+.PHONY: demo test test-fast test-long check bench scenarios clean help
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -25,8 +25,11 @@ $(VENV)/.dev: $(BIN)/python pyproject.toml
 demo: $(VENV)/.demo ## set up, then the main job on easy-VQA: raw rows in, an exported student and a report out
 	$(BIN)/suffuse run recipes/easy-vqa.yaml
 
-test: $(VENV)/.dev ## set up, then all tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+test: $(VENV)/.dev ## set up, then all tests but those that take minutes each
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not long'
+
+test-long: $(VENV)/.dev ## the tests that take minutes: simulations of the evidence, whole searches, shared trainings, planted signals
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m long
 
 test-fast: $(VENV)/.dev ## the tests that take seconds
 	$(BIN)/python -m pytest -m 'not slow'

@@ -19,7 +19,7 @@ TINY = {
     "distill": {"train": {"epochs": 2, "batch": 16, "modality_dropout": 0.3}, "seeds": 1, "floors": False},
     "compute": {"threads": 2, "processes": 2},
 }
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 
 @pytest.fixture(scope="module")

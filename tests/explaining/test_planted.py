@@ -21,7 +21,7 @@ from suffuse.run import Run
 from suffuse.stages.explain import How, explain, outside
 from suffuse.teachers.opening import open_outside
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 KINDS, RATE = ("picture", "words", "clip", "facts"), 4000
 FILLER = ["the", "thing", "of", "some", "day", "was", "near", "our", "house", "and", "then", "more"]
 

@@ -29,6 +29,7 @@ def mean(found: list[dict[str, float]], name: str) -> float:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("seeds", [2, 3, 5, 10])
 def test_of_the_same_recipe_with_other_seeds_there_is_no_evidence(evidence, seeds):
     found = [evidence.simulate(evidence.World(seeds, *cell, 0.0), PAIRS, seed=4) for cell in CELLS]
@@ -38,12 +39,14 @@ def test_of_the_same_recipe_with_other_seeds_there_is_no_evidence(evidence, seed
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_one_seed_is_never_evidence(evidence):
     found = evidence.simulate(evidence.World(1, 2000, 4, 0.02, 0.0), PAIRS)
     assert found["no evidence"] == 1 and found["plain_verdict"] > 0.2  # what rows alone would have said of it
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_three_points_are_found_with_ten_seeds(evidence):
     found = [evidence.simulate(evidence.World(10, *cell, 0.03), PAIRS, seed=5) for cell in CELLS]
     assert mean(found, "helps") >= 0.8 and mean(found, "hurts") == 0
@@ -53,6 +56,7 @@ def test_three_points_are_found_with_ten_seeds(evidence):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("seeds", [3, 10])
 def test_intervals_of_a_true_difference_cover_it(evidence, seeds):
     found = [evidence.simulate(evidence.World(seeds, *cell, 0.03), PAIRS, seed=6) for cell in CELLS]
@@ -60,6 +64,7 @@ def test_intervals_of_a_true_difference_cover_it(evidence, seeds):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_drawing_three_seeds_with_replacement_would_have_been_too_sure(evidence):
     """The check can fail: what was said before is found wanting by it."""
     found = evidence.simulate(evidence.World(3, 2000, 4, 0.02, 0.0), PAIRS)

@@ -76,6 +76,7 @@ def finished_run(tmp_path_factory) -> Run:
         "hint": {"kind": "hint", "tap": "fused", "weight": 0.1},
     }
     made["distill"] |= {"seeds": 2, "label_fractions": [0.5], "losses": losses}
+    made["evaluate"]["label_curve"] = [0.5]
     run = Run.of(made, folder / "run")
     pipeline.run_all(run)
     return run

@@ -149,7 +149,7 @@ def test_charts_are_those_of_the_targets(kind: str, page: str):
     training = 4 if kind == "mixed" else 2  # with all labels, and in one run with half of them
     own = {"mixed": 4 + 4 + 3, "classes": 4 * 4, "labels": 4, "number": 3}[kind]
     heated = 4 * {"mixed": 2, "classes": 2, "labels": 1, "number": 0}[kind]  # of the first two targets
-    probed = {"mixed": 2 + 1 + 1 + 3}.get(kind, 2 + 1)  # costs; rates of loss; the label curve; damage
+    probed = {"mixed": 2 + 1 + 3}.get(kind, 2 + 1)  # costs; rates of loss; damage
     assert len(charts) - training == own + heated + probed
     assert all("#0a0b" not in c and "aria-label=" in c for c in charts)
     axis = {"mixed": "mean score", "classes": "right answers", "labels": "micro-F1", "number": "R²"}[kind]

@@ -25,6 +25,7 @@ def test_what_the_command_line_refuses(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_killed_and_called_again_then_trained_anew_and_tested_once(tmp_path: Path) -> None:
     distill = {"train": {"epochs": 3, "batch": 32}, "seeds": 1, "floors": False}
     make_project(tmp_path, pictures=60, distill=distill)
