@@ -44,7 +44,9 @@ def test_a_name_where_none_is_said(signed, predictor):
     assert Predictor.load(folder).describe()["name"] == folder.name
     moved = folder.rename(folder.with_name("export"))
     assert Predictor.load(moved).describe()["name"] == folder.parent.name
-    assert predictor.describe()["limits"]["seconds"] is None  # nothing is said, and JSON has no infinity
+    assert predictor.describe()["limits"]["seconds"] == 600
+    unlimited = Predictor.load(signed(limits=None))
+    assert unlimited.describe()["limits"]["seconds"] is None  # nothing is said, and JSON has no infinity
 
 
 def test_columns_of_a_table_and_several_pictures():

@@ -18,10 +18,11 @@ def test_the_form_that_runs(signed, export, records, root):
     folder = signed()
     content = (folder / "model.onnx").read_bytes()
     (folder / "model.int8.onnx").write_bytes(content)
-    files = json.loads((folder / "signature.json").read_text())["files"]
-    files["model.int8.onnx"] = hashlib.sha256(content).hexdigest()
+    facts = json.loads((folder / "signature.json").read_text())
+    files = {**facts["files"], "model.int8.onnx": hashlib.sha256(content).hexdigest()}
+    sizes = {**facts["bytes"], "model.int8.onnx": len(content)}
     forms = {"fp32": {"file": "model.onnx"}, "int8": {"file": "model.int8.onnx"}}
-    folder = signed(files=files, forms=forms, form="int8")
+    folder = signed(files=files, bytes=sizes, forms=forms, form="int8")
     with pytest.raises(SuffuseError, match=r"no model\.int8\.onnx"):
         Predictor.load(folder)
     (folder / "model.int8.onnx").write_bytes(content)
