@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from .errors import SuffuseError, UsageError, from_system, visible
+from .files import json_text
 from .stages import STAGES
 
 app = typer.Typer(
@@ -41,7 +41,7 @@ def run_command(where: Where, set_: Set = None, out: Out = None, json_: Json = F
     if json_:
         from .report.summary import summary
 
-        typer.echo(_json({"did": did, **summary(run)}))
+        typer.echo(json_text({"did": did, **summary(run)}))
     else:
         show(run)
 
@@ -66,7 +66,7 @@ def check_command(
         from .tables.check.costs import measured
 
         measured(found, run.recipe, effort(run.recipe, found.sample))
-    typer.echo(_json(found.to_json()) if json_ else "\n".join(lines(found)))
+    typer.echo(json_text(found.to_json()) if json_ else "\n".join(lines(found)))
     raise typer.Exit(0 if found.runs else 1)
 
 
@@ -77,7 +77,7 @@ def status_command(where: Where, set_: Set = None, out: Out = None, json_: Json 
 
     plan = pipeline.plan(_open(where, set_, out))
     if json_:
-        typer.echo(_json({verb: {"up_to_date": not why, "reasons": why} for verb, why in plan.items()}))
+        typer.echo(json_text({verb: {"up_to_date": not why, "reasons": why} for verb, why in plan.items()}))
         return
     for verb, why in plan.items():
         typer.echo(f"{verb:<9} {'; '.join(why) or 'up to date'}")
@@ -96,7 +96,7 @@ def doctor_command(
     from .audit.lines import lines, to_json
 
     found = audit(_open(where, set_, out))
-    typer.echo(_json(to_json(found)) if json_ else "\n".join(map(visible, lines(found))))
+    typer.echo(json_text(to_json(found)) if json_ else "\n".join(map(visible, lines(found))))
     raise typer.Exit(1 if any(one.state == BROKEN for one in found) else 0)
 
 
@@ -110,7 +110,7 @@ def _stage(verb: str, says: str) -> None:
             typer.echo(f"{verb} is up to date", err=True)
         if json_:
             files = sorted((run.stamp(verb) or {"outputs": {}})["outputs"])
-            typer.echo(_json({"stage": verb, "did": did, "run": str(run.folder), "files": files}))
+            typer.echo(json_text({"stage": verb, "did": did, "run": str(run.folder), "files": files}))
 
     app.command(verb, help=says)(command)
 
@@ -174,7 +174,7 @@ def compare_command(
     if out is not None and out.exists():
         raise UsageError("the page is there already", where=out, hint="choose another name with -o")
     found = compare.opened(runs)
-    typer.echo(_json(compare.plain(found)) if json_ else "\n".join(map(visible, compare.lines(found))))
+    typer.echo(json_text(compare.plain(found)) if json_ else "\n".join(map(visible, compare.lines(found))))
     if out is not None:
         write_text(out, compare.render(found))
         typer.echo(f"page: {out}", err=True)
@@ -201,7 +201,7 @@ def predict_command(  # noqa: PLR0913 (each is an option of the command line)
     done = predict(export, rows, out, Options(root, within, threads, top, threshold, form))
     typer.echo(f"{done.rows:,} answers in {out}", err=True)
     if json_:
-        typer.echo(json.dumps(done.to_json(), indent=1, ensure_ascii=False))
+        typer.echo(json_text(done.to_json()))
 
 
 @app.command("serve")
@@ -298,7 +298,7 @@ def knowledge_command(
         from .knowledge import manifest, people
 
         said, text = manifest.read(where / "knowledge"), "\n".join(people.show(where / "knowledge"))
-    typer.echo(_json(said) if json_ else "\n".join(map(visible, text.splitlines())))
+    typer.echo(json_text(said) if json_ else "\n".join(map(visible, text.splitlines())))
 
 
 @app.command("init")
@@ -324,7 +324,7 @@ def init_command(
     typer.echo(f"\nwrote {out}; look at it, then: suffuse run {out}", err=True)
     if json_:
         columns = [{"name": c.name, "role": c.role, "reason": c.reason} for c in proposal.columns]
-        typer.echo(_json({"recipe": str(out), "columns": columns}))
+        typer.echo(json_text({"recipe": str(out), "columns": columns}))
 
 
 def show(run) -> None:
@@ -340,19 +340,6 @@ def show(run) -> None:
         typer.echo(f"WARNING: {sentence}")
     typer.echo(f"\nreport: {run.path('report.html')}")
     typer.echo(f"student: {run.path('export')}")
-
-
-def _json(said: Any) -> str:
-    """What a program reads: no NaN, which isn't JSON, and words as they are."""
-    return json.dumps(_finite(said), indent=1, ensure_ascii=False, allow_nan=False)
-
-
-def _finite(said: Any) -> Any:
-    if isinstance(said, dict):
-        return {str(key): _finite(one) for key, one in said.items()}
-    if isinstance(said, (list, tuple)):
-        return [_finite(one) for one in said]
-    return None if isinstance(said, float) and not math.isfinite(said) else said
 
 
 def _open(where: Path, overrides: list[str] | None, out: Path | None):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import os
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatch
@@ -154,3 +155,16 @@ def _package(name: str, where: str) -> tuple[Path, list[Path]]:
         raise UsageError("this package isn't installed", where=where, got=f"'{name}'", hint=f"pip install {name}")
     root = Path(next(iter(spec.submodule_search_locations)))
     return root, sorted(p.relative_to(root) for p in root.rglob("*") if p.is_file() and p.suffix != ".pyc")
+
+
+def json_text(said: Any) -> str:
+    """What a program reads: no NaN, which isn't JSON, and words as they are."""
+    return json.dumps(_finite(said), indent=1, ensure_ascii=False, allow_nan=False)
+
+
+def _finite(said: Any) -> Any:
+    if isinstance(said, dict):
+        return {str(key): _finite(one) for key, one in said.items()}
+    if isinstance(said, (list, tuple)):
+        return [_finite(one) for one in said]
+    return None if isinstance(said, float) and not math.isfinite(said) else said
