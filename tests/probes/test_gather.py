@@ -14,7 +14,10 @@ def test_every_seed_and_the_export_are_there(looked_at):
         "student": ["seed-1", "seed-2"],
         "baseline": ["seed-1", "seed-2"],
     }
-    assert set(context.models) == {"majority", "teacher", "student", "baseline", "export"}
+    # whether the int8 form is worth shipping is measured at export, and can go either way with so small a network
+    exported = set(forms(run.path("export")))
+    assert "export" in exported
+    assert set(context.models) == {"majority", "teacher", "student", "baseline", *exported}
     assert context.models["teacher"].reference == "teacher" and not context.models["majority"].members
     assert context.models["export"].folder == run.path("export")
     assert context.models["teacher"].folder == run.path("export-teacher")
