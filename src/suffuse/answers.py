@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -38,6 +39,25 @@ def activate(heads: Sequence[Head], logits: np.ndarray) -> np.ndarray:
             found.append(softmax(part) if head.kind == CLASSES else sigmoid(part))
         at += head.outputs
     return np.concatenate(found, axis=1)
+
+
+def activate_row(heads: Sequence[Head], logits: Sequence[float]) -> list[float]:
+    """One row (C,) of :func:`activate`, in plain Python: beside a small network, NumPy's calls would take longer than
+    what they compute. Rounded as float64, where ``activate`` keeps the type of its logits."""
+    found: list[float] = []
+    for head in heads:
+        part = logits[len(found) : len(found) + head.outputs]
+        if head.kind == NUMBER:
+            found += [z * head.std + head.mean for z in part]
+        elif head.kind == CLASSES:
+            most = max(part)
+            powers = [math.exp(z - most) for z in part]
+            total = sum(powers)
+            found += [power / total for power in powers]
+        else:
+            small = [math.exp(-abs(z)) for z in part]
+            found += [(1 if z >= 0 else e) / (1 + e) for z, e in zip(part, small, strict=True)]
+    return found
 
 
 def main_metric(heads: Sequence[Head]) -> str:

@@ -337,7 +337,10 @@ def _put(encoded: Encoded, places: Tensor, count: int) -> Encoded:
 def _only(rows: Tensor, real: Tensor) -> Tensor:
     """(U * P, ...) -> (U, P, ...), zeros where ``real`` (U, P) says so."""
     rows = rows.unflatten(0, real.shape)
-    return torch.where(real.reshape(*real.shape, *[1] * (rows.dim() - 2)), rows, torch.zeros_like(rows))
+    real = real.reshape(*real.shape, *[1] * (rows.dim() - 2))
+    if rows.dtype == torch.bool:  # ONNX Runtime chooses between booleans nowhere
+        return rows & real
+    return torch.where(real, rows, torch.zeros_like(rows))
 
 
 def spread(encoded: Encoded, index: Tensor, tokens: bool) -> Encoded:

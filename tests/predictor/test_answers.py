@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
+from suffuse.answers import activate, activate_row
 from suffuse.errors import UsageError
 from suffuse.predictor.answers import answers
 from suffuse.types import Head
 
 HEADS = (Head("colour", "classes", ("a", "b", "c")), Head("tags", "labels", ("x", "y")), Head("price", "number"))
-ROW = np.array([0.25, 0.5, 0.25, 0.875, 0.25, 7.5], dtype=np.float32)
+ROW = [0.25, 0.5, 0.25, 0.875, 0.25, 7.5]
 
 
 def test_a_row_by_hand():
@@ -52,3 +55,20 @@ def test_abstention_through_the_predictor(predictor, records, root):
 def test_a_threshold_that_is_no_probability(predictor, threshold):
     with pytest.raises(UsageError, match="threshold"):
         predictor.predict({}, threshold=threshold)
+
+
+@pytest.mark.parametrize("size", [0.1, 30.0, 1e4])
+def test_a_row_alone_is_the_row_of_many(size):
+    heads = (*HEADS[:2], Head("price", "number", mean=5.0, std=2.0))
+    logits = size * np.random.default_rng(2).normal(size=(50, 6))
+    logits[0, 3:5] = 0.0
+    found = [activate_row(heads, row) for row in logits.tolist()]
+    np.testing.assert_allclose(found, activate(heads, logits), rtol=1e-12, atol=1e-300)
+    np.testing.assert_allclose(found, activate(heads, logits.astype(np.float32)), rtol=0, atol=2e-6 * max(size, 1))
+    assert np.isfinite(found).all()
+
+
+def test_a_row_alone_by_hand():
+    heads = (Head("tags", "labels", ("x", "y")), Head("colour", "classes", ("a", "b")))
+    third = math.log(3)
+    assert activate_row(heads, [third, -third, third, 0.0]) == pytest.approx([0.75, 0.25, 0.75, 0.25], abs=1e-15)

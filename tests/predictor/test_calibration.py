@@ -8,7 +8,7 @@ import pytest
 from suffuse.answers import softmax
 from suffuse.errors import SuffuseError
 from suffuse.predictor import Predictor
-from suffuse.predictor.calibration import calibrated, subset
+from suffuse.predictor.calibration import calibrated, calibrated_row, subset
 from suffuse.temperature import scaled
 from suffuse.types import Head
 
@@ -29,6 +29,7 @@ def test_by_hand():
     for row in range(3):  # alone as in company
         alone = calibrated(HEADS, logits[row : row + 1], ("p", "q"), present[row : row + 1], told)
         assert (alone[0] == found[row]).all()
+        assert calibrated_row(HEADS, logits[row].tolist(), ("p", "q"), present[row].tolist(), told) == list(found[row])
     assert logits.tolist() == [[2, 4, 6]] * 3
     assert calibrated(HEADS, logits, ("p", "q"), present, {}) is logits
 

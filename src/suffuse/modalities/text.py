@@ -116,7 +116,8 @@ def encode(settings: Settings, statistics: dict, items: Sequence[str]) -> np.nda
     tokenizer = _load(statistics["tokenizer"], length)
     if len(items) == 1:  # a single record: without the threads that a batch is cut by
         (text,) = _split(settings, items if isinstance(items, list) else next(pieces(items)))
-        return swap(np.array([_ids(tokenizer.encode(text).ids, pad)], dtype=np.int32), pad)
+        ids = np.array([_ids(tokenizer.encode(text).ids, pad)], dtype=np.int32)
+        return ids if pad == PAD else swap(ids, pad)
     rows: list[list[int]] = []
     for piece in pieces(items):
         rows.extend(e.ids for e in tokenizer.encode_batch_fast(_split(settings, piece)))

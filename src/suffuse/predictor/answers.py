@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from ..answers import THRESHOLD
 from ..types import CLASSES, NUMBER, Head
 
@@ -57,14 +55,14 @@ class Prediction:
         return self.first.probabilities
 
 
-def answers(heads: Sequence[Head], values: np.ndarray, threshold: float | None = None) -> dict[str, Answer]:
+def answers(heads: Sequence[Head], values: Sequence[float], threshold: float | None = None) -> dict[str, Answer]:
     """One row (C,) of what :func:`suffuse.answers.activate` gives -> an answer per target.
 
     One that is less sure than ``threshold`` abstains; a number, which has no confidence, never does.
     """
     found, at = {}, 0
     for head in heads:
-        part = values[at : at + head.outputs].tolist()
+        part = values[at : at + head.outputs]
         at += head.outputs
         if head.kind == NUMBER:
             found[head.name] = Answer(part[0], None, {})

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..temperature import scaled
-from ..types import Head
+from ..types import NUMBER, Head
 from .opening import Temperatures
 
 NOTHING = "nothing"  # the subset without a modality
@@ -24,9 +24,6 @@ def calibrated(
     """(B, C) logits of rows with present (B, M) -> logits / T; of a subset without temperatures they stay."""
     if not temperatures:
         return logits
-    if len(logits) == 1:
-        found = temperatures.get(subset(names, present[0].tolist()))
-        return scaled(heads, logits, found) if found else logits
     kept, made = logits, np.empty_like(logits)
     kinds, which = np.unique(present, axis=0, return_inverse=True)
     for number, one in enumerate(kinds.tolist()):
@@ -34,3 +31,22 @@ def calibrated(
         found = temperatures.get(subset(names, one))
         made[rows] = scaled(heads, kept[rows], found) if found else kept[rows]
     return made
+
+
+def calibrated_row(
+    heads: Sequence[Head],
+    logits: list[float],
+    names: Sequence[str],
+    present: Sequence[bool],
+    temperatures: Temperatures,
+) -> list[float]:
+    """One row (C,) of :func:`calibrated`, in plain Python."""
+    used = temperatures.get(subset(names, present)) if temperatures else None
+    if not used:
+        return logits
+    found: list[float] = []
+    for head in heads:
+        part = logits[len(found) : len(found) + head.outputs]
+        divisor = 1.0 if head.kind == NUMBER else used.get(head.name, 1.0)
+        found += [z / divisor for z in part]
+    return found

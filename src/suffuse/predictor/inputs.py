@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -22,6 +23,11 @@ class Input:
     field: Field
     settings: ModalitySettings
     part: ModuleType
+
+    @cached_property
+    def problems(self) -> Callable[..., Any] | None:
+        """What of a cell that can be read is left out, where the part knows of such."""
+        return getattr(self.part, "problems", None)
 
 
 @dataclass(frozen=True)
@@ -48,25 +54,26 @@ def encode(one: Input, cells: Iterable[Any], root: Path | Root) -> Encoded:
     items, absent, unreadable = [], {}, set()
     partly: dict[int, list[str]] = {}
     part: Any = one.part
+    settings, statistics = one.settings, one.field.statistics
     for row, value in enumerate(cells):
         try:
             lost: list[str] = []
             if not isinstance(value, (str, bytes)):
                 value, lost = _made(value)
-            found = part.load(one.settings, value, root)
+            found = part.load(settings, value, root)
             items.append(found[1])
-            if lost or any(found[2:]):
+            if lost or (len(found) > 2 and any(found[2:])):
                 partly[row] = [*lost, *filter(None, found[2:])]
         except (Absent, Unreadable) as error:
             absent[row] = str(error)
             if isinstance(error, Unreadable):
                 unreadable.add(row)
-            items.append(part.blank(one.settings))
-    if hasattr(part, "problems"):
-        for row, column, why in part.problems(one.settings, one.field.statistics, items):
+            items.append(part.blank(settings))
+    if one.problems:
+        for row, column, why in one.problems(settings, statistics, items):
             partly.setdefault(row, []).append(f"{column}: {why}")
-    said = {row: "; ".join(reasons) for row, reasons in partly.items()}
-    return Encoded(part.encode(one.settings, one.field.statistics, items), absent, unreadable, said)
+    said = {row: "; ".join(reasons) for row, reasons in partly.items()} if partly else {}
+    return Encoded(part.encode(settings, statistics, items), absent, unreadable, said)
 
 
 def _made(value: Any) -> tuple[Any, list[str]]:

@@ -9,19 +9,20 @@ from typing import Any, overload
 
 import numpy as np
 
-from ..answers import activate
+from ..answers import activate, activate_row
 from ..errors import UsageError, did_you_mean
 from ..modalities.cell import Absent, Root, Unreadable
 from ..types import Head
 from . import opening
 from .answers import Prediction, answers
-from .calibration import calibrated
+from .calibration import calibrated, calibrated_row
 from .describing import describe
 from .inputs import Derivation, Encoded, Input, encode
 from .shares import contributions
 
 PIECE = 256  # records that are encoded at a time
 BATCH = 32  # of these, that the network answers at a time: what more of them need no longer fits a core's cache
+LOGITS = ["logits"]  # the network's outputs that are asked for
 Record = Mapping[str, Any]  # column, or modality -> path, bytes, array, text or number
 
 
@@ -38,6 +39,7 @@ class Predictor:
     ):
         self.heads, self.inputs, self.session, self.derived, self.facts = heads, inputs, session, derived, facts
         self.names = tuple(i.field.name for i in inputs)
+        self.ids = frozenset(i.field.name for i in inputs if i.field.kind == "text")  # the network reads int64 of them
         self.known = {name for i in inputs for name in (i.field.name, *i.settings.columns)}
         self.known |= {d.settings.column for d in derived.values()}
 
@@ -87,7 +89,7 @@ class Predictor:
         place = self.place(root, within)
         if isinstance(records, Mapping):
             self._check(records)
-            return self._some([records], place, threshold)[0]
+            return self.predict_cells([(self._cell(records, i, place),) for i in self.inputs], place, threshold)[0]
         if not isinstance(records, Sequence) or isinstance(records, (str, bytes, bytearray)):
             got, expected = type(records).__name__, "a record (column -> value), or a list of records"
             raise UsageError("this is no record", got=got, expected=expected)
@@ -148,12 +150,15 @@ class Predictor:
     ) -> list[Prediction]:
         """M columns of B cells -> B predictions."""
         columns = [encode(i, column, root) for i, column in zip(self.inputs, cells, strict=True)]
+        entries = {n: c.entries for n, c in zip(self.names, columns, strict=True)}
         rows = len(columns[0].entries)
         if not rows:
             return []
         present = _present(columns, rows)
-        found = self.probabilities({n: c.entries for n, c in zip(self.names, columns, strict=True)}, present)
-        return [self._said(columns, row, p, threshold) for row, p in enumerate(found)]
+        if rows == 1:
+            return [self._said(columns, 0, self._row(entries, present), threshold)]
+        found = self.probabilities(entries, present).tolist()
+        return [self._said(columns, row, values, threshold) for row, values in enumerate(found)]
 
     def probabilities(self, entries: Mapping[str, np.ndarray], present: np.ndarray) -> np.ndarray:
         """Encoded entries (B, ...) and present (B, M) bool -> (B, C): calibrated probabilities of classes and labels,
@@ -169,8 +174,14 @@ class Predictor:
     def logits(self, entries: Mapping[str, np.ndarray], present: np.ndarray) -> np.ndarray:
         """Encoded entries (B, ...) and present (B, M) bool -> (B, C) float32 of all heads, as the network gives them:
         without temperatures."""
-        feeds = {n: e.astype(np.int64) if e.dtype == np.int32 else e for n, e in entries.items()}
-        return np.asarray(self.session.run(["logits"], {**feeds, "present": present})[0])
+        feeds = {n: e.astype(np.int64) if n in self.ids else e for n, e in entries.items()}
+        feeds["present"] = present
+        return self.session.run(LOGITS, feeds)[0]
+
+    def _row(self, entries: Mapping[str, np.ndarray], present: np.ndarray) -> list[float]:
+        """One record's entries (1, ...) and present (1, M) -> (C,), what :meth:`probabilities` says of it."""
+        logits, here = self.logits(entries, present)[0].tolist(), present[0].tolist()
+        return activate_row(self.heads, calibrated_row(self.heads, logits, self.names, here, self.facts.temperatures))
 
     def _some(self, records: Sequence[Record], place: Root, threshold: float | None) -> list[Prediction]:
         cells = [[self._cell(record, i, place) for record in records] for i in self.inputs]
@@ -187,7 +198,12 @@ class Predictor:
             return self.value(column, record, root)
         return {column: self.value(column, record, root) for column in one.settings.columns}
 
-    def _said(self, columns: Sequence[Encoded], row: int, found: np.ndarray, threshold: float | None) -> Prediction:
+    def _said(
+        self, columns: Sequence[Encoded], row: int, found: Sequence[float], threshold: float | None
+    ) -> Prediction:
+        said = answers(self.heads, found, threshold)
+        if not any(one.absent or one.partly for one in columns):
+            return Prediction(said, {}, {}, self.names)
         absent, partly, used, unreadable = {}, {}, [], []
         for name, one in zip(self.names, columns, strict=True):
             if row in one.absent:
@@ -198,7 +214,7 @@ class Predictor:
                 used.append(name)
             if row in one.partly:
                 partly[name] = one.partly[row]
-        return Prediction(answers(self.heads, found, threshold), absent, partly, tuple(used), tuple(unreadable))
+        return Prediction(said, absent, partly, tuple(used), tuple(unreadable))
 
     def _check(self, record: Any) -> None:
         if not isinstance(record, Mapping):
@@ -213,8 +229,7 @@ class Predictor:
 
 def check_threshold(threshold: float | None) -> None:
     """Raise UsageError where it is no probability."""
-    numbers = (int, float, np.number)
-    if threshold is not None and not (isinstance(threshold, numbers) and 0 <= threshold <= 1):
+    if threshold is not None and not (isinstance(threshold, (int, float, np.number)) and 0 <= threshold <= 1):
         raise UsageError("the threshold is no probability", got=threshold, expected="0 to 1")
 
 

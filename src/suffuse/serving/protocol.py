@@ -74,7 +74,7 @@ def outputs(predictor: Predictor) -> dict[str, tuple[str, list[int]]]:
 def said(model: str, predictor: Predictor, asked: Call, found: np.ndarray) -> bytes:
     """Rows and what the network says of them (B, C), calibrated -> the body of the answer. Raises Refusal."""
     check_finite(found)
-    each = [answers(predictor.heads, row) for row in found]
+    each = [answers(predictor.heads, row) for row in found.tolist()]
     made = []
     for name in asked.outputs:
         datatype, (_, *others) = outputs(predictor)[name]

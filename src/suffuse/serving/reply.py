@@ -37,7 +37,7 @@ def check_finite(found: np.ndarray) -> None:
 
 
 def _prediction(predictor: Predictor, asked: Asked, rows: Rows, row: int, found: np.ndarray) -> dict[str, Any]:
-    each = answers(predictor.heads, found, asked.threshold)
+    each = answers(predictor.heads, found.tolist(), asked.threshold)
     used = [name for name, there in zip(predictor.names, rows.present[row].tolist(), strict=True) if there]
     said = {
         "answers": {target: _answer(answer, asked.top_k) for target, answer in each.items()},
