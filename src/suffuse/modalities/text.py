@@ -77,8 +77,10 @@ def load(settings: Settings, value: Any, root: Path | Root) -> tuple[str, str]:
 
 def decode(settings: Settings, content: str) -> str:
     """Composed Unicode (NFC), white space folded; a text with nothing left is absent."""
-    text = unicodedata.normalize("NFC", content[:MAX_CHARACTERS].replace("\x00", " "))
-    text = " ".join(text.encode("utf-8", "replace").decode("utf-8").split())
+    text = content[:MAX_CHARACTERS].replace("\x00", " ")
+    if not text.isascii():
+        text = unicodedata.normalize("NFC", text).encode("utf-8", "replace").decode("utf-8")
+    text = " ".join(text.split())
     if not text:
         raise Absent("empty text")
     return text.lower() if settings.lowercase and settings.tokenizer is None else text

@@ -39,7 +39,7 @@ class Derivation:
     facts: dict
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Encoded:
     """B cells of one modality as the model takes them. An absent slot holds zeros, and they change nothing."""
 
