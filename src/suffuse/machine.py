@@ -6,32 +6,44 @@ import contextlib
 import os
 import platform
 import subprocess
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from . import __version__
 
+READERS = {"image": ("Pillow",), "audio": ("soundfile", "soxr"), "text": ("tokenizers",)}  # of a kind's raw entries
 PACKAGES = ("torch", "numpy", "pyarrow", "Pillow", "tokenizers", "onnx", "onnxscript", "onnxruntime", "safetensors")
 
 
 def surroundings(seed: int) -> dict[str, Any]:
     """What else than recipe and data decides a run's numbers: seed, versions, machine. Loads none of the packages."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    found = {}
-    for name in PACKAGES:
-        with contextlib.suppress(PackageNotFoundError):
-            found[name] = version(name)
     return {
         "seed": seed,
         "suffuse": __version__,
         "commit": _commit(),
         "python": platform.python_version(),
-        "packages": found,
+        "packages": _versions(PACKAGES),
         "hardware": {"system": platform.platform(), "processor": _processor(), "cores": os.cpu_count()},
         "written": datetime.now().astimezone().isoformat(timespec="seconds"),
     }
+
+
+def readers(kinds: Iterable[str]) -> dict[str, str]:
+    """The libraries that read entries of these kinds, with their versions: another one may decode other numbers."""
+    return _versions(dict.fromkeys(name for kind in kinds for name in READERS.get(kind, ())))
+
+
+def _versions(names: Iterable[str]) -> dict[str, str]:
+    """Of those that are installed."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {}
+    for name in names:
+        with contextlib.suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def _commit() -> str | None:

@@ -79,3 +79,16 @@ def test_what_is_too_large_is_absent_and_was_not_decoded(signed, tmp_path, monke
 def test_what_is_no_record(predictor, record):
     with pytest.raises(UsageError, match="this is no record"):
         predictor.predict(record)
+
+
+def test_another_version_of_what_decodes_is_told(signed, export):
+    facts = json.loads((export / "signature.json").read_text())
+    assert {"Pillow", "tokenizers"} <= facts["libraries"].keys()
+    assert Predictor.load(export).facts.differs == ()
+    other = Predictor.load(signed(libraries={**facts["libraries"], "Pillow": "1.0"}))
+    assert len(other.facts.differs) == 1
+    assert other.facts.differs[0].startswith("Pillow ") and other.facts.differs[0].endswith("exported with 1.0")
+    assert Predictor.load(signed(libraries={"Pillow2": "1.0"})).facts.differs == ()
+    assert Predictor.load(signed(libraries=None)).facts.differs == ()  # an older export
+    with pytest.raises(SuffuseError, match="can't read the export"):
+        Predictor.load(signed(libraries=["Pillow"]))

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ..files import write_text
+from ..machine import readers
 from ..model import FusionModel
 from ..recipe import Recipe
 from ..sealed import FIRST, VERSION, forms, seal
@@ -53,6 +54,7 @@ def write(model: FusionModel, recipe: Recipe, folder: Path, derived: Mapping[str
             "limits": recipe.export.limits.model_dump(mode="json"),
             "form": FIRST,
             "forms": {FIRST: {"file": "model.onnx", "bytes": (folder / "model.onnx").stat().st_size}},
+            "libraries": readers(field.kind for field in model.spec.fields),
             **_derive(model, recipe, derived or {}),
         },
     )

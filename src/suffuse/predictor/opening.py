@@ -10,6 +10,7 @@ from typing import Any
 
 from .. import derive, modalities, sealed
 from ..errors import SuffuseError
+from ..machine import readers
 from ..modalities.cell import Limits
 from ..parts import DeriveSettings, ModalitySettings, load, settings
 from ..sealed import FIRST
@@ -30,6 +31,7 @@ class Facts:
     temperatures: Temperatures = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
     records: int = RECORDS
+    differs: tuple[str, ...] = ()  # libraries that read entries here with another version than where it was exported
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,13 @@ def _facts(signature: Mapping[str, Any], folder: Path, form: str) -> Facts:
     said = dict(signature.get("limits") or {})
     records = int(said.pop("records", RECORDS))
     known = {key: value for key, value in said.items() if key in Limits.__dataclass_fields__}
-    return Facts(name, signature["digest"], form, temperatures, Limits(**known), records)
+    return Facts(name, signature["digest"], form, temperatures, Limits(**known), records, _differs(signature))
+
+
+def _differs(signature: Mapping[str, Any]) -> tuple[str, ...]:
+    then = signature.get("libraries") or {}
+    here = readers(one["kind"] for one in signature["modalities"])
+    return tuple(f"{n} {here[n]}, exported with {then[n]}" for n in here if n in then and str(then[n]) != here[n])
 
 
 def _derivation(facts: dict) -> Derivation:

@@ -30,6 +30,9 @@ BACKLOG = 2048  # connections that wait to be accepted
 def serve(exports: Sequence[str], host: str, port: int, threads: int, limits: Limits, form: str | None = None) -> None:
     """Serve these exports or runs, [NAME=]PATH, until a signal ends it. Raises SuffuseError, UsageError."""
     predictors = {name: Predictor.load(folder, form=form) for name, folder in named(exports).items()}
+    for name, predictor in predictors.items():
+        for one in predictor.facts.differs:
+            say(f"          {name}: {one}: answers may differ a little from those of the evaluation")
     app = application(predictors, limits, threads)
     listening = listen(host, port)
     place = f"[{host}]" if ":" in host else host

@@ -17,6 +17,7 @@ from typing import Any
 from .. import __version__
 from ..errors import UsageError
 from ..files import file_facts, new_file
+from ..machine import readers
 from ..predictor import Predictor
 from ..predictor.bulk import COUNTED, Bulk
 from ..predictor.layout import FORMS, Layout, header
@@ -68,6 +69,8 @@ def predict(export: Path, source: str, out: Path, options: Options = Options()) 
     _check(source, out, options)
     folder = export / "export" if (export / "export" / "signature.json").exists() else export
     predictor, rows = Predictor.load(folder, options.threads, options.form), stream(source)
+    for one in predictor.facts.differs:
+        say(f"          {one}: answers may differ a little from those of the evaluation")
     layout = Layout(predictor.heads, options.top, options.threshold)
     place = predictor.place(options.root or rows.root, options.within)
     asked = [place.folder, place.within, options.threads, options.top, options.threshold, out.suffix]
@@ -75,7 +78,7 @@ def predict(export: Path, source: str, out: Path, options: Options = Options()) 
         "model": [predictor.facts.digest, predictor.facts.form],
         "source": _facts(Path(source)),
         "options": asked,
-        "versions": _versions(),
+        "versions": [*_versions(), readers(one.field.kind for one in predictor.inputs)],
     }
     with parts(out, what) as made:
         before = sum(facts["counts"]["rows"] for facts in made.facts)
