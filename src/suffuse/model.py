@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -231,15 +231,16 @@ class FusionModel(nn.Module):
             output.present.update(zip(self.spec.names, batch.present.unbind(1), strict=True))
         return output
 
-    def encode(self, batch: Batch, maps: Collection[str] = ()) -> list[Encoded]:
-        """Each distinct entry once, then one vector per row, and tokens where the fusion reads them: M x (B, D_m)."""
+    def encode(self, batch: Batch, maps: Collection[str] = (), known: Mapping[str, Encoded] = {}) -> list[Encoded]:
+        """Each distinct entry once, then one vector per row, and tokens where the fusion reads them: M x (B, D_m).
+        ``known``: what :meth:`entries` gave of some modalities' entries before."""
         encoded = []
         for name in self.spec.names:
             entries, index = batch.inputs[name], batch.index.get(name)
             if index is not None and not len(entries):
                 encoded.append(self.nothing(name, len(index), name in maps))
                 continue
-            found = self.entries(name, batch, name in maps)
+            found = known[name] if name in known else self.entries(name, batch, name in maps)
             encoded.append(found if index is None else spread(found, index, getattr(self.part, "TOKENS", False)))
         return encoded
 

@@ -9,7 +9,8 @@ from hypothesis import settings as budget
 from hypothesis import strategies as st
 from sklearn.metrics import brier_score_loss
 
-from suffuse.probes.calibration import BINS, calibrate, calibration, of_labels
+from suffuse.probes.calibration import BINS, calibrate, calibration, of_labels, with_intervals
+from suffuse.probes.quality import Draws, Size, draw, summary
 from suffuse.types import Head, Spec
 
 
@@ -95,3 +96,40 @@ def test_of_several_targets_each_is_measured_on_the_rows_that_have_it():
 def test_a_target_that_no_row_has_is_left_out():
     found = calibrate(spec(CLASSES, LABELS), np.full((2, 4), 0.5), np.array([[-1, 0, 1], [-1, 1, 1]], dtype=np.float32))
     assert list(found["calibrations"]) == ["l"]
+
+
+def test_intervals_are_of_the_very_resamples_of_rows_and_hold_the_value():
+    random = np.random.default_rng(0)
+    group, target = np.repeat(np.arange(20), 3), random.integers(0, 3, 60)
+    seeds = [random.dirichlet(np.ones(3), 60).astype(np.float32) for _ in range(2)]
+    draws, head = draw(group, 200, 0.9), Head("c", "classes", ("a", "b", "c"))
+    found = with_intervals(spec(head), seeds, target, draws)["calibration"]
+    assert {k: v for k, v in found.items() if k != "intervals"} == calibration(
+        np.concatenate(seeds), np.tile(target, 2)
+    )
+    values: dict[str, list[list[float]]] = {"ece": [], "brier": []}
+    for weight in draws.weight[:, group].astype(int):
+        each = [calibration(np.repeat(s, weight, 0), np.repeat(target, weight)) for s in seeds]
+        both = calibration(
+            np.concatenate([np.repeat(s, weight, 0) for s in seeds]), np.tile(np.repeat(target, weight), 2)
+        )
+        for name, some in values.items():
+            some.append([one[name] + both[name] - np.mean([e[name] for e in each]) for one in each])
+    for name, some in values.items():
+        wanted = summary(list(np.array(some).T), 0.9, draws.size)
+        assert wanted["mean"] == pytest.approx(found[name])
+        assert found["intervals"][name] == {k: pytest.approx(max(wanted[k], 0.0), abs=1e-6) for k in ("low", "high")}
+        assert found["intervals"][name]["low"] <= found[name] <= found["intervals"][name]["high"]
+
+
+def test_intervals_of_labels_are_over_all_of_them_and_a_number_has_none():
+    stated = np.array([[0.8, 0.2, 0.1, 0.9, 5.0], [0.3, 0.7, 0.2, 0.8, 6.0], [0.6, 0.4, 0.5, 0.5, 7.0]])
+    target = np.array([[0, 0, 1, 0.5], [-1, 1, 1, np.nan], [1, -1, -1, 0]], dtype=np.float32)
+    one = Draws(np.arange(3), np.array([[1.0, 1, 1], [2, 1, 0]]), 0.9)
+    found = with_intervals(spec(CLASSES, LABELS, NUMBER), [stated], target, one)["calibrations"]
+    assert list(found) == ["c", "l"]
+    twice = of_labels(stated[[0, 0, 1], 2:4], target[[0, 0, 1], 1:3])
+    wanted = summary([np.array([found["l"]["brier"], twice["brier"]])], 0.9, Size(2, 2), (0.0, 1.0))
+    assert found["l"]["intervals"]["brier"] == {k: pytest.approx(wanted[k]) for k in ("low", "high")}
+    alone = with_intervals(spec(NUMBER), [stated[:, :1]], np.array([[0.5], [np.nan], [1.0]]), one)
+    assert alone == {}

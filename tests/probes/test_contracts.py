@@ -25,6 +25,7 @@ FIELDS = {
     "temperature": {"temperature"},
     "contribution": {"contribution"},
     "robustness": {"robustness"},
+    "explained": {"explained"},
     "size": {"macs", "memory", "latency"},
     "latency": {"latency", "latency_ms"},
 }
@@ -79,6 +80,8 @@ def test_a_probe_looks_at_all_main_models(looked_at, found_by, name):
     exports = {who for who in main if who.startswith("export")}
     if name == "agreement":
         assert set(found) == set(context.models) - {"teacher"}
+    elif name == "explained":
+        assert set(found) == {"teacher", "student"}
     elif name == "latency":
         assert set(found) == {"teacher", *exports}
     else:

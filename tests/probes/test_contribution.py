@@ -59,6 +59,8 @@ def test_what_needs_both_modalities_shows_as_interaction_and_cooperation():
     assert facts["leave_one_out"]["a"]["mean"] == pytest.approx(0.5, abs=0.04)
     assert facts["leave_one_out"]["c"]["mean"] == 0
     assert facts["alone"]["a"]["mean"] == pytest.approx(0, abs=0.04)
+    helped = facts["helped"]["a"]
+    assert helped["mean"] == facts["rows_helped"]["a"] and 0.4 < helped["low"] < helped["mean"] < helped["high"] < 0.6
     assert facts["rows_helped"]["a"] == pytest.approx(0.5, abs=0.04) and facts["rows_hurt"] == {"a": 0, "b": 0, "c": 0}
 
 

@@ -9,7 +9,11 @@ import pytest
 from probe_tools import toy_columns, toy_context
 from test_modalities import SIGNALS, Built, entries_of
 
-from suffuse.probes import subsets, work
+from suffuse.engine import forward
+from suffuse.model import FusionModel
+from suffuse.probes import members, subsets, work
+from suffuse.probes.card import measured
+from suffuse.probes.quality import summary
 from suffuse.probes.robustness import corrupt, damaged, probe, rows_of
 from suffuse.recipe.rows import HoldOut
 from suffuse.types import Head
@@ -104,6 +108,12 @@ def test_a_group_that_is_held_out_stands_beside_validation():
     facts = probe(made)["student"]["robustness"]["held_out"]
     assert facts["column"] == "who" and facts["values"] == ["theo"]
     assert facts["test"]["mean"] == 0 and facts["validation"]["mean"] == 1 and facts["difference"]["mean"] == -1
+    half = np.where(np.arange(len(where))[:, None] % 2, 1, -1)
+    made = replace(made, models={"student": replace(model, logits={s: half * v for s, v in flipped.items()})})
+    facts = probe(made)["student"]["robustness"]["held_out"]
+    scores = [m["accuracy"] for m in measured(made, made.models["student"])]
+    assert facts["test"] == summary(scores, 0.95, made.draws.size, (0.0, 1.0)) and facts["test"]["mean"] == 0.5
+    assert facts["difference"]["low"] == pytest.approx(facts["test"]["low"] - 1)  # on validation it is always right
     assert "held_out" not in probe(context(100))["student"]["robustness"]
 
 
@@ -112,3 +122,35 @@ def test_who_can_t_be_asked_about_damage_says_so(monkeypatch):
     kind = type(next(iter(made.models["student"].members.values())))
     monkeypatch.setattr(kind, "on", lambda self, columns, name, rows: None)
     assert set(probe(made)["student"]) == {"not_measured"}
+
+
+def test_what_is_not_damaged_is_encoded_once_and_the_bits_are_those_of_encoding_it_again(looked_at, monkeypatch):
+    _, made = looked_at
+    asked: list[str] = []
+    encode = FusionModel.entries
+
+    def counted(self, name, batch, mapped):
+        asked.append(name)
+        return encode(self, name, batch, mapped)
+
+    monkeypatch.setattr(FusionModel, "entries", counted)
+    where = rows_of(made)
+    for who in ("teacher", "student"):
+        fresh = replace(next(iter(made.models[who].members.values())))
+        for name in made.spec.names:
+            asked.clear()
+            for severity in (1, 3, 5):
+                columns = damaged(made, name, where, severity)
+                said = fresh.on(columns, name, made.rows[where])
+                own = fresh.opened[1]
+                entries = {n: columns.entries[n] if n == name else own.entries[n] for n in own.entries}
+                again = replace(columns.of(own.spec.names), entries=entries, ready=own.ready - {name})
+                before = len(asked)
+                assert (said == forward.logits(fresh.opened[0], again, made.rows[where])).all()
+                del asked[before:]
+            others = [n for n in made.spec.names if n != name]
+            assert asked.count(name) == 3 and all(asked.count(n) == 1 for n in others)
+    monkeypatch.setattr(members, "HELD", 0)  # too much to hold: encoded again, to the same bits
+    held, free = (replace(fresh), damaged(made, name, where, 2))
+    assert (held.on(free, name, made.rows[where]) == fresh.on(free, name, made.rows[where])).all()
+    assert not held.held

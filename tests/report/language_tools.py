@@ -7,14 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from suffuse.audit import ITEMS
+from suffuse.explaining.evidence import UNIT
+from suffuse.explaining.one import GRADIENTS, LARGE, OCCLUSION, OUTSIDE, SILENT
 from suffuse.report import (
     audited,
     confusion,
     cost,
+    explained,
     facts,
     metrics,
     page,
     paired,
+    reasons,
     results,
     said,
     settled,
@@ -23,11 +27,13 @@ from suffuse.report import (
     worth,
 )
 from suffuse.report.language import HERE
+from suffuse.stages.explain import TABLE
 from suffuse.tables import leaks
 from suffuse.tables.quarantine import ACTIONS
+from suffuse.teachers.asked import FEW, LOOKED_UP
 
 COUNTED = ("test row", "row", "label", "labelled row", "note", "further target", "time", "core", "thread", "column",
-           "seed", "epoch", "group", "validation row")  # fmt: skip
+           "seed", "epoch", "group", "validation row", "weaker part")  # fmt: skip
 
 
 DRAWN = ("severity", "chance of losing each modality", "labels, in percent")  # at the axes of charts
@@ -72,4 +78,6 @@ def of_verdicts() -> set[str]:
     """What comparisons, warnings and leaks say."""
     found = {*table.SAID, *table.SAID.values(), *settled.ABOUT.values(), *worth.FUSION.values()}
     found |= set(paired.SAID.values())
+    found |= {one for why in reasons.WHY.values() for one in why} | {one for line in explained.PLACES for one in line}
+    found |= {GRADIENTS, OCCLUSION, LARGE, OUTSIDE, *UNIT.values(), FEW, LOOKED_UP, SILENT, TABLE}
     return found | {worth.BY_HEART, worth.UNUSED, worth.UNSURE, leaks.SAME, leaks.OF_ONE, *leaks.SAYS.values()}

@@ -107,6 +107,8 @@ def test_the_card_says_what_the_scorecards_hold_and_what_it_is_not_for(finished_
     facts = table.scores(finished_run)["export"]["metrics"]["accuracy"]
     assert metrics.shown("accuracy", facts["mean"]) in card
     assert "Not for rows of another kind" in card
+    linked = finished_run.path("report.html").parent / "model-card.md"
+    assert linked.read_text(encoding="utf-8") == card and 'href="model-card.md"' in render(finished_run)
     assert "\\<b\\>red\\</b\\>" in card and "<b>" not in card
 
 

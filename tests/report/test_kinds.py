@@ -27,6 +27,7 @@ ALWAYS = {
     "What an answer costs",
     "Does it say what the teacher says?",
     "Where inputs are damaged",
+    "What made an answer",
     "The trust audit",
     "Training",
     "Test rows, one by one",

@@ -130,6 +130,37 @@ def test_what_the_evidence_makes_worth_trying(tmp_path: Path, known: dict, word:
     assert any(point != space.shipped(STUDENT, there) for point in points)
 
 
+def on_scorecards(student: dict[str, float], teacher: dict[str, float], **floors: float) -> dict[str, Any]:
+    def card(scores: dict[str, float]) -> dict[str, Any]:
+        return {"missing": {subset: {"mean": score} for subset, score in scores.items()}}
+
+    return {"teacher": {}, "scorecards": {"student": card(student), "teacher": card(teacher), "floors": floors}}
+
+
+def test_a_weak_subset_of_the_scorecards_is_tried_first(tmp_path: Path) -> None:
+    there, _ = ground(tmp_path, "two classes")
+    sure = {"validation_sure": {"score": 0.8, "ece": 0.1, "confidence": 0.93, "excess": 0.13}}
+    scores = {"picture+question": 0.80, "picture": 0.70, "question": 0.50, "nothing": 0.1}
+    known = on_scorecards(scores, {**scores, "picture+question": 0.82, "question": 0.60, "nothing": 0.5})
+    first = because.findings(known | {"teacher": sure}, there)[0]
+    assert "on question alone 0.500 (teacher 0.600), on the scorecard" in first.because
+    assert "picture alone" not in first.because and "nothing" not in first.because
+    assert {"modality_dropout": "uniform", "subset_consistency": True} in first.tries
+    point = space.changed(STUDENT, there, first.tries[-1])
+    assert point["modality_dropout"] == "uniform" and point["subset_consistency"] is True
+
+
+def test_a_subset_below_one_modality_s_own_network_is_weak_and_as_far_below_as_on_all_is_not(tmp_path: Path) -> None:
+    there, _ = ground(tmp_path, "two classes")
+    scores = {"picture+question": 0.70, "picture": 0.60, "question": 0.50}
+    above = {subset: score + 0.1 for subset, score in scores.items()}  # the gap is everywhere the same
+    said = [f.because for f in because.findings(on_scorecards(scores, above), there)]
+    assert not any("is missing" in one for one in said)
+    first = because.findings(on_scorecards(scores, above, picture=0.65, question=0.505), there)[0]
+    assert "on picture alone 0.600 (a network of one modality 0.650)" in first.because
+    assert "question alone" not in first.because
+
+
 def test_without_evidence_only_what_often_pays_is_tried(tmp_path: Path) -> None:
     there, _ = ground(tmp_path, "two classes")
     assert [f.because for f in because.findings({"teacher": {}}, there)] == [

@@ -25,10 +25,13 @@ from .parts import Parts, parts
 
 Method = Literal["auto", "gradients", "occlusion"]
 GRADIENTS, OCCLUSION = "integrated gradients", "occlusion"
+LARGE = "its network is large: what is inside of a modality is asked when you ask for it"
+SILENT = "it has no answer for this row"
+OUTSIDE = "it reads raw rows its own way: what is inside of a modality can't be asked"
 
 
-def explained(asked: Asked, settings: Mapping[str, Any], target: int = 0, method: Method = "auto") -> dict:
-    """The answer to a target of the asked row, and what made it."""
+def explained(asked: Asked, settings: Mapping[str, Any], target: int = 0, method: Method | None = "auto") -> dict:
+    """The answer to a target of the asked row, and what made it; without a method which modality alone."""
     spec, present = asked.columns.spec, asked.columns.present[asked.row]
     head, place = at(spec, target)
     said = asked.logits(present[None])
@@ -40,14 +43,22 @@ def explained(asked: Asked, settings: Mapping[str, Any], target: int = 0, method
         (spec, target, chosen),
     )
     found["absent"] = [n for n, p in zip(asked.names, present, strict=True) if not p]
-    found["parts"] = {}
-    for field in spec.fields:
-        if field.name in asked.entries:
-            cut = parts(field, settings[field.name], asked.entries[field.name])
-            if cut is not None and cut.labels:
-                of = (head, place, chosen)
-                found["parts"][field.name] = {"kind": field.kind, **_parts(asked, field.name, cut, of, method)}
+    if method is None:
+        return {**found, "parts": {}, "note": LARGE}
+    kinds, of = {field.name: field.kind for field in spec.fields}, (head, place, chosen)
+    found["parts"] = {
+        name: {"kind": kinds[name], **_parts(asked, name, cut, of, method)}
+        for name, cut in cuts(asked, settings).items()
+    }
     return found
+
+
+def cuts(asked: Asked, settings: Mapping[str, Any]) -> dict[str, Parts]:
+    """Modality -> the parts of its entry, of those that the row has and that have parts."""
+    entries = asked.entries
+    there = [field for field in asked.columns.spec.fields if field.name in entries]
+    found = {field.name: parts(field, settings[field.name], entries[field.name]) for field in there}
+    return {name: cut for name, cut in found.items() if cut is not None and cut.labels}
 
 
 def at(spec: Spec, target: int) -> tuple[Head, slice]:
@@ -147,8 +158,8 @@ def only_modalities(
     there = [n for n, p in zip(names, present, strict=True) if p]
     said = ask(np.ones((1, len(there)), dtype=bool))
     if np.isnan(said).any():
-        return {"silent": "it has no answer for this row"}
+        return {"silent": SILENT}
     found = answer(spec, said[0], target)
     found["modalities"] = shares(there, ask, (spec, target, found["output"]))
     found["absent"] = [n for n, p in zip(names, present, strict=True) if not p]
-    return {**found, "parts": {}, "note": "it reads raw rows its own way: what is inside of a modality can't be asked"}
+    return {**found, "parts": {}, "note": OUTSIDE}

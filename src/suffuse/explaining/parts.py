@@ -129,7 +129,7 @@ def _seconds(statistics: dict, settings: Any, entry: np.ndarray) -> Parts:
     real = int((entry[:, -1] > 0).sum())
     size = max(round(SECONDS / settings.step), -(-real // MOST), 1)
     spans = [(start, min(start + size, real)) for start in range(0, real, size)]
-    times = [(start * settings.step, end * settings.step) for start, end in spans]
+    times = [[start * settings.step, end * settings.step] for start, end in spans]
     labels = [f"{start:.2f} to {end:.2f} s" for start, end in times]
     return _stretches(statistics, entry, spans, labels, {"times": times})
 
@@ -139,7 +139,7 @@ def _steps(statistics: dict, settings: Any, entry: np.ndarray) -> Parts:
     size = max(-(-real // STRETCHES), 1)
     spans = [(start, min(start + size, real)) for start in range(0, real, size)]
     labels = [f"step {a + 1}" if b == a + 1 else f"steps {a + 1} to {b}" for a, b in spans]
-    return _stretches(statistics, entry, spans, labels, {"times": spans})
+    return _stretches(statistics, entry, spans, labels, {"times": [list(span) for span in spans]})
 
 
 def _stretches(statistics: dict, entry: np.ndarray, spans: list, labels: list[str], facts: dict) -> Parts:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from ..errors import visible
+from ..markdown import plain, table
 from ..types import CLASSES, LABELS
 
 MOST_CLASSES = 20  # that are listed by name
@@ -29,13 +29,13 @@ def card(signature: Mapping[str, Any], parity: Mapping[str, Any], scores: Mappin
 
 
 def _head(signature: Mapping[str, Any]) -> str:
-    names = ", ".join(_plain(one["name"]) for one in signature["modalities"])
+    names = ", ".join(plain(one["name"]) for one in signature["modalities"])
     return f"""---
 library_name: suffuse
 tags: [multimodal, knowledge-distillation, onnx]
 ---
 
-# {_plain(signature.get("name", "student"))}
+# {plain(signature.get("name", "student"))}
 
 A multimodal student of {signature["parameters"]:,} parameters, distilled with suffuse. It reads {names}, answers from
 whichever of them are there, and says its training prior where none is. It runs in ONNX Runtime, without PyTorch."""
@@ -47,7 +47,7 @@ def _inputs(signature: Mapping[str, Any]) -> str:
         column = one["settings"]["column"]
         columns = [column] if isinstance(column, str) else column
         rows.append((one["name"], one["kind"], ", ".join(map(str, columns)), signature["inputs"][one["name"]]))
-    return "## Inputs\n\nAny of them may be missing.\n\n" + _table(("input", "kind", "columns", "as an array"), rows)
+    return "## Inputs\n\nAny of them may be missing.\n\n" + table(("input", "kind", "columns", "as an array"), rows)
 
 
 def _targets(signature: Mapping[str, Any]) -> str:
@@ -57,7 +57,7 @@ def _targets(signature: Mapping[str, Any]) -> str:
         more = f" and {len(names) - MOST_CLASSES:,} more" if len(names) > MOST_CLASSES else ""
         said = f"{KINDS[head['kind']]} {len(names):,}: {', '.join(names[:MOST_CLASSES])}{more}" if names else "a number"
         rows.append((head["name"], said))
-    return "## Targets\n\n" + _table(("target", "answers"), rows)
+    return "## Targets\n\n" + table(("target", "answers"), rows)
 
 
 def _forms(signature: Mapping[str, Any]) -> str:
@@ -71,9 +71,7 @@ def _forms(signature: Mapping[str, Any]) -> str:
             said = f"at least {facts['agreement']:.1%} of its answers are fp32's, at most {facts['lost']:.4f} is lost"
         rows.append((how, form["file"], f"{form['bytes']:,}", said))
     words = [f"No {name}: {why}." for name, why in signature.get("refused", {}).items()]
-    return "\n\n".join(
-        ["## Forms\n\n" + _table(("form", "file", "bytes", "on every subset"), rows), *map(_plain, words)]
-    )
+    return "\n\n".join(["## Forms\n\n" + table(("form", "file", "bytes", "on every subset"), rows), *map(plain, words)])
 
 
 def _parity(parity: Mapping[str, Any]) -> str:
@@ -95,7 +93,7 @@ def _parity(parity: Mapping[str, Any]) -> str:
     metric = next(iter(int8.values()))["metric"] if int8 else ""
     more = ("int8 agrees", f"{metric}, fp32", f"{metric}, int8", "lost, 95 % interval") if int8 else ()
     said = "## Parity\n\nOn validation rows, subset by subset of the inputs: the file against the network in torch"
-    return f"{said}{', int8 against fp32' if int8 else ''}.\n\n" + _table(("present", "difference", *more), rows)
+    return f"{said}{', int8 against fp32' if int8 else ''}.\n\n" + table(("present", "difference", *more), rows)
 
 
 def _scores(scores: Mapping[str, Any]) -> str:
@@ -104,9 +102,7 @@ def _scores(scores: Mapping[str, Any]) -> str:
         for who, facts in scores.items()
         for name, one in facts.get("metrics", {}).items()
     ]
-    return (
-        "## Scores\n\nOn test rows.\n\n" + _table(("who", "metric", "mean", "interval", "rows"), rows) if rows else ""
-    )
+    return "## Scores\n\nOn test rows.\n\n" + table(("who", "metric", "mean", "interval", "rows"), rows) if rows else ""
 
 
 def _temperatures(signature: Mapping[str, Any]) -> str:
@@ -116,14 +112,12 @@ def _temperatures(signature: Mapping[str, Any]) -> str:
     targets = list(next(iter(known.values())))
     rows = [(subset, *(f"{one[name]:.3f}" for name in targets)) for subset, one in known.items()]
     said = "## Temperatures\n\nLogits are divided by them, so that a confidence means what it says on each subset."
-    return f"{said}\n\n" + _table(("present", *targets), rows)
+    return f"{said}\n\n" + table(("present", *targets), rows)
 
 
 def _limits(signature: Mapping[str, Any]) -> str:
     rows = [(name.replace("_", " "), f"{value:,}") for name, value in signature.get("limits", {}).items()]
-    return (
-        "## Limits\n\nA record beyond one of them is refused.\n\n" + _table(("", "at the most"), rows) if rows else ""
-    )
+    return "## Limits\n\nA record beyond one of them is refused.\n\n" + table(("", "at the most"), rows) if rows else ""
 
 
 def _use(signature: Mapping[str, Any]) -> str:
@@ -147,17 +141,3 @@ print(answer.label, answer.confidence)
 
 def _interval(facts: Mapping[str, float]) -> str:
     return f"{facts['mean']:.4f} ({facts['low']:.4f} to {facts['high']:.4f})"
-
-
-def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    lines = [list(head), *rows]
-    drawn = ["| " + " | ".join(_plain(str(cell)) for cell in line) + " |" for line in lines]
-    return "\n".join([drawn[0], "|" + "---|" * len(lines[0]), *drawn[1:]])
-
-
-def _plain(text: str) -> str:
-    """A name from a table as it may stand in a card: no line breaks, no markup of its own."""
-    kept = visible(text)
-    for mark in "\\`*_<>|[]#":
-        kept = kept.replace(mark, f"\\{mark}")
-    return kept

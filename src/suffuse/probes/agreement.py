@@ -105,6 +105,10 @@ def _term(p: np.ndarray, q: np.ndarray) -> np.ndarray:
 
 
 def _share(values: list[np.ndarray], draws: Draws) -> dict:
+    return summary([share(v, draws) for v in values], draws.confidence)
+
+
+def share(values: np.ndarray, draws: Draws) -> np.ndarray:
+    """(N,) -> its mean in every resample (R + 1,)."""
     rows = per_group(np.ones(len(draws.group)), draws) @ draws.weight.T
-    means = [ratio(per_group(v.astype(float), draws) @ draws.weight.T, rows) for v in values]
-    return summary(means, draws.confidence)
+    return ratio(per_group(values.astype(float), draws) @ draws.weight.T, rows)

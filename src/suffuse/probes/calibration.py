@@ -3,17 +3,64 @@
 Expected calibration error (Guo et al. 2017) over equal-width bins, and the Brier score (Brier 1950). Labels are each a
 question of their own: their stated probability against how often rows have them, all labels taken together. A number
 comes with no confidence.
+
+Both are of all seeds' answers taken together. Their intervals are those of every other value (same resamples, and the
+seeds' own spread): each seed's ECE in a resample, less what taking them together takes off.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from ..types import CLASSES, NUMBER, Spec
+from ..types import CLASSES, NUMBER, Head, Spec
+from .intervals import summary
+from .quality import Draws, per_group, ratio
 
 BINS = 10
+
+
+def with_intervals(spec: Spec, seeds: Sequence[np.ndarray], target: np.ndarray, draws: Draws) -> dict[str, Any]:
+    """:func:`calibrate` of all seeds' answers (N, C) together, each with ``intervals`` of its ECE and Brier score."""
+    found = calibrate(spec, np.concatenate(list(seeds)), np.concatenate([target] * len(seeds)))
+    parts = [spec.parts(said) for said in seeds]
+    for at, (head, wanted) in enumerate(spec.targets(target)):
+        facts = found.get("calibration") if len(spec.heads) == 1 else found["calibrations"].get(head.name)
+        if facts:
+            known = head.known(wanted)
+            some = Draws(draws.group[known], draws.weight, draws.confidence)
+            facts["intervals"] = intervals(head, [seed[at][1][known] for seed in parts], wanted[known], some)
+    return found
+
+
+def intervals(head: Head, seeds: Sequence[np.ndarray], target: np.ndarray, draws: Draws) -> dict[str, dict[str, float]]:
+    """One target's answers (N, C) of each seed -> ``ece`` and ``brier``: where the interval begins and ends."""
+    gaps, squares = zip(*(_resampled(head, said, target, draws) for said in seeds), strict=True)
+    questions = 1 if head.kind == CLASSES else target.shape[1]
+    rows = questions * (per_group(np.ones(len(target)), draws) @ draws.weight.T)
+    each = [ratio(np.abs(gap).sum(1), rows) for gap in gaps]
+    together = ratio(np.abs(np.mean(gaps, axis=0)).sum(1), rows)
+    less = together - np.mean(each, axis=0)
+    values = {"ece": [one + less for one in each], "brier": [ratio(one, rows) for one in squares]}
+    most = {"ece": 1.0, "brier": 2.0 if head.kind == CLASSES else 1.0}
+    made = {name: summary(some, draws.confidence, draws.size, (0.0, most[name])) for name, some in values.items()}
+    return {name: {"low": one["low"], "high": one["high"]} for name, one in made.items()}
+
+
+def _resampled(head: Head, said: np.ndarray, target: np.ndarray, draws: Draws) -> tuple[np.ndarray, np.ndarray]:
+    """Of one seed, summed over the rows of every resample: stated less what came true, by bin (R + 1, bins), and the
+    squared distance (R + 1,)."""
+    if head.kind == CLASSES:
+        stated, came, square = _classes(said, target)
+    else:
+        stated, came = said, target > 0
+        square = ((said - came) ** 2).sum(1)
+    which = np.minimum((stated * BINS).astype(int), BINS - 1).reshape(len(said), -1)
+    gap = (stated - came).reshape(len(said), -1)
+    bins = [per_group(np.where(which == b, gap, 0).sum(1), draws) for b in range(BINS)]
+    return draws.weight @ np.stack(bins, 1), draws.weight @ per_group(square, draws)
 
 
 def calibrate(spec: Spec, answers: np.ndarray, target: np.ndarray) -> dict[str, Any]:
@@ -32,11 +79,16 @@ def calibrate(spec: Spec, answers: np.ndarray, target: np.ndarray) -> dict[str, 
 
 def calibration(probability: np.ndarray, target: np.ndarray) -> dict:
     """(N, C) and (N,) -> ece, brier, and per bin: rows, mean confidence, accuracy."""
-    confidence, right = probability.max(1), probability.argmax(1) == target
+    confidence, right, square = _classes(probability, target)
+    return {**binned(confidence, right), "brier": float(square.mean())}
+
+
+def _classes(probability: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(N,) each: confidence, whether it is right, and the squared distance from the truth."""
     wanted = np.zeros_like(probability)
     known = target < probability.shape[1]
     wanted[np.flatnonzero(known), target[known]] = 1
-    return {**binned(confidence, right), "brier": float(((probability - wanted) ** 2).sum(1).mean())}
+    return probability.max(1), probability.argmax(1) == target, ((probability - wanted) ** 2).sum(1)
 
 
 def of_labels(probability: np.ndarray, target: np.ndarray) -> dict:

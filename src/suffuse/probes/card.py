@@ -12,7 +12,7 @@ from ..files import read_json
 from ..predictor import SIGNATURE
 from ..run import Run
 from . import classes
-from .calibration import calibrate
+from .calibration import with_intervals
 from .context import Context, Model
 from .gather import folders
 from .intervals import bounds, summary
@@ -44,7 +44,7 @@ def card(run: Run, context: Context, model: Model, columns: Mapping[str, Cells])
             for name in found[0]
         },
         "per_class": per_class(context, answers),
-        **calibrate(spec, np.concatenate(answers), np.concatenate([target] * len(answers))),
+        **with_intervals(spec, answers, target, context.draws),
     }
     if columns:
         facts["by"] = {name: by(spec, answers, target, context.draws, cells) for name, cells in columns.items()}

@@ -19,7 +19,7 @@ from ..answers import activate, main_metric
 from ..engine import forward
 from ..shapley import masks, shapley
 from ..types import NUMBER
-from .agreement import right
+from .agreement import right, share
 from .context import Context, Model
 from .emap import emap
 from .fidelity import fidelity
@@ -118,27 +118,36 @@ def simple(context: Context, found: Subsets, worth: list[np.ndarray]) -> dict[st
     }
 
 
-def rows_changed(context: Context, found: Subsets) -> dict[str, dict[str, float]]:
-    """Shares of rows that are right only with a modality, and only without it: the mean over seeds, and over the
-    targets that aren't numbers."""
-    spec, where = context.spec, rows_of(context)
-    helped, hurt = {n: [] for n in found.names}, {n: [] for n in found.names}
-    for said in found.logits.values():
-        full = spec.parts(activate(spec.heads, said[-1]))
-        for name in found.names:
-            less = activate(spec.heads, said[found.at(*(n for n in found.names if n != name))])
-            for (head, a), (_, b), (_, wanted) in zip(
-                full, spec.parts(less), spec.targets(context.target[where]), strict=True
-            ):
-                known = head.known(wanted)
-                if head.kind != NUMBER and known.any():
-                    with_, without = (right(head, x[known], wanted[known]) for x in (a, b))
-                    helped[name].append((with_ & ~without).mean())
-                    hurt[name].append((~with_ & without).mean())
-    if not all(helped.values()):
+def rows_changed(context: Context, found: Subsets) -> dict[str, dict]:
+    """Shares of rows that are right only with a modality (``helped``), and only without it (``hurt``), with intervals;
+    ``rows_helped`` and ``rows_hurt`` are their means. A seed's is the mean over the targets that aren't numbers."""
+    each = [changed(context, found, said) for said in found.logits.values()]
+    if not all(each):
         return {}
-    means = ({n: float(np.mean(v)) for n, v in kind.items()} for kind in (helped, hurt))
-    return dict(zip(("rows_helped", "rows_hurt"), means, strict=True))
+    facts = {
+        kind: {n: summary([seed[n][at] for seed in each], context.confidence, within=(0.0, 1.0)) for n in found.names}
+        for at, kind in enumerate(("helped", "hurt"))
+    }
+    means = {f"rows_{kind}": {n: v["mean"] for n, v in values.items()} for kind, values in facts.items()}
+    return {**means, **facts}
+
+
+def changed(context: Context, found: Subsets, said: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """One seed's logits (S, n, C) -> modality -> the share helped and hurt (R + 1,); nothing of numbers alone."""
+    spec, where, made = context.spec, rows_of(context), {}
+    full = spec.parts(activate(spec.heads, said[-1]))
+    for name in found.names:
+        less = spec.parts(activate(spec.heads, said[found.at(*(n for n in found.names if n != name))]))
+        some: list[tuple[np.ndarray, np.ndarray]] = []
+        for (head, a), (_, b), (_, wanted) in zip(full, less, spec.targets(context.target[where]), strict=True):
+            known = head.known(wanted)
+            if head.kind != NUMBER and known.any():
+                with_, without = (right(head, x[known], wanted[known]) for x in (a, b))
+                draws = context.drawn(where[known])
+                some.append((share(with_ & ~without, draws), share(~with_ & without, draws)))
+        if some:
+            made[name] = tuple(np.mean(kind, axis=0) for kind in zip(*some, strict=True))
+    return made
 
 
 def gates(networks: list[Network], rows: np.ndarray) -> dict[str, float]:

@@ -14,9 +14,11 @@ from ..data import Columns
 from ..engine import features, forward
 from ..model import FusionModel, open_model
 from ..predictor import Predictor
+from ..types import Batch, Encoded
 
 TOGETHER = 256  # rows of an exported file at a time
 FUSED = 1024  # rows whose features are held while every subset of them is fused
+HELD = 2**24  # numbers of one network's features that are held from one damage to the next
 
 
 @dataclass(frozen=True)
@@ -65,13 +67,43 @@ class Network:
                 found[number, piece] = model.fuse(encoded, present).logits.float().numpy()
         return found
 
+    @torch.inference_mode()
     def on(self, columns: Columns, name: str, rows: np.ndarray) -> np.ndarray:
-        """(N, C) with this modality's entries as ``columns`` has them; frozen vectors of the others stay."""
+        """(N, C) with this modality's entries as ``columns`` has them; frozen vectors of the others stay. The others
+        are encoded when they are first asked for beside it, and kept: the same bits as if encoded again."""
         model, own = self.opened
         given = columns.of(model.spec.names)
         entries = {n: given.entries[n] if n == name else column for n, column in own.entries.items()}
         changed = replace(given, entries=entries, ready=own.ready - {name})
-        return forward.logits(model, changed, rows)
+        found = np.empty((len(rows), columns.spec.outputs), dtype=np.float32)
+        for piece in forward.chunks(changed, rows):
+            batch = changed.batch(rows[piece])
+            encoded = model.encode(batch, (), self._others(name, rows[piece], batch))
+            found[piece] = model.fuse(encoded, batch.present).logits.float().numpy()
+        return found
+
+    def _others(self, name: str, rows: np.ndarray, batch: Batch) -> dict[str, Encoded]:
+        """What these rows have of the modalities beside ``name``, encoded; only of one such modality they are held."""
+        key, model = (name, rows.tobytes()), self.opened[0]
+        if key not in self.held:
+            for other in [k for k in self.held if k[0] != name]:
+                del self.held[other]
+            there = [n for n in model.spec.names if n != name and len(batch.inputs[n])]
+            made = {n: model.entries(n, batch, False) for n in there}
+            if sum(map(numbers, made.values())) > HELD:
+                return made
+            self.held[key] = made
+        return self.held[key]
+
+    @cached_property
+    def held(self) -> dict[tuple[str, bytes], dict[str, Encoded]]:
+        """(damaged modality, rows) -> the other modalities, encoded."""
+        return {}
+
+
+def numbers(encoded: Encoded) -> int:
+    """How many an encoding holds."""
+    return encoded.vector.numel() + (0 if encoded.tokens is None else encoded.tokens.numel())
 
 
 @dataclass(frozen=True)

@@ -126,7 +126,8 @@ def told(context: Context, found: dict[str, Scores], where: np.ndarray) -> dict[
 def held_out(context: Context, model: Model) -> dict[str, Any]:
     """The score on the group that the recipe holds out, beside that on validation rows; nothing where there is none.
 
-    The rows of both are different, so the interval of the difference is from independent draws."""
+    The rows of both are different, so the interval of the difference is from independent draws: those of the test rows
+    are every other value's, those of the validation rows the same ones for every model."""
     held = context.recipe.data.split.hold_out
     if held is None:
         return {}
@@ -135,12 +136,13 @@ def held_out(context: Context, model: Model) -> dict[str, Any]:
     known = [_score(context, member.logits(rows), rows, draws) for member in model.members.values()]
     new = [_score(context, said, context.rows, context.draws) for said in model.logits.values()]
     within = bounds(main_metric(context.spec.heads))
+    fewer = min(context.draws.size, draws.size, key=lambda size: size.groups)
     return {
         "column": held.column,
         "values": list(held.values),
-        "test": summary(new, context.confidence, within=within),
-        "validation": summary(known, context.confidence, within=within),
-        "difference": summary([a - b for a, b in zip(new, known, strict=True)], context.confidence),
+        "test": summary(new, context.confidence, context.draws.size, within),
+        "validation": summary(known, context.confidence, draws.size, within),
+        "difference": summary([a - b for a, b in zip(new, known, strict=True)], context.confidence, fewer),
     }
 
 

@@ -19,6 +19,7 @@ TABLE = {
     "temperature": "suffuse.probes.temperature",
     "contribution": "suffuse.probes.contribution",
     "robustness": "suffuse.probes.robustness",
+    "explained": "suffuse.probes.explained",
     "size": "suffuse.probes.size",
     "latency": "suffuse.probes.latency",
 }

@@ -14,7 +14,7 @@ from ..files import read_json
 from ..predictor import SIGNATURE
 from ..temperature import fit, scaled
 from ..types import NUMBER, Spec
-from .calibration import calibrate
+from .calibration import calibrate, with_intervals
 from .context import SEED, Context, Model
 from .subsets import rows_of, subsets
 from .targets import measure
@@ -83,9 +83,11 @@ def by_subset(
 
 
 def stated(spec: Spec, logits: list[np.ndarray], context: Context) -> dict[str, dict]:
-    """Target -> ECE, Brier score, bins and log loss on the test rows, over all seeds together."""
-    found, once = errors(spec, logits, context.target), replace(context.draws, weight=context.draws.weight[:1])
-    losses = [measure(spec, activate(spec.heads, z), context.target, once) for z in logits]
+    """Target -> ECE, Brier score, their intervals, bins and log loss on the test rows, over all seeds together."""
+    once = replace(context.draws, weight=context.draws.weight[:1])
+    answers = [activate(spec.heads, z) for z in logits]
+    found = _by_target(spec, with_intervals(spec, answers, context.target, context.draws))
+    losses = [measure(spec, said, context.target, once) for said in answers]
     for name, facts in found.items():
         key = "log_loss" if len(spec.heads) == 1 else f"{name}:log_loss"
         facts["log_loss"] = float(np.mean([one[key][0] for one in losses]))
@@ -95,7 +97,10 @@ def stated(spec: Spec, logits: list[np.ndarray], context: Context) -> dict[str, 
 def errors(spec: Spec, logits: list[np.ndarray], target: np.ndarray) -> dict[str, dict]:
     """Target -> its calibration, seeds one after the other."""
     answers = np.concatenate([activate(spec.heads, z) for z in logits])
-    facts = calibrate(spec, answers, np.concatenate([target] * len(logits)))
+    return _by_target(spec, calibrate(spec, answers, np.concatenate([target] * len(logits))))
+
+
+def _by_target(spec: Spec, facts: dict[str, Any]) -> dict[str, dict]:
     if len(spec.heads) > 1:
         return facts["calibrations"]
     return {head.name: facts["calibration"] for head in spec.heads if facts}

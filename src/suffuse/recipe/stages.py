@@ -94,7 +94,9 @@ class Distill(Settings):
     weak_teacher: Literal["warn", "stop"] = "warn"  # where it scores below the student on labels alone, on validation
 
 
-PROBES = ("ranking", "agreement", "missing", "temperature", "contribution", "robustness", "size", "latency")
+PROBES = (
+    "ranking", "agreement", "missing", "temperature", "contribution", "robustness", "explained", "size", "latency",
+)  # fmt: skip
 
 
 def _probes(value: Any) -> Any:

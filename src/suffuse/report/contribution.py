@@ -10,6 +10,7 @@ from ..run import Run
 from . import measured, plots, table
 from .language import t
 from .metrics import METRICS
+from .words import percent
 
 
 def contribution(run: Run) -> dict[str, Any] | None:
@@ -24,6 +25,7 @@ def contribution(run: Run) -> dict[str, Any] | None:
         "on": measured.on(first),
         "bars": bars(shared),
         "pairs": pairs(shared),
+        "changed": changed(shared),
         "fidelity": [_fidelity(who, card) for who, card in shared.items() if card.get("fidelity")],
         "emap": [_emap(who, card) for who, card in shared.items() if card.get("emap")],
         "gates": gates(shared),
@@ -81,6 +83,27 @@ def pairs(found: dict[str, dict]) -> dict[str, Any]:
         for who, card in found.items()
     ]
     return {"names": [measured.subset(n) for n in names], "rows": rows}
+
+
+def changed(found: dict[str, dict]) -> dict[str, Any] | None:
+    """Shares of rows that a modality turns right, and wrong; None where right and wrong aren't measured."""
+    there = {who: card for who, card in found.items() if card.get("helped")}
+    if not there:
+        return None
+    names = list(dict.fromkeys(name for card in there.values() for name in card["helped"]))
+    rows = [
+        {"who": table.name(who), "each": [[_part(card[kind].get(n)) for kind in ("helped", "hurt")] for n in names]}
+        for who, card in there.items()
+    ]
+    return {"names": names, "rows": rows}
+
+
+def _part(facts: dict | None) -> str:
+    """``12.3 % (11.0 to 13.5)``."""
+    if facts is None:
+        return ""
+    low, high = (f"{100 * facts[end]:.1f}" for end in ("low", "high"))
+    return f"{percent(facts['mean'], 1)} ({t('%(low)s to %(high)s', low=low, high=high)})"
 
 
 def _signed(metric: str, facts: dict | None) -> str:

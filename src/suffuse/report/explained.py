@@ -17,13 +17,20 @@ from .. import sound
 from ..errors import SuffuseError
 from ..run import Run
 from ..tables.raw import RawRows
-from .page import HERE, environment
+from .language import t
 from .prepared import SOUND_RATE, Prepared, data_uri, side_by_side, spectrogram
-from .words import percent, short
+from .template import HERE, environment
+from .words import minus, percent, sentence, short
 
 MOST = 6  # parts that are listed
 LONGEST = 30.0  # seconds of a clip that can be heard
 STRIP = (600, 96)  # pixels of a clip's spectrogram
+FAINT = 0.02  # of the strongest part: what is weaker isn't drawn
+PLACES = (
+    ("top left", "top centre", "top right"),
+    ("middle left", "middle", "middle right"),
+    ("bottom left", "bottom centre", "bottom right"),
+)
 
 
 def page(run: Run, found: dict[str, Any]) -> str:
@@ -39,37 +46,43 @@ def page(run: Run, found: dict[str, Any]) -> str:
     )
 
 
-def fragment(run: Run, found: dict[str, Any], prepared: Prepared | None = None) -> Markup:
-    """One explanation (what ``stages.explain`` returns) as HTML, in the classes of ``style.css``."""
+def fragment(
+    run: Run, found: dict[str, Any], prepared: Prepared | None = None, level: int = 3, seconds: float = LONGEST
+) -> Markup:
+    """One explanation (what ``stages.explain`` returns) as HTML, in the classes of ``style.css``: headings from this
+    level on; of a clip so many seconds can be heard, once."""
     prepared = prepared or Prepared.open(run)
-    models = [
-        {"who": who, **_model(run, prepared, found["row"]["number"] - 1, one)} for who, one in found["models"].items()
-    ]
+    row = found["row"]["number"] - 1
+    models = [{"who": t(who), **_model(prepared, row, one)} for who, one in found["models"].items()]
+    names = dict.fromkeys(p["name"] for m in models if not m["silent"] for p in m["parts"] if p["kind"] == "audio")
+    sounds = {name: _heard(run, row, name, seconds) for name in names} if seconds else {}
     template = environment().get_template("explanation.html.jinja")
     label = found["label"]
     label = "; ".join(label) if isinstance(label, list) else f"{label:.6g}" if isinstance(label, float) else label
-    return Markup(template.render(row=found["row"], target=found["target"], label=label, models=models))
+    facts = {**found["row"], "split": t(found["row"]["split"])}
+    values = {"row": facts, "target": found["target"], "label": label, "models": models, "level": level}
+    return Markup(template.render(values, sounds={name: one for name, one in sounds.items() if one}))
 
 
-def _model(run: Run, prepared: Prepared, row: int, one: dict[str, Any]) -> dict[str, Any]:
+def _model(prepared: Prepared, row: int, one: dict[str, Any]) -> dict[str, Any]:
     if "silent" in one:
-        return {"silent": one["silent"]}
-    said = f"{one['answer']:.6g}" if isinstance(one["answer"], float) else short(one["answer"])
+        return {"silent": sentence(t(one["silent"]))}
+    said = minus(f"{one['answer']:.6g}") if isinstance(one["answer"], float) else short(one["answer"])
     shares = one["modalities"] if isinstance(one["modalities"], list) else []
     return {
         "silent": "",
         "said": said,
         "sure": "" if one["confidence"] is None else percent(one["confidence"], 1),
-        "unit": one["unit"],
+        "unit": t(one["unit"]),
         "modalities": [{**m, "text": percent(m["share"], 0), "for": m["value"] >= 0} for m in shares],
-        "many": one["modalities"] if isinstance(one["modalities"], str) else "",
+        "many": isinstance(one["modalities"], str),
         "absent": one["absent"],
-        "note": one.get("note", ""),
-        "parts": [_part(run, prepared, (row, name), part) for name, part in one["parts"].items()],
+        "note": sentence(t(one["note"])) if one.get("note") else "",
+        "parts": [_part(prepared, (row, name), part) for name, part in one["parts"].items()],
     }
 
 
-def _part(run: Run, prepared: Prepared, where: tuple[int, str], part: dict[str, Any]) -> dict[str, Any]:
+def _part(prepared: Prepared, where: tuple[int, str], part: dict[str, Any]) -> dict[str, Any]:
     """What the template draws of one modality."""
     row, name = where
     strongest = max((abs(v) for v in part["values"]), default=0.0) or 1.0
@@ -77,16 +90,15 @@ def _part(run: Run, prepared: Prepared, where: tuple[int, str], part: dict[str, 
     made: dict[str, Any] = {
         "name": name,
         "kind": part["kind"],
-        "how": part["how"],
+        "how": t(part["how"]),
         "picture": "",
-        "sound": "",
         "words": [],
     }
     made["items"] = [
         {
-            "name": short(i["name"]),
+            "name": short(called(part, i["part"])),
             "text": percent(i["share"], 0),
-            "value": f"{i['value']:+.2f}",
+            "value": minus(f"{i['value']:+.2f}"),
             "for": i["value"] >= 0,
         }
         for i in part["items"][:MOST]
@@ -97,12 +109,36 @@ def _part(run: Run, prepared: Prepared, where: tuple[int, str], part: dict[str, 
         made["picture"], made["boxes"] = _picture(item, part, strength)
         made["sharp"] = max(item.shape[-3:-1]) <= 64
     elif part["kind"] == "text":
-        made["words"] = [_mark(label, s) for label, s in zip(part["labels"], strength, strict=True)]
+        made["words"] = [_mark(called(part, n), s) for n, s in enumerate(strength)]
     elif part["kind"] in ("audio", "sequence"):
         made["picture"], made["sharp"] = _strip(item), False
         made["boxes"] = _times(part, strength, len(item))
-        made["sound"] = _heard(run, row, name) if part["kind"] == "audio" else ""
     return made
+
+
+def called(part: dict[str, Any], number: int) -> str:
+    """One part's name in the language spoken now; a word's and a column's stay as they are."""
+    if part["kind"] == "image":
+        return _patch(part, number)
+    if part["kind"] == "audio":
+        start, end = part["times"][number]
+        return t("%(start)s to %(end)s s", start=f"{start:.2f}", end=f"{end:.2f}")
+    if part["kind"] == "sequence":
+        start, end = part["times"][number]
+        return t("step %(step)s", step=end) if end == start + 1 else t("steps %(a)s to %(b)s", a=start + 1, b=end)
+    label = part["labels"][number]
+    return t(label) if label == "[unknown word]" else label
+
+
+def _patch(part: dict[str, Any], number: int) -> str:
+    """``top left (row 1, column 2)``."""
+    picture, top, left, *_ = part["boxes"][number]
+    rows, columns = (sorted({box[axis] for box in part["boxes"]}) for axis in (1, 2))
+    row, column = rows.index(top), columns.index(left)
+    third = [0 if at < 0.34 else 2 if at >= 0.62 else 1 for at in (row / len(rows), column / len(columns))]
+    said = t(PLACES[third[0]][third[1]])
+    said = t("%(where)s (row %(row)s, column %(column)s)", where=said, row=row + 1, column=column + 1)
+    return said if part["pictures"] == 1 else t("%(where)s of picture %(number)s", where=said, number=picture + 1)
 
 
 def _entry(prepared: Prepared, row: int, name: str) -> np.ndarray:
@@ -122,7 +158,7 @@ def _picture(item: np.ndarray, part: dict, strength: list[float]) -> tuple[str, 
         r, c = divmod(order.index(p), round(across))
         box = {"x": (c + left) / across, "y": (r + top) / down, "w": wide / across, "h": high / down}
         boxes.append({**_percents(box), **_mark("", s)})
-    return data_uri(pixels), boxes
+    return data_uri(pixels), [box for box in boxes if float(box["depth"]) > FAINT]
 
 
 def _strip(item: np.ndarray) -> str:
@@ -144,21 +180,21 @@ def _times(part: dict, strength: list[float], length: int) -> list[dict]:
     for (start, stop), s in zip(part["times"], strength, strict=True):
         box = {"x": start / end, "y": 0.0, "w": (stop - start) / end, "h": 1.0}
         made.append({**_percents(box), **_mark("", s)})
-    return made
+    return [box for box in made if float(box["depth"]) > FAINT]
 
 
-def _heard(run: Run, row: int, name: str) -> str:
-    """The clip as it is in the table, to be played; nothing where its file is gone."""
+def _heard(run: Run, row: int, name: str, seconds: float) -> str:
+    """The clip's first seconds as they are in the table, to be played; nothing where its file is gone."""
     raw, column = RawRows(run), run.recipe.modalities[name].columns[0]
     try:
         content = raw.records([column], np.array([row]), files=[column])[0][column]
         if content is None:
             return ""
-        samples, rate, _ = sound.read(content, LONGEST)
+        samples, rate, _ = sound.read(content, seconds)
     except (SuffuseError, ValueError, OSError):
         return ""
     low = min(rate, SOUND_RATE)
-    samples = sound.resample(samples[: int(LONGEST * rate)].astype(np.float32), rate, low)
+    samples = sound.resample(samples[: int(seconds * rate)].astype(np.float32), rate, low)
     coarse = np.clip(np.rint(127 * samples) + 128, 0, 255).astype(np.uint8)
     return f"data:audio/wav;base64,{base64.b64encode(sound.as_wav(coarse, low)).decode()}"
 

@@ -8,7 +8,7 @@ from typing import Any
 from . import metrics
 from .language import t
 from .metrics import METRICS, SHARE
-from .words import JOIN, count, minus
+from .words import JOIN, count, minus, percent
 
 MAIN = ("teacher", "student", "baseline", "export")
 
@@ -24,6 +24,16 @@ def span(metric: str, facts: dict) -> str:
         return ""
     low, high = (metrics.shown(metric, facts[end]).removesuffix(f"{JOIN}%") for end in ("low", "high"))
     return t("%(low)s to %(high)s", low=low, high=high)
+
+
+def calibrated(facts: dict, key: str) -> str:
+    """``1.23 % (1.10 to 1.40)``: an ECE or Brier score with its interval, where there is one."""
+    said = {"ece": percent, "brier": "{:.4f}".format}[key]
+    ends = (facts.get("intervals") or {}).get(key)
+    if ends is None or math.isnan(ends["low"]):
+        return said(facts[key])
+    low, high = (said(ends[end]).removesuffix(f"{JOIN}%") for end in ("low", "high"))
+    return f"{said(facts[key])} ({t('%(low)s to %(high)s', low=low, high=high)})"
 
 
 def gap(metric: str, number: float) -> str:

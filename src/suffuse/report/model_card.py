@@ -6,9 +6,7 @@ intervals and on parts of the inputs, limits. In English; names from the run sta
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from ..errors import visible
+from .. import markdown
 from ..files import read_json
 from ..run import Run
 from ..types import CLASSES, NUMBER, heads_of
@@ -38,10 +36,10 @@ def model_card(run: Run) -> str:
 
 
 def _head(run: Run, card: dict) -> str:
-    reads = ", ".join(f"{plain(n)} ({run.recipe.modalities[n].kind})" for n in run.recipe.student.encoders)
+    reads = ", ".join(f"{markdown.plain(n)} ({run.recipe.modalities[n].kind})" for n in run.recipe.student.encoders)
     size = f" It has {card['parameters']:,} parameters" if "parameters" in card else ""
     size += f" in a file of {card['bytes'] / 1000:,.1f} kB." if size and "bytes" in card else "." if size else ""
-    return f"""# Model card: {plain(run.recipe.name or run.folder.name)}
+    return f"""# Model card: {markdown.plain(run.recipe.name or run.folder.name)}
 
 ## What it is
 
@@ -57,8 +55,8 @@ def _use(run: Run) -> str:
             said = "a number"
         else:
             kind = "one of" if head.kind == CLASSES else "any of"
-            said = f"{kind} {len(head.classes):,}: {plain(listed(head.classes, MOST_CLASSES))}"
-        lines.append(f"- `{plain(head.name)}`: {said}")
+            said = f"{kind} {len(head.classes):,}: {markdown.plain(listed(head.classes, MOST_CLASSES))}"
+        lines.append(f"- `{markdown.plain(head.name)}`: {said}")
     return "\n".join((
         "## Intended use", "", "To predict, for rows like those that it was trained on:", "", *lines, "",
         "Not for rows of another kind than the training rows: it has no answer for a class that no list above holds, "
@@ -72,7 +70,7 @@ def _data(run: Run) -> str:
     rows = [(split, f"{n:,}", f"{schema['labelled'][split]:,}") for split, n in schema.get("rows", {}).items()]
     return (
         "## Data\n\n"
-        + _table(("split", "rows", "with a label"), rows)
+        + markdown.table(("split", "rows", "with a label"), rows)
         + ("\n\nThe model learned from the training rows; it was chosen on validation and scored on test rows.")
     )
 
@@ -87,10 +85,15 @@ def _scores(run: Run, cards: dict[str, dict]) -> str:
     ]
     there = [n for n in names if any(n in cards[w]["metrics"] for w in shown)]
     rows = [(table.name(w), *(_value(n, cards[w]["metrics"].get(n)) for n in there)) for w in shown]
-    said = [f"- {plain(sentence)}" for sentence in (*table.verdicts(run), *worth.warnings(run))]
+    said = [f"- {markdown.plain(sentence)}" for sentence in (*table.verdicts(run), *worth.warnings(run))]
     head = ("model", *(METRICS[n].title for n in there))
     return "\n\n".join(
-        ("## Scores", f"On test rows, with {table.percent(run)} intervals.", _table(head, rows), "\n".join(said))
+        (
+            "## Scores",
+            f"On test rows, with {table.percent(run)} intervals.",
+            markdown.table(head, rows),
+            "\n".join(said),
+        )
     )
 
 
@@ -98,13 +101,13 @@ def _parts(run: Run, card: dict) -> str:
     facts, made = card.get("missing"), []
     if facts and len(facts["subsets"]) > 2:
         rows = [(measured.subset(n), _value(facts["metric"], one)) for n, one in facts["subsets"].items()]
-        made.append(_table(("inputs present", METRICS[facts["metric"]].title), rows))
+        made.append(markdown.table(("inputs present", METRICS[facts["metric"]].title), rows))
     for column, parts in (card.get("by") or {}).items():
         rows = [
             (value, f"{one['rows']:,}", _value(card["main"], one["metrics"].get(card["main"])))
             for value, one in parts.items()
         ]
-        made.append(_table((column, "rows", METRICS[card["main"]].title), rows))
+        made.append(markdown.table((column, "rows", METRICS[card["main"]].title), rows))
     return "\n\n".join(("## On parts of the inputs and rows", *made)) if made else ""
 
 
@@ -115,7 +118,7 @@ def _calibration(card: dict) -> str:
     rows = [(name, f"{one['before']['ece']:.4f}", f"{one['after']['ece']:.4f}", f"{one['after']['brier']:.4f}")
             for name, one in facts.items()]  # fmt: skip
     said = "How far stated confidence and share of right answers lie apart (ECE), before and after the temperature."
-    return f"## Calibration\n\n{said}\n\n" + _table(("target", "ECE before", "ECE after", "Brier after"), rows)
+    return f"## Calibration\n\n{said}\n\n" + markdown.table(("target", "ECE before", "ECE after", "Brier after"), rows)
 
 
 def _damage(card: dict) -> str:
@@ -128,11 +131,16 @@ def _damage(card: dict) -> str:
         return ""
     head = ("damaged", *(f"severity {step['severity']}" for step in next(iter(facts["modalities"].values()))))
     title = METRICS[facts["metric"]].title
-    made = ["## Robustness", f"{title} on {measured.on(facts)}, one modality damaged at a time.", _table(head, rows)]
+    made = [
+        "## Robustness",
+        f"{title} on {measured.on(facts)}, one modality damaged at a time.",
+        markdown.table(head, rows),
+    ]
     if held := facts.get("held_out"):
         values = [_short(facts["metric"], held[key]["mean"]) for key in ("test", "validation")]
         made.append(
-            f"On a group that training never saw ({plain(held['column'])}): {values[0]}, on validation {values[1]}."
+            f"On a group that training never saw ({markdown.plain(held['column'])}): {values[0]}, "
+            f"on validation {values[1]}."
         )
     return "\n\n".join(made)
 
@@ -141,14 +149,14 @@ def _limits(run: Run, card: dict) -> str:
     looks = len(read_json(run.path("test-looks.json")) or [])
     lines = [f"- The test rows were looked at {'once' if looks == 1 else f'{looks} times'} in this run."]
     for name, why in (card.get("not_measured") or {}).items():
-        lines.append(f"- Not measured: {name.replace('_', ' ')} ({plain(str(why))}).")
+        lines.append(f"- Not measured: {name.replace('_', ' ')} ({markdown.plain(str(why))}).")
     lines.append("- Intervals speak of rows like the test rows and of other seeds, not of other data.")
     return "## Limits\n\n" + "\n".join(lines)
 
 
 def _made(run: Run) -> str:
     facts, seeds = read_json(run.path("run.json")) or {}, run.recipe.distill.seeds
-    losses = ", ".join(f"{plain(name)} ({loss.kind})" for name, loss in run.recipe.distill.losses.items())
+    losses = ", ".join(f"{markdown.plain(name)} ({loss.kind})" for name, loss in run.recipe.distill.losses.items())
     made = f"suffuse {facts.get('suffuse', '')}, Python {facts.get('python', '')}" if facts else "suffuse"
     many, epochs = f"{seeds} student{'s' if seeds != 1 else ''}", run.recipe.distill.train.epochs
     return f"""## How it was made
@@ -167,17 +175,3 @@ def _value(metric: str, facts: dict | None) -> str:
 
 def _short(metric: str, value: float) -> str:
     return metrics.shown(metric, value)
-
-
-def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    lines = [list(head), *(list(row) for row in rows)]
-    drawn = ["| " + " | ".join(plain(str(cell)) for cell in line) + " |" for line in lines]
-    return "\n".join([drawn[0], "|" + "---|" * len(lines[0]), *drawn[1:]])
-
-
-def plain(text: str) -> str:
-    """A name from the run as it may stand in Markdown: no line breaks, no markup of its own."""
-    kept = visible(text)
-    for mark in "\\`*_<>|[]#":
-        kept = kept.replace(mark, f"\\{mark}")
-    return kept

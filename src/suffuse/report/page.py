@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from ..run import Run
 from ..types import CLASSES, LABELS, NUMBER
-from . import confusion, facts, scored, trust, words, worth
+from . import confusion, facts, scored, trust, worth
 from .agreement import agreement
 from .audited import audited
 from .charts import drawn_once
@@ -22,17 +20,17 @@ from .curve import curve, drawn
 from .detailed import all_metrics, meanings, per_class
 from .each import each, explained
 from .examples import examples
-from .language import LANGUAGES, gettext, ngettext, place, speaking, spoken, t
-from .measured import subset
+from .language import LANGUAGES, place, speaking, spoken, t
 from .prepared import Prepared
+from .reasons import reasons
 from .results import results
 from .robustness import robustness
 from .scaled import scaled
 from .softness import softness
 from .subsets import subsets
+from .template import HERE, environment
 from .training import training
 
-HERE = Path(__file__).parent
 LARGEST = 3_000_000  # bytes of a page
 
 
@@ -40,26 +38,34 @@ def render(run: Run, languages: tuple[str, ...] = tuple(LANGUAGES), found: Seque
     """The report of a finished run, in the first of the languages until the reader chooses another. The same run
     gives the same bytes. ``found``: the audit's items, where the run doesn't hold them yet."""
     prepared = Prepared.open(run)
-    page = written(run, prepared, languages, found)
-    if len(page.encode()) > LARGEST:  # sounds are the only thing that can be left out without loss of what was found
-        page = written(run, replace(prepared, originals=None), languages, found)
+    page = written(run, prepared, (languages, found))
+    if len(page.encode()) > LARGEST:  # sounds can be left out without loss of what was found
+        page = written(run, replace(prepared, originals=None), (languages, found))
+    if len(page.encode()) > LARGEST:  # and `suffuse explain` shows what the page then lacks
+        page = written(run, replace(prepared, originals=None), (languages, found), shown=False)
     return page
 
 
-def written(run: Run, prepared: Prepared, languages: tuple[str, ...], found: Sequence[dict] | None) -> str:
-    """The page as it is with these rows to show."""
+def written(
+    run: Run, prepared: Prepared, how: tuple[tuple[str, ...], Sequence[dict] | None], shown: bool = True
+) -> str:
+    """The page as it is with these rows to show. ``how``: the languages, and the audit's items; ``shown``: with the
+    explained answers."""
+    languages, found = how
     bodies = []
     with drawn_once():
         for language in languages:
             with speaking(language):
-                bodies.append({"language": language, "called": LANGUAGES[language], "html": body(run, prepared, found)})
+                bodies.append(
+                    {"language": language, "called": LANGUAGES[language], "html": body(run, prepared, found, shown)}
+                )
     with speaking(languages[0]):
         title = t("%(name)s: distillation report", name=run.recipe.name or run.folder.name)
     css = Markup((HERE / "style.css").read_text(encoding="utf-8"))
     return environment().get_template("page.html.jinja").render(css=css, title=title, bodies=bodies)
 
 
-def body(run: Run, prepared: Prepared, found: Sequence[dict] | None = None) -> Markup:
+def body(run: Run, prepared: Prepared, found: Sequence[dict] | None = None, shown: bool = True) -> Markup:
     """All sections, in the language spoken now."""
     heads = prepared.spec.heads
     there = run.path("scores", "predictions.parquet").exists()
@@ -67,6 +73,7 @@ def body(run: Run, prepared: Prepared, found: Sequence[dict] | None = None) -> M
     stored = run.path("knowledge", "manifest.json").exists()
     weighed = bool(worth.controls(run) or worth.parts(run) or curve(run))
     pieces = evidence(run, found)
+    pieces["reasons"] = reasons(run, prepared, told) if shown else None
     values = {
         **pieces,
         "language": spoken(),
@@ -132,6 +139,7 @@ def sections(kinds: set[str], targets: int, weighed: bool, pieces: Mapping[str, 
         "confusion": (t("Confusion"), CLASSES in kinds),
         "labels": (t("Labels"), LABELS in kinds),
         "softness": (t("Soft labels"), CLASSES in kinds),
+        "explained": (t("Explained"), bool(pieces["reasons"])),
         "examples": (t("Examples"), True),
         "data": (t("Data"), True),
         "export": (t("Export"), True),
@@ -139,19 +147,3 @@ def sections(kinds: set[str], targets: int, weighed: bool, pieces: Mapping[str, 
         "reproduce": (t("Reproduce"), True),
     }
     return {name: title for name, (title, shown) in there.items() if shown}
-
-
-def environment() -> Environment:
-    """Jinja with escaping always on; a name that isn't there is an error."""
-    made = Environment(
-        loader=FileSystemLoader(HERE),
-        extensions=["jinja2.ext.i18n"],
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    made.policies["ext.i18n.trimmed"] = True
-    made.install_gettext_callables(gettext, ngettext, newstyle=True)  # pyright: ignore
-    made.filters |= {f.__name__: f for f in (words.percent, words.short, words.listed, words.count, words.tiny, subset)}
-    return made

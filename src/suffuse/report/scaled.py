@@ -45,12 +45,14 @@ def _line(who: str, facts: dict) -> dict[str, Any]:
     return {
         "who": table.name(who),
         "temperature": ", ".join(f"{one:.2f}" for one in said),
-        "pairs": [tuple(_value(key, facts[when][key]) for when in ("before", "after")) for key in KEYS],
+        "pairs": [(_value(facts["before"], key, False), _value(facts["after"], key, True)) for key in KEYS],
     }
 
 
-def _value(key: str, number: float) -> str:
-    return percent(number) if key == "ece" else f"{number:.4f}"
+def _value(facts: dict, key: str, interval: bool) -> str:
+    if interval and key in ("ece", "brier"):
+        return measured.calibrated(facts, key)
+    return percent(facts[key]) if key == "ece" else f"{facts[key]:.4f}"
 
 
 def _pictures(who: str, facts: dict, kind: str, number: int) -> list[dict[str, Any]]:
@@ -61,7 +63,7 @@ def _pictures(who: str, facts: dict, kind: str, number: int) -> list[dict[str, A
     title, ece = t("%(name)s, with its temperature", name=table.name(who)), percent(after["ece"])
     label = t("Reliability of %(name)s: expected calibration error %(ece)s", name=title, ece=ece)
     chart = charts.reliability(after["bins"], who, says, label, f"heat{number}-{who}")
-    return [{"title": title, "chart": chart, "ece": ece}]
+    return [{"title": title, "chart": chart, "ece": measured.calibrated(after, "ece")}]
 
 
 def subsets(found: dict[str, dict], name: str) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..run import Run
 from ..types import CLASSES, NUMBER, Head
-from . import charts, table
+from . import charts, measured, table
 from .language import t
 from .scored import Told, of_kind
 from .words import percent, rounded
@@ -43,7 +43,7 @@ def _diagram(who: str, facts: dict, head: Head, key: str) -> dict:
     if head.kind != CLASSES:
         words = ("stated probability", "rows with the label")
     chart = charts.reliability(facts["bins"], who, words, label, key) if key else None
-    return {"name": name, "chart": chart, "ece": percent(facts["ece"]), "brier": f"{facts['brier']:.4f}"}
+    return {"name": name, "chart": chart, **{key: measured.calibrated(facts, key) for key in ("ece", "brier")}}
 
 
 def numbers(told: Sequence[Told]) -> list[dict]:

@@ -83,3 +83,8 @@ def rounded(value: float, spread: float) -> str:
 def minus(text: str) -> str:
     """Numbers in ASCII -> with the minus that belongs to them."""
     return text.replace("-", "−")
+
+
+def sentence(text: str) -> str:
+    """A part of a sentence as one of its own."""
+    return text[:1].upper() + text[1:] + t(".")

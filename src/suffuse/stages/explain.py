@@ -19,6 +19,8 @@ from ..run import Run
 from ..teachers import Question, Teacher
 from ..teachers.opening import open_teacher
 
+TABLE = "it looks its answers up, so it can't be asked about a changed row"
+
 
 @dataclass(frozen=True)
 class How:
@@ -114,7 +116,7 @@ def _teacher(run: Run, columns: Columns, position: int, how: tuple[int, Method])
         return explained(asked, run.recipe.modalities, target, method)
     teacher = open_teacher(run, columns)
     if not teacher.modalities:
-        return {"silent": "it looks its answers up, so it can't be asked about a changed row"}
+        return {"silent": TABLE}
     return outside(teacher, columns, position, target)
 
 

@@ -17,6 +17,7 @@ CERTAIN = 0.99  # mean confidence on training rows from which soft labels say li
 LATE, EARLY = 0.9, 0.5  # where in a training its best epoch was
 FAITHFUL = 0.9  # share of training rows on which a student should answer as its teacher
 DRIFT = 0.1  # total variation of mean gates
+FAR = 0.05  # further below the teacher on a subset of the modalities than on all
 WEAK = 0.01  # below the same network on the other modalities alone
 NOISY = 0.01  # deviation of seeds
 FAINT = 0.01  # share of the gradient
@@ -58,20 +59,21 @@ def temperature(facts: Facts, ground: Ground) -> Iterator[Finding]:
 
 
 def dropout(facts: Facts, ground: Ground) -> Iterator[Finding]:
-    """A student that is worse without a modality than a network that never had it."""
+    """A student that is worse without a modality than a network that never had it, or far below its teacher there."""
     student, floors = facts.get("student", {}), facts.get("floors", {})
     found = []
     for name, left in student.get("without", {}).items():
         others = [floors[other] for other in ground.names if other != name and other in floors]
         if others and left < max(others) - WEAK:
             found.append(f"without {name} {left:.3f}, a network that never had it {max(others):.3f}")
-    for name, card in _missing(facts):
-        found.append(f"without {name} {card} on the scorecard")
+    found += [f"on {subset} alone {said}, on the scorecard" for subset, said in _missing(facts)]
     if found:
+        there = {loss.kind for loss in ground.recipe.distill.losses.values()}
+        more = {} if "subset_consistency" in there else {"subset_consistency": True}
         tries: tuple[dict[str, Any], ...] = ({"modality_dropout": 0.2}, {"modality_dropout": "uniform"})
-        yield Finding(
-            f"the student is weak where a modality is missing: {'; '.join(found)}: dropout of modalities", tries
-        )
+        tries += ({"modality_dropout": "uniform", **more},) if more else ()
+        why = f"the student is weak where a modality is missing: {'; '.join(found)}"
+        yield Finding(f"{why}: dropout of modalities{', and consistency of subsets' if more else ''}", tries)
 
 
 def gates(facts: Facts, ground: Ground) -> Iterator[Finding]:
@@ -161,7 +163,7 @@ def common(facts: Facts, ground: Ground) -> Iterator[Finding]:
 
 
 RULES: tuple[Callable[[Facts, Ground], Iterator[Finding]], ...] = (
-    temperature, dropout, gates, dead, length, capacity, noise, useless, common,
+    dropout, temperature, gates, dead, length, capacity, noise, useless, common,
 )  # fmt: skip
 
 
@@ -180,14 +182,26 @@ def _features(ground: Ground) -> tuple[dict[str, Any], ...]:
 
 
 def _missing(facts: Facts) -> Iterator[tuple[str, str]]:
-    """Subsets on which the scorecards put the student below its teacher by more than on all modalities."""
+    """Subsets of the modalities on a scorecard where the student is weak, and how: it is further below its teacher
+    there than on all of them, or below the same network on one of them alone."""
     cards = facts.get("scorecards", {})
-    ours, theirs = (cards.get(who, {}).get("missing") for who in ("student", "teacher"))
-    both = [s for s in ours if s in theirs] if isinstance(ours, dict) and isinstance(theirs, dict) else []
-    for subset in both:
-        values = [_number(card[subset]) for card in (ours, theirs)]
-        if None not in values and values[0] < values[1] - 5 * WEAK:  # pyright: ignore
-            yield subset, f"{values[0]:.3f} (teacher {values[1]:.3f})"
+    ours, theirs = ({s: _number(v) for s, v in _subsets(cards.get(who))} for who in ("student", "teacher"))
+    whole = max(ours, key=lambda s: s.count("+"), default="")
+    gaps = {s: theirs[s] - ours[s] for s in ours if s in theirs and None not in (ours[s], theirs[s])}  # pyright: ignore
+    for subset, score in ours.items():
+        if subset in (whole, "nothing") or score is None:
+            continue
+        floors = [f for n, f in cards.get("floors", {}).items() if n in subset.split("+")]
+        if subset in gaps and gaps[subset] > max(gaps.get(whole, 0.0), 0.0) + FAR:
+            yield subset, f"{score:.3f} (teacher {theirs[subset]:.3f})"
+        elif floors and score < max(floors) - WEAK:
+            yield subset, f"{score:.3f} (a network of one modality {max(floors):.3f})"
+
+
+def _subsets(card: Any) -> Iterator[tuple[str, Any]]:
+    """Of a scorecard, as far as it has any."""
+    found = (card or {}).get("missing")
+    yield from found.items() if isinstance(found, dict) else ()
 
 
 def _number(value: Any) -> float | None:

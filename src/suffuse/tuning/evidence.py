@@ -100,7 +100,8 @@ def of_trainings(folder: Path, metric: str) -> Facts:
 
 
 def of_scorecards(run: Run) -> Facts:
-    """Calibration and what is there of rows with missing modalities, as evaluate found them on the test rows."""
+    """Calibration, what is there of rows with missing modalities, and the same network on one modality alone
+    (``floors``), as evaluate found them on the test rows."""
     found: Facts = {}
     for who in ("teacher", "student"):
         card = read_json(run.path("scores", f"{who}.json"))
@@ -109,7 +110,9 @@ def of_scorecards(run: Run) -> Facts:
             found[who] = {"ece": float(np.mean([one["ece"] for one in several]))} if several else {}
             if isinstance(card.get("missing"), dict):
                 found[who]["missing"] = card["missing"].get("subsets", card["missing"])
-    return found
+    alone = {name: read_json(run.path("scores", f"only-{name}.json")) for name in run.recipe.student.encoders}
+    floors = {n: c["metrics"][c["main"]]["mean"] for n, c in alone.items() if isinstance(c, dict)}
+    return found | ({"floors": floors} if floors else {})
 
 
 def sure(columns: Columns, logits: np.ndarray, rows: np.ndarray) -> Facts:
