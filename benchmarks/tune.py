@@ -23,14 +23,12 @@ from typing import Any
 
 import numpy as np
 
+from seeds import seed_logits
 from suffuse import Run, run_stage, scores
 from suffuse.answers import activate, main_metric
 from suffuse.data import Columns
-from suffuse.engine import features
-from suffuse.engine.forward import logits
 from suffuse.files import read_json
 from suffuse.machine import surroundings
-from suffuse.model import open_model
 from suffuse.pipeline import run_tune
 from suffuse.probes.quality import draw
 from suffuse.probes.targets import measure
@@ -113,9 +111,7 @@ def compared(shipped: Run, chosen: Run) -> dict[str, Any]:
 def students(run: Run, columns: Columns, rows: np.ndarray, draws: Any, metric: str) -> np.ndarray:
     """(S, R + 1): the metric of each seed on the rows and on their resamples."""
     found = []
-    for folder in sorted(run.path("student").glob("seed-*"), key=lambda f: int(f.name.removeprefix("seed-"))):
-        model = open_model(folder)
-        said = logits(model, features.ready(columns, model, features.place(run)).of(model.spec.names), rows)
+    for said in seed_logits(run, columns, rows):
         found.append(measure(columns.spec, activate(columns.spec.heads, said), columns.target[rows], draws)[metric])
     return np.stack(found)
 

@@ -1,0 +1,20 @@
+"""What every seed of a finished run's networks answers on rows: for benchmarks that compare recipes over seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from suffuse import Run
+from suffuse.data import Columns
+from suffuse.engine import features
+from suffuse.engine.forward import logits
+from suffuse.model import open_model
+
+
+def seed_logits(run: Run, columns: Columns, rows: np.ndarray, who: str = "student") -> Iterator[np.ndarray]:
+    """(N, C) of each seed of ``student`` or ``baseline``, in the order of the seeds."""
+    for folder in sorted(run.path(who).glob("seed-*"), key=lambda f: int(f.name.removeprefix("seed-"))):
+        model = open_model(folder)
+        yield logits(model, features.ready(columns, model, features.place(run)).of(model.spec.names), rows)
