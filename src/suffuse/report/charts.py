@@ -125,7 +125,9 @@ def reliability(bins: Sequence[dict], paint_name: str, says: tuple[str, str], la
                 centre = (number + 0.5) / len(bins)
                 axes.bar(centre, one["accuracy"], 0.94 / len(bins), color=colour, alpha=0.3, linewidth=0)
                 area = 12 + 220 * one["rows"] / total
-                axes.scatter(one["confidence"], one["accuracy"], area, color=colour, alpha=0.9, linewidth=0)
+                axes.scatter(
+                    one["confidence"], one["accuracy"], area, color=colour, alpha=0.9, linewidth=0, clip_on=False
+                )
         axes.set(xlabel=says[0], ylabel=says[1], xlim=(0, 1.04), ylim=(0, 1.06))
         axes.set_xticks(np.linspace(0, 1, 5))
         axes.set_yticks(np.linspace(0, 1, 5))

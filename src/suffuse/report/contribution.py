@@ -98,16 +98,18 @@ def changed(found: dict[str, dict]) -> dict[str, Any] | None:
     return {"names": names, "rows": rows}
 
 
-def _part(facts: dict | None) -> str:
-    """``12.3 % (11.0 to 13.5)``."""
+def _part(facts: dict | None) -> dict[str, str]:
+    """``12.3 %``, and ``11.0 to 13.5``."""
     if facts is None:
-        return ""
+        return {"text": "", "span": ""}
     low, high = (f"{100 * facts[end]:.1f}" for end in ("low", "high"))
-    return f"{percent(facts['mean'], 1)} ({t('%(low)s to %(high)s', low=low, high=high)})"
+    return {"text": percent(facts["mean"], 1), "span": t("%(low)s to %(high)s", low=low, high=high)}
 
 
-def _signed(metric: str, facts: dict | None) -> str:
-    return f"{measured.gap(metric, facts['mean'])}" if facts else ""
+def _signed(metric: str, facts: dict | None) -> dict[str, str]:
+    if not facts:
+        return {"text": "", "span": ""}
+    return {"text": measured.gap(metric, facts["mean"]), "span": measured.span(metric, facts)}
 
 
 def _fidelity(who: str, card: dict) -> dict[str, str]:

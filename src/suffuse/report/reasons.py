@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..run import Run
+from ..types import NUMBER
 from . import measured, table
 from .explained import fragment
 from .language import t
@@ -50,6 +51,7 @@ def reasons(run: Run, prepared: Prepared, told: Sequence[Told]) -> dict[str, Any
     return {
         "rows": made,
         "number": rows[0]["number"],
+        "numeric": told[0].head.kind == NUMBER,
         "target": told[0].head.name if len(told) > 1 else "",
         "heard": int(SECONDS) if any("<audio" in one["html"] for one in made) else 0,
     }
