@@ -85,7 +85,12 @@ def network(fusion: str, dropout: float = 0.0) -> Network:
         "question": {"kind": "gru", "embedding": 4, "width": 5},
     }
     wide = {} if fusion in ("concat", "queries") else {"width": 8}
-    facts = {"encoders": encoders, "fusion": {"kind": fusion, **wide}, "hidden": 6, "dropout": dropout}
+    facts = {
+        "encoders": encoders,
+        "fusion": {"kind": fusion, **wide},
+        "hidden": 0 if fusion == "queries" else 6,
+        "dropout": dropout,
+    }
     return Network.model_validate(facts)
 
 
