@@ -2,21 +2,23 @@
 
 The energy of a token is the mean of its squared numbers (Zagoruyko & Komodakis 2017). A picture's square grid of tokens
 is averaged over 4 x 4 cells, any other sequence over 16 stretches of its real tokens, by area: a token that lies in two
-cells counts in both, by its share.
+cells counts in both, by its share. Where a fusion's queries look is kept in the same way, over 32 stretches.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from .types import Encoded
+from .types import LOOK, MAP, Encoded, Look
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 SIDE = 4
 CELLS = SIDE * SIDE  # K
+STRETCHES = 32  # of a look: finer, as it points at one place
 
 
 def strengths(encoded: Encoded, grid: bool) -> Tensor:
@@ -32,6 +34,28 @@ def strengths(encoded: Encoded, grid: bool) -> Tensor:
         return (cells @ energy.unflatten(1, (side, side)) @ cells.t()).flatten(1)
     energy = energy.where(mask, 0.0)
     return (_cells(mask.sum(1).to(energy.dtype), energy.shape[1], CELLS) @ energy.unsqueeze(2)).squeeze(2)
+
+
+def named(maps: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """An output's maps by the names of their taps."""
+    return {name if name.endswith(MAP) else name + MAP: found for name, found in maps.items()}
+
+
+def looks(found: Sequence[Look], names: Iterable[str], asked: Collection[str]) -> dict[str, Tensor]:
+    """What a fusion found of each modality, where it is asked for -> tap -> (B, Q K)."""
+    return {name + LOOK: spread(*look) for name, look in zip(names, found, strict=False) if name + LOOK in asked}
+
+
+def spread(look: Tensor, real: Tensor) -> Tensor:
+    """Attention (B, Q, L) over tokens, real (B, L) -> (B, Q * 32), the share of each query's that falls on each stretch
+    of the real tokens; zeros where none is real."""
+    import torch
+
+    lengths = real.sum(1).to(look.dtype)
+    wide = lengths.clamp(min=1).reshape(-1, 1, 1) / STRETCHES
+    found = look @ (_cells(lengths, look.shape[2], STRETCHES) * wide).transpose(1, 2)
+    whole = found.sum(2, keepdim=True)
+    return torch.where(whole > 0, found / whole.where(whole > 0, 1.0), 0.0).flatten(1)
 
 
 def _cells(lengths: Tensor, longest: int, cells: int) -> Tensor:

@@ -18,10 +18,10 @@ from . import encoders, fusions, sealed
 from .data import Columns
 from .errors import SuffuseError, UsageError
 from .files import write_bytes, write_json
-from .maps import CELLS, strengths
+from .maps import CELLS, STRETCHES, looks, strengths
 from .parts import load
 from .recipe import Network
-from .types import MAP, Batch, Encoded, Field, Output, Sizes, Spec
+from .types import LOOK, MAP, Batch, Encoded, Field, Output, Sizes, Spec
 
 FAR, SMALLEST = 6.0, 1e-6  # of a frozen encoder's numbers, in deviations: where they are cut; least deviation
 
@@ -212,18 +212,20 @@ class FusionModel(nn.Module):
     def taps(self) -> dict[str, int]:
         """Width of every tap a loss may ask for."""
         gates = {"gates": len(self.spec.names)} if fusions.gates(self.network.fusion) else {}
-        maps = {name + MAP: CELLS for name in self.spec.names if self.encoder(name).tokens}
-        return {"fused": self.joint, **self.widths(), **gates, **maps}
+        read = [name for name in self.spec.names if self.encoder(name).tokens]
+        wide = {MAP: CELLS} | ({LOOK: len(self.spec.heads) * STRETCHES} if hasattr(self.part, "LOOKS") else {})
+        return {"fused": self.joint, **self.widths(), **gates, **{n + tap: wide[tap] for n in read for tap in wide}}
 
     def mapped(self, needs: Collection[str]) -> tuple[str, ...]:
-        """Modalities whose maps are among what losses need, and can be had."""
-        return tuple(name for name in self.spec.names if name + MAP in needs and self.encoder(name).tokens)
+        """Modalities whose maps are among what losses need, and can be had; looks by their tap's name."""
+        there = [tap for tap in self.taps() if tap.endswith(MAP) and tap in needs]
+        return tuple(tap if tap.endswith(LOOK) else tap.removesuffix(MAP) for tap in there)
 
     def forward(self, batch: Batch, maps: Collection[str] = ()) -> Output:
         """Rows (B) -> Output. A row with nothing present gets the training prior, never NaN. ``maps``: modalities
         whose maps are asked for."""
         encoded = self.encode(batch, maps)
-        output = self.fuse(encoded, batch.present)
+        output = self.fuse(encoded, batch.present, maps)
         if batch.whole is not None:
             fewer = (batch.whole != batch.present).any(1)
             output = replace(output, whole=self.answer(encoded, batch.whole), fewer=fewer)
@@ -261,14 +263,15 @@ class FusionModel(nn.Module):
         tokens, mask = vector.new_zeros(rows, 1, encoder.tokens), vector.new_zeros(rows, 1, dtype=torch.bool)
         return Encoded(vector, tokens, mask, vector.new_zeros(rows, CELLS) if mapped else None)
 
-    def fuse(self, encoded: list[Encoded], present: Tensor) -> Output:
+    def fuse(self, encoded: list[Encoded], present: Tensor, asked: Collection[str] = ()) -> Output:
         """M x (B, D_m) and present (B, M) -> Output."""
         fused = self.part.fuse(self.network.fusion, self.fusion, encoded, present)
         logits = self.head(fused.vector) if fused.logits is None else fused.logits
         logits = torch.where(present.any(1, keepdim=True), logits, self.log_prior)
         features = {n: e.vector for n, e in zip(self.spec.names, encoded, strict=True)}
-        maps = {n: e.map for n, e in zip(self.spec.names, encoded, strict=True) if e.map is not None}
-        return Output(logits, fused.vector, features, fused.gates, head=self.only_head, maps=maps)
+        shown = {n: e.map for n, e in zip(self.spec.names, encoded, strict=True) if e.map is not None}
+        shown |= looks(fused.looks, self.spec.names, asked)
+        return Output(logits, fused.vector, features, fused.gates, head=self.only_head, maps=shown)
 
     @torch.no_grad()
     def answer(self, encoded: list[Encoded], present: Tensor) -> Tensor:

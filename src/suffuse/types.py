@@ -6,13 +6,14 @@ Nothing here loads torch: tensors are named for the type checker only.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 UNLABELLED = -1  # a row without a target: learns from the teacher alone, is never scored
 MAP = ".map"  # after a modality's name: where its tokens are strong, see :mod:`suffuse.maps`
+LOOK = ".look.map"  # after a modality's name: how the fusion's queries look at its tokens
 CLASSES, LABELS, NUMBER = "classes", "labels", "number"  # what a target is: one of them, any of them, a quantity
 
 
@@ -89,6 +90,13 @@ class Sizes:
     heads: tuple[int, ...] = ()  # of each target; none: they are all of one
 
 
+class Look(NamedTuple):
+    """How the queries of a fusion look at one modality's tokens."""
+
+    weights: Tensor  # (B, Q, L)
+    real: Tensor  # (B, L) bool, which tokens are
+
+
 @dataclass(frozen=True, slots=True)
 class Fused:
     """What a fusion returns: the joint vector and, where it has them, its gates and its own logits."""
@@ -96,6 +104,7 @@ class Fused:
     vector: Tensor  # (B, D)
     gates: Tensor | None = None  # (B, M) share of each modality, 0 where it is absent
     logits: Tensor | None = None  # (B, C) of a late fusion, which needs no head
+    looks: tuple[Look, ...] = ()  # of each modality, where each target's query looks
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +146,7 @@ class Output:
     gates: Tensor | None = None  # (B, M)
     present: dict[str, Tensor] = field(default_factory=dict)  # modality -> (B,) bool, where some row lacks it
     head: Head | None = None  # whose logits these are, where a loss on heads is asked
-    maps: dict[str, Tensor] = field(default_factory=dict)  # modality -> (B, K), where they are asked for
+    maps: dict[str, Tensor] = field(default_factory=dict)  # modality, or tap of a look -> (B, K), where asked for
     whole: Tensor | None = (
         None  # (B, C) the logits on all that the rows have, without gradient, where they are asked for
     )

@@ -81,6 +81,11 @@ CHOICES: dict[str, list[tuple[str, dict]]] = {
         *(("audio", {"widths": [4, 6], "norm": norm}) for norm in ("batch", "layer", "none")),
         ("sequence", {"widths": [4, 6], "kernel": 3, "stride": 1, "pool": "attention"}),
     ],
+    "conv2d": [
+        ("audio", {"channels": [4, 6], "width": 8, "depth": 2, "kernel": 3, "dropout": 0.0}),
+        ("audio", {"channels": [4], "first": 3, "width": 8, "dilated": False, "pool": "meanmax", "dropout": 0.0}),
+        ("sequence", {"channels": [4], "width": 8, "depth": 0, "dropout": 0.0}),
+    ],
     "tcn": [
         ("text", {"width": 8, "kernel": 3}),
         ("audio", {"width": 8, "kernel": 3, "depth": 3, "dilated": True, "patch": 2}),

@@ -48,6 +48,11 @@ def maps() -> tuple[Tensor, Tensor]:
     return torch.randn(B, 3, 4, 4).double(), torch.randn(B, 2, 4, 4).double()
 
 
+def looks() -> tuple[Tensor, Tensor]:
+    torch.manual_seed(8)
+    return torch.randn(B, 3, 5).double().softmax(2), torch.randn(B, 3, 5).double().softmax(2)
+
+
 def numbers() -> tuple[Tensor, Tensor]:
     torch.manual_seed(7)
     return torch.randn(B, 1).double(), torch.randn(B, 1).double()
@@ -86,6 +91,7 @@ CASES = {
     "modality_hints": Case(lambda s, t, w: losses.modality_hints({"a": s, "b": 2 * s}, {"a": t, "b": 2 * t}, HERE, w),
                            same_width),
     "attention_transfer": Case(lambda s, t, w: losses.attention_transfer(s, t, w), maps),
+    "look_transfer": Case(lambda s, t, w: losses.look_transfer(s, t, w), looks),
     "similarity": Case(lambda s, t, w: losses.similarity(s, t), features, weighed=False),
     "rkd_distance": Case(lambda s, t, w: losses.rkd_distance(s, t), features, weighed=False),
     "rkd_angle": Case(lambda s, t, w: losses.rkd_angle(s, t), features, weighed=False),

@@ -39,6 +39,7 @@ CHOICES = {
     "reverse_kd": [{}, {"temperature": 4.0}],
     "modality_hints": [{}, {"modalities": ("picture",)}],
     "attention_transfer": [{"map": "picture"}],
+    "look_transfer": [{"map": "picture"}, {"map": "question", "teacher": "picture"}],
     "similarity": [{"tap": "fused"}, {"tap": "picture"}],
     "rkd_distance": [{"tap": "fused"}, {"tap": "picture"}],
     "rkd_angle": [{"tap": "fused"}, {"tap": "picture", "most": 4}],
@@ -62,8 +63,11 @@ ANSWERS = [  # every loss on answers, with every kind of target that it is valid
     for kind in getattr(load(losses.TABLE, case.values[0]["kind"]), "HEADS", (CLASSES,))  # type: ignore[index]
 ]
 WIDE, TEACHER = {"fused": 5, "picture": 4, "question": 3}, {"fused": 6, "picture": 3, "question": 3}
-PLACES = 6  # of a map
-TAPS = {who: {**widths, "gates": 2, "picture.map": PLACES} for who, widths in (("mine", WIDE), ("theirs", TEACHER))}
+PLACES, LOOKS = 6, 64  # of a map; of two queries over 32 stretches
+TAPS = {
+    who: {**widths, "gates": 2, "picture.map": PLACES, "picture.look.map": LOOKS, "question.look.map": LOOKS}
+    for who, widths in (("mine", WIDE), ("theirs", TEACHER))
+}
 COUNT = 10  # rows
 
 
@@ -89,15 +93,22 @@ def rows(
     logits = (scale * torch.randn(count, outputs)).requires_grad_()
     head = Head("answer", kind, () if kind == NUMBER else ("a", "b", "c", "d"))
     here = {"picture": torch.arange(count) % 3 != 1, "question": torch.arange(count) != 7}
-    gates, maps = torch.rand(2, count, 2), torch.rand(2, count, PLACES)
+    gates, maps, looks = torch.rand(2, count, 2), torch.rand(2, count, PLACES), torch.rand(3, count, LOOKS)
     gates = (gates[0] * torch.stack(list(here.values()), 1)).requires_grad_(), gates[1].requires_grad_()
     student = Output(
-        logits, made["fused"], {n: made[n] for n in here}, gates[0], here, head, {"picture": maps[0].requires_grad_()},
+        logits, made["fused"], {n: made[n] for n in here}, gates[0], here, head, {
+            "picture": maps[0].requires_grad_(), "picture.look.map": looks[0].requires_grad_(),
+            "question.look.map": looks[1].requires_grad_(),
+        },
         whole=scale * torch.randn(count, outputs), fewer=torch.arange(count) % 2 == 0,
     )  # fmt: skip
     teacher = {name: torch.randn(count, width, requires_grad=True) for name, width in TEACHER.items()}
     teacher["logits"] = (scale * torch.randn(count, outputs)).requires_grad_()
-    teacher |= {"gates": gates[1], "picture.map": maps[1].requires_grad_()}
+    teacher |= {
+        "gates": gates[1],
+        "picture.map": maps[1].requires_grad_(),
+        "picture.look.map": looks[2].requires_grad_(),
+    }
     if kind == CLASSES:
         return student, teacher, torch.arange(count) % 5 - 1
     known = torch.arange(count) % 5 != 0

@@ -29,7 +29,16 @@ from suffuse.recipe import Network, Training
 from suffuse.types import Field, Head, Spec
 from suffuse.views import Viewer
 
-WIDTHS = {"logits": 3, "fused": 7, "picture": 6, "sound": 6, "question": 6, "gates": 3, "picture.map": 16}
+WIDTHS = {
+    "logits": 3,
+    "fused": 7,
+    "picture": 6,
+    "sound": 6,
+    "question": 6,
+    "gates": 3,
+    "picture.map": 16,
+    "picture.look.map": 32,
+}
 MIXED = (Head("answer", "classes", ("a", "b", "c")), Head("tags", "labels", ("x", "y")), Head("price", "number"))
 BATCH = 7  # of 22 rows: the last batch is one row, fewer than there are processes
 
@@ -75,8 +84,13 @@ def network(fusion: str, dropout: float = 0.0) -> Network:
         "sound": {"kind": "conv1d", "widths": [4, 3], "kernel": 3},
         "question": {"kind": "gru", "embedding": 4, "width": 5},
     }
-    wide = {} if fusion == "concat" else {"width": 8}
-    facts = {"encoders": encoders, "fusion": {"kind": fusion, **wide}, "hidden": 6, "dropout": dropout}
+    wide = {} if fusion in ("concat", "queries") else {"width": 8}
+    facts = {
+        "encoders": encoders,
+        "fusion": {"kind": fusion, **wide},
+        "hidden": 0 if fusion == "queries" else 6,
+        "dropout": dropout,
+    }
     return Network.model_validate(facts)
 
 
@@ -92,6 +106,7 @@ def parts(case: dict) -> tuple[Objective, Plan]:
     random = torch.Generator().manual_seed(8)
     taught = {n: torch.randn(len(data.target), w, generator=random).double() for n, w in widths.items()}
     taught["gates"], taught["picture.map"] = taught["gates"].softmax(1), taught["picture.map"].square()
+    taught["picture.look.map"] = taught["picture.look.map"].square()
     taught["logits"][::5] = torch.nan  # a teacher that abstains now and then
     died = Path(case["folder"]) / f"died-{case['name']}"
 

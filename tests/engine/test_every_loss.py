@@ -19,7 +19,7 @@ from suffuse.recipe import Training
 from suffuse.types import CLASSES
 from suffuse.views import Viewer
 
-WIDTHS = {"logits": 3, "fused": 7, "picture": 6, "question": 6, "gates": 2, "picture.map": 16}
+WIDTHS = {"logits": 3, "fused": 7, "picture": 6, "question": 6, "gates": 2, "picture.map": 16, "picture.look.map": 32}
 KINDS = [k for k in losses.KINDS if CLASSES in getattr(load(losses.TABLE, k), "HEADS", (CLASSES,))]
 
 
@@ -32,11 +32,14 @@ def train(trainer, place: str, stop: int = 1000, precision: str = "fp32", seen: 
     settle(1)
     seed(0)
     columns, random = trainer.columns, torch.Generator().manual_seed(8)
-    named = {"attention_transfer": {"map": "picture"}}
+    named = {k: {"map": "picture"} for k in ("attention_transfer", "look_transfer")}
     chosen = {k: settings(losses.TABLE, {"kind": k, **named.get(k, {})}) for k in KINDS}
-    objective = Objective(FusionModel(trainer.network, columns.spec), chosen, WIDTHS)
+    facts = trainer.network.model_dump() | {"fusion": {"kind": "queries"}, "hidden": 0, "dropout": 0.0}
+    network = trainer.network.model_validate(facts)
+    objective = Objective(FusionModel(network, columns.spec), chosen, WIDTHS)
     taught = {n: torch.randn(len(columns.target), w, generator=random) for n, w in WIDTHS.items()}
     taught["gates"], taught["picture.map"] = taught["gates"].softmax(1), taught["picture.map"].square()
+    taught["picture.look.map"] = taught["picture.look.map"].square()
     taught["logits"][::5] = torch.nan  # a teacher that abstains now and then
     begun: list[int] = []
 

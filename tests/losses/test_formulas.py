@@ -7,7 +7,7 @@ from itertools import combinations, permutations
 import numpy as np
 import pytest
 import torch
-from losses_tools import PRESENT, TAGS, TARGET, VALUES, B, C, features, logits, maps, numbers, same_width, shares
+from losses_tools import PRESENT, TAGS, TARGET, VALUES, B, C, features, logits, looks, maps, numbers, same_width, shares
 from scipy.special import log_softmax, rel_entr, softmax
 from scipy.stats import entropy, pearsonr
 
@@ -167,6 +167,11 @@ def test_hints():
     here = torch.tensor([True, False, True, True, False, False, True])
     expected = (((s - t) ** 2)[here.numpy()].mean() + ((2 * s - t) ** 2).mean()) / 2
     near(losses.modality_hints({"x": a, "y": 2 * a}, {"x": b, "y": b}, {"x": here}), expected)
+
+
+def test_look_transfer_is_a_mean_of_divergences():
+    s, t = ((x + 1e-6) / (x + 1e-6).sum(2, keepdims=True) for x in arrays(looks()))
+    near(losses.look_transfer(*looks()), rel_entr(t, s).sum(2).mean())
 
 
 def test_attention_transfer_of_maps_and_tokens():

@@ -48,7 +48,7 @@ def test_reading_settings_loads_no_torch():
     code = (
         "import sys; from suffuse import losses; from suffuse.losses import matrix\n"
         "from suffuse.parts import settings\n"
-        "tap = {'attention_transfer': {'map': 'a'}}\n"
+        "tap = {'attention_transfer': {'map': 'a'}, 'look_transfer': {'map': 'a'}}\n"
         "[settings(losses.TABLE, {'kind': k, **tap.get(k, {})}) for k in losses.KINDS]\n"
         "losses.kd; assert 'torch' not in sys.modules"
     )
@@ -157,6 +157,7 @@ def test_where_all_weights_are_0_so_is_the_loss(name):
         "hint",
         "hint-cosine",
         "attention_transfer",
+        "look_transfer",
         "subset_consistency",
         "regression_kd",
     ],
@@ -285,8 +286,10 @@ def test_the_page_says_of_each_loss_what_its_module_says(kind):
         assert set(re.findall("classes|labels|number", cells[3])) == set(part.HEADS)
         assert ("3 or more" in cells[3]) == (getattr(part, "LEAST_CLASSES", 2) == 3)
     else:
-        chosen = settings(losses.TABLE, {"kind": kind, **({"map": "a"} if kind == "attention_transfer" else {})})
-        taps = {"fused": 2, "a": 2, "b": 2, "gates": 2, "a.map": 4}
+        chosen = settings(
+            losses.TABLE, {"kind": kind, **({"map": "a"} if kind in ("attention_transfer", "look_transfer") else {})}
+        )
+        taps = {"fused": 2, "a": 2, "b": 2, "gates": 2, "a.map": 4, "a.look.map": 64}
         assert (cells[3] == "yes") == bool(list(part.layers(chosen, taps, taps).parameters()))
 
 

@@ -20,14 +20,15 @@ from suffuse.parts import load, settings
 from suffuse.recipe import Training
 from suffuse.types import CLASSES, LABELS, NUMBER, Head, Output
 
-MINE = {"fused": 5, "picture": 4, "question": 3, "gates": 2, "picture.map": 6}
-THEIRS = {"fused": 6, "picture": 3, "question": 3, "gates": 2, "picture.map": 6}
+MINE = {"fused": 5, "picture": 4, "question": 3, "gates": 2, "picture.map": 6, "picture.look.map": 64}
+THEIRS = {"fused": 6, "picture": 3, "question": 3, "gates": 2, "picture.map": 6, "picture.look.map": 64}
 COUNT = 12
-NEEDED = {"attention_transfer": {"map": "picture"}}
+NEEDED = {"attention_transfer": {"map": "picture"}, "look_transfer": {"map": "picture"}}
 ON_ANSWERS = [k for k in losses.KINDS if "logits" in load(losses.TABLE, k).needs(
     settings(losses.TABLE, {"kind": k, **NEEDED.get(k, {})}))]  # fmt: skip
 ON_FEATURES = ["hint", "similarity", "rkd_distance", "rkd_angle", "crd", "cka", "affinity", "entropy_relations",
-               "modality_hints", "cross_modal_relation", "attention_transfer", "gate_transfer"]  # fmt: skip
+               "modality_hints", "cross_modal_relation", "attention_transfer", "look_transfer",
+               "gate_transfer"]  # fmt: skip
 
 
 def made(kind: str, **asked):
@@ -50,7 +51,7 @@ def batch(kind: str = CLASSES, seed: int = 1, absent: bool = False) -> tuple[Out
     student = {n: torch.randn(COUNT, MINE[n]) for n in ("fused", "picture", "question")}
     teacher = {n: torch.randn(COUNT, THEIRS[n]) for n in ("fused", "picture", "question")}
     student["logits"], teacher["logits"] = torch.randn(2, COUNT, outputs)
-    gates, maps = torch.randn(2, COUNT, 2).softmax(2), torch.rand(2, COUNT, 6)
+    gates, maps, looks = torch.randn(2, COUNT, 2).softmax(2), torch.rand(2, COUNT, 6), torch.rand(2, COUNT, 64)
     here = {"picture": torch.arange(COUNT) % 4 != 2, "question": torch.arange(COUNT) != 5} if absent else {}
     known = torch.arange(COUNT) % 3 != 0
     target = (torch.arange(COUNT) % 4).where(known, -1)
@@ -60,9 +61,9 @@ def batch(kind: str = CLASSES, seed: int = 1, absent: bool = False) -> tuple[Out
         target = (torch.rand(COUNT, 4) < 0.5).float().where(known.unsqueeze(1), -1.0)
     output = Output(
         student["logits"], student["fused"], {n: student[n] for n in ("picture", "question")}, gates[0], here, head,
-        {"picture": maps[0]}, torch.randn(COUNT, outputs), torch.arange(COUNT) % 2 == 0,
+        {"picture": maps[0], "picture.look.map": looks[0]}, torch.randn(COUNT, outputs), torch.arange(COUNT) % 2 == 0,
     )  # fmt: skip
-    return output, {**teacher, "gates": gates[1], "picture.map": maps[1]}, target
+    return output, {**teacher, "gates": gates[1], "picture.map": maps[1], "picture.look.map": looks[1]}, target
 
 
 def of_each(output: Output, change: Callable[[Tensor], Tensor]) -> Output:
@@ -154,12 +155,12 @@ def test_what_stands_in_an_absent_slot_changes_no_bit(kind, filler):
     assert expected[0] > 0
     here = output.present
     features = {n: f.detach().where(here[n].unsqueeze(1), filler) for n, f in output.features.items()}
-    maps = {"picture": output.maps["picture"].detach().where(here["picture"].unsqueeze(1), filler)}
+    maps = {n: m.detach().where(here["picture"].unsqueeze(1), filler) for n, m in output.maps.items()}
     gates = output.gates.detach().where(torch.stack(list(here.values()), 1), filler)  # type: ignore[union-attr]
     spoilt = {
         **teacher,
         **{n: teacher[n].where(here[n].unsqueeze(1), filler) for n in here},
-        "picture.map": teacher["picture.map"].where(here["picture"].unsqueeze(1), filler),
+        **{n: teacher[n].where(here["picture"].unsqueeze(1), filler) for n in ("picture.map", "picture.look.map")},
         "gates": teacher["gates"].where(torch.stack(list(here.values()), 1), filler),
     }
     fresh = replace(output, features=features, maps=maps, gates=gates)

@@ -10,7 +10,7 @@ import torch
 
 from suffuse import losses
 from suffuse.engine.objective import Objective
-from suffuse.maps import CELLS, strengths
+from suffuse.maps import CELLS, STRETCHES, named, spread, strengths
 from suffuse.model import FusionModel
 from suffuse.parts import settings
 from suffuse.types import Encoded
@@ -141,3 +141,40 @@ def test_maps_of_student_and_teacher_meet(make_columns, make_network):
     lonely = replace(columns, present=np.where([True, False], False, columns.present))
     gone = model(lonely.batch(rows), ("picture",))
     assert gone.maps["picture"].shape == (len(rows), CELLS)
+
+
+def test_a_look_is_over_its_real_tokens():
+    torch.manual_seed(3)
+    real = torch.arange(64) < torch.tensor([64, 16, 0]).unsqueeze(1)
+    look = torch.rand(3, 2, 64) * real.unsqueeze(1)
+    found = spread(look, real).unflatten(1, (2, STRETCHES))
+    whole = look / look.sum(2, keepdim=True)
+    torch.testing.assert_close(found[0], whole[0].unflatten(1, (STRETCHES, 2)).sum(2))
+    torch.testing.assert_close(found[1], whole[1, :, :16].repeat_interleave(2, 1) / 2)
+    assert (found[2] == 0).all()
+
+
+@pytest.mark.parametrize("attention", ["joint", "each"])
+def test_looks_of_student_and_teacher_meet(attention, make_columns, make_network):
+    """Through the model: the teacher's of another modality, rows that lack one are left out."""
+    columns = make_columns(absent=0.3)
+    rows, batch = columns.rows("train"), columns.batch(columns.rows("train"))
+    network = make_network("queries", norm="none")
+    network = network.model_validate(network.model_dump() | {"fusion": {"kind": "queries", "attention": attention}})
+    model, teacher = FusionModel(network, columns.spec), FusionModel(network, columns.spec).eval()
+    loss = {"near": settings(losses.TABLE, {"kind": "look_transfer", "map": "picture", "teacher": "question"})}
+    objective = Objective(model, loss, {"question.look.map": STRETCHES})
+    assert objective.needs() == ("question.look.map",)
+    told = named(teacher(batch, teacher.mapped(objective.needs())).maps)
+    assert set(told) == {"question.look.map"} and model(batch).maps == {}
+    present = torch.from_numpy(columns.present[rows])
+    sums = told["question.look.map"].sum(1)
+    torch.testing.assert_close(sums, present[:, 1].float())
+    value, _ = objective(batch, {n: t.detach() for n, t in told.items()})
+    value.backward()
+    assert value > 0
+    assert model.encoder("picture").layers["conv0"].weight.grad.abs().sum() > 0  # type: ignore[union-attr]
+    both = present.all(1).unsqueeze(1)
+    assert 0 < both.sum() < len(both)
+    again, _ = objective(batch, {n: t.detach().where(both, torch.nan) for n, t in told.items()})
+    assert torch.equal(value, again)

@@ -26,6 +26,7 @@ TABLE = {
     "lstm": "suffuse.encoders.rnn",
     "bag": "suffuse.encoders.bag",
     "conv1d": "suffuse.encoders.conv1d",
+    "conv2d": "suffuse.encoders.conv2d",
     "transformer": "suffuse.encoders.transformer",
     "mlp": "suffuse.encoders.mlp",
     "timm": "suffuse.encoders.timm",

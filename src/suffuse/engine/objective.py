@@ -64,7 +64,7 @@ class Objective(nn.Module):
         self.projectors = nn.ModuleList(made)
         self.whole = any(getattr(part, "WHOLE", False) for part in self.parts)
         self.shared = tuple(n for n in model.spec.names if n in theirs)
-        self.maps = model.mapped(self.needs())
+        self.maps = model.mapped(losses.asks(self.settings))
         self.gate_columns: list[int] = []  # of the teacher's, which each modality of the student has; -1: none
         for name, part in zip(self.names, self.parts, strict=True):
             if "gates" in part.needs(self.settings[self.names.index(name)]):

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ..model import FusionModel, spread
 from ..synchronised import synchronised
-from ..types import Batch, Encoded, Output, Split
+from ..types import LOOK, Batch, Encoded, Output, Split
 from .group import each, highest, summed
 
 
@@ -36,9 +36,11 @@ def forward(model: FusionModel, batch: Batch, maps: Collection[str]) -> Output:
         for n, e in zip(names, used(entries), strict=True)
     ]
     with synchronised(None if split.few(rows) else summed):
-        found = model.fuse(part, batch.present[mine])
+        found = model.fuse(part, batch.present[mine], maps)
     whole = model.answer(part, batch.whole[mine]) if batch.whole is not None else None
-    logits, fused, gates, whole = gathered((found.logits, found.fused, found.gates, whole), split, rows)
+    looked = {name: look for name, look in found.maps.items() if name.endswith(LOOK)}
+    own = (found.logits, found.fused, found.gates, whole, *looked.values())
+    logits, fused, gates, whole, *looks = gathered(own, split, rows)
     assert logits is not None
     seen = [
         model.nothing(n, rows, n in maps) if e is None else spread(e, batch.index[n], False)
@@ -46,6 +48,7 @@ def forward(model: FusionModel, batch: Batch, maps: Collection[str]) -> Output:
     ]
     features = {n: e.vector for n, e in zip(names, seen, strict=True)}
     shown = {n: e.map for n, e in zip(names, seen, strict=True) if e.map is not None}
+    shown |= {n: look for n, look in zip(looked, looks, strict=True) if look is not None}
     output = Output(logits, fused, features, gates, head=model.only_head, maps=shown)
     if batch.whole is not None:
         output = replace(output, whole=whole, fewer=(batch.whole != batch.present).any(1))

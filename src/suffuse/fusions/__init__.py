@@ -3,7 +3,8 @@
 A fusion is one module with ``Settings``, ``TAKES`` (fewest and most modalities), ``width(settings, sizes)``,
 ``layers(settings, sizes) -> ModuleDict`` and ``fuse(settings, layers, encoded, present) -> Fused``. It says
 ``TOKENS = True`` where it reads tokens: then a modality whose ``Sizes.tokens`` is 0 has none, and its vector is the one
-token. It says ``HEADLESS = True`` where it gives logits itself. Where its settings narrow what it takes, it has
+token. It says ``HEADLESS = True`` where it gives logits itself, and ``LOOKS = True``
+where it returns how a query for each target looks at the tokens. Where its settings narrow what it takes, it has
 ``takes(settings)`` too.
 
 What stands in an absent slot (vector, tokens, token mask) changes no bit of any row's output or gradient. Where a

@@ -20,7 +20,7 @@ from pydantic import Field as Setting
 
 from ..attention import masked_softmax, tokens_of
 from ..parts import PartSettings
-from ..types import Encoded, Fused, Sizes
+from ..types import Encoded, Fused, Look, Sizes
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -29,6 +29,7 @@ TAKES = (1, 64)
 GATES = True
 TOKENS = True
 HEADLESS = True
+LOOKS = True
 
 
 class Settings(PartSettings):
@@ -90,7 +91,8 @@ def fuse(settings: Settings, layers: nn.ModuleDict, encoded: list[Encoded], pres
     logits = torch.stack(said).sum(0)
     gates = torch.stack([look.sum(2).mean(1) for look in looks], dim=1)
     even = present / present.sum(1, keepdim=True).clamp(min=1)  # where nothing holds a token, nothing is looked at
-    return Fused(logits, torch.where(there.any(1, keepdim=True), gates, even.to(gates.dtype)), logits)
+    gates = torch.where(there.any(1, keepdim=True), gates, even.to(gates.dtype))
+    return Fused(logits, gates, logits, tuple(map(Look, looks, reals)))
 
 
 def _said(detectors: nn.ModuleList, look: Tensor, x: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ..files import write_bytes
-from ..types import MAP
+from ..types import LOOK, MAP
 from .blocks import Block
 
 PART = 4096  # rows
@@ -62,8 +62,8 @@ def cut(rows: np.ndarray, counts: Sequence[int], old: Sequence[np.ndarray], piec
 
 
 def of_modality(name: str, modalities: Sequence[str]) -> bool:
-    """Whether a tap tells of one modality alone, its feature or its map: then it doesn't depend on the subset."""
-    return name.removesuffix(MAP) in modalities
+    """Whether a tap tells of one modality alone, its feature, map or look: then it doesn't depend on the subset."""
+    return name.removesuffix(LOOK).removesuffix(MAP) in modalities
 
 
 def write_part(file: Path, arrays: Mapping[str, np.ndarray]) -> None:

@@ -45,6 +45,7 @@ KINDS = (
     "hint",
     "modality_hints",
     "attention_transfer",
+    "look_transfer",
     "similarity",
     "rkd_distance",
     "rkd_angle",
@@ -73,6 +74,7 @@ __all__ = [
     "hint",
     "js",
     "kd",
+    "look_transfer",
     "lskd",
     "modality_hints",
     "multilabel_kd",
@@ -101,6 +103,7 @@ if TYPE_CHECKING:
     from .kinds.hint import hint
     from .kinds.js import js
     from .kinds.kd import kd
+    from .kinds.look_transfer import look_transfer
     from .kinds.lskd import lskd
     from .kinds.modality_hints import modality_hints
     from .kinds.multilabel_kd import multilabel_kd
@@ -117,6 +120,13 @@ if TYPE_CHECKING:
 def needs(chosen: Iterable[PartSettings]) -> tuple[str, ...]:
     """Everything of the teacher that some of these losses reads; ``*`` stands for each modality's feature."""
     return tuple(dict.fromkeys(name for one in chosen for name in load(TABLE, one.kind).needs(one)))
+
+
+def asks(chosen: Iterable[PartSettings]) -> tuple[str, ...]:
+    """Everything of the student that some of these losses reads and that isn't always there: what it needs of the
+    teacher, or what its ``asks(settings)`` says."""
+    parts = [(one, load(TABLE, one.kind)) for one in chosen]
+    return tuple(dict.fromkeys(n for one, part in parts for n in getattr(part, "asks", part.needs)(one)))
 
 
 def __getattr__(name: str) -> Any:

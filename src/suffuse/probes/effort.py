@@ -18,12 +18,13 @@ from ..data import MOST_TOGETHER, Columns, Sampler
 from ..engine.loop import Plan, make_optimizer, train_step
 from ..engine.objective import Objective
 from ..engine.runtime import settle
+from ..maps import named
 from ..model import FusionModel
 from ..parts import PartSettings, settings
 from ..recipe import Network, Recipe, Training
 from ..tables.check.costs import STEPS_TRIED
 from ..tables.check.findings import Sample
-from ..types import CLASSES, MAP, Output, Spec
+from ..types import CLASSES, Output, Spec
 
 WARM = 2
 SECONDS = 10.0  # that one network is tried for
@@ -98,7 +99,7 @@ def known(teacher: FusionModel, columns: Columns, rows: int, maps: tuple[str, ..
     """What the store would hold of so many rows."""
     output: Output = teacher.eval()(columns.batch(np.arange(rows) % len(columns.entry)), maps)
     taps = {"logits": output.logits, "fused": output.fused, **output.features, "gates": output.gates}
-    taps |= {name + MAP: strength for name, strength in output.maps.items()}
+    taps |= named(output.maps)
     return {name: tap.clone() for name, tap in taps.items() if tap is not None}
 
 

@@ -37,7 +37,7 @@ STAGES: dict[str, Stage] = {
             "extract",
             "Run the teacher once over the rows; store what it knows.",
             ("prepare", "teach"),
-            ("extract", "compute.threads", "modalities.*.augment", "distill.losses.*.map"),
+            ("extract", "compute.threads", "modalities.*.augment", "distill.losses.*.map", "distill.losses.*.teacher"),
             format=2,
         ),
         Stage(

@@ -12,9 +12,10 @@ from ..data import Columns
 from ..engine import features
 from ..engine.forward import chunks
 from ..engine.records import weights_hash
+from ..maps import named
 from ..model import FusionModel, open_model
 from ..run import Run
-from ..types import MAP, Batch, Output
+from ..types import Batch, Output
 from . import Question
 
 
@@ -76,5 +77,5 @@ class Trained:
 def taps(output: Output) -> dict[str, torch.Tensor]:
     """Everything of an output that is stored."""
     found = {"logits": output.logits, "fused": output.fused, **output.features, "gates": output.gates}
-    found |= {name + MAP: strength for name, strength in output.maps.items()}
+    found |= named(output.maps)
     return {name: tap for name, tap in found.items() if tap is not None}

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field as Setting
 
 from ...parts import PartSettings
-from ...types import MAP, Output
+from ...types import LOOK, MAP, Output
 from ..rows import answered, clean, exact, mean, unit
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def layers(settings: Settings, student: dict[str, int], teacher: dict[str, int])
 
     for who, taps in (("student", student), ("teacher", teacher)):
         if settings.map + MAP not in taps:
-            known = sorted(name.removesuffix(MAP) for name in taps if name.endswith(MAP))
+            known = sorted(name.removesuffix(MAP) for name in taps if name.endswith(MAP) and LOOK not in name)
             there = f"there is: {', '.join(known)}" if known else "use kind hint"
             raise ValueError(f"the {who} has no map of '{settings.map}' (an encoder with tokens, not frozen); {there}")
     return nn.ModuleDict()

@@ -1,0 +1,117 @@
+"""2-D convolutions over a spectrogram, then residual ones along time: (U, L, F + 1) -> (U, D).
+
+    x <- ReLU(BatchNorm(conv2d(x)))    halving time and bands, block after block    x = dropout(LayerNorm(W x + b))
+    x <- x + dropout(GELU(conv(LayerNorm(x))))                                      depth times
+
+The front of a CRNN (Choi et al. 2017), with a temporal convolution net (Bai et al. 2018) where that has a GRU. A filter
+sees a few bands at a time and is the same over all of them, so a voice that is a little higher meets the same filters;
+a convolution along time alone learns every height anew. What is padding is zero before every convolution, as what lies
+beyond an entry's end is, and enters no statistics. Each step stays a token.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field as Setting
+from pydantic import field_validator
+
+from ..parts import PartSettings
+from ..synchronised import total
+from ..types import Encoded, Field
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+MODALITIES = ("audio", "sequence")
+
+
+class Settings(PartSettings):
+    """Channels of the front's blocks, first to last, and the steps after it."""
+
+    kind: Literal["conv2d"] = "conv2d"
+    channels: tuple[int, ...] = Setting((16, 32, 64), min_length=1, max_length=8)
+    first: int = Setting(5, ge=1, le=31)  # frames and bands that the first block's filters see, odd; the others: 3
+    width: int = Setting(64, ge=1)  # of a step behind the front
+    depth: int = Setting(3, ge=0, le=64)
+    kernel: int = Setting(5, ge=1, le=255)  # steps, odd
+    dilated: bool = True  # the n-th convolution along time sees every 2^n-th step
+    pool: Literal["mean", "meanmax"] = "mean"
+    dropout: float = Setting(0.1, ge=0, lt=1)
+
+    @field_validator("first", "kernel")
+    @classmethod
+    def _odd(cls, size: int) -> int:
+        if size % 2 == 0:
+            raise ValueError(f"got {size}, expected an odd number")
+        return size
+
+
+def width(settings: Settings, layers: nn.ModuleDict) -> int:
+    """D: the width, twice for mean and maximum."""
+    return settings.width * (2 if settings.pool == "meanmax" else 1)
+
+
+def tokens(settings: Settings, layers: nn.ModuleDict) -> int:
+    """Width of a token: the width."""
+    return settings.width
+
+
+def layers(settings: Settings, field: Field) -> nn.ModuleDict:
+    """Convolution and norm of every block, what makes steps of the last one's bands, and the blocks along time."""
+    from torch import nn
+
+    made, before, bands = nn.ModuleDict(), 1, field.statistics["features"]
+    for number, channels in enumerate(settings.channels):
+        size = 3 if number else settings.first
+        made[f"front{number}"] = nn.Conv2d(before, channels, size, 2, padding=size // 2, bias=False)
+        made[f"front_norm{number}"] = nn.BatchNorm2d(channels)
+        before, bands = channels, -(-bands // 2)
+    wide = settings.width
+    made["steps"], made["norm"] = nn.Linear(before * bands, wide), nn.LayerNorm(wide)
+    made["dropout"] = nn.Dropout(settings.dropout)
+    for number in range(settings.depth):
+        far = 2**number if settings.dilated else 1
+        made[f"norm{number}"] = nn.LayerNorm(wide)
+        made[f"conv{number}"] = nn.Conv1d(
+            wide, wide, settings.kernel, padding=far * (settings.kernel // 2), dilation=far
+        )
+    return made
+
+
+def encode(settings: Settings, layers: nn.ModuleDict, x: Tensor) -> Encoded:
+    """(U, L, F + 1) -> vector (U, D), tokens (U, L', width), token_mask (U, L')."""
+    import torch
+    from torch.nn import functional as F
+
+    mask, x = x[:, :, -1] > 0, x[:, :, :-1].unsqueeze(1)  # (U, 1, L, F)
+    for number in range(len(settings.channels)):
+        x = layers[f"front{number}"](x * mask[:, None, :, None])
+        mask = mask[:, ::2]  # real where the middle of what it saw is
+        x = _normalised(layers[f"front_norm{number}"], x, mask).relu()
+    x = layers["steps"](x.transpose(1, 2).flatten(2))
+    x, here = layers["dropout"](layers["norm"](x)), mask.unsqueeze(2)
+    for number in range(settings.depth):
+        seen = (layers[f"norm{number}"](x) * here).transpose(1, 2)
+        x = x + layers["dropout"](F.gelu(layers[f"conv{number}"](seen).transpose(1, 2)))
+    x = x * here
+    vector = x.sum(1) / mask.sum(1, keepdim=True).clamp(min=1)
+    if settings.pool == "meanmax":
+        top = x.masked_fill(~here, -torch.inf).amax(1)
+        vector = torch.cat([vector, top.where(mask.any(1, keepdim=True), 0.0)], dim=1)
+    return Encoded(vector, x, mask)
+
+
+def _normalised(norm: nn.Module, x: Tensor, mask: Tensor) -> Tensor:
+    """(U, C, T, F), (U, T). In training BatchNorm gets the real frames alone; one number has no statistics of its
+    own."""
+    from torch.nn import functional
+
+    if not norm.training:
+        return norm(x)
+    frames = x.permute(0, 2, 3, 1)  # (U, T, F, C)
+    real = frames[mask]
+    if total(real.shape[0] * real.shape[1]) < 2:
+        return functional.batch_norm(x, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps)  # pyright: ignore
+    found = norm(real.flatten(0, 1)[:, :, None, None]).flatten(1)
+    return x.new_zeros(frames.shape).masked_scatter(mask[:, :, None, None].expand_as(frames), found).permute(0, 3, 1, 2)

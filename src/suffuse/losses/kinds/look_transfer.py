@@ -1,0 +1,89 @@
+"""Where each target's query looks, in the student as in the teacher (MiniLM's attention transfer, Wang et al. 2020).
+
+    (1/(B Q)) sum_b sum_q KL(a^t_bq || a^s_bq)      a_bq: query q's attention, spread over K stretches of a row
+
+of networks whose fusion has a query for every target. The teacher says at which moment or word an answer stands, which
+no label does: a small student with few rows else has to find the place before it can learn what is said there. The two
+may read different forms of one thing (an embedding and a spectrogram of a recording): stretches are shares of its
+length. A millionth is added to every share, and all are divided by their sum, so that all is finite.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field as Setting
+
+from ...parts import PartSettings
+from ...types import LOOK, Output
+from ..rows import answered, clean, exact, mean
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+FLOOR = 1e-6
+
+
+class Settings(PartSettings):
+    """Which modality is looked at."""
+
+    kind: Literal["look_transfer"] = "look_transfer"
+    weight: float = Setting(default=1.0, gt=0)
+    map: str  # the student's
+    teacher: str = ""  # the teacher's, where it has another name
+
+
+def needs(settings: Settings) -> tuple[str, ...]:
+    """How the teacher's queries look at its modality."""
+    return ((settings.teacher or settings.map) + LOOK,)
+
+
+def asks(settings: Settings) -> tuple[str, ...]:
+    """How the student's look at its own."""
+    return (settings.map + LOOK,)
+
+
+def layers(settings: Settings, student: dict[str, int], teacher: dict[str, int]) -> nn.ModuleDict:
+    """No parameters; as many queries in both."""
+    from torch import nn
+
+    (mine,), (theirs,) = asks(settings), needs(settings)
+    for who, name, taps in (("student", mine, student), ("teacher", theirs, teacher)):
+        if name not in taps:
+            known = sorted(tap.removesuffix(LOOK) for tap in taps if tap.endswith(LOOK))
+            there = f"there is: {', '.join(known)}" if known else "use kind attention_transfer or hint"
+            modality = name.removesuffix(LOOK)
+            raise ValueError(
+                f"the {who} has no queries that look at tokens of '{modality}' (fusion kind queries); {there}"
+            )
+    if student[mine] != teacher[theirs]:
+        raise ValueError(f"the student's queries give {student[mine]} numbers, the teacher's {teacher[theirs]}")
+    return nn.ModuleDict()
+
+
+def loss(
+    settings: Settings, layers: nn.ModuleDict, student: Output, teacher: dict[str, Tensor], target: Tensor
+) -> Tensor:
+    """Spreads (B, Q K) of both -> scalar, over the rows in which both have the modality."""
+    from ...maps import STRETCHES
+
+    (name,) = needs(settings)
+    theirs = teacher[name].detach()
+    here = answered(theirs, student.present.get(settings.map))
+    looked = theirs.nan_to_num().sum(1) > 0
+    if not looked.all():
+        here = looked if here is None else looked & here
+    mine = student.maps[asks(settings)[0]]
+    return look_transfer(mine.unflatten(1, (-1, STRETCHES)), theirs.unflatten(1, (-1, STRETCHES)), here)
+
+
+def look_transfer(student: Tensor, teacher: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Attention (B, Q, K) of queries over places, of both; weights (B,) -> scalar (Wang et al. 2020)."""
+    mine, theirs = (_spread(x) for x in clean(weight, exact(student), exact(teacher.detach())))
+    return mean((theirs * (theirs.log() - mine.log())).sum(2).mean(1), weight)
+
+
+def _spread(x: Tensor) -> Tensor:
+    """Shares of the sum, none of them 0."""
+    x = x + FLOOR
+    return x / x.sum(2, keepdim=True)
