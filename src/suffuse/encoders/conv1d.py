@@ -14,6 +14,7 @@ from pydantic import field_validator
 
 from ..parts import PartSettings
 from ..synchronised import total
+from ..temporal import pooled
 from ..types import Encoded, Field
 
 if TYPE_CHECKING:
@@ -72,8 +73,6 @@ def layers(settings: Settings, field: Field) -> nn.ModuleDict:
 
 def encode(settings: Settings, layers: nn.ModuleDict, x: Tensor) -> Encoded:
     """(U, L, F + 1) -> vector (U, D), tokens (U, L', channels), token_mask (U, L')."""
-    import torch
-
     mask, x = x[:, :, -1] > 0, x[:, :, :-1]
     for number in range(len(settings.widths)):
         x = layers[f"conv{number}"]((x * mask.unsqueeze(2)).transpose(1, 2)).transpose(1, 2)
@@ -81,15 +80,13 @@ def encode(settings: Settings, layers: nn.ModuleDict, x: Tensor) -> Encoded:
         if settings.norm != "none":
             x = _normalised(layers[f"norm{number}"], x, mask)
         x = layers["dropout"](x.relu())
-    here, some = mask.unsqueeze(2), mask.any(1, keepdim=True)
+    here = mask.unsqueeze(2)
     x = x * here
     if settings.pool == "attention":
         scores = layers["score"](layers["attend"](x).tanh()).float()
         vector = (x * scores.masked_fill(~here, -1e9).softmax(1)).sum(1)
     else:
-        mean = x.sum(1) / mask.sum(1, keepdim=True).clamp(min=1)
-        top = x.masked_fill(~here, -torch.inf).amax(1).where(some, 0.0)
-        vector = torch.cat([mean, top], dim=1)
+        vector = pooled(x, mask, settings.pool)
     return Encoded(vector, x, mask)
 
 

@@ -18,6 +18,7 @@ from pydantic import field_validator
 
 from ..parts import PartSettings
 from ..synchronised import total
+from ..temporal import pooled, residual, through
 from ..types import Encoded, Field
 
 if TYPE_CHECKING:
@@ -70,36 +71,20 @@ def layers(settings: Settings, field: Field) -> nn.ModuleDict:
     wide = settings.width
     made["steps"], made["norm"] = nn.Linear(before * bands, wide), nn.LayerNorm(wide)
     made["dropout"] = nn.Dropout(settings.dropout)
-    for number in range(settings.depth):
-        far = 2**number if settings.dilated else 1
-        made[f"norm{number}"] = nn.LayerNorm(wide)
-        made[f"conv{number}"] = nn.Conv1d(
-            wide, wide, settings.kernel, padding=far * (settings.kernel // 2), dilation=far
-        )
+    made.update(residual(wide, settings.depth, settings.kernel, settings.dilated))
     return made
 
 
 def encode(settings: Settings, layers: nn.ModuleDict, x: Tensor) -> Encoded:
     """(U, L, F + 1) -> vector (U, D), tokens (U, L', width), token_mask (U, L')."""
-    import torch
-    from torch.nn import functional as F
-
     mask, x = x[:, :, -1] > 0, x[:, :, :-1].unsqueeze(1)  # (U, 1, L, F)
     for number in range(len(settings.channels)):
         x = layers[f"front{number}"](x * mask[:, None, :, None])
         mask = mask[:, ::2]  # real where the middle of what it saw is
         x = _normalised(layers[f"front_norm{number}"], x, mask).relu()
     x = layers["steps"](x.transpose(1, 2).flatten(2))
-    x, here = layers["dropout"](layers["norm"](x)), mask.unsqueeze(2)
-    for number in range(settings.depth):
-        seen = (layers[f"norm{number}"](x) * here).transpose(1, 2)
-        x = x + layers["dropout"](F.gelu(layers[f"conv{number}"](seen).transpose(1, 2)))
-    x = x * here
-    vector = x.sum(1) / mask.sum(1, keepdim=True).clamp(min=1)
-    if settings.pool == "meanmax":
-        top = x.masked_fill(~here, -torch.inf).amax(1)
-        vector = torch.cat([vector, top.where(mask.any(1, keepdim=True), 0.0)], dim=1)
-    return Encoded(vector, x, mask)
+    x = through(layers, settings.depth, layers["dropout"](layers["norm"](x)), mask)
+    return Encoded(pooled(x, mask, settings.pool), x, mask)
 
 
 def _normalised(norm: nn.Module, x: Tensor, mask: Tensor) -> Tensor:

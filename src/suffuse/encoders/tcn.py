@@ -15,6 +15,7 @@ from pydantic import field_validator
 
 from ..files import package_file
 from ..parts import PartSettings
+from ..temporal import pooled, residual, through
 from ..types import Encoded, Field
 
 if TYPE_CHECKING:
@@ -70,12 +71,7 @@ def layers(settings: Settings, field: Field) -> nn.ModuleDict:
             raise ValueError(f"got word vectors for {field.kind}, expected none")
         first = nn.Conv1d(field.statistics["features"], wide, settings.patch, settings.patch)
     made = nn.ModuleDict({"first": first, "norm": nn.LayerNorm(wide), "dropout": nn.Dropout(settings.dropout)})
-    for number in range(settings.depth):
-        far = 2**number if settings.dilated else 1
-        made[f"norm{number}"] = nn.LayerNorm(wide)
-        made[f"conv{number}"] = nn.Conv1d(
-            wide, wide, settings.kernel, padding=far * (settings.kernel // 2), dilation=far
-        )
+    made.update(residual(wide, settings.depth, settings.kernel, settings.dilated))
     return made
 
 
@@ -91,22 +87,12 @@ def initialise(settings: Settings, layers: nn.ModuleDict, field: Field) -> str:
 def encode(settings: Settings, layers: nn.ModuleDict, x: Tensor) -> Encoded:
     """(U, L) int64 or (U, L, F + 1) -> vector (U, D), tokens (U, L', width), token_mask (U, L')."""
     import torch
-    from torch.nn import functional as F
 
     x, mask = _read(settings, layers["first"], x)
     if settings.hide and layers.training:
         x = x * (torch.rand(mask.shape, device=x.device) >= settings.hide).unsqueeze(2)
-    here = mask.unsqueeze(2)
-    x = layers["dropout"](layers["norm"](x))
-    for number in range(settings.depth):
-        seen = (layers[f"norm{number}"](x) * here).transpose(1, 2)
-        x = x + layers["dropout"](F.gelu(layers[f"conv{number}"](seen).transpose(1, 2)))
-    x = x * here
-    vector = x.sum(1) / mask.sum(1, keepdim=True).clamp(min=1)
-    if settings.pool == "meanmax":
-        top = x.masked_fill(~here, -torch.inf).amax(1)
-        vector = torch.cat([vector, top.where(mask.any(1, keepdim=True), 0.0)], dim=1)
-    return Encoded(vector, x, mask)
+    x = through(layers, settings.depth, layers["dropout"](layers["norm"](x)), mask)
+    return Encoded(pooled(x, mask, settings.pool), x, mask)
 
 
 def _read(settings: Settings, first: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
