@@ -9,10 +9,12 @@ import json
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -168,7 +170,9 @@ def start(*args: object, cwd: Path | None = None, **options: Any) -> subprocess.
     """``suffuse ARGS`` in a process and a process group of its own; doesn't wait."""
     command = [sys.executable, "-m", "suffuse", *map(str, args)]
     options = {"env": environment(), "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
-    return subprocess.Popen(command, cwd=cwd, text=True, start_new_session=True, **options)
+    # tests that a shell runs in the background ignore SIGINT, and so would what they start
+    hears = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    return subprocess.Popen(command, cwd=cwd, text=True, start_new_session=True, preexec_fn=hears, **options)
 
 
 def done(result: Result) -> Result:
