@@ -41,11 +41,9 @@ class Encoder(nn.Module):
         part = load(encoders.TABLE, self.settings.kind)
         if field.kind not in part.MODALITIES:
             raise UsageError(
-                "this encoder can't read this modality",
-                where=f"encoders.{field.name}",
-                got=f"kind '{self.settings.kind}' for {field.kind}",
-                expected="kind for " + " or ".join(part.MODALITIES),
-            )
+                "this encoder can't read this modality", where=f"encoders.{field.name}",
+                got=f"kind '{self.settings.kind}' for {field.kind}", expected="kind for " + " or ".join(part.MODALITIES),
+            )  # fmt: skip
         with _naming(field.name):
             self.layers = part.layers(self.settings, field)
         self.kind = field.kind
