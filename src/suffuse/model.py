@@ -42,7 +42,8 @@ class Encoder(nn.Module):
         if field.kind not in part.MODALITIES:
             raise UsageError(
                 "this encoder can't read this modality", where=f"encoders.{field.name}",
-                got=f"kind '{self.settings.kind}' for {field.kind}", expected="kind for " + " or ".join(part.MODALITIES),
+                got=f"kind '{self.settings.kind}' for {field.kind}",
+                expected="kind for " + " or ".join(part.MODALITIES),
             )  # fmt: skip
         with _naming(field.name):
             self.layers = part.layers(self.settings, field)
