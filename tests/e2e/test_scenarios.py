@@ -96,8 +96,7 @@ def test_questions_on_a_slice(tmp_path):
             ("teacher.seeds=1", "teacher.floors=false"),
             100,
         ),
-        # not counted: the pretrained network in front of this teacher, and the recogniser; its student needs neither
-        ("orders", "coffee_orders619", {"train": 90, "val": 20, "test": 20}, (), 1.9),
+        ("orders", "coffee_orders619", {"train": 90, "val": 20, "test": 20}, (), 2),
     ],
 )
 def test_a_scenario_on_a_slice(recipe, data, each, more, smaller, shared_data, tmp_path):
