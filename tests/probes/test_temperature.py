@@ -84,3 +84,6 @@ def test_every_subset_has_its_errors_once_missing_was_measured():
     # without b the model sees half of what it was made for, and is still too sure
     assert found["a"]["y"]["before"]["ece"] > found["a+b"]["y"]["after"]["ece"]
     assert set(found["a"]["y"]["before"]) == {"ece", "brier"}
+    after = found["a"]["y"]["after"]
+    assert all(ends["low"] <= after[key] <= ends["high"] for key, ends in after["intervals"].items())
+    assert set(after["intervals"]) == {"ece", "brier"}

@@ -85,6 +85,8 @@ def test_controls_in_a_table_and_what_is_not_used(make):
     block = worth.controls(run)
     assert block and block.headings == ("model", "modality", "accuracy as it is", "blank", "shuffled")
     assert block.rows[0] == ("teacher", "picture", "90.00 %", "88.00 %  (-2.00)", "90.00 %  (+0.00)")
+    page = worth.controls(run, intervals=True)
+    assert page and page.rows[0][3:] == ("88.00 %  (-2.00; -3.00 to -1.00)", "90.00 %  (+0.00; -0.40 to +0.40)")
     assert [row[:2] for row in block.rows] == [("teacher", m) for m in ("picture", "question", "sound")]
     told = worth.warnings(run)
     assert len(told) == 2

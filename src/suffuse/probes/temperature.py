@@ -16,6 +16,7 @@ from ..temperature import fit, scaled
 from ..types import NUMBER, Spec
 from .calibration import calibrate, with_intervals
 from .context import SEED, Context, Model
+from .quality import Draws
 from .subsets import rows_of, subsets
 from .targets import measure
 from .work import affordable
@@ -70,14 +71,15 @@ def exported(model: Model) -> Mapping[str, Temperatures]:
 def by_subset(
     context: Context, model: Model, own: Mapping[str, Temperatures], fitted: Mapping[str, Temperatures]
 ) -> dict[str, dict]:
-    """Subset -> target -> ECE and Brier score before and after its own temperature, or that of the whole."""
+    """Subset -> target -> ECE and Brier score before and after its own temperature, or that of the whole; the latter
+    with intervals."""
     said, where = subsets(context, model), rows_of(context)
-    spec, target, found = context.spec, context.target[where], {}
+    spec, target, draws, found = context.spec, context.target[where], context.drawn(where), {}
     for number, name in enumerate(said.titles):
         raw = [z[number] for z in said.logits.values()]
         used = {seed: own.get(name, {}) if own else fitted[seed] for seed in said.logits}
         cooled = [scaled(spec.heads, z[number], used[seed]) for seed, z in said.logits.items()]
-        before, after = errors(spec, raw, target), errors(spec, cooled, target)
+        before, after = errors(spec, raw, target), errors(spec, cooled, target, draws)
         found[name] = {head: {"before": short(before[head]), "after": short(after[head])} for head in before}
     return found
 
@@ -94,10 +96,12 @@ def stated(spec: Spec, logits: list[np.ndarray], context: Context) -> dict[str, 
     return found
 
 
-def errors(spec: Spec, logits: list[np.ndarray], target: np.ndarray) -> dict[str, dict]:
-    """Target -> its calibration, seeds one after the other."""
-    answers = np.concatenate([activate(spec.heads, z) for z in logits])
-    return _by_target(spec, calibrate(spec, answers, np.concatenate([target] * len(logits))))
+def errors(spec: Spec, logits: list[np.ndarray], target: np.ndarray, draws: Draws | None = None) -> dict[str, dict]:
+    """Target -> its calibration, seeds one after the other; with intervals where there are draws of the rows."""
+    each = [activate(spec.heads, z) for z in logits]
+    if draws is not None:
+        return _by_target(spec, with_intervals(spec, each, target, draws))
+    return _by_target(spec, calibrate(spec, np.concatenate(each), np.concatenate([target] * len(logits))))
 
 
 def _by_target(spec: Spec, facts: dict[str, Any]) -> dict[str, dict]:
@@ -106,6 +110,6 @@ def _by_target(spec: Spec, facts: dict[str, Any]) -> dict[str, dict]:
     return {head.name: facts["calibration"] for head in spec.heads if facts}
 
 
-def short(facts: dict) -> dict[str, float]:
+def short(facts: dict) -> dict[str, Any]:
     """Without the bins."""
-    return {"ece": facts["ece"], "brier": facts["brier"]}
+    return {key: facts[key] for key in ("ece", "brier", "intervals") if key in facts}

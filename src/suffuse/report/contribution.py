@@ -100,7 +100,7 @@ def changed(found: dict[str, dict]) -> dict[str, Any] | None:
 
 def _part(facts: dict | None) -> dict[str, str]:
     """``12.3 %``, and ``11.0 to 13.5``."""
-    if facts is None:
+    if not facts:
         return {"text": "", "span": ""}
     low, high = (f"{100 * facts[end]:.1f}" for end in ("low", "high"))
     return {"text": percent(facts["mean"], 1), "span": t("%(low)s to %(high)s", low=low, high=high)}
@@ -112,13 +112,18 @@ def _signed(metric: str, facts: dict | None) -> dict[str, str]:
     return {"text": measured.gap(metric, facts["mean"]), "span": measured.span(metric, facts)}
 
 
-def _fidelity(who: str, card: dict) -> dict[str, str]:
+def _fidelity(who: str, card: dict) -> dict[str, Any]:
     facts = card["fidelity"]
-    said = {"who": table.name(who)}
-    for key in ("cosine", "rank", "difference"):
-        said[key] = f"{facts[key]['mean']:.3f}".replace("-", "−") if facts.get(key) else ""
-    said["same_first"] = f"{100 * facts['same_first']['mean']:.1f}\u00a0%" if facts.get("same_first") else ""
-    return said
+    found = {key: _plain(facts.get(key)) for key in ("cosine", "rank", "difference")}
+    return {"who": table.name(who), **found, "same_first": _part(facts.get("same_first"))}
+
+
+def _plain(facts: dict | None) -> dict[str, str]:
+    """``0.912``, and ``0.900 to 0.921``."""
+    if not facts:
+        return {"text": "", "span": ""}
+    mean, low, high = (f"{facts[key]:.3f}".replace("-", "−") for key in ("mean", "low", "high"))
+    return {"text": mean, "span": t("%(low)s to %(high)s", low=low, high=high)}
 
 
 def _emap(who: str, card: dict) -> dict[str, str]:

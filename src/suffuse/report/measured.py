@@ -28,12 +28,18 @@ def span(metric: str, facts: dict) -> str:
 
 def calibrated(facts: dict, key: str) -> str:
     """``1.23 % (1.10 to 1.40)``: an ECE or Brier score with its interval, where there is one."""
-    said = {"ece": percent, "brier": "{:.4f}".format}[key]
+    said, ends = percent(facts[key]) if key == "ece" else f"{facts[key]:.4f}", spread(facts, key)
+    return f"{said} ({ends})" if ends else said
+
+
+def spread(facts: dict, key: str, places: int = 2) -> str:
+    """``1.10 to 1.40``, where an ECE (so many decimals of a percent) or Brier score has an interval; else nothing."""
     ends = (facts.get("intervals") or {}).get(key)
     if ends is None or math.isnan(ends["low"]):
-        return said(facts[key])
-    low, high = (said(ends[end]).removesuffix(f"{JOIN}%") for end in ("low", "high"))
-    return f"{said(facts[key])} ({t('%(low)s to %(high)s', low=low, high=high)})"
+        return ""
+    both = (ends[end] for end in ("low", "high"))
+    low, high = (percent(v, places).removesuffix(f"{JOIN}%") if key == "ece" else f"{v:.4f}" for v in both)
+    return t("%(low)s to %(high)s", low=low, high=high)
 
 
 def gap(metric: str, number: float) -> str:

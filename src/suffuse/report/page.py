@@ -85,7 +85,7 @@ def body(run: Run, prepared: Prepared, found: Sequence[dict] | None = None, show
         "each": each(run, prepared),
         "explained": explained(heads),
         "worth": {
-            "controls": worth.controls(run),
+            "controls": worth.controls(run, intervals=True),
             "parts": worth.parts(run),
             "curve": curve(run),
             "drawn": drawn(run),

@@ -82,6 +82,7 @@ def subsets(found: dict[str, dict], name: str) -> list[dict[str, Any]]:
 
 def _cell(facts: dict | None, most: float) -> dict[str, str]:
     if not facts:
-        return {"before": "", "after": "", "depth": "0"}
+        return {"before": "", "after": "", "span": "", "depth": "0"}
     before, after = (percent(facts[when]["ece"], 1) for when in ("before", "after"))
-    return {"before": before, "after": after, "depth": f"{facts['after']['ece'] / max(most, 1e-9):.2f}"}
+    span, depth = measured.spread(facts["after"], "ece", 1), facts["after"]["ece"] / max(most, 1e-9)
+    return {"before": before, "after": after, "span": span, "depth": f"{depth:.2f}"}

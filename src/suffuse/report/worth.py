@@ -36,8 +36,9 @@ def blocks(run: Run) -> list[list[str]]:
     return [[block.title, *table.aligned([block.headings, *block.rows])] for block in found]
 
 
-def controls(run: Run) -> Block | None:
-    """Teacher and student with each modality blank, and shuffled among the test rows."""
+def controls(run: Run, intervals: bool = False) -> Block | None:
+    """Teacher and student with each modality blank, and shuffled among the test rows; what is lost with its interval
+    where there is room for it."""
     rows, metric = [], "accuracy"
     for who, card in table.scores(run).items():
         found = card.get("controls")
@@ -45,7 +46,8 @@ def controls(run: Run) -> Block | None:
             metric = found["metric"]
             full = metrics.value(metric, card["metrics"][metric]["mean"])
             for name, one in found["modalities"].items():
-                rows.append((table.name(who), name, full, *(_control(metric, one[c]) for c in ("blank", "shuffled"))))
+                cells = [_control(metric, one[c], intervals) for c in ("blank", "shuffled")]
+                rows.append((table.name(who), name, full, *cells))
     as_is = t("%(metric)s as it is", metric=t(METRICS[metric].name))
     headings = (t("model"), t("modality"), as_is, t("blank"), t("shuffled"))
     return Block(t("What each modality is worth"), headings, rows) if rows else None
@@ -152,9 +154,12 @@ def _leak(text: str, **values: object) -> str:
     return t(text, **{key: t(str(v)) if key in ("held", "other") else v for key, v in values.items()})
 
 
-def _control(metric: str, facts: dict) -> str:
-    lost = round(-facts["cost"]["difference"], 6) + 0.0  # never -0
-    return f"{metrics.value(metric, facts['mean'])}  ({metrics.difference(metric, lost)})"
+def _control(metric: str, facts: dict, interval: bool) -> str:
+    cost = facts["cost"]
+    # what is lost is the cost turned round, and so are the ends of its interval; never -0
+    lost, low, high = (metrics.difference(metric, round(-cost[key], 6) + 0.0) for key in ("difference", "high", "low"))
+    ends = f"; {t('%(low)s to %(high)s', low=low, high=high)}" if interval else ""
+    return f"{metrics.value(metric, facts['mean'])}  ({lost}{ends})"
 
 
 def _part(metric: str, facts: dict) -> str:
