@@ -29,12 +29,10 @@ def inputs(run: Run, stage: Stage) -> dict[str, Any]:
     for key in stage.recipe:
         for name, value in _at(recipe, key.split("."), ()):
             found |= flat(value, name)
-    if "modalities" in stage.recipe:  # how rows are augmented decides trainings, not what is prepared
-        found = {k: v for k, v in found.items() if not (k.startswith("modalities.") and k.split(".")[2] == "augment")}
+    seen = _augmented(run, stage)
+    found = {k: v for k, v in found.items() if not _augments(k) or k.split(".")[1] in seen}
     if found.get("compute.processes") == 1:  # as ever; a run of a time before there were several is as it was
         del found["compute.processes"]
-    if stage.verb == "extract" and not run.recipe.extract.views:  # nothing augmented is stored
-        found = {k: v for k, v in found.items() if not k.startswith("modalities.")}
     for before in stage.reads:
         stamp = run.stamp(before)
         found[f"stage {before}"] = stamp["digest"] if stamp else None
@@ -42,6 +40,21 @@ def inputs(run: Run, stage: Stage) -> dict[str, Any]:
         source = Path(run.recipe.data.source)
         found["content of the source"] = _hashes(run, source, "source") if source.exists() else None
     return found | _contents(run, stage)
+
+
+def _augmented(run: Run, stage: Stage) -> set[str]:
+    """Modalities whose ``augment`` a stage's result hangs on: those that its network reads in a training with views, or
+    whose views are answered."""
+    recipe, teacher = run.recipe, run.recipe.trained
+    if stage.verb == "teach":
+        return set(teacher.encoders) if teacher and teacher.train.augment else set()
+    if stage.verb == "extract":
+        return set(recipe.modalities) if recipe.extract.views else set()
+    return set(recipe.student.encoders) if stage.verb == "distill" and recipe.distill.train.augment else set()
+
+
+def _augments(key: str) -> bool:
+    return key.startswith("modalities.") and key.split(".")[2] == "augment"
 
 
 def reasons(run: Run, stage: Stage, *, files: bool = True) -> list[str]:

@@ -164,7 +164,7 @@ def test_a_subset_below_one_modality_s_own_network_is_weak_and_as_far_below_as_o
 def test_without_evidence_only_what_often_pays_is_tried(tmp_path: Path) -> None:
     there, _ = ground(tmp_path, "two classes")
     assert [f.because for f in because.findings({"teacher": {}}, there)] == [
-        "these often pay: longer trainings, averaged weights, the teacher's features"
+        "these often pay: longer trainings, averaged weights, gentle augmentation, the teacher's features"
     ]
 
 

@@ -10,12 +10,23 @@ from tuning_tools import KINDS, ground
 
 from suffuse import fusions
 from suffuse.losses import matrix
+from suffuse.pipeline import inputs
+from suffuse.recipe import Recipe
+from suffuse.run import Run
+from suffuse.stages import STAGES
 from suffuse.tuning import space
 from suffuse.tuning.asking import Drawn, Given
 from suffuse.tuning.how import BASELINE, STUDENT
+from suffuse.tuning.schooling import MILD
 
 DRAWS = 60
+EARLIER = ("prepare", "teach", "extract")  # stages whose results a search works on
 TWO = {"dkd", "nkd", "lskd", "dist"}  # say nothing of two classes
+
+
+def bare(recipe: Recipe) -> dict[str, dict]:
+    """The modalities without how their training views differ."""
+    return {name: one.model_dump(exclude={"augment"}) for name, one in recipe.modalities.items()}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -34,7 +45,8 @@ def test_every_point_is_a_valid_recipe(tmp_path: Path, kind: str, who: str) -> N
         if kind == "two classes":
             assert not TWO & {loss.kind for loss in recipe.distill.losses.values()}
         assert any(loss.kind == "task" for loss in recipe.distill.losses.values())
-        assert recipe.teacher == there.recipe.teacher and recipe.modalities == there.recipe.modalities
+        assert recipe.teacher == there.recipe.teacher
+        assert bare(recipe) == bare(there.recipe)
         assert recipe.extract == there.recipe.extract and recipe.data == there.recipe.data
         if who == BASELINE:
             assert student == there.recipe.student and recipe.distill.train == there.recipe.distill.train
@@ -77,6 +89,28 @@ def test_what_the_store_lacks_is_not_proposed(tmp_path: Path) -> None:
         assert {raw["kind"] for raw in chosen.values()} <= {
             "kd", "dkd", "nkd", "dist", "lskd", "js", "reverse_kd", "task", "subset_consistency",
         }  # fmt: skip
+
+
+def test_gentle_augmentation_is_of_what_the_recipe_says_nothing_of_and_trains_no_teacher_anew(tmp_path: Path) -> None:
+    there, file = ground(tmp_path, "two classes")
+    own = space.made(file, [])
+    values = space.changed(STUDENT, there, {"augment": MILD})
+    made = space.made(file, space.texts(space.point(STUDENT, Given(values), there)))
+    assert made.distill.train.augment and not own.distill.train.augment
+    picture = made.modalities["picture"].augment  # pyright: ignore
+    assert picture.shift > 0 and not picture.flip
+    assert made.modalities["question"] == own.modalities["question"]
+    before, after = (Run(tmp_path, one) for one in (own, made))
+    assert all(inputs(before, STAGES[verb]) == inputs(after, STAGES[verb]) for verb in EARLIER)
+    assert inputs(before, STAGES["distill"]) != inputs(after, STAGES["distill"])
+
+
+def test_what_the_recipe_says_of_a_modality_s_views_stays(tmp_path: Path) -> None:
+    there, file = ground(tmp_path, "queries")
+    random = np.random.default_rng(4)
+    for _ in range(20):
+        recipe = space.made(file, space.texts(space.point(STUDENT, Drawn(random), there)))
+        assert recipe.modalities["sound"] == there.recipe.modalities["sound"]
 
 
 def test_epochs_keep_to_what_is_allowed_and_are_never_none(tmp_path: Path) -> None:

@@ -9,6 +9,12 @@ from .ground import FACTOR, Ground
 
 SMOOTHING, DROPOUT = (0.0, 0.05, 0.1, 0.2), (0.0, 0.1, 0.2, 0.3, 0.5)
 EMA, MIXUP, LOST = (0.0, 0.98, 0.99, 0.995), (0.0, 0.1, 0.3), (0.0, 0.1, 0.2, 0.3, 0.5)
+MILD = "gentle"
+GENTLE = {  # kind of modality -> what of its ``augment`` hardly ever changes a label
+    "image": {"shift": 0.06, "zoom": 0.1, "brightness": 0.1, "contrast": 0.1},
+    "audio": {"time_masks": 1, "time": 0.05, "band_masks": 1, "bands": 0.1},
+    "sequence": {"masks": 1, "share": 0.05},
+}
 TIMES = 4.0  # the learning rate is searched from the recipe's divided by this to it multiplied by this
 
 
@@ -42,12 +48,31 @@ def lost(ask: Ask, ground: Ground) -> dict[str, Any]:
 
 
 def augmented(ask: Ask, ground: Ground) -> dict[str, Any]:
-    """Augmentation on or off: only as the recipe's modalities say what leaves a label as it is, and always on where
-    the store has answers to augmented views."""
-    able = any(getattr(ground.recipe.modalities[name], "augment", None) for name in ground.names)
-    if not able or ground.recipe.extract.views:
+    """Augmentation: off; on, as the recipe's modalities say; or gentle, also of modalities of which it says nothing, in
+    ways that hardly ever change a label (nothing is mirrored). Always on where the store has answers to views."""
+    recipe = ground.recipe
+    if recipe.extract.views:
         return {}
-    return {"distill.train.augment": ask.choice("augment", (False, True), ground.recipe.distill.train.augment)}
+    able = any(getattr(recipe.modalities[name], "augment", None) for name in ground.names)
+    more = {f"modalities.{name}.augment": GENTLE[recipe.modalities[name].kind] for name in silent(ground)}
+    options = [False, *([True] if able else []), *([MILD] if more else [])]
+    if len(options) == 1:
+        return {}
+    chosen = ask.choice("augment", options, recipe.distill.train.augment)
+    return {"distill.train.augment": bool(chosen), **(more if chosen == MILD else {})}
+
+
+def silent(ground: Ground) -> list[str]:
+    """The student's modalities that could be augmented gently and of which the recipe says nothing. Not those that a
+    frozen encoder reads, which sees rows as they are, nor those that would change what the teacher learned from."""
+    recipe = ground.recipe
+    teacher = recipe.trained.encoders if recipe.trained and recipe.trained.train.augment else {}
+    able = [n for n in ground.names if recipe.modalities[n].kind in GENTLE and n not in teacher]
+    return [
+        n for n in able
+        if getattr(recipe.modalities[n], "augment", None) is None
+        and not getattr(recipe.student.encoders[n], "frozen", False)
+    ]  # fmt: skip
 
 
 def dropped(ask: Ask, ground: Ground, headless: bool) -> dict[str, Any]:
