@@ -1,14 +1,16 @@
 """What `suffuse tune` finds in half an hour, of three scenarios: the chosen recipe against the shipped one, on test.
 
     python benchmarks/tune.py DATA [products] [orders] [questions] [--minutes 30] [--processes 2] [--seeds 5]
-                              [--objective quality] [--no-baseline] [--out runs/tune] [--set a.b=c ...] [--write]
+                              [--objective quality] [--no-baseline] [--out runs/tune] [--set a.b=c ...]
+                              [--search-set a.b=c ...] [--write]
 
 DATA is the folder with the data sets (each recipe's header says where they come from). Of each scenario the rows are
 prepared, the teacher is trained and asked once; then the search has its minutes, on validation rows alone. The chosen
 and the shipped recipe are trained anew with the same number of seeds, none of which the search or its finals used, and
 look at the test rows once. The difference is paired: the same seeds' numbers, the same resamples of rows. Where the
-search leaves the recipe as it is, there is nothing to train, and the difference is 0. ``--write`` keeps the numbers of
-the scenarios that ran, with date and hardware, in ``results/tune.json``. Call it again to go on.
+search leaves the recipe as it is, the difference is 0. ``--search-set`` counts for the search alone, e.g. more
+validation rows to choose by: rows, teacher and store of what is tested are the recipe's own then. ``--write`` keeps the
+numbers of the scenarios that ran, with date and hardware, in ``results/tune.json``. Call it again to go on.
 """
 
 from __future__ import annotations
@@ -27,12 +29,12 @@ from seeds import seed_logits
 from suffuse import Run, run_stage, scores
 from suffuse.answers import activate, main_metric
 from suffuse.data import Columns
-from suffuse.files import read_json
+from suffuse.files import read_json, write_text
 from suffuse.machine import surroundings
 from suffuse.pipeline import run_tune
 from suffuse.probes.quality import draw
 from suffuse.probes.targets import measure
-from suffuse.recipe import read_recipe
+from suffuse.recipe import read_recipe, to_yaml
 from suffuse.tuning.how import How
 
 HERE = Path(__file__).resolve().parent
@@ -47,15 +49,19 @@ def scenario(name: str, asked: argparse.Namespace) -> dict[str, Any]:
     """Search, train both recipes, test once."""
     place, data = asked.out.resolve() / name, SCENARIOS[name]
     overrides = [f"data.source={asked.data.resolve() / data / 'manifest.csv'}"] if data else []
-    base = Run.open(RECIPES / f"{FILES.get(name, name)}.yaml", (*overrides, *asked.set), place / "search")
-    for verb in STORED:
-        run_stage(base, verb)
-    result = searched(base, asked)
+    file = RECIPES / f"{FILES.get(name, name)}.yaml"
+    base = stored(file, (*overrides, *asked.set), place / ("base" if asked.search_set else "search"))
+    search = stored(file, (*overrides, *asked.set, *asked.search_set), place / "search") if asked.search_set else base
+    result = searched(search, asked)
     seeds = (f"distill.seeds={asked.seeds}", "distill.floors=false", "distill.label_fractions=[]")
-    shipped = done(base, place / "shipped", base.path("tuning", "shipped.yaml"), seeds)
-    chosen = done(base, place / "chosen", Path(result["recipe"]), seeds) if result["overrides"] else shipped
+    write_text(place / "shipped.yaml", to_yaml(base.recipe))
+    shipped = done(base, place / "shipped", place / "shipped.yaml", seeds)
+    found = tuple(result["overrides"])
+    chosen = done(base, place / "chosen", place / "shipped.yaml", (*found, *seeds)) if found else shipped
     return compared(shipped, chosen) | {
         "minutes": asked.minutes,
+        "set": asked.set,
+        "set for the search": asked.search_set,
         "objectives": result["objectives"],
         "trials": result["trials"],
         "outcomes": result["outcomes"],
@@ -65,6 +71,14 @@ def scenario(name: str, asked: argparse.Namespace) -> dict[str, Any]:
         "shipped": table(shipped),
         "chosen": table(chosen),
     }
+
+
+def stored(recipe: Path, overrides: tuple[str, ...], folder: Path) -> Run:
+    """A run of a recipe whose teacher was asked."""
+    run = Run.open(recipe, overrides, folder)
+    for verb in STORED:
+        run_stage(run, verb)
+    return run
 
 
 def searched(base: Run, asked: argparse.Namespace) -> dict[str, Any]:
@@ -144,6 +158,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--no-baseline", dest="baseline", action="store_false")
     parser.add_argument("--out", type=Path, default=Path("runs/tune"))
     parser.add_argument("--set", action="append", default=[], metavar="a.b=c", help="an override of every recipe")
+    parser.add_argument(
+        "--search-set", action="append", default=[], metavar="a.b=c", help="the same, of the search alone"
+    )
     parser.add_argument("--write", action="store_true")
     return parser.parse_args()
 
