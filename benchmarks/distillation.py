@@ -1,10 +1,11 @@
 """Where distillation pays, on real data: each student against the same student on labels alone.
 
-    python benchmarks/distillation.py DATA [few] [tiny] [houses] [--out runs] [--write]
+    python benchmarks/distillation.py DATA [few] [tiny] [houses] [folds] [--out runs] [--write]
 
     few     products, 10 % of the rows labelled for teacher, student and validation alike; all other rows unlabelled
     tiny    easy-VQA at full labels, a student of at most 7,000 parameters, ten seeds
     houses  a number (the price of a house): full labels, and a quarter of them
+    folds   the same, cross-validated: each house is a test row once
 
 DATA is the folder with the data sets. Student and baseline have the same budget and the recipe's settings; neither got
 trials of its own here. ``--write`` keeps the table, with date and hardware, in ``results/``.
@@ -22,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pooled import pairs
 from suffuse import Run, run_all, scores
 from suffuse.files import read_json
 from suffuse.machine import surroundings
@@ -29,7 +31,7 @@ from suffuse.report.settled import settled
 
 HERE = Path(__file__).resolve().parent
 RECIPES = HERE.parent / "recipes"
-SHARE, MOST = 0.1, 7000
+SHARE, MOST, FOLDS = 0.1, 7000, 5
 
 
 def few(data: Path, out: Path) -> Run:
@@ -83,6 +85,17 @@ def houses(data: Path, out: Path) -> Run:
     return done("houses", out / "houses", f"data.source={data / 'houses535' / 'manifest.csv'}")
 
 
+def folds(data: Path, out: Path) -> dict:
+    """The houses in five folds, students and baselines over all of them."""
+    source = f"data.source={data / 'houses535' / 'manifest.csv'}"
+    cut = [f"data.split={{folds: {FOLDS}, fold: {k}}}" for k in range(FOLDS)]
+    runs = [done("houses", out / f"houses-{k}", source, how, "evaluate.probes=[size]") for k, how in enumerate(cut)]
+    found = pairs(runs, (("student", "baseline"), ("student-0.25", "baseline-0.25")))
+    teachers = [scores(run)["teacher"] for run in runs]
+    metric = found["pairs"][0]["metric"]
+    return found | {"teachers": [card["metrics"][metric]["mean"] for card in teachers]}
+
+
 def done(recipe: str, folder: Path, *overrides: str) -> Run:
     """The recipe's run, every stage up to date."""
     run = Run.open(RECIPES / f"{recipe}.yaml", overrides, folder)
@@ -110,7 +123,7 @@ def table(run: Run) -> dict:
     }
 
 
-CASES: dict[str, Callable[[Path, Path], Run]] = {"few": few, "tiny": tiny, "houses": houses}
+CASES: dict[str, Callable[[Path, Path], Run | dict]] = {"few": few, "tiny": tiny, "houses": houses, "folds": folds}
 
 
 def main() -> int:
@@ -122,11 +135,13 @@ def main() -> int:
     parser.add_argument("--write", action="store_true")
     asked = parser.parse_args()
     for name in asked.cases:
-        facts = table(CASES[name](asked.data.resolve(), asked.out.resolve()))
+        made = CASES[name](asked.data.resolve(), asked.out.resolve())
+        facts = table(made) if isinstance(made, Run) else made
         print(f"\n{name}")
         for who, card in facts["models"].items():
             metric = next(m for m in card if m != "parameters")
-            print(f"  {who:<16} {metric} {card[metric]['mean']:.4f}  {card['parameters']:,} parameters")
+            size = f"  {card['parameters']:,} parameters" if "parameters" in card else ""
+            print(f"  {who:<16} {metric} {card[metric]['mean']:.4f}{size}")
         for pair in facts["pairs"]:
             print(f"  {pair['who']} less {pair['against']}: {pair['difference']:+.4f} [{pair['low']:+.4f}, "
                   f"{pair['high']:+.4f}] {pair['verdict']}{settled(pair)}")  # fmt: skip
