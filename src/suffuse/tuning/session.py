@@ -95,9 +95,12 @@ class Session:
         return (read_json(file) or {})[key]
 
     def _fitting(self, search: Search, phase: str) -> int:
-        each = median(one.user_attrs["facts"]["seconds"] for one in search.study.done())
-        trainings = self.how.processes * max(self._left(phase), 0.0) / max(each, 1e-9)
-        return max(1, min(self.how.finalists, int(trainings / self.how.seeds) - 1))
+        """Each is taken to need as long as it took in the search: the longest trainings are often the best."""
+        some = finals.candidates(search, self.how.finalists)
+        took = {tuple(t.user_attrs["overrides"]): t.user_attrs["facts"]["seconds"] for t in search.study.done()}
+        usual, left = median(took.values()), self.how.processes * max(self._left(phase), 0.0)
+        needed = np.cumsum([self.how.seeds * took.get(tuple(one["overrides"]), usual) for one in some])
+        return max(1, int((needed <= left).sum()) - 1)
 
     def _left(self, phase: str) -> float:
         """Seconds of the budget that are left to a phase; what those before it left over is its own too."""
