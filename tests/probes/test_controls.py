@@ -55,6 +55,21 @@ def test_a_shuffled_modality_keeps_its_contents_and_its_absence(make_columns, na
 def test_each_modality_has_both_controls_and_one_alone_has_none(make_columns):
     columns = make_columns()
     rows = columns.rows("validation")
-    found = [(name, control) for name, control, _ in controls(columns, rows)]
+    each = (("picture", "question"), np.eye(2, dtype=bool))
+    found = [(name, control) for name, control, _ in controls(columns, rows, each)]
     assert found == [(n, c) for n in ("picture", "question") for c in ("blank", "shuffled")]
-    assert list(controls(columns.of(["picture"]), rows)) == []
+    assert list(controls(columns.of(["picture"]), rows, (("picture",), np.ones((1, 1), dtype=bool)))) == []
+
+
+def test_all_forms_of_an_input_change_together(make_columns):
+    """Were picture and question two forms of one input beside another, no row would keep the one without the other."""
+    columns = make_columns(rows=60)
+    rows = columns.rows("validation")
+    forms = (("both", "nobody"), np.array([[True, True], [False, False]]))
+    changed = {(name, control): made for name, control, made in controls(columns, rows, forms)}
+    assert not changed["both", "blank"].present.any()
+    donors = rows[derangement(columns.group[rows], 0)]
+    for what in ("entry", "present"):
+        after, before = getattr(changed["both", "shuffled"], what), getattr(columns, what)
+        assert (after[rows] == before[donors]).all()
+    assert changed["nobody", "blank"] is columns

@@ -67,7 +67,7 @@ def contribution(context: Context, model: Model, worth: list[np.ndarray]) -> dic
         facts["permutation"] = permutation
     networks: list[Network] = [m for m in model.members.values() if isinstance(m, Network)]
     if networks:
-        weights = gates(networks, context.rows[where])
+        weights = gates(networks, context.rows[where], found)
         facts |= {"gates": weights} if weights else {}
         facts["emap"] = emap(context, networks)
     return facts
@@ -150,8 +150,8 @@ def changed(context: Context, found: Subsets, said: np.ndarray) -> dict[str, tup
     return made
 
 
-def gates(networks: list[Network], rows: np.ndarray) -> dict[str, float]:
-    """The fusion's mean weight of each modality over rows and seeds; nothing where it has no gates."""
+def gates(networks: list[Network], rows: np.ndarray, subsets: Subsets) -> dict[str, float]:
+    """The fusion's mean weight of each input over rows and seeds; nothing where it has no gates."""
     found = []
     for network in networks:
         model, columns = network.opened
@@ -159,4 +159,4 @@ def gates(networks: list[Network], rows: np.ndarray) -> dict[str, float]:
                    if o.gates is not None]  # fmt: skip
         if weights:
             found.append(np.sum(weights, axis=0) / len(rows))
-    return dict(zip(networks[0].names, np.mean(found, axis=0).tolist(), strict=True)) if found else {}
+    return dict(zip(subsets.names, (subsets.forms @ np.mean(found, axis=0)).tolist(), strict=True)) if found else {}

@@ -2,13 +2,15 @@
 
 ``blank``: the modality is absent in every row. ``shuffled``: the rows have each other's contents of it, which are as
 real as before and say nothing about the row they now stand in (Gat et al. 2021, "Perceptual Score"); no row keeps a
-content of its own group. Where that costs no accuracy, the model doesn't use the modality.
+content of its own group. Where that costs no accuracy, the model doesn't use the modality. All forms of one input
+change together (:mod:`suffuse.probes.inputs`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ from ..data import Columns
 from ..engine.forward import logits
 from ..model import FusionModel
 from .context import Context
+from .inputs import grouped
 from .intervals import bounds, summary
 from .members import Network
 from .quality import Draws
@@ -35,7 +38,8 @@ def probe(context: Context) -> dict[str, dict]:
         model = context.models.get(who)
         networks = [m for m in model.members.values() if isinstance(m, Network)] if model else []
         if networks:
-            facts = worth([one.opened for one in networks], context.rows, context.draws, context.measured[who])
+            opened, forms = [one.opened for one in networks], grouped(context.recipe, networks[0].names)
+            facts = worth(opened, forms, (context.rows, context.draws), context.measured[who])
             found[who] = {"controls": facts} if facts else {}
             context.memory["controls", who] = {name: costs(one) for name, one in facts.get("modalities", {}).items()}
     return found
@@ -48,16 +52,20 @@ def costs(controls: dict[str, dict]) -> dict[str, Any]:
 
 
 def worth(
-    seeds: Sequence[tuple[FusionModel, Columns]], rows: np.ndarray, draws: Draws, full: Sequence[Measured]
+    seeds: Sequence[tuple[FusionModel, Columns]],
+    forms: tuple[tuple[str, ...], np.ndarray],
+    on: tuple[np.ndarray, Draws],
+    full: Sequence[Measured],
 ) -> dict:
-    """Every modality's controls, scored by the main metric over a model's seeds, and what each costs against ``full``
+    """Every input's controls, scored by the main metric over a model's seeds, and what each costs against ``full``
     (the same seeds' scores on the rows as they are), on the same draws: of these very networks, so that a cost's
-    interval is of the rows. Each seed comes with the columns it reads."""
+    interval is of the rows. Each seed comes with the columns it reads; ``forms``: inputs, and their modalities."""
+    rows, draws = on
     spec, target = seeds[0][1].spec, seeds[0][1].target[rows]
     metric = main_metric(spec.heads)
     values: dict[tuple[str, str], list[np.ndarray]] = {}
     for model, columns in seeds:
-        for name, control, changed in controls(columns.of(model.spec.names), rows):
+        for name, control, changed in controls(columns.of(model.spec.names), rows, forms):
             answers = activate(spec.heads, logits(model, changed, rows))
             values.setdefault((name, control), []).append(measure(spec, answers, target, draws)[metric])
     found: dict[str, dict] = {}
@@ -68,15 +76,19 @@ def worth(
     return {"metric": metric, "seed": SEED, "modalities": found} if found else {}
 
 
-def controls(columns: Columns, rows: np.ndarray) -> Iterator[tuple[str, str, Columns]]:
-    """(modality, control, the columns as a model sees them then), for each modality and control.
+def controls(
+    columns: Columns, rows: np.ndarray, forms: tuple[tuple[str, ...], np.ndarray]
+) -> Iterator[tuple[str, str, Columns]]:
+    """(input, control, the columns as a model sees them then), for each input, of I, and control. ``forms``: their
+    names, and (I, M) bool, the modalities of each.
 
-    Nothing where there is one modality: without it there is nothing to answer from.
+    Nothing where there is one input: without it there is nothing to answer from.
     """
-    if len(columns.spec.names) > 1:
-        for name in columns.spec.names:
-            yield name, "blank", blank(columns, name)
-            yield name, "shuffled", shuffled(columns, name, rows)
+    if len(forms[0]) > 1:
+        for name, own in zip(*forms, strict=True):
+            some = [n for n, mine in zip(columns.spec.names, own, strict=True) if mine]
+            yield name, "blank", reduce(blank, some, columns)
+            yield name, "shuffled", reduce(lambda so_far, n: shuffled(so_far, n, rows), some, columns)
 
 
 def blank(columns: Columns, name: str) -> Columns:

@@ -3,7 +3,8 @@
 For every row, exact Shapley values over modalities of one number, of both models: the probability of the class that the
 teacher answers with everything (of labels: of each label; of a number: the number, in deviations of its target). They
 sum to that number with everything less the prior's. Two models that agree on an answer may owe it to different
-modalities, and then fail on different rows once one is missing. A modality that a model doesn't read counts 0.
+modalities, and then fail on different rows once one is missing. A modality that a model doesn't read counts 0; forms of
+one input are one (:mod:`suffuse.probes.inputs`): a teacher's large photo and its student's small one.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from ..answers import activate
 from ..shapley import shapley
 from ..types import CLASSES, NUMBER, Spec
 from .context import Context, Model
+from .inputs import grouped
 from .quality import Draws, per_group, ratio, summary
 from .subsets import rows_of, subsets
 
@@ -30,7 +32,7 @@ def fidelity(context: Context, model: Model, worth: dict[str, list[np.ndarray]])
     if teacher is None or model.who == "teacher" or teacher.who not in worth:
         return {}
     theirs, ours = subsets(context, teacher), subsets(context, model)
-    names = context.spec.names
+    names = grouped(context.recipe, context.spec.names)[0]
     if not (theirs.exact and ours.exact) or len({*theirs.names, *ours.names}) < 2:
         return {}
     where = rows_of(context)
@@ -70,7 +72,7 @@ def numbers(spec: Spec, answers: np.ndarray, said: np.ndarray) -> np.ndarray:
 
 
 def placed(values: np.ndarray, own: tuple[str, ...], names: tuple[str, ...]) -> np.ndarray:
-    """(M_own, ...) among all modalities (M, ...), 0 for those that a model doesn't read."""
+    """(M_own, ...) among all inputs (M, ...), 0 for those that a model doesn't read."""
     found = np.zeros((len(names), *values.shape[1:]))
     found[[names.index(name) for name in own]] = values
     return found

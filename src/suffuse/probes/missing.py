@@ -1,8 +1,9 @@
 """Missing modalities: the score on every subset of them, and with ever more of them lost by chance.
 
-At a rate r each modality of each row is lost with chance r, but never the last that a row has: the one with the
-largest number stays. The numbers are hashes of the row's key (:func:`suffuse.views.uniform`), so every model loses
-the same, in any company and any order, and what is lost at a low rate is lost at a higher one too.
+All forms of one input are lost together (:mod:`suffuse.probes.inputs`). At a rate r each input of each row is lost with
+chance r, but never the last that a row has: the one with the largest number stays. The numbers are hashes of the row's
+key (:func:`suffuse.views.uniform`), so every model loses the same, in any company and any order, and what is lost at a
+low rate is lost at a higher one too.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 from ..answers import activate, main_metric
 from ..views import uniform
 from .context import SEED, Context, Model
+from .inputs import grouped, there
 from .intervals import bounds
 from .quality import summary
 from .subsets import rows_of, subsets, under
@@ -56,7 +58,7 @@ def missing(context: Context, model: Model) -> dict[str, Any]:
 def rates(context: Context, model: Model, where: np.ndarray) -> list[dict]:
     """The score at each rate of loss."""
     rows = context.rows[where]
-    present = context.columns.present[rows]
+    present = there(context.columns.present[rows], grouped(context.recipe, context.spec.names)[1])
     kept = np.stack([survivors(context.columns.key[rows], present, rate) for rate in RATES])
     values = {seed: scores(context, said, where) for seed, said in under(context, model, kept).items()}
     found, within = [], bounds(main_metric(context.spec.heads))

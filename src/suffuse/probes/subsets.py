@@ -1,4 +1,6 @@
-"""Every subset of a model's modalities, on the same rows: what `missing`, `contribution` and `temperature` build on."""
+"""Every subset of a model's inputs, on the same rows: what `missing`, `contribution` and `temperature` build on.
+
+An input is what a row has, whatever forms of it a model reads (:mod:`suffuse.probes.inputs`); mostly one modality."""
 
 from __future__ import annotations
 
@@ -6,22 +8,26 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..recipe import Recipe
 from ..shapley import masks
 from ..types import Spec
 from .context import LEAST, NUMBERS, Context, Member, Model
+from .inputs import grouped, there
 from .members import Exported
 from .work import Work, affordable
 
-EVERY = 5  # modalities of which every subset is asked; of more all, all but one, single ones and none
+EVERY = 5  # inputs of which every subset is asked; of more all, all but one, single ones and none
 
 
 @dataclass(frozen=True)
 class Subsets:
-    """A model's answers, seed by seed, on S subsets of its M modalities and n of the test rows."""
+    """A model's answers, seed by seed, on S subsets of its I inputs and n of the test rows."""
 
-    names: tuple[str, ...]  # of the modalities
-    there: np.ndarray  # (S, M) bool, which modalities each subset has
+    names: tuple[str, ...]  # of the inputs
+    there: np.ndarray  # (S, I) bool, which inputs each subset has
     logits: dict[str, np.ndarray]  # seed -> (S, n, C)
+    modalities: tuple[str, ...]  # M, that the model reads
+    forms: np.ndarray  # (I, M) bool, the modalities of each input
 
     @property
     def exact(self) -> bool:
@@ -34,8 +40,13 @@ class Subsets:
         """``picture+question``, ..., ``nothing``."""
         return [title(self.names, one) for one in self.there]
 
+    @property
+    def exported(self) -> list[str]:
+        """The same subsets as an export calls them, by their modalities."""
+        return [title(self.modalities, np.asarray(self.forms[one].any(0))) for one in self.there]
+
     def at(self, *names: str) -> int:
-        """The position of the subset of these modalities."""
+        """The position of the subset of these inputs."""
         wanted = np.isin(self.names, names)
         return int(np.flatnonzero((self.there == wanted).all(1))[0])
 
@@ -45,14 +56,12 @@ def title(names: tuple[str, ...], there: np.ndarray) -> str:
     return "+".join(n for n, here in zip(names, there, strict=True) if here) or "nothing"
 
 
-def listed(modalities: int) -> np.ndarray:
-    """(S, M) bool: every subset, nothing first and all last; of many modalities a choice of them."""
-    if modalities <= EVERY:
-        return masks(modalities)
-    one = np.eye(modalities, dtype=bool)
-    return np.concatenate(
-        [np.zeros((1, modalities), dtype=bool), one, ~one[::-1], np.ones((1, modalities), dtype=bool)]
-    )
+def listed(inputs: int) -> np.ndarray:
+    """(S, I) bool: every subset, nothing first and all last; of many inputs a choice of them."""
+    if inputs <= EVERY:
+        return masks(inputs)
+    one = np.eye(inputs, dtype=bool)
+    return np.concatenate([np.zeros((1, inputs), dtype=bool), one, ~one[::-1], np.ones((1, inputs), dtype=bool)])
 
 
 def rows_of(context: Context) -> np.ndarray:
@@ -62,13 +71,13 @@ def rows_of(context: Context) -> np.ndarray:
     if key not in context.memory:
         room = NUMBERS // (len(listed(len(context.spec.names))) * context.spec.outputs)
         most = min(context.recipe.evaluate.probe_rows, max(room, LEAST))
-        context.memory[key] = context.few(affordable(context, _cost, most))
+        context.memory[key] = context.few(affordable(context, lambda *one: _cost(context.recipe, *one), most))
     return context.memory[key]
 
 
-def _cost(member: Member, work: Work) -> float:
+def _cost(recipe: Recipe, member: Member, work: Work) -> float:
     """Of one row: a network encodes it once and fuses every subset, an exported form computes each."""
-    subsets = len(listed(len(member.names)))
+    subsets = len(listed(len(grouped(recipe, member.names)[0])))
     return subsets * work.whole if isinstance(member, Exported) else work.whole + subsets * work.fusion
 
 
@@ -83,17 +92,19 @@ def subsets(context: Context, model: Model) -> Subsets:
 
 def _asked(context: Context, model: Model) -> Subsets:
     where = rows_of(context)
-    names = next(iter(model.members.values())).names
-    there, found = listed(len(names)), {}
+    modalities = next(iter(model.members.values())).names
+    names, forms = grouped(context.recipe, modalities)
+    subset, found = listed(len(names)), {}
+    kept = subset[1:-1] @ forms
     for number, (seed, member) in enumerate(model.members.items()):
         context.tell(number / len(model.members), f"{model.who}: subsets of modalities")
-        inner = np.broadcast_to(there[1:-1, None], (len(there) - 2, len(where), len(names)))
-        said = np.empty((len(there), len(where), context.spec.outputs), dtype=np.float32)
+        inner = np.broadcast_to(kept[:, None], (len(kept), len(where), len(modalities)))
+        said = np.empty((len(subset), len(where), context.spec.outputs), dtype=np.float32)
         said[0], said[-1] = prior(context.spec), model.logits[seed][where]
         if len(inner):
             said[1:-1] = member.under(context.rows[where], np.ascontiguousarray(inner))
         found[seed] = said
-    return Subsets(names, there, found)
+    return Subsets(names, subset, found, modalities, forms)
 
 
 def prior(spec: Spec) -> np.ndarray:
@@ -102,16 +113,17 @@ def prior(spec: Spec) -> np.ndarray:
 
 
 def under(context: Context, model: Model, kept: np.ndarray) -> dict[str, np.ndarray]:
-    """Seed -> (K, n, C): the model where each of the rows keeps what ``kept`` (K, n, M), of all the data's
-    modalities, says. Looked up where every subset is there."""
+    """Seed -> (K, n, C): the model where each of the rows keeps what ``kept`` (K, n, I), of all the data's inputs,
+    says. Looked up where every subset is there."""
     found = subsets(context, model)
-    places = [context.spec.names.index(name) for name in found.names]
+    places = [grouped(context.recipe, context.spec.names)[0].index(name) for name in found.names]
     rows = context.rows[rows_of(context)]
+    present = context.columns.present[rows][:, [context.spec.names.index(name) for name in found.modalities]]
     # what a row lacks anyway counts as kept: all that it has is the whole subset, its answer that to the row as it is
-    own = kept[:, :, places] | ~context.columns.present[rows][:, places]
+    own = kept[:, :, places] | ~there(present, found.forms)
     if found.exact:
         code = (own * 2 ** np.arange(len(places))).sum(2)
         return {seed: said[code, np.arange(len(rows))] for seed, said in found.logits.items()}
-    asked = {seed: member.under(rows, own) for seed, member in model.members.items()}
+    asked = {seed: member.under(rows, own @ found.forms) for seed, member in model.members.items()}
     whole = np.expand_dims(own.all(2), 2)
     return {seed: np.where(whole, found.logits[seed][-1], said) for seed, said in asked.items()}

@@ -44,7 +44,7 @@ def tempered(context: Context, model: Model, rows: np.ndarray) -> dict[str, Any]
     """One model: temperatures by seed, and calibration with them and without."""
     context.tell(0.0, f"{model.who}: temperature")
     spec, target = context.spec, context.columns.target[rows]
-    own = exported(model)
+    own = stored(model)
     fitted = {seed: fit(spec, member.logits(rows), target) for seed, member in model.members.items() if not own}
     seeds, whole = list(model.logits), "+".join(next(iter(model.members.values())).names)
     used = {s: own.get(whole, {}) if own else fitted[s] for s in seeds}
@@ -61,7 +61,7 @@ def tempered(context: Context, model: Model, rows: np.ndarray) -> dict[str, Any]
     return facts
 
 
-def exported(model: Model) -> Mapping[str, Temperatures]:
+def stored(model: Model) -> Mapping[str, Temperatures]:
     """Subset -> temperatures that an export holds; none of what is no export, or has none."""
     if model.folder is None or not model.who.startswith("export"):
         return {}
@@ -75,9 +75,9 @@ def by_subset(
     with intervals."""
     said, where = subsets(context, model), rows_of(context)
     spec, target, draws, found = context.spec, context.target[where], context.drawn(where), {}
-    for number, name in enumerate(said.titles):
+    for number, (name, exported) in enumerate(zip(said.titles, said.exported, strict=True)):
         raw = [z[number] for z in said.logits.values()]
-        used = {seed: own.get(name, {}) if own else fitted[seed] for seed in said.logits}
+        used = {seed: own.get(exported, {}) if own else fitted[seed] for seed in said.logits}
         cooled = [scaled(spec.heads, z[number], used[seed]) for seed, z in said.logits.items()]
         before, after = errors(spec, raw, target), errors(spec, cooled, target, draws)
         found[name] = {head: {"before": short(before[head]), "after": short(after[head])} for head in before}

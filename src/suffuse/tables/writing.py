@@ -24,6 +24,7 @@ TEACHER = {
     "hidden": 128,
     "rate": 0.002,
 }
+LOST = 0.2  # share of the rows whose modalities are thinned out, of the student's training
 STUDENT = {
     "widths": [8, 16, 32],
     "frames": [16, 24, 32],
@@ -221,11 +222,13 @@ def _train(draft: Draft, size: dict) -> list[str]:
 
 
 def _distill(draft: Draft) -> list[str]:
+    lost = _line(f"    modality_dropout: {LOST}", "of the rows lose some in training: it bears one that is missing")
     return [
         "# How the student learns: mostly from the teacher's probabilities, a little from the labels.",
         "# The same student without a teacher is trained beside it, to compare with.",
         "distill:",
         *_train(draft, STUDENT),
+        *([lost] if len(draft.modalities) > 1 else []),
         "  losses:",
         _line("    labels: {kind: task, weight: 0.1}", "the labels themselves"),
         _line("    soft: {kind: kd, weight: 0.9, temperature: 2.0}", "the teacher's probabilities, softened"),
