@@ -8,7 +8,7 @@ DATA is the folder with the data sets (each recipe's header says where they come
 prepared, the teacher is trained and asked once; then the search has its minutes, on validation rows alone. The chosen
 and the shipped recipe are trained anew with the same number of seeds, none of which the search or its finals used, and
 look at the test rows once. The difference is paired: the same seeds' numbers, the same resamples of rows. Where the
-search leaves the recipe as it is, the difference is 0. ``--search-set`` counts for the search alone, e.g. more
+search leaves the recipe as it is, there is nothing to test. ``--search-set`` counts for the search alone, e.g. more
 validation rows to choose by: rows, teacher and store of what is tested are the recipe's own then. ``--write`` keeps the
 numbers of the scenarios that ran, with date and hardware, in ``results/tune.json``. Call it again to go on.
 """
@@ -53,12 +53,9 @@ def scenario(name: str, asked: argparse.Namespace) -> dict[str, Any]:
     base = stored(file, (*overrides, *asked.set), place / ("base" if asked.search_set else "search"))
     search = stored(file, (*overrides, *asked.set, *asked.search_set), place / "search") if asked.search_set else base
     result = searched(search, asked)
-    seeds = (f"distill.seeds={asked.seeds}", "distill.floors=false", "distill.label_fractions=[]")
-    write_text(place / "shipped.yaml", to_yaml(base.recipe))
-    shipped = done(base, place / "shipped", place / "shipped.yaml", seeds)
     found = tuple(result["overrides"])
-    chosen = done(base, place / "chosen", place / "shipped.yaml", (*found, *seeds)) if found else shipped
-    return compared(shipped, chosen) | {
+    facts = tested(base, place, found, asked) if found else {"verdict": "the recipe as it is stays", "looks": []}
+    return facts | {
         "minutes": asked.minutes,
         "set": asked.set,
         "set for the search": asked.search_set,
@@ -66,11 +63,19 @@ def scenario(name: str, asked: argparse.Namespace) -> dict[str, Any]:
         "trials": result["trials"],
         "outcomes": result["outcomes"],
         "because": result["because"],
-        "words": {who: facts["words"] for who, facts in result["chosen"].items()},
+        "candidates": {who: one["candidates"] for who, one in result["chosen"].items()},
+        "words": {who: one["words"] for who, one in result["chosen"].items()},
         "overrides": result["overrides"],
-        "shipped": table(shipped),
-        "chosen": table(chosen),
     }
+
+
+def tested(base: Run, place: Path, found: tuple[str, ...], asked: argparse.Namespace) -> dict[str, Any]:
+    """Both recipes trained anew with the same seeds, and held against each other on the test rows, once."""
+    seeds = (f"distill.seeds={asked.seeds}", "distill.floors=false", "distill.label_fractions=[]")
+    write_text(place / "shipped.yaml", to_yaml(base.recipe))
+    shipped = done(base, place / "shipped", place / "shipped.yaml", seeds)
+    chosen = done(base, place / "chosen", place / "shipped.yaml", (*found, *seeds))
+    return compared(shipped, chosen) | {"shipped": table(shipped), "chosen": table(chosen)}
 
 
 def stored(recipe: Path, overrides: tuple[str, ...], folder: Path) -> Run:
@@ -170,9 +175,12 @@ def main() -> int:
     asked, found = arguments(), {}
     for name in asked.scenarios:
         facts = found[name] = scenario(name, asked)
-        print(f"\n{name}: {facts['metric']} of the chosen recipe less the shipped one's, {facts['rows']:,} test rows, "
-              f"{facts['seeds']} seeds: {facts['difference']:+.4f} [{facts['low']:+.4f}, {facts['high']:+.4f}] "
-              f"{facts['verdict']}")  # fmt: skip
+        gap = ""
+        if facts["looks"]:
+            low, high = (f"{facts[end]:+.4f}" for end in ("low", "high"))
+            gap = f"{facts['metric']} of the chosen recipe less the shipped one's, {facts['rows']:,} test rows, "
+            gap += f"{facts['seeds']} seeds: {facts['difference']:+.4f} [{low}, {high}] "
+        print(f"\n{name}: {gap}{facts['verdict']}")
         print("\n".join(f"  {line}" for line in (*facts["words"].values(), *facts["overrides"])))
         if asked.write:
             kept = (read_json(RESULT) or {}).get("scenarios", {})
