@@ -11,6 +11,7 @@ import pytest
 
 from suffuse import pipeline
 from suffuse.errors import SuffuseError
+from suffuse.files import write_json
 from suffuse.run import Run
 from suffuse.stages import STAGES
 
@@ -40,6 +41,18 @@ def test_a_new_run_has_everything_to_do(tmp_path, write_table, tiny_recipe):
 
 def test_a_run_of_one_process_is_stamped_as_before_there_were_several(run):
     assert "compute.processes" not in run.stamp("teach")["inputs"]
+
+
+def test_views_that_no_training_sees_make_nothing_stale(run):
+    """Nor do the notes of a run of the time when every modality's augmentation was noted."""
+    stamp = run.stamp("teach")
+    noted = {"modalities.picture.augment": None, "modalities.question.augment": False}
+    write_json(run.path("stamps", "teach.json"), {**stamp, "inputs": {**stamp["inputs"], **noted}})
+    assert why(run)["teach"] == ""
+    shift = "modalities.picture.augment={shift: 0.1}"
+    found = why(edited(run, shift))
+    assert found["prepare"] == found["teach"] == ""
+    assert "modalities.picture.augment" in why(edited(run, shift, "teacher.train.augment=true"))["teach"]
 
 
 def test_what_was_done_is_up_to_date_and_not_done_again(run):

@@ -30,7 +30,7 @@ def inputs(run: Run, stage: Stage) -> dict[str, Any]:
         for name, value in _at(recipe, key.split("."), ()):
             found |= flat(value, name)
     seen = _augmented(run, stage)
-    found = {k: v for k, v in found.items() if not _augments(k) or k.split(".")[1] in seen}
+    found = {k: v for k, v in found.items() if not _augments(k) or (v and k.split(".")[1] in seen)}
     if found.get("compute.processes") == 1:  # as ever; a run of a time before there were several is as it was
         del found["compute.processes"]
     for before in stage.reads:
@@ -62,7 +62,8 @@ def reasons(run: Run, stage: Stage, *, files: bool = True) -> list[str]:
     stamp = run.stamp(stage.verb)
     if stamp is None:
         return ["continues" if run.partial(stage.verb).exists() else "not made yet"]
-    now, then = inputs(run, stage), stamp["inputs"]
+    # before, every modality's augmentation was noted, off as well
+    now, then = inputs(run, stage), {k: v for k, v in stamp["inputs"].items() if v or not _augments(k)}
     said = [_difference(key, then.get(key), now.get(key)) for key in {**then, **now} if then.get(key) != now.get(key)]
     if not said and files:
         gone = [f for f, (size, _) in stamp["outputs"].items() if not _there(run.path(f), size)]
