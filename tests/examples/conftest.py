@@ -63,7 +63,7 @@ def example(node, pytestconfig) -> Path:
         )
         if done.returncode:
             (place / "package.json").unlink()
-            if any(code in done.stderr for code in UNREACHABLE):
+            if any(code in done.stderr for code in UNREACHABLE) and not os.environ.get("CI"):
                 pytest.skip("npm's registry can't be reached")
             pytest.fail(f"npm can't install the example's packages: {done.stderr[-300:]}")
         (place / "node_modules" / ".done").touch()
