@@ -57,6 +57,7 @@ def scenario(name: str, asked: argparse.Namespace) -> dict[str, Any]:
     facts = tested(base, place, found, asked) if found else {"verdict": "the recipe as it is stays", "looks": []}
     return facts | {
         "minutes": asked.minutes,
+        "seconds": round(sum((read_json(search.path("tuning", "spent.json")) or {}).values())),
         "set": asked.set,
         "set for the search": asked.search_set,
         "objectives": result["objectives"],
@@ -180,7 +181,7 @@ def main() -> int:
             low, high = (f"{facts[end]:+.4f}" for end in ("low", "high"))
             gap = f"{facts['metric']} of the chosen recipe less the shipped one's, {facts['rows']:,} test rows, "
             gap += f"{facts['seeds']} seeds: {facts['difference']:+.4f} [{low}, {high}] "
-        print(f"\n{name}: {gap}{facts['verdict']}")
+        print(f"\n{name}, searched for {facts['seconds'] / 60:.1f} minutes: {gap}{facts['verdict']}")
         print("\n".join(f"  {line}" for line in (*facts["words"].values(), *facts["overrides"])))
         if asked.write:
             kept = (read_json(RESULT) or {}).get("scenarios", {})

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from tuning_tools import ground
 
-from suffuse.tuning import because, finals, space
+from suffuse.tuning import because, space
 from suffuse.tuning.asking import Suggested
 from suffuse.tuning.choice import choose, paired
 from suffuse.tuning.front import dominates, front
-from suffuse.tuning.how import QUALITY, SMALL, STUDENT, How
+from suffuse.tuning.how import QUALITY, SMALL, STUDENT
 from suffuse.tuning.pruning import FEWEST, behind, reached
-from suffuse.tuning.session import Session
 from suffuse.tuning.study import BEHIND, Study, over
 
 
@@ -230,21 +228,3 @@ def test_over_is_by_size_and_by_latency() -> None:
     assert over({"parameters": 100, "ratio": 1.2}, own, 1.0) > 0
     assert over({"parameters": 101, "ratio": 0.5}, own, 1.0) > 0
     assert over({"parameters": 150, "ratio": None}, own, 1.5) <= 0
-
-
-@pytest.mark.parametrize(("minutes", "fits"), [(3, 1), (10, 1), (11, 2), (12, 3)])
-def test_as_many_are_trained_again_as_fit_by_the_time_that_each_took(
-    tmp_path: Path, monkeypatch, minutes, fits
-) -> None:
-    """The recipe took 60 seconds, the best trials 300, 60 and 60; each three times, two side by side."""
-    took = {(): 60.0, ("long",): 300.0, ("b",): 60.0, ("c",): 60.0}
-    some = [{"overrides": list(texts)} for texts in took]
-    done = [
-        SimpleNamespace(user_attrs={"overrides": list(t), "facts": {"seconds": seconds}}) for t, seconds in took.items()
-    ]
-    monkeypatch.setattr(finals, "candidates", lambda search, most: some[: most + 1])
-    search: Any = SimpleNamespace(study=SimpleNamespace(done=lambda: done))
-    nobody: Any = None
-    session = Session(nobody, How(minutes=minutes, processes=2, seeds=3), tmp_path, lambda *_: None)
-    session.shares = {"student": 0.0, "student finals": 1.0}
-    assert session._fitting(search, "student finals") == fits

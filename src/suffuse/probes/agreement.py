@@ -21,8 +21,8 @@ COUNTS = ("both_right", "only_model", "only_teacher", "both_wrong")
 
 
 def probe(context: Context) -> dict[str, dict]:
-    """``agreement`` of every model but the teacher with the teacher's seed that taught."""
-    teacher = context.models.get("teacher")
+    """``agreement`` of every model but the teacher with who taught: one of the teacher's seeds, or all together."""
+    teacher = context.models.get("ensemble") or context.models.get("teacher")
     if teacher is None:
         return {}
     theirs = teacher.answers(context.spec)[teacher.reference]
@@ -30,7 +30,7 @@ def probe(context: Context) -> dict[str, dict]:
     return {
         who: {"agreement": agreement(context, model, theirs, answered)}
         for who, model in context.models.items()
-        if who != "teacher"
+        if who not in ("teacher", "ensemble")
     }
 
 

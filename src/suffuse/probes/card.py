@@ -74,6 +74,6 @@ def size(run: Run, model: Model) -> dict[str, int]:
     if model.who == "teacher" and run.recipe.trained is None:
         facts = read_json(run.path("teacher", "training.json"))
         return {key: facts[key] for key in ("parameters", "bytes") if facts.get(key) is not None}
-    folder = folders(run)[model.who][0]
-    facts = read_json(folder / "training.json")
-    return {"parameters": facts["parameters"], "bytes": (folder / "model.safetensors").stat().st_size}
+    places = folders(run)["teacher"] if model.who == "ensemble" else folders(run)[model.who][:1]
+    parameters = sum(read_json(place / "training.json")["parameters"] for place in places)
+    return {"parameters": parameters, "bytes": sum((p / "model.safetensors").stat().st_size for p in places)}

@@ -71,6 +71,7 @@ def of_teacher(run: Run, columns: Columns) -> tuple[float, float]:
     total = one * (_epochs(single) + outside * _epochs(folds)) + compute.of_frozen(model, columns)
     model, seen = opened(run, teacher.bare(), columns)
     answered = sum(block["rows"] for block in read_manifest(run.path("knowledge"))["blocks"])
+    answered *= teacher.seeds if teacher.ensemble else 1
     known = columns.rows("train")
     return total, compute.of_answers(model, seen, known) / max(len(known), 1) * answered
 

@@ -114,6 +114,15 @@ class Teacher(Network):
     seeds: int = Field(default=1, ge=1, le=20)  # trainings; the best on validation teaches, all are scored
     floors: bool = False  # also the teacher on each modality alone
     folds: int | None = Field(default=None, ge=2, le=20)  # training rows are answered by networks that didn't see them
+    ensemble: bool = False  # all seeds teach together: the mean of their probabilities
+
+    @model_validator(mode="after")
+    def _several(self) -> Teacher:
+        if self.ensemble and self.seeds < 2:
+            raise ValueError("got an ensemble of one seed, expected seeds: 2 or more")
+        if self.ensemble and self.folds is not None:
+            raise ValueError("got an ensemble and folds, expected one of them: each says who answers the training rows")
+        return self
 
 
 def _teacher(value: Any) -> Any:

@@ -81,7 +81,7 @@ def _scores(run: Run, cards: dict[str, dict]) -> str:
     shown = [
         who
         for who in cards
-        if who in ("majority", "teacher", "baseline", "rival", "student") or who.startswith("export")
+        if who in ("majority", "teacher", "ensemble", "baseline", "rival", "student") or who.startswith("export")
     ]
     there = [n for n in names if any(n in cards[w]["metrics"] for w in shown)]
     rows = [(table.name(w), *(_value(n, cards[w]["metrics"].get(n)) for n in there)) for w in shown]

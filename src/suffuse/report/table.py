@@ -33,6 +33,7 @@ ORDER = {
     "only": 1,
     "teacher-only": 1.5,
     "teacher": 2,
+    "ensemble": 2.5,
     "student": 3,
     "baseline": 4,
     "rival": 4.5,
@@ -44,7 +45,7 @@ SAID = {
     "hurts": "distillation hurts",
     "no evidence": "distillation shows no evidence of a gain",
 }
-SIDE_BY_SIDE = ("majority", "teacher", "student", "baseline", "export")  # target by target, in the terminal
+SIDE_BY_SIDE = ("majority", "teacher", "ensemble", "student", "baseline", "export")  # target by target, in the terminal
 
 
 def scores(run: Run) -> dict[str, dict]:
@@ -108,7 +109,7 @@ def name(who: str) -> str:
     if kind == "export" and rest:
         return t("exported student, %(form)s", form=rest)
     plain = {"majority": "majority answer", "export": "exported student", "baseline": "student, labels alone",
-             "rival": "labels alone, whole compute"}  # fmt: skip
+             "rival": "labels alone, whole compute", "ensemble": "teacher, all seeds together"}  # fmt: skip
     if kind == "only":
         return t("%(modality)s alone", modality=rest)
     return t(plain.get(kind, kind)) + (t(", %(share)s of the labels", share=share(rest)) if rest else "")
@@ -181,7 +182,7 @@ def _line(who: str, facts: dict, second: str | None) -> Line:
         name(who),
         f"{metrics.value(main, first['mean'])}  [{low}, {high}]",
         metrics.value(second, other["mean"]) if second and other else "",
-        str(len(facts["seeds"])) if who != "majority" and not who.startswith("export") else "",
+        str(len(facts["seeds"])) if who not in ("majority", "ensemble") and not who.startswith("export") else "",
         f"{facts['parameters']:,}" if "parameters" in facts else "",
         f"{facts['bytes'] / 1000:,.1f} kB" if "bytes" in facts else "",
         f"{latency['p50']:.3f} ms" if latency else "",

@@ -17,12 +17,13 @@ from ..engine.runtime import settle
 from ..files import read_json, write_bytes, write_json
 from ..probes import controls, quality, table
 from ..probes.card import card, measured
-from ..probes.context import Context
+from ..probes.context import Context, Model
 from ..probes.gather import gather
 from ..probes.protocol import protocol
 from ..progress import Tell, progress
 from ..run import Run
 from ..teachers.asked import Asked
+from ..teachers.ensemble import combine
 from ..teachers.opening import open_teacher
 from ..types import Spec
 
@@ -56,12 +57,20 @@ def looked(run: Run, columns: Columns, rows: np.ndarray, teacher: Asked | None, 
     """Every model's answers to the test rows, and its metrics in every resample."""
     asked = run.recipe.evaluate
     draws = quality.draw(columns.group[rows], asked.resamples, asked.confidence)
-    models = gather(run, columns, rows, teacher, tell)
+    models = together(run, columns.spec, gather(run, columns, rows, teacher, tell))
     context = Context(run.recipe, columns, rows, draws, models)
     if teacher is not None:
         context.memory["answered"] = ~np.isnan(teacher.said["test"]).any(1)
     tell(1.0, "intervals")
     return replace(context, measured={who: measured(context, model) for who, model in models.items()})
+
+
+def together(run: Run, spec: Spec, models: dict[str, Model]) -> dict[str, Model]:
+    """The models, and where all of the teacher's seeds taught, their common answer; it is nobody's to probe further."""
+    if run.recipe.trained is None or not run.recipe.trained.ensemble:
+        return models
+    said = combine(spec.heads, list(models["teacher"].logits.values()), "mean")
+    return {**models, "ensemble": Model("ensemble", {"": said})}
 
 
 def probed(context: Context, tell: Tell) -> dict[str, dict[str, Any]]:

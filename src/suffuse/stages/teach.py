@@ -31,6 +31,7 @@ from ..progress import Tell, progress, say
 from ..recipe import Training
 from ..run import Run
 from ..teachers import asking
+from ..teachers.ensemble import combine
 from ..teachers.folded import fold_of
 from ..teachers.opening import open_outside
 from ..types import CLASSES, Head
@@ -131,15 +132,32 @@ def adopt(run: Run) -> None:
 
 
 def look_back(run: Run) -> dict:
-    """Score the trained teacher on training rows too; what is known of it then."""
-    place = run.partial("teach") / "teacher"
-    model, columns = open_model(place), Columns.open(run.path("data"))
+    """Score who teaches on training rows too, an ensemble also on validation rows; what is known of it then."""
+    folder = run.partial("teach")
+    place, columns = folder / "teacher", Columns.open(run.path("data"))
     seen, facts = some(columns.labelled("train")), read_json(place / "training.json")
-    columns = features.ready(columns, model, features.place(run))
-    facts["training"] = score(columns.spec, logits(model, columns, seen), columns.target[seen])
+    together = run.recipe.trained is not None and run.recipe.trained.ensemble
+    places = sorted((folder / "teachers").glob("seed-*")) if together else [place]
+
+    def scored(rows: np.ndarray) -> dict[str, float]:
+        return score(columns.spec, answered(run, columns, places, rows), columns.target[rows])
+
+    facts["training"] = scored(seen)
+    if together:
+        facts |= {"ensemble": len(places), "best": facts["validation"]}
+        facts["validation"] = scored(columns.labelled("validation"))
     facts["by_heart"] = by_heart(columns.spec.heads, facts["training"])
     write_json(place / "training.json", facts)
     return facts
+
+
+def answered(run: Run, columns: Columns, places: list[Path], rows: np.ndarray) -> np.ndarray:
+    """(N, C) logits of a trained network, or of several together."""
+    found = []
+    for place in places:
+        model = open_model(place)
+        found.append(logits(model, features.ready(columns, model, features.place(run)), rows))
+    return found[0] if len(found) == 1 else combine(columns.spec.heads, found, "mean")
 
 
 def some(rows: np.ndarray) -> np.ndarray:

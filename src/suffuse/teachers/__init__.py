@@ -5,8 +5,9 @@ its answers up), ``fingerprint()`` (a hash of all that decides its answers, the 
 and ``answer(question)``. Its outputs are in the order of the run's own classes, whatever its own order is.
 
 ``opening.py`` opens the one that a recipe asks for: the network that the run trained (``trained.py``; ``folded.py``
-where it has several for its training rows), or a kind of ``TABLE`` from outside. Of a kind there is a file with its
-``Settings`` and ``open(settings, raw)``, which gives a :class:`Source`; ``outside.py`` makes a Teacher of it.
+where it has several for its training rows, ``deep_ensemble.py`` where all its seeds answer), or a kind of ``TABLE``
+from outside. Of a kind there is a file with its ``Settings`` and ``open(settings, raw)``, which gives a
+:class:`Source`; ``outside.py`` makes a Teacher of it.
 """
 
 from __future__ import annotations

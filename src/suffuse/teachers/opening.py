@@ -13,6 +13,7 @@ from ..parts import TeacherSettings, load
 from ..run import Run
 from ..tables.raw import RawRows
 from . import TABLE, Teacher
+from .deep_ensemble import DeepEnsemble
 from .ensemble import Ensemble
 from .ensemble import Settings as EnsembleSettings
 from .folded import Folded
@@ -27,6 +28,8 @@ def open_teacher(run: Run, columns: Columns) -> Teacher:
     """
     chosen = run.recipe.teacher
     if not isinstance(chosen, TeacherSettings):
+        if chosen.ensemble:
+            return DeepEnsemble.open(run, columns)
         return Folded.open(run, columns, chosen.folds) if chosen.folds else Trained.open(run, columns)
     teacher = open_outside(run, columns)
     recorded = (read_json(run.path("teacher", "training.json")) or {}).get("fingerprint")

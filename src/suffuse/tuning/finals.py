@@ -12,6 +12,7 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -49,11 +50,19 @@ def candidates(search: Search, most: int) -> list[Candidate]:
     return found
 
 
+def seconds(search: Search, some: Sequence[Candidate]) -> list[float]:
+    """How long each took in the search; the usual time where that isn't known."""
+    took = {tuple(t.user_attrs["overrides"]): t.user_attrs["facts"]["seconds"] for t in search.study.done()}
+    usual = median(took.values())
+    return [took.get(tuple(one["overrides"]), usual) for one in some]
+
+
 def orders(search: Search, some: Sequence[Candidate], seeds: int, folder: Path) -> list[dict[str, Any]]:
-    """A training for each candidate and seed that isn't there yet."""
-    found = []
-    for seed in range(seeds):
-        for one in some:
+    """A training for each candidate and seed that isn't there yet; the longest first, so that all end together."""
+    found, took = [], seconds(search, some)
+    for number in sorted(range(len(some)), key=lambda n: -took[n]):
+        one = some[number]
+        for seed in range(seeds):
             place = folder / _name(one["overrides"]) / f"seed-{seed}"
             if not (place / "facts.json").exists():
                 facts = {"folder": str(search.run.folder), "base": str(search.base), "who": search.who, "seed": seed}

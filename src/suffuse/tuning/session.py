@@ -11,7 +11,6 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import numpy as np
@@ -42,19 +41,19 @@ class Session:
 
     def search(self, who: str, base: Path, most: int | None) -> Search:
         """Trials until the budget is spent; returns the search with all that were ever told."""
-        left = self._left(who)
+        left, both = self._left(who), self._left(f"{who} finals")
         order: dict[str, Any] = {
             "folder": str(self.run.folder),
             "place": str(self.place),
             "base": str(base),
             "who": who,
         }
-        order["deadline"] = time.time() + left
+        now, count = time.time(), self.how.processes
+        order["budget"] = {"deadline": now + left, "end": now + both, "seeds": self.how.seeds, "workers": count}
         search = worker.opened(order)
         first(search, read_json(self.place / "plan.json"))
         left_open = search.study.running()
         if left > 0 and (left_open or most is None or search.study.ended() < most):
-            count = self.how.processes
             jobs = [{**order, "trials": most, "open": left_open[n::count]} for n in range(count)]
             self._jobs("suffuse.tuning.worker:work", jobs, who, lambda: self._searched(search, most, left))
         if not search.study.done():
@@ -95,12 +94,10 @@ class Session:
         return (read_json(file) or {})[key]
 
     def _fitting(self, search: Search, phase: str) -> int:
-        """Each is taken to need as long as it took in the search: the longest trainings are often the best."""
-        some = finals.candidates(search, self.how.finalists)
-        took = {tuple(t.user_attrs["overrides"]): t.user_attrs["facts"]["seconds"] for t in search.study.done()}
-        usual, left = median(took.values()), self.how.processes * max(self._left(phase), 0.0)
-        needed = np.cumsum([self.how.seeds * took.get(tuple(one["overrides"]), usual) for one in some])
-        return max(1, int((needed <= left).sum()) - 1)
+        """Each is taken to need as long as it took in the search."""
+        some, left = finals.candidates(search, self.how.finalists), self._left(phase)
+        took = finals.seconds(search, some)
+        return max([1, *(n for n in range(1, len(some)) if search.budget.finals(took[: n + 1]) <= left)])
 
     def _left(self, phase: str) -> float:
         """Seconds of the budget that are left to a phase; what those before it left over is its own too."""
@@ -113,7 +110,7 @@ class Session:
         """How much of a search is done: of its trials, or of its time."""
         parts = [search.study.ended() / most] if most else []
         if self.how.minutes is not None:
-            parts.append(1 - max(search.deadline - time.time(), 0.0) / max(left, 1e-9))
+            parts.append(1 - max(search.until() - time.time(), 0.0) / max(left, 1e-9))
         return min(1.0, max(parts, default=0.0))
 
     def _jobs(

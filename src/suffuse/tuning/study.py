@@ -59,6 +59,18 @@ class Study:
         """Those that were trained to their end."""
         return [t for t in self.trials() if t.state == self.optuna.trial.TrialState.COMPLETE]
 
+    def pace(self) -> tuple[float | None, float | None]:
+        """Seconds that the recipe as it is took, and that the best of the other trials did which costs no more than it
+        may; None where there is none yet."""
+        own = best = None
+        for trial in self.done():
+            if trial.user_attrs.get("as_is"):
+                own = trial
+            elif trial.user_attrs["facts"]["over"] <= 0:
+                best = max(best or trial, trial, key=lambda t: t.user_attrs["facts"][QUALITY])
+        took = [one and one.user_attrs["facts"]["seconds"] for one in (own, best)]
+        return took[0], took[1]
+
     def running(self) -> list[int]:
         """Numbers of those that were begun and not told."""
         return [t.number for t in self.trials() if t.state == self.optuna.trial.TrialState.RUNNING]

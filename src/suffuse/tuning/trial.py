@@ -2,7 +2,8 @@
 
 It may end before its training does: where the point is no recipe, where its network costs too much, where the loss
 stops being a number, or where it falls behind the others at an equal share of its training. Each is told with its
-reason. Out of time is none of these: the trial stays open, and goes on from its checkpoint when the search does.
+reason. Out of time, or too long for what is left of it, is none of these: the trial stays open, and goes on from its
+checkpoint when the search does.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from ..recipe import Recipe
 from ..run import Run
 from . import space
 from .asking import Narrow, Suggested
+from .budget import Budget
 from .cost import Costs
 from .front import LATENCY, QUALITY, SIZE
 from .ground import Ground
@@ -40,6 +42,10 @@ SEARCH, FRESH = 1_000, 2_000  # added to the recipe's seed: seeds of the search,
 
 class OutOfTime(Exception):
     """The budget is spent; the trial stays open."""
+
+
+class TooLong(Exception):
+    """The training would end too late to be chosen; the trial stays open."""
 
 
 class Behind(Exception):
@@ -58,7 +64,11 @@ class Search:
     costs: Costs
     narrow: Narrow
     largest: float  # times the recipe's student's size and latency that a network may cost
-    deadline: float  # time.time() at which the budget is spent
+    budget: Budget
+
+    def until(self) -> float:
+        """time.time() at which no more is tried."""
+        return self.budget.until(*self.study.pace())
 
     @property
     def folder(self) -> Path:
@@ -67,7 +77,7 @@ class Search:
 
 
 def attempt(search: Search, trial: Any, tell: Tell) -> None:
-    """Try a point and tell how it came out. Raises OutOfTime."""
+    """Try a point and tell how it came out. Raises OutOfTime, TooLong."""
     texts = overrides(search, trial)
     try:
         recipe = space.made(search.base, texts)
@@ -115,7 +125,7 @@ def costed(search: Search, trial: Any, recipe: Recipe) -> dict[str, Any]:
 
 
 def train(search: Search, trial: Any, recipe: Recipe, tell: Tell) -> dict[str, Any]:
-    """The training, watched; what became of it. Raises Behind, OutOfTime."""
+    """The training, watched; what became of it. Raises Behind, OutOfTime, TooLong."""
     start, before = time.monotonic(), trial.user_attrs.get("seconds", 0.0)
     watch = Watch(search, trial, tell, lambda: before + time.monotonic() - start)
     state, _ = trained(
@@ -186,8 +196,16 @@ class Watch:
             why = behind(self.curve, self.size, self._others())
             if why:
                 raise Behind(why)
-        if share < 1 and time.time() > self.search.deadline:
+        if share < 1:
+            self._in_time(share)
+
+    def _in_time(self, share: float) -> None:
+        """Raises OutOfTime; and TooLong where another trial is there to be chosen, and this one would end too late."""
+        (own, best), now, budget = self.search.study.pace(), time.time(), self.search.budget
+        if now > budget.until(own, best):
             raise OutOfTime
+        if own is not None and best is not None and not budget.fits(own, share, self.seconds(), now):
+            raise TooLong
 
     def _others(self) -> list[tuple[Curve, int]]:
         found = []

@@ -13,12 +13,13 @@ from ..data import Columns
 from ..files import read_json
 from ..progress import Tell
 from ..run import Run
+from .budget import Budget
 from .cost import Costs
 from .ground import Ground
 from .how import STUDENT
 from .space import made
 from .study import Study
-from .trial import OutOfTime, Search, attempt
+from .trial import OutOfTime, Search, TooLong, attempt
 
 SHORTEST = 0.5  # of a usual training must fit into what is left of the budget, else none is begun
 
@@ -28,16 +29,17 @@ def work(order: dict[str, Any], tell: Tell) -> None:
     search = opened(order)
     with contextlib.suppress(OutOfTime):
         for trial in trials(search, order["trials"], order["open"]):
-            attempt(search, trial, tell)
+            with contextlib.suppress(TooLong):
+                attempt(search, trial, tell)
 
 
 def trials(search: Search, most: int | None, left_open: list[int]) -> Iterator[Any]:
     """Those that a kill left open, then new ones."""
     for number in left_open:
         yield search.study.again(number)
-    while time.time() < search.deadline:
+    while time.time() < search.until():
         seconds = [one.user_attrs["facts"]["seconds"] for one in search.study.done()]
-        if seconds and search.deadline - time.time() < SHORTEST * median(seconds):
+        if seconds and search.until() - time.time() < SHORTEST * median(seconds):
             return
         trial = search.study.next(most)
         if trial is None:
@@ -47,7 +49,7 @@ def trials(search: Search, most: int | None, left_open: list[int]) -> Iterator[A
 
 def opened(order: dict[str, Any]) -> Search:
     """Everything that an order names: ``folder`` (run), ``place`` (of the search), ``base`` (recipe), ``who``,
-    ``deadline``."""
+    ``budget``."""
     place, base = Path(order["place"]), Path(order["base"])
     recipe, plan = made(base, []), read_json(place / "plan.json")
     run = Run(Path(order["folder"]), recipe)
@@ -58,5 +60,5 @@ def opened(order: dict[str, Any]) -> Search:
         Study(place, name, plan["objectives"], recipe.seed),
         Costs(Columns.open(run.path("data")), recipe.student, place / "costs"),
         plan["narrow"] if order["who"] == STUDENT else {},
-        plan["largest"], order["deadline"],
+        plan["largest"], Budget(**order["budget"]),
     )  # fmt: skip
