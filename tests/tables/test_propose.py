@@ -478,7 +478,6 @@ def test_target_that_is_not_there(tmp_path: Path) -> None:
 
 def test_targets_that_cannot_be_predicted(tmp_path: Path) -> None:
     bad = {
-        "numbers can't be predicted yet": [row * 0.37 for row in range(ROWS)],
         "nothing to learn.*only 'x'": ["x"] * ROWS,
         "nothing to learn.*no label at all": [""] * ROWS,
         "this target has no classes": [f"name{row}" for row in range(ROWS)],
@@ -570,8 +569,13 @@ def test_houses(shared_data: Path) -> None:
     made = recipe(propose(source, "label"))
     assert len(made.modalities) == 5
     assert made.modalities["facts"].model_dump()["column"] == ("bedrooms", "bathrooms", "area", "zipcode")
-    with pytest.raises(UsageError, match="numbers can't be predicted yet"):
-        propose(source, "price")
+    found = propose(source, "price")
+    made = recipe(found)
+    assert made.data.tasks["price"].kind == "number"
+    assert made.distill.losses["soft"].kind == "regression_kd"
+    assert made.modalities["facts"].model_dump()["column"] == ("bedrooms", "bathrooms", "area", "zipcode")
+    reason = next(c.reason for c in found.columns if c.name == "label")
+    assert "gives the number away: its values are ranges of it" in reason  # thirds of the price
 
 
 def test_easy_vqa() -> None:

@@ -15,26 +15,34 @@ from .inspect import READ, Column, is_number, percent, sample
 MOST_ROWS = 5000  # that are compared
 LEAST_ROWS = 30  # with a number, to say that it is what labels are cut from
 PURE = 0.98  # of the rows have the label that is the commonest for their value
+SAME = 0.999  # correlation of ranks, from which a number tells another
 PLAIN = {"yes", "no", "true", "false"}  # answers that stand in a text for other reasons
 
 
-def mark(columns: list[Column], target: str) -> list[Column]:
-    """The same columns: texts that give the label away get the role ``give-away``, others a word about it.
+def mark(columns: list[Column], target: str, number: bool = False) -> list[Column]:
+    """The same columns: texts that give the label away get the role ``give-away``, others a word about it. ``number``:
+    the labels are measured numbers.
 
     Where nothing else could be used, such texts stay in use, with a warning as their reason.
     """
     labels = next(c.cells for c in columns if c.name == target)
-    marked = [_one(column, labels) for column in columns]
+    marked = [_one(column, labels, number) for column in columns]
     if any(c.role in READ for c in marked):
         return marked
     return [replace(c, role="text", reason=f"WARNING: {c.reason}") if c.role == "give-away" else c for c in marked]
 
 
-def why(column: Column, labels: list[str | None]) -> str:
-    """In what way a column's cells give the labels (N,) away; nothing where they don't."""
+def why(column: Column, labels: list[str | None], number: bool = False) -> str:
+    """In what way a column's cells give the labels (N,), measured numbers or not, away; nothing where they don't."""
     if column.role not in ("text", "category", "number", "date", "other") or not column.cells:
         return ""
     pairs = [(v, y) for v, y in zip(column.cells, labels, strict=True) if v is not None and y is not None]
+    if number and column.role != "text":
+        some = sample(pairs, MOST_ROWS)
+        if column.role == "number" and ordered(some):
+            return "gives the number away: in its order the target's numbers are in order too"
+        few = 3 * len({v for v, _ in some}) <= len(some)
+        return "gives the number away: its values are ranges of it" if few and cut([(y, v) for v, y in some]) else ""
     if column.role in ("text", "category", "other"):
         own, other = told(sample(pairs, MOST_ROWS))
         if own > 0.5 and other < own / 2:
@@ -49,8 +57,8 @@ def why(column: Column, labels: list[str | None]) -> str:
     return ""
 
 
-def _one(column: Column, labels: list[str | None]) -> Column:
-    said = why(column, labels)
+def _one(column: Column, labels: list[str | None], number: bool) -> Column:
+    said = why(column, labels, number)
     if said and column.role == "text":
         return replace(column, role="give-away", reason=said)
     return replace(column, reason=f"{column.reason}; {said}", leaks=True) if said else column
@@ -90,6 +98,22 @@ def cut(pairs: list[tuple[str, str]]) -> bool:
     labels = [label for _, label in sorted(known)]
     changes = sum(a != b for a, b in pairwise(labels))
     return len(labels) >= LEAST_ROWS and 0 < changes < len(set(labels)) + len(labels) / 1000
+
+
+def ordered(pairs: list[tuple[str, str]]) -> bool:
+    """Of (number, number) rows: whether one rises or falls with the other, as a price in another currency does:
+    Spearman's rank correlation (1904) is 0.999 or more, either way."""
+    known = [(as_number(value), as_number(label)) for value, label in pairs if is_number(value)]
+    if len(known) < LEAST_ROWS or any(len(set(side)) < LEAST_ROWS for side in zip(*known, strict=True)):
+        return False
+    ranks = [_ranks(np.array(side)) for side in zip(*known, strict=True)]
+    return abs(float(np.corrcoef(ranks)[0, 1])) >= SAME
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """(N,): each value's place in their order; equal ones share the mean of theirs."""
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[place]
 
 
 def _stands(label: str, text: str, stems: set[str]) -> bool:

@@ -6,6 +6,7 @@ Names and the target play no part here; :mod:`suffuse.tables.roles` looks at the
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -120,6 +121,10 @@ def _nested(name: str, cells: pa.ChunkedArray, root: Root) -> Column:
             reason = f"up to {most} {_sizes(sides)}"
             side = int(np.median(sides))
             return Column(name, "image", reason, (), coverage, side=side, facts={"most": most} if most > 1 else {})
+        if inner and all(isinstance(one, str) for one in inner):
+            texts = [None if cell is None else json.dumps(cell, ensure_ascii=False) for cell in cells.to_pylist()]
+            examples = tuple(short(", ".join(cell)) for cell in found[:3])
+            return Column(name, "other", f"lists of texts: {NOT_READ}", examples, coverage, texts)
     return Column(name, "other", f"lists or records ({kind}): {NOT_READ}", (), coverage)
 
 

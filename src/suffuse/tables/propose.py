@@ -17,6 +17,9 @@ from . import sizes, writing
 from .inspect import Column, inspect
 from .roles import Plan, assign
 
+TRAIN = 0.765  # share of the rows that is left for training where splits are made
+FEW_LABELS = 0.5  # of the training rows have a label: below it three teachers together, who cost little then
+
 # names that a recipe or the prepared columns keep for themselves
 RESERVED = {"fused", "present", "logits", "entry", "target", "split", "group", "key"}
 # what torch's ModuleDict is asked for by name, as far as a column may be called so
@@ -93,7 +96,8 @@ def _draft(plan: Plan, source: str, place: Path, rows: int) -> writing.Draft:
         types = {c.name: c.role for c in table}
         modalities[found[-1]] = {"kind": "tabular", "column": list(types), "types": types}
         cost += 0.01
-    train = plan.counts.get("train") or round(0.765 * rows)
+    train = plan.counts.get("train") or round(TRAIN * rows)
+    labelled = max(plan.labelled if plan.split else round(TRAIN * plan.labelled), 1)
     known = source in sources.TABLE and not Path(source).exists()
     return writing.Draft(
         source=source if known else _relative(source, place),
@@ -101,6 +105,9 @@ def _draft(plan: Plan, source: str, place: Path, rows: int) -> writing.Draft:
         modalities=modalities,
         batch=sizes.batch_size(train),
         epochs=sizes.epochs(train, cost),
+        taught=writing.Taught(
+            sizes.batch_size(labelled), sizes.epochs(labelled, cost), 3 if labelled < FEW_LABELS * train else 1
+        ),
     )
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..errors import UsageError
-from . import giveaway, labels, splits
-from .inspect import FEW, READ, Column, is_number, percent, short
+from ..types import NUMBER
+from . import giveaway, splits
+from .goal import Goal, goal
+from .inspect import FEW, READ, Column, is_number, percent
 
 ID_NAMES = ("id", "uid", "uuid", "guid", "key", "index")
 # names of things that several rows may share, and what may stand beside them in a column's name
@@ -33,10 +33,12 @@ class Plan:
 
     columns: list[Column]
     target: str
+    goal: Goal
     id: str | None
     group: str | None
     split: str | None
     counts: dict[str, int]  # rows of each given split
+    labelled: int  # training rows that have a label; of all rows where no split is given
     notes: dict[str, list[str]]
 
     def used(self) -> list[Column]:
@@ -63,18 +65,21 @@ def left_out(column: Column) -> str:
 
 def assign(columns: list[Column], target: str) -> Plan:
     """Roles for all columns. Raises UsageError where the target can't be predicted."""
-    columns = [_as_target(c) if c.name == target else c for c in columns]
     label = next(c for c in columns if c.name == target)
+    found = goal(label)
+    columns = [replace(c, role="target", reason=found.reason) if c.name == target else c for c in columns]
     split, codes, split_notes = _split(columns, label)
     columns = _named(columns, split, "split", "says which split a row is in")
     id_ = _id(columns)
     columns = _named(columns, id_, "id", "another value in every row")
     group, group_notes = _group(columns, codes)
     columns = [_as_group(c) if c.name == group else c for c in columns]
-    columns = giveaway.mark(columns, target)
+    columns = giveaway.mark(columns, target, found.kind == NUMBER)
     counts = {name: int((codes == code).sum()) for code, name in enumerate(splits.NAMES)} if split else {}
-    notes = {"target": [label.reason], "split": split_notes, "group": group_notes}
-    return Plan(columns, target, id_, group, split, counts, notes)
+    known = np.array([v is not None for v in label.cells])
+    labelled = int(known[codes == splits.TRAIN].sum())  # without a split column all rows are training rows as yet
+    notes = {"target": [found.reason], "split": split_notes, "group": group_notes}
+    return Plan(columns, target, found, id_, group, split, counts, labelled, notes)
 
 
 def _named(columns: list[Column], name: str | None, role: str, reason: str) -> list[Column]:
@@ -86,43 +91,6 @@ def _as_group(column: Column) -> Column:
     if column.role in READ:
         return replace(column, reason=f"{column.reason}; rows that share one belong together")
     return replace(column, role="group", reason="rows with the same value belong together")
-
-
-def _as_target(column: Column) -> Column:
-    """The target, with its classes as the reason. Raises UsageError where it has none to predict."""
-    where = f"column '{column.name}'"
-    if not column.cells:
-        raise UsageError("this target can't be predicted", where=where, got=column.reason, expected="one label a row")
-    found = Counter(v for v in column.cells if v is not None)
-    rows = found.total()
-    if len(found) < 2:
-        got = f"only '{short(next(iter(found)))}'" if found else "no label at all"
-        raise UsageError("nothing to learn", where=where, got=got, expected="two classes or more")
-    if _measures(found):
-        raise UsageError(
-            "numbers can't be predicted yet",
-            where=where,
-            got=f"{len(found):,} different numbers in {rows:,} rows",
-            hint="cut them into classes (say low, middle and high) in a column of its own, or choose another column",
-        )
-    if len(found) > FEW and len(found) > min(labels.MOST_CLASSES, rows / 2):
-        raise UsageError(
-            "this target has no classes",
-            where=where,
-            got=f"{len(found):,} different values in {rows:,} rows",
-            expected="labels that repeat",
-        )
-    name, count = found.most_common(1)[0]
-    without = len(column.cells) - rows
-    reason = f"{len(found):,} classes, the commonest '{short(name)}' in {percent(count / rows)} of rows"
-    return replace(column, role="target", reason=reason + (f"; {without:,} rows have no label" if without else ""))
-
-
-def _measures(found: Counter) -> bool:
-    """Whether these labels are measured numbers: many different ones, with fractions or hardly repeated."""
-    if len(found) <= FEW or not all(is_number(label) for label in found):
-        return False
-    return any(float(label) % 1 for label in found) or 5 * len(found) > found.total()
 
 
 def _split(columns: list[Column], label: Column) -> tuple[str | None, np.ndarray, list[str]]:

@@ -10,7 +10,8 @@ from typing import Any
 import yaml
 
 from .. import fusions
-from .inspect import READ, Column
+from ..types import CLASSES, LABELS, NUMBER
+from .inspect import READ, Column, is_number
 from .roles import TABULAR, Plan, left_out
 
 BESIDE = 34  # where a comment beside an entry starts
@@ -38,6 +39,22 @@ STUDENT = {
 HALVED = 64  # pixels from which on the first convolution takes every second one
 
 
+SOFT = {
+    CLASSES: ("kind: kd, weight: 0.9, temperature: 2.0", "the teacher's probabilities, softened", 0.1),
+    LABELS: ("kind: multilabel_kd, weight: 0.9", "the teacher's probability of each label", 0.1),
+    NUMBER: ("kind: regression_kd, weight: 0.7", "the teacher's numbers", 0.3),
+}  # of a target: what learns from the teacher, what that is, and the labels' weight
+
+
+@dataclass(frozen=True)
+class Taught:
+    """How the teacher is trained, on the rows that have a label."""
+
+    batch: int
+    epochs: int
+    seeds: int
+
+
 @dataclass(frozen=True)
 class Draft:
     """What the recipe says besides the columns' roles."""
@@ -47,6 +64,7 @@ class Draft:
     modalities: dict[str, dict]  # name -> kind, column and settings
     batch: int
     epochs: int
+    taught: Taught
     root: str | None = None
     within: str | None = None
 
@@ -64,7 +82,7 @@ def write(plan: Plan, draft: Draft) -> str:
             "student:",
             *_network(draft, STUDENT),
         ],
-        _distill(draft),
+        _distill(plan, draft),
     ]
     return "\n\n".join("\n".join(section) for section in sections if section) + "\n"
 
@@ -105,6 +123,11 @@ def _data(plan: Plan, draft: Draft) -> list[str]:
     if draft.within is not None:
         lines.append(_line(f"  within: {scalar(draft.within)}", "no file outside of this folder is read"))
     lines.append(_line(f"  target: {scalar(plan.target)}", "; ".join(plan.notes["target"])))
+    if plan.goal.task:
+        said = ", ".join(f"{key}: {scalar(value)}" for key, value in plan.goal.task.items())
+        lines.append(_line(f"  tasks: {{{scalar(plan.target)}: {{{said}}}}}"))
+    elif all(is_number(v) for c in plan.columns if c.name == plan.target for v in c.cells if v is not None):
+        lines.append(_line(f"  # tasks: {{{scalar(plan.target)}: {{kind: number}}}}", "if it is a number, not a class"))
     if plan.id:
         lines.append(_line(f"  id: {scalar(plan.id)}", "names a row in reports"))
     else:
@@ -209,29 +232,35 @@ def _network(draft: Draft, size: dict) -> list[str]:
     fusion = fusions.default(len(draft.modalities)) if len(draft.modalities) > 1 else "concat"
     lines.append(f"  fusion: {{kind: {fusion}, width: {size['fusion']}}}")
     lines.append(_line(f"  hidden: {size['hidden']}", "width of the last hidden layer"))
-    return lines + (_train(draft, size) if size is TEACHER else [])
+    if size is not TEACHER:
+        return lines
+    if draft.taught.seeds > 1:
+        lines.append(_line(f"  seeds: {draft.taught.seeds}", "labels are few: so many trainings, ..."))
+        lines.append(_line("  ensemble: true", "... and the mean of their answers teaches"))
+    return lines + _train(draft.taught, size)
 
 
-def _train(draft: Draft, size: dict) -> list[str]:
+def _train(how: Draft | Taught, size: dict) -> list[str]:
     return [
         "  train:",
-        _line(f"    epochs: {draft.epochs}", "rounds over the training rows; more may score better"),
-        _line(f"    batch: {draft.batch}", "rows in one step"),
+        _line(f"    epochs: {how.epochs}", "rounds over the training rows; more may score better"),
+        _line(f"    batch: {how.batch}", "rows in one step"),
         _line(f"    learning_rate: {size['rate']}"),
     ]
 
 
-def _distill(draft: Draft) -> list[str]:
+def _distill(plan: Plan, draft: Draft) -> list[str]:
+    soft, said, share = SOFT[plan.goal.kind]
     lost = _line(f"    modality_dropout: {LOST}", "of the rows lose some in training: it bears one that is missing")
     return [
-        "# How the student learns: mostly from the teacher's probabilities, a little from the labels.",
+        "# How the student learns: mostly from the teacher's answers, a little from the labels.",
         "# The same student without a teacher is trained beside it, to compare with.",
         "distill:",
         *_train(draft, STUDENT),
         *([lost] if len(draft.modalities) > 1 else []),
         "  losses:",
-        _line("    labels: {kind: task, weight: 0.1}", "the labels themselves"),
-        _line("    soft: {kind: kd, weight: 0.9, temperature: 2.0}", "the teacher's probabilities, softened"),
+        _line(f"    labels: {{kind: task, weight: {share}}}", "the labels themselves"),
+        _line(f"    soft: {{{soft}}}", said),
         _line("  seeds: 3", "students from different starts; their spread tells what is chance"),
         "  # Also with this share of the labels, where a teacher that saw all of them helps the most:",
         "  # label_fractions: [0.05]",
