@@ -330,6 +330,19 @@ def recipe(**more: Any):
     )
 
 
+@pytest.mark.parametrize(("labelled", "epochs", "warned"), [(100, 3, True), (100, 30, False), (600, 3, False)])
+def test_a_teacher_is_trained_on_labelled_rows_and_may_hardly_be(labelled: int, epochs: int, warned: bool) -> None:
+    check, counts = blank(), {"train": 1000, "validation": 20, "test": 30}
+    check.targets.append({"labelled": {"train": labelled, "validation": 20, "test": 30}})
+    made = recipe()
+    assert made.trained
+    training = made.trained.train.model_copy(update={"epochs": epochs})
+    made = made.model_copy(update={"teacher": made.trained.model_copy(update={"train": training})})
+    found = costs.time(check, made, 1.0, counts)["trainings"]
+    assert found[0]["who"] == "teacher" and found[0]["steps"] == epochs * labelled // 10
+    assert ("few_steps" in told(check)) == warned
+
+
 def test_the_store_is_counted_from_the_widths() -> None:
     check = blank()
     found = costs.disk(check, recipe(), {"train": 100, "validation": 20, "test": 30}, Path("/nowhere/at/all"), 5)
@@ -367,12 +380,12 @@ def test_trainings_are_those_that_the_stages_do() -> None:
     ):
         made = recipe(**more)
         run = Run(Path("x"), made)
-        counted = costs.counted(made, 95)
+        counted = costs.counted(made, 95, 95)
         assert [c["trainings"] for c in counted] == [len(teach.jobs(run)), len(distill.jobs(run))]
         assert counted[0]["steps"] == 3 * 10
     several = recipe()
     several = several.model_copy(update={"teacher": several.teacher.model_copy(update={"seeds": 3, "floors": True})})
-    assert costs.counted(several, 95)[0]["trainings"] == len(teach.jobs(Run(Path("x"), several))) == 9
+    assert costs.counted(several, 95, 95)[0]["trainings"] == len(teach.jobs(Run(Path("x"), several))) == 9
 
 
 def test_lines_hold_no_control_characters_and_are_not_too_long() -> None:

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from suffuse.recipe import Recipe, make_recipe
-from suffuse.tables.giveaway import ordered
+from suffuse.tables.giveaway import tells_number
 from suffuse.tables.goal import goal
 from suffuse.tables.inspect import Column
 from suffuse.tables.propose import Proposal, propose
@@ -122,13 +122,15 @@ def test_a_number_that_tells_the_number_isn_t_read(tmp_path: Path, wrong: bool) 
     assert made.modalities["facts"].model_dump()["column"] == (("euro", "area") if wrong else ("area",))
 
 
-def test_order_is_that_of_ranks() -> None:
+def test_a_number_follows_another_by_its_rank() -> None:
     values = np.random.default_rng(1).normal(size=200)
-    pairs = [(repr(float(v)), repr(float(np.exp(v)))) for v in values]
-    assert ordered(pairs)
-    assert ordered([(v, repr(-float(y))) for v, y in pairs])  # the other way round
-    assert not ordered([(v, pairs[n - 1][1]) for n, (v, _) in enumerate(pairs)])
-    assert not ordered(pairs[:20])  # too few to say
+    pairs = [(repr(float(np.exp(v))), float(v)) for v in values]
+    assert "follow it" in tells_number("number", pairs)
+    assert "follow it" in tells_number("number", [(v, -y) for v, y in pairs])  # the other way round
+    assert tells_number("number", [(v, pairs[n - 1][1]) for n, (v, _) in enumerate(pairs)]) == ""
+    assert tells_number("number", pairs[:20]) == ""  # too few to say
+    assert tells_number("number", [("5", y) for _, y in pairs]) == ""
+    assert tells_number("text", pairs) == ""
 
 
 @pytest.mark.parametrize(("share", "seeds"), [(1.0, 1), (0.6, 1), (0.1, 3)])

@@ -575,7 +575,7 @@ def test_houses(shared_data: Path) -> None:
     assert made.distill.losses["soft"].kind == "regression_kd"
     assert made.modalities["facts"].model_dump()["column"] == ("bedrooms", "bathrooms", "area", "zipcode")
     reason = next(c.reason for c in found.columns if c.name == "label")
-    assert "gives the number away: its values are ranges of it" in reason  # thirds of the price
+    assert "gives the label away: its values are ranges of it" in reason  # thirds of the price
 
 
 def test_easy_vqa() -> None:

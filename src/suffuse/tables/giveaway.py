@@ -15,7 +15,7 @@ from .inspect import READ, Column, is_number, percent, sample
 MOST_ROWS = 5000  # that are compared
 LEAST_ROWS = 30  # with a number, to say that it is what labels are cut from
 PURE = 0.98  # of the rows have the label that is the commonest for their value
-SAME = 0.999  # correlation of ranks, from which a number tells another
+FOLLOWS = 0.999  # correlation of ranks above which a number tells another
 PLAIN = {"yes", "no", "true", "false"}  # answers that stand in a text for other reasons
 
 
@@ -38,11 +38,7 @@ def why(column: Column, labels: list[str | None], number: bool = False) -> str:
         return ""
     pairs = [(v, y) for v, y in zip(column.cells, labels, strict=True) if v is not None and y is not None]
     if number and column.role != "text":
-        some = sample(pairs, MOST_ROWS)
-        if column.role == "number" and ordered(some):
-            return "gives the number away: in its order the target's numbers are in order too"
-        few = 3 * len({v for v, _ in some}) <= len(some)
-        return "gives the number away: its values are ranges of it" if few and cut([(y, v) for v, y in some]) else ""
+        return tells_number(column.role, sample([(v, as_number(y)) for v, y in pairs], MOST_ROWS))
     if column.role in ("text", "category", "other"):
         own, other = told(sample(pairs, MOST_ROWS))
         if own > 0.5 and other < own / 2:
@@ -100,14 +96,19 @@ def cut(pairs: list[tuple[str, str]]) -> bool:
     return len(labels) >= LEAST_ROWS and 0 < changes < len(set(labels)) + len(labels) / 1000
 
 
-def ordered(pairs: list[tuple[str, str]]) -> bool:
-    """Of (number, number) rows: whether one rises or falls with the other, as a price in another currency does:
-    Spearman's rank correlation (1904) is 0.999 or more, either way."""
-    known = [(as_number(value), as_number(label)) for value, label in pairs if is_number(value)]
-    if len(known) < LEAST_ROWS or any(len(set(side)) < LEAST_ROWS for side in zip(*known, strict=True)):
-        return False
-    ranks = [_ranks(np.array(side)) for side in zip(*known, strict=True)]
-    return abs(float(np.corrcoef(ranks)[0, 1])) >= SAME
+def tells_number(role: str, pairs: list[tuple[str, float]]) -> str:
+    """Of (cell, target) rows: in what way a column is the target number in other words. A number rises or falls with
+    it, as a price in another currency does (Spearman's rank correlation, 1904, is above 0.999, either way); the values
+    of a category, or of a number that has few, are ranges of it. Nothing where it is neither."""
+    known = (
+        np.array([(as_number(cell), y) for cell, y in pairs if is_number(cell)]) if role == "number" else np.empty(0)
+    )
+    if len(known) >= LEAST_ROWS and (np.ptp(known, axis=0) > 0).all():
+        like = abs(float(np.corrcoef([_ranks(side) for side in known.T])[0, 1]))
+        if like > FOLLOWS:
+            return f"gives the label away: its numbers follow it (rank correlation {like:.4f})"
+    few = role != "text" and 3 * len({cell for cell, _ in pairs}) <= len(pairs)
+    return "gives the label away: its values are ranges of it" if few and cut([(repr(y), c) for c, y in pairs]) else ""
 
 
 def _ranks(values: np.ndarray) -> np.ndarray:

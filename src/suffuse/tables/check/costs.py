@@ -19,6 +19,7 @@ PROGRAM = 150_000_000  # bytes of the program itself
 WIDTH = 512  # numbers of a feature, where the recipe doesn't say
 ROW = 26  # bytes of a row's split, group, key and target
 STEPS_TRIED = 8
+FEWEST_STEPS = 300  # of a training, below which a network has hardly begun to learn
 STORED = 25  # bytes of a row's key, content, label and error in the knowledge store
 
 
@@ -59,7 +60,9 @@ def time(check: Check, recipe: Recipe, read: float, rows: dict[str, int]) -> dic
     """Seconds that prepare takes, and how many steps the trainings have."""
     seconds = read + sum(m.cells * m.seconds for m in check.modalities) / workers()
     seconds += sum(column["seconds"] for column in check.derived)
-    trainings = counted(recipe, rows["train"])
+    labelled = max((t["labelled"]["train"] for t in check.targets), default=0) or rows["train"]
+    trainings = counted(recipe, rows["train"], labelled)
+    _hardly(check, recipe, labelled, rows["train"])
     timed = [f"{m.name}: {1000 * m.seconds:.2g} ms each" for m in check.modalities]
     timed += [f"{d['name']}, derived: {1000 * d['seconds'] / max(check.rows, 1):.2g} ms a row" for d in check.derived]
     return {
@@ -70,13 +73,13 @@ def time(check: Check, recipe: Recipe, read: float, rows: dict[str, int]) -> dic
     }
 
 
-def counted(recipe: Recipe, train: int) -> list[dict[str, Any]]:
-    """Every kind of training: how many there are, and the steps of one."""
+def counted(recipe: Recipe, train: int, labelled: int) -> list[dict[str, Any]]:
+    """Every kind of training: how many there are, and the steps of one; the teacher's are on rows with a label."""
     distill, several = recipe.distill, len(recipe.modalities) > 1
     teacher, listed = recipe.trained, []
     if teacher:
         teachers = teacher.seeds * (1 + (len(teacher.encoders) if teacher.floors and several else 0))
-        taught = {"trainings": teachers + (teacher.folds or 0), "steps": steps(teacher.train, train)}
+        taught = {"trainings": teachers + (teacher.folds or 0), "steps": steps(teacher.train, labelled)}
         listed.append({"who": "teacher", **taught})
     students = distill.seeds * 2 * (1 + len(recipe.fractions))
     floors = distill.seeds * len(recipe.student.encoders) if distill.floors and len(recipe.student.encoders) > 1 else 0
@@ -85,6 +88,15 @@ def counted(recipe: Recipe, train: int) -> list[dict[str, Any]]:
         most = distill.rival * steps(distill.train, train)
         listed.append({"who": "student", "trainings": distill.seeds, "steps": most})
     return listed
+
+
+def _hardly(check: Check, recipe: Recipe, labelled: int, train: int) -> None:
+    """Where most rows have no label, a teacher with epochs for all of them is hardly trained."""
+    if recipe.trained and labelled < train / 2:
+        taken = steps(recipe.trained.train, labelled)
+        if taken < FEWEST_STEPS:
+            says = f"the teacher takes {taken:,} steps, on {labelled:,} labelled of {train:,} training rows: "
+            check.add(WARNS, "few_steps", "teacher.train", says + "more epochs, or a smaller batch")
 
 
 def steps(training: Training, rows: int) -> int:

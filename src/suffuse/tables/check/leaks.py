@@ -8,16 +8,12 @@ import numpy as np
 
 from ...errors import visible
 from ...types import NUMBER
-from ...values import as_number
 from .. import giveaway, splits
 from ..draft import Draft
 from ..inspect import Column, percent, short
 from ..leaks import LARGE, NAMES, across, whole
 from ..targets import Cells
 from .findings import NOTES, WARNS, Check
-
-FEW = 10  # rows that are too few to say that numbers follow each other
-FOLLOWS = 0.999  # correlation from which they do
 
 
 def given(check: Check, draft: Draft, group: str | None) -> None:
@@ -68,7 +64,9 @@ def give_away(check: Check, columns: Sequence[Column], used: dict[str, str], tar
             if column.name == cells.name:
                 says = "is the target itself"
             elif cells.task.kind == NUMBER:
-                says = _same_number(column, cells)
+                both = zip(column.cells, cells.values, strict=True)
+                pairs = [(cell, float(value)) for cell, value in both if cell is not None and value is not None]
+                says = giveaway.tells_number(column.role, pairs)
             else:
                 says = giveaway.why(column, [_one_label(v) for v in cells.values])
             if says:
@@ -86,24 +84,6 @@ def _one_label(value: object) -> str | None:
     if isinstance(value, tuple):
         return value[0] if value else None
     return None if value is None else str(value)
-
-
-def _same_number(column: Column, cells: Cells) -> str:
-    """Whether a column is the target number, a multiple of it, or what it was cut into."""
-    pairs = [(c, v) for c, v in zip(column.cells, cells.values, strict=True) if c is not None and v is not None]
-    if len(pairs) < FEW:
-        return ""
-    if column.role == "category":
-        ranges = giveaway.cut([(str(value), cell) for cell, value in pairs])
-        return "gives the label away: its values are ranges of it" if ranges else ""
-    if column.role != "number":
-        return ""
-    x, y = np.array([(as_number(cell), value) for cell, value in pairs]).T
-    known = np.isfinite(x)
-    if known.sum() < FEW or x[known].std() == 0 or y[known].std() == 0:
-        return ""
-    like = abs(float(np.corrcoef(x[known], y[known])[0, 1]))
-    return f"gives the label away: its numbers follow it (correlation {like:.4f})" if like > FOLLOWS else ""
 
 
 def _told(found: dict[tuple[str, str], int]) -> str:
