@@ -100,11 +100,10 @@ def tells_number(role: str, pairs: list[tuple[str, float]]) -> str:
     """Of (cell, target) rows: in what way a column is the target number in other words. A number rises or falls with
     it, as a price in another currency does (Spearman's rank correlation, 1904, is above 0.999, either way); the values
     of a category, or of a number that has few, are ranges of it. Nothing where it is neither."""
-    known = (
-        np.array([(as_number(cell), y) for cell, y in pairs if is_number(cell)]) if role == "number" else np.empty(0)
-    )
-    if len(known) >= LEAST_ROWS and (np.ptp(known, axis=0) > 0).all():
-        like = abs(float(np.corrcoef([_ranks(side) for side in known.T])[0, 1]))
+    known = [(as_number(cell), y) for cell, y in pairs if role == "number" and is_number(cell)]
+    x, y = np.array([a for a, _ in known]), np.array([b for _, b in known])
+    if len(x) >= LEAST_ROWS and np.ptp(x) > 0 and np.ptp(y) > 0:
+        like = abs(float(np.corrcoef(_ranks(x), _ranks(y))[0, 1]))
         if like > FOLLOWS:
             return f"gives the label away: its numbers follow it (rank correlation {like:.4f})"
     few = role != "text" and 3 * len({cell for cell, _ in pairs}) <= len(pairs)
