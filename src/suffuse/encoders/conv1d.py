@@ -98,10 +98,10 @@ def _normalised(norm: nn.Module, x: Tensor, mask: Tensor) -> Tensor:
         return norm(x)
     if not norm.training:
         return norm(x.transpose(1, 2)).transpose(1, 2)
-    real = x[mask]
-    if total(len(real)) < 2:
+    places, flat = mask.flatten().nonzero().squeeze(1), x.flatten(0, 1)
+    if total(len(places)) < 2:
         return nn.functional.batch_norm(
             x.transpose(1, 2), norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps
         ).transpose(1, 2)
-    found = norm(real)
-    return found.new_zeros(x.shape).masked_scatter(mask.unsqueeze(2).expand_as(x), found)
+    found = norm(flat.index_select(0, places))
+    return flat.new_zeros(flat.shape).index_copy(0, places, found).unflatten(0, mask.shape)

@@ -81,22 +81,29 @@ def encode(settings: Settings, layers: nn.ModuleDict, x: Tensor) -> Encoded:
     for number in range(len(settings.channels)):
         x = layers[f"front{number}"](x * mask[:, None, :, None])
         mask = mask[:, ::2]  # real where the middle of what it saw is
-        x = _normalised(layers[f"front_norm{number}"], x, mask).relu()
+        x = _rectified(layers[f"front_norm{number}"], x, mask)
     x = layers["steps"](x.transpose(1, 2).flatten(2))
     x = through(layers, settings.depth, layers["dropout"](layers["norm"](x)), mask)
     return Encoded(pooled(x, mask, settings.pool), x, mask)
 
 
-def _normalised(norm: nn.Module, x: Tensor, mask: Tensor) -> Tensor:
-    """(U, C, T, F), (U, T). In training BatchNorm gets the real frames alone; one number has no statistics of its
-    own."""
+def _rectified(norm: nn.Module, x: Tensor, mask: Tensor) -> Tensor:
+    """ReLU(BatchNorm(x)) of (U, C, T, F) with real frames (U, T).
+
+    In training BatchNorm gets these alone; one number has no statistics of its own. Whole frames are picked by their
+    places and put back: masks of single numbers took a third of a step.
+    """
     from torch.nn import functional
 
     if not norm.training:
-        return norm(x)
-    frames = x.permute(0, 2, 3, 1)  # (U, T, F, C)
-    real = frames[mask]
-    if total(real.shape[0] * real.shape[1]) < 2:
-        return functional.batch_norm(x, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps)  # pyright: ignore
-    found = norm(real.flatten(0, 1)[:, :, None, None]).flatten(1)
-    return x.new_zeros(frames.shape).masked_scatter(mask[:, :, None, None].expand_as(frames), found).permute(0, 3, 1, 2)
+        return norm(x).relu()
+    entries, channels, frames, bands = x.shape
+    places = mask.flatten().nonzero().squeeze(1)
+    if total(len(places) * bands) < 2:
+        still = functional.batch_norm(x, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps)  # pyright: ignore
+        return still.relu()
+    flat = x.permute(0, 2, 3, 1).reshape(entries * frames, bands * channels)
+    real = flat.index_select(0, places).reshape(-1, channels, 1, 1)
+    found = norm(real).relu().reshape(len(places), bands * channels)
+    put = flat.new_zeros(flat.shape).index_copy(0, places, found)
+    return put.reshape(entries, frames, bands, channels).permute(0, 3, 1, 2)
