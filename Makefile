@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 
 DATA ?= data
 
-.PHONY: demo test test-fast test-long check bench scenarios clean help
+.PHONY: demo test test-tensorflow test-fast test-long check bench scenarios clean help
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -30,6 +30,10 @@ test: $(VENV)/.dev ## set up, then all tests but those that take minutes each
 
 test-long: $(VENV)/.dev ## the tests that take minutes: simulations of the evidence, whole searches, shared trainings, planted signals
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m long
+
+test-tensorflow: $(VENV)/.dev ## the tests of TensorFlow's models as teachers; installs TensorFlow into .venv (half a gigabyte)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[tensorflow]'
+	$(BIN)/python -m pytest tests/teachers/test_saved_model.py
 
 test-fast: $(VENV)/.dev ## the tests that take seconds
 	$(BIN)/python -m pytest -m 'not slow'

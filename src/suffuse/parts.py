@@ -7,6 +7,7 @@ a recipe can be read and checked in a moment; torch is imported inside the funct
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
@@ -108,10 +109,17 @@ def settings(table: dict[str, str], value: Any) -> PartSettings:
     return load(table, value["kind"]).Settings.model_validate(value)
 
 
+# These may load TensorFlow. Torch's wheels bring triton and load it when they need it: both carry LLVM, and triton
+# after TensorFlow ends the process with a segmentation fault; before it, both work (TensorFlow 2.21, triton 3.8).
+TENSORFLOW = ("tensorflow", "keras", "tensorboard")
+
+
 def optional(module: str, extra: str) -> ModuleType:
     """A library that only some recipes need. Raises UsageError with the way to install it where it isn't there."""
     name = module.partition(".")[0]
     try:
+        if name in TENSORFLOW and find_spec("triton"):
+            import_module("triton")
         import_module(name)
         return import_module(module)
     except ModuleNotFoundError as error:

@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from teacher_tools import CLASSES, MAKERS, recipe
+from teacher_tools import CLASSES, MAKERS, raw_rows, recipe, said
 
 from suffuse import pipeline, teachers
 from suffuse.data import Columns
 from suffuse.parts import settings
 from suffuse.run import Run
+from suffuse.tables.raw import RawRows
 from suffuse.teachers.opening import open_outside
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 40), "blue": (30, 60, 220)}
@@ -118,3 +119,10 @@ def open_kind(teach_by, columns: Columns, prepared: Run, finished_run: Run, tmp_
 def rows(columns: Columns) -> np.ndarray:
     """All of them."""
     return np.arange(len(columns.split))
+
+
+@pytest.fixture
+def exact(prepared) -> np.ndarray:
+    """(N, C) what the linear teacher says of the prepared rows."""
+    by_id = {row["id"]: said(row, CLASSES) for row in raw_rows(prepared)}
+    return np.array([by_id[name] for name in RawRows(prepared).ids])

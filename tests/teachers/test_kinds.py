@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from teacher_tools import CLASSES, MAKERS, raw_rows, said
+from teacher_tools import CLASSES, MAKERS
 
 from suffuse.data import Columns
 from suffuse.engine.forward import logits
@@ -20,13 +20,6 @@ from suffuse.parts import settings
 from suffuse.tables.raw import RawRows
 from suffuse.teachers import TABLE, Question
 from suffuse.teachers.opening import open_outside
-
-
-@pytest.fixture
-def exact(prepared) -> np.ndarray:
-    """(N, C) what the linear teacher says of the prepared rows."""
-    by_id = {row["id"]: said(row, CLASSES) for row in raw_rows(prepared)}
-    return np.array([by_id[name] for name in RawRows(prepared).ids])
 
 
 def log_softmax(z: np.ndarray) -> np.ndarray:
@@ -59,30 +52,6 @@ def test_a_keras_file_with_code_in_it_is_refused(open_kind, teach_by, columns, t
     raw["inputs"] = {made.inputs[0].name: {"read": "numbers", "column": ["x1", "x2"]}}
     with pytest.raises(UsageError, match="can't be opened"):
         open_outside(teach_by(raw), columns)
-
-
-@pytest.mark.skipif(not importlib.util.find_spec("tensorflow"), reason="needs pip install 'suffuse[tensorflow]'")
-def test_a_saved_model_s_answers_are_its_own(teach_by, columns, rows, exact, tmp_path):
-    import tensorflow as tf
-    from teacher_tools import linear
-
-    weight, bias = linear(CLASSES)
-
-    class Linear(tf.Module):
-        def __init__(self):
-            super().__init__()
-            self.weight, self.bias = tf.Variable(weight.T), tf.Variable(bias)
-
-        @tf.function(input_signature=[tf.TensorSpec((None, 2), tf.float32, name="x")])
-        def __call__(self, x):
-            return {"y": x @ self.weight + self.bias}
-
-    module = Linear()
-    tf.saved_model.save(module, str(tmp_path / "saved"), signatures={"serving_default": module.__call__})
-    raw = {"kind": "keras", "file": str(tmp_path / "saved"), "labels": list(CLASSES), "form": "logits"}
-    raw["inputs"] = {"x": {"read": "numbers", "column": ["x1", "x2"]}}
-    found = open_outside(teach_by(raw), columns).answer(Question(rows))["logits"]
-    np.testing.assert_allclose(found, exact, atol=1e-5)
 
 
 def test_without_keras_the_way_to_install_it_is_told(teach_by, columns, tmp_path, monkeypatch):

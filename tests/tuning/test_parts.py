@@ -108,6 +108,7 @@ def facts(**student: Any) -> dict[str, Any]:
         (facts(shares={"whole": 0.001}), "hardly anything", ("whole.kept", False)),
         (facts(best_epochs=[2, 2]), "still learning", ("epochs", 2.0)),
         (facts(best_epochs=[1, 1]), "best early", ("ema", 0.99)),
+        (facts(train=0.99, validation={"score": 0.9}), "by heart", ("mixup", 0.3)),
         (facts(agreement=0.7), "answers as its teacher", ("picture.depth", 1)),
         (facts(spread=0.05), "seeds differ", ("ema", 0.99)),
         (facts() | {"baseline": {"score": 0.85}}, "doesn't help", ("labels.share", 0.5)),

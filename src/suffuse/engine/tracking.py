@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from ..errors import SuffuseError
+from ..parts import optional
 from ..run import Run
 
 
@@ -16,17 +16,13 @@ def follower(run: Run, scratch: Path) -> Callable[[dict], None] | None:
     """Called with every line of a training's history; None where nobody looks. ``scratch`` is where the training keeps
     its checkpoint: its last parts name it.
 
-    Raises SuffuseError where TensorBoard isn't installed.
+    Raises UsageError where TensorBoard isn't installed.
     """
     if not run.recipe.compute.tensorboard:
         return None
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ModuleNotFoundError as error:
-        raise SuffuseError(
-            "TensorBoard isn't installed", where="compute.tensorboard", got=f"no module {error.name}",
-            hint="pip install 'suffuse[tensorboard]'",
-        ) from None  # fmt: skip
+    optional("tensorboard", "tensorboard")
+    from torch.utils.tensorboard import SummaryWriter
+
     _, _, name = scratch.as_posix().rpartition("/.work/")
     folder, made = run.path("tensorboard", name or scratch.name), []
 

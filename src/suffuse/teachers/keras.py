@@ -2,7 +2,8 @@
 
 A ``.keras`` file is read with ``safe_mode`` on and without compiling: no code in it is run (a Lambda layer is
 refused). Keras runs on the backend that KERAS_BACKEND names, or on torch where none is named; a SavedModel needs
-TensorFlow. Inputs are mapped in the recipe as those of ONNX files are (:mod:`suffuse.teachers.feeds`).
+TensorFlow (:mod:`suffuse.teachers.saved_model`). Inputs are mapped in the recipe as those of ONNX files are
+(:mod:`suffuse.teachers.feeds`).
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from ..errors import SuffuseError, UsageError, did_you_mean
 from ..files import absolute_file
 from ..parts import NameList, TeacherSettings, optional
 from ..types import Head
-from . import feeds
+from . import feeds, saved_model
 from .feeds import Feed
 
 if TYPE_CHECKING:
@@ -157,26 +158,13 @@ def _keras(settings: Settings, where: str) -> Parts:
 
 
 def _saved_model(settings: Settings, where: str) -> Parts:
-    tensorflow: Any = optional("tensorflow", "tensorflow")
-    try:
-        model = tensorflow.saved_model.load(settings.file)
-        function = model.signatures[settings.signature]
-    except Exception as error:
-        got = str(error).strip().splitlines()[0][:200]
-        raise UsageError("this model can't be opened", where=f"{where}.file", got=got) from None
-    _check_inputs(list(function.structured_input_signature[1]), settings, where)
-    names = list(function.structured_outputs)
-    output = settings.output or names[0]
-    if output not in names:
-        hint = did_you_mean(output, names)
+    signature = saved_model.load(Path(settings.file), settings.signature, f"{where}.file")
+    _check_inputs(signature.inputs, settings, where)
+    output = settings.output or signature.outputs[0]
+    if output not in signature.outputs:
+        hint = did_you_mean(output, signature.outputs)
         raise UsageError("no such output", where=f"{where}.output", got=f"'{output}'", hint=hint)
-
-    def call(arrays: dict[str, np.ndarray]) -> Any:
-        held = model  # the signature alone doesn't keep its variables alive
-        assert held is not None
-        return function(**{name: tensorflow.constant(array) for name, array in arrays.items()})[output].numpy()
-
-    return call, lambda: [one.numpy() for one in function.variables], None
+    return lambda arrays: signature.call(arrays)[output], signature.weights, None
 
 
 def _check_inputs(wanted: list[str], settings: Settings, where: str) -> None:

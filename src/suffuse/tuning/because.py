@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..engine.shares import DEAD
+from ..types import NUMBER
 from .evidence import Facts
 from .ground import Ground
 from .losing import answering
@@ -16,6 +17,7 @@ from .schooling import MILD
 SURE, CALIBRATED = 0.02, 0.02  # confidence above accuracy, and expected calibration error, that count
 CERTAIN = 0.99  # mean confidence on training rows from which soft labels say little more than labels
 LATE, EARLY = 0.9, 0.5  # where in a training its best epoch was
+BY_HEART = 0.05  # better on training than on validation rows, of scores of which 1 is the most
 FAITHFUL = 0.9  # share of training rows on which a student should answer as its teacher
 DRIFT = 0.1  # total variation of mean gates
 FAR = 0.05  # further below the teacher on a subset of the modalities than on all
@@ -124,6 +126,19 @@ def length(facts: Facts, ground: Ground) -> Iterator[Finding]:
         yield Finding(f"the student was at its best early ({said}): dropout, averaging, fewer epochs", tries)
 
 
+def memory(facts: Facts, ground: Ground) -> Iterator[Finding]:
+    """A student that knows its training rows by heart: they should look different each time."""
+    student = facts.get("student", {})
+    train, held = student.get("train"), student.get("validation", {}).get("score")
+    shares = all(kind != NUMBER for kind, _ in ground.heads)
+    if train is None or held is None or not shares or train - held <= BY_HEART:
+        return
+    why = f"the student knows its training rows by heart ({train:.3f} there, {held:.3f} on validation)"
+    long = {"epochs": 2.0}
+    tries = ({"augment": MILD, **long}, {"mixup": 0.3, **long}, {"augment": MILD, "mixup": 0.1, "ema": 0.99, **long})
+    yield Finding(f"{why}: gentle augmentation, mixed rows, longer", tries)
+
+
 def capacity(facts: Facts, ground: Ground) -> Iterator[Finding]:
     """A student that can't follow its teacher even on training rows."""
     agreed = facts.get("student", {}).get("agreement")
@@ -165,7 +180,7 @@ def common(facts: Facts, ground: Ground) -> Iterator[Finding]:
 
 
 RULES: tuple[Callable[[Facts, Ground], Iterator[Finding]], ...] = (
-    dropout, temperature, gates, dead, length, capacity, noise, useless, common,
+    dropout, temperature, gates, dead, length, memory, capacity, noise, useless, common,
 )  # fmt: skip
 
 

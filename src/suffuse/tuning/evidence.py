@@ -65,8 +65,8 @@ def of_teacher(run: Run, columns: Columns, knowledge: Knowledge) -> Facts:
 
 
 def of_student(run: Run, columns: Columns, knowledge: Knowledge) -> Facts:
-    """On validation, of one seed: how sure it is, without each modality, its gates; and how far it agrees with its
-    teacher on training rows."""
+    """On validation, of one seed: how sure it is, without each modality, its gates; and how good it is on training
+    rows, and how far it agrees with its teacher there."""
     model = open_model(sorted(run.path("student").glob("seed-*"))[0])
     seen = features.ready(columns, model, features.place(run)).of(model.spec.names)
     rows = some(columns.labelled("validation"))
