@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from suffuse import __version__
+from suffuse.cli import main
 from suffuse.errors import SuffuseError, UsageError, did_you_mean
 
 
@@ -30,3 +32,11 @@ def test_exit_codes():
 )
 def test_did_you_mean(name, said):
     assert did_you_mean(name, {"epochs", "batch", "warmup"}) == said
+
+
+def test_the_version_is_told(capsys):
+    with pytest.raises(SystemExit) as left, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", ["suffuse", "--version"])
+        main()
+    assert left.value.code == 0
+    assert capsys.readouterr().out == f"suffuse {__version__}\n"

@@ -10,12 +10,12 @@ from typing import Annotated, Any
 
 import typer
 
+from . import __version__
 from .errors import SuffuseError, UsageError, from_system, visible
 from .files import json_text
 from .stages import STAGES
 
 app = typer.Typer(
-    help="Distil heavy multimodal models into small students that keep working when a modality is missing.",
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -27,6 +27,20 @@ Where = Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe (.yaml) 
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="a.b=VALUE", help="Override a recipe key.")]
 Out = Annotated[Path | None, typer.Option("--out", help="The run folder; runs/NAME if not given.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"suffuse {__version__}")
+        raise typer.Exit()
+
+
+Version = typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+
+
+@app.callback()
+def options(version: Annotated[bool, Version] = False) -> None:
+    """Distil heavy multimodal models into small students that keep working when a modality is missing."""
 
 
 @app.command("run")
@@ -329,17 +343,9 @@ def init_command(
 
 def show(run) -> None:
     """The verdicts on stdout, the tables of results, the warnings, and where the report is."""
-    from .report import missing, table, worth
+    from .report.terminal import lines
 
-    for sentence in table.verdicts(run):
-        typer.echo(sentence)
-    typer.echo()
-    for block in (*table.blocks(run), *worth.blocks(run), *missing.blocks(run)):
-        typer.echo("\n".join(map(visible, block)) + "\n")
-    for sentence in worth.warnings(run):
-        typer.echo(f"WARNING: {sentence}")
-    typer.echo(f"\nreport: {run.path('report.html')}")
-    typer.echo(f"student: {run.path('export')}")
+    typer.echo("\n".join(lines(run)))
 
 
 def _open(where: Path, overrides: list[str] | None, out: Path | None):
@@ -389,8 +395,5 @@ def _unexpected(error: Any) -> int:
         return _fail(f"{error.format_message()}\n\nhint: suffuse --help", 2)
     if os.environ.get("SUFFUSE_DEBUG"):
         raise error
-    return _fail(
-        f"a defect in suffuse: {type(error).__name__}: {error}".splitlines()[0]
-        + "\n\nhint: SUFFUSE_DEBUG=1 shows where",
-        1,
-    )
+    said = f"a defect in suffuse: {type(error).__name__}: {error}".splitlines()[0]
+    return _fail(f"{said}\n\nhint: SUFFUSE_DEBUG=1 shows where", 1)
