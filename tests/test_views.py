@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import settings as budget
 from hypothesis import strategies as st
 
+from suffuse.modalities import audio
+from suffuse.ragged import Ragged
 from suffuse.recipe import Training
+from suffuse.types import Field
 from suffuse.views import Viewer, uniform
 
 NAMES = ("picture", "question", "sound")
@@ -87,3 +92,21 @@ def test_what_a_view_drops_is_not_encoded(make_columns):
     batch = columns.batch(columns.rows("train"), None, (viewer, 0))
     assert len(batch.inputs["picture"]) == 0 and not batch.present[:, 0].any()
     assert len(batch.inputs["question"]) > 0 and batch.present[:, 1].all()
+
+
+def test_what_a_view_makes_longer_than_the_longest_entry_is_cut(make_columns):
+    made, random = make_columns(24), np.random.default_rng(0)
+    length = random.integers(10, 31, 8)
+    length[0], start = 30, np.concatenate([[0], np.cumsum(length)[:-1]])
+    stored = Ragged(random.normal(size=(length.sum(), 20)).astype(np.float16), start, length)
+    field = Field("sound", "audio", {"features": 20, "length": 30, "mean": [0.0] * 20, "std": [1.0] * 20})
+    entry = (np.arange(24) % 8)[:, None]
+    columns = replace(
+        made, spec=replace(made.spec, fields=(field,)), entries={"sound": stored}, entry=entry, present=entry >= 0
+    )
+    viewer = Viewer(0, 0.0, {"sound": audio.Settings(column="c", mels=20, augment=audio.Augment(speed=0.5))})
+    seen = [columns.batch(np.arange(24), view=(viewer, number)).inputs["sound"][..., -1].sum(1) for number in range(9)]
+    assert max(int(one.max()) for one in seen) == 30  # some were made longer than that
+    assert all((one != seen[0]).any() for one in seen[1:])  # every pass is another view
+    plain = columns.batch(np.arange(24)).inputs["sound"][..., -1].sum(1)
+    assert plain.tolist() == length.tolist()

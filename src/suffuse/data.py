@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from .ragged import open_column
+from .ragged import Ragged, open_column
 from .types import NUMBER, UNLABELLED, Batch, Spec, Split
 from .views import Viewer
 
@@ -133,7 +133,7 @@ class Columns:
                 distinct = distinct[split.own(len(distinct))]
             picked = column[distinct]
             if view and name not in self.ready:
-                picked = view[0].entries(view[1], name, distinct, picked)
+                picked = _cut(view[0].entries(view[1], name, distinct, picked), column)
             inputs[name] = _tensor(picked)
             index[name] = torch.from_numpy(inverse)
         positions = torch.from_numpy(rows)
@@ -143,6 +143,11 @@ class Columns:
         before = torch.from_numpy(has) if whole else None
         shared = replace(split, entries=counts) if split else None
         return Batch(inputs, index, mask, known, positions, bool(present.all()), self.ready, before, shared)
+
+
+def _cut(picked: np.ndarray, column: Any) -> np.ndarray:
+    """No more steps than the longest stored entry has: what a view makes longer is cut as a longer clip would be."""
+    return picked[:, : column.shape[1]] if isinstance(column, Ragged) else picked
 
 
 def _tensor(picked: np.ndarray) -> torch.Tensor:

@@ -111,12 +111,23 @@ def moments(pieces: Iterator[np.ndarray], features: int) -> tuple[np.ndarray, np
 
 
 def changed(entries: np.ndarray, how: Callable[[int, np.ndarray], np.ndarray]) -> np.ndarray:
-    """Padded entries (U, L, F + 1) whose real steps (L_i, F) went through ``how(number, steps)``; the rest stays."""
-    out = entries.copy()
-    for number, entry in enumerate(entries):
-        real = int(entry[:, -1].sum())
-        out[number, :real, :-1] = how(number, entry[:real, :-1])
+    """Padded entries (U, L, F + 1) whose real steps (L_i, F) went through ``how(number, steps)``, which may give fewer
+    or more of them; L grows where one needs it."""
+    found = [how(number, entry[: int(entry[:, -1].sum()), :-1]) for number, entry in enumerate(entries)]
+    longest = max([entries.shape[1], *map(len, found)])
+    out = np.zeros((len(entries), longest, entries.shape[2]), dtype=entries.dtype)
+    for row, steps in zip(out, found, strict=True):
+        row[: len(steps), :-1] = steps
+        row[: len(steps), -1] = 1
     return out
+
+
+def between(values: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Values (L, F) at places (N,) from 0 to L - 1: (N, F), by linear interpolation."""
+    low = np.minimum(places.astype(np.int64), len(values) - 1)
+    high = np.minimum(low + 1, len(values) - 1)
+    share = (places - low)[:, None].astype(values.dtype)
+    return values[low] * (1 - share) + values[high] * share
 
 
 def masked(values: np.ndarray, share: float, draws: np.ndarray, fill: float | np.ndarray) -> np.ndarray:

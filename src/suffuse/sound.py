@@ -123,6 +123,17 @@ def filters(rate: int, mels: int, size: int) -> np.ndarray:
     return np.maximum(0, np.minimum(up, down)) * (2 / (edges[2:] - edges[:-2]))
 
 
+def heard_through(rate: int, mels: int, factor: float, knee: float = 0.6) -> np.ndarray:
+    """(mels,) between which bands each band is read, where all frequencies are ``factor`` times as high, as through a
+    longer (below 1) or shorter vocal tract (VTLP; Jaitly & Hinton 2013). Above ``knee`` of half the rate the stretch
+    is the one that keeps the top where it is."""
+    top, centres = rate / 2, _hertz(np.linspace(_mel(0.0), _mel(rate / 2), mels + 2)[1:-1])
+    edge = knee * top * min(factor, 1.0)
+    slope = (top - edge) / (top - edge / factor)
+    source = np.where(centres <= edge / factor, centres * factor, top - slope * (top - centres))
+    return np.interp(source, centres, np.arange(mels))
+
+
 def as_wav(samples: np.ndarray, rate: int) -> bytes:
     """(N,) or (N, channels) -> a WAV file without loss: 16 and 32 bits and unsigned 8 as such, floats as float32.
 

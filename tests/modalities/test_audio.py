@@ -237,6 +237,75 @@ def test_masks_are_filled_with_the_clip_s_mean():
     np.testing.assert_allclose(seen[hidden], entries[0, :, :-1].mean(), rtol=1e-2)
 
 
+def spoken(tone: float, seconds: float = 1.0) -> np.ndarray:
+    return np.sin(2 * np.pi * tone * np.arange(int(8000 * seconds)) / 8000).astype(np.float32)
+
+
+def drawn(place: int, value: float) -> np.ndarray:
+    """One view's numbers, of which one is given; 1 - 2**-53 is as far as a draw goes."""
+    draws = np.full((1, audio.DRAWS), 0.5)
+    draws[0, place] = value
+    return draws
+
+
+def viewed(chosen: audio.Settings, clip: np.ndarray, draws: np.ndarray, **how: float) -> np.ndarray:
+    """The real steps of a view."""
+    items = [load(written(clip), chosen)]
+    quiet = audio.Augment.model_validate({"time_masks": 0, "band_masks": 0, **how})
+    entries = audio.encode(chosen, audio.fit(chosen, items), items)
+    seen = audio.augment(chosen.model_copy(update={"augment": quiet}), entries, draws)[0]
+    real = seen[:, -1] > 0
+    assert real.sum() == real.nonzero()[0][-1] + 1  # no gaps
+    return seen[real, :-1]
+
+
+@pytest.mark.parametrize("draw", [0.0, 0.25, 0.75, 1.0])
+def test_a_faster_clip_is_shorter_and_its_samples_higher(draw):
+    """0.2: from 0.8 to 1.2 times as fast."""
+    factor = 0.8 + 0.4 * draw
+    wave = viewed(WAVE, spoken(400), drawn(audio.SPEED, draw), speed=0.2)[:, 0]
+    assert len(wave) == pytest.approx(8000 / factor, abs=2)
+    peak = np.abs(np.fft.rfft(wave[: len(wave) // 2 * 2])).argmax() * 8000 / len(wave)
+    assert peak == pytest.approx(400 * factor, abs=2)
+    half = np.concatenate([spoken(400, 0.5), spoken(1200, 0.5)])
+    still, quick = (viewed(MEL, half, drawn(audio.SPEED, d), speed=0.2) for d in (0.5, draw))
+    assert len(quick) == round(len(still) / factor)
+    inner = [np.abs(np.diff(one, axis=0)).sum(1)[10:-10] for one in (still, quick)]  # the ends are edges too
+    places = [(10.5 + one.argmax()) / (len(one) + 21) for one in inner]
+    assert places == pytest.approx([0.5, 0.5], abs=0.02)  # what happens in the middle still does
+    np.testing.assert_allclose(quick[len(quick) // 4], still[len(still) // 4], atol=0.2)  # and sounds the same
+
+
+@pytest.mark.parametrize("draw", [0.0, 0.25, 0.75, 1.0])
+def test_a_warped_voice_is_heard_as_a_lower_or_higher_one(draw):
+    """Above 1 every band is read further up, so that a tone lands further down."""
+    factor = 0.8 + 0.4 * draw
+    fine = MEL.model_copy(update={"mels": 64})
+    for tone in (300, 800, 1500):
+        seen = viewed(fine, spoken(tone), drawn(audio.WARP, draw), warp=0.2)[50].argmax()
+        assert abs(int(seen) - int(load(written(spoken(tone / factor)), fine)[50].argmax())) <= 1
+    places = sound.heard_through(8000, 64, factor)
+    assert (np.diff(places) >= 0).all() and places[0] >= 0 and places[-1] > 62.5
+    np.testing.assert_allclose(sound.heard_through(8000, 64, 1.0), np.arange(64), atol=1e-9)
+
+
+@pytest.mark.parametrize("chosen", [MEL, WAVE, audio.Settings(column="c", form="embedding")])
+def test_a_slower_or_warped_view_is_the_same_in_any_company(chosen):
+    rate = chosen.rate
+    clips = [np.resize(NOISE, n * rate // 8000).astype(np.float32) for n in (3000, 9000, 5000)]
+    items = [load((clip, rate), chosen) for clip in clips]
+    how = chosen.model_copy(update={"augment": audio.Augment(speed=0.3, warp=0.2, gain=3)})
+    entries = audio.encode(chosen, audio.fit(chosen, items), items)
+    draws = np.random.default_rng(1).random((3, audio.DRAWS))
+    together = audio.augment(how, entries, draws)
+    for n, item in enumerate(items):
+        alone = audio.augment(how, audio.encode(chosen, audio.fit(chosen, items), [item]), draws[n : n + 1])[0]
+        length = int(alone[:, -1].sum())
+        assert length == together[n, :, -1].sum() and (length != len(item) or len(item) < 20)
+        np.testing.assert_array_equal(alone[:length], together[n, :length])
+        assert (together[n, length:] == 0).all()
+
+
 def test_an_embedding_is_what_the_network_says_of_the_padded_clip():
     chosen = audio.Settings(column="c", form="embedding", seconds=1)
     clip = np.random.default_rng(3).normal(0, 0.1, 20_000).astype(np.float32)

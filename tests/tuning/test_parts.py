@@ -169,6 +169,14 @@ def test_without_evidence_only_what_often_pays_is_tried(tmp_path: Path) -> None:
     ]
 
 
+def test_voices_of_another_speed_and_height_are_tried_where_the_recipe_augments_sound(tmp_path: Path) -> None:
+    there, _ = ground(tmp_path, "queries")
+    (common,) = because.findings({"teacher": {}}, there)
+    assert "voices faster and slower" in common.because
+    first = space.changed(STUDENT, there, common.tries[0])
+    assert first["augment"] == "more" and first["ema"] == 0.99
+
+
 def told(quality: float, size: int = 10) -> dict[str, Any]:
     return {"quality": quality, "latency": 1.0, "size": size, "over": 0.0, "validation": {"log_loss": 1.0}}
 

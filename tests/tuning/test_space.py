@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from suffuse.stages import STAGES
 from suffuse.tuning import space
 from suffuse.tuning.asking import Drawn, Given
 from suffuse.tuning.how import BASELINE, STUDENT
-from suffuse.tuning.schooling import MILD
+from suffuse.tuning.schooling import MILD, further
 
 DRAWS = 60
 EARLIER = ("prepare", "teach", "extract")  # stages whose results a search works on
@@ -105,12 +106,28 @@ def test_gentle_augmentation_is_of_what_the_recipe_says_nothing_of_and_trains_no
     assert inputs(before, STAGES["distill"]) != inputs(after, STAGES["distill"])
 
 
-def test_what_the_recipe_says_of_a_modality_s_views_stays(tmp_path: Path) -> None:
+def test_what_the_recipe_says_of_a_modality_s_views_stays_and_more_is_added_alone(tmp_path: Path) -> None:
     there, file = ground(tmp_path, "queries")
-    random = np.random.default_rng(4)
-    for _ in range(20):
+    random, seen = np.random.default_rng(4), set()
+    own = there.recipe.modalities["sound"]
+    for _ in range(30):
         recipe = space.made(file, space.texts(space.point(STUDENT, Drawn(random), there)))
-        assert recipe.modalities["sound"] == there.recipe.modalities["sound"]
+        found = recipe.modalities["sound"]
+        assert found.model_copy(update={"augment": None}) == own.model_copy(update={"augment": None})
+        more = {k: v for k, v in found.augment.model_dump().items() if v != own.augment.model_dump()[k]}  # pyright: ignore
+        assert more in ({}, {"speed": 0.1, "warp": 0.1})
+        assert not more or recipe.distill.train.augment
+        seen.add(tuple(more))
+    assert len(seen) == 2
+
+
+def test_views_that_the_recipe_has_an_opinion_of_are_not_widened(tmp_path: Path) -> None:
+    there, _ = ground(tmp_path, "queries")
+    sound = there.recipe.modalities["sound"]
+    said = sound.augment.model_copy(update={"speed": 0.05})  # pyright: ignore
+    said.model_fields_set.add("speed")
+    told = {**there.recipe.modalities, "sound": sound.model_copy(update={"augment": said})}
+    assert further(there) and not further(replace(there, recipe=there.recipe.model_copy(update={"modalities": told})))
 
 
 def test_epochs_keep_to_what_is_allowed_and_are_never_none(tmp_path: Path) -> None:

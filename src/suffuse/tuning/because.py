@@ -12,7 +12,7 @@ from ..types import NUMBER
 from .evidence import Facts
 from .ground import Ground
 from .losing import answering
-from .schooling import MILD
+from .schooling import MILD, MORE, further
 
 SURE, CALIBRATED = 0.02, 0.02  # confidence above accuracy, and expected calibration error, that count
 CERTAIN = 0.99  # mean confidence on training rows from which soft labels say little more than labels
@@ -174,9 +174,12 @@ def useless(facts: Facts, ground: Ground) -> Iterator[Finding]:
 
 def common(facts: Facts, ground: Ground) -> Iterator[Finding]:
     """What often pays, whatever the evidence."""
-    tries = ({"ema": 0.99, "epochs": 1.5}, {"epochs": 2.0}, {"augment": MILD, "epochs": 2.0}, {"smoothing": 0.1})
+    tries: tuple[dict[str, Any], ...] = ({"ema": 0.99, "epochs": 1.5}, {"epochs": 2.0})
     why = "these often pay: longer trainings, averaged weights, gentle augmentation, the teacher's features"
-    yield Finding(why, (*tries, *_features(ground)))
+    if further(ground):
+        tries = ({"augment": MORE, "ema": 0.99, "epochs": 1.5}, {"augment": MORE}, *tries)
+        why += ", voices faster and slower, higher and lower"
+    yield Finding(why, (*tries, {"augment": MILD, "epochs": 2.0}, {"smoothing": 0.1}, *_features(ground)))
 
 
 RULES: tuple[Callable[[Facts, Ground], Iterator[Finding]], ...] = (

@@ -9,12 +9,13 @@ from .ground import FACTOR, Ground
 
 SMOOTHING, DROPOUT = (0.0, 0.05, 0.1, 0.2), (0.0, 0.1, 0.2, 0.3, 0.5)
 EMA, MIXUP, LOST = (0.0, 0.98, 0.99, 0.995), (0.0, 0.1, 0.3), (0.0, 0.1, 0.2, 0.3, 0.5)
-MILD = "gentle"
+MILD, MORE = "gentle", "more"
 GENTLE = {  # kind of modality -> what of its ``augment`` hardly ever changes a label
     "image": {"shift": 0.06, "zoom": 0.1, "brightness": 0.1, "contrast": 0.1},
     "audio": {"time_masks": 1, "time": 0.05, "band_masks": 1, "bands": 0.1},
     "sequence": {"masks": 1, "share": 0.05},
 }
+FURTHER = {"mel": {"speed": 0.1, "warp": 0.1}, "wave": {"speed": 0.1}}  # form of audio -> what else `augment` can do
 TIMES = 4.0  # the learning rate is searched from the recipe's divided by this to it multiplied by this
 
 
@@ -49,30 +50,47 @@ def lost(ask: Ask, ground: Ground) -> dict[str, Any]:
 
 def augmented(ask: Ask, ground: Ground) -> dict[str, Any]:
     """Augmentation: off; on, as the recipe's modalities say; or gentle, also of modalities of which it says nothing, in
-    ways that hardly ever change a label (nothing is mirrored). Always on where the store has answers to views."""
+    ways that hardly ever change a label (nothing is mirrored); or more, also in ways of which the recipe says nothing
+    (speed and height of voices). Always on where the store has answers to views."""
     recipe = ground.recipe
     if recipe.extract.views:
         return {}
     able = any(getattr(recipe.modalities[name], "augment", None) for name in ground.names)
-    more = {f"modalities.{name}.augment": GENTLE[recipe.modalities[name].kind] for name in silent(ground)}
-    options = [False, *([True] if able else []), *([MILD] if more else [])]
+    mild = {f"modalities.{name}.augment": GENTLE[recipe.modalities[name].kind] for name in silent(ground)}
+    more = {f"modalities.{name}.augment": how for name, how in further(ground).items()}
+    options = [False, *([True] if able else []), *([MILD] if mild else []), *([MORE] if more else [])]
     if len(options) == 1:
         return {}
     chosen = ask.choice("augment", options, recipe.distill.train.augment)
-    return {"distill.train.augment": bool(chosen), **(more if chosen == MILD else {})}
+    return {"distill.train.augment": bool(chosen), **{MILD: mild, MORE: more}.get(chosen, {})}
 
 
 def silent(ground: Ground) -> list[str]:
-    """The student's modalities that could be augmented gently and of which the recipe says nothing. Not those that a
-    frozen encoder reads, which sees rows as they are, nor those that would change what the teacher learned from."""
+    """The student's modalities that could be augmented gently and of which the recipe says nothing."""
+    modalities = ground.recipe.modalities
+    able = [n for n in free(ground) if modalities[n].kind in GENTLE]
+    return [n for n in able if getattr(modalities[n], "augment", None) is None]
+
+
+def further(ground: Ground) -> dict[str, dict[str, Any]]:
+    """The student's modalities that the recipe augments and that could be in further ways: all that ``augment`` would
+    say."""
+    found = {}
+    for name in free(ground):
+        one: Any = ground.recipe.modalities[name]
+        more = FURTHER.get(getattr(one, "form", ""), {})
+        if more and one.augment and not set(more) & one.augment.model_fields_set:
+            found[name] = {**one.augment.model_dump(mode="json", exclude_unset=True), **more}
+    return found
+
+
+def free(ground: Ground) -> list[str]:
+    """The student's modalities of which the search may say how they are augmented. Not those that a frozen encoder
+    reads, which sees rows as they are, nor those that would change what the teacher learned from."""
     recipe = ground.recipe
     teacher = recipe.trained.encoders if recipe.trained and recipe.trained.train.augment else {}
-    able = [n for n in ground.names if recipe.modalities[n].kind in GENTLE and n not in teacher]
-    return [
-        n for n in able
-        if getattr(recipe.modalities[n], "augment", None) is None
-        and not getattr(recipe.student.encoders[n], "frozen", False)
-    ]  # fmt: skip
+    frozen = [name for name, one in recipe.student.encoders.items() if getattr(one, "frozen", False)]
+    return [name for name in ground.names if name not in teacher and name not in frozen]
 
 
 def dropped(ask: Ask, ground: Ground, headless: bool) -> dict[str, Any]:
