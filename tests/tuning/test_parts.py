@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from tuning_tools import ground
 
+from suffuse.recipe import to_yaml
 from suffuse.tuning import because, space
 from suffuse.tuning.asking import Suggested
 from suffuse.tuning.choice import choose, paired
@@ -175,6 +176,17 @@ def test_voices_of_another_speed_and_height_are_tried_where_the_recipe_augments_
     assert "voices faster and slower" in common.because
     first = space.changed(STUDENT, there, common.tries[0])
     assert first["augment"] == "more" and first["ema"] == 0.99
+    (tmp_path / "whole.yaml").write_text(to_yaml(there.recipe))  # as a search reads it: with every key
+    again = dataclasses.replace(there, recipe=space.made(tmp_path / "whole.yaml", []))
+    assert space.changed(STUDENT, again, common.tries[0])["augment"] == "more"
+
+
+def test_an_augmentation_that_there_isn_t_leaves_the_recipe_s(tmp_path: Path) -> None:
+    there, _ = ground(tmp_path, "queries")
+    train = there.recipe.distill.train.model_copy(update={"augment": True})
+    distill = there.recipe.distill.model_copy(update={"train": train})
+    there = dataclasses.replace(there, recipe=there.recipe.model_copy(update={"distill": distill}))
+    assert space.changed(STUDENT, there, {"augment": "gentle", "epochs": 2.0})["augment"] is True
 
 
 def told(quality: float, size: int = 10) -> dict[str, Any]:

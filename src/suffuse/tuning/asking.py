@@ -31,8 +31,10 @@ class Given:
         self.given, self.values = dict(given or {}), {}
 
     def choice(self, name: str, options: Sequence[Any], now: Any) -> Any:
-        """What is given, else what is nearest to ``now``."""
+        """What is given, or the number nearest to it; else ``now``, or what is nearest to that."""
         wanted = self.given.get(name, now)
+        if wanted not in options and not _number(wanted) and now in options:
+            wanted = now  # e.g. a kind of augmentation that there isn't here: what the recipe has stays
         self.values[name] = wanted if wanted in options else _nearest(wanted, options)
         return self.values[name]
 
@@ -85,7 +87,11 @@ class Suggested:
 
 def _nearest(wanted: Any, options: Sequence[Any]) -> Any:
     """The option nearest to a number; the first one for anything else."""
-    numbers = [one for one in options if isinstance(one, (int, float)) and not isinstance(one, bool)]
-    if isinstance(wanted, (int, float)) and not isinstance(wanted, bool) and numbers:
+    numbers = [one for one in options if _number(one)]
+    if _number(wanted) and numbers:
         return min(numbers, key=lambda one: abs(one - wanted))
     return options[0]
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -79,8 +79,8 @@ def further(ground: Ground) -> dict[str, dict[str, Any]]:
     for name in free(ground):
         one: Any = ground.recipe.modalities[name]
         more = FURTHER.get(getattr(one, "form", ""), {})
-        if more and one.augment and not set(more) & one.augment.model_fields_set:
-            found[name] = {**one.augment.model_dump(mode="json", exclude_unset=True), **more}
+        if more and one.augment and not any(getattr(one.augment, key) for key in more):
+            found[name] = {**one.augment.model_dump(mode="json"), **more}
     return found
 
 
