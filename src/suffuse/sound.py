@@ -124,9 +124,9 @@ def filters(rate: int, mels: int, size: int) -> np.ndarray:
 
 
 def heard_through(rate: int, mels: int, factor: float, knee: float = 0.6) -> np.ndarray:
-    """(mels,) between which bands each band is read, where all frequencies are ``factor`` times as high, as through a
-    longer (below 1) or shorter vocal tract (VTLP; Jaitly & Hinton 2013). Above ``knee`` of half the rate the stretch
-    is the one that keeps the top where it is."""
+    """(mels,) between which bands each band is read, where every frequency is read ``factor`` times as high: above 1 a
+    voice gets lower, as through a longer vocal tract (VTLP; Jaitly & Hinton 2013). Above ``knee`` of half the rate the
+    stretch is the one that keeps the top where it is."""
     top, centres = rate / 2, _hertz(np.linspace(_mel(0.0), _mel(rate / 2), mels + 2)[1:-1])
     edge = knee * top * min(factor, 1.0)
     slope = (top - edge) / (top - edge / factor)

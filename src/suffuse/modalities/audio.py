@@ -56,12 +56,10 @@ class Augment(Base):
     band_masks: int = Field(2, ge=0, le=MASKS)  # stretches of frequency that are hidden; in `mel` alone
     bands: float = Field(0.15, ge=0, le=0.5)  # of the bands, for each of them at the most
     gain: float = Field(0.0, ge=0, le=30)  # decibels, louder or softer; not in `embedding`
-    speed: float = Field(
-        0.0, ge=0, le=0.5
-    )  # 0.1: from 0.9 to 1.1 times as fast (Ko et al. 2015); `wave` alone changes pitch
-    warp: float = Field(
-        0.0, ge=0, le=0.3
-    )  # 0.1: a voice from 0.9 to 1.1 times as high (Jaitly & Hinton 2013); in `mel` alone
+    # 0.1: from 0.9 to 1.1 times as fast (Ko et al. 2015); in `wave` the pitch moves along
+    speed: float = Field(0.0, ge=0, le=0.5)
+    # 0.1: a voice from 0.9 to 1.1 times as high (Jaitly & Hinton 2013); in `mel` alone
+    warp: float = Field(0.0, ge=0, le=0.3)
 
 
 class Settings(ModalitySettings):
@@ -193,9 +191,8 @@ def augment(settings: Settings, entries: np.ndarray, draws: np.ndarray) -> np.nd
 
     def view(number: int, steps: np.ndarray) -> np.ndarray:
         draw = draws[number]
-        steps = _voiced(
-            settings, _paced(settings, steps, how.speed * (2 * draw[SPEED] - 1)), how.warp * (2 * draw[WARP] - 1)
-        )
+        steps = _paced(settings, steps, how.speed * (2 * draw[SPEED] - 1))
+        steps = _voiced(settings, steps, how.warp * (2 * draw[WARP] - 1))
         mean = steps.mean(0 if settings.form == "embedding" else None, dtype=np.float64)
         steps = masked(steps, how.time, draw[: 2 * how.time_masks], mean)
         if settings.form == "mel":
@@ -215,9 +212,8 @@ def _paced(settings: Settings, steps: np.ndarray, more: float) -> np.ndarray:
     if not more:
         return steps
     if settings.form == "wave":
-        return sound.resample(np.ascontiguousarray(steps[:, 0]), round(settings.rate * (1 + more)), settings.rate)[
-            :, None
-        ]
+        found = sound.resample(np.ascontiguousarray(steps[:, 0]), round(settings.rate * (1 + more)), settings.rate)
+        return found[:, None] if len(found) else steps  # of next to nothing nothing would be left
     return between(steps, np.linspace(0, len(steps) - 1, max(round(len(steps) / (1 + more)), 1)))
 
 
