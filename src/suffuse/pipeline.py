@@ -118,7 +118,7 @@ def run_tune(run: Run, how: How) -> dict[str, Any]:
 
     The teacher that the store came from may be gone.
     """
-    check(how)
+    check(how, run)
     needed = {"prepare": True, "teach": False, "extract": True}  # verb -> whether its files are read
     for verb, files in needed.items():
         if reasons(run, STAGES[verb], files=files):

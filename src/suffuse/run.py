@@ -151,14 +151,19 @@ class Run:
 
     def put_aside(self, path: Path, name: str) -> None:
         """Move to ``previous/TIME/NAME``; nothing that was made is deleted."""
+        place = self.previous(name)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        path.replace(place)
+
+    def previous(self, name: str) -> Path:
+        """Where something that is replaced goes: ``previous/TIME/NAME``, a place that isn't taken."""
         when = datetime.now().strftime("%Y-%m-%dT%H-%M-%S")
         place = self.path("previous", when, name)
         number = 1
         while place.exists():
             number += 1
             place = self.path("previous", f"{when}-{number}", name)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        path.replace(place)
+        return place
 
 
 def flat(value: Any, prefix: str = "") -> dict[str, Any]:

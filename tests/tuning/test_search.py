@@ -16,12 +16,12 @@ from search_tools import LITTLE, here
 from suffuse import pipeline
 from suffuse.data import Columns
 from suffuse.errors import UsageError
-from suffuse.files import read_json
+from suffuse.files import read_json, write_bytes
 from suffuse.model import FusionModel
 from suffuse.recipe import read_recipe
 from suffuse.run import Run
 from suffuse.stages import STAGES
-from suffuse.tuning import session
+from suffuse.tuning import session, written
 from suffuse.tuning.front import dominates
 from suffuse.tuning.study import Study
 
@@ -199,6 +199,41 @@ def test_more_trials_go_on_and_nothing_is_overwritten(whole: tuple[Run, dict], t
     with pytest.raises(UsageError, match="there already"):
         pipeline.run_tune(run, dataclasses.replace(how, out=tmp_path / "mine.yaml"))
     assert (tmp_path / "mine.yaml").read_text() == "mine"
+
+
+def test_the_same_command_again_finds_its_own_file_and_a_longer_search_replaces_it(
+    fresh: Callable[[str], Run], tmp_path: Path, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, out = fresh("again"), tmp_path / "chosen.yaml"
+    how = dataclasses.replace(LITTLE, trials=1, baseline=False, out=out)
+
+    def killed(file: Path, content: bytes) -> None:
+        if file == out:
+            raise KeyboardInterrupt
+        write_bytes(file, content)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(written, "write_bytes", killed)  # after the search remembered what it is about to write
+        pipeline.run_tune(run, how)
+    assert not out.exists()
+    result = pipeline.run_tune(run, how)
+    first = out.read_bytes()
+    assert pipeline.run_tune(run, how) == result and out.read_bytes() == first
+    assert not run.path("previous").exists()
+
+    longer = dataclasses.replace(how, trials=2)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(written, "write_bytes", killed)
+        pipeline.run_tune(run, longer)
+    assert out.read_bytes() == first
+    pipeline.run_tune(run, longer)
+    second = out.read_bytes()
+    assert second != first and {file.read_bytes() for file in run.path("previous").glob("*/chosen.yaml")} == {first}
+
+    out.write_bytes(second + b"# mine\n")
+    with pytest.raises(UsageError, match="there already"):
+        pipeline.run_tune(run, longer)
+    assert out.read_bytes() == second + b"# mine\n"
 
 
 def test_another_recipe_begins_anew_and_puts_the_old_search_aside(

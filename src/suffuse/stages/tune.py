@@ -30,9 +30,9 @@ from ..tuning.trial import Search
 def tune(run: Run, how: How) -> dict[str, Any]:
     """Search, choose, write ``tuning/``, ``tuning.json`` and the chosen recipe; returns what the command line tells.
 
-    Raises UsageError where the recipe's file is there already, or no trial fits into the budget.
+    Raises UsageError where the recipe's file is somebody else's, or no trial fits into the budget.
     """
-    check(how)
+    check(how, run)
     settle(run.recipe.compute.threads)
     place = begin(run, how)
     features.foresee(run, run.recipe.student, Columns.open(run.path("data")))
@@ -94,7 +94,7 @@ def finish(
     write_json(place / "front.json", {"metric": metric, "split": "validation", "latency": measure, "points": best})
     says = [f"Found by suffuse tune, on validation; trials: {counts[STUDENT]} student, {counts[BASELINE]} baseline."]
     says += [*(f"{who}: {facts['words']}" for who, facts in found.items()), *(f"  {text}" for text in texts)]
-    file = written.write_recipe(recipe, place, says, how.out)
+    file = written.write_recipe(recipe, run, says, how.out)
     write_json(run.path("tuning.json"), counts)
     own = student.costs.of(student.costs.own)
     result = {

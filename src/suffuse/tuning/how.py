@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import UsageError
+from ..files import file_facts, read_json
 from ..parts import optional
+from ..run import Run
 from .front import OBJECTIVES
 
 STUDENT, BASELINE = "student", "baseline"  # whose settings are searched
 QUALITY, SMALL = "quality", "small"
 PREFER = (QUALITY, SMALL)
+WROTE = "tuned.json"  # in the run: each file outside of it that a search wrote -> what it wrote there, [size, hash]
 
 
 @dataclass(frozen=True)
@@ -32,9 +35,9 @@ class How:
     out: Path | None = None
 
 
-def check(how: How) -> None:
+def check(how: How, run: Run) -> None:
     """Raise UsageError where the search can't be as it is asked for: before anything is done, and without torch."""
-    refuse(how.out)
+    refuse(how.out, run)
     for one in how.objectives:
         if one not in OBJECTIVES:
             raise UsageError("no such objective", where="--objective", got=one, expected=", ".join(OBJECTIVES))
@@ -43,7 +46,18 @@ def check(how: How) -> None:
     optional("optuna", "tune")
 
 
-def refuse(out: Path | None) -> None:
-    """Raise UsageError where the recipe is there already: before a search, not after it."""
-    if out is not None and out.exists():
+def refuse(out: Path | None, run: Run) -> None:
+    """Raise UsageError where the file is there already and isn't what a search of this run left: before a search, not
+    after it."""
+    if out is not None and out.exists() and not own(out, run):
         raise UsageError("the recipe is there already", where=out, hint="choose another name with --out")
+
+
+def own(file: Path, run: Run) -> bool:
+    """Whether a search of this run wrote the file, and nobody changed it since: the same command can come again."""
+    return file.is_file() and file_facts(file) in wrote(file, run)
+
+
+def wrote(file: Path, run: Run) -> list[list]:
+    """Of each text that searches of this run wrote to this file: its size and hash."""
+    return (read_json(run.path(WROTE)) or {}).get(str(file.resolve()), [])

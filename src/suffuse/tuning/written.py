@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..files import write_text
+from ..files import bytes_facts, read_json, write_bytes, write_json
 from ..recipe import Recipe, to_yaml
+from ..run import Run
 from .front import LATENCY, QUALITY, SIZE, lines
-from .how import BASELINE, STUDENT, refuse
+from .how import BASELINE, STUDENT, WROTE, refuse, wrote
 from .study import Study
 
 
@@ -34,18 +35,34 @@ def counted(study: Study) -> dict[str, int]:
     return found
 
 
-def write_recipe(recipe: Recipe, place: Path, says: Sequence[str], out: Path | None) -> Path:
-    """The chosen recipe as YAML, with what it came from as comments; under a new name where there is one already."""
-    file, number = out or place / "recipe.yaml", 1
-    while file.exists():
+def write_recipe(recipe: Recipe, run: Run, says: Sequence[str], out: Path | None) -> Path:
+    """The chosen recipe as YAML, with what it came from as comments; nothing is lost by it.
+
+    In the run's ``tuning/`` under a new name, where there is another one already; at ``out`` in place of what a search
+    of this run left there, which moves to ``previous/``. The same text again changes nothing.
+    """
+    text = "".join(f"# {line}\n" for line in says) + to_yaml(recipe)
+    content, place, number = text.encode(), run.path("tuning"), 1
+    file = out or place / "recipe.yaml"
+    while file.exists() and file.read_bytes() != content:
         if out is not None:
-            refuse(out)
+            refuse(out, run)
+            write_bytes(run.previous(out.name), out.read_bytes())
+            break
         number += 1
         file = place / f"recipe-{number}.yaml"
-    head = "".join(f"# {line}\n" for line in says)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    write_text(file, head + to_yaml(recipe))
+    if out is not None:
+        _remember(out, content, run)
+    write_bytes(file, content)
     return file
+
+
+def _remember(out: Path, content: bytes, run: Run) -> None:
+    """Before it is written: killed in between, the next call knows either file as a search's own."""
+    facts, known = bytes_facts(content), wrote(out, run)
+    if facts not in known:
+        all_ = read_json(run.path(WROTE)) or {}
+        write_json(run.path(WROTE), all_ | {str(out.resolve()): [*known, facts]})
 
 
 def talk(result: dict[str, Any], run: Path) -> list[str]:
