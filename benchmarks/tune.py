@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import sys
 from datetime import date
 from pathlib import Path
@@ -25,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from copies import copied
 from seeds import seed_logits
 from suffuse import Run, run_stage, scores
 from suffuse.answers import activate, main_metric
@@ -98,13 +98,7 @@ def searched(base: Run, asked: argparse.Namespace) -> dict[str, Any]:
 
 def done(base: Run, folder: Path, recipe: Path, overrides: tuple[str, ...]) -> Run:
     """A run of a recipe on a copy of what the search started from: the same rows, teacher and store."""
-    if not folder.exists():
-        made = folder.with_name(f".{folder.name}")
-        shutil.rmtree(made, ignore_errors=True)
-        unwanted = shutil.ignore_patterns("tuning", "tuning.json", "previous", ".partial", ".lock")
-        shutil.copytree(base.folder, made, ignore=unwanted)
-        made.replace(folder)
-    run = Run(folder, read_recipe(recipe, overrides))
+    run = Run(copied(base, folder), read_recipe(recipe, overrides))
     for verb in LOOKED:
         run_stage(run, verb)
     return run

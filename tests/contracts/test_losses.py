@@ -29,7 +29,8 @@ CHOICES = {
     "multilabel_kd": [{"temperature": 1.0}, {"temperature": 3.0}],
     "regression_kd": [{"form": "plain"}, {"form": "bounded"}, {"form": "bounded", "margin": 0.2}],
     "kd": [{"temperature": 1.0}, {"temperature": 4.0}],
-    "hint": [{"tap": tap, "metric": metric} for tap in ("fused", "picture") for metric in ("mse", "cosine")],
+    "hint": [{"tap": tap, "metric": metric} for tap in ("fused", "picture") for metric in ("mse", "cosine")]
+    + [{"tap": "question", "teacher": "picture"}],
     "hard_label": [{}],
     "dkd": [{}, {"temperature": 1.0, "alpha": 0.5, "beta": 8.0}],
     "nkd": [{}, {"temperature": 2.0, "gamma": 0.5}],
@@ -40,15 +41,15 @@ CHOICES = {
     "modality_hints": [{}, {"modalities": ("picture",)}],
     "attention_transfer": [{"map": "picture"}],
     "look_transfer": [{"map": "picture"}, {"map": "question", "teacher": "picture"}],
-    "similarity": [{"tap": "fused"}, {"tap": "picture"}],
-    "rkd_distance": [{"tap": "fused"}, {"tap": "picture"}],
-    "rkd_angle": [{"tap": "fused"}, {"tap": "picture", "most": 4}],
-    "crd": [{"tap": "fused"}, {"tap": "picture", "temperature": 0.5}],
-    "cka": [{"tap": "fused"}, {"tap": "picture"}],
+    "similarity": [{"tap": "fused"}, {"tap": "picture"}, {"tap": "question", "teacher": "picture"}],
+    "rkd_distance": [{"tap": "fused"}, {"tap": "picture"}, {"tap": "question", "teacher": "picture"}],
+    "rkd_angle": [{"tap": "fused"}, {"tap": "picture", "most": 4}, {"tap": "question", "teacher": "picture"}],
+    "crd": [{"tap": "fused"}, {"tap": "picture", "temperature": 0.5}, {"tap": "question", "teacher": "picture"}],
+    "cka": [{"tap": "fused"}, {"tap": "picture"}, {"tap": "question", "teacher": "picture"}],
     "affinity": [{"taps": ("fused",)}, {"taps": ("picture", "question"), "temperature": 0.5}],
     "gate_transfer": [{}],
     "cross_modal_relation": [{}],
-    "entropy_relations": [{"tap": "fused"}, {"tap": "picture"}],
+    "entropy_relations": [{"tap": "fused"}, {"tap": "picture"}, {"tap": "question", "teacher": "picture"}],
     "subset_consistency": [{}, {"temperature": 2.0}],
 }
 RELATIONS = [kind for kind in losses.TABLE if hasattr(load(losses.TABLE, kind), "LEAST_ROWS")]  # compare rows
@@ -362,6 +363,30 @@ def test_a_tap_that_the_teacher_lacks_is_told_too(make_columns, make_network):
     model = FusionModel(make_network(), make_columns().spec)
     with pytest.raises(UsageError, match=r"the teacher has no tap 'picture', there is: fused"):
         Objective(model, {"near": settings(losses.TABLE, {"kind": "hint", "tap": "picture"})}, {"fused": 6})
+
+
+TAPPED = [kind for kind in losses.TABLE if {"tap", "teacher"} <= load(losses.TABLE, kind).Settings.model_fields.keys()]
+
+
+@pytest.mark.parametrize("kind", TAPPED)
+def test_the_teacher_s_feature_may_have_another_name(kind):
+    """It may read another form of what the student reads: a larger photo, an embedding of the sound."""
+    student, teacher, target = rows()
+    other, same = (
+        Built({"kind": kind, "tap": "question", "teacher": "picture"}),
+        Built({"kind": kind, "tap": "question"}),
+    )
+    assert other.part.needs(other.chosen)[0] == "picture"
+    wanted = same(student, {**teacher, "question": teacher["picture"]}, target)
+    assert torch.equal(other(student, teacher, target), wanted)
+    assert not torch.equal(other(student, teacher, target), same(student, teacher, target))
+    with pytest.raises(ValueError, match="the teacher has no tap 'sound', there is: fused, picture, question"):
+        Built({"kind": kind, "tap": "question", "teacher": "sound"})
+
+
+def test_every_loss_on_one_tap_can_name_the_teacher_s():
+    tapped = {kind for kind in losses.TABLE if "tap" in load(losses.TABLE, kind).Settings.model_fields}
+    assert tapped == set(TAPPED) and len(TAPPED) == 7
 
 
 def test_terms_are_weighted_and_add_up(make_columns, make_network):

@@ -72,21 +72,25 @@ def trusted(confidence: float, theirs: Tensor, target: Tensor, head: Head | None
     return kept if found is None else found & kept
 
 
-def features(student: Output, teacher: dict[str, Tensor], tap: str) -> tuple[Tensor, Tensor, Tensor | None]:
-    """The student's (B, D_s) and the teacher's (B, D_t) at a tap, and the rows (B,) bool that have both; None: all."""
+def features(
+    student: Output, teacher: dict[str, Tensor], tap: str, other: str = ""
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """The student's (B, D_s) at a tap, the teacher's (B, D_t) at the same or the ``other`` one, and the rows (B,) bool
+    that have both; None: all."""
     mine = student.fused if tap == "fused" else student.features[tap]
     assert mine is not None, "a student always has its joint vector"
-    theirs = exact(teacher[tap].detach())
+    theirs = exact(teacher[other or tap].detach())
     return mine, theirs, answered(theirs, student.present.get(tap))
 
 
-def taps(tap: str, student: dict[str, int], teacher: dict[str, int]) -> tuple[int, int]:
-    """Widths of a tap in both. Raises ValueError where one lacks it."""
-    for who, there in (("student", student), ("teacher", teacher)):
+def taps(tap: str, student: dict[str, int], teacher: dict[str, int], other: str = "") -> tuple[int, int]:
+    """Widths of a tap in the student, and of the same or the ``other`` one in the teacher. Raises ValueError where one
+    lacks it."""
+    for who, name, there in (("student", tap, student), ("teacher", other or tap, teacher)):
         known = sorted({*modalities(there), *({"fused"} & set(there))})
-        if tap not in known:
-            raise ValueError(f"the {who} has no tap '{tap}', there is: {', '.join(known) or 'none'}")
-    return student[tap], teacher[tap]
+        if name not in known:
+            raise ValueError(f"the {who} has no tap '{name}', there is: {', '.join(known) or 'none'}")
+    return student[tap], teacher[other or tap]
 
 
 def modalities(taps: Iterable[str]) -> list[str]:
