@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from .. import fusions
 from ..parts import Settings, TeacherSettings
+from . import tapping
 from .kinds import RESERVED, Modality
 from .networks import AnyTeacher, Network, Teacher
 from .rows import Data
@@ -96,6 +97,14 @@ class Recipe(Settings):
                     if name not in self.modalities:
                         where = ".".join(filter(None, ("teacher", key, "covers")))
                         raise ValueError(f"{where}: got '{name}', expected some of: {known}")
+        return self
+
+    @model_validator(mode="after")
+    def _tapped(self) -> Recipe:
+        """What losses read of networks must be there."""
+        teacher = tuple(self.trained.encoders) if self.trained else None
+        columns = {name: one.columns for name, one in self.modalities.items()}
+        tapping.check(self.distill.losses, tuple(self.student.encoders), teacher, columns)
         return self
 
     @model_validator(mode="after")
