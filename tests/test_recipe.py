@@ -159,6 +159,23 @@ def test_a_network_reads_some_of_the_modalities(raw):
     assert "student.encoders" in line and "got picture, sound" in line and "some of: picture, question" in line
 
 
+def test_a_network_reads_the_modalities_that_are_chosen_of_its_encoders(raw):
+    whole = make_recipe(raw)
+    for network in ("student", "teacher"):
+        del raw[network]["fusion"]
+    raw["student"]["modalities"] = ["question"]
+    made = make_recipe(raw)
+    assert made.student.encoders == {"question": whole.student.encoders["question"]}
+    assert made.student.fusion.kind == "gated"
+    assert made.teacher.encoders == whole.teacher.encoders  # type: ignore[union-attr]
+    assert make_recipe(yaml.safe_load(to_yaml(made))) == made
+    assert made.student.only("question").bare() == made.student.only("question")
+    raw["teacher"]["modalities"] = ["question"]
+    assert list(make_recipe(raw).teacher.encoders) == ["question"]  # type: ignore[union-attr]
+    raw["student"]["modalities"] = ["sound"]
+    assert "modalities: got 'sound', expected some of: picture, question" in refused(raw).line()
+
+
 def test_a_modality_that_no_network_reads_is_refused(raw):
     for network in (raw["teacher"], raw["student"]):
         del network["encoders"]["question"]

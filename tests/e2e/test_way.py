@@ -156,6 +156,20 @@ def test_distill_needs_no_teacher(finished: Finished, copied: Path) -> None:
     assert "model.safetensors" in lost.errors[0]
 
 
+def test_a_student_of_fewer_modalities_learns_from_what_is_there(finished: Finished, copied: Path) -> None:
+    """The same rows, teacher and store; what is exported asks for the question alone."""
+    less = ("--set", "student.modalities=[question]", "--set", "distill.label_fractions=[]")
+    said = done(suffuse("run", copied, *less))
+    assert all(f"{verb:<9} up to date" in said.err for verb in ("prepare", "teach", "extract"))
+    assert hashes(copied, ["teach", "extract"]) == hashes(finished.run, ["teach", "extract"])
+    signature = json.loads((copied / "export" / "signature.json").read_text())
+    assert "question" in json.dumps(signature["inputs"]) and "picture" not in json.dumps(signature["inputs"])
+    found = {who: json.loads((copied / "scores" / f"{who}.json").read_text()) for who in ("student", "teacher")}
+    assert found["student"]["parameters"] < found["teacher"]["parameters"]
+    refused = fails(suffuse("distill", copied, "--set", "student.modalities=[sound]"), 2, "sound", "question")
+    assert "student" in refused.errors[0]
+
+
 def test_the_export_holds_no_teacher(finished: Finished) -> None:
     export, signature = finished.run / "export", json.loads((finished.run / "export" / "signature.json").read_text())
     parity = json.loads((export / "parity.json").read_text())

@@ -16,6 +16,7 @@ class Network(Settings):
     """One network: an encoder per modality, a fusion, a head."""
 
     encoders: dict[str, Encoder]
+    modalities: tuple[str, ...] = ()  # of those, what it reads; none named: all. The other encoders are left out
     fusion: Fusion  # without one: `gated` for one or two modalities, `transformer` for more
     hidden: int = Field(default=0, ge=0)  # width of the head's hidden layer; 0: none
     dropout: float = Field(default=0.0, ge=0, lt=1)
@@ -23,10 +24,19 @@ class Network(Settings):
     @model_validator(mode="before")
     @classmethod
     def _filled(cls, raw: Any) -> Any:
-        """Where no fusion is named, the one that fits the number of modalities; so a resolved recipe names it."""
-        if not isinstance(raw, dict) or "fusion" in raw:
+        """Leave out the encoders of modalities that it is not to read; where no fusion is named, take the one that fits
+        their number. So a resolved recipe names what there is."""
+        if not isinstance(raw, dict):
             return raw
-        named = raw.get("encoders")
+        named, chosen = raw.get("encoders"), raw.get("modalities")
+        if isinstance(named, dict) and isinstance(chosen, (list, tuple)) and chosen:
+            unknown = [name for name in chosen if name not in named]
+            if unknown:
+                raise ValueError(f"modalities: got '{unknown[0]}', expected some of: {', '.join(named)}")
+            named = {name: one for name, one in named.items() if name in chosen}
+            raw = {**raw, "encoders": named}
+        if "fusion" in raw:
+            return raw
         return {**raw, "fusion": {"kind": fusions.default(len(named) if isinstance(named, dict) else 0)}}
 
     @model_validator(mode="after")
@@ -51,7 +61,7 @@ class Network(Settings):
         if fusions.takes(fusion)[0] > 1:
             width = {"width": fusion.width} if hasattr(fusion, "width") else {}  # pyright: ignore
             fusion = settings(fusions.TABLE, {"kind": "concat", **width})
-        return self.model_copy(update={"encoders": {name: self.encoders[name]}, "fusion": fusion})
+        return self.model_copy(update={"encoders": {name: self.encoders[name]}, "modalities": (), "fusion": fusion})
 
     def dropped(self, rate: float) -> Network:
         """The network with this dropout: of its head, or, where its fusion has heads of its own, of its encoders."""

@@ -84,8 +84,9 @@ class Recipe(Settings):
                 raise ValueError(f"distill.schedules: got '{name}', expected some of: {', '.join(self.distill.losses)}")
             if schedule.temperature is not None and not hasattr(self.distill.losses[name], "temperature"):
                 raise ValueError(f"distill.schedules.{name}: got a temperature for a loss that has none")
+        chosen = any(network.modalities for network in self.networks.values())  # then others may be left out
         for name in self.modalities:
-            if not any(name in network.encoders for network in self.networks.values()):
+            if not chosen and not any(name in network.encoders for network in self.networks.values()):
                 who = " or ".join(self.networks)
                 raise ValueError(f"modalities.{name}: got an encoder in no network, expected one in {who}")
         for name in self.modalities:
