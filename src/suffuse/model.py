@@ -226,8 +226,8 @@ class FusionModel(nn.Module):
         encoded = self.encode(batch, maps)
         output = self.fuse(encoded, batch.present, maps)
         if batch.whole is not None:
-            fewer = (batch.whole != batch.present).any(1)
-            output = replace(output, whole=self.answer(encoded, batch.whole), fewer=fewer)
+            whole = self.fuse(encoded, batch.whole).logits if batch.learned else self.answer(encoded, batch.whole)
+            output = replace(output, whole=whole, fewer=(batch.whole != batch.present).any(1))
         if not batch.complete:
             output.present.update(zip(self.spec.names, batch.present.unbind(1), strict=True))
         return output

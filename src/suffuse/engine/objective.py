@@ -31,7 +31,8 @@ class Objective(nn.Module):
     ``teacher`` maps its taps to their widths; ``order`` are the names of the modalities in the order in which its gates
     stand, maybe with others that it doesn't read; without it they stand as in ``teacher``. ``schedules`` says what a
     loss's weight and temperature become by the end of the training (:class:`suffuse.recipe.Schedule`); ``mixup`` is
-    the alpha of :mod:`suffuse.engine.mixing`.
+    the alpha of :mod:`suffuse.engine.mixing`. ``both``: what modality dropout leaves of a row and all that the row has
+    are answered, from encoders that ran once, and losses on answers are the mean over the two.
     """
 
     weights: Tensor  # (K,), in the checkpoint: they may be calibrated
@@ -44,6 +45,8 @@ class Objective(nn.Module):
         order: Iterable[str] = (),
         schedules: Mapping[str, Schedule] | None = None,
         mixup: float = 0.0,
+        *,
+        both: bool = False,
     ):
         super().__init__()
         self.model = model
@@ -62,7 +65,8 @@ class Objective(nn.Module):
             except ValueError as error:
                 raise UsageError("this loss can't be used here", where=where, got=error) from None
         self.projectors = nn.ModuleList(made)
-        self.whole = any(getattr(part, "WHOLE", False) for part in self.parts)
+        self.both = both
+        self.whole = both or any(getattr(part, "WHOLE", False) for part in self.parts)
         self.shared = tuple(n for n in model.spec.names if n in theirs)
         self.maps = model.mapped(losses.asks(self.settings))
         self.gate_columns: list[int] = []  # of the teacher's, which each modality of the student has; -1: none
@@ -106,6 +110,8 @@ class Objective(nn.Module):
 
     def terms(self, batch: Batch, teacher: dict[str, Tensor]) -> Tensor:
         """Batch and the teacher's arrays for its rows -> terms (K,) before they are weighed."""
+        both = self.both and self.training
+        batch = replace(batch, learned=True) if both else batch
         if batch.split is not None:
             output = split.forward(self.model, batch, self.maps)
         else:
@@ -117,6 +123,8 @@ class Objective(nn.Module):
         if self.mixup and self.training:
             mixed = mix(self.model, output, batch.present, self.mixup, batch.split)
         answers = [(1.0, views)]
+        if both and output.whole is not None:
+            answers = [(0.5, views), (0.5, self._views(replace(output, logits=output.whole), teacher, batch.target))]
         if mixed:
             blend = replace(output, logits=mixed.logits)
             others = {name: tap.index_select(0, mixed.partner) for name, tap in teacher.items()}

@@ -37,7 +37,8 @@ def forward(model: FusionModel, batch: Batch, maps: Collection[str]) -> Output:
     ]
     with synchronised(None if split.few(rows) else summed):
         found = model.fuse(part, batch.present[mine], maps)
-    whole = model.answer(part, batch.whole[mine]) if batch.whole is not None else None
+        learned = model.fuse(part, batch.whole[mine]).logits if batch.learned and batch.whole is not None else None
+    whole = model.answer(part, batch.whole[mine]) if batch.whole is not None and learned is None else learned
     looked = {name: look for name, look in found.maps.items() if name.endswith(LOOK)}
     own = (found.logits, found.fused, found.gates, whole, *looked.values())
     logits, fused, gates, whole, *looks = gathered(own, split, rows)

@@ -79,9 +79,10 @@ def make_objective(
 ) -> Objective:
     """The student with its losses, and what they must know of the teacher."""
     if knowledge is None:
-        return Objective(model, chosen, {}, mixup=training_of(how, False).mixup)
+        alone = training_of(how, False)
+        return Objective(model, chosen, {}, mixup=alone.mixup, both=alone.whole)
     order = knowledge.manifest["fingerprint"]["modalities"]
-    return Objective(model, chosen, knowledge.widths(), order, how.schedules, how.train.mixup)
+    return Objective(model, chosen, knowledge.widths(), order, how.schedules, how.train.mixup, both=how.train.whole)
 
 
 def make_plan(

@@ -44,12 +44,15 @@ def effort(recipe: Recipe, sample: Sample) -> dict[str, Any]:
         teacher = FusionModel(recipe.trained.bare(), _part(spec, recipe.trained))
         frozen, batch = ready(teacher, made_up(sample, spec, recipe.trained.train.batch))
         facts["teacher"] = {"parameters": teacher.size(), "frozen": frozen}
-        facts["teacher"]["step"] = step(Objective(teacher, task, {}), batch, recipe.trained.train, {})
+        facts["teacher"]["step"] = step(
+            Objective(teacher, task, {}, both=recipe.trained.train.whole), batch, recipe.trained.train, {}
+        )
         maps = teacher.mapped(losses.needs(recipe.distill.losses.values()))
         taps = known(teacher, batch, recipe.distill.train.batch, maps)
     facts["teacher"]["kept"] = sum(t.shape[1] for t in taps.values() if t.ndim > 1)
     frozen, batch = ready(student, made_up(sample, spec, recipe.distill.train.batch))
-    objective = Objective(student, _known(recipe, taps), {n: t.shape[1] for n, t in taps.items() if t.ndim == 2})
+    widths, both = {n: t.shape[1] for n, t in taps.items() if t.ndim == 2}, recipe.distill.train.whole
+    objective = Objective(student, _known(recipe, taps), widths, both=both)
     facts["student"] = {"parameters": student.size(), "frozen": frozen}
     needed = {name: taps[name] for name in objective.needs() if name in taps}
     facts["student"]["step"] = step(objective, batch, recipe.distill.train, needed)

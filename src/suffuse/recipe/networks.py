@@ -91,6 +91,7 @@ class Training(Settings):
     patience: int = Field(default=0, ge=0)  # epochs without a better validation score before stopping; 0: never
     precision: Literal["fp32", "bf16"] = "fp32"
     modality_dropout: Literal["uniform"] | Share | dict[str, Share] = 0.0
+    whole: bool = False  # rows that lose modalities are learned whole too: losses on answers are the mean over both
     augment: bool = False  # as the modalities' own ``augment`` says; frozen encoders see rows as they are
 
     @field_validator("modality_dropout", mode="before")

@@ -72,11 +72,16 @@ class Recipe(Settings):
             ):
                 got = ", ".join(training.modality_dropout)
                 raise ValueError(f"{who}.train.modality_dropout: got {got}, expected some of: {known}")
+            if training.whole and (training.mixup or not training.modality_dropout):
+                got = "with mixup, which has answers of its own" if training.mixup else "without modality_dropout"
+                raise ValueError(f"{who}.train.whole: got it {got}")
             if training.mixup and fusions.headless(self.networks["student" if who == "distill" else who].fusion):
                 raise ValueError(
                     f"{who}.train.mixup: got it beside a fusion with heads of its own, which mixes answers"
                 )
         apart = self.distill.baseline
+        if apart and apart.train.mixup and self.distill.train.whole:
+            raise ValueError("distill.baseline.train.mixup: got it beside distill.train.whole")
         if apart and apart.train.mixup and fusions.headless(self.student.fusion):
             raise ValueError("distill.baseline.train.mixup: got it beside a fusion with heads of its own")
         for name, schedule in self.distill.schedules.items():
@@ -114,6 +119,8 @@ class Recipe(Settings):
         for name in {n for s in self.extract.subsets if not isinstance(s, str) for n in s}:
             if name not in self.modalities:
                 raise ValueError(f"extract.subsets: got {name}, expected some of: {', '.join(self.modalities)}")
+        if self.distill.targets == "seen" and self.distill.train.whole:
+            raise ValueError("distill.train.whole: got it beside distill.targets seen, expected full")
         if self.distill.targets == "seen" and self.extract.subsets == "full":
             raise ValueError(
                 "distill.targets: got seen with extract.subsets full, expected subsets: all, each or a list"

@@ -200,7 +200,7 @@ def train(run: Run, job: Job, threads: int, tell: Tell) -> None:
     columns = features.ready(columns, model, features.place(run))
     model.standardise(columns, columns.rows("train"))
     task = settings(losses.TABLE, {"kind": "task", "smoothing": teacher.smoothing})
-    objective = Objective(model, {"labels": task}, {}, mixup=teacher.train.mixup)
+    objective = Objective(model, {"labels": task}, {}, mixup=teacher.train.mixup, both=teacher.train.whole)
     scratch = run.partial("teach") / ".work" / job.folder
     rows = columns.labelled("train")
     if job.fold is not None and teacher.folds:
@@ -221,7 +221,7 @@ def plan(run: Run, training: Training, what: tuple[Columns, np.ndarray], number:
 
     def gather(picked: np.ndarray, turn: int) -> tuple:
         view = (viewer, turn) if viewer else None
-        return columns.batch(picked, None, view, split=current().split), {}
+        return columns.batch(picked, None, view, training.whole, current().split), {}
 
     return Plan(
         training,

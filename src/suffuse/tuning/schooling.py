@@ -28,9 +28,10 @@ def school(ask: Ask, ground: Ground, headless: bool) -> dict[str, Any]:
     factors = [one for one in FACTOR if one <= ground.longest] or [1.0]
     found[f"{where}.epochs"] = max(1, round(train.epochs * ask.choice("epochs", factors, 1.0)))
     found[f"{where}.ema"] = ask.choice("ema", _with(EMA, train.ema), train.ema)
-    mixup = ask.choice("mixup", _with(MIXUP, train.mixup), train.mixup) if not headless else 0.0
-    found[f"{where}.mixup"] = mixup
-    found |= lost(ask, ground) | augmented(ask, ground) | dropped(ask, ground, headless)
+    losing = lost(ask, ground)
+    mixes = not headless and not losing.get(f"{where}.whole", train.whole)
+    found[f"{where}.mixup"] = ask.choice("mixup", _with(MIXUP, train.mixup), train.mixup) if mixes else 0.0
+    found |= losing | augmented(ask, ground) | dropped(ask, ground, headless)
     return {key: value for key, value in found.items() if value != _now(ground, key)}
 
 
@@ -40,12 +41,16 @@ def rate(ask: Ask, now: float) -> float:
 
 
 def lost(ask: Ask, ground: Ground) -> dict[str, Any]:
-    """Share of the rows that lose a modality; rates of single modalities that the recipe names stay as they are."""
-    now = ground.recipe.distill.train.modality_dropout
+    """Share of the rows that lose a modality, and whether they are learned whole too; rates of single modalities that
+    the recipe names stay as they are."""
+    how = ground.recipe.distill
+    now, apart = how.train.modality_dropout, how.baseline
     if len(ground.names) < 2 or isinstance(now, dict):
         return {}
     chosen = ask.choice("modality_dropout", [*_with(LOST, now if now != "uniform" else 0.0), "uniform"], now)
-    return {"distill.train.modality_dropout": chosen}
+    able = bool(chosen) and how.targets == "full" and not (apart and apart.train.mixup)
+    whole = able and ask.choice("whole", [False, True], how.train.whole)
+    return {"distill.train.modality_dropout": chosen, "distill.train.whole": whole}
 
 
 def augmented(ask: Ask, ground: Ground) -> dict[str, Any]:
