@@ -36,6 +36,10 @@ def raw(kind: str) -> tuple[dict[str, Any], tuple[tuple[str, int], ...]]:
         made["distill"]["losses"] = {"n": {"kind": "regression_kd"}, "y": {"kind": "task"}, "h": {"kind": "hint"}}
         made["distill"]["schedules"] = {"h": {"weight": 0.5}}
         return made, (("number", 0),)
+    if kind == "whole":
+        made = raw_recipe()
+        made["distill"]["train"] |= {"modality_dropout": 0.3, "whole": True}
+        return made, (("classes", 6),)
     if kind == "labels":
         return raw_recipe(data__tasks={"answer": {"kind": "labels"}}), (("labels", 5),)
     made = raw_recipe(student__fusion={"kind": "gated", "width": 8}, student__dropout=0.15)
@@ -49,7 +53,7 @@ def raw(kind: str) -> tuple[dict[str, Any], tuple[tuple[str, int], ...]]:
     return made, (("classes", 9),)
 
 
-KINDS = ("two classes", "three modalities", "queries", "numbers", "labels", "everything")
+KINDS = ("two classes", "three modalities", "queries", "numbers", "labels", "whole", "everything")
 
 
 def ground(folder: Path, kind: str, **changes: Any) -> tuple[Ground, Path]:

@@ -73,7 +73,7 @@ def dropout(facts: Facts, ground: Ground) -> Iterator[Finding]:
     if found:
         there = {loss.kind for loss in ground.recipe.distill.losses.values()}
         more = {} if "subset_consistency" in there else {"subset_consistency": True}
-        tries: tuple[dict[str, Any], ...] = ({"modality_dropout": 0.2}, {"modality_dropout": "uniform", "whole": True})
+        tries: tuple[dict[str, Any], ...] = ({"modality_dropout": 0.2}, {"modality_dropout": "uniform"})
         tries += ({"modality_dropout": "uniform", **more},) if more else ()
         why = f"the student is weak where a modality is missing: {'; '.join(found)}"
         yield Finding(f"{why}: dropout of modalities{', and consistency of subsets' if more else ''}", tries)

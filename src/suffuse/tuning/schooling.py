@@ -28,10 +28,10 @@ def school(ask: Ask, ground: Ground, headless: bool) -> dict[str, Any]:
     factors = [one for one in FACTOR if one <= ground.longest] or [1.0]
     found[f"{where}.epochs"] = max(1, round(train.epochs * ask.choice("epochs", factors, 1.0)))
     found[f"{where}.ema"] = ask.choice("ema", _with(EMA, train.ema), train.ema)
-    losing = lost(ask, ground)
-    mixes = not headless and not losing.get(f"{where}.whole", train.whole)
-    found[f"{where}.mixup"] = ask.choice("mixup", _with(MIXUP, train.mixup), train.mixup) if mixes else 0.0
-    found |= losing | augmented(ask, ground) | dropped(ask, ground, headless)
+    mixes = not headless and not train.whole  # it has answers of its own
+    mixup = ask.choice("mixup", _with(MIXUP, train.mixup), train.mixup) if mixes else 0.0
+    found[f"{where}.mixup"] = mixup
+    found |= lost(ask, ground) | augmented(ask, ground) | dropped(ask, ground, headless)
     return {key: value for key, value in found.items() if value != _now(ground, key)}
 
 
@@ -41,16 +41,14 @@ def rate(ask: Ask, now: float) -> float:
 
 
 def lost(ask: Ask, ground: Ground) -> dict[str, Any]:
-    """Share of the rows that lose a modality, and whether they are learned whole too; rates of single modalities that
-    the recipe names stay as they are."""
-    how = ground.recipe.distill
-    now, apart = how.train.modality_dropout, how.baseline
+    """Share of the rows that lose a modality, which is none only where the recipe doesn't learn them whole too; rates
+    of single modalities that the recipe names stay as they are."""
+    now, whole = ground.recipe.distill.train.modality_dropout, ground.recipe.distill.train.whole
     if len(ground.names) < 2 or isinstance(now, dict):
         return {}
-    chosen = ask.choice("modality_dropout", [*_with(LOST, now if now != "uniform" else 0.0), "uniform"], now)
-    able = bool(chosen) and how.targets == "full" and not (apart and apart.train.mixup)
-    whole = able and ask.choice("whole", [False, True], how.train.whole)
-    return {"distill.train.modality_dropout": chosen, "distill.train.whole": whole}
+    rates = [rate for rate in _with(LOST, now if now != "uniform" else 0.0) if rate or not whole]
+    chosen = ask.choice("modality_dropout", [*rates, "uniform"], now)
+    return {"distill.train.modality_dropout": chosen}
 
 
 def augmented(ask: Ask, ground: Ground) -> dict[str, Any]:
