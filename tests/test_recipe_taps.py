@@ -29,8 +29,8 @@ def with_loss(raw: dict, **loss: object) -> dict:
     [
         {"kind": "hint"},
         {"kind": "hint", "tap": "question"},
-        {"kind": "hint", "tap": "picture", "teacher": "large"},
-        {"kind": "rkd_distance", "tap": "picture", "teacher": "fused"},
+        {"kind": "hint", "tap": "picture", "teacher_tap": "large"},
+        {"kind": "rkd_distance", "tap": "picture", "teacher_tap": "fused"},
         {"kind": "affinity", "taps": ["fused"]},
         {"kind": "modality_hints"},
         {"kind": "modality_hints", "modalities": ["question"]},
@@ -45,8 +45,8 @@ def test_what_is_there_can_be_named(raw, loss):
     ("loss", "key", "said"),
     [
         ({"kind": "hint", "tap": "pictur"}, "tap", "the student hasn't, expected some of: fused, picture, question"),
-        ({"kind": "hint", "tap": "picture"}, "tap", "the teacher reads that as large: add `teacher: large`"),
-        ({"kind": "hint", "tap": "picture", "teacher": "larg"}, "teacher", "some of: fused, question, large"),
+        ({"kind": "hint", "tap": "picture"}, "tap", "the teacher reads that as large: add `teacher_tap: large`"),
+        ({"kind": "hint", "tap": "picture", "teacher_tap": "larg"}, "teacher_tap", "some of: fused, question, large"),
         ({"kind": "crd", "tap": "large"}, "tap", "the student hasn't"),
         ({"kind": "attention_transfer", "map": "picture"}, "map", "teacher hasn't, expected some of: question, large"),
         ({"kind": "look_transfer", "map": "fused"}, "map", "expected some of: picture, question"),
@@ -64,6 +64,6 @@ def test_what_isn_t_there_is_told_by_its_key(raw, loss, key, said):
 def test_a_teacher_from_outside_is_known_later(raw):
     del raw["modalities"]["large"]
     outside = {**raw, "teacher": {"kind": "run", "folder": "runs/other"}}
-    assert make_recipe(with_loss(outside, kind="hint", tap="picture", teacher="large"))
+    assert make_recipe(with_loss(outside, kind="hint", tap="picture", teacher_tap="large"))
     with pytest.raises(UsageError, match="the student hasn't"):
         make_recipe(with_loss(outside, kind="hint", tap="large"))

@@ -30,7 +30,7 @@ CHOICES = {
     "regression_kd": [{"form": "plain"}, {"form": "bounded"}, {"form": "bounded", "margin": 0.2}],
     "kd": [{"temperature": 1.0}, {"temperature": 4.0}],
     "hint": [{"tap": tap, "metric": metric} for tap in ("fused", "picture") for metric in ("mse", "cosine")]
-    + [{"tap": "question", "teacher": "picture"}],
+    + [{"tap": "question", "teacher_tap": "picture"}],
     "hard_label": [{}],
     "dkd": [{}, {"temperature": 1.0, "alpha": 0.5, "beta": 8.0}],
     "nkd": [{}, {"temperature": 2.0, "gamma": 0.5}],
@@ -41,15 +41,15 @@ CHOICES = {
     "modality_hints": [{}, {"modalities": ("picture",)}],
     "attention_transfer": [{"map": "picture"}],
     "look_transfer": [{"map": "picture"}, {"map": "question", "teacher": "picture"}],
-    "similarity": [{"tap": "fused"}, {"tap": "picture"}, {"tap": "question", "teacher": "picture"}],
-    "rkd_distance": [{"tap": "fused"}, {"tap": "picture"}, {"tap": "question", "teacher": "picture"}],
-    "rkd_angle": [{"tap": "fused"}, {"tap": "picture", "most": 4}, {"tap": "question", "teacher": "picture"}],
-    "crd": [{"tap": "fused"}, {"tap": "picture", "temperature": 0.5}, {"tap": "question", "teacher": "picture"}],
-    "cka": [{"tap": "fused"}, {"tap": "picture"}, {"tap": "question", "teacher": "picture"}],
+    "similarity": [{"tap": "fused"}, {"tap": "picture"}, {"tap": "question", "teacher_tap": "picture"}],
+    "rkd_distance": [{"tap": "fused"}, {"tap": "picture"}, {"tap": "question", "teacher_tap": "picture"}],
+    "rkd_angle": [{"tap": "fused"}, {"tap": "picture", "most": 4}, {"tap": "question", "teacher_tap": "picture"}],
+    "crd": [{"tap": "fused"}, {"tap": "picture", "temperature": 0.5}, {"tap": "question", "teacher_tap": "picture"}],
+    "cka": [{"tap": "fused"}, {"tap": "picture"}, {"tap": "question", "teacher_tap": "picture"}],
     "affinity": [{"taps": ("fused",)}, {"taps": ("picture", "question"), "temperature": 0.5}],
     "gate_transfer": [{}],
     "cross_modal_relation": [{}],
-    "entropy_relations": [{"tap": "fused"}, {"tap": "picture"}, {"tap": "question", "teacher": "picture"}],
+    "entropy_relations": [{"tap": "fused"}, {"tap": "picture"}, {"tap": "question", "teacher_tap": "picture"}],
     "subset_consistency": [{}, {"temperature": 2.0}],
 }
 RELATIONS = [kind for kind in losses.TABLE if hasattr(load(losses.TABLE, kind), "LEAST_ROWS")]  # compare rows
@@ -365,7 +365,7 @@ def test_a_tap_that_the_teacher_lacks_is_told_too(make_columns, make_network):
         Objective(model, {"near": settings(losses.TABLE, {"kind": "hint", "tap": "picture"})}, {"fused": 6})
 
 
-TAPPED = [kind for kind in losses.TABLE if {"tap", "teacher"} <= load(losses.TABLE, kind).Settings.model_fields.keys()]
+TAPPED = [kind for kind in losses.TABLE if "teacher_tap" in load(losses.TABLE, kind).Settings.model_fields]
 
 
 @pytest.mark.parametrize("kind", TAPPED)
@@ -373,7 +373,7 @@ def test_the_teacher_s_feature_may_have_another_name(kind):
     """It may read another form of what the student reads: a larger photo, an embedding of the sound."""
     student, teacher, target = rows()
     other, same = (
-        Built({"kind": kind, "tap": "question", "teacher": "picture"}),
+        Built({"kind": kind, "tap": "question", "teacher_tap": "picture"}),
         Built({"kind": kind, "tap": "question"}),
     )
     assert other.part.needs(other.chosen)[0] == "picture"
@@ -381,7 +381,7 @@ def test_the_teacher_s_feature_may_have_another_name(kind):
     assert torch.equal(other(student, teacher, target), wanted)
     assert not torch.equal(other(student, teacher, target), same(student, teacher, target))
     with pytest.raises(ValueError, match="the teacher has no tap 'sound', there is: fused, picture, question"):
-        Built({"kind": kind, "tap": "question", "teacher": "sound"})
+        Built({"kind": kind, "tap": "question", "teacher_tap": "sound"})
 
 
 def test_every_loss_on_one_tap_can_name_the_teacher_s():

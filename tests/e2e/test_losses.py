@@ -70,6 +70,34 @@ def test_all_losses_at_once(tmp_path: Path) -> None:
     assert epochs[0]["weights"] == epochs[1]["weights"] and epochs[0]["weights"]["labels"] != pytest.approx(0.1)
 
 
+@pytest.mark.slow
+def test_another_form_of_the_input_is_met_and_rows_are_learned_whole(tmp_path: Path) -> None:
+    """The teacher reads larger pictures than the student, whose rows lose a modality and are learned whole too."""
+    made = make_recipe(distill=distil(False, **{
+        "near": {"kind": "hint", "tap": "picture", "teacher_tap": "large"},
+        "far": {"kind": "rkd_distance", "tap": "picture", "teacher_tap": "large"},
+        "soft": {"kind": "kd"},
+        "labels": {"kind": "task"},
+    }))  # fmt: skip
+    made["modalities"]["large"] = {**made["modalities"]["picture"], "size": 24}
+    made["teacher"]["encoders"]["large"] = made["teacher"]["encoders"].pop("picture")
+    for who in ("teacher", "distill"):
+        made[who]["train"] |= {"modality_dropout": 0.5, "whole": True}
+    make_project(tmp_path)
+    done(suffuse("run", write_recipe(tmp_path / "recipe.yaml", made), "--out", "run", cwd=tmp_path))
+    facts = json.loads((tmp_path / "run" / "student" / "seed-1" / "training.json").read_text())
+    assert all(facts["shares"][name] > 1e-4 for name in ("near", "far", "soft", "labels")), facts["shares"]
+    assert facts["alerts"] == []
+    store = json.loads((tmp_path / "run" / "knowledge" / "manifest.json").read_text())
+    assert "large" in store["taps"] and "picture" not in store["taps"]
+    said = done(suffuse("run", "run", "--set", "distill.losses.near.teacher_tap=fused", cwd=tmp_path))
+    assert "extract   up to date" in said.err  # a store doesn't hang on what a loss reads of it
+
+    made["distill"]["losses"]["near"].pop("teacher_tap")
+    wrong = write_recipe(tmp_path / "wrong.yaml", made)
+    fails(suffuse("check", wrong, cwd=tmp_path), 2, "distill.losses.near.tap", "add `teacher_tap: large`")
+
+
 def test_a_loss_that_can_t_be_used_is_one_line(tmp_path: Path) -> None:
     losses = {"soft": {"kind": "kd"}, "near": {"kind": "gate_transfer"}}
     recipe = write_recipe(tmp_path / "recipe.yaml", make_recipe(distill=distil(False, **losses)))

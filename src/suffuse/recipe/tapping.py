@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 FUSED = "fused"
-KEYS = ("tap", "taps", "map", "modalities")  # of losses: what the student has, and the teacher too, unless it is named
+KEYS = ("tap", "taps", "map", "modalities")  # of losses: what the student has, and the teacher too
+OTHER = ("teacher_tap", "teacher")  # what the teacher has instead
 
 
 def check(
@@ -19,16 +20,16 @@ def check(
     """
     for name, loss in losses.items():
         for key in (key for key in KEYS if key in type(loss).model_fields):
-            value, other = getattr(loss, key), getattr(loss, "teacher", "")
-            where = f"distill.losses.{name}"
+            value, where = getattr(loss, key), f"distill.losses.{name}"
+            says = next((one for one in OTHER if hasattr(loss, one)), "")
+            other = getattr(loss, says) if says else ""
             for tap in (value,) if isinstance(value, str) else value:
                 _known(f"{where}.{key}", tap, "student", student, key)
                 if teacher is None:
                     continue
                 forms = [one for one in teacher if columns.get(one) == columns.get(tap)] if tap != FUSED else []
-                named = hasattr(loss, "teacher")
-                hint = f"; the teacher reads that as {forms[0]}: add `teacher: {forms[0]}`" if forms and named else ""
-                _known(f"{where}.{'teacher' if other else key}", other or tap, "teacher", teacher, key, hint)
+                hint = f"; the teacher reads that as {forms[0]}: add `{says}: {forms[0]}`" if forms and says else ""
+                _known(f"{where}.{says if other else key}", other or tap, "teacher", teacher, key, hint)
 
 
 def _known(where: str, tap: str, who: str, there: Sequence[str], key: str, hint: str = "") -> None:

@@ -31,20 +31,20 @@ class Settings(PartSettings):
     kind: Literal["crd"] = "crd"
     weight: float = Setting(default=1.0, gt=0)
     tap: str = "fused"
-    teacher: str = ""  # the teacher's tap, where it has another name
+    teacher_tap: str = ""  # the teacher's, where it has another name
     temperature: float = Setting(default=0.1, gt=0)
 
 
 def needs(settings: Settings) -> tuple[str, ...]:
     """The teacher's feature at the tap."""
-    return (settings.teacher or settings.tap,)
+    return (settings.teacher_tap or settings.tap,)
 
 
 def layers(settings: Settings, student: dict[str, int], teacher: dict[str, int]) -> nn.ModuleDict:
     """The projector, student width -> teacher width."""
     from torch import nn
 
-    mine, theirs = taps(settings.tap, student, teacher, settings.teacher)
+    mine, theirs = taps(settings.tap, student, teacher, settings.teacher_tap)
     return nn.ModuleDict({"project": nn.Linear(mine, theirs)})
 
 
@@ -52,7 +52,7 @@ def loss(
     settings: Settings, layers: nn.ModuleDict, student: Output, teacher: dict[str, Tensor], target: Tensor
 ) -> Tensor:
     """Features (B, D_s) and (B, D_t) -> scalar, over the rows that have both."""
-    mine, theirs, here = features(student, teacher, settings.tap, settings.teacher)
+    mine, theirs, here = features(student, teacher, settings.tap, settings.teacher_tap)
     mine, theirs = picked(here, mine, theirs)
     made = layers["project"](mine)
     return crd(made, theirs, settings.temperature) if len(mine) >= LEAST_ROWS else nothing(made)

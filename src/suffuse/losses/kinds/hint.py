@@ -28,20 +28,20 @@ class Settings(PartSettings):
     kind: Literal["hint"] = "hint"
     weight: float = Setting(default=1.0, gt=0)
     tap: str = "fused"
-    teacher: str = ""  # the teacher's tap, where it has another name
+    teacher_tap: str = ""  # the teacher's, where it has another name
     metric: Literal["mse", "cosine"] = "mse"
 
 
 def needs(settings: Settings) -> tuple[str, ...]:
     """The teacher's feature at the tap."""
-    return (settings.teacher or settings.tap,)
+    return (settings.teacher_tap or settings.tap,)
 
 
 def layers(settings: Settings, student: dict[str, int], teacher: dict[str, int]) -> nn.ModuleDict:
     """The projector, student width -> teacher width."""
     from torch import nn
 
-    mine, theirs = taps(settings.tap, student, teacher, settings.teacher)
+    mine, theirs = taps(settings.tap, student, teacher, settings.teacher_tap)
     return nn.ModuleDict({"project": nn.Linear(mine, theirs)})
 
 
@@ -51,7 +51,7 @@ def loss(
     """Features (B, D_s) and (B, D_t) -> scalar."""
     import torch
 
-    mine, theirs, here = features(student, teacher, settings.tap, settings.teacher)
+    mine, theirs, here = features(student, teacher, settings.tap, settings.teacher_tap)
     project = layers["project"]
     if here is None and settings.metric == "mse" and mine.dtype == torch.float32:  # the usual case
         weight, bias = project.parameters()

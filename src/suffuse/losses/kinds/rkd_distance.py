@@ -29,19 +29,19 @@ class Settings(PartSettings):
     kind: Literal["rkd_distance"] = "rkd_distance"
     weight: float = Setting(default=1.0, gt=0)
     tap: str = "fused"
-    teacher: str = ""  # the teacher's tap, where it has another name
+    teacher_tap: str = ""  # the teacher's, where it has another name
 
 
 def needs(settings: Settings) -> tuple[str, ...]:
     """The teacher's feature at the tap."""
-    return (settings.teacher or settings.tap,)
+    return (settings.teacher_tap or settings.tap,)
 
 
 def layers(settings: Settings, student: dict[str, int], teacher: dict[str, int]) -> nn.ModuleDict:
     """No parameters, and no widths to agree on."""
     from torch import nn
 
-    taps(settings.tap, student, teacher, settings.teacher)
+    taps(settings.tap, student, teacher, settings.teacher_tap)
     return nn.ModuleDict()
 
 
@@ -49,7 +49,7 @@ def loss(
     settings: Settings, layers: nn.ModuleDict, student: Output, teacher: dict[str, Tensor], target: Tensor
 ) -> Tensor:
     """Features (B, D_s) and (B, D_t) -> scalar, over the rows that have both."""
-    mine, theirs, here = features(student, teacher, settings.tap, settings.teacher)
+    mine, theirs, here = features(student, teacher, settings.tap, settings.teacher_tap)
     mine, theirs = picked(here, mine, theirs)
     return rkd_distance(mine, theirs) if len(mine) >= LEAST_ROWS else nothing(mine)
 
