@@ -1,8 +1,9 @@
 """Where distillation pays, on real data: each student against the same student on labels alone.
 
-    python benchmarks/distillation.py DATA [few] [same] [tiny] [houses] [folds] [--out runs] [--write]
+    python benchmarks/distillation.py DATA [CASE ...] [--out runs] [--write]
 
     few     products, 10 % of the rows labelled for teacher, student and validation alike; all other rows unlabelled
+    full-N  products, all labels, N epochs (25 or 80) on mirrored and shifted photos, hints to the pretrained vectors
     same    easy-VQA, the labels of 5 % of the pictures, the same for everybody; all other rows unlabelled
     tiny    easy-VQA at full labels, a student of at most 7,000 parameters, ten seeds
     houses  a number (the price of a house): full labels, and a quarter of them
@@ -20,10 +21,12 @@ import json
 import sys
 from collections.abc import Callable
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from copies import copied
 from pooled import pairs
 from suffuse import Run, run_all, scores
 from suffuse.files import read_json
@@ -44,6 +47,19 @@ TOGETHER = (
     "distill.label_fractions=[]",
     "distill.floors=false",
 )  # chosen on training pictures whose labels were hidden from everybody
+FULL = (
+    "modalities.photo.augment={flip: true, shift: 0.06, zoom: 0.1, brightness: 0.1, contrast: 0.1}",
+    "student.encoders.title.dropout=0.2",
+    "distill.train.augment=true",
+    "distill.train.precision=bf16",
+    "distill.losses.near={kind: hint, tap: photo, teacher_tap: photo_large}",
+    "distill.losses.words={kind: hint, tap: title, teacher_tap: title_pieces}",
+    "distill.label_fractions=[]",
+    "distill.floors=false",
+    "teacher.floors=false",
+    "evaluate.probes=[size]",
+)  # chosen on validation rows
+EPOCHS = (25, 80)
 
 
 def few(data: Path, out: Path) -> Run:
@@ -82,6 +98,16 @@ def same(data: Path, out: Path) -> Run:
             known = row["split"] == "test" or row["number"] in kept
             writer.writerow({**row, "answer": row["answer"] if known else ""})
     return done("easy-vqa", out / "same", f"data.source={table}", f"data.root={source.root}", *TOGETHER)
+
+
+def full(data: Path, out: Path, epochs: int) -> Run:
+    """All labels; the first of these runs lends the other its teacher and store."""
+    folder = out / f"full-{epochs}"
+    there = [other for n in EPOCHS if (other := out / f"full-{n}").exists()]
+    if there and not folder.exists():
+        copied(Run.open(there[0]), folder)
+    source = f"data.source={data / 'fashion9k' / 'manifest.csv'}"
+    return done("products", folder, source, *FULL, f"distill.train.epochs={epochs}")
 
 
 def labelled(rows: list[tuple[str, str]]) -> list[bool]:
@@ -154,6 +180,7 @@ def table(run: Run) -> dict:
 
 CASES: dict[str, Callable[[Path, Path], Run | dict]] = {
     "few": few, "same": same, "tiny": tiny, "houses": houses, "folds": folds,
+    **{f"full-{n}": partial(full, epochs=n) for n in EPOCHS},
 }  # fmt: skip
 
 
