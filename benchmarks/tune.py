@@ -10,7 +10,7 @@ and the shipped recipe are trained anew with the same number of seeds, none of w
 look at the test rows once. The difference is paired: the same seeds' numbers, the same resamples of rows. Where the
 search leaves the recipe as it is, there is nothing to test. ``--search-set`` counts for the search alone, e.g. more
 validation rows to choose by: rows, teacher and store of what is tested are the recipe's own then. ``--write`` keeps the
-numbers of the scenarios that ran, with date and hardware, in ``results/tune.json``. Call it again to go on.
+numbers of the scenarios that ran, each with its date and hardware, in ``results/tune.json``. Call it again to go on.
 """
 
 from __future__ import annotations
@@ -179,7 +179,8 @@ def main() -> int:
         print("\n".join(f"  {line}" for line in (*facts["words"].values(), *facts["overrides"])))
         if asked.write:
             kept = (read_json(RESULT) or {}).get("scenarios", {})
-            whole = {"date": date.today().isoformat(), "machine": surroundings(0), "scenarios": {**kept, name: facts}}
+            facts = {"date": date.today().isoformat(), "machine": surroundings(0), **facts}
+            whole = {"scenarios": {**kept, name: facts}}
             RESULT.write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
     verdicts = [facts["verdict"] for facts in found.values()]
     nothing = len(verdicts) == len(SCENARIOS) and "better" not in verdicts
