@@ -3,7 +3,8 @@
     python benchmarks/distillation.py DATA [CASE ...] [--out runs] [--write]
 
     few     products, 10 % of the rows labelled for teacher, student and validation alike; all other rows unlabelled
-    full-N  products, all labels, N epochs (25 or 80) on mirrored and shifted photos, hints to the pretrained vectors
+    full-N  products, all labels, N epochs (25 or 80) on mirrored and shifted photos
+    any     products, photo and title: one student for any subset against students of the photo and of the title alone
     same    easy-VQA, the labels of 5 % of the pictures, the same for everybody; all other rows unlabelled
     tiny    easy-VQA at full labels, a student of at most 7,000 parameters, ten seeds
     houses  a number (the price of a house): full labels, and a quarter of them
@@ -26,6 +27,7 @@ from pathlib import Path
 
 import numpy as np
 
+from anywhere import anywhere
 from copies import copied
 from pooled import pairs
 from suffuse import Run, run_all, scores
@@ -47,19 +49,20 @@ TOGETHER = (
     "distill.label_fractions=[]",
     "distill.floors=false",
 )  # chosen on training pictures whose labels were hidden from everybody
-FULL = (
+LONGER = (
     "modalities.photo.augment={flip: true, shift: 0.06, zoom: 0.1, brightness: 0.1, contrast: 0.1}",
     "student.encoders.title.dropout=0.2",
     "distill.train.augment=true",
     "distill.train.precision=bf16",
-    "distill.losses.near={kind: hint, tap: photo, teacher_tap: photo_large}",
-    "distill.losses.words={kind: hint, tap: title, teacher_tap: title_pieces}",
+    "distill.losses={soft: {kind: kd, temperature: 4, weight: 0.5}, labels: {kind: task, weight: 0.5}}",
     "distill.label_fractions=[]",
     "distill.floors=false",
     "teacher.floors=false",
     "evaluate.probes=[size]",
 )  # chosen on validation rows
 EPOCHS = (25, 80)
+ANY = ("distill.train.epochs=60",)
+SHARED = (*(f"full-{n}" for n in EPOCHS), "any", "any-photo", "any-title")  # runs with one teacher
 
 
 def few(data: Path, out: Path) -> Run:
@@ -100,14 +103,28 @@ def same(data: Path, out: Path) -> Run:
     return done("easy-vqa", out / "same", f"data.source={table}", f"data.root={source.root}", *TOGETHER)
 
 
-def full(data: Path, out: Path, epochs: int) -> Run:
-    """All labels; the first of these runs lends the other its teacher and store."""
-    folder = out / f"full-{epochs}"
-    there = [other for n in EPOCHS if (other := out / f"full-{n}").exists()]
+def longer(data: Path, out: Path, name: str, *changes: str) -> Run:
+    """All labels; the first of these runs lends the others its teacher and store."""
+    folder = out / name
+    there = [other for one in SHARED if (other := out / one).exists()]
     if there and not folder.exists():
         copied(Run.open(there[0]), folder)
-    source = f"data.source={data / 'fashion9k' / 'manifest.csv'}"
-    return done("products", folder, source, *FULL, f"distill.train.epochs={epochs}")
+    return done("products", folder, f"data.source={data / 'fashion9k' / 'manifest.csv'}", *LONGER, *changes)
+
+
+def full(data: Path, out: Path, epochs: int) -> Run:
+    """Photo, title and attributes."""
+    return longer(data, out, f"full-{epochs}", f"distill.train.epochs={epochs}")
+
+
+def subsets(data: Path, out: Path) -> dict:
+    """Photo and title, one student for both and either, and a student of each."""
+    whole = longer(data, out, "any", *ANY, "student.modalities=[photo, title]", "distill.train.modality_dropout=halves")
+    how = {n: (*ANY, f"student.modalities=[{n}]", "distill.train.modality_dropout=0") for n in ("photo", "title")}
+    alone = {name: longer(data, out, f"any-{name}", *changes) for name, changes in how.items()}
+    found, judged = anywhere(whole, alone), table(whole)
+    models = {"teacher": judged["models"]["teacher"], **found["models"]}
+    return found | {"models": models, "pairs": [*found["pairs"], *judged["pairs"]], "judged": judged["judged"]}
 
 
 def labelled(rows: list[tuple[str, str]]) -> list[bool]:
@@ -180,7 +197,7 @@ def table(run: Run) -> dict:
 
 CASES: dict[str, Callable[[Path, Path], Run | dict]] = {
     "few": few, "same": same, "tiny": tiny, "houses": houses, "folds": folds,
-    **{f"full-{n}": partial(full, epochs=n) for n in EPOCHS},
+    "any": subsets, **{f"full-{n}": partial(full, epochs=n) for n in EPOCHS},
 }  # fmt: skip
 
 

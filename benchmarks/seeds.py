@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 
@@ -13,8 +14,13 @@ from suffuse.engine.forward import logits
 from suffuse.model import open_model
 
 
+def seed_folders(run: Run, who: str) -> list[Path]:
+    """Where the networks of ``student`` or ``baseline`` are, in the order of the seeds."""
+    return sorted(run.path(who).glob("seed-*"), key=lambda folder: int(folder.name.removeprefix("seed-")))
+
+
 def seed_logits(run: Run, columns: Columns, rows: np.ndarray, who: str = "student") -> Iterator[np.ndarray]:
     """(N, C) of each seed of ``student`` or ``baseline``, in the order of the seeds."""
-    for folder in sorted(run.path(who).glob("seed-*"), key=lambda f: int(f.name.removeprefix("seed-"))):
+    for folder in seed_folders(run, who):
         model = open_model(folder)
         yield logits(model, features.ready(columns, model, features.place(run)).of(model.spec.names), rows)

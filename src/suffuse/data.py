@@ -118,6 +118,7 @@ class Columns:
         frozen encoders, which nobody computes, are everybody's."""
         inputs, index, counts = {}, {}, {}
         present = has = self.present[rows]
+        halves = view[0].halves(view[1], rows, has) if view else None
         if view:
             present = view[0].present(view[1], rows, has, self.spec.names)
         for m, (name, column) in enumerate(self.entries.items()):
@@ -142,7 +143,8 @@ class Columns:
         known = labels.index_select(0, positions)
         before = torch.from_numpy(has) if whole else None
         shared = replace(split, entries=counts) if split else None
-        return Batch(inputs, index, mask, known, positions, bool(present.all()), self.ready, before, shared)
+        parts, complete = None if halves is None else torch.from_numpy(halves), bool(present.all())
+        return Batch(inputs, index, mask, known, positions, complete, self.ready, before, shared, halves=parts)
 
 
 def _cut(picked: np.ndarray, column: Any) -> np.ndarray:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from . import encoders, fusions, sealed
 from .data import Columns
+from .entries import only, put, spread
 from .errors import SuffuseError, UsageError
 from .files import write_bytes, write_json
 from .maps import CELLS, STRETCHES, looks, strengths
@@ -133,13 +134,13 @@ class Encoder(nn.Module):
         if self.training:
             places = real.flatten().nonzero().squeeze(1)
             found = self._picture(flat.index_select(0, places))
-            found = _put(found, places, len(flat))
+            found = put(found, places, len(flat))
         else:
             found = self._picture(flat)
-        mean = _only(found.vector, real).sum(1) / real.sum(1, keepdim=True).clamp(min=1)
+        mean = only(found.vector, real).sum(1) / real.sum(1, keepdim=True).clamp(min=1)
         if found.tokens is None or found.token_mask is None:
             return Encoded(mean)
-        tokens, mask = _only(found.tokens, real), _only(found.token_mask, real)
+        tokens, mask = only(found.tokens, real), only(found.token_mask, real)
         return Encoded(mean, tokens.flatten(1, 2), mask.flatten(1, 2))
 
 
@@ -228,6 +229,8 @@ class FusionModel(nn.Module):
         if batch.whole is not None:
             whole = self.fuse(encoded, batch.whole).logits if batch.learned else self.answer(encoded, batch.whole)
             output = replace(output, whole=whole, fewer=(batch.whole != batch.present).any(1))
+        if batch.halves is not None:
+            output = replace(output, halves=tuple(self.fuse(encoded, part).logits for part in batch.halves))
         if not batch.complete:
             output.present.update(zip(self.spec.names, batch.present.unbind(1), strict=True))
         return output
@@ -324,35 +327,6 @@ def _naming(name: str) -> Iterator[None]:
     except ValueError as error:
         got = str(error).removeprefix("got ")
         raise UsageError("this encoder can't be used here", where=f"encoders.{name}", got=got) from None
-
-
-def _put(encoded: Encoded, places: Tensor, count: int) -> Encoded:
-    """Entries (n, ...) at their places among (count, ...) zeros."""
-
-    def put(rows: Tensor) -> Tensor:
-        return rows.new_zeros(count, *rows.shape[1:]).index_copy(0, places, rows)
-
-    if encoded.tokens is None or encoded.token_mask is None:
-        return Encoded(put(encoded.vector))
-    return Encoded(put(encoded.vector), put(encoded.tokens), put(encoded.token_mask))
-
-
-def _only(rows: Tensor, real: Tensor) -> Tensor:
-    """(U * P, ...) -> (U, P, ...), zeros where ``real`` (U, P) says so."""
-    rows = rows.unflatten(0, real.shape)
-    real = real.reshape(*real.shape, *[1] * (rows.dim() - 2))
-    if rows.dtype == torch.bool:  # ONNX Runtime chooses between booleans nowhere
-        return rows & real
-    return torch.where(real, rows, torch.zeros_like(rows))
-
-
-def spread(encoded: Encoded, index: Tensor, tokens: bool) -> Encoded:
-    """Entries (U, D) to rows by index (B,). ``index_select`` adds gradients up in one order, on every run."""
-    vector = encoded.vector.index_select(0, index)
-    where = None if encoded.map is None else encoded.map.index_select(0, index)
-    if not tokens or encoded.tokens is None or encoded.token_mask is None:
-        return Encoded(vector, map=where)
-    return Encoded(vector, encoded.tokens.index_select(0, index), encoded.token_mask.index_select(0, index), where)
 
 
 def save(model: FusionModel, folder: Path) -> None:

@@ -13,6 +13,7 @@ from math import factorial
 import numpy as np
 
 MOST = 8  # modalities: 256 subsets
+EVERY = 5  # modalities of which every subset is asked; of more all, all but one, single ones and none
 
 
 def masks(modalities: int) -> np.ndarray:
@@ -20,6 +21,14 @@ def masks(modalities: int) -> np.ndarray:
     if not 1 <= modalities <= MOST:
         raise ValueError(f"got {modalities} modalities, expected 1 to {MOST}")
     return (np.arange(2**modalities)[:, None] >> np.arange(modalities)) % 2 == 1
+
+
+def listed(modalities: int) -> np.ndarray:
+    """(S, M) bool: every subset, nothing first and all last; of many modalities a choice of them."""
+    if modalities <= EVERY:
+        return masks(modalities)
+    one, whole = np.eye(modalities, dtype=bool), np.ones((1, modalities), dtype=bool)
+    return np.concatenate([~whole, one, ~one[::-1], whole])
 
 
 def shapley(values: np.ndarray) -> np.ndarray:

@@ -18,6 +18,7 @@ from .parts import ModalitySettings, load
 from .recipe import Training
 
 DROP, AUGMENT = 1, 2  # what numbers are drawn for
+HALVES = "halves"  # nothing is dropped: a row is seen whole, as a part of its modalities, and as the rest
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Viewer:
     """What a training changes in its rows; the view of a pass is made from the seed and the pass's number."""
 
     seed: int
-    drop: float | dict[str, float] = 0.0  # as :attr:`suffuse.recipe.Training.modality_dropout`
+    drop: float | str | dict[str, float] = 0.0  # as :attr:`suffuse.recipe.Training.modality_dropout`
     augmented: Mapping[str, ModalitySettings] = field(default_factory=dict)
     stored: tuple[int, int] | None = None  # (seed, V): entries are augmented as in one of V views that others see too
 
@@ -38,7 +39,7 @@ class Viewer:
 
     def present(self, number: int, rows: np.ndarray, present: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
         """present (B, M) bool of these rows, less what pass ``number`` drops; never all that a row has."""
-        if not self.drop:
+        if not self.drop or self.drop == HALVES:
             return present
         if isinstance(self.drop, dict):
             rates = np.array([self.drop.get(name, 0.0) for name in names])
@@ -48,10 +49,18 @@ class Viewer:
             kept[empty] = _one_of(present[empty], numbers[empty, -1])
             return kept
         chance, which = uniform((self.seed, number, DROP), rows, 2).T
-        rank, count = np.cumsum(present, 1) - 1, present.sum(1)
-        subset = 1 + np.minimum(which * (2.0**count - 1), 2.0**count - 2).astype(np.int64)  # 1 .. 2^count - 1
-        kept = present & ((subset[:, None] >> np.maximum(rank, 0)) & 1).astype(bool)
+        kept = _subset(present, which, 2.0 ** present.sum(1) - 1)  # any but the empty one
         return np.where((chance < self.drop)[:, None], kept, present)
+
+    def halves(self, number: int, rows: np.ndarray, present: np.ndarray) -> np.ndarray | None:
+        """(2, B, M) bool: a part of what each row has, drawn from all that are neither empty nor whole, and the rest; a
+        row with one modality has it in both. None where the viewer has no halves."""
+        if self.drop != HALVES:
+            return None
+        several = (present.sum(1) > 1)[:, None]
+        which = uniform((self.seed, number, DROP), rows, 1)[:, 0]
+        first = np.where(several, _subset(present, which, np.maximum(2.0 ** present.sum(1) - 2, 1)), present)
+        return np.stack([first, np.where(several, present & ~first, present)])
 
     def entries(self, number: int, name: str, ids: np.ndarray, entries: np.ndarray) -> np.ndarray:
         """Entries (U, ...) of a modality, with their numbers (U,), augmented as pass ``number`` does."""
@@ -87,6 +96,13 @@ def mixed(x: Any) -> Any:
         x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         return x ^ (x >> np.uint64(31))
+
+
+def _subset(present: np.ndarray, number: np.ndarray, count: np.ndarray) -> np.ndarray:
+    """Of each row's non-empty subsets, in their order, one of the first ``count`` (B,), by a number in [0, 1)."""
+    rank = np.cumsum(present, 1) - 1
+    subset = 1 + np.minimum(number * count, count - 1).astype(np.int64)
+    return present & ((subset[:, None] >> np.maximum(rank, 0)) & 1).astype(bool)
 
 
 def _one_of(present: np.ndarray, number: np.ndarray) -> np.ndarray:

@@ -35,6 +35,7 @@ PARTS = {
     "concat": {"losses": SOFT, "fusion": "concat"},
     "mixup": {"losses": SOFT, "mixup": 0.7},
     "whole": {"losses": SOFT, "whole": True, "drop": 1.0, "fusion": "bottleneck"},
+    "halves": {"losses": [*SOFT, {"kind": "subset_consistency"}], "drop": "halves", "fusion": "bottleneck"},
     "ema": {"losses": SOFT, "training": {"ema": 0.9, "epochs": 2}},
     "accumulate": {"losses": SOFT, "training": {"accumulate": 3, "epochs": 2}},
     "calibrate": {"losses": SOFT, "calibrate": True},

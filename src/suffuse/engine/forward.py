@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import torch
@@ -10,9 +10,14 @@ import torch
 from ..answers import main_metric
 from ..data import Columns
 from ..model import FusionModel
+from ..recipe import Training
+from ..shapley import listed
 from ..types import CLASSES, LABELS, NUMBER, Output, Spec
+from ..views import HALVES
 
 CHUNK = 4096
+SUBSETS = "subsets"  # of a validation's numbers: the main metric's mean over the subsets of the modalities
+PLAIN = Training()
 
 
 def chunks(columns: Columns, rows: np.ndarray, size: int = CHUNK) -> Iterator[np.ndarray]:
@@ -44,11 +49,44 @@ def logits(model: FusionModel, columns: Columns, rows: np.ndarray) -> np.ndarray
     return found
 
 
-def scorer(columns: Columns, rows: np.ndarray) -> Callable[[FusionModel], dict[str, float]]:
+@torch.inference_mode()
+def subset_logits(model: FusionModel, columns: Columns, rows: np.ndarray, subsets: np.ndarray) -> np.ndarray:
+    """subsets (S, M) bool -> (S, N, C) float32, the answers on what of them each row has; encoders run once. Nothing is
+    said (NaN) of a row that has none of a subset."""
+    was_training, columns = model.training, columns.of(model.spec.names)
+    found = np.empty((len(subsets), len(rows), columns.spec.outputs), dtype=np.float32)
+    model.eval()
+    for piece in chunks(columns, rows):
+        batch = columns.batch(rows[piece])
+        encoded = model.encode(batch)
+        for said, subset in zip(found, torch.from_numpy(subsets), strict=True):
+            present = batch.present & subset
+            answers = model.fuse(encoded, present).logits.float()
+            said[piece] = answers.masked_fill(~present.any(1, keepdim=True), torch.nan).numpy()
+    model.train(was_training)
+    return found
+
+
+def scorer(columns: Columns, rows: np.ndarray, training: Training = PLAIN) -> Callable[[FusionModel], dict[str, float]]:
     """The main metric (first) and the loss on labelled rows, means over the targets: the validation of
-    :func:`suffuse.engine.loop.fit`."""
-    target = columns.target[rows]
-    return lambda model: score(columns.spec, logits(model, columns, rows), target)
+    :func:`suffuse.engine.loop.fit`. Where each half of a row's modalities is learned too, also the mean of the metric
+    over subsets of them (:data:`SUBSETS`), by which the epoch is chosen."""
+    target, count = columns.target[rows], len(columns.spec.names)
+    if training.modality_dropout != HALVES or count == 1:
+        return lambda model: score(columns.spec, logits(model, columns, rows), target)
+    subsets = listed(count)[1:]
+
+    def scored(model: FusionModel) -> dict[str, float]:
+        found = [score(columns.spec, said, target) for said in subset_logits(model, columns, rows, subsets)]
+        metric = main_metric(columns.spec.heads)
+        return {**found[-1], SUBSETS: float(np.nanmean([one[metric] for one in found]))}
+
+    return scored
+
+
+def deciding(scores: Mapping[str, float]) -> float:
+    """By which of a validation's numbers epochs and seeds are chosen: higher is better."""
+    return scores.get(SUBSETS, next(iter(scores.values())))
 
 
 def score(spec: Spec, answers: np.ndarray, target: np.ndarray) -> dict[str, float]:

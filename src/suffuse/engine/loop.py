@@ -28,6 +28,7 @@ from ..errors import SuffuseError
 from ..model import FusionModel
 from ..recipe import Training
 from .checkpoint import Checkpoint, State
+from .forward import deciding
 from .group import current
 from .objective import Objective
 from .runtime import autocast
@@ -44,7 +45,7 @@ class Plan:
     sampler: Sampler
     every: int  # steps between validations; epochs x every is the budget, whatever the number of rows
     gather: Callable[[np.ndarray, int], tuple]  # rows, number of the pass -> the objective's arguments
-    validate: Callable[[FusionModel], dict[str, float]]  # the first number decides: higher is better, later wins a tie
+    validate: Callable[[FusionModel], dict[str, float]]  # :func:`deciding` says which number decides; later wins a tie
     folder: Path  # for the checkpoint
     tell: Callable[[float, str], None]  # (share done, a few words)
     calibrate: bool = False  # the losses' weights are shares of the gradient, found before the first step
@@ -174,7 +175,7 @@ def end_epoch(objective: Objective, keep: Checkpoint, plan: Plan, state: State, 
     if plan.calibrate:
         line["weights"] = dict(zip(objective.names, objective.weights.tolist(), strict=True))
     state.history.append(line)
-    first = next(iter(scores.values()))
+    first = deciding(scores)
     if first >= state.best:
         state.best, state.best_epoch = first, number
         keep.note_best()

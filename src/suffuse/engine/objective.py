@@ -32,7 +32,8 @@ class Objective(nn.Module):
     stand, maybe with others that it doesn't read; without it they stand as in ``teacher``. ``schedules`` says what a
     loss's weight and temperature become by the end of the training (:class:`suffuse.recipe.Schedule`); ``mixup`` is
     the alpha of :mod:`suffuse.engine.mixing`. ``both``: what modality dropout leaves of a row and all that the row has
-    are answered, from encoders that ran once, and losses on answers are the mean over the two.
+    are answered, from encoders that ran once, and losses on answers are the mean over the two. Of a batch with halves
+    they are the mean over the answers to all that a row has and to either half.
     """
 
     weights: Tensor  # (K,), in the checkpoint: they may be calibrated
@@ -122,7 +123,12 @@ class Objective(nn.Module):
         mixed = None
         if self.mixup and self.training:
             mixed = mix(self.model, output, batch.present, self.mixup, batch.split)
-        answers = [(1.0, views)]
+        answers, fewer = [(1.0, views)], [(1.0, views)]
+        if batch.halves is not None:
+            masks = zip(output.halves, batch.halves, strict=True)
+            parts = [replace(output, logits=z, fewer=(half != batch.present).any(1)) for z, half in masks]
+            seen = [views, *(self._views(part, teacher, batch.target) for part in parts)]
+            answers, fewer = [(1 / 3, each) for each in seen], [(1 / 2, each) for each in seen[1:]]
         if both and output.whole is not None:
             answers = [(0.5, views), (0.5, self._views(replace(output, logits=output.whole), teacher, batch.target))]
         if mixed:
@@ -134,7 +140,7 @@ class Objective(nn.Module):
             ]
         found = []
         for chosen, part, layers in zip(self.now, self.parts, self.projectors, strict=True):
-            seen = answers if mixable(part, chosen) else [(1.0, views)]
+            seen = answers if mixable(part, chosen) else fewer if getattr(part, "WHOLE", False) else [(1.0, views)]
             terms = [
                 term(chosen, part, layers, each) * share if share != 1.0 else term(chosen, part, layers, each)
                 for share, each in seen

@@ -11,6 +11,7 @@ import torch
 from ..files import read_json, write_json, write_text
 from ..model import FusionModel, save
 from .checkpoint import State
+from .forward import deciding
 from .shares import DEAD, dead
 
 
@@ -52,4 +53,4 @@ def weights_hash(model: torch.nn.Module) -> str:
 def best_seed(folder: Path) -> str:
     """The seed that was best on validation; the lower log loss decides a tie."""
     found = {p.parent.name: read_json(p)["validation"] for p in sorted(folder.glob("seed-*/training.json"))}
-    return max(found, key=lambda seed: (next(iter(found[seed].values())), -found[seed]["log_loss"]))
+    return max(found, key=lambda seed: (deciding(found[seed]), -found[seed]["log_loss"]))

@@ -19,7 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..model import FusionModel, spread
+from ..entries import spread
+from ..model import FusionModel
 from ..synchronised import synchronised
 from ..types import LOOK, Batch, Encoded, Output, Split
 from .group import each, highest, summed
@@ -38,10 +39,12 @@ def forward(model: FusionModel, batch: Batch, maps: Collection[str]) -> Output:
     with synchronised(None if split.few(rows) else summed):
         found = model.fuse(part, batch.present[mine], maps)
         learned = model.fuse(part, batch.whole[mine]).logits if batch.learned and batch.whole is not None else None
+        halves = [model.fuse(part, half[mine]).logits for half in (() if batch.halves is None else batch.halves)]
     whole = model.answer(part, batch.whole[mine]) if batch.whole is not None and learned is None else learned
     looked = {name: look for name, look in found.maps.items() if name.endswith(LOOK)}
-    own = (found.logits, found.fused, found.gates, whole, *looked.values())
-    logits, fused, gates, whole, *looks = gathered(own, split, rows)
+    own = (found.logits, found.fused, found.gates, whole, *halves, *looked.values())
+    logits, fused, gates, whole, *more = gathered(own, split, rows)
+    halves, looks = tuple(z for z in more[: len(halves)] if z is not None), more[len(halves) :]
     assert logits is not None
     seen = [
         model.nothing(n, rows, n in maps) if e is None else spread(e, batch.index[n], False)
@@ -50,7 +53,7 @@ def forward(model: FusionModel, batch: Batch, maps: Collection[str]) -> Output:
     features = {n: e.vector for n, e in zip(names, seen, strict=True)}
     shown = {n: e.map for n, e in zip(names, seen, strict=True) if e.map is not None}
     shown |= {n: look for n, look in zip(looked, looks, strict=True) if look is not None}
-    output = Output(logits, fused, features, gates, head=model.only_head, maps=shown)
+    output = Output(logits, fused, features, gates, head=model.only_head, maps=shown, halves=halves)
     if batch.whole is not None:
         output = replace(output, whole=whole, fewer=(batch.whole != batch.present).any(1))
     if not batch.complete:

@@ -115,7 +115,7 @@ def make_plan(
         Sampler(rows, columns.shared()[rows], training.batch, job.seed),
         every=-(-len(columns.rows("train")) // training.batch),
         gather=gather,
-        validate=scorer(columns, judged[allowed[judged]]),
+        validate=scorer(columns, judged[allowed[judged]], training),
         folder=where[0],
         tell=where[1],
         calibrate=run.recipe.distill.calibrate and job.taught,

@@ -25,6 +25,7 @@ from ..recipe import Network, Recipe, Training
 from ..tables.check.costs import STEPS_TRIED
 from ..tables.check.findings import Sample
 from ..types import CLASSES, Output, Spec
+from ..views import Viewer
 
 WARM = 2
 SECONDS = 10.0  # that one network is tried for
@@ -111,10 +112,11 @@ def step(objective: Objective, columns: Columns, training: Training, teacher: di
     rows, times = np.arange(len(columns.entry)), []
     sampler = Sampler(rows, rows, training.batch, 0)
     plan = Plan(training, sampler, 1, lambda *_: (), lambda _: {}, Path(), lambda *_: None)
+    viewer = Viewer.of(training, {}, 0)
     optimizer, began = make_optimizer(objective.train(), training), time.perf_counter()
     while len(times) < WARM + STEPS_TRIED and (len(times) <= WARM or time.perf_counter() - began < SECONDS):
         start = time.perf_counter()
-        batch = columns.batch(rows, whole=objective.whole)
+        batch = columns.batch(rows, view=(viewer, len(times)) if viewer else None, whole=objective.whole)
         train_step(objective, optimizer, plan, (batch, teacher), len(times))
         times.append(time.perf_counter() - start)
     return float(np.median(times[WARM:]))

@@ -18,7 +18,8 @@ import torch
 
 from ..answers import activate, main_metric
 from ..data import Columns
-from ..model import FusionModel, spread
+from ..entries import spread
+from ..model import FusionModel
 from ..types import Encoded
 from .context import Context
 from .members import Network

@@ -9,14 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..recipe import Recipe
-from ..shapley import masks
+from ..shapley import listed, masks
 from ..types import Spec
 from .context import LEAST, NUMBERS, Context, Member, Model
 from .inputs import grouped, there
 from .members import Exported
 from .work import Work, affordable
-
-EVERY = 5  # inputs of which every subset is asked; of more all, all but one, single ones and none
 
 
 @dataclass(frozen=True)
@@ -54,14 +52,6 @@ class Subsets:
 def title(names: tuple[str, ...], there: np.ndarray) -> str:
     """A subset in words, as exports call it."""
     return "+".join(n for n, here in zip(names, there, strict=True) if here) or "nothing"
-
-
-def listed(inputs: int) -> np.ndarray:
-    """(S, I) bool: every subset, nothing first and all last; of many inputs a choice of them."""
-    if inputs <= EVERY:
-        return masks(inputs)
-    one = np.eye(inputs, dtype=bool)
-    return np.concatenate([np.zeros((1, inputs), dtype=bool), one, ~one[::-1], np.ones((1, inputs), dtype=bool)])
 
 
 def rows_of(context: Context) -> np.ndarray:

@@ -90,7 +90,7 @@ class Training(Settings):
     )  # decay of the weights' moving average, which is judged and kept; 0: none
     patience: int = Field(default=0, ge=0)  # epochs without a better validation score before stopping; 0: never
     precision: Literal["fp32", "bf16"] = "fp32"
-    modality_dropout: Literal["uniform"] | Share | dict[str, Share] = 0.0
+    modality_dropout: Literal["uniform", "halves"] | Share | dict[str, Share] = 0.0  # halves: :mod:`suffuse.views`
     whole: bool = False  # rows that lose modalities are learned whole too: losses on answers are the mean over both
     augment: bool = False  # as the modalities' own ``augment`` says; frozen encoders see rows as they are
 
@@ -98,8 +98,9 @@ class Training(Settings):
     @classmethod
     def _dropout(cls, value: Any) -> Any:
         shares = value.values() if isinstance(value, dict) else [value]
-        if value != "uniform" and not all(isinstance(v, (int, float)) and 0 <= v <= 1 for v in shares):
-            raise ValueError(f"got {value!r}, expected a share from 0 to 1, `uniform`, or {{modality: share}}")
+        if value not in ("uniform", "halves") and not all(isinstance(v, (int, float)) and 0 <= v <= 1 for v in shares):
+            expected = "a share from 0 to 1, `uniform`, `halves`, or {modality: share}"
+            raise ValueError(f"got {value!r}, expected {expected}")
         return value
 
 

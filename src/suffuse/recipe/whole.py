@@ -75,13 +75,17 @@ class Recipe(Settings):
             if training.whole and (training.mixup or not training.modality_dropout):
                 got = "with mixup, which has answers of its own" if training.mixup else "without modality_dropout"
                 raise ValueError(f"{who}.train.whole: got it {got}")
+            if training.modality_dropout == "halves" and (training.whole or training.mixup):
+                got = f"halves with {'mixup' if training.mixup else 'whole'}"
+                raise ValueError(f"{who}.train.modality_dropout: got {got}, expected one of the two")
             if training.mixup and fusions.headless(self.networks["student" if who == "distill" else who].fusion):
                 raise ValueError(
                     f"{who}.train.mixup: got it beside a fusion with heads of its own, which mixes answers"
                 )
-        apart = self.distill.baseline
-        if apart and apart.train.mixup and self.distill.train.whole:
-            raise ValueError("distill.baseline.train.mixup: got it beside distill.train.whole")
+        apart, train = self.distill.baseline, self.distill.train
+        if apart and apart.train.mixup and (train.whole or train.modality_dropout == "halves"):
+            got = "whole" if train.whole else "modality_dropout halves"
+            raise ValueError(f"distill.baseline.train.mixup: got it beside distill.train.{got}")
         if apart and apart.train.mixup and fusions.headless(self.student.fusion):
             raise ValueError("distill.baseline.train.mixup: got it beside a fusion with heads of its own")
         for name, schedule in self.distill.schedules.items():
@@ -119,6 +123,8 @@ class Recipe(Settings):
         for name in {n for s in self.extract.subsets if not isinstance(s, str) for n in s}:
             if name not in self.modalities:
                 raise ValueError(f"extract.subsets: got {name}, expected some of: {', '.join(self.modalities)}")
+        if self.distill.targets == "seen" and self.distill.train.modality_dropout == "halves":
+            raise ValueError("distill.train.modality_dropout: got halves beside distill.targets seen, expected full")
         if self.distill.targets == "seen" and self.distill.train.whole:
             raise ValueError("distill.train.whole: got it beside distill.targets seen, expected full")
         if self.distill.targets == "seen" and self.extract.subsets == "full":

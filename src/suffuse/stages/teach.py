@@ -228,7 +228,7 @@ def plan(run: Run, training: Training, what: tuple[Columns, np.ndarray], number:
         sampler,
         every=sampler.steps,
         gather=gather,
-        validate=scorer(columns, columns.labelled("validation")),
+        validate=scorer(columns, columns.labelled("validation"), training),
         folder=where[0],
         tell=where[1],
         note=follower(run, where[0]),

@@ -28,7 +28,7 @@ def school(ask: Ask, ground: Ground, headless: bool) -> dict[str, Any]:
     factors = [one for one in FACTOR if one <= ground.longest] or [1.0]
     found[f"{where}.epochs"] = max(1, round(train.epochs * ask.choice("epochs", factors, 1.0)))
     found[f"{where}.ema"] = ask.choice("ema", _with(EMA, train.ema), train.ema)
-    mixes = not headless and not train.whole  # it has answers of its own
+    mixes = not headless and not train.whole and train.modality_dropout != "halves"  # they have answers of their own
     mixup = ask.choice("mixup", _with(MIXUP, train.mixup), train.mixup) if mixes else 0.0
     found[f"{where}.mixup"] = mixup
     found |= lost(ask, ground) | augmented(ask, ground) | dropped(ask, ground, headless)
@@ -42,9 +42,9 @@ def rate(ask: Ask, now: float) -> float:
 
 def lost(ask: Ask, ground: Ground) -> dict[str, Any]:
     """Share of the rows that lose a modality, which is none only where the recipe doesn't learn them whole too; rates
-    of single modalities that the recipe names stay as they are."""
+    of single modalities that the recipe names stay as they are, and so do halves."""
     now, whole = ground.recipe.distill.train.modality_dropout, ground.recipe.distill.train.whole
-    if len(ground.names) < 2 or isinstance(now, dict):
+    if len(ground.names) < 2 or isinstance(now, dict) or now == "halves":
         return {}
     rates = [rate for rate in _with(LOST, now if now != "uniform" else 0.0) if rate or not whole]
     chosen = ask.choice("modality_dropout", [*rates, "uniform"], now)

@@ -1,0 +1,150 @@
+"""`modality_dropout: halves`: each row is learned whole, as a part of its modalities and as the rest, in one step."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from suffuse import losses
+from suffuse.engine import loop
+from suffuse.engine.forward import SUBSETS, deciding, logits, score, scorer, subset_logits
+from suffuse.engine.objective import Objective
+from suffuse.errors import UsageError
+from suffuse.parts import settings
+from suffuse.recipe import Training, make_recipe
+from suffuse.shapley import listed
+from suffuse.views import HALVES, Viewer
+
+ANSWERS = {"labels": {"kind": "task"}, "soft": {"kind": "kd", "temperature": 3.0}}
+TRAINING = Training(modality_dropout=HALVES)
+
+
+def built(trainer, chosen: dict) -> Objective:
+    """In training, but without dropout and statistics of a batch."""
+    made = {name: settings(losses.TABLE, each) for name, each in chosen.items()}
+    found = Objective(trainer.objective().model, made, {"picture": 6}).train()
+    found.model.eval()
+    return found
+
+
+def batches(trainer) -> tuple:
+    """Twelve rows with their halves, the rows as they are, either half, and the teacher's arrays."""
+    rows = trainer.columns.labelled("train")[:12]
+    batch = trainer.columns.batch(rows, None, (Viewer(3, HALVES), 0))
+    plain = trainer.columns.batch(rows)
+    halves = [replace(plain, present=half, complete=False) for half in batch.halves]
+    assert torch.equal(batch.present, plain.present)
+    return batch, plain, halves, trainer.plan().gather(rows, 0)[1]
+
+
+def test_halves_are_parts_of_what_a_row_has_and_sum_to_it():
+    random, names = np.random.default_rng(0), ("a", "b", "c", "d")
+    present = random.random((3000, 4)) < 0.7
+    present = present[present.any(1)]
+    viewer, rows = Viewer.of(Training(modality_dropout="halves"), {}, 5), np.arange(len(present))
+    assert viewer is not None and viewer.present(1, rows, present, names) is present
+    one, other = viewer.halves(1, rows, present)  # type: ignore[misc]
+    several = present.sum(1) > 1
+    assert (one | other == present).all() and one.any(1).all() and other.any(1).all()
+    assert not (one & other)[several].any() and (one == other)[~several].all()
+    order = random.permutation(len(rows))[:40]
+    assert (viewer.halves(1, rows[order], present[order])[0] == one[order]).all()  # type: ignore[index]
+    assert (viewer.halves(2, rows, present)[0] != one).any()  # type: ignore[index]
+    assert Viewer(5, 1.0).halves(1, rows, present) is None
+
+
+def test_every_part_is_drawn_as_often():
+    rows, present = np.arange(42_000), np.ones((42_000, 3), dtype=bool)
+    one, _ = Viewer(0, HALVES).halves(0, rows, present)  # type: ignore[misc]
+    counts = np.bincount(one @ [1, 2, 4], minlength=8)
+    assert counts[0] == counts[7] == 0
+    np.testing.assert_allclose(counts[1:7], 7000, rtol=0.05)
+
+
+def test_it_is_the_mean_of_the_losses_on_three_answers(trainer):
+    batch, plain, halves, teacher = batches(trainer)
+    objective = built(trainer, ANSWERS)
+    wanted = sum(objective.terms(each, teacher) for each in (plain, *halves)) / 3
+    torch.testing.assert_close(objective.terms(batch, teacher), wanted)
+    assert not torch.allclose(wanted, objective.terms(plain, teacher))
+
+
+def test_its_gradient_is_the_mean_of_theirs(trainer):
+    batch, plain, halves, teacher = batches(trainer)
+
+    def slope(*some: object) -> list[torch.Tensor]:
+        made = built(trainer, ANSWERS)
+        sum(made(each, teacher)[0] for each in some).backward()  # type: ignore[attr-defined]
+        return [p.grad / len(some) for p in made.model.parameters() if p.grad is not None]
+
+    for one, other in zip(slope(batch), slope(plain, *halves), strict=True):
+        torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-4)
+
+
+def test_features_count_once_and_are_those_of_whole_rows(trainer):
+    batch, plain, _, teacher = batches(trainer)
+    made = built(trainer, {"near": {"kind": "hint", "tap": "picture"}})
+    assert torch.equal(made.terms(batch, teacher), made.terms(plain, teacher))
+
+
+def test_either_half_is_drawn_to_the_answer_to_the_whole_row(trainer):
+    batch, _, halves, teacher = batches(trainer)
+    made = built(trainer, {"same": {"kind": "subset_consistency"}})
+    seen = trainer.columns.batch(batch.rows.numpy(), None, (Viewer(3, HALVES), 0), True)
+    wanted = [made.terms(replace(seen, halves=None, present=half.present), teacher) for half in halves]
+    torch.testing.assert_close(made.terms(seen, teacher), sum(wanted) / 2)
+    assert made.terms(seen, teacher) > 0
+
+
+def test_the_epoch_is_chosen_by_the_mean_over_subsets(trainer):
+    columns, model = trainer.columns, trainer.objective().model.eval()
+    rows = columns.labelled("validation")
+    found, plain = scorer(columns, rows, TRAINING)(model), scorer(columns, rows)(model)
+    assert SUBSETS not in plain and deciding(plain) == next(iter(plain.values()))
+    assert {k: v for k, v in found.items() if k != SUBSETS} == pytest.approx(plain, abs=1e-6)
+    said = subset_logits(model, columns, rows, listed(2)[1:])
+    alone = [score(columns.spec, each, columns.target[rows])["accuracy"] for each in said]
+    assert deciding(found) == found[SUBSETS] == pytest.approx(np.mean(alone))
+    np.testing.assert_allclose(said[-1], logits(model, columns, rows), atol=1e-6)
+    for mask, each in zip(listed(2)[1:], said, strict=True):
+        assert (np.isnan(each).all(1) == ~(columns.present[rows] & mask).any(1)).all()
+
+
+@pytest.mark.parametrize("step", [2, 9])
+def test_killed_and_called_again_it_ends_with_the_same_bits(trainer, same, monkeypatch, step):
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
+    plain, begun = trainer.plan(), []
+
+    def gather(rows: np.ndarray, number: int) -> tuple:
+        return trainer.columns.batch(rows, None, (Viewer(3, HALVES), number)), plain.gather(rows, number)[1]
+
+    def deadly(rows: np.ndarray, number: int) -> tuple:
+        if len(begun) == step:
+            raise KeyboardInterrupt
+        begun.append(rows)
+        return gather(rows, number)
+
+    judge = scorer(trainer.columns, trainer.columns.labelled("validation"), TRAINING)
+    expected = trainer.fit(gather=gather, validate=judge, folder=trainer.folder / "halves")
+    assert all(SUBSETS in line["validation"] for line in expected.state.history)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit(gather=deadly, validate=judge)
+    same(expected, trainer.fit(gather=gather, validate=judge))
+
+
+@pytest.mark.parametrize("who", ["teacher", "distill"])
+def test_what_it_can_t_stand_beside(tiny_recipe, tmp_path, who):
+    raw = tiny_recipe(tmp_path / "rows.csv")
+    raw[who]["train"] |= {"modality_dropout": "halves"}
+    assert getattr(make_recipe(raw), who).train.modality_dropout == "halves"
+    for change in ("whole", "mixup"):
+        wrong = {**raw, who: {**raw[who], "train": {**raw[who]["train"], change: True if change == "whole" else 0.2}}}
+        with pytest.raises(UsageError, match=f"{who}.train.modality_dropout: got halves with {change}"):
+            make_recipe(wrong)
+    raw["distill"]["train"] |= {"modality_dropout": "halves"}
+    for change in ({"targets": "seen"}, {"baseline": {"train": {"mixup": 0.2}}}):
+        with pytest.raises(UsageError, match="halves"):
+            make_recipe({**raw, "extract": {"subsets": "all"}, "distill": {**raw["distill"], **change}})
