@@ -61,7 +61,12 @@ LONGER = (
     "evaluate.probes=[size]",
 )  # chosen on validation rows
 EPOCHS = (25, 80)
-ANY = ("distill.train.epochs=60",)
+ANY = (
+    "distill.train.epochs=60",
+    "student.encoders.photo.widths=[32, 64, 128]",
+    "student.fusion.width=128",
+    "student.hidden=96",
+)
 SHARED = (*(f"full-{n}" for n in EPOCHS), "any", "any-photo", "any-title")  # runs with one teacher
 
 
