@@ -170,6 +170,19 @@ def test_a_student_of_fewer_modalities_learns_from_what_is_there(finished: Finis
     assert "student" in refused.errors[0]
 
 
+def test_a_student_for_any_subset_is_chosen_by_the_mean_over_them(copied: Path) -> None:
+    done(suffuse("distill", copied, "--set", "distill.train.modality_dropout=halves", "--set", "distill.seeds=1"))
+    for who in ("student", "baseline"):
+        kept = json.loads((copied / who / "seed-1" / "training.json").read_text())
+        lines = (copied / who / "seed-1" / "metrics.jsonl").read_text().splitlines()
+        means = [json.loads(line)["validation"]["subsets"] for line in lines]
+        assert kept["validation"]["subsets"] == max(means) == means[kept["best_epoch"] - 1]
+    refused = fails(
+        suffuse("distill", copied, "--set", "distill.train={modality_dropout: halves, mixup: 0.2}"), 2, "mixup"
+    )
+    assert "distill.train.modality_dropout" in refused.errors[0]
+
+
 def test_the_export_holds_no_teacher(finished: Finished) -> None:
     export, signature = finished.run / "export", json.loads((finished.run / "export" / "signature.json").read_text())
     parity = json.loads((export / "parity.json").read_text())

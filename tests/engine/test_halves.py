@@ -113,6 +113,16 @@ def test_the_epoch_is_chosen_by_the_mean_over_subsets(trainer):
         assert (np.isnan(each).all(1) == ~(columns.present[rows] & mask).any(1)).all()
 
 
+def test_a_subset_that_no_row_has_is_not_judged(trainer):
+    columns = trainer.columns
+    rows = columns.labelled("validation")
+    present = columns.present.copy()
+    present[:, 0] = False
+    present[:, 1] = True
+    found = scorer(replace(columns, present=present), rows, TRAINING)(trainer.objective().model.eval())
+    assert found[SUBSETS] == pytest.approx(next(iter(found.values())))
+
+
 @pytest.mark.parametrize("step", [2, 9])
 def test_killed_and_called_again_it_ends_with_the_same_bits(trainer, same, monkeypatch, step):
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)

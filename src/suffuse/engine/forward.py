@@ -77,9 +77,10 @@ def scorer(columns: Columns, rows: np.ndarray, training: Training = PLAIN) -> Ca
     subsets = listed(count)[1:]
 
     def scored(model: FusionModel) -> dict[str, float]:
-        found = [score(columns.spec, said, target) for said in subset_logits(model, columns, rows, subsets)]
+        answers = subset_logits(model, columns, rows, subsets)
+        found = [score(columns.spec, said, target) for said in answers if not np.isnan(said).all()]
         metric = main_metric(columns.spec.heads)
-        return {**found[-1], SUBSETS: float(np.nanmean([one[metric] for one in found]))}
+        return {**found[-1], SUBSETS: float(np.mean([one[metric] for one in found]))}
 
     return scored
 
