@@ -128,7 +128,7 @@ def subsets(data: Path, out: Path) -> dict:
     how = {n: (*ANY, f"student.modalities=[{n}]", "distill.train.modality_dropout=0") for n in ("photo", "title")}
     alone = {name: longer(data, out, f"any-{name}", *changes) for name, changes in how.items()}
     found, judged = anywhere(whole, alone), table(whole)
-    models = {"teacher": judged["models"]["teacher"], **found["models"]}
+    models = {who: judged["models"][who] for who in ("teacher", "student", "baseline")} | found["models"]
     return found | {"models": models, "pairs": [*found["pairs"], *judged["pairs"]], "judged": judged["judged"]}
 
 
