@@ -68,8 +68,8 @@ class Batch:
     ready: frozenset[str] = frozenset()  # modalities whose entries are a frozen encoder's vectors (U, D) already
     whole: Tensor | None = None  # (B, M) bool, present before modality dropout, where a loss asks for both answers
     split: Split | None = None  # ``inputs`` hold this process's entries only; the rest is of the whole batch
-    halves: Tensor | None = None  # (2, B, M) bool, two parts of ``present`` that are answered and learned from as well
     learned: bool = False  # the answer to ``whole`` is learned from too: it has a gradient, and dropout
+    halves: Tensor | None = None  # (2, B, M) bool, two parts of ``present`` that are answered and learned from as well
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +150,8 @@ class Output:
     head: Head | None = None  # whose logits these are, where a loss on heads is asked
     maps: dict[str, Tensor] = field(default_factory=dict)  # modality, or tap of a look -> (B, K), where asked for
     whole: Tensor | None = None  # (B, C) the logits on all that the rows have, where they are asked for
-    halves: tuple[Tensor, ...] = ()  # two of (B, C), the logits on either part of what the rows have, where asked for
     fewer: Tensor | None = None  # (B,) bool, rows that were seen without something that they have, beside ``whole``
+    halves: tuple[Tensor, ...] = ()  # two of (B, C), the logits on either part of what the rows have, where asked for
 
 
 @dataclass(frozen=True, slots=True)

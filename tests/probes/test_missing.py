@@ -11,9 +11,10 @@ from hypothesis import settings as budget
 from hypothesis import strategies as st
 from probe_tools import toy_columns, toy_context
 
-from suffuse.probes import subsets as subsets_
+from suffuse import shapley
 from suffuse.probes.missing import RATES, probe, survivors
-from suffuse.probes.subsets import listed, rows_of, subsets, under
+from suffuse.probes.subsets import rows_of, subsets, under
+from suffuse.shapley import listed
 from suffuse.types import Head
 
 HEAD = Head("y", "classes", ("p", "q"))
@@ -84,7 +85,7 @@ def test_scores_fall_as_more_is_lost_and_nothing_left_is_the_prior():
 def test_looked_up_and_asked_directly_are_the_same(monkeypatch):
     exact = context(modalities=3)
     rates = probe(exact)["student"]["missing"]["rates"]
-    monkeypatch.setattr(subsets_, "EVERY", 2)
+    monkeypatch.setattr(shapley, "EVERY", 2)
     few = context(modalities=3)
     facts = probe(few)["student"]["missing"]
     assert facts["rates"] == rates
