@@ -12,7 +12,7 @@ from suffuse import Run
 from suffuse.answers import activate, main_metric
 from suffuse.data import Columns
 from suffuse.engine import features
-from suffuse.engine.forward import subset_logits
+from suffuse.engine.forward import under
 from suffuse.model import open_model
 from suffuse.probes.intervals import summary
 from suffuse.probes.quality import draw
@@ -61,6 +61,6 @@ def answers(run: Run, columns: Columns, rows: np.ndarray) -> dict[str, list[np.n
         model = open_model(folder)
         subsets = listed(len(model.spec.names))[1:]
         seen = features.ready(columns, model, features.place(run))
-        for subset, said in zip(subsets, subset_logits(model, seen, rows, subsets), strict=True):
+        for subset, said in zip(subsets, under(model, seen, rows, subsets[:, None]), strict=True):
             found.setdefault(title(model.spec.names, subset), []).append(said)
     return found

@@ -50,19 +50,19 @@ def logits(model: FusionModel, columns: Columns, rows: np.ndarray) -> np.ndarray
 
 
 @torch.inference_mode()
-def subset_logits(model: FusionModel, columns: Columns, rows: np.ndarray, subsets: np.ndarray) -> np.ndarray:
-    """subsets (S, M) bool -> (S, N, C) float32, the answers on what of them each row has; encoders run once. Nothing is
-    said (NaN) of a row that has none of a subset."""
+def under(model: FusionModel, columns: Columns, rows: np.ndarray, kept: np.ndarray, size: int = CHUNK) -> np.ndarray:
+    """kept (K, N, M) bool, or (K, 1, M) -> (K, N, C) float32, the answers on what of it each row has, in eval mode:
+    rows are encoded once, and fused for each of the K."""
     was_training, columns = model.training, columns.of(model.spec.names)
-    found = np.empty((len(subsets), len(rows), columns.spec.outputs), dtype=np.float32)
+    kept = np.broadcast_to(kept, (len(kept), len(rows), len(columns.spec.names)))
+    found = np.empty((*kept.shape[:2], columns.spec.outputs), dtype=np.float32)
     model.eval()
-    for piece in chunks(columns, rows):
+    for piece in chunks(columns, rows, size):
         batch = columns.batch(rows[piece])
         encoded = model.encode(batch)
-        for said, subset in zip(found, torch.from_numpy(subsets), strict=True):
-            present = batch.present & subset
-            answers = model.fuse(encoded, present).logits.float()
-            said[piece] = answers.masked_fill(~present.any(1, keepdim=True), torch.nan).numpy()
+        for number, keeps in enumerate(kept):
+            present = batch.present & torch.from_numpy(keeps[piece])
+            found[number, piece] = model.fuse(encoded, present).logits.float().numpy()
     model.train(was_training)
     return found
 
@@ -74,11 +74,13 @@ def scorer(columns: Columns, rows: np.ndarray, training: Training = PLAIN) -> Ca
     target, count = columns.target[rows], len(columns.spec.names)
     if training.modality_dropout != HALVES or count == 1:
         return lambda model: score(columns.spec, logits(model, columns, rows), target)
-    subsets = listed(count)[1:]
+    kept = listed(count)[1:, None]
+    some: np.ndarray = np.any(columns.present[rows] & kept, axis=2)  # (K, N): judged where a row has some of it
+    kept, some = kept[some.any(1)], some[some.any(1)]
 
     def scored(model: FusionModel) -> dict[str, float]:
-        answers = subset_logits(model, columns, rows, subsets)
-        found = [score(columns.spec, said, target) for said in answers if not np.isnan(said).all()]
+        answers = zip(under(model, columns, rows, kept), some, strict=True)
+        found = [score(columns.spec, said[judged], target[judged]) for said, judged in answers]
         metric = main_metric(columns.spec.heads)
         return {**found[-1], SUBSETS: float(np.mean([one[metric] for one in found]))}
 

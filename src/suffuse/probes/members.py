@@ -54,18 +54,9 @@ class Network:
         model, columns = self.opened
         return forward.logits(model, columns, rows)
 
-    @torch.inference_mode()
     def under(self, rows: np.ndarray, kept: np.ndarray) -> np.ndarray:
         """(K, N, C): rows are encoded once, and fused for each of the K."""
-        model, columns = self.opened
-        found = np.empty((*kept.shape[:2], columns.spec.outputs), dtype=np.float32)
-        for piece in forward.chunks(columns, rows, FUSED):
-            batch = columns.batch(rows[piece])
-            encoded = model.encode(batch)
-            for number, keeps in enumerate(kept):
-                present = batch.present & torch.from_numpy(keeps[piece])
-                found[number, piece] = model.fuse(encoded, present).logits.float().numpy()
-        return found
+        return forward.under(*self.opened, rows, kept, FUSED)
 
     @torch.inference_mode()
     def on(self, columns: Columns, name: str, rows: np.ndarray) -> np.ndarray:
