@@ -42,6 +42,13 @@ def pooled(runs: Sequence[Run], who: Sequence[str]) -> tuple[Columns, np.ndarray
 def pairs(runs: Sequence[Run], asked: Sequence[tuple[str, str]]) -> dict[str, Any]:
     """For each (ours, theirs): the metrics of both over all rows, and the main metric's paired difference."""
     columns, target, group, said = pooled(runs, list(dict.fromkeys(name for pair in asked for name in pair)))
+    return {"rows": len(target), "folds": len(runs), **judged(columns, target, group, said, asked)}
+
+
+def judged(
+    columns: Columns, target: np.ndarray, group: np.ndarray, said: Answers, asked: Sequence[tuple[str, str]]
+) -> dict[str, Any]:
+    """Targets and groups of rows, and what was answered -> the metrics of all, and the differences asked for."""
     draws: Draws = draw(group, RESAMPLES, CONFIDENCE)
     metric = main_metric(columns.spec.heads)
     found = {name: [measure(columns.spec, one, target, draws) for one in some] for name, some in said.items()}
@@ -54,4 +61,4 @@ def pairs(runs: Sequence[Run], asked: Sequence[tuple[str, str]]) -> dict[str, An
         | compare([one[metric] for one in found[a]], [one[metric] for one in found[b]], CONFIDENCE, draws.size)
         for a, b in asked
     ]
-    return {"rows": len(target), "folds": len(runs), "models": models, "pairs": compared}
+    return {"models": models, "pairs": compared}
