@@ -55,6 +55,28 @@ def test_views_that_no_training_sees_make_nothing_stale(run):
     assert "modalities.picture.augment" in why(edited(run, shift, "teacher.train.augment=true"))["teach"]
 
 
+def test_a_key_that_an_older_version_did_not_have_makes_nothing_stale(run):
+    """As long as it is at its default, and of a part that was there: what it asks for is what was done."""
+    stamp = run.stamp("teach")
+    older = {k: v for k, v in stamp["inputs"].items() if k not in ("teacher.train.whole", "teacher.folds")}
+    assert len(older) == len(stamp["inputs"]) - 2
+    write_json(run.path("stamps", "teach.json"), {**stamp, "inputs": older})
+    assert why(run)["teach"] == ""
+    assert not pipeline.run_stage(run, "teach")
+    dropped = edited(run, "teacher.train={modality_dropout: 0.5, whole: true}")
+    assert "teacher.train.whole: none -> True" in why(dropped)["teach"]
+    assert why(edited(run, "teacher.folds=2"))["teach"] == "teacher.folds: none -> 2"
+
+
+def test_a_part_that_is_new_is_a_change_with_all_at_its_defaults(run):
+    """Other than a key that is new: the stamp has nothing of it."""
+    stamp = run.stamp("teach")
+    gone = {k: v for k, v in stamp["inputs"].items() if not k.startswith("teacher.encoders.question.")}
+    assert len(gone) < len(stamp["inputs"])
+    write_json(run.path("stamps", "teach.json"), {**stamp, "inputs": gone})
+    assert "teacher.encoders.question." in why(run)["teach"]
+
+
 def test_what_was_done_is_up_to_date_and_not_done_again(run):
     before = run.stamp("teach")
     assert why(run)["prepare"] == why(run)["teach"] == ""

@@ -90,8 +90,11 @@ class Columns:
 
     def fitting(self, most: int) -> int:
         """How many rows may be computed at once: at most so many, and fewer where their entries are large."""
-        row = sum(math.prod(column.shape[1:]) for column in self.entries.values())
-        return max(min(most, MOST_NUMBERS // max(row, 1)), 1)
+        return max(min(most, MOST_NUMBERS // max(self.numbers(), 1)), 1)
+
+    def numbers(self) -> int:
+        """How many numbers a row's entries have, at the most, all modalities together."""
+        return sum(math.prod(column.shape[1:]) for column in self.entries.values())
 
     def shared(self) -> np.ndarray:
         """(N,) what to keep together in a batch: the entry of the modality whose entries cost most to encode.

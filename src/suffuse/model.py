@@ -8,11 +8,12 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from . import encoders, fusions, sealed
 from .data import Columns
@@ -53,8 +54,10 @@ class Encoder(nn.Module):
             own = part.normalised(self.settings, self.layers) if hasattr(part, "normalised") else None
             mean, std = own or (field.statistics["mean"], field.statistics["std"])
             shape, white = ((1, 3, 1, 1), 255) if field.kind == "image" else ((1, 1, -1), 1)
-            self.register_buffer("mean", white * torch.tensor(mean).reshape(shape))
-            self.register_buffer("std", white * torch.tensor(std).reshape(shape))
+            for name, numbers in (("mean", mean), ("std", std)):
+                # numpy's product: torch's, where no memory is taken (_fit), imports its compiler, which takes seconds
+                scaled = white * np.asarray(numbers, dtype=np.float32)
+                self.register_buffer(name, torch.tensor(scaled).reshape(shape))
         if self.frozen:
             self.requires_grad_(False)
             super().train(False)  # from the start: a module is made in training mode, with dropout and batch statistics
@@ -360,11 +363,21 @@ def open_model(folder: Path) -> FusionModel:
     return model.eval()
 
 
+class _Undrawn(TorchFunctionMode):
+    """Inside, weights aren't drawn. Where they take no memory, drawing would do nothing but import torch's compiler,
+    which takes seconds."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if getattr(func, "__module__", None) == nn.init.__name__:
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **(kwargs or {}))
+
+
 def _fit(network: Network, spec: Spec, weights: dict[str, Tensor]) -> None:
     """Raise ValueError where the weights aren't those of the network, before it takes any memory: sizes come from a
     file. A network from another library that can't be drawn without memory is left to ``load_state_dict``."""
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), _Undrawn():
             drawn = FusionModel(network, spec).state_dict()
     except (RuntimeError, NotImplementedError, TypeError):
         return

@@ -62,13 +62,22 @@ def reasons(run: Run, stage: Stage, *, files: bool = True) -> list[str]:
     stamp = run.stamp(stage.verb)
     if stamp is None:
         return ["continues" if run.partial(stage.verb).exists() else "not made yet"]
-    # before, every modality's augmentation was noted, off as well
-    now, then = inputs(run, stage), {k: v for k, v in stamp["inputs"].items() if v or not _augments(k)}
-    said = [_difference(key, then.get(key), now.get(key)) for key in {**then, **now} if then.get(key) != now.get(key)]
+    said = [_difference(key, then, now) for key, (then, now) in _changes(run, stamp, inputs(run, stage)).items()]
     if not said and files:
         gone = [f for f, (size, _) in stamp["outputs"].items() if not _there(run.path(f), size)]
         said = [f"{gone[0]} is missing or was changed"] if gone else []
     return said
+
+
+def _changes(run: Run, stamp: dict, now: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Keys that differ -> what each was and is. Before, every modality's augmentation was noted, off as well."""
+    then = {k: v for k, v in stamp["inputs"].items() if v or not _augments(k)}
+    found = {key: (then.get(key), now.get(key)) for key in {**then, **now} if then.get(key) != now.get(key)}
+    parts = {key.rpartition(".")[0] for key in then}
+    said = flat(run.recipe.model_dump(mode="json", exclude_defaults=True))
+    # A key that a version before hadn't, of a part that was there, at its default: that is what was done then.
+    new = {key for key in found if key not in then and key not in said and key.rpartition(".")[0] in parts}
+    return {key: pair for key, pair in found.items() if key not in new}
 
 
 def plan(run: Run) -> dict[str, list[str]]:
@@ -197,9 +206,17 @@ def _do(run: Run, stage: Stage) -> None:
     start, now = time.perf_counter(), inputs(run, stage)
     run.begin(stage.verb, now)
     if not (run.partial(stage.verb) / "COMPLETE").exists():
+        if _only_more(run, stage, now):
+            import_module(f"suffuse.stages.{stage.verb}").keep(run)
         run.replace(stage.verb)
         getattr(import_module(f"suffuse.stages.{stage.verb}"), stage.verb)(run)
     run.commit(stage.verb, time.perf_counter() - start)
+
+
+def _only_more(run: Run, stage: Stage, now: dict[str, Any]) -> bool:
+    """Whether a finished stage is asked for more trainings, or fewer, than it did, and for nothing else."""
+    changed = _changes(run, stamp, now) if (stamp := run.stamp(stage.verb)) else {}
+    return bool(changed) and all(key.startswith(stage.more) for key in changed)
 
 
 def _at(value: Any, way: list[str], done: tuple[str, ...]) -> Iterator[tuple[str, Any]]:

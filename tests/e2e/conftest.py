@@ -14,7 +14,7 @@ from e2e_tools import Finished, done, make_project, suffuse
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """``suffuse run`` on a small project. Read it, never change it: take a ``copied`` one for that."""
     project = tmp_path_factory.mktemp("project")
-    recipe = make_project(project, evaluate__probes="all", export__int8="auto")
+    recipe = make_project(project, evaluate__probes="all", export__int8="auto", export__teacher=True)
     result = done(suffuse("run", "recipe.yaml", "--out", "run", cwd=project))
     return Finished(project, recipe, project / "run", result)
 

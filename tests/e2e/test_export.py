@@ -33,6 +33,15 @@ def test_the_folder_says_all_of_itself(finished: Finished) -> None:
 
 
 @pytest.mark.slow
+def test_the_teacher_is_exported_where_it_is_wanted(copied: Path) -> None:
+    student = (copied / "export" / "model.onnx").read_bytes()
+    assert (copied / "export-teacher" / "model.onnx").exists()
+    done(suffuse("export", copied, "--set", "export.teacher=false"))
+    assert not (copied / "export-teacher").exists() and (copied / "export" / "model.onnx").read_bytes() == student
+    assert list(copied.glob("previous/*/export-teacher/model.onnx"))  # nothing that was made is lost
+
+
+@pytest.mark.slow
 def test_exporting_again_gives_the_same_bytes(copied: Path) -> None:
     """Times are measured once in a run: what is chosen by them doesn't change."""
     before = {p.name: p.read_bytes() for p in (copied / "export").iterdir()}

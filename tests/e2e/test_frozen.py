@@ -32,6 +32,7 @@ def recipe(tmp_path, write_table, tiny_recipe, timm_folder, hugging_folder) -> d
 
 @pytest.mark.slow
 def test_frozen_encoders_all_the_way(recipe, tmp_path):
+    recipe["export"] = {"teacher": False}
     run = Run.of(recipe, tmp_path / "run", base=tmp_path)
     pipeline.run_all(run)
     kept = {p.name.partition("-")[0]: p for p in run.path("features", "1").glob("*.npy")}

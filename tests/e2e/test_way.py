@@ -183,6 +183,36 @@ def test_a_student_for_any_subset_is_chosen_by_the_mean_over_them(copied: Path) 
     assert "distill.train.modality_dropout" in refused.errors[0]
 
 
+def test_more_seeds_train_only_those(finished: Finished, copied: Path) -> None:
+    """A verdict says how many seeds would settle it: what was trained stays, to the bit, and the old files too."""
+    before = hashes(copied, ["distill"])
+    old = (copied / "student" / "seed-1" / "training.json").stat()
+    more = ("--set", "distill.seeds=3", "--set", "distill.floors=false", "--set", "distill.label_fractions=[]")
+    said = done(suffuse("distill", copied, *more))
+    assert "4 trainings are as they were" in said.err and "6 trainings" in said.err
+    after = hashes(copied, ["distill"])
+    kept = {f for f in before if f.startswith(("student/", "baseline/"))}
+    assert kept < set(after) and all(after[f] == before[f] for f in kept)
+    assert {f.split("/")[0] for f in after} == {"student", "baseline", "judged.json"}
+    (moved,) = (copied / "previous").glob("*/student")
+    assert (moved / "seed-1" / "training.json").stat().st_mtime == old.st_mtime
+    assert {f"student/seed-3/{f}" for f in ("model.safetensors", "training.json")} <= set(after)
+
+    anew = done(suffuse("distill", copied, *more, "--set", "distill.train.epochs=3"))
+    assert "as they were" not in anew.err
+    assert hashes(copied, ["distill"])["student/seed-1/model.safetensors"] != before["student/seed-1/model.safetensors"]
+
+
+def test_a_training_whose_files_were_changed_is_done_again(finished: Finished, copied: Path) -> None:
+    before = hashes(copied, ["distill"])
+    weights = copied / "student" / "seed-1" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    said = done(suffuse("distill", copied, "--set", "distill.floors=false", "--set", "distill.label_fractions=[]"))
+    assert "3 trainings are as they were" in said.err
+    after = hashes(copied, ["distill"])
+    assert all(after[f] == before[f] for f in after if f.endswith("model.safetensors"))
+
+
 def test_the_export_holds_no_teacher(finished: Finished) -> None:
     export, signature = finished.run / "export", json.loads((finished.run / "export" / "signature.json").read_text())
     parity = json.loads((export / "parity.json").read_text())

@@ -125,6 +125,16 @@ def test_a_subset_that_no_row_has_is_not_judged(trainer):
     assert found[SUBSETS] == pytest.approx(next(iter(found.values())))
 
 
+def test_what_chooses_is_as_the_recipe_says(trainer):
+    columns, model = trainer.columns, trainer.objective().model.eval()
+    rows = columns.labelled("validation")
+    by_halves, plain = scorer(columns, rows, TRAINING)(model), scorer(columns, rows)(model)
+    for dropout in (0.0, "uniform", HALVES):
+        how = {"modality_dropout": dropout}
+        assert scorer(columns, rows, Training(**how, select="subsets"))(model) == by_halves
+        assert scorer(columns, rows, Training(**how, select="whole"))(model) == plain
+
+
 @pytest.mark.parametrize("step", [2, 9])
 def test_killed_and_called_again_it_ends_with_the_same_bits(trainer, same, monkeypatch, step):
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)

@@ -5,11 +5,9 @@ from __future__ import annotations
 import csv
 import random
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import pytest
 from PIL import Image
 
 from suffuse import pipeline
@@ -81,17 +79,7 @@ def mixed(source: Path) -> dict[str, Any]:
 
 
 def finish(folder: Path, make: Callable[[Path], dict[str, Any]]) -> Run:
-    """Every stage. Trainings come one after the other, in this process: starting others takes longer than they do."""
+    """Every stage. So short trainings come one after the other, in this process."""
     run = Run.of(make(write_table(folder / "table")), folder / "run")
-    with pytest.MonkeyPatch.context() as patch:
-        for stage in ("teach", "distill"):
-            patch.setattr(f"suffuse.stages.{stage}.run_jobs", here)
-        pipeline.run_all(run)
+    pipeline.run_all(run)
     return run
-
-
-def here(function: str, jobs: list[dict], workers: int, tell: Callable[[float, str], None], together: int = 1) -> None:
-    """What ``engine.pool.run_jobs`` does, without other processes."""
-    module, name = function.split(":")
-    for job in jobs:
-        getattr(import_module(module), name)(job, tell)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -62,15 +64,32 @@ HOSTILE = {
 }
 
 
+@pytest.fixture(scope="module")
+def reading() -> Iterator[float]:
+    """Seconds of this machine's processor that Python takes to read the costliest of these bodies, of 333,000 lists.
+
+    What other tests left is out of the collector's sight meanwhile, as a server's models are."""
+    gc.collect()
+    gc.freeze()
+    took = []
+    for _ in range(3):
+        begun = time.process_time()
+        json.loads(HOSTILE["many steps, the last of them wrong"][1])
+        took.append(time.process_time() - begun)
+    yield max(took)
+    gc.unfreeze()
+
+
 @pytest.mark.parametrize("name", HOSTILE)
-def test_it_is_refused_in_little_time(server: TestClient, name: str) -> None:
+def test_it_is_refused_in_little_time(server: TestClient, name: str, reading: float) -> None:
+    """A body that costs its square takes minutes; the cost of reading it, measured beside, makes hosts alike."""
     path, body, status = HOSTILE[name]
     begun = time.process_time()
     found = server.post(path, content=body, headers={"content-type": "application/json"})
     took = time.process_time() - begun
     assert found.status_code == status, found.text
     assert len(found.content) < 1500
-    assert took < 2, took
+    assert took < 8 * reading, (took, reading)
 
 
 @pytest.mark.parametrize("path", ["a" * 60_000, "%00", "..%2f..%2fetc", "%ff%fe"])

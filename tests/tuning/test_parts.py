@@ -18,6 +18,7 @@ from suffuse.tuning.front import dominates, front
 from suffuse.tuning.how import QUALITY, SMALL, STUDENT
 from suffuse.tuning.pruning import FEWEST, behind, reached
 from suffuse.tuning.study import BEHIND, Study, over
+from suffuse.views import HALVES
 
 
 def points(count: int, latency: bool) -> list[dict[str, Any]]:
@@ -130,6 +131,21 @@ def test_what_the_evidence_makes_worth_trying(tmp_path: Path, known: dict, word:
     for values, point in zip(one.tries, points, strict=True):  # what is tried is something that the space asks
         assert any(name in point for name in values), values
     assert any(point != space.shipped(STUDENT, there) for point in points)
+
+
+def test_a_student_that_is_weak_without_a_modality_is_tried_with_halves_where_subsets_count(tmp_path: Path) -> None:
+    weak = facts(without={"picture": 0.3, "question": 0.6}) | {
+        "floors": {"question": 0.5, "picture": 0.4},
+        "teacher": {},
+    }
+    (tmp_path / "whole").mkdir()
+    for kind, folder in (("subsets", tmp_path), ("two classes", tmp_path / "whole")):
+        there, _ = ground(folder, kind)
+        one = next(f for f in because.findings(weak, there) if "is missing" in f.because)
+        assert ({"modality_dropout": HALVES} in one.tries) == there.by_subsets == (kind == "subsets")
+        assert ("select: subsets" in one.because) != there.by_subsets
+        tried = space.changed(STUDENT, there, {"modality_dropout": HALVES})
+        assert (tried["modality_dropout"] == HALVES) == there.by_subsets
 
 
 def on_scorecards(student: dict[str, float], teacher: dict[str, float], **floors: float) -> dict[str, Any]:

@@ -255,6 +255,27 @@ def test_what_cannot_be_is_said_before_anything_is_done(stored: Run, change: dic
     assert not stored.path("tuning").exists()
 
 
+def test_where_subsets_count_they_do_from_the_first_trial_to_the_last_choice(
+    fresh: Callable, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run.open(fresh("subsets").folder, ("distill.train.select=subsets",))
+    result = pipeline.run_tune(run, dataclasses.replace(LITTLE, trials=3))
+    assert result["metric"] == "accuracy, mean over subsets"
+    for who in ("student", "baseline"):
+        for _, _, facts, curve, _ in trials(run, who if who == "student" else _of_baseline(run)):
+            if facts:
+                assert facts["quality"] == facts["validation"]["subsets"] != facts["validation"]["accuracy"]
+                assert max(score for _, score in curve) <= facts["quality"]
+        places = list(run.path("tuning", "finals").glob(f"{who}-*"))
+        kept = [read_json(f)["validation"]["subsets"] for f in places[0].glob("*/seed-*/facts.json")]
+        judged = [v for one in result["chosen"][who]["candidates"] for v in one["validation"]]
+        assert sorted(judged) == pytest.approx(sorted(kept), abs=1e-6) and len(kept) > 2
+
+
+def _of_baseline(run: Run) -> str:
+    return f"baseline-{next(run.path('tuning').glob('chosen-*.yaml')).stem}"
+
+
 def test_a_point_that_costs_more_is_not_trained(whole: tuple[Run, dict], fresh: Callable, quick: None) -> None:
     """The same search where nothing may cost even half: only the recipe itself is trained."""
     run = fresh("small")

@@ -19,6 +19,7 @@ from suffuse.tuning import space
 from suffuse.tuning.asking import Drawn, Given
 from suffuse.tuning.how import BASELINE, STUDENT
 from suffuse.tuning.schooling import MILD, further
+from suffuse.views import HALVES
 
 DRAWS = 60
 EARLIER = ("prepare", "teach", "extract")  # stages whose results a search works on
@@ -67,6 +68,20 @@ def test_the_recipe_s_own_point_changes_next_to_nothing(tmp_path: Path, kind: st
     outside = {"weight_decay"} if kind == "everything" else set()  # 0 isn't on a logarithmic scale
     assert {key for key in ours if ours[key] != theirs[key]} <= outside
     assert recipe.distill.schedules == there.recipe.distill.schedules
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_all_points_of_a_search_are_judged_alike(tmp_path: Path, kind: str) -> None:
+    """By whole rows, or by the mean over subsets; halves are tried where subsets count."""
+    there, file = ground(tmp_path, kind)
+    random, dropped = np.random.default_rng(1), set()
+    for _ in range(DRAWS):
+        train = space.made(file, space.texts(space.point(STUDENT, Drawn(random), there))).distill.train
+        assert train.by_subsets == there.recipe.distill.train.by_subsets
+        if not isinstance(train.modality_dropout, dict):
+            dropped.add(train.modality_dropout)
+    assert (HALVES in dropped) == (kind in ("subsets", "halves"))
+    assert kind not in ("subsets", "halves") or len(dropped) > 3
 
 
 def test_a_neighbour_is_nearer_than_a_random_point(tmp_path: Path) -> None:

@@ -40,6 +40,14 @@ def raw(kind: str) -> tuple[dict[str, Any], tuple[tuple[str, int], ...]]:
         made = raw_recipe()
         made["distill"]["train"] |= {"modality_dropout": 0.3, "whole": True}
         return made, (("classes", 6),)
+    if kind == "subsets":
+        made = raw_recipe()
+        made["distill"]["train"] |= {"select": "subsets"}
+        return made, (("classes", 6),)
+    if kind == "halves":
+        made = raw_recipe()
+        made["distill"]["train"] |= {"modality_dropout": "halves"}
+        return made, (("classes", 6),)
     if kind == "labels":
         return raw_recipe(data__tasks={"answer": {"kind": "labels"}}), (("labels", 5),)
     made = raw_recipe(student__fusion={"kind": "gated", "width": 8}, student__dropout=0.15)
@@ -53,7 +61,7 @@ def raw(kind: str) -> tuple[dict[str, Any], tuple[tuple[str, int], ...]]:
     return made, (("classes", 9),)
 
 
-KINDS = ("two classes", "three modalities", "queries", "numbers", "labels", "whole", "everything")
+KINDS = ("two classes", "three modalities", "queries", "numbers", "labels", "whole", "subsets", "halves", "everything")
 
 
 def ground(folder: Path, kind: str, **changes: Any) -> tuple[Ground, Path]:

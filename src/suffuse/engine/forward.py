@@ -13,7 +13,6 @@ from ..model import FusionModel
 from ..recipe import Training
 from ..shapley import listed
 from ..types import CLASSES, LABELS, NUMBER, Output, Spec
-from ..views import HALVES
 
 CHUNK = 4096
 SUBSETS = "subsets"  # of a validation's numbers: the main metric's mean over the subsets of the modalities
@@ -69,14 +68,12 @@ def under(model: FusionModel, columns: Columns, rows: np.ndarray, kept: np.ndarr
 
 def scorer(columns: Columns, rows: np.ndarray, training: Training = PLAIN) -> Callable[[FusionModel], dict[str, float]]:
     """The main metric (first) and the loss on labelled rows, means over the targets: the validation of
-    :func:`suffuse.engine.loop.fit`. Where each half of a row's modalities is learned too, also the mean of the metric
-    over subsets of them (:data:`SUBSETS`), by which the epoch is chosen."""
-    target, count = columns.target[rows], len(columns.spec.names)
-    if training.modality_dropout != HALVES or count == 1:
+    :func:`suffuse.engine.loop.fit`. Where the training asks for it, also the mean of the metric over subsets of the
+    modalities (:data:`SUBSETS`), by which the epoch is chosen."""
+    target = columns.target[rows]
+    if not training.by_subsets or len(columns.spec.names) == 1:
         return lambda model: score(columns.spec, logits(model, columns, rows), target)
-    kept = listed(count)[1:, None]
-    some: np.ndarray = np.any(columns.present[rows] & kept, axis=2)  # (K, N): judged where a row has some of it
-    kept, some = kept[some.any(1)], some[some.any(1)]
+    kept, some = subsets_of(columns, rows)
 
     def scored(model: FusionModel) -> dict[str, float]:
         answers = zip(under(model, columns, rows, kept), some, strict=True)
@@ -85,6 +82,14 @@ def scorer(columns: Columns, rows: np.ndarray, training: Training = PLAIN) -> Ca
         return {**found[-1], SUBSETS: float(np.mean([one[metric] for one in found]))}
 
     return scored
+
+
+def subsets_of(columns: Columns, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Subsets of the modalities (K, 1, M), all of them last, and the rows that each is judged on (K, N): those that
+    have some of it. A subset that no row has isn't there."""
+    kept = listed(len(columns.spec.names))[1:, None]
+    some: np.ndarray = np.any(columns.present[rows] & kept, axis=2)
+    return kept[some.any(1)], some[some.any(1)]
 
 
 def deciding(scores: Mapping[str, float]) -> float:

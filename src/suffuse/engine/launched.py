@@ -35,7 +35,7 @@ def follow(rank: int, size: int) -> None:
     with joined(rank, size, None):
         told = orders()
         while order := told(None):
-            _named(order["function"])(order["job"], _silent)
+            named(order["function"])(order["job"], _silent)
 
 
 def leads() -> bool:
@@ -47,16 +47,26 @@ def together(function: str, jobs: list[dict], tell: Callable[[float, str], None]
     """One job after the other, each by all processes."""
     call = _call.get()
     assert call
+    one_by_one(function, jobs, tell, lambda job: call({"function": function, "job": job}))
+
+
+def one_by_one(
+    function: str,
+    jobs: list[dict],
+    tell: Callable[[float, str], None],
+    first: Callable[[dict], Any] = lambda job: None,
+) -> None:
+    """One job after the other, in this process; ``first`` is told of each."""
     for number, job in enumerate(jobs):
-        call({"function": function, "job": job})
+        first(job)
 
         def part(share: float, words: str, done: int = number) -> None:
             tell((done + share) / len(jobs), words)
 
-        _named(function)(dict(job), part)
+        named(function)(dict(job), part)
 
 
-def _named(function: str) -> Callable[[dict, Callable[[float, str], None]], None]:
+def named(function: str) -> Callable[[dict, Callable[[float, str], None]], None]:
     """``module:name``."""
     module, name = function.split(":")
     return getattr(import_module(module), name)

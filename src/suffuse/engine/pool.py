@@ -10,7 +10,6 @@ stops at once.
 from __future__ import annotations
 
 import contextlib
-import importlib
 import json
 import os
 import queue
@@ -30,10 +29,16 @@ CAUSE_SECONDS = 10.0  # in which the process that ended shows, after others have
 
 
 def run_jobs(
-    function: str, jobs: list[dict], workers: int, tell: Callable[[float, str], None], processes: int = 1
+    function: str,
+    jobs: list[dict],
+    workers: int,
+    tell: Callable[[float, str], None],
+    processes: int = 1,
+    brief: bool = False,
 ) -> None:
     """Call ``function`` ("module:name", taking a job and a tell) on every job, ``workers`` processes at a time, of
-    which so many share each job. Under a launcher its processes share one job after the other.
+    which so many share each job. Under a launcher its processes share one job after the other; ``brief`` jobs, which
+    take less time than starting a process, are done here.
 
     Raises SuffuseError as the first failing job does; the others are stopped.
     """
@@ -41,6 +46,12 @@ def run_jobs(
         return
     if launched.leads():
         launched.together(function, jobs, tell)
+        return
+    if brief and processes == 1:
+        from .runtime import restored  # torch: a worker, which imports this module first, has to listen before that
+
+        with restored():
+            launched.one_by_one(function, jobs, tell)
         return
     todo: queue.SimpleQueue[int] = queue.SimpleQueue()
     for number in range(len(jobs)):
@@ -151,8 +162,7 @@ def work(function: str, incoming: TextIO, outgoing: TextIO) -> None:
     """The worker: one job after the other, in the order in which they come."""
     jobs: queue.SimpleQueue[dict] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(incoming, jobs), daemon=True).start()  # first: imports take seconds
-    module, name = function.split(":")
-    call: Callable[[dict, Callable[[float, str], None]], None] = getattr(importlib.import_module(module), name)
+    call = launched.named(function)
 
     def say(**facts: Any) -> None:
         outgoing.write(json.dumps(facts) + "\n")

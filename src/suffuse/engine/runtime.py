@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 
 import torch
 
@@ -10,7 +11,8 @@ import torch
 def settle(threads: int) -> None:
     """Fix what decides the bits of a result besides the seed: thread count and deterministic kernels."""
     torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True)
+    # what use_deterministic_algorithms(True) does, but that it imports torch's compiler too, which takes seconds
+    torch.set_deterministic_debug_mode("error")
     # nothing here reads memory before it is written, and filling it costs a tenth of a step
     torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore
 
@@ -18,6 +20,17 @@ def settle(threads: int) -> None:
 def seed(number: int) -> None:
     """Seed the initial weights and dropout."""
     torch.manual_seed(number)
+
+
+@contextlib.contextmanager
+def restored() -> Iterator[None]:
+    """Inside, a training may settle and seed as it likes; afterwards threads and chance are as they were."""
+    threads, chance = torch.get_num_threads(), torch.get_rng_state()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.set_rng_state(chance)
 
 
 def autocast(precision: str) -> contextlib.AbstractContextManager:

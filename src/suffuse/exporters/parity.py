@@ -8,10 +8,10 @@ from itertools import product
 from typing import Protocol
 
 import numpy as np
-import torch
 
 from ..answers import THRESHOLD, activate
 from ..data import Columns
+from ..engine.forward import under
 from ..errors import SuffuseError
 from ..model import FusionModel
 from ..types import CLASSES, LABELS, Head, Spec
@@ -71,16 +71,15 @@ def asking(model: Answering) -> Ask:
 def compare(model: FusionModel, predictor: Answering, columns: Columns, rows: np.ndarray, every: bool) -> dict:
     """Each subset of modalities: largest difference of a probability, share of equal answers, and whether what stands
     in an absent slot changed any bit."""
-    names, batch, here = columns.spec.names, columns.batch(rows), entries(columns, rows)
-    found = {}
-    for kept in subsets(names, every):
-        present = columns.present[rows] & np.array(kept)
-        with torch.inference_mode():
-            exact = model(dataclasses.replace(batch, present=torch.from_numpy(present))).logits.numpy()
+    names, here, found = columns.spec.names, entries(columns, rows), {}
+    kept = subsets(names, every)
+    answers = under(model, columns, rows, np.array(kept)[:, None])
+    for keeps, exact in zip(kept, answers, strict=True):
+        present = columns.present[rows] & np.array(keeps)
         logits = predictor.logits(here, present)
         got, exact = (comparable(columns.spec.heads, z) for z in (logits, exact))
         others = [predictor.logits(other, present) for other in spoilt(here, present)]
-        found[named(names, kept)] = {
+        found[named(names, keeps)] = {
             "difference": float(np.abs(got - exact).max()),
             "same_answer": float(same_answers(columns.spec, got, exact).mean()),
             "absent_changes_nothing": all(bool((other == logits).all()) for other in others),

@@ -30,7 +30,7 @@ def with_intervals(spec: Spec, seeds: Sequence[np.ndarray], target: np.ndarray, 
         facts = found.get("calibration") if len(spec.heads) == 1 else found["calibrations"].get(head.name)
         if facts:
             known = head.known(wanted)
-            some = Draws(draws.group[known], draws.weight, draws.confidence)
+            some = draws.of(known)
             facts["intervals"] = intervals(head, [seed[at][1][known] for seed in parts], wanted[known], some)
     return found
 

@@ -37,7 +37,7 @@ def clean(
     facts: dict[str, Any] = {"rows": int(mask.sum()), "leaked": {name: int(one.sum()) for name, one in found.items()}}
     if not mask.any():
         return facts
-    some, target = Draws(draws.group[mask], draws.weight, draws.confidence), columns.target[rows][mask]
+    some, target = draws.of(mask), columns.target[rows][mask]
     measured = [measure(columns.spec, a[mask], target, some) for a in answers]
     facts["metrics"] = {
         metric: summary([m[metric] for m in measured], draws.confidence, some.size, bounds(metric))

@@ -118,4 +118,4 @@ class Context:
 
     def drawn(self, where: np.ndarray) -> Draws:
         """The same resamples, of some of the rows."""
-        return Draws(self.draws.group[where], self.draws.weight, self.draws.confidence)
+        return self.draws.of(where)

@@ -35,7 +35,7 @@ def by(
     score is left out."""
     found = {}
     for name, mask in parts(values).items():
-        some = Draws(draws.group[mask], draws.weight, draws.confidence)
+        some = draws.of(mask)
         measured = [measure(spec, a[mask], target[mask], some) for a in answers]
         known = [metric for metric, v in measured[0].items() if np.isfinite(v[0])]
         metrics = {

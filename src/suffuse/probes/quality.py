@@ -29,6 +29,10 @@ class Draws:
         """Rows and groups that are drawn from."""
         return Size.of(self.group)
 
+    def of(self, where: np.ndarray) -> Draws:
+        """The same resamples, of some of the rows: (N,) bool, or their places."""
+        return Draws(self.group[where], self.weight, self.confidence)
+
 
 def draw(group: np.ndarray, resamples: int, confidence: float, seed: int = 0) -> Draws:
     """Draw groups with replacement; the same draws serve every model."""

@@ -24,7 +24,7 @@ def measure(spec: Spec, answers: np.ndarray, target: np.ndarray, draws: Draws) -
     found: dict[str, Measured] = {}
     for (head, part), (_, wanted) in zip(spec.parts(answers), spec.targets(target), strict=True):
         known = head.known(wanted)
-        some = Draws(draws.group[known], draws.weight, draws.confidence)
+        some = draws.of(known)
         found[head.name] = one(head, part[known], wanted[known], some)
     if len(found) == 1:
         return next(iter(found.values()))
@@ -41,7 +41,7 @@ def judged(spec: Spec, answers: np.ndarray, target: np.ndarray, draws: Draws) ->
     found = []
     for (head, part), (_, wanted) in zip(spec.parts(answers), spec.targets(target), strict=True):
         known = head.known(wanted)
-        some = Draws(draws.group[known], draws.weight, draws.confidence)
+        some = draws.of(known)
         if head.kind == CLASSES:
             right = (part[known].argmax(1) == wanted[known]).astype(float)
             found.append(ratio(_total(right, some), _total(np.ones_like(right), some)))

@@ -93,6 +93,12 @@ class Training(Settings):
     modality_dropout: Literal["uniform", "halves"] | Share | dict[str, Share] = 0.0  # halves: :mod:`suffuse.views`
     whole: bool = False  # rows that lose modalities are learned whole too: losses on answers are the mean over both
     augment: bool = False  # as the modalities' own ``augment`` says; frozen encoders see rows as they are
+    select: Literal["whole", "subsets"] | None = None  # what chooses the epoch; None: subsets with halves, else whole
+
+    @property
+    def by_subsets(self) -> bool:
+        """Whether epochs, seeds and candidates are chosen by the mean score over subsets of the modalities."""
+        return self.select == "subsets" or (self.select is None and self.modality_dropout == "halves")
 
     @field_validator("modality_dropout", mode="before")
     @classmethod

@@ -145,6 +145,7 @@ class Export(Settings):
     loss: float = Field(default=0.02, ge=0, le=1)  # most of the main metric that int8 may lose, on every subset
     torch: bool = False  # also the network, as model.safetensors and config.json, for FusionModel.from_pretrained
     limits: Limits = Limits()
+    teacher: bool = True  # also the teacher that the run trained, to compare size and time with
 
 
 class Compute(Settings):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import re
 import socket
@@ -34,6 +35,8 @@ def serve(exports: Sequence[str], host: str, port: int, threads: int, limits: Li
         for one in predictor.facts.differs:
             say(f"          {name}: {one}: answers may differ a little from those of the evaluation")
     app = application(predictors, limits, threads)
+    gc.collect()
+    gc.freeze()  # the models live as long as the process: no request pays for a look through all of them
     listening = listen(host, port)
     place = f"[{host}]" if ":" in host else host
     say(f"serve     {', '.join(predictors)} at http://{place}:{listening.getsockname()[1]}")

@@ -14,6 +14,7 @@ class Stage:
     reads: tuple[str, ...]  # stages whose artefacts it opens
     recipe: tuple[str, ...]  # recipe keys that decide its result
     format: int = 1  # raised when what it writes changes form
+    more: tuple[str, ...] = ()  # of these keys, those that ask for more or fewer trainings and change none
 
 
 STAGES: dict[str, Stage] = {
@@ -46,6 +47,13 @@ STAGES: dict[str, Stage] = {
             ("prepare", "extract"),
             ("student", "distill", "seed", "compute.processes", "modalities.*.augment", "evaluate.label_curve"),
             format=4,
+            more=(
+                "distill.seeds",
+                "distill.label_fractions",
+                "distill.floors",
+                "distill.weak_teacher",
+                "evaluate.label_curve",
+            ),
         ),
         Stage(
             "export",

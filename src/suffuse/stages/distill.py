@@ -7,18 +7,21 @@ of its epoch on validation; what a training with few labels may not see, its val
 from __future__ import annotations
 
 import dataclasses
+import shutil
+from pathlib import Path
 
 from ..data import Columns
 from ..engine import features
+from ..engine.effort import brief
 from ..engine.group import current
 from ..engine.jobs import jobs
 from ..engine.loop import fit
 from ..engine.pool import run_jobs
 from ..engine.records import save_trained
 from ..engine.runtime import settle
-from ..engine.students import Job, prepared
+from ..engine.students import Job, prepared, training_of
 from ..errors import SuffuseError
-from ..files import read_json, write_json
+from ..files import file_facts, read_json, write_json
 from ..model import FusionModel
 from ..probes.rival import rival
 from ..progress import Tell, progress, say
@@ -51,10 +54,39 @@ def distill(run: Run) -> None:
             say(f"alert: {job.who}, seed {job.seed}: {alert}")
 
 
+def keep(run: Run) -> None:
+    """Take over, as copies, what was trained before and is asked for again: what is replaced moves away whole."""
+    outputs, kept = (run.stamp("distill") or {})["outputs"], 0
+    for job in jobs(run):
+        name = f"{job.who}/seed-{job.seed}"
+        files = {file: facts for file, facts in outputs.items() if file.startswith(f"{name}/")}
+        if not files or not all(_same(run.path(file), facts) for file, facts in files.items()):
+            continue
+        if not done(run, job):
+            copy = run.partial("distill") / ".kept"
+            shutil.rmtree(copy, ignore_errors=True)
+            shutil.copytree(run.path(name), copy)
+            (run.partial("distill") / job.who).mkdir(exist_ok=True)
+            copy.replace(run.partial("distill") / name)
+        kept += 1
+    rival = run.partial("distill") / "rival.json"  # of times, which differ from one attempt to the next
+    if run.recipe.distill.rival and not rival.exists() and run.path(rival.name).exists():
+        shutil.copy(run.path(rival.name), rival)
+    if kept:
+        say(f"distill   {kept} training{'s are' if kept > 1 else ' is'} as {'they were' if kept > 1 else 'it was'}")
+
+
 def train(run: Run, some: list[Job], tell: Tell) -> None:
     """Some trainings, side by side."""
-    orders = [{"run": str(run.folder), **dataclasses.asdict(j)} for j in some]
-    run_jobs("suffuse.stages.distill:work", orders, run.recipe.compute.threads, tell, run.recipe.compute.processes)
+    orders, compute = [{"run": str(run.folder), **dataclasses.asdict(j)} for j in some], run.recipe.compute
+    run_jobs("suffuse.stages.distill:work", orders, compute.threads, tell, compute.processes, _brief(run, some))
+
+
+def _brief(run: Run, some: list[Job]) -> bool:
+    if any(job.who == "rival" for job in some):  # it has many epochs
+        return False
+    how = [training_of(run.recipe.distill, job.taught) for job in some]
+    return brief(run.recipe.student.bare(), Columns.open(run.path("data")), how)
 
 
 def in_order(left: list[Job], workers: int) -> tuple[list[Job], list[Job]]:
@@ -126,6 +158,10 @@ def work(order: dict, tell: Tell) -> None:
     state = fit(objective, plan)
     if current().first:
         save_trained(objective.model, state, place)
+
+
+def _same(path: Path, facts: list) -> bool:
+    return path.is_file() and list(file_facts(path)) == facts
 
 
 def _smaller(run: Run) -> None:

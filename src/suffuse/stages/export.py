@@ -26,13 +26,14 @@ FITTED = 4096  # validation rows that temperatures are fitted on at the most
 
 
 def export(run: Run) -> None:
-    """Write ``export/`` (the student) and, if it can be exported, ``export-teacher/`` (for comparison); fail beyond the
-    tolerance."""
+    """Write ``export/`` (the student) and, where it is wanted and can be exported, ``export-teacher/`` (to compare
+    with); fail beyond the tolerance."""
     settle(run.recipe.compute.threads)
     columns = Columns.open(run.path("data"))
     student = run.path("student", best_seed(run.path("student")))
     with progress("export") as tell:
-        asked = {"export": student, **({"export-teacher": run.path("teacher")} if run.recipe.trained else {})}
+        beside = run.recipe.trained is not None and run.recipe.export.teacher
+        asked = {"export": student, **({"export-teacher": run.path("teacher")} if beside else {})}
         for number, (name, source) in enumerate(asked.items()):
             tell(number / 2, source.relative_to(run.folder).as_posix())
             model = open_model(source)

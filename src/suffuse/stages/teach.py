@@ -15,6 +15,7 @@ import numpy as np
 from .. import losses
 from ..data import Columns, Sampler
 from ..engine import features
+from ..engine.effort import brief
 from ..engine.forward import logits, score, scorer
 from ..engine.group import current
 from ..engine.loop import Plan, fit
@@ -73,7 +74,8 @@ def teach(run: Run) -> None:
         else:
             each = max(threads // processes, 1) if len(wanted) == 1 else 1  # side by side they have one thread each
             orders = [{"run": str(run.folder), "threads": each, **dataclasses.asdict(j)} for j in left]
-            run_jobs("suffuse.stages.teach:work", orders, threads, tell, processes)
+            little = brief(teacher.bare(), Columns.open(run.path("data")), [teacher.train for _ in orders])
+            run_jobs("suffuse.stages.teach:work", orders, threads, tell, processes, little)
         if teacher.seeds > 1:
             shutil.rmtree(folder / "teacher", ignore_errors=True)
             shutil.copytree(folder / "teachers" / best_seed(folder / "teachers"), folder / "teacher")

@@ -90,6 +90,7 @@ def finish(
     recipe = space.made(place / "shipped.yaml", texts)
     recipe = recipe.model_copy(update={"name": f"{recipe.name or run.folder.name}-tuned"})
     metric, best = plan["evidence"]["metric"], front(written.points(student.study))
+    metric += ", mean over subsets" if student.ground.by_subsets else ""
     measure = "ONNX Runtime, one row, one thread, median ms"
     write_json(place / "front.json", {"metric": metric, "split": "validation", "latency": measure, "points": best})
     says = [f"Found by suffuse tune, on validation; trials: {counts[STUDENT]} student, {counts[BASELINE]} baseline."]

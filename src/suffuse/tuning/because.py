@@ -9,6 +9,7 @@ from typing import Any
 
 from ..engine.shares import DEAD
 from ..types import NUMBER
+from ..views import HALVES
 from .evidence import Facts
 from .ground import Ground
 from .losing import answering
@@ -74,9 +75,12 @@ def dropout(facts: Facts, ground: Ground) -> Iterator[Finding]:
         there = {loss.kind for loss in ground.recipe.distill.losses.values()}
         more = {} if "subset_consistency" in there else {"subset_consistency": True}
         tries: tuple[dict[str, Any], ...] = ({"modality_dropout": 0.2}, {"modality_dropout": "uniform"})
+        if ground.by_subsets:
+            tries = ({"modality_dropout": HALVES}, *tries)
         tries += ({"modality_dropout": "uniform", **more},) if more else ()
         why = f"the student is weak where a modality is missing: {'; '.join(found)}"
-        yield Finding(f"{why}: dropout of modalities{', and consistency of subsets' if more else ''}", tries)
+        judged = "" if ground.by_subsets else " (distill.train.select: subsets would also choose by it)"
+        yield Finding(f"{why}: dropout of modalities{', and consistency of subsets' if more else ''}{judged}", tries)
 
 
 def gates(facts: Facts, ground: Ground) -> Iterator[Finding]:

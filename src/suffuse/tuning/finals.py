@@ -20,11 +20,13 @@ import numpy as np
 from ..answers import activate, main_metric
 from ..data import Columns
 from ..engine import features
-from ..engine.forward import logits
+from ..engine.forward import logits, subsets_of, under
 from ..files import read_json, write_bytes, write_json
-from ..probes.quality import draw
+from ..model import FusionModel
+from ..probes.quality import Draws, draw
 from ..probes.targets import measure
 from ..progress import Tell
+from ..recipe import Training
 from ..run import Run
 from .space import made
 from .study import over
@@ -78,26 +80,41 @@ def work(order: dict[str, Any], tell: Tell) -> None:
     state, objective = trained(run, recipe, what, (place / ".work", lambda share, _: tell(share, said)))
     columns, model = Columns.open(run.path("data")), objective.model
     seen, content = features.ready(columns, model, features.place(run)), io.BytesIO()
-    np.save(content, logits(model, seen.of(model.spec.names), columns.labelled("validation")))
+    np.save(content, answered(model, seen.of(model.spec.names), columns.labelled("validation"), recipe.distill.train))
     write_bytes(place / "logits.npy", content.getvalue())
     best = next(line for line in state.history if line["epoch"] == state.best_epoch)
     write_json(place / "facts.json", {"validation": best["validation"], "best_epoch": state.best_epoch})
     shutil.rmtree(place / ".work", ignore_errors=True)
 
 
+def answered(model: FusionModel, columns: Columns, rows: np.ndarray, training: Training) -> np.ndarray:
+    """(K, N, C): the logits on each subset that is judged by, or on the rows as they are."""
+    if not training.by_subsets:
+        return logits(model, columns, rows)[None]
+    return under(model, columns, rows, subsets_of(columns, rows)[0])
+
+
 def measured(run: Run, some: Sequence[Candidate], seeds: int, folder: Path) -> list[np.ndarray]:
-    """The main metric on validation of each candidate: (S, R + 1), the first column on the rows themselves, the others
-    on resamples of their groups; the same resamples for all."""
+    """The main metric on validation of each candidate, or its mean over subsets: (S, R + 1), the first column on the
+    rows themselves, the others on resamples of their groups; the same resamples for all."""
     columns = Columns.open(run.path("data"))
-    rows, spec = columns.labelled("validation"), columns.spec
+    rows = columns.labelled("validation")
     draws, found = draw(columns.group[rows], RESAMPLES, 0.95), []
+    judged = np.ones((1, len(rows)), dtype=bool)
+    if run.recipe.distill.train.by_subsets:
+        judged = subsets_of(columns.of(run.recipe.student.bare().encoders), rows)[1]
     for one in some:
         place, scores = folder / _name(one["overrides"]), []
         for seed in range(seeds):
-            answers = activate(spec.heads, np.load(place / f"seed-{seed}" / "logits.npy"))
-            scores.append(measure(spec, answers, columns.target[rows], draws)[main_metric(spec.heads)])
+            several = zip(np.load(place / f"seed-{seed}" / "logits.npy"), judged, strict=True)
+            scores.append(np.mean([_metric(columns, z[part], rows[part], draws.of(part)) for z, part in several], 0))
         found.append(np.stack(scores))
     return found
+
+
+def _metric(columns: Columns, z: np.ndarray, rows: np.ndarray, draws: Draws) -> np.ndarray:
+    answers = activate(columns.spec.heads, z)
+    return measure(columns.spec, answers, columns.target[rows], draws)[main_metric(columns.spec.heads)]
 
 
 def losses(some: Sequence[Mapping[str, Any]], seeds: int, folder: Path) -> list[float]:

@@ -41,6 +41,11 @@ class Ground:
         return tuple(self.recipe.student.encoders)
 
     @property
+    def by_subsets(self) -> bool:
+        """Whether candidates are compared by their mean over subsets of the modalities."""
+        return self.recipe.distill.train.by_subsets and len(self.names) > 1
+
+    @property
     def headless(self) -> bool:
         """Whether the student's fusion gives logits itself."""
         return fusions.headless(self.recipe.student.fusion)

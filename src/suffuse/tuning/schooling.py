@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..views import HALVES
 from .asking import Ask
 from .ground import FACTOR, Ground
 
@@ -28,10 +29,12 @@ def school(ask: Ask, ground: Ground, headless: bool) -> dict[str, Any]:
     factors = [one for one in FACTOR if one <= ground.longest] or [1.0]
     found[f"{where}.epochs"] = max(1, round(train.epochs * ask.choice("epochs", factors, 1.0)))
     found[f"{where}.ema"] = ask.choice("ema", _with(EMA, train.ema), train.ema)
-    mixes = not headless and not train.whole and train.modality_dropout != "halves"  # they have answers of their own
+    mixes = not headless and not train.whole and (ground.by_subsets or train.modality_dropout != HALVES)
     mixup = ask.choice("mixup", _with(MIXUP, train.mixup), train.mixup) if mixes else 0.0
     found[f"{where}.mixup"] = mixup
     found |= lost(ask, ground) | augmented(ask, ground) | dropped(ask, ground, headless)
+    if found.get(f"{where}.modality_dropout") == HALVES:
+        found[f"{where}.mixup"] = 0.0  # it has answers of its own
     return {key: value for key, value in found.items() if value != _now(ground, key)}
 
 
@@ -41,14 +44,17 @@ def rate(ask: Ask, now: float) -> float:
 
 
 def lost(ask: Ask, ground: Ground) -> dict[str, Any]:
-    """Share of the rows that lose a modality, which is none only where the recipe doesn't learn them whole too; rates
-    of single modalities that the recipe names stay as they are, and so do halves."""
-    now, whole = ground.recipe.distill.train.modality_dropout, ground.recipe.distill.train.whole
-    if len(ground.names) < 2 or isinstance(now, dict) or now == "halves":
+    """Share of the rows that lose a modality, which is none only where the recipe doesn't learn them whole too; or, in
+    a search that judges by subsets, halves. Rates of single modalities that the recipe names stay as they are."""
+    how, train = ground.recipe.distill, ground.recipe.distill.train
+    now, where = train.modality_dropout, "distill.train"
+    if len(ground.names) < 2 or isinstance(now, dict) or (now == HALVES and not ground.by_subsets):
         return {}
-    rates = [rate for rate in _with(LOST, now if now != "uniform" else 0.0) if rate or not whole]
-    chosen = ask.choice("modality_dropout", [*rates, "uniform"], now)
-    return {"distill.train.modality_dropout": chosen}
+    rates = [rate for rate in _with(LOST, now if not isinstance(now, str) else 0.0) if rate or not train.whole]
+    able = ground.by_subsets and not train.whole and how.targets == "full"
+    chosen = ask.choice("modality_dropout", [*rates, "uniform", *([HALVES] if able else [])], now)
+    judged = {f"{where}.select": "subsets"} if now == HALVES and train.select is None and chosen != HALVES else {}
+    return {f"{where}.modality_dropout": chosen, **judged}
 
 
 def augmented(ask: Ask, ground: Ground) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ..engine.checkpoint import State
+from ..engine.forward import deciding
 from ..engine.loop import Plan, fit
 from ..engine.objective import Objective
 from ..engine.students import Job, prepared
@@ -135,7 +136,7 @@ def train(search: Search, trial: Any, recipe: Recipe, tell: Tell) -> dict[str, A
     best = next(line for line in state.history if line["epoch"] == state.best_epoch)
     cost = trial.user_attrs["cost"]
     return {
-        QUALITY: next(iter(best["validation"].values())),  # on whole rows, as its finals are judged
+        QUALITY: deciding(best["validation"]),  # on whole rows, or over subsets: of all trials of a search the same
         LATENCY: cost["latency_ms"] if cost["latency_ms"] is not None else 0.0,
         SIZE: cost["parameters"],
         "over": cost["over"],
@@ -179,7 +180,7 @@ class Watch:
 
         def validate(model: FusionModel) -> dict[str, float]:
             scores = plan.validate(model)
-            self.latest = next(iter(scores.values()))
+            self.latest = deciding(scores)
             return scores
 
         return dataclasses.replace(plan, validate=validate)
