@@ -3,15 +3,20 @@
     python benchmarks/distillation.py DATA [CASE ...] [--out runs] [--write]
 
     few     products, 10 % of the rows labelled for teacher, student and validation alike; all other rows unlabelled
-    full-N  products, all labels, N epochs (25 or 80) on mirrored and shifted photos
+    full-N  products, all labels, N epochs (25 or 80) on mirrored and shifted photos; the trials have 25
     any     products, photo and title: one student for any subset against students of the photo and of the title alone
     same    easy-VQA, the labels of 5 % of the pictures, the same for everybody; all other rows unlabelled
     tiny    easy-VQA at full labels, a student of at most 7,000 parameters, ten seeds
+    orders  six slots of a spoken order from the sound alone, cross-validated: each order is a test row once
     houses  a number (the price of a house): full labels, and a quarter of them
     folds   the same, cross-validated: each house is a test row once
+    priced  the same with all labels alone, each with the best of its trials
+    quarter the same with a quarter of the labels
 
-DATA is the folder with the data sets. Student and baseline have the same budget and the recipe's settings; neither got
-trials of its own here. ``--write`` keeps the table, with date and hardware, in ``results/``.
+DATA is the folder with the data sets. Student and baseline have the same budget, and each got the same trials of
+learning rate, smoothing and dropout on validation rows (``trials.py``); in ``any``, ``houses`` and ``folds`` neither
+got any.
+``--write`` keeps the table, with date and hardware, in ``results/``.
 """
 
 from __future__ import annotations
@@ -20,7 +25,7 @@ import argparse
 import csv
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -30,15 +35,17 @@ import numpy as np
 from anywhere import anywhere
 from copies import copied
 from pooled import pairs
-from suffuse import Run, run_all, scores
+from suffuse import Run, run_all, run_stage, scores
 from suffuse.files import read_json
 from suffuse.machine import surroundings
 from suffuse.report.settled import settled
 from suffuse.sources import easy_vqa
+from trials import SINGLE, TRIALS, WHO, Trial, schooled, tried
 
 HERE = Path(__file__).resolve().parent
 RECIPES = HERE.parent / "recipes"
-SHARE, SAME, MOST, FOLDS = 0.1, 0.05, 7000, 5
+SHARE, SAME, QUARTER, MOST, FOLDS = 0.1, 0.05, 0.25, 7000, 5
+STORED = ("prepare", "teach", "extract")
 TOGETHER = (
     "modalities.picture.augment={flip: true, shift: 0.1, zoom: 0.1}",
     "teacher.seeds=3",
@@ -51,7 +58,10 @@ TOGETHER = (
 )  # chosen on training pictures whose labels were hidden from everybody
 LONGER = (
     "modalities.photo.augment={flip: true, shift: 0.06, zoom: 0.1, brightness: 0.1, contrast: 0.1}",
+    "student.encoders.photo.widths=[32, 64, 128]",
     "student.encoders.title.dropout=0.2",
+    "student.fusion.width=128",
+    "student.hidden=96",
     "distill.train.augment=true",
     "distill.train.precision=bf16",
     "distill.losses={soft: {kind: kd, temperature: 4, weight: 0.5}, labels: {kind: task, weight: 0.5}}",
@@ -60,17 +70,27 @@ LONGER = (
     "teacher.floors=false",
     "evaluate.probes=[size]",
 )  # chosen on validation rows
+EACH = (
+    "{soft: {kind: kd, temperature: 2, weight: 0.9}, labels: {kind: task, weight: 0.1}, "
+    "hints: {kind: modality_hints, weight: 2}}"
+)  # chosen on validation rows, four seeds
+WIDER = "student.encoders.photo.widths=[40, 80, 160]"  # chosen on validation rows, two seeds
 EPOCHS = (25, 80)
-ANY = (
+ANY = ("distill.train.epochs=60",)
+HEARD = (
+    "student.encoders.sound.width=64",
     "distill.train.epochs=60",
-    "student.encoders.photo.widths=[32, 64, 128]",
-    "student.fusion.width=128",
-    "student.hidden=96",
+    "distill.label_fractions=[]",
+    "distill.floors=false",
+    "teacher.floors=false",
+    "evaluate.probes=[size]",
 )
-SHARED = (*(f"full-{n}" for n in EPOCHS), "any", "any-photo", "any-title")  # runs with one teacher
+CUT = [(f"data.split={{folds: {FOLDS}, fold: {k}}}", "evaluate.probes=[size]") for k in range(FOLDS)]
+LISTENER = 150_000  # parameters that a student of the orders may have
+SHARED = ("full-search", *(f"full-{n}" for n in EPOCHS), "any", "any-photo", "any-title")  # runs with one teacher
 
 
-def few(data: Path, out: Path) -> Run:
+def few(data: Path, out: Path) -> dict:
     """The labels of a tenth of the training and validation rows, the same for everybody."""
     source = data / "fashion9k" / "manifest.csv"
     table = out / "few.csv"
@@ -88,10 +108,10 @@ def few(data: Path, out: Path) -> Run:
         "teacher.floors=false",
         f"data.root={source.parent}",
     )
-    return done("products", out / "few", f"data.source={table}", *changes)
+    return fair("products", out / "few", f"data.source={table}", *changes, trials=SINGLE)
 
 
-def same(data: Path, out: Path) -> Run:
+def same(data: Path, out: Path) -> dict:
     """A teacher that knows no more labels than its student: three seeds together, on mirrored and shifted pictures."""
     source = easy_vqa.read()
     rows, table = source.table.to_pylist(), out / "same.csv"
@@ -105,21 +125,27 @@ def same(data: Path, out: Path) -> Run:
         for row in rows:
             known = row["split"] == "test" or row["number"] in kept
             writer.writerow({**row, "answer": row["answer"] if known else ""})
-    return done("easy-vqa", out / "same", f"data.source={table}", f"data.root={source.root}", *TOGETHER)
+    return fair("easy-vqa", out / "same", f"data.source={table}", f"data.root={source.root}", *TOGETHER)
+
+
+def lent(out: Path, name: str) -> Path:
+    """The folder of one of the runs with all labels; the first that there is lends the others its teacher and store."""
+    there = [other for one in SHARED if (other := out / one).exists()]
+    return copied(Run.open(there[0]), out / name) if there else out / name
+
+
+def full(data: Path, out: Path, epochs: int) -> dict:
+    """Photo, title and attributes; the trials are short, of a narrower network, and count for all."""
+    changes = (f"data.source={data / 'fashion9k' / 'manifest.csv'}", *LONGER)
+    search = stored("products", lent(out, "full-search"), *changes, f"distill.train.epochs={min(EPOCHS)}")
+    chosen, told = tried(search, SINGLE)
+    run = done("products", lent(out, f"full-{epochs}"), *changes, WIDER, f"distill.train.epochs={epochs}", *chosen)
+    return table(run) | {"trials": told}
 
 
 def longer(data: Path, out: Path, name: str, *changes: str) -> Run:
-    """All labels; the first of these runs lends the others its teacher and store."""
-    folder = out / name
-    there = [other for one in SHARED if (other := out / one).exists()]
-    if there and not folder.exists():
-        copied(Run.open(there[0]), folder)
-    return done("products", folder, f"data.source={data / 'fashion9k' / 'manifest.csv'}", *LONGER, *changes)
-
-
-def full(data: Path, out: Path, epochs: int) -> Run:
-    """Photo, title and attributes."""
-    return longer(data, out, f"full-{epochs}", f"distill.train.epochs={epochs}")
+    """Photo and title, or one of them."""
+    return done("products", lent(out, name), f"data.source={data / 'fashion9k' / 'manifest.csv'}", *LONGER, *changes)
 
 
 def subsets(data: Path, out: Path) -> dict:
@@ -141,20 +167,36 @@ def labelled(rows: list[tuple[str, str]]) -> list[bool]:
     return keep.tolist()
 
 
-def tiny(data: Path, out: Path) -> Run:
+def tiny(data: Path, out: Path) -> dict:
     """easy-VQA, from its package."""
     changes = (
         "student.encoders.picture.widths=[6,12,20]",
         "student.encoders.question={kind: gru, embedding: 8, width: 16}",
         "student.fusion.width=24",
         "student.hidden=0",
+        f"distill.losses={EACH}",
         "distill.seeds=10",
         "distill.label_fractions=[]",
         "distill.floors=false",
     )
-    run = done("easy-vqa", out / "tiny", *changes)
-    assert scores(run)["student"]["parameters"] <= MOST
-    return run
+    found = fair("easy-vqa", out / "tiny", *changes)
+    assert found["models"]["student"]["parameters"] <= MOST
+    return found
+
+
+def orders(data: Path, out: Path) -> dict:
+    """One setting for all five folds; the trials have more validation rows of fold 0 to choose by than the recipe."""
+    source = f"data.source={data / 'coffee_orders619' / 'manifest.csv'}"
+    search = stored("orders", out / "orders-search", source, *HEARD, "data.split.validation=0.15")
+    chosen, told = tried(search)
+    cut = [f"data.split.fold={k}" for k in range(FOLDS)]
+    runs = [done("orders", out / f"orders-{k}", source, *HEARD, how, *chosen) for k, how in enumerate(cut)]
+    found, cards = pairs(runs, [WHO]), [scores(run) for run in runs]
+    most = max(card["student"]["parameters"] for card in cards)
+    assert most <= LISTENER
+    for card in found["models"].values():
+        card["parameters"] = most
+    return found | {"teachers": [card["teacher"]["metrics"]["accuracy"]["mean"] for card in cards], "trials": told}
 
 
 def houses(data: Path, out: Path) -> Run:
@@ -165,12 +207,20 @@ def houses(data: Path, out: Path) -> Run:
 def folds(data: Path, out: Path) -> dict:
     """The houses in five folds, students and baselines over all of them."""
     source = f"data.source={data / 'houses535' / 'manifest.csv'}"
-    cut = [f"data.split={{folds: {FOLDS}, fold: {k}}}" for k in range(FOLDS)]
-    runs = [done("houses", out / f"houses-{k}", source, how, "evaluate.probes=[size]") for k, how in enumerate(cut)]
+    runs = [done("houses", out / f"houses-{k}", source, *how) for k, how in enumerate(CUT)]
     found = pairs(runs, (("student", "baseline"), ("student-0.25", "baseline-0.25")))
     teachers = [scores(run)["teacher"] for run in runs]
     metric = found["pairs"][0]["metric"]
     return found | {"teachers": [card["metrics"][metric]["mean"] for card in teachers]}
+
+
+def priced(data: Path, out: Path, fraction: float) -> dict:
+    """The houses in five folds, this share of the labels for the student and its validation; the teacher saw all."""
+    source = f"data.source={data / 'houses535' / 'manifest.csv'}"
+    runs = [stored("houses", out / f"houses-{k}", source, *how) for k, how in enumerate(CUT)]
+    chosen, told = tried(runs[0], fraction=fraction)
+    teachers = [next(iter(read_json(run.path("teacher", "training.json"))["validation"].values())) for run in runs]
+    return pairs(runs, [WHO], schooled(runs, chosen, fraction)) | {"trials": told, "teachers on validation": teachers}
 
 
 def done(recipe: str, folder: Path, *overrides: str) -> Run:
@@ -178,6 +228,20 @@ def done(recipe: str, folder: Path, *overrides: str) -> Run:
     run = Run.open(RECIPES / f"{recipe}.yaml", overrides, folder)
     run_all(run)
     return run
+
+
+def stored(recipe: str, folder: Path, *overrides: str) -> Run:
+    """A run of the recipe as far as its store."""
+    run = Run.open(RECIPES / f"{recipe}.yaml", overrides, folder)
+    for verb in STORED:
+        run_stage(run, verb)
+    return run
+
+
+def fair(recipe: str, folder: Path, *overrides: str, trials: Sequence[Trial] = TRIALS) -> dict:
+    """The recipe's table, student and baseline each with the best of as many trials on validation rows."""
+    chosen, told = tried(stored(recipe, folder, *overrides), trials)
+    return table(done(recipe, folder, *overrides, *chosen)) | {"trials": told}
 
 
 def table(run: Run) -> dict:
@@ -202,7 +266,8 @@ def table(run: Run) -> dict:
 
 CASES: dict[str, Callable[[Path, Path], Run | dict]] = {
     "few": few, "same": same, "tiny": tiny, "houses": houses, "folds": folds,
-    "any": subsets, **{f"full-{n}": partial(full, epochs=n) for n in EPOCHS},
+    "priced": partial(priced, fraction=1.0), "quarter": partial(priced, fraction=QUARTER),
+    "orders": orders, "any": subsets, **{f"full-{n}": partial(full, epochs=n) for n in EPOCHS},
 }  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +19,14 @@ def seed_folders(run: Run, who: str) -> list[Path]:
     return sorted(run.path(who).glob("seed-*"), key=lambda folder: int(folder.name.removeprefix("seed-")))
 
 
-def seed_logits(run: Run, columns: Columns, rows: np.ndarray, who: str = "student") -> Iterator[np.ndarray]:
-    """(N, C) of each seed of ``student`` or ``baseline``, in the order of the seeds."""
-    for folder in seed_folders(run, who):
+def seed_logits(
+    run: Run,
+    columns: Columns,
+    rows: np.ndarray,
+    who: str = "student",
+    folders: Callable[[Run, str], list[Path]] = seed_folders,
+) -> Iterator[np.ndarray]:
+    """(N, C) of each seed of ``student`` or ``baseline``, in the order of ``folders``."""
+    for folder in folders(run, who):
         model = open_model(folder)
         yield logits(model, features.ready(columns, model, features.place(run)).of(model.spec.names), rows)
