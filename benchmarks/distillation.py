@@ -51,8 +51,10 @@ TOGETHER = (
     "teacher.seeds=3",
     "teacher.ensemble=true",
     "teacher.dropout=0.3",
-    "teacher.train={epochs: 100, batch: 128, learning_rate: 3.0e-3, augment: true}",
+    "teacher.smoothing=0.1",
+    "teacher.train={epochs: 300, batch: 128, learning_rate: 3.0e-3, augment: true, ema: 0.99}",
     "distill.train.augment=true",
+    "distill.seeds=5",
     "distill.label_fractions=[]",
     "distill.floors=false",
 )  # chosen on training pictures whose labels were hidden from everybody
