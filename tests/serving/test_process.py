@@ -18,6 +18,8 @@ import pytest
 from process_tools import Process, running
 from serving_tools import MODEL, as_json, record
 
+from suffuse.serving.listening import listen, standing_in_line, turn_away
+
 ROUTE = f"/v1/models/{MODEL}/predict"
 
 
@@ -82,6 +84,41 @@ def test_no_accepted_request_is_lost(export: Path, tmp_path: Path) -> None:
             one.join()
         assert not cut and set(answers) == {200}
         assert "every request that came in was answered" in server.log.read_text()
+
+
+def test_a_server_that_was_held_up_hears_what_was_sent_meanwhile(export: Path, tmp_path: Path) -> None:
+    """At its end it waits for connections that have sent nothing yet; a machine that stands still for longer than that
+    must not make it close one whose request has come."""
+    body = json.dumps({"records": [as_json(record(0))]}).encode()
+    head = f"POST {ROUTE} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    with running(tmp_path / "log", f"{MODEL}={export}", "--limit", "grace=0.1") as server:
+        with connect(server) as line:
+            httpx.get(f"{server.url}/v2/health/ready")  # the connection before this one has been taken, too
+            server.process.send_signal(signal.SIGTERM)
+            time.sleep(0.6)
+            server.process.send_signal(signal.SIGSTOP)
+            time.sleep(3)
+            line.sendall(head.encode() + body)
+            server.process.send_signal(signal.SIGCONT)
+            assert until_closed(line).startswith(b"HTTP/1.1 200")
+        assert server.process.wait(20) == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the filter is Linux's")
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_turned_away_are_those_who_come_and_none_who_is_there(host: str) -> None:
+    with listen(host, 0) as listening:
+        address = listening.getsockname()[:2]
+        with socket.create_connection(address, timeout=5) as there:
+            turn_away(listening)
+            with pytest.raises(TimeoutError):
+                socket.create_connection(address, timeout=0.3)
+            there.sendall(b"a request")
+            (line,) = standing_in_line(listening)
+            with line:
+                assert line.recv(100) == b"a request"
+                line.sendall(b"an answer")
+            assert there.recv(100) == b"an answer"
 
 
 def test_a_second_signal_ends_at_once(export: Path, tmp_path: Path) -> None:

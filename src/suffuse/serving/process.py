@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import logging
 import re
@@ -15,17 +14,20 @@ from typing import Any
 
 import uvicorn
 
-from ..errors import SuffuseError, UsageError
+from ..errors import UsageError
 from ..predictor import SIGNATURE, Predictor
 from ..progress import say
 from .app import application
 from .limits import Limits
+from .listening import listen, standing_in_line, turn_away
 from .patience import patient
 from .state import State
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-LINGER = 1.0  # second in which a connection that was made may send its request, at the end
-BACKLOG = 2048  # connections that wait to be accepted
+LOOK = 0.01  # seconds between looks at the connections, at the end
+LINGER = 200  # looks in which a connection that was made may send its request: looks, because a clock also runs while
+# the process is held up, and what was sent meanwhile would be closed unread
+HANDSHAKE = 0.1  # seconds for connections that are being made
 
 
 def serve(exports: Sequence[str], host: str, port: int, threads: int, limits: Limits, form: str | None = None) -> None:
@@ -78,13 +80,17 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """A connection whose request is under way is heard: closing it unread would lose it."""
-        begun = [self._take(line) for one in sockets or () for line in _standing_in_line(one)]
+        for one in sockets or ():
+            turn_away(one)
+        await asyncio.sleep(HANDSHAKE)
+        begun = [self._take(line) for one in sockets or () for line in standing_in_line(one)]
         for server in self.servers:
             server.close()
         await asyncio.gather(*begun)
-        until = time.monotonic() + LINGER
-        while time.monotonic() < until and not self.force_exit and self._unheard():
-            await asyncio.sleep(0.01)
+        looks = 0
+        while looks < LINGER and not self.force_exit and self._unheard():
+            await asyncio.sleep(LOOK)
+            looks += 1
         await super().shutdown(sockets)
 
     def _take(self, line: socket.socket) -> Awaitable[Any]:
@@ -96,26 +102,6 @@ class Server(uvicorn.Server):
         """Whether a connection has sent no request yet."""
         connections: Any = self.server_state.connections
         return any(one.cycle is None for one in connections)
-
-
-def _standing_in_line(listening: socket.socket) -> list[socket.socket]:
-    """Connections that the system has made and the loop hasn't seen: they would be cut when the socket is closed."""
-    found = []
-    with contextlib.suppress(OSError):  # there are no more
-        while True:
-            found.append(listening.accept()[0])
-    return found
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """Raises SuffuseError where the address can't be had."""
-    try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, port), family=family, backlog=BACKLOG)
-    except OSError as error:
-        raise SuffuseError(
-            "can't listen there", where=f"{host}:{port}", got=error.strerror or error, hint="--port 0 takes a free one"
-        ) from None
 
 
 def named(exports: Sequence[str]) -> dict[str, Path]:
