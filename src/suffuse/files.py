@@ -72,8 +72,9 @@ def new_array(file: Path, dtype: Any, shape: tuple[int, ...]) -> Any:
 
     with naming(file):
         made = np.lib.format.open_memmap(file, mode="w+", dtype=dtype, shape=shape)
-        with file.open("rb+") as open_file:
-            os.posix_fallocate(open_file.fileno(), 0, file.stat().st_size)
+        if hasattr(os, "posix_fallocate"):  # macOS hasn't
+            with file.open("rb+") as open_file:
+                os.posix_fallocate(open_file.fileno(), 0, file.stat().st_size)
     return made
 
 

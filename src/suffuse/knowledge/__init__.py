@@ -7,6 +7,7 @@
     parts        the atomic parts while it is being made
     making       the work, alone or shared
     compaction   all parts as one store
+    row_file     an array of it that rows are put into, in any order
     claims       sharing parts out over processes
     reuse        rows of an older store that are still right
     store        an open store: positions found once, one gather a tap

@@ -5,17 +5,19 @@ Parts are put in their places while others are still being answered, so that lit
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..files import new_array, write_array
+from ..files import naming
 from . import manifest
 from .encoding import INDEX, LOGITS, VALUES
 from .parts import FACTS, PER_ROW, Part, of_modality, read_part, starts
+from .row_file import RowFile
 
 if TYPE_CHECKING:
     from .making import Making
@@ -30,21 +32,20 @@ class Compaction:
     making: Making
     folder: Path
     begin: dict[str, list[int]] = field(default_factory=dict)  # array -> where each block begins in it
-    arrays: dict[str, Any] = field(default_factory=dict)  # array -> (S, ...)
+    files: dict[str, RowFile] = field(default_factory=dict)  # array -> (S, ...)
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)  # the same, once they are whole
     waiting: list[Part] = field(default_factory=list)  # until one part has told which arrays there are
 
     def add(self, part: Part) -> None:
         """Put a part where it belongs."""
         self.waiting.append(part)
-        if not self.arrays and self.making.blocks[part.block].subset == self.making.blocks[0].subset:
+        if not self.files and self.making.blocks[part.block].subset == self.making.blocks[0].subset:
             self._open(read_part(part.file(self.making.place)))
-        while self.arrays and self.waiting:
+        while self.files and self.waiting:
             one = self.waiting.pop()
             content = read_part(one.file(self.making.place))
             for name in content.keys() - {"slot"}:
-                self.arrays[name][self.begin[name][one.block] + content["slot"]] = content[name]
-        for array in self.arrays.values():
-            array.flush()
+                self.files[name].put(self.begin[name][one.block] + content["slot"], content[name])
 
     def finish(self, shared: dict[str, np.ndarray]) -> None:
         """After the last part. ``shared``: per-row arrays, as :func:`suffuse.knowledge.making.per_row` gives them. The
@@ -53,11 +54,13 @@ class Compaction:
         target = columns.target[making.rows]
         shared = {**shared, "label": target.astype(np.int32 if columns.spec.plain else np.float32)}
         for name, array in shared.items():
-            write_array(self.folder / f"{name}.npy", array)
-        names = [*(n for n in PER_ROW if n in shared), *self.arrays]
+            with naming(self.folder / f"{name}.npy"):
+                np.save(self.folder / f"{name}.npy", array)
+        names = [*(n for n in PER_ROW if n in shared), *self.files]
         files = [self.folder / f"{name}.npy" for name in names]
-        with ThreadPoolExecutor(HASHED) as pool:  # hashes alone: two threads that read headers at once can trip Python
-            hashes = list(pool.map(manifest.digest, files))  # 3.11 (its parser's depth is shared: gh-106905)
+        with ThreadPoolExecutor(HASHED) as pool:  # bytes alone: two threads that read headers at once can trip Python
+            hashes = list(pool.map(_secured, files))  # 3.11 (its parser's depth is shared: gh-106905)
+        self.arrays = {name: file.open() for name, file in self.files.items()}
         described = {
             name: manifest.describe(file, made, self.begin.get(name))
             for name, file, made in zip(names, files, hashes, strict=True)
@@ -91,7 +94,7 @@ class Compaction:
             own = [c for b, c in zip(making.blocks, making.counts, strict=True) if b.subset == full or not alone]
             shape = (sum(own), *example[name].shape[1:])
             self.begin[name] = starts(making.blocks, making.counts, alone)
-            self.arrays[name] = new_array(self.folder / f"{name}.npy", example[name].dtype, shape)
+            self.files[name] = RowFile.new(self.folder / f"{name}.npy", example[name].dtype, shape)
 
     def _said(self, number: int) -> dict:
         """What the manifest says of a block: its rows, what storing cost, and for how many there is no answer."""
@@ -107,6 +110,13 @@ class Compaction:
             **_cost(of("error"), of("same")),
             "abstentions": {name: int(rows.sum()) for name, rows in zip(names, silent, strict=True)},
         }
+
+
+def _secured(file: Path) -> str:
+    """Onto the disk, and its hash."""
+    with naming(file), file.open("rb+") as written:
+        os.fsync(written.fileno())
+    return manifest.digest(file)
 
 
 def _cost(error: np.ndarray, same: np.ndarray) -> dict[str, float]:

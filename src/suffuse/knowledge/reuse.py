@@ -98,6 +98,7 @@ def contents(columns: Columns, rows: np.ndarray, names: Sequence[str]) -> np.nda
         if name not in names:
             continue
         column, here = columns.entries[name], columns.present[rows, m]
+        column = column.view(np.ndarray) if isinstance(column, np.ndarray) else column  # a memmap's items cost more
         used, which = np.unique(columns.entry[rows[here], m], return_inverse=True)
         hashes = np.array([_hash(np.asarray(column[int(n)])) for n in used], dtype=np.uint64)
         own = np.full(len(rows), m + 1, dtype=np.uint64)

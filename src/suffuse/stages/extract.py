@@ -11,8 +11,8 @@ import contextlib
 import dataclasses
 import shutil
 import time
-from collections.abc import Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -60,12 +60,18 @@ def extract(run: Run) -> None:
         placed = [pool.submit(compaction.add, part) for part in follow(making, ask, (claims, pool, tell))]
         if teacher.fingerprint() != before:
             raise SuffuseError("the teacher changed while it was read", where=run.path("teacher"))
-        for one in placed:
-            one.result()
-        compaction.finish(per_row.result())
-        check(making, ask, compaction.folder)
+        finished = pool.submit(_finish, compaction, placed, per_row)
+        again = spots(making, ask)  # while the last parts are put in their places
+        finished.result()
+        check(making, again, compaction.folder)
         check_score(making, compaction.folder)
         tell(1.0, f"{total:,} rows" + (f", {making.reused:,} of them from before" if making.reused else ""))
+
+
+def _finish(compaction: Compaction, placed: Sequence[Future], per_row: Future) -> None:
+    for one in placed:
+        one.result()
+    compaction.finish(per_row.result())
 
 
 def join(run: Run) -> None:
@@ -165,26 +171,32 @@ def _bytes(making: Making, answers: dict[str, np.ndarray], block: Block) -> int:
     )
 
 
-def check(making: Making, ask: Ask, folder: Path) -> float:
-    """Compute some rows of every block again, in other company, and compare; the largest difference, as a share of what
-    is tolerated.
+def spots(making: Making, ask: Ask) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Some rows of every block once more, in other company: their slots (B,), and logits (B, C)."""
+    random, found = np.random.default_rng(0), []
+    each = max(FEWEST, SPOT // len(making.blocks))
+    for block, count in zip(making.blocks, making.counts, strict=True):
+        slots = np.sort(random.choice(count, min(each, count), replace=False))
+        found.append((slots, ask(making.rows[slots], block)[LOGITS]))
+    return found
+
+
+def check(making: Making, again: Sequence[tuple[np.ndarray, np.ndarray]], folder: Path) -> float:
+    """Compare what is stored with rows that were computed again; the largest difference, as a share of what is
+    tolerated. ``again``: as :func:`spots` gives them.
 
     Raises SuffuseError where they differ by more than the stated tolerance.
     """
     facts = manifest.read(folder)
     arrays, worst = manifest.load(folder, facts), 0.0
-    random = np.random.default_rng(0)
-    each = max(FEWEST, SPOT // len(making.blocks))
-    for number, (block, count) in enumerate(zip(making.blocks, making.counts, strict=True)):
-        slots = np.sort(random.choice(count, min(each, count), replace=False))
-        fresh = ask(making.rows[slots], block)[LOGITS]
+    for number, (block, (slots, fresh)) in enumerate(zip(making.blocks, again, strict=True)):
         here = {
             n: torch.from_numpy(arrays[n][facts["arrays"][n]["starts"][number] + slots])
             for n in (LOGITS, VALUES, INDEX) if n in arrays
         }  # fmt: skip
         kept = making.encoding.decode(here).float().numpy()
-        again = making.encoding.encode(fresh)
-        wanted = making.encoding.decode({n: torch.from_numpy(a) for n, a in again.items()}).float().numpy()
+        encoded = making.encoding.encode(fresh)
+        wanted = making.encoding.decode({n: torch.from_numpy(a) for n, a in encoded.items()}).float().numpy()
         if not making.encoding.dense:  # which of two classes that tie is kept may change: what they say, not where
             kept, wanted = np.sort(kept, 1), np.sort(wanted, 1)
         limit = TOLERANCE * max(1.0, float(np.abs(np.nan_to_num(kept)).max(initial=0)))
@@ -246,4 +258,5 @@ def verify(run: Run) -> dict:
     if (order < 0).any() or len(order) != len(making.rows):
         raise SuffuseError("the knowledge store has other rows than the data", where=folder, hint="`suffuse extract`")
     making = dataclasses.replace(making, rows=order)
-    return {"arrays": len(facts["arrays"]), "bytes": manifest.size(facts), "worst": check(making, ask, folder)}
+    worst = check(making, spots(making, ask), folder)
+    return {"arrays": len(facts["arrays"]), "bytes": manifest.size(facts), "worst": worst}
