@@ -102,7 +102,8 @@ class Maker:
         compaction = Compaction(making, self.run().path("knowledge"))
         for part in reversed(done):  # in any order
             compaction.add(part)
-        compaction.finish(work.per_row(making.columns, making.rows, making.made))
+        compaction.share(work.per_row(making.columns, making.rows, making.made))
+        compaction.finish()
 
     def aside(self) -> None:
         """As the pipeline does when an edit makes the store stale."""

@@ -135,6 +135,28 @@ def test_parts_of_another_teacher_are_thrown_away(maker, columns, teacher):
     assert not file.exists()
 
 
+def test_parts_that_were_cut_otherwise_are_thrown_away(maker, columns, teacher):
+    """An attempt of another version was killed: its parts hold other rows under the same names."""
+    run = maker.run()
+    making = maker.begin(run, teacher)
+    file = making.parts[0].file(making.place)
+    write_part(file, {"slot": np.arange(3)})
+    maker.begin(run, Fake(columns))
+    assert file.exists()
+    write_json(making.place / work.PLAN, {**(work.plan(run) or {}), "cut": work.CUT - 1})
+    maker.begin(run, Fake(columns))
+    assert not file.exists()
+
+
+def test_a_part_is_a_stretch_of_the_store(maker, columns, teacher):
+    """So that each is one write, and what is written in order is hashed in order."""
+    making = maker.begin(maker.run(**ALL), teacher)
+    assert all((np.diff(part.slots) == 1).all() for part in making.parts)
+    for block, count in enumerate(making.counts):
+        slots = np.concatenate([part.slots for part in making.parts if part.block == block])
+        assert (slots == np.arange(count)).all()
+
+
 def test_a_part_is_there_whole_or_not_at_all(tmp_path, monkeypatch):
     """Killed before the rename, there is no part, and what was written before stays."""
     files = [tmp_path / "block-000" / f"part-{n}.safetensors" for n in (0, 1)]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 import pytest
 
+from suffuse.knowledge import manifest
 from suffuse.knowledge.row_file import RowFile
 
 
@@ -20,6 +23,18 @@ def test_any_order_and_any_gaps(tmp_path, shape, dtype):
         file.put(some, rows[some])
     assert (file.open() == rows).all() and file.open().dtype == rows.dtype
     assert file.path.stat().st_size == file.offset + rows.nbytes
+    assert file.digest() == manifest.digest(file.path)
+
+
+def test_what_comes_in_order_is_hashed_as_it_comes(tmp_path):
+    rows = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float16)
+    ordered, other = (RowFile.new(tmp_path / f"{name}.npy", rows.dtype, rows.shape) for name in "ab")
+    for begin in range(0, 50, 7):
+        ordered.put(np.arange(begin, min(begin + 7, 50)), rows[begin : begin + 7])
+    for begin in (25, 0):
+        other.put(np.arange(begin, begin + 25), rows[begin : begin + 25])
+    assert ordered.hashed == ordered.path.stat().st_size > other.hashed  # the other one is read again
+    assert ordered.digest() == other.digest() == hashlib.sha256(other.path.read_bytes()).hexdigest()
 
 
 def test_rows_that_lie_otherwise_in_memory(tmp_path):

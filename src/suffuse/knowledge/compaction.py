@@ -5,7 +5,6 @@ Parts are put in their places while others are still being answered, so that lit
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..files import naming
 from . import manifest
 from .encoding import INDEX, LOGITS, VALUES
 from .parts import FACTS, PER_ROW, Part, of_modality, read_part, starts
@@ -32,6 +30,7 @@ class Compaction:
     making: Making
     folder: Path
     begin: dict[str, list[int]] = field(default_factory=dict)  # array -> where each block begins in it
+    shared: dict[str, RowFile] = field(default_factory=dict)  # array that all blocks share -> (K,)
     files: dict[str, RowFile] = field(default_factory=dict)  # array -> (S, ...)
     arrays: dict[str, np.ndarray] = field(default_factory=dict)  # the same, once they are whole
     waiting: list[Part] = field(default_factory=list)  # until one part has told which arrays there are
@@ -47,23 +46,26 @@ class Compaction:
             for name in content.keys() - {"slot"}:
                 self.files[name].put(self.begin[name][one.block] + content["slot"], content[name])
 
-    def finish(self, shared: dict[str, np.ndarray]) -> None:
-        """After the last part. ``shared``: per-row arrays, as :func:`suffuse.knowledge.making.per_row` gives them. The
-        manifest is written last: without it there is no store."""
+    def share(self, per_row: dict[str, np.ndarray]) -> None:
+        """What all blocks share, as :func:`suffuse.knowledge.making.per_row` gives it, and the labels: once."""
         making, columns = self.making, self.making.columns
         target = columns.target[making.rows]
-        shared = {**shared, "label": target.astype(np.int32 if columns.spec.plain else np.float32)}
-        for name, array in shared.items():
-            with naming(self.folder / f"{name}.npy"):
-                np.save(self.folder / f"{name}.npy", array)
-        names = [*(n for n in PER_ROW if n in shared), *self.files]
-        files = [self.folder / f"{name}.npy" for name in names]
+        per_row = {**per_row, "label": target.astype(np.int32 if columns.spec.plain else np.float32)}
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for name in PER_ROW:
+            if name in per_row:
+                self.shared[name] = RowFile.new(self.folder / f"{name}.npy", per_row[name].dtype, per_row[name].shape)
+                self.shared[name].put(np.arange(len(making.rows)), per_row[name])
+
+    def finish(self) -> None:
+        """After the last part. The manifest is written last: without it there is no store."""
+        making, columns, files = self.making, self.making.columns, self.shared | self.files
         with ThreadPoolExecutor(HASHED) as pool:  # bytes alone: two threads that read headers at once can trip Python
-            hashes = list(pool.map(_secured, files))  # 3.11 (its parser's depth is shared: gh-106905)
+            hashes = list(pool.map(RowFile.digest, files.values()))  # 3.11 (its parser's depth is shared: gh-106905)
         self.arrays = {name: file.open() for name, file in self.files.items()}
         described = {
-            name: manifest.describe(file, made, self.begin.get(name))
-            for name, file, made in zip(names, files, hashes, strict=True)
+            name: manifest.describe(file.path, made, self.begin.get(name))
+            for (name, file), made in zip(files.items(), hashes, strict=True)
         }
         total = _cost(self.arrays["error"], self.arrays["same"])
         taps = dict.fromkeys(LOGITS if n in (VALUES, INDEX) else n for n in self.arrays if n not in FACTS)
@@ -71,7 +73,7 @@ class Compaction:
             "format": manifest.FORMAT,
             "rows": len(making.rows),
             "train_rows": int((columns.split[making.rows] == 0).sum()),
-            "unlabelled": int((~columns.spec.known(target)).sum()),
+            "unlabelled": int((~columns.spec.known(columns.target[making.rows])).sum()),
             "taps": list(taps),
             "dtype": making.encoding.dtype,
             "encoding": {**making.made["encoding"], "kept": [list(k) for k in making.encoding.kept], **total},
@@ -110,13 +112,6 @@ class Compaction:
             **_cost(of("error"), of("same")),
             "abstentions": {name: int(rows.sum()) for name, rows in zip(names, silent, strict=True)},
         }
-
-
-def _secured(file: Path) -> str:
-    """Onto the disk, and its hash."""
-    with naming(file), file.open("rb+") as written:
-        os.fsync(written.fileno())
-    return manifest.digest(file)
 
 
 def _cost(error: np.ndarray, same: np.ndarray) -> dict[str, float]:

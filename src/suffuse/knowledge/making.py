@@ -30,6 +30,7 @@ from .reuse import Older, contents, drawn, newest
 
 Ask = Callable[[np.ndarray, Block], dict[str, np.ndarray]]  # rows, how they are seen -> taps, float32
 LEADER, PLAN, WAIT = "leader", "plan.json", 0.2
+CUT = 2  # how parts are cut: those of a killed attempt that cut otherwise are made anew
 
 
 @dataclass(frozen=True)
@@ -82,11 +83,11 @@ def begin(run: Run, columns: Columns, teacher: tuple[str, Sequence[str], Pieces]
     modalities, how it cuts rows into pieces; ``taps``: what it tells of a row."""
     weights, names, _ = teacher
     known = plan(run)
-    if known is None or known["teacher"] != weights:
+    if known is None or known["teacher"] != weights or known.get("cut") != CUT:
         shutil.rmtree(work_folder(run), ignore_errors=True)
         made = fingerprint(run, columns.spec, names, weights)
         older = newest(run.path("previous"), made, taps)
-        known = {"teacher": weights, "older": str(older.relative_to(run.folder)) if older else None}
+        known = {"teacher": weights, "older": str(older.relative_to(run.folder)) if older else None, "cut": CUT}
     found = planned(run, columns, teacher, known)
     write_json(work_folder(run) / PLAN, known)
     return found
@@ -114,7 +115,7 @@ def planned(run: Run, columns: Columns, teacher: tuple[str, Sequence[str], Piece
     ]
     settings = run.recipe.extract
     return Making(
-        run, columns, made, listed, counts, rows, older, cut(rows, counts, old, pieces),
+        run, columns, made, listed, counts, rows, older, cut(rows, len(train), old, pieces),
         Encoding.of(columns.spec, settings.dtype, settings.top_k),
     )  # fmt: skip
 

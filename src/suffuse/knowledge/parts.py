@@ -48,14 +48,15 @@ def order(train: np.ndarray, validation: np.ndarray, pieces: Pieces) -> np.ndarr
     return np.concatenate([rows[piece] for rows in (train, validation) for piece in (*pieces(rows, PART), NONE)])
 
 
-def cut(rows: np.ndarray, counts: Sequence[int], old: Sequence[np.ndarray], pieces: Pieces) -> list[Part]:
-    """All parts. ``counts``: rows of each block; ``old``: for each block, where its rows stand in an older store (-1:
-    they don't)."""
+def cut(rows: np.ndarray, train: int, old: Sequence[np.ndarray], pieces: Pieces) -> list[Part]:
+    """All parts. ``train``: how many rows are training rows, the first ones: cut by themselves, so that a part is a
+    stretch of the store; ``old``: for each block, where its rows stand in an older store (-1: they don't)."""
     found = []
-    for block, (count, place) in enumerate(zip(counts, old, strict=True)):
+    for block, place in enumerate(old):
         kept, new = np.flatnonzero(place >= 0), np.flatnonzero(place < 0)
         copied = [kept[start : start + PART] for start in range(0, len(kept), PART)]
-        asked = [new[piece] for piece in pieces(rows[:count][new], PART)] if len(new) else []
+        halves = [half for half in (new[new < train], new[new >= train]) if len(half)]
+        asked = [half[piece] for half in halves for piece in pieces(rows[half], PART)]
         for number, slots in enumerate([*copied, *asked]):
             found.append(Part(block, number, slots, place[slots] if number < len(copied) else None))
     return found

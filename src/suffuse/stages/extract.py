@@ -39,6 +39,7 @@ from ..teachers import Question, Teacher
 from ..teachers.opening import open_teacher
 
 SPOT, FEWEST = 64, 8  # rows that are computed again: over all blocks, of each at least
+NEAR = 4  # of them stand side by side
 PER_ROW = 28  # bytes: key, hashes of content and draws, label
 CLAIMS = ".claims"
 TOLERANCE = 5e-3  # of a stored logit, relative to the largest: float16, and other company in the batch
@@ -55,12 +56,12 @@ def extract(run: Run) -> None:
         claims.take(LEADER)  # this process has the run's lock
         forecast(making, ask)
         total = sum(making.counts)
-        per_row = pool.submit(work.per_row, columns, making.rows, making.made)
         compaction = Compaction(making, run.partial("extract") / "knowledge")
-        placed = [pool.submit(compaction.add, part) for part in follow(making, ask, (claims, pool, tell))]
+        placed = [pool.submit(_share, compaction)]
+        placed += [pool.submit(compaction.add, part) for part in follow(making, ask, (claims, pool, tell))]
         if teacher.fingerprint() != before:
             raise SuffuseError("the teacher changed while it was read", where=run.path("teacher"))
-        finished = pool.submit(_finish, compaction, placed, per_row)
+        finished = pool.submit(_finish, compaction, placed)
         again = spots(making, ask)  # while the last parts are put in their places
         finished.result()
         check(making, again, compaction.folder)
@@ -68,10 +69,15 @@ def extract(run: Run) -> None:
         tell(1.0, f"{total:,} rows" + (f", {making.reused:,} of them from before" if making.reused else ""))
 
 
-def _finish(compaction: Compaction, placed: Sequence[Future], per_row: Future) -> None:
+def _share(compaction: Compaction) -> None:
+    making = compaction.making
+    compaction.share(work.per_row(making.columns, making.rows, making.made))
+
+
+def _finish(compaction: Compaction, placed: Sequence[Future]) -> None:
     for one in placed:
         one.result()
-    compaction.finish(per_row.result())
+    compaction.finish()
 
 
 def join(run: Run) -> None:
@@ -172,11 +178,15 @@ def _bytes(making: Making, answers: dict[str, np.ndarray], block: Block) -> int:
 
 
 def spots(making: Making, ask: Ask) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Some rows of every block once more, in other company: their slots (B,), and logits (B, C)."""
+    """Some rows of every block once more, in other company: their slots (B,), and logits (B, C). Neighbours go
+    together: they may share a picture, which is encoded once, and where rows are shifted by one it shows."""
     random, found = np.random.default_rng(0), []
     each = max(FEWEST, SPOT // len(making.blocks))
     for block, count in zip(making.blocks, making.counts, strict=True):
-        slots = np.sort(random.choice(count, min(each, count), replace=False))
+        places = -(-count // NEAR)
+        begin = np.sort(random.choice(places, min(-(-each // NEAR), places), replace=False)) * NEAR
+        slots = (begin[:, None] + np.arange(NEAR)).reshape(-1)
+        slots = slots[slots < count]
         found.append((slots, ask(making.rows[slots], block)[LOGITS]))
     return found
 
