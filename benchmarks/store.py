@@ -164,7 +164,7 @@ def alternate(
 def main() -> None:
     """Measure, print, and write on request."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--pairs", type=int, default=5, help="of extractions; ten times as many of gathers")
+    parser.add_argument("--pairs", type=int, default=20, help="of extractions; ten times as many of gathers")
     parser.add_argument("--write", action="store_true", help="benchmarks/results/store.json")
     arguments = parser.parse_args()
     settle(1)
