@@ -1,15 +1,15 @@
 """An array of the store while it is being made: rows are put in their places, piece by piece, in any order.
 
-By plain writes: through mapped memory each page costs a fault and a look through the whole mapping at every flush,
-some eight times the processor's time, beside a teacher that is asked meanwhile. What comes in order is hashed as it
-comes, so that it needn't be read again.
+By plain writes: through mapped memory each page costs a fault, and each flush a look through the whole mapping, some
+three times the processor's time, beside a teacher that is asked meanwhile. What comes in order is hashed as it comes,
+so that it needn't be read again.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -27,9 +27,9 @@ class RowFile:
     path: Path
     dtype: np.dtype
     shape: tuple[int, ...]
+    offset: int  # bytes before the first row
     hashed: int  # bytes of the file, from its beginning, that the hash has seen
-    offset: int = 0  # bytes before the first row
-    hash: Any = field(default_factory=hashlib.sha256)
+    hash: Any
 
     @classmethod
     def new(cls, path: Path, dtype: np.dtype, shape: tuple[int, ...]) -> RowFile:
