@@ -3,7 +3,7 @@
     python benchmarks/distillation.py DATA [CASE ...] [--out runs] [--write]
 
     few     products, 10 % of the rows labelled for teacher, student and validation alike; all other rows unlabelled
-    full-N  products, all labels, N epochs (25 or 80) on mirrored and shifted photos; the trials have 25
+    full-N  products, all labels, N epochs (25 or 80) on mirrored and shifted photos; both share trials of 25
     any     products, photo and title: one student for any subset against students of the photo and of the title alone
     same    easy-VQA, the labels of 5 % of the pictures, the same for everybody; all other rows unlabelled
     tiny    easy-VQA at full labels, a student of at most 7,000 parameters, ten seeds
@@ -24,6 +24,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from datetime import date
@@ -61,7 +62,6 @@ TOGETHER = (
 )  # chosen on training pictures whose labels were hidden from everybody
 LONGER = (
     "modalities.photo.augment={flip: true, shift: 0.06, zoom: 0.1, brightness: 0.1, contrast: 0.1}",
-    "student.encoders.photo.widths=[32, 64, 128]",
     "student.encoders.title.dropout=0.2",
     "student.fusion.width=128",
     "student.hidden=96",
@@ -79,7 +79,7 @@ EACH = (
 )  # chosen on validation rows, four seeds
 WIDER = "student.encoders.photo.widths=[40, 80, 160]"  # chosen on validation rows, two seeds
 EPOCHS = (25, 80)
-ANY = ("distill.train.epochs=60",)
+ANY = ("student.encoders.photo.widths=[32, 64, 128]", "distill.train.epochs=60")
 HEARD = (
     "student.encoders.sound.width=64",
     "distill.train.epochs=60",
@@ -134,17 +134,22 @@ def same(data: Path, out: Path) -> dict:
 
 
 def lent(out: Path, name: str) -> Path:
-    """The folder of one of the runs with all labels; the first that there is lends the others its teacher and store."""
-    there = [other for one in SHARED if (other := out / one).exists()]
-    return copied(Run.open(there[0]), out / name) if there else out / name
+    """The folder of one of the runs with all labels; the first that there is lends the others its teacher and store, or
+    ``few``, which has another teacher, the vectors of the pretrained encoders."""
+    there = [other for one in SHARED if ((other := out / one) / "recipe.yaml").exists()]
+    if there:
+        return copied(Run.open(there[0]), out / name)
+    if (vectors := out / "few" / "features").exists():
+        shutil.copytree(vectors, out / name / "features", dirs_exist_ok=True)
+    return out / name
 
 
 def full(data: Path, out: Path, epochs: int) -> dict:
-    """Photo, title and attributes; the trials are short, of a narrower network, and count for all."""
-    changes = (f"data.source={data / 'fashion9k' / 'manifest.csv'}", *LONGER)
+    """Photo, title and attributes; the trials are short, of the same network, and count for both lengths."""
+    changes = (f"data.source={data / 'fashion9k' / 'manifest.csv'}", *LONGER, WIDER)
     search = stored("products", lent(out, "full-search"), *changes, f"distill.train.epochs={min(EPOCHS)}")
     chosen, told = tried(search, SINGLE)
-    run = done("products", lent(out, f"full-{epochs}"), *changes, WIDER, f"distill.train.epochs={epochs}", *chosen)
+    run = done("products", lent(out, f"full-{epochs}"), *changes, f"distill.train.epochs={epochs}", *chosen)
     return table(run) | {"trials": told}
 
 
