@@ -27,6 +27,7 @@ from suffuse.machine import surroundings
 from suffuse.recipe import Recipe
 from suffuse.teachers import Question
 from suffuse.teachers.opening import open_teacher
+from suffuse.types import CLASSES
 from suffuse.views import Viewer
 
 HERE = Path(__file__).resolve().parent
@@ -44,14 +45,14 @@ def seen(recipe: Recipe) -> Viewer:
     return Viewer(recipe.seed, 0.0, found)
 
 
-def shares(logits: np.ndarray, temperature: float) -> torch.Tensor:
+def log_shares(logits: np.ndarray, temperature: float) -> torch.Tensor:
     """Logits (N, C) -> log-probabilities (N, C) float64 at a temperature."""
     return torch.log_softmax(torch.from_numpy(logits).double() / temperature, 1)
 
 
 def rest(logits: np.ndarray) -> float:
     """Logits (N, C) -> how evenly the classes other than the first choice share what is left: 1 is all alike."""
-    p = shares(logits, 1).exp()
+    p = log_shares(logits, 1).exp()
     left = p.scatter(1, p.argmax(1, keepdim=True), 0.0)
     left = left / left.sum(1, keepdim=True)
     return float(torch.special.entr(left).sum(1).mean() / np.log(p.shape[1] - 1))
@@ -59,7 +60,7 @@ def rest(logits: np.ndarray) -> float:
 
 def apart(view: np.ndarray, plain: np.ndarray, temperature: float) -> float:
     """Logits (N, C) of both -> KL(view, plain), a mean over rows."""
-    p, q = shares(view, temperature), shares(plain, temperature)
+    p, q = log_shares(view, temperature), log_shares(plain, temperature)
     return float(torch.nn.functional.kl_div(q, p, reduction="batchmean", log_target=True))
 
 
@@ -67,6 +68,8 @@ def told(run: Run, count: int, views: int) -> dict:
     """What the teacher of a run with one target of classes says of so many of its training rows."""
     settle(run.recipe.compute.threads)
     columns = Columns.open(run.path("data"))
+    if [head.kind for head in columns.spec.heads] != [CLASSES]:
+        raise SystemExit(f"{run.folder}: got targets {[h.kind for h in columns.spec.heads]}, expected one of classes")
     teacher, viewer = open_teacher(run, columns), seen(run.recipe)
     known = columns.labelled("train")
     rows = np.sort(np.random.default_rng(0).permutation(known)[:count])
@@ -74,7 +77,7 @@ def told(run: Run, count: int, views: int) -> dict:
     found = {
         "rows": len(rows),
         "accuracy": float((plain.argmax(1) == target).mean()),
-        "confidence": float(shares(plain, 1).exp().max(1).values.mean()),
+        "confidence": float(log_shares(plain, 1).exp().max(1).values.mean()),
         "evenness of the rest": rest(plain),
         "views": [],
     }
