@@ -81,7 +81,7 @@ def test_each_entry_is_computed_once_and_found_again(columns, model, tmp_path, m
     again = ready(columns, model, tmp_path / "kept")
     assert sum(seen) == len(columns.entries["question"])
     np.testing.assert_array_equal(first.entries["question"], again.entries["question"])
-    assert [p.suffix for p in (tmp_path / "kept").iterdir()] == [".npy"]
+    assert sorted(p.suffixes[0] for p in (tmp_path / "kept").iterdir()) == [".keys", ".npy"]
 
 
 def spy(encoder, seen: list):
@@ -128,6 +128,79 @@ def test_killed_while_the_parts_are_joined(columns, model, tmp_path, monkeypatch
         ready(columns, model, tmp_path / "cut")
     monkeypatch.setattr(features, "new_array", make)
     np.testing.assert_array_equal(ready(columns, model, tmp_path / "cut").entries["question"], whole)
+
+
+def with_texts(columns: Columns, texts: np.ndarray) -> Columns:
+    """The same rows, reading from other distinct texts."""
+    place = columns.entry.copy()
+    place[:, columns.spec.names.index("question")] %= len(texts)
+    return replace(columns, entries={**columns.entries, "question": texts}, entry=place)
+
+
+def new_texts(columns: Columns, count: int) -> np.ndarray:
+    """Texts that no row has."""
+    known = columns.entries["question"]
+    made = np.zeros((count, known.shape[1]), known.dtype)
+    made[:, :3] = [[11, 1 + n, 11] for n in range(count)]
+    assert not (made[:, None] == known[None]).all(2).any()
+    return made
+
+
+def test_of_a_longer_table_only_the_new_entries_are_computed(columns, model, tmp_path, monkeypatch):
+    texts, more = columns.entries["question"], new_texts(columns, 6)
+    before = ready(columns, model, tmp_path).entries["question"]
+    order = np.random.default_rng(0).permutation(len(texts) + 6)
+    longer = with_texts(columns, np.concatenate([texts, more])[order])
+    seen: list[int] = []
+    monkeypatch.setattr(model.encoder("question"), "vectors", spy(model.encoder("question"), seen))
+    found = ready(longer, model, tmp_path).entries["question"]
+    assert sum(seen) == 6
+    old = order < len(texts)
+    np.testing.assert_array_equal(found[old], before[order[old]])
+    np.testing.assert_allclose(found, ready(longer, model, tmp_path / "anew").entries["question"], atol=1e-6)
+    assert sum(seen) == 6 + len(order)
+    few = ready(with_texts(columns, np.concatenate([more[:2], texts[:5]])), model, tmp_path).entries["question"]
+    assert sum(seen) == 6 + len(order)  # of a shorter one none; they stand in two files
+    np.testing.assert_array_equal(few[2:], before[:5])
+
+
+def test_another_encoder_takes_no_vectors_of_the_first(columns, model, hugging_folder, tmp_path, monkeypatch):
+    ready(columns, model, tmp_path)
+    pooled = network(hugging_folder(BERT)).model_dump()
+    pooled["encoders"]["question"]["pool"] = "cls"
+    other = FusionModel(Network.model_validate(pooled), columns.spec).initialise().eval()
+    seen: list[int] = []
+    monkeypatch.setattr(other.encoder("question"), "vectors", spy(other.encoder("question"), seen))
+    ready(columns, other, tmp_path)
+    assert sum(seen) == len(columns.entries["question"])
+
+
+@pytest.mark.parametrize("dies_at", ["part", "join", "keys"])
+def test_a_longer_table_killed_and_called_again(columns, model, tmp_path, monkeypatch, dies_at):
+    longer = with_texts(columns, np.concatenate([new_texts(columns, 6), columns.entries["question"]]))
+    for place in ("whole", "cut"):
+        ready(columns, model, tmp_path / place)
+    whole = ready(longer, model, tmp_path / "whole").entries["question"]
+    make, write = features.new_array, features.write_bytes
+
+    def dies(path, content) -> None:
+        write(path, content)
+        if (dies_at == "keys") == path.name.endswith(features.KEYS):
+            raise Killed
+
+    def joins(*given):
+        make(*given)
+        raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(features, *(("new_array", joins) if dies_at == "join" else ("write_bytes", dies)))
+        ready(longer, model, tmp_path / "cut")
+    seen: list[int] = []
+    monkeypatch.setattr(model.encoder("question"), "vectors", spy(model.encoder("question"), seen))
+    np.testing.assert_array_equal(ready(longer, model, tmp_path / "cut").entries["question"], whole)
+    assert sum(seen) == (2 if dies_at == "part" else 0)  # six entries are two parts
+    left = {p.name for p in (tmp_path / "cut").iterdir()}
+    assert left == {p.name for p in (tmp_path / "whole").iterdir()} and not any(n.startswith(".") for n in left)
 
 
 def test_the_hash_is_of_what_decides_the_vectors_and_of_nothing_else(columns, model, hugging_folder, tmp_path):

@@ -4,6 +4,10 @@
 and weights and of the column's content, so that whatever else changes in a recipe finds them again. They are made in
 parts that depend on the entries alone, each written whole or not at all: killed and called again, the bits are the
 same.
+
+``NAME-HASH.keys.npy`` says which encoder's vectors of which entries they are. Where rows were added to a table, or
+taken away, the column is another one, and its vectors are taken from the columns before: only the entries that none of
+them had are computed.
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,6 +35,7 @@ from ..types import Batch
 PART = 256  # entries
 TOGETHER = 16  # of them at a time: what a convolution net makes of more doesn't stay in a processor's cache
 FORMAT = 2  # raised when the same encoder gives other vectors
+KEYS, KEY = ".keys.npy", 16  # beside the vectors: bytes that tell an entry, and the encoder that read it
 
 
 def place(run: Run) -> Path:
@@ -59,29 +65,78 @@ def ready(columns: Columns, model: FusionModel, folder: Path) -> Columns:
 @torch.inference_mode()
 @torch.no_grad()
 def compute(encoder: Encoder, columns: Columns, file: Path, tell: Tell) -> None:
-    """Vectors of every entry of the encoder's modality -> one file."""
-    count = len(columns.entries[encoder.field.name])
-    parts, total = file.with_name(f".{file.stem}"), -(-count // PART)
-    for number, batch in enumerate(_batches(columns, encoder.field.name)):
+    """Vectors of every entry of the encoder's modality -> one file; those that an earlier file has are taken there."""
+    name = encoder.field.name
+    count, keys = len(columns.entries[name]), entry_keys(encoder, columns.entries[name])
+    known, unknown = earlier(file.parent, keys)
+    lacking = np.flatnonzero(unknown)
+    parts = file.with_name(f".{file.stem}-{hashlib.blake2b(lacking.tobytes(), digest_size=4).hexdigest()}")
+    total = -(-len(lacking) // PART)
+    for number, batch in enumerate(_batches(columns, name, lacking)):
         part = parts / f"part-{number:06d}.npy"
         if not part.exists():
             content = io.BytesIO()
-            entries = _trimmed(batch.inputs[encoder.field.name]).split(TOGETHER)
+            entries = _trimmed(batch.inputs[name]).split(TOGETHER)
             np.save(content, torch.cat([encoder.vectors(some).float().cpu() for some in entries]).numpy())
             write_bytes(part, content.getvalue())
-        tell((number + 1) / total, f"{min((number + 1) * PART, count):,} of {count:,}")
+        tell((number + 1) / total, f"{min((number + 1) * PART, len(lacking)):,} of {len(lacking):,}")
     file.parent.mkdir(parents=True, exist_ok=True)
     temporary = file.with_name(f".{file.name}{TEMPORARY}")
     whole = new_array(temporary, np.float32, (count, encoder.width))
+    for other, mine, theirs in known:
+        whole[mine] = np.load(other, mmap_mode="r")[theirs]
     for number in range(total):
-        whole[number * PART : (number + 1) * PART] = np.load(parts / f"part-{number:06d}.npy")
+        whole[lacking[number * PART : (number + 1) * PART]] = np.load(parts / f"part-{number:06d}.npy")
     whole.flush()
+    written = io.BytesIO()
+    np.save(written, keys)
+    write_bytes(file.with_name(f"{file.stem}{KEYS}"), written.getvalue())  # first: without its vectors it is nothing
     temporary.replace(file)
-    shutil.rmtree(parts, ignore_errors=True)
+    for left in file.parent.glob(f".{file.stem}*/"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def entry_keys(encoder: Encoder, column: Any) -> np.ndarray:
+    """A column of U entries -> (U,) of KEY bytes each: hashes of the encoder and of the entry as it is stored."""
+    own = _hash_of(encoder).digest()
+
+    def key(entry: np.ndarray) -> bytes:
+        made = hashlib.blake2b(f"{entry.dtype} {entry.shape}".encode(), digest_size=KEY, key=own)
+        made.update(np.ascontiguousarray(entry).data)
+        return made.digest()
+
+    return np.array([key(entry) for entry in column], dtype=f"V{KEY}")
+
+
+def earlier(folder: Path, keys: np.ndarray) -> tuple[list[tuple[Path, np.ndarray, np.ndarray]], np.ndarray]:
+    """Files of vectors that have some of these entries (U,), each with the entries' positions here and there, every
+    entry from one file alone; and which entries are in none of them, (U,) bool."""
+    found, lacking = [], np.ones(len(keys), dtype=bool)
+    for file in sorted(folder.glob(f"*{KEYS}")):
+        vectors = file.with_name(file.name.removesuffix(KEYS) + ".npy")
+        if not vectors.exists():  # killed between the two
+            continue
+        theirs = np.load(file)
+        _, number = np.unique(np.concatenate([theirs, keys]), return_inverse=True)
+        at = np.full(len(number), -1)
+        at[number[: len(theirs)]] = np.arange(len(theirs))
+        there = at[number[len(theirs) :]]
+        mine = np.flatnonzero(lacking & (there >= 0))
+        if len(mine):
+            found.append((vectors, mine, there[mine]))
+            lacking[mine] = False
+    return found, lacking
 
 
 def fingerprint(encoder: Encoder, columns: Columns, name: str, folder: Path) -> str:
     """Hash of all that decides the vectors."""
+    made = _hash_of(encoder)
+    made.update(content(columns, name, folder).encode())
+    return made.hexdigest()
+
+
+def _hash_of(encoder: Encoder) -> Any:
+    """The hash so far: what decides a vector beside the entry."""
     made = hashlib.blake2b(digest_size=10)
     facts = {"format": FORMAT, "settings": encoder.settings.model_dump(mode="json"), "kind": encoder.kind}
     made.update(json.dumps(facts, sort_keys=True).encode())
@@ -89,8 +144,7 @@ def fingerprint(encoder: Encoder, columns: Columns, name: str, folder: Path) -> 
     for key, tensor in sorted(weights.items()):
         made.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}".encode())
         made.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    made.update(content(columns, name, folder).encode())
-    return made.hexdigest()
+    return made
 
 
 def content(columns: Columns, name: str, folder: Path) -> str:
@@ -111,13 +165,13 @@ def content(columns: Columns, name: str, folder: Path) -> str:
     return made.hexdigest()
 
 
-def _batches(columns: Columns, name: str) -> Iterator[Batch]:
-    """Every entry of a modality once, in order, as a batch of rows would have it."""
+def _batches(columns: Columns, name: str, which: np.ndarray | None = None) -> Iterator[Batch]:
+    """Every entry of a modality once, or these, in order, as a batch of rows would have it."""
     count, one = len(columns.entries[name]), columns.of([name])
     rows = np.arange(count)
     one = replace(one, entry=rows[:, None], present=np.ones((count, 1), dtype=bool), ready=frozenset())
-    nothing = torch.zeros(count)
-    for start in range(0, count, PART):
+    rows, nothing = rows if which is None else which, torch.zeros(count)
+    for start in range(0, len(rows), PART):
         yield one.batch(rows[start : start + PART], nothing)
 
 
