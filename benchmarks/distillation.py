@@ -22,7 +22,6 @@ got any.
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import shutil
 import sys
@@ -36,6 +35,7 @@ import numpy as np
 from anywhere import anywhere
 from copies import copied
 from pooled import pairs
+from rows import read, write
 from suffuse import Run, run_all, run_stage, scores
 from suffuse.files import read_json
 from suffuse.machine import surroundings
@@ -95,16 +95,10 @@ SHARED = ("full-search", *(f"full-{n}" for n in EPOCHS), "any", "any-photo", "an
 
 def few(data: Path, out: Path) -> dict:
     """The labels of a tenth of the training and validation rows, the same for everybody."""
-    source = data / "fashion9k" / "manifest.csv"
-    table = out / "few.csv"
-    out.mkdir(parents=True, exist_ok=True)
-    with source.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+    source, table = data / "fashion9k" / "manifest.csv", out / "few.csv"
+    rows = read(source)
     keep = labelled([(r["split"], r["label"]) for r in rows])
-    with table.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, rows[0].keys())
-        writer.writeheader()
-        writer.writerows({**r, "label": r["label"] if kept else ""} for r, kept in zip(rows, keep, strict=True))
+    write(table, [{**r, "label": r["label"] if kept else ""} for r, kept in zip(rows, keep, strict=True)])
     changes = (
         "teacher.train.epochs=60",
         "teacher.ensemble=true",
@@ -123,13 +117,8 @@ def same(data: Path, out: Path) -> dict:
     pictures = sorted({row["number"] for row in rows if row["split"] == "train"})
     some = np.random.default_rng(0).permutation(len(pictures))[: round(SAME * len(pictures))]
     kept = {pictures[n] for n in some}
-    out.mkdir(parents=True, exist_ok=True)
-    with table.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, rows[0].keys())
-        writer.writeheader()
-        for row in rows:
-            known = row["split"] == "test" or row["number"] in kept
-            writer.writerow({**row, "answer": row["answer"] if known else ""})
+    known = [row["split"] == "test" or row["number"] in kept for row in rows]
+    write(table, [{**row, "answer": row["answer"] if one else ""} for row, one in zip(rows, known, strict=True)])
     return fair("easy-vqa", out / "same", f"data.source={table}", f"data.root={source.root}", *TOGETHER)
 
 
