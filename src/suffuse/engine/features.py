@@ -5,9 +5,9 @@ and weights and of the column's content, so that whatever else changes in a reci
 parts that depend on the entries alone, each written whole or not at all: killed and called again, the bits are the
 same.
 
-``NAME-HASH.keys.npy`` says which encoder's vectors of which entries they are. Where rows were added to a table, or
-taken away, the column is another one, and its vectors are taken from the columns before: only the entries that none of
-them had are computed.
+``NAME-HASH.keys``, an array as well, says which encoder's vectors of which entries they are. Where rows were added to a
+table, or taken away, the column is another one, and its vectors are taken from the columns before: only the entries
+that none of them had are computed.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from ..types import Batch
 PART = 256  # entries
 TOGETHER = 16  # of them at a time: what a convolution net makes of more doesn't stay in a processor's cache
 FORMAT = 2  # raised when the same encoder gives other vectors
-KEYS, KEY = ".keys.npy", 16  # beside the vectors: bytes that tell an entry, and the encoder that read it
+KEYS, KEY = ".keys", 16  # beside the vectors: bytes that tell an entry, and the encoder that read it
 
 
 def place(run: Run) -> Path:
