@@ -3,7 +3,7 @@
     python benchmarks/distillation.py DATA [CASE ...] [--out runs] [--write]
 
     few     products, 10 % of the rows labelled for teacher, student and validation alike; all other rows unlabelled
-    full-N  products, all labels, N epochs (25 or 80) on mirrored and shifted photos; both share trials of 25
+    full-N  products, all labels, N epochs (25 or 80) on mirrored photos, five seeds; both share trials of 25
     any     products, photo and title: one student for any subset against students of the photo and of the title alone
     same    easy-VQA, the labels of 5 % of the pictures, the same for everybody; all other rows unlabelled
     tiny    easy-VQA at full labels, a student of at most 7,000 parameters, ten seeds
@@ -60,8 +60,9 @@ TOGETHER = (
     "distill.label_fractions=[]",
     "distill.floors=false",
 )  # chosen on training pictures whose labels were hidden from everybody
+SHIFTED = "modalities.photo.augment={flip: true, shift: 0.06, zoom: 0.1, brightness: 0.1, contrast: 0.1}"
+MIRRORED = "modalities.photo.augment={flip: true}"  # the teacher's vectors are those of a photo and its mirror image
 LONGER = (
-    "modalities.photo.augment={flip: true, shift: 0.06, zoom: 0.1, brightness: 0.1, contrast: 0.1}",
     "student.encoders.title.dropout=0.2",
     "student.fusion.width=128",
     "student.hidden=96",
@@ -79,7 +80,8 @@ EACH = (
 )  # chosen on validation rows, four seeds
 WIDER = "student.encoders.photo.widths=[40, 80, 160]"  # chosen on validation rows, two seeds
 EPOCHS = (25, 80)
-ANY = ("student.encoders.photo.widths=[32, 64, 128]", "distill.train.epochs=60")
+FULL = (*LONGER, MIRRORED, WIDER, "distill.seeds=5")  # chosen on validation rows, two seeds (causes.py)
+ANY = (SHIFTED, "student.encoders.photo.widths=[32, 64, 128]", "distill.train.epochs=60")
 HEARD = (
     "student.encoders.sound.width=64",
     "distill.train.epochs=60",
@@ -107,7 +109,7 @@ def few(data: Path, out: Path) -> dict:
         "teacher.floors=false",
         f"data.root={source.parent}",
     )  # chosen on training rows whose labels were hidden from everybody
-    return fair("products", out / "few", f"data.source={table}", *changes, trials=SINGLE)
+    return fair("products", encoded(out, "few"), f"data.source={table}", *changes, trials=SINGLE)
 
 
 def same(data: Path, out: Path) -> dict:
@@ -123,13 +125,16 @@ def same(data: Path, out: Path) -> dict:
 
 
 def lent(out: Path, name: str) -> Path:
-    """The folder of one of the runs with all labels; the first that there is lends the others its teacher and store, or
-    ``few``, which has another teacher, the vectors of the pretrained encoders."""
+    """The folder of one of the runs with all labels; the first that there is lends the others its teacher and store."""
     there = [other for one in SHARED if ((other := out / one) / "recipe.yaml").exists()]
-    if there:
-        return copied(Run.open(there[0]), out / name)
-    if (vectors := out / "few" / "features").exists():
-        shutil.copytree(vectors, out / name / "features", dirs_exist_ok=True)
+    return copied(Run.open(there[0]), out / name) if there else encoded(out, name)
+
+
+def encoded(out: Path, name: str) -> Path:
+    """The folder of a run of the products, with the vectors of the pretrained encoders where another run has them."""
+    there = [vectors for one in ("few", *SHARED) if (vectors := out / one / "features").exists()]
+    if there and there[0].parent != out / name:
+        shutil.copytree(there[0], out / name / "features", dirs_exist_ok=True)
     return out / name
 
 
