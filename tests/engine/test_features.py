@@ -16,6 +16,8 @@ from suffuse.engine.forward import logits, scorer
 from suffuse.engine.loop import Plan, fit
 from suffuse.engine.objective import Objective
 from suffuse.engine.runtime import seed, settle
+from suffuse.errors import SuffuseError
+from suffuse.files import write_bytes
 from suffuse.model import FusionModel
 from suffuse.parts import settings
 from suffuse.recipe import Network, Training
@@ -334,3 +336,22 @@ def test_a_failing_encoder_leaves_no_file(columns, model, tmp_path, monkeypatch)
     with pytest.raises(RuntimeError):
         compute(model.encoder("question"), columns, tmp_path / "question-1.npy", lambda share, words: None)
     assert not (tmp_path / "question-1.npy").exists()
+
+
+@pytest.mark.parametrize("kind", [".npy", ".keys"])
+@pytest.mark.parametrize("kept", [0, 7, 0.9])
+def test_a_damaged_file_is_told_in_one_line(columns, model, tmp_path, make_columns, kind, kept):
+    """And what is to be done; removed, the vectors are there again."""
+    whole = ready(columns, model, tmp_path)
+    (file,) = tmp_path.glob(f"*{kind}")
+    content = file.read_bytes()
+    write_bytes(file, content[: int(kept * len(content)) if kept < 1 else kept])  # a new file: the old one is mapped
+    other = columns if kind == ".npy" else make_columns(rows=70, absent=0.2)
+    with pytest.raises(SuffuseError, match=f"a file of vectors is damaged .*{file.name}.*: got ") as caught:
+        ready(other, model, tmp_path)
+    assert "\n" not in caught.value.line() and "remove it" in caught.value.hint
+    file.unlink()
+    ready(other, model, tmp_path)
+    np.testing.assert_array_equal(
+        ready(columns, model, tmp_path).entries["question"], whole.entries["question"], strict=True
+    )

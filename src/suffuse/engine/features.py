@@ -19,12 +19,13 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 
 from ..data import Columns
+from ..errors import SuffuseError
 from ..files import TEMPORARY, new_array, read_json, write_bytes, write_json
 from ..model import Encoder, FusionModel
 from ..progress import Tell, progress, say
@@ -59,7 +60,7 @@ def ready(columns: Columns, model: FusionModel, folder: Path) -> Columns:
         with progress("features") as tell:
             for number, name in enumerate(lacking):
                 compute(model.encoder(name), columns, files[name], _part_of(tell, number, len(lacking), name))
-    return columns.with_ready({name: np.load(file, mmap_mode="c") for name, file in files.items()})
+    return columns.with_ready({name: load(file, "c") for name, file in files.items()})
 
 
 @torch.inference_mode()
@@ -84,9 +85,9 @@ def compute(encoder: Encoder, columns: Columns, file: Path, tell: Tell) -> None:
     temporary = file.with_name(f".{file.name}{TEMPORARY}")
     whole = new_array(temporary, np.float32, (count, encoder.width))
     for other, mine, theirs in known:
-        whole[mine] = np.load(other, mmap_mode="r")[theirs]
+        whole[mine] = load(other, "r")[theirs]
     for number in range(total):
-        whole[lacking[number * PART : (number + 1) * PART]] = np.load(parts / f"part-{number:06d}.npy")
+        whole[lacking[number * PART : (number + 1) * PART]] = load(parts / f"part-{number:06d}.npy")
     whole.flush()
     written = io.BytesIO()
     np.save(written, keys)
@@ -94,6 +95,15 @@ def compute(encoder: Encoder, columns: Columns, file: Path, tell: Tell) -> None:
     temporary.replace(file)
     for left in file.parent.glob(f".{file.stem}*/"):
         shutil.rmtree(left, ignore_errors=True)
+
+
+def load(file: Path, mode: Literal["c", "r"] | None = None) -> np.ndarray:
+    """An array that was written here; SuffuseError where something has damaged it since."""
+    try:
+        return np.load(file, mmap_mode=mode)
+    except (ValueError, EOFError) as error:
+        hint = "remove it: what it held is computed again"
+        raise SuffuseError("a file of vectors is damaged", where=file, got=error, hint=hint) from error
 
 
 def entry_keys(encoder: Encoder, column: Any) -> np.ndarray:
@@ -116,7 +126,7 @@ def earlier(folder: Path, keys: np.ndarray) -> tuple[list[tuple[Path, np.ndarray
         vectors = file.with_name(file.name.removesuffix(KEYS) + ".npy")
         if not vectors.exists():  # killed between the two
             continue
-        theirs = np.load(file)
+        theirs = load(file)
         _, number = np.unique(np.concatenate([theirs, keys]), return_inverse=True)
         at = np.full(len(number), -1)
         at[number[: len(theirs)]] = np.arange(len(theirs))
