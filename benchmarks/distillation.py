@@ -140,7 +140,7 @@ def encoded(out: Path, name: str) -> Path:
 
 def full(data: Path, out: Path, epochs: int) -> dict:
     """Photo, title and attributes; the trials are short, of the same network, and count for both lengths."""
-    changes = (f"data.source={data / 'fashion9k' / 'manifest.csv'}", *LONGER, WIDER)
+    changes = (f"data.source={data / 'fashion9k' / 'manifest.csv'}", *FULL)
     search = stored("products", lent(out, "full-search"), *changes, f"distill.train.epochs={min(EPOCHS)}")
     chosen, told = tried(search, SINGLE)
     run = done("products", lent(out, f"full-{epochs}"), *changes, f"distill.train.epochs={epochs}", *chosen)
