@@ -176,6 +176,17 @@ def test_a_network_reads_the_modalities_that_are_chosen_of_its_encoders(raw):
     assert "modalities: got 'sound', expected some of: picture, question" in refused(raw).line()
 
 
+@pytest.mark.parametrize("who", ["teacher", "distill"])
+@pytest.mark.parametrize("nothing", [None, {}, {"flip": False, "shift": 0.0}])
+def test_augmentation_needs_something_that_is_augmented(raw, who, nothing):
+    """It would be switched on and change nothing, without a word."""
+    put(raw, f"{who}.train.augment", True)
+    put(raw, "modalities.picture.augment", nothing)
+    assert f"{who}.train.augment: got true, expected a modality with augment" in refused(raw).line()
+    put(raw, "modalities.picture.augment", {"flip": True})
+    make_recipe(raw)
+
+
 def test_a_modality_that_no_network_reads_is_refused(raw):
     for network in (raw["teacher"], raw["student"]):
         del network["encoders"]["question"]

@@ -37,7 +37,8 @@ def some(manifest: Path, folder: Path, count: int) -> tuple[Path, list[dict]]:
 
 def recipe(source: Path, modalities: dict, encoders: dict, epochs: int, **data) -> dict:
     network = {"encoders": encoders, "fusion": {"kind": "gated" if len(encoders) > 1 else "concat", "width": 32}}
-    train = {"epochs": epochs, "batch": 32, "learning_rate": 0.01, "augment": True}
+    augmented = any("augment" in one for one in modalities.values())
+    train = {"epochs": epochs, "batch": 32, "learning_rate": 0.01, "augment": augmented}
     return {
         "data": {"source": str(source), "target": "label", "id": "id", "split": {"column": "split"}, **data},
         "modalities": modalities,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from .. import fusions
 from ..parts import Settings, TeacherSettings
@@ -66,7 +66,13 @@ class Recipe(Settings):
                 got = ", ".join(network.encoders) or "none"
                 raise ValueError(f"{who}.encoders: got {got}, expected some of: {known}")
         trainings = {"teacher": self.trained.train} if self.trained else {}
+        augmented = any(_varies(getattr(one, "augment", None)) for one in self.modalities.values())
         for who, training in {**trainings, "distill": self.distill.train}.items():
+            if training.augment and not augmented:
+                raise ValueError(
+                    f"{who}.train.augment: got true, expected a modality with augment (modalities.NAME.augment): "
+                    "no view would differ from its row"
+                )
             if isinstance(training.modality_dropout, dict) and not set(training.modality_dropout) <= set(
                 self.modalities
             ):
@@ -132,7 +138,7 @@ class Recipe(Settings):
                 "distill.targets: got seen with extract.subsets full, expected subsets: all, each or a list"
             )
         if self.extract.views:
-            augmented = [n for n, m in self.modalities.items() if getattr(m, "augment", None)]
+            augmented = [n for n, m in self.modalities.items() if _varies(getattr(m, "augment", None))]
             if not augmented or not self.distill.train.augment:
                 raise ValueError(
                     f"extract.views: got {self.extract.views}, expected 0 without distill.train.augment and a modality "
@@ -145,6 +151,11 @@ class Recipe(Settings):
                         "frozen and sees rows as they are"
                     )
         return self
+
+
+def _varies(augment: Any) -> bool:
+    """Whether a modality's ``augment`` makes any view differ."""
+    return any(augment.model_dump().values()) if isinstance(augment, BaseModel) else bool(augment)
 
 
 def default_losses(data: dict) -> dict[str, dict]:
