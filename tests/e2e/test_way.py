@@ -203,6 +203,19 @@ def test_more_seeds_train_only_those(finished: Finished, copied: Path) -> None:
     assert hashes(copied, ["distill"])["student/seed-1/model.safetensors"] != before["student/seed-1/model.safetensors"]
 
 
+def test_views_of_labels_alone_leave_the_student_as_it_is(finished: Finished, copied: Path) -> None:
+    own = ("--set", "distill.baseline={augment: {picture: {shift: 0.3}}}")
+    done(suffuse("distill", copied, *own, "--set", "distill.floors=false", "--set", "distill.label_fractions=[]"))
+    before, after = (hashes(run, ["distill"]) for run in (finished.run, copied))
+    for seed in ("seed-1", "seed-2"):
+        same = {who: after[f"{who}/{seed}/model.safetensors"] == before[f"{who}/{seed}/model.safetensors"]
+                for who in ("student", "baseline")}  # fmt: skip
+        assert same == {"student": True, "baseline": False}
+    wrong = ("--set", "distill.baseline={augment: {picture: {shft: 0.3}}}")
+    refused = fails(suffuse("distill", copied, *wrong), 2, "shft")
+    assert "distill.baseline.augment.picture.shft" in refused.errors[0]
+
+
 def test_a_training_whose_files_were_changed_is_done_again(finished: Finished, copied: Path) -> None:
     before = hashes(copied, ["distill"])
     weights = copied / "student" / "seed-1" / "model.safetensors"

@@ -12,13 +12,13 @@ from tuning_tools import KINDS, ground
 from suffuse import fusions
 from suffuse.losses import matrix
 from suffuse.pipeline import inputs
-from suffuse.recipe import Recipe
+from suffuse.recipe import Baseline, Recipe, to_yaml
 from suffuse.run import Run
 from suffuse.stages import STAGES
 from suffuse.tuning import space
 from suffuse.tuning.asking import Drawn, Given
 from suffuse.tuning.how import BASELINE, STUDENT
-from suffuse.tuning.schooling import MILD, further
+from suffuse.tuning.schooling import GENTLE, MILD, PLAIN, further
 from suffuse.views import HALVES
 
 DRAWS = 60
@@ -119,6 +119,34 @@ def test_gentle_augmentation_is_of_what_the_recipe_says_nothing_of_and_trains_no
     before, after = (Run(tmp_path, one) for one in (own, made))
     assert all(inputs(before, STAGES[verb]) == inputs(after, STAGES[verb]) for verb in EARLIER)
     assert inputs(before, STAGES["distill"]) != inputs(after, STAGES["distill"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("two classes", {None: {}, MILD: {"picture": GENTLE["image"]}}),
+        ("mirrored", {None: {}, PLAIN: {"picture": None}, MILD: {"picture": {"flip": True, **GENTLE["image"]}}}),
+        ("queries", {None: {}, PLAIN: {"sound": None}}),
+    ],
+)
+def test_labels_alone_choose_their_own_views(tmp_path: Path, kind: str, expected: dict) -> None:
+    """Gentle ones stand beside those of the student; where it has as much, there is nothing to add."""
+    there, file = ground(tmp_path, kind.replace("mirrored", "two classes"))
+    if kind == "mirrored":
+        texts = ["distill.train.augment=true", "modalities.picture.augment={flip: true}"]
+        there = replace(there, recipe=space.made(file, texts))
+        file.write_text(to_yaml(there.recipe), encoding="utf-8")
+    random, seen = np.random.default_rng(4), {}
+    for _ in range(DRAWS):
+        ask = Drawn(random)
+        recipe = space.made(file, space.texts(space.point(BASELINE, ask, there)))
+        assert recipe.distill.train == there.recipe.distill.train and recipe.modalities == there.recipe.modalities
+        seen[ask.values["augment"]] = recipe.distill.baseline and recipe.distill.baseline.augment
+    assert seen == expected
+    assert "distill.baseline.augment" not in space.point(BASELINE, Given(), there)
+    told = there.recipe.distill.model_copy(update={"baseline": Baseline(augment={"sound": {}})})
+    own = replace(there, recipe=there.recipe.model_copy(update={"distill": told}))
+    assert "distill.baseline.augment" not in space.point(BASELINE, Drawn(random), own)
 
 
 def test_what_the_recipe_says_of_a_modality_s_views_stays_and_more_is_added_alone(tmp_path: Path) -> None:

@@ -71,7 +71,10 @@ def network_of(recipe: Recipe, job: Job) -> Network:
 
 def training_of(how: Distill, taught: bool) -> Training:
     """How the student is trained; on labels alone with the settings that the recipe gives the baseline."""
-    return how.train if taught or how.baseline is None else how.baseline.train.applied(how.train)
+    if taught or how.baseline is None:
+        return how.train
+    own = {"augment": True} if how.baseline.augment else {}  # :meth:`suffuse.recipe.Recipe.seen` says what it sees
+    return how.baseline.train.applied(how.train).model_copy(update=own)
 
 
 def make_objective(
@@ -101,7 +104,7 @@ def make_plan(
     if told:
         told.knowledge.require(rows, told.needs)
 
-    viewer = Viewer.of(training, run.recipe.modalities, job.seed)
+    viewer = Viewer.of(training, run.recipe.seen(job.taught), job.seed)
     if viewer and told and told.views:
         viewer = dataclasses.replace(viewer, stored=(run.recipe.seed, told.views))  # it sees what the teacher saw
 

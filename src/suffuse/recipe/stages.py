@@ -73,6 +73,7 @@ class Baseline(Settings):
 
     train: OwnTraining = OwnTraining()
     dropout: float | None = Field(default=None, ge=0, lt=1)  # of the head; where the fusion has heads: of the encoders
+    augment: dict[str, Any] = Field(default_factory=dict)  # modality -> its ``augment`` here; of others the student's
 
 
 class Distill(Settings):

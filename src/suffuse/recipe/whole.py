@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from .. import fusions
-from ..parts import Settings, TeacherSettings
+from ..parts import ModalitySettings, Settings, TeacherSettings
 from . import tapping
 from .kinds import RESERVED, Modality
 from .networks import AnyTeacher, Network, Teacher
@@ -88,12 +88,6 @@ class Recipe(Settings):
                 raise ValueError(
                     f"{who}.train.mixup: got it beside a fusion with heads of its own, which mixes answers"
                 )
-        apart, train = self.distill.baseline, self.distill.train
-        if apart and apart.train.mixup and (train.whole or train.modality_dropout == "halves"):
-            got = "whole" if train.whole else "modality_dropout halves"
-            raise ValueError(f"distill.baseline.train.mixup: got it beside distill.train.{got}")
-        if apart and apart.train.mixup and fusions.headless(self.student.fusion):
-            raise ValueError("distill.baseline.train.mixup: got it beside a fusion with heads of its own")
         for name, schedule in self.distill.schedules.items():
             if name not in self.distill.losses:
                 raise ValueError(f"distill.schedules: got '{name}', expected some of: {', '.join(self.distill.losses)}")
@@ -114,6 +108,43 @@ class Recipe(Settings):
                         where = ".".join(filter(None, ("teacher", key, "covers")))
                         raise ValueError(f"{where}: got '{name}', expected some of: {known}")
         return self
+
+    @model_validator(mode="after")
+    def _alone(self) -> Recipe:
+        """What labels alone have of their own must fit the same student."""
+        apart, train = self.distill.baseline, self.distill.train
+        if apart and apart.train.mixup and (train.whole or train.modality_dropout == "halves"):
+            got = "whole" if train.whole else "modality_dropout halves"
+            raise ValueError(f"distill.baseline.train.mixup: got it beside distill.train.{got}")
+        if apart and apart.train.mixup and fusions.headless(self.student.fusion):
+            raise ValueError("distill.baseline.train.mixup: got it beside a fusion with heads of its own")
+        able = [n for n in self.student.encoders if hasattr(self.modalities[n], "augment")]
+        for name, how in (apart.augment if apart else {}).items():
+            where = f"distill.baseline.augment.{name}"
+            if name not in able:
+                expected = f"some of: {', '.join(able)}" if able else "none: no modality of the student has views"
+                raise ValueError(f"distill.baseline.augment: got '{name}', expected {expected}")
+            if getattr(self.student.encoders[name], "frozen", False):
+                raise ValueError(f"{where}: got it beside a frozen encoder, which sees rows as they are")
+            try:
+                _augmented(self.modalities[name], how)
+            except ValidationError as error:
+                first = error.errors()[0]
+                place = ".".join(str(p) for p in (where, *first["loc"][1:]))
+                message = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+                known = {"extra_forbidden": f"a key of modalities.{name}.augment"}.get(first["type"], message)
+                raise ValueError(f"{place}: got {first['input']!r}, expected {known}") from None
+        return self
+
+    def seen(self, taught: bool) -> dict[str, ModalitySettings]:
+        """The modalities as a student's views show them: of one that is taught as the recipe says; on labels alone
+        those that ``distill.baseline.augment`` names as it says, and the others as the taught one sees them."""
+        apart = None if taught or self.distill.baseline is None else self.distill.baseline.augment
+        if not apart:
+            return self.modalities
+        off = {} if self.distill.train.augment else {n: type(m).model_fields for n, m in self.modalities.items()}
+        own = {n: fields["augment"].default for n, fields in off.items() if "augment" in fields} | apart
+        return {n: _augmented(m, own[n]) if n in own else m for n, m in self.modalities.items()}
 
     @model_validator(mode="after")
     def _tapped(self) -> Recipe:
@@ -156,6 +187,11 @@ class Recipe(Settings):
 def _varies(augment: Any) -> bool:
     """Whether a modality's ``augment`` makes any view differ."""
     return any(augment.model_dump().values()) if isinstance(augment, BaseModel) else bool(augment)
+
+
+def _augmented(modality: ModalitySettings, how: Any) -> ModalitySettings:
+    """The modality with another ``augment``. Raises ValidationError where it can't have that."""
+    return type(modality).model_validate({**modality.model_dump(), "augment": how})
 
 
 def default_losses(data: dict) -> dict[str, dict]:

@@ -40,6 +40,10 @@ class Ground:
         """The student's modalities."""
         return tuple(self.recipe.student.encoders)
 
+    def frozen(self, name: str) -> bool:
+        """Whether the student's encoder of a modality is frozen, and so sees rows as they are."""
+        return getattr(self.recipe.student.encoders[name], "frozen", False)
+
     @property
     def by_subsets(self) -> bool:
         """Whether candidates are compared by their mean over subsets of the modalities."""

@@ -10,7 +10,7 @@ from .ground import FACTOR, Ground
 
 SMOOTHING, DROPOUT = (0.0, 0.05, 0.1, 0.2), (0.0, 0.1, 0.2, 0.3, 0.5)
 EMA, MIXUP, LOST = (0.0, 0.98, 0.99, 0.995), (0.0, 0.1, 0.3), (0.0, 0.1, 0.2, 0.3, 0.5)
-MILD, MORE = "gentle", "more"
+MILD, MORE, PLAIN = "gentle", "more", "none"
 GENTLE = {  # kind of modality -> what of its ``augment`` hardly ever changes a label
     "image": {"shift": 0.06, "zoom": 0.1, "brightness": 0.1, "contrast": 0.1},
     "audio": {"time_masks": 1, "time": 0.05, "band_masks": 1, "bands": 0.1},
@@ -74,6 +74,28 @@ def augmented(ask: Ask, ground: Ground) -> dict[str, Any]:
     return {"distill.train.augment": bool(chosen), **{MILD: mild, MORE: more}.get(chosen, {})}
 
 
+def alone(ask: Ask, ground: Ground) -> dict[str, Any]:
+    """Augmentation of labels alone: as the student's; none; or the student's and gentle. What the recipe says of it
+    stays."""
+    recipe, where = ground.recipe, "distill.baseline.augment"
+    if recipe.distill.baseline and recipe.distill.baseline.augment:
+        return {}
+    shown = {name: one for name, one in recipe.seen(False).items() if name in ground.names and not ground.frozen(name)}
+    now = {n: one for n, one in shown.items() if recipe.distill.train.augment and getattr(one, "augment", None)}
+    plain = {name: type(one).model_fields["augment"].default for name, one in now.items()}
+    able = [name for name, one in shown.items() if one.kind in GENTLE]
+    own = {name: _said(shown[name]) if name in now else {} for name in able}
+    mild = {name: {**GENTLE[shown[name].kind], **own[name]} for name in able}
+    options = [None, *([PLAIN] if plain else []), *([MILD] if mild != own else [])]
+    chosen = ask.choice("augment", options, None) if len(options) > 1 else None
+    return {where: plain if chosen == PLAIN else mild} if chosen else {}
+
+
+def _said(modality: Any) -> dict[str, Any]:
+    """What a modality's ``augment`` changes."""
+    return {key: value for key, value in modality.augment.model_dump(mode="json").items() if value}
+
+
 def silent(ground: Ground) -> list[str]:
     """The student's modalities that could be augmented gently and of which the recipe says nothing."""
     modalities = ground.recipe.modalities
@@ -98,8 +120,7 @@ def free(ground: Ground) -> list[str]:
     reads, which sees rows as they are, nor those that would change what the teacher learned from."""
     recipe = ground.recipe
     teacher = recipe.trained.encoders if recipe.trained and recipe.trained.train.augment else {}
-    frozen = [name for name, one in recipe.student.encoders.items() if getattr(one, "frozen", False)]
-    return [name for name in ground.names if name not in teacher and name not in frozen]
+    return [name for name in ground.names if name not in teacher and not ground.frozen(name)]
 
 
 def dropped(ask: Ask, ground: Ground, headless: bool) -> dict[str, Any]:

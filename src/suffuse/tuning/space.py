@@ -18,7 +18,7 @@ from .asking import Ask, Drawn, Given
 from .ground import Ground
 from .how import STUDENT
 from .losing import lose
-from .schooling import DROPOUT, EMA, SMOOTHING, rate, school, short
+from .schooling import DROPOUT, EMA, SMOOTHING, alone, rate, school, short
 from .shaping import shape
 
 
@@ -39,8 +39,8 @@ def student(ask: Ask, ground: Ground) -> dict[str, Any]:
 
 
 def baseline(ask: Ask, ground: Ground) -> dict[str, Any]:
-    """Of the same student on labels alone what its budget leaves free: learning rate, decay, averaging, smoothing,
-    dropout."""
+    """Of the same student on labels alone what its budget leaves free: learning rate, decay, averaging, dropout,
+    smoothing, augmentation."""
     how = ground.recipe.distill
     apart, train = how.baseline, how.train if how.baseline is None else how.baseline.train.applied(how.train)
     now = apart.dropout if apart and apart.dropout is not None else _dropout(ground)
@@ -52,7 +52,7 @@ def baseline(ask: Ask, ground: Ground) -> dict[str, Any]:
         found["distill.baseline.dropout"] = ask.choice("dropout", sorted({*DROPOUT, now}), now)
     if ground.classes:
         found["distill.smoothing"] = ask.choice("smoothing", sorted({*SMOOTHING, how.smoothing}), how.smoothing)
-    return found
+    return found | alone(ask, ground)
 
 
 def texts(found: Mapping[str, Any]) -> list[str]:
