@@ -73,7 +73,7 @@ def setting(run: Run, who: str, trial: Trial) -> list[str]:
     now = getattr(network.encoders[within[0]], "dropout") if in_encoders else network.dropout  # noqa: B009
     dropout, rate = round(now + trial.dropout, 3), trial.rate * recipe.distill.train.learning_rate
     if who == "baseline":
-        found = [f"distill.baseline={{train: {{learning_rate: {rate:g}}}, dropout: {dropout:g}}}"]
+        found = [f"distill.baseline.train.learning_rate={rate:g}", f"distill.baseline.dropout={dropout:g}"]
         return found if trial.smoothing is None else [*found, f"distill.smoothing={trial.smoothing:g}"]
     places = [f"student.encoders.{name}.dropout" for name in within] if in_encoders else ["student.dropout"]
     found = [f"distill.train.learning_rate={rate:g}", *(f"{place}={dropout:g}" for place in places)]
