@@ -104,7 +104,6 @@ def test_encoded_rows_are_those_of_the_table(run):
 @pytest.fixture(scope="module")
 def predictor(run, tmp_path_factory) -> Predictor:
     """Exported without training: what it answers doesn't matter, that it answers the same does."""
-    pytest.importorskip("suffuse.encoders.mlp")
     torch.manual_seed(0)
     model = FusionModel(run.recipe.student, Columns.open(run.path("data")).spec).eval()
     place = tmp_path_factory.mktemp("export")

@@ -6,7 +6,6 @@ import csv
 import json
 import random
 import shutil
-import time
 from pathlib import Path
 from typing import Any
 
@@ -213,8 +212,8 @@ def test_several_targets_of_several_kinds(tmp_path: Path) -> None:
     assert "not a number" in says(found, "left_out", "number")
 
 
-def test_without_torch_and_fast_on_a_large_table(tmp_path: Path) -> None:
-    """300,000 rows: samples where that is quick, and the report says so."""
+def test_a_large_table_is_sampled_and_needs_no_torch(tmp_path: Path) -> None:
+    """300,000 rows: the expensive checks read a sample, and the report says so."""
     write_csv(tmp_path / "few.csv", make_rows(tmp_path, pictures=40))
     with (tmp_path / "rows.csv").open("w", newline="", encoding="utf-8") as file:
         out = csv.writer(file)
@@ -222,13 +221,10 @@ def test_without_torch_and_fast_on_a_large_table(tmp_path: Path) -> None:
         for n in range(300_000):
             out.writerow((n, f"images/{n % 40}.png", f"what {n}", ("red", "blue", "green")[n % 3], n % 5000))
     write_recipe(tmp_path / "recipe.yaml", make_recipe())
-    start = time.monotonic()
     result = done(suffuse("check", "recipe.yaml", cwd=tmp_path, flags=("-X", "importtime")))
-    print(f"{time.monotonic() - start:.1f} s")
     loaded = {line.rpartition("|")[2].strip() for line in result.err.splitlines() if line.startswith("import time:")}
     assert not loaded & {"torch", "sklearn", "scipy", "matplotlib"}  # pandas is loaded by pyarrow, where it is there
     assert "300,000 rows" in result.out and "50,000 of 300,000 rows" in result.out
-    assert time.monotonic() - start < 90  # some 15 s, on a machine with other work
 
 
 def test_networks_are_built_and_timed_on_request(finished: Finished) -> None:

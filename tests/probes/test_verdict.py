@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -189,15 +186,19 @@ def test_rows_are_right_or_wrong_where_there_is_one_target_of_classes():
     assert right(Spec((), (classes, number), (0.0,) * 3), answers, target) is None
 
 
-def test_real_trainings_of_one_recipe_are_not_told_apart():
-    """Ten trainings of the smallest student and ten of its baseline, as benchmarked: their scores spread over 7
-    points. Some are drawn and set against others of the same recipe."""
-    file = Path(__file__).parents[2] / "benchmarks" / "results" / "distillation-tiny.json"
-    models, random, said = json.loads(file.read_text(encoding="utf-8"))["models"], np.random.default_rng(0), []
-    for who in ("student", "baseline"):
-        scores = np.array(models[who]["accuracy"]["per_seed"])
-        for count in (2, 3, 4):
-            for _ in range(300):
-                picked = [np.full(3, one) for one in random.permutation(scores)[: 2 * count]]
-                said.append(compare(picked[:count], picked[count:], 0.95)["verdict"])
-    assert said.count("no evidence") >= 0.95 * len(said)
+# Test accuracies on easy-VQA, measured once: ten trainings of a student of 6,323 parameters, ten of its baseline.
+SCORES_BY_SEED = {
+    "student": (0.9539, 0.9858, 0.9631, 0.9214, 0.9426, 0.9328, 0.9448, 0.9865, 0.9726, 0.9746),
+    "baseline": (0.9357, 0.9329, 0.9349, 0.8706, 0.8708, 0.9347, 0.8069, 0.9025, 0.8710, 0.9336),
+}
+
+
+@pytest.mark.parametrize("who", SCORES_BY_SEED)
+def test_two_samples_of_seeds_of_one_recipe_show_no_evidence(who):
+    """Seeds of one recipe spread over 6 and 13 points here. Two disjoint samples of them are compared, many times."""
+    random, scores, verdicts = np.random.default_rng(0), np.array(SCORES_BY_SEED[who]), []
+    for count in (2, 3, 4):
+        for _ in range(300):
+            sample = [np.full(3, score) for score in random.permutation(scores)[: 2 * count]]
+            verdicts.append(compare(sample[:count], sample[count:], 0.95)["verdict"])
+    assert verdicts.count("no evidence") >= 0.95 * len(verdicts)
