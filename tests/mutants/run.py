@@ -2,10 +2,10 @@
 
     python tests/mutants/run.py [WORDS ...] [--jobs N] [--list]
 
-``mutants.toml`` beside this file holds the list. Each mutant is applied to a copy of ``src`` in a temporary folder, which
-the tests import through PYTHONPATH; the checkout is never changed. A mutant is *killed* where each of its tests fails,
-and *survives* where one of them passes. WORDS choose mutants whose names hold one of them. The exit code is 1 where a
-mutant survives or can't be judged.
+``mutants.toml`` beside this file holds the list. Each mutant is applied to a copy of ``src`` in a temporary folder,
+which the tests import through PYTHONPATH; the checkout is never changed. A mutant is *killed* where each of its tests
+fails, and *survives* where one of them passes. WORDS choose mutants whose names hold one of them. The exit code is 1
+where a mutant survives or can't be judged.
 """
 
 from __future__ import annotations
@@ -64,6 +64,7 @@ def outcomes(source: Path, tests: Sequence[str], report: Path) -> tuple[int, dic
     """Run tests against a copy of the source: pytest's exit code, and of each test whether a case of it failed."""
     environment = {**os.environ, "PYTHONPATH": str(source), "PYTHONDONTWRITEBYTECODE": "1"}
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}", *tests]
+    command += ["--exitfirst"] if len(tests) == 1 else []  # of one test's cases the first that fails says enough
     result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, timeout=SECONDS, check=False)
     failed = dict.fromkeys(tests, False)
     for case in ET.parse(report).iter("testcase") if report.exists() else ():
