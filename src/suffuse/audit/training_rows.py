@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ValidationError
 
@@ -72,7 +73,7 @@ class Training:
 
     name: str
     record: Record | None  # None: it has none, or none that can be read
-    old: bool  # no record is to be expected: an earlier version trained it, or began to
+    earlier: bool  # no record is to be expected: an earlier version trained it, or began to
     fraction: float = 1.0
     fold: bool = False  # it leaves some training rows out
 
@@ -102,19 +103,25 @@ class Rows:
 
     @classmethod
     def of(cls, e: Evidence) -> Rows:
-        """Raises Absent where the file isn't there."""
-        table = pq.read_table(e.need("data", "rows.parquet"), columns=["split", "group", "key"])
-        split = np.array([CODE[name] for name in table["split"].to_pylist()])
+        """Raises Absent where the file isn't there, SuffuseError where it can't be read."""
+        file = e.need("data", "rows.parquet")
+        try:
+            table = pq.read_table(file, columns=["split", "group", "key"])
+            split, group, key = (table[name].to_numpy() for name in table.column_names)
+        except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+            hint = "`suffuse prepare` writes it again"
+            raise SuffuseError("can't read the prepared rows", where=file, got=error, hint=hint) from None
+        split = np.array([CODE.get(name, -1) for name in split])
         labelled = np.asarray(e.columns.spec.known(e.columns.target))
         if len(labelled) != len(split):
             where, got = e.run.path("data"), f"{len(split):,} rows in rows.parquet, {len(labelled):,} in target.npy"
             raise SuffuseError("the prepared files have different rows", where=where, got=got)
-        return cls(split, table["group"].to_numpy(), table["key"].to_numpy(), labelled)
+        return cls(split, group, key, labelled)
 
     def summary(self, mask: np.ndarray) -> dict[str, Counted]:
         """Split -> how many rows, and which."""
-        found = summarise(mask, self.split, self.group, self.key)
-        return {split: Counted(**facts) for split, facts in found.items()}
+        summary = summarise(mask, self.split, self.group, self.key)
+        return {split: Counted(**facts) for split, facts in summary.items()}
 
     def allowed(self, e: Evidence, fraction: float) -> dict[str, Counted]:
         """Split -> the rows with labels of such a share."""
@@ -129,13 +136,12 @@ def chosen(e: Evidence) -> Verdict:
     """The rows whose labels chose the epoch."""
     rows = Rows.of(e)
 
-    def problem(one: Training, used: Used) -> str:
+    def problem(training: Training, used: Used) -> str:
         if set(used.epoch) != {VALIDATION}:
-            return f"its epoch was chosen on {said(used.epoch)}"
-        here = rows.allowed(e, one.fraction).get(VALIDATION)
-        return (
-            "" if used.epoch[VALIDATION] == here else "the rows that chose its epoch aren't the run's validation rows"
-        )
+            return f"its epoch was chosen on {by_split(used.epoch)}"
+        expected = rows.allowed(e, training.fraction).get(VALIDATION)
+        same = used.epoch[VALIDATION] == expected
+        return "" if same else "the rows that chose its epoch aren't the run's validation rows"
 
     return judged(trainings(e), problem, "epoch chosen on validation rows alone")
 
@@ -144,52 +150,52 @@ def labels(e: Evidence) -> Verdict:
     """The labels that each training saw, and those that its validation saw."""
     rows = Rows.of(e)
 
-    def problem(one: Training, used: Used) -> str:
+    def problem(training: Training, used: Used) -> str:
+        fraction = training.fraction
         if set(used.labels) != {TRAIN}:
-            return f"it was trained on labels of {said(used.labels)}"
+            return f"it was trained on labels of {by_split(used.labels)}"
         for split, seen in ((TRAIN, used.labels), (VALIDATION, used.epoch)):
-            most = rows.groups(split, one.fraction)
-            if split in seen and seen[split].groups > most:
-                return f"it saw {split} labels of {seen[split].groups:,} groups, {most:,} are {one.fraction:g} of them"
-        here = rows.allowed(e, one.fraction).get(TRAIN)
-        return "" if one.fold or used.labels[TRAIN] == here else "the labels that it saw aren't those of its share"
+            limit = rows.groups(split, fraction)
+            if split in seen and seen[split].groups > limit:
+                return f"it saw {split} labels of {seen[split].groups:,} groups, {limit:,} are {fraction:g} of them"
+        same = training.fold or used.labels[TRAIN] == rows.allowed(e, fraction).get(TRAIN)
+        return "" if same else "the labels that it saw aren't those of its share"
 
-    shares = sorted({one.fraction for one in trainings(e)})
-    return judged(trainings(e), problem, f"no label beyond the share ({', '.join(f'{s:g}' for s in shares)})")
+    fractions = sorted({training.fraction for training in trainings(e)})
+    return judged(trainings(e), problem, f"no label beyond the share ({', '.join(f'{f:g}' for f in fractions)})")
 
 
 def pairs(e: Evidence) -> Verdict:
     """Labels and steps of each student against the same seed's baseline."""
     e.need("student")
-    found = {one.name: one for one in students(e)}
-    both = [
-        (one, found.get(name.replace("student", "baseline", 1))) for name, one in found.items() if "student" in name
-    ]
-    problems, old = [], 0
-    for taught, alone in both:
-        if alone is None:
-            problems.append(f"{taught.name}: no baseline with this seed")
-        elif taught.old or alone.old:
-            old += 1
+    by_name = {training.name: training for training in students(e)}
+    distilled = [training for name, training in by_name.items() if name.startswith("student")]
+    problems, earlier = [], 0
+    for student in distilled:
+        baseline = by_name.get(student.name.replace("student", "baseline", 1))
+        if baseline is None:
+            problems.append(f"{student.name}: no baseline with this seed")
+        elif student.earlier or baseline.earlier:
+            earlier += 1
         else:
-            problems += [f"{taught.name}: {what}" for what in differences(taught.record, alone.record)]
-    return verdict(problems, old, len(both), "same labels, same budget of steps", "pairs")
+            problems += [f"{student.name}: {what}" for what in differences(student.record, baseline.record)]
+    return verdict(problems, earlier, len(distilled), "same labels, same budget of steps", "pairs")
 
 
-def differences(taught: Record | None, alone: Record | None) -> Iterator[str]:
+def differences(student: Record | None, baseline: Record | None) -> Iterator[str]:
     """What a student had otherwise than its baseline; and where one didn't take the steps of its budget."""
-    if taught is None or alone is None:
+    if student is None or baseline is None:
         yield "no record of rows and steps"
         return
-    if taught.rows.labels != alone.rows.labels:
+    if student.rows.labels != baseline.rows.labels:
         yield "other labels than its baseline"
-    if taught.rows.epoch != alone.rows.epoch:
+    if student.rows.epoch != baseline.rows.epoch:
         yield "other validation labels than its baseline"
-    ours, theirs = taught.steps, alone.steps
     for name, words in (("budget", "steps"), ("batch", "rows a batch"), ("accumulate", "batches a step")):
-        if getattr(ours, name) != getattr(theirs, name):
-            yield f"{getattr(ours, name):,} {words}, its baseline {getattr(theirs, name):,}"
-    for who, steps in (("it", ours), ("its baseline", theirs)):
+        values = [getattr(record.steps, name) for record in (student, baseline)]
+        if values[0] != values[1]:
+            yield f"{values[0]:,} {words}, its baseline {values[1]:,}"
+    for who, steps in (("it", student.steps), ("its baseline", baseline.steps)):
         if steps.taken > steps.budget or (steps.taken < steps.budget and not steps.stopped):
             yield f"{who} took {steps.taken:,} steps of {steps.budget:,}"
 
@@ -197,14 +203,16 @@ def differences(taught: Record | None, alone: Record | None) -> Iterator[str]:
 def standardised(e: Evidence) -> Verdict:
     """The rows that statistics of inputs and targets come from."""
     rows = Rows.of(e)
-    here = rows.summary(rows.split == CODE[TRAIN])
+    expected = rows.summary(rows.split == CODE[TRAIN])
     fitted = (read_json(e.need("data", "schema.json")) or {}).get("fitted_on")
     problems = list(targets(e, rows))
-    if fitted is not None and fitted != {split: counted.model_dump() for split, counted in here.items()}:
-        problems.append(f"inputs were fitted on rows of {' and '.join(fitted)}, not on the training rows")
+    if fitted is not None and fitted != {split: counted.model_dump() for split, counted in expected.items()}:
+        splits = " and ".join(fitted) if isinstance(fitted, dict) else "no split"
+        problems.append(f"inputs were fitted on rows of {splits}, which aren't the training rows")
 
-    def problem(one: Training, used: Used) -> str:
-        return "" if used.standardised == here else f"standardised by {said(used.standardised)}, not by training rows"
+    def problem(training: Training, used: Used) -> str:
+        rows_used = by_split(used.standardised)
+        return "" if used.standardised == expected else f"standardised by {rows_used}, which aren't the training rows"
 
     try:
         state, fact = judged(trainings(e), problem, "standardised by training rows alone")
@@ -217,7 +225,7 @@ def standardised(e: Evidence) -> Verdict:
 
 def targets(e: Evidence, rows: Rows) -> Iterator[str]:
     """Targets whose mean, deviation or prior isn't that of the labelled training rows, computed again."""
-    spec, at = e.columns.spec, 0
+    spec, at = e.columns.spec, 0  # at: of the head's first output
     train = e.columns.target[rows.split == CODE[TRAIN]]
     for head, target in spec.targets(train):
         stated = np.array(spec.log_prior[at : at + head.outputs])
@@ -227,48 +235,55 @@ def targets(e: Evidence, rows: Rows) -> Iterator[str]:
             mean, deviation = float(known.mean(dtype=np.float64)), float(known.std(dtype=np.float64))
             if abs(mean) > NEAR or abs(deviation - 1) > NEAR:
                 yield f"{head.name} has mean {mean:.3g} and deviation {deviation:.3g} over the training rows"
-        elif not np.allclose(stated, prior(head, target), atol=NEAR):
+            continue
+        with np.errstate(divide="ignore", invalid="ignore"):
+            same = np.allclose(stated, prior(head, target), atol=NEAR)
+        if not same:
             yield f"the prior of {head.name} isn't that of the training rows"
 
 
 def trainings(e: Evidence) -> list[Training]:
     """All that the run trained. Raises Absent where there is none."""
-    found = students(e)
+    listed = students(e)
     if e.run.recipe.trained is not None:
-        for pattern in TEACHERS:
-            for file in sorted(e.run.folder.glob(f"{pattern}/training.json")):
-                found.append(Training.read(file.parent.relative_to(e.run.folder).as_posix(), file))
-    if not found:
+        files = [file for pattern in TEACHERS for file in sorted(e.run.folder.glob(f"{pattern}/training.json"))]
+        listed += [Training.read(file.parent.relative_to(e.run.folder).as_posix(), file) for file in files]
+    if not listed:
         raise Absent("student")
-    return found
+    return listed
 
 
 def students(e: Evidence) -> list[Training]:
     """What distill trained, with the share of the labels that the recipe gives each."""
-    places = [(job, e.run.path(job.who, f"seed-{job.seed}", "training.json")) for job in jobs(e.run)]
-    return [Training.read(f"{job.who}/seed-{job.seed}", place, job.fraction) for job, place in places if place.exists()]
+    files = {(job.who, job.seed, job.fraction): e.run.path(job.who, f"seed-{job.seed}") for job in jobs(e.run)}
+    return [
+        Training.read(f"{who}/seed-{seed}", folder / "training.json", fraction)
+        for (who, seed, fraction), folder in files.items()
+        if (folder / "training.json").exists()
+    ]
 
 
-def judged(some: Sequence[Training], problem: Callable[[Training, Used], str], kept: str) -> Verdict:
+def judged(listed: Sequence[Training], problem: Callable[[Training, Used], str], kept: str) -> Verdict:
     """The verdict on trainings, each of which has a problem or none (""); one without its record has one."""
     problems = []
-    for one in some:
-        if not one.old:
-            what = problem(one, one.record.rows) if one.record else "no record of the rows that it used"
-            problems += [f"{one.name}: {what}"] if what else []
-    return verdict(problems, sum(one.old for one in some), len(some), kept, "trainings")
+    for training in listed:
+        record = training.record
+        what = problem(training, record.rows) if record else "no record of the rows that it used"
+        if what and not training.earlier:
+            problems.append(f"{training.name}: {what}")
+    return verdict(problems, sum(training.earlier for training in listed), len(listed), kept, "trainings")
 
 
-def verdict(problems: Sequence[str], old: int, count: int, kept: str, what: str) -> Verdict:
+def verdict(problems: Sequence[str], earlier: int, count: int, kept: str, what: str) -> Verdict:
     """Broken with its problems; a warning where an earlier version recorded nothing."""
     if problems:
-        more = f"; and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
-        return BROKEN, "; ".join(problems[:SHOWN]) + more
-    if old:
-        return WARNING, f"not recorded for {old} of {count} {what}: trained by an earlier version"
+        others = f"; and {len(problems) - SHOWN} others" if len(problems) > SHOWN else ""
+        return BROKEN, "; ".join(problems[:SHOWN]) + others
+    if earlier:
+        return WARNING, f"not recorded for {earlier} of {count} {what}: trained by an earlier version"
     return KEPT, f"{count} {what}: {kept}"
 
 
-def said(used: dict[str, Counted]) -> str:
+def by_split(used: dict[str, Counted]) -> str:
     """Rows by split."""
     return " and ".join(f"{counted.rows:,} {split} rows" for split, counted in used.items()) or "no row"

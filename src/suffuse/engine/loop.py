@@ -51,9 +51,7 @@ class Plan:
     tell: Callable[[float, str], None]  # (share done, a few words)
     calibrate: bool = False  # the losses' weights are shares of the gradient, found before the first step
     note: Callable[[dict], None] | None = None  # is given each epoch's line of the history
-    usage: RowUsage | None = (
-        None  # which rows it reads: filled by ``gather`` and ``validate``, kept with the checkpoint
-    )
+    usage: RowUsage | None = None  # the rows that ``gather`` and ``validate`` read; part of the checkpoint
 
 
 def fit(objective: Objective, plan: Plan) -> State:

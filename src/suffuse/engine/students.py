@@ -34,6 +34,8 @@ from .row_usage import RowUsage
 from .runtime import seed, settle
 from .tracking import follower
 
+Where = tuple[Path, Tell]  # the folder of the checkpoint; who is told of the progress
+
 
 @dataclass(frozen=True)
 class Job:
@@ -91,11 +93,7 @@ def make_objective(
 
 
 def make_plan(
-    run: Run,
-    job: Job,
-    data: tuple[Columns, RowUsage],
-    what: tuple[Objective, Reader | None],
-    where: tuple[Path, Tell],
+    run: Run, job: Job, data: tuple[Columns, RowUsage], what: tuple[Objective, Reader | None], where: Where
 ) -> Plan:
     """Which rows, which labels, which of the teacher's arrays."""
     (columns, usage), (objective, told) = data, what
