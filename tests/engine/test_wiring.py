@@ -74,15 +74,15 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Run:
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> Reads:
     """All batches that are taken from now on."""
-    found, taken = Reads([]), Columns.batch
+    record, take = Reads([]), Columns.batch
 
     def batch(self: Columns, *how: Any, **named: Any) -> Batch:
-        made = taken(self, *how, **named)
-        found.batches.append((torch.is_inference_mode_enabled(), made))
-        return made
+        rows = take(self, *how, **named)
+        record.batches.append((torch.is_inference_mode_enabled(), rows))
+        return rows
 
     monkeypatch.setattr(Columns, "batch", batch)
-    return found
+    return record
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def changed(run: Run, **keys: Any) -> Run:
     return Run(run.folder, make_recipe(raw))
 
 
-def made(run: Run, job: Job, folder: Path) -> tuple[Objective, Plan]:
+def plan_of(run: Run, job: Job, folder: Path) -> tuple[Objective, Plan]:
     return prepared(run, job, folder / f"{job.who}-{job.seed}", lambda share, words: None)
 
 
@@ -106,7 +106,7 @@ def job(taught: bool, fraction: float = 1.0, seed: int = 1) -> Job:
 
 
 def trained(run: Run, what: Job, folder: Path) -> tuple[Objective, Plan, State]:
-    objective, plan = made(run, what, folder)
+    objective, plan = plan_of(run, what, folder)
     return objective, plan, fit(objective, plan)
 
 
@@ -132,7 +132,7 @@ def test_a_student_is_validated_on_validation_rows_alone(stored, reads, columns,
 def test_a_share_of_the_labels_is_all_that_training_and_validation_see(
     stored, reads, columns, tmp_path, fraction
 ) -> None:
-    found = []
+    labels = []
     for taught in (True, False):
         reads.batches.clear()
         trained(stored, job(taught, fraction), tmp_path)
@@ -141,8 +141,8 @@ def test_a_share_of_the_labels_is_all_that_training_and_validation_see(
         share_of(columns, "validation", judged, fraction)
         rows = reads.rows(evaluated=False)
         assert rows.tolist() == (columns.rows("train") if taught else seen).tolist()  # unlabelled rows have an answer
-        found.append((seen.tolist(), judged.tolist()))
-    assert found[0] == found[1]
+        labels.append((seen.tolist(), judged.tolist()))
+    assert labels[0] == labels[1]
 
 
 def test_a_smaller_share_is_part_of_a_larger_one(stored, reads, columns, tmp_path) -> None:
@@ -174,13 +174,13 @@ def test_student_and_baseline_have_the_same_budget_of_steps(
 
 
 def test_patience_stops_student_and_baseline_alike(stored, tmp_path) -> None:
-    run, found = changed(stored, epochs=6, patience=2), []
+    run, ends = changed(stored, epochs=6, patience=2), []
     for taught, fraction in ((True, 1.0), (False, 1.0), (True, SHARE), (False, SHARE)):
-        objective, plan = made(run, job(taught, fraction), tmp_path / str(fraction))
+        objective, plan = plan_of(run, job(taught, fraction), tmp_path / str(fraction))
         scores = iter([0.2, 0.6, 0.5, 0.4, 0.9, 0.9])
         state = fit(objective, replace(plan, validate=lambda _, s=scores: {"accuracy": next(s), "log_loss": 1.0}))
-        found.append((state.step, len(state.history), state.best_epoch, state.stopped))
-    assert set(found) == {(found[0][0], 4, 2, True)}
+        ends.append((state.step, len(state.history), state.best_epoch, state.stopped))
+    assert set(ends) == {(ends[0][0], 4, 2, True)}
 
 
 @pytest.mark.parametrize("who", ["student", "baseline", "teacher"])
@@ -246,9 +246,9 @@ def test_frozen_vectors_are_standardised_by_training_rows_alone(
     run.path("data").symlink_to(stored.path("data"))
     ready: list[Columns] = []
     module = teach if who == "teacher" else __import__("suffuse.engine.students", fromlist=["features"])
-    monkeypatch.setattr(module.features, "ready", kept(module.features.ready, ready))
+    monkeypatch.setattr(module.features, "ready", recorded_calls(module.features.ready, ready))
     if who == "student":
-        objective, plan = made(run, job(False), tmp_path)
+        objective, plan = plan_of(run, job(False), tmp_path)
         model, usage = objective.model, plan.usage
         assert usage is not None
         recorded = usage.facts()["standardised"]
@@ -269,12 +269,12 @@ def test_frozen_vectors_are_standardised_by_training_rows_alone(
     assert recorded is None or recorded == summarise(rows, columns.split, columns.group, columns.key)
 
 
-def kept(inside: Callable, found: list) -> Callable:
-    """The function, whose results are kept."""
+def recorded_calls(function: Callable, results: list) -> Callable:
+    """The function; its results are appended."""
 
     def call(*how: Any) -> Any:
-        found.append(inside(*how))
-        return found[-1]
+        results.append(function(*how))
+        return results[-1]
 
     return call
 
@@ -285,12 +285,12 @@ def table(numbers: int, held_out: float) -> list[dict[str, Any]]:
     for number in range(numbers):
         random = np.random.default_rng([3, number])
         split = ("train", "train", "validation", "test")[number % 4]
-        more = held_out if split != "train" else 0.0
-        steps = (random.normal(size=(6 if more else 4, 2)) + more).tolist()
-        word = f"word{random.integers(4)}" + (" elsewhere" if more else "")
-        facts = {"id": f"r{number}", "split": split, "size": float(random.normal()) + more, "words": word}
-        label = ("a", "b")[int(random.integers(2))] if not more else "c"
-        rows.append({**facts, "steps": steps, "price": float(random.normal()) + more, "answer": label})
+        offset = held_out if split != "train" else 0.0
+        steps = (random.normal(size=(6 if offset else 4, 2)) + offset).tolist()
+        word = f"word{random.integers(4)}" + (" elsewhere" if offset else "")
+        facts = {"id": f"r{number}", "split": split, "size": float(random.normal()) + offset, "words": word}
+        label = ("a", "b")[int(random.integers(2))] if not offset else "c"
+        rows.append({**facts, "steps": steps, "price": float(random.normal()) + offset, "answer": label})
     return rows
 
 
@@ -323,8 +323,8 @@ def statistics_of(folder: Path, held_out: float) -> tuple[dict, dict]:
 
 
 def test_statistics_come_from_training_rows_alone(tmp_path) -> None:
-    (one, schema), (other, moved) = (statistics_of(tmp_path / str(far), far) for far in (0.0, 50.0))
-    assert one == other and {"facts", "words", "steps"} == set(one)
+    (near, schema), (far, moved) = (statistics_of(tmp_path / str(offset), offset) for offset in (0.0, 50.0))
+    assert near == far and set(near) == {"facts", "words", "steps"}
     for key in ("heads", "log_prior"):
         assert schema[key] == moved[key]
     assert set(schema["fitted_on"]) == {"train"} and schema["fitted_on"]["train"]["rows"] == 40
@@ -350,7 +350,7 @@ class Killed(Exception):
 def test_the_record_survives_a_kill(stored, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
     _, whole, _ = trained(stored, job(True), tmp_path / "whole")
-    objective, plan = made(stored, job(True), tmp_path)
+    objective, plan = plan_of(stored, job(True), tmp_path)
 
     def tell(share: float, words: str) -> None:
         if share == 1.0:
@@ -358,19 +358,19 @@ def test_the_record_survives_a_kill(stored, tmp_path, monkeypatch) -> None:
 
     with pytest.raises(Killed):
         fit(objective, replace(plan, tell=tell))
-    objective, plan = made(stored, job(True), tmp_path)
+    objective, plan = plan_of(stored, job(True), tmp_path)
     fit(objective, plan)
     assert whole.usage is not None and plan.usage is not None
     assert plan.usage.facts() == whole.usage.facts()
-    objective, plan = made(stored, job(True), tmp_path)
+    objective, plan = plan_of(stored, job(True), tmp_path)
     fit(objective, plan)  # nothing is left to do
     assert plan.usage is not None and plan.usage.facts() == whole.usage.facts()
 
 
 def test_a_checkpoint_without_a_record_makes_it_incomplete(stored, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
-    objective, plan = made(stored, job(True), tmp_path)
+    objective, plan = plan_of(stored, job(True), tmp_path)
     fit(objective, replace(plan, usage=None))
-    objective, plan = made(stored, job(True), tmp_path)
+    objective, plan = plan_of(stored, job(True), tmp_path)
     fit(objective, plan)
     assert plan.usage is not None and plan.usage.facts() == {"complete": False}

@@ -31,11 +31,11 @@ def context(make_columns, prepared_run: Run) -> Context:
     rows = np.arange(len(columns.target))
     place = (rows * 389 % len(rows)) / len(rows)  # even over the rows
     models = {
-        who: Model(who, {s: logits(columns.target, place < level + more) for s, level in LEVELS.items()})
-        for who, more in (("student", GAIN), ("baseline", 0.0))
+        who: Model(who, {s: logits(columns.target, place < level + gain) for s, level in LEVELS.items()})
+        for who, gain in (("student", GAIN), ("baseline", 0.0))
     }
-    found = Context(prepared_run.recipe, columns, rows, draw(columns.group, 200, 0.95), models)
-    return replace(found, measured={who: measured(found, model) for who, model in models.items()})
+    bare = Context(prepared_run.recipe, columns, rows, draw(columns.group, 200, 0.95), models)
+    return replace(bare, measured={who: measured(bare, model) for who, model in models.items()})
 
 
 def test_a_gain_of_every_seed_is_seen_although_seeds_differ(context: Context) -> None:
@@ -47,9 +47,9 @@ def test_a_gain_of_every_seed_is_seen_although_seeds_differ(context: Context) ->
 
 
 def test_each_seed_has_its_own_scores(context: Context) -> None:
-    for who, more in (("student", GAIN), ("baseline", 0.0)):
+    for who, gain in (("student", GAIN), ("baseline", 0.0)):
         scores = [m["accuracy"][0] for m in context.measured[who]]
-        assert scores == pytest.approx([level + more for level in LEVELS.values()], abs=0.002)
+        assert scores == pytest.approx([level + gain for level in LEVELS.values()], abs=0.002)
 
 
 def test_folders_of_student_and_baseline_are_in_the_same_order(tmp_path, tiny_recipe) -> None:
@@ -57,5 +57,5 @@ def test_folders_of_student_and_baseline_are_in_the_same_order(tmp_path, tiny_re
     outputs = {f"{who}/{seed}/model.safetensors": [1, ""] for who in ("student", "baseline") for seed in LEVELS}
     outputs = dict(sorted(outputs.items(), key=lambda item: item[0][::-1]))
     write_json(run.path("stamps", "distill.json"), {"outputs": outputs})
-    found = folders(run)
-    assert [p.name for p in found["student"]] == [p.name for p in found["baseline"]] == sorted(LEVELS)
+    listed = folders(run)
+    assert [p.name for p in listed["student"]] == [p.name for p in listed["baseline"]] == sorted(LEVELS)

@@ -23,14 +23,14 @@ class Begun(Exception):
 @pytest.fixture
 def begun(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The job of every training that begins."""
-    found: list[Any] = []
+    started: list[Any] = []
 
     def prepared(run: Run, job: Any, *_: Any) -> Any:
-        found.append(job)
+        started.append(job)
         raise Begun
 
     monkeypatch.setattr(trial, "prepared", prepared)
-    return found
+    return started
 
 
 def again(run: Run, who: str, folder: Path) -> list[dict[str, Any]]:
