@@ -7,7 +7,7 @@ DATA ?= data
 # the build without GPU kernels, where there is one: half the size, and the same Python
 TENSORFLOW := $(if $(filter Linux-x86_64,$(shell uname -s)-$(shell uname -m)),tensorflow-cpu,tensorflow)
 
-.PHONY: demo test test-tensorflow test-fast test-long check bench scenarios clean help
+.PHONY: demo test test-tensorflow test-fast test-long check mutants bench scenarios clean help
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -45,6 +45,9 @@ check: $(VENV)/.dev ## format, lint, types, layers
 	$(BIN)/ruff check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports --no-cache
+
+mutants: $(VENV)/.dev ## change one line of the source at a time and see that the named tests fail (tests/mutants/)
+	$(BIN)/python tests/mutants/run.py --jobs 2
 
 bench: $(VENV)/.dev ## side-by-side timings, as ratios
 	$(BIN)/python benchmarks/overhead.py

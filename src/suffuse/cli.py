@@ -104,7 +104,7 @@ def doctor_command(
     out: Out = None,
     json_: Json = False,
 ) -> None:
-    """Audit a run: thirty things that a distillation tool gets wrong, and how this run stands. Changes nothing."""
+    """Audit a run: thirty-four things that a distillation tool gets wrong, and how this run stands. Changes nothing."""
     from .audit import audit
     from .audit.items import BROKEN
     from .audit.lines import lines, to_json

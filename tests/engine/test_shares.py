@@ -128,7 +128,7 @@ def test_a_loss_that_teaches_nothing_is_an_alert(trainer, tmp_path):
     found = trainer.fit(gather=gather)
     assert [epoch["shares"]["soft"] for epoch in found.state.history] == [0] * 4
     assert dead(found.state.history) == ["soft"]
-    save_trained(found.objective.model, found.state, tmp_path / "out")
+    save_trained(found.objective.model, found.state, trainer.plan(), tmp_path / "out")
     facts = read_json(tmp_path / "out" / "training.json")
     assert len(facts["alerts"]) == 1 and "'soft'" in facts["alerts"][0]
     assert facts["shares"]["soft"] == 0 and facts["shares"]["labels"] > 0

@@ -27,6 +27,7 @@ from ..teachers.opening import open_teacher
 from ..types import CLASSES, LABELS
 from .evidence import Evidence
 from .items import BROKEN, KEPT, WARNING
+from .training_rows import chosen, labels, pairs, standardised
 
 Verdict = tuple[str, str]
 SCORE_TOLERANCE = 5e-3  # of the main metric: float16 may turn a tie
@@ -256,4 +257,5 @@ CHECKS: dict[str, Callable[[Evidence], Verdict]] = {
     "fingerprint": fingerprint, "views": views, "encoding": encoding, "bytes": bytes_, "splits": splits,
     "matrix": matrix, "shares": shares, "students": students, "absent": absent, "complete": complete, "looks": looks,
     "baseline": baseline, "scores": scores, "missing": missing, "parity": parity,
+    "chosen": chosen, "labels": labels, "pairs": pairs, "standardised": standardised,
 }  # fmt: skip

@@ -1,5 +1,5 @@
-"""The thirty items. Each is guarded by tests of the code (``guards``), by a check of the run (``check``, a function of
-:mod:`suffuse.audit.checks`), or by both."""
+"""The items of the audit. Each is guarded by tests of the code (``guards``), by a check of the run (``check``, a
+function of :mod:`suffuse.audit.checks` or :mod:`suffuse.audit.training_rows`), or by both."""
 
 from __future__ import annotations
 
@@ -100,4 +100,15 @@ ITEMS = (
          "missing"),
     Item(30, "evaluation", "The export answers as the student does, on every subset of its modalities.",
          ("tests/exporters/test_onnx.py::test_it_equals_torch",), "parity"),
+    Item(31, "rows", "The epoch of every training was chosen on validation rows alone.",
+         ("tests/engine/test_wiring.py::test_a_student_is_validated_on_validation_rows_alone",
+          "tests/engine/test_wiring.py::test_a_teacher_is_validated_on_validation_rows_alone"), "chosen"),
+    Item(32, "rows", "No training sees more labels than its share, in training and in validation.",
+         ("tests/engine/test_wiring.py::test_a_share_of_the_labels_is_all_that_training_and_validation_see",),
+         "labels"),
+    Item(33, "rows", "Student and baseline see the same labels and have the same budget of steps.",
+         ("tests/engine/test_wiring.py::test_student_and_baseline_have_the_same_budget_of_steps",), "pairs"),
+    Item(34, "rows", "Inputs and targets are standardised by training rows alone.",
+         ("tests/engine/test_wiring.py::test_frozen_vectors_are_standardised_by_training_rows_alone",
+          "tests/engine/test_wiring.py::test_statistics_come_from_training_rows_alone"), "standardised"),
 )  # fmt: skip

@@ -18,6 +18,7 @@ from ..files import write_bytes
 from .average import Average
 from .group import current
 from .objective import Objective
+from .row_usage import RowUsage
 
 
 @dataclass
@@ -37,9 +38,16 @@ class Checkpoint:
     What never changes, the weights of frozen encoders, is not written: whoever trains has loaded it already.
     """
 
-    def __init__(self, folder: Path, objective: Objective, optimizer: torch.optim.Optimizer, ema: float = 0.0):
+    def __init__(
+        self,
+        folder: Path,
+        objective: Objective,
+        optimizer: torch.optim.Optimizer,
+        ema: float = 0.0,
+        usage: RowUsage | None = None,
+    ):
         self.file = folder / "checkpoints" / "last.safetensors"
-        self.objective, self.optimizer = objective, optimizer
+        self.objective, self.optimizer, self.usage = objective, optimizer, usage
         self.sums = torch.zeros(len(objective.names))
         self.fixed = objective.model.frozen()
         self.average = Average(objective.model, ema, self.fixed) if ema else None
@@ -72,6 +80,8 @@ class Checkpoint:
         for number, facts in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{number}.{k}": torch.as_tensor(v) for k, v in facts.items()}
         tensors |= {"sums": self.sums, "random": random}
+        if self.usage:
+            tensors |= self.usage.tensors()
         if self.average:
             tensors |= {f"average.{k}": v for k, v in self.average.tensors.items()}
             tensors |= {"averaged": torch.tensor(self.average.steps)}
@@ -104,6 +114,8 @@ class Checkpoint:
             memory.setdefault(int(number), {})[key] = value
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": memory})
         self.sums = tensors["sums"]
+        if self.usage:
+            self.usage.load(tensors)
         current().set_random_state(tensors["random"])
         return state
 

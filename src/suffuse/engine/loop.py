@@ -31,6 +31,7 @@ from .checkpoint import Checkpoint, State
 from .forward import deciding
 from .group import current
 from .objective import Objective
+from .row_usage import RowUsage
 from .runtime import autocast
 from .shares import CALIBRATED_ON, MEASURED_ON, calibrate, shares
 
@@ -50,6 +51,7 @@ class Plan:
     tell: Callable[[float, str], None]  # (share done, a few words)
     calibrate: bool = False  # the losses' weights are shares of the gradient, found before the first step
     note: Callable[[dict], None] | None = None  # is given each epoch's line of the history
+    usage: RowUsage | None = None  # the rows that ``gather`` and ``validate`` read; part of the checkpoint
 
 
 def fit(objective: Objective, plan: Plan) -> State:
@@ -59,7 +61,7 @@ def fit(objective: Objective, plan: Plan) -> State:
     """
     current().start()
     optimizer = make_optimizer(objective, plan.training)
-    keep = Checkpoint(plan.folder, objective, optimizer, plan.training.ema)
+    keep = Checkpoint(plan.folder, objective, optimizer, plan.training.ema, plan.usage)
     state = keep.load() or State()
     total, saved = plan.training.epochs * plan.every, time.perf_counter()
     order, epoch = np.empty(0, dtype=np.int64), -1

@@ -12,11 +12,15 @@ from ..files import read_json, write_json, write_text
 from ..model import FusionModel, save
 from .checkpoint import State
 from .forward import deciding
+from .loop import Plan
 from .shares import DEAD, dead
 
+VERSION = 2  # of training.json; before 2 it has no record of rows and steps
 
-def save_trained(model: FusionModel, state: State, folder: Path) -> None:
-    """The model, ``metrics.jsonl`` (a line per validation) and, last, ``training.json`` (which epoch was best)."""
+
+def save_trained(model: FusionModel, state: State, plan: Plan, folder: Path) -> None:
+    """The model, ``metrics.jsonl`` (a line per validation) and, last, ``training.json``: which epoch was best, which
+    rows the training used (:mod:`.row_usage`) and its budget of steps."""
     save(model, folder)
     write_text(folder / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in state.history))
     facts = {
@@ -26,7 +30,21 @@ def save_trained(model: FusionModel, state: State, folder: Path) -> None:
         "validation": next(h["validation"] for h in state.history if h["epoch"] == state.best_epoch),
     }
     facts |= {"shares": mean_shares(state.history), "alerts": alerts(state.history)}
+    facts |= {"version": VERSION, "steps": steps(plan, state)}
+    if plan.usage:
+        facts["rows"] = plan.usage.facts()
     write_json(folder / "training.json", facts)
+
+
+def steps(plan: Plan, state: State) -> dict[str, int | bool]:
+    """How many batches were trained on, of how many at the most, and how many make a step of the optimiser."""
+    return {
+        "taken": state.step,
+        "budget": plan.training.epochs * plan.every,
+        "batch": plan.training.batch,
+        "accumulate": plan.training.accumulate,
+        "stopped": state.stopped,
+    }
 
 
 def mean_shares(history: list[dict]) -> dict[str, float]:

@@ -30,8 +30,11 @@ from .group import current
 from .labels import label_budget
 from .loop import Plan
 from .objective import Objective
+from .row_usage import RowUsage
 from .runtime import seed, settle
 from .tracking import follower
+
+Where = tuple[Path, Tell]  # the folder of the checkpoint; who is told of the progress
 
 
 @dataclass(frozen=True)
@@ -51,15 +54,16 @@ def prepared(run: Run, job: Job, scratch: Path, tell: Tell) -> tuple[Objective, 
     settle(1)
     seed(job.seed)
     whole = Columns.open(run.path("data"))
+    usage = RowUsage.of(whole)
     knowledge = open_knowledge(run, whole) if job.taught else None
     network = network_of(run.recipe, job)
     columns = whole.of(network.encoders)
     model = FusionModel(network, columns.spec).initialise()
     columns = features.ready(columns, model, features.place(run))
-    model.standardise(columns, columns.rows("train"))
+    model.standardise(columns, usage.standardising(columns.rows("train")))
     objective = make_objective(model, chosen_losses(run, job), knowledge, run.recipe.distill)
     told = reader(run, whole, objective, knowledge) if knowledge else None
-    return objective, make_plan(run, job, columns, (objective, told), (scratch, tell))
+    return objective, make_plan(run, job, (columns, usage), (objective, told), (scratch, tell))
 
 
 def network_of(recipe: Recipe, job: Job) -> Network:
@@ -89,10 +93,10 @@ def make_objective(
 
 
 def make_plan(
-    run: Run, job: Job, columns: Columns, what: tuple[Objective, Reader | None], where: tuple[Path, Tell]
+    run: Run, job: Job, data: tuple[Columns, RowUsage], what: tuple[Objective, Reader | None], where: Where
 ) -> Plan:
     """Which rows, which labels, which of the teacher's arrays."""
-    objective, told = what
+    (columns, usage), (objective, told) = data, what
     training = training_of(run.recipe.distill, job.taught)
     if job.epochs is not None:
         training = training.model_copy(update={"epochs": job.epochs})
@@ -104,13 +108,13 @@ def make_plan(
     if told:
         told.knowledge.require(rows, told.needs)
 
-    viewer = Viewer.of(training, run.recipe.seen(job.taught), job.seed)
+    recorded, viewer = usage.training(columns), Viewer.of(training, run.recipe.seen(job.taught), job.seed)
     if viewer and told and told.views:
         viewer = dataclasses.replace(viewer, stored=(run.recipe.seed, told.views))  # it sees what the teacher saw
 
     def gather(picked: np.ndarray, turn: int) -> tuple:
         view = (viewer, turn) if viewer else None
-        batch = columns.batch(picked, target, view, objective.whole, current().split)
+        batch = recorded.batch(picked, target, view, objective.whole, current().split)
         return batch, told.gather(batch, turn) if told else {}
 
     return Plan(
@@ -118,11 +122,12 @@ def make_plan(
         Sampler(rows, columns.shared()[rows], training.batch, job.seed),
         every=-(-len(columns.rows("train")) // training.batch),
         gather=gather,
-        validate=scorer(columns, judged[allowed[judged]], training),
+        validate=scorer(usage.validation(columns), judged[allowed[judged]], training),
         folder=where[0],
         tell=where[1],
         calibrate=run.recipe.distill.calibrate and job.taught,
         note=follower(run, where[0]),
+        usage=usage,
     )
 
 

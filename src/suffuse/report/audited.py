@@ -1,4 +1,4 @@
-"""The trust audit on the page: the thirty items as ``audit.json`` holds them."""
+"""The trust audit on the page: the items as ``audit.json`` holds them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .language import t
 
 STATES = {"broken": "broken", "warning": "warning", "kept": "kept", "by tests": "by tests", "not there": "not there"}
 AREAS = {"teacher": "teacher", "store": "knowledge store", "losses": "losses", "loop": "training loop",
-         "evaluation": "evaluation"}  # fmt: skip
+         "evaluation": "evaluation", "rows": "rows used by trainings"}  # fmt: skip
 
 
 def audited(run: Run, found: Sequence[dict] | None = None) -> dict[str, Any] | None:

@@ -157,7 +157,7 @@ def work(order: dict, tell: Tell) -> None:
     objective, plan = prepared(run, job, scratch, named)
     state = fit(objective, plan)
     if current().first:
-        save_trained(objective.model, state, place)
+        save_trained(objective.model, state, plan, place)
 
 
 def _same(path: Path, facts: list) -> bool:

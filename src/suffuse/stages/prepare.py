@@ -25,6 +25,7 @@ from ..tables.columns import Cleaned, clean
 from ..tables.derived import Derived
 from ..tables.draft import Draft
 from ..tables.reading import Roles
+from ..tables.row_summary import summarise
 from ..types import Head, Spec
 
 SPLITS = tuple(splits.NAMES)
@@ -84,7 +85,8 @@ def write(run: Run, draft: Draft, tell: Callable[[float, str], None]) -> None:
     spec = Spec((), heads, prior)
     _check_scored(spec, target, split, run)
     folder.mkdir(parents=True, exist_ok=True)
-    fields, statistics = write_entries(run, draft, rows[split == splits.TRAIN], folder)
+    fitted = rows[split == splits.TRAIN]
+    fields, statistics = write_entries(run, draft, fitted, folder)
     entry = draft.entries()[rows]
     arrays = {
         "entry": np.maximum(entry, 0),
@@ -107,6 +109,7 @@ def write(run: Run, draft: Draft, tell: Callable[[float, str], None]) -> None:
         "rows": {name: int((split == code).sum()) for code, name in enumerate(SPLITS)},
         "labelled": {name: int(((split == code) & known).sum()) for code, name in enumerate(SPLITS)},
         "notes": draft.notes.counts(),
+        "fitted_on": summarise(np.isin(rows, fitted), split, arrays["group"], arrays["key"]),
         **({"derive": draft.derive} if draft.derive else {}),
     }
     write_json(folder / "statistics.json", statistics)

@@ -22,6 +22,7 @@ from ..engine.loop import Plan, fit
 from ..engine.objective import Objective
 from ..engine.pool import run_jobs
 from ..engine.records import best_seed, save_trained
+from ..engine.row_usage import RowUsage
 from ..engine.runtime import seed, settle
 from ..engine.tracking import follower
 from ..errors import SuffuseError
@@ -198,9 +199,10 @@ def train(run: Run, job: Job, threads: int, tell: Tell) -> None:
     network = teacher.bare()
     network = network.only(job.only) if job.only else network
     columns = Columns.open(run.path("data")).of(network.encoders)
+    usage = RowUsage.of(columns)
     model = FusionModel(network, columns.spec).initialise()
     columns = features.ready(columns, model, features.place(run))
-    model.standardise(columns, columns.rows("train"))
+    model.standardise(columns, usage.standardising(columns.rows("train")))
     task = settings(losses.TABLE, {"kind": "task", "smoothing": teacher.smoothing})
     objective = Objective(model, {"labels": task}, {}, mixup=teacher.train.mixup, both=teacher.train.whole)
     scratch = run.partial("teach") / ".work" / job.folder
@@ -210,28 +212,32 @@ def train(run: Run, job: Job, threads: int, tell: Tell) -> None:
         if not len(rows):
             got = f"no labelled row outside of part {job.fold + 1} of {teacher.folds}"
             raise SuffuseError("too few groups of rows for folds", where="teacher.folds", got=got)
-    made = fit(objective, plan(run, teacher.train, (columns, rows), job.seed, (scratch, tell)))
+    how = plan(run, teacher.train, (columns, rows, usage), job.seed, (scratch, tell))
+    made = fit(objective, how)
     if current().first:
-        save_trained(model, made, run.partial("teach") / job.folder)
+        save_trained(model, made, how, run.partial("teach") / job.folder)
 
 
-def plan(run: Run, training: Training, what: tuple[Columns, np.ndarray], number: int, where: tuple[Path, Tell]) -> Plan:
+def plan(
+    run: Run, training: Training, what: tuple[Columns, np.ndarray, RowUsage], number: int, where: tuple[Path, Tell]
+) -> Plan:
     """Labelled training rows, those of one picture together."""
-    columns, rows = what
+    columns, rows, usage = what
     sampler = Sampler(rows, columns.shared()[rows], training.batch, number)
-    viewer = Viewer.of(training, run.recipe.modalities, number)
+    recorded, viewer = usage.training(columns), Viewer.of(training, run.recipe.modalities, number)
 
     def gather(picked: np.ndarray, turn: int) -> tuple:
         view = (viewer, turn) if viewer else None
-        return columns.batch(picked, None, view, training.whole, current().split), {}
+        return recorded.batch(picked, None, view, training.whole, current().split), {}
 
     return Plan(
         training,
         sampler,
         every=sampler.steps,
         gather=gather,
-        validate=scorer(columns, columns.labelled("validation"), training),
+        validate=scorer(usage.validation(columns), columns.labelled("validation"), training),
         folder=where[0],
         tell=where[1],
         note=follower(run, where[0]),
+        usage=usage,
     )

@@ -1,0 +1,289 @@
+"""Checks of what trainings recorded of themselves: which rows chose the epoch, which labels they saw, which rows they
+standardise by, and their budgets of steps (:mod:`suffuse.engine.row_usage`).
+
+The records are compared with the splits in ``data/rows.parquet``. A share of the labels is counted here, by groups of
+rows, beside the rows that :func:`suffuse.engine.labels.label_budget` names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ValidationError
+
+from ..engine.jobs import jobs
+from ..engine.labels import label_budget
+from ..errors import SuffuseError
+from ..files import read_json
+from ..tables.row_summary import summarise
+from ..tables.splits import CODE
+from ..tables.targets import prior
+from ..types import NUMBER
+from .evidence import Absent, Evidence
+from .items import BROKEN, KEPT, WARNING
+
+Verdict = tuple[str, str]
+TRAIN, VALIDATION = "train", "validation"
+NEAR = 1e-3  # of a deviation, or of a logit: float32 rounds
+SHOWN = 3  # problems that a fact names
+TEACHERS = ("teacher", "teachers/*", "teacher-only-*/*", "folds/*")
+
+
+class Counted(BaseModel):
+    """The rows of one split (:class:`suffuse.tables.row_summary.Summary`)."""
+
+    rows: int
+    groups: int
+    hash: str
+
+
+class Used(BaseModel):
+    """``rows`` of a ``training.json``: what for -> split -> rows."""
+
+    labels: dict[str, Counted]
+    epoch: dict[str, Counted]
+    standardised: dict[str, Counted]
+
+
+class Steps(BaseModel):
+    """``steps`` of a ``training.json``."""
+
+    taken: int
+    budget: int
+    batch: int
+    accumulate: int
+    stopped: bool
+
+
+class Record(BaseModel):
+    """What a training says of itself."""
+
+    rows: Used
+    steps: Steps
+
+
+@dataclass(frozen=True)
+class Training:
+    """A training of the run: its name, its record, its share of the labels."""
+
+    name: str
+    record: Record | None  # None: it has none, or none that can be read
+    earlier: bool  # no record is to be expected: an earlier version trained it, or began to
+    fraction: float = 1.0
+    fold: bool = False  # it leaves some training rows out
+
+    @classmethod
+    def read(cls, name: str, file: Path, fraction: float = 1.0) -> Training:
+        """From its ``training.json``. One that can't be read isn't an earlier version's."""
+        facts, fold = read_json(file), name.startswith("folds/")
+        if not isinstance(facts, dict):
+            return cls(name, None, False, fraction, fold)
+        rows = facts.get("rows")
+        if facts.get("version") is None or (isinstance(rows, dict) and rows.get("complete") is False):
+            return cls(name, None, True, fraction, fold)
+        try:
+            return cls(name, Record.model_validate(facts), False, fraction, fold)
+        except ValidationError:
+            return cls(name, None, False, fraction, fold)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The run's rows as ``rows.parquet`` has them: (N,) each."""
+
+    split: np.ndarray
+    group: np.ndarray
+    key: np.ndarray
+    labelled: np.ndarray  # (N,) bool
+
+    @classmethod
+    def of(cls, e: Evidence) -> Rows:
+        """Raises Absent where the file isn't there, SuffuseError where it can't be read."""
+        file = e.need("data", "rows.parquet")
+        try:
+            table = pq.read_table(file, columns=["split", "group", "key"])
+            split, group, key = (table[name].to_numpy() for name in table.column_names)
+        except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+            hint = "`suffuse prepare` writes it again"
+            raise SuffuseError("can't read the prepared rows", where=file, got=error, hint=hint) from None
+        split = np.array([CODE.get(name, -1) for name in split])
+        labelled = np.asarray(e.columns.spec.known(e.columns.target))
+        if len(labelled) != len(split):
+            where, got = e.run.path("data"), f"{len(split):,} rows in rows.parquet, {len(labelled):,} in target.npy"
+            raise SuffuseError("the prepared files have different rows", where=where, got=got)
+        return cls(split, group, key, labelled)
+
+    def summary(self, mask: np.ndarray) -> dict[str, Counted]:
+        """Split -> how many rows, and which."""
+        summary = summarise(mask, self.split, self.group, self.key)
+        return {split: Counted(**facts) for split, facts in summary.items()}
+
+    def allowed(self, e: Evidence, fraction: float) -> dict[str, Counted]:
+        """Split -> the rows with labels of such a share."""
+        return self.summary(self.labelled & label_budget(e.columns, fraction, e.run.recipe.seed))
+
+    def groups(self, split: str, fraction: float) -> int:
+        """How many groups of a split such a share is."""
+        return max(1, round(fraction * len(np.unique(self.group[self.split == CODE[split]]))))
+
+
+def chosen(e: Evidence) -> Verdict:
+    """The rows whose labels chose the epoch."""
+    rows = Rows.of(e)
+
+    def problem(training: Training, used: Used) -> str:
+        if set(used.epoch) != {VALIDATION}:
+            return f"its epoch was chosen on {by_split(used.epoch)}"
+        expected = rows.allowed(e, training.fraction).get(VALIDATION)
+        same = used.epoch[VALIDATION] == expected
+        return "" if same else "the rows that chose its epoch aren't the run's validation rows"
+
+    return judged(trainings(e), problem, "epoch chosen on validation rows alone")
+
+
+def labels(e: Evidence) -> Verdict:
+    """The labels that each training saw, and those that its validation saw."""
+    rows = Rows.of(e)
+
+    def problem(training: Training, used: Used) -> str:
+        fraction = training.fraction
+        if set(used.labels) != {TRAIN}:
+            return f"it was trained on labels of {by_split(used.labels)}"
+        for split, seen in ((TRAIN, used.labels), (VALIDATION, used.epoch)):
+            limit = rows.groups(split, fraction)
+            if split in seen and seen[split].groups > limit:
+                return f"it saw {split} labels of {seen[split].groups:,} groups, {limit:,} are {fraction:g} of them"
+        same = training.fold or used.labels[TRAIN] == rows.allowed(e, fraction).get(TRAIN)
+        return "" if same else "the labels that it saw aren't those of its share"
+
+    fractions = sorted({training.fraction for training in trainings(e)})
+    return judged(trainings(e), problem, f"no label beyond the share ({', '.join(f'{f:g}' for f in fractions)})")
+
+
+def pairs(e: Evidence) -> Verdict:
+    """Labels and steps of each student against the same seed's baseline."""
+    e.need("student")
+    by_name = {training.name: training for training in students(e)}
+    distilled = [training for name, training in by_name.items() if name.startswith("student")]
+    problems, earlier = [], 0
+    for student in distilled:
+        baseline = by_name.get(student.name.replace("student", "baseline", 1))
+        if baseline is None:
+            problems.append(f"{student.name}: no baseline with this seed")
+        elif student.earlier or baseline.earlier:
+            earlier += 1
+        else:
+            problems += [f"{student.name}: {what}" for what in differences(student.record, baseline.record)]
+    return verdict(problems, earlier, len(distilled), "same labels, same budget of steps", "pairs")
+
+
+def differences(student: Record | None, baseline: Record | None) -> Iterator[str]:
+    """What a student had otherwise than its baseline; and where one didn't take the steps of its budget."""
+    if student is None or baseline is None:
+        yield "no record of rows and steps"
+        return
+    if student.rows.labels != baseline.rows.labels:
+        yield "other labels than its baseline"
+    if student.rows.epoch != baseline.rows.epoch:
+        yield "other validation labels than its baseline"
+    for name, words in (("budget", "steps"), ("batch", "rows a batch"), ("accumulate", "batches a step")):
+        values = [getattr(record.steps, name) for record in (student, baseline)]
+        if values[0] != values[1]:
+            yield f"{values[0]:,} {words}, its baseline {values[1]:,}"
+    for who, steps in (("it", student.steps), ("its baseline", baseline.steps)):
+        if steps.taken > steps.budget or (steps.taken < steps.budget and not steps.stopped):
+            yield f"{who} took {steps.taken:,} steps of {steps.budget:,}"
+
+
+def standardised(e: Evidence) -> Verdict:
+    """The rows that statistics of inputs and targets come from."""
+    rows = Rows.of(e)
+    expected = rows.summary(rows.split == CODE[TRAIN])
+    fitted = (read_json(e.need("data", "schema.json")) or {}).get("fitted_on")
+    problems = list(targets(e, rows))
+    if fitted is not None and fitted != {split: counted.model_dump() for split, counted in expected.items()}:
+        splits = " and ".join(fitted) if isinstance(fitted, dict) else "no split"
+        problems.append(f"inputs were fitted on rows of {splits}, which aren't the training rows")
+
+    def problem(training: Training, used: Used) -> str:
+        rows_used = by_split(used.standardised)
+        return "" if used.standardised == expected else f"standardised by {rows_used}, which aren't the training rows"
+
+    try:
+        state, fact = judged(trainings(e), problem, "standardised by training rows alone")
+    except Absent:
+        state, fact = KEPT, "targets standardised by training rows alone"
+    if problems:
+        return BROKEN, "; ".join([*problems, *([fact] if state == BROKEN else [])])
+    return (WARNING, f"inputs not recorded; {fact}") if fitted is None and state == KEPT else (state, fact)
+
+
+def targets(e: Evidence, rows: Rows) -> Iterator[str]:
+    """Targets whose mean, deviation or prior isn't that of the labelled training rows, computed again."""
+    spec, at = e.columns.spec, 0  # at: of the head's first output
+    train = e.columns.target[rows.split == CODE[TRAIN]]
+    for head, target in spec.targets(train):
+        stated = np.array(spec.log_prior[at : at + head.outputs])
+        at += head.outputs
+        known = target[head.known(target)]
+        if head.kind == NUMBER:
+            mean, deviation = float(known.mean(dtype=np.float64)), float(known.std(dtype=np.float64))
+            if abs(mean) > NEAR or abs(deviation - 1) > NEAR:
+                yield f"{head.name} has mean {mean:.3g} and deviation {deviation:.3g} over the training rows"
+            continue
+        with np.errstate(divide="ignore", invalid="ignore"):
+            same = np.allclose(stated, prior(head, target), atol=NEAR)
+        if not same:
+            yield f"the prior of {head.name} isn't that of the training rows"
+
+
+def trainings(e: Evidence) -> list[Training]:
+    """All that the run trained. Raises Absent where there is none."""
+    listed = students(e)
+    if e.run.recipe.trained is not None:
+        files = [file for pattern in TEACHERS for file in sorted(e.run.folder.glob(f"{pattern}/training.json"))]
+        listed += [Training.read(file.parent.relative_to(e.run.folder).as_posix(), file) for file in files]
+    if not listed:
+        raise Absent("student")
+    return listed
+
+
+def students(e: Evidence) -> list[Training]:
+    """What distill trained, with the share of the labels that the recipe gives each."""
+    files = {(job.who, job.seed, job.fraction): e.run.path(job.who, f"seed-{job.seed}") for job in jobs(e.run)}
+    return [
+        Training.read(f"{who}/seed-{seed}", folder / "training.json", fraction)
+        for (who, seed, fraction), folder in files.items()
+        if (folder / "training.json").exists()
+    ]
+
+
+def judged(listed: Sequence[Training], problem: Callable[[Training, Used], str], kept: str) -> Verdict:
+    """The verdict on trainings, each of which has a problem or none (""); one without its record has one."""
+    problems = []
+    for training in listed:
+        record = training.record
+        what = problem(training, record.rows) if record else "no record of the rows that it used"
+        if what and not training.earlier:
+            problems.append(f"{training.name}: {what}")
+    return verdict(problems, sum(training.earlier for training in listed), len(listed), kept, "trainings")
+
+
+def verdict(problems: Sequence[str], earlier: int, count: int, kept: str, what: str) -> Verdict:
+    """Broken with its problems; a warning where an earlier version recorded nothing."""
+    if problems:
+        others = f"; and {len(problems) - SHOWN} others" if len(problems) > SHOWN else ""
+        return BROKEN, "; ".join(problems[:SHOWN]) + others
+    if earlier:
+        return WARNING, f"not recorded for {earlier} of {count} {what}: trained by an earlier version"
+    return KEPT, f"{count} {what}: {kept}"
+
+
+def by_split(used: dict[str, Counted]) -> str:
+    """Rows by split."""
+    return " and ".join(f"{counted.rows:,} {split} rows" for split, counted in used.items()) or "no row"
