@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from ..entries import spread
 from ..model import FusionModel
@@ -154,6 +155,7 @@ class _Gathered(torch.autograd.Function):
         )
 
     @staticmethod
+    @once_differentiable  # a second derivative would lack the other processes' part
     def backward(ctx: Any, *grads: Tensor) -> tuple:
         starts = [sum(c[: ctx.rank]) for c in ctx.counts]
         own = (g[s : s + c[ctx.rank]] for g, s, c in zip(grads, starts, ctx.counts, strict=True))
@@ -168,6 +170,7 @@ class _Used(torch.autograd.Function):
         return tuple(t.view_as(t) for t in whole)
 
     @staticmethod
+    @once_differentiable  # a second derivative would lack the other processes' part
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, ...]:
         kind = _kind(grads)
         found = summed(torch.cat([g.to(kind).flatten() for g in grads])).split([g.numel() for g in grads])

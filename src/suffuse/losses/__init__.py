@@ -16,7 +16,8 @@ the weights sum to 0. What stands in a row of weight 0 changes no bit, NaN neith
 feature's modality is absent (``student.present[modality]`` says which have it, and stands there only where some row
 lacks it), those that the teacher abstains from (NaN), and unlabelled ones of which it is less sure than
 ``confidence``. Losses that compare rows with each other take the rows that count, and give 0 where they are too few.
-No gradient reaches the teacher.
+A batch without rows gives 0, with a gradient of 0. A class whose logit is -inf has probability 0, and what is weighed
+by it is 0. All have second derivatives. No gradient reaches the teacher.
 
 A kind's module and its function have one name, so the modules lie in a package of their own: importing one never puts
 a module where its function is expected. Nothing here loads torch before a function is called.

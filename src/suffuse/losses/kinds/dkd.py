@@ -4,7 +4,8 @@
 
 b = (p_y, 1 - p_y) with y the label, p^ = softmax over all classes but y, both at temperature T, all by logsumexp: a
 logarithm of summed probabilities underflows. In ``kd`` the second part is weighed by 1 - p_y of the teacher, so little
-where it is sure. With two classes the second part is 0 whatever the logits.
+where it is sure. With two classes the second part is 0 whatever the logits, and so it is in a row in which the teacher
+rules out all classes but y (z = -inf).
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ from pydantic import Field as Setting
 
 from ...parts import PartSettings
 from ...types import CLASSES, Output
-from ..rows import clean, exact, expect, mean, trusted
+from ..rows import clean, divergence, exact, expect, mean, times_log, trusted
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 HEADS = (CLASSES,)
+LEAST = -1e30  # a logit, finite: a row in which all of them are ruled out stays a number
 LEAST_CLASSES, INSTEAD = 3, "use kind kd: with two classes there is one other class, and nothing to decouple"
 
 
@@ -72,9 +74,10 @@ def dkd(
     mine, theirs, target = clean(weight, exact(student), exact(teacher.detach()), target)
     mine, theirs = mine / temperature, theirs / temperature
     (own_s, rest_s), (own_t, rest_t) = _split(mine, target), _split(theirs, target)
-    is_target = own_t.exp() * (own_t - own_s) + rest_t.exp() * (rest_t - rest_s)
-    log_q, log_p = _others(mine, target).log_softmax(1), _others(theirs, target).log_softmax(1)
-    which_other = (log_p.exp() * (log_p - log_q)).sum(1)
+    is_target = times_log(own_t.exp(), own_t - own_s) + times_log(rest_t.exp(), rest_t - rest_s)
+    others_s, others_t = _others(mine, target), _others(theirs, target)
+    which_other = divergence(others_t.log_softmax(1), others_s.log_softmax(1))
+    which_other = which_other.where((others_t > LEAST).any(1), 0.0)
     return mean(alpha * is_target + beta * which_other, weight) * temperature**2
 
 
@@ -86,8 +89,8 @@ def _split(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _others(logits: Tensor, target: Tensor) -> Tensor:
-    """(B, C) -> (B, C - 1), without each row's target."""
+    """(B, C) -> (B, C - 1), without each row's target; at ``LEAST`` where a class is ruled out (-inf)."""
     import torch
 
     place = torch.arange(logits.shape[1] - 1, device=logits.device)
-    return logits.gather(1, place + (place >= target.unsqueeze(1)))
+    return logits.gather(1, place + (place >= target.unsqueeze(1))).clamp(min=LEAST)
