@@ -81,9 +81,11 @@ def test_where_the_teacher_rules_out_all_but_the_label(name):
 
 def test_a_class_that_the_student_alone_rules_out_is_infinitely_wrong_or_costs_log_2():
     student, teacher = ruled_out("student")
-    for name in ("kd", "dkd", "lskd"):
-        value = CASES[name].call(student, teacher, None)
-        assert value.item() == math.inf, name
+    target = torch.tensor([0, 2, 2, 3, 4, 0, 0])
+    assert losses.dkd(student, teacher, target, 4.0, 1.0, 8.0).item() == math.inf
+    assert losses.nkd(student, teacher, target, 2.0, 1.5).item() == math.inf
+    for name in ("kd", "lskd"):
+        assert CASES[name].call(student, teacher, None).item() == math.inf, name
     value = CASES["js"].call(student, teacher, None)
     value.backward()
     assert 0 < value.item() < 4 * math.log(2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from ..types import CLASSES, MAP, NUMBER, Head, Output
 if TYPE_CHECKING:
     from torch import Tensor
 
+LEAST = -1e30  # a logit, finite: a row in which all classes are ruled out stays a number
 SHORTEST = 1e-6  # a vector whose norm is less has no direction, and gets no gradient towards one
 
 
@@ -55,6 +57,18 @@ def label_divergence(mine: Tensor, theirs: Tensor) -> Tensor:
     there, absent = F.softplus(-mine) - F.softplus(-theirs), F.softplus(mine) - F.softplus(theirs)
     p = theirs.sigmoid()
     return times_log(p, there) + times_log(1 - p, absent)
+
+
+def others(mine: Tensor, theirs: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Logits (B, C) of student and teacher, target (B,) -> both (B, C - 1) without each row's target; (B,) bool,
+    whether the teacher allows some of the others. What it rules out (-inf) is ``LEAST``, and of the student too."""
+    import torch
+
+    place = torch.arange(mine.shape[1] - 1, device=mine.device)
+    place = place + (place >= target.unsqueeze(1))
+    mine, theirs = mine.gather(1, place), theirs.gather(1, place)
+    allowed = theirs > -math.inf
+    return mine.where(allowed, mine.clamp(min=LEAST)), theirs.clamp(min=LEAST), allowed.any(1)
 
 
 def transformed() -> bool:

@@ -16,13 +16,12 @@ from pydantic import Field as Setting
 
 from ...parts import PartSettings
 from ...types import CLASSES, Output
-from ..rows import clean, divergence, exact, expect, mean, times_log, trusted
+from ..rows import clean, divergence, exact, expect, mean, others, times_log, trusted
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 HEADS = (CLASSES,)
-LEAST = -1e30  # a logit, finite: a row in which all of them are ruled out stays a number
 LEAST_CLASSES, INSTEAD = 3, "use kind kd: with two classes there is one other class, and nothing to decouple"
 
 
@@ -73,24 +72,15 @@ def dkd(
     expect("dkd", student, LEAST_CLASSES, "classes", INSTEAD)
     mine, theirs, target = clean(weight, exact(student), exact(teacher.detach()), target)
     mine, theirs = mine / temperature, theirs / temperature
-    (own_s, rest_s), (own_t, rest_t) = _split(mine, target), _split(theirs, target)
+    others_s, others_t, some = others(mine, theirs, target)
+    (own_s, rest_s), (own_t, rest_t) = _split(mine, others_s, target), _split(theirs, others_t, target)
     is_target = times_log(own_t.exp(), own_t - own_s) + times_log(rest_t.exp(), rest_t - rest_s)
-    others_s, others_t = _others(mine, target), _others(theirs, target)
-    which_other = divergence(others_t.log_softmax(1), others_s.log_softmax(1))
-    which_other = which_other.where((others_t > LEAST).any(1), 0.0)
+    which_other = divergence(others_t.log_softmax(1), others_s.log_softmax(1)).where(some, 0.0)
     return mean(alpha * is_target + beta * which_other, weight) * temperature**2
 
 
-def _split(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """(B, C) -> log p_y and log (1 - p_y), (B,) each."""
+def _split(logits: Tensor, rest: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """(B, C), and (B, C - 1) without each row's target -> log p_y and log (1 - p_y), (B,) each."""
     total = logits.logsumexp(1)
     own = logits.gather(1, target.unsqueeze(1)).squeeze(1)
-    return own - total, _others(logits, target).logsumexp(1) - total
-
-
-def _others(logits: Tensor, target: Tensor) -> Tensor:
-    """(B, C) -> (B, C - 1), without each row's target; at ``LEAST`` where a class is ruled out (-inf)."""
-    import torch
-
-    place = torch.arange(logits.shape[1] - 1, device=logits.device)
-    return logits.gather(1, place + (place >= target.unsqueeze(1))).clamp(min=LEAST)
+    return own - total, rest.logsumexp(1) - total

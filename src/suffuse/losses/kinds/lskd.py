@@ -3,8 +3,8 @@
     T^2 (1/B) sum_b KL(softmax(n(z_t) / T) || softmax(n(z_s) / T))      n(z) = (z - mean_c z) / (std_c z + 1e-7)
 
 with the unbiased deviation over classes; mean and deviation are without those that are ruled out (z = -inf). The
-student learns the order and the spacing of the teacher's answers, not how sure it is: check its calibration. With two classes
-n(z) is always (0.707, -0.707).
+student learns the order and the spacing of the teacher's answers, not how sure it is: check its calibration. With two
+classes n(z) is always (0.707, -0.707).
 """
 
 from __future__ import annotations

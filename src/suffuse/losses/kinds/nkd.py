@@ -15,13 +15,12 @@ from pydantic import Field as Setting
 
 from ...parts import PartSettings
 from ...types import CLASSES, Output
-from ..rows import clean, exact, expect, mean, times_log, trusted
+from ..rows import clean, exact, expect, mean, others, times_log, trusted
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 HEADS = (CLASSES,)
-LEAST = -1e30  # a logit, finite: a row in which all of them are ruled out stays a number
 LEAST_CLASSES, INSTEAD = 3, "use kind kd: with two classes there is one other class, and nothing to normalise"
 
 
@@ -69,16 +68,8 @@ def nkd(
     two classes."""
     expect("nkd", student, LEAST_CLASSES, "classes", INSTEAD)
     mine, theirs, target = clean(weight, exact(student), exact(teacher.detach()), target)
-    own, others_s, others_t = target.unsqueeze(1), _others(mine, target), _others(theirs, target)
+    own, (others_s, others_t, some) = target.unsqueeze(1), others(mine, theirs, target)
     is_target = times_log(theirs.log_softmax(1).gather(1, own).exp(), mine.log_softmax(1).gather(1, own))
     p, log_q = (others_t / temperature).softmax(1), (others_s / temperature).log_softmax(1)
-    which_other = times_log(p, log_q).sum(1).where((others_t > LEAST).any(1), 0.0)
+    which_other = times_log(p, log_q).sum(1).where(some, 0.0)
     return -mean(is_target.squeeze(1) + gamma * temperature**2 * which_other, weight)
-
-
-def _others(logits: Tensor, target: Tensor) -> Tensor:
-    """(B, C) -> (B, C - 1), without each row's target; at ``LEAST`` where a class is ruled out (-inf)."""
-    import torch
-
-    place = torch.arange(logits.shape[1] - 1, device=logits.device)
-    return logits.gather(1, place + (place >= target.unsqueeze(1))).clamp(min=LEAST)
