@@ -45,7 +45,7 @@ class Plan:
     sampler: Sampler
     every: int  # steps between validations; epochs x every is the budget, whatever the number of rows
     gather: Callable[[np.ndarray, int], tuple]  # rows, number of the pass -> the objective's arguments
-    validate: Callable[[FusionModel], dict[str, float]]  # :func:`deciding` says which number decides; later wins a tie
+    validate: Callable[[FusionModel], dict[str, float]]  # :func:`deciding` says which number decides; a tie is no gain
     folder: Path  # for the checkpoint
     tell: Callable[[float, str], None]  # (share done, a few words)
     calibrate: bool = False  # the losses' weights are shares of the gradient, found before the first step
@@ -158,7 +158,7 @@ def pulled(objective: Objective, plan: Plan, order: np.ndarray, epoch: int) -> d
 
 
 def end_epoch(objective: Objective, keep: Checkpoint, plan: Plan, state: State, pulls: dict[str, float]) -> None:
-    """Validate, note, keep the best, decide whether to stop."""
+    """Validate, note, keep the best (of equal ones the earliest), decide whether to stop."""
     terms = dict(zip(objective.names, (keep.sums / plan.every).tolist(), strict=True))
     scores = plan.validate(objective.model) if current().first else {}
     terms, scores = current().agree([terms, scores])
@@ -176,7 +176,7 @@ def end_epoch(objective: Objective, keep: Checkpoint, plan: Plan, state: State, 
         line["weights"] = dict(zip(objective.names, objective.weights.tolist(), strict=True))
     state.history.append(line)
     first = deciding(scores)
-    if first >= state.best:
+    if first > state.best:
         state.best, state.best_epoch = first, number
         keep.note_best()
     patience = plan.training.patience
@@ -196,12 +196,33 @@ def schedule(step: int, total: int, warmup: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, total - warm)))
 
 
-def make_optimizer(objective: nn.Module, training: Training) -> torch.optim.AdamW:
-    """AdamW (Loshchilov & Hutter 2019); biases, norms and absent vectors don't decay."""
-    weights = [p for p in objective.parameters() if p.requires_grad and p.ndim > 1]
-    others = [p for p in objective.parameters() if p.requires_grad and p.ndim <= 1]
+def make_optimizer(objective: Objective, training: Training) -> torch.optim.AdamW:
+    """AdamW (Loshchilov & Hutter 2019); what decays is what :func:`decaying` says."""
+    learned, decay = [p for p in objective.parameters() if p.requires_grad], decaying(objective)
     groups = [
-        {"params": weights, "weight_decay": training.weight_decay},
-        {"params": others, "weight_decay": 0.0},
+        {"params": [p for p in learned if id(p) in decay], "weight_decay": training.weight_decay},
+        {"params": [p for p in learned if id(p) not in decay], "weight_decay": 0.0},
     ]
     return torch.optim.AdamW([g for g in groups if g["params"]], lr=training.learning_rate, fused=True)
+
+
+def decaying(objective: Objective) -> set[int]:
+    """Ids of the parameters that decay: the weights of maps (linear, convolution, recurrent), which multiply what they
+    read. Learned vectors don't: biases, norms, embeddings of words, categories and positions, class tokens, types,
+    bottlenecks, vectors of what is absent, and what a part calls its ``QUERIES``."""
+    model = objective.model
+    parts = [(model.part, model.fusion), *((e.part, e.layers) for e in map(model.encoder, model.spec.names))]
+    queries = {
+        id(p)
+        for part, layers in parts
+        for name in getattr(part, "QUERIES", ())
+        if name in layers
+        for p in layers[name].parameters()
+    }
+    tables = (nn.Embedding, nn.EmbeddingBag)
+    rows = {id(p) for m in objective.modules() if isinstance(m, tables) for p in m.parameters()}
+    return {
+        id(p)
+        for name, p in objective.named_parameters()
+        if p.ndim > 1 and any("weight" in word for word in name.split(".")[-2:]) and id(p) not in queries | rows
+    }
