@@ -119,7 +119,7 @@ def _function() -> Any:
 
         @staticmethod
         @once_differentiable  # mean and variance, and the sums over processes, are constants to a second derivative
-        def backward(ctx: Any, *grads: Tensor) -> tuple:
+        def backward(ctx: Any, *grads: Tensor) -> tuple:  # pyright: ignore[reportIncompatibleMethodOverride]
             (over, count, eps), (x, weight, mean, var) = ctx.facts, ctx.saved_tensors
             shape = (1, -1, *[1] * (x.dim() - 2))
             others = [d for d in range(x.dim()) if d != 1]

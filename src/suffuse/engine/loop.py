@@ -30,7 +30,7 @@ from ..recipe import Training
 from .checkpoint import Checkpoint, State
 from .forward import deciding
 from .group import current
-from .objective import Objective
+from .objective import Objective, Share
 from .runtime import autocast
 from .shares import CALIBRATED_ON, MEASURED_ON, calibrate, shares
 
@@ -50,6 +50,7 @@ class Plan:
     tell: Callable[[float, str], None]  # (share done, a few words)
     calibrate: bool = False  # the losses' weights are shares of the gradient, found before the first step
     note: Callable[[dict], None] | None = None  # is given each epoch's line of the history
+    labels: Callable[[np.ndarray], tuple[int, ...]] | None = None  # rows -> how many labels of each target they have
 
 
 def fit(objective: Objective, plan: Plan) -> State:
@@ -73,7 +74,7 @@ def fit(objective: Objective, plan: Plan) -> State:
         start = state.step % plan.sampler.steps * plan.training.batch
         gathered = plan.gather(order[start : start + plan.training.batch], epoch)
         due = time.perf_counter() - saved > CHECKPOINT_SECONDS
-        terms, whole, due = train_step(objective, optimizer, plan, gathered, state.step, due)
+        terms, whole, due = train_step(objective, optimizer, plan, gathered, state.step, due, order)
         keep.sums += terms
         if whole and keep.average:
             keep.average.update()
@@ -91,19 +92,21 @@ def fit(objective: Objective, plan: Plan) -> State:
     return state
 
 
-def accumulated(plan: Plan, step: int) -> tuple[float, bool]:
-    """A batch's share of its step of the optimiser, by rows, and whether the step is whole with it.
+def accumulated(plan: Plan, step: int, order: np.ndarray | None = None) -> tuple[Share | None, bool]:
+    """A batch's share of its step of the optimiser, None where it is all of it, and whether the step is whole with it.
 
-    Steps take ``accumulate`` batches; what is left over at the end of a pass, or of a training, is a step too.
+    ``order``: all rows, in the order of this pass; without it labels aren't counted. Steps take ``accumulate`` batches;
+    what is left over at the end of a pass, or of a training, is a step too.
     """
     many, number = plan.training.accumulate, step % plan.sampler.steps
     if many == 1:
-        return 1.0, True
+        return None, True
     first, size, rows = number // many * many, plan.training.batch, len(plan.sampler.rows)
     start = step - number + first
     last = min(first + many, plan.sampler.steps, first + plan.training.epochs * plan.every - start)
     here = min(size, rows - number * size)
-    return here / (min(last * size, rows) - first * size), number + 1 == last
+    counted = plan.labels(order[first * size : last * size]) if plan.labels and order is not None else None
+    return Share(here / (min(last * size, rows) - first * size), counted), number + 1 == last
 
 
 def train_step(
@@ -113,15 +116,16 @@ def train_step(
     gathered: tuple,
     step: int,
     due: bool = False,
+    order: np.ndarray | None = None,
 ) -> tuple[torch.Tensor, bool, bool]:
     """One batch, and a step of the optimiser where it is the last of one. Returns the weighted terms of the loss (K,),
     whether the step was whole, and whether a checkpoint is to be written now: it is ``due``, and the step was whole."""
-    share, whole = accumulated(plan, step)
+    share, whole = accumulated(plan, step, order)
     if objective.schedules:
         objective.at(step / (plan.training.epochs * plan.every))
     with autocast(plan.training.precision):
-        loss, terms = objective(*gathered)
-    (loss if share == 1.0 else loss * share).backward()
+        loss, terms = objective(*gathered, share)
+    loss.backward()
     if whole:
         due = current().add_up(objective.model.parameters(), objective.projectors.parameters(), due)
         update(objective, optimizer, plan, step)

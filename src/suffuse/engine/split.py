@@ -156,7 +156,7 @@ class _Gathered(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable  # a second derivative would lack the other processes' part
-    def backward(ctx: Any, *grads: Tensor) -> tuple:
+    def backward(ctx: Any, *grads: Tensor) -> tuple:  # pyright: ignore[reportIncompatibleMethodOverride]
         starts = [sum(c[: ctx.rank]) for c in ctx.counts]
         own = (g[s : s + c[ctx.rank]] for g, s, c in zip(grads, starts, ctx.counts, strict=True))
         return (None, None, *own)
@@ -171,7 +171,7 @@ class _Used(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable  # a second derivative would lack the other processes' part
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, ...]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         kind = _kind(grads)
         found = summed(torch.cat([g.to(kind).flatten() for g in grads])).split([g.numel() for g in grads])
         return tuple(f.reshape(g.shape).to(g.dtype) for f, g in zip(found, grads, strict=True))

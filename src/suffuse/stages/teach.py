@@ -234,4 +234,5 @@ def plan(run: Run, training: Training, what: tuple[Columns, np.ndarray], number:
         folder=where[0],
         tell=where[1],
         note=follower(run, where[0]),
+        labels=columns.counts,
     )

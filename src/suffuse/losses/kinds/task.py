@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 HEADS = (CLASSES, LABELS, NUMBER)
+LABELLED = True  # a mean over labels, not over rows
 
 
 class Settings(PartSettings):
