@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -58,6 +59,18 @@ def activate_row(heads: Sequence[Head], logits: Sequence[float]) -> list[float]:
             small = [math.exp(-abs(z)) for z in part]
             found += [(1 if z >= 0 else e) / (1 + e) for z, e in zip(part, small, strict=True)]
     return found
+
+
+def in_units(logits: Any, theirs: Sequence[Head], ours: Sequence[Head]) -> Any:
+    """Outputs (N, C) of NumPy or torch whose numbers are standardised as ``theirs`` say -> as ``ours`` say."""
+    facts = [(a.std / b.std, (a.mean - b.mean) / b.std) if a.kind == NUMBER else (1.0, 0.0)
+             for a, b in zip(theirs, ours, strict=True) for _ in range(a.outputs)]  # fmt: skip
+    if all(fact == (1.0, 0.0) for fact in facts):
+        return logits
+    scale, shift = np.array(facts, dtype=np.float32).T
+    if isinstance(logits, np.ndarray):
+        return logits * scale + shift
+    return logits * logits.new_tensor(scale.tolist()) + logits.new_tensor(shift.tolist())
 
 
 def main_metric(heads: Sequence[Head]) -> str:

@@ -88,6 +88,12 @@ class Columns:
             at += head.columns
         return torch.from_numpy(target)
 
+    def counts(self, rows: np.ndarray, target: torch.Tensor | None = None) -> tuple[int, ...]:
+        """How many labels of each target these rows have. ``target`` as :meth:`batch` takes it."""
+        found = torch.from_numpy(self.target) if target is None else target
+        some = found.index_select(0, torch.from_numpy(rows))
+        return tuple(int(head.count(part)) for head, part in self.spec.targets(some))
+
     def fitting(self, most: int) -> int:
         """How many rows may be computed at once: at most so many, and fewer where their entries are large."""
         return max(min(most, MOST_NUMBERS // max(self.numbers(), 1)), 1)

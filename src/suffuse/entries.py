@@ -1,11 +1,14 @@
-"""Encoded entries to where they belong: among others of their row, or to the rows that have them."""
+"""Entries to where they belong: among others of their row, or to the rows that have them; zeros elsewhere."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from .types import Encoded
+from .types import Batch, Encoded
 
 
 def put(encoded: Encoded, places: Tensor, count: int) -> Encoded:
@@ -26,6 +29,18 @@ def only(rows: Tensor, real: Tensor) -> Tensor:
     if rows.dtype == torch.bool:  # ONNX Runtime chooses between booleans nowhere
         return rows & real
     return torch.where(real, rows, torch.zeros_like(rows))
+
+
+def blanked(batch: Batch, names: Sequence[str]) -> Batch:
+    """Zeros in the slots where a row lacks a modality, of modalities (``names``, as ``present`` has them) whose entries
+    stand row by row: whatever is there, an id beyond the vocabulary or NaN, reaches no encoder."""
+    present = batch.present if batch.whole is None else batch.whole
+    inputs = dict(batch.inputs)
+    for name, here in zip(names, present.unbind(1), strict=True):
+        if name not in batch.index:
+            x = inputs[name]
+            inputs[name] = torch.where(here.reshape(-1, *[1] * (x.dim() - 1)), x, torch.zeros_like(x))
+    return replace(batch, inputs=inputs)
 
 
 def spread(encoded: Encoded, index: Tensor, tokens: bool) -> Encoded:

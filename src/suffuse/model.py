@@ -17,7 +17,7 @@ from torch.overrides import TorchFunctionMode
 
 from . import encoders, fusions, sealed
 from .data import Columns
-from .entries import only, put, spread
+from .entries import blanked, only, put, spread
 from .errors import SuffuseError, UsageError
 from .files import write_bytes, write_json
 from .maps import CELLS, STRETCHES, looks, strengths
@@ -242,6 +242,7 @@ class FusionModel(nn.Module):
         """Each distinct entry once, then one vector per row, and tokens where the fusion reads them: M x (B, D_m).
         ``known``: what :meth:`entries` gave of some modalities' entries before."""
         encoded = []
+        batch = batch if batch.complete else blanked(batch, self.spec.names)
         for name in self.spec.names:
             entries, index = batch.inputs[name], batch.index.get(name)
             if index is not None and not len(entries):

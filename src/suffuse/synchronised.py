@@ -106,6 +106,7 @@ def _statistics(over: Sum, x: Tensor) -> tuple[Tensor, Tensor, int]:
 def _function() -> Any:
     """The autograd function of the normalisation, whose gradient has sums over all processes in it."""
     import torch
+    from torch.autograd.function import once_differentiable
     from torch.nn import functional as F
 
     class Normalised(torch.autograd.Function):
@@ -117,7 +118,8 @@ def _function() -> Any:
             return F.batch_norm(x, mean.to(x.dtype), var.to(x.dtype), weight, bias, False, 0.0, eps)
 
         @staticmethod
-        def backward(ctx: Any, *grads: Tensor) -> tuple:
+        @once_differentiable  # mean and variance, and the sums over processes, are constants to a second derivative
+        def backward(ctx: Any, *grads: Tensor) -> tuple:  # pyright: ignore[reportIncompatibleMethodOverride]
             (over, count, eps), (x, weight, mean, var) = ctx.facts, ctx.saved_tensors
             shape = (1, -1, *[1] * (x.dim() - 2))
             others = [d for d in range(x.dim()) if d != 1]

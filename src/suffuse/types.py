@@ -131,6 +131,11 @@ class Head:
         """How many columns it has in the targets."""
         return len(self.classes) if self.kind == LABELS else 1
 
+    def count(self, target: Any) -> Any:
+        """(N,) or (N, C) targets of this head -> how many labels they hold, over which a loss on labels is a mean.
+        NumPy or torch alike."""
+        return (target == target if self.kind == NUMBER else target != UNLABELLED).sum()
+
     def known(self, target: Any) -> Any:
         """(N,) or (N, C) targets of this head -> (N,) bool, which rows have one. NumPy or torch alike."""
         if self.kind == NUMBER:

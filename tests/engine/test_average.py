@@ -7,10 +7,15 @@ import pytest
 import torch
 from torch import nn
 
+from suffuse import losses
 from suffuse.data import Sampler
 from suffuse.engine import loop
 from suffuse.engine.average import Average
 from suffuse.engine.loop import accumulated
+from suffuse.engine.objective import Objective
+from suffuse.engine.runtime import seed
+from suffuse.model import FusionModel
+from suffuse.parts import settings
 from suffuse.recipe import Training
 
 
@@ -45,7 +50,7 @@ def test_the_averaged_weights_are_judged_and_kept(trainer):
 
     def validate(model: nn.Module) -> dict[str, float]:
         seen.append({n: v.clone() for n, v in model.state_dict().items()})
-        return {"accuracy": 0.5, "log_loss": 1.0}
+        return {"accuracy": len(seen) / 10, "log_loss": 1.0}
 
     found = trainer.fit(training=training, validate=validate)
     plain = trainer.fit(training=training.model_copy(update={"ema": 0.0}), folder=trainer.folder / "plain")
@@ -70,7 +75,7 @@ def test_every_step_of_several_batches_has_shares_that_make_one(trainer, accumul
     plan, total, count = plan_of(trainer, 27, 8, accumulate, epochs, every), 0.0, 0
     for step in range(epochs * every):
         share, whole = accumulated(plan, step)
-        total, count = total + share, count + 1
+        total, count = total + (share.rows if share else 1.0), count + 1
         if (step + 1) % 4 == 0 or step + 1 == epochs * every:
             assert whole
         if whole:
@@ -100,6 +105,53 @@ def test_several_batches_have_the_gradient_of_one(trainer, monkeypatch):
     assert len(found) == 2
     for one, several in zip(*found, strict=True):
         torch.testing.assert_close(several, one, rtol=1e-4, atol=1e-6)
+
+
+CHOSEN = {
+    "labels": {"kind": "task", "weight": 0.4, "smoothing": 0.1},
+    "soft": {"kind": "kd", "weight": 0.9},
+    "near": {"kind": "hint", "tap": "fused", "weight": 0.5},
+}
+
+
+@pytest.mark.parametrize("targets", ["plain", "mixed"])
+@pytest.mark.parametrize(("batch", "accumulate"), [(8, 4), (9, 4), (16, 2)])
+def test_a_step_in_several_batches_ends_with_the_weights_of_one(
+    targets, batch, accumulate, make_columns, make_network, tmp_path, monkeypatch
+):
+    """With labels on random rows: cross-entropy counts a batch by its labels, the others by its rows."""
+    columns = make_columns(rows=42, absent=0.0, targets=targets)
+    rows, random = columns.rows("train"), np.random.default_rng(2)
+    target = columns.hidden(random.random(len(columns.target)) < 0.4)
+    target = target if columns.spec.plain else target.double()
+    counts = [columns.counts(part, target) for part in np.split(Sampler(rows, rows, 32, 3).order(0), 4)]
+    assert len(rows) == 32 and len(set(counts)) > 1
+    taught = {"logits": torch.randn(42, columns.spec.outputs).double(), "fused": torch.randn(42, 6).double()}
+
+    def weights(batch: int, accumulate: int) -> dict[str, torch.Tensor]:
+        seed(1)
+        model = FusionModel(make_network(norm="none"), columns.spec)
+        chosen = {name: settings(losses.TABLE, facts) for name, facts in CHOSEN.items()}
+        objective = Objective(model, chosen, {"fused": 6}).double()
+
+        def gather(picked: np.ndarray, turn: int) -> tuple:
+            found = columns.batch(picked, target)
+            return found, {name: tap.index_select(0, found.rows) for name, tap in taught.items()}
+
+        training = Training(epochs=1, batch=batch, accumulate=accumulate, learning_rate=0.02, warmup=0.0)
+        sampler = Sampler(rows, rows, batch, 3)
+        plan = loop.Plan(
+            training, sampler, every=sampler.steps, gather=gather, validate=lambda model: {"accuracy": 0.0},
+            folder=tmp_path / str(batch), tell=lambda share, words: None,
+            labels=lambda picked: columns.counts(picked, target),
+        )  # fmt: skip
+        monkeypatch.setattr(loop, "schedule", lambda step, total, warmup: 1.0)
+        loop.fit(objective, plan)
+        return objective.state_dict()
+
+    several, one = weights(batch, accumulate), weights(32, 1)
+    for name, value in one.items():
+        torch.testing.assert_close(several[name], value, rtol=1e-9, atol=1e-11)
 
 
 @pytest.mark.parametrize("step", [1, 2, 5, 7, 14])

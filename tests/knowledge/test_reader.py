@@ -19,6 +19,7 @@ from suffuse.knowledge.reader import Reader
 from suffuse.modalities import TABLE
 from suffuse.model import FusionModel
 from suffuse.parts import settings
+from suffuse.types import NUMBER, Head
 from suffuse.views import Viewer
 
 ALL = {"extract": {"subsets": "all", "views": 3}}
@@ -165,3 +166,15 @@ def test_where_the_teacher_abstains_the_student_learns_from_the_label_alone(make
     assert of_all[1] == pytest.approx(of_said[1], rel=1e-5) and of_all[1] > 0
     shares = silent[rows].mean()
     assert of_all[0] == pytest.approx(shares * of_silent[0] + (1 - shares) * of_said[0], rel=1e-5)
+
+
+def test_a_student_with_units_of_its_own_is_told_numbers_in_them(knowledge, columns, monkeypatch):
+    """At a share of the labels a number has another mean and deviation than in the store."""
+    head = Head("price", NUMBER, (), 10.0, 4.0)
+    own = dataclasses.replace(head, mean=12.0, std=2.0)
+    reader = Reader.of(knowledge, columns, (("picture", "question"), ("logits",)), False)
+    monkeypatch.setattr(Reader, "_stored", lambda self, batch, turn: {"logits": torch.tensor([[1.0], [torch.nan]])})
+    batch = columns.batch(columns.rows("train")[:2])
+    found = dataclasses.replace(reader, units=((head,), (own,))).gather(batch, 0)["logits"]
+    torch.testing.assert_close(found, torch.tensor([[(10.0 + 4.0 - 12.0) / 2.0], [torch.nan]]), equal_nan=True)
+    assert torch.equal(reader.gather(batch, 0)["logits"][0], torch.ones(1))

@@ -97,6 +97,15 @@ def test_an_input_that_is_absent_everywhere_may_be_left_out(server: TestClient, 
     assert found["kind"]["data"] == infer(server, whole)["kind"]["data"]
 
 
+def test_what_stands_where_a_modality_is_absent_may_be_out_of_range(server: TestClient, predictor: Predictor) -> None:
+    whole = tensors(predictor, [record(0), {k: v for k, v in record(1).items() if k != "note"}])
+    junk = [
+        {**one, "data": [one["data"][0], [10**6] * one["shape"][1]]} if one["name"] == "words" else one for one in whole
+    ]
+    assert junk != whole
+    assert infer(server, junk)["kind.probabilities"] == infer(server, whole)["kind.probabilities"]
+
+
 def change(of: str, **facts: Any) -> Any:
     return lambda inputs: [{**one, **facts} if one["name"] == of else one for one in inputs]
 

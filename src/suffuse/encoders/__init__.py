@@ -12,6 +12,7 @@ An encoder is one module with
   (but for weights) written in, so that a saved model needs neither;
 - ``normalised(settings, layers) -> (mean, std) | None``: of a picture's channels in 0..1 or of a frame's numbers, where
   these are not to be normalised as the training entries say;
+- ``QUERIES``: names of its layers whose weights are learned queries, which don't decay;
 - ``hindrance(settings, layers) -> str``: why it can't be exported, where it can't.
 
 Where its settings have ``frozen: true`` its vectors are computed once and kept (``engine/features.py``); it then

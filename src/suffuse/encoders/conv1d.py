@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 MODALITIES = ("audio", "sequence")
+QUERIES = ("score",)
 
 
 class Settings(PartSettings):

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from ..data import Columns
 from ..errors import SuffuseError
+from ..types import NUMBER, Head
+
+WHERE = "distill.label_fractions, evaluate.label_curve"
 
 
 def label_budget(columns: Columns, fraction: float, seed: int) -> np.ndarray:
@@ -22,7 +27,43 @@ def label_budget(columns: Columns, fraction: float, seed: int) -> np.ndarray:
             if not (allowed[rows] & columns.spec.known(columns.target[rows])).any():
                 raise SuffuseError(
                     "too few labels are left",
-                    where="distill.label_fractions, evaluate.label_curve",
+                    where=WHERE,
                     got=f"{fraction:g} of {len(groups)} groups",
                 )
     return allowed
+
+
+def visible(columns: Columns, allowed: np.ndarray) -> Columns:
+    """The same rows, with what is taken from labels taken from the allowed (N,) bool training rows alone: the prior,
+    class weights, and a number's mean and deviation, in whose units its targets are.
+
+    Raises SuffuseError where they leave a number without a deviation.
+    """
+    from ..tables import targets  # reads tables: only where labels are hidden
+
+    if allowed.all():
+        return columns
+    train = columns.rows("train")
+    train = train[allowed[train]]
+    heads, prior, parts = [], [], []
+    for head, target in columns.spec.targets(columns.target):
+        seen = target[train]
+        if head.kind == NUMBER:
+            head, target = _standardised(head, target, seen[head.known(seen)])
+        elif head.balance:
+            head = replace(head, balance=targets.balance(head, seen))
+        heads.append(head)
+        prior.extend(targets.prior(head, seen))
+        parts.append(target)
+    spec = replace(columns.spec, heads=tuple(heads), log_prior=tuple(prior))
+    return replace(columns, spec=spec, target=targets.join(heads, parts))
+
+
+def _standardised(head: Head, target: np.ndarray, seen: np.ndarray) -> tuple[Head, np.ndarray]:
+    """A number's head and its targets (N,), with mean and deviation of some of them."""
+    values = seen.astype(np.float64) * head.std + head.mean
+    if len(values) < 2 or values.std() == 0:
+        got = f"{len(np.unique(values))} different numbers for '{head.name}'"
+        raise SuffuseError("too few labels are left", where=WHERE, got=got, expected="two or more in training rows")
+    made = replace(head, mean=float(values.mean()), std=float(values.std()))
+    return made, ((target.astype(np.float64) * head.std + head.mean - made.mean) / made.std).astype(np.float32)

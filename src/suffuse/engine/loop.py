@@ -30,7 +30,7 @@ from ..recipe import Training
 from .checkpoint import Checkpoint, State
 from .forward import deciding
 from .group import current
-from .objective import Objective
+from .objective import Objective, Share
 from .row_usage import RowUsage
 from .runtime import autocast
 from .shares import CALIBRATED_ON, MEASURED_ON, calibrate, shares
@@ -46,12 +46,13 @@ class Plan:
     sampler: Sampler
     every: int  # steps between validations; epochs x every is the budget, whatever the number of rows
     gather: Callable[[np.ndarray, int], tuple]  # rows, number of the pass -> the objective's arguments
-    validate: Callable[[FusionModel], dict[str, float]]  # :func:`deciding` says which number decides; later wins a tie
+    validate: Callable[[FusionModel], dict[str, float]]  # :func:`deciding` says which number decides; a tie is no gain
     folder: Path  # for the checkpoint
     tell: Callable[[float, str], None]  # (share done, a few words)
     calibrate: bool = False  # the losses' weights are shares of the gradient, found before the first step
     note: Callable[[dict], None] | None = None  # is given each epoch's line of the history
     usage: RowUsage | None = None  # the rows that ``gather`` and ``validate`` read; part of the checkpoint
+    labels: Callable[[np.ndarray], tuple[int, ...]] | None = None  # rows -> how many labels of each target they have
 
 
 def fit(objective: Objective, plan: Plan) -> State:
@@ -75,7 +76,7 @@ def fit(objective: Objective, plan: Plan) -> State:
         start = state.step % plan.sampler.steps * plan.training.batch
         gathered = plan.gather(order[start : start + plan.training.batch], epoch)
         due = time.perf_counter() - saved > CHECKPOINT_SECONDS
-        terms, whole, due = train_step(objective, optimizer, plan, gathered, state.step, due)
+        terms, whole, due = train_step(objective, optimizer, plan, gathered, state.step, due, order)
         keep.sums += terms
         if whole and keep.average:
             keep.average.update()
@@ -93,19 +94,21 @@ def fit(objective: Objective, plan: Plan) -> State:
     return state
 
 
-def accumulated(plan: Plan, step: int) -> tuple[float, bool]:
-    """A batch's share of its step of the optimiser, by rows, and whether the step is whole with it.
+def accumulated(plan: Plan, step: int, order: np.ndarray | None = None) -> tuple[Share | None, bool]:
+    """A batch's share of its step of the optimiser, None where it is all of it, and whether the step is whole with it.
 
-    Steps take ``accumulate`` batches; what is left over at the end of a pass, or of a training, is a step too.
+    ``order``: all rows, in the order of this pass; without it labels aren't counted. Steps take ``accumulate`` batches;
+    what is left over at the end of a pass, or of a training, is a step too.
     """
     many, number = plan.training.accumulate, step % plan.sampler.steps
     if many == 1:
-        return 1.0, True
+        return None, True
     first, size, rows = number // many * many, plan.training.batch, len(plan.sampler.rows)
     start = step - number + first
     last = min(first + many, plan.sampler.steps, first + plan.training.epochs * plan.every - start)
     here = min(size, rows - number * size)
-    return here / (min(last * size, rows) - first * size), number + 1 == last
+    counted = plan.labels(order[first * size : last * size]) if plan.labels and order is not None else None
+    return Share(here / (min(last * size, rows) - first * size), counted), number + 1 == last
 
 
 def train_step(
@@ -115,15 +118,16 @@ def train_step(
     gathered: tuple,
     step: int,
     due: bool = False,
+    order: np.ndarray | None = None,
 ) -> tuple[torch.Tensor, bool, bool]:
     """One batch, and a step of the optimiser where it is the last of one. Returns the weighted terms of the loss (K,),
     whether the step was whole, and whether a checkpoint is to be written now: it is ``due``, and the step was whole."""
-    share, whole = accumulated(plan, step)
+    share, whole = accumulated(plan, step, order)
     if objective.schedules:
         objective.at(step / (plan.training.epochs * plan.every))
     with autocast(plan.training.precision):
-        loss, terms = objective(*gathered)
-    (loss if share == 1.0 else loss * share).backward()
+        loss, terms = objective(*gathered, share)
+    loss.backward()
     if whole:
         due = current().add_up(objective.model.parameters(), objective.projectors.parameters(), due)
         update(objective, optimizer, plan, step)
@@ -160,7 +164,7 @@ def pulled(objective: Objective, plan: Plan, order: np.ndarray, epoch: int) -> d
 
 
 def end_epoch(objective: Objective, keep: Checkpoint, plan: Plan, state: State, pulls: dict[str, float]) -> None:
-    """Validate, note, keep the best, decide whether to stop."""
+    """Validate, note, keep the best (of equal ones the earliest), decide whether to stop."""
     terms = dict(zip(objective.names, (keep.sums / plan.every).tolist(), strict=True))
     scores = plan.validate(objective.model) if current().first else {}
     terms, scores = current().agree([terms, scores])
@@ -178,7 +182,7 @@ def end_epoch(objective: Objective, keep: Checkpoint, plan: Plan, state: State, 
         line["weights"] = dict(zip(objective.names, objective.weights.tolist(), strict=True))
     state.history.append(line)
     first = deciding(scores)
-    if first >= state.best:
+    if first > state.best:
         state.best, state.best_epoch = first, number
         keep.note_best()
     patience = plan.training.patience
@@ -198,12 +202,33 @@ def schedule(step: int, total: int, warmup: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, total - warm)))
 
 
-def make_optimizer(objective: nn.Module, training: Training) -> torch.optim.AdamW:
-    """AdamW (Loshchilov & Hutter 2019); biases, norms and absent vectors don't decay."""
-    weights = [p for p in objective.parameters() if p.requires_grad and p.ndim > 1]
-    others = [p for p in objective.parameters() if p.requires_grad and p.ndim <= 1]
+def make_optimizer(objective: Objective, training: Training) -> torch.optim.AdamW:
+    """AdamW (Loshchilov & Hutter 2019); what decays is what :func:`decaying` says."""
+    learned, decay = [p for p in objective.parameters() if p.requires_grad], decaying(objective)
     groups = [
-        {"params": weights, "weight_decay": training.weight_decay},
-        {"params": others, "weight_decay": 0.0},
+        {"params": [p for p in learned if id(p) in decay], "weight_decay": training.weight_decay},
+        {"params": [p for p in learned if id(p) not in decay], "weight_decay": 0.0},
     ]
     return torch.optim.AdamW([g for g in groups if g["params"]], lr=training.learning_rate, fused=True)
+
+
+def decaying(objective: Objective) -> set[int]:
+    """Ids of the parameters that decay: the weights of maps (linear, convolution, recurrent), which multiply what they
+    read. Learned vectors don't: biases, norms, embeddings of words, categories and positions, class tokens, types,
+    bottlenecks, vectors of what is absent, and what a part calls its ``QUERIES``."""
+    model = objective.model
+    parts = [(model.part, model.fusion), *((e.part, e.layers) for e in map(model.encoder, model.spec.names))]
+    queries = {
+        id(p)
+        for part, layers in parts
+        for name in getattr(part, "QUERIES", ())
+        if name in layers
+        for p in layers[name].parameters()
+    }
+    tables = (nn.Embedding, nn.EmbeddingBag)
+    rows = {id(p) for m in objective.modules() if isinstance(m, tables) for p in m.parameters()}
+    return {
+        id(p)
+        for name, p in objective.named_parameters()
+        if p.ndim > 1 and any("weight" in word for word in name.split(".")[-2:]) and id(p) not in queries | rows
+    }

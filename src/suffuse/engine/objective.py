@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import cast
 
@@ -20,6 +20,15 @@ from ..recipe import Schedule
 from ..types import Batch, Output
 from . import split
 from .mixing import mix
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What a batch is of the step that it is a part of, with its other batches."""
+
+    rows: float  # its rows by the step's
+    labels: tuple[int, ...] | None = None  # of each target, in the whole step; None: by rows
+
 
 View = tuple[Output, dict[str, Tensor], Tensor]  # of one target: student, teacher, labels
 ALL = "*"  # needed of the teacher: the feature of every modality that the student has too
@@ -109,8 +118,10 @@ class Objective(nn.Module):
             )
         ]
 
-    def terms(self, batch: Batch, teacher: dict[str, Tensor]) -> Tensor:
-        """Batch and the teacher's arrays for its rows -> terms (K,) before they are weighed."""
+    def terms(self, batch: Batch, teacher: dict[str, Tensor], share: Share | None = None) -> Tensor:
+        """Batch and the teacher's arrays for its rows -> terms (K,) before they are weighed. Of a batch that is a part
+        of a step they add up, over the step's batches, to those of all its rows at once: a mean over labels counts as
+        much as the batch has labels, any other as it has rows."""
         both = self.both and self.training
         batch = replace(batch, learned=True) if both else batch
         if batch.split is not None:
@@ -142,16 +153,19 @@ class Objective(nn.Module):
         for chosen, part, layers in zip(self.now, self.parts, self.projectors, strict=True):
             seen = answers if mixable(part, chosen) else fewer if getattr(part, "WHOLE", False) else [(1.0, views)]
             terms = [
-                term(chosen, part, layers, each) * share if share != 1.0 else term(chosen, part, layers, each)
-                for share, each in seen
+                term(chosen, part, layers, each, share) * part_of
+                if part_of != 1.0
+                else term(chosen, part, layers, each, share)
+                for part_of, each in seen
             ]
             found.append(sum(terms[1:], terms[0]))
         return torch.stack(found)
 
-    def forward(self, batch: Batch, teacher: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Batch and the teacher's arrays for its rows -> (scalar, weighted terms (K,))."""
-        terms, weights = self.terms(batch, teacher), self.weights * self.factors
-        return torch.dot(terms, weights), terms.detach() * weights
+    def forward(self, batch: Batch, teacher: dict[str, Tensor], share: Share | None = None) -> tuple[Tensor, Tensor]:
+        """Batch and the teacher's arrays for its rows -> (scalar, weighted terms (K,)). With its share of a step the
+        scalar is a part of the step's; the terms' mean over the step's batches, weighed by rows, is the step's."""
+        terms, weights = self.terms(batch, teacher, share), self.weights * self.factors
+        return torch.dot(terms, weights), terms.detach() * weights / (share.rows if share else 1.0)
 
 
 def mixable(part: ModuleType, settings: PartSettings) -> bool:
@@ -159,16 +173,28 @@ def mixable(part: ModuleType, settings: PartSettings) -> bool:
     return hasattr(part, "HEADS") and not getattr(part, "WHOLE", False) and set(part.needs(settings)) <= {"logits"}
 
 
-def term(settings: PartSettings, part: ModuleType, layers: nn.Module, views: list[View]) -> Tensor:
+def term(
+    settings: PartSettings, part: ModuleType, layers: nn.Module, views: list[View], share: Share | None = None
+) -> Tensor:
     """One loss over the targets that it is valid for, weighed as the recipe weighs them."""
-    if not hasattr(part, "HEADS"):
-        return part.loss(settings, layers, *views[0])
-    if len(views) == 1:
-        return part.loss(settings, layers, *views[0])
-    heads = [(v[0].head, v) for v in views if v[0].head is not None]
-    heads = [(head, v) for head, v in heads if matrix.valid(part, settings, head.kind, len(head.classes))]
-    total = sum(head.weight for head, _ in heads)
-    return cast(Tensor, sum(part.loss(settings, layers, *view) * (head.weight / total) for head, view in heads))
+    if not hasattr(part, "HEADS") or len(views) == 1:
+        return _counted(part, part.loss(settings, layers, *views[0]), views[0], share, 0)
+    heads = [(v[0].head, n, v) for n, v in enumerate(views) if v[0].head is not None]
+    heads = [(head, n, v) for head, n, v in heads if matrix.valid(part, settings, head.kind, len(head.classes))]
+    total, found = sum(head.weight for head, _, _ in heads), []
+    for head, n, view in heads:
+        found.append(_counted(part, part.loss(settings, layers, *view), view, share, n) * (head.weight / total))
+    return cast(Tensor, sum(found))
+
+
+def _counted(part: ModuleType, loss: Tensor, view: View, share: Share | None, target: int) -> Tensor:
+    """A batch's loss on the so many-th target, as a part of its step's."""
+    if share is None:
+        return loss
+    head = view[0].head
+    if share.labels is None or head is None or not getattr(part, "LABELLED", False):
+        return loss * share.rows
+    return loss * (int(head.count(view[2])) / max(share.labels[target], 1))
 
 
 def gate_columns(student: Iterable[str], teacher: Mapping[str, int], order: list[str], where: str) -> list[int]:

@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from ..entries import spread
 from ..model import FusionModel
@@ -154,7 +155,8 @@ class _Gathered(torch.autograd.Function):
         )
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple:
+    @once_differentiable  # a second derivative would lack the other processes' part
+    def backward(ctx: Any, *grads: Tensor) -> tuple:  # pyright: ignore[reportIncompatibleMethodOverride]
         starts = [sum(c[: ctx.rank]) for c in ctx.counts]
         own = (g[s : s + c[ctx.rank]] for g, s, c in zip(grads, starts, ctx.counts, strict=True))
         return (None, None, *own)
@@ -168,7 +170,8 @@ class _Used(torch.autograd.Function):
         return tuple(t.view_as(t) for t in whole)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, ...]:
+    @once_differentiable  # a second derivative would lack the other processes' part
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         kind = _kind(grads)
         found = summed(torch.cat([g.to(kind).flatten() for g in grads])).split([g.numel() for g in grads])
         return tuple(f.reshape(g.shape).to(g.dtype) for f, g in zip(found, grads, strict=True))

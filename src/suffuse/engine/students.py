@@ -27,7 +27,7 @@ from ..views import Viewer
 from . import features
 from .forward import scorer
 from .group import current
-from .labels import label_budget
+from .labels import label_budget, visible
 from .loop import Plan
 from .objective import Objective
 from .row_usage import RowUsage
@@ -57,7 +57,7 @@ def prepared(run: Run, job: Job, scratch: Path, tell: Tell) -> tuple[Objective, 
     usage = RowUsage.of(whole)
     knowledge = open_knowledge(run, whole) if job.taught else None
     network = network_of(run.recipe, job)
-    columns = whole.of(network.encoders)
+    columns = visible(whole, label_budget(whole, job.fraction, run.recipe.seed)).of(network.encoders)
     model = FusionModel(network, columns.spec).initialise()
     columns = features.ready(columns, model, features.place(run))
     model.standardise(columns, usage.standardising(columns.rows("train")))
@@ -128,6 +128,7 @@ def make_plan(
         calibrate=run.recipe.distill.calibrate and job.taught,
         note=follower(run, where[0]),
         usage=usage,
+        labels=lambda picked: columns.counts(picked, target),
     )
 
 
@@ -139,8 +140,9 @@ def open_knowledge(run: Run, columns: Columns) -> Knowledge:
 
 def reader(run: Run, columns: Columns, objective: Objective, knowledge: Knowledge) -> Reader:
     """A student's way into the store: its views and, where the recipe asks for them, what it is left with."""
-    names, seen = objective.model.spec.names, run.recipe.distill.targets == "seen"
-    return Reader.of(knowledge, columns, (names, objective.needs()), seen)
+    spec, seen = objective.model.spec, run.recipe.distill.targets == "seen"
+    found = Reader.of(knowledge, columns, (spec.names, objective.needs()), seen)
+    return dataclasses.replace(found, units=(columns.spec.heads, spec.heads))
 
 
 def chosen_losses(run: Run, job: Job) -> dict[str, PartSettings]:

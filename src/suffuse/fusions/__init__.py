@@ -4,7 +4,8 @@ A fusion is one module with ``Settings``, ``TAKES`` (fewest and most modalities)
 ``layers(settings, sizes) -> ModuleDict`` and ``fuse(settings, layers, encoded, present) -> Fused``. It says
 ``TOKENS = True`` where it reads tokens: then a modality whose ``Sizes.tokens`` is 0 has none, and its vector is the one
 token. It says ``HEADLESS = True`` where it gives logits itself, and ``LOOKS = True``
-where it returns how a query for each target looks at the tokens. Where its settings narrow what it takes, it has
+where it returns how a query for each target looks at the tokens. ``QUERIES`` names its layers whose weights are learned
+queries, which don't decay. Where its settings narrow what it takes, it has
 ``takes(settings)`` too.
 
 What stands in an absent slot (vector, tokens, token mask) changes no bit of any row's output or gradient. Where a

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 TAKES = (1, 64)
 GATES = True
+QUERIES = ("score",)
 
 
 class Settings(PartSettings):

@@ -30,6 +30,7 @@ GATES = True
 TOKENS = True
 HEADLESS = True
 LOOKS = True
+QUERIES = ("ask",)
 
 
 class Settings(PartSettings):

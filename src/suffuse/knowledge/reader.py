@@ -15,8 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..answers import in_units
 from ..data import Columns
-from ..types import Batch
+from ..types import Batch, Head
 from .store import Knowledge
 
 
@@ -31,6 +32,7 @@ class Reader:
     had: Tensor  # (N,) int64, bit m: the row has the teacher's modality m
     bits: Tensor  # (M_s,) int64, the teacher's bit of each of the student's modalities; 0 where it doesn't read it
     shown: Tensor  # (S, 1) int64, the bits of each stored subset, the full one first
+    units: tuple[Sequence[Head], Sequence[Head]] | None = None  # how numbers are standardised: stored, and wanted
 
     @classmethod
     def of(
@@ -55,7 +57,13 @@ class Reader:
         )
 
     def gather(self, batch: Batch, turn: int) -> dict[str, Tensor]:
-        """The teacher's arrays for a batch of pass ``turn``."""
+        """The teacher's arrays for a batch of pass ``turn``; numbers in the student's units."""
+        found = self._stored(batch, turn)
+        if self.units and "logits" in found:
+            found = {**found, "logits": in_units(found["logits"], *self.units)}
+        return found
+
+    def _stored(self, batch: Batch, turn: int) -> dict[str, Tensor]:
         view = turn % self.views + 1 if self.views else 0  # of a subset the first block is: rows as prepared
         if not self.seen or batch.complete:
             return self.knowledge.gather(batch.rows, self.needs, view)

@@ -8,15 +8,17 @@ if any; both are tap -> width) and ``loss(settings, layers, student, teacher, ta
 
 A loss on answers says in ``HEADS`` which kinds of targets it is valid for, and is given one target at a time: its
 logits, the teacher's, its labels, and what it is as ``student.head``; over several targets the mean is taken, weighed
-as the recipe weighs them. A loss without ``HEADS`` is one on features. What else a loss can't be used on stands beside
-it (``LEAST_CLASSES``, ``LEAST_ROWS``, ``INSTEAD``), and :mod:`suffuse.losses.matrix` refuses it.
+as the recipe weighs them. A loss without ``HEADS`` is one on features. ``LABELLED = True``: it is a mean over the
+labels that there are, so of a step in several batches each counts as much as it has labels. What else a loss can't be
+used on stands beside it (``LEAST_CLASSES``, ``LEAST_ROWS``, ``INSTEAD``), and :mod:`suffuse.losses.matrix` refuses it.
 
 Every function is a mean over rows, in float32 or more, weighed where rows have weights: sum w l / sum w, and 0 where
 the weights sum to 0. What stands in a row of weight 0 changes no bit, NaN neither. Such rows are those in which a
 feature's modality is absent (``student.present[modality]`` says which have it, and stands there only where some row
 lacks it), those that the teacher abstains from (NaN), and unlabelled ones of which it is less sure than
 ``confidence``. Losses that compare rows with each other take the rows that count, and give 0 where they are too few.
-No gradient reaches the teacher.
+A batch without rows gives 0, with a gradient of 0. A class whose logit is -inf has probability 0, and what is weighed
+by it is 0. All have second derivatives. No gradient reaches the teacher.
 
 A kind's module and its function have one name, so the modules lie in a package of their own: importing one never puts
 a module where its function is expected. Nothing here loads torch before a function is called.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from ..types import CLASSES, MAP, NUMBER, Head, Output
 if TYPE_CHECKING:
     from torch import Tensor
 
+LEAST = -1e30  # a logit, finite: a row in which all classes are ruled out stays a number
 SHORTEST = 1e-6  # a vector whose norm is less has no direction, and gets no gradient towards one
 
 
@@ -28,12 +30,53 @@ def full(x: Tensor) -> AbstractContextManager:
 
 
 def mean(rows: Tensor, weight: Tensor | None) -> Tensor:
-    """(B,) of :func:`clean` rows -> scalar: sum w l / sum w, 0 where the weights sum to 0."""
+    """(B,) of :func:`clean` rows -> scalar: sum w l / sum w, 0 where there are no rows or the weights sum to 0."""
     if weight is None:
-        return rows.mean()
+        return rows.mean() if len(rows) else rows.sum()
     weight = weight.to(rows.dtype)
     total = weight.sum()
     return (rows * weight).sum() / total.where(total > 0, 1.0)
+
+
+def times_log(p: Tensor, log: Tensor) -> Tensor:
+    """p log, elementwise; 0, and without a gradient to ``log``, where p is 0: the limit of p log p."""
+    return p * log.where(p > 0, 0.0)
+
+
+def divergence(log_p: Tensor, log_q: Tensor) -> Tensor:
+    """Log-probabilities (B, C) of both -> KL(p || q) (B,). -inf is a class of probability 0."""
+    return times_log(log_p.exp(), log_p - log_q).sum(1)
+
+
+def label_divergence(mine: Tensor, theirs: Tensor) -> Tensor:
+    """Logits of both -> KL(sigmoid(theirs) || sigmoid(mine)) of each label. An infinite logit is a probability of 0 or
+    1."""
+    from torch.nn import functional as F
+
+    # log p - log q for the label, and for its absence; -softplus(-z) is log sigmoid(z) at any z
+    there, absent = F.softplus(-mine) - F.softplus(-theirs), F.softplus(mine) - F.softplus(theirs)
+    p = theirs.sigmoid()
+    return times_log(p, there) + times_log(1 - p, absent)
+
+
+def others(mine: Tensor, theirs: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Logits (B, C) of student and teacher, target (B,) -> both (B, C - 1) without each row's target; (B,) bool,
+    whether the teacher allows some of the others. What it rules out (-inf) is ``LEAST``, and of the student too."""
+    import torch
+
+    place = torch.arange(mine.shape[1] - 1, device=mine.device)
+    place = place + (place >= target.unsqueeze(1))
+    mine, theirs = mine.gather(1, place), theirs.gather(1, place)
+    allowed = theirs > -math.inf
+    return mine.where(allowed, mine.clamp(min=LEAST)), theirs.clamp(min=LEAST), allowed.any(1)
+
+
+def transformed() -> bool:
+    """Whether a transform of ``torch.func`` (grad, vmap, jvp, ...) is at work. It needs plain operations: an autograd
+    function in closed form has no rule for it. torch itself asks this in ``torch.autograd.Function.apply``."""
+    import torch
+
+    return torch._C._are_functorch_transforms_active()
 
 
 def clean(weight: Tensor | None, *tensors: Tensor) -> tuple[Tensor, ...]:
@@ -45,8 +88,8 @@ def clean(weight: Tensor | None, *tensors: Tensor) -> tuple[Tensor, ...]:
 
 
 def answered(theirs: Tensor, here: Tensor | None = None) -> Tensor | None:
-    """(B,) bool: rows in which the teacher answers (nothing of it is NaN) and that are ``here``; None: all. What is
-    infinite is no abstention but a fault, which the loop stops at."""
+    """(B,) bool: rows in which the teacher answers (nothing of it is NaN) and that are ``here``; None: all. A logit of
+    -inf is an answer: a class of probability 0. Other infinite numbers are faults, which the loop stops at."""
     if theirs.detach().float().sum().isfinite():  # the usual case, at the price of a sum
         return here
     said = ~theirs.isnan().flatten(1).any(1)
@@ -113,9 +156,9 @@ def nothing(mine: Tensor) -> Tensor:
 
 def unit(x: Tensor, dim: int = 1, shortest: float = SHORTEST) -> Tensor:
     """Vectors of length 1; where one is shorter than ``shortest``, zeros without a gradient."""
-    length = x.norm(dim=dim, keepdim=True)
-    far = length > shortest
-    return x.where(far, 0.0) / length.where(far, 1.0)
+    squares = x.square().sum(dim, keepdim=True)
+    far = squares > shortest**2
+    return x.where(far, 0.0) / squares.where(far, 1.0).sqrt()  # of ``norm`` the second derivative is NaN at 0
 
 
 def gram(x: Tensor) -> Tensor:

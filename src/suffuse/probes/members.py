@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..answers import in_units
 from ..data import Columns
 from ..engine import features, forward
 from ..model import FusionModel, open_model
@@ -52,11 +53,15 @@ class Network:
     def logits(self, rows: np.ndarray) -> np.ndarray:
         """(N, C)."""
         model, columns = self.opened
-        return forward.logits(model, columns, rows)
+        return self._ours(forward.logits(model, columns, rows))
 
     def under(self, rows: np.ndarray, kept: np.ndarray) -> np.ndarray:
         """(K, N, C): rows are encoded once, and fused for each of the K."""
-        return forward.under(*self.opened, rows, kept, FUSED)
+        return self._ours(forward.under(*self.opened, rows, kept, FUSED))
+
+    def _ours(self, logits: np.ndarray) -> np.ndarray:
+        """Its numbers in the units of the run's data; a network that saw few labels has units of its own."""
+        return in_units(logits, self.opened[0].spec.heads, self.columns.spec.heads)
 
     @torch.inference_mode()
     def on(self, columns: Columns, name: str, rows: np.ndarray) -> np.ndarray:
@@ -71,7 +76,7 @@ class Network:
             batch = changed.batch(rows[piece])
             encoded = model.encode(batch, (), self._others(name, rows[piece], batch))
             found[piece] = model.fuse(encoded, batch.present).logits.float().numpy()
-        return found
+        return self._ours(found)
 
     def _others(self, name: str, rows: np.ndarray, batch: Batch) -> dict[str, Encoded]:
         """What these rows have of the modalities beside ``name``, encoded; only of one such modality they are held."""

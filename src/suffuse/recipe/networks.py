@@ -80,7 +80,7 @@ class Training(Settings):
     epochs: int = Field(default=20, ge=1)
     batch: int = Field(default=256, ge=2)
     learning_rate: float = Field(default=2e-3, gt=0)
-    weight_decay: float = Field(default=1e-2, ge=0)
+    weight_decay: float = Field(default=1e-2, ge=0)  # not of biases, norms, embeddings, learned tokens
     warmup: float = Field(default=0.05, ge=0, lt=1)  # share of all steps
     clip: float = Field(default=1.0, gt=0)  # largest norm of the gradient
     accumulate: int = Field(default=1, ge=1, le=4096)  # batches that make one step of the optimiser

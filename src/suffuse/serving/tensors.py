@@ -129,7 +129,7 @@ def rows(predictor: Predictor, given: Mapping[str, Tensor]) -> Rows:
     for m, one in enumerate(predictor.inputs):
         name = one.field.name
         if name in given:
-            entries[name] = array(given[name], known[name])
+            entries[name] = _held(array(given[name], known[name]), present[:, m])
             _check(one, entries[name])
         elif present[:, m].any():
             raise wrong("missing_input", f"'{PRESENT}' says that '{name}' is there, and it isn't")
@@ -140,6 +140,13 @@ def rows(predictor: Predictor, given: Mapping[str, Tensor]) -> Rows:
             raise wrong("wrong_shape", f"'{name}' has {len(entries[name])} rows, '{PRESENT}' has {len(present)}")
     nothing: list[dict[str, str]] = [{} for _ in present]
     return Rows({n: _as_encoded(e) for n, e in entries.items()}, present, nothing, nothing)
+
+
+def _held(entries: np.ndarray, here: np.ndarray) -> np.ndarray:
+    """Zeros in rows that lack it: what stands there is read by nobody, and needn't be in range."""
+    if len(entries) != len(here):
+        return entries
+    return np.where(here.reshape(-1, *[1] * (entries.ndim - 1)), entries, np.zeros((), entries.dtype))
 
 
 def _as_encoded(entries: np.ndarray) -> np.ndarray:

@@ -240,4 +240,5 @@ def plan(
         tell=where[1],
         note=follower(run, where[0]),
         usage=usage,
+        labels=columns.counts,
     )

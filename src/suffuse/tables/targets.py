@@ -103,7 +103,7 @@ def head(cells: Cells, split: np.ndarray) -> Head:
     else:
         classes = labels.classes_of(list(cells.values), split, cells.name, task.most)
     made = Head(cells.name, task.kind, classes, weight=task.weight)
-    return replace(made, balance=_balance(made, cells, split)) if task.balance else made
+    return replace(made, balance=balance(made, encode(made, cells, split)[split == TRAIN])) if task.balance else made
 
 
 def encode(head: Head, cells: Cells, split: np.ndarray) -> np.ndarray:
@@ -137,7 +137,8 @@ def join(heads: Sequence[Head], parts: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def prior(head: Head, train: np.ndarray) -> list[float]:
-    """What is said of a row in which nothing is present, as logits, from the known training targets."""
+    """What is said of a row in which nothing is present, as logits, from the known training targets. Where some class
+    is in none of them, half a row is added to each (Jeffreys 1946): no class is impossible."""
     if head.kind == NUMBER:
         return [0.0]
     known = train[head.known(train)]
@@ -145,7 +146,19 @@ def prior(head: Head, train: np.ndarray) -> list[float]:
         share = (known.sum(0) + 0.5) / (len(known) + 1)
         return np.log(share / (1 - share)).tolist()
     counts = np.bincount(known, minlength=len(head.classes))
+    counts = counts if counts.all() else counts + 0.5
     return np.log(counts / counts.sum()).tolist()
+
+
+def balance(head: Head, train: np.ndarray) -> tuple[float, ...]:
+    """Class weights from the training targets: n / (C n_c) for classes (King & Zeng 2001), so that the mean weight of a
+    row is 1; for labels, negatives by positives."""
+    known = train[head.known(train)]
+    if head.kind == LABELS:
+        positives = known.sum(0)
+        return tuple(((len(known) - positives) / np.maximum(positives, 1)).tolist())
+    counts = np.bincount(known, minlength=len(head.classes))
+    return tuple((len(known) / (len(counts) * np.maximum(counts, 1))).tolist())
 
 
 def note(head: Head, target: np.ndarray, cells: Cells, where: tuple[list[int], list], q: Quarantine) -> None:
@@ -172,18 +185,6 @@ def _labels(value: Any, task: Task) -> tuple[str, ...] | None:
         return None if task.empty is None else ()
     found = [t for t in sources.texts(parts if isinstance(parts, list) else parts.split(task.separator)) if t]
     return tuple(dict.fromkeys(found))
-
-
-def _balance(head: Head, cells: Cells, split: np.ndarray) -> tuple[float, ...]:
-    """n / (C n_c) for classes (King & Zeng 2001), so that the mean weight of a training row is 1; for labels,
-    negatives by positives."""
-    target = encode(head, cells, split)[split == TRAIN]
-    known = target[head.known(target)]
-    if head.kind == LABELS:
-        positives = known.sum(0)
-        return tuple(((len(known) - positives) / np.maximum(positives, 1)).tolist())
-    counts = np.bincount(known, minlength=len(head.classes))
-    return tuple((len(known) / (len(counts) * np.maximum(counts, 1))).tolist())
 
 
 def _most(counts: Counter, most: int) -> tuple[str, ...]:

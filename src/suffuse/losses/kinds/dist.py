@@ -83,14 +83,15 @@ def dist(
     rows = (_direction(q, 1) * _direction(p, 1)).sum(1)
     classes = (_direction(q, 0, weight) * _direction(p, 0, weight)).sum(0)
     inter, intra = 1 - mean(rows, weight), 1 - classes.mean()
-    if weight is not None and not bool((weight > 0).any()):
-        return (inter - 1) * 0.0
-    return temperature**2 * (beta * inter + gamma * intra)
+    loss = temperature**2 * (beta * inter + gamma * intra)
+    return loss if weight is None else loss * (weight > 0).any()
 
 
 def _direction(x: Tensor, dim: int, weight: Tensor | None = None) -> Tensor:
     """Centred and of length 1 along a dimension; rows weighed."""
     if weight is None:
         return unit(x - x.mean(dim, keepdim=True), dim, SMALLEST * math.sqrt(x.shape[dim]))
-    share = (weight.to(x.dtype) / weight.sum().clamp(min=SMALLEST)).unsqueeze(1)
+    weight = weight.to(x.dtype)
+    total = weight.sum()
+    share = (weight / total.where(total > 0, 1.0)).unsqueeze(1)
     return unit((x - (share * x).sum(0)) * share.sqrt(), dim, SMALLEST)

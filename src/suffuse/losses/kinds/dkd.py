@@ -4,7 +4,8 @@
 
 b = (p_y, 1 - p_y) with y the label, p^ = softmax over all classes but y, both at temperature T, all by logsumexp: a
 logarithm of summed probabilities underflows. In ``kd`` the second part is weighed by 1 - p_y of the teacher, so little
-where it is sure. With two classes the second part is 0 whatever the logits.
+where it is sure. With two classes the second part is 0 whatever the logits, and so it is in a row in which the teacher
+rules out all classes but y (z = -inf).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pydantic import Field as Setting
 
 from ...parts import PartSettings
 from ...types import CLASSES, Output
-from ..rows import clean, exact, expect, mean, trusted
+from ..rows import clean, divergence, exact, expect, mean, others, times_log, trusted
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -71,23 +72,15 @@ def dkd(
     expect("dkd", student, LEAST_CLASSES, "classes", INSTEAD)
     mine, theirs, target = clean(weight, exact(student), exact(teacher.detach()), target)
     mine, theirs = mine / temperature, theirs / temperature
-    (own_s, rest_s), (own_t, rest_t) = _split(mine, target), _split(theirs, target)
-    is_target = own_t.exp() * (own_t - own_s) + rest_t.exp() * (rest_t - rest_s)
-    log_q, log_p = _others(mine, target).log_softmax(1), _others(theirs, target).log_softmax(1)
-    which_other = (log_p.exp() * (log_p - log_q)).sum(1)
+    others_s, others_t, some = others(mine, theirs, target)
+    (own_s, rest_s), (own_t, rest_t) = _split(mine, others_s, target), _split(theirs, others_t, target)
+    is_target = times_log(own_t.exp(), own_t - own_s) + times_log(rest_t.exp(), rest_t - rest_s)
+    which_other = divergence(others_t.log_softmax(1), others_s.log_softmax(1)).where(some, 0.0)
     return mean(alpha * is_target + beta * which_other, weight) * temperature**2
 
 
-def _split(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """(B, C) -> log p_y and log (1 - p_y), (B,) each."""
+def _split(logits: Tensor, rest: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """(B, C), and (B, C - 1) without each row's target -> log p_y and log (1 - p_y), (B,) each."""
     total = logits.logsumexp(1)
     own = logits.gather(1, target.unsqueeze(1)).squeeze(1)
-    return own - total, _others(logits, target).logsumexp(1) - total
-
-
-def _others(logits: Tensor, target: Tensor) -> Tensor:
-    """(B, C) -> (B, C - 1), without each row's target."""
-    import torch
-
-    place = torch.arange(logits.shape[1] - 1, device=logits.device)
-    return logits.gather(1, place + (place >= target.unsqueeze(1)))
+    return own - total, rest.logsumexp(1) - total

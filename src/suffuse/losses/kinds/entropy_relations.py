@@ -14,7 +14,7 @@ from pydantic import Field as Setting
 
 from ...parts import PartSettings
 from ...types import CLASSES, Output
-from ..rows import answered, exact, expect, features, gram, mean, nothing, picked, taps
+from ..rows import answered, exact, expect, features, gram, mean, nothing, picked, taps, times_log
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -61,4 +61,4 @@ def entropy_relations(student: Tensor, teacher: Tensor, logits: Tensor) -> Tenso
     expect("entropy_relations", student, 2, "rows", INSTEAD)
     gap = gram(exact(student)) - gram(exact(teacher.detach()))
     log_p = exact(logits.detach()).log_softmax(1)
-    return mean(gap.square().sum(1), -(log_p.exp() * log_p).sum(1))
+    return mean(gap.square().sum(1), -times_log(log_p.exp(), log_p).sum(1))

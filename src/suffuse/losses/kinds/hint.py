@@ -16,7 +16,7 @@ from pydantic import Field as Setting
 
 from ...parts import PartSettings
 from ...types import Output
-from ..rows import clean, exact, features, mean, taps, unit
+from ..rows import clean, exact, features, mean, taps, transformed, unit
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -49,12 +49,11 @@ def loss(
     settings: Settings, layers: nn.ModuleDict, student: Output, teacher: dict[str, Tensor], target: Tensor
 ) -> Tensor:
     """Features (B, D_s) and (B, D_t) -> scalar."""
-    import torch
-
     mine, theirs, here = features(student, teacher, settings.tap, settings.teacher_tap)
     project = layers["project"]
-    if here is None and settings.metric == "mse" and mine.dtype == torch.float32:  # the usual case
-        weight, bias = project.parameters()
+    weight, bias = project.parameters()
+    usual = here is None and settings.metric == "mse" and mine.dtype == weight.dtype and weight.requires_grad
+    if usual and not transformed():
         return _projected()(mine, weight, bias, theirs)
     (mine,) = clean(here, mine)  # before the projector, whose gradient is a sum over rows
     return hint(project(mine), theirs, here, settings.metric)
@@ -80,14 +79,16 @@ def _projected() -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]:
         @staticmethod
         def forward(ctx, mine: Tensor, weight: Tensor, bias: Tensor, theirs: Tensor) -> Tensor:
             gap = torch.addmm(bias, mine, weight.t()) - theirs
-            ctx.save_for_backward(mine, weight, gap)
+            ctx.save_for_backward(mine, weight, bias, theirs, gap)
             flat = gap.flatten()
-            return torch.dot(flat, flat) / flat.numel()
+            return torch.dot(flat, flat) / max(flat.numel(), 1)
 
         @staticmethod
         def backward(ctx, *gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-            mine, weight, gap = ctx.saved_tensors
-            slope = gap * (gradient[0] * (2 / gap.numel()))
+            mine, weight, bias, theirs, gap = ctx.saved_tensors
+            if torch.is_grad_enabled():  # it is differentiated again (create_graph): as a function of the inputs
+                gap = torch.addmm(bias, mine, weight.t()) - theirs
+            slope = gap * (gradient[0] * (2 / max(gap.numel(), 1)))
             return slope @ weight, slope.t() @ mine, slope.sum(0), None
 
     return Projected.apply  # pyright: ignore

@@ -2,8 +2,8 @@
 
     T^2 (1/B) sum_b [KL(p_b || m_b) + KL(q_b || m_b)] / 2      m = (p + q) / 2
 
-p and q the teacher's and the student's softmax(z / T), in log space. A row in which the teacher is surely wrong pulls
-less than in ``kd``.
+p and q the teacher's and the student's softmax(z / T), in log space; a probability of 0 (z = -inf) adds 0. A row in
+which the teacher is surely wrong pulls less than in ``kd``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pydantic import Field as Setting
 
 from ...parts import PartSettings
 from ...types import CLASSES, Output
-from ..rows import clean, exact, mean, trusted
+from ..rows import clean, divergence, exact, mean, trusted
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -59,6 +59,7 @@ def js(student: Tensor, teacher: Tensor, temperature: float, weight: Tensor | No
 
     mine, theirs = clean(weight, exact(student), exact(teacher.detach()))
     log_q, log_p = (mine / temperature).log_softmax(1), (theirs / temperature).log_softmax(1)
-    log_m = torch.logaddexp(log_p, log_q) - math.log(2)
-    rows = log_p.exp() * (log_p - log_m) + log_q.exp() * (log_q - log_m)
-    return mean(rows.sum(1), weight) * (temperature**2 / 2)
+    least = torch.finfo(log_p.dtype).min  # the gradient of logaddexp is NaN where both are -inf
+    log_m = torch.logaddexp(log_p.clamp(min=least), log_q.clamp(min=least)) - math.log(2)
+    rows = divergence(log_p, log_m) + divergence(log_q, log_m)
+    return mean(rows, weight) * (temperature**2 / 2)

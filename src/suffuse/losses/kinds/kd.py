@@ -2,8 +2,9 @@
 
     T^2 (1/B) sum_b sum_c p_bc (log p_bc - log q_bc)      p, q = softmax(z_teacher / T), softmax(z_student / T)
 
-in log space and float32: finite, with finite gradients, at any logits. T^2 keeps the gradient's size when T
-changes. Sum over classes, mean over rows; labels are not used.
+in log space and float32: finite, with finite gradients, at any finite logits. A class that the teacher rules out
+(z = -inf, p = 0) adds 0. T^2 keeps the gradient's size when T changes. Sum over classes, mean over rows; labels are not
+used.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pydantic import Field as Setting
 
 from ...parts import PartSettings
 from ...types import CLASSES, Output
-from ..rows import clean, exact, mean, trusted
+from ..rows import clean, divergence, exact, mean, transformed, trusted
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -57,24 +58,23 @@ def loss(
 
 def kd(student: Tensor, teacher: Tensor, temperature: float, weight: Tensor | None = None) -> Tensor:
     """Both logits (B, C), weights (B,) -> scalar (Hinton et al. 2015)."""
-    mine, theirs = exact(student), exact(teacher.detach())
-    if weight is None:
-        return _divergence()(mine, theirs, temperature)
-    mine, theirs = clean(weight, mine, theirs)
+    mine, theirs = clean(weight, exact(student), exact(teacher.detach()))
+    if weight is None and mine.requires_grad and not transformed():  # the usual case
+        return _closed()(mine, theirs, temperature)
     log_q, log_p = (mine / temperature).log_softmax(1), (theirs / temperature).log_softmax(1)
-    return mean((log_p.exp() * (log_p - log_q)).sum(1), weight) * temperature**2
+    return mean(divergence(log_p, log_q), weight) * temperature**2
 
 
 @cache
-def _divergence() -> Callable[[Tensor, Tensor, float], Tensor]:
-    """T^2 KL(p || q) per row, with the gradient in closed form, T (q - p) / B: one node where autograd has six."""
+def _closed() -> Callable[[Tensor, Tensor, float], Tensor]:
+    """T^2 KL(p || q), with the gradient in closed form, T (q - p) / B: one node where autograd has six."""
     import torch
 
     class Divergence(torch.autograd.Function):
         @staticmethod
         def forward(ctx, mine: Tensor, theirs: Tensor, heat: float) -> Tensor:
             # both at once, by hand: on a few classes each kernel of log_softmax takes as long as all of this
-            both = torch.cat([theirs, mine])
+            both, count = torch.cat([theirs, mine]), max(len(mine), 1)
             if heat != 1:
                 both /= heat
             both -= both.amax(1, keepdim=True)
@@ -82,11 +82,17 @@ def _divergence() -> Callable[[Tensor, Tensor, float], Tensor]:
             total = powers.sum(1, keepdim=True)
             both -= total.log()
             (p, q), (log_p, log_q) = (powers / total).chunk(2), both.chunk(2)
-            ctx.save_for_backward((q - p) * (heat / len(mine)))
-            return torch.dot(p.flatten(), (log_p - log_q).flatten()) * (heat**2 / len(mine))
+            ctx.heat = heat
+            ctx.save_for_backward(mine, theirs, (q - p) * (heat / count))
+            gap = (log_p - log_q).masked_fill_(p == 0, 0.0)
+            return torch.dot(p.flatten(), gap.flatten()) * (heat**2 / count)
 
         @staticmethod
         def backward(ctx, *gradient: Tensor) -> tuple[Tensor, None, None]:
-            return gradient[0] * ctx.saved_tensors[0], None, None
+            mine, theirs, slope = ctx.saved_tensors
+            if torch.is_grad_enabled():  # it is differentiated again (create_graph): as a function of the logits
+                q, p = (mine / ctx.heat).softmax(1), (theirs / ctx.heat).softmax(1)
+                slope = (q - p) * (ctx.heat / max(len(mine), 1))
+            return gradient[0] * slope, None, None
 
     return Divergence.apply  # pyright: ignore

@@ -2,8 +2,9 @@
 
     T^2 (1/B) sum_b KL(softmax(n(z_t) / T) || softmax(n(z_s) / T))      n(z) = (z - mean_c z) / (std_c z + 1e-7)
 
-with the unbiased deviation over classes. The student learns the order and the spacing of the teacher's answers, not how
-sure it is: check its calibration. With two classes n(z) is always (0.707, -0.707).
+with the unbiased deviation over classes; mean and deviation are without those that are ruled out (z = -inf). The
+student learns the order and the spacing of the teacher's answers, not how sure it is: check its calibration. With two
+classes n(z) is always (0.707, -0.707).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pydantic import Field as Setting
 
 from ...parts import PartSettings
 from ...types import CLASSES, Output
-from ..rows import clean, exact, expect, mean, trusted
+from ..rows import clean, divergence, exact, expect, mean, trusted
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -60,11 +61,17 @@ def lskd(student: Tensor, teacher: Tensor, temperature: float, weight: Tensor | 
     expect("lskd", student, LEAST_CLASSES, "classes", INSTEAD)
     mine, theirs = clean(weight, exact(student), exact(teacher.detach()))
     log_q, log_p = ((_standard(z) / temperature).log_softmax(1) for z in (mine, theirs))
-    return mean((log_p.exp() * (log_p - log_q)).sum(1), weight) * temperature**2
+    return mean(divergence(log_p, log_q), weight) * temperature**2
 
 
 def _standard(logits: Tensor) -> Tensor:
-    """(B, C) -> z-scores; zeros without a gradient where all are equal: it would be 1e7, and of ``std`` NaN."""
-    centred = logits - logits.mean(1, keepdim=True)
-    deviation = centred.norm(dim=1, keepdim=True) / math.sqrt(logits.shape[1] - 1)
-    return centred.where(deviation > SMALLEST, 0.0) / (deviation + 1e-7)
+    """(B, C) -> z-scores; zeros without a gradient where all are equal: it would be 1e7, and of ``std`` NaN. Of classes
+    that are ruled out (-inf) they stay that, and the others' mean and deviation are without them."""
+    there = logits > -math.inf
+    count = there.sum(1, keepdim=True)
+    centred = logits.where(there, 0.0)
+    centred = (centred - centred.sum(1, keepdim=True) / count).where(there, 0.0)
+    variance = centred.square().sum(1, keepdim=True) / (count - 1).clamp(min=1)
+    apart = variance > SMALLEST**2
+    deviation = variance.where(apart, 1.0).sqrt()
+    return (centred.where(apart, 0.0) / (deviation + 1e-7)).where(there, -math.inf)

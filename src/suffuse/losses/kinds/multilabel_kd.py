@@ -14,7 +14,7 @@ from pydantic import Field as Setting
 
 from ...parts import PartSettings
 from ...types import LABELS, Output
-from ..rows import clean, exact, mean, trusted
+from ..rows import clean, exact, label_divergence, mean, trusted
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -54,11 +54,5 @@ def loss(
 
 def multilabel_kd(student: Tensor, teacher: Tensor, temperature: float, weight: Tensor | None = None) -> Tensor:
     """Both logits (B, C), weights (B,) -> scalar, a sum over labels (Yang et al. 2023)."""
-    from torch.nn import functional as F
-
     mine, theirs = clean(weight, exact(student) / temperature, exact(teacher.detach()) / temperature)
-    p = theirs.sigmoid()
-    # log p - log q for the label, and for its absence; -softplus(-z) is log sigmoid(z) at any z
-    there = F.softplus(-mine) - F.softplus(-theirs)
-    absent = F.softplus(mine) - F.softplus(theirs)
-    return mean((p * there + (1 - p) * absent).sum(1), weight) * temperature**2
+    return mean(label_divergence(mine, theirs).sum(1), weight) * temperature**2

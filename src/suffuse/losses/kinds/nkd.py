@@ -3,7 +3,8 @@
     -(1/B) sum_b [p_t(y) log p_s(y) + gamma T^2 sum_{i != y} p^_t,i log p^_s,i]
 
 y the label, the first part at temperature 1, p^ = softmax over all classes but y at temperature T. A cross-entropy: at
-its minimum it isn't 0. Added to ``task``. With two classes the second part is 0 whatever the logits.
+its minimum it isn't 0. Added to ``task``. With two classes the second part is 0 whatever the logits, and so it is in
+a row in which the teacher rules out all classes but y (z = -inf).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pydantic import Field as Setting
 
 from ...parts import PartSettings
 from ...types import CLASSES, Output
-from ..rows import clean, exact, expect, mean, trusted
+from ..rows import clean, exact, expect, mean, others, times_log, trusted
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -67,15 +68,8 @@ def nkd(
     two classes."""
     expect("nkd", student, LEAST_CLASSES, "classes", INSTEAD)
     mine, theirs, target = clean(weight, exact(student), exact(teacher.detach()), target)
-    own, at = target.unsqueeze(1), (_others(z, target) / temperature for z in (mine, theirs))
-    is_target = theirs.log_softmax(1).gather(1, own).exp() * mine.log_softmax(1).gather(1, own)
-    log_q, log_p = (z.log_softmax(1) for z in at)
-    return -mean(is_target.squeeze(1) + gamma * temperature**2 * (log_p.exp() * log_q).sum(1), weight)
-
-
-def _others(logits: Tensor, target: Tensor) -> Tensor:
-    """(B, C) -> (B, C - 1), without each row's target."""
-    import torch
-
-    place = torch.arange(logits.shape[1] - 1, device=logits.device)
-    return logits.gather(1, place + (place >= target.unsqueeze(1)))
+    own, (others_s, others_t, some) = target.unsqueeze(1), others(mine, theirs, target)
+    is_target = times_log(theirs.log_softmax(1).gather(1, own).exp(), mine.log_softmax(1).gather(1, own))
+    p, log_q = (others_t / temperature).softmax(1), (others_s / temperature).log_softmax(1)
+    which_other = times_log(p, log_q).sum(1).where(some, 0.0)
+    return -mean(is_target.squeeze(1) + gamma * temperature**2 * which_other, weight)

@@ -2,18 +2,20 @@
 
     T^2 (1/B) sum_b sum_c q_bc (log q_bc - log p_bc)      p, q = softmax(z_teacher / T), softmax(z_student / T)
 
-in log space. The student may leave out what it can't follow, where ``kd`` makes it cover everything.
+in log space. The student may leave out what it can't follow, where ``kd`` makes it cover everything. A class that the
+teacher rules out (z = -inf) would be infinitely wrong: it is left out, and q is over the others.
 """
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field as Setting
 
 from ...parts import PartSettings
 from ...types import CLASSES, Output
-from ..rows import clean, exact, mean, trusted
+from ..rows import clean, divergence, exact, mean, trusted
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -54,5 +56,6 @@ def loss(
 def reverse_kd(student: Tensor, teacher: Tensor, temperature: float, weight: Tensor | None = None) -> Tensor:
     """Both logits (B, C), weights (B,) -> scalar (Gu et al. 2024)."""
     mine, theirs = clean(weight, exact(student), exact(teacher.detach()))
+    mine = mine.where(theirs > -math.inf, -math.inf)
     log_q, log_p = (mine / temperature).log_softmax(1), (theirs / temperature).log_softmax(1)
-    return mean((log_q.exp() * (log_q - log_p)).sum(1), weight) * temperature**2
+    return mean(divergence(log_q, log_p), weight) * temperature**2

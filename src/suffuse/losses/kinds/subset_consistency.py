@@ -17,7 +17,7 @@ from pydantic import Field as Setting
 
 from ...parts import PartSettings
 from ...types import CLASSES, LABELS, NUMBER, Output
-from ..rows import clean, exact, mean
+from ..rows import clean, divergence, exact, label_divergence, mean
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -60,15 +60,11 @@ def subset_consistency(
     student: Tensor, whole: Tensor, temperature: float, weight: Tensor | None = None, head: str = CLASSES
 ) -> Tensor:
     """Logits (B, C) on fewer and on all modalities, weights (B,), the kind of target -> scalar."""
-    from torch.nn import functional as F
-
     mine, theirs = clean(weight, exact(student), exact(whole.detach()))
     if head == NUMBER:
         return mean((mine - theirs).square().mean(1), weight)
     mine, theirs = mine / temperature, theirs / temperature
     if head == LABELS:
-        p = theirs.sigmoid()
-        there, absent = F.softplus(-mine) - F.softplus(-theirs), F.softplus(mine) - F.softplus(theirs)
-        return mean((p * there + (1 - p) * absent).mean(1), weight) * temperature**2
+        return mean(label_divergence(mine, theirs).mean(1), weight) * temperature**2
     log_q, log_p = mine.log_softmax(1), theirs.log_softmax(1)
-    return mean((log_p.exp() * (log_p - log_q)).sum(1), weight) * temperature**2
+    return mean(divergence(log_p, log_q), weight) * temperature**2

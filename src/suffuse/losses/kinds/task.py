@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 HEADS = (CLASSES, LABELS, NUMBER)
+LABELLED = True  # a mean over labels, not over rows
 
 
 class Settings(PartSettings):
@@ -100,7 +101,7 @@ def _number(value: Tensor, target: Tensor, delta: float | None, weight: Tensor |
     from torch.nn import functional as F
 
     known = ~target.isnan()
-    wanted = target.to(value.dtype).where(known, value.detach())  # no difference, no gradient
+    value, wanted = value.where(known, 0.0), target.to(value.dtype).where(known, 0.0)  # no difference, no gradient
     reduction = "sum" if weight is None else "none"
     if delta is None:
         found = F.mse_loss(value, wanted, reduction=reduction)
