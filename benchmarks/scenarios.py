@@ -24,6 +24,7 @@ from seeds import seed_logits
 from suffuse import Run, run_all, scores
 from suffuse.data import Columns
 from suffuse.machine import surroundings
+from suffuse.probes.intervals import SHARE
 from suffuse.probes.quality import draw
 from suffuse.probes.verdict import compare
 from suffuse.types import heads_of
@@ -103,7 +104,7 @@ def distilled(found: dict[str, np.ndarray]) -> dict[str, Any]:
     draws = draw(np.arange(len(found["student"])), RESAMPLES // 5, 0.95)
     ours, theirs = (seeds(found, who) @ draws.weight.T / draws.weight.sum(1) for who in DISTILLED)
     each = {"student": ours[:, 0].tolist(), "baseline": theirs[:, 0].tolist()}
-    return compare(list(ours), list(theirs), 0.95, draws.size) | each
+    return compare(list(ours), list(theirs), 0.95, SHARE, draws.size) | each
 
 
 def seeds(found: dict[str, np.ndarray], who: str) -> np.ndarray:

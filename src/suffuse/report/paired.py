@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from ..answers import main_metric
 from ..files import read_json
+from ..probes.intervals import bounds
 from ..probes.quality import draw
 from ..probes.targets import judged
 from ..probes.verdict import compare
@@ -86,8 +87,9 @@ def pair(ours: Rows | None, theirs: Rows | None, run: Run) -> dict[str, Any]:
     draws = draw(ours.group, asked.resamples, asked.confidence)
     one = judged(ours.spec, ours.answers[who].astype(float), ours.target, draws)
     other = judged(theirs.spec, theirs.answers[who][order].astype(float), theirs.target[order], draws)
-    facts = compare([one], [other], asked.confidence, draws.size, fixed=True)
-    return {"who": who, "metric": main_metric(ours.spec.heads), "confidence": asked.confidence, **facts}
+    metric = main_metric(ours.spec.heads)
+    facts = compare([one], [other], asked.confidence, bounds(metric), draws.size, fixed=True)
+    return {"who": who, "metric": metric, "confidence": asked.confidence, **facts}
 
 
 def _equal(head: Any, ours: np.ndarray, theirs: np.ndarray, other: Any) -> bool:
