@@ -177,9 +177,27 @@ def test_mcnemar_on_rows_and_on_groups():
     assert (alone["gained"], alone["lost"]) == (8, 0) and "p_groups" not in alone
     assert alone["p"] == pytest.approx(2 * 0.5**8)
     grouped = mcnemar(ours, theirs, np.arange(12) // 4)  # two groups of four rows each say the same twice
-    assert grouped["p_groups"] == pytest.approx(stats.chi2.sf(64 / 32, 1))
+    assert grouped["p_groups"] == pytest.approx(stats.chi2.sf((1 + 1) ** 2 / (1 + 1), 1))
     assert grouped["p_groups"] > grouped["p"]
     assert mcnemar(ours, ours, np.arange(12) // 4)["p_groups"] == 1
+
+
+def test_of_groups_each_ones_rate_counts_whatever_its_size():
+    """Groups of four, two and one row: (b - c) / n is 3/4, -1/2 and 1, so chi2 is 1.25^2 / (0.5625 + 0.25 + 1)."""
+    ours = np.array([1, 1, 1, 0, 0, 0, 1], dtype=bool)
+    theirs = np.array([0, 0, 0, 0, 1, 0, 0], dtype=bool)
+    found = mcnemar(ours, theirs, np.array([5, 5, 5, 5, 0, 0, 7]))
+    assert (found["gained"], found["lost"]) == (4, 1)
+    assert found["p_groups"] == pytest.approx(stats.chi2.sf(1.5625 / 1.8125, 1))
+
+
+def test_the_statistic_of_groups_is_durkalskis():
+    """Five clusters of 70 to 98 pairs with b and c discordant ones each: chi2 is 3.8412 by hand."""
+    b, c, n = (51, 67, 44, 58, 47), (18, 26, 43, 21, 28), (70, 98, 88, 83, 81)
+    kinds = [np.repeat([1, -1, 0], (x, y, z - x - y)) for x, y, z in zip(b, c, n, strict=True)]
+    gap, group = np.concatenate(kinds), np.repeat(np.arange(5), n)
+    found = mcnemar(gap > 0, gap < 0, group)
+    assert found["p_groups"] == pytest.approx(stats.chi2.sf(3.8412, 1), abs=1e-5)
 
 
 def test_rows_are_right_or_wrong_where_there_is_one_target_of_classes():
