@@ -25,7 +25,7 @@ from scipy.special import ndtri
 from scipy.stats import norm
 
 from suffuse.machine import surroundings
-from suffuse.probes.intervals import Size, summary
+from suffuse.probes.intervals import SHARE, Size, summary
 from suffuse.probes.verdict import compare
 
 HERE = Path(__file__).resolve().parent
@@ -87,10 +87,10 @@ def simulate(world: World, pairs: int, seed: int = 0) -> dict[str, float]:
     count = dict.fromkeys(("covers", "helps", "hurts", "no evidence", "summary", "plain", "plain_verdict"), 0.0)
     for _ in range(pairs):
         ours, theirs = ((one @ drawn.T / world.rows).astype(float) for one in pair(world, random))
-        facts = compare(list(ours), list(theirs), CONFIDENCE, size, plan=False)
+        facts = compare(list(ours), list(theirs), CONFIDENCE, SHARE, size, plan=False)
         count["covers"] += facts["low"] <= world.effect <= facts["high"]
         count[facts["verdict"]] += 1
-        alone = summary(list(theirs), CONFIDENCE, size)
+        alone = summary(list(theirs), CONFIDENCE, SHARE, size)
         count["summary"] += alone["low"] <= ACCURACY <= alone["high"]
         low, high = plain(ours - theirs, random)
         count["plain"] += low <= world.effect <= high

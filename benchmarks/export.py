@@ -27,7 +27,9 @@ from suffuse.exporters.parity import asking, entries, evenly, named, subsets
 from suffuse.exporters.session import Feed, Session, feed, ratio
 from suffuse.files import read_json
 from suffuse.probes import quality
+from suffuse.probes.intervals import bounds, summary
 from suffuse.probes.targets import measure
+from suffuse.probes.verdict import compare
 from suffuse.sealed import read, read_signature
 
 PLACE = Path(__file__).resolve().parent / "results" / "export.json"
@@ -87,9 +89,9 @@ def accuracy(sessions: dict[str, Session], columns: Columns, rows: np.ndarray) -
             form: measure(spec, activate(spec.heads, asking(one)(columns, rows, kept)), target, draws)[metric]
             for form, one in sessions.items()
         }
-        said = {form: quality.summary([values], 0.95) for form, values in each.items()}
+        said = {form: summary([values], 0.95, bounds(metric)) for form, values in each.items()}
         for form in set(each) - {"fp32"}:
-            said[form]["lost"] = quality.compare([each["fp32"]], [each[form]], 0.95)
+            said[form]["lost"] = compare([each["fp32"]], [each[form]], 0.95, bounds(metric))
         for facts in said.values():
             facts.pop("per_seed")
         found[named(spec.names, kept)] = said

@@ -18,7 +18,7 @@ from seeds import seed_folders, seed_logits
 from suffuse import Run
 from suffuse.answers import activate, main_metric
 from suffuse.data import Columns
-from suffuse.probes.intervals import summary
+from suffuse.probes.intervals import bounds, summary
 from suffuse.probes.quality import Draws, draw
 from suffuse.probes.targets import measure
 from suffuse.probes.verdict import compare
@@ -100,14 +100,15 @@ def judged(
     """Targets and groups of rows, and what was answered -> the metrics of all, and the differences asked for."""
     draws: Draws = draw(group, RESAMPLES, CONFIDENCE)
     metric = main_metric(columns.spec.heads)
+    within = bounds(metric)
     found = {name: [measure(columns.spec, one, target, draws) for one in some] for name, some in said.items()}
     models = {
-        name: {m: summary([one[m] for one in some], CONFIDENCE, draws.size) for m in some[0]}
+        name: {m: summary([one[m] for one in some], CONFIDENCE, bounds(m), draws.size) for m in some[0]}
         for name, some in found.items()
     }
     compared = [
         {"who": a, "against": b, "metric": metric}
-        | compare([one[metric] for one in found[a]], [one[metric] for one in found[b]], CONFIDENCE, draws.size)
+        | compare([one[metric] for one in found[a]], [one[metric] for one in found[b]], CONFIDENCE, within, draws.size)
         for a, b in asked
     ]
     return {"models": models, "pairs": compared}

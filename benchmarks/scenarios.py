@@ -24,6 +24,8 @@ from seeds import seed_logits
 from suffuse import Run, run_all, scores
 from suffuse.data import Columns
 from suffuse.machine import surroundings
+from suffuse.probes.intervals import SHARE
+from suffuse.probes.predictions import FURTHER
 from suffuse.probes.quality import draw
 from suffuse.probes.verdict import compare
 from suffuse.types import heads_of
@@ -103,7 +105,7 @@ def distilled(found: dict[str, np.ndarray]) -> dict[str, Any]:
     draws = draw(np.arange(len(found["student"])), RESAMPLES // 5, 0.95)
     ours, theirs = (seeds(found, who) @ draws.weight.T / draws.weight.sum(1) for who in DISTILLED)
     each = {"student": ours[:, 0].tolist(), "baseline": theirs[:, 0].tolist()}
-    return compare(list(ours), list(theirs), 0.95, draws.size) | each
+    return compare(list(ours), list(theirs), 0.95, SHARE, draws.size) | each
 
 
 def seeds(found: dict[str, np.ndarray], who: str) -> np.ndarray:
@@ -119,7 +121,7 @@ def right(run: Run) -> dict[str, dict[str, np.ndarray]]:
     target = np.array(read.column("target").to_pylist())
     names = [ids[row] for row in read.column("row").to_pylist()]
     found = {}
-    for who in read.column_names[2:]:
+    for who in (name for name in read.column_names[2:] if FURTHER not in name):
         answers, at, parts = np.array(read.column(who).to_pylist()), 0, []
         for number, head in enumerate(heads):
             parts.append(answers[:, at : at + head.outputs].argmax(1) == target[:, number])

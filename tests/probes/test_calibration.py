@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import brier_score_loss
 
 from suffuse.probes.calibration import BINS, calibrate, calibration, of_labels, with_intervals
-from suffuse.probes.quality import Draws, Size, draw, summary
+from suffuse.probes.intervals import SHARE, UNBOUNDED, Size, summary
+from suffuse.probes.quality import Draws, draw
 from suffuse.types import Head, Spec
 
 
@@ -116,7 +117,7 @@ def test_intervals_are_of_the_very_resamples_of_rows_and_hold_the_value():
         for name, some in values.items():
             some.append([one[name] + both[name] - np.mean([e[name] for e in each]) for one in each])
     for name, some in values.items():
-        wanted = summary(list(np.array(some).T), 0.9, draws.size)
+        wanted = summary(list(np.array(some).T), 0.9, UNBOUNDED, draws.size)
         assert wanted["mean"] == pytest.approx(found[name])
         assert found["intervals"][name] == {k: pytest.approx(max(wanted[k], 0.0), abs=1e-6) for k in ("low", "high")}
         assert found["intervals"][name]["low"] <= found[name] <= found["intervals"][name]["high"]
@@ -129,7 +130,7 @@ def test_intervals_of_labels_are_over_all_of_them_and_a_number_has_none():
     found = with_intervals(spec(CLASSES, LABELS, NUMBER), [stated], target, one)["calibrations"]
     assert list(found) == ["c", "l"]
     twice = of_labels(stated[[0, 0, 1], 2:4], target[[0, 0, 1], 1:3])
-    wanted = summary([np.array([found["l"]["brier"], twice["brier"]])], 0.9, Size(2, 2), (0.0, 1.0))
+    wanted = summary([np.array([found["l"]["brier"], twice["brier"]])], 0.9, SHARE, Size(2, 2))
     assert found["l"]["intervals"]["brier"] == {k: pytest.approx(wanted[k]) for k in ("low", "high")}
     alone = with_intervals(spec(NUMBER), [stated[:, :1]], np.array([[0.5], [np.nan], [1.0]]), one)
     assert alone == {}

@@ -9,7 +9,9 @@ from hypothesis import settings as budget
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score, log_loss
 
-from suffuse.probes.quality import compare, draw, metrics, summary
+from suffuse.probes.intervals import SHARE, bounds, summary
+from suffuse.probes.quality import draw, metrics
+from suffuse.probes.verdict import compare
 
 
 def answers(rows: int, classes: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -69,7 +71,7 @@ def test_rows_with_only_unseen_labels_stop_nothing():
     target = np.where(group, 3, 0)
     found = metrics(probability, target, draw(group, 60, 0.9))
     assert np.isfinite(found["accuracy"]).all() and np.isfinite(found["macro_f1"]).all()
-    facts = summary([found["log_loss"]], 0.9)
+    facts = summary([found["log_loss"]], 0.9, bounds("log_loss"))
     assert np.isfinite([facts["mean"], facts["low"], facts["high"]]).all()
 
 
@@ -86,7 +88,7 @@ def test_the_interval_holds_the_truth_about_as_often_as_it_claims():
         right = np.repeat(random.random(60) < 0.7, 2)  # both questions of a picture stand or fall together
         probability = np.where(right[:, None], [[0.9, 0.1]], [[0.1, 0.9]])
         draws = draw(np.arange(120) // 2, 300, 0.9, seed)
-        facts = summary([metrics(probability, np.zeros(120, dtype=int), draws)["accuracy"]], 0.9)
+        facts = summary([metrics(probability, np.zeros(120, dtype=int), draws)["accuracy"]], 0.9, SHARE)
         held += facts["low"] <= 0.7 <= facts["high"]
     assert 165 <= held <= 195  # 180, and three deviations
 
@@ -96,7 +98,7 @@ def test_groups_that_stand_or_fall_together_widen_the_interval():
     right = np.repeat(random.random(40) < 0.6, 6)
     probability = np.where(right[:, None], [[0.9, 0.1]], [[0.1, 0.9]])
     wide, narrow = (
-        summary([metrics(probability, np.zeros(240, dtype=int), draw(g, 800, 0.9))["accuracy"]], 0.9)
+        summary([metrics(probability, np.zeros(240, dtype=int), draw(g, 800, 0.9))["accuracy"]], 0.9, SHARE)
         for g in (np.arange(240) // 6, np.arange(240))
     )
     assert (wide["high"] - wide["low"]) > 1.8 * (narrow["high"] - narrow["low"])
@@ -106,14 +108,14 @@ def test_groups_that_stand_or_fall_together_widen_the_interval():
 def test_where_all_is_right_or_wrong_the_interval_is_a_point(right):
     probability = np.tile([0.9, 0.1], (20, 1))
     found = metrics(probability, np.full(20, 0 if right else 1), draw(np.arange(20), 50, 0.9))
-    facts = summary([found["accuracy"]] * 3, 0.9)
+    facts = summary([found["accuracy"]] * 3, 0.9, SHARE)
     assert facts == {"mean": float(right), "low": float(right), "high": float(right), "per_seed": [float(right)] * 3}
 
 
 def test_seeds_are_drawn_too():
     """Three seeds that differ widen the interval beyond that of the rows."""
     flat = np.full(400, 0.8)
-    facts = summary([flat, flat - 0.1, flat + 0.1], 0.9)
+    facts = summary([flat, flat - 0.1, flat + 0.1], 0.9, SHARE)
     assert facts["mean"] == pytest.approx(0.8)
     assert facts["per_seed"] == pytest.approx([0.8, 0.7, 0.9])
     assert facts["low"] < 0.76 and facts["high"] > 0.84
@@ -128,7 +130,9 @@ def scores(mean: float, spread: float = 0.0, seed: int = 0) -> np.ndarray:
     [(0.9, 0.8, "helps"), (0.8, 0.9, "hurts"), (0.85, 0.85, "no evidence"), (0.851, 0.85, "no evidence")],
 )
 def test_verdicts(ours, theirs, verdict):
-    facts = compare([scores(ours, 0.01, s) for s in (1, 2, 3)], [scores(theirs, 0.01, s) for s in (4, 5, 6)], 0.95)
+    facts = compare(
+        [scores(ours, 0.01, s) for s in (1, 2, 3)], [scores(theirs, 0.01, s) for s in (4, 5, 6)], 0.95, SHARE
+    )
     assert facts["verdict"] == verdict
     assert facts["low"] <= facts["difference"] + 0.02 and facts["low"] < facts["high"]
 
@@ -136,13 +140,13 @@ def test_verdicts(ours, theirs, verdict):
 def test_a_difference_is_paired():
     """Both models find the same resample hard: a small difference is seen through a large common spread."""
     common = scores(0.8, 0.05)
-    facts = compare([common + 0.01] * 3, [common] * 3, 0.95)
+    facts = compare([common + 0.01] * 3, [common] * 3, 0.95, SHARE)
     assert facts["verdict"] == "helps" and facts["low"] == pytest.approx(0.01) and facts["high"] == pytest.approx(0.01)
 
 
 def test_models_of_different_numbers_of_seeds_are_not_paired():
     with pytest.raises(ValueError, match="zip"):
-        compare([scores(0.9)] * 2, [scores(0.8)] * 3, 0.95)
+        compare([scores(0.9)] * 2, [scores(0.8)] * 3, 0.95, SHARE)
 
 
 def test_equal_models_are_never_said_to_differ_much_more_often_than_claimed():
@@ -154,5 +158,5 @@ def test_equal_models_are_never_said_to_differ_much_more_often_than_claimed():
             [metrics(np.eye(2)[(random.random(150) < 0.3).astype(int)], np.zeros(150, dtype=int), draws)["accuracy"]]
             for _ in range(2)
         )
-        said += compare(ours, theirs, 0.95)["verdict"] != "no evidence"
+        said += compare(ours, theirs, 0.95, SHARE)["verdict"] != "no evidence"
     assert said <= 16  # 7.5, and three deviations

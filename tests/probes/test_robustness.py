@@ -13,7 +13,7 @@ from suffuse.engine import forward
 from suffuse.model import FusionModel
 from suffuse.probes import members, subsets, work
 from suffuse.probes.card import measured
-from suffuse.probes.quality import summary
+from suffuse.probes.intervals import SHARE, summary
 from suffuse.probes.robustness import corrupt, damaged, probe, rows_of
 from suffuse.recipe.rows import HoldOut
 from suffuse.types import Head
@@ -112,7 +112,7 @@ def test_a_group_that_is_held_out_stands_beside_validation():
     made = replace(made, models={"student": replace(model, logits={s: half * v for s, v in flipped.items()})})
     facts = probe(made)["student"]["robustness"]["held_out"]
     scores = [m["accuracy"] for m in measured(made, made.models["student"])]
-    assert facts["test"] == summary(scores, 0.95, made.draws.size, (0.0, 1.0)) and facts["test"]["mean"] == 0.5
+    assert facts["test"] == summary(scores, 0.95, SHARE, made.draws.size) and facts["test"]["mean"] == 0.5
     assert facts["difference"]["low"] == pytest.approx(facts["test"]["low"] - 1)  # on validation it is always right
     assert "held_out" not in probe(context(100))["student"]["robustness"]
 

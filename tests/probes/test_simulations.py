@@ -7,7 +7,10 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
+
+from suffuse.probes.mcnemar import mcnemar
 
 PAIRS = 300
 CELLS = [(rows, together, deviation) for rows, together in ((500, 1), (2000, 4)) for deviation in (0.005, 0.01, 0.02)]
@@ -69,3 +72,22 @@ def test_drawing_three_seeds_with_replacement_would_have_been_too_sure(evidence)
     """The check can fail: what was said before is found wanting by it."""
     found = evidence.simulate(evidence.World(3, 2000, 4, 0.02, 0.0), PAIRS)
     assert found["plain"] < 0.9 < found["covers"]
+
+
+@pytest.mark.slow
+@pytest.mark.long
+def test_mcnemar_of_groups_rejects_as_often_as_it_says_and_of_rows_far_more_often():
+    """Two networks that are equally good, on groups of 1 to 12 rows: within a group the same one tends to be right.
+    Of 4,000 tests at 5 % 200 reject, give or take 14."""
+    random, rejected = np.random.default_rng(0), {"p_groups": 0, "p_mid": 0}
+    for _ in range(4000):
+        sizes = random.integers(1, 13, 120)
+        group = np.repeat(np.arange(120), sizes)
+        lean = random.choice([0.1, 0.4], 120)  # chance of the first being right alone; the second's is the rest of 0.5
+        chance, draw = lean[group], random.random(len(group))
+        ours, theirs = draw < chance, (draw >= chance) & (draw < 0.5)
+        facts = mcnemar(ours, theirs, group)
+        for name in rejected:
+            rejected[name] += facts[name] < 0.05
+    assert 0.04 <= rejected["p_groups"] / 4000 <= 0.06
+    assert rejected["p_mid"] / 4000 > 0.1

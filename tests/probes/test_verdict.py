@@ -9,7 +9,7 @@ from hypothesis import settings as budget
 from hypothesis import strategies as st
 from scipy import stats
 
-from suffuse.probes.intervals import Size, Spread, bounds, interval, spread, summary
+from suffuse.probes.intervals import UNBOUNDED, Size, Spread, bounds, interval, spread, summary
 from suffuse.probes.mcnemar import exact, mcnemar, mid, right
 from suffuse.probes.verdict import compare, said, settles
 from suffuse.report.settled import settled
@@ -30,7 +30,7 @@ def test_where_rows_say_nothing_it_is_the_t_interval():
 
 
 def test_where_seeds_agree_it_is_the_bootstrap_of_the_rows():
-    facts = summary(seeds([0.8, 0.8, 0.8], rows=0.01), 0.95)
+    facts = summary(seeds([0.8, 0.8, 0.8], rows=0.01), 0.95, UNBOUNDED)
     assert facts["low"] == pytest.approx(0.8 - 1.96 * 0.01, abs=0.001)
     assert facts["high"] == pytest.approx(0.8 + 1.96 * 0.01, abs=0.001)
 
@@ -62,17 +62,19 @@ def test_few_groups_widen_it():
 
 
 def test_an_interval_stays_where_the_metric_can_be():
-    facts = summary(seeds([0.99, 0.95]), 0.95, None, bounds("accuracy"))
+    facts = summary(seeds([0.99, 0.95]), 0.95, bounds("accuracy"))
     assert facts["high"] == 1.0 and facts["low"] > 0
-    assert bounds("price:rmse") == (0, np.inf) and bounds("r2") == (-np.inf, 1) and bounds("new") == (-np.inf, np.inf)
+    assert bounds("price:rmse") == (0, np.inf) and bounds("r2") == (-np.inf, 1)
+    with pytest.raises(KeyError):
+        bounds("a metric without a range")
 
 
 def test_resamples_without_a_score_are_left_out():
     values = seeds([0.8, 0.82], rows=0.01)
     values[0][5] = np.nan
-    facts = summary(values, 0.95)
+    facts = summary(values, 0.95, UNBOUNDED)
     assert np.isfinite([facts["low"], facts["high"]]).all()
-    nothing = summary([np.full(20, np.nan)], 0.95)
+    nothing = summary([np.full(20, np.nan)], 0.95, UNBOUNDED)
     assert np.isnan([nothing["mean"], nothing["low"], nothing["high"]]).all()
 
 
@@ -80,7 +82,7 @@ def test_resamples_without_a_score_are_left_out():
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=8), st.floats(0, 0.05), st.floats(0, 0.05))
 def test_turned_round_it_is_the_opposite(values, rows, own):
     ours, theirs = seeds(values, rows, own, 200), seeds([0.5] * len(values), resamples=200)
-    there, back = compare(ours, theirs, 0.95), compare(theirs, ours, 0.95)
+    there, back = compare(ours, theirs, 0.95, UNBOUNDED), compare(theirs, ours, 0.95, UNBOUNDED)
     assert there["difference"] == pytest.approx(-back["difference"])
     assert (there["low"], there["high"]) == pytest.approx((-back["high"], -back["low"]))
     turned = {"helps": "hurts", "hurts": "helps", "no evidence": "no evidence"}
@@ -89,10 +91,10 @@ def test_turned_round_it_is_the_opposite(values, rows, own):
 
 def test_one_seed_is_no_evidence_of_a_recipe_and_says_so():
     ours, theirs = seeds([0.9], rows=0.01), seeds([0.7], rows=0.01)
-    facts = compare(ours, theirs, 0.95, Size(1000, 1000))
+    facts = compare(ours, theirs, 0.95, UNBOUNDED, Size(1000, 1000))
     assert facts["verdict"] == "no evidence" and facts["low"] > 0 and facts["method"] == "rows"
     assert "one seed: the interval covers rows only" in settled(facts) and "3 seeds" in settled(facts)
-    assert compare(ours, theirs, 0.95, fixed=True)["verdict"] == "helps"  # of these two networks
+    assert compare(ours, theirs, 0.95, UNBOUNDED, fixed=True)["verdict"] == "helps"  # of these two networks
 
 
 @pytest.mark.parametrize(
@@ -106,13 +108,13 @@ def test_an_interval_must_be_clear_of_nothing_by_a_tenth_of_its_reach(ends, verd
 
 def test_two_seeds_rarely_suffice():
     ours = seeds([0.86, 0.88], rows=0.002)
-    assert compare(ours, seeds([0.85, 0.86]), 0.95)["verdict"] == "no evidence"
+    assert compare(ours, seeds([0.85, 0.86]), 0.95, UNBOUNDED)["verdict"] == "no evidence"
 
 
 def test_what_would_settle_it_by_seeds():
     """Rows say nothing: the fewest seeds by the t test's own power."""
     values = np.array([0.03, -0.01, 0.02, 0.0, 0.02]) - 0.002
-    facts = compare(seeds(values.tolist()), seeds([0.0] * 5), 0.95, Size(4000, 4000))
+    facts = compare(seeds(values.tolist()), seeds([0.0] * 5), 0.95, UNBOUNDED, Size(4000, 4000))
     assert facts["verdict"] == "no evidence" and facts["settles"]["seeds"] > 5
     for count, enough in ((facts["settles"]["seeds"], True), (facts["settles"]["seeds"] - 1, False)):
         ncp, critical = values.mean() / values.std(ddof=1) * np.sqrt(count), 1.1 * stats.t.ppf(0.975, count - 1)
@@ -123,7 +125,7 @@ def test_what_would_settle_it_by_seeds():
 def test_what_would_settle_it_by_rows():
     """All seeds suffer from the same rows: more seeds don't help, (3 sd / difference)^2 times the rows do."""
     ours = [v + 0.01 for v in seeds([0.0] * 5, rows=0.01)]
-    facts = compare(ours, seeds([0.0] * 5), 0.95, Size(1000, 1000))
+    facts = compare(ours, seeds([0.0] * 5), 0.95, UNBOUNDED, Size(1000, 1000))
     assert facts["verdict"] == "no evidence" and "seeds" not in facts["settles"]
     assert facts["settles"]["rows"] == pytest.approx(1000 * (1.1 * 1.96 + 0.84) ** 2, rel=0.1)
     assert "test rows would settle it" in settled(facts)
@@ -142,15 +144,15 @@ def test_so_many_seeds_do_find_it_in_80_of_100_tries(rows):
 
 def test_what_would_settle_it_by_both():
     ours = [v + 0.01 for v in seeds([-0.06, 0.06, 0.05, -0.05], rows=0.01)]
-    facts = compare(ours, seeds([0.0] * 4), 0.95, Size(1000, 1000))
+    facts = compare(ours, seeds([0.0] * 4), 0.95, UNBOUNDED, Size(1000, 1000))
     assert facts["settles"]["together"] and "together would settle it" in settled(facts)
 
 
 def test_what_nothing_would_settle_and_what_is_settled():
     same = seeds([0.8, 0.8, 0.8], rows=0.01)
-    assert compare(same, same, 0.95, Size(10, 10))["settles"] == {}
-    assert "can't be settled" in settled(compare(same, same, 0.95, Size(10, 10)))
-    better = compare(seeds([0.9, 0.91, 0.9]), seeds([0.5, 0.51, 0.5]), 0.95, Size(10, 10))
+    assert compare(same, same, 0.95, UNBOUNDED, Size(10, 10))["settles"] == {}
+    assert "can't be settled" in settled(compare(same, same, 0.95, UNBOUNDED, Size(10, 10)))
+    better = compare(seeds([0.9, 0.91, 0.9]), seeds([0.5, 0.51, 0.5]), 0.95, UNBOUNDED, Size(10, 10))
     assert better["verdict"] == "helps" and better["settles"] is None and settled(better) == ""
     assert settles(spread(seeds([0.5])), 0.95, None) == {"seeds": 3, "least": True}
 
@@ -172,9 +174,27 @@ def test_mcnemar_on_rows_and_on_groups():
     assert (alone["gained"], alone["lost"]) == (8, 0) and "p_groups" not in alone
     assert alone["p"] == pytest.approx(2 * 0.5**8)
     grouped = mcnemar(ours, theirs, np.arange(12) // 4)  # two groups of four rows each say the same twice
-    assert grouped["p_groups"] == pytest.approx(stats.chi2.sf(64 / 32, 1))
+    assert grouped["p_groups"] == pytest.approx(stats.chi2.sf((1 + 1) ** 2 / (1 + 1), 1))
     assert grouped["p_groups"] > grouped["p"]
     assert mcnemar(ours, ours, np.arange(12) // 4)["p_groups"] == 1
+
+
+def test_of_groups_each_ones_rate_counts_whatever_its_size():
+    """Groups of four, two and one row: (b - c) / n is 3/4, -1/2 and 1, so chi2 is 1.25^2 / (0.5625 + 0.25 + 1)."""
+    ours = np.array([1, 1, 1, 0, 0, 0, 1], dtype=bool)
+    theirs = np.array([0, 0, 0, 0, 1, 0, 0], dtype=bool)
+    found = mcnemar(ours, theirs, np.array([5, 5, 5, 5, 0, 0, 7]))
+    assert (found["gained"], found["lost"]) == (4, 1)
+    assert found["p_groups"] == pytest.approx(stats.chi2.sf(1.5625 / 1.8125, 1))
+
+
+def test_the_statistic_of_groups_is_durkalskis():
+    """Five clusters of 70 to 98 pairs with b and c discordant ones each: chi2 is 3.8412 by hand."""
+    b, c, n = (51, 67, 44, 58, 47), (18, 26, 43, 21, 28), (70, 98, 88, 83, 81)
+    kinds = [np.repeat([1, -1, 0], (x, y, z - x - y)) for x, y, z in zip(b, c, n, strict=True)]
+    gap, group = np.concatenate(kinds), np.repeat(np.arange(5), n)
+    found = mcnemar(gap > 0, gap < 0, group)
+    assert found["p_groups"] == pytest.approx(stats.chi2.sf(3.8412, 1), abs=1e-5)
 
 
 def test_rows_are_right_or_wrong_where_there_is_one_target_of_classes():
@@ -200,5 +220,5 @@ def test_two_samples_of_seeds_of_one_recipe_show_no_evidence(who):
     for count in (2, 3, 4):
         for _ in range(300):
             sample = [np.full(3, score) for score in random.permutation(scores)[: 2 * count]]
-            verdicts.append(compare(sample[:count], sample[count:], 0.95)["verdict"])
+            verdicts.append(compare(sample[:count], sample[count:], 0.95, UNBOUNDED)["verdict"])
     assert verdicts.count("no evidence") >= 0.95 * len(verdicts)

@@ -15,12 +15,13 @@ from typer.testing import CliRunner
 from suffuse.cli import app
 from suffuse.errors import UsageError
 from suffuse.report import compare, paired
+from suffuse.report.language import speaking
 from suffuse.run import Run
 
 
 @pytest.fixture
 def other(finished_run: Run, tmp_path: Path) -> Path:
-    """The same run with another learning rate in its recipe, whose exported student always says the first class."""
+    """The same run with another batch size in its recipe."""
     place = tmp_path / "other"
     shutil.copytree(finished_run.folder, place)
     recipe = (place / "recipe.yaml").read_text(encoding="utf-8")
@@ -39,24 +40,110 @@ def change(place: Path, **columns) -> None:
     pq.write_table(found, file)
 
 
+def first_class(rows: list[list[float]]) -> list[list[float]]:
+    return [[1.0, *([0.0] * (len(r) - 1))] for r in rows]
+
+
 def opened(*places: Path) -> dict[str, Run]:
     return compare.opened(list(places))
 
 
 def test_a_run_beside_its_copy_shows_no_difference(finished_run: Run, other: Path):
     (found,) = paired.pairs(opened(finished_run.folder, other))
-    assert (found["difference"], found["verdict"], found["who"]) == (0.0, "no evidence", "export")
+    assert (found["difference"], found["verdict"], found["who"]) == (0.0, "no evidence", "student")
+    assert (found["seeds"], found["seeds_stored"], found["method"]) == (2, [2, 2], "seeds and rows")
     assert "no evidence of a difference between run and other" in paired.sentence(found)
 
 
-def test_the_difference_is_that_of_the_answers_row_by_row(finished_run: Run, other: Path):
-    change(other, export=lambda rows: [[1.0, *([0.0] * (len(r) - 1))] for r in rows])
+def test_the_difference_is_that_of_the_predictions_row_by_row_and_seed_by_seed(finished_run: Run, other: Path):
+    change(other, **{"student/seed-2": first_class})
     runs = opened(finished_run.folder, other)
     ours, theirs = (paired.rows(run) for run in runs.values())
-    right = [float((r.answers["export"].argmax(1) == r.target).mean()) for r in (ours, theirs) if r]
+    right = [
+        [float((z.argmax(1) == r.target).mean()) for z in r.answers["student"]] for r in (ours, theirs) if r is not None
+    ]
     (found,) = paired.pairs(runs)
-    assert found["difference"] == pytest.approx(right[0] - right[1])
+    assert right[0][0] == right[1][0]
+    assert found["difference"] == pytest.approx((right[0][1] - right[1][1]) / 2)
     assert found["low"] <= found["difference"] <= found["high"]
+
+
+def test_all_seeds_predictions_are_kept_and_are_those_that_were_scored(finished_run: Run):
+    found = paired.rows(finished_run)
+    assert found is not None
+    card = json.loads(finished_run.path("scores", "student.json").read_text(encoding="utf-8"))
+    right = [float((z.argmax(1) == found.target).mean()) for z in found.answers["student"]]
+    assert len(right) == 2 and right == pytest.approx(card["metrics"]["accuracy"]["per_seed"])
+
+
+def right_in(share: float, target: list[int], classes: int) -> list[list[float]]:
+    """Predictions of which the first ``share`` of the rows are right."""
+    many = round(share * len(target))
+    said = [y % classes if n < many else (y + 1) % classes for n, y in enumerate(target)]
+    return [[float(c == s) for c in range(classes)] for s in said]
+
+
+def predictions(place: Path, *shares: float) -> None:
+    """Write a student of so many seeds, each with its share of right predictions."""
+    file = place / "scores" / "predictions.parquet"
+    found = pq.read_table(file)
+    target = [max(int(y), 0) for y in found.column("target").to_pylist()]
+    kind = found.schema.field("student").type
+    found = found.drop_columns([name for name in found.column_names if name.startswith("student")])
+    for seed, share in enumerate(shares, 1):
+        values = pa.array(right_in(share, target, kind.list_size), kind)
+        found = found.append_column("student" if seed == 1 else f"student/seed-{seed}", values)
+    pq.write_table(found, file)
+
+
+@pytest.fixture
+def two(finished_run: Run, other: Path, tmp_path: Path) -> list[Path]:
+    """Two runs of one recipe with other seeds."""
+    return [Path(shutil.copytree(finished_run.folder, tmp_path / "again")), other]
+
+
+def test_one_recipe_with_other_seeds_is_not_called_worse(two: list[Path]):
+    """The first seeds differ by far more than the rows explain; the recipes' other seeds turn it round."""
+    predictions(two[0], 0.2, 0.9, 0.5)
+    predictions(two[1], 0.9, 0.2, 0.6)
+    (found,) = paired.pairs(opened(*two))
+    assert found["method"] == "seeds and rows" and found["seeds"] == 3
+    assert found["verdict"] == "no evidence"
+    assert "3 seeds" in paired.sentence(found)
+
+
+def test_recipes_that_differ_in_every_seed_are_told_apart(two: list[Path]):
+    predictions(two[0], 0.2, 0.2, 0.2, 0.25)
+    predictions(two[1], 0.9, 0.9, 0.95, 0.9)
+    (found,) = paired.pairs(opened(*two))
+    assert found["verdict"] == "hurts" and "is worse than" in paired.sentence(found)
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [((0.1,), (0.9,)), ((0.1, 0.2, 0.1), (0.9,))])
+def test_with_one_seed_on_a_side_nothing_is_claimed_about_the_recipes(two: list[Path], ours, theirs):
+    predictions(two[0], *ours)
+    predictions(two[1], *theirs)
+    (found,) = paired.pairs(opened(*two))
+    assert found["high"] < 0 and found["verdict"] == "no evidence" and found["method"] == "rows"
+    said = paired.sentence(found)
+    assert "one seed on a side: the interval covers rows only; no claim about the recipes" in said
+    assert "worse" not in said and "better" not in said
+    with speaking("zh"):
+        assert "对配方不下结论" in paired.sentence(found) and "不如" not in paired.sentence(found)
+    page = compare.render(opened(*two))
+    assert "no claim about the recipes" in page and "对配方不下结论" in page
+
+
+def test_a_run_with_the_first_seeds_predictions_alone_is_read_and_said_so(finished_run: Run, other: Path):
+    """Earlier versions stored no others."""
+    file = other / "scores" / "predictions.parquet"
+    found = pq.read_table(file)
+    pq.write_table(found.drop_columns([name for name in found.column_names if "/" in name]), file)
+    runs = opened(finished_run.folder, other)
+    (facts,) = paired.pairs(runs)
+    assert facts["difference"] == 0 and facts["seeds_stored"] == [2, 1]
+    assert any("the predictions of 1 of its student's seeds are not stored" in one for one in paired.warnings(runs))
+    assert not any("not stored" in one for one in paired.warnings(opened(finished_run.folder, finished_run.folder)))
 
 
 def test_rows_in_another_order_are_paired_by_id(finished_run: Run, other: Path):

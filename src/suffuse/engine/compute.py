@@ -19,6 +19,7 @@ from ..data import Columns, Sampler
 from ..model import FusionModel
 from ..parts import settings
 from ..recipe import Training
+from ..subsample import evenly_spaced
 from .objective import Objective
 
 BATCHES = 3  # that are counted
@@ -56,7 +57,8 @@ def of_frozen(model: FusionModel, columns: Columns) -> float:
         encoder = model.encoder(name)
         if encoder.frozen:
             place, count = columns.spec.names.index(name), len(columns.entries[name])
-            rows = np.flatnonzero(columns.present[:, place])[:ENTRIES]
+            rows = np.flatnonzero(columns.present[:, place])
+            rows = rows[evenly_spaced(len(rows), ENTRIES)]
             entries = columns.of([name]).batch(rows).inputs[name]
             with torch.no_grad(), counted() as counter:
                 encoder.eval().vectors(entries)

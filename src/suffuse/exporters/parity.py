@@ -14,6 +14,7 @@ from ..data import Columns
 from ..engine.forward import under
 from ..errors import SuffuseError
 from ..model import FusionModel
+from ..subsample import evenly_spaced
 from ..types import CLASSES, LABELS, Head, Spec
 
 MOST_SUBSETS = 6  # modalities of which every subset is compared
@@ -37,9 +38,9 @@ def named(names: Sequence[str], kept: Kept) -> str:
 
 
 def evenly(columns: Columns, count: int, split: str = "validation") -> np.ndarray:
-    """Some labelled rows of a split."""
+    """At most ``count`` labelled rows of a split, evenly spaced over all of them."""
     labelled = columns.labelled(split)
-    return labelled[:: max(1, len(labelled) // count)][:count]
+    return labelled[evenly_spaced(len(labelled), count)]
 
 
 def entries(columns: Columns, rows: np.ndarray) -> dict[str, np.ndarray]:

@@ -13,7 +13,8 @@ import numpy as np
 from ..answers import THRESHOLD
 from ..types import CLASSES, LABELS, NUMBER, Head
 from .context import Context, Model
-from .quality import Draws, per_group, ratio, summary
+from .intervals import ERROR, SHARE, Range, summary
+from .quality import Draws, per_group, ratio
 
 CLOSE = 0.1  # of a number's deviation: so near, two numbers are the same answer
 LEAST = 1e-12
@@ -51,13 +52,13 @@ def agreement(context: Context, model: Model, theirs: np.ndarray, answered: np.n
 def of_head(head: Head, ours: list[np.ndarray], theirs: np.ndarray, target: np.ndarray, draws: Draws) -> dict[str, Any]:
     """One target; ``ours``: answers (N, C), one array a seed."""
     same = [equal(head, said, theirs) for said in ours]
-    facts: dict[str, Any] = {"rows": len(target), "same": _share(same, draws)}
+    facts: dict[str, Any] = {"rows": len(target), "same": _share(same, draws, SHARE)}
     if head.kind == NUMBER:
         return facts
-    facts["kl"] = _share([divergence(head, said, theirs) for said in ours], draws)
+    facts["kl"] = _share([divergence(head, said, theirs) for said in ours], draws, ERROR)
     there, here = right(head, theirs, target), [right(head, said, target) for said in ours]
-    facts["right_where_wrong"] = _share([h & ~there for h in here], draws)
-    facts["wrong_where_right"] = _share([~h & there for h in here], draws)
+    facts["right_where_wrong"] = _share([h & ~there for h in here], draws, SHARE)
+    facts["wrong_where_right"] = _share([~h & there for h in here], draws, SHARE)
     kinds = [(h & there, h & ~there, ~h & there, ~h & ~there) for h in here]
     facts["counts"] = {n: float(np.mean([k[i].sum() for k in kinds])) for i, n in enumerate(COUNTS)}
     facts["per_class"] = by_class(head, ours, theirs)
@@ -104,8 +105,8 @@ def _term(p: np.ndarray, q: np.ndarray) -> np.ndarray:
     return np.where(p > 0, p * (np.log(np.maximum(p, LEAST)) - np.log(q)), 0)
 
 
-def _share(values: list[np.ndarray], draws: Draws) -> dict:
-    return summary([share(v, draws) for v in values], draws.confidence)
+def _share(values: list[np.ndarray], draws: Draws, within: Range) -> dict:
+    return summary([share(v, draws) for v in values], draws.confidence, within)
 
 
 def share(values: np.ndarray, draws: Draws) -> np.ndarray:

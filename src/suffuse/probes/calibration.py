@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..types import CLASSES, NUMBER, Head, Spec
-from .intervals import summary
+from .intervals import SHARE, bounds, summary
 from .quality import Draws, per_group, ratio
 
 BINS = 10
@@ -44,8 +44,8 @@ def intervals(head: Head, seeds: Sequence[np.ndarray], target: np.ndarray, draws
     together = ratio(np.abs(np.mean(gaps, axis=0)).sum(1), rows)
     less = together - np.mean(each, axis=0)
     values = {"ece": [one + less for one in each], "brier": [ratio(one, rows) for one in squares]}
-    most = {"ece": 1.0, "brier": 2.0 if head.kind == CLASSES else 1.0}
-    made = {name: summary(some, draws.confidence, draws.size, (0.0, most[name])) for name, some in values.items()}
+    ranges = {"ece": bounds("ece"), "brier": bounds("brier") if head.kind == CLASSES else SHARE}
+    made = {name: summary(some, draws.confidence, ranges[name], draws.size) for name, some in values.items()}
     return {name: {"low": one["low"], "high": one["high"]} for name, one in made.items()}
 
 

@@ -40,7 +40,7 @@ def card(run: Run, context: Context, model: Model, columns: Mapping[str, Cells])
         "confidence": context.confidence,
         "main": main_metric(spec.heads),
         "metrics": {
-            name: summary([m[name] for m in found], context.confidence, context.draws.size, bounds(name))
+            name: summary([m[name] for m in found], context.confidence, bounds(name), context.draws.size)
             for name in found[0]
         },
         "per_class": per_class(context, answers),

@@ -40,7 +40,7 @@ def clean(
     some, target = draws.of(mask), columns.target[rows][mask]
     measured = [measure(columns.spec, a[mask], target, some) for a in answers]
     facts["metrics"] = {
-        metric: summary([m[metric] for m in measured], draws.confidence, some.size, bounds(metric))
+        metric: summary([m[metric] for m in measured], draws.confidence, bounds(metric), some.size)
         for metric in measured[0]
     }
     return facts

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..types import Spec
+from .intervals import bounds
 from .mcnemar import mcnemar, right
 from .quality import Draws
 from .targets import Measured
@@ -47,7 +48,7 @@ def comparisons(
         ours, theirs = ([m[metric] for m in measured[name]] for name in (who, against))
         fixed = about == FUSION and len(ours) == 1
         facts = {"about": about, "who": who, "against": against, "metric": metric}
-        facts |= compare(ours, theirs, draws.confidence, draws.size, fixed)
+        facts |= compare(ours, theirs, draws.confidence, bounds(metric), draws.size, fixed)
         found.append(facts | paired_rows((answers[who][0], answers[against][0]), known, draws))
     return found
 

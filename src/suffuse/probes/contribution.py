@@ -23,9 +23,9 @@ from .agreement import right, share
 from .context import Context, Model
 from .emap import emap
 from .fidelity import fidelity
+from .intervals import SHARE, bounds, difference_bounds, summary
 from .members import Network
 from .missing import scores
-from .quality import summary
 from .subsets import Subsets, rows_of, subsets
 
 
@@ -74,12 +74,14 @@ def contribution(context: Context, model: Model, worth: list[np.ndarray]) -> dic
 
 
 def exact(context: Context, found: Subsets, worth: list[np.ndarray]) -> dict[str, Any]:
-    """Shapley values and pairwise interaction of the metric."""
+    """Shapley values and pairwise interaction of the metric: means of differences, and of differences of these."""
     shares, pairs = [shapley(v) for v in worth], [interaction(v) for v in worth]
+    gaps = difference_bounds(bounds(main_metric(context.spec.heads)))
+    both, sure = difference_bounds(gaps), context.confidence
     return {
-        "shapley": {n: summary([s[m] for s in shares], context.confidence) for m, n in enumerate(found.names)},
+        "shapley": {n: summary([s[m] for s in shares], sure, gaps) for m, n in enumerate(found.names)},
         "interaction": {
-            f"{found.names[a]}+{found.names[b]}": summary([p[a, b] for p in pairs], context.confidence)
+            f"{found.names[a]}+{found.names[b]}": summary([p[a, b] for p in pairs], sure, both)
             for a, b in combinations(range(len(found.names)), 2)
         },
     }
@@ -107,9 +109,10 @@ def simple(context: Context, found: Subsets, worth: list[np.ndarray]) -> dict[st
     rest = {n: found.at(*(other for other in found.names if other != n)) for n in found.names}
     alone = {n: found.at(n) for n in found.names}
     best = max(alone.values(), key=lambda at: np.mean([v[at, 0] for v in worth]))
+    gaps = difference_bounds(bounds(main_metric(context.spec.heads)))
 
     def told(less: list[np.ndarray]) -> dict:
-        return summary(less, context.confidence)
+        return summary(less, context.confidence, gaps)
 
     return {
         "leave_one_out": {n: told([v[-1] - v[at] for v in worth]) for n, at in rest.items()},
@@ -125,7 +128,7 @@ def rows_changed(context: Context, found: Subsets) -> dict[str, dict]:
     if not all(each):
         return {}
     facts = {
-        kind: {n: summary([seed[n][at] for seed in each], context.confidence, within=(0.0, 1.0)) for n in found.names}
+        kind: {n: summary([seed[n][at] for seed in each], context.confidence, SHARE) for n in found.names}
         for at, kind in enumerate(("helped", "hurt"))
     }
     means = {f"rows_{kind}": {n: v["mean"] for n, v in values.items()} for kind, values in facts.items()}

@@ -70,8 +70,8 @@ def worth(
             values.setdefault((name, control), []).append(measure(spec, answers, target, draws)[metric])
     found: dict[str, dict] = {}
     for (name, control), some in values.items():
-        cost = compare([m[metric] for m in full], some, draws.confidence, draws.size, fixed=True)
-        facts = summary(some, draws.confidence, draws.size, bounds(metric))
+        cost = compare([m[metric] for m in full], some, draws.confidence, bounds(metric), draws.size, fixed=True)
+        facts = summary(some, draws.confidence, bounds(metric), draws.size)
         found.setdefault(name, {})[control] = {**facts, "cost": cost}
     return {"metric": metric, "seed": SEED, "modalities": found} if found else {}
 

@@ -22,8 +22,8 @@ from ..entries import spread
 from ..model import FusionModel
 from ..types import Encoded
 from .context import Context
+from .intervals import bounds, difference_bounds, summary
 from .members import Network
-from .quality import summary
 from .targets import judged
 
 ROWS, FEW = 128, 48  # rows; where a fusion reads tokens
@@ -41,12 +41,14 @@ def emap(context: Context, networks: list[Network]) -> dict[str, Any]:
         own, projected = projection(*network.opened, rows)
         full.append(judged(spec, activate(spec.heads, own), target, draws))
         additive.append(judged(spec, activate(spec.heads, projected), target, draws))
+    metric = main_metric(spec.heads)
+    within, gaps = bounds(metric), [f - a for f, a in zip(full, additive, strict=True)]
     return {
-        "metric": main_metric(spec.heads),
+        "metric": metric,
         "rows": len(rows),
-        "full": summary(full, draws.confidence),
-        "additive": summary(additive, draws.confidence),
-        "gap": summary([f - a for f, a in zip(full, additive, strict=True)], draws.confidence),
+        "full": summary(full, draws.confidence, within),
+        "additive": summary(additive, draws.confidence, within),
+        "gap": summary(gaps, draws.confidence, difference_bounds(within)),
     }
 
 

@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from ..answers import activate
+from ..answers import activate, main_metric
 from ..shapley import shapley
 from ..types import CLASSES, NUMBER, Spec
 from .context import Context, Model
 from .inputs import grouped
-from .quality import Draws, per_group, ratio, summary
+from .intervals import CORRELATION, ERROR, SHARE, Range, bounds, difference_bounds, summary
+from .quality import Draws, per_group, ratio
 from .subsets import rows_of, subsets
 
 NOTHING = 1e-6  # a row's values that are all smaller say nothing about order
@@ -41,14 +42,16 @@ def fidelity(context: Context, model: Model, worth: dict[str, list[np.ndarray]])
     wanted = placed(shares(context.spec, taught, said), theirs.names, names)
     found = [placed(shares(context.spec, z, said), ours.names, names) for z in ours.logits.values()]
     compared = [alike(one, wanted) for one in found]
-    facts = {key: _mean([c[key] for c in compared], context.drawn(where)) for key in compared[0]}
+    ranges = measures(context.spec)
+    facts = {key: _mean([c[key] for c in compared], context.drawn(where), ranges[key]) for key in compared[0]}
     seed = list(theirs.logits).index(teacher.reference)
     metric = placed(shapley(worth["teacher"][seed]), theirs.names, names)
+    most = difference_bounds(difference_bounds(bounds(main_metric(context.spec.heads))))[1]
     gaps = [np.abs(placed(shapley(v), ours.names, names) - metric).mean(0) for v in worth[model.who]]
     return {
         "rows": len(where),
         **{key: value for key, value in facts.items() if value},
-        "metric_difference": summary(gaps, context.confidence),
+        "metric_difference": summary(gaps, context.confidence, (0.0, most)),
         "model": _sizes(np.mean([np.abs(one).mean((1, 2)) for one in found], axis=0), names),
         "teacher": _sizes(np.abs(wanted).mean((1, 2)), names),
     }
@@ -78,13 +81,20 @@ def placed(values: np.ndarray, own: tuple[str, ...], names: tuple[str, ...]) -> 
     return found
 
 
+def measures(spec: Spec) -> dict[str, Range]:
+    """The range of each measure of :func:`alike`. A Shapley value of a probability lies between -1 and 1, so two
+    differ by 2 at most; those of a number have no end."""
+    largest = ERROR if any(head.kind == NUMBER for head in spec.heads) else (0.0, 2.0)
+    return {"difference": largest, "cosine": CORRELATION, "rank": CORRELATION, "same_first": SHARE}
+
+
 def alike(ours: np.ndarray, theirs: np.ndarray) -> dict[str, np.ndarray]:
     """Shapley values (M, n, K) twice -> (n,) of each measure, the mean over the K numbers; NaN where a row says
     nothing."""
     sizes = np.minimum(np.abs(ours).max(0), np.abs(theirs).max(0))
     said = sizes > NOTHING
     lengths = np.sqrt((ours**2).sum(0) * (theirs**2).sum(0))
-    cosine = np.divide((ours * theirs).sum(0), lengths, out=np.zeros_like(lengths), where=said)
+    cosine = np.divide((ours * theirs).sum(0), lengths, out=np.zeros_like(lengths), where=said).clip(-1, 1)
     first = np.abs(ours).argmax(0) == np.abs(theirs).argmax(0)
     return {
         "difference": np.abs(ours - theirs).mean((0, 2)),
@@ -99,7 +109,7 @@ def spearman(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     x, y = (_ranks(v) for v in (a, b))
     x, y = x - x.mean(0), y - y.mean(0)
     size = np.sqrt((x**2).sum(0) * (y**2).sum(0))
-    return np.divide((x * y).sum(0), size, out=np.zeros_like(size), where=size > 0)
+    return np.divide((x * y).sum(0), size, out=np.zeros_like(size), where=size > 0).clip(-1, 1)
 
 
 def _ranks(values: np.ndarray) -> np.ndarray:
@@ -114,7 +124,7 @@ def _over(values: np.ndarray, known: np.ndarray) -> np.ndarray:
     return np.divide(np.where(known, values, 0).sum(1), count, out=np.full(len(count), np.nan), where=count > 0)
 
 
-def _mean(values: list[np.ndarray], draws: Draws) -> dict:
+def _mean(values: list[np.ndarray], draws: Draws, within: Range) -> dict:
     """Rows' values (n,), one array a seed -> their mean with an interval; rows of NaN are left out, and nothing is told
     where there are no others."""
     if any(not np.isfinite(one).any() for one in values):
@@ -124,7 +134,7 @@ def _mean(values: list[np.ndarray], draws: Draws) -> dict:
         known = np.isfinite(one)
         total = per_group(np.where(known, one, 0), draws) @ draws.weight.T
         means.append(ratio(total, per_group(known.astype(float), draws) @ draws.weight.T))
-    return summary(means, draws.confidence)
+    return summary(means, draws.confidence, within)
 
 
 def _sizes(values: np.ndarray, names: tuple[str, ...]) -> dict[str, float]:

@@ -15,6 +15,8 @@ wide as the t interval where seeds alone matter, as the bootstrap where rows alo
 between (docs/evidence.md has the simulation). It is never narrower than the bootstrap of the rows alone: seeds that
 agree by chance, more closely than their own rows let them, prove nothing. One seed says nothing of other seeds: then
 the interval is of the rows alone.
+
+An interval ends where the quantity's range does (:data:`RANGES`): verdicts rest on the ends before they are clipped.
 """
 
 from __future__ import annotations
@@ -25,10 +27,19 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtri, stdtrit
 
-UNBOUNDED = (-np.inf, np.inf)
-BOUNDS = {"log_loss": (0.0, np.inf), "rmse": (0.0, np.inf), "mae": (0.0, np.inf), "r2": (-np.inf, 1.0),
-          "score": (-np.inf, 1.0)}  # fmt: skip
-SHARES = ("accuracy", "micro_f1", "macro_f1", "balanced_accuracy", "auroc", "average_precision")  # from 0 to 1
+Range = tuple[float, float]  # the smallest and the largest value that a quantity can take
+UNBOUNDED: Range = (-np.inf, np.inf)
+SHARE: Range = (0.0, 1.0)
+ERROR: Range = (0.0, np.inf)
+CORRELATION: Range = (-1.0, 1.0)
+SCORE: Range = (-np.inf, 1.0)
+RANGES: dict[str, Range] = {  # of every metric that has an interval; a metric without an entry raises KeyError
+    **dict.fromkeys(("accuracy", "balanced_accuracy", "top_3_accuracy", "top_5_accuracy", "exact_match"), SHARE),
+    **dict.fromkeys(("micro_f1", "macro_f1", "auroc", "average_precision", "ece"), SHARE),
+    **dict.fromkeys(("log_loss", "rmse", "mae", "kl"), ERROR),
+    **dict.fromkeys(("r2", "score"), SCORE),
+    "brier": (0.0, 2.0),  # of classes; of labels, each a binary question, at most 1
+}
 
 
 @dataclass(frozen=True)
@@ -96,20 +107,25 @@ def expanded(deviations: np.ndarray, tail: float, size: Size | None) -> tuple[fl
     return factor * max(-float(low), 0.0), factor * max(float(high), 0.0)
 
 
-def bounds(metric: str) -> tuple[float, float]:
-    """What values of a metric (of one target, too: ``target:metric``) lie between."""
-    name = metric.rpartition(":")[2]
-    return (0.0, 1.0) if name in SHARES else BOUNDS.get(name, UNBOUNDED)
+def bounds(metric: str) -> Range:
+    """The range of a metric (of one target, too: ``target:metric``). Raises KeyError for a metric that has none."""
+    return RANGES[metric.rpartition(":")[2]]
 
 
-def summary(
-    per_seed: Sequence[np.ndarray],
-    confidence: float,
-    size: Size | None = None,
-    within: tuple[float, float] = UNBOUNDED,
-) -> dict:
-    """S x (R + 1,) -> mean, low, high, per_seed. ``within``: what the metric's values lie between (:func:`bounds`)."""
+def difference_bounds(within: Range) -> Range:
+    """The range of the difference of two values that lie within a range."""
+    width = within[1] - within[0]
+    return -width, width
+
+
+def clipped(ends: tuple[float, float], within: Range) -> tuple[float, float]:
+    """An interval ends where the quantity's range does. nan stays nan."""
+    low, high = (float(np.clip(end, *within)) for end in ends)
+    return low, high
+
+
+def summary(per_seed: Sequence[np.ndarray], confidence: float, within: Range, size: Size | None = None) -> dict:
+    """S x (R + 1,) -> mean, low, high, per_seed. ``within``: the range of the values (:func:`bounds`)."""
     found = spread(per_seed)
-    low, high = interval(found, confidence, size)
-    low, high = (float(np.clip(end, *within)) for end in (low, high))
+    low, high = clipped(interval(found, confidence, size), within)
     return {"mean": found.mean, "low": low, "high": high, "per_seed": [float(v[0]) for v in per_seed]}

@@ -29,10 +29,10 @@ def label_curve(
             continue
         ours, theirs = ([m[metric] for m in measured[f"{who}{suffix}"]] for who in ("student", "baseline"))
         cards = {
-            who: summary(some, draws.confidence, draws.size, bounds(metric))
+            who: summary(some, draws.confidence, bounds(metric), draws.size)
             for who, some in (("student", ours), ("baseline", theirs))
         }
-        verdict = compare(ours, theirs, draws.confidence, draws.size)
+        verdict = compare(ours, theirs, draws.confidence, bounds(metric), draws.size)
         points.append({"share": share, "labels": labels[share], **cards, "verdict": verdict})
     if len(points) < 2:
         return None

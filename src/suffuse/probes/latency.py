@@ -14,6 +14,7 @@ import numpy as np
 
 from ..data import Columns
 from ..predictor import Predictor
+from ..subsample import evenly_spaced
 from .context import Context
 from .feeds import feed
 from .members import load
@@ -50,7 +51,7 @@ class Timed:
 
 def probe(context: Context) -> dict[str, dict]:
     """``latency_ms`` (one row at a time) and ``latency`` of every exported main model."""
-    rows = context.rows[:: max(1, len(context.rows) // SOME)][:SOME]
+    rows = context.rows[evenly_spaced(len(context.rows), SOME)]
     timed = {}
     for model in context.main():
         if model.folder is not None:

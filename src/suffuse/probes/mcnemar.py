@@ -3,8 +3,13 @@
 Of the ``gained + lost`` rows on which they differ, as many should be gained as lost if the models are equally good. The
 exact test is binomial; mid-p counts half of what is as likely as what was seen and so errs less on the safe side
 (Fagerland, Lydersen & Laake 2013). Where rows come in groups (all questions of a picture) rows aren't independent, and
-the groups' sums are tested instead: (sum d)^2 / sum d^2 against chi^2 of one degree of freedom (Durkalski et al. 2003).
-It is of two trained networks, not of two recipes: what a verdict says rests on seeds too.
+the groups' rates are tested instead (Durkalski et al. 2003, "Analysis of clustered matched-pair data"): of K groups,
+group k with n_k rows, b_k of them gained and c_k lost,
+
+    chi^2 = (sum_k (b_k - c_k) / n_k)^2 / sum_k ((b_k - c_k) / n_k)^2      one degree of freedom
+
+so that a large group counts no more than a small one. It is of two trained networks, not of two recipes: what a verdict
+says rests on seeds too.
 """
 
 from __future__ import annotations
@@ -32,9 +37,9 @@ def mcnemar(ours: np.ndarray, theirs: np.ndarray, group: np.ndarray) -> dict[str
     facts = {"gained": gained, "lost": lost, "p": exact(gained, lost), "p_mid": mid(gained, lost)}
     _, which = np.unique(group, return_inverse=True)
     if which.max(initial=0) + 1 < len(gap):
-        sums = np.bincount(which, weights=gap)
-        square = float((sums**2).sum())
-        facts["p_groups"] = float(chdtrc(1, sums.sum() ** 2 / square)) if square else 1.0
+        rates = np.bincount(which, weights=gap) / np.bincount(which)
+        square = float((rates**2).sum())
+        facts["p_groups"] = float(chdtrc(1, rates.sum() ** 2 / square)) if square else 1.0
     return facts
 
 

@@ -16,8 +16,7 @@ from ..answers import activate, main_metric
 from ..views import uniform
 from .context import SEED, Context, Model
 from .inputs import grouped, there
-from .intervals import bounds
-from .quality import summary
+from .intervals import bounds, difference_bounds, summary
 from .subsets import rows_of, subsets, under
 from .targets import judged
 
@@ -38,11 +37,12 @@ def missing(context: Context, model: Model) -> dict[str, Any]:
     values = {seed: scores(context, said, where) for seed, said in found.logits.items()}
     facts: dict[str, Any] = {}
     metric = main_metric(context.spec.heads)
+    within = bounds(metric)
     for number, name in enumerate(found.titles):
         some = [v[number] for v in values.values()]
-        cost = summary([v[number] - v[-1] for v in values.values()], context.confidence)
+        cost = summary([v[number] - v[-1] for v in values.values()], context.confidence, difference_bounds(within))
         facts[name] = {
-            **summary(some, context.confidence, within=bounds(metric)),
+            **summary(some, context.confidence, within),
             "cost": {"difference": cost["mean"], "low": cost["low"], "high": cost["high"]},
         }
     return {
@@ -64,7 +64,7 @@ def rates(context: Context, model: Model, where: np.ndarray) -> list[dict]:
     found, within = [], bounds(main_metric(context.spec.heads))
     for number, rate in enumerate(RATES):
         lost = 1 - (kept[number] & present).sum() / present.sum()
-        some = summary([v[number] for v in values.values()], context.confidence, within=within)
+        some = summary([v[number] for v in values.values()], context.confidence, within)
         found.append({"rate": rate, "missing": float(lost), **some})
     return found
 

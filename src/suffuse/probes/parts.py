@@ -39,7 +39,7 @@ def by(
         measured = [measure(spec, a[mask], target[mask], some) for a in answers]
         known = [metric for metric, v in measured[0].items() if np.isfinite(v[0])]
         metrics = {
-            metric: summary([m[metric] for m in measured], draws.confidence, some.size, bounds(metric))
+            metric: summary([m[metric] for m in measured], draws.confidence, bounds(metric), some.size)
             for metric in known
         }
         found[name] = {"rows": int(mask.sum()), "metrics": metrics}

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .intervals import Size, summary
-from .verdict import compare
+from .intervals import Size
 
-__all__ = ["Draws", "Size", "compare", "draw", "macro_f1", "metrics", "per_group", "ratio", "summary"]
+__all__ = ["Draws", "Size", "draw", "macro_f1", "metrics", "per_group", "ratio"]
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ import numpy as np
 
 from ..types import CLASSES, NUMBER, Head
 from .context import Context
-from .quality import Draws, summary
+from .intervals import bounds, summary
+from .quality import Draws
 
 DRAWN = 200  # resamples
 EXACT = 2**20  # rows of which weights, and their sums, are exact in float32
@@ -28,7 +29,7 @@ def probe(context: Context) -> dict[str, dict]:
         context.tell(0.0, f"{model.who}: ranking")
         measured = [ranked(context, said) for said in model.answers(context.spec).values()]
         if measured[0]:
-            found[model.who] = {"metrics": {m: _told(context, [f[m] for f in measured]) for m in measured[0]}}
+            found[model.who] = {"metrics": {m: _told(context, m, [f[m] for f in measured]) for m in measured[0]}}
     return found
 
 
@@ -88,9 +89,9 @@ def _ratio(total: np.ndarray, count: np.ndarray) -> np.ndarray:
     return np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0)
 
 
-def _told(context: Context, seeds: list[np.ndarray]) -> dict[str, Any]:
+def _told(context: Context, metric: str, seeds: list[np.ndarray]) -> dict[str, Any]:
     """With an interval; of many classes without one."""
     if len(seeds[0]) > 1:
-        return summary(seeds, context.confidence, within=(0.0, 1.0))
+        return summary(seeds, context.confidence, bounds(metric))
     values = [float(v[0]) for v in seeds]
     return {"mean": float(np.mean(values)), "low": None, "high": None, "per_seed": values}

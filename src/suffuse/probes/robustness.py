@@ -17,8 +17,8 @@ from ..answers import activate, main_metric
 from ..data import Columns
 from ..parts import ModalitySettings, load
 from .context import LEAST, SEED, Context, Model
-from .intervals import bounds
-from .quality import Draws, draw, summary
+from .intervals import bounds, difference_bounds, summary
+from .quality import Draws, draw
 from .subsets import prior
 from .targets import judged
 from .work import affordable
@@ -114,8 +114,7 @@ def told(context: Context, found: dict[str, Scores], where: np.ndarray) -> dict[
         "seed": SEED,
         "modalities": {
             name: [
-                {"severity": s, **summary(seeds, context.confidence, within=bounds(metric))}
-                for s, seeds in enumerate(scores)
+                {"severity": s, **summary(seeds, context.confidence, bounds(metric))} for s, seeds in enumerate(scores)
             ]
             for name, scores in found.items()
         },
@@ -136,13 +135,14 @@ def held_out(context: Context, model: Model) -> dict[str, Any]:
     known = [_score(context, member.logits(rows), rows, draws) for member in model.members.values()]
     new = [_score(context, said, context.rows, context.draws) for said in model.logits.values()]
     within = bounds(main_metric(context.spec.heads))
+    gaps = [a - b for a, b in zip(new, known, strict=True)]
     fewer = min(context.draws.size, draws.size, key=lambda size: size.groups)
     return {
         "column": held.column,
         "values": list(held.values),
-        "test": summary(new, context.confidence, context.draws.size, within),
-        "validation": summary(known, context.confidence, draws.size, within),
-        "difference": summary([a - b for a, b in zip(new, known, strict=True)], context.confidence, fewer),
+        "test": summary(new, context.confidence, within, context.draws.size),
+        "validation": summary(known, context.confidence, within, draws.size),
+        "difference": summary(gaps, context.confidence, difference_bounds(within), fewer),
     }
 
 

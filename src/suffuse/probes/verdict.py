@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from scipy.special import nctdtr, ndtri, stdtrit
 
-from .intervals import Size, Spread, interval, spread
+from .intervals import Range, Size, Spread, clipped, difference_bounds, interval, spread
 
 HELPS, HURTS, NO_EVIDENCE = "helps", "hurts", "no evidence"
 POWER = 0.8
@@ -36,19 +36,22 @@ def compare(
     ours: Sequence[np.ndarray],
     theirs: Sequence[np.ndarray],
     confidence: float,
+    within: Range,
     size: Size | None = None,
     fixed: bool = False,
     plan: bool = True,
 ) -> dict[str, Any]:
     """Paired difference ours - theirs, seed by seed (R + 1,), on the same draws, and the verdict.
 
-    ``size``: how many rows and groups were drawn from. ``fixed``: what is said is of these very networks, as where a
-    network is compared with itself on other inputs; else they stand for their recipes. ``plan``: also what would settle
-    it. Raises ValueError where the numbers of seeds differ.
+    ``within``: the range of both models' values (:func:`suffuse.probes.intervals.bounds`); the difference's interval
+    ends where the range of a difference does. ``size``: how many rows and groups were drawn from. ``fixed``: what is
+    said is of these very networks, as where a network is compared with itself on other inputs; else they stand for
+    their recipes. ``plan``: also what would settle it. Raises ValueError where the numbers of seeds differ.
     """
     found = spread([a - b for a, b in zip(ours, theirs, strict=True)], fixed)
     low, high = interval(found, confidence, size)
     verdict = NO_EVIDENCE if found.seeds == 1 and not fixed else said(found.mean, low, high)
+    low, high = clipped((low, high), difference_bounds(within))
     return {
         "difference": found.mean,
         "low": low,

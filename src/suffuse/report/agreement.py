@@ -39,7 +39,7 @@ def _line(who: str, facts: dict) -> dict[str, Any]:
     return {
         "who": table.name(who),
         "same": percent(facts["same"]["mean"]),
-        "span": measured.span("accuracy", _inside(facts["same"])),
+        "span": measured.span("accuracy", facts["same"]),
         "kl": f"{facts['kl']['mean']:.4f}" if facts.get("kl") else "",
         **{
             key: percent(facts[key]["mean"]) if facts.get(key) else ""
@@ -47,7 +47,3 @@ def _line(who: str, facts: dict) -> dict[str, Any]:
         },
         "parts": [{"part": part, "share": f"{100 * s:.2f}%", "says": percent(s)} for part, s in shares.items()],
     }
-
-
-def _inside(facts: dict) -> dict:
-    return {**facts, "low": max(facts["low"], 0.0), "high": min(facts["high"], 1.0)}

@@ -1,4 +1,9 @@
-"""Runs beside each other: whether they were scored on the same rows, and by how much their students differ there."""
+"""Runs beside each other: whether they were scored on the same rows, and by how much their students differ there.
+
+What is said of two runs is of their recipes: the students of both are compared seed by seed, with the interval over
+seeds and rows of :mod:`suffuse.probes.verdict`. Where one side has a single seed the interval covers the rows only, and
+nothing is claimed about the recipes.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +17,8 @@ import pyarrow.parquet as pq
 
 from ..answers import main_metric
 from ..files import read_json
+from ..probes.intervals import bounds
+from ..probes.predictions import matrix, seed_columns
 from ..probes.quality import draw
 from ..probes.targets import judged
 from ..probes.verdict import compare
@@ -20,12 +27,15 @@ from ..types import Spec
 from . import metrics
 from .language import t
 from .prepared import Prepared
+from .settled import rests, settled
 
-WHO = ("export", "student")  # what is compared, as far as both runs have it
+WHO = ("student", "export")  # what is compared, as far as both runs have it
 SAID = {
     "helps": "%(ours)s is better than %(theirs)s (%(numbers)s)",
     "hurts": "%(ours)s is worse than %(theirs)s (%(numbers)s)",
     "no evidence": "no evidence of a difference between %(ours)s and %(theirs)s (%(numbers)s)",
+    "one seed": "%(ours)s and %(theirs)s: %(numbers)s; one seed on a side: the interval covers rows only; no claim "
+    "about the recipes",
 }
 
 
@@ -37,22 +47,29 @@ class Rows:
     spec: Spec
     target: np.ndarray
     group: np.ndarray  # (N,)
-    answers: dict[str, np.ndarray]  # model -> (N, C)
+    answers: dict[str, list[np.ndarray]]  # model -> of each seed (N, C)
 
 
 def rows(run: Run) -> Rows | None:
-    """None where the run holds no answers to test rows."""
+    """None where the run holds no predictions of test rows."""
     file = run.path("scores", "predictions.parquet")
     if not file.exists():
         return None
-    prepared, there = Prepared.open(run), [who for who in WHO if who in pq.read_schema(file).names]
-    table = pq.read_table(file, columns=["row", *there])
+    names = pq.read_schema(file).names
+    prepared, there = Prepared.open(run), {who: seed_columns(names, who) for who in WHO if who in names}
+    table = pq.read_table(file, columns=["row", *(column for some in there.values() for column in some)])
     at = np.asarray(table.column("row").combine_chunks())
     ids = pq.read_table(run.path("data", "rows.parquet"), columns=["id"]).column("id").take(at).to_pylist()
     place = run.path("data", "group.npy")
     group = np.load(place, mmap_mode="r")[at] if place.exists() else np.arange(len(at))
-    said = {w: np.asarray(table.column(w).combine_chunks().flatten()).reshape(len(at), -1) for w in there}
+    said = {who: [matrix(table.column(column)) for column in some] for who, some in there.items()}
     return Rows([str(i) for i in ids], prepared.spec, np.asarray(prepared.target[at]), group, said)
+
+
+def stored_seeds(run: Run) -> int:
+    """Of how many seeds of the student the run holds predictions."""
+    file = run.path("scores", "predictions.parquet")
+    return len(seed_columns(pq.read_schema(file).names, "student")) if file.exists() else 0
 
 
 def pairs(runs: dict[str, Run]) -> list[dict[str, Any]]:
@@ -63,7 +80,8 @@ def pairs(runs: dict[str, Run]) -> list[dict[str, Any]]:
 
 
 def pair(ours: Rows | None, theirs: Rows | None, run: Run) -> dict[str, Any]:
-    """Verdict of two runs' students, as they are: what is said is of these networks, not of their recipes."""
+    """Verdict of two runs' students: of their recipes where both have several seeds, paired in order, as many as both
+    have; ``seeds_stored`` says how many each has."""
     if ours is None or theirs is None:
         return {"why": t("there are no answers on test rows")}
     if len(set(ours.ids)) != len(ours.ids) or len(set(theirs.ids)) != len(theirs.ids):
@@ -84,10 +102,15 @@ def pair(ours: Rows | None, theirs: Rows | None, run: Run) -> dict[str, Any]:
         return {"why": t("the same ids have other labels")}
     asked = run.recipe.evaluate
     draws = draw(ours.group, asked.resamples, asked.confidence)
-    one = judged(ours.spec, ours.answers[who].astype(float), ours.target, draws)
-    other = judged(theirs.spec, theirs.answers[who][order].astype(float), theirs.target[order], draws)
-    facts = compare([one], [other], asked.confidence, draws.size, fixed=True)
-    return {"who": who, "metric": main_metric(ours.spec.heads), "confidence": asked.confidence, **facts}
+    stored = [len(ours.answers[who]), len(theirs.answers[who])]
+    one = [judged(ours.spec, z.astype(float), ours.target, draws) for z in ours.answers[who][: min(stored)]]
+    other = [
+        judged(theirs.spec, z[order].astype(float), theirs.target[order], draws)
+        for z in theirs.answers[who][: min(stored)]
+    ]
+    metric = main_metric(ours.spec.heads)
+    facts = compare(one, other, asked.confidence, bounds(metric), draws.size)
+    return {"who": who, "metric": metric, "confidence": asked.confidence, "seeds_stored": stored, **facts}
 
 
 def _equal(head: Any, ours: np.ndarray, theirs: np.ndarray, other: Any) -> bool:
@@ -104,14 +127,17 @@ def sentence(facts: dict[str, Any], shown: Callable[[str], str] = str) -> str:
                  ours=one, theirs=other, why=facts["why"])  # fmt: skip
     metric = facts["metric"]
     gap, low, high = (shown(metrics.difference(metric, facts[k])) for k in ("difference", "low", "high"))
-    numbers = t("%(metric)s %(gap)s, %(percent)s interval %(low)s to %(high)s, %(rows)s rows",
+    numbers = t("%(metric)s %(gap)s, %(percent)s interval %(low)s to %(high)s, %(rests)s",
                 metric=t(metrics.METRICS[metric].name), gap=gap + metrics.points(metric), low=low, high=high,
-                percent=f"{100 * facts['confidence']:g} %", rows=f"{facts['rows']:,}")  # fmt: skip
-    return t(SAID[facts["verdict"]], ours=one, theirs=other, numbers=numbers)
+                percent=f"{100 * facts['confidence']:g} %", rests=rests(facts))  # fmt: skip
+    if facts["seeds"] == 1:
+        return t(SAID["one seed"], ours=one, theirs=other, numbers=numbers)
+    return t(SAID[facts["verdict"]], ours=one, theirs=other, numbers=numbers + settled(facts))
 
 
 def warnings(runs: dict[str, Run]) -> list[str]:
-    """Where runs are not scored alike: by other metrics, from other tables, or on rows that were looked at often."""
+    """Where runs are not scored alike: by other metrics, from other tables, on rows that were looked at often, or with
+    the predictions of fewer seeds stored than were scored."""
     said = []
     if len({metrics.main_of(run) for run in runs.values()}) > 1:
         said.append(t("the runs are judged by different metrics: their scores can't be compared"))
@@ -124,6 +150,12 @@ def warnings(runs: dict[str, Run]) -> list[str]:
         looks = len(read_json(run.path("test-looks.json")) or [])
         if looks > 1:
             said.append(t("%(run)s: the test rows were looked at %(times)s times", run=name, times=looks))
+        missing = len((read_json(run.path("scores", "student.json")) or {}).get("seeds", ())) - stored_seeds(run)
+        if missing > 0:
+            said.append(
+                t("%(run)s: the predictions of %(missing)s of its student's seeds are not stored; `suffuse evaluate` "
+                  "stores those of all seeds", run=name, missing=missing)
+            )  # fmt: skip
     if len(runs) > 2:
         said.append(t("of many runs the best one looks better than it is: it was chosen on the test rows"))
     return said

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from ..answers import THRESHOLD
+from ..probes.predictions import matrix
 from ..run import Run
 from ..types import CLASSES, LABELS, NUMBER, Head
 from .prepared import Prepared
@@ -46,7 +47,7 @@ def read(run: Run, prepared: Prepared, *wanted: str) -> list[Told]:
     table = pq.read_table(file, columns=["row", "target", *there])
     row, spec = np.asarray(table.column("row").combine_chunks()), prepared.spec
     targets = spec.targets(np.asarray(prepared.target[row]))
-    answers = {n: spec.parts(_matrix(table.column(n), len(row))) for n in there}
+    answers = {n: spec.parts(matrix(table.column(n))) for n in there}
     return [
         Told(
             head,
@@ -62,7 +63,3 @@ def read(run: Run, prepared: Prepared, *wanted: str) -> list[Told]:
 def of_kind(told: Sequence[Told], kind: str) -> list[Told]:
     """The targets of one kind."""
     return [t for t in told if t.head.kind == kind]
-
-
-def _matrix(column, rows: int) -> np.ndarray:
-    return np.asarray(column.combine_chunks().flatten()).reshape(rows, -1)

@@ -11,6 +11,7 @@ from ..knowledge.answers import answers
 from ..losses import TABLE
 from ..parts import load
 from ..run import Run
+from ..subsample import evenly_spaced
 from ..types import CLASSES, Head
 from . import matrices
 from .prepared import SPLITS, Prepared
@@ -85,7 +86,7 @@ def soften(logits: np.ndarray, heat: float) -> np.ndarray:
 def read(logits: np.ndarray, labels: np.ndarray, heat: float) -> Softness:
     """One pass over the store, a chunk at a time."""
     count, classes = logits.shape
-    place = np.arange(0, count, max(1, -(-count * classes // MOST_NUMBERS)))
+    place = evenly_spaced(count, max(MOST_NUMBERS // classes, 1))
     place = place[~np.isnan(logits[place, 0])]  # rows for which the teacher has an answer
     label = labels[place].astype(np.int64)
     entropy, answer = np.zeros(len(place)), np.zeros(len(place), dtype=np.int64)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..run import Run
+from ..subsample import evenly_spaced
 from ..types import CLASSES, NUMBER, Head
 from . import charts, measured, table
 from .language import t
@@ -77,7 +78,7 @@ def span(values: Sequence[np.ndarray]) -> tuple[float, float]:
 
 def some(values: np.ndarray) -> np.ndarray:
     """Evenly spaced ones, where there are too many for a picture."""
-    return values[:: -(-len(values) // MOST_POINTS)]
+    return values[evenly_spaced(len(values), MOST_POINTS)]
 
 
 def _scatter(who: str, head: Head, values: tuple[np.ndarray, np.ndarray], ends: tuple[float, float], key: str) -> dict:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import SuffuseError, UsageError
+from ..subsample import evenly_spaced
 from . import Rows
 from .records import objects, to_table
 
@@ -90,7 +91,7 @@ def _asks(rows: list[dict]) -> bool:
 def _pictures(folder: Path, names: list[str]) -> Path:
     """The folder, in or below this one, in which most of these pictures lie. Raises SuffuseError where none does."""
     distinct = sorted(set(names))
-    some = distinct[:: max(1, len(distinct) // LOOKED)][:LOOKED]
+    some = [distinct[at] for at in evenly_spaced(len(distinct), LOOKED)]
     best, most = folder, 0
     for place in _folders(folder):
         there = sum(_is_file(place / name) for name in some)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,11 +13,12 @@ import pyarrow.parquet as pq
 from ..data import Columns
 from ..engine import forward
 from ..engine.runtime import settle
-from ..files import read_json, write_bytes, write_json
+from ..files import read_json, write_json
 from ..probes import controls, quality, table
 from ..probes.card import card, measured
 from ..probes.context import Context, Model
 from ..probes.gather import gather
+from ..probes.predictions import write_predictions
 from ..probes.protocol import protocol
 from ..progress import Tell, progress
 from ..run import Run
@@ -29,7 +29,7 @@ from ..types import Spec
 
 
 def evaluate(run: Run) -> None:
-    """Write ``scores/``: a file per model, the comparisons, and every model's answer on every test row."""
+    """Write ``scores/``: a file per model, the comparisons, and every model's predictions on every test row."""
     settle(run.recipe.compute.threads)
     columns, folder = Columns.open(run.path("data")), run.partial("evaluate") / "scores"
     rows = columns.labelled("test")
@@ -102,20 +102,6 @@ def values(run: Run, rows: np.ndarray) -> dict[str, list[str | None]]:
     wanted = [f"by {name}" for name in run.recipe.evaluate.by]
     found = pq.read_table(run.path("data", "rows.parquet"), columns=wanted).take(pa.array(rows)) if wanted else None
     return {name.removeprefix("by "): found[name].to_pylist() for name in wanted} if found else {}
-
-
-def write_predictions(file: Path, context: Context) -> None:
-    """Row position, target, and the probabilities and numbers (N, C) of each model's first seed, in test order; of the
-    teacher's seeds the one that taught."""
-    target = context.target
-    columns: dict[str, Any] = {"row": context.rows, "target": target if target.ndim == 1 else list(target)}
-    for who, model in context.models.items():
-        said = model.answers(context.spec)[model.reference if who == "teacher" else next(iter(model.logits))]
-        flat = said.astype(np.float32).ravel()
-        columns[who] = pa.FixedSizeListArray.from_arrays(pa.array(flat), said.shape[1])
-    sink = pa.BufferOutputStream()
-    pq.write_table(pa.table(columns), sink)
-    write_bytes(file, sink.getvalue().to_pybytes())
 
 
 def _note_look(run: Run) -> None:

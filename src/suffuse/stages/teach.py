@@ -32,6 +32,7 @@ from ..parts import settings
 from ..progress import Tell, progress, say
 from ..recipe import Training
 from ..run import Run
+from ..subsample import evenly_spaced
 from ..teachers import asking
 from ..teachers.ensemble import combine
 from ..teachers.folded import fold_of
@@ -165,7 +166,7 @@ def answered(run: Run, columns: Columns, places: list[Path], rows: np.ndarray) -
 
 def some(rows: np.ndarray) -> np.ndarray:
     """At most LOOKED of these rows, evenly spread."""
-    return rows[:: -(-len(rows) // LOOKED)] if len(rows) else rows
+    return rows[evenly_spaced(len(rows), LOOKED)]
 
 
 def by_heart(heads: tuple[Head, ...], found: dict[str, float]) -> bool:

@@ -21,6 +21,7 @@ from ..errors import visible
 from ..language import UNSPACED
 from ..modalities import audio, image, sequence
 from ..modalities.cell import Root, is_empty
+from ..subsample import evenly_spaced
 from ..values import as_dates, as_number, day_comes_first
 from . import signals
 
@@ -60,9 +61,7 @@ def inspect(rows: sources.Rows, root: Root) -> list[Column]:
 
 def sample(values: Sequence, most: int = SAMPLE) -> list:
     """At most so many of the values, evenly spread."""
-    if len(values) <= most:
-        return list(values)
-    return [values[i] for i in np.linspace(0, len(values) - 1, most).astype(int)]
+    return [values[i] for i in evenly_spaced(len(values), most)]
 
 
 def words(text: str) -> float:

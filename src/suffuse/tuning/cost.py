@@ -21,6 +21,7 @@ from ..exporters.onnx import export
 from ..files import read_json, write_json
 from ..model import FusionModel
 from ..recipe import Network
+from ..subsample import evenly_spaced
 
 WARM, BLOCK, BLOCKS, ROWS = 3, 8, 9, 16
 CARELESS = ("dropout", "embedding_dropout", "hide")  # settings that cost an answer nothing
@@ -103,8 +104,8 @@ def _without(value: Any) -> Any:
 
 def _feeds(columns: Columns) -> list[dict[str, np.ndarray]]:
     """Single validation rows as the graph takes them; of what a row lacks, the first entry."""
-    rows, found = columns.rows("validation")[:ROWS], []
-    for row in rows:
+    rows, found = columns.rows("validation"), []
+    for row in rows[evenly_spaced(len(rows), ROWS)]:
         present = columns.present[row : row + 1]
         feed = {"present": np.ascontiguousarray(present)}
         for m, name in enumerate(columns.spec.names):

@@ -24,6 +24,7 @@ from ..model import FusionModel, open_model
 from ..probes.calibration import calibrate
 from ..probes.controls import blank
 from ..run import Run
+from ..subsample import evenly_spaced
 from .ground import LOGITS
 
 MOST = 4096  # rows that are looked at, of a split
@@ -154,7 +155,7 @@ def agreement(columns: Columns, ours: np.ndarray, theirs: np.ndarray) -> float |
 
 def some(rows: np.ndarray) -> np.ndarray:
     """At most MOST of them, evenly."""
-    return rows[:: max(1, -(-len(rows) // MOST))]
+    return rows[evenly_spaced(len(rows), MOST)]
 
 
 def _mean(bins: list[dict], key: str) -> float:

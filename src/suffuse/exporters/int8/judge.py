@@ -14,7 +14,10 @@ import numpy as np
 from ...answers import activate, main_metric
 from ...data import Columns
 from ...probes import quality
+from ...probes.intervals import bounds
 from ...probes.targets import measure
+from ...probes.verdict import compare
+from ...subsample import evenly_spaced
 from ..parity import Kept, asking, comparable, entries, named, same_answers, spoilt
 from ..session import Session
 
@@ -59,7 +62,7 @@ class Judge:
         same = same_answers(spec, comparable(spec.heads, got), comparable(spec.heads, exact), NEAR)
         metric = main_metric(spec.heads)
         ours, theirs = (measure(spec, activate(spec.heads, z), target, draws)[metric] for z in (got, exact))
-        lost = quality.compare([theirs], [ours], draws.confidence)
+        lost = compare([theirs], [ours], draws.confidence, bounds(metric))
         return {
             "agreement": _interval(shares(same, draws), draws.confidence),
             "metric": metric,
@@ -72,7 +75,7 @@ class Judge:
     def drift(self, session: Session) -> dict:
         """What a row's answer owes to others: the largest change of a probability when what stands in absent slots
         changes (and whether any bit does), and when each row is asked alone."""
-        columns, rows = self.columns, self.rows[:ALONE]
+        columns, rows = self.columns, self.rows[evenly_spaced(len(self.rows), ALONE)]
         given, heads = entries(columns, rows), columns.spec.heads
         found = {"absent_changes_nothing": True, "absent": 0.0, "alone": 0.0}
         for kept in self.exact:

@@ -12,6 +12,7 @@ import onnx
 from ...data import Columns
 from ...errors import SuffuseError
 from ...recipe import Export
+from ...subsample import evenly_spaced
 from ..parity import Kept, entries, evenly
 from ..session import Session, feed
 from ..times import Times
@@ -74,7 +75,7 @@ def ship(fp32: bytes, columns: Columns, subsets: Sequence[Kept], asked: Export, 
 def calibration(columns: Columns) -> Feeds:
     """Real training rows in batches, with a quarter of each modality taken away."""
     rows, random = columns.rows("train"), np.random.default_rng(0)
-    rows = rows[:: max(1, len(rows) // CALIBRATED)][: columns.fitting(CALIBRATED)]
+    rows = rows[evenly_spaced(len(rows), columns.fitting(CALIBRATED))]
     found = []
     for start in range(0, len(rows), BATCH):
         piece = rows[start : start + BATCH]
