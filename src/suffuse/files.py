@@ -7,6 +7,7 @@ import hashlib
 import json
 import math
 import os
+import stat
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatch
 from pathlib import Path
@@ -24,6 +25,22 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
         return None
+
+
+def plain_file(path: Path) -> Path:
+    """The path itself. Raises UsageError where it leads to a pipe, a device or a folder: reading one may never end.
+
+    A path that leads nowhere is left to whoever opens it.
+    """
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return path
+    if not stat.S_ISREG(mode):
+        kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+        got = kinds.get(stat.S_IFMT(mode), "a device")
+        raise UsageError("not a regular file", where=path, got=got, expected="a regular file")
+    return path
 
 
 def write_json(path: Path, facts: Any) -> None:

@@ -6,12 +6,13 @@ out; a name in ``TABLE`` is a known set that comes inside an installed package.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError, did_you_mean
+from ..files import plain_file
 from ..parts import load
 
 if TYPE_CHECKING:
@@ -53,8 +54,14 @@ def read(source: str) -> Rows:
     part = load({module: module}, module)
     rows: Rows = part.read() if path is None else part.read(path)
     if not rows.table.num_rows:
-        raise UsageError("the table has no rows", where=path or source)
+        raise no_rows(path or source, rows.broken)
     return rows
+
+
+def no_rows(where: object, broken: Sequence[tuple[int, str]]) -> UsageError:
+    """That a table has no rows, with the first reason where there are only broken ones."""
+    got = f"{len(broken):,} broken rows, the first in line {broken[0][0]}: {broken[0][1]}" if broken else ""
+    return UsageError("the table has no rows", where=where, got=got)
 
 
 def locate(source: str) -> tuple[str, Path | None]:
@@ -73,7 +80,7 @@ def locate(source: str) -> tuple[str, Path | None]:
     if path.suffix.lower() not in SUFFIXES:
         got, expected = path.suffix or "no suffix", " ".join(SUFFIXES)
         raise UsageError("unknown kind of table", where=path, got=got, expected=expected)
-    return SUFFIXES[path.suffix.lower()], path
+    return SUFFIXES[path.suffix.lower()], plain_file(path)
 
 
 def _layout(folder: Path) -> str:

@@ -24,6 +24,7 @@ from ..predictor.layout import FORMS, Layout, header
 from ..predictor.parts import Parts, parts
 from ..predictor.whole import check_threshold
 from ..progress import progress, say
+from ..sources import no_rows
 from ..sources.stream import stream
 
 TOLD = 5  # lines without an answer that are told; the file of problems has all of them
@@ -90,8 +91,9 @@ def predict(export: Path, source: str, out: Path, options: Options = Options()) 
         for facts in made.facts:
             counts.update(facts["counts"])
         if not counts["rows"]:
+            broken = [(line, reason) for line, _, reason in made.problems()]
             made.drop()
-            raise UsageError("the table has no rows", where=source)
+            raise no_rows(source, broken)
         problems = _write_problems(out, made, counts["problems"])
         _tell(made, counts, problems)
         made.finish(header(layout, out.suffix.lower()))
