@@ -83,6 +83,13 @@ def locate(source: str) -> tuple[str, Path | None]:
     return SUFFIXES[path.suffix.lower()], plain_file(path)
 
 
+def is_table(path: Path) -> bool:
+    """Whether a path looks like a source of rows: a file of a table's kind, a saved dataset or a known set's name."""
+    if path.is_dir():
+        return any((path / name).exists() for name in SAVED)
+    return path.suffix.lower() in SUFFIXES or (str(path) in TABLE and not path.exists())
+
+
 def _layout(folder: Path) -> str:
     saved = any((folder / name).exists() for name in SAVED)
     return "questions" if not saved and any(folder.glob("*.json")) else "dataset"
