@@ -43,6 +43,20 @@ def plain_file(path: Path) -> Path:
     return path
 
 
+def check_writable(path: Path | None) -> None:
+    """Raise UsageError where a file can't be written to this path, so that it is known before the work and not after.
+    The folders that it lacks are made when it is written. No path: nothing is written."""
+    if path is None:
+        return
+    if path.is_dir():
+        raise UsageError("this is a folder", where=path, expected="the name of a file")
+    folder = next(above for above in path.absolute().parents if above.exists())
+    if not folder.is_dir():
+        raise UsageError("can't make this folder", where=path.parent, got=f"{folder} is a file")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UsageError("can't write here", where=path, got=f"the folder {folder} isn't writable")
+
+
 def write_json(path: Path, facts: Any) -> None:
     """Write JSON atomically."""
     write_text(path, json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
