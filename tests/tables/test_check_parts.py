@@ -147,41 +147,6 @@ def test_many_reasons_are_told_together(part) -> None:
     assert found.field is None and found.facts.bytes == 0
 
 
-def tabular(tmp_path: Path, cells: list[str], kinds: dict[str, str], column: Any = None) -> Check:
-    """A check of a table whose only modality is tabular, of columns with these cells."""
-    from suffuse.run import Run
-    from suffuse.tables.check.whole import check
-
-    names = [*kinds]
-    rows = [f"{','.join([cell] * len(names))},{'yes' if n % 2 else 'no'}" for n, cell in enumerate(cells)]
-    (tmp_path / "rows.csv").write_text("\n".join([",".join([*names, "answer"]), *rows]) + "\n")
-    types = {name: kind for name, kind in kinds.items() if name in (column or names)}
-    network = {"encoders": {"facts": {"kind": "mlp"}}, "fusion": {"kind": "concat", "width": 8}}
-    made = {
-        "data": {"source": str(tmp_path / "rows.csv"), "target": "answer"},
-        "modalities": {"facts": {"kind": "tabular", "column": column or names, "types": types}},
-        "teacher": network,
-        "student": {**network, "hidden": 4},
-    }
-    return check(Run(tmp_path / "run", make_recipe(made)))
-
-
-@pytest.mark.parametrize("column", ["age", ["age"], ["age", "same"]])
-def test_cells_of_a_number_that_are_none_are_counted_with_the_first_line(column: Any, tmp_path: Path) -> None:
-    cells = ["N/A" if n % 16 == 5 else str(n % 70) for n in range(160)]
-    found = tabular(tmp_path, cells, {"age": "number", "same": "category"}, column)
-    says = [f.says for f in found.findings if f.code == "used_in_part"]
-    told = "10 rows are used in part: age: not a number, of 160 that were looked at (e.g. line 7: 'N/A')"
-    assert says == [told]
-
-
-def test_reasons_beyond_the_commonest_have_no_example(tmp_path: Path) -> None:
-    cells = ["N/A" if n % 16 == 5 else str(n % 70) for n in range(160)]
-    found = tabular(tmp_path, cells, {f"c{n}": "number" for n in range(contents.REASONS + 3)})
-    says = [f.says for f in found.findings if f.code == "used_in_part"]
-    assert len(says) == contents.REASONS + 1 and contents.OTHERS in says[-1]
-
-
 def test_a_slow_derivation_is_tried_and_what_follows_from_it_too(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -143,7 +143,7 @@ def _keys_at(way: tuple[int | str, ...], raw: Any) -> set[str]:
         chosen = raw.get("kind") if isinstance(raw, dict) else None
         if table and isinstance(chosen, str) and chosen in table:
             kind = load(table, chosen).Settings
-    return set(next((one.model_fields for one in _alternatives(kind) if hasattr(one, "model_fields")), ()))
+    return set(next((option.model_fields for option in _alternatives(kind) if hasattr(option, "model_fields")), ()))
 
 
 def _value_at(raw: Any, step: int | str) -> Any:
@@ -156,16 +156,16 @@ def _value_at(raw: Any, step: int | str) -> Any:
 
 def _below(kind: Any, step: int | str) -> Any:
     """The type of what a key or a position leads to; None where nothing says."""
-    for one in _alternatives(kind):
-        if step in getattr(one, "model_fields", ()):
-            return one.model_fields[step].annotation
-        if get_origin(one) in (dict, list, tuple) and get_args(one):
-            return get_args(one)[get_origin(one) is dict]
+    for option in _alternatives(kind):
+        if step in getattr(option, "model_fields", ()):
+            return option.model_fields[step].annotation
+        if get_origin(option) in (dict, list, tuple) and get_args(option):
+            return get_args(option)[get_origin(option) is dict]
     return None
 
 
 def _alternatives(kind: Any) -> tuple[Any, ...]:
     """The types of a union, or the type itself."""
     if get_origin(kind) in (Union, UnionType):
-        return tuple(inner for one in get_args(kind) for inner in _alternatives(one))
+        return tuple(inner for option in get_args(kind) for inner in _alternatives(option))
     return _alternatives(get_args(kind)[0]) if get_origin(kind) is Annotated else (kind,)

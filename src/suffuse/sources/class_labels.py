@@ -17,10 +17,10 @@ KEY = b"huggingface"  # of the schema's metadata
 def features(schema: pa.Schema) -> dict[str, Any]:
     """Column -> its feature as plain JSON, from a schema's metadata; nothing where there is none that can be read."""
     try:
-        said = json.loads((schema.metadata or {}).get(KEY, b"{}"))
+        metadata = json.loads((schema.metadata or {}).get(KEY, b"{}"))
     except (ValueError, RecursionError):  # another program's key
         return {}
-    info = said.get("info") if isinstance(said, dict) else None
+    info = metadata.get("info") if isinstance(metadata, dict) else None
     columns = info.get("features") if isinstance(info, dict) else None
     return columns if isinstance(columns, dict) else {}
 
@@ -48,7 +48,7 @@ def _names(feature: Any) -> Sequence[str]:
     if feature.get("_type") != "ClassLabel":
         return _names(feature["feature"]) if "feature" in feature else ()
     names = feature.get("names")
-    return names if isinstance(names, list) and all(isinstance(one, str) for one in names) else ()
+    return names if isinstance(names, list) and all(isinstance(name, str) for name in names) else ()
 
 
 def _holds_codes(kind: pa.DataType) -> bool:

@@ -43,15 +43,15 @@ def rows_of(file: IO[str], path: Path) -> Iterator[Row]:
 def header(rows: Iterator[Row], path: Path) -> list[str]:
     """The columns' names, in the first line that isn't blank. Raises UsageError where there are none, or two are the
     same."""
-    found = next((cells for _, cells in rows if cells), None)
-    if found is None:
+    names = next((cells for _, cells in rows if cells), None)
+    if names is None:
         raise UsageError("the table is empty", where=path, expected="a header line and rows")
-    if isinstance(found, str):
-        raise UsageError("can't read the header line", where=path, got=found.removeprefix("broken row: "))
-    twice = sorted({name for name in found if found.count(name) > 1})
+    if isinstance(names, str):
+        raise UsageError("can't read the header line", where=path, got=names.removeprefix("broken row: "))
+    twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise UsageError("two columns have the same name", where=path, got=f"'{twice[0]}' twice")
-    return found
+    return names
 
 
 def pieces(

@@ -24,13 +24,13 @@ def read(source: str) -> Rows:
     Raises UsageError where the text is no JSON, or holds anything else.
     """
     try:
-        found = json.loads(source)
-        check_text(found)
+        value = json.loads(source)
+        check_text(value)
     except (ValueError, RecursionError) as error:
         got = str(error).split(";")[0] if isinstance(error, ValueError) else "too many brackets in each other"
         hint = f"a shell keeps the quotes of JSON where single quotes stand around it: {FORM}; a table is a file's name"
         raise UsageError("this record is not JSON", where="rows", got=got, hint=hint) from None
-    rows = found if isinstance(found, list) else [found]
+    rows = value if isinstance(value, list) else [value]
     strays = [type(row).__name__ for row in rows if not isinstance(row, dict)]
     if strays or not rows:
         got = f"a list with {strays[0]}" if strays else "an empty list"

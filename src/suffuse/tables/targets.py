@@ -124,8 +124,8 @@ def encode(head: Head, cells: Cells, split: np.ndarray) -> np.ndarray:
     if head.kind == NUMBER:
         values = np.array([math.nan if v is None else v for v in cells.values], dtype=np.float64)
         scaled = (values - head.mean) / head.std
-        if (far := np.flatnonzero(np.abs(scaled) > np.finfo(np.float32).max)).size:
-            got, expected = repr(cells.values[far[0]]), "a number that 32 bits hold once it is standardised"
+        if (overflowing := np.flatnonzero(np.abs(scaled) > np.finfo(np.float32).max)).size:
+            got, expected = repr(cells.values[overflowing[0]]), "a number that 32 bits hold once it is standardised"
             raise SuffuseError("a number overflows", where=f"column '{cells.name}'", got=got, expected=expected)
         return scaled.astype(np.float32)
     code = {name: number for number, name in enumerate(head.classes)}
