@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from suffuse import progress as module
@@ -82,3 +84,56 @@ def test_lines_are_seldom_where_there_is_no_terminal(capsys, monkeypatch):
             clock.now += 0.1
             tell(step / 1000, "words")
     assert len(capsys.readouterr().err.splitlines()) <= 21
+
+
+def estimates(trace: list[tuple[float, float]], monkeypatch: pytest.MonkeyPatch, capsys) -> list[tuple[float, str]]:
+    """(seconds that are really left, what is said of them) of each line, where (seconds, share) are told."""
+    clock = Clock()
+    monkeypatch.setattr(module, "time", clock)
+    start, found = clock.now, []
+    with progress("evaluate") as tell:
+        for seconds, share in trace:
+            clock.now = start + seconds
+            tell(share, "words")
+            for line in capsys.readouterr().err.splitlines():
+                found.append((trace[-1][0] - seconds, line[16:].removesuffix("words").strip()))
+    return found
+
+
+def seconds_of(text: str) -> float:
+    words = text.removeprefix("about ").removesuffix(" left").split()
+    return sum(float(n) * {"s": 1, "min": 60, "h": 3600}[unit] for n, unit in zip(words[::2], words[1::2], strict=True))
+
+
+def test_parts_that_are_not_alike_get_no_estimate_until_their_pace_is_steady(capsys, monkeypatch):
+    """A third of the share in a second, a step, and a part that is fifty times as slow: 4 s were said to be left, then
+    42 s."""
+    quick = [(0.1 * n, 0.03 * n) for n in range(11)]
+    slow = [(1 + 0.5 * n, 0.35 + 0.65 * n / 160) for n in range(1, 161)]
+    found = estimates(quick + slow, monkeypatch, capsys)
+    said = [(left, seconds_of(text)) for left, text in found if text]
+    assert found[0][1] == "" and len(said) >= 5
+    assert all(0.5 * left <= told <= 2 * left for left, told in said if left > 1)
+    assert all(after <= 1.1 * before for (_, before), (_, after) in pairwise(said))
+
+
+def test_a_steady_pace_is_told_after_some_seconds_and_no_earlier(capsys, monkeypatch):
+    found = estimates([(0.5 * n, n / 200) for n in range(1, 201)], monkeypatch, capsys)
+    assert found[0][1] == ""  # 5 % aren't measured yet
+    assert all(seconds_of(text) == pytest.approx(left, rel=0.1, abs=1) for left, text in found[1:-1])
+
+
+def test_no_estimate_before_enough_is_measured(capsys, monkeypatch):
+    found = estimates([(6.0 * n, n / 1000) for n in range(1, 40)], monkeypatch, capsys)
+    assert {text for _, text in found} == {""}
+
+
+def test_a_share_never_shrinks(capsys, monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(module, "time", clock)
+    with progress("prepare") as tell:
+        for share in (0.3, 0.0, 0.2, 0.4):
+            clock.now += 10
+            tell(share, "words")
+    shares = [line[10:14] for line in capsys.readouterr().err.splitlines()[:4]]
+    assert shares == [" 30%", " 30%", " 30%", " 40%"]

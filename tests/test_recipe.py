@@ -14,6 +14,7 @@ from suffuse import encoders, fusions, losses, modalities
 from suffuse.errors import UsageError
 from suffuse.parts import load
 from suffuse.recipe import Export, Recipe, make_recipe, read_recipe, to_yaml
+from suffuse.recipe.yaml_io import parse_yaml
 
 SHIPPED = sorted((Path(__file__).parents[1] / "recipes").glob("*.yaml"))
 
@@ -80,6 +81,10 @@ def test_a_recipe_equals_its_yaml(raw):
         ("distill.losses.soft.temprature", "temperature"),
         ("distill.trian", "train"),
         ("evaluate.confidnce", "confidence"),
+        ("modalities.picture.augment.fliip", "flip"),
+        ("data.tasks.answer.weihgt", "weight"),
+        ("distill.schedules.soft.wieght", "weight"),
+        ("distill.baseline.train.mxiup", "mixup"),
     ],
 )
 def test_an_unknown_key_has_a_suggestion(raw, key, meant):
@@ -96,6 +101,14 @@ def test_a_part_s_keys_are_those_of_its_kind(raw):
     raw["teacher"]["encoders"]["picture"].pop("qqqq")
     put(raw, "modalities.fusion", {"kind": "text", "column": "c", "lenght": 3})  # a name that is a section elsewhere
     assert refused(raw).hint.startswith("did you mean 'length'?")
+
+
+@pytest.mark.parametrize("kind", ["image", "audio", "sequence", "text"])
+@pytest.mark.parametrize("augment", [{"ue": None}, {"ue": {"a": 1}}, {1: 2}, {None: None}, ["ue"], "ue", 5.5])
+def test_whatever_augment_holds_is_one_error(raw, kind, augment):
+    features = {"features": 2} if kind == "sequence" else {}
+    put(raw, "modalities.picture", {"kind": kind, "column": "c", "augment": augment, **features})
+    assert "modalities.picture.augment" in refused(raw).where
 
 
 @pytest.mark.parametrize(
@@ -275,9 +288,9 @@ def test_overrides_that_can_t_be(file, raw, override, said):
         (b"version: 1\ndata: {source: [\nteacher: 3\n", ":4"),  # never closed
         (b"a: b: c\n", ":1"),
         (b"version: 1\n\tdata: x\n", ":2"),
-        (b"", "empty"),
-        (b"- a\n- b\n", "got list"),
-        (b"just words", "got str"),
+        (b"", "got nothing"),
+        (b"- a\n- b\n", "got a list"),
+        (b"just words", "got a text"),
         (b"\xff\xfe\x00", "can't read the recipe"),
         (b"a: !!python/object/apply:os.getcwd []\n", "not YAML"),
     ],
@@ -433,10 +446,8 @@ def test_a_key_that_stands_twice_is_told_and_not_taken(tmp_path, text, said):
 
 def test_a_key_may_stand_in_two_places_and_override_a_merged_one(tmp_path, raw):
     path = tmp_path / "recipe.yaml"
-    both = "train: &t {epochs: 3, batch: 8}\nother: {<<: *t, epochs: 4}\n"
-    from suffuse.recipe.reading import _Loader
-
-    assert yaml.load(both, _Loader)["other"] == {"epochs": 4, "batch": 8}
+    both = "train: {epochs: 3}\nother: {<<: {epochs: 3, batch: 8}, epochs: 4}\n"
+    assert parse_yaml(both)["other"] == {"epochs": 4, "batch": 8}
     path.write_text(yaml.safe_dump(raw), encoding="utf-8")
     assert read_recipe(path) == make_recipe(raw)
 

@@ -12,7 +12,7 @@ import typer
 
 from . import __version__
 from .errors import SuffuseError, UsageError, from_system, visible
-from .files import json_text
+from .files import check_writable, json_text, write_text
 from .stages import STAGES
 
 app = typer.Typer(
@@ -163,6 +163,7 @@ def tune_command(  # noqa: PLR0913  # options of a verb
     from .tuning.front import OBJECTIVES
     from .tuning.how import How
 
+    check_writable(out)
     goals = tuple(dict.fromkeys((OBJECTIVES[0], *(objective or OBJECTIVES))))  # quality always is one
     how = How(minutes, trials, processes, goals, baseline, prefer, largest, longest, scorecards=scorecards, out=out)
     run = _open(where, set_, run_)
@@ -182,11 +183,11 @@ def compare_command(
     json_: Json = False,
 ) -> None:
     """Set finished runs side by side: scores, costs, missing inputs, recipes, and paired differences."""
-    from .files import write_text
     from .report import compare
 
     if out is not None and out.exists():
         raise UsageError("the page is there already", where=out, hint="choose another name with -o")
+    check_writable(out)
     found = compare.opened(runs)
     typer.echo(json_text(compare.plain(found)) if json_ else "\n".join(map(visible, compare.lines(found))))
     if out is not None:
@@ -197,7 +198,7 @@ def compare_command(
 @app.command("predict")
 def predict_command(  # noqa: PLR0913 (each is an option of the command line)
     export: Annotated[Path, typer.Argument(help="An export folder, or a run.", show_default=False)],
-    rows: Annotated[str, typer.Argument(help="A table of raw rows.", show_default=False)],
+    rows: Annotated[str, typer.Argument(help="A table of raw rows, or a record as JSON.", show_default=False)],
     out: Annotated[Path, typer.Option("-o", "--out", help="A .csv, .jsonl or .parquet file.")],
     root: Annotated[str | None, typer.Option(help="Folder that file paths start from.")] = None,
     within: Annotated[str | None, typer.Option(help="Folder that no file may lie outside of; the root.")] = None,
@@ -263,10 +264,10 @@ def explain_command(
         raise UsageError("no such run", where=where, expected="a run folder")
     if out is not None and out.suffix != ".html":
         raise UsageError("can't write this kind of page", where="--out", got=out.name, expected="an .html file")
+    check_writable(out)
     run = _open(where, None, None)
     found = explain(run, row, How(target, method, exported))
     if out is not None:
-        from .files import write_text
         from .report.explained import page
 
         write_text(out, page(run, found))
@@ -295,11 +296,9 @@ def knowledge_command(
     if action == "export":
         from .knowledge.export import export
 
-        target = out or where / "knowledge.parquet"
+        check_writable(target := out or where / "knowledge.parquet")
         if target.suffix != ".parquet":
-            raise UsageError(
-                "can't write this kind of table", where="--out", got=target.name, expected="a .parquet file"
-            )
+            raise UsageError("can't write this kind of table", where="--out", got=target.name, expected=".parquet")
         count = export(where, target)
         said, text = {"rows": count, "file": str(target)}, f"{count:,} answers in {target}"
     elif action == "verify":
@@ -331,10 +330,11 @@ def init_command(
 
     if out.exists():
         raise UsageError("the recipe is there already", where=out, hint="choose another name with --out")
+    check_writable(out)
     proposal = propose(rows, target, root, out.parent, within)
     for column in proposal.columns:
         typer.echo(visible(f"{column.name:<20} {column.role:<10} {column.reason}"), err=True)
-    out.write_text(proposal.text, encoding="utf-8")
+    write_text(out, proposal.text)
     typer.echo(f"\nwrote {out}; look at it, then: suffuse run {out}", err=True)
     if json_:
         columns = [{"name": c.name, "role": c.role, "reason": c.reason} for c in proposal.columns]

@@ -7,6 +7,7 @@ import hashlib
 import json
 import math
 import os
+import stat
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatch
 from pathlib import Path
@@ -24,6 +25,36 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
         return None
+
+
+def plain_file(path: Path) -> Path:
+    """The path itself. Raises UsageError where it leads to a pipe, a device or a folder: reading one may never end.
+
+    A path that leads nowhere is left to whoever opens it.
+    """
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return path
+    if not stat.S_ISREG(mode):
+        kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+        got = kinds.get(stat.S_IFMT(mode), "a device")
+        raise UsageError("not a regular file", where=path, got=got, expected="a regular file")
+    return path
+
+
+def check_writable(path: Path | None) -> None:
+    """Raise UsageError where a file can't be written to this path, so that it is known before the work and not after.
+    The folders that it lacks are made when it is written. No path: nothing is written."""
+    if path is None:
+        return
+    if path.is_dir():
+        raise UsageError("this is a folder", where=path, expected="the name of a file")
+    folder = next(above for above in path.absolute().parents if above.exists())
+    if not folder.is_dir():
+        raise UsageError("can't make this folder", where=path.parent, got=f"{folder} is a file")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UsageError("can't write here", where=path, got=f"the folder {folder} isn't writable")
 
 
 def write_json(path: Path, facts: Any) -> None:

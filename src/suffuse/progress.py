@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 
@@ -12,6 +13,9 @@ from .errors import visible
 
 Tell = Callable[[float, str], None]  # (share done in 0..1, a few words)
 EVERY = 5.0  # seconds between lines where there is no terminal
+MEASURED_SECONDS, MEASURED_SHARE = 5.0, 0.05  # what must have passed, and be done of the rest, before an estimate
+APART = 1.5  # times as fast one may be as the other
+MARKS = 100
 
 quiet: ContextVar[bool] = ContextVar("quiet", default=False)
 
@@ -38,21 +42,23 @@ def progress(what: str) -> Iterator[Tell]:
 
 class _Line:
     def __init__(self, what: str):
-        self.what, self.words, self.first = what, "", 0.0
-        self.start = self.shown = self.since = time.monotonic()
+        self.what, self.words, self.share = what, "", 0.0
+        self.start = self.shown = time.monotonic()
+        self.pace = _Pace()
         self.live = sys.stderr.isatty()
 
     def tell(self, share: float, words: str = "") -> None:
-        """Show it, if it's time to."""
+        """Show it, if it's time to. A share below an earlier one changes no more than the words."""
         now, self.words = time.monotonic(), words or self.words
-        if not self.first and share > 0:
-            self.first, self.since = share, now  # what a killed attempt had done tells nothing of the speed
-        if now - self.shown < (0.1 if self.live else EVERY) or share >= 1:
+        self.share = max(self.share, share)
+        if self.share > 0:
+            self.pace.add(now, self.share)
+        if now - self.shown < (0.1 if self.live else EVERY) or self.share >= 1:
             return
         self.shown = now
-        speed = (share - self.first) / (now - self.since) if now > self.since else 0
-        left = f"about {duration((1 - share) / speed)} left" if speed > 0 and share < 1 else ""
-        text = f"{self.what:<9} {share:4.0%}  {left:<20} {self.words}".rstrip()
+        seconds = self.pace.left()
+        left = "" if seconds is None else f"about {duration(seconds)} left"
+        text = f"{self.what:<9} {self.share:4.0%}  {left:<20} {self.words}".rstrip()
         if quiet.get():
             return
         sys.stderr.write(f"\r\x1b[2K{text[:110]}" if self.live else text + "\n")
@@ -63,6 +69,44 @@ class _Line:
         if self.live and not quiet.get():
             sys.stderr.write("\r\x1b[2K")
         say(text)
+
+
+class _Pace:
+    """How fast the share grows, and so how long the rest takes, where that can be said.
+
+    Parts of a stage are seldom alike: a share of it that passed in a second says nothing of one that takes a minute.
+    So nothing is said before some work was measured. Then the pace of the later half of the time counts, if it was
+    the same in both halves of that.
+    """
+
+    def __init__(self) -> None:
+        self.marks: list[tuple[float, float]] = []  # (seconds, share), some hundred at the most, evenly spread
+
+    def add(self, now: float, share: float) -> None:
+        """So much is done. The first mark counts as the start: what a killed attempt had done took no time here."""
+        if len(self.marks) > 1 and now - self.marks[-2][0] < (now - self.marks[0][0]) / MARKS:
+            self.marks[-1] = (now, share)
+        else:
+            self.marks.append((now, share))
+        if len(self.marks) > 4 * MARKS:
+            self.marks[1:-1] = self.marks[1:-1:2]
+
+    def left(self) -> float | None:
+        """Seconds; None where they can't be told yet."""
+        (start, first), (now, share) = self.marks[0], self.marks[-1]
+        if now - start < MEASURED_SECONDS or share - first < MEASURED_SHARE * (1 - first):
+            return None
+        middle, late = (self._share(now - part * (now - start)) for part in (0.5, 0.25))
+        before, after = late - middle, share - late
+        if not 0 < before / APART <= after <= before * APART:
+            return None
+        return (1 - share) * (now - start) / 2 / (share - middle)
+
+    def _share(self, when: float) -> float:
+        """What was done at some time, between two marks in proportion."""
+        place = min(bisect_left(self.marks, (when, 0.0)), len(self.marks) - 1)
+        (then, low), (later, high) = self.marks[max(place - 1, 0)], self.marks[place]
+        return high if later <= then else low + (high - low) * (when - then) / (later - then)
 
 
 def duration(seconds: float) -> str:

@@ -52,9 +52,10 @@ def test_bad_rows_are_written_down_and_the_run_goes_on(tmp_path: Path) -> None:
     rows[8]["picture"] = rows[8]["question"] = ""
     rows[9]["answer"] = ""
     write_csv(tmp_path / "rows.csv", rows)
-    with (tmp_path / "rows.csv").open("a", encoding="utf-8") as file:
-        file.write("r96,images/2.png,too few\r\n")
-        file.write("r97,images/2.png,what shape is the thing,circle,2,too many\r\n")
+    with (tmp_path / "rows.csv").open("ab") as file:
+        file.write(b"r96,images/2.png,too few\r\n")
+        file.write(b"r97,images/2.png,what shape is the thing,circle,2,too many\r\n")
+        file.write(b"r98,images/2.png,what sh\xe4pe is the thing,circle,2\r\n")
     write_recipe(tmp_path / "recipe.yaml", make_recipe(distill={"train": {"epochs": 1, "batch": 16}, "seeds": 1}))
     result = done(suffuse("run", "recipe.yaml", "--out", "run", cwd=tmp_path))
     found = {(int(n["line"]), n["column"], n["action"]): n["reason"] for n in notes(tmp_path / "run")}
@@ -67,18 +68,26 @@ def test_bad_rows_are_written_down_and_the_run_goes_on(tmp_path: Path) -> None:
     assert found[11, "answer", "unlabelled"] == "no label"
     assert found[98, "", "quarantined"] == "broken row: got 3 cells, expected 5"
     assert found[99, "", "quarantined"] == "broken row: got 6 cells, expected 5"
+    assert found[100, "", "quarantined"] == "broken row: not UTF-8: byte 0xe4"
     counted = {action: sum(a == action for _, _, a in found) for _, _, action in found}
     assert len(found) == len(notes(tmp_path / "run"))
     for action, number in counted.items():
         assert f"{number} {action} (" in result.err
     schema = json.loads((tmp_path / "run" / "data" / "schema.json").read_text())
-    assert sum(schema["rows"].values()) == len(rows) + 2 - counted["quarantined"]
+    assert sum(schema["rows"].values()) == len(rows) + 3 - counted["quarantined"]
 
 
 def test_no_source(project: Project) -> None:
     recipe = project(data__source="rows.cvs")
     failed = fails(suffuse("run", recipe, cwd=recipe.parent), 2, "no such source", "rows.cvs")
     assert "data.source" in failed.errors[0]
+
+
+def test_a_table_in_place_of_a_recipe(project: Project) -> None:
+    recipe = project()
+    for verb in ("run", "check", "status", "prepare"):
+        failed = fails(suffuse(verb, "rows.csv", cwd=recipe.parent), 2, "this is a table, and no recipe")
+        assert "suffuse init rows.csv --target COLUMN" in failed.hints[0]
 
 
 def test_a_column_that_is_not_there(project: Project) -> None:
@@ -110,7 +119,11 @@ def test_all_pictures_are_elsewhere(tmp_path: Path) -> None:
         (b"", ("the table is empty",)),
         (b"id,picture,question,answer,number\n", ("the table has no rows",)),
         (b"id,picture,question,answer,answer\n1,2,3,4,5\n", ("two columns have the same name", "'answer' twice")),
-        (b"id,picture,question,answer,number\n1,2,caf\xe9,4,5\n", ("not UTF-8", "rows.csv:2", "0xe9")),
+        (b"id,picture,question,answer,numb\xe9\n1,2,3,4,5\n", ("not UTF-8", "rows.csv:1", "0xe9")),
+        (
+            b"id,picture,question,answer,number\n1,2,caf\xe9,4,5\n",
+            ("the table has no rows", "first in line 2", "0xe9"),
+        ),
     ],
 )
 def test_a_broken_table(project: Project, content: bytes, words: tuple[str, ...]) -> None:

@@ -52,6 +52,18 @@ def test_the_proposed_recipe_runs_unedited(tmp_path: Path) -> None:
     assert accuracy(run, "student") > accuracy(run, "majority")
 
 
+def test_the_folders_of_the_recipe_are_made(tmp_path: Path) -> None:
+    write_csv(tmp_path / "rows.csv", make_rows(tmp_path, pictures=12))
+    done(suffuse("init", "rows.csv", "--target", "answer", "-o", "x/y/z.yaml", cwd=tmp_path))
+    assert yaml.safe_load((tmp_path / "x" / "y" / "z.yaml").read_text())["data"]["source"] == "../../rows.csv"
+
+
+def test_a_recipe_that_can_t_be_written_is_told_before_the_table_is_read(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("no table that could be read")
+    for out, words in (("rows.csv/x.yaml", ("can't make this folder", "is a file")), (".", ("is there already",))):
+        fails(suffuse("init", "rows.csv", "--target", "answer", "-o", out, cwd=tmp_path), 2, *words)
+
+
 def test_a_recipe_is_never_overwritten(tmp_path: Path) -> None:
     write_csv(tmp_path / "rows.csv", make_rows(tmp_path, pictures=12))
     (tmp_path / "recipe.yaml").write_text("mine", encoding="utf-8")

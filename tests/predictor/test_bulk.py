@@ -237,3 +237,12 @@ def test_a_process_that_is_killed_with_9_goes_on(export, tmp_path):
     assert (tmp_path / "out.parquet").read_bytes() == (tmp_path / "whole.parquet").read_bytes()
     assert not part.parent.exists()
     assert pq.read_table(tmp_path / "out.parquet")["line"].to_pylist() == list(range(2, 30_002))
+
+
+def test_a_record_on_the_command_line_is_answered(export, predictor, records, tmp_path, prepared_run):
+    record = next(one for one in records if all(one.values()))
+    root = str(Path(prepared_run.recipe.data.source).parent)
+    done = predict(export, json.dumps(record), tmp_path / "out.jsonl", Options(root=root))
+    assert done.rows == 1 and done.lacking == 0
+    answer = json.loads((tmp_path / "out.jsonl").read_text())
+    assert answer["line"] == 1 and predictor.predict(record, root=root).label == answer["answer"]

@@ -15,10 +15,13 @@ from targets_tools import CLASSES, LABELS, LONG, NUMBER, OTHERS
 
 from suffuse.engine.records import best_seed
 from suffuse.report import confusion, metrics, scored, table
+from suffuse.report.language import speaking
+from suffuse.report.model_card import model_card
 from suffuse.report.page import render
 from suffuse.report.prepared import Prepared
 from suffuse.report.words import short
 from suffuse.run import Run
+from suffuse.types import Head
 
 WORTH = "What each modality is worth"  # where there are several
 SEVERAL = {"Where modalities are missing", "What each modality contributes", "Label efficiency: score"}
@@ -92,6 +95,34 @@ def test_the_sections_are_those_of_its_targets_and_the_list_at_the_top_leads_to_
     assert wanted == re.findall(r'<section id="(\w+)">', page)
     ids = re.findall(r'\bid="([^"]+)"', page)
     assert len(ids) == len(set(ids))
+
+
+FLOORS = {
+    "mixed": {"training prior", "majority answer", "training label frequencies", "mean of training rows"},
+    "classes": {"majority answer"},
+    "labels": {"training label frequencies"},
+    "number": {"mean of training rows"},
+}
+
+
+def test_the_floor_is_called_after_what_it_says(kind: str, page: str, run: Run):
+    """In every table of the page, on the terminal, in the model card; of a single number there is no majority."""
+    names = set.union(*FLOORS.values())
+    heads = set(re.findall(r'<th scope="row">([^<]*)</th>', page)) & names
+    assert heads == FLOORS[kind]
+    shown = "\n".join(line for block in table.blocks(run) for line in block)
+    card = model_card(run)
+    first = "training prior" if kind == "mixed" else next(iter(FLOORS[kind]))
+    assert first in shown and first in card
+    assert not any(name in shown + card for name in names - {first})
+
+
+def test_the_floor_is_called_after_what_it_says_in_chinese_too():
+    wanted = {"classes": "多数答案", "labels": "训练行的标签频率", "number": "训练行的平均值"}
+    with speaking("zh"):
+        for kind, said in wanted.items():
+            assert table.name("majority", [Head("y", kind)]) == said
+        assert table.name("majority", [Head("y", kind) for kind in wanted]) == "训练行的先验"
 
 
 def test_the_task_is_told_target_by_target(kind: str, page: str):

@@ -6,12 +6,17 @@ import subprocess
 import sys
 
 import datasets
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
 from suffuse import sources
 from suffuse.errors import SuffuseError, UsageError
 from suffuse.modalities import image
+from suffuse.sources import parquet_stream
+from suffuse.sources.frame import to_table
+from suffuse.sources.stream import stream
 
 datasets.disable_progress_bars()
 COLOURS = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (9, 9, 9)]
@@ -55,6 +60,50 @@ def test_a_dictionary_of_datasets_gives_a_split(made, tmp_path):
     assert rows.table["split"].to_pylist() == ["train"] * 4 + ["test"] * 2
     assert rows.table["number"].to_pylist() == [4, 3, 2, 1, 4, 2]
     assert rows.table["label"].to_pylist() == ["dog", "cat", None, "dog", "dog", None]
+
+
+@pytest.fixture
+def labelled(made, tmp_path) -> str:
+    """The same rows as ``to_parquet`` writes them, with a column of lists of class labels."""
+    tags = datasets.Sequence(datasets.ClassLabel(names=["old", "new"]))
+    made = made.add_column("tags", [[0, 1], [], None, [1]]).cast_column("tags", tags)
+    made.to_parquet(tmp_path / "rows.parquet")
+    return str(tmp_path / "rows.parquet")
+
+
+def test_class_labels_in_parquet_are_names_for_both_readers(labelled, monkeypatch):
+    names = {"label": ["dog", "cat", None, "dog"], "tags": [["old", "new"], [], None, ["new"]]}
+    rows = sources.read(labelled)
+    assert {name: rows.table[name].to_pylist() for name in names} == names
+    assert rows.table["number"].to_pylist() == [4, 3, 2, 1] and not rows.table.schema.metadata
+    monkeypatch.setattr(parquet_stream, "BLOCK", 3)
+    blocks = list(stream(labelled).read(["label", "tags"], 0))
+    assert {name: [c for b in blocks for c in b.cells[name]] for name in names} == names
+
+
+def test_saved_and_in_memory_lists_of_class_labels_are_names_too(labelled, tmp_path):
+    read = datasets.Dataset.from_parquet(labelled)
+    read.save_to_disk(tmp_path / "saved")
+    for table in (sources.read(str(tmp_path / "saved")).table, to_table(read)):
+        assert table["label"].to_pylist() == ["dog", "cat", None, "dog"]
+        assert table["tags"].to_pylist() == [["old", "new"], [], None, ["new"]]
+
+
+@pytest.mark.parametrize(
+    "said", [b"[", b"5", b"[1]", b'{"info": {"features": [1]}}', b'{"info": {"features": {"n": 1}}}']
+)
+def test_metadata_that_another_program_wrote_is_passed_over(said, tmp_path):
+    table = pa.table({"n": [1, 2]}).replace_schema_metadata({b"huggingface": said})
+    pq.write_table(table, tmp_path / "rows.parquet")
+    assert sources.read(str(tmp_path / "rows.parquet")).table["n"].to_pylist() == [1, 2]
+
+
+def test_a_class_without_a_name_is_one_error(tmp_path):
+    said = b'{"info": {"features": {"n": {"_type": "ClassLabel", "names": ["a"]}}}}'
+    pq.write_table(pa.table({"n": [0, 5]}).replace_schema_metadata({b"huggingface": said}), tmp_path / "rows.parquet")
+    for read in (sources.read, lambda source: list(stream(source).read(["n"], 0))):
+        with pytest.raises(SuffuseError, match="class 5 of column 'n' has no name"):
+            read(str(tmp_path / "rows.parquet"))
 
 
 def test_several_files(made, tmp_path):

@@ -44,6 +44,9 @@ def by_line(rows: sources.Rows) -> dict[int, dict]:
         ("a,b\n\0,1\n2,x\0y\n", ["\0", "2"], []),
         ('a,b\n1,2\n3,"', ["1"], [3]),
         ('a,b\r\n1,"open\r\n3,4\r\n', ["3"], [2]),
+        ("a,b\n1,é\n".encode() + "2,é\n".encode("latin-1") + b"3,x\n", ["1", "3"], [3]),
+        (b'a,b\n"1\n\xff",2\n5,6\n3,"\xe9\n', ["5"], [2, 5]),
+        ("\n\na,b\n1,2\n", ["1"], []),
     ],
 )
 def test_a_broken_row_takes_no_other_with_it(tmp_path, content, kept, told):
@@ -173,7 +176,8 @@ def test_ten_million_characters_in_a_cell(tmp_path, size):
         (b"a,a\n1,2\n", "two columns have the same name"),
         (b'a,"b\n1,2\n', "can't read the header line"),
         (b"\xff\xfea\x00,\x00b\x00\n\x00", r"not UTF-8 \(.*:1\): got byte 0xff"),
-        ("a,b\n1,é\n".encode() + "2,é\n".encode("latin-1"), r"not UTF-8 \(.*:3\): got byte 0xe9"),
+        ("a,é\n1,2\n".encode("latin-1"), r"not UTF-8 \(.*:1\): got byte 0xe9"),
+        ("a\né\n".encode("latin-1"), r"no rows .*: got 1 broken rows, the first in line 2: .*not UTF-8: byte 0xe9"),
         (b"\n1,2\n", "no rows"),
         (b"\0", "no rows"),
     ],

@@ -49,6 +49,12 @@ def recipe(found: Proposal) -> Recipe:
     return make_recipe(yaml.safe_load(found.text), [])
 
 
+def test_a_number_near_the_largest_there_is() -> None:
+    with np.errstate(all="raise"):
+        found = goal(column([(row + 0.5) * (-1) ** row * 1e306 for row in range(170)]))
+    assert found.kind == "number" and "-1.695e+308 to 1.685e+308" in found.reason
+
+
 @pytest.mark.parametrize(
     ("cells", "kind", "task"),
     [
@@ -131,6 +137,9 @@ def test_a_number_follows_another_by_its_rank() -> None:
     assert tells_number("number", pairs[:20]) == ""  # too few to say
     assert tells_number("number", [("5", y) for _, y in pairs]) == ""
     assert tells_number("text", pairs) == ""
+    huge = [(f"{(-1) ** n}e308", 1.7e308 * (-1) ** n) for n in range(len(pairs))]
+    with np.errstate(all="raise"):  # no difference of two of them is a number
+        assert "follow it" in tells_number("number", huge)
 
 
 @pytest.mark.parametrize(("share", "seeds"), [(1.0, 1), (0.6, 1), (0.1, 3)])

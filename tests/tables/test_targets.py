@@ -42,6 +42,36 @@ def test_what_is_no_number_is_told_and_shifts_no_other_row(text):
     assert list(found.broken) == [1] and text in found.broken[1]
 
 
+@pytest.mark.parametrize("text", ["1e308", "-1e300", "1e31", "9" * 40])
+def test_a_number_that_overflows_in_32_bits_costs_its_own_row(text):
+    found = cells(["1", text, "3", "1e30", "-1e30"], kind="number")
+    assert found.values == [1.0, None, 3.0, 1e30, -1e30]
+    assert list(found.broken) == [1]
+    assert found.broken[1].startswith("a number beyond ±1e+30, too large for 32 bits: ") and text in found.broken[1]
+
+
+@pytest.mark.filterwarnings("error")
+def test_the_largest_and_smallest_numbers_are_standardised_without_overflow():
+    for size in (1e30, 1e-29):
+        found = cells([str(n * size) for n in (-1.0, 1.0, -1.0, 1.0)], kind="number")
+        head = targets.head(found, split(0, 0, 0, 0))
+        target = targets.encode(head, found, split(0, 0, 0, 0))
+        np.testing.assert_allclose(target, [-1, 1, -1, 1], rtol=1e-6)
+        back = target * head.std + head.mean
+        assert np.isfinite(back).all() and back[1] == pytest.approx(size)
+
+
+@pytest.mark.filterwarnings("error")
+def test_numbers_that_hardly_differ_or_lie_too_far_apart_are_one_error():
+    found = cells(["1e-300", "2e-300", "3e-300"], kind="number")
+    with pytest.raises(SuffuseError, match=r"nothing to learn \(column 'y'\): got a standard deviation of"):
+        targets.head(found, split(0, 0, 0))
+    found = cells(["1e-20", "2e-20", "3e-20", "1e30"], kind="number")
+    head = targets.head(found, split(0, 0, 0, 2))
+    with pytest.raises(SuffuseError, match=r"a number overflows \(column 'y'\): got 1e\+30"):
+        targets.encode(head, found, split(0, 0, 0, 2))
+
+
 @pytest.mark.parametrize("values", [["a;b", "b", ""], [["a", "b"], ["b"], None], ['["a", "b"]', '["b"]', ""]])
 def test_labels_come_as_lists_or_texts(values):
     found = cells(values, kind="labels")

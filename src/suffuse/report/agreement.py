@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ..run import Run
-from . import measured, table
+from ..types import Head
+from . import measured, metrics, table
 from .words import percent
 
 PARTS = ("both_right", "only_model", "only_teacher", "both_wrong")
@@ -18,9 +19,10 @@ def agreement(run: Run) -> list[dict[str, Any]]:
         return []
     several = len(run.recipe.data.targets) > 1
     made = []
-    for name in run.recipe.data.targets:
+    for head in metrics.kinds(run):
+        name = head.name
         each = {who: facts.get(name) if several else facts for who, facts in found.items()}
-        lines = [_line(who, facts) for who, facts in each.items() if facts and facts.get("same")]
+        lines = [_line(who, facts, head) for who, facts in each.items() if facts and facts.get("same")]
         if lines:
             made.append({"name": name, "lines": lines, "kl": any(x["kl"] for x in lines),
                          "rows": next(f["rows"] for f in each.values() if f)})  # fmt: skip
@@ -32,12 +34,12 @@ def shown(who: str) -> bool:
     return who in ("majority", "student", "baseline", "rival") or who.startswith("export")
 
 
-def _line(who: str, facts: dict) -> dict[str, Any]:
+def _line(who: str, facts: dict, head: Head) -> dict[str, Any]:
     counts = facts.get("counts") or {}
     whole = sum(counts.values())
     shares = {part: counts[part] / whole for part in PARTS} if whole else {}
     return {
-        "who": table.name(who),
+        "who": table.name(who, [head]),
         "same": percent(facts["same"]["mean"]),
         "span": measured.span("accuracy", facts["same"]),
         "kl": f"{facts['kl']['mean']:.4f}" if facts.get("kl") else "",

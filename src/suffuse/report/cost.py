@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from ..run import Run
@@ -15,10 +16,13 @@ AXES = {"latency": "milliseconds a row", "size": "kilobytes"}
 
 
 def cost(run: Run) -> dict[str, Any] | None:
-    """Two pictures with their lists; None where fewer than two models have either."""
+    """Two pictures with their lists; None where fewer than two models have either. A model without a score (R2 of test
+    rows that all have one number) stands in none of them."""
     cards = {who: card for who, card in table.scores(run).items() if shown(who)}
-    latency = {who: card["latency_ms"]["p50"] for who, card in cards.items() if card.get("latency_ms")}
-    size = {who: card["bytes"] / 1000 for who, card in cards.items() if card.get("bytes")}
+    main = metrics.main_of(run)
+    scored = {who: card for who, card in cards.items() if math.isfinite(card["metrics"][main]["mean"])}
+    latency = {who: card["latency_ms"]["p50"] for who, card in scored.items() if card.get("latency_ms")}
+    size = {who: card["bytes"] / 1000 for who, card in scored.items() if card.get("bytes")}
     taken = (("latency", t("Time of an answer"), latency), ("size", t("Size of the file"), size))
     charts = [picture(run, cards, key, title, found) for key, title, found in taken if len(found) > 1]
     if not charts:

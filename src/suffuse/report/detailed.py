@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..run import Run
+from ..types import Head
 from . import measured, metrics, table
 from .language import t
 from .metrics import METRICS
@@ -22,14 +23,15 @@ def all_metrics(run: Run) -> list[dict[str, Any]]:
         target, _, metric = name.rpartition(":")
         if metric in METRICS:
             groups.setdefault(target, []).append(name)
-    return [_table(cards, target, some) for target, some in groups.items()]
+    return [_table(cards, target, some, metrics.kinds(run)) for target, some in groups.items()]
 
 
-def _table(cards: dict[str, dict], target: str, names: list[str]) -> dict[str, Any]:
+def _table(cards: dict[str, dict], target: str, names: list[str], heads: list[Head]) -> dict[str, Any]:
     titles = [name.rpartition(":")[2] for name in names]
     pairs = list(zip(titles, names, strict=True))
+    heads = [head for head in heads if target in ("", head.name)]
     lines = [
-        {"who": table.name(who), "cells": [_cell(metric, card["metrics"].get(name)) for metric, name in pairs]}
+        {"who": table.name(who, heads), "cells": [_cell(metric, card["metrics"].get(name)) for metric, name in pairs]}
         for who, card in cards.items()
     ]
     return {"target": target, "titles": [t(METRICS[m].title) for m in titles], "lines": lines}

@@ -42,7 +42,7 @@ def each(run: Run, prepared: Prepared) -> list[dict]:
                 "others": [t(METRICS[m].title) for m in others],
                 "lines": [
                     {
-                        "who": table.name(who),
+                        "who": table.name(who, [head]),
                         **bars.measured(main, mains[who], floor),
                         "others": [metrics.shown(m, card["metrics"][f"{head.name}:{m}"]["mean"]) for m in others],
                     }

@@ -84,7 +84,7 @@ def _scores(run: Run, cards: dict[str, dict]) -> str:
         if who in ("majority", "teacher", "ensemble", "baseline", "rival", "student") or who.startswith("export")
     ]
     there = [n for n in names if any(n in cards[w]["metrics"] for w in shown)]
-    rows = [(table.name(w), *(_value(n, cards[w]["metrics"].get(n)) for n in there)) for w in shown]
+    rows = [(table.name(w, metrics.kinds(run)), *(_value(n, cards[w]["metrics"].get(n)) for n in there)) for w in shown]
     said = [f"- {markdown.plain(sentence)}" for sentence in (*table.verdicts(run), *worth.warnings(run))]
     head = ("model", *(METRICS[n].title for n in there))
     return "\n\n".join(

@@ -7,6 +7,7 @@ from dataclasses import astuple, dataclass
 
 from ..files import read_json
 from ..run import Run
+from ..types import CLASSES, LABELS, NUMBER, Head
 from . import metrics
 from .language import t
 from .metrics import METRICS
@@ -40,6 +41,7 @@ ORDER = {
     "export": 9,
 }
 OTHERS = ("comparisons", "label-curve")  # in scores/, and no model's
+FLOORS = {CLASSES: "majority answer", LABELS: "training label frequencies", NUMBER: "mean of training rows"}
 SAID = {
     "helps": "distillation helps",
     "hurts": "distillation hurts",
@@ -68,7 +70,7 @@ def main_name(run: Run) -> str:
 def lines(run: Run) -> list[Line]:
     """The table's rows."""
     second = metrics.second_of(run)
-    return [_line(who, facts, second) for who, facts in scores(run).items()]
+    return [_line(who, facts, second, metrics.kinds(run)) for who, facts in scores(run).items()]
 
 
 def blocks(run: Run) -> list[list[str]]:
@@ -83,7 +85,7 @@ def by_target(run: Run) -> list[tuple[str, ...]]:
     """A row for each target, a column for each of the models that had all labels and all inputs."""
     cards = scores(run)
     models = [who for who in SIDE_BY_SIDE if who in cards]
-    rows = [("target", "metric", *map(name, models))]
+    rows = [("target", "metric", *(name(who, metrics.kinds(run)) for who in models))]
     for head in metrics.kinds(run):
         metric = metrics.OF_KIND[head.kind][0]
         means = (cards[who]["metrics"][f"{head.name}:{metric}"]["mean"] for who in models)
@@ -101,14 +103,17 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     ]
 
 
-def name(who: str) -> str:
-    """A model's name for people."""
+def name(who: str, heads: Sequence[Head] = ()) -> str:
+    """A model's name for people; ``heads``: the targets that it answers, for the floor is called after what it says."""
     if who.startswith("teacher-only-"):
         return t("teacher, %(modality)s alone", modality=who.removeprefix("teacher-only-"))
     kind, _, rest = who.partition("-")
     if kind == "export" and rest:
         return t("exported student, %(form)s", form=rest)
-    plain = {"majority": "majority answer", "export": "exported student", "baseline": "student, labels alone",
+    if kind == "majority":
+        kinds = {head.kind for head in heads}
+        return t(FLOORS[kinds.pop()] if len(kinds) == 1 else "training prior")
+    plain = {"export": "exported student", "baseline": "student, labels alone",
              "rival": "labels alone, whole compute", "ensemble": "teacher, all seeds together"}  # fmt: skip
     if kind == "only":
         return t("%(modality)s alone", modality=rest)
@@ -173,13 +178,13 @@ def _order(who: str) -> tuple:
     return (ORDER.get(kind, 8), 0.0, 0, who)
 
 
-def _line(who: str, facts: dict, second: str | None) -> Line:
+def _line(who: str, facts: dict, second: str | None, heads: Sequence[Head]) -> Line:
     main = facts["main"]
     first, other = facts["metrics"][main], facts["metrics"].get(second)
     low, high = (metrics.value(main, first[end]).removesuffix(" %") for end in ("low", "high"))
     latency = facts.get("latency_ms")
     return Line(
-        name(who),
+        name(who, heads),
         f"{metrics.value(main, first['mean'])}  [{low}, {high}]",
         metrics.value(second, other["mean"]) if second and other else "",
         str(len(facts["seeds"])) if who not in ("majority", "ensemble") and not who.startswith("export") else "",

@@ -6,12 +6,13 @@ out; a name in ``TABLE`` is a known set that comes inside an installed package.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError, did_you_mean
+from ..files import plain_file
 from ..parts import load
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ SUFFIXES = {
     ".json": "suffuse.sources.json",
 }
 FOLDERS = {"dataset": "suffuse.sources.huggingface", "questions": "suffuse.sources.questions"}
+MOST_SHOWN = 200  # characters of a name that is no source's
 SAVED = ("dataset_dict.json", "state.json")  # one of these stands in a saved dataset
 
 
@@ -44,36 +46,58 @@ class Rows:
     rules: dict[str, str] = field(default_factory=dict)  # column -> that rule, in words
 
 
-def read(source: str) -> Rows:
+def read(source: str, key: str = "data.source") -> Rows:
     """Rows of a file, a saved dataset or a known set.
 
-    Raises UsageError where there is no such source, SuffuseError where it can't be read.
+    Raises UsageError, naming the ``key`` that names the source, where there is no such source; SuffuseError where it
+    can't be read.
     """
-    module, path = locate(source)
+    module, path = locate(source, key)
     part = load({module: module}, module)
     rows: Rows = part.read() if path is None else part.read(path)
     if not rows.table.num_rows:
-        raise UsageError("the table has no rows", where=path or source)
+        raise no_rows(path or source, rows.broken)
     return rows
 
 
-def locate(source: str) -> tuple[str, Path | None]:
+def no_rows(where: object, broken: Sequence[tuple[int, str]]) -> UsageError:
+    """That a table has no rows, with the first reason where there are only broken ones."""
+    got = f"{len(broken):,} broken rows, the first in line {broken[0][0]}: {broken[0][1]}" if broken else ""
+    return UsageError("the table has no rows", where=where, got=got)
+
+
+def locate(source: str, key: str = "data.source") -> tuple[str, Path | None]:
     """The module that reads a source, and the path that it reads; none of a known set.
 
-    Raises UsageError where there is no such source.
+    Raises UsageError, naming the ``key``, where there is no such source.
     """
-    path = Path(source)
-    if source in TABLE and not path.exists():
+    path, there = Path(source), exists(source)
+    if source in TABLE and not there:
         return TABLE[source], None
-    if not path.exists():
-        known = ", ".join(TABLE)
-        raise UsageError("no such source", where="data.source", got=source, expected=f"a file, or one of: {known}")
+    if not there:
+        got, known = source if len(source) <= MOST_SHOWN else f"{source[:MOST_SHOWN]}...", ", ".join(TABLE)
+        raise UsageError("no such source", where=key, got=got, expected=f"a file, or one of: {known}")
     if path.is_dir():
         return FOLDERS[_layout(path)], path
     if path.suffix.lower() not in SUFFIXES:
         got, expected = path.suffix or "no suffix", " ".join(SUFFIXES)
         raise UsageError("unknown kind of table", where=path, got=got, expected=expected)
-    return SUFFIXES[path.suffix.lower()], path
+    return SUFFIXES[path.suffix.lower()], plain_file(path)
+
+
+def exists(source: str) -> bool:
+    """Whether a source is a path that leads somewhere; a text that can be no path leads nowhere."""
+    try:
+        return Path(source).exists()
+    except (OSError, ValueError):
+        return False
+
+
+def is_table(path: Path) -> bool:
+    """Whether a path looks like a source of rows: a file of a table's kind, a saved dataset or a known set's name."""
+    if path.is_dir():
+        return any((path / name).exists() for name in SAVED)
+    return path.suffix.lower() in SUFFIXES or (str(path) in TABLE and not path.exists())
 
 
 def _layout(folder: Path) -> str:

@@ -11,26 +11,23 @@ from pathlib import Path
 import pyarrow as pa
 
 from . import Rows
-from .csv_rows import header, not_utf8, pieces, rows_of
+from .csv_rows import header, pieces, rows_of, text_of
 
 PIECE = 8192  # rows
 LARGEST_PIECE = 2**24  # characters after which a piece ends early
 
 
 def read(path: Path) -> Rows:
-    """Rows with as many cells as the header; what has more or fewer is noted as broken."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = rows_of(file, path)
-            names = header(rows, path)
-            chunks: list[list[pa.Array]] = [[] for _ in names]
-            lines = array("q")  # numbers that don't stand between the cells in memory
-            broken: list[tuple[int, str]] = []
-            for piece, where in pieces(rows, len(names), broken, (PIECE, LARGEST_PIECE)):
-                for chunk, cells in zip(chunks, zip(*piece, strict=True), strict=True):
-                    chunk.append(pa.array(cells, pa.string()))
-                lines.extend(where)
-    except UnicodeDecodeError:
-        raise not_utf8(path) from None
+    """Rows with as many cells as the header; what has more or fewer, or isn't UTF-8, is noted as broken."""
+    with path.open("rb") as raw, text_of(raw) as file:
+        rows = rows_of(file, path)
+        names = header(rows, path)
+        chunks: list[list[pa.Array]] = [[] for _ in names]
+        lines = array("q")  # numbers that don't stand between the cells in memory
+        broken: list[tuple[int, str]] = []
+        for piece, where in pieces(rows, len(names), broken, (PIECE, LARGEST_PIECE)):
+            for chunk, cells in zip(chunks, zip(*piece, strict=True), strict=True):
+                chunk.append(pa.array(cells, pa.string()))
+            lines.extend(where)
     columns = [pa.chunked_array(c, pa.string()) for c in chunks]
     return Rows(pa.Table.from_arrays(columns, names=names), lines.tolist(), path.parent, broken)

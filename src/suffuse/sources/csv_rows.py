@@ -1,12 +1,13 @@
 """The rows of CSV and TSV (RFC 4180) as lists of texts.
 
 A quote that is opened and never closed would swallow the rows after it: such a row is broken, and reading goes on in
-the line after its first.
+the line after its first. So is a row that isn't UTF-8, which costs only itself.
 """
 
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -14,26 +15,43 @@ from typing import IO
 from ..errors import SuffuseError, UsageError
 
 LARGEST_CELL = 10_000_000  # characters
+SAVE = "save it as UTF-8"
 Row = tuple[int, list[str] | str]  # the line that it begins in, and its cells or why it is none
 
 
+def text_of(file: IO[bytes]) -> IO[str]:
+    """A table's bytes as text; a byte that isn't UTF-8 is a lone surrogate, so that its row can be told."""
+    return io.TextIOWrapper(file, "utf-8-sig", "surrogateescape", newline="")
+
+
 def rows_of(file: IO[str], path: Path) -> Iterator[Row]:
-    """(the line that it begins in, a row's cells or why it is none), in order; the header first."""
+    """(the line that it begins in, a row's cells or why it is none), in order; the header first.
+
+    ``file`` is one that :func:`text_of` returns. Raises SuffuseError where the header isn't UTF-8.
+    """
     csv.field_size_limit(LARGEST_CELL)
-    return _rows(_Lines(file), "\t" if path.suffix.lower() == ".tsv" else ",")
+    rows = _rows(_Lines(file), "\t" if path.suffix.lower() == ".tsv" else ",")
+    named = False  # whether the header stands before this row
+    for line, cells in rows:
+        byte = next(filter(None, map(_not_utf8, cells)), "") if isinstance(cells, list) else ""
+        if byte and not named:
+            raise SuffuseError("the table is not UTF-8", where=f"{path}:{line}", got=f"byte {byte}", hint=SAVE)
+        named = named or bool(cells)
+        yield line, f"broken row: not UTF-8: byte {byte}" if byte else cells
 
 
 def header(rows: Iterator[Row], path: Path) -> list[str]:
-    """The columns' names. Raises UsageError where there are none, or two are the same."""
-    _, found = next(rows, (0, None))
-    if found is None:
+    """The columns' names, in the first line that isn't blank. Raises UsageError where there are none, or two are the
+    same."""
+    names = next((cells for _, cells in rows if cells), None)
+    if names is None:
         raise UsageError("the table is empty", where=path, expected="a header line and rows")
-    if isinstance(found, str):
-        raise UsageError("can't read the header line", where=path, got=found.removeprefix("broken row: "))
-    twice = sorted({name for name in found if found.count(name) > 1})
+    if isinstance(names, str):
+        raise UsageError("can't read the header line", where=path, got=names.removeprefix("broken row: "))
+    twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise UsageError("two columns have the same name", where=path, got=f"'{twice[0]}' twice")
-    return found
+    return names
 
 
 def pieces(
@@ -117,14 +135,8 @@ def _closed(lines: list[str], delimiter: str) -> bool:
         return False
 
 
-def not_utf8(path: Path) -> SuffuseError:
-    """Where the file stops to be UTF-8."""
-    where, got = str(path), ""
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            try:
-                line.decode("utf-8")
-            except UnicodeDecodeError as error:
-                where, got = f"{path}:{number}", f"byte 0x{error.object[error.start]:02x}"
-                break
-    return SuffuseError("the table is not UTF-8", where=where, got=got, hint="save it as UTF-8")
+def _not_utf8(cell: str) -> str:
+    """The first byte that isn't UTF-8, or ""."""
+    if cell.isascii():
+        return ""
+    return next((f"0x{ord(c) & 0xFF:02x}" for c in cell if "\udc80" <= c <= "\udcff"), "")

@@ -20,6 +20,7 @@ from .. import modalities
 from ..errors import UsageError
 from ..modalities.cell import Absent, Unreadable
 from ..parts import ModalitySettings, load, settings
+from . import class_labels
 
 Pack = Callable[[Any], Any]
 
@@ -47,7 +48,7 @@ def to_table(rows: Any, packs: Mapping[str, Pack] | None = None) -> pa.Table:
         parts = [with_split(to_table(part, packs), name) for name, part in rows.items()]
         return pa.concat_tables(parts, promote_options="default")
     if hasattr(rows, "features") and hasattr(rows, "with_format"):
-        return _named(rows.with_format("arrow")[:], rows.features)
+        return class_labels.named(rows.with_format("arrow")[:], rows.features.to_dict())
     if hasattr(rows, "columns") and hasattr(rows, "to_dict"):  # a frame, without importing pandas
         return pa.table({str(name): _column(str(name), list(rows[name]), packs) for name in rows.columns})
     if isinstance(rows, Sequence) and rows and all(isinstance(r, Mapping) for r in rows):
@@ -61,20 +62,6 @@ def to_table(rows: Any, packs: Mapping[str, Pack] | None = None) -> pa.Table:
 def with_split(table: pa.Table, name: str) -> pa.Table:
     """A dataset's part with its name in a column ``split``, unless there is one."""
     return table if "split" in table.column_names else table.append_column("split", pa.array([name] * table.num_rows))
-
-
-def named_classes(table: pa.Table, name: str, names: Sequence[str]) -> pa.Table:
-    """Class numbers -> names; a negative number is no label."""
-    codes = [None if c is None or c < 0 else c for c in table[name].to_pylist()]
-    made = pa.array(names).take(pa.array(codes, pa.int64()))
-    return table.set_column(table.column_names.index(name), name, made)
-
-
-def _named(table: pa.Table, features: Mapping[str, Any]) -> pa.Table:
-    for name, feature in features.items():
-        if type(feature).__name__ == "ClassLabel":
-            table = named_classes(table, name, feature.names)
-    return table.replace_schema_metadata(None)
 
 
 def _packs(read: Mapping[str, ModalitySettings]) -> dict[str, Pack]:

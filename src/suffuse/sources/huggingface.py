@@ -11,15 +11,17 @@ from pathlib import Path
 import pyarrow as pa
 
 from ..errors import SuffuseError, UsageError
-from . import Rows
-from .frame import named_classes, with_split
+from ..files import plain_file
+from . import Rows, class_labels
+from .arrow_types import plain
+from .frame import with_split
 
 
 def read(folder: Path) -> Rows:
     """All rows of a saved Dataset or DatasetDict."""
     try:
         if (folder / "dataset_dict.json").exists():
-            names = json.loads((folder / "dataset_dict.json").read_text(encoding="utf-8"))["splits"]
+            names = json.loads(plain_file(folder / "dataset_dict.json").read_text(encoding="utf-8"))["splits"]
             parts = [with_split(_table(folder / name), name) for name in names]
             table = pa.concat_tables(parts, promote_options="default")
         elif (folder / "state.json").exists():
@@ -33,7 +35,7 @@ def read(folder: Path) -> Rows:
 
 
 def _table(folder: Path) -> pa.Table:
-    state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+    state = json.loads(plain_file(folder / "state.json").read_text(encoding="utf-8"))
     if state.get("_indices_data_files"):
         raise UsageError(
             "this dataset was saved with an index",
@@ -42,13 +44,10 @@ def _table(folder: Path) -> pa.Table:
         )
     parts = []
     for file in state["_data_files"]:
-        with pa.memory_map(str(folder / file["filename"])) as source:
+        with pa.memory_map(str(plain_file(folder / file["filename"]))) as source:
             parts.append(pa.ipc.open_stream(source).read_all())
     if not parts:  # a split without rows
         return pa.table({})
     table = pa.concat_tables(parts)
-    features = json.loads((folder / "dataset_info.json").read_text(encoding="utf-8")).get("features") or {}
-    for name, feature in features.items():
-        if feature.get("_type") == "ClassLabel" and feature.get("names"):
-            table = named_classes(table, name, feature["names"])
-    return table.replace_schema_metadata(None)
+    features = json.loads(plain_file(folder / "dataset_info.json").read_text(encoding="utf-8")).get("features") or {}
+    return class_labels.named(plain(table), features)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 
@@ -32,9 +33,11 @@ def pieces(path: Path, lines: list[int], broken: list[tuple[int, str]], most: tu
 def _row(line: bytes) -> dict | str:
     """An object, or why it is none."""
     try:
-        row = json.loads(line)
+        row = json.loads(line.decode("utf-8-sig"))  # of bytes alone the encoding would be guessed
         if b"\\ud" in line.lower():
             check_text(row)
+    except UnicodeDecodeError as error:
+        return f"broken row: not UTF-8: byte 0x{error.object[error.start]:02x}"
     except (json.JSONDecodeError, UnicodeError) as error:
         return f"broken row: {error}"
     except RecursionError:
@@ -47,3 +50,34 @@ def _row(line: bytes) -> dict | str:
 def check_text(row: object) -> None:
     """Raise UnicodeError where a text in it is none: half a surrogate pair is JSON, and no text."""
     json.dumps(row, ensure_ascii=False).encode()
+
+
+class RecordColumns:
+    """The columns in which most filled cells are records. A row that has another cell there is broken: a network reads
+    such a column as records, and one stray cell must not make texts of all the others."""
+
+    def __init__(self) -> None:
+        self.records: Counter[str] = Counter()
+        self.others: Counter[str] = Counter()
+
+    def add(self, rows: Iterable[dict]) -> None:
+        """Count the cells of some rows."""
+        for row in rows:
+            for name, cell in row.items():
+                if isinstance(cell, dict):
+                    self.records[name] += 1
+                elif cell is not None:
+                    self.others[name] += 1
+
+    def parted(self, rows: list[dict], lines: list[int]) -> tuple[list[dict], list[int], list[tuple[int, str]]]:
+        """(the rows that aren't broken, their lines, what is broken). Ask once all rows are counted."""
+        names = [name for name in self.records & self.others if self.records[name] > self.others[name]]
+        kept: list[tuple[dict, int]] = []
+        broken: list[tuple[int, str]] = []
+        for row, line in zip(rows, lines, strict=True):
+            strays = [name for name in names if not isinstance(row.get(name), (dict, type(None)))]
+            if strays:
+                broken.append((line, f"broken row: '{strays[0]}' is no record, as it is in other rows"))
+            else:
+                kept.append((row, line))
+        return [row for row, _ in kept], [line for _, line in kept], broken

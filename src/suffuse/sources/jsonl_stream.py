@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from .json_rows import pieces
+from .json_rows import RecordColumns, pieces
 from .stream import BLOCK, LARGEST_BLOCK, Block, Stream
 
 
 def stream(path: Path) -> Stream:
     """Rows of all objects; a key that a row lacks is empty there."""
     names: dict[str, None] = {}
+    columns = RecordColumns()
     count, lines, broken = 0, [], []
     for rows in pieces(path, lines, broken, (BLOCK, LARGEST_BLOCK)):
         names |= dict.fromkeys(key for row in rows for key in row)
+        columns.add(rows)
         count += len(rows)
         lines.clear()
         broken.clear()
@@ -26,8 +28,9 @@ def stream(path: Path) -> Stream:
         for rows in pieces(path, line, broken, (BLOCK, LARGEST_BLOCK)):
             done += len(rows)
             if skipped <= 0:
-                cells = {name: [row.get(name) for row in rows] for name in chosen}
-                yield Block(cells, line.copy(), broken.copy(), done / count)
+                kept, where, strays = columns.parted(rows, line)
+                cells = {name: [row.get(name) for row in kept] for name in chosen}
+                yield Block(cells, where, sorted([*broken, *strays]), done / count)
             line.clear()
             broken.clear()
             skipped -= 1

@@ -9,16 +9,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..errors import SuffuseError, UsageError
-from . import Rows
+from . import Rows, class_labels
+from .arrow_types import plain
 
 
 def read(path: Path) -> Rows:
-    """All rows; one with a text that is no UTF-8 is noted as broken.
+    """All rows; one with a text that isn't UTF-8 is noted as broken. Of class labels the names are read.
 
-    Raises SuffuseError where the file is no Parquet or is cut off.
+    Raises SuffuseError where the file isn't Parquet or is cut off.
     """
     try:
-        table = pq.read_table(path)
+        with pq.ParquetFile(path) as file:  # this file alone, whatever its folder is called
+            table = file.read()
+        table = class_labels.named(plain(table), class_labels.features(table.schema))
     except (pa.ArrowException, OSError) as error:
         raise cant(path, error) from None
     twice = sorted({n for n in table.column_names if table.column_names.count(n) > 1})
@@ -40,27 +43,27 @@ def cant(path: Path, error: Exception) -> SuffuseError:
 
 
 def not_utf8(column: pa.ChunkedArray) -> list[int]:
-    """Rows whose text can't be decoded: who writes a file may call anything text."""
-    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
-    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+    """Rows with a text, on its own or in a list or record, that can't be decoded: who writes a file may call anything
+    text."""
+    if not has_text(column.type):
         return []
     try:
         column.validate(full=True)
         return []
     except pa.ArrowInvalid:
-        plain = column.cast(kind) if pa.types.is_dictionary(column.type) else column
-        cells = (cell for chunk in plain.chunks for cell in _as_bytes(chunk).to_pylist())
-        return [row for row, cell in enumerate(cells) if cell is not None and not _decodes(cell)]
+        return [row for row, cell in enumerate(column) if not _decodes(cell)]
 
 
-def _as_bytes(texts: pa.Array) -> pa.Array:
-    wide = pa.types.is_large_string(texts.type)
-    return texts.view(pa.large_binary() if wide else pa.binary())
+def has_text(kind: pa.DataType) -> bool:
+    """Whether a column of this type holds texts, on their own or in lists or records."""
+    if pa.types.is_nested(kind):
+        return any(has_text(kind.field(place).type) for place in range(kind.num_fields))
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
 
 
-def _decodes(cell: bytes) -> bool:
+def _decodes(cell: pa.Scalar) -> bool:
     try:
-        cell.decode("utf-8")
+        cell.as_py()
     except UnicodeDecodeError:
         return False
     return True

@@ -9,17 +9,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..errors import UsageError
-from .parquet import cant, not_utf8
+from . import class_labels
+from .arrow_types import plain, plain_type
+from .parquet import cant, has_text, not_utf8
 from .stream import BLOCK, LARGEST_BLOCK, Block, Stream
 
 BUFFER = 2**20  # bytes that are read ahead of a column
 
 
 def stream(path: Path) -> Stream:
-    """All rows; one with a text that is no UTF-8 is noted as broken. Raises SuffuseError where the file is no Parquet
-    or is cut off."""
+    """All rows; one with a text that isn't UTF-8, in whatever column, is noted as broken. Of class labels the names are
+    read. Raises SuffuseError where the file isn't Parquet or is cut off."""
     try:
-        names = pq.read_schema(path).names
+        schema = pq.read_schema(path)
+        names, features = schema.names, class_labels.features(schema)
+        texts = {field.name for field in schema if has_text(plain_type(field.type))}
     except (pa.ArrowException, OSError) as error:
         raise cant(path, error) from None
     twice = sorted({n for n in names if names.count(n) > 1})
@@ -29,14 +33,16 @@ def stream(path: Path) -> Stream:
     def read(wanted: Collection[str], skipped: int) -> Iterator[Block]:
         try:
             with pq.ParquetFile(path, buffer_size=BUFFER, pre_buffer=False) as file:
-                yield from _blocks(file, [n for n in names if n in wanted], skipped)
+                for rows, start, share in _pieces(file, [n for n in names if n in wanted or n in texts], skipped):
+                    yield _block(class_labels.named(plain(rows), features), wanted, start, share)
         except (pa.ArrowException, OSError) as error:
             raise cant(path, error) from None
 
     return Stream(names, path.parent, read)
 
 
-def _blocks(file: pq.ParquetFile, wanted: list[str], skipped: int) -> Iterator[Block]:
+def _pieces(file: pq.ParquetFile, columns: list[str], skipped: int) -> Iterator[tuple[pa.Table, int, float]]:
+    """(rows, how many stand before them, the share of the file that was read when they end) of each block."""
     facts = file.metadata
     count, start = max(facts.num_rows, 1), 0
     for group in range(facts.num_row_groups):
@@ -45,11 +51,11 @@ def _blocks(file: pq.ParquetFile, wanted: list[str], skipped: int) -> Iterator[B
         if skipped >= within:
             skipped, start = skipped - within, start + rows
             continue
-        for batch in file.iter_batches(each, [group], wanted, use_threads=False):
+        for batch in file.iter_batches(each, [group], columns, use_threads=False):
             if skipped:
                 skipped -= 1
             else:
-                yield _block(batch, start, (start + batch.num_rows) / count)
+                yield pa.Table.from_batches([batch]), start, (start + batch.num_rows) / count
             start += batch.num_rows
 
 
@@ -59,12 +65,13 @@ def _rows(group: pq.RowGroupMetaData) -> int:
     return max(1, min(BLOCK, int(LARGEST_BLOCK / max(each, 1))))
 
 
-def _block(batch: pa.RecordBatch, start: int, share: float) -> Block:
+def _block(table: pa.Table, wanted: Collection[str], start: int, share: float) -> Block:
     lost: dict[int, str] = {}
-    for name, column in zip(batch.schema.names, batch.columns, strict=True):
-        for row in not_utf8(pa.chunked_array([column])):
+    for name in table.column_names:
+        for row in not_utf8(table.column(name)):
             lost.setdefault(row, f"broken row: '{name}' is not UTF-8")
-    line = [start + row + 1 for row in range(batch.num_rows) if row not in lost]
+    line = [start + row + 1 for row in range(table.num_rows) if row not in lost]
+    table = table.select([name for name in table.column_names if name in wanted])
     if lost:
-        batch = batch.filter(pa.array([row not in lost for row in range(batch.num_rows)]))
-    return Block(batch.to_pydict(), line, [(start + row + 1, why) for row, why in sorted(lost.items())], share)
+        table = table.filter(pa.array([row not in lost for row in range(table.num_rows)]))
+    return Block(table.to_pydict(), line, [(start + row + 1, why) for row, why in sorted(lost.items())], share)

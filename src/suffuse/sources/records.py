@@ -10,7 +10,8 @@ from typing import Any
 import pyarrow as pa
 
 from ..errors import SuffuseError, UsageError
-from .json_rows import check_text
+from ..files import plain_file
+from .json_rows import RecordColumns, check_text
 
 UNFIT = (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError)  # mixed types, or a number beyond 64 bits
 
@@ -53,30 +54,32 @@ def to_table(rows: Sequence[dict], path: Path) -> pa.Table:
 
 
 def without_strangers(rows: list[dict], lines: list[int], broken: list[tuple[int, str]]) -> list[dict]:
-    """The rows that hold records where most do: one that doesn't must not make texts of all the others."""
-    strange: dict[int, str] = {}
-    for name in dict.fromkeys(key for row in rows for key in row):
-        others = [n for n, row in enumerate(rows) if not isinstance(row.get(name), (dict, type(None)))]
-        records = sum(isinstance(row.get(name), dict) for row in rows)
-        if records > len(others):
-            strange |= dict.fromkeys(others, f"broken row: '{name}' is no record, as it is in other rows")
-    broken.extend((lines[n], reason) for n, reason in strange.items())
+    """The rows without those that are broken as :class:`RecordColumns` says, which are noted in ``broken``."""
+    columns = RecordColumns()
+    columns.add(rows)
+    kept, lines[:], strays = columns.parted(rows, lines)
+    broken.extend(strays)
     broken.sort()
-    kept = [n for n in range(len(rows)) if n not in strange]
-    lines[:] = [lines[n] for n in kept]
-    return [rows[n] for n in kept]
+    return kept
 
 
 def _column(values: list) -> pa.Array:
     try:
         return pa.array(values)
     except UNFIT:
-        return pa.array([v if v is None or isinstance(v, str) else json.dumps(v, ensure_ascii=False) for v in values])
+        return pa.array([_text(value) for value in values])
+
+
+def _text(value: Any) -> str | None:
+    """A cell of a column of mixed types, as a modality reads it where it stands alone."""
+    if isinstance(value, (dict, list)):
+        return json.dumps(value, ensure_ascii=False)
+    return None if value is None else str(value)
 
 
 def _items(path: Path) -> tuple[list[Any], bool]:
     """The list, and whether some text in it may be none."""
-    content = path.read_bytes()
+    content = plain_file(path).read_bytes()
     try:
         found = json.loads(content.decode("utf-8-sig"))
     except UnicodeDecodeError as error:

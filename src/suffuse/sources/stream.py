@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..parts import load
-from . import Rows, locate
+from . import Rows, exists, inline, locate
 
 BLOCK = 256  # rows
 LARGEST_BLOCK = 2**24  # characters or bytes after which a block ends early
@@ -43,11 +43,14 @@ class Stream:
 
 
 def stream(source: str) -> Stream:
-    """Rows of a file, a saved dataset or a known set. JSON, a saved dataset and a known set are read whole.
+    """Rows of a file, a saved dataset or a known set, or of records as JSON. JSON, a saved dataset and a known set are
+    read whole.
 
     Raises UsageError where there is no such source, SuffuseError where it can't be read.
     """
-    module, path = locate(source)
+    if inline.is_inline(source) and not exists(source):
+        return whole(inline.read(source))
+    module, path = locate(source, "rows")
     if module in STREAMS and path is not None:
         return load(STREAMS, module).stream(path)
     found = load({module: module}, module)

@@ -24,6 +24,7 @@ from ..predictor.layout import FORMS, Layout, header
 from ..predictor.parts import Parts, parts
 from ..predictor.whole import check_threshold
 from ..progress import progress, say
+from ..sources import exists, no_rows
 from ..sources.stream import stream
 
 TOLD = 5  # lines without an answer that are told; the file of problems has all of them
@@ -60,8 +61,8 @@ class Summary:
 
 
 def predict(export: Path, source: str, out: Path, options: Options = Options()) -> Summary:
-    """Answer every row of ``source``, in order, into a .csv, .jsonl or .parquet file. A finished file that stands
-    there is replaced in one step, at the end.
+    """Answer every row of ``source`` (a table, or records as JSON), in order, into a .csv, .jsonl or .parquet file. A
+    finished file that stands there is replaced in one step, at the end.
 
     A row that can't be read whole is answered from what can, and says what was absent. A line that is no row
     is told, and has no answer. Raises UsageError and SuffuseError.
@@ -76,7 +77,7 @@ def predict(export: Path, source: str, out: Path, options: Options = Options()) 
     asked = [place.folder, place.within, options.threads, options.top, options.threshold, out.suffix]
     what = {
         "model": [predictor.facts.digest, predictor.facts.form],
-        "source": _facts(Path(source)),
+        "source": _facts(Path(source)) if exists(source) else [source, str(Path.cwd())],
         "options": asked,
         "versions": [*_versions(), readers(one.field.kind for one in predictor.inputs)],
     }
@@ -90,8 +91,9 @@ def predict(export: Path, source: str, out: Path, options: Options = Options()) 
         for facts in made.facts:
             counts.update(facts["counts"])
         if not counts["rows"]:
+            broken = [(line, reason) for line, _, reason in made.problems()]
             made.drop()
-            raise UsageError("the table has no rows", where=source)
+            raise no_rows(source, broken)
         problems = _write_problems(out, made, counts["problems"])
         _tell(made, counts, problems)
         made.finish(header(layout, out.suffix.lower()))
@@ -111,7 +113,7 @@ def _check(source: str, out: Path, options: Options) -> None:
     if out.is_dir():
         raise UsageError("this is a folder", where=out, expected="a file for the answers")
     for name in (out, problems_of(out)):
-        if Path(source).exists() and name.exists() and name.samefile(source):
+        if exists(source) and name.exists() and name.samefile(source):
             raise UsageError("the answers would replace the rows", where=source, hint="choose another name")
 
 
@@ -119,8 +121,6 @@ def _facts(source: Path) -> list:
     """What tells that a source changed: a file's place, size and hash; of a folder its files with sizes and times."""
     if source.is_file():
         return [str(source.resolve()), *file_facts(source)]
-    if not source.is_dir():
-        return [str(source)]
     files = sorted(f for f in source.rglob("*") if f.is_file())
     return [
         str(source.resolve()),

@@ -29,6 +29,8 @@ from ..tables.row_summary import summarise
 from ..types import Head, Spec
 
 SPLITS = tuple(splits.NAMES)
+DERIVED = 0.3  # of the time, where columns are derived
+DECODING = 50  # times as long as a text is cleaned a file is decoded
 
 
 def prepare(run: Run) -> None:
@@ -55,7 +57,7 @@ def derive_all(run: Run, rows: sources.Rows, roles: Roles, tell: Callable[[float
     """The table with the recipe's derived columns; what is slow is remembered in the run's ``.memory``."""
 
     def part(done: float, what: str) -> None:
-        tell(0.3 * done, what)
+        tell(DERIVED * done, what)
 
     root = reading.root(run.recipe.data, rows)
     return derived_columns.add(rows, run.recipe.data.derive, roles.names(), root, run.path(".memory"), part)
@@ -64,11 +66,16 @@ def derive_all(run: Run, rows: sources.Rows, roles: Roles, tell: Callable[[float
 def clean_all(run: Run, rows: sources.Rows, tell: Callable[[float, str], None]) -> dict[str, Cleaned]:
     """Decode every modality's column, telling how far it is."""
     root = reading.root(run.recipe.data, rows)
+    start = DERIVED if run.recipe.data.derive else 0.0
+    efforts = {
+        n: DECODING if load_part(modalities.TABLE, m.kind).stored(m) else 1 for n, m in run.recipe.modalities.items()
+    }
     found: dict[str, Cleaned] = {}
-    for number, (name, settings) in enumerate(run.recipe.modalities.items()):
+    for name, settings in run.recipe.modalities.items():
+        before, own = (sum(efforts[n] for n in some) / sum(efforts.values()) for some in (found, (name,)))
 
-        def share(part: float, number: int = number, name: str = name) -> None:
-            tell(0.95 * (number + part) / len(run.recipe.modalities), f"reading {name}")
+        def share(part: float, before: float = before, own: float = own, name: str = name) -> None:
+            tell(start + (0.95 - start) * (before + own * part), f"reading {name}")
 
         work = run.partial("prepare") / ".work" / name
         cells = sources.cells(rows, settings.column, f"modalities.{name}.column")

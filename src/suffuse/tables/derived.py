@@ -57,12 +57,16 @@ def add(
             sources.column(rows, settings.column, f"{where}.column")
         parts[name].ready(settings)
         names.append(name)
-    for name, settings in asked.items():
+    for number, (name, settings) in enumerate(asked.items()):
+
+        def share(part: float, number: int = number, name: str = name) -> None:
+            tell((number + part) / len(asked), f"deriving {name}")
+
         facts = parts[name].fit(settings, labels)
         made.facts[name] = {"settings": settings.model_dump(mode="json"), "facts": facts}
         kept = Memory(memory / f"{settings.kind}.jsonl", settings) if hasattr(parts[name], "content") else None
         one = Maker(parts[name], settings, facts, root, kept)
-        _add(made, name, one, lambda part, name=name: tell(part, f"deriving {name}"))
+        _add(made, name, one, share)
     return made
 
 

@@ -102,7 +102,7 @@ def tells_number(role: str, pairs: list[tuple[str, float]]) -> str:
     of a category, or of a number that has few, are ranges of it. Nothing where it is neither."""
     known = [(as_number(cell), y) for cell, y in pairs if role == "number" and is_number(cell)]
     x, y = np.array([a for a, _ in known]), np.array([b for _, b in known])
-    if len(x) >= LEAST_ROWS and np.ptp(x) > 0 and np.ptp(y) > 0:
+    if len(x) >= LEAST_ROWS and x.min() < x.max() and y.min() < y.max():
         like = abs(float(np.corrcoef(_ranks(x), _ranks(y))[0, 1]))
         if like > FOLLOWS:
             return f"gives the label away: its numbers follow it (rank correlation {like:.4f})"

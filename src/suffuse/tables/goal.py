@@ -41,7 +41,9 @@ def goal(column: Column) -> Goal:
         got = f"only '{short(next(iter(found)))}'" if found else "no label at all"
         raise UsageError("nothing to learn", where=where, got=got, expected="two classes or more")
     if measured(found):
-        low, middle, high = np.quantile([float(v) for v in cells], [0, 0.5, 1])
+        values = np.array([float(v) for v in cells])
+        size = np.abs(values).max() or 1.0  # of numbers near the largest there is, no difference overflows
+        low, middle, high = np.quantile(values / size, [0, 0.5, 1]) * size
         return Goal(NUMBER, {"kind": NUMBER}, f"a number, {low:g} to {high:g}, half of them below {middle:g}{rest}")
     if (several := tagged(cells)) is not None:
         task, counts = several

@@ -56,7 +56,7 @@ def propose(
     root where there is none; ``place`` the folder in which the recipe will stand.
     Raises UsageError where there is nothing to predict or nothing to predict it from.
     """
-    rows = sources.read(source)
+    rows = sources.read(source, "rows")
     sources.column(rows, target, "--target")
     for key, folder in (("--root", root), ("--within", within)):
         if folder is not None and not Path(folder).is_dir():

@@ -116,12 +116,9 @@ def settle(draft: Draft, data: Data, seed: int) -> None:
     drop_empty(draft)
     drop_duplicates(draft)
     if not draft.keep.any():
-        raise SuffuseError(
-            "no row can be used",
-            where=data.source,
-            got="; ".join(draft.notes.lines()),
-            hint="is data.root the folder that the file paths start from?",
-        )
+        got = "; ".join(draft.notes.lines())
+        hint = "is data.root the folder that the file paths start from?" if "file" in got else ""
+        raise SuffuseError("no row can be used", where=data.source, got=got, hint=hint)
     strata = draft.targets[0].strata()[draft.keep]  # by the first target
     kept = draft.keep
     draft.split[kept] = splits.make(draft.split[kept], draft.group[kept], strata, data.split, seed)

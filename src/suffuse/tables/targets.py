@@ -25,6 +25,7 @@ from .quarantine import Quarantine
 from .splits import TRAIN
 
 OTHER = "other"  # the class of training rows whose answer is too rare for the vocabulary
+LARGEST, SMALLEST = 1e30, 1e-30  # of a number, and of the deviation of several: networks count in 32 bits
 BINS, BIN_ROWS = 10, 10  # of a number, for stratified splits; where rows are few there are fewer of them
 
 
@@ -61,16 +62,20 @@ def read(name: str, task: Task, column: pa.ChunkedArray) -> Cells:
     texts = sources.texts(column.to_pylist())
     if task.kind == CLASSES:
         return Cells(name, task, [task.empty if t is None else t for t in texts], {})
-    values, broken = [], {}
-    for row, text in enumerate(texts):
-        try:
-            values.append(None if text is None else float(text))
-            if text is not None and not math.isfinite(values[-1]):
-                raise ValueError
-        except ValueError:
-            values[row:] = [None]
-            broken[row] = f"not a number: '{text[:40] if text else ''}'"
-    return Cells(name, task, values, broken)
+    read = [None if text is None else _number(text) for text in texts]
+    broken = {row: value for row, value in enumerate(read) if isinstance(value, str)}
+    return Cells(name, task, [None if isinstance(value, str) else value for value in read], broken)
+
+
+def _number(text: str) -> float | str:
+    """A cell's number, or why it is none."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        return f"not a number: '{text[:40]}'"
+    return value if abs(value) <= LARGEST else f"a number beyond ±{LARGEST:g}, too large for 32 bits: '{text[:40]}'"
 
 
 def names(targets: Sequence[Cells], some: np.ndarray) -> list[str]:
@@ -92,8 +97,11 @@ def head(cells: Cells, split: np.ndarray) -> Head:
     task, train = cells.task, [v for v, s in zip(cells.values, split, strict=True) if s == TRAIN and v is not None]
     if task.kind == NUMBER:
         values = np.array(train, dtype=np.float64)
-        if len(values) < 2 or values.std() == 0:
-            raise _nothing(cells.name, f"{len(np.unique(values))} different numbers", "two or more")
+        if (different := len(np.unique(values))) < 2:
+            raise _nothing(cells.name, f"{different} different numbers", "two or more")
+        if values.std() < SMALLEST:
+            got, expected = f"a standard deviation of {values.std():.2g}", f"{SMALLEST:g} or more (32 bits)"
+            raise _nothing(cells.name, got, expected)
         return Head(cells.name, NUMBER, (), float(values.mean()), float(values.std()), task.weight)
     if task.kind == LABELS:
         counts = Counter(label for one in train for label in set(one))
@@ -110,11 +118,16 @@ def encode(head: Head, cells: Cells, split: np.ndarray) -> np.ndarray:
     """(N,) int64 of classes: -1 unlabelled, C never seen; (N, C) float32 of labels; (N,) float32 of a number.
 
     An answer that is too rare for the vocabulary is ``other`` in training rows. In held-out rows it counts as
-    never seen, so that no answer is right there: *other* is not an answer.
+    never seen, so that no answer is right there: *other* is not an answer. Raises SuffuseError where a held-out number
+    is so far from training's that it overflows.
     """
     if head.kind == NUMBER:
         values = np.array([math.nan if v is None else v for v in cells.values], dtype=np.float64)
-        return ((values - head.mean) / head.std).astype(np.float32)
+        scaled = (values - head.mean) / head.std
+        if (overflowing := np.flatnonzero(np.abs(scaled) > np.finfo(np.float32).max)).size:
+            got, expected = repr(cells.values[overflowing[0]]), "a number that 32 bits hold once it is standardised"
+            raise SuffuseError("a number overflows", where=f"column '{cells.name}'", got=got, expected=expected)
+        return scaled.astype(np.float32)
     code = {name: number for number, name in enumerate(head.classes)}
     if head.kind == LABELS:
         made = np.zeros((len(cells.values), len(head.classes)), dtype=np.float32)

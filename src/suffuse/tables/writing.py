@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-import yaml
-
 from .. import fusions
+from ..recipe.yaml_io import yaml_text
 from ..types import CLASSES, LABELS, NUMBER
 from .inspect import READ, Column, is_number
 from .roles import TABULAR, Plan, left_out
@@ -89,7 +88,7 @@ def write(plan: Plan, draft: Draft) -> str:
 
 def scalar(value: Any) -> str:
     """A value as YAML on one line, quoted where it must be."""
-    text = yaml.safe_dump([value], default_flow_style=True, allow_unicode=True, width=10**9)
+    text = yaml_text([value], default_flow_style=True, width=10**9)
     return text.strip()[1:-1]
 
 

@@ -92,7 +92,7 @@ def open(settings: Settings, raw: RawRows, heads: tuple[Head, ...], where: str) 
 
     if not Path(settings.file).is_file():
         raise UsageError("no such file", where=f"{where}.file", got=f"'{settings.file}'")
-    rows = sources.read(settings.file)
+    rows = sources.read(settings.file, f"{where}.file")
     ids = sources.texts(sources.column(rows, settings.id, f"{where}.id").to_pylist())
     at: dict[str, int] = {}
     for number, name in enumerate(ids):

@@ -9,11 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from .. import fusions
 from ..parts import settings
 from ..recipe import Recipe, read_recipe
+from ..recipe.yaml_io import yaml_text
 from .asking import Ask, Drawn, Given
 from .ground import Ground
 from .how import STUDENT
@@ -94,5 +93,5 @@ def _dropout(ground: Ground) -> float | None:
 
 
 def _flow(value: Any) -> str:
-    text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, allow_unicode=True, width=10**6)
+    text = yaml_text(value, default_flow_style=True, width=10**6)
     return text.removesuffix("\n").removesuffix("...").strip()

@@ -51,12 +51,18 @@ class Seen:
     found: Found
     wrong: dict[int, tuple[str, str]] = field(default_factory=dict)  # position -> what kind of problem, and why
     items: list = field(default_factory=list)  # of some
+    places: list[int] = field(default_factory=list)  # the position of each of them among the cells
 
     def add(self, kind: str, digest: str | None, reason: str) -> None:
         """The next cell."""
         if kind:
             self.wrong[self.found.count] = (kind, reason)
         self.found.add([(digest, reason)])
+
+    def keep(self, item: Any) -> None:
+        """The item of the cell that was added last."""
+        self.items.append(item)
+        self.places.append(self.found.count - 1)
 
 
 def look(
@@ -80,10 +86,11 @@ def look(
         if whole:
             seen = _all(part, settings, different, root, tell)
     slots = np.arange(len(different)) if whole else sample[: seen.found.count]
-    statistics, entries, size, lost = _fitted(part, settings, seen.items)
+    statistics, entries, size, problems = _fitted(part, settings, seen.items)
     done = list(part.explain(settings, statistics)) if statistics and hasattr(part, "explain") else []
     absent, unreadable, partly, first = _counted(seen, slots, which, whole, rows.line)
-    counts = (absent, unreadable, partly | lost, first)
+    lost, first_lost = _lost(problems, slots[np.array(seen.places, dtype=int)], which, whole, rows.line)
+    counts = (absent, unreadable, partly | lost, first_lost | first)
     facts = Modality(
         name, settings.kind, settings.columns, len(different), len(slots), whole, *counts, done, each, size
     )
@@ -103,7 +110,7 @@ def _timed(part: Any, settings: Any, values: list, root: Path | Root) -> tuple[S
         kind, digest, reason, item = _one(part, settings, value, root)
         seen.add(kind, digest, reason)
         if item is not None:
-            seen.items.append(item)
+            seen.keep(item)
         if time.perf_counter() - start > SECONDS:
             break
     return seen, time.perf_counter() - start
@@ -123,7 +130,7 @@ def _all(
             for number, (kind, digest, reason, item) in enumerate(read, start):
                 seen.add(kind, digest, reason)
                 if item is not None and number % step == 0:
-                    seen.items.append(item)
+                    seen.keep(item)
             tell(seen.found.count / len(cells))
     return seen
 
@@ -159,9 +166,7 @@ def _counted(
     seen: Seen, slots: np.ndarray, which: np.ndarray, whole: bool, lines: list[int]
 ) -> tuple[dict[str, int], dict[str, int], dict[str, int], dict[str, str]]:
     """Reasons (without their details) for what is absent, unreadable or used in part, and where each holds first."""
-    times = np.bincount(which, minlength=int(which.max(initial=0)) + 1)
-    first = np.full(len(times), len(which))
-    np.minimum.at(first, which, np.arange(len(which)))
+    times, first = np.bincount(which, minlength=int(which.max(initial=0)) + 1), _first_rows(which)
     counted: dict[str, Counter] = {ABSENT: Counter(), UNREADABLE: Counter(), PARTLY: Counter()}
     where: dict[str, tuple[int, str]] = {}
     for position, (kind, reason) in seen.wrong.items():
@@ -169,9 +174,35 @@ def _counted(
         slot = int(slots[position])
         counted[kind][told] += int(times[slot]) if whole else 1
         where[told] = min(where.get(told, (len(which), "")), (int(first[slot]), details))
-    said = {r: f"line {lines[row]}" + (f": {details}" if details else "") for r, (row, details) in where.items()}
+    said = {r: _place(lines[row], details) for r, (row, details) in where.items()}
     absent, unreadable, partly = (_commonest(counted[kind]) for kind in (ABSENT, UNREADABLE, PARTLY))
     return absent, unreadable, partly, said
+
+
+def _first_rows(which: np.ndarray) -> np.ndarray:
+    """(U,) the first of N rows whose cell each of U different cells is; ``which`` (N,) says which one a row has."""
+    first = np.full(int(which.max(initial=0)) + 1, len(which))
+    np.minimum.at(first, which, np.arange(len(which)))
+    return first
+
+
+def _lost(
+    problems: list[tuple[int, str, str]], slots: np.ndarray, which: np.ndarray, whole: bool, lines: list[int]
+) -> tuple[dict[str, int], dict[str, str]]:
+    """What only the statistics show to be lost of some items, whose cells are ``slots``: how often, and where first."""
+    times, first = np.bincount(which, minlength=int(which.max(initial=0)) + 1), _first_rows(which)
+    weights = times[slots] if whole else np.ones(len(slots), dtype=int)
+    counted, where = Counter(), {}
+    for item, column, reason in problems:
+        told, _, details = reason.partition(": ")
+        remark = f"{column}: {told}, of {weights.sum():,} that were looked at"
+        counted[remark] += int(weights[item])
+        where[remark] = min(where.get(remark, (len(which), "")), (int(first[slots[item]]), details))
+    return _commonest(counted), {r: _place(lines[row], details) for r, (row, details) in where.items()}
+
+
+def _place(line: int, details: str) -> str:
+    return f"line {line}" + (f": {details}" if details else "")
 
 
 def _commonest(counts: Counter) -> dict[str, int]:
@@ -181,11 +212,11 @@ def _commonest(counts: Counter) -> dict[str, int]:
     return found | ({OTHERS: rest} if rest else {})
 
 
-def _fitted(part: Any, settings: Any, items: list) -> tuple[dict, np.ndarray, float, dict[str, int]]:
+def _fitted(part: Any, settings: Any, items: list) -> tuple[dict, np.ndarray, float, list[tuple[int, str, str]]]:
     """Statistics of these items, they themselves as a network gets them, bytes of one as it is stored, and what of
-    them only the statistics tell to be lost."""
+    them only the statistics show to be lost: (item, column, reason) of each."""
     if not items:
-        return {}, np.empty(0), 0.0, {}
+        return {}, np.empty(0), 0.0, []
     stored = part.stored(settings)
     taken: Any = items
     if stored is not None and stored[0][0] is None:
@@ -197,6 +228,4 @@ def _fitted(part: Any, settings: Any, items: list) -> tuple[dict, np.ndarray, fl
     entries = np.asarray(part.encode(settings, statistics, items))
     whole = sum(np.asarray(item).nbytes for item in items) if stored is not None else entries.nbytes
     problems = part.problems(settings, statistics, items) if hasattr(part, "problems") else []
-    some = f", of {len(items):,} that were looked at"
-    lost = Counter(f"{column}: {reason.split(':')[0]}{some}" for _, column, reason in problems)
-    return statistics, entries, whole / len(items), _commonest(lost)
+    return statistics, entries, whole / len(items), problems

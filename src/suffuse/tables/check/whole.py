@@ -22,7 +22,7 @@ from ..inspect import percent
 from . import answers, columns, contents, costs, derive, leaks
 from .contents import Contents
 from .derive import Made
-from .findings import NOTES, STOPS, WARNS, Check, Sample
+from .findings import NOTES, STOPS, WARNS, Check, Modality, Sample
 
 
 def check(run: Run, full: bool = False) -> Check:
@@ -109,15 +109,19 @@ def _unreadable(made: Check, one: Contents) -> None:
     for reason, count in facts.unreadable.items():
         of = made.rows if facts.whole else facts.read
         what = "rows" if facts.whole else "cells that were read"
-        example = f" (e.g. {facts.first[reason]})" if reason in facts.first else ""
-        says = f"{count:,} of {of:,} {what} ({percent(count / of)}) can't be read: {reason}{example}"
+        says = f"{count:,} of {of:,} {what} ({percent(count / of)}) can't be read: {reason}{_example(facts, reason)}"
         made.add(WARNS, "unreadable", facts.name, visible(says))
     for remark, count in facts.partly.items():
         what = "rows" if facts.whole else "of the cells that were read"
-        says = f"{count:,} {what} are used in part: {remark} (e.g. {facts.first[remark]})"
+        says = f"{count:,} {what} are used in part: {remark}{_example(facts, remark)}"
         made.add(NOTES, "used_in_part", facts.name, visible(says))
     if not one.cleaned.entry.size or one.cleaned.entry.max() < 0:
         made.add(STOPS, "nothing_readable", facts.name, "nothing can be read in any row")
+
+
+def _example(facts: Modality, reason: str) -> str:
+    """Where a reason holds first; nothing of several that are counted together."""
+    return f" (e.g. {facts.first[reason]})" if reason in facts.first else ""
 
 
 def _columns(made: Check, run: Run, derived: Made, root: Root, draft: Draft) -> None:
