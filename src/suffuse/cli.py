@@ -207,12 +207,15 @@ def predict_command(  # noqa: PLR0913 (each is an option of the command line)
         float | None, typer.Option(min=0, max=1, help="Leave an answer empty that is less sure than this.")
     ] = None,
     form: Annotated[str | None, typer.Option(help="fp32 or int8; the export's own.")] = None,
+    raw: Annotated[
+        bool, typer.Option("--raw-cells", help="Don't escape formulas and control characters in CSV.")
+    ] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print a summary as JSON.")] = False,
 ) -> None:
     """Answer raw rows with an exported student, without torch. A killed command goes on when it is called again."""
     from .stages.predict import Options, predict
 
-    done = predict(export, rows, out, Options(root, within, threads, top, threshold, form))
+    done = predict(export, rows, out, Options(root, within, threads, top, threshold, form, raw))
     typer.echo(f"{done.rows:,} answers in {out}", err=True)
     if json_:
         typer.echo(json_text(done.to_json()))

@@ -7,6 +7,7 @@ its own, behind ``hint:``. Bad usage and bad recipes end with exit code 2, every
 from __future__ import annotations
 
 import errno
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
@@ -14,6 +15,7 @@ from heapq import nlargest
 
 HIDDEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")  # control, format, half a pair, private, unassigned, separators
 JOINERS = "\u200c\u200d"  # Persian words and emoji need them
+CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]|\r(?!\n)")
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 LISTED = 30  # names that a message lists at most
 LONGEST_NAME = 60  # characters of a name that a message shows
@@ -62,8 +64,18 @@ def _shown(character: str) -> str:
         return " "
     if character in JOINERS or unicodedata.category(character) not in HIDDEN:
         return character
+    return _escape(character)
+
+
+def _escape(character: str) -> str:
     code = ord(character)
     return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}" if code < 65536 else f"\\U{code:08x}"
+
+
+def escape_controls(text: str) -> str:
+    """A text for a file, which people may print in a terminal: control characters and halves of surrogate pairs stand
+    as escapes, such as ``\\x1b``. Tabs, line ends and all other characters stay."""
+    return CONTROLS.sub(lambda found: _escape(found[0]), text)
 
 
 def from_system(error: OSError) -> SuffuseError:
