@@ -54,6 +54,7 @@ class Root:
     folder: str
     within: str  # resolved, with a slash at its end
     limits: Limits = UNLIMITED
+    strict: bool = False  # a cell of which some part can't be read is unreadable, and not used without it
     folders: dict[str, str] = field(default_factory=dict, compare=False, repr=False)  # as cells name them -> resolved
 
     @classmethod
