@@ -67,7 +67,7 @@ def encode(one: Input, cells: Iterable[Any], root: Path | Root) -> Encoded:
             if lost or (len(found) > 2 and any(found[2:])):
                 partly[row] = [*lost, *filter(None, found[2:])]
         except (Absent, Unreadable) as error:
-            absent[row] = str(error)
+            absent[row] = "; ".join([*lost, str(error)]) if row in unreadable else str(error)
             if isinstance(error, Unreadable):
                 unreadable.add(row)
             items.append(part.blank(settings))
