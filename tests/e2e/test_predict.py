@@ -72,7 +72,7 @@ def read(file: Path) -> list[dict[str, Any]]:
     if file.suffix == ".jsonl":
         return [json.loads(line) for line in content.splitlines()]
     found = list(csv.DictReader(io.StringIO(content, newline="")))
-    return [{k: v if k in ("answer", "absent", "used") else float(v) for k, v in row.items()} for row in found]
+    return [{k: v if k in ("id", "answer", "absent", "used") else float(v) for k, v in row.items()} for row in found]
 
 
 def check_answers(answers: list[dict[str, Any]]) -> None:
