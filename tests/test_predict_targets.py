@@ -125,7 +125,7 @@ def test_every_target_is_answered_as_the_model_does(mixed):
 def test_nothing_at_all_is_answered_by_what_is_usual(mixed):
     run, _, export = mixed
     heads = Columns.open(run.path("data")).spec.heads
-    answer = Predictor.load(export).predict({})
+    answer = Predictor.load(export).predict({"first": None})
     assert set(answer.absent) == {"first", "second"}
     assert answer.answers["price"].value == pytest.approx(heads[2].mean, abs=1e-3)
     assert sum(answer.answers["colour"].probabilities.values()) == pytest.approx(1, abs=1e-5)

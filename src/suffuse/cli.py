@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from . import __version__
+from .console import missing_package, settle_encodings
 from .errors import SuffuseError, UsageError, from_system, visible
 from .files import check_writable, json_text, write_text
 from .stages import STAGES
@@ -22,7 +22,6 @@ app = typer.Typer(
 )
 # typer brings its own copy of click, or uses the installed one: the class is found through one of its own
 USAGE: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
-TRAINING = ("torch", "safetensors", "sklearn", "scipy", "onnx", "onnxscript", "jinja2", "matplotlib")  # extra `train`
 Where = Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe (.yaml) or a run folder.", show_default=False)]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="a.b=VALUE", help="Override a recipe key.")]
 Out = Annotated[Path | None, typer.Option("--out", help="The run folder; runs/NAME if not given.")]
@@ -80,7 +79,7 @@ def check_command(
         from .tables.check.costs import measured
 
         measured(found, run.recipe, effort(run.recipe, found.sample))
-    typer.echo(json_text(found.to_json()) if json_ else "\n".join(lines(found)))
+    typer.echo(json_text(found.to_json()) if json_ else "\n".join(map(visible, lines(found))))
     raise typer.Exit(0 if found.runs else 1)
 
 
@@ -94,7 +93,7 @@ def status_command(where: Where, set_: Set = None, out: Out = None, json_: Json 
         typer.echo(json_text({verb: {"up_to_date": not why, "reasons": why} for verb, why in plan.items()}))
         return
     for verb, why in plan.items():
-        typer.echo(f"{verb:<9} {'; '.join(why) or 'up to date'}")
+        typer.echo(visible(f"{verb:<9} {'; '.join(why) or 'up to date'}"))
 
 
 @app.command("doctor")
@@ -170,9 +169,7 @@ def tune_command(  # noqa: PLR0913  # options of a verb
     result = pipeline.run_tune(run, how)
     from .tuning.written import talk
 
-    text = (
-        json.dumps(result, indent=1, ensure_ascii=False) if json_ else "\n".join(map(visible, talk(result, run.folder)))
-    )
+    text = json_text(result) if json_ else "\n".join(map(visible, talk(result, run.folder)))
     typer.echo(text)
 
 
@@ -208,12 +205,15 @@ def predict_command(  # noqa: PLR0913 (each is an option of the command line)
         float | None, typer.Option(min=0, max=1, help="Leave an answer empty that is less sure than this.")
     ] = None,
     form: Annotated[str | None, typer.Option(help="fp32 or int8; the export's own.")] = None,
+    raw: Annotated[
+        bool, typer.Option("--raw-cells", help="Don't escape formulas and control characters in CSV.")
+    ] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print a summary as JSON.")] = False,
 ) -> None:
     """Answer raw rows with an exported student, without torch. A killed command goes on when it is called again."""
     from .stages.predict import Options, predict
 
-    done = predict(export, rows, out, Options(root, within, threads, top, threshold, form))
+    done = predict(export, rows, out, Options(root, within, threads, top, threshold, form, raw))
     typer.echo(f"{done.rows:,} answers in {out}", err=True)
     if json_:
         typer.echo(json_text(done.to_json()))
@@ -271,7 +271,7 @@ def explain_command(
         from .report.explained import page
 
         write_text(out, page(run, found))
-    typer.echo(json.dumps(found, indent=1, ensure_ascii=False) if json_ else "\n".join(map(visible, lines(found))))
+    typer.echo(json_text(found) if json_ else "\n".join(map(visible, lines(found))))
 
 
 @app.command("knowledge")
@@ -345,7 +345,7 @@ def show(run) -> None:
     """The verdicts on stdout, the tables of results, the warnings, and where the report is."""
     from .report.terminal import lines
 
-    typer.echo("\n".join(lines(run)))
+    typer.echo("\n".join(map(visible, lines(run))))
 
 
 def _open(where: Path, overrides: list[str] | None, out: Path | None):
@@ -356,6 +356,7 @@ def _open(where: Path, overrides: list[str] | None, out: Path | None):
 
 def main() -> None:
     """The entry point: an error is one line, and an exit code."""
+    settle_encodings()
     try:
         code = app(sys.argv[1:] or ["--help"], standalone_mode=False) or 0
         if code == 130:  # what newer typers make of Ctrl-C
@@ -367,7 +368,8 @@ def main() -> None:
     except OSError as error:
         code = _fail(from_system(error).text(), 1)
     except ModuleNotFoundError as error:
-        code = _lacking(error)
+        missing = missing_package(error)
+        code = _fail(missing.text(), 1) if missing else _unexpected(error)
     except Exception as error:
         code = _unexpected(error)
     sys.exit(code)
@@ -377,14 +379,6 @@ def _fail(text: str, code: int) -> int:
     sys.stdout.flush()
     sys.stderr.write(f"error: {text}\n")
     return code
-
-
-def _lacking(error: ModuleNotFoundError) -> int:
-    """Most verbs need more than is installed for predicting alone."""
-    name = (error.name or "").partition(".")[0]
-    if name not in TRAINING:
-        return _unexpected(error)
-    return _fail(f"{name} isn't installed, which this verb needs\n\nhint: pip install 'suffuse[train]'", 1)
 
 
 def _unexpected(error: Any) -> int:

@@ -61,7 +61,7 @@ class _Line:
         text = f"{self.what:<9} {self.share:4.0%}  {left:<20} {self.words}".rstrip()
         if quiet.get():
             return
-        sys.stderr.write(f"\r\x1b[2K{text[:110]}" if self.live else text + "\n")
+        sys.stderr.write(f"\r\x1b[2K{visible(text)[:110]}" if self.live else visible(text) + "\n")
         sys.stderr.flush()
 
     def end(self, text: str) -> None:

@@ -8,7 +8,6 @@ replaces moves to ``previous/``.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import shutil
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import SuffuseError
+from .file_lock import lock
 from .files import TEMPORARY, file_facts, read_json, write_json, write_text
 from .machine import surroundings
 from .parts import TeacherSettings
@@ -85,9 +85,9 @@ class Run:
     def locked(self) -> Iterator[None]:
         """One process at a time works on a run."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        with self.path(".lock").open("w") as lock:
+        with self.path(".lock").open("w") as file:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                lock(file, self.folder)
             except BlockingIOError:
                 raise Busy(
                     "another process works on this run", where=self.folder, hint="wait for it, or use --out"

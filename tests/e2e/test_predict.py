@@ -72,7 +72,7 @@ def read(file: Path) -> list[dict[str, Any]]:
     if file.suffix == ".jsonl":
         return [json.loads(line) for line in content.splitlines()]
     found = list(csv.DictReader(io.StringIO(content, newline="")))
-    return [{k: v if k in ("answer", "absent", "used") else float(v) for k, v in row.items()} for row in found]
+    return [{k: v if k in ("id", "answer", "absent", "used") else float(v) for k, v in row.items()} for row in found]
 
 
 def check_answers(answers: list[dict[str, Any]]) -> None:
@@ -158,7 +158,7 @@ def test_from_python(finished: Finished) -> None:
     both = predictor.predict([{"question": question}, {"picture": str(file), "question": question}], folder)
     assert [b.label for b in both] == [alone.label, whole.label]
     assert [b.confidence for b in both] == pytest.approx([alone.confidence, whole.confidence], abs=1e-6)
-    assert predictor.predict({}).absent.keys() == {"picture", "question"}
+    assert predictor.predict({"question": None}).absent.keys() == {"picture", "question"}
     assert predictor.predict([]) == []
     with pytest.raises(UsageError, match="no such input"):
         predictor.predict({"pictrue": str(file)})
@@ -260,7 +260,7 @@ def test_sound_and_numbers_without_torch(bare: Path, tmp_path: Path) -> None:
     assert [used for _, _, used in said] == [["clip", "facts"]] * 2 + [["facts"], []]
     assert said[0][1] == pytest.approx(said[1][1], abs=1e-3)  # 16 bits in the file are floats in the array
     assert sum(shares["label"].values()) == pytest.approx(
-        said[1][1] - Predictor.load(export).predict({}).probabilities[said[1][0]], abs=1e-5
+        said[1][1] - Predictor.load(export).predict({"clip": None}).probabilities[said[1][0]], abs=1e-5
     )
 
 

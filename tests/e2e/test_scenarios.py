@@ -55,7 +55,7 @@ def served(run: Run, source: Path, root: Path, folder: Path) -> None:
     with client({"scenario": predictor}) as server:
         for at in (0, 1, table.num_rows - 1):
             made = record(predictor, table.slice(at, 1).to_pylist()[0], root)
-            said = server.post("/v1/models/scenario/predict", json={"records": [as_json(made), {}]})
+            said = server.post("/v1/models/scenario/predict", json={"records": [as_json(made), dict.fromkeys(made)]})
             assert said.status_code == 200, said.text
             full, empty = said.json()["predictions"]
             assert set(full["used"]) | set(full["absent"]) == set(predictor.names) == set(empty["absent"])

@@ -75,7 +75,7 @@ def test_what_is_too_large_is_absent_and_was_not_decoded(signed, tmp_path, monke
     assert said.absent["picture"] == "more than 2,000 bytes: too large"
 
 
-@pytest.mark.parametrize("record", ["cat.jpg", b"x", 3, None, ["cat.jpg"], [{}, None], [[]], {1, 2}])
+@pytest.mark.parametrize("record", ["cat.jpg", b"x", 3, None, ["cat.jpg"], [{"text": "a"}, None], [[]], {1, 2}])
 def test_what_is_no_record(predictor, record):
     with pytest.raises(UsageError, match="this is no record"):
         predictor.predict(record)

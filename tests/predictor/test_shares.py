@@ -33,11 +33,11 @@ def test_a_record_s_shares_sum_to_its_answer(signed, records, root):
         said = predictor.predict(record, root)
         shares = predictor.contributions(record, root)["answer"]
         assert list(shares) == ["picture", "question"]
-        prior = predictor.predict({}).probabilities[said.label]
+        prior = predictor.predict({"text": None}).probabilities[said.label]
         assert sum(shares.values()) == pytest.approx(said.confidence - prior, abs=1e-5)
         assert all(shares[name] == 0 for name in said.absent)
         assert all(shares[name] != 0 for name in said.used)
-    assert predictor.contributions({}) == {"answer": {"picture": 0.0, "question": 0.0}}
+    assert predictor.contributions({"text": None}) == {"answer": {"picture": 0.0, "question": 0.0}}
 
 
 def test_too_many_modalities_and_keys_that_aren_t_known(predictor):

@@ -58,7 +58,7 @@ def test_one_record_is_answered_as_in_company(predictor, records, root):
 
 def test_what_is_missing_is_said_and_changes_nothing_else(predictor, columns, root):
     prior = dict(zip(columns.spec.classes, np.exp(columns.spec.log_prior), strict=True))
-    nothing = predictor.predict({}, root)
+    nothing = predictor.predict({"text": None}, root)
     assert set(nothing.absent) == {"picture", "question"}
     assert nothing.probabilities == pytest.approx(prior, abs=1e-6)
     assert predictor.predict({"image": None, "question": None}, root) == nothing

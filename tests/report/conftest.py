@@ -19,6 +19,7 @@ from suffuse.run import Run
 COLOURS = {"<b>red</b>": (220, 30, 30), "green & blue": (30, 160, 190)}
 HEADER = ("id", "image", "text", "answer", "split")
 MARKUP = "<script>alert('boo')</script>"
+CONTROL = "\x1b[2J\x9b7m"  # a terminal would clear its screen
 
 
 def write_table(folder: Path, rows: int = 72) -> Path:
@@ -31,7 +32,7 @@ def write_table(folder: Path, rows: int = 72) -> Path:
         picture = Image.new("RGB", (16, 16), COLOURS[answer])
         picture.putpixel((noise.randrange(16), noise.randrange(16)), (number, 0, 0))
         picture.save(folder / name)
-        text = f"{MARKUP} what colour is thing {number}, 请问"
+        text = f"{MARKUP} {CONTROL} what colour is thing {number}, 请问"
         answer = {7: "never seen", 8: ""}.get(number, answer)
         lines.append([f"r<{number}>", "" if number % 9 == 4 else name, "" if number % 7 == 5 else text, answer, split])
     (folder / "pictures" / "3.png").write_bytes(b"<i>no picture</i>")

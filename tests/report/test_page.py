@@ -10,6 +10,7 @@ import pytest
 from browser_tools import WIDTHS, look
 from report_tools import outline
 
+from suffuse.errors import CONTROLS
 from suffuse.report.page import render
 from suffuse.report.table import verdicts
 from suffuse.run import Run
@@ -76,6 +77,7 @@ def test_what_comes_from_the_run_is_inert(page: str):
     assert "green &amp; blue" in page
     assert "&lt;script&gt;alert(&#39;boo&#39;)&lt;/script&gt;" in page
     assert "<script" not in page.lower()
+    assert not CONTROLS.search(page) and r"\x1b[2J\x9b7m" in page
     assert "<b>red</b>" not in page
     assert "<i>no picture" not in page
     assert not re.search(r"<[^>]*\son\w+\s*=", page)

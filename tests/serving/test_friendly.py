@@ -76,13 +76,48 @@ def test_an_empty_field_of_a_form_is_an_empty_cell(server: TestClient) -> None:
     assert found.json()["predictions"][0]["used"] == ["facts"]
 
 
-def test_what_cannot_be_read_is_absent_and_says_why(server: TestClient) -> None:
-    broken = {"photo": b"no picture", "clip": b"no sound", "note": " ", "weight": "heavy", "steps": [[1]]}
-    (said,) = ask(server, broken)
+BROKEN = {"photo": b"no picture", "clip": b"no sound", "note": " ", "weight": "heavy", "steps": [[1]]}
+
+
+def test_what_cannot_be_read_is_absent_and_says_why_where_it_may_be(server: TestClient) -> None:
+    (said,) = ask(server, BROKEN, on_unreadable="absent")
     assert said["used"] == ["facts"] and said["partly"] == {"facts": "weight: not a number: 'heavy'"}
     assert said["absent"].keys() == {"look", "words", "noise", "path"}
     assert said["absent"]["look"] == "not a picture in a known format"
     assert said["absent"]["words"] == "empty text"
+
+
+@pytest.mark.parametrize("column", [name for name in BROKEN if name != "note"])
+def test_what_cannot_be_read_is_refused_with_the_reason(server: TestClient, column: str) -> None:
+    (wanted,) = ask(server, {column: BROKEN[column]}, on_unreadable="absent")
+    reasons = {**wanted["absent"], **wanted["partly"]}.values()
+    (reason,) = set(reasons) - {"empty cell", "all its columns are empty"}
+    bodies = [{"records": [{"note": "a"}, as_json({"note": "a", column: BROKEN[column]})]}]
+    bodies.append({**bodies[0], "on_unreadable": "error"})
+    for body in bodies:
+        found = server.post(ROUTE, json=body)
+        assert found.status_code == 422, found.text
+        error = found.json()["error"]
+        assert error["code"] == "unreadable" and error["message"].startswith("row 2: ")
+        assert error["message"].endswith(f"can't be read: {reason}") and "on_unreadable" in error["hint"]
+
+
+def test_a_form_with_a_file_that_cannot_be_read(server: TestClient) -> None:
+    files = {"photo": ("a.png", b"no picture", "image/png")}
+    found = server.post(ROUTE, data={"note": "a"}, files=files)
+    assert (found.status_code, found.json()["error"]["code"]) == (422, "unreadable")
+    found = server.post(ROUTE, data={"note": "a", "_on_unreadable": "absent"}, files=files)
+    assert found.json()["predictions"][0]["used"] == ["words"]
+
+
+def test_a_record_without_any_column_is_refused(server: TestClient) -> None:
+    found = server.post(ROUTE, json={"records": [{"note": "a"}, {}]})
+    assert (found.status_code, found.json()["error"]["code"]) == (422, "empty_record")
+    assert "row 2 has none of the model's columns" in found.text
+    found = server.post(ROUTE, files={"_top_k": (None, b"1")})
+    assert (found.status_code, found.json()["error"]["code"]) == (422, "empty_record")
+    (said,) = ask(server, {"note": None})
+    assert said["used"] == []
 
 
 def test_a_data_url_and_the_name_of_a_modality(server: TestClient) -> None:
@@ -117,6 +152,9 @@ REFUSED = [
     (b'{"records": [{}], "top_k": true}', 422, "bad_top_k"),
     (b'{"records": [{}], "threshold": 1.1}', 422, "bad_threshold"),
     (b'{"records": [{}], "contributions": 1}', 422, "bad_contributions"),
+    (b'{"records": [{}], "on_unreadable": "ignore"}', 422, "bad_on_unreadable"),
+    (b'{"records": [{}], "on_unreadable": ["absent"]}', 422, "bad_on_unreadable"),
+    (b'{"records": [{}]}', 422, "empty_record"),
     (b'{"records": [{"foto": null}]}', 422, "unknown_column"),
     (b'{"records": [{"photo": null, "look": null}]}', 422, "column_twice"),
     (b'{"records": [{"photo": 5}]}', 422, "wrong_type"),
@@ -144,7 +182,7 @@ def test_what_is_wrong_is_refused_with_a_word_of_its_own(
 
 
 def test_half_a_pair_of_utf_16_does_no_harm(server: TestClient) -> None:
-    text = b'{"records": [{"note": "a \\ud800 thing", "weight": "\\udfff"}]}'
+    text = b'{"records": [{"note": "a \\ud800 thing", "shop": "\\udfff"}]}'
     found = server.post(ROUTE, content=text, headers={"content-type": "application/json"})
     assert found.status_code == 200 and found.json()["predictions"][0]["used"] == ["words", "facts"]
 
@@ -179,6 +217,7 @@ def test_media_types_and_broken_forms(
         ({"_top_k": "many"}, {}, "bad_top_k"),
         ({"_contributions": "yes"}, {}, "bad_contributions"),
         ({"_threshold": "nan"}, {}, "bad_threshold"),
+        ({"_on_unreadable": "maybe"}, {}, "bad_on_unreadable"),
         ({"note": ["a", "b"]}, {}, "column_twice"),
         ({"_top_k": ["1", "2"]}, {}, "column_twice"),
         ({"other": "a"}, {}, "unknown_column"),

@@ -36,7 +36,7 @@ def test_more_requests_than_the_server_takes(predictor: Predictor) -> None:
         inside = [pool.submit(ask, server, record(n)) for n in range(3)]
         while "suffuse_requests_inside 3.0" not in server.get("/metrics").text:
             time.sleep(0.01)
-        found = server.post(ROUTE, json={"records": [{}]})
+        found = server.post(ROUTE, json={"records": [EMPTY]})
         assert (found.status_code, found.json()["error"]["code"]) == (429, "too_many_requests")
         assert found.headers["retry-after"] == "1"
         assert server.get("/v2/health/ready").status_code == 200  # health is asked beside the gate
@@ -64,7 +64,7 @@ def test_more_bytes_than_the_server_holds(predictor: Predictor) -> None:
 def test_an_answer_that_takes_too_long(predictor: Predictor) -> None:
     until = threading.Event()
     with client({MODEL: held(predictor, until)}, answer_seconds=0.2) as server:
-        for path, body in ((ROUTE, {"records": [{}]}), (f"/v2/models/{MODEL}/infer", INPUTS)):
+        for path, body in ((ROUTE, {"records": [EMPTY]}), (f"/v2/models/{MODEL}/infer", INPUTS)):
             found = server.post(path, json=body)
             assert found.status_code == 504 and "too_slow" in found.text
         until.set()
@@ -72,6 +72,7 @@ def test_an_answer_that_takes_too_long(predictor: Predictor) -> None:
         assert len(ask(server, record(0))) == 1
 
 
+EMPTY = {"note": None}
 INPUTS = {"inputs": [{"name": "note", "shape": [1], "datatype": "BYTES", "data": ["a"]}]}
 
 
@@ -86,7 +87,7 @@ def test_a_network_that_fails_is_a_500_and_the_server_goes_on(predictor: Predict
         found = server.post(ROUTE, json={"records": [{"note": "a"}]})
         assert (found.status_code, found.json()["error"]["code"]) == (500, "defect")
         assert "secret" not in found.text
-        assert len(ask(server, {})) == 1
+        assert len(ask(server, EMPTY)) == 1
 
 
 def test_an_answer_that_is_no_number_is_refused(predictor: Predictor) -> None:
@@ -95,7 +96,7 @@ def test_an_answer_that_is_no_number_is_refused(predictor: Predictor) -> None:
             return super().logits(entries, present) * np.float32(np.nan)
 
     with client({MODEL: copy(Endless, predictor)}) as server:
-        for path, body in ((ROUTE, {"records": [{}]}), (f"/v2/models/{MODEL}/infer", INPUTS)):
+        for path, body in ((ROUTE, {"records": [EMPTY]}), (f"/v2/models/{MODEL}/infer", INPUTS)):
             found = server.post(path, json=body)
             assert found.status_code == 422 and "no_answer" in found.text
 

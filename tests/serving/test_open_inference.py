@@ -90,6 +90,20 @@ def test_raw_columns(server: TestClient) -> None:
     assert (used.sum(1) == [len(one["used"]) for one in wanted]).all()
 
 
+def test_a_file_that_cannot_be_read(server: TestClient) -> None:
+    cells = {"note": "a thing", "photo": base64.b64encode(b"no picture").decode()}
+    inputs = [{"name": k, "shape": [1], "datatype": "BYTES", "data": [v]} for k, v in cells.items()]
+    for more in ({}, {"parameters": {}}, {"parameters": {"on_unreadable": "error"}}):
+        found = server.post(f"{PLACE}/infer", json={"inputs": inputs, **more})
+        assert found.status_code == 422, found.text
+        said = found.json()["error"]
+        assert said.startswith("unreadable: row 1: 'look' can't be read: not a picture in a known format")
+    used = infer(server, inputs, parameters={"on_unreadable": "absent"})["present"]
+    assert used["data"] == [False, True, False, False, False]
+    found = server.post(f"{PLACE}/infer", json={"inputs": inputs, "parameters": {"on_unreadable": 1}})
+    assert found.status_code == 422 and found.json()["error"].startswith("bad_on_unreadable")
+
+
 def test_an_input_that_is_absent_everywhere_may_be_left_out(server: TestClient, predictor: Predictor) -> None:
     only = [{"note": "a thing"}, {"note": "of the shop"}]
     whole = tensors(predictor, only)

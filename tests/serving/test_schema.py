@@ -17,11 +17,11 @@ from suffuse.serving import friendly, open_inference, pages
 HOOKS = Path(__file__).parent / "schemathesis_hooks.py"
 EXAMPLES = os.environ.get("SUFFUSE_EXAMPLES", "25")  # of each route; more by hand
 SEED = os.environ.get("SUFFUSE_SEED", "1")
-# Whether a tensor's shape, its data and the other tensors fit together is beyond what JSON Schema can say, so a
-# request of /infer that keeps to the schema may still be refused, with 422 alone.
+# Whether a tensor's shape, its data and the other tensors fit together, and whether a picture can be decoded, is beyond
+# what JSON Schema can say, so a request that keeps to the schema may still be refused, with 422 alone.
 CONFIG = """
 [[operations]]
-include-path-regex = "/infer$"
+include-path-regex = "/(infer|predict)$"
 checks.positive_data_acceptance.expected-statuses = ["2xx", "422"]
 """
 

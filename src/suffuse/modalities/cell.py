@@ -6,8 +6,10 @@ A path in a table is data, not trust: it may lie in one folder only (and what li
 from __future__ import annotations
 
 import errno
+import functools
 import json
 import math
+import operator
 import os
 import stat
 from collections.abc import Iterator
@@ -21,7 +23,8 @@ PIECE = 4096  # items that are Python objects at the same time
 LARGEST_FILE = 2**28  # bytes that are read of one cell at the most
 MAX_PIXELS = 64_000_000  # a larger picture is refused before it is decoded
 MOST_FOLDERS = 4096  # that are remembered
-PLAIN = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+POSIX = ("O_NONBLOCK", "O_NOFOLLOW", "O_CLOEXEC", "O_BINARY")  # flags that not every system has
+PLAIN = functools.reduce(operator.or_, (getattr(os, name, 0) for name in POSIX), os.O_RDONLY)
 WEB = ("http://", "https://", "ftp://", "s3://", "gs://")
 
 
@@ -54,6 +57,7 @@ class Root:
     folder: str
     within: str  # resolved, with a slash at its end
     limits: Limits = UNLIMITED
+    strict: bool = False  # a cell of which some part can't be read is unreadable, and not used without it
     folders: dict[str, str] = field(default_factory=dict, compare=False, repr=False)  # as cells name them -> resolved
 
     @classmethod

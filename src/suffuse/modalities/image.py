@@ -83,6 +83,8 @@ def load(settings: Settings, value: Any, root: Path | Root) -> tuple[str, np.nda
             item[place, ..., :3], item[place, ..., 3] = decode(settings, found, limits_of(root).pixels), 255
             digests.append(found)
         except (Absent, Unreadable) as error:
+            if isinstance(error, Unreadable) and isinstance(root, Root) and root.strict:
+                raise Unreadable(f"{name}: {error}") from None
             digests.append(b"")
             missing.append(f"{name}: {error}")
             broken = broken or isinstance(error, Unreadable)

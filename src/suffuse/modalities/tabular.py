@@ -20,6 +20,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
+from ..errors import listed
 from ..parts import ModalitySettings
 from ..values import PARTS, as_dates, as_numbers, day_comes_first
 from .cell import Absent, Unreadable, is_empty, pieces
@@ -51,7 +52,7 @@ class Settings(ModalitySettings):
     def _known(self) -> Settings:
         lost = sorted(set(self.types) - set(self.columns))
         if lost:
-            raise ValueError(f"types: got '{lost[0]}', expected one of the columns {', '.join(self.columns)}")
+            raise ValueError(f"types: got '{lost[0]}', expected one of the columns {listed(self.columns)}")
         return self
 
 
@@ -61,7 +62,7 @@ def load(settings: Settings, value: Any, root: Path) -> tuple[str, str]:
         raise Absent("empty cell")
     several = not isinstance(settings.column, str)
     if several and not isinstance(value, dict):
-        raise Unreadable(f"expected a cell for each of {', '.join(settings.columns)}, got {type(value).__name__}")
+        raise Unreadable(f"expected a cell for each of {listed(settings.columns)}, got {type(value).__name__}")
     cells = [_cell(value.get(name)) for name in settings.columns] if several else [_cell(value)]
     if not any(cells):
         raise Absent("all its columns are empty" if several else "empty cell")

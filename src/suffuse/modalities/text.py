@@ -23,7 +23,7 @@ import numpy as np
 from pydantic import Field, model_validator
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from ..errors import UsageError
+from ..errors import UsageError, listed
 from ..files import package_file
 from ..parts import ModalitySettings, optional
 from .cell import Absent, Root, Unreadable, is_empty, limits_of, pieces
@@ -209,7 +209,7 @@ def _joined(settings: Settings, value: Any) -> str:
     if not isinstance(value, dict):
         if is_empty(value):
             raise Absent("empty cell")
-        raise Unreadable(f"expected a cell for each of {', '.join(settings.columns)}, got {type(value).__name__}")
+        raise Unreadable(f"expected a cell for each of {listed(settings.columns)}, got {type(value).__name__}")
     found = []
     for name in settings.columns:
         try:

@@ -11,7 +11,7 @@ from ..sources.stream import Block, Stream
 from .answers import Prediction
 from .layout import Layout, encoded
 from .parts import Parts
-from .table import reader
+from .table import Reader
 from .whole import Predictor
 
 PART = 16  # blocks that are kept, or lost when the process is killed, together
@@ -26,6 +26,7 @@ class Part:
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTED, 0))
     problems: list[tuple[int, str, str]] = field(default_factory=list)  # line, modality ("": the row), reason
     example: str = ""  # of a row that lacks something
+    unreadable: str = ""  # of a row in which something can't be read
 
     def add(self, line: int, found: Prediction, row: list[Any], absent: str) -> None:
         """One answered row."""
@@ -38,11 +39,14 @@ class Part:
         self.counts["abstained"] += any(a.abstained for a in found.answers.values())
         if absent and not self.example:
             self.example = f"line {line}: {absent}"
+        if bad and not self.unreadable:
+            self.unreadable = f"line {line}: {bad[0][0]}: {bad[0][1]}"
 
     def facts(self) -> dict[str, Any]:
         """All but the rows."""
         self.counts["problems"] = len(self.problems)
-        return {"counts": self.counts, "example": self.example, "problems": self.problems}
+        examples = {"example": self.example, "unreadable": self.unreadable}
+        return {"counts": self.counts, **examples, "problems": self.problems}
 
 
 @dataclass(frozen=True)
@@ -51,15 +55,16 @@ class Bulk:
 
     predictor: Predictor
     source: Stream
+    read: Reader
     layout: Layout
     place: Root
 
     def answer(self, made: Parts, tell: Tell) -> None:
         """All blocks that ``made`` doesn't hold yet."""
-        read = reader(self.predictor, self.source.names, self.place)
+        read, kept = self.read, set() if self.layout.id is None else {self.layout.id}
         done = sum(facts["counts"]["rows"] for facts in made.facts)
         part, blocks = Part(), 0
-        for block in self.source.read(read.wanted, PART * len(made.facts)):
+        for block in self.source.read(read.wanted | kept, PART * len(made.facts)):
             self._block(block, read.cells(block), part)
             done, blocks = done + len(block.line), blocks + 1
             tell(block.share, f"{done:,} rows")
@@ -74,8 +79,9 @@ class Bulk:
         part.counts["broken"] += len(block.broken)
         if block.line:
             answers = self.predictor.predict_cells(cells, self.place, self.layout.threshold)
-            for line, found in zip(block.line, answers, strict=True):
-                row = self.layout.row(line, found)
+            ids = [None] * len(block.line) if self.layout.id is None else block.cells[self.layout.id]
+            for line, found, id_ in zip(block.line, answers, ids, strict=True):
+                row = self.layout.row(line, found, id_)
                 part.add(line, found, row, row[self.layout.absent])
 
     def _keep(self, part: Part, made: Parts) -> None:

@@ -45,7 +45,7 @@ class Encoded:
 
     entries: np.ndarray  # (B, ...)
     absent: dict[int, str]  # row -> why
-    unreadable: set[int]  # rows of these in which something stands that can't be read
+    unreadable: set[int]  # rows, absent or partly used, in which something stands that can't be read
     partly: dict[int, str]  # row -> what was left out of a cell that is used
 
 
@@ -59,28 +59,33 @@ def encode(one: Input, cells: Iterable[Any], root: Path | Root) -> Encoded:
         try:
             lost: list[str] = []
             if not isinstance(value, (str, bytes)):
-                value, lost = _made(value)
+                value, lost, broken = _made(value)
+                if broken:
+                    unreadable.add(row)
             found = part.load(settings, value, root)
             items.append(found[1])
             if lost or (len(found) > 2 and any(found[2:])):
                 partly[row] = [*lost, *filter(None, found[2:])]
         except (Absent, Unreadable) as error:
-            absent[row] = str(error)
+            absent[row] = "; ".join([*lost, str(error)]) if row in unreadable else str(error)
             if isinstance(error, Unreadable):
                 unreadable.add(row)
             items.append(part.blank(settings))
     if one.problems:
         for row, column, why in one.problems(settings, statistics, items):
             partly.setdefault(row, []).append(f"{column}: {why}")
+            unreadable.add(row)
     said = {row: "; ".join(reasons) for row, reasons in partly.items()} if partly else {}
     return Encoded(part.encode(settings, statistics, items), absent, unreadable, said)
 
 
-def _made(value: Any) -> tuple[Any, list[str]]:
-    """A cell as ``load`` reads it, and what of it couldn't be derived. Raises where all of it couldn't."""
+def _made(value: Any) -> tuple[Any, list[str], bool]:
+    """A cell as ``load`` reads it, what of it couldn't be derived, and whether that is so because something can't be
+    read. Raises where all of it couldn't."""
     if isinstance(value, (Absent, Unreadable)):
         raise value
     if not isinstance(value, dict):
-        return value, []
+        return value, [], False
     lost = {k: v for k, v in value.items() if isinstance(v, (Absent, Unreadable))}
-    return {k: None if k in lost else v for k, v in value.items()}, [f"{k}: {v}" for k, v in lost.items()]
+    broken = any(isinstance(v, Unreadable) for v in lost.values())
+    return {k: None if k in lost else v for k, v in value.items()}, [f"{k}: {v}" for k, v in lost.items()], broken

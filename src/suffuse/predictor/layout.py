@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..csv_output import csv_lines
 from ..errors import UsageError
 from ..types import NUMBER, Head
 from .answers import Answer, Prediction
 
 FORMS = (".csv", ".jsonl", ".parquet")
 OWN = ("line", "absent", "used")  # columns that are no target's
+FLAGS = {True: "true", False: "false"}  # in CSV
 Column = tuple[str, str]  # name, and kind: int, float, text or bool
 
 
@@ -23,6 +23,8 @@ class Layout:
     """Which columns there are: of the only target ``answer``, ``confidence`` and ``p(CLASS)``; of several their own
     names, ``confidence(TARGET)`` and ``p(TARGET=CLASS)``.
 
+    The table's column ``id`` comes first, where there is one; it is called ``id(NAME)`` where its name is taken.
+
     With ``top`` K the most probable ones stand in ``top1`` and ``p(top1)`` to ``topK`` and ``p(topK)`` instead of
     all of them; with ``threshold`` there is ``abstained``, and the answer is empty where it is true.
     """
@@ -30,6 +32,8 @@ class Layout:
     heads: Sequence[Head]
     top: int | None = None
     threshold: float | None = None
+    id: str | None = None  # a column of the table, whose cells are kept as texts
+    raw: bool = False  # cells of CSV aren't escaped (:mod:`suffuse.csv_output`)
     columns: tuple[Column, ...] = field(init=False)
     absent: int = field(init=False)  # the place of the column that says what a row lacks
 
@@ -39,13 +43,16 @@ class Layout:
         plain = [column for head in self.heads for column in self._said(head)]
         spoken = [column for head in self.heads for column in self._probabilities(head)]
         columns = (("line", "int"), *plain, ("absent", "text"), ("used", "text"), *spoken)
-        object.__setattr__(self, "columns", columns)
-        object.__setattr__(self, "absent", 1 + len(plain))
+        taken = {name for name, _ in columns}
+        ids = [] if self.id is None else [(f"id({self.id})" if self.id in taken else self.id, "text")]
+        object.__setattr__(self, "columns", (*ids, *columns))
+        object.__setattr__(self, "absent", len(ids) + 1 + len(plain))
 
-    def row(self, line: int, found: Prediction) -> list[Any]:
-        """A row of the table."""
+    def row(self, line: int, found: Prediction, id_: Any = None) -> list[Any]:
+        """A row of the table; ``id_`` is the cell of its id."""
         absent = "; ".join(f"{name}: {reason}" for name, reason in {**found.absent, **found.partly}.items())
-        made: list[Any] = [line]
+        ids = [] if self.id is None else [None if id_ is None or id_ != id_ else str(id_)]
+        made: list[Any] = [*ids, line]
         for head in self.heads:
             made += self._value(head, found.answers[head.name])
         made += [absent, "; ".join(found.used)]
@@ -88,27 +95,19 @@ def encoded(layout: Layout, rows: list[list[Any]], form: str) -> bytes:
     """Rows as a part of a file: lines without a header, or for Parquet an Arrow stream."""
     if form == ".parquet":
         return _arrow(layout, rows)
-    out = io.StringIO()
-    names = [name for name, _ in layout.columns]
     if form == ".jsonl":
-        out.writelines(json.dumps(dict(zip(names, row, strict=True)), ensure_ascii=False) + "\n" for row in rows)
+        names = [name for name, _ in layout.columns]
+        lines = (json.dumps(dict(zip(names, row, strict=True)), ensure_ascii=False) + "\n" for row in rows)
     else:
-        said = {True: "true", False: "false"}
-        flags = [place for place, (_, kind) in enumerate(layout.columns) if kind == "bool"]
-        for row in rows:
-            for place in flags:
-                row[place] = said[row[place]]
-        csv.writer(out, lineterminator="\n").writerows(rows)
-    return out.getvalue().encode("utf-8", "surrogatepass")
+        lines = csv_lines(([FLAGS[c] if isinstance(c, bool) else c for c in row] for row in rows), layout.raw)
+    return "".join(lines).encode("utf-8", "surrogatepass")
 
 
 def header(layout: Layout, form: str) -> bytes:
     """What stands before the parts."""
     if form != ".csv":
         return b""
-    out = io.StringIO()
-    csv.writer(out, lineterminator="\n").writerow([name for name, _ in layout.columns])
-    return out.getvalue().encode()
+    return "".join(csv_lines([[name for name, _ in layout.columns]], layout.raw)).encode("utf-8", "surrogatepass")
 
 
 def _arrow(layout: Layout, rows: list[list[Any]]) -> bytes:

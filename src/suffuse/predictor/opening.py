@@ -31,6 +31,7 @@ class Facts:
     temperatures: Temperatures = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
     records: int = RECORDS
+    id: str = ""  # the column that names rows, as the recipe says; none: ""
     differs: tuple[str, ...] = ()  # libraries that read entries here with another version than where it was exported
 
 
@@ -96,7 +97,10 @@ def _facts(signature: Mapping[str, Any], folder: Path, form: str) -> Facts:
     said = dict(signature.get("limits") or {})
     records = int(said.pop("records", RECORDS))
     known = {key: value for key, value in said.items() if key in Limits.__dataclass_fields__}
-    return Facts(name, signature["digest"], form, temperatures, Limits(**known), records, _differs(signature))
+    limits, id_ = Limits(**known), signature.get("id") or ""
+    if not isinstance(id_, str):
+        raise ValueError(f"the id column's name is {type(id_).__name__}")
+    return Facts(name, signature["digest"], form, temperatures, limits, records, id_, _differs(signature))
 
 
 def _differs(signature: Mapping[str, Any]) -> tuple[str, ...]:

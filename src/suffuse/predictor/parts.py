@@ -7,7 +7,6 @@ end they are put together under a temporary name, and OUT is replaced in one ste
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ..errors import UsageError
+from ..file_lock import lock
 from ..files import naming, read_json, write_bytes, write_json
 from ..progress import say
 
@@ -122,6 +122,6 @@ def parts(out: Path, what: Mapping[str, Any]) -> Iterator[Parts]:
 def _lock(file: IO[bytes], out: Path) -> None:
     """Held until the process ends, however it ends."""
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock(file, out)
     except BlockingIOError:
         raise UsageError("another process is writing this file", where=out) from None

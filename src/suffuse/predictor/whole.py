@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import types
+import warnings
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, overload
@@ -10,7 +11,7 @@ from typing import Any, overload
 import numpy as np
 
 from ..answers import activate, activate_row
-from ..errors import UsageError, did_you_mean
+from ..errors import UsageError, did_you_mean, listed
 from ..modalities.cell import Absent, Root, Unreadable
 from ..types import Head
 from . import opening
@@ -41,6 +42,7 @@ class Predictor:
         self.names = tuple(i.field.name for i in inputs)
         self.ids = frozenset(i.field.name for i in inputs if i.field.kind == "text")  # the network reads int64 of them
         self.known = {name for i in inputs for name in (i.field.name, *i.settings.columns)}
+        self.several = tuple(i for i in inputs if not isinstance(i.settings.column, str))  # of several columns
         self.known |= {d.settings.column for d in derived.values()}
 
     @classmethod
@@ -83,12 +85,14 @@ class Predictor:
         column that a record lacks is made from its source. Relative paths start from ``root``, and no file outside of
         ``within`` (which is ``root`` unless it is given) is read. An answer less sure than ``threshold`` abstains.
 
-        Raises UsageError where a record is no mapping or has a key that the model doesn't know.
+        Raises UsageError where a record is no mapping, has a key that the model doesn't know, or has none at all. Warns
+        where no record has some column of a modality, but others of its columns: they count as empty.
         """
         check_threshold(threshold)
         place = self.place(root, within)
         if isinstance(records, Mapping):
             self._check(records)
+            self._warn(records)
             return self.predict_cells([(self._cell(records, i, place),) for i in self.inputs], place, threshold)[0]
         if not isinstance(records, Sequence) or isinstance(records, (str, bytes, bytearray)):
             got, expected = type(records).__name__, "a record (column -> value), or a list of records"
@@ -96,6 +100,7 @@ class Predictor:
         found: list[Prediction] = []
         for record in records:  # all of them before any is answered
             self._check(record)
+        self._warn({key for record in records for key in record} if self.several else ())
         for start in range(0, len(records), PIECE):
             found.extend(self._some(records[start : start + PIECE], place, threshold))
         return found
@@ -220,11 +225,22 @@ class Predictor:
         if not isinstance(record, Mapping):
             got, expected = type(record).__name__, "a mapping, column -> value"
             raise UsageError("this is no record", got=got, expected=expected)
+        if not record:
+            expected, hint = f"some of {listed(sorted(self.known))}", "None as a value says that a column is empty"
+            raise UsageError("this record has none of the model's inputs", expected=expected, hint=hint)
         for key in record:
             if key not in self.known:
                 raise UsageError(
                     "this model has no such input", got=f"'{key}'", hint=did_you_mean(str(key), self.known)
                 )
+
+    def _warn(self, keys: Collection[str]) -> None:
+        """``keys``: of all records together."""
+        for one in self.several:
+            lost = [column for column in one.settings.columns if self.source(column, keys) is None]
+            if 0 < len(lost) < len(one.settings.columns):
+                text = f"no record has {listed(map(repr, lost))} of '{one.field.name}': they count as empty"
+                warnings.warn(text, UserWarning, stacklevel=3)
 
 
 def check_threshold(threshold: float | None) -> None:

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
+from ..errors import escape_controls
 from . import words
 from .language import gettext, ngettext
 from .measured import subset
 
 HERE = Path(__file__).parent
+
+
+class SafeTemplate(Template):
+    """A template whose text holds no control characters, which a terminal would obey: they stand as escapes."""
+
+    def render(self, *args: Any, **kwargs: Any) -> str:
+        """As Jinja does."""
+        return escape_controls(super().render(*args, **kwargs))
 
 
 def environment() -> Environment:
@@ -23,6 +33,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    made.template_class = SafeTemplate
     made.policies["ext.i18n.trimmed"] = True
     made.install_gettext_callables(gettext, ngettext, newstyle=True)  # pyright: ignore
     made.filters |= {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..errors import visible
 from ..run import Run
 from . import missing, table, worth
 
@@ -14,7 +13,7 @@ def lines(run: Run) -> Iterator[str]:
     yield from table.verdicts(run)
     yield ""
     for block in (*table.blocks(run), *worth.blocks(run), *missing.blocks(run)):
-        yield from (visible(line) for line in block)
+        yield from block
         yield ""
     yield from (f"WARNING: {sentence}" for sentence in worth.warnings(run))
     yield ""

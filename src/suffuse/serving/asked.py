@@ -12,7 +12,8 @@ from .limits import CellLimits
 from .multipart import Part
 from .refusal import near, short, wrong
 
-KEYS = ("records", "top_k", "threshold", "contributions")
+KEYS = ("records", "top_k", "threshold", "contributions", "on_unreadable")
+ON_UNREADABLE = ("error", "absent")
 SUBSETS = 4096  # of modalities, of all records of a request together
 WORDS = {"true": True, "false": False}
 
@@ -25,10 +26,11 @@ class Asked:
     top_k: int | None = None
     threshold: float | None = None
     contributions: bool = False
+    strict: bool = True  # refused where something can't be read
 
 
 def from_json(body: Any, known: Mapping[str, Column], limits: CellLimits) -> Asked:
-    """{"records": [...], "top_k"?, "threshold"?, "contributions"?}. Raises Refusal."""
+    """{"records": [...]} and some of the other KEYS. Raises Refusal."""
     if not isinstance(body, dict):
         raise wrong("wrong_type", "the body isn't an object", 'send {"records": [{...}]}')
     for key in body:
@@ -40,15 +42,17 @@ def from_json(body: Any, known: Mapping[str, Column], limits: CellLimits) -> Ask
     check_count(len(records), limits)
     made = [_record(record, known, limits) for record in records]
     options = [body.get(key) for key in KEYS[1:]]
-    return Asked(made, _top_k(options[0]), _threshold(options[1]), _contributions(options[2]))
+    asked = Asked(made, _top_k(options[0]), _threshold(options[1]), _contributions(options[2]), strict(options[3]))
+    _check_filled(made)
+    return asked
 
 
 def from_form(parts: Sequence[Part], known: Mapping[str, Column], limits: CellLimits) -> Asked:
-    """One record, a field for each column; ``_top_k``, ``_threshold``, ``_contributions``. Raises Refusal."""
+    """One record, a field for each column; options as JSON has them, with a ``_`` before them. Raises Refusal."""
     record: dict[str, Any] = {}
     options: dict[str, Any] = {}
     for part in parts:
-        if part.name in ("_top_k", "_threshold", "_contributions"):
+        if part.name.removeprefix("_") in KEYS[1:] and part.name.startswith("_"):
             if part.name in options or part.file:
                 raise wrong("column_twice", f"the field '{part.name}' stands twice, or is a file")
             options[part.name] = _typed(part)
@@ -62,7 +66,9 @@ def from_form(parts: Sequence[Part], known: Mapping[str, Column], limits: CellLi
         else:
             put(record, one, cell)
     top_k, threshold = _top_k(options.get("_top_k")), _threshold(options.get("_threshold"))
-    return Asked([record], top_k, threshold, _contributions(options.get("_contributions")))
+    more = _contributions(options.get("_contributions")), strict(options.get("_on_unreadable"))
+    _check_filled([record])
+    return Asked([record], top_k, threshold, *more)
 
 
 def put(record: dict[str, Any], one: Column, cell: Any) -> None:
@@ -102,8 +108,24 @@ def check_shares(asked: Asked, modalities: int) -> None:
         raise wrong("too_many_records", f"{len(asked.records):,} records with contributions", f"at most {most:,}")
 
 
+def strict(value: Any) -> bool:
+    """Whether a request is refused where something in it can't be read: on_unreadable. Raises Refusal."""
+    if value not in (None, *ON_UNREADABLE):
+        raise wrong("bad_on_unreadable", f"'on_unreadable' isn't {' or '.join(ON_UNREADABLE)}")
+    return value != "absent"
+
+
+def _check_filled(records: Sequence[Mapping[str, Any]]) -> None:
+    """Raises Refusal where a record has no column at all: perhaps its keys stand elsewhere."""
+    for number, record in enumerate(records, 1):
+        if not record:
+            raise wrong("empty_record", f"row {number} has none of the model's columns", "null is an empty cell")
+
+
 def _typed(part: Part) -> Any:
     text = part.content.decode("utf-8", "replace").strip()
+    if part.name == "_on_unreadable":
+        return text
     if part.name == "_contributions":
         return WORDS.get(text, text)
     try:

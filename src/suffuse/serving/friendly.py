@@ -39,7 +39,7 @@ async def predict(request: Request) -> Response:
         def prepare() -> Rows:
             requests.append(_read(model, body, content_type if media == FORM else None))
             asked.check_shares(requests[0], len(model.predictor.names))
-            return prepared(model.predictor, requests[0].records)
+            return prepared(model.predictor, requests[0].records, requests[0].strict)
 
         def finish(rows: Rows, found: np.ndarray) -> bytes:
             return reply(model.name, model.predictor, requests[0], rows, found)

@@ -68,7 +68,7 @@ def _inference(model: Model) -> dict[str, Any]:
     inputs = listed(schemas.tensor(dict.fromkeys(names)), len(set(names)), 1)
     others = {
         "id": {"type": ["string", "null"]},
-        "parameters": {"type": "object"},
+        "parameters": {"type": "object", "properties": {"on_unreadable": schemas.on_unreadable([None])}},
         "outputs": {**listed(wanted), "type": ["array", "null"]},
     }
     body = thing({"inputs": inputs}, others)

@@ -17,7 +17,7 @@ from ..predictor import Predictor
 from ..predictor.answers import Answer, answers
 from ..types import CLASSES, LABELS, NUMBER, Head
 from . import cells, tensors
-from .asked import check_count, column, put
+from .asked import check_count, column, put, strict
 from .columns import MEDIA, Column
 from .limits import CellLimits
 from .refusal import short, wrong
@@ -55,8 +55,10 @@ def call(body: Any, predictor: Predictor, known: Mapping[str, Column], limits: C
     if not given:
         raise wrong("no_records", "there are no inputs")
     wanted = _wanted(body.get("outputs"), predictor)
-    made = tensors.rows(predictor, given) if PRESENT in given else _columns(predictor, given, known, limits)
-    return Call(made, name, wanted)
+    refuses = strict(parameters.get("on_unreadable"))
+    if PRESENT in given:
+        return Call(tensors.rows(predictor, given), name, wanted)
+    return Call(prepared(predictor, _records(given, known, limits), refuses), name, wanted)
 
 
 def outputs(predictor: Predictor) -> dict[str, tuple[str, list[int]]]:
@@ -122,10 +124,8 @@ def _wanted(given: Any, predictor: Predictor) -> tuple[str, ...]:
     return tuple(dict.fromkeys(one["name"] for one in given)) or tuple(there)
 
 
-def _columns(
-    predictor: Predictor, given: Mapping[str, Tensor], known: Mapping[str, Column], limits: CellLimits
-) -> Rows:
-    """Raw columns -> rows."""
+def _records(given: Mapping[str, Tensor], known: Mapping[str, Column], limits: CellLimits) -> list[dict[str, Any]]:
+    """Raw columns -> a record for each row."""
     count = next(iter(given.values())).shape[0]
     records: list[dict[str, Any]] = [{} for _ in range(count)]
     for one in given.values():
@@ -134,7 +134,7 @@ def _columns(
         to = column(known, one.name)
         for record, cell in zip(records, _cells(one, to, limits), strict=True):
             put(record, to, cell)
-    return prepared(predictor, records)
+    return records
 
 
 def _cells(given: Tensor, to: Column, limits: CellLimits) -> list:

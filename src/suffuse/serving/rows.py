@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from ..modalities.cell import Root
 from ..predictor import Predictor
-from ..predictor.inputs import Input, encode
+from ..predictor.inputs import Encoded, Input, encode
+from .refusal import wrong
 
 NOWHERE = Root("/nonexistent", "\0/")  # no path starts so: whatever slips through, no file is read
+STRICT = replace(NOWHERE, strict=True)
 
 
 @dataclass(frozen=True)
@@ -28,17 +30,31 @@ class Rows:
         return len(self.present)
 
 
-def prepared(predictor: Predictor, records: Sequence[Mapping[str, Any]]) -> Rows:
-    """Records of safe cells -> rows; what can't be read is absent, and its row says why."""
-    columns = [encode(one, [_cell(predictor, one, r) for r in records], NOWHERE) for one in predictor.inputs]
+def prepared(predictor: Predictor, records: Sequence[Mapping[str, Any]], strict: bool = True) -> Rows:
+    """Records of safe cells -> rows. Raises Refusal where something can't be read; if not ``strict``, it is absent, and
+    its row says why."""
+    place = STRICT if strict else NOWHERE
+    columns = [encode(one, [_cell(predictor, one, r) for r in records], place) for one in predictor.inputs]
     present = np.array([[row not in c.absent for c in columns] for row in range(len(records))], dtype=bool)
     named = list(zip(predictor.names, columns, strict=True))
+    if strict:
+        _refuse_unreadable(named)
     return Rows(
         {name: c.entries for name, c in named},
         present.reshape(len(records), len(columns)),
         [{name: c.absent[row] for name, c in named if row in c.absent} for row in range(len(records))],
         [{name: c.partly[row] for name, c in named if row in c.partly} for row in range(len(records))],
     )
+
+
+def _refuse_unreadable(columns: Sequence[tuple[str, Encoded]]) -> None:
+    """The first row's reason."""
+    found = [(min(c.unreadable), name, c) for name, c in columns if c.unreadable]
+    if found:
+        row, name, one = min(found, key=lambda each: each[0])
+        reason = one.absent.get(row) or one.partly[row]
+        hint = 'with on_unreadable "absent" it is answered without it'
+        raise wrong("unreadable", f"row {row + 1}: '{name}' can't be read: {reason}", hint)
 
 
 def _cell(predictor: Predictor, one: Input, record: Mapping[str, Any]) -> Any:

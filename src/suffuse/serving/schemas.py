@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..types import CLASSES, LABELS, NUMBER, Head
-from . import cells
+from . import asked, cells
 from .columns import MEDIA, Column
 from .limits import CellLimits
 from .model import Model
@@ -37,7 +37,8 @@ def listed(items: Schema, most: int | None = None, least: int = 0) -> Schema:
 def request(model: Model) -> Schema:
     """The body of a prediction in JSON."""
     columns = dict.fromkeys(model.columns.values())
-    records = listed(thing({}, {c.name: cell(c, model.cells) for c in columns}), model.cells.records, 1)
+    record = {**thing({}, {c.name: cell(c, model.cells) for c in columns}), "minProperties": 1}
+    records = listed(record, model.cells.records, 1)
     return thing({"records": records}, options())
 
 
@@ -49,13 +50,21 @@ def options(before: str = "") -> dict[str, Schema]:
         f"{before}top_k": {"type": ["integer", *none], "minimum": 1, "description": most},
         f"{before}threshold": {**SHARE, "type": ["number", *none], "description": "an answer less sure abstains"},
         f"{before}contributions": {"type": ["boolean", *none], "description": "also what each modality brought"},
+        f"{before}on_unreadable": on_unreadable([] if before else [None]),
     }
+
+
+def on_unreadable(none: Iterable[None]) -> Schema:
+    """What becomes of a cell that holds something which can't be read."""
+    says = "error (the default): refused with 422 and the reason; absent: answered without it"
+    return {"enum": [*asked.ON_UNREADABLE, *none], "description": says}
 
 
 def form(model: Model) -> Schema:
     """The same as a form: one record."""
-    columns = dict.fromkeys(model.columns.values())
-    return thing({}, {**{c.name: _field(c, model.cells) for c in columns if c.type != "series"}, **options("_")})
+    columns = [c for c in dict.fromkeys(model.columns.values()) if c.type != "series"]
+    found = thing({}, {**{c.name: _field(c, model.cells) for c in columns}, **options("_")})
+    return {**found, "minProperties": 1, "description": "at least one column, with or without options"}
 
 
 def example(model: Model) -> dict[str, Any]:

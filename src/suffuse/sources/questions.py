@@ -17,7 +17,7 @@ from json import dumps
 from pathlib import Path
 from typing import Any
 
-from ..errors import SuffuseError, UsageError
+from ..errors import SuffuseError, UsageError, listed
 from ..subsample import evenly_spaced
 from . import Rows
 from .records import objects, to_table
@@ -63,7 +63,7 @@ def _questions(folder: Path) -> tuple[Path, tuple[list[dict], list[int], list[tu
     files = sorted(f for f in folder.glob("*.json") if not f.name.startswith("."))
     found = {file: read for file in files if (read := _read(file, len(files) == 1)) and _asks(read[0])}
     if len(found) != 1:
-        names = ", ".join(f.name for f in found) or "none"
+        names = listed(f.name for f in found) or "none"
         keys = ", ".join(WANTED)
         raise UsageError(
             "this folder is no table",

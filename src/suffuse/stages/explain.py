@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from ..data import SPLITS, Columns
 from ..engine.records import best_seed
-from ..errors import SuffuseError, UsageError, did_you_mean
+from ..errors import SuffuseError, UsageError, did_you_mean, listed, nearest, shortened
 from ..explaining.asking import Asked, OfExport, OfNetwork
 from ..explaining.one import Method, explained, only_modalities
 from ..model import open_model
@@ -65,10 +65,10 @@ def find(run: Run, row: str) -> int:
     number = row.removeprefix("#")
     if number.isdecimal() and 1 <= int(number) <= len(ids):
         return int(number) - 1
-    raise UsageError(
-        "no such row", where="--row", got=row, expected=f"an id of the table, or #1 to #{len(ids)}",
-        hint=did_you_mean(row, ids) if len(ids) <= 10_000 else "",
-    )  # fmt: skip
+    known = [one for one in ids if one is not None]
+    near = f"of {len(known):,} ids the nearest are: {listed(nearest(row, known))}" if known else "the table has no ids"
+    expected = f"an id of the table, or #1 to #{len(ids)}"
+    raise UsageError("no such row", where="--row", got=shortened(row), expected=expected, hint=near)
 
 
 def _ids(run: Run) -> list[str]:

@@ -6,15 +6,14 @@ thousand. A killed command goes on where it was, and its file has the same bits 
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from dataclasses import asdict, dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from .. import __version__
+from ..csv_output import csv_lines
 from ..errors import UsageError
 from ..files import file_facts, new_file
 from ..machine import readers
@@ -22,6 +21,7 @@ from ..predictor import Predictor
 from ..predictor.bulk import COUNTED, Bulk
 from ..predictor.layout import FORMS, Layout, header
 from ..predictor.parts import Parts, parts
+from ..predictor.table import reader
 from ..predictor.whole import check_threshold
 from ..progress import progress, say
 from ..sources import exists, no_rows
@@ -40,6 +40,7 @@ class Options:
     top: int | None = None  # the K most probable classes or labels, and not all
     threshold: float | None = None  # an answer less sure than this is left empty
     form: str | None = None  # fp32 or int8; the export's own
+    raw: bool = False  # cells of CSV files as they are, without escapes
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ class Summary:
     broken: int  # lines that are no row, and have no answer
     resumed: int  # rows that an earlier attempt had answered
     file: str
+    missing_columns: tuple[str, ...]  # of the model, that the table lacks
     problems: str | None  # the file that tells of every unreadable cell and every broken line; none: there are none
 
     def to_json(self) -> dict[str, Any]:
@@ -72,9 +74,11 @@ def predict(export: Path, source: str, out: Path, options: Options = Options()) 
     predictor, rows = Predictor.load(folder, options.threads, options.form), stream(source)
     for one in predictor.facts.differs:
         say(f"          {one}: answers may differ a little from those of the evaluation")
-    layout = Layout(predictor.heads, options.top, options.threshold)
     place = predictor.place(options.root or rows.root, options.within)
-    asked = [place.folder, place.within, options.threads, options.top, options.threshold, out.suffix]
+    read = reader(predictor, rows.names, place, source)
+    id_ = predictor.facts.id if predictor.facts.id in rows.names else None
+    layout = Layout(predictor.heads, options.top, options.threshold, id_, options.raw)
+    asked = [place.folder, place.within, options.threads, options.top, options.threshold, out.suffix, id_, options.raw]
     what = {
         "model": [predictor.facts.digest, predictor.facts.form],
         "source": _facts(Path(source)) if exists(source) else [source, str(Path.cwd())],
@@ -86,7 +90,7 @@ def predict(export: Path, source: str, out: Path, options: Options = Options()) 
         if made.facts:
             say(f"          going on after {before:,} rows that are answered already")
         with progress("predict") as tell:
-            Bulk(predictor, rows, layout, place).answer(made, tell)
+            Bulk(predictor, rows, read, layout, place).answer(made, tell)
         counts = Counter(dict.fromkeys(COUNTED, 0))
         for facts in made.facts:
             counts.update(facts["counts"])
@@ -94,11 +98,12 @@ def predict(export: Path, source: str, out: Path, options: Options = Options()) 
             broken = [(line, reason) for line, _, reason in made.problems()]
             made.drop()
             raise no_rows(source, broken)
-        problems = _write_problems(out, made, counts["problems"])
+        problems = _write_problems(out, made, counts["problems"], options.raw)
         _tell(made, counts, problems)
         made.finish(header(layout, out.suffix.lower()))
     said = {key: counts[key] for key in COUNTED if key != "problems"}
-    return Summary(**said, resumed=before, file=str(out), problems=problems and str(problems))
+    where = {"file": str(out), "missing_columns": read.missing, "problems": problems and str(problems)}
+    return Summary(**said, resumed=before, **where)
 
 
 def problems_of(out: Path) -> Path:
@@ -134,18 +139,15 @@ def _versions() -> list[str]:
     return [__version__, onnxruntime.__version__]
 
 
-def _write_problems(out: Path, made: Parts, count: int) -> Path | None:
+def _write_problems(out: Path, made: Parts, count: int, raw: bool) -> Path | None:
     """Every cell that couldn't be used whole, and every line that is no row. Where there are none there is no file; one
     of an earlier command then holds no more than its header."""
     place = problems_of(out)
     if not count and not place.exists():
         return None
     with new_file(place) as file:
-        text = io.TextIOWrapper(file, "utf-8", "surrogatepass", newline="")
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(("line", "modality", "reason"))
-        writer.writerows(made.problems())
-        text.detach()  # and flushed; the file stays open
+        lines = csv_lines(chain([("line", "modality", "reason")], made.problems()), raw)
+        file.writelines(line.encode("utf-8", "surrogatepass") for line in lines)
     return place
 
 
@@ -153,6 +155,9 @@ def _tell(made: Parts, counts: Counter, problems: Path | None) -> None:
     if counts["lacking"]:
         example = next(facts["example"] for facts in made.facts if facts["example"])
         say(f"          {counts['lacking']:,} rows lack something, e.g. {example}")
+    if counts["unreadable"]:
+        example = next(facts["unreadable"] for facts in made.facts if facts["unreadable"])
+        say(f"          {counts['unreadable']:,} rows hold something that can't be read, e.g. {example}")
     broken = counts["broken"]
     for line, _, reason in islice((p for p in made.problems() if not p[1]), min(broken, TOLD)):
         say(f"          line {line} has no answer: {reason}")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from dataclasses import dataclass, field
+
+from ..csv_output import csv_lines
 
 ACTIONS = {
     "quarantined": "the row is left out",
@@ -37,13 +37,12 @@ class Quarantine:
         return {action: dict(reasons.most_common()) for action, reasons in found.items()}
 
     def to_csv(self) -> str:
-        """The file that people read; cells that a rule changed come last."""
-        out = io.StringIO()
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(("line", "id", "column", "action", "reason"))
+        """The file that people read; cells that a rule changed come last. Formulas and control characters are escaped:
+        the line number leads to the cells as they are."""
+        rows: list[tuple[object, ...]] = [("line", "id", "column", "action", "reason")]
         for changed in (False, True):
-            writer.writerows(sorted(note for note in self.notes if (note[3] == "changed") is changed))
-        return out.getvalue()
+            rows += sorted(note for note in self.notes if (note[3] == "changed") is changed)
+        return "".join(csv_lines(rows))
 
     def lines(self) -> list[str]:
         """A few lines for the screen."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..errors import SuffuseError, UsageError, did_you_mean
+from ..errors import SuffuseError, UsageError, did_you_mean, listed
 from ..recipe import Split
 
 NAMES = {
@@ -37,7 +37,7 @@ def held_out(cells: list[str | None], values: Sequence[str]) -> np.ndarray:
             raise UsageError("no row has this value", where=where, got=f"'{value}'", hint=did_you_mean(value, known))
     test = np.isin(np.array([c or "" for c in cells], dtype=object), list(values))
     if test.all():
-        raise UsageError("every row is held out", where=where, got=", ".join(values), expected="some of the values")
+        raise UsageError("every row is held out", where=where, got=listed(values), expected="some of the values")
     return np.where(test, TEST, TRAIN).astype(np.int8)
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from ..errors import SuffuseError, UsageError, did_you_mean
+from ..errors import SuffuseError, UsageError, did_you_mean, listed
 from ..files import absolute_file
 from ..parts import NameList, TeacherSettings, optional
 from ..types import Head
@@ -170,5 +170,5 @@ def _saved_model(settings: Settings, where: str) -> Parts:
 def _check_inputs(wanted: list[str], settings: Settings, where: str) -> None:
     given = list(settings.inputs)
     for name in (*(n for n in given if n not in wanted), *(n for n in wanted if n not in given)):
-        got, hint = f"'{name}'", "the model's inputs: " + ", ".join(wanted)
+        got, hint = f"'{name}'", "the model's inputs: " + listed(wanted)
         raise UsageError("inputs that aren't the model's", where=f"{where}.inputs", got=got, hint=hint)

@@ -13,13 +13,12 @@ from difflib import get_close_matches
 
 import numpy as np
 
-from ..errors import UsageError, did_you_mean
+from ..errors import UsageError, did_you_mean, listed
 from ..types import CLASSES, LABELS, NUMBER, Head, Spec
 
 FLOOR = 1e-6  # the least probability
 LOGITS, PROBABILITIES = "logits", "probabilities"
 SUM_TOLERANCE = 1e-2  # of a row's probabilities from 1: what a table with two decimals loses
-LISTED = 20  # names in a message
 
 
 def outputs(heads: Sequence[Head]) -> tuple[str, ...]:
@@ -111,18 +110,12 @@ def _refuse(what: str, names: Sequence[str], known: Sequence[str], where: str, *
     if not names:
         return
     raise UsageError(
-        f"the teacher has {what}", where=where, **{"expected" if lacks else "got": _listed(list(dict.fromkeys(names)))},
-        hint=f"{'the teacher has' if lacks else 'there is'}: {_listed(known)}; `classes: {{theirs: ours}}` renames",
+        f"the teacher has {what}", where=where, **{"expected" if lacks else "got": listed(dict.fromkeys(names))},
+        hint=f"{'the teacher has' if lacks else 'there is'}: {listed(known)}; `classes: {{theirs: ours}}` renames",
     )  # fmt: skip
-
-
-def _listed(names: Sequence[str]) -> str:
-    """All of them, or some where they are many."""
-    more = f" and {len(names) - LISTED:,} more" if len(names) > LISTED else ""
-    return ", ".join(names[:LISTED]) + more
 
 
 def _near(name: str, known: Sequence[str]) -> str:
     """The name that was meant, or what there is."""
     near = get_close_matches(name, known, n=1)
-    return did_you_mean(name, near) if near else f"there is: {_listed(known)}"
+    return did_you_mean(name, near) if near else f"there is: {listed(known)}"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from ..errors import SuffuseError, UsageError, did_you_mean
+from ..errors import SuffuseError, UsageError, did_you_mean, listed
 from ..files import absolute_file
 from ..parts import NameList, TeacherSettings
 from ..types import Head
@@ -125,7 +125,7 @@ def open(settings: Settings, raw: RawRows, heads: tuple[Head, ...], where: str) 
         raise UsageError("can't load the model", where=f"{where}.file", got=str(error).splitlines()[0]) from None
     wanted, given = [one.name for one in session.get_inputs()], list(settings.inputs)
     for name in (*(n for n in given if n not in wanted), *(n for n in wanted if n not in given)):
-        got, hint = f"'{name}'", "the file's inputs: " + ", ".join(wanted)
+        got, hint = f"'{name}'", "the file's inputs: " + listed(wanted)
         raise UsageError("inputs that aren't the file's", where=f"{where}.inputs", got=got, hint=hint)
     names = [one.name for one in session.get_outputs()]
     output = settings.output or names[0]

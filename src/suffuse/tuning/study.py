@@ -9,13 +9,13 @@ and its parameters, and its training goes on from its checkpoint.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import sqlite3
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..file_lock import lock
 from ..parts import optional
 from .front import LATENCY, QUALITY, SIZE
 
@@ -47,7 +47,7 @@ class Study:
     def locked(self) -> Iterator[None]:
         """One process at a time."""
         with (self.folder / ".asking").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            lock(file, self.folder, wait=True)
             yield
 
     def trials(self) -> list[Any]:

@@ -85,7 +85,7 @@ class Fake:
         record = body["records"][0]
         self.records.append(record)
         model = MODELS[name]
-        used = [i["name"] for i in model["inputs"] if any(c["name"] in record for c in i["columns"])]
+        used = [i["name"] for i in model["inputs"] if any(record.get(c["name"]) is not None for c in i["columns"])]
         answers = {t["name"]: _answer(t, body.get("threshold"), len(used)) for t in model["targets"]}
         shares = {i["name"]: (0.1 if i["name"] in used else 0.0) for i in model["inputs"]}
         shares |= {"question": -0.04} if "question" in used else {}

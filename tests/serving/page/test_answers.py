@@ -237,5 +237,5 @@ def test_it_works_behind_a_proxys_prefix(browser: Browser, fake: Fake) -> None:
         assert browser.run("document.querySelector('#said pre').textContent").startswith(
             f"curl '{address}some/prefix/v1/"
         )
-    assert fake.records == [{}]
+    assert fake.records == [{"picture": None}]
     browser.complaints.clear()

@@ -2,7 +2,7 @@
 
 import { quoted } from "./files.js";
 
-// fields: [[column, said]], where said is a text, "@file" or steps of numbers
+// fields: [[column, said]], where said is a text, "@file", steps of numbers or null
 export function command(address, fields, threshold) {
   if (fields.some(([, said]) => typeof said === "object")) return asJson(address, fields, threshold);
   const options = threshold === null ? [] : [["_threshold", String(threshold)]];

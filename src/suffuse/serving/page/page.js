@@ -91,12 +91,14 @@ async function ask() {
   try {
     const { name } = state;
     const record = Object.assign({}, ...(await Promise.all(state.cards.map(values))));
+    const given = Object.keys(record).length > 0;
+    const empty = [[state.model.inputs[0].columns[0].name, null]]; // a record has a column, if only an empty one
     const start = performance.now();
-    const prediction = await predict(name, record, threshold(), asking.signal);
+    const prediction = await predict(name, given ? record : Object.fromEntries(empty), threshold(), asking.signal);
     if (state.asking !== asking) return;
     const took = performance.now() - start;
-    const line = command(address(name), state.cards.flatMap(spoken), threshold());
-    const facts = { took, command: line, given: Object.keys(record).length > 0 };
+    const line = command(address(name), given ? state.cards.flatMap(spoken) : empty, threshold());
+    const facts = { took, command: line, given };
     show({ model: state.model, prediction, facts });
     arrive();
   } catch (error) {
