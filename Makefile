@@ -46,8 +46,8 @@ check: $(VENV)/.dev ## format, lint, types, layers
 	$(BIN)/pyright
 	$(BIN)/lint-imports --no-cache
 
-bench: $(VENV)/.dev ## side-by-side timings, as ratios
-	$(BIN)/python benchmarks/overhead.py
+bench: $(VENV)/.dev ## side-by-side timings, as ratios: some five minutes
+	$(BIN)/python benchmarks/overhead.py --write
 
 scenarios: $(VENV)/.dev ## the three scenarios in full, on the data sets in DATA (see benchmarks/README.md)
 	$(BIN)/python benchmarks/scenarios.py $(DATA) --write
