@@ -49,8 +49,8 @@ check: $(VENV)/.dev ## format, lint, types, layers
 mutants: $(VENV)/.dev ## change one line of the source at a time and see that the named tests fail (tests/mutants/)
 	$(BIN)/python tests/mutants/run.py --jobs 2
 
-bench: $(VENV)/.dev ## side-by-side timings, as ratios
-	$(BIN)/python benchmarks/overhead.py
+bench: $(VENV)/.dev ## side-by-side timings, as ratios: some five minutes
+	$(BIN)/python benchmarks/overhead.py --write
 
 scenarios: $(VENV)/.dev ## the three scenarios in full, on the data sets in DATA (see benchmarks/README.md)
 	$(BIN)/python benchmarks/scenarios.py $(DATA) --write

@@ -14,16 +14,15 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from datetime import date
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from result_file import write_result
 from suffuse import Run
 from suffuse.data import Columns
 from suffuse.engine.runtime import settle
-from suffuse.machine import surroundings
 from suffuse.recipe import Recipe
 from suffuse.teachers import Question
 from suffuse.teachers.opening import open_teacher
@@ -99,8 +98,7 @@ def main() -> int:
     found = told(Run.open(asked.run), asked.rows, asked.views)
     print(json.dumps(found, indent=1))
     if asked.write:
-        kept = {"date": date.today().isoformat(), "machine": surroundings(0), **found}
-        (HERE / "results" / "answers.json").write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+        write_result("answers", found)
     return 0
 
 

@@ -23,7 +23,6 @@ import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +32,13 @@ from scipy.special import log_softmax
 
 from copies import copied
 from distillation import LONGER, MIRRORED, SHIFTED, WIDER, lent, stored
+from result_file import write_result
 from rows import read, write
 from suffuse import Run, temperature
 from suffuse.data import Columns
 from suffuse.engine import features
 from suffuse.engine.forward import logits
 from suffuse.files import read_json, write_json
-from suffuse.machine import surroundings
 from suffuse.tuning.trial import SEARCH
 from trials import based, digest, learn, order, side_by_side
 
@@ -193,8 +192,7 @@ def main() -> int:
             print(f"{name}, {asked.epochs} epochs, seed {one['seed']}: {said}", flush=True)
         if asked.write:
             known = (read_json(file) or {}).get("causes", {})
-            kept = {"date": date.today().isoformat(), "machine": surroundings(0)}
-            write_json(file, {**kept, "causes": {**known, f"{name}, {asked.epochs} epochs": trained}})
+            write_result("causes", {"causes": {**known, f"{name}, {asked.epochs} epochs": trained}})
     return 0
 
 

@@ -23,11 +23,9 @@ got any.
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import sys
 from collections.abc import Callable, Sequence
-from datetime import date
 from functools import partial
 from pathlib import Path
 
@@ -36,10 +34,10 @@ import numpy as np
 from anywhere import anywhere
 from copies import copied
 from pooled import pairs
+from result_file import write_result
 from rows import read, write
 from suffuse import Run, run_all, run_stage, scores
 from suffuse.files import read_json
-from suffuse.machine import surroundings
 from suffuse.report.settled import settled
 from suffuse.sources import easy_vqa
 from trials import SINGLE, TRIALS, WHO, Trial, schooled, tried
@@ -300,9 +298,7 @@ def main() -> int:
             print(f"  {pair['who']} less {pair['against']}: {pair['difference']:+.4f} [{pair['low']:+.4f}, "
                   f"{pair['high']:+.4f}] {pair['verdict']}{settled(pair)}")  # fmt: skip
         if asked.write:
-            kept = {"date": date.today().isoformat(), "machine": surroundings(0), **facts}
-            file = HERE / "results" / f"distillation-{name}.json"
-            file.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+            write_result(f"distillation-{name}", facts)
     return 0
 
 

@@ -13,10 +13,8 @@ hierarchical bootstrap as it is mostly written), for comparison.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from dataclasses import asdict, dataclass
-from datetime import date
 from functools import partial
 from pathlib import Path
 
@@ -24,7 +22,7 @@ import numpy as np
 from scipy.special import ndtri
 from scipy.stats import norm
 
-from suffuse.machine import surroundings
+from result_file import write_result
 from suffuse.probes.intervals import SHARE, Size, summary
 from suffuse.probes.verdict import compare
 
@@ -121,8 +119,7 @@ def main() -> int:
                     found.append({**asdict(world), **simulate(world, asked.pairs)})
                     print("  ".join(f"{k} {v:g}" for k, v in found[-1].items()), flush=True)
     if asked.write:
-        kept = {"date": date.today().isoformat(), "machine": surroundings(0), "pairs": asked.pairs, "cells": found}
-        (HERE / "results" / "evidence.json").write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+        write_result("evidence", {"pairs": asked.pairs, "cells": found})
     return 0
 
 

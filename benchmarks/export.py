@@ -10,29 +10,28 @@ fp32 is the median over paired blocks. Accuracy (or the main metric) is on the t
 from __future__ import annotations
 
 import argparse
-import json
-import platform
 import time
-from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
 
+from result_file import RESULTS, provenance
 from suffuse import Predictor
 from suffuse.answers import activate, main_metric
 from suffuse.data import Columns
 from suffuse.exporters.folder import forms
 from suffuse.exporters.parity import asking, entries, evenly, named, subsets
 from suffuse.exporters.session import Feed, Session, feed, ratio
-from suffuse.files import read_json
+from suffuse.files import read_json, write_json
 from suffuse.probes import quality
 from suffuse.probes.intervals import bounds, summary
 from suffuse.probes.targets import measure
 from suffuse.probes.verdict import compare
 from suffuse.sealed import read, read_signature
 
-PLACE = Path(__file__).resolve().parent / "results" / "export.json"
+PLACE = RESULTS / "export.json"
 ROWS = (1, 8, 64)
 TIMES, SECONDS = 200, 3.0
 
@@ -83,7 +82,7 @@ def accuracy(sessions: dict[str, Session], columns: Columns, rows: np.ndarray) -
     """Subset -> form -> the main metric with its interval; of other forms than fp32 what is lost, paired."""
     spec, target = columns.spec, columns.target[rows]
     draws, metric = quality.draw(columns.group[rows], 1000, 0.95), main_metric(columns.spec.heads)
-    found: dict[str, dict] = {"metric": metric, "rows": len(rows)}
+    found: dict[str, Any] = {"metric": metric, "rows": len(rows)}
     for kept in subsets(spec.names):
         each = {
             form: measure(spec, activate(spec.heads, asking(one)(columns, rows, kept)), target, draws)[metric]
@@ -123,18 +122,17 @@ def lines(name: str, facts: dict) -> list[str]:
 
 def main() -> None:
     """Measure the runs, print a table, and keep the numbers where that is asked."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("runs", nargs="+", type=Path)
     parser.add_argument("--write", action="store_true")
     arguments = parser.parse_args()
-    machine = f"{platform.machine()}, one thread, onnxruntime {ort.__version__}"
     found = {}
     for folder in arguments.runs:
-        found[folder.name] = {"date": date.today().isoformat(), "machine": machine, **measured(folder)}
+        found[folder.name] = {**provenance(), "threads": 1, "onnxruntime": ort.__version__, **measured(folder)}
         print("\n".join(lines(folder.name, found[folder.name])))
     if arguments.write:
         known = read_json(PLACE) or {}
-        PLACE.write_text(json.dumps({**known, **found}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_json(PLACE, {**known, **found})
 
 
 if __name__ == "__main__":

@@ -30,12 +30,11 @@ import onnxruntime as ort
 from PIL import Image
 from tokenizers import Tokenizer
 
+from result_file import write_result
 from suffuse import Predictor
-from suffuse.machine import surroundings
 from suffuse.recipe import read_recipe
 from suffuse.sources.stream import stream
 
-RESULT = Path(__file__).parent / "results" / "predict.json"
 COLD, RATIO, FLAT = 0.7, 1.3, 1.2  # seconds, times the bare libraries, times the memory for ten times the rows
 STARTS, ROWS, ROUNDS, BLOCK = 15, 200, 10, 25
 PYTHON = """
@@ -86,7 +85,7 @@ def bare(folder: Path, predictor: Predictor) -> Callable[[dict[str, str]], np.nd
 
     def answer(record: dict[str, str]) -> np.ndarray:
         feeds = {name: read(record[column]) for name, column, read in steps}
-        return session.run(["logits"], {**feeds, "present": present})[0]
+        return np.asarray(session.run(["logits"], {**feeds, "present": present})[0])
 
     return answer
 
@@ -193,7 +192,7 @@ def main() -> None:
     print(f"memory of the longer table: {flat:.2f} times the shorter one's")
     facts = {"cold_start_s": starts, "one_row": single, "tables": tables, "memory_ratio": flat}
     if asked.write:
-        RESULT.write_text(json.dumps({**surroundings(0), **facts}, indent=1) + "\n", encoding="utf-8")
+        write_result("predict", facts)
     assert max(starts.values()) <= COLD, f"cold start takes longer than {COLD} s"
     assert single["in_turn"]["ratio"] <= RATIO, f"one row takes more than {RATIO} times the bare libraries"
     assert flat <= FLAT, "memory grows with the rows"

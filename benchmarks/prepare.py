@@ -1,6 +1,6 @@
 """What preparing pictures costs, as a ratio to the bare decoder on the same threads.
 
-    python benchmarks/prepare.py PICTURES     a folder of pictures, e.g. of fashion9k; writes results/prepare.json
+    python benchmarks/prepare.py PICTURES [--write]     a folder of pictures, e.g. of fashion9k; results/prepare.json
 
 Bare: Pillow opens, decodes and resizes each file in a pool of as many threads as cores. Prepare: the same files through
 suffuse's ``clean``: kept inside the data root, hashed, turned upright, padded, written to disk with a journal. Its rate
@@ -11,14 +11,11 @@ falls on both; the first pair warms the file cache and isn't counted.
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import platform
 import statistics
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +23,7 @@ import PIL
 import pyarrow as pa
 from PIL import Image
 
+from result_file import write_result
 from suffuse import modalities
 from suffuse.modalities.cell import Root
 from suffuse.modalities.image import SUFFIXES
@@ -67,6 +65,7 @@ def main() -> None:
     parser.add_argument("pictures", type=Path)
     parser.add_argument("--blocks", type=int, default=12)
     parser.add_argument("--block", type=int, default=1500, help="pictures in a block")
+    parser.add_argument("--write", action="store_true", help="benchmarks/results/prepare.json")
     asked = parser.parse_args()
     names = sorted(p.name for p in asked.pictures.iterdir() if p.suffix.lower() in SUFFIXES)[: asked.block]
     pairs = []
@@ -86,11 +85,10 @@ def main() -> None:
         "size": SIZE,
         "threads": os.cpu_count(),
         "pillow": PIL.__version__,
-        "machine": platform.machine(),
-        "date": date.today().isoformat(),
     }
     print(f"median ratio {found['ratio']:.3f} (at least 0.85)")
-    (HERE / "results" / "prepare.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    if asked.write:
+        write_result("prepare", found)
 
 
 if __name__ == "__main__":

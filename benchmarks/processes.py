@@ -12,17 +12,16 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import statistics
 import tempfile
 import time
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from result_file import write_result
 from suffuse import losses
 from suffuse.data import Columns, Sampler
 from suffuse.engine.group import current
@@ -86,12 +85,13 @@ def main() -> None:
     """All ways, in turns."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=12)
+    parser.add_argument("--turns", type=int, default=TURNS, help="of each way")
     parser.add_argument("--write", action="store_true")
     asked = parser.parse_args()
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(HERE), os.environ.get("PYTHONPATH", ""))))
     times: dict[str, list[float]] = {way: [] for way in WAYS}
     with tempfile.TemporaryDirectory() as folder:
-        for turn in range(TURNS):
+        for turn in range(asked.turns):
             for way, (processes, threads) in WAYS.items():
                 out = Path(folder, f"{turn}-{processes}-{threads}.json")
                 job = {"threads": threads, "steps": asked.steps, "out": str(out)}
@@ -103,9 +103,8 @@ def main() -> None:
         facts["times_as_fast"] = alone / facts["median_s"]
         print(f"{way:<32} {1000 * facts['median_s']:7.1f} ms a step, {facts['times_as_fast']:.2f} times as fast")
     if asked.write:
-        facts = {"date": date.today().isoformat(), "machine": platform.processor() or platform.machine()}
-        facts |= {"cores": os.cpu_count(), "torch": torch.__version__, "steps": TURNS * asked.steps}
-        (HERE / "results" / "processes.json").write_text(json.dumps({**facts, "ways": found}, indent=1) + "\n")
+        facts = {"cores": os.cpu_count(), "torch": torch.__version__, "steps": asked.turns * asked.steps}
+        write_result("processes", {**facts, "ways": found})
 
 
 if __name__ == "__main__":

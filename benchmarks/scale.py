@@ -11,20 +11,19 @@ from __future__ import annotations
 
 import csv
 import json
-import platform
 import random
 import subprocess
 import sys
 import tempfile
-from datetime import date
 from itertools import accumulate
 from pathlib import Path
+
+from result_file import write_result
 
 SIZES = (250_000, 500_000, 1_000_000)
 MOST_MEMORY = 1.5e9  # bytes
 SLOWER = 1.3
 WORDS = 5000
-RESULT = Path(__file__).parent / "results" / "scale.json"
 CHILD = """
 import json, sys, time
 from suffuse import pipeline
@@ -92,9 +91,8 @@ def main(sizes: tuple[int, ...]) -> None:
         each = 1e6 * one["seconds"] / rows
         took = f"{one['seconds']:.1f} s of processor time ({one['wall']:.0f} s by the clock), {each:.1f} us a row"
         print(f"{rows:>9,} rows: {took}, {one['peak'] / 1e6:.0f} MB at the most", flush=True)
-    facts = {"date": date.today().isoformat(), "machine": platform.machine(), "python": platform.python_version()}
     if sizes == SIZES:
-        RESULT.write_text(json.dumps({**facts, "sizes": found}, indent=1) + "\n", encoding="utf-8")
+        write_result("scale", {"sizes": found})
     slower = found[-1]["seconds"] / sizes[-1] / (found[0]["seconds"] / sizes[0])
     print(f"a row of the largest takes {slower:.2f} times as long as one of the smallest")
     assert max(f["peak"] for f in found) < MOST_MEMORY, "more memory than 1.5 GB"

@@ -13,17 +13,16 @@ import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 
+from result_file import write_result
 from seeds import seed_logits
 from suffuse import Run, run_all, scores
 from suffuse.data import Columns
-from suffuse.machine import surroundings
 from suffuse.probes.intervals import SHARE
 from suffuse.probes.predictions import FURTHER
 from suffuse.probes.quality import draw
@@ -221,9 +220,8 @@ def main() -> int:
             said = "reached" if check.reached else "MISSED "
             print(f"  {said} {check.what}: {check.got:.4f}, at least {check.least:.4g}")
         if asked.write:
-            kept = {"date": date.today().isoformat(), "machine": surroundings(0), "results": facts}
-            kept["checks"] = [{"what": c.what, "got": c.got, "least": c.least, "reached": c.reached} for c in checks]
-            (HERE / "results" / f"scenario-{name}.json").write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+            told = [{"what": c.what, "got": c.got, "least": c.least, "reached": c.reached} for c in checks]
+            write_result(f"scenario-{name}", {"results": facts, "checks": told})
     return int(failed)
 
 

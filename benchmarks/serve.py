@@ -24,7 +24,6 @@ import contextlib
 import ctypes
 import json
 import os
-import platform
 import random
 import re
 import signal
@@ -34,12 +33,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from result_file import write_result
 from soak import bad, good, mixed, post, send
 from suffuse import sources
 from suffuse.modalities.cell import Root, content
@@ -238,11 +237,10 @@ def main() -> None:
         print(f"model / null {found['throughput']['ratio']:.3f} (at least 0.7)")
     if asked.only != "throughput":
         found["soak"] = soak(export, records, asked.requests)
-    found |= {"threads": THREADS, "cores": os.cpu_count(), "machine": platform.machine()}
-    found |= {"python": platform.python_version(), "date": date.today().isoformat()}
+    found |= {"threads": THREADS, "cores": os.cpu_count()}
     print(json.dumps(found, indent=1))
     if asked.write:
-        (HERE / "results" / "serve.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        write_result("serve", found)
 
 
 if __name__ == "__main__":

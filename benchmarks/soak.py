@@ -23,7 +23,7 @@ def good(records: Sequence[dict[str, Any]], route: str, infer: str, media: set[s
         found.append((post(route, json.dumps({"records": [record]}).encode()), (200,)))
         if number % 5 == 0:
             found.append((post(route, _form(record), f"multipart/form-data; boundary={BOUNDARY}"), (200,)))
-        texts = {k: v["base64"] if k in media else v for k, v in record.items() if isinstance(v, (str, dict))}
+        texts = {k: v["base64"] if isinstance(v, dict) else v for k, v in record.items() if isinstance(v, (str, dict))}
         if number % 5 == 1 and texts:
             inputs = [{"name": k, "shape": [1], "datatype": "BYTES", "data": [v]} for k, v in texts.items()]
             found.append((post(infer, json.dumps({"inputs": inputs}).encode()), (200,)))

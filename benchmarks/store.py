@@ -18,14 +18,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import shutil
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
-from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -33,6 +30,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 
+from result_file import write_result
 from suffuse.data import Columns
 from suffuse.engine.runtime import seed, settle
 from suffuse.knowledge.blocks import Block
@@ -41,48 +39,50 @@ from suffuse.knowledge.store import Knowledge
 from suffuse.model import FusionModel, save
 from suffuse.pipeline import run_stage
 from suffuse.progress import quiet
+from suffuse.recipe import Network
 from suffuse.run import Run
 from suffuse.stages.extract import extract
 from suffuse.teachers.trained import Trained
+from toy import toy_run
 
 HERE = Path(__file__).parent
-STORED, BATCH, CALLS = 100_000, 64, 200
+STORED, TOY_STORED, BATCH, CALLS = 100_000, 1_000, 64, 200
 CLOCKS = (time.perf_counter, time.thread_time, time.process_time)
 Times = tuple[list[tuple[float, ...]], list[tuple[float, ...]]]
 
 
-def made(folder: Path, classes: int, top_k: int, blocks: int) -> Knowledge:
+def made(folder: Path, stored: int, classes: int, top_k: int, blocks: int) -> Knowledge:
     """A store of random rows, memory-mapped as an opened one is."""
     random, head = np.random.default_rng(0), SimpleNamespace(kind="classes", outputs=classes)
     encoding = Encoding.of(cast(Any, SimpleNamespace(heads=[head])), "float16", top_k)
-    arrays = encoding.encode(random.normal(size=(STORED, classes)).astype(np.float32))
-    arrays["fused"] = random.normal(size=(STORED, 128)).astype(np.float16)
+    arrays = encoding.encode(random.normal(size=(stored, classes)).astype(np.float32))
+    arrays["fused"] = random.normal(size=(stored, 128)).astype(np.float16)
     taps = {}
     for name, array in arrays.items():
         np.save(folder / f"{name}.npy", np.concatenate([array] * blocks))
         taps[name] = torch.from_numpy(np.load(folder / f"{name}.npy", mmap_mode="c"))
-    starts = {name: [STORED * b for b in range(blocks)] for name in taps}
-    place = torch.from_numpy(random.permutation(STORED))
+    starts = {name: [stored * b for b in range(blocks)] for name in taps}
+    place = torch.from_numpy(random.permutation(stored))
     offsets = {name: torch.tensor(begin) for name, begin in starts.items()}
     return Knowledge({}, taps, place, encoding, [Block((str(b),)) for b in range(blocks)], starts, offsets)
 
 
-def gathering(pairs: int) -> dict:
+def gathering(pairs: int, stored: int) -> dict:
     """Microseconds of one gather, and its ratio to the bare one."""
     sizes = {
         "logits and feature": (13, 0, 1),
         "top 5 of 1,000, and feature": (1000, 5, 1),
         "a subset per row": (13, 0, 3),
     }
-    return {name: gather(pairs, *size) for name, size in sizes.items()}
+    return {name: gather(pairs, stored, *size) for name, size in sizes.items()}
 
 
-def gather(pairs: int, classes: int, top_k: int, blocks: int) -> dict:
+def gather(pairs: int, stored: int, classes: int, top_k: int, blocks: int) -> dict:
     """Of one kind of store."""
     with tempfile.TemporaryDirectory() as folder:
-        knowledge = made(Path(folder), classes, top_k, blocks)
+        knowledge = made(Path(folder), stored, classes, top_k, blocks)
         random = torch.Generator().manual_seed(0)
-        rows = [torch.randint(STORED, (BATCH,), generator=random) for _ in range(CALLS)]
+        rows = [torch.randint(stored, (BATCH,), generator=random) for _ in range(CALLS)]
         places = [knowledge.place[r] for r in rows]
         memory = [t.clone() for t in knowledge.taps.values()]
         which = torch.randint(blocks, (BATCH,), generator=random)
@@ -99,21 +99,24 @@ def gather(pairs: int, classes: int, top_k: int, blocks: int) -> dict:
                 for tensor in memory:
                     tensor.index_select(0, p)
 
-        ours(), bare()
+        ours()
+        bare()
         times = alternate(ours, bare, pairs)
         mine, theirs = (statistics.median(t[0] for t in side) / CALLS * 1e6 for side in times)
         ratio = statistics.median(a[0] / b[0] for a, b in zip(*times, strict=True))
         return {"microseconds": round(mine, 1), "bare": round(theirs, 1), "ratio": round(ratio, 2)}
 
 
-def extracting(pairs: int, folder: Path) -> dict:
+def extracting(pairs: int, folder: Path, toy: bool) -> dict:
     """The bare forward's time over extract's: the share of its rate that is left."""
-    run = Run.open(HERE.parent / "recipes" / "easy-vqa.yaml", ("compute.threads=1",), folder)
+    recipe = HERE.parent / "recipes" / "easy-vqa.yaml"
+    run = toy_run(folder) if toy else Run.open(recipe, ("compute.threads=1",), folder)
     run_stage(run, "prepare")
     settle(1)
     seed(1)
     columns = Columns.open(run.path("data"))
-    save(FusionModel(run.recipe.teacher.bare(), columns.of(run.recipe.teacher.encoders).spec), run.path("teacher"))
+    network = cast(Network, run.recipe.teacher)
+    save(FusionModel(network.bare(), columns.of(network.encoders).spec), run.path("teacher"))
     teacher = Trained.open(run, columns)
     rows = np.concatenate([columns.rows("train"), columns.rows("validation")])
     pieces = [r[p] for r in (columns.rows("train"), columns.rows("validation")) for p in teacher.pieces(r, 4096)]
@@ -163,25 +166,22 @@ def alternate(
 
 def main() -> None:
     """Measure, print, and write on request."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--pairs", type=int, default=20, help="of extractions; ten times as many of gathers")
+    parser.add_argument("--toy", action="store_true", help="a small store, a made-up data set: the numbers say nothing")
     parser.add_argument("--write", action="store_true", help="benchmarks/results/store.json")
     arguments = parser.parse_args()
     settle(1)
     quiet.set(True)
     with tempfile.TemporaryDirectory() as folder:
         found = {
-            "date": date.today().isoformat(),
-            "machine": f"{platform.machine()}, one thread, torch {torch.__version__}",
-            "load": f"{os.getloadavg()[0]:.1f} processes on {os.cpu_count()} cores when it began",
-            "gathering 64 rows": gathering(10 * arguments.pairs),
-            "extract / bare forward, easy-vqa": extracting(arguments.pairs, Path(folder)),
+            "threads": 1,
+            "gathering 64 rows": gathering(10 * arguments.pairs, TOY_STORED if arguments.toy else STORED),
+            "extract / bare forward, easy-vqa": extracting(arguments.pairs, Path(folder), arguments.toy),
         }
     print(json.dumps(found, indent=1))
     if arguments.write:
-        place = HERE / "results" / "store.json"
-        place.parent.mkdir(exist_ok=True)
-        place.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        write_result("store", found)
 
 
 if __name__ == "__main__":

@@ -16,21 +16,19 @@ numbers of the scenarios that ran, each with its date and hardware, in ``results
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from copies import copied
+from result_file import provenance
 from seeds import seed_logits
 from suffuse import Run, run_stage, scores
 from suffuse.answers import activate, main_metric
 from suffuse.data import Columns
-from suffuse.files import read_json, write_text
-from suffuse.machine import surroundings
+from suffuse.files import read_json, write_json, write_text
 from suffuse.pipeline import run_tune
 from suffuse.probes.quality import draw
 from suffuse.probes.targets import measure
@@ -179,9 +177,7 @@ def main() -> int:
         print("\n".join(f"  {line}" for line in (*facts["words"].values(), *facts["overrides"])))
         if asked.write:
             kept = (read_json(RESULT) or {}).get("scenarios", {})
-            facts = {"date": date.today().isoformat(), "machine": surroundings(0), **facts}
-            whole = {"scenarios": {**kept, name: facts}}
-            RESULT.write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
+            write_json(RESULT, {"scenarios": {**kept, name: {**provenance(), **facts}}})
     verdicts = [facts["verdict"] for facts in found.values()]
     nothing = len(verdicts) == len(SCENARIOS) and "better" not in verdicts
     return int("worse" in verdicts or nothing)

@@ -77,11 +77,11 @@ def exact(context: Context, found: Subsets, worth: list[np.ndarray]) -> dict[str
     """Shapley values and pairwise interaction of the metric: means of differences, and of differences of these."""
     shares, pairs = [shapley(v) for v in worth], [interaction(v) for v in worth]
     gaps = difference_bounds(bounds(main_metric(context.spec.heads)))
-    both, sure = difference_bounds(gaps), context.confidence
+    both, confidence = difference_bounds(gaps), context.confidence
     return {
-        "shapley": {n: summary([s[m] for s in shares], sure, gaps) for m, n in enumerate(found.names)},
+        "shapley": {n: summary([s[m] for s in shares], confidence, gaps) for m, n in enumerate(found.names)},
         "interaction": {
-            f"{found.names[a]}+{found.names[b]}": summary([p[a, b] for p in pairs], sure, both)
+            f"{found.names[a]}+{found.names[b]}": summary([p[a, b] for p in pairs], confidence, both)
             for a, b in combinations(range(len(found.names)), 2)
         },
     }

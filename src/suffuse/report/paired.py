@@ -153,8 +153,8 @@ def warnings(runs: dict[str, Run]) -> list[str]:
         missing = len((read_json(run.path("scores", "student.json")) or {}).get("seeds", ())) - stored_seeds(run)
         if missing > 0:
             said.append(
-                t("%(run)s: the predictions of %(missing)s of its student's seeds are not stored; `suffuse evaluate` "
-                  "stores those of all seeds", run=name, missing=missing)
+                t("%(run)s: the predictions of %(missing)s of its student's seeds are not stored: earlier versions "
+                  "kept those of the first seed alone", run=name, missing=missing)
             )  # fmt: skip
     if len(runs) > 2:
         said.append(t("of many runs the best one looks better than it is: it was chosen on the test rows"))
