@@ -149,7 +149,7 @@ def test_models_are_judged_by_the_metric_of_the_targets_and_by_no_other(kind: st
     for who, card in cards(run).items():
         assert card["main"] == main
         mean = metrics.shown(main, card["metrics"][main]["mean"])
-        assert found[table.name(who)][0] == mean
+        assert found[table.name(who, metrics.kinds(run))][0] == mean
     assert f'<th scope="col" class="number">{title}</th>' in page
     assert f"{title.partition(',')[0]} on the test rows" in page
     if kind in ("labels", "number"):
@@ -168,10 +168,11 @@ def test_every_target_has_its_own_table_of_what_was_measured(kind: str, page: st
         found = rows_of(page, f"Metrics of {escaped}")
         wanted = metrics.OF_KIND[run.recipe.data.task(name).kind]
         whole = {who for who in cards(run) if not who.startswith(("student-", "baseline-"))}
-        assert set(found) == {table.name(who) for who in whole}
+        heads = [Head(name, run.recipe.data.task(name).kind)]
+        assert set(found) == {table.name(who, heads) for who in whole}
         for who in whole:
             facts = cards(run)[who]["metrics"]
-            main, _, _, *others = found[table.name(who)]
+            main, _, _, *others = found[table.name(who, heads)]
             shown = [metrics.shown(m, facts[f"{name}:{m}"]["mean"]) for m in wanted]
             assert [main, *others] == shown
 
