@@ -13,6 +13,7 @@ from report_tools import outline
 from suffuse.errors import CONTROLS
 from suffuse.report.page import render
 from suffuse.report.table import verdicts
+from suffuse.report.template import environment
 from suffuse.run import Run
 
 SECTIONS = (
@@ -72,12 +73,17 @@ def test_the_same_run_gives_the_same_bytes(page: str, finished_run: Run):
     assert render(Run.open(finished_run.folder), ("en",)) == page
 
 
+def test_control_characters_stand_as_escapes():
+    made = environment().from_string("<p>{{ text }}</p>").render(text="<\x1b]0;title\x07\x9b\tend\n")
+    assert made == "<p>&lt;\\x1b]0;title\\x07\\x9b\tend\n</p>"
+
+
 def test_what_comes_from_the_run_is_inert(page: str):
     assert "&lt;b&gt;red&lt;/b&gt;" in page
     assert "green &amp; blue" in page
     assert "&lt;script&gt;alert(&#39;boo&#39;)&lt;/script&gt;" in page
     assert "<script" not in page.lower()
-    assert not CONTROLS.search(page) and r"\x1b[2J\x9b7m" in page
+    assert not CONTROLS.search(page) and r"\x1b[7m" in page
     assert "<b>red</b>" not in page
     assert "<i>no picture" not in page
     assert not re.search(r"<[^>]*\son\w+\s*=", page)

@@ -17,6 +17,7 @@ from ..csv_output import csv_lines
 from ..errors import UsageError
 from ..files import file_facts, new_file
 from ..machine import readers
+from ..modalities.cell import Root
 from ..predictor import Predictor
 from ..predictor.bulk import COUNTED, Bulk
 from ..predictor.layout import FORMS, Layout, header
@@ -76,13 +77,12 @@ def predict(export: Path, source: str, out: Path, options: Options = Options()) 
         say(f"          {one}: answers may differ a little from those of the evaluation")
     place = predictor.place(options.root or rows.root, options.within)
     read = reader(predictor, rows.names, place, source)
-    id_ = predictor.facts.id if predictor.facts.id in rows.names else None
-    layout = Layout(predictor.heads, options.top, options.threshold, id_, options.raw)
-    asked = [place.folder, place.within, options.threads, options.top, options.threshold, out.suffix, id_, options.raw]
+    named = predictor.facts.id if predictor.facts.id in rows.names else None
+    layout = Layout(predictor.heads, options.top, options.threshold, named, options.raw)
     what = {
         "model": [predictor.facts.digest, predictor.facts.form],
         "source": _facts(Path(source)) if exists(source) else [source, str(Path.cwd())],
-        "options": asked,
+        "options": _asked(options, layout, place, out),
         "versions": [*_versions(), readers(one.field.kind for one in predictor.inputs)],
     }
     with parts(out, what) as made:
@@ -104,6 +104,12 @@ def predict(export: Path, source: str, out: Path, options: Options = Options()) 
     said = {key: counts[key] for key in COUNTED if key != "problems"}
     where = {"file": str(out), "missing_columns": read.missing, "problems": problems and str(problems)}
     return Summary(**said, resumed=before, **where)
+
+
+def _asked(options: Options, layout: Layout, place: Root, out: Path) -> list:
+    """All options that the file of answers depends on."""
+    asked = [place.folder, place.within, options.threads, options.top, options.threshold, out.suffix]
+    return [*asked, layout.id, layout.raw]
 
 
 def problems_of(out: Path) -> Path:
