@@ -56,8 +56,8 @@ def encode(one: Input, cells: Iterable[Any], root: Path | Root) -> Encoded:
     part: Any = one.part
     settings, statistics = one.settings, one.field.statistics
     for row, value in enumerate(cells):
+        lost: list[str] = []
         try:
-            lost: list[str] = []
             if not isinstance(value, (str, bytes)):
                 value, lost, broken = _made(value)
                 if broken:
