@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from ..answers import THRESHOLD
+from ..files import parsing
 from ..run import Run
 from ..types import CLASSES, LABELS, NUMBER, Head
 from .prepared import Prepared
@@ -42,8 +43,9 @@ class Told:
 def read(run: Run, prepared: Prepared, *wanted: str) -> list[Told]:
     """Every target, with the answers of those of the wanted models that are there."""
     file = run.path("scores", "predictions.parquet")
-    there = [n for n in wanted if n in pq.read_schema(file).names]
-    table = pq.read_table(file, columns=["row", "target", *there])
+    with parsing(file):
+        there = [n for n in wanted if n in pq.read_schema(file).names]
+        table = pq.read_table(file, columns=["row", "target", *there])
     row, spec = np.asarray(table.column("row").combine_chunks()), prepared.spec
     targets = spec.targets(np.asarray(prepared.target[row]))
     answers = {n: spec.parts(_matrix(table.column(n), len(row))) for n in there}
