@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from ..answers import main_metric
-from ..files import read_json
+from ..evaluation_log import evaluations
+from ..files import parsing, read_array
 from ..probes.quality import draw
 from ..probes.targets import judged
 from ..probes.verdict import compare
@@ -45,12 +46,15 @@ def rows(run: Run) -> Rows | None:
     file = run.path("scores", "predictions.parquet")
     if not file.exists():
         return None
-    prepared, there = Prepared.open(run), [who for who in WHO if who in pq.read_schema(file).names]
-    table = pq.read_table(file, columns=["row", *there])
+    prepared = Prepared.open(run)
+    with parsing(file):
+        there = [who for who in WHO if who in pq.read_schema(file).names]
+        table = pq.read_table(file, columns=["row", *there])
     at = np.asarray(table.column("row").combine_chunks())
-    ids = pq.read_table(run.path("data", "rows.parquet"), columns=["id"]).column("id").take(at).to_pylist()
+    with parsing(run.path("data", "rows.parquet")):
+        ids = pq.read_table(run.path("data", "rows.parquet"), columns=["id"]).column("id").take(at).to_pylist()
     place = run.path("data", "group.npy")
-    group = np.load(place, mmap_mode="r")[at] if place.exists() else np.arange(len(at))
+    group = read_array(place, "r")[at] if place.exists() else np.arange(len(at))
     said = {w: np.asarray(table.column(w).combine_chunks().flatten()).reshape(len(at), -1) for w in there}
     return Rows([str(i) for i in ids], prepared.spec, np.asarray(prepared.target[at]), group, said)
 
@@ -121,7 +125,7 @@ def warnings(runs: dict[str, Run]) -> list[str]:
     if len(sources) > 1:
         said.append(t("the runs were made from different tables"))
     for name, run in runs.items():
-        looks = len(read_json(run.path("test-looks.json")) or [])
+        looks = len(evaluations(run.folder))
         if looks > 1:
             said.append(t("%(run)s: the test rows were looked at %(times)s times", run=name, times=looks))
     if len(runs) > 2:

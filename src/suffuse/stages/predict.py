@@ -17,6 +17,7 @@ from typing import Any
 from .. import __version__
 from ..errors import UsageError
 from ..files import file_facts, new_file
+from ..integrity import exported
 from ..machine import readers
 from ..predictor import Predictor
 from ..predictor.bulk import COUNTED, Bulk
@@ -67,7 +68,7 @@ def predict(export: Path, source: str, out: Path, options: Options = Options()) 
     is told, and has no answer. Raises UsageError and SuffuseError.
     """
     _check(source, out, options)
-    folder = export / "export" if (export / "export" / "signature.json").exists() else export
+    folder = exported(export)
     predictor, rows = Predictor.load(folder, options.threads, options.form), stream(source)
     for one in predictor.facts.differs:
         say(f"          {one}: answers may differ a little from those of the evaluation")
