@@ -27,6 +27,7 @@ from result_file import provenance
 from seeds import seed_logits
 from suffuse import Run, run_stage, scores
 from suffuse.answers import activate, main_metric
+from suffuse.checked_json import read_checked
 from suffuse.data import Columns
 from suffuse.files import read_json, write_json, write_text
 from suffuse.pipeline import run_tune
@@ -55,7 +56,7 @@ def scenario(name: str, asked: argparse.Namespace) -> dict[str, Any]:
     facts = tested(base, place, found, asked) if found else {"verdict": "the recipe as it is stays", "looks": []}
     return facts | {
         "minutes": asked.minutes,
-        "seconds": round(sum((read_json(search.path("tuning", "spent.json")) or {}).values())),
+        "seconds": round(sum((read_checked(search.path("tuning", "spent.json")) or {}).values())),
         "set": asked.set,
         "set for the search": asked.search_set,
         "objectives": result["objectives"],
@@ -87,7 +88,7 @@ def stored(recipe: Path, overrides: tuple[str, ...], folder: Path) -> Run:
 
 def searched(base: Run, asked: argparse.Namespace) -> dict[str, Any]:
     """The search's result; made once."""
-    kept = read_json(base.path("tuning", "result.json"))
+    kept = read_checked(base.path("tuning", "result.json"))
     if kept is not None:
         return kept
     how = How(asked.minutes, asked.trials, asked.processes, tuple(asked.objective), baseline=asked.baseline)

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from suffuse import pipeline
+from suffuse.checked_json import write_checked
 from suffuse.errors import SuffuseError
-from suffuse.files import write_json
 from suffuse.run import Run
 from suffuse.stages import STAGES
 
@@ -47,7 +47,7 @@ def test_views_that_no_training_sees_make_nothing_stale(run):
     """Nor do the notes of a run of the time when every modality's augmentation was noted."""
     stamp = run.stamp("teach")
     noted = {"modalities.picture.augment": None, "modalities.question.augment": False}
-    write_json(run.path("stamps", "teach.json"), {**stamp, "inputs": {**stamp["inputs"], **noted}})
+    write_checked(run.path("stamps", "teach.json"), {**stamp, "inputs": {**stamp["inputs"], **noted}})
     assert why(run)["teach"] == ""
     shift = "modalities.picture.augment={shift: 0.1}"
     found = why(edited(run, shift))
@@ -60,7 +60,7 @@ def test_a_key_that_an_older_version_did_not_have_makes_nothing_stale(run):
     stamp = run.stamp("teach")
     older = {k: v for k, v in stamp["inputs"].items() if k not in ("teacher.train.whole", "teacher.folds")}
     assert len(older) == len(stamp["inputs"]) - 2
-    write_json(run.path("stamps", "teach.json"), {**stamp, "inputs": older})
+    write_checked(run.path("stamps", "teach.json"), {**stamp, "inputs": older})
     assert why(run)["teach"] == ""
     assert not pipeline.run_stage(run, "teach")
     dropped = edited(run, "teacher.train={modality_dropout: 0.5, whole: true}")
@@ -73,7 +73,7 @@ def test_a_part_that_is_new_is_a_change_with_all_at_its_defaults(run):
     stamp = run.stamp("teach")
     gone = {k: v for k, v in stamp["inputs"].items() if not k.startswith("teacher.encoders.question.")}
     assert len(gone) < len(stamp["inputs"])
-    write_json(run.path("stamps", "teach.json"), {**stamp, "inputs": gone})
+    write_checked(run.path("stamps", "teach.json"), {**stamp, "inputs": gone})
     assert "teacher.encoders.question." in why(run)["teach"]
 
 
@@ -159,14 +159,10 @@ def test_the_same_training_writes_the_same_bytes(run):
     assert run.stamp("teach")["outputs"] == before["outputs"]
 
 
-@pytest.mark.parametrize("damage", ["gone", "longer"])
-def test_an_artefact_that_was_lost_is_made_again(run, damage):
-    before, file = run.stamp("teach"), run.path("teacher", "model.safetensors")
-    if damage == "gone":
-        file.unlink()
-    else:
-        file.write_bytes(file.read_bytes() + b"x")
-    assert why(run)["teach"] == "teacher/model.safetensors is missing or was changed"
+def test_an_artefact_that_was_lost_is_made_again(run):
+    before = run.stamp("teach")
+    run.path("teacher", "model.safetensors").unlink()
+    assert why(run)["teach"] == "teacher/model.safetensors is missing"
     assert pipeline.run_stage(run, "teach")
     assert why(run)["teach"] == ""
     assert run.stamp("teach")["digest"] == before["digest"]
@@ -206,6 +202,7 @@ def test_a_second_process_is_told(run):
 LIGHT = """
 import sys
 from suffuse import pipeline
+from suffuse.checked_json import write_checked
 from suffuse.run import Run
 import suffuse
 run = Run.open(sys.argv[1])

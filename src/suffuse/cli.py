@@ -13,6 +13,7 @@ from . import __version__
 from .console import missing_package, settle_encodings
 from .errors import SuffuseError, UsageError, from_system, visible
 from .files import check_writable, json_text, write_text
+from .integrity import require
 from .stages import STAGES
 
 app = typer.Typer(
@@ -25,6 +26,7 @@ USAGE: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickE
 Where = Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe (.yaml) or a run folder.", show_default=False)]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="a.b=VALUE", help="Override a recipe key.")]
 Out = Annotated[Path | None, typer.Option("--out", help="The run folder; runs/NAME if not given.")]
+From = Annotated[str | None, typer.Option("--from", metavar="STAGE", help="Do this stage again; keep what it made.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -43,12 +45,12 @@ def options(version: Annotated[bool, Version] = False) -> None:
 
 
 @app.command("run")
-def run_command(where: Where, set_: Set = None, out: Out = None, json_: Json = False) -> None:
+def run_command(where: Where, set_: Set = None, out: Out = None, from_: From = None, json_: Json = False) -> None:
     """Do every stage that isn't up to date, from raw rows to the report."""
     from . import pipeline
 
     run = _open(where, set_, out)
-    did = pipeline.run_all(run)
+    did = pipeline.run_all(run, from_)
     if not did:
         typer.echo("everything is up to date", err=True)
     if json_:
@@ -97,12 +99,7 @@ def status_command(where: Where, set_: Set = None, out: Out = None, json_: Json 
 
 
 @app.command("doctor")
-def doctor_command(
-    where: Where,
-    set_: Set = None,
-    out: Out = None,
-    json_: Json = False,
-) -> None:
+def doctor_command(where: Where, set_: Set = None, out: Out = None, json_: Json = False) -> None:
     """Audit a run: thirty-four things that a distillation tool gets wrong, and how this run stands. Changes nothing."""
     from .audit import audit
     from .audit.items import BROKEN
@@ -293,6 +290,7 @@ def knowledge_command(
         raise UsageError("no such action", where="suffuse knowledge", got=action, expected="show, verify or export")
     if not where.is_dir():
         raise UsageError("no such run", where=where, expected="a run folder")
+    require(where.resolve(), *(("extract",) if action == "show" else ("prepare", "teach", "extract")))
     if action == "export":
         from .knowledge.export import export
 

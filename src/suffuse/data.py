@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from .errors import SuffuseError
+from .files import parsing, read_array
 from .ragged import Ragged, open_column
 from .types import NUMBER, UNLABELLED, Batch, Spec, Split
 from .views import Viewer
@@ -38,12 +40,13 @@ class Columns:
     @classmethod
     def open(cls, folder: Path) -> Columns:
         """The folder that prepare wrote."""
-        schema = json.loads((folder / "schema.json").read_text(encoding="utf-8"))
-        statistics = json.loads((folder / "statistics.json").read_text(encoding="utf-8"))
-        spec = Spec.from_json(
-            {**schema, "fields": [{**f, "statistics": statistics[f["name"]]} for f in schema["fields"]]}
-        )
-        arrays = {n: np.load(folder / f"{n}.npy") for n in ("entry", "present", "target", "split", "group", "key")}
+        schema, spec = _described(folder)
+        arrays = {n: read_array(folder / f"{n}.npy") for n in ("entry", "present", "target", "split", "group", "key")}
+        for name, array in arrays.items():
+            rows = len(arrays["key"]) if arrays["key"].ndim == 1 else -1
+            if not array.ndim or len(array) != rows:
+                got = f"an array {list(array.shape)}"
+                raise SuffuseError("the prepared data don't fit together", where=folder / f"{name}.npy", got=got)
         # copy-on-write maps: torch wants writable memory, and nobody writes
         entries = {f["name"]: open_column(folder, f, "c") for f in schema["fields"]}
         return cls(spec, entries, **arrays)
@@ -154,6 +157,16 @@ class Columns:
         shared = replace(split, entries=counts) if split else None
         parts, complete = None if halves is None else torch.from_numpy(halves), bool(present.all())
         return Batch(inputs, index, mask, known, positions, complete, self.ready, before, shared, halves=parts)
+
+
+def _described(folder: Path) -> tuple[dict[str, Any], Spec]:
+    """What prepare says of its columns. Raises SuffuseError that names the file which can't be read."""
+    with parsing(folder / "statistics.json"):
+        statistics = json.loads((folder / "statistics.json").read_text(encoding="utf-8"))
+    with parsing(folder / "schema.json"):
+        schema = json.loads((folder / "schema.json").read_text(encoding="utf-8"))
+        fields = [{**f, "statistics": statistics[f["name"]]} for f in schema["fields"]]
+        return schema, Spec.from_json({**schema, "fields": fields})
 
 
 def _cut(picked: np.ndarray, column: Any) -> np.ndarray:

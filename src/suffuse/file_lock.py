@@ -8,8 +8,8 @@ from typing import IO, Any
 from .errors import SuffuseError
 
 
-def lock(file: IO[Any], where: object, wait: bool = False) -> None:
-    """Lock an open file for this process, until it is closed. ``where`` is named in errors.
+def lock(file: IO[Any] | int, where: object, wait: bool = False) -> None:
+    """Lock an open file, or a descriptor of one, for this process, until it is closed. ``where`` is named in errors.
 
     Raises BlockingIOError where another process has the lock, unless ``wait``; SuffuseError on a system without such
     locks (Windows). The module ``fcntl`` is imported here, so that what writes no files works there.

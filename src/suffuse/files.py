@@ -7,24 +7,56 @@ import hashlib
 import json
 import math
 import os
+import re
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import IO, Any
 
-from .errors import UsageError
+from .errors import SuffuseError, UsageError
 
+PUT_BACK = "put it back from a copy, or remove it"
 TEMPORARY = ".tmp"  # how the name of a half-written file ends
+UNREADABLE = (  # of NumPy, Arrow, safetensors and JSON, about what a damaged file holds: sizes and types come from it
+    ValueError, LookupError, TypeError, AttributeError, EOFError, ArithmeticError, OSError, NotImplementedError,
+    MemoryError, AssertionError, SyntaxError,
+)  # fmt: skip
+OWNED = re.compile(r"\..+\.(?P<pid>[0-9]{1,10})" + re.escape(TEMPORARY))  # such a name, with its process
 PACKAGE = "package:"  # how a reference to a file of an installed package begins
 
 
-def read_json(path: Path) -> Any:
-    """A JSON file, or None where there is none or it was cut off."""
+def read_json(path: Path, hint: str = PUT_BACK) -> Any:
+    """A JSON file, or None where there is none.
+
+    Raises SuffuseError where it holds no JSON. Files are written whole or not at all: one that was cut off is damaged.
+    """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    except (ValueError, RecursionError) as error:  # a JSONDecodeError and a UnicodeDecodeError are ValueErrors
+        got = "an empty file" if not path.stat().st_size else str(error) or type(error).__name__
+        raise SuffuseError("a JSON file can't be read", where=path, got=got, hint=hint) from None
+
+
+def read_lines(path: Path) -> list[Any]:
+    """JSON, a value a line. Raises SuffuseError where a line holds none."""
+    with parsing(path):
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+@contextlib.contextmanager
+def parsing(path: Path, hint: str = "") -> Iterator[None]:
+    """What a library raises inside about the content of a file, as a SuffuseError that names it. A missing file stays a
+    FileNotFoundError."""
+    try:
+        yield
+    except (SuffuseError, FileNotFoundError):
+        raise
+    except UNREADABLE as error:
+        got = (str(error) or type(error).__name__).splitlines()[0]
+        raise SuffuseError("a file can't be read", where=path, got=got, hint=hint) from None
 
 
 def plain_file(path: Path) -> Path:
@@ -77,9 +109,10 @@ def write_bytes(path: Path, content: bytes) -> None:
 def new_file(path: Path) -> Iterator[IO[bytes]]:
     """To a temporary name, fsync, rename: a reader sees the old file or the new one, never half of one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
+    temporary = temporary_of(path)
     try:
-        with naming(path), temporary.open("wb") as file:
+        temporary.unlink(missing_ok=True)  # of another process that had this number; a link would be written through
+        with naming(path), temporary.open("xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -87,6 +120,22 @@ def new_file(path: Path) -> Iterator[IO[bytes]]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def temporary_of(path: Path) -> Path:
+    """The name under which this process writes a file until it is whole."""
+    return path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
+
+
+def remove_temporaries(folder: Path, left: Callable[[Path, int], bool]) -> None:
+    """Remove half-written files below a folder that killed processes left. ``left(file, pid)`` says whether nobody
+    writes one any more."""
+    for where, _, names in os.walk(folder):
+        for name in names:
+            written = OWNED.fullmatch(name)
+            file = Path(where, name)
+            if written and left(file, int(written["pid"])):
+                file.unlink(missing_ok=True)
 
 
 def write_array(file: Path, array: Any) -> None:
@@ -117,6 +166,14 @@ def naming(path: Path) -> Iterator[None]:
     except OSError as error:
         error.filename = error.filename or str(path)
         raise
+
+
+def read_array(file: Path, mode: Any = None) -> Any:
+    """A NumPy array, memory-mapped where there is a mode. Raises SuffuseError where the file holds none."""
+    import numpy as np
+
+    with parsing(file):
+        return np.load(file, mmap_mode=mode, allow_pickle=False)
 
 
 def file_facts(path: Path) -> list:

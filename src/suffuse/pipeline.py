@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -9,13 +10,15 @@ import time
 from collections.abc import Iterator
 from importlib import import_module, metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+from . import integrity
+from .checked_json import read_checked, write_checked
 from .errors import SuffuseError, UsageError, did_you_mean
-from .files import PACKAGE, file_facts, read_json, write_json
+from .files import PACKAGE, file_facts, read_json
 from .parts import PartSettings
 from .progress import say
-from .run import Busy, Run, flat
+from .run import Busy, ReadOnly, Run, flat
 from .stages import STAGES, Stage
 from .tuning.how import How, check
 
@@ -64,8 +67,8 @@ def reasons(run: Run, stage: Stage, *, files: bool = True) -> list[str]:
         return ["continues" if run.partial(stage.verb).exists() else "not made yet"]
     said = [_difference(key, then, now) for key, (then, now) in _changes(run, stamp, inputs(run, stage)).items()]
     if not said and files:
-        gone = [f for f, (size, _) in stamp["outputs"].items() if not _there(run.path(f), size)]
-        said = [f"{gone[0]} is missing or was changed"] if gone else []
+        gone = [name for name in integrity.missing(run.folder, stage.verb) if name != integrity.LOG]
+        said = [f"{gone[0]} {integrity.MISSING}"] if gone else []
     return said
 
 
@@ -81,7 +84,18 @@ def _changes(run: Run, stamp: dict, now: dict[str, Any]) -> dict[str, tuple[Any,
 
 
 def plan(run: Run) -> dict[str, list[str]]:
-    """Every stage with its reasons to run; what follows a stale stage is stale with it."""
+    """Every stage with its reasons to run; what follows a stale stage is stale with it. Of a stage whose files were
+    changed since, these files: :func:`run_all` refuses to go on from there."""
+    found, memory = _to_do(run), integrity.Memory.open(run.folder)
+    for verb, why in found.items():
+        if not why:
+            found[verb] = [str(one) for one in integrity.changes(run.folder, verb, memory=memory)][:3]
+    memory.save()
+    return found
+
+
+def _to_do(run: Run) -> dict[str, list[str]]:
+    """Every stage with its reasons to run, whatever its files hold."""
     found: dict[str, list[str]] = {}
     for stage in STAGES.values():
         why = reasons(run, stage)
@@ -90,11 +104,26 @@ def plan(run: Run) -> dict[str, list[str]]:
     return found
 
 
-def run_all(run: Run) -> bool:
-    """Do every stage that isn't up to date, in order. Returns whether there was anything to do."""
-    with run.locked():
-        why = plan(run)
-        if not any(why.values()):
+def run_all(run: Run, again: str | None = None) -> bool:
+    """Do every stage that isn't up to date, in order. Returns whether there was anything to do. ``again``: a stage that
+    is done even so; what it had made moves to ``previous/``.
+
+    Raises SuffuseError where a file was changed after its stage wrote it: nothing is made of it, and nothing replaces
+    it in silence.
+    """
+    if again is not None and again not in STAGES:
+        raise UsageError("no such stage", where="--from", got=again, hint=did_you_mean(again, STAGES))
+    with contextlib.ExitStack() as stack:
+        writable = _locked(run, stack)
+        if again and writable:
+            run.replace(again)
+        why = _to_do(run)
+        integrity.require_own(run.folder)
+        integrity.require(run.folder, *(verb for verb, said in why.items() if not said))
+        todo = {verb: said for verb, said in why.items() if said}
+        if not writable and (todo or again):
+            _refuse(run, {**({again: ["asked for"]} if again else {}), **todo})
+        if not todo:
             return False
         for verb, said in why.items():
             say(f"{verb:<9} {'to do: ' + _few(said) if said else 'up to date'}")
@@ -102,6 +131,7 @@ def run_all(run: Run) -> bool:
             if reasons(run, stage):
                 _do(run, stage)
             elif why[stage.verb]:
+                integrity.require(run.folder, stage.verb)
                 say(f"{stage.verb:<9} unchanged: what it follows came out the same")
         return True
 
@@ -109,7 +139,7 @@ def run_all(run: Run) -> bool:
 def run_stage(run: Run, verb: str) -> bool:
     """Do one stage, if it isn't up to date. Returns whether there was anything to do.
 
-    Raises SuffuseError where a stage that it builds on isn't there or is stale.
+    Raises SuffuseError where a stage that it builds on isn't there or is stale, or a file of it was changed.
     """
     if verb not in STAGES:
         raise SuffuseError("no such stage", got=verb, hint=did_you_mean(verb, STAGES))
@@ -122,6 +152,23 @@ def run_stage(run: Run, verb: str) -> bool:
     return _alone(run, stage)
 
 
+def _locked(run: Run, stack: contextlib.ExitStack) -> bool:
+    """Take the run's lock until the stack ends; False where the run can only be read."""
+    try:
+        stack.enter_context(run.locked())
+    except ReadOnly:
+        return False
+    return True
+
+
+def _refuse(run: Run, todo: dict[str, list[str]]) -> NoReturn:
+    verb, said = next(iter(todo.items()))
+    raise ReadOnly(
+        "the run can't be written to, and isn't up to date", where=run.folder, got=f"{verb}: {_few(said)}",
+        hint="give the folder write access, or use --out for a run elsewhere",
+    )  # fmt: skip
+
+
 def run_tune(run: Run, how: How) -> dict[str, Any]:
     """Search for a better recipe (:func:`suffuse.stages.tune.tune`); what it reads is made first, where it isn't there.
 
@@ -132,22 +179,27 @@ def run_tune(run: Run, how: How) -> dict[str, Any]:
     for verb, files in needed.items():
         if reasons(run, STAGES[verb], files=files):
             run_stage(run, verb)
+    integrity.require(run.folder, *STAGES)  # what is known of trainings and scores says what is tried first
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     with run.locked():
         return import_module("suffuse.stages.tune").tune(run, how)
 
 
 def _alone(run: Run, stage: Stage) -> bool:
-    with run.locked():
+    with contextlib.ExitStack() as stack:
+        writable = _locked(run, stack)
         _stands(run, stage)
-        if not reasons(run, stage):
+        if not (why := reasons(run, stage)):
+            integrity.require(run.folder, stage.verb)
             return False
+        if not writable:
+            _refuse(run, {stage.verb: why})
         _do(run, stage)
         return True
 
 
 def _stands(run: Run, stage: Stage) -> None:
-    """Raise SuffuseError where a stage that this one builds on isn't there or is stale."""
+    """Raise SuffuseError where a stage that this one builds on isn't there, is stale, or isn't what it wrote."""
     for before in _builds_on(stage):
         # a student needs the store, not the teacher that it came from: its weights may be gone
         why = reasons(run, STAGES[before], files=before in stage.reads)
@@ -158,6 +210,8 @@ def _stands(run: Run, stage: Stage) -> None:
                 where=run.folder,
                 hint=f"`suffuse {before}` first, or `suffuse run`",
             )
+    integrity.require_own(run.folder)
+    integrity.require(run.folder, *_builds_on(stage))
 
 
 def _together(run: Run, stage: Stage) -> bool:
@@ -204,6 +258,7 @@ def _do(run: Run, stage: Stage) -> None:
     # Idle threads sleep instead of spinning: where other work shares the cores, a step was seen 50 times faster.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is loaded
     start, now = time.perf_counter(), inputs(run, stage)
+    integrity.require(run.folder, *_before(stage))
     run.begin(stage.verb, now)
     if not (run.partial(stage.verb) / "COMPLETE").exists():
         if _only_more(run, stage, now):
@@ -238,6 +293,11 @@ def _builds_on(stage: Stage) -> list[str]:
     return [verb for verb in STAGES if verb in found]
 
 
+def _before(stage: Stage) -> list[str]:
+    """Every stage that comes before it: some of what these wrote is read where it is there."""
+    return list(STAGES)[: list(STAGES).index(stage.verb)]
+
+
 def _difference(key: str, then: Any, now: Any) -> str:
     if key.startswith("stage "):
         return f"{key.removeprefix('stage ')} has changed"
@@ -257,10 +317,6 @@ def _short(value: Any) -> str:
 
 def _few(said: list[str]) -> str:
     return "; ".join(said[:3]) + (f"; and {len(said) - 3} more" if len(said) > 3 else "")
-
-
-def _there(path: Path, size: int) -> bool:
-    return path.is_file() and path.stat().st_size == size
 
 
 def _contents(run: Run, stage: Stage) -> dict[str, Any]:
@@ -298,8 +354,13 @@ def _hashes(run: Run, path: Path, name: str) -> list[str]:
     files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
     facts = [[str(f), f.stat().st_size, f.stat().st_mtime_ns] for f in files]
     memory = run.path("stamps", f"{name}.json")
-    known = read_json(memory)
-    if known is None or known["seen"] != facts:
+    try:
+        known = read_checked(memory)
+    except SuffuseError as error:  # it only saves work
+        say(f"notice: {error.line()}; what it is of is read again")
+        known = None
+    if known is None or known.get("seen") != facts or not isinstance(known.get("hashes"), list):
         known = {"seen": facts, "hashes": [file_facts(f)[1] for f in files]}
-        write_json(memory, known)
+        with contextlib.suppress(OSError):  # of a run that can only be read
+            write_checked(memory, known)
     return known["hashes"]

@@ -14,6 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from .files import read_array
+from .paths import inside
+
 
 @dataclass(frozen=True)
 class Ragged:
@@ -145,8 +148,8 @@ def masked(values: np.ndarray, share: float, draws: np.ndarray, fill: float | np
 
 def open_column(folder: Path, field: dict, mode: Any = "r") -> Any:
     """One modality's entries as prepare wrote them: an array (U, ...) or :class:`Ragged`, memory-mapped."""
-    entries = np.load(folder / field["file"], mmap_mode=mode)
+    entries = read_array(inside(folder, field["file"], plain=True), mode)
     if "bounds" not in field:
         return entries
-    bounds = np.load(folder / field["bounds"])
+    bounds = read_array(inside(folder, field["bounds"], plain=True))
     return Ragged(entries, bounds[:, 0], bounds[:, 1])

@@ -8,27 +8,43 @@ replaces moves to ``previous/``.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
+import os
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from .checked_json import read_checked, write_checked
 from .errors import SuffuseError
 from .file_lock import lock
-from .files import TEMPORARY, file_facts, read_json, write_json, write_text
-from .machine import surroundings
+from .files import TEMPORARY, bytes_facts, file_facts, read_json, remove_temporaries, write_json, write_text
+from .integrity import LOG, hashed, read_stamp
+from .machine import alive, surroundings
 from .parts import TeacherSettings
+from .paths import inside, refuse_links
+from .progress import say
 from .recipe import Recipe, make_recipe, read_recipe, to_yaml
 
 COMPLETE = "COMPLETE"
+OWN = ("recipe.yaml", "run.json", "stamps", "previous")  # of the run itself: no stage makes them
+SHARED = (".partial/extract", "features")  # where processes write that don't hold the lock, on other hosts as well
+QUIET = 60.0  # seconds in which a file that is being written changes; half-written ones that are older were left
+FORGOTTEN = 86_400.0  # seconds after which the process of that number is another one
+READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 class Busy(SuffuseError):
     """Another process works on the run."""
+
+
+class ReadOnly(SuffuseError):
+    """The run can be read, and not written to."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +63,8 @@ class Run:
         path = Path(path)
         if path.is_dir():
             recipe = read_recipe(path / "recipe.yaml", overrides)
+            if edited(path):
+                say(f"notice: {path / 'recipe.yaml'} is not the file that the last stage wrote: it was edited since")
             return cls(Path(folder or path).resolve(), recipe)
         recipe = read_recipe(path, overrides)
         return cls.of(recipe, folder or Path("runs") / (recipe.name or path.stem), path.parent)
@@ -78,21 +96,50 @@ class Run:
         return self.path(".partial", stage)
 
     def stamp(self, stage: str) -> dict | None:
-        """What a finished stage was made from and holds; None where it never finished."""
-        return read_json(self.path("stamps", f"{stage}.json"))
+        """What a finished stage was made from and holds; None where it never finished. Raises SuffuseError where the
+        stamp isn't what was written."""
+        return read_stamp(self.folder, stage)
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """One process at a time works on a run."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with self.path(".lock").open("w") as file:
+        """One process at a time works on a run. It first removes what killed processes left half-written, and refuses
+        links that lead out of the run: it would write there.
+
+        Raises Busy and ReadOnly.
+        """
+        descriptor = self._lock_file()
+        try:
             try:
-                lock(file, self.folder)
+                lock(descriptor, self.folder)
             except BlockingIOError:
                 raise Busy(
                     "another process works on this run", where=self.folder, hint="wait for it, or use --out"
                 ) from None
+            refuse_links(self.folder)
+            remove_temporaries(self.folder, self._abandoned)
             yield
+        finally:
+            os.close(descriptor)
+
+    def _lock_file(self) -> int:
+        """Its descriptor. A link in its place is not followed."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            return os.open(self.path(".lock"), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        except OSError as error:
+            if error.errno not in READ_ONLY:
+                raise
+            hint = "give the folder write access, or use --out for a run elsewhere"
+            raise ReadOnly("the run can't be written to", where=self.folder, got=error.strerror, hint=hint) from None
+
+    def _abandoned(self, file: Path, pid: int) -> bool:
+        """Whether nobody writes this file any more. A process number says nothing of another host's processes, nor
+        where numbers come again, as in a container: there the file's age decides."""
+        age, name = time.time() - file.stat().st_mtime, file.relative_to(self.folder).as_posix()
+        if alive(pid) and pid != os.getpid():
+            return age > FORGOTTEN
+        shared = any(name.startswith(f"{place}/") for place in SHARED)
+        return age > QUIET or not (shared or pid == os.getpid())
 
     def begin(self, stage: str, inputs: Mapping[str, Any]) -> Path:
         """The stage's working folder: the one left by a killed attempt at the same inputs, or a new one."""
@@ -104,8 +151,9 @@ class Run:
             self.put_aside(partial, f"{stage}.partial")
         partial.mkdir(parents=True, exist_ok=True)
         write_json(partial / "inputs.json", wanted)
-        write_text(self.path("recipe.yaml"), to_yaml(self.recipe))
-        write_json(self.path("run.json"), surroundings(self.recipe.seed))
+        recipe = to_yaml(self.recipe)
+        write_text(self.path("recipe.yaml"), recipe)
+        write_checked(self.path("run.json"), {**surroundings(self.recipe.seed), "recipe": bytes_facts(recipe.encode())})
         return partial
 
     def commit(self, stage: str, seconds: float) -> None:
@@ -115,13 +163,14 @@ class Run:
             for left in partial.rglob(f".*{TEMPORARY}"):  # by a process that was killed while it wrote
                 left.unlink()
             write_json(partial / COMPLETE, sorted(p.name for p in partial.iterdir() if not _private(p.name)))
-        for name in read_json(partial / COMPLETE) or []:
+        refuse_links(partial)
+        names = self._artefacts(partial)
+        for name in names:
             if (partial / name).exists():
                 if self.path(name).exists():
                     self.put_aside(self.path(name), name)
                 (partial / name).replace(self.path(name))
-        names = read_json(partial / COMPLETE) or []
-        files = {f: file_facts(self.path(f)) for n in names for f in self.files(n)}
+        files = hashed(self.folder, (f for n in names for f in self.files(n)))
         facts = {
             "stage": stage,
             "inputs": read_json(partial / "inputs.json"),
@@ -129,9 +178,25 @@ class Run:
             "digest": hashlib.blake2b(json.dumps(files, sort_keys=True).encode(), digest_size=16).hexdigest(),
             "seconds": round(seconds, 2),
             "finished": datetime.now().astimezone().isoformat(timespec="seconds"),
+            **({"evaluations": read_json(self.path(LOG))} if LOG in names else {}),
         }
-        write_json(self.path("stamps", f"{stage}.json"), facts)
+        write_checked(self.path("stamps", f"{stage}.json"), facts)
         shutil.rmtree(partial)
+
+    def _artefacts(self, partial: Path) -> list[str]:
+        """What a complete working folder says that it holds: plain names alone, and none of the run's own.
+
+        Raises SuffuseError where it says anything else.
+        """
+        names = read_json(partial / COMPLETE)
+        if not isinstance(names, list):
+            raise SuffuseError("this is no list of artefacts", where=partial / COMPLETE, got=type(names).__name__)
+        for name in names:
+            inside(partial, name, plain=True)
+            inside(self.folder, name, plain=True)
+            if name in OWN:
+                raise SuffuseError("no stage makes this file", where=partial / COMPLETE, got=name)
+        return names
 
     def files(self, name: str) -> list[str]:
         """All files of an artefact (a folder or a file), relative to the run."""
@@ -140,14 +205,19 @@ class Run:
         return [str(p.relative_to(self.folder)) for p in found]
 
     def replace(self, stage: str) -> None:
-        """Move what a stage had made to ``previous/``."""
-        stamp = self.stamp(stage)
+        """Move what a stage had made to ``previous/``; where its stamp isn't what was written, the stamp alone: what
+        the stage makes again replaces the rest."""
+        place = self.path("stamps", f"{stage}.json")
+        try:
+            stamp = self.stamp(stage)
+        except SuffuseError:
+            stamp = {"outputs": {}} if place.is_file() and not place.is_symlink() else None
         if stamp is None:
             return
-        for name in sorted({Path(f).parts[0] for f in stamp["outputs"]}):
-            if self.path(name).exists():
+        for name in sorted({Path(f).parts[0] for f in stamp["outputs"]} - {*OWN}):
+            if inside(self.folder, name, plain=True).exists():
                 self.put_aside(self.path(name), name)
-        self.put_aside(self.path("stamps", f"{stage}.json"), f"{stage}.stamp.json")
+        self.put_aside(place, f"{stage}.stamp.json")
 
     def put_aside(self, path: Path, name: str) -> None:
         """Move to ``previous/TIME/NAME``; nothing that was made is deleted."""
@@ -174,6 +244,17 @@ def flat(value: Any, prefix: str = "") -> dict[str, Any]:
     for key, inner in value.items():
         found |= flat(inner, f"{prefix}.{key}" if prefix else str(key))
     return found
+
+
+def edited(folder: Path) -> bool:
+    """Whether a run's recipe isn't the file that its last stage wrote; an edit is one way to change a run."""
+    try:
+        wanted = (read_checked(folder / "run.json") or {}).get("recipe")
+    except SuffuseError:  # what is said of run.json is said elsewhere
+        return False
+    return (
+        isinstance(wanted, list) and (folder / "recipe.yaml").is_file() and wanted != file_facts(folder / "recipe.yaml")
+    )
 
 
 def _private(name: str) -> bool:

@@ -18,6 +18,7 @@ from typing import Any
 from . import onnx_safety
 from .errors import SuffuseError, UsageError, did_you_mean
 from .files import write_json
+from .paths import is_plain
 
 SIGNATURE = "signature.json"
 VERSION = 1
@@ -145,7 +146,7 @@ def _nothing_else(folder: Path, named: set[str]) -> None:
 
 def _checked(folder: Path, name: str, wanted: str, size: int) -> bytes:
     """A file's content, of exactly this size and hash."""
-    if not name or Path(name).name != name or name.startswith(".") or "\\" in name or "\0" in name:
+    if not is_plain(name):
         raise ValueError(f"'{name}' is not a file name")
     if not isinstance(size, int) or not 0 <= size <= MOST_FILE:
         raise ValueError(f"{name} can't have {size} bytes")

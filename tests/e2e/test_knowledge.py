@@ -28,6 +28,8 @@ from e2e_tools import (
     write_recipe,
 )
 
+from suffuse.checked_json import write_checked
+
 AUGMENT = {"modalities__picture__augment": {"shift": 0.2, "brightness": 0.2}}
 VIEWED = {
     **AUGMENT,
@@ -163,7 +165,10 @@ def test_a_store_that_was_tampered_with_is_one_line(copied: Path) -> None:
     array = np.load(copied / "knowledge" / "logits.npy", mmap_mode="r+")
     array[5] += 1
     array.flush()
-    done(suffuse("knowledge", "show", copied))  # sizes and the manifest are as they were
+    for action in ("show", "verify", "export"):  # sizes and the manifest are as they were
+        fails(suffuse("knowledge", action, copied), 1, "changed after it was written", "logits.npy", "--from extract")
+    (copied / "stamps" / "extract.json").unlink()  # a store alone is checked by its own manifest
+    done(suffuse("knowledge", "show", copied))
     fails(suffuse("knowledge", "verify", copied), 1, "changed after it was written", "logits.npy")
     (copied / "knowledge" / "fused.npy").write_bytes(b"short")
     for action in ("show", "verify", "export"):
@@ -175,11 +180,11 @@ def test_a_store_that_was_tampered_with_is_one_line(copied: Path) -> None:
 def test_a_student_is_not_trained_from_a_store_of_another_teacher(copied: Path) -> None:
     stamp = copied / "stamps" / "teach.json"
     facts = json.loads(stamp.read_text())
-    stamp.write_text(json.dumps({**facts, "digest": "0" * 32}))
+    write_checked(stamp, {**facts, "digest": "0" * 32})
     extract = copied / "stamps" / "extract.json"
     made = json.loads(extract.read_text())
     made["inputs"]["stage teach"] = "0" * 32  # as if the stages had been told that all is well
-    extract.write_text(json.dumps(made))
+    write_checked(extract, made)
     result = suffuse("distill", copied, "--set", "distill.train.epochs=3")
     fails(result, 1, "the knowledge store was made with other files of the teacher")
 

@@ -83,7 +83,7 @@ def test_each_entry_is_computed_once_and_found_again(columns, model, tmp_path, m
     again = ready(columns, model, tmp_path / "kept")
     assert sum(seen) == len(columns.entries["question"])
     np.testing.assert_array_equal(first.entries["question"], again.entries["question"])
-    assert sorted(p.suffix for p in (tmp_path / "kept").iterdir()) == [".keys", ".npy"]
+    assert sorted(p.suffix for p in (tmp_path / "kept").iterdir()) == [".json", ".json", ".keys", ".npy"]
 
 
 def spy(encoder, seen: list):
@@ -347,7 +347,7 @@ def test_a_damaged_file_is_told_in_one_line(columns, model, tmp_path, make_colum
     content = file.read_bytes()
     write_bytes(file, content[: int(kept * len(content)) if kept < 1 else kept])  # a new file: the old one is mapped
     other = columns if kind == ".npy" else make_columns(rows=70, absent=0.2)
-    with pytest.raises(SuffuseError, match=f"a file of vectors is damaged .*{file.name}.*: got ") as caught:
+    with pytest.raises(SuffuseError, match=f"a file was changed after it was written .*{file.name}") as caught:
         ready(other, model, tmp_path)
     assert "\n" not in caught.value.line() and "remove it" in caught.value.hint
     file.unlink()

@@ -13,10 +13,11 @@ import pytest
 import torch
 
 from suffuse import pipeline
+from suffuse.checked_json import write_checked
 from suffuse.data import Columns
 from suffuse.engine.features import ready
 from suffuse.errors import SuffuseError, UsageError
-from suffuse.files import read_json, write_json
+from suffuse.files import file_facts, read_json, write_json
 from suffuse.knowledge import manifest
 from suffuse.knowledge.blocks import Block
 from suffuse.model import FusionModel
@@ -126,9 +127,9 @@ def test_a_teacher_that_doesn_t_score_as_it_did_stops_it(run):
     facts = read_json(file)
     facts["validation"]["accuracy"] += 0.2
     write_json(file, facts)
-    stamp = read_json(run.path("stamps", "teach.json"))
-    stamp["outputs"]["teacher/training.json"][0] = file.stat().st_size
-    write_json(run.path("stamps", "teach.json"), stamp)
+    stamp = run.stamp("teach")
+    stamp["outputs"]["teacher/training.json"] = file_facts(file)
+    write_checked(run.path("stamps", "teach.json"), stamp)
     with pytest.raises(SuffuseError, match="the teacher doesn't score as it did"):
         pipeline.run_stage(run, "extract")
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from browser_tools import look
+from report_tools import restamp
 from typer.testing import CliRunner
 
 from suffuse.cli import app
@@ -38,6 +39,7 @@ def change(place: Path, **columns) -> None:
             at, name, pa.array(values(found.column(name).to_pylist()), found.schema.field(name).type)
         )
     pq.write_table(found, file)
+    restamp(place, "evaluate")
 
 
 def first_class(rows: list[list[float]]) -> list[list[float]]:
@@ -150,6 +152,7 @@ def test_rows_in_another_order_are_paired_by_id(finished_run: Run, other: Path):
     file = other / "scores" / "predictions.parquet"
     found = pq.read_table(file)
     pq.write_table(found.take(list(range(len(found)))[::-1]), file)
+    restamp(other, "evaluate")
     assert paired.pairs(opened(finished_run.folder, other))[0]["difference"] == 0.0
 
 
@@ -157,6 +160,7 @@ def test_other_test_rows_are_not_paired(finished_run: Run, other: Path):
     file = other / "scores" / "predictions.parquet"
     found = pq.read_table(file)
     pq.write_table(found.slice(1), file)
+    restamp(other, "evaluate")
     (facts,) = paired.pairs(opened(finished_run.folder, other))
     assert "difference" not in facts
     assert f"{len(found) - 1} of {len(found)} and {len(found) - 1} are the same" in facts["why"]

@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from report_tools import restamp
 from test_kinds import rows_of
 
 from suffuse.audit import ITEMS
@@ -38,6 +39,7 @@ def bare(finished_run: Run, tmp_path: Path) -> Run:
             file.write_text(json.dumps({k: v for k, v in card.items() if k not in FIELDS}))
     (tmp_path / "run" / "audit.json").unlink()
     (tmp_path / "run" / "scores" / "label-curve.json").unlink()
+    restamp(tmp_path / "run", "evaluate")
     return Run.open(tmp_path / "run")
 
 

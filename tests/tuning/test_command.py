@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from e2e_tools import done, fails, make_project, start, suffuse
 
+from suffuse.checked_json import read_checked
 from suffuse.tuning.study import Study
 
 
@@ -43,7 +44,7 @@ def test_killed_and_called_again_then_trained_anew_and_tested_once(tmp_path: Pat
     result = done(suffuse(*command, cwd=tmp_path, timeout=600))
     found = json.loads(result.out)
     assert found["trials"] == {"student": 4, "baseline": 4}
-    assert json.loads((tmp_path / "run" / "tuning.json").read_text()) == found["trials"]
+    assert read_checked(tmp_path / "run" / "tuning.json") == found["trials"]
     assert "because" in result.err and not (tmp_path / "run" / "test-looks.json").exists()
     kinds = [k for k in found["outcomes"] if k not in ("trials", "finished", "open")]
     assert found["outcomes"]["finished"] + sum(found["outcomes"][k] for k in kinds) == 4

@@ -14,6 +14,7 @@ import pytest
 from search_tools import LITTLE, here
 
 from suffuse import pipeline
+from suffuse.checked_json import read_checked
 from suffuse.data import Columns
 from suffuse.errors import UsageError
 from suffuse.files import read_json, write_bytes
@@ -108,7 +109,7 @@ def test_what_is_said_of_the_teacher_comes_from_the_store(whole: tuple[Run, dict
 
 def test_both_sides_get_as_many_trials(whole: tuple[Run, dict]) -> None:
     run, result = whole
-    assert read_json(run.path("tuning.json")) == {"student": 4, "baseline": 4} == result["trials"]
+    assert read_checked(run.path("tuning.json")) == {"student": 4, "baseline": 4} == result["trials"]
     assert len(trials(run)) == 4 and result["outcomes"]["trials"] == 4 and result["outcomes"]["open"] == 0
 
 

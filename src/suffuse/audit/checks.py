@@ -7,7 +7,6 @@ are found again, scores are taken from the stored answers.
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Callable
 
 import numpy as np
@@ -17,7 +16,9 @@ from ..engine.forward import score
 from ..engine.jobs import jobs
 from ..engine.records import best_seed
 from ..errors import SuffuseError
-from ..files import read_json
+from ..evaluation_log import evaluations
+from ..files import parsing, read_json, read_lines
+from ..integrity import LOG
 from ..knowledge import manifest
 from ..knowledge.fingerprint import compare, expected
 from ..knowledge.reuse import find
@@ -25,15 +26,17 @@ from ..model import open_model
 from ..probes.clean import leaked
 from ..teachers.opening import open_teacher
 from ..types import CLASSES, LABELS
-from .evidence import Evidence
+from .evidence import Absent, Evidence
 from .items import BROKEN, KEPT, WARNING
 from .training_rows import chosen, labels, pairs, standardised
+from .verification import strangers, verified
 
 Verdict = tuple[str, str]
 SCORE_TOLERANCE = 5e-3  # of the main metric: float16 may turn a tie
 OVERFIT = 0.98  # share of right answers on training rows from which a teacher repeats their labels
 TURNED = 1e-3  # share of answers that an encoding may change
 SEEDS = 3
+MOST_NAMED = 5  # files
 
 
 def frozen(e: Evidence) -> Verdict:
@@ -125,12 +128,18 @@ def encoding(e: Evidence) -> Verdict:
 
 
 def bytes_(e: Evidence) -> Verdict:
-    """Every array's hash, computed again."""
-    broken = manifest.broken(e.run.path("knowledge"), e.manifest)
-    count = len(e.manifest["arrays"])
-    if broken:
-        return BROKEN, f"changed: {', '.join(broken)}"
-    return KEPT, f"{count} arrays, {manifest.size(e.manifest) / 1e6:,.1f} MB"
+    """Every file's hash, computed again; what was verified before is not taken for it."""
+    count, wrong = verified(e.run.folder)
+    if not count:
+        raise Absent("stamps")
+    if wrong:
+        more = f", and {len(wrong) - MOST_NAMED} more" if len(wrong) > MOST_NAMED else ""
+        return BROKEN, "; ".join(wrong[:MOST_NAMED]) + more
+    other = strangers(e.run.folder)
+    if other:
+        more = f", and {len(other) - MOST_NAMED} more" if len(other) > MOST_NAMED else ""
+        return WARNING, f"{count} files; written by no stage: {', '.join(other[:MOST_NAMED])}{more}"
+    return KEPT, f"{count} files"
 
 
 def splits(e: Evidence) -> Verdict:
@@ -155,7 +164,7 @@ def shares(e: Evidence) -> Verdict:
     found: dict[str, list[float]] = {}
     alerts = []
     for seed, folder in e.trainings("student").items():
-        last = json.loads((folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()[-1])
+        last = read_lines(folder / "metrics.jsonl")[-1]
         for name, share in last.get("shares", {}).items():
             found.setdefault(name, []).append(share)
         alerts += [f"{seed}: {a}" for a in (read_json(folder / "training.json") or {}).get("alerts", [])]
@@ -189,7 +198,8 @@ def complete(e: Evidence) -> Verdict:
     e.need("student")
     places = {f"{j.who} {j.seed}": e.run.path(j.who, f"seed-{j.seed}", "training.json") for j in jobs(e.run)}
     lacking = [name for name, place in places.items() if not place.exists()]
-    with e.need("data", "quarantine.csv").open(encoding="utf-8", newline="") as file:
+    quarantine = e.need("data", "quarantine.csv")
+    with parsing(quarantine), quarantine.open(encoding="utf-8", newline="") as file:
         aside = sum(1 for _ in csv.reader(file)) - 1
     done = f"{len(places) - len(lacking)} of {len(places)} trainings"
     return BROKEN if lacking else KEPT, f"{done}; {aside:,} notes in data/quarantine.csv"
@@ -197,8 +207,10 @@ def complete(e: Evidence) -> Verdict:
 
 def looks(e: Evidence) -> Verdict:
     """How often the test rows were scored in this run."""
+    count = len(evaluations(e.run.folder))
+    if count and not e.run.path(LOG).exists():
+        return BROKEN, f"{LOG} is missing; {count} evaluation{'s are' if count > 1 else ' is'} on record in stamps"
     e.need("scores")
-    count = len(read_json(e.run.path("test-looks.json")) or [])
     if count == 1:
         return KEPT, "once"
     return WARNING, f"{count} times: what was changed after the first may have been chosen on test"

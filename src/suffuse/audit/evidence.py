@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ..data import Columns
-from ..files import read_json
+from ..files import read_array, read_json
 from ..knowledge import manifest
 from ..knowledge.answers import answers
 from ..report import table
@@ -46,7 +46,7 @@ class Evidence:
     def keys(self) -> np.ndarray:
         """(K,) uint64, the store's rows."""
         self.manifest  # noqa: B018 - there, and whole
-        return np.load(self.run.path("knowledge", "key.npy"), mmap_mode="r")
+        return read_array(self.run.path("knowledge", "key.npy"), "r")
 
     @cached_property
     def logits(self) -> np.ndarray:

@@ -7,6 +7,7 @@ from ..run import Run
 from .checks import CHECKS
 from .evidence import Absent, Evidence
 from .items import BROKEN, ITEMS, MISSING, TESTED, Found, Item
+from .verification import verified
 
 
 def audit(run: Run) -> list[Found]:
@@ -25,3 +26,9 @@ def look(evidence: Evidence, item: Item) -> Found:
         return Found(item, MISSING, f"{error} isn't made yet")
     except SuffuseError as error:
         return Found(item, BROKEN, error.line())
+    except Exception as error:
+        # what a changed file makes of a check can be anything; of a run whose files are whole it is a defect
+        wrong = verified(evidence.run.folder)[1]
+        if not wrong:
+            raise
+        return Found(item, BROKEN, f"can't be measured ({type(error).__name__}): {wrong[0]}")

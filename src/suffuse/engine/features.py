@@ -3,7 +3,7 @@
 ``features/THREADS/NAME-HASH.npy`` holds a modality's vectors (U, D) float32. The hash is of the encoder's settings
 and weights and of the column's content, so that whatever else changes in a recipe finds them again. They are made in
 parts that depend on the entries alone, each written whole or not at all: killed and called again, the bits are the
-same.
+same. ``NAME-HASH.json`` holds the hashes of the files, which are verified before vectors are used.
 
 ``NAME-HASH.keys``, an array as well, says which encoder's vectors of which entries they are. Where rows were added to a
 table, or taken away, the column is another one, and its vectors are taken from the columns before: only the entries
@@ -12,6 +12,7 @@ that none of them had are computed.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
@@ -24,9 +25,11 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from ..checked_json import read_checked, write_checked
 from ..data import Columns
 from ..errors import SuffuseError
-from ..files import TEMPORARY, new_array, read_json, write_bytes, write_json
+from ..files import bytes_facts, file_facts, new_array, temporary_of, write_bytes
+from ..integrity import Memory
 from ..model import Encoder, FusionModel
 from ..progress import Tell, progress, say
 from ..recipe import Network
@@ -36,6 +39,7 @@ from ..types import Batch
 PART = 256  # entries
 TOGETHER = 16  # of them at a time: what a convolution net makes of more doesn't stay in a processor's cache
 FORMAT = 2  # raised when the same encoder gives other vectors
+AGAIN = "remove it: what it held is computed again"
 KEYS, KEY = ".keys", 16  # beside the vectors: bytes that tell an entry, and the encoder that read it
 
 
@@ -55,7 +59,9 @@ def ready(columns: Columns, model: FusionModel, folder: Path) -> Columns:
     yet."""
     frozen = {name: model.encoder(name) for name in model.spec.names if model.encoder(name).frozen}
     files = {n: folder / f"{n}-{fingerprint(encoder, columns, n, folder)}.npy" for n, encoder in frozen.items()}
-    lacking = [name for name, file in files.items() if not file.exists()]
+    memory = Memory.open(folder) if folder.is_dir() else Memory(folder)
+    lacking = [name for name, file in files.items() if not written(file, memory)]
+    memory.save()
     if lacking:
         with progress("features") as tell:
             for number, name in enumerate(lacking):
@@ -82,19 +88,35 @@ def compute(encoder: Encoder, columns: Columns, file: Path, tell: Tell) -> None:
             write_bytes(part, content.getvalue())
         tell((number + 1) / total, f"{min((number + 1) * PART, len(lacking)):,} of {len(lacking):,}")
     file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f".{file.name}{TEMPORARY}")
+    temporary = temporary_of(file)
     whole = new_array(temporary, np.float32, (count, encoder.width))
     for other, mine, theirs in known:
         whole[mine] = load(other, "r")[theirs]
     for number in range(total):
         whole[lacking[number * PART : (number + 1) * PART]] = load(parts / f"part-{number:06d}.npy")
     whole.flush()
-    written = io.BytesIO()
-    np.save(written, keys)
-    write_bytes(file.with_name(f"{file.stem}{KEYS}"), written.getvalue())  # first: without its vectors it is nothing
+    content = io.BytesIO()
+    np.save(content, keys)
+    write_bytes(file.with_name(f"{file.stem}{KEYS}"), content.getvalue())  # first: without its vectors it is nothing
+    facts = {"vectors": file_facts(temporary), "keys": bytes_facts(content.getvalue())}
+    write_checked(file.with_suffix(".json"), facts)
     temporary.replace(file)
     for left in file.parent.glob(f".{file.stem}*/"):
         shutil.rmtree(left, ignore_errors=True)
+
+
+def written(file: Path, memory: Memory) -> bool:
+    """Whether these vectors are there as they were written; not where a version before wrote no hash of them.
+
+    Raises SuffuseError where they, or the keys beside them, were changed since.
+    """
+    facts, keys = read_checked(file.with_suffix(".json"), AGAIN), file.with_name(f"{file.stem}{KEYS}")
+    if facts is None or not file.exists() or not keys.exists():
+        return False
+    for one, wanted in ((file, facts.get("vectors")), (keys, facts.get("keys"))):
+        if memory.facts(one.name, one) != wanted:
+            raise SuffuseError("a file was changed after it was written", where=one, hint=AGAIN)
+    return True
 
 
 def load(file: Path, mode: Literal["c", "r"] | None = None) -> np.ndarray:
@@ -102,8 +124,7 @@ def load(file: Path, mode: Literal["c", "r"] | None = None) -> np.ndarray:
     try:
         return np.load(file, mmap_mode=mode)
     except (ValueError, EOFError) as error:
-        hint = "remove it: what it held is computed again"
-        raise SuffuseError("a file of vectors is damaged", where=file, got=error, hint=hint) from error
+        raise SuffuseError("a file of vectors is damaged", where=file, got=error, hint=AGAIN) from error
 
 
 def entry_keys(encoder: Encoder, column: Any) -> np.ndarray:
@@ -121,10 +142,10 @@ def entry_keys(encoder: Encoder, column: Any) -> np.ndarray:
 def earlier(folder: Path, keys: np.ndarray) -> tuple[list[tuple[Path, np.ndarray, np.ndarray]], np.ndarray]:
     """Files of vectors that have some of these entries (U,), each with the entries' positions here and there, every
     entry from one file alone; and which entries are in none of them, (U,) bool."""
-    found, lacking = [], np.ones(len(keys), dtype=bool)
+    found, lacking, memory = [], np.ones(len(keys), dtype=bool), Memory.open(folder)
     for file in sorted(folder.glob(f"*{KEYS}")):
         vectors = file.with_name(file.name.removesuffix(KEYS) + ".npy")
-        if not vectors.exists():  # killed between the two
+        if not written(vectors, memory):  # killed between the two
             continue
         theirs = load(file)
         _, number = np.unique(np.concatenate([theirs, keys]), return_inverse=True)
@@ -162,8 +183,8 @@ def content(columns: Columns, name: str, folder: Path) -> str:
     column, memory = columns.entries[name], folder / f".{name}.json"
     file = Path(str(getattr(column, "filename", "") or ""))
     facts = [str(file), list(column.shape), file.stat().st_size, file.stat().st_mtime_ns] if file.is_file() else None
-    known = read_json(memory) if facts else None
-    if known and known["seen"] == facts:
+    known = read_checked(memory, AGAIN) if facts else None
+    if known and known.get("seen") == facts:
         return known["hash"]
     made = hashlib.blake2b(digest_size=16)
     for batch in _batches(columns, name):
@@ -171,7 +192,8 @@ def content(columns: Columns, name: str, folder: Path) -> str:
         made.update(f"{entries.dtype} {tuple(entries.shape)}".encode())
         made.update(entries.contiguous().numpy().tobytes())
     if facts:
-        write_json(memory, {"seen": facts, "hash": made.hexdigest()})
+        with contextlib.suppress(OSError):  # of a run that can only be read
+            write_checked(memory, {"seen": facts, "hash": made.hexdigest()})
     return made.hexdigest()
 
 

@@ -10,8 +10,10 @@ import hashlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ..files import read_json, write_json
+from ..checked_json import read_checked, write_checked
 from .session import Feed, Ratio, Session, ratio
+
+AGAIN = "remove it: the times are measured again, and another form may be chosen by them"
 
 
 @dataclass(frozen=True)
@@ -23,10 +25,10 @@ class Times:
 
     def ratio(self, ours: bytes, theirs: bytes, name: str) -> Ratio:
         """Time of one model / time of another, on one row and one thread; ``name`` is for who reads the file."""
-        known = read_json(self.file) or {}
+        known = read_checked(self.file, AGAIN) or {}
         key = hashlib.sha256(hashlib.sha256(ours).digest() + hashlib.sha256(theirs).digest()).hexdigest()
         if key in known:
             return Ratio(**known[key]["ratio"])
         found = ratio(Session(ours), Session(theirs), self.given)
-        write_json(self.file, {**known, key: {"of": name, "ratio": asdict(found)}})
+        write_checked(self.file, {**known, key: {"of": name, "ratio": asdict(found)}})
         return found

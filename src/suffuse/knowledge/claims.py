@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..errors import SuffuseError
 from ..files import read_json
 
 BEAT, STALE = 5.0, 60.0  # seconds
@@ -85,8 +86,11 @@ class Claims:
             age = self._now() - file.stat().st_mtime
         except FileNotFoundError:
             return True
-        owner = read_json(file)
-        if not isinstance(owner, dict):  # being written, or cut off
+        try:
+            owner = read_json(file)
+        except SuffuseError:  # cut off
+            owner = None
+        if not isinstance(owner, dict):
             return age > STALE
         if owner["host"] == host():
             return started(owner["pid"]) != owner["started"]

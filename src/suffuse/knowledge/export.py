@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import torch
 
 from ..data import Columns
-from ..files import new_file
+from ..files import new_file, parsing
 from ..types import CLASSES, LABELS, Spec
 from . import manifest
 from .answers import CHUNK, decoded
@@ -29,7 +29,8 @@ def export(run_folder: Path, out: Path) -> int:
     facts = manifest.read(folder)
     arrays = manifest.load(folder, facts)
     columns = Columns.open(run_folder / "data")
-    table = pq.read_table(run_folder / "data" / "rows.parquet", columns=["id", "split", "label", "key"])
+    with parsing(run_folder / "data" / "rows.parquet"):
+        table = pq.read_table(run_folder / "data" / "rows.parquet", columns=["id", "split", "label", "key"])
     place = find(table["key"].to_numpy().astype(np.uint64), arrays["key"])
     rows = table.select(["id", "split", "label"])
     written = 0

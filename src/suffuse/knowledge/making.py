@@ -19,6 +19,7 @@ import torch
 from ..data import Columns
 from ..errors import SuffuseError
 from ..files import read_json, write_json
+from ..paths import inside
 from ..run import Run
 from . import parts
 from .blocks import Block, blocks
@@ -106,7 +107,7 @@ def planned(run: Run, columns: Columns, teacher: tuple[str, Sequence[str], Piece
     rows = order(train, columns.rows("validation"), pieces)
     listed = blocks(run.recipe.extract, names)
     counts = [len(rows) if block.view is None else len(train) for block in listed]
-    older = Older.open(run.path(known["older"])) if known["older"] else None
+    older = older_of(run, known)
     shared = per_row(columns, rows, made) if older else {}
     nowhere = np.full(len(rows), -1, dtype=np.int64)
     old = [
@@ -118,6 +119,11 @@ def planned(run: Run, columns: Columns, teacher: tuple[str, Sequence[str], Piece
         run, columns, made, listed, counts, rows, older, cut(rows, len(train), old, pieces),
         Encoding.of(columns.spec, settings.dtype, settings.top_k),
     )  # fmt: skip
+
+
+def older_of(run: Run, known: dict) -> Older | None:
+    """The store that the plan copies rows from. Raises SuffuseError where that lies outside of the run."""
+    return Older.open(inside(run.folder, known["older"])) if known["older"] else None
 
 
 def per_row(columns: Columns, rows: np.ndarray, made: dict) -> dict[str, np.ndarray]:

@@ -15,6 +15,7 @@ import numpy as np
 
 from ..errors import SuffuseError
 from ..files import write_json
+from ..paths import inside
 from .blocks import Block
 
 FORMAT = 2
@@ -44,7 +45,7 @@ def read(folder: Path) -> dict:
         if facts.get("digest") != _digest({k: v for k, v in facts.items() if k != "digest"}):
             raise ValueError(f"{FILE} was changed after it was written: it doesn't fit its own hash")
         for name, array in facts["arrays"].items():
-            size = (folder / f"{name}.npy").stat().st_size
+            size = file_of(folder, name).stat().st_size
             if size != array["bytes"]:
                 raise ValueError(f"{name}.npy has {size:,} bytes, expected {array['bytes']:,}")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -61,9 +62,9 @@ def load(folder: Path, facts: dict, names: Sequence[str] | None = None) -> dict[
     """
     found = {}
     for name in facts["arrays"] if names is None else names:
-        said, file = facts["arrays"][name], folder / f"{name}.npy"
+        said, file = facts["arrays"][name], file_of(folder, name)
         try:
-            array = np.load(file, mmap_mode="c")
+            array = np.load(file, mmap_mode="c", allow_pickle=False)
             if list(array.shape) != said["shape"] or str(array.dtype) != said["dtype"]:
                 raise ValueError(
                     f"{name}.npy holds {array.dtype} {list(array.shape)}, expected {said['dtype']} {said['shape']}"
@@ -100,7 +101,12 @@ def size(facts: dict) -> int:
 
 def broken(folder: Path, facts: dict) -> list[str]:
     """Names of arrays whose content isn't what was written. Reads all of it."""
-    return [name for name, array in facts["arrays"].items() if digest(folder / f"{name}.npy") != array["sha256"]]
+    return [name for name, array in facts["arrays"].items() if digest(file_of(folder, name)) != array["sha256"]]
+
+
+def file_of(folder: Path, name: str) -> Path:
+    """Where an array that a manifest names stands. Raises SuffuseError where that isn't in the folder."""
+    return inside(folder, f"{name}.npy", plain=True)
 
 
 def digest(file: Path) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..data import Columns
 from ..errors import SuffuseError
+from ..progress import say
 from ..views import mixed
 from . import manifest
 from .blocks import Block
@@ -87,6 +88,9 @@ def newest(previous: Path, made: Mapping, taps: Iterable[str]) -> Path | None:
             continue
         same = all(facts["fingerprint"].get(part) == made[part] for part in ANSWERS)
         if same and set(facts["taps"]) == wanted:
+            if broken := manifest.broken(folder, facts):
+                say(f"notice: {folder} isn't used again: {broken[0]}.npy was changed after it was written")
+                continue
             return folder
     return None
 

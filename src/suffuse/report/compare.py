@@ -9,6 +9,7 @@ from typing import Any
 from markupsafe import Markup
 
 from ..errors import UsageError
+from ..integrity import require
 from ..run import Run, flat
 from . import contribution, measured, metrics, paired, plots, subsets, table
 from .charts import drawn_once
@@ -25,11 +26,12 @@ COLOURS = tuple(f"series{n}" for n in range(8))
 
 def opened(places: Sequence[Path]) -> dict[str, Run]:
     """Name -> run: of two with one name, the folders' names, else numbered. Raises UsageError where one holds no
-    scores."""
+    scores, SuffuseError where a file was changed after it was written."""
     if len(places) < 2:
         raise UsageError("one run alone can't be compared", where="suffuse compare", expected="two run folders or more")
     runs: dict[str, Run] = {}
     for folder in places:
+        require(folder.resolve(), "prepare", "evaluate")
         if not (folder / "recipe.yaml").exists() or not table.scores(run := Run.open(folder)):
             raise UsageError("no scores there", where=folder, expected="a run folder", hint="`suffuse run` makes them")
         name = short(folder.resolve().name, 40)

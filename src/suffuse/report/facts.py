@@ -7,6 +7,8 @@ from itertools import islice
 
 import numpy as np
 
+from ..checked_json import read_checked
+from ..evaluation_log import evaluations
 from ..files import read_json
 from ..recipe import to_yaml
 from ..run import Run
@@ -103,8 +105,8 @@ def reproduce(run: Run) -> dict:
     stamps = {verb: run.stamp(verb) for verb in STAGES}
     return {
         "recipe": to_yaml(run.recipe),
-        "machine": read_json(run.path("run.json")),
-        "looks": read_json(run.path("test-looks.json")) or [],
+        "machine": read_checked(run.path("run.json")),
+        "looks": evaluations(run.folder),
         "stages": [{"verb": v, "says": STAGES[v], **s} for v, s in stamps.items() if s],
         "file": f"{run.recipe.name or 'recipe'}.yaml",
         "seed": run.recipe.seed,

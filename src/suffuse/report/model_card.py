@@ -7,6 +7,8 @@ intervals and on parts of the inputs, limits. In English; names from the run sta
 from __future__ import annotations
 
 from .. import markdown
+from ..checked_json import read_checked
+from ..evaluation_log import evaluations
 from ..files import read_json
 from ..run import Run
 from ..types import CLASSES, NUMBER, heads_of
@@ -146,7 +148,7 @@ def _damage(card: dict) -> str:
 
 
 def _limits(run: Run, card: dict) -> str:
-    looks = len(read_json(run.path("test-looks.json")) or [])
+    looks = len(evaluations(run.folder))
     lines = [f"- The test rows were looked at {'once' if looks == 1 else f'{looks} times'} in this run."]
     for name, why in (card.get("not_measured") or {}).items():
         lines.append(f"- Not measured: {name.replace('_', ' ')} ({markdown.plain(str(why))}).")
@@ -155,7 +157,7 @@ def _limits(run: Run, card: dict) -> str:
 
 
 def _made(run: Run) -> str:
-    facts, seeds = read_json(run.path("run.json")) or {}, run.recipe.distill.seeds
+    facts, seeds = read_checked(run.path("run.json")) or {}, run.recipe.distill.seeds
     losses = ", ".join(f"{markdown.plain(name)} ({loss.kind})" for name, loss in run.recipe.distill.losses.items())
     made = f"suffuse {facts.get('suffuse', '')}, Python {facts.get('python', '')}" if facts else "suffuse"
     many, epochs = f"{seeds} student{'s' if seeds != 1 else ''}", run.recipe.distill.train.epochs

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from .. import sources
 from ..errors import SuffuseError
+from ..files import parsing
 from ..modalities.cell import Limits, Root, Unreadable, content, is_empty
 from ..run import Run
 from ..sound import read
@@ -78,4 +79,5 @@ class Originals:
 
     @cached_property
     def _rows(self) -> pa.Table:
-        return pq.read_table(self.run.path("data", "rows.parquet"), columns=["line", "id"])
+        with parsing(self.run.path("data", "rows.parquet")):
+            return pq.read_table(self.run.path("data", "rows.parquet"), columns=["line", "id"])

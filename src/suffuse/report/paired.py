@@ -16,7 +16,8 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from ..answers import main_metric
-from ..files import read_json
+from ..evaluation_log import evaluations
+from ..files import parsing, read_array, read_json
 from ..probes.intervals import bounds
 from ..probes.predictions import matrix, seed_columns
 from ..probes.quality import draw
@@ -55,13 +56,16 @@ def rows(run: Run) -> Rows | None:
     file = run.path("scores", "predictions.parquet")
     if not file.exists():
         return None
-    names = pq.read_schema(file).names
-    prepared, there = Prepared.open(run), {who: seed_columns(names, who) for who in WHO if who in names}
-    table = pq.read_table(file, columns=["row", *(column for some in there.values() for column in some)])
+    prepared = Prepared.open(run)
+    with parsing(file):
+        names = pq.read_schema(file).names
+        there = {who: seed_columns(names, who) for who in WHO if who in names}
+        table = pq.read_table(file, columns=["row", *(column for some in there.values() for column in some)])
     at = np.asarray(table.column("row").combine_chunks())
-    ids = pq.read_table(run.path("data", "rows.parquet"), columns=["id"]).column("id").take(at).to_pylist()
+    with parsing(run.path("data", "rows.parquet")):
+        ids = pq.read_table(run.path("data", "rows.parquet"), columns=["id"]).column("id").take(at).to_pylist()
     place = run.path("data", "group.npy")
-    group = np.load(place, mmap_mode="r")[at] if place.exists() else np.arange(len(at))
+    group = read_array(place, "r")[at] if place.exists() else np.arange(len(at))
     said = {who: [matrix(table.column(column)) for column in some] for who, some in there.items()}
     return Rows([str(i) for i in ids], prepared.spec, np.asarray(prepared.target[at]), group, said)
 
@@ -69,7 +73,10 @@ def rows(run: Run) -> Rows | None:
 def stored_seeds(run: Run) -> int:
     """Of how many seeds of the student the run holds predictions."""
     file = run.path("scores", "predictions.parquet")
-    return len(seed_columns(pq.read_schema(file).names, "student")) if file.exists() else 0
+    if not file.exists():
+        return 0
+    with parsing(file):
+        return len(seed_columns(pq.read_schema(file).names, "student"))
 
 
 def pairs(runs: dict[str, Run]) -> list[dict[str, Any]]:
@@ -147,7 +154,7 @@ def warnings(runs: dict[str, Run]) -> list[str]:
     if len(sources) > 1:
         said.append(t("the runs were made from different tables"))
     for name, run in runs.items():
-        looks = len(read_json(run.path("test-looks.json")) or [])
+        looks = len(evaluations(run.folder))
         if looks > 1:
             said.append(t("%(run)s: the test rows were looked at %(times)s times", run=name, times=looks))
         missing = len((read_json(run.path("scores", "student.json")) or {}).get("seeds", ())) - stored_seeds(run)

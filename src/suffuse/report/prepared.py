@@ -16,7 +16,7 @@ from PIL import Image
 from tokenizers import Tokenizer
 
 from .. import sound
-from ..files import read_json
+from ..files import parsing, read_array, read_json
 from ..modalities import tabular
 from ..modalities.text import swap
 from ..ragged import open_column
@@ -67,9 +67,7 @@ class Prepared:
     def open(cls, run: Run) -> Prepared:
         """Map the arrays that prepare wrote."""
         folder = run.path("data")
-        arrays = (
-            np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("entry", "present", "target", "split", "key")
-        )
+        arrays = (read_array(folder / f"{name}.npy", "r") for name in ("entry", "present", "target", "split", "key"))
         return cls(folder, read_json(folder / "schema.json"), *arrays, originals=Originals(run))
 
     @cached_property
@@ -94,7 +92,8 @@ class Prepared:
 
     @cached_property
     def _names(self) -> tuple:
-        table = pq.read_table(self.folder / "rows.parquet", columns=["id", "label"])
+        with parsing(self.folder / "rows.parquet"):
+            table = pq.read_table(self.folder / "rows.parquet", columns=["id", "label"])
         return table.column("id"), table.column("label")
 
     def id(self, row: int) -> str:

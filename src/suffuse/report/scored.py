@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from ..answers import THRESHOLD
+from ..files import parsing
 from ..probes.predictions import matrix
 from ..run import Run
 from ..types import CLASSES, LABELS, NUMBER, Head
@@ -43,8 +44,9 @@ class Told:
 def read(run: Run, prepared: Prepared, *wanted: str) -> list[Told]:
     """Every target, with the answers of those of the wanted models that are there."""
     file = run.path("scores", "predictions.parquet")
-    there = [n for n in wanted if n in pq.read_schema(file).names]
-    table = pq.read_table(file, columns=["row", "target", *there])
+    with parsing(file):
+        there = [n for n in wanted if n in pq.read_schema(file).names]
+        table = pq.read_table(file, columns=["row", "target", *there])
     row, spec = np.asarray(table.column("row").combine_chunks()), prepared.spec
     targets = spec.targets(np.asarray(prepared.target[row]))
     answers = {n: spec.parts(matrix(table.column(n))) for n in there}

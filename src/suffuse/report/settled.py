@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..checked_json import read_checked
 from ..files import read_json
 from ..run import Run
 from .language import t
@@ -55,7 +56,7 @@ def rests(found: dict) -> str:
 def tuned(run: Run) -> str:
     """How many trials of its settings each side had, where the recipe was tuned: ``tuning.json`` holds the numbers, of
     ``student`` and ``baseline``."""
-    trials = read_json(run.path("tuning.json"))
+    trials = read_checked(run.path("tuning.json"))
     if not isinstance(trials, dict) or "student" not in trials:
         return ""
     ours, theirs = int(trials["student"]), int(trials.get("baseline", 0))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..files import read_array
 from ..knowledge.answers import answers
 from ..losses import TABLE
 from ..parts import load
@@ -43,7 +44,7 @@ def softness(run: Run, prepared: Prepared) -> dict | None:
     if first is None:
         return None
     stored = answers(run.path("knowledge"), prepared.spec)
-    given = np.load(run.path("knowledge", "label.npy"), mmap_mode="r")
+    given = read_array(run.path("knowledge", "label.npy"), "r")
     head, logits = prepared.spec.parts(stored)[first]
     labels = prepared.spec.targets(given)[first][1]
     heat = temperature(run)
@@ -122,7 +123,7 @@ def examples(
 ) -> list[dict]:
     """Training rows that the teacher gets right and is least sure of: highest entropy first, few of a class."""
     head, found, right = what
-    keys = np.load(run.path("knowledge", "key.npy"), mmap_mode="r")
+    keys = read_array(run.path("knowledge", "key.npy"), "r")
     taken: dict[int, int] = {}
     shown = []
     candidates = np.flatnonzero(right)

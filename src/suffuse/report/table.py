@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 
 from ..files import read_json
+from ..integrity import require
 from ..run import Run
 from ..types import CLASSES, LABELS, NUMBER, Head
 from . import metrics
@@ -51,7 +52,8 @@ SIDE_BY_SIDE = ("majority", "teacher", "ensemble", "student", "baseline", "expor
 
 
 def scores(run: Run) -> dict[str, dict]:
-    """Who -> scorecard, in the order of the table."""
+    """Who -> scorecard, in the order of the table. Raises SuffuseError where one isn't what evaluate wrote."""
+    require(run.folder, "evaluate", under="scores/", remember=False)
     found = {p.stem: read_json(p) for p in run.path("scores").glob("*.json") if p.stem not in OTHERS}
     return dict(sorted(found.items(), key=lambda item: _order(item[0])))
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 
+from ..files import read_lines
 from ..run import Run
 from . import charts, metrics, table
 from .audited import alerts
@@ -71,7 +71,7 @@ def histories(run: Run, who: str) -> list[list[dict]]:
     if who == "teacher" and run.path("teachers").is_dir():
         place = run.path("teachers")
     files = [place / "metrics.jsonl", *sorted(place.glob("seed-*/metrics.jsonl"), key=_seed)]
-    found = [[json.loads(line) for line in f.read_text(encoding="utf-8").splitlines()] for f in files if f.exists()]
+    found = [read_lines(file) for file in files if file.exists()]
     return [h for h in found if h]
 
 

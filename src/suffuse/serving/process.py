@@ -15,7 +15,8 @@ from typing import Any
 import uvicorn
 
 from ..errors import UsageError
-from ..predictor import SIGNATURE, Predictor
+from ..integrity import exported
+from ..predictor import Predictor
 from ..progress import say
 from .app import application
 from .limits import Limits
@@ -110,7 +111,7 @@ def named(exports: Sequence[str]) -> dict[str, Path]:
     for one in exports:
         name, equals, path = one.partition("=")
         folder = Path(path if equals else one)
-        folder = folder / "export" if (folder / "export" / SIGNATURE).exists() else folder
+        folder = exported(folder)
         place = folder.resolve()
         name = name if equals else place.parent.name if place.name == "export" else place.name
         if not NAME.fullmatch(name):

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from .. import evaluation_log
 from ..data import Columns
 from ..engine import forward
 from ..engine.runtime import settle
-from ..files import read_json, write_json
+from ..files import parsing, write_json
 from ..probes import controls, quality, table
 from ..probes.card import card, measured
 from ..probes.context import Context, Model
@@ -29,11 +29,11 @@ from ..types import Spec
 
 
 def evaluate(run: Run) -> None:
-    """Write ``scores/``: a file per model, the comparisons, and every model's predictions on every test row."""
+    """Write ``scores/``: a file per model, the comparisons, and every model's predictions on every test row; and
+    ``test-looks.json``, which counts the evaluations."""
     settle(run.recipe.compute.threads)
     columns, folder = Columns.open(run.path("data")), run.partial("evaluate") / "scores"
     rows = columns.labelled("test")
-    _note_look(run)
     with progress("evaluate") as tell:
         teacher = None if run.recipe.trained else outside(run, columns, tell)
         context = looked(run, columns, rows, teacher, lambda share, words: tell(0.3 * share, words))
@@ -50,6 +50,7 @@ def evaluate(run: Run) -> None:
         for name, content in told.files.items():
             write_json(folder / f"{name}.json", content)
         write_predictions(folder / "predictions.parquet", context)
+        evaluation_log.add(run.folder, folder.parent)  # last: what was killed before showed nobody a score
         tell(1.0, f"{len(rows):,} test rows")
 
 
@@ -100,11 +101,8 @@ def abstentions(spec: Spec, said: np.ndarray, target: np.ndarray) -> dict[str, A
 def values(run: Run, rows: np.ndarray) -> dict[str, list[str | None]]:
     """The cells of these rows in every column that scores are told apart by."""
     wanted = [f"by {name}" for name in run.recipe.evaluate.by]
-    found = pq.read_table(run.path("data", "rows.parquet"), columns=wanted).take(pa.array(rows)) if wanted else None
-    return {name.removeprefix("by "): found[name].to_pylist() for name in wanted} if found else {}
-
-
-def _note_look(run: Run) -> None:
-    """Every look at the test rows is written down: the first is the honest one."""
-    looks = read_json(run.path("test-looks.json")) or []
-    write_json(run.path("test-looks.json"), [*looks, datetime.now().astimezone().isoformat(timespec="seconds")])
+    if not wanted:
+        return {}
+    with parsing(run.path("data", "rows.parquet")):
+        found = pq.read_table(run.path("data", "rows.parquet"), columns=wanted).take(pa.array(rows))
+    return {name.removeprefix("by "): found[name].to_pylist() for name in wanted}

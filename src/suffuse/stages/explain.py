@@ -13,6 +13,8 @@ from ..engine.records import best_seed
 from ..errors import SuffuseError, UsageError, did_you_mean, listed, nearest, shortened
 from ..explaining.asking import Asked, OfExport, OfNetwork
 from ..explaining.one import Method, explained, only_modalities
+from ..files import parsing
+from ..integrity import require
 from ..model import open_model
 from ..predictor import Predictor
 from ..run import Run
@@ -34,9 +36,11 @@ class How:
 def explain(run: Run, row: str, how: How | None = None) -> dict[str, Any]:
     """What made the answers to a row: its id, or ``#N`` for the N-th prepared row.
 
-    Raises UsageError where there is no such row or target, SuffuseError where nothing is trained yet.
+    Raises UsageError where there is no such row or target, SuffuseError where nothing is trained yet or a file that is
+    read was changed since.
     """
     how = how or How()
+    require(run.folder, "prepare", "teach", "distill", *(("export",) if how.exported else ()))
     columns = _columns(run)
     position = find(run, row)
     names = [head.name for head in columns.spec.heads]
@@ -72,7 +76,9 @@ def find(run: Run, row: str) -> int:
 
 
 def _ids(run: Run) -> list[str]:
-    return pq.read_table(run.path("data", "rows.parquet"), columns=["id"])["id"].to_pylist()
+    file = run.path("data", "rows.parquet")
+    with parsing(file):
+        return pq.read_table(file, columns=["id"])["id"].to_pylist()
 
 
 def _columns(run: Run) -> Columns:

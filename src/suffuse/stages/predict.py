@@ -16,6 +16,7 @@ from .. import __version__
 from ..csv_output import csv_lines
 from ..errors import UsageError
 from ..files import file_facts, new_file
+from ..integrity import exported
 from ..machine import readers
 from ..modalities.cell import Root
 from ..predictor import Predictor
@@ -71,7 +72,7 @@ def predict(export: Path, source: str, out: Path, options: Options = Options()) 
     is told, and has no answer. Raises UsageError and SuffuseError.
     """
     _check(source, out, options)
-    folder = export / "export" if (export / "export" / "signature.json").exists() else export
+    folder = exported(export)
     predictor, rows = Predictor.load(folder, options.threads, options.form), stream(source)
     for one in predictor.facts.differs:
         say(f"          {one}: answers may differ a little from those of the evaluation")

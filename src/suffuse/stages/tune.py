@@ -12,10 +12,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from ..checked_json import read_checked, write_checked
 from ..data import Columns
 from ..engine import features
 from ..engine.runtime import settle
-from ..files import read_json, write_json, write_text
+from ..errors import SuffuseError
+from ..evaluation_log import evaluations
+from ..files import bytes_facts, file_facts, write_text
 from ..progress import progress, say
 from ..recipe import to_yaml
 from ..run import Run
@@ -25,6 +28,8 @@ from ..tuning.ground import Ground
 from ..tuning.how import BASELINE, STUDENT, How, check
 from ..tuning.session import Session, short
 from ..tuning.trial import Search
+
+_AGAIN = "remove the folder tuning: the search begins anew"
 
 
 def tune(run: Run, how: How) -> dict[str, Any]:
@@ -60,7 +65,9 @@ def begin(run: Run, how: How) -> Path:
         "made of": {verb: (run.stamp(verb) or {}).get("digest") for verb in ("prepare", "extract")},
         "objectives": list(how.objectives), "largest": how.largest, "longest": how.longest,
     }  # fmt: skip
-    plan = read_json(place / "plan.json")
+    plan = read_checked(place / "plan.json", _AGAIN)
+    if plan is not None and plan.get("shipped") not in (None, file_facts(place / "shipped.yaml")):
+        raise SuffuseError("a file was changed after it was written", where=place / "shipped.yaml", hint=_AGAIN)
     if plan is not None and plan["identity"] != identity:
         say("tune      another recipe, store or goal than last time: that search moves to previous/")
         for name in ("tuning", "tuning.json"):
@@ -69,13 +76,15 @@ def begin(run: Run, how: How) -> Path:
         plan = None
     if plan is None:
         place.mkdir(parents=True, exist_ok=True)
-        write_text(place / "shipped.yaml", to_yaml(run.recipe))
+        shipped = to_yaml(run.recipe)
+        write_text(place / "shipped.yaml", shipped)
         facts, ground = evidence.gather(run, how.scorecards), Ground.of(run, how.longest)
         found = because.findings(facts, ground)
         narrow = {name: bounds for one in found for name, bounds in one.narrow.items()}
         plan = {"identity": identity, "narrow": narrow, "evidence": facts, "because": [asdict(one) for one in found]}
+        plan |= {"shipped": bytes_facts(shipped.encode())}
         plan |= {"objectives": list(how.objectives), "largest": how.largest, "longest": how.longest}
-        write_json(place / "plan.json", plan)
+        write_checked(place / "plan.json", plan)
     for one in plan["because"]:
         say(f"because   {one['because']}")
     return place
@@ -86,17 +95,17 @@ def finish(
 ) -> dict[str, Any]:
     """Write it all; returns it."""
     (student, texts, counts), place = made, run.path("tuning")
-    plan = read_json(place / "plan.json") or {}
+    plan = read_checked(place / "plan.json") or {}
     recipe = space.made(place / "shipped.yaml", texts)
     recipe = recipe.model_copy(update={"name": f"{recipe.name or run.folder.name}-tuned"})
     metric, best = plan["evidence"]["metric"], front(written.points(student.study))
     metric += ", mean over subsets" if student.ground.by_subsets else ""
     measure = "ONNX Runtime, one row, one thread, median ms"
-    write_json(place / "front.json", {"metric": metric, "split": "validation", "latency": measure, "points": best})
+    write_checked(place / "front.json", {"metric": metric, "split": "validation", "latency": measure, "points": best})
     says = [f"Found by suffuse tune, on validation; trials: {counts[STUDENT]} student, {counts[BASELINE]} baseline."]
     says += [*(f"{who}: {facts['words']}" for who, facts in found.items()), *(f"  {text}" for text in texts)]
     file = written.write_recipe(recipe, run, says, how.out)
-    write_json(run.path("tuning.json"), counts)
+    write_checked(run.path("tuning.json"), counts)
     own = student.costs.of(student.costs.own)
     result = {
         "trials": counts,
@@ -109,7 +118,7 @@ def finish(
         "overrides": texts,
         "recipe": str(file),
         "own": {"latency": own["latency_ms"], "size": own["parameters"]},
-        "looks": len(read_json(run.path("test-looks.json")) or []),
+        "looks": len(evaluations(run.folder)),
     }
-    write_json(place / "result.json", result)
+    write_checked(place / "result.json", result)
     return result

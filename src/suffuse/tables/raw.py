@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from .. import sources
 from ..errors import SuffuseError, UsageError, did_you_mean
+from ..files import parsing
 from ..modalities.cell import Absent, Root, Unreadable, content, is_empty
 from ..run import Run
 from . import derived, reading
@@ -86,7 +87,8 @@ class RawRows:
 
     @cached_property
     def _prepared(self) -> pa.Table:
-        return pq.read_table(self.run.path("data", "rows.parquet"), columns=["line", "id"])
+        with parsing(self.run.path("data", "rows.parquet")):
+            return pq.read_table(self.run.path("data", "rows.parquet"), columns=["line", "id"])
 
     @cached_property
     def _source(self) -> sources.Rows:

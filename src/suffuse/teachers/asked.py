@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ..data import SPLITS, Columns
+from ..files import read_array
 from ..knowledge.answers import answers
 from ..knowledge.reuse import find
 from ..progress import Tell
@@ -53,7 +54,7 @@ class Asked:
             self.said["test"] = asking.logits(self.teacher, rows, lambda share, words: self.tell(0.0, words))
             return self._filled(self.said["test"])
         stored = np.asarray(answers(self.store, self.columns.spec), dtype=np.float32)
-        return self._filled(stored[find(np.load(self.store / "key.npy"), self.columns.key[rows])])
+        return self._filled(stored[find(read_array(self.store / "key.npy"), self.columns.key[rows])])
 
     def under(self, rows: np.ndarray, kept: np.ndarray) -> np.ndarray:
         """(K, N, C): each row once for every different set of modalities that it is left with."""

@@ -16,6 +16,7 @@ from pydantic import Field
 
 from ..errors import UsageError
 from ..files import read_json
+from ..integrity import exported, in_run, require
 from ..parts import NameMap, TeacherSettings
 from ..types import Head
 from .answering import Answering, check_kinds, find
@@ -40,7 +41,7 @@ class Settings(TeacherSettings):
         """The network's folder, and the recipe that says how cells are read."""
         place = Path(self.folder)
         if self.model == "export":
-            return {"folder": str(_exported(place))}
+            return {"folder": str(place / "export" if in_run(place) else place)}
         return {"folder": str(place / self.model), "recipe": str(place / "recipe.yaml")}
 
 
@@ -54,16 +55,12 @@ def open(settings: Settings, raw: RawRows, heads: tuple[Head, ...], where: str) 
     return Answering(predictor, model, raw, find(predictor, raw, settings.columns, where), settings.batch, mark)
 
 
-def _exported(place: Path) -> Path:
-    return place / "export" if (place / "export" / "signature.json").exists() else place
-
-
 def _loaded(settings: Settings, where: str) -> tuple[FusionModel | None, Predictor, str]:
     from ..predictor import Derivation, Input, Predictor
 
     place = Path(settings.folder)
     if settings.model == "export":
-        folder = _exported(place)
+        folder = exported(place)
         predictor = Predictor.load(folder)
         return None, predictor, hashlib.sha256((folder / "signature.json").read_bytes()).hexdigest()
     from .. import derive, modalities
@@ -80,6 +77,7 @@ def _loaded(settings: Settings, where: str) -> tuple[FusionModel | None, Predict
     if not (folder / "model.safetensors").is_file():
         hint = "its teacher came from outside: name that one here, or take `model: student`"
         raise UsageError("this run has no network of its own there", where=f"{where}.folder", got=folder, hint=hint)
+    require(place, "prepare", "teach" if settings.model == "teacher" else "distill")
     recipe, model = read_recipe(place / "recipe.yaml"), open_model(folder)
     model.requires_grad_(False)
     schema = read_json(place / "data" / "schema.json") or {}

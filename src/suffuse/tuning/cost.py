@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from ..checked_json import read_checked, write_checked
 from ..data import Columns
 from ..errors import SuffuseError
 from ..exporters.onnx import export
@@ -37,10 +38,10 @@ class Costs:
         """``parameters``, ``bytes``, ``latency_ms`` and ``ratio`` to the recipe's student; the last three are None
         where that one can't be exported. Raises SuffuseError where only this one can't."""
         file = self.folder / f"{shape_of(network)}.json"
-        known = read_json(file)
+        known = read_checked(file)
         if known is None:
             known = self._measure(network.bare())
-            write_json(file, known)
+            write_checked(file, known)
         return known
 
     def _measure(self, network: Network) -> dict[str, Any]:
@@ -54,7 +55,7 @@ class Costs:
         times = self._timed([(own, self.own), (one, network)])
         ratio = 1.0 if own == one else float(np.median(times[1]) / np.median(times[0]))
         facts = {"parameters": size, "bytes": one.stat().st_size, "ratio": ratio}
-        first = read_json(self.folder / f"{shape_of(self.own)}.json")
+        first = read_checked(self.folder / f"{shape_of(self.own)}.json")
         base = first["latency_ms"] if first else float(np.median(times[0]))
         return {**facts, "latency_ms": base * ratio}
 

@@ -18,10 +18,12 @@ from typing import Any
 import numpy as np
 
 from ..answers import activate, main_metric
+from ..checked_json import read_checked, write_checked
 from ..data import Columns
 from ..engine import features
 from ..engine.forward import logits, subsets_of, under
-from ..files import read_json, write_bytes, write_json
+from ..errors import SuffuseError
+from ..files import file_facts, read_array, write_bytes
 from ..model import FusionModel
 from ..probes.quality import Draws, draw
 from ..probes.targets import measure
@@ -33,6 +35,7 @@ from .study import over
 from .trial import FRESH, Search, job, trained
 
 RESAMPLES = 1000
+LOGITS = "logits.npy"
 Candidate = dict[str, Any]  # name, overrides, and the search's facts about it
 
 
@@ -81,9 +84,10 @@ def work(order: dict[str, Any], tell: Tell) -> None:
     columns, model = Columns.open(run.path("data")), objective.model
     seen, content = features.ready(columns, model, features.place(run)), io.BytesIO()
     np.save(content, answered(model, seen.of(model.spec.names), columns.labelled("validation"), recipe.distill.train))
-    write_bytes(place / "logits.npy", content.getvalue())
+    write_bytes(place / LOGITS, content.getvalue())
     best = next(line for line in state.history if line["epoch"] == state.best_epoch)
-    write_json(place / "facts.json", {"validation": best["validation"], "best_epoch": state.best_epoch})
+    facts = {"validation": best["validation"], "best_epoch": state.best_epoch, "logits": file_facts(place / LOGITS)}
+    write_checked(place / "facts.json", facts)
     shutil.rmtree(place / ".work", ignore_errors=True)
 
 
@@ -106,10 +110,19 @@ def measured(run: Run, some: Sequence[Candidate], seeds: int, folder: Path) -> l
     for one in some:
         place, scores = folder / _name(one["overrides"]), []
         for seed in range(seeds):
-            several = zip(np.load(place / f"seed-{seed}" / "logits.npy"), judged, strict=True)
+            several = zip(_logits(place / f"seed-{seed}"), judged, strict=True)
             scores.append(np.mean([_metric(columns, z[part], rows[part], draws.of(part)) for z, part in several], 0))
         found.append(np.stack(scores))
     return found
+
+
+def _logits(place: Path) -> np.ndarray:
+    """What a training answered. Raises SuffuseError where it isn't what was written."""
+    file, facts = place / LOGITS, read_checked(place / "facts.json") or {}
+    if facts.get("logits", file_facts(file)) != file_facts(file):
+        hint = f"remove {place}: it is trained again"
+        raise SuffuseError("a file was changed after it was written", where=file, hint=hint)
+    return read_array(file)
 
 
 def _metric(columns: Columns, z: np.ndarray, rows: np.ndarray, draws: Draws) -> np.ndarray:
@@ -120,7 +133,7 @@ def _metric(columns: Columns, z: np.ndarray, rows: np.ndarray, draws: Draws) -> 
 def losses(some: Sequence[Mapping[str, Any]], seeds: int, folder: Path) -> list[float]:
     """Mean log loss of each candidate."""
     places = [[folder / _name(one["overrides"]) / f"seed-{s}" / "facts.json" for s in range(seeds)] for one in some]
-    return [float(np.mean([(read_json(p) or {})["validation"]["log_loss"] for p in each])) for each in places]
+    return [float(np.mean([(read_checked(p) or {})["validation"]["log_loss"] for p in each])) for each in places]
 
 
 def _name(texts: Sequence[str]) -> str:

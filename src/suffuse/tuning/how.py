@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..checked_json import read_checked
 from ..errors import UsageError
-from ..files import file_facts, read_json
+from ..files import file_facts
 from ..parts import optional
 from ..run import Run
 from .front import OBJECTIVES
@@ -60,4 +61,4 @@ def own(file: Path, run: Run) -> bool:
 
 def wrote(file: Path, run: Run) -> list[list]:
     """Of each text that searches of this run wrote to this file: its size and hash."""
-    return (read_json(run.path(WROTE)) or {}).get(str(file.resolve()), [])
+    return (read_checked(run.path(WROTE)) or {}).get(str(file.resolve()), [])

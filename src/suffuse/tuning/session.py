@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from ..checked_json import read_checked, write_checked
 from ..engine.pool import run_jobs
 from ..errors import UsageError
-from ..files import read_json, write_json
 from ..run import Run
 from . import finals, space, worker, written
 from .choice import Choice, choose
@@ -36,7 +36,7 @@ class Session:
 
     def __init__(self, run: Run, how: How, place: Path, tell: Callable[[float, str], None]):
         self.run, self.how, self.place, self.tell = run, how, place, tell
-        self.spent: dict[str, float] = read_json(place / "spent.json") or {}
+        self.spent: dict[str, float] = read_checked(place / "spent.json") or {}
         self.shares: dict[str, float] = dict(zip(NAMES, PHASES[how.baseline], strict=True))
 
     def search(self, who: str, base: Path, most: int | None) -> Search:
@@ -51,7 +51,7 @@ class Session:
         now, count = time.time(), self.how.processes
         order["budget"] = {"deadline": now + left, "end": now + both, "seeds": self.how.seeds, "workers": count}
         search = worker.opened(order)
-        first(search, read_json(self.place / "plan.json"))
+        first(search, read_checked(self.place / "plan.json") or {})
         left_open = search.study.running()
         if left > 0 and (left_open or most is None or search.study.ended() < most):
             jobs = [{**order, "trials": most, "open": left_open[n::count]} for n in range(count)]
@@ -88,10 +88,10 @@ class Session:
         if self.how.minutes is None:
             return self.how.finalists
         file, key = self.place / "finals.json", f"{search.study.who} after {search.study.ended()}"
-        known = read_json(file) or {}
+        known = read_checked(file) or {}
         if key not in known:
-            write_json(file, {**known, key: self._fitting(search, phase)})
-        return (read_json(file) or {})[key]
+            write_checked(file, {**known, key: self._fitting(search, phase)})
+        return (read_checked(file) or {})[key]
 
     def _fitting(self, search: Search, phase: str) -> int:
         """Each is taken to need as long as it took in the search."""
@@ -129,14 +129,14 @@ class Session:
             if now - looked > 1.0:
                 looked = now
                 self.spent[phase] = earlier + now - start
-                write_json(self.place / "spent.json", self.spent)
+                write_checked(self.place / "spent.json", self.spent)
                 self.tell(min(before + self.shares[phase] * done(), 0.999), words)
 
         try:
             run_jobs(function, jobs, self.how.processes, follow)
         finally:
             self.spent[phase] = earlier + time.monotonic() - start
-            write_json(self.place / "spent.json", self.spent)
+            write_checked(self.place / "spent.json", self.spent)
 
 
 def first(search: Search, plan: dict[str, Any]) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from ..checked_json import read_checked
 from ..data import Columns
-from ..files import read_json
 from ..progress import Tell
 from ..run import Run
 from .budget import Budget
@@ -51,7 +51,7 @@ def opened(order: dict[str, Any]) -> Search:
     """Everything that an order names: ``folder`` (run), ``place`` (of the search), ``base`` (recipe), ``who``,
     ``budget``."""
     place, base = Path(order["place"]), Path(order["base"])
-    recipe, plan = made(base, []), read_json(place / "plan.json")
+    recipe, plan = made(base, []), read_checked(place / "plan.json") or {}
     run = Run(Path(order["folder"]), recipe)
     ground = Ground.of(run, plan["longest"])
     name = order["who"] if order["who"] == STUDENT else f"{order['who']}-{base.stem}"  # of that student

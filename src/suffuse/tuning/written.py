@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..files import bytes_facts, read_json, write_bytes, write_json
+from ..checked_json import read_checked, write_checked
+from ..files import bytes_facts, write_bytes
 from ..recipe import Recipe, to_yaml
 from ..run import Run
 from .front import LATENCY, QUALITY, SIZE, lines
@@ -61,8 +62,8 @@ def _remember(out: Path, content: bytes, run: Run) -> None:
     """Before it is written: killed in between, the next call knows either file as a search's own."""
     facts, known = bytes_facts(content), wrote(out, run)
     if facts not in known:
-        all_ = read_json(run.path(WROTE)) or {}
-        write_json(run.path(WROTE), all_ | {str(out.resolve()): [*known, facts]})
+        all_ = read_checked(run.path(WROTE)) or {}
+        write_checked(run.path(WROTE), all_ | {str(out.resolve()): [*known, facts]})
 
 
 def talk(result: dict[str, Any], run: Path) -> list[str]:
