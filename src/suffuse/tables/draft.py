@@ -49,14 +49,6 @@ class Draft:
             found.append(labels.keys([self.ids[r] for r in some], contents))
         return np.concatenate(found)
 
-    def codes(self) -> np.ndarray:
-        """(N,) int64, equal where all contents and the label are."""
-        found = labels.codes(self.label)
-        for column in self.columns.values():  # equal contents share a slot
-            pairs = found * (len(column.digests) + 1) + column.entry + 1
-            found = np.unique(pairs, return_inverse=True)[1].astype(np.int64)
-        return found
-
 
 def drop_bad_ids(draft: Draft) -> None:
     """A row without an id, or with the id of an earlier row, or of an unknown split."""
@@ -86,22 +78,9 @@ def drop_empty(draft: Draft) -> None:
         draft.drop(int(row), "", "nothing is present in this row")
 
 
-def drop_duplicates(draft: Draft) -> None:
-    """Rows with the same contents and label, in all modalities: one stays, in test before validation before train.
-
-    Copies within test, or within validation, stay: a given split is scored as it was given.
-    """
-    rows = np.flatnonzero(draft.keep)
-    order = rows[np.lexsort((rows, -draft.split[rows].astype(int)))]
-    _, first, code = np.unique(draft.codes()[order], return_index=True, return_inverse=True)
-    for later in np.flatnonzero(first[code] != np.arange(len(order))):
-        row, other = int(order[later]), int(order[first[code[later]]])
-        if draft.split[row] == splits.TRAIN or draft.split[row] != draft.split[other]:
-            draft.drop(row, "", f"duplicate row: same contents and label as line {draft.lines[other]}")
-
-
 def drop_straddling(draft: Draft) -> None:
-    """Training rows whose group stands in validation or test too; validation rows whose group stands in test."""
+    """Of a given split: training rows whose group stands in validation or test too; validation rows whose group stands
+    in test."""
     for code, held in ((splits.VALIDATION, (splits.TEST,)), (splits.TRAIN, (splits.VALIDATION, splits.TEST))):
         others = np.unique(draft.group[draft.keep & np.isin(draft.split, held)])
         for row in np.flatnonzero(draft.keep & (draft.split == code) & np.isin(draft.group, others)):

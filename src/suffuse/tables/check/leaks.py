@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from ...errors import visible
 from ...types import NUMBER
-from .. import giveaway, splits
+from .. import duplicates, giveaway, splits
 from ..draft import Draft
 from ..inspect import Column, percent, short
 from ..leaks import LARGE, NAMES, across, whole
 from ..targets import Cells
 from .findings import NOTES, WARNS, Check
+
+FEW_CONTENTS = 10  # rows of equal contents, on average: splits of so large groups are coarse
 
 
 def given(check: Check, draft: Draft, group: str | None) -> None:
@@ -29,9 +32,24 @@ def given(check: Check, draft: Draft, group: str | None) -> None:
         )
 
 
+def duplicated(check: Check, facts: dict[str, Any]) -> None:
+    """Rows with equal contents, and what ``data.duplicates`` does with them. ``facts``: of
+    :func:`suffuse.tables.duplicates.facts`."""
+    if not facts["rows"]:
+        return
+    says = f"{facts['rows']:,} rows share {facts['contents']:,} contents"
+    grouped = facts["rule"] == duplicates.GROUP
+    if grouped:
+        says += ": rows with equal contents are one group; splits that are made keep them together"
+    few = grouped and facts["rows"] > FEW_CONTENTS * facts["contents"]
+    if few:
+        says += "; where equal contents are no copies, data.duplicates: keep splits row by row"
+    check.add(WARNS if few else NOTES, "equal_contents", "data.duplicates", says)
+
+
 def contradicting(check: Check, draft: Draft) -> None:
     """Rows with equal contents and different labels: no model can be right on all of them."""
-    contents, rows = whole(draft, False), whole(draft, True)
+    contents, rows = whole(draft, False, complete=False), whole(draft, True, complete=False)
     known = np.array([label is not None for label in draft.label]) & (contents >= 0) & draft.keep
     first: dict[int, int] = {}
     several = {c for c, r in zip(contents[known], rows[known], strict=True) if first.setdefault(int(c), int(r)) != r}
