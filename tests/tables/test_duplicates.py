@@ -203,7 +203,16 @@ def test_too_many_quarantined_rows_are_told_by_reason_with_lines_and_the_way_on(
     for part in (f"{left} of 891 rows (96 %)", f"duplicate row: {left - 1} (lines ", "id: no id: 1 (line 8)",
                  "at most 20 % (data.max_quarantined)", "(rows.csv)"):  # fmt: skip
         assert part in error.line(), error.line()
+    assert "--set data.duplicates=keep" in error.hint
     assert "--set data.max_quarantined=1" in error.hint and ": :" not in error.text() and "(: " not in error.text()
+
+
+def test_where_other_reasons_prevail_the_way_on_is_the_limit_alone() -> None:
+    draft = table(list("abcdefghi"), ids=[None, None, *map(str, range(7))])
+    reading.leave_out(draft, Data(source="s", target="answer"))
+    error = reading.too_few(draft, Data(source="s", target="answer"))
+    assert error is not None and "id: no id: 2 (lines 2, 3)" in error.line()
+    assert error.hint.startswith("`--set data.max_quarantined=1`")
 
 
 @pytest.mark.parametrize(("limit", "stops"), [(0.0, True), (0.19, True), (0.2, False), (1.0, False)])

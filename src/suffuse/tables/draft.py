@@ -29,6 +29,7 @@ class Draft:
     targets: list[Cells] = field(default_factory=list)
     derive: dict[str, dict] = field(default_factory=dict)  # derived columns and what they were made with
     by: dict[str, list[str | None]] = field(default_factory=dict)  # columns that scores are told apart by
+    equal: dict[tuple[bool, bool], np.ndarray] = field(default_factory=dict)  # what leaks.whole has computed
 
     def drop(self, row: int, column: str, reason: str) -> None:
         """Leave a row out; only its first reason counts."""

@@ -25,6 +25,7 @@ from .draft import Draft
 from .leaks import NAMES, whole
 
 GROUP, KEEP, DROP = "group", "keep", "drop"
+REASON = "duplicate row"
 
 
 def drop_duplicates(draft: Draft, rule: str) -> None:
@@ -40,7 +41,7 @@ def drop_duplicates(draft: Draft, rule: str) -> None:
         leak = draft.split[row] != draft.split[other]
         if leak or (rule == DROP and draft.split[row] == splits.TRAIN):
             where = f", a {NAMES[draft.split[other]]} row" if leak else ""
-            draft.drop(row, "", f"duplicate row: same contents and label as line {draft.lines[other]}{where}")
+            draft.drop(row, "", f"{REASON}: same contents and label as line {draft.lines[other]}{where}")
 
 
 def group_duplicates(draft: Draft, rule: str) -> None:
@@ -89,7 +90,14 @@ def lines(facts: dict[str, Any] | None) -> list[str]:
     if not facts or not facts["rows"]:
         return []
     effect = "rows with equal contents are one group" if facts["rule"] == GROUP else "splits may separate them"
-    return [f"{facts['rows']:,} rows share {facts['contents']:,} contents: {effect}"]
+    return [f"{counted(facts)}: {effect}"]
+
+
+def counted(facts: dict[str, Any]) -> str:
+    """How many rows have equal contents, and how many contents those are."""
+    contents = facts["contents"]
+    told = f"{contents:,} different content{'s' * (contents != 1)}"
+    return f"{facts['rows']:,} rows have the contents of another row ({told})"
 
 
 def _by_split(draft: Draft) -> np.ndarray:

@@ -58,7 +58,9 @@ def across(code: np.ndarray, split: np.ndarray) -> Across:
 
 def whole(draft: Draft, label: bool, complete: bool = True) -> np.ndarray:
     """(N,) int64: equal where rows have the same contents in all modalities (and the same label). -1 where a modality
-    is absent; with ``complete`` False, where all are."""
+    is absent; with ``complete`` False, where all are. Contents and labels of a draft don't change: computed once."""
+    if (label, complete) in draft.equal:
+        return draft.equal[label, complete]
     entries = draft.entries()
     parts = [*entries.T]
     if label:
@@ -67,7 +69,7 @@ def whole(draft: Draft, label: bool, complete: bool = True) -> np.ndarray:
     for part in parts:  # one number for what came before and this
         code = np.unique(code * (int(part.max(initial=0)) + 2) + part + 1, return_inverse=True)[1].reshape(-1)
     present = entries.min(1) if complete else entries.max(1)
-    return np.where(present < 0, -1, code)
+    return draft.equal.setdefault((label, complete), np.where(present < 0, -1, code))
 
 
 def given(draft: Draft, copies: bool = True) -> dict[str, Across]:

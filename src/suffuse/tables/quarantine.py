@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..recipe import Data
 from .inspect import percent
 
 ACTIONS = {
@@ -23,7 +24,7 @@ ACTIONS = {
 LEFT_OUT = "quarantined"
 LINES = 3  # of the source, named for each reason
 REASONS = 5  # named in one sentence
-HIGH_SHARE = 0.2  # of a table's rows: where more are quarantined, the table or the recipe is likely wrong
+HIGH_SHARE: float = Data.model_fields["max_quarantined"].default  # where more are, table or recipe is likely wrong
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,10 @@ from ..errors import SuffuseError
 from ..modalities.cell import Root
 from ..parts import load
 from ..recipe import Data, Recipe
-from . import labels, splits, targets
+from . import duplicates, labels, splits, targets
 from .columns import Cleaned
 from .derived import Derived
 from .draft import Draft, drop_bad_ids, drop_bad_targets, drop_empty, drop_straddling
-from .duplicates import drop_duplicates, group_duplicates
 from .quarantine import LeftOut, Quarantine
 from .targets import Cells
 
@@ -112,7 +111,7 @@ def leave_out(draft: Draft, data: Data) -> None:
     drop_bad_ids(draft)
     drop_bad_targets(draft)
     drop_empty(draft)
-    drop_duplicates(draft, data.duplicates)
+    duplicates.drop_duplicates(draft, data.duplicates)
     drop_straddling(draft)
 
 
@@ -128,12 +127,15 @@ def too_few(draft: Draft, data: Data) -> SuffuseError | None:
         return SuffuseError("no row can be used", where=data.source, got=got, hint=hint)
     if left.share <= data.max_quarantined:
         return None
+    hint = "`--set data.max_quarantined=1` goes on without these rows"
+    if reasons[0].reason == duplicates.REASON:
+        hint = f"`--set data.duplicates={duplicates.KEEP}` keeps rows with equal contents; {hint}"
     return SuffuseError(
         "too many rows are quarantined",
         where=data.source,
         got=got,
         expected=f"at most {100 * data.max_quarantined:g} % (data.max_quarantined)",
-        hint="`--set data.max_quarantined=1` goes on without these rows",
+        hint=hint,
     )
 
 
@@ -142,7 +144,7 @@ def make_splits(draft: Draft, data: Data, seed: int) -> None:
 
     Raises SuffuseError where there are too few rows or groups.
     """
-    group_duplicates(draft, data.duplicates)
+    duplicates.group_duplicates(draft, data.duplicates)
     kept = draft.keep
     strata = draft.targets[0].strata()[kept]  # by the first target
     draft.split[kept] = splits.make(draft.split[kept], draft.group[kept], strata, data.split, seed)

@@ -37,10 +37,10 @@ def duplicated(check: Check, facts: dict[str, Any]) -> None:
     :func:`suffuse.tables.duplicates.facts`."""
     if not facts["rows"]:
         return
-    says = f"{facts['rows']:,} rows share {facts['contents']:,} contents"
+    says = duplicates.counted(facts)
     grouped = facts["rule"] == duplicates.GROUP
     if grouped:
-        says += ": rows with equal contents are one group; splits that are made keep them together"
+        says += ": rows with equal contents are one group, and splits that are made keep them together"
     few = grouped and facts["rows"] > FEW_CONTENTS * facts["contents"]
     if few:
         says += "; where equal contents are no copies, data.duplicates: keep splits row by row"
