@@ -23,10 +23,12 @@ def test_quarantined_rows_are_counted_by_reason_beside_the_splits() -> None:
 
 
 def test_no_row_is_quarantined() -> None:
-    text = data_section(schema() | {"duplicates": {"rule": "group", "rows": 6, "contents": 2}})
+    text = data_section(
+        schema() | {"duplicates": {"rule": "group", "rows": 6, "contents": 2, "groups": {"train": 20, "test": 4}}}
+    )
     assert "Quarantined, and in no split: 0 of 39 rows." in text and "| reason |" not in text
     assert (
-        "6 rows have the contents of another row (2 different contents): rows with equal contents are one group."
+        "6 rows have the contents of another row (2 different contents): rows with equal contents are one group; "
         in text
     )
     assert data_section({}) == ""

@@ -186,7 +186,11 @@ def test_a_made_split_keeps_equal_contents_together(rule: str, separated: bool) 
     assert bool(leaks.across(leaks.whole(draft, False), draft.split)) is separated
     assert bool(leaks.copied(draft)) is separated
     facts = duplicates.facts(draft, rule)
+    groups = facts.pop("groups")
     assert facts == {"rule": rule, "rows": 891, "contents": 18}
+    assert sum(groups.values()) == (891 if separated else 18) and min(groups.values()) > 0
+    facts["groups"] = groups
+    assert bool(duplicates.few_groups(facts)) is not separated
     assert ("one group" in duplicates.lines(facts)[0]) is not separated
 
 
@@ -231,6 +235,17 @@ def test_no_row_at_all_is_told_whatever_the_limit() -> None:
     reading.leave_out(draft, data)
     error = reading.too_few(draft, data)
     assert error is not None and error.what == "no row can be used" and "id: no id: 2 (lines 2, 3)" in error.line()
+
+
+def test_why_nothing_is_present_is_told_too() -> None:
+    draft = table(["a", ABSENT, ABSENT])
+    data = Data(source="s", target="answer")
+    reading.leave_out(draft, data)
+    error = reading.too_few(draft, data)
+    assert (
+        error is not None
+        and "nothing is present in this row: 2 (lines 3, 4); 2 absent (m0: empty cell: 2)" in error.got
+    )
 
 
 # what two splits have in common

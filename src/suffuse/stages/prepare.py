@@ -50,7 +50,7 @@ def prepare(run: Run) -> None:
         tell(1.0, f"{draft.keep.sum():,} rows")
     for line in (*draft.notes.lines(), *duplicates.lines(equal)):
         say(f"          {line}")
-    for line in leaks.told(facts):
+    for line in (*filter(None, [duplicates.few_groups(equal)]), *leaks.told(facts)):
         say(f"WARNING: {line}")
 
 

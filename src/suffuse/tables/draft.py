@@ -11,6 +11,7 @@ from .columns import Cleaned
 from .quarantine import Quarantine
 from .targets import Cells
 
+EMPTY = "nothing is present in this row"
 PIECE = 65_536  # rows whose hashes are made at a time
 
 
@@ -76,7 +77,7 @@ def drop_empty(draft: Draft) -> None:
                 if draft.keep[row]:
                     draft.notes.note(draft.lines[row], draft.ids[row], name, action, reason)
     for row in np.flatnonzero(draft.entries().max(1) < 0):
-        draft.drop(int(row), "", "nothing is present in this row")
+        draft.drop(int(row), "", EMPTY)
 
 
 def drop_straddling(draft: Draft) -> None:

@@ -26,6 +26,7 @@ from .leaks import NAMES, whole
 
 GROUP, KEEP, DROP = "group", "keep", "drop"
 REASON = "duplicate row"
+FEW_GROUPS = 10  # of test rows: intervals, which are of groups, are then wide
 
 
 def drop_duplicates(draft: Draft, rule: str) -> None:
@@ -79,18 +80,31 @@ def joined(group: np.ndarray, content: np.ndarray) -> np.ndarray:
 
 
 def facts(draft: Draft, rule: str) -> dict[str, Any]:
-    """The rule, how many kept rows have the contents of another kept row, and how many contents those are."""
+    """The rule, how many kept rows have the contents of another kept row, how many contents those are, and the groups
+    of each split."""
     code = whole(draft, False)
     _, count = np.unique(code[draft.keep & (code >= 0)], return_counts=True)
-    return {"rule": rule, "rows": int(count[count > 1].sum()), "contents": int((count > 1).sum())}
+    here = {name: draft.group[draft.keep & (draft.split == split)] for split, name in enumerate(NAMES)}
+    groups = {name: len(np.unique(some)) for name, some in here.items()}
+    return {"rule": rule, "rows": int(count[count > 1].sum()), "contents": int((count > 1).sum()), "groups": groups}
 
 
 def lines(facts: dict[str, Any] | None) -> list[str]:
     """For people: one line where rows have equal contents, else none."""
     if not facts or not facts["rows"]:
         return []
-    effect = "rows with equal contents are one group" if facts["rule"] == GROUP else "splits may separate them"
-    return [f"{counted(facts)}: {effect}"]
+    groups = ", ".join(f"{count:,} {name}" for name, count in facts["groups"].items())
+    grouped = f"rows with equal contents are one group; groups: {groups}"
+    return [f"{counted(facts)}: {grouped if facts['rule'] == GROUP else 'splits may separate them'}"]
+
+
+def few_groups(facts: dict[str, Any]) -> str:
+    """A warning where equal contents leave few groups of test rows; empty where they don't."""
+    groups = facts["groups"]["test"]
+    if facts["rule"] != GROUP or not facts["rows"] or not 0 < groups < FEW_GROUPS:
+        return ""
+    told = f"{groups} group{'s' * (groups != 1)} of equal contents"
+    return f"the test rows are {told}: intervals are wide, or none; data.duplicates: keep splits row by row"
 
 
 def counted(facts: dict[str, Any]) -> str:

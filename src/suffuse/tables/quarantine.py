@@ -114,9 +114,10 @@ class Quarantine:
             writer.writerows(sorted(note for note in self.notes if (note[3] == "changed") is changed))
         return out.getvalue()
 
-    def lines(self) -> list[str]:
-        """A few lines for the screen."""
+    def lines(self, *actions: str) -> list[str]:
+        """A few lines for the screen, of these actions or of all."""
         return [
             f"{sum(reasons.values()):,} {action} ({'; '.join(f'{r}: {n:,}' for r, n in list(reasons.items())[:3])})"
             for action, reasons in self.counts().items()
+            if not actions or action in actions
         ]

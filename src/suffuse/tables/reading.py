@@ -20,7 +20,7 @@ from ..recipe import Data, Recipe
 from . import duplicates, labels, splits, targets
 from .columns import Cleaned
 from .derived import Derived
-from .draft import Draft, drop_bad_ids, drop_bad_targets, drop_empty, drop_straddling
+from .draft import EMPTY, Draft, drop_bad_ids, drop_bad_targets, drop_empty, drop_straddling
 from .quarantine import LeftOut, Quarantine
 from .targets import Cells
 
@@ -122,6 +122,8 @@ def too_few(draft: Draft, data: Data) -> SuffuseError | None:
     count = sum(one.rows for one in reasons)
     left = LeftOut(count, count + kept, {one.name: one.rows for one in reasons})
     got = left.sentence({one.name: one.examples() for one in reasons})
+    if any(one.reason == EMPTY for one in reasons):  # and why nothing is present
+        got = "; ".join((got, *draft.notes.lines("absent")))
     if not kept:
         hint = "is data.root the folder that the file paths start from?"
         return SuffuseError("no row can be used", where=data.source, got=got, hint=hint)

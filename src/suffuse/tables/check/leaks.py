@@ -16,8 +16,6 @@ from ..leaks import LARGE, NAMES, across, whole
 from ..targets import Cells
 from .findings import NOTES, WARNS, Check
 
-FEW_CONTENTS = 10  # rows of equal contents, on average: splits of so large groups are coarse
-
 
 def given(check: Check, draft: Draft, group: str | None) -> None:
     """What a split that the table gives has on both sides, before prepare leaves anything out."""
@@ -38,13 +36,10 @@ def duplicated(check: Check, facts: dict[str, Any]) -> None:
     if not facts["rows"]:
         return
     says = duplicates.counted(facts)
-    grouped = facts["rule"] == duplicates.GROUP
-    if grouped:
+    if facts["rule"] == duplicates.GROUP:
         says += ": rows with equal contents are one group, and splits that are made keep them together"
-    few = grouped and facts["rows"] > FEW_CONTENTS * facts["contents"]
-    if few:
-        says += "; where equal contents are no copies, data.duplicates: keep splits row by row"
-    check.add(WARNS if few else NOTES, "equal_contents", "data.duplicates", says)
+    few = duplicates.few_groups(facts)
+    check.add(WARNS if few else NOTES, "equal_contents", "data.duplicates", f"{says}; {few}" if few else says)
 
 
 def contradicting(check: Check, draft: Draft) -> None:
