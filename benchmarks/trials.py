@@ -19,13 +19,14 @@ from typing import Any
 
 from suffuse import Run
 from suffuse.engine.checkpoint import State
+from suffuse.engine.loop import Plan, fit
 from suffuse.engine.objective import Objective
 from suffuse.engine.records import save_trained
-from suffuse.engine.students import Job
+from suffuse.engine.students import Job, prepared
 from suffuse.files import read_json, write_json, write_text
 from suffuse.fusions import headless
 from suffuse.recipe import read_recipe, to_yaml
-from suffuse.tuning.trial import SEARCH, trained
+from suffuse.tuning.trial import SEARCH
 
 WHO = ("student", "baseline")
 SIDE_BY_SIDE = 2
@@ -120,7 +121,7 @@ def attempt(order: dict[str, Any]) -> dict[str, Any]:
     file = Path(order["base"]).with_name(f"{digest(json.dumps(order))}.json")
     known = read_json(file)
     if known is None:
-        state, _ = learn(order)
+        state, *_ = learn(order)
         best = next(line for line in state.history if line["epoch"] == state.best_epoch)
         known = {"who": order["who"], "texts": order["texts"], "best": state.best, "validation": best["validation"]}
         write_json(file, known)
@@ -131,18 +132,19 @@ def taught(order: dict[str, Any]) -> None:
     """One training, whose network is kept."""
     place = Path(order["place"])
     if not (place / "training.json").exists():
-        state, objective = learn(order)
-        save_trained(objective.model, state, place)
+        state, objective, plan = learn(order)
+        save_trained(objective.model, state, plan, place)
 
 
-def learn(order: dict[str, Any]) -> tuple[State, Objective]:
+def learn(order: dict[str, Any]) -> tuple[State, Objective, Plan]:
     """The training itself; killed, it goes on."""
     base = Path(order["base"])
     recipe, scratch = read_recipe(base, order["texts"]), base.with_name(f".{digest(json.dumps(order))}")
     what = Job(order["who"], order["seed"], order["who"] == "student", order["fraction"], None)
-    found = trained(Run(Path(order["folder"]), recipe), recipe, what, (scratch, lambda *_: None))
+    objective, plan = prepared(Run(Path(order["folder"]), recipe), what, scratch, lambda *_: None)
+    state = fit(objective, plan)
     shutil.rmtree(scratch, ignore_errors=True)
-    return found
+    return state, objective, plan
 
 
 def digest(text: str) -> str:

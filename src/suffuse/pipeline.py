@@ -32,6 +32,7 @@ def inputs(run: Run, stage: Stage) -> dict[str, Any]:
     for key in stage.recipe:
         for name, value in _at(recipe, key.split("."), ()):
             found |= flat(value, name)
+    found = {k: v for k, v in found.items() if k not in stage.limits}
     seen = _augmented(run, stage)
     found = {k: v for k, v in found.items() if not _augments(k) or (v and k.split(".")[1] in seen)}
     if found.get("compute.processes") == 1:  # as ever; a run of a time before there were several is as it was

@@ -80,4 +80,12 @@ def of_verdicts() -> set[str]:
     found |= set(paired.SAID.values())
     found |= {one for why in reasons.WHY.values() for one in why} | {one for line in explained.PLACES for one in line}
     found |= {GRADIENTS, OCCLUSION, LARGE, OUTSIDE, *UNIT.values(), FEW, LOOKED_UP, SILENT, TABLE}
-    return found | {worth.BY_HEART, worth.UNUSED, worth.UNSURE, leaks.SAME, leaks.OF_ONE, *leaks.SAYS.values()}
+    return found | {
+        worth.BY_HEART,
+        worth.UNUSED,
+        worth.UNSURE,
+        leaks.COPIES,
+        leaks.SAME,
+        leaks.OF_ONE,
+        *leaks.SAYS.values(),
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -14,6 +15,7 @@ from suffuse.errors import CONTROLS
 from suffuse.report.page import render
 from suffuse.report.table import verdicts
 from suffuse.report.template import environment
+from suffuse.report.terminal import lines
 from suffuse.run import Run
 
 SECTIONS = (
@@ -145,6 +147,25 @@ def test_what_was_wrong_with_the_data_is_told(page: str):
     assert "absent in" in page
     assert "unlabelled: 1 note" in page
     assert "label not in training" in page
+
+
+def test_how_many_rows_are_left_out_stands_on_the_first_screen(page: str, finished_run: Run, tmp_path: Path):
+    count = sum(json.loads(finished_run.path("data", "schema.json").read_text(encoding="utf-8"))["rows"].values())
+    assert f"<dt>Quarantined</dt><dd>1 of {count + 1} rows (" in page.partition("<nav")[0]
+    shutil.copytree(finished_run.folder, tmp_path / "run")
+    place = tmp_path / "run" / "data" / "schema.json"
+    schema = json.loads(place.read_text(encoding="utf-8"))
+    reasons = {"duplicate row": 2 * count, "<b>id</b>: no id": count, **{f"reason {n}": 1 for n in range(5)}}
+    schema["notes"]["quarantined"] = reasons
+    place.write_text(json.dumps(schema), encoding="utf-8")
+    (tmp_path / "run" / "audit.json").unlink()
+    run = Run.open(tmp_path / "run")
+    told = f"{3 * count + 5} of {4 * count + 5} rows (75 %)"
+    for main, part in zip(render(run).split("<main ")[1:], (told, f"{3 * count + 5} 行（75 %）"), strict=True):
+        first = re.search(r'<dd class="warning">(.*?)</dd>', main.partition("<nav")[0])
+        assert first and part in first[1] and f"duplicate row</span> ({2 * count})" in first[1]
+        assert "&lt;b&gt;id" in first[1] and 'data">' in first[1] and "reason 3" not in first[1]
+    assert f"quarantined: {told}: duplicate row: {2 * count}; <b>id</b>: no id: {count}" in "\n".join(lines(run))
 
 
 @pytest.mark.slow

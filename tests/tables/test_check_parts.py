@@ -407,6 +407,7 @@ def test_a_made_split_has_no_group_on_both_sides() -> None:
     from suffuse.tables import reading
 
     made = draft([list(range(60))], "t" * 60, ["a", "b"] * 30, [n // 3 for n in range(60)])
-    reading.settle(made, Data(source="x", target="answer"), 0)
+    reading.leave_out(made, Data(source="x", target="answer"))
+    reading.make_splits(made, Data(source="x", target="answer"), 0)
     assert leaks.across(made.group, made.split) == {}
     assert set(made.split.tolist()) == {splits.TRAIN, splits.VALIDATION, splits.TEST}

@@ -5,7 +5,6 @@ from __future__ import annotations
 from hashlib import md5
 
 import numpy as np
-import pytest
 
 from suffuse.tables import draft as rules
 from suffuse.tables.columns import Cleaned
@@ -61,35 +60,6 @@ def test_rows_in_which_nothing_is_present():
     rules.drop_empty(made)
     assert made.keep.tolist() == [True, False]
     assert [n[3] for n in made.notes.notes] == ["absent", "quarantined"]
-
-
-@pytest.mark.parametrize(
-    ("split", "kept"),
-    [
-        ([TRAIN, TRAIN, TRAIN], [True, False, False]),
-        ([TRAIN, TEST, TRAIN], [False, True, False]),
-        ([VALIDATION, TRAIN, TEST], [False, False, True]),  # nothing is chosen on what is tested
-        ([VALIDATION, TRAIN, VALIDATION], [True, False, True]),
-        ([TEST, TEST, TRAIN], [True, True, False]),  # what is held out stays as it was given
-    ],
-)
-def test_of_equal_rows_the_held_out_one_stays(split, kept):
-    made = draft(["same"] * 3, split=split)
-    rules.drop_duplicates(made)
-    assert made.keep.tolist() == kept
-
-
-def test_rows_with_other_labels_or_contents_are_no_duplicates():
-    made = draft(["a", "a", "b", None, None], label=["x", "y", "x", "x", "x"])
-    rules.drop_duplicates(made)
-    assert made.keep.tolist() == [True, True, True, True, False]
-
-
-def test_what_was_left_out_is_nobody_s_duplicate():
-    made = draft(["a", "a"], ids=[None, "r"])
-    rules.drop_bad_ids(made)
-    rules.drop_duplicates(made)
-    assert made.keep.tolist() == [False, True]
 
 
 def test_training_gives_way_where_a_group_stands_in_two_splits():

@@ -24,6 +24,7 @@ from ..knowledge.fingerprint import compare, expected
 from ..knowledge.reuse import find
 from ..model import open_model
 from ..probes.clean import leaked
+from ..tables.quarantine import HIGH_SHARE, LeftOut
 from ..teachers.opening import open_teacher
 from ..types import CLASSES, LABELS
 from .evidence import Absent, Evidence
@@ -194,15 +195,17 @@ def absent(e: Evidence) -> Verdict:
 
 
 def complete(e: Evidence) -> Verdict:
-    """Every training that the recipe asks for, and rows that were put aside."""
+    """Every training that the recipe asks for, and the share of the rows that are quarantined."""
     e.need("student")
     places = {f"{j.who} {j.seed}": e.run.path(j.who, f"seed-{j.seed}", "training.json") for j in jobs(e.run)}
     lacking = [name for name, place in places.items() if not place.exists()]
     quarantine = e.need("data", "quarantine.csv")
     with parsing(quarantine), quarantine.open(encoding="utf-8", newline="") as file:
         aside = sum(1 for _ in csv.reader(file)) - 1
+    left = LeftOut.of_schema(read_json(e.need("data", "schema.json")) or {})
     done = f"{len(places) - len(lacking)} of {len(places)} trainings"
-    return BROKEN if lacking else KEPT, f"{done}; {aside:,} notes in data/quarantine.csv"
+    state = BROKEN if lacking else WARNING if left.share > HIGH_SHARE else KEPT
+    return state, f"{done}; quarantined: {left.sentence()}; {aside:,} notes in data/quarantine.csv"
 
 
 def looks(e: Evidence) -> Verdict:

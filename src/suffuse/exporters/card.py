@@ -6,19 +6,27 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..markdown import plain, table
+from ..tables.data_section import data_section
 from ..types import CLASSES, LABELS
 
 MOST_CLASSES = 20  # that are listed by name
 KINDS = {CLASSES: "one of", LABELS: "any of"}
 
 
-def card(signature: Mapping[str, Any], parity: Mapping[str, Any], scores: Mapping[str, Any] | None = None) -> str:
-    """Markdown. ``parity`` as in parity.json; ``scores``: who -> its scorecard, as in ``scores/WHO.json``."""
+def card(
+    signature: Mapping[str, Any],
+    parity: Mapping[str, Any],
+    scores: Mapping[str, Any] | None = None,
+    schema: Mapping[str, Any] | None = None,
+) -> str:
+    """Markdown. ``parity`` as in parity.json; ``scores``: who -> its scorecard, as in ``scores/WHO.json``; ``schema``:
+    the rows', as in ``data/schema.json``."""
     sections = (
         _head(signature),
         _inputs(signature),
         _targets(signature),
         _forms(signature),
+        data_section(schema or {}),
         _parity(parity),
         _scores(scores or {}),
         _temperatures(signature),

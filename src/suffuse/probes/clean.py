@@ -47,8 +47,9 @@ def clean(
 
 
 def _stands_in(entry: np.ndarray, rows: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """entry (N, K), -1 where absent -> (len(rows),) bool: whether a row's K entries are those of one of the others."""
-    there = (entry[rows] >= 0).any(1)
+    """entry (N, K), -1 where absent -> (len(rows),) bool: whether a row's K entries are those of one of the others. A
+    row that lacks one of them is no copy."""
+    there = (entry[rows] >= 0).all(1)
     _, code = np.unique(entry, axis=0, return_inverse=True)
     code = code.reshape(-1)
     return there & np.isin(code[rows], code[others])

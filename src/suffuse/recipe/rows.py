@@ -65,6 +65,8 @@ class Data(Settings):
     within: str | None = None  # folder that no file may lie outside of, whatever its path says; the root where none
     split: Split = Split()
     derive: dict[str, Derive] = Field(default_factory=dict)  # columns that are made from others
+    duplicates: Literal["group", "keep", "drop"] = "group"  # what is done with rows whose contents are equal
+    max_quarantined: float = Field(default=0.2, ge=0, le=1)  # share of the rows; where it is more a run stops
 
     @property
     def targets(self) -> tuple[str, ...]:

@@ -12,7 +12,8 @@ from ..evaluation_log import evaluations
 from ..files import read_json
 from ..recipe import to_yaml
 from ..run import Run
-from ..tables.quarantine import ACTIONS
+from ..tables.inspect import percent
+from ..tables.quarantine import ACTIONS, HIGH_SHARE, REASONS, LeftOut
 from . import metrics, table
 from .each import task
 from .language import t
@@ -44,11 +45,25 @@ def headline(run: Run, prepared: Prepared) -> dict:
         "aside": metrics.aside(run),
         "splits": [{"name": n, "rows": r, "labelled": schema["labelled"][n]} for n, r in schema["rows"].items()],
         "rows": sum(schema["rows"].values()),
+        "quarantined": quarantined(schema),
         "targets": [{"name": h.name, "task": task(h), "classes": h.classes} for h in prepared.spec.heads],
         "modalities": [
             {"name": f["name"], "kind": f["kind"], "reader": reader(run, f["name"])} for f in schema["fields"]
         ],
         "fewer": [table.share(f"{f:g}") for f in run.recipe.fractions],
+    }
+
+
+def quarantined(schema: dict) -> dict:
+    """How many rows are left out of all splits, and the commonest reasons."""
+    left = LeftOut.of_schema(schema)
+    return {
+        "rows": left.rows,
+        "total": left.total,
+        "share": percent(left.share),
+        "high": left.share > HIGH_SHARE,
+        "reasons": dict(list(left.reasons.items())[:REASONS]),
+        "more": max(len(left.reasons) - REASONS, 0),
     }
 
 
@@ -71,7 +86,7 @@ def data(run: Run, prepared: Prepared) -> dict:
         {
             "action": action,
             "means": ACTIONS.get(action, ""),
-            "reasons": {r.removeprefix(": "): n for r, n in reasons.items()},
+            "reasons": reasons,
             "rows": sum(reasons.values()),
         }
         for action, reasons in prepared.schema["notes"].items()
@@ -83,6 +98,7 @@ def data(run: Run, prepared: Prepared) -> dict:
         "columns": head[0] if head else [],
         "head": head[1:],
         "all": sum(n["rows"] for n in notes),
+        "duplicates": prepared.schema.get("duplicates") or {"rows": 0},
         "absent": [{"name": n, "rows": int(a)} for n, a in zip(names, absent, strict=True)],
         "rows": len(prepared.present),
     }

@@ -11,6 +11,7 @@ from ..checked_json import read_checked
 from ..evaluation_log import evaluations
 from ..files import read_json
 from ..run import Run
+from ..tables.data_section import data_section
 from ..types import CLASSES, NUMBER, heads_of
 from . import measured, metrics, table, worth
 from .metrics import METRICS
@@ -68,13 +69,8 @@ def _use(run: Run) -> str:
 
 
 def _data(run: Run) -> str:
-    schema = read_json(run.path("data", "schema.json")) or {}
-    rows = [(split, f"{n:,}", f"{schema['labelled'][split]:,}") for split, n in schema.get("rows", {}).items()]
-    return (
-        "## Data\n\n"
-        + markdown.table(("split", "rows", "with a label"), rows)
-        + ("\n\nThe model learned from the training rows; it was chosen on validation and scored on test rows.")
-    )
+    learned = "The model learned from the training rows; it was chosen on validation and scored on test rows."
+    return data_section(read_json(run.path("data", "schema.json")) or {}, learned)
 
 
 def _scores(run: Run, cards: dict[str, dict]) -> str:

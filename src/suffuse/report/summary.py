@@ -6,13 +6,18 @@ from typing import Any
 
 from ..files import read_json
 from ..run import Run
+from ..tables.quarantine import LeftOut
 from . import table, worth
 
 
 def summary(run: Run) -> dict[str, Any]:
-    """Scorecards by model, the comparisons with their verdicts, warnings, and where things are."""
+    """Rows, scorecards by model, the comparisons with their verdicts, warnings, and where things are."""
+    schema = read_json(run.path("data", "schema.json")) or {}
     return {
         "run": str(run.folder),
+        "rows": schema.get("rows", {}),
+        "quarantined": LeftOut.of_schema(schema).to_json(),
+        "duplicates": schema.get("duplicates"),
         "scores": table.scores(run),
         "comparisons": read_json(run.path("scores", "comparisons.json")) or [],
         "verdicts": table.verdicts(run),

@@ -4,18 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ..errors import visible
+from ..files import read_json
 from ..run import Run
+from ..tables import duplicates
+from ..tables.quarantine import LeftOut
 from . import missing, table, worth
 
 
 def lines(run: Run) -> Iterator[str]:
-    """The verdicts, the tables of results, the warnings, and where report and student are."""
+    """The verdicts, the tables of results, the rows, the warnings, and where report and student are."""
     yield from table.verdicts(run)
     yield ""
     for block in (*table.blocks(run), *worth.blocks(run), *missing.blocks(run)):
         yield from block
         yield ""
+    yield from map(visible, rows(run))
     yield from (f"WARNING: {sentence}" for sentence in worth.warnings(run))
     yield ""
     yield f"report: {run.path('report.html')}"
     yield f"student: {run.path('export')}"
+
+
+def rows(run: Run) -> Iterator[str]:
+    """How many rows each split has, and how many were quarantined, by reason."""
+    schema = read_json(run.path("data", "schema.json")) or {}
+    splits = ", ".join(f"{count:,} {name}" for name, count in schema.get("rows", {}).items())
+    yield f"rows: {splits}; quarantined: {LeftOut.of_schema(schema).sentence()}"
+    yield from duplicates.lines(schema.get("duplicates"))

@@ -14,6 +14,7 @@ class Stage:
     reads: tuple[str, ...]  # stages whose artefacts it opens
     recipe: tuple[str, ...]  # recipe keys that decide its result
     format: int = 1  # raised when what it writes changes form
+    limits: tuple[str, ...] = ()  # of these keys, those that can stop it and change no result
     more: tuple[str, ...] = ()  # of these keys, those that ask for more or fewer trainings and change none
 
 
@@ -25,7 +26,8 @@ STAGES: dict[str, Stage] = {
             "Read, clean and split the rows; write columns to disk.",
             (),
             ("data", "modalities", "seed", "evaluate.by"),
-            format=4,
+            format=5,
+            limits=("data.max_quarantined",),
         ),
         Stage(
             "teach",

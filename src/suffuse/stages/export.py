@@ -61,7 +61,7 @@ def _one(run: Run, model: FusionModel, source: Path, columns: Columns, place: Pa
         rows, kept = parity.evenly(columns, FITTED), parity.subsets(columns.spec.names)
         signature["temperatures"] = temperatures(parity.asking(predictor), columns, rows, kept)
         facts["int8"] = _int8(run, columns, place, signature)
-        write_text(place / "README.md", card(signature, facts))
+        write_text(place / "README.md", card(signature, facts, schema=schema))
         if run.recipe.export.torch:
             model.save_pretrained(place)
     write_json(place / "parity.json", facts)

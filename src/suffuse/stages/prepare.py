@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +21,7 @@ from ..progress import progress, say
 from ..ragged import Ragged
 from ..run import Run
 from ..tables import derived as derived_columns
-from ..tables import entries, leaks, reading, splits, targets
+from ..tables import duplicates, entries, leaks, reading, splits, targets
 from ..tables.columns import Cleaned, clean
 from ..tables.derived import Derived
 from ..tables.draft import Draft
@@ -41,16 +42,28 @@ def prepare(run: Run) -> None:
         roles = reading.roles(run.recipe, rows)
         derived = derive_all(run, rows, roles, tell)
         draft = reading.draft(rows, roles, derived, clean_all(run, derived.rows, tell))
-        before = leaks.given(draft)
-        reading.settle(draft, run.recipe.data, run.recipe.seed)
-        write(run, draft, tell)
-        facts = leaks.to_json(before, leaks.kept(draft))
+        before = leaks.given(draft, run.recipe.data.duplicates != duplicates.KEEP)
+        reading.leave_out(draft, run.recipe.data)
+        stop_at_too_few(run, draft)
+        reading.make_splits(draft, run.recipe.data, run.recipe.seed)
+        equal = duplicates.facts(draft, run.recipe.data.duplicates)
+        write(run, draft, equal, tell)
+        facts = leaks.to_json(draft, before)
         write_json(run.partial("prepare") / "data" / "leaks.json", facts)
         tell(1.0, f"{draft.keep.sum():,} rows")
-    for line in draft.notes.lines():
+    for line in (*draft.notes.lines(), *duplicates.lines(equal)):
         say(f"          {line}")
-    for line in leaks.told(facts):
+    for line in (*filter(None, [duplicates.few_groups(equal)]), *leaks.told(facts)):
         say(f"WARNING: {line}")
+
+
+def stop_at_too_few(run: Run, draft: Draft) -> None:
+    """Raise SuffuseError where no row is left, or too many are quarantined; ``quarantine.csv`` is written first."""
+    if error := reading.too_few(draft, run.recipe.data):
+        place = run.partial("prepare") / "data" / "quarantine.csv"
+        write_text(place, draft.notes.to_csv())
+        error.hint = f"{place} lists them; {error.hint}"
+        raise error
 
 
 def derive_all(run: Run, rows: sources.Rows, roles: Roles, tell: Callable[[float, str], None]) -> Derived:
@@ -83,8 +96,8 @@ def clean_all(run: Run, rows: sources.Rows, tell: Callable[[float, str], None]) 
     return found
 
 
-def write(run: Run, draft: Draft, tell: Callable[[float, str], None]) -> None:
-    """Fit on training rows, encode, write ``data/``."""
+def write(run: Run, draft: Draft, equal: dict[str, Any], tell: Callable[[float, str], None]) -> None:
+    """Fit on training rows, encode, write ``data/``. ``equal``: the facts of rows with equal contents."""
     folder, rows = run.partial("prepare") / "data", np.flatnonzero(draft.keep)
     split, label = draft.split[rows], [draft.label[r] for r in rows]
     where = ([draft.lines[r] for r in rows], [draft.ids[r] for r in rows])
@@ -117,6 +130,7 @@ def write(run: Run, draft: Draft, tell: Callable[[float, str], None]) -> None:
         "labelled": {name: int(((split == code) & known).sum()) for code, name in enumerate(SPLITS)},
         "notes": draft.notes.counts(),
         "fitted_on": summarise(np.isin(rows, fitted), split, arrays["group"], arrays["key"]),
+        "duplicates": equal,
         **({"derive": draft.derive} if draft.derive else {}),
     }
     write_json(folder / "statistics.json", statistics)

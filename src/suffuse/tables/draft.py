@@ -11,6 +11,7 @@ from .columns import Cleaned
 from .quarantine import Quarantine
 from .targets import Cells
 
+EMPTY = "nothing is present in this row"
 PIECE = 65_536  # rows whose hashes are made at a time
 
 
@@ -29,6 +30,7 @@ class Draft:
     targets: list[Cells] = field(default_factory=list)
     derive: dict[str, dict] = field(default_factory=dict)  # derived columns and what they were made with
     by: dict[str, list[str | None]] = field(default_factory=dict)  # columns that scores are told apart by
+    equal: dict[tuple[bool, bool], np.ndarray] = field(default_factory=dict)  # what leaks.whole has computed
 
     def drop(self, row: int, column: str, reason: str) -> None:
         """Leave a row out; only its first reason counts."""
@@ -48,14 +50,6 @@ class Draft:
             contents = np.concatenate([c.contents(some) for c in self.columns.values()], axis=1)
             found.append(labels.keys([self.ids[r] for r in some], contents))
         return np.concatenate(found)
-
-    def codes(self) -> np.ndarray:
-        """(N,) int64, equal where all contents and the label are."""
-        found = labels.codes(self.label)
-        for column in self.columns.values():  # equal contents share a slot
-            pairs = found * (len(column.digests) + 1) + column.entry + 1
-            found = np.unique(pairs, return_inverse=True)[1].astype(np.int64)
-        return found
 
 
 def drop_bad_ids(draft: Draft) -> None:
@@ -83,25 +77,12 @@ def drop_empty(draft: Draft) -> None:
                 if draft.keep[row]:
                     draft.notes.note(draft.lines[row], draft.ids[row], name, action, reason)
     for row in np.flatnonzero(draft.entries().max(1) < 0):
-        draft.drop(int(row), "", "nothing is present in this row")
-
-
-def drop_duplicates(draft: Draft) -> None:
-    """Rows with the same contents and label, in all modalities: one stays, in test before validation before train.
-
-    Copies within test, or within validation, stay: a given split is scored as it was given.
-    """
-    rows = np.flatnonzero(draft.keep)
-    order = rows[np.lexsort((rows, -draft.split[rows].astype(int)))]
-    _, first, code = np.unique(draft.codes()[order], return_index=True, return_inverse=True)
-    for later in np.flatnonzero(first[code] != np.arange(len(order))):
-        row, other = int(order[later]), int(order[first[code[later]]])
-        if draft.split[row] == splits.TRAIN or draft.split[row] != draft.split[other]:
-            draft.drop(row, "", f"duplicate row: same contents and label as line {draft.lines[other]}")
+        draft.drop(int(row), "", EMPTY)
 
 
 def drop_straddling(draft: Draft) -> None:
-    """Training rows whose group stands in validation or test too; validation rows whose group stands in test."""
+    """Of a given split: training rows whose group stands in validation or test too; validation rows whose group stands
+    in test."""
     for code, held in ((splits.VALIDATION, (splits.TEST,)), (splits.TRAIN, (splits.VALIDATION, splits.TEST))):
         others = np.unique(draft.group[draft.keep & np.isin(draft.split, held)])
         for row in np.flatnonzero(draft.keep & (draft.split == code) & np.isin(draft.group, others)):

@@ -1,9 +1,10 @@
 """What stands in two splits: ids, groups, whole rows, contents of one modality.
 
 A copy of a held-out row in the training rows makes a score say what a model remembers. What is certain is left out of
-training (:func:`suffuse.tables.draft.drop_duplicates`, :func:`suffuse.tables.draft.drop_straddling`) and told, loudly:
-the table is not what its split says. What isn't certain stays and is counted: rows of equal contents and another label,
-or none, and large contents of one modality (the same picture) that rows of two splits share without a group to say so.
+training (:func:`suffuse.tables.duplicates.drop_duplicates`, :func:`suffuse.tables.draft.drop_straddling`) and told,
+loudly: the table is not what its split says. What isn't certain stays and is counted: rows of equal contents and
+another label, or none, and large contents of one modality (the same picture) that rows of two splits share without a
+group to say so. Contents are equal where no modality is absent: a missing clip beside an equal transcript is no copy.
 The scores without such rows stand beside the scores with them.
 """
 
@@ -32,6 +33,10 @@ SAYS = {
     "ids": "in two splits: %(rows)s %(held)s rows have an id that stands in %(other)s too: the first row of each id is "
     "kept",
 }
+COPIES = (
+    "in two splits: %(rows)s %(held)s rows stand in %(other)s too, with the same contents and label: they stay, as "
+    "data.duplicates says"
+)
 SAME = (
     "in two splits: %(rows)s %(held)s rows have contents that stand in %(other)s rows too, with another label or none: "
     "they stay"
@@ -51,9 +56,11 @@ def across(code: np.ndarray, split: np.ndarray) -> Across:
     return found
 
 
-def whole(draft: Draft, label: bool) -> np.ndarray:
-    """(N,) int64: equal where rows have the same contents in all modalities (and the same label); -1: nothing is
-    there."""
+def whole(draft: Draft, label: bool, complete: bool = True) -> np.ndarray:
+    """(N,) int64: equal where rows have the same contents in all modalities (and the same label). -1 where a modality
+    is absent; with ``complete`` False, where all are. Contents and labels of a draft don't change: computed once."""
+    if (label, complete) in draft.equal:
+        return draft.equal[label, complete]
     entries = draft.entries()
     parts = [*entries.T]
     if label:
@@ -61,27 +68,39 @@ def whole(draft: Draft, label: bool) -> np.ndarray:
     code = np.zeros(len(entries), dtype=np.int64)
     for part in parts:  # one number for what came before and this
         code = np.unique(code * (int(part.max(initial=0)) + 2) + part + 1, return_inverse=True)[1].reshape(-1)
-    return np.where(entries.max(1) < 0, -1, code)
+    present = entries.min(1) if complete else entries.max(1)
+    return draft.equal.setdefault((label, complete), np.where(present < 0, -1, code))
 
 
-def given(draft: Draft) -> dict[str, Across]:
-    """What the table's own split has on both sides, before anything is left out: ``copies``, ``groups``, ``ids``."""
+def given(draft: Draft, copies: bool = True) -> dict[str, Across]:
+    """What the table's own split has on both sides, before anything is left out: ``copies`` (where they will be),
+    ``groups``, ``ids``."""
     found = {
-        "copies": across(whole(draft, True), draft.split),
+        "copies": across(whole(draft, True), draft.split) if copies else {},
         "groups": across(draft.group, draft.split),
         "ids": across(labels.codes(draft.ids), draft.split),
     }
     return {name: one for name, one in found.items() if one}
 
 
+def copied(draft: Draft) -> Across:
+    """Copies of rows, with the same label, that the kept rows have on both sides."""
+    return across(whole(draft, True), _kept_split(draft))
+
+
 def kept(draft: Draft) -> dict[str, Across]:
-    """What the rows that are kept have on both sides: ``contents`` of all modalities, and by name a modality's where
-    they are large."""
-    split = np.where(draft.keep, draft.split, splits.UNKNOWN)
-    found = {"contents": across(whole(draft, False), split)}
+    """What the rows that are kept have on both sides, besides :func:`copied`: ``contents`` of all modalities, and by
+    name a modality's where they are large."""
+    split, copies = _kept_split(draft), copied(draft)
+    same = across(whole(draft, False), split)
+    found = {"contents": {pair: more for pair, n in same.items() if (more := n - copies.get(pair, 0))}}
     if len(draft.columns) > 1:
         found |= {name: across(c.entry, split) for name, c in draft.columns.items() if size(c.items) >= LARGE}
     return {name: one for name, one in found.items() if one}
+
+
+def _kept_split(draft: Draft) -> np.ndarray:
+    return np.where(draft.keep, draft.split, splits.UNKNOWN)
 
 
 def size(items: Any) -> float:
@@ -92,16 +111,18 @@ def size(items: Any) -> float:
     return float(items.nbytes / count) if isinstance(items, (np.ndarray, pa.ChunkedArray)) else 0.0
 
 
-def to_json(before: Mapping[str, Across], after: Mapping[str, Across]) -> dict[str, Any]:
-    """Plain values: ``left_out`` and ``kept``, each name -> a list of held-out split, other split, rows."""
+def to_json(draft: Draft, before: Mapping[str, Across]) -> dict[str, Any]:
+    """Plain values: ``left_out`` (of ``before``, see :func:`given`), ``copies`` and ``kept``, each a list of held-out
+    split, other split, rows; the first and the last by name."""
 
-    def plain(found: Mapping[str, Across]) -> dict[str, list[dict[str, Any]]]:
-        return {
-            name: [{"held": held, "other": other, "rows": count} for (held, other), count in one.items()]
-            for name, one in found.items()
-        }
+    def plain(found: Across) -> list[dict[str, Any]]:
+        return [{"held": held, "other": other, "rows": count} for (held, other), count in found.items()]
 
-    return {"left_out": plain(before), "kept": plain(after)}
+    return {
+        "left_out": {name: plain(one) for name, one in before.items()},
+        "copies": plain(copied(draft)),
+        "kept": {name: plain(one) for name, one in kept(draft).items()},
+    }
 
 
 def filled(text: str, **values: object) -> str:
@@ -113,6 +134,7 @@ def told(facts: Mapping[str, Any], say: Say = filled) -> list[str]:
     """A sentence for everything in ``leaks.json`` that test or validation rows share with others. ``say`` fills a
     sentence's places, and may put it into another language."""
     some = [(SAYS[name], "", one) for name in SAYS for one in facts.get("left_out", {}).get(name, ())]
+    some += [(COPIES, "", one) for one in facts.get("copies", ())]
     for name, found in facts.get("kept", {}).items():
         some += [(SAME if name == "contents" else OF_ONE, name, one) for one in found]
     return [

@@ -17,11 +17,11 @@ from ..errors import SuffuseError
 from ..modalities.cell import Root
 from ..parts import load
 from ..recipe import Data, Recipe
-from . import labels, splits, targets
+from . import duplicates, labels, splits, targets
 from .columns import Cleaned
 from .derived import Derived
-from .draft import Draft, drop_bad_ids, drop_bad_targets, drop_duplicates, drop_empty, drop_straddling
-from .quarantine import Quarantine
+from .draft import EMPTY, Draft, drop_bad_ids, drop_bad_targets, drop_empty, drop_straddling
+from .quarantine import LeftOut, Quarantine
 from .targets import Cells
 
 
@@ -106,23 +106,50 @@ def draft(rows: sources.Rows, found: Roles, derived: Derived, cleaned: dict[str,
     return made
 
 
-def settle(draft: Draft, data: Data, seed: int) -> None:
-    """Leave out what can't be learned from, and make the splits that the table doesn't give.
-
-    Raises SuffuseError where no row is left or there are too few to make splits of.
-    """
+def leave_out(draft: Draft, data: Data) -> None:
+    """Quarantine the rows that can't be learned from, and those that a given split must not have."""
     drop_bad_ids(draft)
     drop_bad_targets(draft)
     drop_empty(draft)
-    drop_duplicates(draft)
-    if not draft.keep.any():
-        got = "; ".join(draft.notes.lines())
-        hint = "is data.root the folder that the file paths start from?" if "file" in got else ""
-        raise SuffuseError("no row can be used", where=data.source, got=got, hint=hint)
-    strata = draft.targets[0].strata()[draft.keep]  # by the first target
-    kept = draft.keep
-    draft.split[kept] = splits.make(draft.split[kept], draft.group[kept], strata, data.split, seed)
+    duplicates.drop_duplicates(draft, data.duplicates)
     drop_straddling(draft)
+
+
+def too_few(draft: Draft, data: Data) -> SuffuseError | None:
+    """Why a run stops after :func:`leave_out`: no row is left, or more of them are quarantined than ``max_quarantined``
+    allows; None where it goes on."""
+    reasons, kept = draft.notes.reasons(), int(draft.keep.sum())
+    count = sum(one.rows for one in reasons)
+    left = LeftOut(count, count + kept, {one.name: one.rows for one in reasons})
+    got = left.sentence({one.name: one.examples() for one in reasons})
+    if any(one.reason == EMPTY for one in reasons):  # and why nothing is present
+        got = "; ".join((got, *draft.notes.lines("absent")))
+    if not kept:
+        hint = "is data.root the folder that the file paths start from?"
+        return SuffuseError("no row can be used", where=data.source, got=got, hint=hint)
+    if left.share <= data.max_quarantined:
+        return None
+    hint = "`--set data.max_quarantined=1` goes on without these rows"
+    if reasons[0].reason == duplicates.REASON:
+        hint = f"`--set data.duplicates={duplicates.KEEP}` keeps rows with equal contents; {hint}"
+    return SuffuseError(
+        "too many rows are quarantined",
+        where=data.source,
+        got=got,
+        expected=f"at most {100 * data.max_quarantined:g} % (data.max_quarantined)",
+        hint=hint,
+    )
+
+
+def make_splits(draft: Draft, data: Data, seed: int) -> None:
+    """Make the splits that the table doesn't give, rows of a group in one of them.
+
+    Raises SuffuseError where there are too few rows or groups.
+    """
+    duplicates.group_duplicates(draft, data.duplicates)
+    kept = draft.keep
+    strata = draft.targets[0].strata()[kept]  # by the first target
+    draft.split[kept] = splits.make(draft.split[kept], draft.group[kept], strata, data.split, seed)
 
 
 def _texts(rows: sources.Rows, name: str, key: str) -> list[str | None]:

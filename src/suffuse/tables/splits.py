@@ -61,7 +61,8 @@ def make(split: np.ndarray, group: np.ndarray, label: np.ndarray, settings: Spli
                     f"can't make a {name} split",
                     where="data.split",
                     got=f"{len(np.unique(group[rows]))} groups in {len(rows)} training rows",
-                    hint="give more rows, a split column, a finer group column, or set data.split.stratify: false",
+                    hint="give more rows, a split column, a finer group column, data.duplicates: keep where contents "
+                    "repeat, or data.split.stratify: false",
                 )
             made[picked] = code
     return made

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from ...errors import visible
 from ...types import NUMBER
-from .. import giveaway, splits
+from .. import duplicates, giveaway, splits
 from ..draft import Draft
 from ..inspect import Column, percent, short
 from ..leaks import LARGE, NAMES, across, whole
@@ -29,9 +30,21 @@ def given(check: Check, draft: Draft, group: str | None) -> None:
         )
 
 
+def duplicated(check: Check, facts: dict[str, Any]) -> None:
+    """Rows with equal contents, and what ``data.duplicates`` does with them. ``facts``: of
+    :func:`suffuse.tables.duplicates.facts`."""
+    if not facts["rows"]:
+        return
+    says = duplicates.counted(facts)
+    if facts["rule"] == duplicates.GROUP:
+        says += ": rows with equal contents are one group, and splits that are made keep them together"
+    few = duplicates.few_groups(facts)
+    check.add(WARNS if few else NOTES, "equal_contents", "data.duplicates", f"{says}; {few}" if few else says)
+
+
 def contradicting(check: Check, draft: Draft) -> None:
     """Rows with equal contents and different labels: no model can be right on all of them."""
-    contents, rows = whole(draft, False), whole(draft, True)
+    contents, rows = whole(draft, False, complete=False), whole(draft, True, complete=False)
     known = np.array([label is not None for label in draft.label]) & (contents >= 0) & draft.keep
     first: dict[int, int] = {}
     several = {c for c, r in zip(contents[known], rows[known], strict=True) if first.setdefault(int(c), int(r)) != r}

@@ -16,7 +16,7 @@ from ...parts import TeacherSettings
 from ...progress import Tell, progress
 from ...run import Run
 from ...types import Head
-from .. import reading, splits
+from .. import duplicates, reading, splits
 from ..draft import Draft
 from ..inspect import percent
 from . import answers, columns, contents, costs, derive, leaks
@@ -149,30 +149,44 @@ def _rows(made: Check, run: Run, draft: Draft) -> list[Head]:
     if data.split.column or data.split.hold_out:
         leaks.given(made, draft, data.group)
     before, stopped = draft.split.copy(), _settled(made, run, draft)
-    for reason, count in draft.notes.counts().get("quarantined", {}).items():
-        where, _, says = reason.partition(": ")
-        weight = WARNS if count > 0.05 * made.rows else NOTES
-        made.add(weight, "left_out", visible(where), visible(f"{count:,} rows are left out: {says}"))
+    for one in draft.notes.reasons():
+        weight = WARNS if one.rows > 0.05 * made.rows else NOTES
+        says = f"{one.rows:,} rows are left out: {one.reason} (e.g. {one.examples()})"
+        made.add(weight, "left_out", visible(one.column), visible(says))
     heads = [] if not draft.keep.any() else answers.look(made, draft, False) if stopped else _kept(made, draft)
+    equal = duplicates.facts(draft, data.duplicates)
+    leaks.duplicated(made, equal)
+    grouped = data.group or (equal["rows"] and data.duplicates == duplicates.GROUP)
     made.splits = {
         "given": bool(data.split.column or data.split.hold_out),
         "made": [n for c, n in enumerate(splits.NAMES) if not (before == c).any() and (draft.split == c).any()],
         "rows": {n: int((draft.keep & (draft.split == c)).sum()) for c, n in enumerate(splits.NAMES)},
-        "groups": len(np.unique(draft.group[draft.keep])) if data.group else None,
+        "groups": len(np.unique(draft.group[draft.keep])) if grouped else None,
         "left_out": int((~draft.keep).sum()) + made.broken,
     }
     return heads
 
 
 def _settled(made: Check, run: Run, draft: Draft) -> bool:
-    """Leave out and split as prepare does; whether that stops here."""
+    """Leave out and split as prepare does; whether there are no splits to look at."""
+    data = run.recipe.data
+    reading.leave_out(draft, data)
+    if error := reading.too_few(draft, data):
+        key = "data.max_quarantined" if draft.keep.any() else "data"
+        made.add(STOPS, "quarantined" if draft.keep.any() else "no_rows", key, _says(error))
+        if not draft.keep.any():
+            return True
     try:
-        reading.settle(draft, run.recipe.data, run.recipe.seed)
+        reading.make_splits(draft, data, run.recipe.seed)
     except SuffuseError as error:
-        says = f"{error.what}: {error.got}" + (f" ({error.hint})" if error.hint else "")
-        made.add(STOPS, "no_splits" if draft.keep.any() else "no_rows", "data", visible(says))
+        made.add(STOPS, "no_splits", "data", _says(error))
         return True
     return False
+
+
+def _says(error: SuffuseError) -> str:
+    facts = [f"{word}{fact}" for word, fact in (("", error.got), ("expected ", error.expected)) if fact]
+    return visible(f"{error.what}: {', '.join(facts)}" + (f" ({error.hint})" if error.hint else ""))
 
 
 def _kept(made: Check, draft: Draft) -> list[Head]:
