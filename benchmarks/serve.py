@@ -102,7 +102,7 @@ def real_records(run: Path, predictor: Predictor, count: int) -> list[dict[str, 
     place = Root.of(Path(data.root) if data.root else rows.root, Path(data.within) if data.within else None)
     known = {c.name: c for c in columns(predictor).values() if c.name in rows.table.column_names}
     found = []
-    for at in random.Random(0).sample(range(rows.table.num_rows), count):
+    for at in random.Random(0).sample(range(rows.table.num_rows), min(count, rows.table.num_rows)):
         row = rows.table.slice(at, 1).to_pylist()[0]
         cells = {k: row[k] for k in known if row[k] not in (None, "")}
         for name in [n for n in cells if known[n].type in MEDIA]:
