@@ -34,7 +34,7 @@ def application(predictors: Mapping[str, Predictor], limits: Limits, threads: in
         yield
         state.ready = False
         for model in models.values():
-            model.close()
+            model.close(state.until)
 
     app = FastAPI(title="suffuse", docs_url=None, redoc_url=None, openapi_url=None, lifespan=life)
     app.state.serving = state

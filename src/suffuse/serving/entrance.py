@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from .body import JSON, kind, read
+from .gate import Pass
 from .model import Model
 from .refusal import Refusal, near, short
 from .state import state_of
@@ -34,8 +35,17 @@ async def answered(request: Request, taken: tuple[str, ...], ask: Ask) -> Respon
         media = kind(request, *taken)
         body = await read(request, state.limits, inside)
         seconds = state.limits.answer_seconds
+        late = Refusal(504, "too_slow", f"no answer within {seconds:g} seconds", "send fewer records")
+        watch = asyncio.ensure_future(_end_without_client(request, inside))
         try:
-            async with asyncio.timeout(seconds):
+            async with inside.within(seconds, late):
                 return Response(await ask(model, body, media), media_type=JSON)
-        except TimeoutError:
-            raise Refusal(504, "too_slow", f"no answer within {seconds:g} seconds", "send fewer records") from None
+        finally:
+            watch.cancel()
+
+
+async def _end_without_client(request: Request, inside: Pass) -> None:
+    """Cancel the request once its client has closed the connection: nobody waits for the answer."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+    inside.end(Refusal(400, "cut_off", "the client went away before its answer was there"))

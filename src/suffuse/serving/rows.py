@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,10 @@ from ..predictor import Predictor
 from ..predictor.inputs import Input, encode
 
 NOWHERE = Root("/nonexistent", "\0/")  # no path starts so: whatever slips through, no file is read
+
+
+class Cancelled(Exception):
+    """Nobody waits for these rows any more."""
 
 
 @dataclass(frozen=True)
@@ -28,9 +32,14 @@ class Rows:
         return len(self.present)
 
 
-def prepared(predictor: Predictor, records: Sequence[Mapping[str, Any]]) -> Rows:
-    """Records of safe cells -> rows; what can't be read is absent, and its row says why."""
-    columns = [encode(one, [_cell(predictor, one, r) for r in records], NOWHERE) for one in predictor.inputs]
+def prepared(
+    predictor: Predictor, records: Sequence[Mapping[str, Any]], cancelled: Callable[[], bool] = lambda: False
+) -> Rows:
+    """Records of safe cells -> rows; what can't be read is absent, and its row says why.
+
+    ``cancelled`` is asked before each cell is decoded. Raises Cancelled where it says yes.
+    """
+    columns = [encode(one, _cells(predictor, one, records, cancelled), NOWHERE) for one in predictor.inputs]
     present = np.array([[row not in c.absent for c in columns] for row in range(len(records))], dtype=bool)
     named = list(zip(predictor.names, columns, strict=True))
     return Rows(
@@ -39,6 +48,15 @@ def prepared(predictor: Predictor, records: Sequence[Mapping[str, Any]]) -> Rows
         [{name: c.absent[row] for name, c in named if row in c.absent} for row in range(len(records))],
         [{name: c.partly[row] for name, c in named if row in c.partly} for row in range(len(records))],
     )
+
+
+def _cells(
+    predictor: Predictor, one: Input, records: Sequence[Mapping[str, Any]], cancelled: Callable[[], bool]
+) -> Iterator[Any]:
+    for record in records:
+        if cancelled():
+            raise Cancelled
+        yield _cell(predictor, one, record)
 
 
 def _cell(predictor: Predictor, one: Input, record: Mapping[str, Any]) -> Any:
