@@ -13,6 +13,7 @@ from typing import Any
 
 from .errors import SuffuseError, UsageError, did_you_mean
 from .files import PACKAGE, file_facts, read_json, write_json
+from .overrides import notice
 from .parts import PartSettings
 from .progress import say
 from .run import Busy, Run, flat
@@ -96,6 +97,7 @@ def run_all(run: Run) -> bool:
         why = plan(run)
         if not any(why.values()):
             return False
+        _announce(run, why)
         for verb, said in why.items():
             say(f"{verb:<9} {'to do: ' + _few(said) if said else 'up to date'}")
         for stage in STAGES.values():
@@ -140,10 +142,17 @@ def run_tune(run: Run, how: How) -> dict[str, Any]:
 def _alone(run: Run, stage: Stage) -> bool:
     with run.locked():
         _stands(run, stage)
-        if not reasons(run, stage):
+        if not (why := reasons(run, stage)):
             return False
+        _announce(run, {stage.verb: why})
         _do(run, stage)
         return True
+
+
+def _announce(run: Run, why: dict[str, list[str]]) -> None:
+    """Say which overrides of the run its recipe hasn't, before anything is rebuilt by it."""
+    for line in notice(run, why):
+        say(line)
 
 
 def _stands(run: Run, stage: Stage) -> None:

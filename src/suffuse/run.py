@@ -13,7 +13,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -37,19 +37,23 @@ class Run:
 
     folder: Path
     recipe: Recipe
+    overrides: Mapping[str, str] = field(default_factory=dict)  # keys that ``--set`` changed in the recipe -> its texts
 
     @classmethod
     def open(cls, path: str | Path, overrides: tuple[str, ...] = (), folder: str | Path | None = None) -> Run:
         """From a recipe file (the run is ``runs/NAME`` unless ``folder`` says else) or from a run folder.
 
-        Relative paths in a recipe file start from the recipe's folder; they are stored absolute.
+        Relative paths in a recipe file start from the recipe's folder; they are stored absolute. A run folder's recipe
+        has the overrides that the run was made with.
         """
         path = Path(path)
+        told = dict(text.split("=", 1) for text in overrides if "=" in text)
         if path.is_dir():
             recipe = read_recipe(path / "recipe.yaml", overrides)
-            return cls(Path(folder or path).resolve(), recipe)
+            return cls(Path(folder or path).resolve(), recipe, recorded_overrides(path) | told)
         recipe = read_recipe(path, overrides)
-        return cls.of(recipe, folder or Path("runs") / (recipe.name or path.stem), path.parent)
+        made = cls.of(recipe, folder or Path("runs") / (recipe.name or path.stem), path.parent)
+        return replace(made, overrides=told)
 
     @classmethod
     def of(cls, recipe: Recipe | dict, folder: str | Path, base: str | Path = ".", rows: Any = None) -> Run:
@@ -105,7 +109,8 @@ class Run:
         partial.mkdir(parents=True, exist_ok=True)
         write_json(partial / "inputs.json", wanted)
         write_text(self.path("recipe.yaml"), to_yaml(self.recipe))
-        write_json(self.path("run.json"), surroundings(self.recipe.seed))
+        facts = {**surroundings(self.recipe.seed), "overrides": dict(self.overrides)}
+        write_json(self.path("run.json"), facts)
         return partial
 
     def commit(self, stage: str, seconds: float) -> None:
@@ -164,6 +169,13 @@ class Run:
             number += 1
             place = self.path("previous", f"{when}-{number}", name)
         return place
+
+
+def recorded_overrides(folder: Path) -> dict[str, str]:
+    """Keys that ``--set`` changed when the run in this folder was made -> the texts that it was given."""
+    facts = read_json(folder / "run.json")
+    made = facts.get("overrides") if isinstance(facts, dict) else None
+    return {str(key): str(value) for key, value in made.items()} if isinstance(made, dict) else {}
 
 
 def flat(value: Any, prefix: str = "") -> dict[str, Any]:
