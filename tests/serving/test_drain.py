@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 import threading
 import time
@@ -56,7 +57,19 @@ def test_a_good_request_is_answered_beside_a_hostile_one_and_the_server_ends(exp
         code, took = ended(server)
         assert (code, bad.result().status_code) == (1, 503) and "stopping" in bad.result().text
         assert took < BOUND
-        assert "1 requests weren't answered" in server.log.read_text()
+        assert "requests that weren't answered: 1; no time left" in server.log.read_text()
+
+
+def test_a_client_that_goes_away_frees_the_thread(export: Path, tmp_path: Path) -> None:
+    limits = ("request_pixels=10000000000", "body=100000000", "answer_seconds=600")
+    options = ["--threads", "1", *(word for limit in limits for word in ("--limit", limit))]
+    with running(tmp_path / "log", f"{MODEL}={export}", *options) as server:
+        with contextlib.suppress(httpx.TimeoutException):  # minutes to decode; its client waits for seconds
+            httpx.post(server.url + ROUTE, json=hostile(150), timeout=httpx.Timeout(60, read=2))
+        good = httpx.post(server.url + ROUTE, json={"records": [as_json(record(0))]}, timeout=40)
+        assert good.status_code == 200
+        assert 'suffuse_refusals_total{reason="cut_off"} 1.0' in httpx.get(f"{server.url}/metrics").text
+        assert ended(server)[0] == 0
 
 
 def test_a_thread_that_hangs_holds_nobody_up(export: Path, tmp_path: Path) -> None:

@@ -59,7 +59,8 @@ def _end(server: Server) -> None:
     """Report what became of the accepted requests, and exit with 1 where some weren't answered. A thread that decodes
     can't be ended, and the interpreter may wait for it: where one is still at work, the process exits without."""
     if server.lost:
-        say(f"serve     ended; {server.lost} requests weren't answered: there was no time left (--limit drain=SECONDS)")
+        why = "a second signal" if server.force_exit else "no time left (--limit drain=SECONDS)"
+        say(f"serve     ended; requests that weren't answered: {server.lost}; {why}")
     else:
         say("serve     ended; every request that came in was answered")
     if server.lost or any(model.batcher.busy for model in server.state.models.values()):
