@@ -33,15 +33,16 @@ async def read(request: Request, limits: Limits, inside: Pass) -> bytes:
         raise _too_large(limits)
     pieces: list[bytes] = []
     length = 0
-    late = Refusal(408, "slow_body", f"the body wasn't there after {limits.body_seconds:g} seconds")
     try:
-        async with inside.within(limits.body_seconds, late):
+        async with inside.within(limits.body_seconds):
             async for piece in request.stream():
                 length += len(piece)
                 if length > limits.body:
                     raise _too_large(limits)
                 inside.more(len(piece))
                 pieces.append(piece)
+    except TimeoutError:
+        raise Refusal(408, "slow_body", f"the body wasn't there after {limits.body_seconds:g} seconds") from None
     except ClientDisconnect:
         raise Refusal(400, "cut_off", "the client went away before its body was there") from None
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import contextlib
+from collections.abc import Awaitable, Callable, Iterator
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -14,6 +15,7 @@ from .model import Model
 from .refusal import Refusal, near, short
 from .state import state_of
 
+QUICK = 0.1  # seconds after which a client may have gone
 Ask = Callable[[Model, bytes, str], Awaitable[bytes]]  # model, body, media type -> the answer's body
 
 
@@ -35,13 +37,25 @@ async def answered(request: Request, taken: tuple[str, ...], ask: Ask) -> Respon
         media = kind(request, *taken)
         body = await read(request, state.limits, inside)
         seconds = state.limits.answer_seconds
-        late = Refusal(504, "too_slow", f"no answer within {seconds:g} seconds", "send fewer records")
-        watch = asyncio.ensure_future(_end_without_client(request, inside))
-        try:
-            async with inside.within(seconds, late):
-                return Response(await ask(model, body, media), media_type=JSON)
-        finally:
-            watch.cancel()
+        with _watched(request, inside):
+            try:
+                async with inside.within(seconds):
+                    return Response(await ask(model, body, media), media_type=JSON)
+            except TimeoutError:
+                raise Refusal(504, "too_slow", f"no answer within {seconds:g} seconds", "send fewer records") from None
+
+
+@contextlib.contextmanager
+def _watched(request: Request, inside: Pass) -> Iterator[None]:
+    """Inside, a request ends where its client closes the connection. A quick answer doesn't pay for the look."""
+    loop, tasks = asyncio.get_running_loop(), []
+    timer = loop.call_later(QUICK, lambda: tasks.append(loop.create_task(_end_without_client(request, inside))))
+    try:
+        yield
+    finally:
+        timer.cancel()
+        for task in tasks:
+            task.cancel()
 
 
 async def _end_without_client(request: Request, inside: Pass) -> None:

@@ -30,13 +30,15 @@ class Pass:
         self.gate.bytes += count
 
     @contextlib.asynccontextmanager
-    async def within(self, seconds: float, late: Refusal) -> AsyncIterator[None]:
-        """So many seconds for what is done in here. Raises ``late`` after them, and sooner why the request ended."""
+    async def within(self, seconds: float) -> AsyncIterator[None]:
+        """So many seconds for what is done in here. Raises TimeoutError after them, Refusal where it ended before."""
         try:
             async with asyncio.timeout(0 if self.ended else seconds) as self.clock:
                 yield
         except TimeoutError:
-            raise self.ended or late from None
+            if self.ended:
+                raise self.ended from None
+            raise
         finally:
             self.clock = None
 
