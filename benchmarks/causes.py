@@ -144,7 +144,7 @@ def judged(order: dict[str, Any]) -> dict[str, Any]:
     file = Path(order["base"]).with_name(f"cause-{digest(json.dumps(order))}.json")
     known = read_json(file)
     if known is None:
-        state, objective = learn(order)
+        state, objective, _ = learn(order)
         run, model = Run.open(Path(order["folder"])), objective.model
         columns = Columns.open(run.path("data"))
         rows = columns.labelled("validation")

@@ -16,6 +16,7 @@ import yaml
 from suffuse.modalities.image import FORMATS
 from suffuse.serving.limits import MEGABYTE, Limits
 from suffuse.serving.metrics import Metrics
+from suffuse.serving.process import AT_LAST
 from suffuse.sound import FORMATS as SOUNDS
 
 PAGE = (Path(__file__).parents[1] / "docs" / "deploy.md").read_text(encoding="utf-8")
@@ -45,7 +46,7 @@ def test_the_unit_is_one(tmp_path) -> None:
     unit.optionxform = str  # type: ignore[assignment, method-assign]
     unit.read_string(made)
     assert unit.sections() == ["Unit", "Service", "Install"]
-    assert int(unit["Service"]["TimeoutStopSec"]) > Limits.grace + Limits.body_seconds + Limits.answer_seconds
+    assert int(unit["Service"]["TimeoutStopSec"]) > Limits.grace + Limits.drain + AT_LAST
     program = shutil.which("systemd-analyze")
     if program is not None:
         file = tmp_path / "suffuse.service"
@@ -56,7 +57,7 @@ def test_the_unit_is_one(tmp_path) -> None:
 
 def test_the_manifests_and_bodies_parse() -> None:
     (made,) = blocks("yaml")
-    assert yaml.safe_load(made)["spec"]["predictor"]["terminationGracePeriodSeconds"] >= 60
+    assert yaml.safe_load(made)["spec"]["predictor"]["terminationGracePeriodSeconds"] >= 30
     (nginx,) = blocks("nginx")
     assert nginx.count("{") == nginx.count("}")
     body = re.search(r"client_max_body_size (\d+)m", nginx)
@@ -78,9 +79,13 @@ def test_the_limits_are_the_servers() -> None:
         f"| body of a request | {Limits.body // MEGABYTE} MiB | 413 |",
         f"| all bodies inside | {Limits.memory // MEGABYTE} MiB | 429 |",
         f"| requests inside | {Limits.requests} | 429",
-        f"| a request's head | {Limits.header_seconds:g} s |",
+        f"| a request's head | {Limits.head // 1024} KiB | 431 |",
+        f"| the time for a request's head | {Limits.header_seconds:g} s |",
         f"| a request's body | {Limits.body_seconds:g} s | 408 |",
         f"| its answer | {Limits.answer_seconds:g} s | 504 |",
+        f"{Limits.request_pixels // 10**6} million pixels, {Limits.request_seconds:,g} s and "
+        f"{Limits.request_samples // 10**6} million samples",
+        f"{Limits.grace:g} s in which requests are taken, {Limits.drain:g} s in which they are answered | 503 |",
     ):
         assert row in PAGE, row
 

@@ -47,7 +47,7 @@ def options(version: Annotated[bool, Version] = False) -> None:
 @app.command("run")
 def run_command(where: Where, set_: Set = None, out: Out = None, from_: From = None, json_: Json = False) -> None:
     """Do every stage that isn't up to date, from raw rows to the report."""
-    from . import pipeline
+    from . import overrides, pipeline
 
     run = _open(where, set_, out)
     did = pipeline.run_all(run, from_)
@@ -59,6 +59,8 @@ def run_command(where: Where, set_: Set = None, out: Out = None, from_: From = N
         typer.echo(json_text({"did": did, **summary(run)}))
     else:
         show(run)
+    if set_:
+        typer.echo(visible(overrides.repeat(run, where)), err=True)
 
 
 @app.command("check")
@@ -87,15 +89,13 @@ def check_command(
 
 @app.command("status")
 def status_command(where: Where, set_: Set = None, out: Out = None, json_: Json = False) -> None:
-    """Say which stages are up to date, and why the others aren't."""
-    from . import pipeline
+    """Say which stages are up to date, why the others aren't, and which overrides the run was made with."""
+    from . import overrides, pipeline
 
-    plan = pipeline.plan(_open(where, set_, out))
-    if json_:
-        typer.echo(json_text({verb: {"up_to_date": not why, "reasons": why} for verb, why in plan.items()}))
-        return
-    for verb, why in plan.items():
-        typer.echo(visible(f"{verb:<9} {'; '.join(why) or 'up to date'}"))
+    run = _open(where, set_, out)
+    plan = pipeline.plan(run)
+    lines = overrides.status_lines(run, plan)
+    typer.echo(json_text(overrides.status_json(run, plan)) if json_ else "\n".join(map(visible, lines)))
 
 
 @app.command("doctor")

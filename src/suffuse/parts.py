@@ -57,6 +57,17 @@ class ModalitySettings(PartSettings):
         return (self.column,) if isinstance(self.column, str) else self.column
 
 
+class Statistics(BaseModel):
+    """The base of what a part must know besides its settings, as JSON holds it: of a modality what its training rows
+    were like, of a derivation its facts. Types are those of JSON; unknown keys are left alone. The part itself works on
+    the plain dictionary: this is how a reader checks one that comes from anywhere."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
+
+    def check(self, settings: Any) -> None:
+        """Raises ValueError where it doesn't go with these settings."""
+
+
 class DeriveSettings(PartSettings):
     """The base of a derivation's settings."""
 

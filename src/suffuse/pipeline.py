@@ -16,6 +16,7 @@ from . import integrity
 from .checked_json import read_checked, write_checked
 from .errors import SuffuseError, UsageError, did_you_mean
 from .files import PACKAGE, file_facts, read_json
+from .overrides import notice
 from .parts import PartSettings
 from .progress import say
 from .run import Busy, ReadOnly, Run, flat
@@ -126,6 +127,7 @@ def run_all(run: Run, again: str | None = None) -> bool:
             _refuse(run, {**({again: ["asked for"]} if again else {}), **todo})
         if not todo:
             return False
+        _announce(run, why)
         for verb, said in why.items():
             say(f"{verb:<9} {'to do: ' + _few(said) if said else 'up to date'}")
         for stage in STAGES.values():
@@ -195,8 +197,15 @@ def _alone(run: Run, stage: Stage) -> bool:
             return False
         if not writable:
             _refuse(run, {stage.verb: why})
+        _announce(run, {stage.verb: why})
         _do(run, stage)
         return True
+
+
+def _announce(run: Run, why: dict[str, list[str]]) -> None:
+    """Say which overrides of the run its recipe hasn't, before anything is rebuilt by it."""
+    for line in notice(run, why):
+        say(line)
 
 
 def _stands(run: Run, stage: Stage) -> None:

@@ -15,7 +15,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -53,21 +53,25 @@ class Run:
 
     folder: Path
     recipe: Recipe
+    overrides: Mapping[str, str] = field(default_factory=dict)  # keys that ``--set`` changed in the recipe -> its texts
 
     @classmethod
     def open(cls, path: str | Path, overrides: tuple[str, ...] = (), folder: str | Path | None = None) -> Run:
         """From a recipe file (the run is ``runs/NAME`` unless ``folder`` says else) or from a run folder.
 
-        Relative paths in a recipe file start from the recipe's folder; they are stored absolute.
+        Relative paths in a recipe file start from the recipe's folder; they are stored absolute. A run folder's recipe
+        has the overrides that the run was made with.
         """
         path = Path(path)
+        told = dict(text.split("=", 1) for text in overrides if "=" in text)
         if path.is_dir():
             recipe = read_recipe(path / "recipe.yaml", overrides)
             if edited(path):
                 say(f"notice: {path / 'recipe.yaml'} is not the file that the last stage wrote: it was edited since")
-            return cls(Path(folder or path).resolve(), recipe)
+            return cls(Path(folder or path).resolve(), recipe, recorded_overrides(path) | told)
         recipe = read_recipe(path, overrides)
-        return cls.of(recipe, folder or Path("runs") / (recipe.name or path.stem), path.parent)
+        made = cls.of(recipe, folder or Path("runs") / (recipe.name or path.stem), path.parent)
+        return replace(made, overrides=told)
 
     @classmethod
     def of(cls, recipe: Recipe | dict, folder: str | Path, base: str | Path = ".", rows: Any = None) -> Run:
@@ -153,7 +157,8 @@ class Run:
         write_json(partial / "inputs.json", wanted)
         recipe = to_yaml(self.recipe)
         write_text(self.path("recipe.yaml"), recipe)
-        write_checked(self.path("run.json"), {**surroundings(self.recipe.seed), "recipe": bytes_facts(recipe.encode())})
+        facts = {**surroundings(self.recipe.seed), "overrides": dict(self.overrides)}
+        write_checked(self.path("run.json"), {**facts, "recipe": bytes_facts(recipe.encode())})
         return partial
 
     def commit(self, stage: str, seconds: float) -> None:
@@ -234,6 +239,12 @@ class Run:
             number += 1
             place = self.path("previous", f"{when}-{number}", name)
         return place
+
+
+def recorded_overrides(folder: Path) -> dict[str, str]:
+    """Keys that ``--set`` changed when the run in this folder was made -> the texts that it was given."""
+    made = (read_checked(folder / "run.json") or {}).get("overrides")
+    return {str(key): str(value) for key, value in made.items()} if isinstance(made, dict) else {}
 
 
 def flat(value: Any, prefix: str = "") -> dict[str, Any]:

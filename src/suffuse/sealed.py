@@ -15,6 +15,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
 from . import onnx_safety
 from .errors import SuffuseError, UsageError, did_you_mean
 from .files import write_json
@@ -25,6 +27,34 @@ VERSION = 1
 MOST_SIGNATURE = 64_000_000  # bytes of signature.json: categories of large tables stand in it
 MOST_FILE = 2**31  # bytes of another file: an ONNX file can't be larger
 FIRST = "fp32"  # the form of a folder that names none, in model.onnx
+
+
+class Form(BaseModel):
+    """One form of the model."""
+
+    model_config = ConfigDict(strict=True, frozen=True)
+
+    file: str
+
+
+class Seal(BaseModel):
+    """What signature.json says of the files beside it."""
+
+    model_config = ConfigDict(strict=True, frozen=True)
+
+    files: dict[str, str]  # name -> SHA-256
+    bytes: dict[str, int]
+    forms: dict[str, Form] = {FIRST: Form(file="model.onnx")}
+    form: str = FIRST  # the one that runs where none is asked for
+    refused: dict[str, str] = {}  # of a form that isn't there, why
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Seal:
+        if self.bytes.keys() != self.files.keys():
+            raise ValueError(f"{SIGNATURE} doesn't say which files there are")
+        if FIRST not in self.forms:
+            raise ValueError(f"{SIGNATURE} names no form {FIRST}")
+        return self
 
 
 def digest(signature: Mapping[str, Any]) -> str:
@@ -46,8 +76,9 @@ def seal(folder: Path, signature: Mapping[str, Any]) -> dict[str, Any]:
 
 def forms(folder: str | Path) -> list[str]:
     """Names of the forms that an export folder holds, e.g. ``["fp32", "int8"]``; the first is always fp32."""
-    said = read_signature(Path(folder)).get("forms", {FIRST: {}})
-    return sorted(said, key=lambda name: (name != FIRST, name))
+    place = Path(folder)
+    known = _seal(place, read_signature(place)).forms
+    return sorted(known, key=lambda name: (name != FIRST, name))
 
 
 def read(folder: Path, form: str | None = None) -> tuple[dict[str, Any], dict[str, bytes], bytes]:
@@ -55,17 +86,17 @@ def read(folder: Path, form: str | None = None) -> tuple[dict[str, Any], dict[st
 
     Raises SuffuseError where it is no export or not the one that was written; UsageError where it has no such form.
     """
+    signature = read_signature(folder)
+    seal = _seal(folder, signature)
+    chosen = _form(folder, seal, form)
+    models = {one.file for one in seal.forms.values()}
     try:
-        signature = read_signature(folder)
-        chosen = _form(folder, signature, form)
-        models = {f["file"] for f in signature.get("forms", {}).values()} | {chosen}
-        sizes = signature["bytes"]
-        if sizes.keys() != signature["files"].keys() or chosen not in sizes:
+        if chosen not in seal.files:
             raise ValueError(f"{SIGNATURE} doesn't say which files there are")
-        _nothing_else(folder, set(sizes))
+        _nothing_else(folder, set(seal.files))
         contents, model = {}, b""
-        for name, wanted in signature["files"].items():
-            content = _checked(folder, name, wanted, sizes[name])
+        for name, wanted in seal.files.items():
+            content = _checked(folder, name, wanted, seal.bytes[name])
             if name == chosen:
                 model = content
             elif name not in models:
@@ -75,7 +106,13 @@ def read(folder: Path, form: str | None = None) -> tuple[dict[str, Any], dict[st
     except FileNotFoundError as error:
         raise _no_export(folder, Path(error.filename).name) from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _unreadable(folder, error) from None
+        raise unreadable(folder, "", error) from None
+
+
+def model_file(signature: Mapping[str, Any], form: str | None) -> str:
+    """The file of a form, of a signature that :func:`read` gave."""
+    seal = Seal.model_validate(signature)
+    return seal.forms[form or seal.form].file
 
 
 def read_signature(folder: Path) -> dict[str, Any]:
@@ -85,15 +122,19 @@ def read_signature(folder: Path) -> dict[str, Any]:
         signature = json.loads(content.decode("utf-8"))
         if not isinstance(signature, dict) or signature.get("digest") != digest(signature):
             raise ValueError(f"{SIGNATURE} is not the file that was exported")
-        if signature["version"] != VERSION:
-            raise ValueError(f"version {signature['version']}, this suffuse reads {VERSION}")
+        if signature.get("version") != VERSION or isinstance(signature["version"], bool):
+            raise ValueError(f"{SIGNATURE}: version {signature.get('version')!r}, this suffuse reads {VERSION}")
         return signature
     except FileNotFoundError as error:
         raise _no_export(folder, Path(error.filename).name) from None
     except RecursionError:
-        raise _unreadable(folder, ValueError(f"{SIGNATURE} is nested too deeply")) from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise _unreadable(folder, error) from None
+        raise unreadable(folder, "", ValueError(f"{SIGNATURE} is nested too deeply")) from None
+    except json.JSONDecodeError as error:
+        raise unreadable(folder, SIGNATURE, error) from None
+    except UnicodeDecodeError as error:
+        raise unreadable(folder, SIGNATURE, error) from None
+    except (OSError, ValueError, TypeError) as error:
+        raise unreadable(folder, "", error) from None
 
 
 def fit(signature: Mapping[str, Any], session: Any) -> None:
@@ -122,18 +163,23 @@ def _shape(kind: str, facts: Mapping[str, Any]) -> list[int | None]:
     return [None, None] if kind == "text" else [None, None, facts["features"] + 1]
 
 
-def _form(folder: Path, signature: Mapping[str, Any], form: str | None) -> str:
+def _seal(folder: Path, signature: Mapping[str, Any]) -> Seal:
+    try:
+        return Seal.model_validate(signature)
+    except ValidationError as error:
+        raise unreadable(folder, SIGNATURE, ValueError(problem(error))) from None
+
+
+def _form(folder: Path, seal: Seal, form: str | None) -> str:
     """The file of a form; of the default one where none is asked for."""
-    known = signature.get("forms", {FIRST: {"file": "model.onnx"}})
-    if not isinstance(known, dict) or FIRST not in known:
-        raise ValueError(f"{SIGNATURE} names no form {FIRST}")
-    asked = form or signature.get("form", FIRST)
-    if asked in known:
-        return str(known[asked]["file"])
-    why = str(signature.get("refused", {}).get(asked, ""))
-    hint = why or did_you_mean(asked, known)
+    asked = form or seal.form
+    if asked in seal.forms:
+        return seal.forms[asked].file
+    if form is None:
+        raise unreadable(folder, SIGNATURE, ValueError(f"form: got '{asked}', expected {', '.join(seal.forms)}"))
+    hint = seal.refused.get(asked, "") or did_you_mean(asked, seal.forms)
     raise UsageError(
-        "the export has no such form", where=folder, got=f"'{asked}'", expected=", ".join(known), hint=hint
+        "the export has no such form", where=folder, got=f"'{asked}'", expected=", ".join(seal.forms), hint=hint
     )
 
 
@@ -174,6 +220,17 @@ def _no_export(folder: Path, name: str) -> SuffuseError:
     return SuffuseError("this folder is no export", where=folder, got=f"no {name}", hint="`suffuse export` makes one")
 
 
-def _unreadable(folder: Path, error: Exception) -> SuffuseError:
-    said = str(error) or type(error).__name__
-    return SuffuseError("can't read the export", where=folder, got=said.splitlines()[0])
+def unreadable(folder: Path, file: str, error: Exception) -> SuffuseError:
+    """One line for whatever is wrong with an export: its file, where the error doesn't name it, and what."""
+    said = next(iter(str(error).splitlines()), "") or type(error).__name__
+    return SuffuseError("can't read the export: " + (f"{file}: {said}" if file else said), where=folder)
+
+
+def problem(error: ValidationError) -> str:
+    """The first of its problems, in one line."""
+    first = error.errors(include_url=False, include_context=False)[0]
+    place, message = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")
+    if first["type"] not in ("value_error", "missing"):
+        got = repr(first["input"])
+        message = f"got {got if len(got) <= 60 else got[:57] + '...'}: {message}"
+    return f"{place}: {message}" if place else message

@@ -138,6 +138,8 @@ def test_an_edited_recipe_does_again_what_follows(finished: Finished, copied: Pa
 def test_more_resamples_evaluate_again_and_nothing_else(finished: Finished, copied: Path) -> None:
     result = done(suffuse("run", copied, "--set", "evaluate.resamples=200"))
     assert f"{'evaluate':<9} to do: evaluate.resamples: 100 -> 200" in result.err
+    assert "made with --set evaluate.resamples=200; to repeat it: suffuse run " in result.err
+    assert done(suffuse("status", copied)).out.startswith("run       made with --set evaluate.resamples=200\n")
     assert result.err.count(" done in ") == 2
     for verb in SLOW:
         assert stamp(copied, verb) == stamp(finished.run, verb)

@@ -38,9 +38,10 @@ class Process:
 
 
 @contextlib.contextmanager
-def running(log: Path, *args: object) -> Iterator[Process]:
-    """``suffuse serve ARGS`` on a free port, ready; killed at the end if it is still there."""
-    command = [sys.executable, "-m", "suffuse", "serve", *map(str, args), "--port", "0"]
+def running(log: Path, *args: object, first: str = "") -> Iterator[Process]:
+    """``suffuse serve ARGS`` on a free port, ready; killed at the end. ``first``: Python to run before."""
+    code = f"{first}\nimport runpy\nrunpy.run_module('suffuse', run_name='__main__')"
+    command = [sys.executable, "-c", code, "serve", *map(str, args), "--port", "0"]
     with log.open("w") as out:
         process = subprocess.Popen(
             command, stdout=out, stderr=out, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"}

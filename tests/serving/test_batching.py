@@ -109,10 +109,10 @@ def test_one_job_s_failure_is_no_other_s() -> None:
             raise RuntimeError("the network can't run")
         return entries["x"]
 
-    def refuse() -> Rows:
+    def refuse(cancelled: Any) -> Rows:
         raise Refusal(422, "no", "no")
 
-    def fail() -> Rows:
+    def fail(cancelled: Any) -> Rows:
         raise ValueError("a defect")
 
     def value(rows: Rows, found: np.ndarray) -> float:
@@ -121,7 +121,7 @@ def test_one_job_s_failure_is_no_other_s() -> None:
             raise ValueError("a defect")
         return float(found[0, 0])
 
-    jobs: list[tuple[Any, Any]] = [(lambda n=n: rows(1 + n % 3, n), value) for n in range(20)]
+    jobs: list[tuple[Any, Any]] = [(lambda cancelled, n=n: rows(1 + n % 3, n), value) for n in range(20)]
     found = run(Batcher(forward, 2, 8, 0.002), *jobs, (refuse, value), (fail, value))
     for number, one in enumerate(found[:20]):
         if number in (3, 5):
@@ -138,7 +138,9 @@ def test_a_job_larger_than_a_batch_runs_by_itself() -> None:
         sizes.append(len(present))
         return entries["x"]
 
-    jobs: list[tuple[Any, Any]] = [(lambda n=n: rows(20 if n == 2 else 1, n), lambda r, f: len(f)) for n in range(5)]
+    jobs: list[tuple[Any, Any]] = [
+        (lambda cancelled, n=n: rows(20 if n == 2 else 1, n), lambda r, f: len(f)) for n in range(5)
+    ]
     assert run(Batcher(forward, 1, 8, 0.002), *jobs) == [1, 1, 20, 1, 1]
     assert max(sizes) == 20 and sum(sizes) == 24
 
@@ -152,5 +154,5 @@ def test_a_slow_network_keeps_all_threads_at_work() -> None:
         return entries["x"]
 
     batcher = Batcher(forward, 2, 1, 0.002)
-    jobs: list[tuple[Any, Any]] = [(lambda n=n: rows(1, n), lambda r, f: float(f[0, 0])) for n in range(4)]
+    jobs: list[tuple[Any, Any]] = [(lambda cancelled, n=n: rows(1, n), lambda r, f: float(f[0, 0])) for n in range(4)]
     assert run(batcher, *jobs) == [0, 1, 2, 3]

@@ -166,7 +166,7 @@ def test_what_is_no_http_and_a_client_that_goes_away(export: Path, tmp_path: Pat
                 line.sendall(b"Content-Length: 100\r\n\r\n{")
         with connect(server) as line:
             line.sendall(b"GET /" + b"a" * 200_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n")
-            assert until_closed(line).startswith(b"HTTP/1.1 400")
+            assert until_closed(line).startswith(b"HTTP/1.1 431")
         time.sleep(0.3)
         text = httpx.get(f"{server.url}/metrics").text
         assert "suffuse_requests_inside 0.0" in text and "suffuse_bytes_inside 0.0" in text

@@ -6,6 +6,7 @@ A derivation is one module with
 - ``ready(settings)``: raises UsageError where a library that it needs isn't installed;
 - ``fit(settings, labels) -> facts``: what it must know besides its settings, as JSON. ``labels`` are those of the
   rows that may be training rows. The facts go with an exported student;
+- ``Facts``: the types of these facts, by which a reader checks an export that comes from anywhere;
 - ``make(settings, facts, value, root) -> text``: one source cell -> one derived cell. Raises ``Absent`` where there is
   nothing to derive from and ``Unreadable`` where it can't be. What it gives depends on this cell alone;
 - where it is slow, ``content(settings, value, root) -> bytes``: what the result depends on, so that it is kept and

@@ -20,7 +20,7 @@ from ..errors import UsageError
 from ..files import package_file
 from ..language import UNSPACED, stem, word_pattern
 from ..modalities.cell import Absent, Unreadable, is_empty
-from ..parts import DeriveSettings
+from ..parts import DeriveSettings, Statistics
 
 LABELS = "labels"
 
@@ -38,6 +38,12 @@ class Settings(DeriveSettings):
     def placed(self, base: Path) -> Settings:
         """A file's path from ``base``."""
         return self if self.words == LABELS else super().placed(base)
+
+
+class Facts(Statistics):
+    """What :func:`fit` has."""
+
+    words: list[str] = Field(min_length=1)
 
 
 def ready(settings: Settings) -> None:

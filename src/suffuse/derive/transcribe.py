@@ -18,7 +18,7 @@ from .. import sound
 from ..errors import UsageError
 from ..modalities import cell
 from ..modalities.cell import Absent, Root, Unreadable
-from ..parts import DeriveSettings, optional
+from ..parts import DeriveSettings, Statistics, optional
 
 LIBRARY = "pocketsphinx"  # another version may hear other words
 RATE = 16_000  # samples a second, which the models expect
@@ -35,6 +35,10 @@ class Settings(DeriveSettings):
     model: str | None = None  # folder of another acoustic model; with it go a dictionary and a language model
     dictionary: str | None = None  # file: words and how they are spoken
     language: str | None = None  # file: a language model
+
+
+class Facts(Statistics):
+    """Nothing is learnt."""
 
 
 def ready(settings: Settings) -> None:

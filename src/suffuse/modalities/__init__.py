@@ -17,6 +17,7 @@ A modality is one module with
 - ``blank(settings) -> item``: what fills an absent slot;
 - ``fit(settings, items) -> statistics``: from training items only, as JSON; from each distinct one once, or, where
   ``EVERY_ROW`` is set, from an item for each training row;
+- ``Statistics``: the types of these statistics, by which a reader checks an export that comes from anywhere;
 - ``encode(settings, statistics, items) -> array``: the model's input, one row per item; of items (L, F) it is
   (U, longest, F + 1) float32, in which the last number says which steps are real;
 - where a part of an item may be lost that only the statistics tell, ``problems(settings, statistics, items) -> list

@@ -20,13 +20,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field, FiniteFloat, model_validator
 
 from .. import sound, speech
 from ..chance import generator
 from ..errors import SuffuseError
 from ..parts import ModalitySettings
 from ..parts import Settings as Base
+from ..parts import Statistics as BaseStatistics
 from ..ragged import Ragged, between, changed, masked, moments, padded
 from .cell import Absent, Root, Unreadable, as_array, content, limits_of
 
@@ -98,6 +99,23 @@ class Settings(ModalitySettings):
     def samples(self, milliseconds: float) -> int:
         """How many samples so long a time has."""
         return max(round(self.rate * milliseconds / 1000), 1)
+
+
+class Statistics(BaseStatistics):
+    """Of the training clips, as :func:`fit` has it."""
+
+    features: int
+    length: int = Field(ge=1, le=2**31 - 1)
+    mean: list[FiniteFloat]
+    std: list[FiniteFloat]
+    rate: int
+    network: str | None = None  # the fingerprint of a pretrained speech embedding
+
+    def check(self, settings: Settings) -> None:
+        """Raises ValueError where a step would have another number of features."""
+        if {self.features, len(self.mean), len(self.std)} != {settings.features}:
+            got = f"{self.features} features, {len(self.mean)} means and {len(self.std)} deviations"
+            raise ValueError(f"got {got}, expected {settings.features} of each")
 
 
 def load(settings: Settings, value: Any, root: Path | Root) -> tuple[str, np.ndarray, str]:

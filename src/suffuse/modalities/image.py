@@ -17,11 +17,12 @@ from typing import Any, Literal
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
-from pydantic import Field, model_validator
+from pydantic import Field, FiniteFloat, model_validator
 
 from .. import pixels
 from ..parts import ModalitySettings
 from ..parts import Settings as Base
+from ..parts import Statistics as BaseStatistics
 from .cell import MAX_PIXELS, Absent, Root, Unreadable, as_array, content, from_json, is_empty, limits_of
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
@@ -63,6 +64,21 @@ class Settings(ModalitySettings):
         if len(self.columns) > 1 and self.places != len(self.columns):
             raise ValueError(f"got most {self.most} for {len(self.columns)} columns, expected one picture of each")
         return self
+
+
+class Statistics(BaseStatistics):
+    """Of the training pictures, as :func:`fit` has it."""
+
+    size: int
+    mean: list[FiniteFloat] = Field(min_length=3, max_length=3)
+    std: list[FiniteFloat] = Field(min_length=3, max_length=3)
+    places: int = 1
+
+    def check(self, settings: Settings) -> None:
+        """Raises ValueError where a picture would have another size."""
+        if (self.size, self.places) != (settings.size, settings.places):
+            got = f"{self.places} pictures of {self.size} pixels"
+            raise ValueError(f"got {got}, and settings of {settings.places} of {settings.size}")
 
 
 def load(settings: Settings, value: Any, root: Path | Root) -> tuple[str, np.ndarray] | tuple[str, np.ndarray, str]:

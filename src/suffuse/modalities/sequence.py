@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, FiniteFloat
 
 from ..chance import generator
 from ..parts import ModalitySettings
 from ..parts import Settings as Base
+from ..parts import Statistics as BaseStatistics
 from ..ragged import Ragged, changed, masked, moments, padded
 from .cell import Absent, Root, Unreadable, as_array, content, from_json, is_empty
 
@@ -46,6 +47,21 @@ class Settings(ModalitySettings):
     features: int = Field(ge=1, le=65_536)  # numbers of one step
     length: int = Field(512, ge=1, le=100_000)  # steps at the most; what is longer is cut
     augment: Augment | None = None
+
+
+class Statistics(BaseStatistics):
+    """Of the training rows, as :func:`fit` has it."""
+
+    features: int
+    length: int = Field(ge=1, le=2**31 - 1)
+    mean: list[FiniteFloat]
+    std: list[FiniteFloat]
+
+    def check(self, settings: Settings) -> None:
+        """Raises ValueError where a step would have another number of features."""
+        if {self.features, len(self.mean), len(self.std)} != {settings.features}:
+            got = f"{self.features} features, {len(self.mean)} means and {len(self.std)} deviations"
+            raise ValueError(f"got {got}, expected {settings.features} of each")
 
 
 def load(settings: Settings, value: Any, root: Path | Root) -> tuple[str, np.ndarray, str]:

@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field, FiniteFloat, model_validator
 
 from ..errors import listed
 from ..parts import ModalitySettings
+from ..parts import Statistics as BaseStatistics
 from ..values import PARTS, as_dates, as_numbers, day_comes_first
 from .cell import Absent, Unreadable, is_empty, pieces
 
@@ -54,6 +55,45 @@ class Settings(ModalitySettings):
         if lost:
             raise ValueError(f"types: got '{lost[0]}', expected one of the columns {listed(self.columns)}")
         return self
+
+
+class Column(BaseStatistics):
+    """How one column is encoded: names of a category; bounds, mean and deviation of a number, and of each part of a
+    date."""
+
+    name: str
+    type: Literal["number", "date", "category"]
+    names: list[str] = Field(default_factory=list)
+    low: list[FiniteFloat] = Field(default_factory=list)
+    high: list[FiniteFloat] = Field(default_factory=list)
+    mean: list[FiniteFloat] = Field(default_factory=list)
+    std: list[FiniteFloat] = Field(default_factory=list)
+    day_first: bool | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Column:
+        expected = {"number": 1, "date": len(PARTS), "category": 0}[self.type]
+        if {len(one) for one in (self.low, self.high, self.mean, self.std)} != {expected}:
+            raise ValueError(f"expected {expected} of low, high, mean and std for a {self.type}")
+        if not all(one > 0 for one in self.std):
+            raise ValueError("a deviation isn't above 0")
+        return self
+
+
+class Statistics(BaseStatistics):
+    """Of the training rows, as :func:`fit` has it."""
+
+    numbers: int
+    categories: list[int]
+    columns: list[Column]
+
+    def check(self, settings: Settings) -> None:
+        """Raises ValueError where the columns aren't those of the settings, or their counts don't come out."""
+        if [one.name for one in self.columns] != list(settings.columns):
+            raise ValueError(f"got the columns {', '.join(c.name for c in self.columns)}")
+        sizes = [2 + len(one.names) for one in self.columns if one.type == "category"]
+        if (self.numbers, self.categories) != (sum(len(one.mean) for one in self.columns), sizes):
+            raise ValueError("numbers and categories aren't those of the columns")
 
 
 def load(settings: Settings, value: Any, root: Path) -> tuple[str, str]:

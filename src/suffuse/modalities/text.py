@@ -26,6 +26,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from ..errors import UsageError, listed
 from ..files import package_file
 from ..parts import ModalitySettings, optional
+from ..parts import Statistics as BaseStatistics
 from .cell import Absent, Root, Unreadable, is_empty, limits_of, pieces
 
 PAD, UNKNOWN = 0, 1
@@ -55,6 +56,27 @@ class Settings(ModalitySettings):
         if self.tokens == "spacy" and self.tokenizer is None and not self.language:
             raise ValueError("language: got none, expected the code of one for 'tokens: spacy', e.g. en, zh or xx")
         return self
+
+
+class Statistics(BaseStatistics):
+    """Of the training texts, as :func:`fit` has it."""
+
+    vocabulary: int = Field(ge=1, le=2**31 - 1)
+    length: int = Field(ge=1, le=2**31 - 1)
+    tokenizer: str
+    pad: int = Field(PAD, ge=0, le=2**31 - 2)
+
+    def check(self, settings: Settings) -> None:
+        """Raises ValueError where the tokenizer can't be read, or gives ids that the model doesn't have."""
+        try:
+            ids = _load(self.tokenizer, self.length).get_vocab().values()
+            given = encode(settings, self.model_dump(), [""]).max()
+        except (KeyboardInterrupt, SystemExit, UsageError):
+            raise
+        except BaseException as error:  # the library raises no class of its own, and where it panics no Exception
+            raise ValueError(f"tokenizer: {next(iter(str(error).splitlines()), type(error).__name__)}") from None
+        if (most := max(*ids, self.pad, int(given))) >= self.vocabulary:
+            raise ValueError(f"the tokenizer has the id {most:,}, expected less than {self.vocabulary:,}")
 
 
 def ready(settings: Settings, fitted: bool) -> None:
@@ -241,6 +263,7 @@ def _load(tokenizer: str, length: int = 0) -> Tokenizer:
     """From its JSON; with a length, what is longer is cut before special tokens are set around it."""
     made = Tokenizer.from_str(tokenizer)
     made.encode_special_tokens = True  # a text that spells "[PAD]" is only a text
+    made.no_padding()  # rows are padded here; one that comes from anywhere could ask for terabytes
     if length:
         made.enable_truncation(length)
     return made

@@ -1,21 +1,21 @@
-"""An export folder -> its parts, read by :mod:`suffuse.sealed`, which trusts nothing in it."""
+"""An export folder -> its parts. :mod:`suffuse.sealed` checks the files, :mod:`.signature` what they say."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .. import derive, modalities, sealed
+from .. import sealed
 from ..errors import SuffuseError
 from ..machine import readers
 from ..modalities.cell import Limits
-from ..parts import DeriveSettings, ModalitySettings, load, settings
-from ..sealed import FIRST
-from ..types import Field, Head, heads_of
+from ..sealed import FIRST, unreadable
+from ..types import Field, Head
+from . import signature as signatures
 from .inputs import Derivation, Input
+from .signature import Signature
 
 RECORDS = 1000  # that a server takes at once, where the signature says nothing
 Temperatures = Mapping[str, Mapping[str, float]]  # modalities that are present, with a + between them -> target -> T
@@ -52,77 +52,65 @@ def read(folder: Path, threads: int, form: str | None) -> Opened:
     Raises SuffuseError where it isn't one, a file isn't the one that was exported, or a library isn't installed;
     UsageError where it has no such form.
     """
+    raw, contents, network = sealed.read(folder, form)
     try:
-        return _read(folder, threads, form)
-    except SuffuseError:  # a usage error is one
+        signature = signatures.checked(raw)
+        inputs = tuple(_input(one, contents) for one in signature.modalities)
+        derived = _derived(signature)
+    except SuffuseError:  # a library isn't installed
         raise
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise SuffuseError("can't read the export", where=folder, got=_line(error)) from None
-    except Exception as error:  # what ONNX Runtime raises shares no base class
-        raise SuffuseError("can't load the model", where=folder, got=_line(error)) from None
-
-
-def _read(folder: Path, threads: int, form: str | None) -> Opened:
-    signature, contents, network = sealed.read(folder, form)
-    chosen = str(form or signature.get("form", FIRST))
-    inputs = tuple(_input(m, contents) for m in signature["modalities"])
-    facts = _facts(signature, folder, chosen)
-    session = _session(network, threads)
-    sealed.fit(signature, session)
-    derived = {name: _derivation(facts) for name, facts in signature.get("derive", {}).items()}
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
+        raise unreadable(folder, getattr(error, "file", sealed.SIGNATURE), error) from None
+    session = _session(network, threads, folder, sealed.model_file(raw, form))
+    try:
+        sealed.fit(raw, session)
+    except ValueError as error:
+        raise unreadable(folder, sealed.SIGNATURE, error) from None
     for one in inputs:
         if hasattr(one.part, "ready"):
             one.part.ready(one.settings, True)
-    return Opened(heads_of(signature["heads"]), inputs, derived, facts, session)
+    heads = tuple(one.head() for one in signature.heads)
+    return Opened(heads, inputs, derived, _facts(signature, folder, str(form or signature.form or FIRST)), session)
 
 
-def _session(network: bytes, threads: int) -> Any:
+def _session(network: bytes, threads: int, folder: Path, file: str) -> Any:
     import onnxruntime as ort
 
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
-    return ort.InferenceSession(network, options, providers=["CPUExecutionProvider"])
+    try:
+        return ort.InferenceSession(network, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # what ONNX Runtime raises shares no base class
+        raise unreadable(folder, file, error) from None
 
 
-def _facts(signature: Mapping[str, Any], folder: Path, form: str) -> Facts:
-    """Name, temperatures and limits. Raises ValueError where a temperature is none."""
+def _facts(signature: Signature, folder: Path, form: str) -> Facts:
+    """Name, temperatures and limits."""
     place = folder.resolve()
-    name = str(signature.get("name") or (place.parent.name if place.name == "export" else place.name))
-    temperatures = signature.get("temperatures") or {}
-    for subset, each in temperatures.items():
-        for target, value in each.items():
-            if not (math.isfinite(value) and value > 0):
-                raise ValueError(f"temperature of '{target}' for {subset}: {value}")
-    said = dict(signature.get("limits") or {})
-    records = int(said.pop("records", RECORDS))
-    known = {key: value for key, value in said.items() if key in Limits.__dataclass_fields__}
-    limits, id_ = Limits(**known), signature.get("id") or ""
-    if not isinstance(id_, str):
-        raise ValueError(f"the id column's name is {type(id_).__name__}")
-    return Facts(name, signature["digest"], form, temperatures, limits, records, id_, _differs(signature))
+    name = signature.name or (place.parent.name if place.name == "export" else place.name)
+    limits = signature.limits.given() if signature.limits else {}
+    records = limits.pop("records", RECORDS)
+    temperatures = signature.temperatures or {}
+    return Facts(
+        name, signature.digest, form, temperatures, Limits(**limits), records, signature.id or "", _differs(signature)
+    )
 
 
-def _differs(signature: Mapping[str, Any]) -> tuple[str, ...]:
-    then = signature.get("libraries") or {}
-    here = readers(one["kind"] for one in signature["modalities"])
-    return tuple(f"{n} {here[n]}, exported with {then[n]}" for n in here if n in then and str(then[n]) != here[n])
+def _differs(signature: Signature) -> tuple[str, ...]:
+    then, here = signature.libraries or {}, readers(one.kind for one in signature.modalities)
+    return tuple(f"{n} {here[n]}, exported with {then[n]}" for n in here if n in then and then[n] != here[n])
 
 
-def _derivation(facts: dict) -> Derivation:
-    chosen = settings(derive.TABLE, facts["settings"])
-    assert isinstance(chosen, DeriveSettings)
-    return Derivation(chosen, load(derive.TABLE, str(chosen.kind)), facts["facts"])
+def _derived(signature: Signature) -> dict[str, Derivation]:
+    found = {}
+    for name, one in signature.derive.items():
+        settings, part = signatures.derivation(name, one)
+        found[name] = Derivation(settings, part, one.facts)
+    signatures.check_sources({name: one.settings.column for name, one in found.items()})
+    return found
 
 
-def _input(facts: dict, contents: Mapping[str, bytes]) -> Input:
-    statistics = dict(facts["statistics"])
-    if "tokenizer" in facts:
-        statistics["tokenizer"] = contents[facts["tokenizer"]].decode("utf-8")
-    chosen = settings(modalities.TABLE, facts["settings"])
-    assert isinstance(chosen, ModalitySettings)
-    return Input(Field(facts["name"], facts["kind"], statistics), chosen, load(modalities.TABLE, facts["kind"]))
-
-
-def _line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
+def _input(facts: signatures.Modality, contents: Mapping[str, bytes]) -> Input:
+    settings, part, statistics = signatures.modality(facts, contents)
+    return Input(Field(facts.name, facts.kind, statistics), settings, part)

@@ -11,7 +11,7 @@ from typing import Any, overload
 import numpy as np
 
 from ..answers import activate, activate_row
-from ..errors import UsageError, did_you_mean, listed
+from ..errors import SuffuseError, UsageError, did_you_mean, listed
 from ..modalities.cell import Absent, Root, Unreadable
 from ..types import Head
 from . import opening
@@ -181,7 +181,11 @@ class Predictor:
         without temperatures."""
         feeds = {n: e.astype(np.int64) if n in self.ids else e for n, e in entries.items()}
         feeds["present"] = present
-        return self.session.run(LOGITS, feeds)[0]
+        try:
+            return self.session.run(LOGITS, feeds)[0]
+        except Exception as error:  # what ONNX Runtime raises shares no base class
+            said = next(iter(str(error).splitlines()), type(error).__name__)
+            raise SuffuseError("the export's network can't run", where=self.facts.name, got=said) from None
 
     def _row(self, entries: Mapping[str, np.ndarray], present: np.ndarray) -> list[float]:
         """One record's entries (1, ...) and present (1, M) -> (C,), what :meth:`probabilities` says of it."""

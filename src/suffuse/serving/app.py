@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -20,6 +21,7 @@ from .reply import written
 from .state import State, state_of
 from .watch import Watch
 
+THREADS = 1.0  # seconds that a signal's end waits for threads that are still at work
 CODES = {404: "not_found", 405: "method_not_allowed"}
 
 
@@ -33,8 +35,9 @@ def application(predictors: Mapping[str, Predictor], limits: Limits, threads: in
     async def life(app: FastAPI) -> AsyncIterator[None]:
         yield
         state.ready = False
+        until = None if state.until is None else min(state.until, time.monotonic() + THREADS)  # no request is inside
         for model in models.values():
-            model.close()
+            model.close(until)
 
     app = FastAPI(title="suffuse", docs_url=None, redoc_url=None, openapi_url=None, lifespan=life)
     app.state.serving = state

@@ -8,7 +8,7 @@ from typing import Any
 
 from . import cells
 from .columns import Column
-from .limits import CellLimits
+from .decoding_budget import DecodingBudget
 from .multipart import Part
 from .refusal import near, short, wrong
 
@@ -29,7 +29,7 @@ class Asked:
     strict: bool = True  # refused where something can't be read
 
 
-def from_json(body: Any, known: Mapping[str, Column], limits: CellLimits) -> Asked:
+def from_json(body: Any, known: Mapping[str, Column], budget: DecodingBudget) -> Asked:
     """{"records": [...]} and some of the other KEYS. Raises Refusal."""
     if not isinstance(body, dict):
         raise wrong("wrong_type", "the body isn't an object", 'send {"records": [{...}]}')
@@ -39,15 +39,15 @@ def from_json(body: Any, known: Mapping[str, Column], limits: CellLimits) -> Ask
     records = body.get("records")
     if not isinstance(records, list) or not all(isinstance(r, dict) for r in records):
         raise wrong("no_records", "'records' isn't a list of objects", 'send {"records": [{...}]}')
-    check_count(len(records), limits)
-    made = [_record(record, known, limits) for record in records]
+    check_count(len(records), budget)
+    made = [_record(record, known, budget) for record in records]
     options = [body.get(key) for key in KEYS[1:]]
     asked = Asked(made, _top_k(options[0]), _threshold(options[1]), _contributions(options[2]), strict(options[3]))
     _check_filled(made)
     return asked
 
 
-def from_form(parts: Sequence[Part], known: Mapping[str, Column], limits: CellLimits) -> Asked:
+def from_form(parts: Sequence[Part], known: Mapping[str, Column], budget: DecodingBudget) -> Asked:
     """One record, a field for each column; options as JSON has them, with a ``_`` before them. Raises Refusal."""
     record: dict[str, Any] = {}
     options: dict[str, Any] = {}
@@ -58,7 +58,7 @@ def from_form(parts: Sequence[Part], known: Mapping[str, Column], limits: CellLi
             options[part.name] = _typed(part)
             continue
         one = column(known, part.name)
-        cell = cells.from_form(one, part.content, part.file, limits)
+        cell = cells.from_form(one, part.content, part.file, budget)
         if one.most > 1:
             record.setdefault(one.name, []).append(cell)
             if len(record[one.name]) > one.most:
@@ -78,11 +78,11 @@ def put(record: dict[str, Any], one: Column, cell: Any) -> None:
     record[one.name] = cell
 
 
-def _record(given: Mapping[str, Any], known: Mapping[str, Column], limits: CellLimits) -> dict[str, Any]:
+def _record(given: Mapping[str, Any], known: Mapping[str, Column], budget: DecodingBudget) -> dict[str, Any]:
     made: dict[str, Any] = {}
     for key, value in given.items():
         one = column(known, key)
-        put(made, one, cells.from_json(one, value, limits))
+        put(made, one, cells.from_json(one, value, budget))
     return made
 
 
@@ -93,12 +93,12 @@ def column(known: Mapping[str, Column], name: str) -> Column:
     return known[name]
 
 
-def check_count(count: int, limits: CellLimits) -> None:
+def check_count(count: int, budget: DecodingBudget) -> None:
     """Raises Refusal where a request has more records than it may, or none."""
     if not count:
         raise wrong("no_records", "there are no records")
-    if count > limits.records:
-        raise wrong("too_many_records", f"{count:,} records at once", f"at most {limits.records:,}")
+    if count > budget.cells.records:
+        raise wrong("too_many_records", f"{count:,} records at once", f"at most {budget.cells.records:,}")
 
 
 def check_shares(asked: Asked, modalities: int) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,18 +20,20 @@ from typing import Any
 import numpy as np
 
 from .refusal import Refusal, defect
-from .rows import Rows, joined
+from .rows import Cancelled, Rows, joined
 
 LIGHT = 2**18  # bytes of jobs that one thread prepares before it runs the network
+Prepare = Callable[[Callable[[], bool]], Rows]
 Forward = Callable[[Sequence[Rows]], np.ndarray]  # rows of some jobs -> what the network says of them (B, C)
 log = logging.getLogger("suffuse.serving")
 
 
 @dataclass(eq=False)
 class Job:
-    """One request: ``prepare`` reads it, ``finish`` writes its answer; both run in a thread."""
+    """One request: ``prepare`` reads it, ``finish`` writes its answer; both run in a thread. ``prepare`` is given what
+    says whether the request was cancelled: its time is over, or its client has gone."""
 
-    prepare: Callable[[], Rows]
+    prepare: Prepare
     finish: Callable[[Rows, np.ndarray], Any]
     weight: int  # bytes
     future: asyncio.Future
@@ -51,7 +54,7 @@ class Batcher:
         for thread in self.threads:
             thread.start()
 
-    async def ask(self, prepare: Callable[[], Rows], finish: Callable[[Rows, np.ndarray], Any], weight: int) -> Any:
+    async def ask(self, prepare: Prepare, finish: Callable[[Rows, np.ndarray], Any], weight: int) -> Any:
         """What ``finish`` makes of the rows that ``prepare`` gives. Raises what either of them raises."""
         job = Job(prepare, finish, weight, asyncio.get_running_loop().create_future())
         with self.changed:
@@ -64,13 +67,19 @@ class Batcher:
         """Jobs that no thread has begun."""
         return len(self.waiting)
 
-    def close(self) -> None:
-        """Ends the threads once all jobs are done."""
+    def close(self, until: float | None = None) -> None:
+        """Ends the threads once all jobs are done. ``until``: the second (of ``time.monotonic``) from which on they are
+        waited for no longer; what a thread decodes then can't be ended but with the process."""
         with self.changed:
             self.open = False
             self.changed.notify_all()
         for thread in self.threads:
-            thread.join()
+            thread.join(None if until is None else max(until - time.monotonic(), 0))
+
+    @property
+    def busy(self) -> bool:
+        """Whether a thread is still there."""
+        return any(thread.is_alive() for thread in self.threads)
 
     def _work(self) -> None:
         while jobs := self._share():
@@ -99,7 +108,9 @@ class Batcher:
         if job.future.cancelled():
             return None
         try:
-            job.rows = job.prepare()
+            job.rows = job.prepare(job.future.cancelled)
+        except Cancelled:
+            return None
         except Refusal as error:
             return error
         except Exception:
@@ -151,7 +162,7 @@ class Batcher:
 def _finished(job: Job, found: np.ndarray) -> Any:
     try:
         assert job.rows is not None
-        return job.finish(job.rows, found)
+        return None if job.future.cancelled() else job.finish(job.rows, found)
     except Refusal as error:
         return error
     except Exception:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from starlette.requests import ClientDisconnect, Request
 
 from .gate import Pass
@@ -36,7 +34,7 @@ async def read(request: Request, limits: Limits, inside: Pass) -> bytes:
     pieces: list[bytes] = []
     length = 0
     try:
-        async with asyncio.timeout(limits.body_seconds):
+        async with inside.within(limits.body_seconds):
             async for piece in request.stream():
                 length += len(piece)
                 if length > limits.body:

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import binascii
-import io
 import math
 from itertools import chain
 from typing import Any
 
-from PIL import Image
-
 from ..modalities.cell import WEB
-from ..modalities.image import FORMATS
 from .columns import MEDIA, Column
-from .limits import CellLimits
+from .decoding_budget import DecodingBudget
 from .refusal import Refusal, wrong
 
 BASE64 = "base64"
@@ -21,52 +17,53 @@ SHORT = 1000  # characters of a cell that holds a number or a category
 LARGEST = 3e38  # of a step's numbers, which become 32 bits wide
 AS_BYTES = 'send it as {"base64": "..."} or as a file of a multipart form'
 NAMES = {dict: "an object", list: "a list", str: "a text", bool: "true or false", int: "a number", float: "a number"}
-UNKNOWN_LENGTH = 2**62  # frames, where a sound file doesn't know how many it has
 
 
-def from_json(column: Column, value: Any, limits: CellLimits) -> Any:
+def from_json(column: Column, value: Any, budget: DecodingBudget) -> Any:
     """A cell as JSON spells it. Raises Refusal."""
     if value is None:
         return None
     if column.most > 1 and isinstance(value, list):
         _count(column, len(value))
-        return [None if one is None else _file(column, one, limits) for one in value]
+        return [None if one is None else _file(column, one, budget) for one in value]
     if column.type in MEDIA:
-        return _file(column, value, limits)
+        return _file(column, value, budget)
     if column.type == "series":
-        return _file(column, value, limits) if isinstance(value, dict) else _series(column, value)
-    return _text(column, value, limits.characters) if column.type == "text" else _plain(column, value)
+        return _file(column, value, budget) if isinstance(value, dict) else _series(column, value)
+    return _text(column, value, budget.cells.characters) if column.type == "text" else _plain(column, value)
 
 
-def from_form(column: Column, value: bytes, file: bool, limits: CellLimits) -> Any:
+def from_form(column: Column, value: bytes, file: bool, budget: DecodingBudget) -> Any:
     """A field of a form: a file's bytes, or what was typed. Nothing is an empty cell. Raises Refusal."""
     if not value:
         return None
     if column.type in MEDIA and file:
-        return checked(column, value, limits)
+        return checked(column, value, budget)
     try:
         text = value.decode("utf-8")
     except UnicodeDecodeError as error:
         raise wrong("not_utf8", f"'{column.name}' is no UTF-8: {error.reason} at byte {error.start}") from None
     if column.type in MEDIA:
-        return _file(column, text, limits)
+        return _file(column, text, budget)
     if column.type == "series":
         raise wrong("wrong_type", f"'{column.name}' holds steps of numbers", "send JSON")
-    return _text(column, text, limits.characters) if column.type == "text" else _plain(column, text)
+    return _text(column, text, budget.cells.characters) if column.type == "text" else _plain(column, text)
 
 
-def checked(column: Column, content: bytes, limits: CellLimits) -> bytes:
+def checked(column: Column, content: bytes, budget: DecodingBudget) -> bytes:
     """A file's bytes, if they keep to the limits; nothing is decoded yet. Raises Refusal."""
-    if len(content) > limits.cell_bytes:
-        raise Refusal(413, "file_too_large", f"'{column.name}' has {len(content):,} bytes", _most(limits.cell_bytes))
+    if len(content) > budget.cells.cell_bytes:
+        raise Refusal(
+            413, "file_too_large", f"'{column.name}' has {len(content):,} bytes", _most(budget.cells.cell_bytes)
+        )
     if column.type == "image":
-        _check_pixels(column, content, limits.pixels)
+        budget.picture(column, content)
     elif column.type == "audio":
-        _check_seconds(column, content, limits.seconds)
+        budget.sound(column, content)
     return content
 
 
-def _file(column: Column, value: Any, limits: CellLimits) -> bytes:
+def _file(column: Column, value: Any, budget: DecodingBudget) -> bytes:
     """{"base64": ...} or a data: URL."""
     if isinstance(value, dict):
         value = value[BASE64] if value.keys() == {BASE64} else None
@@ -80,15 +77,15 @@ def _file(column: Column, value: Any, limits: CellLimits) -> bytes:
         head, _, value = value.partition(",")
         if not head.endswith(";base64"):
             raise wrong("bad_base64", f"'{column.name}': a data: URL whose data isn't base64", AS_BYTES)
-    if len(value) > 4 * (limits.cell_bytes // 3 + 1):
-        raise Refusal(413, "file_too_large", f"'{column.name}' is too large", _most(limits.cell_bytes))
+    if len(value) > 4 * (budget.cells.cell_bytes // 3 + 1):
+        raise Refusal(413, "file_too_large", f"'{column.name}' is too large", _most(budget.cells.cell_bytes))
     try:
         content = binascii.a2b_base64(value, strict_mode=True)
     except (binascii.Error, ValueError) as error:
         raise wrong(
             "bad_base64", f"'{column.name}' isn't base64: {error}", "the alphabet is A-Z a-z 0-9 + / ="
         ) from None
-    return checked(column, content, limits) or None  # pyright: ignore[reportReturnType]
+    return checked(column, content, budget) or None  # pyright: ignore[reportReturnType]
 
 
 def _refuse_name(column: Column, value: str) -> None:
@@ -134,30 +131,6 @@ def _series(column: Column, value: Any) -> Any:
     if steps and not -LARGEST <= min(steps) <= max(steps) <= LARGEST:
         raise wrong("not_finite", f"'{column.name}' has a number beyond 32 bits")
     return value
-
-
-def _check_pixels(column: Column, content: bytes, most: int) -> None:
-    try:
-        with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
-            width, height = picture.size
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        width = height = most + 1
-    except Exception:  # no picture: the predictor says why, and leaves the modality out
-        return
-    if width * height > most:
-        raise wrong("too_many_pixels", f"'{column.name}' has {width:,} x {height:,} pixels", f"at most {most:,} in all")
-
-
-def _check_seconds(column: Column, content: bytes, most: float) -> None:
-    import soundfile
-
-    try:
-        facts = soundfile.info(io.BytesIO(content))
-    except Exception:  # no sound: the predictor says why, and leaves the modality out
-        return
-    if 0 < facts.frames < UNKNOWN_LENGTH and facts.frames > most * facts.samplerate:
-        seconds = facts.frames / facts.samplerate
-        raise wrong("sound_too_long", f"'{column.name}' lasts {seconds:,.1f} seconds", f"at most {most:g}")
 
 
 def _called(value: Any) -> str:

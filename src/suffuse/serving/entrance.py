@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import contextlib
+from collections.abc import Awaitable, Callable, Iterator
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from .body import JSON, kind, read
+from .gate import Pass
 from .model import Model
 from .refusal import Refusal, near, short
 from .state import state_of
 
+QUICK = 0.1  # seconds after which a client may have gone
 Ask = Callable[[Model, bytes, str], Awaitable[bytes]]  # model, body, media type -> the answer's body
 
 
@@ -34,8 +37,29 @@ async def answered(request: Request, taken: tuple[str, ...], ask: Ask) -> Respon
         media = kind(request, *taken)
         body = await read(request, state.limits, inside)
         seconds = state.limits.answer_seconds
-        try:
-            async with asyncio.timeout(seconds):
-                return Response(await ask(model, body, media), media_type=JSON)
-        except TimeoutError:
-            raise Refusal(504, "too_slow", f"no answer within {seconds:g} seconds", "send fewer records") from None
+        with _watched(request, inside):
+            try:
+                async with inside.within(seconds):
+                    return Response(await ask(model, body, media), media_type=JSON)
+            except TimeoutError:
+                raise Refusal(504, "too_slow", f"no answer within {seconds:g} seconds", "send fewer records") from None
+
+
+@contextlib.contextmanager
+def _watched(request: Request, inside: Pass) -> Iterator[None]:
+    """Inside, a request ends where its client closes the connection. A quick answer doesn't pay for the look."""
+    loop, tasks = asyncio.get_running_loop(), []
+    timer = loop.call_later(QUICK, lambda: tasks.append(loop.create_task(_end_without_client(request, inside))))
+    try:
+        yield
+    finally:
+        timer.cancel()
+        for task in tasks:
+            task.cancel()
+
+
+async def _end_without_client(request: Request, inside: Pass) -> None:
+    """Cancel the request once its client has closed the connection: nobody waits for the answer."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+    inside.end(Refusal(400, "cut_off", "the client went away before its answer was there"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from fastapi import APIRouter, Request, Response
 
@@ -36,10 +38,10 @@ async def predict(request: Request) -> Response:
     async def ask(model: Model, body: bytes, media: str) -> bytes:
         requests: list[Asked] = []
 
-        def prepare() -> Rows:
+        def prepare(cancelled: Callable[[], bool]) -> Rows:
             requests.append(_read(model, body, content_type if media == FORM else None))
             asked.check_shares(requests[0], len(model.predictor.names))
-            return prepared(model.predictor, requests[0].records, requests[0].strict)
+            return prepared(model.predictor, requests[0].records, requests[0].strict, cancelled)
 
         def finish(rows: Rows, found: np.ndarray) -> bytes:
             return reply(model.name, model.predictor, requests[0], rows, found)
@@ -53,6 +55,7 @@ router.add_route("/v1/models/{name}/predict", predict, ["POST"])  # plain: FastA
 
 
 def _read(model: Model, body: bytes, form: str | None) -> Asked:
+    budget = model.budget()
     if form is None:
-        return asked.from_json(json_body.parse(body, model.limits.depth), model.columns, model.cells)
-    return asked.from_form(multipart.parse(body, form, model.limits.parts), model.columns, model.cells)
+        return asked.from_json(json_body.parse(body, model.limits.depth), model.columns, budget)
+    return asked.from_form(multipart.parse(body, form, model.limits.parts), model.columns, budget)

@@ -19,10 +19,15 @@ class Limits:
     body: int = 16 * MEGABYTE  # bytes of one request's body
     memory: int = 256 * MEGABYTE  # bytes of all bodies that are being read or answered
     requests: int = 256  # being read or answered at the same time
+    head: int = 65_536  # bytes of a request's head: its first line and its fields, each with 32 more
     header_seconds: float = 10.0  # until a request's head is there
     body_seconds: float = 15.0  # until its body is there
     answer_seconds: float = 30.0  # from then until it is answered
     grace: float = 1.0  # after a signal to stop, in which requests are still taken
+    drain: float = 10.0  # seconds after that, in which the accepted requests are answered; then the process exits
+    request_pixels: int = 128_000_000  # of all pictures of one request, before any of them is decoded
+    request_seconds: float = 1800.0  # of all its sounds
+    request_samples: int = 120_000_000  # of all its sounds, frames times channels
     depth: int = 32  # of brackets within brackets in JSON
     parts: int = 256  # of a multipart form
     batch: int = 64  # rows that the network is given at once

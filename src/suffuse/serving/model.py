@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..predictor import Predictor
 from .batcher import Batcher
 from .columns import columns
+from .decoding_budget import DecodingBudget
 from .limits import CellLimits, Limits
 
 
@@ -19,6 +20,10 @@ class Model:
         self.facts = {**said, "name": name, "limits": vars(self.cells)}
         self.batcher = Batcher(predictor.probabilities, threads, limits.batch, limits.wait)
 
-    def close(self) -> None:
-        """Once all that was asked is answered."""
-        self.batcher.close()
+    def budget(self) -> DecodingBudget:
+        """What one request's cells may be, one by one and together."""
+        return DecodingBudget(self.cells, self.limits)
+
+    def close(self, until: float | None = None) -> None:
+        """Once all that was asked is answered, or at the second ``until`` of ``time.monotonic``."""
+        self.batcher.close(until)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -65,9 +66,9 @@ async def infer(request: Request) -> Response:
     async def ask(model: Model, body: bytes, media: str) -> bytes:
         calls: list[protocol.Call] = []
 
-        def prepare() -> Rows:
+        def prepare(cancelled: Callable[[], bool]) -> Rows:
             facts: Any = json_body.parse(body, model.limits.depth)
-            calls.append(protocol.call(facts, model.predictor, model.columns, model.cells))
+            calls.append(protocol.call(facts, model.predictor, model.columns, model.budget(), cancelled))
             return calls[0].rows
 
         def finish(rows: Rows, found: np.ndarray) -> bytes:

@@ -17,10 +17,11 @@ from .tensors import slots
 REFUSED = {
     400: "The body can't be read",
     408: "The body came too slowly",
-    413: "More than the server takes: bytes, records, parts",
+    413: "More than the server takes: bytes, records, parts, or what is to be decoded",
     415: "Not a media type that is read",
     422: "Read, and not what the model takes",
     429: "As many requests, or bytes of them, as the server takes",
+    503: "The server stops",
     504: "No answer in time",
 }
 READY = {"type": "object", "required": ["ready"], "properties": {"ready": {"type": "boolean"}, "name": TEXT}}

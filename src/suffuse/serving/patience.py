@@ -1,4 +1,5 @@
-"""Connections that send nothing, or the head of a request byte by byte, are closed: each would hold a place forever."""
+"""Connections that send nothing, or the head of a request byte by byte, are closed: each would hold a place forever. A
+head that is too large is refused."""
 
 from __future__ import annotations
 
@@ -7,13 +8,16 @@ from typing import Any
 
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
+from .head_limit import limited
+from .limits import Limits
 from .receiving import Receiving
 
 
-def patient(seconds: float) -> type[asyncio.Protocol]:
-    """uvicorn's protocol of HTTP, with so many seconds for the head of each request."""
+def patient(seconds: float, head: int = Limits.head, refusals: Any = None) -> type[asyncio.Protocol]:
+    """uvicorn's protocol of HTTP, with so many seconds and bytes for the head of each request. ``refusals``: a counter
+    of the refused ones, by their word."""
 
-    base: Any = AutoHTTPProtocol  # one of two classes, by what is installed
+    base: Any = limited(AutoHTTPProtocol, head, refusals)  # one of two classes, by what is installed
 
     class Patient(base, Receiving):
         """A timer runs while a head is awaited: from the connection on, and from a later head's first byte on."""

@@ -7,7 +7,7 @@ or [B, 1] (texts; pictures and sounds as base64), of numbers also any datatype o
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from ..types import CLASSES, LABELS, NUMBER, Head
 from . import cells, tensors
 from .asked import check_count, column, put, strict
 from .columns import MEDIA, Column
-from .limits import CellLimits
+from .decoding_budget import DecodingBudget
 from .refusal import short, wrong
 from .reply import check_finite, written
 from .rows import Rows, prepared
@@ -37,8 +37,14 @@ class Call:
     outputs: tuple[str, ...]
 
 
-def call(body: Any, predictor: Predictor, known: Mapping[str, Column], limits: CellLimits) -> Call:
-    """Raises Refusal."""
+def call(
+    body: Any,
+    predictor: Predictor,
+    known: Mapping[str, Column],
+    budget: DecodingBudget,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> Call:
+    """Raises Refusal, and Cancelled once ``cancelled`` says so."""
     if not isinstance(body, dict) or not {"inputs"} <= body.keys() <= KEYS:
         raise wrong("bad_request", f"the body isn't an object of {', '.join(sorted(KEYS))} with inputs")
     name, parameters = body.get("id"), body.get("parameters", {})
@@ -51,14 +57,14 @@ def call(body: Any, predictor: Predictor, known: Mapping[str, Column], limits: C
         if one.name in given:
             raise wrong("input_twice", f"the input '{one.name}' is there twice")
         given[one.name] = one
-        check_count(one.shape[0], limits)
+        check_count(one.shape[0], budget)
     if not given:
         raise wrong("no_records", "there are no inputs")
     wanted = _wanted(body.get("outputs"), predictor)
     refuses = strict(parameters.get("on_unreadable"))
     if PRESENT in given:
         return Call(tensors.rows(predictor, given), name, wanted)
-    return Call(prepared(predictor, _records(given, known, limits), refuses), name, wanted)
+    return Call(prepared(predictor, _records(given, known, budget), refuses, cancelled), name, wanted)
 
 
 def outputs(predictor: Predictor) -> dict[str, tuple[str, list[int]]]:
@@ -124,7 +130,7 @@ def _wanted(given: Any, predictor: Predictor) -> tuple[str, ...]:
     return tuple(dict.fromkeys(one["name"] for one in given)) or tuple(there)
 
 
-def _records(given: Mapping[str, Tensor], known: Mapping[str, Column], limits: CellLimits) -> list[dict[str, Any]]:
+def _records(given: Mapping[str, Tensor], known: Mapping[str, Column], budget: DecodingBudget) -> list[dict[str, Any]]:
     """Raw columns -> a record for each row."""
     count = next(iter(given.values())).shape[0]
     records: list[dict[str, Any]] = [{} for _ in range(count)]
@@ -132,12 +138,12 @@ def _records(given: Mapping[str, Tensor], known: Mapping[str, Column], limits: C
         if one.shape[0] != count:
             raise wrong("wrong_shape", f"'{one.name}' has {one.shape[0]} rows, the first input has {count}")
         to = column(known, one.name)
-        for record, cell in zip(records, _cells(one, to, limits), strict=True):
+        for record, cell in zip(records, _cells(one, to, budget), strict=True):
             put(record, to, cell)
     return records
 
 
-def _cells(given: Tensor, to: Column, limits: CellLimits) -> list:
+def _cells(given: Tensor, to: Column, budget: DecodingBudget) -> list:
     """One cell a row."""
     if given.datatype != BYTES and to.type in (*MEDIA, "text", "series"):
         raise wrong(
@@ -150,7 +156,7 @@ def _cells(given: Tensor, to: Column, limits: CellLimits) -> list:
     flat = [v for one in given.data for v in (one if isinstance(one, list) else [one])]
     if wide > to.most or len(others) > 1 or len(flat) != count * wide:
         raise wrong("wrong_shape", f"'{given.name}' has the shape {list(given.shape)}, and {len(flat)} values")
-    read = [cells.from_json(to, _spelt(given, to, value), limits) for value in flat]
+    read = [cells.from_json(to, _spelt(given, to, value), budget) for value in flat]
     return read if to.most == 1 else [read[at : at + wide] for at in range(0, len(read), wide)]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,6 +15,10 @@ from .refusal import wrong
 
 NOWHERE = Root("/nonexistent", "\0/")  # no path starts so: whatever slips through, no file is read
 STRICT = replace(NOWHERE, strict=True)
+
+
+class Cancelled(Exception):
+    """Nobody waits for these rows any more."""
 
 
 @dataclass(frozen=True)
@@ -30,11 +34,19 @@ class Rows:
         return len(self.present)
 
 
-def prepared(predictor: Predictor, records: Sequence[Mapping[str, Any]], strict: bool = True) -> Rows:
+def prepared(
+    predictor: Predictor,
+    records: Sequence[Mapping[str, Any]],
+    strict: bool = True,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> Rows:
     """Records of safe cells -> rows. Raises Refusal where something can't be read; if not ``strict``, it is absent, and
-    its row says why."""
+    its row says why.
+
+    ``cancelled`` is asked before each cell is decoded. Raises Cancelled where it says yes.
+    """
     place = STRICT if strict else NOWHERE
-    columns = [encode(one, [_cell(predictor, one, r) for r in records], place) for one in predictor.inputs]
+    columns = [encode(one, _cells(predictor, one, records, cancelled), place) for one in predictor.inputs]
     present = np.array([[row not in c.absent for c in columns] for row in range(len(records))], dtype=bool)
     named = list(zip(predictor.names, columns, strict=True))
     if strict:
@@ -55,6 +67,15 @@ def _refuse_unreadable(columns: Sequence[tuple[str, Encoded]]) -> None:
         reason = one.absent.get(row) or one.partly[row]
         hint = 'with on_unreadable "absent" it is answered without it'
         raise wrong("unreadable", f"row {row + 1}: '{name}' can't be read: {reason}", hint)
+
+
+def _cells(
+    predictor: Predictor, one: Input, records: Sequence[Mapping[str, Any]], cancelled: Callable[[], bool]
+) -> Iterator[Any]:
+    for record in records:
+        if cancelled():
+            raise Cancelled
+        yield _cell(predictor, one, record)
 
 
 def _cell(predictor: Predictor, one: Input, record: Mapping[str, Any]) -> Any:

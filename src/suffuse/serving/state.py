@@ -21,6 +21,7 @@ class State:
     gate: Gate
     metrics: Metrics = field(default_factory=Metrics)
     ready: bool = True  # false from the first signal to stop
+    until: float | None = None  # the second of ``time.monotonic`` at which whatever still runs is given up
 
 
 def state_of(request: Request) -> State:

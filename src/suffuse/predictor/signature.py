@@ -1,0 +1,204 @@
+"""signature.json as an export's reader takes it: types, lengths and bounds of all that loading and predicting use.
+
+The seal finds damage, but not what somebody changed and sealed again. Everything is checked here, before the network
+is loaded, so that a wrong type is an error of the file and not of the code that meets it later. Keys that this version
+doesn't know are ignored. Types are those of JSON: a text isn't a number, and true isn't 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from .. import derive, modalities
+from ..parts import DeriveSettings, ModalitySettings, Statistics, load, settings
+from ..sealed import problem
+from ..types import CLASSES, LABELS, NUMBER
+from ..types import Head as ModelHead
+
+PRESENT = "present"  # the network's input that no modality may be called like
+Text = Annotated[str, StringConstraints(min_length=1)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Single = Annotated[
+    float, Field(ge=-1e37, le=1e37)
+]  # so that an output of the network, which is float32, times it is one
+Temperature = Annotated[float, Field(ge=1e-6, le=1e6)]
+Whole = Annotated[int, Field(ge=1, le=2**53)]
+
+
+class FileError(ValueError):
+    """What is wrong with a file beside the signature."""
+
+    def __init__(self, file: str, what: str):
+        super().__init__(what)
+        self.file = file
+
+
+class Part(BaseModel):
+    """The base of all parts of a signature."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
+
+
+class Head(Part):
+    """One target."""
+
+    name: Text
+    kind: Literal["classes", "labels", "number"]
+    classes: list[str]
+    mean: Single = 0.0
+    std: Annotated[Single, Field(gt=0)] = 1.0
+    weight: Finite = 1.0
+    balance: list[Finite] = []
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Head:
+        if self.kind == NUMBER and self.classes:
+            raise ValueError(f"'{self.name}' is a number and has classes")
+        if self.kind in (CLASSES, LABELS) and not self.classes:
+            raise ValueError(f"'{self.name}' has no classes")
+        if len(set(self.classes)) < len(self.classes):
+            raise ValueError(f"'{self.name}' has a class twice")
+        return self
+
+    def head(self) -> ModelHead:
+        """As the predictor takes it."""
+        return ModelHead(**{**self.model_dump(), "classes": tuple(self.classes), "balance": tuple(self.balance)})
+
+
+class Modality(Part):
+    """One input: how its cells are read, and what the training rows were like."""
+
+    name: Text
+    kind: str
+    settings: dict[str, Any]
+    statistics: dict[str, Any]
+    tokenizer: str | None = None  # the file of a text's tokenizer
+
+
+class Derivation(Part):
+    """A column that is made from another one."""
+
+    settings: dict[str, Any]
+    facts: dict[str, Any]
+
+
+class Limits(Part):
+    """Of a record, and of a request. One that isn't there has the reader's own value."""
+
+    pixels: Whole | None = None
+    seconds: Annotated[float, Field(gt=0)] | None = None
+    characters: Whole | None = None
+    cell_bytes: Whole | None = None
+    records: Whole | None = None
+
+    def given(self) -> dict[str, Any]:
+        """Those that are there."""
+        return self.model_dump(exclude_none=True)
+
+
+class Signature(Part):
+    """All of signature.json that a reader uses, but for what the seal checks: files, sizes, hashes and forms."""
+
+    name: str | None = None
+    digest: str
+    form: str | None = None
+    heads: Annotated[list[Head], Field(min_length=1)]
+    modalities: Annotated[list[Modality], Field(min_length=1)]
+    derive: dict[str, Derivation] = {}
+    temperatures: dict[str, dict[str, Temperature]] | None = None
+    limits: Limits | None = None
+    libraries: dict[str, str] | None = None
+    id: str | None = None  # the column whose values tables of predictions begin with
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Signature:
+        for what, names in (("target", [h.name for h in self.heads]), ("modality", [m.name for m in self.modalities])):
+            if twice := next((name for name in names if names.count(name) > 1), None):
+                raise ValueError(f"the {what} '{twice}' is there twice")
+        if PRESENT in [m.name for m in self.modalities]:
+            raise ValueError(f"a modality can't be called '{PRESENT}'")
+        return self
+
+
+def checked(signature: Mapping[str, Any]) -> Signature:
+    """Raises ValueError that names the place, what was got and what was expected."""
+    try:
+        return Signature.model_validate(signature)
+    except ValidationError as error:
+        raise ValueError(problem(error)) from None
+
+
+def modality(facts: Modality, contents: Mapping[str, bytes]) -> tuple[ModalitySettings, ModuleType, dict[str, Any]]:
+    """Settings, part and statistics of one input. Raises ValueError."""
+    where = f"modalities: {facts.name}"
+    chosen = _settings(modalities.TABLE, facts.settings, where)
+    assert isinstance(chosen, ModalitySettings)
+    if chosen.kind != facts.kind:
+        raise ValueError(f"{where}: kind: got '{facts.kind}' with the settings of '{chosen.kind}'")
+    part = load(modalities.TABLE, facts.kind)
+    statistics = dict(facts.statistics)
+    if facts.tokenizer is not None:
+        statistics["tokenizer"] = _tokenizer(facts.tokenizer, contents, where)
+    model = _statistics(part.Statistics, statistics, f"{where}: statistics")
+    _check(model, chosen, facts.tokenizer, f"{where}: statistics")
+    return chosen, part, statistics
+
+
+def _tokenizer(name: str, contents: Mapping[str, bytes], where: str) -> str:
+    if name not in contents:
+        raise ValueError(f"{where}: tokenizer: there is no file '{name}'")
+    try:
+        return contents[name].decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise FileError(name, f"not UTF-8: {error.reason} at byte {error.start}") from None
+
+
+def derivation(name: str, facts: Derivation) -> tuple[DeriveSettings, ModuleType]:
+    """Settings and part of a derived column. Raises ValueError."""
+    where = f"derive: {name}"
+    chosen = _settings(derive.TABLE, facts.settings, where)
+    assert isinstance(chosen, DeriveSettings)
+    part = load(derive.TABLE, str(chosen.kind))
+    _statistics(part.Facts, facts.facts, f"{where}: facts")
+    return chosen, part
+
+
+def check_sources(sources: Mapping[str, str]) -> None:
+    """Derived column -> the one that it is made from. Raises ValueError where one is made from itself."""
+    for name in sources:
+        seen, column = {name}, sources[name]
+        while column in sources:
+            if column in seen:
+                raise ValueError(f"derive: {name}: the column is made from itself")
+            seen.add(column)
+            column = sources[column]
+
+
+def _settings(table: dict[str, str], value: dict[str, Any], where: str) -> Any:
+    try:
+        return settings(table, value)
+    except ValidationError as error:
+        raise ValueError(f"{where}: settings: {problem(error)}") from None
+    except ValueError as error:
+        raise ValueError(f"{where}: settings: {error}") from None
+
+
+def _statistics(model: type[Statistics], facts: Mapping[str, Any], where: str) -> Statistics:
+    try:
+        return model.model_validate(facts)
+    except ValidationError as error:
+        raise ValueError(f"{where}: {problem(error)}") from None
+
+
+def _check(statistics: Statistics, chosen: Any, tokenizer: str | None, where: str) -> None:
+    """That they go with the settings; those of a text, that its tokenizer's file goes with them."""
+    try:
+        statistics.check(chosen)
+    except ValueError as error:
+        if tokenizer is not None:
+            raise FileError(tokenizer, str(error)) from None
+        raise ValueError(f"{where}: {error}") from None
