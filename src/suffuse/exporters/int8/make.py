@@ -2,7 +2,7 @@
 
 Static (QDQ): an activation's range is fixed, from real training rows, some with modalities taken away; so a row's bits
 depend on nothing but the row. Dynamic: an activation's range is that of the batch it is in, so a row's last digits
-depend on its neighbours, and on what stands in absent slots.
+depend on its neighbours.
 
 Weights have seven bits (``reduce_range``): with eight the sums of processors without VNNI saturate, and answers would
 differ between machines.
