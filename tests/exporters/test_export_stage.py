@@ -19,6 +19,7 @@ from suffuse.data import Columns
 from suffuse.engine.forward import logits
 from suffuse.errors import SuffuseError
 from suffuse.exporters import folder, parity
+from suffuse.files import read_json
 from suffuse.model import FusionModel, open_model
 from suffuse.run import Run
 from suffuse.stages import export as stage
@@ -80,6 +81,23 @@ def test_it_reads_no_test_row_and_temperatures_come_from_validation(distilled, t
     read = np.unique(np.concatenate(taken))
     assert np.isin(rows, read).all() and not np.isin(read, columns.rows("test")).any()
     assert int8 == "off" or np.isin(read, columns.rows("train")).any()  # ranges of activations
+
+
+@pytest.mark.parametrize("most", [stage.ROWS, 5])
+def test_it_tells_how_many_rows_were_compared(distilled, tmp_path, monkeypatch, most: int) -> None:
+    run, given = opened(distilled, tmp_path, "export.int8=off"), []
+    compare = parity.compare
+
+    def recorded(model: FusionModel, predictor: Any, columns: Columns, rows: np.ndarray, every: bool) -> dict:
+        given.append(rows)
+        return compare(model, predictor, columns, rows, every)
+
+    monkeypatch.setattr(stage, "ROWS", most)
+    monkeypatch.setattr(parity, "compare", recorded)
+    pipeline.run_stage(run, "export")
+    available = len(Columns.open(run.path("data")).labelled("validation"))
+    assert 5 < available < 512
+    assert (read_json(run.path("export", "parity.json")) or {})["rows"] == len(given[0]) == min(available, most)
 
 
 def other_model(model: FusionModel, file: Path) -> None:

@@ -51,15 +51,16 @@ def _one(run: Run, model: FusionModel, source: Path, columns: Columns, place: Pa
     exporter.write(model, run.recipe, place, schema.get("derive"))
     predictor = Predictor.load(place)
     count = ROWS if student else FEW
-    compared = parity.compare(model, predictor, columns, parity.evenly(columns, columns.fitting(count)), student)
+    rows = parity.evenly(columns, columns.fitting(count))
+    compared = parity.compare(model, predictor, columns, rows, student)
     parity.check(compared, run.recipe.export.tolerance, place.name)
-    facts = {"source": source.relative_to(run.folder).as_posix(), "rows": count, "subsets": compared}
+    facts = {"source": source.relative_to(run.folder).as_posix(), "rows": len(rows), "subsets": compared}
     signature = read_signature(place)
     worst = max(f["difference"] for f in compared.values())
     signature["forms"]["fp32"]["parity"] = {"subsets": len(compared), "difference": worst}
     if student:
-        rows, kept = parity.evenly(columns, FITTED), parity.subsets(columns.spec.names)
-        signature["temperatures"] = temperatures(parity.asking(predictor), columns, rows, kept)
+        fitted, kept = parity.evenly(columns, FITTED), parity.subsets(columns.spec.names)
+        signature["temperatures"] = temperatures(parity.asking(predictor), columns, fitted, kept)
         facts["int8"] = _int8(run, columns, place, signature)
         write_text(place / "README.md", card(signature, facts, schema=schema))
         if run.recipe.export.torch:
