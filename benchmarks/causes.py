@@ -1,6 +1,6 @@
 """Why long training at all labels leaves a teacher nothing to add on fashion9k: one thing changed at a time.
 
-    python benchmarks/causes.py DATA [NAME ...] [--epochs 80] [--seeds 2] [--out runs] [--write]
+    python benchmarks/causes.py DATA [NAME ...] [--epochs 80] [--seeds 2] [--out runs] [--write | --toy]
 
 Student and labels alone of ``distillation.py``'s ``full-80`` as it was when this was asked, on photos that were also
 shifted, zoomed and lit otherwise, with seeds that no other case has, judged on validation rows; test rows aren't
@@ -13,6 +13,9 @@ Two of the settings ask the teacher about rows that nobody has a label for, made
 (two photos laid over each other, or a part of one in the other: mixup, Zhang et al. 2018, and CutMix, Yun et al. 2019;
 asking a teacher about such is function matching, Beyer et al. 2022). A photo is seen as often as without them in
 ``crossed``, half as often in ``blended``.
+
+``--toy`` is the smoke test of this script: DATA as ``toy_data.py`` writes them, one epoch, tiny networks, nothing
+pretrained.
 """
 
 from __future__ import annotations
@@ -34,6 +37,7 @@ from copies import copied
 from distillation import LONGER, MIRRORED, SHIFTED, WIDER, lent, stored
 from result_file import write_result
 from rows import read, write
+from shipped import add_cases, add_toy, arguments_of
 from suffuse import Run, temperature
 from suffuse.data import Columns
 from suffuse.engine import features
@@ -178,12 +182,13 @@ def main() -> int:
     """Train what is asked for, and print what became of it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
-    parser.add_argument("causes", nargs="*", choices=[*CAUSES, []], default=list(CAUSES))
+    add_cases(parser, "causes", CAUSES)
     parser.add_argument("--out", type=Path, default=Path("runs"))
     parser.add_argument("--epochs", type=int, default=EPOCHS)
     parser.add_argument("--seeds", type=int, default=SEEDS)
     parser.add_argument("--write", action="store_true")
-    asked = parser.parse_args()
+    add_toy(parser)
+    asked = arguments_of(parser)
     file = HERE / "results" / "causes.json"
     for name in asked.causes:
         trained = found(asked.data.resolve(), asked.out.resolve(), CAUSES[name], asked.epochs, asked.seeds)

@@ -1,6 +1,6 @@
 """Where distillation pays, on real data: each student against the same student on labels alone.
 
-    python benchmarks/distillation.py DATA [CASE ...] [--out runs] [--write]
+    python benchmarks/distillation.py DATA [CASE ...] [--out runs] [--write | --toy]
 
     few     products, 10 % of the rows labelled for teacher, student and validation alike; all other rows unlabelled
     full-N  products, all labels, N epochs (25 or 80), five seeds, trials of 25 epochs; each on the photos that suit it
@@ -17,7 +17,8 @@
 DATA is the folder with the data sets. Student and baseline have the same budget, and each got the same trials of
 learning rate, smoothing and dropout on validation rows (``trials.py``); in ``any``, ``houses`` and ``folds`` neither
 got any.
-``--write`` keeps the table, with date and hardware, in ``results/``.
+``--write`` keeps the table, with date and hardware, in ``results/``. ``--toy`` is the smoke test of this script: DATA
+as ``toy_data.py`` writes them, one epoch, two folds, tiny networks, nothing pretrained.
 """
 
 from __future__ import annotations
@@ -36,14 +37,13 @@ from copies import copied
 from pooled import pairs
 from result_file import write_result
 from rows import read, write
+from shipped import add_cases, add_toy, arguments_of, folds_run, opened
 from suffuse import Run, run_all, run_stage, scores
 from suffuse.files import read_json
 from suffuse.report.settled import settled
 from suffuse.sources import easy_vqa
 from trials import SINGLE, TRIALS, WHO, Trial, schooled, tried
 
-HERE = Path(__file__).resolve().parent
-RECIPES = HERE.parent / "recipes"
 SHARE, SAME, QUARTER, MOST, FOLDS = 0.1, 0.05, 0.25, 7000, 5
 STORED = ("prepare", "teach", "extract")
 TOGETHER = (
@@ -92,7 +92,6 @@ HEARD = (
     "teacher.floors=false",
     "evaluate.probes=[size]",
 )
-CUT = [(f"data.split={{folds: {FOLDS}, fold: {k}}}", "evaluate.probes=[size]") for k in range(FOLDS)]
 LISTENER = 150_000  # parameters that a student of the orders may have
 SHARED = ("full-search", *(f"full-{n}" for n in EPOCHS), "any", "any-photo", "any-title")  # runs with one teacher
 
@@ -196,8 +195,9 @@ def orders(data: Path, out: Path) -> dict:
     source = f"data.source={data / 'coffee_orders619' / 'manifest.csv'}"
     search = stored("orders", out / "orders-search", source, *HEARD, "data.split.validation=0.15")
     chosen, told = tried(search)
-    cut = [f"data.split.fold={k}" for k in range(FOLDS)]
-    runs = [done("orders", out / f"orders-{k}", source, *HEARD, how, *chosen) for k, how in enumerate(cut)]
+    runs = [
+        done("orders", out / f"orders-{k}", source, *HEARD, f"data.split.fold={k}", *chosen) for k in folds_run(FOLDS)
+    ]
     found, cards = pairs(runs, [WHO]), [scores(run) for run in runs]
     most = max(card["student"]["parameters"] for card in cards)
     assert most <= LISTENER
@@ -211,10 +211,15 @@ def houses(data: Path, out: Path) -> Run:
     return done("houses", out / "houses", f"data.source={data / 'houses535' / 'manifest.csv'}")
 
 
+def cut(fold: int) -> tuple[str, str]:
+    """How the houses are split for one fold, and what of it is probed."""
+    return f"data.split={{folds: {FOLDS}, fold: {fold}}}", "evaluate.probes=[size]"
+
+
 def folds(data: Path, out: Path) -> dict:
     """The houses in five folds, students and baselines over all of them."""
     source = f"data.source={data / 'houses535' / 'manifest.csv'}"
-    runs = [done("houses", out / f"houses-{k}", source, *how) for k, how in enumerate(CUT)]
+    runs = [done("houses", out / f"houses-{k}", source, *cut(k)) for k in folds_run(FOLDS)]
     found = pairs(runs, (("student", "baseline"), ("student-0.25", "baseline-0.25")))
     teachers = [scores(run)["teacher"] for run in runs]
     metric = found["pairs"][0]["metric"]
@@ -224,7 +229,7 @@ def folds(data: Path, out: Path) -> dict:
 def priced(data: Path, out: Path, fraction: float) -> dict:
     """The houses in five folds, this share of the labels for the student and its validation; the teacher saw all."""
     source = f"data.source={data / 'houses535' / 'manifest.csv'}"
-    runs = [stored("houses", out / f"houses-{k}", source, *how) for k, how in enumerate(CUT)]
+    runs = [stored("houses", out / f"houses-{k}", source, *cut(k)) for k in folds_run(FOLDS)]
     chosen, told = tried(runs[0], fraction=fraction)
     teachers = [next(iter(read_json(run.path("teacher", "training.json"))["validation"].values())) for run in runs]
     return pairs(runs, [WHO], schooled(runs, chosen, fraction)) | {"trials": told, "teachers on validation": teachers}
@@ -232,14 +237,14 @@ def priced(data: Path, out: Path, fraction: float) -> dict:
 
 def done(recipe: str, folder: Path, *overrides: str) -> Run:
     """The recipe's run, every stage up to date."""
-    run = Run.open(RECIPES / f"{recipe}.yaml", overrides, folder)
+    run = opened(recipe, folder, overrides)
     run_all(run)
     return run
 
 
 def stored(recipe: str, folder: Path, *overrides: str) -> Run:
     """A run of the recipe as far as its store."""
-    run = Run.open(RECIPES / f"{recipe}.yaml", overrides, folder)
+    run = opened(recipe, folder, overrides)
     for verb in STORED:
         run_stage(run, verb)
     return run
@@ -282,10 +287,11 @@ def main() -> int:
     """Run what is asked for and print its pairs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
-    parser.add_argument("cases", nargs="*", choices=[*CASES, []], default=list(CASES))
+    add_cases(parser, "cases", CASES)
     parser.add_argument("--out", type=Path, default=Path("runs"))
     parser.add_argument("--write", action="store_true")
-    asked = parser.parse_args()
+    add_toy(parser)
+    asked = arguments_of(parser)
     for name in asked.cases:
         made = CASES[name](asked.data.resolve(), asked.out.resolve())
         facts = table(made) if isinstance(made, Run) else made

@@ -1,9 +1,11 @@
 """The three scenarios on their real data, in full: run each recipe, print its table, and check what it must reach.
 
-    python benchmarks/scenarios.py DATA [products] [questions] [orders] [--out runs] [--write]
+    python benchmarks/scenarios.py DATA [products] [questions] [orders] [--out runs] [--write | --toy]
 
 DATA is the folder with the data sets (each recipe's header says where they come from). ``--write`` keeps the numbers,
 with date and hardware, in ``benchmarks/results/``. Stages that are up to date are not run again.
+``--toy`` is the smoke test of this script: DATA as ``toy_data.py`` writes them, one epoch, two folds, tiny networks,
+nothing pretrained; what must be reached is missed.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ import pyarrow.parquet as pq
 
 from result_file import write_result
 from seeds import seed_logits
+from shipped import add_cases, add_toy, arguments_of, folds_run, opened
 from suffuse import Run, run_all, scores
 from suffuse.data import Columns
 from suffuse.probes.intervals import SHARE
@@ -29,8 +32,6 @@ from suffuse.probes.quality import draw
 from suffuse.probes.verdict import compare
 from suffuse.types import heads_of
 
-HERE = Path(__file__).resolve().parent
-RECIPES = HERE.parent / "recipes"
 FOLDS, RESAMPLES = 5, 10_000
 DISTILLED = ("student", "baseline")
 
@@ -73,7 +74,7 @@ def orders(data: Path, out: Path) -> tuple[dict, list[Check]]:
     """Sound and transcript -> six slots, cross-validated over all rows, against the transcript alone."""
     source = data / "coffee_orders619" / "manifest.csv"
     rows: dict[str, dict[str, np.ndarray]] = {}
-    for fold in range(FOLDS):
+    for fold in folds_run(FOLDS):
         run = done("orders", out / f"orders-{fold}", f"data.source={source}", f"data.split.fold={fold}")
         for who, each in right(run).items():
             rows.setdefault(who, {}).update(each)
@@ -177,7 +178,7 @@ def paired(gain: np.ndarray) -> tuple[float, float]:
 
 def done(recipe: str, folder: Path, *overrides: str) -> Run:
     """The recipe's run, every stage up to date."""
-    run = Run.open(RECIPES / f"{recipe}.yaml", overrides, folder)
+    run = opened(recipe, folder, overrides)
     run_all(run)
     return run
 
@@ -205,10 +206,11 @@ def main() -> int:
     """Run what is asked for; 1 where something isn't reached."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
-    parser.add_argument("scenarios", nargs="*", choices=[*SCENARIOS, []], default=list(SCENARIOS))
+    add_cases(parser, "scenarios", SCENARIOS)
     parser.add_argument("--out", type=Path, default=Path("runs"))
     parser.add_argument("--write", action="store_true")
-    asked = parser.parse_args()
+    add_toy(parser)
+    asked = arguments_of(parser)
     failed = False
     for name in asked.scenarios:
         facts, checks = SCENARIOS[name](asked.data.resolve(), asked.out)

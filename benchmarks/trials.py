@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from shipped import toys
 from suffuse import Run
 from suffuse.engine.checkpoint import State
 from suffuse.engine.loop import Plan, fit
@@ -112,7 +113,7 @@ def based(run: Run) -> Path:
 
 def side_by_side(work: Callable[[dict[str, Any]], Any], orders: Sequence[dict[str, Any]]) -> list[Any]:
     """What became of each, in their order."""
-    with ProcessPoolExecutor(SIDE_BY_SIDE, multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(1 if toys() else SIDE_BY_SIDE, multiprocessing.get_context("spawn")) as pool:
         return list(pool.map(work, orders))
 
 

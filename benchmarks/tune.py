@@ -2,7 +2,7 @@
 
     python benchmarks/tune.py DATA [products] [orders] [questions] [--minutes 30] [--processes 2] [--seeds 5]
                               [--objective quality] [--no-baseline] [--out runs/tune] [--set a.b=c ...]
-                              [--search-set a.b=c ...] [--write]
+                              [--search-set a.b=c ...] [--write | --toy]
 
 DATA is the folder with the data sets (each recipe's header says where they come from). Of each scenario the rows are
 prepared, the teacher is trained and asked once; then the search has its minutes, on validation rows alone. The chosen
@@ -11,6 +11,8 @@ look at the test rows once. The difference is paired: the same seeds' numbers, t
 search leaves the recipe as it is, there is nothing to test. ``--search-set`` counts for the search alone, e.g. more
 validation rows to choose by: rows, teacher and store of what is tested are the recipe's own then. ``--write`` keeps the
 numbers of the scenarios that ran, each with its date and hardware, in ``results/tune.json``. Call it again to go on.
+``--toy`` is the smoke test of this script: DATA as ``toy_data.py`` writes them, one epoch, tiny networks, nothing
+pretrained; where the search leaves the recipe as it is, another learning rate is tested.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ import numpy as np
 from copies import copied
 from result_file import provenance
 from seeds import seed_logits
+from shipped import add_cases, add_toy, arguments_of, opened
 from suffuse import Run, run_stage, scores
 from suffuse.answers import activate, main_metric
 from suffuse.checked_json import read_checked
@@ -37,10 +40,11 @@ from suffuse.recipe import read_recipe, to_yaml
 from suffuse.tuning.how import How
 
 HERE = Path(__file__).resolve().parent
-RECIPES, RESULT = HERE.parent / "recipes", HERE / "results" / "tune.json"
+RESULT = HERE / "results" / "tune.json"
 SCENARIOS = {"products": "fashion9k", "orders": "coffee_orders619", "questions": None}
 FILES = {"questions": "easy-vqa"}
 STORED, LOOKED = ("prepare", "teach", "extract"), ("distill", "export", "evaluate")
+TOY_CHOSEN = ("distill.train.learning_rate=0.01",)  # tested by --toy where the search leaves the recipe as it is
 RESAMPLES, CONFIDENCE = 2000, 0.95
 
 
@@ -48,11 +52,11 @@ def scenario(name: str, asked: argparse.Namespace) -> dict[str, Any]:
     """Search, train both recipes, test once."""
     place, data = asked.out.resolve() / name, SCENARIOS[name]
     overrides = [f"data.source={asked.data.resolve() / data / 'manifest.csv'}"] if data else []
-    file = RECIPES / f"{FILES.get(name, name)}.yaml"
-    base = stored(file, (*overrides, *asked.set), place / ("base" if asked.search_set else "search"))
-    search = stored(file, (*overrides, *asked.set, *asked.search_set), place / "search") if asked.search_set else base
+    recipe = FILES.get(name, name)
+    base = stored(recipe, (*overrides, *asked.set), place / ("base" if asked.search_set else "search"))
+    search = stored(recipe, (*overrides, *asked.set, *asked.search_set), place / "search") if asked.search_set else base
     result = searched(search, asked)
-    found = tuple(result["overrides"])
+    found = tuple(result["overrides"]) or (TOY_CHOSEN if asked.toy else ())
     facts = tested(base, place, found, asked) if found else {"verdict": "the recipe as it is stays", "looks": []}
     return facts | {
         "minutes": asked.minutes,
@@ -78,9 +82,9 @@ def tested(base: Run, place: Path, found: tuple[str, ...], asked: argparse.Names
     return compared(shipped, chosen) | {"shipped": table(shipped), "chosen": table(chosen)}
 
 
-def stored(recipe: Path, overrides: tuple[str, ...], folder: Path) -> Run:
-    """A run of a recipe whose teacher was asked."""
-    run = Run.open(recipe, overrides, folder)
+def stored(recipe: str, overrides: tuple[str, ...], folder: Path) -> Run:
+    """A run of a shipped recipe whose teacher was asked."""
+    run = opened(recipe, folder, overrides)
     for verb in STORED:
         run_stage(run, verb)
     return run
@@ -148,7 +152,7 @@ def arguments() -> argparse.Namespace:
     """What is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
-    parser.add_argument("scenarios", nargs="*", choices=[*SCENARIOS, []], default=list(SCENARIOS))
+    add_cases(parser, "scenarios", SCENARIOS)
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--trials", type=int, default=None)
     parser.add_argument("--processes", type=int, default=2)
@@ -161,7 +165,8 @@ def arguments() -> argparse.Namespace:
         "--search-set", action="append", default=[], metavar="a.b=c", help="the same, of the search alone"
     )
     parser.add_argument("--write", action="store_true")
-    return parser.parse_args()
+    add_toy(parser)
+    return arguments_of(parser)
 
 
 def main() -> int:

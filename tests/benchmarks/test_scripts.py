@@ -1,4 +1,4 @@
-"""Every benchmark script runs: on a made-up data set where it can, else as far as its command line."""
+"""Every benchmark script runs on made-up data."""
 
 from __future__ import annotations
 
@@ -11,9 +11,15 @@ from pathlib import Path
 
 import pytest
 
+import causes
+import distillation
+import scenarios
+import shipped
+import tune
 from suffuse import pipeline
 from suffuse.run import Run
 from toy import toy_run
+from toy_data import write_data_sets
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 SCRIPTS = sorted(file.stem for file in FOLDER.glob("*.py"))
@@ -31,8 +37,18 @@ ON_A_TOY = {  # script -> its arguments; RUN is a finished run, PICTURES a folde
     "serve": ["RUN", "--only", "soak", "--requests", "60"],
 }
 JUDGES = {"targets", "predict", "scale", "serve"}  # end with 1 where a target isn't reached, as a toy may
-NEEDS_DATA = {"causes", "distillation", "scenarios", "tune"}  # recipes of data sets that are not part of this project
-LIBRARIES = {"anywhere", "copies", "pooled", "result_file", "rows", "seeds", "soak", "toy", "trials"}
+TUNE = ["--trials", "2", "--processes", "1", "--seeds", "2"]
+OF_SCENARIOS = {  # script, which takes the scenarios' data sets -> cases that run its whole path, its other arguments
+    "causes": (["crossed", "blended"], ["--epochs", "2", "--seeds", "1"]),
+    "distillation": (["few"], []),
+    "scenarios": (["questions"], []),
+    "tune": (["questions"], [*TUNE, "--no-baseline"]),
+}
+TELLS = {"causes": "\n{}, 2 epochs, seed ", "tune": "\n{}, searched for "}  # how a case's result begins
+RESULT = "\n{}\n"  # elsewhere
+LIBRARIES = {
+    "anywhere", "copies", "pooled", "result_file", "rows", "seeds", "shipped", "soak", "toy", "toy_data", "trials"
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -42,16 +58,25 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return run
 
 
-def called(*command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+def called(*command: str, cwd: Path, seconds: float = 300) -> subprocess.CompletedProcess[str]:
     paths = os.pathsep.join(filter(None, (str(FOLDER), os.environ.get("PYTHONPATH", ""))))
     settings = {**os.environ, "PYTHONPATH": paths}
     return subprocess.run(
-        [sys.executable, *command], cwd=cwd, env=settings, capture_output=True, text=True, timeout=300, check=False
+        [sys.executable, *command], cwd=cwd, env=settings, capture_output=True, text=True, timeout=seconds, check=False
     )
 
 
+@pytest.fixture(scope="module")
+def data_sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_data_sets(tmp_path_factory.mktemp("data-sets"))
+
+
+def results() -> dict[Path, int]:
+    return {file: file.stat().st_mtime_ns for file in (FOLDER / "results").glob("*")}
+
+
 def test_every_script_is_one_of_the_kinds():
-    assert sorted({*ON_A_TOY, *NEEDS_DATA, *LIBRARIES}) == SCRIPTS
+    assert sorted({*ON_A_TOY, *OF_SCENARIOS, *LIBRARIES}) == SCRIPTS
 
 
 @pytest.mark.slow
@@ -61,22 +86,72 @@ def test_every_script_can_be_imported(tmp_path: Path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(NEEDS_DATA))
-def test_a_script_that_needs_data_shows_its_help(name: str, tmp_path: Path):
-    done = called(str(FOLDER / f"{name}.py"), "--help", cwd=tmp_path)
-    assert done.returncode == 0 and f"benchmarks/{name}.py DATA" in done.stdout, done.stderr
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(ON_A_TOY))
 def test_a_script_runs_on_a_made_up_data_set(name: str, finished: Run, tmp_path: Path):
     places = {"RUN": str(finished.folder), "PICTURES": str(finished.folder.parent / "data" / "pictures")}
-    before = {file: file.stat().st_mtime_ns for file in (FOLDER / "results").glob("*")}
+    before = results()
     done = called(str(FOLDER / f"{name}.py"), *(places.get(a, a) for a in ON_A_TOY[name]), cwd=tmp_path)
     judged = name in JUDGES and done.returncode == 1 and ("MISSED" in done.stdout or "AssertionError" in done.stderr)
     assert done.returncode == 0 or judged, done.stdout + done.stderr
     assert done.stdout.strip()
-    assert before == {file: file.stat().st_mtime_ns for file in (FOLDER / "results").glob("*")}
+    assert before == results()
+
+
+def run_cases(name: str, arguments: list[str], cases: list[str], data: Path, cwd: Path) -> None:
+    """A script runs on the scenarios' data sets, and prints the result of each of these cases."""
+    before = results()
+    command = [str(FOLDER / f"{name}.py"), str(data), *arguments, "--toy", "--out", str(cwd / "runs")]
+    done = called(*command, cwd=cwd, seconds=1200)
+    wrote = done.stdout + done.stderr
+    assert done.returncode == 0 or (done.returncode == 1 and name in {"scenarios", "tune"}), wrote  # a toy may miss
+    assert "Traceback" not in done.stderr, wrote
+    for case in cases:
+        assert TELLS.get(name, RESULT).format(case) in f"\n{done.stdout}", wrote
+    assert before == results()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(OF_SCENARIOS))
+def test_a_script_of_the_scenarios_runs_on_made_up_data(name: str, data_sets: Path, tmp_path: Path):
+    cases, more = OF_SCENARIOS[name]
+    run_cases(name, [*cases, *more], cases, data_sets, tmp_path)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", sorted(OF_SCENARIOS))
+def test_every_case_of_the_scenarios_runs_on_made_up_data(name: str, data_sets: Path, tmp_path: Path):
+    every = {"causes": causes.CAUSES, "distillation": distillation.CASES, "scenarios": scenarios.SCENARIOS}
+    more = TUNE if name == "tune" else OF_SCENARIOS[name][1]
+    run_cases(name, more, list(every.get(name, tune.SCENARIOS)), data_sets, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(OF_SCENARIOS))
+def test_an_unknown_case_is_refused_with_those_that_there_are(name: str, data_sets: Path, tmp_path: Path):
+    done = called(str(FOLDER / f"{name}.py"), str(data_sets), "no such case", cwd=tmp_path)
+    assert done.returncode == 2 and "got no such case, expected " in done.stderr
+    assert OF_SCENARIOS[name][0][0] in done.stderr.rpartition("expected ")[2]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(OF_SCENARIOS))
+def test_a_toy_is_never_kept(name: str, data_sets: Path, tmp_path: Path):
+    done = called(str(FOLDER / f"{name}.py"), str(data_sets), "--toy", "--write", cwd=tmp_path)
+    assert done.returncode == 2 and "--toy measures nothing that --write could keep" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("recipe", sorted(shipped.TOYS))
+def test_a_recipe_is_a_toy_only_where_it_is_asked_for(recipe: str, tmp_path: Path, monkeypatch):
+    asked = ["distill.train.epochs=80"]
+    whole = Run.open(shipped.RECIPES / f"{recipe}.yaml", asked, tmp_path)
+    assert shipped.opened(recipe, tmp_path, asked).recipe == whole.recipe
+    assert list(shipped.folds_run(5)) == [0, 1, 2, 3, 4]
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(shipped, "_at_the_end", {})
+    shipped.as_toys(tmp_path)
+    toy = shipped.opened(recipe, tmp_path, asked).recipe
+    assert toy.distill.train.epochs == 1 and list(shipped.folds_run(5)) == [0, 1]
 
 
 @pytest.mark.slow
