@@ -10,6 +10,8 @@ import yaml
 from typer.testing import CliRunner
 
 from suffuse import cli, pipeline
+from suffuse.checked_json import write_checked
+from suffuse.errors import SuffuseError
 from suffuse.overrides import differing, notice, repeat
 from suffuse.recipe import to_yaml
 from suffuse.run import Run, recorded_overrides
@@ -100,17 +102,25 @@ def test_a_repeated_override_is_no_difference_and_another_value_is_the_user_s_ow
 def test_a_value_with_keys_of_its_own_is_compared_key_by_key(recipe: Path, write_table, tiny_recipe) -> None:
     out = recipe.parent / "run"
     facts = json.loads((out / "run.json").read_text())
-    (out / "run.json").write_text(json.dumps({**facts, "overrides": {"teacher.train": "{epochs: 2}"}}))
+    write_checked(out / "run.json", {**facts, "overrides": {"teacher.train": "{epochs: 2}"}})
     assert differing(plain(recipe)) == {"teacher.train.epochs": (2, 1)}
 
 
-@pytest.mark.parametrize("broken", ["", "[]", "{}", '{"overrides": 3}', '{"overrides": {"a": [1]}}'])
+@pytest.mark.parametrize("broken", ["{}", '{"overrides": 3}', '{"overrides": {"a": [1]}}'])
 def test_a_run_without_a_record_or_with_a_broken_recipe_has_no_notice(recipe: Path, broken: str) -> None:
     out = recipe.parent / "run"
     (out / "run.json").write_text(broken)
     assert notice(plain(recipe), {"teach": ["why"]}) == []
     (out / "recipe.yaml").write_text("[")
     assert differing(plain(recipe)) == {}
+
+
+@pytest.mark.parametrize("broken", ["", "[]"])
+def test_a_record_that_is_none_is_named(recipe: Path, broken: str) -> None:
+    file = recipe.parent / "run" / "run.json"
+    file.write_text(broken)
+    with pytest.raises(SuffuseError, match=r"run\.json"):
+        notice(plain(recipe), {"teach": ["why"]})
 
 
 def test_how_to_repeat_a_run_quotes_what_a_shell_would_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

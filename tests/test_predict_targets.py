@@ -183,7 +183,7 @@ def test_targets_named_as_other_columns_of_the_answers_are_kept_apart(tmp_path):
     encoder = {"kind": "gru", "embedding": 2, "width": 2}
     network = {"encoders": {"first": encoder}, "fusion": {"kind": "concat", "width": 2}}
     made = {
-        "data": {"source": str(source), "target": ["line", "absent"]},
+        "data": {"source": str(source), "target": ["line", "absent"], "max_quarantined": 0.5},
         "modalities": {"first": {"kind": "text", "column": "first"}},
         "teacher": network,
         "student": network,

@@ -93,6 +93,8 @@ class _Pace:
 
     def left(self) -> float | None:
         """Seconds; None where they can't be told yet."""
+        if not self.marks:
+            return None
         (start, first), (now, share) = self.marks[0], self.marks[-1]
         if now - start < MEASURED_SECONDS or share - first < MEASURED_SHARE * (1 - first):
             return None

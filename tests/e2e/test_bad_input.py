@@ -175,8 +175,8 @@ def test_a_value_that_can_not_be(project: Project, changes: dict, words: tuple[s
     [
         ("version: 1\ndata: {source: [\n", ("not YAML", "recipe.yaml:")),
         ("a: b: c\n", ("not YAML", "recipe.yaml:1")),
-        ("", ("empty",)),
-        ("- 1\n", ("mapping",)),
+        ("", ("no recipe", "got nothing")),
+        ("- 1\n", ("no recipe", "got a list")),
         ("\x00\x01", ("not YAML",)),
     ],
 )
@@ -273,12 +273,15 @@ def test_a_second_process_on_the_same_run(project: Project) -> None:
         first.communicate()
 
 
-def test_a_changed_artefact_is_made_again(copied: Path) -> None:
+def test_a_changed_artefact_is_made_again_on_request(copied: Path) -> None:
     (copied / "report.html").write_text("<p></p>")
     said = done(suffuse("status", copied)).out.splitlines()
-    assert said[-1].split(maxsplit=1) == ["report", "report.html is missing or was changed"]
-    done(suffuse("run", copied))
+    assert said[-1].split(maxsplit=1) == ["report", "report.html was changed after it was written"]
+    fails(suffuse("run", copied), 1, "report.html", "--from report")
+    assert (copied / "report.html").read_text() == "<p></p>"
+    done(suffuse("run", copied, "--from", "report"))
     assert (copied / "report.html").stat().st_size > 1000
+    assert [file.read_text() for file in (copied / "previous").rglob("report.html")] == ["<p></p>"]
 
 
 def limit_files() -> None:
@@ -316,7 +319,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_disk_that_can_only_be_read(disk: Path, project: Project) -> None:
     recipe = project()
     mount(disk, "ro")
-    fails(suffuse("run", recipe, "--out", disk / "run"), 1, "Read-only file system", str(disk))
+    fails(suffuse("run", recipe, "--out", disk / "run"), 1, "can't be written to", str(disk))
 
 
 def test_a_full_disk_while_preparing(disk: Path, project: Project) -> None:

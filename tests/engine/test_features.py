@@ -83,7 +83,7 @@ def test_each_entry_is_computed_once_and_found_again(columns, model, tmp_path, m
     again = ready(columns, model, tmp_path / "kept")
     assert sum(seen) == len(columns.entries["question"])
     np.testing.assert_array_equal(first.entries["question"], again.entries["question"])
-    assert sorted(p.suffix for p in (tmp_path / "kept").iterdir()) == [".json", ".json", ".keys", ".npy"]
+    assert sorted(p.suffix for p in (tmp_path / "kept").iterdir()) == [".json", ".keys", ".npy"]
 
 
 def spy(encoder, seen: list):

@@ -12,6 +12,8 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
 
 from suffuse.errors import SuffuseError
 from suffuse.exporters import folder as exporter
@@ -40,7 +42,12 @@ WIDE = {
 
 @pytest.fixture(scope="module")
 def columns(make_columns):
-    return make_columns(rows=600)
+    """With a tokenizer, which an export of texts has."""
+    made = make_columns(rows=600)
+    words = Tokenizer(WordLevel({"[PAD]": 0, "[UNK]": 1, **{f"w{n}": n for n in range(2, 12)}}, unk_token="[UNK]"))
+    picture, question = made.spec.fields
+    question = replace(question, statistics={**question.statistics, "tokenizer": words.to_str()})
+    return replace(made, spec=replace(made.spec, fields=(picture, question)))
 
 
 @pytest.fixture(scope="module")

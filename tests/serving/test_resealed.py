@@ -74,9 +74,10 @@ def predicted(folder: Path) -> None:
     """Load, describe and answer."""
     made = Predictor.load(folder)
     json.dumps(made.describe(), allow_nan=False)
-    records = [record(1), {}, {"raw": "a thing"}]
-    made.predict([{k: v for k, v in one.items() if k in made.known} for one in records])
-    made.predict({})
+    records = [record(1), {"raw": "a thing"}]
+    named = [{k: v for k, v in one.items() if k in made.known} for one in records]
+    made.predict([one or dict.fromkeys(made.known) for one in named])
+    made.predict(dict.fromkeys(made.known))
 
 
 def places(value: Any, way: tuple = ()) -> Iterator[tuple]:

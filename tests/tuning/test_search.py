@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from report_tools import restamp
 from search_tools import LITTLE, here
 
 from suffuse import pipeline
@@ -75,6 +76,7 @@ def test_it_needs_no_teacher_and_looks_at_no_test_row(whole: tuple[Run, dict], t
         entry[rows] = entry[rows[::-1]]
         np.save(run.path("data", "target.npy"), target)
         np.save(run.path("data", "entry.npy"), entry)
+        restamp(run.folder, "prepare")
         same_costs(run)
 
     other, again = tuned("scrambled", change=other_test_rows)

@@ -43,6 +43,12 @@ def times_log(p: Tensor, log: Tensor) -> Tensor:
     return p * log.where(p > 0, 0.0)
 
 
+def savable(tensor: Tensor) -> Tensor:
+    """The tensor, or a copy where it was made under ``torch.inference_mode``, as a teacher's outputs may be: autograd
+    can't save such a tensor for the backward pass."""
+    return tensor.clone() if tensor.is_inference() else tensor
+
+
 def divergence(log_p: Tensor, log_q: Tensor) -> Tensor:
     """Log-probabilities (B, C) of both -> KL(p || q) (B,). -inf is a class of probability 0."""
     return times_log(log_p.exp(), log_p - log_q).sum(1)

@@ -16,7 +16,7 @@ from pydantic import Field as Setting
 
 from ...parts import PartSettings
 from ...types import Output
-from ..rows import clean, exact, features, mean, taps, transformed, unit
+from ..rows import clean, exact, features, mean, savable, taps, transformed, unit
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -79,7 +79,7 @@ def _projected() -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]:
         @staticmethod
         def forward(ctx, mine: Tensor, weight: Tensor, bias: Tensor, theirs: Tensor) -> Tensor:
             gap = torch.addmm(bias, mine, weight.t()) - theirs
-            ctx.save_for_backward(mine, weight, bias, theirs, gap)
+            ctx.save_for_backward(mine, weight, bias, savable(theirs), gap)
             flat = gap.flatten()
             return torch.dot(flat, flat) / max(flat.numel(), 1)
 

@@ -18,7 +18,7 @@ from pydantic import Field as Setting
 
 from ...parts import PartSettings
 from ...types import CLASSES, Output
-from ..rows import clean, divergence, exact, mean, transformed, trusted
+from ..rows import clean, divergence, exact, mean, savable, transformed, trusted
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -84,7 +84,7 @@ def _closed() -> Callable[[Tensor, Tensor, float], Tensor]:
             both -= total.log()
             (p, q), (log_p, log_q) = (powers / total).chunk(2), both.chunk(2)
             ctx.heat = heat
-            ctx.save_for_backward(mine, theirs, (q - p) * (heat / count))
+            ctx.save_for_backward(mine, savable(theirs), (q - p) * (heat / count))
             gap = log_p - log_q
             found = torch.dot(p.flatten(), gap.flatten())
             if not math.isfinite(found.item()):  # a class is ruled out; asking costs a fraction of a mask
