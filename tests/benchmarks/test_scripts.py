@@ -11,11 +11,7 @@ from pathlib import Path
 
 import pytest
 
-import causes
-import distillation
-import scenarios
 import shipped
-import tune
 from suffuse import pipeline
 from suffuse.run import Run
 from toy import toy_run
@@ -115,14 +111,6 @@ def run_cases(name: str, arguments: list[str], cases: list[str], data: Path, cwd
 def test_a_script_of_the_scenarios_runs_on_made_up_data(name: str, data_sets: Path, tmp_path: Path):
     cases, more = OF_SCENARIOS[name]
     run_cases(name, [*cases, *more], cases, data_sets, tmp_path)
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("name", sorted(OF_SCENARIOS))
-def test_every_case_of_the_scenarios_runs_on_made_up_data(name: str, data_sets: Path, tmp_path: Path):
-    every = {"causes": causes.CAUSES, "distillation": distillation.CASES, "scenarios": scenarios.SCENARIOS}
-    more = TUNE if name == "tune" else OF_SCENARIOS[name][1]
-    run_cases(name, more, list(every.get(name, tune.SCENARIOS)), data_sets, tmp_path)
 
 
 @pytest.mark.slow
