@@ -119,6 +119,12 @@ def share_of(columns: Columns, split: str, rows: np.ndarray, fraction: float) ->
     assert rows.tolist() == labelled[np.isin(columns.group[labelled], seen)].tolist()
 
 
+def test_the_store_holds_no_test_row(stored, columns) -> None:
+    keys = np.load(stored.path("knowledge", "key.npy"))
+    assert np.isin(columns.key[columns.rows("train")], keys).all()
+    assert not np.isin(columns.key[columns.rows("test")], keys).any()
+
+
 @pytest.mark.parametrize("taught", [True, False], ids=["student", "baseline"])
 @pytest.mark.parametrize("select", [None, "subsets"])
 def test_a_student_is_validated_on_validation_rows_alone(stored, reads, columns, tmp_path, taught, select) -> None:
