@@ -76,7 +76,7 @@ def test_a_target_that_is_not_there(tmp_path: Path) -> None:
     fails(suffuse("init", "rows.csv", "--target", "anwser", cwd=tmp_path), 2, "--target", "did you mean 'answer'?")
     fails(suffuse("init", "row.csv", "--target", "answer", cwd=tmp_path), 2, "row.csv")
     fails(suffuse("init", "rows.csv", "--target", "answer", "--root", "no", cwd=tmp_path), 2, "no such folder")
-    fails(suffuse("init", "rows.csv", "--target", "answer", "-o", "no/x.yaml", cwd=tmp_path), 1, "x.yaml")
+    fails(suffuse("init", "rows.csv", "--target", "answer", "-o", "rows.csv/x.yaml", cwd=tmp_path), 2, "rows.csv")
     assert not list(tmp_path.glob("*.yaml"))
 
 

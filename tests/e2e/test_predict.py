@@ -233,7 +233,8 @@ predictor = Predictor.load(sys.argv[1])
 samples, rate = soundfile.read(sys.argv[2], dtype="float32")
 content = open(sys.argv[2], "rb").read()
 facts = {"price": 3, "town": "x"}
-said = [predictor.predict(r) for r in ({"sound": (samples, rate), **facts}, {"sound": content, **facts}, facts, {})]
+records = ({"sound": (samples, rate), **facts}, {"sound": content, **facts}, facts, {"sound": None})
+said = [predictor.predict(record) for record in records]
 print(json.dumps([[p.label, p.confidence, p.used] for p in said]))
 print(json.dumps(predictor.contributions({"sound": content, **facts})))
 """
