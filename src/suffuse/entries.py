@@ -39,7 +39,8 @@ def blanked(batch: Batch, names: Sequence[str]) -> Batch:
     for name, here in zip(names, present.unbind(1), strict=True):
         if name not in batch.index:
             x = inputs[name]
-            inputs[name] = torch.where(here.reshape(-1, *[1] * (x.dim() - 1)), x, torch.zeros_like(x))
+            zero = torch.zeros((), dtype=x.dtype, device=x.device)  # a scalar: zeros_like costs three nodes in a graph
+            inputs[name] = torch.where(here.reshape(-1, *[1] * (x.dim() - 1)), x, zero)
     return replace(batch, inputs=inputs)
 
 
