@@ -56,6 +56,6 @@ def test_folders_of_student_and_baseline_are_in_the_same_order(tmp_path, tiny_re
     run = Run.of(tiny_recipe(tmp_path / "rows.csv"), tmp_path)
     outputs = {f"{who}/{seed}/model.safetensors": [1, ""] for who in ("student", "baseline") for seed in LEVELS}
     outputs = dict(sorted(outputs.items(), key=lambda item: item[0][::-1]))
-    write_json(run.path("stamps", "distill.json"), {"outputs": outputs})
+    write_json(run.path("stamps", "distill.json"), {"digest": "", "inputs": {}, "outputs": outputs})
     listed = folders(run)
     assert [p.name for p in listed["student"]] == [p.name for p in listed["baseline"]] == sorted(LEVELS)
