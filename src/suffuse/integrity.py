@@ -23,7 +23,7 @@ from .paths import inside
 from .progress import say
 
 MEMORY = ".verified.json"
-LOG = "test-looks.json"  # every evaluation on the test rows: where it is missing they would be counted anew
+LOG = "test-looks.json"  # every evaluation on the test rows: without it the count would start again
 TICK = 50_000_000  # ns: a file system's clock may stand still for so long, and a second write in it leaves no trace
 OWN = ("run.json", "tuning.json", "tuned.json", "export-times.json")  # of no stage; each holds its checksum
 CHANGED, MISSING = "was changed after it was written", "is missing"
@@ -72,7 +72,7 @@ class Memory:
         return [size, digest]
 
     def save(self) -> None:
-        """Keep what was added. A run that can't be written to is verified anew the next time."""
+        """Keep what was added. A run that can't be written to is verified again the next time."""
         if self.added:
             with contextlib.suppress(OSError):
                 write_checked(self.folder / MEMORY, {"files": self.files})

@@ -104,7 +104,7 @@ class Team:
                 process.stdin.write(json.dumps({"job": job, "group": group}) + "\n")  # type: ignore[union-attr]
                 process.stdin.flush()  # type: ignore[union-attr]
             except (BrokenPipeError, OSError):
-                pass  # it is dead, and whoever listens to it says so
+                pass  # the process died: `hear` reads its end and reports it, also for this job
 
     def hear(self) -> Iterator[dict]:
         """What they say of a job, until all are done or one fails; of the first one's progress alone. A process that
