@@ -116,15 +116,15 @@ def run_all(run: Run, again: str | None = None) -> bool:
     if again is not None and again not in STAGES:
         raise UsageError("no such stage", where="--from", got=again, hint=did_you_mean(again, STAGES))
     with contextlib.ExitStack() as stack:
-        writable = _locked(run, stack)
-        if again and writable:
+        read_only = _locked(run, stack)
+        if again and not read_only:
             run.replace(again)
         why = _to_do(run)
         integrity.require_own(run.folder)
         integrity.require(run.folder, *(verb for verb, said in why.items() if not said))
         todo = {verb: said for verb, said in why.items() if said}
-        if not writable and (todo or again):
-            _refuse(run, {**({again: ["asked for"]} if again else {}), **todo})
+        if read_only and (todo or again):
+            _refuse(run, read_only, {**({again: ["asked for"]} if again else {}), **todo})
         if not todo:
             return False
         _announce(run, why)
@@ -155,19 +155,20 @@ def run_stage(run: Run, verb: str) -> bool:
     return _alone(run, stage)
 
 
-def _locked(run: Run, stack: contextlib.ExitStack) -> bool:
-    """Take the run's lock until the stack ends; False where the run can only be read."""
+def _locked(run: Run, stack: contextlib.ExitStack) -> ReadOnly | None:
+    """Take the run's lock until the stack ends. Returns why the run can only be read, or None."""
     try:
         stack.enter_context(run.locked())
-    except ReadOnly:
-        return False
-    return True
+    except ReadOnly as error:
+        return error
+    return None
 
 
-def _refuse(run: Run, todo: dict[str, list[str]]) -> NoReturn:
+def _refuse(run: Run, error: ReadOnly, todo: dict[str, list[str]]) -> NoReturn:
     verb, said = next(iter(todo.items()))
     raise ReadOnly(
-        "the run can't be written to, and isn't up to date", where=run.folder, got=f"{verb}: {_few(said)}",
+        "the run can't be written to, and isn't up to date", where=run.folder,
+        got=f"{error.got}; {verb}: {_few(said)}",
         hint="give the folder write access, or use --out for a run elsewhere",
     )  # fmt: skip
 
@@ -190,13 +191,13 @@ def run_tune(run: Run, how: How) -> dict[str, Any]:
 
 def _alone(run: Run, stage: Stage) -> bool:
     with contextlib.ExitStack() as stack:
-        writable = _locked(run, stack)
+        read_only = _locked(run, stack)
         _stands(run, stage)
         if not (why := reasons(run, stage)):
             integrity.require(run.folder, stage.verb)
             return False
-        if not writable:
-            _refuse(run, {stage.verb: why})
+        if read_only:
+            _refuse(run, read_only, {stage.verb: why})
         _announce(run, {stage.verb: why})
         _do(run, stage)
         return True

@@ -319,7 +319,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_disk_that_can_only_be_read(disk: Path, project: Project) -> None:
     recipe = project()
     mount(disk, "ro")
-    fails(suffuse("run", recipe, "--out", disk / "run"), 1, "can't be written to", str(disk))
+    fails(suffuse("run", recipe, "--out", disk / "run"), 1, "Read-only file system", str(disk))
 
 
 def test_a_full_disk_while_preparing(disk: Path, project: Project) -> None:
