@@ -36,11 +36,12 @@ def blanked(batch: Batch, names: Sequence[str]) -> Batch:
     stand row by row: whatever is there, an id beyond the vocabulary or NaN, reaches no encoder."""
     present = batch.present if batch.whole is None else batch.whole
     inputs = dict(batch.inputs)
-    for name, here in zip(names, present.unbind(1), strict=True):
+    for at, name in enumerate(names):
         if name not in batch.index:
-            x = inputs[name]
+            x, here = inputs[name], present[:, at : at + 1]  # the slice that fusions take, too: one node of a graph
+            here = here.reshape(-1, *[1] * (x.dim() - 1)) if x.dim() != 2 else here
             zero = torch.zeros((), dtype=x.dtype, device=x.device)  # a scalar: zeros_like costs three nodes in a graph
-            inputs[name] = torch.where(here.reshape(-1, *[1] * (x.dim() - 1)), x, zero)
+            inputs[name] = torch.where(here, x, zero)
     return replace(batch, inputs=inputs)
 
 
