@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -247,6 +248,29 @@ def prepared_run(tmp_path_factory, write_table, tiny_recipe):
     folder = tmp_path_factory.mktemp("prepared")
     run = Run.of(tiny_recipe(write_table(folder / "table")), folder / "run")
     pipeline.run_stage(run, "prepare")
+    return run
+
+
+@pytest.fixture
+def killed_at_rename(monkeypatch):
+    """``killed_at_rename(nth, call)``: whether ``call()`` came to its nth rename, where it is killed."""
+
+    def run(nth: int, call: Callable[[], object]) -> bool:
+        replace, renames = Path.replace, count(1)
+
+        def kill(self: Path, target: Path) -> Path:
+            if next(renames) == nth:
+                raise KeyboardInterrupt
+            return replace(self, target)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "replace", kill)
+            try:
+                call()
+            except KeyboardInterrupt:
+                return True
+        return False
+
     return run
 
 

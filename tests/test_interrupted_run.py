@@ -44,27 +44,16 @@ def test_each_evaluation_counts_once_and_stays(run):
 
 
 @pytest.mark.parametrize("nth", range(1, 9))
-def test_killed_anywhere_in_its_commit_an_evaluation_counts_once(run, monkeypatch, nth):
+def test_killed_anywhere_in_its_commit_an_evaluation_counts_once(run, killed_at_rename, nth):
     evaluate(run, 1)
-    partial, replace, done = run.begin("evaluate", {"a": 2}), Path.replace, []
+    partial = run.begin("evaluate", {"a": 2})
     run.replace("evaluate")
     write_json(partial / "scores" / "student.json", {})
     evaluation_log.add(run.folder, partial)
-
-    def kill(self, target):
-        done.append(target)
-        if len(done) == nth:
-            raise KeyboardInterrupt
-        return replace(self, target)
-
-    monkeypatch.setattr(Path, "replace", kill)
-    try:
-        run.commit("evaluate", 1.0)
-    except KeyboardInterrupt:
-        monkeypatch.undo()
+    killed = killed_at_rename(nth, lambda: run.commit("evaluate", 1.0))
+    if killed:
         assert len(evaluation_log.evaluations(run.folder)) in (1, 2)
         run.commit("evaluate", 1.0)
-    monkeypatch.undo()
     assert len(evaluation_log.evaluations(run.folder)) == 2
 
 

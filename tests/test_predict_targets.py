@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from prediction_files import read_predictions
 
 from suffuse import pipeline
 from suffuse.answers import activate
@@ -82,12 +82,7 @@ def single(request, tmp_path_factory) -> tuple[str, Run, Path]:
 
 def read(file: Path) -> list[dict]:
     """Answers of a file, numbers as numbers."""
-    if file.suffix == ".parquet":
-        return pq.read_table(file).to_pylist()
-    if file.suffix == ".jsonl":
-        return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-    with file.open(encoding="utf-8", newline="") as lines:
-        return [{k: _number(k, v) for k, v in line.items()} for line in csv.DictReader(lines)]
+    return read_predictions(file, _number)
 
 
 def _number(key: str, text: str) -> object:

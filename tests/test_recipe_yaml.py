@@ -105,6 +105,12 @@ def test_a_saved_dataset_in_place_of_a_recipe(tmp_path: Path) -> None:
         read_recipe(Path("easy-vqa"))
 
 
+@pytest.mark.parametrize("name", ["gone.yaml", "gone.json", "gone.csv", "a" * 300 + ".json"])
+def test_a_recipe_that_is_not_there(name: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="^no such recipe" if name.startswith("gone") else "^can't read the recipe"):
+        read_recipe(tmp_path / name)
+
+
 def test_a_recipe_may_be_json(tmp_path: Path) -> None:
     (tmp_path / "recipe.json").write_text('{"sed": 1}')
     assert "a key is missing" in refused(tmp_path / "recipe.json").line()

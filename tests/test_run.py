@@ -97,26 +97,12 @@ def test_an_attempt_killed_before_it_noted_its_inputs_is_no_attempt(run):
 
 
 @pytest.mark.parametrize("nth", range(1, 9))
-def test_killed_at_any_rename_of_a_commit_it_completes(run, monkeypatch, nth):
+def test_killed_at_any_rename_of_a_commit_it_completes(run, killed_at_rename, nth):
     make(run, "old")
     partial = run.begin("teach", {"a": 2})
     write_json(partial / "teacher" / "deep" / "facts.json", "new")
     write_bytes(partial / "notes.txt", b"new")
-    replace, done = Path.replace, []
-
-    def kill(self, target):
-        done.append(target)
-        if len(done) == nth:
-            raise KeyboardInterrupt
-        return replace(self, target)
-
-    monkeypatch.setattr(Path, "replace", kill)
-    killed = False
-    try:
-        run.commit("teach", 1)
-    except KeyboardInterrupt:
-        killed = True
-    monkeypatch.undo()
+    killed = killed_at_rename(nth, lambda: run.commit("teach", 1))
     assert killed == (nth <= 7)  # COMPLETE; two artefacts put aside and two moved in; hashes remembered; the stamp
     if killed:
         assert run.stamp("teach")["inputs"] == {"a": 1}  # not yet said to be done

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 import os
 import shutil
@@ -17,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from e2e_tools import Finished, Result, done, environment, fails, make_rows, suffuse, write_csv
 from PIL import Image
+from prediction_files import read_predictions
 
 from suffuse.errors import UsageError
 from suffuse.predictor import Predictor
@@ -66,13 +66,8 @@ def outside(python: Path, *args: object, cwd: Path, flags: tuple[str, ...] = ("-
 
 def read(file: Path) -> list[dict[str, Any]]:
     """Answers in any of the three forms, with numbers as numbers."""
-    if file.suffix == ".parquet":
-        return pq.read_table(file).to_pylist()
-    content = file.read_text(encoding="utf-8")
-    if file.suffix == ".jsonl":
-        return [json.loads(line) for line in content.splitlines()]
-    found = list(csv.DictReader(io.StringIO(content, newline="")))
-    return [{k: v if k in ("id", "answer", "absent", "used") else float(v) for k, v in row.items()} for row in found]
+    texts = ("id", "answer", "absent", "used")
+    return read_predictions(file, lambda column, text: text if column in texts else float(text))
 
 
 def check_answers(answers: list[dict[str, Any]]) -> None:

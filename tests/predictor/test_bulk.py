@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import multiprocessing
 import subprocess
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from prediction_files import read_predictions
 
 from suffuse.errors import UsageError
 from suffuse.predictor import Predictor, bulk
@@ -31,15 +31,6 @@ def small_parts(monkeypatch):
 def source(prepared_run) -> str:
     """72 rows: empty cells, a file that is no picture."""
     return prepared_run.recipe.data.source
-
-
-def read(file: Path) -> list[dict]:
-    if file.suffix == ".parquet":
-        return pq.read_table(file).to_pylist()
-    if file.suffix == ".jsonl":
-        return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-    with file.open(encoding="utf-8", newline="") as lines:
-        return list(csv.DictReader(lines))
 
 
 class Killed(BaseException):
@@ -147,10 +138,15 @@ def test_what_is_wrong_is_told_row_by_row_and_the_rest_is_answered(export, tmp_p
     (tmp_path / "junk.png").write_bytes(b"junk")
     done = predict(export, str(tmp_path / "rows.csv"), tmp_path / f"out.{form}")
     assert (done.rows, done.lacking, done.unreadable, done.broken) == (4, 4, 2, 2)
-    assert [int(row["line"]) for row in read(tmp_path / f"out.{form}")] == [2, 3, 5, 6]
-    assert [row["used"] for row in read(tmp_path / f"out.{form}")] == ["question", "question", "", "question"]
+    assert [int(row["line"]) for row in read_predictions(tmp_path / f"out.{form}")] == [2, 3, 5, 6]
+    assert [row["used"] for row in read_predictions(tmp_path / f"out.{form}")] == [
+        "question",
+        "question",
+        "",
+        "question",
+    ]
     assert done.problems == str(tmp_path / "out.problems.csv")
-    assert read(tmp_path / "out.problems.csv") == [
+    assert read_predictions(tmp_path / "out.problems.csv") == [
         {"line": "4", "modality": "", "reason": "broken row: got 3 cells, expected 2"},
         {"line": "2", "modality": "picture", "reason": "no such file"},
         {"line": "5", "modality": "picture", "reason": "not a picture in a known format"},
@@ -162,17 +158,17 @@ def test_what_is_wrong_is_told_row_by_row_and_the_rest_is_answered(export, tmp_p
     again = predict(export, str(tmp_path / "rows.csv"), tmp_path / f"out.{form}")
     assert f"out.{form} was there, and is replaced" in capsys.readouterr().err
     assert (again.rows, again.unreadable) == (1, 0)
-    assert read(tmp_path / "out.problems.csv") == []  # nothing of the earlier table is left
+    assert read_predictions(tmp_path / "out.problems.csv") == []  # nothing of the earlier table is left
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_the_most_probable_and_who_abstains(export, source, tmp_path, form):
     plain, out = tmp_path / "plain.jsonl", tmp_path / f"out.{form}"
     predict(export, source, plain)
-    wanted = read(plain)
+    wanted = read_predictions(plain)
     middle = sorted(row["confidence"] for row in wanted)[36]
     done = predict(export, source, out, Options(top=2, threshold=middle))
-    found = read(out)
+    found = read_predictions(out)
     assert list(found[0]) == [
         "id", "line", "answer", "confidence", "abstained", "absent", "used", "top1", "p(top1)", "top2", "p(top2)",
     ]  # fmt: skip

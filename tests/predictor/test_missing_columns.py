@@ -11,6 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from prediction_files import read_predictions
 from serving_tools import record, write_export
 
 from suffuse.errors import UsageError
@@ -30,15 +31,6 @@ def written(file: Path, rows: list[list[str]]) -> str:
     with file.open("w", newline="", encoding="utf-8") as out:
         csv.writer(out).writerows(rows)
     return str(file)
-
-
-def read(file: Path) -> list[dict]:
-    if file.suffix == ".parquet":
-        return pq.read_table(file).to_pylist()
-    if file.suffix == ".jsonl":
-        return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-    with file.open(encoding="utf-8", newline="") as lines:
-        return list(csv.DictReader(lines))
 
 
 def test_a_table_with_none_of_the_model_s_columns_is_refused(export: Path, tmp_path: Path) -> None:
@@ -76,7 +68,7 @@ def test_columns_of_a_modality_that_has_others(
         "WARNING: no column 'photo', 'clip', 'shop', 'steps': look, noise, path are absent in every row; "
         "facts has 1 of its 2 columns, the others count as empty"
     )
-    (row,) = read(tmp_path / "out.jsonl")
+    (row,) = read_predictions(tmp_path / "out.jsonl")
     assert row["used"] == "words; facts"
     predictor = Predictor.load(things)
     same = predictor.predict({**dict.fromkeys(record(0)), "weight": 2.5, "note": "a thing"})
@@ -103,14 +95,14 @@ def test_records_that_lack_columns(things: Path) -> None:
 def test_the_ids_come_first(export: Path, tmp_path: Path, form: str) -> None:
     source = written(tmp_path / "rows.csv", [["text", "id"], ["what", "r1"], ["colour", ""], ["thing", "-7"], ["a"]])
     predict(export, source, tmp_path / f"out.{form}")
-    found = read(tmp_path / f"out.{form}")
+    found = read_predictions(tmp_path / f"out.{form}")
     assert list(found[0])[:3] == ["id", "line", "answer"]
     assert [row["id"] for row in found] == ["r1", "", "-7"]
     assert [int(row["line"]) for row in found] == [2, 3, 4]
     table = pa.table({"text": ["what", "colour"], "id": pa.array([7, None], pa.int64())})
     pq.write_table(table, tmp_path / "rows.parquet")
     predict(export, str(tmp_path / "rows.parquet"), tmp_path / f"out.{form}")
-    assert [row["id"] for row in read(tmp_path / f"out.{form}")] == ["7", "" if form == "csv" else None]
+    assert [row["id"] for row in read_predictions(tmp_path / f"out.{form}")] == ["7", "" if form == "csv" else None]
 
 
 def test_a_table_without_ids_and_an_export_that_names_none(
@@ -118,12 +110,12 @@ def test_a_table_without_ids_and_an_export_that_names_none(
 ) -> None:
     source = written(tmp_path / "rows.csv", [["text"], ["what"]])
     predict(export, source, tmp_path / "out.csv")
-    assert list(read(tmp_path / "out.csv")[0])[:2] == ["line", "answer"]
+    assert list(read_predictions(tmp_path / "out.csv")[0])[:2] == ["line", "answer"]
     source = written(tmp_path / "rows.csv", [["id", "text", "line"], ["r1", "what", "a"]])
     predict(signed(id=None), source, tmp_path / "out.csv")  # an older export
-    assert list(read(tmp_path / "out.csv")[0])[:2] == ["line", "answer"]
+    assert list(read_predictions(tmp_path / "out.csv")[0])[:2] == ["line", "answer"]
     predict(signed(id="line"), source, tmp_path / "out.csv")
-    assert list(read(tmp_path / "out.csv")[0].items())[:2] == [("id(line)", "a"), ("line", "2")]
+    assert list(read_predictions(tmp_path / "out.csv")[0].items())[:2] == [("id(line)", "a"), ("line", "2")]
     assert "id" not in json.loads((things / "signature.json").read_text())
 
 
@@ -132,14 +124,14 @@ def test_formulas_and_escapes_of_a_table(export: Path, tmp_path: Path) -> None:
     source = written(tmp_path / "rows.csv", rows)
     raw = [row[1] for row in rows[1:]]
     predict(export, source, tmp_path / "out.csv")
-    assert [row["id"] for row in read(tmp_path / "out.csv")] == ["'=HYPERLINK(1)", "-1.5", "'@a;=b"]
+    assert [row["id"] for row in read_predictions(tmp_path / "out.csv")] == ["'=HYPERLINK(1)", "-1.5", "'@a;=b"]
     assert b"\x1b" not in (tmp_path / "out.csv").read_bytes()
     assert b"\x1b" not in (tmp_path / "out.problems.csv").read_bytes()
     predict(export, source, tmp_path / "out.csv", Options(raw=True))
-    assert [row["id"] for row in read(tmp_path / "out.csv")] == raw
+    assert [row["id"] for row in read_predictions(tmp_path / "out.csv")] == raw
     for form in ("jsonl", "parquet"):
         predict(export, source, tmp_path / f"out.{form}")
-        assert [row["id"] for row in read(tmp_path / f"out.{form}")] == raw
+        assert [row["id"] for row in read_predictions(tmp_path / f"out.{form}")] == raw
 
 
 def test_what_cannot_be_read_is_counted_and_shown(
@@ -149,6 +141,6 @@ def test_what_cannot_be_read_is_counted_and_shown(
     assert predict(export, source, tmp_path / "out.csv").unreadable == 2
     err = capsys.readouterr().err
     assert "2 rows hold something that can't be read, e.g. line 2: picture: no such file" in err
-    assert [row["absent"] for row in read(tmp_path / "out.csv")] == [
+    assert [row["absent"] for row in read_predictions(tmp_path / "out.csv")] == [
         "picture: no such file", "picture: empty cell", "picture: no such file",
     ]  # fmt: skip

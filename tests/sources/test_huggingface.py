@@ -90,7 +90,15 @@ def test_saved_and_in_memory_lists_of_class_labels_are_names_too(labelled, tmp_p
 
 
 @pytest.mark.parametrize(
-    "said", [b"[", b"5", b"[1]", b'{"info": {"features": [1]}}', b'{"info": {"features": {"n": 1}}}']
+    "said",
+    [
+        b"[",
+        b"5",
+        b"[1]",
+        b'{"info": {"features": [1]}}',
+        b'{"info": {"features": {"n": 1}}}',
+        b'{"info": {"features": {"n": ' + b'{"feature": ' * 900 + b"{}" + b"}" * 903,
+    ],
 )
 def test_metadata_that_another_program_wrote_is_passed_over(said, tmp_path):
     table = pa.table({"n": [1, 2]}).replace_schema_metadata({b"huggingface": said})

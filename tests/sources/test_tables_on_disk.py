@@ -135,8 +135,8 @@ def test_parquet_keeps_types(tmp_path):
     table = pa.table({"n": [1, 2], "bytes": [b"a", None], "kind": pa.array(["x", "y"]).dictionary_encode()})
     pq.write_table(table, tmp_path / "rows.parquet")
     rows = sources.read(str(tmp_path / "rows.parquet"))
-    assert rows.table.drop(["kind"]).equals(table.drop(["kind"])) and rows.line == [1, 2]
-    assert rows.table["kind"].to_pylist() == ["x", "y"]
+    plain = table.set_column(2, "kind", pa.array(["x", "y"]))
+    assert rows.table.equals(plain) and rows.line == [1, 2]
     content = (tmp_path / "rows.parquet").read_bytes()
     for cut in (0, 4, len(content) // 2):
         with pytest.raises(SuffuseError, match="can't read the table") as caught:

@@ -94,15 +94,18 @@ def exists(source: str) -> bool:
 
 
 def is_table(path: Path) -> bool:
-    """Whether a path looks like a source of rows: a file of a table's kind, a saved dataset or a known set's name."""
-    if path.is_dir():
-        return any((path / name).exists() for name in SAVED)
-    return path.suffix.lower() in SUFFIXES or (str(path) in TABLE and not path.exists())
+    """Whether a path is a source of rows: a file of a table's kind, a saved dataset or a known set's name."""
+    if not exists(str(path)):
+        return str(path) in TABLE
+    return _is_saved(path) if path.is_dir() else path.suffix.lower() in SUFFIXES
 
 
 def _layout(folder: Path) -> str:
-    saved = any((folder / name).exists() for name in SAVED)
-    return "questions" if not saved and any(folder.glob("*.json")) else "dataset"
+    return "questions" if not _is_saved(folder) and any(folder.glob("*.json")) else "dataset"
+
+
+def _is_saved(folder: Path) -> bool:
+    return any((folder / name).exists() for name in SAVED)
 
 
 def column(rows: Rows, name: str, key: str) -> pa.ChunkedArray:

@@ -43,10 +43,10 @@ def _names(feature: Any) -> Sequence[str]:
     """The names of a class label, or of a list of class labels; none of anything else."""
     if isinstance(feature, list) and len(feature) == 1:  # a short form of a list
         feature = {"feature": feature[0]}
-    if not isinstance(feature, dict):
+    if isinstance(feature, dict) and "feature" in feature:
+        feature = feature["feature"]
+    if not isinstance(feature, dict) or feature.get("_type") != "ClassLabel":
         return ()
-    if feature.get("_type") != "ClassLabel":
-        return _names(feature["feature"]) if "feature" in feature else ()
     names = feature.get("names")
     return names if isinstance(names, list) and all(isinstance(name, str) for name in names) else ()
 

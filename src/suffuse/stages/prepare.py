@@ -83,16 +83,17 @@ def clean_all(run: Run, rows: sources.Rows, tell: Callable[[float, str], None]) 
     efforts = {
         n: DECODING if load_part(modalities.TABLE, m.kind).stored(m) else 1 for n, m in run.recipe.modalities.items()
     }
+    total, before = sum(efforts.values()), 0
     found: dict[str, Cleaned] = {}
     for name, settings in run.recipe.modalities.items():
-        before, own = (sum(efforts[n] for n in some) / sum(efforts.values()) for some in (found, (name,)))
 
-        def share(part: float, before: float = before, own: float = own, name: str = name) -> None:
-            tell(start + (0.95 - start) * (before + own * part), f"reading {name}")
+        def share(part: float, before: int = before, name: str = name) -> None:
+            tell(start + (0.95 - start) * (before + efforts[name] * part) / total, f"reading {name}")
 
         work = run.partial("prepare") / ".work" / name
         cells = sources.cells(rows, settings.column, f"modalities.{name}.column")
         found[name] = clean(settings, cells, root, work, share)
+        before += efforts[name]
     return found
 
 

@@ -68,16 +68,17 @@ def filled(cells: pa.ChunkedArray) -> float:
 
 
 def different(cells: pa.ChunkedArray) -> int | None:
-    """Number of different values; None for lists, records and contents of files."""
+    """Number of different values; None for lists, records and contents of files, and where Arrow compares no values of
+    this type."""
     kind = cells.type
     if pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
         return None
-    if pa.types.is_dictionary(kind):
-        cells = cells.cast(kind.value_type)
-    if pa.types.is_string(cells.type) or pa.types.is_large_string(cells.type):
+    if pa.types.is_null(kind):
+        return 0
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         cells = ARROW.utf8_trim_whitespace(cells)
         cells = cells.filter(ARROW.not_equal(cells, ""))
     try:
         return ARROW.count_distinct(cells, mode="only_valid").as_py()
-    except pa.ArrowNotImplementedError:  # a rare type
+    except pa.ArrowNotImplementedError:  # an extension type, such as arrow.uuid
         return None

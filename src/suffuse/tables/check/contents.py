@@ -32,6 +32,7 @@ REASONS = 8  # that are told one by one
 OTHERS = "other reasons"
 
 ABSENT, UNREADABLE, PARTLY = "absent", "unreadable", "partly"
+Problem = tuple[int, str, str]  # the position of a cell among those that were read, the reason, and its details
 
 
 @dataclass(frozen=True)
@@ -86,11 +87,15 @@ def look(
         if whole:
             seen = _all(part, settings, different, root, tell)
     slots = np.arange(len(different)) if whole else sample[: seen.found.count]
-    statistics, entries, size, problems = _fitted(part, settings, seen.items)
+    _, first, times = np.unique(which, return_index=True, return_counts=True)
+    times = times[slots] if whole else np.ones(len(slots), dtype=int)  # of a sample, cells are counted
+    statistics, entries, size, lost = _fitted(part, settings, seen.items)
     done = list(part.explain(settings, statistics)) if statistics and hasattr(part, "explain") else []
-    absent, unreadable, partly, first = _counted(seen, slots, which, whole, rows.line)
-    lost, first_lost = _lost(problems, slots[np.array(seen.places, dtype=int)], which, whole, rows.line)
-    counts = (absent, unreadable, partly | lost, first_lost | first)
+    problems = _problems(seen, lost, times)
+    counted = [_counted(problems[kind], times, first[slots], rows.line) for kind in (ABSENT, UNREADABLE, PARTLY)]
+    absent, unreadable, partly = (counts for counts, _ in counted)
+    where = {reason: place for _, places in counted for reason, place in places.items()}
+    counts = (absent, unreadable, partly, where)
     facts = Modality(
         name, settings.kind, settings.columns, len(different), len(slots), whole, *counts, done, each, size
     )
@@ -162,43 +167,31 @@ def unknown(entry: np.ndarray, slots: int) -> Cleaned:
     return Cleaned(entry, dict.fromkeys(np.flatnonzero(entry < 0).tolist(), "empty cell"), digests, None)
 
 
+def _problems(seen: Seen, lost: list[tuple[int, str, str]], times: np.ndarray) -> dict[str, list[Problem]]:
+    """Kind of problem -> all problems of this kind. ``lost``: (item, column, reason), what only the statistics show to
+    be lost of an item; ``times`` (C,): how many rows each of the cells that were read stands for."""
+    problems: dict[str, list[Problem]] = {ABSENT: [], UNREADABLE: [], PARTLY: []}
+    for position, (kind, text) in seen.wrong.items():
+        reason, _, details = text.partition(": ")
+        problems[kind].append((position, reason, details))
+    looked = f"of {times[seen.places].sum():,} that were looked at" if lost else ""
+    for item, column, text in lost:
+        reason, _, details = text.partition(": ")
+        problems[PARTLY].append((seen.places[item], f"{column}: {reason}, {looked}", details))
+    return problems
+
+
 def _counted(
-    seen: Seen, slots: np.ndarray, which: np.ndarray, whole: bool, lines: list[int]
-) -> tuple[dict[str, int], dict[str, int], dict[str, int], dict[str, str]]:
-    """Reasons (without their details) for what is absent, unreadable or used in part, and where each holds first."""
-    times, first = np.bincount(which, minlength=int(which.max(initial=0)) + 1), _first_rows(which)
-    counted: dict[str, Counter] = {ABSENT: Counter(), UNREADABLE: Counter(), PARTLY: Counter()}
-    where: dict[str, tuple[int, str]] = {}
-    for position, (kind, reason) in seen.wrong.items():
-        told, _, details = reason.partition(": ")
-        slot = int(slots[position])
-        counted[kind][told] += int(times[slot]) if whole else 1
-        where[told] = min(where.get(told, (len(which), "")), (int(first[slot]), details))
-    said = {r: _place(lines[row], details) for r, (row, details) in where.items()}
-    absent, unreadable, partly = (_commonest(counted[kind]) for kind in (ABSENT, UNREADABLE, PARTLY))
-    return absent, unreadable, partly, said
-
-
-def _first_rows(which: np.ndarray) -> np.ndarray:
-    """(U,) the first of N rows whose cell each of U different cells is; ``which`` (N,) says which one a row has."""
-    first = np.full(int(which.max(initial=0)) + 1, len(which))
-    np.minimum.at(first, which, np.arange(len(which)))
-    return first
-
-
-def _lost(
-    problems: list[tuple[int, str, str]], slots: np.ndarray, which: np.ndarray, whole: bool, lines: list[int]
+    problems: list[Problem], times: np.ndarray, first: np.ndarray, lines: list[int]
 ) -> tuple[dict[str, int], dict[str, str]]:
-    """What only the statistics show to be lost of some items, whose cells are ``slots``: how often, and where first."""
-    times, first = np.bincount(which, minlength=int(which.max(initial=0)) + 1), _first_rows(which)
-    weights = times[slots] if whole else np.ones(len(slots), dtype=int)
-    counted, where = Counter(), {}
-    for item, column, reason in problems:
-        told, _, details = reason.partition(": ")
-        remark = f"{column}: {told}, of {weights.sum():,} that were looked at"
-        counted[remark] += int(weights[item])
-        where[remark] = min(where.get(remark, (len(which), "")), (int(first[slots[item]]), details))
-    return _commonest(counted), {r: _place(lines[row], details) for r, (row, details) in where.items()}
+    """Reason -> how many rows it holds for, and reason -> where it holds first. ``times``, ``first`` (C,): of each cell
+    that was read, how many rows it stands for, and the first row that has it."""
+    counts: Counter[str] = Counter()
+    where: dict[str, tuple[int, str]] = {}
+    for position, reason, details in problems:
+        counts[reason] += int(times[position])
+        where[reason] = min(where.get(reason, (len(lines), "")), (int(first[position]), details))
+    return _commonest(counts), {reason: _place(lines[row], details) for reason, (row, details) in where.items()}
 
 
 def _place(line: int, details: str) -> str:
