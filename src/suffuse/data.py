@@ -202,6 +202,11 @@ class Sampler:
         """Batches in one pass."""
         return -(-len(self.rows) // self.batch)
 
+    def drawn(self, step: int) -> int:
+        """How many rows the batches before batch number ``step`` have."""
+        passes, number = divmod(step, self.steps)
+        return passes * len(self.rows) + number * self.batch
+
     def order(self, epoch: int) -> np.ndarray:
         """All rows, in the order of this pass."""
         random = np.random.default_rng([self.seed, epoch])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +14,7 @@ from suffuse import losses
 from suffuse.data import Sampler
 from suffuse.engine import loop
 from suffuse.engine.average import Average
-from suffuse.engine.loop import accumulated
+from suffuse.engine.loop import Batches, accumulated, optimizer_step
 from suffuse.engine.objective import Objective
 from suffuse.engine.runtime import seed
 from suffuse.model import FusionModel
@@ -72,19 +75,33 @@ def plan_of(trainer, rows: int, batch: int, accumulate: int, epochs: int, every:
 
 
 @pytest.mark.parametrize("accumulate", [1, 2, 3, 4, 9])
-@pytest.mark.parametrize(("epochs", "every"), [(2, 4), (1, 3), (3, 5)])
+@pytest.mark.parametrize(("epochs", "every"), [(2, 4), (1, 3), (3, 5), (2, 11)])
 def test_every_step_of_several_batches_has_shares_that_make_one(trainer, accumulate, epochs, every):
-    """27 rows in batches of 8: 8, 8, 8, 3. A pass's end closes a step, and so does the end of the training."""
+    """27 rows in batches of 8: 8, 8, 8, 3. An epoch's end closes a step, a pass's end doesn't."""
     plan, total, count = plan_of(trainer, 27, 8, accumulate, epochs, every), 0.0, 0
     for step in range(epochs * every):
         share, whole = accumulated(plan, step)
         total, count = total + (share.rows if share else 1.0), count + 1
-        if (step + 1) % 4 == 0 or step + 1 == epochs * every:
-            assert whole
+        assert whole == (count == accumulate or (step + 1) % every == 0)
         if whole:
-            assert total == pytest.approx(1.0) and count <= accumulate
+            assert total == pytest.approx(1.0)
             total, count = 0.0, 0
     assert count == 0
+
+
+@pytest.mark.parametrize("accumulate", [2, 3, 7])
+def test_a_step_over_several_passes_counts_the_rows_and_labels_of_its_batches(trainer, accumulate):
+    """27 rows in batches of 8, eleven batches an epoch: of every step, what its batches are drawn from."""
+    plan = plan_of(trainer, 27, 8, accumulate, 2, 11)
+    plan = replace(plan, labels=lambda rows: (int((rows % 3 == 0).sum()),))
+    batches, orders = Batches(plan), [plan.sampler.order(turn) for turn in range(6)]
+    drawn = [order[start : start + 8] for order in orders for start in range(0, 27, 8)]
+    for step in range(22):
+        rows = np.concatenate([drawn[number] for number in optimizer_step(plan, step)])
+        share, _ = accumulated(plan, step, batches.labels(step))
+        assert share is not None and batches.rows(step).tolist() == drawn[step].tolist()
+        assert share.rows == pytest.approx(len(drawn[step]) / len(rows))
+        assert share.labels == ((rows % 3 == 0).sum(),)
 
 
 def test_several_batches_have_the_gradient_of_one(trainer, monkeypatch):
@@ -157,12 +174,16 @@ def test_a_step_in_several_batches_ends_with_the_weights_of_one(
         torch.testing.assert_close(several[name], value, rtol=1e-9, atol=1e-11)
 
 
+@pytest.mark.parametrize("every", [4, 7])
 @pytest.mark.parametrize("step", [1, 2, 5, 7, 14])
-def test_killed_in_the_middle_of_a_step_it_ends_with_the_same_bits(trainer, same, monkeypatch, step):
+def test_killed_in_the_middle_of_a_step_it_ends_with_the_same_bits(trainer, same, monkeypatch, step, every):
+    """Also where a step goes on over the end of a pass."""
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
     training = Training(epochs=4, batch=8, learning_rate=0.02, accumulate=3, ema=0.8)
-    expected = trainer.fit(training=training, folder=trainer.folder / "whole")
+    how: dict[str, Any] = {"training": training, "every": every, "labels": trainer.columns.counts}
+    expected = trainer.fit(**how, folder=trainer.folder / "whole")
     plan, begun = trainer.plan(), []
+    assert expected.state.optimizer_steps == 4 * -(-every // 3)
 
     def gather(rows: np.ndarray, number: int) -> tuple:
         if len(begun) == step:
@@ -171,5 +192,5 @@ def test_killed_in_the_middle_of_a_step_it_ends_with_the_same_bits(trainer, same
         return plan.gather(rows, number)
 
     with pytest.raises(KeyboardInterrupt):
-        trainer.fit(training=training, gather=gather)
-    same(expected, trainer.fit(training=training))
+        trainer.fit(**how, gather=gather)
+    same(expected, trainer.fit(**how))

@@ -161,22 +161,32 @@ def test_a_smaller_share_is_part_of_a_larger_one(stored, reads, columns, tmp_pat
 
 
 @pytest.mark.parametrize("fraction", [1.0, SHARE])
-@pytest.mark.parametrize("accumulate", [1, 3])
+@pytest.mark.parametrize("accumulate", [1, 2, 4])
 def test_student_and_baseline_have_the_same_budget_of_steps(
     stored, columns, tmp_path, monkeypatch, fraction, accumulate
 ) -> None:
-    run, steps, step = changed(stored, accumulate=accumulate), [0], loop.train_step
+    run, calls = changed(stored, accumulate=accumulate), {"train_step": 0, "update": 0}
 
-    def counted(*how: Any) -> Any:
-        steps[0] += 1
-        return step(*how)
+    def counting(name: str) -> Callable:
+        function = getattr(loop, name)
 
-    monkeypatch.setattr(loop, "train_step", counted)
+        def call(*how: Any) -> Any:
+            calls[name] += 1
+            return function(*how)
+
+        return call
+
+    for name in calls:
+        monkeypatch.setattr(loop, name, counting(name))
+    every = -(-len(columns.rows("train")) // BATCH)
+    assert every % accumulate or accumulate == 1  # an epoch leaves something over
     for taught in (True, False):
-        steps[0] = 0
+        calls.update(train_step=0, update=0)
         _, plan, state = trained(run, job(taught, fraction), tmp_path)
-        assert steps[0] == state.step == EPOCHS * -(-len(columns.rows("train")) // BATCH)
+        assert calls["train_step"] == state.step == EPOCHS * every
+        assert calls["update"] == state.optimizer_steps == EPOCHS * -(-every // accumulate)
         assert len(state.history) == EPOCHS and plan.training.accumulate == accumulate
+        assert taught or fraction == 1 or plan.sampler.steps < every  # several passes an epoch
 
 
 def test_patience_stops_student_and_baseline_alike(stored, tmp_path) -> None:

@@ -57,6 +57,7 @@ class Steps(BaseModel):
     budget: int
     batch: int
     accumulate: int
+    optimizer_steps: int
     stopped: bool
 
 
@@ -191,13 +192,19 @@ def differences(student: Record | None, baseline: Record | None) -> Iterator[str
         yield "other labels than its baseline"
     if student.rows.epoch != baseline.rows.epoch:
         yield "other validation labels than its baseline"
-    for name, words in (("budget", "steps"), ("batch", "rows a batch"), ("accumulate", "batches a step")):
+    for name, words in (("budget", "batches"), ("batch", "rows a batch"), ("accumulate", "batches a step")):
         values = [getattr(record.steps, name) for record in (student, baseline)]
         if values[0] != values[1]:
             yield f"{values[0]:,} {words}, its baseline {values[1]:,}"
-    for who, steps in (("it", student.steps), ("its baseline", baseline.steps)):
+    a, b = student.steps, baseline.steps
+    if a.optimizer_steps * b.taken != b.optimizer_steps * a.taken:  # either may have stopped early, after some epoch
+        yield (
+            f"{a.optimizer_steps:,} steps of the optimiser in {a.taken:,} batches, "
+            f"its baseline {b.optimizer_steps:,} in {b.taken:,}"
+        )
+    for who, steps in (("it", a), ("its baseline", b)):
         if steps.taken > steps.budget or (steps.taken < steps.budget and not steps.stopped):
-            yield f"{who} took {steps.taken:,} steps of {steps.budget:,}"
+            yield f"{who} took {steps.taken:,} batches of {steps.budget:,}"
 
 
 def standardised(e: Evidence) -> Verdict:

@@ -25,7 +25,8 @@ from .row_usage import RowUsage
 class State:
     """What changes during training, apart from weights and optimiser."""
 
-    step: int = 0
+    step: int = 0  # batches
+    optimizer_steps: int = 0
     best: float = -math.inf
     best_epoch: int = 0
     stopped: bool = False

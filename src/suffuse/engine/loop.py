@@ -1,11 +1,14 @@
 """fit(): the only training loop, for teachers and students.
 
     for step in steps:
-        rows = order(seed, epoch)[step]        no state but the step
-        loss = objective(*gather(rows, epoch))
+        rows = order(seed, pass)[step]         no state but the step
+        loss = objective(*gather(rows, pass))
         loss.backward()
-        after `accumulate` batches, or the last of a pass: clip; AdamW; cosine with warm-up; average
-        after each pass: validate, keep the best, maybe stop
+        after `accumulate` batches, or the last of an epoch: clip; AdamW; cosine with warm-up; average
+        after each epoch: validate, keep the best, maybe stop
+
+A pass goes over the training's own rows. An epoch is as many batches as all training rows make, and may be several
+passes over few labelled ones: so trainings on more and on fewer rows have as many steps of the optimiser.
 
 Killed at any step and started again, it ends with the same bits. Several processes that share it (:mod:`.group`) come
 to the numbers that one would, up to the order in which floats are added and to what each drops out.
@@ -17,6 +20,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +48,7 @@ class Plan:
 
     training: Training
     sampler: Sampler
-    every: int  # steps between validations; epochs x every is the budget, whatever the number of rows
+    every: int  # batches of an epoch; epochs x every is the budget, whatever the number of rows
     gather: Callable[[np.ndarray, int], tuple]  # rows, number of the pass -> the objective's arguments
     validate: Callable[[FusionModel], dict[str, float]]  # :func:`deciding` says which number decides; a tie is no gain
     folder: Path  # for the checkpoint
@@ -65,24 +69,22 @@ def fit(objective: Objective, plan: Plan) -> State:
     keep = Checkpoint(plan.folder, objective, optimizer, plan.training.ema, plan.usage)
     state = keep.load() or State()
     total, saved = plan.training.epochs * plan.every, time.perf_counter()
-    order, epoch = np.empty(0, dtype=np.int64), -1
+    batches = Batches(plan)
     objective.train()
     if plan.calibrate and state.step == 0:
         set_weights(objective, plan)
     while state.step < total and not state.stopped:
-        if state.step // plan.sampler.steps != epoch:
-            epoch = state.step // plan.sampler.steps
-            order = plan.sampler.order(epoch)
-        start = state.step % plan.sampler.steps * plan.training.batch
-        gathered = plan.gather(order[start : start + plan.training.batch], epoch)
+        turn = state.step // plan.sampler.steps
+        gathered = plan.gather(batches.rows(state.step), turn)
         due = time.perf_counter() - saved > CHECKPOINT_SECONDS
-        terms, whole, due = train_step(objective, optimizer, plan, gathered, state.step, due, order)
+        labels = batches.labels(state.step)
+        terms, whole, due = train_step(objective, optimizer, plan, gathered, state.step, due, labels)
         keep.sums += terms
         if whole and keep.average:
             keep.average.update()
-        state.step += 1
+        state.step, state.optimizer_steps = state.step + 1, state.optimizer_steps + whole
         if state.step % plan.every == 0:
-            pulls = pulled(objective, plan, order, epoch)
+            pulls = pulled(objective, plan, batches.order(turn), turn)
             with keep.judged():
                 end_epoch(objective, keep, plan, state, pulls)
             objective.train()
@@ -94,21 +96,46 @@ def fit(objective: Objective, plan: Plan) -> State:
     return state
 
 
-def accumulated(plan: Plan, step: int, order: np.ndarray | None = None) -> tuple[Share | None, bool]:
+class Batches:
+    """The rows of each batch of a training. Keeps the orders of two passes, and the labels of one step."""
+
+    def __init__(self, plan: Plan):
+        self.plan = plan
+        self.order = lru_cache(maxsize=2)(plan.sampler.order)
+        self._counted = lru_cache(maxsize=1)(self._count)
+
+    def rows(self, step: int) -> np.ndarray:
+        """Positions of the rows of batch number ``step``."""
+        turn, number = divmod(step, self.plan.sampler.steps)
+        return self.order(turn)[number * self.plan.sampler.batch : (number + 1) * self.plan.sampler.batch]
+
+    def labels(self, step: int) -> tuple[int, ...] | None:
+        """How many labels of each target the batch's step of the optimiser has; None where that is this batch alone,
+        or where the plan counts none."""
+        return None if self.plan.training.accumulate == 1 else self._counted(optimizer_step(self.plan, step))
+
+    def _count(self, steps: range) -> tuple[int, ...] | None:
+        return self.plan.labels(np.concatenate([self.rows(step) for step in steps])) if self.plan.labels else None
+
+
+def optimizer_step(plan: Plan, step: int) -> range:
+    """The batches that make one step of the optimiser with batch number ``step``: ``accumulate`` of them, whatever
+    passes they belong to; what is left over at the end of an epoch is a step too."""
+    epoch, many = step // plan.every * plan.every, plan.training.accumulate
+    first = step - (step - epoch) % many
+    return range(first, min(first + many, epoch + plan.every))
+
+
+def accumulated(plan: Plan, step: int, labels: tuple[int, ...] | None = None) -> tuple[Share | None, bool]:
     """A batch's share of its step of the optimiser, None where it is all of it, and whether the step is whole with it.
 
-    ``order``: all rows, in the order of this pass; without it labels aren't counted. Steps take ``accumulate`` batches;
-    what is left over at the end of a pass, or of a training, is a step too.
+    ``labels``: of each target, in the whole step; None: all losses count rows.
     """
-    many, number = plan.training.accumulate, step % plan.sampler.steps
-    if many == 1:
+    if plan.training.accumulate == 1:
         return None, True
-    first, size, rows = number // many * many, plan.training.batch, len(plan.sampler.rows)
-    start = step - number + first
-    last = min(first + many, plan.sampler.steps, first + plan.training.epochs * plan.every - start)
-    here = min(size, rows - number * size)
-    counted = plan.labels(order[first * size : last * size]) if plan.labels and order is not None else None
-    return Share(here / (min(last * size, rows) - first * size), counted), number + 1 == last
+    batches, drawn = optimizer_step(plan, step), plan.sampler.drawn
+    rows = drawn(batches.stop) - drawn(batches.start)
+    return Share((drawn(step + 1) - drawn(step)) / rows, labels), step + 1 == batches.stop
 
 
 def train_step(
@@ -118,11 +145,12 @@ def train_step(
     gathered: tuple,
     step: int,
     due: bool = False,
-    order: np.ndarray | None = None,
+    labels: tuple[int, ...] | None = None,
 ) -> tuple[torch.Tensor, bool, bool]:
     """One batch, and a step of the optimiser where it is the last of one. Returns the weighted terms of the loss (K,),
-    whether the step was whole, and whether a checkpoint is to be written now: it is ``due``, and the step was whole."""
-    share, whole = accumulated(plan, step, order)
+    whether the step was whole, and whether a checkpoint is to be written now: it is ``due``, and the step was whole.
+    ``labels`` as :func:`accumulated` takes it."""
+    share, whole = accumulated(plan, step, labels)
     if objective.schedules:
         objective.at(step / (plan.training.epochs * plan.every))
     with autocast(plan.training.precision):
@@ -152,7 +180,7 @@ def set_weights(objective: Objective, plan: Plan) -> None:
         calibrate(objective, (plan.gather(order[start : start + size], 0) for start in starts))
 
 
-def pulled(objective: Objective, plan: Plan, order: np.ndarray, epoch: int) -> dict[str, float]:
+def pulled(objective: Objective, plan: Plan, order: np.ndarray, turn: int) -> dict[str, float]:
     """Each loss's share of the gradient on the pass's first rows: its last batch may be too small for some.
 
     Labels alone need no measuring.
@@ -160,7 +188,7 @@ def pulled(objective: Objective, plan: Plan, order: np.ndarray, epoch: int) -> d
     if len(objective.names) == 1 and objective.settings[0].kind == "task":
         return {objective.names[0]: 1.0}
     with autocast(plan.training.precision):
-        return shares(objective, plan.gather(order[: min(plan.training.batch, MEASURED_ON)], epoch))
+        return shares(objective, plan.gather(order[: min(plan.training.batch, MEASURED_ON)], turn))
 
 
 def end_epoch(objective: Objective, keep: Checkpoint, plan: Plan, state: State, pulls: dict[str, float]) -> None:

@@ -37,12 +37,14 @@ def save_trained(model: FusionModel, state: State, plan: Plan, folder: Path) -> 
 
 
 def steps(plan: Plan, state: State) -> dict[str, int | bool]:
-    """How many batches were trained on, of how many at the most, and how many make a step of the optimiser."""
+    """How many batches were trained on, of how many at the most, how many make a step of the optimiser, and how many
+    of those there were."""
     return {
         "taken": state.step,
         "budget": plan.training.epochs * plan.every,
         "batch": plan.training.batch,
         "accumulate": plan.training.accumulate,
+        "optimizer_steps": state.optimizer_steps,
         "stopped": state.stopped,
     }
 
