@@ -27,6 +27,10 @@ Where = Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe (.yaml) 
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="a.b=VALUE", help="Override a recipe key.")]
 Out = Annotated[Path | None, typer.Option("--out", help="The run folder; runs/NAME if not given.")]
 From = Annotated[str | None, typer.Option("--from", metavar="STAGE", help="Do this stage again; keep what it made.")]
+Files = Annotated[
+    str | None, typer.Option("--model-files", help="Folder of files that the model names; none are opened without it.")
+]
+RunCode = Annotated[bool, typer.Option("--run-code", help="Run the code of your own that the recipe names.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -99,13 +103,15 @@ def status_command(where: Where, set_: Set = None, out: Out = None, json_: Json 
 
 
 @app.command("doctor")
-def doctor_command(where: Where, set_: Set = None, out: Out = None, json_: Json = False) -> None:
+def doctor_command(
+    where: Where, set_: Set = None, out: Out = None, run_code: RunCode = False, json_: Json = False
+) -> None:
     """Audit a run: thirty-four things that a distillation tool gets wrong, and how this run stands. Changes nothing."""
     from .audit import audit
     from .audit.items import BROKEN
     from .audit.lines import lines, to_json
 
-    found = audit(_open(where, set_, out))
+    found = audit(_open(where, set_, out), run_code)
     typer.echo(json_text(to_json(found)) if json_ else "\n".join(map(visible, lines(found))))
     raise typer.Exit(1 if any(one.state == BROKEN for one in found) else 0)
 
@@ -202,6 +208,7 @@ def predict_command(  # noqa: PLR0913 (each is an option of the command line)
         float | None, typer.Option(min=0, max=1, help="Leave an answer empty that is less sure than this.")
     ] = None,
     form: Annotated[str | None, typer.Option(help="fp32 or int8; the export's own.")] = None,
+    model_files: Files = None,
     raw: Annotated[
         bool, typer.Option("--raw-cells", help="Don't escape formulas and control characters in CSV.")
     ] = False,
@@ -210,7 +217,7 @@ def predict_command(  # noqa: PLR0913 (each is an option of the command line)
     """Answer raw rows with an exported student, without torch. A killed command goes on when it is called again."""
     from .stages.predict import Options, predict
 
-    done = predict(export, rows, out, Options(root, within, threads, top, threshold, form, raw))
+    done = predict(export, rows, out, Options(root, within, threads, top, threshold, form, model_files, raw))
     typer.echo(f"{done.rows:,} answers in {out}", err=True)
     if json_:
         typer.echo(json_text(done.to_json()))
@@ -225,6 +232,7 @@ def serve_command(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
     threads: Annotated[int, typer.Option(min=1, max=256, help="That prepare and answer rows, of each model.")] = 2,
     form: Annotated[str | None, typer.Option(help="fp32 or int8; else the one that the export calls its own.")] = None,
+    model_files: Files = None,
     limit: Annotated[
         list[str] | None,
         typer.Option("--limit", metavar="NAME=NUMBER", help="A limit of the server's, as docs/serve.md names them."),
@@ -238,7 +246,7 @@ def serve_command(
     from .serving.limits import Limits
     from .serving.process import serve
 
-    serve(exports, host, port, threads, Limits.told(limit or ()), form)
+    serve(exports, host, port, threads, Limits.told(limit or ()), form, model_files)
 
 
 @app.command("explain")

@@ -71,7 +71,13 @@ class Statistics(BaseModel):
 class DeriveSettings(PartSettings):
     """The base of a derivation's settings."""
 
+    OPENED: ClassVar[tuple[str, ...]] = ()  # of FILES, those that are read for every cell, so also by an export
+
     column: str  # that it is made from: one of the table, or one derived before
+
+    def opened(self) -> dict[str, str]:
+        """The files and folders that are read when a cell is made, by their keys."""
+        return {key: name for key, name in self._named().items() if key in self.OPENED}
 
 
 def _texts(value: Any) -> Any:
@@ -89,6 +95,8 @@ NameList = Annotated[tuple[str, ...], BeforeValidator(_texts)]
 
 class TeacherSettings(PartSettings):
     """The base of the settings of a teacher that this run doesn't train."""
+
+    RUNS_CODE: ClassVar[bool] = False  # whether opening it runs a function of the user's own
 
     classes: NameMap = {}  # its name of a class -> the run's, where they differ
     covers: NameList = ()  # modalities of this run that a row must have; of other rows it says nothing

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 from teacher_tools import CLASSES, MAKERS, raw_rows, recipe, said, softmax, write_answers
+from typer.testing import CliRunner
 
 from suffuse import pipeline
+from suffuse.audit import audit
+from suffuse.audit.items import KEPT, UNCHECKED
+from suffuse.cli import app
 from suffuse.data import Columns
 from suffuse.errors import SuffuseError, UsageError
 from suffuse.files import read_json, write_json
@@ -254,3 +260,43 @@ def test_students_learn_from_the_labels_where_the_teacher_abstains(prepared, tmp
     assert facts["blocks"][0]["abstentions"] == {"answer": len(silent)}
     model = open_model(run.path("student", "seed-1"))
     assert all(bool(tensor.isfinite().all()) for tensor in model.state_dict().values())
+
+
+@pytest.mark.parametrize("kind", ["torch", "sklearn", "ensemble"])
+def test_an_audit_runs_no_code_of_the_recipe_unless_asked(taught, prepared, tmp_path, kind):
+    teacher = MAKERS["sklearn" if kind == "sklearn" else "torch"](tmp_path, CLASSES, prepared)
+    code, opened = Path(teacher["adapter"].rpartition(":")[0]), tmp_path / "opened"
+    lines = f"from pathlib import Path\nPath({str(opened)!r}).touch()\n"
+    code.write_text(lines + code.read_text(encoding="utf-8"), encoding="utf-8")
+    run = taught({"kind": "ensemble", "members": {"one": teacher}} if kind == "ensemble" else teacher)
+    pipeline.run_stage(run, "extract")
+    opened.unlink()
+    found = {one.item.check: one for one in audit(run)}
+    assert found["frozen"].state == UNCHECKED and "--run-code" in found["frozen"].fact
+    shown = CliRunner().invoke(app, ["doctor", str(run.folder)])
+    assert "unchecked" in shown.output.splitlines()[-1]
+    assert not opened.exists()
+    found = {one.item.check: one for one in audit(run, run_code=True)}
+    assert found["frozen"].state == KEPT
+    assert opened.exists()
+    assert "unchecked" not in CliRunner().invoke(app, ["doctor", str(run.folder), "--run-code"]).output
+
+
+def test_an_audit_opens_a_teacher_that_runs_no_code(taught, prepared, tmp_path):
+    file = write_answers(tmp_path / "a.csv", raw_rows(prepared), CLASSES)
+    run = taught({"kind": "table", "file": str(file)})
+    pipeline.run_stage(run, "extract")
+    assert {one.item.check: one.state for one in audit(run)}["frozen"] == KEPT
+
+
+def test_a_run_as_a_teacher_names_no_files_outside_of_the_data(taught, finished_run, tmp_path, monkeypatch):
+    """Its recipe may be somebody else's: an acoustic model of its own must lie where this run's data may."""
+    folder = shutil.copytree(finished_run.folder, tmp_path / "other")
+    schema = read_json(folder / "data" / "schema.json")
+    write_json(folder / "data" / "schema.json", {**schema, "derive": {"heard": {"facts": {}}}})
+    raw = finished_run.recipe.model_dump(mode="json")
+    raw["data"]["derive"] = {"heard": {"kind": "transcribe", "column": "image", "model": str(tmp_path / "model")}}
+    (folder / "recipe.yaml").write_text(to_yaml(make_recipe(raw)), encoding="utf-8")
+    monkeypatch.setattr("suffuse.teachers.run.require", lambda *_: None)  # hashes are no seal
+    with pytest.raises(UsageError, match="names a file that may not be opened"):
+        taught({"kind": "run", "folder": str(folder), "columns": {"wording": "text"}})

@@ -23,12 +23,13 @@ from ..knowledge import manifest
 from ..knowledge.fingerprint import compare, expected
 from ..knowledge.reuse import find
 from ..model import open_model
+from ..parts import TeacherSettings
 from ..probes.clean import leaked
 from ..tables.quarantine import HIGH_SHARE, LeftOut
 from ..teachers.opening import open_teacher
 from ..types import CLASSES, LABELS
 from .evidence import Absent, Evidence
-from .items import BROKEN, KEPT, WARNING
+from .items import BROKEN, KEPT, UNCHECKED, WARNING
 from .training_rows import chosen, labels, pairs, standardised
 from .verification import strangers, verified
 
@@ -41,7 +42,10 @@ MOST_NAMED = 5  # files
 
 
 def frozen(e: Evidence) -> Verdict:
-    """The teacher's hash, computed again."""
+    """The teacher's hash, computed again. One that a function of the user's own makes is opened only if asked."""
+    chosen = e.run.recipe.teacher
+    if isinstance(chosen, TeacherSettings) and not e.run_code and any(t.RUNS_CODE for t in chosen.everyone().values()):
+        return UNCHECKED, "opening it runs the code that the recipe names; `suffuse doctor --run-code` does"
     made = e.manifest["fingerprint"]["teacher"]
     now = open_teacher(e.run, e.columns).fingerprint()
     return (KEPT, f"its hash is {now[:12]}, as in the store") if now == made else (

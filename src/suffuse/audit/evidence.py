@@ -20,10 +20,11 @@ class Absent(Exception):
 
 
 class Evidence:
-    """The artefacts of a run. Raises Absent where one is asked for that isn't there."""
+    """The artefacts of a run. Raises Absent where one is asked for that isn't there. ``run_code``: whether a check may
+    run the code that the recipe names."""
 
-    def __init__(self, run: Run):
-        self.run = run
+    def __init__(self, run: Run, run_code: bool = False):
+        self.run, self.run_code = run, run_code
 
     def need(self, *names: str) -> Path:
         """A path of the run that must be there."""

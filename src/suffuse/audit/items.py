@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-KEPT, WARNING, BROKEN, TESTED, MISSING = "kept", "warning", "broken", "by tests", "not there"
+KEPT, WARNING, BROKEN, TESTED = "kept", "warning", "broken", "by tests"
+MISSING, UNCHECKED = "not there", "unchecked"
 
 
 @dataclass(frozen=True)
@@ -21,8 +22,8 @@ class Item:
 
 @dataclass(frozen=True)
 class Found:
-    """How an item stands in a run: kept, warning, broken, by tests (nothing of it is left to measure in a run), or not
-    there (its stage wasn't run); and what says so."""
+    """How an item stands in a run: kept, warning, broken, by tests (nothing of it is left to measure in a run), not
+    there (its stage wasn't run), or unchecked (it needs code of the user's own to be run); and what says so."""
 
     item: Item
     state: str

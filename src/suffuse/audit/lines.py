@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
-from .items import BROKEN, KEPT, MISSING, TESTED, WARNING, Found
+from .items import BROKEN, KEPT, MISSING, TESTED, UNCHECKED, WARNING, Found
 
-STATES = (KEPT, WARNING, BROKEN, TESTED, MISSING)
+STATES = (KEPT, WARNING, BROKEN, TESTED, MISSING, UNCHECKED)
 
 
 def lines(found: Sequence[Found]) -> Iterator[str]:

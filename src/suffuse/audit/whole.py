@@ -10,9 +10,10 @@ from .items import BROKEN, ITEMS, MISSING, TESTED, Found, Item
 from .verification import verified
 
 
-def audit(run: Run) -> list[Found]:
-    """Every item, in order. Reads the run, and changes nothing."""
-    evidence = Evidence(run)
+def audit(run: Run, run_code: bool = False) -> list[Found]:
+    """Every item, in order. Reads the run, and changes nothing. A run may be somebody else's: what can be measured only
+    by running the code that its recipe names is left unchecked, unless ``run_code``."""
+    evidence = Evidence(run, run_code)
     return [look(evidence, item) for item in ITEMS]
 
 

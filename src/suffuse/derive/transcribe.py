@@ -29,6 +29,7 @@ class Settings(DeriveSettings):
     """Settings of a transcript."""
 
     FILES: ClassVar[tuple[str, ...]] = ("model", "dictionary", "language")
+    OPENED: ClassVar[tuple[str, ...]] = FILES
 
     kind: Literal["transcribe"] = "transcribe"
     seconds: float = Field(60.0, gt=0, le=3600)  # of a recording that are heard at the most

@@ -100,11 +100,11 @@ class Team:
         size = len(self.processes)
         for rank, process in enumerate(self.processes):
             group = {"rank": rank, "size": size, "file": f"{self.place}-{self.jobs}"} if size > 1 else None
-            try:
+            with contextlib.suppress(
+                OSError
+            ):  # the process died: `hear` reads its end and reports it, also for this job
                 process.stdin.write(json.dumps({"job": job, "group": group}) + "\n")  # type: ignore[union-attr]
                 process.stdin.flush()  # type: ignore[union-attr]
-            except (BrokenPipeError, OSError):
-                pass  # the process died: `hear` reads its end and reports it, also for this job
 
     def hear(self) -> Iterator[dict]:
         """What they say of a job, until all are done or one fails; of the first one's progress alone. A process that

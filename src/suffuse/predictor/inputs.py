@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import UsageError
 from ..modalities.cell import Absent, Root, Unreadable
 from ..parts import DeriveSettings, ModalitySettings
+from ..paths import leads_inside
 from ..types import Field
 
 
@@ -37,6 +39,17 @@ class Derivation:
     settings: DeriveSettings
     part: ModuleType
     facts: dict
+
+    def check_files(self, name: str, allowed: str | Path | None) -> None:
+        """Raise UsageError where the column ``name`` is made with files outside of the folder that the caller allows.
+        Their paths come from an export or a run, which may be somebody else's."""
+        for key, file in self.settings.opened().items():
+            if allowed is None or not leads_inside(Path(file), Path(allowed)):
+                raise UsageError(
+                    "the model names a file that may not be opened", where=f"derive: {name}: {key}", got=file,
+                    expected="no file" if allowed is None else f"a path below {allowed}",
+                    hint="allow the folder that holds it: `--model-files FOLDER`, or `model_files` of `Predictor.load`",
+                )  # fmt: skip
 
 
 @dataclass(slots=True)

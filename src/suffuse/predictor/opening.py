@@ -46,18 +46,18 @@ class Opened:
     session: Any  # onnxruntime.InferenceSession
 
 
-def read(folder: Path, threads: int, form: str | None) -> Opened:
+def read(folder: Path, threads: int, form: str | None, allowed: str | Path | None) -> Opened:
     """Everything that an export folder holds.
 
     Raises SuffuseError where it isn't one, a file isn't the one that was exported, or a library isn't installed;
-    UsageError where it has no such form.
+    UsageError where it has no such form, or names files that don't lie below ``allowed``.
     """
     raw, contents, network = sealed.read(folder, form)
     try:
         signature = signatures.checked(raw)
         inputs = tuple(_input(one, contents) for one in signature.modalities)
-        derived = _derived(signature)
-    except SuffuseError:  # a library isn't installed
+        derived = _derived(signature, allowed)
+    except SuffuseError:  # a library isn't installed, or a file may not be opened
         raise
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise unreadable(folder, getattr(error, "file", sealed.SIGNATURE), error) from None
@@ -102,11 +102,12 @@ def _differs(signature: Signature) -> tuple[str, ...]:
     return tuple(f"{n} {here[n]}, exported with {then[n]}" for n in here if n in then and then[n] != here[n])
 
 
-def _derived(signature: Signature) -> dict[str, Derivation]:
+def _derived(signature: Signature, allowed: str | Path | None) -> dict[str, Derivation]:
     found = {}
     for name, one in signature.derive.items():
         settings, part = signatures.derivation(name, one)
         found[name] = Derivation(settings, part, one.facts)
+        found[name].check_files(name, allowed)
     signatures.check_sources({name: one.settings.column for name, one in found.items()})
     return found
 

@@ -46,12 +46,20 @@ class Predictor:
         self.known |= {d.settings.column for d in derived.values()}
 
     @classmethod
-    def load(cls, folder: str | Path, threads: int = 1, form: str | None = None) -> Predictor:
+    def load(
+        cls,
+        folder: str | Path,
+        threads: int = 1,
+        form: str | None = None,
+        model_files: str | Path | None = None,
+    ) -> Predictor:
         """Open an export folder. ``form`` is fp32 or int8 where it has both; else the one that it calls its own.
+        Outside of the export, files that it names (of another acoustic model) are opened below ``model_files`` alone.
 
-        Raises SuffuseError where it isn't one, a file isn't the one that was exported, or a library isn't installed.
+        Raises SuffuseError where it isn't one, a file isn't the one that was exported, or a library isn't installed;
+        UsageError where it has no such form, or names a file that isn't allowed.
         """
-        made = opening.read(Path(folder), threads, form)
+        made = opening.read(Path(folder), threads, form, model_files)
         return cls(made.heads, made.inputs, made.session, made.derived, made.facts)
 
     def describe(self) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -150,6 +149,6 @@ class Exported:
 
 
 def load(folder: Path, threads: int, form: str | None = None) -> Predictor:
-    """An export, in one of its forms where it has several."""
-    chosen: Any = {} if form is None else {"form": form}
-    return Predictor.load(folder, threads, **chosen)
+    """An export of the run, in one of its forms where it has several. Rows are prepared: files that it names for
+    derived columns are allowed, and not opened."""
+    return Predictor.load(folder, threads, form, model_files="/")

@@ -11,7 +11,6 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 
 def peak() -> int:
@@ -34,14 +33,13 @@ def main(folder: str, form: str, file: str) -> dict[str, float]:
 
     from ..predictor import Predictor
 
-    chosen: Any = {"form": form} if form else {}
     with np.load(file, allow_pickle=False) as arrays:
         rows: dict[str, dict[str, np.ndarray]] = {}
         for key in arrays.files:
             number, _, name = key.partition(" ")
             rows.setdefault(number, {})[name] = arrays[key]
     libraries, begun = peak(), time.perf_counter()
-    model = Predictor.load(folder, 1, **chosen)
+    model = Predictor.load(folder, 1, form or None, model_files="/")  # none is opened: rows are prepared
     loaded, told = time.perf_counter(), {}
     for entries in rows.values():
         model.logits(entries, entries.pop(" present"))

@@ -11,7 +11,8 @@ from ..files import read_json
 from ..run import Run
 from .language import t
 
-STATES = {"broken": "broken", "warning": "warning", "kept": "kept", "by tests": "by tests", "not there": "not there"}
+STATES = {"broken": "broken", "warning": "warning", "kept": "kept", "by tests": "by tests", "not there": "not there",
+          "unchecked": "unchecked"}  # fmt: skip
 AREAS = {"teacher": "teacher", "store": "knowledge store", "losses": "losses", "loop": "training loop",
          "evaluation": "evaluation", "rows": "rows used by trainings"}  # fmt: skip
 

@@ -39,9 +39,18 @@ REPLIES = 1.0  # seconds for the replies to requests that are given up
 AT_LAST = 5.0  # seconds after the end of ``drain`` in which the process exits by itself; then it is made to
 
 
-def serve(exports: Sequence[str], host: str, port: int, threads: int, limits: Limits, form: str | None = None) -> None:
-    """Serve these exports or runs, [NAME=]PATH, until a signal ends it. Raises SuffuseError, UsageError."""
-    predictors = {name: Predictor.load(folder, form=form) for name, folder in named(exports).items()}
+def serve(
+    exports: Sequence[str],
+    host: str,
+    port: int,
+    threads: int,
+    limits: Limits,
+    form: str | None = None,
+    model_files: str | None = None,
+) -> None:
+    """Serve these exports or runs, [NAME=]PATH, until a signal ends it. ``form`` and ``model_files`` are those of
+    :meth:`suffuse.Predictor.load`. Raises SuffuseError, UsageError."""
+    predictors = {n: Predictor.load(f, form=form, model_files=model_files) for n, f in named(exports).items()}
     for name, predictor in predictors.items():
         for one in predictor.facts.differs:
             say(f"          {name}: {one}: answers may differ a little from those of the evaluation")

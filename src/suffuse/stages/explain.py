@@ -107,7 +107,7 @@ def _student(run: Run, columns: Columns, position: int, exported: bool) -> Asked
     if exported:
         if run.stamp("export") is None:
             raise SuffuseError("nothing is exported yet", where=run.folder, hint="`suffuse export` first")
-        predictor = Predictor.load(run.path("export"))
+        predictor = Predictor.load(run.path("export"), model_files="/")  # none is opened: rows are prepared
         return OfExport(predictor, columns.of([i.field.name for i in predictor.inputs]), position)
     folder = run.path("student")
     model = open_model(folder / best_seed(folder))

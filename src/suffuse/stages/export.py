@@ -49,7 +49,7 @@ def _one(run: Run, model: FusionModel, source: Path, columns: Columns, place: Pa
     """One export folder, compared with its model; the student's with temperatures, and in int8 where it is worth it."""
     student, schema = place.name == "export", read_json(run.path("data", "schema.json")) or {}
     exporter.write(model, run.recipe, place, schema.get("derive"))
-    predictor = Predictor.load(place)
+    predictor = Predictor.load(place, model_files="/")  # none is opened: rows are prepared
     count = ROWS if student else FEW
     rows = parity.evenly(columns, columns.fitting(count))
     compared = parity.compare(model, predictor, columns, rows, student)

@@ -42,6 +42,7 @@ class Options:
     top: int | None = None  # the K most probable classes or labels, and not all
     threshold: float | None = None  # an answer less sure than this is left empty
     form: str | None = None  # fp32 or int8; the export's own
+    model_files: str | None = None  # folder of files that the export names; none are opened where it isn't given
     raw: bool = False  # cells of CSV files as they are, without escapes
 
 
@@ -73,7 +74,7 @@ def predict(export: Path, source: str, out: Path, options: Options = Options()) 
     """
     _check(source, out, options)
     folder = exported(export)
-    predictor, rows = Predictor.load(folder, options.threads, options.form), stream(source)
+    predictor, rows = Predictor.load(folder, options.threads, options.form, options.model_files), stream(source)
     for one in predictor.facts.differs:
         say(f"          {one}: answers may differ a little from those of the evaluation")
     place = predictor.place(options.root or rows.root, options.within)

@@ -146,7 +146,7 @@ def _exported(settings: Settings, raw: RawRows, heads: tuple[Head, ...], where: 
     if file.name != "model.onnx" or not file.with_name(SIGNATURE).is_file():
         hint = f"say what goes in, or put suffuse's model.onnx and {SIGNATURE} beside each other"
         raise UsageError("nothing says what goes into this file", where=f"{where}.inputs", hint=hint)
-    predictor = Predictor.load(file.parent)
+    predictor = Predictor.load(file.parent, model_files=raw.root.within)
     check_kinds(predictor.heads, heads, where)
     mark = hashlib.sha256(file.with_name(SIGNATURE).read_bytes()).hexdigest()
     return Answering(predictor, None, raw, find(predictor, raw, {}, where), settings.batch, mark)

@@ -50,18 +50,18 @@ def open(settings: Settings, raw: RawRows, heads: tuple[Head, ...], where: str) 
 
     Raises UsageError where there is no such run or column, or it learned another kind of target.
     """
-    model, predictor, mark = _loaded(settings, where)
+    model, predictor, mark = _loaded(settings, where, raw.root.within)
     check_kinds(predictor.heads, heads, where)
     return Answering(predictor, model, raw, find(predictor, raw, settings.columns, where), settings.batch, mark)
 
 
-def _loaded(settings: Settings, where: str) -> tuple[FusionModel | None, Predictor, str]:
+def _loaded(settings: Settings, where: str, allowed: str) -> tuple[FusionModel | None, Predictor, str]:
     from ..predictor import Derivation, Input, Predictor
 
     place = Path(settings.folder)
     if settings.model == "export":
         folder = exported(place)
-        predictor = Predictor.load(folder)
+        predictor = Predictor.load(folder, model_files=allowed)
         return None, predictor, hashlib.sha256((folder / "signature.json").read_bytes()).hexdigest()
     from .. import derive, modalities
     from ..engine.records import best_seed
@@ -90,6 +90,8 @@ def _loaded(settings: Settings, where: str) -> tuple[FusionModel | None, Predict
         )
         for name, f in schema.get("derive", {}).items()
     }
+    for name, one in made.items():
+        one.check_files(name, allowed)
     reads = [i.settings.model_dump(mode="json") for i in inputs]
     said = json.dumps([model.spec.to_json(), reads, schema.get("derive")], sort_keys=True)
     return model, Predictor(model.spec.heads, inputs, cast(Any, None), made), hashlib.sha256(said.encode()).hexdigest()

@@ -34,6 +34,7 @@ class Settings(TeacherSettings):
 
     kind: Literal["sklearn"] = "sklearn"
     FILES: ClassVar = ("adapter",)
+    RUNS_CODE: ClassVar = True
     adapter: str  # file.py:function
     options: dict[str, Any] = Field(default_factory=dict)  # arguments of the function
     columns: NameList = Field(min_length=1)  # that a record has

@@ -34,6 +34,7 @@ class Settings(TeacherSettings):
 
     kind: Literal["torch"] = "torch"
     FILES: ClassVar = ("adapter", "weights")
+    RUNS_CODE: ClassVar = True
     adapter: str  # file.py:function
     weights: str | None = None  # a file that the function is given as ``weights``; it is hashed with the rest
     options: dict[str, Any] = Field(default_factory=dict)  # other arguments of the function
