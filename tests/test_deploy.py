@@ -57,7 +57,8 @@ def test_the_unit_is_one(tmp_path) -> None:
 
 def test_the_manifests_and_bodies_parse() -> None:
     (made,) = blocks("yaml")
-    assert yaml.safe_load(made)["spec"]["predictor"]["terminationGracePeriodSeconds"] >= 30
+    grace = yaml.safe_load(made)["spec"]["predictor"]["terminationGracePeriodSeconds"]
+    assert grace >= 30 > Limits.grace + Limits.drain + AT_LAST
     (nginx,) = blocks("nginx")
     assert nginx.count("{") == nginx.count("}")
     body = re.search(r"client_max_body_size (\d+)m", nginx)

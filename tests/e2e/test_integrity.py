@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from e2e_tools import Finished, done, fails, suffuse
 
-from suffuse import pipeline
+from suffuse import integrity, pipeline
 from suffuse.audit import ITEMS, audit
 from suffuse.audit.evidence import Evidence
 from suffuse.audit.items import BROKEN
@@ -104,6 +104,14 @@ def test_a_cache_that_was_changed_is_told_and_made_again(copied: Path, idle: Non
         assert name not in capsys.readouterr().err
 
 
+def test_a_second_run_reads_no_file_again(copied: Path, idle: None, monkeypatch) -> None:
+    """Hashes of files that stay as they are come from the memory, so that a run with nothing to do ends at once."""
+    for _ in range(2):  # what was written a moment ago is remembered by the second
+        assert not pipeline.run_all(Run.open(copied))
+    monkeypatch.setattr(integrity, "file_facts", lambda path: pytest.fail(f"{path} is read again"))
+    assert not pipeline.run_all(Run.open(copied))
+
+
 def test_an_edited_recipe_is_told(copied: Path, capsys) -> None:
     content = (copied / "recipe.yaml").read_text()
     (copied / "recipe.yaml").write_text(content.replace("epochs: 2", "epochs: 3", 1))
@@ -116,8 +124,6 @@ def test_an_edited_recipe_is_told(copied: Path, capsys) -> None:
 
 def test_what_keeps_its_times_is_found_by_doctor_whatever_is_remembered(copied: Path, monkeypatch) -> None:
     """Bits that rot on a disk change no time at all, which no test can do: the memory is made to believe it."""
-    from suffuse import integrity
-
     pipeline.run_all(Run.open(copied))
     monkeypatch.setattr(integrity, "_seen", lambda path: [0, 0, 0, 0])
     (copied / ".verified.json").unlink()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from suffuse.checked_json import read_checked
 from suffuse.errors import SuffuseError
 from suffuse.exporters.int8 import judge as judging
 from suffuse.exporters.int8.choose import Tools, choose
@@ -288,8 +287,8 @@ def test_times_are_measured_once(tmp_path, monkeypatch):
     times = Times(tmp_path / "times.json", given)
     found = times.ratio(two, one, "attention")
     assert 0 < found.low <= found.median <= found.high
-    said = json.loads((tmp_path / "times.json").read_text())
-    assert [facts["of"] for facts in said.values() if isinstance(facts, dict)] == ["attention"]
+    stored = read_checked(tmp_path / "times.json") or {}
+    assert [facts["of"] for facts in stored.values()] == ["attention"]
     monkeypatch.setattr("suffuse.exporters.times.ratio", lambda *_: pytest.fail("measured twice"))
     assert times.ratio(two, one, "attention") == found
 

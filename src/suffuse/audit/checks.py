@@ -138,13 +138,16 @@ def bytes_(e: Evidence) -> Verdict:
     if not count:
         raise Absent("stamps")
     if wrong:
-        more = f", and {len(wrong) - MOST_NAMED} more" if len(wrong) > MOST_NAMED else ""
-        return BROKEN, "; ".join(wrong[:MOST_NAMED]) + more
-    other = strangers(e.run.folder)
-    if other:
-        more = f", and {len(other) - MOST_NAMED} more" if len(other) > MOST_NAMED else ""
-        return WARNING, f"{count} files; written by no stage: {', '.join(other[:MOST_NAMED])}{more}"
+        return BROKEN, _first(wrong, "; ")
+    unknown = strangers(e.run.folder)
+    if unknown:
+        return WARNING, f"{count} files; written by no stage: {_first(unknown, ', ')}"
     return KEPT, f"{count} files"
+
+
+def _first(texts: list[str], between: str) -> str:
+    more = f", and {len(texts) - MOST_NAMED} more" if len(texts) > MOST_NAMED else ""
+    return between.join(texts[:MOST_NAMED]) + more
 
 
 def splits(e: Evidence) -> Verdict:

@@ -7,7 +7,7 @@ from pathlib import Path
 from ..checked_json import read_checked
 from ..errors import SuffuseError
 from ..files import file_facts, read_json
-from ..integrity import changes, finished, read_stamp
+from ..integrity import CHANGED, changes, finished, read_stamp
 from ..paths import leads_inside
 from ..run import edited
 
@@ -20,20 +20,24 @@ def verified(folder: Path) -> tuple[int, list[str]]:
     count, wrong = 0, []
     for verb in finished(folder):
         try:
-            count += len((read_stamp(folder, verb) or {"outputs": {}})["outputs"])
-            wrong += [str(one) for one in changes(folder, verb)]
+            count += len(_outputs(folder, verb))
+            wrong += [str(change) for change in changes(folder, verb)]
         except SuffuseError as error:
             wrong.append(error.line())
-    own, more = _own(folder)
-    return count + own, [*wrong, *(one for one in more if one not in wrong)]
+    own_count, own_wrong = _own(folder)
+    return count + own_count, list(dict.fromkeys([*wrong, *own_wrong]))
 
 
 def strangers(folder: Path) -> list[str]:
     """Files that no stage wrote, in folders that stages made."""
-    known = {name for verb in finished(folder) for name in (read_stamp(folder, verb) or {"outputs": {}})["outputs"]}
+    known = {name for verb in finished(folder) for name in _outputs(folder, verb)}
     tops = sorted({name.partition("/")[0] for name in known if "/" in name})
-    found = [file for top in tops for file in sorted((folder / top).rglob("*")) if file.is_file() or file.is_symlink()]
-    return [name for file in found if (name := file.relative_to(folder).as_posix()) not in known]
+    files = [file for top in tops for file in sorted((folder / top).rglob("*")) if file.is_file() or file.is_symlink()]
+    return [name for file in files if (name := file.relative_to(folder).as_posix()) not in known]
+
+
+def _outputs(folder: Path, verb: str) -> dict[str, list]:
+    return (read_stamp(folder, verb) or {"outputs": {}})["outputs"]
 
 
 def _own(folder: Path) -> tuple[int, list[str]]:
@@ -43,7 +47,7 @@ def _own(folder: Path) -> tuple[int, list[str]]:
         try:
             facts = _facts(file)
             count += 1
-            wrong += [f"{one.relative_to(folder)} was changed after it was written" for one in _beside(file, facts)]
+            wrong += [f"{other.relative_to(folder)} {CHANGED}" for other in _beside(file, facts)]
         except SuffuseError as error:
             wrong.append(error.line())
     if edited(folder):
@@ -63,4 +67,4 @@ def _beside(file: Path, facts: dict) -> list[Path]:
     named = {
         "vectors": file.with_suffix(".npy"), "keys": file.with_suffix(".keys"), "logits": file.with_name("logits.npy"),
     }  # fmt: skip
-    return [one for key, one in named.items() if key in facts and one.is_file() and file_facts(one) != facts[key]]
+    return [path for key, path in named.items() if key in facts and path.is_file() and file_facts(path) != facts[key]]

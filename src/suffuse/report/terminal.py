@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..errors import visible
 from ..files import read_json
 from ..run import Run
 from ..tables import duplicates
@@ -19,7 +18,7 @@ def lines(run: Run) -> Iterator[str]:
     for block in (*table.blocks(run), *worth.blocks(run), *missing.blocks(run)):
         yield from block
         yield ""
-    yield from map(visible, rows(run))
+    yield from rows(run)
     yield from (f"WARNING: {sentence}" for sentence in worth.warnings(run))
     yield ""
     yield f"report: {run.path('report.html')}"
