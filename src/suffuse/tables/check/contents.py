@@ -195,7 +195,7 @@ def _lost(
     counted, where = Counter(), {}
     for item, column, reason in problems:
         told, _, details = reason.partition(": ")
-        remark = f"{column}: {told}, of {weights.sum():,} that were looked at"
+        remark = f"{column}: {told}, of {weights.sum():,} that were read"
         counted[remark] += int(weights[item])
         where[remark] = min(where.get(remark, (len(which), "")), (int(first[slots[item]]), details))
     return _commonest(counted), {r: _place(lines[row], details) for r, (row, details) in where.items()}
