@@ -147,7 +147,7 @@ def tune_command(  # noqa: PLR0913  # options of a verb
         list[str] | None, typer.Option("--objective", help="latency, size, beside quality; both if not given.")
     ] = None,
     baseline: Annotated[
-        bool, typer.Option("--baseline/--no-baseline", help="Give the student on labels alone as many trials.")
+        bool, typer.Option("--baseline/--no-baseline", help="Give the labels-only baseline as many trials.")
     ] = True,
     prefer: Annotated[
         str, typer.Option(help="quality; or small: the smallest within one standard error of the best.")
@@ -285,7 +285,7 @@ def knowledge_command(
         str,
         typer.Argument(
             metavar="show|verify|export",
-            help="Tell what the store holds; read all of it and ask the teacher again; write it as a table.",
+            help="Show what the store holds; read all of it and ask the teacher again; write it as a table.",
             show_default=False,
         ),
     ],

@@ -189,7 +189,7 @@ class Sampler:
     """(seed, step) -> rows, with no state to save: the order of an epoch is made from the seed and its number.
 
     Rows that share a picture stay together (16 at the most), so that it is encoded once; pictures, and the rows of
-    each, are shuffled anew every epoch.
+    each, are shuffled again every epoch.
     """
 
     rows: np.ndarray  # (N,) positions to draw from

@@ -3,7 +3,7 @@
 A folder comes from anywhere. So what is read are plain files that stand beside ``signature.json``, whole, of the size
 and the hash that it states, and no others; a link, another file, a path, a file cut off or changed is refused in one
 line. A model may not point outside of itself (:mod:`suffuse.onnx_safety`). Hashes find damage and changes; who signs a
-changed folder anew is not found out, but what it holds is still data alone.
+changed folder again is not found out, but what it holds is still data alone.
 """
 
 from __future__ import annotations

@@ -102,7 +102,7 @@ def test_what_was_begun_with_something_else_is_begun_anew(
     else:
         export = signed(name="another")
     done = predict(export, str(rows), tmp_path / "out.csv", options)
-    assert f"out.csv was begun with another {change}: it is begun anew" in capsys.readouterr().err
+    assert f"out.csv was begun with another {change}: it is started again" in capsys.readouterr().err
     assert (done.resumed, done.rows) == (0, 72)
     predict(export, str(rows), tmp_path / "plain.csv", options)
     assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "plain.csv").read_bytes()

@@ -105,7 +105,7 @@ def test_the_verdict_stands_before_everything_else(page: str, finished_run: Run)
 
 
 def test_the_table_names_every_model_and_compares_student_and_teacher(page: str):
-    for name in ("majority answer", "teacher", "student", "student, labels alone", "exported student"):
+    for name in ("majority answer", "teacher", "student", "student, labels only", "exported student"):
         assert f'<th scope="row">{name}</th>' in page
     assert re.search(r"times (smaller|larger)|equally large", page)
     assert re.search(r"times (faster|slower)|equally fast", page)

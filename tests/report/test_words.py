@@ -39,7 +39,7 @@ def test_long_texts_and_lists_are_cut():
     [
         ("student", "student"),
         ("student-0.05", "student, 5 % of the labels"),
-        ("baseline-0.125", "student, labels alone, 12.5 % of the labels"),
+        ("baseline-0.125", "student, labels only, 12.5 % of the labels"),
         ("only-picture", "picture alone"),
         ("export", "exported student"),
     ],

@@ -62,7 +62,7 @@ def test_fusion_that_does_not_is_told(make, low, high, said):
     compared = [fusion("baseline", "only-picture", 0.3, 0.5), fusion("baseline", "only-question", low, high)]
     told = worth.warnings(make(cards, compared))
     assert len(told) == 1
-    assert f"student, labels alone, with all modalities, {said} question alone" in told[0]
+    assert f"student, labels only, with all modalities, {said} question alone" in told[0]
     assert "71.00 % against 70.00 %" in told[0] and f"{100 * low:+.2f} to {100 * high:+.2f}" in told[0]
 
 

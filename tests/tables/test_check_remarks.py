@@ -35,7 +35,7 @@ def test_cells_of_a_number_that_are_none_are_counted_with_the_first_line(column:
     cells = ["N/A" if n % 16 == 5 else str(n % 70) for n in range(160)]
     found = tabular(tmp_path, cells, {"age": "number", "same": "category"}, column)
     says = [f.says for f in found.findings if f.code == "used_in_part"]
-    told = "10 rows are used in part: age: not a number, of 160 that were looked at (e.g. line 7: 'N/A')"
+    told = "10 rows are used in part: age: not a number, of 160 that were read (e.g. line 7: 'N/A')"
     assert says == [told]
 
 

@@ -60,7 +60,7 @@ def test_killed_and_called_again_then_trained_anew_and_tested_once(tmp_path: Pat
         assert evidence["student"]["best_epochs"] and set(evidence["student"]["without"]) == {"picture", "question"}
         assert 0 <= evidence["student"]["agreement"] <= 1 and evidence["baseline"]["seeds"] == 1
         assert bool(evidence.get("scorecards", {}).get("student")) == read
-        assert "looks before this one: 1" in said.out
+        assert "earlier evaluations: 1" in said.out
 
 
 def ended(project: Path) -> int:

@@ -5,8 +5,8 @@
 
 The front of a CRNN (Choi et al. 2017), with a temporal convolution net (Bai et al. 2018) where that has a GRU. A filter
 sees a few bands at a time and is the same over all of them, so a voice that is a little higher meets the same filters;
-a convolution along time alone learns every height anew. What is padding is zero before every convolution, as what lies
-beyond an entry's end is, and enters no statistics. Each step stays a token.
+a convolution along time alone learns each height separately. What is padding is zero before every convolution, as
+what lies beyond an entry's end is, and enters no statistics. Each step stays a token.
 """
 
 from __future__ import annotations

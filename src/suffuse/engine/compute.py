@@ -27,7 +27,7 @@ ENTRIES = 16  # of a frozen encoder
 
 
 def of_pass(model: FusionModel, columns: Columns, training: Training, rows: np.ndarray) -> float:
-    """Operations of one pass over ``rows`` on labels alone: the mean batch of some, times the steps. Leaves gradients
+    """Operations of one pass over ``rows`` on labels only: the mean batch of some, times the steps. Leaves gradients
     and statistics in the model, which should be a new one."""
     objective = Objective(model, {"labels": settings(losses.TABLE, {"kind": "task"})}, {})
     sampler = Sampler(rows, columns.shared()[rows], training.batch, 0)

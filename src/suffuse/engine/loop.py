@@ -183,7 +183,7 @@ def set_weights(objective: Objective, plan: Plan) -> None:
 def pulled(objective: Objective, plan: Plan, order: np.ndarray, turn: int) -> dict[str, float]:
     """Each loss's share of the gradient on the pass's first rows: its last batch may be too small for some.
 
-    Labels alone need no measuring.
+    The task loss alone needs no measuring.
     """
     if len(objective.names) == 1 and objective.settings[0].kind == "task":
         return {objective.names[0]: 1.0}

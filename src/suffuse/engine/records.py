@@ -58,7 +58,7 @@ def mean_shares(history: list[dict]) -> dict[str, float]:
 def alerts(history: list[dict]) -> list[str]:
     """What people should know of a training."""
     why = f"less than {DEAD:g} of the gradient in every epoch"
-    return [f"the loss '{name}' taught nothing: {why}; raise its weight, or leave it out" for name in dead(history)]
+    return [f"the loss '{name}' had no effect: {why}; raise its weight, or leave it out" for name in dead(history)]
 
 
 def weights_hash(model: torch.nn.Module) -> str:

@@ -67,14 +67,14 @@ def prepared(run: Run, job: Job, scratch: Path, tell: Tell) -> tuple[Objective, 
 
 
 def network_of(recipe: Recipe, job: Job) -> Network:
-    """The student, or what of it a floor sees; on labels alone with the dropout that the recipe gives the baseline."""
+    """The student, or what of it a floor sees; on labels only with the dropout that the recipe gives the baseline."""
     network = recipe.student.only(job.only) if job.only else recipe.student.bare()
     apart = None if job.taught or recipe.distill.baseline is None else recipe.distill.baseline.dropout
     return network if apart is None else network.dropped(apart)
 
 
 def training_of(how: Distill, taught: bool) -> Training:
-    """How the student is trained; on labels alone with the settings that the recipe gives the baseline."""
+    """How the student is trained; on labels only with the settings that the recipe gives the baseline."""
     if taught or how.baseline is None:
         return how.train
     own = {"augment": True} if how.baseline.augment else {}  # :meth:`suffuse.recipe.Recipe.seen` says what it sees
@@ -146,7 +146,7 @@ def reader(run: Run, columns: Columns, objective: Objective, knowledge: Knowledg
 
 
 def chosen_losses(run: Run, job: Job) -> dict[str, PartSettings]:
-    """The recipe's losses for a student that is taught; cross-entropy alone for one that isn't."""
+    """The recipe's losses for a distilled student; cross-entropy alone for the baseline."""
     if job.taught:
         return dict(run.recipe.distill.losses)
     return {"labels": settings(losses.TABLE, {"kind": "task", "smoothing": run.recipe.distill.smoothing})}

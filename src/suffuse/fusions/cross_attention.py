@@ -34,7 +34,7 @@ class Settings(PartSettings):
     kind: Literal["cross_attention"] = "cross_attention"
     width: int = Setting(128, ge=1)
     heads: int = Setting(4, ge=1)
-    dropout: float = Setting(0.0, ge=0, lt=1)  # of what was seen
+    dropout: float = Setting(0.0, ge=0, lt=1)  # of the attention output
 
     @model_validator(mode="after")
     def _divides(self) -> Settings:

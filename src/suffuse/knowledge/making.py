@@ -31,7 +31,7 @@ from .reuse import Older, contents, drawn, newest
 
 Ask = Callable[[np.ndarray, Block], dict[str, np.ndarray]]  # rows, how they are seen -> taps, float32
 LEADER, PLAN, WAIT = "leader", "plan.json", 0.2
-CUT = 2  # how parts are cut: those of a killed attempt that cut otherwise are made anew
+CUT = 2  # how parts are cut: those of a killed attempt that cut otherwise are made again
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """What a student's training reads of the store: the view that it sees itself, and the subset that it is left with.
 
 A student sees view ``n mod V`` in pass n, with the draws of the store's own seed (:attr:`suffuse.views.Viewer.stored`).
-Which modalities it loses is its own matter, drawn anew in every pass: by default a row that lost one still learns the
+Which modalities it loses is its own matter, drawn again in every pass: by default a row that lost one still learns the
 teacher's answer to all that the row has; ``distill.targets: seen`` asks for the answer without what was lost, where the
 store has that subset, else for the full one.
 """

@@ -97,7 +97,7 @@ class Parts:
 @contextmanager
 def parts(out: Path, what: Mapping[str, Any]) -> Iterator[Parts]:
     """The parts of ``out`` that answer ``what`` (a thing's name -> what it is); those of an earlier attempt that did
-    not end are taken over, and where any of these things changed they are made anew.
+    not end are taken over, and where any of these things changed they are made again.
 
     Raises UsageError where another process is writing this file.
     """
@@ -109,7 +109,7 @@ def parts(out: Path, what: Mapping[str, Any]) -> Iterator[Parts]:
         before = read_json(folder / "what.json")
         changed = [name for name in what if before is not None and before.get(name) != what[name]]
         if changed:
-            say(f"          {out.name} was begun with another {' and '.join(changed)}: it is begun anew")
+            say(f"          {out.name} was begun with another {' and '.join(changed)}: it is started again")
         if before is None or changed:
             for old in folder.iterdir():
                 if old.name != "lock":

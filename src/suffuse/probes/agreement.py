@@ -22,7 +22,7 @@ COUNTS = ("both_right", "only_model", "only_teacher", "both_wrong")
 
 
 def probe(context: Context) -> dict[str, dict]:
-    """``agreement`` of every model but the teacher with who taught: one of the teacher's seeds, or all together."""
+    """``agreement`` of every model but the teacher with the distilled teacher: one of its seeds, or all together."""
     teacher = context.models.get("ensemble") or context.models.get("teacher")
     if teacher is None:
         return {}

@@ -1,7 +1,7 @@
 """Which models of a run are compared, and what is said of each pair, on the main metric.
 
-distillation   every student against the same student on labels alone
-compute        the student against labels alone with the whole way's compute (``distill.rival``)
+distillation   every student against the same network trained on labels only
+compute        the student against the compute-matched baseline (``distill.rival``)
 fusion         what sees all modalities against the same network on each of them alone
 """
 

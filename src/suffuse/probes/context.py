@@ -58,7 +58,7 @@ class Model:
     who: str
     logits: dict[str, np.ndarray]  # seed -> (N, C) on the test rows
     members: dict[str, Member] = field(default_factory=dict)
-    reference: str = ""  # the seed that stands for it: of the teacher the one that taught
+    reference: str = ""  # the seed that stands for it: of the teacher the one that was distilled
     folder: Path | None = None  # of the exported file, its own or (the teacher) beside it
     form: str | None = None  # of the exported file; None: the only one
 

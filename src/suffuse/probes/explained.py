@@ -78,7 +78,7 @@ def _said(context: Context, model: Model) -> np.ndarray:
 
 
 def _seed(model: Model) -> str:
-    """The seed that stands for a model: the teacher's that taught, the student's that is exported."""
+    """The seed that stands for a model: the teacher's that was distilled, the student's that is exported."""
     first, member = next(iter(model.members.items()))
     if model.who == "teacher" or not isinstance(member, Network):
         return model.reference or first

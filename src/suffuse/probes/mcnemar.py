@@ -1,7 +1,7 @@
 """McNemar's test (1947) on the rows of one seed: which rows does only one of two models get right?
 
 Of the ``gained + lost`` rows on which they differ, as many should be gained as lost if the models are equally good. The
-exact test is binomial; mid-p counts half of what is as likely as what was seen and so errs less on the safe side
+exact test is binomial; mid-p counts half of what is as likely as the observed counts and so errs less on the safe side
 (Fagerland, Lydersen & Laake 2013). Where rows come in groups (all questions of a picture) rows aren't independent, and
 the groups' rates are tested instead (Durkalski et al. 2003, "Analysis of clustered matched-pair data"): of K groups,
 group k with n_k rows, b_k of them gained and c_k lost,
@@ -49,7 +49,7 @@ def exact(gained: int, lost: int) -> float:
 
 
 def mid(gained: int, lost: int) -> float:
-    """The same, with half of the probability of what is as likely as what was seen."""
+    """The same, with half of the probability of what is as likely as the observed counts."""
     fewer, both = min(gained, lost), gained + lost
     if not both:
         return 1.0

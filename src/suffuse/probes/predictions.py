@@ -1,7 +1,7 @@
 """The file ``scores/predictions.parquet``: every model's predictions on the test rows, of all its seeds.
 
 Columns: ``row`` (position in the prepared rows), ``target``, and of each model ``WHO``, the probabilities and numbers
-(C,) float32 of its first seed (of the teacher's seeds the one that taught). Each further seed stands in a column
+(C,) float32 of its first seed (of the teacher's seeds the one that was distilled). Each further seed stands in a column
 ``WHO/SEED``, as ``student/seed-2``. Files of earlier versions hold the columns ``WHO`` alone.
 """
 

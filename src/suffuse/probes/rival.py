@@ -1,7 +1,7 @@
-"""The honest rival: labels alone with the compute of the whole way.
+"""The compute-matched baseline (``distill.rival``): labels only, with the compute of the whole pipeline.
 
 Distilling costs more than training the student: the teacher's trainings and its answers to every row. The rival is the
-student on labels alone that gets all of it, as more epochs. What a pass costs is counted
+student trained on labels only that gets all of it, as more epochs. What a pass costs is counted
 (:mod:`suffuse.engine.compute`) where the run trained the teacher; of a teacher from outside nobody here knows what it
 cost to make, so only the seconds in which it was asked count, and the rival's verdict says so.
 """

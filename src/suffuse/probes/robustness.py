@@ -1,7 +1,7 @@
 """Robustness: the score where one modality is damaged, at five severities, and on a group that training never saw.
 
 In the manner of Hendrycks and Dietterich 2019: each entry gets one kind of damage by chance (``corrupt`` of its
-modality), the same for every model. Damage is done to encoded entries, so a frozen encoder reads the damaged ones anew.
+modality), the same for every model. Encoded entries are damaged, so a frozen encoder reads the damaged ones again.
 """
 
 from __future__ import annotations

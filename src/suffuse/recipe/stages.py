@@ -69,7 +69,7 @@ Fractions = Annotated[tuple[Fraction, ...], Field(min_length=1)]
 
 
 class Baseline(Settings):
-    """Settings of the same student on labels alone that differ from the taught one's; its budget never does."""
+    """Settings of the labels-only baseline that differ from the student's; its budget never does."""
 
     train: OwnTraining = OwnTraining()
     dropout: float | None = Field(default=None, ge=0, lt=1)  # of the head; where the fusion has heads: of the encoders
@@ -92,7 +92,7 @@ class Distill(Settings):
     ] = ()  # also with this share of the labels, e.g. [0.05]
     rival: Annotated[Times | None, BeforeValidator(_rival)] = None  # see docs; `true` is 20
     floors: bool = True  # also the student on each modality alone
-    weak_teacher: Literal["warn", "stop"] = "warn"  # where it scores below the student on labels alone, on validation
+    weak_teacher: Literal["warn", "stop"] = "warn"  # where it scores below the labels-only baseline, on validation
 
 
 PROBES = (
@@ -109,7 +109,7 @@ def _probes(value: Any) -> Any:
 
 
 class Evaluate(Settings):
-    """How sure the numbers are, and what else is looked at."""
+    """How sure the numbers are, and what else is measured."""
 
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
     resamples: int = Field(default=1000, ge=100, le=100_000)

@@ -111,7 +111,7 @@ class Recipe(Settings):
 
     @model_validator(mode="after")
     def _alone(self) -> Recipe:
-        """What labels alone have of their own must fit the same student."""
+        """The labels-only baseline's own settings must fit the same student."""
         apart, train = self.distill.baseline, self.distill.train
         if apart and apart.train.mixup and (train.whole or train.modality_dropout == "halves"):
             got = "whole" if train.whole else "modality_dropout halves"
@@ -137,8 +137,8 @@ class Recipe(Settings):
         return self
 
     def seen(self, taught: bool) -> dict[str, ModalitySettings]:
-        """The modalities as a student's views show them: of one that is taught as the recipe says; on labels alone
-        those that ``distill.baseline.augment`` names as it says, and the others as the taught one sees them."""
+        """The modalities as a student's views show them: of a distilled one as the recipe says; of the baseline
+        those that ``distill.baseline.augment`` names as it says, and the others as the distilled one sees them."""
         apart = None if taught or self.distill.baseline is None else self.distill.baseline.augment
         if not apart:
             return self.modalities

@@ -65,7 +65,7 @@ class _Loader(yaml.SafeLoader):
         return base(node)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        """As the base does, after a look at the keys that are written in this mapping itself."""
+        """As the base does, after a check of the keys that are written in this mapping itself."""
         lines: dict[Any, int] = {}
         for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
             name = key.value if isinstance(key, yaml.ScalarNode) else None

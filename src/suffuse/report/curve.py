@@ -33,8 +33,8 @@ def curve(run: Run) -> Block | None:
                 f"{needs:,}" if needs else "-",
             )
         )
-    headings = (t("share of labels"), t("rows"), t("student"), t("labels alone"), t("difference"), t("distillation"),
-                t("labels alone need"))  # fmt: skip
+    headings = (t("share of labels"), t("rows"), t("student"), t("labels only"), t("difference"), t("distillation"),
+                t("baseline needs"))  # fmt: skip
     return Block(t("Label efficiency: %(metric)s", metric=t(METRICS[metric].name)), headings, rows)
 
 

@@ -117,7 +117,7 @@ def export(run: Run) -> dict:
 
 
 def reproduce(run: Run) -> dict:
-    """Recipe, versions, looks at the test rows, times."""
+    """Recipe, versions, evaluations on the test rows, times."""
     stamps = {verb: run.stamp(verb) for verb in STAGES}
     return {
         "recipe": to_yaml(run.recipe),

@@ -145,7 +145,7 @@ def _damage(card: dict) -> str:
 
 def _limits(run: Run, card: dict) -> str:
     looks = len(evaluations(run.folder))
-    lines = [f"- The test rows were looked at {'once' if looks == 1 else f'{looks} times'} in this run."]
+    lines = [f"- The test rows were evaluated {'once' if looks == 1 else f'{looks} times'} in this run."]
     for name, why in (card.get("not_measured") or {}).items():
         lines.append(f"- Not measured: {name.replace('_', ' ')} ({markdown.plain(str(why))}).")
     lines.append("- Intervals speak of rows like the test rows and of other seeds, not of other data.")

@@ -143,7 +143,7 @@ def sentence(facts: dict[str, Any], shown: Callable[[str], str] = str) -> str:
 
 
 def warnings(runs: dict[str, Run]) -> list[str]:
-    """Where runs are not scored alike: by other metrics, from other tables, on rows that were looked at often, or with
+    """Where runs are not scored alike: by other metrics, from other tables, on rows that were evaluated often, or with
     the predictions of fewer seeds stored than were scored."""
     said = []
     if len({metrics.main_of(run) for run in runs.values()}) > 1:
@@ -156,7 +156,7 @@ def warnings(runs: dict[str, Run]) -> list[str]:
     for name, run in runs.items():
         looks = len(evaluations(run.folder))
         if looks > 1:
-            said.append(t("%(run)s: the test rows were looked at %(times)s times", run=name, times=looks))
+            said.append(t("%(run)s: the test rows were evaluated %(times)s times", run=name, times=looks))
         missing = len((read_json(run.path("scores", "student.json")) or {}).get("seeds", ())) - stored_seeds(run)
         if missing > 0:
             said.append(

@@ -9,8 +9,8 @@ from .language import t
 from .words import count
 
 ABOUT = {
-    "distillation": "the same student on labels alone",
-    "compute": "labels alone with the whole way's compute",
+    "distillation": "the same network trained on labels only",
+    "compute": "the compute-matched baseline",
 }
 
 

@@ -115,8 +115,8 @@ def name(who: str, heads: Sequence[Head] = ()) -> str:
     if kind == "majority":
         kinds = {head.kind for head in heads}
         return t(FLOORS[kinds.pop()] if len(kinds) == 1 else "training prior")
-    plain = {"export": "exported student", "baseline": "student, labels alone",
-             "rival": "labels alone, whole compute", "ensemble": "teacher, all seeds together"}  # fmt: skip
+    plain = {"export": "exported student", "baseline": "student, labels only",
+             "rival": "compute-matched baseline", "ensemble": "teacher, all seeds together"}  # fmt: skip
     if kind == "only":
         return t("%(modality)s alone", modality=rest)
     return t(plain.get(kind, kind)) + (t(", %(share)s of the labels", share=share(rest)) if rest else "")

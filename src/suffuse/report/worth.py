@@ -100,7 +100,7 @@ def teacher(run: Run) -> list[str]:
     if judged.get("weak"):
         theirs, ours = (metrics.value(judged["metric"], judged[who]) for who in ("teacher", "label_only"))
         said.append(
-            t("on validation the teacher is weaker than the student on labels alone (%(theirs)s against %(ours)s)",
+            t("on validation the teacher is weaker than the labels-only baseline (%(theirs)s against %(ours)s)",
               theirs=theirs, ours=ours)
         )  # fmt: skip
     folds = run.recipe.trained.folds if run.recipe.trained else None

@@ -45,7 +45,7 @@ STAGES: dict[str, Stage] = {
         ),
         Stage(
             "distill",
-            "Train the students from the store, and the same students on labels alone.",
+            "Train the students from the store, and the same networks on labels only.",
             ("prepare", "extract"),
             ("student", "distill", "seed", "compute.processes", "modalities.*.augment", "evaluate.label_curve"),
             format=4,
@@ -66,7 +66,7 @@ STAGES: dict[str, Stage] = {
         ),
         Stage(
             "evaluate",
-            "Look at the test rows, once, with every model.",
+            "Evaluate every model on the test rows, once.",
             ("prepare", "teach", "distill", "export"),
             ("evaluate",),
         ),

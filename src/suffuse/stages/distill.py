@@ -1,4 +1,4 @@
-"""distill: students from the store alone, and beside each the same student on labels alone.
+"""distill: students from the store alone, and beside each the same network on labels only.
 
 The teacher's weights are not opened here. Every training has the same budget of steps, and the same choice
 of its epoch on validation; what a training with few labels may not see, its validation does not see either.
@@ -106,7 +106,7 @@ def done(run: Run, job: Job) -> bool:
 
 
 def judge_teacher(run: Run) -> None:
-    """Compare the teacher with a student on labels alone, on validation; say it where the teacher is weaker: it would
+    """Compare the teacher with the labels-only baseline on validation; report it where the teacher is weaker: it would
     cost time and teach its errors. Writes ``judged.json``.
 
     Raises SuffuseError where the recipe says so.
@@ -123,7 +123,7 @@ def judge_teacher(run: Run) -> None:
     write_json(run.partial("distill") / "judged.json", facts)
     if not weak:
         return
-    said = f"{metric} {teacher[metric]:.4f} on validation, the student on labels alone {student[metric]:.4f}"
+    said = f"{metric} {teacher[metric]:.4f} on validation, the labels-only baseline {student[metric]:.4f}"
     if run.recipe.distill.weak_teacher == "stop":
         raise SuffuseError(
             "the teacher is weaker than its student", where="teacher", got=said,
@@ -133,14 +133,14 @@ def judge_teacher(run: Run) -> None:
 
 
 def weigh(run: Run) -> None:
-    """How many epochs labels alone get for the compute of the whole way. Writes ``rival.json``, once: seconds differ
+    """How many epochs the compute-matched baseline gets. Writes ``rival.json``, once: seconds differ
     from one attempt to the next."""
     place = run.partial("distill") / "rival.json"
     if run.recipe.distill.rival and not place.exists():
         facts = rival(run)
         write_json(place, facts)
         capped = f", capped from {facts['wanted']:,}" if facts["capped"] else ""
-        say(f"notice: labels alone get the whole way's compute: {facts['epochs']:,} epochs{capped}")
+        say(f"notice: epochs of the compute-matched baseline: {facts['epochs']:,}{capped}")
 
 
 def work(order: dict, tell: Tell) -> None:

@@ -67,7 +67,7 @@ def looked(run: Run, columns: Columns, rows: np.ndarray, teacher: Asked | None, 
 
 
 def together(run: Run, spec: Spec, models: dict[str, Model]) -> dict[str, Model]:
-    """The models, and where all of the teacher's seeds taught, their common answer; it is nobody's to probe further."""
+    """The models, and where all of the teacher's seeds are distilled, their common answer; it isn't probed further."""
     if run.recipe.trained is None or not run.recipe.trained.ensemble:
         return models
     said = combine(spec.heads, list(models["teacher"].logits.values()), "mean")

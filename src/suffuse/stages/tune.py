@@ -1,8 +1,8 @@
 """tune: a better recipe, searched on what is stored of the teacher, and chosen on validation rows alone.
 
 Works on a run whose rows are prepared and whose store is there. The teacher is never asked, the test rows are never
-looked at. First the student is searched, then the best trials and the recipe as it is are trained again with fresh
-seeds and one is chosen; then the same student on labels alone gets as many trials. Killed, it goes on.
+read. First the student is searched, then the best trials and the recipe as it is are trained again with fresh
+seeds and one is chosen; then the labels-only baseline gets as many trials. Killed, it goes on.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from ..tuning.how import BASELINE, STUDENT, How, check
 from ..tuning.session import Session, short
 from ..tuning.trial import Search
 
-_AGAIN = "remove the folder tuning: the search begins anew"
+_AGAIN = "remove the folder tuning: the search starts again"
 
 
 def tune(run: Run, how: How) -> dict[str, Any]:
-    """Search, choose, write ``tuning/``, ``tuning.json`` and the chosen recipe; returns what the command line tells.
+    """Search, choose, write ``tuning/``, ``tuning.json`` and the chosen recipe; returns what the command line prints.
 
     Raises UsageError where the recipe's file is somebody else's, or no trial fits into the budget.
     """

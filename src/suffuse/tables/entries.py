@@ -18,7 +18,7 @@ PIECE = 16_384  # items
 
 
 def take(items: Any, slots: np.ndarray) -> Any:
-    """Some of the items; those on disk are read when they are looked at."""
+    """Some of the items; those on disk are read when they are accessed."""
     if isinstance(items, pa.ChunkedArray):
         return items.take(pa.array(slots))
     return items.take(slots) if isinstance(items, Ragged) else Picked(items, slots)

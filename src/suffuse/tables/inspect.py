@@ -28,7 +28,7 @@ from . import signals
 AUDIO = (*audio.SUFFIXES, ".m4a", ".aac", ".wma", ".aif", ".aiff")
 READ = ("image", "text", "audio", "sequence")  # roles that a modality reads
 NOT_READ = "not read yet in this version"
-SAMPLE = 200  # values that are looked at closely
+SAMPLE = 200  # values that are examined closely
 LEAST = 0.05  # of the rows must have a value
 SURE = 0.99  # of the values must be dates
 FEW = 20  # values: fewer make no free text, and no group

@@ -115,6 +115,6 @@ class RawRows:
             where = self.run.recipe.data.source
             got = f"{wrong:,} prepared rows that aren't where they were"
             raise SuffuseError(
-                "the table was changed since", where=where, got=got, hint="`suffuse run` prepares it anew"
+                "the table was changed since", where=where, got=got, hint="`suffuse run` prepares it again"
             )
         return place

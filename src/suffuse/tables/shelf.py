@@ -44,7 +44,7 @@ class Strings:
         return [0] * len(slots)
 
     def reset(self, lengths: list[int]) -> None:
-        """Begin anew."""
+        """Start again."""
 
     def items(self) -> pa.ChunkedArray:
         """All of them."""

@@ -36,7 +36,7 @@ def open_teacher(run: Run, columns: Columns) -> Teacher:
     if recorded != teacher.fingerprint():
         raise SuffuseError(
             "the teacher isn't the one that was measured", where=f"teacher, kind {chosen.kind}",
-            hint="`suffuse run` measures a changed one anew; a function that makes one must make the same each time",
+            hint="`suffuse run` measures a changed one again; a function that makes one must make the same each time",
         )  # fmt: skip
     return teacher
 

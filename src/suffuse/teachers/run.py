@@ -1,8 +1,8 @@
 """A network of another suffuse run (or an exported folder) as the teacher: it reads the raw cells of this run's rows
 through its own preprocessing, has its own modalities and its own order of labels.
 
-A run whose network equals the student's makes it a born-again one (Furlanello et al. 2018): the same network, taught by
-its older self.
+A run whose network equals the student's makes it a born-again one (Furlanello et al. 2018): the same network, distilled
+from its older self.
 """
 
 from __future__ import annotations

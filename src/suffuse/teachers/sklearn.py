@@ -2,7 +2,7 @@
 in the recipe, makes it (fits it, or builds it from plain files).
 
 ``file.py:function`` is called with ``options`` and returns ``(estimator, adapter)``; ``adapter(records)`` turns B
-records {column: cell} into what the estimator reads. The classes are ``estimator.classes_``. It is made anew whenever
+records {column: cell} into what the estimator reads. The classes are ``estimator.classes_``. It is made again whenever
 the teacher is opened, so a fit needs a fixed ``random_state``. To fit in a program of one's own, write its answers
 with :func:`suffuse.write_answers` and take the kind ``table``.
 """

@@ -26,7 +26,7 @@ class Trained:
     model: FusionModel
     columns: Columns
     maps: tuple[str, ...] = ()  # modalities whose maps a student's loss asks for
-    raw: Columns | None = None  # the same with entries in place of vectors: an augmented view is encoded anew
+    raw: Columns | None = None  # the same with entries in place of vectors: an augmented view is encoded again
 
     @classmethod
     def open(cls, run: Run, columns: Columns, *folder: str) -> Trained:

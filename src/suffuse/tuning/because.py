@@ -171,7 +171,7 @@ def useless(facts: Facts, ground: Ground) -> Iterator[Finding]:
     ours, theirs = facts.get("student", {}).get("score"), facts.get("baseline", {}).get("score")
     if ours is not None and theirs is not None and ours <= theirs:
         why = (
-            f"the teacher doesn't help yet ({ours:.4f}, on labels alone {theirs:.4f} on validation): more of the labels"
+            f"the teacher doesn't help yet ({ours:.4f}, on labels only {theirs:.4f} on validation): more of the labels"
         )
         yield Finding(f"{why}, or its features", ({"labels.share": 0.5}, *_features(ground)))
 

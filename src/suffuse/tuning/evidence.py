@@ -27,7 +27,7 @@ from ..run import Run
 from ..subsample import evenly_spaced
 from .ground import LOGITS
 
-MOST = 4096  # rows that are looked at, of a split
+MOST = 4096  # rows that are evaluated, of a split
 Facts = dict[str, Any]
 
 

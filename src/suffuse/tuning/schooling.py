@@ -75,8 +75,8 @@ def augmented(ask: Ask, ground: Ground) -> dict[str, Any]:
 
 
 def alone(ask: Ask, ground: Ground) -> dict[str, Any]:
-    """Augmentation of labels alone: as the student's; none; or the student's and gentle. What the recipe says of it
-    stays."""
+    """Augmentation of the labels-only baseline: as the student's; none; or the student's and gentle. What the recipe
+    sets stays."""
     recipe, where = ground.recipe, "distill.baseline.augment"
     if recipe.distill.baseline and recipe.distill.baseline.augment:
         return {}

@@ -38,7 +38,7 @@ def student(ask: Ask, ground: Ground) -> dict[str, Any]:
 
 
 def baseline(ask: Ask, ground: Ground) -> dict[str, Any]:
-    """Of the same student on labels alone what its budget leaves free: learning rate, decay, averaging, dropout,
+    """Of the labels-only baseline what its budget leaves free: learning rate, decay, averaging, dropout,
     smoothing, augmentation."""
     how = ground.recipe.distill
     apart, train = how.baseline, how.train if how.baseline is None else how.baseline.train.applied(how.train)

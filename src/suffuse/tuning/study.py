@@ -1,6 +1,6 @@
 """The trials, in Optuna's SQLite file: asked for, told, and taken up again after a kill.
 
-Processes share the file. Whoever asks holds a lock, so no number is given out twice, and the sampler is made anew from
+Processes share the file. Whoever asks holds a lock, so no number is given out twice, and the sampler is rebuilt from
 (seed, number of the trial): what it proposes depends on the trials that are told and not on who asked before. So with
 one process a search that was killed goes on as if it had not been. A trial that a kill left running keeps its number
 and its parameters, and its training goes on from its checkpoint.

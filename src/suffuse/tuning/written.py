@@ -67,7 +67,7 @@ def _remember(out: Path, content: bytes, run: Run) -> None:
 
 
 def talk(result: dict[str, Any], run: Path) -> list[str]:
-    """What the command line says of a result."""
+    """What the command line prints of a result."""
     counts, outcomes = result["trials"], result["outcomes"]
     pruned = ", ".join(f"{n} {kind}" for kind, n in outcomes.items() if kind not in ("trials", "finished", "open"))
     said = [
@@ -80,8 +80,8 @@ def talk(result: dict[str, Any], run: Path) -> list[str]:
     ]  # fmt: skip
     if 0 < counts[BASELINE] < counts[STUDENT]:
         said.append("the baseline had fewer trials: call it again with more --minutes")
-    looked = f" (looks before this one: {result['looks']})" if result["looks"] else ""
+    looked = f" (earlier evaluations: {result['looks']})" if result["looks"] else ""
     said.append(
-        f"next: suffuse run {result['recipe']} --out {run} trains it anew and looks at the test rows once{looked}"
+        f"next: suffuse run {result['recipe']} --out {run} trains it again and scores the test rows once{looked}"
     )
     return said

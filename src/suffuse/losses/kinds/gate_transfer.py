@@ -3,7 +3,7 @@
     (1/B) sum_b KL(v_b || w_b)      v, w the teacher's and the student's gates, each divided by its sum over the
                                     modalities that the student has in that row
 
-So a row in which the student lacks a modality is taught how the teacher weighs the others among themselves, and a row
+So a row in which the student lacks a modality learns how the teacher weighs the others among themselves, and a row
 with one modality nothing. The divergence between attentions of DIDE (Wang et al. 2022), on the shares of modalities.
 """
 

@@ -174,7 +174,7 @@ def _problems(seen: Seen, lost: list[tuple[int, str, str]], times: np.ndarray) -
     for position, (kind, text) in seen.wrong.items():
         reason, _, details = text.partition(": ")
         problems[kind].append((position, reason, details))
-    looked = f"of {times[seen.places].sum():,} that were looked at" if lost else ""
+    looked = f"of {times[seen.places].sum():,} that were read" if lost else ""
     for item, column, text in lost:
         reason, _, details = text.partition(": ")
         problems[PARTLY].append((seen.places[item], f"{column}: {reason}, {looked}", details))

@@ -79,7 +79,7 @@ class Check:
     rules: dict[str, str] = field(default_factory=dict)  # column -> how the source changed its cells
     costs: dict[str, Any] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
-    sampled: list[str] = field(default_factory=list)  # what was looked at in a sample only
+    sampled: list[str] = field(default_factory=list)  # what was read in a sample only
     sample: Sample | None = None  # None where nothing can be learned
 
     def add(self, weight: str, code: str, where: str, says: str) -> None:
