@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 def read_predictions(
     file: Path, convert: Callable[[str, str], Any] = lambda column, text: text
 ) -> list[dict[str, Any]]:
-    """The rows of a file in any of the three formats. ``convert(column, text)``: of a cell of CSV, where all are texts."""
+    """The rows of a file in any of the three formats. ``convert(column, text)``: of a cell of CSV, which is a text."""
     if file.suffix == ".parquet":
         return pq.read_table(file).to_pylist()
     if file.suffix == ".jsonl":
