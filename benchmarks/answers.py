@@ -21,13 +21,13 @@ import torch
 
 from result_file import write_result
 from suffuse import Run
-from suffuse.data import Columns
+from suffuse.data.columns import Columns
+from suffuse.data.training_views import Viewer
 from suffuse.engine.runtime import settle
 from suffuse.recipe import Recipe
 from suffuse.teachers import Question
-from suffuse.teachers.opening import open_teacher
+from suffuse.teachers.factory import open_teacher
 from suffuse.types import CLASSES
-from suffuse.views import Viewer
 
 HERE = Path(__file__).resolve().parent
 TEMPERATURES = (1.0, 4.0)

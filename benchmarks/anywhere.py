@@ -10,12 +10,12 @@ import numpy as np
 from pooled import judged
 from seeds import seed_folders
 from suffuse import Run
-from suffuse.answers import activate
-from suffuse.data import Columns
-from suffuse.engine import features
-from suffuse.engine.forward import under
+from suffuse.activations import activate
+from suffuse.data.columns import Columns
+from suffuse.engine import feature_cache
+from suffuse.engine.inference import under
+from suffuse.evaluation.modality_subsets import title
 from suffuse.model import open_model
-from suffuse.probes.subsets import title
 from suffuse.shapley import listed
 
 
@@ -38,7 +38,7 @@ def answers(run: Run, columns: Columns, rows: np.ndarray) -> dict[str, list[np.n
     for folder in seed_folders(run, "student"):
         model = open_model(folder)
         subsets = listed(len(model.spec.names))[1:]
-        seen = features.ready(columns, model, features.place(run))
+        seen = feature_cache.ready(columns, model, feature_cache.place(run))
         for subset, said in zip(subsets, under(model, seen, rows, subsets[:, None]), strict=True):
             found.setdefault(title(model.spec.names, subset), []).append(activate(columns.spec.heads, said))
     return found

@@ -38,10 +38,10 @@ from distillation import LONGER, MIRRORED, SHIFTED, WIDER, lent, stored
 from result_file import write_result
 from rows import read, write
 from shipped import add_cases, add_toy, arguments_of
-from suffuse import Run, temperature
-from suffuse.data import Columns
-from suffuse.engine import features
-from suffuse.engine.forward import logits
+from suffuse import Run, temperature_scaling
+from suffuse.data.columns import Columns
+from suffuse.engine import feature_cache
+from suffuse.engine.inference import logits
 from suffuse.files import read_json, write_json
 from suffuse.tuning.trial import SEARCH
 from trials import based, digest, learn, order, side_by_side
@@ -152,14 +152,14 @@ def judged(order: dict[str, Any]) -> dict[str, Any]:
         run, model = Run.open(Path(order["folder"])), objective.model
         columns = Columns.open(run.path("data"))
         rows = columns.labelled("validation")
-        said = logits(model, features.ready(columns, model, features.place(run)).of(model.spec.names), rows)
-        target, at = columns.target[rows], temperature.fit(columns.spec, said, columns.target[rows])
+        said = logits(model, feature_cache.ready(columns, model, feature_cache.place(run)).of(model.spec.names), rows)
+        target, at = columns.target[rows], temperature_scaling.fit(columns.spec, said, columns.target[rows])
         known = {
             "seed": order["seed"],
             "best epoch": state.best_epoch,
             "accuracy": float((said.argmax(1) == target).mean()),
             "log loss": surprise(said, target),
-            "scaled": surprise(temperature.scaled(columns.spec.heads, said, at), target),
+            "scaled": surprise(temperature_scaling.scaled(columns.spec.heads, said, at), target),
         }
         write_json(file, known)
     return known

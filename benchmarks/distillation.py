@@ -40,7 +40,7 @@ from rows import read, write
 from shipped import add_cases, add_toy, arguments_of, folds_run, opened
 from suffuse import Run, run_all, run_stage, scores
 from suffuse.files import read_json
-from suffuse.report.settled import settled
+from suffuse.report.verdict_text import settled
 from suffuse.sources import easy_vqa
 from trials import SINGLE, TRIALS, WHO, Trial, schooled, tried
 

@@ -23,8 +23,8 @@ from scipy.special import ndtri
 from scipy.stats import norm
 
 from result_file import write_result
-from suffuse.probes.intervals import SHARE, Size, summary
-from suffuse.probes.verdict import compare
+from suffuse.evaluation.intervals import SHARE, Size, summary
+from suffuse.evaluation.verdict import compare
 
 HERE = Path(__file__).resolve().parent
 ACCURACY, CONFIDENCE, RESAMPLES = 0.85, 0.95, 400
@@ -70,7 +70,7 @@ def pair(world: World, random: np.random.Generator) -> tuple[np.ndarray, np.ndar
 
 
 def weights(world: World, random: np.random.Generator) -> np.ndarray:
-    """(R + 1, G) as :func:`suffuse.probes.quality.draw` makes them."""
+    """(R + 1, G) as :func:`suffuse.evaluation.metrics.draw` makes them."""
     drawn = random.multinomial(world.groups, np.full(world.groups, 1 / world.groups), size=RESAMPLES)
     return np.concatenate([np.ones((1, world.groups)), drawn]).astype(np.float32)
 

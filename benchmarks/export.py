@@ -19,17 +19,17 @@ import onnxruntime as ort
 
 from result_file import RESULTS, provenance
 from suffuse import Predictor
-from suffuse.answers import activate, main_metric
-from suffuse.data import Columns
-from suffuse.exporters.folder import forms
+from suffuse.activations import activate, main_metric
+from suffuse.data.columns import Columns
+from suffuse.evaluation import metrics
+from suffuse.evaluation.intervals import bounds, summary
+from suffuse.evaluation.target_metrics import measure
+from suffuse.evaluation.verdict import compare
+from suffuse.export_integrity import read, read_signature
+from suffuse.exporters.export_folder import forms
+from suffuse.exporters.onnx_session import Feed, Session, feed, ratio
 from suffuse.exporters.parity import asking, entries, evenly, named, subsets
-from suffuse.exporters.session import Feed, Session, feed, ratio
 from suffuse.files import read_json, write_json
-from suffuse.probes import quality
-from suffuse.probes.intervals import bounds, summary
-from suffuse.probes.targets import measure
-from suffuse.probes.verdict import compare
-from suffuse.sealed import read, read_signature
 
 PLACE = RESULTS / "export.json"
 ROWS = (1, 8, 64)
@@ -81,7 +81,7 @@ def _one(form: str, sessions: dict[str, Session], given: Feed) -> dict:
 def accuracy(sessions: dict[str, Session], columns: Columns, rows: np.ndarray) -> dict:
     """Subset -> form -> the main metric with its interval; of other forms than fp32 what is lost, paired."""
     spec, target = columns.spec, columns.target[rows]
-    draws, metric = quality.draw(columns.group[rows], 1000, 0.95), main_metric(columns.spec.heads)
+    draws, metric = metrics.draw(columns.group[rows], 1000, 0.95), main_metric(columns.spec.heads)
     found: dict[str, Any] = {"metric": metric, "rows": len(rows)}
     for kept in subsets(spec.names):
         each = {

@@ -8,9 +8,9 @@ epoch   the student's ``fit()`` of one epoch, with its validation, against that 
 fit     ``fit()`` of one epoch without validation against bare forward + backward + clip + step, as many times, on
         batches held in memory: at most 1.10
 
-Both sides come from :func:`suffuse.engine.students.prepared`, as in ``distill``, and alternate in one process, so that
-a slower moment of the machine falls on both. All pairs are written, not the median alone. ``--seconds`` is the time for
-each comparison; ``--toy`` runs on a made-up data set in seconds; ``--write`` keeps the numbers in
+Both sides come from :func:`suffuse.engine.student_training.prepared`, as in ``distill``, and alternate in one process,
+so that a slower moment of the machine falls on both. All pairs are written, not the median alone. ``--seconds`` is the
+time for each comparison; ``--toy`` runs on a made-up data set in seconds; ``--write`` keeps the numbers in
 ``results/overhead.json``.
 """
 
@@ -31,7 +31,7 @@ from torch import nn
 
 from result_file import write_result
 from suffuse.engine.loop import fit, make_optimizer, train_step
-from suffuse.engine.students import Job, prepared
+from suffuse.engine.student_training import Job, prepared
 from suffuse.pipeline import run_stage
 from suffuse.progress import quiet
 from suffuse.run import Run

@@ -16,12 +16,12 @@ import numpy as np
 
 from seeds import seed_folders, seed_logits
 from suffuse import Run
-from suffuse.answers import activate, main_metric
-from suffuse.data import Columns
-from suffuse.probes.intervals import bounds, summary
-from suffuse.probes.quality import Draws, draw
-from suffuse.probes.targets import measure
-from suffuse.probes.verdict import compare
+from suffuse.activations import activate, main_metric
+from suffuse.data.columns import Columns
+from suffuse.evaluation.intervals import bounds, summary
+from suffuse.evaluation.metrics import Draws, draw
+from suffuse.evaluation.target_metrics import measure
+from suffuse.evaluation.verdict import compare
 from suffuse.types import LABELS, NUMBER, UNLABELLED, Head, Spec
 
 RESAMPLES, CONFIDENCE = 2000, 0.95

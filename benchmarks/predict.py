@@ -33,7 +33,7 @@ from tokenizers import Tokenizer
 from result_file import write_result
 from suffuse import Predictor
 from suffuse.recipe import read_recipe
-from suffuse.sources.stream import stream
+from suffuse.sources.row_stream import stream
 
 COLD, RATIO, FLAT = 0.7, 1.3, 1.2  # seconds, times the bare libraries, times the memory for ten times the rows
 STARTS, ROWS, ROUNDS, BLOCK = 15, 200, 10, 25

@@ -27,8 +27,8 @@ from result_file import write_result
 from suffuse import modalities
 from suffuse.modalities.cell import Root
 from suffuse.modalities.image import SUFFIXES
-from suffuse.parts import settings
-from suffuse.tables.columns import clean
+from suffuse.prepare.cell_cleaning import clean
+from suffuse.registry import settings
 
 HERE = Path(__file__).parent
 SIZE = 64  # pixels

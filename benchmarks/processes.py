@@ -23,15 +23,15 @@ import torch
 
 from result_file import write_result
 from suffuse import losses
-from suffuse.data import Columns, Sampler
-from suffuse.engine.group import current
+from suffuse.data.columns import Columns, Sampler
 from suffuse.engine.loop import Plan, make_optimizer, train_step
 from suffuse.engine.objective import Objective
-from suffuse.engine.pool import run_jobs
+from suffuse.engine.process_group import current
 from suffuse.engine.runtime import seed, settle
+from suffuse.engine.workers import run_jobs
 from suffuse.model import FusionModel
-from suffuse.parts import settings
 from suffuse.recipe import Network, Training
+from suffuse.registry import settings
 from suffuse.types import Field, Head, Spec
 
 HERE = Path(__file__).parent

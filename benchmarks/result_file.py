@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from suffuse.environment import surroundings
 from suffuse.files import write_json
-from suffuse.machine import surroundings
 
 RESULTS = Path(__file__).resolve().parent / "results"
 STARTED_WITH = os.getloadavg()
@@ -18,7 +18,7 @@ KEYS = ("command", "commit", "processor", "load", "date", "machine")  # of every
 
 def provenance() -> dict[str, Any]:
     """:data:`KEYS` of a record: ``load`` is the load average of one minute when the script began and when the record
-    was made, ``machine`` everything else that numbers may depend on (:func:`suffuse.machine.surroundings`)."""
+    was made, ``machine`` everything else that numbers may depend on (:func:`suffuse.environment.surroundings`)."""
     machine = surroundings(0)
     return {
         "command": shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]]),

@@ -25,11 +25,11 @@ from result_file import write_result
 from seeds import seed_logits
 from shipped import add_cases, add_toy, arguments_of, folds_run, opened
 from suffuse import Run, run_all, scores
-from suffuse.data import Columns
-from suffuse.probes.intervals import SHARE
-from suffuse.probes.predictions import FURTHER
-from suffuse.probes.quality import draw
-from suffuse.probes.verdict import compare
+from suffuse.data.columns import Columns
+from suffuse.evaluation.intervals import SHARE
+from suffuse.evaluation.metrics import draw
+from suffuse.evaluation.predictions_file import FURTHER
+from suffuse.evaluation.verdict import compare
 from suffuse.types import heads_of
 
 FOLDS, RESAMPLES = 5, 10_000

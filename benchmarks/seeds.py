@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from suffuse import Run
-from suffuse.data import Columns
-from suffuse.engine import features
-from suffuse.engine.forward import logits
+from suffuse.data.columns import Columns
+from suffuse.engine import feature_cache
+from suffuse.engine.inference import logits
 from suffuse.model import open_model
 
 
@@ -29,4 +29,4 @@ def seed_logits(
     """(N, C) of each seed of ``student`` or ``baseline``, in the order of ``folders``."""
     for folder in folders(run, who):
         model = open_model(folder)
-        yield logits(model, features.ready(columns, model, features.place(run)).of(model.spec.names), rows)
+        yield logits(model, feature_cache.ready(columns, model, feature_cache.place(run)).of(model.spec.names), rows)

@@ -45,9 +45,9 @@ from suffuse.modalities.cell import Root, content
 from suffuse.predictor import Predictor
 from suffuse.progress import progress
 from suffuse.serving.app import application
-from suffuse.serving.columns import MEDIA, columns
 from suffuse.serving.limits import Limits
-from suffuse.serving.process import Server, listen
+from suffuse.serving.record_columns import MEDIA, columns
+from suffuse.serving.server_process import Server, listen
 
 HERE = Path(__file__).parent
 NAME, CLIENTS, THREADS = "model", 32, 2

@@ -31,10 +31,10 @@ import numpy as np
 import torch
 
 from result_file import write_result
-from suffuse.data import Columns
+from suffuse.data.columns import Columns
 from suffuse.engine.runtime import seed, settle
 from suffuse.knowledge.blocks import Block
-from suffuse.knowledge.encoding import Encoding
+from suffuse.knowledge.logit_encoding import Encoding
 from suffuse.knowledge.store import Knowledge
 from suffuse.model import FusionModel, save
 from suffuse.pipeline import run_stage

@@ -22,8 +22,8 @@ from suffuse import Run
 from suffuse.engine.checkpoint import State
 from suffuse.engine.loop import Plan, fit
 from suffuse.engine.objective import Objective
-from suffuse.engine.records import save_trained
-from suffuse.engine.students import Job, prepared
+from suffuse.engine.student_training import Job, prepared
+from suffuse.engine.training_record import save_trained
 from suffuse.files import read_json, write_json, write_text
 from suffuse.fusions import headless
 from suffuse.recipe import read_recipe, to_yaml

@@ -29,15 +29,15 @@ from result_file import provenance
 from seeds import seed_logits
 from shipped import add_cases, add_toy, arguments_of, opened
 from suffuse import Run, run_stage, scores
-from suffuse.answers import activate, main_metric
+from suffuse.activations import activate, main_metric
 from suffuse.checked_json import read_checked
-from suffuse.data import Columns
+from suffuse.data.columns import Columns
+from suffuse.evaluation.metrics import draw
+from suffuse.evaluation.target_metrics import measure
 from suffuse.files import read_json, write_json, write_text
 from suffuse.pipeline import run_tune
-from suffuse.probes.quality import draw
-from suffuse.probes.targets import measure
 from suffuse.recipe import read_recipe, to_yaml
-from suffuse.tuning.how import How
+from suffuse.tuning.options import How
 
 HERE = Path(__file__).resolve().parent
 RESULT = HERE / "results" / "tune.json"

@@ -72,7 +72,7 @@ def make_columns():
 
     import numpy as np
 
-    from suffuse.data import Columns
+    from suffuse.data.columns import Columns
     from suffuse.types import Field, Head, Spec
 
     fields = (
@@ -121,8 +121,8 @@ def make_columns():
 def make_network():
     """A maker of tiny networks for those columns."""
     from suffuse import fusions
-    from suffuse.parts import load
     from suffuse.recipe import Network
+    from suffuse.registry import load
 
     def make(fusion: str = "gated", text: str = "gru", norm: str = "batch", **more) -> Network:
         width = {"width": 8} if "width" in load(fusions.TABLE, fusion).Settings.model_fields else {}

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import suffuse
 from suffuse.csv_output import csv_lines, safe_cell
 from suffuse.errors import escape_controls
-from suffuse.tables.quarantine import Quarantine
+from suffuse.prepare.quarantine import Quarantine
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from suffuse.modalities.audio_ops import FORMATS as SOUNDS
 from suffuse.modalities.image import FORMATS
 from suffuse.serving.limits import MEGABYTE, Limits
-from suffuse.serving.metrics import Metrics
-from suffuse.serving.process import AT_LAST
-from suffuse.sound import FORMATS as SOUNDS
+from suffuse.serving.prometheus_metrics import Metrics
+from suffuse.serving.server_process import AT_LAST
 
 PAGE = (Path(__file__).parents[1] / "docs" / "deploy.md").read_text(encoding="utf-8")
 WORDS = "FROM RUN COPY USER ENV EXPOSE HEALTHCHECK STOPSIGNAL ENTRYPOINT CMD WORKDIR ARG LABEL".split()  # noqa: SIM905

@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from suffuse import pipeline
-from suffuse.data import Columns
+from suffuse.data.columns import Columns
 from suffuse.errors import UsageError
-from suffuse.exporters import folder as exporter
+from suffuse.exporters import export_folder as exporter
 from suffuse.files import read_json
 from suffuse.modalities import text
 from suffuse.model import FusionModel

@@ -12,8 +12,8 @@ import yaml
 
 from suffuse import derive, encoders, fusions, losses, modalities, recipe, teachers
 from suffuse.cli import app
-from suffuse.parts import load
 from suffuse.recipe import make_recipe
+from suffuse.registry import load
 from suffuse.stages import STAGES
 
 ROOT = Path(__file__).parents[1]

@@ -12,9 +12,9 @@ from suffuse import integrity, pipeline
 from suffuse.checked_json import write_checked
 from suffuse.errors import SuffuseError
 from suffuse.files import file_facts, write_bytes, write_json
-from suffuse.knowledge import making, manifest
+from suffuse.knowledge import builder, manifest
+from suffuse.modalities.ragged import open_column
 from suffuse.paths import inside, refuse_links
-from suffuse.ragged import open_column
 from suffuse.run import Run
 
 REFUSED = ["", ".", "..", "../x", "a/../../x", "/etc/passwd", "a//b", "a/", "C:\\x", "C:x", "a\\b", "a\0b", 3, None]
@@ -144,19 +144,19 @@ def test_arrays_of_a_store_lie_in_their_folder(tmp_path, name):
 
 def test_the_store_that_rows_are_copied_from_lies_in_the_run(run):
     with pytest.raises(SuffuseError, match="can't be used"):
-        making.older_of(run, {"teacher": "w", "older": "../other/knowledge"})
+        builder.older_of(run, {"teacher": "w", "older": "../other/knowledge"})
 
 
 def test_an_export_s_files_lie_beside_its_signature(tmp_path):
-    from suffuse import sealed
+    from suffuse import export_integrity
 
     (tmp_path / "model.onnx").write_bytes(b"x")
     signature = {"version": 1, "forms": {"fp32": {"file": "../model.onnx"}}}
-    sealed.seal(tmp_path, signature)
+    export_integrity.seal(tmp_path, signature)
     facts = json.loads((tmp_path / "signature.json").read_text())
     facts["files"]["../model.onnx"], facts["bytes"]["../model.onnx"] = facts["files"].pop("model.onnx"), 1
     del facts["bytes"]["model.onnx"]
-    write_json(tmp_path / "signature.json", {**facts, "digest": sealed.digest(facts)})
+    write_json(tmp_path / "signature.json", {**facts, "digest": export_integrity.digest(facts)})
     (tmp_path / "model.onnx").unlink()
     with pytest.raises(SuffuseError, match="not a file name"):
-        sealed.read(tmp_path)
+        export_integrity.read(tmp_path)

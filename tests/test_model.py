@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from suffuse.data import Columns
+from suffuse.data.columns import Columns
 from suffuse.encoders import conv
 from suffuse.errors import SuffuseError, UsageError
 from suffuse.model import FusionModel, open_model, save

@@ -13,10 +13,10 @@ import torch
 from prediction_files import read_predictions
 
 from suffuse import pipeline
-from suffuse.answers import activate
-from suffuse.data import Columns
-from suffuse.engine.forward import logits
-from suffuse.exporters import folder as exporter
+from suffuse.activations import activate
+from suffuse.data.columns import Columns
+from suffuse.engine.inference import logits
+from suffuse.exporters import export_folder as exporter
 from suffuse.model import FusionModel
 from suffuse.predictor import Predictor
 from suffuse.run import Run

@@ -12,12 +12,13 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from suffuse import pipeline, sound
-from suffuse.data import Columns
+from suffuse import pipeline
+from suffuse.data.columns import Columns
 from suffuse.errors import UsageError
 from suffuse.files import read_json
-from suffuse.ragged import Ragged
-from suffuse.report.prepared import Prepared
+from suffuse.modalities import audio_ops
+from suffuse.modalities.ragged import Ragged
+from suffuse.report.dataset_view import Prepared
 from suffuse.run import Run
 
 ROWS = 40
@@ -57,7 +58,7 @@ def row(number: int, folder: Path) -> dict:
         pixels = random.integers(0, 256, (9, 7 + number % 3, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(folder / f"{name}{number}.png")
     samples = random.normal(0, 0.1, 300 + 31 * number).astype(np.float32)
-    (folder / f"{number}.wav").write_bytes(sound.as_wav(samples, 8000))
+    (folder / f"{number}.wav").write_bytes(audio_ops.as_wav(samples, 8000))
     steps = random.normal(5, 2, (1 + number % 7, 2)).round(3).tolist()
     return {
         "id": f"r{number}",
@@ -132,7 +133,7 @@ def test_columns_hold_what_the_cells_say(run, table):
 
 def test_a_batch_is_what_encode_gives(run):
     from suffuse import modalities
-    from suffuse.parts import load
+    from suffuse.registry import load
 
     columns = Columns.open(run.path("data"))
     batch = columns.batch(np.array([3, 11, 4]))
@@ -153,7 +154,7 @@ BROKEN = {
     "sound": (lambda folder: (folder / "6.wav").write_bytes((folder / "6.wav").read_bytes()[:-40]), {"sound", "wave"}),
     "gone": (lambda folder: (folder / "6.wav").unlink(), {"sound", "wave"}),
     "silent": (
-        lambda folder: (folder / "6.wav").write_bytes(sound.as_wav(np.zeros(900, "f4"), 8000)),
+        lambda folder: (folder / "6.wav").write_bytes(audio_ops.as_wav(np.zeros(900, "f4"), 8000)),
         {"sound", "wave"},
     ),
 }
@@ -209,7 +210,7 @@ def test_python_objects_give_the_same_columns(run, table, tmp_path):
     for one in rows:
         one["photo"] = np.asarray(Image.open(table.parent / one["photo"]))
         one["side"] = Image.open(table.parent / one["side"]) if one["side"] else None
-        samples, rate, _ = sound.read((table.parent / one["sound"]).read_bytes())
+        samples, rate, _ = audio_ops.read((table.parent / one["sound"]).read_bytes())
         one["sound"] = {"array": samples, "sampling_rate": rate}
         one["steps"] = np.array(json.loads(one["steps"]))
     made = Run.of(recipe("ignored"), tmp_path / "run", rows=rows)

@@ -13,9 +13,9 @@ from safetensors.torch import load_file, save_file
 import suffuse
 from suffuse import FusionModel
 from suffuse.errors import SuffuseError
-from suffuse.exporters import folder as exporter
+from suffuse.export_integrity import read_signature, seal
+from suffuse.exporters import export_folder as exporter
 from suffuse.recipe import make_recipe
-from suffuse.sealed import read_signature, seal
 
 
 @pytest.fixture

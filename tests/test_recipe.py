@@ -12,9 +12,9 @@ import yaml
 
 from suffuse import encoders, fusions, losses, modalities
 from suffuse.errors import UsageError
-from suffuse.parts import load
 from suffuse.recipe import Export, Recipe, make_recipe, read_recipe, to_yaml
 from suffuse.recipe.yaml_io import parse_yaml
+from suffuse.registry import load
 
 SHIPPED = sorted((Path(__file__).parents[1] / "recipes").glob("*.yaml"))
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from suffuse.answers import softmax
-from suffuse.exporters.onnx import export
+from suffuse.activations import softmax
+from suffuse.exporters.onnx_export import export
 from suffuse.model import Encoder, FusionModel
 from suffuse.recipe import Network
 from suffuse.types import Batch, Field, Head, Spec

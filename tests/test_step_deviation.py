@@ -12,7 +12,7 @@ import pytest
 import torch
 from encoder_tools import chosen
 
-from suffuse.exporters import folder as exporter
+from suffuse.exporters import export_folder as exporter
 from suffuse.model import Encoder, FusionModel
 from suffuse.predictor import Predictor
 from suffuse.recipe import Network, make_recipe

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from suffuse.data import SPLITS
-from suffuse.exporters.int8 import ship
+from suffuse.data.columns import SPLITS
+from suffuse.exporters.int8 import precision_selection
 from suffuse.exporters.parity import evenly
 from suffuse.stages import teach
 from suffuse.subsample import evenly_spaced
-from suffuse.tuning import evidence
+from suffuse.tuning import diagnostics
 
 
 @given(st.integers(0, 5000), st.integers(0, 3000))
@@ -49,12 +49,12 @@ def test_rows_of_a_sorted_table_hold_each_class_as_often(sorted_table, count):
 
 
 def test_int8_is_calibrated_on_rows_of_the_whole_sorted_table(sorted_table, monkeypatch):
-    monkeypatch.setattr(ship, "CALIBRATED", 600)
+    monkeypatch.setattr(precision_selection, "CALIBRATED", 600)
     seen = []
-    monkeypatch.setattr(ship, "entries", lambda columns, rows: seen.append(rows) or {})
-    monkeypatch.setattr(ship, "feed", lambda entries, present: {})
+    monkeypatch.setattr(precision_selection, "entries", lambda columns, rows: seen.append(rows) or {})
+    monkeypatch.setattr(precision_selection, "feed", lambda entries, present: {})
     columns = sorted_table("train")
-    ship.calibration(columns)
+    precision_selection.calibration(columns)
     classes = np.bincount(columns.target[np.concatenate(seen)], minlength=len(columns.spec.classes))
     assert classes.sum() == 600 and classes.max() - classes.min() <= 2
 
@@ -62,6 +62,6 @@ def test_int8_is_calibrated_on_rows_of_the_whole_sorted_table(sorted_table, monk
 def test_the_rows_that_teach_and_tune_look_at_are_as_many_as_they_may_be(monkeypatch):
     rows = np.arange(1000) + 7
     monkeypatch.setattr(teach, "LOOKED", 600)
-    monkeypatch.setattr(evidence, "MOST", 600)
-    for some in (teach.some(rows), evidence.some(rows)):
+    monkeypatch.setattr(diagnostics, "MOST", 600)
+    for some in (teach.some(rows), diagnostics.some(rows)):
         assert len(some) == 600 and (some[0], some[-1]) == (7, 1006)

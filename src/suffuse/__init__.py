@@ -15,9 +15,9 @@ PUBLIC = {
     "run_all": "suffuse.pipeline",
     "run_stage": "suffuse.pipeline",
     "plan": "suffuse.pipeline",
-    "scores": "suffuse.report.table",
+    "scores": "suffuse.report.scores_table",
     "save_rows": "suffuse.sources.frame",
-    "propose": "suffuse.tables.propose",
+    "propose": "suffuse.prepare.recipe_proposal",
     "write_answers": "suffuse.teachers.table",
     "FusionModel": "suffuse.model",
     "Predictor": "suffuse.predictor",
@@ -49,11 +49,11 @@ if TYPE_CHECKING:
     from .model import FusionModel
     from .pipeline import plan, run_all, run_stage
     from .predictor import Prediction, Predictor
+    from .prepare.recipe_proposal import propose
     from .recipe import Recipe, read_recipe
-    from .report.table import scores
+    from .report.scores_table import scores
     from .run import Run
     from .sources.frame import save_rows
-    from .tables.propose import propose
     from .teachers.table import write_answers
 
 

@@ -58,7 +58,7 @@ def run_command(where: Where, set_: Set = None, out: Out = None, from_: From = N
     if not did:
         typer.echo("everything is up to date", err=True)
     if json_:
-        from .report.summary import summary
+        from .report.run_summary import summary
 
         typer.echo(json_text({"did": did, **summary(run)}))
     else:
@@ -77,14 +77,14 @@ def check_command(
     json_: Json = False,
 ) -> None:
     """Look at the recipe and its table before anything is trained: what is wrong, what will be done, what it costs."""
-    from .tables.check.lines import lines
-    from .tables.check.whole import check
+    from .prepare.check.check_text import lines
+    from .prepare.check.table_check import check
 
     run = _open(where, set_, out)
     found = check(run, full)
     if measure and found.sample:
-        from .probes.effort import effort
-        from .tables.check.costs import measured
+        from .evaluation.training_time import effort
+        from .prepare.check.cost_estimate import measured
 
         measured(found, run.recipe, effort(run.recipe, found.sample))
     typer.echo(json_text(found.to_json()) if json_ else "\n".join(map(visible, lines(found))))
@@ -108,8 +108,8 @@ def doctor_command(
 ) -> None:
     """Audit a run: thirty-four things that a distillation tool gets wrong, and how this run stands. Changes nothing."""
     from .audit import audit
+    from .audit.audit_text import lines, to_json
     from .audit.items import BROKEN
-    from .audit.lines import lines, to_json
 
     found = audit(_open(where, set_, out), run_code)
     typer.echo(json_text(to_json(found)) if json_ else "\n".join(map(visible, lines(found))))
@@ -162,15 +162,15 @@ def tune_command(  # noqa: PLR0913  # options of a verb
 ) -> None:
     """Search for a better recipe on what is stored of the teacher; choose on validation."""
     from . import pipeline
-    from .tuning.front import OBJECTIVES
-    from .tuning.how import How
+    from .tuning.options import How
+    from .tuning.pareto import OBJECTIVES
 
     check_writable(out)
     goals = tuple(dict.fromkeys((OBJECTIVES[0], *(objective or OBJECTIVES))))  # quality always is one
     how = How(minutes, trials, processes, goals, baseline, prefer, largest, longest, scorecards=scorecards, out=out)
     run = _open(where, set_, run_)
     result = pipeline.run_tune(run, how)
-    from .tuning.written import talk
+    from .tuning.search_results import talk
 
     text = json_text(result) if json_ else "\n".join(map(visible, talk(result, run.folder)))
     typer.echo(text)
@@ -183,15 +183,17 @@ def compare_command(
     json_: Json = False,
 ) -> None:
     """Set finished runs side by side: scores, costs, missing inputs, recipes, and paired differences."""
-    from .report import compare
+    from .report import run_comparison
 
     if out is not None and out.exists():
         raise UsageError("the page is there already", where=out, hint="choose another name with -o")
     check_writable(out)
-    found = compare.opened(runs)
-    typer.echo(json_text(compare.plain(found)) if json_ else "\n".join(map(visible, compare.lines(found))))
+    found = run_comparison.opened(runs)
+    typer.echo(
+        json_text(run_comparison.plain(found)) if json_ else "\n".join(map(visible, run_comparison.lines(found)))
+    )
     if out is not None:
-        write_text(out, compare.render(found))
+        write_text(out, run_comparison.render(found))
         typer.echo(f"page: {out}", err=True)
 
 
@@ -239,12 +241,12 @@ def serve_command(
     ] = None,
 ) -> None:
     """Answer over HTTP with exported students, without torch."""
-    from .parts import optional
+    from .registry import optional
 
     for module in ("fastapi", "uvicorn", "python_multipart", "prometheus_client"):
         optional(module, "serve")
     from .serving.limits import Limits
-    from .serving.process import serve
+    from .serving.server_process import serve
 
     serve(exports, host, port, threads, Limits.told(limit or ()), form, model_files)
 
@@ -260,7 +262,7 @@ def explain_command(
     json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say what made one answer: which modality, region, words, seconds, columns; teacher and student side by side."""
-    from .explaining.lines import lines
+    from .explaining.explanation_text import lines
     from .stages.explain import How, explain
 
     if method not in ("auto", "gradients", "occlusion"):
@@ -273,7 +275,7 @@ def explain_command(
     run = _open(where, None, None)
     found = explain(run, row, How(target, method, exported))
     if out is not None:
-        from .report.explained import page
+        from .report.explanation_view import page
 
         write_text(out, page(run, found))
     typer.echo(json_text(found) if json_ else "\n".join(map(visible, lines(found))))
@@ -300,7 +302,7 @@ def knowledge_command(
         raise UsageError("no such run", where=where, expected="a run folder")
     require(where.resolve(), *(("extract",) if action == "show" else ("prepare", "teach", "extract")))
     if action == "export":
-        from .knowledge.export import export
+        from .knowledge.parquet_export import export
 
         check_writable(target := out or where / "knowledge.parquet")
         if target.suffix != ".parquet":
@@ -314,9 +316,9 @@ def knowledge_command(
         text = "all {arrays} arrays are as they were written ({bytes:,} bytes); ".format(**said)
         text += f"rows computed again differ by {said['worst']:.2g} of what is tolerated at the most"
     else:
-        from .knowledge import manifest, people
+        from .knowledge import manifest, manifest_text
 
-        said, text = manifest.read(where / "knowledge"), "\n".join(people.show(where / "knowledge"))
+        said, text = manifest.read(where / "knowledge"), "\n".join(manifest_text.show(where / "knowledge"))
     typer.echo(json_text(said) if json_ else "\n".join(map(visible, text.splitlines())))
 
 
@@ -332,7 +334,7 @@ def init_command(
     json_: Json = False,
 ) -> None:
     """Look at a table's columns and propose a recipe for it."""
-    from .tables.propose import propose
+    from .prepare.recipe_proposal import propose
 
     if out.exists():
         raise UsageError("the recipe is there already", where=out, hint="choose another name with --out")

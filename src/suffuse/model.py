@@ -15,14 +15,14 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from . import encoders, fusions, sealed
-from .data import Columns
-from .entries import blanked, only, put, spread
+from . import encoders, export_integrity, fusions
+from .attention_maps import CELLS, STRETCHES, looks, strengths
+from .data.columns import Columns
+from .data.entry_gather import blanked, only, put, spread
 from .errors import SuffuseError, UsageError
 from .files import write_bytes, write_json
-from .maps import CELLS, STRETCHES, looks, strengths
-from .parts import load
 from .recipe import Network
+from .registry import load
 from .types import LOOK, MAP, Batch, Encoded, Field, Output, Sizes, Spec
 
 FAR, SMALLEST = 6.0, 1e-6  # of a frozen encoder's numbers, in deviations: where they are cut; least deviation
@@ -306,7 +306,7 @@ class FusionModel(nn.Module):
         Raises SuffuseError where there is none, or where it isn't what was written.
         """
         place = Path(folder)
-        if (place / sealed.SIGNATURE).exists() and "model.safetensors" not in sealed.read(place)[1]:
+        if (place / export_integrity.SIGNATURE).exists() and "model.safetensors" not in export_integrity.read(place)[1]:
             hint = "`export.torch: true` puts the network beside model.onnx; `Predictor.load` runs that alone"
             raise SuffuseError("this export holds no torch network", where=place, hint=hint)
         return open_model(place)

@@ -17,11 +17,11 @@ from .checked_json import read_checked, write_checked
 from .errors import SuffuseError, UsageError, did_you_mean
 from .files import PACKAGE, file_facts, read_json
 from .overrides import notice
-from .parts import PartSettings
 from .progress import say
+from .registry import PartSettings
 from .run import Busy, ReadOnly, Run, flat
 from .stages import STAGES, Stage
-from .tuning.how import How, check
+from .tuning.options import How, check
 
 PATIENCE = 30.0  # seconds in which nobody leads, until another process of several does
 
@@ -249,7 +249,7 @@ def _together(run: Run, stage: Stage) -> bool:
 def _in_group(run: Run, stage: Stage) -> bool:
     """One of several processes that a launcher started for one training: rank 0 does the stage, the others what it
     tells them."""
-    from .engine.launched import follow, led
+    from .engine.distributed_launch import follow, led
 
     size, rank = int(os.environ["WORLD_SIZE"]), int(os.environ.get("RANK", "0"))
     if size != run.recipe.compute.processes:

@@ -21,15 +21,15 @@ from pathlib import Path
 from typing import Any
 
 from .checked_json import read_checked, write_checked
+from .environment import alive, surroundings
 from .errors import SuffuseError
 from .file_lock import lock
 from .files import TEMPORARY, bytes_facts, file_facts, read_json, remove_temporaries, write_json, write_text
 from .integrity import LOG, hashed, read_stamp
-from .machine import alive, surroundings
-from .parts import TeacherSettings
 from .paths import inside, refuse_links
 from .progress import say
 from .recipe import Recipe, make_recipe, read_recipe, to_yaml
+from .registry import TeacherSettings
 
 COMPLETE = "COMPLETE"
 OWN = ("recipe.yaml", "run.json", "stamps", "previous")  # of the run itself: no stage makes them

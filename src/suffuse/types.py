@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 UNLABELLED = -1  # a row without a target: learns from the teacher alone, is never scored
-MAP = ".map"  # after a modality's name: where its tokens are strong, see :mod:`suffuse.maps`
+MAP = ".map"  # after a modality's name: where its tokens are strong, see :mod:`suffuse.attention_maps`
 LOOK = ".look.map"  # after a modality's name: how the fusion's queries look at its tokens
 CLASSES, LABELS, NUMBER = "classes", "labels", "number"  # what a target is: one of them, any of them, a quantity
 

@@ -14,14 +14,14 @@ from e2e_tools import make_project
 
 from suffuse import pipeline
 from suffuse.audit import ITEMS as ALL
+from suffuse.audit.auditor import look
 from suffuse.audit.evidence import Evidence
-from suffuse.audit.whole import look
-from suffuse.data import Columns
-from suffuse.engine import students
+from suffuse.data.columns import Columns
+from suffuse.engine import student_training
 from suffuse.engine.loop import fit
-from suffuse.engine.records import save_trained
+from suffuse.engine.training_record import save_trained
+from suffuse.prepare.row_summary import summarise
 from suffuse.run import Run
-from suffuse.tables.row_summary import summarise
 
 TRAIN = {"epochs": 1, "batch": 16}
 ITEMS = (31, 32, 33, 34)
@@ -160,9 +160,9 @@ LEAKS = {
 def test_a_leak_in_the_code_of_the_training_shows_in_its_record(run: Run, tmp_path: Path, leak: str) -> None:
     """What is recorded is what was read: a training whose code is wrong tells it."""
     before, after, fraction, item = LEAKS[leak]
-    source, wrong = Path(students.__file__).read_text(encoding="utf-8"), dict(vars(students))
+    source, wrong = Path(student_training.__file__).read_text(encoding="utf-8"), dict(vars(student_training))
     assert source.count(before) == 1
-    exec(compile(source.replace(before, after), students.__file__, "exec"), wrong)
+    exec(compile(source.replace(before, after), student_training.__file__, "exec"), wrong)
     who = "student" if fraction == 1 else f"student-{fraction:g}"
     made = wrong["Job"](who, 1, True, fraction, None)
     objective, plan = wrong["prepared"](run, made, tmp_path / "work", lambda share, words: None)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from suffuse import encoders
-from suffuse.parts import load, settings
+from suffuse.registry import load, settings
 from suffuse.types import Encoded, Field
 
 STEPS = {"features": 3, "length": 9, "mean": [0.1, 0.2, -0.3], "std": [1.5, 0.5, 1.0]}

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from suffuse import fusions
-from suffuse.parts import PartSettings, load, settings
+from suffuse.registry import PartSettings, load, settings
 from suffuse.types import Encoded, Fused, Sizes
 
 WIDTHS, TOKENS, LENGTHS, OUTPUTS = (4, 6, 5), (3, 7, 0), (3, 4, 1), 3  # the third modality has no tokens

@@ -8,10 +8,10 @@ import numpy as np
 import onnx
 import pytest
 
-from suffuse.exporters.int8 import groups as grouping
-from suffuse.exporters.int8.groups import Group, groups, named, quantised_softmax
-from suffuse.exporters.int8.make import make
-from suffuse.exporters.session import Session
+from suffuse.exporters.int8 import operator_groups as grouping
+from suffuse.exporters.int8.operator_groups import Group, groups, named, quantised_softmax
+from suffuse.exporters.int8.quantize import make
+from suffuse.exporters.onnx_session import Session
 
 
 def in_int8(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from suffuse import losses
-from suffuse.parts import load, settings
+from suffuse.registry import load, settings
 from suffuse.types import CLASSES, NUMBER, Head, Output
 
 CHOICES = {

@@ -12,7 +12,7 @@ import torch
 from encoder_tools import CASES, FIELDS, entries
 from torch import Tensor
 
-from suffuse.exporters.onnx import export
+from suffuse.exporters.onnx_export import export
 from suffuse.model import FusionModel
 from suffuse.recipe import Network
 from suffuse.types import Batch, Head, Spec

@@ -8,7 +8,7 @@ from encoder_tools import CHOICES, FIELDS, LENGTHS, Built, chosen
 from torch import nn
 
 from suffuse import encoders
-from suffuse.parts import load
+from suffuse.registry import load
 
 EVERY = pytest.mark.parametrize(("asked", "field"), chosen())
 LEARNS = pytest.mark.parametrize(("asked", "field"), chosen(learns=True))

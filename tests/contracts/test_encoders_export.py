@@ -10,7 +10,7 @@ from encoder_tools import CASES, CHOICES, FIELDS, LENGTHS, entries
 from int8_tools import in_int8, near
 
 from suffuse.errors import SuffuseError
-from suffuse.exporters.onnx import export
+from suffuse.exporters.onnx_export import export
 from suffuse.model import FusionModel
 from suffuse.recipe import Network
 from suffuse.types import Batch, Head, Spec

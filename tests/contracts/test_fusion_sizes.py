@@ -9,7 +9,7 @@ from fusion_tools import OUTPUTS, TOKENS, Built, build, cases
 from torch import nn
 
 from suffuse import fusions
-from suffuse.parts import load, settings
+from suffuse.registry import load, settings
 from suffuse.types import Sizes
 
 TERM = r"[A-Z0-9()+\-^ ]*[A-Z0-9)]"

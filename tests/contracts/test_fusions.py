@@ -11,7 +11,7 @@ from torch import Tensor
 
 from suffuse import fusions
 from suffuse.model import FusionModel, open_model, save
-from suffuse.parts import load
+from suffuse.registry import load
 from suffuse.types import Encoded, Fused
 
 GARBAGE = {

@@ -21,8 +21,8 @@ from suffuse.engine.loop import make_optimizer
 from suffuse.engine.objective import Objective
 from suffuse.errors import UsageError
 from suffuse.model import FusionModel, save
-from suffuse.parts import load, settings
 from suffuse.recipe import Training
+from suffuse.registry import load, settings
 from suffuse.types import CLASSES, LABELS, NUMBER, Output
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from suffuse import modalities, sources
 from suffuse.modalities.cell import Absent, Unreadable
-from suffuse.parts import ModalitySettings, load, settings
+from suffuse.registry import ModalitySettings, load, settings
 from suffuse.sources.frame import save_rows
 
 AUGMENT = {
@@ -162,7 +162,7 @@ FIT = """
 import json, sys
 import numpy as np
 from suffuse import modalities, sources
-from suffuse.parts import load, settings
+from suffuse.registry import load, settings
 asked, values = json.loads(sys.stdin.read())
 part, chosen = load(modalities.TABLE, asked["kind"]), settings(modalities.TABLE, asked)
 values = np.array(values, dtype=np.uint8) if asked["kind"] == "image" else values

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from suffuse.derive import mask_words
 from suffuse.errors import UsageError
-from suffuse.language import stem, word_pattern
 from suffuse.modalities.cell import Absent, Unreadable
+from suffuse.word_patterns import stem, word_pattern
 
 
 def masked(text: object, *words: str, **more) -> str:

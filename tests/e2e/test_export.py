@@ -10,7 +10,7 @@ import pytest
 from e2e_tools import Finished, done, fails, suffuse, undo
 
 from suffuse import FusionModel, Predictor
-from suffuse.sealed import forms, read, read_signature
+from suffuse.export_integrity import forms, read, read_signature
 
 
 def test_the_folder_says_all_of_itself(finished: Finished) -> None:

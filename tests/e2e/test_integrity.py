@@ -12,9 +12,9 @@ from e2e_tools import Finished, done, fails, suffuse
 
 from suffuse import integrity, pipeline
 from suffuse.audit import ITEMS, audit
+from suffuse.audit.auditor import look
 from suffuse.audit.evidence import Evidence
 from suffuse.audit.items import BROKEN
-from suffuse.audit.whole import look
 from suffuse.errors import SuffuseError
 from suffuse.run import Run
 

@@ -28,7 +28,7 @@ OFTEN = """
 import sys
 from importlib.machinery import PathFinder
 
-CHANGES = {"suffuse.engine.loop": {"CHECKPOINT_SECONDS": 0.25}, "suffuse.tables.columns": {"PIECE": 40}}
+CHANGES = {"suffuse.engine.loop": {"CHECKPOINT_SECONDS": 0.25}, "suffuse.prepare.cell_cleaning": {"PIECE": 40}}
 
 
 class Often:

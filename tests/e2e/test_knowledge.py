@@ -259,14 +259,14 @@ from importlib.machinery import PathFinder
 
 class Small:
     def find_spec(self, name, path=None, target=None):
-        if name not in ("suffuse.knowledge.parts", "suffuse.teachers.trained", "suffuse.pipeline"):
+        if name not in ("suffuse.knowledge.chunks", "suffuse.teachers.trained", "suffuse.pipeline"):
             return None
         spec = PathFinder.find_spec(name, path)
         original = spec.loader.exec_module
 
         def exec_module(module):
             original(module)
-            if name == "suffuse.knowledge.parts":
+            if name == "suffuse.knowledge.chunks":
                 module.PART = 8
             elif name == "suffuse.pipeline":
                 module.PATIENCE = 2.0

@@ -183,8 +183,8 @@ def sounds_and_numbers(folder: Path) -> tuple[Path, Path]:
     import torch
 
     from suffuse import pipeline
-    from suffuse.data import Columns
-    from suffuse.exporters import folder as exporter
+    from suffuse.data.columns import Columns
+    from suffuse.exporters import export_folder as exporter
     from suffuse.model import FusionModel
     from suffuse.run import Run
 

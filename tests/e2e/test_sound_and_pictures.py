@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from suffuse import pipeline
-from suffuse.answers import softmax
-from suffuse.data import Columns
-from suffuse.engine.forward import logits
-from suffuse.exporters import folder as exporter
+from suffuse.activations import softmax
+from suffuse.data.columns import Columns
+from suffuse.engine.inference import logits
+from suffuse.exporters import export_folder as exporter
 from suffuse.files import read_json
 from suffuse.model import open_model
 from suffuse.predictor import Predictor

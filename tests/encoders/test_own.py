@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from suffuse import encoders
-from suffuse.parts import load, settings
+from suffuse.registry import load, settings
 from suffuse.types import Field
 
 TEXT = Field("question", "text", {"vocabulary": 12, "length": 6})

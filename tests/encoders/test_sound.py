@@ -11,9 +11,9 @@ import torch
 
 from suffuse.encoders import speech_embedding as part
 from suffuse.errors import SuffuseError
+from suffuse.modalities.speech_model import embed
 from suffuse.model import FusionModel, open_model, save
 from suffuse.recipe import Network
-from suffuse.speech import embed
 from suffuse.types import Field, Head, Spec
 
 WAVE = Field("sound", "audio", {"features": 1, "rate": 16_000})

@@ -12,15 +12,15 @@ import pytest
 import torch
 
 from suffuse import losses
-from suffuse.data import Columns, Sampler
+from suffuse.data.columns import Columns, Sampler
 from suffuse.engine.checkpoint import State
-from suffuse.engine.forward import scorer
+from suffuse.engine.inference import scorer
 from suffuse.engine.loop import Plan, fit
 from suffuse.engine.objective import Objective
 from suffuse.engine.runtime import seed, settle
 from suffuse.model import FusionModel
-from suffuse.parts import settings
 from suffuse.recipe import Network, Training
+from suffuse.registry import settings
 
 
 @dataclass

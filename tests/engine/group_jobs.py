@@ -15,19 +15,19 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from suffuse import losses
-from suffuse.data import Columns, Sampler
+from suffuse.data.columns import Columns, Sampler
+from suffuse.data.training_views import Viewer
 from suffuse.engine import loop
-from suffuse.engine.forward import scorer
-from suffuse.engine.group import current
+from suffuse.engine.inference import scorer
 from suffuse.engine.loop import Plan, fit
 from suffuse.engine.objective import Objective
-from suffuse.engine.pool import run_jobs
+from suffuse.engine.process_group import current
 from suffuse.engine.runtime import seed, settle
+from suffuse.engine.workers import run_jobs
 from suffuse.model import FusionModel
-from suffuse.parts import settings
 from suffuse.recipe import Network, Training
+from suffuse.registry import settings
 from suffuse.types import Field, Head, Spec
-from suffuse.views import Viewer
 
 WIDTHS = {
     "logits": 3,

@@ -9,15 +9,15 @@ import pytest
 import torch
 
 from suffuse import losses
+from suffuse.data.training_views import Viewer
 from suffuse.engine import loop
 from suffuse.engine.loop import fit
 from suffuse.engine.objective import Objective
 from suffuse.engine.runtime import seed, settle
 from suffuse.model import FusionModel
-from suffuse.parts import load, settings
 from suffuse.recipe import Training
+from suffuse.registry import load, settings
 from suffuse.types import CLASSES
-from suffuse.views import Viewer
 
 WIDTHS = {"logits": 3, "fused": 7, "picture": 6, "question": 6, "gates": 2, "picture.map": 16, "picture.look.map": 32}
 KINDS = [k for k in losses.KINDS if CLASSES in getattr(load(losses.TABLE, k), "HEADS", (CLASSES,))]

@@ -9,14 +9,14 @@ import pytest
 import torch
 
 from suffuse import losses
+from suffuse.data.training_views import HALVES, Viewer
 from suffuse.engine import loop
-from suffuse.engine.forward import SUBSETS, deciding, logits, score, scorer, under
+from suffuse.engine.inference import SUBSETS, deciding, logits, score, scorer, under
 from suffuse.engine.objective import Objective
 from suffuse.errors import UsageError
-from suffuse.parts import settings
 from suffuse.recipe import Training, make_recipe
+from suffuse.registry import settings
 from suffuse.shapley import listed
-from suffuse.views import HALVES, Viewer
 
 ANSWERS = {"labels": {"kind": "task"}, "soft": {"kind": "kd", "temperature": 3.0}}
 TRAINING = Training(modality_dropout=HALVES)

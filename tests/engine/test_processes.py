@@ -12,7 +12,7 @@ from group_jobs import history, one, together, weights
 
 from suffuse import losses
 from suffuse.errors import SuffuseError
-from suffuse.parts import load
+from suffuse.registry import load
 from suffuse.types import CLASSES, Split
 
 NAMED = {"attention_transfer": {"map": "picture"}, "look_transfer": {"map": "picture"}}
@@ -139,7 +139,7 @@ def test_one_that_doesn_t_answer_is_not_waited_for_without_end(tmp_path):
     code = (
         "import sys, time, torch\n"
         "from datetime import timedelta\nfrom pathlib import Path\n"
-        "from suffuse.engine.group import joined, summed\n"
+        "from suffuse.engine.process_group import joined, summed\n"
         "from suffuse.errors import SuffuseError\n"
         "rank = int(sys.argv[1])\n"
         "with joined(rank, 2, Path(sys.argv[2]), timedelta(seconds=2)):\n"

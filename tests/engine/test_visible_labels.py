@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 import torch
 
-from suffuse.answers import in_units
-from suffuse.data import Columns
-from suffuse.engine.forward import logits
-from suffuse.engine.labels import label_budget, visible
-from suffuse.engine.students import Job, prepared
+from suffuse.activations import in_units
+from suffuse.data.columns import Columns
+from suffuse.engine.inference import logits
+from suffuse.engine.label_budget import label_budget, visible
+from suffuse.engine.student_training import Job, prepared
 from suffuse.errors import SuffuseError
+from suffuse.evaluation.model_adapters import Network
 from suffuse.model import FusionModel, save
-from suffuse.probes.members import Network
+from suffuse.prepare import targets
 from suffuse.run import Run
-from suffuse.tables import targets
 from suffuse.types import NUMBER
 
 SHARE = 0.3

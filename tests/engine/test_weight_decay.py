@@ -11,8 +11,8 @@ from suffuse import fusions, losses
 from suffuse.engine.loop import make_optimizer
 from suffuse.engine.objective import Objective
 from suffuse.model import FusionModel
-from suffuse.parts import settings
 from suffuse.recipe import Network, Training
+from suffuse.registry import settings
 from suffuse.types import Head, Spec
 
 MAPS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.GRU, nn.LSTM)

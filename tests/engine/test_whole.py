@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from suffuse import losses
+from suffuse.data.training_views import Viewer
 from suffuse.engine import loop
 from suffuse.engine.objective import Objective
 from suffuse.errors import UsageError
-from suffuse.parts import settings
 from suffuse.recipe import make_recipe
-from suffuse.views import Viewer
+from suffuse.registry import settings
 
 ANSWERS = {"labels": {"kind": "task"}, "soft": {"kind": "kd", "temperature": 3.0}}
 

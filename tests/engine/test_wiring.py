@@ -18,17 +18,17 @@ from e2e_tools import make_recipe as raw_recipe
 from e2e_tools import make_rows, write_csv
 
 from suffuse import pipeline
-from suffuse.data import Columns
+from suffuse.data.columns import Columns
 from suffuse.engine import loop
 from suffuse.engine.checkpoint import State
 from suffuse.engine.loop import Plan, fit
 from suffuse.engine.objective import Objective
-from suffuse.engine.students import Job, prepared
+from suffuse.engine.student_training import Job, prepared
 from suffuse.files import read_json
+from suffuse.prepare.row_summary import summarise
 from suffuse.recipe import make_recipe
 from suffuse.run import Run
 from suffuse.stages import teach
-from suffuse.tables.row_summary import summarise
 from suffuse.types import Batch
 
 BATCH, EPOCHS, SHARE = 8, 2, 0.25
@@ -261,7 +261,7 @@ def test_frozen_vectors_are_standardised_by_training_rows_alone(
     run.folder.mkdir()
     run.path("data").symlink_to(stored.path("data"))
     ready: list[Columns] = []
-    module = teach if who == "teacher" else __import__("suffuse.engine.students", fromlist=["features"])
+    module = teach if who == "teacher" else __import__("suffuse.engine.student_training", fromlist=["features"])
     monkeypatch.setattr(module.features, "ready", recorded_calls(module.features.ready, ready))
     if who == "student":
         objective, plan = plan_of(run, job(False), tmp_path)

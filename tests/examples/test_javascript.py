@@ -16,12 +16,12 @@ import torch
 from PIL import Image
 
 from suffuse import pipeline
-from suffuse.data import Columns
-from suffuse.exporters import folder as exporter
+from suffuse.data.columns import Columns
+from suffuse.exporters import export_folder as exporter
+from suffuse.modalities.audio_ops import as_wav
 from suffuse.model import FusionModel
 from suffuse.predictor import Predictor
 from suffuse.run import Run
-from suffuse.sound import as_wav
 
 pytestmark = pytest.mark.slow
 SUBSETS = ("picture+question", "picture", "question", "nothing")

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from suffuse.explaining.asking import OfNetwork
-from suffuse.explaining.evidence import of_array
-from suffuse.explaining.gradients import integrated
-from suffuse.explaining.one import at, occluded, only_modalities
-from suffuse.explaining.parts import parts
+from suffuse.explaining.explanation import at, occluded, only_modalities
+from suffuse.explaining.integrated_gradients import integrated
+from suffuse.explaining.log_odds import of_array
+from suffuse.explaining.perturbation import OfNetwork
+from suffuse.explaining.segments import parts
 from suffuse.modalities import tabular, text
 from suffuse.model import FusionModel
 from suffuse.types import CLASSES, Field, Head

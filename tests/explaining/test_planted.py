@@ -12,14 +12,14 @@ import pytest
 from e2e_tools import done, fails, suffuse
 from PIL import Image
 
-from suffuse import sound
-from suffuse.data import Columns
+from suffuse.data.columns import Columns
 from suffuse.errors import UsageError
+from suffuse.modalities import audio_ops
 from suffuse.recipe import make_recipe
-from suffuse.report.explained import FAINT, fragment
+from suffuse.report.explanation_view import FAINT, fragment
 from suffuse.run import Run
 from suffuse.stages.explain import How, explain, outside
-from suffuse.teachers.opening import open_outside
+from suffuse.teachers.factory import open_outside
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]
 KINDS, RATE = ("picture", "words", "clip", "facts"), 4000
@@ -31,7 +31,7 @@ def clip(random: np.random.Generator, answer: int) -> bytes:
     samples = 0.02 * random.normal(size=3 * RATE)
     at = np.arange(2 * RATE, int(2.3 * RATE))
     samples[at] += 0.5 * np.sin(2 * np.pi * (400, 1200)[answer] * at / RATE)
-    return sound.as_wav(np.clip(samples, -1, 1).astype(np.float32), RATE)
+    return audio_ops.as_wav(np.clip(samples, -1, 1).astype(np.float32), RATE)
 
 
 def picture(random: np.random.Generator, answer: int) -> Image.Image:

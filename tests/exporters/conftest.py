@@ -11,10 +11,10 @@ import torch
 
 from suffuse import losses
 from suffuse.engine.objective import Objective
-from suffuse.exporters import folder as exporter
+from suffuse.exporters import export_folder as exporter
 from suffuse.model import FusionModel
-from suffuse.parts import settings
 from suffuse.recipe import make_recipe
+from suffuse.registry import settings
 from suffuse.types import Spec
 
 

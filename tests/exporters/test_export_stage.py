@@ -15,10 +15,10 @@ import torch
 from e2e_tools import make_project
 
 from suffuse import pipeline
-from suffuse.data import Columns
-from suffuse.engine.forward import logits
+from suffuse.data.columns import Columns
+from suffuse.engine.inference import logits
 from suffuse.errors import SuffuseError
-from suffuse.exporters import folder, parity
+from suffuse.exporters import export_folder, parity
 from suffuse.files import read_json
 from suffuse.model import FusionModel, open_model
 from suffuse.run import Run
@@ -109,18 +109,18 @@ def other_model(model: FusionModel, file: Path) -> None:
     EXPORT(other, file)
 
 
-EXPORT = folder.export
+EXPORT = export_folder.export
 
 
 def test_a_graph_that_is_not_the_model_exports_nothing(distilled, tmp_path, monkeypatch) -> None:
     run = opened(distilled, tmp_path)
     torch.manual_seed(0)
-    monkeypatch.setattr(folder, "export", other_model)
+    monkeypatch.setattr(export_folder, "export", other_model)
     with pytest.raises(SuffuseError, match="the export is not the model") as caught:
         pipeline.run_stage(run, "export")
     assert "export, picture+question" in caught.value.line()
     assert not run.path("export").exists() and run.stamp("export") is None
-    monkeypatch.setattr(folder, "export", EXPORT)
+    monkeypatch.setattr(export_folder, "export", EXPORT)
     pipeline.run_stage(run, "export")
     assert run.path("export", "model.onnx").exists() and run.stamp("export") is not None
 

@@ -16,19 +16,19 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 
 from suffuse.errors import SuffuseError
-from suffuse.exporters import folder as exporter
-from suffuse.exporters.card import card
-from suffuse.exporters.int8 import ship as shipping
-from suffuse.exporters.int8.groups import groups, named, quantised_softmax
-from suffuse.exporters.int8.make import DYNAMIC, STATIC, make
-from suffuse.exporters.int8.ship import calibration, ship, written
+from suffuse.export_integrity import forms, read_signature, seal
+from suffuse.exporters import export_folder as exporter
+from suffuse.exporters.export_card import card
+from suffuse.exporters.int8 import precision_selection as shipping
+from suffuse.exporters.int8.operator_groups import groups, named, quantised_softmax
+from suffuse.exporters.int8.precision_selection import calibration, ship, written
+from suffuse.exporters.int8.quantize import DYNAMIC, STATIC, make
+from suffuse.exporters.latency_cache import Times
+from suffuse.exporters.onnx_session import Session, feed
 from suffuse.exporters.parity import comparable, entries, scramble, spoilt, subsets
-from suffuse.exporters.session import Session, feed
-from suffuse.exporters.times import Times
 from suffuse.model import FusionModel
 from suffuse.predictor import Predictor
 from suffuse.recipe import Export, Network, make_recipe
-from suffuse.sealed import forms, read_signature, seal
 
 WIDE = {
     "encoders": {

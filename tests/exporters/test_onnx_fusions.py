@@ -11,10 +11,10 @@ import torch
 from int8_tools import in_int8, near
 
 from suffuse import fusions
-from suffuse.exporters import onnx as exporter
+from suffuse.exporters import onnx_export as exporter
 from suffuse.model import FusionModel
-from suffuse.parts import load
 from suffuse.recipe import Network
+from suffuse.registry import load
 from suffuse.types import Batch, Field, Head, Spec
 
 FORMS: dict[str, list[dict]] = {

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from suffuse import fusions
-from suffuse.exporters import onnx as exporter
+from suffuse.exporters import onnx_export as exporter
 from suffuse.model import FusionModel
-from suffuse.parts import load
 from suffuse.recipe import Network
+from suffuse.registry import load
 from suffuse.types import Batch, Field, Head, Spec
 
 pytestmark = pytest.mark.slow  # an export takes seconds

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from suffuse import fusions
-from suffuse.parts import load
+from suffuse.registry import load
 from suffuse.types import Encoded, Fused, Sizes
 
 WIDTHS, ROWS, H, OUTPUTS = (4, 6, 5), 6, 8, 3

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from suffuse import fusions
-from suffuse.parts import load
+from suffuse.registry import load
 from suffuse.types import Encoded, Sizes
 
 ADDING = ("weighted", "late")  # a sum of what each modality says

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from knowledge_tools import Fake, Maker
 
-from suffuse.data import Columns
+from suffuse.data.columns import Columns
 from suffuse.files import write_json
 from suffuse.recipe import make_recipe
 from suffuse.run import Run

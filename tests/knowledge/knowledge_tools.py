@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from suffuse.data import Columns
-from suffuse.knowledge import making as work
+from suffuse.data.columns import Columns
+from suffuse.knowledge import builder as work
 from suffuse.knowledge.blocks import Block
-from suffuse.knowledge.claims import Claims
+from suffuse.knowledge.chunks import Part
 from suffuse.knowledge.compaction import Compaction
 from suffuse.knowledge.fingerprint import viewer
-from suffuse.knowledge.parts import Part
+from suffuse.knowledge.leases import Claims
 from suffuse.run import Run
 from suffuse.teachers import Question
 

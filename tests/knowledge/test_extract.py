@@ -14,8 +14,9 @@ import torch
 
 from suffuse import pipeline
 from suffuse.checked_json import write_checked
-from suffuse.data import Columns
-from suffuse.engine.features import ready
+from suffuse.data.columns import Columns
+from suffuse.data.training_views import Viewer
+from suffuse.engine.feature_cache import ready
 from suffuse.errors import SuffuseError, UsageError
 from suffuse.files import file_facts, read_json, write_json
 from suffuse.knowledge import manifest
@@ -26,7 +27,6 @@ from suffuse.run import Run
 from suffuse.stages import extract as stage
 from suffuse.teachers import Question
 from suffuse.teachers.trained import Trained
-from suffuse.views import Viewer
 
 BERT = {
     "model_type": "bert", "vocab_size": 12, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2,
@@ -184,7 +184,7 @@ def test_a_frozen_encoder_s_vectors_are_made_anew_for_a_view(make_columns, huggi
     model = FusionModel(network, columns.spec).initialise().eval()
     teacher = Trained(model, ready(columns, model, tmp_path), raw=columns)
     from suffuse import modalities
-    from suffuse.parts import settings
+    from suffuse.registry import settings
 
     hiding = settings(modalities.TABLE, {"kind": "text", "column": "q", "augment": True})
     viewer, rows = Viewer(1, 0.0, {"question": hiding}), np.arange(40)  # type: ignore[dict-item]

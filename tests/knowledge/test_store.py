@@ -14,12 +14,12 @@ from hypothesis import settings as budget
 from hypothesis import strategies as st
 from scipy.special import log_softmax
 
-from suffuse.data import Columns
-from suffuse.engine.forward import logits
+from suffuse.data.columns import Columns
+from suffuse.engine.inference import logits
 from suffuse.errors import SuffuseError
 from suffuse.knowledge import Knowledge, manifest
 from suffuse.knowledge.blocks import Block
-from suffuse.knowledge.reuse import find
+from suffuse.knowledge.row_reuse import find
 from suffuse.model import FusionModel
 from suffuse.teachers.trained import Trained
 

@@ -13,9 +13,9 @@ from torch.func import grad, hessian, jvp, vmap
 
 import suffuse
 from suffuse import losses
-from suffuse.engine import split
-from suffuse.parts import load, settings
-from suffuse.synchronised import batch_norm
+from suffuse.encoders.sync_batch_norm import batch_norm
+from suffuse.engine import distributed_forward
+from suffuse.registry import load, settings
 from suffuse.types import Output
 
 NO_FORWARD_MODE = {"rkd_distance": "_cdist_forward"}  # torch has no forward-mode derivative of it
@@ -141,9 +141,13 @@ def test_what_several_processes_share_has_no_second_derivative(monkeypatch):
             weight=weight, bias=torch.zeros(3, dtype=torch.float64, requires_grad=True),
         )  # fmt: skip
 
-    monkeypatch.setattr(split, "summed", lambda numbers: numbers)
-    monkeypatch.setattr(split, "each", lambda numbers, sizes: [numbers])
-    shared = (normalised, lambda: split._Gathered.apply(0, [(4,)], x)[0], lambda: split._Used.apply(x)[0])
+    monkeypatch.setattr(distributed_forward, "summed", lambda numbers: numbers)
+    monkeypatch.setattr(distributed_forward, "each", lambda numbers, sizes: [numbers])
+    shared = (
+        normalised,
+        lambda: distributed_forward._Gathered.apply(0, [(4,)], x)[0],
+        lambda: distributed_forward._Used.apply(x)[0],
+    )
     for make in shared:
         (slope,) = torch.autograd.grad(make().pow(3).sum(), x, create_graph=True)
         assert torch.isfinite(slope).all()

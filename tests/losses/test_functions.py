@@ -14,7 +14,7 @@ from losses_tools import CASES, PRESENT, WEIGHED, B, C, logits
 
 from suffuse import losses
 from suffuse.errors import UsageError
-from suffuse.parts import settings
+from suffuse.registry import settings
 
 
 @pytest.fixture(params=CASES)
@@ -47,7 +47,7 @@ def test_an_unknown_name_is_no_function():
 def test_reading_settings_loads_no_torch():
     code = (
         "import sys; from suffuse import losses; from suffuse.losses import matrix\n"
-        "from suffuse.parts import settings\n"
+        "from suffuse.registry import settings\n"
         "tap = {'attention_transfer': {'map': 'a'}, 'look_transfer': {'map': 'a'}}\n"
         "[settings(losses.TABLE, {'kind': k, **tap.get(k, {})}) for k in losses.KINDS]\n"
         "losses.kd; assert 'torch' not in sys.modules"

@@ -16,8 +16,8 @@ from suffuse.engine.checkpoint import Checkpoint, State
 from suffuse.engine.loop import make_optimizer
 from suffuse.engine.objective import Objective
 from suffuse.model import FusionModel, save
-from suffuse.parts import load, settings
 from suffuse.recipe import Training
+from suffuse.registry import load, settings
 from suffuse.types import CLASSES, LABELS, NUMBER, Head, Output
 
 MINE = {"fused": 5, "picture": 4, "question": 3, "gates": 2, "picture.map": 6, "picture.look.map": 64}

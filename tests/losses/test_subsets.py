@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from suffuse import losses
+from suffuse.attention_maps import CELLS, STRETCHES, named, spread, strengths
+from suffuse.data.training_views import Viewer
 from suffuse.engine.objective import Objective
-from suffuse.maps import CELLS, STRETCHES, named, spread, strengths
 from suffuse.model import FusionModel
-from suffuse.parts import settings
+from suffuse.registry import settings
 from suffuse.types import Encoded
-from suffuse.views import Viewer
 
 VIEW = (Viewer(7, 1.0), 3)
 

@@ -16,9 +16,8 @@ from hypothesis import given
 from hypothesis import settings as budget
 from hypothesis import strategies as st
 
-from suffuse import sound, speech
 from suffuse.errors import SuffuseError
-from suffuse.modalities import audio
+from suffuse.modalities import audio, audio_ops, speech_model
 from suffuse.modalities.cell import Absent, Unreadable
 
 MEL = audio.Settings(column="c", rate=8000, mels=20)
@@ -165,7 +164,7 @@ def test_nothing_is_absent_and_what_is_no_sound_has_a_reason(tmp_path):
 
 def test_a_header_that_lies_takes_no_memory():
     """It says 2 GB of samples; reading it may not even try to hold them."""
-    lying = bytearray(sound.as_wav(NOISE, 8000))
+    lying = bytearray(audio_ops.as_wav(NOISE, 8000))
     lying[40:44] = (2**31).to_bytes(4, "little")
     code = """
 import resource, sys
@@ -284,9 +283,9 @@ def test_a_warped_voice_is_heard_as_a_lower_or_higher_one(draw):
     for tone in (300, 800, 1500):
         seen = viewed(fine, spoken(tone), drawn(audio.WARP, draw), warp=0.2)[50].argmax()
         assert abs(int(seen) - int(load(written(spoken(tone / factor)), fine)[50].argmax())) <= 1
-    places = sound.heard_through(8000, 64, factor)
+    places = audio_ops.heard_through(8000, 64, factor)
     assert (np.diff(places) >= 0).all() and places[0] >= 0 and places[-1] > 62.5
-    np.testing.assert_allclose(sound.heard_through(8000, 64, 1.0), np.arange(64), atol=1e-9)
+    np.testing.assert_allclose(audio_ops.heard_through(8000, 64, 1.0), np.arange(64), atol=1e-9)
 
 
 @pytest.mark.parametrize("chosen", [MEL, WAVE, audio.Settings(column="c", form="embedding")])
@@ -311,7 +310,7 @@ def test_an_embedding_is_what_the_network_says_of_the_padded_clip():
     clip = np.random.default_rng(3).normal(0, 0.1, 20_000).astype(np.float32)
     found = load((clip, 16_000), chosen)
     assert found.shape == (14, 96) and found.dtype == np.float16  # 1 s, every 80 ms, and the ends
-    expected = speech.embed([np.pad(clip[:16_000], speech.AROUND)])[0]
+    expected = speech_model.embed([np.pad(clip[:16_000], speech_model.AROUND)])[0]
     np.testing.assert_array_equal(found, expected.astype(np.float16))
     assert chosen.features == 96 and chosen.step == pytest.approx(0.08)
 

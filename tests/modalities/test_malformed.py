@@ -18,7 +18,7 @@ from PIL import Image
 
 from suffuse import modalities
 from suffuse.modalities.cell import Absent, Unreadable
-from suffuse.parts import load, settings
+from suffuse.registry import load, settings
 
 CHOSEN = {
     "image": settings(modalities.TABLE, {"kind": "image", "column": "c", "size": 16}),

@@ -16,8 +16,7 @@ from hypothesis import settings as budget
 from hypothesis import strategies as st
 from PIL import Image
 
-from suffuse import pixels
-from suffuse.modalities import image
+from suffuse.modalities import image, image_ops
 from suffuse.modalities.cell import Absent, Unreadable
 
 RGB = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
@@ -223,7 +222,7 @@ def test_statistics_are_of_real_pictures_alone():
 
 # views and damage
 
-STILL = dict(zip(range(pixels.DRAWS), [0.9, 0.5, 0.5, 0.5, 0.5, 0.5, 0.1, 0.5, 0.5], strict=True))
+STILL = dict(zip(range(image_ops.DRAWS), [0.9, 0.5, 0.5, 0.5, 0.5, 0.5, 0.1, 0.5, 0.5], strict=True))
 
 
 def draws(**changed: float) -> np.ndarray:
@@ -232,7 +231,7 @@ def draws(**changed: float) -> np.ndarray:
 
 
 def view(how: dict, numbers: np.ndarray) -> np.ndarray:
-    return pixels.views(pixels.View(**how), RGB[None], numbers)[0]
+    return image_ops.views(image_ops.View(**how), RGB[None], numbers)[0]
 
 
 def test_every_change_does_what_it_says():
@@ -254,17 +253,17 @@ def test_every_change_does_what_it_says():
 
 
 @budget(deadline=None, max_examples=40)
-@given(st.integers(0, 999), st.integers(1, 5), st.sampled_from(pixels.DAMAGES))
+@given(st.integers(0, 999), st.integers(1, 5), st.sampled_from(image_ops.DAMAGES))
 def test_damage_is_replayed(seed, severity, kind):
     pictures = np.random.default_rng(seed).integers(0, 256, (3, 16, 16, 3), dtype=np.uint8)
-    found = pixels.damaged(pictures, severity, seed, kind)
-    assert np.array_equal(found, pixels.damaged(pictures, severity, seed, kind)) and found.dtype == np.uint8
-    assert np.array_equal(found[1:2], pixels.damaged(pictures[1:2], severity, seed, kind))
+    found = image_ops.damaged(pictures, severity, seed, kind)
+    assert np.array_equal(found, image_ops.damaged(pictures, severity, seed, kind)) and found.dtype == np.uint8
+    assert np.array_equal(found[1:2], image_ops.damaged(pictures[1:2], severity, seed, kind))
 
 
 def test_all_sorts_of_damage_come_by_chance():
     pictures = np.random.default_rng(0).integers(0, 256, (60, 8, 8, 3), dtype=np.uint8)
-    mixed = pixels.damaged(pictures, 3, 0)
-    alone = {kind: pixels.damaged(pictures, 3, 0, kind) for kind in pixels.DAMAGES}
+    mixed = image_ops.damaged(pictures, 3, 0)
+    alone = {kind: image_ops.damaged(pictures, 3, 0, kind) for kind in image_ops.DAMAGES}
     blurred = [np.array_equal(m, a) for m, a in zip(mixed, alone["blur"], strict=True)]
     assert 3 <= sum(blurred) <= 30  # about one in five; blur and JPEG draw nothing after the choice

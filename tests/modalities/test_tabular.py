@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from suffuse.modalities import tabular
 from suffuse.modalities.cell import Absent, Unreadable
-from suffuse.values import as_dates, as_number, day_comes_first
+from suffuse.modalities.value_parsing import as_dates, as_number, day_comes_first
 
 COLUMNS = ("price", "colour", "bought")
 

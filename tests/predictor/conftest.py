@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from suffuse.data import Columns
-from suffuse.exporters import folder as exporter
+from suffuse.data.columns import Columns
+from suffuse.exporters import export_folder as exporter
 from suffuse.model import FusionModel
 from suffuse.predictor import SIGNATURE, Predictor, digest
 

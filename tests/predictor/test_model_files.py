@@ -15,7 +15,7 @@ from suffuse.cli import app
 from suffuse.derive import transcribe
 from suffuse.errors import UsageError
 from suffuse.predictor import SIGNATURE, Predictor, digest
-from suffuse.serving import process
+from suffuse.serving import server_process
 from suffuse.serving.limits import Limits
 
 REFUSED = "the model names a file that may not be opened"
@@ -92,8 +92,8 @@ def test_the_commands_take_the_folder(export, tmp_path, own_model, sound, monkey
     def listen(host: str, port: int) -> None:
         raise ConnectionError("it is about to listen")
 
-    monkeypatch.setattr(process, "listen", listen)
+    monkeypatch.setattr(server_process, "listen", listen)
     with pytest.raises(UsageError, match=REFUSED):
-        process.serve([str(place)], "127.0.0.1", 0, 1, Limits())
+        server_process.serve([str(place)], "127.0.0.1", 0, 1, Limits())
     with pytest.raises(ConnectionError):
-        process.serve([str(place)], "127.0.0.1", 0, 1, Limits(), None, allowed)
+        server_process.serve([str(place)], "127.0.0.1", 0, 1, Limits(), None, allowed)

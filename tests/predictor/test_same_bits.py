@@ -15,15 +15,15 @@ import pytest
 import soundfile
 from PIL import Image
 
-from suffuse import modalities, onnx_safety, pipeline, sealed
-from suffuse.data import Columns
-from suffuse.exporters import folder as exporter
+from suffuse import export_integrity, modalities, onnx_safety, pipeline
+from suffuse.data.columns import Columns
+from suffuse.exporters import export_folder as exporter
 from suffuse.model import FusionModel
-from suffuse.predictor import Predictor, opening
-from suffuse.predictor.inputs import encode
-from suffuse.predictor.table import reader
+from suffuse.predictor import Predictor, loader
+from suffuse.predictor.input_encoding import encode
+from suffuse.predictor.input_table import reader
 from suffuse.run import Run
-from suffuse.sources.stream import stream
+from suffuse.sources.row_stream import stream
 
 ROWS = 40
 MODALITIES = {
@@ -114,8 +114,8 @@ def prepared(tmp_path_factory) -> tuple[Columns, Predictor, Path, list[int]]:
     columns = Columns.open(run.path("data"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(exporter, "export", lambda model, file: file.write_bytes(b"no network"))
-        patch.setattr(opening, "_session", lambda *args: None)
-        patch.setattr(sealed, "fit", lambda *args: None)
+        patch.setattr(loader, "_session", lambda *args: None)
+        patch.setattr(export_integrity, "fit", lambda *args: None)
         patch.setattr(onnx_safety, "check", lambda *args: None)
         exporter.write(FusionModel(run.recipe.student, columns.spec), run.recipe, folder / "export")
         predictor = Predictor.load(folder / "export")

@@ -7,30 +7,30 @@ from pathlib import Path
 from typing import Any
 
 from suffuse.audit import ITEMS
-from suffuse.explaining.evidence import UNIT
-from suffuse.explaining.one import GRADIENTS, LARGE, OCCLUSION, OUTSIDE, SILENT
+from suffuse.explaining.explanation import GRADIENTS, LARGE, OCCLUSION, OUTSIDE, SILENT
+from suffuse.explaining.log_odds import UNIT
+from suffuse.prepare import split_leaks
+from suffuse.prepare.quarantine import ACTIONS
 from suffuse.report import (
-    audited,
+    audit_section,
     confusion,
-    cost,
-    explained,
-    facts,
-    metrics,
+    cost_section,
+    explanation_view,
+    explanations,
+    metric_names,
+    modality_ablation,
     page,
-    paired,
-    reasons,
-    results,
-    said,
-    settled,
-    table,
-    training,
-    worth,
+    paired_runs,
+    results_table,
+    row_predictions,
+    run_facts,
+    scores_table,
+    training_curves,
+    verdict_text,
 )
-from suffuse.report.language import HERE
+from suffuse.report.i18n import HERE
 from suffuse.stages.explain import TABLE
-from suffuse.tables import leaks
-from suffuse.tables.quarantine import ACTIONS
-from suffuse.teachers.asked import FEW, LOOKED_UP
+from suffuse.teachers.probe_adapter import FEW, LOOKED_UP
 
 COUNTED = ("test row", "row", "label", "labelled row", "note", "further target", "time", "core", "thread", "column",
            "seed", "epoch", "group", "validation row", "weaker part")  # fmt: skip
@@ -67,25 +67,45 @@ def of_code() -> set[str]:
 
 def of_tables() -> set[str]:
     """What stands in tables of words and is given to `t` by name."""
-    found = {one for m in metrics.METRICS.values() for one in (m.name, m.title, m.means)}
-    found |= set(training.MEANING.values()) | set(training.AXIS.values()) | set(results.USUAL.values())
-    found |= set(facts.STAGES.values()) | {*ACTIONS, *ACTIONS.values()} | set(said.CAPTION.values())
-    found |= set(said.MODELS.values()) | set(confusion.MODELS.values()) | of_verdicts() | {one.says for one in ITEMS}
-    return found | set(audited.STATES.values()) | set(audited.AREAS.values()) | set(cost.AXES.values()) | set(DRAWN)
+    found = {one for m in metric_names.METRICS.values() for one in (m.name, m.title, m.means)}
+    found |= (
+        set(training_curves.MEANING.values()) | set(training_curves.AXIS.values()) | set(results_table.USUAL.values())
+    )
+    found |= set(run_facts.STAGES.values()) | {*ACTIONS, *ACTIONS.values()} | set(row_predictions.CAPTION.values())
+    found |= (
+        set(row_predictions.MODELS.values())
+        | set(confusion.MODELS.values())
+        | of_verdicts()
+        | {one.says for one in ITEMS}
+    )
+    return (
+        found
+        | set(audit_section.STATES.values())
+        | set(audit_section.AREAS.values())
+        | set(cost_section.AXES.values())
+        | set(DRAWN)
+    )
 
 
 def of_verdicts() -> set[str]:
     """What comparisons, warnings and leaks say."""
-    found = {*table.SAID, *table.SAID.values(), *settled.ABOUT.values(), *worth.FUSION.values()}
-    found |= set(paired.SAID.values())
-    found |= {one for why in reasons.WHY.values() for one in why} | {one for line in explained.PLACES for one in line}
+    found = {
+        *scores_table.SAID,
+        *scores_table.SAID.values(),
+        *verdict_text.ABOUT.values(),
+        *modality_ablation.FUSION.values(),
+    }
+    found |= set(paired_runs.SAID.values())
+    found |= {one for why in explanations.WHY.values() for one in why} | {
+        one for line in explanation_view.PLACES for one in line
+    }
     found |= {GRADIENTS, OCCLUSION, LARGE, OUTSIDE, *UNIT.values(), FEW, LOOKED_UP, SILENT, TABLE}
     return found | {
-        worth.BY_HEART,
-        worth.UNUSED,
-        worth.UNSURE,
-        leaks.COPIES,
-        leaks.SAME,
-        leaks.OF_ONE,
-        *leaks.SAYS.values(),
+        modality_ablation.BY_HEART,
+        modality_ablation.UNUSED,
+        modality_ablation.UNSURE,
+        split_leaks.COPIES,
+        split_leaks.SAME,
+        split_leaks.OF_ONE,
+        *split_leaks.SAYS.values(),
     }

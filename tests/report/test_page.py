@@ -13,8 +13,8 @@ from report_tools import outline
 
 from suffuse.errors import CONTROLS
 from suffuse.report.page import render
-from suffuse.report.table import verdicts
-from suffuse.report.template import environment
+from suffuse.report.scores_table import verdicts
+from suffuse.report.templates import environment
 from suffuse.report.terminal import lines
 from suffuse.run import Run
 

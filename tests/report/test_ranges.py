@@ -9,7 +9,7 @@ import re
 import pytest
 from range_tools import intervals, outside
 
-from suffuse.report import model_card, table, terminal
+from suffuse.report import model_card, scores_table, terminal
 from suffuse.run import Run
 
 RUNS = ("finished_run", "plain_run", "mixed_run", "classes_run", "labels_run", "number_run")
@@ -31,7 +31,7 @@ def words(page: str) -> str:
 
 
 def test_every_interval_of_every_scorecard_lies_in_its_range(run: Run):
-    found = {who: json.loads((run.path("scores") / f"{who}.json").read_text()) for who in table.scores(run)}
+    found = {who: json.loads((run.path("scores") / f"{who}.json").read_text()) for who in scores_table.scores(run)}
     main = next(iter(found.values()))["main"]
     assert {who: outside(card, main) for who, card in found.items() if outside(card, main)} == {}
     assert sum(len(list(intervals(card))) for card in found.values()) >= 20

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from suffuse.report import confusion, examples, said, trust
-from suffuse.report.scored import Told
+from suffuse.report import confusion, examples, reliability, row_predictions
+from suffuse.report.test_predictions import Told
 from suffuse.types import CLASSES, LABELS, NUMBER, Head
 
 ROW = np.arange(4)
@@ -52,43 +52,43 @@ def test_right_is_the_class_or_every_single_label(colour: Told, tags: Told, pric
 
 
 def test_a_class_is_said_with_how_sure_it_is(colour: Told):
-    found = said.answers(colour, 1)
+    found = row_predictions.answers(colour, 1)
     assert (found["true"], found["note"]) == ("blue", "")
     assert [(a["who"], a["said"], a["more"], a["right"]) for a in found["answers"]] == [
         ("teacher", "red", "80.0\u00a0%", False),
         ("student", "blue", "70.0\u00a0%", True),
     ]
-    assert said.answers(colour, 2)["true"] == ""
-    assert [a["right"] for a in said.answers(colour, 2)["answers"]] == [None, None]
-    assert said.answers(colour, 3)["true"] == "another class"
-    assert "never in training" in said.answers(colour, 3)["note"]
-    assert said.answers(colour, 3, "green")["true"] == "green"
+    assert row_predictions.answers(colour, 2)["true"] == ""
+    assert [a["right"] for a in row_predictions.answers(colour, 2)["answers"]] == [None, None]
+    assert row_predictions.answers(colour, 3)["true"] == "another class"
+    assert "never in training" in row_predictions.answers(colour, 3)["note"]
+    assert row_predictions.answers(colour, 3, "green")["true"] == "green"
 
 
 def test_labels_are_said_as_a_list_as_sure_as_the_least_sure_of_them(tags: Told):
-    found = said.answers(tags, 0)
+    found = row_predictions.answers(tags, 0)
     assert found["true"] == "big, warm"
     assert [(a["said"], a["more"], a["right"]) for a in found["answers"]] == [
         ("big, warm", "80.0\u00a0%", True),
         ("big", "60.0\u00a0%", False),
     ]
-    assert said.answers(tags, 1)["true"] == "no label"
-    assert said.answers(tags, 1)["answers"][0]["said"] == "no label"
+    assert row_predictions.answers(tags, 1)["true"] == "no label"
+    assert row_predictions.answers(tags, 1)["answers"][0]["said"] == "no label"
 
 
 def test_a_number_is_said_with_how_far_off_it_is_and_never_right_or_wrong(price: Told):
-    found = said.answers(price, 0)
+    found = row_predictions.answers(price, 0)
     assert found["true"] == "100"
     assert [(a["said"], a["more"], a["right"]) for a in found["answers"]] == [
         ("101", "1 too high", None),
         ("97.5", "2.5 too low", None),
     ]
-    unknown = said.answers(price, 2)
+    unknown = row_predictions.answers(price, 2)
     assert (unknown["true"], unknown["answers"][1]["more"]) == ("", "")
 
 
 def test_an_almost_exact_number_is_neither_too_high_nor_too_low(price: Told):
-    assert said.answers(price, 3)["answers"][1]["more"] == "hardly off"
+    assert row_predictions.answers(price, 3)["answers"][1]["more"] == "hardly off"
 
 
 def test_rows_are_chosen_by_what_their_targets_can_get_wrong(colour: Told, tags: Told, price: Told):
@@ -128,16 +128,16 @@ def test_of_many_labels_the_most_frequent_are_shown():
 
 def test_a_picture_of_numbers_reaches_over_all_but_a_few():
     values = np.concatenate([np.linspace(0, 100, 999), [1e9]])
-    low, high = trust.span([values])
+    low, high = reliability.span([values])
     assert -10 < low <= 0
     assert 100 <= high < 110
-    assert trust.span([np.full(5, 3.0)]) == (2.0, 4.0)
-    assert len(trust.some(np.arange(10_000))) <= trust.MOST_POINTS
-    assert len(trust.some(np.arange(7))) == 7
+    assert reliability.span([np.full(5, 3.0)]) == (2.0, 4.0)
+    assert len(reliability.some(np.arange(10_000))) <= reliability.MOST_POINTS
+    assert len(reliability.some(np.arange(7))) == 7
 
 
 def test_numbers_come_with_how_far_off_half_and_most_of_them_are(price: Told):
-    (found,) = trust.numbers([price])
+    (found,) = reliability.numbers([price])
     teacher, student = found["charts"]
     assert (teacher["half"], teacher["bias"]) == ("1", "0.2 too low")
     assert student["most"] == "32.5"
@@ -146,7 +146,7 @@ def test_numbers_come_with_how_far_off_half_and_most_of_them_are(price: Told):
 
 
 def test_of_many_targets_only_some_are_drawn(price: Told):
-    found = trust.numbers([price] * (trust.DRAWN + 1))
-    assert [f["drawn"] for f in found] == [True] * trust.DRAWN + [False]
+    found = reliability.numbers([price] * (reliability.DRAWN + 1))
+    assert [f["drawn"] for f in found] == [True] * reliability.DRAWN + [False]
     assert found[-1]["charts"][0]["chart"] is None
     assert found[-1]["charts"][0]["half"] == "1"

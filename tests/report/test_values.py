@@ -6,8 +6,8 @@ import math
 
 import pytest
 
-from suffuse.answers import MAIN, main_metric
-from suffuse.report import bars, charts, metrics, table, training, words
+from suffuse.activations import MAIN, main_metric
+from suffuse.report import charts, formatting, metric_bars, metric_names, scores_table, training_curves
 from suffuse.types import CLASSES, LABELS, NUMBER, Head
 
 NAN = math.nan
@@ -34,11 +34,11 @@ def heads(*kinds: str) -> list[Head]:
     ],
 )
 def test_an_amount_keeps_its_whole_digits(value: float, digits: int, said: str):
-    assert words.amount(value, digits) == said
+    assert formatting.amount(value, digits) == said
 
 
 def test_amounts_below_each_other_have_the_same_digits():
-    assert [words.amount(v, pad=True) for v in (5.12, 4.997, 12)] == ["5.120", "4.997", "12.00"]
+    assert [formatting.amount(v, pad=True) for v in (5.12, 4.997, 12)] == ["5.120", "4.997", "12.00"]
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_amounts_below_each_other_have_the_same_digits():
     ],
 )
 def test_a_number_is_rounded_by_how_much_such_numbers_spread(value: float, spread: float, said: str):
-    assert words.rounded(value, spread) == said
+    assert formatting.rounded(value, spread) == said
 
 
 @pytest.mark.parametrize(
@@ -68,35 +68,40 @@ def test_a_number_is_rounded_by_how_much_such_numbers_spread(value: float, sprea
     ],
 )
 def test_a_metric_is_written_in_its_own_form(metric: str, said: str, gap: str):
-    assert metrics.value(metric, 0.12345678) == said
-    assert metrics.difference(metric, 0.12345678) == gap
-    assert metrics.points(metric) == (" points" if "%" in said else "")
-    assert metrics.value(metric, NAN) == metrics.difference(metric, NAN) == "-"
+    assert metric_names.value(metric, 0.12345678) == said
+    assert metric_names.difference(metric, 0.12345678) == gap
+    assert metric_names.points(metric) == (" points" if "%" in said else "")
+    assert metric_names.value(metric, NAN) == metric_names.difference(metric, NAN) == "-"
 
 
 def test_the_page_keeps_numbers_and_units_together_and_minus_a_minus():
-    assert metrics.shown("accuracy", 0.5) == "50.00\u00a0%"
-    assert metrics.shown("r2", -0.25) == "−0.2500"
+    assert metric_names.shown("accuracy", 0.5) == "50.00\u00a0%"
+    assert metric_names.shown("r2", -0.25) == "−0.2500"
 
 
 def test_every_kind_of_target_has_its_metrics_and_an_axis():
     for kinds in ((CLASSES,), (LABELS,), (NUMBER,), (CLASSES, CLASSES), (CLASSES, NUMBER)):
         metric = main_metric(heads(*kinds))
-        assert metric in metrics.METRICS
-        assert metric in training.AXIS
-    assert {k: names[0] for k, names in metrics.OF_KIND.items()} == MAIN
-    assert set(metrics.SECOND) <= set(metrics.METRICS)
+        assert metric in metric_names.METRICS
+        assert metric in training_curves.AXIS
+    assert {k: names[0] for k, names in metric_names.OF_KIND.items()} == MAIN
+    assert set(metric_names.SECOND) <= set(metric_names.METRICS)
 
 
 def test_a_meaning_speaks_of_what_there_is():
-    assert "each class is found" in metrics.meaning("macro_f1", heads(CLASSES, NUMBER))
-    assert "each label is found" in metrics.meaning("macro_f1", heads(LABELS))
-    assert "class" not in metrics.meaning("macro_f1", heads(LABELS))
-    assert "each class or label" in metrics.meaning("macro_f1", heads(LABELS, CLASSES))
+    assert "each class is found" in metric_names.meaning("macro_f1", heads(CLASSES, NUMBER))
+    assert "each label is found" in metric_names.meaning("macro_f1", heads(LABELS))
+    assert "class" not in metric_names.meaning("macro_f1", heads(LABELS))
+    assert "each class or label" in metric_names.meaning("macro_f1", heads(LABELS, CLASSES))
 
 
 def test_abbreviations_stay_as_they_are_in_a_sentence():
-    assert [metrics.in_text(m) for m in ("accuracy", "r2", "mae", "micro_f1")] == ["accuracy", "R²", "MAE", "micro-F1"]
+    assert [metric_names.in_text(m) for m in ("accuracy", "r2", "mae", "micro_f1")] == [
+        "accuracy",
+        "R²",
+        "MAE",
+        "micro-F1",
+    ]
 
 
 def measured(mean: float, low: float, high: float) -> dict:
@@ -104,20 +109,20 @@ def measured(mean: float, low: float, high: float) -> dict:
 
 
 def test_bars_begin_a_little_below_the_lowest_and_end_at_the_best():
-    floor = bars.floor_of([measured(0.5, 0.44, 0.6), measured(0.9, 0.8, 1.0)])
+    floor = metric_bars.floor_of([measured(0.5, 0.44, 0.6), measured(0.9, 0.8, 1.0)])
     assert floor == 0.4
-    assert bars.scale("accuracy", floor) == "40\u00a0% to 100 %"
-    found = bars.measured("accuracy", measured(0.7, 0.4, 1.0), floor)
+    assert metric_bars.scale("accuracy", floor) == "40\u00a0% to 100 %"
+    found = metric_bars.measured("accuracy", measured(0.7, 0.4, 1.0), floor)
     assert found["bar"] == {"mean": "50.00%", "low": "0.00%", "high": "100.00%"}
     assert found["interval"] == "40.00 to 100.00"
 
 
 def test_a_score_far_below_nothing_leaves_the_others_room():
-    floor = bars.floor_of([measured(-30, -50, -10), measured(0.5, 0.4, 0.6)])
-    assert floor == bars.LOWEST
-    assert bars.scale("r2", floor) == "−1 to 1"
-    assert bars.scale("r2", bars.floor_of([measured(0, -0.25, 0.1)])) == "−0.3 to 1"
-    assert bars.measured("r2", measured(-30, -50, 0.5), floor)["bar"] == {
+    floor = metric_bars.floor_of([measured(-30, -50, -10), measured(0.5, 0.4, 0.6)])
+    assert floor == metric_bars.LOWEST
+    assert metric_bars.scale("r2", floor) == "−1 to 1"
+    assert metric_bars.scale("r2", metric_bars.floor_of([measured(0, -0.25, 0.1)])) == "−0.3 to 1"
+    assert metric_bars.measured("r2", measured(-30, -50, 0.5), floor)["bar"] == {
         "mean": "0.00%",
         "low": "0.00%",
         "high": "75.00%",
@@ -125,14 +130,14 @@ def test_a_score_far_below_nothing_leaves_the_others_room():
 
 
 def test_what_could_not_be_measured_has_no_bar_and_stops_nothing():
-    assert bars.floor_of([measured(NAN, NAN, NAN)]) == 0
-    found = bars.measured("r2", measured(NAN, NAN, NAN), 0.0)
+    assert metric_bars.floor_of([measured(NAN, NAN, NAN)]) == 0
+    found = metric_bars.measured("r2", measured(NAN, NAN, NAN), 0.0)
     assert (found["mean"], found["bar"]) == ("−", None)
-    assert bars.place(1.0, 1.0) == "100.00%"
+    assert metric_bars.place(1.0, 1.0) == "100.00%"
 
 
 def test_a_column_without_a_heading_is_left_out_and_numbers_stand_to_the_right():
-    assert table.aligned([("model", "", "seeds"), ("teacher", "", "1"), ("a", "x", "10")]) == [
+    assert scores_table.aligned([("model", "", "seeds"), ("teacher", "", "1"), ("a", "x", "10")]) == [
         "model    seeds",
         "teacher      1",
         "a           10",
@@ -142,7 +147,7 @@ def test_a_column_without_a_heading_is_left_out_and_numbers_stand_to_the_right()
 def test_the_axis_of_a_score_is_cut_only_where_an_early_epoch_would_flatten_the_rest():
     def curve(*values: float) -> charts.Curve:
         history = [{"validation": {"r2": v}} for v in values]
-        return training.curve([history], "student")
+        return training_curves.curve([history], "student")
 
     assert charts.lowest([curve(0.1, 0.5)]) is None
     assert charts.lowest([curve(-0.5, 0.5)]) is None

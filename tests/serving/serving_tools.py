@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 from PIL import Image
 from starlette.testclient import TestClient
 
-from suffuse import pipeline, sound
+from suffuse import pipeline
+from suffuse.modalities import audio_ops
 from suffuse.run import Run
 from suffuse.serving.app import application
 from suffuse.serving.limits import Limits
@@ -44,7 +45,7 @@ def picture(number: int = 0, side: int = 16, form: str = "PNG") -> bytes:
 def clip(number: int = 0, seconds: float = 0.2, rate: int = 8000) -> bytes:
     """A WAV file of a tone."""
     times = np.arange(int(seconds * rate)) / rate
-    return sound.as_wav((0.5 * np.sin(2 * np.pi * (200 + 50 * (number % 9)) * times)).astype(np.float32), rate)
+    return audio_ops.as_wav((0.5 * np.sin(2 * np.pi * (200 + 50 * (number % 9)) * times)).astype(np.float32), rate)
 
 
 def steps(number: int = 0) -> list[list[float]]:
@@ -75,8 +76,8 @@ def write_export(folder: Path, rows: int = 60) -> Path:
     """Prepares a table of such things, and exports a network that nobody trained."""
     import torch
 
-    from suffuse.data import Columns
-    from suffuse.exporters import folder as exporter
+    from suffuse.data.columns import Columns
+    from suffuse.exporters import export_folder as exporter
     from suffuse.model import FusionModel
 
     columns: dict[str, list] = {name: [record(n).get(name) for n in range(rows)] for name in record(0)}

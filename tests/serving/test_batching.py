@@ -15,8 +15,8 @@ from starlette.testclient import TestClient
 
 from suffuse.predictor import Predictor
 from suffuse.serving.batcher import Batcher
-from suffuse.serving.refusal import Refusal
-from suffuse.serving.rows import Rows, joined, prepared
+from suffuse.serving.http_error import Refusal
+from suffuse.serving.row_batches import Rows, joined, prepared
 
 
 def numbers(said: dict[str, Any]) -> list[float]:

@@ -16,7 +16,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from suffuse.serving import patience
+from suffuse.serving import header_timeout
 
 MOST = 65_536
 HEAD = b"GET / HTTP/1.1\r\nHost: x\r\n"
@@ -34,7 +34,7 @@ async def answer(scope: Any, receive: Any, send: Any) -> None:
 @pytest.fixture(params=[HttpToolsProtocol, H11Protocol])
 def refusals(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Counter:
     """The reader of HTTP is this one; counts what it refuses."""
-    monkeypatch.setattr(patience, "AutoHTTPProtocol", request.param)
+    monkeypatch.setattr(header_timeout, "AutoHTTPProtocol", request.param)
     return Counter("refusals", "refusals", ("reason",), registry=CollectorRegistry())
 
 
@@ -47,7 +47,7 @@ async def connected(refusals: Counter) -> AsyncIterator[tuple[socket.socket, Any
     config.load()
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
-    made: Any = patience.patient(10, MOST, refusals)
+    made: Any = header_timeout.patient(10, MOST, refusals)
     protocol = made(config=config, server_state=ServerState(), app_state={})
     with ours:
         await asyncio.get_running_loop().connect_accepted_socket(lambda: protocol, theirs)

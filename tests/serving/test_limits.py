@@ -151,7 +151,7 @@ def test_no_path_and_no_address_is_opened(
 
 
 def test_a_path_that_slipped_through_would_lead_nowhere(predictor: Predictor) -> None:
-    from suffuse.serving.rows import prepared
+    from suffuse.serving.row_batches import prepared
 
     rows = prepared(
         predictor, [{"photo": "/etc/passwd", "clip": "/proc/self/environ", "steps": "/etc/passwd"}], strict=False

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from serving_tools import record
 
-from suffuse import sealed
+from suffuse import export_integrity
 from suffuse.errors import SuffuseError
 from suffuse.predictor import Predictor
 
@@ -60,14 +60,14 @@ def folder(export: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def read(folder: Path) -> dict[str, Any]:
-    return json.loads((folder / sealed.SIGNATURE).read_text(encoding="utf-8"))
+    return json.loads((folder / export_integrity.SIGNATURE).read_text(encoding="utf-8"))
 
 
 def write(folder: Path, facts: Any) -> None:
     """Seal it as somebody would who knows how."""
     if isinstance(facts, dict):
-        facts = {**facts, "digest": sealed.digest(facts)} if "digest" in facts else facts
-    (folder / sealed.SIGNATURE).write_text(json.dumps(facts), encoding="utf-8")
+        facts = {**facts, "digest": export_integrity.digest(facts)} if "digest" in facts else facts
+    (folder / export_integrity.SIGNATURE).write_text(json.dumps(facts), encoding="utf-8")
 
 
 def predicted(folder: Path) -> None:

@@ -12,7 +12,7 @@ from process_tools import running
 from serving_tools import MODEL
 from starlette.testclient import TestClient
 
-from suffuse.serving import friendly, open_inference, pages
+from suffuse.serving import html_pages, routes_v1, routes_v2
 
 HOOKS = Path(__file__).parent / "schemathesis_hooks.py"
 EXAMPLES = os.environ.get("SUFFUSE_EXAMPLES", "25")  # of each route; more by hand
@@ -43,7 +43,7 @@ def test_schemathesis_finds_nothing(export: Path, tmp_path: Path) -> None:
 def test_every_route_is_described(server: TestClient) -> None:
     told = set(server.get("/openapi.json").json()["paths"])
     pages_for_people = {"/", "/docs", "/openapi.json", f"/static/{MODEL}"}
-    routes = [route for part in (friendly, open_inference, pages) for route in part.router.routes]
+    routes = [route for part in (routes_v1, routes_v2, html_pages) for route in part.router.routes]
     assert {route.path.replace("{name}", MODEL) for route in routes} == told | pages_for_people  # type: ignore[attr-defined]
 
 

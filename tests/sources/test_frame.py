@@ -15,7 +15,7 @@ from suffuse import modalities, sources
 from suffuse.errors import UsageError
 from suffuse.modalities import audio, image, sequence
 from suffuse.modalities.cell import Absent
-from suffuse.parts import settings
+from suffuse.registry import settings
 from suffuse.sources.frame import save_rows
 
 RGB = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)

@@ -16,7 +16,7 @@ from suffuse.errors import SuffuseError, UsageError
 from suffuse.modalities import image
 from suffuse.sources import parquet_stream
 from suffuse.sources.frame import to_table
-from suffuse.sources.stream import stream
+from suffuse.sources.row_stream import stream
 
 datasets.disable_progress_bars()
 COLOURS = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (9, 9, 9)]

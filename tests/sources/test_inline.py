@@ -8,7 +8,7 @@ import pytest
 
 from suffuse import sources
 from suffuse.errors import UsageError
-from suffuse.sources.stream import stream
+from suffuse.sources.row_stream import stream
 
 
 @pytest.mark.parametrize(

@@ -13,12 +13,12 @@ from suffuse import sources
 from suffuse.errors import SuffuseError
 from suffuse.modalities import text as text_modality
 from suffuse.modalities.cell import Root
+from suffuse.prepare.check import content_check
+from suffuse.prepare.check.column_check import facts
+from suffuse.prepare.column_types import inspect
 from suffuse.sources import csv_stream, json_rows, jsonl_stream, parquet_stream
-from suffuse.sources import stream as streaming
-from suffuse.sources.stream import stream
-from suffuse.tables.check import contents
-from suffuse.tables.check.columns import facts
-from suffuse.tables.inspect import inspect
+from suffuse.sources import row_stream as streaming
+from suffuse.sources.row_stream import stream
 
 Verdict = tuple[list[str], dict[int, dict], list[tuple[int, str]]] | tuple[str, str]
 
@@ -217,4 +217,4 @@ def test_every_layout_of_texts_and_bytes_gives_plain_columns(kind: pa.DataType, 
     assert rows.table["a"].to_pylist() == made.to_pylist() and streamed(file) == whole(file)
     (column, _) = inspect(rows, Root.of(tmp_path))
     facts(column, rows.table.column("a"), ())
-    contents.look("m", text_modality.Settings(column="a"), rows, Root.of(tmp_path), False, lambda share: None)
+    content_check.look("m", text_modality.Settings(column="a"), rows, Root.of(tmp_path), False, lambda share: None)

@@ -14,11 +14,11 @@ from PIL import Image
 from teacher_tools import CLASSES, MAKERS, raw_rows, recipe, said
 
 from suffuse import pipeline, teachers
-from suffuse.data import Columns
-from suffuse.parts import settings
+from suffuse.data.columns import Columns
+from suffuse.prepare.raw_cells import RawRows
+from suffuse.registry import settings
 from suffuse.run import Run
-from suffuse.tables.raw import RawRows
-from suffuse.teachers.opening import open_outside
+from suffuse.teachers.factory import open_outside
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 40), "blue": (30, 60, 220)}
 

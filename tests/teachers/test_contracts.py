@@ -9,10 +9,10 @@ import pytest
 from teacher_tools import CLASSES
 
 from suffuse import teachers
+from suffuse.data.training_views import Viewer
 from suffuse.errors import SuffuseError, UsageError
-from suffuse.parts import TeacherSettings, load
-from suffuse.teachers import Question, asking
-from suffuse.views import Viewer
+from suffuse.registry import TeacherSettings, load
+from suffuse.teachers import Question, batch_query
 
 KINDS = [
     pytest.param(kind, marks=pytest.mark.skipif(kind == "keras" and not importlib.util.find_spec("keras"),
@@ -55,7 +55,7 @@ def test_a_row_s_answer_does_not_depend_on_its_company(open_kind, rows, kind):
     whole = teacher.answer(Question(rows))["logits"]
     some = teacher.answer(Question(rows[::-5]))["logits"]
     np.testing.assert_allclose(some, whole[::-5], atol=1e-5)
-    np.testing.assert_allclose(asking.logits(teacher, rows), whole, atol=1e-5)
+    np.testing.assert_allclose(batch_query.logits(teacher, rows), whole, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ORDERED)
@@ -141,7 +141,7 @@ def test_what_it_is_made_of_is_named(open_kind, teach_by, kind, prepared, tmp_pa
 def test_a_changed_answer_is_another_teacher(teach_by, columns, prepared, tmp_path):
     from teacher_tools import raw_rows, write_answers
 
-    from suffuse.teachers.opening import open_outside
+    from suffuse.teachers.factory import open_outside
 
     marks = set()
     for order in (CLASSES, CLASSES[::-1]):

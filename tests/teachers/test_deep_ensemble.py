@@ -10,9 +10,10 @@ import torch
 from teacher_tools import recipe, softmax
 
 from suffuse import pipeline
-from suffuse.data import Columns
-from suffuse.engine.forward import logits, score
-from suffuse.engine.records import best_seed
+from suffuse.data.columns import Columns
+from suffuse.data.training_views import Viewer
+from suffuse.engine.inference import logits, score
+from suffuse.engine.training_record import best_seed
 from suffuse.errors import UsageError
 from suffuse.files import read_json
 from suffuse.knowledge import Knowledge
@@ -20,8 +21,7 @@ from suffuse.model import open_model
 from suffuse.run import Run
 from suffuse.teachers import Question
 from suffuse.teachers.deep_ensemble import DeepEnsemble
-from suffuse.teachers.opening import open_teacher
-from suffuse.views import Viewer
+from suffuse.teachers.factory import open_teacher
 
 SEEDS = ("seed-0", "seed-1", "seed-2")
 

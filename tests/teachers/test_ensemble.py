@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from teacher_tools import CLASSES, MAKERS, raw_rows, write_answers
 
-from suffuse.answers import activate
+from suffuse.activations import activate
 from suffuse.errors import UsageError
+from suffuse.prepare.raw_cells import RawRows
 from suffuse.recipe import make_recipe
-from suffuse.tables.raw import RawRows
 from suffuse.teachers import Question
 from suffuse.teachers.ensemble import combine
+from suffuse.teachers.factory import open_outside
 from suffuse.teachers.matching import FLOOR, Matching, outputs
-from suffuse.teachers.opening import open_outside
 from suffuse.types import CLASSES as ONE
 from suffuse.types import LABELS, NUMBER, Head
 

@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 from teacher_tools import CLASSES, MAKERS
 
-from suffuse.data import Columns
-from suffuse.engine.forward import logits
+from suffuse.data.columns import Columns
+from suffuse.engine.inference import logits
 from suffuse.errors import SuffuseError, UsageError
 from suffuse.model import open_model
-from suffuse.parts import settings
-from suffuse.tables.raw import RawRows
+from suffuse.prepare.raw_cells import RawRows
+from suffuse.registry import settings
 from suffuse.teachers import TABLE, Question
-from suffuse.teachers.opening import open_outside
+from suffuse.teachers.factory import open_outside
 
 
 def log_softmax(z: np.ndarray) -> np.ndarray:
@@ -105,7 +105,7 @@ def test_a_model_of_pictures_has_its_own_processor(teach_by, columns, rows, prep
 def test_a_model_of_sound_is_given_samples_at_its_own_rate(teach_by, columns, prepared, tmp_path, monkeypatch):
     from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2ForSequenceClassification
 
-    from suffuse.sound import as_wav
+    from suffuse.modalities.audio_ops import as_wav
 
     sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
     sizes |= {"conv_dim": [8], "conv_kernel": [10], "conv_stride": [5], "classifier_proj_size": 8}
@@ -223,7 +223,7 @@ def test_reading_a_recipe_runs_no_code_of_it(tmp_path, prepared):
     """Neither does `suffuse check`: only teach, extract and evaluate ask the teacher."""
     (tmp_path / "own.py").write_text("raise SystemExit(9)", encoding="utf-8")
     program = (
-        "import sys; from suffuse.parts import load, settings; from suffuse.teachers import TABLE;"
+        "import sys; from suffuse.registry import load, settings; from suffuse.teachers import TABLE;"
         f"settings(TABLE, {{'kind': 'torch', 'adapter': {str(tmp_path / 'own.py') + ':f'!r}, 'columns': 'x1'}});"
         "[load(TABLE, kind) for kind in TABLE];"
         "sys.exit(bool({'torch', 'keras', 'tensorflow', 'transformers', 'sklearn', 'pandas'} & set(sys.modules)))"

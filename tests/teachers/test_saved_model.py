@@ -13,9 +13,9 @@ import pytest
 from teacher_tools import CLASSES, linear
 
 from suffuse.errors import UsageError
-from suffuse.parts import optional
+from suffuse.registry import optional
 from suffuse.teachers import Question
-from suffuse.teachers.opening import open_outside
+from suffuse.teachers.factory import open_outside
 
 pytestmark = pytest.mark.skipif(not importlib.util.find_spec("tensorflow"), reason="needs `make test-tensorflow`")
 
@@ -59,7 +59,9 @@ def test_its_answers_are_its_own(tensorflow, teach_by, columns, rows, exact, tmp
 
 def test_torch_goes_on_after_it():
     """Triton, which torch loads when it needs it, ends the process where TensorFlow was there before it."""
-    words = "from suffuse.parts import optional; optional('tensorflow', 'tensorflow'); import torch._dynamo; print(1)"
+    words = (
+        "from suffuse.registry import optional; optional('tensorflow', 'tensorflow'); import torch._dynamo; print(1)"
+    )
     done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True)
     assert done.stdout.strip() == "1", done.stderr
 

@@ -15,15 +15,15 @@ from suffuse import pipeline
 from suffuse.audit import audit
 from suffuse.audit.items import KEPT, UNCHECKED
 from suffuse.cli import app
-from suffuse.data import Columns
+from suffuse.data.columns import Columns
 from suffuse.errors import SuffuseError, UsageError
 from suffuse.files import read_json, write_json
+from suffuse.prepare.raw_cells import RawRows
 from suffuse.recipe import make_recipe, to_yaml
 from suffuse.run import Run
 from suffuse.stages import distill as stage
 from suffuse.stages.distill import Job
-from suffuse.tables.raw import RawRows
-from suffuse.teachers.opening import open_teacher
+from suffuse.teachers.factory import open_teacher
 
 
 @pytest.fixture
@@ -216,7 +216,7 @@ def test_a_strong_teacher_is_not_told_of(weak, capsys):
 
 def test_check_says_what_is_known_without_asking_the_teacher(prepared, tmp_path):
     """Neither its files nor its code are opened."""
-    from suffuse.tables.check.whole import check
+    from suffuse.prepare.check.table_check import check
 
     made = recipe(prepared.recipe.data.source)
     made["teacher"] = {"kind": "torch", "adapter": str(tmp_path / "none.py") + ":f", "columns": "x1"}
@@ -229,8 +229,8 @@ def test_check_says_what_is_known_without_asking_the_teacher(prepared, tmp_path)
 
 def test_the_time_of_a_student_is_measured_without_the_teacher(prepared, tmp_path):
     """Losses that ask for what only the teacher could tell are left out of it."""
-    from suffuse.probes.effort import effort
-    from suffuse.tables.check.whole import check
+    from suffuse.evaluation.training_time import effort
+    from suffuse.prepare.check.table_check import check
 
     made = recipe(prepared.recipe.data.source, teacher={"kind": "run", "folder": str(tmp_path)})
     made["distill"]["losses"] = {"soft": {"kind": "kd"}, "inner": {"kind": "hint", "tap": "fused"}}

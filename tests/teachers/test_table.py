@@ -13,11 +13,11 @@ from teacher_tools import CLASSES, raw_rows, said, softmax, write_answers
 
 from suffuse import write_answers as write
 from suffuse.errors import SuffuseError, UsageError
-from suffuse.parts import settings
-from suffuse.tables.raw import RawRows
+from suffuse.prepare.raw_cells import RawRows
+from suffuse.registry import settings
 from suffuse.teachers import TABLE, Question
+from suffuse.teachers.factory import open_outside
 from suffuse.teachers.matching import FLOOR
-from suffuse.teachers.opening import open_outside
 
 
 @pytest.fixture

@@ -14,17 +14,17 @@ from search_tools import LITTLE, here
 from suffuse import pipeline
 from suffuse.engine import loop
 from suffuse.run import Run
-from suffuse.tuning import session, study
-from suffuse.tuning.how import How
+from suffuse.tuning import search_session, study
+from suffuse.tuning.options import How
 
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few first points, so that the sampler has its say; every epoch leaves a checkpoint; no processes."""
-    for module in (session, study):
+    for module in (search_session, study):
         monkeypatch.setattr(module, "STARTUP", 3)
-    monkeypatch.setattr(session, "MOST", 1)
-    monkeypatch.setattr(session, "run_jobs", here)
+    monkeypatch.setattr(search_session, "MOST", 1)
+    monkeypatch.setattr(search_session, "run_jobs", here)
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from suffuse.tuning import finals, worker
-from suffuse.tuning.how import How
+from suffuse.tuning import reruns, trial_worker
+from suffuse.tuning.options import How
 
-FUNCTIONS = {"suffuse.tuning.worker:work": worker.work, "suffuse.tuning.finals:work": finals.work}
+FUNCTIONS = {"suffuse.tuning.trial_worker:work": trial_worker.work, "suffuse.tuning.reruns:work": reruns.work}
 LITTLE = How(None, 4, 1, seeds=2, finalists=2)
 
 

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 from tuning_tools import ground
 
+from suffuse.data.training_views import HALVES
 from suffuse.recipe import to_yaml
-from suffuse.tuning import because, space
-from suffuse.tuning.asking import Suggested
-from suffuse.tuning.choice import choose, paired
-from suffuse.tuning.front import dominates, front
-from suffuse.tuning.how import QUALITY, SMALL, STUDENT
+from suffuse.tuning import heuristics, search_space
+from suffuse.tuning.options import QUALITY, SMALL, STUDENT
+from suffuse.tuning.pareto import dominates, front
 from suffuse.tuning.pruning import FEWEST, behind, reached
+from suffuse.tuning.samplers import Suggested
+from suffuse.tuning.selection import choose, paired
 from suffuse.tuning.study import BEHIND, Study, over
-from suffuse.views import HALVES
 
 
 def points(count: int, latency: bool) -> list[dict[str, Any]]:
@@ -123,14 +123,14 @@ def test_what_the_evidence_makes_worth_trying(tmp_path: Path, known: dict, word:
         distill = there.recipe.distill.model_copy(update={"losses": losses})
         there = dataclasses.replace(there, recipe=there.recipe.model_copy(update={"distill": distill}))
         tried = ("gate_transfer", True)
-    found = because.findings({"teacher": {}, **known}, there)
+    found = heuristics.findings({"teacher": {}, **known}, there)
     one = next(f for f in found if word in f.because)
     key, value = tried
     assert any(t.get(key) == value for t in one.tries)
-    points = [space.changed(STUDENT, there, values) for values in one.tries]
+    points = [search_space.changed(STUDENT, there, values) for values in one.tries]
     for values, point in zip(one.tries, points, strict=True):  # what is tried is something that the space asks
         assert any(name in point for name in values), values
-    assert any(point != space.shipped(STUDENT, there) for point in points)
+    assert any(point != search_space.shipped(STUDENT, there) for point in points)
 
 
 def test_a_student_that_is_weak_without_a_modality_is_tried_with_halves_where_subsets_count(tmp_path: Path) -> None:
@@ -141,10 +141,10 @@ def test_a_student_that_is_weak_without_a_modality_is_tried_with_halves_where_su
     (tmp_path / "whole").mkdir()
     for kind, folder in (("subsets", tmp_path), ("two classes", tmp_path / "whole")):
         there, _ = ground(folder, kind)
-        one = next(f for f in because.findings(weak, there) if "is missing" in f.because)
+        one = next(f for f in heuristics.findings(weak, there) if "is missing" in f.because)
         assert ({"modality_dropout": HALVES} in one.tries) == there.by_subsets == (kind == "subsets")
         assert ("select: subsets" in one.because) != there.by_subsets
-        tried = space.changed(STUDENT, there, {"modality_dropout": HALVES})
+        tried = search_space.changed(STUDENT, there, {"modality_dropout": HALVES})
         assert (tried["modality_dropout"] == HALVES) == there.by_subsets
 
 
@@ -160,11 +160,11 @@ def test_a_weak_subset_of_the_scorecards_is_tried_first(tmp_path: Path) -> None:
     sure = {"validation_sure": {"score": 0.8, "ece": 0.1, "confidence": 0.93, "excess": 0.13}}
     scores = {"picture+question": 0.80, "picture": 0.70, "question": 0.50, "nothing": 0.1}
     known = on_scorecards(scores, {**scores, "picture+question": 0.82, "question": 0.60, "nothing": 0.5})
-    first = because.findings(known | {"teacher": sure}, there)[0]
+    first = heuristics.findings(known | {"teacher": sure}, there)[0]
     assert "on question alone 0.500 (teacher 0.600), on the scorecard" in first.because
     assert "picture alone" not in first.because and "nothing" not in first.because
     assert {"modality_dropout": "uniform", "subset_consistency": True} in first.tries
-    point = space.changed(STUDENT, there, first.tries[-1])
+    point = search_space.changed(STUDENT, there, first.tries[-1])
     assert point["modality_dropout"] == "uniform" and point["subset_consistency"] is True
 
 
@@ -172,29 +172,29 @@ def test_a_subset_below_one_modality_s_own_network_is_weak_and_as_far_below_as_o
     there, _ = ground(tmp_path, "two classes")
     scores = {"picture+question": 0.70, "picture": 0.60, "question": 0.50}
     above = {subset: score + 0.1 for subset, score in scores.items()}  # the gap is everywhere the same
-    said = [f.because for f in because.findings(on_scorecards(scores, above), there)]
+    said = [f.because for f in heuristics.findings(on_scorecards(scores, above), there)]
     assert not any("is missing" in one for one in said)
-    first = because.findings(on_scorecards(scores, above, picture=0.65, question=0.505), there)[0]
+    first = heuristics.findings(on_scorecards(scores, above, picture=0.65, question=0.505), there)[0]
     assert "on picture alone 0.600 (a network of one modality 0.650)" in first.because
     assert "question alone" not in first.because
 
 
 def test_without_evidence_only_what_often_pays_is_tried(tmp_path: Path) -> None:
     there, _ = ground(tmp_path, "two classes")
-    assert [f.because for f in because.findings({"teacher": {}}, there)] == [
+    assert [f.because for f in heuristics.findings({"teacher": {}}, there)] == [
         "these often pay: longer trainings, averaged weights, gentle augmentation, the teacher's features"
     ]
 
 
 def test_voices_of_another_speed_and_height_are_tried_where_the_recipe_augments_sound(tmp_path: Path) -> None:
     there, _ = ground(tmp_path, "queries")
-    (common,) = because.findings({"teacher": {}}, there)
+    (common,) = heuristics.findings({"teacher": {}}, there)
     assert "voices faster and slower" in common.because
-    first = space.changed(STUDENT, there, common.tries[0])
+    first = search_space.changed(STUDENT, there, common.tries[0])
     assert first["augment"] == "more" and first["ema"] == 0.99
     (tmp_path / "whole.yaml").write_text(to_yaml(there.recipe))  # as a search reads it: with every key
-    again = dataclasses.replace(there, recipe=space.made(tmp_path / "whole.yaml", []))
-    assert space.changed(STUDENT, again, common.tries[0])["augment"] == "more"
+    again = dataclasses.replace(there, recipe=search_space.made(tmp_path / "whole.yaml", []))
+    assert search_space.changed(STUDENT, again, common.tries[0])["augment"] == "more"
 
 
 def test_an_augmentation_that_there_isn_t_leaves_the_recipe_s(tmp_path: Path) -> None:
@@ -202,7 +202,7 @@ def test_an_augmentation_that_there_isn_t_leaves_the_recipe_s(tmp_path: Path) ->
     train = there.recipe.distill.train.model_copy(update={"augment": True})
     distill = there.recipe.distill.model_copy(update={"train": train})
     there = dataclasses.replace(there, recipe=there.recipe.model_copy(update={"distill": distill}))
-    assert space.changed(STUDENT, there, {"augment": "gentle", "epochs": 2.0})["augment"] is True
+    assert search_space.changed(STUDENT, there, {"augment": "gentle", "epochs": 2.0})["augment"] is True
 
 
 def told(quality: float, size: int = 10) -> dict[str, Any]:
@@ -212,17 +212,17 @@ def told(quality: float, size: int = 10) -> dict[str, Any]:
 def test_the_study_is_kept_on_disk_and_goes_on(tmp_path: Path) -> None:
     there, _ = ground(tmp_path, "two classes")
     study = Study(tmp_path, "student", ("quality", "latency", "size"), 7)
-    study.propose(space.shipped(STUDENT, there), "as it is", as_is=True)
+    study.propose(search_space.shipped(STUDENT, there), "as it is", as_is=True)
     first = study.next(3)
     assert first.user_attrs["as_is"]
-    space.point(STUDENT, Suggested(first, {}), there)
+    search_space.point(STUDENT, Suggested(first, {}), there)
     study.tell(first, told(0.5))
     left = study.next(3)
-    found = space.point(STUDENT, Suggested(left, {}), there)
+    found = search_space.point(STUDENT, Suggested(left, {}), there)
     again = Study(tmp_path, "student", ("quality", "latency", "size"), 7)
     assert again.running() == [1] and again.ended() == 1
     same = again.again(1)
-    assert space.point(STUDENT, Suggested(same, {}), there) == found
+    assert search_space.point(STUDENT, Suggested(same, {}), there) == found
     again.prune(same, BEHIND, "why")
     assert again.running() == [] and again.ended() == 2
     third = again.next(3)
@@ -238,7 +238,7 @@ def test_a_point_depends_on_the_trials_and_not_on_who_asked(tmp_path: Path) -> N
         for number in range(15):
             study = Study(place, "student", ("quality",), 7) if again and number in (6, 13) else study
             trial = study.next(None)
-            space.point(STUDENT, Suggested(trial, {}), there)
+            search_space.point(STUDENT, Suggested(trial, {}), there)
             study.tell(trial, told(number % 4 / 4))
         found.append([t.params for t in study.trials()])
     assert found[0] == found[1]
@@ -251,7 +251,7 @@ def test_bounds_that_the_evidence_narrows_never_shut_the_recipe_out(tmp_path: Pa
     seen = []
     for _ in range(20):
         trial = study.next(None)
-        space.point(STUDENT, Suggested(trial, narrow), there)
+        search_space.point(STUDENT, Suggested(trial, narrow), there)
         seen.append(trial.params)
         study.tell(trial, told(0.5))
     assert {p["fusion"] for p in seen} <= {"gated", "concat"}

@@ -16,15 +16,15 @@ from search_tools import LITTLE, here
 
 from suffuse import pipeline
 from suffuse.checked_json import read_checked
-from suffuse.data import Columns
+from suffuse.data.columns import Columns
 from suffuse.errors import UsageError
 from suffuse.files import read_json, write_bytes
 from suffuse.model import FusionModel
 from suffuse.recipe import read_recipe
 from suffuse.run import Run
 from suffuse.stages import STAGES
-from suffuse.tuning import session, written
-from suffuse.tuning.front import dominates
+from suffuse.tuning import search_results, search_session
+from suffuse.tuning.pareto import dominates
 from suffuse.tuning.study import Study
 
 COSTS: dict[str, Path] = {}  # measured once: measuring again gives other milliseconds
@@ -175,7 +175,7 @@ def test_killed_at_any_moment_it_ends_as_if_it_had_not_been(
         original(study, *args, **more)
 
     monkeypatch.setattr(Study, "propose", propose)
-    monkeypatch.setattr(session, "run_jobs", deadly)
+    monkeypatch.setattr(search_session, "run_jobs", deadly)
     while True:
         try:
             result = pipeline.run_tune(run, LITTLE)
@@ -216,7 +216,7 @@ def test_the_same_command_again_finds_its_own_file_and_a_longer_search_replaces_
         write_bytes(file, content)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(written, "write_bytes", killed)  # after the search remembered what it is about to write
+        patch.setattr(search_results, "write_bytes", killed)  # after the search remembered what it is about to write
         pipeline.run_tune(run, how)
     assert not out.exists()
     result = pipeline.run_tune(run, how)
@@ -226,7 +226,7 @@ def test_the_same_command_again_finds_its_own_file_and_a_longer_search_replaces_
 
     longer = dataclasses.replace(how, trials=2)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(written, "write_bytes", killed)
+        patch.setattr(search_results, "write_bytes", killed)
         pipeline.run_tune(run, longer)
     assert out.read_bytes() == first
     pipeline.run_tune(run, longer)

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from suffuse.engine.jobs import jobs
+from suffuse.engine.training_jobs import jobs
 from suffuse.run import Run
-from suffuse.tuning import finals, trial
-from suffuse.tuning.how import BASELINE, STUDENT
+from suffuse.tuning import reruns, trial
+from suffuse.tuning.options import BASELINE, STUDENT
 
 SEEDS = 5
 
@@ -37,7 +37,7 @@ def again(run: Run, who: str, folder: Path) -> list[dict[str, Any]]:
     """The orders of what is trained again: two candidates, in every seed."""
     search = SimpleNamespace(run=run, who=who, base=run.path("recipe.yaml"), study=SimpleNamespace(done=lambda: [DONE]))
     some = [{"name": "recipe", "overrides": []}, {"name": "trial 3", "overrides": ["distill.train.epochs=2"]}]
-    return finals.orders(search, some, SEEDS, folder)  # type: ignore[arg-type]
+    return reruns.orders(search, some, SEEDS, folder)  # type: ignore[arg-type]
 
 
 DONE = SimpleNamespace(user_attrs={"overrides": [], "facts": {"seconds": 1.0}})
@@ -47,7 +47,7 @@ DONE = SimpleNamespace(user_attrs={"overrides": [], "facts": {"seconds": 1.0}})
 def test_finals_are_trained_with_seeds_that_nothing_was_trained_with(stored: Run, tmp_path, begun, who) -> None:
     for order in again(stored, who, tmp_path):
         with pytest.raises(Begun):
-            finals.work(order, lambda share, words: None)
+            reruns.work(order, lambda share, words: None)
     fresh = [job.seed for job in begun]
     assert sorted(fresh[:SEEDS]) == sorted(fresh[SEEDS:]) and len(set(fresh)) == SEEDS  # the same for each candidate
     assert {job.taught for job in begun} == {who == STUDENT}

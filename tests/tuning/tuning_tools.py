@@ -9,7 +9,7 @@ from typing import Any
 from e2e_tools import make_recipe as raw_recipe
 
 from suffuse.recipe import make_recipe, to_yaml
-from suffuse.tuning.ground import Ground
+from suffuse.tuning.search_context import Ground
 
 AUDIO = {"kind": "audio", "column": "sound", "mels": 20, "seconds": 2, "augment": {"time_masks": 1, "time": 0.1}}
 TABLE = {"kind": "tabular", "column": ["a", "b"]}

@@ -11,7 +11,7 @@ Nothing is changed, and nothing is trained: what is read is what the run's stage
 
 from __future__ import annotations
 
+from .auditor import audit
 from .items import ITEMS, Found, Item
-from .whole import audit
 
 __all__ = ["ITEMS", "Found", "Item", "audit"]

@@ -12,21 +12,21 @@ from collections.abc import Callable
 import numpy as np
 from safetensors import safe_open
 
-from ..engine.forward import score
-from ..engine.jobs import jobs
-from ..engine.records import best_seed
+from ..engine.inference import score
+from ..engine.training_jobs import jobs
+from ..engine.training_record import best_seed
 from ..errors import SuffuseError
+from ..evaluation.leak_free import leaked
 from ..evaluation_log import evaluations
 from ..files import parsing, read_json, read_lines
 from ..integrity import LOG
 from ..knowledge import manifest
 from ..knowledge.fingerprint import compare, expected
-from ..knowledge.reuse import find
+from ..knowledge.row_reuse import find
 from ..model import open_model
-from ..parts import TeacherSettings
-from ..probes.clean import leaked
-from ..tables.quarantine import HIGH_SHARE, LeftOut
-from ..teachers.opening import open_teacher
+from ..prepare.quarantine import HIGH_SHARE, LeftOut
+from ..registry import TeacherSettings
+from ..teachers.factory import open_teacher
 from ..types import CLASSES, LABELS
 from .evidence import Absent, Evidence
 from .items import BROKEN, KEPT, UNCHECKED, WARNING

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ..data import Columns
+from ..data.columns import Columns
 from ..files import read_array, read_json
 from ..knowledge import manifest
-from ..knowledge.answers import answers
-from ..report import table
+from ..knowledge.teacher_logits import answers
+from ..report import scores_table
 from ..run import Run
 
 
@@ -64,7 +64,7 @@ class Evidence:
     def scores(self) -> dict[str, dict]:
         """Who -> scorecard."""
         self.need("scores")
-        return table.scores(self.run)
+        return scores_table.scores(self.run)
 
     def trainings(self, who: str) -> dict[str, Path]:
         """Seed -> the folder of a student that was trained."""

@@ -2,7 +2,7 @@
 standardise by, and their budgets of steps (:mod:`suffuse.engine.row_usage`).
 
 The records are compared with the splits in ``data/rows.parquet``. A share of the labels is counted here, by groups of
-rows, beside the rows that :func:`suffuse.engine.labels.label_budget` names.
+rows, beside the rows that :func:`suffuse.engine.label_budget.label_budget` names.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ValidationError
 
-from ..engine.jobs import jobs
-from ..engine.labels import label_budget
+from ..engine.label_budget import label_budget
+from ..engine.training_jobs import jobs
 from ..errors import SuffuseError
 from ..files import read_json
-from ..tables.row_summary import summarise
-from ..tables.splits import CODE
-from ..tables.targets import prior
+from ..prepare.row_summary import summarise
+from ..prepare.splits import CODE
+from ..prepare.targets import prior
 from ..types import NUMBER
 from .evidence import Absent, Evidence
 from .items import BROKEN, KEPT, WARNING
@@ -35,7 +35,7 @@ TEACHERS = ("teacher", "teachers/*", "teacher-only-*/*", "folds/*")
 
 
 class Counted(BaseModel):
-    """The rows of one split (:class:`suffuse.tables.row_summary.Summary`)."""
+    """The rows of one split (:class:`suffuse.prepare.row_summary.Summary`)."""
 
     rows: int
     groups: int

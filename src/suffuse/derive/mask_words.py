@@ -18,9 +18,9 @@ from pydantic import Field
 
 from ..errors import UsageError
 from ..files import package_file
-from ..language import UNSPACED, stem, word_pattern
 from ..modalities.cell import Absent, Unreadable, is_empty
-from ..parts import DeriveSettings, Statistics
+from ..registry import DeriveSettings, Statistics
+from ..word_patterns import UNSPACED, stem, word_pattern
 
 LABELS = "labels"
 

@@ -14,11 +14,10 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from .. import sound
 from ..errors import UsageError
-from ..modalities import cell
+from ..modalities import audio_ops, cell
 from ..modalities.cell import Absent, Root, Unreadable
-from ..parts import DeriveSettings, Statistics, optional
+from ..registry import DeriveSettings, Statistics, optional
 
 LIBRARY = "pocketsphinx"  # another version may hear other words
 RATE = 16_000  # samples a second, which the models expect
@@ -87,8 +86,8 @@ def _recogniser(model: str | None, dictionary: str | None, language: str | None)
 def _samples(content: bytes, seconds: float) -> bytes:
     """A file's sound as 16-bit samples, one channel, 16 kHz."""
     try:
-        found, rate, _ = sound.read(content, seconds)
-        heard = sound.resample(sound.check(found), rate, RATE)
+        found, rate, _ = audio_ops.read(content, seconds)
+        heard = audio_ops.resample(audio_ops.check(found), rate, RATE)
     except ValueError as error:
         raise Unreadable(str(error)) from None
     return (np.clip(heard, -1, 1) * 32767).astype("<i2").tobytes()

@@ -15,7 +15,7 @@ An encoder is one module with
 - ``QUERIES``: names of its layers whose weights are learned queries, which don't decay;
 - ``hindrance(settings, layers) -> str``: why it can't be exported, where it can't.
 
-Where its settings have ``frozen: true`` its vectors are computed once and kept (``engine/features.py``); it then
+Where its settings have ``frozen: true`` its vectors are computed once and kept (``engine/feature_cache.py``); it then
 stays in eval mode and gets no gradient. ``layers``, ``resolved`` and ``initialise`` raise ValueError where the settings
 can't be.
 """

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field as Setting
 from pydantic import field_validator
 
-from ..parts import PartSettings
-from ..synchronised import total
-from ..temporal import pooled
+from ..registry import PartSettings
 from ..types import Encoded, Field
+from .sync_batch_norm import total
+from .temporal_conv import pooled
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -13,7 +13,7 @@ from pydantic import Field as Setting
 from pydantic import model_validator
 
 from ..files import package_file
-from ..parts import PartSettings, optional
+from ..registry import PartSettings, optional
 from ..types import Encoded, Field
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from pydantic import model_validator
 
 from ..errors import UsageError
 from ..files import PACKAGE, absolute_file, package_file
-from ..parts import PartSettings, optional
+from ..registry import PartSettings, optional
 from ..types import Encoded, Field
 
 if TYPE_CHECKING:

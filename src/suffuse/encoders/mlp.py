@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field as Setting
 
-from ..parts import PartSettings
+from ..registry import PartSettings
 from ..types import Encoded, Field
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field as Setting
 
 from ..files import package_file
-from ..parts import PartSettings
+from ..registry import PartSettings
 from ..types import Encoded, Field
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def layers(settings: Settings, field: Field) -> nn.ModuleDict:
 
 def initialise(settings: Settings, layers: nn.ModuleDict, field: Field) -> str:
     """Pretrained vectors of the words that have one; says how many."""
-    from ..word_vectors import load_embedding
+    from .word_vectors import load_embedding
 
     if settings.vectors is None:
         return ""

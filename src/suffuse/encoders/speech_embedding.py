@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from ..errors import SuffuseError
-from ..parts import PartSettings
-from ..speech import NUMBERS, RATE, embed, fingerprint
+from ..modalities.speech_model import NUMBERS, RATE, embed, fingerprint
+from ..registry import PartSettings
 from ..types import Encoded, Field
 
 if TYPE_CHECKING:

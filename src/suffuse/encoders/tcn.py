@@ -14,9 +14,9 @@ from pydantic import Field as Setting
 from pydantic import field_validator
 
 from ..files import package_file
-from ..parts import PartSettings
-from ..temporal import pooled, residual, through
+from ..registry import PartSettings
 from ..types import Encoded, Field
+from .temporal_conv import pooled, residual, through
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -77,7 +77,7 @@ def layers(settings: Settings, field: Field) -> nn.ModuleDict:
 
 def initialise(settings: Settings, layers: nn.ModuleDict, field: Field) -> str:
     """Pretrained vectors of the words that have one; says how many."""
-    from ..word_vectors import load_embedding
+    from .word_vectors import load_embedding
 
     if settings.vectors is None:
         return ""

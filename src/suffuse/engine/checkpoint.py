@@ -15,9 +15,9 @@ from safetensors.torch import save
 
 from ..errors import SuffuseError
 from ..files import write_bytes
-from .average import Average
-from .group import current
+from .ema import Average
 from .objective import Objective
+from .process_group import current
 from .row_usage import RowUsage
 
 

@@ -27,17 +27,17 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..data import Sampler
+from ..data.columns import Sampler
 from ..errors import SuffuseError
 from ..model import FusionModel
 from ..recipe import Training
 from .checkpoint import Checkpoint, State
-from .forward import deciding
-from .group import current
+from .gradient_norms import CALIBRATED_ON, MEASURED_ON, calibrate, shares
+from .inference import deciding
 from .objective import Objective, Share
+from .process_group import current
 from .row_usage import RowUsage
 from .runtime import autocast
-from .shares import CALIBRATED_ON, MEASURED_ON, calibrate, shares
 
 CHECKPOINT_SECONDS = 10.0
 

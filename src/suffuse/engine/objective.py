@@ -12,14 +12,14 @@ from torch import Tensor, nn
 
 from .. import losses
 from ..errors import UsageError
-from ..losses import matrix
-from ..losses.rows import modalities
+from ..losses import compatibility
+from ..losses.row_ops import modalities
 from ..model import FusionModel
-from ..parts import PartSettings, load
 from ..recipe import Schedule
+from ..registry import PartSettings, load
 from ..types import Batch, Output
-from . import split
-from .mixing import mix
+from . import distributed_forward
+from .mixup import mix
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Objective(nn.Module):
     ``teacher`` maps its taps to their widths; ``order`` are the names of the modalities in the order in which its gates
     stand, maybe with others that it doesn't read; without it they stand as in ``teacher``. ``schedules`` says what a
     loss's weight and temperature become by the end of the training (:class:`suffuse.recipe.Schedule`); ``mixup`` is
-    the alpha of :mod:`suffuse.engine.mixing`. ``both``: what modality dropout leaves of a row and all that the row has
+    the alpha of :mod:`suffuse.engine.mixup`. ``both``: what modality dropout leaves of a row and all that the row has
     are answered, from encoders that ran once, and losses on answers are the mean over the two. Of a batch with halves
     they are the mean over the answers to all that a row has and to either half.
     """
@@ -66,10 +66,12 @@ class Objective(nn.Module):
         self.register_buffer("weights", torch.tensor([float(s.weight) for s in self.settings]))
         mine, theirs = model.taps(), dict(teacher)
         made = []
-        place = matrix.Place(tuple((head.kind, len(head.classes)) for head in model.spec.heads), gates="gates" in mine)
+        place = compatibility.Place(
+            tuple((head.kind, len(head.classes)) for head in model.spec.heads), gates="gates" in mine
+        )
         for name, settings, part in zip(self.names, self.settings, self.parts, strict=True):
             where = f"distill.losses.{name}"
-            matrix.check(settings, place, where)
+            compatibility.check(settings, place, where)
             try:
                 made.append(part.layers(settings, mine, theirs))
             except ValueError as error:
@@ -125,7 +127,7 @@ class Objective(nn.Module):
         both = self.both and self.training
         batch = replace(batch, learned=True) if both else batch
         if batch.split is not None:
-            output = split.forward(self.model, batch, self.maps)
+            output = distributed_forward.forward(self.model, batch, self.maps)
         else:
             output = self.model(batch, self.maps) if self.maps else self.model(batch)
         if "gates" in teacher:
@@ -180,7 +182,7 @@ def term(
     if not hasattr(part, "HEADS") or len(views) == 1:
         return _counted(part, part.loss(settings, layers, *views[0]), views[0], share, 0)
     heads = [(v[0].head, n, v) for n, v in enumerate(views) if v[0].head is not None]
-    heads = [(head, n, v) for head, n, v in heads if matrix.valid(part, settings, head.kind, len(head.classes))]
+    heads = [(head, n, v) for head, n, v in heads if compatibility.valid(part, settings, head.kind, len(head.classes))]
     total, found = sum(head.weight for head, _, _ in heads), []
     for head, n, view in heads:
         found.append(_counted(part, part.loss(settings, layers, *view), view, share, n) * (head.weight / total))

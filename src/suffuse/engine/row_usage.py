@@ -4,8 +4,8 @@
     epoch          rows whose label a validation read: these choose the epoch
     standardised   rows from which the vectors of frozen encoders are standardised
 
-What is recorded is what :meth:`suffuse.data.Columns.batch` returned, not what settings asked for. The record is part of
-the checkpoint, and ends in ``training.json``; ``suffuse doctor`` compares it with the run's splits.
+What is recorded is what :meth:`suffuse.data.columns.Columns.batch` returned, not what settings asked for. The record is
+part of the checkpoint, and ends in ``training.json``; ``suffuse doctor`` compares it with the run's splits.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..data import Columns
-from ..tables.row_summary import summarise
+from ..data.columns import Columns
+from ..prepare.row_summary import summarise
 from ..types import Batch
 
 PREFIX = "usage."  # of the record's tensors in a checkpoint
@@ -31,7 +31,7 @@ class RecordedColumns(Columns):
     marks: np.ndarray  # (N,) bool, written in place
 
     def batch(self, rows: np.ndarray, *how: Any, **named: Any) -> Batch:
-        """As :meth:`suffuse.data.Columns.batch`."""
+        """As :meth:`suffuse.data.columns.Columns.batch`."""
         batch = super().batch(rows, *how, **named)
         self.marks[batch.rows[self.spec.known(batch.target)].numpy()] = True
         return batch

@@ -9,9 +9,9 @@ from typing import Protocol
 
 import numpy as np
 
-from ..answers import THRESHOLD, activate
-from ..data import Columns
-from ..engine.forward import under
+from ..activations import THRESHOLD, activate
+from ..data.columns import Columns
+from ..engine.inference import under
 from ..errors import SuffuseError
 from ..model import FusionModel
 from ..subsample import evenly_spaced

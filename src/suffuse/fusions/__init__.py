@@ -17,7 +17,7 @@ Its docstring gives the number of its parameters as a formula, which a test eval
 
 from __future__ import annotations
 
-from ..parts import PartSettings, load
+from ..registry import PartSettings, load
 
 TABLE = {
     "concat": "suffuse.fusions.concat",

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field as Setting
 from pydantic import model_validator
 
-from ..attention import attend, attention, tokens_of
-from ..parts import PartSettings
+from ..registry import PartSettings
 from ..types import Encoded, Fused, Sizes
+from .attention import attend, attention, tokens_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

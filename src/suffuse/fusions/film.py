@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from ..parts import PartSettings
+from ..registry import PartSettings
 from ..types import Encoded, Fused, Sizes
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field as Setting
 
-from ..attention import masked_softmax
-from ..parts import PartSettings
+from ..registry import PartSettings
 from ..types import Encoded, Fused, Sizes
+from .attention import masked_softmax
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field as Setting
 
-from ..attention import masked_softmax, tokens_of
-from ..parts import PartSettings
+from ..registry import PartSettings
 from ..types import Encoded, Fused, Look, Sizes
+from .attention import masked_softmax, tokens_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

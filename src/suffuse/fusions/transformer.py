@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field as Setting
 from pydantic import model_validator
 
-from ..attention import block, tokens_of, transform
-from ..parts import PartSettings
+from ..registry import PartSettings
 from ..types import Encoded, Fused, Sizes
+from .attention import block, tokens_of, transform
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

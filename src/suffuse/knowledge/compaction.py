@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from . import manifest
-from .encoding import INDEX, LOGITS, VALUES
-from .parts import FACTS, PER_ROW, Part, of_modality, read_part, starts
+from .chunks import FACTS, PER_ROW, Part, of_modality, read_part, starts
+from .logit_encoding import INDEX, LOGITS, VALUES
 from .row_file import RowFile
 
 if TYPE_CHECKING:
-    from .making import Making
+    from .builder import Making
 
 HASHED = 4  # arrays at a time
 
@@ -47,7 +47,7 @@ class Compaction:
                 self.files[name].put(self.begin[name][one.block] + content["slot"], content[name])
 
     def share(self, per_row: dict[str, np.ndarray]) -> None:
-        """What all blocks share, as :func:`suffuse.knowledge.making.per_row` gives it, and the labels: once."""
+        """What all blocks share, as :func:`suffuse.knowledge.builder.per_row` gives it, and the labels: once."""
         making, columns = self.making, self.making.columns
         target = columns.target[making.rows]
         per_row = {**per_row, "label": target.astype(np.int32 if columns.spec.plain else np.float32)}

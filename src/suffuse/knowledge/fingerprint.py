@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..data.training_views import Viewer
 from ..errors import SuffuseError
 from ..recipe import Recipe
 from ..run import Run, flat
 from ..types import Spec
-from ..views import Viewer
 from .blocks import subsets
 
 WORDS = {  # of an error, by the first word of the part's name

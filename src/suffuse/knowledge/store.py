@@ -11,14 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..data import Columns
+from ..data.columns import Columns
 from ..errors import SuffuseError
 from . import manifest
 from .blocks import Block
-from .encoding import INDEX, LOGITS, VALUES, Encoding
+from .chunks import FACTS, PER_ROW
 from .fingerprint import compare
-from .parts import FACTS, PER_ROW
-from .reuse import find
+from .logit_encoding import INDEX, LOGITS, VALUES, Encoding
+from .row_reuse import find
 
 AT = "@"  # ``logits@picture``: that tap of the subset that is the picture alone
 

@@ -10,7 +10,8 @@ A loss on answers says in ``HEADS`` which kinds of targets it is valid for, and 
 logits, the teacher's, its labels, and what it is as ``student.head``; over several targets the mean is taken, weighed
 as the recipe weighs them. A loss without ``HEADS`` is one on features. ``LABELLED = True``: it is a mean over the
 labels that there are, so of a step in several batches each counts as much as it has labels. What else a loss can't be
-used on stands beside it (``LEAST_CLASSES``, ``LEAST_ROWS``, ``INSTEAD``), and :mod:`suffuse.losses.matrix` refuses it.
+used on stands beside it (``LEAST_CLASSES``, ``LEAST_ROWS``, ``INSTEAD``), and :mod:`suffuse.losses.compatibility`
+refuses it.
 
 Every function is a mean over rows, in float32 or more, weighed where rows have weights: sum w l / sum w, and 0 where
 the weights sum to 0. What stands in a row of weight 0 changes no bit, NaN neither. Such rows are those in which a
@@ -30,7 +31,7 @@ from collections.abc import Iterable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from ..parts import PartSettings, load
+from ..registry import PartSettings, load
 
 KINDS = (
     "task",

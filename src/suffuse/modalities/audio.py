@@ -3,10 +3,10 @@
 
 WAV, FLAC, OGG (Vorbis, Opus) and MP3, of any rate and number of channels: channels are averaged, soxr resamples to
 ``rate``, silence at the ends may be trimmed, and what is longer than ``seconds`` is cut. ``mel``: log of Slaney's mel
-power, as librosa computes it (:func:`suffuse.sound.log_mel`). ``embedding``: 96 numbers for every 80 ms, by a
-pretrained network (:mod:`suffuse.speech`), each in the middle of the 775 ms that it says something of. A clip in which
-all samples are the same is a dead microphone, and unreadable; so are NaN and a file that ends before its header says
-so.
+power, as librosa computes it (:func:`suffuse.modalities.audio_ops.log_mel`). ``embedding``: 96 numbers for every 80 ms,
+by a pretrained network (:mod:`suffuse.modalities.speech_model`), each in the middle of the 775 ms that it says
+something of. A clip in which all samples are the same is a dead microphone, and unreadable; so are NaN and a file that
+ends before its header says so.
 
 Float16 keeps a log-mel value to 0.008 and a sample to 1/2000 of itself. A second of ``mel`` (64 bands, 10 ms) takes
 12.8 kB on disk, one of ``wave`` at 16 kHz 32 kB, one of ``embedding`` 2.4 kB; clips stand end to end, so nothing is
@@ -22,14 +22,14 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field, FiniteFloat, model_validator
 
-from .. import sound, speech
-from ..chance import generator
+from ..content_rng import generator
 from ..errors import SuffuseError
-from ..parts import ModalitySettings
-from ..parts import Settings as Base
-from ..parts import Statistics as BaseStatistics
-from ..ragged import Ragged, between, changed, masked, moments, padded
+from ..registry import ModalitySettings
+from ..registry import Settings as Base
+from ..registry import Statistics as BaseStatistics
+from . import audio_ops, speech_model
 from .cell import Absent, Root, Unreadable, as_array, content, limits_of
+from .ragged import Ragged, between, changed, masked, moments, padded
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3")
 MASKS = 4  # of each sort, at the most
@@ -46,7 +46,7 @@ LOST = (0.05, 0.1, 0.2, 0.35, 0.5)  # of the time, in pieces of LOSS seconds, or
 LOSS = 0.05
 NOISE = (0.1, 0.25, 0.5, 1.0, 2.0)  # of each feature's deviation in the clip, for `embedding`
 CLIPPED = (0.5, 0.3, 0.2, 0.1, 0.05)  # of the peak
-QUIET = float(np.log(sound.LEAST_POWER))
+QUIET = float(np.log(audio_ops.LEAST_POWER))
 
 
 class Augment(Base):
@@ -80,21 +80,23 @@ class Settings(ModalitySettings):
     def _consistent(self) -> Settings:
         if len(self.columns) > 1:
             raise ValueError(f"got {len(self.columns)} columns, expected one: a modality of its own for each recording")
-        if self.form == "embedding" and self.rate != speech.RATE:
-            raise ValueError(f"got rate {self.rate} for the speech embedding, expected {speech.RATE}")
+        if self.form == "embedding" and self.rate != speech_model.RATE:
+            raise ValueError(f"got rate {self.rate} for the speech embedding, expected {speech_model.RATE}")
         return self
 
     @property
     def features(self) -> int:
         """F: numbers of one step."""
-        return {"mel": self.mels, "wave": 1, "embedding": speech.NUMBERS}[self.form]
+        return {"mel": self.mels, "wave": 1, "embedding": speech_model.NUMBERS}[self.form]
 
     @property
     def step(self) -> float:
         """Seconds from one step to the next."""
-        return {"mel": self.hop / 1000, "wave": 1 / self.rate, "embedding": speech.HOP * speech.STEP / speech.RATE}[
-            self.form
-        ]
+        return {
+            "mel": self.hop / 1000,
+            "wave": 1 / self.rate,
+            "embedding": speech_model.HOP * speech_model.STEP / speech_model.RATE,
+        }[self.form]
 
     def samples(self, milliseconds: float) -> int:
         """How many samples so long a time has."""
@@ -136,11 +138,11 @@ def decode(settings: Settings, content: bytes, longest: float = np.inf) -> tuple
     """Bytes -> (L, F) float16, and what was cut. Raises ValueError with the reason, and where the clip lasts longer
     than so many seconds."""
     enough = settings.seconds + 0.1 if settings.trim is None else None
-    samples, rate, seconds = sound.read(content, enough, longest)
-    samples = sound.check(sound.resample(sound.check(samples), rate, settings.rate))
+    samples, rate, seconds = audio_ops.read(content, enough, longest)
+    samples = audio_ops.check(audio_ops.resample(audio_ops.check(samples), rate, settings.rate))
     window, hop = settings.samples(settings.window), settings.samples(settings.hop)
     if settings.trim is not None:
-        samples = sound.trimmed(samples, settings.trim, window, hop)
+        samples = audio_ops.trimmed(samples, settings.trim, window, hop)
         seconds = len(samples) / settings.rate
     most = max(round(settings.seconds * settings.rate), 1)
     remark = f"cut: {seconds:.2f} s, the first {settings.seconds:g} s are kept" if len(samples) > most else ""
@@ -148,8 +150,8 @@ def decode(settings: Settings, content: bytes, longest: float = np.inf) -> tuple
     if settings.form == "wave":
         return samples[:, None].astype(np.float16), remark
     if settings.form == "embedding":
-        return speech.embed([np.pad(samples, speech.AROUND)])[0].astype(np.float16), remark
-    return sound.log_mel(samples, settings.rate, settings.mels, window, hop).astype(np.float16), remark
+        return speech_model.embed([np.pad(samples, speech_model.AROUND)])[0].astype(np.float16), remark
+    return audio_ops.log_mel(samples, settings.rate, settings.mels, window, hop).astype(np.float16), remark
 
 
 def packed(settings: Settings, value: Any) -> Any:
@@ -186,7 +188,7 @@ def fit(settings: Settings, items: Any) -> dict:
     longest = max((len(item) for item in items), default=1)
     found: dict = {"features": settings.features, "length": int(longest), "rate": settings.rate}
     if settings.form == "embedding":
-        found["network"] = speech.fingerprint().hex()
+        found["network"] = speech_model.fingerprint().hex()
     return {**found, "mean": mean.tolist(), "std": deviation.tolist()}
 
 
@@ -196,7 +198,7 @@ def encode(settings: Settings, statistics: dict, items: Any) -> np.ndarray:
     What is longer than the longest training clip is cut. Raises SuffuseError where the installed speech embedding
     isn't the one that the training clips were read by.
     """
-    if statistics.get("network") and statistics["network"] != speech.fingerprint().hex():
+    if statistics.get("network") and statistics["network"] != speech_model.fingerprint().hex():
         raise SuffuseError("the installed speech embedding isn't the one that this model was trained with")
     if isinstance(items, Ragged):
         return items.cut(statistics["length"])[np.arange(len(items))]
@@ -230,7 +232,7 @@ def _paced(settings: Settings, steps: np.ndarray, more: float) -> np.ndarray:
     if not more:
         return steps
     if settings.form == "wave":
-        found = sound.resample(np.ascontiguousarray(steps[:, 0]), round(settings.rate * (1 + more)), settings.rate)
+        found = audio_ops.resample(np.ascontiguousarray(steps[:, 0]), round(settings.rate * (1 + more)), settings.rate)
         return found[:, None] if len(found) else steps  # of next to nothing nothing would be left
     return between(steps, np.linspace(0, len(steps) - 1, max(round(len(steps) / (1 + more)), 1)))
 
@@ -239,7 +241,7 @@ def _voiced(settings: Settings, steps: np.ndarray, more: float) -> np.ndarray:
     """(L, mels) of a voice so much lower (above 0) or higher."""
     if not more or settings.form != "mel":
         return steps
-    return between(steps.T, sound.heard_through(settings.rate, settings.mels, 1 + more)).T
+    return between(steps.T, audio_ops.heard_through(settings.rate, settings.mels, 1 + more)).T
 
 
 def corrupt(
@@ -284,7 +286,7 @@ def _wav(value: Any, rate: int) -> bytes:
     if samples.ndim == 2 and samples.shape[0] < samples.shape[1]:  # the shorter side is the channels
         samples = samples.T
     try:
-        return sound.as_wav(samples, rate)
+        return audio_ops.as_wav(samples, rate)
     except ValueError as error:
         raise Unreadable(str(error)) from None
 
@@ -296,8 +298,8 @@ def _noise(settings: Settings, steps: np.ndarray, level: int, random: np.random.
     quieter = 10 ** (-SNR[level] / 10)
     if settings.form == "wave":
         return steps + random.normal(0, np.sqrt((steps**2).mean() * quieter), steps.shape)
-    size = sound.transform(settings.rate, settings.mels, settings.samples(settings.window))
-    bands = sound.filters(settings.rate, settings.mels, size)
+    size = audio_ops.transform(settings.rate, settings.mels, settings.samples(settings.window))
+    bands = audio_ops.filters(settings.rate, settings.mels, size)
     lines = (bands > 0).sum(0)  # as many as a band has, so much of the spectrum it stands for, and so steady it is
     power = np.exp(steps)
     noise = quieter * (power @ lines).mean() / lines.sum()
@@ -310,8 +312,8 @@ def _lowpass(settings: Settings, steps: np.ndarray, level: int, random: np.rando
         spectrum = np.fft.rfft(steps, axis=0)
         spectrum[np.fft.rfftfreq(len(steps), 1 / settings.rate) > top] = 0
         return np.fft.irfft(spectrum, len(steps), axis=0)
-    size = sound.transform(settings.rate, settings.mels, settings.samples(settings.window))
-    centre = sound.filters(settings.rate, settings.mels, size).argmax(0) * settings.rate / size
+    size = audio_ops.transform(settings.rate, settings.mels, settings.samples(settings.window))
+    centre = audio_ops.filters(settings.rate, settings.mels, size).argmax(0) * settings.rate / size
     return np.where(centre > top, QUIET, steps)
 
 

@@ -19,17 +19,17 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 from pydantic import Field, FiniteFloat, model_validator
 
-from .. import pixels
-from ..parts import ModalitySettings
-from ..parts import Settings as Base
-from ..parts import Statistics as BaseStatistics
+from ..registry import ModalitySettings
+from ..registry import Settings as Base
+from ..registry import Statistics as BaseStatistics
+from . import image_ops
 from .cell import MAX_PIXELS, Absent, Root, Unreadable, as_array, content, from_json, is_empty, limits_of
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 PADDING = (255, 255, 255)
 RESIZE = Image.Resampling.BILINEAR
-DRAWS, DAMAGES = pixels.DRAWS, pixels.DAMAGES
+DRAWS, DAMAGES = image_ops.DRAWS, image_ops.DAMAGES
 
 
 class Augment(Base):
@@ -185,23 +185,24 @@ def real(entries: np.ndarray) -> np.ndarray:
 
 def augment(settings: Settings, entries: np.ndarray, draws: np.ndarray) -> np.ndarray:
     """A training view of each entry; the pictures of one row are changed alike."""
-    how = pixels.View(**settings.augment.model_dump()) if settings.augment else pixels.View()
+    how = image_ops.View(**settings.augment.model_dump()) if settings.augment else image_ops.View()
     if settings.places == 1:
-        return pixels.views(how, entries, draws)
+        return image_ops.views(how, entries, draws)
     seen = entries.copy()
     for place, here in enumerate(real(entries).T):
-        seen[here, place, ..., :3] = pixels.views(how, entries[here, place, ..., :3], draws[here])
+        seen[here, place, ..., :3] = image_ops.views(how, entries[here, place, ..., :3], draws[here])
     return seen
 
 
 def corrupt(
     settings: Settings, statistics: dict, entries: np.ndarray, severity: int, seed: int, kind: str | None = None
 ) -> np.ndarray:
-    """Noise, blur, a hidden square, wrong brightness or JPEG's blocks (:mod:`suffuse.pixels` has the amounts)."""
+    """Noise, blur, a hidden square, wrong brightness or JPEG's blocks (:mod:`suffuse.modalities.image_ops` has the
+    amounts)."""
     if settings.places == 1:
-        return pixels.damaged(entries, severity, seed, kind)
+        return image_ops.damaged(entries, severity, seed, kind)
     found, here = entries.copy(), real(entries)
-    found[here, ..., :3] = pixels.damaged(entries[here][..., :3], severity, seed, kind)
+    found[here, ..., :3] = image_ops.damaged(entries[here][..., :3], severity, seed, kind)
     return found
 
 

@@ -16,12 +16,12 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field, FiniteFloat
 
-from ..chance import generator
-from ..parts import ModalitySettings
-from ..parts import Settings as Base
-from ..parts import Statistics as BaseStatistics
-from ..ragged import Ragged, changed, masked, moments, padded
+from ..content_rng import generator
+from ..registry import ModalitySettings
+from ..registry import Settings as Base
+from ..registry import Statistics as BaseStatistics
 from .cell import Absent, Root, Unreadable, as_array, content, from_json, is_empty
+from .ragged import Ragged, changed, masked, moments, padded
 
 SUFFIXES = (".npy",)
 MAGIC = b"\x93NUMPY"

@@ -21,10 +21,10 @@ import numpy as np
 from pydantic import Field, FiniteFloat, model_validator
 
 from ..errors import listed
-from ..parts import ModalitySettings
-from ..parts import Statistics as BaseStatistics
-from ..values import PARTS, as_dates, as_numbers, day_comes_first
+from ..registry import ModalitySettings
+from ..registry import Statistics as BaseStatistics
 from .cell import Absent, Unreadable, is_empty, pieces
+from .value_parsing import PARTS, as_dates, as_numbers, day_comes_first
 
 EVERY_ROW = True  # ``fit`` counts: it wants an item for each training row, repeats too
 MISSING, UNKNOWN = 0, 1

@@ -25,8 +25,8 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from ..errors import UsageError, listed
 from ..files import package_file
-from ..parts import ModalitySettings, optional
-from ..parts import Statistics as BaseStatistics
+from ..registry import ModalitySettings, optional
+from ..registry import Statistics as BaseStatistics
 from .cell import Absent, Root, Unreadable, is_empty, limits_of, pieces
 
 PAD, UNKNOWN = 0, 1

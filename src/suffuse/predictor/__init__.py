@@ -3,9 +3,9 @@
 The cells go through the same code that prepared the training data, so the model sees the same bits.
 """
 
-from ..sealed import SIGNATURE, digest
-from .answers import Answer, Prediction
-from .inputs import Derivation, Input
-from .whole import Predictor
+from ..export_integrity import SIGNATURE, digest
+from .input_encoding import Derivation, Input
+from .prediction import Answer, Prediction
+from .predictor import Predictor
 
 __all__ = ["SIGNATURE", "Answer", "Derivation", "Input", "Prediction", "Predictor", "digest"]

@@ -14,8 +14,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from .. import derive, modalities
-from ..parts import DeriveSettings, ModalitySettings, Statistics, load, settings
-from ..sealed import problem
+from ..export_integrity import problem
+from ..registry import DeriveSettings, ModalitySettings, Statistics, load, settings
 from ..types import CLASSES, LABELS, NUMBER
 from ..types import Head as ModelHead
 

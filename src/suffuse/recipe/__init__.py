@@ -10,12 +10,12 @@ reading   from YAML and overrides, and back
 
 from __future__ import annotations
 
-from .kinds import PARTS, RESERVED
+from .data_settings import Data, Split, Task
+from .loading import make_recipe, read_recipe, to_yaml
 from .networks import AnyTeacher, Network, OwnTraining, Teacher, Training
-from .reading import make_recipe, read_recipe, to_yaml
-from .rows import Data, Split, Task
-from .stages import Baseline, Compute, Distill, Evaluate, Export, Extract, Limits, Schedule
-from .whole import Recipe, default_losses
+from .part_kinds import PARTS, RESERVED
+from .recipe import Recipe, default_losses
+from .stage_settings import Baseline, Compute, Distill, Evaluate, Export, Extract, Limits, Schedule
 
 __all__ = [
     "PARTS", "RESERVED", "AnyTeacher", "Baseline", "Compute", "Data", "Distill", "Evaluate", "Export", "Extract",

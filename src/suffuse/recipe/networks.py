@@ -8,8 +8,8 @@ from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator, mo
 
 from .. import fusions, teachers
 from ..errors import did_you_mean
-from ..parts import Settings, TeacherSettings, settings
-from .kinds import Encoder, Fusion, Share
+from ..registry import Settings, TeacherSettings, settings
+from .part_kinds import Encoder, Fusion, Share
 
 
 class Network(Settings):
@@ -90,7 +90,9 @@ class Training(Settings):
     )  # decay of the weights' moving average, which is judged and kept; 0: none
     patience: int = Field(default=0, ge=0)  # epochs without a better validation score before stopping; 0: never
     precision: Literal["fp32", "bf16"] = "fp32"
-    modality_dropout: Literal["uniform", "halves"] | Share | dict[str, Share] = 0.0  # halves: :mod:`suffuse.views`
+    modality_dropout: Literal["uniform", "halves"] | Share | dict[str, Share] = (
+        0.0  # halves: :mod:`suffuse.data.training_views`
+    )
     whole: bool = False  # rows that lose modalities are learned whole too: losses on answers are the mean over both
     augment: bool = False  # as the modalities' own ``augment`` says; frozen encoders see rows as they are
     select: Literal["whole", "subsets"] | None = None  # what chooses the epoch; None: subsets with halves, else whole

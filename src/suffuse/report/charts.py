@@ -22,8 +22,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from .language import gettext, place
-from .words import amount, minus
+from .formatting import amount, minus
+from .i18n import gettext, place
 
 SERIES = 8  # colours for things that have no colour of their own
 NAMES = ("ink", "grid", "teacher", "student", "baseline", "export", *(f"series{n}" for n in range(SERIES)))

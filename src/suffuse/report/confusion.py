@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..types import CLASSES, LABELS
-from . import matrices
-from .language import t
-from .matrices import counted, shaded
-from .scored import Told, of_kind
+from . import class_matrices
+from .class_matrices import counted, shaded
+from .i18n import t
+from .test_predictions import Told, of_kind
 
 FULLY = 3  # targets that are shown whole; of the others some pairs are listed
 FEW_PAIRS = 5
@@ -26,13 +26,13 @@ def confusion(told: Sequence[Told]) -> list[dict]:
 def of_classes(told: Told, whole: bool) -> dict:
     """One target, on the rows that have it."""
     classes, known = told.head.classes, told.known
-    counts = {who: matrices.count(told.target[known], told.answer(who)[known], len(classes)) for who in MODELS}
+    counts = {who: class_matrices.count(told.target[known], told.answer(who)[known], len(classes)) for who in MODELS}
     wrong = {who: int(c.sum() - np.trace(c)) for who, c in counts.items()}
     facts = {"name": told.head.name, "rows": int(known.sum()), "wrong": wrong, "matrices": [], "pairs": []}
-    if len(classes) > matrices.MOST_CLASSES or not whole:
-        most = matrices.MOST_PAIRS if whole else FEW_PAIRS
-        return facts | {"pairs": matrices.pairs(counts["teacher"], counts["export"], classes, most)}
-    names = matrices.row_names(classes, counts["teacher"])
+    if len(classes) > class_matrices.MOST_CLASSES or not whole:
+        most = class_matrices.MOST_PAIRS if whole else FEW_PAIRS
+        return facts | {"pairs": class_matrices.pairs(counts["teacher"], counts["export"], classes, most)}
+    names = class_matrices.row_names(classes, counts["teacher"])
     parts = {who: c / np.maximum(c.sum(1, keepdims=True), 1) for who, c in counts.items()}
     for who, title in MODELS.items():
         facts["matrices"].append(shaded(t(title), names, classes, parts[who], counted(counts[who])))

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from ..types import NUMBER
-from .language import t
-from .prepared import Prepared
-from .said import answers
-from .scored import Told
+from .dataset_view import Prepared
+from .i18n import t
+from .row_predictions import answers
+from .test_predictions import Told
 
 EACH = 6  # rows of a kind
 MOST_TARGETS = 8  # of a row

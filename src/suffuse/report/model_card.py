@@ -10,19 +10,19 @@ from .. import markdown
 from ..checked_json import read_checked
 from ..evaluation_log import evaluations
 from ..files import read_json
+from ..prepare.data_section import data_section
 from ..run import Run
-from ..tables.data_section import data_section
 from ..types import CLASSES, NUMBER, heads_of
-from . import measured, metrics, table, worth
-from .metrics import METRICS
-from .words import listed
+from . import metric_names, modality_ablation, score_format, scores_table
+from .formatting import listed
+from .metric_names import METRICS
 
 MOST_CLASSES = 20
 
 
 def model_card(run: Run) -> str:
     """The card of the exported student; where nothing was exported, of the student."""
-    cards = table.scores(run)
+    cards = scores_table.scores(run)
     who = "export" if "export" in cards else "student"
     parts = (
         _head(run, cards.get(who, {})),
@@ -74,21 +74,26 @@ def _data(run: Run) -> str:
 
 
 def _scores(run: Run, cards: dict[str, dict]) -> str:
-    main, second = metrics.main_of(run), metrics.second_of(run)
-    names = [n for n in (main, second, *metrics.FURTHER, "log_loss") if n]
+    main, second = metric_names.main_of(run), metric_names.second_of(run)
+    names = [n for n in (main, second, *metric_names.FURTHER, "log_loss") if n]
     shown = [
         who
         for who in cards
         if who in ("majority", "teacher", "ensemble", "baseline", "rival", "student") or who.startswith("export")
     ]
     there = [n for n in names if any(n in cards[w]["metrics"] for w in shown)]
-    rows = [(table.name(w, metrics.kinds(run)), *(_value(n, cards[w]["metrics"].get(n)) for n in there)) for w in shown]
-    said = [f"- {markdown.plain(sentence)}" for sentence in (*table.verdicts(run), *worth.warnings(run))]
+    rows = [
+        (scores_table.name(w, metric_names.kinds(run)), *(_value(n, cards[w]["metrics"].get(n)) for n in there))
+        for w in shown
+    ]
+    said = [
+        f"- {markdown.plain(sentence)}" for sentence in (*scores_table.verdicts(run), *modality_ablation.warnings(run))
+    ]
     head = ("model", *(METRICS[n].title for n in there))
     return "\n\n".join(
         (
             "## Scores",
-            f"On test rows, with {table.percent(run)} intervals.",
+            f"On test rows, with {scores_table.percent(run)} intervals.",
             markdown.table(head, rows),
             "\n".join(said),
         )
@@ -98,7 +103,7 @@ def _scores(run: Run, cards: dict[str, dict]) -> str:
 def _parts(run: Run, card: dict) -> str:
     facts, made = card.get("missing"), []
     if facts and len(facts["subsets"]) > 2:
-        rows = [(measured.subset(n), _value(facts["metric"], one)) for n, one in facts["subsets"].items()]
+        rows = [(score_format.subset(n), _value(facts["metric"], one)) for n, one in facts["subsets"].items()]
         made.append(markdown.table(("inputs present", METRICS[facts["metric"]].title), rows))
     for column, parts in (card.get("by") or {}).items():
         rows = [
@@ -131,7 +136,7 @@ def _damage(card: dict) -> str:
     title = METRICS[facts["metric"]].title
     made = [
         "## Robustness",
-        f"{title} on {measured.on(facts)}, one modality damaged at a time.",
+        f"{title} on {score_format.on(facts)}, one modality damaged at a time.",
         markdown.table(head, rows),
     ]
     if held := facts.get("held_out"):
@@ -167,9 +172,9 @@ validation rows was exported. Made with {made}, seed {run.recipe.seed}. `recipe.
 def _value(metric: str, facts: dict | None) -> str:
     if not facts:
         return ""
-    span = measured.span(metric, facts)
+    span = score_format.span(metric, facts)
     return _short(metric, facts["mean"]) + (f" ({span})" if span else "")
 
 
 def _short(metric: str, value: float) -> str:
-    return metrics.shown(metric, value)
+    return metric_names.shown(metric, value)

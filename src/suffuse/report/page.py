@@ -10,26 +10,26 @@ from markupsafe import Markup
 
 from ..run import Run
 from ..types import CLASSES, LABELS, NUMBER
-from . import confusion, facts, scored, trust, worth
-from .agreement import agreement
-from .audited import audited
+from . import confusion, modality_ablation, reliability, run_facts, test_predictions
+from .agreement_section import agreement
+from .all_metrics import all_metrics, meanings, per_class
+from .audit_section import audited
 from .charts import drawn_once
-from .contribution import contribution
-from .cost import cost
-from .curve import curve, drawn
-from .detailed import all_metrics, meanings, per_class
-from .each import each, explained
+from .contribution_section import contribution
+from .cost_section import cost
+from .dataset_view import Prepared
 from .examples import examples
-from .language import LANGUAGES, place, speaking, spoken, t
-from .prepared import Prepared
-from .reasons import reasons
-from .results import results
-from .robustness import robustness
-from .scaled import scaled
-from .softness import softness
-from .subsets import subsets
-from .template import HERE, environment
-from .training import training
+from .explanations import reasons
+from .i18n import LANGUAGES, place, speaking, spoken, t
+from .label_curve_section import curve, drawn
+from .per_target import each, explained
+from .results_table import results
+from .robustness_section import robustness
+from .soft_labels import softness
+from .subsets_section import subsets
+from .temperature_section import scaled
+from .templates import HERE, environment
+from .training_curves import training
 
 LARGEST = 3_000_000  # bytes of a page
 
@@ -69,9 +69,9 @@ def body(run: Run, prepared: Prepared, found: Sequence[dict] | None = None, show
     """All sections, in the language spoken now."""
     heads = prepared.spec.heads
     there = run.path("scores", "predictions.parquet").exists()
-    told = scored.read(run, prepared, "teacher", "student", "baseline", "export") if there else []
+    told = test_predictions.read(run, prepared, "teacher", "student", "baseline", "export") if there else []
     stored = run.path("knowledge", "manifest.json").exists()
-    weighed = bool(worth.controls(run) or worth.parts(run) or curve(run))
+    weighed = bool(modality_ablation.controls(run) or modality_ablation.parts(run) or curve(run))
     pieces = evidence(run, found)
     pieces["reasons"] = reasons(run, prepared, told) if shown else None
     values = {
@@ -80,30 +80,30 @@ def body(run: Run, prepared: Prepared, found: Sequence[dict] | None = None, show
         "place": place(),
         "sections": sections({head.kind for head in heads}, len(heads), weighed, pieces),
         "several": len(heads) > 1,
-        "head": facts.headline(run, prepared),
+        "head": run_facts.headline(run, prepared),
         "results": results(run, heads),
         "each": each(run, prepared),
         "explained": explained(heads),
         "worth": {
-            "controls": worth.controls(run, intervals=True),
-            "parts": worth.parts(run),
+            "controls": modality_ablation.controls(run, intervals=True),
+            "parts": modality_ablation.parts(run),
             "curve": curve(run),
             "drawn": drawn(run),
-            "fusion": worth.fusion(run),
-            "leaks": worth.leaks(run),
-            "teacher": worth.teacher(run),
-            "unused": worth.unused(run),
+            "fusion": modality_ablation.fusion(run),
+            "leaks": modality_ablation.leaks(run),
+            "teacher": modality_ablation.teacher(run),
+            "unused": modality_ablation.unused(run),
         },
         "training": training(run),
-        "reliability": trust.reliability(run, heads),
-        "numbers": trust.numbers(told),
+        "reliability": reliability.reliability(run, heads),
+        "numbers": reliability.numbers(told),
         "confusion": confusion.confusion(told),
         "labels": confusion.labels(told),
         "softness": softness(run, prepared) if stored else None,
         "examples": examples(prepared, told) if told else [],
-        "data": facts.data(run, prepared),
-        "export": facts.export(run),
-        "reproduce": facts.reproduce(run),
+        "data": run_facts.data(run, prepared),
+        "export": run_facts.export(run),
+        "reproduce": run_facts.reproduce(run),
     }
     return Markup(environment().get_template("body.html.jinja").render(values))
 

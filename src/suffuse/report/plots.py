@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from .charts import DASHES, PAINT, draw
-from .words import amount, minus
+from .formatting import amount, minus
 
 PAINTS = {"teacher": "teacher", "student": "student", "baseline": "baseline", "export": "export",
           "export-int8": "series4"}  # fmt: skip

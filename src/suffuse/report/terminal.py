@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..files import read_json
+from ..prepare import duplicates
+from ..prepare.quarantine import LeftOut
 from ..run import Run
-from ..tables import duplicates
-from ..tables.quarantine import LeftOut
-from . import missing, table, worth
+from . import missing_text, modality_ablation, scores_table
 
 
 def lines(run: Run) -> Iterator[str]:
     """The verdicts, the tables of results, the rows, the warnings, and where report and student are."""
-    yield from table.verdicts(run)
+    yield from scores_table.verdicts(run)
     yield ""
-    for block in (*table.blocks(run), *worth.blocks(run), *missing.blocks(run)):
+    for block in (*scores_table.blocks(run), *modality_ablation.blocks(run), *missing_text.blocks(run)):
         yield from block
         yield ""
     yield from rows(run)
-    yield from (f"WARNING: {sentence}" for sentence in worth.warnings(run))
+    yield from (f"WARNING: {sentence}" for sentence in modality_ablation.warnings(run))
     yield ""
     yield f"report: {run.path('report.html')}"
     yield f"student: {run.path('export')}"

@@ -11,15 +11,15 @@ from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
 from ..predictor import Predictor
-from . import friendly, open_inference, pages
-from .body import JSON
-from .gate import Gate
+from . import html_pages, routes_v1, routes_v2
+from .admission import Gate
+from .app_state import State, state_of
+from .http_error import Refusal, defect
 from .limits import Limits
-from .model import Model
-from .refusal import Refusal, defect
-from .reply import written
-from .state import State, state_of
-from .watch import Watch
+from .metrics_middleware import Watch
+from .prediction_response import written
+from .request_body import JSON
+from .served_model import Model
 
 THREADS = 1.0  # seconds that a signal's end waits for threads that are still at work
 CODES = {404: "not_found", 405: "method_not_allowed"}
@@ -41,9 +41,9 @@ def application(predictors: Mapping[str, Predictor], limits: Limits, threads: in
 
     app = FastAPI(title="suffuse", docs_url=None, redoc_url=None, openapi_url=None, lifespan=life)
     app.state.serving = state
-    app.include_router(friendly.router)
-    app.include_router(open_inference.router)
-    pages.add(app)
+    app.include_router(routes_v1.router)
+    app.include_router(routes_v2.router)
+    html_pages.add(app)
     app.add_middleware(Watch, state=state)
     app.add_exception_handler(Refusal, _refused)
     app.add_exception_handler(HTTPException, _http)

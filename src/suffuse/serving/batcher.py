@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from .refusal import Refusal, defect
-from .rows import Cancelled, Rows, joined
+from .http_error import Refusal, defect
+from .row_batches import Cancelled, Rows, joined
 
 LIGHT = 2**18  # bytes of jobs that one thread prepares before it runs the network
 Prepare = Callable[[Callable[[], bool]], Rows]

@@ -12,11 +12,11 @@ import math
 
 from PIL import Image
 
+from ..modalities.audio_ops import MOST_FRAMES
 from ..modalities.image import FORMATS
-from ..sound import MOST_FRAMES
-from .columns import Column
+from .http_error import Refusal, wrong
 from .limits import CellLimits, Limits
-from .refusal import Refusal, wrong
+from .record_columns import Column
 
 UNKNOWN_LENGTH = 2**62  # frames, where a sound file doesn't know how many it has
 SCAN = b"\xff\xda"  # begins one of a JPEG's scans, each of which is a pass over the whole picture

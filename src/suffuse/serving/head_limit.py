@@ -13,8 +13,8 @@ import re
 import sys
 from typing import Any
 
-from .refusal import Refusal
-from .reply import written
+from .http_error import Refusal
+from .prediction_response import written
 
 FIELD = 32  # bytes that each field counts beside its name and its value
 LISTENS = 1.0  # seconds in which what a refused client still sends is thrown away, so that it reads why

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .refusal import Refusal, short
+from .http_error import Refusal, short
 
 # a text without an end is one find too, and nothing is tried twice: so the time is that of reading once
 TEXTS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.S)

@@ -8,7 +8,7 @@ from typing import Any
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from .refusal import Refusal
+from .http_error import Refusal
 
 
 @dataclass

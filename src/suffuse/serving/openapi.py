@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from .. import __version__
-from . import schemas
-from .body import FORM, JSON
-from .metrics import KIND
-from .model import Model
-from .protocol import outputs
-from .schemas import TEXT, Schema, listed, thing
+from . import json_schemas
+from .inference_protocol import outputs
+from .json_schemas import TEXT, Schema, listed, thing
+from .prometheus_metrics import KIND
+from .request_body import FORM, JSON
+from .served_model import Model
 from .tensors import slots
 
 REFUSED = {
@@ -51,14 +51,20 @@ def _names(models: Mapping[str, Model]) -> Schema:
 
 def _friendly(model: Model) -> dict[str, Any]:
     place = f"/v1/models/{model.name}"
-    example = {"records": [schemas.example(model)]}
-    body = {JSON: {"schema": schemas.request(model), "example": example}, FORM: {"schema": schemas.form(model)}}
+    example = {"records": [json_schemas.example(model)]}
+    body = {
+        JSON: {"schema": json_schemas.request(model), "example": example},
+        FORM: {"schema": json_schemas.form(model)},
+    }
     predict = {
         "summary": f"Answers of {model.name}",
         "requestBody": {"required": True, "content": body},
-        "responses": {"200": _content("Answers, in order", JSON, schemas.answer(model)), **_refused(schemas.refusal())},
+        "responses": {
+            "200": _content("Answers, in order", JSON, json_schemas.answer(model)),
+            **_refused(json_schemas.refusal()),
+        },
     }
-    says = _get("What it takes and gives", schemas.description(model))
+    says = _get("What it takes and gives", json_schemas.description(model))
     return {place: {"get": says}, f"{place}/predict": {"post": predict}}
 
 
@@ -66,10 +72,10 @@ def _inference(model: Model) -> dict[str, Any]:
     place = f"/v2/models/{model.name}"
     names = [s.name for s in slots(model.predictor)] + [c.name for c in model.columns.values()]
     wanted = thing({"name": {"enum": list(outputs(model.predictor))}})
-    inputs = listed(schemas.tensor(dict.fromkeys(names)), len(set(names)), 1)
+    inputs = listed(json_schemas.tensor(dict.fromkeys(names)), len(set(names)), 1)
     others = {
         "id": {"type": ["string", "null"]},
-        "parameters": {"type": "object", "properties": {"on_unreadable": schemas.on_unreadable([None])}},
+        "parameters": {"type": "object", "properties": {"on_unreadable": json_schemas.on_unreadable([None])}},
         "outputs": {**listed(wanted), "type": ["array", "null"]},
     }
     body = thing({"inputs": inputs}, others)
@@ -87,7 +93,7 @@ def _inference(model: Model) -> dict[str, Any]:
 
 def _tensors(model: Model) -> dict[str, Any]:
     """The example of a record, as one row of raw columns."""
-    cells = {k: v["base64"] if isinstance(v, dict) else v for k, v in schemas.example(model).items()}
+    cells = {k: v["base64"] if isinstance(v, dict) else v for k, v in json_schemas.example(model).items()}
     kinds = {str: "BYTES", float: "FP64", int: "INT64", bool: "BOOL"}
     return {
         "inputs": [{"name": k, "shape": [1], "datatype": kinds[type(v)], "data": [v]} for k, v in cells.items()],

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from ..predictor import Predictor
-from ..predictor.inputs import Input
-from .refusal import short, wrong
-from .rows import Rows
+from ..predictor.input_encoding import Input
+from .http_error import short, wrong
+from .row_batches import Rows
 
 PRESENT = "present"
 BYTES = "BYTES"

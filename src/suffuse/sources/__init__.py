@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import UsageError, did_you_mean
 from ..files import plain_file
-from ..parts import load
+from ..registry import load
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -7,7 +7,7 @@ from operator import itemgetter
 from pathlib import Path
 
 from .csv_rows import header, pieces, rows_of, text_of
-from .stream import BLOCK, LARGEST_BLOCK, Block, Stream
+from .row_stream import BLOCK, LARGEST_BLOCK, Block, Stream
 
 
 def stream(path: Path) -> Stream:

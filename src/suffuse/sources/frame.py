@@ -19,7 +19,7 @@ from PIL import Image
 from .. import modalities
 from ..errors import UsageError
 from ..modalities.cell import Absent, Unreadable
-from ..parts import ModalitySettings, load, settings
+from ..registry import ModalitySettings, load, settings
 from . import class_labels
 
 Pack = Callable[[Any], Any]

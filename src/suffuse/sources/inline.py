@@ -7,8 +7,8 @@ from pathlib import Path
 
 from ..errors import UsageError
 from . import Rows
+from .json_records import to_table
 from .json_rows import check_text
-from .records import to_table
 
 FORM = """'{"COLUMN": "VALUE"}'"""
 

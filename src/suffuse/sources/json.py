@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from . import Rows
-from .records import objects, to_table, without_strangers
+from .json_records import objects, to_table, without_strangers
 
 
 def read(path: Path) -> Rows:

@@ -11,8 +11,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from . import Rows
+from .json_records import to_table, without_strangers
 from .json_rows import pieces
-from .records import to_table, without_strangers
 
 PIECE = 8192  # rows
 LARGEST_PIECE = 2**24  # bytes after which a piece ends early

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from .json_rows import RecordColumns, pieces
-from .stream import BLOCK, LARGEST_BLOCK, Block, Stream
+from .row_stream import BLOCK, LARGEST_BLOCK, Block, Stream
 
 
 def stream(path: Path) -> Stream:

@@ -12,7 +12,7 @@ from ..errors import UsageError
 from . import class_labels
 from .arrow_types import plain, plain_type
 from .parquet import cant, has_text, not_utf8
-from .stream import BLOCK, LARGEST_BLOCK, Block, Stream
+from .row_stream import BLOCK, LARGEST_BLOCK, Block, Stream
 
 BUFFER = 2**20  # bytes that are read ahead of a column
 

@@ -20,7 +20,7 @@ from typing import Any
 from ..errors import SuffuseError, UsageError, listed
 from ..subsample import evenly_spaced
 from . import Rows
-from .records import objects, to_table
+from .json_records import objects, to_table
 
 WANTED = ("image_name", "question", "answer")
 RULE = "lower case; white space folded; no .,;:!? at the end; a number as its shortest text (2.0 as 2)"

@@ -10,20 +10,20 @@ import dataclasses
 import shutil
 from pathlib import Path
 
-from ..data import Columns
-from ..engine import features
-from ..engine.effort import brief
-from ..engine.group import current
-from ..engine.jobs import jobs
+from ..data.columns import Columns
+from ..engine import feature_cache
 from ..engine.loop import fit
-from ..engine.pool import run_jobs
-from ..engine.records import save_trained
+from ..engine.process_count import brief
+from ..engine.process_group import current
 from ..engine.runtime import settle
-from ..engine.students import Job, prepared, training_of
+from ..engine.student_training import Job, prepared, training_of
+from ..engine.training_jobs import jobs
+from ..engine.training_record import save_trained
+from ..engine.workers import run_jobs
 from ..errors import SuffuseError
+from ..evaluation.compute_matched import rival
 from ..files import file_facts, read_json, write_json
 from ..model import FusionModel
-from ..probes.rival import rival
 from ..progress import Tell, progress, say
 from ..run import Run
 
@@ -35,7 +35,7 @@ def distill(run: Run) -> None:
     left = [j for j in wanted if not done(run, j)]
     if left:
         settle(run.recipe.compute.threads)
-        features.foresee(run, run.recipe.student, Columns.open(run.path("data")))
+        feature_cache.foresee(run, run.recipe.student, Columns.open(run.path("data")))
         weigh(run)
     with progress("distill") as tell:
 

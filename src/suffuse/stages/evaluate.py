@@ -10,21 +10,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .. import evaluation_log
-from ..data import Columns
-from ..engine import forward
+from ..data.columns import Columns
+from ..engine import inference
 from ..engine.runtime import settle
+from ..evaluation import ablations, metrics, probe_table
+from ..evaluation.comparison_summary import protocol
+from ..evaluation.context import Context, Model
+from ..evaluation.models import gather
+from ..evaluation.predictions_file import write_predictions
+from ..evaluation.scorecard import card, measured
 from ..files import parsing, write_json
-from ..probes import controls, quality, table
-from ..probes.card import card, measured
-from ..probes.context import Context, Model
-from ..probes.gather import gather
-from ..probes.predictions import write_predictions
-from ..probes.protocol import protocol
 from ..progress import Tell, progress
 from ..run import Run
-from ..teachers.asked import Asked
 from ..teachers.ensemble import combine
-from ..teachers.opening import open_teacher
+from ..teachers.factory import open_teacher
+from ..teachers.probe_adapter import Asked
 from ..types import Spec
 
 
@@ -42,7 +42,7 @@ def evaluate(run: Run) -> None:
         answers = {who: list(model.answers(columns.spec).values()) for who, model in context.models.items()}
         told = protocol(run, columns, rows, context.draws, context.measured, answers)
         for who, facts in probed(context, lambda share, words: tell(0.35 + 0.6 * share, words)).items():
-            cards[who] = table.merged(cards[who], facts)
+            cards[who] = probe_table.merged(cards[who], facts)
         if teacher is not None:
             cards["teacher"] |= abstentions(columns.spec, teacher.said["test"], context.target)
         for who, facts in cards.items():
@@ -57,7 +57,7 @@ def evaluate(run: Run) -> None:
 def looked(run: Run, columns: Columns, rows: np.ndarray, teacher: Asked | None, tell: Tell) -> Context:
     """Every model's answers to the test rows, and its metrics in every resample."""
     asked = run.recipe.evaluate
-    draws = quality.draw(columns.group[rows], asked.resamples, asked.confidence)
+    draws = metrics.draw(columns.group[rows], asked.resamples, asked.confidence)
     models = together(run, columns.spec, gather(run, columns, rows, teacher, tell))
     context = Context(run.recipe, columns, rows, draws, models)
     if teacher is not None:
@@ -79,9 +79,9 @@ def probed(context: Context, tell: Tell) -> dict[str, dict[str, Any]]:
     asked, found = context.recipe.evaluate, {}
     if asked.controls:
         tell(0.0, "controls")
-        found = controls.probe(context)
-    others = table.run(replace(context, tell=tell), table.TABLE if asked.probes == "all" else asked.probes)
-    return {who: table.merged(found.get(who, {}), others[who]) for who in context.models}
+        found = ablations.probe(context)
+    others = probe_table.run(replace(context, tell=tell), probe_table.TABLE if asked.probes == "all" else asked.probes)
+    return {who: probe_table.merged(found.get(who, {}), others[who]) for who in context.models}
 
 
 def outside(run: Run, columns: Columns, tell: Tell) -> Asked:
@@ -94,7 +94,7 @@ def outside(run: Run, columns: Columns, tell: Tell) -> Asked:
 def abstentions(spec: Spec, said: np.ndarray, target: np.ndarray) -> dict[str, Any]:
     """On how many rows a teacher from outside said nothing, and its score on the others."""
     silent = np.isnan(said).any(1)
-    found = forward.score(spec, said[~silent], target[~silent]) if not silent.all() else {}
+    found = inference.score(spec, said[~silent], target[~silent]) if not silent.all() else {}
     return {"abstained": int(silent.sum()), "answered": found}
 
 

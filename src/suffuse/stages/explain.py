@@ -8,18 +8,18 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from ..data import SPLITS, Columns
-from ..engine.records import best_seed
+from ..data.columns import SPLITS, Columns
+from ..engine.training_record import best_seed
 from ..errors import SuffuseError, UsageError, did_you_mean, listed, nearest, shortened
-from ..explaining.asking import Asked, OfExport, OfNetwork
-from ..explaining.one import Method, explained, only_modalities
+from ..explaining.explanation import Method, explained, only_modalities
+from ..explaining.perturbation import Asked, OfExport, OfNetwork
 from ..files import parsing
 from ..integrity import require
 from ..model import open_model
 from ..predictor import Predictor
 from ..run import Run
 from ..teachers import Question, Teacher
-from ..teachers.opening import open_teacher
+from ..teachers.factory import open_teacher
 
 TABLE = "it looks its answers up, so it can't be asked about a changed row"
 

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..data import Columns
-from ..engine.records import best_seed
+from ..data.columns import Columns
 from ..engine.runtime import settle
-from ..exporters import folder as exporter
+from ..engine.training_record import best_seed
+from ..export_integrity import read_signature, seal
+from ..exporters import export_folder as exporter
 from ..exporters import parity
-from ..exporters.card import card
-from ..exporters.int8.ship import ship, written
-from ..exporters.session import feed
-from ..exporters.temperatures import temperatures
-from ..exporters.times import Times
+from ..exporters.export_card import card
+from ..exporters.int8.precision_selection import ship, written
+from ..exporters.latency_cache import Times
+from ..exporters.onnx_session import feed
+from ..exporters.subset_temperatures import temperatures
 from ..files import read_json, write_json, write_text
 from ..model import FusionModel, open_model
 from ..predictor import Predictor
 from ..progress import progress, say
 from ..run import Run
-from ..sealed import read_signature, seal
 
 ROWS, FEW = 512, 32  # validation rows that are compared: of the student, and of the teacher, which may be slow
 FITTED = 4096  # validation rows that temperatures are fitted on at the most

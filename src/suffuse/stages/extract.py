@@ -18,25 +18,25 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..data import Columns
-from ..engine.forward import score
+from ..data.columns import Columns
+from ..engine.inference import score
 from ..engine.runtime import settle
 from ..errors import SuffuseError, UsageError
 from ..files import read_json
-from ..knowledge import making as work
+from ..knowledge import builder as work
 from ..knowledge import manifest
 from ..knowledge.blocks import Block
-from ..knowledge.claims import Claims
+from ..knowledge.builder import LEADER, Ask, Making
+from ..knowledge.chunks import Part
 from ..knowledge.compaction import Compaction
-from ..knowledge.encoding import INDEX, LOGITS, VALUES
 from ..knowledge.fingerprint import compare, fingerprint, viewer
-from ..knowledge.making import LEADER, Ask, Making
-from ..knowledge.parts import Part
-from ..knowledge.reuse import find
+from ..knowledge.leases import Claims
+from ..knowledge.logit_encoding import INDEX, LOGITS, VALUES
+from ..knowledge.row_reuse import find
 from ..progress import Tell, duration, progress, say
 from ..run import Run
 from ..teachers import Question, Teacher
-from ..teachers.opening import open_teacher
+from ..teachers.factory import open_teacher
 
 SPOT, FEWEST = 64, 8  # rows that are computed again: over all blocks, of each at least
 NEAR = 4  # of them stand side by side

@@ -14,20 +14,20 @@ from typing import Any
 
 from .. import __version__
 from ..csv_output import csv_lines
+from ..environment import readers
 from ..errors import UsageError
 from ..files import file_facts, new_file
 from ..integrity import exported
-from ..machine import readers
 from ..modalities.cell import Root
 from ..predictor import Predictor
-from ..predictor.bulk import COUNTED, Bulk
-from ..predictor.layout import FORMS, Layout, header
-from ..predictor.parts import Parts, parts
-from ..predictor.table import reader
-from ..predictor.whole import check_threshold
+from ..predictor.batch_predict import COUNTED, Bulk
+from ..predictor.input_table import reader
+from ..predictor.output_chunks import Parts, parts
+from ..predictor.output_table import FORMS, Layout, header
+from ..predictor.predictor import check_threshold
 from ..progress import progress, say
 from ..sources import exists, no_rows
-from ..sources.stream import stream
+from ..sources.row_stream import stream
 
 TOLD = 5  # lines without an answer that are told; the file of problems has all of them
 

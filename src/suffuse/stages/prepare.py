@@ -16,17 +16,16 @@ import pyarrow.parquet as pq
 from .. import modalities, sources
 from ..errors import SuffuseError
 from ..files import new_file, write_array, write_json, write_text
-from ..parts import load as load_part
+from ..modalities.ragged import Ragged
+from ..prepare import derived_columns, duplicates, entry_arrays, split_leaks, splits, table_rows, targets
+from ..prepare.cell_cleaning import Cleaned, clean
+from ..prepare.derived_columns import Derived
+from ..prepare.row_state import Draft
+from ..prepare.row_summary import summarise
+from ..prepare.table_rows import Roles
 from ..progress import progress, say
-from ..ragged import Ragged
+from ..registry import load as load_part
 from ..run import Run
-from ..tables import derived as derived_columns
-from ..tables import duplicates, entries, leaks, reading, splits, targets
-from ..tables.columns import Cleaned, clean
-from ..tables.derived import Derived
-from ..tables.draft import Draft
-from ..tables.reading import Roles
-from ..tables.row_summary import summarise
 from ..types import Head, Spec
 
 SPLITS = tuple(splits.NAMES)
@@ -38,28 +37,28 @@ def prepare(run: Run) -> None:
     """Read, clean and split the rows of the recipe's source into ``data/``."""
     with progress("prepare") as tell:
         rows = sources.read(run.recipe.data.source)
-        reading.require(run.recipe, rows)
-        roles = reading.roles(run.recipe, rows)
+        table_rows.require(run.recipe, rows)
+        roles = table_rows.roles(run.recipe, rows)
         derived = derive_all(run, rows, roles, tell)
-        draft = reading.draft(rows, roles, derived, clean_all(run, derived.rows, tell))
-        before = leaks.given(draft, run.recipe.data.duplicates != duplicates.KEEP)
-        reading.leave_out(draft, run.recipe.data)
+        draft = table_rows.draft(rows, roles, derived, clean_all(run, derived.rows, tell))
+        before = split_leaks.given(draft, run.recipe.data.duplicates != duplicates.KEEP)
+        table_rows.leave_out(draft, run.recipe.data)
         stop_at_too_few(run, draft)
-        reading.make_splits(draft, run.recipe.data, run.recipe.seed)
+        table_rows.make_splits(draft, run.recipe.data, run.recipe.seed)
         equal = duplicates.facts(draft, run.recipe.data.duplicates)
         write(run, draft, equal, tell)
-        facts = leaks.to_json(draft, before)
+        facts = split_leaks.to_json(draft, before)
         write_json(run.partial("prepare") / "data" / "leaks.json", facts)
         tell(1.0, f"{draft.keep.sum():,} rows")
     for line in (*draft.notes.lines(), *duplicates.lines(equal)):
         say(f"          {line}")
-    for line in (*filter(None, [duplicates.few_groups(equal)]), *leaks.told(facts)):
+    for line in (*filter(None, [duplicates.few_groups(equal)]), *split_leaks.told(facts)):
         say(f"WARNING: {line}")
 
 
 def stop_at_too_few(run: Run, draft: Draft) -> None:
     """Raise SuffuseError where no row is left, or too many are quarantined; ``quarantine.csv`` is written first."""
-    if error := reading.too_few(draft, run.recipe.data):
+    if error := table_rows.too_few(draft, run.recipe.data):
         place = run.partial("prepare") / "data" / "quarantine.csv"
         write_text(place, draft.notes.to_csv())
         error.hint = f"{place} lists them; {error.hint}"
@@ -72,13 +71,13 @@ def derive_all(run: Run, rows: sources.Rows, roles: Roles, tell: Callable[[float
     def part(done: float, what: str) -> None:
         tell(DERIVED * done, what)
 
-    root = reading.root(run.recipe.data, rows)
+    root = table_rows.root(run.recipe.data, rows)
     return derived_columns.add(rows, run.recipe.data.derive, roles.names(), root, run.path(".memory"), part)
 
 
 def clean_all(run: Run, rows: sources.Rows, tell: Callable[[float, str], None]) -> dict[str, Cleaned]:
     """Decode every modality's column, telling how far it is."""
-    root = reading.root(run.recipe.data, rows)
+    root = table_rows.root(run.recipe.data, rows)
     start = DERIVED if run.recipe.data.derive else 0.0
     efforts = {
         n: DECODING if load_part(modalities.TABLE, m.kind).stored(m) else 1 for n, m in run.recipe.modalities.items()
@@ -165,11 +164,11 @@ def write_entries(run: Run, draft: Draft, train: np.ndarray, folder: Path) -> tu
             raise SuffuseError(
                 "no training row has this modality", where=f"modalities.{name}", hint="see quarantine.csv"
             )
-        statistics[name] = part.fit(settings, entries.take(column.items, used))
+        statistics[name] = part.fit(settings, entry_arrays.take(column.items, used))
         field = {"name": name, "kind": settings.kind, "file": f"column-{name}.npy"}
         work = run.partial("prepare") / ".work" / name
         if isinstance(column.items, pa.ChunkedArray):
-            entries.write(part, settings, statistics[name], column.items, folder / field["file"], work / "entries")
+            entry_arrays.write(part, settings, statistics[name], column.items, folder / field["file"], work / "entries")
         else:
             _link(work / "items.npy", folder / field["file"])
         if isinstance(column.items, Ragged):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..audit import audit
-from ..audit.lines import to_json
+from ..audit.audit_text import to_json
 from ..files import write_json, write_text
 from ..progress import progress
 from ..report.model_card import model_card

@@ -13,32 +13,32 @@ from pathlib import Path
 import numpy as np
 
 from .. import losses
-from ..data import Columns, Sampler
-from ..engine import features
-from ..engine.effort import brief
-from ..engine.forward import logits, score, scorer
-from ..engine.group import current
+from ..data.columns import Columns, Sampler
+from ..data.training_views import Viewer
+from ..engine import feature_cache
+from ..engine.inference import logits, score, scorer
 from ..engine.loop import Plan, fit
 from ..engine.objective import Objective
-from ..engine.pool import run_jobs
-from ..engine.records import best_seed, save_trained
+from ..engine.process_count import brief
+from ..engine.process_group import current
 from ..engine.row_usage import RowUsage
 from ..engine.runtime import seed, settle
-from ..engine.tracking import follower
+from ..engine.tensorboard import follower
+from ..engine.training_record import best_seed, save_trained
+from ..engine.workers import run_jobs
 from ..errors import SuffuseError
 from ..files import read_json, write_json
 from ..model import FusionModel, open_model
-from ..parts import settings
 from ..progress import Tell, progress, say
 from ..recipe import Training
+from ..registry import settings
 from ..run import Run
 from ..subsample import evenly_spaced
-from ..teachers import asking
+from ..teachers import batch_query
 from ..teachers.ensemble import combine
-from ..teachers.folded import fold_of
-from ..teachers.opening import open_outside
+from ..teachers.factory import open_outside
+from ..teachers.out_of_fold import fold_of
 from ..types import CLASSES, Head
-from ..views import Viewer
 
 BY_HEART, SURE = 0.98, 0.05  # main metric and log loss on training rows of a teacher that knows them by heart
 SEEN = 0.01  # by so much better on training rows: a teacher from outside was trained on them
@@ -67,7 +67,7 @@ def teach(run: Run) -> None:
     left = [j for j in wanted if read_json(folder / j.folder / "training.json") is None]
     settle(run.recipe.compute.threads)
     if left:
-        features.foresee(run, teacher.bare(), Columns.open(run.path("data")))
+        feature_cache.foresee(run, teacher.bare(), Columns.open(run.path("data")))
     threads, processes = run.recipe.compute.threads, run.recipe.compute.processes
     with progress("teach") as tell:
         if len(wanted) == 1 and processes == 1:
@@ -112,14 +112,14 @@ def adopt(run: Run) -> None:
         teacher = open_outside(run, columns)
         before, where = teacher.fingerprint(), f"teacher, kind {teacher.facts()['kind']}"
         rows = columns.labelled("validation")
-        said = asking.logits(teacher, rows, lambda share, words: tell(0.7 * share, f"validation: {words}"))
+        said = batch_query.logits(teacher, rows, lambda share, words: tell(0.7 * share, f"validation: {words}"))
         silent = np.isnan(said).any(1)
         if silent.all():
             raise SuffuseError("the teacher answers no validation row", where=where, got=f"{len(rows):,} abstentions")
         facts = {**teacher.facts(), "validation": score(columns.spec, said, columns.target[rows])}
         facts |= {"rows": len(rows), "abstained": int(silent.sum())}
         seen = some(columns.labelled("train"))
-        said = asking.logits(teacher, seen, lambda share, words: tell(0.7 + 0.3 * share, f"training: {words}"))
+        said = batch_query.logits(teacher, seen, lambda share, words: tell(0.7 + 0.3 * share, f"training: {words}"))
         if not np.isnan(said).any(1).all():
             facts["training"] = score(columns.spec, said, columns.target[seen])
         if teacher.fingerprint() != before:
@@ -160,7 +160,7 @@ def answered(run: Run, columns: Columns, places: list[Path], rows: np.ndarray) -
     found = []
     for place in places:
         model = open_model(place)
-        found.append(logits(model, features.ready(columns, model, features.place(run)), rows))
+        found.append(logits(model, feature_cache.ready(columns, model, feature_cache.place(run)), rows))
     return found[0] if len(found) == 1 else combine(columns.spec.heads, found, "mean")
 
 
@@ -202,7 +202,7 @@ def train(run: Run, job: Job, threads: int, tell: Tell) -> None:
     columns = Columns.open(run.path("data")).of(network.encoders)
     usage = RowUsage.of(columns)
     model = FusionModel(network, columns.spec).initialise()
-    columns = features.ready(columns, model, features.place(run))
+    columns = feature_cache.ready(columns, model, feature_cache.place(run))
     model.standardise(columns, usage.standardising(columns.rows("train")))
     task = settings(losses.TABLE, {"kind": "task", "smoothing": teacher.smoothing})
     objective = Objective(model, {"labels": task}, {}, mixup=teacher.train.mixup, both=teacher.train.whole)

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from ..checked_json import read_checked, write_checked
-from ..data import Columns
-from ..engine import features
+from ..data.columns import Columns
+from ..engine import feature_cache
 from ..engine.runtime import settle
 from ..errors import SuffuseError
 from ..evaluation_log import evaluations
@@ -22,11 +22,11 @@ from ..files import bytes_facts, file_facts, write_text
 from ..progress import progress, say
 from ..recipe import to_yaml
 from ..run import Run
-from ..tuning import because, evidence, space, written
-from ..tuning.front import front
-from ..tuning.ground import Ground
-from ..tuning.how import BASELINE, STUDENT, How, check
-from ..tuning.session import Session, short
+from ..tuning import diagnostics, heuristics, search_results, search_space
+from ..tuning.options import BASELINE, STUDENT, How, check
+from ..tuning.pareto import front
+from ..tuning.search_context import Ground
+from ..tuning.search_session import Session, short
 from ..tuning.trial import Search
 
 _AGAIN = "remove the folder tuning: the search starts again"
@@ -40,7 +40,7 @@ def tune(run: Run, how: How) -> dict[str, Any]:
     check(how, run)
     settle(run.recipe.compute.threads)
     place = begin(run, how)
-    features.foresee(run, run.recipe.student, Columns.open(run.path("data")))
+    feature_cache.foresee(run, run.recipe.student, Columns.open(run.path("data")))
     with progress("tune") as tell:
         session = Session(run, how, place, tell)
         student = session.search(STUDENT, place / "shipped.yaml", how.trials)
@@ -49,7 +49,7 @@ def tune(run: Run, how: How) -> dict[str, Any]:
         found = {"student": told}
         if how.baseline:
             base = place / f"chosen-{short(texts)}.yaml"
-            write_text(base, to_yaml(space.made(place / "shipped.yaml", texts)))
+            write_text(base, to_yaml(search_space.made(place / "shipped.yaml", texts)))
             alone = session.search(BASELINE, base, counts[STUDENT])
             other, found["baseline"] = session.finals(alone)
             texts, counts[BASELINE] = [*texts, *other["overrides"]], alone.study.ended()
@@ -78,8 +78,8 @@ def begin(run: Run, how: How) -> Path:
         place.mkdir(parents=True, exist_ok=True)
         shipped = to_yaml(run.recipe)
         write_text(place / "shipped.yaml", shipped)
-        facts, ground = evidence.gather(run, how.scorecards), Ground.of(run, how.longest)
-        found = because.findings(facts, ground)
+        facts, ground = diagnostics.gather(run, how.scorecards), Ground.of(run, how.longest)
+        found = heuristics.findings(facts, ground)
         narrow = {name: bounds for one in found for name, bounds in one.narrow.items()}
         plan = {"identity": identity, "narrow": narrow, "evidence": facts, "because": [asdict(one) for one in found]}
         plan |= {"shipped": bytes_facts(shipped.encode())}
@@ -96,20 +96,20 @@ def finish(
     """Write it all; returns it."""
     (student, texts, counts), place = made, run.path("tuning")
     plan = read_checked(place / "plan.json") or {}
-    recipe = space.made(place / "shipped.yaml", texts)
+    recipe = search_space.made(place / "shipped.yaml", texts)
     recipe = recipe.model_copy(update={"name": f"{recipe.name or run.folder.name}-tuned"})
-    metric, best = plan["evidence"]["metric"], front(written.points(student.study))
+    metric, best = plan["evidence"]["metric"], front(search_results.points(student.study))
     metric += ", mean over subsets" if student.ground.by_subsets else ""
     measure = "ONNX Runtime, one row, one thread, median ms"
     write_checked(place / "front.json", {"metric": metric, "split": "validation", "latency": measure, "points": best})
     says = [f"Found by suffuse tune, on validation; trials: {counts[STUDENT]} student, {counts[BASELINE]} baseline."]
     says += [*(f"{who}: {facts['words']}" for who, facts in found.items()), *(f"  {text}" for text in texts)]
-    file = written.write_recipe(recipe, run, says, how.out)
+    file = search_results.write_recipe(recipe, run, says, how.out)
     write_checked(run.path("tuning.json"), counts)
     own = student.costs.of(student.costs.own)
     result = {
         "trials": counts,
-        "outcomes": written.counted(student.study),
+        "outcomes": search_results.counted(student.study),
         "metric": metric,
         "objectives": list(how.objectives),
         "because": [one["because"] for one in plan["because"]],

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     import numpy as np
 
-    from ..views import Viewer
+    from ..data.training_views import Viewer
 
 TABLE = {
     "ensemble": "suffuse.teachers.ensemble",

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..data import Columns
-from ..engine.records import best_seed
+from ..data.columns import Columns
+from ..engine.training_record import best_seed
 from ..run import Run
 from ..types import Head
 from . import Question

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 
-from ..answers import sigmoid, softmax
-from ..parts import PartSettings, TeacherSettings, settings
+from ..activations import sigmoid, softmax
+from ..registry import PartSettings, TeacherSettings, settings
 from ..types import LABELS, NUMBER, Head, Spec
 from . import TABLE, Question, Teacher
 from .matching import FLOOR

@@ -22,13 +22,13 @@ from pydantic import Field, model_validator
 from ..encoders.huggingface import local_folder, silence
 from ..errors import UsageError
 from ..files import PACKAGE, absolute_file
-from ..parts import NameList, TeacherSettings, optional
+from ..registry import NameList, TeacherSettings, optional
 from ..types import Head
-from .feeds import heard
+from .input_adapters import heard
 from .matching import LOGITS
 
 if TYPE_CHECKING:
-    from ..tables.raw import RawRows
+    from ..prepare.raw_cells import RawRows
 
 AUTO = {  # what a model reads -> its class, and that of its processor
     "text": ("AutoModelForSequenceClassification", "AutoTokenizer"),
@@ -80,7 +80,7 @@ class Model:
 
     def fingerprint(self) -> str:
         """Hash of the weights, of the processor's files and of what is read."""
-        from ..engine.records import weights_hash
+        from ..engine.training_record import weights_hash
 
         said = self.settings.model_dump(mode="json", include={"reads", "column", "length", "seconds"})
         made = hashlib.sha256(json.dumps(said, sort_keys=True).encode())

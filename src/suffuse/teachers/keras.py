@@ -3,7 +3,7 @@
 A ``.keras`` file is read with ``safe_mode`` on and without compiling: no code in it is run (a Lambda layer is
 refused). Keras runs on the backend that KERAS_BACKEND names, or on torch where none is named; a SavedModel needs
 TensorFlow (:mod:`suffuse.teachers.saved_model`). Inputs are mapped in the recipe as those of ONNX files are
-(:mod:`suffuse.teachers.feeds`).
+(:mod:`suffuse.teachers.input_adapters`).
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from pydantic import Field
 
 from ..errors import SuffuseError, UsageError, did_you_mean, listed
 from ..files import absolute_file
-from ..parts import NameList, TeacherSettings, optional
+from ..registry import NameList, TeacherSettings, optional
 from ..types import Head
-from . import feeds, saved_model
-from .feeds import Feed
+from . import input_adapters, saved_model
+from .input_adapters import Feed
 
 if TYPE_CHECKING:
-    from ..tables.raw import RawRows
+    from ..prepare.raw_cells import RawRows
 
 
 class Settings(TeacherSettings):
@@ -50,7 +50,7 @@ class Settings(TeacherSettings):
 
     def references(self) -> dict[str, str]:
         """The model and the tokenizers."""
-        return {"file": self.file, **feeds.references(self.inputs)}
+        return {"file": self.file, **input_adapters.references(self.inputs)}
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Loaded:
     @property
     def modalities(self) -> tuple[str, ...]:
         """Of its columns."""
-        return self.raw.named(feeds.columns(self.settings.inputs))
+        return self.raw.named(input_adapters.columns(self.settings.inputs))
 
     def fingerprint(self) -> str:
         """Hash of all files that the recipe names, of the weights in memory, and of how cells are read."""
@@ -102,7 +102,7 @@ class Loaded:
         found = np.full((len(rows), len(self.outputs)), np.nan, np.float32)
         for start in range(0, len(rows), self.settings.batch):
             some = rows[start : start + self.settings.batch]
-            arrays, present = feeds.make(self.settings.inputs, self.raw, some, hidden)
+            arrays, present = input_adapters.make(self.settings.inputs, self.raw, some, hidden)
             if not present.any():
                 continue
             try:

@@ -1,7 +1,8 @@
 """An ONNX file as the teacher, by ONNX Runtime on the processor.
 
-Its inputs are mapped in the recipe (:mod:`suffuse.teachers.feeds`), and its outputs are named there. A file that
-suffuse exported needs neither: where ``inputs`` are left out, ``signature.json`` beside it says how cells are read.
+Its inputs are mapped in the recipe (:mod:`suffuse.teachers.input_adapters`), and its outputs are named there. A file
+that suffuse exported needs neither: where ``inputs`` are left out, ``signature.json`` beside it says how cells are
+read.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ from pydantic import Field
 
 from ..errors import SuffuseError, UsageError, did_you_mean, listed
 from ..files import absolute_file
-from ..parts import NameList, TeacherSettings
+from ..registry import NameList, TeacherSettings
 from ..types import Head
-from . import feeds
-from .answering import Answering, check_kinds, find
-from .feeds import Feed
+from . import input_adapters
+from .input_adapters import Feed
+from .suffuse_network import Answering, check_kinds, find
 
 if TYPE_CHECKING:
-    from ..tables.raw import RawRows
+    from ..prepare.raw_cells import RawRows
 
 
 class Settings(TeacherSettings):
@@ -46,7 +47,7 @@ class Settings(TeacherSettings):
 
     def references(self) -> dict[str, str]:
         """The file and the tokenizers."""
-        return {"file": self.file, **feeds.references(self.inputs)}
+        return {"file": self.file, **input_adapters.references(self.inputs)}
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class Session:
     @property
     def modalities(self) -> tuple[str, ...]:
         """Of its columns."""
-        return self.raw.named(feeds.columns(self.settings.inputs))
+        return self.raw.named(input_adapters.columns(self.settings.inputs))
 
     def fingerprint(self) -> str:
         """Hash of the file (as it is now), the tokenizers, and how cells are read."""
@@ -88,7 +89,7 @@ class Session:
         found = np.full((len(rows), len(self.outputs)), np.nan, np.float32)
         for start in range(0, len(rows), self.settings.batch):
             some = rows[start : start + self.settings.batch]
-            arrays, present = feeds.make(self.settings.inputs, self.raw, some, hidden)
+            arrays, present = input_adapters.make(self.settings.inputs, self.raw, some, hidden)
             if present.any():
                 found[start + np.flatnonzero(present)] = self._run({n: a[present] for n, a in arrays.items()})
         return {"logits": found}

@@ -17,14 +17,14 @@ from pydantic import Field
 from ..errors import UsageError
 from ..files import read_json
 from ..integrity import exported, in_run, require
-from ..parts import NameMap, TeacherSettings
+from ..registry import NameMap, TeacherSettings
 from ..types import Head
-from .answering import Answering, check_kinds, find
+from .suffuse_network import Answering, check_kinds, find
 
 if TYPE_CHECKING:
     from ..model import FusionModel
     from ..predictor import Predictor
-    from ..tables.raw import RawRows
+    from ..prepare.raw_cells import RawRows
 
 
 class Settings(TeacherSettings):
@@ -64,10 +64,10 @@ def _loaded(settings: Settings, where: str, allowed: str) -> tuple[FusionModel |
         predictor = Predictor.load(folder, model_files=allowed)
         return None, predictor, hashlib.sha256((folder / "signature.json").read_bytes()).hexdigest()
     from .. import derive, modalities
-    from ..engine.records import best_seed
+    from ..engine.training_record import best_seed
     from ..model import open_model
-    from ..parts import load
     from ..recipe import read_recipe
+    from ..registry import load
 
     folder = place / settings.model
     if not (place / "recipe.yaml").is_file() or not folder.is_dir():

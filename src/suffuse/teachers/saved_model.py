@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import SuffuseError, UsageError
-from ..parts import optional
+from ..registry import optional
 
 GRAPH = "saved_model.pb"
 MOST = 2**31 - 1  # bytes of a protocol buffer

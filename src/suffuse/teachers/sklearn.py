@@ -20,13 +20,13 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from ..errors import UsageError
-from ..parts import NameList, TeacherSettings, optional
+from ..registry import NameList, TeacherSettings, optional
 from ..types import Head
-from . import code
+from . import user_functions
 from .matching import PROBABILITIES
 
 if TYPE_CHECKING:
-    from ..tables.raw import RawRows
+    from ..prepare.raw_cells import RawRows
 
 
 class Settings(TeacherSettings):
@@ -44,16 +44,16 @@ class Settings(TeacherSettings):
     @field_validator("adapter")
     @classmethod
     def _function(cls, value: str) -> str:
-        code.split(value)
+        user_functions.split(value)
         return value
 
     def placed(self, base: Path) -> Settings:
         """The path from ``base``."""
-        return self.model_copy(update={"adapter": code.placed(self.adapter, base)})
+        return self.model_copy(update={"adapter": user_functions.placed(self.adapter, base)})
 
     def references(self) -> dict[str, str]:
         """The file of code."""
-        return {"adapter": code.split(self.adapter)[0]}
+        return {"adapter": user_functions.split(self.adapter)[0]}
 
 
 @dataclass(frozen=True)
@@ -77,9 +77,8 @@ class Estimator:
         """Hash of everything that the estimator holds, the file of code and its arguments."""
         said = self.settings.model_dump(mode="json", include={"options", "columns", "files"})
         made = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
-        made.update(
-            f"{optional('joblib', 'train').hash(self.estimator)}{code.file_hash(self.settings.adapter)}".encode()
-        )
+        code = user_functions.file_hash(self.settings.adapter)
+        made.update(f"{optional('joblib', 'train').hash(self.estimator)}{code}".encode())
         return made.hexdigest()
 
     def facts(self) -> dict:
@@ -94,7 +93,7 @@ class Estimator:
             records = self.raw.records(self.settings.columns, some, hidden, self.settings.files)
             there = [n for n, record in enumerate(records) if any(v is not None for v in record.values())]
             if there:
-                with code.guarded(self.where, self.settings.adapter):
+                with user_functions.guarded(self.where, self.settings.adapter):
                     read = self.adapter([records[n] for n in there])
                     found[[start + n for n in there]] = self.estimator.predict_proba(read)
         return {"logits": found}
@@ -102,7 +101,7 @@ class Estimator:
 
 def open(settings: Settings, raw: RawRows, heads: tuple[Head, ...], where: str) -> Estimator:
     """Call the function. Raises UsageError where it doesn't return a fitted estimator and an adapter."""
-    made = code.call(settings.adapter, f"{where}.adapter", raw.run.folder, **settings.options)
+    made = user_functions.call(settings.adapter, f"{where}.adapter", raw.run.folder, **settings.options)
     parts: tuple[Any, ...] = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
     if not hasattr(parts[0], "predict_proba") or not hasattr(parts[0], "classes_") or not callable(parts[1]):
         got = ", ".join(type(part).__name__ for part in parts)

@@ -20,13 +20,13 @@ import numpy as np
 from pydantic import model_validator
 
 from ..errors import SuffuseError, UsageError, did_you_mean
-from ..parts import NameList, TeacherSettings
+from ..registry import NameList, TeacherSettings
 from ..types import CLASSES, LABELS, Head
 from .matching import LOGITS, PROBABILITIES, outputs
 
 if TYPE_CHECKING:
+    from ..prepare.raw_cells import RawRows
     from ..sources import Rows
-    from ..tables.raw import RawRows
 
 SLOT = "{class}"
 

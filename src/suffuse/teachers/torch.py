@@ -19,14 +19,14 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from ..errors import UsageError
-from ..parts import NameList, TeacherSettings
+from ..registry import NameList, TeacherSettings
 from ..types import Head
-from . import code
+from . import user_functions
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from ..tables.raw import RawRows
+    from ..prepare.raw_cells import RawRows
 
 
 class Settings(TeacherSettings):
@@ -47,17 +47,17 @@ class Settings(TeacherSettings):
     @field_validator("adapter")
     @classmethod
     def _function(cls, value: str) -> str:
-        code.split(value)
+        user_functions.split(value)
         return value
 
     def placed(self, base: Path) -> Settings:
         """Both paths from ``base``."""
         weights = str((base / self.weights).resolve()) if self.weights else None
-        return self.model_copy(update={"adapter": code.placed(self.adapter, base), "weights": weights})
+        return self.model_copy(update={"adapter": user_functions.placed(self.adapter, base), "weights": weights})
 
     def references(self) -> dict[str, str]:
         """The file of code, and the weights."""
-        found = {"adapter": code.split(self.adapter)[0]}
+        found = {"adapter": user_functions.split(self.adapter)[0]}
         return {**found, "weights": self.weights} if self.weights else found
 
 
@@ -84,11 +84,11 @@ class Module:
 
     def fingerprint(self) -> str:
         """Hash of parameters, buffers, the file of code and its arguments."""
-        from ..engine.records import weights_hash
+        from ..engine.training_record import weights_hash
 
         said = self.settings.model_dump(mode="json", include={"options", "columns", "files", "labels", "form"})
         made = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
-        made.update((weights_hash(self.module) + code.file_hash(self.settings.adapter)).encode())
+        made.update((weights_hash(self.module) + user_functions.file_hash(self.settings.adapter)).encode())
         return made.hexdigest()
 
     def facts(self) -> dict:
@@ -107,7 +107,7 @@ class Module:
             there = [n for n, record in enumerate(records) if any(v is not None for v in record.values())]
             if not there:
                 continue
-            with torch.inference_mode(), code.guarded(self.where, self.settings.adapter):
+            with torch.inference_mode(), user_functions.guarded(self.where, self.settings.adapter):
                 given = self.adapter(self.module, [records[n] for n in there])
             for name, tap in (given if isinstance(given, dict) else {"logits": given}).items():
                 values = self._checked(name, tap, len(there))
@@ -135,7 +135,7 @@ def open(settings: Settings, raw: RawRows, heads: tuple[Head, ...], where: str) 
     import torch
 
     weights = {"weights": Path(settings.weights)} if settings.weights else {}
-    made = code.call(settings.adapter, f"{where}.adapter", raw.run.folder, **weights, **settings.options)
+    made = user_functions.call(settings.adapter, f"{where}.adapter", raw.run.folder, **weights, **settings.options)
     parts: tuple[Any, ...] = made if isinstance(made, tuple) else (made,)
     if len(parts) not in (2, 3) or not isinstance(parts[0], torch.nn.Module) or not callable(parts[1]):
         got = ", ".join(type(part).__name__ for part in parts)

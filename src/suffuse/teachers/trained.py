@@ -8,11 +8,11 @@ import numpy as np
 import torch
 
 from .. import losses
-from ..data import Columns
-from ..engine import features
-from ..engine.forward import chunks
-from ..engine.records import weights_hash
-from ..maps import named
+from ..attention_maps import named
+from ..data.columns import Columns
+from ..engine import feature_cache
+from ..engine.inference import chunks
+from ..engine.training_record import weights_hash
 from ..model import FusionModel, open_model
 from ..run import Run
 from ..types import Batch, Output
@@ -34,7 +34,7 @@ class Trained:
         model = open_model(run.path(*(folder or ("teacher",))))
         maps = model.mapped(losses.needs(run.recipe.distill.losses.values()))
         own = columns.of(model.spec.names)
-        return cls(model, features.ready(own, model, features.place(run)), maps, own)
+        return cls(model, feature_cache.ready(own, model, feature_cache.place(run)), maps, own)
 
     def facts(self) -> dict:
         """Its size."""

@@ -12,7 +12,7 @@ cost      parameters, bytes and measured latency of a network
 pruning   which trainings are not worth finishing
 how       what a search is asked for
 study     the trials, in Optuna's own SQLite file
-trial     one trial: a training of :mod:`suffuse.engine.students` that may be cut short
+trial     one trial: a training of :mod:`suffuse.engine.student_training` that may be cut short
 worker    a process that takes one trial after the other
 session   a call of the search: its phases, and what is spent of its budget
 finals    the best of them, and the recipe as it was, trained again with fresh seeds

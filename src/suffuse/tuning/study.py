@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from ..file_lock import lock
-from ..parts import optional
-from .front import LATENCY, QUALITY, SIZE
+from ..registry import optional
+from .pareto import LATENCY, QUALITY, SIZE
 
 STARTUP = 12  # trials near the recipe before the sampler learns from them
 FILE = "study.db"

@@ -19,24 +19,24 @@ from pathlib import Path
 from typing import Any
 
 from ..engine.checkpoint import State
-from ..engine.forward import deciding
+from ..engine.inference import deciding
 from ..engine.loop import Plan, fit
 from ..engine.objective import Objective
-from ..engine.students import Job, prepared
+from ..engine.student_training import Job, prepared
 from ..errors import SuffuseError, UsageError
 from ..model import FusionModel
 from ..progress import Tell
 from ..recipe import Recipe
 from ..run import Run
-from . import space
-from .asking import Narrow, Suggested
-from .budget import Budget
-from .cost import Costs
-from .front import LATENCY, QUALITY, SIZE
-from .ground import Ground
-from .how import STUDENT
+from . import search_space
+from .model_cost import Costs
+from .options import STUDENT
+from .pareto import LATENCY, QUALITY, SIZE
 from .pruning import Curve, behind
+from .samplers import Narrow, Suggested
+from .search_context import Ground
 from .study import BEHIND, Study, over
+from .time_budget import Budget
 
 SEARCH, FRESH = 1_000, 2_000  # added to the recipe's seed: seeds of the search, and of what is trained again after it
 
@@ -58,7 +58,7 @@ class Search:
     """What all trials of a search share."""
 
     run: Run
-    who: str  # of :data:`suffuse.tuning.how.STUDENT`, ``BASELINE``
+    who: str  # of :data:`suffuse.tuning.options.STUDENT`, ``BASELINE``
     base: Path  # the recipe that overrides change
     ground: Ground
     study: Study
@@ -81,7 +81,7 @@ def attempt(search: Search, trial: Any, tell: Tell) -> None:
     """Try a point and tell how it came out. Raises OutOfTime, TooLong."""
     texts = overrides(search, trial)
     try:
-        recipe = space.made(search.base, texts)
+        recipe = search_space.made(search.base, texts)
         cost = costed(search, trial, recipe)
         if cost["over"] > 0 and not trial.user_attrs.get("as_is"):
             search.study.prune(trial, "costly", _costly(cost, search))
@@ -107,8 +107,8 @@ def overrides(search: Search, trial: Any) -> list[str]:
     """What the trial changes; none for the one that stands for the recipe as it is, whose nearest point Optuna gets."""
     known = trial.user_attrs.get("overrides")
     if known is None:
-        found = space.point(search.who, Suggested(trial, search.narrow), search.ground)
-        known = [] if trial.user_attrs.get("as_is") else space.texts(found)
+        found = search_space.point(search.who, Suggested(trial, search.narrow), search.ground)
+        known = [] if trial.user_attrs.get("as_is") else search_space.texts(found)
         trial.set_user_attr("overrides", known)
     return known
 

@@ -13,7 +13,7 @@ from page_browser import Browser
 from page_server import EVERY, Fake, picture_of, sound_of
 from PIL import Image
 
-from suffuse.sound import as_wav
+from suffuse.modalities.audio_ops import as_wav
 
 NOTHING = {"picture": None}  # a record of nothing: its first column, empty
 FREE = ".places .drop:not([hidden]):not(:has(.preview:not([hidden])))"

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field as Setting
 
-from ...parts import PartSettings
+from ...registry import PartSettings
 from ...types import LOOK, MAP, Output
-from ..rows import answered, clean, exact, mean, unit
+from ..row_ops import answered, clean, exact, mean, unit
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

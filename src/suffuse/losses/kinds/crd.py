@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field as Setting
 
-from ...parts import PartSettings
+from ...registry import PartSettings
 from ...types import Output
-from ..rows import exact, expect, features, full, nothing, picked, taps, unit
+from ..row_ops import exact, expect, features, full, nothing, picked, taps, unit
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

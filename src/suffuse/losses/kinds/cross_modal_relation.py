@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Literal, cast
 
 from pydantic import Field as Setting
 
-from ...parts import PartSettings
+from ...registry import PartSettings
 from ...types import Output
-from ..rows import answered, exact, expect, features, full, modalities, nothing, picked, taps, unit
+from ..row_ops import answered, exact, expect, features, full, modalities, nothing, picked, taps, unit
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

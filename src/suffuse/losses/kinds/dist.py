@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field as Setting
 
-from ...parts import PartSettings
+from ...registry import PartSettings
 from ...types import CLASSES, Output
-from ..rows import clean, exact, expect, mean, nothing, picked, trusted, unit
+from ..row_ops import clean, exact, expect, mean, nothing, picked, trusted, unit
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field as Setting
 
-from ...parts import PartSettings
+from ...registry import PartSettings
 from ...types import CLASSES, Output
-from ..rows import answered, exact, expect, features, gram, mean, nothing, picked, taps, times_log
+from ..row_ops import answered, exact, expect, features, gram, mean, nothing, picked, taps, times_log
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

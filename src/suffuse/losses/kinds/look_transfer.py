@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field as Setting
 
-from ...parts import PartSettings
+from ...registry import PartSettings
 from ...types import LOOK, Output
-from ..rows import answered, clean, exact, mean
+from ..row_ops import answered, clean, exact, mean
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -65,7 +65,7 @@ def loss(
     settings: Settings, layers: nn.ModuleDict, student: Output, teacher: dict[str, Tensor], target: Tensor
 ) -> Tensor:
     """Spreads (B, Q K) of both -> scalar, over the rows in which both have the modality."""
-    from ...maps import STRETCHES
+    from ...attention_maps import STRETCHES
 
     (name,) = needs(settings)
     theirs = teacher[name].detach()

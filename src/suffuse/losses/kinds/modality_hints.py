@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Literal, cast
 
 from pydantic import Field as Setting
 
-from ...parts import PartSettings
+from ...registry import PartSettings
 from ...types import Output
-from ..rows import clean, exact, features, mean, modalities, taps
+from ..row_ops import clean, exact, features, mean, modalities, taps
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

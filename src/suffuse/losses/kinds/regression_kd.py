@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field as Setting
 
-from ...parts import PartSettings
+from ...registry import PartSettings
 from ...types import NUMBER, Output
-from ..rows import answered, clean, exact, mean
+from ..row_ops import answered, clean, exact, mean
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field as Setting
 
-from ...parts import PartSettings
+from ...registry import PartSettings
 from ...types import CLASSES, Output
-from ..rows import clean, divergence, exact, mean, trusted
+from ..row_ops import clean, divergence, exact, mean, trusted
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field as Setting
 
-from ...parts import PartSettings
+from ...registry import PartSettings
 from ...types import Output
-from ..rows import exact, expect, features, gram, nothing, picked, taps
+from ..row_ops import exact, expect, features, gram, nothing, picked, taps
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field as Setting
 
-from ...parts import PartSettings
+from ...registry import PartSettings
 from ...types import CLASSES, LABELS, NUMBER, Output
-from ..rows import clean, divergence, exact, label_divergence, mean
+from ..row_ops import clean, divergence, exact, label_divergence, mean
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

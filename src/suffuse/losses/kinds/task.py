@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field as Setting
 
-from ...parts import PartSettings
+from ...registry import PartSettings
 from ...types import CLASSES, LABELS, NUMBER, UNLABELLED, Head, Output
-from ..rows import clean, exact
+from ..row_ops import clean, exact
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -1,0 +1,1 @@
+"""Prepared columns, and how batches are drawn and viewed."""

@@ -1,0 +1,220 @@
+"""Prepared columns -> batches. One gather per batch from contiguous columns; a shared content goes in once."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..errors import SuffuseError
+from ..files import parsing, read_array
+from ..modalities.ragged import Ragged, open_column
+from ..types import NUMBER, UNLABELLED, Batch, Spec, Split
+from .training_views import Viewer
+
+SPLITS = ("train", "validation", "test")
+MOST_NUMBERS = 2**26  # in the entries of rows that are computed at once
+MOST_TOGETHER = 16  # rows of one content side by side: more would make batches of one kind
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The prepared data of a run, memory-mapped. N rows, M modalities, U_m distinct entries."""
+
+    spec: Spec
+    entries: dict[str, Any]  # modality -> (U_m, ...), an array or :class:`suffuse.modalities.ragged.Ragged`
+    entry: np.ndarray  # (N, M) int64, which entry a row has; 0 where it is absent
+    present: np.ndarray  # (N, M) bool
+    target: np.ndarray  # (N,) int64; -1 unlabelled, C for a label never seen in training; or (N, W) float32, see Spec
+    split: np.ndarray  # (N,) int8, position in SPLITS
+    group: np.ndarray  # (N,) int64, rows that belong together
+    key: np.ndarray  # (N,) uint64, hash of row id and contents
+    ready: frozenset[str] = frozenset()  # modalities whose entries are a frozen encoder's vectors (U, D)
+
+    @classmethod
+    def open(cls, folder: Path) -> Columns:
+        """The folder that prepare wrote."""
+        schema, spec = _described(folder)
+        arrays = {n: read_array(folder / f"{n}.npy") for n in ("entry", "present", "target", "split", "group", "key")}
+        for name, array in arrays.items():
+            rows = len(arrays["key"]) if arrays["key"].ndim == 1 else -1
+            if not array.ndim or len(array) != rows:
+                got = f"an array {list(array.shape)}"
+                raise SuffuseError("the prepared data don't fit together", where=folder / f"{name}.npy", got=got)
+        # copy-on-write maps: torch wants writable memory, and nobody writes
+        entries = {f["name"]: open_column(folder, f, "c") for f in schema["fields"]}
+        return cls(spec, entries, **arrays)
+
+    def rows(self, split: str) -> np.ndarray:
+        """Positions of a split's rows, in order."""
+        return np.flatnonzero(self.split == SPLITS.index(split))
+
+    def labelled(self, split: str) -> np.ndarray:
+        """Positions of a split's rows that have a target."""
+        rows = self.rows(split)
+        return rows[self.spec.known(self.target[rows])]
+
+    def of(self, names: Iterable[str]) -> Columns:
+        """The same rows with some of the modalities; they keep their order."""
+        wanted = set(names)
+        places = [m for m, name in enumerate(self.spec.names) if name in wanted]
+        if len(places) == len(self.spec.names):
+            return self
+        return replace(
+            self,
+            spec=replace(self.spec, fields=tuple(self.spec.fields[m] for m in places)),
+            entries={self.spec.names[m]: self.entries[self.spec.names[m]] for m in places},
+            entry=self.entry[:, places],
+            present=self.present[:, places],
+            ready=self.ready & wanted,
+        )
+
+    def with_ready(self, vectors: Mapping[str, np.ndarray]) -> Columns:
+        """The same rows, with a frozen encoder's vectors (U, D) in place of these modalities' entries."""
+        return replace(self, entries={**self.entries, **vectors}, ready=self.ready | set(vectors))
+
+    def hidden(self, allowed: np.ndarray) -> torch.Tensor:
+        """Targets as :meth:`batch` takes them, of the allowed rows (N,) bool only."""
+        target = self.target.copy()
+        if self.spec.plain:
+            target[~allowed] = UNLABELLED
+            return torch.from_numpy(target)
+        at = 0
+        for head in self.spec.heads:
+            target[~allowed, at : at + head.columns] = np.nan if head.kind == NUMBER else UNLABELLED
+            at += head.columns
+        return torch.from_numpy(target)
+
+    def counts(self, rows: np.ndarray, target: torch.Tensor | None = None) -> tuple[int, ...]:
+        """How many labels of each target these rows have. ``target`` as :meth:`batch` takes it."""
+        found = torch.from_numpy(self.target) if target is None else target
+        some = found.index_select(0, torch.from_numpy(rows))
+        return tuple(int(head.count(part)) for head, part in self.spec.targets(some))
+
+    def fitting(self, most: int) -> int:
+        """How many rows may be computed at once: at most so many, and fewer where their entries are large."""
+        return max(min(most, MOST_NUMBERS // max(self.numbers(), 1)), 1)
+
+    def numbers(self) -> int:
+        """How many numbers a row's entries have, at the most, all modalities together."""
+        return sum(math.prod(column.shape[1:]) for column in self.entries.values())
+
+    def shared(self) -> np.ndarray:
+        """(N,) what to keep together in a batch: the entry of the modality whose entries cost most to encode.
+
+        That is the modality with the largest entries among those that rows share.
+        """
+        dear = {n: a for n, a in self.entries.items() if n not in self.ready and 0 < len(a) < len(self.entry)}
+        cost = [math.prod(dear[n].shape[1:]) if n in dear else 0 for n in self.entries]
+        best = int(np.argmax(cost))
+        alone = -1 - np.arange(len(self.entry))
+        return np.where(self.present[:, best], self.entry[:, best], alone) if cost[best] else alone
+
+    def batch(
+        self,
+        rows: np.ndarray,
+        target: torch.Tensor | None = None,
+        view: tuple[Viewer, int] | None = None,
+        whole: bool = False,
+        split: Split | None = None,
+    ) -> Batch:
+        """Gather rows. ``target`` stands in for the stored targets where a training hides some labels; a view
+        (who makes it, the pass's number) drops modalities and augments entries. ``whole``: what it drops is encoded
+        too, and ``Batch.whole`` says what there was. ``split``: only this process's entries are gathered; vectors of
+        frozen encoders, which nobody computes, are everybody's."""
+        inputs, index, counts = {}, {}, {}
+        present = has = self.present[rows]
+        halves = view[0].halves(view[1], rows, has) if view else None
+        if view:
+            present = view[0].present(view[1], rows, has, self.spec.names)
+        for m, (name, column) in enumerate(self.entries.items()):
+            here = has[:, m] if whole else present[:, m]
+            if here.all():
+                distinct, inverse = np.unique(self.entry[rows, m], return_inverse=True)
+            else:  # only what is present is encoded; the others point at entry 0, and are masked
+                distinct, some = np.unique(self.entry[rows[here], m], return_inverse=True)
+                inverse = np.zeros(len(rows), dtype=np.int64)
+                inverse[here] = some
+            if split and name not in self.ready:
+                counts[name] = len(distinct)
+                distinct = distinct[split.own(len(distinct))]
+            picked = column[distinct]
+            if view and name not in self.ready:
+                picked = _cut(view[0].entries(view[1], name, distinct, picked), column)
+            inputs[name] = _tensor(picked)
+            index[name] = torch.from_numpy(inverse)
+        positions = torch.from_numpy(rows)
+        labels = torch.from_numpy(self.target) if target is None else target
+        mask = torch.from_numpy(present)
+        known = labels.index_select(0, positions)
+        before = torch.from_numpy(has) if whole else None
+        shared = replace(split, entries=counts) if split else None
+        parts, complete = None if halves is None else torch.from_numpy(halves), bool(present.all())
+        return Batch(inputs, index, mask, known, positions, complete, self.ready, before, shared, halves=parts)
+
+
+def _described(folder: Path) -> tuple[dict[str, Any], Spec]:
+    """What prepare says of its columns. Raises SuffuseError that names the file which can't be read."""
+    with parsing(folder / "statistics.json"):
+        statistics = json.loads((folder / "statistics.json").read_text(encoding="utf-8"))
+    with parsing(folder / "schema.json"):
+        schema = json.loads((folder / "schema.json").read_text(encoding="utf-8"))
+        fields = [{**f, "statistics": statistics[f["name"]]} for f in schema["fields"]]
+        return schema, Spec.from_json({**schema, "fields": fields})
+
+
+def _cut(picked: np.ndarray, column: Any) -> np.ndarray:
+    """No more steps than the longest stored entry has: what a view makes longer is cut as a longer clip would be."""
+    return picked[:, : column.shape[1]] if isinstance(column, Ragged) else picked
+
+
+def _tensor(picked: np.ndarray) -> torch.Tensor:
+    """Token ids as int64; frames (U, L, F + 1) as float32, as long as the longest: their last channel says where
+    they are real."""
+    if picked.ndim == 3 and picked.dtype.kind == "f":
+        longest = int(picked[:, :, -1].astype(bool).sum(1).max(initial=1))
+        return torch.from_numpy(picked[:, : max(longest, 1)].astype(np.float32))
+    made = torch.from_numpy(picked)
+    return made.long() if made.dtype == torch.int32 else made
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """(seed, step) -> rows, with no state to save: the order of an epoch is made from the seed and its number.
+
+    Rows that share a picture stay together (16 at the most), so that it is encoded once; pictures, and the rows of
+    each, are shuffled again every epoch.
+    """
+
+    rows: np.ndarray  # (N,) positions to draw from
+    together: np.ndarray  # (N,) equal where rows stay together
+    batch: int
+    seed: int
+
+    @property
+    def steps(self) -> int:
+        """Batches in one pass."""
+        return -(-len(self.rows) // self.batch)
+
+    def drawn(self, step: int) -> int:
+        """How many rows the batches before batch number ``step`` have."""
+        passes, number = divmod(step, self.steps)
+        return passes * len(self.rows) + number * self.batch
+
+    def order(self, epoch: int) -> np.ndarray:
+        """All rows, in the order of this pass."""
+        random = np.random.default_rng([self.seed, epoch])
+        _, which = np.unique(self.together, return_inverse=True)
+        shuffled = random.permutation(len(which))
+        rows = shuffled[np.argsort(which[shuffled], kind="stable")]  # by picture, shuffled within
+        new = np.diff(which[rows], prepend=-1) != 0
+        rank = np.arange(len(rows)) - np.maximum.accumulate(np.where(new, np.arange(len(rows)), 0))
+        piece = np.cumsum(rank % MOST_TOGETHER == 0) - 1
+        place = random.permutation(piece[-1] + 1)[piece]
+        return self.rows[rows[np.argsort(place, kind="stable")]]

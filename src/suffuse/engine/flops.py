@@ -1,0 +1,75 @@
+"""What a training costs, counted: floating-point operations of the matrix products and convolutions, forward and back.
+
+Counted by torch's own dispatcher (``torch.utils.flop_counter``) on some batches of the training's own rows, so the
+number is the same on every machine. Recurrent layers are counted with their fused kernels off, which hide what they do.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from .. import losses
+from ..data.columns import Columns, Sampler
+from ..model import FusionModel
+from ..recipe import Training
+from ..registry import settings
+from ..subsample import evenly_spaced
+from .objective import Objective
+
+BATCHES = 3  # that are counted
+ENTRIES = 16  # of a frozen encoder
+
+
+def of_pass(model: FusionModel, columns: Columns, training: Training, rows: np.ndarray) -> float:
+    """Operations of one pass over ``rows`` on labels only: the mean batch of some, times the steps. Leaves gradients
+    and statistics in the model, which should be a new one."""
+    objective = Objective(model, {"labels": settings(losses.TABLE, {"kind": "task"})}, {})
+    sampler = Sampler(rows, columns.shared()[rows], training.batch, 0)
+    order, found = sampler.order(0), []
+    for start in range(0, len(order), training.batch)[:BATCHES]:
+        batch = columns.batch(order[start : start + training.batch])
+        with counted() as count:
+            loss, _ = objective.train()(batch, {})
+            loss.backward()
+        found.append(count.get_total_flops() / len(batch.rows))
+    return float(np.mean(found)) * len(rows)
+
+
+def of_answers(model: FusionModel, columns: Columns, rows: np.ndarray) -> float:
+    """Operations of answering ``rows`` once."""
+    some = rows[: min(len(rows), 512)]
+    with torch.no_grad(), counted() as count:
+        model.eval()(columns.batch(some))
+    return count.get_total_flops() / len(some) * len(rows)
+
+
+def of_frozen(model: FusionModel, columns: Columns) -> float:
+    """Operations of a network's frozen encoders, which see every entry of their column once; ``columns`` as they were
+    prepared."""
+    total = 0.0
+    for name in model.spec.names:
+        encoder = model.encoder(name)
+        if encoder.frozen:
+            place, count = columns.spec.names.index(name), len(columns.entries[name])
+            rows = np.flatnonzero(columns.present[:, place])
+            rows = rows[evenly_spaced(len(rows), ENTRIES)]
+            entries = columns.of([name]).batch(rows).inputs[name]
+            with torch.no_grad(), counted() as counter:
+                encoder.eval().vectors(entries)
+            total += counter.get_total_flops() / len(entries) * count
+    return total
+
+
+@contextmanager
+def counted() -> Iterator[FlopCounterMode]:
+    """A counter of what is done inside."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a switch that isn't asked for
+        with torch.backends.mkldnn.flags(enabled=False), FlopCounterMode(display=False) as count:
+            yield count

@@ -1,0 +1,76 @@
+"""How hard each loss pulls: the norm of its gradient on the student's weights, and its share of all of them.
+
+Measured on some rows at every epoch's end, and before the first step where the recipe wants the weights calibrated.
+Measuring changes nothing: dropout's random state and the running statistics of norms are put back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
+
+import torch
+
+from .objective import Objective
+from .process_group import summed
+
+DEAD = 1e-4  # share of the gradient that a loss stays below over a whole training
+CALIBRATED_ON = 8  # batches, the first of the training, at the most
+MEASURED_ON = 64  # rows at every epoch's end, at the most: few, as each loss costs a backward pass
+
+
+def norms(objective: Objective, gathered: tuple) -> torch.Tensor:
+    """The objective's arguments -> (K,) float64, norm of each term's gradient on the student's weights, unweighed."""
+    weights = [p for p in objective.model.parameters() if p.requires_grad]
+    found = torch.zeros(len(objective.names), dtype=torch.float64)
+    with _still(objective):
+        terms = objective.terms(*gathered)
+        for number, term in enumerate(terms.unbind()):
+            if term.requires_grad:
+                gradients = torch.autograd.grad(term, weights, retain_graph=True, allow_unused=True)
+                parts = [g.double().square().sum() for g in _whole(objective, gathered, gradients) if g is not None]
+                found[number] = torch.stack(parts).sum().sqrt() if parts else 0.0
+    return found
+
+
+def shares(objective: Objective, gathered: tuple) -> dict[str, float]:
+    """Name -> share of the weighed terms' gradient norms; all 0 where none pulls."""
+    pulls = norms(objective, gathered) * (objective.weights * objective.factors).double()
+    total = pulls.sum()
+    return dict(zip(objective.names, (pulls / total.where(total > 0, 1.0)).tolist(), strict=True))
+
+
+def calibrate(objective: Objective, batches: Iterable[tuple]) -> None:
+    """Turn the recipe's weights into shares of the gradient: w_k' = w_k c / g_k, g_k the mean norm over the batches,
+    c = sum w g / sum w, so that the sum of all stays as it was. A term without a gradient there keeps its weight."""
+    pulls = torch.stack([norms(objective, gathered) for gathered in batches]).mean(0)
+    weights, live = objective.weights.double(), pulls > 0
+    if live.any():
+        middle = (weights * pulls)[live].sum() / weights[live].sum()
+        made = torch.where(live, weights * middle / pulls.where(live, 1.0), weights)
+        objective.weights.copy_(made.to(objective.weights.dtype))
+
+
+def dead(history: Sequence[dict]) -> list[str]:
+    """Names of losses that the student learned nothing from, of a training's epochs; in the order of the recipe."""
+    found = [epoch["shares"] for epoch in history if "shares" in epoch]
+    return [name for name in (found[0] if found else ()) if max(f[name] for f in found) < DEAD]
+
+
+def _whole(objective: Objective, gathered: tuple, gradients: Sequence) -> Sequence:
+    """Of a batch that several processes share, the sums of what they found."""
+    if gathered[0].split is None:
+        return gradients
+    weights = [p for p in objective.model.parameters() if p.requires_grad]
+    flat = [torch.zeros_like(p) if g is None else g for p, g in zip(weights, gradients, strict=True)]
+    return summed(torch.cat([g.flatten() for g in flat])).split([p.numel() for p in weights])
+
+
+@contextlib.contextmanager
+def _still(objective: Objective) -> Iterator[None]:
+    held = [(b, b.clone()) for b in objective.model.buffers()]
+    with torch.random.fork_rng(devices=[]):
+        yield
+    with torch.no_grad():
+        for buffer, before in held:
+            buffer.copy_(before)

@@ -1,0 +1,131 @@
+"""A model over many rows, without gradients: for validation, extraction and evaluation alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+import numpy as np
+import torch
+
+from ..activations import main_metric
+from ..data.columns import Columns
+from ..model import FusionModel
+from ..recipe import Training
+from ..shapley import listed
+from ..types import CLASSES, LABELS, NUMBER, Output, Spec
+
+CHUNK = 4096
+SUBSETS = "subsets"  # of a validation's numbers: the main metric's mean over the subsets of the modalities
+PLAIN = Training()
+
+
+def chunks(columns: Columns, rows: np.ndarray, size: int = CHUNK) -> Iterator[np.ndarray]:
+    """Positions in ``rows``, in pieces in which rows that share a picture stand together, of so many rows, or of
+    fewer where their entries are large.
+
+    The pieces depend on the rows alone, so a row is always computed in the same company and gets the same bits.
+    """
+    order, size = np.argsort(columns.shared()[rows], kind="stable"), columns.fitting(size)
+    for start in range(0, len(order), size):
+        yield order[start : start + size]
+
+
+@torch.inference_mode()
+def outputs(model: FusionModel, columns: Columns, rows: np.ndarray) -> Iterator[tuple[np.ndarray, Output]]:
+    """(positions in ``rows``, Output of those rows), piece by piece, in eval mode."""
+    was_training, columns = model.training, columns.of(model.spec.names)
+    model.eval()
+    for piece in chunks(columns, rows):
+        yield piece, model(columns.batch(rows[piece]))
+    model.train(was_training)
+
+
+def logits(model: FusionModel, columns: Columns, rows: np.ndarray) -> np.ndarray:
+    """(N, C) float32 in the order of ``rows``."""
+    found = np.empty((len(rows), columns.spec.outputs), dtype=np.float32)
+    for piece, output in outputs(model, columns, rows):
+        found[piece] = output.logits.float().numpy()
+    return found
+
+
+@torch.inference_mode()
+def under(model: FusionModel, columns: Columns, rows: np.ndarray, kept: np.ndarray, size: int = CHUNK) -> np.ndarray:
+    """kept (K, N, M) bool, or (K, 1, M) -> (K, N, C) float32, the answers on what of it each row has, in eval mode:
+    rows are encoded once, and fused for each of the K."""
+    was_training, columns = model.training, columns.of(model.spec.names)
+    kept = np.broadcast_to(kept, (len(kept), len(rows), len(columns.spec.names)))
+    found = np.empty((*kept.shape[:2], columns.spec.outputs), dtype=np.float32)
+    model.eval()
+    for piece in chunks(columns, rows, size):
+        batch = columns.batch(rows[piece])
+        encoded = model.encode(batch)
+        for number, keeps in enumerate(kept):
+            present = batch.present & torch.from_numpy(keeps[piece])
+            found[number, piece] = model.fuse(encoded, present).logits.float().numpy()
+    model.train(was_training)
+    return found
+
+
+def scorer(columns: Columns, rows: np.ndarray, training: Training = PLAIN) -> Callable[[FusionModel], dict[str, float]]:
+    """The main metric (first) and the loss on labelled rows, means over the targets: the validation of
+    :func:`suffuse.engine.loop.fit`. Where the training asks for it, also the mean of the metric over subsets of the
+    modalities (:data:`SUBSETS`), by which the epoch is chosen."""
+    target = columns.target[rows]
+    if not training.by_subsets or len(columns.spec.names) == 1:
+        return lambda model: score(columns.spec, logits(model, columns, rows), target)
+    kept, some = subsets_of(columns, rows)
+
+    def scored(model: FusionModel) -> dict[str, float]:
+        answers = zip(under(model, columns, rows, kept), some, strict=True)
+        found = [score(columns.spec, said[judged], target[judged]) for said, judged in answers]
+        metric = main_metric(columns.spec.heads)
+        return {**found[-1], SUBSETS: float(np.mean([one[metric] for one in found]))}
+
+    return scored
+
+
+def subsets_of(columns: Columns, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Subsets of the modalities (K, 1, M), all of them last, and the rows that each is judged on (K, N): those that
+    have some of it. A subset that no row has isn't there."""
+    kept = listed(len(columns.spec.names))[1:, None]
+    some: np.ndarray = np.any(columns.present[rows] & kept, axis=2)
+    return kept[some.any(1)], some[some.any(1)]
+
+
+def deciding(scores: Mapping[str, float]) -> float:
+    """By which of a validation's numbers epochs and seeds are chosen: higher is better."""
+    return scores.get(SUBSETS, next(iter(scores.values())))
+
+
+def score(spec: Spec, answers: np.ndarray, target: np.ndarray) -> dict[str, float]:
+    """Logits (N, C) and targets -> the main metric and the loss, means over the targets. Rows whose logits are NaN (a
+    teacher that abstains) are left out."""
+    pairs = zip(spec.parts(torch.from_numpy(answers)), spec.targets(torch.from_numpy(target)), strict=True)
+    found = []
+    for (head, part), (_, t) in pairs:
+        judged = head.known(t) & ~part.isnan().any(1)
+        found.append(SCORES[head.kind](part[judged], t[judged]))
+    values, losses = zip(*found, strict=True)
+    return {main_metric(spec.heads): sum(values) / len(values), "log_loss": sum(losses) / len(losses)}
+
+
+def _classes(z: torch.Tensor, target: torch.Tensor) -> tuple[float, float]:
+    known = target < z.shape[1]  # a label that training never saw is an error, and has no log loss
+    right = (z.argmax(1) == target).double().mean()
+    loss = torch.nn.functional.cross_entropy(z[known], target[known]) if known.any() else torch.tensor(0.0)
+    return right.item(), loss.item()
+
+
+def _labels(z: torch.Tensor, target: torch.Tensor) -> tuple[float, float]:
+    said, true = z > 0, target > 0
+    both = (said.sum() + true.sum()).item()
+    micro_f1 = 2 * (said & true).sum().item() / both if both else 1.0
+    return micro_f1, torch.nn.functional.binary_cross_entropy_with_logits(z, target).item()
+
+
+def _number(z: torch.Tensor, target: torch.Tensor) -> tuple[float, float]:
+    gap, spread = (z[:, 0] - target).square().mean().item(), target.var(correction=0).item()
+    return (1 - gap / spread if spread else 0.0), gap
+
+
+SCORES = {CLASSES: _classes, LABELS: _labels, NUMBER: _number}

@@ -1,0 +1,69 @@
+"""Which labels a training may see, where the recipe gives it a share of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from ..data.columns import Columns
+from ..errors import SuffuseError
+from ..types import NUMBER, Head
+
+WHERE = "distill.label_fractions, evaluate.label_curve"
+
+
+def label_budget(columns: Columns, fraction: float, seed: int) -> np.ndarray:
+    """(N,) bool: rows whose label may be seen. Whole groups (all questions of a picture), the same for everybody; those
+    of a smaller share are among those of a larger one."""
+    allowed = np.ones(len(columns.target), dtype=bool)
+    if fraction < 1:
+        for split in ("train", "validation"):
+            rows = columns.rows(split)
+            groups = np.unique(columns.group[rows])
+            count = max(1, round(fraction * len(groups)))
+            kept = np.random.default_rng([seed, 5]).permutation(groups)[:count]
+            allowed[rows] = np.isin(columns.group[rows], kept)
+            if not (allowed[rows] & columns.spec.known(columns.target[rows])).any():
+                raise SuffuseError(
+                    "too few labels are left",
+                    where=WHERE,
+                    got=f"{fraction:g} of {len(groups)} groups",
+                )
+    return allowed
+
+
+def visible(columns: Columns, allowed: np.ndarray) -> Columns:
+    """The same rows, with what is taken from labels taken from the allowed (N,) bool training rows alone: the prior,
+    class weights, and a number's mean and deviation, in whose units its targets are.
+
+    Raises SuffuseError where they leave a number without a deviation.
+    """
+    from ..prepare import targets  # reads tables: only where labels are hidden
+
+    if allowed.all():
+        return columns
+    train = columns.rows("train")
+    train = train[allowed[train]]
+    heads, prior, parts = [], [], []
+    for head, target in columns.spec.targets(columns.target):
+        seen = target[train]
+        if head.kind == NUMBER:
+            head, target = _standardised(head, target, seen[head.known(seen)])
+        elif head.balance:
+            head = replace(head, balance=targets.balance(head, seen))
+        heads.append(head)
+        prior.extend(targets.prior(head, seen))
+        parts.append(target)
+    spec = replace(columns.spec, heads=tuple(heads), log_prior=tuple(prior))
+    return replace(columns, spec=spec, target=targets.join(heads, parts))
+
+
+def _standardised(head: Head, target: np.ndarray, seen: np.ndarray) -> tuple[Head, np.ndarray]:
+    """A number's head and its targets (N,), with mean and deviation of some of them."""
+    values = seen.astype(np.float64) * head.std + head.mean
+    if len(values) < 2 or values.std() == 0:
+        got = f"{len(np.unique(values))} different numbers for '{head.name}'"
+        raise SuffuseError("too few labels are left", where=WHERE, got=got, expected="two or more in training rows")
+    made = replace(head, mean=float(values.mean()), std=float(values.std()))
+    return made, ((target.astype(np.float64) * head.std + head.mean - made.mean) / made.std).astype(np.float32)

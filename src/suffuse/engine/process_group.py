@@ -1,0 +1,185 @@
+"""Several processes that share one training, over gloo: what they send each other.
+
+Every process holds the whole student and takes its part of every batch's work
+(:mod:`suffuse.engine.distributed_forward`); their gradients are summed, so each makes the same step. The first process
+leads: it validates, decides, writes and tells.
+
+torch's DistributedDataParallel is not used: it takes means over the processes of gradients of losses that each saw a
+part of the batch alone, which is another loss wherever rows are compared with each other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch._C._distributed_c10d import FileStore
+
+from ..errors import SuffuseError
+from ..types import Split
+
+PATIENCE = timedelta(minutes=30)  # that a process waits for what another one computes; one that died is seen at once
+FOR_ORDERS = timedelta(days=30)  # while the first process does what it does alone
+
+
+class Lost(SuffuseError):
+    """Another process of the group is gone."""
+
+    lost = True  # that one is the cause
+
+
+@dataclass(frozen=True)
+class Group:
+    """This process among those that share a training; alone, everything here is free."""
+
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def first(self) -> bool:
+        """Whether this one leads."""
+        return self.rank == 0
+
+    @property
+    def split(self) -> Split | None:
+        """What a batch must know of it."""
+        return Split(self.rank, self.size) if self.size > 1 else None
+
+    def agree(self, said: Any) -> Any:
+        """What the first process says, for all of them: numbers, text, lists, dictionaries of them."""
+        return _agreed(said, None) if self.size > 1 else said
+
+    def start(self) -> None:
+        """Random numbers of each process's own, for what it drops out of its part; the first one's stay as they are."""
+        if self.rank:
+            torch.manual_seed((torch.initial_seed() * 1_000_003 + self.rank) % 2**63)
+
+    def random_states(self) -> Tensor:
+        """The random state of every process: (S,) alone, (N, S) of several."""
+        mine = torch.get_rng_state()
+        return torch.stack(_each(mine)) if self.size > 1 else mine
+
+    def set_random_state(self, states: Tensor) -> None:
+        """Go on with one's own of :meth:`random_states`."""
+        torch.set_rng_state(states[self.rank].clone() if self.size > 1 else states)
+
+    def add_up(self, partial: Iterable[nn.Parameter], whole: Iterable[nn.Parameter], due: bool) -> bool:
+        """Gradients of ``partial`` parameters become the sums over the processes. Those of ``whole`` ones, which all
+        computed, become the first one's. A parameter that no process has a gradient of gets none.
+
+        Returns the first process's ``due``, which travels with them.
+        """
+        if self.size == 1:
+            return due
+        counted = [(p, True) for p in partial if p.requires_grad] + [(p, self.first) for p in whole if p.requires_grad]
+        kind = counted[0][0].dtype
+        there = [float(p.grad is not None and counts) for p, counts in counted]
+        flags = torch.tensor([*there, float(due and self.first)], dtype=kind)
+        grads = [
+            cast(Tensor, p.grad).flatten().to(kind) if has else p.new_zeros(p.numel(), dtype=kind)
+            for (p, _), has in zip(counted, there, strict=True)
+        ]
+        found = summed(torch.cat([flags, *grads]))
+        flags, values = found[: len(flags)], found[len(flags) :]
+        parts = values.split([p.numel() for p, _ in counted])
+        for (parameter, _), flag, part in zip(counted, flags.tolist(), parts, strict=False):
+            parameter.grad = part.reshape(parameter.shape).to(parameter.dtype).clone() if flag else None
+        return bool(flags[-1])
+
+
+_current: ContextVar[Group] = ContextVar("current", default=Group())  # noqa: B039 - frozen
+
+
+def current() -> Group:
+    """The group that this process is in."""
+    return _current.get()
+
+
+@contextlib.contextmanager
+def joined(rank: int, size: int, file: Path | None, patience: timedelta = PATIENCE) -> Iterator[Group]:
+    """This process in a group: those that name the same new file, or (None) those that a launcher started and told of
+    each other in ``MASTER_ADDR`` and its kin."""
+    if file is not None:  # on this machine alone: nothing listens to a network
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo0" if os.uname().sysname == "Darwin" else "lo")
+    store = FileStore(str(file), size) if file is not None else None
+    with _lost_is_told():
+        dist.init_process_group("gloo", rank=rank, world_size=size, timeout=patience, store=store)
+    token = _current.set(Group(rank, size))
+    try:
+        yield _current.get()
+    finally:
+        _current.reset(token)
+        dist.destroy_process_group()
+
+
+def orders(say: Any = None) -> Callable[[Any], Any]:
+    """A channel on which the first process tells the others what to do next; they wait for it as long as it takes."""
+    with _lost_is_told():
+        channel = dist.new_group(timeout=FOR_ORDERS)
+    return lambda said: _agreed(said, channel)
+
+
+def summed(x: Tensor) -> Tensor:
+    """The sum over the processes, the same bits for all of them. ``x`` is written over."""
+    with _lost_is_told():
+        dist.all_reduce(x)
+    return x
+
+
+def highest(x: Tensor) -> Tensor:
+    """The largest over the processes, number by number. ``x`` is written over."""
+    with _lost_is_told():
+        dist.all_reduce(x, dist.ReduceOp.MAX)
+    return x
+
+
+def _each(x: Tensor) -> list[Tensor]:
+    """Every process's tensor; they have one shape."""
+    found = [torch.empty_like(x) for _ in range(dist.get_world_size())]
+    with _lost_is_told():
+        dist.all_gather(found, x.contiguous())
+    return found
+
+
+def each(x: Tensor, sizes: list[int]) -> list[Tensor]:
+    """Every process's numbers (n_r,), of which all know how many they are."""
+    longest = max(sizes)
+    padded = torch.cat([x, x.new_zeros(longest - len(x))]) if len(x) < longest else x
+    return [found[:size] for found, size in zip(_each(padded), sizes, strict=True)]
+
+
+def _agreed(said: Any, channel: Any) -> Any:
+    """JSON, as nothing here is unpickled."""
+    import json
+
+    content = json.dumps(said).encode() if dist.get_rank() == 0 else b""
+    with _lost_is_told():
+        length = torch.tensor([len(content)])
+        dist.broadcast(length, 0, group=channel)
+        letters = torch.zeros(int(length.item()), dtype=torch.uint8)
+        if content:
+            letters.copy_(torch.frombuffer(bytearray(content), dtype=torch.uint8))
+        dist.broadcast(letters, 0, group=channel)
+    return json.loads(letters.numpy().tobytes())
+
+
+@contextlib.contextmanager
+def _lost_is_told() -> Iterator[None]:
+    """What gloo says of a process that is gone, in one line."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise Lost(
+            "another process of this training ended, or didn't answer in time",
+            got=str(error).splitlines()[0],
+            hint="call it again: it goes on from here",
+        ) from None

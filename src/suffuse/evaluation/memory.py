@@ -1,0 +1,51 @@
+"""A process that loads an exported model, answers some rows, and says how much memory that took and how long.
+
+``python -m suffuse.evaluation.memory FOLDER FORM ROWS.npz`` writes JSON. It loads no torch: what it measures is what a
+deployed predictor costs. Peaks are the kernel's ``VmHWM``; where there is no /proc, ``ru_maxrss``, which may hold
+what a parent process had.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+
+
+def peak() -> int:
+    """The highest resident memory of this process so far, in bytes."""
+    try:
+        for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
+            if line.startswith("VmHWM:"):
+                return 1024 * int(line.split()[1])
+    except OSError:
+        pass
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def main(folder: str, form: str, file: str) -> dict[str, float]:
+    """Bytes: ``libraries``, ``peak``; milliseconds: ``load``, ``first``; ``answered``: the time of the first answer."""
+    import numpy as np
+
+    from ..predictor import Predictor
+
+    with np.load(file, allow_pickle=False) as arrays:
+        rows: dict[str, dict[str, np.ndarray]] = {}
+        for key in arrays.files:
+            number, _, name = key.partition(" ")
+            rows.setdefault(number, {})[name] = arrays[key]
+    libraries, begun = peak(), time.perf_counter()
+    model = Predictor.load(folder, 1, form or None, model_files="/")  # none is opened: rows are prepared
+    loaded, told = time.perf_counter(), {}
+    for entries in rows.values():
+        model.logits(entries, entries.pop(" present"))
+        told = told or {"first": 1000 * (time.perf_counter() - loaded), "answered": time.time()}
+    return {"libraries": libraries, "peak": peak(), "load": 1000 * (loaded - begun), **told}
+
+
+if __name__ == "__main__":
+    print(json.dumps(main(*sys.argv[1:])))

@@ -1,0 +1,86 @@
+"""The export folder: the model, and its preprocessing as data, so that it needs nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+from ..environment import readers
+from ..export_integrity import FIRST, VERSION, forms, seal
+from ..files import write_text
+from ..model import FusionModel
+from ..recipe import Recipe
+from ..types import Field
+from .onnx_export import export
+
+__all__ = ["forms", "write"]
+
+
+def write(model: FusionModel, recipe: Recipe, folder: Path, derived: Mapping[str, dict] | None = None) -> None:
+    """model.onnx, a tokenizer per text, and signature.json with sizes, settings, classes and hashes.
+
+    ``derived`` says how columns are made that the table may lack: of each, settings and facts, as prepare found them.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    export(model, folder / "model.onnx")
+    described = []
+    for field in model.spec.fields:
+        statistics = dict(field.statistics)
+        facts = {
+            "name": field.name,
+            "kind": field.kind,
+            "settings": recipe.modalities[field.name].model_dump(mode="json"),
+        }
+        if "tokenizer" in statistics:
+            facts["tokenizer"] = f"{field.name}.tokenizer.json"
+            write_text(folder / facts["tokenizer"], statistics.pop("tokenizer"))
+        described.append({**facts, "statistics": statistics})
+    seal(
+        folder,
+        {
+            "version": VERSION,
+            **({"name": recipe.name} if recipe.name else {}),
+            **({"id": recipe.data.id} if recipe.data.id else {}),
+            "parameters": model.size(),
+            "classes": list(model.spec.classes),
+            "heads": [asdict(head) for head in model.spec.heads],
+            "modalities": described,
+            "inputs": {
+                **{f.name: _input(f) for f in model.spec.fields},
+                "present": "bool (rows, modalities)",
+            },
+            "output": "logits float32 (rows, outputs), head after head: softmax of classes, sigmoid of labels, "
+            "mean + std * z of a number",
+            "limits": recipe.export.limits.model_dump(mode="json"),
+            "form": FIRST,
+            "forms": {FIRST: {"file": "model.onnx", "bytes": (folder / "model.onnx").stat().st_size}},
+            "libraries": readers(field.kind for field in model.spec.fields),
+            **_derive(model, recipe, derived or {}),
+        },
+    )
+
+
+def _input(field: Field) -> str:
+    """What a modality's input is, for who feeds the file without suffuse."""
+    steps = "float32 (rows, length, {features} + 1), the last is 1 where a step is real; shorter rows end in zeros"
+    if field.kind == "image" and "places" in field.statistics:
+        return "uint8 (rows, {places}, size, size, 4), RGB, and 255 where there is a picture".format(**field.statistics)
+    if field.kind in ("audio", "sequence"):
+        return steps.format(**field.statistics)
+    return {
+        "image": "uint8 (rows, size, size, 3), RGB",
+        "tabular": "float32 (rows, 2 numbers + categories): numbers, 1 where one is missing, category codes",
+        "text": "int64 (rows, length), 0 is padding",
+    }[field.kind]
+
+
+def _derive(model: FusionModel, recipe: Recipe, derived: Mapping[str, dict]) -> dict:
+    """The derived columns that this model's modalities read, and those that they are made from."""
+    wanted = [column for field in model.spec.fields for column in recipe.modalities[field.name].columns]
+    needed = []
+    for column in wanted:
+        if column in derived and column not in needed:
+            needed.append(column)
+            wanted.append(derived[column]["settings"]["column"])
+    return {"derive": {name: derived[name] for name in derived if name in needed}} if needed else {}

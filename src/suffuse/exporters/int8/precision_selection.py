@@ -1,0 +1,129 @@
+"""The int8 form of an exported student, if there is one worth shipping: tried, judged, and told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from ...data.columns import Columns
+from ...errors import SuffuseError
+from ...recipe import Export
+from ...subsample import evenly_spaced
+from ..latency_cache import Times
+from ..onnx_session import Session, feed
+from ..parity import Kept, entries, evenly
+from . import accuracy_check as judging
+from .accuracy_check import Judge
+from .group_selection import Tools, Tried, choose
+from .operator_groups import groups, named
+from .quantize import DYNAMIC, STATIC, Feeds, make
+
+CALIBRATED, BATCH = 256, 32  # training rows that give activations their ranges
+CHOSEN_BY, JUDGED_BY = 512, 4096  # validation rows that groups, and the form, are judged on at the most
+HEAVY = 4_000_000  # bytes of a model from which the form is judged on as few rows as the groups
+TAKEN = 0.25  # of each modality, taken away from the rows that ranges come from
+HOW = {"auto": (STATIC, DYNAMIC), "static": (STATIC,), "dynamic": (DYNAMIC,), "off": ()}
+
+
+@dataclass
+class Shipped:
+    """What came of it: the form, if it ships, and what to say."""
+
+    content: bytes = b""
+    how: str = ""
+    why: str = ""
+    tried: dict[str, dict] = field(default_factory=dict)
+    subsets: dict[str, dict] = field(default_factory=dict)
+    drift: dict = field(default_factory=dict)
+    rows: int = 0
+
+    def facts(self, asked: str) -> dict:
+        """For parity.json."""
+        said = {"asked": asked, "ships": self.how or None, "why": self.why, "tried": self.tried}
+        return said | ({"rows": self.rows, "subsets": self.subsets, "drift": self.drift} if self.content else {})
+
+
+def ship(fp32: bytes, columns: Columns, subsets: Sequence[Kept], asked: Export, place: Times) -> Shipped:
+    """Try what the recipe asks for; static before dynamic, which keeps the mask contract only nearly.
+
+    Raises SuffuseError where a form that was asked for by name can't be shipped.
+    """
+    known, found = groups(named(onnx.load_from_string(fp32))), Shipped(why="switched off")
+    if asked.int8 == "off":
+        return found
+    base, feeds = Session(fp32), calibration(columns)
+    few, many = (Judge.of(base, columns, rows, subsets, (1000, 0.95)) for rows in _rows(columns, len(fp32)))
+    for how in HOW[asked.int8]:
+        tried = choose(how, known, _tools(how, fp32, feeds, few, (asked, place)))
+        if tried.ships:
+            _prove(tried, many, asked, found)
+        found.tried[how] = tried.facts()
+        found.why = tried.why
+        if tried.ships:
+            found.content, found.how = tried.content, how
+            return found
+    if asked.int8 != "auto":
+        hint = "`export.int8: auto` goes on without it"
+        raise SuffuseError(f"the {asked.int8} int8 form can't be shipped", got=found.why, hint=hint)
+    return found
+
+
+def calibration(columns: Columns) -> Feeds:
+    """Real training rows in batches, with a quarter of each modality taken away."""
+    rows, random = columns.rows("train"), np.random.default_rng(0)
+    rows = rows[evenly_spaced(len(rows), columns.fitting(CALIBRATED))]
+    found = []
+    for start in range(0, len(rows), BATCH):
+        piece = rows[start : start + BATCH]
+        present = columns.present[piece] & (random.random((len(piece), len(columns.spec.names))) >= TAKEN)
+        found.append(feed(entries(columns, piece), present))
+    return found
+
+
+def _tools(how: str, fp32: bytes, feeds: Feeds, judge: Judge, given: tuple[Export, Times]) -> Tools:
+    asked, times = given
+    limits = judging.Limits(asked.agreement, asked.loss)
+    return Tools(
+        fp32,
+        make=lambda kept: make(fp32, kept, how, feeds),
+        agrees=lambda content: judging.agreement(judge(Session(content))),
+        beyond=lambda content: judging.beyond(judge(Session(content)), limits),
+        timed=lambda content, name: times.ratio(content, fp32, name),
+    )
+
+
+def _prove(tried: Tried, judge: Judge, asked: Export, found: Shipped) -> None:
+    """Look at the form again, on more rows than it was chosen by, and at what a row owes to others."""
+    session = Session(tried.content)
+    found.subsets, found.drift, found.rows = judge(session), judge.drift(session), len(judge.rows)
+    reason = judging.beyond(found.subsets, judging.Limits(asked.agreement, asked.loss))
+    if not reason and tried.how == STATIC and not found.drift["absent_changes_nothing"]:
+        reason = "what stands in an absent slot changes an answer"
+    if reason:
+        tried.ships, tried.why = False, reason
+
+
+def _rows(columns: Columns, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Validation rows to choose by, and to judge by."""
+    few = evenly(columns, columns.fitting(CHOSEN_BY))
+    return few, few if size > HEAVY else evenly(columns, max(len(few), columns.fitting(JUDGED_BY)))
+
+
+def written(shipped: Shipped, place: Path) -> dict:
+    """Write the form beside the others; its entry in the signature's ``forms``."""
+    (place / "model.int8.onnx").write_bytes(shipped.content)
+    least = min(facts["agreement"]["low"] for facts in shipped.subsets.values())
+    most = max(facts["lost"]["high"] for facts in shipped.subsets.values())
+    kept = {name for name, facts in shipped.tried[shipped.how]["groups"].items() if facts["kept"]}
+    return {
+        "file": "model.int8.onnx",
+        "bytes": len(shipped.content),
+        "how": shipped.how,
+        "operators": sorted(kept),
+        "why": shipped.why,
+        "parity": {"subsets": len(shipped.subsets), "agreement": least, "lost": most, "drift": shipped.drift},
+    }

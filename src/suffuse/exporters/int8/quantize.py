@@ -1,0 +1,144 @@
+"""A graph with some groups in int8, by ONNX Runtime's quantiser.
+
+Static (QDQ): an activation's range is fixed, from real training rows, some with modalities taken away; so a row's bits
+depend on nothing but the row. Dynamic: an activation's range is that of the batch it is in, so a row's last digits
+depend on its neighbours.
+
+Weights have seven bits (``reduce_range``): with eight the sums of processors without VNNI saturate, and answers would
+differ between machines.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from ...errors import SuffuseError
+from ..onnx_export import strip
+from .operator_groups import COMPUTED, STORED, Group, named, quantised_softmax
+from .weight_only import store
+
+STATIC, DYNAMIC = "static", "dynamic"
+FLOAT_OUTPUT = ["MatMul", "Gemm"]  # operators whose output is never quantised: it may be what a softmax is made of
+ROUNDING = ("QuantizeLinear", "DequantizeLinear")
+Feeds = Sequence[Mapping[str, np.ndarray]]  # batches as the model takes them
+
+
+def make(content: bytes, chosen: Sequence[Group], how: str, feeds: Feeds) -> bytes:
+    """An ONNX file in float32 -> the same with these groups in int8.
+
+    Raises SuffuseError where ONNX Runtime can't do it, or where a value in int8 would reach a softmax.
+    """
+    model = named(onnx.load_from_string(content))
+    store(model, {node for group in chosen if group.kind in STORED for node in group.nodes})
+    nodes = [node for group in chosen if group.kind in COMPUTED for node in group.nodes]
+    if nodes:
+        try:
+            model = _static(model, nodes, feeds) if how == STATIC else _dynamic(model, nodes)
+        except Exception as error:  # ONNX Runtime's quantiser raises many kinds
+            said = (str(error) or type(error).__name__).splitlines()[0]
+            raise SuffuseError("ONNX Runtime can't quantise this model", got=said) from None
+    _float_elsewhere(model, set(nodes))
+    strip(model)
+    onnx.checker.check_model(model)
+    if found := quantised_softmax(model.graph):
+        raise SuffuseError("a value in int8 would reach a softmax", got=found[0])
+    return model.SerializeToString()
+
+
+def _static(model: onnx.ModelProto, nodes: list[str], feeds: Feeds) -> onnx.ModelProto:
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+    class Reader(CalibrationDataReader):
+        """The batches, one after the other."""
+
+        def __init__(self) -> None:
+            self.left = iter(feeds)
+
+        def get_next(self) -> dict | None:  # type: ignore[override]
+            found = next(self.left, None)
+            return None if found is None else dict(found)
+
+    with _files(model) as (before, after):
+        quantize_static(
+            before,
+            after,
+            Reader(),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=list(COMPUTED),
+            nodes_to_quantize=nodes,
+            per_channel=True,
+            reduce_range=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            extra_options={"OpTypesToExcludeOutputQuantization": FLOAT_OUTPUT},
+        )
+        return onnx.load(after)
+
+
+def _dynamic(model: onnx.ModelProto, nodes: list[str]) -> onnx.ModelProto:
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    with _files(model) as (before, after):
+        quantize_dynamic(
+            before,
+            after,
+            op_types_to_quantize=list(COMPUTED),
+            nodes_to_quantize=nodes,
+            per_channel=True,
+            reduce_range=True,
+            weight_type=QuantType.QInt8,
+        )
+        return onnx.load(after)
+
+
+def _float_elsewhere(model: onnx.ModelProto, nodes: set[str]) -> None:
+    """The quantiser hands a rounded activation to all who read it; only who computes in int8 is to have it."""
+    graph = model.graph
+    makers = {name: node for node in graph.node for name in node.output}
+    for node in graph.node:
+        if node.name in nodes:
+            continue
+        for place, name in enumerate(node.input):
+            back = makers.get(name)
+            first = makers.get(back.input[0]) if back is not None and back.op_type == "DequantizeLinear" else None
+            if first is None or first.op_type != "QuantizeLinear":
+                continue
+            source = makers.get(first.input[0])
+            if source is None or source.op_type != "Conv":  # a convolution in int8 gives its output so
+                node.input[place] = first.input[0]
+    for _ in range(2):  # first what dequantised for nobody, then what quantised for that
+        used = _used(graph)
+        kept = [n for n in graph.node if n.op_type not in ROUNDING or used.intersection(n.output)]
+        copies = [onnx.NodeProto.FromString(n.SerializeToString()) for n in kept]
+        del graph.node[:]
+        graph.node.extend(copies)
+    used = _used(graph)
+    weights = [onnx.TensorProto.FromString(w.SerializeToString()) for w in graph.initializer if w.name in used]
+    del graph.initializer[:]
+    graph.initializer.extend(weights)
+
+
+def _used(graph: onnx.GraphProto) -> set[str]:
+    """Names of all values that something reads."""
+    return {name for node in graph.node for name in node.input} | {out.name for out in graph.output}
+
+
+@contextlib.contextmanager
+def _files(model: onnx.ModelProto) -> Iterator[tuple[str, str]]:
+    """A file with the model, and one for what is made of it; the quantiser's advice isn't shown."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with tempfile.TemporaryDirectory(prefix="suffuse-") as folder:
+            before, after = Path(folder) / "before.onnx", Path(folder) / "after.onnx"
+            before.write_bytes(model.SerializeToString())
+            yield str(before), str(after)
+    finally:
+        logging.disable(level)

@@ -1,0 +1,76 @@
+"""A store as one Parquet table, for people and other programs: row id, split, label, and the answers by class name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from ..data.columns import Columns
+from ..files import new_file, parsing
+from ..types import CLASSES, LABELS, Spec
+from . import manifest
+from .row_reuse import find
+from .teacher_logits import CHUNK, decoded
+
+
+def export(run_folder: Path, out: Path) -> int:
+    """Write ``out``; returns its number of rows: one for each row, subset and view.
+
+    Columns: ``id``, ``split``, ``label``, ``subset``, ``view`` (null: as prepared); ``teacher``, the class that it
+    says (of several targets ``teacher: TARGET``); ``teacher: CLASS``, its probability (of a number: the number). An
+    abstention is null.
+    """
+    folder = run_folder / "knowledge"
+    facts = manifest.read(folder)
+    arrays = manifest.load(folder, facts)
+    columns = Columns.open(run_folder / "data")
+    with parsing(run_folder / "data" / "rows.parquet"):
+        table = pq.read_table(run_folder / "data" / "rows.parquet", columns=["id", "split", "label", "key"])
+    place = find(table["key"].to_numpy().astype(np.uint64), arrays["key"])
+    rows = table.select(["id", "split", "label"])
+    written = 0
+    with new_file(out) as file:
+        writer = None
+        for number, block in enumerate(manifest.blocks(facts)):
+            count = facts["blocks"][number]["rows"]
+            for start in range(0, count, CHUNK):
+                some = slice(start, min(start + CHUNK, count))
+                piece = rows.take(pa.array(place[some], mask=place[some] < 0)).combine_chunks()
+                said = {
+                    "subset": pa.array(["+".join(block.subset)] * len(piece)),
+                    "view": pa.array([block.view] * len(piece), pa.int32()),
+                    **dict(
+                        _answers(columns.spec, torch.from_numpy(decoded(facts, arrays, columns.spec, number, some)))
+                    ),
+                }
+                for name, column in said.items():
+                    piece = piece.append_column(name, column)
+                writer = writer or pq.ParquetWriter(file, piece.schema)
+                writer.write_table(piece)
+                written += len(piece)
+        if writer:
+            writer.close()
+    return written
+
+
+def _answers(spec: Spec, logits: torch.Tensor) -> Iterator[tuple[str, pa.Array]]:
+    several, values, said = len(spec.heads) > 1, [], []
+    for head, part in spec.parts(logits):
+        silent = part.isnan().any(1).numpy()
+        if head.kind == CLASSES:
+            best = part.nan_to_num(nan=-np.inf).argmax(1).numpy()
+            names = pa.array(head.classes).take(pa.array(best, mask=silent))
+            said.append((f"teacher: {head.name}" if several else "teacher", names))
+            part = part.softmax(1)
+        elif head.kind == LABELS:
+            part = part.sigmoid()
+        else:
+            part = part * head.std + head.mean
+        values += [pa.array(column, pa.float32(), mask=silent) for column in part.numpy().T]
+    yield from said
+    yield from ((f"teacher: {name}", column) for name, column in zip(spec.classes, values, strict=True))

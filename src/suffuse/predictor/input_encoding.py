@@ -1,0 +1,104 @@
+"""A modality's cells -> the model's entries, by the code that prepared the training data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from ..errors import UsageError
+from ..modalities.cell import Absent, Root, Unreadable
+from ..paths import leads_inside
+from ..registry import DeriveSettings, ModalitySettings
+from ..types import Field
+
+
+@dataclass(frozen=True)
+class Input:
+    """One modality of an export."""
+
+    field: Field
+    settings: ModalitySettings
+    part: ModuleType
+
+    @cached_property
+    def problems(self) -> Callable[..., Any] | None:
+        """What of a cell that can be read is left out, where the part knows of such."""
+        return getattr(self.part, "problems", None)
+
+
+@dataclass(frozen=True)
+class Derivation:
+    """How a column is made that a record may lack."""
+
+    settings: DeriveSettings
+    part: ModuleType
+    facts: dict
+
+    def check_files(self, name: str, allowed: str | Path | None) -> None:
+        """Raise UsageError where the column ``name`` is made with files outside of the folder that the caller allows.
+        Their paths come from an export or a run, which may be somebody else's."""
+        for key, file in self.settings.opened().items():
+            if allowed is None or not leads_inside(Path(file), Path(allowed)):
+                raise UsageError(
+                    "the model names a file that may not be opened", where=f"derive: {name}: {key}", got=file,
+                    expected="no file" if allowed is None else f"a path below {allowed}",
+                    hint="allow the folder that holds it: `--model-files FOLDER`, or `model_files` of `Predictor.load`",
+                )  # fmt: skip
+
+
+@dataclass(slots=True)
+class Encoded:
+    """B cells of one modality as the model takes them. An absent slot holds zeros, and they change nothing."""
+
+    entries: np.ndarray  # (B, ...)
+    absent: dict[int, str]  # row -> why
+    unreadable: set[int]  # rows, absent or partly used, in which something stands that can't be read
+    partly: dict[int, str]  # row -> what was left out of a cell that is used
+
+
+def encode(one: Input, cells: Iterable[Any], root: Path | Root) -> Encoded:
+    """What can't be read is absent, with its reason; nothing is put in its place."""
+    items, absent, unreadable = [], {}, set()
+    partly: dict[int, list[str]] = {}
+    part: Any = one.part
+    settings, statistics = one.settings, one.field.statistics
+    for row, value in enumerate(cells):
+        lost: list[str] = []
+        try:
+            if not isinstance(value, (str, bytes)):
+                value, lost, broken = _made(value)
+                if broken:
+                    unreadable.add(row)
+            found = part.load(settings, value, root)
+            items.append(found[1])
+            if lost or (len(found) > 2 and any(found[2:])):
+                partly[row] = [*lost, *filter(None, found[2:])]
+        except (Absent, Unreadable) as error:
+            absent[row] = "; ".join([*lost, str(error)]) if row in unreadable else str(error)
+            if isinstance(error, Unreadable):
+                unreadable.add(row)
+            items.append(part.blank(settings))
+    if one.problems:
+        for row, column, why in one.problems(settings, statistics, items):
+            partly.setdefault(row, []).append(f"{column}: {why}")
+            unreadable.add(row)
+    said = {row: "; ".join(reasons) for row, reasons in partly.items()} if partly else {}
+    return Encoded(part.encode(settings, statistics, items), absent, unreadable, said)
+
+
+def _made(value: Any) -> tuple[Any, list[str], bool]:
+    """A cell as ``load`` reads it, what of it couldn't be derived, and whether that is so because something can't be
+    read. Raises where all of it couldn't."""
+    if isinstance(value, (Absent, Unreadable)):
+        raise value
+    if not isinstance(value, dict):
+        return value, [], False
+    lost = {k: v for k, v in value.items() if isinstance(v, (Absent, Unreadable))}
+    broken = any(isinstance(v, Unreadable) for v in lost.values())
+    return {k: None if k in lost else v for k, v in value.items()}, [f"{k}: {v}" for k, v in lost.items()], broken

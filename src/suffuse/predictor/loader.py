@@ -1,0 +1,117 @@
+"""An export folder -> its parts. :mod:`suffuse.export_integrity` checks the files, :mod:`.signature` what they say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .. import export_integrity
+from ..environment import readers
+from ..errors import SuffuseError
+from ..export_integrity import FIRST, unreadable
+from ..modalities.cell import Limits
+from ..types import Field, Head
+from . import signature as signatures
+from .input_encoding import Derivation, Input
+from .signature import Signature
+
+RECORDS = 1000  # that a server takes at once, where the signature says nothing
+Temperatures = Mapping[str, Mapping[str, float]]  # modalities that are present, with a + between them -> target -> T
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a signature says besides inputs and targets."""
+
+    name: str = ""
+    digest: str = ""  # of the signature, and so of everything in the folder
+    form: str = FIRST  # the form of the network that runs
+    temperatures: Temperatures = field(default_factory=dict)
+    limits: Limits = field(default_factory=Limits)
+    records: int = RECORDS
+    id: str = ""  # the column that names rows, as the recipe says; none: ""
+    differs: tuple[str, ...] = ()  # libraries that read entries here with another version than where it was exported
+
+
+@dataclass(frozen=True)
+class Opened:
+    """An export, read and checked."""
+
+    heads: tuple[Head, ...]
+    inputs: tuple[Input, ...]
+    derived: dict[str, Derivation]
+    facts: Facts
+    session: Any  # onnxruntime.InferenceSession
+
+
+def read(folder: Path, threads: int, form: str | None, allowed: str | Path | None) -> Opened:
+    """Everything that an export folder holds.
+
+    Raises SuffuseError where it isn't one, a file isn't the one that was exported, or a library isn't installed;
+    UsageError where it has no such form, or names files that don't lie below ``allowed``.
+    """
+    raw, contents, network = export_integrity.read(folder, form)
+    try:
+        signature = signatures.checked(raw)
+        inputs = tuple(_input(one, contents) for one in signature.modalities)
+        derived = _derived(signature, allowed)
+    except SuffuseError:  # a library isn't installed, or a file may not be opened
+        raise
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
+        raise unreadable(folder, getattr(error, "file", export_integrity.SIGNATURE), error) from None
+    session = _session(network, threads, folder, export_integrity.model_file(raw, form))
+    try:
+        export_integrity.fit(raw, session)
+    except ValueError as error:
+        raise unreadable(folder, export_integrity.SIGNATURE, error) from None
+    for one in inputs:
+        if hasattr(one.part, "ready"):
+            one.part.ready(one.settings, True)
+    heads = tuple(one.head() for one in signature.heads)
+    return Opened(heads, inputs, derived, _facts(signature, folder, str(form or signature.form or FIRST)), session)
+
+
+def _session(network: bytes, threads: int, folder: Path, file: str) -> Any:
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    try:
+        return ort.InferenceSession(network, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # what ONNX Runtime raises shares no base class
+        raise unreadable(folder, file, error) from None
+
+
+def _facts(signature: Signature, folder: Path, form: str) -> Facts:
+    """Name, temperatures and limits."""
+    place = folder.resolve()
+    name = signature.name or (place.parent.name if place.name == "export" else place.name)
+    limits = signature.limits.given() if signature.limits else {}
+    records = limits.pop("records", RECORDS)
+    temperatures = signature.temperatures or {}
+    return Facts(
+        name, signature.digest, form, temperatures, Limits(**limits), records, signature.id or "", _differs(signature)
+    )
+
+
+def _differs(signature: Signature) -> tuple[str, ...]:
+    then, here = signature.libraries or {}, readers(one.kind for one in signature.modalities)
+    return tuple(f"{n} {here[n]}, exported with {then[n]}" for n in here if n in then and then[n] != here[n])
+
+
+def _derived(signature: Signature, allowed: str | Path | None) -> dict[str, Derivation]:
+    found = {}
+    for name, one in signature.derive.items():
+        settings, part = signatures.derivation(name, one)
+        found[name] = Derivation(settings, part, one.facts)
+        found[name].check_files(name, allowed)
+    signatures.check_sources({name: one.settings.column for name, one in found.items()})
+    return found
+
+
+def _input(facts: signatures.Modality, contents: Mapping[str, bytes]) -> Input:
+    settings, part, statistics = signatures.modality(facts, contents)
+    return Input(Field(facts.name, facts.kind, statistics), settings, part)

@@ -1,0 +1,123 @@
+"""Predictions -> a table's columns, and rows of them as CSV, JSON lines or Parquet."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..csv_output import csv_lines
+from ..errors import UsageError
+from ..types import NUMBER, Head
+from .prediction import Answer, Prediction
+
+FORMS = (".csv", ".jsonl", ".parquet")
+OWN = ("line", "absent", "used")  # columns that are no target's
+FLAGS = {True: "true", False: "false"}  # in CSV
+Column = tuple[str, str]  # name, and kind: int, float, text or bool
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which columns there are: of the only target ``answer``, ``confidence`` and ``p(CLASS)``; of several their own
+    names, ``confidence(TARGET)`` and ``p(TARGET=CLASS)``.
+
+    The table's column ``id`` comes first, where there is one; it is called ``id(NAME)`` where its name is taken.
+
+    With ``top`` K the most probable ones stand in ``top1`` and ``p(top1)`` to ``topK`` and ``p(topK)`` instead of
+    all of them; with ``threshold`` there is ``abstained``, and the answer is empty where it is true.
+    """
+
+    heads: Sequence[Head]
+    top: int | None = None
+    threshold: float | None = None
+    id: str | None = None  # a column of the table, whose cells are kept as texts
+    raw: bool = False  # cells of CSV aren't escaped (:mod:`suffuse.csv_output`)
+    columns: tuple[Column, ...] = field(init=False)
+    absent: int = field(init=False)  # the place of the column that says what a row lacks
+
+    def __post_init__(self) -> None:
+        if self.top is not None and self.top < 1:
+            raise UsageError("no such number of classes", where="top", got=self.top, expected="1 or more")
+        plain = [column for head in self.heads for column in self._said(head)]
+        spoken = [column for head in self.heads for column in self._probabilities(head)]
+        columns = (("line", "int"), *plain, ("absent", "text"), ("used", "text"), *spoken)
+        taken = {name for name, _ in columns}
+        ids = [] if self.id is None else [(f"id({self.id})" if self.id in taken else self.id, "text")]
+        object.__setattr__(self, "columns", (*ids, *columns))
+        object.__setattr__(self, "absent", len(ids) + 1 + len(plain))
+
+    def row(self, line: int, found: Prediction, id_: Any = None) -> list[Any]:
+        """A row of the table; ``id_`` is the cell of its id."""
+        absent = "; ".join(f"{name}: {reason}" for name, reason in {**found.absent, **found.partly}.items())
+        ids = [] if self.id is None else [None if id_ is None or id_ != id_ else str(id_)]
+        made: list[Any] = [*ids, line]
+        for head in self.heads:
+            made += self._value(head, found.answers[head.name])
+        made += [absent, "; ".join(found.used)]
+        for head in self.heads:
+            if head.kind != NUMBER:
+                made += self._each(head, found.answers[head.name])
+        return made
+
+    def _of(self, what: str, head: Head) -> str:
+        return what if len(self.heads) == 1 else f"{what}({head.name})"
+
+    def _said(self, head: Head) -> list[Column]:
+        name = "answer" if len(self.heads) == 1 else f"answer({head.name})" if head.name in OWN else head.name
+        if head.kind == NUMBER:
+            return [(name, "float")]
+        abstained = [] if self.threshold is None else [(self._of("abstained", head), "bool")]
+        return [(name, "text"), (self._of("confidence", head), "float"), *abstained]
+
+    def _probabilities(self, head: Head) -> list[Column]:
+        if self.top is None or head.kind == NUMBER:
+            prefix = "" if len(self.heads) == 1 else f"{head.name}="
+            return [(f"p({prefix}{label})", "float") for label in head.classes]
+        places = [self._of(f"top{n}", head) for n in range(1, min(self.top, len(head.classes)) + 1)]
+        return [column for place in places for column in ((place, "text"), (f"p({place})", "float"))]
+
+    def _value(self, head: Head, answer: Answer) -> list[Any]:
+        value = "; ".join(answer.value) if isinstance(answer.value, tuple) else answer.value
+        if head.kind == NUMBER:
+            return [value]
+        abstained = [] if self.threshold is None else [answer.abstained]
+        return [None if answer.abstained else value, answer.confidence, *abstained]
+
+    def _each(self, head: Head, answer: Answer) -> list[Any]:
+        if self.top is None:
+            return list(answer.probabilities.values())
+        return [cell for pair in answer.top(min(self.top, len(head.classes))) for cell in pair]
+
+
+def encoded(layout: Layout, rows: list[list[Any]], form: str) -> bytes:
+    """Rows as a part of a file: lines without a header, or for Parquet an Arrow stream."""
+    if form == ".parquet":
+        return _arrow(layout, rows)
+    if form == ".jsonl":
+        names = [name for name, _ in layout.columns]
+        lines = (json.dumps(dict(zip(names, row, strict=True)), ensure_ascii=False) + "\n" for row in rows)
+    else:
+        lines = csv_lines(([FLAGS[c] if isinstance(c, bool) else c for c in row] for row in rows), layout.raw)
+    return "".join(lines).encode("utf-8", "surrogatepass")
+
+
+def header(layout: Layout, form: str) -> bytes:
+    """What stands before the parts."""
+    if form != ".csv":
+        return b""
+    return "".join(csv_lines([[name for name, _ in layout.columns]], layout.raw)).encode("utf-8", "surrogatepass")
+
+
+def _arrow(layout: Layout, rows: list[list[Any]]) -> bytes:
+    import pyarrow as pa
+
+    kinds = {"int": pa.int64(), "float": pa.float64(), "text": pa.string(), "bool": pa.bool_()}
+    schema = pa.schema([(name, kinds[kind]) for name, kind in layout.columns])
+    cells = list(zip(*rows, strict=True)) or [()] * len(layout.columns)
+    arrays = [pa.array(column, field.type) for column, field in zip(cells, schema, strict=True)]
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, schema) as out:
+        out.write_batch(pa.RecordBatch.from_arrays(arrays, schema=schema))
+    return sink.getvalue().to_pybytes()

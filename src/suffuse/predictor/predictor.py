@@ -1,0 +1,272 @@
+"""An export, loaded: records in, answers out."""
+
+from __future__ import annotations
+
+import types
+import warnings
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+
+from ..activations import activate, activate_row
+from ..errors import SuffuseError, UsageError, did_you_mean, listed
+from ..modalities.cell import Absent, Root, Unreadable
+from ..types import Head
+from . import loader
+from .calibrated_logits import calibrated, calibrated_row
+from .contributions import contributions
+from .input_encoding import Derivation, Encoded, Input, encode
+from .model_schema import describe
+from .prediction import Prediction, answers
+
+PIECE = 256  # records that are encoded at a time
+BATCH = 32  # of these, that the network answers at a time: what more of them need no longer fits a core's cache
+LOGITS = ["logits"]  # the network's outputs that are asked for
+Record = Mapping[str, Any]  # column, or modality -> path, bytes, array, text or number
+
+
+class Predictor:
+    """An export, loaded. Safe to share between threads."""
+
+    def __init__(
+        self,
+        heads: tuple[Head, ...],
+        inputs: tuple[Input, ...],
+        session: Any,
+        derived: Mapping[str, Derivation] = types.MappingProxyType({}),
+        facts: loader.Facts = loader.Facts(),
+    ):
+        self.heads, self.inputs, self.session, self.derived, self.facts = heads, inputs, session, derived, facts
+        self.names = tuple(i.field.name for i in inputs)
+        self.ids = frozenset(i.field.name for i in inputs if i.field.kind == "text")  # the network reads int64 of them
+        self.known = {name for i in inputs for name in (i.field.name, *i.settings.columns)}
+        self.several = tuple(i for i in inputs if not isinstance(i.settings.column, str))  # of several columns
+        self.known |= {d.settings.column for d in derived.values()}
+
+    @classmethod
+    def load(
+        cls,
+        folder: str | Path,
+        threads: int = 1,
+        form: str | None = None,
+        model_files: str | Path | None = None,
+    ) -> Predictor:
+        """Open an export folder. ``form`` is fp32 or int8 where it has both; else the one that it calls its own.
+        Outside of the export, files that it names (of another acoustic model) are opened below ``model_files`` alone.
+
+        Raises SuffuseError where it isn't one, a file isn't the one that was exported, or a library isn't installed;
+        UsageError where it has no such form, or names a file that isn't allowed.
+        """
+        made = loader.read(Path(folder), threads, form, model_files)
+        return cls(made.heads, made.inputs, made.session, made.derived, made.facts)
+
+    def describe(self) -> dict[str, Any]:
+        """Inputs with their columns, targets, limits and form, as JSON holds them (docs/predict.md)."""
+        return describe(self.heads, self.inputs, self.derived, self.facts)
+
+    @overload
+    def predict(
+        self, records: Record, root: str | Path = ".", within: str | Path | None = None, threshold: float | None = None
+    ) -> Prediction: ...
+
+    @overload
+    def predict(
+        self,
+        records: Sequence[Record],
+        root: str | Path = ".",
+        within: str | Path | None = None,
+        threshold: float | None = None,
+    ) -> list[Prediction]: ...
+
+    def predict(
+        self,
+        records: Record | Sequence[Record],
+        root: str | Path = ".",
+        within: str | Path | None = None,
+        threshold: float | None = None,
+    ) -> Prediction | list[Prediction]:
+        """One record -> Prediction; a list of records -> a list of them.
+
+        A record maps a column, or a modality, to a path, bytes, array or text; any may be left out. A derived
+        column that a record lacks is made from its source. Relative paths start from ``root``, and no file outside of
+        ``within`` (which is ``root`` unless it is given) is read. An answer less sure than ``threshold`` abstains.
+
+        Raises UsageError where a record is no mapping, has a key that the model doesn't know, or has none at all. Warns
+        where no record has some column of a modality, but others of its columns: they count as empty.
+        """
+        check_threshold(threshold)
+        place = self.place(root, within)
+        if isinstance(records, Mapping):
+            self._check(records)
+            self._warn(records)
+            return self.predict_cells([(self._cell(records, i, place),) for i in self.inputs], place, threshold)[0]
+        if not isinstance(records, Sequence) or isinstance(records, (str, bytes, bytearray)):
+            got, expected = type(records).__name__, "a record (column -> value), or a list of records"
+            raise UsageError("this is no record", got=got, expected=expected)
+        found: list[Prediction] = []
+        for record in records:  # all of them before any is answered
+            self._check(record)
+        self._warn({key for record in records for key in record} if self.several else ())
+        for start in range(0, len(records), PIECE):
+            found.extend(self._some(records[start : start + PIECE], place, threshold))
+        return found
+
+    def contributions(
+        self, record: Record, root: str | Path = ".", within: str | Path | None = None
+    ) -> dict[str, dict[str, float]]:
+        """Target -> modality -> what it added to the answer: exact Shapley values (:mod:`suffuse.shapley`) of the
+        answered class's probability, of labels the mean of the decisions' probabilities, of a number its value, over
+        the subsets of what the record has. They sum to the answer's less that of nothing; absent ones have 0."""
+        self._check(record)
+        entries, present = self.encoded([record], self.place(root, within))
+
+        def ask(subsets: np.ndarray) -> np.ndarray:
+            several = {n: np.repeat(e, len(subsets), axis=0) for n, e in entries.items()}
+            return self.probabilities(several, subsets)
+
+        return contributions(self.heads, self.names, present[0], ask)
+
+    def place(self, root: str | Path = ".", within: str | Path | None = None) -> Root:
+        """Where paths start, where files may lie, and how large cells may be."""
+        return Root.of(root, within, self.facts.limits)
+
+    def value(self, column: str, record: Record, root: Path | Root) -> Any:
+        """A record's cell; one of a derived column that it lacks is made, and is an exception where it can't be."""
+        one = self.derived.get(column)
+        if one is None or column in record:
+            return record.get(column)
+        source = self.value(one.settings.column, record, root)
+        if isinstance(source, (Absent, Unreadable)):
+            return source
+        try:
+            return one.part.make(one.settings, one.facts, source, root)
+        except (Absent, Unreadable) as error:
+            return error
+
+    def source(self, column: str, names: Collection[str]) -> str | None:
+        """The column among ``names`` that a column's cells come from: itself, or what it is derived from."""
+        while column not in names:
+            if column not in self.derived:
+                return None
+            column = self.derived[column].settings.column
+        return column
+
+    def encoded(self, records: Sequence[Record], root: Path | Root) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """B records, column -> cell -> entries (B, ...) of each modality, and present (B, M) bool."""
+        columns = [encode(i, [self._cell(record, i, root) for record in records], root) for i in self.inputs]
+        return {n: c.entries for n, c in zip(self.names, columns, strict=True)}, _present(columns, len(records))
+
+    def predict_cells(
+        self, cells: Sequence[Iterable[Any]], root: Path | Root, threshold: float | None = None
+    ) -> list[Prediction]:
+        """M columns of B cells -> B predictions."""
+        columns = [encode(i, column, root) for i, column in zip(self.inputs, cells, strict=True)]
+        entries = {n: c.entries for n, c in zip(self.names, columns, strict=True)}
+        rows = len(columns[0].entries)
+        if not rows:
+            return []
+        present = _present(columns, rows)
+        if rows == 1:
+            return [self._said(columns, 0, self._row(entries, present), threshold)]
+        found = self.probabilities(entries, present).tolist()
+        return [self._said(columns, row, values, threshold) for row, values in enumerate(found)]
+
+    def probabilities(self, entries: Mapping[str, np.ndarray], present: np.ndarray) -> np.ndarray:
+        """Encoded entries (B, ...) and present (B, M) bool -> (B, C): calibrated probabilities of classes and labels,
+        numbers in their own unit."""
+        rows = len(present)
+        if rows <= BATCH:
+            logits = self.logits(entries, present)
+        else:
+            parts = [slice(at, at + BATCH) for at in range(0, rows, BATCH)]
+            logits = np.concatenate([self.logits({n: e[p] for n, e in entries.items()}, present[p]) for p in parts])
+        return activate(self.heads, calibrated(self.heads, logits, self.names, present, self.facts.temperatures))
+
+    def logits(self, entries: Mapping[str, np.ndarray], present: np.ndarray) -> np.ndarray:
+        """Encoded entries (B, ...) and present (B, M) bool -> (B, C) float32 of all heads, as the network gives them:
+        without temperatures."""
+        feeds = {n: e.astype(np.int64) if n in self.ids else e for n, e in entries.items()}
+        feeds["present"] = present
+        try:
+            return self.session.run(LOGITS, feeds)[0]
+        except Exception as error:  # what ONNX Runtime raises shares no base class
+            said = next(iter(str(error).splitlines()), type(error).__name__)
+            raise SuffuseError("the export's network can't run", where=self.facts.name, got=said) from None
+
+    def _row(self, entries: Mapping[str, np.ndarray], present: np.ndarray) -> list[float]:
+        """One record's entries (1, ...) and present (1, M) -> (C,), what :meth:`probabilities` says of it."""
+        logits, here = self.logits(entries, present)[0].tolist(), present[0].tolist()
+        return activate_row(self.heads, calibrated_row(self.heads, logits, self.names, here, self.facts.temperatures))
+
+    def _some(self, records: Sequence[Record], place: Root, threshold: float | None) -> list[Prediction]:
+        cells = [[self._cell(record, i, place) for record in records] for i in self.inputs]
+        return self.predict_cells(cells, place, threshold)
+
+    def _cell(self, record: Record, one: Input, root: Path | Root) -> Any:
+        """By the columns; else by the modality's name. A modality may be called like the source of its column."""
+        column = one.settings.column
+        if isinstance(column, str) and column in record:
+            return record[column]
+        if one.field.name in record and not any(self.source(c, record) for c in one.settings.columns):
+            return record[one.field.name]
+        if isinstance(column, str):
+            return self.value(column, record, root)
+        return {column: self.value(column, record, root) for column in one.settings.columns}
+
+    def _said(
+        self, columns: Sequence[Encoded], row: int, found: Sequence[float], threshold: float | None
+    ) -> Prediction:
+        said = answers(self.heads, found, threshold)
+        if not any(one.absent or one.partly for one in columns):
+            return Prediction(said, {}, {}, self.names)
+        absent, partly, used, unreadable = {}, {}, [], []
+        for name, one in zip(self.names, columns, strict=True):
+            if row in one.absent:
+                absent[name] = one.absent[row]
+                if row in one.unreadable:
+                    unreadable.append(name)
+            else:
+                used.append(name)
+            if row in one.partly:
+                partly[name] = one.partly[row]
+        return Prediction(said, absent, partly, tuple(used), tuple(unreadable))
+
+    def _check(self, record: Any) -> None:
+        if not isinstance(record, Mapping):
+            got, expected = type(record).__name__, "a mapping, column -> value"
+            raise UsageError("this is no record", got=got, expected=expected)
+        if not record:
+            expected, hint = f"some of {listed(sorted(self.known))}", "None as a value says that a column is empty"
+            raise UsageError("this record has none of the model's inputs", expected=expected, hint=hint)
+        for key in record:
+            if key not in self.known:
+                raise UsageError(
+                    "this model has no such input", got=f"'{key}'", hint=did_you_mean(str(key), self.known)
+                )
+
+    def _warn(self, keys: Collection[str]) -> None:
+        """``keys``: of all records together."""
+        for one in self.several:
+            lost = [column for column in one.settings.columns if self.source(column, keys) is None]
+            if 0 < len(lost) < len(one.settings.columns):
+                text = f"no record has {listed(map(repr, lost))} of '{one.field.name}': they count as empty"
+                warnings.warn(text, UserWarning, stacklevel=3)
+
+
+def check_threshold(threshold: float | None) -> None:
+    """Raise UsageError where it is no probability."""
+    if threshold is not None and not (isinstance(threshold, (int, float, np.number)) and 0 <= threshold <= 1):
+        raise UsageError("the threshold is no probability", got=threshold, expected="0 to 1")
+
+
+def _present(columns: Sequence[Encoded], rows: int) -> np.ndarray:
+    """(B, M) bool."""
+    if rows == 1:
+        return np.array([[not one.absent for one in columns]])
+    present = np.ones((rows, len(columns)), dtype=bool)
+    for m, one in enumerate(columns):
+        for row in one.absent:
+            present[row, m] = False
+    return present

@@ -1,0 +1,30 @@
+"""The data section of a model card, from ``data/schema.json``: rows by split, what is quarantined, equal contents."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..markdown import plain, table
+from . import duplicates
+from .column_types import percent
+from .quarantine import LeftOut
+
+
+def data_section(schema: Mapping[str, Any], *more: str) -> str:
+    """Markdown; nothing where there is no schema. ``more``: paragraphs for its end."""
+    if not schema:
+        return ""
+    rows = [(split, f"{count:,}", f"{schema['labelled'][split]:,}") for split, count in schema["rows"].items()]
+    left = LeftOut.of_schema(schema)
+    share = f" ({percent(left.share)})" if left.rows else ""
+    why = table(("reason", "rows"), [(name, f"{count:,}") for name, count in left.reasons.items()])
+    parts = (
+        "## Data",
+        table(("split", "rows", "with a label"), rows),
+        f"Quarantined, and in no split: {left.rows:,} of {left.total:,} rows{share}.",
+        *([why] if left.rows else []),
+        *(plain(f"{line}.") for line in duplicates.lines(schema.get("duplicates"))),
+        *more,
+    )
+    return "\n\n".join(parts)

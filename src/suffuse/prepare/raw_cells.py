@@ -1,0 +1,120 @@
+"""The raw cells of a run's prepared rows, for who reads them in a way of its own: a teacher from outside.
+
+A row is found by its place in the source and its id is compared, so that a source that was changed since is an error.
+The table is read once; its cells become Python objects a piece at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from .. import sources
+from ..errors import SuffuseError, UsageError, did_you_mean
+from ..files import parsing
+from ..modalities.cell import Absent, Root, Unreadable, content, is_empty
+from ..run import Run
+from . import derived_columns, table_rows
+
+
+class RawRows:
+    """N prepared rows of a run as its source has them. Nothing is read before it is asked for."""
+
+    def __init__(self, run: Run):
+        self.run = run
+
+    @cached_property
+    def ids(self) -> list[str]:
+        """(N,) of the rows."""
+        return self._prepared["id"].to_pylist()
+
+    @cached_property
+    def root(self) -> Root:
+        """Where file paths in cells start, and the folder that they may not lead out of."""
+        return table_rows.root(self.run.recipe.data, self._source)
+
+    @property
+    def columns(self) -> list[str]:
+        """The table's own columns; those that the recipe derives stand beside them."""
+        return self._source.table.column_names
+
+    def cells(self, column: str, rows: np.ndarray, key: str = "teacher") -> list:
+        """The cells (B,) of some rows in a column of the table, or in one that the recipe derives.
+
+        Raises UsageError, naming the recipe's ``key``, where there is no such column.
+        """
+        source = self._source
+        if column not in self.columns:
+            known = self.run.recipe.data.derive
+            if column not in known:
+                hint = did_you_mean(column, [*self.columns, *known])
+                raise UsageError("no such column", where=key, got=f"'{column}'", hint=hint)
+            source = self._derived
+        return source.table.column(column).take(pa.array(self._place[rows])).to_pylist()
+
+    def records(
+        self, columns: Sequence[str], rows: np.ndarray, hidden: Collection[str] = (), files: Collection[str] = ()
+    ) -> list[dict[str, Any]]:
+        """Of each row column -> cell; None where it is empty, or its modality is among the ``hidden`` ones. Of the
+        columns in ``files`` the bytes of the file that a cell names; None where it can't be read."""
+        found: dict[str, list] = {}
+        for column in columns:
+            if self.modality(column) in hidden:
+                found[column] = [None] * len(rows)
+                continue
+            cells = [None if is_empty(cell) else cell for cell in self.cells(column, rows)]
+            found[column] = [self._file(cell) for cell in cells] if column in files else cells
+        return [dict(zip(found, cells, strict=True)) for cells in zip(*found.values(), strict=True)]
+
+    def modality(self, column: str) -> str:
+        """The run's modality that reads a column; the column's own name where none does."""
+        return next((n for n, m in self.run.recipe.modalities.items() if column in m.columns), column)
+
+    def named(self, columns: Sequence[str]) -> tuple[str, ...]:
+        """The modalities of some columns, each once."""
+        return tuple(dict.fromkeys(self.modality(column) for column in columns))
+
+    def _file(self, cell: Any) -> bytes | None:
+        try:
+            return content(cell, self.root)
+        except (Absent, Unreadable):
+            return None
+
+    @cached_property
+    def _prepared(self) -> pa.Table:
+        with parsing(self.run.path("data", "rows.parquet")):
+            return pq.read_table(self.run.path("data", "rows.parquet"), columns=["line", "id"])
+
+    @cached_property
+    def _source(self) -> sources.Rows:
+        return sources.read(self.run.recipe.data.source)
+
+    @cached_property
+    def _derived(self) -> sources.Rows:
+        """The table with the recipe's derived columns; what is slow was remembered when it was prepared."""
+        data, rows = self.run.recipe.data, self._source
+        names = table_rows.roles(self.run.recipe, rows).names()
+        return derived_columns.add(rows, data.derive, names, self.root, self.run.path(".memory"), lambda *_: None).rows
+
+    @cached_property
+    def _place(self) -> np.ndarray:
+        """(N,) where each row stands in the table."""
+        at = {line: place for place, line in enumerate(self._source.line)}
+        place = np.array([at.get(line, -1) for line in self._prepared["line"].to_pylist()], dtype=np.int64)
+        wrong = int((place < 0).sum())
+        column = self.run.recipe.data.id
+        if column and not wrong:
+            there = sources.texts(sources.column(self._source, column, "data.id").take(pa.array(place)).to_pylist())
+            wrong = sum(a != b for a, b in zip(there, self.ids, strict=True))
+        if wrong:
+            where = self.run.recipe.data.source
+            got = f"{wrong:,} prepared rows that aren't where they were"
+            raise SuffuseError(
+                "the table was changed since", where=where, got=got, hint="`suffuse run` prepares it again"
+            )
+        return place

@@ -1,0 +1,266 @@
+"""The text of a proposed recipe: YAML in which every section says what it is for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+from .. import fusions
+from ..recipe.yaml_io import yaml_text
+from ..types import CLASSES, LABELS, NUMBER
+from .column_roles import TABULAR, Plan, left_out
+from .column_types import READ, Column, is_number
+
+BESIDE = 34  # where a comment beside an entry starts
+TEACHER = {
+    "widths": [32, 64, 128],
+    "frames": [64, 96, 128],
+    "embedding": 64,
+    "table": [64],
+    "gru": 128,
+    "fusion": 128,
+    "hidden": 128,
+    "rate": 0.002,
+}
+LOST = 0.2  # share of the rows whose modalities are thinned out, of the student's training
+STUDENT = {
+    "widths": [8, 16, 32],
+    "frames": [16, 24, 32],
+    "embedding": 16,
+    "table": [16],
+    "gru": 24,
+    "fusion": 32,
+    "hidden": 32,
+    "rate": 0.004,
+}
+HALVED = 64  # pixels from which on the first convolution takes every second one
+
+
+SOFT = {
+    CLASSES: ("kind: kd, weight: 0.9, temperature: 2.0", "the teacher's probabilities, softened", 0.1),
+    LABELS: ("kind: multilabel_kd, weight: 0.9", "the teacher's probability of each label", 0.1),
+    NUMBER: ("kind: regression_kd, weight: 0.7", "the teacher's numbers", 0.3),
+}  # of a target: what learns from the teacher, what that is, and the labels' weight
+
+
+@dataclass(frozen=True)
+class Taught:
+    """How the teacher is trained, on the rows that have a label."""
+
+    batch: int
+    epochs: int
+    seeds: int
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What the recipe says besides the columns' roles."""
+
+    source: str
+    rows: int
+    modalities: dict[str, dict]  # name -> kind, column and settings
+    batch: int
+    epochs: int
+    taught: Taught
+    root: str | None = None
+    within: str | None = None
+
+
+def write(plan: Plan, draft: Draft) -> str:
+    """The recipe's YAML, with comments."""
+    sections = [
+        _head(draft),
+        _data(plan, draft),
+        _modalities(plan, draft),
+        _unused(plan),
+        ["# The teacher: the strong model, trained on the labels.", "teacher:", *_network(draft, TEACHER)],
+        [
+            "# The student: the small model that is kept. Widen it where it loses too much to the teacher.",
+            "student:",
+            *_network(draft, STUDENT),
+        ],
+        _distill(plan, draft),
+    ]
+    return "\n\n".join("\n".join(section) for section in sections if section) + "\n"
+
+
+def scalar(value: Any) -> str:
+    """A value as YAML on one line, quoted where it must be."""
+    text = yaml_text([value], default_flow_style=True, width=10**9)
+    return text.strip()[1:-1]
+
+
+def _line(entry: str, comment: str = "") -> str:
+    """An entry, and a comment beside it; in YAML a # must follow a space."""
+    return f"{entry:<{BESIDE - 1}} # {_folded(comment)}" if comment else entry
+
+
+def _notes(notes: Iterable[str], indent: int) -> list[str]:
+    return [f"{' ' * indent}# {_folded(note)}" for note in notes]
+
+
+def _head(draft: Draft) -> list[str]:
+    name = _folded(PurePosixPath(draft.source).name)
+    return [
+        f"# Proposed by `suffuse init` from what stands in {name} ({draft.rows:,} rows). It runs as it is:",
+        "#     suffuse run THIS_FILE",
+        "# What isn't written here has its default; an unknown key is an error.",
+        "version: 1",
+        _line("seed: 0", "decides splits that are made, and how training starts"),
+    ]
+
+
+def _data(plan: Plan, draft: Draft) -> list[str]:
+    lines = ["# The table, and what its columns are. Relative paths start from this file's folder.", "data:"]
+    lines.append(f"  source: {scalar(draft.source)}")
+    if draft.root is None:
+        lines.append(_line("  # root: FOLDER", "what paths in the table start from; now the table's own folder"))
+    else:
+        lines.append(_line(f"  root: {scalar(draft.root)}", "what paths in the table start from"))
+    if draft.within is not None:
+        lines.append(_line(f"  within: {scalar(draft.within)}", "no file outside of this folder is read"))
+    lines.append(_line(f"  target: {scalar(plan.target)}", "; ".join(plan.notes["target"])))
+    if plan.goal.task:
+        said = ", ".join(f"{key}: {scalar(value)}" for key, value in plan.goal.task.items())
+        lines.append(_line(f"  tasks: {{{scalar(plan.target)}: {{{said}}}}}"))
+    elif all(is_number(v) for c in plan.columns if c.name == plan.target for v in c.cells if v is not None):
+        lines.append(_line(f"  # tasks: {{{scalar(plan.target)}: {{kind: number}}}}", "if it is a number, not a class"))
+    if plan.id:
+        lines.append(_line(f"  id: {scalar(plan.id)}", "names a row in reports"))
+    else:
+        lines.append(_line("  # id: COLUMN", "none found: a row is named by its line"))
+    return lines + _group(plan) + _split(plan)
+
+
+def _group(plan: Plan) -> list[str]:
+    notes = _notes(plan.notes["group"], 2)
+    if plan.group:
+        count = next(c.distinct for c in plan.columns if c.name == plan.group)
+        why = f"rows with the same value never stand in two splits ({count:,} values)"
+        return [*notes, _line(f"  group: {scalar(plan.group)}", why)]
+    return [
+        *notes,
+        _line("  # group: COLUMN", "none found: a patient or a user, whose rows no split may tear apart"),
+    ]
+
+
+def _split(plan: Plan) -> list[str]:
+    lines = ["  split:", *_notes(plan.notes["split"], 4)]
+    if plan.split:
+        counts = ", ".join(f"{count:,} {name}" for name, count in plan.counts.items() if count)
+        lines.append(_line(f"    column: {scalar(plan.split)}", counts))
+    if not plan.counts.get("validation"):
+        lines.append(_line("    validation: 0.1", "share of the training rows, for choosing the best epoch"))
+    if not plan.counts.get("test"):
+        lines.append(_line("    test: 0.15", "share of all rows, for the final scores alone"))
+    return lines
+
+
+def _modalities(plan: Plan, draft: Draft) -> list[str]:
+    lines = ["# What the models read, an entry a column. Rows in which one of them is empty are used too."]
+    lines.append("modalities:")
+    comments = {
+        "size": "pixels, both sides; more shows more and takes longer",
+        "tokens": {
+            "words": "whole words: few different ones here; else bpe",
+            "bpe": "pieces of words: any language; `words` for a small vocabulary",
+        },
+        "vocabulary": f"entries at the most; each is {STUDENT['embedding']} parameters of the student",
+        "length": "tokens or steps at the most; what is longer is cut",
+        "most": "pictures of a row; their features are averaged",
+        "rate": "samples a second, after resampling",
+        "seconds": "at the most; what is longer is cut",
+        "features": "numbers of one step",
+    }
+    reasons = {c.name: c.reason for c in plan.columns}
+    for name, settings in draft.modalities.items():
+        several = not isinstance(settings["column"], str)
+        why = "the columns that are single values, together" if several else reasons[settings["column"]]
+        lines.append(_line(f"  {scalar(name)}:", why))
+        for key, value in settings.items():
+            if key == "types":
+                lines.append("    types:")
+                lines.extend(_line(f"      {scalar(c)}: {kind}", reasons[c]) for c, kind in value.items())
+                continue
+            comment = comments.get(key, "")
+            comment = comment[value] if isinstance(comment, dict) else comment
+            lines.append(_line(f"    {key}: {scalar(value)}", comment))
+    for column in plan.columns:
+        if column.role == "give-away":
+            lines.append(f"  # {_folded(column.name)}: left out, it {column.reason}")
+            lines.append("  #     (data.derive, kind: mask_words, makes a column without the labels' words of it)")
+    return lines
+
+
+def _unused(plan: Plan) -> list[str]:
+    """The columns that no model reads, with why; a give-away stands among the modalities."""
+    shown = (*READ, "target", "id", "group", "split", "give-away")
+    left = [c for c in plan.columns if c.role not in shown and c not in plan.table()]
+    if not left:
+        return []
+    wide = max(len(_folded(c.name)) for c in left)
+    return ["# Columns that aren't used:", *(f"#   {_folded(c.name):<{wide}}  {_why(c)}" for c in left)]
+
+
+def _why(column: Column) -> str:
+    return f"{column.reason}; {left_out(column)}" if column.role in TABULAR else column.reason
+
+
+def _folded(text: str) -> str:
+    """On one line, as a comment must be."""
+    return " ".join(text.split())
+
+
+def _network(draft: Draft, size: dict) -> list[str]:
+    lines = ["  encoders:"]
+    for name, settings in draft.modalities.items():
+        if settings["kind"] == "image":
+            stride = ", stride: 2" if settings["size"] >= HALVED else ""
+            encoder = f"{{kind: conv, widths: {size['widths']}{stride}}}"
+        elif settings["kind"] == "audio":
+            encoder = f"{{kind: conv1d, widths: {size['frames']}}}"
+        elif settings["kind"] == "tabular":
+            encoder = f"{{kind: mlp, widths: {size['table']}}}"
+        elif settings["kind"] == "sequence":
+            encoder = f"{{kind: gru, width: {size['gru']}}}"
+        else:
+            encoder = f"{{kind: gru, embedding: {size['embedding']}, width: {size['gru']}}}"
+        lines.append(f"    {scalar(name)}: {encoder}")
+    fusion = fusions.default(len(draft.modalities)) if len(draft.modalities) > 1 else "concat"
+    lines.append(f"  fusion: {{kind: {fusion}, width: {size['fusion']}}}")
+    lines.append(_line(f"  hidden: {size['hidden']}", "width of the last hidden layer"))
+    if size is not TEACHER:
+        return lines
+    if draft.taught.seeds > 1:
+        lines.append(_line(f"  seeds: {draft.taught.seeds}", "labels are few: so many trainings, ..."))
+        lines.append(_line("  ensemble: true", "... and the mean of their answers teaches"))
+    return lines + _train(draft.taught, size)
+
+
+def _train(how: Draft | Taught, size: dict) -> list[str]:
+    return [
+        "  train:",
+        _line(f"    epochs: {how.epochs}", "rounds over the training rows; more may score better"),
+        _line(f"    batch: {how.batch}", "rows in one step"),
+        _line(f"    learning_rate: {size['rate']}"),
+    ]
+
+
+def _distill(plan: Plan, draft: Draft) -> list[str]:
+    soft, said, share = SOFT[plan.goal.kind]
+    lost = _line(f"    modality_dropout: {LOST}", "of the rows lose some in training: it bears one that is missing")
+    return [
+        "# How the student learns: mostly from the teacher's answers, a little from the labels.",
+        "# The same student without a teacher is trained beside it, to compare with.",
+        "distill:",
+        *_train(draft, STUDENT),
+        *([lost] if len(draft.modalities) > 1 else []),
+        "  losses:",
+        _line(f"    labels: {{kind: task, weight: {share}}}", "the labels themselves"),
+        _line(f"    soft: {{{soft}}}", said),
+        _line("  seeds: 3", "students from different starts; their spread tells what is chance"),
+        "  # Also with this share of the labels, where a teacher that saw all of them helps the most:",
+        "  # label_fractions: [0.05]",
+    ]

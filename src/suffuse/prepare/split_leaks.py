@@ -1,0 +1,143 @@
+"""What stands in two splits: ids, groups, whole rows, contents of one modality.
+
+A copy of a held-out row in the training rows makes a score say what a model remembers. What is certain is left out of
+training (:func:`suffuse.prepare.duplicates.drop_duplicates`, :func:`suffuse.prepare.row_state.drop_straddling`) and
+told, loudly: the table is not what its split says. What isn't certain stays and is counted: rows of equal contents and
+another label, or none, and large contents of one modality (the same picture) that rows of two splits share without a
+group to say so. Contents are equal where no modality is absent: a missing clip beside an equal transcript is no copy.
+The scores without such rows stand beside the scores with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from ..modalities.ragged import Ragged
+from . import row_labels, splits
+from .row_state import Draft
+
+NAMES = tuple(splits.NAMES)
+LARGE = 500  # bytes: contents of that size don't repeat by chance
+PAIRS = ((splits.TEST, splits.TRAIN), (splits.VALIDATION, splits.TRAIN), (splits.TEST, splits.VALIDATION))
+Across = dict[tuple[str, str], int]
+Say = Callable[..., str]
+SAYS = {
+    "copies": "in two splits: %(rows)s %(held)s rows stand in %(other)s too, with the same contents and label: of each "
+    "the held-out copy alone is kept",
+    "groups": "in two splits: %(rows)s %(held)s rows belong to groups that stand in %(other)s too: the %(other)s rows "
+    "of these groups were left out",
+    "ids": "in two splits: %(rows)s %(held)s rows have an id that stands in %(other)s too: the first row of each id is "
+    "kept",
+}
+COPIES = (
+    "in two splits: %(rows)s %(held)s rows stand in %(other)s too, with the same contents and label: they stay, as "
+    "data.duplicates says"
+)
+SAME = (
+    "in two splits: %(rows)s %(held)s rows have contents that stand in %(other)s rows too, with another label or none: "
+    "they stay"
+)
+OF_ONE = "in two splits: %(rows)s %(held)s rows have a content of %(name)s that stands in %(other)s rows too: they stay"
+
+
+def across(code: np.ndarray, split: np.ndarray) -> Across:
+    """code (N,) of what must not stand in two splits, -1 where there is nothing; split (N,) -> (held-out split, other
+    split) -> rows of the held-out one whose code stands in the other."""
+    found = {}
+    for held, other in PAIRS:
+        rows = (split == held) & (code >= 0)
+        count = int(np.isin(code[rows], code[(split == other) & (code >= 0)]).sum())
+        if count:
+            found[NAMES[held], NAMES[other]] = count
+    return found
+
+
+def whole(draft: Draft, label: bool, complete: bool = True) -> np.ndarray:
+    """(N,) int64: equal where rows have the same contents in all modalities (and the same label). -1 where a modality
+    is absent; with ``complete`` False, where all are. Contents and labels of a draft don't change: computed once."""
+    if (label, complete) in draft.equal:
+        return draft.equal[label, complete]
+    entries = draft.entries()
+    parts = [*entries.T]
+    if label:
+        parts.append(row_labels.codes(draft.label))
+    code = np.zeros(len(entries), dtype=np.int64)
+    for part in parts:  # one number for what came before and this
+        code = np.unique(code * (int(part.max(initial=0)) + 2) + part + 1, return_inverse=True)[1].reshape(-1)
+    present = entries.min(1) if complete else entries.max(1)
+    return draft.equal.setdefault((label, complete), np.where(present < 0, -1, code))
+
+
+def given(draft: Draft, copies: bool = True) -> dict[str, Across]:
+    """What the table's own split has on both sides, before anything is left out: ``copies`` (where they will be),
+    ``groups``, ``ids``."""
+    found = {
+        "copies": across(whole(draft, True), draft.split) if copies else {},
+        "groups": across(draft.group, draft.split),
+        "ids": across(row_labels.codes(draft.ids), draft.split),
+    }
+    return {name: one for name, one in found.items() if one}
+
+
+def copied(draft: Draft) -> Across:
+    """Copies of rows, with the same label, that the kept rows have on both sides."""
+    return across(whole(draft, True), _kept_split(draft))
+
+
+def kept(draft: Draft) -> dict[str, Across]:
+    """What the rows that are kept have on both sides, besides :func:`copied`: ``contents`` of all modalities, and by
+    name a modality's where they are large."""
+    split, copies = _kept_split(draft), copied(draft)
+    same = across(whole(draft, False), split)
+    found = {"contents": {pair: more for pair, n in same.items() if (more := n - copies.get(pair, 0))}}
+    if len(draft.columns) > 1:
+        found |= {name: across(c.entry, split) for name, c in draft.columns.items() if size(c.items) >= LARGE}
+    return {name: one for name, one in found.items() if one}
+
+
+def _kept_split(draft: Draft) -> np.ndarray:
+    return np.where(draft.keep, draft.split, splits.UNKNOWN)
+
+
+def size(items: Any) -> float:
+    """Bytes of an item, the mean."""
+    if isinstance(items, Ragged):
+        return float(items.flat.nbytes / max(len(items), 1))
+    count = max(len(items), 1)
+    return float(items.nbytes / count) if isinstance(items, (np.ndarray, pa.ChunkedArray)) else 0.0
+
+
+def to_json(draft: Draft, before: Mapping[str, Across]) -> dict[str, Any]:
+    """Plain values: ``left_out`` (of ``before``, see :func:`given`), ``copies`` and ``kept``, each a list of held-out
+    split, other split, rows; the first and the last by name."""
+
+    def plain(found: Across) -> list[dict[str, Any]]:
+        return [{"held": held, "other": other, "rows": count} for (held, other), count in found.items()]
+
+    return {
+        "left_out": {name: plain(one) for name, one in before.items()},
+        "copies": plain(copied(draft)),
+        "kept": {name: plain(one) for name, one in kept(draft).items()},
+    }
+
+
+def filled(text: str, **values: object) -> str:
+    """A sentence with its places filled, in English."""
+    return text % values
+
+
+def told(facts: Mapping[str, Any], say: Say = filled) -> list[str]:
+    """A sentence for everything in ``leaks.json`` that test or validation rows share with others. ``say`` fills a
+    sentence's places, and may put it into another language."""
+    some = [(SAYS[name], "", one) for name in SAYS for one in facts.get("left_out", {}).get(name, ())]
+    some += [(COPIES, "", one) for one in facts.get("copies", ())]
+    for name, found in facts.get("kept", {}).items():
+        some += [(SAME if name == "contents" else OF_ONE, name, one) for one in found]
+    return [
+        say(text, **{"rows": f"{one['rows']:,}", "held": one["held"], "other": one["other"], "name": name})
+        for text, name, one in some
+    ]

@@ -1,0 +1,209 @@
+"""Targets: cells of the label columns -> heads (what the outputs mean) and the numbers that are learned.
+
+Vocabularies, means and class weights come from training rows alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from .. import sources
+from ..errors import SuffuseError
+from ..recipe import Task
+from ..types import CLASSES, LABELS, NUMBER, UNLABELLED, Head
+from . import row_labels
+from .quarantine import Quarantine
+from .splits import TRAIN
+
+OTHER = "other"  # the class of training rows whose answer is too rare for the vocabulary
+LARGEST, SMALLEST = 1e30, 1e-30  # of a number, and of the deviation of several: networks count in 32 bits
+BINS, BIN_ROWS = 10, 10  # of a number, for stratified splits; where rows are few there are fewer of them
+
+
+@dataclass(frozen=True)
+class Cells:
+    """One target of N rows: a text, a tuple of texts, or a number; None where there is none."""
+
+    name: str
+    task: Task
+    values: list
+    broken: dict[int, str]  # row -> why its target can't be read: the row is left out
+
+    def text(self, row: int) -> str | None:
+        """As people write it."""
+        value = self.values[row]
+        if isinstance(value, tuple):
+            return f"{self.task.separator} ".join(value)
+        return repr(value).removesuffix(".0") if isinstance(value, float) else value
+
+    def strata(self) -> np.ndarray:
+        """(N,) what a stratified split keeps apart: classes, sets of labels, tenths of a number."""
+        if self.task.kind != NUMBER:
+            return row_labels.ordered([repr(v) for v in self.values])
+        values = np.array([math.nan if v is None else v for v in self.values])
+        bins = int(np.clip(np.isfinite(values).sum() // BIN_ROWS, 1, BINS))
+        edges = np.nanquantile(values, np.linspace(0, 1, bins + 1)[1:-1]) if bins > 1 else []
+        return np.where(np.isnan(values), BINS, np.searchsorted(edges, values))
+
+
+def read(name: str, task: Task, column: pa.ChunkedArray) -> Cells:
+    """The cells of a target's column."""
+    if task.kind == LABELS:
+        return Cells(name, task, [_labels(v, task) for v in column.to_pylist()], {})
+    texts = sources.texts(column.to_pylist())
+    if task.kind == CLASSES:
+        return Cells(name, task, [task.empty if t is None else t for t in texts], {})
+    read = [None if text is None else _number(text) for text in texts]
+    broken = {row: value for row, value in enumerate(read) if isinstance(value, str)}
+    return Cells(name, task, [None if isinstance(value, str) else value for value in read], broken)
+
+
+def _number(text: str) -> float | str:
+    """A cell's number, or why it is none."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        return f"not a number: '{text[:40]}'"
+    return value if abs(value) <= LARGEST else f"a number beyond ±{LARGEST:g}, too large for 32 bits: '{text[:40]}'"
+
+
+def names(targets: Sequence[Cells], some: np.ndarray) -> list[str]:
+    """The different classes and labels of some rows (N,) bool, sorted; numbers have no names."""
+    found: set[str] = set()
+    for cells in targets:
+        if cells.task.kind != NUMBER:
+            for value, wanted in zip(cells.values, some, strict=True):
+                if wanted and value is not None:
+                    found.update(value if isinstance(value, tuple) else (value,))
+    return sorted(found)
+
+
+def head(cells: Cells, split: np.ndarray) -> Head:
+    """What training rows say of a target. ``cells`` and ``split`` (N,) are of the same rows.
+
+    Raises SuffuseError where there is nothing to learn.
+    """
+    task, train = cells.task, [v for v, s in zip(cells.values, split, strict=True) if s == TRAIN and v is not None]
+    if task.kind == NUMBER:
+        values = np.array(train, dtype=np.float64)
+        if (different := len(np.unique(values))) < 2:
+            raise _nothing(cells.name, f"{different} different numbers", "two or more")
+        if values.std() < SMALLEST:
+            got, expected = f"a standard deviation of {values.std():.2g}", f"{SMALLEST:g} or more (32 bits)"
+            raise _nothing(cells.name, got, expected)
+        return Head(cells.name, NUMBER, (), float(values.mean()), float(values.std()), task.weight)
+    if task.kind == LABELS:
+        counts = Counter(label for one in train for label in set(one))
+        classes = _most(counts, task.most) if task.most else tuple(sorted(counts))
+        if not classes:
+            raise _nothing(cells.name, "no label at all", "one or more")
+    else:
+        classes = row_labels.classes_of(list(cells.values), split, cells.name, task.most)
+    made = Head(cells.name, task.kind, classes, weight=task.weight)
+    return replace(made, balance=balance(made, encode(made, cells, split)[split == TRAIN])) if task.balance else made
+
+
+def encode(head: Head, cells: Cells, split: np.ndarray) -> np.ndarray:
+    """(N,) int64 of classes: -1 unlabelled, C never seen; (N, C) float32 of labels; (N,) float32 of a number.
+
+    An answer that is too rare for the vocabulary is ``other`` in training rows. In held-out rows it counts as
+    never seen, so that no answer is right there: *other* is not an answer. Raises SuffuseError where a held-out number
+    is so far from training's that it overflows.
+    """
+    if head.kind == NUMBER:
+        values = np.array([math.nan if v is None else v for v in cells.values], dtype=np.float64)
+        scaled = (values - head.mean) / head.std
+        if (overflowing := np.flatnonzero(np.abs(scaled) > np.finfo(np.float32).max)).size:
+            got, expected = repr(cells.values[overflowing[0]]), "a number that 32 bits hold once it is standardised"
+            raise SuffuseError("a number overflows", where=f"column '{cells.name}'", got=got, expected=expected)
+        return scaled.astype(np.float32)
+    code = {name: number for number, name in enumerate(head.classes)}
+    if head.kind == LABELS:
+        made = np.zeros((len(cells.values), len(head.classes)), dtype=np.float32)
+        for row, value in enumerate(cells.values):
+            if value is None:
+                made[row] = UNLABELLED
+            else:
+                made[row, [code[v] for v in value if v in code]] = 1
+        return made
+    rest = np.where(split == TRAIN, code.get(OTHER, len(code)) if cells.task.most else len(code), len(code))
+    found = [UNLABELLED if v is None else code.get(v, int(r)) for v, r in zip(cells.values, rest, strict=True)]
+    return np.array(found, dtype=np.int64)
+
+
+def join(heads: Sequence[Head], parts: Sequence[np.ndarray]) -> np.ndarray:
+    """The targets of all heads, as :class:`suffuse.types.Spec` says."""
+    if len(heads) == 1 and heads[0].kind == CLASSES:
+        return parts[0]
+    return np.concatenate([p.astype(np.float32).reshape(len(p), -1) for p in parts], axis=1)
+
+
+def prior(head: Head, train: np.ndarray) -> list[float]:
+    """What is said of a row in which nothing is present, as logits, from the known training targets. Where some class
+    is in none of them, half a row is added to each (Jeffreys 1946): no class is impossible."""
+    if head.kind == NUMBER:
+        return [0.0]
+    known = train[head.known(train)]
+    if head.kind == LABELS:
+        share = (known.sum(0) + 0.5) / (len(known) + 1)
+        return np.log(share / (1 - share)).tolist()
+    counts = np.bincount(known, minlength=len(head.classes))
+    counts = counts if counts.all() else counts + 0.5
+    return np.log(counts / counts.sum()).tolist()
+
+
+def balance(head: Head, train: np.ndarray) -> tuple[float, ...]:
+    """Class weights from the training targets: n / (C n_c) for classes (King & Zeng 2001), so that the mean weight of a
+    row is 1; for labels, negatives by positives."""
+    known = train[head.known(train)]
+    if head.kind == LABELS:
+        positives = known.sum(0)
+        return tuple(((len(known) - positives) / np.maximum(positives, 1)).tolist())
+    counts = np.bincount(known, minlength=len(head.classes))
+    return tuple((len(known) / (len(counts) * np.maximum(counts, 1))).tolist())
+
+
+def note(head: Head, target: np.ndarray, cells: Cells, where: tuple[list[int], list], q: Quarantine) -> None:
+    """Write down the labels that training never saw, and the rows without one."""
+    if head.kind == CLASSES:
+        row_labels.note_targets(target, cells.values, where, cells.name, len(head.classes), q)
+        return
+    for row in np.flatnonzero(~head.known(target)):
+        q.note(where[0][row], where[1][row], cells.name, "unlabelled", "no label")
+    if head.kind == LABELS:
+        for row, value in enumerate(cells.values):
+            unseen = [v for v in value or () if v not in head.classes]
+            if unseen:
+                q.note(where[0][row], where[1][row], cells.name, "other", f"label not in training: '{unseen[0]}'")
+
+
+def _labels(value: Any, task: Task) -> tuple[str, ...] | None:
+    """A list, a JSON list, or a text with separators -> its labels, each once."""
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        with contextlib.suppress(json.JSONDecodeError):
+            value = json.loads(value)
+    parts = list(value) if isinstance(value, (list, tuple)) else sources.texts([value])[0]
+    if parts is None or value is None:
+        return None if task.empty is None else ()
+    found = [t for t in sources.texts(parts if isinstance(parts, list) else parts.split(task.separator)) if t]
+    return tuple(dict.fromkeys(found))
+
+
+def _most(counts: Counter, most: int) -> tuple[str, ...]:
+    return tuple(sorted(sorted(counts, key=lambda c: (-counts[c], c))[:most]))
+
+
+def _nothing(name: str, got: str, expected: str) -> SuffuseError:
+    where = f"column '{name}'"
+    return SuffuseError("nothing to learn", where=where, got=got, expected=f"{expected} in training rows")

@@ -1,0 +1,90 @@
+"""What the rows are: where they stand, what is to be predicted, how they are split."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from ..registry import Settings
+from .part_kinds import Derive, texts
+
+
+class HoldOut(Settings):
+    """The rows with one of these values in a column are the test rows: a group that training never sees."""
+
+    column: str
+    values: Annotated[tuple[str, ...], BeforeValidator(texts)] = Field(min_length=1)
+
+
+class Split(Settings):
+    """Where the splits come from: a column, and fractions for those that it doesn't give."""
+
+    column: str | None = None
+    validation: float = Field(default=0.1, gt=0, lt=0.5)  # share of the training rows (groups, if grouped)
+    test: float = Field(default=0.15, gt=0, lt=0.5)  # share of the rows no other split has; not used where it is given
+    stratify: bool = True
+    folds: int | None = Field(default=None, ge=2, le=100)  # cross-validation: the test rows are one of so many parts
+    fold: int = Field(default=0, ge=0)  # which one; together the runs of all folds score every row once
+    hold_out: HoldOut | None = None  # the test rows are those of a group that training never sees, e.g. one speaker
+
+    @model_validator(mode="after")
+    def _folded(self) -> Split:
+        if self.hold_out is not None and (self.column is not None or self.folds is not None):
+            other = "a column" if self.column is not None else "folds"
+            raise ValueError(f"got hold_out and {other}, expected one of them: it says which rows are the test rows")
+        if self.folds is not None and self.column is not None:
+            raise ValueError("got folds and a column, expected one of them: folds are cut from all rows")
+        if self.folds is not None and self.fold >= self.folds:
+            raise ValueError(f"got fold {self.fold}, expected 0 to {self.folds - 1}")
+        return self
+
+
+class Task(Settings):
+    """What one target is: one of several classes, any number of labels, or a number."""
+
+    kind: Literal["classes", "labels", "number"] = "classes"
+    empty: str | None = None  # the class that an empty cell stands for; without it the row is unlabelled
+    most: int | None = Field(
+        default=None, ge=1
+    )  # the most frequent classes of the training rows; others become `other`
+    separator: str = Field(default=";", min_length=1)  # between the labels of a cell that is a text
+    balance: bool = False  # weigh classes by the inverse of their frequency (labels: positives against negatives)
+    weight: float = Field(default=1.0, gt=0)  # share of the loss, relative to the other targets
+
+
+class Data(Settings):
+    """The table, and what its columns are."""
+
+    source: str  # a .csv, .parquet, .jsonl or .json file, a saved dataset, a folder of questions, or a known set
+    target: str | tuple[str, ...]  # one column, or several targets that are learned at once
+    tasks: dict[str, Task] = Field(default_factory=dict)  # what a target is; one of classes where nothing is said
+    id: str | None = None  # row number where there is none
+    group: str | None = None  # rows with an equal value never stand in two splits
+    root: str | None = None  # folder that file paths start from; the source's own folder where there is none
+    within: str | None = None  # folder that no file may lie outside of, whatever its path says; the root where none
+    split: Split = Split()
+    derive: dict[str, Derive] = Field(default_factory=dict)  # columns that are made from others
+    duplicates: Literal["group", "keep", "drop"] = "group"  # what is done with rows whose contents are equal
+    max_quarantined: float = Field(default=0.2, ge=0, le=1)  # share of the rows; where it is more a run stops
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The targets' columns, in order."""
+        return (self.target,) if isinstance(self.target, str) else self.target
+
+    def task(self, target: str) -> Task:
+        """What a target is."""
+        return self.tasks.get(target, Task())
+
+    @model_validator(mode="after")
+    def _named(self) -> Data:
+        if not self.targets or len(set(self.targets)) < len(self.targets):
+            raise ValueError(f"got target {list(self.targets)}, expected one column, or several different ones")
+        for name in self.tasks:
+            if name not in self.targets:
+                raise ValueError(f"got tasks.{name}, expected a target: {', '.join(self.targets)}")
+        for name in self.targets:
+            if self.task(name).empty is not None and self.task(name).kind == "number":
+                raise ValueError(f"got tasks.{name}.empty, expected none: an empty cell is no number")
+        return self

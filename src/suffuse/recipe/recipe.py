@@ -1,0 +1,210 @@
+"""The whole recipe, and what its sections must agree on."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field, ValidationError, model_validator
+
+from .. import fusions
+from ..registry import ModalitySettings, Settings, TeacherSettings
+from . import tap_checks
+from .data_settings import Data
+from .networks import AnyTeacher, Network, Teacher
+from .part_kinds import RESERVED, Modality
+from .stage_settings import Compute, Distill, Evaluate, Export, Extract
+
+
+class Recipe(Settings):
+    """Everything that decides a run."""
+
+    version: Literal[1] = 1
+    name: str | None = Field(default=None, pattern=r"^[\w.-]+$")
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    data: Data
+    modalities: dict[str, Modality] = Field(min_length=1)
+    teacher: AnyTeacher
+    student: Network
+    extract: Extract = Extract()
+    distill: Distill = Distill()
+    export: Export = Export()
+    evaluate: Evaluate = Evaluate()
+    compute: Compute = Compute()
+
+    @property
+    def trained(self) -> Teacher | None:
+        """The teacher that the run trains; None where it comes from outside."""
+        return self.teacher if isinstance(self.teacher, Teacher) else None
+
+    @property
+    def networks(self) -> dict[str, Network]:
+        """Who -> network, of those that the run trains."""
+        return {**({"teacher": self.trained} if self.trained else {}), "student": self.student}
+
+    @property
+    def fractions(self) -> tuple[float, ...]:
+        """The shares of the labels, besides all, with which students and baselines are trained too."""
+        found = (*self.distill.label_fractions, *(self.evaluate.label_curve or ()))
+        return tuple(dict.fromkeys(f for f in found if f < 1))
+
+    @model_validator(mode="before")
+    @classmethod
+    def _losses(cls, raw: Any) -> Any:
+        """Write the default losses out: what the targets are decides them."""
+        if not isinstance(raw, dict) or not isinstance(raw.get("data"), dict):
+            return raw
+        distill = raw.get("distill") or {}
+        if not isinstance(distill, dict) or distill.get("losses"):
+            return raw
+        return {**raw, "distill": {**distill, "losses": default_losses(raw["data"])}}
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Recipe:
+        known = ", ".join(self.modalities)
+        for who, network in self.networks.items():
+            if not network.encoders or not set(network.encoders) <= set(self.modalities):
+                got = ", ".join(network.encoders) or "none"
+                raise ValueError(f"{who}.encoders: got {got}, expected some of: {known}")
+        trainings = {"teacher": self.trained.train} if self.trained else {}
+        augmented = any(_varies(getattr(one, "augment", None)) for one in self.modalities.values())
+        for who, training in {**trainings, "distill": self.distill.train}.items():
+            if training.augment and not augmented:
+                raise ValueError(
+                    f"{who}.train.augment: got true, expected a modality with augment (modalities.NAME.augment): "
+                    "no view would differ from its row"
+                )
+            if isinstance(training.modality_dropout, dict) and not set(training.modality_dropout) <= set(
+                self.modalities
+            ):
+                got = ", ".join(training.modality_dropout)
+                raise ValueError(f"{who}.train.modality_dropout: got {got}, expected some of: {known}")
+            if training.whole and (training.mixup or not training.modality_dropout):
+                got = "with mixup, which has answers of its own" if training.mixup else "without modality_dropout"
+                raise ValueError(f"{who}.train.whole: got it {got}")
+            if training.modality_dropout == "halves" and (training.whole or training.mixup):
+                got = f"halves with {'mixup' if training.mixup else 'whole'}"
+                raise ValueError(f"{who}.train.modality_dropout: got {got}, expected one of the two")
+            if training.mixup and fusions.headless(self.networks["student" if who == "distill" else who].fusion):
+                raise ValueError(
+                    f"{who}.train.mixup: got it beside a fusion with heads of its own, which mixes answers"
+                )
+        for name, schedule in self.distill.schedules.items():
+            if name not in self.distill.losses:
+                raise ValueError(f"distill.schedules: got '{name}', expected some of: {', '.join(self.distill.losses)}")
+            if schedule.temperature is not None and not hasattr(self.distill.losses[name], "temperature"):
+                raise ValueError(f"distill.schedules.{name}: got a temperature for a loss that has none")
+        chosen = any(network.modalities for network in self.networks.values())  # then others may be left out
+        for name in self.modalities:
+            if not chosen and not any(name in network.encoders for network in self.networks.values()):
+                who = " or ".join(self.networks)
+                raise ValueError(f"modalities.{name}: got an encoder in no network, expected one in {who}")
+        for name in self.modalities:
+            if not name.isidentifier() or name in RESERVED:
+                raise ValueError(f"modalities.{name}: expected a plain word other than {', '.join(RESERVED)}")
+        if isinstance(self.teacher, TeacherSettings):
+            for key, one in self.teacher.everyone().items():
+                for name in one.covers:
+                    if name not in self.modalities:
+                        where = ".".join(filter(None, ("teacher", key, "covers")))
+                        raise ValueError(f"{where}: got '{name}', expected some of: {known}")
+        return self
+
+    @model_validator(mode="after")
+    def _alone(self) -> Recipe:
+        """The labels-only baseline's own settings must fit the same student."""
+        apart, train = self.distill.baseline, self.distill.train
+        if apart and apart.train.mixup and (train.whole or train.modality_dropout == "halves"):
+            got = "whole" if train.whole else "modality_dropout halves"
+            raise ValueError(f"distill.baseline.train.mixup: got it beside distill.train.{got}")
+        if apart and apart.train.mixup and fusions.headless(self.student.fusion):
+            raise ValueError("distill.baseline.train.mixup: got it beside a fusion with heads of its own")
+        able = [n for n in self.student.encoders if hasattr(self.modalities[n], "augment")]
+        for name, how in (apart.augment if apart else {}).items():
+            where = f"distill.baseline.augment.{name}"
+            if name not in able:
+                expected = f"some of: {', '.join(able)}" if able else "none: no modality of the student has views"
+                raise ValueError(f"distill.baseline.augment: got '{name}', expected {expected}")
+            if getattr(self.student.encoders[name], "frozen", False):
+                raise ValueError(f"{where}: got it beside a frozen encoder, which sees rows as they are")
+            try:
+                _augmented(self.modalities[name], how)
+            except ValidationError as error:
+                first = error.errors()[0]
+                place = ".".join(str(p) for p in (where, *first["loc"][1:]))
+                message = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+                known = {"extra_forbidden": f"a key of modalities.{name}.augment"}.get(first["type"], message)
+                raise ValueError(f"{place}: got {first['input']!r}, expected {known}") from None
+        return self
+
+    def seen(self, taught: bool) -> dict[str, ModalitySettings]:
+        """The modalities as a student's views show them: of a distilled one as the recipe says; of the baseline
+        those that ``distill.baseline.augment`` names as it says, and the others as the distilled one sees them."""
+        apart = None if taught or self.distill.baseline is None else self.distill.baseline.augment
+        if not apart:
+            return self.modalities
+        off = {} if self.distill.train.augment else {n: type(m).model_fields for n, m in self.modalities.items()}
+        own = {n: fields["augment"].default for n, fields in off.items() if "augment" in fields} | apart
+        return {n: _augmented(m, own[n]) if n in own else m for n, m in self.modalities.items()}
+
+    @model_validator(mode="after")
+    def _tapped(self) -> Recipe:
+        """What losses read of networks must be there."""
+        teacher = tuple(self.trained.encoders) if self.trained else None
+        columns = {name: one.columns for name, one in self.modalities.items()}
+        tap_checks.check(self.distill.losses, tuple(self.student.encoders), teacher, columns)
+        return self
+
+    @model_validator(mode="after")
+    def _stored(self) -> Recipe:
+        """What is stored must be what the student's training reads."""
+        for name in {n for s in self.extract.subsets if not isinstance(s, str) for n in s}:
+            if name not in self.modalities:
+                raise ValueError(f"extract.subsets: got {name}, expected some of: {', '.join(self.modalities)}")
+        if self.distill.targets == "seen" and self.distill.train.modality_dropout == "halves":
+            raise ValueError("distill.train.modality_dropout: got halves beside distill.targets seen, expected full")
+        if self.distill.targets == "seen" and self.distill.train.whole:
+            raise ValueError("distill.train.whole: got it beside distill.targets seen, expected full")
+        if self.distill.targets == "seen" and self.extract.subsets == "full":
+            raise ValueError(
+                "distill.targets: got seen with extract.subsets full, expected subsets: all, each or a list"
+            )
+        if self.extract.views:
+            augmented = [n for n, m in self.modalities.items() if _varies(getattr(m, "augment", None))]
+            if not augmented or not self.distill.train.augment:
+                raise ValueError(
+                    f"extract.views: got {self.extract.views}, expected 0 without distill.train.augment and a modality "
+                    "with augment: the student would see no view"
+                )
+            for name in augmented:
+                if getattr(self.student.encoders.get(name), "frozen", False):
+                    raise ValueError(
+                        f"extract.views: got {self.extract.views}, expected 0: the student's encoder of {name} is "
+                        "frozen and sees rows as they are"
+                    )
+        return self
+
+
+def _varies(augment: Any) -> bool:
+    """Whether a modality's ``augment`` makes any view differ."""
+    return any(augment.model_dump().values()) if isinstance(augment, BaseModel) else bool(augment)
+
+
+def _augmented(modality: ModalitySettings, how: Any) -> ModalitySettings:
+    """The modality with another ``augment``. Raises ValidationError where it can't have that."""
+    return type(modality).model_validate({**modality.model_dump(), "augment": how})
+
+
+def default_losses(data: dict) -> dict[str, dict]:
+    """Labels and the teacher's answers, by what kinds of targets there are (as raw YAML)."""
+    names = [data.get("target")] if isinstance(data.get("target"), str) else data.get("target") or []
+    tasks: Any = data.get("tasks")
+    said = [tasks[n] if isinstance(tasks, dict) and isinstance(tasks.get(n), dict) else {} for n in names]
+    kinds = {one.get("kind", "classes") for one in said}
+    found: dict[str, dict] = {"labels": {"kind": "task", "weight": 0.1}}
+    if "classes" in kinds or not kinds & {"labels", "number"}:
+        found["soft"] = {"kind": "kd", "weight": 0.9, "temperature": 2.0}
+    if "labels" in kinds:
+        found["soft_labels"] = {"kind": "multilabel_kd", "weight": 0.9}
+    if "number" in kinds:
+        found["soft_numbers"] = {"kind": "regression_kd", "weight": 0.9}
+    return found

@@ -1,0 +1,157 @@
+"""What a recipe says of the stages after the teacher."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from ..registry import PartSettings, Settings
+from .networks import OwnTraining, Training
+from .part_kinds import Loss, listed
+
+
+class Schedule(Settings):
+    """What a loss's weight and temperature become by the end of the training; what isn't named stays."""
+
+    weight: float | None = Field(default=None, ge=0)
+    temperature: float | None = Field(default=None, gt=0)
+    shape: Literal["linear", "cosine"] = "linear"
+
+    def done(self, share: float) -> float:
+        """How much of the way from the first value to the last, after this share (0 to 1) of the training."""
+        return share if self.shape == "linear" else 0.5 * (1 - math.cos(math.pi * share))
+
+    def factor(self, first: float, share: float) -> float:
+        """By what a weight that began as ``first`` is multiplied."""
+        return 1.0 if self.weight is None else 1 + (self.weight / first - 1) * self.done(share)
+
+    def settings(self, first: PartSettings, share: float) -> PartSettings:
+        """The loss's settings at this moment."""
+        if self.temperature is None:
+            return first
+        start = first.temperature  # pyright: ignore
+        return first.model_copy(update={"temperature": start + (self.temperature - start) * self.done(share)})
+
+
+def _subsets(value: Any) -> Any:
+    """A word, or a list of lists of names (one name may stand without a list)."""
+    if value in ("full", "each", "all"):
+        return value
+    if not isinstance(value, (list, tuple)) or not value or not all(isinstance(s, (str, list, tuple)) for s in value):
+        raise ValueError(f"got {value!r}, expected full, each, all, or a list of lists of modalities")
+    lists = [(s,) if isinstance(s, str) else tuple(s) for s in value]
+    if not all(s and all(isinstance(name, str) for name in s) and len(set(s)) == len(s) for s in lists):
+        raise ValueError(f"got {value!r}, expected in each list one or more modalities, each once")
+    return tuple(lists)
+
+
+class Extract(Settings):
+    """What of the teacher is stored."""
+
+    subsets: Annotated[Literal["full", "each", "all"] | tuple[tuple[str, ...], ...], BeforeValidator(_subsets)] = "full"
+    views: int = Field(default=0, ge=0, le=1000)  # augmented views of every training row that are answered too
+    top_k: int = Field(default=0, ge=0)  # classes of an answer that are kept, and the others' sum; 0: all
+    dtype: Literal["float16", "float32"] = "float16"
+
+
+def _rival(value: Any) -> Any:
+    """``true`` is the usual cap, ``false`` none."""
+    return {True: 20, False: None}[value] if isinstance(value, bool) else value
+
+
+Times = Annotated[int, Field(ge=2, le=1000)]
+Fraction = Annotated[float, Field(gt=0, le=1)]
+
+
+Fractions = Annotated[tuple[Fraction, ...], Field(min_length=1)]
+
+
+class Baseline(Settings):
+    """Settings of the labels-only baseline that differ from the student's; its budget never does."""
+
+    train: OwnTraining = OwnTraining()
+    dropout: float | None = Field(default=None, ge=0, lt=1)  # of the head; where the fusion has heads: of the encoders
+    augment: dict[str, Any] = Field(default_factory=dict)  # modality -> its ``augment`` here; of others the student's
+
+
+class Distill(Settings):
+    """What the student learns from the teacher, and what stands beside it."""
+
+    targets: Literal["full", "seen"] = "full"  # for a row that lost modalities: the answer with or without them
+    train: Training = Training()
+    losses: dict[str, Loss] = Field(default_factory=dict, validate_default=False)  # by the targets where none is named
+    schedules: dict[str, Schedule] = Field(default_factory=dict)  # loss -> what it ends with
+    calibrate: bool = False  # the losses' weights are shares of the gradient at the start, not factors
+    smoothing: float = Field(default=0.0, ge=0, lt=1)  # of the labels, for the baseline
+    baseline: Baseline | None = None  # what else is its own
+    seeds: int = Field(default=3, ge=1, le=20)
+    label_fractions: tuple[
+        Annotated[float, Field(gt=0, lt=1)], ...
+    ] = ()  # also with this share of the labels, e.g. [0.05]
+    rival: Annotated[Times | None, BeforeValidator(_rival)] = None  # see docs; `true` is 20
+    floors: bool = True  # also the student on each modality alone
+    weak_teacher: Literal["warn", "stop"] = "warn"  # where it scores below the labels-only baseline, on validation
+
+
+PROBES = (
+    "ranking", "agreement", "missing", "temperature", "contribution", "robustness", "explained", "size", "latency",
+)  # fmt: skip
+
+
+def _probes(value: Any) -> Any:
+    """``all``, or names of probes."""
+    names = ("all",) if value == "all" else listed(value)
+    if not isinstance(names, (list, tuple)) or not all(name in PROBES for name in names if value != "all"):
+        raise ValueError(f"got {value!r}, expected all, or some of: {', '.join(PROBES)}")
+    return value if value == "all" else tuple(names)
+
+
+class Evaluate(Settings):
+    """How sure the numbers are, and what else is measured."""
+
+    confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    resamples: int = Field(default=1000, ge=100, le=100_000)
+    by: Annotated[tuple[str, ...], BeforeValidator(listed)] = ()  # columns: scores for each of their values too
+    label_curve: Fractions | None = None  # also with these shares of the labels, e.g. [0.05, 0.1, 0.25, 0.5]
+    controls: bool = True  # also teacher and student with each modality blank, and shuffled among the test rows
+    probes: Annotated[Literal["all"] | tuple[str, ...], BeforeValidator(_probes)] = (
+        "all"  # what else is measured, e.g. [agreement, missing]
+    )
+    probe_rows: int = Field(default=2000, ge=64)  # test rows that costly probes look at: missing, contribution, ...
+
+
+def _off(value: Any) -> Any:
+    """YAML reads a bare ``off`` as false."""
+    return "off" if value is False else value
+
+
+class Limits(Settings):
+    """What the exported model takes of one record, and how many records of one request; more is refused."""
+
+    pixels: int = Field(default=64_000_000, ge=1)  # of a picture, before it is made smaller
+    seconds: float = Field(default=600.0, gt=0)  # of a sound
+    characters: int = Field(default=100_000, ge=1)  # of a text
+    cell_bytes: int = Field(default=134_217_728, ge=1)  # of a picture's or a sound's file
+    records: int = Field(default=1000, ge=1)  # of one request to a server
+
+
+class Export(Settings):
+    """What the exported file must keep to, and what is made beside it."""
+
+    tolerance: float = Field(default=1e-4, gt=0)  # largest difference of a probability from torch
+    int8: Annotated[Literal["auto", "static", "dynamic", "off"], BeforeValidator(_off)] = "auto"
+    agreement: float = Field(default=0.9, ge=0, le=1)  # least share of int8 answers equal to fp32's, on every subset
+    loss: float = Field(default=0.02, ge=0, le=1)  # most of the main metric that int8 may lose, on every subset
+    torch: bool = False  # also the network, as model.safetensors and config.json, for FusionModel.from_pretrained
+    limits: Limits = Limits()
+    teacher: bool = True  # also the teacher that the run trained, to compare size and time with
+
+
+class Compute(Settings):
+    """The machine's share; ``threads`` is part of what decides the bits of a result."""
+
+    threads: int = Field(default=2, ge=1, le=256)
+    processes: int = Field(default=1, ge=1, le=256)  # that share each training, and the threads
+    tensorboard: bool = False  # also write the trainings' curves to `tensorboard/` in the run folder, as they go on

@@ -1,0 +1,86 @@
+"""Out-of-fold targets: each training row is answered by a network that was trained without it.
+
+A teacher that knows its training rows by heart says of them little more than the labels (as stacking knows since
+Wolpert 1992). With ``teacher.folds: K`` the training rows are cut into K parts, whole groups in one part; K networks
+are trained on K - 1 parts each, and each answers the part that it didn't see. All other rows are answered by the
+network that saw all. Only logits and gates are given: the features of different networks have nothing in common.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..data.columns import Columns
+from ..run import Run
+from . import Question
+from .trained import Trained
+
+FOLDS = 11  # what the random numbers are drawn for
+COMPARABLE = ("logits", "gates")  # of different networks
+
+
+@dataclass(frozen=True)
+class Folded:
+    """The network that saw all training rows, and one for each part of them."""
+
+    full: Trained
+    parts: tuple[Trained, ...]
+    fold: np.ndarray  # (N,) int64, the part that a row belongs to; -1 where it is no training row
+
+    @classmethod
+    def open(cls, run: Run, columns: Columns, folds: int) -> Folded:
+        """The teachers that the run trained."""
+        parts = tuple(Trained.open(run, columns, "folds", f"fold-{k}") for k in range(folds))
+        return cls(Trained.open(run, columns), parts, fold_of(columns, folds, run.recipe.seed))
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """All networks read the same."""
+        return self.full.modalities
+
+    def fingerprint(self) -> str:
+        """Hash of all networks, and of who answers which row."""
+        made = hashlib.sha256("".join(one.fingerprint() for one in (self.full, *self.parts)).encode())
+        made.update(np.ascontiguousarray(self.fold).tobytes())
+        return made.hexdigest()
+
+    def facts(self) -> dict:
+        """The size of one network, and how many more there are."""
+        return {**self.full.facts(), "folds": len(self.parts)}
+
+    def pieces(self, rows: np.ndarray, size: int) -> list[np.ndarray]:
+        """Those of one network stand together."""
+        found = []
+        for k in np.unique(self.fold[rows]):
+            some = np.flatnonzero(self.fold[rows] == k)
+            found.extend(some[piece] for piece in self.full.pieces(rows[some], size))
+        return found
+
+    def answer(self, question: Question) -> dict[str, np.ndarray]:
+        """Logits, and gates where the fusion has them: of each row from the network that didn't see it."""
+        found: dict[str, np.ndarray] = {}
+        fold = self.fold[question.rows]
+        for k in np.unique(fold):
+            some = np.flatnonzero(fold == k)
+            who = self.full if k < 0 else self.parts[k]
+            given = who.answer(Question(question.rows[some], question.modalities, question.view))
+            for name in COMPARABLE:
+                if name in given:
+                    place = found.setdefault(name, np.empty((len(fold), *given[name].shape[1:]), np.float32))
+                    place[some] = given[name]
+        return found
+
+
+def fold_of(columns: Columns, folds: int, seed: int) -> np.ndarray:
+    """(N,) int64: the part of each training row, -1 of all others. Rows of one group stand in one part; parts have
+    nearly the same number of groups."""
+    rows = columns.rows("train")
+    groups, which = np.unique(columns.group[rows], return_inverse=True)
+    part = np.empty(len(groups), dtype=np.int64)
+    part[np.random.default_rng([seed, FOLDS]).permutation(len(groups))] = np.arange(len(groups)) % folds
+    found = np.full(len(columns.split), -1, dtype=np.int64)
+    found[rows] = part[which]
+    return found
