@@ -3,8 +3,8 @@
     python benchmarks/summary.py            print the table
     python benchmarks/summary.py --write    put it into README.md
 
-One row for each paired comparison on test rows: those of ``distillation-*.json`` (student against labels-only baseline),
-and those of ``tune.json`` (recipe that a search chose against the shipped one).
+One row for each paired comparison on test rows: those of ``distillation-*.json`` (student against the labels-only
+baseline), and those of ``tune.json`` (recipe that a search chose against the shipped one).
 """
 
 from __future__ import annotations
