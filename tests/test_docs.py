@@ -1,4 +1,4 @@
-"""The pages people read say what is there: commands run, keys exist, both READMEs agree."""
+"""Documentation is true: commands, links and keys exist, both READMEs agree, numbers are those of the results."""
 
 from __future__ import annotations
 
@@ -84,6 +84,18 @@ def test_every_verb_and_link_exists(page: Path) -> None:
         assert verb in known or verb.startswith("-"), verb
     for link in re.findall(r"\]\(([^)#]+)\)", text):
         assert (page.parent / link).exists(), link
+
+
+def anchors(page: Path) -> set[str]:
+    """The fragments of a page's headings, as GitHub makes them."""
+    heads = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.M)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_every_link_to_a_heading_finds_it(page: Path) -> None:
+    for name, anchor in re.findall(r"\]\(([\w./-]*)#([^)]+)\)", page.read_text(encoding="utf-8")):
+        assert anchor in anchors(page.parent / name if name else page), f"{name}#{anchor}"
 
 
 def test_the_guide_names_every_stage() -> None:
