@@ -1,4 +1,4 @@
-"""The pages people read say what is there: commands run, keys exist, both READMEs agree."""
+"""Documentation is true: commands, links and keys exist, both READMEs agree, numbers are those of the results."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ PARTS = [
 
 
 def blocks(page: Path, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), re.M | re.S)
+    fenced = re.findall(r"^```(.*?)\n(.*?)^```$", page.read_text(encoding="utf-8"), re.M | re.S)
+    return [text for info, text in fenced if info == language]
 
 
 def code_lines(block: str) -> list[str]:
@@ -53,7 +54,28 @@ def test_the_readme_keeps_its_promise_of_five_and_ten_lines() -> None:
     assert len(code_lines(blocks(READMES[0], "python")[0])) <= 10
 
 
-@pytest.mark.parametrize("page", [*READMES, *sorted((ROOT / "docs").glob("*.md"))], ids=lambda p: p.name)
+@pytest.mark.parametrize("page", READMES, ids=lambda p: p.name)
+def test_a_readme_is_short_and_quotes_the_demo_page(page: Path) -> None:
+    assert len(page.read_text(encoding="utf-8").splitlines()) <= 120
+    whole = max(blocks(ROOT / "docs" / "demo.md", ""), key=len).splitlines()
+    quoted = next(b for b in blocks(page, "") if "accuracy" in b).splitlines()
+    assert set(quoted) <= set(whole)
+    assert len(whole) > 40
+    assert sum(bool(re.search(r"\d+\.\d+ (%|kB|ms)", line)) for line in whole) > 20
+
+
+@pytest.mark.parametrize("page", READMES, ids=lambda p: p.name)
+def test_a_readme_counts_the_parts(page: Path) -> None:
+    line = next(
+        ln for ln in page.read_text(encoding="utf-8").splitlines() if ln.startswith(("- **Parts**", "- **组件**"))
+    )
+    assert [int(n) for n in re.findall(r"\d+", line)] == [len(p.TABLE) for p in (modalities, encoders, fusions, losses)]
+
+
+PAGES = [*READMES, ROOT / "benchmarks" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())
 def test_every_verb_and_link_exists(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     known = {c.name for c in app.registered_commands}
@@ -62,6 +84,18 @@ def test_every_verb_and_link_exists(page: Path) -> None:
         assert verb in known or verb.startswith("-"), verb
     for link in re.findall(r"\]\(([^)#]+)\)", text):
         assert (page.parent / link).exists(), link
+
+
+def anchors(page: Path) -> set[str]:
+    """The fragments of a page's headings, as GitHub makes them."""
+    heads = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.M)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_every_link_to_a_heading_finds_it(page: Path) -> None:
+    for name, anchor in re.findall(r"\]\(([\w./-]*)#([^)]+)\)", page.read_text(encoding="utf-8")):
+        assert anchor in anchors(page.parent / name if name else page), f"{name}#{anchor}"
 
 
 def test_the_guide_names_every_stage() -> None:

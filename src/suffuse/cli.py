@@ -26,11 +26,13 @@ USAGE: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickE
 Where = Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe (.yaml) or a run folder.", show_default=False)]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="a.b=VALUE", help="Override a recipe key.")]
 Out = Annotated[Path | None, typer.Option("--out", help="The run folder; runs/NAME if not given.")]
-From = Annotated[str | None, typer.Option("--from", metavar="STAGE", help="Do this stage again; keep what it made.")]
-Files = Annotated[
-    str | None, typer.Option("--model-files", help="Folder of files that the model names; none are opened without it.")
+From = Annotated[
+    str | None, typer.Option("--from", metavar="STAGE", help="Run this stage again, even if it is up to date.")
 ]
-RunCode = Annotated[bool, typer.Option("--run-code", help="Run the code of your own that the recipe names.")]
+Files = Annotated[
+    str | None, typer.Option("--model-files", help="Folder of files that an export names outside itself.")
+]
+RunCode = Annotated[bool, typer.Option("--run-code", help="Run functions that the recipe names: torch, sklearn.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -50,7 +52,7 @@ def options(version: Annotated[bool, Version] = False) -> None:
 
 @app.command("run")
 def run_command(where: Where, set_: Set = None, out: Out = None, from_: From = None, json_: Json = False) -> None:
-    """Do every stage that isn't up to date, from raw rows to the report."""
+    """Run every stage that isn't up to date, from raw rows to the report."""
     from . import overrides, pipeline
 
     run = _open(where, set_, out)
@@ -72,11 +74,11 @@ def check_command(
     where: Where,
     set_: Set = None,
     out: Out = None,
-    full: Annotated[bool, typer.Option("--full", help="Read every cell, however long it takes.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Read every cell instead of a sample.")] = False,
     measure: Annotated[bool, typer.Option("--measure", help="Build the networks and time some steps.")] = False,
     json_: Json = False,
 ) -> None:
-    """Look at the recipe and its table before anything is trained: what is wrong, what will be done, what it costs."""
+    """Check recipe and data before training: problems, how cells are transformed, estimated cost."""
     from .prepare.check.check_text import lines
     from .prepare.check.table_check import check
 
@@ -93,7 +95,7 @@ def check_command(
 
 @app.command("status")
 def status_command(where: Where, set_: Set = None, out: Out = None, json_: Json = False) -> None:
-    """Say which stages are up to date, why the others aren't, and which overrides the run was made with."""
+    """Show which stages are up to date, why the others aren't, and the run's overrides."""
     from . import overrides, pipeline
 
     run = _open(where, set_, out)
@@ -106,7 +108,7 @@ def status_command(where: Where, set_: Set = None, out: Out = None, json_: Json 
 def doctor_command(
     where: Where, set_: Set = None, out: Out = None, run_code: RunCode = False, json_: Json = False
 ) -> None:
-    """Audit a run: thirty-four things that a distillation tool gets wrong, and how this run stands. Changes nothing."""
+    """Audit a run against thirty-four common mistakes of distillation tools. Changes nothing."""
     from .audit import audit
     from .audit.audit_text import lines, to_json
     from .audit.items import BROKEN
@@ -140,27 +142,29 @@ def tune_command(  # noqa: PLR0913  # options of a verb
     where: Where,
     set_: Set = None,
     run_: Annotated[Path | None, typer.Option("--run", help="The run folder; runs/NAME if not given.")] = None,
-    minutes: Annotated[float, typer.Option(min=0.01, help="How long it may search.")] = 30.0,
-    trials: Annotated[int | None, typer.Option(min=1, help="The most trials of the student.")] = None,
+    minutes: Annotated[float, typer.Option(min=0.01, help="Duration of the search.")] = 30.0,
+    trials: Annotated[int | None, typer.Option(min=1, help="Largest number of student trials.")] = None,
     processes: Annotated[int, typer.Option(min=1, max=256, help="Trainings side by side.")] = 2,
     objective: Annotated[
-        list[str] | None, typer.Option("--objective", help="latency, size, beside quality; both if not given.")
+        list[str] | None, typer.Option("--objective", help="Objective beside quality: latency or size. Default: both.")
     ] = None,
     baseline: Annotated[
         bool, typer.Option("--baseline/--no-baseline", help="Give the labels-only baseline as many trials.")
     ] = True,
     prefer: Annotated[
-        str, typer.Option(help="quality; or small: the smallest within one standard error of the best.")
+        str, typer.Option(help="quality, or small: the smallest within one standard error of the best.")
     ] = "quality",
-    largest: Annotated[float, typer.Option(min=0.05, help="Size and latency, times the recipe's student's.")] = 1.0,
-    longest: Annotated[float, typer.Option(min=0.5, help="Epochs, times the recipe's.")] = 2.0,
+    largest: Annotated[
+        float, typer.Option(min=0.05, help="Largest size and latency, relative to the recipe's student.")
+    ] = 1.0,
+    longest: Annotated[float, typer.Option(min=0.5, help="Most epochs, relative to the recipe.")] = 2.0,
     scorecards: Annotated[
-        bool, typer.Option("--scorecards/--no-scorecards", help="Let scores, which are of test rows, order the search.")
+        bool, typer.Option("--scorecards/--no-scorecards", help="Let test scores of the run order the trials.")
     ] = True,
-    out: Annotated[Path | None, typer.Option("-o", "--out", help="Where the chosen recipe goes.")] = None,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="File for the chosen recipe.")] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Search for a better recipe on what is stored of the teacher; choose on validation."""
+    """Search for a better recipe with the stored teacher outputs, on validation rows."""
     from . import pipeline
     from .tuning.options import How
     from .tuning.pareto import OBJECTIVES
@@ -179,10 +183,10 @@ def tune_command(  # noqa: PLR0913  # options of a verb
 @app.command("compare")
 def compare_command(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN ...", help="Run folders.", show_default=False)],
-    out: Annotated[Path | None, typer.Option("-o", "--out", help="A .html file for the page.")] = None,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="Write the comparison to this .html file.")] = None,
     json_: Json = False,
 ) -> None:
-    """Set finished runs side by side: scores, costs, missing inputs, recipes, and paired differences."""
+    """Compare finished runs: scores, cost, missing modalities, recipes, and paired differences."""
     from .report import run_comparison
 
     if out is not None and out.exists():
@@ -202,21 +206,21 @@ def predict_command(  # noqa: PLR0913 (each is an option of the command line)
     export: Annotated[Path, typer.Argument(help="An export folder, or a run.", show_default=False)],
     rows: Annotated[str, typer.Argument(help="A table of raw rows, or a record as JSON.", show_default=False)],
     out: Annotated[Path, typer.Option("-o", "--out", help="A .csv, .jsonl or .parquet file.")],
-    root: Annotated[str | None, typer.Option(help="Folder that file paths start from.")] = None,
-    within: Annotated[str | None, typer.Option(help="Folder that no file may lie outside of; the root.")] = None,
-    threads: Annotated[int, typer.Option(min=1, max=256)] = 1,
-    top: Annotated[int | None, typer.Option(min=1, help="Only the K most probable classes.", metavar="K")] = None,
-    threshold: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Leave an answer empty that is less sure than this.")
+    root: Annotated[
+        str | None, typer.Option(help="Folder that file paths start from. Default: the table's folder.")
     ] = None,
-    form: Annotated[str | None, typer.Option(help="fp32 or int8; the export's own.")] = None,
+    within: Annotated[str | None, typer.Option(help="Reject paths outside this folder. Default: --root.")] = None,
+    threads: Annotated[int, typer.Option(min=1, max=256, help="Threads of the network.")] = 1,
+    top: Annotated[int | None, typer.Option(min=1, help="Only the K most probable classes.", metavar="K")] = None,
+    threshold: Annotated[float | None, typer.Option(min=0, max=1, help="Abstain if the confidence is lower.")] = None,
+    form: Annotated[str | None, typer.Option(help="fp32 or int8. Default: the export's own.")] = None,
     model_files: Files = None,
     raw: Annotated[
         bool, typer.Option("--raw-cells", help="Don't escape formulas and control characters in CSV.")
     ] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print a summary as JSON.")] = False,
 ) -> None:
-    """Answer raw rows with an exported student, without torch. A killed command goes on when it is called again."""
+    """Predict raw rows with an exported student, without torch. A killed command resumes when it is called again."""
     from .stages.predict import Options, predict
 
     done = predict(export, rows, out, Options(root, within, threads, top, threshold, form, model_files, raw))
@@ -230,17 +234,17 @@ def serve_command(
     exports: Annotated[
         list[str], typer.Argument(metavar="EXPORT...", help="Export folders or runs, [NAME=]PATH.", show_default=False)
     ],
-    host: Annotated[str, typer.Option(help="0.0.0.0 lets other machines in.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
-    threads: Annotated[int, typer.Option(min=1, max=256, help="That prepare and answer rows, of each model.")] = 2,
-    form: Annotated[str | None, typer.Option(help="fp32 or int8; else the one that the export calls its own.")] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 accepts other machines.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8000,
+    threads: Annotated[int, typer.Option(min=1, max=256, help="Threads per model that prepare and predict rows.")] = 2,
+    form: Annotated[str | None, typer.Option(help="fp32 or int8. Default: the export's own.")] = None,
     model_files: Files = None,
     limit: Annotated[
         list[str] | None,
-        typer.Option("--limit", metavar="NAME=NUMBER", help="A limit of the server's, as docs/serve.md names them."),
+        typer.Option("--limit", metavar="NAME=NUMBER", help="Change a limit of the server (docs/serve.md)."),
     ] = None,
 ) -> None:
-    """Answer over HTTP with exported students, without torch."""
+    """Serve exported students over HTTP, without torch."""
     from .registry import optional
 
     for module in ("fastapi", "uvicorn", "python_multipart", "prometheus_client"):
@@ -255,13 +259,17 @@ def serve_command(
 def explain_command(
     where: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)],
     row: Annotated[str, typer.Option("--row", help="The row's id, or #N: the N-th.", show_default=False)],
-    target: Annotated[str | None, typer.Option("--target", help="Which one; the first if not given.")] = None,
-    method: Annotated[str, typer.Option("--method", metavar="auto|gradients|occlusion")] = "auto",
-    exported: Annotated[bool, typer.Option("--exported", help="The exported file in place of the student.")] = False,
-    out: Annotated[Path | None, typer.Option("-o", "--out", help="An .html file, beside what is printed.")] = None,
+    target: Annotated[str | None, typer.Option("--target", help="Target to explain. Default: the first.")] = None,
+    method: Annotated[
+        str, typer.Option("--method", metavar="auto|gradients|occlusion", help="How parts are attributed.")
+    ] = "auto",
+    exported: Annotated[
+        bool, typer.Option("--exported", help="Explain the exported file instead of the student.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="Also write an .html file.")] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Say what made one answer: which modality, region, words, seconds, columns; teacher and student side by side."""
+    """Explain one prediction by modality, region, word, second and column, for teacher and student."""
     from .explaining.explanation_text import lines
     from .stages.explain import How, explain
 
@@ -287,15 +295,15 @@ def knowledge_command(
         str,
         typer.Argument(
             metavar="show|verify|export",
-            help="Show what the store holds; read all of it and ask the teacher again; write it as a table.",
+            help="Summarise the store; check every byte and recompute some rows; write it as a table.",
             show_default=False,
         ),
     ],
     where: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)],
-    out: Annotated[Path | None, typer.Option("-o", "--out", help="A .parquet file, for export.")] = None,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="The .parquet file to write, for export.")] = None,
     json_: Json = False,
 ) -> None:
-    """Look into a run's knowledge store."""
+    """Show, verify or export a run's knowledge store."""
     if action not in ("show", "verify", "export"):
         raise UsageError("no such action", where="suffuse knowledge", got=action, expected="show, verify or export")
     if not where.is_dir():
@@ -325,15 +333,18 @@ def knowledge_command(
 @app.command("init")
 def init_command(
     rows: Annotated[
-        str, typer.Argument(help="A table: .csv, .parquet, .jsonl, or a saved dataset.", show_default=False)
+        str,
+        typer.Argument(help="A table: .csv, .tsv, .parquet, .json, .jsonl, or a saved dataset.", show_default=False),
     ],
     target: Annotated[str, typer.Option(help="The column to predict.", show_default=False)],
-    out: Annotated[Path, typer.Option("-o", "--out", help="Where the recipe goes.")] = Path("recipe.yaml"),
-    root: Annotated[str | None, typer.Option(help="Folder that file paths start from.")] = None,
-    within: Annotated[str | None, typer.Option(help="Folder that no file may lie outside of; the root.")] = None,
+    out: Annotated[Path, typer.Option("-o", "--out", help="The recipe file to write.")] = Path("recipe.yaml"),
+    root: Annotated[
+        str | None, typer.Option(help="Folder that file paths start from. Default: the table's folder.")
+    ] = None,
+    within: Annotated[str | None, typer.Option(help="Reject paths outside this folder. Default: --root.")] = None,
     json_: Json = False,
 ) -> None:
-    """Look at a table's columns and propose a recipe for it."""
+    """Propose a recipe from a table's columns."""
     from .prepare.recipe_proposal import propose
 
     if out.exists():

@@ -31,21 +31,21 @@ STAGES: dict[str, Stage] = {
         ),
         Stage(
             "teach",
-            "Train the strong model, or measure one from outside.",
+            "Train the teacher, or measure an external one.",
             ("prepare",),
             ("teacher", "seed", "compute.threads", "compute.processes", "modalities.*.augment"),
             format=4,
         ),
         Stage(
             "extract",
-            "Run the teacher once over the rows; store what it knows.",
+            "Run the teacher once over training and validation rows; store its outputs.",
             ("prepare", "teach"),
             ("extract", "compute.threads", "modalities.*.augment", "distill.losses.*.map", "distill.losses.*.teacher"),
             format=2,
         ),
         Stage(
             "distill",
-            "Train the students from the store, and the same networks on labels only.",
+            "Train the students from the store, and the labels-only baselines.",
             ("prepare", "extract"),
             ("student", "distill", "seed", "compute.processes", "modalities.*.augment", "evaluate.label_curve"),
             format=4,
@@ -59,7 +59,7 @@ STAGES: dict[str, Stage] = {
         ),
         Stage(
             "export",
-            "Write the student as ONNX and prove that it is the same.",
+            "Write the student as ONNX and verify it on every subset of modalities.",
             ("prepare", "teach", "distill"),
             ("export",),
             format=3,
@@ -72,7 +72,7 @@ STAGES: dict[str, Stage] = {
         ),
         Stage(
             "report",
-            "Write one page that shows it all.",
+            "Write the report page and the model card.",
             ("prepare", "teach", "extract", "distill", "export", "evaluate"),
             (),
             format=2,

@@ -1,0 +1,117 @@
+"""The results table of ``benchmarks/README.md``, generated from ``results/*.json``.
+
+    python benchmarks/summary.py            print the table
+    python benchmarks/summary.py --write    put it into README.md
+
+One row for each paired comparison on test rows: those of ``distillation-*.json`` (student against the labels-only
+baseline), and those of ``tune.json`` (recipe that a search chose against the shipped one).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+RESULTS = Path(__file__).resolve().parent / "results"
+PAGE = Path(__file__).resolve().parent / "README.md"
+BEGIN, END = "<!-- results: python benchmarks/summary.py --write -->", "<!-- end of results -->"
+HEAD = ("case", "teacher", "student", "baseline", "gain, 95 % interval", "verdict", "date")
+CASES = {  # the name of a result file -> what was compared; rows come in this order
+    "few": "products, 10 % of the labels, other rows unlabelled",
+    "same": "easy-VQA, 5 % of the labels, other rows unlabelled",
+    "orders": "spoken orders, student reads sound only, 5 folds",
+    "tiny": "easy-VQA, all labels, 6,323 parameters",
+    "quarter": "houses (R2), 25 % of the labels for the student, 5 folds, tuned",
+    "priced": "houses (R2), all labels, 5 folds, tuned",
+    "folds": "houses (R2), 5 folds",
+    "houses": "houses (R2), one split",
+    "full-25": "products, all labels, 25 epochs",
+    "full-80": "products, all labels, 80 epochs",
+    "any": "products, one student for any subset",
+}
+
+
+def score(value: float) -> str:
+    """A metric with three decimals and a proper minus sign."""
+    return f"{value:.3f}".replace("-", "−")
+
+
+def gain(pair: dict[str, Any]) -> str:
+    """A difference with its interval."""
+    sign = "+" if pair["difference"] >= 0 else ""
+    return f"{sign}{score(pair['difference'])}, {score(pair['low'])} to {score(pair['high'])}"
+
+
+def teacher_score(result: dict[str, Any], metric: str) -> str:
+    """The teacher's test score; of folds their mean; its validation score where the file has no other."""
+    if "teacher" in result["models"]:
+        return score(result["models"]["teacher"][metric]["mean"])
+    if "teachers" in result:
+        return score(mean(result["teachers"]))
+    return f"{score(mean(result['teachers on validation']))} (validation)"
+
+
+def pair_title(case: str, who: str, against: str) -> str:
+    """What a row compares, beyond its case's own comparison of student and baseline."""
+    if (who, against) == ("student", "baseline"):
+        return CASES[case]
+    if who.startswith("student-"):
+        return f"{CASES[case]}, {float(who.removeprefix('student-')):.0%} of the labels for the student".replace(
+            "%", " %"
+        )
+    name = who.partition(": ")[2]
+    return f"{CASES[case]}: {name} only, against a student of {name} only"
+
+
+def distillation_rows() -> list[tuple[str, ...]]:
+    """A row for each pair of each ``distillation-*.json``. Raises KeyError for a file that CASES doesn't name."""
+    files = {path.stem.removeprefix("distillation-"): path for path in RESULTS.glob("distillation-*.json")}
+    rows = []
+    for case in sorted(files, key=[*CASES].index):
+        result = json.loads(files[case].read_text(encoding="utf-8"))
+        for pair in result["pairs"]:
+            metric, models = pair["metric"], result["models"]
+            student, baseline = (score(models[who][metric]["mean"]) for who in (pair["who"], pair["against"]))
+            title = pair_title(case, pair["who"], pair["against"])
+            teacher = teacher_score(result, metric)
+            rows.append((f"`{case}`: {title}", teacher, student, baseline, gain(pair), pair["verdict"], result["date"]))
+    return rows
+
+
+def tuning_rows() -> list[tuple[str, ...]]:
+    """A row for each search of ``tune.json`` that chose another recipe and tested it."""
+    rows = []
+    for name, search in json.loads((RESULTS / "tune.json").read_text(encoding="utf-8"))["scenarios"].items():
+        if "difference" in search:
+            metric = search["metric"]
+            teacher, student, shipped = (
+                score(search[side][who][metric]["mean"])
+                for side, who in (("chosen", "teacher"), ("chosen", "student"), ("shipped", "student"))
+            )
+            title = f"`tune`: {name}, chosen recipe against the shipped one"
+            rows.append((title, teacher, student, shipped, gain(search), search["verdict"], search["date"]))
+    return rows
+
+
+def table() -> str:
+    """The whole table as Markdown."""
+    rows = [HEAD, ("---",) * len(HEAD), *distillation_rows(), *tuning_rows()]
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def page_with_table(page: str) -> str:
+    """The page's text with the table between its two markers."""
+    before, _, rest = page.partition(BEGIN)
+    return f"{before}{BEGIN}\n\n{table()}\n\n{END}{rest.partition(END)[2]}"
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--write", action="store_true", help="benchmarks/README.md")
+    if parser.parse_args().write:
+        PAGE.write_text(page_with_table(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    else:
+        print(table())
