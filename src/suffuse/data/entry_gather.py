@@ -33,14 +33,12 @@ def only(rows: Tensor, real: Tensor) -> Tensor:
 
 def blanked(batch: Batch, names: Sequence[str]) -> Batch:
     """Zeros in the slots where a row lacks a modality, of modalities (``names``, as ``present`` has them) whose entries
-    stand row by row: whatever is there, an id beyond the vocabulary or NaN, reaches no encoder. Pixels stay: no byte is
-    one that an encoder can't take."""
+    stand row by row: whatever is there, an id beyond the vocabulary or NaN, reaches no encoder."""
     present = batch.present if batch.whole is None else batch.whole
     inputs = dict(batch.inputs)
     for at, name in enumerate(names):
-        x = inputs[name]
-        if name not in batch.index and x.dtype != torch.uint8:
-            here = present[:, at : at + 1]  # the slice that fusions take, too: one node of a graph
+        if name not in batch.index:
+            x, here = inputs[name], present[:, at : at + 1]  # the slice that fusions take, too: one node of a graph
             here = here.reshape(-1, *[1] * (x.dim() - 1)) if x.dim() != 2 else here
             zero = torch.zeros((), dtype=x.dtype, device=x.device)  # a scalar: zeros_like costs three nodes in a graph
             inputs[name] = torch.where(here, x, zero)
