@@ -261,8 +261,8 @@ def test_frozen_vectors_are_standardised_by_training_rows_alone(
     run.folder.mkdir()
     run.path("data").symlink_to(stored.path("data"))
     ready: list[Columns] = []
-    module = teach if who == "teacher" else __import__("suffuse.engine.student_training", fromlist=["features"])
-    monkeypatch.setattr(module.features, "ready", recorded_calls(module.features.ready, ready))
+    module = teach if who == "teacher" else __import__("suffuse.engine.student_training", fromlist=["feature_cache"])
+    monkeypatch.setattr(module.feature_cache, "ready", recorded_calls(module.feature_cache.ready, ready))
     if who == "student":
         objective, plan = plan_of(run, job(False), tmp_path)
         model, usage = objective.model, plan.usage

@@ -46,7 +46,7 @@ def test_an_unknown_name_is_no_function():
 
 def test_reading_settings_loads_no_torch():
     code = (
-        "import sys; from suffuse import losses; from suffuse.losses import matrix\n"
+        "import sys; from suffuse import losses; from suffuse.losses import compatibility\n"
         "from suffuse.registry import settings\n"
         "tap = {'attention_transfer': {'map': 'a'}, 'look_transfer': {'map': 'a'}}\n"
         "[settings(losses.TABLE, {'kind': k, **tap.get(k, {})}) for k in losses.KINDS]\n"

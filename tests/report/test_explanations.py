@@ -52,9 +52,9 @@ def test_one_modality_is_enough(plain_run: Run):
 
 
 def test_without_the_probe_there_is_no_section(plain_run: Run, monkeypatch: pytest.MonkeyPatch):
-    cards = explanations.table.scores(plain_run)
+    cards = explanations.scores_table.scores(plain_run)
     less = {who: {k: v for k, v in card.items() if k != "explained"} for who, card in cards.items()}
-    monkeypatch.setattr(explanations.table, "scores", lambda run: less)
+    monkeypatch.setattr(explanations.scores_table, "scores", lambda run: less)
     page = render(plain_run)
     assert not sections(page) and 'href="#explained"' not in page
 
@@ -67,10 +67,10 @@ def test_what_makes_the_page_too_large_is_left_out(finished_run: Run, monkeypatc
 
 
 def test_a_text_of_the_run_in_an_explanation_stays_a_text(plain_run: Run, monkeypatch: pytest.MonkeyPatch):
-    cards = explanations.table.scores(plain_run)
+    cards = explanations.scores_table.scores(plain_run)
     for one in cards["teacher"]["explained"]:
         one["note"], one["answer"] = MARKUP, MARKUP
-    monkeypatch.setattr(explanations.table, "scores", lambda run: cards)
+    monkeypatch.setattr(explanations.scores_table, "scores", lambda run: cards)
     page = render(plain_run)
     assert MARKUP not in page and "&lt;script&gt;alert" in sections(page)["explained"]
 

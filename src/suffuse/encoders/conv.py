@@ -73,7 +73,8 @@ def encode(settings: Settings, layers: nn.ModuleDict, x: Tensor) -> Encoded:
         x = layers[f"conv{number}"](x)
         if settings.norm != "none":
             x = layers[f"norm{number}"](x)
-        x = F.relu(F.max_pool2d(x, 2))  # the two commute, and pooling first rectifies a quarter
+        # the two commute: pooling first rectifies a quarter, ONNX Runtime fuses a ReLU with the convolution before it
+        x = F.max_pool2d(F.relu(x), 2) if torch.compiler.is_exporting() else F.relu(F.max_pool2d(x, 2))
     places = x.flatten(2)
     if settings.pool == "flatten":
         vector = layers["dense"](places.flatten(1)).relu()
