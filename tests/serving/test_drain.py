@@ -86,7 +86,7 @@ def test_a_thread_that_hangs_holds_nobody_up(export: Path, tmp_path: Path) -> No
 def test_a_loop_that_hangs_ends_too(export: Path, tmp_path: Path) -> None:
     """Nothing of asyncio runs any more after the signal."""
     first = "import time, suffuse.serving.server_process as process\nprocess.AT_LAST = 1\n"
-    first += "process.turn_away = lambda one: time.sleep(600)"
+    first += "process.accept_queued = lambda one: time.sleep(600)"
     options = ("--limit", "grace=0.5", "--limit", "drain=0.5")
     with running(tmp_path / "log", f"{MODEL}={export}", *options, first=first) as server:
         code, took = ended(server)

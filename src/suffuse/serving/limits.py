@@ -19,8 +19,8 @@ class Limits:
     body: int = 16 * MEGABYTE  # bytes of one request's body
     memory: int = 256 * MEGABYTE  # bytes of all bodies that are being read or answered
     requests: int = 256  # being read or answered at the same time
-    head: int = 65_536  # bytes of a request's head: its first line and its fields, each with 32 more
-    header_seconds: float = 10.0  # until a request's head is there
+    head: int = 65_536  # bytes of a request's head: its first line and its fields
+    keep_alive: int = 10  # seconds between two requests on one connection
     body_seconds: float = 15.0  # until its body is there
     answer_seconds: float = 30.0  # from then until it is answered
     grace: float = 1.0  # after a signal to stop, in which requests are still taken

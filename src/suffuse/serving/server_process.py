@@ -19,22 +19,21 @@ from typing import Any
 
 import uvicorn
 
-from ..errors import UsageError
+from ..errors import SuffuseError, UsageError
 from ..integrity import exported
 from ..predictor import Predictor
 from ..progress import say
 from .app import application
 from .app_state import State
-from .header_timeout import patient
+from .head_limit import head_limited_protocol
 from .http_error import Refusal
 from .limits import Limits
-from .listener import listen, standing_in_line, turn_away
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 LOOK = 0.01  # seconds between looks at the connections, at the end
 LINGER = 200  # looks in which a connection that was made may send its request: looks, because a clock also runs while
 # the process is held up, and what was sent meanwhile would be closed unread
-HANDSHAKE = 0.1  # seconds for connections that are being made
+BACKLOG = 2048  # connections that wait to be accepted
 REPLIES = 1.0  # seconds for the replies to requests that are given up
 AT_LAST = 5.0  # seconds after the end of ``drain`` in which the process exits by itself; then it is made to
 
@@ -107,13 +106,13 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                http=patient(limits.header_seconds, limits.head, app.state.serving.metrics.refusals),
+                http=head_limited_protocol(app.state.serving.metrics.refusals),
                 h11_max_incomplete_event_size=limits.head,
                 lifespan="on",
                 log_level="error",  # what a client does wrong is counted, and fills no disk
                 access_log=False,
                 server_header=False,
-                timeout_keep_alive=max(int(limits.header_seconds), 1),
+                timeout_keep_alive=limits.keep_alive,
                 timeout_graceful_shutdown=math.ceil(limits.drain + REPLIES),
             )
         )
@@ -138,11 +137,8 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """A connection whose request is under way is heard: closing it unread would lose it."""
-        for one in sockets or ():
-            turn_away(one)
-        await asyncio.sleep(HANDSHAKE)
         until = asyncio.get_running_loop().call_later(self._left(), self._refuse_the_rest)
-        begun = [self._take(line) for one in sockets or () for line in standing_in_line(one)]
+        begun = [self._take(line) for one in sockets or () for line in accept_queued(one)]
         for server in self.servers:
             server.close()
         await asyncio.gather(*begun)
@@ -188,3 +184,24 @@ def named(exports: Sequence[str]) -> dict[str, Path]:
             raise UsageError("two models have one name", got=f"'{name}'", hint="name them yourself: NAME=PATH")
         found[name] = folder
     return found
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Raises SuffuseError where the address can't be had."""
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise SuffuseError(
+            "can't listen there", where=f"{host}:{port}", got=error.strerror or error, hint="--port 0 takes a free one"
+        ) from None
+
+
+def accept_queued(listening: socket.socket) -> list[socket.socket]:
+    """Connections that the system has made and the loop hasn't accepted: closing the socket would reset them."""
+    connections = []
+    listening.setblocking(False)
+    with contextlib.suppress(OSError):  # the queue is empty
+        while True:
+            connections.append(listening.accept()[0])
+    return connections
