@@ -107,14 +107,13 @@ def test_a_server_that_was_held_up_hears_what_was_sent_meanwhile(export: Path, t
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 def test_queued_connections_are_accepted(host: str) -> None:
-    with listen(host, 0) as listening:
-        with socket.create_connection(listening.getsockname()[:2], timeout=5) as client:
-            client.sendall(b"a request")
-            (line,) = accept_queued(listening)
-            with line:
-                assert line.recv(100) == b"a request"
-                line.sendall(b"an answer")
-            assert client.recv(100) == b"an answer"
+    with listen(host, 0) as listening, socket.create_connection(listening.getsockname()[:2], timeout=5) as client:
+        client.sendall(b"a request")
+        (line,) = accept_queued(listening)
+        with line:
+            assert line.recv(100) == b"a request"
+            line.sendall(b"an answer")
+        assert client.recv(100) == b"an answer"
 
 
 def test_a_second_signal_ends_at_once(export: Path, tmp_path: Path) -> None:

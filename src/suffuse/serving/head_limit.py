@@ -15,8 +15,8 @@ import h11
 from prometheus_client import Counter
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from .body_parsing import dump_json
 from .http_error import Refusal
-from .prediction_response import written
 
 LINGER = 1.0  # seconds in which the rest of a refused request is discarded, so that its client reads the response
 HEAD_END = re.compile(rb"\n\r?\n")
@@ -63,7 +63,7 @@ def head_limited_protocol(refusals: Counter) -> type[H11Protocol]:
                 return
             limit = self.config.h11_max_incomplete_event_size
             error = Refusal(431, "head_too_large", "the head of the request is too large", f"at most {limit:,} bytes")
-            body = written(error.friendly())
+            body = dump_json(error.v1_document())
             fields = b"content-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body)
             self.transport.write(STATUS_LINE + fields + body)
             asyncio.get_running_loop().call_later(LINGER, self.transport.close)
