@@ -12,7 +12,16 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, create_model
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    create_model,
+    model_validator,
+)
 from typing_extensions import TypedDict
 
 from ..modalities.cell import WEB
@@ -55,10 +64,24 @@ class EncodedFile(BaseModel):
     base64: Annotated[str, Field(pattern="^" + BASE64)]
 
 
-class PredictionOptions(BaseModel):
-    """How the answers are to look."""
+class RequestModel(BaseModel):
+    """A strict object of a request. Of many unknown keys it keeps one, for pydantic would write an error for each."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def keep_one_unknown_key(cls, value: Any) -> Any:
+        """Every known key, and the first unknown one where there are more keys than fields."""
+        if isinstance(value, dict) and len(value) > len(cls.model_fields):
+            unknown = next(key for key in value if key not in cls.model_fields)
+            value = {key: value[key] for key in (*cls.model_fields, unknown) if key in value}
+        return value
+
+
+class PredictionOptions(RequestModel):
+    """How the answers are to look."""
+
     top_k: Annotated[float, Field(ge=1, multiple_of=1, allow_inf_nan=False)] | None = Field(
         None, description="only so many, the most probable ones"
     )

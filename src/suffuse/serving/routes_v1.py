@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, ConfigDict, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from ..errors import UsageError
 from ..predictor.contributions import contributions
@@ -83,7 +83,7 @@ class RecordPrediction(BaseModel):
     used: list[str]
     absent: dict[str, str]
     partly: dict[str, str]
-    contributions: dict[str, dict[str, float]] = {}
+    contributions: dict[str, dict[str, float]] = Field(default_factory=dict)
 
 
 class PredictResponse(BaseModel):

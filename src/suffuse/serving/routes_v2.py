@@ -9,18 +9,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from .. import __version__
 from . import tensors
 from .body_parsing import dump_json, parse_json
 from .http_error import InferenceErrorResponse, Refusal, error_responses, shorten, unprocessable
 from .request_handler import JSON, handle
-from .request_schema import MEDIA, OPTIONS, Column, OnUnreadable, check_count
+from .request_schema import MEDIA, OPTIONS, Column, OnUnreadable, RequestModel, check_count
 from .routes_v1 import REF, check_finite
 from .row_batches import Rows, encode_records
 from .served_model import ServedModel
@@ -40,22 +40,20 @@ class InferParameters(BaseModel):
     on_unreadable: OnUnreadable | None = None
 
 
-class RequestedOutput(BaseModel):
+class RequestedOutput(RequestModel):
     """An output that the response is to hold."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
     name: str
-    parameters: dict[str, Any] = {}
+    parameters: dict[str, Any] = Field(default_factory=dict)
 
 
-class InferRequest(BaseModel):
+class InferRequest(RequestModel):
     """An inference request."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
     id: str | None = None
     parameters: InferParameters = InferParameters()
-    inputs: tensors.InputTensors
-    outputs: list[RequestedOutput] | None = None
+    inputs: list[InputTensor] = Field(fail_fast=True)
+    outputs: Annotated[list[RequestedOutput], Field(fail_fast=True)] | None = None
 
 
 class OutputTensor(TensorMetadata):
@@ -238,8 +236,9 @@ def _set_ready_status(request: Request, response: Response) -> bool:
 
 
 def _refusal_of(error: ValidationError) -> Refusal:
-    """pydantic's first error of an :class:`InferRequest`."""
-    location = error.errors(include_url=False, include_input=False)[0]["loc"]
+    """The first of pydantic's errors of an :class:`InferRequest`."""
+    detail = error.errors(include_url=False)[0]
+    location = detail["loc"]
     if location[:2] == ("parameters", "on_unreadable"):
         code, expected = OPTIONS["on_unreadable"]
         return unprocessable(code, f"'on_unreadable' isn't {expected}")
@@ -247,10 +246,9 @@ def _refusal_of(error: ValidationError) -> Refusal:
         keys = ", ".join(sorted(InferRequest.model_fields))
         path = ".".join(shorten(str(part)) for part in location)
         return unprocessable("bad_request", f"the body isn't an object of {keys} with inputs: {path}")
-    code, message = "bad_tensor", "isn't an object of name, shape, datatype, data"
-    if len(location) > 2 and error.errors(include_url=False)[0]["type"] != "missing":
-        code, message = TENSOR_ERRORS.get(str(location[2]), (code, message))
-    return unprocessable(code, f"input {int(location[1]) + 1}: {message}")
+    field = str(location[2]) if len(location) > 2 and detail["type"] != "missing" else ""
+    code, reason = TENSOR_ERRORS.get(field, ("bad_tensor", "it isn't an object of name, shape, datatype, data"))
+    return unprocessable(code, f"input {int(location[1]) + 1}: {reason}")
 
 
 def _output_names(requested: list[RequestedOutput] | None, model: ServedModel) -> tuple[str, ...]:

@@ -8,13 +8,14 @@ from itertools import chain
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from ..predictor import Predictor
 from ..predictor.input_encoding import Input
 from ..predictor.prediction import Answer, answers
 from ..types import CLASSES, LABELS, NUMBER, Head
 from .http_error import unprocessable
+from .request_schema import RequestModel
 from .row_batches import Rows
 from .served_model import ServedModel
 
@@ -42,18 +43,14 @@ class TensorMetadata(BaseModel):
     shape: list[int]
 
 
-class InputTensor(BaseModel):
+class InputTensor(RequestModel):
     """One input as the request holds it; its data flat, or nested as the shape says."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
     name: Annotated[str, Field(max_length=1000)]
     datatype: Datatype
     shape: Annotated[list[Dimension], Field(min_length=1, max_length=8, fail_fast=True)]
-    parameters: dict[str, Any] = {}
+    parameters: dict[str, Any] = Field(default_factory=dict)
     data: list[Any]
-
-
-InputTensors = Annotated[list[InputTensor], Field(fail_fast=True)]
 
 
 def network_inputs(predictor: Predictor) -> list[TensorMetadata]:
