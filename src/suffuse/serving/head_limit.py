@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import re
 import sys
+from typing import ClassVar
 
 import h11
 from prometheus_client import Counter
@@ -23,49 +24,51 @@ HEAD_END = re.compile(rb"\n\r?\n")
 STATUS_LINE = b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
 
 
-def head_limited_protocol(refusals: Counter) -> type[H11Protocol]:
-    """uvicorn's h11 protocol with 431 for a head of more than ``h11_max_incomplete_event_size`` bytes. ``refusals``
-    counts them by their code."""
+class HeadLimitedProtocol(H11Protocol):
+    """uvicorn's h11 protocol with 431 for a head of more than ``h11_max_incomplete_event_size`` bytes."""
 
-    class HeadLimitedProtocol(H11Protocol):
-        refused = False
+    refusals: ClassVar[Counter]  # counts them by their code
+    refused = False
 
-        def data_received(self, data: bytes) -> None:
-            if self.refused:
-                return
-            if self.conn.their_state is h11.IDLE and self._is_head_too_large(data):
-                self._refuse_head()
-            else:
-                super().data_received(data)
+    def data_received(self, data: bytes) -> None:
+        if self.refused:
+            return
+        if self.conn.their_state is h11.IDLE and self._is_head_too_large(data):
+            self._refuse_head()
+        else:
+            super().data_received(data)
 
-        def send_400_response(self, msg: str) -> None:
-            """uvicorn calls this while it handles h11's error."""
-            if getattr(sys.exc_info()[1], "error_status_hint", 400) == 431:
-                self._refuse_head()
-            else:
-                super().send_400_response(msg)
+    def send_400_response(self, msg: str) -> None:
+        """uvicorn calls this while it handles h11's error."""
+        if getattr(sys.exc_info()[1], "error_status_hint", 400) == 431:
+            self._refuse_head()
+        else:
+            super().send_400_response(msg)
 
-        def _is_head_too_large(self, data: bytes) -> bool:
-            limit = self.config.h11_max_incomplete_event_size or 0
-            received = self.conn.trailing_data[0] + data
-            if len(received) <= limit:
-                return False
-            end = HEAD_END.search(received)
-            return end is None or end.end() > limit
+    def _is_head_too_large(self, data: bytes) -> bool:
+        limit = self.config.h11_max_incomplete_event_size or 0
+        received = self.conn.trailing_data[0] + data
+        if len(received) <= limit:
+            return False
+        end = HEAD_END.search(received)
+        return end is None or end.end() > limit
 
-        def _refuse_head(self) -> None:
-            """Send 431; only close the connection where the response to an earlier request is under way."""
-            self.refused = True
-            refusals.labels("head_too_large").inc()
-            cycle = self.cycle
-            if cycle and not cycle.response_complete and (cycle.response_started or cycle.scope is not self.scope):
-                self.transport.close()
-                return
-            limit = self.config.h11_max_incomplete_event_size
-            error = Refusal(431, "head_too_large", "the head of the request is too large", f"at most {limit:,} bytes")
-            body = dump_json(error.v1_document())
-            fields = b"content-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body)
-            self.transport.write(STATUS_LINE + fields + body)
-            asyncio.get_running_loop().call_later(LINGER, self.transport.close)
+    def _refuse_head(self) -> None:
+        """Send 431; only close the connection where the response to an earlier request is under way."""
+        self.refused = True
+        self.refusals.labels("head_too_large").inc()
+        cycle = self.cycle
+        if cycle and not cycle.response_complete and (cycle.response_started or cycle.scope is not self.scope):
+            self.transport.close()
+            return
+        limit = self.config.h11_max_incomplete_event_size
+        error = Refusal(431, "head_too_large", "the head of the request is too large", f"at most {limit:,} bytes")
+        body = dump_json(error.v1_document())
+        fields = b"content-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body)
+        self.transport.write(STATUS_LINE + fields + body)
+        asyncio.get_running_loop().call_later(LINGER, self.transport.close)
 
-    return HeadLimitedProtocol
+
+def head_limited_protocol(refusals: Counter) -> type[HeadLimitedProtocol]:
+    """The protocol with this counter."""
+    return type("CountingProtocol", (HeadLimitedProtocol,), {"refusals": refusals})
