@@ -46,7 +46,7 @@ from suffuse.predictor import Predictor
 from suffuse.progress import progress
 from suffuse.serving.app import application
 from suffuse.serving.limits import Limits
-from suffuse.serving.record_columns import MEDIA, columns
+from suffuse.serving.request_schema import MEDIA, model_columns
 from suffuse.serving.server_process import Server, listen
 
 HERE = Path(__file__).parent
@@ -100,7 +100,7 @@ def real_records(run: Path, predictor: Predictor, count: int) -> list[dict[str, 
     data = Run.open(run, (), None).recipe.data
     rows = sources.read(data.source)
     place = Root.of(Path(data.root) if data.root else rows.root, Path(data.within) if data.within else None)
-    known = {c.name: c for c in columns(predictor).values() if c.name in rows.table.column_names}
+    known = {c.name: c for c in model_columns(predictor).values() if c.name in rows.table.column_names}
     found = []
     for at in random.Random(0).sample(range(rows.table.num_rows), min(count, rows.table.num_rows)):
         row = rows.table.slice(at, 1).to_pylist()[0]
@@ -153,7 +153,7 @@ def throughput(export: Path, record: dict[str, Any], blocks: int, seconds: float
 def soak(export: Path, records: list[dict[str, Any]], count: int) -> dict[str, Any]:
     """What the answers were, and the server's memory after each tenth of them."""
     predictor = Predictor.load(export)
-    media = {c.name for c in columns(predictor).values() if c.type in MEDIA}
+    media = {c.name for c in model_columns(predictor).values() if c.type in MEDIA}
     infer = f"/v2/models/{NAME}/infer"
     right, wrong = good(records, ROUTE, infer, media), bad(records[0], ROUTE, infer, media)
     requests = mixed(right, wrong, count)

@@ -17,7 +17,7 @@ from suffuse.modalities.audio_ops import FORMATS as SOUNDS
 from suffuse.modalities.image import FORMATS
 from suffuse.serving.limits import MEGABYTE, Limits
 from suffuse.serving.prometheus_metrics import Metrics
-from suffuse.serving.server_process import AT_LAST
+from suffuse.serving.server_process import EXIT_SECONDS
 
 PAGE = (Path(__file__).parents[1] / "docs" / "deploy.md").read_text(encoding="utf-8")
 WORDS = "FROM RUN COPY USER ENV EXPOSE HEALTHCHECK STOPSIGNAL ENTRYPOINT CMD WORKDIR ARG LABEL".split()  # noqa: SIM905
@@ -46,7 +46,7 @@ def test_the_unit_is_one(tmp_path) -> None:
     unit.optionxform = str  # type: ignore[assignment, method-assign]
     unit.read_string(made)
     assert unit.sections() == ["Unit", "Service", "Install"]
-    assert int(unit["Service"]["TimeoutStopSec"]) > Limits.grace + Limits.drain + AT_LAST
+    assert int(unit["Service"]["TimeoutStopSec"]) > Limits.grace + Limits.drain + EXIT_SECONDS
     program = shutil.which("systemd-analyze")
     if program is not None:
         file = tmp_path / "suffuse.service"
@@ -58,11 +58,12 @@ def test_the_unit_is_one(tmp_path) -> None:
 def test_the_manifests_and_bodies_parse() -> None:
     (made,) = blocks("yaml")
     grace = yaml.safe_load(made)["spec"]["predictor"]["terminationGracePeriodSeconds"]
-    assert grace >= 30 > Limits.grace + Limits.drain + AT_LAST
+    assert grace >= 30 > Limits.grace + Limits.drain + EXIT_SECONDS
     (nginx,) = blocks("nginx")
     assert nginx.count("{") == nginx.count("}")
     body = re.search(r"client_max_body_size (\d+)m", nginx)
     assert body and int(body[1]) * MEGABYTE == Limits.body
+    assert "client_header_timeout" in nginx  # the server has no limit of its own
     wait = re.search(r"proxy_read_timeout +(\d+)s", nginx)
     assert wait and int(wait[1]) > Limits.answer_seconds
 
@@ -81,7 +82,7 @@ def test_the_limits_are_the_servers() -> None:
         f"| all bodies inside | {Limits.memory // MEGABYTE} MiB | 429 |",
         f"| requests inside | {Limits.requests} | 429",
         f"| a request's head | {Limits.head // 1024} KiB | 431 |",
-        f"| the time for a request's head | {Limits.header_seconds:g} s |",
+        f"| between two requests on a connection | {Limits.keep_alive} s |",
         f"| a request's body | {Limits.body_seconds:g} s | 408 |",
         f"| its answer | {Limits.answer_seconds:g} s | 504 |",
         f"{Limits.request_pixels // 10**6} million pixels, {Limits.request_seconds:,g} s and "

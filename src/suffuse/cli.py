@@ -252,7 +252,7 @@ def serve_command(
     from .serving.limits import Limits
     from .serving.server_process import serve
 
-    serve(exports, host, port, threads, Limits.told(limit or ()), form, model_files)
+    serve(exports, host, port, threads, Limits.from_options(limit or ()), form, model_files)
 
 
 @app.command("explain")

@@ -82,6 +82,6 @@ def test_the_page_s_refusals_are_the_code_s() -> None:
     code = "".join(
         p.read_text(encoding="utf-8") for p in (Path(__file__).parents[2] / "src/suffuse/serving").glob("*.py")
     )
-    known = set(re.findall(r'(?:Refusal\(\s*\d+|wrong\()[\s,]*"([a-z_]+)"', code))
+    known = set(re.findall(r'(?:Refusal\(\s*\d+|unprocessable\()[\s,]*"([a-z_]+)"', code))
     claimed = {w for w in words if re.search(rf"(?:4\d\d|504) [^|]*`{w}`", PAGE.read_text(encoding="utf-8"))}
     assert len(claimed) > 15 and claimed <= known, claimed - known

@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 from suffuse.predictor import Predictor
 from suffuse.serving.batcher import Batcher
 from suffuse.serving.http_error import Refusal
-from suffuse.serving.row_batches import Rows, joined, prepared
+from suffuse.serving.row_batches import Rows, concatenate_rows, encode_records
 
 
 def numbers(said: dict[str, Any]) -> list[float]:
@@ -80,11 +80,12 @@ def test_temperatures_are_each_row_s_own(predictor: Predictor) -> None:
 
 def test_rows_side_by_side_are_padded_at_their_end(predictor: Predictor) -> None:
     parts = [
-        prepared(predictor, [{"note": text}, {"note": "b"}]) for text in ("a thing", "a thing of the shop and more")
+        encode_records(predictor, [{"note": text}, {"note": "b"}])
+        for text in ("a thing", "a thing of the shop and more")
     ]
-    entries, present = joined(parts)
+    entries, present = concatenate_rows(parts)
     assert present.shape == (4, 5) and len({len(e) for e in entries.values()}) == 1
-    whole = prepared(predictor, [{"note": t} for t in ("a thing", "b", "a thing of the shop and more", "b")])
+    whole = encode_records(predictor, [{"note": t} for t in ("a thing", "b", "a thing of the shop and more", "b")])
     assert all((entries[name] == whole.entries[name]).all() for name in entries)
 
 
@@ -95,7 +96,7 @@ def rows(count: int, number: float) -> Rows:
 
 def run(batcher: Batcher, *jobs: tuple[Any, Any]) -> list[Any]:
     async def all_of_them() -> list[Any]:
-        return await asyncio.gather(*(batcher.ask(*job, weight=1) for job in jobs), return_exceptions=True)
+        return await asyncio.gather(*(batcher.submit(*job, num_bytes=1) for job in jobs), return_exceptions=True)
 
     try:
         return asyncio.run(all_of_them())

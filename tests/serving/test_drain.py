@@ -85,8 +85,8 @@ def test_a_thread_that_hangs_holds_nobody_up(export: Path, tmp_path: Path) -> No
 
 def test_a_loop_that_hangs_ends_too(export: Path, tmp_path: Path) -> None:
     """Nothing of asyncio runs any more after the signal."""
-    first = "import time, suffuse.serving.server_process as process\nprocess.AT_LAST = 1\n"
-    first += "process.turn_away = lambda one: time.sleep(600)"
+    first = "import time, suffuse.serving.server_process as process\nprocess.EXIT_SECONDS = 1\n"
+    first += "process.accept_queued = lambda one: time.sleep(600)"
     options = ("--limit", "grace=0.5", "--limit", "drain=0.5")
     with running(tmp_path / "log", f"{MODEL}={export}", *options, first=first) as server:
         code, took = ended(server)
@@ -95,11 +95,11 @@ def test_a_loop_that_hangs_ends_too(export: Path, tmp_path: Path) -> None:
 
 
 def test_the_limits_are_settings_of_the_command() -> None:
-    told = Limits.told(["request_pixels=5", "request_seconds=1.5", "request_samples=7", "drain=2", "head=9000"])
+    told = Limits.from_options(["request_pixels=5", "request_seconds=1.5", "request_samples=7", "drain=2", "head=9000"])
     assert (told.request_pixels, told.request_seconds, told.request_samples) == (5, 1.5, 7)
     assert (told.drain, told.head) == (2, 9000)
     with pytest.raises(UsageError, match="a whole number"):
-        Limits.told(["request_pixels=1.5"])
+        Limits.from_options(["request_pixels=1.5"])
 
 
 def test_many_hostile_requests_don_t_keep_a_good_one_waiting(export: Path, tmp_path: Path) -> None:

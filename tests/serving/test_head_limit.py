@@ -1,4 +1,4 @@
-"""A head that is too large gets 431, by either of uvicorn's two readers of HTTP; little of it is ever held."""
+"""A head that is too large gets 431; little of it is ever held."""
 
 from __future__ import annotations
 
@@ -12,11 +12,9 @@ from typing import Any
 import pytest
 import uvicorn
 from prometheus_client import CollectorRegistry, Counter
-from uvicorn.protocols.http.h11_impl import H11Protocol
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from suffuse.serving import header_timeout
+from suffuse.serving.head_limit import head_limited_protocol
 
 MOST = 65_536
 HEAD = b"GET / HTTP/1.1\r\nHost: x\r\n"
@@ -31,10 +29,9 @@ async def answer(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b"ok"})
 
 
-@pytest.fixture(params=[HttpToolsProtocol, H11Protocol])
-def refusals(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Counter:
-    """The reader of HTTP is this one; counts what it refuses."""
-    monkeypatch.setattr(header_timeout, "AutoHTTPProtocol", request.param)
+@pytest.fixture
+def refusals() -> Counter:
+    """Counts what is refused."""
     return Counter("refusals", "refusals", ("reason",), registry=CollectorRegistry())
 
 
@@ -47,7 +44,7 @@ async def connected(refusals: Counter) -> AsyncIterator[tuple[socket.socket, Any
     config.load()
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
-    made: Any = header_timeout.patient(10, MOST, refusals)
+    made: Any = head_limited_protocol(refusals)
     protocol = made(config=config, server_state=ServerState(), app_state={})
     with ours:
         await asyncio.get_running_loop().connect_accepted_socket(lambda: protocol, theirs)

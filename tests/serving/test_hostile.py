@@ -40,6 +40,17 @@ HOSTILE = {
         400,
     ),
     "many columns": (ROUTE, b'{"records": [{' + b",".join(b'"%d": 1' % n for n in range(150_000)) + b"}]}", 422),
+    "many keys of the request": (
+        ROUTE,
+        b'{"records": [{"note": "a"}],' + b",".join(b'"%d": 1' % n for n in range(150_000)) + b"}",
+        422,
+    ),
+    "many keys of a tensor": (
+        INFER,
+        b'{"inputs": [{"name": "note",' + b",".join(b'"%d": 1' % n for n in range(150_000)) + b"}]}",
+        422,
+    ),
+    "many outputs without a name": (INFER, b'{"inputs": [], "outputs": [' + b"{}," * (SIZE // 3) + b"{}]}", 422),
     "many steps, the last of them wrong": (
         ROUTE,
         b'{"records": [{"steps": [' + b"[1,2]," * (SIZE // 6) + b'["a", 1]]}]}',

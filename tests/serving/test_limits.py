@@ -151,9 +151,9 @@ def test_no_path_and_no_address_is_opened(
 
 
 def test_a_path_that_slipped_through_would_lead_nowhere(predictor: Predictor) -> None:
-    from suffuse.serving.row_batches import prepared
+    from suffuse.serving.row_batches import encode_records
 
-    rows = prepared(
+    rows = encode_records(
         predictor, [{"photo": "/etc/passwd", "clip": "/proc/self/environ", "steps": "/etc/passwd"}], strict=False
     )
     assert not rows.present.any()
@@ -184,5 +184,5 @@ def test_a_bomb_of_pixels_is_never_decoded(predictor: Predictor) -> None:
 
 
 def test_the_export_s_limits_are_taken_and_silence_is_not_endless() -> None:
-    silent = CellLimits.of({"pixels": 5, "seconds": None, "characters": float("inf"), "records": 7})
+    silent = CellLimits.from_export({"pixels": 5, "seconds": None, "characters": float("inf"), "records": 7})
     assert silent == replace(CellLimits(), pixels=5, records=7)

@@ -1,6 +1,7 @@
-"""The server: exported students behind HTTP (docs/serve.md). FastAPI and uvicorn, the extra `serve`; no torch.
+"""The server: exported students over HTTP (docs/serve.md). FastAPI and uvicorn, the extra `serve`; no torch.
 
-A request's way: :mod:`gate` lets it in, :mod:`body` reads it within its limits, and all that follows is a job of
-:mod:`batcher`, whose threads parse it (:mod:`asked`, :mod:`cells`), prepare its rows, run the network on the rows of
-several requests at once, and write the answer (:mod:`reply`). The loop itself only moves bytes.
+A request passes :mod:`admission`; :mod:`request_handler` reads its body within the limits. The rest is a job of
+:mod:`batcher`, whose threads parse the body (:mod:`body_parsing`), validate it (:mod:`request_schema`), encode its rows
+(:mod:`row_batches`), run the network on rows of several requests at once, and write the response (:mod:`routes_v1`,
+:mod:`routes_v2`). The event loop only moves bytes.
 """

@@ -1,4 +1,4 @@
-"""The gate: how many requests, and how many bytes of them, are inside at the same time, and how long each may take."""
+"""Admission control: how many requests, and how many bytes of them, are inside at the same time, and for how long."""
 
 from __future__ import annotations
 
@@ -10,75 +10,76 @@ from dataclasses import dataclass
 from .http_error import Refusal
 from .limits import Limits
 
-AGAIN = 1  # second after which a client that found it full may try again
+RETRY_AFTER = 1  # seconds after which a refused client may try again
 
 
 @dataclass(eq=False)
-class Pass:
-    """What one request inside has."""
+class Admission:
+    """One admitted request."""
 
-    gate: Gate
+    control: AdmissionControl
     bytes: int = 0
-    ended: Refusal | None = None  # why it gets no answer, although its time isn't over
-    clock: asyncio.Timeout | None = None
+    refusal: Refusal | None = None  # why it gets no answer, although its time isn't over
+    timeout: asyncio.Timeout | None = None
 
-    def more(self, count: int) -> None:
-        """Room for so many more bytes of its body. Raises Refusal."""
-        if self.gate.bytes + count > self.gate.limits.memory:
-            raise Refusal(429, "out_of_memory", "the server holds as many bytes as it may", "try again", AGAIN)
+    def reserve(self, count: int) -> None:
+        """Count so many more bytes of its body. Raises Refusal."""
+        if self.control.bytes + count > self.control.limits.memory:
+            raise Refusal(429, "out_of_memory", "the server holds as many bytes as it may", "try again", RETRY_AFTER)
         self.bytes += count
-        self.gate.bytes += count
+        self.control.bytes += count
 
     @contextlib.asynccontextmanager
-    async def within(self, seconds: float) -> AsyncIterator[None]:
-        """So many seconds for what is done in here. Raises TimeoutError after them, Refusal where it ended before."""
+    async def time_limit(self, seconds: float) -> AsyncIterator[None]:
+        """Raises TimeoutError after so many seconds, Refusal where the request was cancelled before."""
         try:
-            async with asyncio.timeout(0 if self.ended else seconds) as self.clock:
+            async with asyncio.timeout(0 if self.refusal else seconds) as self.timeout:
                 yield
         except TimeoutError:
-            if self.ended:
-                raise self.ended from None
+            if self.refusal:
+                raise self.refusal from None
             raise
         finally:
-            self.clock = None
+            self.timeout = None
 
-    def end(self, why: Refusal) -> None:
-        """Cancel it: its rows that aren't prepared yet never are."""
-        self.ended = self.ended or why
-        if self.clock is not None:
+    def cancel(self, refusal: Refusal) -> None:
+        """End it now: rows that aren't encoded yet never are."""
+        self.refusal = self.refusal or refusal
+        if self.timeout is not None:
             with contextlib.suppress(RuntimeError):  # its time is just over
-                self.clock.reschedule(0)
+                self.timeout.reschedule(0)
 
 
-class Gate:
-    """Counts. All of it happens on the loop, so nothing needs a lock."""
+class AdmissionControl:
+    """Counts the requests inside. It is used on the event loop alone, so it needs no lock."""
 
     def __init__(self, limits: Limits):
         self.limits, self.bytes = limits, 0
-        self.inside: set[Pass] = set()
-        self.over: Refusal | None = None
+        self.admitted: set[Admission] = set()
+        self.refusal: Refusal | None = None  # of every request, once the server stops
 
     @property
     def requests(self) -> int:
         """How many are inside."""
-        return len(self.inside)
+        return len(self.admitted)
 
-    def end(self, why: Refusal) -> int:
-        """Refuse whoever is inside or comes from now on. Returns how many are inside."""
-        self.over = why
-        for one in self.inside:
-            one.end(why)
-        return len(self.inside)
+    def cancel_all(self, refusal: Refusal) -> int:
+        """Refuse the requests inside and all later ones. Returns how many are inside."""
+        self.refusal = refusal
+        for admission in self.admitted:
+            admission.cancel(refusal)
+        return len(self.admitted)
 
     @contextlib.contextmanager
-    def enter(self) -> Iterator[Pass]:
-        """Raises Refusal where it is full."""
+    def admit(self) -> Iterator[Admission]:
+        """Raises Refusal where as many requests are inside as may be."""
         if self.requests >= self.limits.requests:
-            raise Refusal(429, "too_many_requests", "the server answers as many requests as it may", "try again", AGAIN)
-        one = Pass(self, ended=self.over)
-        self.inside.add(one)
+            message = "the server answers as many requests as it may"
+            raise Refusal(429, "too_many_requests", message, "try again", RETRY_AFTER)
+        admission = Admission(self, refusal=self.refusal)
+        self.admitted.add(admission)
         try:
-            yield one
+            yield admission
         finally:
-            self.inside.discard(one)
-            self.bytes -= one.bytes
+            self.admitted.discard(admission)
+            self.bytes -= admission.bytes

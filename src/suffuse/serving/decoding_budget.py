@@ -14,9 +14,8 @@ from PIL import Image
 
 from ..modalities.audio_ops import MOST_FRAMES
 from ..modalities.image import FORMATS
-from .http_error import Refusal, wrong
+from .http_error import Refusal, unprocessable
 from .limits import CellLimits, Limits
-from .record_columns import Column
 
 UNKNOWN_LENGTH = 2**62  # frames, where a sound file doesn't know how many it has
 SCAN = b"\xff\xda"  # begins one of a JPEG's scans, each of which is a pass over the whole picture
@@ -30,45 +29,45 @@ class DecodingBudget:
         self.cells, self.limits = cells, limits
         self.pixels, self.samples, self.seconds = 0, 0, 0.0
 
-    def picture(self, column: Column, content: bytes) -> None:
+    def add_picture(self, name: str, content: bytes) -> None:
         """Count a picture's pixels. Raises Refusal."""
         try:
             with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
-                (width, height), form = picture.size, picture.format
+                (width, height), file_format = picture.size, picture.format
         except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-            width, height, form = self.cells.pixels + 1, 1, None
-        except Exception:  # no picture: the predictor says why, and leaves the modality out
+            width, height, file_format = self.cells.pixels + 1, 1, None
+        except Exception:  # no picture: the predictor gives the reason, and leaves the modality out
             return
         if width * height > self.cells.pixels:
-            says = f"'{column.name}' has {width:,} x {height:,} pixels"
-            raise wrong("too_many_pixels", says, f"at most {self.cells.pixels:,} in all")
-        passes = math.ceil(content.count(SCAN) / SCANS) if form in ("JPEG", "MPO") else 1
+            message = f"'{name}' has {width:,} x {height:,} pixels"
+            raise unprocessable("too_many_pixels", message, f"at most {self.cells.pixels:,} in all")
+        passes = math.ceil(content.count(SCAN) / SCANS) if file_format in ("JPEG", "MPO") else 1
         self.pixels += width * height * max(passes, 1)
         self._check("pixels of its pictures", self.pixels, "request_pixels")
 
-    def sound(self, column: Column, content: bytes) -> None:
+    def add_sound(self, name: str, content: bytes) -> None:
         """Count a sound's seconds and samples; where its head doesn't say them, as many as are read at the most. Raises
         Refusal."""
         import soundfile
 
         try:
             facts = soundfile.info(io.BytesIO(content))
-        except Exception:  # no sound: the predictor says why, and leaves the modality out
+        except Exception:  # no sound: the predictor gives the reason, and leaves the modality out
             return
-        most, rate, frames = self.cells.seconds, max(facts.samplerate, 1), facts.frames
+        limit, rate, frames = self.cells.seconds, max(facts.samplerate, 1), facts.frames
         if not 0 < frames < UNKNOWN_LENGTH:
-            frames = min(math.ceil(most * rate), MOST_FRAMES)
-        elif frames > most * rate:
-            raise wrong("sound_too_long", f"'{column.name}' lasts {frames / rate:,.1f} seconds", f"at most {most:g}")
+            frames = min(math.ceil(limit * rate), MOST_FRAMES)
+        elif frames > limit * rate:
+            message = f"'{name}' lasts {frames / rate:,.1f} seconds"
+            raise unprocessable("sound_too_long", message, f"at most {limit:g}")
         self.seconds += frames / rate
         self.samples += frames * facts.channels
         self._check("seconds of its sounds", self.seconds, "request_seconds")
         self._check("samples of its sounds", self.samples, "request_samples")
 
-    def _check(self, what: str, count: float, limit: str) -> None:
-        most = getattr(self.limits, limit)
-        if count > most:
-            says = f"the request needs more than {most:,.10g} {what} decoded: the limit {limit} of the server"
-            raise Refusal(
-                413, "too_much_to_decode", says, f"send fewer records, or suffuse serve --limit {limit}=NUMBER"
-            )
+    def _check(self, quantity: str, count: float, limit: str) -> None:
+        maximum = getattr(self.limits, limit)
+        if count > maximum:
+            message = f"the request needs more than {maximum:,.10g} {quantity} decoded: the limit {limit} of the server"
+            hint = f"send fewer records, or suffuse serve --limit {limit}=NUMBER"
+            raise Refusal(413, "too_much_to_decode", message, hint)

@@ -1,52 +1,34 @@
-"""Pages for people: the description of the routes, the page to try a model, and what Prometheus reads."""
+"""Pages for people: the description of the routes and the page to try a model; and what Prometheus reads."""
 
 from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
 
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.openapi.docs import get_swagger_ui_html
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from . import page
-from .app_state import state_of
 from .http_error import Refusal
-from .openapi import description
-from .prediction_response import written
-from .prometheus_metrics import KIND
-from .request_body import JSON
+from .prometheus_metrics import CONTENT_TYPE
 
-HTML = "text/html; charset=utf-8"
 PLAIN = '<!doctype html><title>suffuse</title><p>The routes are described in <a href="openapi.json">openapi.json</a>.'
 router = APIRouter()
 
 
-def add(app: FastAPI) -> None:
-    """The routes, and the files that the pages need, where they are there."""
-    app.include_router(router)
-    folder = swagger()
-    if folder is not None and folder.is_dir():
-        app.mount("/docs/static", StaticFiles(directory=folder))
-
-
-@router.get("/metrics")
+@router.get("/metrics", summary="Metrics for Prometheus", response_class=PlainTextResponse)
 async def metrics(request: Request) -> Response:
-    """The counters."""
-    return Response(state_of(request).metrics.text(), media_type=KIND)
+    """Counters, histograms and gauges."""
+    return Response(request.app.state.serving.metrics.render(), media_type=CONTENT_TYPE)
 
 
-@router.get("/openapi.json")
-async def openapi(request: Request) -> Response:
-    """The routes of all models, for programs."""
-    return Response(written(description(state_of(request).models)), media_type=JSON)
-
-
-@router.get("/docs")
-async def docs() -> Response:
-    """The same for people. Its scripts come from this server, so that it needs no network."""
-    if swagger() is None:
-        return Response(PLAIN, media_type=HTML)
+@router.get("/docs", include_in_schema=False)
+async def docs() -> HTMLResponse:
+    """Swagger UI. Its scripts come from this server, so that it needs no network."""
+    if swagger_folder() is None:
+        return HTMLResponse(PLAIN)
     return get_swagger_ui_html(
         openapi_url="openapi.json",  # relative: it works behind a prefix too
         title="suffuse",
@@ -56,13 +38,13 @@ async def docs() -> Response:
     )
 
 
-@router.get("/")
+@router.get("/", include_in_schema=False)
 async def index() -> Response:
     """The page to try a model."""
     return await static(page.INDEX)
 
 
-@router.get("/static/{name}")
+@router.get("/static/{name}", include_in_schema=False)
 async def static(name: str) -> Response:
     """A file of that page. Raises Refusal (404)."""
     content = page.content(name)
@@ -71,8 +53,15 @@ async def static(name: str) -> Response:
     return Response(content, headers=page.HEADERS, media_type=page.files()[name])
 
 
-def swagger() -> Path | None:
+def mount_swagger_files(app: FastAPI) -> None:
+    """Serve Swagger UI's files, where they are installed."""
+    folder = swagger_folder()
+    if folder is not None and folder.is_dir():
+        app.mount("/docs/static", StaticFiles(directory=folder))
+
+
+def swagger_folder() -> Path | None:
     """Swagger UI's files, which the package fastapi-offline holds."""
-    found = importlib.util.find_spec("fastapi_offline")
-    places = found.submodule_search_locations if found is not None else None
-    return Path(places[0]) / "static" if places else None
+    package = importlib.util.find_spec("fastapi_offline")
+    folders = package.submodule_search_locations if package is not None else None
+    return Path(folders[0]) / "static" if folders else None

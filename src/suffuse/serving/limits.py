@@ -19,8 +19,8 @@ class Limits:
     body: int = 16 * MEGABYTE  # bytes of one request's body
     memory: int = 256 * MEGABYTE  # bytes of all bodies that are being read or answered
     requests: int = 256  # being read or answered at the same time
-    head: int = 65_536  # bytes of a request's head: its first line and its fields, each with 32 more
-    header_seconds: float = 10.0  # until a request's head is there
+    head: int = 65_536  # bytes of a request's head: its first line and its fields
+    keep_alive: int = 10  # seconds between two requests on one connection
     body_seconds: float = 15.0  # until its body is there
     answer_seconds: float = 30.0  # from then until it is answered
     grace: float = 1.0  # after a signal to stop, in which requests are still taken
@@ -34,25 +34,26 @@ class Limits:
     wait: float = 0.002  # seconds that a prepared row may wait for a running batch, to go with the rows after it
 
     @classmethod
-    def told(cls, texts: Iterable[str]) -> Limits:
+    def from_options(cls, options: Iterable[str]) -> Limits:
         """Of ``name=number`` each. Raises UsageError."""
-        found: dict[str, Any] = {}
-        for text in texts:
-            name, _, value = text.partition("=")
+        limits: dict[str, Any] = {}
+        for option in options:
+            name, _, text = option.partition("=")
             if name not in cls.__dataclass_fields__:
                 hint = did_you_mean(name, cls.__dataclass_fields__)
                 raise UsageError("there is no such limit", where="--limit", got=f"'{name}'", hint=hint)
-            number = _number(value)
-            if number is None or (isinstance(getattr(cls, name), int) and number % 1):
-                expected = "a whole number from 1 on" if isinstance(getattr(cls, name), int) else "a number above 0"
-                raise UsageError("not a limit", where=f"--limit {name}", got=f"'{value}'", expected=expected)
-            found[name] = int(number) if isinstance(getattr(cls, name), int) else number
-        return cls(**found)
+            number = _positive_number(text)
+            is_whole = isinstance(getattr(cls, name), int)
+            if number is None or (is_whole and number % 1):
+                expected = "a whole number from 1 on" if is_whole else "a number above 0"
+                raise UsageError("not a limit", where=f"--limit {name}", got=f"'{text}'", expected=expected)
+            limits[name] = int(number) if is_whole else number
+        return cls(**limits)
 
 
 @dataclass(frozen=True)
 class CellLimits:
-    """Of one model's cells. An export says them; where it is silent, these hold."""
+    """Of one model's cells. An export may set them; these are the defaults."""
 
     pixels: int = 64_000_000  # of a picture, before it is decoded
     seconds: float = 600.0  # of a sound
@@ -61,13 +62,13 @@ class CellLimits:
     records: int = 1000  # of one request
 
     @classmethod
-    def of(cls, said: Mapping[str, Any]) -> CellLimits:
-        """Those that an export says."""
-        known = {key: said.get(key) for key in cls.__dataclass_fields__}
-        return cls(**{key: value for key, value in known.items() if value is not None and math.isfinite(value)})
+    def from_export(cls, limits: Mapping[str, Any]) -> CellLimits:
+        """Those that an export sets."""
+        values = {key: limits.get(key) for key in cls.__dataclass_fields__}
+        return cls(**{key: value for key, value in values.items() if value is not None and math.isfinite(value)})
 
 
-def _number(text: str) -> float | None:
+def _positive_number(text: str) -> float | None:
     try:
         number = float(text)
     except ValueError:
