@@ -7,7 +7,7 @@ import math
 import pytest
 
 from suffuse.activations import MAIN, main_metric
-from suffuse.report import charts, formatting, metric_bars, metric_names, scores_table, training_curves
+from suffuse.report import charts, formatting, metric_format, results_section, training_curves
 from suffuse.types import CLASSES, LABELS, NUMBER, Head
 
 NAN = math.nan
@@ -68,35 +68,35 @@ def test_a_number_is_rounded_by_how_much_such_numbers_spread(value: float, sprea
     ],
 )
 def test_a_metric_is_written_in_its_own_form(metric: str, said: str, gap: str):
-    assert metric_names.value(metric, 0.12345678) == said
-    assert metric_names.difference(metric, 0.12345678) == gap
-    assert metric_names.points(metric) == (" points" if "%" in said else "")
-    assert metric_names.value(metric, NAN) == metric_names.difference(metric, NAN) == "-"
+    assert metric_format.ascii_value(metric, 0.12345678) == said
+    assert metric_format.ascii_difference(metric, 0.12345678) == gap
+    assert metric_format.difference_unit(metric) == (" points" if "%" in said else "")
+    assert metric_format.ascii_value(metric, NAN) == metric_format.ascii_difference(metric, NAN) == "-"
 
 
 def test_the_page_keeps_numbers_and_units_together_and_minus_a_minus():
-    assert metric_names.shown("accuracy", 0.5) == "50.00\u00a0%"
-    assert metric_names.shown("r2", -0.25) == "−0.2500"
+    assert metric_format.value_text("accuracy", 0.5) == "50.00\u00a0%"
+    assert metric_format.value_text("r2", -0.25) == "−0.2500"
 
 
 def test_every_kind_of_target_has_its_metrics_and_an_axis():
     for kinds in ((CLASSES,), (LABELS,), (NUMBER,), (CLASSES, CLASSES), (CLASSES, NUMBER)):
         metric = main_metric(heads(*kinds))
-        assert metric in metric_names.METRICS
+        assert metric in metric_format.METRICS
         assert metric in training_curves.AXIS
-    assert {k: names[0] for k, names in metric_names.OF_KIND.items()} == MAIN
-    assert set(metric_names.SECOND) <= set(metric_names.METRICS)
+    assert {k: names[0] for k, names in metric_format.OF_KIND.items()} == MAIN
+    assert set(metric_format.SECOND) <= set(metric_format.METRICS)
 
 
 def test_a_meaning_speaks_of_what_there_is():
-    assert "each class is found" in metric_names.meaning("macro_f1", heads(CLASSES, NUMBER))
-    assert "each label is found" in metric_names.meaning("macro_f1", heads(LABELS))
-    assert "class" not in metric_names.meaning("macro_f1", heads(LABELS))
-    assert "each class or label" in metric_names.meaning("macro_f1", heads(LABELS, CLASSES))
+    assert "each class is found" in metric_format.meaning("macro_f1", heads(CLASSES, NUMBER))
+    assert "each label is found" in metric_format.meaning("macro_f1", heads(LABELS))
+    assert "class" not in metric_format.meaning("macro_f1", heads(LABELS))
+    assert "each class or label" in metric_format.meaning("macro_f1", heads(LABELS, CLASSES))
 
 
 def test_abbreviations_stay_as_they_are_in_a_sentence():
-    assert [metric_names.in_text(m) for m in ("accuracy", "r2", "mae", "micro_f1")] == [
+    assert [metric_format.title_in_sentence(m) for m in ("accuracy", "r2", "mae", "micro_f1")] == [
         "accuracy",
         "R²",
         "MAE",
@@ -109,20 +109,20 @@ def measured(mean: float, low: float, high: float) -> dict:
 
 
 def test_bars_begin_a_little_below_the_lowest_and_end_at_the_best():
-    floor = metric_bars.floor_of([measured(0.5, 0.44, 0.6), measured(0.9, 0.8, 1.0)])
+    floor = results_section.bar_start([measured(0.5, 0.44, 0.6), measured(0.9, 0.8, 1.0)])
     assert floor == 0.4
-    assert metric_bars.scale("accuracy", floor) == "40\u00a0% to 100 %"
-    found = metric_bars.measured("accuracy", measured(0.7, 0.4, 1.0), floor)
+    assert results_section.bar_heading("accuracy", floor) == "40\u00a0% to 100 %"
+    found = results_section.score_cell("accuracy", measured(0.7, 0.4, 1.0), floor)
     assert found["bar"] == {"mean": "50.00%", "low": "0.00%", "high": "100.00%"}
     assert found["interval"] == "40.00 to 100.00"
 
 
 def test_a_score_far_below_nothing_leaves_the_others_room():
-    floor = metric_bars.floor_of([measured(-30, -50, -10), measured(0.5, 0.4, 0.6)])
-    assert floor == metric_bars.LOWEST
-    assert metric_bars.scale("r2", floor) == "−1 to 1"
-    assert metric_bars.scale("r2", metric_bars.floor_of([measured(0, -0.25, 0.1)])) == "−0.3 to 1"
-    assert metric_bars.measured("r2", measured(-30, -50, 0.5), floor)["bar"] == {
+    floor = results_section.bar_start([measured(-30, -50, -10), measured(0.5, 0.4, 0.6)])
+    assert floor == results_section.LOWEST
+    assert results_section.bar_heading("r2", floor) == "−1 to 1"
+    assert results_section.bar_heading("r2", results_section.bar_start([measured(0, -0.25, 0.1)])) == "−0.3 to 1"
+    assert results_section.score_cell("r2", measured(-30, -50, 0.5), floor)["bar"] == {
         "mean": "0.00%",
         "low": "0.00%",
         "high": "75.00%",
@@ -130,14 +130,14 @@ def test_a_score_far_below_nothing_leaves_the_others_room():
 
 
 def test_what_could_not_be_measured_has_no_bar_and_stops_nothing():
-    assert metric_bars.floor_of([measured(NAN, NAN, NAN)]) == 0
-    found = metric_bars.measured("r2", measured(NAN, NAN, NAN), 0.0)
+    assert results_section.bar_start([measured(NAN, NAN, NAN)]) == 0
+    found = results_section.score_cell("r2", measured(NAN, NAN, NAN), 0.0)
     assert (found["mean"], found["bar"]) == ("−", None)
-    assert metric_bars.place(1.0, 1.0) == "100.00%"
+    assert results_section.bar_position(1.0, 1.0) == "100.00%"
 
 
 def test_a_column_without_a_heading_is_left_out_and_numbers_stand_to_the_right():
-    assert scores_table.aligned([("model", "", "seeds"), ("teacher", "", "1"), ("a", "x", "10")]) == [
+    assert formatting.align_columns([("model", "", "seeds"), ("teacher", "", "1"), ("a", "x", "10")]) == [
         "model    seeds",
         "teacher      1",
         "a           10",
@@ -145,12 +145,12 @@ def test_a_column_without_a_heading_is_left_out_and_numbers_stand_to_the_right()
 
 
 def test_the_axis_of_a_score_is_cut_only_where_an_early_epoch_would_flatten_the_rest():
-    def curve(*values: float) -> charts.Curve:
+    def curve(*values: float) -> charts.Series:
         history = [{"validation": {"r2": v}} for v in values]
-        return training_curves.curve([history], "student")
+        return training_curves.validation_curve([history], "student")
 
-    assert charts.lowest([curve(0.1, 0.5)]) is None
-    assert charts.lowest([curve(-0.5, 0.5)]) is None
-    assert charts.lowest([curve(-30.0, 0.5), curve(0.0, 0.1)]) == -1
-    assert charts.lowest([curve(-30.0, -2.0)]) == -3
-    assert charts.lowest([]) is None
+    assert charts.axis_start([curve(0.1, 0.5)]) is None
+    assert charts.axis_start([curve(-0.5, 0.5)]) is None
+    assert charts.axis_start([curve(-30.0, 0.5), curve(0.0, 0.1)]) == -1
+    assert charts.axis_start([curve(-30.0, -2.0)]) == -3
+    assert charts.axis_start([]) is None
