@@ -35,7 +35,7 @@ def test_many_chunks_are_as_good_as_one(monkeypatch):
 
 
 def test_of_a_large_store_evenly_spaced_rows_are_read(monkeypatch):
-    monkeypatch.setattr(soft_labels, "MOST_NUMBERS", 100)
+    monkeypatch.setattr(soft_labels, "MAX_LOGITS", 100)
     found = soft_labels.read_soft_labels(np.zeros((103, 4), dtype=np.float16), np.zeros(103, dtype=int), 1.0)
     assert found.index.tolist() == [102 * n // 24 for n in range(25)]
 

@@ -72,7 +72,9 @@ def kilobytes(size: int) -> str:
 def join_names(names: Sequence[str], limit: int = 20) -> str:
     """``a, b, c and 7 more``."""
     text = ", ".join(short(name, 40) for name in names[:limit])
-    return t("%(some)s and %(more)s more", some=text, more=f"{len(names) - limit:,}") if len(names) > limit else text
+    return (
+        t("%(part)s and %(further)s more", part=text, further=f"{len(names) - limit:,}") if len(names) > limit else text
+    )
 
 
 def count(number: int, singular: str, plural: str | None = None) -> str:

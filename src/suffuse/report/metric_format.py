@@ -174,7 +174,7 @@ def rows_text(card: dict) -> str:
     """The number of rows of a measurement: ``100 test rows``, or ``50 of 100 test rows``."""
     total = card.get("of", card["rows"])
     text = count(total, "test row")
-    return text if card["rows"] == total else t("%(some)s of %(all)s", some=f"{card['rows']:,}", all=text)
+    return text if card["rows"] == total else t("%(part)s of %(all)s", part=f"{card['rows']:,}", all=text)
 
 
 def subset_name(name: str) -> str:

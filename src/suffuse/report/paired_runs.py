@@ -31,10 +31,10 @@ from .i18n import t
 
 MODELS = ("student", "export")  # the first that both runs have is compared
 SENTENCES = {
-    "helps": "%(ours)s is better than %(theirs)s (%(numbers)s)",
-    "hurts": "%(ours)s is worse than %(theirs)s (%(numbers)s)",
-    "no evidence": "no evidence of a difference between %(ours)s and %(theirs)s (%(numbers)s)",
-    "one seed": "%(ours)s and %(theirs)s: %(numbers)s; one seed on a side: the interval covers rows only; no claim "
+    "helps": "%(first)s is better than %(second)s (%(numbers)s)",
+    "hurts": "%(first)s is worse than %(second)s (%(numbers)s)",
+    "no evidence": "no evidence of a difference between %(first)s and %(second)s (%(numbers)s)",
+    "one seed": "%(first)s and %(second)s: %(numbers)s; one seed on a side: the interval covers rows only; no claim "
     "about the recipes",
 }
 
@@ -120,9 +120,9 @@ def _mismatch(a: TestRows, b: TestRows) -> str:
     if len(set(a.ids)) != len(a.ids) or len(set(b.ids)) != len(b.ids):
         return t("ids of test rows stand twice")
     if set(a.ids) != set(b.ids):
-        numbers = {"shared": len(set(a.ids) & set(b.ids)), "ours": len(a.ids), "theirs": len(b.ids)}
+        numbers = {"shared": len(set(a.ids) & set(b.ids)), "first": len(a.ids), "second": len(b.ids)}
         texts = {key: f"{number:,}" for key, number in numbers.items()}
-        return t("the test rows differ: %(shared)s of %(ours)s and %(theirs)s are the same", **texts)
+        return t("the test rows differ: %(shared)s of %(first)s and %(second)s are the same", **texts)
     names = ([(head.name, head.kind, head.classes) for head in rows.spec.heads] for rows in (a, b))
     return "" if next(names) == next(names) else t("targets or classes differ")
 
@@ -141,20 +141,20 @@ def _same_targets(a: TestRows, b: TestRows) -> bool:
 
 def sentence(facts: dict[str, Any], number: Callable[[str], str] = str) -> str:
     """A paired difference as a sentence. ``number``: how signed numbers are written."""
-    names = {"ours": facts["one"], "theirs": facts["other"]}
+    names = {"first": facts["one"], "second": facts["other"]}
     if "why" in facts:
-        return t("%(ours)s and %(theirs)s: not paired, %(why)s; only their own intervals can be set side by side",
+        return t("%(first)s and %(second)s: not paired, %(why)s; only their own intervals can be set side by side",
                  **names, why=facts["why"])  # fmt: skip
     metric = facts["metric"]
     gap, low, high = (number(metric_format.ascii_difference(metric, facts[k])) for k in ("difference", "low", "high"))
     numbers = t(
-        "%(metric)s %(gap)s, %(percent)s interval %(low)s to %(high)s, %(rests)s",
+        "%(metric)s %(gap)s, %(percent)s interval %(low)s to %(high)s, %(sample)s",
         metric=t(metric_format.METRICS[metric].name),
         gap=gap + metric_format.difference_unit(metric),
         percent=f"{100 * facts['confidence']:g} %",
         low=low,
         high=high,
-        rests=verdict_text.sample_size(facts),
+        sample=verdict_text.sample_size(facts),
     )
     if facts["seeds"] == 1:
         return t(SENTENCES["one seed"], **names, numbers=numbers)

@@ -95,7 +95,7 @@ def _damage_chart(results: dict[str, dict], modality: str, number: int) -> dict[
         score = value_text(metric, last["mean"])
         text = t("%(score)s at severity %(severity)s", score=score, severity=last["severity"])
         if retained is not None:
-            text = t("%(said)s; %(kept)s kept", said=text, kept=percent(retained, 0))
+            text = t("%(score)s; %(retained)s kept", score=text, retained=percent(retained, 0))
         notes[model] = text
     title = t("Score by severity of damage to %(name)s", name=modality)
     return {

@@ -113,7 +113,7 @@ def render(runs: dict[str, Run], languages: tuple[str, ...] = tuple(LANGUAGES)) 
 
 
 def _title(runs: dict[str, Run]) -> str:
-    return t("%(many)s runs compared", many=len(runs))
+    return t("%(number)s runs compared", number=len(runs))
 
 
 def body(runs: dict[str, Run]) -> Markup:

@@ -12,14 +12,14 @@ from .scores_table import model_name
 
 LEAK_MODELS = ("teacher", "student", "baseline", "export")  # scored without the leaking rows, in a sentence
 FUSION = {
-    "hurts": "fusion doesn't pay here: %(ours)s, with all modalities, is worse than %(theirs)s (%(first)s against "
-    "%(second)s: %(numbers)s)",
-    "no evidence": "fusion doesn't pay here: %(ours)s, with all modalities, shows no evidence of beating %(theirs)s "
-    "(%(first)s against %(second)s: %(numbers)s)",
+    "hurts": "fusion doesn't pay here: %(model)s, with all modalities, is worse than %(single)s (%(score)s against "
+    "%(single_score)s: %(numbers)s)",
+    "no evidence": "fusion doesn't pay here: %(model)s, with all modalities, shows no evidence of beating %(single)s "
+    "(%(score)s against %(single_score)s: %(numbers)s)",
 }
 OVERFITTED = (
-    "the teacher knows its training rows by heart (%(seen)s there, %(unseen)s on validation): its answers there are "
-    "nearly the labels"
+    "the teacher knows its training rows by heart (%(training)s there, %(validation)s on validation): its answers "
+    "there are nearly the labels"
 )
 UNUSED = "%(model)s: shuffling %(name)s among the test rows costs nothing (%(numbers)s): the model doesn't use %(name)s"
 UNSURE = (
@@ -64,15 +64,17 @@ def teacher(run: Run) -> list[str]:
     if judged.get("weak"):
         teacher, baseline = (ascii_value(judged["metric"], judged[key]) for key in ("teacher", "label_only"))
         texts.append(
-            t("on validation the teacher is weaker than the labels-only baseline (%(theirs)s against %(ours)s)",
-              theirs=teacher, ours=baseline)
+            t("on validation the teacher is weaker than the labels-only baseline (%(teacher)s against %(baseline)s)",
+              teacher=teacher, baseline=baseline)
         )  # fmt: skip
     folds = run.recipe.trained.folds if run.recipe.trained else None
     if facts.get("by_heart") and not folds:
         metric, training = next(iter(facts["training"].items()))
         validation = facts["validation"][metric]
         if training - validation >= NEGLIGIBLE:
-            texts.append(t(OVERFITTED, seen=ascii_value(metric, training), unseen=ascii_value(metric, validation)))
+            texts.append(
+                t(OVERFITTED, training=ascii_value(metric, training), validation=ascii_value(metric, validation))
+            )
     return texts
 
 
@@ -89,8 +91,8 @@ def fusion(run: Run) -> list[str]:
         best = max((c for c in comparisons if c["who"] == model), key=lambda c: mean(c, "against"))
         if best["verdict"] != "helps":
             metric = best["metric"]
-            names = {"ours": model_name(model), "theirs": model_name(best["against"])}
-            scores = {"first": mean(best, "who"), "second": mean(best, "against")}
+            names = {"model": model_name(model), "single": model_name(best["against"])}
+            scores = {"score": mean(best, "who"), "single_score": mean(best, "against")}
             values = {**names, **{key: ascii_value(metric, score) for key, score in scores.items()}}
             texts.append(t(FUSION[best["verdict"]], **values, numbers=_difference(run, metric, best)))
     return texts

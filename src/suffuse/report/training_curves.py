@@ -135,8 +135,8 @@ def _loss_chart(run: Run, fraction: str, number: int) -> dict:
     legend = []
     for n, name in enumerate(names):
         first, last = (percent(shares[n, epoch], 0) for epoch in (0, -1))
-        note = t("%(means)s; %(first)s of the loss in the first epoch, %(last)s in the last",
-                 means=_meaning(run, name), first=first, last=last)  # fmt: skip
+        note = t("%(meaning)s; %(first)s of the loss in the first epoch, %(last)s in the last",
+                 meaning=_meaning(run, name), first=first, last=last)  # fmt: skip
         legend.append(charts.legend_entry(f"series{n % charts.NUM_SERIES}", name, note))
     label = t("Each loss's share by epoch, %(labels)s", labels=title)
     first, last = f"{total[0]:.3g}", f"{total[-1]:.3g}"

@@ -53,12 +53,12 @@ def verdicts(run: Run) -> list[Verdict]:
         )
         interval = metric_format.ascii_interval(metric, c, run.recipe.evaluate.confidence)
         numbers = t(
-            "%(ours)s against %(theirs)s for %(other)s: %(gap)s, %(about)s",
-            ours=student,
-            theirs=baseline,
-            other=baseline_name(run, c.get("about", "distillation")),
+            "%(student)s against %(baseline)s for %(name)s: %(gap)s, %(details)s",
+            student=student,
+            baseline=baseline,
+            name=baseline_name(run, c.get("about", "distillation")),
             gap=metric_format.ascii_difference(metric, c["difference"]) + metric_format.difference_unit(metric),
-            about=t(", ").join(filter(None, (interval, sample_size(c), tuning_trials(run)))),
+            details=t(", ").join(filter(None, (interval, sample_size(c), tuning_trials(run)))),
         )
         share = scores_table.label_share(fraction) if fraction else ""
         labels = t("with %(share)s of the labels", share=share) if share else t("with all labels")
@@ -74,7 +74,9 @@ def baseline_name(run: Run, about: str) -> str:
         return name
     capped = t(", capped from %(wanted)s", wanted=f"{facts['wanted']:,}") if facts["capped"] else ""
     excluded = t(", without the teacher's own training") if facts["counted"] == "seconds" else ""
-    return t("%(other)s (%(epochs)s epochs%(more)s)", other=name, epochs=f"{facts['epochs']:,}", more=capped + excluded)
+    return t(
+        "%(name)s (%(epochs)s epochs%(further)s)", name=name, epochs=f"{facts['epochs']:,}", further=capped + excluded
+    )
 
 
 def to_settle(comparison: dict) -> str:
@@ -91,8 +93,8 @@ def to_settle(comparison: dict) -> str:
         needs = [count(facts["seeds"], "seed")] if "seeds" in facts else []
         needs += [count(facts["rows"], "test row")] if "rows" in facts else []
         both = t("%(seeds)s and %(rows)s together", seeds=needs[0], rows=needs[-1]) if facts.get("together") else ""
-        text = t("about %(many)s would settle it if the difference is as large as it looks",
-                 many=both or t(" or ").join(needs))  # fmt: skip
+        text = t("about %(number)s would settle it if the difference is as large as it looks",
+                 number=both or t(" or ").join(needs))  # fmt: skip
     return t("; ") + text
 
 
@@ -112,5 +114,9 @@ def tuning_trials(run: Run) -> str:
     if not isinstance(trials, dict) or "student" not in trials:
         return ""
     student, baseline = int(trials["student"]), int(trials.get("baseline", 0))
-    text = t("tuned with %(ours)s trials, the baseline with %(theirs)s", ours=f"{student:,}", theirs=f"{baseline:,}")
+    text = t(
+        "tuned with %(student)s trials, the baseline with %(baseline)s",
+        student=f"{student:,}",
+        baseline=f"{baseline:,}",
+    )
     return text + (t(": not the same chance") if student > baseline else "")
