@@ -33,11 +33,11 @@ def test_pairs_are_mistakes_only_the_most_frequent_first():
 
 
 @pytest.mark.parametrize(
-    ("value", "sign", "said"),
+    ("value", "sign", "expected"),
     [(0, "", ""), (1, "", "100"), (0.004, "", "<1"), (0.016, "", "2"), (0.25, "+", "+25"), (-0.002, "+", "−0.2")],
 )
-def test_a_cell_says_its_share(value: float, sign: str, said: str):
-    assert confusion.cell_text(value, sign) == said
+def test_a_cell_says_its_share(value: float, sign: str, expected: str):
+    assert confusion.cell_text(value, sign) == expected
 
 
 def test_shades_run_with_the_largest_value_and_know_their_sign():

@@ -23,19 +23,19 @@ def sections(page: str) -> dict[str, str]:
 
 
 def test_three_rows_stand_there_teacher_and_student_side_by_side_in_both_languages(finished_run: Run):
-    told = read_json(finished_run.path("scores", "student.json"))["explained"]
+    explained = read_json(finished_run.path("scores", "student.json"))["explained"]
     found = sections(render(finished_run))
-    assert set(found) == {"explained", "zh-explained"} and 1 <= len(told) <= 3
-    for said, names in zip(found.values(), (("teacher", "student"), ("教师", "学生")), strict=True):
-        assert said.count('<article class="explained">') == len(told)
-        assert said.count(f"<h4>{names[0]}</h4>") == said.count(f"<h4>{names[1]}</h4>") == len(told)
-        assert said.count("<mark ") > 0 and said.count("<rect ") > 0 and "data:image/png;base64," in said
-        assert MARKUP not in said and not re.search(r"r<\d", said)
-        assert f'--row "#{told[0]["number"]}"' in said
+    assert set(found) == {"explained", "zh-explained"} and 1 <= len(explained) <= 3
+    for html, names in zip(found.values(), (("teacher", "student"), ("教师", "学生")), strict=True):
+        assert html.count('<article class="explained">') == len(explained)
+        assert html.count(f"<h4>{names[0]}</h4>") == html.count(f"<h4>{names[1]}</h4>") == len(explained)
+        assert html.count("<mark ") > 0 and html.count("<rect ") > 0 and "data:image/png;base64," in html
+        assert MARKUP not in html and not re.search(r"r<\d", html)
+        assert f'--row "#{explained[0]["number"]}"' in html
     english, chinese = found.values()
     assert (
-        explanation_view.RULES[told[0]["why"]][0] in english
-        and explanation_view.RULES[told[0]["why"]][0] not in chinese
+        explanation_view.RULES[explained[0]["why"]][0] in english
+        and explanation_view.RULES[explained[0]["why"]][0] not in chinese
     )
     assert "By occlusion, in log-odds" in english and "遮挡" in chinese and "row 1, column" not in chinese
 

@@ -13,11 +13,11 @@ from suffuse.types import Field, Spec
 
 
 @pytest.mark.parametrize(
-    ("ours", "theirs", "said"),
+    ("ours", "theirs", "expected"),
     [(70, 1957, "28 times less"), (10, 4, "2.5 times more"), (100, 100.2, "same"), (0, 5, "not comparable")],
 )
-def test_a_ratio_says_which_way_it_goes(ours: float, theirs: float, said: str):
-    assert formatting.ratio_text(ours, theirs, "less", "more", "same") == said
+def test_a_ratio_says_which_way_it_goes(ours: float, theirs: float, expected: str):
+    assert formatting.ratio_text(ours, theirs, "less", "more", "same") == expected
 
 
 def test_numbers_have_words_and_stay_with_their_units():
@@ -37,7 +37,7 @@ def test_long_texts_and_lists_are_cut():
 
 
 @pytest.mark.parametrize(
-    ("who", "said"),
+    ("who", "expected"),
     [
         ("student", "student"),
         ("student-0.05", "student, 5 % of the labels"),
@@ -46,8 +46,8 @@ def test_long_texts_and_lists_are_cut():
         ("export", "exported student"),
     ],
 )
-def test_models_have_names(who: str, said: str):
-    assert scores_table.model_name(who) == said
+def test_models_have_names(who: str, expected: str):
+    assert scores_table.model_name(who) == expected
 
 
 @pytest.mark.parametrize("kind", ["words", "bpe"])

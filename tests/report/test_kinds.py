@@ -231,17 +231,17 @@ def test_calibration_is_kept_for_classes_and_labels_and_not_for_numbers(kind: st
 
 
 def test_the_answers_read_back_are_those_that_were_scored(run: Run):
-    for told in stored_predictions.read(run, DatasetView.open(run), "teacher", "export"):
-        name = f"{told.head.name}:" if len(run.recipe.data.targets) > 1 else ""
+    for predictions in stored_predictions.read(run, DatasetView.open(run), "teacher", "export"):
+        name = f"{predictions.head.name}:" if len(run.recipe.data.targets) > 1 else ""
         facts = cards(run)["export"]["metrics"]
-        if told.head.kind == "number":
-            gap = told.outputs["export"][told.known] - told.target[told.known]
+        if predictions.head.kind == "number":
+            gap = predictions.outputs["export"][predictions.known] - predictions.target[predictions.known]
             assert np.abs(gap).mean() == pytest.approx(facts[f"{name}mae"]["mean"], rel=1e-4)
-        elif told.head.kind == "classes":
-            right = told.correct("export")[told.known].mean()
+        elif predictions.head.kind == "classes":
+            right = predictions.correct("export")[predictions.known].mean()
             assert right == pytest.approx(facts[f"{name}accuracy"]["mean"])
         else:
-            said, true = told.predicted("export")[told.known], told.target[told.known] > 0
+            said, true = predictions.predicted("export")[predictions.known], predictions.target[predictions.known] > 0
             micro = 2 * (said & true).sum() / (said.sum() + true.sum())
             assert micro == pytest.approx(facts[f"{name}micro_f1"]["mean"])
 
@@ -253,8 +253,8 @@ def test_the_teacher_of_several_seeds_is_the_one_that_taught(mixed_run: Run):
     ).read_bytes()
     seeds = sorted(p.name for p in mixed_run.path("teachers").iterdir())
     mae = cards(mixed_run)["teacher"]["metrics"][f"{NUMBER}:mae"]["per_seed"]
-    told = stored_predictions.read(mixed_run, DatasetView.open(mixed_run), "teacher")[2]
-    gap = np.abs(told.outputs["teacher"][told.known] - told.target[told.known]).mean()
+    predictions = stored_predictions.read(mixed_run, DatasetView.open(mixed_run), "teacher")[2]
+    gap = np.abs(predictions.outputs["teacher"][predictions.known] - predictions.target[predictions.known]).mean()
     assert gap == pytest.approx(mae[seeds.index(best)], rel=1e-4)
     assert "mean of 2 seeds" in mixed_run.path("report.html").read_text(encoding="utf-8")
 
@@ -269,29 +269,29 @@ def test_who_reads_what_is_told(mixed_run: Run):
 
 
 def test_labels_are_counted_as_the_reference_counts_them(mixed_run: Run):
-    told = stored_predictions.of_kind(
+    predictions = stored_predictions.of_kind(
         stored_predictions.read(mixed_run, DatasetView.open(mixed_run), "teacher", "export"), "labels"
     )[0]
-    found = confusion._of_labels(told)
-    true = (told.target[told.known] > 0).astype(int)
+    found = confusion._of_labels(predictions)
+    true = (predictions.target[predictions.known] > 0).astype(int)
     for at, who in enumerate(("teacher", "export")):
         expected = precision_recall_fscore_support(
-            true, told.predicted(who)[told.known].astype(int), zero_division=np.nan
+            true, predictions.predicted(who)[predictions.known].astype(int), zero_division=np.nan
         )
         for line in found["lines"]:
-            c = told.head.classes.index(line["name"])
+            c = predictions.head.classes.index(line["name"])
             assert line["rows"] == expected[3][c]
             for said, value in zip(line["scores"][3 * at : 3 * at + 3], (e[c] for e in expected[:3]), strict=True):
                 assert said == ("–" if np.isnan(value) else f"{value:.2f}")
-    assert found["all_right"]["export"] == (told.predicted("export")[told.known] == true).all(1).sum()
+    assert found["all_right"]["export"] == (predictions.predicted("export")[predictions.known] == true).all(1).sum()
 
 
 @pytest.mark.slow
 def test_the_fourth_target_of_classes_is_listed_and_its_mistakes_are_the_real_ones(classes_run: Run):
-    told = stored_predictions.read(classes_run, DatasetView.open(classes_run), "teacher", "export")
-    found = confusion.confusion(told)
+    predictions = stored_predictions.read(classes_run, DatasetView.open(classes_run), "teacher", "export")
+    found = confusion.confusion(predictions)
     assert [bool(f["matrices"]) for f in found] == [True, True, True, False]
-    last = told[3]
+    last = predictions[3]
     for pair in found[3]["pairs"]:
         true, said = (last.head.classes.index(pair[key]) for key in ("true", "predicted"))
         assert pair["export"] == ((last.target == true) & (last.predicted("export") == said)).sum()

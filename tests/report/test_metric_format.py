@@ -18,7 +18,7 @@ def heads(*kinds: str) -> list[Head]:
 
 
 @pytest.mark.parametrize(
-    ("value", "digits", "said"),
+    ("value", "digits", "expected"),
     [
         (4.5678, 4, "4.568"),
         (20.000000041, 6, "20"),
@@ -33,8 +33,8 @@ def heads(*kinds: str) -> list[Head]:
         (math.inf, 4, "-"),
     ],
 )
-def test_an_amount_keeps_its_whole_digits(value: float, digits: int, said: str):
-    assert formatting.amount(value, digits) == said
+def test_an_amount_keeps_its_whole_digits(value: float, digits: int, expected: str):
+    assert formatting.amount(value, digits) == expected
 
 
 def test_amounts_below_each_other_have_the_same_digits():
@@ -42,7 +42,7 @@ def test_amounts_below_each_other_have_the_same_digits():
 
 
 @pytest.mark.parametrize(
-    ("value", "spread", "said"),
+    ("value", "spread", "expected"),
     [
         (1698.8532, 6.1, "1698.85"),
         (-3.14159, 100, "-3"),
@@ -52,12 +52,12 @@ def test_amounts_below_each_other_have_the_same_digits():
         (2e-7, 1e-7, "2e-07"),
     ],
 )
-def test_a_number_is_rounded_by_how_much_such_numbers_spread(value: float, spread: float, said: str):
-    assert formatting.rounded(value, spread) == said
+def test_a_number_is_rounded_by_how_much_such_numbers_spread(value: float, spread: float, expected: str):
+    assert formatting.rounded(value, spread) == expected
 
 
 @pytest.mark.parametrize(
-    ("metric", "said", "gap"),
+    ("metric", "expected", "gap"),
     [
         ("accuracy", "12.35 %", "+12.35"),
         ("micro_f1", "12.35 %", "+12.35"),
@@ -67,10 +67,10 @@ def test_a_number_is_rounded_by_how_much_such_numbers_spread(value: float, sprea
         ("rmse", "0.1235", "+0.1235"),
     ],
 )
-def test_a_metric_is_written_in_its_own_form(metric: str, said: str, gap: str):
-    assert metric_format.ascii_value(metric, 0.12345678) == said
+def test_a_metric_is_written_in_its_own_form(metric: str, expected: str, gap: str):
+    assert metric_format.ascii_value(metric, 0.12345678) == expected
     assert metric_format.ascii_difference(metric, 0.12345678) == gap
-    assert metric_format.difference_unit(metric) == (" points" if "%" in said else "")
+    assert metric_format.difference_unit(metric) == (" points" if "%" in expected else "")
     assert metric_format.ascii_value(metric, NAN) == metric_format.ascii_difference(metric, NAN) == "-"
 
 

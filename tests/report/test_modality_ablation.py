@@ -60,16 +60,16 @@ def test_fusion_that_does_not_is_told(make, low, high, said):
     """It is measured against the best one alone, however well it does against the other."""
     cards = [card("only-picture", 0.4), card("only-question", 0.7), card("baseline", 0.71)]
     compared = [fusion("baseline", "only-picture", 0.3, 0.5), fusion("baseline", "only-question", low, high)]
-    told = run_warnings.warnings(make(cards, compared))
-    assert len(told) == 1
-    assert f"student, labels only, with all modalities, {said} question alone" in told[0]
-    assert "71.00 % against 70.00 %" in told[0] and f"{100 * low:+.2f} to {100 * high:+.2f}" in told[0]
+    warnings = run_warnings.warnings(make(cards, compared))
+    assert len(warnings) == 1
+    assert f"student, labels only, with all modalities, {said} question alone" in warnings[0]
+    assert "71.00 % against 70.00 %" in warnings[0] and f"{100 * low:+.2f} to {100 * high:+.2f}" in warnings[0]
 
 
 def test_the_teacher_s_floors_too(make):
     cards = [card("teacher-only-picture", 0.8), card("teacher", 0.8)]
-    told = run_warnings.warnings(make(cards, [fusion("teacher", "teacher-only-picture", -0.01, 0.01)]))
-    assert "teacher, with all modalities, shows no evidence of beating teacher, picture alone" in told[0]
+    warnings = run_warnings.warnings(make(cards, [fusion("teacher", "teacher-only-picture", -0.01, 0.01)]))
+    assert "teacher, with all modalities, shows no evidence of beating teacher, picture alone" in warnings[0]
 
 
 def test_controls_in_a_table_and_what_is_not_used(make):
@@ -88,11 +88,11 @@ def test_controls_in_a_table_and_what_is_not_used(make):
     page = modality_ablation.controls(run, intervals=True)
     assert page and page.rows[0][3:] == ("88.00 %  (-2.00; -3.00 to -1.00)", "90.00 %  (+0.00; -0.40 to +0.40)")
     assert [row[:2] for row in block.rows] == [("teacher", m) for m in ("picture", "question", "sound")]
-    told = run_warnings.warnings(run)
-    assert len(told) == 2
-    assert "shuffling picture among the test rows costs nothing" in told[0]
-    assert told[0].endswith("the model doesn't use picture")
-    assert told[1].endswith("there is no evidence that the model uses sound")
+    warnings = run_warnings.warnings(run)
+    assert len(warnings) == 2
+    assert "shuffling picture among the test rows costs nothing" in warnings[0]
+    assert warnings[0].endswith("the model doesn't use picture")
+    assert warnings[1].endswith("there is no evidence that the model uses sound")
 
 
 def test_nothing_to_say_without_controls(make):

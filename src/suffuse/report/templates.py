@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
@@ -26,6 +27,7 @@ class SafeTemplate(Template):
         return escape_controls(super().render(*args, **kwargs))
 
 
+@cache
 def environment() -> Environment:
     """Jinja with autoescape; an undefined name is an error."""
     jinja = Environment(
