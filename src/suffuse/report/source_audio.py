@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import base64
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,7 @@ class SourceAudio:
         """Data URI of a recording's first seconds; empty where it can't be read, where the page has MAX_CLIPS, or where
         another modality of the row plays the same recording."""
         column = getattr(self.run.recipe.modalities.get(modality), "column", None)
-        if not isinstance(column, str) or not self._is_source_column(column):
+        if not isinstance(column, str) or column not in self._table_columns:
             return ""
         if (modality, row) not in self.clips:
             full = sum(map(bool, self.clips.values())) >= MAX_CLIPS or (column, row) in self.columns
@@ -43,13 +44,17 @@ class SourceAudio:
         """Data URI of a recording's first seconds; empty where it can't be read."""
         return self._read(self.run.recipe.modalities[modality].columns[0], row, seconds)
 
-    def _is_source_column(self, column: str) -> bool:
-        """Whether the table is still there, not too large, and has this column."""
+    @cached_property
+    def _table_columns(self) -> frozenset[str]:
+        """The table's columns; empty where it is gone, too large, or was changed."""
         path = Path(self.run.recipe.data.source)
         try:
-            return path.is_file() and path.stat().st_size <= MAX_TABLE_BYTES and column in self.raw.columns
+            if path.is_file() and path.stat().st_size <= MAX_TABLE_BYTES:
+                self.raw.cells(self.raw.columns[0], np.array([], dtype=np.int64))  # compares the table with the rows
+                return frozenset(self.raw.columns)
         except (SuffuseError, OSError, ValueError):
-            return False
+            pass
+        return frozenset()
 
     def _read(self, column: str, row: int, seconds: float) -> str:
         try:
