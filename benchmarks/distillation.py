@@ -40,7 +40,7 @@ from rows import read, write
 from shipped import add_cases, add_toy, arguments_of, folds_run, opened
 from suffuse import Run, run_all, run_stage, scores
 from suffuse.files import read_json
-from suffuse.report.verdict_text import settled
+from suffuse.report.verdict_text import to_settle
 from suffuse.sources import easy_vqa
 from trials import SINGLE, TRIALS, WHO, Trial, schooled, tried
 
@@ -302,7 +302,7 @@ def main() -> int:
             print(f"  {who:<16} {metric} {card[metric]['mean']:.4f}{size}")
         for pair in facts["pairs"]:
             print(f"  {pair['who']} less {pair['against']}: {pair['difference']:+.4f} [{pair['low']:+.4f}, "
-                  f"{pair['high']:+.4f}] {pair['verdict']}{settled(pair)}")  # fmt: skip
+                  f"{pair['high']:+.4f}] {pair['verdict']}{to_settle(pair)}")  # fmt: skip
         if asked.write:
             write_result(f"distillation-{name}", facts)
     return 0

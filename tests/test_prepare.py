@@ -18,7 +18,7 @@ from suffuse.errors import UsageError
 from suffuse.files import read_json
 from suffuse.modalities import audio_ops
 from suffuse.modalities.ragged import Ragged
-from suffuse.report.dataset_view import Prepared
+from suffuse.report.dataset_view import DatasetView
 from suffuse.run import Run
 
 ROWS = 40
@@ -227,7 +227,7 @@ def test_an_object_that_can_t_be_read_is_told_with_its_row(tmp_path):
 
 
 def test_people_see_sounds_and_steps(run):
-    shown = Prepared.open(run)
+    shown = DatasetView.open(run)
     cells = {cell.name: cell for cell in shown.cells(1)}
     assert cells["photo"].picture.startswith("data:image/png") and cells["both"].picture != cells["photo"].picture
     assert cells["sound"].picture.startswith("data:image/") and not cells["sound"].absent

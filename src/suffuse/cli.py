@@ -60,7 +60,7 @@ def run_command(where: Where, set_: Set = None, out: Out = None, from_: From = N
     if not did:
         typer.echo("everything is up to date", err=True)
     if json_:
-        from .report.run_summary import summary
+        from .report.terminal import summary
 
         typer.echo(json_text({"did": did, **summary(run)}))
     else:
@@ -110,7 +110,7 @@ def doctor_command(
 ) -> None:
     """Audit a run against thirty-four common mistakes of distillation tools. Changes nothing."""
     from .audit import audit
-    from .audit.audit_text import lines, to_json
+    from .audit.auditor import lines, to_json
     from .audit.items import BROKEN
 
     found = audit(_open(where, set_, out), run_code)
@@ -192,9 +192,11 @@ def compare_command(
     if out is not None and out.exists():
         raise UsageError("the page is there already", where=out, hint="choose another name with -o")
     check_writable(out)
-    found = run_comparison.opened(runs)
+    found = run_comparison.open_runs(runs)
     typer.echo(
-        json_text(run_comparison.plain(found)) if json_ else "\n".join(map(visible, run_comparison.lines(found)))
+        json_text(run_comparison.to_json(found))
+        if json_
+        else "\n".join(map(visible, run_comparison.terminal_lines(found)))
     )
     if out is not None:
         write_text(out, run_comparison.render(found))
@@ -362,9 +364,9 @@ def init_command(
 
 def show(run) -> None:
     """The verdicts on stdout, the tables of results, the warnings, and where the report is."""
-    from .report.terminal import lines
+    from .report.terminal import terminal_lines
 
-    typer.echo("\n".join(map(visible, lines(run))))
+    typer.echo("\n".join(map(visible, terminal_lines(run))))
 
 
 def _open(where: Path, overrides: list[str] | None, out: Path | None):

@@ -1,4 +1,4 @@
-"""Markdown that holds texts from tables and recipes: model cards are written with it."""
+"""Markdown with texts from tables and recipes: the mechanism of both model cards (of a run, of an export)."""
 
 from __future__ import annotations
 
@@ -22,3 +22,14 @@ def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     lines = [list(head), *(list(row) for row in rows)]
     drawn = ["| " + " | ".join(plain(str(cell)) for cell in line) + " |" for line in lines]
     return "\n".join([drawn[0], "|" + "---|" * len(lines[0]), *drawn[1:]])
+
+
+def section(title: str, *paragraphs: str) -> str:
+    """A heading and its paragraphs, empty ones left out; empty where none is left."""
+    kept = [paragraph for paragraph in paragraphs if paragraph]
+    return "\n\n".join((f"## {title}", *kept)) if kept else ""
+
+
+def document(*sections: str) -> str:
+    """Sections as a file; empty ones are left out."""
+    return "\n\n".join(text for text in sections if text) + "\n"

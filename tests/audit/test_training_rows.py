@@ -14,7 +14,7 @@ from e2e_tools import make_project
 
 from suffuse import pipeline
 from suffuse.audit import ITEMS as ALL
-from suffuse.audit.auditor import look
+from suffuse.audit.auditor import check_item
 from suffuse.audit.evidence import Evidence
 from suffuse.data.columns import Columns
 from suffuse.engine import student_training
@@ -46,7 +46,7 @@ def run(finished: Run, tmp_path: Path) -> Run:
 
 def states(run: Run) -> dict[int, tuple[str, str]]:
     evidence = Evidence(run)
-    found = [look(evidence, item) for item in ALL if item.number in ITEMS]
+    found = [check_item(evidence, item) for item in ALL if item.number in ITEMS]
     return {one.item.number: (one.state, one.fact) for one in found}
 
 

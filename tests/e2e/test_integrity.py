@@ -12,7 +12,7 @@ from e2e_tools import Finished, done, fails, suffuse
 
 from suffuse import integrity, pipeline
 from suffuse.audit import ITEMS, audit
-from suffuse.audit.auditor import look
+from suffuse.audit.auditor import check_item
 from suffuse.audit.evidence import Evidence
 from suffuse.audit.items import BROKEN
 from suffuse.errors import SuffuseError
@@ -77,9 +77,9 @@ def test_run_notices_each_file_that_was_changed(copied: Path, idle: None, harm: 
 def test_doctor_notices_each_file_that_was_changed(copied: Path, harm: Harm) -> None:
     pipeline.run_all(Run.open(copied))  # what it verified is remembered, and is nothing to doctor
     run = Run.open(copied)
-    assert look(Evidence(run), BYTES).state == "kept"
+    assert check_item(Evidence(run), BYTES).state == "kept"
     for name, _ in harmed(copied, harm, [name for name in files(copied) if name not in CACHES]):
-        found = look(Evidence(run), BYTES)
+        found = check_item(Evidence(run), BYTES)
         assert found.state == BROKEN and name in found.fact, (name, found)
 
 
@@ -130,7 +130,7 @@ def test_what_keeps_its_times_is_found_by_doctor_whatever_is_remembered(copied: 
     pipeline.run_all(Run.open(copied))
     file = copied / "knowledge" / "logits.npy"
     file.write_bytes(flipped(file.read_bytes()))
-    assert look(Evidence(Run.open(copied)), BYTES).state == BROKEN
+    assert check_item(Evidence(Run.open(copied)), BYTES).state == BROKEN
 
 
 def test_readers_refuse_what_was_changed(finished: Finished, copied: Path, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from suffuse.evaluation.intervals import RANGES, bounds, difference_bounds, summ
 from suffuse.evaluation.label_curve import label_curve
 from suffuse.evaluation.leak_free import clean
 from suffuse.evaluation.slices import by
-from suffuse.report.metric_names import METRICS as SHOWN
+from suffuse.report.metric_format import METRICS as SHOWN
 from suffuse.types import Head
 
 HEADS = {

@@ -12,7 +12,7 @@ from scipy import stats
 from suffuse.evaluation.intervals import UNBOUNDED, Size, Spread, bounds, interval, spread, summary
 from suffuse.evaluation.mcnemar import exact, mcnemar, mid, right
 from suffuse.evaluation.verdict import compare, said, settles
-from suffuse.report.verdict_text import settled
+from suffuse.report.verdict_text import to_settle
 from suffuse.types import Head, Spec
 
 
@@ -93,7 +93,7 @@ def test_one_seed_is_no_evidence_of_a_recipe_and_says_so():
     ours, theirs = seeds([0.9], rows=0.01), seeds([0.7], rows=0.01)
     facts = compare(ours, theirs, 0.95, UNBOUNDED, Size(1000, 1000))
     assert facts["verdict"] == "no evidence" and facts["low"] > 0 and facts["method"] == "rows"
-    assert "one seed: the interval covers rows only" in settled(facts) and "3 seeds" in settled(facts)
+    assert "one seed: the interval covers rows only" in to_settle(facts) and "3 seeds" in to_settle(facts)
     assert compare(ours, theirs, 0.95, UNBOUNDED, fixed=True)["verdict"] == "helps"  # of these two networks
 
 
@@ -119,7 +119,7 @@ def test_what_would_settle_it_by_seeds():
     for count, enough in ((facts["settles"]["seeds"], True), (facts["settles"]["seeds"] - 1, False)):
         ncp, critical = values.mean() / values.std(ddof=1) * np.sqrt(count), 1.1 * stats.t.ppf(0.975, count - 1)
         assert (1 - stats.nct.cdf(critical, count - 1, ncp) >= 0.8) is np.bool_(enough)
-    assert f"about {facts['settles']['seeds']} seeds would settle it" in settled(facts)
+    assert f"about {facts['settles']['seeds']} seeds would settle it" in to_settle(facts)
 
 
 def test_what_would_settle_it_by_rows():
@@ -128,7 +128,7 @@ def test_what_would_settle_it_by_rows():
     facts = compare(ours, seeds([0.0] * 5), 0.95, UNBOUNDED, Size(1000, 1000))
     assert facts["verdict"] == "no evidence" and "seeds" not in facts["settles"]
     assert facts["settles"]["rows"] == pytest.approx(1000 * (1.1 * 1.96 + 0.84) ** 2, rel=0.1)
-    assert "test rows would settle it" in settled(facts)
+    assert "test rows would settle it" in to_settle(facts)
 
 
 @pytest.mark.parametrize("rows", [0.0, 0.004, 0.007])
@@ -145,15 +145,15 @@ def test_so_many_seeds_do_find_it_in_80_of_100_tries(rows):
 def test_what_would_settle_it_by_both():
     ours = [v + 0.01 for v in seeds([-0.06, 0.06, 0.05, -0.05], rows=0.01)]
     facts = compare(ours, seeds([0.0] * 4), 0.95, UNBOUNDED, Size(1000, 1000))
-    assert facts["settles"]["together"] and "together would settle it" in settled(facts)
+    assert facts["settles"]["together"] and "together would settle it" in to_settle(facts)
 
 
-def test_what_nothing_would_settle_and_what_is_settled():
+def test_what_nothing_would_settle_and_what_is_to_settle():
     same = seeds([0.8, 0.8, 0.8], rows=0.01)
     assert compare(same, same, 0.95, UNBOUNDED, Size(10, 10))["settles"] == {}
-    assert "can't be settled" in settled(compare(same, same, 0.95, UNBOUNDED, Size(10, 10)))
+    assert "can't be settled" in to_settle(compare(same, same, 0.95, UNBOUNDED, Size(10, 10)))
     better = compare(seeds([0.9, 0.91, 0.9]), seeds([0.5, 0.51, 0.5]), 0.95, UNBOUNDED, Size(10, 10))
-    assert better["verdict"] == "helps" and better["settles"] is None and settled(better) == ""
+    assert better["verdict"] == "helps" and better["settles"] is None and to_settle(better) == ""
     assert settles(spread(seeds([0.5])), 0.95, None) == {"seeds": 3, "least": True}
 
 

@@ -69,16 +69,16 @@ def recipe(source: Path, *names: str) -> dict[str, Any]:
 def finished_run(tmp_path_factory) -> Run:
     """Picture and question, two seeds, fewer labels, every loss; read it, don't change it."""
     folder = tmp_path_factory.mktemp("report")
-    made = recipe(write_table(folder / "table"), "picture", "question")
-    made["name"] = "tiny"
+    settings = recipe(write_table(folder / "table"), "picture", "question")
+    settings["name"] = "tiny"
     losses = {
         "soft": {"kind": "kd", "temperature": 2, "weight": 0.8},
         "labels": {"kind": "task", "weight": 0.1},
         "hint": {"kind": "hint", "tap": "fused", "weight": 0.1},
     }
-    made["distill"] |= {"seeds": 2, "label_fractions": [0.5], "losses": losses}
-    made["evaluate"]["label_curve"] = [0.5]
-    run = Run.of(made, folder / "run")
+    settings["distill"] |= {"seeds": 2, "label_fractions": [0.5], "losses": losses}
+    settings["evaluate"]["label_curve"] = [0.5]
+    run = Run.of(settings, folder / "run")
     pipeline.run_all(run)
     return run
 
@@ -87,10 +87,10 @@ def finished_run(tmp_path_factory) -> Run:
 def plain_run(tmp_path_factory) -> Run:
     """The least that a run can be: one modality, one seed, one epoch, nothing beside."""
     folder = tmp_path_factory.mktemp("plain")
-    made = recipe(write_table(folder / "table"), "question")
-    made["modalities"]["question"]["tokens"] = "words"
-    made["teacher"]["train"]["epochs"] = made["distill"]["train"]["epochs"] = 1
-    run = Run.of(made, folder / "run")
+    settings = recipe(write_table(folder / "table"), "question")
+    settings["modalities"]["question"]["tokens"] = "words"
+    settings["teacher"]["train"]["epochs"] = settings["distill"]["train"]["epochs"] = 1
+    run = Run.of(settings, folder / "run")
     pipeline.run_all(run)
     return run
 
@@ -104,8 +104,8 @@ def mixed_run(tmp_path_factory) -> Run:
 @pytest.fixture(scope="session")
 def classes_run(tmp_path_factory) -> Run:
     """Four targets of classes."""
-    made = [kinds.CLASSES, *kinds.OTHERS]
-    return kinds.finish(tmp_path_factory.mktemp("classes"), lambda source: kinds.recipe(source, made))
+    targets = [kinds.CLASSES, *kinds.OTHERS]
+    return kinds.finish(tmp_path_factory.mktemp("classes"), lambda source: kinds.recipe(source, targets))
 
 
 @pytest.fixture(scope="session")

@@ -12,23 +12,21 @@ from suffuse.explaining.log_odds import UNIT
 from suffuse.prepare import split_leaks
 from suffuse.prepare.quarantine import ACTIONS
 from suffuse.report import (
-    audit_section,
     confusion,
     cost_section,
     explanation_view,
-    explanations,
-    metric_names,
-    modality_ablation,
-    page,
+    metric_format,
     paired_runs,
-    results_table,
-    row_predictions,
+    results_section,
     run_facts,
+    run_warnings,
     scores_table,
+    stored_predictions,
     training_curves,
     verdict_text,
 )
-from suffuse.report.i18n import HERE
+from suffuse.report.i18n import FOLDER
+from suffuse.report.templates import environment
 from suffuse.stages.explain import TABLE
 from suffuse.teachers.probe_adapter import FEW, LOOKED_UP
 
@@ -39,16 +37,16 @@ COUNTED = ("test row", "row", "label", "labelled row", "note", "further target",
 DRAWN = ("severity", "chance of losing each modality", "labels, in percent")  # at the axes of charts
 
 
-def extracted(environment: Any, file: Path) -> Any:
+def extracted(jinja: Any, file: Path) -> Any:
     """What Jinja's i18n extension finds in a template."""
-    return environment.extract_translations(file.read_text(encoding="utf-8"))
+    return jinja.extract_translations(file.read_text(encoding="utf-8"))
 
 
 def of_templates() -> set[str]:
     """What stands in `trans` blocks and `_()` calls."""
-    environment, found = page.environment(), set()
-    for file in sorted(HERE.glob("*.jinja")):
-        for _, _, spoken in extracted(environment, file):
+    jinja, found = environment(), set()
+    for file in sorted(FOLDER.glob("*.jinja")):
+        for _, _, spoken in extracted(jinja, file):
             found.update(s for s in (spoken if isinstance(spoken, tuple) else (spoken,)) if isinstance(s, str))
     return found
 
@@ -56,7 +54,7 @@ def of_templates() -> set[str]:
 def of_code() -> set[str]:
     """What is given to `t` as it stands, and to `count`."""
     found = set()
-    for file in sorted(HERE.glob("*.py")):
+    for file in sorted(FOLDER.glob("*.py")):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "t"):
                 continue
@@ -67,43 +65,27 @@ def of_code() -> set[str]:
 
 def of_tables() -> set[str]:
     """What stands in tables of words and is given to `t` by name."""
-    found = {one for m in metric_names.METRICS.values() for one in (m.name, m.title, m.means)}
-    found |= (
-        set(training_curves.MEANING.values()) | set(training_curves.AXIS.values()) | set(results_table.USUAL.values())
-    )
-    found |= set(run_facts.STAGES.values()) | {*ACTIONS, *ACTIONS.values()} | set(row_predictions.CAPTION.values())
-    found |= (
-        set(row_predictions.MODELS.values())
-        | set(confusion.MODELS.values())
-        | of_verdicts()
-        | {one.says for one in ITEMS}
-    )
-    return (
-        found
-        | set(audit_section.STATES.values())
-        | set(audit_section.AREAS.values())
-        | set(cost_section.AXES.values())
-        | set(DRAWN)
-    )
+    found = {text for m in metric_format.METRICS.values() for text in (m.name, m.title, m.meaning)}
+    found |= {item.says for item in ITEMS} | {*ACTIONS, *ACTIONS.values(), *DRAWN, *of_verdicts()}
+    tables = (
+        training_curves.MEANING, training_curves.AXIS, results_section.CONSTANT_PREDICTION, run_facts.STAGES,
+        run_facts.STATES, run_facts.AREAS, stored_predictions.CAPTION, stored_predictions.MODELS, confusion.MODELS,
+        cost_section.AXES, scores_table.NAMES, scores_table.FLOORS,
+    )  # fmt: skip
+    return found.union(*(table.values() for table in tables))
 
 
 def of_verdicts() -> set[str]:
     """What comparisons, warnings and leaks say."""
-    found = {
-        *scores_table.SAID,
-        *scores_table.SAID.values(),
-        *verdict_text.ABOUT.values(),
-        *modality_ablation.FUSION.values(),
-    }
-    found |= set(paired_runs.SAID.values())
-    found |= {one for why in explanations.WHY.values() for one in why} | {
-        one for line in explanation_view.PLACES for one in line
-    }
+    found = {*verdict_text.VERDICTS, *verdict_text.VERDICTS.values(), *verdict_text.BASELINES.values()}
+    found |= {*run_warnings.FUSION.values(), *paired_runs.SENTENCES.values()}
+    found |= {text for rule in explanation_view.RULES.values() for text in rule}
+    found |= {text for line in explanation_view.PLACES for text in line}
     found |= {GRADIENTS, OCCLUSION, LARGE, OUTSIDE, *UNIT.values(), FEW, LOOKED_UP, SILENT, TABLE}
     return found | {
-        modality_ablation.BY_HEART,
-        modality_ablation.UNUSED,
-        modality_ablation.UNSURE,
+        run_warnings.OVERFITTED,
+        run_warnings.UNUSED,
+        run_warnings.UNSURE,
         split_leaks.COPIES,
         split_leaks.SAME,
         split_leaks.OF_ONE,

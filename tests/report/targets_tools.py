@@ -68,14 +68,14 @@ def recipe(source: Path, targets: str | list[str]) -> dict[str, Any]:
 
 def mixed(source: Path) -> dict[str, Any]:
     """All three kinds, a teacher of two seeds with floors, a student that reads a smaller picture, fewer labels."""
-    made = recipe(source, [CLASSES, LABELS, NUMBER])
+    settings = recipe(source, [CLASSES, LABELS, NUMBER])
     for name, size in (("picture", 16), ("thumb", 8)):
-        made["modalities"][name] = {"kind": "image", "column": "image", "size": size}
-    made["teacher"]["encoders"] = {**made["teacher"]["encoders"], "picture": {"kind": "conv", "widths": [6]}}
-    made["student"]["encoders"] = {**made["student"]["encoders"], "thumb": {"kind": "conv", "widths": [3]}}
-    made["teacher"] |= {"seeds": 2, "floors": True, "train": {**made["teacher"]["train"], "epochs": 3}}
-    made["distill"] |= {"label_fractions": [0.5], "train": {**made["distill"]["train"], "epochs": 2}}
-    return made
+        settings["modalities"][name] = {"kind": "image", "column": "image", "size": size}
+    settings["teacher"]["encoders"] = {**settings["teacher"]["encoders"], "picture": {"kind": "conv", "widths": [6]}}
+    settings["student"]["encoders"] = {**settings["student"]["encoders"], "thumb": {"kind": "conv", "widths": [3]}}
+    settings["teacher"] |= {"seeds": 2, "floors": True, "train": {**settings["teacher"]["train"], "epochs": 3}}
+    settings["distill"] |= {"label_fractions": [0.5], "train": {**settings["distill"]["train"], "epochs": 2}}
+    return settings
 
 
 def finish(folder: Path, make: Callable[[Path], dict[str, Any]]) -> Run:

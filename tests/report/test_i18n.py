@@ -11,7 +11,7 @@ from browser_tools import look
 from language_tools import COUNTED, of_code, of_tables, of_templates
 
 from suffuse.report import i18n
-from suffuse.report.i18n import HERE, LANGUAGES, catalog, speaking, t
+from suffuse.report.i18n import FOLDER, LANGUAGES, catalog, t, use_language
 from suffuse.report.page import render
 from suffuse.run import Run
 
@@ -31,14 +31,14 @@ def test_a_translation_has_the_places_of_its_sentence():
 
 
 def test_a_name_that_stands_twice_in_the_catalog_is_found():
-    pairs = json.loads((HERE / "zh.json").read_text(encoding="utf-8"), object_pairs_hook=list)
+    pairs = json.loads((FOLDER / "zh.json").read_text(encoding="utf-8"), object_pairs_hook=list)
     assert len({key for key, _ in pairs}) == len(pairs)
 
 
 def test_what_the_run_holds_is_not_translated_and_what_we_say_is(finished_run: Run):
-    i18n.missed.clear()
+    i18n.untranslated.clear()
     page = render(finished_run)
-    assert i18n.missed == set()
+    assert i18n.untranslated == set()
     english, chinese = page.split('<main lang="zh">')
     for part in (english, chinese):
         assert "what colour is thing" in part and "green &amp; blue" in part
@@ -60,7 +60,7 @@ def test_ids_differ_between_the_languages_and_links_stay_in_one(finished_run: Ru
 
 def test_outside_of_a_page_english_is_spoken():
     assert t("%(rows)s beyond the picture.", rows="3 rows") == "3 rows beyond the picture."
-    with speaking("zh"):
+    with use_language("zh"):
         assert t("Training") == "训练"
     assert t("Training") == "Training"
 

@@ -14,10 +14,10 @@ from sklearn.metrics import precision_recall_fscore_support
 from targets_tools import CLASSES, LABELS, LONG, NUMBER, OTHERS
 
 from suffuse.engine.training_record import best_seed
-from suffuse.report import confusion, metric_names, scores_table, test_predictions
-from suffuse.report.dataset_view import Prepared
+from suffuse.report import confusion, metric_format, scores_table, stored_predictions
+from suffuse.report.dataset_view import DatasetView
 from suffuse.report.formatting import short
-from suffuse.report.i18n import speaking
+from suffuse.report.i18n import use_language
 from suffuse.report.model_card import model_card
 from suffuse.report.page import render
 from suffuse.run import Run
@@ -110,7 +110,7 @@ def test_the_floor_is_called_after_what_it_says(kind: str, page: str, run: Run):
     names = set.union(*FLOORS.values())
     heads = set(re.findall(r'<th scope="row">([^<]*)</th>', page)) & names
     assert heads == FLOORS[kind]
-    shown = "\n".join(line for block in scores_table.blocks(run) for line in block)
+    shown = "\n".join(line for block in scores_table.text_tables(run) for line in block)
     card = model_card(run)
     first = "training prior" if kind == "mixed" else next(iter(FLOORS[kind]))
     assert first in shown and first in card
@@ -119,10 +119,10 @@ def test_the_floor_is_called_after_what_it_says(kind: str, page: str, run: Run):
 
 def test_the_floor_is_called_after_what_it_says_in_chinese_too():
     wanted = {"classes": "多数答案", "labels": "训练行的标签频率", "number": "训练行的平均值"}
-    with speaking("zh"):
+    with use_language("zh"):
         for kind, said in wanted.items():
-            assert scores_table.name("majority", [Head("y", kind)]) == said
-        assert scores_table.name("majority", [Head("y", kind) for kind in wanted]) == "训练行的先验"
+            assert scores_table.model_name("majority", [Head("y", kind)]) == said
+        assert scores_table.model_name("majority", [Head("y", kind) for kind in wanted]) == "训练行的先验"
 
 
 def test_the_task_is_told_target_by_target(kind: str, page: str):
@@ -148,8 +148,8 @@ def test_models_are_judged_by_the_metric_of_the_targets_and_by_no_other(kind: st
     found = rows_of(page, "Table of results")
     for who, card in cards(run).items():
         assert card["main"] == main
-        mean = metric_names.shown(main, card["metrics"][main]["mean"])
-        assert found[scores_table.name(who, metric_names.kinds(run))][0] == mean
+        mean = metric_format.value_text(main, card["metrics"][main]["mean"])
+        assert found[scores_table.model_name(who, metric_format.target_kinds(run))][0] == mean
     assert f'<th scope="col" class="number">{title}</th>' in page
     assert f"{title.partition(',')[0]} on the test rows" in page
     if kind in ("labels", "number"):
@@ -166,14 +166,14 @@ def test_every_target_has_its_own_table_of_what_was_measured(kind: str, page: st
     for name in names:
         escaped = short(name).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&#34;")
         found = rows_of(page, f"Metrics of {escaped}")
-        wanted = metric_names.OF_KIND[run.recipe.data.task(name).kind]
+        wanted = metric_format.OF_KIND[run.recipe.data.task(name).kind]
         whole = {who for who in cards(run) if not who.startswith(("student-", "baseline-"))}
         heads = [Head(name, run.recipe.data.task(name).kind)]
-        assert set(found) == {scores_table.name(who, heads) for who in whole}
+        assert set(found) == {scores_table.model_name(who, heads) for who in whole}
         for who in whole:
             facts = cards(run)[who]["metrics"]
-            main, _, _, *others = found[scores_table.name(who, heads)]
-            shown = [metric_names.shown(m, facts[f"{name}:{m}"]["mean"]) for m in wanted]
+            main, _, _, *others = found[scores_table.model_name(who, heads)]
+            shown = [metric_format.value_text(m, facts[f"{name}:{m}"]["mean"]) for m in wanted]
             assert [main, *others] == shown
 
 
@@ -203,7 +203,7 @@ def test_the_same_run_gives_the_same_bytes(page: str, run: Run):
 
 
 def test_the_terminal_shows_the_targets_below_the_table(kind: str, run: Run):
-    blocks = scores_table.blocks(run)
+    blocks = scores_table.text_tables(run)
     assert len(blocks) == (2 if kind in ("mixed", "classes") else 1)
     assert len(blocks[0]) == 1 + len(cards(run))
     head = {"mixed": "score, mean of 3", "classes": "accuracy, mean of 4", "labels": "micro-F1", "number": "R2"}[kind]
@@ -211,12 +211,12 @@ def test_the_terminal_shows_the_targets_below_the_table(kind: str, run: Run):
     assert ("macro-F1" in blocks[0][0], "MAE" in blocks[0][0]) == (kind in ("classes", "labels"), kind == "number")
     for line, name in zip(blocks[-1][1:], run.recipe.data.targets, strict=False):
         if len(blocks) == 2:
-            metric = metric_names.OF_KIND[run.recipe.data.task(name).kind][0]
-            shown = [who for who in scores_table.SIDE_BY_SIDE if who != "ensemble"]  # its teacher has one seed
+            metric = metric_format.OF_KIND[run.recipe.data.task(name).kind][0]
+            shown = [who for who in scores_table.TARGET_TABLE_MODELS if who != "ensemble"]  # its teacher has one seed
             means = [cards(run)[w]["metrics"][f"{name}:{metric}"]["mean"] for w in shown]
             assert line.startswith(short(name, 40))
-            assert line.split("  ")[-1].strip() == metric_names.value(metric, means[-1])
-            assert all(metric_names.value(metric, m) in line for m in means)
+            assert line.split("  ")[-1].strip() == metric_format.ascii_value(metric, means[-1])
+            assert all(metric_format.ascii_value(metric, m) in line for m in means)
     assert all(line == line.rstrip() for block in blocks for line in block)
 
 
@@ -231,17 +231,17 @@ def test_calibration_is_kept_for_classes_and_labels_and_not_for_numbers(kind: st
 
 
 def test_the_answers_read_back_are_those_that_were_scored(run: Run):
-    for told in test_predictions.read(run, Prepared.open(run), "teacher", "export"):
-        name = f"{told.head.name}:" if len(run.recipe.data.targets) > 1 else ""
+    for predictions in stored_predictions.read(run, DatasetView.open(run), "teacher", "export"):
+        name = f"{predictions.head.name}:" if len(run.recipe.data.targets) > 1 else ""
         facts = cards(run)["export"]["metrics"]
-        if told.head.kind == "number":
-            gap = told.said["export"][told.known] - told.target[told.known]
+        if predictions.head.kind == "number":
+            gap = predictions.outputs["export"][predictions.known] - predictions.target[predictions.known]
             assert np.abs(gap).mean() == pytest.approx(facts[f"{name}mae"]["mean"], rel=1e-4)
-        elif told.head.kind == "classes":
-            right = told.right("export")[told.known].mean()
+        elif predictions.head.kind == "classes":
+            right = predictions.correct("export")[predictions.known].mean()
             assert right == pytest.approx(facts[f"{name}accuracy"]["mean"])
         else:
-            said, true = told.answer("export")[told.known], told.target[told.known] > 0
+            said, true = predictions.predicted("export")[predictions.known], predictions.target[predictions.known] > 0
             micro = 2 * (said & true).sum() / (said.sum() + true.sum())
             assert micro == pytest.approx(facts[f"{name}micro_f1"]["mean"])
 
@@ -253,8 +253,8 @@ def test_the_teacher_of_several_seeds_is_the_one_that_taught(mixed_run: Run):
     ).read_bytes()
     seeds = sorted(p.name for p in mixed_run.path("teachers").iterdir())
     mae = cards(mixed_run)["teacher"]["metrics"][f"{NUMBER}:mae"]["per_seed"]
-    told = test_predictions.read(mixed_run, Prepared.open(mixed_run), "teacher")[2]
-    gap = np.abs(told.said["teacher"][told.known] - told.target[told.known]).mean()
+    predictions = stored_predictions.read(mixed_run, DatasetView.open(mixed_run), "teacher")[2]
+    gap = np.abs(predictions.outputs["teacher"][predictions.known] - predictions.target[predictions.known]).mean()
     assert gap == pytest.approx(mae[seeds.index(best)], rel=1e-4)
     assert "mean of 2 seeds" in mixed_run.path("report.html").read_text(encoding="utf-8")
 
@@ -269,30 +269,32 @@ def test_who_reads_what_is_told(mixed_run: Run):
 
 
 def test_labels_are_counted_as_the_reference_counts_them(mixed_run: Run):
-    told = test_predictions.of_kind(
-        test_predictions.read(mixed_run, Prepared.open(mixed_run), "teacher", "export"), "labels"
+    predictions = stored_predictions.of_kind(
+        stored_predictions.read(mixed_run, DatasetView.open(mixed_run), "teacher", "export"), "labels"
     )[0]
-    found = confusion.of_labels(told)
-    true = (told.target[told.known] > 0).astype(int)
+    found = confusion._of_labels(predictions)
+    true = (predictions.target[predictions.known] > 0).astype(int)
     for at, who in enumerate(("teacher", "export")):
-        expected = precision_recall_fscore_support(true, told.answer(who)[told.known].astype(int), zero_division=np.nan)
+        expected = precision_recall_fscore_support(
+            true, predictions.predicted(who)[predictions.known].astype(int), zero_division=np.nan
+        )
         for line in found["lines"]:
-            c = told.head.classes.index(line["name"])
+            c = predictions.head.classes.index(line["name"])
             assert line["rows"] == expected[3][c]
-            for said, value in zip(line["parts"][3 * at : 3 * at + 3], (e[c] for e in expected[:3]), strict=True):
+            for said, value in zip(line["scores"][3 * at : 3 * at + 3], (e[c] for e in expected[:3]), strict=True):
                 assert said == ("–" if np.isnan(value) else f"{value:.2f}")
-    assert found["whole"]["export"] == (told.answer("export")[told.known] == true).all(1).sum()
+    assert found["all_right"]["export"] == (predictions.predicted("export")[predictions.known] == true).all(1).sum()
 
 
 @pytest.mark.slow
 def test_the_fourth_target_of_classes_is_listed_and_its_mistakes_are_the_real_ones(classes_run: Run):
-    told = test_predictions.read(classes_run, Prepared.open(classes_run), "teacher", "export")
-    found = confusion.confusion(told)
+    predictions = stored_predictions.read(classes_run, DatasetView.open(classes_run), "teacher", "export")
+    found = confusion.confusion(predictions)
     assert [bool(f["matrices"]) for f in found] == [True, True, True, False]
-    last = told[3]
+    last = predictions[3]
     for pair in found[3]["pairs"]:
-        true, said = (last.head.classes.index(pair[key]) for key in ("true", "said"))
-        assert pair["export"] == ((last.target == true) & (last.answer("export") == said)).sum()
+        true, said = (last.head.classes.index(pair[key]) for key in ("true", "predicted"))
+        assert pair["export"] == ((last.target == true) & (last.predicted("export") == said)).sum()
     assert sum(p["export"] for p in found[3]["pairs"]) <= found[3]["wrong"]["export"]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from suffuse.files import write_json
-from suffuse.report import modality_ablation, scores_table
+from suffuse.report import modality_ablation, run_warnings, verdict_text
 from suffuse.run import Run
 
 
@@ -49,8 +49,8 @@ def fusion(who: str, against: str, low: float, high: float) -> dict[str, Any]:
 def test_fusion_that_beats_the_best_alone_is_no_matter(make):
     cards = [card("only-picture", 0.5), card("only-question", 0.7), card("baseline", 0.9)]
     run = make(cards, [fusion("baseline", "only-picture", 0.3, 0.5), fusion("baseline", "only-question", 0.1, 0.3)])
-    assert modality_ablation.warnings(run) == []
-    assert scores_table.verdicts(run) == []  # it is no comparison of distillation
+    assert run_warnings.warnings(run) == []
+    assert verdict_text.sentences(run) == []  # it is no comparison of distillation
 
 
 @pytest.mark.parametrize(
@@ -60,16 +60,16 @@ def test_fusion_that_does_not_is_told(make, low, high, said):
     """It is measured against the best one alone, however well it does against the other."""
     cards = [card("only-picture", 0.4), card("only-question", 0.7), card("baseline", 0.71)]
     compared = [fusion("baseline", "only-picture", 0.3, 0.5), fusion("baseline", "only-question", low, high)]
-    told = modality_ablation.warnings(make(cards, compared))
-    assert len(told) == 1
-    assert f"student, labels only, with all modalities, {said} question alone" in told[0]
-    assert "71.00 % against 70.00 %" in told[0] and f"{100 * low:+.2f} to {100 * high:+.2f}" in told[0]
+    warnings = run_warnings.warnings(make(cards, compared))
+    assert len(warnings) == 1
+    assert f"student, labels only, with all modalities, {said} question alone" in warnings[0]
+    assert "71.00 % against 70.00 %" in warnings[0] and f"{100 * low:+.2f} to {100 * high:+.2f}" in warnings[0]
 
 
 def test_the_teacher_s_floors_too(make):
     cards = [card("teacher-only-picture", 0.8), card("teacher", 0.8)]
-    told = modality_ablation.warnings(make(cards, [fusion("teacher", "teacher-only-picture", -0.01, 0.01)]))
-    assert "teacher, with all modalities, shows no evidence of beating teacher, picture alone" in told[0]
+    warnings = run_warnings.warnings(make(cards, [fusion("teacher", "teacher-only-picture", -0.01, 0.01)]))
+    assert "teacher, with all modalities, shows no evidence of beating teacher, picture alone" in warnings[0]
 
 
 def test_controls_in_a_table_and_what_is_not_used(make):
@@ -88,19 +88,19 @@ def test_controls_in_a_table_and_what_is_not_used(make):
     page = modality_ablation.controls(run, intervals=True)
     assert page and page.rows[0][3:] == ("88.00 %  (-2.00; -3.00 to -1.00)", "90.00 %  (+0.00; -0.40 to +0.40)")
     assert [row[:2] for row in block.rows] == [("teacher", m) for m in ("picture", "question", "sound")]
-    told = modality_ablation.warnings(run)
-    assert len(told) == 2
-    assert "shuffling picture among the test rows costs nothing" in told[0]
-    assert told[0].endswith("the model doesn't use picture")
-    assert told[1].endswith("there is no evidence that the model uses sound")
+    warnings = run_warnings.warnings(run)
+    assert len(warnings) == 2
+    assert "shuffling picture among the test rows costs nothing" in warnings[0]
+    assert warnings[0].endswith("the model doesn't use picture")
+    assert warnings[1].endswith("there is no evidence that the model uses sound")
 
 
 def test_nothing_to_say_without_controls(make):
     run = make([card("teacher", 0.9), card("student", 0.9, controls={})])
     assert (
         modality_ablation.controls(run) is None
-        and modality_ablation.parts(run) == []
-        and modality_ablation.warnings(run) == []
+        and modality_ablation.slices(run) == []
+        and run_warnings.warnings(run) == []
     )
 
 
@@ -110,7 +110,7 @@ def test_scores_by_the_values_of_a_column(make):
 
     by = {"answer_type": {"CLOSED": part(1200, 0.8), "OPEN": part(30, 0.5), "(empty)": part(2, None)}}
     run = make([card("teacher", 0.75, by=by), card("student", 0.7, by=by)], by="answer_type")
-    (block,) = modality_ablation.parts(run)
+    (block,) = modality_ablation.slices(run)
     assert block.title == "Accuracy by answer type"
     assert block.headings == ("model", "CLOSED (1,200)", "OPEN (30)", "(empty) (2)")
     assert block.rows == [(who, "80.00 %", "50.00 %", "") for who in ("teacher", "student")]

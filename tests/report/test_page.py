@@ -13,9 +13,9 @@ from report_tools import outline
 
 from suffuse.errors import CONTROLS
 from suffuse.report.page import render
-from suffuse.report.scores_table import verdicts
 from suffuse.report.templates import environment
-from suffuse.report.terminal import lines
+from suffuse.report.terminal import terminal_lines
+from suffuse.report.verdict_text import sentences
 from suffuse.run import Run
 
 SECTIONS = (
@@ -99,7 +99,7 @@ def test_every_section_is_there_in_order_and_says_how_to_read_it(page: str):
 
 
 def test_the_verdict_stands_before_everything_else(page: str, finished_run: Run):
-    assert len(verdicts(finished_run)) == 2
+    assert len(sentences(finished_run)) == 2
     assert page.index("With all labels, distillation") < page.index("With 50 % of the labels, distillation")
     assert page.index("With 50 % of the labels, distillation") < page.index("<table")
 
@@ -160,12 +160,14 @@ def test_how_many_rows_are_left_out_stands_on_the_first_screen(page: str, finish
     place.write_text(json.dumps(schema), encoding="utf-8")
     (tmp_path / "run" / "audit.json").unlink()
     run = Run.open(tmp_path / "run")
-    told = f"{3 * count + 5} of {4 * count + 5} rows (75 %)"
-    for main, part in zip(render(run).split("<main ")[1:], (told, f"{3 * count + 5} 行（75 %）"), strict=True):
+    share = f"{3 * count + 5} of {4 * count + 5} rows (75 %)"
+    for main, part in zip(render(run).split("<main ")[1:], (share, f"{3 * count + 5} 行（75 %）"), strict=True):
         first = re.search(r'<dd class="warning">(.*?)</dd>', main.partition("<nav")[0])
         assert first and part in first[1] and f"duplicate row</span> ({2 * count})" in first[1]
         assert "&lt;b&gt;id" in first[1] and 'data">' in first[1] and "reason 3" not in first[1]
-    assert f"quarantined: {told}: duplicate row: {2 * count}; <b>id</b>: no id: {count}" in "\n".join(lines(run))
+    assert f"quarantined: {share}: duplicate row: {2 * count}; <b>id</b>: no id: {count}" in "\n".join(
+        terminal_lines(run)
+    )
 
 
 @pytest.mark.slow

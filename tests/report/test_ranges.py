@@ -42,5 +42,5 @@ def test_every_interval_of_every_scorecard_lies_in_its_range(run: Run):
 
 def test_no_percentage_beyond_100_stands_on_the_page_in_the_terminal_or_the_model_card(run: Run):
     page = words(run.path("report.html").read_text(encoding="utf-8"))
-    for text in (page, "\n".join(terminal.lines(run)), model_card.model_card(run)):
+    for text in (page, "\n".join(terminal.terminal_lines(run)), model_card.model_card(run)):
         assert [p for p in PERCENT.findall(text) if abs(number(p)) > 100] == []

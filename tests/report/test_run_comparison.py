@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from suffuse.cli import app
 from suffuse.errors import UsageError
 from suffuse.report import paired_runs, run_comparison
-from suffuse.report.i18n import speaking
+from suffuse.report.i18n import use_language
 from suffuse.run import Run
 
 
@@ -46,12 +46,12 @@ def first_class(rows: list[list[float]]) -> list[list[float]]:
     return [[1.0, *([0.0] * (len(r) - 1))] for r in rows]
 
 
-def opened(*places: Path) -> dict[str, Run]:
-    return run_comparison.opened(list(places))
+def open_runs(*places: Path) -> dict[str, Run]:
+    return run_comparison.open_runs(list(places))
 
 
 def test_a_run_beside_its_copy_shows_no_difference(finished_run: Run, other: Path):
-    (found,) = paired_runs.pairs(opened(finished_run.folder, other))
+    (found,) = paired_runs.paired_differences(open_runs(finished_run.folder, other))
     assert (found["difference"], found["verdict"], found["who"]) == (0.0, "no evidence", "student")
     assert (found["seeds"], found["seeds_stored"], found["method"]) == (2, [2, 2], "seeds and rows")
     assert "no evidence of a difference between run and other" in paired_runs.sentence(found)
@@ -59,22 +59,22 @@ def test_a_run_beside_its_copy_shows_no_difference(finished_run: Run, other: Pat
 
 def test_the_difference_is_that_of_the_predictions_row_by_row_and_seed_by_seed(finished_run: Run, other: Path):
     change(other, **{"student/seed-2": first_class})
-    runs = opened(finished_run.folder, other)
-    ours, theirs = (paired_runs.rows(run) for run in runs.values())
+    runs = open_runs(finished_run.folder, other)
+    ours, theirs = (paired_runs.read_test_rows(run) for run in runs.values())
     right = [
-        [float((z.argmax(1) == r.target).mean()) for z in r.answers["student"]] for r in (ours, theirs) if r is not None
+        [float((z.argmax(1) == r.target).mean()) for z in r.outputs["student"]] for r in (ours, theirs) if r is not None
     ]
-    (found,) = paired_runs.pairs(runs)
+    (found,) = paired_runs.paired_differences(runs)
     assert right[0][0] == right[1][0]
     assert found["difference"] == pytest.approx((right[0][1] - right[1][1]) / 2)
     assert found["low"] <= found["difference"] <= found["high"]
 
 
 def test_all_seeds_predictions_are_kept_and_are_those_that_were_scored(finished_run: Run):
-    found = paired_runs.rows(finished_run)
+    found = paired_runs.read_test_rows(finished_run)
     assert found is not None
     card = json.loads(finished_run.path("scores", "student.json").read_text(encoding="utf-8"))
-    right = [float((z.argmax(1) == found.target).mean()) for z in found.answers["student"]]
+    right = [float((z.argmax(1) == found.target).mean()) for z in found.outputs["student"]]
     assert len(right) == 2 and right == pytest.approx(card["metrics"]["accuracy"]["per_seed"])
 
 
@@ -109,7 +109,7 @@ def test_one_recipe_with_other_seeds_is_not_called_worse(two: list[Path]):
     """The first seeds differ by far more than the rows explain; the recipes' other seeds turn it round."""
     predictions(two[0], 0.2, 0.9, 0.5)
     predictions(two[1], 0.9, 0.2, 0.6)
-    (found,) = paired_runs.pairs(opened(*two))
+    (found,) = paired_runs.paired_differences(open_runs(*two))
     assert found["method"] == "seeds and rows" and found["seeds"] == 3
     assert found["verdict"] == "no evidence"
     assert "3 seeds" in paired_runs.sentence(found)
@@ -118,7 +118,7 @@ def test_one_recipe_with_other_seeds_is_not_called_worse(two: list[Path]):
 def test_recipes_that_differ_in_every_seed_are_told_apart(two: list[Path]):
     predictions(two[0], 0.2, 0.2, 0.2, 0.25)
     predictions(two[1], 0.9, 0.9, 0.95, 0.9)
-    (found,) = paired_runs.pairs(opened(*two))
+    (found,) = paired_runs.paired_differences(open_runs(*two))
     assert found["verdict"] == "hurts" and "is worse than" in paired_runs.sentence(found)
 
 
@@ -126,14 +126,14 @@ def test_recipes_that_differ_in_every_seed_are_told_apart(two: list[Path]):
 def test_with_one_seed_on_a_side_nothing_is_claimed_about_the_recipes(two: list[Path], ours, theirs):
     predictions(two[0], *ours)
     predictions(two[1], *theirs)
-    (found,) = paired_runs.pairs(opened(*two))
+    (found,) = paired_runs.paired_differences(open_runs(*two))
     assert found["high"] < 0 and found["verdict"] == "no evidence" and found["method"] == "rows"
     said = paired_runs.sentence(found)
     assert "one seed on a side: the interval covers rows only; no claim about the recipes" in said
     assert "worse" not in said and "better" not in said
-    with speaking("zh"):
+    with use_language("zh"):
         assert "对配方不下结论" in paired_runs.sentence(found) and "不如" not in paired_runs.sentence(found)
-    page = run_comparison.render(opened(*two))
+    page = run_comparison.render(open_runs(*two))
     assert "no claim about the recipes" in page and "对配方不下结论" in page
 
 
@@ -143,14 +143,14 @@ def test_a_run_with_the_first_seeds_predictions_alone_is_read_and_said_so(finish
     found = pq.read_table(file)
     pq.write_table(found.drop_columns([name for name in found.column_names if "/" in name]), file)
     restamp(other, "evaluate")
-    runs = opened(finished_run.folder, other)
-    (facts,) = paired_runs.pairs(runs)
+    runs = open_runs(finished_run.folder, other)
+    (facts,) = paired_runs.paired_differences(runs)
     assert facts["difference"] == 0 and facts["seeds_stored"] == [2, 1]
     assert any(
         "the predictions of 1 of its student's seeds are not stored" in one for one in paired_runs.warnings(runs)
     )
     assert not any(
-        "not stored" in one for one in paired_runs.warnings(opened(finished_run.folder, finished_run.folder))
+        "not stored" in one for one in paired_runs.warnings(open_runs(finished_run.folder, finished_run.folder))
     )
 
 
@@ -159,7 +159,7 @@ def test_rows_in_another_order_are_paired_by_id(finished_run: Run, other: Path):
     found = pq.read_table(file)
     pq.write_table(found.take(list(range(len(found)))[::-1]), file)
     restamp(other, "evaluate")
-    assert paired_runs.pairs(opened(finished_run.folder, other))[0]["difference"] == 0.0
+    assert paired_runs.paired_differences(open_runs(finished_run.folder, other))[0]["difference"] == 0.0
 
 
 def test_other_test_rows_are_not_paired(finished_run: Run, other: Path):
@@ -167,23 +167,23 @@ def test_other_test_rows_are_not_paired(finished_run: Run, other: Path):
     found = pq.read_table(file)
     pq.write_table(found.slice(1), file)
     restamp(other, "evaluate")
-    (facts,) = paired_runs.pairs(opened(finished_run.folder, other))
+    (facts,) = paired_runs.paired_differences(open_runs(finished_run.folder, other))
     assert "difference" not in facts
     assert f"{len(found) - 1} of {len(found)} and {len(found) - 1} are the same" in facts["why"]
     assert "not paired" in paired_runs.sentence(facts)
 
 
 def test_what_differs_in_the_recipes_is_listed_and_nothing_else(finished_run: Run, other: Path):
-    found = run_comparison.differences(opened(finished_run.folder, other))
+    found = run_comparison.recipe_differences(open_runs(finished_run.folder, other))
     assert [values for _, values in found] == [["16", "8"]]
     assert found[0][0].endswith("train.batch")
 
 
 def test_one_run_or_a_folder_without_scores_is_refused(finished_run: Run, tmp_path: Path):
     with pytest.raises(UsageError, match="one run alone"):
-        opened(finished_run.folder)
+        open_runs(finished_run.folder)
     with pytest.raises(UsageError, match="no scores"):
-        opened(finished_run.folder, tmp_path)
+        open_runs(finished_run.folder, tmp_path)
 
 
 def test_the_verb_prints_a_table_writes_a_page_and_overwrites_nothing(finished_run: Run, other: Path, tmp_path: Path):
@@ -203,6 +203,6 @@ def test_the_verb_prints_a_table_writes_a_page_and_overwrites_nothing(finished_r
 
 @pytest.mark.slow
 def test_a_browser_shows_the_page_on_screen_and_phone(chromium: str, finished_run: Run, other: Path, tmp_path: Path):
-    looks, console = look(chromium, {"compare": run_comparison.render(opened(finished_run.folder, other))}, tmp_path)
+    looks, console = look(chromium, {"compare": run_comparison.render(open_runs(finished_run.folder, other))}, tmp_path)
     assert console == []
     assert all(one["out"] == [] and one["wide"] <= one["width"] for one in looks)

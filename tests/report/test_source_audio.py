@@ -14,7 +14,7 @@ import pytest
 from suffuse import pipeline
 from suffuse.modalities.audio_ops import as_wav
 from suffuse.report import source_audio
-from suffuse.report.dataset_view import Prepared
+from suffuse.report.dataset_view import DatasetView
 from suffuse.run import Run
 
 RATE = 8000
@@ -53,7 +53,7 @@ def heard(uri: str) -> tuple[np.ndarray, int]:
 
 
 def test_a_row_s_own_recording_is_heard_for_two_seconds_and_once(run: Run):
-    prepared = Prepared.open(run)
+    prepared = DatasetView.open(run)
     for row in (0, 5):
         sound, speech = prepared.cells(row)
         assert sound.picture and speech.picture and not speech.sound
@@ -65,15 +65,15 @@ def test_a_row_s_own_recording_is_heard_for_two_seconds_and_once(run: Run):
 
 
 def test_both_languages_hear_the_same_ones_and_no_more_than_some(run: Run):
-    prepared = Prepared.open(run)
+    prepared = DatasetView.open(run)
     first, again = ([bool(prepared.cells(row)[0].sound) for row in range(20)] for _ in range(2))
-    assert first == again and sum(first) == source_audio.MOST
+    assert first == again and sum(first) == source_audio.MAX_CLIPS
 
 
 def test_a_file_that_is_gone_or_another_table_is_silent(run: Run, tmp_path: Path):
     for file in tmp_path.glob("*.wav"):
         file.unlink()
-    cell = Prepared.open(run).cells(0)[0]
+    cell = DatasetView.open(run).cells(0)[0]
     assert cell.picture and not cell.sound
     (tmp_path / "rows.csv").write_text("id,clip,answer\n" + "".join(f"x{n},{n}.wav,a\n" for n in range(24)))
-    assert Prepared.open(run).originals.sound("sound", 0) is None
+    assert DatasetView.open(run).audio.short_clip("sound", 0) == ""

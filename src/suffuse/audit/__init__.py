@@ -1,17 +1,17 @@
-"""The audit of a run: thirty-four things that a distillation tool gets wrong in practice, and how this run stands.
+"""The audit of a run: thirty-four promises that distillation breaks in practice, and their state in this run.
 
-    items          what they are, and the tests that guard each
-    evidence       what a run has left behind, read once
-    checks         what can be measured again in a run: an item -> how it stands, and the number that says so
-    training_rows  the same, of the rows and steps that trainings recorded
-    lines          the audit for people
+    items          the promises, and the tests that guard each
+    evidence       the artefacts of a run, read once, and their checksums
+    checks         what can be measured again in a run: evidence -> state and fact
+    training_rows  the same for rows and steps that trainings recorded
+    auditor        all items of a run, as text and as JSON
 
-Nothing is changed, and nothing is trained: what is read is what the run's stages wrote.
+Nothing is changed, and nothing is trained: only what the run's stages wrote is read.
 """
 
 from __future__ import annotations
 
 from .auditor import audit
-from .items import ITEMS, Found, Item
+from .items import ITEMS, Finding, Item
 
-__all__ = ["ITEMS", "Found", "Item", "audit"]
+__all__ = ["ITEMS", "Finding", "Item", "audit"]

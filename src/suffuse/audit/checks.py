@@ -1,7 +1,7 @@
-"""What can be measured again in a run. Each check takes the evidence and says how its item stands, and by what number.
+"""Checks that measure a run again. Each takes the evidence and returns an item's state and the fact that shows it.
 
-A check never repairs, and never takes a stage's word for what it can look at itself: hashes are computed again, rows
-are found again, scores are taken from the stored answers.
+A check never repairs, and doesn't rely on what a stage reported where it can measure: hashes are computed again, rows
+are looked up again, scores are computed from the stored logits.
 """
 
 from __future__ import annotations
@@ -28,57 +28,59 @@ from ..prepare.quarantine import HIGH_SHARE, LeftOut
 from ..registry import TeacherSettings
 from ..teachers.factory import open_teacher
 from ..types import CLASSES, LABELS
-from .evidence import Absent, Evidence
-from .items import BROKEN, KEPT, UNCHECKED, WARNING
+from .evidence import Absent, Evidence, unknown_files, verify_files
+from .items import BROKEN, KEPT, UNCHECKED, WARNING, Verdict
 from .training_rows import chosen, labels, pairs, standardised
-from .verification import strangers, verified
 
-Verdict = tuple[str, str]
 SCORE_TOLERANCE = 5e-3  # of the main metric: float16 may turn a tie
 OVERFIT = 0.98  # share of right answers on training rows from which a teacher repeats their labels
-TURNED = 1e-3  # share of answers that an encoding may change
-SEEDS = 3
-MOST_NAMED = 5  # files
+CHANGED_PREDICTIONS = 1e-3  # share of predictions that an encoding may change
+MIN_SEEDS = 3
+MAX_NAMED = 5  # files
 
 
 def frozen(e: Evidence) -> Verdict:
-    """The teacher's hash, computed again. One that a function of the user's own makes is opened only if asked."""
-    chosen = e.run.recipe.teacher
-    if isinstance(chosen, TeacherSettings) and not e.run_code and any(t.RUNS_CODE for t in chosen.everyone().values()):
+    """The teacher's hash, computed again. One that runs the user's code is opened only with ``run_code``."""
+    teacher = e.run.recipe.teacher
+    if (
+        isinstance(teacher, TeacherSettings)
+        and not e.run_code
+        and any(t.RUNS_CODE for t in teacher.everyone().values())
+    ):
         return UNCHECKED, "opening it runs the code that the recipe names; `suffuse doctor --run-code` does"
-    made = e.manifest["fingerprint"]["teacher"]
-    now = open_teacher(e.run, e.columns).fingerprint()
-    return (KEPT, f"its hash is {now[:12]}, as in the store") if now == made else (
-        BROKEN, f"its hash is {now[:12]}, the store was made with {made[:12]}"
-    )  # fmt: skip
+    stored = e.manifest["fingerprint"]["teacher"]
+    current = open_teacher(e.run, e.columns).fingerprint()
+    if current == stored:
+        return KEPT, f"its hash is {current[:12]}, as in the store"
+    return BROKEN, f"its hash is {current[:12]}, the store was made with {stored[:12]}"
 
 
 def scored(e: Evidence) -> Verdict:
-    """Its score on validation, from the stored answers."""
-    said = e.teacher.get("validation")
-    if not said:
+    """Its score on validation, from the stored logits."""
+    validation = e.teacher.get("validation")
+    if not validation:
         return BROKEN, "nobody measured it"
     rows = e.columns.labelled("validation")
     stored = e.logits[find(e.keys, e.columns.key[rows])]
     known = ~np.isnan(stored).any(1)
     if not known.any():
         return WARNING, "it answers no validation row"
-    name, recorded = next(iter(said.items()))
-    found = score(e.columns.spec, stored[known], e.columns.target[rows][known])[name]
-    state = KEPT if abs(found - recorded) <= SCORE_TOLERANCE or not known.all() else BROKEN
-    return state, f"{name} {recorded:.4f} when it was measured, {found:.4f} in the store"
+    name, recorded = next(iter(validation.items()))
+    measured = score(e.columns.spec, stored[known], e.columns.target[rows][known])[name]
+    state = KEPT if abs(measured - recorded) <= SCORE_TOLERANCE or not known.all() else BROKEN
+    return state, f"{name} {recorded:.4f} when it was measured, {measured:.4f} in the store"
 
 
 def classes(e: Evidence) -> Verdict:
     """The names of the store's outputs."""
-    made, here = e.manifest["fingerprint"]["classes"], list(e.columns.spec.classes)
-    if made == here:
-        return KEPT, f"all {len(here)} names, in order"
-    return BROKEN, f"{len(set(made) ^ set(here))} names differ, or their order"
+    stored, current = e.manifest["fingerprint"]["classes"], list(e.columns.spec.classes)
+    if stored == current:
+        return KEPT, f"all {len(current)} names, in order"
+    return BROKEN, f"{len(set(stored) ^ set(current))} names differ, or their order"
 
 
 def overfit(e: Evidence) -> Verdict:
-    """Its answers on the training rows."""
+    """The teacher's score on the training rows."""
     spec, rows = e.columns.spec, e.columns.labelled("train")
     kinds = {head.kind for head in spec.heads}
     if not kinds & {CLASSES, LABELS}:
@@ -90,32 +92,32 @@ def overfit(e: Evidence) -> Verdict:
     name, value = next(iter(score(spec, stored[known], e.columns.target[rows][known]).items()))
     folded = bool(e.run.recipe.trained and e.run.recipe.trained.folds)
     if value >= OVERFIT and not folded:
-        way_out = "; out-of-fold targets: `teacher.folds: 5`" if e.run.recipe.trained else ""
-        return WARNING, f"{name} {value:.4f} on its training rows{way_out}"
+        hint = "; out-of-fold targets: `teacher.folds: 5`" if e.run.recipe.trained else ""
+        return WARNING, f"{name} {value:.4f} on its training rows{hint}"
     return KEPT, f"{name} {value:.4f} on its training rows" + (", out of fold" if folded else "")
 
 
 def keys(e: Evidence) -> Verdict:
-    """Every training and validation row, found in the store."""
+    """Training and validation rows that the store holds, and keys that occur twice."""
     rows = np.concatenate([e.columns.rows("train"), e.columns.rows("validation")])
     missing = int((find(e.keys, e.columns.key[rows]) < 0).sum())
-    double = len(e.keys) - len(np.unique(e.keys))
-    state = BROKEN if missing or double else KEPT
-    return state, f"{len(rows) - missing:,} of {len(rows):,} rows found, {double} keys twice"
+    twice = len(e.keys) - len(np.unique(e.keys))
+    state = BROKEN if missing or twice else KEPT
+    return state, f"{len(rows) - missing:,} of {len(rows):,} rows found, {twice} keys twice"
 
 
 def fingerprint(e: Evidence) -> Verdict:
-    """What the store was made with against what the run has now."""
-    made = e.manifest["fingerprint"]
+    """The fingerprint of the store against that of the run."""
+    stored = e.manifest["fingerprint"]
     try:
-        compare(made, expected(e.run, e.columns.spec, made), e.run.path("knowledge"))
+        compare(stored, expected(e.run, e.columns.spec, stored), e.run.path("knowledge"))
     except SuffuseError as error:
         return BROKEN, error.line()
-    return KEPT, f"{len(made)} parts: {', '.join(made)}"
+    return KEPT, f"{len(stored)} parts: {', '.join(stored)}"
 
 
 def views(e: Evidence) -> Verdict:
-    """Whether training changes rows in a way that the teacher didn't see."""
+    """Whether students see augmented rows that the teacher didn't see."""
     stored = {b.view for b in manifest.blocks(e.manifest)} - {None}
     training = e.run.recipe.distill.train
     if stored:
@@ -126,97 +128,97 @@ def views(e: Evidence) -> Verdict:
 
 
 def encoding(e: Evidence) -> Verdict:
-    """The manifest's measured cost."""
+    """The measured cost of the store's encoding."""
     cost = e.manifest["encoding"]
-    state = WARNING if cost["same_argmax"] < 1 - TURNED else KEPT
+    state = WARNING if cost["same_argmax"] < 1 - CHANGED_PREDICTIONS else KEPT
     return state, f"mean KL {cost['mean_kl']:.2g}, {cost['same_argmax']:.4%} of the answers stay"
 
 
 def bytes_(e: Evidence) -> Verdict:
-    """Every file's hash, computed again; what was verified before is not taken for it."""
-    count, wrong = verified(e.run.folder)
+    """Every file's hash, computed again, whatever was verified before."""
+    count, problems = verify_files(e.run.folder)
     if not count:
         raise Absent("stamps")
-    if wrong:
-        return BROKEN, _first(wrong, "; ")
-    unknown = strangers(e.run.folder)
+    if problems:
+        return BROKEN, _first(problems, "; ")
+    unknown = unknown_files(e.run.folder)
     if unknown:
         return WARNING, f"{count} files; written by no stage: {_first(unknown, ', ')}"
     return KEPT, f"{count} files"
 
 
-def _first(texts: list[str], between: str) -> str:
-    more = f", and {len(texts) - MOST_NAMED} more" if len(texts) > MOST_NAMED else ""
-    return between.join(texts[:MOST_NAMED]) + more
+def _first(texts: list[str], separator: str) -> str:
+    further = f", and {len(texts) - MAX_NAMED} more" if len(texts) > MAX_NAMED else ""
+    return separator.join(texts[:MAX_NAMED]) + further
 
 
 def splits(e: Evidence) -> Verdict:
-    """Test rows that the store knows, and groups on both sides."""
+    """Test rows in the store, and groups in two splits."""
     test = e.columns.rows("test")
     known = int((find(e.keys, e.columns.key[test]) >= 0).sum())
     pairs = np.unique(np.stack([e.columns.group, e.columns.split.astype(np.int64)], axis=1), axis=0)
-    torn = len(pairs) - len(np.unique(pairs[:, 0]))
-    same = int(leaked(e.columns, test).get("contents", np.zeros(1)).sum())
-    said = f"{known} of {len(test):,} test rows in it, {torn} groups in two splits"
-    said += f", {same} test rows with contents that stand in other splits" if same else ""
-    return BROKEN if known or torn else WARNING if same else KEPT, said
+    split_groups = len(pairs) - len(np.unique(pairs[:, 0]))
+    copies = int(leaked(e.columns, test).get("contents", np.zeros(1)).sum())
+    text = f"{known} of {len(test):,} test rows in it, {split_groups} groups in two splits"
+    text += f", {copies} test rows with contents that stand in other splits" if copies else ""
+    return BROKEN if known or split_groups else WARNING if copies else KEPT, text
 
 
 def matrix(e: Evidence) -> Verdict:
-    """The recipe was read, so its losses fit its targets."""
+    """The recipe is valid, so its losses fit its targets."""
     return KEPT, ", ".join(f"{name}: {loss.kind}" for name, loss in e.run.recipe.distill.losses.items())
 
 
 def shares(e: Evidence) -> Verdict:
     """Each loss's share of the gradient at the end, over the seeds; alerts."""
-    found: dict[str, list[float]] = {}
+    by_loss: dict[str, list[float]] = {}
     alerts = []
     for seed, folder in e.trainings("student").items():
         last = read_lines(folder / "metrics.jsonl")[-1]
         for name, share in last.get("shares", {}).items():
-            found.setdefault(name, []).append(share)
+            by_loss.setdefault(name, []).append(share)
         alerts += [f"{seed}: {a}" for a in (read_json(folder / "training.json") or {}).get("alerts", [])]
     if alerts:
         return WARNING, "; ".join(alerts)
-    if not found:
+    if not by_loss:
         return WARNING, "nothing on record; trained by an older version"
-    return KEPT, "at the end " + ", ".join(f"{name} {np.mean(s):.1%}" for name, s in found.items())
+    return KEPT, "at the end " + ", ".join(f"{name} {np.mean(s):.1%}" for name, s in by_loss.items())
 
 
 def students(e: Evidence) -> Verdict:
-    """A student's file holds its own network's tensors and no other."""
-    place = e.need("student", best_seed(e.need("student")))
-    own = set(open_model(place).state_dict())
-    with safe_open(place / "model.safetensors", framework="np") as file:
-        more = set(file.keys()) - own
-    return (BROKEN, f"{len(more)} tensors more") if more else (KEPT, f"{len(own)} tensors, all the network's own")
+    """A student's file holds the tensors of its network and no others."""
+    folder = e.need("student", best_seed(e.need("student")))
+    own = set(open_model(folder).state_dict())
+    with safe_open(folder / "model.safetensors", framework="np") as file:
+        further = set(file.keys()) - own
+    return (BROKEN, f"{len(further)} tensors more") if further else (KEPT, f"{len(own)} tensors, all the network's own")
 
 
 def absent(e: Evidence) -> Verdict:
-    """Scrambled content in absent slots, on the exported file."""
+    """Effect of random content in absent slots on the exported file."""
     subsets = _parity(e)["subsets"]
-    wrong = [name for name, facts in subsets.items() if not facts["absent_changes_nothing"]]
-    if wrong:
-        return BROKEN, f"what is absent changes answers of: {', '.join(wrong)}"
+    changed = [name for name, facts in subsets.items() if not facts["absent_changes_nothing"]]
+    if changed:
+        return BROKEN, f"what is absent changes answers of: {', '.join(changed)}"
     return KEPT, f"no bit on {len(subsets)} subsets of the exported file"
 
 
 def complete(e: Evidence) -> Verdict:
     """Every training that the recipe asks for, and the share of the rows that are quarantined."""
     e.need("student")
-    places = {f"{j.who} {j.seed}": e.run.path(j.who, f"seed-{j.seed}", "training.json") for j in jobs(e.run)}
-    lacking = [name for name, place in places.items() if not place.exists()]
+    files = {f"{j.who} {j.seed}": e.run.path(j.who, f"seed-{j.seed}", "training.json") for j in jobs(e.run)}
+    missing = [name for name, file in files.items() if not file.exists()]
     quarantine = e.need("data", "quarantine.csv")
     with parsing(quarantine), quarantine.open(encoding="utf-8", newline="") as file:
-        aside = sum(1 for _ in csv.reader(file)) - 1
-    left = LeftOut.of_schema(read_json(e.need("data", "schema.json")) or {})
-    done = f"{len(places) - len(lacking)} of {len(places)} trainings"
-    state = BROKEN if lacking else WARNING if left.share > HIGH_SHARE else KEPT
-    return state, f"{done}; quarantined: {left.sentence()}; {aside:,} notes in data/quarantine.csv"
+        notes = sum(1 for _ in csv.reader(file)) - 1
+    left_out = LeftOut.of_schema(read_json(e.need("data", "schema.json")) or {})
+    trained = f"{len(files) - len(missing)} of {len(files)} trainings"
+    state = BROKEN if missing else WARNING if left_out.share > HIGH_SHARE else KEPT
+    return state, f"{trained}; quarantined: {left_out.sentence()}; {notes:,} notes in data/quarantine.csv"
 
 
 def looks(e: Evidence) -> Verdict:
-    """How often the test rows were scored in this run."""
+    """The number of evaluations on the test rows."""
     count = len(evaluations(e.run.folder))
     if count and not e.run.path(LOG).exists():
         return BROKEN, f"{LOG} is missing; {count} evaluation{'s are' if count > 1 else ' is'} on record in stamps"
@@ -228,36 +230,34 @@ def looks(e: Evidence) -> Verdict:
 
 def baseline(e: Evidence) -> Verdict:
     """Seeds of student and baseline, and their budgets."""
-    taught, alone = e.trainings("student"), e.trainings("baseline")
-    if set(taught) != set(alone):
-        return BROKEN, f"student: {', '.join(taught)}; baseline: {', '.join(alone)}"
-    state = KEPT if len(taught) >= SEEDS else WARNING
-    return state, f"{len(taught)} seeds each, {e.run.recipe.distill.train.epochs} epochs of as many steps at the most"
+    student, baseline = e.trainings("student"), e.trainings("baseline")
+    if set(student) != set(baseline):
+        return BROKEN, f"student: {', '.join(student)}; baseline: {', '.join(baseline)}"
+    state = KEPT if len(student) >= MIN_SEEDS else WARNING
+    return state, f"{len(student)} seeds each, {e.run.recipe.distill.train.epochs} epochs of as many steps at the most"
 
 
 def scores(e: Evidence) -> Verdict:
-    """What stands in the student's scorecard."""
+    """The main score of the student, and what its scorecard lacks."""
     card = e.scores["student"]
-    lacking = [k for k in ("metrics", "parameters", "bytes") if k not in card]
-    lacking += [] if "calibration" in card or "calibrations" in card else ["calibration"]
-    lacking += [] if "agreement" in card else ["agreement"]
-    lacking += [] if "latency_ms" in e.scores.get("export", {}) else ["latency"]
+    absent = [k for k in ("metrics", "parameters", "bytes") if k not in card]
+    absent += [] if "calibration" in card or "calibrations" in card else ["calibration"]
+    absent += [] if "agreement" in card else ["agreement"]
+    absent += [] if "latency_ms" in e.scores.get("export", {}) else ["latency"]
     main = card["metrics"][card["main"]]
-    said = f"{card['main']} {main['mean']:.4f} ({main['low']:.4f} to {main['high']:.4f})"
-    return (WARNING, f"{said}; lacks {', '.join(lacking)}") if lacking else (KEPT, said)
+    text = f"{card['main']} {main['mean']:.4f} ({main['low']:.4f} to {main['high']:.4f})"
+    return (WARNING, f"{text}; lacks {', '.join(absent)}") if absent else (KEPT, text)
 
 
 def missing(e: Evidence) -> Verdict:
-    """What each modality is worth to the student."""
+    """Whether scores without modalities were measured."""
     if len(e.run.recipe.student.encoders) < 2:
         return KEPT, "the student reads one modality"
     card = e.scores["student"]
     if card.get("missing"):
-        table = card["missing"]
-        return (
-            KEPT,
-            f"{len(table['subsets'])} subsets and {len(table['rates'])} rates of loss, on {table['rows']:,} rows",
-        )
+        facts = card["missing"]
+        text = f"{len(facts['subsets'])} subsets and {len(facts['rates'])} rates of loss, on {facts['rows']:,} rows"
+        return KEPT, text
     if not card.get("controls"):
         return WARNING, "not measured: `evaluate.controls` is off, and `evaluate.probes` doesn't ask for it"
     return KEPT, f"measured for {', '.join(e.run.recipe.student.encoders)}"

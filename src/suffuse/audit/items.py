@@ -1,5 +1,5 @@
-"""The items of the audit. Each is guarded by tests of the code (``guards``), by a check of the run (``check``, a
-function of :mod:`suffuse.audit.checks` or :mod:`suffuse.audit.training_rows`), or by both."""
+"""Items of the audit. Each is guarded by tests of the code (``guards``), by a check of the run (``check``, a function
+of :mod:`suffuse.audit.checks` or :mod:`suffuse.audit.training_rows`), or by both."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 KEPT, WARNING, BROKEN, TESTED = "kept", "warning", "broken", "by tests"
 MISSING, UNCHECKED = "not there", "unchecked"
+Verdict = tuple[str, str]  # state, fact
 
 
 @dataclass(frozen=True)
@@ -15,15 +16,18 @@ class Item:
 
     number: int
     area: str
-    says: str
+    says: str  # the promise, a sentence
     guards: tuple[str, ...] = ()  # file::test
     check: str = ""
 
 
 @dataclass(frozen=True)
-class Found:
-    """How an item stands in a run: kept, warning, broken, by tests (nothing of it is left to measure in a run), not
-    there (its stage wasn't run), or unchecked (it needs code of the user's own to be run); and what says so."""
+class Finding:
+    """The state of an item in a run, and the fact that shows it.
+
+    States: kept, warning, broken, by tests (a run holds nothing to measure), not there (its stage wasn't run), or
+    unchecked (it would run code that the recipe names).
+    """
 
     item: Item
     state: str

@@ -1,8 +1,8 @@
-"""Checks of what trainings recorded of themselves: which rows chose the epoch, which labels they saw, which rows they
-standardise by, and their budgets of steps (:mod:`suffuse.engine.row_usage`).
+"""Checks of the rows that trainings recorded: for the choice of the epoch, as labels, for standardisation; and of their
+budgets of steps (:mod:`suffuse.engine.row_usage`).
 
-The records are compared with the splits in ``data/rows.parquet``. A share of the labels is counted here, by groups of
-rows, beside the rows that :func:`suffuse.engine.label_budget.label_budget` names.
+The records are compared with the splits in ``data/rows.parquet``. A label fraction is counted here, by groups of rows,
+independently of :func:`suffuse.engine.label_budget.label_budget`.
 """
 
 from __future__ import annotations
@@ -25,12 +25,11 @@ from ..prepare.splits import CODE
 from ..prepare.targets import prior
 from ..types import NUMBER
 from .evidence import Absent, Evidence
-from .items import BROKEN, KEPT, WARNING
+from .items import BROKEN, KEPT, WARNING, Verdict
 
-Verdict = tuple[str, str]
 TRAIN, VALIDATION = "train", "validation"
-NEAR = 1e-3  # of a deviation, or of a logit: float32 rounds
-SHOWN = 3  # problems that a fact names
+TOLERANCE = 1e-3  # of a standard deviation, or of a logit: float32 rounds
+MAX_PROBLEMS = 3  # that a fact names
 TEACHERS = ("teacher", "teachers/*", "teacher-only-*/*", "folds/*")
 
 
@@ -43,7 +42,7 @@ class Counted(BaseModel):
 
 
 class Used(BaseModel):
-    """``rows`` of a ``training.json``: what for -> split -> rows."""
+    """``rows`` of a ``training.json``: purpose -> split -> rows."""
 
     labels: dict[str, Counted]
     epoch: dict[str, Counted]
@@ -62,7 +61,7 @@ class Steps(BaseModel):
 
 
 class Record(BaseModel):
-    """What a training says of itself."""
+    """The record of a training."""
 
     rows: Used
     steps: Steps
@@ -119,17 +118,17 @@ class Rows:
             raise SuffuseError("the prepared files have different rows", where=where, got=got)
         return cls(split, group, key, labelled)
 
-    def summary(self, mask: np.ndarray) -> dict[str, Counted]:
-        """Split -> how many rows, and which."""
+    def count(self, mask: np.ndarray) -> dict[str, Counted]:
+        """Split -> number and hash of the rows."""
         summary = summarise(mask, self.split, self.group, self.key)
         return {split: Counted(**facts) for split, facts in summary.items()}
 
     def allowed(self, e: Evidence, fraction: float) -> dict[str, Counted]:
-        """Split -> the rows with labels of such a share."""
-        return self.summary(self.labelled & label_budget(e.columns, fraction, e.run.recipe.seed))
+        """Split -> the labelled rows of a label fraction."""
+        return self.count(self.labelled & label_budget(e.columns, fraction, e.run.recipe.seed))
 
     def groups(self, split: str, fraction: float) -> int:
-        """How many groups of a split such a share is."""
+        """The number of a split's groups in a label fraction."""
         return max(1, round(fraction * len(np.unique(self.group[self.split == CODE[split]]))))
 
 
@@ -144,26 +143,26 @@ def chosen(e: Evidence) -> Verdict:
         same = used.epoch[VALIDATION] == expected
         return "" if same else "the rows that chose its epoch aren't the run's validation rows"
 
-    return judged(trainings(e), problem, "epoch chosen on validation rows alone")
+    return judge(trainings(e), problem, "epoch chosen on validation rows alone")
 
 
 def labels(e: Evidence) -> Verdict:
-    """The labels that each training saw, and those that its validation saw."""
+    """Labels used by each training and by its validation."""
     rows = Rows.of(e)
 
     def problem(training: Training, used: Used) -> str:
         fraction = training.fraction
         if set(used.labels) != {TRAIN}:
             return f"it was trained on labels of {by_split(used.labels)}"
-        for split, seen in ((TRAIN, used.labels), (VALIDATION, used.epoch)):
+        for split, counts in ((TRAIN, used.labels), (VALIDATION, used.epoch)):
             limit = rows.groups(split, fraction)
-            if split in seen and seen[split].groups > limit:
-                return f"it saw {split} labels of {seen[split].groups:,} groups, {limit:,} are {fraction:g} of them"
+            if split in counts and counts[split].groups > limit:
+                return f"it saw {split} labels of {counts[split].groups:,} groups, {limit:,} are {fraction:g} of them"
         same = training.fold or used.labels[TRAIN] == rows.allowed(e, fraction).get(TRAIN)
         return "" if same else "the labels that it saw aren't those of its share"
 
     fractions = sorted({training.fraction for training in trainings(e)})
-    return judged(trainings(e), problem, f"no label beyond the share ({', '.join(f'{f:g}' for f in fractions)})")
+    return judge(trainings(e), problem, f"no label beyond the share ({', '.join(f'{f:g}' for f in fractions)})")
 
 
 def pairs(e: Evidence) -> Verdict:
@@ -179,12 +178,12 @@ def pairs(e: Evidence) -> Verdict:
         elif student.earlier or baseline.earlier:
             earlier += 1
         else:
-            problems += [f"{student.name}: {what}" for what in differences(student.record, baseline.record)]
+            problems += [f"{student.name}: {problem}" for problem in differences(student.record, baseline.record)]
     return verdict(problems, earlier, len(distilled), "same labels, same budget of steps", "pairs")
 
 
 def differences(student: Record | None, baseline: Record | None) -> Iterator[str]:
-    """What a student had otherwise than its baseline; and where one didn't take the steps of its budget."""
+    """Differences between a student's record and its baseline's, and steps beyond or short of a budget."""
     if student is None or baseline is None:
         yield "no record of rows and steps"
         return
@@ -202,15 +201,15 @@ def differences(student: Record | None, baseline: Record | None) -> Iterator[str
             f"{a.optimizer_steps:,} steps of the optimiser in {a.taken:,} batches, "
             f"its baseline {b.optimizer_steps:,} in {b.taken:,}"
         )
-    for who, steps in (("it", a), ("its baseline", b)):
+    for name, steps in (("it", a), ("its baseline", b)):
         if steps.taken > steps.budget or (steps.taken < steps.budget and not steps.stopped):
-            yield f"{who} took {steps.taken:,} batches of {steps.budget:,}"
+            yield f"{name} took {steps.taken:,} batches of {steps.budget:,}"
 
 
 def standardised(e: Evidence) -> Verdict:
-    """The rows that statistics of inputs and targets come from."""
+    """Rows of the statistics of inputs and targets."""
     rows = Rows.of(e)
-    expected = rows.summary(rows.split == CODE[TRAIN])
+    expected = rows.count(rows.split == CODE[TRAIN])
     fitted = (read_json(e.need("data", "schema.json")) or {}).get("fitted_on")
     problems = list(targets(e, rows))
     if fitted is not None and fitted != {split: counted.model_dump() for split, counted in expected.items()}:
@@ -222,7 +221,7 @@ def standardised(e: Evidence) -> Verdict:
         return "" if used.standardised == expected else f"standardised by {rows_used}, which aren't the training rows"
 
     try:
-        state, fact = judged(trainings(e), problem, "standardised by training rows alone")
+        state, fact = judge(trainings(e), problem, "standardised by training rows alone")
     except Absent:
         state, fact = KEPT, "targets standardised by training rows alone"
     if problems:
@@ -231,26 +230,26 @@ def standardised(e: Evidence) -> Verdict:
 
 
 def targets(e: Evidence, rows: Rows) -> Iterator[str]:
-    """Targets whose mean, deviation or prior isn't that of the labelled training rows, computed again."""
-    spec, at = e.columns.spec, 0  # at: of the head's first output
+    """Targets whose mean, standard deviation or prior differs from that of the labelled training rows."""
+    spec, start = e.columns.spec, 0  # start: of the head's outputs
     train = e.columns.target[rows.split == CODE[TRAIN]]
     for head, target in spec.targets(train):
-        stated = np.array(spec.log_prior[at : at + head.outputs])
-        at += head.outputs
+        stated = np.array(spec.log_prior[start : start + head.outputs])
+        start += head.outputs
         known = target[head.known(target)]
         if head.kind == NUMBER:
             mean, deviation = float(known.mean(dtype=np.float64)), float(known.std(dtype=np.float64))
-            if abs(mean) > NEAR or abs(deviation - 1) > NEAR:
+            if abs(mean) > TOLERANCE or abs(deviation - 1) > TOLERANCE:
                 yield f"{head.name} has mean {mean:.3g} and deviation {deviation:.3g} over the training rows"
             continue
         with np.errstate(divide="ignore", invalid="ignore"):
-            same = np.allclose(stated, prior(head, target), atol=NEAR)
+            same = np.allclose(stated, prior(head, target), atol=TOLERANCE)
         if not same:
             yield f"the prior of {head.name} isn't that of the training rows"
 
 
 def trainings(e: Evidence) -> list[Training]:
-    """All that the run trained. Raises Absent where there is none."""
+    """All trainings of the run. Raises Absent where there is none."""
     listed = students(e)
     if e.run.recipe.trained is not None:
         files = [file for pattern in TEACHERS for file in sorted(e.run.folder.glob(f"{pattern}/training.json"))]
@@ -261,7 +260,7 @@ def trainings(e: Evidence) -> list[Training]:
 
 
 def students(e: Evidence) -> list[Training]:
-    """What distill trained, with the share of the labels that the recipe gives each."""
+    """Trainings of distill with their label fractions."""
     files = {(job.who, job.seed, job.fraction): e.run.path(job.who, f"seed-{job.seed}") for job in jobs(e.run)}
     return [
         Training.read(f"{who}/seed-{seed}", folder / "training.json", fraction)
@@ -270,27 +269,27 @@ def students(e: Evidence) -> list[Training]:
     ]
 
 
-def judged(listed: Sequence[Training], problem: Callable[[Training, Used], str], kept: str) -> Verdict:
-    """The verdict on trainings, each of which has a problem or none (""); one without its record has one."""
+def judge(checked: Sequence[Training], problem: Callable[[Training, Used], str], kept: str) -> Verdict:
+    """The verdict on trainings. ``problem``: a training's problem, or an empty text; a missing record is one."""
     problems = []
-    for training in listed:
+    for training in checked:
         record = training.record
-        what = problem(training, record.rows) if record else "no record of the rows that it used"
-        if what and not training.earlier:
-            problems.append(f"{training.name}: {what}")
-    return verdict(problems, sum(training.earlier for training in listed), len(listed), kept, "trainings")
+        text = problem(training, record.rows) if record else "no record of the rows that it used"
+        if text and not training.earlier:
+            problems.append(f"{training.name}: {text}")
+    return verdict(problems, sum(training.earlier for training in checked), len(checked), kept, "trainings")
 
 
-def verdict(problems: Sequence[str], earlier: int, count: int, kept: str, what: str) -> Verdict:
-    """Broken with its problems; a warning where an earlier version recorded nothing."""
+def verdict(problems: Sequence[str], earlier: int, count: int, kept: str, noun: str) -> Verdict:
+    """Broken with the problems; a warning where an earlier version recorded nothing; else kept. ``noun``: counted."""
     if problems:
-        others = f"; and {len(problems) - SHOWN} others" if len(problems) > SHOWN else ""
-        return BROKEN, "; ".join(problems[:SHOWN]) + others
+        further = f"; and {len(problems) - MAX_PROBLEMS} others" if len(problems) > MAX_PROBLEMS else ""
+        return BROKEN, "; ".join(problems[:MAX_PROBLEMS]) + further
     if earlier:
-        return WARNING, f"not recorded for {earlier} of {count} {what}: trained by an earlier version"
-    return KEPT, f"{count} {what}: {kept}"
+        return WARNING, f"not recorded for {earlier} of {count} {noun}: trained by an earlier version"
+    return KEPT, f"{count} {noun}: {kept}"
 
 
 def by_split(used: dict[str, Counted]) -> str:
-    """Rows by split."""
+    """``1,000 train rows and 200 validation rows``."""
     return " and ".join(f"{counted.rows:,} {split} rows" for split, counted in used.items()) or "no row"

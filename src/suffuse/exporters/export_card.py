@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..markdown import plain, table
+from ..markdown import document, plain, section, table
 from ..prepare.data_section import data_section
 from ..types import CLASSES, LABELS
 
-MOST_CLASSES = 20  # that are listed by name
+MAX_CLASSES = 20  # that are listed by name
 KINDS = {CLASSES: "one of", LABELS: "any of"}
+FRONT_MATTER = """---
+library_name: suffuse
+tags: [multimodal, knowledge-distillation, onnx]
+---"""
 
 
 def card(
@@ -19,10 +23,15 @@ def card(
     scores: Mapping[str, Any] | None = None,
     schema: Mapping[str, Any] | None = None,
 ) -> str:
-    """Markdown. ``parity`` as in parity.json; ``scores``: who -> its scorecard, as in ``scores/WHO.json``; ``schema``:
-    the rows', as in ``data/schema.json``."""
-    sections = (
-        _head(signature),
+    """Markdown. ``parity`` as in parity.json; ``scores``: model -> its scorecard, as in ``scores/MODEL.json``;
+    ``schema``: the rows', as in ``data/schema.json``."""
+    names = ", ".join(plain(modality["name"]) for modality in signature["modalities"])
+    return document(
+        FRONT_MATTER,
+        f"# {plain(signature.get('name', 'student'))}",
+        f"A multimodal student of {signature['parameters']:,} parameters, distilled with suffuse. It reads {names}, "
+        "answers from\nwhichever of them are there, and says its training prior where none is. It runs in ONNX "
+        "Runtime, without PyTorch.",
         _inputs(signature),
         _targets(signature),
         _forms(signature),
@@ -31,120 +40,106 @@ def card(
         _scores(scores or {}),
         _temperatures(signature),
         _limits(signature),
-        _use(signature),
+        _usage(signature),
     )
-    return "\n\n".join(section for section in sections if section) + "\n"
 
 
-def _head(signature: Mapping[str, Any]) -> str:
-    names = ", ".join(plain(one["name"]) for one in signature["modalities"])
-    return f"""---
-library_name: suffuse
-tags: [multimodal, knowledge-distillation, onnx]
----
-
-# {plain(signature.get("name", "student"))}
-
-A multimodal student of {signature["parameters"]:,} parameters, distilled with suffuse. It reads {names}, answers from
-whichever of them are there, and says its training prior where none is. It runs in ONNX Runtime, without PyTorch."""
+def _columns(modality: Mapping[str, Any]) -> list[str]:
+    column = modality["settings"]["column"]
+    return [column] if isinstance(column, str) else list(column)
 
 
 def _inputs(signature: Mapping[str, Any]) -> str:
-    rows = []
-    for one in signature["modalities"]:
-        column = one["settings"]["column"]
-        columns = [column] if isinstance(column, str) else column
-        rows.append((one["name"], one["kind"], ", ".join(map(str, columns)), signature["inputs"][one["name"]]))
-    return "## Inputs\n\nAny of them may be missing.\n\n" + table(("input", "kind", "columns", "as an array"), rows)
+    rows = [
+        (m["name"], m["kind"], ", ".join(map(str, _columns(m))), signature["inputs"][m["name"]])
+        for m in signature["modalities"]
+    ]
+    return section("Inputs", "Any of them may be missing.", table(("input", "kind", "columns", "as an array"), rows))
 
 
 def _targets(signature: Mapping[str, Any]) -> str:
     rows = []
     for head in signature["heads"]:
         names = list(head["classes"])
-        more = f" and {len(names) - MOST_CLASSES:,} more" if len(names) > MOST_CLASSES else ""
-        said = f"{KINDS[head['kind']]} {len(names):,}: {', '.join(names[:MOST_CLASSES])}{more}" if names else "a number"
-        rows.append((head["name"], said))
-    return "## Targets\n\n" + table(("target", "answers"), rows)
+        further = f" and {len(names) - MAX_CLASSES:,} more" if len(names) > MAX_CLASSES else ""
+        listed = f"{', '.join(names[:MAX_CLASSES])}{further}"
+        rows.append((head["name"], f"{KINDS[head['kind']]} {len(names):,}: {listed}" if names else "a number"))
+    return section("Targets", table(("target", "answers"), rows))
 
 
 def _forms(signature: Mapping[str, Any]) -> str:
     rows = []
     for name, form in signature["forms"].items():
-        facts, how = form.get("parity", {}), f"{name}, {form['how']}" if "how" in form else name
-        said = ""
+        facts, text = form.get("parity", {}), ""
         if "difference" in facts:
-            said = f"within {facts['difference']:.1g} of a probability of the network in torch"
+            text = f"within {facts['difference']:.1g} of a probability of the network in torch"
         elif "agreement" in facts:
-            said = f"at least {facts['agreement']:.1%} of its answers are fp32's, at most {facts['lost']:.4f} is lost"
-        rows.append((how, form["file"], f"{form['bytes']:,}", said))
-    words = [f"No {name}: {why}." for name, why in signature.get("refused", {}).items()]
-    return "\n\n".join(["## Forms\n\n" + table(("form", "file", "bytes", "on every subset"), rows), *map(plain, words)])
+            text = f"at least {facts['agreement']:.1%} of its answers are fp32's, at most {facts['lost']:.4f} is lost"
+        title = f"{name}, {form['how']}" if "how" in form else name
+        rows.append((title, form["file"], f"{form['bytes']:,}", text))
+    refused = (plain(f"No {name}: {why}.") for name, why in signature.get("refused", {}).items())
+    return section("Forms", table(("form", "file", "bytes", "on every subset"), rows), *refused)
 
 
 def _parity(parity: Mapping[str, Any]) -> str:
-    facts, int8 = parity.get("subsets", {}), parity.get("int8", {}).get("subsets", {})
+    int8 = parity.get("int8", {}).get("subsets", {})
     rows = []
-    for subset, one in facts.items():
-        row = [subset, f"{one['difference']:.1g}"]
+    for subset, facts in parity.get("subsets", {}).items():
+        row = [subset, f"{facts['difference']:.1g}"]
         if int8:
-            other = int8[subset]
-            row += [
-                _interval(other["agreement"]),
-                f"{other['fp32']:.4f}",
-                f"{other['int8']:.4f}",
-                _interval(other["lost"]),
-            ]
+            of = int8[subset]
+            row += [_interval(of["agreement"]), f"{of['fp32']:.4f}", f"{of['int8']:.4f}", _interval(of["lost"])]
         rows.append(row)
     if not rows:
         return ""
     metric = next(iter(int8.values()))["metric"] if int8 else ""
-    more = ("int8 agrees", f"{metric}, fp32", f"{metric}, int8", "lost, 95 % interval") if int8 else ()
-    said = "## Parity\n\nOn validation rows, subset by subset of the inputs: the file against the network in torch"
-    return f"{said}{', int8 against fp32' if int8 else ''}.\n\n" + table(("present", "difference", *more), rows)
+    heads = ("int8 agrees", f"{metric}, fp32", f"{metric}, int8", "lost, 95 % interval") if int8 else ()
+    lead = "On validation rows, subset by subset of the inputs: the file against the network in torch"
+    lead += ", int8 against fp32." if int8 else "."
+    return section("Parity", lead, table(("present", "difference", *heads), rows))
 
 
 def _scores(scores: Mapping[str, Any]) -> str:
     rows = [
-        (who, name, f"{one['mean']:.4f}", f"{one['low']:.4f} to {one['high']:.4f}", f"{facts['rows']:,}")
-        for who, facts in scores.items()
-        for name, one in facts.get("metrics", {}).items()
+        (model, name, f"{score['mean']:.4f}", f"{score['low']:.4f} to {score['high']:.4f}", f"{facts['rows']:,}")
+        for model, facts in scores.items()
+        for name, score in facts.get("metrics", {}).items()
     ]
-    return "## Scores\n\nOn test rows.\n\n" + table(("who", "metric", "mean", "interval", "rows"), rows) if rows else ""
+    return (
+        section("Scores", "On test rows.", table(("who", "metric", "mean", "interval", "rows"), rows)) if rows else ""
+    )
 
 
 def _temperatures(signature: Mapping[str, Any]) -> str:
-    known = signature.get("temperatures", {})
-    if not known:
+    by_subset = signature.get("temperatures", {})
+    if not by_subset:
         return ""
-    targets = list(next(iter(known.values())))
-    rows = [(subset, *(f"{one[name]:.3f}" for name in targets)) for subset, one in known.items()]
-    said = "## Temperatures\n\nLogits are divided by them, so that a confidence means what it says on each subset."
-    return f"{said}\n\n" + table(("present", *targets), rows)
+    targets = list(next(iter(by_subset.values())))
+    rows = [(subset, *(f"{values[name]:.3f}" for name in targets)) for subset, values in by_subset.items()]
+    lead = "Logits are divided by them, so that a confidence means what it says on each subset."
+    return section("Temperatures", lead, table(("present", *targets), rows))
 
 
 def _limits(signature: Mapping[str, Any]) -> str:
     rows = [(name.replace("_", " "), f"{value:,}") for name, value in signature.get("limits", {}).items()]
-    return "## Limits\n\nA record beyond one of them is refused.\n\n" + table(("", "at the most"), rows) if rows else ""
+    return (
+        section("Limits", "A record beyond one of them is refused.", table(("", "at the most"), rows)) if rows else ""
+    )
 
 
-def _use(signature: Mapping[str, Any]) -> str:
-    columns = []
-    for one in signature["modalities"]:
-        column = one["settings"]["column"]
-        columns += [column] if isinstance(column, str) else list(column)
-    record = ", ".join(f"{name!r}: ..." for name in dict.fromkeys(columns))
-    return f"""## Use
-
-```python
+def _usage(signature: Mapping[str, Any]) -> str:
+    columns = dict.fromkeys(column for modality in signature["modalities"] for column in _columns(modality))
+    record = ", ".join(f"{name!r}: ..." for name in columns)
+    code = f"""```python
 from suffuse import Predictor
 
 model = Predictor.load("export")
 answer = model.predict({{{record}}})
 print(answer.label, answer.confidence)
-```
-
-`signature.json` describes the arrays, the preprocessing and the answers, for other languages."""
+```"""
+    return section(
+        "Use", code, "`signature.json` describes the arrays, the preprocessing and the answers, for other languages."
+    )
 
 
 def _interval(facts: Mapping[str, float]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..markdown import plain, table
+from ..markdown import plain, section, table
 from . import duplicates
 from .column_types import percent
 from .quarantine import LeftOut
@@ -19,12 +19,11 @@ def data_section(schema: Mapping[str, Any], *more: str) -> str:
     left = LeftOut.of_schema(schema)
     share = f" ({percent(left.share)})" if left.rows else ""
     why = table(("reason", "rows"), [(name, f"{count:,}") for name, count in left.reasons.items()])
-    parts = (
-        "## Data",
+    return section(
+        "Data",
         table(("split", "rows", "with a label"), rows),
         f"Quarantined, and in no split: {left.rows:,} of {left.total:,} rows{share}.",
-        *([why] if left.rows else []),
+        why if left.rows else "",
         *(plain(f"{line}.") for line in duplicates.lines(schema.get("duplicates"))),
         *more,
     )
-    return "\n\n".join(parts)

@@ -1,4 +1,4 @@
-"""How often models say what the teacher says, and who is right where they differ."""
+"""Agreement of models with the teacher, and which of the two is right where they differ."""
 
 from __future__ import annotations
 
@@ -6,46 +6,43 @@ from typing import Any
 
 from ..run import Run
 from ..types import Head
-from . import metric_names, score_format, scores_table
+from . import metric_format, scores_table
 from .formatting import percent
 
-PARTS = ("both_right", "only_model", "only_teacher", "both_wrong")
+OUTCOMES = ("both_right", "only_model", "only_teacher", "both_wrong")
 
 
 def agreement(run: Run) -> list[dict[str, Any]]:
-    """A table for each target; nothing where nothing was measured."""
-    found = {w: a for w, a in score_format.of(scores_table.scores(run), "agreement").items() if shown(w)}
-    if not found:
-        return []
-    several = len(run.recipe.data.targets) > 1
-    made = []
-    for head in metric_names.kinds(run):
-        name = head.name
-        each = {who: facts.get(name) if several else facts for who, facts in found.items()}
-        lines = [_line(who, facts, head) for who, facts in each.items() if facts and facts.get("same")]
+    """A table for each target; empty where nothing was measured."""
+    results = metric_format.probe_results(scores_table.scores(run), "agreement")
+    results = {model: facts for model, facts in results.items() if _is_shown(model)}
+    several, tables = len(run.recipe.data.targets) > 1, []
+    for head in metric_format.target_kinds(run):
+        by_model = {model: facts.get(head.name) if several else facts for model, facts in results.items()}
+        lines = [_line(model, facts, head) for model, facts in by_model.items() if facts and facts.get("same")]
         if lines:
-            made.append({"name": name, "lines": lines, "kl": any(x["kl"] for x in lines),
-                         "rows": next(f["rows"] for f in each.values() if f)})  # fmt: skip
-    return made
+            rows = next(facts["rows"] for facts in by_model.values() if facts)
+            has_kl = any(line["kl"] for line in lines)
+            tables.append({"name": head.name, "lines": lines, "kl": has_kl, "rows": rows})
+    return tables
 
 
-def shown(who: str) -> bool:
-    """The networks of the run and the exported forms; the floors and those with fewer labels stand in ``scores/``."""
-    return who in ("majority", "student", "baseline", "rival") or who.startswith("export")
+def _is_shown(model: str) -> bool:
+    return model == "majority" or (model != "teacher" and scores_table.is_main_model(model))
 
 
-def _line(who: str, facts: dict, head: Head) -> dict[str, Any]:
+def _line(model: str, facts: dict, head: Head) -> dict[str, Any]:
     counts = facts.get("counts") or {}
-    whole = sum(counts.values())
-    shares = {part: counts[part] / whole for part in PARTS} if whole else {}
+    total = sum(counts.values())
+    shares = {outcome: counts[outcome] / total for outcome in OUTCOMES} if total else {}
     return {
-        "who": scores_table.name(who, [head]),
+        "model": scores_table.model_name(model, [head]),
         "same": percent(facts["same"]["mean"]),
-        "span": score_format.span("accuracy", facts["same"]),
+        "interval": metric_format.interval_text("accuracy", facts["same"]),
         "kl": f"{facts['kl']['mean']:.4f}" if facts.get("kl") else "",
         **{
             key: percent(facts[key]["mean"]) if facts.get(key) else ""
             for key in ("right_where_wrong", "wrong_where_right")
         },
-        "parts": [{"part": part, "share": f"{100 * s:.2f}%", "says": percent(s)} for part, s in shares.items()],
+        "parts": [{"name": name, "width": f"{100 * s:.2f}%", "text": percent(s)} for name, s in shares.items()],
     }

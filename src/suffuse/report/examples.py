@@ -1,4 +1,4 @@
-"""Some test rows with both models' answers, chosen by a stated rule."""
+"""Some test rows with both models' predictions, chosen by a stated rule."""
 
 from __future__ import annotations
 
@@ -7,59 +7,41 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from ..types import NUMBER
-from .dataset_view import Prepared
+from .dataset_view import DatasetView
 from .i18n import t
-from .row_predictions import answers
-from .test_predictions import Told
+from .stored_predictions import TargetPredictions, describe_row
 
-EACH = 6  # rows of a kind
-MOST_TARGETS = 8  # of a row
+GROUP_SIZE = 6  # rows
+MAX_TARGETS = 8  # of a row
 SEED = 0
 
 
-def examples(prepared: Prepared, told: Sequence[Told]) -> list[dict]:
-    """Groups of rows: the models disagree, the student is wrong, some at random. No row comes twice."""
-    rows = len(told[0].row)
-    taken: set[int] = set()
-    groups = []
-    for title, rule, order in chosen(told):
-        groups.append({"title": title, "rule": rule, "all": len(order), "some": _first(order, taken)})
-    some = _first(np.random.default_rng(SEED).permutation(rows), taken)
+def examples(dataset: DatasetView, predictions: Sequence[TargetPredictions]) -> list[dict]:
+    """Groups of rows: the models disagree, the student is wrong, drawn at random. Each row is shown once."""
+    rows, used = len(predictions[0].row), set[int]()
     rule = t("further rows, drawn by chance with the fixed seed %(seed)s", seed=SEED)
-    groups.append({"title": t("Any rows"), "rule": rule, "all": rows, "some": some})
-    for group in groups:
-        group["rows"] = [_row(prepared, told, position) for position in group.pop("some")]
-    return groups
+    random_order = np.random.default_rng(SEED).permutation(rows)
+    return [
+        {
+            "title": title,
+            "rule": rule,
+            "all": len(order),
+            "rows": [_describe(dataset, predictions, position) for position in _take(order, used)],
+        }
+        for title, rule, order in [*rules(predictions), (t("Any rows"), rule, random_order)]
+    ]
 
 
-def chosen(told: Sequence[Told]) -> list[tuple[str, str, np.ndarray]]:
-    """(title, rule, positions in order): where models disagree, where the student is wrong. Numbers have no right and
-    wrong: where there is nothing else, the rows that lie furthest apart, and furthest off."""
-    named = [t for t in told if t.head.kind != NUMBER]
+def rules(predictions: Sequence[TargetPredictions]) -> list[tuple[str, str, np.ndarray]]:
+    """(title, rule, positions in order): rows where the models disagree, and where the student is wrong. With numbers
+    alone: rows whose predictions differ most, and rows with the largest errors."""
+    named = [target for target in predictions if target.head.kind != NUMBER]
     if not named:
-        apart = np.stack([_gap(t, t.said["teacher"], t.said["export"]) for t in told]).sum(0)
-        off = np.stack([_gap(t, t.target, t.said["export"]) for t in told]).sum(0)
-        return [
-            (
-                t("They differ most"),
-                t("the test rows in which the two models' numbers lie furthest apart"),
-                _falling(apart),
-            ),
-            (
-                t("The student is furthest off"),
-                t("the further rows with the exported student's largest errors"),
-                _falling(off),
-            ),
-        ]
-    differ = np.stack([_differ(t) for t in named]).any(0)
-    wrong = np.stack([t.known & ~t.right("export") for t in named]).any(0)
-    where = (
-        ""
-        if len(told) == 1
-        else t(" in any target")
-        if len(named) == len(told)
-        else t(" in a target of classes or labels")
-    )
+        return _rules_for_numbers(predictions)
+    differ = np.stack([_differ(target) for target in named]).any(0)
+    wrong = np.stack([target.known & ~target.correct("export") for target in named]).any(0)
+    where = t(" in any target") if len(named) == len(predictions) else t(" in a target of classes or labels")
+    where = "" if len(predictions) == 1 else where
     return [
         (
             t("They disagree"),
@@ -74,41 +56,58 @@ def chosen(told: Sequence[Told]) -> list[tuple[str, str, np.ndarray]]:
     ]
 
 
-def _gap(told: Told, one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """(N,) distance in standard deviations; 0 where there is none to take."""
-    return np.nan_to_num(np.abs(one - other) / told.head.std)
+def _rules_for_numbers(predictions: Sequence[TargetPredictions]) -> list[tuple[str, str, np.ndarray]]:
+    difference = np.stack([_distance(p, p.outputs["teacher"], p.outputs["export"]) for p in predictions]).sum(0)
+    error = np.stack([_distance(p, p.target, p.outputs["export"]) for p in predictions]).sum(0)
+    return [
+        (
+            t("They differ most"),
+            t("the test rows in which the two models' numbers lie furthest apart"),
+            _descending(difference),
+        ),
+        (
+            t("The student is furthest off"),
+            t("the further rows with the exported student's largest errors"),
+            _descending(error),
+        ),
+    ]
 
 
-def _falling(values: np.ndarray) -> np.ndarray:
-    """Positions, the largest value first; those without one are left out."""
+def _distance(predictions: TargetPredictions, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """(N,) distance in standard deviations; 0 where it is undefined."""
+    return np.nan_to_num(np.abs(a - b) / predictions.head.std)
+
+
+def _descending(values: np.ndarray) -> np.ndarray:
+    """Positions of the positive values, the largest first."""
     order = np.argsort(-values, kind="stable")
     return order[values[order] > 0]
 
 
-def _differ(told: Told) -> np.ndarray:
-    """(N,) bool: whether teacher and student answer differently."""
-    different = told.answer("teacher") != told.answer("export")
+def _differ(predictions: TargetPredictions) -> np.ndarray:
+    """(N,) bool: teacher and student predict differently."""
+    different = predictions.predicted("teacher") != predictions.predicted("export")
     return different if different.ndim == 1 else different.any(1)
 
 
-def _first(order: Iterable[int], taken: set[int]) -> list[int]:
-    """The first positions that were not taken yet; they are taken now."""
-    kept = []
+def _take(order: Iterable[int], used: set[int]) -> list[int]:
+    """The first unused positions; adds them to ``used``."""
+    positions = []
     for position in order:
-        if len(kept) == EACH:
+        if len(positions) == GROUP_SIZE:
             break
-        if int(position) not in taken:
-            kept.append(int(position))
-    taken.update(kept)
-    return kept
+        if int(position) not in used:
+            positions.append(int(position))
+    used.update(positions)
+    return positions
 
 
-def _row(prepared: Prepared, told: Sequence[Told], position: int) -> dict:
-    row = int(told[0].row[position])
-    source = prepared.label(row) if len(told) == 1 else ""
+def _describe(dataset: DatasetView, predictions: Sequence[TargetPredictions], position: int) -> dict:
+    row = int(predictions[0].row[position])
+    source = dataset.label(row) if len(predictions) == 1 else ""
     return {
-        "id": prepared.id(row),
-        "cells": prepared.cells(row),
-        "targets": [answers(t, position, source) for t in told[:MOST_TARGETS]],
-        "more": max(0, len(told) - MOST_TARGETS),
+        "id": dataset.id(row),
+        "cells": dataset.cells(row),
+        "targets": [describe_row(target, position, source) for target in predictions[:MAX_TARGETS]],
+        "further": max(0, len(predictions) - MAX_TARGETS),
     }

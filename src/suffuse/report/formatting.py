@@ -1,65 +1,98 @@
-"""Numbers and texts, as the page says them."""
+"""Numbers, texts and tables of text as the report writes them."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from .i18n import t
 
-JOIN = "\u00a0"  # between a number and its unit, so that no line breaks there
-RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+NBSP = "\u00a0"  # between a number and its unit: no line break
+SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+DASH = "–"  # an undefined value in a table of precision and recall
+
+
+@dataclass(frozen=True)
+class TextTable:
+    """A table of text: title, headings, rows. The page and the terminal show the same ones."""
+
+    title: str
+    headings: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+
+    def lines(self) -> list[str]:
+        """Lines for the terminal."""
+        return [self.title, *align_columns([self.headings, *self.rows])]
+
+
+def align_columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Cells -> lines of text: the first column left-aligned, the others right-aligned; a column without a heading is
+    left out."""
+    rows = [[cell for cell, heading in zip(row, rows[0], strict=True) if heading] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(c.rjust(w) if n else c.ljust(w) for n, (c, w) in enumerate(zip(row, widths, strict=True))).rstrip()
+        for row in rows
+    ]
 
 
 def percent(value: float, digits: int = 2) -> str:
-    """0.9987 -> ``99.87 %``; the space doesn't break."""
-    return f"{100 * value:.{digits}f}{JOIN}%"
+    """0.9987 -> ``99.87 %``, with a no-break space."""
+    return f"{100 * value:.{digits}f}{NBSP}%"
 
 
-def short(value: object, most: int = 60) -> str:
-    """A text that may be of any length, cut where it would spoil the page."""
+def two_decimals(value: float | None) -> str:
+    """``0.83``; a dash where it is undefined."""
+    return DASH if value is None or math.isnan(value) else f"{value:.2f}"
+
+
+def short(value: object, limit: int = 60) -> str:
+    """A text of any length, cut to ``limit`` characters."""
     text = str(value)
-    return text if len(text) <= most else text[: most - 1].rstrip() + "…"
+    return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
 
 
-def times(ours: float, theirs: float, less: str, more: str, same: str) -> str:
-    """How two sizes compare: ``27.7 times LESS``, or ``1.3 times MORE`` where ours is the larger one."""
-    if not ours or not theirs:
+def ratio_text(value: float, reference: float, smaller: str, larger: str, equal: str) -> str:
+    """How two sizes compare: ``27.7 times SMALLER``, or ``1.3 times LARGER`` where ``value`` exceeds ``reference``."""
+    if not value or not reference:
         return t("not comparable")
-    ratio = theirs / ours
+    ratio = reference / value
     if 0.995 < ratio < 1.005:
-        return t(same)
-    said, number = (less, ratio) if ratio > 1 else (more, 1 / ratio)
-    return t("%(number)s times " + said, number=f"{number:.3g}")
+        return t(equal)
+    word, number = (smaller, ratio) if ratio > 1 else (larger, 1 / ratio)
+    return t("%(number)s times " + word, number=f"{number:.3g}")
 
 
 def kilobytes(size: int) -> str:
     """1957720 -> ``1,957.7 kB``."""
-    return f"{size / 1000:,.1f}{JOIN}kB"
+    return f"{size / 1000:,.1f}{NBSP}kB"
 
 
-def listed(names: Sequence[str], most: int = 20) -> str:
+def join_names(names: Sequence[str], limit: int = 20) -> str:
     """``a, b, c and 7 more``."""
-    said = ", ".join(short(n, 40) for n in names[:most])
-    return t("%(some)s and %(more)s more", some=said, more=f"{len(names) - most:,}") if len(names) > most else said
+    text = ", ".join(short(name, 40) for name in names[:limit])
+    return (
+        t("%(part)s and %(further)s more", part=text, further=f"{len(names) - limit:,}") if len(names) > limit else text
+    )
 
 
-def count(number: int, one: str, many: str | None = None) -> str:
+def count(number: int, singular: str, plural: str | None = None) -> str:
     """``1 row``, ``2,000 rows``."""
-    return f"{number:,} {t(one if number == 1 else many or one + 's')}"
+    return f"{number:,} {t(singular if number == 1 else plural or singular + 's')}"
 
 
-def tiny(value: float) -> str:
+def scientific(value: float) -> str:
     """1.3e-06 -> ``1.3 × 10⁻⁶``."""
     if not value:
         return "0"
     digits, _, power = f"{value:.1e}".partition("e")
-    return f"{digits}{JOIN}×{JOIN}10" + str(int(power)).translate(RAISED)
+    return f"{digits}{NBSP}×{NBSP}10" + str(int(power)).translate(SUPERSCRIPT)
 
 
 def amount(value: float, digits: int = 4, *, pad: bool = False) -> str:
-    """A number of any size, in ASCII: ``4.56``, ``12,346``, ``0.00123``. Whole digits are never rounded away; zeros at
-    the end stay where numbers stand below each other (``pad``)."""
+    """A number of any size, in ASCII: ``4.56``, ``12,346``, ``0.00123``. Digits before the point are never rounded;
+    ``pad`` keeps trailing zeros, for columns of numbers."""
     if not math.isfinite(value):
         return "-"
     if value and abs(value) < 1e-4:
@@ -72,7 +105,7 @@ def amount(value: float, digits: int = 4, *, pad: bool = False) -> str:
 
 
 def rounded(value: float, spread: float) -> str:
-    """A number to about a hundredth of how much such numbers spread: 1698.8532, 6.1 -> ``1698.85``."""
+    """A number to about a hundredth of the spread of such numbers: 1698.8532, 6.1 -> ``1698.85``."""
     decimals = 2 - math.floor(math.log10(spread))
     if abs(value) < 0.5 * 10.0**-decimals:
         return "0"
@@ -81,10 +114,10 @@ def rounded(value: float, spread: float) -> str:
 
 
 def minus(text: str) -> str:
-    """Numbers in ASCII -> with the minus that belongs to them."""
+    """Numbers in ASCII -> with the typographic minus."""
     return text.replace("-", "−")
 
 
 def sentence(text: str) -> str:
-    """A part of a sentence as one of its own."""
+    """A clause as a sentence of its own."""
     return text[:1].upper() + text[1:] + t(".")

@@ -1,6 +1,6 @@
-"""The page's languages: English is what the code says, other languages are catalogs of it.
+"""Languages of the report: English in the code, a catalog for every other language.
 
-As gettext does it: a sentence is its own key, and what changes in it is named, ``%(rows)s``. Values that come from the
+As in gettext, the English sentence is the key, and its placeholders are named, ``%(rows)s``. Values that come from the
 run (names, labels, texts) are never translated.
 """
 
@@ -14,54 +14,54 @@ from functools import cache
 from pathlib import Path
 
 LANGUAGES = {"en": "English", "zh": "中文"}
-HERE = Path(__file__).parent
-_spoken: ContextVar[str] = ContextVar("spoken", default="en")
-missed: set[str] = set()  # sentences that were asked for and stand in no catalog; a test finds none
+FOLDER = Path(__file__).parent
+_language: ContextVar[str] = ContextVar("language", default="en")
+untranslated: set[str] = set()  # sentences that a catalog lacks; a test expects none
 
 
 @contextmanager
-def speaking(language: str) -> Iterator[None]:
-    """Within this, the page is written in this language."""
-    token = _spoken.set(language)
+def use_language(language: str) -> Iterator[None]:
+    """Write in this language inside the block."""
+    token = _language.set(language)
     try:
         yield
     finally:
-        _spoken.reset(token)
+        _language.reset(token)
 
 
-def spoken() -> str:
-    """The language that is spoken now."""
-    return _spoken.get()
+def current_language() -> str:
+    """The language in use."""
+    return _language.get()
 
 
-def place() -> str:
-    """What stands before every id of the page, so that the languages' ids differ: nothing before English ones."""
-    return "" if _spoken.get() == "en" else f"{_spoken.get()}-"
+def id_prefix() -> str:
+    """Prefix of every HTML id, so that ids of two languages differ: empty for English."""
+    return "" if _language.get() == "en" else f"{_language.get()}-"
 
 
 def gettext(text: str) -> str:
-    """A sentence in the language spoken now, its places not yet filled; English where the catalog lacks it."""
-    language = _spoken.get()
+    """The sentence in the language in use, with its placeholders; English where the catalog lacks it."""
+    language = _language.get()
     if language == "en":
         return text
-    found = catalog(language).get(text)
-    if found is None:
-        missed.add(text)
-    return found or text
+    translation = catalog(language).get(text)
+    if translation is None:
+        untranslated.add(text)
+    return translation or text
 
 
-def ngettext(one: str, many: str, number: int) -> str:
+def ngettext(singular: str, plural: str, number: int) -> str:
     """The sentence for this number."""
-    return gettext(one if number == 1 else many)
+    return gettext(singular if number == 1 else plural)
 
 
 def t(text: str, /, **values: object) -> str:
-    """A sentence with its places filled, for code. A percent sign is doubled where there are places."""
-    found = gettext(text)
-    return found % values if values else found
+    """The sentence with its placeholders filled. With placeholders a percent sign is doubled."""
+    translation = gettext(text)
+    return translation % values if values else translation
 
 
 @cache
 def catalog(language: str) -> dict[str, str]:
     """English -> another language."""
-    return json.loads((HERE / f"{language}.json").read_text(encoding="utf-8"))
+    return json.loads((FOLDER / f"{language}.json").read_text(encoding="utf-8"))

@@ -1,7 +1,7 @@
-"""Runs beside each other: whether they were scored on the same rows, and by how much their students differ there.
+"""Paired comparison of runs: whether they were scored on the same rows, and the difference of their students there.
 
-What is said of two runs is of their recipes: the students of both are compared seed by seed, with the interval over
-seeds and rows of :mod:`suffuse.evaluation.verdict`. Where one side has a single seed the interval covers the rows only,
+A verdict on two runs is about their recipes: the students of both are compared seed by seed, with the interval over
+seeds and rows of :mod:`suffuse.evaluation.verdict`. With a single seed on a side the interval covers the rows only,
 and nothing is claimed about the recipes.
 """
 
@@ -16,62 +16,68 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from ..activations import main_metric
+from ..data.columns import Columns
 from ..evaluation.intervals import bounds
 from ..evaluation.metrics import draw
 from ..evaluation.predictions_file import matrix, seed_columns
 from ..evaluation.target_metrics import judged
 from ..evaluation.verdict import compare
 from ..evaluation_log import evaluations
-from ..files import parsing, read_array, read_json
+from ..files import parsing, read_json
 from ..run import Run
-from ..types import Spec
-from . import metric_names
-from .dataset_view import Prepared
+from ..types import Head, Spec
+from . import metric_format, verdict_text
 from .i18n import t
-from .verdict_text import rests, settled
 
-WHO = ("student", "export")  # what is compared, as far as both runs have it
-SAID = {
-    "helps": "%(ours)s is better than %(theirs)s (%(numbers)s)",
-    "hurts": "%(ours)s is worse than %(theirs)s (%(numbers)s)",
-    "no evidence": "no evidence of a difference between %(ours)s and %(theirs)s (%(numbers)s)",
-    "one seed": "%(ours)s and %(theirs)s: %(numbers)s; one seed on a side: the interval covers rows only; no claim "
+MODELS = ("student", "export")  # the first that both runs have is compared
+SENTENCES = {
+    "helps": "%(first)s is better than %(second)s (%(numbers)s)",
+    "hurts": "%(first)s is worse than %(second)s (%(numbers)s)",
+    "no evidence": "no evidence of a difference between %(first)s and %(second)s (%(numbers)s)",
+    "one seed": "%(first)s and %(second)s: %(numbers)s; one seed on a side: the interval covers rows only; no claim "
     "about the recipes",
 }
 
 
 @dataclass(frozen=True)
-class Rows:
-    """The test rows of a run, by id, as it was scored on them."""
+class TestRows:
+    """The test rows of a run on which it was scored: N."""
+
+    __test__ = False  # no class of tests
 
     ids: list[str]  # N
     spec: Spec
     target: np.ndarray
     group: np.ndarray  # (N,)
-    answers: dict[str, list[np.ndarray]]  # model -> of each seed (N, C)
+    outputs: dict[str, list[np.ndarray]]  # model -> of each seed (N, C)
+
+    def reordered(self, order: np.ndarray) -> TestRows:
+        """The same rows in another order."""
+        outputs = {model: [output[order] for output in seeds] for model, seeds in self.outputs.items()}
+        ids = [self.ids[at] for at in order]
+        return TestRows(ids, self.spec, self.target[order], self.group[order], outputs)
 
 
-def rows(run: Run) -> Rows | None:
+def read_test_rows(run: Run) -> TestRows | None:
     """None where the run holds no predictions of test rows."""
     file = run.path("scores", "predictions.parquet")
     if not file.exists():
         return None
-    prepared = Prepared.open(run)
+    columns = Columns.open(run.path("data"))
     with parsing(file):
         names = pq.read_schema(file).names
-        there = {who: seed_columns(names, who) for who in WHO if who in names}
-        table = pq.read_table(file, columns=["row", *(column for some in there.values() for column in some)])
-    at = np.asarray(table.column("row").combine_chunks())
+        seeds = {model: seed_columns(names, model) for model in MODELS if model in names}
+        table = pq.read_table(file, columns=["row", *(name for of_model in seeds.values() for name in of_model)])
+    rows = np.asarray(table.column("row").combine_chunks())
     with parsing(run.path("data", "rows.parquet")):
-        ids = pq.read_table(run.path("data", "rows.parquet"), columns=["id"]).column("id").take(at).to_pylist()
-    place = run.path("data", "group.npy")
-    group = read_array(place, "r")[at] if place.exists() else np.arange(len(at))
-    said = {who: [matrix(table.column(column)) for column in some] for who, some in there.items()}
-    return Rows([str(i) for i in ids], prepared.spec, np.asarray(prepared.target[at]), group, said)
+        ids = pq.read_table(run.path("data", "rows.parquet"), columns=["id"]).column("id").take(rows).to_pylist()
+    outputs = {model: [matrix(table.column(name)) for name in of_model] for model, of_model in seeds.items()}
+    ids = [str(id_) for id_ in ids]
+    return TestRows(ids, columns.spec, np.asarray(columns.target[rows]), np.asarray(columns.group[rows]), outputs)
 
 
 def stored_seeds(run: Run) -> int:
-    """Of how many seeds of the student the run holds predictions."""
+    """Seeds of the student with stored predictions."""
     file = run.path("scores", "predictions.parquet")
     if not file.exists():
         return 0
@@ -79,90 +85,101 @@ def stored_seeds(run: Run) -> int:
         return len(seed_columns(pq.read_schema(file).names, "student"))
 
 
-def pairs(runs: dict[str, Run]) -> list[dict[str, Any]]:
-    """For every two runs: ``one``, ``other`` and either the paired difference one - other on the test rows that they
-    share by id, or ``why`` there is none."""
-    found = {name: rows(run) for name, run in runs.items()}
-    return [{"one": a, "other": b, **pair(found[a], found[b], runs[a])} for a, b in combinations(runs, 2)]
+def paired_differences(runs: dict[str, Run]) -> list[dict[str, Any]]:
+    """For every two runs: their names ``one`` and ``other``, and either the paired difference one - other on the test
+    rows that they share by id, or ``why`` there is none."""
+    rows = {name: read_test_rows(run) for name, run in runs.items()}
+    return [{"one": a, "other": b, **paired_difference(rows[a], rows[b], runs[a])} for a, b in combinations(runs, 2)]
 
 
-def pair(ours: Rows | None, theirs: Rows | None, run: Run) -> dict[str, Any]:
-    """Verdict of two runs' students: of their recipes where both have several seeds, paired in order, as many as both
-    have; ``seeds_stored`` says how many each has."""
-    if ours is None or theirs is None:
+def paired_difference(a: TestRows | None, b: TestRows | None, run: Run) -> dict[str, Any]:
+    """Verdict on two runs' students, paired in order, as many seeds as both have; ``seeds_stored``: of each."""
+    if a is None or b is None:
         return {"why": t("there are no answers on test rows")}
-    if len(set(ours.ids)) != len(ours.ids) or len(set(theirs.ids)) != len(theirs.ids):
-        return {"why": t("ids of test rows stand twice")}
-    if set(ours.ids) != set(theirs.ids):
-        shared = len(set(ours.ids) & set(theirs.ids))
-        many = {"shared": f"{shared:,}", "ours": f"{len(ours.ids):,}", "theirs": f"{len(theirs.ids):,}"}
-        return {"why": t("the test rows differ: %(shared)s of %(ours)s and %(theirs)s are the same", **many)}
-    if [(h.name, h.kind, h.classes) for h in ours.spec.heads] != [
-        (h.name, h.kind, h.classes) for h in theirs.spec.heads
-    ]:
-        return {"why": t("targets or classes differ")}
-    where = {one: at for at, one in enumerate(theirs.ids)}
-    order, same = np.array([where[one] for one in ours.ids]), ours.spec.targets(ours.target)
-    others = theirs.spec.targets(theirs.target[order])
-    who = next((w for w in WHO if w in ours.answers and w in theirs.answers), None)
-    if who is None or not all(_equal(head, a, b, other) for (head, a), (other, b) in zip(same, others, strict=True)):
+    why = _mismatch(a, b)
+    if why:
+        return {"why": why}
+    position = {id_: at for at, id_ in enumerate(b.ids)}
+    b = b.reordered(np.array([position[id_] for id_ in a.ids]))
+    model = next((m for m in MODELS if m in a.outputs and m in b.outputs), None)
+    if model is None or not _same_targets(a, b):
         return {"why": t("the same ids have other labels")}
-    asked = run.recipe.evaluate
-    draws = draw(ours.group, asked.resamples, asked.confidence)
-    stored = [len(ours.answers[who]), len(theirs.answers[who])]
-    one = [judged(ours.spec, z.astype(float), ours.target, draws) for z in ours.answers[who][: min(stored)]]
-    other = [
-        judged(theirs.spec, z[order].astype(float), theirs.target[order], draws)
-        for z in theirs.answers[who][: min(stored)]
-    ]
-    metric = main_metric(ours.spec.heads)
-    facts = compare(one, other, asked.confidence, bounds(metric), draws.size)
-    return {"who": who, "metric": metric, "confidence": asked.confidence, "seeds_stored": stored, **facts}
+    settings, metric = run.recipe.evaluate, main_metric(a.spec.heads)
+    draws = draw(a.group, settings.resamples, settings.confidence)
+    stored = [len(rows.outputs[model]) for rows in (a, b)]
+
+    def scores(rows: TestRows) -> list:
+        return [judged(rows.spec, z.astype(float), rows.target, draws) for z in rows.outputs[model][: min(stored)]]
+
+    facts = compare(scores(a), scores(b), settings.confidence, bounds(metric), draws.size)
+    return {"who": model, "metric": metric, "confidence": settings.confidence, "seeds_stored": stored, **facts}
 
 
-def _equal(head: Any, ours: np.ndarray, theirs: np.ndarray, other: Any) -> bool:
-    """Numbers are compared in their own unit."""
-    scaled = (ours * head.std + head.mean, theirs * other.std + other.mean)
-    return bool(np.allclose(*scaled, rtol=1e-5, atol=1e-6, equal_nan=True))
+def _mismatch(a: TestRows, b: TestRows) -> str:
+    """Why two runs can't be paired; empty where they can."""
+    if len(set(a.ids)) != len(a.ids) or len(set(b.ids)) != len(b.ids):
+        return t("ids of test rows stand twice")
+    if set(a.ids) != set(b.ids):
+        numbers = {"shared": len(set(a.ids) & set(b.ids)), "first": len(a.ids), "second": len(b.ids)}
+        texts = {key: f"{number:,}" for key, number in numbers.items()}
+        return t("the test rows differ: %(shared)s of %(first)s and %(second)s are the same", **texts)
+    names = ([(head.name, head.kind, head.classes) for head in rows.spec.heads] for rows in (a, b))
+    return "" if next(names) == next(names) else t("targets or classes differ")
 
 
-def sentence(facts: dict[str, Any], shown: Callable[[str], str] = str) -> str:
-    """What is said of two runs. ``shown`` is how numbers with a sign are written."""
-    one, other = facts["one"], facts["other"]
+def _same_targets(a: TestRows, b: TestRows) -> bool:
+    """Whether all targets are equal; numbers in their own unit."""
+
+    def unscaled(head: Head, target: np.ndarray) -> np.ndarray:
+        return target * head.std + head.mean
+
+    pairs = zip(a.spec.targets(a.target), b.spec.targets(b.target), strict=True)
+    return all(
+        np.allclose(unscaled(*of_a), unscaled(*of_b), rtol=1e-5, atol=1e-6, equal_nan=True) for of_a, of_b in pairs
+    )
+
+
+def sentence(facts: dict[str, Any], number: Callable[[str], str] = str) -> str:
+    """A paired difference as a sentence. ``number``: how signed numbers are written."""
+    names = {"first": facts["one"], "second": facts["other"]}
     if "why" in facts:
-        return t("%(ours)s and %(theirs)s: not paired, %(why)s; only their own intervals can be set side by side",
-                 ours=one, theirs=other, why=facts["why"])  # fmt: skip
+        return t("%(first)s and %(second)s: not paired, %(why)s; only their own intervals can be set side by side",
+                 **names, why=facts["why"])  # fmt: skip
     metric = facts["metric"]
-    gap, low, high = (shown(metric_names.difference(metric, facts[k])) for k in ("difference", "low", "high"))
-    numbers = t("%(metric)s %(gap)s, %(percent)s interval %(low)s to %(high)s, %(rests)s",
-                metric=t(metric_names.METRICS[metric].name), gap=gap + metric_names.points(metric), low=low, high=high,
-                percent=f"{100 * facts['confidence']:g} %", rests=rests(facts))  # fmt: skip
+    gap, low, high = (number(metric_format.ascii_difference(metric, facts[k])) for k in ("difference", "low", "high"))
+    numbers = t(
+        "%(metric)s %(gap)s, %(percent)s interval %(low)s to %(high)s, %(sample)s",
+        metric=t(metric_format.METRICS[metric].name),
+        gap=gap + metric_format.difference_unit(metric),
+        percent=f"{100 * facts['confidence']:g} %",
+        low=low,
+        high=high,
+        sample=verdict_text.sample_size(facts),
+    )
     if facts["seeds"] == 1:
-        return t(SAID["one seed"], ours=one, theirs=other, numbers=numbers)
-    return t(SAID[facts["verdict"]], ours=one, theirs=other, numbers=numbers + settled(facts))
+        return t(SENTENCES["one seed"], **names, numbers=numbers)
+    return t(SENTENCES[facts["verdict"]], **names, numbers=numbers + verdict_text.to_settle(facts))
 
 
 def warnings(runs: dict[str, Run]) -> list[str]:
-    """Where runs are not scored alike: by other metrics, from other tables, on rows that were evaluated often, or with
-    the predictions of fewer seeds stored than were scored."""
-    said = []
-    if len({metric_names.main_of(run) for run in runs.values()}) > 1:
-        said.append(t("the runs are judged by different metrics: their scores can't be compared"))
-    sources = {
-        str((run.stamp("prepare") or {"inputs": {}})["inputs"].get("content of the source")) for run in runs.values()
-    }
-    if len(sources) > 1:
-        said.append(t("the runs were made from different tables"))
+    """Where scores aren't comparable: other metrics, other tables, rows that were evaluated often, or fewer stored than
+    scored seeds."""
+    texts = []
+    if len({metric_format.main_metric_of(run) for run in runs.values()}) > 1:
+        texts.append(t("the runs are judged by different metrics: their scores can't be compared"))
+    inputs = [(run.stamp("prepare") or {"inputs": {}})["inputs"] for run in runs.values()]
+    if len({str(of_run.get("content of the source")) for of_run in inputs}) > 1:
+        texts.append(t("the runs were made from different tables"))
     for name, run in runs.items():
-        looks = len(evaluations(run.folder))
-        if looks > 1:
-            said.append(t("%(run)s: the test rows were evaluated %(times)s times", run=name, times=looks))
+        times = len(evaluations(run.folder))
+        if times > 1:
+            texts.append(t("%(run)s: the test rows were evaluated %(times)s times", run=name, times=times))
         missing = len((read_json(run.path("scores", "student.json")) or {}).get("seeds", ())) - stored_seeds(run)
         if missing > 0:
-            said.append(
+            texts.append(
                 t("%(run)s: the predictions of %(missing)s of its student's seeds are not stored: earlier versions "
                   "kept those of the first seed alone", run=name, missing=missing)
             )  # fmt: skip
     if len(runs) > 2:
-        said.append(t("of many runs the best one looks better than it is: it was chosen on the test rows"))
-    return said
+        texts.append(t("of many runs the best one looks better than it is: it was chosen on the test rows"))
+    return texts

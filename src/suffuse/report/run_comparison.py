@@ -1,4 +1,4 @@
-"""Several runs on one page, in the terminal, and as plain data."""
+"""Several runs side by side: on a page, in the terminal, and as plain data."""
 
 from __future__ import annotations
 
@@ -11,26 +11,28 @@ from markupsafe import Markup
 from ..errors import UsageError
 from ..integrity import require
 from ..run import Run, flat
-from . import contribution_section, metric_names, paired_runs, plots, score_format, scores_table, subsets_section
-from .charts import drawn_once
-from .cost_section import AXES
-from .formatting import kilobytes, minus, short
-from .i18n import LANGUAGES, place, speaking, spoken, t
-from .metric_names import METRICS
-from .page import HERE, environment
+from . import charts, metric_format, paired_runs, scores_table
+from .contribution_section import bars
+from .cost_section import AXES, CostPoint, cost_chart, cost_of
+from .formatting import align_columns, kilobytes, minus, short
+from .i18n import LANGUAGES, t
+from .metric_format import METRICS
+from .robustness_section import heat_map
+from .templates import render_page, render_template
 
 MODELS = ("teacher", "baseline", "student", "export")
-MOST_DIFFERENCES = 80
-COLOURS = tuple(f"series{n}" for n in range(8))
+MAX_DIFFERENCES = 80  # recipe keys on the page
+MAX_TERMINAL_DIFFERENCES = 20
+RUN_COLORS = tuple(f"series{n}" for n in range(charts.NUM_SERIES))
 
 
-def opened(places: Sequence[Path]) -> dict[str, Run]:
-    """Name -> run: of two with one name, the folders' names, else numbered. Raises UsageError where one holds no
-    scores, SuffuseError where a file was changed after it was written."""
-    if len(places) < 2:
+def open_runs(folders: Sequence[Path]) -> dict[str, Run]:
+    """Name -> run: the folder's name, numbered where two are equal. Raises UsageError where one holds no scores,
+    SuffuseError where a file was changed after it was written."""
+    if len(folders) < 2:
         raise UsageError("one run alone can't be compared", where="suffuse compare", expected="two run folders or more")
     runs: dict[str, Run] = {}
-    for folder in places:
+    for folder in folders:
         require(folder.resolve(), "prepare", "evaluate")
         if not (folder / "recipe.yaml").exists() or not scores_table.scores(run := Run.open(folder)):
             raise UsageError("no scores there", where=folder, expected="a run folder", hint="`suffuse run` makes them")
@@ -39,138 +41,137 @@ def opened(places: Sequence[Path]) -> dict[str, Run]:
     return runs
 
 
-def chosen(run: Run) -> dict[str, dict]:
-    """The scorecards that are set side by side."""
-    return {who: card for who, card in scores_table.scores(run).items() if who in MODELS or who.startswith("export-")}
+def compared_cards(run: Run) -> dict[str, dict]:
+    """Scorecards of the models that are compared."""
+    cards = scores_table.scores(run)
+    return {model: card for model, card in cards.items() if model in MODELS or model.startswith("export-")}
 
 
-def rows(runs: dict[str, Run]) -> list[tuple[str, ...]]:
-    """The table of models by run, head first."""
-    head = (t("run"), t("model"), t("metric"), t("score"), t("interval"), t("parameters"), t("file"), t("1 row"))
-    found = [head]
+def score_rows(runs: dict[str, Run]) -> list[tuple[str, ...]]:
+    """The table of models by run, its head first."""
+    rows = [(t("run"), t("model"), t("metric"), t("score"), t("interval"), t("parameters"), t("file"), t("1 row"))]
     for name, run in runs.items():
-        main = metric_names.main_of(run)
-        for who, card in chosen(run).items():
+        main = metric_format.main_metric_of(run)
+        for model, card in compared_cards(run).items():
             facts, latency = card["metrics"][main], card.get("latency_ms")
-            found.append((
-                name, scores_table.name(who), t(METRICS[main].name), metric_names.value(main, facts["mean"]),
-                score_format.span(main, facts), f"{card['parameters']:,}" if "parameters" in card else "",
+            rows.append((
+                name, scores_table.model_name(model), t(METRICS[main].name),
+                metric_format.ascii_value(main, facts["mean"]), metric_format.interval_text(main, facts),
+                f"{card['parameters']:,}" if "parameters" in card else "",
                 kilobytes(card["bytes"]) if "bytes" in card else "", f"{latency['p50']:.3f} ms" if latency else "",
             ))  # fmt: skip
-    return found
+    return rows
 
 
-def differences(runs: dict[str, Run]) -> list[tuple[str, list[str]]]:
-    """Recipe keys that aren't the same in all runs, with each run's value; a key that a run lacks has a dash."""
+def recipe_differences(runs: dict[str, Run]) -> list[tuple[str, list[str]]]:
+    """Recipe keys whose values differ, with each run's value; a dash where a run lacks the key."""
     recipes = [flat(run.recipe.model_dump(mode="json"), "") for run in runs.values()]
-    keys = dict.fromkeys(key for one in recipes for key in one)
-    found = [(key.lstrip("."), [short(r.get(key, "–"), 60) for r in recipes]) for key in keys]
-    return [(key, values) for key, values in found if len(set(values)) > 1 and key != "name"]
+    values = {
+        key.lstrip("."): [short(recipe.get(key, "–"), 60) for recipe in recipes] for recipe in recipes for key in recipe
+    }
+    return [(key, texts) for key, texts in values.items() if len(set(texts)) > 1 and key != "name"]
 
 
-def plain(runs: dict[str, Run]) -> dict[str, Any]:
-    """For programs: scores by run, paired differences, recipe keys that differ, warnings."""
+def to_json(runs: dict[str, Run]) -> dict[str, Any]:
+    """Scores by run, paired differences, recipe keys that differ, warnings."""
     return {
         "runs": {name: str(run.folder) for name, run in runs.items()},
-        "scores": {name: chosen(run) for name, run in runs.items()},
-        "paired": paired_runs.pairs(runs),
-        "differences": {key: dict(zip(runs, values, strict=True)) for key, values in differences(runs)},
+        "scores": {name: compared_cards(run) for name, run in runs.items()},
+        "paired": paired_runs.paired_differences(runs),
+        "differences": {key: dict(zip(runs, values, strict=True)) for key, values in recipe_differences(runs)},
         "warnings": paired_runs.warnings(runs),
     }
 
 
-def lines(runs: dict[str, Run]) -> list[str]:
-    """What the terminal shows."""
-    said = [paired_runs.sentence(one) for one in paired_runs.pairs(runs)]
-    found = differences(runs)
-    many = [("recipe", *runs), *((key, *values) for key, values in found[:20])]
-    more = [f"and {len(found) - 20} more keys"] if len(found) > 20 else []
-    told = [f"WARNING: {one}" for one in paired_runs.warnings(runs)]
-    ascii_rows = [[cell.replace("\u00a0", " ").replace("−", "-") for cell in row] for row in rows(runs)]
-    recipe = [*scores_table.aligned(many), *more] if found else ["the recipes are the same"]
-    return [*said, "", *scores_table.aligned(ascii_rows), "", *recipe, *([""] if told else []), *told]
+def terminal_lines(runs: dict[str, Run]) -> list[str]:
+    """The comparison in the terminal."""
+    sentences = [paired_runs.sentence(facts) for facts in paired_runs.paired_differences(runs)]
+    scores = [[cell.replace("\u00a0", " ").replace("−", "-") for cell in row] for row in score_rows(runs)]
+    warnings = [f"WARNING: {warning}" for warning in paired_runs.warnings(runs)]
+    return [
+        *sentences,
+        "",
+        *align_columns(scores),
+        "",
+        *_difference_lines(runs),
+        *([""] if warnings else []),
+        *warnings,
+    ]
+
+
+def _difference_lines(runs: dict[str, Run]) -> list[str]:
+    differences, limit = recipe_differences(runs), MAX_TERMINAL_DIFFERENCES
+    if not differences:
+        return ["the recipes are the same"]
+    further = [f"and {len(differences) - limit} more keys"] if len(differences) > limit else []
+    return [*align_columns([("recipe", *runs), *((key, *values) for key, values in differences[:limit])]), *further]
 
 
 def render(runs: dict[str, Run], languages: tuple[str, ...] = tuple(LANGUAGES)) -> str:
     """The page. The same runs give the same bytes."""
-    bodies = []
-    with drawn_once():
-        for language in languages:
-            with speaking(language):
-                bodies.append({"language": language, "called": LANGUAGES[language], "html": body(runs)})
-    with speaking(languages[0]):
-        title = t("%(many)s runs compared", many=len(runs))
-    css = Markup((HERE / "style.css").read_text(encoding="utf-8"))
-    return environment().get_template("page.html.jinja").render(css=css, title=title, bodies=bodies)
+    return render_page(lambda: _title(runs), lambda: body(runs), languages)
+
+
+def _title(runs: dict[str, Run]) -> str:
+    return t("%(number)s runs compared", number=len(runs))
 
 
 def body(runs: dict[str, Run]) -> Markup:
-    """All sections, in the language spoken now."""
-    head, *found = rows(runs)
-    values = {
-        "language": spoken(),
-        "place": place(),
-        "title": t("%(many)s runs compared", many=len(runs)),
-        "runs": list(runs),
-        "said": [
-            {"kind": p.get("verdict", "").split(" ")[0], "text": paired_runs.sentence(p, minus)}
-            for p in paired_runs.pairs(runs)
+    """All sections in the language in use."""
+    head, *rows = score_rows(runs)
+    differences = recipe_differences(runs)
+    return render_template(
+        "compare",
+        title=_title(runs),
+        runs=list(runs),
+        comparisons=[
+            {"kind": facts.get("verdict", "").split(" ")[0], "text": paired_runs.sentence(facts, minus)}
+            for facts in paired_runs.paired_differences(runs)
         ],
-        "warnings": paired_runs.warnings(runs),
-        "head": head,
-        "rows": found,
-        "cost": cost(runs),
-        "subsets": missing(runs),
-        "contribution": shares(runs),
-        "differences": differences(runs)[:MOST_DIFFERENCES],
-        "all": len(differences(runs)),
-    }
-    return Markup(environment().get_template("compare.html.jinja").render(values))
+        warnings=paired_runs.warnings(runs),
+        head=head,
+        rows=rows,
+        cost=cost(runs),
+        subsets=subsets(runs),
+        contribution=contribution(runs),
+        differences=differences[:MAX_DIFFERENCES],
+        num_differences=len(differences),
+    )
 
 
 def cost(runs: dict[str, Run]) -> list[dict[str, Any]]:
-    """Every run's models as dots: a colour for each run."""
-    made = []
-    for key, title in (("latency", t("Time of an answer")), ("size", t("Size of the file"))):
-        dots, legend = [], []
+    """Every run's models as points, a colour for each run."""
+    drawn = []
+    for axis in AXES:
+        points = []
         for number, (name, run) in enumerate(runs.items()):
-            main, colour = metric_names.main_of(run), COLOURS[number % len(COLOURS)]
-            for who, card in chosen(run).items():
-                x = (card.get("latency_ms") or {}).get("p50") if key == "latency" else card.get("bytes", 0) / 1000
-                if x:
-                    facts = card["metrics"][main]
-                    dots.append(plots.line(colour, [x], [facts]))
-                    size = f"{x:.3f} ms" if key == "latency" else kilobytes(round(1000 * x))
-                    note = t("%(first)s, %(second)s", first=metric_names.shown(main, facts["mean"]), second=size)
-                    legend.append({"paint": colour, "name": f"{name}: {scores_table.name(who)}", "note": note})
-        if len(dots) > 1:
-            label = f"{title}: " + "; ".join(f"{x['name']} {x['note']}" for x in legend)
-            main = metric_names.main_of(next(iter(runs.values())))
-            chart = plots.points(
-                dots, (AXES[key], METRICS[main].name), label, f"runs-{key}", percent=score_format.share(main)
-            )
-            made.append({"title": title, "chart": chart, "legend": legend})
-    return made
+            main, color = metric_format.main_metric_of(run), RUN_COLORS[number % len(RUN_COLORS)]
+            for model, card in compared_cards(run).items():
+                if value := cost_of(card, axis):
+                    title = f"{name}: {scores_table.model_name(model)}"
+                    points.append(CostPoint(color, title, value, main, card["metrics"][main]))
+        drawn += cost_chart(points, axis, f"runs-{axis}")
+    return drawn
 
 
-def missing(runs: dict[str, Run]) -> dict[str, Any] | None:
-    """The heat map of subsets: teacher and exported student of each run."""
-    found = _each(runs, "missing")
-    if not any(len(card["subsets"]) > 2 for card in found.values()):
+def subsets(runs: dict[str, Run]) -> dict[str, Any] | None:
+    """Scores on subsets of the modalities: teacher and exported student of each run."""
+    results = _probe_results(runs, "missing")
+    if not any(len(card["subsets"]) > 2 for card in results.values()):
         return None
-    return {"models": list(found), "rows": subsets_section.heat(found)}
+    return {"models": list(results), "rows": heat_map(results)}
 
 
-def shares(runs: dict[str, Run]) -> list[dict[str, Any]]:
-    """Contribution bars, run beside run."""
-    found = {name: card for name, card in _each(runs, "contribution").items() if card.get("shapley")}
-    return contribution_section.bars(found, named=str) if found else []
+def contribution(runs: dict[str, Run]) -> list[dict[str, Any]]:
+    """Shapley values as bars, teacher and exported student of each run."""
+    results = {name: card for name, card in _probe_results(runs, "contribution").items() if card.get("shapley")}
+    return bars(results, name=str) if results else []
 
 
-def _each(runs: dict[str, Run], field: str) -> dict[str, dict]:
+def _probe_results(runs: dict[str, Run], probe: str) -> dict[str, dict]:
     return {
-        f"{name}: {scores_table.name(who)}": card[field]
+        f"{name}: {scores_table.model_name(model)}": card[probe]
         for name, run in runs.items()
-        for who, card in chosen(run).items()
-        if who in ("teacher", "export") and card.get(field)
+        for model, card in compared_cards(run).items()
+        if model in ("teacher", "export") and card.get(probe)
     }

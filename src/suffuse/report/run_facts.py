@@ -1,11 +1,12 @@
-"""What the page says about results, data, export and reproduction: read from the run, put into plain values."""
+"""Facts of a run on the page: task, data, export, reproduction, and the trust audit."""
 
 from __future__ import annotations
 
 import csv
-from itertools import islice
-
-import numpy as np
+from collections import Counter
+from collections.abc import Sequence
+from itertools import groupby, islice
+from typing import Any
 
 from ..checked_json import read_checked
 from ..evaluation_log import evaluations
@@ -14,14 +15,14 @@ from ..prepare.column_types import percent
 from ..prepare.quarantine import ACTIONS, HIGH_SHARE, REASONS, LeftOut
 from ..recipe import to_yaml
 from ..run import Run
-from . import metric_names, scores_table
-from .dataset_view import Prepared
+from . import metric_format, scores_table, verdict_text
+from .dataset_view import DatasetView
 from .formatting import minus
 from .i18n import t
-from .metric_names import METRICS
-from .per_target import task
+from .metric_format import METRICS
+from .results_section import task
 
-MOST_NOTES = 12  # lines of the quarantine file
+MAX_NOTES = 12  # lines of the quarantine file
 STAGES = {
     "prepare": "raw rows to clean columns",
     "teach": "train the teacher",
@@ -30,88 +31,92 @@ STAGES = {
     "export": "write and check the exported files",
     "evaluate": "score every model on the test rows",
 }
+STATES = {"broken": "broken", "warning": "warning", "kept": "kept", "by tests": "by tests", "not there": "not there",
+          "unchecked": "unchecked"}  # fmt: skip
+AREAS = {"teacher": "teacher", "store": "knowledge store", "losses": "losses", "loop": "training loop",
+         "evaluation": "evaluation", "rows": "rows used by trainings"}  # fmt: skip
 
 
-def headline(run: Run, prepared: Prepared) -> dict:
-    """What the run is."""
-    schema = prepared.schema
+def headline(run: Run, dataset: DatasetView) -> dict:
+    """Verdicts, task, inputs and rows."""
+    schema = dataset.schema
     return {
         "name": run.recipe.name or run.folder.name,
         "verdicts": [
-            {"kind": kind.split()[0], "when": when[0].upper() + when[1:], "said": said, "numbers": minus(numbers)}
-            for kind, when, said, numbers in scores_table.judged(run)
+            {
+                "kind": v.verdict.split()[0],
+                "labels": v.labels[0].upper() + v.labels[1:],
+                "conclusion": v.conclusion,
+                "numbers": minus(v.numbers),
+            }
+            for v in verdict_text.verdicts(run)
         ],
-        "metric": t(METRICS[metric_names.main_of(run)].title),
-        "aside": metric_names.aside(run),
+        "metric": t(METRICS[metric_format.main_metric_of(run)].title),
+        "mean_note": metric_format.mean_note(run),
         "splits": [{"name": n, "rows": r, "labelled": schema["labelled"][n]} for n, r in schema["rows"].items()],
         "rows": sum(schema["rows"].values()),
-        "quarantined": quarantined(schema),
-        "targets": [{"name": h.name, "task": task(h), "classes": h.classes} for h in prepared.spec.heads],
+        "quarantined": _quarantined(schema),
+        "targets": [{"name": h.name, "task": task(h), "classes": h.classes} for h in dataset.columns.spec.heads],
         "modalities": [
-            {"name": f["name"], "kind": f["kind"], "reader": reader(run, f["name"])} for f in schema["fields"]
+            {"name": field.name, "kind": field.kind, "reader": _single_reader(run, field.name)}
+            for field in dataset.columns.spec.fields
         ],
-        "fewer": [scores_table.share(f"{f:g}") for f in run.recipe.fractions],
+        "fractions": [scores_table.label_share(f"{fraction:g}") for fraction in run.recipe.fractions],
     }
 
 
-def quarantined(schema: dict) -> dict:
-    """How many rows are left out of all splits, and the commonest reasons."""
-    left = LeftOut.of_schema(schema)
+def _quarantined(schema: dict) -> dict:
+    """Rows that are left out of all splits, and the most frequent reasons."""
+    left_out = LeftOut.of_schema(schema)
     return {
-        "rows": left.rows,
-        "total": left.total,
-        "share": percent(left.share),
-        "high": left.share > HIGH_SHARE,
-        "reasons": dict(list(left.reasons.items())[:REASONS]),
-        "more": max(len(left.reasons) - REASONS, 0),
+        "rows": left_out.rows,
+        "total": left_out.total,
+        "share": percent(left_out.share),
+        "high": left_out.share > HIGH_SHARE,
+        "reasons": dict(list(left_out.reasons.items())[:REASONS]),
+        "further": max(len(left_out.reasons) - REASONS, 0),
     }
 
 
-def reader(run: Run, modality: str) -> str:
-    """Which of the two networks reads it, where it isn't both."""
+def _single_reader(run: Run, modality: str) -> str:
+    """The network that reads a modality, where only one of the two does."""
     if modality not in run.recipe.student.encoders:
         return t("read by the teacher alone")
     trained = run.recipe.trained
     return t("read by the student alone") if trained and modality not in trained.encoders else ""
 
 
-def data(run: Run, prepared: Prepared) -> dict:
-    """What was wrong with which rows, and how often each modality is absent."""
+def data(run: Run, dataset: DatasetView) -> dict:
+    """Notes about rows, and how often each modality is absent."""
     file = run.path("data", "quarantine.csv")
-    head: list[list[str]] = []
+    lines: list[list[str]] = []
     if file.exists():
-        with file.open(encoding="utf-8", newline="") as lines:
-            head = list(islice(csv.reader(lines), MOST_NOTES + 1))
+        with file.open(encoding="utf-8", newline="") as text:
+            lines = list(islice(csv.reader(text), MAX_NOTES + 1))
     notes = [
-        {
-            "action": action,
-            "means": ACTIONS.get(action, ""),
-            "reasons": reasons,
-            "rows": sum(reasons.values()),
-        }
-        for action, reasons in prepared.schema["notes"].items()
+        {"action": action, "meaning": ACTIONS.get(action, ""), "reasons": reasons, "rows": sum(reasons.values())}
+        for action, reasons in dataset.schema["notes"].items()
     ]
-    absent = (~np.asarray(prepared.present)).sum(0)
-    names = [f["name"] for f in prepared.schema["fields"]]
+    absent = (~dataset.columns.present).sum(0)
     return {
         "notes": notes,
-        "columns": head[0] if head else [],
-        "head": head[1:],
-        "all": sum(n["rows"] for n in notes),
-        "duplicates": prepared.schema.get("duplicates") or {"rows": 0},
-        "absent": [{"name": n, "rows": int(a)} for n, a in zip(names, absent, strict=True)],
-        "rows": len(prepared.present),
+        "columns": lines[0] if lines else [],
+        "first_lines": lines[1:],
+        "num_notes": sum(note["rows"] for note in notes),
+        "duplicates": dataset.schema.get("duplicates") or {"rows": 0},
+        "absent": [{"name": n, "rows": int(a)} for n, a in zip(dataset.columns.spec.names, absent, strict=True)],
+        "rows": len(dataset.columns.present),
     }
 
 
 def export(run: Run) -> dict:
-    """Whether the files say what the models say, and what the knowledge store holds."""
+    """Parity of the exported files with the networks, and the knowledge store."""
     files = []
     for folder, name in (("export", "exported student"), ("export-teacher", "exported teacher")):
-        facts = read_json(run.path(folder, "parity.json"))
-        if facts:
-            int8 = {"subsets": {}, "why": "", **(facts.get("int8") or {})}
-            files.append({"name": t(name), **facts, "int8": int8 if facts.get("int8") else None})
+        parity = read_json(run.path(folder, "parity.json"))
+        if parity:
+            int8 = {"subsets": {}, "why": "", **parity["int8"]} if parity.get("int8") else None
+            files.append({"name": t(name), **parity, "int8": int8})
     store = read_json(run.path("knowledge", "manifest.json"))
     return {"files": files, "tolerance": f"{run.recipe.export.tolerance:g}", "store": store}
 
@@ -122,8 +127,34 @@ def reproduce(run: Run) -> dict:
     return {
         "recipe": to_yaml(run.recipe),
         "machine": read_checked(run.path("run.json")),
-        "looks": evaluations(run.folder),
-        "stages": [{"verb": v, "says": STAGES[v], **s} for v, s in stamps.items() if s],
+        "evaluations": evaluations(run.folder),
+        "stages": [{"verb": verb, "text": STAGES[verb], **stamp} for verb, stamp in stamps.items() if stamp],
         "file": f"{run.recipe.name or 'recipe'}.yaml",
         "seed": run.recipe.seed,
     }
+
+
+def trust_audit(run: Run, items: Sequence[dict] | None = None) -> dict[str, Any] | None:
+    """Items of ``audit.json`` by area, and the number in each state; None where there was no audit. ``items``: where
+    the run doesn't hold them yet."""
+    items = items if items is not None else read_json(run.path("audit.json"))
+    if not items:
+        return None
+    count = Counter(item["state"] for item in items)
+    return {
+        "areas": [
+            {"name": t(AREAS.get(str(area), str(area))), "items": [_audit_item(item) for item in group]}
+            for area, group in groupby(items, key=lambda item: item["area"])
+        ],
+        "counts": [
+            {"state": state.replace(" ", "-"), "text": t(text), "number": count[state]}
+            for state, text in STATES.items()
+            if count[state]
+        ],
+    }
+
+
+def _audit_item(item: dict) -> dict[str, str]:
+    state = str(item["state"])
+    return {"number": item["number"], "text": t(item["says"]), "kind": state.replace(" ", "-"),
+            "state": t(STATES.get(state, state)), "fact": item["fact"]}  # fmt: skip

@@ -1,12 +1,14 @@
-"""What the teacher's soft labels know that the hard ones don't, read from the knowledge store."""
+"""What the teacher's soft labels hold beyond the hard labels, read from the knowledge store."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from ..data.columns import SPLITS
 from ..files import read_array
 from ..knowledge.teacher_logits import answers
 from ..losses import TABLE
@@ -14,133 +16,142 @@ from ..registry import load
 from ..run import Run
 from ..subsample import evenly_spaced
 from ..types import CLASSES, Head
-from . import class_matrices
-from .dataset_view import SPLITS, Prepared
+from .confusion import MAX_MATRIX_CLASSES, soft_label_matrix
+from .dataset_view import DatasetView
 from .formatting import short
 
-MOST_NUMBERS = 20_000_000  # logits that are read; of a larger store, evenly spaced rows
-CHUNK = 2_000_000  # numbers at a time
-SHOWN = 6  # example rows
-PER_CLASS = 2  # of them, at the most
-MOST_LISTED = 30
+MAX_LOGITS = 20_000_000  # that are read; of a larger store, evenly spaced rows
+CHUNK = 2_000_000  # logits at a time
+NUM_EXAMPLES = 6
+EXAMPLES_PER_CLASS = 2
+MAX_LISTED = 30
 
 
 @dataclass(frozen=True)
-class Softness:
-    """Of the rows that were read, and one target: R rows, C classes."""
+class SoftLabels:
+    """Soft labels of one target on R rows of the store; C classes."""
 
-    place: np.ndarray  # (R,) position in the store
+    index: np.ndarray  # (R,) position in the store
     label: np.ndarray  # (R,)
     entropy: np.ndarray  # (R,) bits
-    answer: np.ndarray  # (R,)
+    predicted: np.ndarray  # (R,)
     means: np.ndarray  # (C, C) mean soft label by true class
     rows: np.ndarray  # (C,) rows of each true class
 
+    @property
+    def known(self) -> np.ndarray:
+        """(R,) bool, rows with a label of a known class."""
+        return (self.label >= 0) & (self.label < len(self.rows))
 
-def softness(run: Run, prepared: Prepared) -> dict | None:
-    """Of the first target of classes: facts, the mean soft label of every class, and rows whose soft label says most.
-    Nothing where all targets are of other kinds."""
-    first = next((at for at, head in enumerate(prepared.spec.heads) if head.kind == CLASSES), None)
+
+def soft_labels(run: Run, dataset: DatasetView) -> dict | None:
+    """Of the first target of classes: entropy, the mean soft label of every class, and rows with the softest labels.
+    None where no target is of classes."""
+    spec = dataset.columns.spec
+    first = next((index for index, head in enumerate(spec.heads) if head.kind == CLASSES), None)
     if first is None:
         return None
-    stored = answers(run.path("knowledge"), prepared.spec)
-    given = read_array(run.path("knowledge", "label.npy"), "r")
-    head, logits = prepared.spec.parts(stored)[first]
-    labels = prepared.spec.targets(given)[first][1]
-    heat = temperature(run)
-    found = read(logits, labels, heat)
-    known = (found.label >= 0) & (found.label < logits.shape[1])
-    right = known & (found.answer == found.label)
-    facts = {
-        "target": head.name if len(prepared.spec.heads) > 1 else "",
-        "temperature": f"{heat:g}",
-        "rows": len(found.place),
+    head, logits = spec.parts(answers(run.path("knowledge"), spec))[first]
+    labels = spec.targets(read_array(run.path("knowledge", "label.npy"), "r"))[first][1]
+    temperature = soft_label_temperature(run)
+    soft = read_soft_labels(logits, labels, temperature)
+    correct = soft.known & (soft.predicted == soft.label)
+    bits, matrix = float(soft.entropy.mean()), len(head.classes) <= MAX_MATRIX_CLASSES
+    return {
+        "target": head.name if len(spec.heads) > 1 else "",
+        "temperature": f"{temperature:g}",
+        "rows": len(soft.index),
         "all_rows": len(labels),
-        "bits": float(found.entropy.mean()),
-        "as_many": float(2 ** found.entropy.mean()),
-        "most_bits": float(np.log2(logits.shape[1])),
-        "labelled": int(known.sum()),
-        "differs": int((known & ~right).sum()),
-        "examples": examples(run, prepared, (head, found, right), logits, heat),
-        "matrix": None,
-        "list": [],
+        "bits": bits,
+        "perplexity": 2**bits,
+        "max_bits": float(np.log2(logits.shape[1])),
+        "labelled": int(soft.known.sum()),
+        "differs": int((soft.known & ~correct).sum()),
+        "examples": _examples(run, dataset, (head, soft, correct), logits, temperature),
+        "matrix": soft_label_matrix(soft.means, head.classes, soft.rows) if matrix else None,
+        "list": [] if matrix else softest_classes(soft, head.classes),
     }
-    if len(head.classes) <= class_matrices.MOST_CLASSES:
-        return facts | {"matrix": class_matrices.soft(found.means, head.classes, found.rows)}
-    return facts | {"list": listed(found, head.classes)}
 
 
-def temperature(run: Run) -> float:
+def soft_label_temperature(run: Run) -> float:
     """Of the recipe's first loss on soft labels that has one; 1 where none has."""
-    losses = run.recipe.distill.losses.values()
-    heats = (getattr(x, "temperature", None) for x in losses if CLASSES in getattr(load(TABLE, x.kind), "HEADS", ()))
-    return next((float(h) for h in heats if h), 1.0)
+    losses = [
+        loss for loss in run.recipe.distill.losses.values() if CLASSES in getattr(load(TABLE, loss.kind), "HEADS", ())
+    ]
+    temperatures = (getattr(loss, "temperature", None) for loss in losses)
+    return next((float(temperature) for temperature in temperatures if temperature), 1.0)
 
 
-def soften(logits: np.ndarray, heat: float) -> np.ndarray:
+def soften(logits: np.ndarray, temperature: float) -> np.ndarray:
     """(R, C) float16 logits -> softmax at a temperature, float32."""
-    scaled = logits.astype(np.float32) / heat
-    raised = np.exp(scaled - scaled.max(1, keepdims=True))
-    return raised / raised.sum(1, keepdims=True)
+    scaled = logits.astype(np.float32) / temperature
+    exponentials = np.exp(scaled - scaled.max(1, keepdims=True))
+    return exponentials / exponentials.sum(1, keepdims=True)
 
 
-def read(logits: np.ndarray, labels: np.ndarray, heat: float) -> Softness:
+def read_soft_labels(logits: np.ndarray, labels: np.ndarray, temperature: float) -> SoftLabels:
     """One pass over the store, a chunk at a time."""
     count, classes = logits.shape
-    place = evenly_spaced(count, max(MOST_NUMBERS // classes, 1))
-    place = place[~np.isnan(logits[place, 0])]  # rows for which the teacher has an answer
-    label = labels[place].astype(np.int64)
-    entropy, answer = np.zeros(len(place)), np.zeros(len(place), dtype=np.int64)
+    index = evenly_spaced(count, max(MAX_LOGITS // classes, 1))
+    index = index[~np.isnan(logits[index, 0])]  # rows with a prediction of the teacher
+    label = labels[index].astype(np.int64)
+    entropy, predicted = np.zeros(len(index)), np.zeros(len(index), dtype=np.int64)
     sums = np.zeros((classes, classes))
     step = max(1, CHUNK // classes)
-    for start in range(0, len(place), step):
-        part = slice(start, start + step)
-        soft = soften(logits[place[part]], heat)
-        entropy[part] = -(soft * np.log2(np.maximum(soft, 1e-30))).sum(1)
-        answer[part] = soft.argmax(1)
-        order = np.argsort(label[part], kind="stable")
-        there, first = np.unique(label[part][order], return_index=True)
-        added, known = np.add.reduceat(soft[order], first, axis=0), (there >= 0) & (there < classes)
-        sums[there[known]] += added[known]
+    for start in range(0, len(index), step):
+        chunk = slice(start, start + step)
+        soft = soften(logits[index[chunk]], temperature)
+        entropy[chunk] = -(soft * np.log2(np.maximum(soft, 1e-30))).sum(1)
+        predicted[chunk] = soft.argmax(1)
+        order = np.argsort(label[chunk], kind="stable")
+        values, first = np.unique(label[chunk][order], return_index=True)
+        by_label, known = np.add.reduceat(soft[order], first, axis=0), (values >= 0) & (values < classes)
+        sums[values[known]] += by_label[known]
     rows = np.bincount(label[(label >= 0) & (label < classes)], minlength=classes)
-    return Softness(place, label, entropy, answer, sums / np.maximum(rows, 1)[:, None], rows)
+    return SoftLabels(index, label, entropy, predicted, sums / np.maximum(rows, 1)[:, None], rows)
 
 
-def listed(found: Softness, classes: Sequence[str]) -> list[dict]:
-    """The classes with the softest labels, and the two others that each is closest to."""
-    own = np.diag(found.means)
-    softest = [c for c in np.argsort(own, kind="stable") if found.rows[c]][:MOST_LISTED]
+def softest_classes(soft: SoftLabels, classes: Sequence[str]) -> list[dict]:
+    """The classes with the softest labels, and the two classes closest to each."""
+    own = np.diag(soft.means)
     lines = []
-    for c in softest:
-        others = [o for o in np.argsort(-found.means[c], kind="stable") if o != c][:2]
-        near = [{"name": classes[o], "share": float(found.means[c, o])} for o in others]
-        lines.append({"name": classes[c], "rows": int(found.rows[c]), "own": float(own[c]), "near": near})
+    for c in [c for c in np.argsort(own, kind="stable") if soft.rows[c]][:MAX_LISTED]:
+        closest = [k for k in np.argsort(-soft.means[c], kind="stable") if k != c][:2]
+        near = [{"name": classes[k], "share": float(soft.means[c, k])} for k in closest]
+        lines.append({"name": classes[c], "rows": int(soft.rows[c]), "own": float(own[c]), "near": near})
     return lines
 
 
-def examples(
-    run: Run, prepared: Prepared, what: tuple[Head, Softness, np.ndarray], logits: np.ndarray, heat: float
+def _examples(
+    run: Run,
+    dataset: DatasetView,
+    target: tuple[Head, SoftLabels, np.ndarray],
+    logits: np.ndarray,
+    temperature: float,
 ) -> list[dict]:
     """Training rows that the teacher gets right and is least sure of: highest entropy first, few of a class."""
-    head, found, right = what
+    head, soft, correct = target
     keys = read_array(run.path("knowledge", "key.npy"), "r")
-    taken: dict[int, int] = {}
-    shown = []
-    candidates = np.flatnonzero(right)
-    for r in candidates[np.argsort(-found.entropy[candidates], kind="stable")]:
-        label = int(found.label[r])
-        if taken.get(label, 0) >= PER_CLASS:
+    by_class, examples, candidates = Counter[int](), [], np.flatnonzero(correct)
+    for r in candidates[np.argsort(-soft.entropy[candidates], kind="stable")]:
+        label = int(soft.label[r])
+        if by_class[label] >= EXAMPLES_PER_CLASS:
             continue
-        rows = np.flatnonzero(prepared.key == keys[found.place[r]])
+        rows = np.flatnonzero(dataset.columns.key == keys[soft.index[r]])
         row = int(rows[0]) if len(rows) else -1
-        if row < 0 or SPLITS[prepared.split[row]] != "train":
+        if row < 0 or SPLITS[dataset.columns.split[row]] != "train":
             continue
-        taken[label] = taken.get(label, 0) + 1
-        soft = soften(logits[found.place[r]][None], heat)[0]
-        bars = [{"name": head.classes[c], "share": float(soft[c])} for c in np.argsort(-soft, kind="stable")[:3]]
-        label_text = short(head.classes[label]) if len(prepared.spec.heads) > 1 else prepared.label(row)
-        said = {"label": label_text, "cells": prepared.cells(row), "bars": bars}
-        shown.append({"id": prepared.id(row), **said})
-        if len(shown) == SHOWN:
+        by_class[label] += 1
+        probabilities = soften(logits[soft.index[r]][None], temperature)[0]
+        likeliest = np.argsort(-probabilities, kind="stable")[:3]
+        examples.append(
+            {
+                "id": dataset.id(row),
+                "label": short(head.classes[label]) if len(dataset.columns.spec.heads) > 1 else dataset.label(row),
+                "cells": dataset.cells(row),
+                "bars": [{"name": head.classes[c], "share": float(probabilities[c])} for c in likeliest],
+            }
+        )
+        if len(examples) == NUM_EXAMPLES:
             break
-    return shown
+    return examples

@@ -1,83 +1,75 @@
-"""The sounds of a run's rows as they were recorded, where the table and its files are still there: what is prepared of
-a sound may be no sound (log-mel power, an embedding)."""
+"""Original recordings of a run's rows, where the table and its files are unchanged: a prepared sound may be inaudible
+(log-mel power, an embedding)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import base64
 from functools import cached_property
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
+import numpy as np
 
-from .. import sources
 from ..errors import SuffuseError
-from ..files import parsing
-from ..modalities.audio_ops import read
-from ..modalities.cell import Limits, Root, Unreadable, content, is_empty
+from ..modalities import audio_ops
+from ..prepare.raw_cells import RawRows
 from ..run import Run
 
-MOST = 8  # sounds on a page: each takes 21 kB in each language
-SECONDS = 2.0  # that are read
-LARGEST = 2**26  # bytes of a table that is read again for them
-LIMITS = Limits(cell_bytes=2**25)
+MAX_CLIPS = 8  # on a page: each takes 21 kB in each language
+MAX_TABLE_BYTES = 2**26  # of a table that is read again for the page's clips
+MAX_FILE_BYTES = 2**25
+SAMPLE_RATE, SECONDS = 8000, 2.0  # of a clip on the page, in 8 bits: 16 kB
 
 
-@dataclass
-class Originals:
-    """Sounds of rows by modality; asked again for the same one, it answers the same."""
+class SourceAudio:
+    """Clips of rows by modality. Repeated calls for a row return the same clip."""
 
-    run: Run
-    known: dict[tuple[str, int], tuple | None] = field(default_factory=dict)  # modality, row
-    columns: set[tuple[str, int]] = field(default_factory=set)  # column, row
+    def __init__(self, run: Run):
+        self.run, self.raw = run, RawRows(run)
+        self.clips: dict[tuple[str, int], str] = {}  # modality, row
+        self.columns: set[tuple[str, int]] = set()  # column, row
 
-    def sound(self, name: str, row: int) -> tuple | None:
-        """(samples (N,), rate) of a row's clip, its first seconds; None where it can't be read, or enough are shown."""
-        column = getattr(self.run.recipe.modalities.get(name), "column", None)
-        if not isinstance(column, str) or self._table is None or column not in self._table.column_names:
-            return None
-        if (name, row) not in self.known:
-            shown = sum(found is not None for found in self.known.values())
-            twice = (column, row) in self.columns  # two modalities that are made of one recording
-            self.known[name, row] = self._read(column, row) if shown < MOST and not twice else None
+    def short_clip(self, modality: str, row: int) -> str:
+        """Data URI of a recording's first seconds; empty where it can't be read, where the page has MAX_CLIPS, or where
+        another modality of the row plays the same recording."""
+        column = getattr(self.run.recipe.modalities.get(modality), "column", None)
+        if not isinstance(column, str) or column not in self._table_columns:
+            return ""
+        if (modality, row) not in self.clips:
+            full = sum(map(bool, self.clips.values())) >= MAX_CLIPS or (column, row) in self.columns
+            self.clips[modality, row] = "" if full else self._read(column, row, SECONDS)
             self.columns.add((column, row))
-        return self.known[name, row]
+        return self.clips[modality, row]
 
-    def _read(self, column: str, row: int) -> tuple | None:
-        assert self._table is not None
-        line, said = (self._rows.column(key)[row].as_py() for key in ("line", "id"))
-        at, data = self._at.get(line), self.run.recipe.data
-        if at is None or (data.id and str(self._table.column(data.id)[at].as_py()).strip() != said):
-            return None  # another table than the one that was prepared
-        value = self._table.column(column)[at].as_py()
-        try:
-            return None if is_empty(value) else read(content(value, self._root), SECONDS)[:2]
-        except (ValueError, OSError, SuffuseError, Unreadable):  # gone or changed since: its picture is there
-            return None
+    def clip(self, modality: str, row: int, seconds: float) -> str:
+        """Data URI of a recording's first seconds; empty where it can't be read."""
+        return self._read(self.run.recipe.modalities[modality].columns[0], row, seconds)
 
     @cached_property
-    def _source(self) -> sources.Rows | None:
+    def _table_columns(self) -> frozenset[str]:
+        """The table's columns; empty where it is gone, too large, or was changed."""
         path = Path(self.run.recipe.data.source)
         try:
-            return sources.read(str(path)) if path.is_file() and path.stat().st_size <= LARGEST else None
+            if path.is_file() and path.stat().st_size <= MAX_TABLE_BYTES:
+                self.raw.cells(self.raw.columns[0], np.array([], dtype=np.int64))  # compares the table with the rows
+                return frozenset(self.raw.columns)
         except (SuffuseError, OSError, ValueError):
-            return None
+            pass
+        return frozenset()
 
-    @property
-    def _table(self) -> pa.Table | None:
-        return self._source.table if self._source else None
+    def _read(self, column: str, row: int, seconds: float) -> str:
+        try:
+            content = self.raw.records([column], np.array([row]), files=[column])[0][column]
+            if content is None or len(content) > MAX_FILE_BYTES:
+                return ""
+            samples, rate, _ = audio_ops.read(content, seconds)
+        except (SuffuseError, ValueError, OSError):  # the table or the file was changed
+            return ""
+        return sound_uri(samples, rate, seconds)
 
-    @cached_property
-    def _at(self) -> dict[int, int]:
-        return {line: at for at, line in enumerate(self._source.line)} if self._source else {}
 
-    @cached_property
-    def _root(self) -> Root:
-        data = self.run.recipe.data
-        folder = Path(data.root) if data.root else self._source.root if self._source else Path()
-        return Root.of(folder, Path(data.within) if data.within else None, LIMITS)
-
-    @cached_property
-    def _rows(self) -> pa.Table:
-        with parsing(self.run.path("data", "rows.parquet")):
-            return pq.read_table(self.run.path("data", "rows.parquet"), columns=["line", "id"])
+def sound_uri(samples: np.ndarray, rate: int, seconds: float = SECONDS) -> str:
+    """(N,) samples in -1 to 1 -> their first seconds as a WAV data URI, 8 bits, at most SAMPLE_RATE."""
+    page_rate = min(rate, SAMPLE_RATE)
+    samples = audio_ops.resample(samples[: int(seconds * rate)].astype(np.float32), rate, page_rate)
+    quantised = np.clip(np.rint(127 * samples) + 128, 0, 255).astype(np.uint8)
+    return f"data:audio/wav;base64,{base64.b64encode(audio_ops.as_wav(quantised, page_rate)).decode()}"

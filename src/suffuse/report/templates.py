@@ -1,51 +1,68 @@
-"""Jinja as every page of the report uses it."""
+"""The Jinja environment of all pages, and the frame that they share: one body per language."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from markupsafe import Markup
 
 from ..errors import escape_controls
 from . import formatting
-from .i18n import gettext, ngettext
-from .score_format import subset
+from .charts import cache_drawings
+from .i18n import FOLDER, LANGUAGES, current_language, gettext, id_prefix, ngettext, use_language
+from .metric_format import subset_name
 
-HERE = Path(__file__).parent
+FILTERS = (formatting.percent, formatting.short, formatting.join_names, formatting.count, formatting.scientific,
+           formatting.sentence, subset_name)  # fmt: skip
 
 
 class SafeTemplate(Template):
-    """A template whose text holds no control characters, which a terminal would obey: they stand as escapes."""
+    """A template that writes control characters, which a terminal would obey, as escapes."""
 
     def render(self, *args: Any, **kwargs: Any) -> str:
         """As Jinja does."""
         return escape_controls(super().render(*args, **kwargs))
 
 
+@cache
 def environment() -> Environment:
-    """Jinja with escaping always on; a name that isn't there is an error."""
-    made = Environment(
-        loader=FileSystemLoader(HERE),
+    """Jinja with autoescape; an undefined name is an error."""
+    jinja = Environment(
+        loader=FileSystemLoader(FOLDER),
         extensions=["jinja2.ext.i18n"],
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.template_class = SafeTemplate
-    made.policies["ext.i18n.trimmed"] = True
-    made.install_gettext_callables(gettext, ngettext, newstyle=True)  # pyright: ignore
-    made.filters |= {
-        f.__name__: f
-        for f in (
-            formatting.percent,
-            formatting.short,
-            formatting.listed,
-            formatting.count,
-            formatting.tiny,
-            formatting.sentence,
-            subset,
-        )
-    }
-    return made
+    jinja.template_class = SafeTemplate
+    jinja.policies["ext.i18n.trimmed"] = True
+    jinja.install_gettext_callables(gettext, ngettext, newstyle=True)  # pyright: ignore
+    jinja.filters |= {function.__name__: function for function in FILTERS}
+    return jinja
+
+
+def render_template(name: str, **values: Any) -> Markup:
+    """``NAME.html.jinja`` in the language in use."""
+    return Markup(
+        environment().get_template(f"{name}.html.jinja").render(values, language=current_language(), place=id_prefix())
+    )
+
+
+def render_page(title: Callable[[], str], body: Callable[[], Markup], languages: tuple[str, ...]) -> str:
+    """One HTML file with a body in each language; the first is shown until the reader chooses another."""
+    bodies = []
+    with cache_drawings():
+        for language in languages:
+            with use_language(language):
+                bodies.append({"language": language, "name": LANGUAGES[language], "html": body()})
+    with use_language(languages[0]):
+        return render_template("page", css=css(), title=title(), bodies=bodies)
+
+
+def css() -> Markup:
+    """The style sheet of all pages."""
+    return Markup((FOLDER / "style.css").read_text(encoding="utf-8"))

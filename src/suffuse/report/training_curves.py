@@ -1,15 +1,12 @@
-"""How the trainings went: the validation score by epoch, and each loss's share."""
+"""Training on the page: the validation score by epoch, each loss's share, and alerts."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
-from ..files import read_lines
+from ..files import read_json, read_lines
 from ..run import Run
-from . import charts, metric_names, scores_table
-from .audit_section import alerts
+from . import charts, metric_format, scores_table
 from .formatting import count, percent
 from .i18n import t
 
@@ -40,7 +37,7 @@ MEANING = {
     "entropy_relations": "which rows are alike for the teacher, most where it is unsure",
     "subset_consistency": "the student's own answer on all modalities",
 }
-AXIS = {  # what stands at the axis: fixed words, nothing of the run
+AXIS = {  # axis labels: fixed words, nothing of the run
     "accuracy": "right answers on validation rows",
     "micro_f1": "micro-F1 on validation rows",
     "r2": "R² on validation rows",
@@ -49,97 +46,107 @@ AXIS = {  # what stands at the axis: fixed words, nothing of the run
 
 
 def training(run: Run) -> dict:
-    """Charts and legends for the section on training."""
-    fractions = sorted(
-        {p.name.partition("-")[2] for p in run.folder.glob("student*") if p.is_dir()},
-        key=lambda f: -float(f or 1),
-    )
-    metric = metric_names.main_of(run)
+    """Charts and legends of the section on training."""
+    folders = {p.name.partition("-")[2] for p in run.folder.glob("student*") if p.is_dir()}
+    fractions = sorted(folders, key=lambda fraction: -float(fraction or 1))
+    metric = metric_format.main_metric_of(run)
     return {
         "metric": metric,
-        "title": t(metric_names.METRICS[metric].title),
-        "aside": metric_names.aside(run),
-        "scores": [_scores(run, f, n) for n, f in enumerate(fractions)],
+        "title": t(metric_format.METRICS[metric].title),
+        "mean_note": metric_format.mean_note(run),
+        "scores": [_score_chart(run, fraction, n) for n, fraction in enumerate(fractions)],
         "alerts": alerts(run),
-        "losses": [_losses(run, f, n) for n, f in enumerate(fractions) if histories(run, "student" + (f and f"-{f}"))],
+        "losses": [
+            _loss_chart(run, fraction, n)
+            for n, fraction in enumerate(fractions)
+            if histories(run, with_fraction("student", fraction))
+        ],
     }
 
 
-def histories(run: Run, who: str) -> list[list[dict]]:
-    """One list of epochs for each seed of a model. A teacher of several seeds stands in ``teachers/``."""
-    place = run.path(who)
-    if who == "teacher" and run.path("teachers").is_dir():
-        place = run.path("teachers")
-    files = [place / "metrics.jsonl", *sorted(place.glob("seed-*/metrics.jsonl"), key=_seed)]
-    found = [read_lines(file) for file in files if file.exists()]
-    return [h for h in found if h]
+def with_fraction(model: str, fraction: str) -> str:
+    """``student-0.5``; an empty fraction: all labels."""
+    return f"{model}-{fraction}" if fraction else model
 
 
-def curve(found: list[list[dict]], paint: str) -> charts.Curve:
-    """Mean, lowest and highest over seeds; a seed that stopped early counts while it lasts."""
-    values = np.full((len(found), max(map(len, found))), np.nan)
-    for row, history in zip(values, found, strict=True):
+def histories(run: Run, model: str) -> list[list[dict]]:
+    """One list of epochs for each seed of a model. A teacher of several seeds is in ``teachers/``."""
+    folder = run.path(model)
+    if model == "teacher" and run.path("teachers").is_dir():
+        folder = run.path("teachers")
+    seeds = sorted(folder.glob("seed-*/metrics.jsonl"), key=lambda file: int(file.parent.name.removeprefix("seed-")))
+    epochs = [read_lines(file) for file in (folder / "metrics.jsonl", *seeds) if file.exists()]
+    return [history for history in epochs if history]
+
+
+def validation_curve(seeds: list[list[dict]], color: str) -> charts.Series:
+    """Mean, lowest and highest over seeds; a seed that stopped early counts up to its last epoch."""
+    values = np.full((len(seeds), max(map(len, seeds))), np.nan)
+    for row, history in zip(values, seeds, strict=True):
         row[: len(history)] = [next(iter(epoch["validation"].values())) for epoch in history]
-    return charts.Curve(paint, np.nanmean(values, 0), np.nanmin(values, 0), np.nanmax(values, 0))
+    epochs = np.arange(1, values.shape[1] + 1)
+    return charts.Series(color, epochs, np.nanmean(values, 0), np.nanmin(values, 0), np.nanmax(values, 0))
 
 
-def terms(found: list[list[dict]]) -> tuple[list[str], np.ndarray]:
-    """Names, and (K, E) the mean over seeds of every weighted loss term; as long as all seeds last."""
-    names, epochs = list(found[0][0]["terms"]), min(map(len, found))
-    values = [[[h[e]["terms"][name] for e in range(epochs)] for name in names] for h in found]
+def loss_terms(seeds: list[list[dict]]) -> tuple[list[str], np.ndarray]:
+    """Names, and (K, E) the mean over seeds of every weighted loss term, up to the first seed's end."""
+    names, epochs = list(seeds[0][0]["terms"]), min(map(len, seeds))
+    values = [[[history[e]["terms"][name] for e in range(epochs)] for name in names] for history in seeds]
     return names, np.array(values, dtype=float).mean(0)
 
 
-def _scores(run: Run, fraction: str, number: int) -> dict:
-    suffix, metric = f"-{fraction}" if fraction else "", metric_names.main_of(run)
-    people = {who: histories(run, who) for who in ("teacher", f"student{suffix}", f"baseline{suffix}")}
-    found = {who: curve(h, who.partition("-")[0]) for who, h in people.items() if h}
-    legend = [
-        {
-            "paint": c.paint,
-            "name": scores_table.name(who),
-            "note": t(
-                "%(score)s after %(epochs)s",
-                score=metric_names.shown(metric, float(c.mean[-1])),
-                epochs=count(len(c.mean), "epoch"),
-            )
-            + (t(", mean of %(seeds)s", seeds=count(len(people[who]), "seed")) if len(people[who]) > 1 else ""),
-        }
-        for who, c in found.items()
-    ]
-    title = _title(fraction)
-    of = t("Validation %(metric)s by epoch", metric=scores_table.main_name(run))
-    label = f"{of}, {title}: " + "; ".join(f"{x['name']} {x['note']}" for x in legend)
-    lines, percents = list(found.values()), metric_names.METRICS[metric].form == metric_names.SHARE
-    chart = charts.curves(lines, AXIS[metric], label, f"curve{number}", percent=percents)
-    cut = charts.lowest(lines) if not percents else None
-    return {"title": title, "chart": chart, "legend": legend, "cut": cut is not None}
+def alerts(run: Run) -> list[dict[str, str]]:
+    """Alerts that trainings recorded: a loss without an effect, a gradient that vanished."""
+    trainings: dict[str, list[str]] = {}
+    for file in sorted(run.folder.glob("*/seed-*/training.json")):
+        if file.parts[-3] not in (".partial", "previous"):
+            for alert in (read_json(file) or {}).get("alerts") or ():
+                trainings.setdefault(str(alert), []).append(f"{file.parts[-3]} {file.parts[-2].removeprefix('seed-')}")
+    return [{"text": text, "where": ", ".join(where)} for text, where in trainings.items()]
 
 
-def _losses(run: Run, fraction: str, number: int) -> dict:
-    names, values = terms(histories(run, "student" + (f"-{fraction}" if fraction else "")))
-    part = values / np.maximum(values.sum(0), 1e-12)
+def _score_chart(run: Run, fraction: str, number: int) -> dict:
+    metric, title = metric_format.main_metric_of(run), _labels_title(fraction)
+    models = ("teacher", with_fraction("student", fraction), with_fraction("baseline", fraction))
+    seeds = {model: history for model in models if (history := histories(run, model))}
+    curves = {model: validation_curve(history, model.partition("-")[0]) for model, history in seeds.items()}
     legend = [
-        {
-            "paint": f"series{n % charts.SERIES}",
-            "name": name,
-            "note": t(
-                "%(means)s; %(first)s of the loss in the first epoch, %(last)s in the last",
-                means=_meaning(run, name),
-                first=percent(part[n, 0], 0),
-                last=percent(part[n, -1], 0),
-            ),
-        }
-        for n, name in enumerate(names)
+        charts.legend_entry(curve.color, scores_table.model_name(model), _score_note(metric, curve, len(seeds[model])))
+        for model, curve in curves.items()
     ]
-    total, title = values.sum(0), _title(fraction)
+    name = t("Validation %(metric)s by epoch", metric=scores_table.main_metric_name(run))
+    label, lines = charts.describe(f"{name}, {title}", legend), list(curves.values())
+    percents = metric_format.is_share(metric)
+    chart = charts.epoch_chart(lines, AXIS[metric], label, f"curve{number}", percent=percents)
+    cut = not percents and charts.axis_start(lines) is not None
+    return {"title": title, "chart": chart, "legend": legend, "cut": cut}
+
+
+def _score_note(metric: str, curve: charts.Series, seeds: int) -> str:
+    score = metric_format.value_text(metric, float(curve.mean[-1]))
+    text = t("%(score)s after %(epochs)s", score=score, epochs=count(len(curve.mean), "epoch"))
+    return text + (t(", mean of %(seeds)s", seeds=count(seeds, "seed")) if seeds > 1 else "")
+
+
+def _loss_chart(run: Run, fraction: str, number: int) -> dict:
+    names, values = loss_terms(histories(run, with_fraction("student", fraction)))
+    total, title = values.sum(0), _labels_title(fraction)
+    shares = values / np.maximum(total, 1e-12)
+    legend = []
+    for n, name in enumerate(names):
+        first, last = (percent(shares[n, epoch], 0) for epoch in (0, -1))
+        note = t("%(meaning)s; %(first)s of the loss in the first epoch, %(last)s in the last",
+                 meaning=_meaning(run, name), first=first, last=last)  # fmt: skip
+        legend.append(charts.legend_entry(f"series{n % charts.NUM_SERIES}", name, note))
+    label = t("Each loss's share by epoch, %(labels)s", labels=title)
+    first, last = f"{total[0]:.3g}", f"{total[-1]:.3g}"
     return {
         "title": title,
-        "chart": charts.shares(values, t("Each loss's share by epoch, %(labels)s", labels=title), f"loss{number}"),
+        "chart": charts.loss_share_chart(values, label, f"loss{number}"),
         "legend": legend,
-        "total": t("The whole loss went from %(first)s to %(last)s.", first=f"{total[0]:.3g}", last=f"{total[-1]:.3g}")
+        "total": t("The whole loss went from %(first)s to %(last)s.", first=first, last=last)
         if len(total) > 1
-        else t("The whole loss was %(only)s in the only epoch.", only=f"{total[0]:.3g}"),
+        else t("The whole loss was %(only)s in the only epoch.", only=first),
     }
 
 
@@ -150,9 +157,5 @@ def _meaning(run: Run, name: str) -> str:
     return t(MEANING[loss.kind]) if loss.kind in MEANING else t("kind %(kind)s", kind=loss.kind)
 
 
-def _title(fraction: str) -> str:
-    return t("%(share)s of the labels", share=scores_table.share(fraction)) if fraction else t("all labels")
-
-
-def _seed(file: Path) -> int:
-    return int(file.parent.name.removeprefix("seed-"))
+def _labels_title(fraction: str) -> str:
+    return t("%(share)s of the labels", share=scores_table.label_share(fraction)) if fraction else t("all labels")

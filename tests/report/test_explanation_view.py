@@ -7,10 +7,10 @@ import re
 import pytest
 
 from suffuse.files import read_json
-from suffuse.report import explanations
+from suffuse.report import explanation_view, scores_table
 from suffuse.report import page as pages
-from suffuse.report.explanation_view import called
-from suffuse.report.i18n import speaking
+from suffuse.report.explanation_view import part_name
+from suffuse.report.i18n import use_language
 from suffuse.report.page import render
 from suffuse.run import Run
 
@@ -23,17 +23,20 @@ def sections(page: str) -> dict[str, str]:
 
 
 def test_three_rows_stand_there_teacher_and_student_side_by_side_in_both_languages(finished_run: Run):
-    told = read_json(finished_run.path("scores", "student.json"))["explained"]
+    explained = read_json(finished_run.path("scores", "student.json"))["explained"]
     found = sections(render(finished_run))
-    assert set(found) == {"explained", "zh-explained"} and 1 <= len(told) <= 3
-    for said, names in zip(found.values(), (("teacher", "student"), ("教师", "学生")), strict=True):
-        assert said.count('<article class="explained">') == len(told)
-        assert said.count(f"<h4>{names[0]}</h4>") == said.count(f"<h4>{names[1]}</h4>") == len(told)
-        assert said.count("<mark ") > 0 and said.count("<rect ") > 0 and "data:image/png;base64," in said
-        assert MARKUP not in said and not re.search(r"r<\d", said)
-        assert f'--row "#{told[0]["number"]}"' in said
+    assert set(found) == {"explained", "zh-explained"} and 1 <= len(explained) <= 3
+    for html, names in zip(found.values(), (("teacher", "student"), ("教师", "学生")), strict=True):
+        assert html.count('<article class="explained">') == len(explained)
+        assert html.count(f"<h4>{names[0]}</h4>") == html.count(f"<h4>{names[1]}</h4>") == len(explained)
+        assert html.count("<mark ") > 0 and html.count("<rect ") > 0 and "data:image/png;base64," in html
+        assert MARKUP not in html and not re.search(r"r<\d", html)
+        assert f'--row "#{explained[0]["number"]}"' in html
     english, chinese = found.values()
-    assert explanations.WHY[told[0]["why"]][0] in english and explanations.WHY[told[0]["why"]][0] not in chinese
+    assert (
+        explanation_view.RULES[explained[0]["why"]][0] in english
+        and explanation_view.RULES[explained[0]["why"]][0] not in chinese
+    )
     assert "By occlusion, in log-odds" in english and "遮挡" in chinese and "row 1, column" not in chinese
 
 
@@ -52,25 +55,25 @@ def test_one_modality_is_enough(plain_run: Run):
 
 
 def test_without_the_probe_there_is_no_section(plain_run: Run, monkeypatch: pytest.MonkeyPatch):
-    cards = explanations.scores_table.scores(plain_run)
+    cards = scores_table.scores(plain_run)
     less = {who: {k: v for k, v in card.items() if k != "explained"} for who, card in cards.items()}
-    monkeypatch.setattr(explanations.scores_table, "scores", lambda run: less)
+    monkeypatch.setattr(scores_table, "scores", lambda run: less)
     page = render(plain_run)
     assert not sections(page) and 'href="#explained"' not in page
 
 
 def test_what_makes_the_page_too_large_is_left_out(finished_run: Run, monkeypatch: pytest.MonkeyPatch):
     whole = render(finished_run)
-    assert len(whole.encode()) < pages.LARGEST
-    monkeypatch.setattr(pages, "LARGEST", 1)
+    assert len(whole.encode()) < pages.MAX_BYTES
+    monkeypatch.setattr(pages, "MAX_BYTES", 1)
     assert sections(whole) and not sections(render(finished_run))
 
 
 def test_a_text_of_the_run_in_an_explanation_stays_a_text(plain_run: Run, monkeypatch: pytest.MonkeyPatch):
-    cards = explanations.scores_table.scores(plain_run)
+    cards = scores_table.scores(plain_run)
     for one in cards["teacher"]["explained"]:
         one["note"], one["answer"] = MARKUP, MARKUP
-    monkeypatch.setattr(explanations.scores_table, "scores", lambda run: cards)
+    monkeypatch.setattr(scores_table, "scores", lambda run: cards)
     page = render(plain_run)
     assert MARKUP not in page and "&lt;script&gt;alert" in sections(page)["explained"]
 
@@ -79,12 +82,13 @@ def test_parts_are_called_by_where_they_lie():
     boxes = [[0, r / 8, c / 8, 1 / 8, 1 / 8] for r in range(8) for c in range(8)]
     picture = {"kind": "image", "boxes": boxes, "pictures": 1}
     assert (
-        called(picture, 0) == "top left (row 1, column 1)" and called(picture, 63) == "bottom right (row 8, column 8)"
+        part_name(picture, 0) == "top left (row 1, column 1)"
+        and part_name(picture, 63) == "bottom right (row 8, column 8)"
     )
-    assert called({**picture, "pictures": 2}, 27) == "middle (row 4, column 4) of picture 1"
+    assert part_name({**picture, "pictures": 2}, 27) == "middle (row 4, column 4) of picture 1"
     steps = {"kind": "sequence", "times": [[0, 1], [1, 3]]}
-    assert [called(steps, n) for n in (0, 1)] == ["step 1", "steps 2 to 3"]
-    assert called({"kind": "audio", "times": [[0.5, 0.6]]}, 0) == "0.50 to 0.60 s"
-    with speaking("zh"):
-        assert called(picture, 0) == "左上(第 1 行,第 1 列)"
-        assert called({"kind": "text", "labels": ["middle"]}, 0) == "middle"
+    assert [part_name(steps, n) for n in (0, 1)] == ["step 1", "steps 2 to 3"]
+    assert part_name({"kind": "audio", "times": [[0.5, 0.6]]}, 0) == "0.50 to 0.60 s"
+    with use_language("zh"):
+        assert part_name(picture, 0) == "左上（第 1 行，第 1 列）"
+        assert part_name({"kind": "text", "labels": ["middle"]}, 0) == "middle"

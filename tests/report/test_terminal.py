@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from suffuse.files import write_json
-from suffuse.report import missing_text
+from suffuse.report import robustness_section, terminal
 from suffuse.run import Run
 
 
@@ -45,7 +45,7 @@ def make(tmp_path: Path, tiny_recipe):
 
 def test_subsets_stand_side_by_side_and_the_rows_are_told(make):
     run = make(card("student", "ab"), card("teacher", "ab"), card("export-int8", "ab"))
-    table, shares = missing_text.blocks(run)
+    table, shares = terminal.modality_tables(run)
     assert table[0] == "Accuracy with modalities missing (50 of 80 test rows)"
     assert table[1].split("  ")[0] == "model" and table[1].split()[1:5] == ["a+b", "a", "b", "nothing"]
     assert [line.split("  ")[0] for line in table[2:]] == ["teacher", "student", "exported student, int8"]
@@ -56,19 +56,19 @@ def test_subsets_stand_side_by_side_and_the_rows_are_told(make):
 
 
 def test_of_many_modalities_the_whole_and_those_that_lack_one(make):
-    block = missing_text.missing(make(card("student", "abcd", rows=80)))
+    block = robustness_section.subsets_table(make(card("student", "abcd", rows=80)))
     assert block is not None and block.title.endswith("(80 test rows)")
     assert block.headings[1:7] == ("a+b+c+d", "a+b+c", "a+b+d", "a+c+d", "b+c+d", "nothing")
 
 
 def test_a_model_that_reads_less_leaves_the_others_empty(make):
-    rows = missing_text.missing(make(card("teacher", "abc"), card("student", "ab")))
+    rows = robustness_section.subsets_table(make(card("teacher", "abc"), card("student", "ab")))
     assert rows is not None and rows.rows[1][1] == "" and rows.rows[1][2] != ""
 
 
 def test_without_these_probes_there_is_nothing(make):
     bare = {k: v for k, v in card("student", "ab").items() if k not in ("missing", "contribution")}
-    assert missing_text.blocks(make(bare)) == []
+    assert terminal.modality_tables(make(bare)) == []
     alone = card("student", "a")
     alone["contribution"] = {"fidelity": alone["contribution"]["fidelity"]}
-    assert missing_text.blocks(make(alone)) == []
+    assert terminal.modality_tables(make(alone)) == []

@@ -1,0 +1,117 @@
+"""Warnings about a run: leaks between splits, a weak or overfitted teacher, fusion without gain, unused modalities."""
+
+from __future__ import annotations
+
+from ..files import read_json
+from ..prepare import split_leaks
+from ..run import Run
+from . import metric_format, scores_table
+from .i18n import t
+from .metric_format import ascii_value
+from .scores_table import model_name
+
+LEAK_MODELS = ("teacher", "student", "baseline", "export")  # scored without the leaking rows, in a sentence
+FUSION = {
+    "hurts": "fusion doesn't pay here: %(model)s, with all modalities, is worse than %(single)s (%(score)s against "
+    "%(single_score)s: %(numbers)s)",
+    "no evidence": "fusion doesn't pay here: %(model)s, with all modalities, shows no evidence of beating %(single)s "
+    "(%(score)s against %(single_score)s: %(numbers)s)",
+}
+OVERFITTED = (
+    "the teacher knows its training rows by heart (%(training)s there, %(validation)s on validation): its answers "
+    "there are nearly the labels"
+)
+UNUSED = "%(model)s: shuffling %(name)s among the test rows costs nothing (%(numbers)s): the model doesn't use %(name)s"
+UNSURE = (
+    "%(model)s: shuffling %(name)s among the test rows can't be told to cost anything (%(numbers)s): there is no "
+    "evidence that the model uses %(name)s"
+)
+NEGLIGIBLE = 0.01  # of the main metric: an interval that ends below it is no cost
+
+
+def warnings(run: Run) -> list[str]:
+    """All warnings."""
+    return [*leaks(run), *teacher(run), *fusion(run), *unused_modalities(run)]
+
+
+def leaks(run: Run) -> list[str]:
+    """Rows in two splits, and the scores on the test rows without a leak."""
+    texts = split_leaks.told(read_json(run.path("data", "leaks.json")) or {}, _translate_leak)
+    cards = scores_table.scores(run)
+    cards = {model: card for model, card in cards.items() if "clean" in card and model in LEAK_MODELS}
+    scores = []
+    for model, card in cards.items():
+        metric, clean = card["main"], card["clean"]
+        if "metrics" in clean:
+            without, full = (ascii_value(metric, facts["metrics"][metric]["mean"]) for facts in (clean, card))
+            name = model_name(model)
+            scores.append(t("%(model)s %(without)s (all rows: %(full)s)", model=name, without=without, full=full))
+    if cards:
+        rows = next(iter(cards.values()))["clean"]["rows"]
+        scored = t("; ").join(scores) or t("nothing to score")
+        texts.append(t("on the %(rows)s test rows without a leak: %(scored)s", rows=f"{rows:,}", scored=scored))
+    return texts
+
+
+def _translate_leak(text: str, **values: object) -> str:
+    return t(text, **{key: t(str(v)) if key in ("held", "other") else v for key, v in values.items()})
+
+
+def teacher(run: Run) -> list[str]:
+    """A teacher that is weaker than the labels-only baseline, or overfits its training rows."""
+    texts, judged = [], read_json(run.path("judged.json")) or {}
+    facts = read_json(run.path("teacher", "training.json")) or {}
+    if judged.get("weak"):
+        teacher, baseline = (ascii_value(judged["metric"], judged[key]) for key in ("teacher", "label_only"))
+        texts.append(
+            t("on validation the teacher is weaker than the labels-only baseline (%(teacher)s against %(baseline)s)",
+              teacher=teacher, baseline=baseline)
+        )  # fmt: skip
+    folds = run.recipe.trained.folds if run.recipe.trained else None
+    if facts.get("by_heart") and not folds:
+        metric, training = next(iter(facts["training"].items()))
+        validation = facts["validation"][metric]
+        if training - validation >= NEGLIGIBLE:
+            texts.append(
+                t(OVERFITTED, training=ascii_value(metric, training), validation=ascii_value(metric, validation))
+            )
+    return texts
+
+
+def fusion(run: Run) -> list[str]:
+    """Networks that read all modalities without evidence that they beat the best single one."""
+    cards, texts = scores_table.scores(run), []
+    comparisons = read_json(run.path("scores", "comparisons.json")) or []
+    comparisons = [c for c in comparisons if c.get("about") == "fusion"]
+
+    def mean(comparison: dict, end: str) -> float:
+        return cards[comparison[end]]["metrics"][comparison["metric"]]["mean"]
+
+    for model in dict.fromkeys(c["who"] for c in comparisons):
+        best = max((c for c in comparisons if c["who"] == model), key=lambda c: mean(c, "against"))
+        if best["verdict"] != "helps":
+            metric = best["metric"]
+            names = {"model": model_name(model), "single": model_name(best["against"])}
+            scores = {"score": mean(best, "who"), "single_score": mean(best, "against")}
+            values = {**names, **{key: ascii_value(metric, score) for key, score in scores.items()}}
+            texts.append(t(FUSION[best["verdict"]], **values, numbers=_difference(run, metric, best)))
+    return texts
+
+
+def unused_modalities(run: Run) -> list[str]:
+    """Modalities that can be shuffled at no cost."""
+    texts = []
+    for model, card in scores_table.scores(run).items():
+        results = card.get("controls") or {}
+        for modality, facts in results.get("modalities", {}).items():
+            cost = facts["shuffled"]["cost"]
+            if cost["low"] <= 0:
+                text = UNUSED if cost["high"] < NEGLIGIBLE else UNSURE
+                numbers = _difference(run, results["metric"], cost)
+                texts.append(t(text, model=model_name(model), name=modality, numbers=numbers))
+    return texts
+
+
+def _difference(run: Run, metric: str, facts: dict) -> str:
+    difference = metric_format.ascii_difference(metric, facts["difference"]) + metric_format.difference_unit(metric)
+    return t(", ").join((difference, metric_format.ascii_interval(metric, facts, run.recipe.evaluate.confidence)))
