@@ -32,8 +32,7 @@ from suffuse import Run, run_stage, scores
 from suffuse.activations import activate, main_metric
 from suffuse.checked_json import read_checked
 from suffuse.data.columns import Columns
-from suffuse.evaluation.metrics import draw
-from suffuse.evaluation.target_metrics import measure
+from suffuse.evaluation.metrics import draw, measure
 from suffuse.files import read_json, write_json, write_text
 from suffuse.pipeline import run_tune
 from suffuse.recipe import read_recipe, to_yaml

@@ -83,10 +83,10 @@ def check_command(
     run = _open(where, set_, out)
     found = check(run, full)
     if measure and found.sample:
-        from .evaluation.training_time import effort
+        from .evaluation.training_time import estimate_training
         from .prepare.check.cost_estimate import measured
 
-        measured(found, run.recipe, effort(run.recipe, found.sample))
+        measured(found, run.recipe, estimate_training(run.recipe, found.sample))
     typer.echo(json_text(found.to_json()) if json_ else "\n".join(map(visible, lines(found))))
     raise typer.Exit(0 if found.runs else 1)
 
@@ -262,7 +262,7 @@ def explain_command(
     json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say what made one answer: which modality, region, words, seconds, columns; teacher and student side by side."""
-    from .explaining.explanation_text import lines
+    from .explaining.explanation_text import explanation_lines
     from .stages.explain import How, explain
 
     if method not in ("auto", "gradients", "occlusion"):
@@ -278,7 +278,7 @@ def explain_command(
         from .report.explanation_view import page
 
         write_text(out, page(run, found))
-    typer.echo(json_text(found) if json_ else "\n".join(map(visible, lines(found))))
+    typer.echo(json_text(found) if json_ else "\n".join(map(visible, explanation_lines(found))))
 
 
 @app.command("knowledge")

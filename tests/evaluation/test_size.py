@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from suffuse.evaluation.macs import counted
+from suffuse.evaluation.size import count_macs
 from suffuse.model import FusionModel
 from suffuse.recipe import Network
 
@@ -37,21 +37,21 @@ def test_multiplications_are_those_of_each_layer(make_columns, text, gates):
     places = sum(p.numel() for n, p in model.named_parameters() if "picture" in n and p.ndim == 4) * 8 * 8
     cell = 4 * gates * (3 * 5 + 5 * 5)
     linear = sum(p.numel() for n, p in model.named_parameters() if p.ndim == 2 and "encoder" not in n)
-    assert counted(model, columns).whole == places + cell + linear
-    assert counted(model, columns).fusion == linear
+    assert count_macs(model, columns).whole == places + cell + linear
+    assert count_macs(model, columns).fusion == linear
 
 
 def test_the_row_with_most_modalities_is_counted(make_columns):
     columns = make_columns(rows=20, absent=0.0)
     model = FusionModel(network("gru"), columns.spec).eval()
     alone = {
-        row: counted(model, replace(columns, entry=columns.entry[row:], present=columns.present[row:])).whole
+        row: count_macs(model, replace(columns, entry=columns.entry[row:], present=columns.present[row:])).whole
         for row in range(20)
     }
     longest = max(alone, key=lambda row: alone[row])
     assert len(set(alone.values())) > 1  # questions differ in length
     present = columns.present & (np.arange(20) == longest)[:, None]
-    assert counted(model, replace(columns, present=present)).whole == alone[longest]
+    assert count_macs(model, replace(columns, present=present)).whole == alone[longest]
 
 
 def said(code: str) -> list:

@@ -9,8 +9,7 @@ import pytest
 from probe_tools import toy_columns, toy_context
 
 from suffuse.evaluation import missing_modalities
-from suffuse.evaluation.calibration import calibration, of_labels
-from suffuse.evaluation.temperature_calibration import probe, validation
+from suffuse.evaluation.calibration import class_calibration, label_calibration, probe, validation_rows
 from suffuse.types import Head
 
 HEAD = Head("y", "classes", ("p", "q", "r"))
@@ -28,9 +27,9 @@ def test_the_error_of_a_perfectly_calibrated_generator_goes_to_zero_as_rows_grow
             random = np.random.default_rng([seed, rows])
             p = random.dirichlet(np.ones(3), rows)
             if labels:
-                found.append(of_labels(p, (random.random(p.shape) < p).astype(int))["ece"])
+                found.append(label_calibration(p, (random.random(p.shape) < p).astype(int))["ece"])
             else:
-                found.append(calibration(p, drawn(p, random))["ece"])
+                found.append(class_calibration(p, drawn(p, random))["ece"])
         return float(np.mean(found))
 
     for labels in (False, True):
@@ -72,7 +71,7 @@ def test_test_rows_decide_nothing_about_the_temperature():
     target[context.rows] = 0
     changed = replace(context, columns=replace(context.columns, target=target))
     assert probe(changed)["student"]["temperature"]["targets"]["y"]["temperature"] == before
-    assert not set(validation(context)) & set(context.rows)
+    assert not set(validation_rows(context)) & set(context.rows)
 
 
 def test_every_subset_has_its_errors_once_missing_was_measured():

@@ -17,9 +17,8 @@ import pyarrow.parquet as pq
 
 from ..activations import main_metric
 from ..evaluation.intervals import bounds
-from ..evaluation.metrics import draw
+from ..evaluation.metrics import draw, main_score
 from ..evaluation.predictions_file import matrix, seed_columns
-from ..evaluation.target_metrics import judged
 from ..evaluation.verdict import compare
 from ..evaluation_log import evaluations
 from ..files import parsing, read_array, read_json
@@ -110,9 +109,9 @@ def pair(ours: Rows | None, theirs: Rows | None, run: Run) -> dict[str, Any]:
     asked = run.recipe.evaluate
     draws = draw(ours.group, asked.resamples, asked.confidence)
     stored = [len(ours.answers[who]), len(theirs.answers[who])]
-    one = [judged(ours.spec, z.astype(float), ours.target, draws) for z in ours.answers[who][: min(stored)]]
+    one = [main_score(ours.spec, z.astype(float), ours.target, draws) for z in ours.answers[who][: min(stored)]]
     other = [
-        judged(theirs.spec, z[order].astype(float), theirs.target[order], draws)
+        main_score(theirs.spec, z[order].astype(float), theirs.target[order], draws)
         for z in theirs.answers[who][: min(stored)]
     ]
     metric = main_metric(ours.spec.heads)
