@@ -36,7 +36,7 @@ from suffuse.evaluation.metrics import draw, measure
 from suffuse.files import read_json, write_json, write_text
 from suffuse.pipeline import run_tune
 from suffuse.recipe import read_recipe, to_yaml
-from suffuse.tuning.options import How
+from suffuse.tuning.options import TuneOptions
 
 HERE = Path(__file__).resolve().parent
 RESULT = HERE / "results" / "tune.json"
@@ -94,7 +94,7 @@ def searched(base: Run, asked: argparse.Namespace) -> dict[str, Any]:
     kept = read_checked(base.path("tuning", "result.json"))
     if kept is not None:
         return kept
-    how = How(asked.minutes, asked.trials, asked.processes, tuple(asked.objective), baseline=asked.baseline)
+    how = TuneOptions(asked.minutes, asked.trials, asked.processes, tuple(asked.objective), baseline=asked.baseline)
     return run_tune(base, how)
 
 

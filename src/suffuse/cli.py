@@ -162,17 +162,19 @@ def tune_command(  # noqa: PLR0913  # options of a verb
 ) -> None:
     """Search for a better recipe on what is stored of the teacher; choose on validation."""
     from . import pipeline
-    from .tuning.options import How
+    from .tuning.options import TuneOptions
     from .tuning.pareto import OBJECTIVES
 
     check_writable(out)
     goals = tuple(dict.fromkeys((OBJECTIVES[0], *(objective or OBJECTIVES))))  # quality always is one
-    how = How(minutes, trials, processes, goals, baseline, prefer, largest, longest, scorecards=scorecards, out=out)
+    options = TuneOptions(
+        minutes, trials, processes, goals, baseline, prefer, largest, longest, scorecards=scorecards, out=out
+    )
     run = _open(where, set_, run_)
-    result = pipeline.run_tune(run, how)
-    from .tuning.search_results import talk
+    result = pipeline.run_tune(run, options)
+    from .tuning.search_results import result_lines
 
-    text = json_text(result) if json_ else "\n".join(map(visible, talk(result, run.folder)))
+    text = json_text(result) if json_ else "\n".join(map(visible, result_lines(result, run.folder)))
     typer.echo(text)
 
 
