@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from probe_tools import toy_columns, toy_context
@@ -66,5 +68,4 @@ def test_rows_on_which_the_teacher_says_nothing_are_left_out():
     columns = toy_columns(20, random.integers(0, 2, 20), random.normal(size=(20, 1)), CLASSES)
     models = {who: [(("a",), lambda x, _: np.concatenate([x, -x], 1))] for who in ("teacher", "student")}
     context = toy_context(columns, models)
-    context.memory["answered"] = np.arange(20) < 7
-    assert probe(context)["student"]["agreement"]["rows"] == 7
+    assert probe(replace(context, abstained=np.arange(20) >= 7))["student"]["agreement"]["rows"] == 7

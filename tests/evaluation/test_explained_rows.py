@@ -62,14 +62,14 @@ def test_rows_that_lack_least_are_taken_and_of_rows_that_the_teacher_answers():
     both = [(("a", "b"), lambda values, there: np.tile([2.0, 0.0], (len(values), 1)))]
     context = toy_context(columns, {"teacher": both, "student": both}, resamples=100)
     assert [row for _, row in pick_rows(context)] == [1, 2]
-    context.memory["answered"] = np.array([True, False, True, True])
+    context = replace(context, abstained=np.array([False, True, False, False]))
     assert pick_rows(context) == [("agreed", 2)]
 
 
 def test_a_teacher_that_can_t_be_asked_gives_its_answer_and_says_why():
     context = context_of(CLASSES, [[2, 0], [3, 0]], [[2, 0], [3, 0]], [0, 0])
     model = context.models["teacher"]
-    shut = {s: replace(m, hindrance="each answer costs") for s, m in model.members.items() if isinstance(m, Toy)}
+    shut = {s: replace(m, limitation="each answer costs") for s, m in model.members.items() if isinstance(m, Toy)}
     context.models["teacher"] = replace(model, members=shut)
     found = probe(context)
     first = found["teacher"]["explained"][0]
@@ -80,10 +80,10 @@ def test_a_teacher_that_can_t_be_asked_gives_its_answer_and_says_why():
 
 def test_of_a_network_that_is_too_large_only_the_modalities_are_told(looked_at, monkeypatch: pytest.MonkeyPatch):
     _, context = looked_at
-    whole = probe(replace(context, memory={}))
+    whole = probe(replace(context, cache={}))
     assert all(one["parts"]["question"]["how"] == "occlusion" for one in whole["student"]["explained"])
     monkeypatch.setattr(explained_rows, "BUDGET", 1)
-    less = probe(replace(context, memory={}))
+    less = probe(replace(context, cache={}))
     for who in ("teacher", "student"):
         for one, full in zip(less[who]["explained"], whole[who]["explained"], strict=True):
             assert one["parts"] == {} and "large" in one["note"]

@@ -50,7 +50,7 @@ def overconfident(factor: float, rows: int = 6000):
     where = columns.labelled("test")
     model = context.models["student"]
     said = replace(model, logits={s: v[where] for s, v in model.logits.items()})
-    return replace(context, rows=where, models={"student": said}, draws=context.drawn(where))
+    return replace(context, rows=where, models={"student": said}, draws=context.draws.of(where))
 
 
 def test_a_model_that_is_too_sure_by_three_gets_a_temperature_of_three():
