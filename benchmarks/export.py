@@ -23,7 +23,7 @@ from suffuse.activations import activate, main_metric
 from suffuse.data.columns import Columns
 from suffuse.evaluation import metrics
 from suffuse.evaluation.intervals import bounds, summary
-from suffuse.evaluation.target_metrics import measure
+from suffuse.evaluation.metrics import measure
 from suffuse.evaluation.verdict import compare
 from suffuse.export_integrity import read, read_signature
 from suffuse.exporters.export_folder import forms

@@ -19,8 +19,7 @@ from suffuse import Run
 from suffuse.activations import activate, main_metric
 from suffuse.data.columns import Columns
 from suffuse.evaluation.intervals import bounds, summary
-from suffuse.evaluation.metrics import Draws, draw
-from suffuse.evaluation.target_metrics import measure
+from suffuse.evaluation.metrics import Draws, draw, measure
 from suffuse.evaluation.verdict import compare
 from suffuse.types import LABELS, NUMBER, UNLABELLED, Head, Spec
 

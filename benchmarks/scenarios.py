@@ -28,7 +28,7 @@ from suffuse import Run, run_all, scores
 from suffuse.data.columns import Columns
 from suffuse.evaluation.intervals import SHARE
 from suffuse.evaluation.metrics import draw
-from suffuse.evaluation.predictions_file import FURTHER
+from suffuse.evaluation.predictions_file import SEPARATOR
 from suffuse.evaluation.verdict import compare
 from suffuse.types import heads_of
 
@@ -121,7 +121,7 @@ def right(run: Run) -> dict[str, dict[str, np.ndarray]]:
     target = np.array(read.column("target").to_pylist())
     names = [ids[row] for row in read.column("row").to_pylist()]
     found = {}
-    for who in (name for name in read.column_names[2:] if FURTHER not in name):
+    for who in (name for name in read.column_names[2:] if SEPARATOR not in name):
         answers, at, parts = np.array(read.column(who).to_pylist()), 0, []
         for number, head in enumerate(heads):
             parts.append(answers[:, at : at + head.outputs].argmax(1) == target[:, number])

@@ -32,12 +32,11 @@ from suffuse import Run, run_stage, scores
 from suffuse.activations import activate, main_metric
 from suffuse.checked_json import read_checked
 from suffuse.data.columns import Columns
-from suffuse.evaluation.metrics import draw
-from suffuse.evaluation.target_metrics import measure
+from suffuse.evaluation.metrics import draw, measure
 from suffuse.files import read_json, write_json, write_text
 from suffuse.pipeline import run_tune
 from suffuse.recipe import read_recipe, to_yaml
-from suffuse.tuning.options import How
+from suffuse.tuning.options import TuneOptions
 
 HERE = Path(__file__).resolve().parent
 RESULT = HERE / "results" / "tune.json"
@@ -95,7 +94,7 @@ def searched(base: Run, asked: argparse.Namespace) -> dict[str, Any]:
     kept = read_checked(base.path("tuning", "result.json"))
     if kept is not None:
         return kept
-    how = How(asked.minutes, asked.trials, asked.processes, tuple(asked.objective), baseline=asked.baseline)
+    how = TuneOptions(asked.minutes, asked.trials, asked.processes, tuple(asked.objective), baseline=asked.baseline)
     return run_tune(base, how)
 
 

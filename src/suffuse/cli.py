@@ -85,10 +85,10 @@ def check_command(
     run = _open(where, set_, out)
     found = check(run, full)
     if measure and found.sample:
-        from .evaluation.training_time import effort
+        from .evaluation.training_time import estimate_training
         from .prepare.check.cost_estimate import measured
 
-        measured(found, run.recipe, effort(run.recipe, found.sample))
+        measured(found, run.recipe, estimate_training(run.recipe, found.sample))
     typer.echo(json_text(found.to_json()) if json_ else "\n".join(map(visible, lines(found))))
     raise typer.Exit(0 if found.runs else 1)
 
@@ -166,17 +166,19 @@ def tune_command(  # noqa: PLR0913  # options of a verb
 ) -> None:
     """Search for a better recipe with the stored teacher outputs, on validation rows."""
     from . import pipeline
-    from .tuning.options import How
+    from .tuning.options import TuneOptions
     from .tuning.pareto import OBJECTIVES
 
     check_writable(out)
     goals = tuple(dict.fromkeys((OBJECTIVES[0], *(objective or OBJECTIVES))))  # quality always is one
-    how = How(minutes, trials, processes, goals, baseline, prefer, largest, longest, scorecards=scorecards, out=out)
+    options = TuneOptions(
+        minutes, trials, processes, goals, baseline, prefer, largest, longest, scorecards=scorecards, out=out
+    )
     run = _open(where, set_, run_)
-    result = pipeline.run_tune(run, how)
-    from .tuning.search_results import talk
+    result = pipeline.run_tune(run, options)
+    from .tuning.search_results import result_lines
 
-    text = json_text(result) if json_ else "\n".join(map(visible, talk(result, run.folder)))
+    text = json_text(result) if json_ else "\n".join(map(visible, result_lines(result, run.folder)))
     typer.echo(text)
 
 
@@ -272,7 +274,7 @@ def explain_command(
     json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Explain one prediction by modality, region, word, second and column, for teacher and student."""
-    from .explaining.explanation_text import lines
+    from .explaining.explanation_text import explanation_lines
     from .stages.explain import How, explain
 
     if method not in ("auto", "gradients", "occlusion"):
@@ -288,7 +290,7 @@ def explain_command(
         from .report.explanation_view import page
 
         write_text(out, page(run, found))
-    typer.echo(json_text(found) if json_ else "\n".join(map(visible, lines(found))))
+    typer.echo(json_text(found) if json_ else "\n".join(map(visible, explanation_lines(found))))
 
 
 @app.command("knowledge")

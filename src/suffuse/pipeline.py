@@ -21,7 +21,7 @@ from .progress import say
 from .registry import PartSettings
 from .run import Busy, ReadOnly, Run, flat
 from .stages import STAGES, Stage
-from .tuning.options import How, check
+from .tuning.options import TuneOptions, check
 
 PATIENCE = 30.0  # seconds in which nobody leads, until another process of several does
 
@@ -173,12 +173,12 @@ def _refuse(run: Run, error: ReadOnly, todo: dict[str, list[str]]) -> NoReturn:
     )  # fmt: skip
 
 
-def run_tune(run: Run, how: How) -> dict[str, Any]:
+def run_tune(run: Run, options: TuneOptions) -> dict[str, Any]:
     """Search for a better recipe (:func:`suffuse.stages.tune.tune`); what it reads is made first, where it isn't there.
 
     The teacher that the store came from may be gone.
     """
-    check(how, run)
+    check(options, run)
     needed = {"prepare": True, "teach": False, "extract": True}  # verb -> whether its files are read
     for verb, files in needed.items():
         if reasons(run, STAGES[verb], files=files):
@@ -186,7 +186,7 @@ def run_tune(run: Run, how: How) -> dict[str, Any]:
     integrity.require(run.folder, *STAGES)  # what is known of trainings and scores says what is tried first
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     with run.locked():
-        return import_module("suffuse.stages.tune").tune(run, how)
+        return import_module("suffuse.stages.tune").tune(run, options)
 
 
 def _alone(run: Run, stage: Stage) -> bool:

@@ -14,7 +14,7 @@ from suffuse.engine.inference import logits
 from suffuse.engine.label_budget import label_budget, visible
 from suffuse.engine.student_training import Job, prepared
 from suffuse.errors import SuffuseError
-from suffuse.evaluation.model_adapters import Network
+from suffuse.evaluation.models import Network
 from suffuse.model import FusionModel, save
 from suffuse.prepare import targets
 from suffuse.run import Run
@@ -132,8 +132,8 @@ def test_a_network_with_units_of_its_own_is_scored_in_those_of_the_data(make_col
     found = member.logits(rows)
     np.testing.assert_allclose(found[:, 5] * price.std + price.mean, plain[:, 5] * mine.std + mine.mean, rtol=1e-5)
     whole = np.ones((1, 1, len(columns.spec.names)), dtype=bool)
-    np.testing.assert_allclose(member.under(rows, whole)[0], found, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(member.on(columns, "picture", rows), found, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(member.masked_logits(rows, whole)[0], found, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(member.logits_on(columns, "picture", rows), found, rtol=1e-4, atol=1e-5)
 
 
 def test_the_training_of_a_baseline_at_a_share_sees_its_labels_alone(prepared_run, tmp_path):

@@ -11,7 +11,7 @@ import numpy as np
 from suffuse.data.columns import Columns
 from suffuse.evaluation.context import Context, Member, Model
 from suffuse.evaluation.metrics import draw
-from suffuse.evaluation.scorecard import measured
+from suffuse.evaluation.scorecard import seed_metrics
 from suffuse.recipe import Recipe, make_recipe
 from suffuse.types import Field, Head, Spec
 
@@ -26,15 +26,15 @@ class Toy:
     columns: Columns
     names: tuple[str, ...]
     answer: Answer
-    hindrance: str = ""
+    limitation: str = ""
 
     def logits(self, rows: np.ndarray) -> np.ndarray:
         return self._said(self.columns, rows, True)
 
-    def under(self, rows: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    def masked_logits(self, rows: np.ndarray, kept: np.ndarray) -> np.ndarray:
         return np.stack([self._said(self.columns, rows, keeps) for keeps in kept])
 
-    def on(self, columns: Columns, name: str, rows: np.ndarray) -> np.ndarray | None:
+    def logits_on(self, columns: Columns, name: str, rows: np.ndarray) -> np.ndarray | None:
         return self._said(columns, rows, True)
 
     def _said(self, columns: Columns, rows: np.ndarray, keeps: Any) -> np.ndarray:
@@ -90,5 +90,5 @@ def toy_context(columns: Columns, models: dict[str, list[tuple[tuple[str, ...], 
         found[who] = Model(who, {s: m.logits(rows) for s, m in members.items()}, members, "seed-1")
     draws = draw(columns.group, 100, 0.95)
     context = Context(toy_recipe(columns, **evaluate), columns, rows, draws, found)
-    context.measured.update({who: measured(context, model) for who, model in found.items()})
+    context.metrics.update({who: seed_metrics(context, model) for who, model in found.items()})
     return context

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import settings as budget
 from hypothesis import strategies as st
 
-from suffuse.evaluation.ablations import blank, controls, derangement, shuffled
+from suffuse.evaluation.ablations import ablations, blank, derangement, shuffled
 
 
 @budget(deadline=None, max_examples=150)
@@ -56,9 +56,9 @@ def test_each_modality_has_both_controls_and_one_alone_has_none(make_columns):
     columns = make_columns()
     rows = columns.rows("validation")
     each = (("picture", "question"), np.eye(2, dtype=bool))
-    found = [(name, control) for name, control, _ in controls(columns, rows, each)]
+    found = [(name, control) for name, control, _ in ablations(columns, rows, each)]
     assert found == [(n, c) for n in ("picture", "question") for c in ("blank", "shuffled")]
-    assert list(controls(columns.of(["picture"]), rows, (("picture",), np.ones((1, 1), dtype=bool)))) == []
+    assert list(ablations(columns.of(["picture"]), rows, (("picture",), np.ones((1, 1), dtype=bool)))) == []
 
 
 def test_all_forms_of_an_input_change_together(make_columns):
@@ -66,7 +66,7 @@ def test_all_forms_of_an_input_change_together(make_columns):
     columns = make_columns(rows=60)
     rows = columns.rows("validation")
     forms = (("both", "nobody"), np.array([[True, True], [False, False]]))
-    changed = {(name, control): made for name, control, made in controls(columns, rows, forms)}
+    changed = {(name, control): made for name, control, made in ablations(columns, rows, forms)}
     assert not changed["both", "blank"].present.any()
     donors = rows[derangement(columns.group[rows], 0)]
     for what in ("entry", "present"):

@@ -9,7 +9,13 @@ from hypothesis import settings as budget
 from hypothesis import strategies as st
 from sklearn.metrics import brier_score_loss
 
-from suffuse.evaluation.calibration import BINS, calibrate, calibration, of_labels, with_intervals
+from suffuse.evaluation.calibration import (
+    BINS,
+    calibrate,
+    calibration_with_intervals,
+    class_calibration,
+    label_calibration,
+)
 from suffuse.evaluation.intervals import SHARE, UNBOUNDED, Size, summary
 from suffuse.evaluation.metrics import Draws, draw
 from suffuse.types import Head, Spec
@@ -17,7 +23,7 @@ from suffuse.types import Head, Spec
 
 def binary(confidence: list[float], right: list[bool]) -> dict:
     sure = np.array(confidence)
-    return calibration(np.stack([sure, 1 - sure], axis=1), np.where(right, 0, 1))
+    return class_calibration(np.stack([sure, 1 - sure], axis=1), np.where(right, 0, 1))
 
 
 def test_right_as_often_as_sure_is_no_error():
@@ -45,7 +51,7 @@ def test_bins_are_weighed_by_their_rows():
 def test_the_brier_score_and_the_bounds(rows, classes, seed):
     random = np.random.default_rng(seed)
     probability, target = random.dirichlet(np.ones(classes), rows), random.integers(0, classes, rows)
-    found = calibration(probability, target)
+    found = class_calibration(probability, target)
     expected = ((probability - np.eye(classes)[target]) ** 2).sum(1).mean()
     assert found["brier"] == pytest.approx(expected)
     assert 0 <= found["ece"] <= 1 and 0 <= found["brier"] <= 2
@@ -54,14 +60,14 @@ def test_the_brier_score_and_the_bounds(rows, classes, seed):
 
 
 def test_labels_that_training_never_saw_count_as_wrong():
-    found = calibration(np.array([[0.9, 0.1], [0.9, 0.1]]), np.array([0, 2]))
+    found = class_calibration(np.array([[0.9, 0.1], [0.9, 0.1]]), np.array([0, 2]))
     assert found["ece"] == pytest.approx(0.4)
     assert found["brier"] == pytest.approx((0.02 + 0.82) / 2)
 
 
 def test_labels_are_each_a_question_of_their_own():
     stated, there = np.array([[0.95, 0.15], [0.95, 0.15]]), np.array([[1, 0], [0, 0]])
-    found = of_labels(stated, there)
+    found = label_calibration(stated, there)
     assert found["bins"][9] == {"rows": 2, "confidence": pytest.approx(0.95), "accuracy": 0.5}
     assert found["bins"][1] == {"rows": 2, "confidence": pytest.approx(0.15), "accuracy": 0.0}
     assert found["ece"] == pytest.approx((0.45 + 0.15) / 2)
@@ -77,9 +83,11 @@ def spec(*heads: Head) -> Spec:
 
 def test_the_only_target_s_calibration_has_no_name_and_a_number_has_none():
     stated = np.array([[0.8, 0.2], [0.3, 0.7]])
-    assert calibrate(spec(CLASSES), stated, np.array([0, 0])) == {"calibration": calibration(stated, np.array([0, 0]))}
+    assert calibrate(spec(CLASSES), stated, np.array([0, 0])) == {
+        "calibration": class_calibration(stated, np.array([0, 0]))
+    }
     labels = np.array([[1.0, 0], [-1, -1]], dtype=np.float32)  # the second row's are not known
-    assert calibrate(spec(LABELS), stated, labels) == {"calibration": of_labels(stated[:1], labels[:1])}
+    assert calibrate(spec(LABELS), stated, labels) == {"calibration": label_calibration(stated[:1], labels[:1])}
     assert calibrate(spec(NUMBER), stated[:, :1], np.array([[0.5], [np.nan]])) == {}
 
 
@@ -89,8 +97,8 @@ def test_of_several_targets_each_is_measured_on_the_rows_that_have_it():
     found = calibrate(spec(CLASSES, LABELS, NUMBER), stated, target)
     assert list(found) == ["calibrations"]
     assert found["calibrations"] == {
-        "c": calibration(stated[[0, 2], :2], np.array([0, 1])),
-        "l": of_labels(stated[:2, 2:4], target[:2, 1:3]),
+        "c": class_calibration(stated[[0, 2], :2], np.array([0, 1])),
+        "l": label_calibration(stated[:2, 2:4], target[:2, 1:3]),
     }
 
 
@@ -104,14 +112,14 @@ def test_intervals_are_of_the_very_resamples_of_rows_and_hold_the_value():
     group, target = np.repeat(np.arange(20), 3), random.integers(0, 3, 60)
     seeds = [random.dirichlet(np.ones(3), 60).astype(np.float32) for _ in range(2)]
     draws, head = draw(group, 200, 0.9), Head("c", "classes", ("a", "b", "c"))
-    found = with_intervals(spec(head), seeds, target, draws)["calibration"]
-    assert {k: v for k, v in found.items() if k != "intervals"} == calibration(
+    found = calibration_with_intervals(spec(head), seeds, target, draws)["calibration"]
+    assert {k: v for k, v in found.items() if k != "intervals"} == class_calibration(
         np.concatenate(seeds), np.tile(target, 2)
     )
     values: dict[str, list[list[float]]] = {"ece": [], "brier": []}
     for weight in draws.weight[:, group].astype(int):
-        each = [calibration(np.repeat(s, weight, 0), np.repeat(target, weight)) for s in seeds]
-        both = calibration(
+        each = [class_calibration(np.repeat(s, weight, 0), np.repeat(target, weight)) for s in seeds]
+        both = class_calibration(
             np.concatenate([np.repeat(s, weight, 0) for s in seeds]), np.tile(np.repeat(target, weight), 2)
         )
         for name, some in values.items():
@@ -127,10 +135,10 @@ def test_intervals_of_labels_are_over_all_of_them_and_a_number_has_none():
     stated = np.array([[0.8, 0.2, 0.1, 0.9, 5.0], [0.3, 0.7, 0.2, 0.8, 6.0], [0.6, 0.4, 0.5, 0.5, 7.0]])
     target = np.array([[0, 0, 1, 0.5], [-1, 1, 1, np.nan], [1, -1, -1, 0]], dtype=np.float32)
     one = Draws(np.arange(3), np.array([[1.0, 1, 1], [2, 1, 0]]), 0.9)
-    found = with_intervals(spec(CLASSES, LABELS, NUMBER), [stated], target, one)["calibrations"]
+    found = calibration_with_intervals(spec(CLASSES, LABELS, NUMBER), [stated], target, one)["calibrations"]
     assert list(found) == ["c", "l"]
-    twice = of_labels(stated[[0, 0, 1], 2:4], target[[0, 0, 1], 1:3])
+    twice = label_calibration(stated[[0, 0, 1], 2:4], target[[0, 0, 1], 1:3])
     wanted = summary([np.array([found["l"]["brier"], twice["brier"]])], 0.9, SHARE, Size(2, 2))
     assert found["l"]["intervals"]["brier"] == {k: pytest.approx(wanted[k]) for k in ("low", "high")}
-    alone = with_intervals(spec(NUMBER), [stated[:, :1]], np.array([[0.5], [np.nan], [1.0]]), one)
+    alone = calibration_with_intervals(spec(NUMBER), [stated[:, :1]], np.array([[0.5], [np.nan], [1.0]]), one)
     assert alone == {}

@@ -15,9 +15,14 @@ from sklearn.metrics import (
     top_k_accuracy_score,
 )
 
-from suffuse.evaluation.class_metrics import beside, each
-from suffuse.evaluation.metrics import draw
-from suffuse.evaluation.target_metrics import judged, measure, of_labels
+from suffuse.evaluation.metrics import (
+    draw,
+    label_metrics,
+    main_score,
+    measure,
+    per_class_metrics,
+    ranked_class_metrics,
+)
 from suffuse.types import Head, Spec
 
 
@@ -27,7 +32,7 @@ from suffuse.types import Head, Spec
 def test_they_are_scikit_learn_s(rows, classes, seed):
     random = np.random.default_rng(seed)
     p, target = random.dirichlet(np.ones(classes), rows), random.integers(0, classes, rows)
-    found, said = beside(p, target, draw(np.arange(rows), 3, 0.9)), p.argmax(1)
+    found, said = ranked_class_metrics(p, target, draw(np.arange(rows), 3, 0.9)), p.argmax(1)
     assert found["balanced_accuracy"][0] == pytest.approx(balanced_accuracy_score(target, said))
     assert f1_score(target, said, average="micro") == pytest.approx(accuracy_score(target, said))  # as the page says
     assert {f"top_{k}_accuracy" for k in (3, 5) if k < classes} == set(found) - {"balanced_accuracy"}
@@ -40,7 +45,7 @@ def test_a_resample_is_the_metric_of_its_rows():
     random = np.random.default_rng(1)
     p, target, group = random.dirichlet(np.ones(5), 40), random.integers(0, 5, 40), np.arange(40) // 4
     draws = draw(group, 20, 0.9)
-    found = beside(p, target, draws)
+    found = ranked_class_metrics(p, target, draws)
     for number in range(1, 21):
         rows = np.repeat(np.arange(40), draws.weight[number].astype(int)[draws.group])
         recalls = [(p[rows].argmax(1) == c)[target[rows] == c].mean() for c in np.unique(target[rows])]
@@ -51,7 +56,7 @@ def test_a_resample_is_the_metric_of_its_rows():
 
 def test_a_class_that_training_never_saw_is_always_wrong():
     p, target = np.array([[0.5, 0.3, 0.1, 0.1], [0.4, 0.3, 0.2, 0.1]]), np.array([0, 4])
-    found = beside(p, target, draw(np.arange(2), 2, 0.9))
+    found = ranked_class_metrics(p, target, draw(np.arange(2), 2, 0.9))
     assert found["balanced_accuracy"][0] == 0.5 and found["top_3_accuracy"][0] == 0.5
 
 
@@ -61,20 +66,20 @@ def test_each_class_is_scikit_learn_s_and_seeds_are_averaged(kind):
     head = Head("y", kind, ("p", "q", "r"))
     said = [random.dirichlet(np.ones(3), 50) for _ in range(2)]
     target = random.integers(0, 3, 50) if kind == "classes" else (random.random((50, 3)) < 0.4).astype(float)
-    found = each(head, said, target)
+    found = per_class_metrics(head, said, target)
     answers = [s.argmax(1) if kind == "classes" else s > 0.5 for s in said]
     tables = [precision_recall_fscore_support(target, a, zero_division=0) for a in answers]  # type: ignore[arg-type]
     for place, name in enumerate(("precision", "recall", "f1")):
         expected = np.mean([np.asarray(t[place]) for t in tables], axis=0)
         np.testing.assert_allclose([found[c][name] for c in "pqr"], expected)
     assert [found[c]["support"] for c in "pqr"] == np.asarray(tables[0][3]).tolist()
-    assert each(Head("y", "number"), [np.zeros((3, 1))], np.zeros(3)) == {}
+    assert per_class_metrics(Head("y", "number"), [np.zeros((3, 1))], np.zeros(3)) == {}
 
 
 def test_exact_match_is_scikit_learn_s_accuracy_of_label_sets():
     random = np.random.default_rng(5)
     p, target = random.random((40, 2)), (random.random((40, 2)) < 0.5).astype(float)
-    found = of_labels(p, target, draw(np.arange(40), 3, 0.9))
+    found = label_metrics(p, target, draw(np.arange(40), 3, 0.9))
     assert found["exact_match"][0] == pytest.approx(accuracy_score(target, p > 0.5))
 
 
@@ -89,4 +94,4 @@ def test_the_main_metric_alone_has_the_same_bits(kinds):
     target = target[:, 0].astype(np.int64) if kinds == ("classes",) else target
     answers, draws = random.random((30, spec.outputs)), draw(np.arange(30) // 2, 8, 0.9)
     full = measure(spec, answers, target, draws)
-    assert (judged(spec, answers, target, draws) == next(iter(full.values()))).all()
+    assert (main_score(spec, answers, target, draws) == next(iter(full.values()))).all()

@@ -12,23 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from suffuse.evaluation.probe_table import TABLE, merged, run
+from suffuse.evaluation.scorecard import merge_fields, run_probes
 from suffuse.recipe.stage_settings import PROBES, Evaluate
 from suffuse.registry import load
 
 ROOT = Path(__file__).parents[2]
 TIMED = ("latency", "latency_ms", "memory")  # what no two measurements share
-FIELDS = {
-    "ranking": {"metrics"},
-    "agreement": {"agreement"},
-    "missing": {"missing"},
-    "temperature": {"temperature"},
-    "contribution": {"contribution"},
-    "robustness": {"robustness"},
-    "explained": {"explained"},
-    "size": {"macs", "memory", "latency"},
-    "latency": {"latency", "latency_ms"},
-}
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +28,8 @@ def found_by(looked_at):
 
     def ask(name: str) -> dict[str, dict]:
         if name not in memory:
-            part: Any = load(TABLE, name)
-            memory[name] = part.probe(replace(context, memory={}))
+            part: Any = load(PROBES, name)
+            memory[name] = part.probe(replace(context, cache={}))
         return memory[name]
 
     return ask
@@ -56,26 +45,26 @@ def leaves(value: Any) -> list[Any]:
     return [leaf for one in value for leaf in leaves(one)] if isinstance(value, list) else [value]
 
 
-@pytest.mark.parametrize("name", TABLE)
+@pytest.mark.parametrize("name", PROBES)
 def test_a_probe_tells_what_the_page_says_as_json_and_the_same_again(looked_at, found_by, name):
     _, context = looked_at
-    part: Any = load(TABLE, name)
+    part: Any = load(PROBES, name)
     before = context.columns.present.copy(), context.columns.entry.copy(), context.columns.target.copy()
     found = found_by(name)
     assert found and set(found) <= set(context.models)
-    assert {key for card in found.values() for key in card} - {"not_measured"} == FIELDS[name]
+    assert {key for card in found.values() for key in card} - {"not_measured"} == set(part.FIELDS)
     assert json.loads(json.dumps(found)) == found  # lists, numbers and texts, no arrays
     assert all(math.isfinite(x) for x in leaves(found) if isinstance(x, float))
-    assert untimed(part.probe(replace(context, memory={}))) == untimed(found)
+    assert untimed(part.probe(replace(context, cache={}))) == untimed(found)
     after = context.columns.present, context.columns.entry, context.columns.target
     assert all((a == b).all() for a, b in zip(before, after, strict=True))
 
 
-@pytest.mark.parametrize("name", TABLE)
+@pytest.mark.parametrize("name", PROBES)
 def test_a_probe_looks_at_all_main_models(looked_at, found_by, name):
     _, context = looked_at
     found = found_by(name)
-    main = {model.who for model in context.main()}
+    main = {model.name for model in context.main_models()}
     assert {"teacher", "student", "baseline", "export"} <= main <= {*context.models} and "majority" not in main
     exports = {who for who in main if who.startswith("export")}
     if name == "agreement":
@@ -88,7 +77,7 @@ def test_a_probe_looks_at_all_main_models(looked_at, found_by, name):
         assert set(found) == main
 
 
-@pytest.mark.parametrize("name", TABLE)
+@pytest.mark.parametrize("name", PROBES)
 def test_values_have_intervals_that_hold_them(looked_at, found_by, name):
     _, context = looked_at
     seeds = {who: len(model.logits) for who, model in context.models.items()}
@@ -104,11 +93,12 @@ def test_values_have_intervals_that_hold_them(looked_at, found_by, name):
         look(card, who)
 
 
-@pytest.mark.parametrize("name", TABLE)
+@pytest.mark.parametrize("name", PROBES)
 def test_a_probe_has_a_page_and_imports_no_other_stage_s_part(name):
+    part: Any = load(PROBES, name)
     page = (ROOT / "docs" / "evaluate.md").read_text(encoding="utf-8")
-    assert f"| `{name}` |" in page and all(f"`{field}`" in page for field in FIELDS[name])
-    file = ROOT / "src" / Path(*TABLE[name].split(".")).with_suffix(".py")
+    assert f"| `{name}` |" in page and all(f"`{field}`" in page for field in part.FIELDS)
+    file = ROOT / "src" / Path(*PROBES[name].split(".")).with_suffix(".py")
     tree = ast.parse(file.read_text(encoding="utf-8"))
     assert (ast.get_docstring(tree) or "").count(" ") > 10
     made = next(f for f in tree.body if isinstance(f, ast.FunctionDef) and f.name == "probe")
@@ -116,14 +106,16 @@ def test_a_probe_has_a_page_and_imports_no_other_stage_s_part(name):
 
 
 def test_the_recipe_names_the_table_s_probes():
-    assert tuple(TABLE) == PROBES and Evaluate().probes == "all"
+    folder = ROOT / "src" / "suffuse" / "evaluation"
+    probes = {f"suffuse.evaluation.{file.stem}" for file in folder.glob("*.py") if "\nFIELDS = " in file.read_text()}
+    assert set(PROBES.values()) == probes and Evaluate().probes == "all"
 
 
 def test_only_what_is_wanted_is_run_and_parts_of_a_field_stand_side_by_side(looked_at):
     _, context = looked_at
-    found = run(replace(context, memory={}), ["agreement"])
+    found = run_probes(replace(context, cache={}), ["agreement"])
     assert set(found) == set(context.models) and found["teacher"] == {} and set(found["student"]) == {"agreement"}
-    assert merged({"a": {"x": 1}, "b": 2}, {"a": {"y": 3}}) == {"a": {"x": 1, "y": 3}, "b": 2}
+    assert merge_fields({"a": {"x": 1}, "b": 2}, {"a": {"y": 3}}) == {"a": {"x": 1, "y": 3}, "b": 2}
 
 
 def test_a_network_asked_once_for_all_subsets_answers_as_when_asked_for_each(looked_at):
@@ -136,13 +128,13 @@ def test_a_network_asked_once_for_all_subsets_answers_as_when_asked_for_each(loo
             present[rows] &= there
             kept = np.broadcast_to(np.array(there), (1, len(rows), 2)).copy()
             changed = replace(member, columns=replace(context.columns, present=present))  # type: ignore[type-var]
-            np.testing.assert_allclose(member.under(rows, kept)[0], changed.logits(rows), atol=1e-5)
+            np.testing.assert_allclose(member.masked_logits(rows, kept)[0], changed.logits(rows), atol=1e-5)
 
 
 def test_on_columns_that_nobody_changed_a_member_says_what_it_said(looked_at):
     _, context = looked_at
-    for model in context.main():
+    for model in context.main_models():
         for seed, member in model.members.items():
             for name in member.names:
-                said = member.on(context.columns, name, context.rows)
+                said = member.logits_on(context.columns, name, context.rows)
                 assert said is not None and (said == model.logits[seed]).all()

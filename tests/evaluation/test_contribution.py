@@ -10,8 +10,7 @@ from hypothesis import settings as budget
 from hypothesis import strategies as st
 from probe_tools import NAMES, toy_columns, toy_context
 
-from suffuse.evaluation.contribution import interaction, probe
-from suffuse.evaluation.emap import projection
+from suffuse.evaluation.contribution import additive_projection, interaction, probe
 from suffuse.evaluation.missing_modalities import probe as missing
 from suffuse.model import FusionModel
 from suffuse.types import Head
@@ -127,7 +126,7 @@ def test_the_additive_projection_of_two_modalities(make_columns, make_network, f
     columns = make_columns(rows=24, absent=0.0)
     model = FusionModel(make_network(fusion), columns.spec).eval()
     rows = np.arange(9)
-    own, found = projection(model, columns, rows)
+    own, found = additive_projection(model, columns, rows)
     batch = columns.batch(rows)
     grid = np.empty((9, 9, 3))
     with torch.no_grad():
@@ -144,7 +143,7 @@ def test_the_additive_projection_of_two_modalities(make_columns, make_network, f
 @pytest.mark.parametrize("count", [2, 3, 4])
 def test_the_projection_of_a_sum_is_the_sum_itself(monkeypatch, count):
     """What adds up is projected on itself, for any number of modalities; a product is not."""
-    from suffuse.evaluation import emap
+    from suffuse.evaluation import contribution
 
     random = np.random.default_rng(0)
     values = torch.tensor(random.normal(size=(count, 12)))
@@ -154,7 +153,7 @@ def test_the_projection_of_a_sum_is_the_sum_itself(monkeypatch, count):
         product = False
 
         def encode(self, batch):
-            return [emap.Encoded(v[:, None]) for v in values]
+            return [contribution.Encoded(v[:, None]) for v in values]
 
         def fuse(self, encoded, present):
             parts = torch.stack([e.vector[:, 0] for e in encoded])
@@ -166,8 +165,8 @@ def test_the_projection_of_a_sum_is_the_sum_itself(monkeypatch, count):
             return type("Batch", (), {"present": torch.ones(12, count, dtype=torch.bool)})
 
     model = Adds()
-    own, found = emap.projection(model, Rows(), np.arange(12))  # type: ignore[arg-type]
+    own, found = contribution.additive_projection(model, Rows(), np.arange(12))  # type: ignore[arg-type]
     np.testing.assert_allclose(found, own, atol=1e-12)
     model.product = True
-    own, found = emap.projection(model, Rows(), np.arange(12))  # type: ignore[arg-type]
+    own, found = contribution.additive_projection(model, Rows(), np.arange(12))  # type: ignore[arg-type]
     assert np.abs(found - own).max() > 0.1

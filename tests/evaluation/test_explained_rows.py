@@ -9,7 +9,7 @@ import pytest
 from probe_tools import Toy, toy_columns, toy_context
 
 from suffuse.evaluation import explained_rows
-from suffuse.evaluation.explained_rows import chosen, probe
+from suffuse.evaluation.explained_rows import pick_rows, probe
 from suffuse.types import Head
 
 CLASSES = Head("y", "classes", ("p", "q"))
@@ -32,27 +32,27 @@ def context_of(head: Head, theirs: list, ours: list, target: list, present: np.n
 def test_of_classes_one_that_both_know_one_that_the_student_loses_and_one_it_is_unsure_of():
     theirs = [[9, 0], [2, 0], [3, 0], [4, 0], [1, 0], [0, 5]]
     ours = [[1, 0], [2, 0], [0, 3], [0, 2], [0.1, 0], [0.2, 0]]
-    found = chosen(context_of(CLASSES, theirs, ours, [0, 0, 0, 0, 0, 0]))
+    found = pick_rows(context_of(CLASSES, theirs, ours, [0, 0, 0, 0, 0, 0]))
     assert found == [("agreed", 1), ("lost", 2), ("unsure", 4)]
 
 
 def test_no_row_comes_twice_and_a_kind_without_a_row_is_left_out():
-    found = chosen(context_of(CLASSES, [[2, 0], [3, 0]], [[2, 0], [3, 0]], [0, 0]))
+    found = pick_rows(context_of(CLASSES, [[2, 0], [3, 0]], [[2, 0], [3, 0]], [0, 0]))
     assert found == [("agreed", 1), ("unsure", 0)]
-    assert chosen(context_of(CLASSES, [[2, 0]], [[2, 0]], [1])) == [("unsure", 0)]
+    assert pick_rows(context_of(CLASSES, [[2, 0]], [[2, 0]], [1])) == [("unsure", 0)]
 
 
 def test_labels_are_right_where_all_are_and_as_sure_as_the_least_sure_one():
     theirs, ours = [[5, -5], [5, -5], [5, -5]], [[9, -1], [4, -4], [9, 8]]
-    found = chosen(context_of(LABELS, theirs, ours, [[1, 0], [1, 0], [1, 0]]))
+    found = pick_rows(context_of(LABELS, theirs, ours, [[1, 0], [1, 0], [1, 0]]))
     assert found == [("agreed", 1), ("lost", 2), ("unsure", 0)]
 
 
 def test_of_numbers_near_further_and_apart():
     theirs, ours = [[0.5], [0.1], [0.0], [-3.0]], [[0.5], [0.2], [2.0], [0.0]]
-    found = chosen(context_of(NUMBER, theirs, ours, [[0.0]] * 4))
+    found = pick_rows(context_of(NUMBER, theirs, ours, [[0.0]] * 4))
     assert found == [("close", 1), ("further", 2), ("apart", 3)]
-    assert chosen(context_of(NUMBER, theirs, ours, [[np.nan], [np.nan], [0.0], [np.nan]])) == [("close", 2)]
+    assert pick_rows(context_of(NUMBER, theirs, ours, [[np.nan], [np.nan], [0.0], [np.nan]])) == [("close", 2)]
 
 
 def test_rows_that_lack_least_are_taken_and_of_rows_that_the_teacher_answers():
@@ -61,15 +61,15 @@ def test_rows_that_lack_least_are_taken_and_of_rows_that_the_teacher_answers():
     )
     both = [(("a", "b"), lambda values, there: np.tile([2.0, 0.0], (len(values), 1)))]
     context = toy_context(columns, {"teacher": both, "student": both}, resamples=100)
-    assert [row for _, row in chosen(context)] == [1, 2]
-    context.memory["answered"] = np.array([True, False, True, True])
-    assert chosen(context) == [("agreed", 2)]
+    assert [row for _, row in pick_rows(context)] == [1, 2]
+    context = replace(context, abstained=np.array([False, True, False, False]))
+    assert pick_rows(context) == [("agreed", 2)]
 
 
 def test_a_teacher_that_can_t_be_asked_gives_its_answer_and_says_why():
     context = context_of(CLASSES, [[2, 0], [3, 0]], [[2, 0], [3, 0]], [0, 0])
     model = context.models["teacher"]
-    shut = {s: replace(m, hindrance="each answer costs") for s, m in model.members.items() if isinstance(m, Toy)}
+    shut = {s: replace(m, limitation="each answer costs") for s, m in model.members.items() if isinstance(m, Toy)}
     context.models["teacher"] = replace(model, members=shut)
     found = probe(context)
     first = found["teacher"]["explained"][0]
@@ -80,10 +80,10 @@ def test_a_teacher_that_can_t_be_asked_gives_its_answer_and_says_why():
 
 def test_of_a_network_that_is_too_large_only_the_modalities_are_told(looked_at, monkeypatch: pytest.MonkeyPatch):
     _, context = looked_at
-    whole = probe(replace(context, memory={}))
+    whole = probe(replace(context, cache={}))
     assert all(one["parts"]["question"]["how"] == "occlusion" for one in whole["student"]["explained"])
     monkeypatch.setattr(explained_rows, "BUDGET", 1)
-    less = probe(replace(context, memory={}))
+    less = probe(replace(context, cache={}))
     for who in ("teacher", "student"):
         for one, full in zip(less[who]["explained"], whole[who]["explained"], strict=True):
             assert one["parts"] == {} and "large" in one["note"]

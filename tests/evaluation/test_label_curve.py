@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from suffuse.engine.label_budget import label_budget
-from suffuse.evaluation.label_curve import label_curve, needed
+from suffuse.evaluation.comparisons import label_curve, labels_needed
 from suffuse.evaluation.metrics import draw
 
 
@@ -33,7 +33,7 @@ def test_a_point_for_each_share_that_was_trained():
     ("wanted", "labels"), [(0.5, 10), (0.6, 10 * 10**0.5), (0.7, 100), (0.8, 1000), (0.81, None), (0.4, None)]
 )
 def test_labels_are_read_along_their_logarithm(wanted, labels):
-    found = needed([1, 10, 100, 1000], [0.4, 0.5, 0.7, 0.8], wanted)
+    found = labels_needed([1, 10, 100, 1000], [0.4, 0.5, 0.7, 0.8], wanted)
     assert found == (None if labels is None else round(labels))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from suffuse.data.columns import Columns
-from suffuse.evaluation.single_row_feeds import feed
+from suffuse.evaluation.latency import single_row
 
 
 def test_rows_are_fed_as_they_come_one_by_one(prepared_run):
@@ -14,7 +14,7 @@ def test_rows_are_fed_as_they_come_one_by_one(prepared_run):
     rows = np.arange(len(columns.target))
     lengths = set()
     for row in rows:
-        entries, present = feed(columns, int(row))
+        entries, present = single_row(columns, int(row))
         assert (present == columns.present[row]).all() and present.shape == (1, 2)
         assert entries["picture"].shape == (1, 8, 8, 3)
         whole = columns.entries["question"][columns.entry[row, 1]]

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from suffuse.evaluation.leak_free import clean, leaked
 from suffuse.evaluation.metrics import draw
+from suffuse.evaluation.slices import leak_free_metrics, leaked_rows
 
 
 @pytest.fixture
@@ -26,8 +26,8 @@ def planted(make_columns):
 
 def test_whole_contents_and_single_ones(planted):
     rows = planted.rows("test")
-    assert leaked(planted, rows)["contents"].tolist() == [True, False, False, False]
-    found = leaked(planted, rows, ["picture", "question", "nobody"])
+    assert leaked_rows(planted, rows)["contents"].tolist() == [True, False, False, False]
+    found = leaked_rows(planted, rows, ["picture", "question", "nobody"])
     assert found["picture"].tolist() == [True, True, False, False]
     assert found["question"].tolist() == [True, False, False, False]
 
@@ -35,7 +35,7 @@ def test_whole_contents_and_single_ones(planted):
 def test_what_is_absent_is_shared_with_nobody(planted):
     present = planted.present.copy()
     present[[0, 4, 8, 12], 0] = False  # no picture in the copy nor in what it copies
-    assert leaked(replace(planted, present=present), planted.rows("test"), ["picture"])["picture"].tolist() == [
+    assert leaked_rows(replace(planted, present=present), planted.rows("test"), ["picture"])["picture"].tolist() == [
         False, True, False, False,
     ]  # fmt: skip
 
@@ -43,7 +43,7 @@ def test_what_is_absent_is_shared_with_nobody(planted):
 def test_nothing_is_said_where_nothing_is_shared(planted):
     entry = planted.entry.copy()
     entry[12:] = 7
-    assert leaked(replace(planted, entry=entry), planted.rows("test"), ["question"]) == {}
+    assert leaked_rows(replace(planted, entry=entry), planted.rows("test"), ["question"]) == {}
 
 
 def test_scores_without_what_is_leaked(planted):
@@ -51,12 +51,16 @@ def test_scores_without_what_is_leaked(planted):
     target = planted.target[rows]
     answers = np.eye(3)[target]
     answers[0] = np.roll(answers[0], 1)  # wrong on the leaked row alone
-    facts = clean(planted, rows, [answers], draw(planted.group[rows], 100, 0.95), leaked(planted, rows))
+    facts = leak_free_metrics(
+        planted, rows, [answers], draw(planted.group[rows], 100, 0.95), leaked_rows(planted, rows)
+    )
     assert facts["rows"] == 3 and facts["leaked"] == {"contents": 1}
     assert facts["metrics"]["accuracy"]["mean"] == 1
 
 
 def test_where_all_rows_are_leaked_there_is_no_score(planted):
     rows = planted.rows("test")
-    facts = clean(planted, rows, [np.eye(3)[[0] * 4]], draw(np.arange(4), 100, 0.95), {"x": np.ones(4, dtype=bool)})
+    facts = leak_free_metrics(
+        planted, rows, [np.eye(3)[[0] * 4]], draw(np.arange(4), 100, 0.95), {"x": np.ones(4, dtype=bool)}
+    )
     assert facts == {"rows": 0, "leaked": {"x": 4}}

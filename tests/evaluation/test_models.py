@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from suffuse.evaluation.models import folders, forms
+from suffuse.evaluation.models import export_forms, folders
 from suffuse.files import write_json
 
 
@@ -15,7 +15,7 @@ def test_every_seed_and_the_export_are_there(looked_at):
         "baseline": ["seed-1", "seed-2"],
     }
     # whether the int8 form is worth shipping is measured at export, and can go either way with so small a network
-    exported = set(forms(run.path("export")))
+    exported = set(export_forms(run.path("export")))
     assert "export" in exported
     assert set(context.models) == {"majority", "teacher", "student", "baseline", *exported}
     assert context.models["teacher"].reference == "teacher" and not context.models["majority"].members
@@ -25,8 +25,8 @@ def test_every_seed_and_the_export_are_there(looked_at):
 
 def test_each_other_form_of_an_export_is_a_model_of_its_own(tmp_path):
     write_json(tmp_path / "signature.json", {})
-    assert forms(tmp_path) == {"export": None}
+    assert export_forms(tmp_path) == {"export": None}
     write_json(tmp_path / "signature.json", {"form": "fp32", "forms": {"fp32": {}, "int8": {}}})
-    assert forms(tmp_path) == {"export": "fp32", "export-int8": "int8"}
+    assert export_forms(tmp_path) == {"export": "fp32", "export-int8": "int8"}
     write_json(tmp_path / "signature.json", {"form": "int8", "forms": {"fp32": {}, "int8": {}}})
-    assert forms(tmp_path) == {"export": "int8", "export-fp32": "fp32"}
+    assert export_forms(tmp_path) == {"export": "int8", "export-fp32": "fp32"}

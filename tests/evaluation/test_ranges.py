@@ -12,21 +12,12 @@ from hypothesis import strategies as st
 from probe_tools import NAMES, toy_columns, toy_context
 from range_tools import METRICS, intervals, outside
 
-from suffuse.evaluation import (
-    agreement,
-    contribution,
-    missing_modalities,
-    ranking_metrics,
-    robustness,
-    temperature_calibration,
-)
-from suffuse.evaluation.calibration import with_intervals
-from suffuse.evaluation.comparisons import comparisons
+from suffuse.evaluation import agreement, contribution, missing_modalities, ranking_metrics, robustness
+from suffuse.evaluation.calibration import calibration_on_test, calibration_with_intervals
+from suffuse.evaluation.comparisons import comparisons, label_curve
 from suffuse.evaluation.context import Context
 from suffuse.evaluation.intervals import RANGES, bounds, difference_bounds, summary
-from suffuse.evaluation.label_curve import label_curve
-from suffuse.evaluation.leak_free import clean
-from suffuse.evaluation.slices import by
+from suffuse.evaluation.slices import leak_free_metrics, metrics_by_value
 from suffuse.report.metric_format import METRICS as SHOWN
 from suffuse.types import Head
 
@@ -63,21 +54,23 @@ def random_context(head: Head, rows: int, seeds: int, seed: int) -> Context:
 def scorecards(context: Context, main: str) -> dict[str, Any]:
     """All that evaluate would say with an interval."""
     spec, target, draws, found = context.spec, context.target, context.draws, {}
-    answers = {who: list(model.answers(spec).values()) for who, model in context.models.items()}
-    for who, measured in context.measured.items():
+    answers = {who: list(model.predictions(spec).values()) for who, model in context.models.items()}
+    for who, measured in context.metrics.items():
         metrics = {m: summary([s[m] for s in measured], 0.95, bounds(m), draws.size) for m in measured[0]}
         cells = ["x", "y"] * len(target)
         found[who] = {
             "metrics": metrics,
-            **with_intervals(spec, answers[who], target, draws),
-            "by": by(spec, answers[who], target, draws, cells[: len(target)]),
-            "clean": clean(context.columns, context.rows, answers[who], draws, {"contents": context.rows < 1}),
+            **calibration_with_intervals(spec, answers[who], target, draws),
+            "by": metrics_by_value(spec, answers[who], target, draws, cells[: len(target)]),
+            "clean": leak_free_metrics(
+                context.columns, context.rows, answers[who], draws, {"contents": context.rows < 1}
+            ),
         }
     for probe in PROBES:
         for who, facts in probe.probe(context).items():
             found[who][probe.__name__] = facts
-    pairs = comparisons(context.measured, answers, (spec, target), main, draws)
-    curve = label_curve(context.measured, {0.5: 10, 1: 20}, main, draws)
+    pairs = comparisons(context.metrics, answers, (spec, target), main, draws)
+    curve = label_curve(context.metrics, {0.5: 10, 1: 20}, main, draws)
     return {**found, "verdict": pairs, "curve": curve}
 
 
@@ -112,5 +105,5 @@ def test_two_seeds_far_apart_would_reach_beyond_100_percent():
 
 def test_temperatures_intervals_lie_in_their_range():
     context = random_context(HEADS["accuracy"], 10, 2, 3)
-    found = temperature_calibration.stated(context.spec, list(context.models["student"].logits.values()), context)
+    found = calibration_on_test(context, list(context.models["student"].logits.values()))
     assert outside(found, "accuracy") == []

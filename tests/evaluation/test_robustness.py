@@ -10,10 +10,10 @@ from probe_tools import toy_columns, toy_context
 from test_modalities import SIGNALS, Built, entries_of
 
 from suffuse.engine import inference
-from suffuse.evaluation import macs, modality_subsets, model_adapters
+from suffuse.evaluation import modality_subsets, models, size
 from suffuse.evaluation.intervals import SHARE, summary
-from suffuse.evaluation.robustness import corrupt, damaged, probe, rows_of
-from suffuse.evaluation.scorecard import measured
+from suffuse.evaluation.robustness import corrupt, corrupt_columns, probe, robustness_rows
+from suffuse.evaluation.scorecard import seed_metrics
 from suffuse.model import FusionModel
 from suffuse.recipe.data_settings import HoldOut
 from suffuse.types import Head
@@ -40,8 +40,8 @@ def test_severity_zero_is_what_is_there(asked):
 def test_severity_zero_changes_no_column_and_one_changes_only_its_own():
     made = context(50)
     where = np.arange(0, 50, 2)
-    assert damaged(made, "a", where, 0) is made.columns
-    changed = damaged(made, "a", where, 3)
+    assert corrupt_columns(made, "a", where, 0) is made.columns
+    changed = corrupt_columns(made, "a", where, 3)
     assert (changed.entries["b"] == made.columns.entries["b"]).all()
     assert (changed.entry[:, 1] == made.columns.entry[:, 1]).all() and (changed.present == made.columns.present).all()
     before, after = made.columns, changed
@@ -62,7 +62,7 @@ def test_more_damage_costs_more_and_only_where_the_model_looks():
     assert all(one["mean"] == 1 for one in facts["modalities"]["b"])
     assert facts["retained"]["b"] == 1 and 0.5 < facts["retained"]["a"] < 1
     first = facts["modalities"]["a"][0]
-    where = rows_of(made)
+    where = robustness_rows(made)
     said = made.models["student"].logits["seed-1"][where].argmax(1)
     assert first["per_seed"] == [(said == made.target[where]).mean()]
 
@@ -72,25 +72,25 @@ def test_a_row_that_lacks_the_modality_isn_t_touched():
     present = made.columns.present.copy()
     present[:20, 0] = False
     made = replace(made, columns=replace(made.columns, present=present))
-    changed = damaged(made, "a", np.arange(40), 5)
+    changed = corrupt_columns(made, "a", np.arange(40), 5)
     assert (changed.entry[:20, 0] == 0).all() and len(changed.entries["a"]) == 20
     present[:] = [False, True]
     nobody = replace(made, columns=replace(made.columns, present=present))
-    assert damaged(nobody, "a", np.arange(40), 5) is nobody.columns
+    assert corrupt_columns(nobody, "a", np.arange(40), 5) is nobody.columns
 
 
 def test_heavy_networks_are_asked_about_fewer_rows(monkeypatch):
-    monkeypatch.setattr(macs, "of", lambda context, member: macs.Work(10**7, 10**5))
+    monkeypatch.setattr(size, "member_macs", lambda context, member: size.Macs(10**7, 10**5))
     made = context(2000)
-    monkeypatch.setattr(macs, "BUDGET", 2 * 5 * 2 * 10**7 * 300)  # two modalities, five severities, two models
-    assert len(rows_of(made)) == 300
+    monkeypatch.setattr(size, "BUDGET", 2 * 5 * 2 * 10**7 * 300)  # two modalities, five severities, two models
+    assert len(robustness_rows(made)) == 300
     # a network is encoded once and fused for each of four subsets
-    monkeypatch.setattr(macs, "BUDGET", 2 * (10**7 + 4 * 10**5) * 250)
-    assert len(modality_subsets.rows_of(made)) == 250
-    monkeypatch.setattr(macs, "BUDGET", 1)
-    assert len(rows_of(made)) == 64
-    monkeypatch.setattr(macs, "BUDGET", 10**30)
-    assert len(rows_of(context(2000, probe_rows=128))) == 128 and len(rows_of(made)) == 1000
+    monkeypatch.setattr(size, "BUDGET", 2 * (10**7 + 4 * 10**5) * 250)
+    assert len(modality_subsets.subset_rows(made)) == 250
+    monkeypatch.setattr(size, "BUDGET", 1)
+    assert len(robustness_rows(made)) == 64
+    monkeypatch.setattr(size, "BUDGET", 10**30)
+    assert len(robustness_rows(context(2000, probe_rows=128))) == 128 and len(robustness_rows(made)) == 1000
 
 
 def test_a_group_that_is_held_out_stands_beside_validation():
@@ -102,7 +102,7 @@ def test_a_group_that_is_held_out_stands_beside_validation():
     split = made.recipe.data.split.model_copy(update={"hold_out": HoldOut(column="who", values=("theo",))})
     recipe = made.recipe.model_copy(update={"data": made.recipe.data.model_copy(update={"split": split})})
     made = replace(
-        made, columns=columns, rows=where, draws=made.drawn(where), recipe=recipe,
+        made, columns=columns, rows=where, draws=made.draws.of(where), recipe=recipe,
         models={"student": replace(model, logits=flipped)},
     )  # fmt: skip
     facts = probe(made)["student"]["robustness"]["held_out"]
@@ -111,7 +111,7 @@ def test_a_group_that_is_held_out_stands_beside_validation():
     half = np.where(np.arange(len(where))[:, None] % 2, 1, -1)
     made = replace(made, models={"student": replace(model, logits={s: half * v for s, v in flipped.items()})})
     facts = probe(made)["student"]["robustness"]["held_out"]
-    scores = [m["accuracy"] for m in measured(made, made.models["student"])]
+    scores = [m["accuracy"] for m in seed_metrics(made, made.models["student"])]
     assert facts["test"] == summary(scores, 0.95, SHARE, made.draws.size) and facts["test"]["mean"] == 0.5
     assert facts["difference"]["low"] == pytest.approx(facts["test"]["low"] - 1)  # on validation it is always right
     assert "held_out" not in probe(context(100))["student"]["robustness"]
@@ -120,7 +120,7 @@ def test_a_group_that_is_held_out_stands_beside_validation():
 def test_who_can_t_be_asked_about_damage_says_so(monkeypatch):
     made = context(100)
     kind = type(next(iter(made.models["student"].members.values())))
-    monkeypatch.setattr(kind, "on", lambda self, columns, name, rows: None)
+    monkeypatch.setattr(kind, "logits_on", lambda self, columns, name, rows: None)
     assert set(probe(made)["student"]) == {"not_measured"}
 
 
@@ -134,14 +134,14 @@ def test_what_is_not_damaged_is_encoded_once_and_the_bits_are_those_of_encoding_
         return encode(self, name, batch, mapped)
 
     monkeypatch.setattr(FusionModel, "entries", counted)
-    where = rows_of(made)
+    where = robustness_rows(made)
     for who in ("teacher", "student"):
         fresh = replace(next(iter(made.models[who].members.values())))
         for name in made.spec.names:
             asked.clear()
             for severity in (1, 3, 5):
-                columns = damaged(made, name, where, severity)
-                said = fresh.on(columns, name, made.rows[where])
+                columns = corrupt_columns(made, name, where, severity)
+                said = fresh.logits_on(columns, name, made.rows[where])
                 own = fresh.opened[1]
                 entries = {n: columns.entries[n] if n == name else own.entries[n] for n in own.entries}
                 again = replace(columns.of(own.spec.names), entries=entries, ready=own.ready - {name})
@@ -150,7 +150,7 @@ def test_what_is_not_damaged_is_encoded_once_and_the_bits_are_those_of_encoding_
                 del asked[before:]
             others = [n for n in made.spec.names if n != name]
             assert asked.count(name) == 3 and all(asked.count(n) == 1 for n in others)
-    monkeypatch.setattr(model_adapters, "HELD", 0)  # too much to hold: encoded again, to the same bits
-    held, free = (replace(fresh), damaged(made, name, where, 2))
-    assert (held.on(free, name, made.rows[where]) == fresh.on(free, name, made.rows[where])).all()
-    assert not held.held
+    monkeypatch.setattr(models, "MAX_CACHED_FEATURES", 0)  # too much to hold: encoded again, to the same bits
+    held, free = (replace(fresh), corrupt_columns(made, name, where, 2))
+    assert (held.logits_on(free, name, made.rows[where]) == fresh.logits_on(free, name, made.rows[where])).all()
+    assert not held.cached

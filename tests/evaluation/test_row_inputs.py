@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from probe_tools import toy_columns, toy_context
 
-from suffuse.evaluation import contribution, missing_modalities, temperature_calibration
-from suffuse.evaluation.row_inputs import called, grouped, there
+from suffuse.evaluation import calibration, contribution, missing_modalities
+from suffuse.evaluation.modality_subsets import group_inputs, input_names, present_inputs
 from suffuse.recipe import make_recipe
 from suffuse.types import Head
 
@@ -49,11 +49,11 @@ def context():
 
 
 def test_an_input_has_the_name_of_the_student_s_form() -> None:
-    assert called(recipe()) == {"a": "c", "b": "b", "c": "c"}
-    assert called(recipe("ac", "b")) == {"a": "a", "b": "b", "c": "a"}
-    names, forms = grouped(recipe(), ("a", "b", "c"))
+    assert input_names(recipe()) == {"a": "c", "b": "b", "c": "c"}
+    assert input_names(recipe("ac", "b")) == {"a": "a", "b": "b", "c": "a"}
+    names, forms = group_inputs(recipe(), ("a", "b", "c"))
     assert names == ("b", "c") and forms.tolist() == [[False, True, False], [True, False, True]]
-    assert there(np.array([[True, False, False], [False, True, False]]), forms).tolist() == [
+    assert present_inputs(np.array([[True, False, False], [False, True, False]]), forms).tolist() == [
         [False, True],
         [True, False],
     ]
@@ -89,6 +89,6 @@ def test_both_forms_of_one_model_are_hidden_together(context) -> None:
 
 def test_an_export_s_temperatures_are_found_by_its_own_names(context) -> None:
     missing_modalities.probe(context)
-    said = context.memory["subsets", "teacher"]
-    assert said.titles == ["nothing", "b", "c", "b+c"] and said.exported == ["nothing", "b", "a", "a+b"]
-    assert list(temperature_calibration.probe(context)["teacher"]["temperature"]["subsets"]) == said.titles
+    said = context.cache["subsets", "teacher"]
+    assert said.titles == ["nothing", "b", "c", "b+c"] and said.export_titles == ["nothing", "b", "a", "a+b"]
+    assert list(calibration.probe(context)["teacher"]["temperature"]["subsets"]) == said.titles

@@ -11,7 +11,7 @@ from suffuse.evaluation.comparisons import comparisons
 from suffuse.evaluation.context import Context, Model
 from suffuse.evaluation.metrics import draw
 from suffuse.evaluation.models import folders
-from suffuse.evaluation.scorecard import measured
+from suffuse.evaluation.scorecard import seed_metrics
 from suffuse.files import write_json
 from suffuse.run import Run
 
@@ -35,20 +35,20 @@ def context(make_columns, prepared_run: Run) -> Context:
         for who, gain in (("student", GAIN), ("baseline", 0.0))
     }
     bare = Context(prepared_run.recipe, columns, rows, draw(columns.group, 200, 0.95), models)
-    return replace(bare, measured={who: measured(bare, model) for who, model in models.items()})
+    return replace(bare, metrics={who: seed_metrics(bare, model) for who, model in models.items()})
 
 
 def test_a_gain_of_every_seed_is_seen_although_seeds_differ(context: Context) -> None:
     columns = context.columns
-    answers = {who: list(model.answers(columns.spec).values()) for who, model in context.models.items()}
-    (facts,) = comparisons(context.measured, answers, (columns.spec, columns.target), "accuracy", context.draws)
+    answers = {who: list(model.predictions(columns.spec).values()) for who, model in context.models.items()}
+    (facts,) = comparisons(context.metrics, answers, (columns.spec, columns.target), "accuracy", context.draws)
     assert facts["difference"] == pytest.approx(GAIN, abs=0.002)
     assert facts["high"] - facts["low"] < 0.03 and facts["verdict"] == "helps"
 
 
 def test_each_seed_has_its_own_scores(context: Context) -> None:
     for who, gain in (("student", GAIN), ("baseline", 0.0)):
-        scores = [m["accuracy"][0] for m in context.measured[who]]
+        scores = [m["accuracy"][0] for m in context.metrics[who]]
         assert scores == pytest.approx([level + gain for level in LEVELS.values()], abs=0.002)
 
 

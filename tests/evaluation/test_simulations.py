@@ -10,7 +10,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from suffuse.evaluation.mcnemar import mcnemar
+from suffuse.evaluation.comparisons import mcnemar
 
 PAIRS = 300
 CELLS = [(rows, together, deviation) for rows, together in ((500, 1), (2000, 4)) for deviation in (0.005, 0.01, 0.02)]

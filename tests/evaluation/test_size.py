@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from suffuse.evaluation.macs import counted
+from suffuse.evaluation.size import count_macs
 from suffuse.model import FusionModel
 from suffuse.recipe import Network
 
@@ -37,21 +37,21 @@ def test_multiplications_are_those_of_each_layer(make_columns, text, gates):
     places = sum(p.numel() for n, p in model.named_parameters() if "picture" in n and p.ndim == 4) * 8 * 8
     cell = 4 * gates * (3 * 5 + 5 * 5)
     linear = sum(p.numel() for n, p in model.named_parameters() if p.ndim == 2 and "encoder" not in n)
-    assert counted(model, columns).whole == places + cell + linear
-    assert counted(model, columns).fusion == linear
+    assert count_macs(model, columns).total == places + cell + linear
+    assert count_macs(model, columns).fusion == linear
 
 
 def test_the_row_with_most_modalities_is_counted(make_columns):
     columns = make_columns(rows=20, absent=0.0)
     model = FusionModel(network("gru"), columns.spec).eval()
     alone = {
-        row: counted(model, replace(columns, entry=columns.entry[row:], present=columns.present[row:])).whole
+        row: count_macs(model, replace(columns, entry=columns.entry[row:], present=columns.present[row:])).total
         for row in range(20)
     }
     longest = max(alone, key=lambda row: alone[row])
     assert len(set(alone.values())) > 1  # questions differ in length
     present = columns.present & (np.arange(20) == longest)[:, None]
-    assert counted(model, replace(columns, present=present)).whole == alone[longest]
+    assert count_macs(model, replace(columns, present=present)).total == alone[longest]
 
 
 def said(code: str) -> list:
@@ -60,8 +60,8 @@ def said(code: str) -> list:
 
 
 def test_the_peak_is_what_a_process_once_held():
-    code = "import json, numpy; from suffuse.evaluation.memory import peak; a = peak(); b = numpy.ones(2**25); del b; "
-    before, after = said(code + "print(json.dumps([a, peak()]))")
+    code = "import json, numpy; from suffuse.evaluation.memory import peak_memory; a = peak_memory(); "
+    before, after = said(code + "b = numpy.ones(2**25); del b; print(json.dumps([a, peak_memory()]))")
     assert 2**24 < before < 2**30 and after - before == pytest.approx(2**28, rel=0.1)
 
 

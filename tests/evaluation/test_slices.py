@@ -7,21 +7,21 @@ import pytest
 from sklearn.metrics import accuracy_score
 
 from suffuse.evaluation import metrics
-from suffuse.evaluation.slices import EMPTY, REST, by, parts
+from suffuse.evaluation.slices import EMPTY, REST, metrics_by_value, rows_by_value
 from suffuse.types import Head, Spec
 
 SPEC = Spec((), (Head("answer", "classes", ("a", "b", "c")),), (0.0, 0.0, 0.0))
 
 
 def test_values_are_told_one_by_one_the_commonest_first():
-    found = parts(["OPEN", None, "CLOSED", "OPEN", None, "OPEN"])
+    found = rows_by_value(["OPEN", None, "CLOSED", "OPEN", None, "OPEN"])
     assert list(found) == ["OPEN", EMPTY, "CLOSED"]
     assert found["OPEN"].tolist() == [True, False, False, True, False, True]
 
 
 def test_beyond_twenty_the_rest_stands_together():
     values = [str(n % 40) for n in range(400)] + ["common"] * 50
-    found = parts(values)
+    found = rows_by_value(values)
     assert len(found) == 20 and next(iter(found)) == "common" and list(found)[-1] == REST
     assert sum(mask.sum() for mask in found.values()) == len(values)
     assert np.stack([*found.values()]).sum(0).max() == 1
@@ -32,7 +32,7 @@ def test_each_part_has_its_own_scores():
     target, values = random.integers(0, 3, 200), random.choice(["x", "y"], 200)
     answers = [random.dirichlet(np.ones(3), 200) for _ in range(2)]
     draws = metrics.draw(np.arange(200) // 2, 60, 0.9)
-    found = by(SPEC, answers, target, draws, values.tolist())
+    found = metrics_by_value(SPEC, answers, target, draws, values.tolist())
     for name, facts in found.items():
         mask = values == name
         wanted = [accuracy_score(target[mask], a[mask].argmax(1)) for a in answers]
@@ -52,7 +52,7 @@ def test_a_part_of_one_row_stops_nothing(kind):
     if kind != "classes":
         target = random.integers(0, 2, (40, len(classes) or 1)).astype(np.float32)
     draws = metrics.draw(np.arange(40), 100, 0.9)
-    found = by(spec, [answers], target, draws, ["one", *["many"] * 39])
+    found = metrics_by_value(spec, [answers], target, draws, ["one", *["many"] * 39])
     assert found["one"]["rows"] == 1
     for facts in found.values():
         for metric in facts["metrics"].values():

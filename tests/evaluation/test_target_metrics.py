@@ -7,8 +7,7 @@ import pytest
 from sklearn.metrics import f1_score, mean_absolute_error, r2_score, root_mean_squared_error
 
 from suffuse.activations import activate, main_metric
-from suffuse.evaluation.metrics import draw, metrics
-from suffuse.evaluation.target_metrics import measure, of_labels, of_number
+from suffuse.evaluation.metrics import class_metrics, draw, label_metrics, measure, number_metrics
 from suffuse.types import Head, Spec
 
 CLASSES, LABELS, NUMBER = (
@@ -36,7 +35,7 @@ def test_every_resample_s_metric_is_scikit_learn_s_on_its_rows():
     random, draws = np.random.default_rng(1), draw(np.arange(50) // 2, 20, 0.9)
     p, t = random.random((50, 3)), random.integers(0, 2, (50, 3)).astype(np.float32)
     value, y = random.normal(size=50) * 3 + 7, random.normal(size=50).astype(np.float32)
-    labels, number = of_labels(p, t, draws), of_number(value, y, NUMBER, draws)
+    labels, number = label_metrics(p, t, draws), number_metrics(value, y, NUMBER, draws)
     for r in range(21):
         rows = np.repeat(np.arange(50), draws.weight[r].astype(int)[draws.group])
         for average in ("micro", "macro"):
@@ -63,7 +62,7 @@ def test_several_targets_have_each_its_own_and_the_mean_comes_first(mixed):
 def test_one_target_of_classes_is_measured_as_before():
     random = np.random.default_rng(2)
     p, t, draws = random.dirichlet(np.ones(2), 40), random.integers(0, 2, 40), draw(np.arange(40), 4, 0.9)
-    found, wanted = measure(Spec((), (CLASSES,), ()), p, t, draws), metrics(p, t, draws)
+    found, wanted = measure(Spec((), (CLASSES,), ()), p, t, draws), class_metrics(p, t, draws)
     assert list(found)[: len(wanted)] == list(wanted) and all((found[n] == wanted[n]).all() for n in wanted)
     assert list(found)[len(wanted) :] == ["balanced_accuracy"]  # two classes have no top 3
 

@@ -9,8 +9,7 @@ import pytest
 from probe_tools import toy_columns, toy_context
 
 from suffuse.evaluation import missing_modalities
-from suffuse.evaluation.calibration import calibration, of_labels
-from suffuse.evaluation.temperature_calibration import probe, validation
+from suffuse.evaluation.calibration import class_calibration, label_calibration, probe, validation_rows
 from suffuse.types import Head
 
 HEAD = Head("y", "classes", ("p", "q", "r"))
@@ -28,9 +27,9 @@ def test_the_error_of_a_perfectly_calibrated_generator_goes_to_zero_as_rows_grow
             random = np.random.default_rng([seed, rows])
             p = random.dirichlet(np.ones(3), rows)
             if labels:
-                found.append(of_labels(p, (random.random(p.shape) < p).astype(int))["ece"])
+                found.append(label_calibration(p, (random.random(p.shape) < p).astype(int))["ece"])
             else:
-                found.append(calibration(p, drawn(p, random))["ece"])
+                found.append(class_calibration(p, drawn(p, random))["ece"])
         return float(np.mean(found))
 
     for labels in (False, True):
@@ -51,7 +50,7 @@ def overconfident(factor: float, rows: int = 6000):
     where = columns.labelled("test")
     model = context.models["student"]
     said = replace(model, logits={s: v[where] for s, v in model.logits.items()})
-    return replace(context, rows=where, models={"student": said}, draws=context.drawn(where))
+    return replace(context, rows=where, models={"student": said}, draws=context.draws.of(where))
 
 
 def test_a_model_that_is_too_sure_by_three_gets_a_temperature_of_three():
@@ -72,7 +71,7 @@ def test_test_rows_decide_nothing_about_the_temperature():
     target[context.rows] = 0
     changed = replace(context, columns=replace(context.columns, target=target))
     assert probe(changed)["student"]["temperature"]["targets"]["y"]["temperature"] == before
-    assert not set(validation(context)) & set(context.rows)
+    assert not set(validation_rows(context)) & set(context.rows)
 
 
 def test_every_subset_has_its_errors_once_missing_was_measured():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from suffuse.evaluation.training_time import effort, made_up
+from suffuse.evaluation.training_time import estimate_training, synthetic_columns
 from suffuse.model import FusionModel
 from suffuse.prepare.check.findings import Sample
 from suffuse.recipe import make_recipe
@@ -59,7 +59,7 @@ def recipe(*kinds: str):
 @pytest.mark.parametrize("kinds", [("classes",), ("labels",), ("number",), ("classes", "labels", "number")])
 def test_every_kind_of_target(kinds):
     made, some = recipe(*kinds), sample(*kinds)
-    found = effort(made, some)
+    found = estimate_training(made, some)
     spec = Spec(FIELDS, some.heads, (0.0,) * sum(h.outputs for h in some.heads))
     teacher = FusionModel(made.teacher.bare(), spec)
     assert found["teacher"]["parameters"] == teacher.size()
@@ -76,14 +76,14 @@ def test_maps_and_second_answers_are_tried_too():
         "fewer": {"kind": "subset_consistency"},
         "counts": {"kind": "gate_transfer"},
     }
-    found = effort(make_recipe(raw), some)
-    assert found["teacher"]["kept"] == effort(made, some)["teacher"]["kept"] + 16
+    found = estimate_training(make_recipe(raw), some)
+    assert found["teacher"]["kept"] == estimate_training(made, some)["teacher"]["kept"] + 16
     assert 0 < found["student"]["step"] < 60
 
 
 def test_a_batch_has_as_many_different_entries_as_the_table_s_would():
     spec = Spec(FIELDS, (HEADS["classes"],), (0.0,) * 3)
     for cells, wanted in ((1.0, 64), (0.25, 16), (0.001, 4)):  # rows of one content stand together, 16 at the most
-        columns = made_up(sample("classes", cells=cells), spec, 64)
+        columns = synthetic_columns(sample("classes", cells=cells), spec, 64)
         assert [len(e) for e in columns.entries.values()] == [wanted] * 2
         assert all(len(np.unique(columns.entry[:, m])) == wanted for m in range(2))

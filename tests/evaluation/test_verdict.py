@@ -9,9 +9,9 @@ from hypothesis import settings as budget
 from hypothesis import strategies as st
 from scipy import stats
 
+from suffuse.evaluation.comparisons import correct_rows, exact_p, mcnemar, mid_p
 from suffuse.evaluation.intervals import UNBOUNDED, Size, Spread, bounds, interval, spread, summary
-from suffuse.evaluation.mcnemar import exact, mcnemar, mid, right
-from suffuse.evaluation.verdict import compare, said, settles
+from suffuse.evaluation.verdict import compare, required_size, verdict_of
 from suffuse.report.verdict_text import to_settle
 from suffuse.types import Head, Spec
 
@@ -46,7 +46,7 @@ def test_what_rows_do_to_each_seed_alone_is_not_counted_twice():
     values = [0.80, 0.82, 0.84]
     found = spread(seeds(values, rows=0.02, own=0.03))
     assert found.by_seeds == pytest.approx(np.var(values, ddof=1) / 3)
-    assert found.own == pytest.approx(0.03**2, rel=0.05) and found.by_rows == pytest.approx(0.02**2, rel=0.1)
+    assert found.residual == pytest.approx(0.03**2, rel=0.05) and found.by_rows == pytest.approx(0.02**2, rel=0.1)
 
 
 def test_seeds_that_agree_by_chance_prove_nothing():
@@ -102,8 +102,8 @@ def test_one_seed_is_no_evidence_of_a_recipe_and_says_so():
     [((0.0, 2.0), "no evidence"), ((0.09, 1.91), "no evidence"), ((0.1, 1.9), "helps"), ((-1.9, -0.1), "hurts")],
 )
 def test_an_interval_must_be_clear_of_nothing_by_a_tenth_of_its_reach(ends, verdict):
-    assert said(sum(ends) / 2, *ends) == verdict
-    assert said(float("nan"), float("nan"), float("nan")) == "no evidence"
+    assert verdict_of(sum(ends) / 2, *ends) == verdict
+    assert verdict_of(float("nan"), float("nan"), float("nan")) == "no evidence"
 
 
 def test_two_seeds_rarely_suffice():
@@ -135,7 +135,7 @@ def test_what_would_settle_it_by_rows():
 def test_so_many_seeds_do_find_it_in_80_of_100_tries(rows):
     """Differences are drawn as the model has them, with the number of seeds that was proposed."""
     found = Spread(0.025, 3, 0.03**2 / 3, rows**2, 0.0, np.zeros(9))
-    count = settles(found, 0.95, Size(1000, 1000))["seeds"]
+    count = required_size(found, 0.95, Size(1000, 1000))["seeds"]
     random = np.random.default_rng(1)
     scores = 0.025 + random.normal(0, 0.03, (20_000, count)) + random.normal(0, rows, (20_000, 1))
     margin = stats.t.ppf(0.975, count - 1) * scores.std(1, ddof=1) / np.sqrt(count)
@@ -154,17 +154,17 @@ def test_what_nothing_would_settle_and_what_is_to_settle():
     assert "can't be settled" in to_settle(compare(same, same, 0.95, UNBOUNDED, Size(10, 10)))
     better = compare(seeds([0.9, 0.91, 0.9]), seeds([0.5, 0.51, 0.5]), 0.95, UNBOUNDED, Size(10, 10))
     assert better["verdict"] == "helps" and better["settles"] is None and to_settle(better) == ""
-    assert settles(spread(seeds([0.5])), 0.95, None) == {"seeds": 3, "least": True}
+    assert required_size(spread(seeds([0.5])), 0.95, None) == {"seeds": 3, "least": True}
 
 
 @pytest.mark.parametrize(("gained", "lost"), [(3, 9), (9, 3), (5, 5), (0, 6), (1, 0), (40, 71), (0, 0)])
 def test_mcnemar_is_the_sign_test(gained, lost):
     both = gained + lost
-    assert exact(gained, lost) == pytest.approx(stats.binomtest(gained, both).pvalue if both else 1)
+    assert exact_p(gained, lost) == pytest.approx(stats.binomtest(gained, both).pvalue if both else 1)
     at = stats.binom.pmf(np.arange(both + 1), both, 0.5)
     as_likely = np.isclose(at, at[gained])
     wanted = at[(at < at[gained]) & ~as_likely].sum() + at[as_likely].sum() / 2
-    assert mid(gained, lost) == pytest.approx(wanted if both else 1)
+    assert mid_p(gained, lost) == pytest.approx(wanted if both else 1)
 
 
 def test_mcnemar_on_rows_and_on_groups():
@@ -200,10 +200,10 @@ def test_the_statistic_of_groups_is_durkalskis():
 def test_rows_are_right_or_wrong_where_there_is_one_target_of_classes():
     answers, target = np.array([[0.2, 0.8], [0.9, 0.1]]), np.array([1, 1])
     classes, number = Head("a", "classes", ("x", "y")), Head("b", "number", (), 0.0, 1.0)
-    found = right(Spec((), (classes,), (0.0, 0.0)), answers, target)
+    found = correct_rows(Spec((), (classes,), (0.0, 0.0)), answers, target)
     assert found is not None and found.tolist() == [True, False]
-    assert right(Spec((), (number,), (0.0,)), answers, target) is None
-    assert right(Spec((), (classes, number), (0.0,) * 3), answers, target) is None
+    assert correct_rows(Spec((), (number,), (0.0,)), answers, target) is None
+    assert correct_rows(Spec((), (classes, number), (0.0,) * 3), answers, target) is None
 
 
 # Test accuracies on easy-VQA, measured once: ten trainings of a student of 6,323 parameters, ten of its baseline.

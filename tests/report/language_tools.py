@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from suffuse.audit import ITEMS
+from suffuse.explaining.attribution import UNIT
 from suffuse.explaining.explanation import GRADIENTS, LARGE, OCCLUSION, OUTSIDE, SILENT
-from suffuse.explaining.log_odds import UNIT
 from suffuse.prepare import split_leaks
 from suffuse.prepare.quarantine import ACTIONS
 from suffuse.report import (

@@ -61,7 +61,7 @@ def test_a_row_is_asked_once_for_each_set_that_it_is_left_with(columns, tmp_path
     kept = np.ones((1, len(rows), 2), dtype=bool)
     kept[0, ::3] = [False, True]
     kept[0, 1::3] = [False, False]
-    found = asked.under(rows, kept)[0]
+    found = asked.masked_logits(rows, kept)[0]
     known = rows % 5 != SILENT
     assert (found[known & kept[0, :, 0]].argmax(1) == 0).all()
     assert (found[known & ~kept[0, :, 0] & kept[0, :, 1]].argmax(1) == 1).all()
@@ -72,10 +72,10 @@ def test_a_row_is_asked_once_for_each_set_that_it_is_left_with(columns, tmp_path
 
 
 def test_without_subsets_in_the_recipe_it_is_not_asked_about_them(columns, tmp_path):
-    assert Asked(Teacher("picture"), columns, tmp_path, False).hindrance == FEW  # type: ignore[arg-type]
-    assert Asked(Teacher("picture"), columns, tmp_path, True).hindrance == ""  # type: ignore[arg-type]
+    assert Asked(Teacher("picture"), columns, tmp_path, False).limitation == FEW  # type: ignore[arg-type]
+    assert Asked(Teacher("picture"), columns, tmp_path, True).limitation == ""  # type: ignore[arg-type]
     looked_up = Asked(Teacher(), columns, tmp_path, True)  # type: ignore[arg-type]
-    assert looked_up.hindrance == LOOKED_UP and looked_up.names == ("picture", "question")
+    assert looked_up.limitation == LOOKED_UP and looked_up.names == ("picture", "question")
 
 
 def test_what_can_t_be_measured_of_it_is_said_and_costs_no_question(columns, tmp_path):

@@ -229,7 +229,7 @@ def test_check_says_what_is_known_without_asking_the_teacher(prepared, tmp_path)
 
 def test_the_time_of_a_student_is_measured_without_the_teacher(prepared, tmp_path):
     """Losses that ask for what only the teacher could tell are left out of it."""
-    from suffuse.evaluation.training_time import effort
+    from suffuse.evaluation.training_time import estimate_training
     from suffuse.prepare.check.table_check import check
 
     made = recipe(prepared.recipe.data.source, teacher={"kind": "run", "folder": str(tmp_path)})
@@ -240,7 +240,7 @@ def test_the_time_of_a_student_is_measured_without_the_teacher(prepared, tmp_pat
     sample = check(
         Run.of({**made, "teacher": prepared.recipe.model_dump(mode="json")["student"]}, tmp_path), False
     ).sample
-    facts = effort(run.recipe, sample)
+    facts = estimate_training(run.recipe, sample)
     assert facts["teacher"] == {"parameters": None, "frozen": {}, "kept": 3}
     assert facts["student"]["step"] > 0
 

@@ -15,7 +15,7 @@ from suffuse import pipeline
 from suffuse.engine import loop
 from suffuse.run import Run
 from suffuse.tuning import search_session, study
-from suffuse.tuning.options import How
+from suffuse.tuning.options import TuneOptions
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few first points, so that the sampler has its say; every epoch leaves a checkpoint; no processes."""
     for module in (search_session, study):
         monkeypatch.setattr(module, "STARTUP", 3)
-    monkeypatch.setattr(search_session, "MOST", 1)
+    monkeypatch.setattr(search_session, "MAX_HEURISTICS", 1)
     monkeypatch.setattr(search_session, "run_jobs", here)
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
 
@@ -50,7 +50,9 @@ def fresh(stored: Run, tmp_path: Path) -> Callable[[str], Run]:
 def tuned(fresh: Callable[[str], Run], quick: None) -> Callable[..., tuple[Run, dict[str, Any]]]:
     """A copy of the run, changed as ``change`` does, and the search on it."""
 
-    def make(name: str, how: How = LITTLE, change: Callable[[Run], None] = lambda run: None) -> tuple[Run, dict]:
+    def make(
+        name: str, how: TuneOptions = LITTLE, change: Callable[[Run], None] = lambda run: None
+    ) -> tuple[Run, dict]:
         run = fresh(name)
         change(run)
         return run, pipeline.run_tune(run, how)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from suffuse.tuning import reruns, trial_worker
-from suffuse.tuning.options import How
+from suffuse.tuning import reruns, trial
+from suffuse.tuning.options import TuneOptions
 
-FUNCTIONS = {"suffuse.tuning.trial_worker:work": trial_worker.work, "suffuse.tuning.reruns:work": reruns.work}
-LITTLE = How(None, 4, 1, seeds=2, finalists=2)
+FUNCTIONS = {"suffuse.tuning.trial:work": trial.work, "suffuse.tuning.reruns:work": reruns.work}
+LITTLE = TuneOptions(None, 4, 1, seeds=2, finalists=2)
 
 
 def here(function: str, jobs: list[dict], workers: int, tell: Callable[[float, str], None]) -> None:

@@ -68,7 +68,7 @@ def ended(project: Path) -> int:
     folder = project / "run" / "tuning"
     if not (folder / "study.db").exists() or not (folder / "plan.json").exists():
         return 0
-    return Study(folder, "student", ("quality", "latency", "size"), 0).ended()
+    return Study(folder, "student", ("quality", "latency", "size"), 0).count_ended()
 
 
 def none_left(project: Path) -> bool:

@@ -15,10 +15,9 @@ from suffuse.recipe import to_yaml
 from suffuse.tuning import heuristics, search_space
 from suffuse.tuning.options import QUALITY, SMALL, STUDENT
 from suffuse.tuning.pareto import dominates, front
-from suffuse.tuning.pruning import FEWEST, behind, reached
-from suffuse.tuning.samplers import Suggested
-from suffuse.tuning.selection import choose, paired
-from suffuse.tuning.study import BEHIND, Study, over
+from suffuse.tuning.reruns import choose, paired_difference
+from suffuse.tuning.samplers import OptunaSampler
+from suffuse.tuning.study import BEHIND, MIN_CURVES, Study, excess_cost, pruning_reason, score_at
 
 
 def points(count: int, latency: bool) -> list[dict[str, Any]]:
@@ -46,15 +45,15 @@ def test_the_front_has_no_dominated_point_and_dominates_all_others(count: int, l
 
 def test_the_median_rule_by_hand() -> None:
     others = [([(0.5, q), (1.0, 0.9)], 100) for q in (0.2, 0.4, 0.6, 0.8)]
-    assert behind([(0.25, 0.0)], 100, others) == ""  # too early
-    assert behind([(0.25, 0.0), (0.5, 0.51)], 100, others) == ""
-    assert "median" in behind([(0.25, 0.0), (0.5, 0.49)], 100, others)
-    assert behind([(0.5, 0.0), (0.6, 0.0)], 100, others) == ""  # judged at this rung already
-    assert behind([(0.5, 0.0)], 99, others) == ""  # all others are larger
-    assert behind([(0.5, 0.0)], 100, others[: FEWEST - 1]) == ""
-    assert behind([(0.25, 0.7), (0.5, 0.1)], 100, others) == ""  # its best so far counts
-    assert reached([(0.5, 0.2), (1.0, 0.9)], 0.75) == 0.2
-    assert reached([(0.5, 0.2)], 0.75) is None
+    assert pruning_reason([(0.25, 0.0)], 100, others) == ""  # too early
+    assert pruning_reason([(0.25, 0.0), (0.5, 0.51)], 100, others) == ""
+    assert "median" in pruning_reason([(0.25, 0.0), (0.5, 0.49)], 100, others)
+    assert pruning_reason([(0.5, 0.0), (0.6, 0.0)], 100, others) == ""  # judged at this rung already
+    assert pruning_reason([(0.5, 0.0)], 99, others) == ""  # all others are larger
+    assert pruning_reason([(0.5, 0.0)], 100, others[: MIN_CURVES - 1]) == ""
+    assert pruning_reason([(0.25, 0.7), (0.5, 0.1)], 100, others) == ""  # its best so far counts
+    assert score_at([(0.5, 0.2), (1.0, 0.9)], 0.75) == 0.2
+    assert score_at([(0.5, 0.2)], 0.75) is None
 
 
 def scored(*means: float, noise: float = 0.0, seeds: int = 3) -> list[np.ndarray]:
@@ -84,10 +83,10 @@ def test_the_smallest_within_one_standard_error() -> None:
 def test_the_paired_error_is_that_of_the_difference() -> None:
     random = np.random.default_rng(1)
     shared = random.normal(0, 0.1, size=(1, 1001)).repeat(3, 0)
-    gain, error = paired(0.9 + shared, 0.8 + shared)  # what meets both cancels
+    gain, error = paired_difference(0.9 + shared, 0.8 + shared)  # what meets both cancels
     assert gain == pytest.approx(0.1) and error < 1e-9
     seeds = np.array([[0.0], [0.1], [0.2]]) + np.zeros((3, 2001))
-    gain, error = paired(seeds, np.zeros((3, 2001)))
+    gain, error = paired_difference(seeds, np.zeros((3, 2001)))
     assert gain == pytest.approx(0.1)
     assert error == pytest.approx(np.std([0, 0.1, 0.2]) / np.sqrt(3), rel=0.05)  # of the mean of three drawn seeds
 
@@ -127,10 +126,10 @@ def test_what_the_evidence_makes_worth_trying(tmp_path: Path, known: dict, word:
     one = next(f for f in found if word in f.because)
     key, value = tried
     assert any(t.get(key) == value for t in one.tries)
-    points = [search_space.changed(STUDENT, there, values) for values in one.tries]
+    points = [search_space.point_with(STUDENT, there, values) for values in one.tries]
     for values, point in zip(one.tries, points, strict=True):  # what is tried is something that the space asks
         assert any(name in point for name in values), values
-    assert any(point != search_space.shipped(STUDENT, there) for point in points)
+    assert any(point != search_space.recipe_point(STUDENT, there) for point in points)
 
 
 def test_a_student_that_is_weak_without_a_modality_is_tried_with_halves_where_subsets_count(tmp_path: Path) -> None:
@@ -144,7 +143,7 @@ def test_a_student_that_is_weak_without_a_modality_is_tried_with_halves_where_su
         one = next(f for f in heuristics.findings(weak, there) if "is missing" in f.because)
         assert ({"modality_dropout": HALVES} in one.tries) == there.by_subsets == (kind == "subsets")
         assert ("select: subsets" in one.because) != there.by_subsets
-        tried = search_space.changed(STUDENT, there, {"modality_dropout": HALVES})
+        tried = search_space.point_with(STUDENT, there, {"modality_dropout": HALVES})
         assert (tried["modality_dropout"] == HALVES) == there.by_subsets
 
 
@@ -164,7 +163,7 @@ def test_a_weak_subset_of_the_scorecards_is_tried_first(tmp_path: Path) -> None:
     assert "on question alone 0.500 (teacher 0.600), on the scorecard" in first.because
     assert "picture alone" not in first.because and "nothing" not in first.because
     assert {"modality_dropout": "uniform", "subset_consistency": True} in first.tries
-    point = search_space.changed(STUDENT, there, first.tries[-1])
+    point = search_space.point_with(STUDENT, there, first.tries[-1])
     assert point["modality_dropout"] == "uniform" and point["subset_consistency"] is True
 
 
@@ -190,11 +189,11 @@ def test_voices_of_another_speed_and_height_are_tried_where_the_recipe_augments_
     there, _ = ground(tmp_path, "queries")
     (common,) = heuristics.findings({"teacher": {}}, there)
     assert "voices faster and slower" in common.because
-    first = search_space.changed(STUDENT, there, common.tries[0])
+    first = search_space.point_with(STUDENT, there, common.tries[0])
     assert first["augment"] == "more" and first["ema"] == 0.99
     (tmp_path / "whole.yaml").write_text(to_yaml(there.recipe))  # as a search reads it: with every key
-    again = dataclasses.replace(there, recipe=search_space.made(tmp_path / "whole.yaml", []))
-    assert search_space.changed(STUDENT, again, common.tries[0])["augment"] == "more"
+    again = dataclasses.replace(there, recipe=search_space.read_point(tmp_path / "whole.yaml", []))
+    assert search_space.point_with(STUDENT, again, common.tries[0])["augment"] == "more"
 
 
 def test_an_augmentation_that_there_isn_t_leaves_the_recipe_s(tmp_path: Path) -> None:
@@ -202,7 +201,7 @@ def test_an_augmentation_that_there_isn_t_leaves_the_recipe_s(tmp_path: Path) ->
     train = there.recipe.distill.train.model_copy(update={"augment": True})
     distill = there.recipe.distill.model_copy(update={"train": train})
     there = dataclasses.replace(there, recipe=there.recipe.model_copy(update={"distill": distill}))
-    assert search_space.changed(STUDENT, there, {"augment": "gentle", "epochs": 2.0})["augment"] is True
+    assert search_space.point_with(STUDENT, there, {"augment": "gentle", "epochs": 2.0})["augment"] is True
 
 
 def told(quality: float, size: int = 10) -> dict[str, Any]:
@@ -212,21 +211,21 @@ def told(quality: float, size: int = 10) -> dict[str, Any]:
 def test_the_study_is_kept_on_disk_and_goes_on(tmp_path: Path) -> None:
     there, _ = ground(tmp_path, "two classes")
     study = Study(tmp_path, "student", ("quality", "latency", "size"), 7)
-    study.propose(search_space.shipped(STUDENT, there), "as it is", as_is=True)
-    first = study.next(3)
+    study.propose(search_space.recipe_point(STUDENT, there), "as it is", as_is=True)
+    first = study.ask(3)
     assert first.user_attrs["as_is"]
-    search_space.point(STUDENT, Suggested(first, {}), there)
+    search_space.point(STUDENT, OptunaSampler(first, {}), there)
     study.tell(first, told(0.5))
-    left = study.next(3)
-    found = search_space.point(STUDENT, Suggested(left, {}), there)
+    left = study.ask(3)
+    found = search_space.point(STUDENT, OptunaSampler(left, {}), there)
     again = Study(tmp_path, "student", ("quality", "latency", "size"), 7)
-    assert again.running() == [1] and again.ended() == 1
-    same = again.again(1)
-    assert search_space.point(STUDENT, Suggested(same, {}), there) == found
+    assert again.running() == [1] and again.count_ended() == 1
+    same = again.resume(1)
+    assert search_space.point(STUDENT, OptunaSampler(same, {}), there) == found
     again.prune(same, BEHIND, "why")
-    assert again.running() == [] and again.ended() == 2
-    third = again.next(3)
-    assert third.number == 2 and again.next(3) is None
+    assert again.running() == [] and again.count_ended() == 2
+    third = again.ask(3)
+    assert third.number == 2 and again.ask(3) is None
     assert again.trials()[1].user_attrs["pruned"] == {"kind": "behind", "why": "why"}
 
 
@@ -237,8 +236,8 @@ def test_a_point_depends_on_the_trials_and_not_on_who_asked(tmp_path: Path) -> N
         study = Study(place, "student", ("quality",), 7)
         for number in range(15):
             study = Study(place, "student", ("quality",), 7) if again and number in (6, 13) else study
-            trial = study.next(None)
-            search_space.point(STUDENT, Suggested(trial, {}), there)
+            trial = study.ask(None)
+            search_space.point(STUDENT, OptunaSampler(trial, {}), there)
             study.tell(trial, told(number % 4 / 4))
         found.append([t.params for t in study.trials()])
     assert found[0] == found[1]
@@ -250,8 +249,8 @@ def test_bounds_that_the_evidence_narrows_never_shut_the_recipe_out(tmp_path: Pa
     narrow = {"soft.kd.temperature": [3.0, 8.0], "fusion": ["gated"]}
     seen = []
     for _ in range(20):
-        trial = study.next(None)
-        search_space.point(STUDENT, Suggested(trial, narrow), there)
+        trial = study.ask(None)
+        search_space.point(STUDENT, OptunaSampler(trial, narrow), there)
         seen.append(trial.params)
         study.tell(trial, told(0.5))
     assert {p["fusion"] for p in seen} <= {"gated", "concat"}
@@ -260,8 +259,8 @@ def test_bounds_that_the_evidence_narrows_never_shut_the_recipe_out(tmp_path: Pa
 
 def test_over_is_by_size_and_by_latency() -> None:
     own = {"parameters": 100, "ratio": 1.0}
-    assert over({"parameters": 100, "ratio": 1.0}, own, 1.0) <= 0
-    assert over({"parameters": 100, "ratio": 1.04}, own, 1.0) <= 0  # two measurements of one network differ
-    assert over({"parameters": 100, "ratio": 1.2}, own, 1.0) > 0
-    assert over({"parameters": 101, "ratio": 0.5}, own, 1.0) > 0
-    assert over({"parameters": 150, "ratio": None}, own, 1.5) <= 0
+    assert excess_cost({"parameters": 100, "ratio": 1.0}, own, 1.0) <= 0
+    assert excess_cost({"parameters": 100, "ratio": 1.04}, own, 1.0) <= 0  # two measurements of one network differ
+    assert excess_cost({"parameters": 100, "ratio": 1.2}, own, 1.0) > 0
+    assert excess_cost({"parameters": 101, "ratio": 0.5}, own, 1.0) > 0
+    assert excess_cost({"parameters": 150, "ratio": None}, own, 1.5) <= 0

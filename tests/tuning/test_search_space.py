@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,12 +19,17 @@ from suffuse.run import Run
 from suffuse.stages import STAGES
 from suffuse.tuning import search_space
 from suffuse.tuning.options import BASELINE, STUDENT
-from suffuse.tuning.samplers import Drawn, Given
-from suffuse.tuning.training_space import GENTLE, MILD, PLAIN, further
+from suffuse.tuning.samplers import FixedSampler, RandomSampler
+from suffuse.tuning.training_space import GENTLE, MILD, PLAIN, extra_augmentation
 
 DRAWS = 60
 EARLIER = ("prepare", "teach", "extract")  # stages whose results a search works on
 TWO = {"dkd", "nkd", "lskd", "dist"}  # say nothing of two classes
+
+
+def read(file: Path, overrides: dict[str, Any]) -> Recipe:
+    """The recipe of a point; raises where it is none."""
+    return search_space.read_point(file, search_space.override_texts(overrides))
 
 
 def bare(recipe: Recipe) -> dict[str, dict]:
@@ -37,8 +43,8 @@ def test_every_point_is_a_valid_recipe(tmp_path: Path, kind: str, who: str) -> N
     there, file = ground(tmp_path, kind)
     random, seen = np.random.default_rng(0), set()
     for _ in range(DRAWS):
-        texts = search_space.texts(search_space.point(who, Drawn(random), there))
-        recipe = search_space.made(file, texts)  # raises where it is none
+        texts = search_space.override_texts(search_space.point(who, RandomSampler(random), there))
+        recipe = search_space.read_point(file, texts)  # raises where it is none
         seen.add(tuple(texts))
         student = recipe.student
         dropped = bool(recipe.distill.train.modality_dropout) and len(student.encoders) > 1
@@ -59,7 +65,9 @@ def test_every_point_is_a_valid_recipe(tmp_path: Path, kind: str, who: str) -> N
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_recipe_s_own_point_changes_next_to_nothing(tmp_path: Path, kind: str) -> None:
     there, file = ground(tmp_path, kind)
-    recipe = search_space.made(file, search_space.texts(search_space.point(STUDENT, Given(), there)))
+    recipe = search_space.read_point(
+        file, search_space.override_texts(search_space.point(STUDENT, FixedSampler(), there))
+    )
     assert recipe.student == there.recipe.student
     assert {n: loss.kind for n, loss in recipe.distill.losses.items()} == {
         n: loss.kind for n, loss in there.recipe.distill.losses.items()
@@ -76,8 +84,8 @@ def test_all_points_of_a_search_are_judged_alike(tmp_path: Path, kind: str) -> N
     there, file = ground(tmp_path, kind)
     random, dropped = np.random.default_rng(1), set()
     for _ in range(DRAWS):
-        train = search_space.made(
-            file, search_space.texts(search_space.point(STUDENT, Drawn(random), there))
+        train = search_space.read_point(
+            file, search_space.override_texts(search_space.point(STUDENT, RandomSampler(random), there))
         ).distill.train
         assert train.by_subsets == there.recipe.distill.train.by_subsets
         if not isinstance(train.modality_dropout, dict):
@@ -88,11 +96,11 @@ def test_all_points_of_a_search_are_judged_alike(tmp_path: Path, kind: str) -> N
 
 def test_a_neighbour_is_nearer_than_a_random_point(tmp_path: Path) -> None:
     there, _ = ground(tmp_path, "everything")
-    own = search_space.shipped(STUDENT, there)
+    own = search_space.recipe_point(STUDENT, there)
     random = np.random.default_rng(1)
 
     def far(keep: float) -> float:
-        points = [search_space.neighbour(STUDENT, there, random, keep) for _ in range(30)]
+        points = [search_space.neighbour_point(STUDENT, there, random, keep) for _ in range(30)]
         return float(np.mean([sum(own.get(k) != v for k, v in p.items()) for p in points]))
 
     assert far(1.0) == 0
@@ -103,7 +111,7 @@ def test_what_the_store_lacks_is_not_proposed(tmp_path: Path) -> None:
     there, _ = ground(tmp_path, "everything", taps={"logits": 9})
     random = np.random.default_rng(2)
     for _ in range(DRAWS):
-        chosen = search_space.point(STUDENT, Drawn(random), there).get("distill.losses", {})
+        chosen = search_space.point(STUDENT, RandomSampler(random), there).get("distill.losses", {})
         assert {raw["kind"] for raw in chosen.values()} <= {
             "kd", "dkd", "nkd", "dist", "lskd", "js", "reverse_kd", "task", "subset_consistency",
         }  # fmt: skip
@@ -111,9 +119,11 @@ def test_what_the_store_lacks_is_not_proposed(tmp_path: Path) -> None:
 
 def test_gentle_augmentation_is_of_what_the_recipe_says_nothing_of_and_trains_no_teacher_anew(tmp_path: Path) -> None:
     there, file = ground(tmp_path, "two classes")
-    own = search_space.made(file, [])
-    values = search_space.changed(STUDENT, there, {"augment": MILD})
-    made = search_space.made(file, search_space.texts(search_space.point(STUDENT, Given(values), there)))
+    own = search_space.read_point(file, [])
+    values = search_space.point_with(STUDENT, there, {"augment": MILD})
+    made = search_space.read_point(
+        file, search_space.override_texts(search_space.point(STUDENT, FixedSampler(values), there))
+    )
     assert made.distill.train.augment and not own.distill.train.augment
     picture = made.modalities["picture"].augment  # pyright: ignore
     assert picture.shift > 0 and not picture.flip
@@ -136,19 +146,19 @@ def test_labels_alone_choose_their_own_views(tmp_path: Path, kind: str, expected
     there, file = ground(tmp_path, kind.replace("mirrored", "two classes"))
     if kind == "mirrored":
         texts = ["distill.train.augment=true", "modalities.picture.augment={flip: true}"]
-        there = replace(there, recipe=search_space.made(file, texts))
+        there = replace(there, recipe=search_space.read_point(file, texts))
         file.write_text(to_yaml(there.recipe), encoding="utf-8")
     random, seen = np.random.default_rng(4), {}
     for _ in range(DRAWS):
-        ask = Drawn(random)
-        recipe = search_space.made(file, search_space.texts(search_space.point(BASELINE, ask, there)))
+        ask = RandomSampler(random)
+        recipe = search_space.read_point(file, search_space.override_texts(search_space.point(BASELINE, ask, there)))
         assert recipe.distill.train == there.recipe.distill.train and recipe.modalities == there.recipe.modalities
         seen[ask.values["augment"]] = recipe.distill.baseline and recipe.distill.baseline.augment
     assert seen == expected
-    assert "distill.baseline.augment" not in search_space.point(BASELINE, Given(), there)
+    assert "distill.baseline.augment" not in search_space.point(BASELINE, FixedSampler(), there)
     told = there.recipe.distill.model_copy(update={"baseline": Baseline(augment={"sound": {}})})
     own = replace(there, recipe=there.recipe.model_copy(update={"distill": told}))
-    assert "distill.baseline.augment" not in search_space.point(BASELINE, Drawn(random), own)
+    assert "distill.baseline.augment" not in search_space.point(BASELINE, RandomSampler(random), own)
 
 
 def test_what_the_recipe_says_of_a_modality_s_views_stays_and_more_is_added_alone(tmp_path: Path) -> None:
@@ -156,7 +166,9 @@ def test_what_the_recipe_says_of_a_modality_s_views_stays_and_more_is_added_alon
     random, seen = np.random.default_rng(4), set()
     own = there.recipe.modalities["sound"]
     for _ in range(30):
-        recipe = search_space.made(file, search_space.texts(search_space.point(STUDENT, Drawn(random), there)))
+        recipe = search_space.read_point(
+            file, search_space.override_texts(search_space.point(STUDENT, RandomSampler(random), there))
+        )
         found = recipe.modalities["sound"]
         assert found.model_copy(update={"augment": None}) == own.model_copy(update={"augment": None})
         more = {k: v for k, v in found.augment.model_dump().items() if v != own.augment.model_dump()[k]}  # pyright: ignore
@@ -171,15 +183,17 @@ def test_views_that_the_recipe_has_an_opinion_of_are_not_widened(tmp_path: Path)
     sound = there.recipe.modalities["sound"]
     said = sound.augment.model_copy(update={"speed": 0.05})  # pyright: ignore
     told = {**there.recipe.modalities, "sound": sound.model_copy(update={"augment": said})}
-    assert further(there) and not further(replace(there, recipe=there.recipe.model_copy(update={"modalities": told})))
+    assert extra_augmentation(there) and not extra_augmentation(
+        replace(there, recipe=there.recipe.model_copy(update={"modalities": told}))
+    )
 
 
 def test_epochs_keep_to_what_is_allowed_and_are_never_none(tmp_path: Path) -> None:
     there, file = ground(tmp_path, "two classes", longest=1.0)
     random = np.random.default_rng(3)
     epochs = {
-        search_space.made(
-            file, search_space.texts(search_space.point(STUDENT, Drawn(random), there))
+        search_space.read_point(
+            file, search_space.override_texts(search_space.point(STUDENT, RandomSampler(random), there))
         ).distill.train.epochs
         for _ in range(DRAWS)
     }
@@ -188,7 +202,7 @@ def test_epochs_keep_to_what_is_allowed_and_are_never_none(tmp_path: Path) -> No
 
 def test_an_override_below_a_key_that_holds_nothing(tmp_path: Path) -> None:
     _, file = ground(tmp_path, "two classes")
-    made = search_space.made(
+    made = search_space.read_point(
         file, ["distill.baseline.train.learning_rate=1.0e-05", "distill.schedules={soft: {weight: 1.0}}"]
     )
     assert made.distill.baseline and made.distill.baseline.train.learning_rate == 1e-5
@@ -206,6 +220,6 @@ def test_overrides_are_read_back_as_they_were_meant(tmp_path: Path) -> None:
     }
     import yaml
 
-    for text, value in zip(search_space.texts(values), values.values(), strict=True):
+    for text, value in zip(search_space.override_texts(values), values.values(), strict=True):
         assert yaml.safe_load(text.partition("=")[2]) == value
         assert "\n" not in text

@@ -35,9 +35,11 @@ def begun(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 def again(run: Run, who: str, folder: Path) -> list[dict[str, Any]]:
     """The orders of what is trained again: two candidates, in every seed."""
-    search = SimpleNamespace(run=run, who=who, base=run.path("recipe.yaml"), study=SimpleNamespace(done=lambda: [DONE]))
+    search = SimpleNamespace(
+        run=run, who=who, base=run.path("recipe.yaml"), study=SimpleNamespace(completed=lambda: [DONE])
+    )
     some = [{"name": "recipe", "overrides": []}, {"name": "trial 3", "overrides": ["distill.train.epochs=2"]}]
-    return reruns.orders(search, some, SEEDS, folder)  # type: ignore[arg-type]
+    return reruns.rerun_orders(search, some, SEEDS, folder)  # type: ignore[arg-type]
 
 
 DONE = SimpleNamespace(user_attrs={"overrides": [], "facts": {"seconds": 1.0}})

@@ -11,10 +11,9 @@ from typing import Any
 import pytest
 
 from suffuse.tuning import reruns
-from suffuse.tuning.options import How
+from suffuse.tuning.options import SLACK, Budget, TuneOptions, makespan
 from suffuse.tuning.search_session import Session
 from suffuse.tuning.study import Study
-from suffuse.tuning.time_budget import SLACK, Budget, makespan
 from suffuse.tuning.trial import OutOfTime, TooLong, Watch
 
 NOBODY: Any = None
@@ -55,12 +54,12 @@ def test_a_trial_that_would_end_too_late_for_its_own_finals_doesn_t_fit() -> Non
 def test_what_the_recipe_and_the_best_trial_took(tmp_path: Path, monkeypatch) -> None:
     study = Study(tmp_path, "student", ("quality",), 0)
     told: list[Any] = []
-    monkeypatch.setattr(study, "done", lambda: told)
-    assert study.pace() == (None, None)
+    monkeypatch.setattr(study, "completed", lambda: told)
+    assert study.reference_seconds() == (None, None)
     told += [done(10.0, as_is=True, quality=0.9), done(20.0, quality=0.6), done(30.0, quality=0.7)]
-    assert study.pace() == (10.0, 30.0)
+    assert study.reference_seconds() == (10.0, 30.0)
     told.append(done(99.0, quality=0.95, over=0.2))  # costs more than it may: never chosen
-    assert study.pace() == (10.0, 30.0)
+    assert study.reference_seconds() == (10.0, 30.0)
 
 
 @pytest.mark.parametrize(
@@ -76,15 +75,15 @@ def test_what_the_recipe_and_the_best_trial_took(tmp_path: Path, monkeypatch) ->
 def test_a_training_is_stopped_by_what_is_left(pace, left, expected) -> None:
     """It has taken 10 seconds for half of its epochs."""
     now = time.time()
-    study = SimpleNamespace(pace=lambda: pace)
+    study = SimpleNamespace(reference_seconds=lambda: pace)
     search = SimpleNamespace(study=study, budget=Budget(now + left, now + left, 3, 2))
     trial = SimpleNamespace(user_attrs={"cost": {"parameters": 1}}, number=0)
     watch = Watch(search, trial, lambda *_: None, lambda: 10.0)  # pyright: ignore
     if expected is None:
-        watch._in_time(0.5)
+        watch._check_time(0.5)
     else:
         with pytest.raises(expected):
-            watch._in_time(0.5)
+            watch._check_time(0.5)
 
 
 @pytest.mark.parametrize(("minutes", "fits"), [(3, 1), (11, 1), (11.6, 2), (13, 3)])
@@ -95,15 +94,15 @@ def test_as_many_are_trained_again_as_fit_by_the_time_that_each_took(
     told = [done(60.0, as_is=True), done(300.0), done(60.0), done(60.0)]
     some = [{"overrides": one.user_attrs["overrides"]} for one in told]
     monkeypatch.setattr(reruns, "candidates", lambda search, most: some[: most + 1])
-    search: Any = SimpleNamespace(study=SimpleNamespace(done=lambda: told), budget=Budget(0.0, 0.0, 3, 2))
-    session = Session(NOBODY, How(minutes=minutes, processes=2, seeds=3), tmp_path, lambda *_: None)
+    search: Any = SimpleNamespace(study=SimpleNamespace(completed=lambda: told), budget=Budget(0.0, 0.0, 3, 2))
+    session = Session(NOBODY, TuneOptions(minutes=minutes, processes=2, seeds=3), tmp_path, lambda *_: None)
     session.shares = {"student": 0.0, "student finals": 1.0}
-    assert session._fitting(search, "student finals") == fits
+    assert session._fitting_reruns(search, "student finals") == fits
 
 
 def test_the_longest_are_begun_first(tmp_path: Path) -> None:
     told = [done(60.0, as_is=True), done(300.0)]
     some = [{"overrides": one.user_attrs["overrides"], "name": str(n)} for n, one in enumerate(told)]
-    study = SimpleNamespace(done=lambda: told)
+    study = SimpleNamespace(completed=lambda: told)
     search: Any = SimpleNamespace(study=study, run=SimpleNamespace(folder=tmp_path), base=tmp_path, who="student")
-    assert [one["name"] for one in reruns.orders(search, some, 3, tmp_path)] == ["1", "1", "1", "0", "0", "0"]
+    assert [one["name"] for one in reruns.rerun_orders(search, some, 3, tmp_path)] == ["1", "1", "1", "0", "0", "0"]

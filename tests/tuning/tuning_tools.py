@@ -9,7 +9,7 @@ from typing import Any
 from e2e_tools import make_recipe as raw_recipe
 
 from suffuse.recipe import make_recipe, to_yaml
-from suffuse.tuning.search_context import Ground
+from suffuse.tuning.samplers import SearchContext
 
 AUDIO = {"kind": "audio", "column": "sound", "mels": 20, "seconds": 2, "augment": {"time_masks": 1, "time": 0.1}}
 TABLE = {"kind": "tabular", "column": ["a", "b"]}
@@ -64,11 +64,11 @@ def raw(kind: str) -> tuple[dict[str, Any], tuple[tuple[str, int], ...]]:
 KINDS = ("two classes", "three modalities", "queries", "numbers", "labels", "whole", "subsets", "halves", "everything")
 
 
-def ground(folder: Path, kind: str, **changes: Any) -> tuple[Ground, Path]:
+def ground(folder: Path, kind: str, **changes: Any) -> tuple[SearchContext, Path]:
     """The ground of a recipe without its data, and the recipe's file."""
     made, heads = raw(kind)
     recipe = make_recipe(made)
     file = folder / "shipped.yaml"
     file.write_text(to_yaml(recipe), encoding="utf-8")
     taps = {"logits": 9, "fused": 16, "gates": 2, **dict.fromkeys(recipe.student.encoders, 16)}
-    return dataclasses.replace(Ground(recipe, heads, taps, None), **changes), file
+    return dataclasses.replace(SearchContext(recipe, heads, taps, None), **changes), file

@@ -16,7 +16,7 @@ from ..engine.inference import score
 from ..engine.training_jobs import jobs
 from ..engine.training_record import best_seed
 from ..errors import SuffuseError
-from ..evaluation.leak_free import leaked
+from ..evaluation.slices import leaked_rows
 from ..evaluation_log import evaluations
 from ..files import parsing, read_json, read_lines
 from ..integrity import LOG
@@ -158,7 +158,7 @@ def splits(e: Evidence) -> Verdict:
     known = int((find(e.keys, e.columns.key[test]) >= 0).sum())
     pairs = np.unique(np.stack([e.columns.group, e.columns.split.astype(np.int64)], axis=1), axis=0)
     split_groups = len(pairs) - len(np.unique(pairs[:, 0]))
-    copies = int(leaked(e.columns, test).get("contents", np.zeros(1)).sum())
+    copies = int(leaked_rows(e.columns, test).get("contents", np.zeros(1)).sum())
     text = f"{known} of {len(test):,} test rows in it, {split_groups} groups in two splits"
     text += f", {copies} test rows with contents that stand in other splits" if copies else ""
     return BROKEN if known or split_groups else WARNING if copies else KEPT, text

@@ -1,1 +1,1 @@
-"""Probes: what is measured of a model."""
+"""Evaluation on the test rows: metrics, intervals, verdicts, scorecards, and the probes that add fields to them."""

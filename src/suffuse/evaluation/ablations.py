@@ -1,9 +1,9 @@
-"""Controls: what a modality is worth to a trained model, on the test rows, without training anything again.
+"""Ablations: what a modality is worth to a trained model, measured on the test rows without retraining.
 
-``blank``: the modality is absent in every row. ``shuffled``: the rows have each other's contents of it, which are as
-real as before and say nothing about the row they now stand in (Gat et al. 2021, "Perceptual Score"); no row keeps a
-content of its own group. Where that costs no accuracy, the model doesn't use the modality. All forms of one input
-change together (:mod:`suffuse.evaluation.row_inputs`).
+``blank``: the modality is absent in every row. ``shuffled``: rows exchange their contents of it, which stay realistic
+and no longer belong to the row (Gat et al. 2021, "Perceptual Score"); no row keeps a content of its own group. Where
+that costs no accuracy, the model doesn't use the modality. All forms of an input change together
+(:mod:`suffuse.evaluation.modality_subsets`).
 """
 
 from __future__ import annotations
@@ -21,85 +21,81 @@ from ..engine.inference import logits
 from ..model import FusionModel
 from .context import Context
 from .intervals import bounds, summary
-from .metrics import Draws
-from .model_adapters import Network
-from .row_inputs import grouped
-from .target_metrics import Measured, measure
+from .metrics import Draws, Metrics, measure
+from .modality_subsets import group_inputs
+from .models import Network
 from .verdict import compare
 
-CONTROLS = ("blank", "shuffled")
-SEED = 0  # of the shuffle: the same one for every model
+KINDS = ("blank", "shuffled")
+SEED = 0  # of the shuffle: the same for every model
+Inputs = tuple[tuple[str, ...], np.ndarray]  # names of I inputs, and (I, M) bool, the modalities of each
 
 
 def probe(context: Context) -> dict[str, dict]:
     """``controls`` of teacher and student, where the run trained them."""
-    found: dict[str, dict] = {}
-    for who in ("teacher", "student"):
-        model = context.models.get(who)
+    cards: dict[str, dict] = {}
+    for name in ("teacher", "student"):
+        model = context.models.get(name)
         networks = [m for m in model.members.values() if isinstance(m, Network)] if model else []
         if networks:
-            opened, forms = [one.opened for one in networks], grouped(context.recipe, networks[0].names)
-            facts = worth(opened, forms, (context.rows, context.draws), context.measured[who])
-            found[who] = {"controls": facts} if facts else {}
-            context.memory["controls", who] = {name: costs(one) for name, one in facts.get("modalities", {}).items()}
-    return found
+            seeds, inputs = [n.opened for n in networks], group_inputs(context.recipe, networks[0].names)
+            facts = ablate(seeds, inputs, context.rows, context.draws, context.metrics[name])
+            cards[name] = {"controls": facts} if facts else {}
+            by_input = facts.get("modalities", {})
+            context.cache["controls", name] = {n: shuffle_cost(ablations) for n, ablations in by_input.items()}
+    return cards
 
 
-def costs(controls: dict[str, dict]) -> dict[str, Any]:
-    """What shuffling a modality costs, as a value with an interval."""
-    cost = controls["shuffled"]["cost"]
+def shuffle_cost(ablations: dict[str, dict]) -> dict[str, Any]:
+    """What shuffling an input costs, as a value with an interval."""
+    cost = ablations["shuffled"]["cost"]
     return {"mean": cost["difference"], "low": cost["low"], "high": cost["high"]}
 
 
-def worth(
+def ablate(
     seeds: Sequence[tuple[FusionModel, Columns]],
-    forms: tuple[tuple[str, ...], np.ndarray],
-    on: tuple[np.ndarray, Draws],
-    full: Sequence[Measured],
+    inputs: Inputs,
+    rows: np.ndarray,
+    draws: Draws,
+    full: Sequence[Metrics],
 ) -> dict:
-    """Every input's controls, scored by the main metric over a model's seeds, and what each costs against ``full``
-    (the same seeds' scores on the rows as they are), on the same draws: of these very networks, so that a cost's
-    interval is of the rows. Each seed comes with the columns it reads; ``forms``: inputs, and their modalities."""
-    rows, draws = on
+    """The main metric under every ablation of every input, over a model's seeds, and its cost against ``full``, the
+    metrics of the same seeds on unchanged rows. Costs are of these networks, so their intervals are over rows alone.
+    Each seed comes with the columns that it reads. Empty with a single input."""
     spec, target = seeds[0][1].spec, seeds[0][1].target[rows]
     metric = main_metric(spec.heads)
-    values: dict[tuple[str, str], list[np.ndarray]] = {}
+    scores: dict[tuple[str, str], list[np.ndarray]] = {}
     for model, columns in seeds:
-        for name, control, changed in controls(columns.of(model.spec.names), rows, forms):
-            answers = activate(spec.heads, logits(model, changed, rows))
-            values.setdefault((name, control), []).append(measure(spec, answers, target, draws)[metric])
-    found: dict[str, dict] = {}
-    for (name, control), some in values.items():
-        cost = compare([m[metric] for m in full], some, draws.confidence, bounds(metric), draws.size, fixed=True)
-        facts = summary(some, draws.confidence, bounds(metric), draws.size)
-        found.setdefault(name, {})[control] = {**facts, "cost": cost}
-    return {"metric": metric, "seed": SEED, "modalities": found} if found else {}
+        for name, kind, changed in ablations(columns.of(model.spec.names), rows, inputs):
+            predictions = activate(spec.heads, logits(model, changed, rows))
+            scores.setdefault((name, kind), []).append(measure(spec, predictions, target, draws)[metric])
+    by_input: dict[str, dict] = {}
+    for (name, kind), ablated in scores.items():
+        cost = compare([m[metric] for m in full], ablated, draws.confidence, bounds(metric), draws.size, fixed=True)
+        facts = summary(ablated, draws.confidence, bounds(metric), draws.size)
+        by_input.setdefault(name, {})[kind] = {**facts, "cost": cost}
+    return {"metric": metric, "seed": SEED, "modalities": by_input} if by_input else {}
 
 
-def controls(
-    columns: Columns, rows: np.ndarray, forms: tuple[tuple[str, ...], np.ndarray]
-) -> Iterator[tuple[str, str, Columns]]:
-    """(input, control, the columns as a model sees them then), for each input, of I, and control. ``forms``: their
-    names, and (I, M) bool, the modalities of each.
-
-    Nothing where there is one input: without it there is nothing to answer from.
-    """
-    if len(forms[0]) > 1:
-        for name, own in zip(*forms, strict=True):
-            some = [n for n, mine in zip(columns.spec.names, own, strict=True) if mine]
-            yield name, "blank", reduce(blank, some, columns)
-            yield name, "shuffled", reduce(lambda so_far, n: shuffled(so_far, n, rows), some, columns)
+def ablations(columns: Columns, rows: np.ndarray, inputs: Inputs) -> Iterator[tuple[str, str, Columns]]:
+    """(input, kind, changed columns) for each input and kind of ablation; nothing with a single input, without which
+    there is nothing to predict from."""
+    if len(inputs[0]) > 1:
+        for name, forms in zip(*inputs, strict=True):
+            modalities = [n for n, used in zip(columns.spec.names, forms, strict=True) if used]
+            yield name, "blank", reduce(blank, modalities, columns)
+            yield name, "shuffled", reduce(lambda changed, n: shuffled(changed, n, rows), modalities, columns)
 
 
 def blank(columns: Columns, name: str) -> Columns:
-    """The same rows, all of which lack this modality."""
+    """The same rows, all without this modality."""
     m, present = columns.spec.names.index(name), columns.present.copy()
     present[:, m] = False
     return replace(columns, present=present)
 
 
 def shuffled(columns: Columns, name: str, rows: np.ndarray, seed: int = SEED) -> Columns:
-    """The same rows, of which ``rows`` have each other's contents of this modality; absence moves with them."""
+    """The same columns, in which ``rows`` exchange their contents of this modality; absence moves with them."""
     m = columns.spec.names.index(name)
     entry, present = columns.entry.copy(), columns.present.copy()
     donors = rows[derangement(columns.group[rows], seed)]
@@ -108,15 +104,15 @@ def shuffled(columns: Columns, name: str, rows: np.ndarray, seed: int = SEED) ->
 
 
 def derangement(group: np.ndarray, seed: int) -> np.ndarray:
-    """(N,) groups -> a permutation (N,) in which no position gets one of its own group.
+    """(N,) groups -> a permutation (N,) that maps no position to one of its own group.
 
-    Groups stand one after the other, in random order; all move on by the size of the largest. A group of more than
-    half of the rows can't leave itself: as few of its rows as can be stay within it.
+    Groups are put one after the other, in random order, and rotated by the size of the largest. A group of more than
+    half of the rows can't leave itself: as few of its rows as possible stay within it.
     """
     random = np.random.default_rng(seed)
-    _, which, count = np.unique(group, return_inverse=True, return_counts=True)
+    _, index, count = np.unique(group, return_inverse=True, return_counts=True)
     shuffled_rows = random.permutation(len(group))
-    order = shuffled_rows[np.argsort(random.permutation(len(count))[which[shuffled_rows]], kind="stable")]
+    order = shuffled_rows[np.argsort(random.permutation(len(count))[index[shuffled_rows]], kind="stable")]
     donors = np.empty(len(group), dtype=np.int64)
     donors[order] = np.roll(order, -int(count.max()))
     return donors

@@ -1,8 +1,20 @@
-"""Which models of a run are compared, and what is said of each pair, on the main metric.
+"""Comparisons of a run's models on the main metric: which pairs, McNemar's test, and the label-efficiency curve.
 
 distillation   every student against the same network trained on labels only
 compute        the student against the compute-matched baseline (``distill.rival``)
-fusion         what sees all modalities against the same network on each of them alone
+fusion         a network of all modalities against the same network on each modality alone
+
+McNemar's test (1947) is on the rows of one seed: of the ``gained + lost`` rows that only one of two models gets right,
+as many should be gained as lost if the models are equally good. The exact test is binomial; mid-p counts half the
+probability of outcomes as likely as the observed one and so is less conservative (Fagerland, Lydersen & Laake 2013).
+Where rows come in groups (all questions about a picture) they aren't independent, and the groups' rates are tested
+instead (Durkalski et al. 2003, "Analysis of clustered matched-pair data"): with K groups, group k with n_k rows, b_k of
+them gained and c_k lost,
+
+    chi^2 = (sum_k (b_k - c_k) / n_k)^2 / sum_k ((b_k - c_k) / n_k)^2      one degree of freedom
+
+so a large group counts no more than a small one. The test compares two trained networks, not two recipes: a verdict
+rests on seeds too.
 """
 
 from __future__ import annotations
@@ -11,53 +23,133 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from scipy.special import bdtr, chdtrc
 
-from ..types import Spec
-from .intervals import bounds
-from .mcnemar import mcnemar, right
-from .metrics import Draws
-from .target_metrics import Measured
+from ..types import CLASSES, Spec
+from .intervals import bounds, summary
+from .metrics import Draws, Metrics
 from .verdict import compare
 
 DISTILLATION, COMPUTE, FUSION = "distillation", "compute", "fusion"
 
 
 def pairs(models: Sequence[str]) -> list[tuple[str, str, str]]:
-    """(about, who, against) of the models that are there."""
-    found = [(DISTILLATION, who, who.replace("student", "baseline")) for who in models if who.startswith("student")]
-    found.append((COMPUTE, "student", "rival"))
-    for who, floor in (("teacher", "teacher-only-"), ("baseline", "only-")):
-        found.extend((FUSION, who, other) for other in models if other.startswith(floor))
-    return [pair for pair in found if pair[1] in models and pair[2] in models]
+    """(about, candidate, reference) of the models that exist."""
+    wanted = [
+        (DISTILLATION, name, name.replace("student", "baseline")) for name in models if name.startswith("student")
+    ]
+    wanted.append((COMPUTE, "student", "rival"))
+    for candidate, prefix in (("teacher", "teacher-only-"), ("baseline", "only-")):
+        wanted.extend((FUSION, candidate, unimodal) for unimodal in models if unimodal.startswith(prefix))
+    return [pair for pair in wanted if pair[1] in models and pair[2] in models]
 
 
 def comparisons(
-    measured: Mapping[str, Sequence[Measured]],
-    answers: Mapping[str, Sequence[np.ndarray]],
+    metrics: Mapping[str, Sequence[Metrics]],
+    predictions: Mapping[str, Sequence[np.ndarray]],
     known: tuple[Spec, np.ndarray],
     metric: str,
     draws: Draws,
 ) -> list[dict[str, Any]]:
-    """A verdict of each pair. ``answers``: who -> of each seed (N, C); ``known``: the spec, and the targets (N,).
+    """A verdict on each pair. ``metrics`` and ``predictions``: model -> one entry per seed, predictions (N, C);
+    ``known``: the spec, and the targets (N,).
 
-    Of a single network against another ("fusion" with one seed) rows alone can speak; a claim on a recipe, as that
-    distilling helps, needs two seeds at least.
+    Two single networks ("fusion" with one seed) can be compared on rows alone; a statement about a recipe, as that
+    distilling helps, needs at least two seeds.
     """
-    found = []
-    for about, who, against in pairs(list(measured)):
-        ours, theirs = ([m[metric] for m in measured[name]] for name in (who, against))
-        fixed = about == FUSION and len(ours) == 1
-        facts = {"about": about, "who": who, "against": against, "metric": metric}
-        facts |= compare(ours, theirs, draws.confidence, bounds(metric), draws.size, fixed)
-        found.append(facts | paired_rows((answers[who][0], answers[against][0]), known, draws))
-    return found
+    verdicts = []
+    for about, candidate, reference in pairs(list(metrics)):
+        scores, base = ([m[metric] for m in metrics[name]] for name in (candidate, reference))
+        fixed = about == FUSION and len(scores) == 1
+        facts = {"about": about, "who": candidate, "against": reference, "metric": metric}
+        facts |= compare(scores, base, draws.confidence, bounds(metric), draws.size, fixed)
+        verdicts.append(facts | paired_rows((predictions[candidate][0], predictions[reference][0]), known, draws))
+    return verdicts
 
 
-def paired_rows(answers: tuple[np.ndarray, np.ndarray], known: tuple[Spec, np.ndarray], draws: Draws) -> dict[str, Any]:
-    """McNemar's test on the first seed of both, where rows are right or wrong: ``mcnemar``, and its ``p_mcnemar``: of
-    groups where rows come in groups, else exact."""
-    ours, theirs = (right(known[0], one, known[1]) for one in answers)
-    if ours is None or theirs is None:
+def paired_rows(pair: tuple[np.ndarray, np.ndarray], known: tuple[Spec, np.ndarray], draws: Draws) -> dict[str, Any]:
+    """McNemar's test on the first seed of both models, where rows are right or wrong: ``mcnemar``, and ``p_mcnemar``,
+    the p-value over groups where rows come in groups, otherwise the exact one."""
+    candidate, reference = (correct_rows(known[0], predictions, known[1]) for predictions in pair)
+    if candidate is None or reference is None:
         return {}
-    facts = mcnemar(ours, theirs, draws.group)
+    facts = mcnemar(candidate, reference, draws.group)
     return {"p_mcnemar": facts.get("p_groups", facts["p"]), "mcnemar": facts}
+
+
+def correct_rows(spec: Spec, predictions: np.ndarray, target: np.ndarray) -> np.ndarray | None:
+    """Predictions (N, C) and targets (N,) -> (N,) bool; None where rows aren't simply right or wrong: labels, numbers,
+    several targets."""
+    if len(spec.heads) != 1 or spec.heads[0].kind != CLASSES:
+        return None
+    return predictions.argmax(1) == target
+
+
+def mcnemar(candidate: np.ndarray, reference: np.ndarray, group: np.ndarray) -> dict[str, Any]:
+    """(N,) bool twice, which rows are right, and groups (N,) -> gained, lost, p (exact), p_mid, and with groups
+    p_groups."""
+    difference = candidate.astype(int) - reference.astype(int)
+    gained, lost = int((difference > 0).sum()), int((difference < 0).sum())
+    facts = {"gained": gained, "lost": lost, "p": exact_p(gained, lost), "p_mid": mid_p(gained, lost)}
+    _, index = np.unique(group, return_inverse=True)
+    if index.max(initial=0) + 1 < len(difference):
+        rates = np.bincount(index, weights=difference) / np.bincount(index)
+        square = float((rates**2).sum())
+        facts["p_groups"] = float(chdtrc(1, rates.sum() ** 2 / square)) if square else 1.0
+    return facts
+
+
+def exact_p(gained: int, lost: int) -> float:
+    """Two-sided p-value of a fair coin; 1 where the models never differ."""
+    return min(1.0, 2 * _at_most(min(gained, lost), gained + lost))
+
+
+def mid_p(gained: int, lost: int) -> float:
+    """The same with half the probability of outcomes as likely as the observed one."""
+    fewer, both = min(gained, lost), gained + lost
+    if not both:
+        return 1.0
+    observed = _at_most(fewer, both) - _at_most(fewer - 1, both)
+    return 1 - observed / 2 if gained == lost else 2 * _at_most(fewer, both) - observed
+
+
+def _at_most(count: int, tosses: int) -> float:
+    """Probability of at most ``count`` heads of a fair coin."""
+    return float(bdtr(count, tosses, 0.5)) if count >= 0 else 0.0
+
+
+def label_curve(
+    metrics: Mapping[str, Sequence[Metrics]], labels: Mapping[float, int], metric: str, draws: Draws
+) -> dict[str, Any] | None:
+    """Scores of student and baseline by the share of the labels that they were trained on.
+
+    ``labels``: share -> labelled training rows; 1 is all. The smallest share comes first, shares without both models
+    are left out; None with fewer than two points. The teacher is the same at every share, trained on all labels: the
+    curve shows how far its logits replace labels that the student lacks, not what training such a teacher takes.
+    """
+    points = []
+    for share in sorted(labels):
+        suffix = "" if share == 1 else f"-{share:g}"
+        if f"student{suffix}" not in metrics or f"baseline{suffix}" not in metrics:
+            continue
+        scores = {name: [m[metric] for m in metrics[f"{name}{suffix}"]] for name in ("student", "baseline")}
+        means = {name: summary(seeds, draws.confidence, bounds(metric), draws.size) for name, seeds in scores.items()}
+        verdict = compare(scores["student"], scores["baseline"], draws.confidence, bounds(metric), draws.size)
+        points.append({"share": share, "labels": labels[share], **means, "verdict": verdict})
+    if len(points) < 2:
+        return None
+    curve = [p["labels"] for p in points], [p["baseline"]["mean"] for p in points]
+    for point in points:
+        point["baseline_needs"] = labels_needed(*curve, point["student"]["mean"])
+    return {"metric": metric, "teacher_saw": 1.0, "points": points}
+
+
+def labels_needed(labels: Sequence[int], scores: Sequence[float], target_score: float) -> int | None:
+    """The number of labels at which the baseline first reaches a score, interpolated between two points along the
+    logarithm of the number. None where it never does, and where it does with the fewest labels already."""
+    for n in range(1, len(labels)):
+        before, after = scores[n - 1], scores[n]
+        if before < target_score <= after:
+            fraction = (target_score - before) / (after - before)
+            return round(float(np.exp(np.interp(fraction, [0, 1], np.log([labels[n - 1], labels[n]])))))
+    return None

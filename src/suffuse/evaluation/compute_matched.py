@@ -1,9 +1,9 @@
 """The compute-matched baseline (``distill.rival``): labels only, with the compute of the whole pipeline.
 
-Distilling costs more than training the student: the teacher's trainings and its answers to every row. The rival is the
-student trained on labels only that gets all of it, as more epochs. What a pass costs is counted
-(:mod:`suffuse.engine.flops`) where the run trained the teacher; of a teacher from outside nobody here knows what it
-cost to make, so only the seconds in which it was asked count, and the rival's verdict says so.
+Distillation costs more than training the student: it includes the trainings of the teacher and its logits for every
+row. The compute-matched baseline is the student trained on labels only with all of that compute, as more epochs. The
+cost of a pass is counted in operations (:mod:`suffuse.engine.flops`) where the run trained the teacher. What training
+another teacher cost is unknown, so only the seconds of its predictions count, and the verdict says so.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from .. import losses
 from ..data.columns import Columns
 from ..engine import feature_cache, flops
 from ..engine.objective import Objective
@@ -22,76 +21,70 @@ from ..files import read_json
 from ..knowledge.manifest import read as read_manifest
 from ..model import FusionModel
 from ..recipe import Network
-from ..registry import settings
 from ..run import Run
-from .training_time import step
+from .training_time import task_loss, time_step
 
 
-def rival(run: Run) -> dict[str, Any]:
-    """How many epochs the rival gets, and of what that is made: ``counted`` in operations or seconds, the ``teacher``'s
-    and the ``extraction``'s part, what a ``pass`` of the student costs, ``epochs``, and whether they are ``capped``."""
-    columns, budget = Columns.open(run.path("data")), run.recipe.distill.train.epochs
-    labelled = columns.labelled("train")
-    passes = -(-len(columns.rows("train")) // run.recipe.distill.train.batch)
+def compute_budget(run: Run) -> dict[str, Any]:
+    """The epochs of the compute-matched baseline and how they come about: ``counted`` in operations or seconds, the
+    cost of the ``teacher`` and the ``extraction``, of a ``pass`` of the student, the ``wanted`` epochs, ``epochs``, and
+    whether they are ``capped``."""
+    columns, own_epochs = Columns.open(run.path("data")), run.recipe.distill.train.epochs
+    labelled, batch = columns.labelled("train"), run.recipe.distill.train.batch
+    passes = -(-len(columns.rows("train")) // batch)
     if run.recipe.trained:
-        model, seen = opened(run, run.recipe.student.bare(), columns)
-        one = flops.of_pass(model, seen, run.recipe.distill.train, labelled) / steps(run, len(labelled)) * passes
-        teacher, extraction = of_teacher(run, columns)
+        model, model_columns = new_network(run, run.recipe.student.bare(), columns)
+        labelled_steps = -(-len(labelled) // batch)
+        cost = flops.of_pass(model, model_columns, run.recipe.distill.train, labelled) / labelled_steps * passes
+        teacher, extraction = teacher_operations(run, columns)
     else:
-        one = seconds(run, columns, labelled) * passes
-        asked = (run.stamp("extract") or {}).get("seconds", 0.0)
-        teacher, extraction = 0.0, asked * run.recipe.compute.threads
-    wanted = budget + round((teacher + extraction) / one)
-    most = budget * (run.recipe.distill.rival or 1)
+        cost = step_seconds(run, columns, labelled) * passes
+        seconds = (run.stamp("extract") or {}).get("seconds", 0.0)
+        teacher, extraction = 0.0, seconds * run.recipe.compute.threads
+    wanted = own_epochs + round((teacher + extraction) / cost)
+    limit = own_epochs * (run.recipe.distill.rival or 1)
     return {
         "counted": "operations" if run.recipe.trained else "seconds",
         "teacher": teacher,
         "extraction": extraction,
-        "pass": one,
+        "pass": cost,
         "wanted": wanted,
-        "epochs": min(wanted, most),
-        "capped": wanted > most,
+        "epochs": min(wanted, limit),
+        "capped": wanted > limit,
     }
 
 
-def steps(run: Run, rows: int) -> int:
-    """Steps of the student's training in a pass over so many rows."""
-    return -(-rows // run.recipe.distill.train.batch)
-
-
-def of_teacher(run: Run, columns: Columns) -> tuple[float, float]:
-    """Operations of all of the teacher's trainings, and of its answers in the store."""
+def teacher_operations(run: Run, columns: Columns) -> tuple[float, float]:
+    """Operations of all trainings of the teacher, and of its logits in the store."""
     teacher = run.recipe.trained
     assert teacher
-    model, seen = opened(run, teacher.bare(), columns)
-    rows = columns.labelled("train")
-    one = flops.of_pass(model, seen, teacher.train, rows)
-    single = [run.path("teacher")] if teacher.seeds == 1 else sorted(run.path("teachers").glob("seed-*"))
-    folds, outside = sorted(run.path("folds").glob("fold-*")), 1 - 1 / (teacher.folds or 2)
-    total = one * (_epochs(single) + outside * _epochs(folds)) + flops.of_frozen(model, columns)
-    model, seen = opened(run, teacher.bare(), columns)
-    answered = sum(block["rows"] for block in read_manifest(run.path("knowledge"))["blocks"])
-    answered *= teacher.seeds if teacher.ensemble else 1
-    known = columns.rows("train")
-    return total, flops.of_answers(model, seen, known) / max(len(known), 1) * answered
+    model, model_columns = new_network(run, teacher.bare(), columns)
+    epoch = flops.of_pass(model, model_columns, teacher.train, columns.labelled("train"))
+    seeds = [run.path("teacher")] if teacher.seeds == 1 else sorted(run.path("teachers").glob("seed-*"))
+    folds, fold_share = sorted(run.path("folds").glob("fold-*")), 1 - 1 / (teacher.folds or 2)
+    training = epoch * (_epochs(seeds) + fold_share * _epochs(folds)) + flops.of_frozen(model, columns)
+    model, model_columns = new_network(run, teacher.bare(), columns)
+    stored = sum(block["rows"] for block in read_manifest(run.path("knowledge"))["blocks"])
+    stored *= teacher.seeds if teacher.ensemble else 1
+    rows = columns.rows("train")
+    return training, flops.of_answers(model, model_columns, rows) / max(len(rows), 1) * stored
 
 
-def opened(run: Run, network: Network, columns: Columns) -> tuple[FusionModel, Columns]:
-    """A new network, and the columns as it reads them."""
+def new_network(run: Run, network: Network, columns: Columns) -> tuple[FusionModel, Columns]:
+    """An initialised network, and the columns as it reads them."""
     columns = columns.of(network.encoders)
     model = FusionModel(network, columns.spec).initialise()
     return model, feature_cache.ready(columns, model, feature_cache.place(run))
 
 
-def seconds(run: Run, columns: Columns, rows: np.ndarray) -> float:
+def step_seconds(run: Run, columns: Columns, rows: np.ndarray) -> float:
     """Seconds of a step of the student's training, on one thread."""
-    model, seen = opened(run, run.recipe.student.bare(), columns)
-    some = rows[: run.recipe.distill.train.batch]
+    model, columns = new_network(run, run.recipe.student.bare(), columns)
+    batch = rows[: run.recipe.distill.train.batch]
     names = ("entry", "present", "target", "split", "group", "key")
-    seen = replace(seen, **{name: getattr(seen, name)[some] for name in names})
-    objective = Objective(model, {"labels": settings(losses.TABLE, {"kind": "task"})}, {})
-    return step(objective, seen, run.recipe.distill.train, {})
+    columns = replace(columns, **{name: getattr(columns, name)[batch] for name in names})
+    return time_step(Objective(model, task_loss(), {}), columns, run.recipe.distill.train, {})
 
 
-def _epochs(places: list[Path]) -> int:
-    return sum((read_json(place / "training.json") or {}).get("epochs", 0) for place in places)
+def _epochs(folders: list[Path]) -> int:
+    return sum((read_json(folder / "training.json") or {}).get("epochs", 0) for folder in folders)

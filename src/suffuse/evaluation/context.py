@@ -1,7 +1,7 @@
-"""What every probe is given: the test rows, the models with their answers, and how each can be asked more.
+"""What every probe gets: the test rows, the models with their logits, and ways to run each model on changed inputs.
 
-A probe is one module with ``probe(context) -> {who: fields of its scorecard}``; :mod:`suffuse.evaluation.probe_table`
-lists them.
+A probe is one module with ``probe(context) -> {model: fields of its scorecard}`` and ``FIELDS``, the names of these
+fields; :data:`suffuse.recipe.stage_settings.PROBES` lists the probes in the order in which they run.
 """
 
 from __future__ import annotations
@@ -18,64 +18,64 @@ from ..data.columns import Columns
 from ..progress import Tell
 from ..recipe import Recipe
 from ..types import Spec
-from .metrics import Draws
+from .metrics import Draws, Metrics
 
-SEED = 0  # of the costly probes' rows, of what is missing and of damage: the same for every model
-NUMBERS = 2**23  # in the answers of one seed to all subsets
-LEAST = 64  # rows of a costly probe
+SEED = 0  # of sampled rows, missing modalities and corruptions: the same for every model
+MAX_SUBSET_LOGITS = 2**23  # numbers in the logits of one seed on all subsets
+MIN_ROWS = 64  # of a costly probe
 MAIN = ("teacher", "student", "baseline", "export")  # and every other exported form
 
 
 class Member(Protocol):
-    """One seed of a model, or one exported form: how it is asked. It reads the modalities ``names``, in order."""
+    """One seed of a model, or one exported form of it. M modalities, in the order of ``names``."""
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Modalities that it reads, in the order of its ``present``."""
+        """Modalities that the model reads, in the order of its presence mask."""
         ...
 
     @property
-    def hindrance(self) -> str:
-        """Why it can't be asked about subsets of modalities; empty where it can."""
+    def limitation(self) -> str:
+        """Why the model can't be run on subsets of its modalities; empty where it can."""
         ...
 
     def logits(self, rows: np.ndarray) -> np.ndarray:
-        """(N, C) of rows as they are."""
+        """(N, C) of the rows as they are."""
         ...
 
-    def under(self, rows: np.ndarray, kept: np.ndarray) -> np.ndarray:
-        """(K, N, C) of rows from which all is taken but what ``kept`` (K, N, M) bool says, K times."""
+    def masked_logits(self, rows: np.ndarray, kept: np.ndarray) -> np.ndarray:
+        """(K, N, C): the rows under K presence masks; ``kept`` (K, N, M) bool says what each row keeps."""
         ...
 
-    def on(self, columns: Columns, name: str, rows: np.ndarray) -> np.ndarray | None:
-        """(N, C) on columns in which modality ``name`` has other entries; None where it can't be asked so."""
+    def logits_on(self, columns: Columns, name: str, rows: np.ndarray) -> np.ndarray | None:
+        """(N, C) on columns in which modality ``name`` has changed entries; None where that isn't possible."""
         ...
 
 
 @dataclass(frozen=True)
 class Model:
-    """A model in all its seeds; what always says the same has no members."""
+    """A model in all its seeds; a constant predictor has no members."""
 
-    who: str
+    name: str
     logits: dict[str, np.ndarray]  # seed -> (N, C) on the test rows
     members: dict[str, Member] = field(default_factory=dict)
-    reference: str = ""  # the seed that stands for it: of the teacher the one that was distilled
-    folder: Path | None = None  # of the exported file, its own or (the teacher) beside it
+    reference: str = ""  # the seed that stands for the model: of the teacher the one that was distilled
+    folder: Path | None = None  # of the exported file: the model's own or, for the teacher, one exported for timing
     form: str | None = None  # of the exported file; None: the only one
 
     @property
-    def hindrance(self) -> str:
-        """Why it can't be asked about subsets of modalities; empty where it can."""
-        return next((m.hindrance for m in self.members.values() if m.hindrance), "")
+    def limitation(self) -> str:
+        """Why the model can't be run on subsets of its modalities; empty where it can."""
+        return next((m.limitation for m in self.members.values() if m.limitation), "")
 
-    def answers(self, spec: Spec) -> dict[str, np.ndarray]:
+    def predictions(self, spec: Spec) -> dict[str, np.ndarray]:
         """Seed -> (N, C) probabilities and numbers."""
-        return {seed: activate(spec.heads, z) for seed, z in self.logits.items()}
+        return {seed: activate(spec.heads, logits) for seed, logits in self.logits.items()}
 
 
 @dataclass(frozen=True)
 class Context:
-    """Everything that a probe may look at. N test rows."""
+    """Everything that a probe may use. N test rows."""
 
     recipe: Recipe
     columns: Columns
@@ -83,10 +83,9 @@ class Context:
     draws: Draws
     models: dict[str, Model]
     tell: Tell = lambda share, words: None
-    measured: dict[str, list[dict[str, np.ndarray]]] = field(default_factory=dict)  # who -> by seed, metric -> (R + 1,)
-    memory: dict[Any, Any] = field(
-        default_factory=dict
-    )  # what probes share, see :mod:`suffuse.evaluation.modality_subsets`
+    metrics: dict[str, list[Metrics]] = field(default_factory=dict)  # model -> one entry per seed
+    abstained: np.ndarray | None = None  # (N,) bool, rows without a teacher's answer; None: it answers all
+    cache: dict[Any, Any] = field(default_factory=dict)  # results that several probes need
 
     @property
     def spec(self) -> Spec:
@@ -95,7 +94,7 @@ class Context:
 
     @property
     def target(self) -> np.ndarray:
-        """Of the test rows."""
+        """Targets of the test rows."""
         return self.columns.target[self.rows]
 
     @property
@@ -103,22 +102,26 @@ class Context:
         """Of the intervals."""
         return self.draws.confidence
 
-    def main(self) -> Iterator[Model]:
-        """The models that costly probes look at: those with all labels and all modalities that can be asked."""
-        for who, model in self.models.items():
-            if model.members and (who in MAIN or who.startswith("export-")):
+    @property
+    def teacher_answers(self) -> np.ndarray:
+        """(N,) bool: the rows that the teacher answers."""
+        return np.ones(len(self.rows), dtype=bool) if self.abstained is None else ~self.abstained
+
+    def main_models(self) -> Iterator[Model]:
+        """The models that costly probes run: those trained with all labels and all modalities."""
+        for name, model in self.models.items():
+            if model.members and (name in MAIN or name.startswith("export-")):
                 yield model
 
-    def hidden(self) -> Iterator[Model]:
-        """Those of them that can be asked about subsets of their modalities."""
-        return (model for model in self.main() if not model.hindrance)
+    def maskable_models(self) -> Iterator[Model]:
+        """The main models that can be run on subsets of their modalities."""
+        return (model for model in self.main_models() if not model.limitation)
 
-    def few(self, most: int) -> np.ndarray:
-        """Positions in ``rows`` of at most so many of them, in order: the same ones whoever asks."""
-        count = min(most, len(self.rows))
+    def limitations(self, probe: str) -> dict[str, dict]:
+        """``not_measured`` of the main models that can't be run on subsets of their modalities."""
+        return {m.name: {"not_measured": {probe: m.limitation}} for m in self.main_models() if m.limitation}
+
+    def sample(self, count: int) -> np.ndarray:
+        """At most ``count`` positions in ``rows``, sorted; the same positions for every caller."""
         order = np.random.default_rng(SEED).permutation(len(self.rows))
-        return np.sort(order[:count])
-
-    def drawn(self, where: np.ndarray) -> Draws:
-        """The same resamples, of some of the rows."""
-        return self.draws.of(where)
+        return np.sort(order[: min(count, len(self.rows))])

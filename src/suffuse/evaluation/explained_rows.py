@@ -1,11 +1,11 @@
-"""Some test rows explained: which modality made the teacher's and the student's answer to the first target, and in it
-which region, words, seconds or columns.
+"""Some test rows explained: which modality decided the teacher's and the student's prediction of the first target, and
+within it which region, words, seconds or columns.
 
-Three rows, by a rule that leaves no choice: both right and the less sure of the two surest; the teacher right and the
-student surest of a wrong answer; the student least sure. Of a number: both nearest to the truth; the student further
-off than the teacher by most; the two furthest apart. They are among the rows that lack least. Everything is asked by
-occlusion, which needs no gradients and costs a pass for each part; of a network that is too large for that only the
-modalities are told (:mod:`suffuse.evaluation.macs`).
+A fixed rule picks three rows. Classes and labels: both models right, with the highest confidence of the less confident
+one; the teacher right and the student wrong with the highest confidence; the lowest confidence of the student. Numbers:
+both nearest to the target; the student worse than the teacher by most; the two furthest apart. Only rows with the most
+modalities are candidates. Explanations use occlusion, which needs no gradients and costs one pass per segment; for a
+network that is too large only the modalities are explained (:data:`suffuse.evaluation.size.BUDGET`).
 """
 
 from __future__ import annotations
@@ -15,122 +15,128 @@ from typing import Any
 import numpy as np
 
 from ..engine.training_record import best_seed
-from ..explaining.explanation import answer, cuts, explained, only_modalities
-from ..explaining.perturbation import OfNetwork
+from ..explaining.explanation import describe_prediction, explain_modalities, explain_row, segment_entries
+from ..explaining.perturbation import NetworkRow
 from ..types import LABELS, NUMBER, Head
-from .agreement import right
+from .agreement import is_correct
 from .context import Context, Member, Model
-from .macs import BUDGET, of
-from .model_adapters import Network
+from .models import Network
+from .size import BUDGET, member_macs
 
-WHO = ("teacher", "student")
+FIELDS = ("explained",)
+MODELS = ("teacher", "student")
 
 
 def probe(context: Context) -> dict[str, dict]:
-    """``explained`` of the teacher and the student, row by row the same ones: ``why``, ``number`` and the answer."""
-    if not set(WHO) <= set(context.models):
+    """``explained`` of the teacher and the student, on the same rows: ``why``, ``number`` and the explanation."""
+    if not set(MODELS) <= set(context.models):
         return {}
-    picked = chosen(context)
-    return {who: {"explained": rows(context, context.models[who], picked)} for who in WHO}
+    picked = pick_rows(context)
+    return {name: {"explained": explain_rows(context, context.models[name], picked)} for name in MODELS}
 
 
-def chosen(context: Context) -> list[tuple[str, int]]:
-    """(why, position in the test rows), in order; no row twice, and none where no row is such a one."""
-    spec = context.spec
-    head, wanted = spec.targets(context.target)[0]
-    theirs, ours = (_said(context, context.models[who]) for who in WHO)
-    there = context.columns.present[context.rows].sum(1)
-    open_ = head.known(wanted) & context.memory.get("answered", np.ones(len(wanted), dtype=bool))
-    open_ &= there == there[open_].max(initial=0)
+def pick_rows(context: Context) -> list[tuple[str, int]]:
+    """(why, position in the test rows), in order; no row twice, and none for a rule that no row meets."""
+    head, target = context.spec.targets(context.target)[0]
+    teacher, student = (_first_target(context, context.models[name]) for name in MODELS)
+    modalities = context.columns.present[context.rows].sum(1)
+    candidates = head.known(target) & context.teacher_answers
+    candidates &= modalities == modalities[candidates].max(initial=0)
     picked: dict[int, str] = {}
-    for why, worth in _worth(head, theirs, ours, wanted).items():
-        left = np.where(open_ & ~np.isin(np.arange(len(worth)), list(picked)), worth, -np.inf)
-        if np.isfinite(left).any():
-            picked[int(left.argmax())] = why
+    for why, score in _rule_scores(head, teacher, student, target).items():
+        open_scores = np.where(candidates & ~np.isin(np.arange(len(score)), list(picked)), score, -np.inf)
+        if np.isfinite(open_scores).any():
+            picked[int(open_scores.argmax())] = why
     return [(why, position) for position, why in picked.items()]
 
 
-def _worth(head: Head, theirs: np.ndarray, ours: np.ndarray, target: np.ndarray) -> dict[str, np.ndarray]:
-    """Why -> (N,) how well each row serves for it, -inf where it doesn't. Answers (N, C)."""
+def _rule_scores(head: Head, teacher: np.ndarray, student: np.ndarray, target: np.ndarray) -> dict[str, np.ndarray]:
+    """Rule -> (N,) how well each row meets it, -inf where it doesn't. Predictions (N, C)."""
     if head.kind == NUMBER:
         true = target.astype(float) * head.std + head.mean
-        far, near = np.abs(ours[:, 0] - true), np.abs(theirs[:, 0] - true)
-        lost = np.where(far > near, far - near, -np.inf)
-        return {"close": -np.maximum(far, near), "further": lost, "apart": np.abs(ours[:, 0] - theirs[:, 0])}
-    known, mine = right(head, theirs, target), right(head, ours, target)
-    sure = _sure(head, ours)
-    both = np.minimum(sure, _sure(head, theirs))
+        student_error, teacher_error = np.abs(student[:, 0] - true), np.abs(teacher[:, 0] - true)
+        return {
+            "close": -np.maximum(student_error, teacher_error),
+            "further": np.where(student_error > teacher_error, student_error - teacher_error, -np.inf),
+            "apart": np.abs(student[:, 0] - teacher[:, 0]),
+        }
+    teacher_right, student_right = is_correct(head, teacher, target), is_correct(head, student, target)
+    confidence = _confidence(head, student)
+    both = np.minimum(confidence, _confidence(head, teacher))
     return {
-        "agreed": np.where(known & mine, both, -np.inf),
-        "lost": np.where(known & ~mine, sure, -np.inf),
-        "unsure": -sure,
+        "agreed": np.where(teacher_right & student_right, both, -np.inf),
+        "lost": np.where(teacher_right & ~student_right, confidence, -np.inf),
+        "unsure": -confidence,
     }
 
 
-def _sure(head: Head, said: np.ndarray) -> np.ndarray:
-    """(N,) of the answer; of labels, of the least sure one."""
-    return np.maximum(said, 1 - said).min(1) if head.kind == LABELS else said.max(1)
+def _confidence(head: Head, predictions: np.ndarray) -> np.ndarray:
+    """(N,) of the prediction; of labels, the least confident one's."""
+    return np.maximum(predictions, 1 - predictions).min(1) if head.kind == LABELS else predictions.max(1)
 
 
-def _said(context: Context, model: Model) -> np.ndarray:
-    """(N, C) answers to the first target."""
-    return context.spec.parts(model.answers(context.spec)[_seed(model)])[0][1]
+def _first_target(context: Context, model: Model) -> np.ndarray:
+    """(N, C) predictions of the first target."""
+    return context.spec.parts(model.predictions(context.spec)[_seed(model)])[0][1]
 
 
 def _seed(model: Model) -> str:
     """The seed that stands for a model: the teacher's that was distilled, the student's that is exported."""
     first, member = next(iter(model.members.items()))
-    if model.who == "teacher" or not isinstance(member, Network):
+    if model.name == "teacher" or not isinstance(member, Network):
         return model.reference or first
     return best_seed(member.folder.parent)
 
 
-def rows(context: Context, model: Model, picked: list[tuple[str, int]]) -> list[dict[str, Any]]:
-    """Each picked row, explained."""
+def explain_rows(context: Context, model: Model, picked: list[tuple[str, int]]) -> list[dict[str, Any]]:
+    """The explanation of each picked row."""
     member = model.members[_seed(model)]
-    inside = isinstance(member, Network) and affordable(context, member, picked)
-    found = []
-    for at, (why, position) in enumerate(picked):
-        context.tell(at / len(picked), f"{model.who}: an answer explained")
+    segments = isinstance(member, Network) and affordable(context, member, picked)
+    explanations = []
+    for number, (why, position) in enumerate(picked):
+        context.tell(number / len(picked), f"{model.name}: an answer explained")
         row = int(context.rows[position])
-        told = _one(context, member, row, inside) if not member.hindrance else _hindered(context, model, position)
-        found.append({"why": why, "number": row + 1, **told})
-    return found
+        if member.limitation:
+            facts = _prediction_only(context, model, position)
+        else:
+            facts = _explanation(context, member, row, segments)
+        explanations.append({"why": why, "number": row + 1, **facts})
+    return explanations
 
 
 def affordable(context: Context, member: Network, picked: list[tuple[str, int]]) -> bool:
-    """Whether a network may be asked about every part of these rows: as the recipe and the data say, never a clock."""
+    """Whether the budget of MACs allows a pass for every segment of these rows: it depends on recipe and data, never on
+    a clock."""
     settings = context.recipe.modalities
-    asks = sum(
-        1 + len(cut.labels)
+    passes = sum(
+        1 + len(segments.labels)
         for _, position in picked
-        for cut in cuts(_asked(context, member, int(context.rows[position])), settings).values()
+        for segments in segment_entries(_network_row(context, member, int(context.rows[position])), settings).values()
     )
-    return asks * of(context, member).whole <= BUDGET / len(WHO)
+    return passes * member_macs(context, member).total <= BUDGET / len(MODELS)
 
 
-def _asked(context: Context, member: Network, row: int) -> OfNetwork:
+def _network_row(context: Context, member: Network, row: int) -> NetworkRow:
     model = member.opened[0]
-    return OfNetwork(model, context.columns.of(model.spec.names), row)
+    return NetworkRow(context.columns.of(model.spec.names), row, model)
 
 
-def _one(context: Context, member: Member, row: int, inside: bool) -> dict[str, Any]:
+def _explanation(context: Context, member: Member, row: int, segments: bool) -> dict[str, Any]:
     if isinstance(member, Network):
-        method = "occlusion" if inside else None
-        return explained(_asked(context, member, row), context.recipe.modalities, 0, method)
+        method = "occlusion" if segments else None
+        return explain_row(_network_row(context, member, row), context.recipe.modalities, 0, method)
     names = member.names
     present = context.columns.of(names).present[row]
 
-    def ask(subsets: np.ndarray) -> np.ndarray:
+    def logits(subsets: np.ndarray) -> np.ndarray:
         kept = np.zeros((len(subsets), 1, len(names)), dtype=bool)
         kept[:, 0, np.flatnonzero(present)] = subsets
-        return member.under(np.array([row]), kept)[:, 0]
+        return member.masked_logits(np.array([row]), kept)[:, 0]
 
-    return only_modalities(names, present, ask, (context.spec, 0))
+    return explain_modalities(names, present, logits, context.spec, 0)
 
 
-def _hindered(context: Context, model: Model, position: int) -> dict[str, Any]:
-    """Its answer alone."""
-    found = answer(context.spec, model.logits[_seed(model)][position], 0)
-    why = model.members[_seed(model)].hindrance
-    return {**found, "modalities": [], "absent": [], "parts": {}, "note": why}
+def _prediction_only(context: Context, model: Model, position: int) -> dict[str, Any]:
+    prediction = describe_prediction(context.spec, model.logits[_seed(model)][position], 0)
+    note = model.members[_seed(model)].limitation
+    return {**prediction, "modalities": [], "absent": [], "parts": {}, "note": note}

@@ -1,8 +1,8 @@
-"""A process that loads an exported model, answers some rows, and says how much memory that took and how long.
+"""A process that loads an exported model, predicts some rows, and reports how much memory and time that took.
 
-``python -m suffuse.evaluation.memory FOLDER FORM ROWS.npz`` writes JSON. It loads no torch: what it measures is what a
-deployed predictor costs. Peaks are the kernel's ``VmHWM``; where there is no /proc, ``ru_maxrss``, which may hold
-what a parent process had.
+``python -m suffuse.evaluation.memory FOLDER FORM ROWS.npz`` writes JSON. It never imports torch: it measures what a
+deployed predictor costs. Peaks are the kernel's ``VmHWM``; without /proc they are ``ru_maxrss``, which may include
+memory of a parent process.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 
-def peak() -> int:
+def peak_memory() -> int:
     """The highest resident memory of this process so far, in bytes."""
     try:
         for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
@@ -28,7 +28,8 @@ def peak() -> int:
 
 
 def main(folder: str, form: str, file: str) -> dict[str, float]:
-    """Bytes: ``libraries``, ``peak``; milliseconds: ``load``, ``first``; ``answered``: the time of the first answer."""
+    """Bytes: ``libraries``, ``peak``; milliseconds: ``load``, ``first``; ``answered``: time.time() of the first
+    prediction."""
     import numpy as np
 
     from ..predictor import Predictor
@@ -38,13 +39,13 @@ def main(folder: str, form: str, file: str) -> dict[str, float]:
         for key in arrays.files:
             number, _, name = key.partition(" ")
             rows.setdefault(number, {})[name] = arrays[key]
-    libraries, begun = peak(), time.perf_counter()
+    libraries, start = peak_memory(), time.perf_counter()
     model = Predictor.load(folder, 1, form or None, model_files="/")  # none is opened: rows are prepared
-    loaded, told = time.perf_counter(), {}
+    loaded, first = time.perf_counter(), {}
     for entries in rows.values():
         model.logits(entries, entries.pop(" present"))
-        told = told or {"first": 1000 * (time.perf_counter() - loaded), "answered": time.time()}
-    return {"libraries": libraries, "peak": peak(), "load": 1000 * (loaded - begun), **told}
+        first = first or {"first": 1000 * (time.perf_counter() - loaded), "answered": time.time()}
+    return {"libraries": libraries, "peak": peak_memory(), "load": 1000 * (loaded - start), **first}
 
 
 if __name__ == "__main__":

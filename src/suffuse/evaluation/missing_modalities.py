@@ -1,9 +1,9 @@
-"""Missing modalities: the score on every subset of them, and with ever more of them lost by chance.
+"""Missing modalities: the score on every subset of the inputs, and at increasing rates of randomly dropped inputs.
 
-All forms of one input are lost together (:mod:`suffuse.evaluation.row_inputs`). At a rate r each input of each row is
-lost with chance r, but never the last that a row has: the one with the largest number stays. The numbers are hashes of
-the row's key (:func:`suffuse.data.training_views.uniform`), so every model loses the same, in any company and any
-order, and what is lost at a low rate is lost at a higher one too.
+All forms of an input are dropped together (:mod:`suffuse.evaluation.modality_subsets`). At rate r each input of each
+row is dropped with probability r, but never the last one of a row: the one with the largest random number stays. The
+random numbers are hashes of the row's key (:func:`suffuse.data.training_views.uniform`), so every model loses the same
+inputs, whatever the other rows, and what is dropped at a low rate is dropped at every higher one.
 """
 
 from __future__ import annotations
@@ -16,68 +16,65 @@ from ..activations import activate, main_metric
 from ..data.training_views import uniform
 from .context import SEED, Context, Model
 from .intervals import bounds, difference_bounds, summary
-from .modality_subsets import rows_of, subsets, under
-from .row_inputs import grouped, there
-from .target_metrics import judged
+from .metrics import main_score
+from .modality_subsets import group_inputs, masked_logits, present_inputs, subset_logits, subset_rows
 
+FIELDS = ("missing",)
 RATES = tuple(n / 10 for n in range(10))
-LOST = 3  # what the numbers are drawn for, beside what views draw
+DROP_STREAM = 3  # separates these random numbers from those of training views
 
 
 def probe(context: Context) -> dict[str, dict]:
-    """``missing`` of every main model that can be asked about subsets."""
-    found = {model.who: {"missing": missing(context, model)} for model in context.hidden()}
-    others = {m.who: {"not_measured": {"missing": m.hindrance}} for m in context.main() if m.hindrance}
-    return found | others
+    """``missing`` of every main model that can be run on subsets."""
+    fields = {model.name: {"missing": missing(context, model)} for model in context.maskable_models()}
+    return fields | context.limitations("missing")
 
 
 def missing(context: Context, model: Model) -> dict[str, Any]:
-    """Scores of one model by subset and by rate, with intervals, and what each subset costs against all."""
-    found, where = subsets(context, model), rows_of(context)
-    values = {seed: scores(context, said, where) for seed, said in found.logits.items()}
-    facts: dict[str, Any] = {}
+    """Scores of one model by subset and by rate, with intervals, and what each subset costs against all inputs."""
+    subsets, rows = subset_logits(context, model), subset_rows(context)
+    scores = [subset_scores(context, logits, rows) for logits in subsets.logits.values()]
     metric = main_metric(context.spec.heads)
-    within = bounds(metric)
-    for number, name in enumerate(found.titles):
-        some = [v[number] for v in values.values()]
-        cost = summary([v[number] - v[-1] for v in values.values()], context.confidence, difference_bounds(within))
-        facts[name] = {
-            **summary(some, context.confidence, within),
+    within, by_subset = bounds(metric), {}
+    for n, title in enumerate(subsets.titles):
+        cost = summary([seed[n] - seed[-1] for seed in scores], context.confidence, difference_bounds(within))
+        by_subset[title] = {
+            **summary([seed[n] for seed in scores], context.confidence, within),
             "cost": {"difference": cost["mean"], "low": cost["low"], "high": cost["high"]},
         }
     return {
         "metric": metric,
-        "rows": len(where),
+        "rows": len(rows),
         "of": len(context.rows),
         "seed": SEED,
-        "subsets": facts,
-        "rates": rates(context, model, where),
+        "subsets": by_subset,
+        "rates": scores_by_rate(context, model, rows),
     }
 
 
-def rates(context: Context, model: Model, where: np.ndarray) -> list[dict]:
-    """The score at each rate of loss."""
-    rows = context.rows[where]
-    present = there(context.columns.present[rows], grouped(context.recipe, context.spec.names)[1])
-    kept = np.stack([survivors(context.columns.key[rows], present, rate) for rate in RATES])
-    values = {seed: scores(context, said, where) for seed, said in under(context, model, kept).items()}
-    found, within = [], bounds(main_metric(context.spec.heads))
-    for number, rate in enumerate(RATES):
-        lost = 1 - (kept[number] & present).sum() / present.sum()
-        some = summary([v[number] for v in values.values()], context.confidence, within)
-        found.append({"rate": rate, "missing": float(lost), **some})
-    return found
+def scores_by_rate(context: Context, model: Model, positions: np.ndarray) -> list[dict]:
+    """The score at each rate, and the share of inputs that is missing then."""
+    rows = context.rows[positions]
+    present = present_inputs(context.columns.present[rows], group_inputs(context.recipe, context.spec.names)[1])
+    kept = np.stack([drop_inputs(context.columns.key[rows], present, rate) for rate in RATES])
+    by_seed = [subset_scores(context, z, positions) for z in masked_logits(context, model, kept).values()]
+    table, within = [], bounds(main_metric(context.spec.heads))
+    for n, rate in enumerate(RATES):
+        share = 1 - (kept[n] & present).sum() / present.sum()
+        score = summary([seed[n] for seed in by_seed], context.confidence, within)
+        table.append({"rate": rate, "missing": float(share), **score})
+    return table
 
 
-def survivors(keys: np.ndarray, present: np.ndarray, rate: float) -> np.ndarray:
-    """Row keys (N,) and what is there (N, M) bool -> what is left (N, M) bool."""
-    numbers = np.where(present, uniform((SEED, LOST), keys, present.shape[1]), -1.0)
+def drop_inputs(keys: np.ndarray, present: np.ndarray, rate: float) -> np.ndarray:
+    """Row keys (N,) and the inputs of each row (N, I) bool -> the inputs that are left (N, I) bool."""
+    numbers = np.where(present, uniform((SEED, DROP_STREAM), keys, present.shape[1]), -1.0)
     last = np.zeros_like(present)
     last[np.arange(len(present)), numbers.argmax(1)] = True
     return present & ((numbers >= rate) | last)
 
 
-def scores(context: Context, said: np.ndarray, where: np.ndarray) -> list[np.ndarray]:
+def subset_scores(context: Context, logits: np.ndarray, positions: np.ndarray) -> list[np.ndarray]:
     """(K, n, C) logits -> the main metric (R + 1,) of each of the K."""
-    spec, target, draws = context.spec, context.target[where], context.drawn(where)
-    return [judged(spec, activate(spec.heads, one), target, draws) for one in said]
+    spec, target, draws = context.spec, context.target[positions], context.draws.of(positions)
+    return [main_score(spec, activate(spec.heads, z), target, draws) for z in logits]

@@ -1,120 +1,147 @@
-"""Every subset of a model's inputs, on the same rows: what `missing`, `contribution` and `temperature` build on.
+"""Logits of a model on every subset of its inputs: the basis of ``missing``, ``contribution`` and ``temperature``.
 
-An input is what a row has, whatever forms of it a model reads (:mod:`suffuse.evaluation.row_inputs`); mostly one
-modality."""
+An input is what a row has, in however many forms models read it. A teacher may read a photo at 224 pixels for its
+pretrained encoder, and its student the same photo at 64: two modalities of one column. A row without the photo lacks
+both. So subsets, missing rates, contributions and ablations are of inputs: the modalities of the same columns, named
+after the student's one (or the first, where the student reads none). This makes student and teacher comparable.
+Shapes: I inputs, M modalities, S subsets, n sampled test rows, C outputs.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..recipe import Recipe
 from ..shapley import listed, masks
-from ..types import Spec
-from .context import LEAST, NUMBERS, Context, Member, Model
-from .macs import Work, affordable
-from .model_adapters import Exported
-from .row_inputs import grouped, there
+from .context import MAX_SUBSET_LOGITS, MIN_ROWS, Context, Member, Model
+from .models import Exported, prior_logits
+from .size import Macs, affordable_rows
+
+
+def input_names(recipe: Recipe) -> dict[str, str]:
+    """Modality -> name of its input."""
+    first: dict[frozenset[str], str] = {}
+    for name in (*recipe.student.encoders, *recipe.modalities):
+        first.setdefault(frozenset(recipe.modalities[name].columns), name)
+    return {name: first[frozenset(modality.columns)] for name, modality in recipe.modalities.items()}
+
+
+def group_inputs(recipe: Recipe, modalities: Sequence[str]) -> tuple[tuple[str, ...], np.ndarray]:
+    """M modalities -> the names of their I inputs, in the order of the recipe, and (I, M) bool: the modalities of each
+    input."""
+    input_of = input_names(recipe)
+    used = {input_of[name] for name in modalities}
+    inputs = tuple(name for name in recipe.modalities if name in used)
+    forms = [[input_of[name] == one for name in modalities] for one in inputs]
+    return inputs, np.array(forms, dtype=bool).reshape(len(inputs), len(modalities))
+
+
+def present_inputs(present: np.ndarray, forms: np.ndarray) -> np.ndarray:
+    """present (N, M), which modalities a row has, and forms (I, M) -> (N, I): the inputs it has in some form."""
+    return np.asarray((present[:, None, :] & forms).any(2))
 
 
 @dataclass(frozen=True)
 class Subsets:
-    """A model's answers, seed by seed, on S subsets of its I inputs and n of the test rows."""
+    """A model's logits, seed by seed, on S subsets of its I inputs and n of the test rows."""
 
-    names: tuple[str, ...]  # of the inputs
-    there: np.ndarray  # (S, I) bool, which inputs each subset has
+    inputs: tuple[str, ...]  # I names
+    present: np.ndarray  # (S, I) bool, the inputs of each subset
     logits: dict[str, np.ndarray]  # seed -> (S, n, C)
-    modalities: tuple[str, ...]  # M, that the model reads
+    modalities: tuple[str, ...]  # M names, those that the model reads
     forms: np.ndarray  # (I, M) bool, the modalities of each input
 
     @property
-    def exact(self) -> bool:
-        """Whether every subset is there, as :func:`suffuse.shapley.masks` orders them."""
-        count = len(self.names)
-        return len(self.there) == 2**count and bool((self.there == masks(count)).all())
+    def exhaustive(self) -> bool:
+        """Whether all subsets are included, in the order of :func:`suffuse.shapley.masks`."""
+        count = len(self.inputs)
+        return len(self.present) == 2**count and bool((self.present == masks(count)).all())
 
     @property
     def titles(self) -> list[str]:
         """``picture+question``, ..., ``nothing``."""
-        return [title(self.names, one) for one in self.there]
+        return [subset_title(self.inputs, mask) for mask in self.present]
 
     @property
-    def exported(self) -> list[str]:
-        """The same subsets as an export calls them, by their modalities."""
-        return [title(self.modalities, np.asarray(self.forms[one].any(0))) for one in self.there]
+    def export_titles(self) -> list[str]:
+        """The same subsets as an export names them, by modalities."""
+        return [subset_title(self.modalities, np.asarray(self.forms[mask].any(0))) for mask in self.present]
 
-    def at(self, *names: str) -> int:
+    def index(self, *inputs: str) -> int:
         """The position of the subset of these inputs."""
-        wanted = np.isin(self.names, names)
-        return int(np.flatnonzero((self.there == wanted).all(1))[0])
+        mask = np.isin(self.inputs, inputs)
+        return int(np.flatnonzero((self.present == mask).all(1))[0])
+
+    def index_without(self, name: str) -> int:
+        """The position of the subset of all inputs but one."""
+        return self.index(*(other for other in self.inputs if other != name))
 
 
-def title(names: tuple[str, ...], there: np.ndarray) -> str:
-    """A subset in words, as exports call it."""
-    return "+".join(n for n, here in zip(names, there, strict=True) if here) or "nothing"
+def subset_title(names: tuple[str, ...], mask: np.ndarray) -> str:
+    """The name of a subset, as exports write it."""
+    return "+".join(name for name, kept in zip(names, mask, strict=True) if kept) or "nothing"
 
 
-def rows_of(context: Context) -> np.ndarray:
-    """(n,) positions in the test rows that `missing` and `contribution` look at: as many as the recipe says, fewer
-    where all answers of one seed would be too much to hold, or networks are heavy."""
+def subset_rows(context: Context) -> np.ndarray:
+    """(n,) positions in the test rows that subsets are evaluated on: as many as the recipe says, fewer where the logits
+    of one seed would take too much memory, or networks are heavy."""
     key = ("rows", "subsets")
-    if key not in context.memory:
-        room = NUMBERS // (len(listed(len(context.spec.names))) * context.spec.outputs)
-        most = min(context.recipe.evaluate.probe_rows, max(room, LEAST))
-        context.memory[key] = context.few(affordable(context, lambda *one: _cost(context.recipe, *one), most))
-    return context.memory[key]
+    if key not in context.cache:
+        room = MAX_SUBSET_LOGITS // (len(listed(len(context.spec.names))) * context.spec.outputs)
+        limit = min(context.recipe.evaluate.probe_rows, max(room, MIN_ROWS))
+        count = affordable_rows(context, lambda member, macs: _cost(context.recipe, member, macs), limit)
+        context.cache[key] = context.sample(count)
+    return context.cache[key]
 
 
-def _cost(recipe: Recipe, member: Member, work: Work) -> float:
-    """Of one row: a network encodes it once and fuses every subset, an exported form computes each."""
-    subsets = len(listed(len(grouped(recipe, member.names)[0])))
-    return subsets * work.whole if isinstance(member, Exported) else work.whole + subsets * work.fusion
+def _cost(recipe: Recipe, member: Member, macs: Macs) -> float:
+    """MACs of one row: a network encodes it once and fuses every subset, an exported form computes each subset."""
+    subsets = len(listed(len(group_inputs(recipe, member.names)[0])))
+    return subsets * macs.total if isinstance(member, Exported) else macs.total + subsets * macs.fusion
 
 
-def subsets(context: Context, model: Model) -> Subsets:
-    """The model's answers to every subset, computed once. The whole one is what it said of the rows as they are, the
-    empty one the training prior."""
-    key = ("subsets", model.who)
-    if key not in context.memory:
-        context.memory[key] = _asked(context, model)
-    return context.memory[key]
+def subset_logits(context: Context, model: Model) -> Subsets:
+    """The model's logits on every subset, computed once. The last subset has the logits of the rows as they are, the
+    empty one those of the training prior."""
+    key = ("subsets", model.name)
+    if key not in context.cache:
+        context.cache[key] = _compute_subsets(context, model)
+    return context.cache[key]
 
 
-def _asked(context: Context, model: Model) -> Subsets:
-    where = rows_of(context)
+def _compute_subsets(context: Context, model: Model) -> Subsets:
+    positions = subset_rows(context)
     modalities = next(iter(model.members.values())).names
-    names, forms = grouped(context.recipe, modalities)
-    subset, found = listed(len(names)), {}
-    kept = subset[1:-1] @ forms
+    inputs, forms = group_inputs(context.recipe, modalities)
+    subsets, by_seed = listed(len(inputs)), {}
+    kept = subsets[1:-1] @ forms
     for number, (seed, member) in enumerate(model.members.items()):
-        context.tell(number / len(model.members), f"{model.who}: subsets of modalities")
-        inner = np.broadcast_to(kept[:, None], (len(kept), len(where), len(modalities)))
-        said = np.empty((len(subset), len(where), context.spec.outputs), dtype=np.float32)
-        said[0], said[-1] = prior(context.spec), model.logits[seed][where]
-        if len(inner):
-            said[1:-1] = member.under(context.rows[where], np.ascontiguousarray(inner))
-        found[seed] = said
-    return Subsets(names, subset, found, modalities, forms)
+        context.tell(number / len(model.members), f"{model.name}: subsets of modalities")
+        logits = np.empty((len(subsets), len(positions), context.spec.outputs), dtype=np.float32)
+        logits[0], logits[-1] = prior_logits(context.spec), model.logits[seed][positions]
+        if len(kept):
+            row_masks = np.broadcast_to(kept[:, None], (len(kept), len(positions), len(modalities)))
+            logits[1:-1] = member.masked_logits(context.rows[positions], np.ascontiguousarray(row_masks))
+        by_seed[seed] = logits
+    return Subsets(inputs, subsets, by_seed, modalities, forms)
 
 
-def prior(spec: Spec) -> np.ndarray:
-    """(C,) logits of the training prior."""
-    return np.array(spec.log_prior, dtype=np.float32)
-
-
-def under(context: Context, model: Model, kept: np.ndarray) -> dict[str, np.ndarray]:
-    """Seed -> (K, n, C): the model where each of the rows keeps what ``kept`` (K, n, I), of all the data's inputs,
-    says. Looked up where every subset is there."""
-    found = subsets(context, model)
-    places = [grouped(context.recipe, context.spec.names)[0].index(name) for name in found.names]
-    rows = context.rows[rows_of(context)]
-    present = context.columns.present[rows][:, [context.spec.names.index(name) for name in found.modalities]]
-    # what a row lacks anyway counts as kept: all that it has is the whole subset, its answer that to the row as it is
-    own = kept[:, :, places] | ~there(present, found.forms)
-    if found.exact:
-        code = (own * 2 ** np.arange(len(places))).sum(2)
-        return {seed: said[code, np.arange(len(rows))] for seed, said in found.logits.items()}
-    asked = {seed: member.under(rows, own @ found.forms) for seed, member in model.members.items()}
-    whole = np.expand_dims(own.all(2), 2)
-    return {seed: np.where(whole, found.logits[seed][-1], said) for seed, said in asked.items()}
+def masked_logits(context: Context, model: Model, kept: np.ndarray) -> dict[str, np.ndarray]:
+    """Seed -> (K, n, C): the model's logits where each row keeps the inputs that ``kept`` (K, n, I), over all inputs of
+    the data, marks. Looked up where the logits of every subset are known."""
+    subsets = subset_logits(context, model)
+    data_inputs = group_inputs(context.recipe, context.spec.names)[0]
+    places = [data_inputs.index(name) for name in subsets.inputs]
+    rows = context.rows[subset_rows(context)]
+    present = context.columns.present[rows][:, [context.spec.names.index(name) for name in subsets.modalities]]
+    # an input that a row lacks counts as kept, so a row that keeps all it has gets its logits on the last subset
+    masks = kept[:, :, places] | ~present_inputs(present, subsets.forms)
+    if subsets.exhaustive:
+        code = (masks * 2 ** np.arange(len(places))).sum(2)
+        return {seed: logits[code, np.arange(len(rows))] for seed, logits in subsets.logits.items()}
+    computed = {seed: member.masked_logits(rows, masks @ subsets.forms) for seed, member in model.members.items()}
+    complete = np.expand_dims(masks.all(2), 2)
+    return {seed: np.where(complete, subsets.logits[seed][-1], logits) for seed, logits in computed.items()}

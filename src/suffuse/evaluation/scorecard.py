@@ -1,79 +1,136 @@
-"""What stands in every scorecard: who, on which rows, the metrics, each class, calibration, size, parts of the rows."""
+"""Scorecards: what is reported of each model on the test rows, with the fields that probes add.
+
+``label-curve``, ``comparisons`` and leak-free metrics, which need several models or other splits, are put together here
+too (:func:`summarise_comparisons`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from ..activations import main_metric
+from ..engine.label_budget import label_budget
 from ..files import read_json
 from ..predictor import SIGNATURE
+from ..recipe.stage_settings import PROBES
+from ..registry import load
 from ..run import Run
-from . import class_metrics
-from .calibration import with_intervals
+from .calibration import calibration_with_intervals
+from .comparisons import comparisons, label_curve
 from .context import Context, Model
-from .intervals import bounds, summary
+from .metrics import Metrics, measure, per_class_metrics, summarise
 from .models import folders
-from .slices import by
-from .target_metrics import Measured, measure
+from .slices import leak_free_metrics, leaked_rows, metrics_by_value
 
 Cells = Sequence[str | None]
 
 
-def measured(context: Context, model: Model) -> list[Measured]:
+@dataclass(frozen=True)
+class ComparisonSummary:
+    """``files``: name in ``scores/`` -> content; ``fields``: model -> fields that join its scorecard."""
+
+    files: dict[str, Any]
+    fields: dict[str, dict[str, Any]]
+
+
+def seed_metrics(context: Context, model: Model) -> list[Metrics]:
     """Every metric of every seed, in every resample."""
-    return [measure(context.spec, said, context.target, context.draws) for said in model.answers(context.spec).values()]
+    predictions = model.predictions(context.spec).values()
+    return [measure(context.spec, p, context.target, context.draws) for p in predictions]
 
 
-def card(run: Run, context: Context, model: Model, columns: Mapping[str, Cells]) -> dict[str, Any]:
-    """One model's scorecard, as far as its answers to the test rows tell it. ``columns``: name -> cells of the test
-    rows, where scores are told apart by some."""
-    spec, target, found = context.spec, context.target, context.measured[model.who]
-    answers = list(model.answers(spec).values())
+def scorecard(run: Run, context: Context, model: Model, cells: Mapping[str, Cells]) -> dict[str, Any]:
+    """A model's scorecard without the probes' fields. ``cells``: name of a source column -> its cells of the test rows,
+    for metrics per value."""
+    spec, target = context.spec, context.target
+    predictions = list(model.predictions(spec).values())
     facts = {
-        "who": model.who,
+        "who": model.name,
         "split": "test",
         "rows": len(context.rows),
         "seeds": [seed.removeprefix("seed-") for seed in model.logits],
         "confidence": context.confidence,
         "main": main_metric(spec.heads),
-        "metrics": {
-            name: summary([m[name] for m in found], context.confidence, bounds(name), context.draws.size)
-            for name in found[0]
-        },
-        "per_class": per_class(context, answers),
-        **with_intervals(spec, answers, target, context.draws),
+        "metrics": summarise(context.metrics[model.name], context.draws),
+        "per_class": per_class(context, predictions),
+        **calibration_with_intervals(spec, predictions, target, context.draws),
     }
-    if columns:
-        facts["by"] = {name: by(spec, answers, target, context.draws, cells) for name, cells in columns.items()}
-    return facts | size(run, model)
+    if cells:
+        facts["by"] = {
+            name: metrics_by_value(spec, predictions, target, context.draws, column) for name, column in cells.items()
+        }
+    return facts | model_size(run, model)
 
 
-def per_class(context: Context, answers: list[np.ndarray]) -> dict[str, Any]:
-    """Class -> precision, recall, F1, support; of several targets by target; nothing of numbers."""
-    spec, found = context.spec, {}
-    parts = [spec.parts(said) for said in answers]
-    for at, (head, wanted) in enumerate(spec.targets(context.target)):
-        known = head.known(wanted)
-        found[head.name] = class_metrics.each(head, [seed[at][1][known] for seed in parts], wanted[known])
-    return found[spec.heads[0].name] if len(spec.heads) == 1 else {name: one for name, one in found.items() if one}
+def per_class(context: Context, seeds: list[np.ndarray]) -> dict[str, Any]:
+    """Class -> precision, recall, F1, support; with several targets by target; empty for numbers."""
+    spec, tables = context.spec, {}
+    parts = [spec.parts(predictions) for predictions in seeds]
+    for n, (head, labels) in enumerate(spec.targets(context.target)):
+        known = head.known(labels)
+        tables[head.name] = per_class_metrics(head, [seed[n][1][known] for seed in parts], labels[known])
+    return tables[spec.heads[0].name] if len(spec.heads) == 1 else {name: t for name, t in tables.items() if t}
 
 
-def size(run: Run, model: Model) -> dict[str, int]:
-    """Parameters and bytes of the file that holds them."""
-    if model.who.startswith("export"):
+def model_size(run: Run, model: Model) -> dict[str, int]:
+    """Parameters, and bytes of the file that holds them."""
+    if model.name.startswith("export"):
         folder = run.path("export")
         signature = read_json(folder / SIGNATURE)
         form = (signature.get("forms") or {}).get(model.form) or {}
         file = folder / form.get("file", "model.onnx")
         return {"parameters": signature["parameters"], "bytes": file.stat().st_size}
-    if model.who == "majority":
+    if model.name == "majority":
         return {}
-    if model.who == "teacher" and run.recipe.trained is None:
+    if model.name == "teacher" and run.recipe.trained is None:
         facts = read_json(run.path("teacher", "training.json"))
         return {key: facts[key] for key in ("parameters", "bytes") if facts.get(key) is not None}
-    places = folders(run)["teacher"] if model.who == "ensemble" else folders(run)[model.who][:1]
-    parameters = sum(read_json(place / "training.json")["parameters"] for place in places)
-    return {"parameters": parameters, "bytes": sum((p / "model.safetensors").stat().st_size for p in places)}
+    seeds = folders(run)["teacher"] if model.name == "ensemble" else folders(run)[model.name][:1]
+    parameters = sum(read_json(folder / "training.json")["parameters"] for folder in seeds)
+    return {"parameters": parameters, "bytes": sum((f / "model.safetensors").stat().st_size for f in seeds)}
+
+
+def summarise_comparisons(run: Run, context: Context) -> ComparisonSummary:
+    """Verdicts, the label curve, and metrics without leaked rows."""
+    spec, columns, rows, draws = context.spec, context.columns, context.rows, context.draws
+    predictions = {name: list(model.predictions(spec).values()) for name, model in context.models.items()}
+    known, metric = (spec, context.target), main_metric(spec.heads)
+    files: dict[str, Any] = {"comparisons": comparisons(context.metrics, predictions, known, metric, draws)}
+    if run.recipe.evaluate.label_curve:
+        labelled, seed = columns.labelled("train"), run.recipe.seed
+        shares = (*run.recipe.fractions, 1.0)
+        labels = {share: int(label_budget(columns, share, seed)[labelled].sum()) for share in shares}
+        files["label-curve"] = label_curve(context.metrics, labels, metric, draws)
+    large = (read_json(run.path("data", "leaks.json")) or {}).get("kept", {})
+    leaked = leaked_rows(columns, rows, large)
+    fields = {
+        name: {"clean": leak_free_metrics(columns, rows, seeds, draws, leaked)}
+        for name, seeds in predictions.items()
+        if leaked
+    }
+    return ComparisonSummary(files, fields)
+
+
+def run_probes(context: Context, selected: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Model -> the fields that the selected probes give it."""
+    cards: dict[str, dict[str, Any]] = {name: {} for name in context.models}
+    probes = [probe for probe in PROBES if probe in set(selected)]
+    for number, probe in enumerate(probes):
+
+        def tell(share: float, words: str, number: int = number) -> None:
+            context.tell((number + share) / len(probes), words)
+
+        module: Any = load(PROBES, probe)
+        for name, fields in module.probe(replace(context, tell=tell)).items():
+            cards[name] = merge_fields(cards[name], fields)
+    return cards
+
+
+def merge_fields(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
+    """The fields of two scorecards; of a field that both have (``metrics``, ``latency``), the entries of both."""
+    both = {key: {**first[key], **second[key]} for key in first.keys() & second.keys()}
+    return {**first, **second, **both}

@@ -1,46 +1,80 @@
-"""Scores of a part of the test rows: those that have one value in a column of the source."""
+"""Metrics on parts of the test rows: by the value of a source column, and without rows that leaked from other splits.
+
+A test row counts as leaked where its contents in all modalities, or a large content of one (a picture, a sound), also
+occur in training or validation rows. :mod:`suffuse.prepare.split_leaks` removes such rows from training or keeps them.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
+from ..data.columns import Columns
 from ..types import Spec
-from .intervals import bounds, summary
-from .metrics import Draws
-from .target_metrics import measure
+from .metrics import Draws, measure, summarise
 
-MOST = 20  # values that are told one by one
+MAX_VALUES = 20  # values of a column with metrics of their own
 REST, EMPTY = "(all others)", "(empty)"
 
 
-def parts(values: Sequence[str | None]) -> dict[str, np.ndarray]:
-    """(N,) cells -> value -> (N,) bool, the commonest first; beyond the 20 commonest, the rest together."""
-    named = [EMPTY if v is None else v for v in values]
-    kept = [name for name, _ in Counter(named).most_common()]
-    if len(kept) > MOST:
-        kept = kept[: MOST - 1]
-        named = [v if v in kept else REST for v in named]
-        kept.append(REST)
-    cells = np.array(named, dtype=object)
-    return {name: cells == name for name in kept}
-
-
-def by(
-    spec: Spec, answers: Sequence[np.ndarray], target: np.ndarray, draws: Draws, values: Sequence[str | None]
+def metrics_by_value(
+    spec: Spec, seeds: Sequence[np.ndarray], target: np.ndarray, draws: Draws, cells: Sequence[str | None]
 ) -> dict[str, dict]:
-    """A model's answers (N, C), one array a seed -> value -> rows and metrics; a metric of which there is nothing to
-    score is left out."""
-    found = {}
-    for name, mask in parts(values).items():
-        some = draws.of(mask)
-        measured = [measure(spec, a[mask], target[mask], some) for a in answers]
-        known = [metric for metric, v in measured[0].items() if np.isfinite(v[0])]
-        metrics = {
-            metric: summary([m[metric] for m in measured], draws.confidence, bounds(metric), some.size)
-            for metric in known
-        }
-        found[name] = {"rows": int(mask.sum()), "metrics": metrics}
-    return found
+    """Predictions (N, C), one array per seed, and the column's cells -> value -> rows and metrics; a metric is left out
+    where there is nothing to score."""
+    slices = {}
+    for value, mask in rows_by_value(cells).items():
+        selected = draws.of(mask)
+        metrics = [measure(spec, predictions[mask], target[mask], selected) for predictions in seeds]
+        scored = [{name: m[name] for name, v in metrics[0].items() if np.isfinite(v[0])} for m in metrics]
+        slices[value] = {"rows": int(mask.sum()), "metrics": summarise(scored, selected)}
+    return slices
+
+
+def rows_by_value(cells: Sequence[str | None]) -> dict[str, np.ndarray]:
+    """(N,) cells -> value -> (N,) bool, the most frequent first; beyond 20 values, the rest together."""
+    values = [EMPTY if cell is None else cell for cell in cells]
+    kept = [value for value, _ in Counter(values).most_common()]
+    if len(kept) > MAX_VALUES:
+        kept = kept[: MAX_VALUES - 1]
+        values = [value if value in kept else REST for value in values]
+        kept.append(REST)
+    array = np.array(values, dtype=object)
+    return {value: array == value for value in kept}
+
+
+def leaked_rows(columns: Columns, rows: np.ndarray, names: Iterable[str] = ()) -> dict[str, np.ndarray]:
+    """``contents``, and each modality of ``names`` (large contents that prepare found in several splits) -> (N,) bool:
+    which of ``rows`` share them with rows of other splits. Without leaked rows there is no entry."""
+    other_rows = np.flatnonzero(np.isin(columns.split, np.unique(columns.split[rows]), invert=True))
+    entry = np.where(columns.present, columns.entry, -1)
+    masks = {"contents": _occurs_in(entry, rows, other_rows)}
+    for m, name in enumerate(columns.spec.names):
+        if name in set(names):
+            masks[name] = _occurs_in(entry[:, [m]], rows, other_rows)
+    return {name: mask for name, mask in masks.items() if mask.any()}
+
+
+def leak_free_metrics(
+    columns: Columns, rows: np.ndarray, seeds: Sequence[np.ndarray], draws: Draws, leaked: dict[str, np.ndarray]
+) -> dict[str, Any]:
+    """Predictions (N, C), one array per seed -> rows and metrics without the leaked rows, and how many leaked."""
+    mask = ~np.any(list(leaked.values()), axis=0)
+    facts: dict[str, Any] = {"rows": int(mask.sum()), "leaked": {name: int(m.sum()) for name, m in leaked.items()}}
+    if mask.any():
+        selected, target = draws.of(mask), columns.target[rows][mask]
+        metrics = [measure(columns.spec, predictions[mask], target, selected) for predictions in seeds]
+        facts["metrics"] = summarise(metrics, selected)
+    return facts
+
+
+def _occurs_in(entry: np.ndarray, rows: np.ndarray, other_rows: np.ndarray) -> np.ndarray:
+    """entry (N, K), -1 where absent -> (len(rows),) bool: whether a row's K entries are those of one of the other rows.
+    A row that lacks one of them is no copy."""
+    complete = (entry[rows] >= 0).all(1)
+    _, code = np.unique(entry, axis=0, return_inverse=True)
+    code = code.reshape(-1)
+    return complete & np.isin(code[rows], code[other_rows])

@@ -1,7 +1,7 @@
-"""How long trainings will take: the recipe's networks, built and tried for some steps on sampled entries.
+"""Estimated training time: the recipe's networks are built and run for a few steps on sampled entries.
 
-The rows of the batch are made up (as many different entries as a batch of the table would have), the steps are those
-of :mod:`suffuse.engine.loop`. Several trainings side by side share the cores, so their times are estimates.
+The rows of a batch are synthetic, with as many distinct entries as a batch of the table would have; the steps are those
+of :mod:`suffuse.engine.loop`. Several trainings side by side share the cores, so the times are estimates.
 """
 
 from __future__ import annotations
@@ -25,110 +25,120 @@ from ..prepare.check.cost_estimate import STEPS_TRIED
 from ..prepare.check.findings import Sample
 from ..recipe import Network, Recipe, Training
 from ..registry import PartSettings, settings
-from ..types import CLASSES, Output, Spec
+from ..types import CLASSES, Head, Output, Spec
 
-WARM = 2
-SECONDS = 10.0  # that one network is tried for
-FROZEN = 16  # entries that a frozen encoder is timed on
+WARM_UP = 2  # steps that are not timed
+SECONDS = 10.0  # limit for one network
+FROZEN_ENTRIES = 16  # entries on which a frozen encoder is timed
 
 
-def effort(recipe: Recipe, sample: Sample) -> dict[str, Any]:
-    """Parameters of both networks, numbers that the store keeps of a row, and seconds of a step: ``teacher`` and
-    ``student`` -> facts. Raises UsageError where a network can't be built as the recipe says."""
+def estimate_training(recipe: Recipe, sample: Sample) -> dict[str, Any]:
+    """``teacher`` and ``student`` -> parameters, seconds of a step and of a frozen encoder's entry; of the teacher also
+    the numbers that the store keeps of a row. Raises UsageError where a network can't be built as the recipe says."""
     settle(1)
     spec = Spec(sample.fields, sample.heads, (0.0,) * sum(h.outputs for h in sample.heads))
-    task = {"labels": settings(losses.TABLE, {"kind": "task"})}
-    student = FusionModel(recipe.student.bare(), _part(spec, recipe.student))
-    facts: dict[str, Any] = {"teacher": {"parameters": None, "frozen": {}}}
-    taps = {"logits": torch.zeros(recipe.distill.train.batch, spec.outputs)}  # of a teacher from outside
+    student = FusionModel(recipe.student.bare(), _network_spec(spec, recipe.student))
+    teacher_facts: dict[str, Any] = {"parameters": None, "frozen": {}}
+    taps = {"logits": torch.zeros(recipe.distill.train.batch, spec.outputs)}  # of a teacher that isn't trained here
     if recipe.trained:
-        teacher = FusionModel(recipe.trained.bare(), _part(spec, recipe.trained))
-        frozen, batch = ready(teacher, made_up(sample, spec, recipe.trained.train.batch))
-        facts["teacher"] = {"parameters": teacher.size(), "frozen": frozen}
-        facts["teacher"]["step"] = step(
-            Objective(teacher, task, {}, both=recipe.trained.train.whole), batch, recipe.trained.train, {}
+        teacher, training = (
+            FusionModel(recipe.trained.bare(), _network_spec(spec, recipe.trained)),
+            recipe.trained.train,
         )
+        frozen, batch = encode_frozen(teacher, synthetic_columns(sample, spec, training.batch))
+        objective = Objective(teacher, task_loss(), {}, both=training.whole)
+        teacher_facts = {"parameters": teacher.size(), "frozen": frozen}
+        teacher_facts["step"] = time_step(objective, batch, training, {})
         maps = teacher.mapped(losses.needs(recipe.distill.losses.values()))
-        taps = known(teacher, batch, recipe.distill.train.batch, maps)
-    facts["teacher"]["kept"] = sum(t.shape[1] for t in taps.values() if t.ndim > 1)
-    frozen, batch = ready(student, made_up(sample, spec, recipe.distill.train.batch))
-    widths, both = {n: t.shape[1] for n, t in taps.items() if t.ndim == 2}, recipe.distill.train.whole
-    objective = Objective(student, _known(recipe, taps), widths, both=both)
-    facts["student"] = {"parameters": student.size(), "frozen": frozen}
+        taps = stored_taps(teacher, batch, recipe.distill.train.batch, maps)
+    teacher_facts["kept"] = sum(t.shape[1] for t in taps.values() if t.ndim > 1)
+    training = recipe.distill.train
+    frozen, batch = encode_frozen(student, synthetic_columns(sample, spec, training.batch))
+    widths = {name: tap.shape[1] for name, tap in taps.items() if tap.ndim == 2}
+    objective = Objective(student, _usable_losses(recipe, taps), widths, both=training.whole)
     needed = {name: taps[name] for name in objective.needs() if name in taps}
-    facts["student"]["step"] = step(objective, batch, recipe.distill.train, needed)
-    return facts
+    student_facts = {"parameters": student.size(), "frozen": frozen}
+    student_facts["step"] = time_step(objective, batch, training, needed)
+    return {"teacher": teacher_facts, "student": student_facts}
 
 
-def _known(recipe: Recipe, taps: dict[str, torch.Tensor]) -> dict[str, PartSettings]:
-    """The recipe's losses; with a teacher from outside those that ask for nothing but what is known to be there."""
+def task_loss() -> dict[str, PartSettings]:
+    """The losses of a training on labels only."""
+    return {"labels": settings(losses.TABLE, {"kind": "task"})}
+
+
+def _usable_losses(recipe: Recipe, taps: dict[str, torch.Tensor]) -> dict[str, PartSettings]:
+    """The recipe's losses; with a teacher that isn't trained here those that need only taps that are known to exist."""
     if recipe.trained:
         return dict(recipe.distill.losses)
-    found = {n: s for n, s in recipe.distill.losses.items() if set(losses.needs([s])) <= set(taps)}
-    return found or {"labels": settings(losses.TABLE, {"kind": "task"})}
+    usable = {n: loss for n, loss in recipe.distill.losses.items() if set(losses.needs([loss])) <= set(taps)}
+    return usable or task_loss()
 
 
-def made_up(sample: Sample, spec: Spec, rows: int) -> Columns:
-    """Columns of ``rows`` rows with as many different entries as a batch of the table would have."""
+def synthetic_columns(sample: Sample, spec: Spec, rows: int) -> Columns:
+    """Columns of ``rows`` rows with as many distinct entries as a batch of the table would have."""
     entries, entry = {}, []
     for name in spec.names:
         together = min(MOST_TOGETHER, 1 / max(sample.cells[name], 1e-9))
         count = max(1, round(rows / max(together, 1)))
         entries[name] = np.resize(sample.entries[name], (count, *sample.entries[name].shape[1:]))
         entry.append(np.arange(rows) * count // rows)
-    target = np.concatenate([_target(head, rows) for head in spec.heads], axis=1)
+    target = np.concatenate([_synthetic_target(head, rows) for head in spec.heads], axis=1)
     target = target[:, 0].astype(np.int64) if spec.plain else target
-    many, nothing = np.arange(rows), np.zeros(rows, dtype=np.int8)
+    number, split = np.arange(rows), np.zeros(rows, dtype=np.int8)
     present = np.ones((rows, len(entries)), dtype=bool)
-    return Columns(spec, entries, np.stack(entry, 1), present, target, nothing, many, many.astype(np.uint64))
+    return Columns(spec, entries, np.stack(entry, 1), present, target, split, number, number.astype(np.uint64))
 
 
-def ready(model: FusionModel, columns: Columns) -> tuple[dict[str, float], Columns]:
-    """Seconds for an entry of each frozen encoder, and the columns with vectors in place of its entries."""
+def encode_frozen(model: FusionModel, columns: Columns) -> tuple[dict[str, float], Columns]:
+    """Seconds per entry of each frozen encoder, and the columns with vectors in place of its entries."""
     times, vectors, columns = {}, {}, columns.of(model.spec.names)
     for name in model.spec.names:
         encoder = model.encoder(name)
         if encoder.frozen and not (getattr(model.part, "TOKENS", False) and encoder.tokens):
-            some = columns.of([name]).batch(np.arange(min(FROZEN, len(columns.entry)))).inputs[name]
+            rows = np.arange(min(FROZEN_ENTRIES, len(columns.entry)))
+            inputs = columns.of([name]).batch(rows).inputs[name]
             start = time.perf_counter()
             with torch.inference_mode():
-                found = encoder.eval()(some).vector.float().numpy()
-            times[name] = (time.perf_counter() - start) / len(some)
-            vectors[name] = np.resize(found, (len(columns.entries[name]), found.shape[1]))
+                encoded = encoder.eval()(inputs).vector.float().numpy()
+            times[name] = (time.perf_counter() - start) / len(inputs)
+            vectors[name] = np.resize(encoded, (len(columns.entries[name]), encoded.shape[1]))
     return times, columns.with_ready(vectors)
 
 
 @torch.inference_mode()
-def known(teacher: FusionModel, columns: Columns, rows: int, maps: tuple[str, ...] = ()) -> dict[str, torch.Tensor]:
-    """What the store would hold of so many rows."""
+def stored_taps(
+    teacher: FusionModel, columns: Columns, rows: int, maps: tuple[str, ...] = ()
+) -> dict[str, torch.Tensor]:
+    """What the store would hold of ``rows`` rows."""
     output: Output = teacher.eval()(columns.batch(np.arange(rows) % len(columns.entry)), maps)
     taps = {"logits": output.logits, "fused": output.fused, **output.features, "gates": output.gates}
     taps |= named(output.maps)
     return {name: tap.clone() for name, tap in taps.items() if tap is not None}
 
 
-def step(objective: Objective, columns: Columns, training: Training, teacher: dict[str, torch.Tensor]) -> float:
-    """Seconds of one step, the median of some."""
+def time_step(objective: Objective, columns: Columns, training: Training, teacher: dict[str, torch.Tensor]) -> float:
+    """Median seconds of one training step."""
     rows, times = np.arange(len(columns.entry)), []
     sampler = Sampler(rows, rows, training.batch, 0)
     plan = Plan(training, sampler, 1, lambda *_: (), lambda _: {}, Path(), lambda *_: None)
     viewer = Viewer.of(training, {}, 0)
-    optimizer, began = make_optimizer(objective.train(), training), time.perf_counter()
-    while len(times) < WARM + STEPS_TRIED and (len(times) <= WARM or time.perf_counter() - began < SECONDS):
+    optimizer, begin = make_optimizer(objective.train(), training), time.perf_counter()
+    while len(times) < WARM_UP + STEPS_TRIED and (len(times) <= WARM_UP or time.perf_counter() - begin < SECONDS):
         start = time.perf_counter()
         batch = columns.batch(rows, view=(viewer, len(times)) if viewer else None, whole=objective.whole)
         train_step(objective, optimizer, plan, (batch, teacher), len(times))
         times.append(time.perf_counter() - start)
-    return float(np.median(times[WARM:]))
+    return float(np.median(times[WARM_UP:]))
 
 
-def _part(spec: Spec, network: Network) -> Spec:
+def _network_spec(spec: Spec, network: Network) -> Spec:
     """The spec of the modalities that a network reads."""
     return Spec(tuple(f for f in spec.fields if f.name in network.encoders), spec.heads, spec.log_prior)
 
 
-def _target(head: Any, rows: int) -> np.ndarray:
-    """(rows, W) of made-up labels."""
+def _synthetic_target(head: Head, rows: int) -> np.ndarray:
+    """(rows, W) labels."""
     if head.kind == CLASSES:
         return (np.arange(rows) % len(head.classes))[:, None].astype(np.float32)
     return np.zeros((rows, head.columns), dtype=np.float32)

@@ -1,6 +1,7 @@
-"""One answer explained: which modality made it, and in it which region, words, seconds or columns.
+"""Explanations of one prediction: the contribution of each modality, and of each region, word, second or column.
 
-``parts.py`` cuts a row's entry into parts and says what an entry without one is; ``asking.py`` asks a network, or an
-exported file, about such rows; ``gradients.py`` follows a network's gradients instead; ``one.py`` puts it together, and
-``lines.py`` says it. What comes out is plain data (JSON), which the page of ``report/explanation_view.py`` draws.
+``segments.py`` cuts a row's entry into segments and defines an entry without one of them; ``perturbation.py`` runs a
+network or an exported file on such rows; ``attribution.py`` has integrated gradients and occlusion; ``explanation.py``
+puts the explanation together as plain data (JSON), and ``explanation_text.py`` prints it.
+``report/explanation_view.py`` draws it.
 """

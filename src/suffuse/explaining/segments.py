@@ -1,9 +1,9 @@
-"""A modality's entry, cut into the parts that people speak of: patches, words, tenths of a second, columns.
+"""Segments of a modality's entry: patches of a picture, words, tenths of a second, columns.
 
-Each kind keeps to what its modality means by absence. A patch that is taken out has the training pictures' mean colour,
-a stretch of sound or of a sequence the training mean of each feature, a word of our own tokenizers is the unknown word
-(one of a pretrained tokenizer goes, and the text closes up), a column is missing. So nothing stands there that a model
-was not made to read, as black patches or empty strings would be.
+A removed segment is replaced by what the modality uses for absence. A patch gets the mean colour of the training
+pictures, a stretch of sound or of a sequence the training mean of each feature, a word of the run's own tokenizer
+becomes the unknown word (with a pretrained tokenizer it is deleted), a column is missing. Black patches or empty
+strings, by contrast, would be inputs that the model was never trained on.
 """
 
 from __future__ import annotations
@@ -19,105 +19,109 @@ from ..modalities.tabular import MISSING
 from ..modalities.text import PAD, UNKNOWN, swap
 from ..types import Field
 
-ACROSS = 8  # patches along each side of a picture
+PATCHES = 8  # along each side of a picture
 SECONDS = 0.1  # of a stretch of sound
 STRETCHES = 20  # of a sequence whose steps have no time
-MOST = 200  # parts of an entry; of a longer clip the stretches are longer
+MAX_SEGMENTS = 200  # of a sound; the stretches of a longer clip are longer
 
 
 @dataclass(frozen=True)
-class Parts:
-    """K parts of one entry; ``which`` says of each place (the entry's first axes) whose it is, -1: no part's."""
+class Segments:
+    """K segments of one entry; ``index`` holds the segment of each position (the entry's first axes), -1: none."""
 
     labels: tuple[str, ...]
-    which: np.ndarray
-    gone: np.ndarray  # the entry with every part taken out, in its own shape
-    facts: dict[str, Any] = field(default_factory=dict)  # where they lie: for who draws them
-    drop: bool = False  # a part that is taken out leaves no place
+    index: np.ndarray
+    removed: np.ndarray  # the entry with every segment removed, in its own shape
+    facts: dict[str, Any] = field(default_factory=dict)  # positions of the segments, for drawing them
+    delete: bool = False  # a removed segment leaves no gap
 
-    def without(self, entry: np.ndarray, part: int) -> np.ndarray:
-        """The entry, less one part."""
-        out = self.which == part
-        if self.drop:
-            kept = entry[~out]
+    def without(self, entry: np.ndarray, segment: int) -> np.ndarray:
+        """The entry without one segment."""
+        mask = self.index == segment
+        if self.delete:
+            kept = entry[~mask]
             return np.concatenate([kept, np.full(len(entry) - len(kept), PAD, dtype=entry.dtype)])
-        return np.where(out.reshape(*out.shape, *[1] * (entry.ndim - out.ndim)), self.gone, entry).astype(entry.dtype)
+        mask = mask.reshape(*mask.shape, *[1] * (entry.ndim - mask.ndim))
+        return np.where(mask, self.removed, entry).astype(entry.dtype)
 
     def sums(self, values: np.ndarray) -> np.ndarray:
-        """Values of the places, or of the numbers in them -> (K,) of the parts."""
-        flat = values.reshape(*self.which.shape, -1).sum(-1)
-        return np.array([flat[self.which == part].sum() for part in range(len(self.labels))])
+        """Values of the positions, or of the numbers in them -> (K,) sums over the segments."""
+        flat = values.reshape(*self.index.shape, -1).sum(-1)
+        return np.array([flat[self.index == segment].sum() for segment in range(len(self.labels))])
 
 
-def parts(one: Field, settings: Any, entry: np.ndarray) -> Parts | None:
-    """Of an entry as a network reads it: a picture (H, W, 3) or several (P, H, W, 4), ids (L,), steps (L, F + 1), a row
-    (K,). None of a kind that has no parts."""
-    known: dict[str, Callable[..., Parts]] = {
-        "image": _pictures,
+def segment_entry(modality: Field, settings: Any, entry: np.ndarray) -> Segments | None:
+    """The segments of an entry as a network reads it: a picture (H, W, 3) or several (P, H, W, 4), ids (L,), steps
+    (L, F + 1), a row (K,). None for a kind without segments."""
+    functions: dict[str, Callable[..., Segments]] = {
+        "image": _patches,
         "text": _words,
         "audio": _seconds,
         "sequence": _steps,
         "tabular": _columns,
     }
-    return known[one.kind](one.statistics, settings, entry) if one.kind in known else None
+    function = functions.get(modality.kind)
+    return function(modality.statistics, settings, entry) if function else None
 
 
-def _pictures(statistics: dict, settings: Any, entry: np.ndarray) -> Parts:
+def _patches(statistics: dict, settings: Any, entry: np.ndarray) -> Segments:
     several = entry.ndim == 4
     real = [p for p in range(len(entry)) if entry[p, 0, 0, 3]] if several else [0]
-    high, wide = entry.shape[-3:-1]
-    rows = [r.tolist() for r in np.array_split(np.arange(high), min(ACROSS, high))]
-    cols = [c.tolist() for c in np.array_split(np.arange(wide), min(ACROSS, wide))]
-    which, labels, boxes = np.full(entry.shape[:-1], -1), [], []
+    height, width = entry.shape[-3:-1]
+    rows = [r.tolist() for r in np.array_split(np.arange(height), min(PATCHES, height))]
+    cols = [c.tolist() for c in np.array_split(np.arange(width), min(PATCHES, width))]
+    index, labels, boxes = np.full(entry.shape[:-1], -1), [], []
     for p in real:
         for i, r in enumerate(rows):
             for j, c in enumerate(cols):
                 place = (slice(r[0], r[-1] + 1), slice(c[0], c[-1] + 1))
-                which[(p, *place) if several else place] = len(labels)
-                labels.append(_where(i / len(rows), j / len(cols), i, j) + (f" of picture {p + 1}" if several else ""))
-                boxes.append([p, r[0] / high, c[0] / wide, len(r) / high, len(c) / wide])
-    gone = entry.copy()
-    gone[..., :3] = np.rint(255 * np.array(statistics["mean"]))
-    return Parts(tuple(labels), which, gone, {"boxes": boxes, "pictures": len(entry) if several else 1})
+                index[(p, *place) if several else place] = len(labels)
+                labels.append(
+                    _patch_label(i / len(rows), j / len(cols), i, j) + (f" of picture {p + 1}" if several else "")
+                )
+                boxes.append([p, r[0] / height, c[0] / width, len(r) / height, len(c) / width])
+    removed = entry.copy()
+    removed[..., :3] = np.rint(255 * np.array(statistics["mean"]))
+    return Segments(tuple(labels), index, removed, {"boxes": boxes, "pictures": len(entry) if several else 1})
 
 
-def _where(down: float, right: float, row: int, column: int) -> str:
-    """``top left (row 1, column 2)``."""
-    high = "top" if down < 0.34 else "bottom" if down >= 0.62 else "middle"
-    side = "left" if right < 0.34 else "right" if right >= 0.62 else "centre"
-    return f"{high} {side} (row {row + 1}, column {column + 1})"
+def _patch_label(y: float, x: float, row: int, column: int) -> str:
+    """``top left (row 1, column 2)``; ``y`` and ``x`` from 0 to 1."""
+    vertical = "top" if y < 0.34 else "bottom" if y >= 0.62 else "middle"
+    horizontal = "left" if x < 0.34 else "right" if x >= 0.62 else "centre"
+    return f"{vertical} {horizontal} (row {row + 1}, column {column + 1})"
 
 
-def _words(statistics: dict, settings: Any, entry: np.ndarray) -> Parts:
+def _words(statistics: dict, settings: Any, entry: np.ndarray) -> Segments:
     tokenizer, own = Tokenizer.from_str(statistics["tokenizer"]), settings.tokenizer is None
     ids = swap(entry, statistics.get("pad", PAD))
     special = {i for i, token in tokenizer.get_added_tokens_decoder().items() if token.special} - (
         {UNKNOWN} if own else set()
     )
-    which, groups = np.full(len(entry), -1), []
-    for place in np.flatnonzero(entry != PAD):
-        piece = tokenizer.id_to_token(int(ids[place])) or ""
-        if not own and int(ids[place]) in special:
+    index, words = np.full(len(entry), -1), []
+    for position in np.flatnonzero(entry != PAD):
+        token = tokenizer.id_to_token(int(ids[position])) or ""
+        if not own and int(ids[position]) in special:
             continue
-        if not groups or not _continues(piece, tokenizer) or which[place - 1] < 0:
-            groups.append([])
-        which[place] = len(groups) - 1
-        groups[-1].append(int(ids[place]))
-    labels = tuple(_said(tokenizer, group, own) for group in groups)
-    gone = np.where(which >= 0, UNKNOWN if own else PAD, entry).astype(entry.dtype)
-    return Parts(labels, which, gone, drop=not own)
+        if not words or not _continues_word(token, tokenizer) or index[position - 1] < 0:
+            words.append([])
+        index[position] = len(words) - 1
+        words[-1].append(int(ids[position]))
+    labels = tuple(_word_label(tokenizer, word, own) for word in words)
+    removed = np.where(index >= 0, UNKNOWN if own else PAD, entry).astype(entry.dtype)
+    return Segments(labels, index, removed, delete=not own)
 
 
-def _continues(piece: str, tokenizer: Tokenizer) -> bool:
-    """Whether a token goes on with the word before it: WordPiece marks such tokens, byte-level and SentencePiece the
-    others; a word-level one never does."""
-    if piece.startswith("##"):
+def _continues_word(token: str, tokenizer: Tokenizer) -> bool:
+    """Whether a token continues the word before it: WordPiece marks such tokens, byte-level BPE and SentencePiece mark
+    the others; a word-level token never does."""
+    if token.startswith("##"):
         return True
     kind = type(tokenizer.model).__name__
-    return kind in ("BPE", "Unigram") and not piece.startswith(("\u0120", "\u2581", "\u010a"))
+    return kind in ("BPE", "Unigram") and not token.startswith(("\u0120", "\u2581", "\u010a"))
 
 
-def _said(tokenizer: Tokenizer, ids: list[int], own: bool) -> str:
+def _word_label(tokenizer: Tokenizer, ids: list[int], own: bool) -> str:
     if own and ids == [UNKNOWN]:
         return "[unknown word]"
     if tokenizer.decoder is not None:
@@ -125,16 +129,16 @@ def _said(tokenizer: Tokenizer, ids: list[int], own: bool) -> str:
     return " ".join(tokenizer.id_to_token(i) or "" for i in ids)
 
 
-def _seconds(statistics: dict, settings: Any, entry: np.ndarray) -> Parts:
+def _seconds(statistics: dict, settings: Any, entry: np.ndarray) -> Segments:
     real = int((entry[:, -1] > 0).sum())
-    size = max(round(SECONDS / settings.step), -(-real // MOST), 1)
+    size = max(round(SECONDS / settings.step), -(-real // MAX_SEGMENTS), 1)
     spans = [(start, min(start + size, real)) for start in range(0, real, size)]
     times = [[start * settings.step, end * settings.step] for start, end in spans]
     labels = [f"{start:.2f} to {end:.2f} s" for start, end in times]
     return _stretches(statistics, entry, spans, labels, {"times": times})
 
 
-def _steps(statistics: dict, settings: Any, entry: np.ndarray) -> Parts:
+def _steps(statistics: dict, settings: Any, entry: np.ndarray) -> Segments:
     real = int((entry[:, -1] > 0).sum())
     size = max(-(-real // STRETCHES), 1)
     spans = [(start, min(start + size, real)) for start in range(0, real, size)]
@@ -142,25 +146,25 @@ def _steps(statistics: dict, settings: Any, entry: np.ndarray) -> Parts:
     return _stretches(statistics, entry, spans, labels, {"times": [list(span) for span in spans]})
 
 
-def _stretches(statistics: dict, entry: np.ndarray, spans: list, labels: list[str], facts: dict) -> Parts:
-    which = np.full(len(entry), -1)
-    for part, (start, end) in enumerate(spans):
-        which[start:end] = part
-    gone = entry.copy()
-    gone[which >= 0, :-1] = np.array(statistics["mean"])
-    return Parts(tuple(labels), which, gone, facts)
+def _stretches(statistics: dict, entry: np.ndarray, spans: list, labels: list[str], facts: dict) -> Segments:
+    index = np.full(len(entry), -1)
+    for segment, (start, end) in enumerate(spans):
+        index[start:end] = segment
+    removed = entry.copy()
+    removed[index >= 0, :-1] = np.array(statistics["mean"])
+    return Segments(tuple(labels), index, removed, facts)
 
 
-def _columns(statistics: dict, settings: Any, entry: np.ndarray) -> Parts:
-    count, gone = statistics["numbers"], np.zeros_like(entry)
-    gone[count : 2 * count], gone[2 * count :] = 1, MISSING
-    which, number, category = np.full(len(entry), -1), 0, 2 * count
-    for part, column in enumerate(statistics["columns"]):
+def _columns(statistics: dict, settings: Any, entry: np.ndarray) -> Segments:
+    count, removed = statistics["numbers"], np.zeros_like(entry)
+    removed[count : 2 * count], removed[2 * count :] = 1, MISSING
+    index, number, category = np.full(len(entry), -1), 0, 2 * count
+    for segment, column in enumerate(statistics["columns"]):
         if column["type"] == "category":
-            which[category] = part
+            index[category] = segment
             category += 1
         else:
             width = len(column["mean"])
-            which[number : number + width] = which[count + number : count + number + width] = part
+            index[number : number + width] = index[count + number : count + number + width] = segment
             number += width
-    return Parts(tuple(c["name"] for c in statistics["columns"]), which, gone)
+    return Segments(tuple(c["name"] for c in statistics["columns"]), index, removed)

@@ -95,9 +95,17 @@ class Distill(Settings):
     weak_teacher: Literal["warn", "stop"] = "warn"  # where it scores below the labels-only baseline, on validation
 
 
-PROBES = (
-    "ranking", "agreement", "missing", "temperature", "contribution", "robustness", "explained", "size", "latency",
-)  # fmt: skip
+PROBES = {  # probe -> module with ``probe(context)``, in the order in which they run
+    "ranking": "suffuse.evaluation.ranking_metrics",
+    "agreement": "suffuse.evaluation.agreement",
+    "missing": "suffuse.evaluation.missing_modalities",
+    "temperature": "suffuse.evaluation.calibration",
+    "contribution": "suffuse.evaluation.contribution",
+    "robustness": "suffuse.evaluation.robustness",
+    "explained": "suffuse.evaluation.explained_rows",
+    "size": "suffuse.evaluation.size",
+    "latency": "suffuse.evaluation.latency",
+}
 
 
 def _probes(value: Any) -> Any:

@@ -18,9 +18,8 @@ import pyarrow.parquet as pq
 from ..activations import main_metric
 from ..data.columns import Columns
 from ..evaluation.intervals import bounds
-from ..evaluation.metrics import draw
+from ..evaluation.metrics import draw, main_score
 from ..evaluation.predictions_file import matrix, seed_columns
-from ..evaluation.target_metrics import judged
 from ..evaluation.verdict import compare
 from ..evaluation_log import evaluations
 from ..files import parsing, read_json
@@ -109,7 +108,7 @@ def paired_difference(a: TestRows | None, b: TestRows | None, run: Run) -> dict[
     stored = [len(rows.outputs[model]) for rows in (a, b)]
 
     def scores(rows: TestRows) -> list:
-        return [judged(rows.spec, z.astype(float), rows.target, draws) for z in rows.outputs[model][: min(stored)]]
+        return [main_score(rows.spec, z.astype(float), rows.target, draws) for z in rows.outputs[model][: min(stored)]]
 
     facts = compare(scores(a), scores(b), settings.confidence, bounds(metric), draws.size)
     return {"who": model, "metric": metric, "confidence": settings.confidence, "seeds_stored": stored, **facts}

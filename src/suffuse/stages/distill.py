@@ -21,7 +21,7 @@ from ..engine.training_jobs import jobs
 from ..engine.training_record import save_trained
 from ..engine.workers import run_jobs
 from ..errors import SuffuseError
-from ..evaluation.compute_matched import rival
+from ..evaluation.compute_matched import compute_budget
 from ..files import file_facts, read_json, write_json
 from ..model import FusionModel
 from ..progress import Tell, progress, say
@@ -137,7 +137,7 @@ def weigh(run: Run) -> None:
     from one attempt to the next."""
     place = run.partial("distill") / "rival.json"
     if run.recipe.distill.rival and not place.exists():
-        facts = rival(run)
+        facts = compute_budget(run)
         write_json(place, facts)
         capped = f", capped from {facts['wanted']:,}" if facts["capped"] else ""
         say(f"notice: epochs of the compute-matched baseline: {facts['epochs']:,}{capped}")

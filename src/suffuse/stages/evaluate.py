@@ -13,14 +13,14 @@ from .. import evaluation_log
 from ..data.columns import Columns
 from ..engine import inference
 from ..engine.runtime import settle
-from ..evaluation import ablations, metrics, probe_table
-from ..evaluation.comparison_summary import protocol
+from ..evaluation import ablations, metrics
 from ..evaluation.context import Context, Model
-from ..evaluation.models import gather
+from ..evaluation.models import load_models
 from ..evaluation.predictions_file import write_predictions
-from ..evaluation.scorecard import card, measured
+from ..evaluation.scorecard import merge_fields, run_probes, scorecard, seed_metrics, summarise_comparisons
 from ..files import parsing, write_json
 from ..progress import Tell, progress
+from ..recipe.stage_settings import PROBES
 from ..run import Run
 from ..teachers.ensemble import combine
 from ..teachers.factory import open_teacher
@@ -38,16 +38,15 @@ def evaluate(run: Run) -> None:
         teacher = None if run.recipe.trained else outside(run, columns, tell)
         context = looked(run, columns, rows, teacher, lambda share, words: tell(0.3 * share, words))
         cells = values(run, rows)
-        cards = {who: card(run, context, model, cells) for who, model in context.models.items()}
-        answers = {who: list(model.answers(columns.spec).values()) for who, model in context.models.items()}
-        told = protocol(run, columns, rows, context.draws, context.measured, answers)
+        cards = {who: scorecard(run, context, model, cells) for who, model in context.models.items()}
+        compared = summarise_comparisons(run, context)
         for who, facts in probed(context, lambda share, words: tell(0.35 + 0.6 * share, words)).items():
-            cards[who] = probe_table.merged(cards[who], facts)
+            cards[who] = merge_fields(cards[who], facts)
         if teacher is not None:
             cards["teacher"] |= abstentions(columns.spec, teacher.said["test"], context.target)
         for who, facts in cards.items():
-            write_json(folder / f"{who}.json", facts | told.cards.get(who, {}))
-        for name, content in told.files.items():
+            write_json(folder / f"{who}.json", facts | compared.fields.get(who, {}))
+        for name, content in compared.files.items():
             write_json(folder / f"{name}.json", content)
         write_predictions(folder / "predictions.parquet", context)
         evaluation_log.add(run.folder, folder.parent)  # last: what was killed before showed nobody a score
@@ -58,12 +57,12 @@ def looked(run: Run, columns: Columns, rows: np.ndarray, teacher: Asked | None, 
     """Every model's answers to the test rows, and its metrics in every resample."""
     asked = run.recipe.evaluate
     draws = metrics.draw(columns.group[rows], asked.resamples, asked.confidence)
-    models = together(run, columns.spec, gather(run, columns, rows, teacher, tell))
+    models = together(run, columns.spec, load_models(run, columns, rows, teacher, tell))
     context = Context(run.recipe, columns, rows, draws, models)
     if teacher is not None:
-        context.memory["answered"] = ~np.isnan(teacher.said["test"]).any(1)
+        context = replace(context, abstained=np.isnan(teacher.said["test"]).any(1))
     tell(1.0, "intervals")
-    return replace(context, measured={who: measured(context, model) for who, model in models.items()})
+    return replace(context, metrics={who: seed_metrics(context, model) for who, model in models.items()})
 
 
 def together(run: Run, spec: Spec, models: dict[str, Model]) -> dict[str, Model]:
@@ -80,8 +79,8 @@ def probed(context: Context, tell: Tell) -> dict[str, dict[str, Any]]:
     if asked.controls:
         tell(0.0, "controls")
         found = ablations.probe(context)
-    others = probe_table.run(replace(context, tell=tell), probe_table.TABLE if asked.probes == "all" else asked.probes)
-    return {who: probe_table.merged(found.get(who, {}), others[who]) for who in context.models}
+    others = run_probes(replace(context, tell=tell), PROBES if asked.probes == "all" else asked.probes)
+    return {who: merge_fields(found.get(who, {}), others[who]) for who in context.models}
 
 
 def outside(run: Run, columns: Columns, tell: Tell) -> Asked:

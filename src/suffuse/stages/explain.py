@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 from ..data.columns import SPLITS, Columns
 from ..engine.training_record import best_seed
 from ..errors import SuffuseError, UsageError, did_you_mean, listed, nearest, shortened
-from ..explaining.explanation import Method, explained, only_modalities
-from ..explaining.perturbation import Asked, OfExport, OfNetwork
+from ..explaining.explanation import Method, explain_modalities, explain_row
+from ..explaining.perturbation import ExportRow, ModelRow, NetworkRow
 from ..files import parsing
 from ..integrity import require
 from ..model import open_model
@@ -49,7 +49,7 @@ def explain(run: Run, row: str, how: How | None = None) -> dict[str, Any]:
     target = names.index(how.target) if how.target is not None else 0
     models = {"teacher": _teacher(run, columns, position, (target, how.method))}
     who = "exported student" if how.exported else "student"
-    models[who] = explained(_student(run, columns, position, how.exported), run.recipe.modalities, target, how.method)
+    models[who] = explain_row(_student(run, columns, position, how.exported), run.recipe.modalities, target, how.method)
     return {
         "row": {"id": _ids(run)[position], "number": position + 1, "split": SPLITS[int(columns.split[position])]},
         "target": names[target],
@@ -103,23 +103,23 @@ def _label(columns: Columns, position: int, target: int) -> Any:
     return float(values[0]) * head.std + head.mean
 
 
-def _student(run: Run, columns: Columns, position: int, exported: bool) -> Asked:
+def _student(run: Run, columns: Columns, position: int, exported: bool) -> ModelRow:
     if exported:
         if run.stamp("export") is None:
             raise SuffuseError("nothing is exported yet", where=run.folder, hint="`suffuse export` first")
         predictor = Predictor.load(run.path("export"), model_files="/")  # none is opened: rows are prepared
-        return OfExport(predictor, columns.of([i.field.name for i in predictor.inputs]), position)
+        return ExportRow(columns.of([i.field.name for i in predictor.inputs]), position, predictor)
     folder = run.path("student")
     model = open_model(folder / best_seed(folder))
-    return OfNetwork(model, columns.of(model.spec.names), position)
+    return NetworkRow(columns.of(model.spec.names), position, model)
 
 
 def _teacher(run: Run, columns: Columns, position: int, how: tuple[int, Method]) -> dict:
     target, method = how
     if run.recipe.trained is not None:
         model = open_model(run.path("teacher"))
-        asked = OfNetwork(model, columns.of(model.spec.names), position)
-        return explained(asked, run.recipe.modalities, target, method)
+        row = NetworkRow(columns.of(model.spec.names), position, model)
+        return explain_row(row, run.recipe.modalities, target, method)
     teacher = open_teacher(run, columns)
     if not teacher.modalities:
         return {"silent": TABLE}
@@ -137,4 +137,4 @@ def outside(teacher: Teacher, columns: Columns, position: int, target: int) -> d
         shown = [tuple(n for n, p in zip(there, s, strict=True) if p) for s in subsets]
         return np.concatenate([teacher.answer(Question(row, kept))["logits"] for kept in shown])
 
-    return only_modalities(tuple(known), present, ask, (columns.spec, target))
+    return explain_modalities(tuple(known), present, ask, columns.spec, target)

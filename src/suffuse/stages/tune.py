@@ -23,47 +23,47 @@ from ..progress import progress, say
 from ..recipe import to_yaml
 from ..run import Run
 from ..tuning import diagnostics, heuristics, search_results, search_space
-from ..tuning.options import BASELINE, STUDENT, How, check
+from ..tuning.options import BASELINE, STUDENT, TuneOptions, check
 from ..tuning.pareto import front
-from ..tuning.search_context import Ground
-from ..tuning.search_session import Session, short
+from ..tuning.samplers import SearchContext
+from ..tuning.search_session import Session, short_hash
 from ..tuning.trial import Search
 
 _AGAIN = "remove the folder tuning: the search starts again"
 
 
-def tune(run: Run, how: How) -> dict[str, Any]:
+def tune(run: Run, options: TuneOptions) -> dict[str, Any]:
     """Search, choose, write ``tuning/``, ``tuning.json`` and the chosen recipe; returns what the command line prints.
 
     Raises UsageError where the recipe's file is somebody else's, or no trial fits into the budget.
     """
-    check(how, run)
+    check(options, run)
     settle(run.recipe.compute.threads)
-    place = begin(run, how)
+    place = begin(run, options)
     feature_cache.foresee(run, run.recipe.student, Columns.open(run.path("data")))
     with progress("tune") as tell:
-        session = Session(run, how, place, tell)
-        student = session.search(STUDENT, place / "shipped.yaml", how.trials)
+        session = Session(run, options, place, tell)
+        student = session.search(STUDENT, place / "shipped.yaml", options.trials)
         chosen, told = session.finals(student)
-        texts, counts = chosen["overrides"], {STUDENT: student.study.ended(), BASELINE: 0}
+        texts, counts = chosen["overrides"], {STUDENT: student.study.count_ended(), BASELINE: 0}
         found = {"student": told}
-        if how.baseline:
-            base = place / f"chosen-{short(texts)}.yaml"
-            write_text(base, to_yaml(search_space.made(place / "shipped.yaml", texts)))
+        if options.baseline:
+            base = place / f"chosen-{short_hash(texts)}.yaml"
+            write_text(base, to_yaml(search_space.read_point(place / "shipped.yaml", texts)))
             alone = session.search(BASELINE, base, counts[STUDENT])
             other, found["baseline"] = session.finals(alone)
-            texts, counts[BASELINE] = [*texts, *other["overrides"]], alone.study.ended()
+            texts, counts[BASELINE] = [*texts, *other["overrides"]], alone.study.count_ended()
         tell(1.0, f"{counts[STUDENT]} trials of the student, {counts[BASELINE]} of the baseline")
-    return finish(run, how, (student, texts, counts), found)
+    return finish(run, options, (student, texts, counts), found)
 
 
-def begin(run: Run, how: How) -> Path:
+def begin(run: Run, options: TuneOptions) -> Path:
     """The search's folder; one of another recipe, of other data or goals is put aside. Says what is tried first."""
     place = run.path("tuning")
     identity = {
         "recipe": json.loads(run.recipe.model_dump_json(include={"seed", "modalities", "student", "distill"})),
         "made of": {verb: (run.stamp(verb) or {}).get("digest") for verb in ("prepare", "extract")},
-        "objectives": list(how.objectives), "largest": how.largest, "longest": how.longest,
+        "objectives": list(options.objectives), "largest": options.largest, "longest": options.longest,
     }  # fmt: skip
     plan = read_checked(place / "plan.json", _AGAIN)
     if plan is not None and plan.get("shipped") not in (None, file_facts(place / "shipped.yaml")):
@@ -78,12 +78,12 @@ def begin(run: Run, how: How) -> Path:
         place.mkdir(parents=True, exist_ok=True)
         shipped = to_yaml(run.recipe)
         write_text(place / "shipped.yaml", shipped)
-        facts, ground = diagnostics.gather(run, how.scorecards), Ground.of(run, how.longest)
-        found = heuristics.findings(facts, ground)
+        facts, context = diagnostics.collect_facts(run, options.scorecards), SearchContext.of(run, options.longest)
+        found = heuristics.findings(facts, context)
         narrow = {name: bounds for one in found for name, bounds in one.narrow.items()}
         plan = {"identity": identity, "narrow": narrow, "evidence": facts, "because": [asdict(one) for one in found]}
         plan |= {"shipped": bytes_facts(shipped.encode())}
-        plan |= {"objectives": list(how.objectives), "largest": how.largest, "longest": how.longest}
+        plan |= {"objectives": list(options.objectives), "largest": options.largest, "longest": options.longest}
         write_checked(place / "plan.json", plan)
     for one in plan["because"]:
         say(f"because   {one['because']}")
@@ -91,27 +91,27 @@ def begin(run: Run, how: How) -> Path:
 
 
 def finish(
-    run: Run, how: How, made: tuple[Search, list[str], dict[str, int]], found: dict[str, dict]
+    run: Run, options: TuneOptions, made: tuple[Search, list[str], dict[str, int]], found: dict[str, dict]
 ) -> dict[str, Any]:
     """Write it all; returns it."""
     (student, texts, counts), place = made, run.path("tuning")
     plan = read_checked(place / "plan.json") or {}
-    recipe = search_space.made(place / "shipped.yaml", texts)
+    recipe = search_space.read_point(place / "shipped.yaml", texts)
     recipe = recipe.model_copy(update={"name": f"{recipe.name or run.folder.name}-tuned"})
-    metric, best = plan["evidence"]["metric"], front(search_results.points(student.study))
-    metric += ", mean over subsets" if student.ground.by_subsets else ""
+    metric, best = plan["evidence"]["metric"], front(search_results.front_points(student.study))
+    metric += ", mean over subsets" if student.context.by_subsets else ""
     measure = "ONNX Runtime, one row, one thread, median ms"
     write_checked(place / "front.json", {"metric": metric, "split": "validation", "latency": measure, "points": best})
     says = [f"Found by suffuse tune, on validation; trials: {counts[STUDENT]} student, {counts[BASELINE]} baseline."]
     says += [*(f"{who}: {facts['words']}" for who, facts in found.items()), *(f"  {text}" for text in texts)]
-    file = search_results.write_recipe(recipe, run, says, how.out)
+    file = search_results.write_recipe(recipe, run, says, options.out)
     write_checked(run.path("tuning.json"), counts)
     own = student.costs.of(student.costs.own)
     result = {
         "trials": counts,
-        "outcomes": search_results.counted(student.study),
+        "outcomes": search_results.count_outcomes(student.study),
         "metric": metric,
-        "objectives": list(how.objectives),
+        "objectives": list(options.objectives),
         "because": [one["because"] for one in plan["because"]],
         "front": best,
         "chosen": found,

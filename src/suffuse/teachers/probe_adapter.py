@@ -41,7 +41,7 @@ class Asked:
         return tuple(n for n in self.columns.spec.names if n in self.teacher.modalities) or self.columns.spec.names
 
     @property
-    def hindrance(self) -> str:
+    def limitation(self) -> str:
         """Why it can't be asked about subsets; empty where it can."""
         if not self.teacher.modalities:
             return LOOKED_UP
@@ -56,7 +56,7 @@ class Asked:
         stored = np.asarray(answers(self.store, self.columns.spec), dtype=np.float32)
         return self._filled(stored[find(read_array(self.store / "key.npy"), self.columns.key[rows])])
 
-    def under(self, rows: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    def masked_logits(self, rows: np.ndarray, kept: np.ndarray) -> np.ndarray:
         """(K, N, C): each row once for every different set of modalities that it is left with."""
         found = np.empty((*kept.shape[:2], self.columns.spec.outputs), dtype=np.float32)
         for number, keeps in enumerate(kept):
@@ -66,7 +66,7 @@ class Asked:
                 found[number, some] = self._about(rows[some], seen)
         return found
 
-    def on(self, columns: Columns, name: str, rows: np.ndarray) -> None:
+    def logits_on(self, columns: Columns, name: str, rows: np.ndarray) -> None:
         """It reads the raw rows its own way."""
         return
 

@@ -1,8 +1,8 @@
-"""What is known of teacher and student before a search: from the store, from trainings, from validation rows, and,
-where the run was evaluated, from its scorecards.
+"""Diagnostics before a search: what the store, trainings and validation rows show of teacher and student, and, where
+the run was evaluated, its scorecards.
 
-The teacher is not asked: its answers on validation rows are in the store. A scorecard is of the test rows. It may say
-what to try first, and its facts are marked so; what is chosen, is chosen on validation.
+The teacher isn't run: its logits on validation rows are in the store. Scorecards are of the test rows. They may decide
+what is tried first, and their facts are marked; the selection uses validation rows alone.
 """
 
 from __future__ import annotations
@@ -25,139 +25,140 @@ from ..knowledge import Knowledge
 from ..model import FusionModel, open_model
 from ..run import Run
 from ..subsample import evenly_spaced
-from .search_context import LOGITS
+from ..types import CLASSES
+from .samplers import LOGITS
 
-MOST = 4096  # rows that are evaluated, of a split
+MAX_ROWS = 4096  # of a split
 Facts = dict[str, Any]
 
 
-def gather(run: Run, scorecards: bool = True) -> Facts:
-    """``teacher``, ``student``, ``baseline``: what is known of each; what isn't known is not there."""
+def collect_facts(run: Run, scorecards: bool = True) -> Facts:
+    """``teacher``, ``student``, ``baseline`` -> what is known of each; unknown facts are left out."""
     columns = Columns.open(run.path("data"))
     knowledge = open_knowledge(run, columns)
     metric = main_metric(columns.spec.heads)
-    found: Facts = {"metric": metric, "teacher": of_teacher(run, columns, knowledge)}
-    trained = {who: of_trainings(run.path(who), metric) for who in ("student", "baseline")}
-    found |= {who: facts for who, facts in trained.items() if facts}
-    if "student" in found:
-        found["student"] |= of_student(run, columns, knowledge)
-        floors = {name: of_trainings(run.path(f"only-{name}"), metric) for name in run.recipe.student.encoders}
-        found["floors"] = {name: facts["score"] for name, facts in floors.items() if facts}
+    facts: Facts = {"metric": metric, "teacher": teacher_facts(run, columns, knowledge)}
+    trained = {name: training_facts(run.path(name), metric) for name in ("student", "baseline")}
+    facts |= {name: trainings for name, trainings in trained.items() if trainings}
+    if "student" in facts:
+        facts["student"] |= student_facts(run, columns, knowledge)
+        unimodal = {name: training_facts(run.path(f"only-{name}"), metric) for name in run.recipe.student.encoders}
+        facts["floors"] = {name: trainings["score"] for name, trainings in unimodal.items() if trainings}
     if scorecards:
-        found["scorecards"] = of_scorecards(run)
-    return found
+        facts["scorecards"] = scorecard_facts(run)
+    return facts
 
 
-def of_teacher(run: Run, columns: Columns, knowledge: Knowledge) -> Facts:
-    """How sure its stored answers are, on training and on validation rows, and how often they are right."""
-    found: Facts = {"validation": (read_json(run.path("teacher", "training.json")) or {}).get("validation")}
+def teacher_facts(run: Run, columns: Columns, knowledge: Knowledge) -> Facts:
+    """Confidence and score of the teacher's stored logits on training and validation rows, and its mean gates."""
+    facts: Facts = {"validation": (read_json(run.path("teacher", "training.json")) or {}).get("validation")}
     for split in ("train", "validation"):
-        rows = some(columns.labelled(split))
-        said = stored(knowledge, rows)
-        known = ~np.isnan(said).any(1)
+        rows = sample_rows(columns.labelled(split))
+        logits = stored_logits(knowledge, rows)
+        known = ~np.isnan(logits).any(1)
         if known.any():
-            found[f"{split}_sure"] = sure(columns, said[known], rows[known])
+            facts[f"{split}_sure"] = confidence_facts(columns, logits[known], rows[known])
     if "gates" in knowledge.taps:
-        rows = torch.from_numpy(some(columns.rows("validation")))
+        rows = torch.from_numpy(sample_rows(columns.rows("validation")))
         gates = knowledge.gather(rows, ["gates"])["gates"].float().nanmean(0)
         order = knowledge.manifest["fingerprint"]["modalities"]
-        found["gates"] = dict(zip(order, gates.tolist(), strict=False))
-    return found
+        facts["gates"] = dict(zip(order, gates.tolist(), strict=False))
+    return facts
 
 
-def of_student(run: Run, columns: Columns, knowledge: Knowledge) -> Facts:
-    """On validation, of one seed: how sure it is, without each modality, its gates; and how good it is on training
-    rows, and how far it agrees with its teacher there."""
+def student_facts(run: Run, columns: Columns, knowledge: Knowledge) -> Facts:
+    """One seed on validation rows: confidence, score without each modality, mean gates; on training rows its score and
+    its agreement with the teacher."""
     model = open_model(sorted(run.path("student").glob("seed-*"))[0])
-    seen = feature_cache.ready(columns, model, feature_cache.place(run)).of(model.spec.names)
-    rows = some(columns.labelled("validation"))
-    said, gates = answers(model, seen, rows)
-    found: Facts = {"validation": sure(columns, said, rows), "gates": gates, "without": {}}
+    own = feature_cache.ready(columns, model, feature_cache.place(run)).of(model.spec.names)
+    rows = sample_rows(columns.labelled("validation"))
+    logits, gates = logits_and_gates(model, own, rows)
+    facts: Facts = {"validation": confidence_facts(columns, logits, rows), "gates": gates, "without": {}}
     if len(model.spec.names) > 1:
         for name in model.spec.names:
-            less = answers(model, blank(seen, name), rows)[0]
-            found["without"][name] = next(iter(score(columns.spec, less, columns.target[rows]).values()))
-    train = some(columns.rows("train"))
-    theirs = stored(knowledge, train)
-    known = ~np.isnan(theirs).any(1)
-    agreed = agreement(columns, answers(model, seen, train[known])[0], theirs[known])
-    return found | ({"agreement": agreed} if agreed is not None else {})
+            reduced = logits_and_gates(model, blank(own, name), rows)[0]
+            facts["without"][name] = next(iter(score(columns.spec, reduced, columns.target[rows]).values()))
+    train = sample_rows(columns.rows("train"))
+    teacher = stored_logits(knowledge, train)
+    known = ~np.isnan(teacher).any(1)
+    agreement = teacher_agreement(columns, logits_and_gates(model, own, train[known])[0], teacher[known])
+    return facts | ({"agreement": agreement} if agreement is not None else {})
 
 
-def of_trainings(folder: Path, metric: str) -> Facts:
-    """Of all seeds: scores, best epochs, shares of the losses; empty where there are none."""
-    files = [read_json(file) for file in sorted(folder.glob("seed-*/training.json"))]
-    if not files:
+def training_facts(folder: Path, metric: str) -> Facts:
+    """Scores, best epochs and gradient shares of the losses over all seeds; empty without trainings."""
+    trainings = [read_json(file) for file in sorted(folder.glob("seed-*/training.json"))]
+    if not trainings:
         return {}
-    scores = [one["validation"][metric] for one in files]
+    scores = [t["validation"][metric] for t in trainings]
     return {
         "score": float(np.mean(scores)),
         "spread": float(np.std(scores, ddof=1)) if len(scores) > 1 else None,
         "seeds": len(scores),
-        "epochs": files[0]["epochs"],
-        "best_epochs": [one["best_epoch"] for one in files],
-        "shares": {name: float(np.mean([f["shares"][name] for f in files])) for name in files[0].get("shares", {})},
+        "epochs": trainings[0]["epochs"],
+        "best_epochs": [t["best_epoch"] for t in trainings],
+        "shares": {n: float(np.mean([t["shares"][n] for t in trainings])) for n in trainings[0].get("shares", {})},
     }
 
 
-def of_scorecards(run: Run) -> Facts:
-    """Calibration, what is there of rows with missing modalities, and the same network on one modality alone
-    (``floors``), as evaluate found them on the test rows."""
-    found: Facts = {}
-    for who in ("teacher", "student"):
-        card = read_json(run.path("scores", f"{who}.json"))
+def scorecard_facts(run: Run) -> Facts:
+    """Of the scorecards, on test rows: calibration and scores with missing modalities of teacher and student, and the
+    scores of the unimodal baselines (``floors``)."""
+    facts: Facts = {}
+    for name in ("teacher", "student"):
+        card = read_json(run.path("scores", f"{name}.json"))
         if isinstance(card, dict):
-            several = list(card.get("calibrations", {}).values()) + [c for c in [card.get("calibration")] if c]
-            found[who] = {"ece": float(np.mean([one["ece"] for one in several]))} if several else {}
+            tables = list(card.get("calibrations", {}).values()) + [c for c in [card.get("calibration")] if c]
+            facts[name] = {"ece": float(np.mean([table["ece"] for table in tables]))} if tables else {}
             if isinstance(card.get("missing"), dict):
-                found[who]["missing"] = card["missing"].get("subsets", card["missing"])
-    alone = {name: read_json(run.path("scores", f"only-{name}.json")) for name in run.recipe.student.encoders}
-    floors = {n: c["metrics"][c["main"]]["mean"] for n, c in alone.items() if isinstance(c, dict)}
-    return found | ({"floors": floors} if floors else {})
+                facts[name]["missing"] = card["missing"].get("subsets", card["missing"])
+    cards = {name: read_json(run.path("scores", f"only-{name}.json")) for name in run.recipe.student.encoders}
+    floors = {n: c["metrics"][c["main"]]["mean"] for n, c in cards.items() if isinstance(c, dict)}
+    return facts | ({"floors": floors} if floors else {})
 
 
-def sure(columns: Columns, logits: np.ndarray, rows: np.ndarray) -> Facts:
-    """Logits of labelled rows -> score; of classes and labels the expected calibration error and the mean stated
-    confidence less the share that was right: above 0 is overconfident."""
+def confidence_facts(columns: Columns, logits: np.ndarray, rows: np.ndarray) -> Facts:
+    """Logits (N, C) of labelled rows -> score; for classes and labels the expected calibration error, the mean
+    confidence, and its ``excess`` over the accuracy: above 0 is overconfident."""
     spec, target = columns.spec, columns.target[rows]
     facts: Facts = {"score": next(iter(score(spec, logits, target).values()))}
-    found = calibrate(spec, activate(spec.heads, logits), target)
-    several = list(found.get("calibrations", {}).values()) or [c for c in [found.get("calibration")] if c]
-    if several:
-        facts["ece"] = float(np.mean([one["ece"] for one in several]))
-        facts["confidence"] = float(np.mean([_mean(one["bins"], "confidence") for one in several]))
-        facts["excess"] = facts["confidence"] - float(np.mean([_mean(one["bins"], "accuracy") for one in several]))
+    calibrated = calibrate(spec, activate(spec.heads, logits), target)
+    tables = list(calibrated.get("calibrations", {}).values()) or [c for c in [calibrated.get("calibration")] if c]
+    if tables:
+        facts["ece"] = float(np.mean([table["ece"] for table in tables]))
+        facts["confidence"] = float(np.mean([_mean(table["bins"], "confidence") for table in tables]))
+        facts["excess"] = facts["confidence"] - float(np.mean([_mean(table["bins"], "accuracy") for table in tables]))
     return facts
 
 
-def stored(knowledge: Knowledge, rows: np.ndarray) -> np.ndarray:
+def stored_logits(knowledge: Knowledge, rows: np.ndarray) -> np.ndarray:
     """The teacher's stored logits (N, C) float32; NaN where it abstained."""
     return knowledge.gather(torch.from_numpy(rows), [LOGITS])[LOGITS].float().numpy()
 
 
-def answers(model: FusionModel, columns: Columns, rows: np.ndarray) -> tuple[np.ndarray, dict[str, float]]:
-    """Logits (N, C), and the mean gate of each modality where there are gates."""
-    found, gates = np.empty((len(rows), columns.spec.outputs), dtype=np.float32), []
+def logits_and_gates(model: FusionModel, columns: Columns, rows: np.ndarray) -> tuple[np.ndarray, dict[str, float]]:
+    """Logits (N, C), and the mean gate of each modality where the fusion has gates."""
+    logits, gates = np.empty((len(rows), columns.spec.outputs), dtype=np.float32), []
     for piece, output in outputs(model, columns, rows):
-        found[piece] = output.logits.float().numpy()
+        logits[piece] = output.logits.float().numpy()
         if output.gates is not None:
             gates.append(output.gates.float().reshape(-1, output.gates.shape[-1]))
     means = torch.cat(gates).mean(0).tolist() if gates else []
-    return found, dict(zip(model.spec.names, means, strict=True)) if len(means) == len(model.spec.names) else {}
+    return logits, dict(zip(model.spec.names, means, strict=True)) if len(means) == len(model.spec.names) else {}
 
 
-def agreement(columns: Columns, ours: np.ndarray, theirs: np.ndarray) -> float | None:
-    """Share of equal answers over targets of classes; None where there are none, or no rows."""
-    pairs = zip(columns.spec.parts(ours), columns.spec.parts(theirs), strict=True)
-    equal = [float((a.argmax(1) == b.argmax(1)).mean()) for (head, a), (_, b) in pairs if head.kind == "classes"]
-    return float(np.mean(equal)) if equal and len(ours) else None
+def teacher_agreement(columns: Columns, student: np.ndarray, teacher: np.ndarray) -> float | None:
+    """Share of equal predictions over targets of classes; None without such targets, or without rows."""
+    pairs = zip(columns.spec.parts(student), columns.spec.parts(teacher), strict=True)
+    equal = [float((a.argmax(1) == b.argmax(1)).mean()) for (head, a), (_, b) in pairs if head.kind == CLASSES]
+    return float(np.mean(equal)) if equal and len(student) else None
 
 
-def some(rows: np.ndarray) -> np.ndarray:
-    """At most MOST of them, evenly."""
-    return rows[evenly_spaced(len(rows), MOST)]
+def sample_rows(rows: np.ndarray) -> np.ndarray:
+    """At most MAX_ROWS of the rows, evenly spaced."""
+    return rows[evenly_spaced(len(rows), MAX_ROWS)]
 
 
 def _mean(bins: list[dict], key: str) -> float:
-    rows = sum(one["rows"] for one in bins)
-    return sum(one["rows"] * one[key] for one in bins) / max(rows, 1)
+    rows = sum(b["rows"] for b in bins)
+    return sum(b["rows"] * b[key] for b in bins) / max(rows, 1)

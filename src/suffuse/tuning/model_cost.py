@@ -1,8 +1,8 @@
-"""What an answer of a network costs: parameters, bytes of its ONNX file, and milliseconds in ONNX Runtime.
+"""Cost of a network: parameters, bytes of its ONNX file, and milliseconds of a row in ONNX Runtime.
 
-Latency is measured, not estimated: one row, one thread, median, on the exported graph. It depends on no weight, so a
-network is measured before it is trained. The recipe's own student is timed in turn with it, block by block, and the
-ratio counts: what else the machine does meets both. A shape is measured once and kept.
+Latency is measured, not estimated: one row, one thread, median, on the exported graph. It doesn't depend on weights, so
+a network is measured before it is trained. The recipe's own student is timed in turn with it, block by block, and the
+ratio is used, so that load on the machine affects both. Each architecture is measured once.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from ..model import FusionModel
 from ..recipe import Network
 from ..subsample import evenly_spaced
 
-WARM, BLOCK, BLOCKS, ROWS = 3, 8, 9, 16
-CARELESS = ("dropout", "embedding_dropout", "hide")  # settings that cost an answer nothing
+WARM, BLOCK, BLOCKS, ROWS = 3, 8, 9, 16  # calls that aren't timed, timed calls of a block, blocks, different rows
+FREE_SETTINGS = ("dropout", "embedding_dropout", "hide")  # settings without an effect on inference
 
 
 class Costs:
@@ -36,26 +36,26 @@ class Costs:
 
     def of(self, network: Network) -> dict[str, Any]:
         """``parameters``, ``bytes``, ``latency_ms`` and ``ratio`` to the recipe's student; the last three are None
-        where that one can't be exported. Raises SuffuseError where only this one can't."""
-        file = self.folder / f"{shape_of(network)}.json"
-        known = read_checked(file)
-        if known is None:
-            known = self._measure(network.bare())
-            write_checked(file, known)
-        return known
+        where the recipe's student can't be exported. Raises SuffuseError where only this network can't."""
+        file = self.folder / f"{shape_hash(network)}.json"
+        cost = read_checked(file)
+        if cost is None:
+            cost = self._measure(network.bare())
+            write_checked(file, cost)
+        return cost
 
     def _measure(self, network: Network) -> dict[str, Any]:
         own, size = self._exported(self.own), self._model(network).size()
         if own is None:
             return {"parameters": size, "bytes": None, "latency_ms": None, "ratio": None}
-        one = self._exported(network)
-        if one is None:
-            why = read_json(self.folder / f"{shape_of(network)}.why.json")
+        graph = self._exported(network)
+        if graph is None:
+            why = read_json(self.folder / f"{shape_hash(network)}.why.json")
             raise SuffuseError("this student can't be exported", where="student", got=why)
-        times = self._timed([(own, self.own), (one, network)])
-        ratio = 1.0 if own == one else float(np.median(times[1]) / np.median(times[0]))
-        facts = {"parameters": size, "bytes": one.stat().st_size, "ratio": ratio}
-        first = read_checked(self.folder / f"{shape_of(self.own)}.json")
+        times = self._time([(own, self.own), (graph, network)])
+        ratio = 1.0 if own == graph else float(np.median(times[1]) / np.median(times[0]))
+        facts = {"parameters": size, "bytes": graph.stat().st_size, "ratio": ratio}
+        first = read_checked(self.folder / f"{shape_hash(self.own)}.json")
         base = first["latency_ms"] if first else float(np.median(times[0]))
         return {**facts, "latency_ms": base * ratio}
 
@@ -63,8 +63,8 @@ class Costs:
         return FusionModel(network, self.columns.of(network.encoders).spec)
 
     def _exported(self, network: Network) -> Path | None:
-        """The graph's file; None where there can be none, and why beside where it would be."""
-        file = self.folder / f"{shape_of(network)}.onnx"
+        """The file of the graph; None where the export fails, with the reason in a file beside it."""
+        file = self.folder / f"{shape_hash(network)}.onnx"
         why = file.with_suffix(".why.json")
         if not file.exists() and not why.exists():
             try:
@@ -73,39 +73,41 @@ class Costs:
                 write_json(why, error.got or error.what)
         return file if file.exists() else None
 
-    def _timed(self, files: list[tuple[Path, Network]]) -> list[list[float]]:
-        """Milliseconds of single rows, a list per file; they take turns."""
+    def _time(self, files: list[tuple[Path, Network]]) -> list[list[float]]:
+        """Milliseconds of single rows, one list per file; the files take turns."""
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         sessions = [onnxruntime.InferenceSession(str(f), options, ["CPUExecutionProvider"]) for f, _ in files]
         feeds = [_feeds(self.columns.of(network.encoders)) for _, network in files]
-        taken: list[list[float]] = [[] for _ in files]
+        by_file: list[list[float]] = [[] for _ in files]
         for block in range(BLOCKS):
-            for session, rows, times in zip(sessions, feeds, taken, strict=True):
+            for session, rows, times in zip(sessions, feeds, by_file, strict=True):
                 for number in range(-WARM, BLOCK):
                     feed = rows[(block * BLOCK + number) % len(rows)]
                     start = time.perf_counter()
                     session.run(None, feed)
                     if number >= 0:
                         times.append(1000 * (time.perf_counter() - start))
-        return taken
+        return by_file
 
 
-def shape_of(network: Network) -> str:
-    """Hash of all that decides what an answer costs."""
-    facts = _without(network.bare().model_dump(mode="json"))
+def shape_hash(network: Network) -> str:
+    """Hash of all settings that decide the cost of inference."""
+    facts = _costly_settings(network.bare().model_dump(mode="json"))
     return hashlib.blake2b(json.dumps(facts, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 
-def _without(value: Any) -> Any:
-    return {k: _without(v) for k, v in value.items() if k not in CARELESS} if isinstance(value, dict) else value
+def _costly_settings(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    return {key: _costly_settings(v) for key, v in value.items() if key not in FREE_SETTINGS}
 
 
 def _feeds(columns: Columns) -> list[dict[str, np.ndarray]]:
-    """Single validation rows as the graph takes them; of what a row lacks, the first entry."""
-    rows, found = columns.rows("validation"), []
+    """Single validation rows as inputs of the graph; an absent modality gets the first entry."""
+    rows, feeds = columns.rows("validation"), []
     for row in rows[evenly_spaced(len(rows), ROWS)]:
         present = columns.present[row : row + 1]
         feed = {"present": np.ascontiguousarray(present)}
@@ -113,5 +115,5 @@ def _feeds(columns: Columns) -> list[dict[str, np.ndarray]]:
             entry = np.asarray(columns.entries[name][np.array([columns.entry[row, m]])])
             entry = entry.astype(np.int64) if entry.dtype == np.int32 else entry
             feed[name] = np.ascontiguousarray(entry.astype(np.float32) if entry.dtype == np.float16 else entry)
-        found.append(feed)
-    return found
+        feeds.append(feed)
+    return feeds

@@ -1,23 +1,27 @@
-"""One trial: a point of the space, read as a recipe, its cost measured, its training run on what is stored.
+"""One trial: a point of the space, read as a recipe, its cost measured, its training run on the store.
 
-It may end before its training does: where the point is no recipe, where its network costs too much, where the loss
-stops being a number, or where it falls behind the others at an equal share of its training. Each is told with its
-reason. Out of time, or too long for what is left of it, is none of these: the trial stays open, and goes on from its
-checkpoint when the search does.
+A trial may end before its training does: where the point is no valid recipe, where its network costs too much, where
+the loss diverges, or where it falls behind the others at an equal share of its training. The reason is stored in the
+study. A trial that is out of time, or would take too long, stays open instead, and resumes from its checkpoint when the
+search does. :func:`work` is a process that runs one trial after the other until the budget is spent.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
+from ..checked_json import read_checked
+from ..data.columns import Columns
 from ..engine.checkpoint import State
 from ..engine.inference import deciding
 from ..engine.loop import Plan, fit
@@ -28,17 +32,15 @@ from ..model import FusionModel
 from ..progress import Tell
 from ..recipe import Recipe
 from ..run import Run
-from . import search_space
 from .model_cost import Costs
-from .options import STUDENT
+from .options import STUDENT, Budget
 from .pareto import LATENCY, QUALITY, SIZE
-from .pruning import Curve, behind
-from .samplers import Narrow, Suggested
-from .search_context import Ground
-from .study import BEHIND, Study, over
-from .time_budget import Budget
+from .samplers import Narrow, OptunaSampler, SearchContext
+from .search_space import override_texts, point, read_point
+from .study import BEHIND, Curve, Study, excess_cost, pruning_reason
 
-SEARCH, FRESH = 1_000, 2_000  # added to the recipe's seed: seeds of the search, and of what is trained again after it
+SEARCH, FRESH = 1_000, 2_000  # added to the recipe's seed: seeds of the search, and of the reruns after it
+MIN_TIME = 0.5  # share of a usual training that must fit into the remaining budget, otherwise none is begun
 
 
 class OutOfTime(Exception):
@@ -46,10 +48,10 @@ class OutOfTime(Exception):
 
 
 class TooLong(Exception):
-    """The training would end too late to be chosen; the trial stays open."""
+    """The training would end too late to be selected; the trial stays open."""
 
 
-class Behind(Exception):
+class Pruned(Exception):
     """The training isn't worth finishing."""
 
 
@@ -58,66 +60,106 @@ class Search:
     """What all trials of a search share."""
 
     run: Run
-    who: str  # of :data:`suffuse.tuning.options.STUDENT`, ``BASELINE``
+    who: str  # :data:`suffuse.tuning.options.STUDENT` or ``BASELINE``
     base: Path  # the recipe that overrides change
-    ground: Ground
+    context: SearchContext
     study: Study
     costs: Costs
     narrow: Narrow
-    largest: float  # times the recipe's student's size and latency that a network may cost
+    largest: float  # allowed size and latency, times those of the recipe's student
     budget: Budget
 
     def until(self) -> float:
-        """time.time() at which no more is tried."""
-        return self.budget.until(*self.study.pace())
+        """time.time() at which trials end."""
+        return self.budget.until(*self.study.reference_seconds())
 
     @property
     def folder(self) -> Path:
-        """Where trainings keep what they go on from."""
+        """Where trainings keep their checkpoints."""
         return self.study.folder / ".work" / self.study.who
 
 
-def attempt(search: Search, trial: Any, tell: Tell) -> None:
-    """Try a point and tell how it came out. Raises OutOfTime, TooLong."""
-    texts = overrides(search, trial)
+def work(order: dict[str, Any], tell: Tell) -> None:
+    """Trials of one search, in a process of its own (:mod:`suffuse.engine.workers`)."""
+    search = open_search(order)
+    with contextlib.suppress(OutOfTime):
+        for trial in next_trials(search, order["trials"], order["open"]):
+            with contextlib.suppress(TooLong):
+                run_trial(search, trial, tell)
+
+
+def open_search(order: dict[str, Any]) -> Search:
+    """The search of an order: ``folder`` (run), ``place`` (of the search), ``base`` (recipe), ``who``, ``budget``."""
+    place, base = Path(order["place"]), Path(order["base"])
+    recipe, plan = read_point(base, []), read_checked(place / "plan.json") or {}
+    run = Run(Path(order["folder"]), recipe)
+    context = SearchContext.of(run, plan["longest"])
+    name = order["who"] if order["who"] == STUDENT else f"{order['who']}-{base.stem}"  # of that student
+    return Search(
+        run, order["who"], base, context,
+        Study(place, name, plan["objectives"], recipe.seed),
+        Costs(Columns.open(run.path("data")), recipe.student, place / "costs"),
+        plan["narrow"] if order["who"] == STUDENT else {},
+        plan["largest"], Budget(**order["budget"]),
+    )  # fmt: skip
+
+
+def next_trials(search: Search, limit: int | None, left_open: list[int]) -> Iterator[Any]:
+    """The trials that a kill left open, then new ones."""
+    for number in left_open:
+        yield search.study.resume(number)
+    while time.time() < search.until():
+        seconds = [trial.user_attrs["facts"]["seconds"] for trial in search.study.completed()]
+        if seconds and search.until() - time.time() < MIN_TIME * median(seconds):
+            return
+        trial = search.study.ask(limit)
+        if trial is None:
+            return
+        yield trial
+
+
+def run_trial(search: Search, trial: Any, tell: Tell) -> None:
+    """Try a point and store the result. Raises OutOfTime, TooLong."""
+    texts = trial_overrides(search, trial)
     try:
-        recipe = search_space.made(search.base, texts)
-        cost = costed(search, trial, recipe)
+        recipe = read_point(search.base, texts)
+        cost = measure_cost(search, trial, recipe)
         if cost["over"] > 0 and not trial.user_attrs.get("as_is"):
-            search.study.prune(trial, "costly", _costly(cost, search))
+            search.study.prune(trial, "costly", _cost_text(cost, search))
             return
         facts = train(search, trial, recipe, tell)
         search.study.tell(trial, facts)
     except UsageError as error:
         search.study.prune(trial, "invalid", error.line())
-    except Behind as error:
+    except Pruned as error:
         search.study.prune(trial, BEHIND, str(error))
     except SuffuseError as error:
         if "diverged" not in error.what and "exported" not in error.what:
             raise
         search.study.prune(trial, "diverged" if "diverged" in error.what else "invalid", error.line())
-    except (RuntimeError, ValueError) as error:  # torch has its own words for a network that can't be
+    except (RuntimeError, ValueError) as error:  # raised by torch for an impossible network
         if trial.user_attrs.get("as_is"):
             raise
         search.study.prune(trial, "invalid", f"{type(error).__name__}: {str(error).splitlines()[0]}")
-    shutil.rmtree(scratch(search, texts), ignore_errors=True)
+    shutil.rmtree(work_folder(search, texts), ignore_errors=True)
 
 
-def overrides(search: Search, trial: Any) -> list[str]:
-    """What the trial changes; none for the one that stands for the recipe as it is, whose nearest point Optuna gets."""
-    known = trial.user_attrs.get("overrides")
-    if known is None:
-        found = search_space.point(search.who, Suggested(trial, search.narrow), search.ground)
-        known = [] if trial.user_attrs.get("as_is") else search_space.texts(found)
-        trial.set_user_attr("overrides", known)
-    return known
+def trial_overrides(search: Search, trial: Any) -> list[str]:
+    """What the trial changes; nothing for the unchanged recipe, although Optuna gets the values of its nearest
+    point."""
+    texts = trial.user_attrs.get("overrides")
+    if texts is None:
+        overrides = point(search.who, OptunaSampler(trial, search.narrow), search.context)
+        texts = [] if trial.user_attrs.get("as_is") else override_texts(overrides)
+        trial.set_user_attr("overrides", texts)
+    return texts
 
 
-def costed(search: Search, trial: Any, recipe: Recipe) -> dict[str, Any]:
-    """Size and latency, and by how much they are over what they may be."""
+def measure_cost(search: Search, trial: Any, recipe: Recipe) -> dict[str, Any]:
+    """Size and latency, and their excess over what is allowed."""
     cost, own = (search.costs.of(network) for network in (recipe.student, search.costs.own))
-    excess = over(cost, own, search.largest)
-    teacher = search.ground.teacher
+    excess = excess_cost(cost, own, search.largest)
+    teacher = search.context.teacher
     if teacher is not None and cost["parameters"] >= teacher:
         excess = max(excess, cost["parameters"] / teacher)
     cost = {**cost, "over": excess}
@@ -126,17 +168,17 @@ def costed(search: Search, trial: Any, recipe: Recipe) -> dict[str, Any]:
 
 
 def train(search: Search, trial: Any, recipe: Recipe, tell: Tell) -> dict[str, Any]:
-    """The training, watched; what became of it. Raises Behind, OutOfTime, TooLong."""
+    """Train a point and return the facts of the result. Raises Pruned, OutOfTime, TooLong."""
     start, before = time.monotonic(), trial.user_attrs.get("seconds", 0.0)
     watch = Watch(search, trial, tell, lambda: before + time.monotonic() - start)
-    state, _ = trained(
-        search.run, recipe, job(search.who, recipe.seed + SEARCH),
-        (scratch(search, trial.user_attrs["overrides"]), watch.told), watch.judging,
+    state, _ = train_student(
+        search.run, recipe, training_job(search.who, recipe.seed + SEARCH),
+        (work_folder(search, trial.user_attrs["overrides"]), watch.on_epoch), watch.watched,
     )  # fmt: skip
     best = next(line for line in state.history if line["epoch"] == state.best_epoch)
     cost = trial.user_attrs["cost"]
     return {
-        QUALITY: deciding(best["validation"]),  # on whole rows, or over subsets: of all trials of a search the same
+        QUALITY: deciding(best["validation"]),  # on all modalities or over subsets: the same for all trials of a search
         LATENCY: cost["latency_ms"] if cost["latency_ms"] is not None else 0.0,
         SIZE: cost["parameters"],
         "over": cost["over"],
@@ -147,36 +189,35 @@ def train(search: Search, trial: Any, recipe: Recipe, tell: Tell) -> dict[str, A
     }
 
 
-def trained(
-    run: Run, recipe: Recipe, what: Job, where: tuple[Path, Tell], judging: Callable[[Plan], Plan] = lambda plan: plan
+def train_student(
+    run: Run, recipe: Recipe, job: Job, where: tuple[Path, Tell], watched: Callable[[Plan], Plan] = lambda plan: plan
 ) -> tuple[State, Objective]:
-    """A student of this recipe from the run's store; ``judging`` may change how it is watched."""
-    objective, plan = prepared(Run(run.folder, recipe), what, *where)
-    return fit(objective, judging(plan)), objective
+    """Train a student of this recipe on the run's store; ``watched`` may change the plan, to follow the training."""
+    objective, plan = prepared(Run(run.folder, recipe), job, *where)
+    return fit(objective, watched(plan)), objective
 
 
-def job(who: str, seed: int) -> Job:
+def training_job(who: str, seed: int) -> Job:
     """The training of a student, or of its baseline."""
     return Job(who, seed, who == STUDENT, 1.0, None)
 
 
-def scratch(search: Search, texts: list[str]) -> Path:
-    """Where a point's training keeps its checkpoint: a kill finds it again by what it changes."""
-    made = hashlib.blake2b(json.dumps(texts).encode(), digest_size=8).hexdigest()
-    return search.folder / made
+def work_folder(search: Search, texts: list[str]) -> Path:
+    """Where a point's training keeps its checkpoint, named after its overrides to be found again after a kill."""
+    return search.folder / hashlib.blake2b(json.dumps(texts).encode(), digest_size=8).hexdigest()
 
 
 class Watch:
-    """Follows a training epoch by epoch: keeps its curve in the study, and says when to stop."""
+    """Follows a training epoch by epoch: stores its curve in the study, and decides when to stop."""
 
     def __init__(self, search: Search, trial: Any, tell: Tell, seconds: Callable[[], float]):
         self.search, self.trial, self.tell, self.seconds = search, trial, tell, seconds
-        self.curve: list[list[float]] = [list(one) for one in trial.user_attrs.get("curve", ())]
+        self.curve: list[list[float]] = [list(point) for point in trial.user_attrs.get("curve", ())]
         self.size: int = trial.user_attrs["cost"]["parameters"]
         self.latest = 0.0
 
-    def judging(self, plan: Plan) -> Plan:
-        """The plan, whose validation is heard."""
+    def watched(self, plan: Plan) -> Plan:
+        """The plan, with a validation that keeps its score here."""
 
         def validate(model: FusionModel) -> dict[str, float]:
             scores = plan.validate(model)
@@ -185,41 +226,41 @@ class Watch:
 
         return dataclasses.replace(plan, validate=validate)
 
-    def told(self, share: float, words: str) -> None:
-        """After every epoch."""
-        self.curve = [one for one in self.curve if one[0] < share - 1e-9]  # epochs that a kill made to be done again
+    def on_epoch(self, share: float, words: str) -> None:
+        """Called after every epoch. Raises Pruned, OutOfTime, TooLong."""
+        self.curve = [point for point in self.curve if point[0] < share - 1e-9]  # epochs that are repeated after a kill
         best = max([self.latest, *(score for _, score in self.curve[-1:])])
         self.curve.append([share, best])
         self.tell(share, f"trial {self.trial.number}: {words}")
         self.trial.set_user_attr("curve", self.curve)
         self.trial.set_user_attr("seconds", self.seconds())
         if share < 1 and not self.trial.user_attrs.get("as_is"):
-            why = behind(self.curve, self.size, self._others())
+            why = pruning_reason(self.curve, self.size, self._other_curves())
             if why:
-                raise Behind(why)
+                raise Pruned(why)
         if share < 1:
-            self._in_time(share)
+            self._check_time(share)
 
-    def _in_time(self, share: float) -> None:
-        """Raises OutOfTime; and TooLong where another trial is there to be chosen, and this one would end too late."""
-        (own, best), now, budget = self.search.study.pace(), time.time(), self.search.budget
+    def _check_time(self, share: float) -> None:
+        """Raises OutOfTime; and TooLong where another trial can be selected and this one would end too late."""
+        (own, best), now, budget = self.search.study.reference_seconds(), time.time(), self.search.budget
         if now > budget.until(own, best):
             raise OutOfTime
         if own is not None and best is not None and not budget.fits(own, share, self.seconds(), now):
             raise TooLong
 
-    def _others(self) -> list[tuple[Curve, int]]:
-        found = []
-        for one in self.search.study.trials():
-            curve, cost = one.user_attrs.get("curve"), one.user_attrs.get("cost")
-            if one.number != self.trial.number and curve and cost:
-                found.append((curve, cost["parameters"]))
-        return found
+    def _other_curves(self) -> list[tuple[Curve, int]]:
+        curves = []
+        for trial in self.search.study.trials():
+            curve, cost = trial.user_attrs.get("curve"), trial.user_attrs.get("cost")
+            if trial.number != self.trial.number and curve and cost:
+                curves.append((curve, cost["parameters"]))
+        return curves
 
 
-def _costly(cost: dict[str, Any], search: Search) -> str:
+def _cost_text(cost: dict[str, Any], search: Search) -> str:
     own = search.costs.of(search.costs.own)
-    said = f"{cost['parameters']:,} parameters against {own['parameters']:,}"
+    text = f"{cost['parameters']:,} parameters against {own['parameters']:,}"
     if cost["ratio"] is not None:
-        said += f", {cost['ratio']:.2f} times the latency"
-    return f"{said}; {search.largest:g} times is allowed"
+        text += f", {cost['ratio']:.2f} times the latency"
+    return f"{text}; {search.largest:g} times is allowed"

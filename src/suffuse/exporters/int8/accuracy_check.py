@@ -15,7 +15,7 @@ from ...activations import activate, main_metric
 from ...data.columns import Columns
 from ...evaluation import metrics
 from ...evaluation.intervals import bounds
-from ...evaluation.target_metrics import measure
+from ...evaluation.metrics import measure
 from ...evaluation.verdict import compare
 from ...subsample import evenly_spaced
 from ..onnx_session import Session

@@ -105,7 +105,7 @@ def steps(training: Training, rows: int) -> int:
 
 
 def measured(check: Check, recipe: Recipe, facts: dict[str, Any]) -> None:
-    """Put what :func:`suffuse.evaluation.training_time.effort` found in place of what was guessed."""
+    """Put what :func:`suffuse.evaluation.training_time.estimate_training` found in place of what was guessed."""
     rows, threads = check.splits["rows"], recipe.compute.threads
     check.costs["disk"]["knowledge"] = _store(recipe, rows, facts["teacher"]["kept"])
     check.costs["disk"]["how"] = "columns counted from the cells and the size of an entry; the store from the teacher"
