@@ -28,8 +28,9 @@ from suffuse.evaluation.verdict import compare
 from suffuse.export_integrity import read, read_signature
 from suffuse.exporters.export_folder import forms
 from suffuse.exporters.onnx_session import Feed, Session, feed, ratio
-from suffuse.exporters.parity import asking, entries, evenly, named, subsets
+from suffuse.exporters.parity import asking, entries, evenly, subsets
 from suffuse.files import read_json, write_json
+from suffuse.temperature_scaling import subset_name
 
 PLACE = RESULTS / "export.json"
 ROWS = (1, 8, 64)
@@ -93,7 +94,7 @@ def accuracy(sessions: dict[str, Session], columns: Columns, rows: np.ndarray) -
             said[form]["lost"] = compare([each["fp32"]], [each[form]], 0.95, bounds(metric))
         for facts in said.values():
             facts.pop("per_seed")
-        found[named(spec.names, kept)] = said
+        found[subset_name(spec.names, kept)] = said
     return found
 
 

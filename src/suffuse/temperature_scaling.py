@@ -3,7 +3,9 @@
 Guo, Pleiss, Sun and Weinberger 2017, "On Calibration of Modern Neural Networks": softmax(z / T), of labels
 sigmoid(z / T), where T has the least log loss on rows that the model wasn't trained on. Log loss is convex in 1/T, so
 T is where its slope is zero. Targets are smoothed by one row's worth (Platt 1999): a model that is right on every
-validation row gets no infinite confidence. NumPy alone, for the predictor and the scores alike.
+validation row gets no infinite confidence. An export holds temperatures for each subset of the modalities, since a
+model that lost a modality is unsure in another way than one that has all. NumPy alone, for the predictor and the
+scores alike.
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ from .types import CLASSES, LABELS, NUMBER, Head, Spec
 
 LOW, HIGH = 0.05, 20.0  # of T
 STEPS = 60  # halvings of the interval of log T
+NOTHING = "nothing"  # the subset without a modality
+Temperatures = Mapping[str, Mapping[str, float]]  # modalities that are present, with a + between them -> target -> T
 
 
 def fit(spec: Spec, logits: np.ndarray, target: np.ndarray) -> dict[str, float]:
@@ -39,6 +43,45 @@ def scaled(heads: Sequence[Head], logits: np.ndarray, temperatures: Mapping[str,
         if head.kind != NUMBER:
             found[:, at : at + head.outputs] /= temperatures.get(head.name, 1.0)
         at += head.outputs
+    return found
+
+
+def subset_name(names: Sequence[str], present: Sequence[bool]) -> str:
+    """Its name: the present modalities in the model's order, with a + between them."""
+    return "+".join(n for n, there in zip(names, present, strict=True) if there) or NOTHING
+
+
+def calibrated(
+    heads: Sequence[Head], logits: np.ndarray, names: Sequence[str], present: np.ndarray, temperatures: Temperatures
+) -> np.ndarray:
+    """(B, C) logits of rows with present (B, M) -> logits / T; of a subset without temperatures they stay."""
+    if not temperatures:
+        return logits
+    kept, made = logits, np.empty_like(logits)
+    kinds, which = np.unique(present, axis=0, return_inverse=True)
+    for number, one in enumerate(kinds.tolist()):
+        rows = which.reshape(-1) == number
+        found = temperatures.get(subset_name(names, one))
+        made[rows] = scaled(heads, kept[rows], found) if found else kept[rows]
+    return made
+
+
+def calibrated_row(
+    heads: Sequence[Head],
+    logits: list[float],
+    names: Sequence[str],
+    present: Sequence[bool],
+    temperatures: Temperatures,
+) -> list[float]:
+    """One row (C,) of :func:`calibrated`, in plain Python."""
+    used = temperatures.get(subset_name(names, present)) if temperatures else None
+    if not used:
+        return logits
+    found: list[float] = []
+    for head in heads:
+        part = logits[len(found) : len(found) + head.outputs]
+        divisor = 1.0 if head.kind == NUMBER else used.get(head.name, 1.0)
+        found += [z / divisor for z in part]
     return found
 
 

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from suffuse import losses
-from suffuse.data.columns import Columns, Sampler
+from suffuse.data.columns import Columns
+from suffuse.data.sampler import Sampler
 from suffuse.engine import checkpoint, feature_cache, loop
 from suffuse.engine.feature_cache import compute, fingerprint, ready
 from suffuse.engine.inference import logits, scorer

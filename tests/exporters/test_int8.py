@@ -23,8 +23,7 @@ from suffuse.exporters.int8 import precision_selection as shipping
 from suffuse.exporters.int8.operator_groups import groups, named, quantised_softmax
 from suffuse.exporters.int8.precision_selection import calibration, ship, written
 from suffuse.exporters.int8.quantize import DYNAMIC, STATIC, make
-from suffuse.exporters.latency_cache import Times
-from suffuse.exporters.onnx_session import Session, feed
+from suffuse.exporters.onnx_session import Session, Times, feed
 from suffuse.exporters.parity import comparable, entries, scramble, spoilt, subsets
 from suffuse.model import FusionModel
 from suffuse.predictor import Predictor

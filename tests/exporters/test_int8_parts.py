@@ -11,12 +11,10 @@ from suffuse.checked_json import read_checked
 from suffuse.errors import SuffuseError
 from suffuse.exporters.int8 import accuracy_check as judging
 from suffuse.exporters.int8.accuracy_check import Judge, Limits
-from suffuse.exporters.int8.group_selection import Tools, choose
 from suffuse.exporters.int8.operator_groups import Group, before_softmax, groups, named, quantised_softmax
-from suffuse.exporters.int8.quantize import DYNAMIC, STATIC, make
-from suffuse.exporters.int8.weight_only import store
-from suffuse.exporters.latency_cache import Times
-from suffuse.exporters.onnx_session import Ratio, Session, ratio
+from suffuse.exporters.int8.precision_selection import Tools, choose
+from suffuse.exporters.int8.quantize import DYNAMIC, STATIC, make, store
+from suffuse.exporters.onnx_session import Ratio, Session, Times, ratio
 
 RANDOM = np.random.default_rng(0)
 
@@ -289,7 +287,7 @@ def test_times_are_measured_once(tmp_path, monkeypatch):
     assert 0 < found.low <= found.median <= found.high
     stored = read_checked(tmp_path / "times.json") or {}
     assert [facts["of"] for facts in stored.values()] == ["attention"]
-    monkeypatch.setattr("suffuse.exporters.latency_cache.ratio", lambda *_: pytest.fail("measured twice"))
+    monkeypatch.setattr("suffuse.exporters.onnx_session.ratio", lambda *_: pytest.fail("measured twice"))
     assert times.ratio(two, one, "attention") == found
 
 

@@ -14,8 +14,7 @@ import numpy as np
 
 from suffuse.data.columns import Columns
 from suffuse.knowledge import builder as work
-from suffuse.knowledge.blocks import Block
-from suffuse.knowledge.chunks import Part
+from suffuse.knowledge.chunks import Block, Part
 from suffuse.knowledge.compaction import Compaction
 from suffuse.knowledge.fingerprint import viewer
 from suffuse.knowledge.leases import Claims

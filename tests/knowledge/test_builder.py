@@ -16,8 +16,7 @@ from suffuse.errors import SuffuseError
 from suffuse.files import write_json
 from suffuse.knowledge import Knowledge, manifest
 from suffuse.knowledge import builder as work
-from suffuse.knowledge.blocks import Block
-from suffuse.knowledge.chunks import PART, read_part, write_part
+from suffuse.knowledge.chunks import PART, Block, read_part, write_part
 from suffuse.knowledge.leases import Claims
 
 ALL = {"extract": {"subsets": "all", "views": 2}}

@@ -18,7 +18,7 @@ from suffuse.data.columns import Columns
 from suffuse.engine.inference import logits
 from suffuse.errors import SuffuseError
 from suffuse.knowledge import Knowledge, manifest
-from suffuse.knowledge.blocks import Block
+from suffuse.knowledge.chunks import Block
 from suffuse.knowledge.row_reuse import find
 from suffuse.model import FusionModel
 from suffuse.teachers.trained import Trained

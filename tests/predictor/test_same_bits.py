@@ -20,8 +20,8 @@ from suffuse.data.columns import Columns
 from suffuse.exporters import export_folder as exporter
 from suffuse.model import FusionModel
 from suffuse.predictor import Predictor, loader
+from suffuse.predictor.batch_predict import reader
 from suffuse.predictor.input_encoding import encode
-from suffuse.predictor.input_table import reader
 from suffuse.run import Run
 from suffuse.sources.row_stream import stream
 

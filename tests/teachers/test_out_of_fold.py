@@ -106,7 +106,7 @@ def test_killed_in_the_middle_the_networks_that_are_there_stay(folded, tmp_path,
     run = replace(folded, folder=tmp_path / "run")
     asked = []
     monkeypatch.setattr(teach, "run_jobs", lambda name, orders, *_: asked.extend(order["folder"] for order in orders))
-    monkeypatch.setattr(teach.features, "foresee", lambda *_: None)
+    monkeypatch.setattr(teach.feature_cache, "foresee", lambda *_: None)
     monkeypatch.setattr(teach, "look_back", lambda *_: {"by_heart": False})
     for done in ("teacher", "folds/fold-1"):
         (run.partial("teach") / done).mkdir(parents=True)

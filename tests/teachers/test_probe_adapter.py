@@ -11,7 +11,7 @@ from suffuse.evaluation import contribution, missing_modalities, robustness
 from suffuse.evaluation.context import Context, Model
 from suffuse.evaluation.metrics import draw
 from suffuse.recipe import make_recipe
-from suffuse.teachers.probe_adapter import FEW, LOOKED_UP, Asked
+from suffuse.teachers.batch_query import FEW, LOOKED_UP, Asked
 
 SILENT = 3  # of row r it says nothing where r % 5 is this
 

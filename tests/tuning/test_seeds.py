@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from suffuse.engine.training_jobs import jobs
+from suffuse.engine.student_training import jobs
 from suffuse.run import Run
 from suffuse.tuning import reruns, trial
 from suffuse.tuning.options import BASELINE, STUDENT

@@ -13,7 +13,7 @@ import numpy as np
 from safetensors import safe_open
 
 from ..engine.inference import score
-from ..engine.training_jobs import jobs
+from ..engine.student_training import jobs
 from ..engine.training_record import best_seed
 from ..errors import SuffuseError
 from ..evaluation.leak_free import leaked

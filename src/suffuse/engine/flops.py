@@ -15,7 +15,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from .. import losses
-from ..data.columns import Columns, Sampler
+from ..data.columns import Columns
+from ..data.sampler import Sampler
 from ..model import FusionModel
 from ..recipe import Training
 from ..registry import settings

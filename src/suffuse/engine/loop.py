@@ -27,7 +27,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..data.columns import Sampler
+from ..data.sampler import Sampler
 from ..errors import SuffuseError
 from ..model import FusionModel
 from ..recipe import Training

@@ -10,31 +10,25 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from .. import losses
-from ..data.columns import Columns, Sampler
+from ..data.columns import Columns
+from ..data.sampler import Sampler
 from ..data.training_views import Viewer
 from ..knowledge import Knowledge
 from ..knowledge.fingerprint import expected
 from ..knowledge.manifest import read as read_manifest
-from ..knowledge.training_reader import Reader
+from ..knowledge.store import Reader
 from ..model import FusionModel
 from ..progress import Tell
 from ..recipe import Distill, Network, Recipe, Training
 from ..registry import PartSettings, settings
 from ..run import Run
-from . import feature_cache
-from .inference import scorer
 from .label_budget import label_budget, visible
 from .loop import Plan
 from .objective import Objective
-from .process_group import current
 from .row_usage import RowUsage
 from .runtime import seed, settle
-from .tensorboard import follower
-
-Where = tuple[Path, Tell]  # the folder of the checkpoint; who is told of the progress
+from .training_setup import TrainingData, build_model, make_plan
 
 
 @dataclass(frozen=True)
@@ -58,12 +52,15 @@ def prepared(run: Run, job: Job, scratch: Path, tell: Tell) -> tuple[Objective, 
     knowledge = open_knowledge(run, whole) if job.taught else None
     network = network_of(run.recipe, job)
     columns = visible(whole, label_budget(whole, job.fraction, run.recipe.seed)).of(network.encoders)
-    model = FusionModel(network, columns.spec).initialise()
-    columns = feature_cache.ready(columns, model, feature_cache.place(run))
-    model.standardise(columns, usage.standardising(columns.rows("train")))
-    objective = make_objective(model, chosen_losses(run, job), knowledge, run.recipe.distill)
-    told = reader(run, whole, objective, knowledge) if knowledge else None
-    return objective, make_plan(run, job, (columns, usage), (objective, told), (scratch, tell))
+    model, columns = build_model(run, network, columns, usage.standardising(columns.rows("train")))
+    objective = make_objective(model, losses_of(run, job), knowledge, run.recipe.distill)
+    teacher = open_reader(run, whole, objective, knowledge) if knowledge else None
+    training = training_of(run.recipe.distill, job.taught)
+    if job.epochs is not None:
+        training = training.model_copy(update={"epochs": job.epochs})
+    data = training_data(run, job, training, (columns, usage), teacher)
+    plan = make_plan(run, training, data, objective, scratch, tell)
+    return objective, dataclasses.replace(plan, calibrate=run.recipe.distill.calibrate and job.taught)
 
 
 def network_of(recipe: Recipe, job: Job) -> Network:
@@ -92,43 +89,33 @@ def make_objective(
     return Objective(model, chosen, knowledge.widths(), order, how.schedules, how.train.mixup, both=how.train.whole)
 
 
-def make_plan(
-    run: Run, job: Job, data: tuple[Columns, RowUsage], what: tuple[Objective, Reader | None], where: Where
-) -> Plan:
-    """Which rows, which labels, which of the teacher's arrays."""
-    (columns, usage), (objective, told) = data, what
-    training = training_of(run.recipe.distill, job.taught)
-    if job.epochs is not None:
-        training = training.model_copy(update={"epochs": job.epochs})
+def training_data(
+    run: Run, job: Job, training: Training, data: tuple[Columns, RowUsage], teacher: Reader | None
+) -> TrainingData:
+    """Which rows, labels and arrays of the teacher a training reads.
+
+    Raises SuffuseError where the store lacks some of them.
+    """
+    columns, usage = data
     allowed = label_budget(columns, job.fraction, run.recipe.seed)
     target = columns.hidden(allowed)
     labelled = columns.labelled("train")
-    rows = columns.rows("train") if told else labelled[allowed[labelled]]
+    rows = columns.rows("train") if teacher else labelled[allowed[labelled]]
     judged = columns.labelled("validation")
-    if told:
-        told.knowledge.require(rows, told.needs)
-
-    recorded, viewer = usage.training(columns), Viewer.of(training, run.recipe.seen(job.taught), job.seed)
-    if viewer and told and told.views:
-        viewer = dataclasses.replace(viewer, stored=(run.recipe.seed, told.views))  # it sees what the teacher saw
-
-    def gather(picked: np.ndarray, turn: int) -> tuple:
-        view = (viewer, turn) if viewer else None
-        batch = recorded.batch(picked, target, view, objective.whole, current().split)
-        return batch, told.gather(batch, turn) if told else {}
-
-    return Plan(
-        training,
+    viewer = Viewer.of(training, run.recipe.seen(job.taught), job.seed)
+    if teacher:
+        teacher.knowledge.require(rows, teacher.needs)
+        if viewer and teacher.views:  # the student sees the views that the teacher answered
+            viewer = dataclasses.replace(viewer, stored=(run.recipe.seed, teacher.views))
+    return TrainingData(
+        columns,
+        usage,
         Sampler(rows, columns.shared()[rows], training.batch, job.seed),
-        every=-(-len(columns.rows("train")) // training.batch),
-        gather=gather,
-        validate=scorer(usage.validation(columns), judged[allowed[judged]], training),
-        folder=where[0],
-        tell=where[1],
-        calibrate=run.recipe.distill.calibrate and job.taught,
-        note=follower(run, where[0]),
-        usage=usage,
-        labels=lambda picked: columns.counts(picked, target),
+        validation=judged[allowed[judged]],
+        steps_per_epoch=-(-len(columns.rows("train")) // training.batch),
+        viewer=viewer,
+        target=target,
+        reader=teacher,
     )
 
 
@@ -138,15 +125,31 @@ def open_knowledge(run: Run, columns: Columns) -> Knowledge:
     return Knowledge.open(folder, columns, expected(run, columns.spec, read_manifest(folder)["fingerprint"]))
 
 
-def reader(run: Run, columns: Columns, objective: Objective, knowledge: Knowledge) -> Reader:
+def open_reader(run: Run, columns: Columns, objective: Objective, knowledge: Knowledge) -> Reader:
     """A student's way into the store: its views and, where the recipe asks for them, what it is left with."""
     spec, seen = objective.model.spec, run.recipe.distill.targets == "seen"
     found = Reader.of(knowledge, columns, (spec.names, objective.needs()), seen)
     return dataclasses.replace(found, units=(columns.spec.heads, spec.heads))
 
 
-def chosen_losses(run: Run, job: Job) -> dict[str, PartSettings]:
+def losses_of(run: Run, job: Job) -> dict[str, PartSettings]:
     """The recipe's losses for a distilled student; cross-entropy alone for the baseline."""
     if job.taught:
         return dict(run.recipe.distill.losses)
     return {"labels": settings(losses.TABLE, {"kind": "task", "smoothing": run.recipe.distill.smoothing})}
+
+
+def jobs(run: Run) -> list[Job]:
+    """Student and baseline, with all labels and with each smaller share; then each modality alone."""
+    found = []
+    for number in range(run.recipe.distill.seeds):
+        one = run.recipe.seed + number + 1
+        for fraction in (1.0, *run.recipe.fractions):
+            suffix = "" if fraction == 1 else f"-{fraction:g}"
+            found.append(Job(f"student{suffix}", one, True, fraction, None))
+            found.append(Job(f"baseline{suffix}", one, False, fraction, None))
+        if run.recipe.distill.floors and len(run.recipe.student.encoders) > 1:
+            found.extend(Job(f"only-{name}", one, False, 1.0, name) for name in run.recipe.student.encoders)
+        if run.recipe.distill.rival:
+            found.append(Job("rival", one, False, 1.0, None))
+    return found

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
 from ..files import read_json, write_json, write_text
 from ..model import FusionModel, save
+from ..registry import optional
+from ..run import Run
 from .checkpoint import State
 from .gradient_norms import DEAD, dead
 from .inference import deciding
@@ -74,3 +77,29 @@ def best_seed(folder: Path) -> str:
     """The seed that was best on validation; the lower log loss decides a tie."""
     found = {p.parent.name: read_json(p)["validation"] for p in sorted(folder.glob("seed-*/training.json"))}
     return max(found, key=lambda seed: (deciding(found[seed]), -found[seed]["log_loss"]))
+
+
+def follower(run: Run, scratch: Path) -> Callable[[dict], None] | None:
+    """Called with every line of a training's history; None where nobody looks. ``scratch`` is where the training keeps
+    its checkpoint: its last parts name it.
+
+    Raises UsageError where TensorBoard isn't installed.
+    """
+    if not run.recipe.compute.tensorboard:
+        return None
+    optional("tensorboard", "tensorboard")
+    from torch.utils.tensorboard import SummaryWriter
+
+    _, _, name = scratch.as_posix().rpartition("/.work/")
+    folder, made = run.path("tensorboard", name or scratch.name), []
+
+    def note(line: dict) -> None:
+        if not made:  # an epoch that was told before a kill is told again: what came after it is dropped
+            made.append(SummaryWriter(str(folder), purge_step=line["epoch"]))
+        made[0].add_scalar("loss", line["loss"], line["epoch"])
+        for group in ("terms", "shares", "validation"):
+            for key, value in line[group].items():
+                made[0].add_scalar(f"{group}/{key}", value, line["epoch"])
+        made[0].flush()
+
+    return note

@@ -20,12 +20,19 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from ..errors import SuffuseError, from_system
 from . import distributed_launch
 
+if TYPE_CHECKING:
+    from ..data.columns import Columns
+    from ..recipe import Network, Training
+
 CAUSE_SECONDS = 10.0  # in which the process that ended shows, after others have missed it
+BRIEF_STEPS = 800  # of small networks: some milliseconds each
+BRIEF_PARAMETERS = 2e8  # times rows that are learned from, each epoch's: a second or two
+BRIEF_NUMBERS = 2e7  # of those rows' entries: a convolution's first layer needs seconds for as many
 
 
 def run_jobs(
@@ -69,6 +76,23 @@ def run_jobs(
             for process in (p for team in teams for p in team.processes):
                 process.kill()
                 process.wait()
+
+
+def brief(network: Network, columns: Columns, trainings: list[Training]) -> bool:
+    """Whether all of these ``trainings`` of ``network``, one after the other, take less time than starting a process.
+
+    A forecast from sizes alone, so it is the same wherever a run goes on. It decides nothing but who trains: one thread
+    has the same bits in any process.
+    """
+    from ..model import FusionModel  # torch: a worker imports this module first, and must listen before that
+
+    rows, own = len(columns.rows("train")), columns.of(network.encoders)
+    if sum(how.epochs * -(-rows // how.batch) for how in trainings) > BRIEF_STEPS:
+        return False
+    learned = rows * sum(how.epochs for how in trainings)
+    return (
+        learned * own.numbers() <= BRIEF_NUMBERS and learned * FusionModel(network, own.spec).size() <= BRIEF_PARAMETERS
+    )
 
 
 def _start(function: str) -> subprocess.Popen:

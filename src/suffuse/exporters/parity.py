@@ -15,6 +15,7 @@ from ..engine.inference import under
 from ..errors import SuffuseError
 from ..model import FusionModel
 from ..subsample import evenly_spaced
+from ..temperature_scaling import subset_name
 from ..types import CLASSES, LABELS, Head, Spec
 
 MOST_SUBSETS = 6  # modalities of which every subset is compared
@@ -30,11 +31,6 @@ def subsets(names: Sequence[str], every: bool = True) -> list[Kept]:
         return list(product((True, False), repeat=len(names)))
     single = [tuple(other != one for other in names) for one in names]
     return list(dict.fromkeys([(True,) * len(names), *single, (False,) * len(names)]))
-
-
-def named(names: Sequence[str], kept: Kept) -> str:
-    """A subset's name: its modalities in the model's order."""
-    return "+".join(n for n, k in zip(names, kept, strict=True) if k) or "nothing"
 
 
 def evenly(columns: Columns, count: int, split: str = "validation") -> np.ndarray:
@@ -80,7 +76,7 @@ def compare(model: FusionModel, predictor: Answering, columns: Columns, rows: np
         logits = predictor.logits(here, present)
         got, exact = (comparable(columns.spec.heads, z) for z in (logits, exact))
         others = [predictor.logits(other, present) for other in spoilt(here, present)]
-        found[named(names, keeps)] = {
+        found[subset_name(names, keeps)] = {
             "difference": float(np.abs(got - exact).max()),
             "same_answer": float(same_answers(columns.spec, got, exact).mean()),
             "absent_changes_nothing": all(bool((other == logits).all()) for other in others),

@@ -12,7 +12,8 @@ import numpy as np
 
 from .. import temperature_scaling
 from ..data.columns import Columns
-from .parity import Ask, named
+from ..temperature_scaling import subset_name
+from .parity import Ask
 
 FEWEST = 20  # rows that a subset's temperature is fitted on; with fewer it stays 1
 
@@ -24,9 +25,9 @@ def temperatures(ask: Ask, columns: Columns, rows: np.ndarray, subsets: Sequence
     for kept in subsets:
         some = rows[columns.present[rows][:, list(kept)].all(1)]
         if not any(kept) or len(some) < FEWEST:
-            found[named(columns.spec.names, kept)] = {head.name: 1.0 for head in columns.spec.heads}
+            found[subset_name(columns.spec.names, kept)] = {head.name: 1.0 for head in columns.spec.heads}
             continue
         logits = ask(columns, some, kept)
         fitted = temperature_scaling.fit(columns.spec, logits, columns.target[some])
-        found[named(columns.spec.names, kept)] = {name: round(t, 6) for name, t in fitted.items()}
+        found[subset_name(columns.spec.names, kept)] = {name: round(t, 6) for name, t in fitted.items()}
     return found

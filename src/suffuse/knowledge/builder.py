@@ -22,8 +22,7 @@ from ..files import read_json, write_json
 from ..paths import inside
 from ..run import Run
 from . import chunks
-from .blocks import Block, blocks
-from .chunks import Part, Pieces, cut, order
+from .chunks import Block, Part, Pieces, blocks, cut, order
 from .fingerprint import fingerprint
 from .leases import Claims
 from .logit_encoding import LOGITS, Encoding, cost

@@ -13,7 +13,7 @@ from ..errors import SuffuseError
 from ..recipe import Recipe
 from ..run import Run, flat
 from ..types import Spec
-from .blocks import subsets
+from .chunks import subsets
 
 WORDS = {  # of an error, by the first word of the part's name
     "teacher": "weights of the teacher",

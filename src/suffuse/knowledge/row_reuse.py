@@ -17,8 +17,7 @@ from ..data.training_views import mixed
 from ..errors import SuffuseError
 from ..progress import say
 from . import manifest
-from .blocks import Block
-from .chunks import PER_ROW, Part
+from .chunks import PER_ROW, Block, Part
 from .fingerprint import ANSWERS
 
 

@@ -12,13 +12,13 @@ from ..environment import readers
 from ..errors import SuffuseError
 from ..export_integrity import FIRST, unreadable
 from ..modalities.cell import Limits
+from ..temperature_scaling import Temperatures
 from ..types import Field, Head
 from . import signature as signatures
 from .input_encoding import Derivation, Input
 from .signature import Signature
 
 RECORDS = 1000  # that a server takes at once, where the signature says nothing
-Temperatures = Mapping[str, Mapping[str, float]]  # modalities that are present, with a + between them -> target -> T
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,12 @@ import numpy as np
 from ..activations import activate, activate_row
 from ..errors import SuffuseError, UsageError, did_you_mean, listed
 from ..modalities.cell import Absent, Root, Unreadable
+from ..temperature_scaling import calibrated, calibrated_row
 from ..types import Head
 from . import loader
-from .calibrated_logits import calibrated, calibrated_row
-from .contributions import contributions
 from .input_encoding import Derivation, Encoded, Input, encode
 from .model_schema import describe
-from .prediction import Prediction, answers
+from .prediction import Prediction, answers, contributions
 
 PIECE = 256  # records that are encoded at a time
 BATCH = 32  # of these, that the network answers at a time: what more of them need no longer fits a core's cache

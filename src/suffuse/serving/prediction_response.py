@@ -10,8 +10,7 @@ import numpy as np
 
 from ..errors import UsageError
 from ..predictor import Predictor
-from ..predictor.contributions import contributions
-from ..predictor.prediction import Answer, answers
+from ..predictor.prediction import Answer, answers, contributions
 from ..shapley import MOST
 from .http_error import wrong
 from .prediction_request import Asked

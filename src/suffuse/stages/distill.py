@@ -13,13 +13,11 @@ from pathlib import Path
 from ..data.columns import Columns
 from ..engine import feature_cache
 from ..engine.loop import fit
-from ..engine.process_count import brief
 from ..engine.process_group import current
 from ..engine.runtime import settle
-from ..engine.student_training import Job, prepared, training_of
-from ..engine.training_jobs import jobs
+from ..engine.student_training import Job, jobs, prepared, training_of
 from ..engine.training_record import save_trained
-from ..engine.workers import run_jobs
+from ..engine.workers import brief, run_jobs
 from ..errors import SuffuseError
 from ..evaluation.compute_matched import rival
 from ..files import file_facts, read_json, write_json

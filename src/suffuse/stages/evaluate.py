@@ -22,9 +22,9 @@ from ..evaluation.scorecard import card, measured
 from ..files import parsing, write_json
 from ..progress import Tell, progress
 from ..run import Run
+from ..teachers.batch_query import Asked
 from ..teachers.ensemble import combine
 from ..teachers.factory import open_teacher
-from ..teachers.probe_adapter import Asked
 from ..types import Spec
 
 

@@ -12,8 +12,7 @@ from ..exporters import export_folder as exporter
 from ..exporters import parity
 from ..exporters.export_card import card
 from ..exporters.int8.precision_selection import ship, written
-from ..exporters.latency_cache import Times
-from ..exporters.onnx_session import feed
+from ..exporters.onnx_session import Times, feed
 from ..exporters.subset_temperatures import temperatures
 from ..files import read_json, write_json, write_text
 from ..model import FusionModel, open_model

@@ -25,9 +25,8 @@ from ..errors import SuffuseError, UsageError
 from ..files import read_json
 from ..knowledge import builder as work
 from ..knowledge import manifest
-from ..knowledge.blocks import Block
 from ..knowledge.builder import LEADER, Ask, Making
-from ..knowledge.chunks import Part
+from ..knowledge.chunks import Block, Part
 from ..knowledge.compaction import Compaction
 from ..knowledge.fingerprint import compare, fingerprint, viewer
 from ..knowledge.leases import Claims

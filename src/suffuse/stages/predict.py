@@ -20,8 +20,7 @@ from ..files import file_facts, new_file
 from ..integrity import exported
 from ..modalities.cell import Root
 from ..predictor import Predictor
-from ..predictor.batch_predict import COUNTED, Bulk
-from ..predictor.input_table import reader
+from ..predictor.batch_predict import COUNTED, Bulk, reader
 from ..predictor.output_chunks import Parts, parts
 from ..predictor.output_table import FORMS, Layout, header
 from ..predictor.predictor import check_threshold

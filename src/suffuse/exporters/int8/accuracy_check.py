@@ -18,8 +18,9 @@ from ...evaluation.intervals import bounds
 from ...evaluation.target_metrics import measure
 from ...evaluation.verdict import compare
 from ...subsample import evenly_spaced
+from ...temperature_scaling import subset_name
 from ..onnx_session import Session
-from ..parity import Kept, asking, comparable, entries, named, same_answers, spoilt
+from ..parity import Kept, asking, comparable, entries, same_answers, spoilt
 
 NEAR = 0.1  # of a deviation: numbers nearer than this are the same answer of an int8 form
 ALONE = 64  # rows that are also asked one by one
@@ -53,7 +54,7 @@ class Judge:
         """Subset -> agreement, the metric of both, and what is lost of it, each with its interval."""
         ask, spec = asking(session), self.columns.spec
         return {
-            named(spec.names, kept): self._subset(ask(self.columns, self.rows, kept), exact)
+            subset_name(spec.names, kept): self._subset(ask(self.columns, self.rows, kept), exact)
             for kept, exact in self.exact.items()
         }
 

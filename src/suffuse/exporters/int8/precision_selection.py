@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,13 +13,11 @@ from ...data.columns import Columns
 from ...errors import SuffuseError
 from ...recipe import Export
 from ...subsample import evenly_spaced
-from ..latency_cache import Times
-from ..onnx_session import Session, feed
+from ..onnx_session import Ratio, Session, Times, feed
 from ..parity import Kept, entries, evenly
 from . import accuracy_check as judging
 from .accuracy_check import Judge
-from .group_selection import Tools, Tried, choose
-from .operator_groups import groups, named
+from .operator_groups import Group, groups, named
 from .quantize import DYNAMIC, STATIC, Feeds, make
 
 CALIBRATED, BATCH = 256, 32  # training rows that give activations their ranges
@@ -127,3 +125,78 @@ def written(shipped: Shipped, place: Path) -> dict:
         "why": shipped.why,
         "parity": {"subsets": len(shipped.subsets), "agreement": least, "lost": most, "drift": shipped.drift},
     }
+
+
+LEAST = 0.01  # of the file's bytes that a group must save
+SMALLER, FASTER = 0.95, 0.9  # bytes, or time, of the form / of fp32 from which it is worth shipping
+SLOWER = 1.25  # a group that makes the model slower than this must make it smaller still more
+Timed = Callable[[bytes, str], Ratio]  # a form, and a name for it -> time / fp32's at one row
+
+
+@dataclass
+class Tried:
+    """One way (static, dynamic): what was made, what it is like, and why it ships or doesn't."""
+
+    how: str
+    groups: dict[str, dict] = field(default_factory=dict)  # name -> bytes saved, agreement, kept, why
+    content: bytes = b""
+    why: str = ""  # it ships, or it is refused
+    ships: bool = False
+
+    def facts(self) -> dict:
+        """For parity.json: nothing that changes from one measuring to the next."""
+        return {"ships": self.ships, "why": self.why, "bytes": len(self.content), "groups": self.groups}
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What choosing needs: how to make a form, how well it agrees, what is wrong with it, how long it takes."""
+
+    fp32: bytes
+    make: Callable[[list[Group]], bytes]
+    agrees: Callable[[bytes], float]
+    beyond: Callable[[bytes], str]
+    timed: Timed
+
+
+def choose(how: str, groups: list[Group], tools: Tools) -> Tried:
+    """Try one way."""
+    tried = Tried(how)
+    kept = [group for group in groups if _worth(group, tried, tools)]
+    while kept:
+        tried.content = tools.make(kept)
+        reason = tools.beyond(tried.content)
+        if not reason:
+            break
+        worst = min(kept, key=lambda g: tried.groups[g.name]["agreement"])
+        kept = [group for group in kept if group is not worst]
+        tried.groups[worst.name] |= {"kept": False, "why": "given up: the form was beyond the limits with it"}
+        tried.why = reason
+    if not kept:
+        tried.content = b""
+        tried.why = tried.why or "no operator is smaller or faster in int8"
+        return tried
+    time = tools.timed(tried.content, how)
+    smaller = len(tried.content) <= SMALLER * len(tools.fp32)
+    faster = not smaller and time.high <= FASTER
+    tried.ships = smaller or faster
+    share = 1 - len(tried.content) / len(tools.fp32)
+    tried.why = f"{share:.0%} smaller" if smaller else "faster" if faster else "neither smaller nor faster than fp32"
+    return tried
+
+
+def _worth(group: Group, tried: Tried, tools: Tools) -> bool:
+    """Whether a group alone is worth it."""
+    try:
+        content = tools.make([group])
+    except SuffuseError as error:
+        tried.groups[group.name] = {"nodes": len(group.nodes), "kept": False, "why": error.line()}
+        return False
+    saved = len(tools.fp32) - len(content)
+    time = tools.timed(content, f"{tried.how}: {group.name}")
+    fast, small = time.high <= FASTER, saved >= LEAST * len(tools.fp32)
+    keep = fast or (small and time.low <= SLOWER)
+    why = "faster" if fast else "smaller" if keep else "slower" if small else "neither smaller nor faster"
+    facts = {"nodes": len(group.nodes), "saved": saved, "agreement": tools.agrees(content), "kept": keep, "why": why}
+    tried.groups[group.name] = facts
+    return keep

@@ -1,0 +1,108 @@
+"""Verbs that look into a run or a table: explain, knowledge, init."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import UsageError, visible
+from ..files import check_writable, json_text, write_text
+from ..integrity import require
+from .arguments import Json, open_run
+
+
+def explain_command(
+    where: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)],
+    row: Annotated[str, typer.Option("--row", help="The row's id, or #N: the N-th.", show_default=False)],
+    target: Annotated[str | None, typer.Option("--target", help="Which one; the first if not given.")] = None,
+    method: Annotated[str, typer.Option("--method", metavar="auto|gradients|occlusion")] = "auto",
+    exported: Annotated[bool, typer.Option("--exported", help="The exported file in place of the student.")] = False,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="An .html file, beside what is printed.")] = None,
+    json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say what made one answer: which modality, region, words, seconds, columns; teacher and student side by side."""
+    from ..explaining.explanation_text import lines
+    from ..stages.explain import How, explain
+
+    if method not in ("auto", "gradients", "occlusion"):
+        raise UsageError("no such method", where="--method", got=method, expected="auto, gradients or occlusion")
+    if not where.is_dir():
+        raise UsageError("no such run", where=where, expected="a run folder")
+    if out is not None and out.suffix != ".html":
+        raise UsageError("can't write this kind of page", where="--out", got=out.name, expected="an .html file")
+    check_writable(out)
+    run = open_run(where)
+    found = explain(run, row, How(target, method, exported))
+    if out is not None:
+        from ..report.explanation_view import page
+
+        write_text(out, page(run, found))
+    typer.echo(json_text(found) if json_ else "\n".join(map(visible, lines(found))))
+
+
+def knowledge_command(
+    action: Annotated[
+        str,
+        typer.Argument(
+            metavar="show|verify|export",
+            help="Show what the store holds; read all of it and ask the teacher again; write it as a table.",
+            show_default=False,
+        ),
+    ],
+    where: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)],
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="A .parquet file, for export.")] = None,
+    json_: Json = False,
+) -> None:
+    """Look into a run's knowledge store."""
+    if action not in ("show", "verify", "export"):
+        raise UsageError("no such action", where="suffuse knowledge", got=action, expected="show, verify or export")
+    if not where.is_dir():
+        raise UsageError("no such run", where=where, expected="a run folder")
+    require(where.resolve(), *(("extract",) if action == "show" else ("prepare", "teach", "extract")))
+    if action == "export":
+        from ..knowledge.parquet_export import export
+
+        check_writable(target := out or where / "knowledge.parquet")
+        if target.suffix != ".parquet":
+            raise UsageError("can't write this kind of table", where="--out", got=target.name, expected=".parquet")
+        count = export(where, target)
+        said, text = {"rows": count, "file": str(target)}, f"{count:,} answers in {target}"
+    elif action == "verify":
+        from ..stages.extract import verify
+
+        said = verify(open_run(where))
+        text = "all {arrays} arrays are as they were written ({bytes:,} bytes); ".format(**said)
+        text += f"rows computed again differ by {said['worst']:.2g} of what is tolerated at the most"
+    else:
+        from ..knowledge import manifest
+
+        said, text = manifest.read(where / "knowledge"), "\n".join(manifest.show(where / "knowledge"))
+    typer.echo(json_text(said) if json_ else "\n".join(map(visible, text.splitlines())))
+
+
+def init_command(
+    rows: Annotated[
+        str, typer.Argument(help="A table: .csv, .parquet, .jsonl, or a saved dataset.", show_default=False)
+    ],
+    target: Annotated[str, typer.Option(help="The column to predict.", show_default=False)],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Where the recipe goes.")] = Path("recipe.yaml"),
+    root: Annotated[str | None, typer.Option(help="Folder that file paths start from.")] = None,
+    within: Annotated[str | None, typer.Option(help="Folder that no file may lie outside of; the root.")] = None,
+    json_: Json = False,
+) -> None:
+    """Look at a table's columns and propose a recipe for it."""
+    from ..prepare.recipe_proposal import propose
+
+    if out.exists():
+        raise UsageError("the recipe is there already", where=out, hint="choose another name with --out")
+    check_writable(out)
+    proposal = propose(rows, target, root, out.parent, within)
+    for column in proposal.columns:
+        typer.echo(visible(f"{column.name:<20} {column.role:<10} {column.reason}"), err=True)
+    write_text(out, proposal.text)
+    typer.echo(f"\nwrote {out}; look at it, then: suffuse run {out}", err=True)
+    if json_:
+        columns = [{"name": c.name, "role": c.role, "reason": c.reason} for c in proposal.columns]
+        typer.echo(json_text({"recipe": str(out), "columns": columns}))

@@ -1,0 +1,161 @@
+"""Verbs that make a run, or tell how it stands: run, check, status, doctor, every stage, tune, compare."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import UsageError, visible
+from ..files import check_writable, json_text, write_text
+from .arguments import From, Json, Out, RunCode, Set, Where, open_run
+
+
+def run_command(where: Where, set_: Set = None, out: Out = None, from_: From = None, json_: Json = False) -> None:
+    """Do every stage that isn't up to date, from raw rows to the report."""
+    from .. import overrides, pipeline
+
+    run = open_run(where, set_, out)
+    did = pipeline.run_all(run, from_)
+    if not did:
+        typer.echo("everything is up to date", err=True)
+    if json_:
+        from ..report.run_summary import summary
+
+        typer.echo(json_text({"did": did, **summary(run)}))
+    else:
+        show(run)
+    if set_:
+        typer.echo(visible(overrides.repeat(run, where)), err=True)
+
+
+def check_command(
+    where: Where,
+    set_: Set = None,
+    out: Out = None,
+    full: Annotated[bool, typer.Option("--full", help="Read every cell, however long it takes.")] = False,
+    measure: Annotated[bool, typer.Option("--measure", help="Build the networks and time some steps.")] = False,
+    json_: Json = False,
+) -> None:
+    """Look at the recipe and its table before anything is trained: what is wrong, what will be done, what it costs."""
+    from ..prepare.check.check_text import lines
+    from ..prepare.check.table_check import check
+
+    run = open_run(where, set_, out)
+    found = check(run, full)
+    if measure and found.sample:
+        from ..evaluation.training_time import effort
+        from ..prepare.check.cost_estimate import measured
+
+        measured(found, run.recipe, effort(run.recipe, found.sample))
+    typer.echo(json_text(found.to_json()) if json_ else "\n".join(map(visible, lines(found))))
+    raise typer.Exit(0 if found.runs else 1)
+
+
+def status_command(where: Where, set_: Set = None, out: Out = None, json_: Json = False) -> None:
+    """Say which stages are up to date, why the others aren't, and which overrides the run was made with."""
+    from .. import overrides, pipeline
+
+    run = open_run(where, set_, out)
+    plan = pipeline.plan(run)
+    lines = overrides.status_lines(run, plan)
+    typer.echo(json_text(overrides.status_json(run, plan)) if json_ else "\n".join(map(visible, lines)))
+
+
+def doctor_command(
+    where: Where, set_: Set = None, out: Out = None, run_code: RunCode = False, json_: Json = False
+) -> None:
+    """Audit a run: thirty-four things that a distillation tool gets wrong, and how this run stands. Changes nothing."""
+    from ..audit import audit
+    from ..audit.audit_text import lines, to_json
+    from ..audit.items import BROKEN
+
+    found = audit(open_run(where, set_, out), run_code)
+    typer.echo(json_text(to_json(found)) if json_ else "\n".join(map(visible, lines(found))))
+    raise typer.Exit(1 if any(one.state == BROKEN for one in found) else 0)
+
+
+def show(run) -> None:
+    """The verdicts on stdout, the tables of results, the warnings, and where the report is."""
+    from ..report.terminal import lines
+
+    typer.echo("\n".join(map(visible, lines(run))))
+
+
+def stage_command(verb: str) -> Callable[..., None]:
+    """The command of one stage."""
+
+    def command(where: Where, set_: Set = None, out: Out = None, json_: Json = False) -> None:
+        from .. import pipeline
+
+        run = open_run(where, set_, out)
+        did = pipeline.run_stage(run, verb)
+        if not did:
+            typer.echo(f"{verb} is up to date", err=True)
+        if json_:
+            files = sorted((run.stamp(verb) or {"outputs": {}})["outputs"])
+            typer.echo(json_text({"stage": verb, "did": did, "run": str(run.folder), "files": files}))
+
+    return command
+
+
+def tune_command(  # noqa: PLR0913  # options of a verb
+    where: Where,
+    set_: Set = None,
+    run_: Annotated[Path | None, typer.Option("--run", help="The run folder; runs/NAME if not given.")] = None,
+    minutes: Annotated[float, typer.Option(min=0.01, help="How long it may search.")] = 30.0,
+    trials: Annotated[int | None, typer.Option(min=1, help="The most trials of the student.")] = None,
+    processes: Annotated[int, typer.Option(min=1, max=256, help="Trainings side by side.")] = 2,
+    objective: Annotated[
+        list[str] | None, typer.Option("--objective", help="latency, size, beside quality; both if not given.")
+    ] = None,
+    baseline: Annotated[
+        bool, typer.Option("--baseline/--no-baseline", help="Give the labels-only baseline as many trials.")
+    ] = True,
+    prefer: Annotated[
+        str, typer.Option(help="quality; or small: the smallest within one standard error of the best.")
+    ] = "quality",
+    largest: Annotated[float, typer.Option(min=0.05, help="Size and latency, times the recipe's student's.")] = 1.0,
+    longest: Annotated[float, typer.Option(min=0.5, help="Epochs, times the recipe's.")] = 2.0,
+    scorecards: Annotated[
+        bool, typer.Option("--scorecards/--no-scorecards", help="Let scores, which are of test rows, order the search.")
+    ] = True,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="Where the chosen recipe goes.")] = None,
+    json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Search for a better recipe on what is stored of the teacher; choose on validation."""
+    from .. import pipeline
+    from ..tuning.options import How
+    from ..tuning.pareto import OBJECTIVES
+
+    check_writable(out)
+    goals = tuple(dict.fromkeys((OBJECTIVES[0], *(objective or OBJECTIVES))))  # quality always is one
+    how = How(minutes, trials, processes, goals, baseline, prefer, largest, longest, scorecards=scorecards, out=out)
+    run = open_run(where, set_, run_)
+    result = pipeline.run_tune(run, how)
+    from ..tuning.search_results import talk
+
+    text = json_text(result) if json_ else "\n".join(map(visible, talk(result, run.folder)))
+    typer.echo(text)
+
+
+def compare_command(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN ...", help="Run folders.", show_default=False)],
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="A .html file for the page.")] = None,
+    json_: Json = False,
+) -> None:
+    """Set finished runs side by side: scores, costs, missing inputs, recipes, and paired differences."""
+    from ..report import run_comparison
+
+    if out is not None and out.exists():
+        raise UsageError("the page is there already", where=out, hint="choose another name with -o")
+    check_writable(out)
+    found = run_comparison.opened(runs)
+    typer.echo(
+        json_text(run_comparison.plain(found)) if json_ else "\n".join(map(visible, run_comparison.lines(found)))
+    )
+    if out is not None:
+        write_text(out, run_comparison.render(found))
+        typer.echo(f"page: {out}", err=True)
