@@ -90,7 +90,7 @@ def gather(pairs: int, stored: int, classes: int, top_k: int, blocks: int) -> di
         def ours() -> None:
             for r in rows:
                 if blocks > 1:
-                    knowledge.mixed(r, ("logits", "fused"), which)
+                    knowledge.gather_per_row(r, ("logits", "fused"), which)
                 else:
                     knowledge.gather(r, ("logits", "fused"))
 

@@ -138,13 +138,13 @@ def test_a_teacher_that_doesn_t_score_as_it_did_stops_it(run):
 @pytest.mark.parametrize("spoil", [lambda a: a + np.float16(0.5), lambda a: np.roll(a, 1, axis=0)])
 def test_answers_that_are_not_the_teacher_s_are_found(run, monkeypatch, settings, spoil):
     """Parts that hold something else, or another row's, as a defect or another library would write them."""
-    write = stage.work.parts.write_part
+    write = stage.work.chunks.write_part
 
     def wrong(file: Path, arrays: dict) -> None:
         name = "logits" if "logits" in arrays else "logits.values"
         write(file, {**arrays, name: spoil(arrays[name])})
 
-    monkeypatch.setattr(stage.work.parts, "write_part", wrong)
+    monkeypatch.setattr(stage.work.chunks, "write_part", wrong)
     with pytest.raises(SuffuseError, match="the store doesn't hold what the teacher says"):
         pipeline.run_stage(edited(run, *settings), "extract")
     assert not run.path("knowledge").exists()

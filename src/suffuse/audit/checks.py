@@ -22,7 +22,7 @@ from ..files import parsing, read_json, read_lines
 from ..integrity import LOG
 from ..knowledge import manifest
 from ..knowledge.fingerprint import compare, expected
-from ..knowledge.row_reuse import find
+from ..knowledge.row_reuse import find_keys
 from ..model import open_model
 from ..prepare.quarantine import HIGH_SHARE, LeftOut
 from ..registry import TeacherSettings
@@ -59,7 +59,7 @@ def scored(e: Evidence) -> Verdict:
     if not said:
         return BROKEN, "nobody measured it"
     rows = e.columns.labelled("validation")
-    stored = e.logits[find(e.keys, e.columns.key[rows])]
+    stored = e.logits[find_keys(e.keys, e.columns.key[rows])]
     known = ~np.isnan(stored).any(1)
     if not known.any():
         return WARNING, "it answers no validation row"
@@ -83,7 +83,7 @@ def overfit(e: Evidence) -> Verdict:
     kinds = {head.kind for head in spec.heads}
     if not kinds & {CLASSES, LABELS}:
         return KEPT, "numbers have no such ceiling"
-    stored = e.logits[find(e.keys, e.columns.key[rows])]
+    stored = e.logits[find_keys(e.keys, e.columns.key[rows])]
     known = ~np.isnan(stored).any(1)
     if not known.any():
         return WARNING, "it answers no labelled training row"
@@ -98,7 +98,7 @@ def overfit(e: Evidence) -> Verdict:
 def keys(e: Evidence) -> Verdict:
     """Every training and validation row, found in the store."""
     rows = np.concatenate([e.columns.rows("train"), e.columns.rows("validation")])
-    missing = int((find(e.keys, e.columns.key[rows]) < 0).sum())
+    missing = int((find_keys(e.keys, e.columns.key[rows]) < 0).sum())
     double = len(e.keys) - len(np.unique(e.keys))
     state = BROKEN if missing or double else KEPT
     return state, f"{len(rows) - missing:,} of {len(rows):,} rows found, {double} keys twice"
@@ -153,7 +153,7 @@ def _first(texts: list[str], between: str) -> str:
 def splits(e: Evidence) -> Verdict:
     """Test rows that the store knows, and groups on both sides."""
     test = e.columns.rows("test")
-    known = int((find(e.keys, e.columns.key[test]) >= 0).sum())
+    known = int((find_keys(e.keys, e.columns.key[test]) >= 0).sum())
     pairs = np.unique(np.stack([e.columns.group, e.columns.split.astype(np.int64)], axis=1), axis=0)
     torn = len(pairs) - len(np.unique(pairs[:, 0]))
     same = int(leaked(e.columns, test).get("contents", np.zeros(1)).sum())

@@ -10,7 +10,7 @@ import numpy as np
 from ..data.columns import Columns
 from ..files import read_array, read_json
 from ..knowledge import manifest
-from ..knowledge.teacher_logits import answers
+from ..knowledge.teacher_logits import stored_logits
 from ..report import scores_table
 from ..run import Run
 
@@ -53,7 +53,7 @@ class Evidence:
     def logits(self) -> np.ndarray:
         """(K, C) float32, the stored answers on all that the teacher reads; NaN where it has none."""
         self.manifest  # noqa: B018 - there, and whole
-        return answers(self.run.path("knowledge"), self.columns.spec)
+        return stored_logits(self.run.path("knowledge"), self.columns.spec)
 
     @cached_property
     def teacher(self) -> dict:

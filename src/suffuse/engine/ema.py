@@ -22,9 +22,9 @@ class Average:
     def __init__(self, model: nn.Module, decay: float, fixed: frozenset[str] = frozenset()):
         self.model, self.decay, self.steps = model, decay, 0
         self.names = tuple(k for k in model.state_dict() if k not in fixed)
-        self.tensors = {k: v.detach().clone() for k, v in self._held().items()}
+        self.tensors = {k: v.detach().clone() for k, v in self._tracked_state().items()}
 
-    def _held(self) -> dict[str, Tensor]:
+    def _tracked_state(self) -> dict[str, Tensor]:
         state = self.model.state_dict()
         return {k: state[k] for k in self.names}
 
@@ -33,7 +33,7 @@ class Average:
         """After a step of the optimiser."""
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
         self.steps += 1
-        for name, value in self._held().items():
+        for name, value in self._tracked_state().items():
             if value.is_floating_point():
                 self.tensors[name].lerp_(value, 1 - decay)
             else:
@@ -42,16 +42,16 @@ class Average:
     @contextlib.contextmanager
     def applied(self) -> Iterator[None]:
         """The model has the averaged weights inside, and its own again afterwards."""
-        own = {k: v.detach().clone() for k, v in self._held().items()}
-        self._put(self.tensors)
+        current_weights = {k: v.detach().clone() for k, v in self._tracked_state().items()}
+        self._write(self.tensors)
         try:
             yield
         finally:
-            self._put(own)
+            self._write(current_weights)
 
     @torch.no_grad()
-    def _put(self, tensors: Mapping[str, Tensor]) -> None:
-        for name, value in self._held().items():
+    def _write(self, tensors: Mapping[str, Tensor]) -> None:
+        for name, value in self._tracked_state().items():
             value.copy_(tensors[name])
 
     def load(self, tensors: Mapping[str, Tensor], steps: int) -> None:

@@ -32,22 +32,22 @@ def of_pass(model: FusionModel, columns: Columns, training: Training, rows: np.n
     and statistics in the model, which should be a new one."""
     objective = Objective(model, {"labels": settings(losses.TABLE, {"kind": "task"})}, {})
     sampler = Sampler(rows, columns.shared()[rows], training.batch, 0)
-    order, found = sampler.order(0), []
+    order, flops_per_row = sampler.order(0), []
     for start in range(0, len(order), training.batch)[:BATCHES]:
         batch = columns.batch(order[start : start + training.batch])
-        with counted() as count:
+        with count_flops() as count:
             loss, _ = objective.train()(batch, {})
             loss.backward()
-        found.append(count.get_total_flops() / len(batch.rows))
-    return float(np.mean(found)) * len(rows)
+        flops_per_row.append(count.get_total_flops() / len(batch.rows))
+    return float(np.mean(flops_per_row)) * len(rows)
 
 
-def of_answers(model: FusionModel, columns: Columns, rows: np.ndarray) -> float:
+def of_inference(model: FusionModel, columns: Columns, rows: np.ndarray) -> float:
     """Operations of answering ``rows`` once."""
-    some = rows[: min(len(rows), 512)]
-    with torch.no_grad(), counted() as count:
-        model.eval()(columns.batch(some))
-    return count.get_total_flops() / len(some) * len(rows)
+    sample = rows[: min(len(rows), 512)]
+    with torch.no_grad(), count_flops() as count:
+        model.eval()(columns.batch(sample))
+    return count.get_total_flops() / len(sample) * len(rows)
 
 
 def of_frozen(model: FusionModel, columns: Columns) -> float:
@@ -61,14 +61,14 @@ def of_frozen(model: FusionModel, columns: Columns) -> float:
             rows = np.flatnonzero(columns.present[:, place])
             rows = rows[evenly_spaced(len(rows), ENTRIES)]
             entries = columns.of([name]).batch(rows).inputs[name]
-            with torch.no_grad(), counted() as counter:
+            with torch.no_grad(), count_flops() as counter:
                 encoder.eval().vectors(entries)
             total += counter.get_total_flops() / len(entries) * count
     return total
 
 
 @contextmanager
-def counted() -> Iterator[FlopCounterMode]:
+def count_flops() -> Iterator[FlopCounterMode]:
     """A counter of what is done inside."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a switch that isn't asked for

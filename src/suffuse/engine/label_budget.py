@@ -47,23 +47,24 @@ def visible(columns: Columns, allowed: np.ndarray) -> Columns:
     train = train[allowed[train]]
     heads, prior, parts = [], [], []
     for head, target in columns.spec.targets(columns.target):
-        seen = target[train]
+        visible_targets = target[train]
         if head.kind == NUMBER:
-            head, target = _standardised(head, target, seen[head.known(seen)])
+            head, target = _standardised(head, target, visible_targets[head.known(visible_targets)])
         elif head.balance:
-            head = replace(head, balance=targets.balance(head, seen))
+            head = replace(head, balance=targets.balance(head, visible_targets))
         heads.append(head)
-        prior.extend(targets.prior(head, seen))
+        prior.extend(targets.prior(head, visible_targets))
         parts.append(target)
     spec = replace(columns.spec, heads=tuple(heads), log_prior=tuple(prior))
     return replace(columns, spec=spec, target=targets.join(heads, parts))
 
 
-def _standardised(head: Head, target: np.ndarray, seen: np.ndarray) -> tuple[Head, np.ndarray]:
+def _standardised(head: Head, target: np.ndarray, visible_targets: np.ndarray) -> tuple[Head, np.ndarray]:
     """A number's head and its targets (N,), with mean and deviation of some of them."""
-    values = seen.astype(np.float64) * head.std + head.mean
+    values = visible_targets.astype(np.float64) * head.std + head.mean
     if len(values) < 2 or values.std() == 0:
         got = f"{len(np.unique(values))} different numbers for '{head.name}'"
         raise SuffuseError("too few labels are left", where=WHERE, got=got, expected="two or more in training rows")
-    made = replace(head, mean=float(values.mean()), std=float(values.std()))
-    return made, ((target.astype(np.float64) * head.std + head.mean - made.mean) / made.std).astype(np.float32)
+    mean, std = float(values.mean()), float(values.std())
+    standardised = (target.astype(np.float64) * head.std + head.mean - mean) / std
+    return replace(head, mean=mean, std=std), standardised.astype(np.float32)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..model import FusionModel
 from ..types import Output, Split
-from .distributed_forward import answers
+from .distributed_forward import head_logits
 from .process_group import current
 
 
@@ -29,7 +29,7 @@ class Mixed(NamedTuple):
     share: float  # l
 
 
-def mix(model: FusionModel, output: Output, present: Tensor, alpha: float, split: Split | None = None) -> Mixed:
+def mix_batch(model: FusionModel, output: Output, present: Tensor, alpha: float, split: Split | None = None) -> Mixed:
     """An Output of these rows, present (B, M) bool -> the head's answers on the mixtures of their joint vectors.
 
     Draws from torch's random state, which a checkpoint holds; of several processes that share the batch (``split``) the
@@ -40,9 +40,9 @@ def mix(model: FusionModel, output: Output, present: Tensor, alpha: float, split
     share = float(torch.distributions.Beta(alpha, alpha).sample()) if len(rows) > 1 else 1.0
     partner = torch.randperm(len(rows))
     if split is not None:
-        share, order = current().agree([share, partner.tolist()])
+        share, order = current().broadcast([share, partner.tolist()])
         partner = torch.tensor(order)
-    there = present.any(1)
-    partner = torch.where(there & there[partner], partner, rows)
+    any_present = present.any(1)
+    partner = torch.where(any_present & any_present[partner], partner, rows)
     vector = share * output.fused + (1 - share) * output.fused.index_select(0, partner)
-    return Mixed(answers(model, vector, there, split), partner, share)
+    return Mixed(head_logits(model, vector, any_present, split), partner, share)

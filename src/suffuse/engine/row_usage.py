@@ -85,8 +85,8 @@ class RowUsage:
         """What is used for -> split -> rows, groups and a hash of the rows; nothing where the record isn't complete."""
         if not self.complete:
             return {"complete": False}
-        known = self.columns.split, self.columns.group, self.columns.key
-        return {"complete": True, **{name: summarise(mask, *known) for name, mask in self.masks().items()}}
+        columns_of_rows = self.columns.split, self.columns.group, self.columns.key
+        return {"complete": True, **{name: summarise(mask, *columns_of_rows) for name, mask in self.masks().items()}}
 
 
 def _recorded(columns: Columns, marks: np.ndarray) -> RecordedColumns:

@@ -73,7 +73,7 @@ def of_teacher(run: Run, columns: Columns) -> tuple[float, float]:
     answered = sum(block["rows"] for block in read_manifest(run.path("knowledge"))["blocks"])
     answered *= teacher.seeds if teacher.ensemble else 1
     known = columns.rows("train")
-    return total, flops.of_answers(model, seen, known) / max(len(known), 1) * answered
+    return total, flops.of_inference(model, seen, known) / max(len(known), 1) * answered
 
 
 def opened(run: Run, network: Network, columns: Columns) -> tuple[FusionModel, Columns]:

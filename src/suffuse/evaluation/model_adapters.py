@@ -56,7 +56,7 @@ class Network:
 
     def under(self, rows: np.ndarray, kept: np.ndarray) -> np.ndarray:
         """(K, N, C): rows are encoded once, and fused for each of the K."""
-        return self._ours(inference.under(*self.opened, rows, kept, FUSED))
+        return self._ours(inference.subset_logits(*self.opened, rows, kept, FUSED))
 
     def _ours(self, logits: np.ndarray) -> np.ndarray:
         """Its numbers in the units of the run's data; a network that saw few labels has units of its own."""

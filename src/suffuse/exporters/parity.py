@@ -11,7 +11,7 @@ import numpy as np
 
 from ..activations import THRESHOLD, activate
 from ..data.columns import Columns
-from ..engine.inference import under
+from ..engine.inference import subset_logits
 from ..errors import SuffuseError
 from ..model import FusionModel
 from ..subsample import evenly_spaced
@@ -70,7 +70,7 @@ def compare(model: FusionModel, predictor: Answering, columns: Columns, rows: np
     in an absent slot changed any bit."""
     names, here, found = columns.spec.names, entries(columns, rows), {}
     kept = subsets(names, every)
-    answers = under(model, columns, rows, np.array(kept)[:, None])
+    answers = subset_logits(model, columns, rows, np.array(kept)[:, None])
     for keeps, exact in zip(kept, answers, strict=True):
         present = columns.present[rows] & np.array(keeps)
         logits = predictor.logits(here, present)

@@ -19,7 +19,7 @@ from . import manifest
 from .chunks import FACTS, PER_ROW, Block
 from .fingerprint import compare
 from .logit_encoding import INDEX, LOGITS, VALUES, Encoding
-from .row_reuse import find
+from .row_reuse import find_keys
 
 AT = "@"  # ``logits@picture``: that tap of the subset that is the picture alone
 
@@ -44,17 +44,17 @@ class Knowledge:
         Raises SuffuseError where there is no whole store, or it was made with something else: it says what.
         """
         facts = manifest.read(folder)
-        made = facts["fingerprint"]
-        compare(made, expected or {"classes": list(columns.spec.classes)}, folder)
+        fingerprint = facts["fingerprint"]
+        compare(fingerprint, expected or {"classes": list(columns.spec.classes)}, folder)
         names = [n for n in facts["arrays"] if n not in (*FACTS, *PER_ROW)]
         arrays = manifest.load(folder, facts, [*names, "key"])
-        place = find(arrays.pop("key"), columns.key)
+        place = find_keys(arrays.pop("key"), columns.key)
         starts = {n: facts["arrays"][n]["starts"] for n in names}
         return cls(
             facts,
             {n: torch.from_numpy(a) for n, a in arrays.items()},
             torch.from_numpy(place),
-            Encoding.of(columns.spec, made["encoding"]["dtype"], made["encoding"]["top_k"]),
+            Encoding.of(columns.spec, fingerprint["encoding"]["dtype"], fingerprint["encoding"]["top_k"]),
             manifest.blocks(facts),
             starts,
             {n: torch.tensor(begin) for n, begin in starts.items()},
@@ -62,16 +62,16 @@ class Knowledge:
 
     def widths(self) -> dict[str, int]:
         """Width of every feature tap, for projectors."""
-        found = {name: tap.shape[1] for name, tap in self.taps.items() if name not in (VALUES, INDEX)}
-        return found if LOGITS in found else {LOGITS: sum(count for count, _ in self.encoding.kept), **found}
+        widths = {name: tap.shape[1] for name, tap in self.taps.items() if name not in (VALUES, INDEX)}
+        return widths if LOGITS in widths else {LOGITS: sum(count for count, _ in self.encoding.kept), **widths}
 
     def require(self, rows: np.ndarray, needs: Iterable[str]) -> None:
         """Raise SuffuseError where the store lacks some of these rows or taps."""
         for need in needs:
             name, _, subset = need.partition(AT)
             if name not in self.manifest["taps"]:
-                there = ", ".join(self.manifest["taps"])
-                raise SuffuseError("the knowledge store lacks a tap", got=there, expected=name)
+                stored_taps = ", ".join(self.manifest["taps"])
+                raise SuffuseError("the knowledge store lacks a tap", got=stored_taps, expected=name)
             if subset:
                 self.block(tuple(subset.split("+")), None)
         missing = int((self.place[torch.from_numpy(rows)] < 0).sum())
@@ -84,15 +84,15 @@ class Knowledge:
 
     def block(self, subset: tuple[str, ...] | None, view: int | None) -> int:
         """Number of a block; the full subset's without one. Raises SuffuseError where the store doesn't have it."""
-        wanted = Block(self.blocks[0].subset if subset is None else subset, view)
-        if wanted not in self.blocks:
+        block = Block(self.blocks[0].subset if subset is None else subset, view)
+        if block not in self.blocks:
             raise SuffuseError(
                 "the knowledge store lacks a subset or view",
                 got="; ".join(b.name for b in self.blocks),
-                expected=wanted.name,
+                expected=block.name,
                 hint="extract.subsets and extract.views say what is stored",
             )
-        return self.blocks.index(wanted)
+        return self.blocks.index(block)
 
     def gather(self, rows: Tensor, needs: Iterable[str], block: int = 0) -> dict[str, Tensor]:
         """Data rows (B,) -> tap -> (B, ...) of a block, for the taps that the losses read.
@@ -102,7 +102,7 @@ class Knowledge:
         place = self.place.index_select(0, rows)
         return {name: self._of(name, place, block) for name in needs}
 
-    def mixed(self, rows: Tensor, needs: Iterable[str], blocks: Tensor) -> dict[str, Tensor]:
+    def gather_per_row(self, rows: Tensor, needs: Iterable[str], blocks: Tensor) -> dict[str, Tensor]:
         """As :meth:`gather`, with a block for each row (B,)."""
         place = self.place.index_select(0, rows)
         return {name: self._of(name, place, blocks) for name in needs}
@@ -131,52 +131,52 @@ class Reader:
     knowledge: Knowledge
     needs: tuple[str, ...]
     views: int
-    seen: bool
-    had: Tensor  # (N,) int64, bit m: the row has the teacher's modality m
+    masked: bool
+    teacher_present: Tensor  # (N,) int64, bit m: the row has the teacher's modality m
     bits: Tensor  # (M_s,) int64, the teacher's bit of each of the student's modalities; 0 where it doesn't read it
-    shown: Tensor  # (S, 1) int64, the bits of each stored subset, the full one first
+    subset_bits: Tensor  # (S, 1) int64, the bits of each stored subset, the full one first
     units: tuple[Sequence[Head], Sequence[Head]] | None = None  # how numbers are standardised: stored, and wanted
 
     @classmethod
     def of(
-        cls, knowledge: Knowledge, columns: Columns, student: tuple[Sequence[str], Sequence[str]], seen: bool
+        cls, knowledge: Knowledge, columns: Columns, student: tuple[Sequence[str], Sequence[str]], masked: bool
     ) -> Reader:
         """For a student of these modalities, whose losses need these taps; ``columns`` have all modalities."""
         names, needs = student
-        made = knowledge.manifest["fingerprint"]
-        bit = {name: 1 << m for m, name in enumerate(made["modalities"])}
-        had = np.zeros(len(columns.key), dtype=np.int64)
+        fingerprint = knowledge.manifest["fingerprint"]
+        bit = {name: 1 << m for m, name in enumerate(fingerprint["modalities"])}
+        teacher_present = np.zeros(len(columns.key), dtype=np.int64)
         for m, name in enumerate(columns.spec.names):
-            had |= columns.present[:, m] * np.int64(bit.get(name, 0))
+            teacher_present |= columns.present[:, m] * np.int64(bit.get(name, 0))
         subsets = [sum(bit[n] for n in b.subset) for b in knowledge.blocks if b.view is None]
         return cls(
             knowledge,
             tuple(needs),
-            made["views"]["count"],
-            seen and len(subsets) > 1,
-            torch.from_numpy(had),
+            fingerprint["views"]["count"],
+            masked and len(subsets) > 1,
+            torch.from_numpy(teacher_present),
             torch.tensor([bit.get(name, 0) for name in names]),
             torch.tensor(subsets)[:, None],
         )
 
     def gather(self, batch: Batch, turn: int) -> dict[str, Tensor]:
         """The teacher's arrays for a batch of pass ``turn``; numbers in the student's units."""
-        found = self._stored(batch, turn)
-        if self.units and "logits" in found:
-            found = {**found, "logits": in_units(found["logits"], *self.units)}
-        return found
+        arrays = self._stored(batch, turn)
+        if self.units and "logits" in arrays:
+            arrays = {**arrays, "logits": in_units(arrays["logits"], *self.units)}
+        return arrays
 
     def _stored(self, batch: Batch, turn: int) -> dict[str, Tensor]:
         view = turn % self.views + 1 if self.views else 0  # of a subset the first block is: rows as prepared
-        if not self.seen or batch.complete:
+        if not self.masked or batch.complete:
             return self.knowledge.gather(batch.rows, self.needs, view)
-        return self.knowledge.mixed(batch.rows, self.needs, self.subset(batch) * (self.views + 1) + view)
+        return self.knowledge.gather_per_row(batch.rows, self.needs, self.subset(batch) * (self.views + 1) + view)
 
     def subset(self, batch: Batch) -> Tensor:
         """(B,) which stored subset shows the teacher what a row's student sees, and what only the teacher reads; 0, the
         full one, where none does or nothing is left."""
-        had = self.had.index_select(0, batch.rows)
+        had = self.teacher_present.index_select(0, batch.rows)
         lost = had & ((~batch.present).long() * self.bits).sum(1)
         left = had & ~lost
-        fits = (had & self.shown) == left  # (S, B)
+        fits = (had & self.subset_bits) == left  # (S, B)
         return torch.where(fits.any(0) & (left != 0), fits.int().argmax(0), 0)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..files import read_array
-from ..knowledge.teacher_logits import answers
+from ..knowledge.teacher_logits import stored_logits
 from ..losses import TABLE
 from ..registry import load
 from ..run import Run
@@ -43,7 +43,7 @@ def softness(run: Run, prepared: Prepared) -> dict | None:
     first = next((at for at, head in enumerate(prepared.spec.heads) if head.kind == CLASSES), None)
     if first is None:
         return None
-    stored = answers(run.path("knowledge"), prepared.spec)
+    stored = stored_logits(run.path("knowledge"), prepared.spec)
     given = read_array(run.path("knowledge", "label.npy"), "r")
     head, logits = prepared.spec.parts(stored)[first]
     labels = prepared.spec.targets(given)[first][1]

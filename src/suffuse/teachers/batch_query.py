@@ -9,8 +9,8 @@ import numpy as np
 
 from ..data.columns import SPLITS, Columns
 from ..files import read_array
-from ..knowledge.row_reuse import find
-from ..knowledge.teacher_logits import answers
+from ..knowledge.row_reuse import find_keys
+from ..knowledge.teacher_logits import stored_logits
 from ..progress import Tell
 from . import Question, Teacher
 
@@ -65,8 +65,8 @@ class Asked:
         if held.all():
             self.said["test"] = logits(self.teacher, rows, lambda share, words: self.tell(0.0, words))
             return self._filled(self.said["test"])
-        stored = np.asarray(answers(self.store, self.columns.spec), dtype=np.float32)
-        return self._filled(stored[find(read_array(self.store / "key.npy"), self.columns.key[rows])])
+        stored = np.asarray(stored_logits(self.store, self.columns.spec), dtype=np.float32)
+        return self._filled(stored[find_keys(read_array(self.store / "key.npy"), self.columns.key[rows])])
 
     def under(self, rows: np.ndarray, kept: np.ndarray) -> np.ndarray:
         """(K, N, C): each row once for every different set of modalities that it is left with."""

@@ -21,7 +21,7 @@ from ..activations import activate, main_metric
 from ..checked_json import read_checked, write_checked
 from ..data.columns import Columns
 from ..engine import feature_cache
-from ..engine.inference import logits, subsets_of, under
+from ..engine.inference import logits, subsets_of, subset_logits
 from ..errors import SuffuseError
 from ..evaluation.metrics import Draws, draw
 from ..evaluation.target_metrics import measure
@@ -95,7 +95,7 @@ def answered(model: FusionModel, columns: Columns, rows: np.ndarray, training: T
     """(K, N, C): the logits on each subset that is judged by, or on the rows as they are."""
     if not training.by_subsets:
         return logits(model, columns, rows)[None]
-    return under(model, columns, rows, subsets_of(columns, rows)[0])
+    return subset_logits(model, columns, rows, subsets_of(columns, rows)[0])
 
 
 def measured(run: Run, some: Sequence[Candidate], seeds: int, folder: Path) -> list[np.ndarray]:

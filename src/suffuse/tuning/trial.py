@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ..engine.checkpoint import State
-from ..engine.inference import deciding
+from ..engine.inference import selection_score
 from ..engine.loop import Plan, fit
 from ..engine.objective import Objective
 from ..engine.student_training import Job, prepared
@@ -136,7 +136,9 @@ def train(search: Search, trial: Any, recipe: Recipe, tell: Tell) -> dict[str, A
     best = next(line for line in state.history if line["epoch"] == state.best_epoch)
     cost = trial.user_attrs["cost"]
     return {
-        QUALITY: deciding(best["validation"]),  # on whole rows, or over subsets: of all trials of a search the same
+        QUALITY: selection_score(
+            best["validation"]
+        ),  # on whole rows, or over subsets: of all trials of a search the same
         LATENCY: cost["latency_ms"] if cost["latency_ms"] is not None else 0.0,
         SIZE: cost["parameters"],
         "over": cost["over"],
@@ -180,7 +182,7 @@ class Watch:
 
         def validate(model: FusionModel) -> dict[str, float]:
             scores = plan.validate(model)
-            self.latest = deciding(scores)
+            self.latest = selection_score(scores)
             return scores
 
         return dataclasses.replace(plan, validate=validate)
