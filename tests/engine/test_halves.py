@@ -11,7 +11,7 @@ import torch
 from suffuse import losses
 from suffuse.data.training_views import HALVES, Viewer
 from suffuse.engine import loop
-from suffuse.engine.inference import SUBSETS, selection_score, logits, score, scorer, subset_logits
+from suffuse.engine.inference import SUBSETS, logits, score, scorer, selection_score, subset_logits
 from suffuse.engine.objective import Objective
 from suffuse.errors import UsageError
 from suffuse.recipe import Training, make_recipe

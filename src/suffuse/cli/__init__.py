@@ -23,8 +23,8 @@ app = typer.Typer(
 USAGE: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _version(requested: bool) -> None:
+    if requested:
         typer.echo(f"suffuse {__version__}")
         raise typer.Exit()
 
@@ -90,5 +90,5 @@ def _unexpected(error: Any) -> int:
         return _fail(f"{error.format_message()}\n\nhint: suffuse --help", 2)
     if os.environ.get("SUFFUSE_DEBUG"):
         raise error
-    said = f"a defect in suffuse: {type(error).__name__}: {error}".splitlines()[0]
-    return _fail(f"{said}\n\nhint: SUFFUSE_DEBUG=1 shows where", 1)
+    message = f"a defect in suffuse: {type(error).__name__}: {error}".splitlines()[0]
+    return _fail(f"{message}\n\nhint: SUFFUSE_DEBUG=1 shows where", 1)

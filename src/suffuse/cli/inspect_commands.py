@@ -34,12 +34,12 @@ def explain_command(
         raise UsageError("can't write this kind of page", where="--out", got=out.name, expected="an .html file")
     check_writable(out)
     run = open_run(where)
-    found = explain(run, row, How(target, method, exported))
+    explanation = explain(run, row, How(target, method, exported))
     if out is not None:
         from ..report.explanation_view import page
 
-        write_text(out, page(run, found))
-    typer.echo(json_text(found) if json_ else "\n".join(map(visible, lines(found))))
+        write_text(out, page(run, explanation))
+    typer.echo(json_text(explanation) if json_ else "\n".join(map(visible, lines(explanation))))
 
 
 def knowledge_command(
@@ -68,18 +68,18 @@ def knowledge_command(
         if target.suffix != ".parquet":
             raise UsageError("can't write this kind of table", where="--out", got=target.name, expected=".parquet")
         count = export(where, target)
-        said, text = {"rows": count, "file": str(target)}, f"{count:,} answers in {target}"
+        facts, text = {"rows": count, "file": str(target)}, f"{count:,} answers in {target}"
     elif action == "verify":
         from ..stages.extract import verify
 
-        said = verify(open_run(where))
-        text = "all {arrays} arrays are as they were written ({bytes:,} bytes); ".format(**said)
-        text += f"rows computed again differ by {said['worst']:.2g} of what is tolerated at the most"
+        facts = verify(open_run(where))
+        text = "all {arrays} arrays are as they were written ({bytes:,} bytes); ".format(**facts)
+        text += f"rows computed again differ by {facts['worst']:.2g} of what is tolerated at the most"
     else:
         from ..knowledge import manifest
 
-        said, text = manifest.read(where / "knowledge"), "\n".join(manifest.show(where / "knowledge"))
-    typer.echo(json_text(said) if json_ else "\n".join(map(visible, text.splitlines())))
+        facts, text = manifest.read(where / "knowledge"), "\n".join(manifest.show(where / "knowledge"))
+    typer.echo(json_text(facts) if json_ else "\n".join(map(visible, text.splitlines())))
 
 
 def init_command(

@@ -44,14 +44,14 @@ def check_command(
     from ..prepare.check.table_check import check
 
     run = open_run(where, set_, out)
-    found = check(run, full)
-    if measure and found.sample:
+    table_check = check(run, full)
+    if measure and table_check.sample:
         from ..evaluation.training_time import effort
         from ..prepare.check.cost_estimate import measured
 
-        measured(found, run.recipe, effort(run.recipe, found.sample))
-    typer.echo(json_text(found.to_json()) if json_ else "\n".join(map(visible, lines(found))))
-    raise typer.Exit(0 if found.runs else 1)
+        measured(table_check, run.recipe, effort(run.recipe, table_check.sample))
+    typer.echo(json_text(table_check.to_json()) if json_ else "\n".join(map(visible, lines(table_check))))
+    raise typer.Exit(0 if table_check.runs else 1)
 
 
 def status_command(where: Where, set_: Set = None, out: Out = None, json_: Json = False) -> None:
@@ -72,9 +72,9 @@ def doctor_command(
     from ..audit.audit_text import lines, to_json
     from ..audit.items import BROKEN
 
-    found = audit(open_run(where, set_, out), run_code)
-    typer.echo(json_text(to_json(found)) if json_ else "\n".join(map(visible, lines(found))))
-    raise typer.Exit(1 if any(one.state == BROKEN for one in found) else 0)
+    items = audit(open_run(where, set_, out), run_code)
+    typer.echo(json_text(to_json(items)) if json_ else "\n".join(map(visible, lines(items))))
+    raise typer.Exit(1 if any(item.state == BROKEN for item in items) else 0)
 
 
 def show(run) -> None:
@@ -152,10 +152,12 @@ def compare_command(
     if out is not None and out.exists():
         raise UsageError("the page is there already", where=out, hint="choose another name with -o")
     check_writable(out)
-    found = run_comparison.opened(runs)
+    comparison = run_comparison.opened(runs)
     typer.echo(
-        json_text(run_comparison.plain(found)) if json_ else "\n".join(map(visible, run_comparison.lines(found)))
+        json_text(run_comparison.plain(comparison))
+        if json_
+        else "\n".join(map(visible, run_comparison.lines(comparison)))
     )
     if out is not None:
-        write_text(out, run_comparison.render(found))
+        write_text(out, run_comparison.render(comparison))
         typer.echo(f"page: {out}", err=True)

@@ -61,8 +61,8 @@ class Columns:
 
     def of(self, names: Iterable[str]) -> Columns:
         """The same rows with some of the modalities; they keep their order."""
-        wanted = set(names)
-        places = [m for m, name in enumerate(self.spec.names) if name in wanted]
+        kept = set(names)
+        places = [m for m, name in enumerate(self.spec.names) if name in kept]
         if len(places) == len(self.spec.names):
             return self
         return replace(
@@ -71,7 +71,7 @@ class Columns:
             entries={self.spec.names[m]: self.entries[self.spec.names[m]] for m in places},
             entry=self.entry[:, places],
             present=self.present[:, places],
-            ready=self.ready & wanted,
+            ready=self.ready & kept,
         )
 
     def with_ready(self, vectors: Mapping[str, np.ndarray]) -> Columns:
@@ -92,13 +92,13 @@ class Columns:
 
     def counts(self, rows: np.ndarray, target: torch.Tensor | None = None) -> tuple[int, ...]:
         """How many labels of each target these rows have. ``target`` as :meth:`batch` takes it."""
-        found = torch.from_numpy(self.target) if target is None else target
-        some = found.index_select(0, torch.from_numpy(rows))
-        return tuple(int(head.count(part)) for head, part in self.spec.targets(some))
+        targets = torch.from_numpy(self.target) if target is None else target
+        row_targets = targets.index_select(0, torch.from_numpy(rows))
+        return tuple(int(head.count(part)) for head, part in self.spec.targets(row_targets))
 
-    def fitting(self, most: int) -> int:
+    def fitting(self, limit: int) -> int:
         """How many rows may be computed at once: at most so many, and fewer where their entries are large."""
-        return max(min(most, MOST_NUMBERS // max(self.numbers(), 1)), 1)
+        return max(min(limit, MOST_NUMBERS // max(self.numbers(), 1)), 1)
 
     def numbers(self) -> int:
         """How many numbers a row's entries have, at the most, all modalities together."""
@@ -133,13 +133,13 @@ class Columns:
         if view:
             present = view[0].present(view[1], rows, has, self.spec.names)
         for m, (name, column) in enumerate(self.entries.items()):
-            here = has[:, m] if whole else present[:, m]
-            if here.all():
+            is_encoded = has[:, m] if whole else present[:, m]
+            if is_encoded.all():
                 distinct, inverse = np.unique(self.entry[rows, m], return_inverse=True)
             else:  # only what is present is encoded; the others point at entry 0, and are masked
-                distinct, some = np.unique(self.entry[rows[here], m], return_inverse=True)
+                distinct, positions_of_present = np.unique(self.entry[rows[is_encoded], m], return_inverse=True)
                 inverse = np.zeros(len(rows), dtype=np.int64)
-                inverse[here] = some
+                inverse[is_encoded] = positions_of_present
             if split and name not in self.ready:
                 counts[name] = len(distinct)
                 distinct = distinct[split.own(len(distinct))]
@@ -151,11 +151,11 @@ class Columns:
         positions = torch.from_numpy(rows)
         labels = torch.from_numpy(self.target) if target is None else target
         mask = torch.from_numpy(present)
-        known = labels.index_select(0, positions)
+        row_labels = labels.index_select(0, positions)
         before = torch.from_numpy(has) if whole else None
         shared = replace(split, entries=counts) if split else None
         parts, complete = None if halves is None else torch.from_numpy(halves), bool(present.all())
-        return Batch(inputs, index, mask, known, positions, complete, self.ready, before, shared, halves=parts)
+        return Batch(inputs, index, mask, row_labels, positions, complete, self.ready, before, shared, halves=parts)
 
 
 def _described(folder: Path) -> tuple[dict[str, Any], Spec]:
@@ -179,5 +179,5 @@ def _tensor(picked: np.ndarray) -> torch.Tensor:
     if picked.ndim == 3 and picked.dtype.kind == "f":
         longest = int(picked[:, :, -1].astype(bool).sum(1).max(initial=1))
         return torch.from_numpy(picked[:, : max(longest, 1)].astype(np.float32))
-    made = torch.from_numpy(picked)
-    return made.long() if made.dtype == torch.int32 else made
+    tensor = torch.from_numpy(picked)
+    return tensor.long() if tensor.dtype == torch.int32 else tensor

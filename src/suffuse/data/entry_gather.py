@@ -40,10 +40,10 @@ def blanked(batch: Batch, names: Sequence[str]) -> Batch:
     for at, name in enumerate(names):
         x = inputs[name]
         if name not in batch.index and x.dtype != torch.uint8:
-            here = present[:, at : at + 1]  # the slice that fusions take, too: one node of a graph
-            here = here.reshape(-1, *[1] * (x.dim() - 1)) if x.dim() != 2 else here
+            is_present = present[:, at : at + 1]  # the slice that fusions take, too: one node of a graph
+            is_present = is_present.reshape(-1, *[1] * (x.dim() - 1)) if x.dim() != 2 else is_present
             zero = torch.zeros((), dtype=x.dtype, device=x.device)  # a scalar: zeros_like costs three nodes in a graph
-            inputs[name] = torch.where(here, x, zero)
+            inputs[name] = torch.where(is_present, x, zero)
     return replace(batch, inputs=inputs)
 
 

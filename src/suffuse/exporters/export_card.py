@@ -37,7 +37,7 @@ def card(
 
 
 def _head(signature: Mapping[str, Any]) -> str:
-    names = ", ".join(plain(one["name"]) for one in signature["modalities"])
+    names = ", ".join(plain(modality["name"]) for modality in signature["modalities"])
     return f"""---
 library_name: suffuse
 tags: [multimodal, knowledge-distillation, onnx]
@@ -51,10 +51,12 @@ whichever of them are there, and says its training prior where none is. It runs 
 
 def _inputs(signature: Mapping[str, Any]) -> str:
     rows = []
-    for one in signature["modalities"]:
-        column = one["settings"]["column"]
+    for modality in signature["modalities"]:
+        column = modality["settings"]["column"]
         columns = [column] if isinstance(column, str) else column
-        rows.append((one["name"], one["kind"], ", ".join(map(str, columns)), signature["inputs"][one["name"]]))
+        rows.append(
+            (modality["name"], modality["kind"], ", ".join(map(str, columns)), signature["inputs"][modality["name"]])
+        )
     return "## Inputs\n\nAny of them may be missing.\n\n" + table(("input", "kind", "columns", "as an array"), rows)
 
 
@@ -62,9 +64,11 @@ def _targets(signature: Mapping[str, Any]) -> str:
     rows = []
     for head in signature["heads"]:
         names = list(head["classes"])
-        more = f" and {len(names) - MOST_CLASSES:,} more" if len(names) > MOST_CLASSES else ""
-        said = f"{KINDS[head['kind']]} {len(names):,}: {', '.join(names[:MOST_CLASSES])}{more}" if names else "a number"
-        rows.append((head["name"], said))
+        rest = f" and {len(names) - MOST_CLASSES:,} more" if len(names) > MOST_CLASSES else ""
+        description = (
+            f"{KINDS[head['kind']]} {len(names):,}: {', '.join(names[:MOST_CLASSES])}{rest}" if names else "a number"
+        )
+        rows.append((head["name"], description))
     return "## Targets\n\n" + table(("target", "answers"), rows)
 
 
@@ -72,55 +76,70 @@ def _forms(signature: Mapping[str, Any]) -> str:
     rows = []
     for name, form in signature["forms"].items():
         facts, how = form.get("parity", {}), f"{name}, {form['how']}" if "how" in form else name
-        said = ""
+        description = ""
         if "difference" in facts:
-            said = f"within {facts['difference']:.1g} of a probability of the network in torch"
+            description = f"within {facts['difference']:.1g} of a probability of the network in torch"
         elif "agreement" in facts:
-            said = f"at least {facts['agreement']:.1%} of its answers are fp32's, at most {facts['lost']:.4f} is lost"
-        rows.append((how, form["file"], f"{form['bytes']:,}", said))
-    words = [f"No {name}: {why}." for name, why in signature.get("refused", {}).items()]
-    return "\n\n".join(["## Forms\n\n" + table(("form", "file", "bytes", "on every subset"), rows), *map(plain, words)])
+            description = (
+                f"at least {facts['agreement']:.1%} of its answers are fp32's, at most {facts['lost']:.4f} is lost"
+            )
+        rows.append((how, form["file"], f"{form['bytes']:,}", description))
+    refusals = [f"No {name}: {why}." for name, why in signature.get("refused", {}).items()]
+    return "\n\n".join(
+        ["## Forms\n\n" + table(("form", "file", "bytes", "on every subset"), rows), *map(plain, refusals)]
+    )
 
 
 def _parity(parity: Mapping[str, Any]) -> str:
     facts, int8 = parity.get("subsets", {}), parity.get("int8", {}).get("subsets", {})
     rows = []
-    for subset, one in facts.items():
-        row = [subset, f"{one['difference']:.1g}"]
+    for subset, fp32_parity in facts.items():
+        row = [subset, f"{fp32_parity['difference']:.1g}"]
         if int8:
-            other = int8[subset]
+            int8_parity = int8[subset]
             row += [
-                _interval(other["agreement"]),
-                f"{other['fp32']:.4f}",
-                f"{other['int8']:.4f}",
-                _interval(other["lost"]),
+                _interval(int8_parity["agreement"]),
+                f"{int8_parity['fp32']:.4f}",
+                f"{int8_parity['int8']:.4f}",
+                _interval(int8_parity["lost"]),
             ]
         rows.append(row)
     if not rows:
         return ""
     metric = next(iter(int8.values()))["metric"] if int8 else ""
-    more = ("int8 agrees", f"{metric}, fp32", f"{metric}, int8", "lost, 95 % interval") if int8 else ()
-    said = "## Parity\n\nOn validation rows, subset by subset of the inputs: the file against the network in torch"
-    return f"{said}{', int8 against fp32' if int8 else ''}.\n\n" + table(("present", "difference", *more), rows)
+    int8_columns = ("int8 agrees", f"{metric}, fp32", f"{metric}, int8", "lost, 95 % interval") if int8 else ()
+    heading = "## Parity\n\nOn validation rows, subset by subset of the inputs: the file against the network in torch"
+    return f"{heading}{', int8 against fp32' if int8 else ''}.\n\n" + table(
+        ("present", "difference", *int8_columns), rows
+    )
 
 
 def _scores(scores: Mapping[str, Any]) -> str:
     rows = [
-        (who, name, f"{one['mean']:.4f}", f"{one['low']:.4f} to {one['high']:.4f}", f"{facts['rows']:,}")
-        for who, facts in scores.items()
-        for name, one in facts.get("metrics", {}).items()
+        (
+            model_name,
+            name,
+            f"{interval['mean']:.4f}",
+            f"{interval['low']:.4f} to {interval['high']:.4f}",
+            f"{facts['rows']:,}",
+        )
+        for model_name, facts in scores.items()
+        for name, interval in facts.get("metrics", {}).items()
     ]
     return "## Scores\n\nOn test rows.\n\n" + table(("who", "metric", "mean", "interval", "rows"), rows) if rows else ""
 
 
 def _temperatures(signature: Mapping[str, Any]) -> str:
-    known = signature.get("temperatures", {})
-    if not known:
+    temperatures = signature.get("temperatures", {})
+    if not temperatures:
         return ""
-    targets = list(next(iter(known.values())))
-    rows = [(subset, *(f"{one[name]:.3f}" for name in targets)) for subset, one in known.items()]
-    said = "## Temperatures\n\nLogits are divided by them, so that a confidence means what it says on each subset."
-    return f"{said}\n\n" + table(("present", *targets), rows)
+    targets = list(next(iter(temperatures.values())))
+    rows = [
+        (subset, *(f"{subset_temperatures[name]:.3f}" for name in targets))
+        for subset, subset_temperatures in temperatures.items()
+    ]
+    heading = "## Temperatures\n\nLogits are divided by them, so that a confidence means what it says on each subset."
+    return f"{heading}\n\n" + table(("present", *targets), rows)
 
 
 def _limits(signature: Mapping[str, Any]) -> str:
@@ -130,8 +149,8 @@ def _limits(signature: Mapping[str, Any]) -> str:
 
 def _use(signature: Mapping[str, Any]) -> str:
     columns = []
-    for one in signature["modalities"]:
-        column = one["settings"]["column"]
+    for modality in signature["modalities"]:
+        column = modality["settings"]["column"]
         columns += [column] if isinstance(column, str) else list(column)
     record = ", ".join(f"{name!r}: ..." for name in dict.fromkeys(columns))
     return f"""## Use

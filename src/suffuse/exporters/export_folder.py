@@ -77,10 +77,10 @@ def _input(field: Field) -> str:
 
 def _derive(model: FusionModel, recipe: Recipe, derived: Mapping[str, dict]) -> dict:
     """The derived columns that this model's modalities read, and those that they are made from."""
-    wanted = [column for field in model.spec.fields for column in recipe.modalities[field.name].columns]
+    columns = [column for field in model.spec.fields for column in recipe.modalities[field.name].columns]
     needed = []
-    for column in wanted:
+    for column in columns:
         if column in derived and column not in needed:
             needed.append(column)
-            wanted.append(derived[column]["settings"]["column"])
+            columns.append(derived[column]["settings"]["column"])
     return {"derive": {name: derived[name] for name in derived if name in needed}} if needed else {}

@@ -21,13 +21,13 @@ FEWEST = 20  # rows that a subset's temperature is fitted on; with fewer it stay
 def temperatures(ask: Ask, columns: Columns, rows: np.ndarray, subsets: Sequence[tuple[bool, ...]]) -> dict:
     """Subset -> target -> T. ``ask``: entries and present (B, M) -> logits (B, C). With nothing present it is 1: the
     answer is the training prior, as it is."""
-    found = {}
+    by_subset = {}
     for kept in subsets:
-        some = rows[columns.present[rows][:, list(kept)].all(1)]
-        if not any(kept) or len(some) < FEWEST:
-            found[subset_name(columns.spec.names, kept)] = {head.name: 1.0 for head in columns.spec.heads}
+        subset_rows = rows[columns.present[rows][:, list(kept)].all(1)]
+        if not any(kept) or len(subset_rows) < FEWEST:
+            by_subset[subset_name(columns.spec.names, kept)] = {head.name: 1.0 for head in columns.spec.heads}
             continue
-        logits = ask(columns, some, kept)
-        fitted = temperature_scaling.fit(columns.spec, logits, columns.target[some])
-        found[subset_name(columns.spec.names, kept)] = {name: round(t, 6) for name, t in fitted.items()}
-    return found
+        logits = ask(columns, subset_rows, kept)
+        fitted = temperature_scaling.fit(columns.spec, logits, columns.target[subset_rows])
+        by_subset[subset_name(columns.spec.names, kept)] = {name: round(t, 6) for name, t in fitted.items()}
+    return by_subset

@@ -62,37 +62,37 @@ class Encoded:
     partly: dict[int, str]  # row -> what was left out of a cell that is used
 
 
-def encode(one: Input, cells: Iterable[Any], root: Path | Root) -> Encoded:
+def encode(model_input: Input, cells: Iterable[Any], root: Path | Root) -> Encoded:
     """What can't be read is absent, with its reason; nothing is put in its place."""
     items, absent, unreadable = [], {}, set()
     partly: dict[int, list[str]] = {}
-    part: Any = one.part
-    settings, statistics = one.settings, one.field.statistics
+    part: Any = model_input.part
+    settings, statistics = model_input.settings, model_input.field.statistics
     for row, value in enumerate(cells):
         lost: list[str] = []
         try:
             if not isinstance(value, (str, bytes)):
-                value, lost, broken = _made(value)
+                value, lost, broken = _split_derived(value)
                 if broken:
                     unreadable.add(row)
-            found = part.load(settings, value, root)
-            items.append(found[1])
-            if lost or (len(found) > 2 and any(found[2:])):
-                partly[row] = [*lost, *filter(None, found[2:])]
+            item = part.load(settings, value, root)
+            items.append(item[1])
+            if lost or (len(item) > 2 and any(item[2:])):
+                partly[row] = [*lost, *filter(None, item[2:])]
         except (Absent, Unreadable) as error:
             absent[row] = "; ".join([*lost, str(error)]) if row in unreadable else str(error)
             if isinstance(error, Unreadable):
                 unreadable.add(row)
             items.append(part.blank(settings))
-    if one.problems:
-        for row, column, why in one.problems(settings, statistics, items):
+    if model_input.problems:
+        for row, column, why in model_input.problems(settings, statistics, items):
             partly.setdefault(row, []).append(f"{column}: {why}")
             unreadable.add(row)
-    said = {row: "; ".join(reasons) for row, reasons in partly.items()} if partly else {}
-    return Encoded(part.encode(settings, statistics, items), absent, unreadable, said)
+    partly_text = {row: "; ".join(reasons) for row, reasons in partly.items()} if partly else {}
+    return Encoded(part.encode(settings, statistics, items), absent, unreadable, partly_text)
 
 
-def _made(value: Any) -> tuple[Any, list[str], bool]:
+def _split_derived(value: Any) -> tuple[Any, list[str], bool]:
     """A cell as ``load`` reads it, what of it couldn't be derived, and whether that is so because something can't be
     read. Raises where all of it couldn't."""
     if isinstance(value, (Absent, Unreadable)):

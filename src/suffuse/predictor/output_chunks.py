@@ -23,7 +23,7 @@ TOGETHER = 16  # parts of one group of rows in a Parquet file
 COPIED = 2**20  # bytes at a time
 
 
-class Parts:
+class OutputChunks:
     """The parts of one file."""
 
     def __init__(self, out: Path, folder: Path):
@@ -54,19 +54,19 @@ class Parts:
 
     def finish(self, head: bytes) -> None:
         """Put the parts together as the finished file."""
-        made = self.folder / "whole"
+        whole_file = self.folder / "whole"
         with naming(self.out):
             if self.out.suffix.lower() == ".parquet":
-                self._parquet(made)
+                self._parquet(whole_file)
             else:
-                with made.open("wb") as file:
+                with whole_file.open("wb") as file:
                     file.write(head)
                     for part in self._files():
                         with part.open("rb") as content:
                             shutil.copyfileobj(content, file, COPIED)
-            with made.open("rb") as file:
+            with whole_file.open("rb") as file:
                 os.fsync(file.fileno())
-            made.replace(self.out)
+            whole_file.replace(self.out)
         shutil.rmtree(self.folder)
 
     def _keep(self, facts: dict) -> None:
@@ -78,24 +78,24 @@ class Parts:
     def _files(self) -> Iterator[Path]:
         return (self.folder / f"{number:08}.part" for number in range(len(self.facts)))
 
-    def _parquet(self, made: Path) -> None:
+    def _parquet(self, whole_file: Path) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         files = list(self._files())
         with pa.ipc.open_stream(pa.memory_map(str(files[0]))) as first:
             schema = first.schema
-        with pq.ParquetWriter(made, schema) as out:
+        with pq.ParquetWriter(whole_file, schema) as out:
             for start in range(0, len(files), TOGETHER):
-                some = []
+                tables = []
                 for file in files[start : start + TOGETHER]:
                     with pa.ipc.open_stream(pa.memory_map(str(file))) as content:
-                        some.append(content.read_all())
-                out.write_table(pa.concat_tables(some).combine_chunks())
+                        tables.append(content.read_all())
+                out.write_table(pa.concat_tables(tables).combine_chunks())
 
 
 @contextmanager
-def parts(out: Path, what: Mapping[str, Any]) -> Iterator[Parts]:
+def open_chunks(out: Path, inputs: Mapping[str, Any]) -> Iterator[OutputChunks]:
     """The parts of ``out`` that answer ``what`` (a thing's name -> what it is); those of an earlier attempt that did
     not end are taken over, and where any of these things changed they are made again.
 
@@ -105,18 +105,18 @@ def parts(out: Path, what: Mapping[str, Any]) -> Iterator[Parts]:
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("wb") as file:
         _lock(file, out)
-        made = Parts(out, folder)
-        before = read_json(folder / "what.json")
-        changed = [name for name in what if before is not None and before.get(name) != what[name]]
+        chunks = OutputChunks(out, folder)
+        saved_inputs = read_json(folder / "what.json")
+        changed = [name for name in inputs if saved_inputs is not None and saved_inputs.get(name) != inputs[name]]
         if changed:
             say(f"          {out.name} was begun with another {' and '.join(changed)}: it is started again")
-        if before is None or changed:
+        if saved_inputs is None or changed:
             for old in folder.iterdir():
                 if old.name != "lock":
                     old.unlink()
-            write_json(folder / "what.json", dict(what))
-        made.take_over()
-        yield made
+            write_json(folder / "what.json", dict(inputs))
+        chunks.take_over()
+        yield chunks
 
 
 def _lock(file: IO[bytes], out: Path) -> None:

@@ -64,22 +64,24 @@ def answers(heads: Sequence[Head], values: Sequence[float], threshold: float | N
 
     One that is less sure than ``threshold`` abstains; a number, which has no confidence, never does.
     """
-    found, at = {}, 0
+    by_target, at = {}, 0
     for head in heads:
         part = values[at : at + head.outputs]
         at += head.outputs
         if head.kind == NUMBER:
-            found[head.name] = Answer(part[0], None, {})
+            by_target[head.name] = Answer(part[0], None, {})
             continue
         if head.kind == CLASSES:
-            sure = max(part)
-            said: str | tuple[str, ...] = head.classes[part.index(sure)]
+            confidence = max(part)
+            value: str | tuple[str, ...] = head.classes[part.index(confidence)]
         else:
-            sure = min(max(p, 1 - p) for p in part)
-            said = tuple(c for c, p in zip(head.classes, part, strict=True) if p > THRESHOLD)
-        each = dict(zip(head.classes, part, strict=True))
-        found[head.name] = Answer(said, sure, each, threshold is not None and sure < threshold)
-    return found
+            confidence = min(max(p, 1 - p) for p in part)
+            value = tuple(c for c, p in zip(head.classes, part, strict=True) if p > THRESHOLD)
+        probabilities = dict(zip(head.classes, part, strict=True))
+        by_target[head.name] = Answer(
+            value, confidence, probabilities, threshold is not None and confidence < threshold
+        )
+    return by_target
 
 
 Ask = Callable[[np.ndarray], np.ndarray]  # present (S, M) -> (S, C), what each subset of one record gives
@@ -93,26 +95,28 @@ def contributions(
     What is shared out is the answered class's probability; of labels the mean probability of what was decided about
     each; a number's value: all of them less that of nothing. Raises UsageError beyond 8 present modalities.
     """
-    here = np.flatnonzero(present)
-    if len(here) > MOST:
-        raise UsageError("too many modalities to share an answer out", got=len(here), expected=f"at most {MOST}")
-    if not len(here):
+    present_positions = np.flatnonzero(present)
+    if len(present_positions) > MOST:
+        raise UsageError(
+            "too many modalities to share an answer out", got=len(present_positions), expected=f"at most {MOST}"
+        )
+    if not len(present_positions):
         return {head.name: dict.fromkeys(names, 0.0) for head in heads}
-    there = masks(len(here))
-    asked = np.zeros((len(there), len(names)), dtype=bool)
-    asked[:, here] = there
-    found = ask(asked)
-    shares = shapley(_values(heads, found))
-    given = np.zeros((len(names), len(heads)))
-    given[here] = shares
-    return {head.name: dict(zip(names, given[:, n].tolist(), strict=True)) for n, head in enumerate(heads)}
+    subset_masks = masks(len(present_positions))
+    subsets = np.zeros((len(subset_masks), len(names)), dtype=bool)
+    subsets[:, present_positions] = subset_masks
+    outputs = ask(subsets)
+    shares = shapley(_values(heads, outputs))
+    shares_by_modality = np.zeros((len(names), len(heads)))
+    shares_by_modality[present_positions] = shares
+    return {head.name: dict(zip(names, shares_by_modality[:, n].tolist(), strict=True)) for n, head in enumerate(heads)}
 
 
-def _values(heads: Sequence[Head], found: np.ndarray) -> np.ndarray:
+def _values(heads: Sequence[Head], outputs: np.ndarray) -> np.ndarray:
     """(S, C) of all subsets, the last of which is the whole record -> (S, targets), what is shared out."""
     parts, at = [], 0
     for head in heads:
-        part = found[:, at : at + head.outputs].astype(np.float64)
+        part = outputs[:, at : at + head.outputs].astype(np.float64)
         at += head.outputs
         if head.kind == NUMBER:
             parts.append(part[:, 0])

@@ -32,8 +32,8 @@ Whole = Annotated[int, Field(ge=1, le=2**53)]
 class FileError(ValueError):
     """What is wrong with a file beside the signature."""
 
-    def __init__(self, file: str, what: str):
-        super().__init__(what)
+    def __init__(self, file: str, message: str):
+        super().__init__(message)
         self.file = file
 
 
@@ -95,7 +95,7 @@ class Limits(Part):
     cell_bytes: Whole | None = None
     records: Whole | None = None
 
-    def given(self) -> dict[str, Any]:
+    def set_limits(self) -> dict[str, Any]:
         """Those that are there."""
         return self.model_dump(exclude_none=True)
 
@@ -116,9 +116,9 @@ class Signature(Part):
 
     @model_validator(mode="after")
     def _consistent(self) -> Signature:
-        for what, names in (("target", [h.name for h in self.heads]), ("modality", [m.name for m in self.modalities])):
+        for kind, names in (("target", [h.name for h in self.heads]), ("modality", [m.name for m in self.modalities])):
             if twice := next((name for name in names if names.count(name) > 1), None):
-                raise ValueError(f"the {what} '{twice}' is there twice")
+                raise ValueError(f"the {kind} '{twice}' is there twice")
         if PRESENT in [m.name for m in self.modalities]:
             raise ValueError(f"a modality can't be called '{PRESENT}'")
         return self
@@ -170,11 +170,11 @@ def derivation(name: str, facts: Derivation) -> tuple[DeriveSettings, ModuleType
 def check_sources(sources: Mapping[str, str]) -> None:
     """Derived column -> the one that it is made from. Raises ValueError where one is made from itself."""
     for name in sources:
-        seen, column = {name}, sources[name]
+        visited, column = {name}, sources[name]
         while column in sources:
-            if column in seen:
+            if column in visited:
                 raise ValueError(f"derive: {name}: the column is made from itself")
-            seen.add(column)
+            visited.add(column)
             column = sources[column]
 
 

@@ -35,7 +35,7 @@ from ..run import Run
 from ..subsample import evenly_spaced
 from ..teachers import batch_query
 from ..teachers.ensemble import combine
-from ..teachers.factory import open_outside
+from ..teachers.factory import open_external
 from ..teachers.out_of_fold import fold_of
 from ..types import CLASSES, Head
 
@@ -108,7 +108,7 @@ def adopt(run: Run) -> None:
     settle(run.recipe.compute.threads)
     columns = Columns.open(run.path("data"))
     with progress("teach") as tell:
-        teacher = open_outside(run, columns)
+        teacher = open_external(run, columns)
         before, where = teacher.fingerprint(), f"teacher, kind {teacher.facts()['kind']}"
         rows = columns.labelled("validation")
         said = batch_query.logits(teacher, rows, lambda share, words: tell(0.7 * share, f"validation: {words}"))

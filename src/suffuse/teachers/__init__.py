@@ -4,10 +4,10 @@ A teacher is frozen: nothing here trains. It has ``modalities`` (the names that 
 its answers up), ``fingerprint()`` (a hash of all that decides its answers, the same before and after they were read)
 and ``answer(question)``. Its outputs are in the order of the run's own classes, whatever its own order is.
 
-``opening.py`` opens the one that a recipe asks for: the network that the run trained (``trained.py``; ``folded.py``
-where it has several for its training rows, ``deep_ensemble.py`` where all its seeds answer), or a kind of ``TABLE``
-from outside. Of a kind there is a file with its ``Settings`` and ``open(settings, raw)``, which gives a
-:class:`Source`; ``outside.py`` makes a Teacher of it.
+``factory.py`` opens the one that a recipe asks for: the network that the run trained (``trained.py``, which also has
+the deep ensemble of all seeds; ``out_of_fold.py`` where training rows have networks of their own), or a kind of
+``TABLE``. A kind is a file with its ``Settings`` and ``open(settings, raw)``, which returns a :class:`Source`;
+``factory.py`` makes a Teacher of it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""A teacher over many rows, whatever it is."""
+"""Queries a teacher of any kind about many rows, for ``teach`` and, as :class:`ProbeTeacher`, for the probes of
+``evaluate``.
+"""
 
 from __future__ import annotations
 
@@ -14,20 +16,20 @@ from ..knowledge.teacher_logits import stored_logits
 from ..progress import Tell
 from . import Question, Teacher
 
-TOGETHER = 1024  # rows that are asked at once
+BATCH = 1024  # rows that are asked at once
 
 
 def logits(teacher: Teacher, rows: np.ndarray, tell: Tell = lambda share, words: None) -> np.ndarray:
     """(N, C) float32 in the order of ``rows``; NaN where it has no answer."""
-    found, done = np.empty((0, 0), dtype=np.float32), 0
-    for piece in teacher.pieces(rows, TOGETHER):
-        given = teacher.answer(Question(rows[piece]))["logits"]
+    all_logits, done = np.empty((0, 0), dtype=np.float32), 0
+    for piece in teacher.pieces(rows, BATCH):
+        piece_logits = teacher.answer(Question(rows[piece]))["logits"]
         if not done:
-            found = np.empty((len(rows), given.shape[1]), dtype=np.float32)
-        found[piece] = given
+            all_logits = np.empty((len(rows), piece_logits.shape[1]), dtype=np.float32)
+        all_logits[piece] = piece_logits
         done += len(piece)
         tell(done / len(rows), f"{done:,} of {len(rows):,} rows")
-    return found
+    return all_logits
 
 
 FEW = "each answer may cost: it is asked about subsets of modalities where `extract.subsets` asks for them"
@@ -35,7 +37,7 @@ LOOKED_UP = "its answers are looked up, whatever modalities a row has"
 
 
 @dataclass(frozen=True)
-class Asked:
+class ProbeTeacher:
     """Where it abstains, the training prior answers for it."""
 
     teacher: Teacher
@@ -43,7 +45,7 @@ class Asked:
     store: Path  # the run's knowledge
     subsets: bool  # whether the recipe has it asked about subsets
     tell: Tell = lambda share, words: None
-    said: dict[str, np.ndarray] = field(
+    outputs: dict[str, np.ndarray] = field(
         default_factory=dict
     )  # "test": (N, C) logits of the last rows, NaN where silent
 
@@ -63,35 +65,35 @@ class Asked:
         """(N, C); of validation rows, as the store has them."""
         held = self.columns.split[rows] == SPLITS.index("test")
         if held.all():
-            self.said["test"] = logits(self.teacher, rows, lambda share, words: self.tell(0.0, words))
-            return self._filled(self.said["test"])
+            self.outputs["test"] = logits(self.teacher, rows, lambda share, words: self.tell(0.0, words))
+            return self._with_prior(self.outputs["test"])
         stored = np.asarray(stored_logits(self.store, self.columns.spec), dtype=np.float32)
-        return self._filled(stored[find_keys(read_array(self.store / "key.npy"), self.columns.key[rows])])
+        return self._with_prior(stored[find_keys(read_array(self.store / "key.npy"), self.columns.key[rows])])
 
     def under(self, rows: np.ndarray, kept: np.ndarray) -> np.ndarray:
         """(K, N, C): each row once for every different set of modalities that it is left with."""
-        found = np.empty((*kept.shape[:2], self.columns.spec.outputs), dtype=np.float32)
-        for number, keeps in enumerate(kept):
-            for there in np.unique(keeps, axis=0):
-                some = np.flatnonzero((keeps == there).all(1))
-                seen = tuple(n for n, here in zip(self.names, there, strict=True) if here)
-                found[number, some] = self._about(rows[some], seen)
-        return found
+        logits = np.empty((*kept.shape[:2], self.columns.spec.outputs), dtype=np.float32)
+        for number, masks in enumerate(kept):
+            for mask in np.unique(masks, axis=0):
+                positions = np.flatnonzero((masks == mask).all(1))
+                names = tuple(n for n, is_kept in zip(self.names, mask, strict=True) if is_kept)
+                logits[number, positions] = self._query(rows[positions], names)
+        return logits
 
     def on(self, columns: Columns, name: str, rows: np.ndarray) -> None:
         """It reads the raw rows its own way."""
         return
 
-    def _about(self, rows: np.ndarray, seen: tuple[str, ...]) -> np.ndarray:
-        if not seen:
-            return self._filled(np.full((len(rows), self.columns.spec.outputs), np.nan, dtype=np.float32))
-        parts = [self.teacher.answer(Question(rows[piece], seen))["logits"]
-                 for piece in self.teacher.pieces(rows, TOGETHER)]  # fmt: skip
-        order = np.concatenate(self.teacher.pieces(rows, TOGETHER))
-        found = np.empty((len(rows), self.columns.spec.outputs), dtype=np.float32)
-        found[order] = np.concatenate(parts)
-        return self._filled(found)
+    def _query(self, rows: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
+        if not names:
+            return self._with_prior(np.full((len(rows), self.columns.spec.outputs), np.nan, dtype=np.float32))
+        parts = [self.teacher.answer(Question(rows[piece], names))["logits"]
+                 for piece in self.teacher.pieces(rows, BATCH)]  # fmt: skip
+        order = np.concatenate(self.teacher.pieces(rows, BATCH))
+        logits = np.empty((len(rows), self.columns.spec.outputs), dtype=np.float32)
+        logits[order] = np.concatenate(parts)
+        return self._with_prior(logits)
 
-    def _filled(self, logits: np.ndarray) -> np.ndarray:
+    def _with_prior(self, logits: np.ndarray) -> np.ndarray:
         silent = np.isnan(logits).any(1, keepdims=True)
         return np.where(silent, np.array(self.columns.spec.log_prior, dtype=np.float32), logits)

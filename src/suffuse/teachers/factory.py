@@ -1,4 +1,4 @@
-"""The teacher that a recipe asks for, opened."""
+"""Opens the teacher that a recipe asks for. An external one is wrapped: classes matched by name, outputs as logits."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from . import TABLE, Question, Source, Teacher
 from .ensemble import Ensemble
 from .ensemble import Settings as EnsembleSettings
 from .matching import Matching
-from .out_of_fold import Folded
+from .out_of_fold import OutOfFold
 from .trained import DeepEnsemble, Trained
 
 
@@ -33,8 +33,10 @@ def open_teacher(run: Run, columns: Columns) -> Teacher:
     if not isinstance(chosen, TeacherSettings):
         if chosen.ensemble:
             return DeepEnsemble.open(run, columns)
-        return Folded.open(run, columns, chosen.folds) if chosen.folds else Trained.open(run, columns)
-    teacher = open_outside(run, columns)
+        if chosen.folds:
+            return OutOfFold.open(run, columns, chosen.folds)
+        return Trained.open(run, columns)
+    teacher = open_external(run, columns)
     recorded = (read_json(run.path("teacher", "training.json")) or {}).get("fingerprint")
     if recorded != teacher.fingerprint():
         raise SuffuseError(
@@ -44,28 +46,28 @@ def open_teacher(run: Run, columns: Columns) -> Teacher:
     return teacher
 
 
-def open_outside(run: Run, columns: Columns) -> Teacher:
+def open_external(run: Run, columns: Columns) -> Teacher:
     """The teacher from outside that the recipe names, measured or not."""
     chosen = run.recipe.teacher
     assert isinstance(chosen, TeacherSettings)
-    return _opened(chosen, RawRows(run), columns, "teacher")
+    return _open(chosen, RawRows(run), columns, "teacher")
 
 
-def _opened(chosen: TeacherSettings, raw: RawRows, columns: Columns, where: str) -> Teacher:
+def _open(chosen: TeacherSettings, raw: RawRows, columns: Columns, where: str) -> Teacher:
     heads = columns.spec.heads
     places = [columns.spec.names.index(name) for name in chosen.covers]
     covered = np.all(columns.present[:, places], axis=1, keepdims=False).reshape(-1)
     if isinstance(chosen, EnsembleSettings):
         members: dict[str, Teacher] = {
-            n: _opened(one, raw, columns, f"{where}.members.{n}") for n, one in chosen.members.items()
+            n: _open(member, raw, columns, f"{where}.members.{n}") for n, member in chosen.members.items()
         }
         return Ensemble(chosen, members, heads, covered)
-    part: Any = load(TABLE, str(chosen.kind))
-    return Outside.of(chosen, part.open(chosen, raw, heads, where), heads, covered, where)
+    kind: Any = load(TABLE, str(chosen.kind))
+    return ExternalTeacher.of(chosen, kind.open(chosen, raw, heads, where), heads, covered, where)
 
 
 @dataclass(frozen=True)
-class Outside:
+class ExternalTeacher:
     """A source behind the interface of all teachers."""
 
     settings: TeacherSettings
@@ -77,7 +79,7 @@ class Outside:
     @classmethod
     def of(
         cls, settings: TeacherSettings, source: Source, heads: tuple[Head, ...], covered: np.ndarray, where: str
-    ) -> Outside:
+    ) -> ExternalTeacher:
         """Raises UsageError where its classes aren't the run's."""
         matching = Matching.of(source.outputs, heads, settings.classes, f"{where}.classes")
         return cls(settings, source, matching, covered, where)
@@ -90,9 +92,9 @@ class Outside:
     def fingerprint(self) -> str:
         """Hash of the source, of how its classes are called, and of what it covers. Rows that are added to the run
         change nothing in it: what is known of the others stays true."""
-        said = self.settings.model_dump(mode="json", include={"kind", "classes", "covers"})
-        said["source"] = self.source.fingerprint()
-        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+        facts = self.settings.model_dump(mode="json", include={"kind", "classes", "covers"})
+        facts["source"] = self.source.fingerprint()
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
     def facts(self) -> dict:
         """What is known of it, for ``training.json``."""
@@ -110,14 +112,14 @@ class Outside:
         if question.view is not None:
             hint = "take rows as they are, without views"
             raise UsageError("a teacher from outside can't see augmented rows", where=self.where, hint=hint)
-        seen = self.modalities if question.modalities is None else question.modalities
-        found = self.source.answer(question.rows, frozenset(self.modalities) - set(seen))
+        visible = self.modalities if question.modalities is None else question.modalities
+        taps = self.source.answer(question.rows, frozenset(self.modalities) - set(visible))
         try:
-            logits = self.matching.logits(found["logits"], self.source.form)
+            logits = self.matching.logits(taps["logits"], self.source.form)
         except ValueError as error:
             got = str(error).removeprefix("got ")
             raise SuffuseError("the teacher's answers can't be used", where=self.where, got=got) from None
         if np.isinf(logits).any():
             raise SuffuseError("the teacher's answers can't be used", where=self.where, got="infinite logits")
         logits[~self.covered[question.rows]] = np.nan
-        return {**{name: tap.astype(np.float32) for name, tap in found.items()}, "logits": logits}
+        return {**{name: tap.astype(np.float32) for name, tap in taps.items()}, "logits": logits}

@@ -23,7 +23,7 @@ COMPARABLE = ("logits", "gates")  # of different networks
 
 
 @dataclass(frozen=True)
-class Folded:
+class OutOfFold:
     """The network that saw all training rows, and one for each part of them."""
 
     full: Trained
@@ -31,7 +31,7 @@ class Folded:
     fold: np.ndarray  # (N,) int64, the part that a row belongs to; -1 where it is no training row
 
     @classmethod
-    def open(cls, run: Run, columns: Columns, folds: int) -> Folded:
+    def open(cls, run: Run, columns: Columns, folds: int) -> OutOfFold:
         """The teachers that the run trained."""
         parts = tuple(Trained.open(run, columns, "folds", f"fold-{k}") for k in range(folds))
         return cls(Trained.open(run, columns), parts, fold_of(columns, folds, run.recipe.seed))
@@ -43,9 +43,9 @@ class Folded:
 
     def fingerprint(self) -> str:
         """Hash of all networks, and of who answers which row."""
-        made = hashlib.sha256("".join(one.fingerprint() for one in (self.full, *self.parts)).encode())
-        made.update(np.ascontiguousarray(self.fold).tobytes())
-        return made.hexdigest()
+        digest = hashlib.sha256("".join(network.fingerprint() for network in (self.full, *self.parts)).encode())
+        digest.update(np.ascontiguousarray(self.fold).tobytes())
+        return digest.hexdigest()
 
     def facts(self) -> dict:
         """The size of one network, and how many more there are."""
@@ -53,25 +53,25 @@ class Folded:
 
     def pieces(self, rows: np.ndarray, size: int) -> list[np.ndarray]:
         """Those of one network stand together."""
-        found = []
+        pieces = []
         for k in np.unique(self.fold[rows]):
-            some = np.flatnonzero(self.fold[rows] == k)
-            found.extend(some[piece] for piece in self.full.pieces(rows[some], size))
-        return found
+            positions = np.flatnonzero(self.fold[rows] == k)
+            pieces.extend(positions[piece] for piece in self.full.pieces(rows[positions], size))
+        return pieces
 
     def answer(self, question: Question) -> dict[str, np.ndarray]:
         """Logits, and gates where the fusion has them: of each row from the network that didn't see it."""
-        found: dict[str, np.ndarray] = {}
+        taps: dict[str, np.ndarray] = {}
         fold = self.fold[question.rows]
         for k in np.unique(fold):
-            some = np.flatnonzero(fold == k)
-            who = self.full if k < 0 else self.parts[k]
-            given = who.answer(Question(question.rows[some], question.modalities, question.view))
+            positions = np.flatnonzero(fold == k)
+            network = self.full if k < 0 else self.parts[k]
+            network_taps = network.answer(Question(question.rows[positions], question.modalities, question.view))
             for name in COMPARABLE:
-                if name in given:
-                    place = found.setdefault(name, np.empty((len(fold), *given[name].shape[1:]), np.float32))
-                    place[some] = given[name]
-        return found
+                if name in network_taps:
+                    tap = taps.setdefault(name, np.empty((len(fold), *network_taps[name].shape[1:]), np.float32))
+                    tap[positions] = network_taps[name]
+        return taps
 
 
 def fold_of(columns: Columns, folds: int, seed: int) -> np.ndarray:
@@ -81,6 +81,6 @@ def fold_of(columns: Columns, folds: int, seed: int) -> np.ndarray:
     groups, which = np.unique(columns.group[rows], return_inverse=True)
     part = np.empty(len(groups), dtype=np.int64)
     part[np.random.default_rng([seed, FOLDS]).permutation(len(groups))] = np.arange(len(groups)) % folds
-    found = np.full(len(columns.split), -1, dtype=np.int64)
-    found[rows] = part[which]
-    return found
+    folds_of_rows = np.full(len(columns.split), -1, dtype=np.int64)
+    folds_of_rows[rows] = part[which]
+    return folds_of_rows

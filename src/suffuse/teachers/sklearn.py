@@ -57,7 +57,7 @@ class Settings(TeacherSettings):
 
 
 @dataclass(frozen=True)
-class Estimator:
+class SklearnSource:
     """A fitted estimator and the function that hands it records."""
 
     settings: Settings
@@ -75,11 +75,11 @@ class Estimator:
 
     def fingerprint(self) -> str:
         """Hash of everything that the estimator holds, the file of code and its arguments."""
-        said = self.settings.model_dump(mode="json", include={"options", "columns", "files"})
-        made = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
+        facts = self.settings.model_dump(mode="json", include={"options", "columns", "files"})
+        digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
         code = user_functions.file_hash(self.settings.adapter)
-        made.update(f"{optional('joblib', 'train').hash(self.estimator)}{code}".encode())
-        return made.hexdigest()
+        digest.update(f"{optional('joblib', 'train').hash(self.estimator)}{code}".encode())
+        return digest.hexdigest()
 
     def facts(self) -> dict:
         """Which estimator it is."""
@@ -87,24 +87,24 @@ class Estimator:
 
     def answer(self, rows: np.ndarray, hidden: frozenset[str]) -> dict[str, np.ndarray]:
         """A batch at a time; a row without any of the columns has no answer."""
-        found = np.full((len(rows), len(self.outputs)), np.nan, np.float32)
+        logits = np.full((len(rows), len(self.outputs)), np.nan, np.float32)
         for start in range(0, len(rows), self.settings.batch):
-            some = rows[start : start + self.settings.batch]
-            records = self.raw.records(self.settings.columns, some, hidden, self.settings.files)
-            there = [n for n, record in enumerate(records) if any(v is not None for v in record.values())]
-            if there:
+            batch = rows[start : start + self.settings.batch]
+            records = self.raw.records(self.settings.columns, batch, hidden, self.settings.files)
+            usable = [n for n, record in enumerate(records) if any(v is not None for v in record.values())]
+            if usable:
                 with user_functions.guarded(self.where, self.settings.adapter):
-                    read = self.adapter([records[n] for n in there])
-                    found[[start + n for n in there]] = self.estimator.predict_proba(read)
-        return {"logits": found}
+                    read = self.adapter([records[n] for n in usable])
+                    logits[[start + n for n in usable]] = self.estimator.predict_proba(read)
+        return {"logits": logits}
 
 
-def open(settings: Settings, raw: RawRows, heads: tuple[Head, ...], where: str) -> Estimator:
+def open(settings: Settings, raw: RawRows, heads: tuple[Head, ...], where: str) -> SklearnSource:
     """Call the function. Raises UsageError where it doesn't return a fitted estimator and an adapter."""
-    made = user_functions.call(settings.adapter, f"{where}.adapter", raw.run.folder, **settings.options)
-    parts: tuple[Any, ...] = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
+    result = user_functions.call(settings.adapter, f"{where}.adapter", raw.run.folder, **settings.options)
+    parts: tuple[Any, ...] = result if isinstance(result, tuple) and len(result) == 2 else (result, None)
     if not hasattr(parts[0], "predict_proba") or not hasattr(parts[0], "classes_") or not callable(parts[1]):
         got = ", ".join(type(part).__name__ for part in parts)
         raise UsageError("your function returned something else", where=f"{where}.adapter", got=f"({got})",
                          expected="(a fitted estimator with predict_proba, adapter)")  # fmt: skip
-    return Estimator(settings, parts[0], parts[1], tuple(str(c) for c in parts[0].classes_), raw, where)
+    return SklearnSource(settings, parts[0], parts[1], tuple(str(c) for c in parts[0].classes_), raw, where)

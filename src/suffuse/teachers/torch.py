@@ -57,12 +57,12 @@ class Settings(TeacherSettings):
 
     def references(self) -> dict[str, str]:
         """The file of code, and the weights."""
-        found = {"adapter": user_functions.split(self.adapter)[0]}
-        return {**found, "weights": self.weights} if self.weights else found
+        references = {"adapter": user_functions.split(self.adapter)[0]}
+        return {**references, "weights": self.weights} if self.weights else references
 
 
 @dataclass(frozen=True)
-class Module:
+class TorchSource:
     """A module and the function that hands it records."""
 
     settings: Settings
@@ -86,10 +86,10 @@ class Module:
         """Hash of parameters, buffers, the file of code and its arguments."""
         from ..engine.training_record import weights_hash
 
-        said = self.settings.model_dump(mode="json", include={"options", "columns", "files", "labels", "form"})
-        made = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
-        made.update((weights_hash(self.module) + user_functions.file_hash(self.settings.adapter)).encode())
-        return made.hexdigest()
+        facts = self.settings.model_dump(mode="json", include={"options", "columns", "files", "labels", "form"})
+        digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+        digest.update((weights_hash(self.module) + user_functions.file_hash(self.settings.adapter)).encode())
+        return digest.hexdigest()
 
     def facts(self) -> dict:
         """Its size."""
@@ -100,22 +100,22 @@ class Module:
         import torch
 
         self.module.eval()
-        found: dict[str, np.ndarray] = {}
+        taps: dict[str, np.ndarray] = {}
         for start in range(0, len(rows), self.settings.batch):
-            some = rows[start : start + self.settings.batch]
-            records = self.raw.records(self.settings.columns, some, hidden, self.settings.files)
-            there = [n for n, record in enumerate(records) if any(v is not None for v in record.values())]
-            if not there:
+            batch = rows[start : start + self.settings.batch]
+            records = self.raw.records(self.settings.columns, batch, hidden, self.settings.files)
+            usable = [n for n, record in enumerate(records) if any(v is not None for v in record.values())]
+            if not usable:
                 continue
             with torch.inference_mode(), user_functions.guarded(self.where, self.settings.adapter):
-                given = self.adapter(self.module, [records[n] for n in there])
-            for name, tap in (given if isinstance(given, dict) else {"logits": given}).items():
-                values = self._checked(name, tap, len(there))
-                place = found.setdefault(name, np.full((len(rows), values.shape[1]), np.nan, np.float32))
-                place[[start + n for n in there]] = values
-        if "logits" not in found:
-            found["logits"] = np.full((len(rows), len(self.outputs)), np.nan, np.float32)
-        return found
+                outputs = self.adapter(self.module, [records[n] for n in usable])
+            for name, tap in (outputs if isinstance(outputs, dict) else {"logits": outputs}).items():
+                values = self._checked(name, tap, len(usable))
+                tap_values = taps.setdefault(name, np.full((len(rows), values.shape[1]), np.nan, np.float32))
+                tap_values[[start + n for n in usable]] = values
+        if "logits" not in taps:
+            taps["logits"] = np.full((len(rows), len(self.outputs)), np.nan, np.float32)
+        return taps
 
     def _checked(self, name: str, tap: Any, count: int) -> np.ndarray:
         """(B, T) float32. Raises UsageError where the adapter gave something else."""
@@ -130,13 +130,13 @@ class Module:
         return values
 
 
-def open(settings: Settings, raw: RawRows, heads: tuple[Head, ...], where: str) -> Module:
+def open(settings: Settings, raw: RawRows, heads: tuple[Head, ...], where: str) -> TorchSource:
     """Call the function, and freeze what it returns. Raises UsageError where that isn't a module and an adapter."""
     import torch
 
     weights = {"weights": Path(settings.weights)} if settings.weights else {}
-    made = user_functions.call(settings.adapter, f"{where}.adapter", raw.run.folder, **weights, **settings.options)
-    parts: tuple[Any, ...] = made if isinstance(made, tuple) else (made,)
+    result = user_functions.call(settings.adapter, f"{where}.adapter", raw.run.folder, **weights, **settings.options)
+    parts: tuple[Any, ...] = result if isinstance(result, tuple) else (result,)
     if len(parts) not in (2, 3) or not isinstance(parts[0], torch.nn.Module) or not callable(parts[1]):
         got = ", ".join(type(part).__name__ for part in parts)
         raise UsageError("your function returned something else", where=f"{where}.adapter", got=f"({got})",
@@ -145,4 +145,4 @@ def open(settings: Settings, raw: RawRows, heads: tuple[Head, ...], where: str) 
     if not labels:
         hint = "name them in the order of the module's outputs"
         raise UsageError("the outputs have no names", where=f"{where}.labels", hint=hint)
-    return Module(settings, parts[0].requires_grad_(False).eval(), parts[1], labels, raw, where)
+    return TorchSource(settings, parts[0].requires_grad_(False).eval(), parts[1], labels, raw, where)

@@ -1,4 +1,4 @@
-"""A network of this project's own as the teacher: the one that the run itself trained."""
+"""The network that the run trained as the teacher, or all of its seeds (a deep ensemble)."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class Trained:
         """The teacher that the run trained; or another network of it, by its folder."""
         model = open_model(run.path(*(folder or ("teacher",))))
         maps = model.mapped(losses.needs(run.recipe.distill.losses.values()))
-        own = columns.of(model.spec.names)
-        return cls(model, feature_cache.ready(own, model, feature_cache.place(run)), maps, own)
+        own_columns = columns.of(model.spec.names)
+        return cls(model, feature_cache.ready(own_columns, model, feature_cache.place(run)), maps, own_columns)
 
     def facts(self) -> dict:
         """Its size."""
@@ -60,8 +60,8 @@ class Trained:
         """Everything that the network returns."""
         self.model.eval()
         batch = self._columns(question).batch(question.rows, None, question.view)
-        seen = batch if question.modalities is None else self._seeing(batch, question.modalities)
-        output = self.model(seen, self.maps)
+        visible = batch if question.modalities is None else self._hide_others(batch, question.modalities)
+        output = self.model(visible, self.maps)
         return {name: tap.float().numpy() for name, tap in taps(output).items()}
 
     def _columns(self, question: Question) -> Columns:
@@ -71,16 +71,16 @@ class Trained:
         entries = {**self.columns.entries, **{name: self.raw.entries[name] for name in changed}}
         return replace(self.columns, entries=entries, ready=self.columns.ready - changed)
 
-    def _seeing(self, batch: Batch, names: tuple[str, ...]) -> Batch:
+    def _hide_others(self, batch: Batch, names: tuple[str, ...]) -> Batch:
         kept = torch.tensor([name in names for name in self.modalities])
         return replace(batch, present=batch.present & kept, complete=batch.complete and bool(kept.all()))
 
 
 def taps(output: Output) -> dict[str, torch.Tensor]:
     """Everything of an output that is stored."""
-    found = {"logits": output.logits, "fused": output.fused, **output.features, "gates": output.gates}
-    found |= named(output.maps)
-    return {name: tap for name, tap in found.items() if tap is not None}
+    tensors = {"logits": output.logits, "fused": output.fused, **output.features, "gates": output.gates}
+    tensors |= named(output.maps)
+    return {name: tap for name, tap in tensors.items() if tap is not None}
 
 
 @dataclass(frozen=True)
@@ -106,8 +106,8 @@ class DeepEnsemble:
 
     def fingerprint(self) -> str:
         """Hash of all networks, and of which was best."""
-        said = [str(self.best), *(one.fingerprint() for one in self.members)]
-        return hashlib.sha256("\n".join(said).encode()).hexdigest()
+        parts = [str(self.best), *(member.fingerprint() for member in self.members)]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def facts(self) -> dict:
         """The size of one network, and how many there are."""
@@ -119,6 +119,6 @@ class DeepEnsemble:
 
     def answer(self, question: Question) -> dict[str, np.ndarray]:
         """The logits of all, log-probabilities of classes; everything else of the best."""
-        answers = [one.answer(question) for one in self.members]
-        logits = combine(self.heads, [one["logits"] for one in answers], "mean")
+        answers = [member.answer(question) for member in self.members]
+        logits = combine(self.heads, [member["logits"] for member in answers], "mean")
         return {**answers[self.best], "logits": logits}

@@ -45,14 +45,14 @@ def call(reference: str, where: str, run: Path, /, **options: Any) -> Any:
     module = f"suffuse_own_{hashlib.blake2b(file.encode(), digest_size=8).hexdigest()}"
     spec = importlib.util.spec_from_file_location(module, file)
     assert spec and spec.loader
-    made = importlib.util.module_from_spec(spec)
-    sys.modules[module] = made  # as an import does: dataclasses and type hints look a module up by its name
+    module_object = importlib.util.module_from_spec(spec)
+    sys.modules[module] = module_object  # as an import does: dataclasses and type hints look a module up by its name
     with guarded(where, reference):
-        spec.loader.exec_module(made)
-        if not hasattr(made, name):
-            known = [n for n, value in vars(made).items() if callable(value)]
-            raise UsageError("no such function", where=where, got=f"'{name}'", hint=did_you_mean(name, known))
-        return getattr(made, name)(**options)
+        spec.loader.exec_module(module_object)
+        if not hasattr(module_object, name):
+            functions = [n for n, value in vars(module_object).items() if callable(value)]
+            raise UsageError("no such function", where=where, got=f"'{name}'", hint=did_you_mean(name, functions))
+        return getattr(module_object, name)(**options)
 
 
 @contextlib.contextmanager
@@ -63,10 +63,10 @@ def guarded(where: str, reference: str) -> Iterator[None]:
     except SuffuseError:
         raise
     except Exception as error:
-        at = traceback.extract_tb(error.__traceback__)[-1]
-        words = str(error).splitlines()
-        said = f"{type(error).__name__}: {words[0] if words else ''} ({Path(at.filename).name}:{at.lineno})"
-        raise UsageError("your function failed", where=f"{where}, {reference}", got=said) from None
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        lines = str(error).splitlines()
+        message = f"{type(error).__name__}: {lines[0] if lines else ''} ({Path(frame.filename).name}:{frame.lineno})"
+        raise UsageError("your function failed", where=f"{where}, {reference}", got=message) from None
 
 
 def file_hash(reference: str) -> str:

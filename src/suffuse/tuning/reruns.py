@@ -21,7 +21,7 @@ from ..activations import activate, main_metric
 from ..checked_json import read_checked, write_checked
 from ..data.columns import Columns
 from ..engine import feature_cache
-from ..engine.inference import logits, subsets_of, subset_logits
+from ..engine.inference import logits, subset_logits, subsets_of
 from ..errors import SuffuseError
 from ..evaluation.metrics import Draws, draw
 from ..evaluation.target_metrics import measure

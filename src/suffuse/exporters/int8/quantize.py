@@ -6,6 +6,11 @@ depend on its neighbours.
 
 Weights have seven bits (``reduce_range``): with eight the sums of processors without VNNI saturate, and answers would
 differ between machines.
+
+Embedding tables and the cells of GRU and LSTM keep their weights in int8 and compute in float32: w = scale * q, q in
+-127..127, so zero stays zero. A table has one scale, and only the rows that are read are scaled; a cell has one scale
+per row of its matrices. No row depends on another row of the batch. Zero points are written out: ONNX Runtime may round
+again behind a transpose, and takes unsigned numbers where it finds none.
 """
 
 from __future__ import annotations
@@ -22,7 +27,7 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from ...errors import SuffuseError
 from ..onnx_export import strip
-from .operator_groups import COMPUTED, STORED, Group, named, quantised_softmax
+from .operator_groups import COMPUTED, STORED, Group, quantised_softmax, with_node_names
 
 STATIC, DYNAMIC = "static", "dynamic"
 FLOAT_OUTPUT = ["MatMul", "Gemm"]  # operators whose output is never quantised: it may be what a softmax is made of
@@ -30,25 +35,25 @@ ROUNDING = ("QuantizeLinear", "DequantizeLinear")
 Feeds = Sequence[Mapping[str, np.ndarray]]  # batches as the model takes them
 
 
-def make(content: bytes, chosen: Sequence[Group], how: str, feeds: Feeds) -> bytes:
+def quantize(content: bytes, chosen: Sequence[Group], how: str, feeds: Feeds) -> bytes:
     """An ONNX file in float32 -> the same with these groups in int8.
 
     Raises SuffuseError where ONNX Runtime can't do it, or where a value in int8 would reach a softmax.
     """
-    model = named(onnx.load_from_string(content))
-    store(model, {node for group in chosen if group.kind in STORED for node in group.nodes})
+    model = with_node_names(onnx.load_from_string(content))
+    quantize_weights(model, {node for group in chosen if group.kind in STORED for node in group.nodes})
     nodes = [node for group in chosen if group.kind in COMPUTED for node in group.nodes]
     if nodes:
         try:
             model = _static(model, nodes, feeds) if how == STATIC else _dynamic(model, nodes)
         except Exception as error:  # ONNX Runtime's quantiser raises many kinds
-            said = (str(error) or type(error).__name__).splitlines()[0]
-            raise SuffuseError("ONNX Runtime can't quantise this model", got=said) from None
+            message = (str(error) or type(error).__name__).splitlines()[0]
+            raise SuffuseError("ONNX Runtime can't quantise this model", got=message) from None
     _float_elsewhere(model, set(nodes))
     strip(model)
     onnx.checker.check_model(model)
-    if found := quantised_softmax(model.graph):
-        raise SuffuseError("a value in int8 would reach a softmax", got=found[0])
+    if quantised := quantised_softmax(model.graph):
+        raise SuffuseError("a value in int8 would reach a softmax", got=quantised[0])
     return model.SerializeToString()
 
 
@@ -62,8 +67,8 @@ def _static(model: onnx.ModelProto, nodes: list[str], feeds: Feeds) -> onnx.Mode
             self.left = iter(feeds)
 
         def get_next(self) -> dict | None:  # type: ignore[override]
-            found = next(self.left, None)
-            return None if found is None else dict(found)
+            batch = next(self.left, None)
+            return None if batch is None else dict(batch)
 
     with _files(model) as (before, after):
         quantize_static(
@@ -147,23 +152,23 @@ def _files(model: onnx.ModelProto) -> Iterator[tuple[str, str]]:
 LEVELS = 127
 
 
-def store(model: ModelProto, nodes: set[str]) -> None:
+def quantize_weights(model: ModelProto, nodes: set[str]) -> None:
     """Put the weights of these Gather, GRU and LSTM nodes into int8, in place."""
     graph = model.graph
-    made: list[NodeProto] = []
+    nodes_made: list[NodeProto] = []
     for node in graph.node:
         if node.name not in nodes:
-            made.append(node)
+            nodes_made.append(node)
         elif node.op_type == "Gather":
-            made.extend(_table(model, node))
+            nodes_made.extend(_quantize_table(model, node))
         else:
-            made.extend([*(_cell(model, node, place) for place in (1, 2)), node])
-    copies = [NodeProto.FromString(node.SerializeToString()) for node in made]
+            nodes_made.extend([*(_quantize_cell(model, node, place) for place in (1, 2)), node])
+    copies = [NodeProto.FromString(node.SerializeToString()) for node in nodes_made]
     del graph.node[:]
     graph.node.extend(copies)
 
 
-def _table(model: ModelProto, node: NodeProto) -> list[NodeProto]:
+def _quantize_table(model: ModelProto, node: NodeProto) -> list[NodeProto]:
     """Gather of a table -> Gather of int8 rows, then scaling."""
     weight = _take(model, node.input[0])
     table = numpy_helper.to_array(weight)
@@ -174,7 +179,7 @@ def _table(model: ModelProto, node: NodeProto) -> list[NodeProto]:
     return [node, _scaling(node.output[0], weight.name, out)]
 
 
-def _cell(model: ModelProto, node: NodeProto, place: int) -> NodeProto:
+def _quantize_cell(model: ModelProto, node: NodeProto, place: int) -> NodeProto:
     """The scaling of one of a cell's matrices (1, gates * H, I), row by row."""
     weight = _take(model, node.input[place])
     matrix = numpy_helper.to_array(weight)
@@ -193,10 +198,10 @@ def _scaling(value: str, weight: str, out: str, axis: int | None = None) -> Node
 
 def _add(model: ModelProto, name: str, weight: np.ndarray, scale: np.ndarray, over: np.ndarray | None = None) -> None:
     """int8 numbers and their scale as initializers."""
-    whole = np.rint(weight / (scale if over is None else over)).clip(-LEVELS, LEVELS).astype(np.int8)
+    quantised = np.rint(weight / (scale if over is None else over)).clip(-LEVELS, LEVELS).astype(np.int8)
     model.graph.initializer.extend(
         [
-            numpy_helper.from_array(whole, f"{name}_int8"),
+            numpy_helper.from_array(quantised, f"{name}_int8"),
             numpy_helper.from_array(scale, f"{name}_scale"),
             numpy_helper.from_array(np.zeros(scale.shape, dtype=np.int8), f"{name}_zero"),
         ]
@@ -208,7 +213,7 @@ def _take(model: ModelProto, name: str) -> TensorProto:
     kept = model.graph.initializer
     for number, weight in enumerate(kept):
         if weight.name == name:
-            found = TensorProto.FromString(weight.SerializeToString())
+            tensor = TensorProto.FromString(weight.SerializeToString())
             del kept[number]
-            return found
+            return tensor
     raise KeyError(name)
