@@ -77,8 +77,8 @@ def seal(folder: Path, signature: Mapping[str, Any]) -> dict[str, Any]:
 def forms(folder: str | Path) -> list[str]:
     """Names of the forms that an export folder holds, e.g. ``["fp32", "int8"]``; the first is always fp32."""
     place = Path(folder)
-    forms_found = _parse_seal(place, read_signature(place)).forms
-    return sorted(forms_found, key=lambda name: (name != FIRST, name))
+    names = _parse_seal(place, read_signature(place)).forms
+    return sorted(names, key=lambda name: (name != FIRST, name))
 
 
 def read(folder: Path, form: str | None = None) -> tuple[dict[str, Any], dict[str, bytes], bytes]:
@@ -141,7 +141,7 @@ def check_shapes(signature: Mapping[str, Any], session: Any) -> None:
     """Raise ValueError where the model's inputs and output (of an ONNX Runtime session) aren't those that the signature
     describes: no array is ever made by a size that the model doesn't have."""
     names = [modality["name"] for modality in signature["modalities"]]
-    shapes = {modality.name: modality.shape for modality in session.get_inputs()}
+    shapes = {value.name: value.shape for value in session.get_inputs()}
     if set(shapes) != {*names, "present"}:
         raise ValueError(f"the model reads {', '.join(shapes)}, the signature describes {', '.join(names)}")
     for modality in signature["modalities"]:

@@ -153,11 +153,8 @@ def compare_command(
         raise UsageError("the page is there already", where=out, hint="choose another name with -o")
     check_writable(out)
     comparison = run_comparison.opened(runs)
-    typer.echo(
-        json_text(run_comparison.plain(comparison))
-        if json_
-        else "\n".join(map(visible, run_comparison.lines(comparison)))
-    )
+    lines = run_comparison.lines(comparison)
+    typer.echo(json_text(run_comparison.plain(comparison)) if json_ else "\n".join(map(visible, lines)))
     if out is not None:
         write_text(out, run_comparison.render(comparison))
         typer.echo(f"page: {out}", err=True)

@@ -1,5 +1,5 @@
 """Trainings in processes that ``torchrun`` or ``accelerate launch`` started, on one machine or on several that share
-the run's folder. The first process does the stage; for each of its trainings it calls the others."""
+the run's folder. The first process runs the stage and sends each training to the others."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _call: ContextVar[Callable[[Any], Any] | None] = ContextVar("call", default=None
 
 @contextlib.contextmanager
 def leader(size: int) -> Iterator[None]:
-    """The first process: inside, :func:`together` calls the others; at the end, however it comes, they may go."""
+    """The first process: inside, :func:`run_together` sends jobs to the others. They end when it exits."""
     from .process_group import Lost, join_group, order_channel
 
     with join_group(0, size, None):
@@ -29,7 +29,7 @@ def leader(size: int) -> Iterator[None]:
 
 
 def follow(rank: int, size: int) -> None:
-    """Another process: do what the first one says, until it says no more."""
+    """Another process: do the first one's jobs until it ends."""
     from .process_group import join_group, order_channel
 
     with join_group(rank, size, None):
@@ -39,7 +39,7 @@ def follow(rank: int, size: int) -> None:
 
 
 def is_leader() -> bool:
-    """Whether this process has others to call."""
+    """Whether this process leads a group."""
     return _call.get() is not None
 
 
@@ -56,7 +56,7 @@ def run_one_by_one(
     tell: Callable[[float, str], None],
     first: Callable[[dict], Any] = lambda job: None,
 ) -> None:
-    """One job after the other, in this process; ``first`` is told of each."""
+    """One job after the other, in this process; ``first`` is called with each before."""
     for number, job in enumerate(jobs):
         first(job)
 
@@ -67,10 +67,10 @@ def run_one_by_one(
 
 
 def import_function(function: str) -> Callable[[dict, Callable[[float, str], None]], None]:
-    """``module:name``."""
+    """The function that ``module:name`` names."""
     module, name = function.split(":")
     return getattr(import_module(module), name)
 
 
 def _ignore_progress(share: float, words: str) -> None:
-    """The first process tells."""
+    """The first process reports."""

@@ -2,7 +2,7 @@
 
 Every process holds the whole student and takes its part of every batch's work
 (:mod:`suffuse.engine.distributed_forward`); their gradients are summed, so each makes the same step. The first process
-leads: it validates, decides, writes and tells.
+leads: it validates, decides, writes and reports.
 
 torch's DistributedDataParallel is not used: it takes means over the processes of gradients of losses that each saw a
 part of the batch alone, which is another loss wherever rows are compared with each other.
@@ -39,7 +39,7 @@ class Lost(SuffuseError):
 
 @dataclass(frozen=True)
 class Group:
-    """This process among those that share a training; alone, everything here is free."""
+    """This process among those that share a training; with one process every method is free."""
 
     rank: int = 0
     size: int = 1
@@ -55,7 +55,7 @@ class Group:
         return Split(self.rank, self.size) if self.size > 1 else None
 
     def broadcast(self, value: Any) -> Any:
-        """What the first process says, for all of them: numbers, text, lists, dictionaries of them."""
+        """The first process's value in all of them: numbers, text, lists, dictionaries of them."""
         return _broadcast_json(value, None) if self.size > 1 else value
 
     def start(self) -> None:
@@ -80,9 +80,8 @@ class Group:
         """
         if self.size == 1:
             return due
-        counted = [(p, True) for p in partial if p.requires_grad] + [
-            (p, self.first) for p in replicated if p.requires_grad
-        ]
+        counted = [(p, True) for p in partial if p.requires_grad]
+        counted += [(p, self.first) for p in replicated if p.requires_grad]
         dtype = counted[0][0].dtype
         has_grad = [float(p.grad is not None and counts) for p, counts in counted]
         flags = torch.tensor([*has_grad, float(due and self.first)], dtype=dtype)
@@ -124,7 +123,7 @@ def join_group(rank: int, size: int, file: Path | None, patience: timedelta = PA
 
 
 def order_channel(say: Any = None) -> Callable[[Any], Any]:
-    """A channel on which the first process tells the others what to do next; they wait for it as long as it takes."""
+    """A channel by which the first process sends the others their next order; they wait for it without a time-out."""
     with _raise_lost():
         channel = dist.new_group(timeout=FOR_ORDERS)
     return lambda value: _broadcast_json(value, channel)
@@ -176,7 +175,7 @@ def _broadcast_json(value: Any, channel: Any) -> Any:
 
 @contextlib.contextmanager
 def _raise_lost() -> Iterator[None]:
-    """What gloo says of a process that is gone, in one line."""
+    """Raise :class:`Lost`, in one line, where gloo reports that a process is gone."""
     try:
         yield
     except RuntimeError as error:

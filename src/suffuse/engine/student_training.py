@@ -144,15 +144,15 @@ def losses_of(run: Run, job: Job) -> dict[str, PartSettings]:
 
 def jobs(run: Run) -> list[Job]:
     """Student and baseline, with all labels and with each smaller share; then each modality alone."""
-    wanted = []
+    trainings = []
     for number in range(run.recipe.distill.seeds):
         seed_number = run.recipe.seed + number + 1
         for fraction in (1.0, *run.recipe.fractions):
             suffix = "" if fraction == 1 else f"-{fraction:g}"
-            wanted.append(Job(f"student{suffix}", seed_number, True, fraction, None))
-            wanted.append(Job(f"baseline{suffix}", seed_number, False, fraction, None))
+            trainings.append(Job(f"student{suffix}", seed_number, True, fraction, None))
+            trainings.append(Job(f"baseline{suffix}", seed_number, False, fraction, None))
         if run.recipe.distill.floors and len(run.recipe.student.encoders) > 1:
-            wanted.extend(Job(f"only-{name}", seed_number, False, 1.0, name) for name in run.recipe.student.encoders)
+            trainings.extend(Job(f"only-{name}", seed_number, False, 1.0, name) for name in run.recipe.student.encoders)
         if run.recipe.distill.rival:
-            wanted.append(Job("rival", seed_number, False, 1.0, None))
-    return wanted
+            trainings.append(Job("rival", seed_number, False, 1.0, None))
+    return trainings

@@ -65,10 +65,8 @@ def _targets(signature: Mapping[str, Any]) -> str:
     for head in signature["heads"]:
         names = list(head["classes"])
         rest = f" and {len(names) - MOST_CLASSES:,} more" if len(names) > MOST_CLASSES else ""
-        description = (
-            f"{KINDS[head['kind']]} {len(names):,}: {', '.join(names[:MOST_CLASSES])}{rest}" if names else "a number"
-        )
-        rows.append((head["name"], description))
+        classes = f"{KINDS.get(head['kind'])} {len(names):,}: {', '.join(names[:MOST_CLASSES])}{rest}"
+        rows.append((head["name"], classes if names else "a number"))
     return "## Targets\n\n" + table(("target", "answers"), rows)
 
 
@@ -85,9 +83,8 @@ def _forms(signature: Mapping[str, Any]) -> str:
             )
         rows.append((how, form["file"], f"{form['bytes']:,}", description))
     refusals = [f"No {name}: {why}." for name, why in signature.get("refused", {}).items()]
-    return "\n\n".join(
-        ["## Forms\n\n" + table(("form", "file", "bytes", "on every subset"), rows), *map(plain, refusals)]
-    )
+    forms = table(("form", "file", "bytes", "on every subset"), rows)
+    return "\n\n".join(["## Forms\n\n" + forms, *map(plain, refusals)])
 
 
 def _parity(parity: Mapping[str, Any]) -> str:
@@ -109,21 +106,20 @@ def _parity(parity: Mapping[str, Any]) -> str:
     metric = next(iter(int8.values()))["metric"] if int8 else ""
     int8_columns = ("int8 agrees", f"{metric}, fp32", f"{metric}, int8", "lost, 95 % interval") if int8 else ()
     heading = "## Parity\n\nOn validation rows, subset by subset of the inputs: the file against the network in torch"
-    return f"{heading}{', int8 against fp32' if int8 else ''}.\n\n" + table(
-        ("present", "difference", *int8_columns), rows
-    )
+    heading += ", int8 against fp32" if int8 else ""
+    return f"{heading}.\n\n" + table(("present", "difference", *int8_columns), rows)
 
 
 def _scores(scores: Mapping[str, Any]) -> str:
     rows = [
         (
-            model_name,
+            model,
             name,
             f"{interval['mean']:.4f}",
             f"{interval['low']:.4f} to {interval['high']:.4f}",
             f"{facts['rows']:,}",
         )
-        for model_name, facts in scores.items()
+        for model, facts in scores.items()
         for name, interval in facts.get("metrics", {}).items()
     ]
     return "## Scores\n\nOn test rows.\n\n" + table(("who", "metric", "mean", "interval", "rows"), rows) if rows else ""
@@ -134,10 +130,7 @@ def _temperatures(signature: Mapping[str, Any]) -> str:
     if not temperatures:
         return ""
     targets = list(next(iter(temperatures.values())))
-    rows = [
-        (subset, *(f"{subset_temperatures[name]:.3f}" for name in targets))
-        for subset, subset_temperatures in temperatures.items()
-    ]
+    rows = [(subset, *(f"{by_target[name]:.3f}" for name in targets)) for subset, by_target in temperatures.items()]
     heading = "## Temperatures\n\nLogits are divided by them, so that a confidence means what it says on each subset."
     return f"{heading}\n\n" + table(("present", *targets), rows)
 

@@ -108,9 +108,8 @@ def _facts(signature: Signature, folder: Path, form: str) -> Facts:
 
 def _changed_libraries(signature: Signature) -> tuple[str, ...]:
     exported, current = signature.libraries or {}, readers(modality.kind for modality in signature.modalities)
-    return tuple(
-        f"{n} {current[n]}, exported with {exported[n]}" for n in current if n in exported and exported[n] != current[n]
-    )
+    changed = [name for name in current if name in exported and exported[name] != current[name]]
+    return tuple(f"{name} {current[name]}, exported with {exported[name]}" for name in changed)
 
 
 def _derived(signature: Signature, allowed: str | Path | None) -> dict[str, Derivation]:

@@ -78,9 +78,8 @@ def answers(heads: Sequence[Head], values: Sequence[float], threshold: float | N
             confidence = min(max(p, 1 - p) for p in part)
             value = tuple(c for c, p in zip(head.classes, part, strict=True) if p > THRESHOLD)
         probabilities = dict(zip(head.classes, part, strict=True))
-        by_target[head.name] = Answer(
-            value, confidence, probabilities, threshold is not None and confidence < threshold
-        )
+        abstained = threshold is not None and confidence < threshold
+        by_target[head.name] = Answer(value, confidence, probabilities, abstained)
     return by_target
 
 
@@ -97,9 +96,8 @@ def contributions(
     """
     present_positions = np.flatnonzero(present)
     if len(present_positions) > MOST:
-        raise UsageError(
-            "too many modalities to share an answer out", got=len(present_positions), expected=f"at most {MOST}"
-        )
+        got, expected = len(present_positions), f"at most {MOST}"
+        raise UsageError("too many modalities to share an answer out", got=got, expected=expected)
     if not len(present_positions):
         return {head.name: dict.fromkeys(names, 0.0) for head in heads}
     subset_masks = masks(len(present_positions))

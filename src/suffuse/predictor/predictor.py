@@ -104,13 +104,13 @@ class Predictor:
         if not isinstance(records, Sequence) or isinstance(records, (str, bytes, bytearray)):
             got, expected = type(records).__name__, "a record (column -> value), or a list of records"
             raise UsageError("this is no record", got=got, expected=expected)
-        found: list[Prediction] = []
+        predictions: list[Prediction] = []
         for record in records:  # all of them before any is answered
             self._check(record)
         self._warn({key for record in records for key in record} if self.several else ())
         for start in range(0, len(records), PIECE):
-            found.extend(self._predict_records(records[start : start + PIECE], place, threshold))
-        return found
+            predictions.extend(self._predict_records(records[start : start + PIECE], place, threshold))
+        return predictions
 
     def contributions(
         self, record: Record, root: str | Path = ".", within: str | Path | None = None
@@ -197,9 +197,8 @@ class Predictor:
     def _row_probabilities(self, entries: Mapping[str, np.ndarray], present: np.ndarray) -> list[float]:
         """One record's entries (1, ...) and present (1, M) -> (C,), what :meth:`probabilities` says of it."""
         logits, is_present = self.logits(entries, present)[0].tolist(), present[0].tolist()
-        return activate_row(
-            self.heads, calibrated_row(self.heads, logits, self.names, is_present, self.facts.temperatures)
-        )
+        logits = calibrated_row(self.heads, logits, self.names, is_present, self.facts.temperatures)
+        return activate_row(self.heads, logits)
 
     def _predict_records(self, records: Sequence[Record], place: Root, threshold: float | None) -> list[Prediction]:
         cells = [[self._cell(record, i, place) for record in records] for i in self.inputs]

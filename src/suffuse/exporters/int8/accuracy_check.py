@@ -62,7 +62,8 @@ class AccuracyCheck:
 
     def _subset(self, int8_logits: np.ndarray, fp32_logits: np.ndarray) -> dict:
         spec, draws, target = self.columns.spec, self.draws, self.columns.target[self.rows]
-        same = same_answers(spec, comparable(spec.heads, int8_logits), comparable(spec.heads, fp32_logits), NEAR)
+        int8_outputs, fp32_outputs = comparable(spec.heads, int8_logits), comparable(spec.heads, fp32_logits)
+        same = same_answers(spec, int8_outputs, fp32_outputs, NEAR)
         metric = main_metric(spec.heads)
         int8_metric, fp32_metric = (
             measure(spec, activate(spec.heads, z), target, draws)[metric] for z in (int8_logits, fp32_logits)
@@ -74,9 +75,7 @@ class AccuracyCheck:
             "fp32": float(fp32_metric[0]),
             "int8": float(int8_metric[0]),
             "lost": {"mean": lost["difference"], "low": lost["low"], "high": lost["high"]},
-            "difference": float(
-                np.abs(comparable(spec.heads, int8_logits) - comparable(spec.heads, fp32_logits)).max()
-            ),
+            "difference": float(np.abs(int8_outputs - fp32_outputs).max()),
         }
 
     def drift(self, session: Session) -> dict:
@@ -88,18 +87,11 @@ class AccuracyCheck:
         for kept in self.exact:
             present = columns.present[rows] & np.array(kept)
             together = session.logits(row_entries, present)
-            spoilt_logits = [
-                session.logits(logits_or_entries, present) for logits_or_entries in spoilt(row_entries, present)
-            ]
+            spoilt_logits = [session.logits(changed, present) for changed in spoilt(row_entries, present)]
             single_rows = [{n: e[i : i + 1] for n, e in row_entries.items()} for i in range(len(rows))]
             alone = np.concatenate([session.logits(row, present[i : i + 1]) for i, row in enumerate(single_rows)])
-            drift["absent_changes_nothing"] &= all(
-                bool((logits_or_entries == together).all()) for logits_or_entries in spoilt_logits
-            )
-            for key, logits in (
-                *(("absent", logits_or_entries) for logits_or_entries in spoilt_logits),
-                ("alone", alone),
-            ):
+            drift["absent_changes_nothing"] &= all(bool((logits == together).all()) for logits in spoilt_logits)
+            for key, logits in (*(("absent", logits) for logits in spoilt_logits), ("alone", alone)):
                 gap = np.abs(comparable(heads, logits) - comparable(heads, together)).max()
                 drift[key] = max(drift[key], float(gap))
         return drift
