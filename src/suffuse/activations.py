@@ -62,7 +62,7 @@ def activate_row(heads: Sequence[Head], logits: Sequence[float]) -> list[float]:
 
 
 def in_units(logits: Any, source_heads: Sequence[Head], target_heads: Sequence[Head]) -> Any:
-    """Outputs (N, C) of NumPy or torch whose numbers are standardised as ``theirs`` say -> as ``ours`` say."""
+    """Outputs (N, C) of NumPy or torch whose numbers are standardised by ``source_heads`` -> by ``target_heads``."""
     facts = [(a.std / b.std, (a.mean - b.mean) / b.std) if a.kind == NUMBER else (1.0, 0.0)
              for a, b in zip(source_heads, target_heads, strict=True) for _ in range(a.outputs)]  # fmt: skip
     if all(fact == (1.0, 0.0) for fact in facts):
@@ -74,6 +74,6 @@ def in_units(logits: Any, source_heads: Sequence[Head], target_heads: Sequence[H
 
 
 def main_metric(heads: Sequence[Head]) -> str:
-    """The one number that a model is chosen and compared by: of its kind of target, or the mean over targets."""
+    """The metric that a model is selected and compared by: of its kind of target, or the mean over targets."""
     kinds = {head.kind for head in heads}
     return MAIN[heads[0].kind] if len(kinds) == 1 else "score"

@@ -38,7 +38,7 @@ class Form(BaseModel):
 
 
 class Seal(BaseModel):
-    """What signature.json says of the files beside it."""
+    """What signature.json states about the files beside it."""
 
     model_config = ConfigDict(strict=True, frozen=True)
 
@@ -58,7 +58,7 @@ class Seal(BaseModel):
 
 
 def digest(signature: Mapping[str, Any]) -> str:
-    """Hash of what a signature says, but for the hash itself."""
+    """Hash of a signature, without the hash itself."""
     content = {key: value for key, value in signature.items() if key != "digest"}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
@@ -171,7 +171,7 @@ def _parse_seal(folder: Path, signature: Mapping[str, Any]) -> Seal:
 
 
 def _file_of_form(folder: Path, seal: Seal, form: str | None) -> str:
-    """The file of a form; of the default one where none is asked for."""
+    """The file of a form; of the default form for None."""
     name = form or seal.form
     if name in seal.forms:
         return seal.forms[name].file
@@ -203,7 +203,7 @@ def _read_verified(folder: Path, name: str, sha256: str, size: int) -> bytes:
 
 
 def _read_plain_file(folder: Path, name: str, limit: int) -> bytes:
-    """A plain file's bytes, no more than ``most`` and one: what is larger is not read."""
+    """A plain file's bytes, at most ``limit`` and one: a larger file is not read."""
     kind = (folder / name).lstat()
     if stat.S_ISLNK(kind.st_mode):
         raise ValueError(f"{name} is a link")

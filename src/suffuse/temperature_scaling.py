@@ -47,14 +47,15 @@ def scaled(heads: Sequence[Head], logits: np.ndarray, temperatures: Mapping[str,
 
 
 def subset_name(names: Sequence[str], present: Sequence[bool]) -> str:
-    """Its name: the present modalities in the model's order, with a + between them."""
+    """A subset's name: its modalities in the model's order, joined by +."""
     return "+".join(n for n, is_present in zip(names, present, strict=True) if is_present) or NOTHING
 
 
 def calibrated(
     heads: Sequence[Head], logits: np.ndarray, names: Sequence[str], present: np.ndarray, temperatures: Temperatures
 ) -> np.ndarray:
-    """(B, C) logits of rows with present (B, M) -> logits / T; of a subset without temperatures they stay."""
+    """(B, C) logits of rows with present (B, M) -> logits / T; logits of a subset without temperatures are
+    unchanged."""
     if not temperatures:
         return logits
     kept, divided = logits, np.empty_like(logits)

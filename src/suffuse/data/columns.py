@@ -79,7 +79,7 @@ class Columns:
         return replace(self, entries={**self.entries, **vectors}, ready=self.ready | set(vectors))
 
     def hidden(self, allowed: np.ndarray) -> torch.Tensor:
-        """Targets as :meth:`batch` takes them, of the allowed rows (N,) bool only."""
+        """Targets as :meth:`batch` takes them, with the labels of all but the allowed rows (N,) bool hidden."""
         target = self.target.copy()
         if self.spec.plain:
             target[~allowed] = UNLABELLED
@@ -97,15 +97,15 @@ class Columns:
         return tuple(int(head.count(part)) for head, part in self.spec.targets(row_targets))
 
     def fitting(self, limit: int) -> int:
-        """How many rows may be computed at once: at most so many, and fewer where their entries are large."""
+        """How many rows may be computed at once: at most ``limit``, fewer where their entries are large."""
         return max(min(limit, MOST_NUMBERS // max(self.numbers(), 1)), 1)
 
     def numbers(self) -> int:
-        """How many numbers a row's entries have, at the most, all modalities together."""
+        """The largest number of values in a row's entries, all modalities together."""
         return sum(math.prod(column.shape[1:]) for column in self.entries.values())
 
     def shared(self) -> np.ndarray:
-        """(N,) what to keep together in a batch: the entry of the modality whose entries cost most to encode.
+        """(N,) what rows of a batch should share: the entry of the modality that costs most to encode.
 
         That is the modality with the largest entries among those that rows share.
         """

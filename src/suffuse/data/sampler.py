@@ -11,10 +11,10 @@ MOST_TOGETHER = 16  # rows of one content side by side: more would make batches 
 
 @dataclass(frozen=True)
 class Sampler:
-    """(seed, step) -> rows, with no state to save: the order of an epoch is made from the seed and its number.
+    """(seed, step) -> rows, without state: the order of a pass is made from the seed and its number.
 
-    Rows that share a picture stay together (16 at the most), so that it is encoded once; pictures, and the rows of
-    each, are shuffled again every epoch.
+    Rows that share a picture stay together (16 at most), so that it is encoded once; pictures, and the rows of each,
+    are shuffled again in every pass.
     """
 
     rows: np.ndarray  # (N,) positions to draw from

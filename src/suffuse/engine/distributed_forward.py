@@ -28,7 +28,7 @@ from .process_group import gather_ragged, highest, summed
 
 
 def forward(model: FusionModel, batch: Batch, maps: Collection[str]) -> Output:
-    """As :meth:`suffuse.model.FusionModel.forward`, of all rows (B), for a batch with a split."""
+    """:meth:`suffuse.model.FusionModel.forward` of all rows (B), for a batch that is split over processes."""
     split, names, rows = batch.split, model.spec.names, len(batch.present)
     assert split
     entries = encode_entries(model, batch, maps, split)
@@ -68,7 +68,7 @@ def forward(model: FusionModel, batch: Batch, maps: Collection[str]) -> Output:
 
 
 def encode_entries(model: FusionModel, batch: Batch, maps: Collection[str], split: Split) -> list[Encoded | None]:
-    """Every modality's distinct entries (U, D_m), of all processes; None where the batch has none of it."""
+    """Every modality's distinct entries (U, D_m), of all processes; None where the batch has none."""
     entries: list[Encoded | None] = []
     for name in model.spec.names:
         if not split.entries.get(name, len(batch.inputs[name])):
@@ -95,7 +95,8 @@ def encode_entries(model: FusionModel, batch: Batch, maps: Collection[str], spli
 
 
 def head_logits(model: FusionModel, vectors: Tensor, any_present: Tensor, split: Split | None) -> Tensor:
-    """The head's logits (B, C) of joint vectors (B, D) that all processes have; the prior where nothing is there."""
+    """The head's logits (B, C) of joint vectors (B, D) that all processes have; the prior where no modality is
+    present."""
     if split is None:
         return torch.where(any_present.unsqueeze(1), model.head(vectors), model.log_prior)
     own_rows = split.own(len(vectors))
@@ -107,7 +108,7 @@ def head_logits(model: FusionModel, vectors: Tensor, any_present: Tensor, split:
 
 
 def with_summed_gradients(entries: list[Encoded | None]) -> list[Encoded | None]:
-    """Gathered entries, for this process's rows: what it finds of their gradient is a part of it."""
+    """Gathered entries as this process uses them for its own rows: their gradient is summed over the processes."""
     flat = [t for e in entries if e is not None for t in (e.vector, e.tokens) if t is not None]
     tensors = iter(_SumGradients.apply(*flat) if any(t.requires_grad for t in flat) else flat)
     return [
@@ -122,7 +123,7 @@ def gather_rows(tensors: tuple[Tensor | None, ...], split: Split, row_count: int
 
 
 def _all_gather(tensors: list[Tensor | None], totals: list[int], split: Split) -> list[Tensor | None]:
-    """Own things of each tensor, of so many -> all of them, in one exchange."""
+    """This process's part of each tensor, whose totals are given -> the whole tensors, in one exchange."""
     counts = [split.counts(n) for n, t in zip(totals, tensors, strict=True) if t is not None]
     own_parts = [t for t in tensors if t is not None]
     own_parts = [t[: c[split.rank]] for t, c in zip(own_parts, counts, strict=True)]
@@ -131,7 +132,8 @@ def _all_gather(tensors: list[Tensor | None], totals: list[int], split: Split) -
 
 
 def _pad_tokens(entries: list[Encoded], tokens: bool) -> list[Encoded]:
-    """Without tokens where the fusion reads none; else as many for each process, what is added being masked."""
+    """Encodings without tokens where the fusion reads none; else padded, with a mask, to the same length in all
+    processes."""
     if not tokens:
         return [replace(e, tokens=None, token_mask=None) for e in entries]
     lengths = highest(torch.tensor([0 if e.tokens is None else e.tokens.shape[1] for e in entries])).tolist()
@@ -147,7 +149,7 @@ def _pad_tokens(entries: list[Encoded], tokens: bool) -> list[Encoded]:
 
 
 class _AllGather(torch.autograd.Function):
-    """Own parts -> wholes, the same in every process, as their gradients are: each keeps its part of them."""
+    """Parts -> wholes, the same in every process. Backward, each process takes its part of the gradient."""
 
     @staticmethod
     def forward(ctx: Any, rank: int, counts: list[tuple[int, ...]], *own: Tensor) -> tuple[Tensor, ...]:
@@ -170,7 +172,8 @@ class _AllGather(torch.autograd.Function):
 
 
 class _SumGradients(torch.autograd.Function):
-    """Wholes that each process uses for its own rows: their gradients are summed over the processes."""
+    """The identity on tensors that each process uses for its own rows. Backward, gradients are summed over the
+    processes."""
 
     @staticmethod
     def forward(ctx: Any, *tensors: Tensor) -> tuple[Tensor, ...]:
@@ -185,5 +188,5 @@ class _SumGradients(torch.autograd.Function):
 
 
 def _common_dtype(tensors: tuple[Tensor, ...]) -> torch.dtype:
-    """One that holds them all."""
+    """The dtype that holds all of them."""
     return torch.float64 if any(t.dtype == torch.float64 for t in tensors) else torch.float32

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 
 class Average:
-    """The moving average of what a model's state holds but for ``fixed``, which never changes."""
+    """The moving average of a model's state, without the entries in ``fixed``, which never change."""
 
     def __init__(self, model: nn.Module, decay: float, fixed: frozenset[str] = frozenset()):
         self.model, self.decay, self.steps = model, decay, 0
@@ -30,7 +30,7 @@ class Average:
 
     @torch.no_grad()
     def update(self) -> None:
-        """After a step of the optimiser."""
+        """Call after each step of the optimiser."""
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
         self.steps += 1
         for name, value in self._tracked_state().items():
@@ -55,5 +55,5 @@ class Average:
             value.copy_(tensors[name])
 
     def load(self, tensors: Mapping[str, Tensor], steps: int) -> None:
-        """Go on from a checkpoint."""
+        """Continue from a checkpoint."""
         self.tensors, self.steps = dict(tensors), steps

@@ -44,19 +44,19 @@ KEYS, KEY = ".keys", 16  # beside the vectors: bytes that tell an entry, and the
 
 
 def place(run: Run) -> Path:
-    """Where a run keeps them; the number of threads is part of what decides a result's bits."""
+    """The folder of the vectors in a run. The number of threads is part of its path, since bits depend on it."""
     return run.path("features", str(run.recipe.compute.threads))
 
 
 def foresee(run: Run, network: Network, columns: Columns) -> None:
-    """Say what a network's encoders start from, and compute what is missing, before trainings side by side need it."""
+    """Report what a network's encoders are initialised from, and compute missing vectors before parallel trainings need
+    them."""
     columns = columns.of(network.encoders)
     ready(columns, FusionModel(network, columns.spec).initialise(say), place(run))
 
 
 def ready(columns: Columns, model: FusionModel, folder: Path) -> Columns:
-    """The columns with vectors in place of the entries that a frozen encoder reads, computed where they aren't there
-    yet."""
+    """The columns with vectors in place of the entries that a frozen encoder reads. Missing vectors are computed."""
     frozen = {name: model.encoder(name) for name in model.spec.names if model.encoder(name).frozen}
     files = {n: folder / f"{n}-{fingerprint(encoder, columns, n, folder)}.npy" for n, encoder in frozen.items()}
     memory = Memory.open(folder) if folder.is_dir() else Memory(folder)
@@ -72,7 +72,8 @@ def ready(columns: Columns, model: FusionModel, folder: Path) -> Columns:
 @torch.inference_mode()
 @torch.no_grad()
 def compute(encoder: Encoder, columns: Columns, file: Path, tell: Tell) -> None:
-    """Vectors of every entry of the encoder's modality -> one file; those that an earlier file has are taken there."""
+    """Write the vectors of every entry of the encoder's modality to one file. Vectors that an earlier file has are
+    copied."""
     name = encoder.field.name
     count, keys = len(columns.entries[name]), entry_keys(encoder, columns.entries[name])
     reused, is_missing = find_reusable(file.parent, keys)
@@ -106,9 +107,9 @@ def compute(encoder: Encoder, columns: Columns, file: Path, tell: Tell) -> None:
 
 
 def is_written(file: Path, memory: Memory) -> bool:
-    """Whether these vectors are there as they were written; not where a version before wrote no hash of them.
+    """Whether these vectors exist with their hash.
 
-    Raises SuffuseError where they, or the keys beside them, were changed since.
+    Raises SuffuseError where they, or their keys, were changed after they were written.
     """
     facts, keys = read_checked(file.with_suffix(".json"), AGAIN), file.with_name(f"{file.stem}{KEYS}")
     if facts is None or not file.exists() or not keys.exists():
@@ -120,7 +121,7 @@ def is_written(file: Path, memory: Memory) -> bool:
 
 
 def load(file: Path, mode: Literal["c", "r"] | None = None) -> np.ndarray:
-    """An array that was written here; SuffuseError where something has damaged it since."""
+    """Open an array that was written here. Raises SuffuseError where it is damaged."""
     try:
         return np.load(file, mmap_mode=mode)
     except (ValueError, EOFError) as error:
@@ -128,7 +129,7 @@ def load(file: Path, mode: Literal["c", "r"] | None = None) -> np.ndarray:
 
 
 def entry_keys(encoder: Encoder, column: Any) -> np.ndarray:
-    """A column of U entries -> (U,) of KEY bytes each: hashes of the encoder and of the entry as it is stored."""
+    """A column of U entries -> (U,) of KEY bytes each: hashes of the encoder and of the stored entry."""
     encoder_hash = _hash_of(encoder).digest()
 
     def key(entry: np.ndarray) -> bytes:
@@ -140,8 +141,8 @@ def entry_keys(encoder: Encoder, column: Any) -> np.ndarray:
 
 
 def find_reusable(folder: Path, keys: np.ndarray) -> tuple[list[tuple[Path, np.ndarray, np.ndarray]], np.ndarray]:
-    """Files of vectors that have some of these entries (U,), each with the entries' positions here and there, every
-    entry from one file alone; and which entries are in none of them, (U,) bool."""
+    """Files that have vectors of some of these entries (U,), with the positions of those entries here and there, every
+    entry from one file only; and which entries no file has, (U,) bool."""
     sources, is_missing, memory = [], np.ones(len(keys), dtype=bool), Memory.open(folder)
     for file in sorted(folder.glob(f"*{KEYS}")):
         vectors = file.with_name(file.name.removesuffix(KEYS) + ".npy")
@@ -160,14 +161,14 @@ def find_reusable(folder: Path, keys: np.ndarray) -> tuple[list[tuple[Path, np.n
 
 
 def fingerprint(encoder: Encoder, columns: Columns, name: str, folder: Path) -> str:
-    """Hash of all that decides the vectors."""
+    """Hash of everything that decides the vectors."""
     digest = _hash_of(encoder)
     digest.update(column_hash(columns, name, folder).encode())
     return digest.hexdigest()
 
 
 def _hash_of(encoder: Encoder) -> Any:
-    """The hash so far: what decides a vector beside the entry."""
+    """Hash object of the encoder: everything but the entry that decides a vector."""
     digest = hashlib.blake2b(digest_size=10)
     facts = {"format": FORMAT, "settings": encoder.settings.model_dump(mode="json"), "kind": encoder.kind}
     digest.update(json.dumps(facts, sort_keys=True).encode())
@@ -179,7 +180,7 @@ def _hash_of(encoder: Encoder) -> Any:
 
 
 def column_hash(columns: Columns, name: str, folder: Path) -> str:
-    """Hash of a column's entries; of an array on disk not taken again while its size and time are the same."""
+    """Hash of a column's entries. Cached for an array on disk while its size and time are unchanged."""
     column, memory = columns.entries[name], folder / f".{name}.json"
     file = Path(str(getattr(column, "filename", "") or ""))
     facts = [str(file), list(column.shape), file.stat().st_size, file.stat().st_mtime_ns] if file.is_file() else None
@@ -198,7 +199,7 @@ def column_hash(columns: Columns, name: str, folder: Path) -> str:
 
 
 def _batches(columns: Columns, name: str, entries: np.ndarray | None = None) -> Iterator[Batch]:
-    """Every entry of a modality once, or these, in order, as a batch of rows would have it."""
+    """The entries of a modality (all, or the given positions), each once and in order, as batches."""
     count, single = len(columns.entries[name]), columns.of([name])
     rows = np.arange(count)
     single = replace(single, entry=rows[:, None], present=np.ones((count, 1), dtype=bool), ready=frozenset())
@@ -208,7 +209,7 @@ def _batches(columns: Columns, name: str, entries: np.ndarray | None = None) -> 
 
 
 def _trim_padding(x: torch.Tensor) -> torch.Tensor:
-    """Token ids as long as the longest text among them; what is padding changes nothing."""
+    """Token ids cut to the longest text among them. Padding changes no vector."""
     if x.ndim != 2 or x.is_floating_point():
         return x
     return x[:, : max(1, int((x != 0).sum(1).max()))]

@@ -43,7 +43,7 @@ def of_pass(model: FusionModel, columns: Columns, training: Training, rows: np.n
 
 
 def of_inference(model: FusionModel, columns: Columns, rows: np.ndarray) -> float:
-    """Operations of answering ``rows`` once."""
+    """Operations of one forward pass over ``rows``."""
     sample = rows[: min(len(rows), 512)]
     with torch.no_grad(), count_flops() as count:
         model.eval()(columns.batch(sample))
@@ -51,8 +51,8 @@ def of_inference(model: FusionModel, columns: Columns, rows: np.ndarray) -> floa
 
 
 def of_frozen(model: FusionModel, columns: Columns) -> float:
-    """Operations of a network's frozen encoders, which see every entry of their column once; ``columns`` as they were
-    prepared."""
+    """Operations of a network's frozen encoders, which encode every entry of their column once; ``columns`` hold the
+    prepared entries."""
     total = 0.0
     for name in model.spec.names:
         encoder = model.encoder(name)
@@ -69,7 +69,7 @@ def of_frozen(model: FusionModel, columns: Columns) -> float:
 
 @contextmanager
 def count_flops() -> Iterator[FlopCounterMode]:
-    """A counter of what is done inside."""
+    """Counts the operations inside."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a switch that isn't asked for
         with torch.backends.mkldnn.flags(enabled=False), FlopCounterMode(display=False) as count:

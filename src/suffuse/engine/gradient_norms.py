@@ -20,7 +20,7 @@ MEASURED_ON = 64  # rows at every epoch's end, at the most: few, as each loss co
 
 
 def norms(objective: Objective, gathered: tuple) -> torch.Tensor:
-    """The objective's arguments -> (K,) float64, norm of each term's gradient on the student's weights, unweighed."""
+    """The objective's arguments -> (K,) float64, norm of each unweighted term's gradient on the student's weights."""
     weights = [p for p in objective.model.parameters() if p.requires_grad]
     gradient_norms = torch.zeros(len(objective.names), dtype=torch.float64)
     with _unchanged(objective):
@@ -35,15 +35,15 @@ def norms(objective: Objective, gathered: tuple) -> torch.Tensor:
 
 
 def shares(objective: Objective, gathered: tuple) -> dict[str, float]:
-    """Name -> share of the weighed terms' gradient norms; all 0 where none pulls."""
+    """Name -> share of the weighted terms' gradient norms; all 0 where every gradient is 0."""
     pulls = norms(objective, gathered) * (objective.weights * objective.factors).double()
     total = pulls.sum()
     return dict(zip(objective.names, (pulls / total.where(total > 0, 1.0)).tolist(), strict=True))
 
 
 def calibrate(objective: Objective, batches: Iterable[tuple]) -> None:
-    """Turn the recipe's weights into shares of the gradient: w_k' = w_k c / g_k, g_k the mean norm over the batches,
-    c = sum w g / sum w, so that the sum of all stays as it was. A term without a gradient there keeps its weight."""
+    """Turn the recipe's weights into shares of the gradient: w_k' = w_k c / g_k, g_k the mean norm over the batches, c
+    = sum w g / sum w, so that their sum is unchanged. A term without a gradient keeps its weight."""
     pulls = torch.stack([norms(objective, gathered) for gathered in batches]).mean(0)
     weights, live = objective.weights.double(), pulls > 0
     if live.any():
@@ -53,13 +53,13 @@ def calibrate(objective: Objective, batches: Iterable[tuple]) -> None:
 
 
 def dead(history: Sequence[dict]) -> list[str]:
-    """Names of losses that the student learned nothing from, of a training's epochs; in the order of the recipe."""
+    """Names of losses whose share of the gradient stayed below ``DEAD`` in every epoch, in the recipe's order."""
     epochs = [epoch["shares"] for epoch in history if "shares" in epoch]
     return [name for name in (epochs[0] if epochs else ()) if max(shares[name] for shares in epochs) < DEAD]
 
 
 def _sum_over_processes(objective: Objective, gathered: tuple, gradients: Sequence) -> Sequence:
-    """Of a batch that several processes share, the sums of what they found."""
+    """Gradients of a batch that several processes share, summed over them."""
     if gathered[0].split is None:
         return gradients
     weights = [p for p in objective.model.parameters() if p.requires_grad]

@@ -20,10 +20,10 @@ PLAIN = Training()
 
 
 def chunks(columns: Columns, rows: np.ndarray, size: int = CHUNK) -> Iterator[np.ndarray]:
-    """Positions in ``rows``, in pieces in which rows that share a picture stand together, of so many rows, or of
-    fewer where their entries are large.
+    """Positions in ``rows``, in pieces of at most ``size`` rows (fewer where their entries are large) that keep rows of
+    one picture together.
 
-    The pieces depend on the rows alone, so a row is always computed in the same company and gets the same bits.
+    The pieces depend on the rows only, so a row is always computed in the same batch and its bits are reproducible.
     """
     order, size = np.argsort(columns.shared()[rows], kind="stable"), columns.fitting(size)
     for start in range(0, len(order), size):
@@ -52,8 +52,8 @@ def logits(model: FusionModel, columns: Columns, rows: np.ndarray) -> np.ndarray
 def subset_logits(
     model: FusionModel, columns: Columns, rows: np.ndarray, kept: np.ndarray, size: int = CHUNK
 ) -> np.ndarray:
-    """kept (K, N, M) bool, or (K, 1, M) -> (K, N, C) float32, the answers on what of it each row has, in eval mode:
-    rows are encoded once, and fused for each of the K."""
+    """kept (K, N, M) or (K, 1, M) bool -> logits (K, N, C) float32 on the kept modalities that each row has, in eval
+    mode. Rows are encoded once, and fused K times."""
     was_training, columns = model.training, columns.of(model.spec.names)
     kept = np.broadcast_to(kept, (len(kept), len(rows), len(columns.spec.names)))
     all_logits = np.empty((*kept.shape[:2], columns.spec.outputs), dtype=np.float32)
@@ -87,15 +87,15 @@ def scorer(columns: Columns, rows: np.ndarray, training: Training = PLAIN) -> Ca
 
 
 def subsets_of(columns: Columns, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Subsets of the modalities (K, 1, M), all of them last, and the rows that each is judged on (K, N): those that
-    have some of it. A subset that no row has isn't there."""
+    """Subsets of the modalities (K, 1, M), the full one last, and the rows that each is scored on (K, N): those that
+    have some of it. Subsets that no row has are left out."""
     kept = listed(len(columns.spec.names))[1:, None]
     has_any: np.ndarray = np.any(columns.present[rows] & kept, axis=2)
     return kept[has_any.any(1)], has_any[has_any.any(1)]
 
 
 def selection_score(scores: Mapping[str, float]) -> float:
-    """By which of a validation's numbers epochs and seeds are chosen: higher is better."""
+    """The score of a validation that selects epochs and seeds; higher is better."""
     return scores.get(SUBSETS, next(iter(scores.values())))
 
 

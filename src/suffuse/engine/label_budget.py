@@ -14,8 +14,8 @@ WHERE = "distill.label_fractions, evaluate.label_curve"
 
 
 def label_budget(columns: Columns, fraction: float, seed: int) -> np.ndarray:
-    """(N,) bool: rows whose label may be seen. Whole groups (all questions of a picture), the same for everybody; those
-    of a smaller share are among those of a larger one."""
+    """(N,) bool: rows whose label may be used. Whole groups (all questions of a picture) are drawn, the same for every
+    training; a smaller fraction is a subset of a larger one."""
     allowed = np.ones(len(columns.target), dtype=bool)
     if fraction < 1:
         for split in ("train", "validation"):
@@ -34,8 +34,8 @@ def label_budget(columns: Columns, fraction: float, seed: int) -> np.ndarray:
 
 
 def visible(columns: Columns, allowed: np.ndarray) -> Columns:
-    """The same rows, with what is taken from labels taken from the allowed (N,) bool training rows alone: the prior,
-    class weights, and a number's mean and deviation, in whose units its targets are.
+    """The same rows with label statistics taken from the allowed (N,) bool training rows only: the prior, class
+    weights, and a number's mean and deviation, in whose units its targets are.
 
     Raises SuffuseError where they leave a number without a deviation.
     """
@@ -60,7 +60,7 @@ def visible(columns: Columns, allowed: np.ndarray) -> Columns:
 
 
 def _standardised(head: Head, target: np.ndarray, visible_targets: np.ndarray) -> tuple[Head, np.ndarray]:
-    """A number's head and its targets (N,), with mean and deviation of some of them."""
+    """A number's head and its targets (N,), with mean and deviation of the visible ones."""
     values = visible_targets.astype(np.float64) * head.std + head.mean
     if len(values) < 2 or values.std() == 0:
         got = f"{len(np.unique(values))} different numbers for '{head.name}'"

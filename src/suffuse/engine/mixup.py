@@ -22,7 +22,7 @@ from .process_group import current
 
 
 class Mixed(NamedTuple):
-    """Answers on mixed rows."""
+    """Logits of mixed rows."""
 
     logits: Tensor  # (B, C)
     partner: Tensor  # (B,) int64, j of each row; a row that stays unmixed is its own
@@ -30,7 +30,7 @@ class Mixed(NamedTuple):
 
 
 def mix_batch(model: FusionModel, output: Output, present: Tensor, alpha: float, split: Split | None = None) -> Mixed:
-    """An Output of these rows, present (B, M) bool -> the head's answers on the mixtures of their joint vectors.
+    """An Output of these rows, present (B, M) bool -> the head's logits of the mixtures of their joint vectors.
 
     Draws from torch's random state, which a checkpoint holds; of several processes that share the batch (``split``) the
     first one draws.

@@ -24,7 +24,7 @@ from .mixup import mix_batch
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What a batch is of the step that it is a part of, with its other batches."""
+    """The share of a batch in its step of the optimiser, which has several batches."""
 
     rows: float  # its rows by the step's
     labels: tuple[int, ...] | None = None  # of each target, in the whole step; None: by rows
@@ -90,8 +90,8 @@ class Objective(nn.Module):
         self.at(0.0)
 
     def at(self, share: float) -> None:
-        """So much of the training is done, 0 to 1: weights and temperatures are what their schedules say. A matter of
-        the share alone, so that a training that goes on after a kill has the same ones."""
+        """Set weights and temperatures to their schedules at a share of the training, 0 to 1. They depend on the share
+        only, so a resumed training has the same ones."""
         plans = [self.schedules.get(name) for name in self.names]
         self.now = tuple(p.settings(s, share) if p else s for s, p in zip(self.settings, plans, strict=True))
         self.factors = torch.tensor(
@@ -99,12 +99,12 @@ class Objective(nn.Module):
         )
 
     def needs(self) -> tuple[str, ...]:
-        """Everything of the teacher that some loss reads."""
+        """Every tap of the teacher that a loss reads."""
         taps = losses.needs(self.settings)
         return tuple(dict.fromkeys(n for name in taps for n in (self.shared if name == ALL else (name,))))
 
     def _views(self, output: Output, teacher: dict[str, Tensor], target: Tensor) -> list[View]:
-        """The answers, target by target."""
+        """The outputs, target by target."""
         spec = self.model.spec
         if len(spec.heads) == 1:
             return [(output, teacher, spec.targets(target)[0][1])]
@@ -184,14 +184,14 @@ class Objective(nn.Module):
 
 
 def mixable(part: ModuleType, settings: PartSettings) -> bool:
-    """Whether a loss reads answers only: features of a row and of the one that it is mixed with are two things."""
+    """Whether a loss reads logits only. Features of a row and of its mixup partner can't be mixed."""
     return hasattr(part, "HEADS") and not getattr(part, "WHOLE", False) and set(part.needs(settings)) <= {"logits"}
 
 
 def loss_term(
     settings: PartSettings, part: ModuleType, layers: nn.Module, views: list[View], share: Share | None = None
 ) -> Tensor:
-    """One loss over the targets that it is valid for, weighed as the recipe weighs them."""
+    """One loss over the targets that it is valid for, with the recipe's weights of the targets."""
     if not hasattr(part, "HEADS") or len(views) == 1:
         return _scaled_by_share(part, part.loss(settings, layers, *views[0]), views[0], share, 0)
     heads = [(v[0].head, n, v) for n, v in enumerate(views) if v[0].head is not None]
@@ -205,7 +205,7 @@ def loss_term(
 
 
 def _scaled_by_share(part: ModuleType, loss: Tensor, view: View, share: Share | None, target: int) -> Tensor:
-    """A batch's loss on the so many-th target, as a part of its step's."""
+    """A batch's loss on target number ``target``, scaled by the batch's share of its step."""
     if share is None:
         return loss
     head = view[0].head
@@ -217,7 +217,7 @@ def _scaled_by_share(part: ModuleType, loss: Tensor, view: View, share: Share | 
 def gate_columns(student: Iterable[str], teacher: Mapping[str, int], order: list[str], where: str) -> list[int]:
     """Which of the teacher's gates each modality of the student has; -1 where the teacher doesn't read it.
 
-    Raises UsageError where that can't be told, or where they share fewer than two.
+    Raises UsageError where the gates can't be assigned to modalities, or they share fewer than two.
     """
     count, read = teacher["gates"], [name for name in order or modalities(teacher) if name in teacher]
     names = order if len(order) == count else read

@@ -51,7 +51,7 @@ class Group:
 
     @property
     def split(self) -> Split | None:
-        """What a batch must know of it."""
+        """How batches are split over the group; None with one process."""
         return Split(self.rank, self.size) if self.size > 1 else None
 
     def broadcast(self, value: Any) -> Any:
@@ -59,7 +59,7 @@ class Group:
         return _broadcast_json(value, None) if self.size > 1 else value
 
     def start(self) -> None:
-        """Random numbers of each process's own, for what it drops out of its part; the first one's stay as they are."""
+        """Seed each process for the dropout of its own part; the first one's random state is unchanged."""
         if self.rank:
             torch.manual_seed((torch.initial_seed() * 1_000_003 + self.rank) % 2**63)
 
@@ -69,14 +69,14 @@ class Group:
         return torch.stack(_all_gather(own_state)) if self.size > 1 else own_state
 
     def set_random_state(self, states: Tensor) -> None:
-        """Go on with one's own of :meth:`random_states`."""
+        """Restore this process's state from :meth:`random_states`."""
         torch.set_rng_state(states[self.rank].clone() if self.size > 1 else states)
 
     def sum_gradients(self, partial: Iterable[nn.Parameter], replicated: Iterable[nn.Parameter], due: bool) -> bool:
-        """Gradients of ``partial`` parameters become the sums over the processes. Those of ``whole`` ones, which all
-        computed, become the first one's. A parameter that no process has a gradient of gets none.
+        """Sum the gradients of ``partial`` parameters over the processes; those of ``replicated`` ones, which all
+        processes computed, become the first one's. A parameter without a gradient in every process gets none.
 
-        Returns the first process's ``due``, which travels with them.
+        Returns the first process's ``due``, which is sent along.
         """
         if self.size == 1:
             return due
@@ -107,8 +107,8 @@ def current() -> Group:
 
 @contextlib.contextmanager
 def join_group(rank: int, size: int, file: Path | None, patience: timedelta = PATIENCE) -> Iterator[Group]:
-    """This process in a group: those that name the same new file, or (None) those that a launcher started and told of
-    each other in ``MASTER_ADDR`` and its kin."""
+    """Puts this process into a group: of those that name the same new file, or (None) of those that a launcher started
+    with ``MASTER_ADDR`` and related variables."""
     if file is not None:  # on this machine alone: nothing listens to a network
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo0" if os.uname().sysname == "Darwin" else "lo")
     store = FileStore(str(file), size) if file is not None else None
@@ -130,21 +130,21 @@ def order_channel(say: Any = None) -> Callable[[Any], Any]:
 
 
 def summed(x: Tensor) -> Tensor:
-    """The sum over the processes, the same bits for all of them. ``x`` is written over."""
+    """The sum over the processes, bit-identical in all of them. ``x`` is overwritten."""
     with _raise_lost():
         dist.all_reduce(x)
     return x
 
 
 def highest(x: Tensor) -> Tensor:
-    """The largest over the processes, number by number. ``x`` is written over."""
+    """The elementwise maximum over the processes. ``x`` is overwritten."""
     with _raise_lost():
         dist.all_reduce(x, dist.ReduceOp.MAX)
     return x
 
 
 def _all_gather(x: Tensor) -> list[Tensor]:
-    """Every process's tensor; they have one shape."""
+    """Every process's tensor, all of one shape."""
     tensors = [torch.empty_like(x) for _ in range(dist.get_world_size())]
     with _raise_lost():
         dist.all_gather(tensors, x.contiguous())
@@ -152,14 +152,14 @@ def _all_gather(x: Tensor) -> list[Tensor]:
 
 
 def gather_ragged(x: Tensor, sizes: list[int]) -> list[Tensor]:
-    """Every process's numbers (n_r,), of which all know how many they are."""
+    """Every process's values (n_r,), whose counts all processes know."""
     longest = max(sizes)
     padded = torch.cat([x, x.new_zeros(longest - len(x))]) if len(x) < longest else x
     return [gathered[:size] for gathered, size in zip(_all_gather(padded), sizes, strict=True)]
 
 
 def _broadcast_json(value: Any, channel: Any) -> Any:
-    """JSON, as nothing here is unpickled."""
+    """The first process's value, as JSON: nothing is unpickled."""
     import json
 
     content = json.dumps(value).encode() if dist.get_rank() == 0 else b""

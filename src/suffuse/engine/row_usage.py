@@ -26,7 +26,7 @@ PREFIX = "usage."  # of the record's tensors in a checkpoint
 
 @dataclass(frozen=True, kw_only=True)
 class RecordedColumns(Columns):
-    """Columns that mark the rows of every batch that come with a label."""
+    """Columns that record the rows of every batch whose label is known."""
 
     marks: np.ndarray  # (N,) bool, written in place
 
@@ -39,7 +39,7 @@ class RecordedColumns(Columns):
 
 @dataclass(eq=False)
 class RowUsage:
-    """The record of one training, over the run's N rows: (N,) bool each."""
+    """The rows that one training used, (N,) bool each over the run's N rows."""
 
     columns: Columns
     labels: np.ndarray
@@ -54,15 +54,15 @@ class RowUsage:
         return cls(columns, labels=empty, epoch=empty.copy(), standardised=empty.copy())
 
     def training(self, columns: Columns) -> RecordedColumns:
-        """The columns as training batches are taken from them."""
+        """The columns that training batches are taken from."""
         return _recorded(columns, self.labels)
 
     def validation(self, columns: Columns) -> RecordedColumns:
-        """The columns as validation reads them."""
+        """The columns that validation reads."""
         return _recorded(columns, self.epoch)
 
     def standardising(self, rows: np.ndarray) -> np.ndarray:
-        """These rows, which a model is standardised by."""
+        """Record and return the rows that a model is standardised by."""
         self.standardised[rows] = True
         return rows
 
@@ -71,18 +71,19 @@ class RowUsage:
         return {"labels": self.labels, "epoch": self.epoch, "standardised": self.standardised}
 
     def tensors(self) -> dict[str, torch.Tensor]:
-        """For a checkpoint."""
+        """The record as tensors of a checkpoint."""
         return {PREFIX + name: torch.from_numpy(mask) for name, mask in self.masks().items() if self.complete}
 
     def load(self, tensors: Mapping[str, torch.Tensor]) -> None:
-        """Go on with what a checkpoint holds."""
+        """Continue from a checkpoint."""
         self.complete = all(PREFIX + name in tensors for name in self.masks())
         for name, mask in self.masks().items():
             if self.complete:
                 mask |= tensors[PREFIX + name].numpy()
 
     def facts(self) -> dict[str, Any]:
-        """What is used for -> split -> rows, groups and a hash of the rows; nothing where the record isn't complete."""
+        """Purpose -> split -> rows, groups and a hash of the rows; only ``complete: False`` where the record isn't
+        complete."""
         if not self.complete:
             return {"complete": False}
         columns_of_rows = self.columns.split, self.columns.group, self.columns.key

@@ -41,8 +41,7 @@ def save_trained(model: FusionModel, state: State, plan: Plan, folder: Path) -> 
 
 
 def steps(plan: Plan, state: State) -> dict[str, int | bool]:
-    """How many batches were trained on, of how many at the most, how many make a step of the optimiser, and how many
-    of those there were."""
+    """Batches taken and their budget, the batch size, batches for each step of the optimiser, and its steps."""
     return {
         "taken": state.step,
         "budget": plan.training.epochs * plan.every,

@@ -80,8 +80,8 @@ def run_jobs(
 def brief(network: Network, columns: Columns, trainings: list[Training]) -> bool:
     """Whether all of these ``trainings`` of ``network``, one after the other, take less time than starting a process.
 
-    A forecast from sizes alone, so it is the same wherever a run goes on. It decides nothing but who trains: one thread
-    has the same bits in any process.
+    An estimate from sizes only, so that it is the same on every machine. It decides only where the training runs: with
+    one thread the bits are the same in any process.
     """
     from ..model import FusionModel  # torch: a worker imports this module first, and must listen before that
 
@@ -119,7 +119,7 @@ class Team:
         self.messages.put((rank, {"error": {"what": "a training process died", "where": where}}))
 
     def send(self, job: dict) -> None:
-        """Hand a job to all of them; how they find each other is part of it."""
+        """Send a job to all processes, with the file by which they find each other."""
         self.jobs += 1
         size = len(self.processes)
         for rank, process in enumerate(self.processes):
@@ -153,7 +153,7 @@ class Team:
 
 
 def _work_off(team: Team, jobs: list[dict], todo: queue.SimpleQueue, news: queue.SimpleQueue) -> None:
-    """Hand jobs to one team until there are none, and pass on what it says."""
+    """Send jobs to one team until none is left, and forward its messages."""
     while True:
         try:
             number = todo.get_nowait()
@@ -182,7 +182,7 @@ def _report_progress(news: queue.SimpleQueue, jobs: list[dict], tell: Callable[[
 
 
 def work(function: str, incoming: TextIO, outgoing: TextIO) -> None:
-    """The worker: one job after the other, in the order in which they come."""
+    """The worker's loop: one job after the other."""
     jobs: queue.SimpleQueue[dict] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(incoming, jobs), daemon=True).start()  # first: imports take seconds
     call = distributed_launch.import_function(function)
@@ -209,7 +209,7 @@ def work(function: str, incoming: TextIO, outgoing: TextIO) -> None:
 
 
 def _join_group(group: dict | None) -> contextlib.AbstractContextManager:
-    """This process among those that share the job."""
+    """Join the processes that share the job."""
     if group is None:
         return contextlib.nullcontext()
     from .process_group import join_group

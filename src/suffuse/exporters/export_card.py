@@ -19,8 +19,8 @@ def card(
     scores: Mapping[str, Any] | None = None,
     schema: Mapping[str, Any] | None = None,
 ) -> str:
-    """Markdown. ``parity`` as in parity.json; ``scores``: who -> its scorecard, as in ``scores/WHO.json``; ``schema``:
-    the rows', as in ``data/schema.json``."""
+    """The model card in Markdown. ``parity`` as in parity.json; ``scores``: model -> its scorecard, as in
+    ``scores/WHO.json``; ``schema``: of the rows, as in ``data/schema.json``."""
     sections = (
         _head(signature),
         _inputs(signature),

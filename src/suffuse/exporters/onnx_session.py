@@ -25,7 +25,7 @@ BLOCK = 0.003  # seconds of a block: shorter ones time the clock
 
 
 class Session:
-    """A model on the processor, in one thread unless told otherwise.
+    """A model on the CPU, with one thread by default.
 
     Raises SuffuseError where ONNX Runtime can't load it.
     """
@@ -64,7 +64,7 @@ class LatencyRatio:
 
 
 def latency_ratio(model: Session, reference: Session, feeds: Feed, seconds: float = SECONDS) -> LatencyRatio:
-    """Blocks of both by turns, in changing order, so that a slower moment of the machine falls on both."""
+    """Time blocks of both by turns, in changing order, so that a slower moment of the machine affects both."""
     count = max(1, round(BLOCK / max(_block(reference, feeds, 1), 1e-6)))
     for session in (model, reference):
         _block(session, feeds, count)
@@ -90,13 +90,13 @@ AGAIN = "remove it: the times are measured again, and another form may be chosen
 
 @dataclass(frozen=True)
 class LatencyCache:
-    """The ratios of a run."""
+    """The measured ratios of a run."""
 
     file: Path
     feeds: Feed  # one row, as the model takes it
 
     def ratio(self, model: bytes, reference: bytes, name: str) -> LatencyRatio:
-        """Time of one model / time of another, on one row and one thread; ``name`` is for who reads the file."""
+        """Time of ``model`` / time of ``reference``, on one row and one thread; ``name`` is stored with it."""
         cached = read_checked(self.file, AGAIN) or {}
         key = hashlib.sha256(hashlib.sha256(model).digest() + hashlib.sha256(reference).digest()).hexdigest()
         if key in cached:

@@ -40,12 +40,12 @@ def evenly(columns: Columns, count: int, split: str = "validation") -> np.ndarra
 
 
 def entries(columns: Columns, rows: np.ndarray) -> dict[str, np.ndarray]:
-    """What the rows have, as a predictor takes it; in an absent slot stands another row's."""
+    """The rows' entries as a predictor takes them; in an absent slot stands another row's."""
     return {n: np.asarray(columns.entries[n][columns.entry[rows, m]]) for m, n in enumerate(columns.spec.names)}
 
 
 class LogitModel(Protocol):
-    """Anything that answers encoded rows: a predictor, or a bare session."""
+    """Anything that maps encoded rows to logits: a predictor, or a bare session."""
 
     def logits(self, entries: Mapping[str, np.ndarray], present: np.ndarray) -> np.ndarray:
         """Entries (B, ...) and present (B, M) bool -> (B, C)."""
@@ -112,7 +112,7 @@ def same_answers(spec: Spec, outputs: np.ndarray, reference: np.ndarray, near: f
 
 
 def spoilt(entries: Mapping[str, np.ndarray], present: np.ndarray) -> list[dict[str, np.ndarray]]:
-    """Entries with other content wherever a row lacks a modality: another row's, and the blank that a reader puts."""
+    """Entries with other content wherever a row lacks a modality: another row's, and a reader's blank."""
     replacements = {n: (np.roll(e, 1, axis=0), np.zeros_like(e)) for n, e in entries.items()}
     return [
         {n: scramble(e, replacements[n][way], present[:, m]) for m, (n, e) in enumerate(entries.items())}
@@ -121,7 +121,7 @@ def spoilt(entries: Mapping[str, np.ndarray], present: np.ndarray) -> list[dict[
 
 
 def scramble(entries: np.ndarray, replacement: np.ndarray, present: np.ndarray) -> np.ndarray:
-    """``other`` in the absent rows."""
+    """``replacement`` in the absent rows."""
     changed = entries.copy()
     changed[~present] = replacement[~present]
     return changed

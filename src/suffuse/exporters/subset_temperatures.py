@@ -19,8 +19,8 @@ FEWEST = 20  # rows that a subset's temperature is fitted on; with fewer it stay
 
 
 def temperatures(ask: Ask, columns: Columns, rows: np.ndarray, subsets: Sequence[tuple[bool, ...]]) -> dict:
-    """Subset -> target -> T. ``ask``: entries and present (B, M) -> logits (B, C). With nothing present it is 1: the
-    answer is the training prior, as it is."""
+    """Subset -> target -> T. ``ask``: entries and present (B, M) -> logits (B, C). With nothing present T is 1: the
+    output is the training prior."""
     by_subset = {}
     for kept in subsets:
         subset_rows = rows[columns.present[rows][:, list(kept)].all(1)]

@@ -51,8 +51,9 @@ def store_order(train: np.ndarray, validation: np.ndarray, pieces: Pieces) -> np
 
 
 def cut_parts(rows: np.ndarray, train: int, previous_rows: Sequence[np.ndarray], pieces: Pieces) -> list[Part]:
-    """All parts. ``train``: how many rows are training rows, the first ones: cut by themselves, so that a part is a
-    stretch of the store; ``old``: for each block, where its rows stand in an older store (-1: they don't)."""
+    """All parts. ``train``: number of training rows, which come first and are cut separately, so that a part is a
+    contiguous range of the store; ``previous_rows``: for each block, the position of each row in the previous store, -1
+    where it has none."""
     parts = []
     for block, previous in enumerate(previous_rows):
         kept, new = np.flatnonzero(previous >= 0), np.flatnonzero(previous < 0)
@@ -65,12 +66,12 @@ def cut_parts(rows: np.ndarray, train: int, previous_rows: Sequence[np.ndarray],
 
 
 def of_modality(name: str, modalities: Sequence[str]) -> bool:
-    """Whether a tap tells of one modality alone, its feature, map or look: then it doesn't depend on the subset."""
+    """Whether a tap depends on one modality only (its feature, map or look), and so not on the subset."""
     return name.removesuffix(LOOK).removesuffix(MAP) in modalities
 
 
 def write_part(file: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """One part, atomically: it is there whole, or not at all."""
+    """Write one part atomically."""
     from safetensors.numpy import save
 
     write_bytes(file, save({k: np.ascontiguousarray(v) for k, v in arrays.items()}))
@@ -84,8 +85,8 @@ def read_part(file: Path) -> dict[str, np.ndarray]:
 
 
 def block_starts(blocks: Sequence[Block], counts: Sequence[int], full_only: bool) -> list[int]:
-    """At which row of an array each block begins. A modality's own feature is the same in every subset: it is stored
-    in the full one's blocks, and the others point there."""
+    """The row of an array at which each block begins. A modality's own feature is the same in every subset: it is
+    stored in the full subset's blocks, and the others point there."""
     full, positions, end = blocks[0].subset, [], 0
     first: dict[int | None, int] = {}
     for block, count in zip(blocks, counts, strict=True):
@@ -114,14 +115,14 @@ class Block:
         return f"{'+'.join(self.subset) or 'full'}, {'as prepared' if self.view is None else f'view {self.view}'}"
 
     def to_json(self) -> dict:
-        """As it stands in the manifest."""
+        """Its entry in the manifest."""
         return {"subset": list(self.subset), "view": self.view}
 
 
 def subsets(setting: str | Sequence[Sequence[str]], names: Sequence[str]) -> list[tuple[str, ...]]:
-    """The recipe's wish and the teacher's modalities (M) -> subsets in the teacher's order, the full one first.
+    """The recipe's setting and the teacher's modalities (M) -> subsets in the teacher's order, the full one first.
 
-    Raises UsageError where the teacher doesn't read what is named, or can't be shown less.
+    Raises UsageError where the teacher doesn't read a named modality, or none can be hidden from it.
     """
     full = tuple(names)
     if setting == "full" or (setting in ("each", "all") and len(names) == 1):
@@ -151,6 +152,6 @@ def subsets(setting: str | Sequence[Sequence[str]], names: Sequence[str]) -> lis
 
 
 def blocks(settings: Extract, names: Sequence[str]) -> list[Block]:
-    """All blocks of a store: of each subset the rows as prepared, then each view."""
+    """All blocks of a store: for each subset the rows as prepared, then each view."""
     views = [None, *range(settings.views)]
     return [Block(subset, view) for subset in subsets(settings.subsets, names) for view in views]

@@ -31,7 +31,7 @@ HASHED = 4  # arrays at a time
 
 @dataclass
 class Compaction:
-    """The arrays of a store that is being made; each part is added once."""
+    """The arrays of a store that is being built. Each part is added once."""
 
     build: StoreBuild
     folder: Path
@@ -42,7 +42,7 @@ class Compaction:
     waiting: list[Part] = field(default_factory=list)  # until a part of the full subset shows which arrays there are
 
     def add(self, part: Part) -> None:
-        """Put a part where it belongs."""
+        """Write a part to its place in the arrays."""
         self.waiting.append(part)
         if not self.files and self.build.blocks[part.block].subset == self.build.blocks[0].subset:
             self._open(read_part(part.file(self.build.place)))
@@ -53,7 +53,8 @@ class Compaction:
                 self.files[name].put(self.starts[name][ready.block] + content["slot"], content[name])
 
     def share(self, per_row: dict[str, np.ndarray]) -> None:
-        """What all blocks share, as :func:`suffuse.knowledge.builder.per_row` gives it, and the labels: once."""
+        """Write what all blocks share, as :func:`suffuse.knowledge.builder.per_row` gives it, and the labels. Call
+        once."""
         build, columns = self.build, self.build.columns
         target = columns.target[build.rows]
         per_row = {**per_row, "label": target.astype(np.int32 if columns.spec.plain else np.float32)}
@@ -64,7 +65,7 @@ class Compaction:
                 self.shared[name].put(np.arange(len(build.rows)), per_row[name])
 
     def finish(self) -> None:
-        """After the last part. The manifest is written last: without it there is no store."""
+        """Call after the last part. The manifest is written last: without it there is no store."""
         build, columns, files = self.build, self.build.columns, self.shared | self.files
         with ThreadPoolExecutor(HASHED) as pool:  # bytes alone: two threads that read headers at once can trip Python
             hashes = list(pool.map(RowFile.digest, files.values()))  # 3.11 (its parser's depth is shared: gh-106905)
@@ -93,7 +94,7 @@ class Compaction:
         manifest.write(self.folder, facts)
 
     def _open(self, example: dict[str, np.ndarray]) -> None:
-        """Make the arrays that a part of the full subset has."""
+        """Create the arrays that a part of the full subset has."""
         build, several = self.build, any(b.subset != self.build.blocks[0].subset for b in self.build.blocks)
         self.folder.mkdir(parents=True, exist_ok=True)
         for name in sorted(example.keys() - {"slot"}):
@@ -105,7 +106,7 @@ class Compaction:
             self.files[name] = RowFile.new(self.folder / f"{name}.npy", example[name].dtype, shape)
 
     def _block_facts(self, number: int) -> dict:
-        """What the manifest says of a block: its rows, what storing cost, and for how many there is no answer."""
+        """A block's facts for the manifest: its rows, the error of the encoding, and the abstentions."""
         build, count = self.build, self.build.counts[number]
 
         def block_rows(name: str) -> np.ndarray:
@@ -141,14 +142,14 @@ class RowFile:
 
     @classmethod
     def new(cls, path: Path, dtype: np.dtype, shape: tuple[int, ...]) -> RowFile:
-        """Its space is taken at once."""
+        """Create the file at its full size."""
         header = new_array(path, dtype, shape).offset
         with path.open("rb") as file:
             return cls(path, dtype, shape, header, header, hashlib.sha256(file.read(header)))
 
     def put(self, at: np.ndarray, rows: np.ndarray) -> None:
-        """Rows (B, ...) to the places ``at`` (B,), each place once; those that follow each other in one write. They are
-        on the disk afterwards: all of it at the end would keep the teacher's thread waiting."""
+        """Write rows (B, ...) to the places ``at`` (B,), each place once; consecutive rows in one write. They are
+        synced at once: syncing all of it at the end would keep the teacher's thread waiting."""
         assert rows.dtype == self.dtype and rows.shape == (len(at), *self.shape[1:]), "a part is as the first one was"
         if not len(at):
             return
@@ -166,9 +167,9 @@ class RowFile:
             os.fsync(file.fileno())
 
     def digest(self) -> str:
-        """After the last row: the file's hash."""
+        """The file's hash, after the last row."""
         return self.hash.hexdigest() if self.hashed == self.path.stat().st_size else manifest.digest(self.path)
 
     def open(self) -> np.ndarray:
-        """After the last row, for reading."""
+        """The array for reading, after the last row."""
         return np.load(self.path, mmap_mode="r")

@@ -30,7 +30,7 @@ ANSWERS = ("teacher", "classes", "modalities", "encoding")  # parts that decide 
 
 
 def fingerprint(run: Run, spec: Spec, names: Sequence[str], weights: str) -> dict:
-    """All parts. ``names``: the teacher's modalities; ``weights``: its own hash."""
+    """All parts. ``names``: the teacher's modalities; ``weights``: its hash."""
     settings, stamp = run.recipe.extract, run.stamp("teach")
     fields = [f for f in spec.fields if f.name in names]
     return {
@@ -47,7 +47,7 @@ def fingerprint(run: Run, spec: Spec, names: Sequence[str], weights: str) -> dic
 
 
 def views(recipe: Recipe) -> dict:
-    """The view policy: how many, from which seed, what is changed."""
+    """The view policy: number of views, seed, augmentations."""
     if not recipe.extract.views:
         return {"count": 0, "policy": "as prepared, no augmentation"}
     chosen = {n: m.augment for n, m in recipe.modalities.items() if getattr(m, "augment", None)}  # pyright: ignore
@@ -56,7 +56,7 @@ def views(recipe: Recipe) -> dict:
 
 
 def viewer(recipe: Recipe) -> Viewer | None:
-    """Who augments the stored views."""
+    """The viewer that augments the stored views."""
     if not recipe.extract.views:
         return None
     chosen = {n: m for n, m in recipe.modalities.items() if getattr(m, "augment", None)}
@@ -64,7 +64,7 @@ def viewer(recipe: Recipe) -> Viewer | None:
 
 
 def expected(run: Run, spec: Spec, stored: Mapping[str, Any]) -> dict:
-    """The parts that can be known without opening the teacher, for its modalities as the store names them."""
+    """The parts that are known without opening the teacher, for its modalities in the stored fingerprint."""
     names = [n for n in stored.get("modalities", ()) if isinstance(n, str)]
     parts = fingerprint(run, spec, names, "")
     del parts["teacher"]
@@ -72,7 +72,7 @@ def expected(run: Run, spec: Spec, stored: Mapping[str, Any]) -> dict:
 
 
 def compare(stored: Mapping[str, Any], expected: Mapping[str, Any], where: Path) -> None:
-    """Raise SuffuseError that names the first part in which a store differs from what is asked for."""
+    """Raise SuffuseError that names the first part in which the stored fingerprint differs from the expected one."""
     for part, expected_part in expected.items():
         stored_values, expected_values = flat(stored.get(part), part), flat(expected_part, part)
         for key in {**stored_values, **expected_values}:

@@ -131,7 +131,7 @@ class Leases:
 
 
 def host() -> str:
-    """This machine, and which start of it: after a restart no process is the one it was."""
+    """This machine and its boot id: after a restart no process is the same."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
@@ -140,7 +140,7 @@ def host() -> str:
 
 
 def start_time(pid: int) -> str | None:
-    """When a process of this machine was started, so that a number used again isn't taken for it; None: it is gone."""
+    """When a process of this machine was started, so that a reused process number is recognised; None: it is gone."""
     try:
         facts = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
     except OSError:

@@ -25,7 +25,7 @@ LOGITS, VALUES, INDEX = "logits", "logits.values", "logits.index"  # names of ar
 
 
 def half(values: np.ndarray) -> np.ndarray:
-    """float32 -> float16; what is too large for it is cut, not made infinite."""
+    """float32 -> float16; values beyond its range are clipped."""
     return torch.from_numpy(values).clamp(-LARGEST_HALF, LARGEST_HALF).half().numpy()
 
 
@@ -48,7 +48,7 @@ class Encoding:
         return not any(k for _, k in self.kept)
 
     def rounded(self, values: np.ndarray) -> np.ndarray:
-        """float32 -> as stored."""
+        """float32 -> the stored dtype."""
         return half(values) if self.dtype == "float16" else values.astype(np.float32)
 
     def encode(self, logits: np.ndarray) -> dict[str, np.ndarray]:
@@ -74,7 +74,7 @@ class Encoding:
         }
 
     def abstained(self, stored: np.ndarray) -> list[np.ndarray]:
-        """Stored logits, or the values of top k, (B, ...) -> per target (B,) bool, where it has no answer."""
+        """Stored logits, or the values of top k, (B, ...) -> per target (B,) bool, where the teacher abstained."""
         ends = np.cumsum([0, *(k + 1 if k else count for count, k in self.kept)])
         return [np.asarray(np.isnan(stored[:, a:b]).any(axis=1)) for a, b in pairwise(ends)]
 
@@ -96,9 +96,10 @@ class Encoding:
 
 
 def cost(spec: Spec, exact: Tensor, kept: Tensor) -> tuple[Tensor, Tensor]:
-    """What storing changes in each row (B,): the divergence, summed over targets, and whether all answers stay.
+    """The error of storing each row (B,): the divergence, summed over targets, and whether all predicted values are
+    kept.
 
-    A target that the teacher has no answer for costs nothing.
+    A target on which the teacher abstains has no error.
     """
     error, same = exact.new_zeros(len(exact)), exact.new_ones(len(exact), dtype=torch.bool)
     for (head, a), (_, b) in zip(spec.parts(exact), spec.parts(kept), strict=True):

@@ -81,7 +81,7 @@ def load(folder: Path, facts: dict, names: Sequence[str] | None = None) -> dict[
 
 
 def describe(file: Path, sha256: str, starts: Sequence[int] | None = None) -> dict[str, Any]:
-    """What the manifest says of an array with this hash; ``starts``: the row at which each block begins in it."""
+    """The manifest's entry of an array with this hash; ``starts``: the row at which each block begins in it."""
     array = np.load(file, mmap_mode="r")
     facts = {
         "dtype": str(array.dtype),
@@ -108,7 +108,7 @@ def changed_arrays(folder: Path, facts: dict) -> list[str]:
 
 
 def array_file(folder: Path, name: str) -> Path:
-    """Where an array that a manifest names stands. Raises SuffuseError where that isn't in the folder."""
+    """The file of an array that a manifest names. Raises SuffuseError where it isn't in the folder."""
     return inside(folder, f"{name}.npy", plain=True)
 
 
@@ -127,7 +127,8 @@ LISTED, WIDE = 8, 26  # names of a long list
 
 
 def show(folder: Path) -> Iterator[str]:
-    """What a store holds, how it is stored, what decided it. Raises SuffuseError where it isn't whole."""
+    """Lines about what a store holds, how it is stored, and what decided it. Raises SuffuseError where it isn't
+    whole."""
     facts = read(folder)
     yield _line("knowledge store", str(folder))
     train, validation = facts["train_rows"], facts["rows"] - facts["train_rows"]

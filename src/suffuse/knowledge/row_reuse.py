@@ -36,8 +36,8 @@ class PreviousStore:
         return cls(folder, facts, manifest.load(folder, facts))
 
     def places(self, block: Block, rows: Mapping[str, np.ndarray], content_fingerprint: Mapping) -> np.ndarray:
-        """Where rows stand in it for this block, -1 where they don't. ``wanted``: per-row arrays (K,) of the new store;
-        ``made``: its fingerprint."""
+        """Positions of rows in this block of the store, -1 where it lacks them. ``rows``: per-row arrays (K,) of the
+        new store; ``content_fingerprint``: its fingerprint."""
         count = len(rows["key"])
         number, compared = self.number(block), ["content"]
         if number is None or any(self.facts["fingerprint"].get(p) != content_fingerprint[p] for p in ANSWERS):
@@ -73,13 +73,13 @@ class PreviousStore:
         return begin[number] not in begin[:number]
 
     def number(self, block: Block) -> int | None:
-        """Which of its blocks this is."""
+        """The number of a block; None where the store lacks it."""
         blocks = manifest.blocks(self.facts)
         return blocks.index(block) if block in blocks else None
 
 
 def newest(previous: Path, content_fingerprint: Mapping, taps: Iterable[str]) -> Path | None:
-    """The last store put aside that holds these taps of the same teacher in the same form."""
+    """The last store in ``previous/`` that holds these taps of the same teacher in the same form."""
     wanted_taps = set(taps)
     for folder in sorted(previous.glob("*/knowledge"), key=lambda p: p.parent.name, reverse=True):
         try:
@@ -96,7 +96,7 @@ def newest(previous: Path, content_fingerprint: Mapping, taps: Iterable[str]) ->
 
 
 def content_hashes(columns: Columns, rows: np.ndarray, names: Sequence[str]) -> np.ndarray:
-    """(K,) uint64: hash of what a teacher of these modalities sees of each row, as it is prepared."""
+    """(K,) uint64: hash of each row's prepared entries in these modalities."""
     hashes = np.zeros(len(rows), dtype=np.uint64)
     for m, name in enumerate(columns.spec.names):
         if name not in names:
@@ -112,7 +112,7 @@ def content_hashes(columns: Columns, rows: np.ndarray, names: Sequence[str]) -> 
 
 
 def draw_hashes(columns: Columns, rows: np.ndarray, names: Sequence[str]) -> np.ndarray:
-    """(K,) uint64: hash of the numbers of each row's entries in the modalities that views change."""
+    """(K,) uint64: hash of each row's entry numbers in the modalities that views change."""
     hashes = np.zeros(len(rows), dtype=np.uint64)
     for m, name in enumerate(columns.spec.names):
         if name in names:

@@ -38,10 +38,10 @@ class Knowledge:
 
     @classmethod
     def open(cls, folder: Path, columns: Columns, expected: Mapping[str, Any] | None = None) -> Knowledge:
-        """Map the arrays and find every data row by its key. ``expected``: parts of a fingerprint that it must have,
-        as :func:`suffuse.knowledge.fingerprint.expected` gives them.
+        """Map the arrays and find every data row by its key. ``expected``: parts of a fingerprint that it must have, as
+        :func:`suffuse.knowledge.fingerprint.expected` gives them.
 
-        Raises SuffuseError where there is no whole store, or it was made with something else: it says what.
+        Raises SuffuseError where there is no whole store, or its fingerprint differs.
         """
         facts = manifest.read(folder)
         fingerprint = facts["fingerprint"]
@@ -83,7 +83,7 @@ class Knowledge:
             )
 
     def block(self, subset: tuple[str, ...] | None, view: int | None) -> int:
-        """Number of a block; the full subset's without one. Raises SuffuseError where the store doesn't have it."""
+        """Number of a block; the full subset's without one. Raises SuffuseError where the store lacks it."""
         block = Block(self.blocks[0].subset if subset is None else subset, view)
         if block not in self.blocks:
             raise SuffuseError(
@@ -97,7 +97,7 @@ class Knowledge:
     def gather(self, rows: Tensor, needs: Iterable[str], block: int = 0) -> dict[str, Tensor]:
         """Data rows (B,) -> tap -> (B, ...) of a block, for the taps that the losses read.
 
-        Where a row has no answer its logits are NaN.
+        Where the teacher abstained the logits are NaN.
         """
         place = self.place.index_select(0, rows)
         return {name: self._of(name, place, block) for name in needs}
@@ -126,7 +126,13 @@ class Knowledge:
 
 @dataclass(frozen=True)
 class Reader:
-    """A training's way into the store. M_t modalities of the teacher, M_s of the student, S subsets."""
+    """Reads the store for a training. M_t modalities of the teacher, M_s of the student, S subsets.
+
+    A student sees view ``n mod V`` in pass n, with the draws of the store's own seed
+    (:attr:`suffuse.data.training_views.Viewer.stored`). Which modalities it loses is drawn again in every pass: by
+    default a row that lost one still learns the teacher's outputs on all that the row has; ``distill.targets: seen``
+    asks for the outputs without what was lost, where the store has that subset, else for the full one.
+    """
 
     knowledge: Knowledge
     needs: tuple[str, ...]
@@ -173,8 +179,8 @@ class Reader:
         return self.knowledge.gather_per_row(batch.rows, self.needs, self.subset(batch) * (self.views + 1) + view)
 
     def subset(self, batch: Batch) -> Tensor:
-        """(B,) which stored subset shows the teacher what a row's student sees, and what only the teacher reads; 0, the
-        full one, where none does or nothing is left."""
+        """(B,) number of the stored subset of what a row's student sees and what only the teacher reads; 0, the full
+        one, where no stored subset matches or nothing is left."""
         had = self.teacher_present.index_select(0, batch.rows)
         lost = had & ((~batch.present).long() * self.bits).sum(1)
         left = had & ~lost

@@ -24,7 +24,7 @@ COUNTED = ("rows", "lacking", "unreadable", "abstained", "broken", "problems")
 
 @dataclass
 class ChunkRows:
-    """What is known of some blocks of rows."""
+    """The rows of one chunk of the output, with counts and problems."""
 
     rows: list[list[Any]] = field(default_factory=list)  # as the layout has them
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTED, 0))
@@ -33,7 +33,7 @@ class ChunkRows:
     unreadable: str = ""  # of a row in which something can't be read
 
     def add(self, line: int, prediction: Prediction, row: list[Any], absent: str) -> None:
-        """One answered row."""
+        """Add one predicted row."""
         self.rows.append(row)
         unreadable = [(name, prediction.absent[name]) for name in prediction.unreadable]
         unreadable += prediction.partly.items()
@@ -48,7 +48,7 @@ class ChunkRows:
             self.unreadable = f"line {line}: {unreadable[0][0]}: {unreadable[0][1]}"
 
     def facts(self) -> dict[str, Any]:
-        """All but the rows."""
+        """Everything but the rows."""
         self.counts["problems"] = len(self.problems)
         examples = {"example": self.example, "unreadable": self.unreadable}
         return {"counts": self.counts, **examples, "problems": self.problems}
@@ -56,7 +56,7 @@ class ChunkRows:
 
 @dataclass(frozen=True)
 class BatchPredictor:
-    """A model and the rows that it is to answer."""
+    """A model, and the rows to predict."""
 
     predictor: Predictor
     source: Stream
@@ -65,7 +65,7 @@ class BatchPredictor:
     root: Root
 
     def answer(self, chunks: OutputChunks, tell: Tell) -> None:
-        """All blocks that ``made`` doesn't hold yet."""
+        """Predict all blocks that ``chunks`` doesn't hold yet."""
         table_reader, id_columns = self.reader, set() if self.layout.id is None else {self.layout.id}
         done = sum(facts["counts"]["rows"] for facts in chunks.facts)
         part, blocks = ChunkRows(), 0
@@ -99,7 +99,7 @@ SHOWN = 10  # columns in a message
 
 @dataclass(frozen=True)
 class TableReader:
-    """How each modality's cells are taken from a block, and the table's columns that this needs."""
+    """How each modality's cells are read from a block, and the columns that this needs."""
 
     reads: list[Read]
     columns_read: set[str]
@@ -111,8 +111,11 @@ class TableReader:
 
 
 def make_reader(predictor: Predictor, names: Sequence[str], place: Root, where: str = "") -> TableReader:
-    """Of a table (``where``) with these columns. What the table lacks is said in one warning; what is made in its place
-    too. Raises UsageError where the table has none of the model's columns."""
+    """The reader of a table (``where``) with these columns. One warning names the columns that the table lacks, and
+    those that are derived in their place.
+
+    Raises UsageError where the table has none of the model's columns.
+    """
     columns_read: set[str] = set()
     missing: dict[str, list[str]] = {}  # modality -> its columns that the table lacks
     reads = []
@@ -138,7 +141,7 @@ def make_reader(predictor: Predictor, names: Sequence[str], place: Root, where: 
 
 
 def _effects(inputs: Sequence[Input], missing: Mapping[str, Sequence[str]]) -> Iterator[str]:
-    """What becomes of modalities without some of their columns."""
+    """The effect of missing columns on each modality."""
     names = {model_input.field.name: model_input.settings.columns for model_input in inputs}
     missing_counts = {name: (len(missing[name]), len(columns)) for name, columns in names.items()}
     absent = [name for name, (count, total) in missing_counts.items() if count == total]
@@ -150,7 +153,7 @@ def _effects(inputs: Sequence[Input], missing: Mapping[str, Sequence[str]]) -> I
 
 
 def _suggest_columns(columns: Sequence[str], names: Sequence[str]) -> str:
-    """Which of the table's columns may be the ones that it lacks, by their names."""
+    """Columns of the table with names similar to the missing ones."""
     spelt = {name.casefold(): name for name in names}
     near = [(column, nearest(column.casefold(), list(spelt), 1, cutoff=0.6)) for column in columns[:SHOWN]]
     pairs = [f"'{column}' by '{spelt[matches[0]]}'" for column, matches in near if matches and matches[0] in spelt]
@@ -174,8 +177,9 @@ def _column(
     place: Root,
     record: tuple[set[str], list[str]],
 ) -> Read:
-    """The model's column, by the name it had in training or by its modality's (``called``); made where it can be; else
-    absent in every row. ``notes``: columns of the table that are read, columns of the model that it lacks."""
+    """Reads the model's column by its name in training or by its modality's (``names_of_column``), derives it where it
+    can be, or returns None for every row. ``record``: columns of the table that are read, columns of the model that it
+    lacks."""
     column, name = names_of_column
     columns_read, lacking = record
     source = predictor.source(column, names) or (name if name in names else None)

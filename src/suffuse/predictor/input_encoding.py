@@ -28,13 +28,13 @@ class Input:
 
     @cached_property
     def problems(self) -> Callable[..., Any] | None:
-        """What of a cell that can be read is left out, where the part knows of such."""
+        """Finds what is left out of readable cells, where the part checks for it."""
         return getattr(self.part, "problems", None)
 
 
 @dataclass(frozen=True)
 class Derivation:
-    """How a column is made that a record may lack."""
+    """How a column is derived that a record lacks."""
 
     settings: DeriveSettings
     part: ModuleType
@@ -54,7 +54,7 @@ class Derivation:
 
 @dataclass(slots=True)
 class Encoded:
-    """B cells of one modality as the model takes them. An absent slot holds zeros, and they change nothing."""
+    """B cells of one modality as the model takes them. An absent slot holds zeros, which change no output."""
 
     entries: np.ndarray  # (B, ...)
     absent: dict[int, str]  # row -> why
@@ -63,7 +63,7 @@ class Encoded:
 
 
 def encode(model_input: Input, cells: Iterable[Any], root: Path | Root) -> Encoded:
-    """What can't be read is absent, with its reason; nothing is put in its place."""
+    """Cells -> entries. What can't be read is absent, with its reason; nothing is put in its place."""
     items, absent, unreadable = [], {}, set()
     partly: dict[int, list[str]] = {}
     part: Any = model_input.part
@@ -93,8 +93,11 @@ def encode(model_input: Input, cells: Iterable[Any], root: Path | Root) -> Encod
 
 
 def _split_derived(value: Any) -> tuple[Any, list[str], bool]:
-    """A cell as ``load`` reads it, what of it couldn't be derived, and whether that is so because something can't be
-    read. Raises where all of it couldn't."""
+    """A cell as ``load`` reads it, the reasons of parts that couldn't be derived, and whether one of them can't be
+    read.
+
+    Raises where no part could be derived.
+    """
     if isinstance(value, (Absent, Unreadable)):
         raise value
     if not isinstance(value, dict):

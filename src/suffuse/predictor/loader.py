@@ -23,7 +23,7 @@ RECORDS = 1000  # that a server takes at once, where the signature says nothing
 
 @dataclass(frozen=True)
 class Facts:
-    """What a signature says besides inputs and targets."""
+    """The rest of a signature, besides inputs and targets."""
 
     name: str = ""
     digest: str = ""  # of the signature, and so of everything in the folder
@@ -47,7 +47,7 @@ class LoadedExport:
 
 
 def read(folder: Path, threads: int, form: str | None, allowed: str | Path | None) -> LoadedExport:
-    """Everything that an export folder holds.
+    """Open everything that an export folder holds.
 
     Raises SuffuseError where it isn't one, a file isn't the one that was exported, or a library isn't installed;
     UsageError where it has no such form, or names files that don't lie below ``allowed``.

@@ -16,7 +16,7 @@ TYPES = {"image": "image", "text": "text", "audio": "audio", "sequence": "series
 def describe(
     heads: Collection[Head], inputs: Collection[Input], derived: Mapping[str, Derivation], facts: Facts
 ) -> dict[str, Any]:
-    """The keys are settled in docs/predict.md. JSON as it is: no NaN, no infinity."""
+    """Inputs and targets under the keys that docs/predict.md lists, as strict JSON: no NaN, no infinity."""
     limits = {key: getattr(facts.limits, key) for key in facts.limits.__dataclass_fields__}
     return {
         "name": facts.name,

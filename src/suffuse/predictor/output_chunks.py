@@ -24,36 +24,36 @@ COPIED = 2**20  # bytes at a time
 
 
 class OutputChunks:
-    """The parts of one file."""
+    """The finished chunks of one output file."""
 
     def __init__(self, out: Path, folder: Path):
         self.out, self.folder = out, folder
         self.facts: list[dict] = []  # of each part that is there, without its problems
 
     def write(self, content: bytes, facts: dict[str, Any]) -> None:
-        """The next part. It is there once its facts are."""
+        """Write the next chunk. It counts once its facts are written."""
         number = len(self.facts)
         write_bytes(self.folder / f"{number:08}.part", content)
         write_json(self.folder / f"{number:08}.json", facts)
         self._keep(facts)
 
     def take_over(self) -> None:
-        """The parts that an earlier attempt finished."""
+        """Reuse the chunks that an earlier attempt finished."""
         while (facts := self._facts(len(self.facts))) is not None:
             self._keep(facts)
 
     def problems(self) -> Iterator[list]:
-        """Of all parts, in order: (line, modality, reason)."""
+        """Problems of all chunks, in order: (line, modality, reason)."""
         for number, kept in enumerate(self.facts):
             if kept["counts"]["problems"]:
                 yield from (self._facts(number) or {})["problems"]
 
     def drop(self) -> None:
-        """Nothing is kept."""
+        """Delete all chunks."""
         shutil.rmtree(self.folder)
 
     def finish(self, head: bytes) -> None:
-        """Put the parts together as the finished file."""
+        """Join the chunks into the finished file."""
         whole_file = self.folder / "whole"
         with naming(self.out):
             if self.out.suffix.lower() == ".parquet":
@@ -96,8 +96,8 @@ class OutputChunks:
 
 @contextmanager
 def open_chunks(out: Path, inputs: Mapping[str, Any]) -> Iterator[OutputChunks]:
-    """The parts of ``out`` that answer ``what`` (a thing's name -> what it is); those of an earlier attempt that did
-    not end are taken over, and where any of these things changed they are made again.
+    """The chunks of ``out`` for these ``inputs`` (name -> value). Chunks of an interrupted attempt are reused; where
+    any input changed they are written again.
 
     Raises UsageError where another process is writing this file.
     """
@@ -120,7 +120,7 @@ def open_chunks(out: Path, inputs: Mapping[str, Any]) -> Iterator[OutputChunks]:
 
 
 def _lock(file: IO[bytes], out: Path) -> None:
-    """Held until the process ends, however it ends."""
+    """The lock is held until the process ends."""
     try:
         lock(file, out)
     except BlockingIOError:

@@ -92,7 +92,7 @@ class Layout:
 
 
 def encode_rows(layout: Layout, rows: list[list[Any]], form: str) -> bytes:
-    """Rows as a part of a file: lines without a header, or for Parquet an Arrow stream."""
+    """Rows as a chunk of a file: lines without a header, or an Arrow stream for Parquet."""
     if form == ".parquet":
         return _encode_arrow(layout, rows)
     if form == ".jsonl":
@@ -104,7 +104,7 @@ def encode_rows(layout: Layout, rows: list[list[Any]], form: str) -> bytes:
 
 
 def encode_header(layout: Layout, form: str) -> bytes:
-    """What stands before the parts."""
+    """The header of the file; empty but for CSV."""
     if form != ".csv":
         return b""
     return "".join(csv_lines([[name for name, _ in layout.columns]], layout.raw)).encode("utf-8", "surrogatepass")

@@ -15,7 +15,7 @@ from ..types import CLASSES, NUMBER, Head
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the model says of one target of one record."""
+    """The prediction for one target of one record."""
 
     value: str | tuple[str, ...] | float  # a class, the labels that it has, or a number
     confidence: float | None  # of a class, its probability; of labels, that of the least sure decision
@@ -29,7 +29,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What the model says of one record. Label, confidence and probabilities are those of the first target."""
+    """The prediction for one record. Label, confidence and probabilities are those of the first target."""
 
     answers: dict[str, Answer]  # target -> answer
     absent: dict[str, str]  # modality -> why it wasn't used; all of them: the answer is the training prior
@@ -60,9 +60,9 @@ class Prediction:
 
 
 def answers(heads: Sequence[Head], values: Sequence[float], threshold: float | None = None) -> dict[str, Answer]:
-    """One row (C,) of what :func:`suffuse.activations.activate` gives -> an answer per target.
+    """One row (C,) of :func:`suffuse.activations.activate` -> an answer per target.
 
-    One that is less sure than ``threshold`` abstains; a number, which has no confidence, never does.
+    One with less confidence than ``threshold`` abstains; a number, which has no confidence, never does.
     """
     by_target, at = {}, 0
     for head in heads:

@@ -128,11 +128,12 @@ class Predictor:
         return contributions(self.heads, self.names, present[0], ask)
 
     def place(self, root: str | Path = ".", within: str | Path | None = None) -> Root:
-        """Where paths start, where files may lie, and how large cells may be."""
+        """The root of relative paths, the folder that files must be in, and the limits of cells."""
         return Root.of(root, within, self.facts.limits)
 
     def value(self, column: str, record: Record, root: Path | Root) -> Any:
-        """A record's cell; one of a derived column that it lacks is made, and is an exception where it can't be."""
+        """A record's cell. A derived column that the record lacks is derived; its value is an exception where that
+        fails."""
         derivation = self.derived.get(column)
         if derivation is None or column in record:
             return record.get(column)
@@ -145,7 +146,7 @@ class Predictor:
             return error
 
     def source(self, column: str, names: Collection[str]) -> str | None:
-        """The column among ``names`` that a column's cells come from: itself, or what it is derived from."""
+        """The column among ``names`` that a column's cells come from: itself, or its source."""
         while column not in names:
             if column not in self.derived:
                 return None
@@ -195,7 +196,7 @@ class Predictor:
             raise SuffuseError("the export's network can't run", where=self.facts.name, got=message) from None
 
     def _row_probabilities(self, entries: Mapping[str, np.ndarray], present: np.ndarray) -> list[float]:
-        """One record's entries (1, ...) and present (1, M) -> (C,), what :meth:`probabilities` says of it."""
+        """:meth:`probabilities` of one record: entries (1, ...) and present (1, M) -> (C,)."""
         logits, is_present = self.logits(entries, present)[0].tolist(), present[0].tolist()
         logits = calibrated_row(self.heads, logits, self.names, is_present, self.facts.temperatures)
         return activate_row(self.heads, logits)
@@ -205,7 +206,8 @@ class Predictor:
         return self.predict_cells(cells, place, threshold)
 
     def _cell(self, record: Record, model_input: Input, root: Path | Root) -> Any:
-        """By the columns; else by the modality's name. A modality may be called like the source of its column."""
+        """A record's cell of a modality by its columns, or else by its name. A modality may be named like the source of
+        its column."""
         column = model_input.settings.column
         if isinstance(column, str) and column in record:
             return record[column]

@@ -30,7 +30,7 @@ Whole = Annotated[int, Field(ge=1, le=2**53)]
 
 
 class FileError(ValueError):
-    """What is wrong with a file beside the signature."""
+    """A problem of a file beside the signature."""
 
     def __init__(self, file: str, message: str):
         super().__init__(message)
@@ -38,7 +38,7 @@ class FileError(ValueError):
 
 
 class Part(BaseModel):
-    """The base of all parts of a signature."""
+    """The base of all objects in a signature."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
 
@@ -65,12 +65,12 @@ class Head(Part):
         return self
 
     def head(self) -> ModelHead:
-        """As the predictor takes it."""
+        """The head as the predictor uses it."""
         return ModelHead(**{**self.model_dump(), "classes": tuple(self.classes), "balance": tuple(self.balance)})
 
 
 class Modality(Part):
-    """One input: how its cells are read, and what the training rows were like."""
+    """One input: how its cells are read, and the statistics of the training rows."""
 
     name: Text
     kind: str
@@ -87,7 +87,7 @@ class Derivation(Part):
 
 
 class Limits(Part):
-    """Of a record, and of a request. One that isn't there has the reader's own value."""
+    """Limits of a record, and of a request. One that is missing has the reader's default."""
 
     pixels: Whole | None = None
     seconds: Annotated[float, Field(gt=0)] | None = None
@@ -96,12 +96,12 @@ class Limits(Part):
     records: Whole | None = None
 
     def set_limits(self) -> dict[str, Any]:
-        """Those that are there."""
+        """The limits that are set."""
         return self.model_dump(exclude_none=True)
 
 
 class Signature(Part):
-    """All of signature.json that a reader uses, but for what the seal checks: files, sizes, hashes and forms."""
+    """The keys of signature.json that a reader uses, besides what the seal checks: files, sizes, hashes and forms."""
 
     name: str | None = None
     digest: str
@@ -125,7 +125,7 @@ class Signature(Part):
 
 
 def checked(signature: Mapping[str, Any]) -> Signature:
-    """Raises ValueError that names the place, what was got and what was expected."""
+    """Parse a signature. Raises ValueError that names the key, what was got and what was expected."""
     try:
         return Signature.model_validate(signature)
     except ValidationError as error:
@@ -168,7 +168,7 @@ def derivation(name: str, facts: Derivation) -> tuple[DeriveSettings, ModuleType
 
 
 def check_sources(sources: Mapping[str, str]) -> None:
-    """Derived column -> the one that it is made from. Raises ValueError where one is made from itself."""
+    """``sources``: derived column -> its source. Raises ValueError where a column is derived from itself."""
     for name in sources:
         visited, column = {name}, sources[name]
         while column in sources:
@@ -195,7 +195,7 @@ def _statistics(model: type[Statistics], facts: Mapping[str, Any], where: str) -
 
 
 def _check(statistics: Statistics, chosen: Any, tokenizer: str | None, where: str) -> None:
-    """That they go with the settings; those of a text, that its tokenizer's file goes with them."""
+    """Check statistics against the settings; a text's also against its tokenizer's file."""
     try:
         statistics.check(chosen)
     except ValueError as error:

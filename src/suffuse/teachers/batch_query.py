@@ -20,7 +20,7 @@ BATCH = 1024  # rows that are asked at once
 
 
 def logits(teacher: Teacher, rows: np.ndarray, tell: Tell = lambda share, words: None) -> np.ndarray:
-    """(N, C) float32 in the order of ``rows``; NaN where it has no answer."""
+    """(N, C) float32 in the order of ``rows``; NaN where the teacher abstains."""
     all_logits, done = np.empty((0, 0), dtype=np.float32), 0
     for piece in teacher.pieces(rows, BATCH):
         piece_logits = teacher.answer(Question(rows[piece]))["logits"]
@@ -38,7 +38,12 @@ LOOKED_UP = "its answers are looked up, whatever modalities a row has"
 
 @dataclass(frozen=True)
 class ProbeTeacher:
-    """Where it abstains, the training prior answers for it."""
+    """An external teacher as probes use it (:class:`suffuse.evaluation.context.Member`).
+
+    Each query may cost, so each test row is queried once. Subsets of modalities are queried only where the recipe's
+    store has them too (``extract.subsets``), and validation rows never: their logits are stored. Where the teacher
+    abstains the training prior replaces its logits.
+    """
 
     teacher: Teacher
     columns: Columns
@@ -51,18 +56,18 @@ class ProbeTeacher:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Modalities that it reads; all of the data's where it looks its answers up."""
+        """Modalities that it reads; all of the data's where it looks its outputs up."""
         return tuple(n for n in self.columns.spec.names if n in self.teacher.modalities) or self.columns.spec.names
 
     @property
     def hindrance(self) -> str:
-        """Why it can't be asked about subsets; empty where it can."""
+        """Why subsets can't be queried; empty where they can."""
         if not self.teacher.modalities:
             return LOOKED_UP
         return "" if self.subsets else FEW
 
     def logits(self, rows: np.ndarray) -> np.ndarray:
-        """(N, C); of validation rows, as the store has them."""
+        """(N, C); of validation rows from the store."""
         held = self.columns.split[rows] == SPLITS.index("test")
         if held.all():
             self.outputs["test"] = logits(self.teacher, rows, lambda share, words: self.tell(0.0, words))
@@ -71,7 +76,7 @@ class ProbeTeacher:
         return self._with_prior(stored[find_keys(read_array(self.store / "key.npy"), self.columns.key[rows])])
 
     def under(self, rows: np.ndarray, kept: np.ndarray) -> np.ndarray:
-        """(K, N, C): each row once for every different set of modalities that it is left with."""
+        """(K, N, C): each row is queried once for every distinct set of kept modalities."""
         logits = np.empty((*kept.shape[:2], self.columns.spec.outputs), dtype=np.float32)
         for number, masks in enumerate(kept):
             for mask in np.unique(masks, axis=0):
@@ -81,7 +86,7 @@ class ProbeTeacher:
         return logits
 
     def on(self, columns: Columns, name: str, rows: np.ndarray) -> None:
-        """It reads the raw rows its own way."""
+        """Nothing to do: it reads the raw rows by itself."""
         return
 
     def _query(self, rows: np.ndarray, names: tuple[str, ...]) -> np.ndarray:

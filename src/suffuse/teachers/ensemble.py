@@ -32,7 +32,7 @@ else:
 
 
 class Settings(TeacherSettings):
-    """Who belongs to it, and how they are weighed."""
+    """Its members, and how they are weighted."""
 
     kind: Literal["ensemble"] = "ensemble"
     members: dict[str, Member] = Field(min_length=1)
@@ -45,7 +45,7 @@ class Settings(TeacherSettings):
         return self
 
     def everyone(self) -> dict[str, TeacherSettings]:
-        """The ensemble, and all below it."""
+        """The ensemble and all its members, by their keys."""
         below = {f"members.{n}": member for n, member in self.members.items()}
         return {"": self} | {
             f"{n}.{k}" if k else n: inner for n, member in below.items() for k, inner in member.everyone().items()
@@ -56,7 +56,7 @@ class Settings(TeacherSettings):
         return self.model_copy(update={"members": {name: member.placed(base) for name, member in self.members.items()}})
 
     def references(self) -> dict[str, str]:
-        """What all members name."""
+        """The files that all members name."""
         return {f"members.{n}.{key}": r for n, member in self.members.items() for key, r in member.references().items()}
 
 
@@ -71,17 +71,17 @@ class Ensemble:
 
     @property
     def modalities(self) -> tuple[str, ...]:
-        """Of all members, each once."""
+        """The modalities of all members, each once."""
         return tuple(dict.fromkeys(name for member in self.members.values() for name in member.modalities))
 
     def fingerprint(self) -> str:
-        """Hash of the members' and of how they are weighed."""
+        """Hash of the members' fingerprints and of the weights."""
         parts = [self.settings.weights, repr(self.settings.covers)]
         parts += [f"{name} {member.fingerprint()}" for name, member in self.members.items()]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def facts(self) -> dict:
-        """Of every member, and the sum of their parameters where all are known."""
+        """Facts of every member, and the sum of their parameters where all are known."""
         per_member = {name: member.facts() for name, member in self.members.items()}
         sizes = [facts.get("parameters") for facts in per_member.values()]
         known_sizes = [size for size in sizes if size is not None]
@@ -89,11 +89,11 @@ class Ensemble:
         return {"kind": "ensemble", "weights": self.settings.weights, "parameters": parameters, "members": per_member}
 
     def pieces(self, rows: np.ndarray, size: int) -> list[np.ndarray]:
-        """In order, so many at a time."""
+        """Consecutive rows, ``size`` at a time."""
         return [np.arange(start, min(start + size, len(rows))) for start in range(0, len(rows), size)]
 
     def answer(self, question: Question) -> dict[str, np.ndarray]:
-        """Logits (B, C) float32 in the run's order; NaN where nobody answers."""
+        """Logits (B, C) float32 in the run's order; NaN where all members abstain."""
         answers = [
             member_logits
             for member in self.members.values()
@@ -108,7 +108,7 @@ class Ensemble:
         return {"logits": logits}
 
     def _ask(self, member: Teacher, question: Question) -> np.ndarray | None:
-        """A member's answers; None where something is hidden, and it can't be hidden from this one."""
+        """A member's logits; None where modalities are hidden that can't be hidden from this member."""
         if question.modalities is None:
             return member.answer(question)["logits"]
         visible = tuple(name for name in member.modalities if name in question.modalities)
@@ -119,7 +119,7 @@ class Ensemble:
 
 
 def combine(heads: Sequence[Head], answers: Sequence[np.ndarray], weights: str) -> np.ndarray:
-    """K answers (B, C), NaN where a member abstains -> logits (B, C) float32."""
+    """Logits of K members (B, C), NaN where a member abstains -> logits (B, C) float32."""
     spec, combined = Spec((), tuple(heads), ()), []
     for parts in zip(*(spec.parts(logits.astype(np.float64)) for logits in answers), strict=True):
         head, stack = parts[0][0], np.stack([part for _, part in parts])

@@ -27,7 +27,7 @@ from .trained import DeepEnsemble, Trained
 def open_teacher(run: Run, columns: Columns) -> Teacher:
     """The teacher of a run whose ``teach`` is done.
 
-    Raises SuffuseError where one from outside isn't the one that was measured then.
+    Raises SuffuseError where an external one isn't the one that was measured then.
     """
     chosen = run.recipe.teacher
     if not isinstance(chosen, TeacherSettings):
@@ -47,7 +47,7 @@ def open_teacher(run: Run, columns: Columns) -> Teacher:
 
 
 def open_external(run: Run, columns: Columns) -> Teacher:
-    """The teacher from outside that the recipe names, measured or not."""
+    """The external teacher that the recipe names, measured or not."""
     chosen = run.recipe.teacher
     assert isinstance(chosen, TeacherSettings)
     return _open(chosen, RawRows(run), columns, "teacher")
@@ -68,7 +68,7 @@ def _open(chosen: TeacherSettings, raw: RawRows, columns: Columns, where: str) -
 
 @dataclass(frozen=True)
 class ExternalTeacher:
-    """A source behind the interface of all teachers."""
+    """Makes a teacher of a source."""
 
     settings: TeacherSettings
     source: Source
@@ -86,28 +86,28 @@ class ExternalTeacher:
 
     @property
     def modalities(self) -> tuple[str, ...]:
-        """What it reads, as this run calls it."""
+        """The run's names of the modalities that it reads."""
         return self.source.modalities
 
     def fingerprint(self) -> str:
-        """Hash of the source, of how its classes are called, and of what it covers. Rows that are added to the run
-        change nothing in it: what is known of the others stays true."""
+        """Hash of the source, of its class names, and of what it covers. Rows that are added to the run don't change
+        it: stored outputs of the other rows stay valid."""
         facts = self.settings.model_dump(mode="json", include={"kind", "classes", "covers"})
         facts["source"] = self.source.fingerprint()
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
     def facts(self) -> dict:
-        """What is known of it, for ``training.json``."""
+        """Facts for ``training.json``."""
         return {"kind": self.settings.kind, **self.source.facts()}
 
     def pieces(self, rows: np.ndarray, size: int) -> list[np.ndarray]:
-        """In order, so many at a time."""
+        """Consecutive rows, ``size`` at a time."""
         return [np.arange(start, min(start + size, len(rows))) for start in range(0, len(rows), size)]
 
     def answer(self, question: Question) -> dict[str, np.ndarray]:
-        """Its taps; ``logits`` (B, C) float32 in the run's order, NaN where it says nothing.
+        """Its taps; ``logits`` (B, C) float32 in the run's order, NaN where it abstains.
 
-        Raises UsageError where it is asked about augmented rows, SuffuseError where an answer is no answer.
+        Raises UsageError for augmented rows, SuffuseError where its outputs are invalid.
         """
         if question.view is not None:
             hint = "take rows as they are, without views"

@@ -75,7 +75,7 @@ class HuggingFaceSource:
 
     @property
     def modalities(self) -> tuple[str, ...]:
-        """Of its columns."""
+        """The modalities of its columns."""
         return self.raw.named(self.settings.column)
 
     def fingerprint(self) -> str:
@@ -88,11 +88,11 @@ class HuggingFaceSource:
         return digest.hexdigest()
 
     def facts(self) -> dict:
-        """Its size."""
+        """Its number of parameters."""
         return {"parameters": sum(p.numel() for p in self.model.parameters())}
 
     def answer(self, rows: np.ndarray, hidden: frozenset[str]) -> dict[str, np.ndarray]:
-        """A batch at a time; a row whose cells are empty or can't be read has no answer."""
+        """Logits, a batch at a time; NaN for a row whose cells are empty or can't be read."""
         import torch
 
         logits = np.full((len(rows), len(self.outputs)), np.nan, np.float32)
@@ -107,7 +107,7 @@ class HuggingFaceSource:
         return {"logits": logits}
 
     def _processed(self, items: list) -> Any:
-        """As the model's own processor makes it."""
+        """The inputs that the model's own processor makes."""
         reads, options = self.settings.reads, {"return_tensors": "pt"}
         if reads == "image":
             return self.processor(images=items, **options)

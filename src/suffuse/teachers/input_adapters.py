@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class InputSettings(Settings):
-    """One input: which cells, and in which form."""
+    """One input of a network: which cells it reads, and in which form."""
 
     read: Literal["image", "numbers", "text", "tokens", "mask", "audio"]
     column: NameList = Field(min_length=1)  # of numbers there may be several
@@ -67,14 +67,14 @@ def references(feeds: Mapping[str, InputSettings]) -> dict[str, str]:
 
 
 def columns(feeds: Mapping[str, InputSettings]) -> list[str]:
-    """The columns that they read, each once."""
+    """The columns that all inputs read, each once."""
     return list(dict.fromkeys(column for feed in feeds.values() for column in feed.column))
 
 
 def make_inputs(
     feeds: Mapping[str, InputSettings], raw: RawRows, rows: np.ndarray, hidden: Collection[str]
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Rows (B,) -> the array of each input, and (B,) bool: whether anything that the network reads is there."""
+    """Rows (B,) -> the array of each input, and (B,) bool: whether any of the cells is there."""
     records, arrays, present = raw.records(columns(feeds), rows, hidden), {}, np.zeros(len(rows), dtype=bool)
     for name, feed in feeds.items():
         cells = [[record[column] for column in feed.column] for record in records]
@@ -171,7 +171,7 @@ def _audio(feed: InputSettings, cells: list[list], root: Root) -> tuple[np.ndarr
 
 
 def read_audio(cell: Any, root: Root, rate: int, seconds: float) -> np.ndarray | None:
-    """Samples (N,) of a recording at this rate; None where there is none that can be read."""
+    """Samples (N,) of a recording at this rate; None where it can't be read."""
     from ..modalities import audio, audio_ops
     from ..modalities.cell import content
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class Settings(TeacherSettings):
-    """Which model, and what goes in and comes out."""
+    """Which model, and its inputs and outputs."""
 
     kind: Literal["keras"] = "keras"
     FILES: ClassVar = ("file",)
@@ -66,17 +66,17 @@ class KerasSource:
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """As the recipe names them."""
+        """The recipe's ``labels``."""
         return self.settings.labels
 
     @property
     def form(self) -> str:
-        """As the recipe says."""
+        """The recipe's ``form``."""
         return self.settings.form
 
     @property
     def modalities(self) -> tuple[str, ...]:
-        """Of its columns."""
+        """The modalities of its columns."""
         return self.raw.named(input_adapters.columns(self.settings.inputs))
 
     def fingerprint(self) -> str:
@@ -94,11 +94,11 @@ class KerasSource:
         return digest.hexdigest()
 
     def facts(self) -> dict:
-        """Its size, where Keras says it."""
+        """Its number of parameters, where Keras knows it."""
         return {"parameters": self.parameters}
 
     def answer(self, rows: np.ndarray, hidden: frozenset[str]) -> dict[str, np.ndarray]:
-        """A row without any of its cells has no answer."""
+        """Logits or probabilities; NaN for a row without any of the cells."""
         return {"logits": input_adapters.batched_logits(self, rows, hidden, self._run)}
 
     def _run(self, arrays: dict[str, np.ndarray]) -> np.ndarray:
@@ -116,7 +116,7 @@ class KerasSource:
 
 
 def open(settings: Settings, raw: RawRows, heads: tuple[Head, ...], where: str) -> KerasSource:
-    """Load the model. Raises UsageError where it isn't one that is read, or its inputs have other names."""
+    """Load the model. Raises UsageError where it can't be read, or its inputs have other names."""
     place = Path(settings.file)
     if not place.exists():
         raise UsageError("no such file", where=f"{where}.file", got=f"'{place}'")

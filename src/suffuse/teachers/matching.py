@@ -31,7 +31,7 @@ def outputs(heads: Sequence[Head]) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Matching:
-    """Which of a teacher's T outputs are which of the run's C."""
+    """Maps a teacher's T outputs to the run's C."""
 
     heads: tuple[Head, ...]
     run_outputs: np.ndarray  # (T,) int64: our output of each of theirs
@@ -40,7 +40,7 @@ class Matching:
     def of(
         cls, teacher_outputs: Sequence[str], heads: Sequence[Head], renamed: Mapping[str, str], where: str
     ) -> Matching:
-        """Match by name; ``renamed`` says their name -> ours, where they differ.
+        """Match outputs by name; ``renamed`` maps the teacher's names to the run's, where they differ.
 
         Raises UsageError (``where`` names the setting) listing the names that are missing or too many.
         """
@@ -66,9 +66,10 @@ class Matching:
         return matching
 
     def logits(self, values: np.ndarray, form: str) -> np.ndarray:
-        """Theirs (B, T), logits or probabilities, numbers in their own unit -> ours (B, C) float32.
+        """The teacher's outputs (B, T), logits or probabilities, numbers in their own unit -> logits (B, C) float32 of
+        the run.
 
-        NaN stays NaN. Raises ValueError where probabilities are none.
+        NaN stays NaN. Raises ValueError where probabilities are invalid.
         """
         values, by_head, at = np.asarray(values, dtype=np.float64), [], 0
         for head in self.heads:
@@ -85,7 +86,7 @@ class Matching:
         return np.concatenate(by_head, axis=1).astype(np.float32)
 
     def _check_joined(self, where: str) -> None:
-        """Several of theirs may make one class; labels and numbers don't add up."""
+        """Raise UsageError where several outputs map to one label or number: only classes add up."""
         counts, at = np.bincount(self.run_outputs), 0
         for head in self.heads:
             if head.kind != CLASSES and (counts[at : at + head.outputs] > 1).any():
@@ -95,7 +96,7 @@ class Matching:
 
 
 def _merge_logits(logits: np.ndarray) -> np.ndarray:
-    """(B, K) logits of classes that make one -> (B, 1)."""
+    """(B, K) logits of classes that are merged -> (B, 1)."""
     return logits if logits.shape[1] == 1 else np.logaddexp.reduce(logits, axis=1, keepdims=True)
 
 
@@ -115,7 +116,7 @@ def _log_probabilities(head: Head, p: np.ndarray) -> np.ndarray:
 
 
 def _refuse(problem: str, names: Sequence[str], known: Sequence[str], where: str, *, lacks: bool = False) -> None:
-    """Raise UsageError where there are such names, with all of them (some, where they are many)."""
+    """Raise UsageError where there are such names; it lists them (some, where they are many)."""
     if not names:
         return
     raise UsageError(
@@ -125,6 +126,6 @@ def _refuse(problem: str, names: Sequence[str], known: Sequence[str], where: str
 
 
 def _name_hint(name: str, known: Sequence[str]) -> str:
-    """The name that was meant, or what there is."""
+    """The name that was probably meant, or the known ones."""
     near = get_close_matches(name, known, n=1)
     return did_you_mean(name, near) if near else f"there is: {listed(known)}"

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class Settings(TeacherSettings):
-    """Which file, and what goes in and comes out."""
+    """Which file, and its inputs and outputs."""
 
     kind: Literal["onnx"] = "onnx"
     FILES: ClassVar = ("file",)
@@ -52,7 +52,7 @@ class Settings(TeacherSettings):
 
 @dataclass(frozen=True)
 class OnnxSource:
-    """A loaded file."""
+    """A loaded ONNX file."""
 
     settings: Settings
     session: Any
@@ -64,12 +64,12 @@ class OnnxSource:
 
     @property
     def form(self) -> str:
-        """As the recipe says."""
+        """The recipe's ``form``."""
         return self.settings.form
 
     @property
     def modalities(self) -> tuple[str, ...]:
-        """Of its columns."""
+        """The modalities of its columns."""
         return self.raw.named(input_adapters.columns(self.settings.inputs))
 
     def fingerprint(self) -> str:
@@ -87,7 +87,7 @@ class OnnxSource:
         return {"parameters": None, "bytes": Path(self.settings.file).stat().st_size}
 
     def answer(self, rows: np.ndarray, hidden: frozenset[str]) -> dict[str, np.ndarray]:
-        """A row without any of its cells has no answer."""
+        """Logits or probabilities; NaN for a row without any of the cells."""
         return {"logits": input_adapters.batched_logits(self, rows, hidden, self._run)}
 
     def _run(self, arrays: dict[str, np.ndarray]) -> np.ndarray:
@@ -133,7 +133,7 @@ def open(settings: Settings, raw: RawRows, heads: tuple[Head, ...], where: str) 
 
 
 def _open_export(settings: Settings, raw: RawRows, heads: tuple[Head, ...], where: str) -> NetworkSource:
-    """A file that suffuse exported, with the preprocessing beside it."""
+    """A file that suffuse exported, with its preprocessing."""
     from ..predictor import SIGNATURE, Predictor
 
     file = Path(settings.file)
@@ -147,8 +147,8 @@ def _open_export(settings: Settings, raw: RawRows, heads: tuple[Head, ...], wher
 
 
 def _signature_labels(file: Path, where: str) -> tuple[str, ...]:
-    """The labels that suffuse's signature beside the file says. Raises UsageError where there is none, or it is of
-    another file."""
+    """The labels in suffuse's signature beside the file. Raises UsageError where there is none, or it is of another
+    file."""
     from ..predictor import SIGNATURE, digest
 
     place = file.with_name(SIGNATURE)

@@ -24,7 +24,7 @@ COMPARABLE = ("logits", "gates")  # of different networks
 
 @dataclass(frozen=True)
 class OutOfFold:
-    """The network that saw all training rows, and one for each part of them."""
+    """The network that was trained on all training rows, and one for each fold of them."""
 
     full: Trained
     parts: tuple[Trained, ...]
@@ -32,27 +32,27 @@ class OutOfFold:
 
     @classmethod
     def open(cls, run: Run, columns: Columns, folds: int) -> OutOfFold:
-        """The teachers that the run trained."""
+        """Open the networks that the run trained."""
         parts = tuple(Trained.open(run, columns, "folds", f"fold-{k}") for k in range(folds))
         return cls(Trained.open(run, columns), parts, fold_of(columns, folds, run.recipe.seed))
 
     @property
     def modalities(self) -> tuple[str, ...]:
-        """All networks read the same."""
+        """All networks read the same modalities."""
         return self.full.modalities
 
     def fingerprint(self) -> str:
-        """Hash of all networks, and of who answers which row."""
+        """Hash of all networks, and of the fold of each row."""
         digest = hashlib.sha256("".join(network.fingerprint() for network in (self.full, *self.parts)).encode())
         digest.update(np.ascontiguousarray(self.fold).tobytes())
         return digest.hexdigest()
 
     def facts(self) -> dict:
-        """The size of one network, and how many more there are."""
+        """Facts of one network, and the number of folds."""
         return {**self.full.facts(), "folds": len(self.parts)}
 
     def pieces(self, rows: np.ndarray, size: int) -> list[np.ndarray]:
-        """Those of one network stand together."""
+        """Pieces of rows that one network answers."""
         pieces = []
         for k in np.unique(self.fold[rows]):
             positions = np.flatnonzero(self.fold[rows] == k)
@@ -60,7 +60,7 @@ class OutOfFold:
         return pieces
 
     def answer(self, question: Question) -> dict[str, np.ndarray]:
-        """Logits, and gates where the fusion has them: of each row from the network that didn't see it."""
+        """Logits, and gates where the fusion has them, of each row from the network that wasn't trained on it."""
         taps: dict[str, np.ndarray] = {}
         fold = self.fold[question.rows]
         for k in np.unique(fold):
@@ -75,7 +75,7 @@ class OutOfFold:
 
 
 def fold_of(columns: Columns, folds: int, seed: int) -> np.ndarray:
-    """(N,) int64: the part of each training row, -1 of all others. Rows of one group stand in one part; parts have
+    """(N,) int64: the fold of each training row, -1 for all others. Rows of one group are in one fold; folds have
     nearly the same number of groups."""
     rows = columns.rows("train")
     groups, which = np.unique(columns.group[rows], return_inverse=True)

@@ -31,7 +31,7 @@ LIBRARY, MAIN = "function", "the graph"
 
 @dataclass(frozen=True)
 class Signature:
-    """A function of a loaded model: names of what goes in and comes out, a call by name, and its weights."""
+    """A function of a loaded model: names of its inputs and outputs, a call by name, and its weights."""
 
     inputs: list[str]
     outputs: list[str]
@@ -63,7 +63,7 @@ def load(folder: Path, signature: str, where: str) -> Signature:
 
 
 def check_graph(folder: Path, where: str) -> None:
-    """Raise UsageError where the graph holds operators that a model of numbers doesn't need; without loading it."""
+    """Raise UsageError where the graph holds operators that a model of numbers doesn't need. Nothing is loaded."""
     protocol: Any = optional("tensorflow.core.protobuf.saved_model_pb2", "tensorflow")
     file = folder / GRAPH
     if not file.is_file() or file.stat().st_size > MOST:
@@ -77,7 +77,7 @@ def check_graph(folder: Path, where: str) -> None:
 
 
 def unsafe_operators(graph: Any) -> Iterator[tuple[str, str]]:
-    """(function, operator or what it calls) of all that is refused in a ``MetaGraphDef``."""
+    """(function, operator or called function) of everything in a ``MetaGraphDef`` that is refused."""
     saver = graph.saver_def
     saver_names = {saver.save_tensor_name.partition(":")[0], saver.restore_op_name} - {""}
     saver_functions = {name for node in graph.graph_def.node if node.name in saver_names for name in _called(node)}

@@ -58,7 +58,7 @@ class Settings(TeacherSettings):
 
 @dataclass(frozen=True)
 class SklearnSource:
-    """A fitted estimator and the function that hands it records."""
+    """A fitted estimator and the function that converts records."""
 
     settings: Settings
     estimator: Any
@@ -70,11 +70,11 @@ class SklearnSource:
 
     @property
     def modalities(self) -> tuple[str, ...]:
-        """Of its columns."""
+        """The modalities of its columns."""
         return self.raw.named(self.settings.columns)
 
     def fingerprint(self) -> str:
-        """Hash of everything that the estimator holds, the file of code and its arguments."""
+        """Hash of the estimator's state, the file of code and its arguments."""
         facts = self.settings.model_dump(mode="json", include={"options", "columns", "files"})
         digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
         code = user_functions.file_hash(self.settings.adapter)
@@ -82,11 +82,11 @@ class SklearnSource:
         return digest.hexdigest()
 
     def facts(self) -> dict:
-        """Which estimator it is."""
+        """The class of the estimator."""
         return {"parameters": None, "estimator": type(self.estimator).__name__}
 
     def answer(self, rows: np.ndarray, hidden: frozenset[str]) -> dict[str, np.ndarray]:
-        """A batch at a time; a row without any of the columns has no answer."""
+        """Probabilities, a batch at a time; NaN for a row without any of the columns."""
         logits = np.full((len(rows), len(self.outputs)), np.nan, np.float32)
         for start in range(0, len(rows), self.settings.batch):
             batch = rows[start : start + self.settings.batch]

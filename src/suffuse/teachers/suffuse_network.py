@@ -43,14 +43,14 @@ class NetworkSource:
         return self.preprocessing_hash + (weights_hash(self.model) if self.model is not None else "")
 
     def facts(self) -> dict:
-        """Size, and the network where it is one of torch."""
+        """Its size, and its settings where it is a network in torch."""
         if self.model is None:
             return {"parameters": None}
         network = self.model.network.model_dump(mode="json")
         return {"parameters": self.model.size(), "network": network}
 
     def answer(self, rows: np.ndarray, hidden: frozenset[str]) -> dict[str, np.ndarray]:
-        """Everything that the network returns; NaN logits where nothing of what it reads is there."""
+        """All taps of the network; NaN logits where no modality is present."""
         parts = [
             self._answer_batch(rows[at : at + self.batch], hidden) for at in range(0, max(len(rows), 1), self.batch)
         ]
@@ -92,8 +92,8 @@ class NetworkSource:
 
 
 def find_columns(predictor: Predictor, raw: RawRows, renamed: Mapping[str, str], where: str) -> dict[str, str]:
-    """The columns that a network's cells come from -> this table's; ``renamed`` says where they differ. A column that
-    the network's own run derived is derived again as there, and only where that can't be taken from this run's.
+    """The columns that a network's cells come from -> this table's; ``renamed`` maps names that differ. A column that
+    the network's own run derived is derived again in the same way, where this run lacks it.
 
     Raises UsageError where the table lacks one.
     """
@@ -112,13 +112,13 @@ def find_columns(predictor: Predictor, raw: RawRows, renamed: Mapping[str, str],
 
 
 def _network_names(columns: Iterable[str], renamed: Mapping[str, str]) -> list[str]:
-    """Columns of this table, by the names that the network knows them by."""
+    """Columns of this table, by the network's names."""
     network_names = {table_column: name for name, table_column in renamed.items()}
     return [network_names.get(column, column) for column in columns]
 
 
 def check_kinds(teacher_heads: tuple[Head, ...], run_heads: tuple[Head, ...], where: str) -> None:
-    """Raise UsageError where it learned another kind of target: logits of one say nothing of another."""
+    """Raise UsageError where the network learned another kind of target."""
     if [h.kind for h in teacher_heads] != [h.kind for h in run_heads] and len(teacher_heads) == len(run_heads) == 1:
         got = f"{teacher_heads[0].kind} ('{teacher_heads[0].name}')"
         raise UsageError("the teacher learned another kind of target", where=where, got=got, expected=run_heads[0].kind)

@@ -54,7 +54,7 @@ class Settings(TeacherSettings):
 
 @dataclass(frozen=True)
 class TableSource:
-    """All answers in memory, K rows of T outputs."""
+    """All outputs in memory, K rows of T outputs."""
 
     outputs: tuple[str, ...]
     form: str
@@ -64,19 +64,19 @@ class TableSource:
     modalities: tuple[str, ...] = ()
 
     def fingerprint(self) -> str:
-        """Hash of the file, of how it is read, and of the answers in memory."""
+        """Hash of the file, of how it is read, and of the outputs in memory."""
         digest = hashlib.sha256(f"{self.content} {self.form} {self.outputs}".encode())
         digest.update(np.ascontiguousarray(self.values).tobytes())
         return digest.hexdigest()
 
     def facts(self) -> dict:
-        """How many rows it has an answer for; nothing is known of what gave them."""
+        """The number of rows that it has outputs for; the model behind them is unknown."""
         answered = self.place >= 0
         answered[answered] = ~np.isnan(self.values[self.place[answered]]).any(1)
         return {"parameters": None, "answered": int(answered.sum()), "asked": len(self.place)}
 
     def answer(self, rows: np.ndarray, hidden: frozenset[str]) -> dict[str, np.ndarray]:
-        """One gather."""
+        """The stored outputs; NaN where a row has none."""
         place = self.place[rows]
         logits = self.values[place] if len(self.values) else np.empty((len(rows), len(self.outputs)), np.float32)
         logits[place < 0] = np.nan
@@ -118,8 +118,8 @@ def open(settings: Settings, raw: RawRows, heads: tuple[Head, ...], where: str) 
 
 
 def write_answers(file: str | Path, ids: Sequence[Any], names: Sequence[Any], values: Any, id: str = "id") -> Path:
-    """Answers of whatever there is in Python (say ``predict_proba`` of a fitted estimator) -> a Parquet table that this
-    kind reads: ids (N,), the names of the classes, and values (N, C)."""
+    """Outputs of any model in Python (e.g. ``predict_proba`` of a fitted estimator) -> a Parquet table that this kind
+    reads: ids (N,), the names of the classes, and values (N, C)."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -177,7 +177,7 @@ def _read_records(settings: Settings, rows: Rows, where: str) -> tuple[tuple[str
 
 
 def _refuse_partial_rows(settings: Settings, rows: Rows, values: np.ndarray) -> np.ndarray:
-    """Raise SuffuseError where a row is answered in part: what is missing is not zero."""
+    """Raise SuffuseError where some cells of a row are empty, and not all: a missing value is not zero."""
     empty = np.isnan(values)
     partly = np.flatnonzero(empty.any(1) & ~empty.all(1))
     if len(partly):
@@ -194,7 +194,7 @@ def _refuse_partial_rows(settings: Settings, rows: Rows, values: np.ndarray) -> 
 def _read_labels(
     settings: Settings, rows: Rows, heads: tuple[Head, ...], separator: str, where: str
 ) -> tuple[tuple[str, ...], np.ndarray]:
-    """Hard labels -> probabilities of 0 and 1. A class that is never said needs no column of its own."""
+    """Hard labels -> probabilities of 0 and 1. A class that no row has needs no column."""
     from .. import sources
 
     if len(heads) != 1 or heads[0].kind not in (CLASSES, LABELS):
@@ -221,7 +221,7 @@ def _read_labels(
 
 
 def _parse_labels(cell: Any, separator: str | None) -> list[str] | None:
-    """The labels of a cell; None where it is empty. An empty list says that there is no label."""
+    """The labels of a cell; None where it is empty. An empty list means no label."""
     if isinstance(cell, (list, tuple)):
         return [str(label) for label in cell]
     text = None if cell is None or cell != cell else str(cell).strip()

@@ -63,7 +63,7 @@ class Settings(TeacherSettings):
 
 @dataclass(frozen=True)
 class TorchSource:
-    """A module and the function that hands it records."""
+    """A module and the function that calls it with records."""
 
     settings: Settings
     module: nn.Module
@@ -74,12 +74,12 @@ class TorchSource:
 
     @property
     def form(self) -> str:
-        """As the recipe says."""
+        """The recipe's ``form``."""
         return self.settings.form
 
     @property
     def modalities(self) -> tuple[str, ...]:
-        """Of its columns."""
+        """The modalities of its columns."""
         return self.raw.named(self.settings.columns)
 
     def fingerprint(self) -> str:
@@ -92,11 +92,11 @@ class TorchSource:
         return digest.hexdigest()
 
     def facts(self) -> dict:
-        """Its size."""
+        """Its number of parameters."""
         return {"parameters": sum(p.numel() for p in self.module.parameters())}
 
     def answer(self, rows: np.ndarray, hidden: frozenset[str]) -> dict[str, np.ndarray]:
-        """A batch at a time; a row without any of the columns has no answer."""
+        """All taps, a batch at a time; NaN for a row without any of the columns."""
         import torch
 
         self.module.eval()
@@ -118,7 +118,7 @@ class TorchSource:
         return taps
 
     def _checked(self, name: str, tap: Any, count: int) -> np.ndarray:
-        """(B, T) float32. Raises UsageError where the adapter gave something else."""
+        """(B, T) float32. Raises UsageError where the adapter returned another shape."""
         import torch
 
         values = tap.detach().float().cpu().numpy() if isinstance(tap, torch.Tensor) else np.asarray(tap, np.float32)
@@ -131,7 +131,8 @@ class TorchSource:
 
 
 def open(settings: Settings, raw: RawRows, heads: tuple[Head, ...], where: str) -> TorchSource:
-    """Call the function, and freeze what it returns. Raises UsageError where that isn't a module and an adapter."""
+    """Call the function, and freeze the module that it returns. Raises UsageError where that isn't a module and an
+    adapter."""
     import torch
 
     weights = {"weights": Path(settings.weights)} if settings.weights else {}

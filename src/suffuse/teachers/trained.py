@@ -23,7 +23,7 @@ from .ensemble import combine
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained network and the columns that it reads, frozen encoders' vectors among them."""
+    """A trained network and the columns that it reads, with the vectors of frozen encoders."""
 
     model: FusionModel
     columns: Columns
@@ -32,19 +32,19 @@ class Trained:
 
     @classmethod
     def open(cls, run: Run, columns: Columns, *folder: str) -> Trained:
-        """The teacher that the run trained; or another network of it, by its folder."""
+        """The teacher that the run trained, or another network of it in ``folder``."""
         model = open_model(run.path(*(folder or ("teacher",))))
         maps = model.mapped(losses.needs(run.recipe.distill.losses.values()))
         own_columns = columns.of(model.spec.names)
         return cls(model, feature_cache.ready(own_columns, model, feature_cache.place(run)), maps, own_columns)
 
     def facts(self) -> dict:
-        """Its size."""
+        """Its number of parameters."""
         return {"parameters": self.model.size()}
 
     @property
     def modalities(self) -> tuple[str, ...]:
-        """Those of its encoders."""
+        """The modalities of its encoders."""
         return self.model.spec.names
 
     def fingerprint(self) -> str:
@@ -52,12 +52,12 @@ class Trained:
         return weights_hash(self.model)
 
     def pieces(self, rows: np.ndarray, size: int) -> list[np.ndarray]:
-        """Rows that share a content stand together; fewer at a time where entries are large."""
+        """Pieces that keep rows of one content together, with fewer rows where entries are large."""
         return list(chunks(self.columns, rows, size))
 
     @torch.inference_mode()
     def answer(self, question: Question) -> dict[str, np.ndarray]:
-        """Everything that the network returns."""
+        """All taps of the network."""
         self.model.eval()
         batch = self._columns(question).batch(question.rows, None, question.view)
         visible = batch if question.modalities is None else self._hide_others(batch, question.modalities)
@@ -77,7 +77,7 @@ class Trained:
 
 
 def taps(output: Output) -> dict[str, torch.Tensor]:
-    """Everything of an output that is stored."""
+    """All tensors of an output that are stored."""
     tensors = {"logits": output.logits, "fused": output.fused, **output.features, "gates": output.gates}
     tensors |= named(output.maps)
     return {name: tap for name, tap in tensors.items() if tap is not None}
@@ -85,7 +85,12 @@ def taps(output: Output) -> dict[str, torch.Tensor]:
 
 @dataclass(frozen=True)
 class DeepEnsemble:
-    """All seeds; one of them was best on validation."""
+    """All seeds as one teacher: the mean of their probabilities (Lakshminarayanan, Pritzel and Blundell 2017, deep
+    ensembles; of numbers the mean).
+
+    Logits are those of all seeds. Features, gates and maps of different networks have nothing in common, so they are
+    those of the seed that was best on validation.
+    """
 
     members: tuple[Trained, ...]
     best: int  # its place among them
@@ -93,7 +98,7 @@ class DeepEnsemble:
 
     @classmethod
     def open(cls, run: Run, columns: Columns) -> DeepEnsemble:
-        """The teachers that the run trained."""
+        """Open the networks of all seeds."""
         folder = run.path("teachers")
         seeds = sorted(place.name for place in folder.glob("seed-*"))
         members = tuple(Trained.open(run, columns, "teachers", seed) for seed in seeds)
@@ -101,7 +106,7 @@ class DeepEnsemble:
 
     @property
     def modalities(self) -> tuple[str, ...]:
-        """All seeds read the same."""
+        """All seeds read the same modalities."""
         return self.members[self.best].modalities
 
     def fingerprint(self) -> str:
@@ -110,15 +115,15 @@ class DeepEnsemble:
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def facts(self) -> dict:
-        """The size of one network, and how many there are."""
+        """Facts of one network, and the number of seeds."""
         return {**self.members[self.best].facts(), "seeds": len(self.members)}
 
     def pieces(self, rows: np.ndarray, size: int) -> list[np.ndarray]:
-        """Those of one network: all read the same."""
+        """The pieces of one network: all read the same."""
         return self.members[self.best].pieces(rows, size)
 
     def answer(self, question: Question) -> dict[str, np.ndarray]:
-        """The logits of all, log-probabilities of classes; everything else of the best."""
+        """The combined logits (log-probabilities of classes), and the other taps of the best seed."""
         answers = [member.answer(question) for member in self.members]
         logits = combine(self.heads, [member["logits"] for member in answers], "mean")
         return {**answers[self.best], "logits": logits}

@@ -25,7 +25,7 @@ def split(reference: str) -> tuple[str, str]:
 
 
 def placed(reference: str, base: Path) -> str:
-    """The reference with the file's path starting from ``base``."""
+    """The reference with its file's path resolved from ``base``."""
     file, name = split(reference)
     return f"{(base / file).resolve()}:{name}"
 
@@ -57,7 +57,7 @@ def call(reference: str, where: str, run: Path, /, **options: Any) -> Any:
 
 @contextlib.contextmanager
 def guarded(where: str, reference: str) -> Iterator[None]:
-    """What a user's own function raises, as one line that says where."""
+    """Reports an exception of a user's function in one line, with its place."""
     try:
         yield
     except SuffuseError:

@@ -28,7 +28,7 @@ ALONE = 64  # rows that are also asked one by one
 
 @dataclass(frozen=True)
 class Limits:
-    """What an int8 form must keep to, on every subset: the recipe's."""
+    """The recipe's limits for an int8 form, on every subset."""
 
     agreement: float  # least share of answers equal to fp32's
     loss: float  # most of the main metric that may be lost
@@ -36,7 +36,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class AccuracyCheck:
-    """fp32's answers on some rows, to hold others against."""
+    """fp32's logits on some rows, to compare int8 forms with."""
 
     columns: Columns
     rows: np.ndarray
@@ -53,7 +53,7 @@ class AccuracyCheck:
         return cls(columns, rows, exact, metrics.draw(columns.group[rows], *draws))
 
     def __call__(self, session: Session) -> dict[str, dict]:
-        """Subset -> agreement, the metric of both, and what is lost of it, each with its interval."""
+        """Subset -> agreement, the metric of both, and the loss of it, each with its interval."""
         ask, spec = make_ask(session), self.columns.spec
         return {
             subset_name(spec.names, kept): self._subset(ask(self.columns, self.rows, kept), exact)
@@ -79,8 +79,8 @@ class AccuracyCheck:
         }
 
     def drift(self, session: Session) -> dict:
-        """What a row's answer owes to others: the largest change of a probability when what stands in absent slots
-        changes (and whether any bit does), and when each row is asked alone."""
+        """How a row's outputs depend on other content: the largest change of a probability when the content of absent
+        slots changes (and whether any bit does), and when each row is computed alone."""
         columns, rows = self.columns, self.rows[evenly_spaced(len(self.rows), ALONE)]
         row_entries, heads = entries(columns, rows), columns.spec.heads
         drift = {"absent_changes_nothing": True, "absent": 0.0, "alone": 0.0}
@@ -98,7 +98,7 @@ class AccuracyCheck:
 
 
 def limit_exceeded(by_subset: dict[str, dict], limits: Limits) -> str:
-    """Why a form can't be shipped, in a few words; nothing where it keeps to the limits."""
+    """The first limit that a form exceeds, in a few words; empty where it keeps to all."""
     for subset, facts in by_subset.items():
         agreement_low, lost = facts["agreement"]["low"], facts["lost"]["high"]
         if not agreement_low >= limits.agreement:
@@ -109,7 +109,7 @@ def limit_exceeded(by_subset: dict[str, dict], limits: Limits) -> str:
 
 
 def agreement(by_subset: dict[str, dict]) -> float:
-    """The mean over subsets."""
+    """The mean agreement over subsets."""
     return float(np.mean([facts["agreement"]["mean"] for facts in by_subset.values()]))
 
 

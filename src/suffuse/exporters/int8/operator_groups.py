@@ -23,7 +23,7 @@ PART = re.compile(r"^model\.(?:encoders\.(\w+)_encoder|(\w+))\.")  # in the name
 
 @dataclass(frozen=True)
 class Group:
-    """Nodes of one operator in one part of the model: in int8 all, or none of them."""
+    """Nodes of one operator in one part of the model. All or none of them are in int8."""
 
     kind: str  # the ONNX operator
     part: str  # a modality's name, fusion, head, or "graph" where a weight's name was lost
@@ -58,7 +58,7 @@ def groups(model: ModelProto) -> list[Group]:
 
 
 def with_node_names(model: ModelProto) -> ModelProto:
-    """The model, each of its nodes with a name of its own."""
+    """The model, with a unique name for each node."""
     taken: set[str] = set()
     for number, node in enumerate(model.graph.node):
         if not node.name or node.name in taken:

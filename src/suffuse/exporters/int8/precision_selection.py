@@ -35,7 +35,7 @@ HOW = {"auto": (STATIC, DYNAMIC), "static": (STATIC,), "dynamic": (DYNAMIC,), "o
 
 @dataclass
 class Selection:
-    """What came of it: the form, if it ships, and what to say."""
+    """The result: the form, if it ships, and why."""
 
     content: bytes = b""
     how: str = ""
@@ -54,9 +54,9 @@ class Selection:
 def select_int8(
     fp32: bytes, columns: Columns, subsets: Sequence[Subset], settings: Export, place: LatencyCache
 ) -> Selection:
-    """Try what the recipe asks for; static before dynamic, which keeps the mask contract only nearly.
+    """Try the methods that the recipe asks for; static before dynamic, for which masking is only approximately exact.
 
-    Raises SuffuseError where a form that was asked for by name can't be shipped.
+    Raises SuffuseError where a form that was requested by name can't be shipped.
     """
     all_groups, selection = groups(with_node_names(onnx.load_from_string(fp32))), Selection(why="switched off")
     if settings.int8 == "off":
@@ -105,7 +105,7 @@ def _tools(how: str, fp32: bytes, feeds: Feeds, judge: AccuracyCheck, export: tu
 
 
 def _verify(tried: Candidate, judge: AccuracyCheck, settings: Export, selection: Selection) -> None:
-    """Look at the form again, on more rows than it was chosen by, and at what a row owes to others."""
+    """Check the form on more rows than it was chosen by, and its drift."""
     session = Session(tried.content)
     selection.subsets, selection.drift, selection.rows = judge(session), judge.drift(session), len(judge.rows)
     reason = judging.limit_exceeded(selection.subsets, judging.Limits(settings.agreement, settings.loss))
@@ -116,13 +116,13 @@ def _verify(tried: Candidate, judge: AccuracyCheck, settings: Export, selection:
 
 
 def _rows(columns: Columns, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Validation rows to choose by, and to judge by."""
+    """Validation rows to choose groups by, and to verify the form by."""
     few = evenly(columns, columns.fitting(CHOSEN_BY))
     return few, few if size > HEAVY else evenly(columns, max(len(few), columns.fitting(JUDGED_BY)))
 
 
 def write_form(shipped: Selection, place: Path) -> dict:
-    """Write the form beside the others; its entry in the signature's ``forms``."""
+    """Write the form's file and return its entry in the signature's ``forms``."""
     (place / "model.int8.onnx").write_bytes(shipped.content)
     agreement = min(facts["agreement"]["low"] for facts in shipped.subsets.values())
     lost = max(facts["lost"]["high"] for facts in shipped.subsets.values())
@@ -145,7 +145,7 @@ Timed = Callable[[bytes, str], LatencyRatio]  # a form, and a name for it -> tim
 
 @dataclass
 class Candidate:
-    """One way (static, dynamic): what was made, what it is like, and why it ships or doesn't."""
+    """One method (static, dynamic): its groups, its file, and why it ships or doesn't."""
 
     how: str
     groups: dict[str, dict] = field(default_factory=dict)  # name -> bytes saved, agreement, kept, why
@@ -160,7 +160,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Tools:
-    """What choosing needs: how to make a form, how well it agrees, what is wrong with it, how long it takes."""
+    """Functions that quantise, compare and time a form."""
 
     fp32: bytes
     make: Callable[[list[Group]], bytes]
@@ -170,7 +170,7 @@ class Tools:
 
 
 def try_method(how: str, groups: list[Group], tools: Tools) -> Candidate:
-    """Try one way."""
+    """Select groups for one method, and decide whether the form ships."""
     tried = Candidate(how)
     kept = [group for group in groups if _is_worthwhile(group, tried, tools)]
     while kept:
@@ -196,7 +196,7 @@ def try_method(how: str, groups: list[Group], tools: Tools) -> Candidate:
 
 
 def _is_worthwhile(group: Group, tried: Candidate, tools: Tools) -> bool:
-    """Whether a group alone is worth it."""
+    """Whether a group alone makes the model smaller or faster."""
     try:
         content = tools.make([group])
     except SuffuseError as error:

@@ -104,7 +104,7 @@ def _dynamic(model: onnx.ModelProto, nodes: list[str]) -> onnx.ModelProto:
 
 
 def _float_elsewhere(model: onnx.ModelProto, nodes: set[str]) -> None:
-    """The quantiser hands a rounded activation to all who read it; only who computes in int8 is to have it."""
+    """The quantiser hands a rounded activation to all its readers; keep it only for those that compute in int8."""
     graph = model.graph
     makers = {name: node for node in graph.node for name in node.output}
     for node in graph.node:
@@ -137,7 +137,7 @@ def _used(graph: onnx.GraphProto) -> set[str]:
 
 @contextlib.contextmanager
 def _files(model: onnx.ModelProto) -> Iterator[tuple[str, str]]:
-    """A file with the model, and one for what is made of it; the quantiser's advice isn't shown."""
+    """File names for the model and the quantiser's result; the quantiser's log is silenced."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
