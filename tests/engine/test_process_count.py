@@ -31,7 +31,7 @@ def test_brief_is_what_takes_few_steps_of_a_small_network_on_small_entries(
     steps = -(-rows // 16)
 
     def brief(count: int, epochs: int = 1) -> bool:
-        return workers.brief(network, columns, [Training(epochs=epochs, batch=16)] * count)
+        return workers.is_brief(network, columns, [Training(epochs=epochs, batch=16)] * count)
 
     assert brief(workers.BRIEF_STEPS // steps) and not brief(workers.BRIEF_STEPS // steps + 1)
     assert brief(1, workers.BRIEF_STEPS // steps) and not brief(1, workers.BRIEF_STEPS // steps + 1)
@@ -52,7 +52,7 @@ def test_it_has_the_same_bits_as_in_processes_of_its_own(prepared_run: Run, tmp_
     made: dict[bool, dict[Path, bytes]] = {}
     for brief in (True, False):
         for stage in (teach, distill):
-            monkeypatch.setattr(stage, "brief", lambda *_, so=brief: so)
+            monkeypatch.setattr(stage, "is_brief", lambda *_, so=brief: so)
         run = Run.of(recipe, tmp_path / str(brief))
         for verb in ("prepare", "teach", "extract", "distill"):
             pipeline.run_stage(run, verb)

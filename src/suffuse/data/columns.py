@@ -123,10 +123,9 @@ class Columns:
         whole: bool = False,
         split: Split | None = None,
     ) -> Batch:
-        """Gather rows. ``target`` stands in for the stored targets where a training hides some labels; a view
-        (who makes it, the pass's number) drops modalities and augments entries. ``whole``: what it drops is encoded
-        too, and ``Batch.whole`` says what there was. ``split``: only this process's entries are gathered; vectors of
-        frozen encoders, which nobody computes, are everybody's."""
+        """Gather rows. ``target`` replaces the stored targets where labels are hidden; a view (viewer, pass) drops
+        modalities and augments entries. ``whole``: dropped entries are encoded too, and ``Batch.whole`` marks them.
+        ``split``: only this process's entries are gathered; vectors of frozen encoders are gathered by all."""
         inputs, index, counts = {}, {}, {}
         present = has = self.present[rows]
         halves = view[0].halves(view[1], rows, has) if view else None
@@ -137,9 +136,9 @@ class Columns:
             if is_encoded.all():
                 distinct, inverse = np.unique(self.entry[rows, m], return_inverse=True)
             else:  # only what is present is encoded; the others point at entry 0, and are masked
-                distinct, positions_of_present = np.unique(self.entry[rows[is_encoded], m], return_inverse=True)
+                distinct, numbers = np.unique(self.entry[rows[is_encoded], m], return_inverse=True)
                 inverse = np.zeros(len(rows), dtype=np.int64)
-                inverse[is_encoded] = positions_of_present
+                inverse[is_encoded] = numbers
             if split and name not in self.ready:
                 counts[name] = len(distinct)
                 distinct = distinct[split.own(len(distinct))]

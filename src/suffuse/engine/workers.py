@@ -42,11 +42,10 @@ def run_jobs(
     processes: int = 1,
     brief: bool = False,
 ) -> None:
-    """Call ``function`` ("module:name", taking a job and a tell) on every job, ``workers`` processes at a time, of
-    which so many share each job. Under a launcher its processes share one job after the other; ``brief`` jobs, which
-    take less time than starting a process, are done here.
-
-    Raises SuffuseError as the first failing job does; the others are stopped.
+    """Call ``function`` ("module:name", taking a job and a tell) on every job, in ``workers`` processes, of which
+    ``processes`` share each job. A launcher's processes share one job after the other. ``brief`` jobs, which take less
+    time than starting a process, run in this one. Raises SuffuseError as the first failing job does, and stops the
+    others.
     """
     if not jobs:
         return
@@ -77,7 +76,7 @@ def run_jobs(
                 process.wait()
 
 
-def brief(network: Network, columns: Columns, trainings: list[Training]) -> bool:
+def is_brief(network: Network, columns: Columns, trainings: list[Training]) -> bool:
     """Whether all of these ``trainings`` of ``network``, one after the other, take less time than starting a process.
 
     An estimate from sizes only, so that it is the same on every machine. It decides only where the training runs: with

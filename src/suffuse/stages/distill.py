@@ -17,7 +17,7 @@ from ..engine.process_group import current
 from ..engine.runtime import settle
 from ..engine.student_training import Job, jobs, prepared, training_of
 from ..engine.training_record import save_trained
-from ..engine.workers import brief, run_jobs
+from ..engine.workers import is_brief, run_jobs
 from ..errors import SuffuseError
 from ..evaluation.compute_matched import rival
 from ..files import file_facts, read_json, write_json
@@ -84,7 +84,7 @@ def _brief(run: Run, some: list[Job]) -> bool:
     if any(job.who == "rival" for job in some):  # it has many epochs
         return False
     how = [training_of(run.recipe.distill, job.distilled) for job in some]
-    return brief(run.recipe.student.bare(), Columns.open(run.path("data")), how)
+    return is_brief(run.recipe.student.bare(), Columns.open(run.path("data")), how)
 
 
 def in_order(left: list[Job], workers: int) -> tuple[list[Job], list[Job]]:

@@ -25,7 +25,7 @@ from ..engine.row_usage import RowUsage
 from ..engine.runtime import seed, settle
 from ..engine.training_record import best_seed, save_trained
 from ..engine.training_setup import TrainingData, build_model, make_plan
-from ..engine.workers import brief, run_jobs
+from ..engine.workers import is_brief, run_jobs
 from ..errors import SuffuseError
 from ..files import read_json, write_json
 from ..model import open_model
@@ -75,7 +75,7 @@ def teach(run: Run) -> None:
         else:
             each = max(threads // processes, 1) if len(wanted) == 1 else 1  # side by side they have one thread each
             orders = [{"run": str(run.folder), "threads": each, **dataclasses.asdict(j)} for j in left]
-            little = brief(teacher.bare(), Columns.open(run.path("data")), [teacher.train for _ in orders])
+            little = is_brief(teacher.bare(), Columns.open(run.path("data")), [teacher.train for _ in orders])
             run_jobs("suffuse.stages.teach:work", orders, threads, tell, processes, little)
         if teacher.seeds > 1:
             shutil.rmtree(folder / "teacher", ignore_errors=True)

@@ -86,18 +86,12 @@ def _loaded(settings: Settings, where: str, allowed: str) -> tuple[FusionModel |
     inputs = tuple(
         Input(f, recipe.modalities[f.name], load(modalities.TABLE, f.kind)) for f in model.spec.fields
     )  # fmt: skip
-    derived = {
-        name: Derivation(
-            cast(Any, recipe.data.derive[name]), load(derive.TABLE, recipe.data.derive[name].kind), f["facts"]
-        )
-        for name, f in schema.get("derive", {}).items()
-    }
-    for name, derivation in derived.items():
-        derivation.check_files(name, allowed)
+    derived = {}
+    for name, described in schema.get("derive", {}).items():
+        chosen = cast(Any, recipe.data.derive[name])
+        derived[name] = Derivation(chosen, load(derive.TABLE, chosen.kind), described["facts"])
+        derived[name].check_files(name, allowed)
     reads = [i.settings.model_dump(mode="json") for i in inputs]
     facts = json.dumps([model.spec.to_json(), reads, schema.get("derive")], sort_keys=True)
-    return (
-        model,
-        Predictor(model.spec.heads, inputs, cast(Any, None), derived),
-        hashlib.sha256(facts.encode()).hexdigest(),
-    )
+    predictor = Predictor(model.spec.heads, inputs, cast(Any, None), derived)
+    return model, predictor, hashlib.sha256(facts.encode()).hexdigest()
