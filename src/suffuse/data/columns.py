@@ -1,4 +1,4 @@
-"""Prepared columns -> batches. One gather per batch from contiguous columns; a shared content goes in once."""
+"""Prepared columns -> batches. One gather per batch from contiguous columns; each distinct entry is gathered once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Entries to where they belong: among others of their row, or to the rows that have them; zeros elsewhere."""
+"""Moves entries to their places: among others of their row, or to the rows that have them; zeros elsewhere."""
 
 from __future__ import annotations
 

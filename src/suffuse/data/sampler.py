@@ -1,4 +1,4 @@
-"""The order of a training's rows: batches of every pass, made from a seed and the number of the pass."""
+"""Batches of a training's rows: their order in every pass is made from a seed and the number of the pass."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Views: how a training sees its rows in one pass, replayed exactly from a seed and the pass's number.
+"""Views: how a training sees its rows in one pass, reproducible from a seed and the number of the pass.
 
-A view may drop modalities from a row (modality dropout; Neverova et al. 2016) and augment entries. Every number it
-needs is a hash of (seed, pass, row or entry): no state, the same in any company and any order.
+A view may drop modalities from a row (modality dropout; Neverova et al. 2016) and augment entries. Every random number
+is a hash of (seed, pass, row or entry): there is no state, and the order of rows doesn't matter.
 """
 
 from __future__ import annotations

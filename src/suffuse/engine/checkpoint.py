@@ -1,4 +1,4 @@
-"""A training's whole state in one file, written atomically: safetensors, the small facts in its header."""
+"""The whole state of a training in one safetensors file, written atomically; small facts are in its header."""
 
 from __future__ import annotations
 

@@ -1,13 +1,12 @@
-"""A student's pass over a batch that several processes share, exactly as one process would make it.
+"""The forward pass of a student over a batch that several processes share. It equals the pass of one process.
 
-    distinct entries --encoders--> gathered --fusion, head--> answers gathered --> losses
-      each its own                            each its own rows                     all of them, of the whole batch
+    distinct entries --encoders--> gathered --fusion, head--> logits gathered --> losses
+      each its own                            each its own rows                    all of them, of the whole batch
 
 So losses that compare rows with each other see all rows, an entry that rows share is encoded once in all processes,
-and batch statistics are those of all entries. What is gathered is the same everywhere, and so is its gradient: of a
-gathered tensor each process passes on its own part of the gradient, and where each process uses all of it for rows of
-its own, those gradients are summed first (Shoeybi et al. 2019 split models like this). Only dropout differs: each
-process draws its own.
+and batch statistics are those of all entries. A gathered tensor is the same in every process, and so is its gradient:
+each process passes on its own part of it. Where each process uses the whole tensor for rows of its own, the gradients
+are summed first (Shoeybi et al. 2019 split models like this). Only dropout differs: each process draws its own.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
     a <- d a + (1 - d) w      d = min(decay, (1 + n) / (10 + n)) after n steps
 
-over everything that floats, running statistics too, and a copy of what counts. The start is the weights themselves, and
-the first steps count for more, so that nothing of the random start is left. Training goes on with w; a is what is
-judged and kept.
+over all floating-point tensors, running statistics included; integers are copied. The average starts at the weights,
+and the first steps weigh more, so that nothing of the random initialisation is left. Training continues with w; a is
+what is validated and kept.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
-"""Vectors of frozen encoders: computed once for every distinct entry, kept in the run, read by every training.
+"""Cache of the vectors of frozen encoders: computed once for every distinct entry, stored in the run, read by every
+training.
 
 ``features/THREADS/NAME-HASH.npy`` holds a modality's vectors (U, D) float32. The hash is of the encoder's settings
-and weights and of the column's content, so that whatever else changes in a recipe finds them again. They are made in
-parts that depend on the entries alone, each written whole or not at all: killed and called again, the bits are the
-same. ``NAME-HASH.json`` holds the hashes of the files, which are verified before vectors are used.
+and weights and of the column's content, so other changes of a recipe keep the cache. Vectors are computed in parts that
+depend on the entries only, each written atomically: an interrupted computation continues with the same bits.
+``NAME-HASH.json`` holds the hashes of the files, which are verified before vectors are used.
 
-``NAME-HASH.keys``, an array as well, says which encoder's vectors of which entries they are. Where rows were added to a
-table, or taken away, the column is another one, and its vectors are taken from the columns before: only the entries
-that none of them had are computed.
+``NAME-HASH.keys``, also an array, identifies encoder and entry of each vector. Where rows were added to a table,
+or removed, the vectors of known entries are copied from earlier files, and only new entries are computed.
 """
 
 from __future__ import annotations

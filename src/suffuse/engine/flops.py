@@ -1,7 +1,7 @@
-"""What a training costs, counted: floating-point operations of the matrix products and convolutions, forward and back.
+"""Counts the cost of a training: floating-point operations of matrix products and convolutions, forward and backward.
 
-Counted by torch's own dispatcher (``torch.utils.flop_counter``) on some batches of the training's own rows, so the
-number is the same on every machine. Recurrent layers are counted with their fused kernels off, which hide what they do.
+Counted by torch's dispatcher (``torch.utils.flop_counter``) on some batches of the training's own rows, so the number
+is the same on every machine. Recurrent layers are counted without their fused kernels, which hide their operations.
 """
 
 from __future__ import annotations

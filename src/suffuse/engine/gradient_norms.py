@@ -1,7 +1,7 @@
-"""How hard each loss pulls: the norm of its gradient on the student's weights, and its share of all of them.
+"""The norm of each loss's gradient on the student's weights, and its share of all of them.
 
-Measured on some rows at every epoch's end, and before the first step where the recipe wants the weights calibrated.
-Measuring changes nothing: dropout's random state and the running statistics of norms are put back.
+Measured on some rows at the end of every epoch, and before the first step where the recipe balances the losses.
+Measuring changes nothing: dropout's random state and the running statistics of norms are restored.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A model over many rows, without gradients: for validation, extraction and evaluation alike."""
+"""Runs a model over many rows without gradients, for validation, extraction and evaluation; scores its logits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which labels a training may see, where the recipe gives it a share of them."""
+"""The label fraction: which labels a training may use where the recipe gives it a share of them."""
 
 from __future__ import annotations
 

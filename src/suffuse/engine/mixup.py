@@ -1,11 +1,11 @@
-"""Mixup (Zhang et al. 2018) of joint vectors (manifold mixup, Verma et al. 2019), whatever the modalities are.
+"""Mixup (Zhang et al. 2018) of joint vectors (manifold mixup, Verma et al. 2019), for any modalities.
 
     h = l h_i + (1 - l) h_j        l ~ Beta(alpha, alpha), one for a batch; j a permutation of its rows
 
-A loss on answers is then l L(z, i) + (1 - l) L(z, j): for cross-entropy and every divergence from the teacher that is
-linear in its answer, that is the loss against the mixture of labels, and of the teacher's *probabilities* (not of its
-logits, whose mixture is another distribution). A stored answer of a row stays right, since no input is changed. Losses
-on features see the rows unmixed. A row of which nothing is present, and whoever is paired with it, stays unmixed.
+A loss on logits is then l L(z, i) + (1 - l) L(z, j). For cross-entropy and every divergence that is linear in the
+teacher's probabilities, that is the loss against the mixture of labels, and of the teacher's *probabilities* (not of
+its logits, whose mixture is another distribution). Stored outputs of a row stay valid, since no input is changed.
+Losses on features see the rows unmixed. A row without any modality, and its partner, stay unmixed.
 """
 
 from __future__ import annotations

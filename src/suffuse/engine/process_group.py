@@ -1,11 +1,11 @@
-"""Several processes that share one training, over gloo: what they send each other.
+"""Several processes that share one training, over gloo, and what they exchange.
 
-Every process holds the whole student and takes its part of every batch's work
+Every process holds the whole student and takes its part of the work on every batch
 (:mod:`suffuse.engine.distributed_forward`); their gradients are summed, so each makes the same step. The first process
 leads: it validates, decides, writes and reports.
 
-torch's DistributedDataParallel is not used: it takes means over the processes of gradients of losses that each saw a
-part of the batch alone, which is another loss wherever rows are compared with each other.
+torch's DistributedDataParallel is not used: it averages gradients of losses on parts of the batch, which is another
+loss wherever rows are compared with each other.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Which rows a training uses: recorded where it reads them, so that an audit need not trust the recipe.
+"""Records which rows a training uses, where it reads them, so that an audit need not trust the recipe.
 
-    labels         rows whose label stood in a batch that was trained on
+    labels         rows whose label was in a training batch
     epoch          rows whose label a validation read: these choose the epoch
     standardised   rows from which the vectors of frozen encoders are standardised
 
-What is recorded is what :meth:`suffuse.data.columns.Columns.batch` returned, not what settings asked for. The record is
-part of the checkpoint, and ends in ``training.json``; ``suffuse doctor`` compares it with the run's splits.
+The record holds what :meth:`suffuse.data.columns.Columns.batch` returned, not what settings asked for. It is part of
+the checkpoint and is written to ``training.json``; ``suffuse doctor`` compares it with the run's splits.
 """
 
 from __future__ import annotations

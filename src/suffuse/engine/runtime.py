@@ -1,4 +1,4 @@
-"""The machine: threads, determinism, precision."""
+"""Settings of the process: threads, deterministic kernels, seed, precision."""
 
 from __future__ import annotations
 

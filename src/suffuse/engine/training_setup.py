@@ -1,4 +1,4 @@
-"""What the training of a teacher and of a student share: how the model is made, and the plan for :func:`.loop.fit`."""
+"""The set-up that trainings of teachers and students share: the model, and the plan for :func:`.loop.fit`."""
 
 from __future__ import annotations
 

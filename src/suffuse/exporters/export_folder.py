@@ -1,4 +1,4 @@
-"""The export folder: the model, and its preprocessing as data, so that it needs nothing else."""
+"""The export folder: the model, and its preprocessing as data. It needs nothing else."""
 
 from __future__ import annotations
 

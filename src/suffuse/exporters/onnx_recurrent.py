@@ -1,8 +1,8 @@
 """GRU and LSTM as the ONNX operators of that name.
 
-Left to itself the exporter unrolls a recurrent net into a loop of small operators, several times slower, and
-torch 2.14 fixes its length at the second export of a process. So the cells are swapped, in a copy of the
-model, for modules that hold the weights in ONNX's order and call one operator, which is translated as it is.
+By default the exporter unrolls a recurrent net into a loop of small operators, several times slower, and torch 2.14
+fixes its length at the second export of a process. So the cells are swapped, in a copy of the model, for modules that
+hold the weights in ONNX's order and call one operator, which is translated directly.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What an exported file is compared by, subset by subset of the modalities."""
+"""Compares an exported file with its model, on every subset of the modalities."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Temperatures per subset of the modalities: what a subset's confidence must be divided by to mean what it says.
+"""Fits temperatures for each subset of the modalities (:mod:`suffuse.temperature_scaling`).
 
 A model that lost a modality is unsure in another way than one that has all, so each subset gets its own, fitted on the
-labelled validation rows that have all of it, with the other modalities hidden (:mod:`suffuse.temperature_scaling`).
+labelled validation rows that have all of it, with the other modalities hidden.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a loaded model takes and gives, as plain lists and dictionaries: for a server, a page, or a person."""
+"""The inputs and outputs of a loaded model as plain lists and dictionaries, for a server or a page."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""A long file of answers in parts, so that a killed command goes on where it was, and the file has the same bits.
+"""A long output file in chunks: an interrupted command continues where it was, and the file has the same bits.
 
-Beside OUT stands ``.OUT.partial/`` while it is made: ``what.json`` says what the answers are of, and each part is a
-file with its facts beside it, written whole or not at all. Parts are cut by the source alone, never by time. In the
-end they are put together under a temporary name, and OUT is replaced in one step.
+``.OUT.partial/`` stands beside OUT until it is finished: ``what.json`` identifies the inputs, and each chunk is a file
+with its facts beside it, written atomically. Chunks are cut by the source only, never by time. At the end they are
+joined under a temporary name, and OUT is replaced in one step.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a model says of a record, target by target."""
+"""The prediction for a record, target by target, and the contribution of each modality to it."""
 
 from __future__ import annotations
 

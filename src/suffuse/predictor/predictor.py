@@ -1,4 +1,4 @@
-"""An export, loaded: records in, answers out."""
+"""A loaded export: records in, predictions out."""
 
 from __future__ import annotations
 

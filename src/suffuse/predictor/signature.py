@@ -1,8 +1,8 @@
-"""signature.json as an export's reader takes it: types, lengths and bounds of all that loading and predicting use.
+"""The schema of signature.json: types, lengths and bounds of everything that loading and predicting use.
 
 The seal finds damage, but not what somebody changed and sealed again. Everything is checked here, before the network
-is loaded, so that a wrong type is an error of the file and not of the code that meets it later. Keys that this version
-doesn't know are ignored. Types are those of JSON: a text isn't a number, and true isn't 1.
+is loaded, so that a wrong type is an error of the file and not of the code that reads it later. Unknown keys are
+ignored. Types are those of JSON: a text isn't a number, and true isn't 1.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Teachers: whatever answers rows. Extract asks through one interface and knows no kind of teacher.
+"""Teachers: anything that returns outputs for rows. ``extract`` uses one interface and knows no kind of teacher.
 
 A teacher is frozen: nothing here trains. It has ``modalities`` (the names that it reads, in order; none where it looks
-its answers up), ``fingerprint()`` (a hash of all that decides its answers, the same before and after they were read)
-and ``answer(question)``. Its outputs are in the order of the run's own classes, whatever its own order is.
+its outputs up), ``fingerprint()`` (a hash of everything that decides its outputs, the same before and after they were
+read) and ``answer(question)``. Its outputs are in the order of the run's classes.
 
-``factory.py`` opens the one that a recipe asks for: the network that the run trained (``trained.py``, which also has
-the deep ensemble of all seeds; ``out_of_fold.py`` where training rows have networks of their own), or a kind of
+``factory.py`` opens the teacher that a recipe asks for: the network that the run trained (``trained.py``, which also
+has the deep ensemble of all seeds; ``out_of_fold.py`` where training rows have networks of their own), or a kind of
 ``TABLE``. A kind is a file with its ``Settings`` and ``open(settings, raw)``, which returns a :class:`Source`;
 ``factory.py`` makes a Teacher of it.
 """

@@ -1,11 +1,11 @@
-"""Several teachers as one: the mean of their probabilities, each row's over those that answer it.
+"""Several teachers as one: the mean of their probabilities, for each row over the members that don't abstain.
 
-``mean``: p = sum_k p_k / K over the K members with an answer (numbers: the mean). ``confidence``: p = sum_k w_k p_k /
-sum_k w_k with w_k = 1 - H(p_k) / log C, the member's certainty of this row (H its entropy in nats, C classes; of
+``mean``: p = sum_k p_k / K over the K members with an output (numbers: the mean). ``confidence``: p = sum_k w_k p_k /
+sum_k w_k with w_k = 1 - H(p_k) / log C, the member's certainty of this row (H its entropy in nats, C classes; for
 labels the mean binary entropy over log 2; numbers have none and weigh the same); where all are uniform, the plain
-mean. A member that abstains, or doesn't cover a row, is left out of it; a row that nobody answers is an abstention.
-The answer is the log-probability (log-odds of labels), clipped as :mod:`suffuse.teachers.matching` says. Features are
-not mixed: logits only.
+mean. A member that abstains, or doesn't cover a row, is left out; a row without any member is an abstention. The
+output is the log-probability (log-odds of labels), clipped as in :mod:`suffuse.teachers.matching`. Features are not
+mixed: logits only.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""What goes into a network that knows nothing of suffuse: cells -> the arrays of its inputs.
+"""Input arrays of networks that know nothing of suffuse: cells -> the arrays of their inputs.
 
 ``image``: float32 (B, 3, S, S) or (B, S, S, 3), (pixel / scale - mean) / std; ``numbers``: float32 (B, K), one for
 each column; ``text``: strings (B, 1); ``tokens`` and ``mask``: int64 (B, L), a tokenizer's ids, and 1 where one is
-real; ``audio``: float32 (B, samples), cut or filled with zeros. What is empty or can't be read is absent, and zeros
-stand for it.
+real; ``audio``: float32 (B, samples), cut or padded with zeros. A cell that is empty or can't be read is absent, and
+its values are zero.
 """
 
 from __future__ import annotations

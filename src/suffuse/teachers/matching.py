@@ -1,7 +1,7 @@
-"""A teacher's outputs, by their names, in the order of the run's own; never by position.
+"""Maps a teacher's outputs to the run's, by name and never by position.
 
-Probabilities become log-probabilities (of labels: log-odds) clipped at FLOOR, so that a teacher that is sure of itself
-stays finite: a probability of 0 is -13.8. Logits stay as they are.
+Probabilities become log-probabilities (log-odds of labels) clipped at FLOOR, so that a confident teacher stays finite:
+a probability of 0 is -13.8. Logits are unchanged.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""An ONNX file as the teacher, by ONNX Runtime on the processor.
+"""An ONNX file as the teacher, run by ONNX Runtime on the CPU.
 
 Its inputs are mapped in the recipe (:mod:`suffuse.teachers.input_adapters`), and its outputs are named there. A file
-that suffuse exported needs neither: where ``inputs`` are left out, ``signature.json`` beside it says how cells are
-read.
+that suffuse exported needs neither: where ``inputs`` are left out, ``signature.json`` beside it describes the
+preprocessing.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Out-of-fold targets: each training row is answered by a network that was trained without it.
 
-A teacher that knows its training rows by heart says of them little more than the labels (as stacking knows since
-Wolpert 1992). With ``teacher.folds: K`` the training rows are cut into K parts, whole groups in one part; K networks
-are trained on K - 1 parts each, and each answers the part that it didn't see. All other rows are answered by the
-network that saw all. Only logits and gates are given: the features of different networks have nothing in common.
+A teacher that has memorised its training rows adds little to their labels (known from stacking, Wolpert 1992). With
+``teacher.folds: K`` the training rows are cut into K folds, whole groups in one fold; K networks are trained on K - 1
+folds each, and each answers the fold that it wasn't trained on. All other rows are answered by the network that was
+trained on all. Only logits and gates are returned: the features of different networks have nothing in common.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""A TensorFlow SavedModel (a folder): its graph is looked over before anything of it is loaded.
+"""A TensorFlow SavedModel (a folder): its graph is checked before anything of it is loaded.
 
 A SavedModel is a program. Its operators can write files, read them and call Python, when it is loaded (initialisers) or
-when it is asked. What a model of numbers in and numbers out needs does none of that, but for the functions that
-TensorFlow itself stores beside it to save and restore its weights, which loading doesn't call. So those are left out,
-nothing else may call them, and nothing else may hold such an operator.
+called. A model of numbers in and numbers out needs none of that, except in the functions that TensorFlow itself stores
+to save and restore its weights, which loading doesn't call. So those are exempt, nothing else may call them, and
+nothing else may hold such an operator.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""A scikit-learn estimator with ``predict_proba`` as the teacher, without pickle: a function of the user's own, named
-in the recipe, makes it (fits it, or builds it from plain files).
+"""A scikit-learn estimator with ``predict_proba`` as the teacher, without pickle: a function of the user, named in the
+recipe, fits it or builds it from plain files.
 
 ``file.py:function`` is called with ``options`` and returns ``(estimator, adapter)``; ``adapter(records)`` turns B
-records {column: cell} into what the estimator reads. The classes are ``estimator.classes_``. It is made again whenever
-the teacher is opened, so a fit needs a fixed ``random_state``. To fit in a program of one's own, write its answers
-with :func:`suffuse.write_answers` and take the kind ``table``.
+records {column: cell} into the estimator's input. The classes are ``estimator.classes_``. It is built again whenever
+the teacher is opened, so a fit needs a fixed ``random_state``. To fit it elsewhere, write its outputs with
+:func:`suffuse.write_answers` and use the kind ``table``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A suffuse network, or its export, that answers the raw cells of another run's rows through its own preprocessing."""
+"""A suffuse network, or its export, that reads the raw cells of another run's rows through its own preprocessing."""
 
 from __future__ import annotations
 

@@ -1,10 +1,9 @@
-"""Answers in a table as the teacher: probabilities, logits or hard labels by row id, as an interface on the network or
-a large model gave them. What it didn't answer is an abstention.
+"""Stored outputs in a table as the teacher: probabilities, logits or hard labels by row id, e.g. of an API or a large
+model. A row without outputs is an abstention.
 
-``probabilities`` and ``logits``: a column for each class, called as ``pattern`` says (of a number: one column of
-numbers), or one ``column`` of records {class: value}. ``labels``: one ``column`` that holds a class; of labels a list,
-or a text with the target's separator. A row whose cells are all empty is an abstention, and so is one that the table
-lacks.
+``probabilities`` and ``logits``: a column for each class, named as in ``pattern`` (of a number: one column of numbers),
+or one ``column`` of records {class: value}. ``labels``: one ``column`` that holds a class; for labels a list, or a text
+with the target's separator. A row whose cells are all empty is an abstention, and so is one that the table lacks.
 """
 
 from __future__ import annotations

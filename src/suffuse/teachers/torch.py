@@ -1,4 +1,4 @@
-"""Any ``torch.nn.Module`` as the teacher, by a function of the user's own that is named in the recipe.
+"""Any ``torch.nn.Module`` as the teacher, made by a function of the user that is named in the recipe.
 
 ``file.py:function`` is called with ``options`` (and ``weights=Path``, where the recipe names a file) and returns
 ``(module, adapter)``, or ``(module, adapter, labels)``. ``adapter(module, records)`` gets B records {column: cell}

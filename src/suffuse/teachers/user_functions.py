@@ -1,6 +1,7 @@
-"""A function of the user's own, named in the recipe as ``file.py:function``. Nothing else of a recipe is run: a file
-that came with a model or a data set is never looked for code, and a run folder, which may be somebody else's, can't
-name code inside itself or relative to where it is opened."""
+"""Functions of the user, named in the recipe as ``file.py:function``. No other code of a recipe is run: files that came
+with a model or a data set are never searched for code, and a run folder, which may come from somebody else, can't name
+code inside itself or relative to where it is opened.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Agreement and accuracy of an int8 form against fp32, on every subset of the modalities, with intervals.
 
-Groups of rows are drawn with replacement (:mod:`suffuse.evaluation.metrics`); what is lost is taken on the same draws.
-The limits hold for the bad end of each interval: what few rows leave open isn't shipped.
+Groups of rows are drawn with replacement (:mod:`suffuse.evaluation.metrics`); both forms are compared on the same
+draws. The limits hold for the unfavourable end of each interval.
 """
 
 from __future__ import annotations
