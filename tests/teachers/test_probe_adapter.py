@@ -51,7 +51,7 @@ def test_rows_come_in_their_order_and_where_it_is_silent_the_prior_answers(colum
     silent = rows % 5 == SILENT
     np.testing.assert_allclose(found[~silent, 2], rows[~silent] / 100)
     np.testing.assert_allclose(found[silent], np.tile(columns.spec.log_prior, (silent.sum(), 1)), rtol=1e-6)
-    assert (np.isnan(asked.said["test"]).any(1) == silent).all()
+    assert (np.isnan(asked.outputs["test"]).any(1) == silent).all()
 
 
 def test_a_row_is_asked_once_for_each_set_that_it_is_left_with(columns, tmp_path):
