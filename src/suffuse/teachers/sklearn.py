@@ -88,14 +88,9 @@ class SklearnSource:
     def answer(self, rows: np.ndarray, hidden: frozenset[str]) -> dict[str, np.ndarray]:
         """Probabilities, a batch at a time; NaN for a row without any of the columns."""
         logits = np.full((len(rows), len(self.outputs)), np.nan, np.float32)
-        for start in range(0, len(rows), self.settings.batch):
-            batch = rows[start : start + self.settings.batch]
-            records = self.raw.records(self.settings.columns, batch, hidden, self.settings.files)
-            usable = [n for n, record in enumerate(records) if any(v is not None for v in record.values())]
-            if usable:
-                with user_functions.guarded(self.where, self.settings.adapter):
-                    read = self.adapter([records[n] for n in usable])
-                    logits[[start + n for n in usable]] = self.estimator.predict_proba(read)
+        for positions, records in user_functions.record_batches(self, rows, hidden):
+            with user_functions.guarded(self.where, self.settings.adapter):
+                logits[positions] = self.estimator.predict_proba(self.adapter(records))
         return {"logits": logits}
 
 

@@ -101,18 +101,13 @@ class TorchSource:
 
         self.module.eval()
         taps: dict[str, np.ndarray] = {}
-        for start in range(0, len(rows), self.settings.batch):
-            batch = rows[start : start + self.settings.batch]
-            records = self.raw.records(self.settings.columns, batch, hidden, self.settings.files)
-            usable = [n for n, record in enumerate(records) if any(v is not None for v in record.values())]
-            if not usable:
-                continue
+        for positions, records in user_functions.record_batches(self, rows, hidden):
             with torch.inference_mode(), user_functions.guarded(self.where, self.settings.adapter):
-                outputs = self.adapter(self.module, [records[n] for n in usable])
+                outputs = self.adapter(self.module, records)
             for name, tap in (outputs if isinstance(outputs, dict) else {"logits": outputs}).items():
-                values = self._checked(name, tap, len(usable))
+                values = self._checked(name, tap, len(records))
                 tap_values = taps.setdefault(name, np.full((len(rows), values.shape[1]), np.nan, np.float32))
-                tap_values[[start + n for n in usable]] = values
+                tap_values[positions] = values
         if "logits" not in taps:
             taps["logits"] = np.full((len(rows), len(self.outputs)), np.nan, np.float32)
         return taps

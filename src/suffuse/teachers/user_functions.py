@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..errors import SuffuseError, UsageError, did_you_mean
 
 
@@ -68,6 +70,18 @@ def guarded(where: str, reference: str) -> Iterator[None]:
         lines = str(error).splitlines()
         message = f"{type(error).__name__}: {lines[0] if lines else ''} ({Path(frame.filename).name}:{frame.lineno})"
         raise UsageError("your function failed", where=f"{where}, {reference}", got=message) from None
+
+
+def record_batches(source: Any, rows: np.ndarray, hidden: frozenset[str]) -> Iterator[tuple[list[int], list[dict]]]:
+    """(positions in ``rows``, their records) of a source with settings and raw rows, ``settings.batch`` rows at a time.
+    Rows whose cells are all empty are left out."""
+    settings = source.settings
+    for start in range(0, len(rows), settings.batch):
+        batch = rows[start : start + settings.batch]
+        records = source.raw.records(settings.columns, batch, hidden, settings.files)
+        usable = [n for n, record in enumerate(records) if any(v is not None for v in record.values())]
+        if usable:
+            yield [start + n for n in usable], [records[n] for n in usable]
 
 
 def file_hash(reference: str) -> str:
