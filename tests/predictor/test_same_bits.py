@@ -168,7 +168,7 @@ def test_tables_become_the_bits_that_training_saw(prepared, form):
     source, place = stream(str(table)), predictor.place(folder)
     read = make_reader(predictor, source.names, place)
     cells: list[list] = [[] for _ in predictor.inputs]
-    for block in source.read(read.wanted, 0):
+    for block in source.read(read.columns_read, 0):
         for kept, some in zip(cells, read.cells(block), strict=True):
             kept += some
     for one, column in zip(predictor.inputs, cells, strict=True):
