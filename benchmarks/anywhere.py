@@ -13,7 +13,7 @@ from suffuse import Run
 from suffuse.activations import activate
 from suffuse.data.columns import Columns
 from suffuse.engine import feature_cache
-from suffuse.engine.inference import under
+from suffuse.engine.inference import subset_logits
 from suffuse.evaluation.modality_subsets import subset_title
 from suffuse.model import open_model
 from suffuse.shapley import listed
@@ -39,6 +39,6 @@ def answers(run: Run, columns: Columns, rows: np.ndarray) -> dict[str, list[np.n
         model = open_model(folder)
         subsets = listed(len(model.spec.names))[1:]
         seen = feature_cache.ready(columns, model, feature_cache.place(run))
-        for subset, said in zip(subsets, under(model, seen, rows, subsets[:, None]), strict=True):
+        for subset, said in zip(subsets, subset_logits(model, seen, rows, subsets[:, None]), strict=True):
             found.setdefault(subset_title(model.spec.names, subset), []).append(activate(columns.spec.heads, said))
     return found

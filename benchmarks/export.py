@@ -27,9 +27,10 @@ from suffuse.evaluation.metrics import measure
 from suffuse.evaluation.verdict import compare
 from suffuse.export_integrity import read, read_signature
 from suffuse.exporters.export_folder import forms
-from suffuse.exporters.onnx_session import Feed, Session, feed, ratio
-from suffuse.exporters.parity import asking, entries, evenly, named, subsets
+from suffuse.exporters.onnx_session import Feed, Session, feed, latency_ratio
+from suffuse.exporters.parity import entries, evenly, make_ask, subsets
 from suffuse.files import read_json, write_json
+from suffuse.temperature_scaling import subset_name
 
 PLACE = RESULTS / "export.json"
 ROWS = (1, 8, 64)
@@ -73,7 +74,7 @@ def _one(form: str, sessions: dict[str, Session], given: Feed) -> dict:
         taken.append(1000 * (time.perf_counter() - start))
     said = {"p50": round(float(np.quantile(taken, 0.5)), 4), "p95": round(float(np.quantile(taken, 0.95)), 4)}
     if form != "fp32":
-        against = ratio(sessions[form], sessions["fp32"], given, SECONDS)
+        against = latency_ratio(sessions[form], sessions["fp32"], given, SECONDS)
         said |= {"of fp32": against.median, "quartiles": [against.low, against.high]}
     return said
 
@@ -85,7 +86,7 @@ def accuracy(sessions: dict[str, Session], columns: Columns, rows: np.ndarray) -
     found: dict[str, Any] = {"metric": metric, "rows": len(rows)}
     for kept in subsets(spec.names):
         each = {
-            form: measure(spec, activate(spec.heads, asking(one)(columns, rows, kept)), target, draws)[metric]
+            form: measure(spec, activate(spec.heads, make_ask(one)(columns, rows, kept)), target, draws)[metric]
             for form, one in sessions.items()
         }
         said = {form: summary([values], 0.95, bounds(metric)) for form, values in each.items()}
@@ -93,7 +94,7 @@ def accuracy(sessions: dict[str, Session], columns: Columns, rows: np.ndarray) -
             said[form]["lost"] = compare([each["fp32"]], [each[form]], 0.95, bounds(metric))
         for facts in said.values():
             facts.pop("per_seed")
-        found[named(spec.names, kept)] = said
+        found[subset_name(spec.names, kept)] = said
     return found
 
 

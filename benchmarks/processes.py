@@ -23,7 +23,8 @@ import torch
 
 from result_file import write_result
 from suffuse import losses
-from suffuse.data.columns import Columns, Sampler
+from suffuse.data.columns import Columns
+from suffuse.data.sampler import Sampler
 from suffuse.engine.loop import Plan, make_optimizer, train_step
 from suffuse.engine.objective import Objective
 from suffuse.engine.process_group import current

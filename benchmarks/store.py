@@ -33,7 +33,7 @@ import torch
 from result_file import write_result
 from suffuse.data.columns import Columns
 from suffuse.engine.runtime import seed, settle
-from suffuse.knowledge.blocks import Block
+from suffuse.knowledge.chunks import Block
 from suffuse.knowledge.logit_encoding import Encoding
 from suffuse.knowledge.store import Knowledge
 from suffuse.model import FusionModel, save
@@ -90,7 +90,7 @@ def gather(pairs: int, stored: int, classes: int, top_k: int, blocks: int) -> di
         def ours() -> None:
             for r in rows:
                 if blocks > 1:
-                    knowledge.mixed(r, ("logits", "fused"), which)
+                    knowledge.gather_per_row(r, ("logits", "fused"), which)
                 else:
                     knowledge.gather(r, ("logits", "fused"))
 

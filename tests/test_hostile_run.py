@@ -139,12 +139,12 @@ def test_arrays_of_a_store_lie_in_their_folder(tmp_path, name):
     with pytest.raises(SuffuseError, match="can't be used"):
         manifest.read(tmp_path)
     with pytest.raises(SuffuseError, match="can't be used"):
-        manifest.file_of(tmp_path, name)
+        manifest.array_file(tmp_path, name)
 
 
 def test_the_store_that_rows_are_copied_from_lies_in_the_run(run):
     with pytest.raises(SuffuseError, match="can't be used"):
-        builder.older_of(run, {"teacher": "w", "older": "../other/knowledge"})
+        builder.previous_store(run, {"teacher": "w", "older": "../other/knowledge"})
 
 
 def test_an_export_s_files_lie_beside_its_signature(tmp_path):

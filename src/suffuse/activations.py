@@ -31,40 +31,40 @@ def activate(heads: Sequence[Head], logits: np.ndarray) -> np.ndarray:
     """(N, C) logits of all heads -> probabilities of classes and labels, numbers in their own unit."""
     if len(heads) == 1 and heads[0].kind == CLASSES:
         return softmax(logits)
-    found, at = [], 0
+    outputs, at = [], 0
     for head in heads:
         part = logits[:, at : at + head.outputs]
         if head.kind == NUMBER:
-            found.append(part * head.std + head.mean)
+            outputs.append(part * head.std + head.mean)
         else:
-            found.append(softmax(part) if head.kind == CLASSES else sigmoid(part))
+            outputs.append(softmax(part) if head.kind == CLASSES else sigmoid(part))
         at += head.outputs
-    return np.concatenate(found, axis=1)
+    return np.concatenate(outputs, axis=1)
 
 
 def activate_row(heads: Sequence[Head], logits: Sequence[float]) -> list[float]:
     """One row (C,) of :func:`activate`, in plain Python: beside a small network, NumPy's calls would take longer than
     what they compute. Rounded as float64, where ``activate`` keeps the type of its logits."""
-    found: list[float] = []
+    outputs: list[float] = []
     for head in heads:
-        part = logits[len(found) : len(found) + head.outputs]
+        part = logits[len(outputs) : len(outputs) + head.outputs]
         if head.kind == NUMBER:
-            found += [z * head.std + head.mean for z in part]
+            outputs += [z * head.std + head.mean for z in part]
         elif head.kind == CLASSES:
-            most = max(part)
-            powers = [math.exp(z - most) for z in part]
+            largest = max(part)
+            powers = [math.exp(z - largest) for z in part]
             total = sum(powers)
-            found += [power / total for power in powers]
+            outputs += [power / total for power in powers]
         else:
             small = [math.exp(-abs(z)) for z in part]
-            found += [(1 if z >= 0 else e) / (1 + e) for z, e in zip(part, small, strict=True)]
-    return found
+            outputs += [(1 if z >= 0 else e) / (1 + e) for z, e in zip(part, small, strict=True)]
+    return outputs
 
 
-def in_units(logits: Any, theirs: Sequence[Head], ours: Sequence[Head]) -> Any:
-    """Outputs (N, C) of NumPy or torch whose numbers are standardised as ``theirs`` say -> as ``ours`` say."""
+def in_units(logits: Any, source_heads: Sequence[Head], target_heads: Sequence[Head]) -> Any:
+    """Outputs (N, C) of NumPy or torch whose numbers are standardised by ``source_heads`` -> by ``target_heads``."""
     facts = [(a.std / b.std, (a.mean - b.mean) / b.std) if a.kind == NUMBER else (1.0, 0.0)
-             for a, b in zip(theirs, ours, strict=True) for _ in range(a.outputs)]  # fmt: skip
+             for a, b in zip(source_heads, target_heads, strict=True) for _ in range(a.outputs)]  # fmt: skip
     if all(fact == (1.0, 0.0) for fact in facts):
         return logits
     scale, shift = np.array(facts, dtype=np.float32).T
@@ -74,6 +74,6 @@ def in_units(logits: Any, theirs: Sequence[Head], ours: Sequence[Head]) -> Any:
 
 
 def main_metric(heads: Sequence[Head]) -> str:
-    """The one number that a model is chosen and compared by: of its kind of target, or the mean over targets."""
+    """The metric that a model is selected and compared by: of its kind of target, or the mean over targets."""
     kinds = {head.kind for head in heads}
     return MAIN[heads[0].kind] if len(kinds) == 1 else "score"

@@ -37,8 +37,8 @@ def read_checked(path: Path, hint: str = PUT_BACK) -> dict[str, Any] | None:
         return None
     if not isinstance(facts, dict):
         raise SuffuseError("a file isn't what was written", where=path, got=type(facts).__name__, hint=hint)
-    wanted = facts.pop(KEY, None)
-    if wanted == checksum(facts) or (wanted is None and not _renamed(facts)):
+    expected = facts.pop(KEY, None)
+    if expected == checksum(facts) or (expected is None and not _renamed(facts)):
         return facts
     raise SuffuseError("a file was changed after it was written", where=path, got="another checksum", hint=hint)
 

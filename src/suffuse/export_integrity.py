@@ -38,7 +38,7 @@ class Form(BaseModel):
 
 
 class Seal(BaseModel):
-    """What signature.json says of the files beside it."""
+    """What signature.json states about the files beside it."""
 
     model_config = ConfigDict(strict=True, frozen=True)
 
@@ -58,27 +58,27 @@ class Seal(BaseModel):
 
 
 def digest(signature: Mapping[str, Any]) -> str:
-    """Hash of what a signature says, but for the hash itself."""
-    said = {key: value for key, value in signature.items() if key != "digest"}
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+    """Hash of a signature, without the hash itself."""
+    content = {key: value for key, value in signature.items() if key != "digest"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def seal(folder: Path, signature: Mapping[str, Any]) -> dict[str, Any]:
     """Write signature.json with the sizes and hashes of all that stands in the folder; returns it."""
     files = sorted(p for p in folder.iterdir() if p.name != SIGNATURE and not p.name.startswith("."))
-    said = {k: v for k, v in signature.items() if k not in ("files", "bytes", "digest")}
-    said["files"] = {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
-    said["bytes"] = {p.name: p.stat().st_size for p in files}
-    said["digest"] = digest(said)
-    write_json(folder / SIGNATURE, said)
-    return said
+    sealed = {k: v for k, v in signature.items() if k not in ("files", "bytes", "digest")}
+    sealed["files"] = {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+    sealed["bytes"] = {p.name: p.stat().st_size for p in files}
+    sealed["digest"] = digest(sealed)
+    write_json(folder / SIGNATURE, sealed)
+    return sealed
 
 
 def forms(folder: str | Path) -> list[str]:
     """Names of the forms that an export folder holds, e.g. ``["fp32", "int8"]``; the first is always fp32."""
     place = Path(folder)
-    known = _seal(place, read_signature(place)).forms
-    return sorted(known, key=lambda name: (name != FIRST, name))
+    names = _parse_seal(place, read_signature(place)).forms
+    return sorted(names, key=lambda name: (name != FIRST, name))
 
 
 def read(folder: Path, form: str | None = None) -> tuple[dict[str, Any], dict[str, bytes], bytes]:
@@ -87,16 +87,16 @@ def read(folder: Path, form: str | None = None) -> tuple[dict[str, Any], dict[st
     Raises SuffuseError where it is no export or not the one that was written; UsageError where it has no such form.
     """
     signature = read_signature(folder)
-    seal = _seal(folder, signature)
-    chosen = _form(folder, seal, form)
-    models = {one.file for one in seal.forms.values()}
+    seal = _parse_seal(folder, signature)
+    chosen = _file_of_form(folder, seal, form)
+    models = {form_entry.file for form_entry in seal.forms.values()}
     try:
         if chosen not in seal.files:
             raise ValueError(f"{SIGNATURE} doesn't say which files there are")
-        _nothing_else(folder, set(seal.files))
+        _refuse_unlisted(folder, set(seal.files))
         contents, model = {}, b""
-        for name, wanted in seal.files.items():
-            content = _checked(folder, name, wanted, seal.bytes[name])
+        for name, sha256 in seal.files.items():
+            content = _read_verified(folder, name, sha256, seal.bytes[name])
             if name == chosen:
                 model = content
             elif name not in models:
@@ -118,7 +118,7 @@ def model_file(signature: Mapping[str, Any], form: str | None) -> str:
 def read_signature(folder: Path) -> dict[str, Any]:
     """signature.json, checked against its own hash. Raises SuffuseError where it isn't what was written."""
     try:
-        content = _content(folder, SIGNATURE, MOST_SIGNATURE)
+        content = _read_plain_file(folder, SIGNATURE, MOST_SIGNATURE)
         signature = json.loads(content.decode("utf-8"))
         if not isinstance(signature, dict) or signature.get("digest") != digest(signature):
             raise ValueError(f"{SIGNATURE} is not the file that was exported")
@@ -137,17 +137,17 @@ def read_signature(folder: Path) -> dict[str, Any]:
         raise unreadable(folder, "", error) from None
 
 
-def fit(signature: Mapping[str, Any], session: Any) -> None:
+def check_shapes(signature: Mapping[str, Any], session: Any) -> None:
     """Raise ValueError where the model's inputs and output (of an ONNX Runtime session) aren't those that the signature
     describes: no array is ever made by a size that the model doesn't have."""
-    names = [one["name"] for one in signature["modalities"]]
-    shapes = {one.name: one.shape for one in session.get_inputs()}
+    names = [modality["name"] for modality in signature["modalities"]]
+    shapes = {value.name: value.shape for value in session.get_inputs()}
     if set(shapes) != {*names, "present"}:
         raise ValueError(f"the model reads {', '.join(shapes)}, the signature describes {', '.join(names)}")
-    for one in signature["modalities"]:
-        wanted, got = _shape(one["kind"], one["statistics"]), shapes[one["name"]]
-        if len(wanted) != len(got) or any(w is not None and w != g for w, g in zip(wanted, got, strict=True)):
-            raise ValueError(f"the model reads {one['name']} as {got}, the signature describes {wanted}")
+    for modality in signature["modalities"]:
+        expected, got = _shape(modality["kind"], modality["statistics"]), shapes[modality["name"]]
+        if len(expected) != len(got) or any(w is not None and w != g for w, g in zip(expected, got, strict=True)):
+            raise ValueError(f"the model reads {modality['name']} as {got}, the signature describes {expected}")
     outputs = sum(len(head["classes"]) or 1 for head in signature["heads"])
     if session.get_outputs()[0].shape[-1] != outputs:
         raise ValueError(f"the model has not the {outputs} outputs that the signature describes")
@@ -163,55 +163,55 @@ def _shape(kind: str, facts: Mapping[str, Any]) -> list[int | None]:
     return [None, None] if kind == "text" else [None, None, facts["features"] + 1]
 
 
-def _seal(folder: Path, signature: Mapping[str, Any]) -> Seal:
+def _parse_seal(folder: Path, signature: Mapping[str, Any]) -> Seal:
     try:
         return Seal.model_validate(signature)
     except ValidationError as error:
         raise unreadable(folder, SIGNATURE, ValueError(problem(error))) from None
 
 
-def _form(folder: Path, seal: Seal, form: str | None) -> str:
-    """The file of a form; of the default one where none is asked for."""
-    asked = form or seal.form
-    if asked in seal.forms:
-        return seal.forms[asked].file
+def _file_of_form(folder: Path, seal: Seal, form: str | None) -> str:
+    """The file of a form; of the default form for None."""
+    name = form or seal.form
+    if name in seal.forms:
+        return seal.forms[name].file
     if form is None:
-        raise unreadable(folder, SIGNATURE, ValueError(f"form: got '{asked}', expected {', '.join(seal.forms)}"))
-    hint = seal.refused.get(asked, "") or did_you_mean(asked, seal.forms)
+        raise unreadable(folder, SIGNATURE, ValueError(f"form: got '{name}', expected {', '.join(seal.forms)}"))
+    hint = seal.refused.get(name, "") or did_you_mean(name, seal.forms)
     raise UsageError(
-        "the export has no such form", where=folder, got=f"'{asked}'", expected=", ".join(seal.forms), hint=hint
+        "the export has no such form", where=folder, got=f"'{name}'", expected=", ".join(seal.forms), hint=hint
     )
 
 
-def _nothing_else(folder: Path, named: set[str]) -> None:
+def _refuse_unlisted(folder: Path, named: set[str]) -> None:
     """Raise where the folder holds what its signature doesn't name; hidden files are left out: nothing reads them."""
     for place in sorted(folder.iterdir()):
         if place.name != SIGNATURE and place.name not in named and not place.name.startswith("."):
             raise ValueError(f"{place.name} was not exported")
 
 
-def _checked(folder: Path, name: str, wanted: str, size: int) -> bytes:
+def _read_verified(folder: Path, name: str, sha256: str, size: int) -> bytes:
     """A file's content, of exactly this size and hash."""
     if not is_plain(name):
         raise ValueError(f"'{name}' is not a file name")
     if not isinstance(size, int) or not 0 <= size <= MOST_FILE:
         raise ValueError(f"{name} can't have {size} bytes")
-    content = _content(folder, name, size)
-    if len(content) != size or hashlib.sha256(content).hexdigest() != wanted:
+    content = _read_plain_file(folder, name, size)
+    if len(content) != size or hashlib.sha256(content).hexdigest() != sha256:
         raise ValueError(f"{name} is not the file that was exported")
     return content
 
 
-def _content(folder: Path, name: str, most: int) -> bytes:
-    """A plain file's bytes, no more than ``most`` and one: what is larger is not read."""
+def _read_plain_file(folder: Path, name: str, limit: int) -> bytes:
+    """A plain file's bytes, at most ``limit`` and one: a larger file is not read."""
     kind = (folder / name).lstat()
     if stat.S_ISLNK(kind.st_mode):
         raise ValueError(f"{name} is a link")
     if not stat.S_ISREG(kind.st_mode):
         raise ValueError(f"{name} is not a plain file")
     with (folder / name).open("rb") as file:
-        content = file.read(most + 1)
-    if len(content) > most:
+        content = file.read(limit + 1)
+    if len(content) > limit:
         raise ValueError(f"{name} is not the file that was exported: it is larger")
     return content
 
@@ -222,8 +222,8 @@ def _no_export(folder: Path, name: str) -> SuffuseError:
 
 def unreadable(folder: Path, file: str, error: Exception) -> SuffuseError:
     """One line for whatever is wrong with an export: its file, where the error doesn't name it, and what."""
-    said = next(iter(str(error).splitlines()), "") or type(error).__name__
-    return SuffuseError("can't read the export: " + (f"{file}: {said}" if file else said), where=folder)
+    message = next(iter(str(error).splitlines()), "") or type(error).__name__
+    return SuffuseError("can't read the export: " + (f"{file}: {message}" if file else message), where=folder)
 
 
 def problem(error: ValidationError) -> str:

@@ -53,22 +53,22 @@ class Memory:
     def open(cls, folder: Path) -> Memory:
         """What was remembered; nothing where the file isn't what was written."""
         try:
-            known = (read_checked(folder / MEMORY) or {}).get("files", {})
-            return cls(folder, known if isinstance(known, dict) else {})
+            remembered = (read_checked(folder / MEMORY) or {}).get("files", {})
+            return cls(folder, remembered if isinstance(remembered, dict) else {})
         except SuffuseError as error:
             say(f"notice: {error.line()}; every file is verified again")
             return cls(folder, added=True)
 
     def facts(self, name: str, path: Path) -> list:
         """[size, hash] of a file, as :func:`suffuse.files.file_facts`; read only where something about it is new."""
-        seen = _seen(path)
-        known = self.files.get(name)
-        if isinstance(known, list) and known[:-1] == seen:
-            return [seen[0], known[-1]]
+        file_state = _file_state(path)
+        remembered = self.files.get(name)
+        if isinstance(remembered, list) and remembered[:-1] == file_state:
+            return [file_state[0], remembered[-1]]
         begin = time.time_ns()
         size, digest = file_facts(path)
-        if _seen(path) == seen and begin - max(seen[1], seen[2]) > TICK:
-            self.files[name], self.added = [*seen, digest], True
+        if _file_state(path) == file_state and begin - max(file_state[1], file_state[2]) > TICK:
+            self.files[name], self.added = [*file_state, digest], True
         return [size, digest]
 
     def save(self) -> None:
@@ -88,8 +88,8 @@ def read_stamp(folder: Path, verb: str) -> dict[str, Any] | None:
     if stamp is None:
         return None
     outputs = stamp.get("outputs")
-    whole = isinstance(stamp.get("digest"), str) and isinstance(stamp.get("inputs", {}), dict)
-    if not whole or not isinstance(outputs, dict) or not all(_is_facts(one) for one in outputs.values()):
+    is_complete = isinstance(stamp.get("digest"), str) and isinstance(stamp.get("inputs", {}), dict)
+    if not is_complete or not isinstance(outputs, dict) or not all(_is_facts(facts) for facts in outputs.values()):
         raise SuffuseError("this is no stamp of a stage", where=place, hint=_hint(folder, verb))
     for name in outputs:
         inside(folder, name)
@@ -111,13 +111,15 @@ def missing(folder: Path, verb: str) -> list[str]:
 def changes(folder: Path, verb: str, *, under: str = "", memory: Memory | None = None) -> Iterator[Change]:
     """Files of a finished stage that are gone or aren't what it wrote, of those whose names begin with ``under``. Every
     byte is read; with a ``memory``, of files that it doesn't know."""
-    for name, wanted in (read_stamp(folder, verb) or {"outputs": {}})["outputs"].items():
+    for name, expected in (read_stamp(folder, verb) or {"outputs": {}})["outputs"].items():
         if not name.startswith(under):
             continue
         path = inside(folder, name)
         if not path.is_file():
             yield Change(name, verb, MISSING)
-        elif path.stat().st_size != wanted[0] or (memory.facts(name, path) if memory else file_facts(path)) != wanted:
+        elif (
+            path.stat().st_size != expected[0] or (memory.facts(name, path) if memory else file_facts(path)) != expected
+        ):
             yield Change(name, verb)
 
 
@@ -125,13 +127,13 @@ def require(folder: Path, *verbs: str, under: str = "", remember: bool = True) -
     """Raise SuffuseError where a file that one of these stages made was changed since; it names the file and the
     command that makes it again. A missing file is no change: its stage isn't up to date, and who needs it says so.
     """
-    memory, found = Memory.open(folder), []
+    memory, damaged = Memory.open(folder), []
     for verb in verbs:
-        found += [c for c in changes(folder, verb, under=under, memory=memory) if c.what != MISSING or c.name == LOG]
+        damaged += [c for c in changes(folder, verb, under=under, memory=memory) if c.what != MISSING or c.name == LOG]
     if remember:
         memory.save()
-    if found:
-        raise damage(folder, found)
+    if damaged:
+        raise damage(folder, damaged)
 
 
 def require_own(folder: Path) -> None:
@@ -153,14 +155,14 @@ def exported(folder: Path) -> Path:
     return folder / "export"
 
 
-def damage(folder: Path, found: list[Change]) -> SuffuseError:
+def damage(folder: Path, damaged: list[Change]) -> SuffuseError:
     """The error that names the first of these files, and how it is made again."""
-    first = found[0]
-    others = f"{len(found) - 1} other file{'s' if len(found) > 2 else ''} as well" if len(found) > 1 else ""
+    first = damaged[0]
+    rest = f"{len(damaged) - 1} other file{'s' if len(damaged) > 2 else ''} as well" if len(damaged) > 1 else ""
     got = f"not the file that {first.verb} wrote" if first.what == CHANGED else ""
     return SuffuseError(
         f"{'a file' if first.name != LOG else 'the record of test-set evaluations'} {first.what}",
-        where=folder / first.name, got="; ".join(filter(None, (got, others))), hint=_hint(folder, first.verb),
+        where=folder / first.name, got="; ".join(filter(None, (got, rest))), hint=_hint(folder, first.verb),
     )  # fmt: skip
 
 
@@ -168,18 +170,18 @@ def hashed(folder: Path, names: Iterable[str]) -> dict[str, list]:
     """Name -> [size, hash] of files that a stage has just written, which are remembered with them."""
     memory = Memory.open(folder)
     time.sleep(2 * TICK / 1e9)  # what was just moved into place is too new to be remembered
-    found = {name: memory.facts(name, inside(folder, name)) for name in names}
+    facts_by_name = {name: memory.facts(name, inside(folder, name)) for name in names}
     memory.save()
-    return found
+    return facts_by_name
 
 
-def _seen(path: Path) -> list[int]:
+def _file_state(path: Path) -> list[int]:
     facts = path.stat()
     return [facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_ino]
 
 
-def _is_facts(one: Any) -> bool:
-    return isinstance(one, list) and len(one) == 2 and isinstance(one[0], int) and isinstance(one[1], str)
+def _is_facts(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and isinstance(value[0], int) and isinstance(value[1], str)
 
 
 def _hint(folder: Path, verb: str) -> str:

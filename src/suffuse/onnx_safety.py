@@ -25,17 +25,17 @@ FOREIGN = {"EPContext", "PyOp", "PythonOp"}  # of com.microsoft: a compiled blob
 
 def check(content: bytes) -> None:
     """Raise ValueError, in one line, where the file points outside of itself or isn't ONNX."""
-    asked, made = set(), set()
+    domains_used, domains_defined = set(), set()
     for kind, field, value in _fields(memoryview(content)):
         if kind == "tensor" and (field == EXTERNAL_DATA or (field == DATA_LOCATION and value)):
             raise ValueError("the model keeps weights in another file")
         if kind == "node" and field == OP_TYPE and _text(value) in FOREIGN:
             raise ValueError(f"the model holds an operator that isn't data: {_text(value)}")
         if (kind, field) == ("node", NODE_DOMAIN):
-            asked.add(_text(value))
+            domains_used.add(_text(value))
         if (kind, field) == ("function", FUNCTION_DOMAIN):
-            made.add(_text(value))
-    if foreign := sorted(asked - made - OWN):
+            domains_defined.add(_text(value))
+    if foreign := sorted(domains_used - domains_defined - OWN):
         raise ValueError(f"the model needs operators of a library: {foreign[0]}")
 
 

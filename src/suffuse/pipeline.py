@@ -249,7 +249,7 @@ def _together(run: Run, stage: Stage) -> bool:
 def _in_group(run: Run, stage: Stage) -> bool:
     """One of several processes that a launcher started for one training: rank 0 does the stage, the others what it
     tells them."""
-    from .engine.distributed_launch import follow, led
+    from .engine.distributed_launch import follow, leader
 
     size, rank = int(os.environ["WORLD_SIZE"]), int(os.environ.get("RANK", "0"))
     if size != run.recipe.compute.processes:
@@ -260,7 +260,7 @@ def _in_group(run: Run, stage: Stage) -> bool:
     if rank:
         follow(rank, size)
         return True
-    with led(size):
+    with leader(size):
         return _alone(run, stage)
 
 

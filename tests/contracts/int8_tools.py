@@ -9,8 +9,8 @@ import onnx
 import pytest
 
 from suffuse.exporters.int8 import operator_groups as grouping
-from suffuse.exporters.int8.operator_groups import Group, groups, named, quantised_softmax
-from suffuse.exporters.int8.quantize import make
+from suffuse.exporters.int8.operator_groups import Group, groups, quantised_softmax, with_node_names
+from suffuse.exporters.int8.quantize import quantize
 from suffuse.exporters.onnx_session import Session
 
 
@@ -19,8 +19,8 @@ def in_int8(
 ) -> tuple[Session, list[Group]]:
     """All groups in int8; what reaches a softmax is checked again."""
     monkeypatch.setattr(grouping, "LEAST", 1)
-    found = groups(named(onnx.load_from_string(content)))
-    made = make(content, found, how, feeds)
+    found = groups(with_node_names(onnx.load_from_string(content)))
+    made = quantize(content, found, how, feeds)
     model = onnx.load_from_string(made)
     assert quantised_softmax(model.graph) == []
     kinds = {n.op_type for n in model.graph.node}

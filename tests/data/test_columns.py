@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import settings as budget
 from hypothesis import strategies as st
 
-from suffuse.data.columns import MOST_TOGETHER, Columns, Sampler
+from suffuse.data.columns import Columns
+from suffuse.data.sampler import MOST_TOGETHER, Sampler
 
 
 @st.composite

@@ -125,7 +125,7 @@ def test_an_edited_recipe_is_told(copied: Path, capsys) -> None:
 def test_what_keeps_its_times_is_found_by_doctor_whatever_is_remembered(copied: Path, monkeypatch) -> None:
     """Bits that rot on a disk change no time at all, which no test can do: the memory is made to believe it."""
     pipeline.run_all(Run.open(copied))
-    monkeypatch.setattr(integrity, "_seen", lambda path: [0, 0, 0, 0])
+    monkeypatch.setattr(integrity, "_file_state", lambda path: [0, 0, 0, 0])
     (copied / ".verified.json").unlink()
     pipeline.run_all(Run.open(copied))
     file = copied / "knowledge" / "logits.npy"

@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from suffuse import losses
-from suffuse.data.columns import Columns, Sampler
+from suffuse.data.columns import Columns
+from suffuse.data.sampler import Sampler
 from suffuse.engine.checkpoint import State
 from suffuse.engine.inference import scorer
 from suffuse.engine.loop import Plan, fit

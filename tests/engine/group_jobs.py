@@ -15,7 +15,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from suffuse import losses
-from suffuse.data.columns import Columns, Sampler
+from suffuse.data.columns import Columns
+from suffuse.data.sampler import Sampler
 from suffuse.data.training_views import Viewer
 from suffuse.engine import loop
 from suffuse.engine.inference import scorer

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from suffuse import losses
-from suffuse.data.columns import Sampler
+from suffuse.data.sampler import Sampler
 from suffuse.engine import loop
 from suffuse.engine.ema import Average
 from suffuse.engine.loop import Batches, accumulated, optimizer_step

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from suffuse import losses
-from suffuse.data.columns import Columns, Sampler
+from suffuse.data.columns import Columns
+from suffuse.data.sampler import Sampler
 from suffuse.engine import checkpoint, feature_cache, loop
 from suffuse.engine.feature_cache import compute, fingerprint, ready
 from suffuse.engine.inference import logits, scorer
@@ -229,13 +230,13 @@ def test_a_column_on_disk_is_hashed_again_only_when_it_changed(columns, tmp_path
         return replace(columns, entries={**columns.entries, "question": np.load(tmp_path / "q.npy", mmap_mode="c")})
 
     first = stored(columns.entries["question"])
-    here = feature_cache.content(first, "question", tmp_path)
-    assert here == feature_cache.content(columns, "question", tmp_path)  # as it is in memory
+    here = feature_cache.column_hash(first, "question", tmp_path)
+    assert here == feature_cache.column_hash(columns, "question", tmp_path)  # as it is in memory
     batches = feature_cache._batches
     monkeypatch.setattr(feature_cache, "_batches", lambda *a: pytest.fail("read again"))
-    assert feature_cache.content(first, "question", tmp_path) == here
+    assert feature_cache.column_hash(first, "question", tmp_path) == here
     monkeypatch.setattr(feature_cache, "_batches", batches)
-    assert feature_cache.content(stored(columns.entries["question"][::-1].copy()), "question", tmp_path) != here
+    assert feature_cache.column_hash(stored(columns.entries["question"][::-1].copy()), "question", tmp_path) != here
 
 
 def test_a_modality_that_no_row_has(columns, model, tmp_path):

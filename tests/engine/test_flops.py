@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from suffuse.engine.flops import counted, of_answers, of_pass
+from suffuse.engine.flops import count_flops, of_inference, of_pass
 from suffuse.model import FusionModel
 from suffuse.recipe import Training
 
 
 def test_a_linear_layer_is_counted_forward_and_back():
     layer, x = torch.nn.Linear(6, 5), torch.randn(4, 6)
-    with counted() as count:
+    with count_flops() as count:
         layer(x).sum().backward()
     assert count.get_total_flops() == 2 * (2 * 4 * 6 * 5)  # the input needs no gradient
 
@@ -24,7 +24,7 @@ def test_a_linear_layer_is_counted_forward_and_back():
 def test_recurrent_layers_are_counted(kind):
     layer, x = kind(6, 5, batch_first=True), torch.randn(4, 7, 6)
     gates = 3 if kind is torch.nn.GRU else 4
-    with torch.no_grad(), counted() as count:
+    with torch.no_grad(), count_flops() as count:
         layer(x)
     assert count.get_total_flops() == 2 * 4 * 7 * gates * 5 * (6 + 5)
 
@@ -41,5 +41,5 @@ def test_a_pass_costs_what_its_rows_cost(make_columns, make_network):
     whole, half = one(rows), one(rows[: len(rows) // 2])
     assert whole == one(rows) > 0
     assert half == pytest.approx(whole / 2, rel=0.15)
-    answers = of_answers(FusionModel(make_network(), columns.spec), columns, rows)
+    answers = of_inference(FusionModel(make_network(), columns.spec), columns, rows)
     assert 0 < answers < whole / 2  # forward alone

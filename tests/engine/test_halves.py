@@ -11,7 +11,7 @@ import torch
 from suffuse import losses
 from suffuse.data.training_views import HALVES, Viewer
 from suffuse.engine import loop
-from suffuse.engine.inference import SUBSETS, deciding, logits, score, scorer, under
+from suffuse.engine.inference import SUBSETS, logits, score, scorer, selection_score, subset_logits
 from suffuse.engine.objective import Objective
 from suffuse.errors import UsageError
 from suffuse.recipe import Training, make_recipe
@@ -103,16 +103,16 @@ def test_the_epoch_is_chosen_by_the_mean_over_subsets(trainer):
     columns, model = trainer.columns, trainer.objective().model.eval()
     rows = columns.labelled("validation")
     found, plain = scorer(columns, rows, TRAINING)(model), scorer(columns, rows)(model)
-    assert SUBSETS not in plain and deciding(plain) == next(iter(plain.values()))
+    assert SUBSETS not in plain and selection_score(plain) == next(iter(plain.values()))
     assert {k: v for k, v in found.items() if k != SUBSETS} == pytest.approx(plain, abs=1e-6)
     kept, has = listed(2)[1:, None], columns.present[rows]
     alone = []
-    for said, mask in zip(under(model, columns, rows, kept), kept, strict=True):
+    for said, mask in zip(subset_logits(model, columns, rows, kept), kept, strict=True):
         judged = (has & mask).any(1)
         alone.append(score(columns.spec, said[judged], columns.target[rows][judged])["accuracy"])
         direct = replace(columns, present=columns.present & mask)
         np.testing.assert_allclose(said, logits(model, direct, rows), atol=1e-5)
-    assert deciding(found) == found[SUBSETS] == pytest.approx(np.mean(alone))
+    assert selection_score(found) == found[SUBSETS] == pytest.approx(np.mean(alone))
 
 
 def test_a_subset_that_no_row_has_is_not_judged(trainer):

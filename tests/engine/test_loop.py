@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from suffuse.data.columns import Sampler
+from suffuse.data.sampler import Sampler
 from suffuse.engine import loop
 from suffuse.engine.loop import schedule
 from suffuse.engine.runtime import settle

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from suffuse import losses
 from suffuse.engine import loop, objective
-from suffuse.engine.mixup import Mixed, mix
+from suffuse.engine.mixup import Mixed, mix_batch
 from suffuse.engine.objective import Objective
 from suffuse.errors import UsageError
 from suffuse.recipe import Schedule, Training, make_recipe
@@ -39,7 +39,7 @@ def test_a_mixture_is_of_joint_vectors_of_rows_that_have_something(trainer, gath
     batch = dataclasses.replace(batch, present=empty)
     model = trainer.objective().model.eval()
     output = model(batch)
-    found, there = mix(model, output, empty, 0.7), empty.any(1)
+    found, there = mix_batch(model, output, empty, 0.7), empty.any(1)
     assert not there.all() and 0 < found.share < 1
     assert (found.partner != torch.arange(len(there))).any()
     for row, partner in enumerate(found.partner.tolist()):
@@ -55,7 +55,7 @@ def test_it_is_the_loss_against_mixed_labels_and_probabilities(trainer, gathered
     """Cross-entropy against the mixture of labels; of kd the gradient of KL against the mixture of probabilities."""
     batch, teacher = gathered
     drawn: list[Mixed] = []
-    monkeypatch.setattr(objective, "mix", lambda *a: drawn.append(mix(*a)) or drawn[-1])
+    monkeypatch.setattr(objective, "mix_batch", lambda *a: drawn.append(mix_batch(*a)) or drawn[-1])
     made = mixing(trainer, {"labels": {"kind": "task"}, "soft": {"kind": "kd", "temperature": 3.0}})
     terms = made.terms(batch, teacher)
     (found,) = drawn

@@ -12,7 +12,8 @@ import torch
 
 from suffuse import pipeline
 from suffuse.data.columns import Columns
-from suffuse.engine import process_count
+from suffuse.engine import workers
+from suffuse.model import FusionModel
 from suffuse.recipe import Training
 from suffuse.run import Run
 from suffuse.stages import distill, teach
@@ -30,14 +31,14 @@ def test_brief_is_what_takes_few_steps_of_a_small_network_on_small_entries(
     steps = -(-rows // 16)
 
     def brief(count: int, epochs: int = 1) -> bool:
-        return process_count.brief(network, columns, [Training(epochs=epochs, batch=16)] * count)
+        return workers.is_brief(network, columns, [Training(epochs=epochs, batch=16)] * count)
 
-    assert brief(process_count.STEPS // steps) and not brief(process_count.STEPS // steps + 1)
-    assert brief(1, process_count.STEPS // steps) and not brief(1, process_count.STEPS // steps + 1)
-    size, numbers = process_count.FusionModel(network, columns.of(network.encoders).spec).size(), 8 * 8 * 3 + 12
-    for name, each in (("PARAMETERS", size), ("NUMBERS", numbers)):
+    assert brief(workers.BRIEF_STEPS // steps) and not brief(workers.BRIEF_STEPS // steps + 1)
+    assert brief(1, workers.BRIEF_STEPS // steps) and not brief(1, workers.BRIEF_STEPS // steps + 1)
+    size, numbers = FusionModel(network, columns.of(network.encoders).spec).size(), 8 * 8 * 3 + 12
+    for name, each in (("BRIEF_PARAMETERS", size), ("BRIEF_NUMBERS", numbers)):
         with monkeypatch.context() as patch:
-            patch.setattr(process_count, name, 3 * rows * each)
+            patch.setattr(workers, name, 3 * rows * each)
             assert brief(3) and not brief(4)
 
 
@@ -51,7 +52,7 @@ def test_it_has_the_same_bits_as_in_processes_of_its_own(prepared_run: Run, tmp_
     made: dict[bool, dict[Path, bytes]] = {}
     for brief in (True, False):
         for stage in (teach, distill):
-            monkeypatch.setattr(stage, "brief", lambda *_, so=brief: so)
+            monkeypatch.setattr(stage, "is_brief", lambda *_, so=brief: so)
         run = Run.of(recipe, tmp_path / str(brief))
         for verb in ("prepare", "teach", "extract", "distill"):
             pipeline.run_stage(run, verb)
@@ -81,7 +82,7 @@ def test_threads_and_chance_are_as_before(tmp_path: Path, monkeypatch):
 def test_neither_settling_nor_opening_a_network_needs_the_compiler(prepared_run: Run, columns: Columns, tmp_path: Path):
     """It takes seconds to import, and whoever trains nothing has no use for it."""
     network = prepared_run.recipe.student.bare()
-    process_count.FusionModel(network, columns.of(network.encoders).spec).initialise().save_pretrained(tmp_path)
+    FusionModel(network, columns.of(network.encoders).spec).initialise().save_pretrained(tmp_path)
     code = (
         "import sys, torch; from pathlib import Path; from suffuse.model import open_model;"
         "from suffuse.engine.runtime import settle; settle(1);"

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from suffuse.engine.tensorboard import follower
+from suffuse.engine.training_record import follower
 
 
 def run(folder: Path, wanted: bool):

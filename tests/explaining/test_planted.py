@@ -19,7 +19,7 @@ from suffuse.recipe import make_recipe
 from suffuse.report.explanation_view import FAINT, fragment
 from suffuse.run import Run
 from suffuse.stages.explain import How, explain, outside
-from suffuse.teachers.factory import open_outside
+from suffuse.teachers.factory import open_external
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]
 KINDS, RATE = ("picture", "words", "clip", "facts"), 4000
@@ -155,7 +155,7 @@ def test_a_teacher_from_outside_tells_the_modality_alone(run):
     own = Run.open(run)
     raw = {**own.recipe.model_dump(mode="json"), "teacher": {"kind": "run", "folder": str(run)}}
     columns = Columns.open(run / "data")
-    teacher = open_outside(Run(own.folder, make_recipe(raw)), columns)
+    teacher = open_external(Run(own.folder, make_recipe(raw)), columns)
     found, wanted = outside(teacher, columns, 0, 0), explained(run, 0, How())["models"]["teacher"]
     assert [m["name"] for m in found["modalities"]] == ["picture", "words"] == [m["name"] for m in wanted["modalities"]]
     for one, other in zip(found["modalities"], wanted["modalities"], strict=True):

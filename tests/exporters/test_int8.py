@@ -20,11 +20,10 @@ from suffuse.export_integrity import forms, read_signature, seal
 from suffuse.exporters import export_folder as exporter
 from suffuse.exporters.export_card import card
 from suffuse.exporters.int8 import precision_selection as shipping
-from suffuse.exporters.int8.operator_groups import groups, named, quantised_softmax
-from suffuse.exporters.int8.precision_selection import calibration, ship, written
-from suffuse.exporters.int8.quantize import DYNAMIC, STATIC, make
-from suffuse.exporters.latency_cache import Times
-from suffuse.exporters.onnx_session import Session, feed
+from suffuse.exporters.int8.operator_groups import groups, quantised_softmax, with_node_names
+from suffuse.exporters.int8.precision_selection import calibration, select_int8, write_form
+from suffuse.exporters.int8.quantize import DYNAMIC, STATIC, quantize
+from suffuse.exporters.onnx_session import LatencyCache, Session, feed
 from suffuse.exporters.parity import comparable, entries, scramble, spoilt, subsets
 from suffuse.model import FusionModel
 from suffuse.predictor import Predictor
@@ -71,17 +70,17 @@ def fp32(place) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def times(tmp_path_factory, columns) -> Times:
+def times(tmp_path_factory, columns) -> LatencyCache:
     row = columns.labelled("validation")[:1]
-    return Times(tmp_path_factory.mktemp("times") / "t.json", feed(entries(columns, row), columns.present[row]))
+    return LatencyCache(tmp_path_factory.mktemp("times") / "t.json", feed(entries(columns, row), columns.present[row]))
 
 
 @pytest.fixture(scope="module")
 def made(fp32, columns) -> dict[str, Session]:
-    chosen = groups(named(onnx.load_from_string(fp32)))
+    chosen = groups(with_node_names(onnx.load_from_string(fp32)))
     kinds = {g.kind for g in chosen}
     assert {"Conv", "Gemm", "GRU"} <= kinds | ({"Gemm"} if "MatMul" in kinds else set())
-    return {how: Session(make(fp32, chosen, how, calibration(columns))) for how in (STATIC, DYNAMIC)}
+    return {how: Session(quantize(fp32, chosen, how, calibration(columns))) for how in (STATIC, DYNAMIC)}
 
 
 def test_ranges_come_from_training_rows_with_modalities_taken_away(columns):
@@ -133,12 +132,12 @@ def test_dynamic_owes_something_to_its_neighbours_and_that_is_told(made, columns
 
 @pytest.mark.parametrize("how", [STATIC, DYNAMIC])
 def test_nothing_in_int8_reaches_a_softmax(made, fp32, columns, how):
-    content = make(fp32, groups(named(onnx.load_from_string(fp32))), how, calibration(columns))
+    content = quantize(fp32, groups(with_node_names(onnx.load_from_string(fp32))), how, calibration(columns))
     model = onnx.load_from_string(content)
     assert quantised_softmax(model.graph) == []
     assert not model.metadata_props and not model.graph.value_info and model.producer_name == "suffuse"
     assert not any(n.doc_string for n in model.graph.node)
-    assert content == make(fp32, groups(named(onnx.load_from_string(fp32))), how, calibration(columns))
+    assert content == quantize(fp32, groups(with_node_names(onnx.load_from_string(fp32))), how, calibration(columns))
 
 
 def asked(**more) -> Export:
@@ -147,7 +146,7 @@ def asked(**more) -> Export:
 
 def test_auto_ships_static_and_says_all(fp32, columns, times):
     kept = subsets(columns.spec.names)
-    found = ship(fp32, columns, kept, asked(), times)
+    found = select_int8(fp32, columns, kept, asked(), times)
     assert found.how == "static" and "smaller" in found.why and len(found.content) < 0.95 * len(fp32)
     facts = found.facts("auto")
     assert json.loads(json.dumps(facts)) == facts
@@ -158,12 +157,12 @@ def test_auto_ships_static_and_says_all(fp32, columns, times):
     assert any(g["kept"] for g in groups_.values()) and all(
         {"saved", "agreement", "why"} <= g.keys() for g in groups_.values()
     )
-    again = ship(fp32, columns, kept, asked(), times)
+    again = select_int8(fp32, columns, kept, asked(), times)
     assert again.content == found.content and again.facts("auto") == facts
 
 
 def test_what_ships_keeps_to_the_limits(fp32, columns, times):
-    found = ship(fp32, columns, subsets(columns.spec.names), asked(agreement=0.97, loss=0.03), times)
+    found = select_int8(fp32, columns, subsets(columns.spec.names), asked(agreement=0.97, loss=0.03), times)
     if found.content:
         assert all(f["agreement"]["low"] >= 0.97 and f["lost"]["high"] <= 0.03 for f in found.subsets.values())
     else:
@@ -173,11 +172,11 @@ def test_what_ships_keeps_to_the_limits(fp32, columns, times):
 def test_beyond_the_limits_auto_refuses_with_its_reason_and_a_named_form_fails(fp32, columns, times, monkeypatch):
     kept, reason = subsets(columns.spec.names), "on picture it may lose 0.3 of accuracy, 0 is allowed"
     monkeypatch.setattr(shipping.judging, "beyond", lambda *_: reason)
-    found = ship(fp32, columns, kept, asked(), times)
+    found = select_int8(fp32, columns, kept, asked(), times)
     assert not found.content and set(found.tried) == {"static", "dynamic"} and found.why == reason
     for how in ("static", "dynamic"):
         with pytest.raises(SuffuseError, match=f"the {how} int8 form can't be shipped: got on picture") as caught:
-            ship(fp32, columns, kept, asked(int8=how), times)
+            select_int8(fp32, columns, kept, asked(int8=how), times)
         assert "export.int8: auto" in caught.value.hint
 
 
@@ -187,20 +186,20 @@ def test_a_form_that_was_chosen_well_may_still_fail_the_proof(fp32, columns, tim
     monkeypatch.setattr(
         shipping.Judge, "drift", lambda *_: {"absent_changes_nothing": False, "absent": 1e-3, "alone": 0.0}
     )
-    found = ship(fp32, columns, kept, asked(), times)
+    found = select_int8(fp32, columns, kept, asked(), times)
     assert found.tried["static"]["why"] == "what stands in an absent slot changes an answer"
     assert found.how == "dynamic"  # which says how far it drifts
     with pytest.raises(SuffuseError, match="what stands in an absent slot"):
-        ship(fp32, columns, kept, asked(int8="static"), times)
+        select_int8(fp32, columns, kept, asked(int8="static"), times)
 
 
 def test_off_makes_nothing(fp32, columns, times):
-    found = ship(fp32, columns, [(True, True)], asked(int8="off"), times)
+    found = select_int8(fp32, columns, [(True, True)], asked(int8="off"), times)
     assert not found.content and found.why == "switched off" and found.facts("off")["tried"] == {}
 
 
 def test_dynamic_by_name(fp32, columns, times):
-    found = ship(fp32, columns, subsets(columns.spec.names), asked(int8="dynamic"), times)
+    found = select_int8(fp32, columns, subsets(columns.spec.names), asked(int8="dynamic"), times)
     assert found.how == "dynamic" and set(found.drift) == {"absent_changes_nothing", "absent", "alone"}
 
 
@@ -208,8 +207,8 @@ def test_dynamic_by_name(fp32, columns, times):
 def both(place, fp32, columns, times, tmp_path_factory) -> Path:
     """A folder with both forms."""
     copy = Path(shutil.copytree(place, tmp_path_factory.mktemp("shipped") / "both"))
-    found, signature = ship(fp32, columns, subsets(columns.spec.names), asked(), times), read_signature(copy)
-    signature["forms"]["int8"] = written(found, copy)
+    found, signature = select_int8(fp32, columns, subsets(columns.spec.names), asked(), times), read_signature(copy)
+    signature["forms"]["int8"] = write_form(found, copy)
     (copy / "README.md").write_text(card(signature, {"subsets": {}, "int8": found.facts("auto")}))
     seal(copy, signature)
     return copy

@@ -10,13 +10,11 @@ from onnx import TensorProto, helper, numpy_helper
 from suffuse.checked_json import read_checked
 from suffuse.errors import SuffuseError
 from suffuse.exporters.int8 import accuracy_check as judging
-from suffuse.exporters.int8.accuracy_check import Judge, Limits
-from suffuse.exporters.int8.group_selection import Tools, choose
-from suffuse.exporters.int8.operator_groups import Group, before_softmax, groups, named, quantised_softmax
-from suffuse.exporters.int8.quantize import DYNAMIC, STATIC, make
-from suffuse.exporters.int8.weight_only import store
-from suffuse.exporters.latency_cache import Times
-from suffuse.exporters.onnx_session import Ratio, Session, ratio
+from suffuse.exporters.int8.accuracy_check import AccuracyCheck, Limits
+from suffuse.exporters.int8.operator_groups import Group, before_softmax, groups, quantised_softmax, with_node_names
+from suffuse.exporters.int8.precision_selection import Tools, try_method
+from suffuse.exporters.int8.quantize import DYNAMIC, STATIC, quantize, quantize_weights
+from suffuse.exporters.onnx_session import LatencyCache, LatencyRatio, Session, latency_ratio
 
 RANDOM = np.random.default_rng(0)
 
@@ -57,7 +55,7 @@ def run(content: bytes, **feed: np.ndarray) -> np.ndarray:
 
 
 def test_products_of_two_activations_are_no_candidates():
-    found = groups(named(onnx.load_from_string(attention())))
+    found = groups(with_node_names(onnx.load_from_string(attention())))
     assert {(g.kind, g.part): set(g.nodes) for g in found} == {
         ("MatMul", "fusion"): {"to_q", "to_k", "to_v"},
         ("MatMul", "head"): {"head"},
@@ -68,9 +66,9 @@ def test_products_of_two_activations_are_no_candidates():
 @pytest.mark.parametrize("how", [STATIC, DYNAMIC])
 def test_nothing_in_int8_reaches_a_softmax_or_the_output(how):
     content = attention()
-    chosen = groups(named(onnx.load_from_string(content)))
+    chosen = groups(with_node_names(onnx.load_from_string(content)))
     x = RANDOM.normal(size=(6, 4, 16)).astype(np.float32)
-    made = make(content, chosen, how, [{"x": x[:3]}, {"x": x[3:]}])
+    made = quantize(content, chosen, how, [{"x": x[:3]}, {"x": x[3:]}])
     graph = onnx.load_from_string(made).graph
     assert quantised_softmax(graph) == []
     residual = next(n for n in graph.node if n.name == "residual")
@@ -112,13 +110,13 @@ def test_a_convolution_or_a_table_just_before_a_softmax_stays():
     content = model(nodes, weights, {"x": ("b", 4, 10, 66), "ids": ("b",)}, ("b", 8))
     graph = onnx.load_from_string(content).graph
     assert {"rows", "conv"} <= before_softmax(graph)
-    assert [g.kind for g in groups(named(onnx.load_from_string(content)))] == ["MatMul"]
+    assert [g.kind for g in groups(with_node_names(onnx.load_from_string(content)))] == ["MatMul"]
 
 
 def test_nodes_get_names_of_their_own():
     nodes = [helper.make_node("Relu", ["x"], ["a"]), helper.make_node("Relu", ["a"], ["b"], name="n0")]
     nodes += [helper.make_node("Relu", ["b"], ["logits"], name="n0")]
-    made = named(onnx.load_from_string(model(nodes, [], {"x": ("b", "c")})))
+    made = with_node_names(onnx.load_from_string(model(nodes, [], {"x": ("b", "c")})))
     assert len({n.name for n in made.graph.node}) == 3 and all(n.name for n in made.graph.node)
 
 
@@ -132,9 +130,9 @@ def test_a_table_in_int8_is_exact_to_half_a_step_and_keeps_zero():
     table[0] = 0
     content = model(nodes, [numpy_helper.from_array(table, "model.encoders.words_encoder.table")], {"ids": ("b",)})
     with pytest.raises(SuffuseError, match="would reach a softmax"):  # a table is the output here
-        make(content, [Group("Gather", "words", ("rows",), 320)], STATIC, [])
+        quantize(content, [Group("Gather", "words", ("rows",), 320)], STATIC, [])
     stored = onnx.load_from_string(content)
-    store(stored, {"rows"})
+    quantize_weights(stored, {"rows"})
     made = stored.SerializeToString()
     got = run(made, ids=np.arange(40))
     assert np.abs(got - table).max() <= 0.5001 * np.abs(table).max() / 127
@@ -152,9 +150,9 @@ def test_a_cell_in_int8_is_nearly_itself(kind):
     weights = [weight("model.encoders.a_encoder.w", 1, gates * size, 6), weight("r", 1, gates * size, size)]
     weights += [numpy_helper.from_array(np.array([0, 1]), "axes")]
     content = model(nodes, weights, {"x": ("l", "b", 6)})
-    found = groups(named(onnx.load_from_string(content)))
+    found = groups(with_node_names(onnx.load_from_string(content)))
     assert [(g.kind, g.part) for g in found] == [(kind, "a")]
-    made = make(content, found, STATIC, [])
+    made = quantize(content, found, STATIC, [])
     x = RANDOM.normal(size=(5, 7, 6)).astype(np.float32)
     exact, got = run(content, x=x), run(made, x=x)
     assert 0 < np.abs(got - exact).max() < 0.1  # of sums of five states
@@ -168,9 +166,9 @@ def test_a_cell_in_int8_is_nearly_itself(kind):
 GROUPS = [Group("Conv", "picture", ("c",), 500), Group("Gemm", "head", ("g",), 500), Group("GRU", "words", ("r",), 500)]
 
 
-def tools(sizes: dict[str, int], worst: set[str] = frozenset(), times: dict[str, Ratio] | None = None) -> Tools:
+def tools(sizes: dict[str, int], worst: set[str] = frozenset(), times: dict[str, LatencyRatio] | None = None) -> Tools:
     """A form is the names of its groups, padded to 1000 bytes less what each saves; ``worst`` are beyond the limits."""
-    even = Ratio(0.98, 1.0, 1.02)
+    even = LatencyRatio(0.98, 1.0, 1.02)
 
     def made(kept):
         names = ",".join(g.name for g in kept).encode()
@@ -193,35 +191,35 @@ def kept(tried) -> set[str]:
 
 
 def test_what_is_smaller_stays_and_ships():
-    tried = choose("static", GROUPS, tools(SIZES))
+    tried = try_method("static", GROUPS, tools(SIZES))
     assert tried.ships and kept(tried) == set(SIZES) and tried.why == "40% smaller" and len(tried.content) == 600
 
 
 def test_a_group_that_makes_the_model_slow_or_larger_is_left():
-    slow = {"Conv of picture": Ratio(1.5, 2.0, 3.0)}
-    tried = choose("static", GROUPS, tools({**SIZES, "Gemm of head": -5}, times=slow))
+    slow = {"Conv of picture": LatencyRatio(1.5, 2.0, 3.0)}
+    tried = try_method("static", GROUPS, tools({**SIZES, "Gemm of head": -5}, times=slow))
     assert kept(tried) == {"GRU of words"} and tried.ships
     assert tried.groups["Conv of picture"]["why"] == "slower"
     assert tried.groups["Gemm of head"]["why"] == "neither smaller nor faster"
 
 
 def test_a_group_that_agrees_least_is_given_up():
-    tried = choose("static", GROUPS, tools(SIZES, worst={"Conv of picture"}))
+    tried = try_method("static", GROUPS, tools(SIZES, worst={"Conv of picture"}))
     assert tried.ships and kept(tried) == {"Gemm of head", "GRU of words"}
     assert "given up" in tried.groups["Conv of picture"]["why"]
 
 
 def test_where_all_are_beyond_the_limits_nothing_ships():
-    tried = choose("static", GROUPS, tools(SIZES, worst=set(SIZES)))
+    tried = try_method("static", GROUPS, tools(SIZES, worst=set(SIZES)))
     assert not tried.ships and tried.why == "too far" and not tried.content
 
 
 def test_a_form_that_is_neither_smaller_nor_faster_isn_t_shipped():
-    tried = choose("static", GROUPS, tools(dict.fromkeys(SIZES, 12)))
+    tried = try_method("static", GROUPS, tools(dict.fromkeys(SIZES, 12)))
     assert not tried.ships and tried.why == "neither smaller nor faster than fp32"
-    quick = dict.fromkeys([*SIZES, "static"], Ratio(0.5, 0.6, 0.7))
-    assert choose("static", GROUPS, tools(dict.fromkeys(SIZES, -12), times=quick)).why == "faster"
-    assert not choose("static", [], tools(SIZES)).ships
+    quick = dict.fromkeys([*SIZES, "static"], LatencyRatio(0.5, 0.6, 0.7))
+    assert try_method("static", GROUPS, tools(dict.fromkeys(SIZES, -12), times=quick)).why == "faster"
+    assert not try_method("static", [], tools(SIZES)).ships
 
 
 def test_a_group_that_can_t_be_made_is_told_and_left():
@@ -232,7 +230,7 @@ def test_a_group_that_can_t_be_made_is_told_and_left():
             raise SuffuseError("ONNX Runtime can't quantise this model", got="no")
         return given.make(chosen)
 
-    tried = choose("static", GROUPS, Tools(given.fp32, made, given.agrees, given.beyond, given.timed))
+    tried = try_method("static", GROUPS, Tools(given.fp32, made, given.agrees, given.beyond, given.timed))
     assert tried.ships and "can't quantise" in tried.groups["Conv of picture"]["why"]
 
 
@@ -258,7 +256,7 @@ def test_agreement_and_what_is_lost_have_intervals(make_columns):
     columns = make_columns(rows=900, absent=0.0)
     columns.target[:] = columns.entries["question"][columns.entry[:, 1], 0] % 3
     rows = columns.labelled("validation")
-    judge = Judge.of(Fake(columns, 0), columns, rows, [(True, True), (False, True)], (500, 0.95))  # type: ignore
+    judge = AccuracyCheck.of(Fake(columns, 0), columns, rows, [(True, True), (False, True)], (500, 0.95))  # type: ignore
     same, off = judge(Fake(columns, 0)), judge(Fake(columns, 0.1))  # type: ignore[arg-type]
     full = same["picture+question"]
     assert full["agreement"] == {"mean": 1.0, "low": 1.0, "high": 1.0} and full["lost"]["mean"] == 0
@@ -268,12 +266,14 @@ def test_agreement_and_what_is_lost_have_intervals(make_columns):
     assert facts["agreement"]["low"] < 0.9 < facts["agreement"]["high"]
     assert facts["lost"]["low"] < facts["lost"]["mean"] < facts["lost"]["high"]
     assert facts["lost"]["mean"] == pytest.approx(0.1, abs=0.01)
-    assert judging.beyond(same, Limits(1.0, 0.0)) == ""
-    assert "may agree with fp32 on" in judging.beyond(off, Limits(0.9, 1.0))  # the mean would do, its interval doesn't
-    assert "may lose" in judging.beyond(off, Limits(0.0, 0.1))
-    assert judging.beyond(off, Limits(0.8, 0.2)) == ""
+    assert judging.limit_exceeded(same, Limits(1.0, 0.0)) == ""
+    assert "may agree with fp32 on" in judging.limit_exceeded(
+        off, Limits(0.9, 1.0)
+    )  # the mean would do, its interval doesn't
+    assert "may lose" in judging.limit_exceeded(off, Limits(0.0, 0.1))
+    assert judging.limit_exceeded(off, Limits(0.8, 0.2)) == ""
     nothing = {"x": {"agreement": {"low": float("nan")}, "lost": {"high": 0.0}, "metric": "accuracy"}}
-    assert judging.beyond(nothing, Limits(0.0, 1.0))  # type: ignore[arg-type]
+    assert judging.limit_exceeded(nothing, Limits(0.0, 1.0))  # type: ignore[arg-type]
 
 
 # how long it takes
@@ -284,12 +284,12 @@ def test_times_are_measured_once(tmp_path, monkeypatch):
     one, two = model(nodes, [], {"x": ("b", "c")}), attention()
     given = {"x": np.zeros((1, 4, 16), dtype=np.float32)}
     one = model(nodes, [], {"x": ("b", 4, 16)}, ("b", 4, 16))
-    times = Times(tmp_path / "times.json", given)
+    times = LatencyCache(tmp_path / "times.json", given)
     found = times.ratio(two, one, "attention")
     assert 0 < found.low <= found.median <= found.high
     stored = read_checked(tmp_path / "times.json") or {}
     assert [facts["of"] for facts in stored.values()] == ["attention"]
-    monkeypatch.setattr("suffuse.exporters.latency_cache.ratio", lambda *_: pytest.fail("measured twice"))
+    monkeypatch.setattr("suffuse.exporters.onnx_session.latency_ratio", lambda *_: pytest.fail("measured twice"))
     assert times.ratio(two, one, "attention") == found
 
 
@@ -299,7 +299,7 @@ def test_a_slower_model_is_slower():
     chain.append(helper.make_node("Relu", ["v60"], ["logits"], name="last"))
     shape = {"x": ("b", 4000)}
     quick, slow = (Session(model(each, [], shape, ("b", 4000))) for each in (nodes, chain))
-    assert ratio(slow, quick, {"x": np.ones((1, 4000), dtype=np.float32)}, 0.5).low > 2
+    assert latency_ratio(slow, quick, {"x": np.ones((1, 4000), dtype=np.float32)}, 0.5).low > 2
 
 
 def test_a_file_that_is_no_model_is_one_line():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from suffuse import temperature_scaling
-from suffuse.exporters.parity import asking, entries, subsets
+from suffuse.exporters.parity import entries, make_ask, subsets
 from suffuse.exporters.subset_temperatures import FEWEST, temperatures
 
 SURE = {(True, True): 1.0, (True, False): 2.5, (False, True): 0.5}
@@ -75,6 +75,6 @@ def test_asking_a_predictor_hides_what_the_subset_lacks(make_columns):
             return present.astype(np.float32)
 
     rows = np.arange(600)
-    got = asking(Told())(columns, rows, (True, False))  # type: ignore[arg-type]
+    got = make_ask(Told())(columns, rows, (True, False))  # type: ignore[arg-type]
     assert (got == (columns.present[rows] & np.array([True, False]))).all()
     assert entries(columns, rows)["question"].shape == (600, 6)

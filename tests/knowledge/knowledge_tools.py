@@ -14,11 +14,10 @@ import numpy as np
 
 from suffuse.data.columns import Columns
 from suffuse.knowledge import builder as work
-from suffuse.knowledge.blocks import Block
-from suffuse.knowledge.chunks import Part
+from suffuse.knowledge.chunks import Block, Part
 from suffuse.knowledge.compaction import Compaction
 from suffuse.knowledge.fingerprint import viewer
-from suffuse.knowledge.leases import Claims
+from suffuse.knowledge.leases import Leases
 from suffuse.run import Run
 from suffuse.teachers import Question
 
@@ -81,28 +80,28 @@ class Maker:
 
         return ask
 
-    def begin(self, run: Run, teacher: Any, columns: Columns | None = None) -> work.Making:
+    def begin(self, run: Run, teacher: Any, columns: Columns | None = None) -> work.StoreBuild:
         known = (teacher.fingerprint(), teacher.modalities, teacher.pieces)
         columns = self.columns if columns is None else columns
         taps = teacher.answer(Question(columns.rows("train")[:1]))
         if isinstance(teacher, Fake):
             del teacher.asked[-1]
-        return work.begin(run, columns, known, taps)
+        return work.start_build(run, columns, known, taps)
 
     def store(self, teacher: Any, columns: Columns | None = None, **changes: Any) -> Path:
         """All of it: parts, then the store in the run's ``knowledge/``."""
         run = self.run(**changes)
         making = self.begin(run, teacher, columns)
-        with ThreadPoolExecutor(1) as pool, Claims(run.partial("extract") / ".claims").beating() as claims:
+        with ThreadPoolExecutor(1) as pool, Leases(run.partial("extract") / ".claims").heartbeat() as claims:
             done = list(work.work(making, self.ask(run, teacher), claims, pool))
         self.compact(making, done)
         return run.path("knowledge")
 
-    def compact(self, making: work.Making, done: list[Part]) -> None:
+    def compact(self, making: work.StoreBuild, done: list[Part]) -> None:
         compaction = Compaction(making, self.run().path("knowledge"))
         for part in reversed(done):  # in any order
             compaction.add(part)
-        compaction.share(work.per_row(making.columns, making.rows, making.made))
+        compaction.share(work.per_row(making.columns, making.rows, making.fingerprint))
         compaction.finish()
 
     def aside(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from suffuse.errors import UsageError
-from suffuse.knowledge.blocks import Block, blocks, subsets
+from suffuse.knowledge.chunks import Block, blocks, subsets
 from suffuse.recipe import Extract
 
 NAMES = ("sound", "words", "face")

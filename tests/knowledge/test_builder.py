@@ -16,9 +16,8 @@ from suffuse.errors import SuffuseError
 from suffuse.files import write_json
 from suffuse.knowledge import Knowledge, manifest
 from suffuse.knowledge import builder as work
-from suffuse.knowledge.blocks import Block
-from suffuse.knowledge.chunks import PART, read_part, write_part
-from suffuse.knowledge.leases import Claims
+from suffuse.knowledge.chunks import PART, Block, read_part, write_part
+from suffuse.knowledge.leases import Leases
 
 ALL = {"extract": {"subsets": "all", "views": 2}}
 PLAIN = "picture+question, as prepared"
@@ -56,7 +55,7 @@ def test_what_was_written_before_a_kill_is_not_asked_again(maker, columns, teach
     run = maker.run(**ALL)
     making = maker.begin(run, teacher)
     assert all(0 < len(p.slots) <= teacher.size <= PART for p in making.parts)
-    with ThreadPoolExecutor(1) as pool, Claims(run.partial("extract") / ".claims").beating() as claims:
+    with ThreadPoolExecutor(1) as pool, Leases(run.partial("extract") / ".claims").heartbeat() as claims:
         some = work.work(making, maker.ask(run, teacher), claims, pool)
         done = [next(some) for _ in range(5)]
         some.close()
@@ -75,7 +74,7 @@ def test_killed_and_called_again_the_bytes_are_those_of_one_go(maker, columns, t
     one = dataclasses.replace(maker, folder=tmp_path / "one").store(Fake(columns), **ALL)
     run = maker.run(**ALL)
     making = maker.begin(run, teacher)
-    with ThreadPoolExecutor(1) as pool, Claims(run.partial("extract") / ".claims").beating() as claims:
+    with ThreadPoolExecutor(1) as pool, Leases(run.partial("extract") / ".claims").heartbeat() as claims:
         some = work.work(making, maker.ask(run, teacher), claims, pool)
         for _ in range(7):
             next(some)
@@ -91,7 +90,7 @@ def test_several_share_the_parts(maker, columns, tmp_path):
     makings = [maker.begin(run, t) for t in teachers]
 
     def one(number: int) -> None:
-        with ThreadPoolExecutor(1) as pool, Claims(run.partial("extract") / ".claims").beating() as claims:
+        with ThreadPoolExecutor(1) as pool, Leases(run.partial("extract") / ".claims").heartbeat() as claims:
             list(work.work(makings[number], maker.ask(run, teachers[number]), claims, pool))
 
     threads = [threading.Thread(target=one, args=(n,)) for n in range(4)]
@@ -112,7 +111,7 @@ def test_who_comes_when_all_is_done_asks_nothing(maker, columns, teacher):
     run = maker.run()
     making = maker.begin(run, teacher)
     write_json(run.path("stamps", "extract.json"), {"digest": "d", "outputs": {}})
-    with ThreadPoolExecutor(1) as pool, Claims(run.partial("extract") / ".claims").beating() as claims:
+    with ThreadPoolExecutor(1) as pool, Leases(run.partial("extract") / ".claims").heartbeat() as claims:
         assert list(work.work(making, maker.ask(run, teacher), claims, pool)) == []
     assert not teacher.asked and not list(making.place.glob("block-*"))
 
@@ -123,7 +122,7 @@ def test_another_teacher_is_not_let_in(maker, columns, teacher):
     stranger = Fake(columns, weights="second")
     with pytest.raises(SuffuseError, match="another teacher than the one that leads"):
         known = (stranger.fingerprint(), stranger.modalities, stranger.pieces)
-        work.planned(run, columns, known, work.plan(run) or {})
+        work.build_from_plan(run, columns, known, work.read_plan(run) or {})
 
 
 def test_parts_of_another_teacher_are_thrown_away(maker, columns, teacher):
@@ -143,7 +142,7 @@ def test_parts_that_were_cut_otherwise_are_thrown_away(maker, columns, teacher):
     write_part(file, {"slot": np.arange(3)})
     maker.begin(run, Fake(columns))
     assert file.exists()
-    write_json(making.place / work.PLAN, {**(work.plan(run) or {}), "cut": work.CUT - 1})
+    write_json(making.place / work.PLAN, {**(work.read_plan(run) or {}), "cut": work.CUT - 1})
     maker.begin(run, Fake(columns))
     assert not file.exists()
 

@@ -20,7 +20,7 @@ from suffuse.engine.feature_cache import ready
 from suffuse.errors import SuffuseError, UsageError
 from suffuse.files import file_facts, read_json, write_json
 from suffuse.knowledge import manifest
-from suffuse.knowledge.blocks import Block
+from suffuse.knowledge.chunks import Block
 from suffuse.model import FusionModel
 from suffuse.recipe import Network
 from suffuse.run import Run

@@ -14,20 +14,20 @@ from pathlib import Path
 import pytest
 
 from suffuse.knowledge import leases as module
-from suffuse.knowledge.leases import Claims, host, started
+from suffuse.knowledge.leases import Leases, host, start_time
 
 
 def fake(folder: Path, name: str, age: float = 0.0, **owner) -> Path:
     """A claim of somebody else."""
     file = folder / f"{name}.claim"
-    file.write_text(json.dumps({"host": host(), "pid": os.getpid(), "started": started(os.getpid()), **owner}))
+    file.write_text(json.dumps({"host": host(), "pid": os.getpid(), "started": start_time(os.getpid()), **owner}))
     now = time.time()
     os.utime(file, (now - age, now - age))
     return file
 
 
 def test_one_gets_it(tmp_path):
-    a, b = Claims(tmp_path), Claims(tmp_path)
+    a, b = Leases(tmp_path), Leases(tmp_path)
     assert a.claim("x") and not b.claim("x") and b.claim("y")
     a.release("x")
     assert b.claim("x")
@@ -38,7 +38,7 @@ def test_of_many_threads_each_piece_goes_to_one(tmp_path):
     got: list[list[str]] = [[] for _ in range(8)]
 
     def take(number: int) -> None:
-        own = Claims(tmp_path)
+        own = Leases(tmp_path)
         got[number] = [str(n) for n in range(40) if own.claim(str(n))]
 
     threads = [threading.Thread(target=take, args=(n,)) for n in range(8)]
@@ -51,46 +51,46 @@ def test_of_many_threads_each_piece_goes_to_one(tmp_path):
 
 def test_a_process_of_this_machine_that_is_gone_is_dead_at_once(tmp_path):
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    since = started(process.pid)
+    since = start_time(process.pid)
     file = fake(tmp_path, "x", pid=process.pid, started=since)
-    assert not Claims(tmp_path).dead("x") and not Claims(tmp_path).claim("x")
+    assert not Leases(tmp_path).is_dead("x") and not Leases(tmp_path).claim("x")
     process.kill()
     process.wait()
-    assert Claims(tmp_path).dead("x") and Claims(tmp_path).claim("x")
+    assert Leases(tmp_path).is_dead("x") and Leases(tmp_path).claim("x")
     assert json.loads(file.read_text())["pid"] == os.getpid()
 
 
 def test_a_number_that_was_given_to_another_process_is_not_taken_for_it(tmp_path):
     fake(tmp_path, "x", started="1")
-    assert Claims(tmp_path).claim("x")
+    assert Leases(tmp_path).claim("x")
 
 
 @pytest.mark.parametrize("owner", [{"host": "elsewhere"}, {"host": f"{socket.gethostname()} an earlier start"}])
 def test_of_another_machine_the_heartbeat_decides(tmp_path, owner):
     fake(tmp_path, "fresh", module.STALE / 2, **owner)
     fake(tmp_path, "old", 2 * module.STALE, **owner)
-    assert not Claims(tmp_path).claim("fresh")
-    assert Claims(tmp_path).claim("old")
+    assert not Leases(tmp_path).claim("fresh")
+    assert Leases(tmp_path).claim("old")
 
 
 def test_the_leader_takes_its_claim_from_whoever_has_it(tmp_path):
     fake(tmp_path, "leader", host="elsewhere")
-    own = Claims(tmp_path)
+    own = Leases(tmp_path)
     own.take("leader")
     assert json.loads((tmp_path / "leader.claim").read_text())["host"] == host()
-    assert not Claims(tmp_path).claim("leader")
+    assert not Leases(tmp_path).claim("leader")
 
 
 def test_one_that_is_cut_off_waits_for_its_time(tmp_path):
     (tmp_path / "x.claim").write_text('{"host": ')
-    assert not Claims(tmp_path).claim("x")
+    assert not Leases(tmp_path).claim("x")
     os.utime(tmp_path / "x.claim", (0, 0))
-    assert Claims(tmp_path).claim("x")
+    assert Leases(tmp_path).claim("x")
 
 
 def test_the_heart_beats_and_at_the_end_all_is_let_go(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "BEAT", 0.02)
-    with Claims(tmp_path / "new").beating() as own:
+    with Leases(tmp_path / "new").heartbeat() as own:
         assert own.claim("x")
         file = tmp_path / "new" / "x.claim"
         os.utime(file, (0, 0))
@@ -103,7 +103,7 @@ def test_the_heart_beats_and_at_the_end_all_is_let_go(tmp_path, monkeypatch):
 
 def test_a_folder_that_somebody_took_away_is_no_trouble(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "BEAT", 0.01)
-    with Claims(tmp_path / "new").beating() as own:
+    with Leases(tmp_path / "new").heartbeat() as own:
         own.claim("x")
         (tmp_path / "new" / "x.claim").unlink()
         (tmp_path / "new").rmdir()

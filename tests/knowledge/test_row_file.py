@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from suffuse.knowledge import manifest
-from suffuse.knowledge.row_file import RowFile
+from suffuse.knowledge.compaction import RowFile
 
 
 @pytest.mark.parametrize("shape", [(50,), (50, 3), (50, 2, 4), (50, 0)])

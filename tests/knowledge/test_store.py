@@ -18,8 +18,8 @@ from suffuse.data.columns import Columns
 from suffuse.engine.inference import logits
 from suffuse.errors import SuffuseError
 from suffuse.knowledge import Knowledge, manifest
-from suffuse.knowledge.blocks import Block
-from suffuse.knowledge.row_reuse import find
+from suffuse.knowledge.chunks import Block
+from suffuse.knowledge.row_reuse import find_keys
 from suffuse.model import FusionModel
 from suffuse.teachers.trained import Trained
 
@@ -124,7 +124,7 @@ def test_find_is_a_dictionary(keys, strangers, random):
     wanted = [*random.sample(keys, len(keys) // 2), *strangers]
     random.shuffle(wanted)
     place = {k: n for n, k in enumerate(keys)}
-    found = find(np.array(keys, dtype=np.uint64), np.array(wanted, dtype=np.uint64))
+    found = find_keys(np.array(keys, dtype=np.uint64), np.array(wanted, dtype=np.uint64))
     assert found.tolist() == [place.get(w, -1) for w in wanted]
 
 
@@ -160,11 +160,11 @@ def test_a_damaged_store_is_refused_at_opening(store, columns, name, damage):
 
 def test_content_that_was_changed_in_place_is_found_by_its_hash(store):
     facts = manifest.read(store)
-    assert manifest.broken(store, facts) == []
+    assert manifest.changed_arrays(store, facts) == []
     array = np.load(store / "fused.npy", mmap_mode="r+")
     array[3, 1] += 1
     array.flush()
-    assert manifest.broken(store, manifest.read(store)) == ["fused"]
+    assert manifest.changed_arrays(store, manifest.read(store)) == ["fused"]
 
 
 def test_widths_are_those_of_the_features(store, columns):
@@ -218,7 +218,7 @@ def test_a_gather_of_mixed_subsets_is_each_row_s_own(maker, columns, teacher, to
     knowledge, rows = Knowledge.open(folder, columns), torch.arange(40)
     which = torch.randint(3, (40,), generator=torch.Generator().manual_seed(0))
     needs = ("logits", "fused", "question")
-    found = knowledge.mixed(rows, needs, which)
+    found = knowledge.gather_per_row(rows, needs, which)
     for block in range(3):
         own = knowledge.gather(rows[which == block], needs, block)
         assert all(torch.equal(found[n][which == block], own[n]) for n in needs)

@@ -14,9 +14,9 @@ from suffuse.data.training_views import Viewer
 from suffuse.engine.objective import Objective
 from suffuse.errors import UsageError
 from suffuse.knowledge import Knowledge
-from suffuse.knowledge.blocks import Block
+from suffuse.knowledge.chunks import Block
 from suffuse.knowledge.fingerprint import viewer
-from suffuse.knowledge.training_reader import Reader
+from suffuse.knowledge.store import Reader
 from suffuse.modalities import TABLE
 from suffuse.model import FusionModel
 from suffuse.registry import settings

@@ -145,8 +145,8 @@ def test_what_several_processes_share_has_no_second_derivative(monkeypatch):
     monkeypatch.setattr(distributed_forward, "each", lambda numbers, sizes: [numbers])
     shared = (
         normalised,
-        lambda: distributed_forward._Gathered.apply(0, [(4,)], x)[0],
-        lambda: distributed_forward._Used.apply(x)[0],
+        lambda: distributed_forward._AllGather.apply(0, [(4,)], x)[0],
+        lambda: distributed_forward._SumGradients.apply(x)[0],
     )
     for make in shared:
         (slope,) = torch.autograd.grad(make().pow(3).sum(), x, create_graph=True)

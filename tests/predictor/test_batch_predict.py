@@ -75,11 +75,13 @@ def test_a_killed_command_goes_on_to_the_same_bits(export, source, tmp_path, for
 
 
 def test_killed_while_the_parts_are_put_together(export, source, tmp_path, monkeypatch):
-    from suffuse.predictor.output_chunks import Parts
+    from suffuse.predictor.output_chunks import OutputChunks
 
     predict(export, source, tmp_path / "whole.parquet")
     with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(Parts, "_parquet", lambda self, made: (made.write_bytes(b"half"), (_ for _ in ()).throw(Killed)))
+        patch.setattr(
+            OutputChunks, "_parquet", lambda self, made: (made.write_bytes(b"half"), (_ for _ in ()).throw(Killed))
+        )
         predict(export, source, tmp_path / "out.parquet")
     assert predict(export, source, tmp_path / "out.parquet").resumed == 72
     assert (tmp_path / "out.parquet").read_bytes() == (tmp_path / "whole.parquet").read_bytes()
@@ -109,9 +111,9 @@ def test_what_was_begun_with_something_else_is_begun_anew(
 
 
 def _hold(out: str, held, let) -> None:
-    from suffuse.predictor.output_chunks import parts
+    from suffuse.predictor.output_chunks import open_chunks
 
-    with parts(Path(out), {}):
+    with open_chunks(Path(out), {}):
         held.set()
         let.wait(60)
 

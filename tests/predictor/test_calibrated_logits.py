@@ -8,16 +8,15 @@ import pytest
 from suffuse.activations import softmax
 from suffuse.errors import SuffuseError
 from suffuse.predictor import Predictor
-from suffuse.predictor.calibrated_logits import calibrated, calibrated_row, subset
-from suffuse.temperature_scaling import scaled
+from suffuse.temperature_scaling import calibrated, calibrated_row, scaled, subset_name
 from suffuse.types import Head
 
 HEADS = (Head("colour", "classes", ("a", "b")), Head("price", "number"))
 
 
 def test_names_of_subsets():
-    assert subset(("p", "q"), (True, True)) == "p+q"
-    assert (subset(("p", "q"), (False, True)), subset(("p", "q"), (False, False))) == ("q", "nothing")
+    assert subset_name(("p", "q"), (True, True)) == "p+q"
+    assert (subset_name(("p", "q"), (False, True)), subset_name(("p", "q"), (False, False))) == ("q", "nothing")
 
 
 def test_by_hand():
@@ -42,7 +41,7 @@ def test_the_signature_s_temperatures_scale_the_answers_and_change_none(signed, 
     assert (warm.logits(entries, present) == logits).all()  # what the network gives has none
     exact = np.stack(
         [
-            softmax(scaled(predictor.heads, z[None], told.get(subset(warm.names, p), {})))[0]
+            softmax(scaled(predictor.heads, z[None], told.get(subset_name(warm.names, p), {})))[0]
             for z, p in zip(logits, present, strict=True)
         ]
     )

@@ -7,7 +7,7 @@ import pytest
 
 from suffuse.errors import UsageError
 from suffuse.predictor import Predictor
-from suffuse.predictor.contributions import contributions
+from suffuse.predictor.prediction import contributions
 from suffuse.types import Head
 
 HEADS = (Head("colour", "classes", ("a", "b")), Head("tags", "labels", ("x", "y")), Head("price", "number"))

@@ -20,8 +20,8 @@ from suffuse.data.columns import Columns
 from suffuse.exporters import export_folder as exporter
 from suffuse.model import FusionModel
 from suffuse.predictor import Predictor, loader
+from suffuse.predictor.batch_predict import make_reader
 from suffuse.predictor.input_encoding import encode
-from suffuse.predictor.input_table import reader
 from suffuse.run import Run
 from suffuse.sources.row_stream import stream
 
@@ -115,7 +115,7 @@ def prepared(tmp_path_factory) -> tuple[Columns, Predictor, Path, list[int]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(exporter, "export", lambda model, file: file.write_bytes(b"no network"))
         patch.setattr(loader, "_session", lambda *args: None)
-        patch.setattr(export_integrity, "fit", lambda *args: None)
+        patch.setattr(export_integrity, "check_shapes", lambda *args: None)
         patch.setattr(onnx_safety, "check", lambda *args: None)
         exporter.write(FusionModel(run.recipe.student, columns.spec), run.recipe, folder / "export")
         predictor = Predictor.load(folder / "export")
@@ -166,9 +166,9 @@ def test_tables_become_the_bits_that_training_saw(prepared, form):
     elif form == "parquet":
         pq.write_table(pa.Table.from_pylist(rows), table, row_group_size=7)
     source, place = stream(str(table)), predictor.place(folder)
-    read = reader(predictor, source.names, place)
+    read = make_reader(predictor, source.names, place)
     cells: list[list] = [[] for _ in predictor.inputs]
-    for block in source.read(read.wanted, 0):
+    for block in source.read(read.columns_read, 0):
         for kept, some in zip(cells, read.cells(block), strict=True):
             kept += some
     for one, column in zip(predictor.inputs, cells, strict=True):

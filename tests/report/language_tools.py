@@ -28,7 +28,7 @@ from suffuse.report import (
 from suffuse.report.i18n import FOLDER
 from suffuse.report.templates import environment
 from suffuse.stages.explain import TABLE
-from suffuse.teachers.probe_adapter import FEW, LOOKED_UP
+from suffuse.teachers.batch_query import FEW, LOOKED_UP
 
 COUNTED = ("test row", "row", "label", "labelled row", "note", "further target", "time", "core", "thread", "column",
            "seed", "epoch", "group", "validation row", "weaker part")  # fmt: skip

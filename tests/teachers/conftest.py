@@ -18,7 +18,7 @@ from suffuse.data.columns import Columns
 from suffuse.prepare.raw_cells import RawRows
 from suffuse.registry import settings
 from suffuse.run import Run
-from suffuse.teachers.factory import open_outside
+from suffuse.teachers.factory import open_external
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 40), "blue": (30, 60, 220)}
 
@@ -110,7 +110,7 @@ def open_kind(teach_by, columns: Columns, prepared: Run, finished_run: Run, tmp_
         if (kind, order) not in known:
             folder.mkdir()
             known[kind, order] = run if kind == "run" else MAKERS[kind](folder, order, prepared)
-        return open_outside(teach_by({**known[kind, order], **more}), columns)
+        return open_external(teach_by({**known[kind, order], **more}), columns)
 
     return make
 

@@ -141,14 +141,14 @@ def test_what_it_is_made_of_is_named(open_kind, teach_by, kind, prepared, tmp_pa
 def test_a_changed_answer_is_another_teacher(teach_by, columns, prepared, tmp_path):
     from teacher_tools import raw_rows, write_answers
 
-    from suffuse.teachers.factory import open_outside
+    from suffuse.teachers.factory import open_external
 
     marks = set()
     for order in (CLASSES, CLASSES[::-1]):
         rows = raw_rows(prepared)
         rows[0]["x1"] = str(len(marks))
         file = write_answers(tmp_path / "answers.csv", rows, order)
-        marks.add(open_outside(teach_by({"kind": "table", "file": str(file)}), columns).fingerprint())
+        marks.add(open_external(teach_by({"kind": "table", "file": str(file)}), columns).fingerprint())
     assert len(marks) == 2
 
 

@@ -20,8 +20,8 @@ from suffuse.knowledge import Knowledge
 from suffuse.model import open_model
 from suffuse.run import Run
 from suffuse.teachers import Question
-from suffuse.teachers.deep_ensemble import DeepEnsemble
 from suffuse.teachers.factory import open_teacher
+from suffuse.teachers.trained import DeepEnsemble
 
 SEEDS = ("seed-0", "seed-1", "seed-2")
 

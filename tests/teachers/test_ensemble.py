@@ -14,7 +14,7 @@ from suffuse.prepare.raw_cells import RawRows
 from suffuse.recipe import make_recipe
 from suffuse.teachers import Question
 from suffuse.teachers.ensemble import combine
-from suffuse.teachers.factory import open_outside
+from suffuse.teachers.factory import open_external
 from suffuse.teachers.matching import FLOOR, Matching, outputs
 from suffuse.types import CLASSES as ONE
 from suffuse.types import LABELS, NUMBER, Head
@@ -120,8 +120,8 @@ def test_teachers_of_single_modalities_cover_their_rows(teach_by, columns, rows,
         "photo": {"kind": "table", "file": answers["photo"], "covers": "picture"},
         "words": {"kind": "table", "file": answers["words"], "covers": "words"},
     }
-    whole = open_outside(teach_by({"kind": "ensemble", "members": members}), columns).answer(Question(rows))["logits"]
-    alone = {n: open_outside(teach_by(m), columns).answer(Question(rows))["logits"] for n, m in members.items()}
+    whole = open_external(teach_by({"kind": "ensemble", "members": members}), columns).answer(Question(rows))["logits"]
+    alone = {n: open_external(teach_by(m), columns).answer(Question(rows))["logits"] for n, m in members.items()}
     photo, words = (columns.present[:, columns.spec.names.index(n)] for n in ("picture", "words"))
     both = photo & words
     assert both.any() and (photo & ~words).any() and (words & ~photo).any()
@@ -147,7 +147,7 @@ def test_facts_and_fingerprint_are_those_of_all(open_kind, teach_by, columns, pr
     assert facts["parameters"] is None
     members = {"a": MAKERS["table"](tmp_path, CLASSES, prepared)}
     marks = [
-        open_outside(teach_by({"kind": "ensemble", "members": members, "weights": w}), columns).fingerprint()
+        open_external(teach_by({"kind": "ensemble", "members": members, "weights": w}), columns).fingerprint()
         for w in ("mean", "confidence")
     ]
     assert marks[0] != marks[1]

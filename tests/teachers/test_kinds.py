@@ -19,7 +19,7 @@ from suffuse.model import open_model
 from suffuse.prepare.raw_cells import RawRows
 from suffuse.registry import settings
 from suffuse.teachers import TABLE, Question
-from suffuse.teachers.factory import open_outside
+from suffuse.teachers.factory import open_external
 
 
 def log_softmax(z: np.ndarray) -> np.ndarray:
@@ -51,7 +51,7 @@ def test_a_keras_file_with_code_in_it_is_refused(open_kind, teach_by, columns, t
     raw = {"kind": "keras", "file": str(tmp_path / "code.keras"), "labels": list(CLASSES)}
     raw["inputs"] = {made.inputs[0].name: {"read": "numbers", "column": ["x1", "x2"]}}
     with pytest.raises(UsageError, match="can't be opened"):
-        open_outside(teach_by(raw), columns)
+        open_external(teach_by(raw), columns)
 
 
 def test_without_keras_the_way_to_install_it_is_told(teach_by, columns, tmp_path, monkeypatch):
@@ -60,7 +60,7 @@ def test_without_keras_the_way_to_install_it_is_told(teach_by, columns, tmp_path
     raw = {"kind": "keras", "file": str(tmp_path / "a.keras"), "labels": list(CLASSES)}
     raw["inputs"] = {"x": {"read": "numbers", "column": "x1"}}
     with pytest.raises(UsageError) as caught:
-        open_outside(teach_by(raw), columns)
+        open_external(teach_by(raw), columns)
     assert caught.value.hint == "pip install 'suffuse[keras]'"
 
 
@@ -92,7 +92,7 @@ def test_a_model_of_pictures_has_its_own_processor(teach_by, columns, rows, prep
         tmp_path
     )
     raw = {"kind": "huggingface", "name": str(tmp_path), "reads": "image", "column": "image"}
-    teacher = open_outside(teach_by(raw), columns)
+    teacher = open_external(teach_by(raw), columns)
     assert teacher.modalities == ("picture",)
     found, paths = teacher.answer(Question(rows))["logits"], RawRows(prepared).cells("image", rows)
     np.testing.assert_array_equal(np.isnan(found).any(1), [not path for path in paths])
@@ -117,7 +117,7 @@ def test_a_model_of_sound_is_given_samples_at_its_own_rate(teach_by, columns, pr
     cells = {"image": [sound, None, b"no sound"]}
     monkeypatch.setattr(RawRows, "cells", lambda self, column, rows, key="": cells[column])
     raw = {"kind": "huggingface", "name": str(tmp_path), "reads": "audio", "column": "image"}
-    found = open_outside(teach_by(raw), columns).answer(Question(np.arange(3)))["logits"]
+    found = open_external(teach_by(raw), columns).answer(Question(np.arange(3)))["logits"]
     np.testing.assert_array_equal(np.isnan(found).any(1), [False, True, True])
 
 
@@ -154,7 +154,7 @@ def test_a_run_s_network_reads_other_modalities_in_its_own_way(open_kind, column
 )  # fmt: skip
 def test_what_isn_t_there_is_told(teach_by, columns, raw, words):
     with pytest.raises(UsageError) as caught:
-        open_outside(teach_by(raw), columns)
+        open_external(teach_by(raw), columns)
     for word in words:
         assert word in caught.value.text()
 
@@ -162,7 +162,7 @@ def test_what_isn_t_there_is_told(teach_by, columns, raw, words):
 def test_a_run_that_reads_a_column_which_the_table_lacks(teach_by, columns, finished_run):
     raw = {"kind": "run", "folder": str(finished_run.folder)}
     with pytest.raises(UsageError) as caught:
-        open_outside(teach_by(raw), columns)
+        open_external(teach_by(raw), columns)
     assert caught.value.got == "'wording'"
     assert "columns: {theirs: ours}" in caught.value.hint
 
@@ -184,7 +184,7 @@ def test_a_function_that_fails_is_one_clear_line(teach_by, columns, rows, tmp_pa
     (tmp_path / "own.py").write_text(code, encoding="utf-8")
     raw = {"kind": "torch", "adapter": f"{tmp_path / 'own.py'}:teacher", "columns": ["x1", "x2"]}
     with pytest.raises(UsageError) as caught:
-        open_outside(teach_by(raw), columns).answer(Question(rows))
+        open_external(teach_by(raw), columns).answer(Question(rows))
     for word in words:
         assert word in caught.value.text()
     assert "\n" not in caught.value.line()
@@ -213,7 +213,7 @@ def test_files_are_given_as_bytes_within_the_data_root(teach_by, columns, rows, 
     code += "    return torch.tensor([[float(len(r['image'])), 0.0, 0.0] for r in records])\n"
     (tmp_path / "own.py").write_text(code, encoding="utf-8")
     raw = {"kind": "torch", "adapter": f"{tmp_path / 'own.py'}:teacher", "columns": "image", "files": "image"}
-    found = open_outside(teach_by(raw), columns).answer(Question(rows))["logits"]
+    found = open_external(teach_by(raw), columns).answer(Question(rows))["logits"]
     paths, root = RawRows(prepared).cells("image", rows), Path(prepared.recipe.data.source).parent
     np.testing.assert_array_equal(np.isnan(found).any(1), [not path for path in paths])
     assert found[0, CLASSES.index("red")] == len((root / paths[0]).read_bytes())
@@ -238,7 +238,7 @@ def test_a_run_folder_s_own_code_is_not_run(teach_by, columns, prepared, monkeyp
     monkeypatch.chdir(prepared.folder.parent)
     for name in (f"{prepared.folder}/own.py", f"{prepared.folder.name}/own.py", f"{prepared.folder}/data/../own.py"):
         with pytest.raises(UsageError, match="this code isn't run"):
-            open_outside(teach_by({"kind": kind, "adapter": f"{name}:f", "columns": "x1"}), columns)
+            open_external(teach_by({"kind": kind, "adapter": f"{name}:f", "columns": "x1"}), columns)
     (prepared.folder / "own.py").unlink()
 
 
@@ -258,25 +258,25 @@ def test_an_onnx_file_s_labels_come_from_the_signature_beside_it(
     raw = MAKERS["onnx"](tmp_path, CLASSES, prepared)
     raw.pop("labels")
     with pytest.raises(UsageError, match="no names"):
-        open_outside(teach_by(raw), columns)
+        open_external(teach_by(raw), columns)
     content = (tmp_path / "linear.onnx").read_bytes()
     signature = {"classes": list(CLASSES), "files": {"linear.onnx": hashlib.sha256(content).hexdigest()}}
     (tmp_path / "signature.json").write_text(json.dumps({**signature, "digest": digest(signature)}))
-    named = open_outside(teach_by(raw), columns).answer(Question(rows))["logits"]
+    named = open_external(teach_by(raw), columns).answer(Question(rows))["logits"]
     np.testing.assert_array_equal(named, open_kind("onnx").answer(Question(rows))["logits"])
     signature["files"] = {"linear.onnx": "0"}
     (tmp_path / "signature.json").write_text(json.dumps({**signature, "digest": digest(signature)}))
     with pytest.raises(UsageError, match="another file"):
-        open_outside(teach_by(raw), columns)
+        open_external(teach_by(raw), columns)
 
 
 def test_an_input_that_isn_t_the_file_s(teach_by, columns, tmp_path, prepared):
     raw = MAKERS["onnx"](tmp_path, CLASSES, prepared)
     with pytest.raises(UsageError, match="aren't the file's"):
-        open_outside(teach_by({**raw, "inputs": {"z": {"read": "numbers", "column": "x1"}}}), columns)
+        open_external(teach_by({**raw, "inputs": {"z": {"read": "numbers", "column": "x1"}}}), columns)
     with pytest.raises(UsageError, match="no such output"):
-        open_outside(teach_by({**raw, "output": "z"}), columns)
-    teacher = open_outside(teach_by({**raw, "inputs": {"x": {"read": "numbers", "column": "x1"}}}), columns)
+        open_external(teach_by({**raw, "output": "z"}), columns)
+    teacher = open_external(teach_by({**raw, "inputs": {"x": {"read": "numbers", "column": "x1"}}}), columns)
     with pytest.raises(SuffuseError, match="can't read these inputs"):
         teacher.answer(Question(np.arange(3)))
 

@@ -20,7 +20,7 @@ from suffuse.run import Run
 from suffuse.stages.teach import by_heart, some
 from suffuse.teachers import Question
 from suffuse.teachers.factory import open_teacher
-from suffuse.teachers.out_of_fold import Folded, fold_of
+from suffuse.teachers.out_of_fold import OutOfFold, fold_of
 from suffuse.types import CLASSES, LABELS, NUMBER, Head
 
 
@@ -53,7 +53,7 @@ def test_folds_cut_the_training_rows_by_their_groups(make_columns):
 def test_each_training_row_is_answered_by_the_network_that_did_not_see_it(folded):
     columns = Columns.open(folded.path("data"))
     teacher = open_teacher(folded, columns)
-    assert isinstance(teacher, Folded)
+    assert isinstance(teacher, OutOfFold)
     rows, fold = np.arange(len(columns.split)), fold_of(columns, 3, folded.recipe.seed)
     found = teacher.answer(Question(rows))
     for k, name in ((-1, ("teacher",)), (0, ("folds", "fold-0")), (1, ("folds", "fold-1")), (2, ("folds", "fold-2"))):
@@ -83,7 +83,7 @@ def test_a_fold_s_network_was_trained_without_it(folded, monkeypatch):
 def test_all_of_it_is_in_the_fingerprint(folded):
     columns = Columns.open(folded.path("data"))
     teacher = open_teacher(folded, columns)
-    assert isinstance(teacher, Folded)
+    assert isinstance(teacher, OutOfFold)
     before = teacher.fingerprint()
     assert open_teacher(folded, columns).fingerprint() == before
     assert replace(teacher, fold=fold_of(columns, 3, 99)).fingerprint() != before

@@ -11,7 +11,7 @@ from suffuse.evaluation import contribution, missing_modalities, robustness
 from suffuse.evaluation.context import Context, Model
 from suffuse.evaluation.metrics import draw
 from suffuse.recipe import make_recipe
-from suffuse.teachers.probe_adapter import FEW, LOOKED_UP, Asked
+from suffuse.teachers.batch_query import FEW, LOOKED_UP, ProbeTeacher
 
 SILENT = 3  # of row r it says nothing where r % 5 is this
 
@@ -45,18 +45,18 @@ def columns(make_columns):
 
 def test_rows_come_in_their_order_and_where_it_is_silent_the_prior_answers(columns, tmp_path):
     teacher = Teacher("picture", "question")
-    asked = Asked(teacher, columns, tmp_path, True)  # type: ignore[arg-type]
+    asked = ProbeTeacher(teacher, columns, tmp_path, True)  # type: ignore[arg-type]
     rows = columns.rows("test")
     found = asked.logits(rows)
     silent = rows % 5 == SILENT
     np.testing.assert_allclose(found[~silent, 2], rows[~silent] / 100)
     np.testing.assert_allclose(found[silent], np.tile(columns.spec.log_prior, (silent.sum(), 1)), rtol=1e-6)
-    assert (np.isnan(asked.said["test"]).any(1) == silent).all()
+    assert (np.isnan(asked.outputs["test"]).any(1) == silent).all()
 
 
 def test_a_row_is_asked_once_for_each_set_that_it_is_left_with(columns, tmp_path):
     teacher = Teacher("picture", "question")
-    asked = Asked(teacher, columns, tmp_path, True)  # type: ignore[arg-type]
+    asked = ProbeTeacher(teacher, columns, tmp_path, True)  # type: ignore[arg-type]
     rows = columns.rows("test")
     kept = np.ones((1, len(rows), 2), dtype=bool)
     kept[0, ::3] = [False, True]
@@ -72,15 +72,15 @@ def test_a_row_is_asked_once_for_each_set_that_it_is_left_with(columns, tmp_path
 
 
 def test_without_subsets_in_the_recipe_it_is_not_asked_about_them(columns, tmp_path):
-    assert Asked(Teacher("picture"), columns, tmp_path, False).limitation == FEW  # type: ignore[arg-type]
-    assert Asked(Teacher("picture"), columns, tmp_path, True).limitation == ""  # type: ignore[arg-type]
-    looked_up = Asked(Teacher(), columns, tmp_path, True)  # type: ignore[arg-type]
+    assert ProbeTeacher(Teacher("picture"), columns, tmp_path, False).limitation == FEW  # type: ignore[arg-type]
+    assert ProbeTeacher(Teacher("picture"), columns, tmp_path, True).limitation == ""  # type: ignore[arg-type]
+    looked_up = ProbeTeacher(Teacher(), columns, tmp_path, True)  # type: ignore[arg-type]
     assert looked_up.limitation == LOOKED_UP and looked_up.names == ("picture", "question")
 
 
 def test_what_can_t_be_measured_of_it_is_said_and_costs_no_question(columns, tmp_path):
     teacher = Teacher("picture", "question")
-    asked = Asked(teacher, columns, tmp_path, False)  # type: ignore[arg-type]
+    asked = ProbeTeacher(teacher, columns, tmp_path, False)  # type: ignore[arg-type]
     rows = columns.rows("test")
     network = {"encoders": {"picture": {"kind": "conv"}, "question": {"kind": "bag"}}}
     recipe = make_recipe(

@@ -15,7 +15,7 @@ from teacher_tools import CLASSES, linear
 from suffuse.errors import UsageError
 from suffuse.registry import optional
 from suffuse.teachers import Question
-from suffuse.teachers.factory import open_outside
+from suffuse.teachers.factory import open_external
 
 pytestmark = pytest.mark.skipif(not importlib.util.find_spec("tensorflow"), reason="needs `make test-tensorflow`")
 
@@ -53,7 +53,7 @@ def asked(folder: Path, **more: str) -> dict[str, Any]:
 
 def test_its_answers_are_its_own(tensorflow, teach_by, columns, rows, exact, tmp_path):
     raw = asked(saved(tensorflow, tmp_path / "saved"))
-    found = open_outside(teach_by(raw), columns).answer(Question(rows))["logits"]
+    found = open_external(teach_by(raw), columns).answer(Question(rows))["logits"]
     np.testing.assert_allclose(found, exact, atol=1e-5)
 
 
@@ -84,7 +84,7 @@ def test_a_model_that_does_more_than_compute_is_refused_before_it_is_loaded(
     folder = saved(tf, tmp_path / "saved", does[what])
     monkeypatch.setattr(tf.saved_model, "load", lambda *_: pytest.fail("it was loaded"))
     with pytest.raises(UsageError, match="more than compute") as caught:
-        open_outside(teach_by(asked(folder)), columns)
+        open_external(teach_by(asked(folder)), columns)
     assert "table of probabilities" in caught.value.hint
     assert not list(tmp_path.glob("left-behind*"))
 
@@ -103,20 +103,20 @@ def test_a_model_that_calls_what_saves_its_weights_is_refused(tensorflow, teach_
     call.attr["f"].func.name = saver
     file.write_bytes(model.SerializeToString())
     with pytest.raises(UsageError, match="more than compute") as caught:
-        open_outside(teach_by(asked(folder)), columns)
+        open_external(teach_by(asked(folder)), columns)
     assert saver in caught.value.got
 
 
 def test_what_isn_t_one_is_told(tensorflow, teach_by, columns, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(UsageError, match="no SavedModel"):
-        open_outside(teach_by(asked(tmp_path / "empty")), columns)
+        open_external(teach_by(asked(tmp_path / "empty")), columns)
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "saved_model.pb").write_bytes(b"nothing that a parser takes")
     with pytest.raises(UsageError, match="can't be opened"):
-        open_outside(teach_by(asked(tmp_path / "broken")), columns)
+        open_external(teach_by(asked(tmp_path / "broken")), columns)
     folder = saved(tensorflow, tmp_path / "saved")
     with pytest.raises(UsageError, match="can't be opened"):
-        open_outside(teach_by(asked(folder, signature="other")), columns)
+        open_external(teach_by(asked(folder, signature="other")), columns)
     with pytest.raises(UsageError, match="no such output"):
-        open_outside(teach_by(asked(folder, output="z")), columns)
+        open_external(teach_by(asked(folder, output="z")), columns)

@@ -158,7 +158,7 @@ def test_one_student_on_labels_comes_before_any_distilling():
     assert sorted(job.who for job in rest) == ["baseline-0.5", "student", "student-0.5"]
     first, rest = stage.in_order(jobs, 2)
     assert [job.who for job in first] == ["baseline", "baseline-0.5"]  # no process waits
-    assert all(job.taught for job in rest)
+    assert all(job.distilled for job in rest)
     assert stage.in_order(rest, 2) == ([], rest)  # that one is there already
     floors = [Job("only-words", 1, False, 1.0, "words"), *rest]
     assert stage.in_order(floors, 2) == ([], floors)

@@ -21,7 +21,7 @@ from suffuse.model import open_model
 from suffuse.prepare.raw_cells import RawRows
 from suffuse.run import Run
 from suffuse.teachers import Question
-from suffuse.teachers.factory import open_outside
+from suffuse.teachers.factory import open_external
 from suffuse.types import Batch
 
 
@@ -74,7 +74,7 @@ def test_each_target_is_found_by_its_name_and_a_number_keeps_its_unit(runs):
     first, second = runs
     columns = Columns.open(second.path("data"))
     rows = np.arange(len(columns.split))
-    found = activate(columns.spec.heads, open_outside(second, columns).answer(Question(rows))["logits"])
+    found = activate(columns.spec.heads, open_external(second, columns).answer(Question(rows))["logits"])
     model = open_model(first.path("teacher"))
     texts = RawRows(second).cells("text", rows)
     settings, field = first.recipe.modalities["words"], model.spec.fields[0]
@@ -110,7 +110,7 @@ def test_another_kind_of_target_is_refused(runs, tmp_path):
     run = Run.of(made, tmp_path / "run")
     pipeline.run_stage(run, "prepare")
     with pytest.raises(UsageError) as caught:
-        open_outside(run, Columns.open(run.path("data")))
+        open_external(run, Columns.open(run.path("data")))
     assert caught.value.got == "number for 'price'"
     assert caught.value.expected == "classes"
 
@@ -131,10 +131,10 @@ def test_an_exported_folder_says_what_the_network_does(finished_run, tmp_path, k
     asking = replace(finished_run, recipe=finished_run.recipe.model_copy(update={"teacher": chosen}))
     columns = Columns.open(finished_run.path("data"))
     rows = np.arange(len(columns.split))
-    teacher = open_outside(asking, columns)
+    teacher = open_external(asking, columns)
     found = teacher.answer(Question(rows))["logits"]
     np.testing.assert_allclose(found, logits(model, columns, rows), atol=1e-4)
-    assert teacher.fingerprint() == open_outside(asking, columns).fingerprint()
+    assert teacher.fingerprint() == open_external(asking, columns).fingerprint()
     assert teacher.facts()["parameters"] is None
 
 
@@ -146,7 +146,7 @@ def test_a_run_whose_teacher_came_from_outside_has_none_to_give(runs, tmp_path):
     run = Run.of(made, tmp_path / "run")
     pipeline.run_stage(run, "prepare")
     with pytest.raises(UsageError) as caught:
-        open_outside(run, Columns.open(run.path("data")))
+        open_external(run, Columns.open(run.path("data")))
     assert "name that one here" in caught.value.hint
 
 
@@ -178,6 +178,6 @@ def test_a_derived_column_is_made_for_a_teacher_too(tmp_path, derived_here):
     both = [name for name in own if name in ids]
     assert len(both) > 20
     place, own_place = np.array([ids.index(n) for n in both]), np.array([own.index(n) for n in both])
-    found = open_outside(second, columns).answer(Question(place))["logits"]
+    found = open_external(second, columns).answer(Question(place))["logits"]
     wanted = logits(open_model(first.path("teacher")), theirs, own_place)
     np.testing.assert_allclose(found, wanted, atol=1e-5)

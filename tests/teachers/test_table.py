@@ -16,7 +16,7 @@ from suffuse.errors import SuffuseError, UsageError
 from suffuse.prepare.raw_cells import RawRows
 from suffuse.registry import settings
 from suffuse.teachers import TABLE, Question
-from suffuse.teachers.factory import open_outside
+from suffuse.teachers.factory import open_external
 from suffuse.teachers.matching import FLOOR
 
 
@@ -25,7 +25,7 @@ def asked(teach_by, columns, prepared):
     """Logits (N, C) that a table's settings give, in the order of the run's rows."""
 
     def ask(**raw) -> np.ndarray:
-        teacher = open_outside(teach_by({"kind": "table", **raw}), columns)
+        teacher = open_external(teach_by({"kind": "table", **raw}), columns)
         return teacher.answer(Question(np.arange(len(columns.split))))["logits"]
 
     return ask

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from suffuse.engine.training_jobs import jobs
+from suffuse.engine.student_training import jobs
 from suffuse.run import Run
 from suffuse.tuning import reruns, trial
 from suffuse.tuning.options import BASELINE, STUDENT
@@ -52,7 +52,7 @@ def test_finals_are_trained_with_seeds_that_nothing_was_trained_with(stored: Run
             reruns.work(order, lambda share, words: None)
     fresh = [job.seed for job in begun]
     assert sorted(fresh[:SEEDS]) == sorted(fresh[SEEDS:]) and len(set(fresh)) == SEEDS  # the same for each candidate
-    assert {job.taught for job in begun} == {who == STUDENT}
+    assert {job.distilled for job in begun} == {who == STUDENT}
     begun.clear()
     search = SimpleNamespace(run=stored, who=who, folder=tmp_path)
     attempt = SimpleNamespace(number=0, user_attrs={"overrides": [], "cost": {"parameters": 1}})

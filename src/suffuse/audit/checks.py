@@ -13,7 +13,7 @@ import numpy as np
 from safetensors import safe_open
 
 from ..engine.inference import score
-from ..engine.training_jobs import jobs
+from ..engine.student_training import jobs
 from ..engine.training_record import best_seed
 from ..errors import SuffuseError
 from ..evaluation.slices import leaked_rows
@@ -22,7 +22,7 @@ from ..files import parsing, read_json, read_lines
 from ..integrity import LOG
 from ..knowledge import manifest
 from ..knowledge.fingerprint import compare, expected
-from ..knowledge.row_reuse import find
+from ..knowledge.row_reuse import find_keys
 from ..model import open_model
 from ..prepare.quarantine import HIGH_SHARE, LeftOut
 from ..registry import TeacherSettings
@@ -61,7 +61,7 @@ def scored(e: Evidence) -> Verdict:
     if not validation:
         return BROKEN, "nobody measured it"
     rows = e.columns.labelled("validation")
-    stored = e.logits[find(e.keys, e.columns.key[rows])]
+    stored = e.logits[find_keys(e.keys, e.columns.key[rows])]
     known = ~np.isnan(stored).any(1)
     if not known.any():
         return WARNING, "it answers no validation row"
@@ -85,7 +85,7 @@ def overfit(e: Evidence) -> Verdict:
     kinds = {head.kind for head in spec.heads}
     if not kinds & {CLASSES, LABELS}:
         return KEPT, "numbers have no such ceiling"
-    stored = e.logits[find(e.keys, e.columns.key[rows])]
+    stored = e.logits[find_keys(e.keys, e.columns.key[rows])]
     known = ~np.isnan(stored).any(1)
     if not known.any():
         return WARNING, "it answers no labelled training row"
@@ -100,7 +100,7 @@ def overfit(e: Evidence) -> Verdict:
 def keys(e: Evidence) -> Verdict:
     """Training and validation rows that the store holds, and keys that occur twice."""
     rows = np.concatenate([e.columns.rows("train"), e.columns.rows("validation")])
-    missing = int((find(e.keys, e.columns.key[rows]) < 0).sum())
+    missing = int((find_keys(e.keys, e.columns.key[rows]) < 0).sum())
     twice = len(e.keys) - len(np.unique(e.keys))
     state = BROKEN if missing or twice else KEPT
     return state, f"{len(rows) - missing:,} of {len(rows):,} rows found, {twice} keys twice"
@@ -155,7 +155,7 @@ def _first(texts: list[str], separator: str) -> str:
 def splits(e: Evidence) -> Verdict:
     """Test rows in the store, and groups in two splits."""
     test = e.columns.rows("test")
-    known = int((find(e.keys, e.columns.key[test]) >= 0).sum())
+    known = int((find_keys(e.keys, e.columns.key[test]) >= 0).sum())
     pairs = np.unique(np.stack([e.columns.group, e.columns.split.astype(np.int64)], axis=1), axis=0)
     split_groups = len(pairs) - len(np.unique(pairs[:, 0]))
     copies = int(leaked_rows(e.columns, test).get("contents", np.zeros(1)).sum())

@@ -13,7 +13,7 @@ from ..errors import SuffuseError
 from ..files import file_facts, read_array, read_json
 from ..integrity import CHANGED, changes, finished, read_stamp
 from ..knowledge import manifest
-from ..knowledge.teacher_logits import answers
+from ..knowledge.teacher_logits import stored_logits
 from ..paths import leads_inside
 from ..report import scores_table
 from ..run import Run, edited
@@ -60,7 +60,7 @@ class Evidence:
     def logits(self) -> np.ndarray:
         """(K, C) float32, the stored logits on all that the teacher reads; NaN where it has none."""
         self.manifest  # noqa: B018 - it exists and is intact
-        return answers(self.run.path("knowledge"), self.columns.spec)
+        return stored_logits(self.run.path("knowledge"), self.columns.spec)
 
     @cached_property
     def teacher(self) -> dict:

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ValidationError
 
 from ..engine.label_budget import label_budget
-from ..engine.training_jobs import jobs
+from ..engine.student_training import jobs
 from ..errors import SuffuseError
 from ..files import read_json
 from ..prepare.row_summary import summarise

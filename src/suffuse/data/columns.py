@@ -1,4 +1,4 @@
-"""Prepared columns -> batches. One gather per batch from contiguous columns; a shared content goes in once."""
+"""Prepared columns -> batches. One gather per batch from contiguous columns; each distinct entry is gathered once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from .training_views import Viewer
 
 SPLITS = ("train", "validation", "test")
 MOST_NUMBERS = 2**26  # in the entries of rows that are computed at once
-MOST_TOGETHER = 16  # rows of one content side by side: more would make batches of one kind
 
 
 @dataclass(frozen=True)
@@ -62,8 +61,8 @@ class Columns:
 
     def of(self, names: Iterable[str]) -> Columns:
         """The same rows with some of the modalities; they keep their order."""
-        wanted = set(names)
-        places = [m for m, name in enumerate(self.spec.names) if name in wanted]
+        kept = set(names)
+        places = [m for m, name in enumerate(self.spec.names) if name in kept]
         if len(places) == len(self.spec.names):
             return self
         return replace(
@@ -72,7 +71,7 @@ class Columns:
             entries={self.spec.names[m]: self.entries[self.spec.names[m]] for m in places},
             entry=self.entry[:, places],
             present=self.present[:, places],
-            ready=self.ready & wanted,
+            ready=self.ready & kept,
         )
 
     def with_ready(self, vectors: Mapping[str, np.ndarray]) -> Columns:
@@ -80,7 +79,7 @@ class Columns:
         return replace(self, entries={**self.entries, **vectors}, ready=self.ready | set(vectors))
 
     def hidden(self, allowed: np.ndarray) -> torch.Tensor:
-        """Targets as :meth:`batch` takes them, of the allowed rows (N,) bool only."""
+        """Targets as :meth:`batch` takes them, with the labels of all but the allowed rows (N,) bool hidden."""
         target = self.target.copy()
         if self.spec.plain:
             target[~allowed] = UNLABELLED
@@ -93,20 +92,20 @@ class Columns:
 
     def counts(self, rows: np.ndarray, target: torch.Tensor | None = None) -> tuple[int, ...]:
         """How many labels of each target these rows have. ``target`` as :meth:`batch` takes it."""
-        found = torch.from_numpy(self.target) if target is None else target
-        some = found.index_select(0, torch.from_numpy(rows))
-        return tuple(int(head.count(part)) for head, part in self.spec.targets(some))
+        targets = torch.from_numpy(self.target) if target is None else target
+        row_targets = targets.index_select(0, torch.from_numpy(rows))
+        return tuple(int(head.count(part)) for head, part in self.spec.targets(row_targets))
 
-    def fitting(self, most: int) -> int:
-        """How many rows may be computed at once: at most so many, and fewer where their entries are large."""
-        return max(min(most, MOST_NUMBERS // max(self.numbers(), 1)), 1)
+    def fitting(self, limit: int) -> int:
+        """How many rows may be computed at once: at most ``limit``, fewer where their entries are large."""
+        return max(min(limit, MOST_NUMBERS // max(self.numbers(), 1)), 1)
 
     def numbers(self) -> int:
-        """How many numbers a row's entries have, at the most, all modalities together."""
+        """The largest number of values in a row's entries, all modalities together."""
         return sum(math.prod(column.shape[1:]) for column in self.entries.values())
 
     def shared(self) -> np.ndarray:
-        """(N,) what to keep together in a batch: the entry of the modality whose entries cost most to encode.
+        """(N,) what rows of a batch should share: the entry of the modality that costs most to encode.
 
         That is the modality with the largest entries among those that rows share.
         """
@@ -124,23 +123,22 @@ class Columns:
         whole: bool = False,
         split: Split | None = None,
     ) -> Batch:
-        """Gather rows. ``target`` stands in for the stored targets where a training hides some labels; a view
-        (who makes it, the pass's number) drops modalities and augments entries. ``whole``: what it drops is encoded
-        too, and ``Batch.whole`` says what there was. ``split``: only this process's entries are gathered; vectors of
-        frozen encoders, which nobody computes, are everybody's."""
+        """Gather rows. ``target`` replaces the stored targets where labels are hidden; a view (viewer, pass) drops
+        modalities and augments entries. ``whole``: dropped entries are encoded too, and ``Batch.whole`` marks them.
+        ``split``: only this process's entries are gathered; vectors of frozen encoders are gathered by all."""
         inputs, index, counts = {}, {}, {}
         present = has = self.present[rows]
         halves = view[0].halves(view[1], rows, has) if view else None
         if view:
             present = view[0].present(view[1], rows, has, self.spec.names)
         for m, (name, column) in enumerate(self.entries.items()):
-            here = has[:, m] if whole else present[:, m]
-            if here.all():
+            is_encoded = has[:, m] if whole else present[:, m]
+            if is_encoded.all():
                 distinct, inverse = np.unique(self.entry[rows, m], return_inverse=True)
             else:  # only what is present is encoded; the others point at entry 0, and are masked
-                distinct, some = np.unique(self.entry[rows[here], m], return_inverse=True)
+                distinct, numbers = np.unique(self.entry[rows[is_encoded], m], return_inverse=True)
                 inverse = np.zeros(len(rows), dtype=np.int64)
-                inverse[here] = some
+                inverse[is_encoded] = numbers
             if split and name not in self.ready:
                 counts[name] = len(distinct)
                 distinct = distinct[split.own(len(distinct))]
@@ -152,11 +150,11 @@ class Columns:
         positions = torch.from_numpy(rows)
         labels = torch.from_numpy(self.target) if target is None else target
         mask = torch.from_numpy(present)
-        known = labels.index_select(0, positions)
+        row_labels = labels.index_select(0, positions)
         before = torch.from_numpy(has) if whole else None
         shared = replace(split, entries=counts) if split else None
         parts, complete = None if halves is None else torch.from_numpy(halves), bool(present.all())
-        return Batch(inputs, index, mask, known, positions, complete, self.ready, before, shared, halves=parts)
+        return Batch(inputs, index, mask, row_labels, positions, complete, self.ready, before, shared, halves=parts)
 
 
 def _described(folder: Path) -> tuple[dict[str, Any], Spec]:
@@ -180,41 +178,5 @@ def _tensor(picked: np.ndarray) -> torch.Tensor:
     if picked.ndim == 3 and picked.dtype.kind == "f":
         longest = int(picked[:, :, -1].astype(bool).sum(1).max(initial=1))
         return torch.from_numpy(picked[:, : max(longest, 1)].astype(np.float32))
-    made = torch.from_numpy(picked)
-    return made.long() if made.dtype == torch.int32 else made
-
-
-@dataclass(frozen=True)
-class Sampler:
-    """(seed, step) -> rows, with no state to save: the order of an epoch is made from the seed and its number.
-
-    Rows that share a picture stay together (16 at the most), so that it is encoded once; pictures, and the rows of
-    each, are shuffled again every epoch.
-    """
-
-    rows: np.ndarray  # (N,) positions to draw from
-    together: np.ndarray  # (N,) equal where rows stay together
-    batch: int
-    seed: int
-
-    @property
-    def steps(self) -> int:
-        """Batches in one pass."""
-        return -(-len(self.rows) // self.batch)
-
-    def drawn(self, step: int) -> int:
-        """How many rows the batches before batch number ``step`` have."""
-        passes, number = divmod(step, self.steps)
-        return passes * len(self.rows) + number * self.batch
-
-    def order(self, epoch: int) -> np.ndarray:
-        """All rows, in the order of this pass."""
-        random = np.random.default_rng([self.seed, epoch])
-        _, which = np.unique(self.together, return_inverse=True)
-        shuffled = random.permutation(len(which))
-        rows = shuffled[np.argsort(which[shuffled], kind="stable")]  # by picture, shuffled within
-        new = np.diff(which[rows], prepend=-1) != 0
-        rank = np.arange(len(rows)) - np.maximum.accumulate(np.where(new, np.arange(len(rows)), 0))
-        piece = np.cumsum(rank % MOST_TOGETHER == 0) - 1
-        place = random.permutation(piece[-1] + 1)[piece]
-        return self.rows[rows[np.argsort(place, kind="stable")]]
+    tensor = torch.from_numpy(picked)
+    return tensor.long() if tensor.dtype == torch.int32 else tensor

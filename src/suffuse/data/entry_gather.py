@@ -1,4 +1,4 @@
-"""Entries to where they belong: among others of their row, or to the rows that have them; zeros elsewhere."""
+"""Moves entries to their places: among others of their row, or to the rows that have them; zeros elsewhere."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ def blanked(batch: Batch, names: Sequence[str]) -> Batch:
     inputs = dict(batch.inputs)
     for at, name in enumerate(names):
         if name not in batch.index:
-            x, here = inputs[name], present[:, at : at + 1]  # the slice that fusions take, too: one node of a graph
-            here = here.reshape(-1, *[1] * (x.dim() - 1)) if x.dim() != 2 else here
+            x, is_present = inputs[name], present[:, at : at + 1]  # the slice that fusions take, too: one node of a graph
+            is_present = is_present.reshape(-1, *[1] * (x.dim() - 1)) if x.dim() != 2 else is_present
             zero = torch.zeros((), dtype=x.dtype, device=x.device)  # a scalar: zeros_like costs three nodes in a graph
-            inputs[name] = torch.where(here, x, zero)
+            inputs[name] = torch.where(is_present, x, zero)
     return replace(batch, inputs=inputs)
 
 

@@ -1,7 +1,7 @@
-"""Views: how a training sees its rows in one pass, replayed exactly from a seed and the pass's number.
+"""Views: how a training sees its rows in one pass, reproducible from a seed and the number of the pass.
 
-A view may drop modalities from a row (modality dropout; Neverova et al. 2016) and augment entries. Every number it
-needs is a hash of (seed, pass, row or entry): no state, the same in any company and any order.
+A view may drop modalities from a row (modality dropout; Neverova et al. 2016) and augment entries. Every random number
+is a hash of (seed, pass, row or entry): there is no state, and the order of rows doesn't matter.
 """
 
 from __future__ import annotations
@@ -74,8 +74,8 @@ class Viewer:
 
 def tag(settings: ModalitySettings) -> int:
     """Whose draws they are: modalities of one kind over the same columns share them, whatever form they read."""
-    what = f"{settings.kind} {' '.join(map(repr, settings.columns))}"
-    return int.from_bytes(hashlib.blake2b(what.encode(), digest_size=7).digest(), "little")
+    name = f"{settings.kind} {' '.join(map(repr, settings.columns))}"
+    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=7).digest(), "little")
 
 
 def uniform(stream: tuple[int, ...], ids: np.ndarray, count: int) -> np.ndarray:
@@ -108,5 +108,5 @@ def _subset(present: np.ndarray, number: np.ndarray, count: np.ndarray) -> np.nd
 def _one_of(present: np.ndarray, number: np.ndarray) -> np.ndarray:
     """One of each row's present modalities, by a number in [0, 1)."""
     count = present.sum(1)
-    wanted = np.minimum((number * count).astype(np.int64), count - 1)
-    return present & (np.cumsum(present, 1) - 1 == wanted[:, None])
+    rank = np.minimum((number * count).astype(np.int64), count - 1)
+    return present & (np.cumsum(present, 1) - 1 == rank[:, None])

@@ -1,1 +1,1 @@
-"""The training engine: the objective, the one loop, the machine, the processes."""
+"""The training engine: the objective, the training loop, checkpoints, and the processes that train."""

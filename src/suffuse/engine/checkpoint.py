@@ -1,4 +1,4 @@
-"""A training's whole state in one file, written atomically: safetensors, the small facts in its header."""
+"""The whole state of a training in one safetensors file, written atomically; small facts are in its header."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class State:
 class Checkpoint:
     """Reads and writes objective, optimiser, best weights, running sums and the random state.
 
-    What never changes, the weights of frozen encoders, is not written: whoever trains has loaded it already.
+    The weights of frozen encoders never change and are not written.
     """
 
     def __init__(
@@ -56,22 +56,22 @@ class Checkpoint:
 
     @contextlib.contextmanager
     def judged(self) -> Iterator[None]:
-        """The model has the weights that are to be judged and kept: averaged ones, where the recipe averages."""
+        """Inside, the model has the weights that are validated and kept: averaged ones, where the recipe averages."""
         with self.average.applied() if self.average else contextlib.nullcontext():
             yield
 
     def note_best(self) -> None:
-        """The model's weights are the best so far."""
+        """Keep the model's weights as the best so far."""
         state = self.objective.model.state_dict()
         self.best = {k: v.detach().clone() for k, v in state.items() if k not in self.fixed}
 
     def restore_best(self) -> None:
-        """The best weights go back into the model."""
+        """Load the best weights into the model."""
         model = self.objective.model
         model.load_state_dict({**{k: v for k, v in model.state_dict().items() if k in self.fixed}, **self.best})
 
     def save(self, state: State) -> None:
-        """All of it; of several processes that share the training the first one writes."""
+        """Write the checkpoint; of several processes that share the training the first one writes."""
         random = current().random_states()
         if not current().first:
             return
@@ -90,7 +90,7 @@ class Checkpoint:
         write_bytes(self.file, save(contiguous, metadata={"state": json.dumps(asdict(state))}))
 
     def load(self) -> State | None:
-        """Puts everything back and returns the state; None where there is no checkpoint.
+        """Restore everything and return the state; None where there is no checkpoint.
 
         Raises SuffuseError where it is damaged.
         """

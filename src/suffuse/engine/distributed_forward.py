@@ -1,13 +1,12 @@
-"""A student's pass over a batch that several processes share, exactly as one process would make it.
+"""The forward pass of a student over a batch that several processes share. It equals the pass of one process.
 
-    distinct entries --encoders--> gathered --fusion, head--> answers gathered --> losses
-      each its own                            each its own rows                     all of them, of the whole batch
+    distinct entries --encoders--> gathered --fusion, head--> logits gathered --> losses
+      each its own                            each its own rows                    all of them, of the whole batch
 
 So losses that compare rows with each other see all rows, an entry that rows share is encoded once in all processes,
-and batch statistics are those of all entries. What is gathered is the same everywhere, and so is its gradient: of a
-gathered tensor each process passes on its own part of the gradient, and where each process uses all of it for rows of
-its own, those gradients are summed first (Shoeybi et al. 2019 split models like this). Only dropout differs: each
-process draws its own.
+and batch statistics are those of all entries. A gathered tensor is the same in every process, and so is its gradient:
+each process passes on its own part of it. Where each process uses the whole tensor for rows of its own, the gradients
+are summed first (Shoeybi et al. 2019 split models like this). Only dropout differs: each process draws its own.
 """
 
 from __future__ import annotations
@@ -24,132 +23,141 @@ from ..data.entry_gather import spread
 from ..encoders.sync_batch_norm import synchronised
 from ..model import FusionModel
 from ..types import LOOK, Batch, Encoded, Output, Split
-from .process_group import each, highest, summed
+from .process_group import gather_ragged, highest, summed
 
 
 def forward(model: FusionModel, batch: Batch, maps: Collection[str]) -> Output:
-    """As :meth:`suffuse.model.FusionModel.forward`, of all rows (B), for a batch with a split."""
+    """:meth:`suffuse.model.FusionModel.forward` of all rows (B), for a batch that is split over processes."""
     split, names, rows = batch.split, model.spec.names, len(batch.present)
     assert split
-    entries = encoded(model, batch, maps, split)
-    mine, tokens = split.own(rows), getattr(model.part, "TOKENS", False)
-    part = [
-        model.nothing(n, mine.stop - mine.start, False) if e is None else spread(e, batch.index[n][mine], tokens)
-        for n, e in zip(names, used(entries), strict=True)
+    entries = encode_entries(model, batch, maps, split)
+    own_rows, tokens = split.own(rows), getattr(model.part, "TOKENS", False)
+    count = own_rows.stop - own_rows.start
+    encodings = [
+        model.nothing(n, count, False) if e is None else spread(e, batch.index[n][own_rows], tokens)
+        for n, e in zip(names, with_summed_gradients(entries), strict=True)
     ]
     with synchronised(None if split.few(rows) else summed):
-        found = model.fuse(part, batch.present[mine], maps)
-        learned = model.fuse(part, batch.whole[mine]).logits if batch.learned and batch.whole is not None else None
-        halves = [model.fuse(part, half[mine]).logits for half in (() if batch.halves is None else batch.halves)]
-    whole = model.answer(part, batch.whole[mine]) if batch.whole is not None and learned is None else learned
-    looked = {name: look for name, look in found.maps.items() if name.endswith(LOOK)}
-    own = (found.logits, found.fused, found.gates, whole, *halves, *looked.values())
-    logits, fused, gates, whole, *more = gathered(own, split, rows)
-    halves, looks = tuple(z for z in more[: len(halves)] if z is not None), more[len(halves) :]
+        own = model.fuse(encodings, batch.present[own_rows], maps)
+        full_logits = None
+        if batch.learned and batch.whole is not None:
+            full_logits = model.fuse(encodings, batch.whole[own_rows]).logits
+        halves = () if batch.halves is None else batch.halves
+        half_logits = [model.fuse(encodings, half[own_rows]).logits for half in halves]
+    if batch.whole is not None and full_logits is None:
+        full_logits = model.answer(encodings, batch.whole[own_rows])
+    own_looks = {name: look for name, look in own.maps.items() if name.endswith(LOOK)}
+    own_tensors = (own.logits, own.fused, own.gates, full_logits, *half_logits, *own_looks.values())
+    logits, fused, gates, full_logits, *rest = gather_rows(own_tensors, split, rows)
+    half_logits, looks = tuple(z for z in rest[: len(halves)] if z is not None), rest[len(halves) :]
     assert logits is not None
-    seen = [
+    gathered_entries = [
         model.nothing(n, rows, n in maps) if e is None else spread(e, batch.index[n], False)
         for n, e in zip(names, entries, strict=True)
     ]
-    features = {n: e.vector for n, e in zip(names, seen, strict=True)}
-    shown = {n: e.map for n, e in zip(names, seen, strict=True) if e.map is not None}
-    shown |= {n: look for n, look in zip(looked, looks, strict=True) if look is not None}
-    output = Output(logits, fused, features, gates, head=model.only_head, maps=shown, halves=halves)
+    features = {n: e.vector for n, e in zip(names, gathered_entries, strict=True)}
+    gathered_maps = {n: e.map for n, e in zip(names, gathered_entries, strict=True) if e.map is not None}
+    gathered_maps |= {n: look for n, look in zip(own_looks, looks, strict=True) if look is not None}
+    output = Output(logits, fused, features, gates, head=model.only_head, maps=gathered_maps, halves=half_logits)
     if batch.whole is not None:
-        output = replace(output, whole=whole, fewer=(batch.whole != batch.present).any(1))
+        output = replace(output, whole=full_logits, fewer=(batch.whole != batch.present).any(1))
     if not batch.complete:
         output.present.update(zip(names, batch.present.unbind(1), strict=True))
     return output
 
 
-def encoded(model: FusionModel, batch: Batch, maps: Collection[str], split: Split) -> list[Encoded | None]:
-    """Every modality's distinct entries (U, D_m), of all processes; None where the batch has none of it."""
-    found: list[Encoded | None] = []
+def encode_entries(model: FusionModel, batch: Batch, maps: Collection[str], split: Split) -> list[Encoded | None]:
+    """Every modality's distinct entries (U, D_m), of all processes; None where the batch has none."""
+    entries: list[Encoded | None] = []
     for name in model.spec.names:
         if not split.entries.get(name, len(batch.inputs[name])):
-            found.append(None)
+            entries.append(None)
             continue
         shared = name in split.entries and not split.few(split.entries[name])
         with synchronised(summed if shared else None):
-            found.append(model.entries(name, batch, name in maps))
-    places = [m for m, name in enumerate(model.spec.names) if name in split.entries and found[m] is not None]
-    if not places:
-        return found
+            entries.append(model.entries(name, batch, name in maps))
+    shared_modalities = [
+        m for m, name in enumerate(model.spec.names) if name in split.entries and entries[m] is not None
+    ]
+    if not shared_modalities:
+        return entries
     tokens = getattr(model.part, "TOKENS", False)
-    local = _even([found[m] for m in places], tokens)  # pyright: ignore
-    counts = [split.entries[model.spec.names[m]] for m in places]
+    local = _pad_tokens([entries[m] for m in shared_modalities], tokens)  # pyright: ignore
+    counts = [split.entries[model.spec.names[m]] for m in shared_modalities]
     flat = [t for e in local for t in (e.vector, e.tokens, e.token_mask, e.map)]
-    whole = _gather(flat, [n for n in counts for _ in range(4)], split)
-    for at, m in enumerate(places):
-        vector, states, mask, strong = whole[4 * at : 4 * at + 4]
+    gathered_tensors = _all_gather(flat, [n for n in counts for _ in range(4)], split)
+    for at, m in enumerate(shared_modalities):
+        vector, states, mask, strong = gathered_tensors[4 * at : 4 * at + 4]
         assert vector is not None
-        found[m] = Encoded(vector, states, None if mask is None else mask > 0, strong)
-    return found
+        entries[m] = Encoded(vector, states, None if mask is None else mask > 0, strong)
+    return entries
 
 
-def answers(model: FusionModel, vectors: Tensor, there: Tensor, split: Split | None) -> Tensor:
-    """The head's logits (B, C) of joint vectors (B, D) that all processes have; the prior where nothing is there."""
+def head_logits(model: FusionModel, vectors: Tensor, any_present: Tensor, split: Split | None) -> Tensor:
+    """The head's logits (B, C) of joint vectors (B, D) that all processes have; the prior where no modality is
+    present."""
     if split is None:
-        return torch.where(there.unsqueeze(1), model.head(vectors), model.log_prior)
-    mine = split.own(len(vectors))
-    (copied,) = _Used.apply(vectors)
-    logits = torch.where(there[mine].unsqueeze(1), model.head(copied[mine]), model.log_prior)
-    (found,) = gathered((logits,), split, len(vectors))
-    assert found is not None
-    return found
+        return torch.where(any_present.unsqueeze(1), model.head(vectors), model.log_prior)
+    own_rows = split.own(len(vectors))
+    (summing_vectors,) = _SumGradients.apply(vectors)
+    logits = torch.where(any_present[own_rows].unsqueeze(1), model.head(summing_vectors[own_rows]), model.log_prior)
+    (all_logits,) = gather_rows((logits,), split, len(vectors))
+    assert all_logits is not None
+    return all_logits
 
 
-def used(entries: list[Encoded | None]) -> list[Encoded | None]:
-    """Gathered entries, for this process's rows: what it finds of their gradient is a part of it."""
+def with_summed_gradients(entries: list[Encoded | None]) -> list[Encoded | None]:
+    """Gathered entries as this process uses them for its own rows: their gradient is summed over the processes."""
     flat = [t for e in entries if e is not None for t in (e.vector, e.tokens) if t is not None]
-    there = iter(_Used.apply(*flat) if any(t.requires_grad for t in flat) else flat)
+    tensors = iter(_SumGradients.apply(*flat) if any(t.requires_grad for t in flat) else flat)
     return [
-        e if e is None else replace(e, vector=next(there), tokens=None if e.tokens is None else next(there))
+        e if e is None else replace(e, vector=next(tensors), tokens=None if e.tokens is None else next(tensors))
         for e in entries
     ]
 
 
-def gathered(tensors: tuple[Tensor | None, ...], split: Split, rows: int) -> list[Tensor | None]:
+def gather_rows(tensors: tuple[Tensor | None, ...], split: Split, row_count: int) -> list[Tensor | None]:
     """Each process's own rows (b, ...) -> all rows (B, ...)."""
-    return _gather(list(tensors), [rows] * len(tensors), split)
+    return _all_gather(list(tensors), [row_count] * len(tensors), split)
 
 
-def _gather(tensors: list[Tensor | None], totals: list[int], split: Split) -> list[Tensor | None]:
-    """Own things of each tensor, of so many -> all of them, in one exchange."""
+def _all_gather(tensors: list[Tensor | None], totals: list[int], split: Split) -> list[Tensor | None]:
+    """This process's part of each tensor, whose totals are given -> the whole tensors, in one exchange."""
     counts = [split.counts(n) for n, t in zip(totals, tensors, strict=True) if t is not None]
-    own = [t for t in tensors if t is not None]
-    own = [t[: c[split.rank]] for t, c in zip(own, counts, strict=True)]
-    there = iter(_Gathered.apply(split.rank, counts, *own))
-    return [None if t is None else next(there) for t in tensors]
+    own_parts = [t for t in tensors if t is not None]
+    own_parts = [t[: c[split.rank]] for t, c in zip(own_parts, counts, strict=True)]
+    wholes = iter(_AllGather.apply(split.rank, counts, *own_parts))
+    return [None if t is None else next(wholes) for t in tensors]
 
 
-def _even(found: list[Encoded], tokens: bool) -> list[Encoded]:
-    """Without tokens where the fusion reads none; else as many for each process, what is added being masked."""
+def _pad_tokens(entries: list[Encoded], tokens: bool) -> list[Encoded]:
+    """Encodings without tokens where the fusion reads none; else padded, with a mask, to the same length in all
+    processes."""
     if not tokens:
-        return [replace(e, tokens=None, token_mask=None) for e in found]
-    lengths = highest(torch.tensor([0 if e.tokens is None else e.tokens.shape[1] for e in found])).tolist()
-    made = []
-    for e, longest in zip(found, lengths, strict=True):
+        return [replace(e, tokens=None, token_mask=None) for e in entries]
+    lengths = highest(torch.tensor([0 if e.tokens is None else e.tokens.shape[1] for e in entries])).tolist()
+    padded = []
+    for e, longest in zip(entries, lengths, strict=True):
         if e.tokens is not None and e.token_mask is not None:
-            more = longest - e.tokens.shape[1]
-            states = torch.nn.functional.pad(e.tokens, (0, 0, 0, more))
-            mask = torch.nn.functional.pad(e.token_mask, (0, more))
+            padding = longest - e.tokens.shape[1]
+            states = torch.nn.functional.pad(e.tokens, (0, 0, 0, padding))
+            mask = torch.nn.functional.pad(e.token_mask, (0, padding))
             e = replace(e, tokens=states, token_mask=mask)
-        made.append(e)
-    return made
+        padded.append(e)
+    return padded
 
 
-class _Gathered(torch.autograd.Function):
-    """Own parts -> wholes, the same in every process, as their gradients are: each keeps its part of them."""
+class _AllGather(torch.autograd.Function):
+    """Parts -> wholes, the same in every process. Backward, each process takes its part of the gradient."""
 
     @staticmethod
     def forward(ctx: Any, rank: int, counts: list[tuple[int, ...]], *own: Tensor) -> tuple[Tensor, ...]:
         ctx.rank, ctx.counts = rank, counts
-        kind = _kind(own)
-        wide = [t[0:1].numel() if len(t) else t.new_zeros(1, *t.shape[1:]).numel() for t in own]
-        sizes = [sum(c[r] * w for c, w in zip(counts, wide, strict=True)) for r in range(len(counts[0]))]
-        found = each(torch.cat([t.detach().to(kind).flatten() for t in own]), sizes)
-        parts = [piece.split([c[r] * w for c, w in zip(counts, wide, strict=True)]) for r, piece in enumerate(found)]
+        dtype = _common_dtype(own)
+        widths = [t[0:1].numel() if len(t) else t.new_zeros(1, *t.shape[1:]).numel() for t in own]
+        sizes = [sum(c[r] * w for c, w in zip(counts, widths, strict=True)) for r in range(len(counts[0]))]
+        pieces = gather_ragged(torch.cat([t.detach().to(dtype).flatten() for t in own]), sizes)
+        parts = [piece.split([c[r] * w for c, w in zip(counts, widths, strict=True)]) for r, piece in enumerate(pieces)]
         return tuple(
             torch.cat([part[n] for part in parts]).reshape(-1, *t.shape[1:]).to(t.dtype) for n, t in enumerate(own)
         )
@@ -158,25 +166,26 @@ class _Gathered(torch.autograd.Function):
     @once_differentiable  # a second derivative would lack the other processes' part
     def backward(ctx: Any, *grads: Tensor) -> tuple:  # pyright: ignore[reportIncompatibleMethodOverride]
         starts = [sum(c[: ctx.rank]) for c in ctx.counts]
-        own = (g[s : s + c[ctx.rank]] for g, s, c in zip(grads, starts, ctx.counts, strict=True))
-        return (None, None, *own)
+        own_grads = (g[s : s + c[ctx.rank]] for g, s, c in zip(grads, starts, ctx.counts, strict=True))
+        return (None, None, *own_grads)
 
 
-class _Used(torch.autograd.Function):
-    """Wholes that each process uses for its own rows: their gradients are summed over the processes."""
+class _SumGradients(torch.autograd.Function):
+    """The identity on tensors that each process uses for its own rows. Backward, gradients are summed over the
+    processes."""
 
     @staticmethod
-    def forward(ctx: Any, *whole: Tensor) -> tuple[Tensor, ...]:
-        return tuple(t.view_as(t) for t in whole)
+    def forward(ctx: Any, *tensors: Tensor) -> tuple[Tensor, ...]:
+        return tuple(t.view_as(t) for t in tensors)
 
     @staticmethod
     @once_differentiable  # a second derivative would lack the other processes' part
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        kind = _kind(grads)
-        found = summed(torch.cat([g.to(kind).flatten() for g in grads])).split([g.numel() for g in grads])
-        return tuple(f.reshape(g.shape).to(g.dtype) for f, g in zip(found, grads, strict=True))
+        dtype = _common_dtype(grads)
+        sums = summed(torch.cat([g.to(dtype).flatten() for g in grads])).split([g.numel() for g in grads])
+        return tuple(f.reshape(g.shape).to(g.dtype) for f, g in zip(sums, grads, strict=True))
 
 
-def _kind(tensors: tuple[Tensor, ...]) -> torch.dtype:
-    """One that holds them all."""
+def _common_dtype(tensors: tuple[Tensor, ...]) -> torch.dtype:
+    """The dtype that holds all of them."""
     return torch.float64 if any(t.dtype == torch.float64 for t in tensors) else torch.float32

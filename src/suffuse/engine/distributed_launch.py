@@ -1,5 +1,5 @@
 """Trainings in processes that ``torchrun`` or ``accelerate launch`` started, on one machine or on several that share
-the run's folder. The first process does the stage; for each of its trainings it calls the others."""
+the run's folder. The first process runs the stage and sends each training to the others."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _call: ContextVar[Callable[[Any], Any] | None] = ContextVar("call", default=None
 
 
 @contextlib.contextmanager
-def led(size: int) -> Iterator[None]:
-    """The first process: inside, :func:`together` calls the others; at the end, however it comes, they may go."""
-    from .process_group import Lost, joined, orders
+def leader(size: int) -> Iterator[None]:
+    """The first process: inside, :func:`run_together` sends jobs to the others. They end when it exits."""
+    from .process_group import Lost, join_group, order_channel
 
-    with joined(0, size, None):
-        call = orders()
+    with join_group(0, size, None):
+        call = order_channel()
         token = _call.set(call)
         try:
             yield
@@ -29,48 +29,48 @@ def led(size: int) -> Iterator[None]:
 
 
 def follow(rank: int, size: int) -> None:
-    """Another process: do what the first one says, until it says no more."""
-    from .process_group import joined, orders
+    """Another process: do the first one's jobs until it ends."""
+    from .process_group import join_group, order_channel
 
-    with joined(rank, size, None):
-        told = orders()
-        while order := told(None):
-            named(order["function"])(order["job"], _silent)
+    with join_group(rank, size, None):
+        next_order = order_channel()
+        while order := next_order(None):
+            import_function(order["function"])(order["job"], _ignore_progress)
 
 
-def leads() -> bool:
-    """Whether this process has others to call."""
+def is_leader() -> bool:
+    """Whether this process leads a group."""
     return _call.get() is not None
 
 
-def together(function: str, jobs: list[dict], tell: Callable[[float, str], None]) -> None:
+def run_together(function: str, jobs: list[dict], tell: Callable[[float, str], None]) -> None:
     """One job after the other, each by all processes."""
     call = _call.get()
     assert call
-    one_by_one(function, jobs, tell, lambda job: call({"function": function, "job": job}))
+    run_one_by_one(function, jobs, tell, lambda job: call({"function": function, "job": job}))
 
 
-def one_by_one(
+def run_one_by_one(
     function: str,
     jobs: list[dict],
     tell: Callable[[float, str], None],
     first: Callable[[dict], Any] = lambda job: None,
 ) -> None:
-    """One job after the other, in this process; ``first`` is told of each."""
+    """One job after the other, in this process; ``first`` is called with each before."""
     for number, job in enumerate(jobs):
         first(job)
 
         def part(share: float, words: str, done: int = number) -> None:
             tell((done + share) / len(jobs), words)
 
-        named(function)(dict(job), part)
+        import_function(function)(dict(job), part)
 
 
-def named(function: str) -> Callable[[dict, Callable[[float, str], None]], None]:
-    """``module:name``."""
+def import_function(function: str) -> Callable[[dict, Callable[[float, str], None]], None]:
+    """The function that ``module:name`` names."""
     module, name = function.split(":")
     return getattr(import_module(module), name)
 
 
-def _silent(share: float, words: str) -> None:
-    """The first process tells."""
+def _ignore_progress(share: float, words: str) -> None:
+    """The first process reports."""

@@ -1,13 +1,13 @@
-"""Vectors of frozen encoders: computed once for every distinct entry, kept in the run, read by every training.
+"""Cache of the vectors of frozen encoders: computed once for every distinct entry, stored in the run, read by every
+training.
 
 ``features/THREADS/NAME-HASH.npy`` holds a modality's vectors (U, D) float32. The hash is of the encoder's settings
-and weights and of the column's content, so that whatever else changes in a recipe finds them again. They are made in
-parts that depend on the entries alone, each written whole or not at all: killed and called again, the bits are the
-same. ``NAME-HASH.json`` holds the hashes of the files, which are verified before vectors are used.
+and weights and of the column's content, so other changes of a recipe keep the cache. Vectors are computed in parts that
+depend on the entries only, each written atomically: an interrupted computation continues with the same bits.
+``NAME-HASH.json`` holds the hashes of the files, which are verified before vectors are used.
 
-``NAME-HASH.keys``, an array as well, says which encoder's vectors of which entries they are. Where rows were added to a
-table, or taken away, the column is another one, and its vectors are taken from the columns before: only the entries
-that none of them had are computed.
+``NAME-HASH.keys``, also an array, identifies encoder and entry of each vector. Where rows were added to a table,
+or removed, the vectors of known entries are copied from earlier files, and only new entries are computed.
 """
 
 from __future__ import annotations
@@ -37,90 +37,91 @@ from ..run import Run
 from ..types import Batch
 
 PART = 256  # entries
-TOGETHER = 16  # of them at a time: what a convolution net makes of more doesn't stay in a processor's cache
+BATCH = 16  # of them at a time: what a convolution net makes of more doesn't stay in a processor's cache
 FORMAT = 2  # raised when the same encoder gives other vectors
 AGAIN = "remove it: what it held is computed again"
 KEYS, KEY = ".keys", 16  # beside the vectors: bytes that tell an entry, and the encoder that read it
 
 
 def place(run: Run) -> Path:
-    """Where a run keeps them; the number of threads is part of what decides a result's bits."""
+    """The folder of the vectors in a run. The number of threads is part of its path, since bits depend on it."""
     return run.path("features", str(run.recipe.compute.threads))
 
 
 def foresee(run: Run, network: Network, columns: Columns) -> None:
-    """Say what a network's encoders start from, and compute what is missing, before trainings side by side need it."""
+    """Report what a network's encoders are initialised from, and compute missing vectors before parallel trainings need
+    them."""
     columns = columns.of(network.encoders)
     ready(columns, FusionModel(network, columns.spec).initialise(say), place(run))
 
 
 def ready(columns: Columns, model: FusionModel, folder: Path) -> Columns:
-    """The columns with vectors in place of the entries that a frozen encoder reads, computed where they aren't there
-    yet."""
+    """The columns with vectors in place of the entries that a frozen encoder reads. Missing vectors are computed."""
     frozen = {name: model.encoder(name) for name in model.spec.names if model.encoder(name).frozen}
     files = {n: folder / f"{n}-{fingerprint(encoder, columns, n, folder)}.npy" for n, encoder in frozen.items()}
     memory = Memory.open(folder) if folder.is_dir() else Memory(folder)
-    lacking = [name for name, file in files.items() if not written(file, memory)]
+    missing = [name for name, file in files.items() if not is_written(file, memory)]
     memory.save()
-    if lacking:
+    if missing:
         with progress("features") as tell:
-            for number, name in enumerate(lacking):
-                compute(model.encoder(name), columns, files[name], _part_of(tell, number, len(lacking), name))
+            for number, name in enumerate(missing):
+                compute(model.encoder(name), columns, files[name], _sub_progress(tell, number, len(missing), name))
     return columns.with_ready({name: load(file, "c") for name, file in files.items()})
 
 
 @torch.inference_mode()
 @torch.no_grad()
 def compute(encoder: Encoder, columns: Columns, file: Path, tell: Tell) -> None:
-    """Vectors of every entry of the encoder's modality -> one file; those that an earlier file has are taken there."""
+    """Write the vectors of every entry of the encoder's modality to one file. Vectors that an earlier file has are
+    copied."""
     name = encoder.field.name
     count, keys = len(columns.entries[name]), entry_keys(encoder, columns.entries[name])
-    known, unknown = earlier(file.parent, keys)
-    lacking = np.flatnonzero(unknown)
-    parts = file.with_name(f".{file.stem}-{hashlib.blake2b(lacking.tobytes(), digest_size=4).hexdigest()}")
-    total = -(-len(lacking) // PART)
-    for number, batch in enumerate(_batches(columns, name, lacking)):
+    reused, is_missing = find_reusable(file.parent, keys)
+    missing = np.flatnonzero(is_missing)
+    parts = file.with_name(f".{file.stem}-{hashlib.blake2b(missing.tobytes(), digest_size=4).hexdigest()}")
+    total = -(-len(missing) // PART)
+    for number, batch in enumerate(_batches(columns, name, missing)):
         part = parts / f"part-{number:06d}.npy"
         if not part.exists():
             content = io.BytesIO()
-            entries = _trimmed(batch.inputs[name]).split(TOGETHER)
-            np.save(content, torch.cat([encoder.vectors(some).float().cpu() for some in entries]).numpy())
+            entries = _trim_padding(batch.inputs[name]).split(BATCH)
+            np.save(content, torch.cat([encoder.vectors(x).float().cpu() for x in entries]).numpy())
             write_bytes(part, content.getvalue())
-        tell((number + 1) / total, f"{min((number + 1) * PART, len(lacking)):,} of {len(lacking):,}")
+        tell((number + 1) / total, f"{min((number + 1) * PART, len(missing)):,} of {len(missing):,}")
     file.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_of(file)
-    whole = new_array(temporary, np.float32, (count, encoder.width))
-    for other, mine, theirs in known:
-        whole[mine] = load(other, "r")[theirs]
+    vectors = new_array(temporary, np.float32, (count, encoder.width))
+    for other_file, positions, their_positions in reused:
+        vectors[positions] = load(other_file, "r")[their_positions]
     for number in range(total):
-        whole[lacking[number * PART : (number + 1) * PART]] = load(parts / f"part-{number:06d}.npy")
-    whole.flush()
+        vectors[missing[number * PART : (number + 1) * PART]] = load(parts / f"part-{number:06d}.npy")
+    vectors.flush()
     content = io.BytesIO()
     np.save(content, keys)
     write_bytes(file.with_name(f"{file.stem}{KEYS}"), content.getvalue())  # first: without its vectors it is nothing
     facts = {"vectors": file_facts(temporary), "keys": bytes_facts(content.getvalue())}
     write_checked(file.with_suffix(".json"), facts)
     temporary.replace(file)
-    for left in file.parent.glob(f".{file.stem}*/"):
-        shutil.rmtree(left, ignore_errors=True)
+    for leftover in file.parent.glob(f".{file.stem}*/"):
+        shutil.rmtree(leftover, ignore_errors=True)
 
 
-def written(file: Path, memory: Memory) -> bool:
-    """Whether these vectors are there as they were written; not where a version before wrote no hash of them.
+def is_written(file: Path, memory: Memory) -> bool:
+    """Whether these vectors exist with their hash.
 
-    Raises SuffuseError where they, or the keys beside them, were changed since.
+    Raises SuffuseError where they, or their keys, were changed after they were written.
     """
     facts, keys = read_checked(file.with_suffix(".json"), AGAIN), file.with_name(f"{file.stem}{KEYS}")
     if facts is None or not file.exists() or not keys.exists():
         return False
-    for one, wanted in ((file, facts.get("vectors")), (keys, facts.get("keys"))):
-        if memory.facts(one.name, one) != wanted:
-            raise SuffuseError("a file was changed after it was written", where=one, hint=AGAIN)
+    for path, expected in ((file, facts.get("vectors")), (keys, facts.get("keys"))):
+        if memory.facts(path.name, path) != expected:
+            raise SuffuseError("a file was changed after it was written", where=path, hint=AGAIN)
     return True
 
 
 def load(file: Path, mode: Literal["c", "r"] | None = None) -> np.ndarray:
-    """An array that was written here; SuffuseError where something has damaged it since."""
+    """Open an array that was written here. Raises SuffuseError where it is damaged."""
     try:
         return np.load(file, mmap_mode=mode)
     except (ValueError, EOFError) as error:
@@ -128,91 +129,91 @@ def load(file: Path, mode: Literal["c", "r"] | None = None) -> np.ndarray:
 
 
 def entry_keys(encoder: Encoder, column: Any) -> np.ndarray:
-    """A column of U entries -> (U,) of KEY bytes each: hashes of the encoder and of the entry as it is stored."""
-    own = _hash_of(encoder).digest()
+    """A column of U entries -> (U,) of KEY bytes each: hashes of the encoder and of the stored entry."""
+    encoder_hash = _hash_of(encoder).digest()
 
     def key(entry: np.ndarray) -> bytes:
-        made = hashlib.blake2b(f"{entry.dtype} {entry.shape}".encode(), digest_size=KEY, key=own)
-        made.update(np.ascontiguousarray(entry).data)
-        return made.digest()
+        digest = hashlib.blake2b(f"{entry.dtype} {entry.shape}".encode(), digest_size=KEY, key=encoder_hash)
+        digest.update(np.ascontiguousarray(entry).data)
+        return digest.digest()
 
     return np.array([key(entry) for entry in column], dtype=f"V{KEY}")
 
 
-def earlier(folder: Path, keys: np.ndarray) -> tuple[list[tuple[Path, np.ndarray, np.ndarray]], np.ndarray]:
-    """Files of vectors that have some of these entries (U,), each with the entries' positions here and there, every
-    entry from one file alone; and which entries are in none of them, (U,) bool."""
-    found, lacking, memory = [], np.ones(len(keys), dtype=bool), Memory.open(folder)
+def find_reusable(folder: Path, keys: np.ndarray) -> tuple[list[tuple[Path, np.ndarray, np.ndarray]], np.ndarray]:
+    """Files that have vectors of some of these entries (U,), with the positions of those entries here and there, every
+    entry from one file only; and which entries no file has, (U,) bool."""
+    sources, is_missing, memory = [], np.ones(len(keys), dtype=bool), Memory.open(folder)
     for file in sorted(folder.glob(f"*{KEYS}")):
         vectors = file.with_name(file.name.removesuffix(KEYS) + ".npy")
-        if not written(vectors, memory):  # killed between the two
+        if not is_written(vectors, memory):  # killed between the two
             continue
-        theirs = load(file)
-        _, number = np.unique(np.concatenate([theirs, keys]), return_inverse=True)
-        at = np.full(len(number), -1)
-        at[number[: len(theirs)]] = np.arange(len(theirs))
-        there = at[number[len(theirs) :]]
-        mine = np.flatnonzero(lacking & (there >= 0))
-        if len(mine):
-            found.append((vectors, mine, there[mine]))
-            lacking[mine] = False
-    return found, lacking
+        stored_keys = load(file)
+        _, key_ids = np.unique(np.concatenate([stored_keys, keys]), return_inverse=True)
+        stored_positions = np.full(len(key_ids), -1)
+        stored_positions[key_ids[: len(stored_keys)]] = np.arange(len(stored_keys))
+        source_positions = stored_positions[key_ids[len(stored_keys) :]]
+        positions = np.flatnonzero(is_missing & (source_positions >= 0))
+        if len(positions):
+            sources.append((vectors, positions, source_positions[positions]))
+            is_missing[positions] = False
+    return sources, is_missing
 
 
 def fingerprint(encoder: Encoder, columns: Columns, name: str, folder: Path) -> str:
-    """Hash of all that decides the vectors."""
-    made = _hash_of(encoder)
-    made.update(content(columns, name, folder).encode())
-    return made.hexdigest()
+    """Hash of everything that decides the vectors."""
+    digest = _hash_of(encoder)
+    digest.update(column_hash(columns, name, folder).encode())
+    return digest.hexdigest()
 
 
 def _hash_of(encoder: Encoder) -> Any:
-    """The hash so far: what decides a vector beside the entry."""
-    made = hashlib.blake2b(digest_size=10)
+    """Hash object of the encoder: everything but the entry that decides a vector."""
+    digest = hashlib.blake2b(digest_size=10)
     facts = {"format": FORMAT, "settings": encoder.settings.model_dump(mode="json"), "kind": encoder.kind}
-    made.update(json.dumps(facts, sort_keys=True).encode())
+    digest.update(json.dumps(facts, sort_keys=True).encode())
     weights = {key: tensor for key, tensor in encoder.state_dict().items() if key not in ("centre", "scale")}
     for key, tensor in sorted(weights.items()):
-        made.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        made.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return made
+        digest.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest
 
 
-def content(columns: Columns, name: str, folder: Path) -> str:
-    """Hash of a column's entries; of an array on disk not taken again while its size and time are the same."""
+def column_hash(columns: Columns, name: str, folder: Path) -> str:
+    """Hash of a column's entries. Cached for an array on disk while its size and time are unchanged."""
     column, memory = columns.entries[name], folder / f".{name}.json"
     file = Path(str(getattr(column, "filename", "") or ""))
     facts = [str(file), list(column.shape), file.stat().st_size, file.stat().st_mtime_ns] if file.is_file() else None
-    known = read_checked(memory, AGAIN) if facts else None
-    if known and known.get("seen") == facts:
-        return known["hash"]
-    made = hashlib.blake2b(digest_size=16)
+    cached = read_checked(memory, AGAIN) if facts else None
+    if cached and cached.get("seen") == facts:
+        return cached["hash"]
+    digest = hashlib.blake2b(digest_size=16)
     for batch in _batches(columns, name):
         entries = batch.inputs[name]
-        made.update(f"{entries.dtype} {tuple(entries.shape)}".encode())
-        made.update(entries.contiguous().numpy().tobytes())
+        digest.update(f"{entries.dtype} {tuple(entries.shape)}".encode())
+        digest.update(entries.contiguous().numpy().tobytes())
     if facts:
         with contextlib.suppress(OSError):  # of a run that can only be read
-            write_checked(memory, {"seen": facts, "hash": made.hexdigest()})
-    return made.hexdigest()
+            write_checked(memory, {"seen": facts, "hash": digest.hexdigest()})
+    return digest.hexdigest()
 
 
-def _batches(columns: Columns, name: str, which: np.ndarray | None = None) -> Iterator[Batch]:
-    """Every entry of a modality once, or these, in order, as a batch of rows would have it."""
-    count, one = len(columns.entries[name]), columns.of([name])
+def _batches(columns: Columns, name: str, entries: np.ndarray | None = None) -> Iterator[Batch]:
+    """The entries of a modality (all, or the given positions), each once and in order, as batches."""
+    count, single = len(columns.entries[name]), columns.of([name])
     rows = np.arange(count)
-    one = replace(one, entry=rows[:, None], present=np.ones((count, 1), dtype=bool), ready=frozenset())
-    rows, nothing = rows if which is None else which, torch.zeros(count)
+    single = replace(single, entry=rows[:, None], present=np.ones((count, 1), dtype=bool), ready=frozenset())
+    rows, no_targets = rows if entries is None else entries, torch.zeros(count)
     for start in range(0, len(rows), PART):
-        yield one.batch(rows[start : start + PART], nothing)
+        yield single.batch(rows[start : start + PART], no_targets)
 
 
-def _trimmed(x: torch.Tensor) -> torch.Tensor:
-    """Token ids as long as the longest text among them; what is padding changes nothing."""
+def _trim_padding(x: torch.Tensor) -> torch.Tensor:
+    """Token ids cut to the longest text among them. Padding changes no vector."""
     if x.ndim != 2 or x.is_floating_point():
         return x
     return x[:, : max(1, int((x != 0).sum(1).max()))]
 
 
-def _part_of(tell: Tell, number: int, total: int, name: str) -> Callable[[float, str], None]:
+def _sub_progress(tell: Tell, number: int, total: int, name: str) -> Callable[[float, str], None]:
     return lambda share, words: tell((number + share) / total, f"{name}: {words}")

@@ -1,7 +1,7 @@
-"""What a training costs, counted: floating-point operations of the matrix products and convolutions, forward and back.
+"""Counts the cost of a training: floating-point operations of matrix products and convolutions, forward and backward.
 
-Counted by torch's own dispatcher (``torch.utils.flop_counter``) on some batches of the training's own rows, so the
-number is the same on every machine. Recurrent layers are counted with their fused kernels off, which hide what they do.
+Counted by torch's dispatcher (``torch.utils.flop_counter``) on some batches of the training's own rows, so the number
+is the same on every machine. Recurrent layers are counted without their fused kernels, which hide their operations.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from .. import losses
-from ..data.columns import Columns, Sampler
+from ..data.columns import Columns
+from ..data.sampler import Sampler
 from ..model import FusionModel
 from ..recipe import Training
 from ..registry import settings
@@ -31,27 +32,27 @@ def of_pass(model: FusionModel, columns: Columns, training: Training, rows: np.n
     and statistics in the model, which should be a new one."""
     objective = Objective(model, {"labels": settings(losses.TABLE, {"kind": "task"})}, {})
     sampler = Sampler(rows, columns.shared()[rows], training.batch, 0)
-    order, found = sampler.order(0), []
+    order, flops_per_row = sampler.order(0), []
     for start in range(0, len(order), training.batch)[:BATCHES]:
         batch = columns.batch(order[start : start + training.batch])
-        with counted() as count:
+        with count_flops() as count:
             loss, _ = objective.train()(batch, {})
             loss.backward()
-        found.append(count.get_total_flops() / len(batch.rows))
-    return float(np.mean(found)) * len(rows)
+        flops_per_row.append(count.get_total_flops() / len(batch.rows))
+    return float(np.mean(flops_per_row)) * len(rows)
 
 
-def of_answers(model: FusionModel, columns: Columns, rows: np.ndarray) -> float:
-    """Operations of answering ``rows`` once."""
-    some = rows[: min(len(rows), 512)]
-    with torch.no_grad(), counted() as count:
-        model.eval()(columns.batch(some))
-    return count.get_total_flops() / len(some) * len(rows)
+def of_inference(model: FusionModel, columns: Columns, rows: np.ndarray) -> float:
+    """Operations of one forward pass over ``rows``."""
+    sample = rows[: min(len(rows), 512)]
+    with torch.no_grad(), count_flops() as count:
+        model.eval()(columns.batch(sample))
+    return count.get_total_flops() / len(sample) * len(rows)
 
 
 def of_frozen(model: FusionModel, columns: Columns) -> float:
-    """Operations of a network's frozen encoders, which see every entry of their column once; ``columns`` as they were
-    prepared."""
+    """Operations of a network's frozen encoders, which encode every entry of their column once; ``columns`` hold the
+    prepared entries."""
     total = 0.0
     for name in model.spec.names:
         encoder = model.encoder(name)
@@ -60,15 +61,15 @@ def of_frozen(model: FusionModel, columns: Columns) -> float:
             rows = np.flatnonzero(columns.present[:, place])
             rows = rows[evenly_spaced(len(rows), ENTRIES)]
             entries = columns.of([name]).batch(rows).inputs[name]
-            with torch.no_grad(), counted() as counter:
+            with torch.no_grad(), count_flops() as counter:
                 encoder.eval().vectors(entries)
             total += counter.get_total_flops() / len(entries) * count
     return total
 
 
 @contextmanager
-def counted() -> Iterator[FlopCounterMode]:
-    """A counter of what is done inside."""
+def count_flops() -> Iterator[FlopCounterMode]:
+    """Counts the operations inside."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a switch that isn't asked for
         with torch.backends.mkldnn.flags(enabled=False), FlopCounterMode(display=False) as count:

@@ -1,7 +1,7 @@
-"""How hard each loss pulls: the norm of its gradient on the student's weights, and its share of all of them.
+"""The norm of each loss's gradient on the student's weights, and its share of all of them.
 
-Measured on some rows at every epoch's end, and before the first step where the recipe wants the weights calibrated.
-Measuring changes nothing: dropout's random state and the running statistics of norms are put back.
+Measured on some rows at the end of every epoch, and before the first step where the recipe balances the losses.
+Measuring changes nothing: dropout's random state and the running statistics of norms are restored.
 """
 
 from __future__ import annotations
@@ -20,45 +20,46 @@ MEASURED_ON = 64  # rows at every epoch's end, at the most: few, as each loss co
 
 
 def norms(objective: Objective, gathered: tuple) -> torch.Tensor:
-    """The objective's arguments -> (K,) float64, norm of each term's gradient on the student's weights, unweighed."""
+    """The objective's arguments -> (K,) float64, norm of each unweighted term's gradient on the student's weights."""
     weights = [p for p in objective.model.parameters() if p.requires_grad]
-    found = torch.zeros(len(objective.names), dtype=torch.float64)
-    with _still(objective):
+    gradient_norms = torch.zeros(len(objective.names), dtype=torch.float64)
+    with _unchanged(objective):
         terms = objective.terms(*gathered)
         for number, term in enumerate(terms.unbind()):
             if term.requires_grad:
                 gradients = torch.autograd.grad(term, weights, retain_graph=True, allow_unused=True)
-                parts = [g.double().square().sum() for g in _whole(objective, gathered, gradients) if g is not None]
-                found[number] = torch.stack(parts).sum().sqrt() if parts else 0.0
-    return found
+                gradients = _sum_over_processes(objective, gathered, gradients)
+                squares = [g.double().square().sum() for g in gradients if g is not None]
+                gradient_norms[number] = torch.stack(squares).sum().sqrt() if squares else 0.0
+    return gradient_norms
 
 
 def shares(objective: Objective, gathered: tuple) -> dict[str, float]:
-    """Name -> share of the weighed terms' gradient norms; all 0 where none pulls."""
+    """Name -> share of the weighted terms' gradient norms; all 0 where every gradient is 0."""
     pulls = norms(objective, gathered) * (objective.weights * objective.factors).double()
     total = pulls.sum()
     return dict(zip(objective.names, (pulls / total.where(total > 0, 1.0)).tolist(), strict=True))
 
 
 def calibrate(objective: Objective, batches: Iterable[tuple]) -> None:
-    """Turn the recipe's weights into shares of the gradient: w_k' = w_k c / g_k, g_k the mean norm over the batches,
-    c = sum w g / sum w, so that the sum of all stays as it was. A term without a gradient there keeps its weight."""
+    """Turn the recipe's weights into shares of the gradient: w_k' = w_k c / g_k, g_k the mean norm over the batches, c
+    = sum w g / sum w, so that their sum is unchanged. A term without a gradient keeps its weight."""
     pulls = torch.stack([norms(objective, gathered) for gathered in batches]).mean(0)
     weights, live = objective.weights.double(), pulls > 0
     if live.any():
-        middle = (weights * pulls)[live].sum() / weights[live].sum()
-        made = torch.where(live, weights * middle / pulls.where(live, 1.0), weights)
-        objective.weights.copy_(made.to(objective.weights.dtype))
+        mean_pull = (weights * pulls)[live].sum() / weights[live].sum()
+        balanced = torch.where(live, weights * mean_pull / pulls.where(live, 1.0), weights)
+        objective.weights.copy_(balanced.to(objective.weights.dtype))
 
 
 def dead(history: Sequence[dict]) -> list[str]:
-    """Names of losses that the student learned nothing from, of a training's epochs; in the order of the recipe."""
-    found = [epoch["shares"] for epoch in history if "shares" in epoch]
-    return [name for name in (found[0] if found else ()) if max(f[name] for f in found) < DEAD]
+    """Names of losses whose share of the gradient stayed below ``DEAD`` in every epoch, in the recipe's order."""
+    epochs = [epoch["shares"] for epoch in history if "shares" in epoch]
+    return [name for name in (epochs[0] if epochs else ()) if max(shares[name] for shares in epochs) < DEAD]
 
 
-def _whole(objective: Objective, gathered: tuple, gradients: Sequence) -> Sequence:
-    """Of a batch that several processes share, the sums of what they found."""
+def _sum_over_processes(objective: Objective, gathered: tuple, gradients: Sequence) -> Sequence:
+    """Gradients of a batch that several processes share, summed over them."""
     if gathered[0].split is None:
         return gradients
     weights = [p for p in objective.model.parameters() if p.requires_grad]
@@ -67,7 +68,7 @@ def _whole(objective: Objective, gathered: tuple, gradients: Sequence) -> Sequen
 
 
 @contextlib.contextmanager
-def _still(objective: Objective) -> Iterator[None]:
+def _unchanged(objective: Objective) -> Iterator[None]:
     held = [(b, b.clone()) for b in objective.model.buffers()]
     with torch.random.fork_rng(devices=[]):
         yield

@@ -1,4 +1,4 @@
-"""A model over many rows, without gradients: for validation, extraction and evaluation alike."""
+"""Runs a model over many rows without gradients, for validation, extraction and evaluation; scores its logits."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ PLAIN = Training()
 
 
 def chunks(columns: Columns, rows: np.ndarray, size: int = CHUNK) -> Iterator[np.ndarray]:
-    """Positions in ``rows``, in pieces in which rows that share a picture stand together, of so many rows, or of
-    fewer where their entries are large.
+    """Positions in ``rows``, in pieces of at most ``size`` rows (fewer where their entries are large) that keep rows of
+    one picture together.
 
-    The pieces depend on the rows alone, so a row is always computed in the same company and gets the same bits.
+    The pieces depend on the rows only, so a row is always computed in the same batch and its bits are reproducible.
     """
     order, size = np.argsort(columns.shared()[rows], kind="stable"), columns.fitting(size)
     for start in range(0, len(order), size):
@@ -42,28 +42,30 @@ def outputs(model: FusionModel, columns: Columns, rows: np.ndarray) -> Iterator[
 
 def logits(model: FusionModel, columns: Columns, rows: np.ndarray) -> np.ndarray:
     """(N, C) float32 in the order of ``rows``."""
-    found = np.empty((len(rows), columns.spec.outputs), dtype=np.float32)
+    all_logits = np.empty((len(rows), columns.spec.outputs), dtype=np.float32)
     for piece, output in outputs(model, columns, rows):
-        found[piece] = output.logits.float().numpy()
-    return found
+        all_logits[piece] = output.logits.float().numpy()
+    return all_logits
 
 
 @torch.inference_mode()
-def under(model: FusionModel, columns: Columns, rows: np.ndarray, kept: np.ndarray, size: int = CHUNK) -> np.ndarray:
-    """kept (K, N, M) bool, or (K, 1, M) -> (K, N, C) float32, the answers on what of it each row has, in eval mode:
-    rows are encoded once, and fused for each of the K."""
+def subset_logits(
+    model: FusionModel, columns: Columns, rows: np.ndarray, kept: np.ndarray, size: int = CHUNK
+) -> np.ndarray:
+    """kept (K, N, M) or (K, 1, M) bool -> logits (K, N, C) float32 on the kept modalities that each row has, in eval
+    mode. Rows are encoded once, and fused K times."""
     was_training, columns = model.training, columns.of(model.spec.names)
     kept = np.broadcast_to(kept, (len(kept), len(rows), len(columns.spec.names)))
-    found = np.empty((*kept.shape[:2], columns.spec.outputs), dtype=np.float32)
+    all_logits = np.empty((*kept.shape[:2], columns.spec.outputs), dtype=np.float32)
     model.eval()
     for piece in chunks(columns, rows, size):
         batch = columns.batch(rows[piece])
         encoded = model.encode(batch)
-        for number, keeps in enumerate(kept):
-            present = batch.present & torch.from_numpy(keeps[piece])
-            found[number, piece] = model.fuse(encoded, present).logits.float().numpy()
+        for number, mask in enumerate(kept):
+            present = batch.present & torch.from_numpy(mask[piece])
+            all_logits[number, piece] = model.fuse(encoded, present).logits.float().numpy()
     model.train(was_training)
-    return found
+    return all_logits
 
 
 def scorer(columns: Columns, rows: np.ndarray, training: Training = PLAIN) -> Callable[[FusionModel], dict[str, float]]:
@@ -73,59 +75,59 @@ def scorer(columns: Columns, rows: np.ndarray, training: Training = PLAIN) -> Ca
     target = columns.target[rows]
     if not training.by_subsets or len(columns.spec.names) == 1:
         return lambda model: score(columns.spec, logits(model, columns, rows), target)
-    kept, some = subsets_of(columns, rows)
+    kept, is_judged = subsets_of(columns, rows)
 
     def scored(model: FusionModel) -> dict[str, float]:
-        answers = zip(under(model, columns, rows, kept), some, strict=True)
-        found = [score(columns.spec, said[judged], target[judged]) for said, judged in answers]
+        pairs = zip(subset_logits(model, columns, rows, kept), is_judged, strict=True)
+        subset_scores = [score(columns.spec, z[judged], target[judged]) for z, judged in pairs]
         metric = main_metric(columns.spec.heads)
-        return {**found[-1], SUBSETS: float(np.mean([one[metric] for one in found]))}
+        return {**subset_scores[-1], SUBSETS: float(np.mean([scores[metric] for scores in subset_scores]))}
 
     return scored
 
 
 def subsets_of(columns: Columns, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Subsets of the modalities (K, 1, M), all of them last, and the rows that each is judged on (K, N): those that
-    have some of it. A subset that no row has isn't there."""
+    """Subsets of the modalities (K, 1, M), the full one last, and the rows that each is scored on (K, N): those that
+    have some of it. Subsets that no row has are left out."""
     kept = listed(len(columns.spec.names))[1:, None]
-    some: np.ndarray = np.any(columns.present[rows] & kept, axis=2)
-    return kept[some.any(1)], some[some.any(1)]
+    has_any: np.ndarray = np.any(columns.present[rows] & kept, axis=2)
+    return kept[has_any.any(1)], has_any[has_any.any(1)]
 
 
-def deciding(scores: Mapping[str, float]) -> float:
-    """By which of a validation's numbers epochs and seeds are chosen: higher is better."""
+def selection_score(scores: Mapping[str, float]) -> float:
+    """The score of a validation that selects epochs and seeds; higher is better."""
     return scores.get(SUBSETS, next(iter(scores.values())))
 
 
-def score(spec: Spec, answers: np.ndarray, target: np.ndarray) -> dict[str, float]:
+def score(spec: Spec, logits: np.ndarray, target: np.ndarray) -> dict[str, float]:
     """Logits (N, C) and targets -> the main metric and the loss, means over the targets. Rows whose logits are NaN (a
     teacher that abstains) are left out."""
-    pairs = zip(spec.parts(torch.from_numpy(answers)), spec.targets(torch.from_numpy(target)), strict=True)
-    found = []
+    pairs = zip(spec.parts(torch.from_numpy(logits)), spec.targets(torch.from_numpy(target)), strict=True)
+    scores = []
     for (head, part), (_, t) in pairs:
         judged = head.known(t) & ~part.isnan().any(1)
-        found.append(SCORES[head.kind](part[judged], t[judged]))
-    values, losses = zip(*found, strict=True)
+        scores.append(SCORES[head.kind](part[judged], t[judged]))
+    values, losses = zip(*scores, strict=True)
     return {main_metric(spec.heads): sum(values) / len(values), "log_loss": sum(losses) / len(losses)}
 
 
 def _classes(z: torch.Tensor, target: torch.Tensor) -> tuple[float, float]:
     known = target < z.shape[1]  # a label that training never saw is an error, and has no log loss
-    right = (z.argmax(1) == target).double().mean()
+    accuracy = (z.argmax(1) == target).double().mean()
     loss = torch.nn.functional.cross_entropy(z[known], target[known]) if known.any() else torch.tensor(0.0)
-    return right.item(), loss.item()
+    return accuracy.item(), loss.item()
 
 
 def _labels(z: torch.Tensor, target: torch.Tensor) -> tuple[float, float]:
-    said, true = z > 0, target > 0
-    both = (said.sum() + true.sum()).item()
-    micro_f1 = 2 * (said & true).sum().item() / both if both else 1.0
+    predicted, true = z > 0, target > 0
+    positives = (predicted.sum() + true.sum()).item()
+    micro_f1 = 2 * (predicted & true).sum().item() / positives if positives else 1.0
     return micro_f1, torch.nn.functional.binary_cross_entropy_with_logits(z, target).item()
 
 
 def _number(z: torch.Tensor, target: torch.Tensor) -> tuple[float, float]:
-    gap, spread = (z[:, 0] - target).square().mean().item(), target.var(correction=0).item()
-    return (1 - gap / spread if spread else 0.0), gap
+    mse, variance = (z[:, 0] - target).square().mean().item(), target.var(correction=0).item()
+    return (1 - mse / variance if variance else 0.0), mse
 
 
 SCORES = {CLASSES: _classes, LABELS: _labels, NUMBER: _number}

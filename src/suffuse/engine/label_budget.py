@@ -1,4 +1,4 @@
-"""Which labels a training may see, where the recipe gives it a share of them."""
+"""The label fraction: which labels a training may use where the recipe gives it a share of them."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ WHERE = "distill.label_fractions, evaluate.label_curve"
 
 
 def label_budget(columns: Columns, fraction: float, seed: int) -> np.ndarray:
-    """(N,) bool: rows whose label may be seen. Whole groups (all questions of a picture), the same for everybody; those
-    of a smaller share are among those of a larger one."""
+    """(N,) bool: rows whose label may be used. Whole groups (all questions of a picture) are drawn, the same for every
+    training; a smaller fraction is a subset of a larger one."""
     allowed = np.ones(len(columns.target), dtype=bool)
     if fraction < 1:
         for split in ("train", "validation"):
@@ -34,8 +34,8 @@ def label_budget(columns: Columns, fraction: float, seed: int) -> np.ndarray:
 
 
 def visible(columns: Columns, allowed: np.ndarray) -> Columns:
-    """The same rows, with what is taken from labels taken from the allowed (N,) bool training rows alone: the prior,
-    class weights, and a number's mean and deviation, in whose units its targets are.
+    """The same rows with label statistics taken from the allowed (N,) bool training rows only: the prior, class
+    weights, and a number's mean and deviation, in whose units its targets are.
 
     Raises SuffuseError where they leave a number without a deviation.
     """
@@ -47,23 +47,24 @@ def visible(columns: Columns, allowed: np.ndarray) -> Columns:
     train = train[allowed[train]]
     heads, prior, parts = [], [], []
     for head, target in columns.spec.targets(columns.target):
-        seen = target[train]
+        visible_targets = target[train]
         if head.kind == NUMBER:
-            head, target = _standardised(head, target, seen[head.known(seen)])
+            head, target = _standardised(head, target, visible_targets[head.known(visible_targets)])
         elif head.balance:
-            head = replace(head, balance=targets.balance(head, seen))
+            head = replace(head, balance=targets.balance(head, visible_targets))
         heads.append(head)
-        prior.extend(targets.prior(head, seen))
+        prior.extend(targets.prior(head, visible_targets))
         parts.append(target)
     spec = replace(columns.spec, heads=tuple(heads), log_prior=tuple(prior))
     return replace(columns, spec=spec, target=targets.join(heads, parts))
 
 
-def _standardised(head: Head, target: np.ndarray, seen: np.ndarray) -> tuple[Head, np.ndarray]:
-    """A number's head and its targets (N,), with mean and deviation of some of them."""
-    values = seen.astype(np.float64) * head.std + head.mean
+def _standardised(head: Head, target: np.ndarray, visible_targets: np.ndarray) -> tuple[Head, np.ndarray]:
+    """A number's head and its targets (N,), with mean and deviation of the visible ones."""
+    values = visible_targets.astype(np.float64) * head.std + head.mean
     if len(values) < 2 or values.std() == 0:
         got = f"{len(np.unique(values))} different numbers for '{head.name}'"
         raise SuffuseError("too few labels are left", where=WHERE, got=got, expected="two or more in training rows")
-    made = replace(head, mean=float(values.mean()), std=float(values.std()))
-    return made, ((target.astype(np.float64) * head.std + head.mean - made.mean) / made.std).astype(np.float32)
+    mean, std = float(values.mean()), float(values.std())
+    standardised = (target.astype(np.float64) * head.std + head.mean - mean) / std
+    return replace(head, mean=mean, std=std), standardised.astype(np.float32)

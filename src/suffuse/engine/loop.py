@@ -27,13 +27,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..data.columns import Sampler
+from ..data.sampler import Sampler
 from ..errors import SuffuseError
 from ..model import FusionModel
 from ..recipe import Training
 from .checkpoint import Checkpoint, State
 from .gradient_norms import CALIBRATED_ON, MEASURED_ON, calibrate, shares
-from .inference import deciding
+from .inference import selection_score
 from .objective import Objective, Share
 from .process_group import current
 from .row_usage import RowUsage
@@ -157,7 +157,7 @@ def train_step(
         loss, terms = objective(*gathered, share)
     loss.backward()
     if whole:
-        due = current().add_up(objective.model.parameters(), objective.projectors.parameters(), due)
+        due = current().sum_gradients(objective.model.parameters(), objective.projectors.parameters(), due)
         update(objective, optimizer, plan, step)
     return terms, whole, whole and due
 
@@ -195,7 +195,7 @@ def end_epoch(objective: Objective, keep: Checkpoint, plan: Plan, state: State, 
     """Validate, note, keep the best (of equal ones the earliest), decide whether to stop."""
     terms = dict(zip(objective.names, (keep.sums / plan.every).tolist(), strict=True))
     scores = plan.validate(objective.model) if current().first else {}
-    terms, scores = current().agree([terms, scores])
+    terms, scores = current().broadcast([terms, scores])
     if not all(math.isfinite(t) for t in (*terms.values(), *scores.values())):
         raise SuffuseError(
             "training diverged: the loss is not a number any more",
@@ -209,7 +209,7 @@ def end_epoch(objective: Objective, keep: Checkpoint, plan: Plan, state: State, 
     if plan.calibrate:
         line["weights"] = dict(zip(objective.names, objective.weights.tolist(), strict=True))
     state.history.append(line)
-    first = deciding(scores)
+    first = selection_score(scores)
     if first > state.best:
         state.best, state.best_epoch = first, number
         keep.note_best()

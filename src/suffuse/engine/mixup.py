@@ -1,11 +1,11 @@
-"""Mixup (Zhang et al. 2018) of joint vectors (manifold mixup, Verma et al. 2019), whatever the modalities are.
+"""Mixup (Zhang et al. 2018) of joint vectors (manifold mixup, Verma et al. 2019), for any modalities.
 
     h = l h_i + (1 - l) h_j        l ~ Beta(alpha, alpha), one for a batch; j a permutation of its rows
 
-A loss on answers is then l L(z, i) + (1 - l) L(z, j): for cross-entropy and every divergence from the teacher that is
-linear in its answer, that is the loss against the mixture of labels, and of the teacher's *probabilities* (not of its
-logits, whose mixture is another distribution). A stored answer of a row stays right, since no input is changed. Losses
-on features see the rows unmixed. A row of which nothing is present, and whoever is paired with it, stays unmixed.
+A loss on logits is then l L(z, i) + (1 - l) L(z, j). For cross-entropy and every divergence that is linear in the
+teacher's probabilities, that is the loss against the mixture of labels, and of the teacher's *probabilities* (not of
+its logits, whose mixture is another distribution). Stored outputs of a row stay valid, since no input is changed.
+Losses on features see the rows unmixed. A row without any modality, and its partner, stay unmixed.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from torch import Tensor
 
 from ..model import FusionModel
 from ..types import Output, Split
-from .distributed_forward import answers
+from .distributed_forward import head_logits
 from .process_group import current
 
 
 class Mixed(NamedTuple):
-    """Answers on mixed rows."""
+    """Logits of mixed rows."""
 
     logits: Tensor  # (B, C)
     partner: Tensor  # (B,) int64, j of each row; a row that stays unmixed is its own
     share: float  # l
 
 
-def mix(model: FusionModel, output: Output, present: Tensor, alpha: float, split: Split | None = None) -> Mixed:
-    """An Output of these rows, present (B, M) bool -> the head's answers on the mixtures of their joint vectors.
+def mix_batch(model: FusionModel, output: Output, present: Tensor, alpha: float, split: Split | None = None) -> Mixed:
+    """An Output of these rows, present (B, M) bool -> the head's logits of the mixtures of their joint vectors.
 
     Draws from torch's random state, which a checkpoint holds; of several processes that share the batch (``split``) the
     first one draws.
@@ -40,9 +40,9 @@ def mix(model: FusionModel, output: Output, present: Tensor, alpha: float, split
     share = float(torch.distributions.Beta(alpha, alpha).sample()) if len(rows) > 1 else 1.0
     partner = torch.randperm(len(rows))
     if split is not None:
-        share, order = current().agree([share, partner.tolist()])
+        share, order = current().broadcast([share, partner.tolist()])
         partner = torch.tensor(order)
-    there = present.any(1)
-    partner = torch.where(there & there[partner], partner, rows)
+    any_present = present.any(1)
+    partner = torch.where(any_present & any_present[partner], partner, rows)
     vector = share * output.fused + (1 - share) * output.fused.index_select(0, partner)
-    return Mixed(answers(model, vector, there, split), partner, share)
+    return Mixed(head_logits(model, vector, any_present, split), partner, share)

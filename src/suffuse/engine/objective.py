@@ -19,18 +19,19 @@ from ..recipe import Schedule
 from ..registry import PartSettings, load
 from ..types import Batch, Output
 from . import distributed_forward
-from .mixup import mix
+from .mixup import mix_batch
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What a batch is of the step that it is a part of, with its other batches."""
+    """The share of a batch in its step of the optimiser, which has several batches."""
 
     rows: float  # its rows by the step's
     labels: tuple[int, ...] | None = None  # of each target, in the whole step; None: by rows
 
 
 View = tuple[Output, dict[str, Tensor], Tensor]  # of one target: student, teacher, labels
+Pass = tuple[float, list[View]]  # its weight, and its outputs target by target
 ALL = "*"  # needed of the teacher: the feature of every modality that the student has too
 
 
@@ -64,33 +65,33 @@ class Objective(nn.Module):
         self.settings = tuple(chosen.values())
         self.parts: tuple[ModuleType, ...] = tuple(load(losses.TABLE, s.kind) for s in self.settings)
         self.register_buffer("weights", torch.tensor([float(s.weight) for s in self.settings]))
-        mine, theirs = model.taps(), dict(teacher)
-        made = []
+        student_taps, teacher_taps = model.taps(), dict(teacher)
+        projectors = []
         place = compatibility.Place(
-            tuple((head.kind, len(head.classes)) for head in model.spec.heads), gates="gates" in mine
+            tuple((head.kind, len(head.classes)) for head in model.spec.heads), gates="gates" in student_taps
         )
         for name, settings, part in zip(self.names, self.settings, self.parts, strict=True):
             where = f"distill.losses.{name}"
             compatibility.check(settings, place, where)
             try:
-                made.append(part.layers(settings, mine, theirs))
+                projectors.append(part.layers(settings, student_taps, teacher_taps))
             except ValueError as error:
                 raise UsageError("this loss can't be used here", where=where, got=error) from None
-        self.projectors = nn.ModuleList(made)
+        self.projectors = nn.ModuleList(projectors)
         self.both = both
         self.whole = both or any(getattr(part, "WHOLE", False) for part in self.parts)
-        self.shared = tuple(n for n in model.spec.names if n in theirs)
+        self.shared = tuple(n for n in model.spec.names if n in teacher_taps)
         self.maps = model.mapped(losses.asks(self.settings))
         self.gate_columns: list[int] = []  # of the teacher's, which each modality of the student has; -1: none
         for name, part in zip(self.names, self.parts, strict=True):
             if "gates" in part.needs(self.settings[self.names.index(name)]):
-                self.gate_columns = gate_columns(model.spec.names, theirs, list(order), f"distill.losses.{name}")
+                self.gate_columns = gate_columns(model.spec.names, teacher_taps, list(order), f"distill.losses.{name}")
         self.schedules, self.mixup = dict(schedules or {}), mixup
         self.at(0.0)
 
     def at(self, share: float) -> None:
-        """So much of the training is done, 0 to 1: weights and temperatures are what their schedules say. A matter of
-        the share alone, so that a training that goes on after a kill has the same ones."""
+        """Set weights and temperatures to their schedules at a share of the training, 0 to 1. They depend on the share
+        only, so a resumed training has the same ones."""
         plans = [self.schedules.get(name) for name in self.names]
         self.now = tuple(p.settings(s, share) if p else s for s, p in zip(self.settings, plans, strict=True))
         self.factors = torch.tensor(
@@ -98,25 +99,25 @@ class Objective(nn.Module):
         )
 
     def needs(self) -> tuple[str, ...]:
-        """Everything of the teacher that some loss reads."""
-        found = losses.needs(self.settings)
-        return tuple(dict.fromkeys(n for name in found for n in (self.shared if name == ALL else (name,))))
+        """Every tap of the teacher that a loss reads."""
+        taps = losses.needs(self.settings)
+        return tuple(dict.fromkeys(n for name in taps for n in (self.shared if name == ALL else (name,))))
 
     def _views(self, output: Output, teacher: dict[str, Tensor], target: Tensor) -> list[View]:
-        """The answers, target by target."""
+        """The outputs, target by target."""
         spec = self.model.spec
         if len(spec.heads) == 1:
             return [(output, teacher, spec.targets(target)[0][1])]
-        theirs = spec.parts(teacher["logits"]) if "logits" in teacher else [(h, None) for h in spec.heads]
-        wholes = spec.parts(output.whole) if output.whole is not None else [(h, None) for h in spec.heads]
+        teacher_parts = spec.parts(teacher["logits"]) if "logits" in teacher else [(h, None) for h in spec.heads]
+        full_parts = spec.parts(output.whole) if output.whole is not None else [(h, None) for h in spec.heads]
         return [
             (
-                replace(output, logits=mine, head=head, whole=whole),
-                teacher if other is None else {**teacher, "logits": other},
-                wanted,
+                replace(output, logits=logits, head=head, whole=full_logits),
+                teacher if teacher_logits is None else {**teacher, "logits": teacher_logits},
+                labels,
             )
-            for (head, mine), (_, other), (_, whole), (_, wanted) in zip(
-                spec.parts(output.logits), theirs, wholes, spec.targets(target), strict=True
+            for (head, logits), (_, teacher_logits), (_, full_logits), (_, labels) in zip(
+                spec.parts(output.logits), teacher_parts, full_parts, spec.targets(target), strict=True
             )
         ]
 
@@ -124,44 +125,56 @@ class Objective(nn.Module):
         """Batch and the teacher's arrays for its rows -> terms (K,) before they are weighed. Of a batch that is a part
         of a step they add up, over the step's batches, to those of all its rows at once: a mean over labels counts as
         much as the batch has labels, any other as it has rows."""
-        both = self.both and self.training
-        batch = replace(batch, learned=True) if both else batch
+        if self.both and self.training:
+            batch = replace(batch, learned=True)
         if batch.split is not None:
             output = distributed_forward.forward(self.model, batch, self.maps)
         else:
             output = self.model(batch, self.maps) if self.maps else self.model(batch)
         if "gates" in teacher:
-            teacher = {**teacher, "gates": _placed(teacher["gates"], self.gate_columns)}
+            teacher = {**teacher, "gates": _reorder_gates(teacher["gates"], self.gate_columns)}
         views = self._views(output, teacher, batch.target)
+        on_logits, on_subsets = self._passes(batch, output, teacher, views)
+        terms = []
+        for settings, part, layers in zip(self.now, self.parts, self.projectors, strict=True):
+            passes = [(1.0, views)]
+            if mixable(part, settings):
+                passes = on_logits
+            elif getattr(part, "WHOLE", False):
+                passes = on_subsets
+            weighted = []
+            for weight, pass_views in passes:
+                loss = loss_term(settings, part, layers, pass_views, share)
+                weighted.append(loss if weight == 1.0 else loss * weight)
+            terms.append(sum(weighted[1:], weighted[0]))
+        return torch.stack(terms)
+
+    def _passes(
+        self, batch: Batch, output: Output, teacher: dict[str, Tensor], views: list[View]
+    ) -> tuple[list[Pass], list[Pass]]:
+        """The passes that losses on logits are a weighted mean over, and those of losses that compare full with partial
+        input."""
         mixed = None
         if self.mixup and self.training:
-            mixed = mix(self.model, output, batch.present, self.mixup, batch.split)
-        answers, fewer = [(1.0, views)], [(1.0, views)]
+            mixed = mix_batch(self.model, output, batch.present, self.mixup, batch.split)
+        on_logits, on_subsets = [(1.0, views)], [(1.0, views)]
         if batch.halves is not None:
             masks = zip(output.halves, batch.halves, strict=True)
             parts = [replace(output, logits=z, fewer=(half != batch.present).any(1)) for z, half in masks]
-            seen = [views, *(self._views(part, teacher, batch.target) for part in parts)]
-            answers, fewer = [(1 / 3, each) for each in seen], [(1 / 2, each) for each in seen[1:]]
-        if both and output.whole is not None:
-            answers = [(0.5, views), (0.5, self._views(replace(output, logits=output.whole), teacher, batch.target))]
+            all_views = [views, *(self._views(part, teacher, batch.target) for part in parts)]
+            on_logits = [(1 / 3, pass_views) for pass_views in all_views]
+            on_subsets = [(1 / 2, pass_views) for pass_views in all_views[1:]]
+        if self.both and self.training and output.whole is not None:
+            full = self._views(replace(output, logits=output.whole), teacher, batch.target)
+            on_logits = [(0.5, views), (0.5, full)]
         if mixed:
             blend = replace(output, logits=mixed.logits)
-            others = {name: tap.index_select(0, mixed.partner) for name, tap in teacher.items()}
-            answers = [
+            partner_taps = {name: tap.index_select(0, mixed.partner) for name, tap in teacher.items()}
+            on_logits = [
                 (mixed.share, self._views(blend, teacher, batch.target)),
-                (1 - mixed.share, self._views(blend, others, batch.target.index_select(0, mixed.partner))),
+                (1 - mixed.share, self._views(blend, partner_taps, batch.target.index_select(0, mixed.partner))),
             ]
-        found = []
-        for chosen, part, layers in zip(self.now, self.parts, self.projectors, strict=True):
-            seen = answers if mixable(part, chosen) else fewer if getattr(part, "WHOLE", False) else [(1.0, views)]
-            terms = [
-                term(chosen, part, layers, each, share) * part_of
-                if part_of != 1.0
-                else term(chosen, part, layers, each, share)
-                for part_of, each in seen
-            ]
-            found.append(sum(terms[1:], terms[0]))
-        return torch.stack(found)
+        return on_logits, on_subsets
 
     def forward(self, batch: Batch, teacher: dict[str, Tensor], share: Share | None = None) -> tuple[Tensor, Tensor]:
         """Batch and the teacher's arrays for its rows -> (scalar, weighted terms (K,)). With its share of a step the
@@ -171,26 +184,28 @@ class Objective(nn.Module):
 
 
 def mixable(part: ModuleType, settings: PartSettings) -> bool:
-    """Whether a loss reads answers only: features of a row and of the one that it is mixed with are two things."""
+    """Whether a loss reads logits only. Features of a row and of its mixup partner can't be mixed."""
     return hasattr(part, "HEADS") and not getattr(part, "WHOLE", False) and set(part.needs(settings)) <= {"logits"}
 
 
-def term(
+def loss_term(
     settings: PartSettings, part: ModuleType, layers: nn.Module, views: list[View], share: Share | None = None
 ) -> Tensor:
-    """One loss over the targets that it is valid for, weighed as the recipe weighs them."""
+    """One loss over the targets that it is valid for, with the recipe's weights of the targets."""
     if not hasattr(part, "HEADS") or len(views) == 1:
-        return _counted(part, part.loss(settings, layers, *views[0]), views[0], share, 0)
+        return _scaled_by_share(part, part.loss(settings, layers, *views[0]), views[0], share, 0)
     heads = [(v[0].head, n, v) for n, v in enumerate(views) if v[0].head is not None]
     heads = [(head, n, v) for head, n, v in heads if compatibility.valid(part, settings, head.kind, len(head.classes))]
-    total, found = sum(head.weight for head, _, _ in heads), []
+    total, head_losses = sum(head.weight for head, _, _ in heads), []
     for head, n, view in heads:
-        found.append(_counted(part, part.loss(settings, layers, *view), view, share, n) * (head.weight / total))
-    return cast(Tensor, sum(found))
+        head_losses.append(
+            _scaled_by_share(part, part.loss(settings, layers, *view), view, share, n) * (head.weight / total)
+        )
+    return cast(Tensor, sum(head_losses))
 
 
-def _counted(part: ModuleType, loss: Tensor, view: View, share: Share | None, target: int) -> Tensor:
-    """A batch's loss on the so many-th target, as a part of its step's."""
+def _scaled_by_share(part: ModuleType, loss: Tensor, view: View, share: Share | None, target: int) -> Tensor:
+    """A batch's loss on target number ``target``, scaled by the batch's share of its step."""
     if share is None:
         return loss
     head = view[0].head
@@ -202,12 +217,12 @@ def _counted(part: ModuleType, loss: Tensor, view: View, share: Share | None, ta
 def gate_columns(student: Iterable[str], teacher: Mapping[str, int], order: list[str], where: str) -> list[int]:
     """Which of the teacher's gates each modality of the student has; -1 where the teacher doesn't read it.
 
-    Raises UsageError where that can't be told, or where they share fewer than two.
+    Raises UsageError where the gates can't be assigned to modalities, or they share fewer than two.
     """
     count, read = teacher["gates"], [name for name in order or modalities(teacher) if name in teacher]
     names = order if len(order) == count else read
-    found = [names.index(name) if name in names else -1 for name in student]
-    if len(names) != count or sum(column >= 0 for column in found) < 2:
+    columns = [names.index(name) if name in names else -1 for name in student]
+    if len(names) != count or sum(column >= 0 for column in columns) < 2:
         raise UsageError(
             "this loss can't be used here",
             where=where,
@@ -215,10 +230,10 @@ def gate_columns(student: Iterable[str], teacher: Mapping[str, int], order: list
             expected=f"two or more of the student's modalities among them: {', '.join(student)}",
             hint="use kind kd or hint",
         )
-    return found
+    return columns
 
 
-def _placed(gates: Tensor, columns: list[int]) -> Tensor:
+def _reorder_gates(gates: Tensor, columns: list[int]) -> Tensor:
     """The teacher's gates (B, M_t) in the student's order (B, M_s), NaN of what the teacher doesn't read."""
     unknown = gates.new_full((len(gates),), torch.nan)
     return torch.stack([gates[:, m] if m >= 0 else unknown for m in columns], dim=1)

@@ -1,11 +1,11 @@
-"""Several processes that share one training, over gloo: what they send each other.
+"""Several processes that share one training, over gloo, and what they exchange.
 
-Every process holds the whole student and takes its part of every batch's work
+Every process holds the whole student and takes its part of the work on every batch
 (:mod:`suffuse.engine.distributed_forward`); their gradients are summed, so each makes the same step. The first process
-leads: it validates, decides, writes and tells.
+leads: it validates, decides, writes and reports.
 
-torch's DistributedDataParallel is not used: it takes means over the processes of gradients of losses that each saw a
-part of the batch alone, which is another loss wherever rows are compared with each other.
+torch's DistributedDataParallel is not used: it averages gradients of losses on parts of the batch, which is another
+loss wherever rows are compared with each other.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Lost(SuffuseError):
 
 @dataclass(frozen=True)
 class Group:
-    """This process among those that share a training; alone, everything here is free."""
+    """This process among those that share a training; with one process every method is free."""
 
     rank: int = 0
     size: int = 1
@@ -51,45 +51,46 @@ class Group:
 
     @property
     def split(self) -> Split | None:
-        """What a batch must know of it."""
+        """How batches are split over the group; None with one process."""
         return Split(self.rank, self.size) if self.size > 1 else None
 
-    def agree(self, said: Any) -> Any:
-        """What the first process says, for all of them: numbers, text, lists, dictionaries of them."""
-        return _agreed(said, None) if self.size > 1 else said
+    def broadcast(self, value: Any) -> Any:
+        """The first process's value in all of them: numbers, text, lists, dictionaries of them."""
+        return _broadcast_json(value, None) if self.size > 1 else value
 
     def start(self) -> None:
-        """Random numbers of each process's own, for what it drops out of its part; the first one's stay as they are."""
+        """Seed each process for the dropout of its own part; the first one's random state is unchanged."""
         if self.rank:
             torch.manual_seed((torch.initial_seed() * 1_000_003 + self.rank) % 2**63)
 
     def random_states(self) -> Tensor:
         """The random state of every process: (S,) alone, (N, S) of several."""
-        mine = torch.get_rng_state()
-        return torch.stack(_each(mine)) if self.size > 1 else mine
+        own_state = torch.get_rng_state()
+        return torch.stack(_all_gather(own_state)) if self.size > 1 else own_state
 
     def set_random_state(self, states: Tensor) -> None:
-        """Go on with one's own of :meth:`random_states`."""
+        """Restore this process's state from :meth:`random_states`."""
         torch.set_rng_state(states[self.rank].clone() if self.size > 1 else states)
 
-    def add_up(self, partial: Iterable[nn.Parameter], whole: Iterable[nn.Parameter], due: bool) -> bool:
-        """Gradients of ``partial`` parameters become the sums over the processes. Those of ``whole`` ones, which all
-        computed, become the first one's. A parameter that no process has a gradient of gets none.
+    def sum_gradients(self, partial: Iterable[nn.Parameter], replicated: Iterable[nn.Parameter], due: bool) -> bool:
+        """Sum the gradients of ``partial`` parameters over the processes; those of ``replicated`` ones, which all
+        processes computed, become the first one's. A parameter without a gradient in every process gets none.
 
-        Returns the first process's ``due``, which travels with them.
+        Returns the first process's ``due``, which is sent along.
         """
         if self.size == 1:
             return due
-        counted = [(p, True) for p in partial if p.requires_grad] + [(p, self.first) for p in whole if p.requires_grad]
-        kind = counted[0][0].dtype
-        there = [float(p.grad is not None and counts) for p, counts in counted]
-        flags = torch.tensor([*there, float(due and self.first)], dtype=kind)
+        counted = [(p, True) for p in partial if p.requires_grad]
+        counted += [(p, self.first) for p in replicated if p.requires_grad]
+        dtype = counted[0][0].dtype
+        has_grad = [float(p.grad is not None and counts) for p, counts in counted]
+        flags = torch.tensor([*has_grad, float(due and self.first)], dtype=dtype)
         grads = [
-            cast(Tensor, p.grad).flatten().to(kind) if has else p.new_zeros(p.numel(), dtype=kind)
-            for (p, _), has in zip(counted, there, strict=True)
+            cast(Tensor, p.grad).flatten().to(dtype) if own_grad else p.new_zeros(p.numel(), dtype=dtype)
+            for (p, _), own_grad in zip(counted, has_grad, strict=True)
         ]
-        found = summed(torch.cat([flags, *grads]))
-        flags, values = found[: len(flags)], found[len(flags) :]
+        sums = summed(torch.cat([flags, *grads]))
+        flags, values = sums[: len(flags)], sums[len(flags) :]
         parts = values.split([p.numel() for p, _ in counted])
         for (parameter, _), flag, part in zip(counted, flags.tolist(), parts, strict=False):
             parameter.grad = part.reshape(parameter.shape).to(parameter.dtype).clone() if flag else None
@@ -105,13 +106,13 @@ def current() -> Group:
 
 
 @contextlib.contextmanager
-def joined(rank: int, size: int, file: Path | None, patience: timedelta = PATIENCE) -> Iterator[Group]:
-    """This process in a group: those that name the same new file, or (None) those that a launcher started and told of
-    each other in ``MASTER_ADDR`` and its kin."""
+def join_group(rank: int, size: int, file: Path | None, patience: timedelta = PATIENCE) -> Iterator[Group]:
+    """Puts this process into a group: of those that name the same new file, or (None) of those that a launcher started
+    with ``MASTER_ADDR`` and related variables."""
     if file is not None:  # on this machine alone: nothing listens to a network
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo0" if os.uname().sysname == "Darwin" else "lo")
     store = FileStore(str(file), size) if file is not None else None
-    with _lost_is_told():
+    with _raise_lost():
         dist.init_process_group("gloo", rank=rank, world_size=size, timeout=patience, store=store)
     token = _current.set(Group(rank, size))
     try:
@@ -121,60 +122,60 @@ def joined(rank: int, size: int, file: Path | None, patience: timedelta = PATIEN
         dist.destroy_process_group()
 
 
-def orders(say: Any = None) -> Callable[[Any], Any]:
-    """A channel on which the first process tells the others what to do next; they wait for it as long as it takes."""
-    with _lost_is_told():
+def order_channel(say: Any = None) -> Callable[[Any], Any]:
+    """A channel by which the first process sends the others their next order; they wait for it without a time-out."""
+    with _raise_lost():
         channel = dist.new_group(timeout=FOR_ORDERS)
-    return lambda said: _agreed(said, channel)
+    return lambda value: _broadcast_json(value, channel)
 
 
 def summed(x: Tensor) -> Tensor:
-    """The sum over the processes, the same bits for all of them. ``x`` is written over."""
-    with _lost_is_told():
+    """The sum over the processes, bit-identical in all of them. ``x`` is overwritten."""
+    with _raise_lost():
         dist.all_reduce(x)
     return x
 
 
 def highest(x: Tensor) -> Tensor:
-    """The largest over the processes, number by number. ``x`` is written over."""
-    with _lost_is_told():
+    """The elementwise maximum over the processes. ``x`` is overwritten."""
+    with _raise_lost():
         dist.all_reduce(x, dist.ReduceOp.MAX)
     return x
 
 
-def _each(x: Tensor) -> list[Tensor]:
-    """Every process's tensor; they have one shape."""
-    found = [torch.empty_like(x) for _ in range(dist.get_world_size())]
-    with _lost_is_told():
-        dist.all_gather(found, x.contiguous())
-    return found
+def _all_gather(x: Tensor) -> list[Tensor]:
+    """Every process's tensor, all of one shape."""
+    tensors = [torch.empty_like(x) for _ in range(dist.get_world_size())]
+    with _raise_lost():
+        dist.all_gather(tensors, x.contiguous())
+    return tensors
 
 
-def each(x: Tensor, sizes: list[int]) -> list[Tensor]:
-    """Every process's numbers (n_r,), of which all know how many they are."""
+def gather_ragged(x: Tensor, sizes: list[int]) -> list[Tensor]:
+    """Every process's values (n_r,), whose counts all processes know."""
     longest = max(sizes)
     padded = torch.cat([x, x.new_zeros(longest - len(x))]) if len(x) < longest else x
-    return [found[:size] for found, size in zip(_each(padded), sizes, strict=True)]
+    return [gathered[:size] for gathered, size in zip(_all_gather(padded), sizes, strict=True)]
 
 
-def _agreed(said: Any, channel: Any) -> Any:
-    """JSON, as nothing here is unpickled."""
+def _broadcast_json(value: Any, channel: Any) -> Any:
+    """The first process's value, as JSON: nothing is unpickled."""
     import json
 
-    content = json.dumps(said).encode() if dist.get_rank() == 0 else b""
-    with _lost_is_told():
+    content = json.dumps(value).encode() if dist.get_rank() == 0 else b""
+    with _raise_lost():
         length = torch.tensor([len(content)])
         dist.broadcast(length, 0, group=channel)
-        letters = torch.zeros(int(length.item()), dtype=torch.uint8)
+        buffer = torch.zeros(int(length.item()), dtype=torch.uint8)
         if content:
-            letters.copy_(torch.frombuffer(bytearray(content), dtype=torch.uint8))
-        dist.broadcast(letters, 0, group=channel)
-    return json.loads(letters.numpy().tobytes())
+            buffer.copy_(torch.frombuffer(bytearray(content), dtype=torch.uint8))
+        dist.broadcast(buffer, 0, group=channel)
+    return json.loads(buffer.numpy().tobytes())
 
 
 @contextlib.contextmanager
-def _lost_is_told() -> Iterator[None]:
-    """What gloo says of a process that is gone, in one line."""
+def _raise_lost() -> Iterator[None]:
+    """Raise :class:`Lost`, in one line, where gloo reports that a process is gone."""
     try:
         yield
     except RuntimeError as error:

@@ -1,11 +1,11 @@
-"""Which rows a training uses: recorded where it reads them, so that an audit need not trust the recipe.
+"""Records which rows a training uses, where it reads them, so that an audit need not trust the recipe.
 
-    labels         rows whose label stood in a batch that was trained on
+    labels         rows whose label was in a training batch
     epoch          rows whose label a validation read: these choose the epoch
     standardised   rows from which the vectors of frozen encoders are standardised
 
-What is recorded is what :meth:`suffuse.data.columns.Columns.batch` returned, not what settings asked for. The record is
-part of the checkpoint, and ends in ``training.json``; ``suffuse doctor`` compares it with the run's splits.
+The record holds what :meth:`suffuse.data.columns.Columns.batch` returned, not what settings asked for. It is part of
+the checkpoint and is written to ``training.json``; ``suffuse doctor`` compares it with the run's splits.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PREFIX = "usage."  # of the record's tensors in a checkpoint
 
 @dataclass(frozen=True, kw_only=True)
 class RecordedColumns(Columns):
-    """Columns that mark the rows of every batch that come with a label."""
+    """Columns that record the rows of every batch whose label is known."""
 
     marks: np.ndarray  # (N,) bool, written in place
 
@@ -39,7 +39,7 @@ class RecordedColumns(Columns):
 
 @dataclass(eq=False)
 class RowUsage:
-    """The record of one training, over the run's N rows: (N,) bool each."""
+    """The rows that one training used, (N,) bool each over the run's N rows."""
 
     columns: Columns
     labels: np.ndarray
@@ -54,15 +54,15 @@ class RowUsage:
         return cls(columns, labels=empty, epoch=empty.copy(), standardised=empty.copy())
 
     def training(self, columns: Columns) -> RecordedColumns:
-        """The columns as training batches are taken from them."""
+        """The columns that training batches are taken from."""
         return _recorded(columns, self.labels)
 
     def validation(self, columns: Columns) -> RecordedColumns:
-        """The columns as validation reads them."""
+        """The columns that validation reads."""
         return _recorded(columns, self.epoch)
 
     def standardising(self, rows: np.ndarray) -> np.ndarray:
-        """These rows, which a model is standardised by."""
+        """Record and return the rows that a model is standardised by."""
         self.standardised[rows] = True
         return rows
 
@@ -71,22 +71,23 @@ class RowUsage:
         return {"labels": self.labels, "epoch": self.epoch, "standardised": self.standardised}
 
     def tensors(self) -> dict[str, torch.Tensor]:
-        """For a checkpoint."""
+        """The record as tensors of a checkpoint."""
         return {PREFIX + name: torch.from_numpy(mask) for name, mask in self.masks().items() if self.complete}
 
     def load(self, tensors: Mapping[str, torch.Tensor]) -> None:
-        """Go on with what a checkpoint holds."""
+        """Continue from a checkpoint."""
         self.complete = all(PREFIX + name in tensors for name in self.masks())
         for name, mask in self.masks().items():
             if self.complete:
                 mask |= tensors[PREFIX + name].numpy()
 
     def facts(self) -> dict[str, Any]:
-        """What is used for -> split -> rows, groups and a hash of the rows; nothing where the record isn't complete."""
+        """Purpose -> split -> rows, groups and a hash of the rows; only ``complete: False`` where the record isn't
+        complete."""
         if not self.complete:
             return {"complete": False}
-        known = self.columns.split, self.columns.group, self.columns.key
-        return {"complete": True, **{name: summarise(mask, *known) for name, mask in self.masks().items()}}
+        columns_of_rows = self.columns.split, self.columns.group, self.columns.key
+        return {"complete": True, **{name: summarise(mask, *columns_of_rows) for name, mask in self.masks().items()}}
 
 
 def _recorded(columns: Columns, marks: np.ndarray) -> RecordedColumns:

@@ -1,4 +1,4 @@
-"""The machine: threads, determinism, precision."""
+"""Settings of the process: threads, deterministic kernels, seed, precision."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def seed(number: int) -> None:
 
 @contextlib.contextmanager
 def restored() -> Iterator[None]:
-    """Inside, a training may settle and seed as it likes; afterwards threads and chance are as they were."""
+    """Inside, a training may change threads and seed; afterwards both are restored."""
     threads, chance = torch.get_num_threads(), torch.get_rng_state()
     try:
         yield
@@ -34,7 +34,7 @@ def restored() -> Iterator[None]:
 
 
 def autocast(precision: str) -> contextlib.AbstractContextManager:
-    """Mixed precision where the recipe says bf16; nothing otherwise."""
+    """Mixed precision where the recipe asks for bf16."""
     if precision == "bf16":
         return torch.autocast("cpu", dtype=torch.bfloat16)
     return contextlib.nullcontext()

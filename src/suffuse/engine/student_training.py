@@ -1,7 +1,7 @@
-"""One student's training, as a recipe says: its network, its losses, its rows, and what it reads of the store.
+"""The trainings of students and labels-only baselines: which ones a recipe asks for; network, losses and rows of each.
 
-The teacher's weights are not opened here. distill trains with it, and so does the search for settings: what a search
-tries is what a run then does.
+The teacher's weights are not opened here: its outputs come from the store. ``distill`` and ``tune`` both set up their
+trainings here.
 """
 
 from __future__ import annotations
@@ -10,143 +10,149 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from .. import losses
-from ..data.columns import Columns, Sampler
+from ..data.columns import Columns
+from ..data.sampler import Sampler
 from ..data.training_views import Viewer
 from ..knowledge import Knowledge
 from ..knowledge.fingerprint import expected
 from ..knowledge.manifest import read as read_manifest
-from ..knowledge.training_reader import Reader
+from ..knowledge.store import Reader
 from ..model import FusionModel
 from ..progress import Tell
 from ..recipe import Distill, Network, Recipe, Training
 from ..registry import PartSettings, settings
 from ..run import Run
-from . import feature_cache
-from .inference import scorer
 from .label_budget import label_budget, visible
 from .loop import Plan
 from .objective import Objective
-from .process_group import current
 from .row_usage import RowUsage
 from .runtime import seed, settle
-from .tensorboard import follower
-
-Where = tuple[Path, Tell]  # the folder of the checkpoint; who is told of the progress
+from .training_setup import TrainingData, build_model, make_plan
 
 
 @dataclass(frozen=True)
 class Job:
-    """One training: who it is, with which seed, share of the labels and modalities; from the teacher or not."""
+    """One training."""
 
-    who: str
+    who: str  # its folder: student, baseline, only-MODALITY, with -FRACTION where labels are hidden
     seed: int
-    taught: bool
-    fraction: float
-    only: str | None  # the one modality that a floor sees
-    epochs: int | None = None  # where it has another budget than the recipe's: of the rival alone
+    distilled: bool  # from the teacher; else on labels only
+    fraction: float  # of the labels
+    only: str | None  # the one modality that a unimodal baseline reads
+    epochs: int | None = None  # another budget than the recipe's: of the compute-matched baseline
 
 
 def prepared(run: Run, job: Job, scratch: Path, tell: Tell) -> tuple[Objective, Plan]:
-    """Everything for :func:`suffuse.engine.loop.fit`; what goes on after a kill stands in ``scratch``."""
+    """Everything for :func:`suffuse.engine.loop.fit`. ``scratch`` is the folder of the checkpoint."""
     settle(1)
     seed(job.seed)
-    whole = Columns.open(run.path("data"))
-    usage = RowUsage.of(whole)
-    knowledge = open_knowledge(run, whole) if job.taught else None
+    all_columns = Columns.open(run.path("data"))
+    usage = RowUsage.of(all_columns)
+    knowledge = open_knowledge(run, all_columns) if job.distilled else None
     network = network_of(run.recipe, job)
-    columns = visible(whole, label_budget(whole, job.fraction, run.recipe.seed)).of(network.encoders)
-    model = FusionModel(network, columns.spec).initialise()
-    columns = feature_cache.ready(columns, model, feature_cache.place(run))
-    model.standardise(columns, usage.standardising(columns.rows("train")))
-    objective = make_objective(model, chosen_losses(run, job), knowledge, run.recipe.distill)
-    told = reader(run, whole, objective, knowledge) if knowledge else None
-    return objective, make_plan(run, job, (columns, usage), (objective, told), (scratch, tell))
+    columns = visible(all_columns, label_budget(all_columns, job.fraction, run.recipe.seed)).of(network.encoders)
+    model, columns = build_model(run, network, columns, usage.standardising(columns.rows("train")))
+    objective = make_objective(model, losses_of(run, job), knowledge, run.recipe.distill)
+    teacher = open_reader(run, all_columns, objective, knowledge) if knowledge else None
+    training = training_of(run.recipe.distill, job.distilled)
+    if job.epochs is not None:
+        training = training.model_copy(update={"epochs": job.epochs})
+    data = training_data(run, job, training, (columns, usage), teacher)
+    plan = make_plan(run, training, data, objective, scratch, tell)
+    return objective, dataclasses.replace(plan, calibrate=run.recipe.distill.calibrate and job.distilled)
 
 
 def network_of(recipe: Recipe, job: Job) -> Network:
-    """The student, or what of it a floor sees; on labels only with the dropout that the recipe gives the baseline."""
+    """The student, or its part that reads one modality. A baseline may have a dropout of its own."""
     network = recipe.student.only(job.only) if job.only else recipe.student.bare()
-    apart = None if job.taught or recipe.distill.baseline is None else recipe.distill.baseline.dropout
-    return network if apart is None else network.dropped(apart)
+    dropout = None if job.distilled or recipe.distill.baseline is None else recipe.distill.baseline.dropout
+    return network if dropout is None else network.dropped(dropout)
 
 
-def training_of(how: Distill, taught: bool) -> Training:
-    """How the student is trained; on labels only with the settings that the recipe gives the baseline."""
-    if taught or how.baseline is None:
-        return how.train
-    own = {"augment": True} if how.baseline.augment else {}  # :meth:`suffuse.recipe.Recipe.seen` says what it sees
-    return how.baseline.train.applied(how.train).model_copy(update=own)
+def training_of(distill: Distill, distilled: bool) -> Training:
+    """The training settings of a student, or of its labels-only baseline."""
+    if distilled or distill.baseline is None:
+        return distill.train
+    # :meth:`suffuse.recipe.Recipe.seen` says which entries are augmented
+    overrides = {"augment": True} if distill.baseline.augment else {}
+    return distill.baseline.train.applied(distill.train).model_copy(update=overrides)
 
 
 def make_objective(
-    model: FusionModel, chosen: dict[str, PartSettings], knowledge: Knowledge | None, how: Distill
+    model: FusionModel, chosen: dict[str, PartSettings], knowledge: Knowledge | None, distill: Distill
 ) -> Objective:
-    """The student with its losses, and what they must know of the teacher."""
+    """The student with its losses. ``knowledge``: None for a training on labels only."""
     if knowledge is None:
-        alone = training_of(how, False)
-        return Objective(model, chosen, {}, mixup=alone.mixup, both=alone.whole)
+        training = training_of(distill, False)
+        return Objective(model, chosen, {}, mixup=training.mixup, both=training.whole)
     order = knowledge.manifest["fingerprint"]["modalities"]
-    return Objective(model, chosen, knowledge.widths(), order, how.schedules, how.train.mixup, both=how.train.whole)
+    return Objective(
+        model, chosen, knowledge.widths(), order, distill.schedules, distill.train.mixup, both=distill.train.whole
+    )
 
 
-def make_plan(
-    run: Run, job: Job, data: tuple[Columns, RowUsage], what: tuple[Objective, Reader | None], where: Where
-) -> Plan:
-    """Which rows, which labels, which of the teacher's arrays."""
-    (columns, usage), (objective, told) = data, what
-    training = training_of(run.recipe.distill, job.taught)
-    if job.epochs is not None:
-        training = training.model_copy(update={"epochs": job.epochs})
+def training_data(
+    run: Run, job: Job, training: Training, data: tuple[Columns, RowUsage], teacher: Reader | None
+) -> TrainingData:
+    """Which rows, labels and arrays of the teacher a training reads.
+
+    Raises SuffuseError where the store lacks some of them.
+    """
+    columns, usage = data
     allowed = label_budget(columns, job.fraction, run.recipe.seed)
     target = columns.hidden(allowed)
     labelled = columns.labelled("train")
-    rows = columns.rows("train") if told else labelled[allowed[labelled]]
+    rows = columns.rows("train") if teacher else labelled[allowed[labelled]]
     judged = columns.labelled("validation")
-    if told:
-        told.knowledge.require(rows, told.needs)
-
-    recorded, viewer = usage.training(columns), Viewer.of(training, run.recipe.seen(job.taught), job.seed)
-    if viewer and told and told.views:
-        viewer = dataclasses.replace(viewer, stored=(run.recipe.seed, told.views))  # it sees what the teacher saw
-
-    def gather(picked: np.ndarray, turn: int) -> tuple:
-        view = (viewer, turn) if viewer else None
-        batch = recorded.batch(picked, target, view, objective.whole, current().split)
-        return batch, told.gather(batch, turn) if told else {}
-
-    return Plan(
-        training,
+    viewer = Viewer.of(training, run.recipe.seen(job.distilled), job.seed)
+    if teacher:
+        teacher.knowledge.require(rows, teacher.needs)
+        if viewer and teacher.views:  # the student sees the views that the teacher answered
+            viewer = dataclasses.replace(viewer, stored=(run.recipe.seed, teacher.views))
+    return TrainingData(
+        columns,
+        usage,
         Sampler(rows, columns.shared()[rows], training.batch, job.seed),
-        every=-(-len(columns.rows("train")) // training.batch),
-        gather=gather,
-        validate=scorer(usage.validation(columns), judged[allowed[judged]], training),
-        folder=where[0],
-        tell=where[1],
-        calibrate=run.recipe.distill.calibrate and job.taught,
-        note=follower(run, where[0]),
-        usage=usage,
-        labels=lambda picked: columns.counts(picked, target),
+        validation=judged[allowed[judged]],
+        steps_per_epoch=-(-len(columns.rows("train")) // training.batch),
+        viewer=viewer,
+        target=target,
+        reader=teacher,
     )
 
 
 def open_knowledge(run: Run, columns: Columns) -> Knowledge:
-    """The store, refused where anything that decided it is another one now."""
+    """The store. Raises SuffuseError where its fingerprint isn't that of the run."""
     folder = run.path("knowledge")
     return Knowledge.open(folder, columns, expected(run, columns.spec, read_manifest(folder)["fingerprint"]))
 
 
-def reader(run: Run, columns: Columns, objective: Objective, knowledge: Knowledge) -> Reader:
-    """A student's way into the store: its views and, where the recipe asks for them, what it is left with."""
-    spec, seen = objective.model.spec, run.recipe.distill.targets == "seen"
-    found = Reader.of(knowledge, columns, (spec.names, objective.needs()), seen)
-    return dataclasses.replace(found, units=(columns.spec.heads, spec.heads))
+def open_reader(run: Run, columns: Columns, objective: Objective, knowledge: Knowledge) -> Reader:
+    """What reads the store for a student: its views and, with ``targets: seen``, the subsets that it is left with."""
+    spec, masked = objective.model.spec, run.recipe.distill.targets == "seen"
+    reader = Reader.of(knowledge, columns, (spec.names, objective.needs()), masked)
+    return dataclasses.replace(reader, units=(columns.spec.heads, spec.heads))
 
 
-def chosen_losses(run: Run, job: Job) -> dict[str, PartSettings]:
-    """The recipe's losses for a distilled student; cross-entropy alone for the baseline."""
-    if job.taught:
+def losses_of(run: Run, job: Job) -> dict[str, PartSettings]:
+    """The recipe's losses of a distilled student; the task loss alone for a baseline."""
+    if job.distilled:
         return dict(run.recipe.distill.losses)
     return {"labels": settings(losses.TABLE, {"kind": "task", "smoothing": run.recipe.distill.smoothing})}
+
+
+def jobs(run: Run) -> list[Job]:
+    """Student and baseline, with all labels and with each smaller share; then each modality alone."""
+    trainings = []
+    for number in range(run.recipe.distill.seeds):
+        seed_number = run.recipe.seed + number + 1
+        for fraction in (1.0, *run.recipe.fractions):
+            suffix = "" if fraction == 1 else f"-{fraction:g}"
+            trainings.append(Job(f"student{suffix}", seed_number, True, fraction, None))
+            trainings.append(Job(f"baseline{suffix}", seed_number, False, fraction, None))
+        if run.recipe.distill.floors and len(run.recipe.student.encoders) > 1:
+            trainings.extend(Job(f"only-{name}", seed_number, False, 1.0, name) for name in run.recipe.student.encoders)
+        if run.recipe.distill.rival:
+            trainings.append(Job("rival", seed_number, False, 1.0, None))
+    return trainings

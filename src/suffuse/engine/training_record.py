@@ -1,18 +1,22 @@
-"""What is kept of a training besides its weights. No times: the same training writes the same bytes."""
+"""What is kept of a training besides its weights, and its curves in TensorBoard. No times: the same training writes the
+same bytes."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
 from ..files import read_json, write_json, write_text
 from ..model import FusionModel, save
+from ..registry import optional
+from ..run import Run
 from .checkpoint import State
 from .gradient_norms import DEAD, dead
-from .inference import deciding
+from .inference import selection_score
 from .loop import Plan
 
 VERSION = 2  # of training.json; before 2 it has no record of rows and steps
@@ -37,8 +41,7 @@ def save_trained(model: FusionModel, state: State, plan: Plan, folder: Path) -> 
 
 
 def steps(plan: Plan, state: State) -> dict[str, int | bool]:
-    """How many batches were trained on, of how many at the most, how many make a step of the optimiser, and how many
-    of those there were."""
+    """Batches taken and their budget, the batch size, batches for each step of the optimiser, and its steps."""
     return {
         "taken": state.step,
         "budget": plan.training.epochs * plan.every,
@@ -51,26 +54,52 @@ def steps(plan: Plan, state: State) -> dict[str, int | bool]:
 
 def mean_shares(history: list[dict]) -> dict[str, float]:
     """Each loss's share of the gradient, the mean over epochs."""
-    found = [epoch["shares"] for epoch in history if "shares" in epoch]
-    return {name: sum(f[name] for f in found) / len(found) for name in (found[0] if found else ())}
+    epochs = [epoch["shares"] for epoch in history if "shares" in epoch]
+    return {name: sum(shares[name] for shares in epochs) / len(epochs) for name in (epochs[0] if epochs else ())}
 
 
 def alerts(history: list[dict]) -> list[str]:
-    """What people should know of a training."""
+    """Warnings about a training."""
     why = f"less than {DEAD:g} of the gradient in every epoch"
     return [f"the loss '{name}' had no effect: {why}; raise its weight, or leave it out" for name in dead(history)]
 
 
 def weights_hash(model: torch.nn.Module) -> str:
     """Hash of a module's parameters and buffers."""
-    made = hashlib.sha256()
+    digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
-        made.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        made.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return made.hexdigest()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def best_seed(folder: Path) -> str:
     """The seed that was best on validation; the lower log loss decides a tie."""
-    found = {p.parent.name: read_json(p)["validation"] for p in sorted(folder.glob("seed-*/training.json"))}
-    return max(found, key=lambda seed: (deciding(found[seed]), -found[seed]["log_loss"]))
+    validation = {p.parent.name: read_json(p)["validation"] for p in sorted(folder.glob("seed-*/training.json"))}
+    return max(validation, key=lambda seed: (selection_score(validation[seed]), -validation[seed]["log_loss"]))
+
+
+def follower(run: Run, scratch: Path) -> Callable[[dict], None] | None:
+    """A function that writes each line of a training's history to ``RUN/tensorboard/WHO/seed-N``; None where the recipe
+    doesn't ask for TensorBoard. ``scratch``: the folder of the checkpoint, whose last parts name the training.
+
+    Raises UsageError where TensorBoard isn't installed.
+    """
+    if not run.recipe.compute.tensorboard:
+        return None
+    optional("tensorboard", "tensorboard")
+    from torch.utils.tensorboard import SummaryWriter
+
+    _, _, name = scratch.as_posix().rpartition("/.work/")
+    folder, writers = run.path("tensorboard", name or scratch.name), []
+
+    def note(line: dict) -> None:
+        if not writers:  # an epoch that was told before a kill is told again: what came after it is dropped
+            writers.append(SummaryWriter(str(folder), purge_step=line["epoch"]))
+        writers[0].add_scalar("loss", line["loss"], line["epoch"])
+        for group in ("terms", "shares", "validation"):
+            for key, value in line[group].items():
+                writers[0].add_scalar(f"{group}/{key}", value, line["epoch"])
+        writers[0].flush()
+
+    return note

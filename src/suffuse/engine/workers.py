@@ -1,10 +1,9 @@
-"""Several trainings side by side, one process each, one thread each: small networks don't gain from threads,
-and a training's bits then don't depend on how many run beside it.
+"""Trainings in parallel, one process with one thread each: small networks don't gain from threads, and a training is
+then bit-identical however many run in parallel.
 
-Where a recipe asks for it several processes share each training (:mod:`.group`).
+Where a recipe asks for it several processes share each training (:mod:`.process_group`).
 
-Parent and workers speak JSON lines over pipes. A worker whose parent dies reads the end of its input and
-stops at once.
+Parent and workers exchange JSON lines over pipes. A worker whose parent dies reads the end of its input and stops.
 """
 
 from __future__ import annotations
@@ -20,12 +19,19 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from ..errors import SuffuseError, from_system
 from . import distributed_launch
 
+if TYPE_CHECKING:
+    from ..data.columns import Columns
+    from ..recipe import Network, Training
+
 CAUSE_SECONDS = 10.0  # in which the process that ended shows, after others have missed it
+BRIEF_STEPS = 800  # of small networks: some milliseconds each
+BRIEF_PARAMETERS = 2e8  # times rows that are learned from, each epoch's: a second or two
+BRIEF_NUMBERS = 2e7  # of those rows' entries: a convolution's first layer needs seconds for as many
 
 
 def run_jobs(
@@ -36,22 +42,21 @@ def run_jobs(
     processes: int = 1,
     brief: bool = False,
 ) -> None:
-    """Call ``function`` ("module:name", taking a job and a tell) on every job, ``workers`` processes at a time, of
-    which so many share each job. Under a launcher its processes share one job after the other; ``brief`` jobs, which
-    take less time than starting a process, are done here.
-
-    Raises SuffuseError as the first failing job does; the others are stopped.
+    """Call ``function`` ("module:name", taking a job and a tell) on every job, in ``workers`` processes, of which
+    ``processes`` share each job. A launcher's processes share one job after the other. ``brief`` jobs, which take less
+    time than starting a process, run in this one. Raises SuffuseError as the first failing job does, and stops the
+    others.
     """
     if not jobs:
         return
-    if distributed_launch.leads():
-        distributed_launch.together(function, jobs, tell)
+    if distributed_launch.is_leader():
+        distributed_launch.run_together(function, jobs, tell)
         return
     if brief and processes == 1:
         from .runtime import restored  # torch: a worker, which imports this module first, has to listen before that
 
         with restored():
-            distributed_launch.one_by_one(function, jobs, tell)
+            distributed_launch.run_one_by_one(function, jobs, tell)
         return
     todo: queue.SimpleQueue[int] = queue.SimpleQueue()
     for number in range(len(jobs)):
@@ -60,15 +65,33 @@ def run_jobs(
     count = min(max(workers // processes, 1), len(jobs))
     with tempfile.TemporaryDirectory(prefix="suffuse-") as folder:
         teams = [Team([_start(function) for _ in range(processes)], Path(folder, str(n))) for n in range(count)]
-        threads = [threading.Thread(target=_serve, args=(team, jobs, todo, news), daemon=True) for team in teams]
+        threads = [threading.Thread(target=_work_off, args=(team, jobs, todo, news), daemon=True) for team in teams]
         try:
             for thread in threads:
                 thread.start()
-            _follow(news, jobs, tell)
+            _report_progress(news, jobs, tell)
         finally:
             for process in (p for team in teams for p in team.processes):
                 process.kill()
                 process.wait()
+
+
+def is_brief(network: Network, columns: Columns, trainings: list[Training]) -> bool:
+    """Whether all of these ``trainings`` of ``network``, one after the other, take less time than starting a process.
+
+    An estimate from sizes only, so that it is the same on every machine. It decides only where the training runs: with
+    one thread the bits are the same in any process.
+    """
+    from ..model import FusionModel  # torch: a worker imports this module first, and must listen before that
+
+    rows, own_columns = len(columns.rows("train")), columns.of(network.encoders)
+    if sum(training.epochs * -(-rows // training.batch) for training in trainings) > BRIEF_STEPS:
+        return False
+    rows_learned = rows * sum(training.epochs for training in trainings)
+    return (
+        rows_learned * own_columns.numbers() <= BRIEF_NUMBERS
+        and rows_learned * FusionModel(network, own_columns.spec).size() <= BRIEF_PARAMETERS
+    )
 
 
 def _start(function: str) -> subprocess.Popen:
@@ -80,89 +103,88 @@ def _start(function: str) -> subprocess.Popen:
 
 
 class Team:
-    """Processes that share each of their jobs, and a place where they find each other."""
+    """Processes that share each of their jobs, and a file path by which they find each other."""
 
     def __init__(self, processes: list[subprocess.Popen], place: Path):
         self.processes, self.place, self.jobs = processes, place, 0
-        self.said: queue.SimpleQueue[tuple[int, dict]] = queue.SimpleQueue()
+        self.messages: queue.SimpleQueue[tuple[int, dict]] = queue.SimpleQueue()
         for rank, process in enumerate(processes):
             threading.Thread(target=self._listen, args=(rank, process), daemon=True).start()
 
     def _listen(self, rank: int, process: subprocess.Popen) -> None:
         for line in process.stdout:  # type: ignore[union-attr]
-            self.said.put((rank, json.loads(line)))
+            self.messages.put((rank, json.loads(line)))
         where = f"exit code {process.wait()}" + (f", process {rank + 1}" if len(self.processes) > 1 else "")
-        self.said.put((rank, {"error": {"what": "a training process died", "where": where}}))
+        self.messages.put((rank, {"error": {"what": "a training process died", "where": where}}))
 
-    def give(self, job: dict) -> None:
-        """Hand a job to all of them; how they find each other is part of it."""
+    def send(self, job: dict) -> None:
+        """Send a job to all processes, with the file by which they find each other."""
         self.jobs += 1
         size = len(self.processes)
         for rank, process in enumerate(self.processes):
             group = {"rank": rank, "size": size, "file": f"{self.place}-{self.jobs}"} if size > 1 else None
-            with contextlib.suppress(
-                OSError
-            ):  # the process died: `hear` reads its end and reports it, also for this job
+            # where the process died, `receive` reads its end and reports it, also for this job
+            with contextlib.suppress(OSError):
                 process.stdin.write(json.dumps({"job": job, "group": group}) + "\n")  # type: ignore[union-attr]
                 process.stdin.flush()  # type: ignore[union-attr]
 
-    def hear(self) -> Iterator[dict]:
-        """What they say of a job, until all are done or one fails; of the first one's progress alone. A process that
-        lost another one is not the cause: that is waited for a moment."""
-        left = len(self.processes)
-        while left:
-            rank, said = self.said.get()
-            if "error" in said:
-                yield self._cause(said)
+    def receive(self) -> Iterator[dict]:
+        """Messages about a job, until all are done or one fails; progress comes from the first process only. A process
+        that lost another one is not the cause of a failure: the cause is waited for a moment."""
+        running = len(self.processes)
+        while running:
+            rank, message = self.messages.get()
+            if "error" in message:
+                yield self._root_cause(message)
                 return
-            left -= bool(said.get("done"))
-            if not said.get("done") and not rank:
-                yield said
+            running -= bool(message.get("done"))
+            if not message.get("done") and not rank:
+                yield message
         yield {"done": True}
 
-    def _cause(self, said: dict) -> dict:
-        first, end = said, time.monotonic() + CAUSE_SECONDS
-        while said.get("lost") and time.monotonic() < end:
+    def _root_cause(self, message: dict) -> dict:
+        first, end = message, time.monotonic() + CAUSE_SECONDS
+        while message.get("lost") and time.monotonic() < end:
             with contextlib.suppress(queue.Empty):
-                _, other = self.said.get(timeout=max(end - time.monotonic(), 0.01))
-                said = other if "error" in other else said
-        return first if said.get("lost") else said
+                _, next_message = self.messages.get(timeout=max(end - time.monotonic(), 0.01))
+                message = next_message if "error" in next_message else message
+        return first if message.get("lost") else message
 
 
-def _serve(team: Team, jobs: list[dict], todo: queue.SimpleQueue, news: queue.SimpleQueue) -> None:
-    """Hand jobs to one team until there are none, and pass on what it says."""
+def _work_off(team: Team, jobs: list[dict], todo: queue.SimpleQueue, news: queue.SimpleQueue) -> None:
+    """Send jobs to one team until none is left, and forward its messages."""
     while True:
         try:
             number = todo.get_nowait()
         except queue.Empty:
             return
-        team.give(jobs[number])
-        for said in team.hear():
-            news.put({**said, "job": number})
-            if "error" in said:
+        team.send(jobs[number])
+        for message in team.receive():
+            news.put({**message, "job": number})
+            if "error" in message:
                 return
 
 
-def _follow(news: queue.SimpleQueue, jobs: list[dict], tell: Callable[[float, str], None]) -> None:
+def _report_progress(news: queue.SimpleQueue, jobs: list[dict], tell: Callable[[float, str], None]) -> None:
     shares = [0.0] * len(jobs)
     done = 0
     while done < len(jobs):
-        said = news.get()
-        if "error" in said:
-            raise SuffuseError(**said["error"])
-        if said.get("done"):
+        message = news.get()
+        if "error" in message:
+            raise SuffuseError(**message["error"])
+        if message.get("done"):
             done += 1
-            shares[said["job"]] = 1.0
+            shares[message["job"]] = 1.0
         else:
-            shares[said["job"]] = said["share"]
-        tell(sum(shares) / len(jobs), said.get("words", ""))
+            shares[message["job"]] = message["share"]
+        tell(sum(shares) / len(jobs), message.get("words", ""))
 
 
 def work(function: str, incoming: TextIO, outgoing: TextIO) -> None:
-    """The worker: one job after the other, in the order in which they come."""
+    """The worker's loop: one job after the other."""
     jobs: queue.SimpleQueue[dict] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(incoming, jobs), daemon=True).start()  # first: imports take seconds
-    call = distributed_launch.named(function)
+    call = distributed_launch.import_function(function)
 
     def say(**facts: Any) -> None:
         outgoing.write(json.dumps(facts) + "\n")
@@ -171,13 +193,13 @@ def work(function: str, incoming: TextIO, outgoing: TextIO) -> None:
     while True:
         order = jobs.get()
         try:
-            with _among(order["group"]):
+            with _join_group(order["group"]):
                 call(order["job"], lambda share, words: say(share=share, words=words))
             say(done=True)
         except (SuffuseError, OSError) as error:
-            said = from_system(error) if isinstance(error, OSError) else error
-            facts = {"what": said.what, "where": said.where, "got": said.got, "expected": said.expected}
-            say(error={**facts, "hint": said.hint}, lost=getattr(said, "lost", False))
+            failure = from_system(error) if isinstance(error, OSError) else error
+            facts = {"what": failure.what, "where": failure.where, "got": failure.got, "expected": failure.expected}
+            say(error={**facts, "hint": failure.hint}, lost=getattr(failure, "lost", False))
         except Exception as error:
             if os.environ.get("SUFFUSE_DEBUG"):
                 raise
@@ -185,13 +207,13 @@ def work(function: str, incoming: TextIO, outgoing: TextIO) -> None:
             say(error={**facts, "hint": "SUFFUSE_DEBUG=1 shows where"})
 
 
-def _among(group: dict | None) -> contextlib.AbstractContextManager:
-    """This process among those that share the job."""
+def _join_group(group: dict | None) -> contextlib.AbstractContextManager:
+    """Join the processes that share the job."""
     if group is None:
         return contextlib.nullcontext()
-    from .process_group import joined
+    from .process_group import join_group
 
-    return joined(group["rank"], group["size"], Path(group["file"]))
+    return join_group(group["rank"], group["size"], Path(group["file"]))
 
 
 def _listen(incoming: TextIO, jobs: queue.SimpleQueue) -> None:

@@ -67,7 +67,7 @@ def teacher_operations(run: Run, columns: Columns) -> tuple[float, float]:
     stored = sum(block["rows"] for block in read_manifest(run.path("knowledge"))["blocks"])
     stored *= teacher.seeds if teacher.ensemble else 1
     rows = columns.rows("train")
-    return training, flops.of_answers(model, model_columns, rows) / max(len(rows), 1) * stored
+    return training, flops.of_inference(model, model_columns, rows) / max(len(rows), 1) * stored
 
 
 def new_network(run: Run, network: Network, columns: Columns) -> tuple[FusionModel, Columns]:

@@ -115,7 +115,7 @@ class Network:
 
     def masked_logits(self, rows: np.ndarray, kept: np.ndarray) -> np.ndarray:
         """(K, N, C): rows are encoded once, and fused under each of the K masks."""
-        return self._in_units(inference.under(*self.opened, rows, kept, FUSION_BATCH))
+        return self._in_units(inference.subset_logits(*self.opened, rows, kept, FUSION_BATCH))
 
     def _in_units(self, logits: np.ndarray) -> np.ndarray:
         """Numbers in the units of the run's data; a network trained on few labels has units of its own."""

@@ -15,7 +15,8 @@ import torch
 
 from .. import losses
 from ..attention_maps import named
-from ..data.columns import MOST_TOGETHER, Columns, Sampler
+from ..data.columns import Columns
+from ..data.sampler import MOST_TOGETHER, Sampler
 from ..data.training_views import Viewer
 from ..engine.loop import Plan, make_optimizer, train_step
 from ..engine.objective import Objective

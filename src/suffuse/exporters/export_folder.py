@@ -1,4 +1,4 @@
-"""The export folder: the model, and its preprocessing as data, so that it needs nothing else."""
+"""The export folder: the model, and its preprocessing as data. It needs nothing else."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ __all__ = ["forms", "write"]
 
 
 def write(model: FusionModel, recipe: Recipe, folder: Path, derived: Mapping[str, dict] | None = None) -> None:
-    """model.onnx, a tokenizer per text, and signature.json with sizes, settings, classes and hashes.
+    """Write model.onnx, a tokenizer per text, and signature.json with sizes, settings, classes and hashes.
 
-    ``derived`` says how columns are made that the table may lack: of each, settings and facts, as prepare found them.
+    ``derived``: settings and facts of the columns that can be derived where a table lacks them.
     """
     folder.mkdir(parents=True, exist_ok=True)
     export(model, folder / "model.onnx")
@@ -62,7 +62,7 @@ def write(model: FusionModel, recipe: Recipe, folder: Path, derived: Mapping[str
 
 
 def _input(field: Field) -> str:
-    """What a modality's input is, for who feeds the file without suffuse."""
+    """The description of a modality's input array."""
     steps = "float32 (rows, length, {features} + 1), the last is 1 where a step is real; shorter rows end in zeros"
     if field.kind == "image" and "places" in field.statistics:
         return "uint8 (rows, {places}, size, size, 4), RGB, and 255 where there is a picture".format(**field.statistics)
@@ -77,10 +77,10 @@ def _input(field: Field) -> str:
 
 def _derive(model: FusionModel, recipe: Recipe, derived: Mapping[str, dict]) -> dict:
     """The derived columns that this model's modalities read, and those that they are made from."""
-    wanted = [column for field in model.spec.fields for column in recipe.modalities[field.name].columns]
+    columns = [column for field in model.spec.fields for column in recipe.modalities[field.name].columns]
     needed = []
-    for column in wanted:
+    for column in columns:
         if column in derived and column not in needed:
             needed.append(column)
-            wanted.append(derived[column]["settings"]["column"])
+            columns.append(derived[column]["settings"]["column"])
     return {"derive": {name: derived[name] for name in derived if name in needed}} if needed else {}

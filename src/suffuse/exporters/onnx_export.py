@@ -79,7 +79,7 @@ def export(model: FusionModel, file: Path) -> None:
 
 
 def strip(proto) -> None:
-    """Take out what only a debugger needs: it can be larger than the weights."""
+    """Remove what only a debugger needs: it can be larger than the weights."""
     del proto.metadata_props[:]
     proto.doc_string = ""
     proto.producer_name, proto.producer_version = "suffuse", ""
@@ -119,7 +119,7 @@ def _length(field: Field) -> dict[int, Any]:
 
 @contextlib.contextmanager
 def _silence() -> Iterator[None]:
-    """The exporter prints and logs a lot; its errors come as exceptions."""
+    """Silences the exporter's prints and logs; its errors come as exceptions."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -1,8 +1,8 @@
 """GRU and LSTM as the ONNX operators of that name.
 
-Left to itself the exporter unrolls a recurrent net into a loop of small operators, several times slower, and
-torch 2.14 fixes its length at the second export of a process. So the cells are swapped, in a copy of the
-model, for modules that hold the weights in ONNX's order and call one operator, which is translated as it is.
+By default the exporter unrolls a recurrent net into a loop of small operators, several times slower, and torch 2.14
+fixes its length at the second export of a process. So the cells are swapped, in a copy of the model, for modules that
+hold the weights in ONNX's order and call one operator, which is translated directly.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ def recurrent(x: Tensor, w: Tensor, r: Tensor, b: Tensor, kind: str) -> Tensor:
     """(B, L, I) and weights in ONNX's order -> all states (B, L, H)."""
     size = r.shape[2]
     back = {"gru": (1, 0, 2), "lstm": (0, 2, 3, 1)}[kind]
-    ours = [_reorder(part, back) for part in (w[0], r[0], *b[0].chunk(2))]
+    torch_weights = [_reorder(part, back) for part in (w[0], r[0], *b[0].chunk(2))]
     cell = (nn.GRU if kind == "gru" else nn.LSTM)(x.shape[2], size, batch_first=True)
-    for parameter, value in zip(cell.parameters(), ours, strict=True):
+    for parameter, value in zip(cell.parameters(), torch_weights, strict=True):
         parameter.data = value
     return cell(x)[0]
 
@@ -71,12 +71,12 @@ class Recurrent(nn.Module):
 
 def swapped(model: nn.Module) -> nn.Module:
     """A copy of the model with its recurrent cells swapped."""
-    made = copy.deepcopy(model)
-    for module in list(made.modules()):
+    copied = copy.deepcopy(model)
+    for module in list(copied.modules()):
         for name, child in list(module.named_children()):
             if isinstance(child, (nn.GRU, nn.LSTM)):
                 module._modules[name] = Recurrent(child)
-    return made
+    return copied
 
 
 def _reorder(rows: Tensor, order: tuple[int, ...]) -> Tensor:

@@ -1,15 +1,22 @@
-"""An ONNX file in ONNX Runtime: entries and ``present`` in, logits out; and two of them timed side by side."""
+"""An ONNX file in ONNX Runtime: entries and ``present`` in, logits out; and the latency of two of them, compared.
+
+No two measurements agree to the last digit, and what is chosen by them must not change when a stage is repeated. So the
+ratios are kept in the run by the contents of the two files (:class:`LatencyCache`).
+"""
 
 from __future__ import annotations
 
+import hashlib
 import statistics
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
 
+from ..checked_json import read_checked, write_checked
 from ..errors import SuffuseError
 
 Feed = Mapping[str, np.ndarray]
@@ -18,7 +25,7 @@ BLOCK = 0.003  # seconds of a block: shorter ones time the clock
 
 
 class Session:
-    """A model on the processor, in one thread unless told otherwise.
+    """A model on the CPU, with one thread by default.
 
     Raises SuffuseError where ONNX Runtime can't load it.
     """
@@ -29,26 +36,26 @@ class Session:
         try:
             self.session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # what ONNX Runtime raises shares no base class
-            said = (str(error) or type(error).__name__).splitlines()[0]
-            raise SuffuseError("ONNX Runtime can't load this model", got=said) from None
+            message = (str(error) or type(error).__name__).splitlines()[0]
+            raise SuffuseError("ONNX Runtime can't load this model", got=message) from None
 
     def logits(self, entries: Feed, present: np.ndarray) -> np.ndarray:
         """Entries (B, ...) and present (B, M) bool -> (B, C) float32."""
         return self.run(feed(entries, present))
 
-    def run(self, given: Feed) -> np.ndarray:
+    def run(self, feeds: Feed) -> np.ndarray:
         """What :func:`feed` made -> (B, C) float32."""
-        return np.asarray(self.session.run(["logits"], dict(given))[0])
+        return np.asarray(self.session.run(["logits"], dict(feeds))[0])
 
 
 def feed(entries: Feed, present: np.ndarray) -> dict[str, np.ndarray]:
     """Entries as the file takes them: token ids as int64."""
-    made = {n: e.astype(np.int64) if e.dtype == np.int32 else e for n, e in entries.items()}
-    return {**made, "present": present}
+    arrays = {n: e.astype(np.int64) if e.dtype == np.int32 else e for n, e in entries.items()}
+    return {**arrays, "present": present}
 
 
 @dataclass(frozen=True)
-class Ratio:
+class LatencyRatio:
     """Time of one model / time of another, over pairs of blocks."""
 
     low: float  # quartile
@@ -56,23 +63,44 @@ class Ratio:
     high: float  # quartile
 
 
-def ratio(ours: Session, theirs: Session, given: Feed, seconds: float = SECONDS) -> Ratio:
-    """Blocks of both by turns, in changing order, so that a slower moment of the machine falls on both."""
-    count = max(1, round(BLOCK / max(_block(theirs, given, 1), 1e-6)))
-    for session in (ours, theirs):
-        _block(session, given, count)
-    found, started = [], time.perf_counter()
-    while len(found) < PAIRS and (len(found) < 8 or time.perf_counter() - started < seconds):
-        first, second = (ours, theirs) if len(found) % 2 else (theirs, ours)
-        taken = {id(first): _block(first, given, count)}
-        taken[id(second)] = _block(second, given, count)
-        found.append(taken[id(ours)] / taken[id(theirs)])
-    low, median, high = statistics.quantiles(found, n=4)
-    return Ratio(round(low, 3), round(median, 3), round(high, 3))
+def latency_ratio(model: Session, reference: Session, feeds: Feed, seconds: float = SECONDS) -> LatencyRatio:
+    """Time blocks of both by turns, in changing order, so that a slower moment of the machine affects both."""
+    count = max(1, round(BLOCK / max(_block(reference, feeds, 1), 1e-6)))
+    for session in (model, reference):
+        _block(session, feeds, count)
+    ratios, started = [], time.perf_counter()
+    while len(ratios) < PAIRS and (len(ratios) < 8 or time.perf_counter() - started < seconds):
+        first, second = (model, reference) if len(ratios) % 2 else (reference, model)
+        taken = {id(first): _block(first, feeds, count)}
+        taken[id(second)] = _block(second, feeds, count)
+        ratios.append(taken[id(model)] / taken[id(reference)])
+    low, median, high = statistics.quantiles(ratios, n=4)
+    return LatencyRatio(round(low, 3), round(median, 3), round(high, 3))
 
 
-def _block(session: Session, given: Feed, count: int) -> float:
+def _block(session: Session, feeds: Feed, count: int) -> float:
     start = time.perf_counter()
     for _ in range(count):
-        session.run(given)
+        session.run(feeds)
     return time.perf_counter() - start
+
+
+AGAIN = "remove it: the times are measured again, and another form may be chosen by them"
+
+
+@dataclass(frozen=True)
+class LatencyCache:
+    """The measured ratios of a run."""
+
+    file: Path
+    feeds: Feed  # one row, as the model takes it
+
+    def ratio(self, model: bytes, reference: bytes, name: str) -> LatencyRatio:
+        """Time of ``model`` / time of ``reference``, on one row and one thread; ``name`` is stored with it."""
+        cached = read_checked(self.file, AGAIN) or {}
+        key = hashlib.sha256(hashlib.sha256(model).digest() + hashlib.sha256(reference).digest()).hexdigest()
+        if key in cached:
+            return LatencyRatio(**cached[key]["ratio"])
+        measured = latency_ratio(Session(model), Session(reference), self.feeds)
+        write_checked(self.file, {**cached, key: {"of": name, "ratio": asdict(measured)}})
+        return measured

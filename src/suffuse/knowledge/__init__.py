@@ -1,20 +1,16 @@
 """The knowledge store: what the teacher knows of each row, memory-mapped, keyed by row id and contents.
 
-    blocks       how the teacher saw the rows: subset of modalities, view
-    encoding     logits as they are stored, and what that costs
-    fingerprint  what decides the content; which part of it changed
-    manifest     the store's facts, signed, and its arrays
-    parts        the atomic parts while it is being made
-    making       the work, alone or shared
-    compaction   all parts as one store
-    row_file     an array of it that rows are put into, in any order
-    claims       sharing parts out over processes
-    reuse        rows of an older store that are still right
-    store        an open store: positions found once, one gather a tap
-    reader       what a student's training reads of it: its view, its subset
-    answers      its answers as one array
-    people       the manifest in lines
-    export       a table for people and other programs
+    chunks          blocks (subset of modalities, view) and the atomic parts of a store that is being built
+    builder         the plan of a build, and the work of one or several processes on it
+    leases          how processes share parts
+    row_reuse       rows of a previous store that are still valid
+    compaction      all parts as one array for each tap
+    logit_encoding  logits as they are stored, and the error of that
+    fingerprint     what decides the content; which part of it changed
+    manifest        the facts of a store, signed, its arrays, and ``suffuse knowledge show``
+    store           an open store, and the reader of a student's training
+    teacher_logits  the logits of a store as one array
+    parquet_export  a store as one table
 
 ``docs/knowledge.md`` is the format, for other programs.
 """

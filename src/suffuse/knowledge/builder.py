@@ -1,7 +1,7 @@
-"""Making a store: the work that one or several processes do together, and what each must know of it.
+"""Builds a store, in one process or in several that share the work.
 
-Everything follows from the data, the recipe and the older store that is copied from, so processes agree on it without
-a word: the one that leads writes down which older store that is and what the teacher's hash was.
+The work follows from the data, the recipe and the previous store that rows are copied from, so processes need no
+messages to agree on it: the leader writes the name of that store and the hash of the teacher to ``plan.json``.
 """
 
 from __future__ import annotations
@@ -22,12 +22,11 @@ from ..files import read_json, write_json
 from ..paths import inside
 from ..run import Run
 from . import chunks
-from .blocks import Block, blocks
-from .chunks import Part, Pieces, cut, order
+from .chunks import Block, Part, Pieces, blocks, cut_parts, store_order
 from .fingerprint import fingerprint
-from .leases import Claims
+from .leases import Leases
 from .logit_encoding import LOGITS, Encoding, cost
-from .row_reuse import Older, contents, drawn, newest
+from .row_reuse import PreviousStore, content_hashes, draw_hashes, newest
 
 Ask = Callable[[np.ndarray, Block], dict[str, np.ndarray]]  # rows, how they are seen -> taps, float32
 LEADER, PLAN, WAIT = "leader", "plan.json", 0.2
@@ -35,16 +34,16 @@ CUT = 2  # how parts are cut: those of a killed attempt that cut otherwise are m
 
 
 @dataclass(frozen=True)
-class Making:
-    """All that is to be done. K rows of a block as prepared."""
+class StoreBuild:
+    """The plan of a build. K rows of a block as prepared."""
 
     run: Run
     columns: Columns
-    made: dict  # the fingerprint
+    fingerprint: dict
     blocks: list[Block]
     counts: list[int]  # rows of each block
     rows: np.ndarray  # (K,) data rows in the order of the store
-    older: Older | None
+    previous: PreviousStore | None
     parts: list[Part]
     encoding: Encoding
 
@@ -54,19 +53,19 @@ class Making:
         return work_folder(self.run)
 
     @property
-    def over(self) -> bool:
-        """Whether another process has finished it all: parts are taken away after that."""
+    def is_over(self) -> bool:
+        """Whether another process has finished the store; its parts are deleted then."""
         return self.run.stamp("extract") is not None
 
     @property
-    def answers(self) -> int:
-        """Rows that the teacher is asked about, over all blocks."""
-        return sum(len(p.slots) for p in self.parts if p.old is None)
+    def queried_count(self) -> int:
+        """Number of rows that the teacher answers, over all blocks."""
+        return sum(len(p.slots) for p in self.parts if p.previous_rows is None)
 
     @property
-    def reused(self) -> int:
-        """Rows that are copied."""
-        return sum(len(p.slots) for p in self.parts if p.old is not None)
+    def copied_count(self) -> int:
+        """Number of rows that are copied from the previous store."""
+        return sum(len(p.slots) for p in self.parts if p.previous_rows is not None)
 
 
 def work_folder(run: Run) -> Path:
@@ -74,131 +73,140 @@ def work_folder(run: Run) -> Path:
     return run.partial("extract") / ".parts"
 
 
-def plan(run: Run) -> dict | None:
-    """What the leader wrote down for this work; None where it didn't yet."""
+def read_plan(run: Run) -> dict | None:
+    """The plan that the leader wrote; None before that."""
     return read_json(work_folder(run) / PLAN)
 
 
-def begin(run: Run, columns: Columns, teacher: tuple[str, Sequence[str], Pieces], taps: Iterable[str]) -> Making:
-    """The leader's look at the work: what a killed attempt wrote down, or a new plan. ``teacher``: its hash, its
-    modalities, how it cuts rows into pieces; ``taps``: what it tells of a row."""
-    weights, names, _ = teacher
-    known = plan(run)
-    if known is None or known["teacher"] != weights or known.get("cut") != CUT:
+def start_build(
+    run: Run, columns: Columns, teacher: tuple[str, Sequence[str], Pieces], taps: Iterable[str]
+) -> StoreBuild:
+    """The leader's build, by the plan of an interrupted attempt or a new one. ``teacher``: its hash, its modalities,
+    how it cuts rows into pieces; ``taps``: names of its arrays."""
+    teacher_hash, names, _ = teacher
+    saved_plan = read_plan(run)
+    if saved_plan is None or saved_plan["teacher"] != teacher_hash or saved_plan.get("cut") != CUT:
         shutil.rmtree(work_folder(run), ignore_errors=True)
-        made = fingerprint(run, columns.spec, names, weights)
-        older = newest(run.path("previous"), made, taps)
-        known = {"teacher": weights, "older": str(older.relative_to(run.folder)) if older else None, "cut": CUT}
-    found = planned(run, columns, teacher, known)
-    write_json(work_folder(run) / PLAN, known)
-    return found
+        content_fingerprint = fingerprint(run, columns.spec, names, teacher_hash)
+        older = newest(run.path("previous"), content_fingerprint, taps)
+        saved_plan = {
+            "teacher": teacher_hash,
+            "older": str(older.relative_to(run.folder)) if older else None,
+            "cut": CUT,
+        }
+    build = build_from_plan(run, columns, teacher, saved_plan)
+    write_json(work_folder(run) / PLAN, saved_plan)
+    return build
 
 
-def planned(run: Run, columns: Columns, teacher: tuple[str, Sequence[str], Pieces], known: dict) -> Making:
-    """The work as the plan has it. Raises SuffuseError where this process has another teacher."""
-    weights, names, pieces = teacher
-    if known["teacher"] != weights:
+def build_from_plan(
+    run: Run, columns: Columns, teacher: tuple[str, Sequence[str], Pieces], saved_plan: dict
+) -> StoreBuild:
+    """The build that a plan describes. Raises SuffuseError where this process has another teacher."""
+    teacher_hash, names, pieces = teacher
+    if saved_plan["teacher"] != teacher_hash:
         raise SuffuseError(
-            "this process has another teacher than the one that leads", where=run.folder, got=weights[:12],
-            expected=known["teacher"][:12],
+            "this process has another teacher than the one that leads", where=run.folder, got=teacher_hash[:12],
+            expected=saved_plan["teacher"][:12],
         )  # fmt: skip
-    made = fingerprint(run, columns.spec, names, weights)
+    content_fingerprint = fingerprint(run, columns.spec, names, teacher_hash)
     train = columns.rows("train")
-    rows = order(train, columns.rows("validation"), pieces)
-    listed = blocks(run.recipe.extract, names)
-    counts = [len(rows) if block.view is None else len(train) for block in listed]
-    older = older_of(run, known)
-    shared = per_row(columns, rows, made) if older else {}
-    nowhere = np.full(len(rows), -1, dtype=np.int64)
-    old = [
-        older.places(b, {n: a[:c] for n, a in shared.items()}, made) if older else nowhere[:c]
-        for b, c in zip(listed, counts, strict=True)
+    rows = store_order(train, columns.rows("validation"), pieces)
+    store_blocks = blocks(run.recipe.extract, names)
+    counts = [len(rows) if block.view is None else len(train) for block in store_blocks]
+    previous = previous_store(run, saved_plan)
+    shared = per_row(columns, rows, content_fingerprint) if previous else {}
+    no_rows = np.full(len(rows), -1, dtype=np.int64)
+    previous_rows = [
+        previous.places(b, {n: a[:c] for n, a in shared.items()}, content_fingerprint) if previous else no_rows[:c]
+        for b, c in zip(store_blocks, counts, strict=True)
     ]
     settings = run.recipe.extract
-    return Making(
-        run, columns, made, listed, counts, rows, older, cut(rows, len(train), old, pieces),
+    return StoreBuild(
+        run, columns, content_fingerprint, store_blocks, counts, rows, previous,
+        cut_parts(rows, len(train), previous_rows, pieces),
         Encoding.of(columns.spec, settings.dtype, settings.top_k),
     )  # fmt: skip
 
 
-def older_of(run: Run, known: dict) -> Older | None:
-    """The store that the plan copies rows from. Raises SuffuseError where that lies outside of the run."""
-    return Older.open(inside(run.folder, known["older"])) if known["older"] else None
+def previous_store(run: Run, saved_plan: dict) -> PreviousStore | None:
+    """The store that rows are copied from. Raises SuffuseError where it lies outside of the run."""
+    return PreviousStore.open(inside(run.folder, saved_plan["older"])) if saved_plan["older"] else None
 
 
-def per_row(columns: Columns, rows: np.ndarray, made: dict) -> dict[str, np.ndarray]:
-    """What tells rows apart, arrays (K,): keys, what the teacher sees of them, and what its views are drawn by."""
-    found = {"key": columns.key[rows], "content": contents(columns, rows, made["modalities"])}
-    if made["views"]["count"]:
-        found["drawn"] = drawn(columns, rows, list(made["views"]["augment"]))
-    return found
+def per_row(columns: Columns, rows: np.ndarray, content_fingerprint: dict) -> dict[str, np.ndarray]:
+    """Hashes that identify rows, arrays (K,): keys, contents, and the entries that views are drawn by."""
+    arrays = {"key": columns.key[rows], "content": content_hashes(columns, rows, content_fingerprint["modalities"])}
+    if content_fingerprint["views"]["count"]:
+        arrays["drawn"] = draw_hashes(columns, rows, list(content_fingerprint["views"]["augment"]))
+    return arrays
 
 
-def stored(making: Making, answers: dict[str, np.ndarray], block: Block) -> dict[str, np.ndarray]:
-    """Taps (B, ...) float32 as they are stored, and what that costs."""
-    names, full = making.made["modalities"], block.subset == making.blocks[0].subset
-    logits = making.encoding.encode(answers[LOGITS])
+def encode_taps(build: StoreBuild, outputs: dict[str, np.ndarray], block: Block) -> dict[str, np.ndarray]:
+    """Taps (B, ...) float32 as they are stored, with the error of the encoding."""
+    names, full = build.fingerprint["modalities"], block.subset == build.blocks[0].subset
+    logits = build.encoding.encode(outputs[LOGITS])
     taps = {
-        n: making.encoding.rounded(a)
-        for n, a in answers.items()
+        n: build.encoding.rounded(a)
+        for n, a in outputs.items()
         if n != LOGITS and (full or not chunks.of_modality(n, names))
     }
-    kept = making.encoding.decode({n: torch.from_numpy(a) for n, a in logits.items()}).float()
-    error, same = cost(making.columns.spec, torch.from_numpy(answers[LOGITS]), kept)
-    return {**logits, **taps, "error": error.numpy(), "same": same.numpy()}
+    decoded = build.encoding.decode({n: torch.from_numpy(a) for n, a in logits.items()}).float()
+    error, same_argmax = cost(build.columns.spec, torch.from_numpy(outputs[LOGITS]), decoded)
+    return {**logits, **taps, "error": error.numpy(), "same": same_argmax.numpy()}
 
 
-def work(making: Making, ask: Ask, claims: Claims, pool: Executor) -> Iterator[Part]:
-    """Do the parts that nobody has done and nobody is doing, one after another; yields each part that is there, in any
-    order, and ends when all are. Parts of others are waited for, and done where those others have died. A part is
-    written in the pool while the next one is answered."""
-    left = list(making.parts)
-    while left:
-        before, writing = len(left), []
-        for part in list(left):
-            if not part.file(making.place).exists():
-                if making.over:
+def work(build: StoreBuild, ask: Ask, claims: Leases, pool: Executor) -> Iterator[Part]:
+    """Compute the parts that no process has done or is doing; yield each finished part, in any order, until all are
+    finished. Parts of other processes are waited for, and computed where those have died. A part is written in the
+    pool while the teacher answers the next one."""
+    remaining = list(build.parts)
+    while remaining:
+        before, writing = len(remaining), []
+        for part in list(remaining):
+            if not part.file(build.place).exists():
+                if build.is_over:
                     return
                 if not claims.claim(part.name):
                     continue
-                if part.file(making.place).exists():  # done by its owner just before it let go
+                if part.file(build.place).exists():  # done by its owner just before it let go
                     claims.release(part.name)
-                elif making.over:
+                elif build.is_over:
                     return
                 else:
-                    answers = None if part.old is not None else _asked(making, ask, part)
-                    writing.append((part, pool.submit(_write, making, part, answers)))
+                    outputs = None if part.previous_rows is not None else _query_teacher(build, ask, part)
+                    writing.append((part, pool.submit(_write_part, build, part, outputs)))
                     if len(writing) == 1:
                         continue
-                    part = _written(writing, claims)
-            left.remove(part)
+                    part = _finish_first(writing, claims)
+            remaining.remove(part)
             yield part
         while writing:
-            part = _written(writing, claims)
-            left.remove(part)
+            part = _finish_first(writing, claims)
+            remaining.remove(part)
             yield part
-        if len(left) == before:
+        if len(remaining) == before:
             time.sleep(WAIT)
 
 
-def _asked(making: Making, ask: Ask, part: Part) -> dict[str, np.ndarray]:
-    return ask(making.rows[part.slots], making.blocks[part.block])
+def _query_teacher(build: StoreBuild, ask: Ask, part: Part) -> dict[str, np.ndarray]:
+    return ask(build.rows[part.slots], build.blocks[part.block])
 
 
-def _write(making: Making, part: Part, answers: dict[str, np.ndarray] | None) -> None:
-    """One part's file: of the teacher's answers, or copied."""
-    block = making.blocks[part.block]
-    if answers is None:
-        assert making.older is not None, "rows are copied from an older store"
-        arrays = making.older.copy(block, part)
+def _write_part(build: StoreBuild, part: Part, outputs: dict[str, np.ndarray] | None) -> None:
+    """Write a part from the teacher's outputs, or copy it."""
+    block = build.blocks[part.block]
+    if outputs is None:
+        assert build.previous is not None, "rows are copied from an older store"
+        arrays = build.previous.copy(block, part)
     else:
-        arrays = {**stored(making, answers, block), "slot": part.slots}
-    chunks.write_part(part.file(making.place), arrays)
+        arrays = {**encode_taps(build, outputs, block), "slot": part.slots}
+    chunks.write_part(part.file(build.place), arrays)
 
 
-def _written(writing: list[tuple[Part, Future]], claims: Claims) -> Part:
-    """The first of those that are being written, once it is there."""
-    part, done = writing.pop(0)
-    done.result()
+def _finish_first(writing: list[tuple[Part, Future]], claims: Leases) -> Part:
+    """Wait for the first part that is being written, and release it."""
+    part, future = writing.pop(0)
+    future.result()
     claims.release(part.name)
     return part

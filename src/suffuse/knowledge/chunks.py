@@ -1,21 +1,23 @@
-"""A store while it is being made: which parts there are, and each one's file.
+"""The blocks of a store, and the parts that each block is built in.
 
-Rows stand in one order in every block: training rows first, then validation rows, as the teacher's pieces have them. A
-view's blocks hold training rows alone. A part is a piece of one block, of 4,096 rows at the most; it is answered by the
-teacher, or copied from an older store where those rows are still right.
+A block is one subset of the modalities under one view. Every block has its rows in the same order: training rows, then
+validation rows, in the pieces of the teacher. Blocks of a view hold training rows only. A part is a piece of one block,
+of at most 4,096 rows; the teacher answers it, or it is copied from a previous store whose rows are still valid.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 
+from ..errors import UsageError
 from ..files import write_bytes
+from ..recipe import Extract
 from ..types import LOOK, MAP
-from .blocks import Block
 
 PART = 4096  # rows
 FACTS = ("slot", "error", "same")  # arrays of a part that are no taps
@@ -31,44 +33,45 @@ class Part:
     block: int
     number: int
     slots: np.ndarray  # (B,) where the rows stand in the block
-    old: np.ndarray | None = None  # (B,) where they stand in the older store that they are copied from
+    previous_rows: np.ndarray | None = None  # (B,) where they stand in the older store that they are copied from
 
     @property
     def name(self) -> str:
-        """Of its claim."""
+        """The name of its lease."""
         return f"block-{self.block:03d}-part-{self.number:06d}"
 
     def file(self, folder: Path) -> Path:
-        """Where it stands."""
+        """Its file."""
         return folder / f"block-{self.block:03d}" / f"part-{self.number:06d}.safetensors"
 
 
-def order(train: np.ndarray, validation: np.ndarray, pieces: Pieces) -> np.ndarray:
+def store_order(train: np.ndarray, validation: np.ndarray, pieces: Pieces) -> np.ndarray:
     """Data rows in the order of the store."""
     return np.concatenate([rows[piece] for rows in (train, validation) for piece in (*pieces(rows, PART), NONE)])
 
 
-def cut(rows: np.ndarray, train: int, old: Sequence[np.ndarray], pieces: Pieces) -> list[Part]:
-    """All parts. ``train``: how many rows are training rows, the first ones: cut by themselves, so that a part is a
-    stretch of the store; ``old``: for each block, where its rows stand in an older store (-1: they don't)."""
-    found = []
-    for block, place in enumerate(old):
-        kept, new = np.flatnonzero(place >= 0), np.flatnonzero(place < 0)
+def cut_parts(rows: np.ndarray, train: int, previous_rows: Sequence[np.ndarray], pieces: Pieces) -> list[Part]:
+    """All parts. ``train``: number of training rows, which come first and are cut separately, so that a part is a
+    contiguous range of the store; ``previous_rows``: for each block, the position of each row in the previous store, -1
+    where it has none."""
+    parts = []
+    for block, previous in enumerate(previous_rows):
+        kept, new = np.flatnonzero(previous >= 0), np.flatnonzero(previous < 0)
         copied = [kept[start : start + PART] for start in range(0, len(kept), PART)]
         halves = [half for half in (new[new < train], new[new >= train]) if len(half)]
-        asked = [half[piece] for half in halves for piece in pieces(rows[half], PART)]
-        for number, slots in enumerate([*copied, *asked]):
-            found.append(Part(block, number, slots, place[slots] if number < len(copied) else None))
-    return found
+        queried = [half[piece] for half in halves for piece in pieces(rows[half], PART)]
+        for number, slots in enumerate([*copied, *queried]):
+            parts.append(Part(block, number, slots, previous[slots] if number < len(copied) else None))
+    return parts
 
 
 def of_modality(name: str, modalities: Sequence[str]) -> bool:
-    """Whether a tap tells of one modality alone, its feature, map or look: then it doesn't depend on the subset."""
+    """Whether a tap depends on one modality only (its feature, map or look), and so not on the subset."""
     return name.removesuffix(LOOK).removesuffix(MAP) in modalities
 
 
 def write_part(file: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """One part, atomically: it is there whole, or not at all."""
+    """Write one part atomically."""
     from safetensors.numpy import save
 
     write_bytes(file, save({k: np.ascontiguousarray(v) for k, v in arrays.items()}))
@@ -81,16 +84,74 @@ def read_part(file: Path) -> dict[str, np.ndarray]:
     return load_file(file)
 
 
-def starts(blocks: Sequence[Block], counts: Sequence[int], full_only: bool) -> list[int]:
-    """At which row of an array each block begins. A modality's own feature is the same in every subset: it is stored
-    in the full one's blocks, and the others point there."""
-    full, found, at = blocks[0].subset, [], 0
+def block_starts(blocks: Sequence[Block], counts: Sequence[int], full_only: bool) -> list[int]:
+    """The row of an array at which each block begins. A modality's own feature is the same in every subset: it is
+    stored in the full subset's blocks, and the others point there."""
+    full, positions, end = blocks[0].subset, [], 0
     first: dict[int | None, int] = {}
     for block, count in zip(blocks, counts, strict=True):
         if full_only and block.subset != full:
-            found.append(first[block.view])
+            positions.append(first[block.view])
             continue
-        first.setdefault(block.view, at)
-        found.append(at)
-        at += count
-    return found
+        first.setdefault(block.view, end)
+        positions.append(end)
+        end += count
+    return positions
+
+
+MOST_MODALITIES = 6  # for `all`: 63 subsets
+
+
+@dataclass(frozen=True)
+class Block:
+    """One subset under one view."""
+
+    subset: tuple[str, ...]  # what the teacher was shown, in its own order
+    view: int | None = None  # None: rows as prepared
+
+    @property
+    def name(self) -> str:
+        """``picture+question, view 3``."""
+        return f"{'+'.join(self.subset) or 'full'}, {'as prepared' if self.view is None else f'view {self.view}'}"
+
+    def to_json(self) -> dict:
+        """Its entry in the manifest."""
+        return {"subset": list(self.subset), "view": self.view}
+
+
+def subsets(setting: str | Sequence[Sequence[str]], names: Sequence[str]) -> list[tuple[str, ...]]:
+    """The recipe's setting and the teacher's modalities (M) -> subsets in the teacher's order, the full one first.
+
+    Raises UsageError where the teacher doesn't read a named modality, or none can be hidden from it.
+    """
+    full = tuple(names)
+    if setting == "full" or (setting in ("each", "all") and len(names) == 1):
+        return [full]
+    if not names:
+        raise UsageError(
+            "this teacher has no modalities that could be hidden", where="extract.subsets", got=setting, expected="full"
+        )
+    if setting == "all" and len(names) > MOST_MODALITIES:
+        raise UsageError(
+            "too many subsets", where="extract.subsets", got=f"all of {len(names)} modalities",
+            expected=f"{MOST_MODALITIES} modalities at most", hint="each, or a list of those that matter",
+        )  # fmt: skip
+    if setting == "each":
+        chosen = [(name,) for name in names]
+    elif setting == "all":
+        chosen = [s for count in range(len(names) - 1, 0, -1) for s in combinations(names, count)]
+    else:
+        for name in (n for s in setting for n in s):
+            if name not in names:
+                raise UsageError(
+                    "the teacher doesn't read this modality", where="extract.subsets", got=name,
+                    expected=" or ".join(names),
+                )  # fmt: skip
+        chosen = [tuple(n for n in names if n in s) for s in setting]
+    return list(dict.fromkeys([full, *chosen]))
+
+
+def blocks(settings: Extract, names: Sequence[str]) -> list[Block]:
+    """All blocks of a store: for each subset the rows as prepared, then each view."""
+    views = [None, *range(settings.views)]
+    return [Block(subset, view) for subset in subsets(settings.subsets, names) for view in views]

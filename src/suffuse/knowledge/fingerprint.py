@@ -13,7 +13,7 @@ from ..errors import SuffuseError
 from ..recipe import Recipe
 from ..run import Run, flat
 from ..types import Spec
-from .blocks import subsets
+from .chunks import subsets
 
 WORDS = {  # of an error, by the first word of the part's name
     "teacher": "weights of the teacher",
@@ -30,15 +30,15 @@ ANSWERS = ("teacher", "classes", "modalities", "encoding")  # parts that decide 
 
 
 def fingerprint(run: Run, spec: Spec, names: Sequence[str], weights: str) -> dict:
-    """All parts. ``names``: the teacher's modalities; ``weights``: its own hash."""
+    """All parts. ``names``: the teacher's modalities; ``weights``: its hash."""
     settings, stamp = run.recipe.extract, run.stamp("teach")
-    here = [f for f in spec.fields if f.name in names]
+    fields = [f for f in spec.fields if f.name in names]
     return {
         "teacher": weights,
         "taught": stamp["digest"] if stamp else None,
         "classes": list(spec.classes),
         "modalities": list(names),
-        "preprocessing": {f.name: _hash([f.kind, f.statistics, _settings(run.recipe, f.name)]) for f in here},
+        "preprocessing": {f.name: _hash([f.kind, f.statistics, _settings(run.recipe, f.name)]) for f in fields},
         "subsets": [list(s) for s in subsets(settings.subsets, names)],
         "views": views(run.recipe),
         "encoding": {"dtype": settings.dtype, "top_k": settings.top_k},
@@ -47,49 +47,49 @@ def fingerprint(run: Run, spec: Spec, names: Sequence[str], weights: str) -> dic
 
 
 def views(recipe: Recipe) -> dict:
-    """The view policy: how many, from which seed, what is changed."""
+    """The view policy: number of views, seed, augmentations."""
     if not recipe.extract.views:
         return {"count": 0, "policy": "as prepared, no augmentation"}
     chosen = {n: m.augment for n, m in recipe.modalities.items() if getattr(m, "augment", None)}  # pyright: ignore
-    said = {n: a.model_dump(mode="json") if hasattr(a, "model_dump") else a for n, a in chosen.items()}
-    return {"count": recipe.extract.views, "seed": recipe.seed, "augment": said}
+    augment = {n: a.model_dump(mode="json") if hasattr(a, "model_dump") else a for n, a in chosen.items()}
+    return {"count": recipe.extract.views, "seed": recipe.seed, "augment": augment}
 
 
 def viewer(recipe: Recipe) -> Viewer | None:
-    """Who augments the stored views."""
+    """The viewer that augments the stored views."""
     if not recipe.extract.views:
         return None
     chosen = {n: m for n, m in recipe.modalities.items() if getattr(m, "augment", None)}
     return Viewer(recipe.seed, 0.0, chosen)
 
 
-def expected(run: Run, spec: Spec, made: Mapping[str, Any]) -> dict:
-    """The parts that can be known without opening the teacher, for its modalities as the store names them."""
-    names = [n for n in made.get("modalities", ()) if isinstance(n, str)]
-    found = fingerprint(run, spec, names, "")
-    del found["teacher"]
-    return found
+def expected(run: Run, spec: Spec, stored: Mapping[str, Any]) -> dict:
+    """The parts that are known without opening the teacher, for its modalities in the stored fingerprint."""
+    names = [n for n in stored.get("modalities", ()) if isinstance(n, str)]
+    parts = fingerprint(run, spec, names, "")
+    del parts["teacher"]
+    return parts
 
 
-def compare(made: Mapping[str, Any], now: Mapping[str, Any], where: Path) -> None:
-    """Raise SuffuseError that names the first part in which a store differs from what is asked for."""
-    for part, wanted in now.items():
-        then, here = flat(made.get(part), part), flat(wanted, part)
-        for key in {**then, **here}:
-            if then.get(key) != here.get(key):
+def compare(stored: Mapping[str, Any], expected: Mapping[str, Any], where: Path) -> None:
+    """Raise SuffuseError that names the first part in which the stored fingerprint differs from the expected one."""
+    for part, expected_part in expected.items():
+        stored_values, expected_values = flat(stored.get(part), part), flat(expected_part, part)
+        for key in {**stored_values, **expected_values}:
+            if stored_values.get(key) != expected_values.get(key):
                 inner = key.removeprefix(part).removeprefix(".")
                 raise SuffuseError(
                     f"the knowledge store was made with other {WORDS[part]}" + (f" ({inner})" if inner else ""),
                     where=where,
-                    got=_short(then.get(key)),
-                    expected=_short(here.get(key)),
+                    got=_short(stored_values.get(key)),
+                    expected=_short(expected_values.get(key)),
                     hint="`suffuse extract` again",
                 )
 
 
 def _settings(recipe: Recipe, name: str) -> dict:
-    found = recipe.modalities[name].model_dump(mode="json")
-    return {k: v for k, v in found.items() if k != "augment"}
+    facts = recipe.modalities[name].model_dump(mode="json")
+    return {k: v for k, v in facts.items() if k != "augment"}
 
 
 def _hash(facts: Any) -> str:

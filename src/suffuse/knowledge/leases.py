@@ -1,9 +1,9 @@
-"""Sharing work out over processes, on one machine or on several with a shared folder.
+"""Leases: how processes share work, on one machine or on several with a shared folder.
 
-A process claims a piece by creating its lock file, which only one can. While it works, a thread touches its lock
-files; a claim is dead where its process on this host is gone, or where it wasn't touched for ``STALE`` seconds by the
-clock of the file system. Dead claims are taken over. Claims only save work: should two processes ever do the same
-piece, each writes the same bytes, whole or not at all.
+A process claims a piece by creating its lease file, which only one process can. While it works, a thread touches its
+lease files. A lease is dead where its process on this host is gone, or where it wasn't touched for ``STALE`` seconds by
+the clock of the file system. Dead leases are taken over. Leases only save work: if two processes ever do the same
+piece, each writes the same bytes, atomically.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ BEAT, STALE = 5.0, 60.0  # seconds
 
 
 @dataclass
-class Claims:
-    """The claims in a folder, as one process sees them. Use :meth:`beating` around the work."""
+class Leases:
+    """The leases in a folder, as one process sees them. Use :meth:`heartbeat` around the work."""
 
     folder: Path
     held: set[Path] = field(default_factory=set)
     _guard: threading.Lock = field(default_factory=threading.Lock)
 
     @contextlib.contextmanager
-    def beating(self) -> Iterator[Claims]:
-        """Keep what is held alive; afterwards let go of all of it."""
+    def heartbeat(self) -> Iterator[Leases]:
+        """Touch the held leases inside; release all of them afterwards."""
         self.folder.mkdir(exist_ok=True)
         ended = threading.Event()
 
@@ -53,12 +53,12 @@ class Claims:
                 self.release(file.stem)
 
     def claim(self, name: str) -> bool:
-        """Whether this process got it; a dead claim is taken over. Not where the folder is gone."""
+        """Whether this process got it; a dead lease is taken over. False where the folder is gone."""
         file = self._file(name)
         try:
             if self._create(file):
                 return True
-            if not self.dead(name):
+            if not self.is_dead(name):
                 return False
             aside = file.with_name(f".{file.name}.{uuid.uuid4().hex}")
             file.rename(aside)  # one of those who saw it dead gets it
@@ -68,19 +68,19 @@ class Claims:
             return False
 
     def take(self, name: str) -> None:
-        """Have it, whoever had it: for the one process that may."""
+        """Take it from any owner: for the one process that may."""
         self._file(name).unlink(missing_ok=True)
         self.claim(name)
 
     def release(self, name: str) -> None:
-        """Let go of it."""
+        """Release it."""
         file = self._file(name)
         with self._guard:
             self.held.discard(file)
         file.unlink(missing_ok=True)
 
-    def dead(self, name: str) -> bool:
-        """Whether nobody works on it any more, or ever did."""
+    def is_dead(self, name: str) -> bool:
+        """Whether no live process holds it."""
         file = self._file(name)
         try:
             age = self._now() - file.stat().st_mtime
@@ -93,7 +93,7 @@ class Claims:
         if not isinstance(owner, dict):
             return age > STALE
         if owner["host"] == host():
-            return started(owner["pid"]) != owner["started"]
+            return start_time(owner["pid"]) != owner["started"]
         return age > STALE
 
     def touch(self) -> None:
@@ -104,9 +104,9 @@ class Claims:
                     os.utime(file)
 
     def _create(self, file: Path) -> bool:
-        said = {"host": host(), "pid": os.getpid(), "started": started(os.getpid())}
+        owner = {"host": host(), "pid": os.getpid(), "started": start_time(os.getpid())}
         temporary = file.with_name(f".{file.name}.{uuid.uuid4().hex}")
-        temporary.write_text(json.dumps(said), encoding="utf-8")
+        temporary.write_text(json.dumps(owner), encoding="utf-8")
         try:
             os.link(temporary, file)  # with its content at once; fails where the name is taken
         except FileExistsError:
@@ -131,7 +131,7 @@ class Claims:
 
 
 def host() -> str:
-    """This machine, and which start of it: after a restart no process is the one it was."""
+    """This machine and its boot id: after a restart no process is the same."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
@@ -139,8 +139,8 @@ def host() -> str:
     return f"{socket.gethostname()} {boot}".strip()
 
 
-def started(pid: int) -> str | None:
-    """When a process of this machine was started, so that a number used again isn't taken for it; None: it is gone."""
+def start_time(pid: int) -> str | None:
+    """When a process of this machine was started, so that a reused process number is recognised; None: it is gone."""
     try:
         facts = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
     except OSError:

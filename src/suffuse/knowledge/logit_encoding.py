@@ -25,7 +25,7 @@ LOGITS, VALUES, INDEX = "logits", "logits.values", "logits.index"  # names of ar
 
 
 def half(values: np.ndarray) -> np.ndarray:
-    """float32 -> float16; what is too large for it is cut, not made infinite."""
+    """float32 -> float16; values beyond its range are clipped."""
     return torch.from_numpy(values).clamp(-LARGEST_HALF, LARGEST_HALF).half().numpy()
 
 
@@ -48,7 +48,7 @@ class Encoding:
         return not any(k for _, k in self.kept)
 
     def rounded(self, values: np.ndarray) -> np.ndarray:
-        """float32 -> as stored."""
+        """float32 -> the stored dtype."""
         return half(values) if self.dtype == "float16" else values.astype(np.float32)
 
     def encode(self, logits: np.ndarray) -> dict[str, np.ndarray]:
@@ -74,7 +74,7 @@ class Encoding:
         }
 
     def abstained(self, stored: np.ndarray) -> list[np.ndarray]:
-        """Stored logits, or the values of top k, (B, ...) -> per target (B,) bool, where it has no answer."""
+        """Stored logits, or the values of top k, (B, ...) -> per target (B,) bool, where the teacher abstained."""
         ends = np.cumsum([0, *(k + 1 if k else count for count, k in self.kept)])
         return [np.asarray(np.isnan(stored[:, a:b]).any(axis=1)) for a, b in pairwise(ends)]
 
@@ -83,34 +83,35 @@ class Encoding:
         if self.dense:
             return arrays[LOGITS]
         values, index = arrays[VALUES].float(), arrays[INDEX].long()
-        found, at, place = [], 0, 0
+        parts, value_start, index_start = [], 0, 0
         for count, k in self.kept:
             wide = k + 1 if k else count
-            part = values[:, at : at + wide]
+            part = values[:, value_start : value_start + wide]
             if k:
                 tail = part[:, k:] - math.log(count - k)
-                part = tail.expand(-1, count).scatter(1, index[:, place : place + k], part[:, :k])
-            found.append(part)
-            at, place = at + wide, place + k
-        return torch.cat(found, 1)
+                part = tail.expand(-1, count).scatter(1, index[:, index_start : index_start + k], part[:, :k])
+            parts.append(part)
+            value_start, index_start = value_start + wide, index_start + k
+        return torch.cat(parts, 1)
 
 
 def cost(spec: Spec, exact: Tensor, kept: Tensor) -> tuple[Tensor, Tensor]:
-    """What storing changes in each row (B,): the divergence, summed over targets, and whether all answers stay.
+    """The error of storing each row (B,): the divergence, summed over targets, and whether all predicted values are
+    kept.
 
-    A target that the teacher has no answer for costs nothing.
+    A target on which the teacher abstains has no error.
     """
     error, same = exact.new_zeros(len(exact)), exact.new_ones(len(exact), dtype=torch.bool)
     for (head, a), (_, b) in zip(spec.parts(exact), spec.parts(kept), strict=True):
         if head.kind == CLASSES:
             p, q = torch.log_softmax(a, 1), torch.log_softmax(b, 1)
-            more, stays = (p.exp() * (p - q)).sum(1).clamp(min=0), a.argmax(1) == b.argmax(1)
+            divergence, unchanged = (p.exp() * (p - q)).sum(1).clamp(min=0), a.argmax(1) == b.argmax(1)
         elif head.kind == LABELS:
-            p, there, absent = a.sigmoid(), softplus(-b) - softplus(-a), softplus(b) - softplus(a)
-            more, stays = (p * there + (1 - p) * absent).sum(1).clamp(min=0), ((a > 0) == (b > 0)).all(1)
+            p, present, absent = a.sigmoid(), softplus(-b) - softplus(-a), softplus(b) - softplus(a)
+            divergence, unchanged = (p * present + (1 - p) * absent).sum(1).clamp(min=0), ((a > 0) == (b > 0)).all(1)
         else:
-            more, stays = (a - b).square().sum(1), torch.ones_like(same)
-        known = ~a.isnan().any(1)
-        error += torch.where(known, more, 0.0)
-        same &= stays | ~known
+            divergence, unchanged = (a - b).square().sum(1), torch.ones_like(same)
+        answered = ~a.isnan().any(1)
+        error += torch.where(answered, divergence, 0.0)
+        same &= unchanged | ~answered
     return error, same

@@ -1,13 +1,14 @@
 """The manifest: a store's facts in JSON, signed with their own hash, and its arrays as they lie on disk.
 
-Opening looks at the manifest's hash and at every file's size and header; :func:`broken` reads every byte.
+Opening checks the manifest's hash and every file's size and header; :func:`changed_arrays` reads every byte.
+:func:`show` prints a store in lines.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ import numpy as np
 from ..errors import SuffuseError
 from ..files import write_json
 from ..paths import inside
-from .blocks import Block
+from .chunks import Block
+from .fingerprint import WORDS
 
 FORMAT = 2
 FILE = "manifest.json"
@@ -45,7 +47,7 @@ def read(folder: Path) -> dict:
         if facts.get("digest") != _digest({k: v for k, v in facts.items() if k != "digest"}):
             raise ValueError(f"{FILE} was changed after it was written: it doesn't fit its own hash")
         for name, array in facts["arrays"].items():
-            size = file_of(folder, name).stat().st_size
+            size = array_file(folder, name).stat().st_size
             if size != array["bytes"]:
                 raise ValueError(f"{name}.npy has {size:,} bytes, expected {array['bytes']:,}")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -60,25 +62,26 @@ def load(folder: Path, facts: dict, names: Sequence[str] | None = None) -> dict[
 
     Raises SuffuseError where one isn't what the manifest says.
     """
-    found = {}
+    arrays = {}
     for name in facts["arrays"] if names is None else names:
-        said, file = facts["arrays"][name], file_of(folder, name)
+        described, file = facts["arrays"][name], array_file(folder, name)
         try:
             array = np.load(file, mmap_mode="c", allow_pickle=False)
-            if list(array.shape) != said["shape"] or str(array.dtype) != said["dtype"]:
+            if list(array.shape) != described["shape"] or str(array.dtype) != described["dtype"]:
                 raise ValueError(
-                    f"{name}.npy holds {array.dtype} {list(array.shape)}, expected {said['dtype']} {said['shape']}"
+                    f"{name}.npy holds {array.dtype} {list(array.shape)}, "
+                    f"expected {described['dtype']} {described['shape']}"
                 )
         except (OSError, ValueError, EOFError) as error:
             raise SuffuseError(
                 "can't open the knowledge store", where=folder, got=error, hint="`suffuse extract` makes it"
             ) from None
-        found[name] = array
-    return found
+        arrays[name] = array
+    return arrays
 
 
 def describe(file: Path, sha256: str, starts: Sequence[int] | None = None) -> dict[str, Any]:
-    """What the manifest says of an array with this hash; ``starts``: the row at which each block begins in it."""
+    """The manifest's entry of an array with this hash; ``starts``: the row at which each block begins in it."""
     array = np.load(file, mmap_mode="r")
     facts = {
         "dtype": str(array.dtype),
@@ -99,13 +102,13 @@ def size(facts: dict) -> int:
     return sum(array["bytes"] for array in facts["arrays"].values())
 
 
-def broken(folder: Path, facts: dict) -> list[str]:
+def changed_arrays(folder: Path, facts: dict) -> list[str]:
     """Names of arrays whose content isn't what was written. Reads all of it."""
-    return [name for name, array in facts["arrays"].items() if digest(file_of(folder, name)) != array["sha256"]]
+    return [name for name, array in facts["arrays"].items() if digest(array_file(folder, name)) != array["sha256"]]
 
 
-def file_of(folder: Path, name: str) -> Path:
-    """Where an array that a manifest names stands. Raises SuffuseError where that isn't in the folder."""
+def array_file(folder: Path, name: str) -> Path:
+    """The file of an array that a manifest names. Raises SuffuseError where it isn't in the folder."""
     return inside(folder, f"{name}.npy", plain=True)
 
 
@@ -118,3 +121,79 @@ def digest(file: Path) -> str:
 def _digest(content: dict) -> str:
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+LISTED, WIDE = 8, 26  # names of a long list
+
+
+def show(folder: Path) -> Iterator[str]:
+    """Lines about what a store holds, how it is stored, and what decided it. Raises SuffuseError where it isn't
+    whole."""
+    facts = read(folder)
+    yield _line("knowledge store", str(folder))
+    train, validation = facts["train_rows"], facts["rows"] - facts["train_rows"]
+    rows = f"{facts['rows']:,}: {train:,} training, {validation:,} validation; {facts['unlabelled']:,} without a label"
+    yield _line("rows", rows)
+    yield _line("on disk", f"{_size(size(facts))} in {len(facts['arrays'])} arrays")
+    for name, array in facts["arrays"].items():
+        shape = " x ".join(f"{n:,}" for n in array["shape"])
+        yield _line(f"  {name}", f"{shape} {array['dtype']}, {_size(array['bytes'])}")
+    yield _line("taps", ", ".join(facts["taps"]))
+    yield _line("subsets", "; ".join(" + ".join(s) or "full" for s in facts["fingerprint"]["subsets"]))
+    yield _line("views", _views(facts["fingerprint"]["views"]))
+    yield from _encoding(facts)
+    silent_rows = {t["name"]: facts["blocks"][0]["abstentions"][t["name"]] for t in facts["targets"]}
+    abstentions = ", ".join(f"{name}: {rows:,} of {facts['rows']:,} rows" for name, rows in silent_rows.items() if rows)
+    yield _line("abstentions", abstentions or "none")
+    yield _line("answers", f"{facts['answered']:,} by the teacher, {facts['reused']:,} copied from an older store")
+    yield "fingerprint"
+    for part, value in facts["fingerprint"].items():
+        for key, text in _parts(part, value):
+            yield _line(f"  {key}", text)
+
+
+def _encoding(facts: dict) -> Iterator[str]:
+    encoding = facts["encoding"]
+    kept = f"top {encoding['top_k']} and the sum of the others" if any(k for _, k in encoding["kept"]) else "all logits"
+    error = f"KL {encoding['mean_kl']:.2g} nats on average, {encoding['max_kl']:.2g} at the most"
+    yield _line(
+        "encoding",
+        f"{encoding['dtype']}, {kept}; {error}; the same answer in {encoding['same_argmax']:.4%} of the rows",
+    )
+
+
+def _views(policy: dict) -> str:
+    if not policy["count"]:
+        return policy["policy"]
+    changed = ", ".join(f"{name} ({_short(how)})" for name, how in policy["augment"].items())
+    return f"as prepared, and {policy['count']} of every training row from seed {policy['seed']}: {changed}"
+
+
+def _parts(part: str, value: Any) -> Iterator[tuple[str, str]]:
+    if part in ("subsets", "views", "encoding"):  # said above
+        return
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield f"{WORDS[part]} ({key})", _short(inner)
+    else:
+        yield WORDS[part], _short(value)
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, list):
+        rest = f", and {len(value) - LISTED:,} more" if len(value) > LISTED else ""
+        return ", ".join(map(str, value[:LISTED])) + rest
+    if isinstance(value, dict):
+        return ", ".join(f"{k} {v}" for k, v in value.items() if v)
+    return "none" if value is None else str(value)
+
+
+def _line(name: str, text: str) -> str:
+    return f"{name:<{WIDE}} {text}"
+
+
+def _size(count: float) -> str:
+    for unit, large in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= large:
+            return f"{count / large:.3g} {unit}"
+    return f"{count:.0f} bytes"

@@ -14,8 +14,8 @@ from ..data.columns import Columns
 from ..files import new_file, parsing
 from ..types import CLASSES, LABELS, Spec
 from . import manifest
-from .row_reuse import find
-from .teacher_logits import CHUNK, decoded
+from .row_reuse import find_keys
+from .teacher_logits import CHUNK, decode_rows
 
 
 def export(run_folder: Path, out: Path) -> int:
@@ -31,7 +31,7 @@ def export(run_folder: Path, out: Path) -> int:
     columns = Columns.open(run_folder / "data")
     with parsing(run_folder / "data" / "rows.parquet"):
         table = pq.read_table(run_folder / "data" / "rows.parquet", columns=["id", "split", "label", "key"])
-    place = find(table["key"].to_numpy().astype(np.uint64), arrays["key"])
+    place = find_keys(table["key"].to_numpy().astype(np.uint64), arrays["key"])
     rows = table.select(["id", "split", "label"])
     written = 0
     with new_file(out) as file:
@@ -39,16 +39,18 @@ def export(run_folder: Path, out: Path) -> int:
         for number, block in enumerate(manifest.blocks(facts)):
             count = facts["blocks"][number]["rows"]
             for start in range(0, count, CHUNK):
-                some = slice(start, min(start + CHUNK, count))
-                piece = rows.take(pa.array(place[some], mask=place[some] < 0)).combine_chunks()
-                said = {
+                rows_slice = slice(start, min(start + CHUNK, count))
+                piece = rows.take(pa.array(place[rows_slice], mask=place[rows_slice] < 0)).combine_chunks()
+                new_columns = {
                     "subset": pa.array(["+".join(block.subset)] * len(piece)),
                     "view": pa.array([block.view] * len(piece), pa.int32()),
                     **dict(
-                        _answers(columns.spec, torch.from_numpy(decoded(facts, arrays, columns.spec, number, some)))
+                        _answers(
+                            columns.spec, torch.from_numpy(decode_rows(facts, arrays, columns.spec, number, rows_slice))
+                        )
                     ),
                 }
-                for name, column in said.items():
+                for name, column in new_columns.items():
                     piece = piece.append_column(name, column)
                 writer = writer or pq.ParquetWriter(file, piece.schema)
                 writer.write_table(piece)
@@ -59,18 +61,18 @@ def export(run_folder: Path, out: Path) -> int:
 
 
 def _answers(spec: Spec, logits: torch.Tensor) -> Iterator[tuple[str, pa.Array]]:
-    several, values, said = len(spec.heads) > 1, [], []
+    several, values, best_classes = len(spec.heads) > 1, [], []
     for head, part in spec.parts(logits):
         silent = part.isnan().any(1).numpy()
         if head.kind == CLASSES:
             best = part.nan_to_num(nan=-np.inf).argmax(1).numpy()
             names = pa.array(head.classes).take(pa.array(best, mask=silent))
-            said.append((f"teacher: {head.name}" if several else "teacher", names))
+            best_classes.append((f"teacher: {head.name}" if several else "teacher", names))
             part = part.softmax(1)
         elif head.kind == LABELS:
             part = part.sigmoid()
         else:
             part = part * head.std + head.mean
         values += [pa.array(column, pa.float32(), mask=silent) for column in part.numpy().T]
-    yield from said
+    yield from best_classes
     yield from ((f"teacher: {name}", column) for name, column in zip(spec.classes, values, strict=True))

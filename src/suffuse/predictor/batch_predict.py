@@ -1,16 +1,20 @@
-"""All rows of a source -> the parts of a file of answers, block by block."""
+"""Predicts all rows of a table, block by block: from its columns to the cells of each modality, and on to the chunks of
+the output file.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..errors import UsageError, listed, nearest
 from ..modalities.cell import Root
-from ..progress import Tell
+from ..progress import Tell, say
 from ..sources.row_stream import Block, Stream
-from .input_table import Reader
-from .output_chunks import Parts
-from .output_table import Layout, encoded
+from .input_encoding import Input
+from .output_chunks import OutputChunks
+from .output_table import Layout, encode_rows
 from .prediction import Prediction
 from .predictor import Predictor
 
@@ -19,8 +23,8 @@ COUNTED = ("rows", "lacking", "unreadable", "abstained", "broken", "problems")
 
 
 @dataclass
-class Part:
-    """What is known of some blocks of rows."""
+class ChunkRows:
+    """The rows of one chunk of the output, with counts and problems."""
 
     rows: list[list[Any]] = field(default_factory=list)  # as the layout has them
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTED, 0))
@@ -28,61 +32,162 @@ class Part:
     example: str = ""  # of a row that lacks something
     unreadable: str = ""  # of a row in which something can't be read
 
-    def add(self, line: int, found: Prediction, row: list[Any], absent: str) -> None:
-        """One answered row."""
+    def add(self, line: int, prediction: Prediction, row: list[Any], absent: str) -> None:
+        """Add one predicted row."""
         self.rows.append(row)
-        bad = [(name, found.absent[name]) for name in found.unreadable] + list(found.partly.items())
-        self.problems += [(line, name, reason) for name, reason in bad]
+        unreadable = [(name, prediction.absent[name]) for name in prediction.unreadable]
+        unreadable += prediction.partly.items()
+        self.problems += [(line, name, reason) for name, reason in unreadable]
         self.counts["rows"] += 1
         self.counts["lacking"] += bool(absent)
-        self.counts["unreadable"] += bool(bad)
-        self.counts["abstained"] += any(a.abstained for a in found.answers.values())
+        self.counts["unreadable"] += bool(unreadable)
+        self.counts["abstained"] += any(a.abstained for a in prediction.answers.values())
         if absent and not self.example:
             self.example = f"line {line}: {absent}"
-        if bad and not self.unreadable:
-            self.unreadable = f"line {line}: {bad[0][0]}: {bad[0][1]}"
+        if unreadable and not self.unreadable:
+            self.unreadable = f"line {line}: {unreadable[0][0]}: {unreadable[0][1]}"
 
     def facts(self) -> dict[str, Any]:
-        """All but the rows."""
+        """Everything but the rows."""
         self.counts["problems"] = len(self.problems)
         examples = {"example": self.example, "unreadable": self.unreadable}
         return {"counts": self.counts, **examples, "problems": self.problems}
 
 
 @dataclass(frozen=True)
-class Bulk:
-    """A model and the rows that it is to answer."""
+class BatchPredictor:
+    """A model, and the rows to predict."""
 
     predictor: Predictor
     source: Stream
-    read: Reader
+    reader: TableReader
     layout: Layout
-    place: Root
+    root: Root
 
-    def answer(self, made: Parts, tell: Tell) -> None:
-        """All blocks that ``made`` doesn't hold yet."""
-        read, kept = self.read, set() if self.layout.id is None else {self.layout.id}
-        done = sum(facts["counts"]["rows"] for facts in made.facts)
-        part, blocks = Part(), 0
-        for block in self.source.read(read.wanted | kept, PART * len(made.facts)):
-            self._block(block, read.cells(block), part)
+    def answer(self, chunks: OutputChunks, tell: Tell) -> None:
+        """Predict all blocks that ``chunks`` doesn't hold yet."""
+        table_reader, id_columns = self.reader, set() if self.layout.id is None else {self.layout.id}
+        done = sum(facts["counts"]["rows"] for facts in chunks.facts)
+        part, blocks = ChunkRows(), 0
+        for block in self.source.read(table_reader.columns_read | id_columns, PART * len(chunks.facts)):
+            self._block(block, table_reader.cells(block), part)
             done, blocks = done + len(block.line), blocks + 1
             tell(block.share, f"{done:,} rows")
             if blocks == PART:
-                self._keep(part, made)
-                part, blocks = Part(), 0
+                self._keep(part, chunks)
+                part, blocks = ChunkRows(), 0
         if blocks:
-            self._keep(part, made)
+            self._keep(part, chunks)
 
-    def _block(self, block: Block, cells: list[list], part: Part) -> None:
+    def _block(self, block: Block, cells: list[list], part: ChunkRows) -> None:
         part.problems += [(line, "", reason) for line, reason in block.broken]
         part.counts["broken"] += len(block.broken)
         if block.line:
-            answers = self.predictor.predict_cells(cells, self.place, self.layout.threshold)
+            answers = self.predictor.predict_cells(cells, self.root, self.layout.threshold)
             ids = [None] * len(block.line) if self.layout.id is None else block.cells[self.layout.id]
-            for line, found, id_ in zip(block.line, answers, ids, strict=True):
-                row = self.layout.row(line, found, id_)
-                part.add(line, found, row, row[self.layout.absent])
+            for line, prediction, id_ in zip(block.line, answers, ids, strict=True):
+                row = self.layout.row(line, prediction, id_)
+                part.add(line, prediction, row, row[self.layout.absent])
 
-    def _keep(self, part: Part, made: Parts) -> None:
-        made.write(encoded(self.layout, part.rows, made.out.suffix.lower()), part.facts())
+    def _keep(self, part: ChunkRows, chunks: OutputChunks) -> None:
+        chunks.write(encode_rows(self.layout, part.rows, chunks.out.suffix.lower()), part.facts())
+
+
+Read = Callable[[Block], list]  # a block -> a cell for each of its rows
+SHOWN = 10  # columns in a message
+
+
+@dataclass(frozen=True)
+class TableReader:
+    """How each modality's cells are read from a block, and the columns that this needs."""
+
+    reads: list[Read]
+    columns_read: set[str]
+    missing: tuple[str, ...]  # columns of the model that the table lacks, and that nothing in it stands for
+
+    def cells(self, block: Block) -> list[list]:
+        """M lists of B cells."""
+        return [read(block) for read in self.reads]
+
+
+def make_reader(predictor: Predictor, names: Sequence[str], place: Root, where: str = "") -> TableReader:
+    """The reader of a table (``where``) with these columns. One warning names the columns that the table lacks, and
+    those that are derived in their place.
+
+    Raises UsageError where the table has none of the model's columns.
+    """
+    columns_read: set[str] = set()
+    missing: dict[str, list[str]] = {}  # modality -> its columns that the table lacks
+    reads = []
+    for model_input in predictor.inputs:
+        column, lost = model_input.settings.column, missing.setdefault(model_input.field.name, [])
+        if isinstance(column, str):
+            reads.append(_column(predictor, names, (column, model_input.field.name), place, (columns_read, lost)))
+        else:
+            parts = {c: _column(predictor, names, (c, c), place, (columns_read, lost)) for c in column}
+            reads.append(_read_together(parts))
+    columns = tuple(dict.fromkeys(column for lost in missing.values() for column in lost))
+    if not columns_read:
+        got, expected = listed(map(repr, names), SHOWN), listed(map(repr, columns), SHOWN)
+        hint = _suggest_columns(columns, names)
+        raise UsageError(
+            "the table has none of the model's columns", where=where, got=got, expected=expected, hint=hint
+        )
+    if columns:
+        effects = "; ".join(_effects(predictor.inputs, missing))
+        meant = _suggest_columns(columns, [name for name in names if name not in columns_read])
+        say(f"WARNING: no column {listed(map(repr, columns), SHOWN)}: {effects}{'; ' if meant else ''}{meant}")
+    return TableReader(reads, columns_read, columns)
+
+
+def _effects(inputs: Sequence[Input], missing: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """The effect of missing columns on each modality."""
+    names = {model_input.field.name: model_input.settings.columns for model_input in inputs}
+    missing_counts = {name: (len(missing[name]), len(columns)) for name, columns in names.items()}
+    absent = [name for name, (count, total) in missing_counts.items() if count == total]
+    if absent:
+        yield f"{listed(absent, SHOWN)} {'is' if len(absent) == 1 else 'are'} absent in every row"
+    for name, (count, total) in missing_counts.items():
+        if 0 < count < total:
+            yield f"{name} has {total - count} of its {total} columns, the others count as empty"
+
+
+def _suggest_columns(columns: Sequence[str], names: Sequence[str]) -> str:
+    """Columns of the table with names similar to the missing ones."""
+    spelt = {name.casefold(): name for name in names}
+    near = [(column, nearest(column.casefold(), list(spelt), 1, cutoff=0.6)) for column in columns[:SHOWN]]
+    pairs = [f"'{column}' by '{spelt[matches[0]]}'" for column, matches in near if matches and matches[0] in spelt]
+    return f"did you mean {', '.join(pairs)}?" if pairs else ""
+
+
+def _read_together(parts: dict[str, Read]) -> Read:
+    """Dictionaries of several columns."""
+
+    def read(block: Block) -> list:
+        rows: Iterator = zip(*(part(block) for part in parts.values()), strict=True)
+        return [dict(zip(parts, row, strict=True)) for row in rows]
+
+    return read
+
+
+def _column(
+    predictor: Predictor,
+    names: Collection[str],
+    names_of_column: tuple[str, str],
+    place: Root,
+    record: tuple[set[str], list[str]],
+) -> Read:
+    """Reads the model's column by its name in training or by its modality's (``names_of_column``), derives it where it
+    can be, or returns None for every row. ``record``: columns of the table that are read, columns of the model that it
+    lacks."""
+    column, name = names_of_column
+    columns_read, lacking = record
+    source = predictor.source(column, names) or (name if name in names else None)
+    if source is None:
+        lacking.append(column)
+        return lambda block: [None] * len(block.line)
+    columns_read.add(source)
+    if column == source or column not in predictor.derived or predictor.source(column, names) is None:
+        return lambda block: block.cells[source]
+    say(f"          no column '{column}': it is made from '{source}'")
+    return lambda block: [predictor.value(column, {source: cell}, place) for cell in block.cells[source]]

@@ -28,13 +28,13 @@ class Input:
 
     @cached_property
     def problems(self) -> Callable[..., Any] | None:
-        """What of a cell that can be read is left out, where the part knows of such."""
+        """Finds what is left out of readable cells, where the part checks for it."""
         return getattr(self.part, "problems", None)
 
 
 @dataclass(frozen=True)
 class Derivation:
-    """How a column is made that a record may lack."""
+    """How a column is derived that a record lacks."""
 
     settings: DeriveSettings
     part: ModuleType
@@ -54,7 +54,7 @@ class Derivation:
 
 @dataclass(slots=True)
 class Encoded:
-    """B cells of one modality as the model takes them. An absent slot holds zeros, and they change nothing."""
+    """B cells of one modality as the model takes them. An absent slot holds zeros, which change no output."""
 
     entries: np.ndarray  # (B, ...)
     absent: dict[int, str]  # row -> why
@@ -62,39 +62,42 @@ class Encoded:
     partly: dict[int, str]  # row -> what was left out of a cell that is used
 
 
-def encode(one: Input, cells: Iterable[Any], root: Path | Root) -> Encoded:
-    """What can't be read is absent, with its reason; nothing is put in its place."""
+def encode(model_input: Input, cells: Iterable[Any], root: Path | Root) -> Encoded:
+    """Cells -> entries. What can't be read is absent, with its reason; nothing is put in its place."""
     items, absent, unreadable = [], {}, set()
     partly: dict[int, list[str]] = {}
-    part: Any = one.part
-    settings, statistics = one.settings, one.field.statistics
+    part: Any = model_input.part
+    settings, statistics = model_input.settings, model_input.field.statistics
     for row, value in enumerate(cells):
         lost: list[str] = []
         try:
             if not isinstance(value, (str, bytes)):
-                value, lost, broken = _made(value)
+                value, lost, broken = _split_derived(value)
                 if broken:
                     unreadable.add(row)
-            found = part.load(settings, value, root)
-            items.append(found[1])
-            if lost or (len(found) > 2 and any(found[2:])):
-                partly[row] = [*lost, *filter(None, found[2:])]
+            item = part.load(settings, value, root)
+            items.append(item[1])
+            if lost or (len(item) > 2 and any(item[2:])):
+                partly[row] = [*lost, *filter(None, item[2:])]
         except (Absent, Unreadable) as error:
             absent[row] = "; ".join([*lost, str(error)]) if row in unreadable else str(error)
             if isinstance(error, Unreadable):
                 unreadable.add(row)
             items.append(part.blank(settings))
-    if one.problems:
-        for row, column, why in one.problems(settings, statistics, items):
+    if model_input.problems:
+        for row, column, why in model_input.problems(settings, statistics, items):
             partly.setdefault(row, []).append(f"{column}: {why}")
             unreadable.add(row)
-    said = {row: "; ".join(reasons) for row, reasons in partly.items()} if partly else {}
-    return Encoded(part.encode(settings, statistics, items), absent, unreadable, said)
+    partly_text = {row: "; ".join(reasons) for row, reasons in partly.items()} if partly else {}
+    return Encoded(part.encode(settings, statistics, items), absent, unreadable, partly_text)
 
 
-def _made(value: Any) -> tuple[Any, list[str], bool]:
-    """A cell as ``load`` reads it, what of it couldn't be derived, and whether that is so because something can't be
-    read. Raises where all of it couldn't."""
+def _split_derived(value: Any) -> tuple[Any, list[str], bool]:
+    """A cell as ``load`` reads it, the reasons of parts that couldn't be derived, and whether one of them can't be
+    read.
+
+    Raises where no part could be derived.
+    """
     if isinstance(value, (Absent, Unreadable)):
         raise value
     if not isinstance(value, dict):

@@ -12,18 +12,18 @@ from ..environment import readers
 from ..errors import SuffuseError
 from ..export_integrity import FIRST, unreadable
 from ..modalities.cell import Limits
+from ..temperature_scaling import Temperatures
 from ..types import Field, Head
 from . import signature as signatures
 from .input_encoding import Derivation, Input
 from .signature import Signature
 
 RECORDS = 1000  # that a server takes at once, where the signature says nothing
-Temperatures = Mapping[str, Mapping[str, float]]  # modalities that are present, with a + between them -> target -> T
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What a signature says besides inputs and targets."""
+    """The rest of a signature, besides inputs and targets."""
 
     name: str = ""
     digest: str = ""  # of the signature, and so of everything in the folder
@@ -36,7 +36,7 @@ class Facts:
 
 
 @dataclass(frozen=True)
-class Opened:
+class LoadedExport:
     """An export, read and checked."""
 
     heads: tuple[Head, ...]
@@ -46,8 +46,8 @@ class Opened:
     session: Any  # onnxruntime.InferenceSession
 
 
-def read(folder: Path, threads: int, form: str | None, allowed: str | Path | None) -> Opened:
-    """Everything that an export folder holds.
+def read(folder: Path, threads: int, form: str | None, allowed: str | Path | None) -> LoadedExport:
+    """Open everything that an export folder holds.
 
     Raises SuffuseError where it isn't one, a file isn't the one that was exported, or a library isn't installed;
     UsageError where it has no such form, or names files that don't lie below ``allowed``.
@@ -55,7 +55,7 @@ def read(folder: Path, threads: int, form: str | None, allowed: str | Path | Non
     raw, contents, network = export_integrity.read(folder, form)
     try:
         signature = signatures.checked(raw)
-        inputs = tuple(_input(one, contents) for one in signature.modalities)
+        inputs = tuple(_input(modality, contents) for modality in signature.modalities)
         derived = _derived(signature, allowed)
     except SuffuseError:  # a library isn't installed, or a file may not be opened
         raise
@@ -63,14 +63,16 @@ def read(folder: Path, threads: int, form: str | None, allowed: str | Path | Non
         raise unreadable(folder, getattr(error, "file", export_integrity.SIGNATURE), error) from None
     session = _session(network, threads, folder, export_integrity.model_file(raw, form))
     try:
-        export_integrity.fit(raw, session)
+        export_integrity.check_shapes(raw, session)
     except ValueError as error:
         raise unreadable(folder, export_integrity.SIGNATURE, error) from None
-    for one in inputs:
-        if hasattr(one.part, "ready"):
-            one.part.ready(one.settings, True)
-    heads = tuple(one.head() for one in signature.heads)
-    return Opened(heads, inputs, derived, _facts(signature, folder, str(form or signature.form or FIRST)), session)
+    for model_input in inputs:
+        if hasattr(model_input.part, "ready"):
+            model_input.part.ready(model_input.settings, True)
+    heads = tuple(head.head() for head in signature.heads)
+    return LoadedExport(
+        heads, inputs, derived, _facts(signature, folder, str(form or signature.form or FIRST)), session
+    )
 
 
 def _session(network: bytes, threads: int, folder: Path, file: str) -> Any:
@@ -89,27 +91,35 @@ def _facts(signature: Signature, folder: Path, form: str) -> Facts:
     """Name, temperatures and limits."""
     place = folder.resolve()
     name = signature.name or (place.parent.name if place.name == "export" else place.name)
-    limits = signature.limits.given() if signature.limits else {}
+    limits = signature.limits.set_limits() if signature.limits else {}
     records = limits.pop("records", RECORDS)
     temperatures = signature.temperatures or {}
     return Facts(
-        name, signature.digest, form, temperatures, Limits(**limits), records, signature.id or "", _differs(signature)
+        name,
+        signature.digest,
+        form,
+        temperatures,
+        Limits(**limits),
+        records,
+        signature.id or "",
+        _changed_libraries(signature),
     )
 
 
-def _differs(signature: Signature) -> tuple[str, ...]:
-    then, here = signature.libraries or {}, readers(one.kind for one in signature.modalities)
-    return tuple(f"{n} {here[n]}, exported with {then[n]}" for n in here if n in then and then[n] != here[n])
+def _changed_libraries(signature: Signature) -> tuple[str, ...]:
+    exported, current = signature.libraries or {}, readers(modality.kind for modality in signature.modalities)
+    changed = [name for name in current if name in exported and exported[name] != current[name]]
+    return tuple(f"{name} {current[name]}, exported with {exported[name]}" for name in changed)
 
 
 def _derived(signature: Signature, allowed: str | Path | None) -> dict[str, Derivation]:
-    found = {}
-    for name, one in signature.derive.items():
-        settings, part = signatures.derivation(name, one)
-        found[name] = Derivation(settings, part, one.facts)
-        found[name].check_files(name, allowed)
-    signatures.check_sources({name: one.settings.column for name, one in found.items()})
-    return found
+    derivations = {}
+    for name, derivation in signature.derive.items():
+        settings, part = signatures.derivation(name, derivation)
+        derivations[name] = Derivation(settings, part, derivation.facts)
+        derivations[name].check_files(name, allowed)
+    signatures.check_sources({name: derivation.settings.column for name, derivation in derivations.items()})
+    return derivations
 
 
 def _input(facts: signatures.Modality, contents: Mapping[str, bytes]) -> Input:

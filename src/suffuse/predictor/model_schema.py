@@ -1,4 +1,4 @@
-"""What a loaded model takes and gives, as plain lists and dictionaries: for a server, a page, or a person."""
+"""The inputs and outputs of a loaded model as plain lists and dictionaries, for a server or a page."""
 
 from __future__ import annotations
 
@@ -16,33 +16,35 @@ TYPES = {"image": "image", "text": "text", "audio": "audio", "sequence": "series
 def describe(
     heads: Collection[Head], inputs: Collection[Input], derived: Mapping[str, Derivation], facts: Facts
 ) -> dict[str, Any]:
-    """The keys are settled in docs/predict.md. JSON as it is: no NaN, no infinity."""
+    """Inputs and targets under the keys that docs/predict.md lists, as strict JSON: no NaN, no infinity."""
     limits = {key: getattr(facts.limits, key) for key in facts.limits.__dataclass_fields__}
     return {
         "name": facts.name,
         "form": facts.form,
         "inputs": [
             {
-                "name": one.field.name,
-                "kind": one.field.kind,
-                "columns": [_derived(c, derived) for c in _columns(one)],
+                "name": model_input.field.name,
+                "kind": model_input.field.kind,
+                "columns": [_derived(c, derived) for c in _columns(model_input)],
                 "optional": True,
             }
-            for one in inputs
+            for model_input in inputs
         ],
         "targets": [{"name": h.name, "kind": h.kind, "classes": list(h.classes)} for h in heads],
         "limits": {**{k: v if math.isfinite(v) else None for k, v in limits.items()}, "records": facts.records},
     }
 
 
-def _columns(one: Input) -> list[dict[str, Any]]:
-    if one.field.kind == "tabular":
-        return [_cell(column) for column in one.field.statistics["columns"]]
-    found = [{"name": name, "type": TYPES[one.field.kind], "choices": []} for name in one.settings.columns]
-    places = one.field.statistics.get("places", 1)
-    if places > 1 and len(found) == 1:
-        found[0]["most"] = places  # a list of so many pictures
-    return found
+def _columns(model_input: Input) -> list[dict[str, Any]]:
+    if model_input.field.kind == "tabular":
+        return [_cell(column) for column in model_input.field.statistics["columns"]]
+    columns = [
+        {"name": name, "type": TYPES[model_input.field.kind], "choices": []} for name in model_input.settings.columns
+    ]
+    places = model_input.field.statistics.get("places", 1)
+    if places > 1 and len(columns) == 1:
+        columns[0]["most"] = places  # a list of so many pictures
+    return columns
 
 
 def _cell(column: Mapping[str, Any]) -> dict[str, Any]:
@@ -57,5 +59,5 @@ def _cell(column: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _derived(column: dict[str, Any], derived: Mapping[str, Derivation]) -> dict[str, Any]:
-    one = derived.get(column["name"])
-    return column if one is None else {**column, "derived_from": one.settings.column}
+    derivation = derived.get(column["name"])
+    return column if derivation is None else {**column, "derived_from": derivation.settings.column}

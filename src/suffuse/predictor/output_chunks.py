@@ -1,8 +1,8 @@
-"""A long file of answers in parts, so that a killed command goes on where it was, and the file has the same bits.
+"""A long output file in chunks: an interrupted command continues where it was, and the file has the same bits.
 
-Beside OUT stands ``.OUT.partial/`` while it is made: ``what.json`` says what the answers are of, and each part is a
-file with its facts beside it, written whole or not at all. Parts are cut by the source alone, never by time. In the
-end they are put together under a temporary name, and OUT is replaced in one step.
+``.OUT.partial/`` stands beside OUT until it is finished: ``what.json`` identifies the inputs, and each chunk is a file
+with its facts beside it, written atomically. Chunks are cut by the source only, never by time. At the end they are
+joined under a temporary name, and OUT is replaced in one step.
 """
 
 from __future__ import annotations
@@ -23,50 +23,50 @@ TOGETHER = 16  # parts of one group of rows in a Parquet file
 COPIED = 2**20  # bytes at a time
 
 
-class Parts:
-    """The parts of one file."""
+class OutputChunks:
+    """The finished chunks of one output file."""
 
     def __init__(self, out: Path, folder: Path):
         self.out, self.folder = out, folder
         self.facts: list[dict] = []  # of each part that is there, without its problems
 
     def write(self, content: bytes, facts: dict[str, Any]) -> None:
-        """The next part. It is there once its facts are."""
+        """Write the next chunk. It counts once its facts are written."""
         number = len(self.facts)
         write_bytes(self.folder / f"{number:08}.part", content)
         write_json(self.folder / f"{number:08}.json", facts)
         self._keep(facts)
 
     def take_over(self) -> None:
-        """The parts that an earlier attempt finished."""
+        """Reuse the chunks that an earlier attempt finished."""
         while (facts := self._facts(len(self.facts))) is not None:
             self._keep(facts)
 
     def problems(self) -> Iterator[list]:
-        """Of all parts, in order: (line, modality, reason)."""
+        """Problems of all chunks, in order: (line, modality, reason)."""
         for number, kept in enumerate(self.facts):
             if kept["counts"]["problems"]:
                 yield from (self._facts(number) or {})["problems"]
 
     def drop(self) -> None:
-        """Nothing is kept."""
+        """Delete all chunks."""
         shutil.rmtree(self.folder)
 
     def finish(self, head: bytes) -> None:
-        """Put the parts together as the finished file."""
-        made = self.folder / "whole"
+        """Join the chunks into the finished file."""
+        whole_file = self.folder / "whole"
         with naming(self.out):
             if self.out.suffix.lower() == ".parquet":
-                self._parquet(made)
+                self._parquet(whole_file)
             else:
-                with made.open("wb") as file:
+                with whole_file.open("wb") as file:
                     file.write(head)
                     for part in self._files():
                         with part.open("rb") as content:
                             shutil.copyfileobj(content, file, COPIED)
-            with made.open("rb") as file:
+            with whole_file.open("rb") as file:
                 os.fsync(file.fileno())
-            made.replace(self.out)
+            whole_file.replace(self.out)
         shutil.rmtree(self.folder)
 
     def _keep(self, facts: dict) -> None:
@@ -78,26 +78,26 @@ class Parts:
     def _files(self) -> Iterator[Path]:
         return (self.folder / f"{number:08}.part" for number in range(len(self.facts)))
 
-    def _parquet(self, made: Path) -> None:
+    def _parquet(self, whole_file: Path) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         files = list(self._files())
         with pa.ipc.open_stream(pa.memory_map(str(files[0]))) as first:
             schema = first.schema
-        with pq.ParquetWriter(made, schema) as out:
+        with pq.ParquetWriter(whole_file, schema) as out:
             for start in range(0, len(files), TOGETHER):
-                some = []
+                tables = []
                 for file in files[start : start + TOGETHER]:
                     with pa.ipc.open_stream(pa.memory_map(str(file))) as content:
-                        some.append(content.read_all())
-                out.write_table(pa.concat_tables(some).combine_chunks())
+                        tables.append(content.read_all())
+                out.write_table(pa.concat_tables(tables).combine_chunks())
 
 
 @contextmanager
-def parts(out: Path, what: Mapping[str, Any]) -> Iterator[Parts]:
-    """The parts of ``out`` that answer ``what`` (a thing's name -> what it is); those of an earlier attempt that did
-    not end are taken over, and where any of these things changed they are made again.
+def open_chunks(out: Path, inputs: Mapping[str, Any]) -> Iterator[OutputChunks]:
+    """The chunks of ``out`` for these ``inputs`` (name -> value). Chunks of an interrupted attempt are reused; where
+    any input changed they are written again.
 
     Raises UsageError where another process is writing this file.
     """
@@ -105,22 +105,22 @@ def parts(out: Path, what: Mapping[str, Any]) -> Iterator[Parts]:
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("wb") as file:
         _lock(file, out)
-        made = Parts(out, folder)
-        before = read_json(folder / "what.json")
-        changed = [name for name in what if before is not None and before.get(name) != what[name]]
+        chunks = OutputChunks(out, folder)
+        saved_inputs = read_json(folder / "what.json")
+        changed = [name for name in inputs if saved_inputs is not None and saved_inputs.get(name) != inputs[name]]
         if changed:
             say(f"          {out.name} was begun with another {' and '.join(changed)}: it is started again")
-        if before is None or changed:
+        if saved_inputs is None or changed:
             for old in folder.iterdir():
                 if old.name != "lock":
                     old.unlink()
-            write_json(folder / "what.json", dict(what))
-        made.take_over()
-        yield made
+            write_json(folder / "what.json", dict(inputs))
+        chunks.take_over()
+        yield chunks
 
 
 def _lock(file: IO[bytes], out: Path) -> None:
-    """Held until the process ends, however it ends."""
+    """The lock is held until the process ends."""
     try:
         lock(file, out)
     except BlockingIOError:

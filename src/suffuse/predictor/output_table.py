@@ -40,61 +40,61 @@ class Layout:
     def __post_init__(self) -> None:
         if self.top is not None and self.top < 1:
             raise UsageError("no such number of classes", where="top", got=self.top, expected="1 or more")
-        plain = [column for head in self.heads for column in self._said(head)]
-        spoken = [column for head in self.heads for column in self._probabilities(head)]
+        plain = [column for head in self.heads for column in self._value_columns(head)]
+        spoken = [column for head in self.heads for column in self._probability_columns(head)]
         columns = (("line", "int"), *plain, ("absent", "text"), ("used", "text"), *spoken)
         taken = {name for name, _ in columns}
         ids = [] if self.id is None else [(f"id({self.id})" if self.id in taken else self.id, "text")]
         object.__setattr__(self, "columns", (*ids, *columns))
         object.__setattr__(self, "absent", len(ids) + 1 + len(plain))
 
-    def row(self, line: int, found: Prediction, id_: Any = None) -> list[Any]:
+    def row(self, line: int, prediction: Prediction, id_: Any = None) -> list[Any]:
         """A row of the table; ``id_`` is the cell of its id."""
-        absent = "; ".join(f"{name}: {reason}" for name, reason in {**found.absent, **found.partly}.items())
+        absent = "; ".join(f"{name}: {reason}" for name, reason in {**prediction.absent, **prediction.partly}.items())
         ids = [] if self.id is None else [None if id_ is None or id_ != id_ else str(id_)]
-        made: list[Any] = [*ids, line]
+        cells: list[Any] = [*ids, line]
         for head in self.heads:
-            made += self._value(head, found.answers[head.name])
-        made += [absent, "; ".join(found.used)]
+            cells += self._value_cells(head, prediction.answers[head.name])
+        cells += [absent, "; ".join(prediction.used)]
         for head in self.heads:
             if head.kind != NUMBER:
-                made += self._each(head, found.answers[head.name])
-        return made
+                cells += self._probability_cells(head, prediction.answers[head.name])
+        return cells
 
-    def _of(self, what: str, head: Head) -> str:
-        return what if len(self.heads) == 1 else f"{what}({head.name})"
+    def _column_name(self, base_name: str, head: Head) -> str:
+        return base_name if len(self.heads) == 1 else f"{base_name}({head.name})"
 
-    def _said(self, head: Head) -> list[Column]:
+    def _value_columns(self, head: Head) -> list[Column]:
         name = "answer" if len(self.heads) == 1 else f"answer({head.name})" if head.name in OWN else head.name
         if head.kind == NUMBER:
             return [(name, "float")]
-        abstained = [] if self.threshold is None else [(self._of("abstained", head), "bool")]
-        return [(name, "text"), (self._of("confidence", head), "float"), *abstained]
+        abstained = [] if self.threshold is None else [(self._column_name("abstained", head), "bool")]
+        return [(name, "text"), (self._column_name("confidence", head), "float"), *abstained]
 
-    def _probabilities(self, head: Head) -> list[Column]:
+    def _probability_columns(self, head: Head) -> list[Column]:
         if self.top is None or head.kind == NUMBER:
             prefix = "" if len(self.heads) == 1 else f"{head.name}="
             return [(f"p({prefix}{label})", "float") for label in head.classes]
-        places = [self._of(f"top{n}", head) for n in range(1, min(self.top, len(head.classes)) + 1)]
+        places = [self._column_name(f"top{n}", head) for n in range(1, min(self.top, len(head.classes)) + 1)]
         return [column for place in places for column in ((place, "text"), (f"p({place})", "float"))]
 
-    def _value(self, head: Head, answer: Answer) -> list[Any]:
+    def _value_cells(self, head: Head, answer: Answer) -> list[Any]:
         value = "; ".join(answer.value) if isinstance(answer.value, tuple) else answer.value
         if head.kind == NUMBER:
             return [value]
         abstained = [] if self.threshold is None else [answer.abstained]
         return [None if answer.abstained else value, answer.confidence, *abstained]
 
-    def _each(self, head: Head, answer: Answer) -> list[Any]:
+    def _probability_cells(self, head: Head, answer: Answer) -> list[Any]:
         if self.top is None:
             return list(answer.probabilities.values())
         return [cell for pair in answer.top(min(self.top, len(head.classes))) for cell in pair]
 
 
-def encoded(layout: Layout, rows: list[list[Any]], form: str) -> bytes:
-    """Rows as a part of a file: lines without a header, or for Parquet an Arrow stream."""
+def encode_rows(layout: Layout, rows: list[list[Any]], form: str) -> bytes:
+    """Rows as a chunk of a file: lines without a header, or an Arrow stream for Parquet."""
     if form == ".parquet":
-        return _arrow(layout, rows)
+        return _encode_arrow(layout, rows)
     if form == ".jsonl":
         names = [name for name, _ in layout.columns]
         lines = (json.dumps(dict(zip(names, row, strict=True)), ensure_ascii=False) + "\n" for row in rows)
@@ -103,14 +103,14 @@ def encoded(layout: Layout, rows: list[list[Any]], form: str) -> bytes:
     return "".join(lines).encode("utf-8", "surrogatepass")
 
 
-def header(layout: Layout, form: str) -> bytes:
-    """What stands before the parts."""
+def encode_header(layout: Layout, form: str) -> bytes:
+    """The header of the file; empty but for CSV."""
     if form != ".csv":
         return b""
     return "".join(csv_lines([[name for name, _ in layout.columns]], layout.raw)).encode("utf-8", "surrogatepass")
 
 
-def _arrow(layout: Layout, rows: list[list[Any]]) -> bytes:
+def _encode_arrow(layout: Layout, rows: list[list[Any]]) -> bytes:
     import pyarrow as pa
 
     kinds = {"int": pa.int64(), "float": pa.float64(), "text": pa.string(), "bool": pa.bool_()}

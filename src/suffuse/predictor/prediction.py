@@ -1,17 +1,21 @@
-"""What a model says of a record, target by target."""
+"""The prediction for a record, target by target, and the contribution of each modality to it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from ..activations import THRESHOLD
+from ..errors import UsageError
+from ..shapley import MOST, masks, shapley
 from ..types import CLASSES, NUMBER, Head
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the model says of one target of one record."""
+    """The prediction for one target of one record."""
 
     value: str | tuple[str, ...] | float  # a class, the labels that it has, or a number
     confidence: float | None  # of a class, its probability; of labels, that of the least sure decision
@@ -25,7 +29,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What the model says of one record. Label, confidence and probabilities are those of the first target."""
+    """The prediction for one record. Label, confidence and probabilities are those of the first target."""
 
     answers: dict[str, Answer]  # target -> answer
     absent: dict[str, str]  # modality -> why it wasn't used; all of them: the answer is the training prior
@@ -56,23 +60,66 @@ class Prediction:
 
 
 def answers(heads: Sequence[Head], values: Sequence[float], threshold: float | None = None) -> dict[str, Answer]:
-    """One row (C,) of what :func:`suffuse.activations.activate` gives -> an answer per target.
+    """One row (C,) of :func:`suffuse.activations.activate` -> an answer per target.
 
-    One that is less sure than ``threshold`` abstains; a number, which has no confidence, never does.
+    One with less confidence than ``threshold`` abstains; a number, which has no confidence, never does.
     """
-    found, at = {}, 0
+    by_target, at = {}, 0
     for head in heads:
         part = values[at : at + head.outputs]
         at += head.outputs
         if head.kind == NUMBER:
-            found[head.name] = Answer(part[0], None, {})
+            by_target[head.name] = Answer(part[0], None, {})
             continue
         if head.kind == CLASSES:
-            sure = max(part)
-            said: str | tuple[str, ...] = head.classes[part.index(sure)]
+            confidence = max(part)
+            value: str | tuple[str, ...] = head.classes[part.index(confidence)]
         else:
-            sure = min(max(p, 1 - p) for p in part)
-            said = tuple(c for c, p in zip(head.classes, part, strict=True) if p > THRESHOLD)
-        each = dict(zip(head.classes, part, strict=True))
-        found[head.name] = Answer(said, sure, each, threshold is not None and sure < threshold)
-    return found
+            confidence = min(max(p, 1 - p) for p in part)
+            value = tuple(c for c, p in zip(head.classes, part, strict=True) if p > THRESHOLD)
+        probabilities = dict(zip(head.classes, part, strict=True))
+        abstained = threshold is not None and confidence < threshold
+        by_target[head.name] = Answer(value, confidence, probabilities, abstained)
+    return by_target
+
+
+Ask = Callable[[np.ndarray], np.ndarray]  # present (S, M) -> (S, C), what each subset of one record gives
+
+
+def contributions(
+    heads: Sequence[Head], names: Sequence[str], present: np.ndarray, ask: Ask
+) -> dict[str, dict[str, float]]:
+    """present (M,) -> target -> modality -> its share; exactly 0 of one that the record lacks.
+
+    What is shared out is the answered class's probability; of labels the mean probability of what was decided about
+    each; a number's value: all of them less that of nothing. Raises UsageError beyond 8 present modalities.
+    """
+    present_positions = np.flatnonzero(present)
+    if len(present_positions) > MOST:
+        got, expected = len(present_positions), f"at most {MOST}"
+        raise UsageError("too many modalities to share an answer out", got=got, expected=expected)
+    if not len(present_positions):
+        return {head.name: dict.fromkeys(names, 0.0) for head in heads}
+    subset_masks = masks(len(present_positions))
+    subsets = np.zeros((len(subset_masks), len(names)), dtype=bool)
+    subsets[:, present_positions] = subset_masks
+    outputs = ask(subsets)
+    shares = shapley(_values(heads, outputs))
+    shares_by_modality = np.zeros((len(names), len(heads)))
+    shares_by_modality[present_positions] = shares
+    return {head.name: dict(zip(names, shares_by_modality[:, n].tolist(), strict=True)) for n, head in enumerate(heads)}
+
+
+def _values(heads: Sequence[Head], outputs: np.ndarray) -> np.ndarray:
+    """(S, C) of all subsets, the last of which is the whole record -> (S, targets), what is shared out."""
+    parts, at = [], 0
+    for head in heads:
+        part = outputs[:, at : at + head.outputs].astype(np.float64)
+        at += head.outputs
+        if head.kind == NUMBER:
+            parts.append(part[:, 0])
+        elif head.kind == CLASSES:
+            parts.append(part[:, part[-1].argmax()])
+        else:
+            parts.append(np.where(part[-1] > THRESHOLD, part, 1 - part).mean(1))
+    return np.stack(parts, axis=1)

@@ -1,4 +1,4 @@
-"""An export, loaded: records in, answers out."""
+"""A loaded export: records in, predictions out."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ import numpy as np
 from ..activations import activate, activate_row
 from ..errors import SuffuseError, UsageError, did_you_mean, listed
 from ..modalities.cell import Absent, Root, Unreadable
+from ..temperature_scaling import calibrated, calibrated_row
 from ..types import Head
 from . import loader
-from .calibrated_logits import calibrated, calibrated_row
-from .contributions import contributions
 from .input_encoding import Derivation, Encoded, Input, encode
 from .model_schema import describe
-from .prediction import Prediction, answers
+from .prediction import Prediction, answers, contributions
 
 PIECE = 256  # records that are encoded at a time
 BATCH = 32  # of these, that the network answers at a time: what more of them need no longer fits a core's cache
@@ -59,8 +58,8 @@ class Predictor:
         Raises SuffuseError where it isn't one, a file isn't the one that was exported, or a library isn't installed;
         UsageError where it has no such form, or names a file that isn't allowed.
         """
-        made = loader.read(Path(folder), threads, form, model_files)
-        return cls(made.heads, made.inputs, made.session, made.derived, made.facts)
+        export = loader.read(Path(folder), threads, form, model_files)
+        return cls(export.heads, export.inputs, export.session, export.derived, export.facts)
 
     def describe(self) -> dict[str, Any]:
         """Inputs with their columns, targets, limits and form, as JSON holds them (docs/predict.md)."""
@@ -105,13 +104,13 @@ class Predictor:
         if not isinstance(records, Sequence) or isinstance(records, (str, bytes, bytearray)):
             got, expected = type(records).__name__, "a record (column -> value), or a list of records"
             raise UsageError("this is no record", got=got, expected=expected)
-        found: list[Prediction] = []
+        predictions: list[Prediction] = []
         for record in records:  # all of them before any is answered
             self._check(record)
         self._warn({key for record in records for key in record} if self.several else ())
         for start in range(0, len(records), PIECE):
-            found.extend(self._some(records[start : start + PIECE], place, threshold))
-        return found
+            predictions.extend(self._predict_records(records[start : start + PIECE], place, threshold))
+        return predictions
 
     def contributions(
         self, record: Record, root: str | Path = ".", within: str | Path | None = None
@@ -129,24 +128,25 @@ class Predictor:
         return contributions(self.heads, self.names, present[0], ask)
 
     def place(self, root: str | Path = ".", within: str | Path | None = None) -> Root:
-        """Where paths start, where files may lie, and how large cells may be."""
+        """The root of relative paths, the folder that files must be in, and the limits of cells."""
         return Root.of(root, within, self.facts.limits)
 
     def value(self, column: str, record: Record, root: Path | Root) -> Any:
-        """A record's cell; one of a derived column that it lacks is made, and is an exception where it can't be."""
-        one = self.derived.get(column)
-        if one is None or column in record:
+        """A record's cell. A derived column that the record lacks is derived; its value is an exception where that
+        fails."""
+        derivation = self.derived.get(column)
+        if derivation is None or column in record:
             return record.get(column)
-        source = self.value(one.settings.column, record, root)
+        source = self.value(derivation.settings.column, record, root)
         if isinstance(source, (Absent, Unreadable)):
             return source
         try:
-            return one.part.make(one.settings, one.facts, source, root)
+            return derivation.part.make(derivation.settings, derivation.facts, source, root)
         except (Absent, Unreadable) as error:
             return error
 
     def source(self, column: str, names: Collection[str]) -> str | None:
-        """The column among ``names`` that a column's cells come from: itself, or what it is derived from."""
+        """The column among ``names`` that a column's cells come from: itself, or its source."""
         while column not in names:
             if column not in self.derived:
                 return None
@@ -169,9 +169,9 @@ class Predictor:
             return []
         present = _present(columns, rows)
         if rows == 1:
-            return [self._said(columns, 0, self._row(entries, present), threshold)]
-        found = self.probabilities(entries, present).tolist()
-        return [self._said(columns, row, values, threshold) for row, values in enumerate(found)]
+            return [self._prediction(columns, 0, self._row_probabilities(entries, present), threshold)]
+        probabilities = self.probabilities(entries, present).tolist()
+        return [self._prediction(columns, row, values, threshold) for row, values in enumerate(probabilities)]
 
     def probabilities(self, entries: Mapping[str, np.ndarray], present: np.ndarray) -> np.ndarray:
         """Encoded entries (B, ...) and present (B, M) bool -> (B, C): calibrated probabilities of classes and labels,
@@ -192,46 +192,48 @@ class Predictor:
         try:
             return self.session.run(LOGITS, feeds)[0]
         except Exception as error:  # what ONNX Runtime raises shares no base class
-            said = next(iter(str(error).splitlines()), type(error).__name__)
-            raise SuffuseError("the export's network can't run", where=self.facts.name, got=said) from None
+            message = next(iter(str(error).splitlines()), type(error).__name__)
+            raise SuffuseError("the export's network can't run", where=self.facts.name, got=message) from None
 
-    def _row(self, entries: Mapping[str, np.ndarray], present: np.ndarray) -> list[float]:
-        """One record's entries (1, ...) and present (1, M) -> (C,), what :meth:`probabilities` says of it."""
-        logits, here = self.logits(entries, present)[0].tolist(), present[0].tolist()
-        return activate_row(self.heads, calibrated_row(self.heads, logits, self.names, here, self.facts.temperatures))
+    def _row_probabilities(self, entries: Mapping[str, np.ndarray], present: np.ndarray) -> list[float]:
+        """:meth:`probabilities` of one record: entries (1, ...) and present (1, M) -> (C,)."""
+        logits, is_present = self.logits(entries, present)[0].tolist(), present[0].tolist()
+        logits = calibrated_row(self.heads, logits, self.names, is_present, self.facts.temperatures)
+        return activate_row(self.heads, logits)
 
-    def _some(self, records: Sequence[Record], place: Root, threshold: float | None) -> list[Prediction]:
+    def _predict_records(self, records: Sequence[Record], place: Root, threshold: float | None) -> list[Prediction]:
         cells = [[self._cell(record, i, place) for record in records] for i in self.inputs]
         return self.predict_cells(cells, place, threshold)
 
-    def _cell(self, record: Record, one: Input, root: Path | Root) -> Any:
-        """By the columns; else by the modality's name. A modality may be called like the source of its column."""
-        column = one.settings.column
+    def _cell(self, record: Record, model_input: Input, root: Path | Root) -> Any:
+        """A record's cell of a modality by its columns, or else by its name. A modality may be named like the source of
+        its column."""
+        column = model_input.settings.column
         if isinstance(column, str) and column in record:
             return record[column]
-        if one.field.name in record and not any(self.source(c, record) for c in one.settings.columns):
-            return record[one.field.name]
+        if model_input.field.name in record and not any(self.source(c, record) for c in model_input.settings.columns):
+            return record[model_input.field.name]
         if isinstance(column, str):
             return self.value(column, record, root)
-        return {column: self.value(column, record, root) for column in one.settings.columns}
+        return {column: self.value(column, record, root) for column in model_input.settings.columns}
 
-    def _said(
-        self, columns: Sequence[Encoded], row: int, found: Sequence[float], threshold: float | None
+    def _prediction(
+        self, columns: Sequence[Encoded], row: int, values: Sequence[float], threshold: float | None
     ) -> Prediction:
-        said = answers(self.heads, found, threshold)
-        if not any(one.absent or one.partly for one in columns):
-            return Prediction(said, {}, {}, self.names)
+        row_answers = answers(self.heads, values, threshold)
+        if not any(encoded.absent or encoded.partly for encoded in columns):
+            return Prediction(row_answers, {}, {}, self.names)
         absent, partly, used, unreadable = {}, {}, [], []
-        for name, one in zip(self.names, columns, strict=True):
-            if row in one.absent:
-                absent[name] = one.absent[row]
-                if row in one.unreadable:
+        for name, encoded in zip(self.names, columns, strict=True):
+            if row in encoded.absent:
+                absent[name] = encoded.absent[row]
+                if row in encoded.unreadable:
                     unreadable.append(name)
             else:
                 used.append(name)
-            if row in one.partly:
-                partly[name] = one.partly[row]
-        return Prediction(said, absent, partly, tuple(used), tuple(unreadable))
+            if row in encoded.partly:
+                partly[name] = encoded.partly[row]
+        return Prediction(row_answers, absent, partly, tuple(used), tuple(unreadable))
 
     def _check(self, record: Any) -> None:
         if not isinstance(record, Mapping):
@@ -248,10 +250,10 @@ class Predictor:
 
     def _warn(self, keys: Collection[str]) -> None:
         """``keys``: of all records together."""
-        for one in self.several:
-            lost = [column for column in one.settings.columns if self.source(column, keys) is None]
-            if 0 < len(lost) < len(one.settings.columns):
-                text = f"no record has {listed(map(repr, lost))} of '{one.field.name}': they count as empty"
+        for model_input in self.several:
+            lacking = [column for column in model_input.settings.columns if self.source(column, keys) is None]
+            if 0 < len(lacking) < len(model_input.settings.columns):
+                text = f"no record has {listed(map(repr, lacking))} of '{model_input.field.name}': they count as empty"
                 warnings.warn(text, UserWarning, stacklevel=3)
 
 
@@ -264,9 +266,9 @@ def check_threshold(threshold: float | None) -> None:
 def _present(columns: Sequence[Encoded], rows: int) -> np.ndarray:
     """(B, M) bool."""
     if rows == 1:
-        return np.array([[not one.absent for one in columns]])
+        return np.array([[not encoded.absent for encoded in columns]])
     present = np.ones((rows, len(columns)), dtype=bool)
-    for m, one in enumerate(columns):
-        for row in one.absent:
+    for m, encoded in enumerate(columns):
+        for row in encoded.absent:
             present[row, m] = False
     return present

@@ -1,8 +1,8 @@
-"""signature.json as an export's reader takes it: types, lengths and bounds of all that loading and predicting use.
+"""The schema of signature.json: types, lengths and bounds of everything that loading and predicting use.
 
 The seal finds damage, but not what somebody changed and sealed again. Everything is checked here, before the network
-is loaded, so that a wrong type is an error of the file and not of the code that meets it later. Keys that this version
-doesn't know are ignored. Types are those of JSON: a text isn't a number, and true isn't 1.
+is loaded, so that a wrong type is an error of the file and not of the code that reads it later. Unknown keys are
+ignored. Types are those of JSON: a text isn't a number, and true isn't 1.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ Whole = Annotated[int, Field(ge=1, le=2**53)]
 
 
 class FileError(ValueError):
-    """What is wrong with a file beside the signature."""
+    """A problem of a file beside the signature."""
 
-    def __init__(self, file: str, what: str):
-        super().__init__(what)
+    def __init__(self, file: str, message: str):
+        super().__init__(message)
         self.file = file
 
 
 class Part(BaseModel):
-    """The base of all parts of a signature."""
+    """The base of all objects in a signature."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
 
@@ -65,12 +65,12 @@ class Head(Part):
         return self
 
     def head(self) -> ModelHead:
-        """As the predictor takes it."""
+        """The head as the predictor uses it."""
         return ModelHead(**{**self.model_dump(), "classes": tuple(self.classes), "balance": tuple(self.balance)})
 
 
 class Modality(Part):
-    """One input: how its cells are read, and what the training rows were like."""
+    """One input: how its cells are read, and the statistics of the training rows."""
 
     name: Text
     kind: str
@@ -87,7 +87,7 @@ class Derivation(Part):
 
 
 class Limits(Part):
-    """Of a record, and of a request. One that isn't there has the reader's own value."""
+    """Limits of a record, and of a request. One that is missing has the reader's default."""
 
     pixels: Whole | None = None
     seconds: Annotated[float, Field(gt=0)] | None = None
@@ -95,13 +95,13 @@ class Limits(Part):
     cell_bytes: Whole | None = None
     records: Whole | None = None
 
-    def given(self) -> dict[str, Any]:
-        """Those that are there."""
+    def set_limits(self) -> dict[str, Any]:
+        """The limits that are set."""
         return self.model_dump(exclude_none=True)
 
 
 class Signature(Part):
-    """All of signature.json that a reader uses, but for what the seal checks: files, sizes, hashes and forms."""
+    """The keys of signature.json that a reader uses, besides what the seal checks: files, sizes, hashes and forms."""
 
     name: str | None = None
     digest: str
@@ -116,16 +116,16 @@ class Signature(Part):
 
     @model_validator(mode="after")
     def _consistent(self) -> Signature:
-        for what, names in (("target", [h.name for h in self.heads]), ("modality", [m.name for m in self.modalities])):
+        for kind, names in (("target", [h.name for h in self.heads]), ("modality", [m.name for m in self.modalities])):
             if twice := next((name for name in names if names.count(name) > 1), None):
-                raise ValueError(f"the {what} '{twice}' is there twice")
+                raise ValueError(f"the {kind} '{twice}' is there twice")
         if PRESENT in [m.name for m in self.modalities]:
             raise ValueError(f"a modality can't be called '{PRESENT}'")
         return self
 
 
 def checked(signature: Mapping[str, Any]) -> Signature:
-    """Raises ValueError that names the place, what was got and what was expected."""
+    """Parse a signature. Raises ValueError that names the key, what was got and what was expected."""
     try:
         return Signature.model_validate(signature)
     except ValidationError as error:
@@ -168,13 +168,13 @@ def derivation(name: str, facts: Derivation) -> tuple[DeriveSettings, ModuleType
 
 
 def check_sources(sources: Mapping[str, str]) -> None:
-    """Derived column -> the one that it is made from. Raises ValueError where one is made from itself."""
+    """``sources``: derived column -> its source. Raises ValueError where a column is derived from itself."""
     for name in sources:
-        seen, column = {name}, sources[name]
+        visited, column = {name}, sources[name]
         while column in sources:
-            if column in seen:
+            if column in visited:
                 raise ValueError(f"derive: {name}: the column is made from itself")
-            seen.add(column)
+            visited.add(column)
             column = sources[column]
 
 
@@ -195,7 +195,7 @@ def _statistics(model: type[Statistics], facts: Mapping[str, Any], where: str) -
 
 
 def _check(statistics: Statistics, chosen: Any, tokenizer: str | None, where: str) -> None:
-    """That they go with the settings; those of a text, that its tokenizer's file goes with them."""
+    """Check statistics against the settings; a text's also against its tokenizer's file."""
     try:
         statistics.check(chosen)
     except ValueError as error:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..data.columns import SPLITS
 from ..files import read_array
-from ..knowledge.teacher_logits import answers
+from ..knowledge.teacher_logits import stored_logits
 from ..losses import TABLE
 from ..registry import load
 from ..run import Run
@@ -51,7 +51,7 @@ def soft_labels(run: Run, dataset: DatasetView) -> dict | None:
     first = next((index for index, head in enumerate(spec.heads) if head.kind == CLASSES), None)
     if first is None:
         return None
-    head, logits = spec.parts(answers(run.path("knowledge"), spec))[first]
+    head, logits = spec.parts(stored_logits(run.path("knowledge"), spec))[first]
     labels = spec.targets(read_array(run.path("knowledge", "label.npy"), "r"))[first][1]
     temperature = soft_label_temperature(run)
     soft = read_soft_labels(logits, labels, temperature)

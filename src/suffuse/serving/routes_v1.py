@@ -10,8 +10,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from ..errors import UsageError
-from ..predictor.contributions import contributions
-from ..predictor.prediction import answers
+from ..predictor.prediction import answers, contributions
 from ..shapley import MOST
 from .body_parsing import FormField, dump_json, parse_form, parse_json
 from .http_error import ErrorResponse, error_responses, unprocessable

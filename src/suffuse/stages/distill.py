@@ -13,13 +13,11 @@ from pathlib import Path
 from ..data.columns import Columns
 from ..engine import feature_cache
 from ..engine.loop import fit
-from ..engine.process_count import brief
 from ..engine.process_group import current
 from ..engine.runtime import settle
-from ..engine.student_training import Job, prepared, training_of
-from ..engine.training_jobs import jobs
+from ..engine.student_training import Job, jobs, prepared, training_of
 from ..engine.training_record import save_trained
-from ..engine.workers import run_jobs
+from ..engine.workers import is_brief, run_jobs
 from ..errors import SuffuseError
 from ..evaluation.compute_matched import compute_budget
 from ..files import file_facts, read_json, write_json
@@ -85,15 +83,15 @@ def train(run: Run, some: list[Job], tell: Tell) -> None:
 def _brief(run: Run, some: list[Job]) -> bool:
     if any(job.who == "rival" for job in some):  # it has many epochs
         return False
-    how = [training_of(run.recipe.distill, job.taught) for job in some]
-    return brief(run.recipe.student.bare(), Columns.open(run.path("data")), how)
+    how = [training_of(run.recipe.distill, job.distilled) for job in some]
+    return is_brief(run.recipe.student.bare(), Columns.open(run.path("data")), how)
 
 
 def in_order(left: list[Job], workers: int) -> tuple[list[Job], list[Job]]:
     """What is trained before any distilling: a student on all labels, if it isn't there yet, and beside it as many
     other students on labels as there are processes; then the rest."""
-    untaught = [job for job in left if not job.taught]
-    if not any(job.who == "baseline" for job in untaught) or not any(job.taught for job in left):
+    untaught = [job for job in left if not job.distilled]
+    if not any(job.who == "baseline" for job in untaught) or not any(job.distilled for job in left):
         return [], left
     quick = [job for job in untaught if job.who != "rival"]
     first = sorted(quick, key=lambda job: job.who != "baseline")[:workers]

@@ -22,9 +22,9 @@ from ..files import parsing, write_json
 from ..progress import Tell, progress
 from ..recipe.stage_settings import PROBES
 from ..run import Run
+from ..teachers.batch_query import ProbeTeacher
 from ..teachers.ensemble import combine
 from ..teachers.factory import open_teacher
-from ..teachers.probe_adapter import Asked
 from ..types import Spec
 
 
@@ -43,7 +43,7 @@ def evaluate(run: Run) -> None:
         for who, facts in probed(context, lambda share, words: tell(0.35 + 0.6 * share, words)).items():
             cards[who] = merge_fields(cards[who], facts)
         if teacher is not None:
-            cards["teacher"] |= abstentions(columns.spec, teacher.said["test"], context.target)
+            cards["teacher"] |= abstentions(columns.spec, teacher.outputs["test"], context.target)
         for who, facts in cards.items():
             write_json(folder / f"{who}.json", facts | compared.fields.get(who, {}))
         for name, content in compared.files.items():
@@ -53,14 +53,14 @@ def evaluate(run: Run) -> None:
         tell(1.0, f"{len(rows):,} test rows")
 
 
-def looked(run: Run, columns: Columns, rows: np.ndarray, teacher: Asked | None, tell: Tell) -> Context:
+def looked(run: Run, columns: Columns, rows: np.ndarray, teacher: ProbeTeacher | None, tell: Tell) -> Context:
     """Every model's answers to the test rows, and its metrics in every resample."""
     asked = run.recipe.evaluate
     draws = metrics.draw(columns.group[rows], asked.resamples, asked.confidence)
     models = together(run, columns.spec, load_models(run, columns, rows, teacher, tell))
     context = Context(run.recipe, columns, rows, draws, models)
     if teacher is not None:
-        context = replace(context, abstained=np.isnan(teacher.said["test"]).any(1))
+        context = replace(context, abstained=np.isnan(teacher.outputs["test"]).any(1))
     tell(1.0, "intervals")
     return replace(context, metrics={who: seed_metrics(context, model) for who, model in models.items()})
 
@@ -83,10 +83,10 @@ def probed(context: Context, tell: Tell) -> dict[str, dict[str, Any]]:
     return {who: merge_fields(found.get(who, {}), others[who]) for who in context.models}
 
 
-def outside(run: Run, columns: Columns, tell: Tell) -> Asked:
+def outside(run: Run, columns: Columns, tell: Tell) -> ProbeTeacher:
     """The teacher that the run didn't train."""
     some = run.recipe.extract.subsets != "full"
-    said = Asked(open_teacher(run, columns), columns, run.path("knowledge"), some)
+    said = ProbeTeacher(open_teacher(run, columns), columns, run.path("knowledge"), some)
     return replace(said, tell=lambda share, words: tell(0.0, f"teacher: {words}"))
 
 

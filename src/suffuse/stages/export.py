@@ -11,9 +11,8 @@ from ..export_integrity import read_signature, seal
 from ..exporters import export_folder as exporter
 from ..exporters import parity
 from ..exporters.export_card import card
-from ..exporters.int8.precision_selection import ship, written
-from ..exporters.latency_cache import Times
-from ..exporters.onnx_session import feed
+from ..exporters.int8.precision_selection import select_int8, write_form
+from ..exporters.onnx_session import LatencyCache, feed
 from ..exporters.subset_temperatures import temperatures
 from ..files import read_json, write_json, write_text
 from ..model import FusionModel, open_model
@@ -60,7 +59,7 @@ def _one(run: Run, model: FusionModel, source: Path, columns: Columns, place: Pa
     signature["forms"]["fp32"]["parity"] = {"subsets": len(compared), "difference": worst}
     if student:
         fitted, kept = parity.evenly(columns, FITTED), parity.subsets(columns.spec.names)
-        signature["temperatures"] = temperatures(parity.asking(predictor), columns, fitted, kept)
+        signature["temperatures"] = temperatures(parity.make_ask(predictor), columns, fitted, kept)
         facts["int8"] = _int8(run, columns, place, signature)
         write_text(place / "README.md", card(signature, facts, schema=schema))
         if run.recipe.export.torch:
@@ -73,11 +72,11 @@ def _int8(run: Run, columns: Columns, place: Path, signature: dict) -> dict:
     """Put an int8 form beside fp32, or into the signature why there is none."""
     asked, names = run.recipe.export, columns.spec.names
     row = parity.evenly(columns, 1)
-    times = Times(run.path("export-times.json"), feed(parity.entries(columns, row), columns.present[row]))
+    times = LatencyCache(run.path("export-times.json"), feed(parity.entries(columns, row), columns.present[row]))
     content = (place / "model.onnx").read_bytes()
-    shipped = ship(content, columns, parity.subsets(names), asked, times)
+    shipped = select_int8(content, columns, parity.subsets(names), asked, times)
     if shipped.content:
-        signature["forms"]["int8"] = written(shipped, place)
+        signature["forms"]["int8"] = write_form(shipped, place)
     else:
         signature["refused"] = {"int8": shipped.why}
     return shipped.facts(asked.int8)

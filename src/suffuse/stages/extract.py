@@ -25,14 +25,13 @@ from ..errors import SuffuseError, UsageError
 from ..files import read_json
 from ..knowledge import builder as work
 from ..knowledge import manifest
-from ..knowledge.blocks import Block
-from ..knowledge.builder import LEADER, Ask, Making
-from ..knowledge.chunks import Part
+from ..knowledge.builder import LEADER, Ask, StoreBuild
+from ..knowledge.chunks import Block, Part
 from ..knowledge.compaction import Compaction
 from ..knowledge.fingerprint import compare, fingerprint, viewer
-from ..knowledge.leases import Claims
+from ..knowledge.leases import Leases
 from ..knowledge.logit_encoding import INDEX, LOGITS, VALUES
-from ..knowledge.row_reuse import find
+from ..knowledge.row_reuse import find_keys
 from ..progress import Tell, duration, progress, say
 from ..run import Run
 from ..teachers import Question, Teacher
@@ -52,7 +51,7 @@ def extract(run: Run) -> None:
     before = teacher.fingerprint()
     with shared_work(run) as (claims, pool, tell):
         taps = teacher.answer(Question(columns.rows("train")[:1]))
-        making = work.begin(run, columns, (before, teacher.modalities, teacher.pieces), taps)
+        making = work.start_build(run, columns, (before, teacher.modalities, teacher.pieces), taps)
         claims.take(LEADER)  # this process has the run's lock
         forecast(making, ask)
         total = sum(making.counts)
@@ -66,12 +65,12 @@ def extract(run: Run) -> None:
         finished.result()
         check(making, again, compaction.folder)
         check_score(making, compaction.folder)
-        tell(1.0, f"{total:,} rows" + (f", {making.reused:,} of them from before" if making.reused else ""))
+        tell(1.0, f"{total:,} rows" + (f", {making.copied_count:,} of them from before" if making.copied_count else ""))
 
 
 def _share(compaction: Compaction) -> None:
-    making = compaction.making
-    compaction.share(work.per_row(making.columns, making.rows, making.made))
+    making = compaction.build
+    compaction.share(work.per_row(making.columns, making.rows, making.fingerprint))
 
 
 def _finish(compaction: Compaction, placed: Sequence[Future]) -> None:
@@ -82,11 +81,11 @@ def _finish(compaction: Compaction, placed: Sequence[Future]) -> None:
 
 def join(run: Run) -> None:
     """Do parts beside the process that leads, until there are none left or it is gone."""
-    known = work.plan(run)
+    known = work.read_plan(run)
     if known is None:
         return
     columns, teacher, ask = opened(run)
-    making = work.planned(run, columns, (teacher.fingerprint(), teacher.modalities, teacher.pieces), known)
+    making = work.build_from_plan(run, columns, (teacher.fingerprint(), teacher.modalities, teacher.pieces), known)
     if run.partial("extract").exists():  # else all was done meanwhile
         with shared_work(run) as means:
             for _ in follow(making, ask, means):
@@ -94,14 +93,14 @@ def join(run: Run) -> None:
 
 
 @contextlib.contextmanager
-def shared_work(run: Run) -> Iterator[tuple[Claims, Executor, Tell]]:
+def shared_work(run: Run) -> Iterator[tuple[Leases, Executor, Tell]]:
     """Claims that are kept alive, a thread that writes, and the progress."""
-    claims = Claims(run.partial("extract") / CLAIMS)
-    with claims.beating(), ThreadPoolExecutor(1) as pool, progress("extract") as tell:
+    claims = Leases(run.partial("extract") / CLAIMS)
+    with claims.heartbeat(), ThreadPoolExecutor(1) as pool, progress("extract") as tell:
         yield claims, pool, tell
 
 
-def follow(making: Making, ask: Ask, means: tuple[Claims, Executor, Tell]) -> Iterator[Part]:
+def follow(making: StoreBuild, ask: Ask, means: tuple[Leases, Executor, Tell]) -> Iterator[Part]:
     """Every part once it is there; tells how far it is."""
     claims, pool, tell = means
     total, done = sum(making.counts), 0
@@ -113,7 +112,7 @@ def follow(making: Making, ask: Ask, means: tuple[Claims, Executor, Tell]) -> It
 
 def led(run: Run) -> bool:
     """Whether a process that leads is at work and has said what there is to do."""
-    return work.plan(run) is not None and not Claims(run.partial("extract") / CLAIMS).dead(LEADER)
+    return work.read_plan(run) is not None and not Leases(run.partial("extract") / CLAIMS).is_dead(LEADER)
 
 
 def opened(run: Run) -> tuple[Columns, Teacher, Ask]:
@@ -130,14 +129,14 @@ def opened(run: Run) -> tuple[Columns, Teacher, Ask]:
     return columns, teacher, ask
 
 
-def forecast(making: Making, ask: Ask) -> None:
+def forecast(making: StoreBuild, ask: Ask) -> None:
     """Answer a few rows, and say how much there is to do, how large it gets and how long it takes.
 
     Raises SuffuseError where the disk is too small, and UsageError where a view changes no answer.
     """
     rows, taken = making.rows[: min(SPOT, making.counts[-1])], 0.0
     answers: dict[str, np.ndarray] = {}
-    left = sum(len(p.slots) for p in making.parts if p.old is None and not p.file(making.place).exists())
+    left = sum(len(p.slots) for p in making.parts if p.previous_rows is None and not p.file(making.place).exists())
     for _ in range(2):  # the first is slow: nothing is in memory yet
         start = time.perf_counter()
         answers = ask(rows, making.blocks[0])
@@ -155,29 +154,32 @@ def forecast(making: Making, ask: Ask) -> None:
             expected=f"{2 * size / 1e6:,.0f} MB: it is written in parts, then as a whole",
             hint="extract.top_k, fewer extract.views or extract.subsets make it smaller",
         )  # fmt: skip
-    there = making.answers - left
+    there = making.queried_count - left
     words = [f"{sum(making.counts):,} answers", f"{len(making.blocks)} of subset and view" if making.blocks[1:] else ""]
-    words += [f"{making.reused:,} from before" if making.reused else "", f"{there:,} there already" if there else ""]
+    words += [
+        f"{making.copied_count:,} from before" if making.copied_count else "",
+        f"{there:,} there already" if there else "",
+    ]
     words += [f"about {size / 1e6:,.1f} MB", f"about {duration(left * taken)}"]
     say(f"{'extract':<9} {', '.join(w for w in words if w)}")
 
 
-def _changes(making: Making, seen: dict[str, np.ndarray], plain: dict[str, np.ndarray]) -> None:
+def _changes(making: StoreBuild, seen: dict[str, np.ndarray], plain: dict[str, np.ndarray]) -> None:
     if np.array_equal(seen[LOGITS], plain[LOGITS], equal_nan=True):
         raise UsageError(
-            "the teacher answers alike in every view", where="extract.views", got=making.made["views"]["count"],
+            "the teacher answers alike in every view", where="extract.views", got=making.fingerprint["views"]["count"],
             expected="0", hint="none of what it reads is augmented",
         )  # fmt: skip
 
 
-def _bytes(making: Making, answers: dict[str, np.ndarray], block: Block) -> int:
+def _bytes(making: StoreBuild, answers: dict[str, np.ndarray], block: Block) -> int:
     """Of one row in a block."""
     return sum(
-        array[:1].nbytes for array in work.stored(making, {n: a[:1] for n, a in answers.items()}, block).values()
+        array[:1].nbytes for array in work.encode_taps(making, {n: a[:1] for n, a in answers.items()}, block).values()
     )
 
 
-def spots(making: Making, ask: Ask) -> list[tuple[np.ndarray, np.ndarray]]:
+def spots(making: StoreBuild, ask: Ask) -> list[tuple[np.ndarray, np.ndarray]]:
     """Some rows of every block once more, in other company: their slots (B,), and logits (B, C). Neighbours go
     together: they may share a picture, which is encoded once, and where rows are shifted by one it shows."""
     random, found = np.random.default_rng(0), []
@@ -191,7 +193,7 @@ def spots(making: Making, ask: Ask) -> list[tuple[np.ndarray, np.ndarray]]:
     return found
 
 
-def check(making: Making, again: Sequence[tuple[np.ndarray, np.ndarray]], folder: Path) -> float:
+def check(making: StoreBuild, again: Sequence[tuple[np.ndarray, np.ndarray]], folder: Path) -> float:
     """Compare what is stored with rows that were computed again; the largest difference, as a share of what is
     tolerated. ``again``: as :func:`spots` gives them.
 
@@ -222,7 +224,7 @@ def check(making: Making, again: Sequence[tuple[np.ndarray, np.ndarray]], folder
     return worst
 
 
-def check_score(making: Making, folder: Path) -> None:
+def check_score(making: StoreBuild, folder: Path) -> None:
     """The stored logits must score on validation as the teacher did when it was trained, where that was recorded.
 
     Raises SuffuseError where they don't: other weights, other preprocessing, or another order of labels.
@@ -232,7 +234,7 @@ def check_score(making: Making, folder: Path) -> None:
         return
     columns, facts = making.columns, manifest.read(folder)
     rows, arrays = columns.labelled("validation"), manifest.load(folder, facts)
-    place = find(arrays["key"], columns.key[rows])
+    place = find_keys(arrays["key"], columns.key[rows])
     logits = making.encoding.decode(
         {n: torch.from_numpy(arrays[n][place]) for n in (LOGITS, VALUES, INDEX) if n in arrays}
     )
@@ -253,7 +255,7 @@ def verify(run: Run) -> dict:
     """
     folder = run.path("knowledge")
     facts = manifest.read(folder)
-    wrong = manifest.broken(folder, facts)
+    wrong = manifest.changed_arrays(folder, facts)
     if wrong:
         raise SuffuseError(
             "the knowledge store was changed after it was written", where=folder, got=f"{wrong[0]}.npy",
@@ -262,9 +264,9 @@ def verify(run: Run) -> dict:
     columns, teacher, ask = opened(run)
     compare(facts["fingerprint"], fingerprint(run, columns.spec, teacher.modalities, teacher.fingerprint()), folder)
     known = {"teacher": teacher.fingerprint(), "older": None}
-    making = work.planned(run, columns, (known["teacher"], teacher.modalities, teacher.pieces), known)
+    making = work.build_from_plan(run, columns, (known["teacher"], teacher.modalities, teacher.pieces), known)
     keys = manifest.load(folder, facts, ["key"])["key"]
-    order = find(making.columns.key, keys)  # a store keeps its order when rows of it come from an older one
+    order = find_keys(making.columns.key, keys)  # a store keeps its order when rows of it come from an older one
     if (order < 0).any() or len(order) != len(making.rows):
         raise SuffuseError("the knowledge store has other rows than the data", where=folder, hint="`suffuse extract`")
     making = dataclasses.replace(making, rows=order)

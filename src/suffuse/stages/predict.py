@@ -20,10 +20,9 @@ from ..files import file_facts, new_file
 from ..integrity import exported
 from ..modalities.cell import Root
 from ..predictor import Predictor
-from ..predictor.batch_predict import COUNTED, Bulk
-from ..predictor.input_table import reader
-from ..predictor.output_chunks import Parts, parts
-from ..predictor.output_table import FORMS, Layout, header
+from ..predictor.batch_predict import COUNTED, BatchPredictor, make_reader
+from ..predictor.output_chunks import OutputChunks, open_chunks
+from ..predictor.output_table import FORMS, Layout, encode_header
 from ..predictor.predictor import check_threshold
 from ..progress import progress, say
 from ..sources import exists, no_rows
@@ -78,7 +77,7 @@ def predict(export: Path, source: str, out: Path, options: Options = Options()) 
     for one in predictor.facts.differs:
         say(f"          {one}: answers may differ a little from those of the evaluation")
     place = predictor.place(options.root or rows.root, options.within)
-    read = reader(predictor, rows.names, place, source)
+    read = make_reader(predictor, rows.names, place, source)
     named = predictor.facts.id if predictor.facts.id in rows.names else None
     layout = Layout(predictor.heads, options.top, options.threshold, named, options.raw)
     what = {
@@ -87,12 +86,12 @@ def predict(export: Path, source: str, out: Path, options: Options = Options()) 
         "options": _asked(options, layout, place, out),
         "versions": [*_versions(), readers(one.field.kind for one in predictor.inputs)],
     }
-    with parts(out, what) as made:
+    with open_chunks(out, what) as made:
         before = sum(facts["counts"]["rows"] for facts in made.facts)
         if made.facts:
             say(f"          going on after {before:,} rows that are answered already")
         with progress("predict") as tell:
-            Bulk(predictor, rows, read, layout, place).answer(made, tell)
+            BatchPredictor(predictor, rows, read, layout, place).answer(made, tell)
         counts = Counter(dict.fromkeys(COUNTED, 0))
         for facts in made.facts:
             counts.update(facts["counts"])
@@ -102,7 +101,7 @@ def predict(export: Path, source: str, out: Path, options: Options = Options()) 
             raise no_rows(source, broken)
         problems = _write_problems(out, made, counts["problems"], options.raw)
         _tell(made, counts, problems)
-        made.finish(header(layout, out.suffix.lower()))
+        made.finish(encode_header(layout, out.suffix.lower()))
     said = {key: counts[key] for key in COUNTED if key != "problems"}
     where = {"file": str(out), "missing_columns": read.missing, "problems": problems and str(problems)}
     return Summary(**said, resumed=before, **where)
@@ -147,7 +146,7 @@ def _versions() -> list[str]:
     return [__version__, onnxruntime.__version__]
 
 
-def _write_problems(out: Path, made: Parts, count: int, raw: bool) -> Path | None:
+def _write_problems(out: Path, made: OutputChunks, count: int, raw: bool) -> Path | None:
     """Every cell that couldn't be used whole, and every line that is no row. Where there are none there is no file; one
     of an earlier command then holds no more than its header."""
     place = problems_of(out)
@@ -159,7 +158,7 @@ def _write_problems(out: Path, made: Parts, count: int, raw: bool) -> Path | Non
     return place
 
 
-def _tell(made: Parts, counts: Counter, problems: Path | None) -> None:
+def _tell(made: OutputChunks, counts: Counter, problems: Path | None) -> None:
     if counts["lacking"]:
         example = next(facts["example"] for facts in made.facts if facts["example"])
         say(f"          {counts['lacking']:,} rows lack something, e.g. {example}")

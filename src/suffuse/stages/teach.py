@@ -13,30 +13,29 @@ from pathlib import Path
 import numpy as np
 
 from .. import losses
-from ..data.columns import Columns, Sampler
+from ..data.columns import Columns
+from ..data.sampler import Sampler
 from ..data.training_views import Viewer
 from ..engine import feature_cache
-from ..engine.inference import logits, score, scorer
-from ..engine.loop import Plan, fit
+from ..engine.inference import logits, score
+from ..engine.loop import fit
 from ..engine.objective import Objective
-from ..engine.process_count import brief
 from ..engine.process_group import current
 from ..engine.row_usage import RowUsage
 from ..engine.runtime import seed, settle
-from ..engine.tensorboard import follower
 from ..engine.training_record import best_seed, save_trained
-from ..engine.workers import run_jobs
+from ..engine.training_setup import TrainingData, build_model, make_plan
+from ..engine.workers import is_brief, run_jobs
 from ..errors import SuffuseError
 from ..files import read_json, write_json
-from ..model import FusionModel, open_model
+from ..model import open_model
 from ..progress import Tell, progress, say
-from ..recipe import Training
 from ..registry import settings
 from ..run import Run
 from ..subsample import evenly_spaced
 from ..teachers import batch_query
 from ..teachers.ensemble import combine
-from ..teachers.factory import open_outside
+from ..teachers.factory import open_external
 from ..teachers.out_of_fold import fold_of
 from ..types import CLASSES, Head
 
@@ -76,7 +75,7 @@ def teach(run: Run) -> None:
         else:
             each = max(threads // processes, 1) if len(wanted) == 1 else 1  # side by side they have one thread each
             orders = [{"run": str(run.folder), "threads": each, **dataclasses.asdict(j)} for j in left]
-            little = brief(teacher.bare(), Columns.open(run.path("data")), [teacher.train for _ in orders])
+            little = is_brief(teacher.bare(), Columns.open(run.path("data")), [teacher.train for _ in orders])
             run_jobs("suffuse.stages.teach:work", orders, threads, tell, processes, little)
         if teacher.seeds > 1:
             shutil.rmtree(folder / "teacher", ignore_errors=True)
@@ -109,7 +108,7 @@ def adopt(run: Run) -> None:
     settle(run.recipe.compute.threads)
     columns = Columns.open(run.path("data"))
     with progress("teach") as tell:
-        teacher = open_outside(run, columns)
+        teacher = open_external(run, columns)
         before, where = teacher.fingerprint(), f"teacher, kind {teacher.facts()['kind']}"
         rows = columns.labelled("validation")
         said = batch_query.logits(teacher, rows, lambda share, words: tell(0.7 * share, f"validation: {words}"))
@@ -200,12 +199,10 @@ def train(run: Run, job: Job, threads: int, tell: Tell) -> None:
     network = teacher.bare()
     network = network.only(job.only) if job.only else network
     columns = Columns.open(run.path("data")).of(network.encoders)
-    usage = RowUsage.of(columns)
-    model = FusionModel(network, columns.spec).initialise()
-    columns = feature_cache.ready(columns, model, feature_cache.place(run))
-    model.standardise(columns, usage.standardising(columns.rows("train")))
+    usage, training = RowUsage.of(columns), teacher.train
+    model, columns = build_model(run, network, columns, usage.standardising(columns.rows("train")))
     task = settings(losses.TABLE, {"kind": "task", "smoothing": teacher.smoothing})
-    objective = Objective(model, {"labels": task}, {}, mixup=teacher.train.mixup, both=teacher.train.whole)
+    objective = Objective(model, {"labels": task}, {}, mixup=training.mixup, both=training.whole)
     scratch = run.partial("teach") / ".work" / job.folder
     rows = columns.labelled("train")
     if job.fold is not None and teacher.folds:
@@ -213,33 +210,10 @@ def train(run: Run, job: Job, threads: int, tell: Tell) -> None:
         if not len(rows):
             got = f"no labelled row outside of part {job.fold + 1} of {teacher.folds}"
             raise SuffuseError("too few groups of rows for folds", where="teacher.folds", got=got)
-    how = plan(run, teacher.train, (columns, rows, usage), job.seed, (scratch, tell))
-    made = fit(objective, how)
+    sampler = Sampler(rows, columns.shared()[rows], training.batch, job.seed)
+    viewer = Viewer.of(training, run.recipe.modalities, job.seed)
+    data = TrainingData(columns, usage, sampler, columns.labelled("validation"), sampler.steps, viewer)
+    plan = make_plan(run, training, data, objective, scratch, tell)
+    state = fit(objective, plan)
     if current().first:
-        save_trained(model, made, how, run.partial("teach") / job.folder)
-
-
-def plan(
-    run: Run, training: Training, what: tuple[Columns, np.ndarray, RowUsage], number: int, where: tuple[Path, Tell]
-) -> Plan:
-    """Labelled training rows, those of one picture together."""
-    columns, rows, usage = what
-    sampler = Sampler(rows, columns.shared()[rows], training.batch, number)
-    recorded, viewer = usage.training(columns), Viewer.of(training, run.recipe.modalities, number)
-
-    def gather(picked: np.ndarray, turn: int) -> tuple:
-        view = (viewer, turn) if viewer else None
-        return recorded.batch(picked, None, view, training.whole, current().split), {}
-
-    return Plan(
-        training,
-        sampler,
-        every=sampler.steps,
-        gather=gather,
-        validate=scorer(usage.validation(columns), columns.labelled("validation"), training),
-        folder=where[0],
-        tell=where[1],
-        note=follower(run, where[0]),
-        usage=usage,
-        labels=columns.counts,
-    )
+        save_trained(model, state, plan, run.partial("teach") / job.folder)

@@ -1,13 +1,13 @@
-"""Teachers: whatever answers rows. Extract asks through one interface and knows no kind of teacher.
+"""Teachers: anything that returns outputs for rows. ``extract`` uses one interface and knows no kind of teacher.
 
 A teacher is frozen: nothing here trains. It has ``modalities`` (the names that it reads, in order; none where it looks
-its answers up), ``fingerprint()`` (a hash of all that decides its answers, the same before and after they were read)
-and ``answer(question)``. Its outputs are in the order of the run's own classes, whatever its own order is.
+its outputs up), ``fingerprint()`` (a hash of everything that decides its outputs, the same before and after they were
+read) and ``answer(question)``. Its outputs are in the order of the run's classes.
 
-``opening.py`` opens the one that a recipe asks for: the network that the run trained (``trained.py``; ``folded.py``
-where it has several for its training rows, ``deep_ensemble.py`` where all its seeds answer), or a kind of ``TABLE``
-from outside. Of a kind there is a file with its ``Settings`` and ``open(settings, raw)``, which gives a
-:class:`Source`; ``outside.py`` makes a Teacher of it.
+``factory.py`` opens the teacher that a recipe asks for: the network that the run trained (``trained.py``, which also
+has the deep ensemble of all seeds; ``out_of_fold.py`` where training rows have networks of their own), or a kind of
+``TABLE``. A kind is a file with its ``Settings`` and ``open(settings, raw)``, which returns a :class:`Source`;
+``factory.py`` makes a Teacher of it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ TABLE = {
 
 @dataclass(frozen=True)
 class Question:
-    """Rows that a teacher is asked about, and how it may see them."""
+    """Rows that a teacher answers, and what it may see of them."""
 
     rows: np.ndarray  # (B,) positions in the prepared columns
     modalities: tuple[str, ...] | None = None  # all others are hidden from it; None: it sees whatever a row has
@@ -42,8 +42,8 @@ class Question:
 
 
 class Teacher(Protocol):
-    """What every teacher is. Answers are float32: ``logits`` (B, C) always, and the taps that it has: ``fused``
-    (B, D), a vector per modality, ``gates`` (B, M). A row that it has no answer for has NaN logits."""
+    """The interface of every teacher. Outputs are float32: ``logits`` (B, C) always, and the taps that it has:
+    ``fused`` (B, D), a vector per modality, ``gates`` (B, M). Where it abstains the logits of a row are NaN."""
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -55,7 +55,7 @@ class Teacher(Protocol):
         ...
 
     def facts(self) -> dict:
-        """What is known of it: ``parameters`` (None: unknown), of one from outside its ``kind``, and what a kind
+        """Facts for ``training.json``: ``parameters`` (None: unknown), an external one's ``kind``, and what a kind
         adds."""
         ...
 
@@ -69,7 +69,8 @@ class Teacher(Protocol):
 
 
 class Source(Protocol):
-    """What a kind of teacher from outside is: it reads raw rows its own way, and has names and an order of its own."""
+    """The interface of a kind of external teacher. It reads raw rows by itself, and has its own names and order of
+    outputs."""
 
     outputs: tuple[str, ...]  # the names of its T outputs, in its own order
     modalities: tuple[str, ...]  # what it reads, as this run calls it; none where it looks its answers up
@@ -80,10 +81,10 @@ class Source(Protocol):
         ...
 
     def facts(self) -> dict:
-        """What is known of it: ``parameters``, ``bytes``, and what a kind adds."""
+        """Facts: ``parameters``, ``bytes``, and what a kind adds."""
         ...
 
     def answer(self, rows: np.ndarray, hidden: frozenset[str]) -> dict[str, np.ndarray]:
-        """Rows (B,), of which it must not see the ``hidden`` modalities -> ``logits`` (B, T), in its form, NaN where it
-        has no answer; other taps beside it."""
+        """Rows (B,) without the ``hidden`` modalities -> ``logits`` (B, T), in its form, NaN where it abstains; and
+        other taps."""
         ...

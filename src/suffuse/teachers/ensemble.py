@@ -1,11 +1,11 @@
-"""Several teachers as one: the mean of their probabilities, each row's over those that answer it.
+"""Several teachers as one: the mean of their probabilities, for each row over the members that don't abstain.
 
-``mean``: p = sum_k p_k / K over the K members with an answer (numbers: the mean). ``confidence``: p = sum_k w_k p_k /
-sum_k w_k with w_k = 1 - H(p_k) / log C, the member's certainty of this row (H its entropy in nats, C classes; of
+``mean``: p = sum_k p_k / K over the K members with an output (numbers: the mean). ``confidence``: p = sum_k w_k p_k /
+sum_k w_k with w_k = 1 - H(p_k) / log C, the member's certainty of this row (H its entropy in nats, C classes; for
 labels the mean binary entropy over log 2; numbers have none and weigh the same); where all are uniform, the plain
-mean. A member that abstains, or doesn't cover a row, is left out of it; a row that nobody answers is an abstention.
-The answer is the log-probability (log-odds of labels), clipped as :mod:`suffuse.teachers.matching` says. Features are
-not mixed: logits only.
+mean. A member that abstains, or doesn't cover a row, is left out; a row without any member is an abstention. The
+output is the log-probability (log-odds of labels), clipped as in :mod:`suffuse.teachers.matching`. Features are not
+mixed: logits only.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ else:
 
 
 class Settings(TeacherSettings):
-    """Who belongs to it, and how they are weighed."""
+    """Its members, and how they are weighted."""
 
     kind: Literal["ensemble"] = "ensemble"
     members: dict[str, Member] = Field(min_length=1)
@@ -45,17 +45,19 @@ class Settings(TeacherSettings):
         return self
 
     def everyone(self) -> dict[str, TeacherSettings]:
-        """The ensemble, and all below it."""
-        below = {f"members.{n}": one for n, one in self.members.items()}
-        return {"": self} | {f"{n}.{k}" if k else n: o for n, one in below.items() for k, o in one.everyone().items()}
+        """The ensemble and all its members, by their keys."""
+        below = {f"members.{n}": member for n, member in self.members.items()}
+        return {"": self} | {
+            f"{n}.{k}" if k else n: inner for n, member in below.items() for k, inner in member.everyone().items()
+        }
 
     def placed(self, base: Path) -> Settings:
         """All members' paths from ``base``."""
-        return self.model_copy(update={"members": {name: one.placed(base) for name, one in self.members.items()}})
+        return self.model_copy(update={"members": {name: member.placed(base) for name, member in self.members.items()}})
 
     def references(self) -> dict[str, str]:
-        """What all members name."""
-        return {f"members.{n}.{key}": r for n, one in self.members.items() for key, r in one.references().items()}
+        """The files that all members name."""
+        return {f"members.{n}.{key}": r for n, member in self.members.items() for key, r in member.references().items()}
 
 
 @dataclass(frozen=True)
@@ -69,30 +71,34 @@ class Ensemble:
 
     @property
     def modalities(self) -> tuple[str, ...]:
-        """Of all members, each once."""
-        return tuple(dict.fromkeys(name for one in self.members.values() for name in one.modalities))
+        """The modalities of all members, each once."""
+        return tuple(dict.fromkeys(name for member in self.members.values() for name in member.modalities))
 
     def fingerprint(self) -> str:
-        """Hash of the members' and of how they are weighed."""
-        said = [self.settings.weights, repr(self.settings.covers)]
-        said += [f"{name} {one.fingerprint()}" for name, one in self.members.items()]
-        return hashlib.sha256("\n".join(said).encode()).hexdigest()
+        """Hash of the members' fingerprints and of the weights."""
+        parts = [self.settings.weights, repr(self.settings.covers)]
+        parts += [f"{name} {member.fingerprint()}" for name, member in self.members.items()]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def facts(self) -> dict:
-        """Of every member, and the sum of their parameters where all are known."""
-        each = {name: one.facts() for name, one in self.members.items()}
-        sizes = [facts.get("parameters") for facts in each.values()]
-        known = [size for size in sizes if size is not None]
-        parameters = sum(known) if len(known) == len(sizes) else None
-        return {"kind": "ensemble", "weights": self.settings.weights, "parameters": parameters, "members": each}
+        """Facts of every member, and the sum of their parameters where all are known."""
+        per_member = {name: member.facts() for name, member in self.members.items()}
+        sizes = [facts.get("parameters") for facts in per_member.values()]
+        known_sizes = [size for size in sizes if size is not None]
+        parameters = sum(known_sizes) if len(known_sizes) == len(sizes) else None
+        return {"kind": "ensemble", "weights": self.settings.weights, "parameters": parameters, "members": per_member}
 
     def pieces(self, rows: np.ndarray, size: int) -> list[np.ndarray]:
-        """In order, so many at a time."""
+        """Consecutive rows, ``size`` at a time."""
         return [np.arange(start, min(start + size, len(rows))) for start in range(0, len(rows), size)]
 
     def answer(self, question: Question) -> dict[str, np.ndarray]:
-        """Logits (B, C) float32 in the run's order; NaN where nobody answers."""
-        answers = [found for one in self.members.values() if (found := self._ask(one, question)) is not None]
+        """Logits (B, C) float32 in the run's order; NaN where all members abstain."""
+        answers = [
+            member_logits
+            for member in self.members.values()
+            if (member_logits := self._ask(member, question)) is not None
+        ]
         width = sum(head.outputs for head in self.heads)
         if answers:
             logits = combine(self.heads, answers, self.settings.weights)
@@ -101,34 +107,34 @@ class Ensemble:
         logits[~self.covered[question.rows]] = np.nan
         return {"logits": logits}
 
-    def _ask(self, one: Teacher, question: Question) -> np.ndarray | None:
-        """A member's answers; None where something is hidden, and it can't be hidden from this one."""
+    def _ask(self, member: Teacher, question: Question) -> np.ndarray | None:
+        """A member's logits; None where modalities are hidden that can't be hidden from this member."""
         if question.modalities is None:
-            return one.answer(question)["logits"]
-        seen = tuple(name for name in one.modalities if name in question.modalities)
-        whole = set(question.modalities) >= set(self.modalities)
-        if not seen and not whole:
+            return member.answer(question)["logits"]
+        visible = tuple(name for name in member.modalities if name in question.modalities)
+        sees_all = set(question.modalities) >= set(self.modalities)
+        if not visible and not sees_all:
             return None
-        return one.answer(Question(question.rows, seen if one.modalities else None, question.view))["logits"]
+        return member.answer(Question(question.rows, visible if member.modalities else None, question.view))["logits"]
 
 
 def combine(heads: Sequence[Head], answers: Sequence[np.ndarray], weights: str) -> np.ndarray:
-    """K answers (B, C), NaN where a member abstains -> logits (B, C) float32."""
-    spec, found = Spec((), tuple(heads), ()), []
-    for parts in zip(*(spec.parts(one.astype(np.float64)) for one in answers), strict=True):
+    """Logits of K members (B, C), NaN where a member abstains -> logits (B, C) float32."""
+    spec, combined = Spec((), tuple(heads), ()), []
+    for parts in zip(*(spec.parts(logits.astype(np.float64)) for logits in answers), strict=True):
         head, stack = parts[0][0], np.stack([part for _, part in parts])
-        there = np.asarray(~np.isnan(stack).any(2))
-        values = _activated(head, np.where(there[..., None], stack, 0.0))
-        weight = there * (_certainty(head, values) if weights == "confidence" else 1.0)
-        nothing = (weight.sum(0) <= 0) & there.any(0)  # all are uniform
-        weight = np.where(nothing, there, weight)
+        answered = np.asarray(~np.isnan(stack).any(2))
+        values = _to_probabilities(head, np.where(answered[..., None], stack, 0.0))
+        weight = answered * (_certainty(head, values) if weights == "confidence" else 1.0)
+        all_uniform = (weight.sum(0) <= 0) & answered.any(0)  # all are uniform
+        weight = np.where(all_uniform, answered, weight)
         with np.errstate(invalid="ignore"):
             mean = (weight[..., None] * values).sum(0) / weight.sum(0)[:, None]
-        found.append(_deactivated(head, mean))
-    return np.concatenate(found, axis=1).astype(np.float32)
+        combined.append(_to_logits(head, mean))
+    return np.concatenate(combined, axis=1).astype(np.float32)
 
 
-def _activated(head: Head, logits: np.ndarray) -> np.ndarray:
+def _to_probabilities(head: Head, logits: np.ndarray) -> np.ndarray:
     if head.kind == NUMBER:
         return logits
     if head.kind == LABELS:
@@ -136,7 +142,7 @@ def _activated(head: Head, logits: np.ndarray) -> np.ndarray:
     return softmax(logits.reshape(-1, logits.shape[-1])).reshape(logits.shape)
 
 
-def _deactivated(head: Head, values: np.ndarray) -> np.ndarray:
+def _to_logits(head: Head, values: np.ndarray) -> np.ndarray:
     if head.kind == NUMBER:
         return values
     if head.kind == LABELS:

@@ -1,37 +1,42 @@
-"""The teacher that a recipe asks for, opened."""
+"""Opens the teacher that a recipe asks for. An external one is wrapped: classes matched by name, outputs as logits."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..data.columns import Columns
-from ..errors import SuffuseError
+from ..errors import SuffuseError, UsageError
 from ..files import read_json
 from ..prepare.raw_cells import RawRows
 from ..registry import TeacherSettings, load
 from ..run import Run
-from . import TABLE, Teacher
-from .deep_ensemble import DeepEnsemble
+from ..types import Head
+from . import TABLE, Question, Source, Teacher
 from .ensemble import Ensemble
 from .ensemble import Settings as EnsembleSettings
-from .external import Outside
-from .out_of_fold import Folded
-from .trained import Trained
+from .matching import Matching
+from .out_of_fold import OutOfFold
+from .trained import DeepEnsemble, Trained
 
 
 def open_teacher(run: Run, columns: Columns) -> Teacher:
     """The teacher of a run whose ``teach`` is done.
 
-    Raises SuffuseError where one from outside isn't the one that was measured then.
+    Raises SuffuseError where an external one isn't the one that was measured then.
     """
     chosen = run.recipe.teacher
     if not isinstance(chosen, TeacherSettings):
         if chosen.ensemble:
             return DeepEnsemble.open(run, columns)
-        return Folded.open(run, columns, chosen.folds) if chosen.folds else Trained.open(run, columns)
-    teacher = open_outside(run, columns)
+        if chosen.folds:
+            return OutOfFold.open(run, columns, chosen.folds)
+        return Trained.open(run, columns)
+    teacher = open_external(run, columns)
     recorded = (read_json(run.path("teacher", "training.json")) or {}).get("fingerprint")
     if recorded != teacher.fingerprint():
         raise SuffuseError(
@@ -41,21 +46,80 @@ def open_teacher(run: Run, columns: Columns) -> Teacher:
     return teacher
 
 
-def open_outside(run: Run, columns: Columns) -> Teacher:
-    """The teacher from outside that the recipe names, measured or not."""
+def open_external(run: Run, columns: Columns) -> Teacher:
+    """The external teacher that the recipe names, measured or not."""
     chosen = run.recipe.teacher
     assert isinstance(chosen, TeacherSettings)
-    return _opened(chosen, RawRows(run), columns, "teacher")
+    return _open(chosen, RawRows(run), columns, "teacher")
 
 
-def _opened(chosen: TeacherSettings, raw: RawRows, columns: Columns, where: str) -> Teacher:
+def _open(chosen: TeacherSettings, raw: RawRows, columns: Columns, where: str) -> Teacher:
     heads = columns.spec.heads
     places = [columns.spec.names.index(name) for name in chosen.covers]
     covered = np.all(columns.present[:, places], axis=1, keepdims=False).reshape(-1)
     if isinstance(chosen, EnsembleSettings):
         members: dict[str, Teacher] = {
-            n: _opened(one, raw, columns, f"{where}.members.{n}") for n, one in chosen.members.items()
+            n: _open(member, raw, columns, f"{where}.members.{n}") for n, member in chosen.members.items()
         }
         return Ensemble(chosen, members, heads, covered)
-    part: Any = load(TABLE, str(chosen.kind))
-    return Outside.of(chosen, part.open(chosen, raw, heads, where), heads, covered, where)
+    kind: Any = load(TABLE, str(chosen.kind))
+    return ExternalTeacher.of(chosen, kind.open(chosen, raw, heads, where), heads, covered, where)
+
+
+@dataclass(frozen=True)
+class ExternalTeacher:
+    """Makes a teacher of a source."""
+
+    settings: TeacherSettings
+    source: Source
+    matching: Matching
+    covered: np.ndarray  # (N,) bool, rows of the run that it is asked about
+    where: str  # the recipe's key
+
+    @classmethod
+    def of(
+        cls, settings: TeacherSettings, source: Source, heads: tuple[Head, ...], covered: np.ndarray, where: str
+    ) -> ExternalTeacher:
+        """Raises UsageError where its classes aren't the run's."""
+        matching = Matching.of(source.outputs, heads, settings.classes, f"{where}.classes")
+        return cls(settings, source, matching, covered, where)
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """The run's names of the modalities that it reads."""
+        return self.source.modalities
+
+    def fingerprint(self) -> str:
+        """Hash of the source, of its class names, and of what it covers. Rows that are added to the run don't change
+        it: stored outputs of the other rows stay valid."""
+        facts = self.settings.model_dump(mode="json", include={"kind", "classes", "covers"})
+        facts["source"] = self.source.fingerprint()
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+    def facts(self) -> dict:
+        """Facts for ``training.json``."""
+        return {"kind": self.settings.kind, **self.source.facts()}
+
+    def pieces(self, rows: np.ndarray, size: int) -> list[np.ndarray]:
+        """Consecutive rows, ``size`` at a time."""
+        return [np.arange(start, min(start + size, len(rows))) for start in range(0, len(rows), size)]
+
+    def answer(self, question: Question) -> dict[str, np.ndarray]:
+        """Its taps; ``logits`` (B, C) float32 in the run's order, NaN where it abstains.
+
+        Raises UsageError for augmented rows, SuffuseError where its outputs are invalid.
+        """
+        if question.view is not None:
+            hint = "take rows as they are, without views"
+            raise UsageError("a teacher from outside can't see augmented rows", where=self.where, hint=hint)
+        visible = self.modalities if question.modalities is None else question.modalities
+        taps = self.source.answer(question.rows, frozenset(self.modalities) - set(visible))
+        try:
+            logits = self.matching.logits(taps["logits"], self.source.form)
+        except ValueError as error:
+            got = str(error).removeprefix("got ")
+            raise SuffuseError("the teacher's answers can't be used", where=self.where, got=got) from None
+        if np.isinf(logits).any():
+            raise SuffuseError("the teacher's answers can't be used", where=self.where, got="infinite logits")
+        logits[~self.covered[question.rows]] = np.nan
+        return {**{name: tap.astype(np.float32) for name, tap in taps.items()}, "logits": logits}

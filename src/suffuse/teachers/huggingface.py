@@ -24,7 +24,7 @@ from ..errors import UsageError
 from ..files import PACKAGE, absolute_file
 from ..registry import NameList, TeacherSettings, optional
 from ..types import Head
-from .input_adapters import heard
+from .input_adapters import read_audio
 from .matching import LOGITS
 
 if TYPE_CHECKING:
@@ -57,12 +57,12 @@ class Settings(TeacherSettings):
 
     def placed(self, base: Path) -> Settings:
         """A folder's path from ``base``; other names stay names."""
-        here = not self.name.startswith(PACKAGE) and (base / self.name).is_dir()
-        return self.model_copy(update={"name": absolute_file(self.name, base)}) if here else self
+        is_folder = not self.name.startswith(PACKAGE) and (base / self.name).is_dir()
+        return self.model_copy(update={"name": absolute_file(self.name, base)}) if is_folder else self
 
 
 @dataclass(frozen=True)
-class Model:
+class HuggingFaceSource:
     """A model and its processor."""
 
     settings: Settings
@@ -75,39 +75,39 @@ class Model:
 
     @property
     def modalities(self) -> tuple[str, ...]:
-        """Of its columns."""
+        """The modalities of its columns."""
         return self.raw.named(self.settings.column)
 
     def fingerprint(self) -> str:
         """Hash of the weights, of the processor's files and of what is read."""
         from ..engine.training_record import weights_hash
 
-        said = self.settings.model_dump(mode="json", include={"reads", "column", "length", "seconds"})
-        made = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
-        made.update((self.content + weights_hash(self.model)).encode())
-        return made.hexdigest()
+        facts = self.settings.model_dump(mode="json", include={"reads", "column", "length", "seconds"})
+        digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+        digest.update((self.content + weights_hash(self.model)).encode())
+        return digest.hexdigest()
 
     def facts(self) -> dict:
-        """Its size."""
+        """Its number of parameters."""
         return {"parameters": sum(p.numel() for p in self.model.parameters())}
 
     def answer(self, rows: np.ndarray, hidden: frozenset[str]) -> dict[str, np.ndarray]:
-        """A batch at a time; a row whose cells are empty or can't be read has no answer."""
+        """Logits, a batch at a time; NaN for a row whose cells are empty or can't be read."""
         import torch
 
-        found = np.full((len(rows), len(self.outputs)), np.nan, np.float32)
+        logits = np.full((len(rows), len(self.outputs)), np.nan, np.float32)
         for start in range(0, len(rows), self.settings.batch):
             records = self.raw.records(self.settings.column, rows[start : start + self.settings.batch], hidden)
             items = [READERS[self.settings.reads](self, list(record.values())) for record in records]
-            there = [n for n, item in enumerate(items) if item is not None]
-            if there:
+            usable = [n for n, item in enumerate(items) if item is not None]
+            if usable:
                 with torch.inference_mode():
-                    given = self.model(**self._processed([items[n] for n in there])).logits
-                found[[start + n for n in there]] = given.float().numpy()
-        return {"logits": found}
+                    outputs = self.model(**self._processed([items[n] for n in usable])).logits
+                logits[[start + n for n in usable]] = outputs.float().numpy()
+        return {"logits": logits}
 
     def _processed(self, items: list) -> Any:
-        """As the model's own processor makes it."""
+        """The inputs that the model's own processor makes."""
         reads, options = self.settings.reads, {"return_tensors": "pt"}
         if reads == "image":
             return self.processor(images=items, **options)
@@ -118,19 +118,19 @@ class Model:
         return self.processor(*columns, padding=True, truncation=True, **limit, **options)
 
 
-def _texts(one: Model, cells: list) -> list[str] | None:
+def _read_texts(source: HuggingFaceSource, cells: list) -> list[str] | None:
     texts = ["" if cell is None else str(cell) for cell in cells]
     return texts if any(text.strip() for text in texts) else None
 
 
-def _picture(one: Model, cells: list) -> Any:
+def _read_image(source: HuggingFaceSource, cells: list) -> Any:
     from PIL import Image
 
     from ..modalities.cell import Absent, Unreadable, content
     from ..modalities.image import FORMATS, MAX_PIXELS
 
     try:
-        with Image.open(io.BytesIO(content(cells[0], one.raw.root)), formats=FORMATS) as picture:
+        with Image.open(io.BytesIO(content(cells[0], source.raw.root)), formats=FORMATS) as picture:
             return picture.convert("RGB") if picture.width * picture.height <= MAX_PIXELS else None
     except (Absent, Unreadable):
         return None
@@ -138,23 +138,27 @@ def _picture(one: Model, cells: list) -> Any:
         return None
 
 
-def _sound(one: Model, cells: list) -> np.ndarray | None:
+def _read_audio(source: HuggingFaceSource, cells: list) -> np.ndarray | None:
     if cells[0] is None:
         return None
-    return heard(cells[0], one.raw.root, one.processor.sampling_rate, one.settings.seconds)
+    return read_audio(cells[0], source.raw.root, source.processor.sampling_rate, source.settings.seconds)
 
 
-READERS: dict[str, Callable[[Model, list], Any]] = {"text": _texts, "image": _picture, "audio": _sound}
+READERS: dict[str, Callable[[HuggingFaceSource, list], Any]] = {
+    "text": _read_texts,
+    "image": _read_image,
+    "audio": _read_audio,
+}
 
 
-def open(settings: Settings, raw: RawRows, heads: tuple[Head, ...], where: str) -> Model:
+def open(settings: Settings, raw: RawRows, heads: tuple[Head, ...], where: str) -> HuggingFaceSource:
     """Load model and processor from this machine. Raises UsageError where they aren't there or don't fit."""
     transformers: Any = optional("transformers", "huggingface")
     folder, (model, processor) = local_folder(settings.name), AUTO[settings.reads]
     local = {"local_files_only": True, "trust_remote_code": False}
     try:
         with silence():
-            made, facts = getattr(transformers, model).from_pretrained(
+            loaded, facts = getattr(transformers, model).from_pretrained(
                 folder, use_safetensors=True, output_loading_info=True, **local
             )
             reader = getattr(transformers, processor).from_pretrained(folder, **local)
@@ -164,9 +168,11 @@ def open(settings: Settings, raw: RawRows, heads: tuple[Head, ...], where: str) 
     if facts["missing_keys"]:
         got = f"no weights for {sorted(facts['missing_keys'])[0]}"
         raise UsageError("this model is no finished classifier", where=f"{where}.name", got=got)
-    names = {int(number): str(name) for number, name in made.config.id2label.items()}
+    names = {int(number): str(name) for number, name in loaded.config.id2label.items()}
     small = hashlib.sha256()
     for file in sorted(p for p in folder.iterdir() if p.is_file() and p.suffix in (".json", ".txt", ".model")):
         small.update(file.name.encode() + file.read_bytes())
     outputs = tuple(names[number] for number in sorted(names))
-    return Model(settings, made.float().requires_grad_(False).eval(), reader, raw, small.hexdigest(), outputs)
+    return HuggingFaceSource(
+        settings, loaded.float().requires_grad_(False).eval(), reader, raw, small.hexdigest(), outputs
+    )

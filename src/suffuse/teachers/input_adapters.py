@@ -1,15 +1,15 @@
-"""What goes into a network that knows nothing of suffuse: cells -> the arrays of its inputs.
+"""Input arrays of networks that know nothing of suffuse: cells -> the arrays of their inputs.
 
 ``image``: float32 (B, 3, S, S) or (B, S, S, 3), (pixel / scale - mean) / std; ``numbers``: float32 (B, K), one for
 each column; ``text``: strings (B, 1); ``tokens`` and ``mask``: int64 (B, L), a tokenizer's ids, and 1 where one is
-real; ``audio``: float32 (B, samples), cut or filled with zeros. What is empty or can't be read is absent, and zeros
-stand for it.
+real; ``audio``: float32 (B, samples), cut or padded with zeros. A cell that is empty or can't be read is absent, and
+its values are zero.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
-from ..errors import UsageError
+from ..errors import UsageError, listed
 from ..files import absolute_file
 from ..modalities.cell import Absent, Root, Unreadable, is_empty
 from ..registry import NameList, Settings
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from ..prepare.raw_cells import RawRows
 
 
-class Feed(Settings):
-    """One input: which cells, and in which form."""
+class InputSettings(Settings):
+    """One input of a network: which cells it reads, and in which form."""
 
     read: Literal["image", "numbers", "text", "tokens", "mask", "audio"]
     column: NameList = Field(min_length=1)  # of numbers there may be several
@@ -49,59 +49,79 @@ class Feed(Settings):
         return value
 
     @model_validator(mode="after")
-    def _consistent(self) -> Feed:
+    def _consistent(self) -> InputSettings:
         if len(self.column) > 1 and self.read != "numbers":
             raise ValueError(f"got {len(self.column)} columns to read as {self.read}, expected one")
         if self.read in ("tokens", "mask") and self.tokenizer is None:
             raise ValueError(f"got {self.read} without a tokenizer, expected its tokenizer.json")
         return self
 
-    def placed(self, base: Path) -> Feed:
+    def placed(self, base: Path) -> InputSettings:
         """The tokenizer's path from ``base``."""
         return self.model_copy(update={"tokenizer": absolute_file(self.tokenizer, base)}) if self.tokenizer else self
 
 
-def references(feeds: Mapping[str, Feed]) -> dict[str, str]:
+def references(feeds: Mapping[str, InputSettings]) -> dict[str, str]:
     """The files that inputs name."""
     return {f"inputs.{name}.tokenizer": feed.tokenizer for name, feed in feeds.items() if feed.tokenizer}
 
 
-def columns(feeds: Mapping[str, Feed]) -> list[str]:
-    """The columns that they read, each once."""
+def columns(feeds: Mapping[str, InputSettings]) -> list[str]:
+    """The columns that all inputs read, each once."""
     return list(dict.fromkeys(column for feed in feeds.values() for column in feed.column))
 
 
-def make(
-    feeds: Mapping[str, Feed], raw: RawRows, rows: np.ndarray, hidden: Collection[str]
+def make_inputs(
+    feeds: Mapping[str, InputSettings], raw: RawRows, rows: np.ndarray, hidden: Collection[str]
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Rows (B,) -> the array of each input, and (B,) bool: whether anything that the network reads is there."""
+    """Rows (B,) -> the array of each input, and (B,) bool: whether any of the cells is there."""
     records, arrays, present = raw.records(columns(feeds), rows, hidden), {}, np.zeros(len(rows), dtype=bool)
     for name, feed in feeds.items():
         cells = [[record[column] for column in feed.column] for record in records]
-        arrays[name], there = READERS[feed.read](feed, cells, raw.root)
-        present |= there
+        arrays[name], is_present = READERS[feed.read](feed, cells, raw.root)
+        present |= is_present
     return arrays, present
 
 
-def _image(feed: Feed, cells: list[list], root: Root) -> tuple[np.ndarray, np.ndarray]:
+def check_inputs(expected: Sequence[str], feeds: Mapping[str, InputSettings], owner: str, where: str) -> None:
+    """Raise UsageError where the mapped inputs aren't the expected ones of the model or file (``owner``)."""
+    for name in (*(n for n in feeds if n not in expected), *(n for n in expected if n not in feeds)):
+        got, hint = f"'{name}'", f"the {owner}'s inputs: {listed(expected)}"
+        raise UsageError(f"inputs that aren't the {owner}'s", where=f"{where}.inputs", got=got, hint=hint)
+
+
+def batched_logits(
+    source: Any, rows: np.ndarray, hidden: Collection[str], run: Callable[[dict], np.ndarray]
+) -> np.ndarray:
+    """(N, T) float32 of a source with settings, raw rows and T outputs, ``settings.batch`` rows at a time; NaN where a
+    row has none of the cells that are read. ``run``: arrays (B, ...) of the inputs -> (B, T)."""
+    settings, logits = source.settings, np.full((len(rows), len(source.outputs)), np.nan, np.float32)
+    for start in range(0, len(rows), settings.batch):
+        arrays, present = make_inputs(settings.inputs, source.raw, rows[start : start + settings.batch], hidden)
+        if present.any():
+            logits[start + np.flatnonzero(present)] = run({name: array[present] for name, array in arrays.items()})
+    return logits
+
+
+def _image(feed: InputSettings, cells: list[list], root: Root) -> tuple[np.ndarray, np.ndarray]:
     from ..modalities import image
 
     settings = image.Settings.model_validate({"column": feed.column[0], "size": feed.size})
-    found, there = np.zeros((len(cells), feed.size, feed.size, 3), np.float32), np.zeros(len(cells), dtype=bool)
+    images, is_present = np.zeros((len(cells), feed.size, feed.size, 3), np.float32), np.zeros(len(cells), dtype=bool)
     for row, (cell,) in enumerate(cells):
         try:
             pixels = np.asarray(image.load(settings, cell, root)[1], np.float32)
         except (Absent, Unreadable):
             continue
-        found[row] = (pixels / feed.scale - np.array(feed.mean)) / np.array(feed.std)
-        there[row] = True
-    return (found.transpose(0, 3, 1, 2).copy() if feed.layout == "nchw" else found), there
+        images[row] = (pixels / feed.scale - np.array(feed.mean)) / np.array(feed.std)
+        is_present[row] = True
+    return (images.transpose(0, 3, 1, 2).copy() if feed.layout == "nchw" else images), is_present
 
 
-def _numbers(feed: Feed, cells: list[list], root: Root) -> tuple[np.ndarray, np.ndarray]:
-    found = np.array([[_number(cell) for cell in row] for row in cells], np.float32).reshape(len(cells), -1)
-    there = np.asarray(~np.isnan(found).all(1))
-    return np.nan_to_num(found, nan=0.0), there
+def _numbers(feed: InputSettings, cells: list[list], root: Root) -> tuple[np.ndarray, np.ndarray]:
+    numbers = np.array([[_number(cell) for cell in row] for row in cells], np.float32).reshape(len(cells), -1)
+    is_present = np.asarray(~np.isnan(numbers).all(1))
+    return np.nan_to_num(numbers, nan=0.0), is_present
 
 
 def _number(cell: Any) -> float:
@@ -112,19 +132,19 @@ def _number(cell: Any) -> float:
     return value if math.isfinite(value) else math.nan
 
 
-def _text(feed: Feed, cells: list[list], root: Root) -> tuple[np.ndarray, np.ndarray]:
-    found = [["" if cell is None else str(cell)] for (cell,) in cells]
-    return np.array(found, dtype=object), np.array([bool(text.strip()) for (text,) in found], dtype=bool)
+def _text(feed: InputSettings, cells: list[list], root: Root) -> tuple[np.ndarray, np.ndarray]:
+    texts = [["" if cell is None else str(cell)] for (cell,) in cells]
+    return np.array(texts, dtype=object), np.array([bool(text.strip()) for (text,) in texts], dtype=bool)
 
 
-def _tokens(feed: Feed, cells: list[list], root: Root) -> tuple[np.ndarray, np.ndarray]:
-    texts, there = _text(feed, cells, root)
+def _tokens(feed: InputSettings, cells: list[list], root: Root) -> tuple[np.ndarray, np.ndarray]:
+    texts, is_present = _text(feed, cells, root)
     tokenizer = _tokenizer(str(feed.tokenizer))
-    found = np.zeros((len(cells), feed.length), np.int64)
-    for row, one in enumerate(tokenizer.encode_batch(texts[:, 0].tolist())):
-        ids = (one.ids if feed.read == "tokens" else [1] * len(one.ids))[: feed.length]
-        found[row, : len(ids)] = ids
-    return found, there
+    ids_or_mask = np.zeros((len(cells), feed.length), np.int64)
+    for row, encoding in enumerate(tokenizer.encode_batch(texts[:, 0].tolist())):
+        ids = (encoding.ids if feed.read == "tokens" else [1] * len(encoding.ids))[: feed.length]
+        ids_or_mask[row, : len(ids)] = ids
+    return ids_or_mask, is_present
 
 
 @lru_cache(maxsize=4)
@@ -132,33 +152,35 @@ def _tokenizer(file: str) -> Any:
     from tokenizers import Tokenizer
 
     try:
-        made = Tokenizer.from_file(file)
+        tokenizer = Tokenizer.from_file(file)
     except Exception as error:  # the library raises plain Exceptions
         raise UsageError("can't read this tokenizer", where="inputs", got=str(error).splitlines()[0]) from None
-    made.no_padding()
-    return made
+    tokenizer.no_padding()
+    return tokenizer
 
 
-def _audio(feed: Feed, cells: list[list], root: Root) -> tuple[np.ndarray, np.ndarray]:
-    found = np.zeros((len(cells), max(round(feed.seconds * feed.rate), 1)), np.float32)
-    there = np.zeros(len(cells), dtype=bool)
+def _audio(feed: InputSettings, cells: list[list], root: Root) -> tuple[np.ndarray, np.ndarray]:
+    waveforms = np.zeros((len(cells), max(round(feed.seconds * feed.rate), 1)), np.float32)
+    is_present = np.zeros(len(cells), dtype=bool)
     for row, (cell,) in enumerate(cells):
-        samples = heard(cell, root, feed.rate, feed.seconds)
+        samples = read_audio(cell, root, feed.rate, feed.seconds)
         if samples is not None:
-            found[row, : len(samples)] = samples[: found.shape[1]]
-            there[row] = True
-    return found, there
+            waveforms[row, : len(samples)] = samples[: waveforms.shape[1]]
+            is_present[row] = True
+    return waveforms, is_present
 
 
-def heard(cell: Any, root: Root, rate: int, seconds: float) -> np.ndarray | None:
-    """Samples (N,) of a recording at this rate; None where there is none that can be read."""
+def read_audio(cell: Any, root: Root, rate: int, seconds: float) -> np.ndarray | None:
+    """Samples (N,) of a recording at this rate; None where it can't be read."""
     from ..modalities import audio, audio_ops
     from ..modalities.cell import content
 
     try:
-        found = content(audio.packed(audio.Settings.model_validate({"column": "sound", "rate": rate}), cell), root)
-        samples, theirs, _ = audio_ops.read(found, seconds)
-        return audio_ops.check(audio_ops.resample(audio_ops.check(samples), theirs, rate))
+        content_bytes = content(
+            audio.packed(audio.Settings.model_validate({"column": "sound", "rate": rate}), cell), root
+        )
+        samples, source_rate, _ = audio_ops.read(content_bytes, seconds)
+        return audio_ops.check(audio_ops.resample(audio_ops.check(samples), source_rate, rate))
     except (Absent, Unreadable, ValueError):
         return None
 

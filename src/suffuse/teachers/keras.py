@@ -19,24 +19,24 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from ..errors import SuffuseError, UsageError, did_you_mean, listed
+from ..errors import SuffuseError, UsageError, did_you_mean
 from ..files import absolute_file
 from ..registry import NameList, TeacherSettings, optional
 from ..types import Head
 from . import input_adapters, saved_model
-from .input_adapters import Feed
+from .input_adapters import InputSettings
 
 if TYPE_CHECKING:
     from ..prepare.raw_cells import RawRows
 
 
 class Settings(TeacherSettings):
-    """Which model, and what goes in and comes out."""
+    """Which model, and its inputs and outputs."""
 
     kind: Literal["keras"] = "keras"
     FILES: ClassVar = ("file",)
     file: str  # a .keras file, or a SavedModel's folder
-    inputs: dict[str, Feed] = Field(min_length=1)  # the model's name of an input -> which cells, and how
+    inputs: dict[str, InputSettings] = Field(min_length=1)  # the model's name of an input -> which cells, and how
     output: str | None = None  # of a SavedModel that has several
     signature: str = "serving_default"  # of a SavedModel
     form: Literal["logits", "probabilities"] = "probabilities"
@@ -54,7 +54,7 @@ class Settings(TeacherSettings):
 
 
 @dataclass(frozen=True)
-class Loaded:
+class KerasSource:
     """A loaded model."""
 
     settings: Settings
@@ -66,62 +66,57 @@ class Loaded:
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """As the recipe names them."""
+        """The recipe's ``labels``."""
         return self.settings.labels
 
     @property
     def form(self) -> str:
-        """As the recipe says."""
+        """The recipe's ``form``."""
         return self.settings.form
 
     @property
     def modalities(self) -> tuple[str, ...]:
-        """Of its columns."""
+        """The modalities of its columns."""
         return self.raw.named(input_adapters.columns(self.settings.inputs))
 
     def fingerprint(self) -> str:
         """Hash of all files that the recipe names, of the weights in memory, and of how cells are read."""
-        said = self.settings.model_dump(mode="json", exclude={"file", "classes", "covers", "batch"})
-        for one in said["inputs"].values():
-            one.pop("tokenizer")
-        made = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
+        facts = self.settings.model_dump(mode="json", exclude={"file", "classes", "covers", "batch"})
+        for feed in facts["inputs"].values():
+            feed.pop("tokenizer")
+        digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
         for reference in self.settings.references().values():
             place = Path(reference)
             for file in [place] if place.is_file() else sorted(p for p in place.rglob("*") if p.is_file()):
-                made.update(str(file.relative_to(place)).encode() + hashlib.sha256(file.read_bytes()).digest())
+                digest.update(str(file.relative_to(place)).encode() + hashlib.sha256(file.read_bytes()).digest())
         for weight in self.weights():
-            made.update(f"{weight.dtype} {weight.shape}".encode() + np.ascontiguousarray(weight).tobytes())
-        return made.hexdigest()
+            digest.update(f"{weight.dtype} {weight.shape}".encode() + np.ascontiguousarray(weight).tobytes())
+        return digest.hexdigest()
 
     def facts(self) -> dict:
-        """Its size, where Keras says it."""
+        """Its number of parameters, where Keras knows it."""
         return {"parameters": self.parameters}
 
     def answer(self, rows: np.ndarray, hidden: frozenset[str]) -> dict[str, np.ndarray]:
-        """A batch at a time; a row without any of its cells has no answer."""
-        found = np.full((len(rows), len(self.outputs)), np.nan, np.float32)
-        for start in range(0, len(rows), self.settings.batch):
-            some = rows[start : start + self.settings.batch]
-            arrays, present = input_adapters.make(self.settings.inputs, self.raw, some, hidden)
-            if not present.any():
-                continue
-            try:
-                given = np.asarray(self.call({n: a[present] for n, a in arrays.items()}))
-            except Exception as error:  # the backends' errors share no base class
-                got = str(error).strip().splitlines()[0][:200]
-                raise SuffuseError(
-                    "the teacher can't read these inputs", where=f"{self.where}.inputs", got=got
-                ) from None
-            if given.shape != (int(present.sum()), len(self.outputs)):
-                expected = f"({int(present.sum())}, {len(self.outputs)}): one output for each of labels"
-                raise UsageError("the teacher's output has another shape", where=f"{self.where}.labels",
-                                 got=given.shape, expected=expected)  # fmt: skip
-            found[start + np.flatnonzero(present)] = given
-        return {"logits": found}
+        """Logits or probabilities; NaN for a row without any of the cells."""
+        return {"logits": input_adapters.batched_logits(self, rows, hidden, self._run)}
+
+    def _run(self, arrays: dict[str, np.ndarray]) -> np.ndarray:
+        count = len(next(iter(arrays.values())))
+        try:
+            outputs = np.asarray(self.call(arrays))
+        except Exception as error:  # the backends' errors share no base class
+            got = str(error).strip().splitlines()[0][:200]
+            raise SuffuseError("the teacher can't read these inputs", where=f"{self.where}.inputs", got=got) from None
+        if outputs.shape != (count, len(self.outputs)):
+            expected = f"({count}, {len(self.outputs)}): one output for each of labels"
+            raise UsageError("the teacher's output has another shape", where=f"{self.where}.labels",
+                             got=outputs.shape, expected=expected)  # fmt: skip
+        return outputs
 
 
-def open(settings: Settings, raw: RawRows, heads: tuple[Head, ...], where: str) -> Loaded:
-    """Load the model. Raises UsageError where it isn't one that is read, or its inputs have other names."""
+def open(settings: Settings, raw: RawRows, heads: tuple[Head, ...], where: str) -> KerasSource:
+    """Load the model. Raises UsageError where it can't be read, or its inputs have other names."""
     place = Path(settings.file)
     if not place.exists():
         raise UsageError("no such file", where=f"{where}.file", got=f"'{place}'")
@@ -132,7 +127,7 @@ def open(settings: Settings, raw: RawRows, heads: tuple[Head, ...], where: str) 
     else:
         expected = ".keras, or a SavedModel's folder"
         raise UsageError("unknown kind of file", where=f"{where}.file", got=place.suffix or "none", expected=expected)
-    return Loaded(settings, *loaded, raw, where)
+    return KerasSource(settings, *loaded, raw, where)
 
 
 Parts = tuple[Callable[[dict[str, np.ndarray]], Any], Callable[[], list[np.ndarray]], int | None]
@@ -147,28 +142,21 @@ def _keras(settings: Settings, where: str) -> Parts:
         got = str(error).strip().splitlines()[0][:200]
         raise UsageError("this model can't be opened", where=f"{where}.file", got=got) from None
     model.trainable = False
-    _check_inputs([one.name for one in model.inputs], settings, where)
+    input_adapters.check_inputs([value.name for value in model.inputs], settings.inputs, "model", where)
 
     def call(arrays: dict[str, np.ndarray]) -> Any:
-        ordered = [arrays[one.name] for one in model.inputs]
-        given = model(ordered if len(ordered) > 1 else ordered[0], training=False)
-        return keras.ops.convert_to_numpy(keras.ops.stop_gradient(given))
+        ordered = [arrays[value.name] for value in model.inputs]
+        outputs = model(ordered if len(ordered) > 1 else ordered[0], training=False)
+        return keras.ops.convert_to_numpy(keras.ops.stop_gradient(outputs))
 
     return call, model.get_weights, model.count_params()
 
 
 def _saved_model(settings: Settings, where: str) -> Parts:
     signature = saved_model.load(Path(settings.file), settings.signature, f"{where}.file")
-    _check_inputs(signature.inputs, settings, where)
+    input_adapters.check_inputs(signature.inputs, settings.inputs, "model", where)
     output = settings.output or signature.outputs[0]
     if output not in signature.outputs:
         hint = did_you_mean(output, signature.outputs)
         raise UsageError("no such output", where=f"{where}.output", got=f"'{output}'", hint=hint)
     return lambda arrays: signature.call(arrays)[output], signature.weights, None
-
-
-def _check_inputs(wanted: list[str], settings: Settings, where: str) -> None:
-    given = list(settings.inputs)
-    for name in (*(n for n in given if n not in wanted), *(n for n in wanted if n not in given)):
-        got, hint = f"'{name}'", "the model's inputs: " + listed(wanted)
-        raise UsageError("inputs that aren't the model's", where=f"{where}.inputs", got=got, hint=hint)

@@ -1,7 +1,7 @@
-"""A teacher's outputs, by their names, in the order of the run's own; never by position.
+"""Maps a teacher's outputs to the run's, by name and never by position.
 
-Probabilities become log-probabilities (of labels: log-odds) clipped at FLOOR, so that a teacher that is sure of itself
-stays finite: a probability of 0 is -13.8. Logits stay as they are.
+Probabilities become log-probabilities (log-odds of labels) clipped at FLOOR, so that a confident teacher stays finite:
+a probability of 0 is -13.8. Logits are unchanged.
 """
 
 from __future__ import annotations
@@ -31,53 +31,63 @@ def outputs(heads: Sequence[Head]) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Matching:
-    """Which of a teacher's T outputs are which of the run's C."""
+    """Maps a teacher's T outputs to the run's C."""
 
     heads: tuple[Head, ...]
-    ours: np.ndarray  # (T,) int64: our output of each of theirs
+    run_outputs: np.ndarray  # (T,) int64: our output of each of theirs
 
     @classmethod
-    def of(cls, theirs: Sequence[str], heads: Sequence[Head], renamed: Mapping[str, str], where: str) -> Matching:
-        """Match by name; ``renamed`` says their name -> ours, where they differ.
+    def of(
+        cls, teacher_outputs: Sequence[str], heads: Sequence[Head], renamed: Mapping[str, str], where: str
+    ) -> Matching:
+        """Match outputs by name; ``renamed`` maps the teacher's names to the run's, where they differ.
 
         Raises UsageError (``where`` names the setting) listing the names that are missing or too many.
         """
-        known = outputs(heads)
-        for name, ours in renamed.items():
-            if name not in theirs:
+        run_outputs = outputs(heads)
+        for name, run_name in renamed.items():
+            if name not in teacher_outputs:
                 raise UsageError(
-                    "the teacher has no such class", where=where, got=f"'{name}'", hint=_near(name, theirs)
+                    "the teacher has no such class",
+                    where=where,
+                    got=f"'{name}'",
+                    hint=_name_hint(name, teacher_outputs),
                 )
-            if ours not in known:
-                raise UsageError("no such class", where=where, got=f"'{ours}'", hint=_near(ours, known))
-        named = [renamed.get(name, name) for name in theirs]
-        _refuse("classes that this run doesn't have", [n for n in named if n not in known], known, where)
-        _refuse("not all of this run's classes", [n for n in known if n not in named], named, where, lacks=True)
-        _refuse("a class twice", [n for n, count in Counter(theirs).items() if count > 1], known, where)
-        made = cls(tuple(heads), np.array([known.index(name) for name in named], dtype=np.int64))
-        made._check_joined(where)
-        return made
+            if run_name not in run_outputs:
+                raise UsageError(
+                    "no such class", where=where, got=f"'{run_name}'", hint=_name_hint(run_name, run_outputs)
+                )
+        mapped = [renamed.get(name, name) for name in teacher_outputs]
+        _refuse("classes that this run doesn't have", [n for n in mapped if n not in run_outputs], run_outputs, where)
+        _refuse("not all of this run's classes", [n for n in run_outputs if n not in mapped], mapped, where, lacks=True)
+        _refuse("a class twice", [n for n, count in Counter(teacher_outputs).items() if count > 1], run_outputs, where)
+        matching = cls(tuple(heads), np.array([run_outputs.index(name) for name in mapped], dtype=np.int64))
+        matching._check_joined(where)
+        return matching
 
     def logits(self, values: np.ndarray, form: str) -> np.ndarray:
-        """Theirs (B, T), logits or probabilities, numbers in their own unit -> ours (B, C) float32.
+        """The teacher's outputs (B, T), logits or probabilities, numbers in their own unit -> logits (B, C) float32 of
+        the run.
 
-        NaN stays NaN. Raises ValueError where probabilities are none.
+        NaN stays NaN. Raises ValueError where probabilities are invalid.
         """
-        values, found, at = np.asarray(values, dtype=np.float64), [], 0
+        values, by_head, at = np.asarray(values, dtype=np.float64), [], 0
         for head in self.heads:
-            parts = [values[:, self.ours == at + n] for n in range(head.outputs)]
+            parts = [values[:, self.run_outputs == at + n] for n in range(head.outputs)]
             if head.kind == NUMBER:
-                found.append((parts[0] - head.mean) / head.std)
+                by_head.append((parts[0] - head.mean) / head.std)
             elif form == LOGITS:
-                found.append(np.concatenate([_together(p) for p in parts], axis=1))
+                by_head.append(np.concatenate([_merge_logits(p) for p in parts], axis=1))
             else:
-                found.append(_logarithms(head, np.concatenate([p.sum(1, keepdims=True) for p in parts], axis=1)))
+                by_head.append(
+                    _log_probabilities(head, np.concatenate([p.sum(1, keepdims=True) for p in parts], axis=1))
+                )
             at += head.outputs
-        return np.concatenate(found, axis=1).astype(np.float32)
+        return np.concatenate(by_head, axis=1).astype(np.float32)
 
     def _check_joined(self, where: str) -> None:
-        """Several of theirs may make one class; labels and numbers don't add up."""
-        counts, at = np.bincount(self.ours), 0
+        """Raise UsageError where several outputs map to one label or number: only classes add up."""
+        counts, at = np.bincount(self.run_outputs), 0
         for head in self.heads:
             if head.kind != CLASSES and (counts[at : at + head.outputs] > 1).any():
                 raise UsageError("several outputs for one", where=where, got=f"target '{head.name}', {head.kind}",
@@ -85,12 +95,12 @@ class Matching:
             at += head.outputs
 
 
-def _together(logits: np.ndarray) -> np.ndarray:
-    """(B, K) logits of classes that make one -> (B, 1)."""
+def _merge_logits(logits: np.ndarray) -> np.ndarray:
+    """(B, K) logits of classes that are merged -> (B, 1)."""
     return logits if logits.shape[1] == 1 else np.logaddexp.reduce(logits, axis=1, keepdims=True)
 
 
-def _logarithms(head: Head, p: np.ndarray) -> np.ndarray:
+def _log_probabilities(head: Head, p: np.ndarray) -> np.ndarray:
     """Probabilities (B, C_h) -> log-probabilities, or log-odds of labels."""
     answered = ~np.isnan(p).any(1)
     if (p[answered] < 0).any() or (p[answered] > 1 + SUM_TOLERANCE).any():
@@ -105,17 +115,17 @@ def _logarithms(head: Head, p: np.ndarray) -> np.ndarray:
     return np.log(np.maximum(p / p.sum(1, keepdims=True), FLOOR))
 
 
-def _refuse(what: str, names: Sequence[str], known: Sequence[str], where: str, *, lacks: bool = False) -> None:
-    """Raise UsageError where there are such names, with all of them (some, where they are many)."""
+def _refuse(problem: str, names: Sequence[str], known: Sequence[str], where: str, *, lacks: bool = False) -> None:
+    """Raise UsageError where there are such names; it lists them (some, where they are many)."""
     if not names:
         return
     raise UsageError(
-        f"the teacher has {what}", where=where, **{"expected" if lacks else "got": listed(dict.fromkeys(names))},
+        f"the teacher has {problem}", where=where, **{"expected" if lacks else "got": listed(dict.fromkeys(names))},
         hint=f"{'the teacher has' if lacks else 'there is'}: {listed(known)}; `classes: {{theirs: ours}}` renames",
     )  # fmt: skip
 
 
-def _near(name: str, known: Sequence[str]) -> str:
-    """The name that was meant, or what there is."""
+def _name_hint(name: str, known: Sequence[str]) -> str:
+    """The name that was probably meant, or the known ones."""
     near = get_close_matches(name, known, n=1)
     return did_you_mean(name, near) if near else f"there is: {listed(known)}"

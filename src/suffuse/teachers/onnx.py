@@ -1,8 +1,8 @@
-"""An ONNX file as the teacher, by ONNX Runtime on the processor.
+"""An ONNX file as the teacher, run by ONNX Runtime on the CPU.
 
 Its inputs are mapped in the recipe (:mod:`suffuse.teachers.input_adapters`), and its outputs are named there. A file
-that suffuse exported needs neither: where ``inputs`` are left out, ``signature.json`` beside it says how cells are
-read.
+that suffuse exported needs neither: where ``inputs`` are left out, ``signature.json`` beside it describes the
+preprocessing.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from ..errors import SuffuseError, UsageError, did_you_mean, listed
+from ..errors import SuffuseError, UsageError, did_you_mean
 from ..files import absolute_file
 from ..registry import NameList, TeacherSettings
 from ..types import Head
 from . import input_adapters
-from .input_adapters import Feed
-from .suffuse_network import Answering, check_kinds, find
+from .input_adapters import InputSettings
+from .suffuse_network import NetworkSource, check_kinds, find_columns
 
 if TYPE_CHECKING:
     from ..prepare.raw_cells import RawRows
 
 
 class Settings(TeacherSettings):
-    """Which file, and what goes in and comes out."""
+    """Which file, and its inputs and outputs."""
 
     kind: Literal["onnx"] = "onnx"
     FILES: ClassVar = ("file",)
     file: str
-    inputs: dict[str, Feed] = Field(default_factory=dict)  # the file's name of an input -> which cells, and how
+    inputs: dict[str, InputSettings] = Field(default_factory=dict)  # the file's input -> which cells, and how
     output: str | None = None  # the first one, where none is named
     form: Literal["logits", "probabilities"] = "logits"
     labels: NameList = ()  # names of the outputs, in their order; those of ``signature.json`` where it stands beside
@@ -51,8 +51,8 @@ class Settings(TeacherSettings):
 
 
 @dataclass(frozen=True)
-class Session:
-    """A loaded file."""
+class OnnxSource:
+    """A loaded ONNX file."""
 
     settings: Settings
     session: Any
@@ -64,51 +64,47 @@ class Session:
 
     @property
     def form(self) -> str:
-        """As the recipe says."""
+        """The recipe's ``form``."""
         return self.settings.form
 
     @property
     def modalities(self) -> tuple[str, ...]:
-        """Of its columns."""
+        """The modalities of its columns."""
         return self.raw.named(input_adapters.columns(self.settings.inputs))
 
     def fingerprint(self) -> str:
         """Hash of the file (as it is now), the tokenizers, and how cells are read."""
-        read = {key: hashlib.sha256(Path(f).read_bytes()).hexdigest() for key, f in self.settings.references().items()}
-        said = self.settings.model_dump(mode="json", exclude={"file", "classes", "covers", "batch"})
-        for one in said["inputs"].values():
-            one.pop("tokenizer")
-        return hashlib.sha256(json.dumps([self.content, read, said], sort_keys=True).encode()).hexdigest()
+        file_hashes = {
+            key: hashlib.sha256(Path(f).read_bytes()).hexdigest() for key, f in self.settings.references().items()
+        }
+        facts = self.settings.model_dump(mode="json", exclude={"file", "classes", "covers", "batch"})
+        for feed in facts["inputs"].values():
+            feed.pop("tokenizer")
+        return hashlib.sha256(json.dumps([self.content, file_hashes, facts], sort_keys=True).encode()).hexdigest()
 
     def facts(self) -> dict:
         """Its size on the disk; parameters are not counted."""
         return {"parameters": None, "bytes": Path(self.settings.file).stat().st_size}
 
     def answer(self, rows: np.ndarray, hidden: frozenset[str]) -> dict[str, np.ndarray]:
-        """A batch at a time; a row without any of its cells has no answer."""
-        found = np.full((len(rows), len(self.outputs)), np.nan, np.float32)
-        for start in range(0, len(rows), self.settings.batch):
-            some = rows[start : start + self.settings.batch]
-            arrays, present = input_adapters.make(self.settings.inputs, self.raw, some, hidden)
-            if present.any():
-                found[start + np.flatnonzero(present)] = self._run({n: a[present] for n, a in arrays.items()})
-        return {"logits": found}
+        """Logits or probabilities; NaN for a row without any of the cells."""
+        return {"logits": input_adapters.batched_logits(self, rows, hidden, self._run)}
 
     def _run(self, arrays: dict[str, np.ndarray]) -> np.ndarray:
         count = len(next(iter(arrays.values())))
         try:
-            given = np.asarray(self.session.run([self.output], arrays)[0])
+            outputs = np.asarray(self.session.run([self.output], arrays)[0])
         except Exception as error:  # what ONNX Runtime raises shares no base class
             got = str(error).splitlines()[0]
             raise SuffuseError("the teacher can't read these inputs", where=f"{self.where}.inputs", got=got) from None
-        if given.shape != (count, len(self.outputs)):
+        if outputs.shape != (count, len(self.outputs)):
             expected, hint = f"({count}, {len(self.outputs)})", "is it another output, or another number of labels?"
             raise UsageError("the teacher's output has another shape", where=f"{self.where}.output, '{self.output}'",
-                             got=given.shape, expected=expected, hint=hint)  # fmt: skip
-        return given
+                             got=outputs.shape, expected=expected, hint=hint)  # fmt: skip
+        return outputs
 
 
-def open(settings: Settings, raw: RawRows, heads: tuple[Head, ...], where: str) -> Session | Answering:
+def open(settings: Settings, raw: RawRows, heads: tuple[Head, ...], where: str) -> OnnxSource | NetworkSource:
     """Load the file, and find its inputs, output and labels. Raises UsageError where one isn't there."""
     import onnxruntime as ort
 
@@ -116,7 +112,7 @@ def open(settings: Settings, raw: RawRows, heads: tuple[Head, ...], where: str) 
     if not file.is_file():
         raise UsageError("no such file", where=f"{where}.file", got=f"'{file}'")
     if not settings.inputs:
-        return _exported(settings, raw, heads, where)
+        return _open_export(settings, raw, heads, where)
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1  # the same bits whatever else runs
     options.log_severity_level = 3
@@ -124,23 +120,20 @@ def open(settings: Settings, raw: RawRows, heads: tuple[Head, ...], where: str) 
         session = ort.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # what ONNX Runtime raises shares no base class
         raise UsageError("can't load the model", where=f"{where}.file", got=str(error).splitlines()[0]) from None
-    wanted, given = [one.name for one in session.get_inputs()], list(settings.inputs)
-    for name in (*(n for n in given if n not in wanted), *(n for n in wanted if n not in given)):
-        got, hint = f"'{name}'", "the file's inputs: " + listed(wanted)
-        raise UsageError("inputs that aren't the file's", where=f"{where}.inputs", got=got, hint=hint)
-    names = [one.name for one in session.get_outputs()]
+    input_adapters.check_inputs([value.name for value in session.get_inputs()], settings.inputs, "file", where)
+    names = [value.name for value in session.get_outputs()]
     output = settings.output or names[0]
     if output not in names:
         hint = did_you_mean(output, names)
         raise UsageError("no such output", where=f"{where}.output", got=f"'{output}'", hint=hint)
-    return Session(
-        settings, session, output, settings.labels or _signed(file, where), raw,
+    return OnnxSource(
+        settings, session, output, settings.labels or _signature_labels(file, where), raw,
         hashlib.sha256(file.read_bytes()).hexdigest(), where,
     )  # fmt: skip
 
 
-def _exported(settings: Settings, raw: RawRows, heads: tuple[Head, ...], where: str) -> Answering:
-    """A file that suffuse exported, with the preprocessing beside it."""
+def _open_export(settings: Settings, raw: RawRows, heads: tuple[Head, ...], where: str) -> NetworkSource:
+    """A file that suffuse exported, with its preprocessing."""
     from ..predictor import SIGNATURE, Predictor
 
     file = Path(settings.file)
@@ -150,12 +143,12 @@ def _exported(settings: Settings, raw: RawRows, heads: tuple[Head, ...], where: 
     predictor = Predictor.load(file.parent, model_files=raw.root.within)
     check_kinds(predictor.heads, heads, where)
     mark = hashlib.sha256(file.with_name(SIGNATURE).read_bytes()).hexdigest()
-    return Answering(predictor, None, raw, find(predictor, raw, {}, where), settings.batch, mark)
+    return NetworkSource(predictor, None, raw, find_columns(predictor, raw, {}, where), settings.batch, mark)
 
 
-def _signed(file: Path, where: str) -> tuple[str, ...]:
-    """The labels that suffuse's signature beside the file says. Raises UsageError where there is none, or it is of
-    another file."""
+def _signature_labels(file: Path, where: str) -> tuple[str, ...]:
+    """The labels in suffuse's signature beside the file. Raises UsageError where there is none, or it is of another
+    file."""
     from ..predictor import SIGNATURE, digest
 
     place = file.with_name(SIGNATURE)

@@ -1,9 +1,9 @@
 """Out-of-fold targets: each training row is answered by a network that was trained without it.
 
-A teacher that knows its training rows by heart says of them little more than the labels (as stacking knows since
-Wolpert 1992). With ``teacher.folds: K`` the training rows are cut into K parts, whole groups in one part; K networks
-are trained on K - 1 parts each, and each answers the part that it didn't see. All other rows are answered by the
-network that saw all. Only logits and gates are given: the features of different networks have nothing in common.
+A teacher that has memorised its training rows adds little to their labels (known from stacking, Wolpert 1992). With
+``teacher.folds: K`` the training rows are cut into K folds, whole groups in one fold; K networks are trained on K - 1
+folds each, and each answers the fold that it wasn't trained on. All other rows are answered by the network that was
+trained on all. Only logits and gates are returned: the features of different networks have nothing in common.
 """
 
 from __future__ import annotations
@@ -23,64 +23,64 @@ COMPARABLE = ("logits", "gates")  # of different networks
 
 
 @dataclass(frozen=True)
-class Folded:
-    """The network that saw all training rows, and one for each part of them."""
+class OutOfFold:
+    """The network that was trained on all training rows, and one for each fold of them."""
 
     full: Trained
     parts: tuple[Trained, ...]
     fold: np.ndarray  # (N,) int64, the part that a row belongs to; -1 where it is no training row
 
     @classmethod
-    def open(cls, run: Run, columns: Columns, folds: int) -> Folded:
-        """The teachers that the run trained."""
+    def open(cls, run: Run, columns: Columns, folds: int) -> OutOfFold:
+        """Open the networks that the run trained."""
         parts = tuple(Trained.open(run, columns, "folds", f"fold-{k}") for k in range(folds))
         return cls(Trained.open(run, columns), parts, fold_of(columns, folds, run.recipe.seed))
 
     @property
     def modalities(self) -> tuple[str, ...]:
-        """All networks read the same."""
+        """All networks read the same modalities."""
         return self.full.modalities
 
     def fingerprint(self) -> str:
-        """Hash of all networks, and of who answers which row."""
-        made = hashlib.sha256("".join(one.fingerprint() for one in (self.full, *self.parts)).encode())
-        made.update(np.ascontiguousarray(self.fold).tobytes())
-        return made.hexdigest()
+        """Hash of all networks, and of the fold of each row."""
+        digest = hashlib.sha256("".join(network.fingerprint() for network in (self.full, *self.parts)).encode())
+        digest.update(np.ascontiguousarray(self.fold).tobytes())
+        return digest.hexdigest()
 
     def facts(self) -> dict:
-        """The size of one network, and how many more there are."""
+        """Facts of one network, and the number of folds."""
         return {**self.full.facts(), "folds": len(self.parts)}
 
     def pieces(self, rows: np.ndarray, size: int) -> list[np.ndarray]:
-        """Those of one network stand together."""
-        found = []
+        """Pieces of rows that one network answers."""
+        pieces = []
         for k in np.unique(self.fold[rows]):
-            some = np.flatnonzero(self.fold[rows] == k)
-            found.extend(some[piece] for piece in self.full.pieces(rows[some], size))
-        return found
+            positions = np.flatnonzero(self.fold[rows] == k)
+            pieces.extend(positions[piece] for piece in self.full.pieces(rows[positions], size))
+        return pieces
 
     def answer(self, question: Question) -> dict[str, np.ndarray]:
-        """Logits, and gates where the fusion has them: of each row from the network that didn't see it."""
-        found: dict[str, np.ndarray] = {}
+        """Logits, and gates where the fusion has them, of each row from the network that wasn't trained on it."""
+        taps: dict[str, np.ndarray] = {}
         fold = self.fold[question.rows]
         for k in np.unique(fold):
-            some = np.flatnonzero(fold == k)
-            who = self.full if k < 0 else self.parts[k]
-            given = who.answer(Question(question.rows[some], question.modalities, question.view))
+            positions = np.flatnonzero(fold == k)
+            network = self.full if k < 0 else self.parts[k]
+            network_taps = network.answer(Question(question.rows[positions], question.modalities, question.view))
             for name in COMPARABLE:
-                if name in given:
-                    place = found.setdefault(name, np.empty((len(fold), *given[name].shape[1:]), np.float32))
-                    place[some] = given[name]
-        return found
+                if name in network_taps:
+                    tap = taps.setdefault(name, np.empty((len(fold), *network_taps[name].shape[1:]), np.float32))
+                    tap[positions] = network_taps[name]
+        return taps
 
 
 def fold_of(columns: Columns, folds: int, seed: int) -> np.ndarray:
-    """(N,) int64: the part of each training row, -1 of all others. Rows of one group stand in one part; parts have
+    """(N,) int64: the fold of each training row, -1 for all others. Rows of one group are in one fold; folds have
     nearly the same number of groups."""
     rows = columns.rows("train")
     groups, which = np.unique(columns.group[rows], return_inverse=True)
     part = np.empty(len(groups), dtype=np.int64)
     part[np.random.default_rng([seed, FOLDS]).permutation(len(groups))] = np.arange(len(groups)) % folds
-    found = np.full(len(columns.split), -1, dtype=np.int64)
-    found[rows] = part[which]
-    return found
+    folds_of_rows = np.full(len(columns.split), -1, dtype=np.int64)
+    folds_of_rows[rows] = part[which]
+    return folds_of_rows

@@ -19,7 +19,7 @@ from ..files import read_json
 from ..integrity import exported, in_run, require
 from ..registry import NameMap, TeacherSettings
 from ..types import Head
-from .suffuse_network import Answering, check_kinds, find
+from .suffuse_network import NetworkSource, check_kinds, find_columns
 
 if TYPE_CHECKING:
     from ..model import FusionModel
@@ -45,14 +45,16 @@ class Settings(TeacherSettings):
         return {"folder": str(place / self.model), "recipe": str(place / "recipe.yaml")}
 
 
-def open(settings: Settings, raw: RawRows, heads: tuple[Head, ...], where: str) -> Answering:
+def open(settings: Settings, raw: RawRows, heads: tuple[Head, ...], where: str) -> NetworkSource:
     """Open the run's network, and find the columns of this table that it reads.
 
     Raises UsageError where there is no such run or column, or it learned another kind of target.
     """
     model, predictor, mark = _loaded(settings, where, raw.root.within)
     check_kinds(predictor.heads, heads, where)
-    return Answering(predictor, model, raw, find(predictor, raw, settings.columns, where), settings.batch, mark)
+    return NetworkSource(
+        predictor, model, raw, find_columns(predictor, raw, settings.columns, where), settings.batch, mark
+    )
 
 
 def _loaded(settings: Settings, where: str, allowed: str) -> tuple[FusionModel | None, Predictor, str]:
@@ -84,14 +86,12 @@ def _loaded(settings: Settings, where: str, allowed: str) -> tuple[FusionModel |
     inputs = tuple(
         Input(f, recipe.modalities[f.name], load(modalities.TABLE, f.kind)) for f in model.spec.fields
     )  # fmt: skip
-    made = {
-        name: Derivation(
-            cast(Any, recipe.data.derive[name]), load(derive.TABLE, recipe.data.derive[name].kind), f["facts"]
-        )
-        for name, f in schema.get("derive", {}).items()
-    }
-    for name, one in made.items():
-        one.check_files(name, allowed)
+    derived = {}
+    for name, described in schema.get("derive", {}).items():
+        chosen = cast(Any, recipe.data.derive[name])
+        derived[name] = Derivation(chosen, load(derive.TABLE, chosen.kind), described["facts"])
+        derived[name].check_files(name, allowed)
     reads = [i.settings.model_dump(mode="json") for i in inputs]
-    said = json.dumps([model.spec.to_json(), reads, schema.get("derive")], sort_keys=True)
-    return model, Predictor(model.spec.heads, inputs, cast(Any, None), made), hashlib.sha256(said.encode()).hexdigest()
+    facts = json.dumps([model.spec.to_json(), reads, schema.get("derive")], sort_keys=True)
+    predictor = Predictor(model.spec.heads, inputs, cast(Any, None), derived)
+    return model, predictor, hashlib.sha256(facts.encode()).hexdigest()

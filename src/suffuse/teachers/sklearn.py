@@ -1,10 +1,10 @@
-"""A scikit-learn estimator with ``predict_proba`` as the teacher, without pickle: a function of the user's own, named
-in the recipe, makes it (fits it, or builds it from plain files).
+"""A scikit-learn estimator with ``predict_proba`` as the teacher, without pickle: a function of the user, named in the
+recipe, fits it or builds it from plain files.
 
 ``file.py:function`` is called with ``options`` and returns ``(estimator, adapter)``; ``adapter(records)`` turns B
-records {column: cell} into what the estimator reads. The classes are ``estimator.classes_``. It is made again whenever
-the teacher is opened, so a fit needs a fixed ``random_state``. To fit in a program of one's own, write its answers
-with :func:`suffuse.write_answers` and take the kind ``table``.
+records {column: cell} into the estimator's input. The classes are ``estimator.classes_``. It is built again whenever
+the teacher is opened, so a fit needs a fixed ``random_state``. To fit it elsewhere, write its outputs with
+:func:`suffuse.write_answers` and use the kind ``table``.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ class Settings(TeacherSettings):
 
 
 @dataclass(frozen=True)
-class Estimator:
-    """A fitted estimator and the function that hands it records."""
+class SklearnSource:
+    """A fitted estimator and the function that converts records."""
 
     settings: Settings
     estimator: Any
@@ -70,41 +70,36 @@ class Estimator:
 
     @property
     def modalities(self) -> tuple[str, ...]:
-        """Of its columns."""
+        """The modalities of its columns."""
         return self.raw.named(self.settings.columns)
 
     def fingerprint(self) -> str:
-        """Hash of everything that the estimator holds, the file of code and its arguments."""
-        said = self.settings.model_dump(mode="json", include={"options", "columns", "files"})
-        made = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
+        """Hash of the estimator's state, the file of code and its arguments."""
+        facts = self.settings.model_dump(mode="json", include={"options", "columns", "files"})
+        digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
         code = user_functions.file_hash(self.settings.adapter)
-        made.update(f"{optional('joblib', 'train').hash(self.estimator)}{code}".encode())
-        return made.hexdigest()
+        digest.update(f"{optional('joblib', 'train').hash(self.estimator)}{code}".encode())
+        return digest.hexdigest()
 
     def facts(self) -> dict:
-        """Which estimator it is."""
+        """The class of the estimator."""
         return {"parameters": None, "estimator": type(self.estimator).__name__}
 
     def answer(self, rows: np.ndarray, hidden: frozenset[str]) -> dict[str, np.ndarray]:
-        """A batch at a time; a row without any of the columns has no answer."""
-        found = np.full((len(rows), len(self.outputs)), np.nan, np.float32)
-        for start in range(0, len(rows), self.settings.batch):
-            some = rows[start : start + self.settings.batch]
-            records = self.raw.records(self.settings.columns, some, hidden, self.settings.files)
-            there = [n for n, record in enumerate(records) if any(v is not None for v in record.values())]
-            if there:
-                with user_functions.guarded(self.where, self.settings.adapter):
-                    read = self.adapter([records[n] for n in there])
-                    found[[start + n for n in there]] = self.estimator.predict_proba(read)
-        return {"logits": found}
+        """Probabilities, a batch at a time; NaN for a row without any of the columns."""
+        logits = np.full((len(rows), len(self.outputs)), np.nan, np.float32)
+        for positions, records in user_functions.record_batches(self, rows, hidden):
+            with user_functions.guarded(self.where, self.settings.adapter):
+                logits[positions] = self.estimator.predict_proba(self.adapter(records))
+        return {"logits": logits}
 
 
-def open(settings: Settings, raw: RawRows, heads: tuple[Head, ...], where: str) -> Estimator:
+def open(settings: Settings, raw: RawRows, heads: tuple[Head, ...], where: str) -> SklearnSource:
     """Call the function. Raises UsageError where it doesn't return a fitted estimator and an adapter."""
-    made = user_functions.call(settings.adapter, f"{where}.adapter", raw.run.folder, **settings.options)
-    parts: tuple[Any, ...] = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
+    result = user_functions.call(settings.adapter, f"{where}.adapter", raw.run.folder, **settings.options)
+    parts: tuple[Any, ...] = result if isinstance(result, tuple) and len(result) == 2 else (result, None)
     if not hasattr(parts[0], "predict_proba") or not hasattr(parts[0], "classes_") or not callable(parts[1]):
         got = ", ".join(type(part).__name__ for part in parts)
         raise UsageError("your function returned something else", where=f"{where}.adapter", got=f"({got})",
                          expected="(a fitted estimator with predict_proba, adapter)")  # fmt: skip
-    return Estimator(settings, parts[0], parts[1], tuple(str(c) for c in parts[0].classes_), raw, where)
+    return SklearnSource(settings, parts[0], parts[1], tuple(str(c) for c in parts[0].classes_), raw, where)

@@ -1,4 +1,4 @@
-"""A suffuse network, or its export, that answers the raw cells of another run's rows through its own preprocessing."""
+"""A suffuse network, or its export, that reads the raw cells of another run's rows through its own preprocessing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Answering:
+class NetworkSource:
     """A network with the preprocessing that it was trained with."""
 
     predictor: Predictor
@@ -27,7 +27,7 @@ class Answering:
     raw: RawRows
     sources: dict[str, str]  # column that its cells come from -> this table's
     batch: int
-    mark: str  # hash of preprocessing, and of an exported file
+    preprocessing_hash: str  # hash of preprocessing, and of an exported file
     form: str = LOGITS
     outputs: tuple[str, ...] = field(init=False)
     modalities: tuple[str, ...] = field(init=False)
@@ -40,34 +40,39 @@ class Answering:
         """Hash of the weights and of how cells are read."""
         from ..engine.training_record import weights_hash
 
-        return self.mark + (weights_hash(self.model) if self.model is not None else "")
+        return self.preprocessing_hash + (weights_hash(self.model) if self.model is not None else "")
 
     def facts(self) -> dict:
-        """Size, and the network where it is one of torch."""
+        """Its size, and its settings where it is a network in torch."""
         if self.model is None:
             return {"parameters": None}
         network = self.model.network.model_dump(mode="json")
         return {"parameters": self.model.size(), "network": network}
 
     def answer(self, rows: np.ndarray, hidden: frozenset[str]) -> dict[str, np.ndarray]:
-        """Everything that the network returns; NaN logits where nothing of what it reads is there."""
-        parts = [self._some(rows[at : at + self.batch], hidden) for at in range(0, max(len(rows), 1), self.batch)]
+        """All taps of the network; NaN logits where no modality is present."""
+        parts = [
+            self._answer_batch(rows[at : at + self.batch], hidden) for at in range(0, max(len(rows), 1), self.batch)
+        ]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
-    def _some(self, rows: np.ndarray, hidden: frozenset[str]) -> dict[str, np.ndarray]:
+    def _answer_batch(self, rows: np.ndarray, hidden: frozenset[str]) -> dict[str, np.ndarray]:
         records = self.raw.records(list(self.sources.values()), rows)
-        named = [{theirs: record[ours] for theirs, ours in self.sources.items()} for record in records]
+        named = [
+            {network_column: record[table_column] for network_column, table_column in self.sources.items()}
+            for record in records
+        ]
         entries, present = self.predictor.encoded(named, self.raw.root)
         present &= np.array([name not in hidden for name in self.modalities])
-        found = self._taps(entries, present)
-        logits = found["logits"] = found["logits"].astype(np.float64)
+        taps = self._taps(entries, present)
+        logits = taps["logits"] = taps["logits"].astype(np.float64)
         logits[~present.any(1)] = np.nan
         at = 0
         for head in self.predictor.heads:
             if head.kind == NUMBER:
                 logits[:, at] = logits[:, at] * head.std + head.mean
             at += head.outputs
-        return found
+        return taps
 
     def _taps(self, entries: dict[str, np.ndarray], present: np.ndarray) -> dict[str, np.ndarray]:
         if self.model is None:
@@ -86,39 +91,39 @@ class Answering:
             return {name: tap.float().numpy() for name, tap in taps(self.model.eval()(batch)).items()}
 
 
-def find(predictor: Predictor, raw: RawRows, renamed: Mapping[str, str], where: str) -> dict[str, str]:
-    """The columns that a network's cells come from -> this table's; ``renamed`` says where they differ. A column that
-    the network's own run derived is derived again as there, and only where that can't be taken from this run's.
+def find_columns(predictor: Predictor, raw: RawRows, renamed: Mapping[str, str], where: str) -> dict[str, str]:
+    """The columns that a network's cells come from -> this table's; ``renamed`` maps names that differ. A column that
+    the network's own run derived is derived again in the same way, where this run lacks it.
 
     Raises UsageError where the table lacks one.
     """
-    there = [*raw.columns, *raw.run.recipe.data.derive]
-    own, known = _named(raw.columns, renamed), _named(there, renamed)
-    found: dict[str, str] = {}
+    columns = [*raw.columns, *raw.run.recipe.data.derive]
+    table_columns, all_columns = _network_names(raw.columns, renamed), _network_names(columns, renamed)
+    sources: dict[str, str] = {}
     for column in (column for i in predictor.inputs for column in i.settings.columns):
-        source = predictor.source(column, own) or predictor.source(column, known)
+        source = predictor.source(column, table_columns) or predictor.source(column, all_columns)
         if source is None:
             raise UsageError(
                 "the teacher reads a column that this table lacks", where=f"{where}.columns", got=f"'{column}'",
-                hint=f"{did_you_mean(column, there)}; `columns: {{theirs: ours}}` renames",
+                hint=f"{did_you_mean(column, columns)}; `columns: {{theirs: ours}}` renames",
             )  # fmt: skip
-        found[source] = renamed.get(source, source)
-    return found
+        sources[source] = renamed.get(source, source)
+    return sources
 
 
-def _named(columns: Iterable[str], renamed: Mapping[str, str]) -> list[str]:
-    """Columns of this table, by the names that the network knows them by."""
-    theirs = {ours: name for name, ours in renamed.items()}
-    return [theirs.get(column, column) for column in columns]
+def _network_names(columns: Iterable[str], renamed: Mapping[str, str]) -> list[str]:
+    """Columns of this table, by the network's names."""
+    network_names = {table_column: name for name, table_column in renamed.items()}
+    return [network_names.get(column, column) for column in columns]
 
 
-def check_kinds(theirs: tuple[Head, ...], ours: tuple[Head, ...], where: str) -> None:
-    """Raise UsageError where it learned another kind of target: logits of one say nothing of another."""
-    if [h.kind for h in theirs] != [h.kind for h in ours] and len(theirs) == len(ours) == 1:
-        got = f"{theirs[0].kind} ('{theirs[0].name}')"
-        raise UsageError("the teacher learned another kind of target", where=where, got=got, expected=ours[0].kind)
-    kinds = {h.name: h.kind for h in ours}
-    for head in theirs:
-        if len(ours) > 1 and kinds.get(head.name, head.kind) != head.kind:
+def check_kinds(teacher_heads: tuple[Head, ...], run_heads: tuple[Head, ...], where: str) -> None:
+    """Raise UsageError where the network learned another kind of target."""
+    if [h.kind for h in teacher_heads] != [h.kind for h in run_heads] and len(teacher_heads) == len(run_heads) == 1:
+        got = f"{teacher_heads[0].kind} ('{teacher_heads[0].name}')"
+        raise UsageError("the teacher learned another kind of target", where=where, got=got, expected=run_heads[0].kind)
+    kinds = {h.name: h.kind for h in run_heads}
+    for head in teacher_heads:
+        if len(run_heads) > 1 and kinds.get(head.name, head.kind) != head.kind:
             got, expected = f"{head.kind} for '{head.name}'", kinds[head.name]
             raise UsageError("the teacher learned another kind of target", where=where, got=got, expected=expected)

@@ -1,10 +1,9 @@
-"""Answers in a table as the teacher: probabilities, logits or hard labels by row id, as an interface on the network or
-a large model gave them. What it didn't answer is an abstention.
+"""Stored outputs in a table as the teacher: probabilities, logits or hard labels by row id, e.g. of an API or a large
+model. A row without outputs is an abstention.
 
-``probabilities`` and ``logits``: a column for each class, called as ``pattern`` says (of a number: one column of
-numbers), or one ``column`` of records {class: value}. ``labels``: one ``column`` that holds a class; of labels a list,
-or a text with the target's separator. A row whose cells are all empty is an abstention, and so is one that the table
-lacks.
+``probabilities`` and ``logits``: a column for each class, named as in ``pattern`` (of a number: one column of numbers),
+or one ``column`` of records {class: value}. ``labels``: one ``column`` that holds a class; for labels a list, or a text
+with the target's separator. A row whose cells are all empty is an abstention, and so is one that the table lacks.
 """
 
 from __future__ import annotations
@@ -53,8 +52,8 @@ class Settings(TeacherSettings):
 
 
 @dataclass(frozen=True)
-class Answers:
-    """All answers in memory, K rows of T outputs."""
+class TableSource:
+    """All outputs in memory, K rows of T outputs."""
 
     outputs: tuple[str, ...]
     form: str
@@ -64,26 +63,26 @@ class Answers:
     modalities: tuple[str, ...] = ()
 
     def fingerprint(self) -> str:
-        """Hash of the file, of how it is read, and of the answers in memory."""
-        made = hashlib.sha256(f"{self.content} {self.form} {self.outputs}".encode())
-        made.update(np.ascontiguousarray(self.values).tobytes())
-        return made.hexdigest()
+        """Hash of the file, of how it is read, and of the outputs in memory."""
+        digest = hashlib.sha256(f"{self.content} {self.form} {self.outputs}".encode())
+        digest.update(np.ascontiguousarray(self.values).tobytes())
+        return digest.hexdigest()
 
     def facts(self) -> dict:
-        """How many rows it has an answer for; nothing is known of what gave them."""
+        """The number of rows that it has outputs for; the model behind them is unknown."""
         answered = self.place >= 0
         answered[answered] = ~np.isnan(self.values[self.place[answered]]).any(1)
         return {"parameters": None, "answered": int(answered.sum()), "asked": len(self.place)}
 
     def answer(self, rows: np.ndarray, hidden: frozenset[str]) -> dict[str, np.ndarray]:
-        """One gather."""
+        """The stored outputs; NaN where a row has none."""
         place = self.place[rows]
-        found = self.values[place] if len(self.values) else np.empty((len(rows), len(self.outputs)), np.float32)
-        found[place < 0] = np.nan
-        return {"logits": found}
+        logits = self.values[place] if len(self.values) else np.empty((len(rows), len(self.outputs)), np.float32)
+        logits[place < 0] = np.nan
+        return {"logits": logits}
 
 
-def open(settings: Settings, raw: RawRows, heads: tuple[Head, ...], where: str) -> Answers:
+def open(settings: Settings, raw: RawRows, heads: tuple[Head, ...], where: str) -> TableSource:
     """Read the table and find every prepared row by its id.
 
     Raises UsageError where a column isn't there, an id stands twice, or no id is one of this run's.
@@ -107,17 +106,19 @@ def open(settings: Settings, raw: RawRows, heads: tuple[Head, ...], where: str) 
                          expected=f"ids such as '{raw.ids[0]}'", hint=hint)  # fmt: skip
     if settings.form == "labels":
         separator = raw.run.recipe.data.task(heads[0].name).separator
-        names, values = _labels(settings, rows, heads, separator, where)
+        names, values = _read_labels(settings, rows, heads, separator, where)
     else:
-        names, values = _records(settings, rows, where) if settings.column else _columns(settings, rows, where)
+        names, values = (
+            _read_records(settings, rows, where) if settings.column else _read_columns(settings, rows, where)
+        )
     read = settings.model_dump_json(include={"id", "form", "pattern", "column", "ignore"})
     content = read + hashlib.sha256(Path(settings.file).read_bytes()).hexdigest()
-    return Answers(names, LOGITS if settings.form == LOGITS else PROBABILITIES, values, place, content)
+    return TableSource(names, LOGITS if settings.form == LOGITS else PROBABILITIES, values, place, content)
 
 
 def write_answers(file: str | Path, ids: Sequence[Any], names: Sequence[Any], values: Any, id: str = "id") -> Path:
-    """Answers of whatever there is in Python (say ``predict_proba`` of a fitted estimator) -> a Parquet table that this
-    kind reads: ids (N,), the names of the classes, and values (N, C)."""
+    """Outputs of any model in Python (e.g. ``predict_proba`` of a fitted estimator) -> a Parquet table that this kind
+    reads: ids (N,), the names of the classes, and values (N, C)."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -131,33 +132,35 @@ def write_answers(file: str | Path, ids: Sequence[Any], names: Sequence[Any], va
     return Path(file)
 
 
-def _columns(settings: Settings, rows: Rows, where: str) -> tuple[tuple[str, ...], np.ndarray]:
+def _read_columns(settings: Settings, rows: Rows, where: str) -> tuple[tuple[str, ...], np.ndarray]:
     before, _, after = settings.pattern.partition(SLOT)
-    form = re.compile(re.escape(before) + "(.+)" + re.escape(after), re.S)
-    other = {settings.id, *settings.ignore}
-    found = {c: match[1] for c in rows.table.column_names if c not in other and (match := form.fullmatch(c))}
-    if not found:
+    name_pattern = re.compile(re.escape(before) + "(.+)" + re.escape(after), re.S)
+    skipped = {settings.id, *settings.ignore}
+    class_names = {
+        c: match[1] for c in rows.table.column_names if c not in skipped and (match := name_pattern.fullmatch(c))
+    }
+    if not class_names:
         got, hint = f"'{settings.pattern}'", "there is: " + ", ".join(rows.table.column_names[:8])
         raise UsageError("no column of a class", where=f"{where}.pattern", got=got, hint=hint)
-    columns = [_numbers(settings, rows, column) for column in found]
-    return tuple(found.values()), _whole(settings, rows, np.stack(columns, axis=1))
+    columns = [_read_numbers(settings, rows, column) for column in class_names]
+    return tuple(class_names.values()), _refuse_partial_rows(settings, rows, np.stack(columns, axis=1))
 
 
-def _numbers(settings: Settings, rows: Rows, column: str) -> np.ndarray:
+def _read_numbers(settings: Settings, rows: Rows, column: str) -> np.ndarray:
     from .. import sources
 
-    found = np.full(len(rows.line), np.nan, dtype=np.float32)
+    numbers = np.full(len(rows.line), np.nan, dtype=np.float32)
     for row, text in enumerate(sources.texts(rows.table.column(column).to_pylist())):
         try:
-            found[row] = np.nan if text is None else float(text)
+            numbers[row] = np.nan if text is None else float(text)
         except (ValueError, TypeError):
             line = f"{settings.file}:{rows.line[row]}, column '{column}'"
             hint = f"`ignore: [{column}]`, if it is no class"
             raise SuffuseError("an answer is no number", where=line, got=f"'{str(text)[:40]}'", hint=hint) from None
-    return found
+    return numbers
 
 
-def _records(settings: Settings, rows: Rows, where: str) -> tuple[tuple[str, ...], np.ndarray]:
+def _read_records(settings: Settings, rows: Rows, where: str) -> tuple[tuple[str, ...], np.ndarray]:
     from .. import sources
     from ..modalities.cell import is_empty
 
@@ -167,13 +170,13 @@ def _records(settings: Settings, rows: Rows, where: str) -> tuple[tuple[str, ...
             line, expected = f"{settings.file}:{rows.line[row]}", "a record {class: value}"
             raise SuffuseError("an answer is no record", where=line, got=f"'{str(cell)[:40]}'", expected=expected)
     filled = [{k: v for k, v in (cell or {}).items() if not is_empty(v)} for cell in cells]
-    names = tuple(dict.fromkeys(name for one in filled for name in one))
-    values = np.array([[one.get(n, np.nan) for n in names] for one in filled], dtype=np.float32)
-    return names, _whole(settings, rows, values.reshape(len(cells), len(names)))
+    names = tuple(dict.fromkeys(name for record in filled for name in record))
+    values = np.array([[record.get(n, np.nan) for n in names] for record in filled], dtype=np.float32)
+    return names, _refuse_partial_rows(settings, rows, values.reshape(len(cells), len(names)))
 
 
-def _whole(settings: Settings, rows: Rows, values: np.ndarray) -> np.ndarray:
-    """Raise SuffuseError where a row is answered in part: what is missing is not zero."""
+def _refuse_partial_rows(settings: Settings, rows: Rows, values: np.ndarray) -> np.ndarray:
+    """Raise SuffuseError where some cells of a row are empty, and not all: a missing value is not zero."""
     empty = np.isnan(values)
     partly = np.flatnonzero(empty.any(1) & ~empty.all(1))
     if len(partly):
@@ -187,39 +190,39 @@ def _whole(settings: Settings, rows: Rows, values: np.ndarray) -> np.ndarray:
     return values
 
 
-def _labels(
+def _read_labels(
     settings: Settings, rows: Rows, heads: tuple[Head, ...], separator: str, where: str
 ) -> tuple[tuple[str, ...], np.ndarray]:
-    """Hard labels -> probabilities of 0 and 1. A class that is never said needs no column of its own."""
+    """Hard labels -> probabilities of 0 and 1. A class that no row has needs no column."""
     from .. import sources
 
     if len(heads) != 1 or heads[0].kind not in (CLASSES, LABELS):
         got = f"{len(heads)} targets" if len(heads) > 1 else "a number"
         raise UsageError("hard labels need a single target of classes or labels", where=f"{where}.form", got=got)
     several = heads[0].kind == LABELS
-    ours, renamed = outputs(heads), settings.classes
+    run_outputs, renamed = outputs(heads), settings.classes
     replaced = {*renamed, *renamed.values()} if several else {*renamed}  # labels don't add up
-    names = (*(n for n in ours if n not in replaced), *renamed)
+    names = (*(n for n in run_outputs if n not in replaced), *renamed)
     cells = sources.column(rows, str(settings.column), f"{where}.column").to_pylist()
     values = np.full((len(cells), len(names)), np.nan, dtype=np.float32)
     for row, cell in enumerate(cells):
-        said = _said(cell, separator if several else None)
-        if said is None:
+        labels = _parse_labels(cell, separator if several else None)
+        if labels is None:
             continue
-        unknown = [name for name in said if name not in names]
+        unknown = [name for name in labels if name not in names]
         if unknown:
             line, hint = f"{settings.file}:{rows.line[row]}", did_you_mean(unknown[0], names)
             raise SuffuseError("the teacher names a class that this run doesn't have", where=line,
                                got=f"'{unknown[0]}'", hint=f"{hint}; `classes: {{theirs: ours}}` renames")  # fmt: skip
         values[row] = 0
-        values[row, [names.index(name) for name in said]] = 1
+        values[row, [names.index(name) for name in labels]] = 1
     return names, values
 
 
-def _said(cell: Any, separator: str | None) -> list[str] | None:
-    """The labels of a cell; None where it is empty. An empty list says that there is no label."""
+def _parse_labels(cell: Any, separator: str | None) -> list[str] | None:
+    """The labels of a cell; None where it is empty. An empty list means no label."""
     if isinstance(cell, (list, tuple)):
-        return [str(one) for one in cell]
+        return [str(label) for label in cell]
     text = None if cell is None or cell != cell else str(cell).strip()
     if not text:
         return None

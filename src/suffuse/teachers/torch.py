@@ -1,4 +1,4 @@
-"""Any ``torch.nn.Module`` as the teacher, by a function of the user's own that is named in the recipe.
+"""Any ``torch.nn.Module`` as the teacher, made by a function of the user that is named in the recipe.
 
 ``file.py:function`` is called with ``options`` (and ``weights=Path``, where the recipe names a file) and returns
 ``(module, adapter)``, or ``(module, adapter, labels)``. ``adapter(module, records)`` gets B records {column: cell}
@@ -57,13 +57,13 @@ class Settings(TeacherSettings):
 
     def references(self) -> dict[str, str]:
         """The file of code, and the weights."""
-        found = {"adapter": user_functions.split(self.adapter)[0]}
-        return {**found, "weights": self.weights} if self.weights else found
+        references = {"adapter": user_functions.split(self.adapter)[0]}
+        return {**references, "weights": self.weights} if self.weights else references
 
 
 @dataclass(frozen=True)
-class Module:
-    """A module and the function that hands it records."""
+class TorchSource:
+    """A module and the function that calls it with records."""
 
     settings: Settings
     module: nn.Module
@@ -74,51 +74,46 @@ class Module:
 
     @property
     def form(self) -> str:
-        """As the recipe says."""
+        """The recipe's ``form``."""
         return self.settings.form
 
     @property
     def modalities(self) -> tuple[str, ...]:
-        """Of its columns."""
+        """The modalities of its columns."""
         return self.raw.named(self.settings.columns)
 
     def fingerprint(self) -> str:
         """Hash of parameters, buffers, the file of code and its arguments."""
         from ..engine.training_record import weights_hash
 
-        said = self.settings.model_dump(mode="json", include={"options", "columns", "files", "labels", "form"})
-        made = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
-        made.update((weights_hash(self.module) + user_functions.file_hash(self.settings.adapter)).encode())
-        return made.hexdigest()
+        facts = self.settings.model_dump(mode="json", include={"options", "columns", "files", "labels", "form"})
+        digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+        digest.update((weights_hash(self.module) + user_functions.file_hash(self.settings.adapter)).encode())
+        return digest.hexdigest()
 
     def facts(self) -> dict:
-        """Its size."""
+        """Its number of parameters."""
         return {"parameters": sum(p.numel() for p in self.module.parameters())}
 
     def answer(self, rows: np.ndarray, hidden: frozenset[str]) -> dict[str, np.ndarray]:
-        """A batch at a time; a row without any of the columns has no answer."""
+        """All taps, a batch at a time; NaN for a row without any of the columns."""
         import torch
 
         self.module.eval()
-        found: dict[str, np.ndarray] = {}
-        for start in range(0, len(rows), self.settings.batch):
-            some = rows[start : start + self.settings.batch]
-            records = self.raw.records(self.settings.columns, some, hidden, self.settings.files)
-            there = [n for n, record in enumerate(records) if any(v is not None for v in record.values())]
-            if not there:
-                continue
+        taps: dict[str, np.ndarray] = {}
+        for positions, records in user_functions.record_batches(self, rows, hidden):
             with torch.inference_mode(), user_functions.guarded(self.where, self.settings.adapter):
-                given = self.adapter(self.module, [records[n] for n in there])
-            for name, tap in (given if isinstance(given, dict) else {"logits": given}).items():
-                values = self._checked(name, tap, len(there))
-                place = found.setdefault(name, np.full((len(rows), values.shape[1]), np.nan, np.float32))
-                place[[start + n for n in there]] = values
-        if "logits" not in found:
-            found["logits"] = np.full((len(rows), len(self.outputs)), np.nan, np.float32)
-        return found
+                outputs = self.adapter(self.module, records)
+            for name, tap in (outputs if isinstance(outputs, dict) else {"logits": outputs}).items():
+                values = self._checked(name, tap, len(records))
+                tap_values = taps.setdefault(name, np.full((len(rows), values.shape[1]), np.nan, np.float32))
+                tap_values[positions] = values
+        if "logits" not in taps:
+            taps["logits"] = np.full((len(rows), len(self.outputs)), np.nan, np.float32)
+        return taps
 
     def _checked(self, name: str, tap: Any, count: int) -> np.ndarray:
-        """(B, T) float32. Raises UsageError where the adapter gave something else."""
+        """(B, T) float32. Raises UsageError where the adapter returned another shape."""
         import torch
 
         values = tap.detach().float().cpu().numpy() if isinstance(tap, torch.Tensor) else np.asarray(tap, np.float32)
@@ -130,13 +125,14 @@ class Module:
         return values
 
 
-def open(settings: Settings, raw: RawRows, heads: tuple[Head, ...], where: str) -> Module:
-    """Call the function, and freeze what it returns. Raises UsageError where that isn't a module and an adapter."""
+def open(settings: Settings, raw: RawRows, heads: tuple[Head, ...], where: str) -> TorchSource:
+    """Call the function, and freeze the module that it returns. Raises UsageError where that isn't a module and an
+    adapter."""
     import torch
 
     weights = {"weights": Path(settings.weights)} if settings.weights else {}
-    made = user_functions.call(settings.adapter, f"{where}.adapter", raw.run.folder, **weights, **settings.options)
-    parts: tuple[Any, ...] = made if isinstance(made, tuple) else (made,)
+    result = user_functions.call(settings.adapter, f"{where}.adapter", raw.run.folder, **weights, **settings.options)
+    parts: tuple[Any, ...] = result if isinstance(result, tuple) else (result,)
     if len(parts) not in (2, 3) or not isinstance(parts[0], torch.nn.Module) or not callable(parts[1]):
         got = ", ".join(type(part).__name__ for part in parts)
         raise UsageError("your function returned something else", where=f"{where}.adapter", got=f"({got})",
@@ -145,4 +141,4 @@ def open(settings: Settings, raw: RawRows, heads: tuple[Head, ...], where: str) 
     if not labels:
         hint = "name them in the order of the module's outputs"
         raise UsageError("the outputs have no names", where=f"{where}.labels", hint=hint)
-    return Module(settings, parts[0].requires_grad_(False).eval(), parts[1], labels, raw, where)
+    return TorchSource(settings, parts[0].requires_grad_(False).eval(), parts[1], labels, raw, where)

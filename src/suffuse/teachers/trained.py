@@ -1,7 +1,8 @@
-"""A network of this project's own as the teacher: the one that the run itself trained."""
+"""The network that the run trained as the teacher, or all of its seeds (a deep ensemble)."""
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,16 +13,17 @@ from ..attention_maps import named
 from ..data.columns import Columns
 from ..engine import feature_cache
 from ..engine.inference import chunks
-from ..engine.training_record import weights_hash
+from ..engine.training_record import best_seed, weights_hash
 from ..model import FusionModel, open_model
 from ..run import Run
-from ..types import Batch, Output
+from ..types import Batch, Head, Output
 from . import Question
+from .ensemble import combine
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained network and the columns that it reads, frozen encoders' vectors among them."""
+    """A trained network and the columns that it reads, with the vectors of frozen encoders."""
 
     model: FusionModel
     columns: Columns
@@ -30,19 +32,19 @@ class Trained:
 
     @classmethod
     def open(cls, run: Run, columns: Columns, *folder: str) -> Trained:
-        """The teacher that the run trained; or another network of it, by its folder."""
+        """The teacher that the run trained, or another network of it in ``folder``."""
         model = open_model(run.path(*(folder or ("teacher",))))
         maps = model.mapped(losses.needs(run.recipe.distill.losses.values()))
-        own = columns.of(model.spec.names)
-        return cls(model, feature_cache.ready(own, model, feature_cache.place(run)), maps, own)
+        own_columns = columns.of(model.spec.names)
+        return cls(model, feature_cache.ready(own_columns, model, feature_cache.place(run)), maps, own_columns)
 
     def facts(self) -> dict:
-        """Its size."""
+        """Its number of parameters."""
         return {"parameters": self.model.size()}
 
     @property
     def modalities(self) -> tuple[str, ...]:
-        """Those of its encoders."""
+        """The modalities of its encoders."""
         return self.model.spec.names
 
     def fingerprint(self) -> str:
@@ -50,16 +52,16 @@ class Trained:
         return weights_hash(self.model)
 
     def pieces(self, rows: np.ndarray, size: int) -> list[np.ndarray]:
-        """Rows that share a content stand together; fewer at a time where entries are large."""
+        """Pieces that keep rows of one content together, with fewer rows where entries are large."""
         return list(chunks(self.columns, rows, size))
 
     @torch.inference_mode()
     def answer(self, question: Question) -> dict[str, np.ndarray]:
-        """Everything that the network returns."""
+        """All taps of the network."""
         self.model.eval()
         batch = self._columns(question).batch(question.rows, None, question.view)
-        seen = batch if question.modalities is None else self._seeing(batch, question.modalities)
-        output = self.model(seen, self.maps)
+        visible = batch if question.modalities is None else self._hide_others(batch, question.modalities)
+        output = self.model(visible, self.maps)
         return {name: tap.float().numpy() for name, tap in taps(output).items()}
 
     def _columns(self, question: Question) -> Columns:
@@ -69,13 +71,59 @@ class Trained:
         entries = {**self.columns.entries, **{name: self.raw.entries[name] for name in changed}}
         return replace(self.columns, entries=entries, ready=self.columns.ready - changed)
 
-    def _seeing(self, batch: Batch, names: tuple[str, ...]) -> Batch:
+    def _hide_others(self, batch: Batch, names: tuple[str, ...]) -> Batch:
         kept = torch.tensor([name in names for name in self.modalities])
         return replace(batch, present=batch.present & kept, complete=batch.complete and bool(kept.all()))
 
 
 def taps(output: Output) -> dict[str, torch.Tensor]:
-    """Everything of an output that is stored."""
-    found = {"logits": output.logits, "fused": output.fused, **output.features, "gates": output.gates}
-    found |= named(output.maps)
-    return {name: tap for name, tap in found.items() if tap is not None}
+    """All tensors of an output that are stored."""
+    tensors = {"logits": output.logits, "fused": output.fused, **output.features, "gates": output.gates}
+    tensors |= named(output.maps)
+    return {name: tap for name, tap in tensors.items() if tap is not None}
+
+
+@dataclass(frozen=True)
+class DeepEnsemble:
+    """All seeds as one teacher: the mean of their probabilities (Lakshminarayanan, Pritzel and Blundell 2017, deep
+    ensembles; of numbers the mean).
+
+    Logits are those of all seeds. Features, gates and maps of different networks have nothing in common, so they are
+    those of the seed that was best on validation.
+    """
+
+    members: tuple[Trained, ...]
+    best: int  # its place among them
+    heads: tuple[Head, ...]
+
+    @classmethod
+    def open(cls, run: Run, columns: Columns) -> DeepEnsemble:
+        """Open the networks of all seeds."""
+        folder = run.path("teachers")
+        seeds = sorted(place.name for place in folder.glob("seed-*"))
+        members = tuple(Trained.open(run, columns, "teachers", seed) for seed in seeds)
+        return cls(members, seeds.index(best_seed(folder)), columns.spec.heads)
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """All seeds read the same modalities."""
+        return self.members[self.best].modalities
+
+    def fingerprint(self) -> str:
+        """Hash of all networks, and of which was best."""
+        parts = [str(self.best), *(member.fingerprint() for member in self.members)]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+    def facts(self) -> dict:
+        """Facts of one network, and the number of seeds."""
+        return {**self.members[self.best].facts(), "seeds": len(self.members)}
+
+    def pieces(self, rows: np.ndarray, size: int) -> list[np.ndarray]:
+        """The pieces of one network: all read the same."""
+        return self.members[self.best].pieces(rows, size)
+
+    def answer(self, question: Question) -> dict[str, np.ndarray]:
+        """The combined logits (log-probabilities of classes), and the other taps of the best seed."""
+        answers = [member.answer(question) for member in self.members]
+        logits = combine(self.heads, [member["logits"] for member in answers], "mean")
+        return {**answers[self.best], "logits": logits}

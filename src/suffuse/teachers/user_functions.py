@@ -1,6 +1,7 @@
-"""A function of the user's own, named in the recipe as ``file.py:function``. Nothing else of a recipe is run: a file
-that came with a model or a data set is never looked for code, and a run folder, which may be somebody else's, can't
-name code inside itself or relative to where it is opened."""
+"""Functions of the user, named in the recipe as ``file.py:function``. No other code of a recipe is run: files that came
+with a model or a data set are never searched for code, and a run folder, which may come from somebody else, can't name
+code inside itself or relative to where it is opened.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +13,8 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from ..errors import SuffuseError, UsageError, did_you_mean
 
@@ -25,7 +28,7 @@ def split(reference: str) -> tuple[str, str]:
 
 
 def placed(reference: str, base: Path) -> str:
-    """The reference with the file's path starting from ``base``."""
+    """The reference with its file's path resolved from ``base``."""
     file, name = split(reference)
     return f"{(base / file).resolve()}:{name}"
 
@@ -45,28 +48,40 @@ def call(reference: str, where: str, run: Path, /, **options: Any) -> Any:
     module = f"suffuse_own_{hashlib.blake2b(file.encode(), digest_size=8).hexdigest()}"
     spec = importlib.util.spec_from_file_location(module, file)
     assert spec and spec.loader
-    made = importlib.util.module_from_spec(spec)
-    sys.modules[module] = made  # as an import does: dataclasses and type hints look a module up by its name
+    module_object = importlib.util.module_from_spec(spec)
+    sys.modules[module] = module_object  # as an import does: dataclasses and type hints look a module up by its name
     with guarded(where, reference):
-        spec.loader.exec_module(made)
-        if not hasattr(made, name):
-            known = [n for n, value in vars(made).items() if callable(value)]
-            raise UsageError("no such function", where=where, got=f"'{name}'", hint=did_you_mean(name, known))
-        return getattr(made, name)(**options)
+        spec.loader.exec_module(module_object)
+        if not hasattr(module_object, name):
+            functions = [n for n, value in vars(module_object).items() if callable(value)]
+            raise UsageError("no such function", where=where, got=f"'{name}'", hint=did_you_mean(name, functions))
+        return getattr(module_object, name)(**options)
 
 
 @contextlib.contextmanager
 def guarded(where: str, reference: str) -> Iterator[None]:
-    """What a user's own function raises, as one line that says where."""
+    """Reports an exception of a user's function in one line, with its place."""
     try:
         yield
     except SuffuseError:
         raise
     except Exception as error:
-        at = traceback.extract_tb(error.__traceback__)[-1]
-        words = str(error).splitlines()
-        said = f"{type(error).__name__}: {words[0] if words else ''} ({Path(at.filename).name}:{at.lineno})"
-        raise UsageError("your function failed", where=f"{where}, {reference}", got=said) from None
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        lines = str(error).splitlines()
+        message = f"{type(error).__name__}: {lines[0] if lines else ''} ({Path(frame.filename).name}:{frame.lineno})"
+        raise UsageError("your function failed", where=f"{where}, {reference}", got=message) from None
+
+
+def record_batches(source: Any, rows: np.ndarray, hidden: frozenset[str]) -> Iterator[tuple[list[int], list[dict]]]:
+    """(positions in ``rows``, their records) of a source with settings and raw rows, ``settings.batch`` rows at a time.
+    Rows whose cells are all empty are left out."""
+    settings = source.settings
+    for start in range(0, len(rows), settings.batch):
+        batch = rows[start : start + settings.batch]
+        records = source.raw.records(settings.columns, batch, hidden, settings.files)
+        usable = [n for n, record in enumerate(records) if any(v is not None for v in record.values())]
+        if usable:
+            yield [start + n for n in usable], [records[n] for n in usable]
 
 
 def file_hash(reference: str) -> str:

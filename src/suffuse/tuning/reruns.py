@@ -23,7 +23,7 @@ from ..activations import activate, main_metric
 from ..checked_json import read_checked, write_checked
 from ..data.columns import Columns
 from ..engine import feature_cache
-from ..engine.inference import logits, subsets_of, under
+from ..engine.inference import logits, subset_logits, subsets_of
 from ..errors import SuffuseError
 from ..evaluation.metrics import Draws, draw, measure
 from ..files import file_facts, read_array, write_bytes
@@ -101,7 +101,7 @@ def validation_logits(model: FusionModel, columns: Columns, rows: np.ndarray, tr
     """(K, N, C): the logits on each of the K subsets that the training is validated on, or on all modalities."""
     if not training.by_subsets:
         return logits(model, columns, rows)[None]
-    return under(model, columns, rows, subsets_of(columns, rows)[0])
+    return subset_logits(model, columns, rows, subsets_of(columns, rows)[0])
 
 
 def validation_scores(run: Run, selected: Sequence[Candidate], seeds: int, folder: Path) -> list[np.ndarray]:

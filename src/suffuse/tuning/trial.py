@@ -23,7 +23,7 @@ from typing import Any
 from ..checked_json import read_checked
 from ..data.columns import Columns
 from ..engine.checkpoint import State
-from ..engine.inference import deciding
+from ..engine.inference import selection_score
 from ..engine.loop import Plan, fit
 from ..engine.objective import Objective
 from ..engine.student_training import Job, prepared
@@ -178,7 +178,9 @@ def train(search: Search, trial: Any, recipe: Recipe, tell: Tell) -> dict[str, A
     best = next(line for line in state.history if line["epoch"] == state.best_epoch)
     cost = trial.user_attrs["cost"]
     return {
-        QUALITY: deciding(best["validation"]),  # on all modalities or over subsets: the same for all trials of a search
+        QUALITY: selection_score(
+            best["validation"]
+        ),  # on all modalities or over subsets: the same for all trials of a search
         LATENCY: cost["latency_ms"] if cost["latency_ms"] is not None else 0.0,
         SIZE: cost["parameters"],
         "over": cost["over"],
@@ -221,7 +223,7 @@ class Watch:
 
         def validate(model: FusionModel) -> dict[str, float]:
             scores = plan.validate(model)
-            self.latest = deciding(scores)
+            self.latest = selection_score(scores)
             return scores
 
         return dataclasses.replace(plan, validate=validate)

@@ -23,7 +23,7 @@ PART = re.compile(r"^model\.(?:encoders\.(\w+)_encoder|(\w+))\.")  # in the name
 
 @dataclass(frozen=True)
 class Group:
-    """Nodes of one operator in one part of the model: in int8 all, or none of them."""
+    """Nodes of one operator in one part of the model. All or none of them are in int8."""
 
     kind: str  # the ONNX operator
     part: str  # a modality's name, fusion, head, or "graph" where a weight's name was lost
@@ -41,24 +41,24 @@ def groups(model: ModelProto) -> list[Group]:
     graph = model.graph
     weights = {w.name: w for w in graph.initializer if w.data_type == TensorProto.FLOAT}
     users = _users(graph)
-    kept = before_softmax(graph)
-    found: dict[tuple[str, str], tuple[list[str], int]] = {}
+    protected = before_softmax(graph)
+    nodes_by_group: dict[tuple[str, str], tuple[list[str], int]] = {}
     for node in graph.node:
-        own = [weights[name] for name in _weights(node) if name in weights]
-        size = sum(_numbers(one) for one in own)
-        if len(own) < len(_weights(node)) or not own or size < LEAST or node.domain:
+        node_weights = [weights[name] for name in _weights(node) if name in weights]
+        size = sum(_numbers(weight) for weight in node_weights)
+        if len(node_weights) < len(_weights(node)) or not node_weights or size < LEAST or node.domain:
             continue
-        if node.op_type in ("Conv", "Gather") and node.name in kept:
+        if node.op_type in ("Conv", "Gather") and node.name in protected:
             continue
-        if node.op_type in STORED and any(len(users[one.name]) > 1 for one in own):
+        if node.op_type in STORED and any(len(users[weight.name]) > 1 for weight in node_weights):
             continue  # a table that something else reads too
-        names, total = found.setdefault((node.op_type, _part(own[0].name)), ([], 0))
-        found[node.op_type, _part(own[0].name)] = ([*names, node.name], total + size)
-    return [Group(kind, part, tuple(names), total) for (kind, part), (names, total) in found.items()]
+        names, total = nodes_by_group.setdefault((node.op_type, _part(node_weights[0].name)), ([], 0))
+        nodes_by_group[node.op_type, _part(node_weights[0].name)] = ([*names, node.name], total + size)
+    return [Group(kind, part, tuple(names), total) for (kind, part), (names, total) in nodes_by_group.items()]
 
 
-def named(model: ModelProto) -> ModelProto:
-    """The model, each of its nodes with a name of its own."""
+def with_node_names(model: ModelProto) -> ModelProto:
+    """The model, with a unique name for each node."""
     taken: set[str] = set()
     for number, node in enumerate(model.graph.node):
         if not node.name or node.name in taken:
@@ -79,21 +79,21 @@ def quantised_softmax(graph: GraphProto) -> list[str]:
     makers = {name: node for node in graph.node for name in node.output}
     constant = {w.name for w in graph.initializer}
     waiting = [name for node in graph.node if node.op_type in ("Softmax", "LogSoftmax") for name in node.input[:1]]
-    found = _back([*waiting, *(o.name for o in graph.output)], makers)
-    return [n.input[0] for n in found if n.op_type == "DequantizeLinear" and n.input[0] not in constant]
+    nodes = _back([*waiting, *(o.name for o in graph.output)], makers)
+    return [n.input[0] for n in nodes if n.op_type == "DequantizeLinear" and n.input[0] not in constant]
 
 
 def _back(waiting: Iterable[str], makers: dict[str, NodeProto]) -> Iterator[NodeProto]:
     """The nodes on the way back from values, as far as the first that are opaque or dequantise."""
-    left, seen = list(waiting), set()
-    while left:
-        node = makers.get(left.pop())
-        if node is None or id(node) in seen:
+    pending, visited = list(waiting), set()
+    while pending:
+        node = makers.get(pending.pop())
+        if node is None or id(node) in visited:
             continue
-        seen.add(id(node))
+        visited.add(id(node))
         yield node
         if node.op_type not in OPAQUE and node.op_type != "DequantizeLinear":
-            left.extend(node.input)
+            pending.extend(node.input)
 
 
 def _weights(node: NodeProto) -> list[str]:
@@ -106,11 +106,11 @@ def _weights(node: NodeProto) -> list[str]:
 
 
 def _users(graph: GraphProto) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {w.name: [] for w in graph.initializer}
+    users: dict[str, list[str]] = {w.name: [] for w in graph.initializer}
     for node in graph.node:
         for name in node.input:
-            found.setdefault(name, []).append(node.name)
-    return found
+            users.setdefault(name, []).append(node.name)
+    return users
 
 
 def _part(weight: str) -> str:

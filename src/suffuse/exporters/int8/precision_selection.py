@@ -1,8 +1,14 @@
-"""The int8 form of an exported student, if there is one worth shipping: tried, judged, and told."""
+"""Selects the int8 form of an exported student: which groups of operators, and whether the form is worth shipping.
+
+Each group is quantised alone and measured: bytes, agreement, and time against fp32. It stays where it makes the file
+smaller without making the model slow, or makes the model faster. Of those together, the group that agrees least with
+fp32 is dropped until the form keeps to the limits. The rest is shipped where the file is smaller or the model faster.
+Times are of this machine: a ratio counts only where three quarters of the paired blocks agree.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,14 +19,12 @@ from ...data.columns import Columns
 from ...errors import SuffuseError
 from ...recipe import Export
 from ...subsample import evenly_spaced
-from ..latency_cache import Times
-from ..onnx_session import Session, feed
-from ..parity import Kept, entries, evenly
+from ..onnx_session import LatencyCache, LatencyRatio, Session, feed
+from ..parity import Subset, entries, evenly
 from . import accuracy_check as judging
-from .accuracy_check import Judge
-from .group_selection import Tools, Tried, choose
-from .operator_groups import groups, named
-from .quantize import DYNAMIC, STATIC, Feeds, make
+from .accuracy_check import AccuracyCheck
+from .operator_groups import Group, groups, with_node_names
+from .quantize import DYNAMIC, STATIC, Feeds, quantize
 
 CALIBRATED, BATCH = 256, 32  # training rows that give activations their ranges
 CHOSEN_BY, JUDGED_BY = 512, 4096  # validation rows that groups, and the form, are judged on at the most
@@ -30,8 +34,8 @@ HOW = {"auto": (STATIC, DYNAMIC), "static": (STATIC,), "dynamic": (DYNAMIC,), "o
 
 
 @dataclass
-class Shipped:
-    """What came of it: the form, if it ships, and what to say."""
+class Selection:
+    """The result: the form, if it ships, and why."""
 
     content: bytes = b""
     how: str = ""
@@ -41,83 +45,87 @@ class Shipped:
     drift: dict = field(default_factory=dict)
     rows: int = 0
 
-    def facts(self, asked: str) -> dict:
+    def facts(self, requested: str) -> dict:
         """For parity.json."""
-        said = {"asked": asked, "ships": self.how or None, "why": self.why, "tried": self.tried}
-        return said | ({"rows": self.rows, "subsets": self.subsets, "drift": self.drift} if self.content else {})
+        facts = {"asked": requested, "ships": self.how or None, "why": self.why, "tried": self.tried}
+        return facts | ({"rows": self.rows, "subsets": self.subsets, "drift": self.drift} if self.content else {})
 
 
-def ship(fp32: bytes, columns: Columns, subsets: Sequence[Kept], asked: Export, place: Times) -> Shipped:
-    """Try what the recipe asks for; static before dynamic, which keeps the mask contract only nearly.
+def select_int8(
+    fp32: bytes, columns: Columns, subsets: Sequence[Subset], settings: Export, place: LatencyCache
+) -> Selection:
+    """Try the methods that the recipe asks for; static before dynamic, for which masking is only approximately exact.
 
-    Raises SuffuseError where a form that was asked for by name can't be shipped.
+    Raises SuffuseError where a form that was requested by name can't be shipped.
     """
-    known, found = groups(named(onnx.load_from_string(fp32))), Shipped(why="switched off")
-    if asked.int8 == "off":
-        return found
+    all_groups, selection = groups(with_node_names(onnx.load_from_string(fp32))), Selection(why="switched off")
+    if settings.int8 == "off":
+        return selection
     base, feeds = Session(fp32), calibration(columns)
-    few, many = (Judge.of(base, columns, rows, subsets, (1000, 0.95)) for rows in _rows(columns, len(fp32)))
-    for how in HOW[asked.int8]:
-        tried = choose(how, known, _tools(how, fp32, feeds, few, (asked, place)))
+    quick_check, full_check = (
+        AccuracyCheck.of(base, columns, rows, subsets, (1000, 0.95)) for rows in _rows(columns, len(fp32))
+    )
+    for how in HOW[settings.int8]:
+        tried = try_method(how, all_groups, _tools(how, fp32, feeds, quick_check, (settings, place)))
         if tried.ships:
-            _prove(tried, many, asked, found)
-        found.tried[how] = tried.facts()
-        found.why = tried.why
+            _verify(tried, full_check, settings, selection)
+        selection.tried[how] = tried.facts()
+        selection.why = tried.why
         if tried.ships:
-            found.content, found.how = tried.content, how
-            return found
-    if asked.int8 != "auto":
+            selection.content, selection.how = tried.content, how
+            return selection
+    if settings.int8 != "auto":
         hint = "`export.int8: auto` goes on without it"
-        raise SuffuseError(f"the {asked.int8} int8 form can't be shipped", got=found.why, hint=hint)
-    return found
+        raise SuffuseError(f"the {settings.int8} int8 form can't be shipped", got=selection.why, hint=hint)
+    return selection
 
 
 def calibration(columns: Columns) -> Feeds:
     """Real training rows in batches, with a quarter of each modality taken away."""
     rows, random = columns.rows("train"), np.random.default_rng(0)
     rows = rows[evenly_spaced(len(rows), columns.fitting(CALIBRATED))]
-    found = []
+    batches = []
     for start in range(0, len(rows), BATCH):
         piece = rows[start : start + BATCH]
         present = columns.present[piece] & (random.random((len(piece), len(columns.spec.names))) >= TAKEN)
-        found.append(feed(entries(columns, piece), present))
-    return found
+        batches.append(feed(entries(columns, piece), present))
+    return batches
 
 
-def _tools(how: str, fp32: bytes, feeds: Feeds, judge: Judge, given: tuple[Export, Times]) -> Tools:
-    asked, times = given
-    limits = judging.Limits(asked.agreement, asked.loss)
+def _tools(how: str, fp32: bytes, feeds: Feeds, judge: AccuracyCheck, export: tuple[Export, LatencyCache]) -> Tools:
+    settings, times = export
+    limits = judging.Limits(settings.agreement, settings.loss)
     return Tools(
         fp32,
-        make=lambda kept: make(fp32, kept, how, feeds),
+        make=lambda kept: quantize(fp32, kept, how, feeds),
         agrees=lambda content: judging.agreement(judge(Session(content))),
-        beyond=lambda content: judging.beyond(judge(Session(content)), limits),
+        beyond=lambda content: judging.limit_exceeded(judge(Session(content)), limits),
         timed=lambda content, name: times.ratio(content, fp32, name),
     )
 
 
-def _prove(tried: Tried, judge: Judge, asked: Export, found: Shipped) -> None:
-    """Look at the form again, on more rows than it was chosen by, and at what a row owes to others."""
+def _verify(tried: Candidate, judge: AccuracyCheck, settings: Export, selection: Selection) -> None:
+    """Check the form on more rows than it was chosen by, and its drift."""
     session = Session(tried.content)
-    found.subsets, found.drift, found.rows = judge(session), judge.drift(session), len(judge.rows)
-    reason = judging.beyond(found.subsets, judging.Limits(asked.agreement, asked.loss))
-    if not reason and tried.how == STATIC and not found.drift["absent_changes_nothing"]:
+    selection.subsets, selection.drift, selection.rows = judge(session), judge.drift(session), len(judge.rows)
+    reason = judging.limit_exceeded(selection.subsets, judging.Limits(settings.agreement, settings.loss))
+    if not reason and tried.how == STATIC and not selection.drift["absent_changes_nothing"]:
         reason = "what stands in an absent slot changes an answer"
     if reason:
         tried.ships, tried.why = False, reason
 
 
 def _rows(columns: Columns, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Validation rows to choose by, and to judge by."""
+    """Validation rows to choose groups by, and to verify the form by."""
     few = evenly(columns, columns.fitting(CHOSEN_BY))
     return few, few if size > HEAVY else evenly(columns, max(len(few), columns.fitting(JUDGED_BY)))
 
 
-def written(shipped: Shipped, place: Path) -> dict:
-    """Write the form beside the others; its entry in the signature's ``forms``."""
+def write_form(shipped: Selection, place: Path) -> dict:
+    """Write the form's file and return its entry in the signature's ``forms``."""
     (place / "model.int8.onnx").write_bytes(shipped.content)
-    least = min(facts["agreement"]["low"] for facts in shipped.subsets.values())
-    most = max(facts["lost"]["high"] for facts in shipped.subsets.values())
+    agreement = min(facts["agreement"]["low"] for facts in shipped.subsets.values())
+    lost = max(facts["lost"]["high"] for facts in shipped.subsets.values())
     kept = {name for name, facts in shipped.tried[shipped.how]["groups"].items() if facts["kept"]}
     return {
         "file": "model.int8.onnx",
@@ -125,5 +133,80 @@ def written(shipped: Shipped, place: Path) -> dict:
         "how": shipped.how,
         "operators": sorted(kept),
         "why": shipped.why,
-        "parity": {"subsets": len(shipped.subsets), "agreement": least, "lost": most, "drift": shipped.drift},
+        "parity": {"subsets": len(shipped.subsets), "agreement": agreement, "lost": lost, "drift": shipped.drift},
     }
+
+
+LEAST = 0.01  # of the file's bytes that a group must save
+SMALLER, FASTER = 0.95, 0.9  # bytes, or time, of the form / of fp32 from which it is worth shipping
+SLOWER = 1.25  # a group that makes the model slower than this must make it smaller still more
+Timed = Callable[[bytes, str], LatencyRatio]  # a form, and a name for it -> time / fp32's at one row
+
+
+@dataclass
+class Candidate:
+    """One method (static, dynamic): its groups, its file, and why it ships or doesn't."""
+
+    how: str
+    groups: dict[str, dict] = field(default_factory=dict)  # name -> bytes saved, agreement, kept, why
+    content: bytes = b""
+    why: str = ""  # it ships, or it is refused
+    ships: bool = False
+
+    def facts(self) -> dict:
+        """For parity.json: nothing that changes from one measuring to the next."""
+        return {"ships": self.ships, "why": self.why, "bytes": len(self.content), "groups": self.groups}
+
+
+@dataclass(frozen=True)
+class Tools:
+    """Functions that quantise, compare and time a form."""
+
+    fp32: bytes
+    make: Callable[[list[Group]], bytes]
+    agrees: Callable[[bytes], float]
+    beyond: Callable[[bytes], str]
+    timed: Timed
+
+
+def try_method(how: str, groups: list[Group], tools: Tools) -> Candidate:
+    """Select groups for one method, and decide whether the form ships."""
+    tried = Candidate(how)
+    kept = [group for group in groups if _is_worthwhile(group, tried, tools)]
+    while kept:
+        tried.content = tools.make(kept)
+        reason = tools.beyond(tried.content)
+        if not reason:
+            break
+        worst = min(kept, key=lambda g: tried.groups[g.name]["agreement"])
+        kept = [group for group in kept if group is not worst]
+        tried.groups[worst.name] |= {"kept": False, "why": "given up: the form was beyond the limits with it"}
+        tried.why = reason
+    if not kept:
+        tried.content = b""
+        tried.why = tried.why or "no operator is smaller or faster in int8"
+        return tried
+    time = tools.timed(tried.content, how)
+    smaller = len(tried.content) <= SMALLER * len(tools.fp32)
+    faster = not smaller and time.high <= FASTER
+    tried.ships = smaller or faster
+    share = 1 - len(tried.content) / len(tools.fp32)
+    tried.why = f"{share:.0%} smaller" if smaller else "faster" if faster else "neither smaller nor faster than fp32"
+    return tried
+
+
+def _is_worthwhile(group: Group, tried: Candidate, tools: Tools) -> bool:
+    """Whether a group alone makes the model smaller or faster."""
+    try:
+        content = tools.make([group])
+    except SuffuseError as error:
+        tried.groups[group.name] = {"nodes": len(group.nodes), "kept": False, "why": error.line()}
+        return False
+    saved = len(tools.fp32) - len(content)
+    time = tools.timed(content, f"{tried.how}: {group.name}")
+    fast, small = time.high <= FASTER, saved >= LEAST * len(tools.fp32)
+    keep = fast or (small and time.low <= SLOWER)
+    why = "faster" if fast else "smaller" if keep else "slower" if small else "neither smaller nor faster"
+    facts = {"nodes": len(group.nodes), "saved": saved, "agreement": tools.agrees(content), "kept": keep, "why": why}
+    tried.groups[group.name] = facts
+    return keep

@@ -1,0 +1,115 @@
+"""Verbs that look into a run or a table: explain, knowledge, init."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import UsageError, visible
+from ..files import check_writable, json_text, write_text
+from ..integrity import require
+from .arguments import Json, open_run
+
+
+def explain_command(
+    where: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)],
+    row: Annotated[str, typer.Option("--row", help="The row's id, or #N: the N-th.", show_default=False)],
+    target: Annotated[str | None, typer.Option("--target", help="Target to explain. Default: the first.")] = None,
+    method: Annotated[
+        str, typer.Option("--method", metavar="auto|gradients|occlusion", help="How parts are attributed.")
+    ] = "auto",
+    exported: Annotated[
+        bool, typer.Option("--exported", help="Explain the exported file instead of the student.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="Also write an .html file.")] = None,
+    json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Explain one prediction by modality, region, word, second and column, for teacher and student."""
+    from ..explaining.explanation_text import explanation_lines
+    from ..stages.explain import How, explain
+
+    if method not in ("auto", "gradients", "occlusion"):
+        raise UsageError("no such method", where="--method", got=method, expected="auto, gradients or occlusion")
+    if not where.is_dir():
+        raise UsageError("no such run", where=where, expected="a run folder")
+    if out is not None and out.suffix != ".html":
+        raise UsageError("can't write this kind of page", where="--out", got=out.name, expected="an .html file")
+    check_writable(out)
+    run = open_run(where)
+    explanation = explain(run, row, How(target, method, exported))
+    if out is not None:
+        from ..report.explanation_view import page
+
+        write_text(out, page(run, explanation))
+    typer.echo(json_text(explanation) if json_ else "\n".join(map(visible, explanation_lines(explanation))))
+
+
+def knowledge_command(
+    action: Annotated[
+        str,
+        typer.Argument(
+            metavar="show|verify|export",
+            help="Summarise the store; check every byte and recompute some rows; write it as a table.",
+            show_default=False,
+        ),
+    ],
+    where: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)],
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="The .parquet file to write, for export.")] = None,
+    json_: Json = False,
+) -> None:
+    """Show, verify or export a run's knowledge store."""
+    if action not in ("show", "verify", "export"):
+        raise UsageError("no such action", where="suffuse knowledge", got=action, expected="show, verify or export")
+    if not where.is_dir():
+        raise UsageError("no such run", where=where, expected="a run folder")
+    require(where.resolve(), *(("extract",) if action == "show" else ("prepare", "teach", "extract")))
+    if action == "export":
+        from ..knowledge.parquet_export import export
+
+        check_writable(target := out or where / "knowledge.parquet")
+        if target.suffix != ".parquet":
+            raise UsageError("can't write this kind of table", where="--out", got=target.name, expected=".parquet")
+        count = export(where, target)
+        facts, text = {"rows": count, "file": str(target)}, f"{count:,} answers in {target}"
+    elif action == "verify":
+        from ..stages.extract import verify
+
+        facts = verify(open_run(where))
+        text = "all {arrays} arrays are as they were written ({bytes:,} bytes); ".format(**facts)
+        text += f"rows computed again differ by {facts['worst']:.2g} of what is tolerated at the most"
+    else:
+        from ..knowledge import manifest
+
+        facts, text = manifest.read(where / "knowledge"), "\n".join(manifest.show(where / "knowledge"))
+    typer.echo(json_text(facts) if json_ else "\n".join(map(visible, text.splitlines())))
+
+
+def init_command(
+    rows: Annotated[
+        str,
+        typer.Argument(help="A table: .csv, .tsv, .parquet, .json, .jsonl, or a saved dataset.", show_default=False),
+    ],
+    target: Annotated[str, typer.Option(help="The column to predict.", show_default=False)],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The recipe file to write.")] = Path("recipe.yaml"),
+    root: Annotated[
+        str | None, typer.Option(help="Folder that file paths start from. Default: the table's folder.")
+    ] = None,
+    within: Annotated[str | None, typer.Option(help="Reject paths outside this folder. Default: --root.")] = None,
+    json_: Json = False,
+) -> None:
+    """Propose a recipe from a table's columns."""
+    from ..prepare.recipe_proposal import propose
+
+    if out.exists():
+        raise UsageError("the recipe is there already", where=out, hint="choose another name with --out")
+    check_writable(out)
+    proposal = propose(rows, target, root, out.parent, within)
+    for column in proposal.columns:
+        typer.echo(visible(f"{column.name:<20} {column.role:<10} {column.reason}"), err=True)
+    write_text(out, proposal.text)
+    typer.echo(f"\nwrote {out}; look at it, then: suffuse run {out}", err=True)
+    if json_:
+        columns = [{"name": c.name, "role": c.role, "reason": c.reason} for c in proposal.columns]
+        typer.echo(json_text({"recipe": str(out), "columns": columns}))

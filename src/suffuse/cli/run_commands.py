@@ -1,0 +1,164 @@
+"""Verbs that make a run, or tell how it stands: run, check, status, doctor, every stage, tune, compare."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import UsageError, visible
+from ..files import check_writable, json_text, write_text
+from .arguments import From, Json, Out, RunCode, Set, Where, open_run
+
+
+def run_command(where: Where, set_: Set = None, out: Out = None, from_: From = None, json_: Json = False) -> None:
+    """Run every stage that isn't up to date, from raw rows to the report."""
+    from .. import overrides, pipeline
+
+    run = open_run(where, set_, out)
+    did = pipeline.run_all(run, from_)
+    if not did:
+        typer.echo("everything is up to date", err=True)
+    if json_:
+        from ..report.terminal import summary
+
+        typer.echo(json_text({"did": did, **summary(run)}))
+    else:
+        show(run)
+    if set_:
+        typer.echo(visible(overrides.repeat(run, where)), err=True)
+
+
+def check_command(
+    where: Where,
+    set_: Set = None,
+    out: Out = None,
+    full: Annotated[bool, typer.Option("--full", help="Read every cell instead of a sample.")] = False,
+    measure: Annotated[bool, typer.Option("--measure", help="Build the networks and time some steps.")] = False,
+    json_: Json = False,
+) -> None:
+    """Check recipe and data before training: problems, how cells are transformed, estimated cost."""
+    from ..prepare.check.check_text import lines
+    from ..prepare.check.table_check import check
+
+    run = open_run(where, set_, out)
+    table_check = check(run, full)
+    if measure and table_check.sample:
+        from ..evaluation.training_time import estimate_training
+        from ..prepare.check.cost_estimate import measured
+
+        measured(table_check, run.recipe, estimate_training(run.recipe, table_check.sample))
+    typer.echo(json_text(table_check.to_json()) if json_ else "\n".join(map(visible, lines(table_check))))
+    raise typer.Exit(0 if table_check.runs else 1)
+
+
+def status_command(where: Where, set_: Set = None, out: Out = None, json_: Json = False) -> None:
+    """Show which stages are up to date, why the others aren't, and the run's overrides."""
+    from .. import overrides, pipeline
+
+    run = open_run(where, set_, out)
+    plan = pipeline.plan(run)
+    lines = overrides.status_lines(run, plan)
+    typer.echo(json_text(overrides.status_json(run, plan)) if json_ else "\n".join(map(visible, lines)))
+
+
+def doctor_command(
+    where: Where, set_: Set = None, out: Out = None, run_code: RunCode = False, json_: Json = False
+) -> None:
+    """Audit a run against thirty-four common mistakes of distillation tools. Changes nothing."""
+    from ..audit import audit
+    from ..audit.auditor import lines, to_json
+    from ..audit.items import BROKEN
+
+    items = audit(open_run(where, set_, out), run_code)
+    typer.echo(json_text(to_json(items)) if json_ else "\n".join(map(visible, lines(items))))
+    raise typer.Exit(1 if any(item.state == BROKEN for item in items) else 0)
+
+
+def show(run) -> None:
+    """The verdicts on stdout, the tables of results, the warnings, and where the report is."""
+    from ..report.terminal import terminal_lines
+
+    typer.echo("\n".join(map(visible, terminal_lines(run))))
+
+
+def stage_command(verb: str) -> Callable[..., None]:
+    """The command of one stage."""
+
+    def command(where: Where, set_: Set = None, out: Out = None, json_: Json = False) -> None:
+        from .. import pipeline
+
+        run = open_run(where, set_, out)
+        did = pipeline.run_stage(run, verb)
+        if not did:
+            typer.echo(f"{verb} is up to date", err=True)
+        if json_:
+            files = sorted((run.stamp(verb) or {"outputs": {}})["outputs"])
+            typer.echo(json_text({"stage": verb, "did": did, "run": str(run.folder), "files": files}))
+
+    return command
+
+
+def tune_command(  # noqa: PLR0913  # options of a verb
+    where: Where,
+    set_: Set = None,
+    run_: Annotated[Path | None, typer.Option("--run", help="The run folder; runs/NAME if not given.")] = None,
+    minutes: Annotated[float, typer.Option(min=0.01, help="Duration of the search.")] = 30.0,
+    trials: Annotated[int | None, typer.Option(min=1, help="Largest number of student trials.")] = None,
+    processes: Annotated[int, typer.Option(min=1, max=256, help="Trainings side by side.")] = 2,
+    objective: Annotated[
+        list[str] | None, typer.Option("--objective", help="Objective beside quality: latency or size. Default: both.")
+    ] = None,
+    baseline: Annotated[
+        bool, typer.Option("--baseline/--no-baseline", help="Give the labels-only baseline as many trials.")
+    ] = True,
+    prefer: Annotated[
+        str, typer.Option(help="quality, or small: the smallest within one standard error of the best.")
+    ] = "quality",
+    largest: Annotated[
+        float, typer.Option(min=0.05, help="Largest size and latency, relative to the recipe's student.")
+    ] = 1.0,
+    longest: Annotated[float, typer.Option(min=0.5, help="Most epochs, relative to the recipe.")] = 2.0,
+    scorecards: Annotated[
+        bool, typer.Option("--scorecards/--no-scorecards", help="Let test scores of the run order the trials.")
+    ] = True,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="File for the chosen recipe.")] = None,
+    json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Search for a better recipe with the stored teacher outputs, on validation rows."""
+    from .. import pipeline
+    from ..tuning.options import TuneOptions
+    from ..tuning.pareto import OBJECTIVES
+
+    check_writable(out)
+    goals = tuple(dict.fromkeys((OBJECTIVES[0], *(objective or OBJECTIVES))))  # quality always is one
+    options = TuneOptions(
+        minutes, trials, processes, goals, baseline, prefer, largest, longest, scorecards=scorecards, out=out
+    )
+    run = open_run(where, set_, run_)
+    result = pipeline.run_tune(run, options)
+    from ..tuning.search_results import result_lines
+
+    text = json_text(result) if json_ else "\n".join(map(visible, result_lines(result, run.folder)))
+    typer.echo(text)
+
+
+def compare_command(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN ...", help="Run folders.", show_default=False)],
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="Write the comparison to this .html file.")] = None,
+    json_: Json = False,
+) -> None:
+    """Compare finished runs: scores, cost, missing modalities, recipes, and paired differences."""
+    from ..report import run_comparison
+
+    if out is not None and out.exists():
+        raise UsageError("the page is there already", where=out, hint="choose another name with -o")
+    check_writable(out)
+    comparison = run_comparison.open_runs(runs)
+    lines = run_comparison.terminal_lines(comparison)
+    typer.echo(json_text(run_comparison.to_json(comparison)) if json_ else "\n".join(map(visible, lines)))
+    if out is not None:
+        write_text(out, run_comparison.render(comparison))
+        typer.echo(f"page: {out}", err=True)

@@ -1,0 +1,71 @@
+"""The set-up that trainings of teachers and students share: the model, and the plan for :func:`.loop.fit`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from ..data.columns import Columns
+from ..data.sampler import Sampler
+from ..data.training_views import Viewer
+from ..knowledge.store import Reader
+from ..model import FusionModel
+from ..progress import Tell
+from ..recipe import Network, Training
+from ..run import Run
+from . import feature_cache
+from .inference import scorer
+from .loop import Plan
+from .objective import Objective
+from .process_group import current
+from .row_usage import RowUsage
+from .training_record import follower
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What one training reads of the run."""
+
+    columns: Columns  # of the modalities that the network reads
+    usage: RowUsage
+    sampler: Sampler  # over the training rows
+    validation: np.ndarray  # positions of the rows that choose the epoch
+    steps_per_epoch: int
+    viewer: Viewer | None = None  # modality dropout and augmentation
+    target: Tensor | None = None  # replaces the stored targets where labels are hidden
+    reader: Reader | None = None  # reads the teacher's arrays
+
+
+def build_model(run: Run, network: Network, columns: Columns, train_rows: np.ndarray) -> tuple[FusionModel, Columns]:
+    """An initialised network, and the columns with the vectors of its frozen encoders in place of their entries. The
+    vectors are standardised by ``train_rows``."""
+    model = FusionModel(network, columns.spec).initialise()
+    columns = feature_cache.ready(columns, model, feature_cache.place(run))
+    model.standardise(columns, train_rows)
+    return model, columns
+
+
+def make_plan(run: Run, training: Training, data: TrainingData, objective: Objective, folder: Path, tell: Tell) -> Plan:
+    """The plan of a training whose checkpoint is kept in ``folder``. ``tell`` is called with the progress."""
+    recorded = data.usage.training(data.columns)
+
+    def gather(rows: np.ndarray, turn: int) -> tuple:
+        view = (data.viewer, turn) if data.viewer else None
+        batch = recorded.batch(rows, data.target, view, objective.whole, current().split)
+        return batch, data.reader.gather(batch, turn) if data.reader else {}
+
+    return Plan(
+        training,
+        data.sampler,
+        every=data.steps_per_epoch,
+        gather=gather,
+        validate=scorer(data.usage.validation(data.columns), data.validation, training),
+        folder=folder,
+        tell=tell,
+        note=follower(run, folder),
+        usage=data.usage,
+        labels=lambda rows: data.columns.counts(rows, data.target),
+    )
