@@ -35,7 +35,7 @@ def group_inputs(recipe: Recipe, modalities: Sequence[str]) -> tuple[tuple[str, 
     input_of = input_names(recipe)
     used = {input_of[name] for name in modalities}
     inputs = tuple(name for name in recipe.modalities if name in used)
-    forms = [[input_of[name] == one for name in modalities] for one in inputs]
+    forms = [[input_of[name] == input_name for name in modalities] for input_name in inputs]
     return inputs, np.array(forms, dtype=bool).reshape(len(inputs), len(modalities))
 
 

@@ -157,7 +157,7 @@ def schedule_overrides(
 ) -> dict[str, Any]:
     """Overrides of the schedules: the recipe's, as far as their losses remain, or one of the distillation losses."""
     schedule = sampler.choice("schedule", SCHEDULES, AS_IS)
-    current = {name: one.model_dump(mode="json") for name, one in context.recipe.distill.schedules.items()}
+    current = {name: s.model_dump(mode="json") for name, s in context.recipe.distill.schedules.items()}
     kept = {
         name: raw
         for name, raw in current.items()

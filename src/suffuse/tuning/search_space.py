@@ -98,7 +98,7 @@ def _baseline_dropout(context: SearchContext) -> float | None:
     if not context.headless:
         return context.recipe.student.dropout
     encoders = context.recipe.student.encoders.values()
-    return next((one.dropout for one in encoders if hasattr(one, "dropout")), None)  # pyright: ignore
+    return next((encoder.dropout for encoder in encoders if hasattr(encoder, "dropout")), None)  # pyright: ignore
 
 
 def _flow_yaml(value: Any) -> str:

@@ -142,7 +142,7 @@ def dropout(sampler: Sampler, context: SearchContext, headless: bool) -> dict[st
     if not headless:
         options = _options(DROPOUT, student.dropout)
         return {"student.dropout": sampler.choice("dropout", options, student.dropout)}
-    encoders = {name: one.dropout for name, one in student.encoders.items() if hasattr(one, "dropout")}  # pyright: ignore
+    encoders = {name: e.dropout for name, e in student.encoders.items() if hasattr(e, "dropout")}  # pyright: ignore
     overrides = {"student.dropout": 0.0} if student.dropout else {}
     if not encoders:
         return overrides
