@@ -79,7 +79,7 @@ class Bulk:
         part.counts["broken"] += len(block.broken)
         if block.line:
             answers = self.predictor.predict_cells(cells, self.place, self.layout.threshold)
-            ids = [None] * len(block.line) if self.layout.id is None else block.cells[self.layout.id]
+            ids = [None] * len(block.line) if self.layout.id is None else block.cells(self.layout.id)
             for line, found, id_ in zip(block.line, answers, ids, strict=True):
                 row = self.layout.row(line, found, id_)
                 part.add(line, found, row, row[self.layout.absent])

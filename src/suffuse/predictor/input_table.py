@@ -102,6 +102,6 @@ def _column(
         return lambda block: [None] * len(block.line)
     wanted.add(source)
     if column == source or column not in predictor.derived or predictor.source(column, names) is None:
-        return lambda block: block.cells[source]
+        return lambda block: block.cells(source)
     say(f"          no column '{column}': it is made from '{source}'")
-    return lambda block: [predictor.value(column, {source: cell}, place) for cell in block.cells[source]]
+    return lambda block: [predictor.value(column, {source: cell}, place) for cell in block.cells(source)]
