@@ -84,9 +84,9 @@ def check_command(
     found = check(run, full)
     if measure and found.sample:
         from .evaluation.training_time import effort
-        from .prepare.check.cost_estimate import measured
+        from .prepare.check.cost_estimate import apply_measurements
 
-        measured(found, run.recipe, effort(run.recipe, found.sample))
+        apply_measurements(found, run.recipe, effort(run.recipe, found.sample))
     typer.echo(json_text(found.to_json()) if json_ else "\n".join(map(visible, lines(found))))
     raise typer.Exit(0 if found.runs else 1)
 

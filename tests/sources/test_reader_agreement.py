@@ -14,7 +14,7 @@ from suffuse.errors import SuffuseError
 from suffuse.modalities import text as text_modality
 from suffuse.modalities.cell import Root
 from suffuse.prepare.check import content_check
-from suffuse.prepare.check.column_check import facts
+from suffuse.prepare.check.column_check import column_facts
 from suffuse.prepare.column_types import inspect
 from suffuse.sources import row_stream, stream
 from suffuse.sources.json import RecordColumns
@@ -212,5 +212,7 @@ def test_every_layout_of_texts_and_bytes_gives_plain_columns(kind: pa.DataType, 
     assert "view" not in left and "dictionary" not in left
     assert rows.table["a"].to_pylist() == made.to_pylist() and streamed(file) == whole(file)
     (column, _) = inspect(rows, Root.of(tmp_path))
-    facts(column, rows.table.column("a"), ())
-    content_check.look("m", text_modality.Settings(column="a"), rows, Root.of(tmp_path), False, lambda share: None)
+    column_facts(column, rows.table.column("a"), ())
+    content_check.read_contents(
+        "m", text_modality.Settings(column="a"), rows, Root.of(tmp_path), False, lambda share: None
+    )

@@ -11,20 +11,20 @@ from .column_types import percent
 from .quarantine import LeftOut
 
 
-def data_section(schema: Mapping[str, Any], *more: str) -> str:
+def data_section(schema: Mapping[str, Any], *paragraphs: str) -> str:
     """Markdown; nothing where there is no schema. ``more``: paragraphs for its end."""
     if not schema:
         return ""
     rows = [(split, f"{count:,}", f"{schema['labelled'][split]:,}") for split, count in schema["rows"].items()]
-    left = LeftOut.of_schema(schema)
-    share = f" ({percent(left.share)})" if left.rows else ""
-    why = table(("reason", "rows"), [(name, f"{count:,}") for name, count in left.reasons.items()])
+    left_out = LeftOut.of_schema(schema)
+    share = f" ({percent(left_out.share)})" if left_out.rows else ""
+    reasons = table(("reason", "rows"), [(name, f"{count:,}") for name, count in left_out.reasons.items()])
     parts = (
         "## Data",
         table(("split", "rows", "with a label"), rows),
-        f"Quarantined, and in no split: {left.rows:,} of {left.total:,} rows{share}.",
-        *([why] if left.rows else []),
+        f"Quarantined, and in no split: {left_out.rows:,} of {left_out.total:,} rows{share}.",
+        *([reasons] if left_out.rows else []),
         *(plain(f"{line}.") for line in duplicates.lines(schema.get("duplicates"))),
-        *more,
+        *paragraphs,
     )
     return "\n\n".join(parts)

@@ -85,10 +85,10 @@ class Quarantine:
 
     notes: list[tuple[int, str, str, str, str]] = field(default_factory=list)
 
-    def note(self, line: int, name: object, column: str, action: str, reason: str) -> None:
+    def note(self, line: int, id_: object, column: str, action: str, reason: str) -> None:
         """One thing about one row: its line in the source, id, column, action (of ``ACTIONS``) and reason."""
         assert action in ACTIONS, action
-        self.notes.append((line, "" if name is None else str(name), column, action, reason))
+        self.notes.append((line, "" if id_ is None else str(id_), column, action, reason))
 
     def reasons(self, action: str = LEFT_OUT) -> list[Reason]:
         """Reasons for an action, the commonest first, each with its first lines."""
@@ -96,13 +96,13 @@ class Quarantine:
         for line, _, column, done, reason in self.notes:
             if done == action:
                 lines.setdefault((column, reason.split(":")[0]), []).append(line)
-        reasons = [Reason(*key, len(some), tuple(heapq.nsmallest(LINES, some))) for key, some in lines.items()]
-        return sorted(reasons, key=lambda one: -one.rows)
+        reasons = [Reason(*key, len(noted), tuple(heapq.nsmallest(LINES, noted))) for key, noted in lines.items()]
+        return sorted(reasons, key=lambda reason: -reason.rows)
 
     def counts(self) -> dict[str, dict[str, int]]:
         """action -> reason (without its details), behind its column where it has one -> number of rows."""
         actions = dict.fromkeys(action for _, _, _, action, _ in self.notes)
-        return {action: {one.name: one.rows for one in self.reasons(action)} for action in actions}
+        return {action: {reason.name: reason.rows for reason in self.reasons(action)} for action in actions}
 
     def to_csv(self) -> str:
         """The file that people read; cells that a rule changed come last. Formulas and control characters are escaped:

@@ -62,14 +62,16 @@ class RawRows:
     ) -> list[dict[str, Any]]:
         """Of each row column -> cell; None where it is empty, or its modality is among the ``hidden`` ones. Of the
         columns in ``files`` the bytes of the file that a cell names; None where it can't be read."""
-        found: dict[str, list] = {}
+        columns_of_cells: dict[str, list] = {}
         for column in columns:
             if self.modality(column) in hidden:
-                found[column] = [None] * len(rows)
+                columns_of_cells[column] = [None] * len(rows)
                 continue
             cells = [None if is_empty(cell) else cell for cell in self.cells(column, rows)]
-            found[column] = [self._file(cell) for cell in cells] if column in files else cells
-        return [dict(zip(found, cells, strict=True)) for cells in zip(*found.values(), strict=True)]
+            columns_of_cells[column] = [self._file(cell) for cell in cells] if column in files else cells
+        return [
+            dict(zip(columns_of_cells, cells, strict=True)) for cells in zip(*columns_of_cells.values(), strict=True)
+        ]
 
     def modality(self, column: str) -> str:
         """The run's modality that reads a column; the column's own name where none does."""
@@ -104,17 +106,19 @@ class RawRows:
     @cached_property
     def _place(self) -> np.ndarray:
         """(N,) where each row stands in the table."""
-        at = {line: place for place, line in enumerate(self._source.line)}
-        place = np.array([at.get(line, -1) for line in self._prepared["line"].to_pylist()], dtype=np.int64)
-        wrong = int((place < 0).sum())
+        row_of_line = {line: positions for positions, line in enumerate(self._source.line)}
+        positions = np.array([row_of_line.get(line, -1) for line in self._prepared["line"].to_pylist()], dtype=np.int64)
+        mismatches = int((positions < 0).sum())
         column = self.run.recipe.data.id
-        if column and not wrong:
-            there = sources.texts(sources.column(self._source, column, "data.id").take(pa.array(place)).to_pylist())
-            wrong = sum(a != b for a, b in zip(there, self.ids, strict=True))
-        if wrong:
+        if column and not mismatches:
+            current = sources.texts(
+                sources.column(self._source, column, "data.id").take(pa.array(positions)).to_pylist()
+            )
+            mismatches = sum(a != b for a, b in zip(current, self.ids, strict=True))
+        if mismatches:
             where = self.run.recipe.data.source
-            got = f"{wrong:,} prepared rows that aren't where they were"
+            got = f"{mismatches:,} prepared rows that aren't where they were"
             raise SuffuseError(
                 "the table was changed since", where=where, got=got, hint="`suffuse run` prepares it again"
             )
-        return place
+        return positions

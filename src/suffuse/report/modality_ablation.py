@@ -78,7 +78,7 @@ def warnings(run: Run) -> list[str]:
 
 def leaks(run: Run) -> list[str]:
     """What stands in two splits, and what models score on the test rows that nothing gives away."""
-    lines = found_leaks.told(read_json(run.path("data", "leaks.json")) or {}, _leak)
+    lines = found_leaks.warning_lines(read_json(run.path("data", "leaks.json")) or {}, _leak)
     cards = {who: card for who, card in scores_table.scores(run).items() if "clean" in card and who in SCORED}
     found = []
     for who, card in cards.items():
