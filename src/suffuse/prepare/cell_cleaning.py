@@ -1,7 +1,7 @@
 """One modality's cells -> distinct cleaned items. Each distinct cell is read and decoded once, in parallel.
 
-Items whose form is known go straight to a file, piece by piece; a journal says which pieces are done, so that a
-killed preparation goes on from there.
+Items of a known shape are written to a file, piece by piece. A journal lists the finished pieces, so that a killed
+preparation resumes there.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from .item_storage import make_storage
 PIECE = 512  # cells between two lines of the journal
 TASK = 8  # cells that a thread is handed at once: one at a time costs a fifth of a small picture's decoding
 DIGEST = 16  # bytes
+ABSENT, UNREADABLE, PARTLY = "absent", "unreadable", "partly"
 
 Fact = tuple[str | None, str]  # hash of the content (None: there is none), and what was wrong
 Read = tuple[str | None, str, int]  # and its length on the disk
@@ -56,7 +57,7 @@ class Cleaned:
 
 @dataclass
 class ReadCells:
-    """What was read so far of U cells."""
+    """The facts that were read of U cells so far."""
 
     digests: np.ndarray  # (U, 16) uint8
     has_content: np.ndarray  # (U,) bool, whether the cell has content
@@ -86,28 +87,27 @@ def clean(
     work: Path,
     tell: Callable[[float], None],
 ) -> Cleaned:
-    """Read, decode and tell apart the cells of one column. ``work`` is a folder for files that may be resumed."""
+    """Read and decode the distinct cells of one column. ``work`` is a folder for files that may be resumed."""
     part = load_part(modalities.TABLE, settings.kind)
     cells, which = distinct_cells(cells)
     storage = make_storage(part.stored(settings), len(cells), work / "items.npy", part.blank(settings))
-    journal, read_cells = work / "journal.jsonl", ReadCells.of(len(cells))
+    journal, cells_read = work / "journal.jsonl", ReadCells.of(len(cells))
     first: dict[str | None, int] = {}  # content hash -> the first slot that holds it, of what lasts
-    for done in _resume(storage, journal):
-        _note_first_slots(first, read_cells.count, [done])
-        read_cells.add([done])
+    for fact in _resume(storage, journal):
+        _note_first_slots(first, cells_read.count, [fact])
+        cells_read.add([fact])
 
     def read(slot: int, value: Any) -> Fact:
-        digest, reason, item = load_cell(part, settings, value, root)
+        _, digest, reason, item = load_cell(part, settings, value, root)
         if digest is not None:
             storage.put(slot, item)
         return digest, reason
 
     with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:
-        warnings.simplefilter("ignore")  # decoders warn of what is told as a reason
-        # texts are read faster than they are handed over to a thread
-        pieces = (
-            _read_in_threads(pool, read, cells, read_cells.count) if storage.persistent else _read_serially(read, cells)
-        )
+        warnings.simplefilter("ignore")  # decoders warn of what becomes a reason
+        # a thread costs more than reading a text
+        in_threads = _read_in_threads(pool, read, cells, cells_read.count)
+        pieces = in_threads if storage.persistent else _read_serially(read, cells)
         for start, facts in pieces:
             new: set[int] = set()
             if storage.persistent:
@@ -116,13 +116,13 @@ def clean(
             lengths = storage.commit(range(start, start + len(facts)), new)
             if storage.persistent:
                 _append(journal, [(*fact, length) for fact, length in zip(facts, lengths, strict=True)])
-            read_cells.add(facts)
-            tell(read_cells.count / len(cells))
-    return assign_slots(read_cells, which, storage.items())
+            cells_read.add(facts)
+            tell(cells_read.count / len(cells))
+    return assign_slots(cells_read, which, storage.items())
 
 
 def _read_serially(read: Callable, cells: Any) -> Iterator[tuple[int, list[Fact]]]:
-    """As :func:`_pieces`, without threads."""
+    """As :func:`_read_in_threads`, without threads."""
     for start in range(0, len(cells), PIECE):
         yield start, [read(slot, value) for slot, value in enumerate(cells.slice(start, PIECE).to_pylist(), start)]
 
@@ -135,7 +135,7 @@ def _note_first_slots(first: dict[str | None, int], start: int, facts: Sequence[
 def _read_in_threads(
     pool: ThreadPoolExecutor, read: Callable, cells: Any, start: int
 ) -> Iterator[tuple[int, list[Fact]]]:
-    """First slot of a piece and what was found in it; the next piece is read while one is written down."""
+    """(first slot, facts) of each piece; the next one is read while a piece is written."""
 
     def submit(position: int) -> tuple[int, list[Future]]:
         values = cells.slice(position, PIECE).to_pylist()
@@ -161,17 +161,19 @@ def _read_in_threads(
         raise
 
 
-def load_cell(part: Any, settings: PartSettings, value: Any, root: Path | Root) -> tuple[str | None, str, Any]:
-    """(digest, what was left out, item), or (None, why not, None)."""
+def load_cell(part: Any, settings: PartSettings, value: Any, root: Path | Root) -> tuple[str, str | None, str, Any]:
+    """("" or the kind of problem, content hash, reason, item); hash and item are None where there is no content."""
     try:
         digest, item, *remark = part.load(settings, value, root)
-    except (Absent, Unreadable) as error:
-        return None, str(error), None
-    return digest, "".join(remark), item
+    except Absent as error:
+        return ABSENT, None, str(error), None
+    except Unreadable as error:
+        return UNREADABLE, None, str(error), None
+    return PARTLY if any(remark) else "", digest, "".join(remark), item
 
 
 def distinct_cells(cells: pa.ChunkedArray) -> tuple[pa.ChunkedArray | pa.Array, np.ndarray]:
-    """Distinct cells in order of appearance, and which of them each row has. Bytes are told apart later."""
+    """Distinct cells in order of appearance, and which of them each row has. Bytes are compared later, by hash."""
     if pa.types.is_string(cells.type) or pa.types.is_large_string(cells.type):
         joined = cells.cast(pa.large_string()).combine_chunks()  # large: the others end at 2 GiB
         encoded = joined.dictionary_encode(null_encoding="encode")
@@ -181,16 +183,16 @@ def distinct_cells(cells: pa.ChunkedArray) -> tuple[pa.ChunkedArray | pa.Array, 
 
 
 def _resume(storage: Any, journal: Path) -> list[Read]:
-    """What an earlier attempt finished; the shelf is as it was then."""
+    """What an earlier attempt finished; the storage is restored to that state."""
     if not storage.persistent:
         return []
     journal.parent.mkdir(parents=True, exist_ok=True)
     if not journal.exists():
         storage.restore(None)
         journal.touch()
-    found = _read_journal(journal)
-    storage.restore([length for _, _, length in found])
-    return found
+    facts = _read_journal(journal)
+    storage.restore([length for _, _, length in facts])
+    return facts
 
 
 def _append(journal: Path, piece: list) -> None:
@@ -201,37 +203,34 @@ def _append(journal: Path, piece: list) -> None:
 
 
 def _read_journal(journal: Path) -> list[Read]:
-    """The pieces that an earlier attempt finished; a line that was cut off is taken away."""
-    found: list[Read] = []
-    whole = 0
+    """The pieces that an earlier attempt finished; an incomplete last line is cut off."""
+    facts: list[Read] = []
+    complete = 0
     content = journal.read_bytes()
     for line in content.splitlines(keepends=True):
         if not line.endswith(b"\n"):
             break
-        found.extend((digest, reason, length) for digest, reason, length in json.loads(line))
-        whole += len(line)
-    if whole < len(content):
-        os.truncate(journal, whole)
-    return found
+        facts.extend((digest, reason, length) for digest, reason, length in json.loads(line))
+        complete += len(line)
+    if complete < len(content):
+        os.truncate(journal, complete)
+    return facts
 
 
-def assign_slots(read_cells: ReadCells, which: np.ndarray, items: Any) -> Cleaned:
-    """Every row to the first slot that holds its content."""
-    slots = np.full(len(read_cells.has_content), -1, dtype=np.int64)
-    used = np.flatnonzero(read_cells.has_content)
-    words = read_cells.digests[used].view(np.uint64)
+def assign_slots(cells_read: ReadCells, which: np.ndarray, items: Any) -> Cleaned:
+    """Point every row to the first slot that holds its content."""
+    slots = np.full(len(cells_read.has_content), -1, dtype=np.int64)
+    used = np.flatnonzero(cells_read.has_content)
+    words = cells_read.digests[used].view(np.uint64)
     order = np.lexsort((words[:, 1], words[:, 0]))  # stable: of equal ones the first slot goes first
     is_first = np.ones(len(order), dtype=bool)
     is_first[1:] = (words[order[1:]] != words[order[:-1]]).any(1)
     slots[used[order]] = used[order[is_first]][np.cumsum(is_first) - 1]
     entry = slots[which]
-    has_reason = np.zeros(len(read_cells.has_content), dtype=bool)
-    has_reason[list(read_cells.reasons_by_slot)] = True
+    has_reason = np.zeros(len(cells_read.has_content), dtype=bool)
+    has_reason[list(cells_read.reasons_by_slot)] = True
     rows = np.flatnonzero(has_reason[which])
-    reasons_by_slot = [
-        (int(row), read_cells.reasons_by_slot[int(slot)]) for row, slot in zip(rows, which[rows], strict=True)
-    ]
-    reasons, remarks = (
-        {r: reason for r, reason in reasons_by_slot if (entry[r] < 0) is absent} for absent in (np.True_, np.False_)
-    )
-    return Cleaned(entry, reasons, read_cells.digests, items, remarks)
+    by_row = {int(row): cells_read.reasons_by_slot[int(slot)] for row, slot in zip(rows, which[rows], strict=True)}
+    reasons = {row: reason for row, reason in by_row.items() if entry[row] < 0}
+    remarks = {row: reason for row, reason in by_row.items() if entry[row] >= 0}
+    return Cleaned(entry, reasons, cells_read.digests, items, remarks)

@@ -1,4 +1,4 @@
-"""Which column is the target, which gives the splits, the ids, the groups, and which give the label away."""
+"""Roles of columns: the target, splits, ids, groups, and columns that give the label away."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ SPLITS_ARE_MADE = "Splits are made, the same ones for the same seed."
 
 @dataclass(frozen=True)
 class Plan:
-    """The columns with their final roles, and what the recipe's ``data`` section says about them.
+    """The columns with their final roles, and the contents of the recipe's ``data`` section.
 
-    ``notes`` holds, for target, id, group and split, lines that tell why.
+    ``notes`` holds, for target, id, group and split, lines with the reasons.
     """
 
     columns: list[Column]
@@ -57,8 +57,8 @@ def left_out(column: Column) -> str:
     if _id_rank(column.name) <= len(ID_NAMES) or _is_group(column.name):
         return "left out: named like an id or a group"
     filled = [v for v in column.cells if v is not None]
-    whole = column.role == "number" and not any(is_number(v) and float(v) % 1 for v in filled)
-    if whole and column.distinct == len(filled):
+    is_integer = column.role == "number" and not any(is_number(v) and float(v) % 1 for v in filled)
+    if is_integer and column.distinct == len(filled):
         return "left out: another whole number in every row, as ids are"
     return ""
 
@@ -69,9 +69,9 @@ def assign(columns: list[Column], target: str) -> Plan:
     inferred = target_type(label)
     columns = [replace(c, role="target", reason=inferred.reason) if c.name == target else c for c in columns]
     split, codes, split_notes = _split(columns, label)
-    columns = _named(columns, split, "split", "says which split a row is in")
+    columns = _assign_role(columns, split, "split", "says which split a row is in")
     id_ = _id(columns)
-    columns = _named(columns, id_, "id", "another value in every row")
+    columns = _assign_role(columns, id_, "id", "another value in every row")
     group, group_notes = _group(columns, codes)
     columns = [_as_group(c) if c.name == group else c for c in columns]
     columns = label_leakage.mark_leaks(columns, target, inferred.kind == NUMBER)
@@ -82,7 +82,7 @@ def assign(columns: list[Column], target: str) -> Plan:
     return Plan(columns, target, inferred, id_, group, split, counts, labelled, notes)
 
 
-def _named(columns: list[Column], name: str | None, role: str, reason: str) -> list[Column]:
+def _assign_role(columns: list[Column], name: str | None, role: str, reason: str) -> list[Column]:
     return [replace(c, role=role, reason=reason) if c.name == name else c for c in columns]
 
 
@@ -178,8 +178,8 @@ def _group(columns: list[Column], codes: np.ndarray) -> tuple[str | None, list[s
 def _group_candidates(columns: list[Column]) -> list[Column]:
     """Columns named like a group, then columns of pictures or recordings that repeat."""
     repeat = [c for c in columns if c.cells and 1 < c.distinct < sum(v is not None for v in c.cells)]
-    named = [c for c in repeat if c.role in ("number", "category", "other") and _is_group(c.name)]
-    return named + [c for c in repeat if c.role in ("image", "audio")]
+    by_name = [c for c in repeat if c.role in ("number", "category", "other") and _is_group(c.name)]
+    return by_name + [c for c in repeat if c.role in ("image", "audio")]
 
 
 def _is_group(name: str) -> bool:

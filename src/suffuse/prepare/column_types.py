@@ -1,6 +1,6 @@
-"""What stands in each column of a table, judged by its cells alone: pictures, texts, numbers, categories, ...
+"""Types of columns, inferred from their cells: pictures, recordings, sequences, texts, numbers, categories, ...
 
-Names and the target play no part here; :mod:`suffuse.prepare.column_roles` looks at them.
+Names and the target are considered in :mod:`suffuse.prepare.column_roles`.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def is_number(value: str) -> bool:
 
 
 def percent(share: float) -> str:
-    """A share for people: ``7 %``, ``0.4 %``, and 100 % only where it is all."""
+    """A share as text: ``7 %``, ``0.4 %``, and 100 % only where it is all."""
     number = 100 * share
     if 0.95 <= number <= 99 or number in (0, 100):
         return f"{number:.0f} %"
@@ -110,25 +110,23 @@ def _inspect_column(name: str, cells: pa.ChunkedArray, root: Root) -> Column:
 
 
 def _nested_column(name: str, cells: pa.ChunkedArray, root: Root) -> Column:
-    """Lists of numbers, or of pictures; what else is nested isn't read."""
+    """Lists of numbers or pictures; other nested columns aren't read."""
     coverage, kind = 1 - cells.null_count / len(cells), cells.type
-    cells_sampled = [cell.as_py() for cell in sample(cells.drop_null())]
+    sampled = [cell.as_py() for cell in sample(cells.drop_null())]
     if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
-        if shapes := _array_shapes(cells_sampled, root):
+        if shapes := _array_shapes(sampled, root):
             reason, facts = _sequence_facts(shapes)
-            return Column(
-                name, "sequence", reason, tuple(short(str(c)) for c in cells_sampled[:3]), coverage, facts=facts
-            )
-        items = [_content(item) for cell in cells_sampled for item in cell]
+            return Column(name, "sequence", reason, tuple(short(str(c)) for c in sampled[:3]), coverage, facts=facts)
+        items = [_content(item) for cell in sampled for item in cell]
         sides = [side for item in sample(items) if isinstance(item, (str, bytes)) and (side := _side(item, root))]
         if sides and 2 * len(sides) >= min(len(items), SAMPLE):
-            most = max(len(cell) for cell in cells_sampled)
-            reason = f"up to {most} {_size_text(sides)}"
+            count = max(len(cell) for cell in sampled)
+            reason = f"up to {count} {_size_text(sides)}"
             side = int(np.median(sides))
-            return Column(name, "image", reason, (), coverage, side=side, facts={"most": most} if most > 1 else {})
+            return Column(name, "image", reason, (), coverage, side=side, facts={"most": count} if count > 1 else {})
         if items and all(isinstance(item, str) for item in items):
             texts = [None if cell is None else json.dumps(cell, ensure_ascii=False) for cell in cells.to_pylist()]
-            examples = tuple(short(", ".join(cell)) for cell in cells_sampled[:3])
+            examples = tuple(short(", ".join(cell)) for cell in sampled[:3])
             return Column(name, "other", f"lists of texts: {NOT_READ}", examples, coverage, texts)
     return Column(name, "other", f"lists or records ({kind}): {NOT_READ}", (), coverage)
 
@@ -146,7 +144,7 @@ def _file_column(name: str, cells: pa.ChunkedArray, root: Root) -> Column:
     sides = [side for content in contents if (side := _side(content, root))]
     if len(sides) >= len(contents) / 2:
         return Column(name, "image", _size_text(sides), examples, coverage, side=int(np.median(sides)))
-    if recordings := if_half((_recording(content, root) for content in contents), len(contents)):
+    if recordings := _if_half((_recording(content, root) for content in contents), len(contents)):
         reason, facts = _audio_facts(recordings)
         return Column(name, "audio", reason, examples, coverage, facts=facts)
     if shapes := _array_shapes(contents, root):
@@ -165,9 +163,9 @@ def _plain_role(filled: list[str], distinct: list[str], rows: int, root: Root) -
         return "empty", f"only {percent(len(filled) / rows)} of the rows have a value", {}
     examined = sample(distinct)
     for suffixes, role_of in ((image.SUFFIXES, _picture_role), (AUDIO, _audio_role), (sequence.SUFFIXES, _array_role)):
-        if mostly(v.lower().endswith(suffixes) for v in examined):
+        if _are_most(v.lower().endswith(suffixes) for v in examined):
             return role_of(examined, root)
-    if mostly(v.startswith("[") for v in examined) and (shapes := _array_shapes(examined, root)):
+    if _are_most(v.startswith("[") for v in examined) and (shapes := _array_shapes(examined, root)):
         return "sequence", *_sequence_facts(shapes)
     if all(is_number(v) for v in examined):
         return "number", f"number, {len(distinct):,} different ones", {}
@@ -183,12 +181,12 @@ def _plain_role(filled: list[str], distinct: list[str], rows: int, root: Root) -
     return "other", f"{len(distinct):,} different names or codes, no free text", {}
 
 
-def mostly(votes: Any) -> bool:
+def _are_most(votes: Any) -> bool:
     return float(np.mean(list(votes))) >= 0.8
 
 
 def _picture_role(paths: list[str], root: Root) -> tuple[str, str, dict]:
-    """Paths that end like pictures: are they there?"""
+    """The role of paths with a picture's suffix."""
     sides = [side for path in paths if (side := _side(path, root))]
     if len(sides) >= len(paths) / 2:
         return "image", _size_text(sides), {"side": int(np.median(sides))}
@@ -196,31 +194,31 @@ def _picture_role(paths: list[str], root: Root) -> tuple[str, str, dict]:
 
 
 def _audio_role(paths: list[str], root: Root) -> tuple[str, str, dict]:
-    """Paths that end like sound: is it there?"""
-    if recordings := if_half((_recording(path, root) for path in paths), len(paths)):
+    """The role of paths with a recording's suffix."""
+    if recordings := _if_half((_recording(path, root) for path in paths), len(paths)):
         return "audio", *_audio_facts(recordings)
     return _missing_role(paths, root, "recordings")
 
 
 def _array_role(paths: list[str], root: Root) -> tuple[str, str, dict]:
-    """Paths that end like arrays: are they there?"""
+    """The role of paths with an array's suffix."""
     if shapes := _array_shapes(paths, root):
         return "sequence", *_sequence_facts(shapes)
     return _missing_role(paths, root, "arrays")
 
 
-def _missing_role(paths: list[str], root: Root, what: str) -> tuple[str, str, dict]:
-    """What to say of files that can't be read."""
-    if mostly(path.lower().startswith(("http://", "https://")) for path in paths):
-        return "other", f"web addresses of {what}: download them and give their paths", {}
+def _missing_role(paths: list[str], root: Root, kind: str) -> tuple[str, str, dict]:
+    """The role of paths to files that can't be read."""
+    if _are_most(path.lower().startswith(("http://", "https://")) for path in paths):
+        return "other", f"web addresses of {kind}: download them and give their paths", {}
     share = float(np.mean([_path(path, root) is not None for path in paths]))
     if share < 0.5:
-        if mostly(_path(path, Root.of(root.folder, Path("/"))) is not None for path in paths):
-            reason = f"paths of {what} outside the root folder: `within` names a folder that may be read"
-            return "missing", reason, {"what": what, "outside": True}
+        if _are_most(_path(path, Root.of(root.folder, Path("/"))) is not None for path in paths):
+            reason = f"paths of {kind} outside the root folder: `within` names a folder that may be read"
+            return "missing", reason, {"what": kind, "outside": True}
         count = f"{percent(share)} of them" if share else "none"
-        return "missing", f"paths of {what}, but {count} found below the root folder", {"what": what}
-    return "other", f"files that end like {what}, but can't be read as such", {}
+        return "missing", f"paths of {kind}, but {count} found below the root folder", {"what": kind}
+    return "other", f"files that end like {kind}, but can't be read as such", {}
 
 
 def _size_text(sides: list[int]) -> str:
@@ -239,7 +237,7 @@ def _side(content: bytes | str, root: Root) -> int:
         if source is not None:
             with Image.open(source, formats=image.FORMATS) as picture:
                 return min(picture.size)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # Pillow's ways to say no
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # what Pillow raises for other files
         pass
     return 0
 
@@ -277,7 +275,7 @@ def _shape(value: Any, root: Root) -> tuple[int, ...] | None:
 
 
 def _audio_facts(recordings: list[tuple[float, int]]) -> tuple[str, dict]:
-    """Seconds and rates of a sample -> (what people read, settings)."""
+    """Seconds and rates of a sample -> (description, settings)."""
     seconds, rates = zip(*recordings, strict=True)
     low, high = min(seconds), max(seconds)
     longest = math.ceil(2.5 * float(np.percentile(seconds, 99))) / 2  # a quarter more, in halves of a second
@@ -290,7 +288,7 @@ def _audio_facts(recordings: list[tuple[float, int]]) -> tuple[str, dict]:
 
 
 def _sequence_facts(shapes: list[tuple[int, ...]]) -> tuple[str, dict]:
-    """Shapes of a sample -> (what people read, settings)."""
+    """Shapes of a sample -> (description, settings)."""
     widths = Counter(shape[1] for shape in shapes if len(shape) == 2)
     sizes = {shape[0] for shape in shapes}
     if widths:
@@ -306,7 +304,7 @@ def _sequence_facts(shapes: list[tuple[int, ...]]) -> tuple[str, dict]:
     return reason, {"features": features, "length": min(rounded, LONGEST[1])}
 
 
-def if_half(candidates: Iterable, count: int) -> list:
+def _if_half(candidates: Iterable, count: int) -> list:
     """What was found, where it was in half of the cells or more; else nothing."""
     usable = [candidate for candidate in candidates if candidate is not None]
     return usable if usable and len(usable) >= count / 2 else []
@@ -315,4 +313,4 @@ def if_half(candidates: Iterable, count: int) -> list:
 def _array_shapes(cells: list, root: Root) -> list[tuple[int, ...]]:
     """The shapes of the cells, where half of them or more hold numbers."""
     filled = [cell for cell in cells if not is_empty(cell)]
-    return if_half((_shape(cell, root) for cell in filled), len(filled))
+    return _if_half((_shape(cell, root) for cell in filled), len(filled))

@@ -1,4 +1,4 @@
-"""The recipe's derived columns, made from the table's own: each distinct cell once."""
+"""The recipe's derived columns. Each distinct cell of a source column is derived once."""
 
 from __future__ import annotations
 
@@ -118,8 +118,8 @@ class Maker:
 
 
 class Memory:
-    """Results by the hash of what they were made from, a line each, written as they come: a killed preparation, or
-    one of an edited recipe, makes none twice."""
+    """Results by the hash of their inputs, one line each, written at once. A preparation that was killed, or whose
+    recipe was edited, derives nothing twice."""
 
     def __init__(self, file: Path, settings: DeriveSettings):
         options = settings.model_dump(mode="json", exclude={"column"})
@@ -128,7 +128,7 @@ class Memory:
         self.file, self.results = file, {}
         file.parent.mkdir(parents=True, exist_ok=True)
         content = file.read_bytes() if file.exists() else b""
-        complete = content[: content.rfind(b"\n") + 1]  # a line that was cut off is taken away
+        complete = content[: content.rfind(b"\n") + 1]  # an incomplete last line is cut off
         for line in complete.splitlines():
             key, text, reason = json.loads(line)
             self.results[key] = (text, reason)
@@ -136,13 +136,13 @@ class Memory:
             file.write_bytes(complete)
 
     def key(self, content: bytes) -> str:
-        """Of what a result depends on: the content, the settings and the library."""
+        """Hash of what a result depends on: the content, the settings and the library."""
         return hashlib.blake2b(
             content, key=hashlib.blake2b(self.salt, digest_size=32).digest(), digest_size=16
         ).hexdigest()
 
     def keep(self, key: str, result: tuple[str | None, str]) -> None:
-        """Write a result down."""
+        """Store a result."""
         self.results[key] = result
         with self.file.open("a", encoding="utf-8") as file:
             file.write(json.dumps([key, *result]) + "\n")

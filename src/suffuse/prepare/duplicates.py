@@ -1,4 +1,4 @@
-"""Rows with equal contents: which of them are kept, and which stand in one split together.
+"""Rows with equal contents: which of them are kept, and which must be in one split.
 
 Two rows have equal contents where both have every modality and each modality's content is the same. A missing clip
 beside an equal transcript is no duplicate: what the clips held is unknown. Rows with different ids are different rows,
@@ -90,7 +90,7 @@ def facts(draft: Draft, rule: str) -> dict[str, Any]:
 
 
 def lines(facts: dict[str, Any] | None) -> list[str]:
-    """For people: one line where rows have equal contents, else none."""
+    """One line of text where rows have equal contents, else none."""
     if not facts or not facts["rows"]:
         return []
     groups = ", ".join(f"{count:,} {name}" for name, count in facts["groups"].items())

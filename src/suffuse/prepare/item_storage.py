@@ -1,7 +1,8 @@
-"""Where a modality's items are put while they are read: on disk, where their form is known before, else in memory.
+"""Storage of a modality's items while cells are read: on disk where their shape is known, else in memory; and the
+model's input that is made of them, as one array on disk.
 
-A shelf is filled piece by piece. ``put`` may be called from any thread; ``settle`` makes a piece safe on the disk,
-before the journal says that it is there; ``reset`` brings back what the journal says.
+A storage is filled piece by piece. ``put`` may be called from any thread. ``commit`` writes a piece to disk, before the
+journal lists it. ``restore`` returns to the state that the journal describes.
 """
 
 from __future__ import annotations
@@ -23,28 +24,26 @@ PIECE = 16_384  # items that are encoded at a time
 
 
 def make_storage(stored: tuple | None, count: int, file: Path, blank: Any) -> Any:
-    """The shelf for ``count`` items as :func:`suffuse.modalities` ``stored`` describes them."""
+    """The storage of ``count`` items, of the form that a modality's ``stored`` describes."""
     if stored is None:
         return StringStorage(blank)
     shape, dtype = stored
-    return (
-        RaggedStorage(file, np.dtype(dtype), shape[1])
-        if shape[0] is None
-        else FixedStorage(file, dtype, (count, *shape))
-    )
+    if shape[0] is None:
+        return RaggedStorage(file, np.dtype(dtype), shape[1])
+    return FixedStorage(file, dtype, (count, *shape))
 
 
 class StringStorage:
-    """Texts, as an Arrow column and not as a million Python objects; the blank one where there is none."""
+    """Texts as an Arrow column, the blank one where there is none."""
 
-    persistent = False  # nothing is left of it when a preparation is killed
+    persistent = False  # lost when the process is killed
 
     def __init__(self, blank: str):
         self.blank, self.pending = blank, {}
         self.chunks: list[pa.Array] = []
 
     def put(self, slot: int, item: str) -> None:
-        """Keep an item until its piece is settled."""
+        """Keep an item until its piece is committed."""
         self.pending[slot] = item
 
     def commit(self, slots: range, new: set[int]) -> list[int]:
@@ -53,15 +52,15 @@ class StringStorage:
         return [0] * len(slots)
 
     def restore(self, lengths: list[int]) -> None:
-        """Start again."""
+        """Nothing to restore."""
 
     def items(self) -> pa.ChunkedArray:
-        """All of them."""
+        """All items."""
         return pa.chunked_array(self.chunks, pa.large_string())
 
 
 class FixedStorage:
-    """Items of one shape in an array on disk: pictures. They are written where they belong at once."""
+    """Items of one shape in an array on disk: pictures. Each is written to its slot at once."""
 
     persistent = True
 
@@ -71,7 +70,7 @@ class FixedStorage:
         self.rows: Any = None
 
     def put(self, slot: int, item: np.ndarray) -> None:
-        """An item at its place."""
+        """Write an item to its slot."""
         self.rows[slot] = item
 
     def commit(self, slots: range, new: set[int]) -> list[int]:
@@ -84,7 +83,7 @@ class FixedStorage:
         if lengths is None:
             new_array(self.file, self.dtype, self.shape)
         self.array = np.lib.format.open_memmap(self.file, mode="r+")
-        self.rows = np.asarray(self.array)  # the same memory, quicker to write to
+        self.rows = np.asarray(self.array)  # the same memory, faster to write to
 
     def items(self) -> np.memmap:
         """(U, ...), memory-mapped."""
@@ -92,8 +91,8 @@ class FixedStorage:
 
 
 class RaggedStorage:
-    """Items (L, F) of different length, end to end in one file: sound, sequences. What was there before is not
-    written again."""
+    """Items (L, F) of different length, one behind the other in one file: sound, sequences. An item with known
+    content is not written again."""
 
     persistent = True
 
@@ -103,7 +102,7 @@ class RaggedStorage:
         self.lengths: list[int] = []
 
     def put(self, slot: int, item: np.ndarray) -> None:
-        """Keep an item until its piece is settled."""
+        """Keep an item until its piece is committed."""
         self.pending[slot] = item
 
     def commit(self, slots: range, new: set[int]) -> list[int]:
@@ -120,14 +119,14 @@ class RaggedStorage:
         return self.lengths[slots.start :]
 
     def restore(self, lengths: list[int] | None) -> None:
-        """Cut off what the journal doesn't know."""
+        """Cut off what the journal doesn't list."""
         self.lengths = list(lengths or ())
         with naming(self.file), self.file.open("r+b" if self.file.exists() else "w+b") as file:
             start = self._header(file, sum(self.lengths))
             file.truncate(start + sum(self.lengths) * self.features * self.dtype.itemsize)
 
     def items(self) -> Ragged:
-        """All of them, memory-mapped; the header now says how much there is."""
+        """All items, memory-mapped; the header gets the final length."""
         with self.file.open("r+b") as file:
             self._header(file, sum(self.lengths))
         length = np.array(self.lengths, dtype=np.int64)

@@ -12,15 +12,15 @@ from ..modalities.value_parsing import as_number
 from ..word_patterns import UNSPACED, stem, word_pattern
 from .column_types import READ, Column, is_number, percent, sample
 
-MOST_ROWS = 5000  # that are compared
-LEAST_ROWS = 30  # with a number, to say that it is what labels are cut from
+MAX_ROWS = 5000  # that are compared
+MIN_ROWS = 30  # with a number, for a verdict on ranges and ranks
 PURE = 0.98  # of the rows have the label that is the commonest for their value
-FOLLOWS = 0.999  # correlation of ranks above which a number tells another
-PLAIN = {"yes", "no", "true", "false"}  # answers that stand in a text for other reasons
+FOLLOWS = 0.999  # rank correlation above which one number determines another
+COMMON_ANSWERS = {"yes", "no", "true", "false"}  # words that are in a text for other reasons
 
 
 def mark_leaks(columns: list[Column], target: str, number: bool = False) -> list[Column]:
-    """The same columns: texts that give the label away get the role ``give-away``, others a word about it. ``number``:
+    """The same columns: texts that give the label away get the role ``give-away``, others a note in their reason. ``number``:
     the labels are measured numbers.
 
     Where nothing else could be used, such texts stay in use, with a warning as their reason.
@@ -33,22 +33,24 @@ def mark_leaks(columns: list[Column], target: str, number: bool = False) -> list
 
 
 def leak_reason(column: Column, labels: list[str | None], number: bool = False) -> str:
-    """In what way a column's cells give the labels (N,), measured numbers or not, away; nothing where they don't."""
+    """How a column's cells give the labels (N,) away, or "". ``number``: the labels are measured numbers."""
     if column.role not in ("text", "category", "number", "date", "other") or not column.cells:
         return ""
     pairs = [(v, y) for v, y in zip(column.cells, labels, strict=True) if v is not None and y is not None]
     if number and column.role != "text":
-        return number_leak_reason(column.role, sample([(v, as_number(y)) for v, y in pairs], MOST_ROWS))
+        return number_leak_reason(column.role, sample([(v, as_number(y)) for v, y in pairs], MAX_ROWS))
     if column.role in ("text", "category", "other"):
-        own_share, others = label_word_shares(sample(pairs, MOST_ROWS))
-        if own_share > 0.5 and others < own_share / 2:
-            words = f"its label's words stand in {percent(own_share)} of rows (another label's in {percent(others)})"
+        own_share, other_share = label_word_shares(sample(pairs, MAX_ROWS))
+        if own_share > 0.5 and other_share < own_share / 2:
+            words = (
+                f"its label's words stand in {percent(own_share)} of rows (another label's in {percent(other_share)})"
+            )
             return f"gives the label away: {words}"
     if determines_label(pairs):
         return f"gives the label away: nearly every one of its {column.distinct:,} values has one label"
     if column.role != "text" and determines_label([(label, value) for value, label in pairs]):
         return "gives the label away: nearly every label has one value of it, as a coarser label has"
-    if column.role == "number" and are_ranges(sample(pairs, MOST_ROWS)):
+    if column.role == "number" and are_ranges(sample(pairs, MAX_ROWS)):
         return "gives the label away: labels are ranges of it"
     return ""
 
@@ -86,7 +88,7 @@ def determines_label(pairs: list[tuple[str, str]]) -> bool:
         return False
     pure = sum(counts.most_common(1)[0][1] for counts in commonest.values()) / len(pairs)
     major = Counter(label for _, label in pairs).most_common(1)[0][1] / len(pairs)
-    return pure > PURE and pure - major > (1 - major) / 2  # not just because one label is nearly all
+    return pure > PURE and pure - major > (1 - major) / 2  # not merely because one label is nearly all of them
 
 
 def are_ranges(pairs: list[tuple[str, str]]) -> bool:
@@ -97,23 +99,23 @@ def are_ranges(pairs: list[tuple[str, str]]) -> bool:
     known = [(as_number(value), label) for value, label in pairs if is_number(value)]
     labels = [label for _, label in sorted(known)]
     changes = sum(a != b for a, b in pairwise(labels))
-    return len(labels) >= LEAST_ROWS and 0 < changes < len(set(labels)) + len(labels) / 1000
+    return len(labels) >= MIN_ROWS and 0 < changes < len(set(labels)) + len(labels) / 1000
 
 
 def number_leak_reason(role: str, pairs: list[tuple[str, float]]) -> str:
-    """Of (cell, target) rows: in what way a column is the target number in other words. A number rises or falls with
+    """How a column of (cell, target) rows is the target number in another form, or "". A number rises or falls with
     it, as a price in another currency does (Spearman's rank correlation, 1904, is above 0.999, either way); the values
-    of a category, or of a number that has few, are ranges of it. Nothing where it is neither."""
+    of a category, or of a number that has few, are ranges of it."""
     known = [(as_number(cell), y) for cell, y in pairs if role == "number" and is_number(cell)]
     x, y = np.array([a for a, _ in known]), np.array([b for _, b in known])
-    if len(x) >= LEAST_ROWS and x.min() < x.max() and y.min() < y.max():
+    if len(x) >= MIN_ROWS and x.min() < x.max() and y.min() < y.max():
         correlation = abs(float(np.corrcoef(_ranks(x), _ranks(y))[0, 1]))
         if correlation > FOLLOWS:
             return f"gives the label away: its numbers follow it (rank correlation {correlation:.4f})"
-    few = role != "text" and 3 * len({cell for cell, _ in pairs}) <= len(pairs)
+    has_few_values = role != "text" and 3 * len({cell for cell, _ in pairs}) <= len(pairs)
     return (
         "gives the label away: its values are ranges of it"
-        if few and are_ranges([(repr(y), c) for c, y in pairs])
+        if has_few_values and are_ranges([(repr(y), c) for c, y in pairs])
         else ""
     )
 
@@ -128,11 +130,11 @@ def _contains_label(label: str, text: str, stems: set[str]) -> bool:
     if UNSPACED.search(label):
         return label.lower() in text.lower()
     words = _stems(label)
-    if is_number(label) or len(label) < 2 or label.lower() in PLAIN or not words:
+    if is_number(label) or len(label) < 2 or label.lower() in COMMON_ANSWERS or not words:
         return False
     return words <= stems
 
 
 def _stems(text: str) -> set[str]:
-    """Its words, in lower case and without a plural's ending."""
+    """The words of a text, in lower case and without plural endings."""
     return {stem(word) for word in word_pattern().findall(text)}

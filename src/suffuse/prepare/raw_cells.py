@@ -1,4 +1,4 @@
-"""The raw cells of a run's prepared rows, for who reads them in a way of its own: a teacher from outside.
+"""The raw cells of a run's prepared rows, for readers with their own preprocessing: external teachers.
 
 A row is found by its place in the source and its id is compared, so that a source that was changed since is an error.
 The table is read once; its cells become Python objects a piece at a time.
@@ -23,7 +23,7 @@ from . import derived_columns, table_rows
 
 
 class RawRows:
-    """N prepared rows of a run as its source has them. Nothing is read before it is asked for."""
+    """N prepared rows of a run as its source has them, read on demand."""
 
     def __init__(self, run: Run):
         self.run = run
@@ -98,7 +98,7 @@ class RawRows:
 
     @cached_property
     def _derived(self) -> sources.Rows:
-        """The table with the recipe's derived columns; what is slow was remembered when it was prepared."""
+        """The table with the recipe's derived columns; slow ones were stored when it was prepared."""
         data, rows = self.run.recipe.data, self._source
         names = table_rows.roles(self.run.recipe, rows).names()
         return derived_columns.add(rows, data.derive, names, self.root, self.run.path(".memory"), lambda *_: None).rows

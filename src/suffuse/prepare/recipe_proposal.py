@@ -1,4 +1,4 @@
-"""A table -> what its columns are, and a recipe with comments that runs as it is."""
+"""A table -> types of its columns, and a commented recipe that runs unchanged, with sizes measured on the table."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ TRAIN = 0.765  # share of the rows that is left for training where splits are ma
 FEW_LABELS = 0.5  # of the training rows have a label: below it three teachers together, who cost little then
 
 SIDES = (32, 64, 96)  # pixels of a picture; more is slow without a GPU
-LONGEST = 256  # tokens
-MOST_WORDS = 3000  # in a vocabulary of whole words
+MAX_TOKENS = 256
+MAX_WORDS = 3000  # in a vocabulary of whole words
 WORD = re.compile(r"\w+|[^\w\s]+")  # how ``tokens: words`` cuts a text
 TOKENS_IN_PICTURE = 200  # tokens that cost about as much as a picture of 64 pixels
 STEPS = (600, 2500)  # fewest and most steps of a training
@@ -53,7 +53,7 @@ RESERVED |= {
 
 @dataclass(frozen=True)
 class Proposal:
-    """What was found in the table, column by column, and the recipe's text (YAML with comments)."""
+    """The table's columns, and the recipe's text (YAML with comments)."""
 
     columns: list[Column]
     text: str
@@ -62,7 +62,7 @@ class Proposal:
 def propose(
     source: str, target: str, root: str | None = None, place: Path = Path(), within: str | None = None
 ) -> Proposal:
-    """Look at a table and propose a recipe for predicting ``target``.
+    """Inspect a table and propose a recipe for predicting ``target``.
 
     ``source`` is a file, a saved dataset or the name of a known set; ``root`` the folder that file paths
     start from, the table's own where there is none; ``within`` the folder that no file may lie outside of, the
@@ -178,8 +178,8 @@ def text_settings(cells: Sequence[str | None]) -> dict:
     lengths = [len(p) for p in words]
     vocabulary_words = {piece for row_words in words for piece in row_words}
     unspaced = sum(len(UNSPACED.findall(t)) for t in texts) / max(sum(map(len, texts)), 1)
-    if unspaced < 0.1 and len(vocabulary_words) < MOST_WORDS and np.median(lengths) <= 64:
-        return {"tokens": "words", "vocabulary": MOST_WORDS, "length": _length(lengths)}
+    if unspaced < 0.1 and len(vocabulary_words) < MAX_WORDS and np.median(lengths) <= 64:
+        return {"tokens": "words", "vocabulary": MAX_WORDS, "length": _length(lengths)}
     vocabulary = 2000 if len(distinct) < 5000 else 4000 if len(distinct) < 50_000 else 8000
     return {"tokens": "bpe", "vocabulary": vocabulary, "length": _length(_pair_lengths(texts, vocabulary))}
 
@@ -217,4 +217,4 @@ def _pair_lengths(texts: list[str], vocabulary: int) -> list[int]:
 def _length(lengths: list[int]) -> int:
     """Nearly all of them with a margin, in steps of 8."""
     rounded = math.ceil(1.25 * float(np.percentile(lengths, 99)) / 8) * 8
-    return min(max(rounded, 8), LONGEST)
+    return min(max(rounded, 8), MAX_TOKENS)

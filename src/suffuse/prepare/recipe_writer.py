@@ -1,4 +1,4 @@
-"""The text of a proposed recipe: YAML in which every section says what it is for."""
+"""The text of a proposed recipe: YAML with a comment for each section."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ SOFT = {
 
 @dataclass(frozen=True)
 class TeacherTraining:
-    """How the teacher is trained, on the rows that have a label."""
+    """The teacher's training, on the rows that have a label."""
 
     batch: int
     epochs: int
@@ -201,10 +201,10 @@ def _unused(plan: Plan) -> list[str]:
     if not unused:
         return []
     width = max(len(_folded(c.name)) for c in unused)
-    return ["# Columns that aren't used:", *(f"#   {_folded(c.name):<{width}}  {_why(c)}" for c in unused)]
+    return ["# Columns that aren't used:", *(f"#   {_folded(c.name):<{width}}  {_unused_reason(c)}" for c in unused)]
 
 
-def _why(column: Column) -> str:
+def _unused_reason(column: Column) -> str:
     return f"{column.reason}; {left_out(column)}" if column.role in TABULAR else column.reason
 
 

@@ -1,11 +1,10 @@
-"""What stands in two splits: ids, groups, whole rows, contents of one modality.
+"""Leaks between splits: ids, groups, rows and contents of one modality that are in two of them.
 
-A copy of a held-out row in the training rows makes a score say what a model remembers. What is certain is left out of
-training (:func:`suffuse.prepare.duplicates.drop_duplicates`, :func:`suffuse.prepare.row_state.drop_straddling`) and
-told, loudly: the table is not what its split says. What isn't certain stays and is counted: rows of equal contents and
-another label, or none, and large contents of one modality (the same picture) that rows of two splits share without a
-group to say so. Contents are equal where no modality is absent: a missing clip beside an equal transcript is no copy.
-The scores without such rows stand beside the scores with them.
+A copy of a held-out row in the training rows makes a score measure memory. Certain leaks are left out of training
+(:func:`suffuse.prepare.duplicates.drop_duplicates`, :func:`suffuse.prepare.row_state.drop_straddling`) and reported as
+warnings. Uncertain ones stay and are counted: rows of equal contents and another label, or none, and large contents of
+one modality (the same picture) that rows of two splits share without a common group. Contents are equal only where no
+modality is absent: a missing clip beside an equal transcript is no copy. Scores are reported with and without such rows.
 """
 
 from __future__ import annotations
@@ -66,14 +65,14 @@ def content_codes(draft: Draft, label: bool, complete: bool = True) -> np.ndarra
     if label:
         parts.append(row_keys.codes(draft.label))
     code = np.zeros(len(entries), dtype=np.int64)
-    for column in parts:  # one number for what came before and this
+    for column in parts:  # one code for the columns so far
         code = np.unique(code * (int(column.max(initial=0)) + 2) + column + 1, return_inverse=True)[1].reshape(-1)
     present = entries.min(1) if complete else entries.max(1)
     return draft.equal.setdefault((label, complete), np.where(present < 0, -1, code))
 
 
 def given_leaks(draft: Draft, copies: bool = True) -> dict[str, Across]:
-    """What the table's own split has on both sides, before anything is left out: ``copies`` (where they will be),
+    """Leaks of the table's own split, before rows are left out: ``copies`` (where they will be left out),
     ``groups``, ``ids``."""
     leaks = {
         "copies": across(content_codes(draft, True), draft.split) if copies else {},
@@ -84,16 +83,16 @@ def given_leaks(draft: Draft, copies: bool = True) -> dict[str, Across]:
 
 
 def copies_across(draft: Draft) -> Across:
-    """Copies of rows, with the same label, that the kept rows have on both sides."""
+    """Copies with the same label among the kept rows of two splits."""
     return across(content_codes(draft, True), _kept_split(draft))
 
 
 def kept_leaks(draft: Draft) -> dict[str, Across]:
-    """What the rows that are kept have on both sides, besides :func:`copied`: ``contents`` of all modalities, and by
-    name a modality's where they are large."""
+    """Leaks among the kept rows besides :func:`copies_across`: ``contents`` of all modalities, and by name a modality's
+    contents where they are large."""
     split, copies = _kept_split(draft), copies_across(draft)
     equal = across(content_codes(draft, False), split)
-    leaks = {"contents": {pair: rest for pair, n in equal.items() if (rest := n - copies.get(pair, 0))}}
+    leaks = {"contents": {pair: remaining for pair, n in equal.items() if (remaining := n - copies.get(pair, 0))}}
     if len(draft.columns) > 1:
         leaks |= {
             name: across(column.entry, split) for name, column in draft.columns.items() if size(column.items) >= LARGE
@@ -106,35 +105,34 @@ def _kept_split(draft: Draft) -> np.ndarray:
 
 
 def size(items: Any) -> float:
-    """Bytes of an item, the mean."""
+    """Mean bytes of an item."""
     if isinstance(items, Ragged):
         return float(items.flat.nbytes / max(len(items), 1))
     count = max(len(items), 1)
     return float(items.nbytes / count) if isinstance(items, (np.ndarray, pa.ChunkedArray)) else 0.0
 
 
-def to_json(draft: Draft, before: Mapping[str, Across]) -> dict[str, Any]:
-    """Plain values: ``left_out`` (of ``before``, see :func:`given`), ``copies`` and ``kept``, each a list of held-out
+def to_json(draft: Draft, given: Mapping[str, Across]) -> dict[str, Any]:
+    """Plain values: ``left_out`` (of ``given``, see :func:`given_leaks`), ``copies`` and ``kept``, each a list of held-out
     split, other split, rows; the first and the last by name."""
 
     def plain(pairs: Across) -> list[dict[str, Any]]:
         return [{"held": held, "other": second, "rows": count} for (held, second), count in pairs.items()]
 
     return {
-        "left_out": {name: plain(pairs) for name, pairs in before.items()},
+        "left_out": {name: plain(pairs) for name, pairs in given.items()},
         "copies": plain(copies_across(draft)),
         "kept": {name: plain(pairs) for name, pairs in kept_leaks(draft).items()},
     }
 
 
 def fill_in(text: str, **values: object) -> str:
-    """A sentence with its places filled, in English."""
+    """An English sentence with its placeholders filled."""
     return text % values
 
 
 def warning_lines(facts: Mapping[str, Any], say: FillIn = fill_in) -> list[str]:
-    """A sentence for everything in ``leaks.json`` that test or validation rows share with others. ``say`` fills a
-    sentence's places, and may put it into another language."""
+    """A sentence for each leak in ``leaks.json``. ``say`` fills a sentence's placeholders, and may translate it."""
     sentences = [(SAYS[name], "", fact) for name in SAYS for fact in facts.get("left_out", {}).get(name, ())]
     sentences += [(COPIES, "", fact) for fact in facts.get("copies", ())]
     for name, facts_of_name in facts.get("kept", {}).items():

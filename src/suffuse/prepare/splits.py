@@ -1,4 +1,4 @@
-"""Splits: given by a column, or made: seeded, stratified by label, and never through a group."""
+"""Splits: given by a column, or made: seeded, stratified by label, with whole groups."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ UNKNOWN = -1
 
 
 def parse_splits(values: list[str | None]) -> np.ndarray:
-    """A split column -> codes (N,) int8; -1 where it says nothing known."""
+    """A split column -> codes (N,) int8; -1 for an unknown name."""
     return np.array([CODE.get((v or "").lower(), UNKNOWN) for v in values], dtype=np.int8)
 
 
@@ -69,7 +69,7 @@ def make(split: np.ndarray, group: np.ndarray, label: np.ndarray, settings: Spli
 
 
 def fold_of(group: np.ndarray, label: np.ndarray, folds: int, seed: int) -> np.ndarray:
-    """(N,) which of ``folds`` parts a row is in: whole groups, each label spread evenly; a matter of the seed alone.
+    """(N,) which of ``folds`` parts a row is in: whole groups, each label spread evenly, decided by the seed.
 
     Groups come in random order, the larger first, each to the part that lacks its labels most.
     """
@@ -102,18 +102,18 @@ def _draw(group: np.ndarray, label: np.ndarray, share: float, random: np.random.
     need = (share * np.bincount(label).astype(float)).tolist()
     order = np.argsort(group, kind="stable")
     ends = [0, *np.cumsum(np.bincount(group)).tolist()]
-    labels_by_group = label[order].tolist()  # of each group's rows, side by side
-    chosen = np.zeros(len(ends) - 1, dtype=bool)
-    for number in random.permutation(len(chosen)).tolist():
-        if ends[number + 1] - ends[number] == 1:  # as below, without the way there
+    labels_by_group = label[order].tolist()  # of each group's rows, one group behind the other
+    is_drawn = np.zeros(len(ends) - 1, dtype=bool)
+    for number in random.permutation(len(is_drawn)).tolist():
+        if ends[number + 1] - ends[number] == 1:  # a faster path for groups of one row
             need_of = need[labels_by_group[ends[number]]]
             if need_of * need_of - (need_of - 1) * (need_of - 1) > 0:
                 need[labels_by_group[ends[number]]] -= 1
-                chosen[number] = True
+                is_drawn[number] = True
             continue
         counts = sorted(Counter(labels_by_group[ends[number] : ends[number + 1]]).items())
         if sum(need[y] * need[y] - (need[y] - count) * (need[y] - count) for y, count in counts) > 0:
             for y, count in counts:
                 need[y] -= count
-            chosen[number] = True
-    return np.flatnonzero(chosen[group])
+            is_drawn[number] = True
+    return np.flatnonzero(is_drawn[group])

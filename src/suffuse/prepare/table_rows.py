@@ -1,6 +1,6 @@
-"""A table and a recipe -> the rows as they are learned from: what each is called, where it belongs, what is left out.
+"""A table and a recipe -> rows with ids, groups, splits and targets, and the rows that are left out.
 
-``prepare`` and ``check`` go through the same lines, so that a check says what will be done.
+``prepare`` and ``check`` share this code, so that a check reports what prepare does.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ from .targets import Cells
 
 @dataclass(frozen=True)
 class Roles:
-    """What the table says of N rows besides what models read; all lists have N items."""
+    """Ids, groups, splits and targets of N rows; all lists have N items."""
 
     ids: list[str | None]
     group: np.ndarray  # (N,) int64
     split: np.ndarray  # (N,) int8, as it is given
     targets: list[Cells]
-    slice_columns: dict[str, list[str | None]]  # columns that scores are told apart by
-    notes: Quarantine  # what the source says of its rows
+    slice_columns: dict[str, list[str | None]]  # column -> values that scores are reported by
+    notes: Quarantine  # about rows that the source changed or couldn't read
 
     def names(self) -> list[str]:
         """The classes and labels of the rows that may be training rows."""
         return targets.names(self.targets, self.split == splits.TRAIN)
 
     def label(self) -> list[str | None]:
-        """All targets of each row as one text: what tells copies apart, and what people see."""
+        """All targets of each row as one text, for comparing rows and for people."""
         if len(self.targets) == 1:
             return [self.targets[0].text(row) for row in range(len(self.ids))]
         parts = ([(c.name, c.text(row)) for c in self.targets] for row in range(len(self.ids)))
@@ -73,7 +73,7 @@ def check_columns(recipe: Recipe, rows: sources.Rows) -> None:
 
 
 def root(data: Data, rows: sources.Rows) -> Root:
-    """Where file paths in cells start, and the folder that they may not lead out of."""
+    """Where file paths in cells start, and the folder that they must stay in."""
     return Root.of(Path(data.root) if data.root else rows.root, Path(data.within) if data.within else None)
 
 
@@ -104,7 +104,7 @@ def roles(recipe: Recipe, rows: sources.Rows) -> Roles:
 
 
 def draft(rows: sources.Rows, roles: Roles, derived: Derived, cleaned: dict[str, Cleaned]) -> Draft:
-    """All rows; nothing is left out yet but what is no row. ``cleaned``: the modalities' cells."""
+    """The state of all rows, before any is left out. ``cleaned``: the modalities' cells."""
     keep, split = np.ones(len(roles.ids), dtype=bool), roles.split.copy()
     draft = Draft(roles.ids, rows.line, roles.label(), roles.group, split, cleaned, keep, roles.notes, roles.targets)
     draft.derive, draft.slice_columns = derived.facts, roles.slice_columns
@@ -127,14 +127,14 @@ def too_few(draft: Draft, data: Data) -> SuffuseError | None:
     allows; None where it goes on."""
     reasons, kept = draft.notes.reasons(), int(draft.keep.sum())
     count = sum(reason.rows for reason in reasons)
-    left = LeftOut(count, count + kept, {reason.name: reason.rows for reason in reasons})
-    sentence = left.sentence({reason.name: reason.examples() for reason in reasons})
+    left_out = LeftOut(count, count + kept, {reason.name: reason.rows for reason in reasons})
+    sentence = left_out.sentence({reason.name: reason.examples() for reason in reasons})
     if any(reason.reason == EMPTY for reason in reasons):  # and why nothing is present
         sentence = "; ".join((sentence, *draft.notes.lines("absent")))
     if not kept:
         hint = "is data.root the folder that the file paths start from?"
         return SuffuseError("no row can be used", where=data.source, got=sentence, hint=hint)
-    if left.share <= data.max_quarantined:
+    if left_out.share <= data.max_quarantined:
         return None
     hint = "`--set data.max_quarantined=1` goes on without these rows"
     if reasons[0].reason == duplicates.REASON:
@@ -164,7 +164,7 @@ def _texts(rows: sources.Rows, name: str, key: str) -> list[str | None]:
 
 
 def _notes(rows: sources.Rows, ids: list[str | None], used: Iterable[str]) -> Quarantine:
-    """What the source says of its rows: which are none, and which cells it put into another form."""
+    """Notes from the source: broken rows, and cells that a rule changed."""
     notes = Quarantine()
     row_of_line = {line: row for row, line in enumerate(rows.line)} if rows.changed else {}
     for line, reason in rows.broken:

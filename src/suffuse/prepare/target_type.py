@@ -1,4 +1,4 @@
-"""What the target's column holds: classes, any number of labels, or a number; judged by its cells."""
+"""The type of a target: classes, any number of labels, or a number; inferred from the cells of its column."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ REPEATS = 3  # how often a label must stand there, on average
 
 @dataclass(frozen=True)
 class TargetType:
-    """The kind of the target, its entry in ``data.tasks`` (none of classes), and what people read of it."""
+    """The kind of the target, its entry in ``data.tasks`` (empty for classes), and a description."""
 
     kind: str
     task: dict[str, Any] = field(default_factory=dict)
@@ -31,7 +31,7 @@ class TargetType:
 
 
 def target_type(column: Column) -> TargetType:
-    """Of a target's column. Raises UsageError where there is nothing to predict."""
+    """Infer the type of a target's column. Raises UsageError where there is nothing to predict."""
     where, cells = f"column '{column.name}'", [v for v in column.cells if v is not None]
     if not column.cells:
         raise UsageError("this target can't be predicted", where=where, got=column.reason, expected="one label a row")
@@ -71,7 +71,7 @@ def is_measured(counts: Counter) -> bool:
 
 
 def label_lists(cells: Sequence[str]) -> tuple[dict[str, Any], Counter] | None:
-    """Whether the cells hold any number of labels each: (the task, how often each label stands there).
+    """(the task, count of each label) where the cells hold any number of labels each, else None.
 
     JSON lists do. Texts do where a separator stands in many of them, the number of parts varies (`Tops, women` and
     `Tops, men` are classes), and the parts repeat; a comma, which stands in names too, only where there would be many

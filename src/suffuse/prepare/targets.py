@@ -91,7 +91,7 @@ def names(targets: Sequence[Cells], rows: np.ndarray) -> list[str]:
 
 
 def head(cells: Cells, split: np.ndarray) -> Head:
-    """What training rows say of a target. ``cells`` and ``split`` (N,) are of the same rows.
+    """The head of a target, from its training rows. ``cells`` and ``split`` (N,) are of the same rows.
 
     Raises SuffuseError where there is nothing to learn.
     """
@@ -99,55 +99,45 @@ def head(cells: Cells, split: np.ndarray) -> Head:
     if task.kind == NUMBER:
         values = np.array(train, dtype=np.float64)
         if (different := len(np.unique(values))) < 2:
-            raise nothing_to_learn(cells.name, f"{different} different numbers", "two or more")
+            raise _nothing_to_learn(cells.name, f"{different} different numbers", "two or more")
         if values.std() < SMALLEST:
             got, expected = f"a standard deviation of {values.std():.2g}", f"{SMALLEST:g} or more (32 bits)"
-            raise nothing_to_learn(cells.name, got, expected)
+            raise _nothing_to_learn(cells.name, got, expected)
         return Head(cells.name, NUMBER, (), float(values.mean()), float(values.std()), task.weight)
     if task.kind == LABELS:
         counts = Counter(label for labels in train for label in set(labels))
-        classes = most_frequent(counts, task.most) if task.most else tuple(sorted(counts))
+        classes = _most_frequent(counts, task.most) if task.most else tuple(sorted(counts))
         if not classes:
-            raise nothing_to_learn(cells.name, "no label at all", "one or more")
+            raise _nothing_to_learn(cells.name, "no label at all", "one or more")
     else:
         classes = classes_of(list(cells.values), split, cells.name, task.most)
-    unbalanced = Head(cells.name, task.kind, classes, weight=task.weight)
+    plain = Head(cells.name, task.kind, classes, weight=task.weight)
     return (
-        replace(unbalanced, balance=balance(unbalanced, encode(unbalanced, cells, split)[split == TRAIN]))
-        if task.balance
-        else unbalanced
+        replace(plain, balance=balance(plain, encode(plain, cells, split)[split == TRAIN])) if task.balance else plain
     )
 
 
 def classes_of(
     labels: list[str | None], split: np.ndarray, column: str, max_classes: int | None = None
 ) -> tuple[str, ...]:
-    """The labels of training rows, sorted (numbers by value); the ``most`` frequent ones and *other* where that is
-    said and there are more.
+    """The labels of training rows, sorted (numbers by value). Of more than ``max_classes`` the most frequent ones are
+    kept, and *other* stands for the rest.
 
-    Raises SuffuseError where there are fewer than two, or so many that it is no classification.
+    Raises SuffuseError where there are fewer than two, or too many for a classification.
     """
     labelled = [x for x, s in zip(labels, split, strict=True) if s == TRAIN and x is not None]
     distinct = sorted(set(labelled), key=_by_value)
     if len(distinct) < 2:
         got = f"only '{distinct[0]}'" if distinct else "no label at all"
-        raise SuffuseError(
-            "nothing to learn",
-            where=f"column '{column}'",
-            got=got,
-            expected="two classes or more in training rows",
-        )
+        raise _nothing_to_learn(column, got, "two classes or more")
     if max_classes and len(distinct) > max_classes:
-        if "other" in distinct:
-            raise SuffuseError(
-                "a label has the name of the rest",
-                where=f"column '{column}'",
-                got="'other'",
-                expected=f"another name, or no data.tasks.{column}.most",
-            )
+        if OTHER in distinct:
+            expected = f"another name, or no data.tasks.{column}.most"
+            where = f"column '{column}'"
+            raise SuffuseError("a label has the name of the rest", where=where, got=f"'{OTHER}'", expected=expected)
         counts = Counter(labelled)
         kept = sorted(distinct, key=lambda label: -counts[label])[:max_classes]
-        return tuple(sorted({*kept, "other"}, key=_by_value))
+        return tuple(sorted({*kept, OTHER}, key=_by_value))
     if len(distinct) > min(MAX_CLASSES, len(labelled) / 2) and len(distinct) > 20:
         raise SuffuseError(
             "this target has no classes",
@@ -189,9 +179,9 @@ def encode(head: Head, cells: Cells, split: np.ndarray) -> np.ndarray:
             else:
                 encoded[row, [code[v] for v in value if v in code]] = 1
         return encoded
-    unknown_code = np.where(split == TRAIN, code.get(OTHER, len(code)) if cells.task.most else len(code), len(code))
-    found = [UNLABELLED if v is None else code.get(v, int(r)) for v, r in zip(cells.values, unknown_code, strict=True)]
-    return np.array(found, dtype=np.int64)
+    unseen = np.where(split == TRAIN, code.get(OTHER, len(code)) if cells.task.most else len(code), len(code))
+    codes = [UNLABELLED if v is None else code.get(v, int(r)) for v, r in zip(cells.values, unseen, strict=True)]
+    return np.array(codes, dtype=np.int64)
 
 
 def join(heads: Sequence[Head], parts: Sequence[np.ndarray]) -> np.ndarray:
@@ -202,8 +192,8 @@ def join(heads: Sequence[Head], parts: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def prior(head: Head, train: np.ndarray) -> list[float]:
-    """What is said of a row in which nothing is present, as logits, from the known training targets. Where some class
-    is in none of them, half a row is added to each (Jeffreys 1946): no class is impossible."""
+    """The logits of a row in which nothing is present, from the known training targets. Where some class is in none of
+    them, half a row is added to each (Jeffreys 1946): no class is impossible."""
     if head.kind == NUMBER:
         return [0.0]
     known = train[head.known(train)]
@@ -227,7 +217,7 @@ def balance(head: Head, train: np.ndarray) -> tuple[float, ...]:
 
 
 def note(head: Head, target: np.ndarray, cells: Cells, where: tuple[list[int], list], notes: Quarantine) -> None:
-    """Write down the labels that training never saw, and the rows without one."""
+    """Note rows with a label that no training row has, and rows without a label."""
     if head.kind == CLASSES:
         _note_classes(target, cells.values, where, cells.name, len(head.classes), notes)
         return
@@ -248,7 +238,7 @@ def _note_classes(
     classes: int,
     notes: Quarantine,
 ) -> None:
-    """Write down the labels that training never saw, and the rows without one."""
+    """As :func:`note`, for classes."""
     lines, ids = where
     for row in np.flatnonzero((target == classes) | (target == UNLABELLED)):
         if target[row] == classes:
@@ -269,10 +259,10 @@ def _labels(value: Any, task: Task) -> tuple[str, ...] | None:
     return tuple(dict.fromkeys(labels))
 
 
-def most_frequent(counts: Counter, most: int) -> tuple[str, ...]:
-    return tuple(sorted(sorted(counts, key=lambda c: (-counts[c], c))[:most]))
+def _most_frequent(counts: Counter, max_classes: int) -> tuple[str, ...]:
+    return tuple(sorted(sorted(counts, key=lambda c: (-counts[c], c))[:max_classes]))
 
 
-def nothing_to_learn(name: str, got: str, expected: str) -> SuffuseError:
+def _nothing_to_learn(name: str, got: str, expected: str) -> SuffuseError:
     where = f"column '{name}'"
     return SuffuseError("nothing to learn", where=where, got=got, expected=f"{expected} in training rows")

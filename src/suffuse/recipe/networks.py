@@ -28,23 +28,23 @@ class Network(Settings):
         their number. So a resolved recipe names what there is."""
         if not isinstance(raw, dict):
             return raw
-        named, chosen = raw.get("encoders"), raw.get("modalities")
-        if isinstance(named, dict) and isinstance(chosen, (list, tuple)) and chosen:
-            unknown = [name for name in chosen if name not in named]
+        encoders, modalities = raw.get("encoders"), raw.get("modalities")
+        if isinstance(encoders, dict) and isinstance(modalities, (list, tuple)) and modalities:
+            unknown = [name for name in modalities if name not in encoders]
             if unknown:
-                raise ValueError(f"modalities: got '{unknown[0]}', expected some of: {', '.join(named)}")
-            named = {name: one for name, one in named.items() if name in chosen}
-            raw = {**raw, "encoders": named}
+                raise ValueError(f"modalities: got '{unknown[0]}', expected some of: {', '.join(encoders)}")
+            encoders = {name: encoder for name, encoder in encoders.items() if name in modalities}
+            raw = {**raw, "encoders": encoders}
         if "fusion" in raw:
             return raw
-        return {**raw, "fusion": {"kind": fusions.default(len(named) if isinstance(named, dict) else 0)}}
+        return {**raw, "fusion": {"kind": fusions.default(len(encoders) if isinstance(encoders, dict) else 0)}}
 
     @model_validator(mode="after")
     def _fits(self) -> Network:
         """Refuse a fusion that doesn't take so many modalities, and a head after one that has its own."""
-        count, kind, (fewest, most) = len(self.encoders), self.fusion.kind, fusions.takes(self.fusion)
-        if count and not fewest <= count <= most:
-            expected = str(fewest) if fewest == most else f"{fewest} to {most}"
+        count, kind, (low, high) = len(self.encoders), self.fusion.kind, fusions.takes(self.fusion)
+        if count and not low <= count <= high:
+            expected = str(low) if low == high else f"{low} to {high}"
             got = f"{count} {'modality' if count == 1 else 'modalities'}"
             raise ValueError(f"got {got} for fusion '{kind}', expected {expected}")
         if fusions.headless(self.fusion) and (self.hidden or self.dropout):
@@ -68,8 +68,8 @@ class Network(Settings):
         if not fusions.headless(self.fusion):
             return self.model_copy(update={"dropout": rate})
         encoders = {
-            name: one.model_copy(update={"dropout": rate}) if hasattr(one, "dropout") else one
-            for name, one in self.encoders.items()
+            name: encoder.model_copy(update={"dropout": rate}) if hasattr(encoder, "dropout") else encoder
+            for name, encoder in self.encoders.items()
         }
         return self.model_copy(update={"encoders": encoders})
 
@@ -150,7 +150,7 @@ def _teacher(value: Any) -> Any:
     if not isinstance(value, dict) or "kind" not in value:
         return value if isinstance(value, TeacherSettings) else Teacher.model_validate(value)
     if value["kind"] == "trained":
-        return Teacher.model_validate({key: one for key, one in value.items() if key != "kind"})
+        return Teacher.model_validate({key: setting for key, setting in value.items() if key != "kind"})
     if str(value["kind"]) not in teachers.TABLE:
         raise ValueError(
             f"got kind '{value['kind']}', {did_you_mean(str(value['kind']), ['trained', *teachers.TABLE])}"

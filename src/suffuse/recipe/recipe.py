@@ -48,8 +48,8 @@ class Recipe(Settings):
     @property
     def fractions(self) -> tuple[float, ...]:
         """The shares of the labels, besides all, with which students and baselines are trained too."""
-        found = (*self.distill.label_fractions, *(self.evaluate.label_curve or ()))
-        return tuple(dict.fromkeys(f for f in found if f < 1))
+        shares = (*self.distill.label_fractions, *(self.evaluate.label_curve or ()))
+        return tuple(dict.fromkeys(f for f in shares if f < 1))
 
     @model_validator(mode="before")
     @classmethod
@@ -70,7 +70,7 @@ class Recipe(Settings):
                 got = ", ".join(network.encoders) or "none"
                 raise ValueError(f"{who}.encoders: got {got}, expected some of: {known}")
         trainings = {"teacher": self.trained.train} if self.trained else {}
-        augmented = any(_varies(getattr(one, "augment", None)) for one in self.modalities.values())
+        augmented = any(_varies(getattr(part, "augment", None)) for part in self.modalities.values())
         for who, training in {**trainings, "distill": self.distill.train}.items():
             if training.augment and not augmented:
                 raise ValueError(
@@ -97,17 +97,17 @@ class Recipe(Settings):
                 raise ValueError(f"distill.schedules: got '{name}', expected some of: {', '.join(self.distill.losses)}")
             if schedule.temperature is not None and not hasattr(self.distill.losses[name], "temperature"):
                 raise ValueError(f"distill.schedules.{name}: got a temperature for a loss that has none")
-        chosen = any(network.modalities for network in self.networks.values())  # then others may be left out
+        has_selection = any(network.modalities for network in self.networks.values())  # then others may be left out
         for name in self.modalities:
-            if not chosen and not any(name in network.encoders for network in self.networks.values()):
+            if not has_selection and not any(name in network.encoders for network in self.networks.values()):
                 who = " or ".join(self.networks)
                 raise ValueError(f"modalities.{name}: got an encoder in no network, expected one in {who}")
         for name in self.modalities:
             if not name.isidentifier() or name in RESERVED:
                 raise ValueError(f"modalities.{name}: expected a plain word other than {', '.join(RESERVED)}")
         if isinstance(self.teacher, TeacherSettings):
-            for key, one in self.teacher.everyone().items():
-                for name in one.covers:
+            for key, part in self.teacher.everyone().items():
+                for name in part.covers:
                     if name not in self.modalities:
                         where = ".".join(filter(None, ("teacher", key, "covers")))
                         raise ValueError(f"{where}: got '{name}', expected some of: {known}")
@@ -116,14 +116,14 @@ class Recipe(Settings):
     @model_validator(mode="after")
     def _alone(self) -> Recipe:
         """The labels-only baseline's own settings must fit the same student."""
-        apart, train = self.distill.baseline, self.distill.train
-        if apart and apart.train.mixup and (train.whole or train.modality_dropout == "halves"):
+        baseline, train = self.distill.baseline, self.distill.train
+        if baseline and baseline.train.mixup and (train.whole or train.modality_dropout == "halves"):
             got = "whole" if train.whole else "modality_dropout halves"
             raise ValueError(f"distill.baseline.train.mixup: got it beside distill.train.{got}")
-        if apart and apart.train.mixup and fusions.headless(self.student.fusion):
+        if baseline and baseline.train.mixup and fusions.headless(self.student.fusion):
             raise ValueError("distill.baseline.train.mixup: got it beside a fusion with heads of its own")
         able = [n for n in self.student.encoders if hasattr(self.modalities[n], "augment")]
-        for name, how in (apart.augment if apart else {}).items():
+        for name, augment in (baseline.augment if baseline else {}).items():
             where = f"distill.baseline.augment.{name}"
             if name not in able:
                 expected = f"some of: {', '.join(able)}" if able else "none: no modality of the student has views"
@@ -131,7 +131,7 @@ class Recipe(Settings):
             if getattr(self.student.encoders[name], "frozen", False):
                 raise ValueError(f"{where}: got it beside a frozen encoder, which sees rows as they are")
             try:
-                _augmented(self.modalities[name], how)
+                _augmented(self.modalities[name], augment)
             except ValidationError as error:
                 first = error.errors()[0]
                 place = ".".join(str(p) for p in (where, *first["loc"][1:]))
@@ -143,18 +143,18 @@ class Recipe(Settings):
     def seen(self, taught: bool) -> dict[str, ModalitySettings]:
         """The modalities as a student's views show them: of a distilled one as the recipe says; of the baseline
         those that ``distill.baseline.augment`` names as it says, and the others as the distilled one sees them."""
-        apart = None if taught or self.distill.baseline is None else self.distill.baseline.augment
-        if not apart:
+        overrides = None if taught or self.distill.baseline is None else self.distill.baseline.augment
+        if not overrides:
             return self.modalities
         off = {} if self.distill.train.augment else {n: type(m).model_fields for n, m in self.modalities.items()}
-        own = {n: fields["augment"].default for n, fields in off.items() if "augment" in fields} | apart
-        return {n: _augmented(m, own[n]) if n in own else m for n, m in self.modalities.items()}
+        changed = {n: fields["augment"].default for n, fields in off.items() if "augment" in fields} | overrides
+        return {n: _augmented(m, changed[n]) if n in changed else m for n, m in self.modalities.items()}
 
     @model_validator(mode="after")
     def _tapped(self) -> Recipe:
         """What losses read of networks must be there."""
         teacher = tuple(self.trained.encoders) if self.trained else None
-        columns = {name: one.columns for name, one in self.modalities.items()}
+        columns = {name: modality.columns for name, modality in self.modalities.items()}
         _check_taps(self.distill.losses, tuple(self.student.encoders), teacher, columns)
         return self
 
@@ -193,25 +193,25 @@ def _varies(augment: Any) -> bool:
     return any(augment.model_dump().values()) if isinstance(augment, BaseModel) else bool(augment)
 
 
-def _augmented(modality: ModalitySettings, how: Any) -> ModalitySettings:
+def _augmented(modality: ModalitySettings, augment: Any) -> ModalitySettings:
     """The modality with another ``augment``. Raises ValidationError where it can't have that."""
-    return type(modality).model_validate({**modality.model_dump(), "augment": how})
+    return type(modality).model_validate({**modality.model_dump(), "augment": augment})
 
 
 def default_losses(data: dict) -> dict[str, dict]:
     """Labels and the teacher's answers, by what kinds of targets there are (as raw YAML)."""
     names = [data.get("target")] if isinstance(data.get("target"), str) else data.get("target") or []
     tasks: Any = data.get("tasks")
-    said = [tasks[n] if isinstance(tasks, dict) and isinstance(tasks.get(n), dict) else {} for n in names]
-    kinds = {one.get("kind", "classes") for one in said}
-    found: dict[str, dict] = {"labels": {"kind": "task", "weight": 0.1}}
+    settings = [tasks[n] if isinstance(tasks, dict) and isinstance(tasks.get(n), dict) else {} for n in names]
+    kinds = {task.get("kind", "classes") for task in settings}
+    losses: dict[str, dict] = {"labels": {"kind": "task", "weight": 0.1}}
     if "classes" in kinds or not kinds & {"labels", "number"}:
-        found["soft"] = {"kind": "kd", "weight": 0.9, "temperature": 2.0}
+        losses["soft"] = {"kind": "kd", "weight": 0.9, "temperature": 2.0}
     if "labels" in kinds:
-        found["soft_labels"] = {"kind": "multilabel_kd", "weight": 0.9}
+        losses["soft_labels"] = {"kind": "multilabel_kd", "weight": 0.9}
     if "number" in kinds:
-        found["soft_numbers"] = {"kind": "regression_kd", "weight": 0.9}
-    return found
+        losses["soft_numbers"] = {"kind": "regression_kd", "weight": 0.9}
+    return losses
 
 
 def _check_taps(
@@ -225,18 +225,20 @@ def _check_taps(
     for name, loss in losses.items():
         for key in (key for key in TAP_KEYS if key in type(loss).model_fields):
             value, where = getattr(loss, key), f"distill.losses.{name}"
-            says = next((one for one in TEACHER_TAP_KEYS if hasattr(loss, one)), "")
-            other = getattr(loss, says) if says else ""
+            own_key = next((form for form in TEACHER_TAP_KEYS if hasattr(loss, form)), "")
+            own_tap = getattr(loss, own_key) if own_key else ""
             for tap in (value,) if isinstance(value, str) else value:
                 _known(f"{where}.{key}", tap, "student", student, key)
                 if teacher is None:
                     continue
-                forms = [one for one in teacher if columns.get(one) == columns.get(tap)] if tap != FUSED else []
-                hint = f"; the teacher reads that as {forms[0]}: add `{says}: {forms[0]}`" if forms and says else ""
-                _known(f"{where}.{says if other else key}", other or tap, "teacher", teacher, key, hint)
+                forms = [form for form in teacher if columns.get(form) == columns.get(tap)] if tap != FUSED else []
+                hint = (
+                    f"; the teacher reads that as {forms[0]}: add `{own_key}: {forms[0]}`" if forms and own_key else ""
+                )
+                _known(f"{where}.{own_key if own_tap else key}", own_tap or tap, "teacher", teacher, key, hint)
 
 
-def _known(where: str, tap: str, who: str, there: Sequence[str], key: str, hint: str = "") -> None:
-    some = (*((FUSED,) if key in ("tap", "taps") else ()), *there)
-    if tap not in some:
-        raise ValueError(f"{where}: got '{tap}', which the {who} hasn't, expected some of: {', '.join(some)}{hint}")
+def _known(where: str, tap: str, who: str, modalities: Sequence[str], key: str, hint: str = "") -> None:
+    known = (*((FUSED,) if key in ("tap", "taps") else ()), *modalities)
+    if tap not in known:
+        raise ValueError(f"{where}: got '{tap}', which the {who} hasn't, expected some of: {', '.join(known)}{hint}")

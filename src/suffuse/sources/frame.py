@@ -62,11 +62,11 @@ def to_table(rows: Any, packs: Mapping[str, Pack] | None = None) -> pa.Table:
 def _packs(read: Mapping[str, ModalitySettings]) -> dict[str, Pack]:
     """Column -> how the modality that reads it packs a cell."""
     packs: dict[str, Pack] = {}
-    for chosen in read.values():
-        part: Any = load(modalities.TABLE, chosen.kind)
+    for modality in read.values():
+        part: Any = load(modalities.TABLE, modality.kind)
         if hasattr(part, "packed"):
-            for column in chosen.columns:
-                packs.setdefault(column, partial(part.packed, chosen))
+            for column in modality.columns:
+                packs.setdefault(column, partial(part.packed, modality))
     return packs
 
 

@@ -45,10 +45,10 @@ class _Reader:
         if columns is None:
             yield from islice(self.count(size), skip, None)
             return
-        chosen = [name for name in self.names if name in columns]
+        wanted = [name for name in self.names if name in columns]
         for objects, lines, broken, share in islice(self._batches(size), skip, None):
             kept, kept_lines, strays = self.records.split(objects, lines)
-            yield Block(_columns(kept, chosen), kept_lines, sorted([*broken, *strays]), share)
+            yield Block(_columns(kept, wanted), kept_lines, sorted([*broken, *strays]), share)
 
     def count(self, size: int) -> Iterator[Block]:
         """Blocks with the columns that are known so far, and no verdict on cells among records."""

@@ -34,11 +34,11 @@ def read(path: Path) -> Stream:
 
     def blocks(columns: Collection[str] | None, skip: int, size: int) -> Iterator[Block]:
         columns = names if columns is None else columns
-        chosen = [name for name in names if name in columns or name in texts]
+        wanted = [name for name in names if name in columns or name in texts]
         try:
             # this file alone, whatever its folder is called
             with pq.ParquetFile(path, buffer_size=BUFFER, pre_buffer=False) as file:
-                for table, start, share in _batches(file, chosen, skip, size):
+                for table, start, share in _batches(file, wanted, skip, size):
                     yield _block(name_classes(plain(table), features), columns, start, share)
         except (pa.ArrowException, OSError) as error:
             raise _unreadable(path, error) from None

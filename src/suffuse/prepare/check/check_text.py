@@ -1,4 +1,4 @@
-"""A check for people: lines of plain text, without colour."""
+"""A check as lines of plain text, without colour."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ WORDS = {STOPS: "STOPS", WARNS: "WARNING", NOTES: "note"}
 
 
 def lines(check: Check) -> Iterator[str]:
-    """All of it."""
+    """All lines of a check."""
     broken = f", {check.broken:,} lines that are no rows" if check.broken else ""
     yield f"{check.source}: {check.rows:,} rows{broken}"
     columns, shown = {c.name: c for c in check.columns}, set()
@@ -87,7 +87,7 @@ def _column(column: Column, has_heading: bool, rule: str) -> Iterator[str]:
 
 
 def _role(column: Column) -> Iterator[str]:
-    """What is done with a column that no model reads."""
+    """How a column that no model reads is used."""
     for use in column.use:
         key = "data.derive" if use.startswith("data.derive.") else use
         if key in DONE:
@@ -96,15 +96,11 @@ def _role(column: Column) -> Iterator[str]:
 
 def _modality(modality: Modality) -> Iterator[str]:
     cells = f"{modality.cells:,} different cells, " if modality.cells else ""
-    yield from _entry(
-        "read", cells + ("all of them" if modality.whole else f"{modality.read:,} of them, drawn by chance")
-    )
+    extent = "all of them" if modality.whole else f"{modality.read:,} of them, drawn by chance"
+    yield from _entry("read", cells + extent)
     unit = "rows" if modality.whole else "of the cells read"
-    for key, reasons in (
-        ("absent", modality.absent),
-        ("unreadable", modality.unreadable),
-        ("in part", modality.partly),
-    ):
+    problems = {"absent": modality.absent, "unreadable": modality.unreadable, "in part": modality.partly}
+    for key, reasons in problems.items():
         if reasons:
             yield from _entry(key, "; ".join(f"{n:,} {unit}: {short(r, 80)}" for r, n in reasons.items()))
     for number, sentence in enumerate(modality.done):
@@ -159,12 +155,11 @@ def _costs(check: Check) -> Iterator[str]:
 
 
 def _training(training: dict) -> str:
-    count = f"{training['trainings']:,} training{'s' * (training['trainings'] != 1)} of {training['who']}s, {training['steps']:,} steps each"
-    if "step" not in training:
+    number, seconds = training["trainings"], training.get("step")
+    count = f"{number:,} training{'s' * (number != 1)} of {training['who']}s, {training['steps']:,} steps each"
+    if seconds is None:
         return count
-    return f"{count} of " + (
-        duration(training["step"]) if training["step"] >= 1 else f"{1000 * training['step']:.3g} ms"
-    )
+    return f"{count} of " + (duration(seconds) if seconds >= 1 else f"{1000 * seconds:.3g} ms")
 
 
 def _findings(check: Check) -> Iterator[str]:

@@ -24,9 +24,9 @@ from .. import column_types, derived_columns, table_rows
 from ..derived_columns import Derived, Maker
 from .findings import Column
 
-ARROW: Any = pyarrow.compute  # whose functions are made when it is loaded, unseen by type checkers
-LOOKED = 50_000  # rows of a column that is used
-GLANCED = 2_000  # rows of one that isn't
+ARROW: Any = pyarrow.compute  # its functions are made at import, which type checkers don't see
+USED_ROWS = 50_000  # that are inspected of a column that is used
+UNUSED_ROWS = 2_000  # of a column that isn't
 FEW = 8  # cells of a slow column that are made
 SECONDS = 10.0  # after which no further one is
 
@@ -40,7 +40,7 @@ def column_uses(recipe: Recipe) -> dict[str, tuple[str, ...]]:
 
 
 def sample_rows(rows: int, max_rows: int) -> np.ndarray:
-    """Positions of at most so many rows, drawn by chance with a fixed seed, in order."""
+    """Positions of at most ``max_rows`` rows, in order, drawn with a fixed seed."""
     return (
         np.sort(np.random.default_rng(0).choice(rows, max_rows, replace=False)) if rows > max_rows else np.arange(rows)
     )
@@ -57,7 +57,7 @@ def inspect_columns(
 
 
 def column_facts(column: column_types.Column, cells: pa.ChunkedArray, use: tuple[str, ...]) -> Column:
-    """What is told of a column; coverage and number of values are those of all rows."""
+    """Facts of a column; coverage and number of values are those of all rows."""
     return Column(
         visible(column.name),
         use,
@@ -70,7 +70,7 @@ def column_facts(column: column_types.Column, cells: pa.ChunkedArray, use: tuple
 
 
 def coverage(cells: pa.ChunkedArray) -> float:
-    """Share of the rows in which something stands."""
+    """Share of the rows that have a value."""
     if not len(cells):
         return 0.0
     empty = cells.null_count
@@ -100,12 +100,10 @@ def count_distinct(cells: pa.ChunkedArray) -> int | None:
 
 @dataclass
 class DerivedCheck:
-    """The table with its derived columns, and what is told of them."""
+    """The table with its derived columns, and facts about them."""
 
     derived: Derived
-    partial_rows: dict[str, np.ndarray] = field(
-        default_factory=dict
-    )  # column of which only some rows were made -> these rows
+    partial_rows: dict[str, np.ndarray] = field(default_factory=dict)  # column -> the only rows that were derived
     derivations: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -113,34 +111,34 @@ def derive_columns(
     data: Data, rows: sources.Rows, labels: list[str], root: Root, tell: Callable[[float, str], None]
 ) -> DerivedCheck:
     """All derived columns, in the recipe's order; nothing is written. Raises UsageError as prepare would."""
-    check = DerivedCheck(Derived(rows))
+    derived = DerivedCheck(Derived(rows))
     for name, settings in data.derive.items():
         part: Any = load(derive.TABLE, settings.kind)
-        source, previous = settings.column, check.derived
+        source, previous = settings.column, derived.derived
         start = time.perf_counter()
-        if hasattr(part, "content") or source in check.partial_rows:
+        if hasattr(part, "content") or source in derived.partial_rows:
             part.ready(settings)
             fitted = part.fit(settings, labels)
-            rows_made = _derive_few(check, name, Maker(part, settings, fitted, root, None))
+            rows_made = _derive_few(derived, name, Maker(part, settings, fitted, root, None))
             cells, extent = len(rows_made), f"{len(rows_made):,} cells were made here, to see how long it takes"
         else:
             extended = derived_columns.add(previous.rows, {name: settings}, labels, root, Path(), tell)
-            check.derived = Derived(extended.rows, previous.facts | extended.facts, previous.failed + extended.failed)
+            derived.derived = Derived(extended.rows, previous.facts | extended.facts, previous.failed + extended.failed)
             cells, extent = len(rows.line), "all cells"
         seconds_per_cell = (time.perf_counter() - start) / max(cells, 1)
-        check.derivations.append(_derivation(name, settings, extent, seconds_per_cell * len(rows.line)))
-    return check
+        derived.derivations.append(_derivation(name, settings, extent, seconds_per_cell * len(rows.line)))
+    return derived
 
 
 def _derivation(name: str, settings: DeriveSettings, extent: str, seconds: float) -> dict[str, Any]:
     return {"name": name, "kind": settings.kind, "from": settings.column, "made": extent, "seconds": seconds}
 
 
-def _derive_few(check: DerivedCheck, name: str, maker: Maker) -> np.ndarray:
+def _derive_few(derived: DerivedCheck, name: str, maker: Maker) -> np.ndarray:
     """Make a few cells, of the rows that have a source; the others stay empty."""
-    rows, start = check.derived.rows, time.perf_counter()
+    rows, start = derived.derived.rows, time.perf_counter()
     cells = rows.table.column(maker.settings.column)
-    with_source = check.partial_rows.get(
+    with_source = derived.partial_rows.get(
         maker.settings.column, np.flatnonzero(np.array(cells.is_valid().to_pylist(), dtype=bool))
     )
     order = np.sort(np.random.default_rng(0).permutation(with_source)[:FEW])
@@ -150,10 +148,10 @@ def _derive_few(check: DerivedCheck, name: str, maker: Maker) -> np.ndarray:
         values[row], reason = maker(cells[int(row)].as_py())
         derived_rows.append(row)
         if reason:
-            check.derived.failed.append((int(row), name, reason))
+            derived.derived.failed.append((int(row), name, reason))
         if time.perf_counter() - start > SECONDS:
             break
     table = rows.table.append_column(name, pa.array(values, pa.large_string()))
-    check.derived.rows = replace(rows, table=table)
-    check.partial_rows[name] = np.array(derived_rows, dtype=np.int64)
-    return check.partial_rows[name]
+    derived.derived.rows = replace(rows, table=table)
+    derived.partial_rows[name] = np.array(derived_rows, dtype=np.int64)
+    return derived.partial_rows[name]

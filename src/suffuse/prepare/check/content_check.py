@@ -16,11 +16,20 @@ import numpy as np
 import pyarrow as pa
 
 from ... import modalities, sources
-from ...modalities.cell import Absent, Root, Unreadable, is_empty
+from ...modalities.cell import Root, is_empty
 from ...modalities.ragged import Ragged
 from ...registry import ModalitySettings, load
 from ...types import Field
-from ..cell_cleaning import Cleaned, ReadCells, assign_slots, distinct_cells
+from ..cell_cleaning import (
+    ABSENT,
+    PARTLY,
+    UNREADABLE,
+    Cleaned,
+    ReadCells,
+    assign_slots,
+    distinct_cells,
+    load_cell,
+)
 from .findings import Modality
 
 SAMPLE = 200  # cells that are timed, and whose items statistics are fitted to
@@ -28,16 +37,15 @@ TEXTS = 5000  # items of no fixed shape that are kept for that
 SECONDS = 3.0  # that a sample may take
 FULL_READ_SECONDS = 8.0  # seconds in which all cells are read
 PIECE = 512
-REASONS = 8  # that are told one by one
+REASONS = 8  # that are listed one by one
 OTHER_REASONS = "other reasons"
 
-ABSENT, UNREADABLE, PARTLY = "absent", "unreadable", "partly"
 Problem = tuple[int, str, str]  # the position of a cell among those that were read, the reason, and its details
 
 
 @dataclass(frozen=True)
 class Contents:
-    """A modality's cells: what was found, and rows as :class:`suffuse.prepare.row_state.Draft` takes them."""
+    """A modality's cells: facts, and rows as :class:`suffuse.prepare.row_state.Draft` takes them."""
 
     facts: Modality
     field: Field | None  # as a network would be built for it; None where nothing could be read
@@ -47,9 +55,9 @@ class Contents:
 
 @dataclass
 class SampledCells:
-    """What was read so far of some cells, in their order."""
+    """The facts that were read of some cells so far, in their order."""
 
-    cells_read: ReadCells
+    cells: ReadCells
     problems: dict[int, tuple[str, str]] = field(default_factory=dict)  # position -> what kind of problem, and why
     items: list = field(default_factory=list)  # of some
     positions: list[int] = field(default_factory=list)  # the position of each of them among the cells
@@ -57,13 +65,13 @@ class SampledCells:
     def add(self, kind: str, digest: str | None, reason: str) -> None:
         """The next cell."""
         if kind:
-            self.problems[self.cells_read.count] = (kind, reason)
-        self.cells_read.add([(digest, reason)])
+            self.problems[self.cells.count] = (kind, reason)
+        self.cells.add([(digest, reason)])
 
     def keep(self, item: Any) -> None:
         """The item of the cell that was added last."""
         self.items.append(item)
-        self.positions.append(self.cells_read.count - 1)
+        self.positions.append(self.cells.count - 1)
 
 
 def read_contents(
@@ -80,41 +88,27 @@ def read_contents(
     different, which = distinct_cells(cells)
     sample = np.sort(np.random.default_rng(0).permutation(len(different))[:SAMPLE])
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # decoders warn of what is told as a reason
+        warnings.simplefilter("ignore")  # decoders warn of what becomes a reason
         sampled, seconds = _read_timed(part, settings, different.take(pa.array(sample)).to_pylist(), root)
-        seconds_per_cell = seconds / max(sampled.cells_read.count, 1)
-        is_full = full or seconds_per_cell * len(different) / workers() <= FULL_READ_SECONDS
+        seconds_each = seconds / max(sampled.cells.count, 1)
+        is_full = full or seconds_each * len(different) / workers() <= FULL_READ_SECONDS
         if is_full:
             sampled = _read_every_cell(part, settings, different, root, tell)
-    slots = np.arange(len(different)) if is_full else sample[: sampled.cells_read.count]
+    slots = np.arange(len(different)) if is_full else sample[: sampled.cells.count]
     _, first, times = np.unique(which, return_index=True, return_counts=True)
     times = times[slots] if is_full else np.ones(len(slots), dtype=int)  # of a sample, cells are counted
-    statistics, entries, size, lost_columns = _fitted(part, settings, sampled.items)
+    statistics, entries, size, losses = _fitted(part, settings, sampled.items)
     steps = list(part.explain(settings, statistics)) if statistics and hasattr(part, "explain") else []
-    problems = _problems(sampled, lost_columns, times)
+    problems = _problems(sampled, losses, times)
     counted = [_count_reasons(problems[kind], times, first[slots], rows.line) for kind in (ABSENT, UNREADABLE, PARTLY)]
     absent, unreadable, partly = (counts for counts, _ in counted)
     first_lines = {reason: location for _, positions in counted for reason, location in positions.items()}
     counts = (absent, unreadable, partly, first_lines)
-    facts = Modality(
-        name,
-        settings.kind,
-        settings.columns,
-        len(different),
-        len(slots),
-        is_full,
-        *counts,
-        steps,
-        seconds_per_cell,
-        size,
-    )
-    network_field = Field(name, settings.kind, statistics) if statistics else None
-    return Contents(
-        facts,
-        network_field,
-        entries,
-        assign_slots(sampled.cells_read, which, None) if is_full else _distinct_contents(different, which),
-    )
+    sizes = (len(different), len(slots), is_full)
+    facts = Modality(name, settings.kind, settings.columns, *sizes, *counts, steps, seconds_each, size)
+    field_ = Field(name, settings.kind, statistics) if statistics else None
+    cleaned = assign_slots(sampled.cells, which, None) if is_full else _distinct_contents(different, which)
+    return Contents(facts, field_, entries, cleaned)
 
 
 def workers() -> int:
@@ -123,10 +117,10 @@ def workers() -> int:
 
 
 def _read_timed(part: Any, settings: Any, values: list, root: Path | Root) -> tuple[SampledCells, float]:
-    """One after the other, as long as there is time; and the seconds that it took."""
+    """Cells that are read one after the other within ``SECONDS``, and the seconds that it took."""
     sampled, start = SampledCells(ReadCells.of(len(values))), time.perf_counter()
     for value in values:
-        kind, digest, reason, item = _one(part, settings, value, root)
+        kind, digest, reason, item = load_cell(part, settings, value, root)
         sampled.add(kind, digest, reason)
         if item is not None:
             sampled.keep(item)
@@ -138,35 +132,24 @@ def _read_timed(part: Any, settings: Any, values: list, root: Path | Root) -> tu
 def _read_every_cell(
     part: Any, settings: Any, cells: pa.ChunkedArray | pa.Array, root: Path | Root, tell: Callable[[float], None]
 ) -> SampledCells:
-    """All cells; of the items, some evenly spread."""
+    """All cells; evenly spread items of them are kept."""
     sampled, fixed = SampledCells(ReadCells.of(len(cells))), part.stored(settings) is not None
     step = max(1, len(cells) // (SAMPLE if fixed else TEXTS))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for start in range(0, len(cells), PIECE):
             values = cells.slice(start, PIECE).to_pylist()
-            # texts are read faster than they are handed over to a thread
-            read = (pool.map if fixed else map)(lambda value: _one(part, settings, value, root), values)
+            # a thread costs more than reading a text
+            read = (pool.map if fixed else map)(lambda value: load_cell(part, settings, value, root), values)
             for number, (kind, digest, reason, item) in enumerate(read, start):
                 sampled.add(kind, digest, reason)
                 if item is not None and number % step == 0:
                     sampled.keep(item)
-            tell(sampled.cells_read.count / len(cells))
+            tell(sampled.cells.count / len(cells))
     return sampled
 
 
-def _one(part: Any, settings: Any, value: Any, root: Path | Root) -> tuple[str, str | None, str, Any]:
-    """(kind of problem, content hash, why, item)."""
-    try:
-        digest, item, *remark = part.load(settings, value, root)
-    except Absent as error:
-        return ABSENT, None, str(error), None
-    except Unreadable as error:
-        return UNREADABLE, None, str(error), None
-    return PARTLY if any(remark) else "", digest, "".join(remark), item
-
-
 def _distinct_contents(cells: pa.ChunkedArray | pa.Array, which: np.ndarray) -> Cleaned:
-    """Cells told apart by themselves alone: an empty one is absent, the others are each a content of its own."""
+    """Contents of cells that aren't read: empty ones are absent, all others are contents of their own."""
     if pa.types.is_string(cells.type) or pa.types.is_large_string(cells.type):
         empty = np.array([is_empty(value) for value in cells.to_pylist()], dtype=bool)
     else:
@@ -181,17 +164,15 @@ def unread_contents(entry: np.ndarray, slots: int) -> Cleaned:
     return Cleaned(entry, dict.fromkeys(np.flatnonzero(entry < 0).tolist(), "empty cell"), digests, None)
 
 
-def _problems(
-    sampled: SampledCells, lost_columns: list[tuple[int, str, str]], times: np.ndarray
-) -> dict[str, list[Problem]]:
-    """Kind of problem -> all problems of this kind. ``lost``: (item, column, reason), what only the statistics show to
+def _problems(sampled: SampledCells, losses: list[tuple[int, str, str]], times: np.ndarray) -> dict[str, list[Problem]]:
+    """Kind of problem -> all problems of this kind. ``losses``: (item, column, reason), what only the statistics show to
     be lost of an item; ``times`` (C,): how many rows each of the cells that were read stands for."""
     problems: dict[str, list[Problem]] = {ABSENT: [], UNREADABLE: [], PARTLY: []}
     for position, (kind, text) in sampled.problems.items():
         reason, _, details = text.partition(": ")
         problems[kind].append((position, reason, details))
-    extent = f"of {times[sampled.positions].sum():,} that were read" if lost_columns else ""
-    for item, column, text in lost_columns:
+    extent = f"of {times[sampled.positions].sum():,} that were read" if losses else ""
+    for item, column, text in losses:
         reason, _, details = text.partition(": ")
         problems[PARTLY].append((sampled.positions[item], f"{column}: {reason}, {extent}", details))
     return problems
@@ -215,15 +196,15 @@ def _location(line: int, details: str) -> str:
 
 
 def _commonest(counts: Counter) -> dict[str, int]:
-    """The commonest reasons, and what is left together."""
-    cells_read = dict(counts.most_common(REASONS))
-    rest = counts.total() - sum(cells_read.values())
-    return cells_read | ({OTHER_REASONS: rest} if rest else {})
+    """The commonest reasons, and all others together."""
+    commonest = dict(counts.most_common(REASONS))
+    remaining = counts.total() - sum(commonest.values())
+    return commonest | ({OTHER_REASONS: remaining} if remaining else {})
 
 
 def _fitted(part: Any, settings: Any, items: list) -> tuple[dict, np.ndarray, float, list[tuple[int, str, str]]]:
-    """Statistics of these items, they themselves as a network gets them, bytes of one as it is stored, and what of
-    them only the statistics show to be lost: (item, column, reason) of each."""
+    """(statistics of these items, entries as a network gets them, bytes of one as it is stored, losses that only the
+    statistics show: (item, column, reason) of each)."""
     if not items:
         return {}, np.empty(0), 0.0, []
     stored = part.stored(settings)

@@ -1,4 +1,4 @@
-"""About what a run costs: disk, memory, time. Sizes are counted; times are measured on a sample or not told."""
+"""Estimated cost of a run: disk, memory, time. Sizes are counted; times are measured on a sample or left out."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ STORED = 25  # bytes of a row's key, content, label and error in the knowledge s
 
 
 def disk(check: Check, recipe: Recipe, rows: dict[str, int], place: Path, outputs: int) -> dict[str, Any]:
-    """Bytes that prepare and extract write, and how much room there is where the run would stand."""
+    """Bytes that prepare and extract write, and the free bytes where the run would stand."""
     modalities = check.modalities
     columns = sum(m.cells * m.bytes for m in modalities)
     index = sum(rows.values()) * (ROW + 9 * len(modalities))
@@ -33,8 +33,8 @@ def disk(check: Check, recipe: Recipe, rows: dict[str, int], place: Path, output
     frozen = sum(m.cells * 4 * _width(e) for m in modalities for e in _frozen(recipe, m.name))
     need = columns + index + frozen + 2 * store  # the store is written in parts, then as a whole
     if need > room:
-        says = f"about {size(need)} are needed below {place}, and {size(room)} are free"
-        check.add(STOPS, "disk", "", says)
+        text = f"about {size(need)} are needed below {place}, and {size(room)} are free"
+        check.add(STOPS, "disk", "", text)
     return {
         "data": int(columns + index),
         "features": int(frozen),
@@ -52,8 +52,8 @@ def memory(check: Check, table: int) -> dict[str, Any]:
     installed = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if need > 0.9 * installed:
         check.add(WARNS, "memory", "", f"prepare needs about {size(need)}, and this machine has {size(installed)}")
-    how = f"the table, its cells as objects (about {OBJECTS} times the table) and {size(PROGRAM)} for the program; "
-    return {"prepare": int(need), "machine": int(installed), "how": how + "entries lie on disk and are mapped"}
+    method = f"the table, its cells as objects (about {OBJECTS} times the table) and {size(PROGRAM)} for the program; "
+    return {"prepare": int(need), "machine": int(installed), "how": method + "entries lie on disk and are mapped"}
 
 
 def time(check: Check, recipe: Recipe, read: float, rows: dict[str, int]) -> dict[str, Any]:
@@ -82,10 +82,9 @@ def list_trainings(recipe: Recipe, train: int, labelled: int) -> list[dict[str, 
         teacher_facts = {"trainings": teachers + (teacher.folds or 0), "steps": steps(teacher.train, labelled)}
         trainings.append({"who": "teacher", **teacher_facts})
     students = distill.seeds * 2 * (1 + len(recipe.fractions))
-    unimodal = (
-        distill.seeds * len(recipe.student.encoders) if distill.floors and len(recipe.student.encoders) > 1 else 0
-    )
-    trainings.append({"who": "student", "trainings": students + unimodal, "steps": steps(distill.train, train)})
+    encoders = len(recipe.student.encoders)
+    baselines = distill.seeds * encoders if distill.floors and encoders > 1 else 0
+    trainings.append({"who": "student", "trainings": students + baselines, "steps": steps(distill.train, train)})
     if distill.rival:  # at the most: what the teacher's training took isn't known yet
         max_steps = distill.rival * steps(distill.train, train)
         trainings.append({"who": "student", "trainings": distill.seeds, "steps": max_steps})
@@ -93,12 +92,12 @@ def list_trainings(recipe: Recipe, train: int, labelled: int) -> list[dict[str, 
 
 
 def _check_steps(check: Check, recipe: Recipe, labelled: int, train: int) -> None:
-    """Where most rows have no label, a teacher with epochs for all of them is hardly trained."""
+    """Warn where few rows have a label, and the teacher's epochs over them make few steps."""
     if recipe.trained and labelled < train / 2:
         teacher_steps = steps(recipe.trained.train, labelled)
         if teacher_steps < FEWEST_STEPS:
-            says = f"the teacher takes {teacher_steps:,} steps, on {labelled:,} labelled of {train:,} training rows: "
-            check.add(WARNS, "few_steps", "teacher.train", says + "more epochs, or a smaller batch")
+            text = f"the teacher takes {teacher_steps:,} steps, on {labelled:,} labelled of {train:,} training rows: "
+            check.add(WARNS, "few_steps", "teacher.train", text + "more epochs, or a smaller batch")
 
 
 def steps(training: Training, rows: int) -> int:
@@ -107,7 +106,7 @@ def steps(training: Training, rows: int) -> int:
 
 
 def apply_measurements(check: Check, recipe: Recipe, facts: dict[str, Any]) -> None:
-    """Put what :func:`suffuse.evaluation.training_time.effort` found in place of what was guessed."""
+    """Replace estimates by what :func:`suffuse.evaluation.training_time.effort` measured."""
     rows, threads = check.splits["rows"], recipe.compute.threads
     check.costs["disk"]["knowledge"] = _store(recipe, rows, facts["teacher"]["kept"])
     check.costs["disk"]["how"] = "columns counted from the cells and the size of an entry; the store from the teacher"
@@ -118,17 +117,18 @@ def apply_measurements(check: Check, recipe: Recipe, facts: dict[str, Any]) -> N
         seconds_each = training["steps"] * network["step"] * (1 + rows["validation"] / max(rows["train"], 1) / 3)
         training |= {"step": network["step"], "seconds": training["trainings"] * seconds_each / parallel}
         total += training["seconds"] + sum(seconds * cells[name] for name, seconds in network["frozen"].items())
-    how = f"{STEPS_TRIED} steps of each network on one thread, made-up rows; up to {threads} trainings side by side; "
+    method = f"{STEPS_TRIED} steps of each network on one thread, made-up rows; "
+    method += f"up to {threads} trainings side by side; "
     check.costs["time"] |= {"training": total, "parameters": {who: facts[who]["parameters"] for who in facts}}
-    check.costs["time"]["how"] = how + "validation counted as a third of a step, stopping early not at all"
-    student_parameters, teacher_parameters = facts["student"]["parameters"], facts["teacher"]["parameters"]
-    if teacher_parameters is not None and student_parameters >= teacher_parameters:
-        says = f"the student has {student_parameters:,} parameters, the teacher {teacher_parameters:,}: it must be smaller; lower its widths"
-        check.add(STOPS, "student_not_smaller", "student", says)
+    check.costs["time"]["how"] = method + "validation counted as a third of a step, stopping early not at all"
+    student, teacher = facts["student"]["parameters"], facts["teacher"]["parameters"]
+    if teacher is not None and student >= teacher:
+        text = f"the student has {student:,} parameters, the teacher {teacher:,}: it must be smaller; lower its widths"
+        check.add(STOPS, "student_not_smaller", "student", text)
 
 
 def size(count: float) -> str:
-    """Bytes for people: ``1.3 GB``."""
+    """Bytes as text: ``1.3 GB``."""
     for unit, large in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if count >= large:
             return f"{count / large:.3g} {unit}"
@@ -160,16 +160,12 @@ def _tap_numbers(network: Network | None, outputs: int) -> int:
 
 def _frozen(recipe: Recipe, name: str) -> list[Any]:
     """The different frozen encoders of a modality: their vectors are kept."""
-    configured = [n.encoders[name] for n in recipe.networks.values() if name in n.encoders]
-    return [
-        encoder
-        for i, encoder in enumerate(configured)
-        if getattr(encoder, "frozen", False) and encoder not in configured[:i]
-    ]
+    encoders = [n.encoders[name] for n in recipe.networks.values() if name in n.encoders]
+    return [e for i, e in enumerate(encoders) if getattr(e, "frozen", False) and e not in encoders[:i]]
 
 
 def _width(settings: Any) -> int:
-    """As far as a part's settings name it."""
+    """The width that a part's settings name, else ``WIDTH``."""
     width = getattr(settings, "width", None) or (getattr(settings, "widths", None) or [None])[-1]
     return int(width) if width else WIDTH
 

@@ -1,4 +1,4 @@
-"""What stands in two splits: groups, whole rows, contents of one modality; and columns that give a target away."""
+"""Leaks: groups, rows and contents of one modality that are in two splits, and columns that give a target away."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .findings import NOTES, WARNS, Check
 
 
 def check_given_split(check: Check, draft: Draft, group: str | None) -> None:
-    """What a split that the table gives has on both sides, before prepare leaves anything out."""
+    """Groups and copies that a given split has on both sides, before prepare leaves rows out."""
     if group:
         rows = _pairs_text(across(draft.group, draft.split))
         if rows:
@@ -37,11 +37,13 @@ def check_duplicates(check: Check, facts: dict[str, Any]) -> None:
     :func:`suffuse.prepare.duplicates.facts`."""
     if not facts["rows"]:
         return
-    says = duplicates.count_text(facts)
+    text = duplicates.count_text(facts)
     if facts["rule"] == duplicates.GROUP:
-        says += ": rows with equal contents are one group, and splits that are made keep them together"
-    few = duplicates.few_groups(facts)
-    check.add(WARNS if few else NOTES, "equal_contents", "data.duplicates", f"{says}; {few}" if few else says)
+        text += ": rows with equal contents are one group, and splits that are made keep them together"
+    warning = duplicates.few_groups(facts)
+    check.add(
+        WARNS if warning else NOTES, "equal_contents", "data.duplicates", f"{text}; {warning}" if warning else text
+    )
 
 
 def check_contradictions(check: Check, draft: Draft) -> None:
@@ -55,12 +57,12 @@ def check_contradictions(check: Check, draft: Draft) -> None:
     count = int(np.isin(contents[known], list(contradictory)).sum()) if contradictory else 0
     if count:
         share = percent(count / int(known.sum()))
-        says = f"{count:,} rows ({share}) have the contents of another row and another label"
-        check.add(WARNS if count > 0.05 * known.sum() else NOTES, "contradicting_labels", "", says)
+        text = f"{count:,} rows ({share}) have the contents of another row and another label"
+        check.add(WARNS if count > 0.05 * known.sum() else NOTES, "contradicting_labels", "", text)
 
 
 def check_shared_contents(check: Check, draft: Draft, sizes: dict[str, float]) -> None:
-    """One modality's contents that stand in two splits, among the rows that are kept. ``sizes``: bytes of an entry."""
+    """Contents of one modality that kept rows of two splits share. ``sizes``: bytes of an entry."""
     split = np.where(draft.keep, draft.split, splits.UNKNOWN)
     for name, column in draft.columns.items():
         pairs = across(column.entry, split)
@@ -68,27 +70,28 @@ def check_shared_contents(check: Check, draft: Draft, sizes: dict[str, float]) -
             continue
         (held, second), count = max(pairs.items(), key=lambda item: item[1])
         total = int(((split == NAMES.index(held)) & (column.entry >= 0)).sum())
-        says = f"{count:,} of {total:,} {held} rows ({percent(count / total)}) have a content that stands in {second} rows too"
+        text = f"{count:,} of {total:,} {held} rows ({percent(count / total)}) "
+        text += f"have a content that stands in {second} rows too"
         hint = "; if such rows belong together, name a column for them in data.group"
         large = sizes.get(name, 0.0) >= LARGE
-        check.add(WARNS if large else NOTES, "contents_in_two_splits", name, says + hint * large)
+        check.add(WARNS if large else NOTES, "contents_in_two_splits", name, text + hint * large)
 
 
 def check_give_aways(check: Check, columns: Sequence[Column], used: dict[str, str], targets: Sequence[Cells]) -> None:
-    """Columns from which a target can be read off. ``used``: column -> modality; cells of both are of the same rows."""
+    """Columns that give a target away. ``used``: column -> modality; cells of both are of the same rows."""
     for column in columns:
         for cells in targets:
             if column.name == cells.name:
-                says = "is the target itself"
+                reason = "is the target itself"
             elif cells.task.kind == NUMBER:
                 paired = zip(column.cells, cells.values, strict=True)
                 pairs = [(cell, float(value)) for cell, value in paired if cell is not None and value is not None]
-                says = label_leakage.number_leak_reason(column.role, pairs)
+                reason = label_leakage.number_leak_reason(column.role, pairs)
             else:
-                says = label_leakage.leak_reason(column, [_one_label(v) for v in cells.values])
-            if says:
-                what = f"column '{visible(column.name)}' {says.replace('the label', quoted_name(cells))}"
-                check.add(WARNS, "gives_the_label_away", used[column.name], what)
+                reason = label_leakage.leak_reason(column, [_one_label(v) for v in cells.values])
+            if reason:
+                text = f"column '{visible(column.name)}' {reason.replace('the label', quoted_name(cells))}"
+                check.add(WARNS, "gives_the_label_away", used[column.name], text)
 
 
 def quoted_name(cells: Cells) -> str:

@@ -1,4 +1,4 @@
-"""Targets: classes and how often each stands in training rows, what has no label, what training never saw."""
+"""Targets: classes and their counts in training rows, unlabelled rows, labels that no training row has."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def check_targets(check: Check, draft: Draft, split: bool = True) -> list[Head]:
         facts |= _number_facts(head) if head.kind == NUMBER else _class_facts(check, head, cells, codes)
     for code, name in enumerate(NAMES):
         if split and not (known & (codes == code)).any():
-            says = f"the {name} split has no labelled row, of {int((codes == code).sum()):,} rows"
-            check.add(STOPS, "no_labelled_row", name, says)
+            text = f"the {name} split has no labelled row, of {int((codes == code).sum()):,} rows"
+            check.add(STOPS, "no_labelled_row", name, text)
     return heads
 
 
@@ -85,17 +85,17 @@ def _check_balance(check: Check, name: str, ordered: list[tuple[str, int]], rows
     (commonest, max_count), (rarest, min_count) = ordered[0], ordered[-1]
     uneven = max_count / rows > 0.8 or max_count > UNEVEN * min_count
     if uneven and not balanced:
-        says = f"'{visible(short(commonest))}' in {percent(max_count / rows)} of the labelled training rows, "
-        says += f"'{visible(short(rarest))}' in {min_count:,}; data.tasks.{name}.balance: true weighs them"
-        check.add(WARNS, "imbalance", name, says)
+        text = f"'{visible(short(commonest))}' in {percent(max_count / rows)} of the labelled training rows, "
+        text += f"'{visible(short(rarest))}' in {min_count:,}; data.tasks.{name}.balance: true weighs them"
+        check.add(WARNS, "imbalance", name, text)
     rare = [label for label, count in ordered if count < RARE]
     if rare:
-        says = f"{len(rare):,} of {len(ordered):,} classes have fewer than {RARE} training rows, e.g. "
-        check.add(NOTES, "rare_classes", name, says + ", ".join(f"'{visible(short(r))}'" for r in rare[-3:]))
+        text = f"{len(rare):,} of {len(ordered):,} classes have fewer than {RARE} training rows, e.g. "
+        check.add(NOTES, "rare_classes", name, text + ", ".join(f"'{visible(short(r))}'" for r in rare[-3:]))
 
 
 def _check_rare_answers(check: Check, cells: targets.Cells, split: np.ndarray, kept: set[str]) -> None:
-    """How many answers a vocabulary of the most frequent ones leaves out."""
+    """Count the labels that a vocabulary of the most frequent ones leaves out."""
     counts = []
     for code, name in enumerate(NAMES):
         values = [v for v, s in zip(cells.values, split, strict=True) if s == code and v is not None]
@@ -103,9 +103,9 @@ def _check_rare_answers(check: Check, cells: targets.Cells, split: np.ndarray, k
         if left_out:
             counts.append(f"{left_out:,} of {len(values):,} {name} rows ({percent(left_out / len(values))})")
     if counts:
-        says = f"answers beyond the {cells.task.most} most frequent: {', '.join(counts)}; in training they are "
-        says += f"'{targets.OTHER}', which is never a right answer in validation and test"
-        check.add(NOTES, "rare_answers", visible(cells.name), says)
+        text = f"answers beyond the {cells.task.most} most frequent: {', '.join(counts)}; in training they are "
+        text += f"'{targets.OTHER}', which is never a right answer in validation and test"
+        check.add(NOTES, "rare_answers", visible(cells.name), text)
 
 
 def _count_unseen(cells: targets.Cells, split: np.ndarray, train_labels: set[str]) -> dict[str, int]:
