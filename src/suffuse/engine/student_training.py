@@ -108,7 +108,7 @@ def make_plan(
     if told:
         told.knowledge.require(rows, told.needs)
 
-    recorded, viewer = usage.training(columns), Viewer.of(training, run.recipe.seen(job.taught), job.seed)
+    recorded, viewer = usage.training(columns), Viewer.of(training, run.recipe.viewed_modalities(job.taught), job.seed)
     if viewer and told and told.views:
         viewer = dataclasses.replace(viewer, stored=(run.recipe.seed, told.views))  # it sees what the teacher saw
 

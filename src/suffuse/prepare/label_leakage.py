@@ -20,8 +20,8 @@ COMMON_ANSWERS = {"yes", "no", "true", "false"}  # words that are in a text for 
 
 
 def mark_leaks(columns: list[Column], target: str, number: bool = False) -> list[Column]:
-    """The same columns: texts that give the label away get the role ``give-away``, others a note in their reason. ``number``:
-    the labels are measured numbers.
+    """The same columns: texts that give the label away get the role ``give-away``, others a note in their reason.
+    ``number``: the labels are measured numbers.
 
     Where nothing else could be used, such texts stay in use, with a warning as their reason.
     """

@@ -107,8 +107,8 @@ class Quarantine:
         return {action: {reason.name: reason.rows for reason in self.reasons(action)} for action in actions}
 
     def to_csv(self) -> str:
-        """The contents of ``quarantine.csv``; cells that a rule changed come last. Formulas and control characters are escaped:
-        the line number leads to the cells as they are."""
+        """The contents of ``quarantine.csv``; cells that a rule changed come last. Formulas and control characters are
+        escaped: the line number leads to the original cells."""
         rows: list[tuple[object, ...]] = [("line", "id", "column", "action", "reason")]
         for changed in (False, True):
             rows += sorted(note for note in self.notes if (note[3] == "changed") is changed)

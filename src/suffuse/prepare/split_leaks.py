@@ -4,7 +4,7 @@ A copy of a held-out row in the training rows makes a score measure memory. Cert
 (:func:`suffuse.prepare.duplicates.drop_duplicates`, :func:`suffuse.prepare.row_state.drop_straddling`) and reported as
 warnings. Uncertain ones stay and are counted: rows of equal contents and another label, or none, and large contents of
 one modality (the same picture) that rows of two splits share without a common group. Contents are equal only where no
-modality is absent: a missing clip beside an equal transcript is no copy. Scores are reported with and without such rows.
+modality is absent: a missing clip beside an equal transcript is no copy. Scores are reported with and without them.
 """
 
 from __future__ import annotations
@@ -113,8 +113,8 @@ def size(items: Any) -> float:
 
 
 def to_json(draft: Draft, given: Mapping[str, Across]) -> dict[str, Any]:
-    """Plain values: ``left_out`` (of ``given``, see :func:`given_leaks`), ``copies`` and ``kept``, each a list of held-out
-    split, other split, rows; the first and the last by name."""
+    """Plain values: ``left_out`` (of ``given``, see :func:`given_leaks`), ``copies`` and ``kept``, each a list of
+    held-out split, other split, rows; the first and the last by name."""
 
     def plain(pairs: Across) -> list[dict[str, Any]]:
         return [{"held": held, "other": second, "rows": count} for (held, second), count in pairs.items()]

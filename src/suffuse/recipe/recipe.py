@@ -140,10 +140,10 @@ class Recipe(Settings):
                 raise ValueError(f"{place}: got {first['input']!r}, expected {known}") from None
         return self
 
-    def seen(self, taught: bool) -> dict[str, ModalitySettings]:
-        """The modalities as a student's views show them: of a distilled one as the recipe says; of the baseline
-        those that ``distill.baseline.augment`` names as it says, and the others as the distilled one sees them."""
-        overrides = None if taught or self.distill.baseline is None else self.distill.baseline.augment
+    def viewed_modalities(self, distilled: bool) -> dict[str, ModalitySettings]:
+        """The modalities with the augmentation of a student's views: the recipe's for the distilled student; for the
+        baseline that of ``distill.baseline.augment`` where it names a modality, else the distilled student's."""
+        overrides = None if distilled or self.distill.baseline is None else self.distill.baseline.augment
         if not overrides:
             return self.modalities
         off = {} if self.distill.train.augment else {n: type(m).model_fields for n, m in self.modalities.items()}

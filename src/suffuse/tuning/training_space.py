@@ -80,7 +80,11 @@ def alone(ask: Ask, ground: Ground) -> dict[str, Any]:
     recipe, where = ground.recipe, "distill.baseline.augment"
     if recipe.distill.baseline and recipe.distill.baseline.augment:
         return {}
-    shown = {name: one for name, one in recipe.seen(False).items() if name in ground.names and not ground.frozen(name)}
+    shown = {
+        name: one
+        for name, one in recipe.viewed_modalities(False).items()
+        if name in ground.names and not ground.frozen(name)
+    }
     now = {n: one for n, one in shown.items() if recipe.distill.train.augment and getattr(one, "augment", None)}
     plain = {name: type(one).model_fields["augment"].default for name, one in now.items()}
     able = [name for name, one in shown.items() if one.kind in GENTLE]

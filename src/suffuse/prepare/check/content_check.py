@@ -149,7 +149,7 @@ def _read_every_cell(
 
 
 def _distinct_contents(cells: pa.ChunkedArray | pa.Array, which: np.ndarray) -> Cleaned:
-    """Contents of cells that aren't read: empty ones are absent, all others are contents of their own."""
+    """Contents of cells that aren't read: empty ones are absent, each other is its own content."""
     if pa.types.is_string(cells.type) or pa.types.is_large_string(cells.type):
         empty = np.array([is_empty(value) for value in cells.to_pylist()], dtype=bool)
     else:
@@ -165,8 +165,8 @@ def unread_contents(entry: np.ndarray, slots: int) -> Cleaned:
 
 
 def _problems(sampled: SampledCells, losses: list[tuple[int, str, str]], times: np.ndarray) -> dict[str, list[Problem]]:
-    """Kind of problem -> all problems of this kind. ``losses``: (item, column, reason), what only the statistics show to
-    be lost of an item; ``times`` (C,): how many rows each of the cells that were read stands for."""
+    """Kind of problem -> all problems of this kind. ``losses``: (item, column, reason), losses that only the statistics
+    show; ``times`` (C,): how many rows each of the cells that were read stands for."""
     problems: dict[str, list[Problem]] = {ABSENT: [], UNREADABLE: [], PARTLY: []}
     for position, (kind, text) in sampled.problems.items():
         reason, _, details = text.partition(": ")
