@@ -1,4 +1,4 @@
-"""What the rows are: where they stand, what is to be predicted, how they are split."""
+"""Settings of the data: the table, its targets, its splits."""
 
 from __future__ import annotations
 

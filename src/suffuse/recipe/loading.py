@@ -1,4 +1,4 @@
-"""From YAML and overrides to a recipe, and back; errors in the house's words."""
+"""From YAML and overrides to a recipe, and back; errors as one line with key, got and expected."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
 
 
 def _refuse_table(path: Path) -> None:
-    """Raise UsageError where somebody names rows in place of a recipe. A recipe may be JSON, which is YAML too."""
+    """Raise UsageError where the path is a table and no recipe. A recipe may be JSON, which is YAML too."""
     if sources.is_table(path) and not (path.suffix.lower() == ".json" and not _is_list(path)):
         name = shlex.quote(str(path))
         hint = f"`suffuse init {name} --target COLUMN` looks at its columns and proposes a recipe"
@@ -70,7 +70,7 @@ def make_recipe(raw: dict, where: str = "recipe") -> Recipe:
 
 
 def _place(recipe: Recipe) -> compatibility.Place:
-    """What a recipe says of where its losses are used; how many classes there are, the data say."""
+    """Where a recipe uses its losses; the number of classes is known from the data alone."""
     rates, is_multimodal = recipe.distill.train.modality_dropout, len(recipe.student.encoders) > 1
     dropped = is_multimodal and bool(any(rates.values()) if isinstance(rates, dict) else rates)
     targets = tuple((recipe.data.task(name).kind, None) for name in recipe.data.targets)
@@ -105,7 +105,7 @@ def _override(raw: dict, text: str) -> None:
 
 
 def _usage_error(error: ValidationError, raw: dict, where: str) -> UsageError:
-    """The first problem, in the house's words; the number of further ones in the hint."""
+    """The first problem as a UsageError; the number of further ones in the hint."""
     problems = error.errors()
     first = problems[0]
     place = ".".join(str(p) for p in first["loc"])
@@ -131,7 +131,7 @@ def _got_expected(problem: ErrorDetails) -> dict[str, str]:
 
 
 def _keys_at(way: tuple[int | str, ...], raw: Any) -> set[str]:
-    """The keys that a recipe may have at this place; a part's are those of its kind. Empty where nothing says."""
+    """The keys that a recipe may have at this place; a part's are those of its kind. Empty where they are unknown."""
     kind: Any = Recipe
     table, tables = None, None  # of parts: by the name that is the next step, of the value itself
     for depth, step in enumerate(way):
@@ -149,7 +149,7 @@ def _keys_at(way: tuple[int | str, ...], raw: Any) -> set[str]:
 
 
 def _value_at(raw: Any, step: int | str) -> Any:
-    """What stands behind a key or at a position; None where the step is none of the recipe's, but pydantic's own."""
+    """The value of a key or at a position; None where the step is pydantic's own and not the recipe's."""
     try:
         return raw[step]
     except (KeyError, IndexError, TypeError):
@@ -157,7 +157,7 @@ def _value_at(raw: Any, step: int | str) -> Any:
 
 
 def _below(kind: Any, step: int | str) -> Any:
-    """The type of what a key or a position leads to; None where nothing says."""
+    """The type of the value of a key or at a position; None where it is unknown."""
     for option in _alternatives(kind):
         if step in getattr(option, "model_fields", ()):
             return option.model_fields[step].annotation

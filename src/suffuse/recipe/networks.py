@@ -16,7 +16,7 @@ class Network(Settings):
     """One network: an encoder per modality, a fusion, a head."""
 
     encoders: dict[str, Encoder]
-    modalities: tuple[str, ...] = ()  # of those, what it reads; none named: all. The other encoders are left out
+    modalities: tuple[str, ...] = ()  # modalities to use; default: all. The other encoders are left out
     fusion: Fusion  # without one: `gated` for one or two modalities, `transformer` for more
     hidden: int = Field(default=0, ge=0)  # width of the head's hidden layer; 0: none
     dropout: float = Field(default=0.0, ge=0, lt=1)
@@ -24,8 +24,7 @@ class Network(Settings):
     @model_validator(mode="before")
     @classmethod
     def _filled(cls, raw: Any) -> Any:
-        """Leave out the encoders of modalities that it is not to read; where no fusion is named, take the one that fits
-        their number. So a resolved recipe names what there is."""
+        """Drop the encoders of unused modalities, and write out the default fusion for their number."""
         if not isinstance(raw, dict):
             return raw
         encoders, modalities = raw.get("encoders"), raw.get("modalities")
@@ -64,7 +63,7 @@ class Network(Settings):
         return self.model_copy(update={"encoders": {name: self.encoders[name]}, "modalities": (), "fusion": fusion})
 
     def dropped(self, rate: float) -> Network:
-        """The network with this dropout: of its head, or, where its fusion has heads of its own, of its encoders."""
+        """The network with this dropout: of its head, or of its encoders where its fusion has heads of its own."""
         if not fusions.headless(self.fusion):
             return self.model_copy(update={"dropout": rate})
         encoders = {
@@ -113,7 +112,7 @@ class Training(Settings):
 
 
 class OwnTraining(Settings):
-    """What of a training may differ where the budget of steps is the same; None: as the other training's."""
+    """Training settings that may differ under the same budget of steps; None: as in the other training."""
 
     learning_rate: float | None = Field(default=None, gt=0)
     weight_decay: float | None = Field(default=None, ge=0)
@@ -146,7 +145,7 @@ class Teacher(Network):
 
 
 def _teacher(value: Any) -> Any:
-    """The network that the run trains, or what ``kind`` names from outside."""
+    """The network that the run trains, or the external teacher that ``kind`` names."""
     if not isinstance(value, dict) or "kind" not in value:
         return value if isinstance(value, TeacherSettings) else Teacher.model_validate(value)
     if value["kind"] == "trained":

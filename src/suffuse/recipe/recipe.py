@@ -1,4 +1,4 @@
-"""The whole recipe, and what its sections must agree on."""
+"""The whole recipe, and the consistency of its sections."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from .. import fusions
 from ..registry import ModalitySettings, Settings, TeacherSettings
 from .data_settings import Data
-from .networks import AnyTeacher, Network, Teacher
+from .networks import AnyTeacher, Network, Teacher, Training
 from .part_kinds import RESERVED, Modality
 from .stage_settings import Compute, Distill, Evaluate, Export, Extract
 
@@ -20,7 +20,7 @@ TEACHER_TAP_KEYS = ("teacher_tap", "teacher")  # what the teacher has instead
 
 
 class Recipe(Settings):
-    """Everything that decides a run."""
+    """All settings of a run."""
 
     version: Literal[1] = 1
     name: str | None = Field(default=None, pattern=r"^[\w.-]+$")
@@ -70,33 +70,44 @@ class Recipe(Settings):
                 got = ", ".join(network.encoders) or "none"
                 raise ValueError(f"{who}.encoders: got {got}, expected some of: {known}")
         trainings = {"teacher": self.trained.train} if self.trained else {}
-        augmented = any(_varies(getattr(part, "augment", None)) for part in self.modalities.values())
         for who, training in {**trainings, "distill": self.distill.train}.items():
-            if training.augment and not augmented:
-                raise ValueError(
-                    f"{who}.train.augment: got true, expected a modality with augment (modalities.NAME.augment): "
-                    "no view would differ from its row"
-                )
-            if isinstance(training.modality_dropout, dict) and not set(training.modality_dropout) <= set(
-                self.modalities
-            ):
-                got = ", ".join(training.modality_dropout)
-                raise ValueError(f"{who}.train.modality_dropout: got {got}, expected some of: {known}")
-            if training.whole and (training.mixup or not training.modality_dropout):
-                got = "with mixup, which has answers of its own" if training.mixup else "without modality_dropout"
-                raise ValueError(f"{who}.train.whole: got it {got}")
-            if training.modality_dropout == "halves" and (training.whole or training.mixup):
-                got = f"halves with {'mixup' if training.mixup else 'whole'}"
-                raise ValueError(f"{who}.train.modality_dropout: got {got}, expected one of the two")
-            if training.mixup and fusions.headless(self.networks["student" if who == "distill" else who].fusion):
-                raise ValueError(
-                    f"{who}.train.mixup: got it beside a fusion with heads of its own, which mixes answers"
-                )
+            self._check_training(who, training)
+        self._check_schedules()
+        self._check_modalities()
+        return self
+
+    def _check_training(self, who: str, training: Training) -> None:
+        """Raise ValueError where settings of the training of the teacher, or of the student ("distill"), conflict."""
+        known = ", ".join(self.modalities)
+        augmented = any(_varies(getattr(part, "augment", None)) for part in self.modalities.values())
+        if training.augment and not augmented:
+            raise ValueError(
+                f"{who}.train.augment: got true, expected a modality with augment (modalities.NAME.augment): "
+                "no view would differ from its row"
+            )
+        if isinstance(training.modality_dropout, dict) and not set(training.modality_dropout) <= set(self.modalities):
+            got = ", ".join(training.modality_dropout)
+            raise ValueError(f"{who}.train.modality_dropout: got {got}, expected some of: {known}")
+        if training.whole and (training.mixup or not training.modality_dropout):
+            got = "with mixup, which has answers of its own" if training.mixup else "without modality_dropout"
+            raise ValueError(f"{who}.train.whole: got it {got}")
+        if training.modality_dropout == "halves" and (training.whole or training.mixup):
+            got = f"halves with {'mixup' if training.mixup else 'whole'}"
+            raise ValueError(f"{who}.train.modality_dropout: got {got}, expected one of the two")
+        if training.mixup and fusions.headless(self.networks["student" if who == "distill" else who].fusion):
+            raise ValueError(f"{who}.train.mixup: got it beside a fusion with heads of its own, which mixes answers")
+
+    def _check_schedules(self) -> None:
+        """Raise ValueError where a schedule names no loss, or a temperature for a loss that has none."""
         for name, schedule in self.distill.schedules.items():
             if name not in self.distill.losses:
                 raise ValueError(f"distill.schedules: got '{name}', expected some of: {', '.join(self.distill.losses)}")
             if schedule.temperature is not None and not hasattr(self.distill.losses[name], "temperature"):
                 raise ValueError(f"distill.schedules.{name}: got a temperature for a loss that has none")
+
+    def _check_modalities(self) -> None:
+        """Raise ValueError where a modality has no encoder or a reserved name, or a teacher covers an unknown one."""
+        known = ", ".join(self.modalities)
         has_selection = any(network.modalities for network in self.networks.values())  # then others may be left out
         for name in self.modalities:
             if not has_selection and not any(name in network.encoders for network in self.networks.values()):
@@ -111,7 +122,6 @@ class Recipe(Settings):
                     if name not in self.modalities:
                         where = ".".join(filter(None, ("teacher", key, "covers")))
                         raise ValueError(f"{where}: got '{name}', expected some of: {known}")
-        return self
 
     @model_validator(mode="after")
     def _alone(self) -> Recipe:
@@ -152,7 +162,7 @@ class Recipe(Settings):
 
     @model_validator(mode="after")
     def _tapped(self) -> Recipe:
-        """What losses read of networks must be there."""
+        """Features that losses read must exist."""
         teacher = tuple(self.trained.encoders) if self.trained else None
         columns = {name: modality.columns for name, modality in self.modalities.items()}
         _check_taps(self.distill.losses, tuple(self.student.encoders), teacher, columns)
@@ -160,7 +170,7 @@ class Recipe(Settings):
 
     @model_validator(mode="after")
     def _stored(self) -> Recipe:
-        """What is stored must be what the student's training reads."""
+        """The store must contain what the student's training reads."""
         for name in {n for s in self.extract.subsets if not isinstance(s, str) for n in s}:
             if name not in self.modalities:
                 raise ValueError(f"extract.subsets: got {name}, expected some of: {', '.join(self.modalities)}")
@@ -199,7 +209,7 @@ def _augmented(modality: ModalitySettings, augment: Any) -> ModalitySettings:
 
 
 def default_losses(data: dict) -> dict[str, dict]:
-    """Labels and the teacher's answers, by what kinds of targets there are (as raw YAML)."""
+    """Losses on labels and on the teacher's logits, by the kinds of the targets (as raw YAML)."""
     names = [data.get("target")] if isinstance(data.get("target"), str) else data.get("target") or []
     tasks: Any = data.get("tasks")
     settings = [tasks[n] if isinstance(tasks, dict) and isinstance(tasks.get(n), dict) else {} for n in names]
