@@ -33,7 +33,7 @@ from tokenizers import Tokenizer
 from result_file import write_result
 from suffuse import Predictor
 from suffuse.recipe import read_recipe
-from suffuse.sources.row_stream import stream
+from suffuse.sources import stream
 
 COLD, RATIO, FLAT = 0.7, 1.3, 1.2  # seconds, times the bare libraries, times the memory for ten times the rows
 STARTS, ROWS, ROUNDS, BLOCK = 15, 200, 10, 25
@@ -63,7 +63,7 @@ def records(run: Path, predictor: Predictor) -> list[dict[str, str]]:
     block = next(rows.read(names, 0))
     root = Path(recipe.data.root) if recipe.data.root else rows.root
     pictures = {i.settings.columns[0] for i in predictor.inputs if i.field.kind == "image"}
-    made = [dict(zip(names, row, strict=True)) for row in zip(*(block.cells[n] for n in names), strict=True)]
+    made = [dict(zip(names, row, strict=True)) for row in zip(*(block.cells(n) for n in names), strict=True)]
     return [{n: str(root / v) if n in pictures else v for n, v in one.items()} for one in made if all(one.values())]
 
 

@@ -20,7 +20,7 @@ from suffuse.data.columns import Columns
 from suffuse.engine import student_training
 from suffuse.engine.loop import fit
 from suffuse.engine.training_record import save_trained
-from suffuse.prepare.row_summary import summarise
+from suffuse.prepare.row_keys import summarise
 from suffuse.run import Run
 
 TRAIN = {"epochs": 1, "batch": 16}

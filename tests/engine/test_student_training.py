@@ -61,8 +61,8 @@ def test_labels_alone_may_see_other_views() -> None:
         taught, alone = (training_of(recipe.distill, one) for one in (True, False))
         assert (taught.augment, alone.augment) == (on, True)
         assert alone.model_copy(update={"augment": on}) == taught
-        assert recipe.seen(True) == recipe.modalities
-        seen = recipe.seen(False)
+        assert recipe.viewed_modalities(True) == recipe.modalities
+        seen = recipe.viewed_modalities(False)
         assert seen["picture"].augment.model_dump(exclude_defaults=True) == {"shift": 0.1}  # pyright: ignore
         assert seen["picture"].model_copy(update={"augment": None}) == type(seen["picture"]).model_validate(PICTURE)
         assert seen["question"].augment is on  # pyright: ignore
@@ -72,7 +72,7 @@ def test_labels_alone_may_see_rows_as_they_are() -> None:
     train = {"epochs": 2, "batch": 16, "augment": True}
     own = {"augment": {"picture": None}}
     recipe = make_recipe(raw_recipe(modalities__picture=FLIPPED, distill__train=train, distill__baseline=own))
-    viewers = [Viewer.of(training_of(recipe.distill, one), recipe.seen(one), 1) for one in (True, False)]
+    viewers = [Viewer.of(training_of(recipe.distill, one), recipe.viewed_modalities(one), 1) for one in (True, False)]
     assert viewers[0] is not None and viewers[1] is None
 
 

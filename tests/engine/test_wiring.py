@@ -25,7 +25,7 @@ from suffuse.engine.loop import Plan, fit
 from suffuse.engine.objective import Objective
 from suffuse.engine.student_training import Job, prepared
 from suffuse.files import read_json
-from suffuse.prepare.row_summary import summarise
+from suffuse.prepare.row_keys import summarise
 from suffuse.recipe import make_recipe
 from suffuse.run import Run
 from suffuse.stages import teach

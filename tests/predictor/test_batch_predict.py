@@ -15,7 +15,7 @@ from prediction_files import read_predictions
 
 from suffuse.errors import UsageError
 from suffuse.predictor import Predictor, batch_predict
-from suffuse.sources import csv_stream
+from suffuse.sources import row_stream
 from suffuse.stages.predict import Options, predict
 
 FORMS = ["csv", "jsonl", "parquet"]
@@ -23,7 +23,7 @@ FORMS = ["csv", "jsonl", "parquet"]
 
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch):
-    monkeypatch.setattr(csv_stream, "BLOCK", 4)
+    monkeypatch.setattr(row_stream, "BLOCK_ROWS", 4)
     monkeypatch.setattr(batch_predict, "PART", 2)
 
 

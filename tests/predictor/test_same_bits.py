@@ -23,7 +23,7 @@ from suffuse.predictor import Predictor, loader
 from suffuse.predictor.batch_predict import make_reader
 from suffuse.predictor.input_encoding import encode
 from suffuse.run import Run
-from suffuse.sources.row_stream import stream
+from suffuse.sources import stream
 
 ROWS = 40
 MODALITIES = {

@@ -18,7 +18,7 @@ from suffuse.modalities.cell import Absent, Root, Unreadable
 from suffuse.prepare import splits
 from suffuse.prepare.check import content_check, cost_estimate, leak_check, target_check
 from suffuse.prepare.check.check_text import lines
-from suffuse.prepare.check.column_check import different, facts, filled, inspected, picked
+from suffuse.prepare.check.column_check import column_facts, count_distinct, coverage, inspect_columns, sample_rows
 from suffuse.prepare.check.findings import Check
 from suffuse.prepare.column_types import inspect
 from suffuse.prepare.quarantine import Quarantine
@@ -33,7 +33,7 @@ def draft(
 ) -> Draft:
     """Rows with these entries (one list a modality), splits (t, v, s of test) and labels."""
     count = len(split)
-    columns = {f"m{n}": content_check.unknown(np.array(e), max(e) + 1) for n, e in enumerate(entry)}
+    columns = {f"m{n}": content_check.unread_contents(np.array(e), max(e) + 1) for n, e in enumerate(entry)}
     cells = Cells("answer", task or Task(), label, {})
     texts = [cells.text(row) for row in range(count)]
     ids: list[str | None] = [str(n) for n in range(count)]
@@ -89,7 +89,7 @@ def table(**columns: list) -> sources.Rows:
 
 
 def look(rows: sources.Rows, column: Any, full: bool = False) -> content_check.Contents:
-    return content_check.look("m", Settings(column=column), rows, Path(), full, lambda share: None)
+    return content_check.read_contents("m", Settings(column=column), rows, Path(), full, lambda share: None)
 
 
 def test_every_cell_is_read_once_where_that_is_quick(part) -> None:
@@ -115,7 +115,7 @@ def test_a_cell_of_several_columns(part) -> None:
 def test_a_sample_where_reading_is_slow(part, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is counted is then of the cells that were read, and equal cells are equal contents."""
     part.wait = 0.004
-    monkeypatch.setattr(content_check, "WHOLE", 0.5)
+    monkeypatch.setattr(content_check, "FULL_READ_SECONDS", 0.5)
     cells = [f"text {n % 1500}" if n % 3 else ("bad" if n % 2 else "") for n in range(3000)]
     found = look(table(x=cells), "x")
     assert not found.facts.whole and found.facts.read == len(part.seen) == content_check.SAMPLE < found.facts.cells
@@ -131,7 +131,7 @@ def test_a_sample_where_reading_is_slow(part, monkeypatch: pytest.MonkeyPatch) -
 def test_a_sample_ends_after_some_seconds(part, monkeypatch: pytest.MonkeyPatch) -> None:
     part.wait = 0.05
     monkeypatch.setattr(content_check, "SECONDS", 0.2)
-    monkeypatch.setattr(content_check, "WHOLE", 1.0)
+    monkeypatch.setattr(content_check, "FULL_READ_SECONDS", 1.0)
     found = look(table(x=[f"t{n}" for n in range(500)]), "x")
     assert 1 <= found.facts.read <= 10
 
@@ -143,7 +143,7 @@ def test_many_reasons_are_told_together(part) -> None:
     part.load = load
     found = look(table(x=[str(n) for n in range(50)]), "x")
     assert len(found.facts.unreadable) == content_check.REASONS + 1
-    assert found.facts.unreadable[content_check.OTHERS] == 50 - content_check.REASONS
+    assert found.facts.unreadable[content_check.OTHER_REASONS] == 50 - content_check.REASONS
     assert found.field is None and found.facts.bytes == 0
 
 
@@ -152,7 +152,7 @@ def test_a_slow_derivation_is_tried_and_what_follows_from_it_too(
 ) -> None:
     """A made-up transcription of which nothing is written, and words masked in what it gives."""
     from suffuse import derive as kinds
-    from suffuse.prepare.check import derived_check
+    from suffuse.prepare.check import column_check
     from suffuse.registry import DeriveSettings
 
     class Slow(DeriveSettings):
@@ -168,13 +168,13 @@ def test_a_slow_derivation_is_tried_and_what_follows_from_it_too(
     asked = {"heard": {"kind": "slow", "column": "x"}, "masked": {"kind": "mask_words", "column": "heard"}}
     data = Data.model_validate({"source": "x", "target": "answer", "derive": asked})
     rows = table(x=[None if n % 4 == 0 else f"red thing {n}" for n in range(100)])
-    found = derived_check.make(data, rows, ["red"], Root.of(tmp_path), lambda share, words: None)
+    found = column_check.derive_columns(data, rows, ["red"], Root.of(tmp_path), lambda share, words: None)
     columns = {name: found.derived.rows.table[name].to_pylist() for name in ("heard", "masked")}
-    some = found.some["heard"]
-    assert len(some) == derived_check.FEW and all(n % 4 for n in some)
+    some = found.partial_rows["heard"]
+    assert len(some) == column_check.FEW and all(n % 4 for n in some)
     assert [n for n, text in enumerate(columns["heard"]) if text] == some.tolist()
-    assert all("heard thing" in columns["masked"][n] for n in found.some["masked"])
-    assert [t["name"] for t in found.told] == ["heard", "masked"]
+    assert all("heard thing" in columns["masked"][n] for n in found.partial_rows["masked"])
+    assert [t["name"] for t in found.derivations] == ["heard", "masked"]
     assert not list(tmp_path.iterdir())
 
 
@@ -183,30 +183,30 @@ def test_a_slow_derivation_is_tried_and_what_follows_from_it_too(
 
 def test_coverage_and_different_values_are_those_of_all_rows() -> None:
     cells = pa.chunked_array([pa.array(["a", " ", None]), pa.array(["b", "a ", ""])])
-    assert filled(cells) == pytest.approx(0.5) and different(cells) == 2
+    assert coverage(cells) == pytest.approx(0.5) and count_distinct(cells) == 2
     numbers = pa.chunked_array([pa.array([1.0, float("nan"), None, 2.0])])
-    assert filled(numbers) == pytest.approx(0.5)
-    assert different(pa.chunked_array([pa.array([[1], [2]])])) is None
-    assert different(pa.chunked_array([pa.array([b"x", b"y"])])) is None
-    assert different(pa.chunked_array([pa.nulls(3)])) == 0
+    assert coverage(numbers) == pytest.approx(0.5)
+    assert count_distinct(pa.chunked_array([pa.array([[1], [2]])])) is None
+    assert count_distinct(pa.chunked_array([pa.array([b"x", b"y"])])) is None
+    assert count_distinct(pa.chunked_array([pa.nulls(3)])) == 0
     opaque = pa.ExtensionArray.from_storage(pa.opaque(pa.int8(), "kind", "vendor"), pa.array([1, 2], pa.int8()))
-    assert different(pa.chunked_array([opaque])) is None
+    assert count_distinct(pa.chunked_array([opaque])) is None
 
 
 def test_examples_of_cells_can_not_command_a_terminal() -> None:
     rows = table(**{"na\x1bme": ["\x1b[31mred\x07 \u202etxt", "b\x9b2J", "c"]})
     (column,) = inspect(rows, Root.of(Path()))
-    shown = facts(column, rows.table.column(0), ())
+    shown = column_facts(column, rows.table.column(0), ())
     for text in (shown.name, shown.looks, *shown.examples):
         assert text.isprintable(), text
     assert shown.examples[0] == r"\x1b[31mred\x07 \u202etxt"
 
 
 def test_columns_are_judged_by_a_sample_that_is_the_same_every_time() -> None:
-    assert picked(10, 20).tolist() == list(range(10))
-    some = picked(1000, 50)
-    assert len(some) == 50 and (np.diff(some) > 0).all() and (some == picked(1000, 50)).all()
-    (column,) = inspected(table(x=[str(n) for n in range(1000)]), ["x"], some, Root.of(Path()))
+    assert sample_rows(10, 20).tolist() == list(range(10))
+    some = sample_rows(1000, 50)
+    assert len(some) == 50 and (np.diff(some) > 0).all() and (some == sample_rows(1000, 50)).all()
+    (column,) = inspect_columns(table(x=[str(n) for n in range(1000)]), ["x"], some, Root.of(Path()))
     assert len(column.cells) == 50
 
 
@@ -220,14 +220,14 @@ def test_across() -> None:
 
 def test_whole_rows_are_equal_where_contents_and_label_are() -> None:
     made = draft([[0, 0, 1, 0, -1], [3, 3, 3, 3, -1]], "ttttt", ["a", "a", "a", "b", "a"])
-    contents_, rows = leak_check.whole(made, False), leak_check.whole(made, True)
+    contents_, rows = leak_check.content_codes(made, False), leak_check.content_codes(made, True)
     assert contents_[0] == contents_[1] == contents_[3] != contents_[2] and contents_[4] == -1
     assert rows[0] == rows[1] != rows[3] and rows[4] == -1
 
 
 def test_groups_and_copies_of_a_given_split() -> None:
     made, check = draft([[0, 0, 1, 2]], "tstv", ["a", "a", "b", "b"], [5, 6, 7, 7]), blank()
-    leak_check.given(check, made, "who")
+    leak_check.check_given_split(check, made, "who")
     found = told(check)
     assert found["groups_in_two_splits"] == (
         "warning",
@@ -235,29 +235,29 @@ def test_groups_and_copies_of_a_given_split() -> None:
     )
     assert "1 test rows with train rows" in found["copies_in_two_splits"][1]
     check = blank()
-    leak_check.given(check, draft([[0, 1]], "ts", ["a", "a"]), "who")
+    leak_check.check_given_split(check, draft([[0, 1]], "ts", ["a", "a"]), "who")
     assert not check.findings
 
 
 def test_contents_of_one_modality_weigh_by_their_size() -> None:
     made, check = draft([[0, 0, 1], [0, 1, 0]], "tst", ["a", "b", "a"]), blank()
-    leak_check.shared(check, made, {"m0": 10_000.0, "m1": 40.0})
+    leak_check.check_shared_contents(check, made, {"m0": 10_000.0, "m1": 40.0})
     assert [(f.where, f.weight) for f in check.findings] == [("m0", "warning")]
     assert "1 of 1 test rows (100 %)" in check.findings[0].says and "data.group" in check.findings[0].says
     made.keep[0] = False
     check = blank()
-    leak_check.shared(check, made, {"m0": 10_000.0, "m1": 40.0})
+    leak_check.check_shared_contents(check, made, {"m0": 10_000.0, "m1": 40.0})
     assert not check.findings
 
 
 def test_labels_that_contradict_each_other() -> None:
     check = blank()
-    leak_check.contradicting(check, draft([[0, 0, 1, 2]], "tttt", ["a", "b", "a", None]))
+    leak_check.check_contradictions(check, draft([[0, 0, 1, 2]], "tttt", ["a", "b", "a", None]))
     assert (
         "2 rows (66.7 %)" in told(check)["contradicting_labels"][1] or "67 %" in told(check)["contradicting_labels"][1]
     )
     check = blank()
-    leak_check.contradicting(check, draft([[0, 0, 1]], "ttt", ["a", "a", "b"]))
+    leak_check.check_contradictions(check, draft([[0, 0, 1]], "ttt", ["a", "a", "b"]))
     assert not check.findings
 
 
@@ -267,7 +267,7 @@ def test_labels_that_contradict_each_other() -> None:
 def away(cells: list, values: list, task: Task | None = None, name: str = "x") -> list[str]:
     check, target = blank(), Cells("answer", task or Task(), values, {})
     (column,) = inspect(table(**{name: cells}), Root.of(Path()))
-    leak_check.give_away(check, [column], {name: "m"}, [target])
+    leak_check.check_give_aways(check, [column], {name: "m"}, [target])
     return [f.says for f in check.findings]
 
 
@@ -298,19 +298,21 @@ def test_numbers_that_follow_a_number() -> None:
 
 def test_imbalance_and_rare_classes() -> None:
     check, labels = blank(), ["common"] * 90 + ["rare"] * 2 + ["held"] * 8
-    target_check.look(check, draft([list(range(100))], "t" * 90 + "tt" + "vvvvssss", labels))
+    target_check.check_targets(check, draft([list(range(100))], "t" * 90 + "tt" + "vvvvssss", labels))
     found = told(check)
     assert found["imbalance"][0] == "warning" and "data.tasks.answer.balance" in found["imbalance"][1]
     assert "1 of 2 classes have fewer than 5 training rows, e.g. 'rare'" in found["rare_classes"][1]
     assert "4 validation rows, 4 test rows" in found["labels_never_seen"][1]
     check = blank()
-    target_check.look(check, draft([list(range(100))], "t" * 90 + "tt" + "vvvvssss", labels, task=Task(balance=True)))
+    target_check.check_targets(
+        check, draft([list(range(100))], "t" * 90 + "tt" + "vvvvssss", labels, task=Task(balance=True))
+    )
     assert "imbalance" not in told(check)
 
 
 def test_a_split_without_labels_would_stop_a_run() -> None:
     check = blank()
-    heads = target_check.look(check, draft([list(range(6))], "ttttvs", ["a", "b", "a", "b", "a", None]))
+    heads = target_check.check_targets(check, draft([list(range(6))], "ttttvs", ["a", "b", "a", "b", "a", None]))
     assert told(check)["no_labelled_row"][0] == "stops" and not check.runs
     assert [head.classes for head in heads] == [("a", "b")]
     assert check.targets[0]["labelled"] == {"train": 4, "validation": 1, "test": 0}
@@ -384,12 +386,14 @@ def test_trainings_are_those_that_the_stages_do() -> None:
     ):
         made = recipe(**more)
         run = Run(Path("x"), made)
-        counted = cost_estimate.counted(made, 95, 95)
+        counted = cost_estimate.list_trainings(made, 95, 95)
         assert [c["trainings"] for c in counted] == [len(teach.jobs(run)), len(distill.jobs(run))]
         assert counted[0]["steps"] == 3 * 10
     several = recipe()
     several = several.model_copy(update={"teacher": several.teacher.model_copy(update={"seeds": 3, "floors": True})})
-    assert cost_estimate.counted(several, 95, 95)[0]["trainings"] == len(teach.jobs(Run(Path("x"), several))) == 9
+    assert (
+        cost_estimate.list_trainings(several, 95, 95)[0]["trainings"] == len(teach.jobs(Run(Path("x"), several))) == 9
+    )
 
 
 def test_lines_hold_no_control_characters_and_are_not_too_long() -> None:

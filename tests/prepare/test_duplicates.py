@@ -111,7 +111,7 @@ def test_a_missing_clip_beside_an_equal_transcript_is_no_duplicate(rule: str) ->
     draft = table(clips, words, split=[TRAIN, TRAIN, TRAIN, TRAIN, TEST])
     assert kept(draft, rule) == [True, True, True, rule != DROP, True]
     assert groups(draft, rule) == [0, 1, 2, 0 if rule == GROUP else 3, 4]
-    assert split_leaks.kept(draft).get("contents") is None and split_leaks.copied(draft) == {}
+    assert split_leaks.kept_leaks(draft).get("contents") is None and split_leaks.copies_across(draft) == {}
 
 
 def test_a_row_that_is_left_out_is_nobody_s_duplicate() -> None:
@@ -144,7 +144,7 @@ def test_joined_groups_are_connected_components() -> None:
     random = np.random.default_rng(0)
     for _ in range(30):
         group, content = random.integers(0, 12, 40), random.integers(-1, 15, 40)
-        found = duplicates.joined(group, content)
+        found = duplicates.join_groups(group, content)
         reached = np.arange(40)
         for _ in range(40):  # the least row that a row can be reached from
             for code in (group, content):
@@ -183,8 +183,8 @@ def test_a_made_split_keeps_equal_contents_together(rule: str, separated: bool) 
     assert draft.keep.all() and table_rows.too_few(draft, data) is None
     table_rows.make_splits(draft, data, 0)
     assert set(draft.split.tolist()) == {TRAIN, VALIDATION, TEST}
-    assert bool(split_leaks.across(split_leaks.whole(draft, False), draft.split)) is separated
-    assert bool(split_leaks.copied(draft)) is separated
+    assert bool(split_leaks.across(split_leaks.content_codes(draft, False), draft.split)) is separated
+    assert bool(split_leaks.copies_across(draft)) is separated
     facts = duplicates.facts(draft, rule)
     groups = facts.pop("groups")
     assert facts == {"rule": rule, "rows": 891, "contents": 18}
@@ -254,9 +254,9 @@ def test_why_nothing_is_present_is_told_too() -> None:
 def test_copies_that_are_kept_are_counted_and_told() -> None:
     draft = table(list("aaab"), label=["x", "x", "y", "x"], split=[TEST, TRAIN, TEST, TRAIN])
     kept(draft, KEEP)
-    facts = split_leaks.to_json(draft, split_leaks.given(draft, copies=False))
+    facts = split_leaks.to_json(draft, split_leaks.given_leaks(draft, copies=False))
     assert facts["copies"] == [{"held": "test", "other": "train", "rows": 1}]
     assert facts["kept"]["contents"] == [{"held": "test", "other": "train", "rows": 1}]  # line 4: another label
     assert "copies" not in facts["left_out"]
-    told = split_leaks.told(facts)
+    told = split_leaks.warning_lines(facts)
     assert len(told) == 2 and "same contents and label: they stay" in told[0] and "another label or none" in told[1]

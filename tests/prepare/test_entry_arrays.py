@@ -9,8 +9,8 @@ import pyarrow as pa
 import pytest
 
 from suffuse.modalities import tabular, text
-from suffuse.prepare import entry_arrays
-from suffuse.prepare.entry_arrays import take, write
+from suffuse.prepare import item_storage
+from suffuse.prepare.item_storage import take_items, write_entries
 
 TEXTS = ["one", "two words", "these are five words now", "three words here"] * 5
 ROWS = ["1\x1fred", "2.5\x1f", "\x1fblue"] * 7
@@ -21,9 +21,9 @@ ROWS = ["1\x1fred", "2.5\x1f", "\x1fblue"] * 7
 def test_pieces_make_the_whole(part, items, piece, tmp_path, monkeypatch):
     settings = part.Settings(column=("a", "b") if part is tabular else "a")
     statistics = part.fit(settings, items)
-    monkeypatch.setattr(entry_arrays, "PIECE", piece)
+    monkeypatch.setattr(item_storage, "PIECE", piece)
     column = pa.chunked_array([pa.array(items[:5], pa.large_string()), pa.array(items[5:], pa.large_string())])
-    write(part, settings, statistics, column, tmp_path / "made.npy", tmp_path / "work")
+    write_entries(part, settings, statistics, column, tmp_path / "made.npy", tmp_path / "work")
     made = np.load(tmp_path / "made.npy")
     expected = part.encode(settings, statistics, items)
     assert made.dtype == expected.dtype and made.shape == expected.shape and (made == expected).all()
@@ -37,12 +37,12 @@ def test_a_killed_attempt_s_pieces_are_made_anew(tmp_path: Path):
     (tmp_path / "work" / "0.npy").write_bytes(b"half")
     (tmp_path / "work" / "99.npy").write_bytes(b"of another table")
     column = pa.chunked_array([pa.array(TEXTS, pa.large_string())])
-    write(text, settings, statistics, column, tmp_path / "made.npy", tmp_path / "work")
+    write_entries(text, settings, statistics, column, tmp_path / "made.npy", tmp_path / "work")
     assert (np.load(tmp_path / "made.npy") == text.encode(settings, statistics, TEXTS)).all()
 
 
 def test_some_items():
     column = pa.chunked_array([pa.array(["a", "b"]), pa.array(["c"])])
-    assert take(column, np.array([2, 0, 0])).to_pylist() == ["c", "a", "a"]
-    picked = take(np.arange(10) ** 2, np.array([3, 1]))
+    assert take_items(column, np.array([2, 0, 0])).to_pylist() == ["c", "a", "a"]
+    picked = take_items(np.arange(10) ** 2, np.array([3, 1]))
     assert picked[0:2].tolist() == [9, 1] and len(picked) == 2

@@ -19,9 +19,8 @@ from PIL import Image
 from suffuse import sources
 from suffuse.errors import UsageError
 from suffuse.modalities import audio_ops
-from suffuse.prepare.defaults import epochs, picture_size, text_settings
-from suffuse.prepare.label_leakage import told
-from suffuse.prepare.recipe_proposal import Proposal, names, propose
+from suffuse.prepare.label_leakage import label_word_shares
+from suffuse.prepare.recipe_proposal import Proposal, epochs, names, picture_size, propose, text_settings
 from suffuse.prepare.recipe_writer import scalar
 from suffuse.recipe import Recipe, make_recipe
 
@@ -459,9 +458,9 @@ def test_text_that_gives_the_label_away(tmp_path: Path) -> None:
 
 def test_words_that_stand_there_for_other_reasons() -> None:
     both = [(f"is it a circle or a square {row}", ("circle", "square")[row % 2]) for row in range(ROWS)]
-    own, other = told(both)
+    own, other = label_word_shares(both)
     assert own == other == 1.0
-    assert told([("no 7 yes", label) for label in ("yes", "no", "7", "x")]) == (0.0, 0.0)
+    assert label_word_shares([("no 7 yes", label) for label in ("yes", "no", "7", "x")]) == (0.0, 0.0)
 
 
 def test_column_that_settles_the_label(tmp_path: Path) -> None:

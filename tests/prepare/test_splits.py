@@ -75,7 +75,7 @@ def test_given_splits_are_kept_and_what_is_lacking_is_cut_from_training():
 
 def test_names_of_splits():
     names = ["train", "Training", "val", "DEV", "valid", "validation", "test", "testing", "", None, "holdout"]
-    assert splits.given(names).tolist() == [0, 0, 1, 1, 1, 1, 2, 2, -1, -1, -1]
+    assert splits.parse_splits(names).tolist() == [0, 0, 1, 1, 1, 1, 2, 2, -1, -1, -1]
 
 
 @pytest.mark.parametrize(("rows", "groups"), [(1, 1), (40, 1), (3, 3)])

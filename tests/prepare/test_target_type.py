@@ -14,9 +14,9 @@ import pytest
 import yaml
 
 from suffuse.prepare.column_types import Column
-from suffuse.prepare.label_leakage import tells_number
+from suffuse.prepare.label_leakage import number_leak_reason
 from suffuse.prepare.recipe_proposal import Proposal, propose
-from suffuse.prepare.target_type import goal
+from suffuse.prepare.target_type import target_type
 from suffuse.prepare.targets import read
 from suffuse.recipe import Recipe, make_recipe
 
@@ -51,7 +51,7 @@ def recipe(found: Proposal) -> Recipe:
 
 def test_a_number_near_the_largest_there_is() -> None:
     with np.errstate(all="raise"):
-        found = goal(column([(row + 0.5) * (-1) ** row * 1e306 for row in range(170)]))
+        found = target_type(column([(row + 0.5) * (-1) ** row * 1e306 for row in range(170)]))
     assert found.kind == "number" and "-1.695e+308 to 1.685e+308" in found.reason
 
 
@@ -72,7 +72,7 @@ def test_a_number_near_the_largest_there_is() -> None:
     ],
 )
 def test_what_a_target_is(cells: list, kind: str, task: dict) -> None:
-    found = goal(column(cells))
+    found = target_type(column(cells))
     assert (found.kind, found.task) == (kind, task)
 
 
@@ -81,7 +81,7 @@ def test_labels_are_counted_as_prepare_will_read_them(separator: str) -> None:
     from suffuse.recipe import Task
 
     cells = [tags(row, f" {separator} ") for row in range(ROWS)]
-    found = goal(column(cells))
+    found = target_type(column(cells))
     theirs = read("goal", Task.model_validate(found.task), pa.chunked_array([cells])).values
     assert f"{len({one for some in theirs for one in some})} labels" in found.reason
     commonest = max(sum(tag in some for some in theirs) for tag in TAGS)
@@ -131,15 +131,15 @@ def test_a_number_that_tells_the_number_isn_t_read(tmp_path: Path, wrong: bool) 
 def test_a_number_follows_another_by_its_rank() -> None:
     values = np.random.default_rng(1).normal(size=200)
     pairs = [(repr(float(np.exp(v))), float(v)) for v in values]
-    assert "follow it" in tells_number("number", pairs)
-    assert "follow it" in tells_number("number", [(v, -y) for v, y in pairs])  # the other way round
-    assert tells_number("number", [(v, pairs[n - 1][1]) for n, (v, _) in enumerate(pairs)]) == ""
-    assert tells_number("number", pairs[:20]) == ""  # too few to say
-    assert tells_number("number", [("5", y) for _, y in pairs]) == ""
-    assert tells_number("text", pairs) == ""
+    assert "follow it" in number_leak_reason("number", pairs)
+    assert "follow it" in number_leak_reason("number", [(v, -y) for v, y in pairs])  # the other way round
+    assert number_leak_reason("number", [(v, pairs[n - 1][1]) for n, (v, _) in enumerate(pairs)]) == ""
+    assert number_leak_reason("number", pairs[:20]) == ""  # too few to say
+    assert number_leak_reason("number", [("5", y) for _, y in pairs]) == ""
+    assert number_leak_reason("text", pairs) == ""
     huge = [(f"{(-1) ** n}e308", 1.7e308 * (-1) ** n) for n in range(len(pairs))]
     with np.errstate(all="raise"):  # no difference of two of them is a number
-        assert "follow it" in tells_number("number", huge)
+        assert "follow it" in number_leak_reason("number", huge)
 
 
 @pytest.mark.parametrize(("share", "seeds"), [(1.0, 1), (0.6, 1), (0.1, 3)])

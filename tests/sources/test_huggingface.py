@@ -14,9 +14,8 @@ from PIL import Image
 from suffuse import sources
 from suffuse.errors import SuffuseError, UsageError
 from suffuse.modalities import image
-from suffuse.sources import parquet_stream
+from suffuse.sources import row_stream, stream
 from suffuse.sources.frame import to_table
-from suffuse.sources.row_stream import stream
 
 datasets.disable_progress_bars()
 COLOURS = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (9, 9, 9)]
@@ -76,9 +75,9 @@ def test_class_labels_in_parquet_are_names_for_both_readers(labelled, monkeypatc
     rows = sources.read(labelled)
     assert {name: rows.table[name].to_pylist() for name in names} == names
     assert rows.table["number"].to_pylist() == [4, 3, 2, 1] and not rows.table.schema.metadata
-    monkeypatch.setattr(parquet_stream, "BLOCK", 3)
+    monkeypatch.setattr(row_stream, "BLOCK_ROWS", 3)
     blocks = list(stream(labelled).read(["label", "tags"], 0))
-    assert {name: [c for b in blocks for c in b.cells[name]] for name in names} == names
+    assert {name: [c for b in blocks for c in b.cells(name)] for name in names} == names
 
 
 def test_saved_and_in_memory_lists_of_class_labels_are_names_too(labelled, tmp_path):

@@ -8,7 +8,7 @@ import pytest
 
 from suffuse import sources
 from suffuse.errors import UsageError
-from suffuse.sources.row_stream import stream
+from suffuse.sources import stream
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,11 @@ from suffuse.sources.row_stream import stream
 def test_a_record_is_a_row_and_paths_start_from_the_working_folder(source: str, cells: dict) -> None:
     made = stream(source)
     (block,) = made.read(made.names, 0)
-    assert (block.cells, block.line, block.broken) == (cells, list(range(1, len(block.line) + 1)), [])
+    assert ({name: block.cells(name) for name in made.names}, block.line, block.broken) == (
+        cells,
+        list(range(1, len(block.line) + 1)),
+        [],
+    )
     assert made.root == Path.cwd()
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from suffuse import sources
 from suffuse.errors import SuffuseError, UsageError
-from suffuse.sources import csv
+from suffuse.sources import row_stream
 from suffuse.sources.frame import to_table
 
 
@@ -140,7 +140,7 @@ def test_json_numbers_of_every_kind(tmp_path):
 
 
 def test_many_rows_come_in_pieces_and_in_order(tmp_path, monkeypatch):
-    monkeypatch.setattr(csv, "PIECE", 7)
+    monkeypatch.setattr(row_stream, "CHUNK_ROWS", 7)
     cells = [[str(n), f"x\ny{n}" if n % 5 == 0 else f"z{n}"] for n in range(100)]
     out = io.StringIO()
     writer.writer(out).writerows([["a", "b"], *cells])
@@ -152,12 +152,10 @@ def test_many_rows_come_in_pieces_and_in_order(tmp_path, monkeypatch):
 
 
 def test_json_pieces_that_differ_in_type_are_read_as_a_whole(tmp_path, monkeypatch):
-    from suffuse.sources import jsonl
-
     lines = [*({"a": n, "b": n} for n in range(10)), {"a": "x", "b": 1.5}, {"a": None, "c": [1]}]
     text = "\n".join(map(json.dumps, lines))
     whole = read(tmp_path, text, "rows.jsonl").table
-    monkeypatch.setattr(jsonl, "PIECE", 3)
+    monkeypatch.setattr(row_stream, "CHUNK_ROWS", 3)
     pieces = read(tmp_path, text, "rows.jsonl").table
     assert pieces.to_pylist() == whole.to_pylist() and pieces.schema.types == whole.schema.types
     assert pieces["a"].to_pylist()[:2] == ["0", "1"] and pieces["b"].to_pylist()[10] == 1.5

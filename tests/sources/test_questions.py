@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from suffuse import sources
 from suffuse.errors import SuffuseError, UsageError
-from suffuse.sources.questions import normal
+from suffuse.sources.questions import normalised
 
 
 def write(folder: Path, rows: list[dict], pictures: tuple[str, ...] = ("a.png",), images: str = "images") -> Path:
@@ -65,15 +65,15 @@ def test_every_cell_that_the_rule_changes_is_told(tmp_path):
     ],
 )  # fmt: skip
 def test_the_form_of_an_answer(answer, wanted):
-    assert normal(answer) == wanted
+    assert normalised(answer) == wanted
 
 
 @given(st.text() | st.integers() | st.floats(allow_nan=False))
 def test_the_form_is_stable_and_blind_to_case_and_space(answer):
-    once = normal(answer)
-    assert normal(once) == once
+    once = normalised(answer)
+    assert normalised(once) == once
     if isinstance(answer, str):
-        assert normal(f"  {answer} .") == once
+        assert normalised(f"  {answer} .") == once
 
 
 def test_what_an_object_says_itself_stays(tmp_path):

@@ -14,19 +14,17 @@ from suffuse.errors import SuffuseError
 from suffuse.modalities import text as text_modality
 from suffuse.modalities.cell import Root
 from suffuse.prepare.check import content_check
-from suffuse.prepare.check.column_check import facts
+from suffuse.prepare.check.column_check import column_facts
 from suffuse.prepare.column_types import inspect
-from suffuse.sources import csv_stream, json_rows, jsonl_stream, parquet_stream
-from suffuse.sources import row_stream as streaming
-from suffuse.sources.row_stream import stream
+from suffuse.sources import row_stream, stream
+from suffuse.sources.json import RecordColumns
 
 Verdict = tuple[list[str], dict[int, dict], list[tuple[int, str]]] | tuple[str, str]
 
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (csv_stream, jsonl_stream, parquet_stream, streaming):
-        monkeypatch.setattr(module, "BLOCK", 2)
+    monkeypatch.setattr(row_stream, "BLOCK_ROWS", 2)
 
 
 def whole(file: Path) -> Verdict:
@@ -52,7 +50,7 @@ def streamed(file: Path) -> Verdict:
     cells: dict[int, dict] = {}
     for block in blocks:
         for place, line in enumerate(block.line):
-            cells[line] = shown({name: column[place] for name, column in block.cells.items()})
+            cells[line] = shown({name: block.cells(name)[place] for name in made.names})
     if not cells:
         error = sources.no_rows(file, broken)  # as the stages that read a stream raise it
         return type(error).__name__, error.line()
@@ -176,14 +174,12 @@ def test_parquet(case: str, tmp_path: Path) -> None:
 
 
 def test_json_pieces_agree_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from suffuse.sources import jsonl
-
-    monkeypatch.setattr(jsonl, "PIECE", 2)
+    monkeypatch.setattr(row_stream, "CHUNK_ROWS", 2)
     file = tmp_path / "rows.jsonl"
     for case in ("no record among records", "mixed types", "a byte that is not UTF-8"):
         file.write_bytes(JSON_LINES[case])
         assert streamed(file) == whole(file), case
-    assert json_rows.RecordColumns().parted([{"a": 1}], [1]) == ([{"a": 1}], [1], [])
+    assert RecordColumns().split([{"a": 1}], [1]) == ([{"a": 1}], [1], [])
 
 
 @pytest.mark.parametrize(
@@ -216,5 +212,7 @@ def test_every_layout_of_texts_and_bytes_gives_plain_columns(kind: pa.DataType, 
     assert "view" not in left and "dictionary" not in left
     assert rows.table["a"].to_pylist() == made.to_pylist() and streamed(file) == whole(file)
     (column, _) = inspect(rows, Root.of(tmp_path))
-    facts(column, rows.table.column("a"), ())
-    content_check.look("m", text_modality.Settings(column="a"), rows, Root.of(tmp_path), False, lambda share: None)
+    column_facts(column, rows.table.column("a"), ())
+    content_check.read_contents(
+        "m", text_modality.Settings(column="a"), rows, Root.of(tmp_path), False, lambda share: None
+    )

@@ -11,17 +11,15 @@ import pytest
 
 from suffuse import sources
 from suffuse.errors import SuffuseError, UsageError
-from suffuse.sources import csv_stream, jsonl_stream, parquet_stream
-from suffuse.sources import row_stream as streaming
-from suffuse.sources.row_stream import Block, stream
+from suffuse.sources import row_stream, stream
+from suffuse.sources.row_stream import Block
 
 NAMES = ["rows.csv", "rows.tsv", "rows.jsonl", "rows.json", "rows.parquet"]
 
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
-    for module in (csv_stream, jsonl_stream, parquet_stream, streaming):
-        monkeypatch.setattr(module, "BLOCK", 4)
+    monkeypatch.setattr(row_stream, "BLOCK_ROWS", 4)
 
 
 def write(folder: Path, name: str, rows: int = 23) -> Path:
@@ -45,7 +43,9 @@ def write(folder: Path, name: str, rows: int = 23) -> Path:
 
 
 def together(blocks: list[Block]) -> tuple[dict, list, list]:
-    cells = {name: [c for b in blocks for c in b.cells[name]] for name in blocks[0].cells}
+    columns = blocks[0].columns
+    names = columns.column_names if isinstance(columns, pa.Table) else list(columns)
+    cells = {name: [c for b in blocks for c in b.cells(name)] for name in names}
     return cells, [n for b in blocks for n in b.line], [bad for b in blocks for bad in b.broken]
 
 
@@ -74,8 +74,7 @@ def test_reading_goes_on_at_any_block(tmp_path, name):
 
 
 def test_of_large_cells_a_block_holds_fewer(tmp_path, monkeypatch):
-    for module in (csv_stream, jsonl_stream, parquet_stream):
-        monkeypatch.setattr(module, "LARGEST_BLOCK", 1000)
+    monkeypatch.setattr(row_stream, "MAX_BLOCK_SIZE", 1000)
     cells = ["x" * 600] * 6
     (tmp_path / "a.csv").write_text("a\n" + "\n".join(cells))
     (tmp_path / "a.jsonl").write_text("\n".join(json.dumps({"a": c}) for c in cells))

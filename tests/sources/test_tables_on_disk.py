@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from suffuse import sources
 from suffuse.errors import SuffuseError, UsageError
-from suffuse.sources.row_stream import stream
+from suffuse.sources import stream
 
 
 def read(folder: Path, content: str | bytes, name: str = "rows.csv") -> sources.Rows:

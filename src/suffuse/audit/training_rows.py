@@ -20,7 +20,7 @@ from ..engine.label_budget import label_budget
 from ..engine.student_training import jobs
 from ..errors import SuffuseError
 from ..files import read_json
-from ..prepare.row_summary import summarise
+from ..prepare.row_keys import summarise
 from ..prepare.splits import CODE
 from ..prepare.targets import prior
 from ..types import NUMBER
@@ -34,7 +34,7 @@ TEACHERS = ("teacher", "teachers/*", "teacher-only-*/*", "folds/*")
 
 
 class Counted(BaseModel):
-    """The rows of one split (:class:`suffuse.prepare.row_summary.Summary`)."""
+    """The rows of one split (:class:`suffuse.prepare.row_keys.Summary`)."""
 
     rows: int
     groups: int

@@ -47,9 +47,9 @@ def check_command(
     table_check = check(run, full)
     if measure and table_check.sample:
         from ..evaluation.training_time import estimate_training
-        from ..prepare.check.cost_estimate import measured
+        from ..prepare.check.cost_estimate import apply_measurements
 
-        measured(table_check, run.recipe, estimate_training(run.recipe, table_check.sample))
+        apply_measurements(table_check, run.recipe, estimate_training(run.recipe, table_check.sample))
     typer.echo(json_text(table_check.to_json()) if json_ else "\n".join(map(visible, lines(table_check))))
     raise typer.Exit(0 if table_check.runs else 1)
 

@@ -38,7 +38,10 @@ def blanked(batch: Batch, names: Sequence[str]) -> Batch:
     inputs = dict(batch.inputs)
     for at, name in enumerate(names):
         if name not in batch.index:
-            x, is_present = inputs[name], present[:, at : at + 1]  # the slice that fusions take, too: one node of a graph
+            x, is_present = (
+                inputs[name],
+                present[:, at : at + 1],
+            )  # the slice that fusions take, too: one node of a graph
             is_present = is_present.reshape(-1, *[1] * (x.dim() - 1)) if x.dim() != 2 else is_present
             zero = torch.zeros((), dtype=x.dtype, device=x.device)  # a scalar: zeros_like costs three nodes in a graph
             inputs[name] = torch.where(is_present, x, zero)

@@ -58,16 +58,16 @@ def fit(settings: Settings, labels: Sequence[str]) -> dict:
         phrases = labels
     else:
         phrases = _lines(package_file(settings.words, where="data.derive: words"))
-    found = set()
+    words = set()
     for phrase in set(phrases):
         for word in word_pattern().findall(unicodedata.normalize("NFC", phrase)):
-            found.add(_form(word, settings.plurals))
-    if not found:
+            words.add(_form(word, settings.plurals))
+    if not words:
         got = "no labels" if settings.words == LABELS else "no word"
         raise UsageError(
             "there are no words to cut", where=f"data.derive, words of column '{settings.column}'", got=got
         )
-    return {"words": sorted(found)}
+    return {"words": sorted(words)}
 
 
 def make(settings: Settings, facts: dict, value: Any, root: Any) -> str:
@@ -78,10 +78,10 @@ def make(settings: Settings, facts: dict, value: Any, root: Any) -> str:
     gap = f" {settings.instead} "
     text = unspaced.sub(lambda found: gap, text) if unspaced else text
     text = word_pattern().sub(lambda w: gap if _form(w[0], settings.plurals) in words else w[0], text)
-    made = " ".join(text.split())
-    if not made:
+    masked = " ".join(text.split())
+    if not masked:
         raise Absent("nothing is left without the masked words")
-    return made
+    return masked
 
 
 def _text(value: Any) -> str:

@@ -65,29 +65,29 @@ def make(settings: Settings, facts: dict, value: Any, root: Path | Root) -> str:
         recogniser.start_utt()
         recogniser.process_raw(samples, no_search=False, full_utt=True)
         recogniser.end_utt()
-        found = recogniser.hyp()
-    if found is None or not found.hypstr.strip():
+        hypothesis = recogniser.hyp()
+    if hypothesis is None or not hypothesis.hypstr.strip():
         raise Absent("no word was recognised")
-    return found.hypstr
+    return hypothesis.hypstr
 
 
 @lru_cache(maxsize=2)
 def _recogniser(model: str | None, dictionary: str | None, language: str | None) -> Any:
     sphinx = optional("pocketsphinx", "transcribe")
-    given = {"hmm": model, "dict": dictionary, "lm": language}
-    settings = {"samprate": RATE, "cmn": "batch", "loglevel": "FATAL", **{k: v for k, v in given.items() if v}}
+    files = {"hmm": model, "dict": dictionary, "lm": language}
+    settings = {"samprate": RATE, "cmn": "batch", "loglevel": "FATAL", **{k: v for k, v in files.items() if v}}
     try:
         return sphinx.Decoder(sphinx.Config(**settings))
     except (RuntimeError, ValueError) as error:
-        got = ", ".join(v for v in given.values() if v) or "its own models"
+        got = ", ".join(v for v in files.values() if v) or "its own models"
         raise UsageError("the recogniser can't be started", where="data.derive", got=f"{got}: {error}") from None
 
 
 def _samples(content: bytes, seconds: float) -> bytes:
     """A file's sound as 16-bit samples, one channel, 16 kHz."""
     try:
-        found, rate, _ = audio_ops.read(content, seconds)
-        heard = audio_ops.resample(audio_ops.check(found), rate, RATE)
+        samples, rate, _ = audio_ops.read(content, seconds)
+        heard = audio_ops.resample(audio_ops.check(samples), rate, RATE)
     except ValueError as error:
         raise Unreadable(str(error)) from None
     return (np.clip(heard, -1, 1) * 32767).astype("<i2").tobytes()

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from ..data.columns import Columns
-from ..prepare.row_summary import summarise
+from ..prepare.row_keys import summarise
 from ..types import Batch
 
 PREFIX = "usage."  # of the record's tensors in a checkpoint

@@ -105,7 +105,7 @@ def training_data(
     labelled = columns.labelled("train")
     rows = columns.rows("train") if teacher else labelled[allowed[labelled]]
     judged = columns.labelled("validation")
-    viewer = Viewer.of(training, run.recipe.seen(job.distilled), job.seed)
+    viewer = Viewer.of(training, run.recipe.viewed_modalities(job.distilled), job.seed)
     if teacher:
         teacher.knowledge.require(rows, teacher.needs)
         if viewer and teacher.views:  # the student sees the views that the teacher answered

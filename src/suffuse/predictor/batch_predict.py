@@ -84,7 +84,7 @@ class BatchPredictor:
         part.counts["broken"] += len(block.broken)
         if block.line:
             answers = self.predictor.predict_cells(cells, self.root, self.layout.threshold)
-            ids = [None] * len(block.line) if self.layout.id is None else block.cells[self.layout.id]
+            ids = [None] * len(block.line) if self.layout.id is None else block.cells(self.layout.id)
             for line, prediction, id_ in zip(block.line, answers, ids, strict=True):
                 row = self.layout.row(line, prediction, id_)
                 part.add(line, prediction, row, row[self.layout.absent])
@@ -188,6 +188,6 @@ def _column(
         return lambda block: [None] * len(block.line)
     columns_read.add(source)
     if column == source or column not in predictor.derived or predictor.source(column, names) is None:
-        return lambda block: block.cells[source]
+        return lambda block: block.cells(source)
     say(f"          no column '{column}': it is made from '{source}'")
-    return lambda block: [predictor.value(column, {source: cell}, place) for cell in block.cells[source]]
+    return lambda block: [predictor.value(column, {source: cell}, place) for cell in block.cells(source)]

@@ -1,4 +1,4 @@
-"""Which column is the target, which gives the splits, the ids, the groups, and which give the label away."""
+"""Roles of columns: the target, splits, ids, groups, and columns that give the label away."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from ..types import NUMBER
 from . import label_leakage, splits
 from .column_types import FEW, READ, Column, is_number, percent
-from .target_type import Goal, goal
+from .target_type import TargetType, target_type
 
 ID_NAMES = ("id", "uid", "uuid", "guid", "key", "index")
 # names of things that several rows may share, and what may stand beside them in a column's name
@@ -18,22 +18,22 @@ PEOPLE = {"patient", "user", "speaker", "subject", "author", "customer", "person
 PEOPLE |= {"reviewer", "worker", "family", "household"}
 PICTURES = {"picture", "image", "photo"}
 GROUPS = {"group", "session", "visit", "scene", "video", "document", "recording"} | PEOPLE | PICTURES
-BESIDE = {"id", "uid", "uuid", "number", "num", "no", "nr", "name", "key", "code", "index", "hash"}
+GROUP_SUFFIXES = {"id", "uid", "uuid", "number", "num", "no", "nr", "name", "key", "code", "index", "hash"}
 TABULAR = ("number", "category", "date")
 FULL = 0.9  # of the rows a split column must fill
-MADE = "Splits are made, the same ones for the same seed."
+SPLITS_ARE_MADE = "Splits are made, the same ones for the same seed."
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The columns with their final roles, and what the recipe's ``data`` section says about them.
+    """The columns with their final roles, and the contents of the recipe's ``data`` section.
 
-    ``notes`` holds, for target, id, group and split, lines that tell why.
+    ``notes`` holds, for target, id, group and split, lines with the reasons.
     """
 
     columns: list[Column]
     target: str
-    goal: Goal
+    target_type: TargetType
     id: str | None
     group: str | None
     split: str | None
@@ -57,8 +57,8 @@ def left_out(column: Column) -> str:
     if _id_rank(column.name) <= len(ID_NAMES) or _is_group(column.name):
         return "left out: named like an id or a group"
     filled = [v for v in column.cells if v is not None]
-    whole = column.role == "number" and not any(is_number(v) and float(v) % 1 for v in filled)
-    if whole and column.distinct == len(filled):
+    is_integer = column.role == "number" and not any(is_number(v) and float(v) % 1 for v in filled)
+    if is_integer and column.distinct == len(filled):
         return "left out: another whole number in every row, as ids are"
     return ""
 
@@ -66,23 +66,23 @@ def left_out(column: Column) -> str:
 def assign(columns: list[Column], target: str) -> Plan:
     """Roles for all columns. Raises UsageError where the target can't be predicted."""
     label = next(c for c in columns if c.name == target)
-    found = goal(label)
-    columns = [replace(c, role="target", reason=found.reason) if c.name == target else c for c in columns]
+    inferred = target_type(label)
+    columns = [replace(c, role="target", reason=inferred.reason) if c.name == target else c for c in columns]
     split, codes, split_notes = _split(columns, label)
-    columns = _named(columns, split, "split", "says which split a row is in")
+    columns = _assign_role(columns, split, "split", "says which split a row is in")
     id_ = _id(columns)
-    columns = _named(columns, id_, "id", "another value in every row")
+    columns = _assign_role(columns, id_, "id", "another value in every row")
     group, group_notes = _group(columns, codes)
     columns = [_as_group(c) if c.name == group else c for c in columns]
-    columns = label_leakage.mark(columns, target, found.kind == NUMBER)
+    columns = label_leakage.mark_leaks(columns, target, inferred.kind == NUMBER)
     counts = {name: int((codes == code).sum()) for code, name in enumerate(splits.NAMES)} if split else {}
     known = np.array([v is not None for v in label.cells])
     labelled = int(known[codes == splits.TRAIN].sum())  # without a split column all rows are training rows as yet
-    notes = {"target": [found.reason], "split": split_notes, "group": group_notes}
-    return Plan(columns, target, found, id_, group, split, counts, labelled, notes)
+    notes = {"target": [inferred.reason], "split": split_notes, "group": group_notes}
+    return Plan(columns, target, inferred, id_, group, split, counts, labelled, notes)
 
 
-def _named(columns: list[Column], name: str | None, role: str, reason: str) -> list[Column]:
+def _assign_role(columns: list[Column], name: str | None, role: str, reason: str) -> list[Column]:
     return [replace(c, role=role, reason=reason) if c.name == name else c for c in columns]
 
 
@@ -95,18 +95,22 @@ def _as_group(column: Column) -> Column:
 
 def _split(columns: list[Column], label: Column) -> tuple[str | None, np.ndarray, list[str]]:
     """(the split column, each row's code, notes); without one, all rows are training rows."""
-    nothing = np.zeros(len(label.cells), dtype=np.int8)
+    all_training = np.zeros(len(label.cells), dtype=np.int8)
     usable = [c for c in columns if c.role in ("category", "other", "text") and c.coverage >= FULL]
-    found = [c for c in usable if {v.lower() for v in c.cells if v is not None} <= set(splits.CODE)]
-    for column in sorted(found, key=lambda c: "split" not in c.name.lower()):
-        codes = splits.given(column.cells)
+    candidates = [c for c in usable if {v.lower() for v in c.cells if v is not None} <= set(splits.CODE)]
+    for column in sorted(candidates, key=lambda c: "split" not in c.name.lower()):
+        codes = splits.parse_splits(column.cells)
         if splits.TRAIN not in codes or len(set(codes.tolist()) - {splits.UNKNOWN}) < 2:
             continue
-        bare = _unlabelled(codes, label)
-        if bare:
-            return None, nothing, [f"'{column.name}' isn't used: its {bare[0]} rows have no labels.", MADE]
+        unlabelled = _unlabelled(codes, label)
+        if unlabelled:
+            return (
+                None,
+                all_training,
+                [f"'{column.name}' isn't used: its {unlabelled[0]} rows have no labels.", SPLITS_ARE_MADE],
+            )
         return column.name, codes, _split_notes(codes)
-    return None, nothing, [f"No column says which split a row is in. {MADE}"]
+    return None, all_training, [f"No column says which split a row is in. {SPLITS_ARE_MADE}"]
 
 
 def _unlabelled(codes: np.ndarray, label: Column) -> list[str]:
@@ -154,8 +158,8 @@ def _group(columns: list[Column], codes: np.ndarray) -> tuple[str | None, list[s
     notes = []
     for column in _group_candidates(columns):
         if column.distinct < FEW:
-            few = f"{column.distinct} different values, too few to make splits of"
-            notes.append(f"'{column.name}' isn't used: {few}")
+            reason = f"{column.distinct} different values, too few to make splits of"
+            notes.append(f"'{column.name}' isn't used: {reason}")
             continue
         share = _straddling(column, codes)
         if share > 0.5:
@@ -174,15 +178,19 @@ def _group(columns: list[Column], codes: np.ndarray) -> tuple[str | None, list[s
 def _group_candidates(columns: list[Column]) -> list[Column]:
     """Columns named like a group, then columns of pictures or recordings that repeat."""
     repeat = [c for c in columns if c.cells and 1 < c.distinct < sum(v is not None for v in c.cells)]
-    named = [c for c in repeat if c.role in ("number", "category", "other") and _is_group(c.name)]
-    return named + [c for c in repeat if c.role in ("image", "audio")]
+    by_name = [c for c in repeat if c.role in ("number", "category", "other") and _is_group(c.name)]
+    return by_name + [c for c in repeat if c.role in ("image", "audio")]
 
 
 def _is_group(name: str) -> bool:
     """``speaker``, ``user_id``, ``pictureNumber``; not ``age_group`` or ``user_rating``."""
     parts = set(_parts(name))
-    about = parts & GROUPS
-    return bool(about) and parts <= about | BESIDE and (not about <= PICTURES or bool(parts & BESIDE))
+    group_words = parts & GROUPS
+    return (
+        bool(group_words)
+        and parts <= group_words | GROUP_SUFFIXES
+        and (not group_words <= PICTURES or bool(parts & GROUP_SUFFIXES))
+    )
 
 
 def _parts(name: str) -> list[str]:
@@ -192,7 +200,7 @@ def _parts(name: str) -> list[str]:
 
 def _straddling(column: Column, codes: np.ndarray) -> float:
     """Share of the training rows whose value stands in another split too."""
-    value = np.array([v or "" for v in column.cells], dtype=object)
-    held = set(value[codes > splits.TRAIN]) - {""}
-    train = value[codes == splits.TRAIN]
-    return float(np.mean([v in held for v in train]))
+    values = np.array([v or "" for v in column.cells], dtype=object)
+    held_out = set(values[codes > splits.TRAIN]) - {""}
+    train = values[codes == splits.TRAIN]
+    return float(np.mean([v in held_out for v in train]))

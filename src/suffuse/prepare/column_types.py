@@ -1,13 +1,15 @@
-"""What stands in each column of a table, judged by its cells alone: pictures, texts, numbers, categories, ...
+"""Types of columns, inferred from their cells: pictures, recordings, sequences, texts, numbers, categories, ...
 
-Names and the target play no part here; :mod:`suffuse.prepare.column_roles` looks at them.
+Names and the target are considered in :mod:`suffuse.prepare.column_roles`.
 """
 
 from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,11 +21,10 @@ from PIL import Image
 from .. import sources
 from ..errors import visible
 from ..modalities import audio, image, sequence
-from ..modalities.cell import Root, is_empty
+from ..modalities.cell import Absent, Root, Unreadable, is_empty, locate
 from ..modalities.value_parsing import as_dates, as_number, day_comes_first
 from ..subsample import evenly_spaced
 from ..word_patterns import UNSPACED
-from . import sequence_types
 
 AUDIO = (*audio.SUFFIXES, ".m4a", ".aac", ".wma", ".aif", ".aiff")
 READ = ("image", "text", "audio", "sequence")  # roles that a modality reads
@@ -32,6 +33,9 @@ SAMPLE = 200  # values that are examined closely
 LEAST = 0.05  # of the rows must have a value
 SURE = 0.99  # of the values must be dates
 FEW = 20  # values: fewer make no free text, and no group
+RATE = 16_000  # samples a second that are kept at the most: speech needs no more
+LONGEST = (10.0, 512)  # seconds, steps
+WIDEST = 4096  # numbers that a plain vector may have; a longer flat list is a series
 
 
 @dataclass(frozen=True)
@@ -56,12 +60,12 @@ class Column:
 
 def inspect(rows: sources.Rows, root: Root) -> list[Column]:
     """Every column of a table, in its order. ``root`` says where file paths start, and where they may lead."""
-    return [_look(name, rows.table.column(name), root) for name in rows.table.column_names]
+    return [_inspect_column(name, rows.table.column(name), root) for name in rows.table.column_names]
 
 
-def sample(values: Sequence, most: int = SAMPLE) -> list:
+def sample(values: Sequence, count: int = SAMPLE) -> list:
     """At most so many of the values, evenly spread."""
-    return [values[i] for i in evenly_spaced(len(values), most)]
+    return [values[i] for i in evenly_spaced(len(values), count)]
 
 
 def words(text: str) -> float:
@@ -76,80 +80,80 @@ def is_number(value: str) -> bool:
 
 
 def percent(share: float) -> str:
-    """A share for people: ``7 %``, ``0.4 %``, and 100 % only where it is all."""
+    """A share as text: ``7 %``, ``0.4 %``, and 100 % only where it is all."""
     number = 100 * share
     if 0.95 <= number <= 99 or number in (0, 100):
         return f"{number:.0f} %"
     return f"{min(number, 99.9):.1f} %"
 
 
-def short(text: str, most: int = 40) -> str:
+def short(text: str, length: int = 40) -> str:
     """One line of at most so many characters, as a terminal may show it."""
     line = visible(" ".join(text.split()))
-    return line if len(line) <= most else line[: most - 3] + "..."
+    return line if len(line) <= length else line[: length - 3] + "..."
 
 
-def _look(name: str, cells: pa.ChunkedArray, root: Root) -> Column:
+def _inspect_column(name: str, cells: pa.ChunkedArray, root: Root) -> Column:
     kind = cells.type
     if pa.types.is_struct(kind) and {"bytes", "path"} <= {kind.field(i).name for i in range(kind.num_fields)}:
-        return _files(name, cells, root)
+        return _file_column(name, cells, root)
     if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind):
-        return _files(name, cells, root)
+        return _file_column(name, cells, root)
     if pa.types.is_nested(kind):
-        return _nested(name, cells, root)
+        return _nested_column(name, cells, root)
     values = sources.texts(cells.to_pylist())
     filled = [v for v in values if v is not None]
     distinct = list(dict.fromkeys(filled))
-    role, reason, facts = _kind(filled, distinct, len(values), root)
+    role, reason, facts = _plain_role(filled, distinct, len(values), root)
     examples, side = tuple(short(v) for v in distinct[:3]), facts.pop("side", 0)
     return Column(name, role, reason, examples, len(filled) / len(values), values, len(distinct), side, facts)
 
 
-def _nested(name: str, cells: pa.ChunkedArray, root: Root) -> Column:
-    """Lists of numbers, or of pictures; what else is nested isn't read."""
+def _nested_column(name: str, cells: pa.ChunkedArray, root: Root) -> Column:
+    """Lists of numbers or pictures; other nested columns aren't read."""
     coverage, kind = 1 - cells.null_count / len(cells), cells.type
-    found = [cell.as_py() for cell in sample(cells.drop_null())]
+    sampled = [cell.as_py() for cell in sample(cells.drop_null())]
     if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
-        if shapes := sequence_types.numbers_in(found, root):
-            reason, facts = sequence_types.sequence_facts(shapes)
-            return Column(name, "sequence", reason, tuple(short(str(c)) for c in found[:3]), coverage, facts=facts)
-        inner = [_content(one) for cell in found for one in cell]
-        sides = [side for one in sample(inner) if isinstance(one, (str, bytes)) and (side := _side(one, root))]
-        if sides and 2 * len(sides) >= min(len(inner), SAMPLE):
-            most = max(len(cell) for cell in found)
-            reason = f"up to {most} {_sizes(sides)}"
+        if shapes := _array_shapes(sampled, root):
+            reason, facts = _sequence_facts(shapes)
+            return Column(name, "sequence", reason, tuple(short(str(c)) for c in sampled[:3]), coverage, facts=facts)
+        items = [_content(item) for cell in sampled for item in cell]
+        sides = [side for item in sample(items) if isinstance(item, (str, bytes)) and (side := _side(item, root))]
+        if sides and 2 * len(sides) >= min(len(items), SAMPLE):
+            count = max(len(cell) for cell in sampled)
+            reason = f"up to {count} {_size_text(sides)}"
             side = int(np.median(sides))
-            return Column(name, "image", reason, (), coverage, side=side, facts={"most": most} if most > 1 else {})
-        if inner and all(isinstance(one, str) for one in inner):
+            return Column(name, "image", reason, (), coverage, side=side, facts={"most": count} if count > 1 else {})
+        if items and all(isinstance(item, str) for item in items):
             texts = [None if cell is None else json.dumps(cell, ensure_ascii=False) for cell in cells.to_pylist()]
-            examples = tuple(short(", ".join(cell)) for cell in found[:3])
+            examples = tuple(short(", ".join(cell)) for cell in sampled[:3])
             return Column(name, "other", f"lists of texts: {NOT_READ}", examples, coverage, texts)
     return Column(name, "other", f"lists or records ({kind}): {NOT_READ}", (), coverage)
 
 
-def _files(name: str, cells: pa.ChunkedArray, root: Root) -> Column:
+def _file_column(name: str, cells: pa.ChunkedArray, root: Root) -> Column:
     """Contents of files in the table: bytes, or the Hugging Face form {bytes, path}."""
     coverage = 1 - cells.null_count / len(cells)
-    found = [_content(cell.as_py()) for cell in sample(cells.drop_null())]
-    found = [content for content in found if not is_empty(content) and content != b""]
-    if not found:
+    contents = [_content(cell.as_py()) for cell in sample(cells.drop_null())]
+    contents = [content for content in contents if not is_empty(content) and content != b""]
+    if not contents:
         return Column(name, "empty", "nothing stands in it", (), 0.0)
-    examples = tuple(f"{len(c):,} bytes" if isinstance(c, bytes) else short(c) for c in found[:3])
+    examples = tuple(f"{len(c):,} bytes" if isinstance(c, bytes) else short(c) for c in contents[:3])
     if coverage < LEAST:
         return Column(name, "empty", f"only {percent(coverage)} of the rows have a value", examples, coverage)
-    sides = [side for content in found if (side := _side(content, root))]
-    if len(sides) >= len(found) / 2:
-        return Column(name, "image", _sizes(sides), examples, coverage, side=int(np.median(sides)))
-    if sounds := sequence_types.mostly((sequence_types.recording(content, root) for content in found), len(found)):
-        reason, facts = sequence_types.audio_facts(sounds)
+    sides = [side for content in contents if (side := _side(content, root))]
+    if len(sides) >= len(contents) / 2:
+        return Column(name, "image", _size_text(sides), examples, coverage, side=int(np.median(sides)))
+    if recordings := _if_half((_recording(content, root) for content in contents), len(contents)):
+        reason, facts = _audio_facts(recordings)
         return Column(name, "audio", reason, examples, coverage, facts=facts)
-    if shapes := sequence_types.numbers_in(found, root):
-        reason, facts = sequence_types.sequence_facts(shapes)
+    if shapes := _array_shapes(contents, root):
+        reason, facts = _sequence_facts(shapes)
         return Column(name, "sequence", reason, examples, coverage, facts=facts)
     return Column(name, "other", "contents of files that aren't read", examples, coverage)
 
 
-def _kind(filled: list[str], distinct: list[str], rows: int, root: Root) -> tuple[str, str, dict]:
+def _plain_role(filled: list[str], distinct: list[str], rows: int, root: Root) -> tuple[str, str, dict]:
     """(role, reason, facts) of a column of plain values."""
     if not filled:
         return "empty", "nothing stands in it", {}
@@ -157,67 +161,67 @@ def _kind(filled: list[str], distinct: list[str], rows: int, root: Root) -> tupl
         return "constant", f"always '{short(distinct[0])}'", {}
     if len(filled) < LEAST * rows:
         return "empty", f"only {percent(len(filled) / rows)} of the rows have a value", {}
-    part = sample(distinct)
-    for suffixes, look in ((image.SUFFIXES, _pictures), (AUDIO, _sounds), (sequence.SUFFIXES, _steps)):
-        if _mostly(v.lower().endswith(suffixes) for v in part):
-            return look(part, root)
-    if _mostly(v.startswith("[") for v in part) and (shapes := sequence_types.numbers_in(part, root)):
-        return "sequence", *sequence_types.sequence_facts(shapes)
-    if all(is_number(v) for v in part):
+    examined = sample(distinct)
+    for suffixes, role_of in ((image.SUFFIXES, _picture_role), (AUDIO, _audio_role), (sequence.SUFFIXES, _array_role)):
+        if _are_most(v.lower().endswith(suffixes) for v in examined):
+            return role_of(examined, root)
+    if _are_most(v.startswith("[") for v in examined) and (shapes := _array_shapes(examined, root)):
+        return "sequence", *_sequence_facts(shapes)
+    if all(is_number(v) for v in examined):
         return "number", f"number, {len(distinct):,} different ones", {}
-    order = day_comes_first(part)
-    if np.mean(~np.isnan(as_dates([" ".join(v.split()) for v in part], order)[:, 0])) >= SURE:
+    order = day_comes_first(examined)
+    if np.mean(~np.isnan(as_dates([" ".join(v.split()) for v in examined], order)[:, 0])) >= SURE:
         return "date", f"date, {len(distinct):,} different ones", {}
-    length = float(np.mean([words(v) for v in part]))
-    several = len(distinct) >= min(FEW, len(filled) / 2)
-    if several and (length >= 4 or (length >= 2 and 5 * len(distinct) >= len(filled))):
+    length = float(np.mean([words(v) for v in examined]))
+    many = len(distinct) >= min(FEW, len(filled) / 2)
+    if many and (length >= 4 or (length >= 2 and 5 * len(distinct) >= len(filled))):
         return "text", f"{len(distinct):,} different texts of about {length:.0f} words", {}
     if 3 * len(distinct) <= len(filled) and len(distinct) <= 10 * FEW:
         return "category", f"category of {len(distinct):,} values", {}
     return "other", f"{len(distinct):,} different names or codes, no free text", {}
 
 
-def _mostly(votes: Any) -> bool:
+def _are_most(votes: Any) -> bool:
     return float(np.mean(list(votes))) >= 0.8
 
 
-def _pictures(paths: list[str], root: Root) -> tuple[str, str, dict]:
-    """Paths that end like pictures: are they there?"""
+def _picture_role(paths: list[str], root: Root) -> tuple[str, str, dict]:
+    """The role of paths with a picture's suffix."""
     sides = [side for path in paths if (side := _side(path, root))]
     if len(sides) >= len(paths) / 2:
-        return "image", _sizes(sides), {"side": int(np.median(sides))}
-    return _not_there(paths, root, "pictures")
+        return "image", _size_text(sides), {"side": int(np.median(sides))}
+    return _missing_role(paths, root, "pictures")
 
 
-def _sounds(paths: list[str], root: Root) -> tuple[str, str, dict]:
-    """Paths that end like sound: is it there?"""
-    if found := sequence_types.mostly((sequence_types.recording(path, root) for path in paths), len(paths)):
-        return "audio", *sequence_types.audio_facts(found)
-    return _not_there(paths, root, "recordings")
+def _audio_role(paths: list[str], root: Root) -> tuple[str, str, dict]:
+    """The role of paths with a recording's suffix."""
+    if recordings := _if_half((_recording(path, root) for path in paths), len(paths)):
+        return "audio", *_audio_facts(recordings)
+    return _missing_role(paths, root, "recordings")
 
 
-def _steps(paths: list[str], root: Root) -> tuple[str, str, dict]:
-    """Paths that end like arrays: are they there?"""
-    if shapes := sequence_types.numbers_in(paths, root):
-        return "sequence", *sequence_types.sequence_facts(shapes)
-    return _not_there(paths, root, "arrays")
+def _array_role(paths: list[str], root: Root) -> tuple[str, str, dict]:
+    """The role of paths with an array's suffix."""
+    if shapes := _array_shapes(paths, root):
+        return "sequence", *_sequence_facts(shapes)
+    return _missing_role(paths, root, "arrays")
 
 
-def _not_there(paths: list[str], root: Root, what: str) -> tuple[str, str, dict]:
-    """What to say of files that can't be read."""
-    if _mostly(path.lower().startswith(("http://", "https://")) for path in paths):
-        return "other", f"web addresses of {what}: download them and give their paths", {}
-    there = float(np.mean([sequence_types.path(path, root) is not None for path in paths]))
-    if there < 0.5:
-        if _mostly(sequence_types.path(path, Root.of(root.folder, Path("/"))) is not None for path in paths):
-            reason = f"paths of {what} outside the root folder: `within` names a folder that may be read"
-            return "missing", reason, {"what": what, "outside": True}
-        found = f"{percent(there)} of them" if there else "none"
-        return "missing", f"paths of {what}, but {found} found below the root folder", {"what": what}
-    return "other", f"files that end like {what}, but can't be read as such", {}
+def _missing_role(paths: list[str], root: Root, kind: str) -> tuple[str, str, dict]:
+    """The role of paths to files that can't be read."""
+    if _are_most(path.lower().startswith(("http://", "https://")) for path in paths):
+        return "other", f"web addresses of {kind}: download them and give their paths", {}
+    share = float(np.mean([_path(path, root) is not None for path in paths]))
+    if share < 0.5:
+        if _are_most(_path(path, Root.of(root.folder, Path("/"))) is not None for path in paths):
+            reason = f"paths of {kind} outside the root folder: `within` names a folder that may be read"
+            return "missing", reason, {"what": kind, "outside": True}
+        count = f"{percent(share)} of them" if share else "none"
+        return "missing", f"paths of {kind}, but {count} found below the root folder", {"what": kind}
+    return "other", f"files that end like {kind}, but can't be read as such", {}
 
 
-def _sizes(sides: list[int]) -> str:
+def _size_text(sides: list[int]) -> str:
     low, high = min(sides), max(sides)
     return f"pictures, shorter side {low} pixels" if low == high else f"pictures, shorter side {low} to {high} pixels"
 
@@ -228,11 +232,85 @@ def _content(value: Any) -> Any:
 
 def _side(content: bytes | str, root: Root) -> int:
     """Pixels of a picture's shorter side, from its header; 0 where it is none."""
-    place = io.BytesIO(content) if isinstance(content, bytes) else sequence_types.path(content, root)
+    source = io.BytesIO(content) if isinstance(content, bytes) else _path(content, root)
     try:
-        if place is not None:
-            with Image.open(place, formats=image.FORMATS) as picture:
+        if source is not None:
+            with Image.open(source, formats=image.FORMATS) as picture:
                 return min(picture.size)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # Pillow's ways to say no
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # what Pillow raises for other files
         pass
     return 0
+
+
+def _path(value: Any, root: Root) -> Path | None:
+    """The file that a cell names; None where there is none or it may not be read."""
+    try:
+        file = Path(locate(value, root))
+        return file if file.is_file() else None
+    except (Unreadable, OSError):
+        return None
+
+
+def _recording(content: bytes | str, root: Root) -> tuple[float, int] | None:
+    """(seconds, rate) of sound, from its header; None where it is none."""
+    import soundfile
+
+    source = io.BytesIO(content) if isinstance(content, bytes) else _path(content, root)
+    try:
+        if source is not None:
+            with soundfile.SoundFile(source) as file:
+                return file.frames / file.samplerate, file.samplerate
+    except (soundfile.LibsndfileError, TypeError, ValueError):  # the last two: a raw file would need more facts
+        pass
+    return None
+
+
+def _shape(value: Any, root: Root) -> tuple[int, ...] | None:
+    """The shape of a cell of numbers, (L, F), or (N,) where it is flat; None where it holds none."""
+    try:
+        shape = sequence.numbers(value, root).shape
+    except (Absent, Unreadable):
+        return None
+    return shape if 0 < len(shape) <= 2 and all(shape) else None
+
+
+def _audio_facts(recordings: list[tuple[float, int]]) -> tuple[str, dict]:
+    """Seconds and rates of a sample -> (description, settings)."""
+    seconds, rates = zip(*recordings, strict=True)
+    low, high = min(seconds), max(seconds)
+    longest = math.ceil(2.5 * float(np.percentile(seconds, 99))) / 2  # a quarter more, in halves of a second
+    settings = {
+        "rate": int(min(Counter(rates).most_common(1)[0][0], RATE)),
+        "seconds": min(max(longest, 0.5), LONGEST[0]),
+    }
+    length = f"{low:.1f} s" if high - low < 0.05 else f"{low:.1f} to {high:.1f} s"
+    return f"recordings of {length}, {max(rates):,} Hz", settings
+
+
+def _sequence_facts(shapes: list[tuple[int, ...]]) -> tuple[str, dict]:
+    """Shapes of a sample -> (description, settings)."""
+    widths = Counter(shape[1] for shape in shapes if len(shape) == 2)
+    sizes = {shape[0] for shape in shapes}
+    if widths:
+        features, lengths = widths.most_common(1)[0][0], [s[0] for s in shapes if len(s) == 2]
+    elif len(sizes) == 1 and len(shapes) > 1 and max(sizes) <= WIDEST:
+        size = max(sizes)
+        return f"vectors of {size:,} numbers", {"features": size, "length": 1}
+    else:
+        features, lengths = 1, [s[0] for s in shapes]
+    rounded = math.ceil(1.25 * float(np.percentile(lengths, 99)) / 8) * 8
+    lengths_text = f"{min(lengths):,}" if min(lengths) == max(lengths) else f"{min(lengths):,} to {max(lengths):,}"
+    reason = f"{lengths_text} steps of {features:,} number{'s' * (features > 1)}"
+    return reason, {"features": features, "length": min(rounded, LONGEST[1])}
+
+
+def _if_half(candidates: Iterable, count: int) -> list:
+    """What was found, where it was in half of the cells or more; else nothing."""
+    usable = [candidate for candidate in candidates if candidate is not None]
+    return usable if usable and len(usable) >= count / 2 else []
+
+
+def _array_shapes(cells: list, root: Root) -> list[tuple[int, ...]]:
+    """The shapes of the cells, where half of them or more hold numbers."""
+    filled = [cell for cell in cells if not is_empty(cell)]
+    return _if_half((_shape(cell, root) for cell in filled), len(filled))

@@ -11,7 +11,7 @@ from .column_types import percent
 from .quarantine import LeftOut
 
 
-def data_section(schema: Mapping[str, Any], *more: str) -> str:
+def data_section(schema: Mapping[str, Any], *paragraphs: str) -> str:
     """Markdown; nothing where there is no schema. ``more``: paragraphs for its end."""
     if not schema:
         return ""
@@ -25,5 +25,5 @@ def data_section(schema: Mapping[str, Any], *more: str) -> str:
         f"Quarantined, and in no split: {left.rows:,} of {left.total:,} rows{share}.",
         why if left.rows else "",
         *(plain(f"{line}.") for line in duplicates.lines(schema.get("duplicates"))),
-        *more,
+        *paragraphs,
     )

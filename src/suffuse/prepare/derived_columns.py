@@ -1,4 +1,4 @@
-"""The recipe's derived columns, made from the table's own: each distinct cell once."""
+"""The recipe's derived columns. Each distinct cell of a source column is derived once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..errors import UsageError
 from ..modalities.cell import Absent, Root, Unreadable
 from ..registry import DeriveSettings
 from ..registry import load as load_part
-from .cell_cleaning import told_apart
+from .cell_cleaning import distinct_cells
 
 PIECE = 4096
 
@@ -35,7 +35,7 @@ class Derived:
 
 def add(
     rows: sources.Rows,
-    asked: Mapping[str, DeriveSettings],
+    settings_by_name: Mapping[str, DeriveSettings],
     labels: Sequence[str],
     root: Path | Root,
     memory: Path,
@@ -46,10 +46,10 @@ def add(
     ``labels`` are those of the rows that may be training rows; in the folder ``memory`` slow results are kept.
     Raises UsageError where a source isn't there, a name is taken, or a library isn't installed.
     """
-    made = Derived(rows)
-    parts = {name: load_part(derive.TABLE, settings.kind) for name, settings in asked.items()}
+    derived = Derived(rows)
+    parts = {name: load_part(derive.TABLE, settings.kind) for name, settings in settings_by_name.items()}
     names = list(rows.table.column_names)
-    for name, settings in asked.items():
+    for name, settings in settings_by_name.items():
         where = f"data.derive.{name}"
         if name in names:
             raise UsageError("the table has a column of this name", where=where, hint="choose another name for it")
@@ -57,35 +57,35 @@ def add(
             sources.column(rows, settings.column, f"{where}.column")
         parts[name].ready(settings)
         names.append(name)
-    for number, (name, settings) in enumerate(asked.items()):
+    for number, (name, settings) in enumerate(settings_by_name.items()):
 
         def share(part: float, number: int = number, name: str = name) -> None:
-            tell((number + part) / len(asked), f"deriving {name}")
+            tell((number + part) / len(settings_by_name), f"deriving {name}")
 
         facts = parts[name].fit(settings, labels)
-        made.facts[name] = {"settings": settings.model_dump(mode="json"), "facts": facts}
+        derived.facts[name] = {"settings": settings.model_dump(mode="json"), "facts": facts}
         kept = Memory(memory / f"{settings.kind}.jsonl", settings) if hasattr(parts[name], "content") else None
-        one = Maker(parts[name], settings, facts, root, kept)
-        _add(made, name, one, share)
-    return made
+        maker = Maker(parts[name], settings, facts, root, kept)
+        _add(derived, name, maker, share)
+    return derived
 
 
-def _add(made: Derived, name: str, one: Maker, tell: Callable[[float], None]) -> None:
-    cells, which = told_apart(made.rows.table.column(one.settings.column))
+def _add(derived: Derived, name: str, maker: Maker, tell: Callable[[float], None]) -> None:
+    cells, which = distinct_cells(derived.rows.table.column(maker.settings.column))
     chunks, reasons = [], {}
     for start in range(0, len(cells), PIECE):
         texts = []
         for slot, value in enumerate(cells.slice(start, PIECE).to_pylist(), start):
-            text, reason = one(value)
+            text, reason = maker(value)
             texts.append(text)
             if reason:
                 reasons[slot] = reason
         chunks.append(pa.array(texts, pa.large_string()))
         tell(min(start + PIECE, len(cells)) / len(cells))
     column = pa.chunked_array(chunks, pa.large_string()).take(pa.array(which))
-    made.rows = replace(made.rows, table=made.rows.table.append_column(name, column))
+    derived.rows = replace(derived.rows, table=derived.rows.table.append_column(name, column))
     for row in np.flatnonzero(np.isin(which, list(reasons))):
-        made.failed.append((int(row), name, reasons[int(which[row])]))
+        derived.failed.append((int(row), name, reasons[int(which[row])]))
 
 
 @dataclass(frozen=True)
@@ -104,13 +104,13 @@ class Maker:
             if self.memory is None:
                 return self.part.make(self.settings, self.facts, value, self.root), ""
             key = self.memory.key(self.part.content(self.settings, value, self.root))
-            if key not in self.memory.found:
-                self.memory.keep(key, self._made(value))
-            return self.memory.found[key]
+            if key not in self.memory.results:
+                self.memory.keep(key, self._make(value))
+            return self.memory.results[key]
         except (Absent, Unreadable) as error:
             return None, "" if str(error) == "empty cell" else str(error)
 
-    def _made(self, value: Any) -> tuple[str | None, str]:
+    def _make(self, value: Any) -> tuple[str | None, str]:
         try:
             return self.part.make(self.settings, self.facts, value, self.root), ""
         except (Absent, Unreadable) as error:
@@ -118,32 +118,32 @@ class Maker:
 
 
 class Memory:
-    """Results by the hash of what they were made from, a line each, written as they come: a killed preparation, or
-    one of an edited recipe, makes none twice."""
+    """Results by the hash of their inputs, one line each, written at once. A preparation that was killed, or whose
+    recipe was edited, derives nothing twice."""
 
     def __init__(self, file: Path, settings: DeriveSettings):
-        said = settings.model_dump(mode="json", exclude={"column"})
-        salt = json.dumps([said, _version(settings.kind)], sort_keys=True).encode()
+        options = settings.model_dump(mode="json", exclude={"column"})
+        salt = json.dumps([options, _version(settings.kind)], sort_keys=True).encode()
         self.salt = hashlib.blake2b(salt, digest_size=32).digest()
-        self.file, self.found = file, {}
+        self.file, self.results = file, {}
         file.parent.mkdir(parents=True, exist_ok=True)
         content = file.read_bytes() if file.exists() else b""
-        whole = content[: content.rfind(b"\n") + 1]  # a line that was cut off is taken away
-        for line in whole.splitlines():
+        complete = content[: content.rfind(b"\n") + 1]  # an incomplete last line is cut off
+        for line in complete.splitlines():
             key, text, reason = json.loads(line)
-            self.found[key] = (text, reason)
-        if len(whole) < len(content):
-            file.write_bytes(whole)
+            self.results[key] = (text, reason)
+        if len(complete) < len(content):
+            file.write_bytes(complete)
 
     def key(self, content: bytes) -> str:
-        """Of what a result depends on: the content, the settings and the library."""
+        """Hash of what a result depends on: the content, the settings and the library."""
         return hashlib.blake2b(
             content, key=hashlib.blake2b(self.salt, digest_size=32).digest(), digest_size=16
         ).hexdigest()
 
     def keep(self, key: str, result: tuple[str | None, str]) -> None:
-        """Write a result down."""
-        self.found[key] = result
+        """Store a result."""
+        self.results[key] = result
         with self.file.open("a", encoding="utf-8") as file:
             file.write(json.dumps([key, *result]) + "\n")
 

@@ -1,4 +1,4 @@
-"""Rows with equal contents: which of them are kept, and which stand in one split together.
+"""Rows with equal contents: which of them are kept, and which must be in one split.
 
 Two rows have equal contents where both have every modality and each modality's content is the same. A missing clip
 beside an equal transcript is no duplicate: what the clips held is unknown. Rows with different ids are different rows,
@@ -22,7 +22,7 @@ import numpy as np
 
 from . import splits
 from .row_state import Draft
-from .split_leaks import NAMES, whole
+from .split_leaks import NAMES, content_codes
 
 GROUP, KEEP, DROP = "group", "keep", "drop"
 REASON = "duplicate row"
@@ -33,16 +33,16 @@ def drop_duplicates(draft: Draft, rule: str) -> None:
     """Leave out the rows that ``rule`` doesn't keep, as the module says. Splits are those that the table gives."""
     if rule == KEEP:
         return
-    code = whole(draft, True)
+    code = content_codes(draft, True)
     rows = np.flatnonzero(draft.keep & (code >= 0))
     order = rows[np.lexsort((rows, -draft.split[rows].astype(int)))]  # test before validation before training
-    _, first, copy = np.unique(code[order], return_index=True, return_inverse=True)
-    for later in np.flatnonzero(first[copy] != np.arange(len(order))):
-        row, other = int(order[later]), int(order[first[copy[later]]])
-        leak = draft.split[row] != draft.split[other]
+    _, first, content = np.unique(code[order], return_index=True, return_inverse=True)
+    for position in np.flatnonzero(first[content] != np.arange(len(order))):
+        row, kept = int(order[position]), int(order[first[content[position]]])
+        leak = draft.split[row] != draft.split[kept]
         if leak or (rule == DROP and draft.split[row] == splits.TRAIN):
-            where = f", a {NAMES[draft.split[other]]} row" if leak else ""
-            draft.drop(row, "", f"{REASON}: same contents and label as line {draft.lines[other]}{where}")
+            held_out = f", a {NAMES[draft.split[kept]]} row" if leak else ""
+            draft.drop(row, "", f"{REASON}: same contents and label as line {draft.lines[kept]}{held_out}")
 
 
 def group_duplicates(draft: Draft, rule: str) -> None:
@@ -52,21 +52,21 @@ def group_duplicates(draft: Draft, rule: str) -> None:
     splits.
     """
     if rule == GROUP:
-        draft.group = joined(draft.group, _by_split(draft))
+        draft.group = join_groups(draft.group, _by_split(draft))
 
 
-def joined(group: np.ndarray, content: np.ndarray) -> np.ndarray:
+def join_groups(group: np.ndarray, content: np.ndarray) -> np.ndarray:
     """group and content (N,) int64, content -1 where it is no other row's -> (N,) int64: the connected components of
     rows that share a group or a content, each under the least of its groups."""
     order = np.lexsort((group, content))
     order = order[content[order] >= 0]
-    here, before = order[1:], order[:-1]
-    pairs = np.stack([group[before], group[here]], axis=1)[content[here] == content[before]]
+    current, previous = order[1:], order[:-1]
+    pairs = np.stack([group[previous], group[current]], axis=1)[content[current] == content[previous]]
     parent: dict[int, int] = {}
 
     def root(node: int) -> int:
-        while (above := parent.setdefault(node, node)) != node:
-            parent[node] = parent[above]  # path halving
+        while (next_node := parent.setdefault(node, node)) != node:
+            parent[node] = parent[next_node]  # path halving
             node = parent[node]
         return node
 
@@ -82,20 +82,20 @@ def joined(group: np.ndarray, content: np.ndarray) -> np.ndarray:
 def facts(draft: Draft, rule: str) -> dict[str, Any]:
     """The rule, how many kept rows have the contents of another kept row, how many contents those are, and the groups
     of each split."""
-    code = whole(draft, False)
+    code = content_codes(draft, False)
     _, count = np.unique(code[draft.keep & (code >= 0)], return_counts=True)
-    here = {name: draft.group[draft.keep & (draft.split == split)] for split, name in enumerate(NAMES)}
-    groups = {name: len(np.unique(some)) for name, some in here.items()}
+    groups_by_split = {name: draft.group[draft.keep & (draft.split == split)] for split, name in enumerate(NAMES)}
+    groups = {name: len(np.unique(ids)) for name, ids in groups_by_split.items()}
     return {"rule": rule, "rows": int(count[count > 1].sum()), "contents": int((count > 1).sum()), "groups": groups}
 
 
 def lines(facts: dict[str, Any] | None) -> list[str]:
-    """For people: one line where rows have equal contents, else none."""
+    """One line of text where rows have equal contents, else none."""
     if not facts or not facts["rows"]:
         return []
     groups = ", ".join(f"{count:,} {name}" for name, count in facts["groups"].items())
     grouped = f"rows with equal contents are one group; groups: {groups}"
-    return [f"{counted(facts)}: {grouped if facts['rule'] == GROUP else 'splits may separate them'}"]
+    return [f"{count_text(facts)}: {grouped if facts['rule'] == GROUP else 'splits may separate them'}"]
 
 
 def few_groups(facts: dict[str, Any]) -> str:
@@ -103,20 +103,20 @@ def few_groups(facts: dict[str, Any]) -> str:
     groups = facts["groups"]["test"]
     if facts["rule"] != GROUP or not facts["rows"] or not 0 < groups < FEW_GROUPS:
         return ""
-    told = f"{groups} group{'s' * (groups != 1)} of equal contents"
-    return f"the test rows are {told}: intervals are wide, or none; data.duplicates: keep splits row by row"
+    count = f"{groups} group{'s' * (groups != 1)} of equal contents"
+    return f"the test rows are {count}: intervals are wide, or none; data.duplicates: keep splits row by row"
 
 
-def counted(facts: dict[str, Any]) -> str:
+def count_text(facts: dict[str, Any]) -> str:
     """How many rows have equal contents, and how many contents those are."""
     contents = facts["contents"]
-    told = f"{contents:,} different content{'s' * (contents != 1)}"
-    return f"{facts['rows']:,} rows have the contents of another row ({told})"
+    different = f"{contents:,} different content{'s' * (contents != 1)}"
+    return f"{facts['rows']:,} rows have the contents of another row ({different})"
 
 
 def _by_split(draft: Draft) -> np.ndarray:
     """(N,) int64: equal for kept rows of one split with equal contents, -1 where no other row has them."""
-    code = whole(draft, False)
+    code = content_codes(draft, False)
     rows = np.flatnonzero(draft.keep & (code >= 0))
     pairs = code[rows] * len(NAMES) + draft.split[rows]
     _, which, count = np.unique(pairs, return_inverse=True, return_counts=True)

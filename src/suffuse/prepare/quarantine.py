@@ -1,4 +1,4 @@
-"""What was wrong with which row, and what was done about it: nothing is repaired in silence."""
+"""Problems of rows and what was done about them: every change is noted."""
 
 from __future__ import annotations
 
@@ -69,10 +69,12 @@ class LeftOut:
         """``855 of 891 rows (96 %): duplicate row: 855``. ``examples``: reason -> what follows its count."""
         if not self.rows:
             return f"none of {self.total:,} rows"
-        after = {name: f" ({text})" for name, text in (examples or {}).items()}
-        reasons = [f"{name}: {rows:,}{after.get(name, '')}" for name, rows in list(self.reasons.items())[:REASONS]]
-        rest = f"; {len(self.reasons) - REASONS} more reasons" if len(self.reasons) > REASONS else ""
-        return f"{self.rows:,} of {self.total:,} rows ({percent(self.share)}): {'; '.join(reasons)}{rest}"
+        examples_text = {name: f" ({text})" for name, text in (examples or {}).items()}
+        reasons = [
+            f"{name}: {rows:,}{examples_text.get(name, '')}" for name, rows in list(self.reasons.items())[:REASONS]
+        ]
+        suffix = f"; {len(self.reasons) - REASONS} more reasons" if len(self.reasons) > REASONS else ""
+        return f"{self.rows:,} of {self.total:,} rows ({percent(self.share)}): {'; '.join(reasons)}{suffix}"
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -85,28 +87,28 @@ class Quarantine:
 
     notes: list[tuple[int, str, str, str, str]] = field(default_factory=list)
 
-    def note(self, line: int, name: object, column: str, action: str, reason: str) -> None:
+    def note(self, line: int, id_: object, column: str, action: str, reason: str) -> None:
         """One thing about one row: its line in the source, id, column, action (of ``ACTIONS``) and reason."""
         assert action in ACTIONS, action
-        self.notes.append((line, "" if name is None else str(name), column, action, reason))
+        self.notes.append((line, "" if id_ is None else str(id_), column, action, reason))
 
     def reasons(self, action: str = LEFT_OUT) -> list[Reason]:
         """Reasons for an action, the commonest first, each with its first lines."""
         lines: dict[tuple[str, str], list[int]] = {}
-        for line, _, column, done, reason in self.notes:
-            if done == action:
+        for line, _, column, note_action, reason in self.notes:
+            if note_action == action:
                 lines.setdefault((column, reason.split(":")[0]), []).append(line)
-        reasons = [Reason(*key, len(some), tuple(heapq.nsmallest(LINES, some))) for key, some in lines.items()]
-        return sorted(reasons, key=lambda one: -one.rows)
+        reasons = [Reason(*key, len(noted), tuple(heapq.nsmallest(LINES, noted))) for key, noted in lines.items()]
+        return sorted(reasons, key=lambda reason: -reason.rows)
 
     def counts(self) -> dict[str, dict[str, int]]:
         """action -> reason (without its details), behind its column where it has one -> number of rows."""
         actions = dict.fromkeys(action for _, _, _, action, _ in self.notes)
-        return {action: {one.name: one.rows for one in self.reasons(action)} for action in actions}
+        return {action: {reason.name: reason.rows for reason in self.reasons(action)} for action in actions}
 
     def to_csv(self) -> str:
-        """The file that people read; cells that a rule changed come last. Formulas and control characters are escaped:
-        the line number leads to the cells as they are."""
+        """The contents of ``quarantine.csv``; cells that a rule changed come last. Formulas and control characters are
+        escaped: the line number leads to the original cells."""
         rows: list[tuple[object, ...]] = [("line", "id", "column", "action", "reason")]
         for changed in (False, True):
             rows += sorted(note for note in self.notes if (note[3] == "changed") is changed)

@@ -1,4 +1,4 @@
-"""The raw cells of a run's prepared rows, for who reads them in a way of its own: a teacher from outside.
+"""The raw cells of a run's prepared rows, for readers with their own preprocessing: external teachers.
 
 A row is found by its place in the source and its id is compared, so that a source that was changed since is an error.
 The table is read once; its cells become Python objects a piece at a time.
@@ -23,7 +23,7 @@ from . import derived_columns, table_rows
 
 
 class RawRows:
-    """N prepared rows of a run as its source has them. Nothing is read before it is asked for."""
+    """N prepared rows of a run as its source has them, read on demand."""
 
     def __init__(self, run: Run):
         self.run = run
@@ -62,14 +62,16 @@ class RawRows:
     ) -> list[dict[str, Any]]:
         """Of each row column -> cell; None where it is empty, or its modality is among the ``hidden`` ones. Of the
         columns in ``files`` the bytes of the file that a cell names; None where it can't be read."""
-        found: dict[str, list] = {}
+        columns_of_cells: dict[str, list] = {}
         for column in columns:
             if self.modality(column) in hidden:
-                found[column] = [None] * len(rows)
+                columns_of_cells[column] = [None] * len(rows)
                 continue
             cells = [None if is_empty(cell) else cell for cell in self.cells(column, rows)]
-            found[column] = [self._file(cell) for cell in cells] if column in files else cells
-        return [dict(zip(found, cells, strict=True)) for cells in zip(*found.values(), strict=True)]
+            columns_of_cells[column] = [self._file(cell) for cell in cells] if column in files else cells
+        return [
+            dict(zip(columns_of_cells, cells, strict=True)) for cells in zip(*columns_of_cells.values(), strict=True)
+        ]
 
     def modality(self, column: str) -> str:
         """The run's modality that reads a column; the column's own name where none does."""
@@ -96,7 +98,7 @@ class RawRows:
 
     @cached_property
     def _derived(self) -> sources.Rows:
-        """The table with the recipe's derived columns; what is slow was remembered when it was prepared."""
+        """The table with the recipe's derived columns; slow ones were stored when it was prepared."""
         data, rows = self.run.recipe.data, self._source
         names = table_rows.roles(self.run.recipe, rows).names()
         return derived_columns.add(rows, data.derive, names, self.root, self.run.path(".memory"), lambda *_: None).rows
@@ -104,17 +106,19 @@ class RawRows:
     @cached_property
     def _place(self) -> np.ndarray:
         """(N,) where each row stands in the table."""
-        at = {line: place for place, line in enumerate(self._source.line)}
-        place = np.array([at.get(line, -1) for line in self._prepared["line"].to_pylist()], dtype=np.int64)
-        wrong = int((place < 0).sum())
+        row_of_line = {line: positions for positions, line in enumerate(self._source.line)}
+        positions = np.array([row_of_line.get(line, -1) for line in self._prepared["line"].to_pylist()], dtype=np.int64)
+        mismatches = int((positions < 0).sum())
         column = self.run.recipe.data.id
-        if column and not wrong:
-            there = sources.texts(sources.column(self._source, column, "data.id").take(pa.array(place)).to_pylist())
-            wrong = sum(a != b for a, b in zip(there, self.ids, strict=True))
-        if wrong:
+        if column and not mismatches:
+            current = sources.texts(
+                sources.column(self._source, column, "data.id").take(pa.array(positions)).to_pylist()
+            )
+            mismatches = sum(a != b for a, b in zip(current, self.ids, strict=True))
+        if mismatches:
             where = self.run.recipe.data.source
-            got = f"{wrong:,} prepared rows that aren't where they were"
+            got = f"{mismatches:,} prepared rows that aren't where they were"
             raise SuffuseError(
                 "the table was changed since", where=where, got=got, hint="`suffuse run` prepares it again"
             )
-        return place
+        return positions

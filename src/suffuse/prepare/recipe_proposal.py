@@ -1,24 +1,37 @@
-"""A table -> what its columns are, and a recipe with comments that runs as it is."""
+"""A table -> types of its columns, and a commented recipe that runs unchanged, with sizes measured on the table."""
 
 from __future__ import annotations
 
 import keyword
+import math
 import os
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from .. import sources
 from ..errors import UsageError
+from ..modalities import text
 from ..modalities.cell import Root
-from . import defaults, recipe_writer
+from ..word_patterns import UNSPACED
+from . import recipe_writer
 from .column_roles import Plan, assign
-from .column_types import Column, inspect
+from .column_types import Column, inspect, sample
 
 TRAIN = 0.765  # share of the rows that is left for training where splits are made
 FEW_LABELS = 0.5  # of the training rows have a label: below it three teachers together, who cost little then
+
+SIDES = (32, 64, 96)  # pixels of a picture; more is slow without a GPU
+MAX_TOKENS = 256
+MAX_WORDS = 3000  # in a vocabulary of whole words
+WORD = re.compile(r"\w+|[^\w\s]+")  # how ``tokens: words`` cuts a text
+TOKENS_IN_PICTURE = 200  # tokens that cost about as much as a picture of 64 pixels
+STEPS = (600, 2500)  # fewest and most steps of a training
+PICTURES = 400_000  # that a training may look at: some minutes for teacher and students on two cores
 
 # names that a recipe or the prepared columns keep for themselves
 RESERVED = {"fused", "present", "logits", "entry", "target", "split", "group", "key"}
@@ -40,7 +53,7 @@ RESERVED |= {
 
 @dataclass(frozen=True)
 class Proposal:
-    """What was found in the table, column by column, and the recipe's text (YAML with comments)."""
+    """The table's columns, and the recipe's text (YAML with comments)."""
 
     columns: list[Column]
     text: str
@@ -49,7 +62,7 @@ class Proposal:
 def propose(
     source: str, target: str, root: str | None = None, place: Path = Path(), within: str | None = None
 ) -> Proposal:
-    """Look at a table and propose a recipe for predicting ``target``.
+    """Inspect a table and propose a recipe for predicting ``target``.
 
     ``source`` is a file, a saved dataset or the name of a known set; ``root`` the folder that file paths
     start from, the table's own where there is none; ``within`` the folder that no file may lie outside of, the
@@ -74,27 +87,27 @@ def propose(
 
 def names(columns: Iterable[str]) -> list[str]:
     """A plain, unique name for each column: ``Question text`` -> ``question_text``."""
-    found: list[str] = []
+    plain_names: list[str] = []
     for column in columns:
         plain = re.sub(r"\W+", "_", unicodedata.normalize("NFKC", column)).strip("_").lower() or "column"
         plain = f"column_{plain}" if plain[0].isdigit() or plain in RESERVED or keyword.iskeyword(plain) else plain
         number, name = 2, plain
-        while name in found:
+        while name in plain_names:
             number, name = number + 1, f"{plain}_{number}"
-        found.append(name)
-    return found
+        plain_names.append(name)
+    return plain_names
 
 
 def _draft(plan: Plan, source: str, place: Path, rows: int) -> recipe_writer.Draft:
     """All that the recipe says about data and sizes."""
     used, table = plan.used(), plan.table()
-    found = names([*(c.name for c in used), *["facts"][: len(table)]])
-    modalities = dict(zip(found, map(_modality, used), strict=False))
-    share = {c.name: min(c.distinct / rows, 1.0) if c.distinct else 1.0 for c in used}
-    cost = sum(share[m["column"]] * _cost(m) for m in modalities.values())  # what repeats is encoded once
+    plain_names = names([*(c.name for c in used), *["facts"][: len(table)]])
+    modalities = dict(zip(plain_names, map(_modality, used), strict=False))
+    distinct_share = {c.name: min(c.distinct / rows, 1.0) if c.distinct else 1.0 for c in used}
+    cost = sum(distinct_share[m["column"]] * _cost(m) for m in modalities.values())  # what repeats is encoded once
     if table:
         types = {c.name: c.role for c in table}
-        modalities[found[-1]] = {"kind": "tabular", "column": list(types), "types": types}
+        modalities[plain_names[-1]] = {"kind": "tabular", "column": list(types), "types": types}
         cost += 0.01
     train = plan.counts.get("train") or round(TRAIN * rows)
     labelled = max(plan.labelled if plan.split else round(TRAIN * plan.labelled), 1)
@@ -103,28 +116,28 @@ def _draft(plan: Plan, source: str, place: Path, rows: int) -> recipe_writer.Dra
         source=source if known else _relative(source, place),
         rows=rows,
         modalities=modalities,
-        batch=defaults.batch_size(train),
-        epochs=defaults.epochs(train, cost),
-        taught=recipe_writer.Taught(
-            defaults.batch_size(labelled), defaults.epochs(labelled, cost), 3 if labelled < FEW_LABELS * train else 1
+        batch=batch_size(train),
+        epochs=epochs(train, cost),
+        teacher_training=recipe_writer.TeacherTraining(
+            batch_size(labelled), epochs(labelled, cost), 3 if labelled < FEW_LABELS * train else 1
         ),
     )
 
 
 def _modality(column: Column) -> dict:
     if column.role == "image":
-        return {"kind": "image", "column": column.name, "size": defaults.picture_size(column.side), **column.facts}
+        return {"kind": "image", "column": column.name, "size": picture_size(column.side), **column.facts}
     if column.role in ("audio", "sequence"):
         return {"kind": column.role, "column": column.name, **column.facts}
-    return {"kind": "text", "column": column.name, **defaults.text_settings(column.cells)}
+    return {"kind": "text", "column": column.name, **text_settings(column.cells)}
 
 
 def _cost(modality: dict) -> float:
     if modality["kind"] == "image":
-        return modality.get("most", 1) * defaults.picture_cost(modality["size"])
+        return modality.get("most", 1) * picture_cost(modality["size"])
     if modality["kind"] == "audio":
-        return defaults.text_cost(100 * modality["seconds"])  # as many frames as a text has tokens
-    return defaults.text_cost(modality["length"])
+        return text_cost(100 * modality["seconds"])  # as many frames as a text has tokens
+    return text_cost(modality["length"])
 
 
 def _relative(path: str, place: Path) -> str:
@@ -133,20 +146,75 @@ def _relative(path: str, place: Path) -> str:
 
 
 def _check_usable(plan: Plan, folder: Path) -> None:
-    lost = [c for c in plan.columns if c.role == "missing"]
-    if lost and not any(c.role in ("image", "audio", "sequence") for c in plan.columns):
+    missing = [c for c in plan.columns if c.role == "missing"]
+    if missing and not any(c.role in ("image", "audio", "sequence") for c in plan.columns):
         raise UsageError(
-            f"the {lost[0].facts['what']} of column '{lost[0].name}' aren't there",
+            f"the {missing[0].facts['what']} of column '{missing[0].name}' aren't there",
             where=f"below the folder {folder}",
-            got=f"'{lost[0].examples[0]}' and the like",
+            got=f"'{missing[0].examples[0]}' and the like",
             hint="--within FOLDER says which folder may be read, a larger one than the root"
-            if "outside" in lost[0].facts
+            if "outside" in missing[0].facts
             else "--root FOLDER says which folder the paths start from",
         )
     if not plan.used() and not plan.table():
-        found = "; ".join(f"{c.name}: {c.role}" for c in plan.columns if c.name != plan.target)
+        roles = "; ".join(f"{c.name}: {c.role}" for c in plan.columns if c.name != plan.target)
         raise UsageError(
             "no column can be used",
-            got=found or "no column besides the target",
+            got=roles or "no column besides the target",
             expected="a column of pictures, texts, recordings, sequences, numbers, categories or dates",
         )
+
+
+def picture_size(side: int) -> int:
+    """The size nearest to the pictures' shorter side."""
+    return min(SIDES, key=lambda size: abs(size - side))
+
+
+def text_settings(cells: Sequence[str | None]) -> dict:
+    """tokens, vocabulary and length for the texts of a column (None: no text)."""
+    distinct = [" ".join(cell.split())[:4000].lower() for cell in dict.fromkeys(cells) if cell]
+    texts = sample(distinct, 20_000)
+    words = [WORD.findall(t) for t in texts]
+    lengths = [len(p) for p in words]
+    vocabulary_words = {piece for row_words in words for piece in row_words}
+    unspaced = sum(len(UNSPACED.findall(t)) for t in texts) / max(sum(map(len, texts)), 1)
+    if unspaced < 0.1 and len(vocabulary_words) < MAX_WORDS and np.median(lengths) <= 64:
+        return {"tokens": "words", "vocabulary": MAX_WORDS, "length": _length(lengths)}
+    vocabulary = 2000 if len(distinct) < 5000 else 4000 if len(distinct) < 50_000 else 8000
+    return {"tokens": "bpe", "vocabulary": vocabulary, "length": _length(_pair_lengths(texts, vocabulary))}
+
+
+def batch_size(rows: int) -> int:
+    """Rows in a step: small tables need small ones, to make steps enough."""
+    return 64 if rows < 2000 else 256
+
+
+def epochs(rows: int, cost: float) -> int:
+    """Epochs for so many training rows, of which each costs as much as so many pictures of 64 pixels."""
+    batch = batch_size(rows)
+    steps = min(max(PICTURES / max(batch * cost, 1), STEPS[0]), STEPS[1])
+    return int(min(max(round(steps / math.ceil(rows / batch)), 8), 60))
+
+
+def picture_cost(size: int) -> float:
+    """In pictures of 64 pixels; one of 32 isn't halved first, so it costs the same."""
+    return (max(size, 64) / 64) ** 2
+
+
+def text_cost(length: float) -> float:
+    """In pictures of 64 pixels."""
+    return length / TOKENS_IN_PICTURE
+
+
+def _pair_lengths(texts: list[str], vocabulary: int) -> list[int]:
+    """Lengths in byte pairs, of texts that the pairs were not made from."""
+    part = sample(texts, 1000)
+    settings = text.Settings(column="", tokens="bpe", vocabulary=vocabulary, length=4096)
+    ids = text.encode(settings, text.fit(settings, part[::2]), part[1::2])
+    return (ids != text.PAD).sum(1).tolist()
+
+
+def _length(lengths: list[int]) -> int:
+    """Nearly all of them with a margin, in steps of 8."""
+    rounded = math.ceil(1.25 * float(np.percentile(lengths, 99)) / 8) * 8
+    return min(max(rounded, 8), MAX_TOKENS)

@@ -1,4 +1,4 @@
-"""The text of a proposed recipe: YAML in which every section says what it is for."""
+"""The text of a proposed recipe: YAML with a comment for each section."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..types import CLASSES, LABELS, NUMBER
 from .column_roles import TABULAR, Plan, left_out
 from .column_types import READ, Column, is_number
 
-BESIDE = 34  # where a comment beside an entry starts
+COMMENT_COLUMN = 34  # where a comment beside an entry starts
 TEACHER = {
     "widths": [32, 64, 128],
     "frames": [64, 96, 128],
@@ -24,7 +24,7 @@ TEACHER = {
     "hidden": 128,
     "rate": 0.002,
 }
-LOST = 0.2  # share of the rows whose modalities are thinned out, of the student's training
+MODALITY_DROPOUT = 0.2  # share of the rows whose modalities are thinned out, of the student's training
 STUDENT = {
     "widths": [8, 16, 32],
     "frames": [16, 24, 32],
@@ -46,8 +46,8 @@ SOFT = {
 
 
 @dataclass(frozen=True)
-class Taught:
-    """How the teacher is trained, on the rows that have a label."""
+class TeacherTraining:
+    """The teacher's training, on the rows that have a label."""
 
     batch: int
     epochs: int
@@ -63,7 +63,7 @@ class Draft:
     modalities: dict[str, dict]  # name -> kind, column and settings
     batch: int
     epochs: int
-    taught: Taught
+    teacher_training: TeacherTraining
     root: str | None = None
     within: str | None = None
 
@@ -94,7 +94,7 @@ def scalar(value: Any) -> str:
 
 def _line(entry: str, comment: str = "") -> str:
     """An entry, and a comment beside it; in YAML a # must follow a space."""
-    return f"{entry:<{BESIDE - 1}} # {_folded(comment)}" if comment else entry
+    return f"{entry:<{COMMENT_COLUMN - 1}} # {_folded(comment)}" if comment else entry
 
 
 def _notes(notes: Iterable[str], indent: int) -> list[str]:
@@ -122,9 +122,9 @@ def _data(plan: Plan, draft: Draft) -> list[str]:
     if draft.within is not None:
         lines.append(_line(f"  within: {scalar(draft.within)}", "no file outside of this folder is read"))
     lines.append(_line(f"  target: {scalar(plan.target)}", "; ".join(plan.notes["target"])))
-    if plan.goal.task:
-        said = ", ".join(f"{key}: {scalar(value)}" for key, value in plan.goal.task.items())
-        lines.append(_line(f"  tasks: {{{scalar(plan.target)}: {{{said}}}}}"))
+    if plan.target_type.task:
+        task = ", ".join(f"{key}: {scalar(value)}" for key, value in plan.target_type.task.items())
+        lines.append(_line(f"  tasks: {{{scalar(plan.target)}: {{{task}}}}}"))
     elif all(is_number(v) for c in plan.columns if c.name == plan.target for v in c.cells if v is not None):
         lines.append(_line(f"  # tasks: {{{scalar(plan.target)}: {{kind: number}}}}", "if it is a number, not a class"))
     if plan.id:
@@ -176,9 +176,9 @@ def _modalities(plan: Plan, draft: Draft) -> list[str]:
     }
     reasons = {c.name: c.reason for c in plan.columns}
     for name, settings in draft.modalities.items():
-        several = not isinstance(settings["column"], str)
-        why = "the columns that are single values, together" if several else reasons[settings["column"]]
-        lines.append(_line(f"  {scalar(name)}:", why))
+        is_table = not isinstance(settings["column"], str)
+        reason = "the columns that are single values, together" if is_table else reasons[settings["column"]]
+        lines.append(_line(f"  {scalar(name)}:", reason))
         for key, value in settings.items():
             if key == "types":
                 lines.append("    types:")
@@ -197,14 +197,14 @@ def _modalities(plan: Plan, draft: Draft) -> list[str]:
 def _unused(plan: Plan) -> list[str]:
     """The columns that no model reads, with why; a give-away stands among the modalities."""
     shown = (*READ, "target", "id", "group", "split", "give-away")
-    left = [c for c in plan.columns if c.role not in shown and c not in plan.table()]
-    if not left:
+    unused = [c for c in plan.columns if c.role not in shown and c not in plan.table()]
+    if not unused:
         return []
-    wide = max(len(_folded(c.name)) for c in left)
-    return ["# Columns that aren't used:", *(f"#   {_folded(c.name):<{wide}}  {_why(c)}" for c in left)]
+    width = max(len(_folded(c.name)) for c in unused)
+    return ["# Columns that aren't used:", *(f"#   {_folded(c.name):<{width}}  {_unused_reason(c)}" for c in unused)]
 
 
-def _why(column: Column) -> str:
+def _unused_reason(column: Column) -> str:
     return f"{column.reason}; {left_out(column)}" if column.role in TABULAR else column.reason
 
 
@@ -233,33 +233,35 @@ def _network(draft: Draft, size: dict) -> list[str]:
     lines.append(_line(f"  hidden: {size['hidden']}", "width of the last hidden layer"))
     if size is not TEACHER:
         return lines
-    if draft.taught.seeds > 1:
-        lines.append(_line(f"  seeds: {draft.taught.seeds}", "labels are few: so many trainings, ..."))
+    if draft.teacher_training.seeds > 1:
+        lines.append(_line(f"  seeds: {draft.teacher_training.seeds}", "labels are few: so many trainings, ..."))
         lines.append(_line("  ensemble: true", "... and the mean of their answers teaches"))
-    return lines + _train(draft.taught, size)
+    return lines + _train(draft.teacher_training, size)
 
 
-def _train(how: Draft | Taught, size: dict) -> list[str]:
+def _train(training: Draft | TeacherTraining, size: dict) -> list[str]:
     return [
         "  train:",
-        _line(f"    epochs: {how.epochs}", "rounds over the training rows; more may score better"),
-        _line(f"    batch: {how.batch}", "rows in one step"),
+        _line(f"    epochs: {training.epochs}", "rounds over the training rows; more may score better"),
+        _line(f"    batch: {training.batch}", "rows in one step"),
         _line(f"    learning_rate: {size['rate']}"),
     ]
 
 
 def _distill(plan: Plan, draft: Draft) -> list[str]:
-    soft, said, share = SOFT[plan.goal.kind]
-    lost = _line(f"    modality_dropout: {LOST}", "of the rows lose some in training: it bears one that is missing")
+    soft_loss, soft_comment, label_weight = SOFT[plan.target_type.kind]
+    dropout = _line(
+        f"    modality_dropout: {MODALITY_DROPOUT}", "of the rows lose some in training: it bears one that is missing"
+    )
     return [
         "# How the student learns: mostly from the teacher's answers, a little from the labels.",
         "# The same student without a teacher is trained beside it, to compare with.",
         "distill:",
         *_train(draft, STUDENT),
-        *([lost] if len(draft.modalities) > 1 else []),
+        *([dropout] if len(draft.modalities) > 1 else []),
         "  losses:",
-        _line(f"    labels: {{kind: task, weight: {share}}}", "the labels themselves"),
-        _line(f"    soft: {{{soft}}}", said),
+        _line(f"    labels: {{kind: task, weight: {label_weight}}}", "the labels themselves"),
+        _line(f"    soft: {{{soft_loss}}}", soft_comment),
         _line("  seeds: 3", "students from different starts; their spread tells what is chance"),
         "  # Also with this share of the labels, where a teacher that saw all of them helps the most:",
         "  # label_fractions: [0.05]",

@@ -1,4 +1,4 @@
-"""The rows while they are being cleaned, and the reasons for which one is left out."""
+"""The state of rows while they are cleaned, and the rules by which rows are left out."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from . import row_labels, splits
+from . import row_keys, splits
 from .cell_cleaning import Cleaned
 from .quarantine import Quarantine
 from .targets import Cells
 
 EMPTY = "nothing is present in this row"
-PIECE = 65_536  # rows whose hashes are made at a time
+KEY_ROWS = 65_536  # rows whose hashes are made at a time
 
 
 @dataclass
@@ -29,8 +29,10 @@ class Draft:
     notes: Quarantine
     targets: list[Cells] = field(default_factory=list)
     derive: dict[str, dict] = field(default_factory=dict)  # derived columns and what they were made with
-    by: dict[str, list[str | None]] = field(default_factory=dict)  # columns that scores are told apart by
-    equal: dict[tuple[bool, bool], np.ndarray] = field(default_factory=dict)  # what leaks.whole has computed
+    slice_columns: dict[str, list[str | None]] = field(
+        default_factory=dict
+    )  # column -> values that scores are reported by
+    equal: dict[tuple[bool, bool], np.ndarray] = field(default_factory=dict)  # cache of split_leaks.content_codes
 
     def drop(self, row: int, column: str, reason: str) -> None:
         """Leave a row out; only its first reason counts."""
@@ -44,36 +46,36 @@ class Draft:
 
     def keys(self, rows: np.ndarray) -> np.ndarray:
         """(K,) uint64 hash of the id and all contents of some rows (K,)."""
-        found = []
-        for start in range(0, len(rows), PIECE):
-            some = rows[start : start + PIECE]
-            contents = np.concatenate([c.contents(some) for c in self.columns.values()], axis=1)
-            found.append(row_labels.keys([self.ids[r] for r in some], contents))
-        return np.concatenate(found)
+        keys = []
+        for start in range(0, len(rows), KEY_ROWS):
+            chunk = rows[start : start + KEY_ROWS]
+            contents = np.concatenate([c.contents(chunk) for c in self.columns.values()], axis=1)
+            keys.append(row_keys.row_keys([self.ids[r] for r in chunk], contents))
+        return np.concatenate(keys)
 
 
 def drop_bad_ids(draft: Draft) -> None:
-    """A row without an id, or with the id of an earlier row, or of an unknown split."""
+    """Leave out rows without an id, with the id of an earlier row, or of an unknown split."""
     for row in (row for row, name in enumerate(draft.ids) if name is None):
         draft.drop(row, "id", "no id")
-    for row, first in row_labels.repeated(draft.ids).items():
+    for row, first in row_keys.first_occurrences(draft.ids).items():
         draft.drop(row, "id", f"duplicate id: stands in line {draft.lines[first]} too")
     for row in np.flatnonzero(draft.split == splits.UNKNOWN):
         draft.drop(int(row), "split", "unknown split: expected train, validation or test")
 
 
 def drop_bad_targets(draft: Draft) -> None:
-    """A row with a target that is there and can't be read."""
+    """Leave out rows with a target that can't be read."""
     for cells in draft.targets:
         for row, reason in cells.broken.items():
             draft.drop(row, cells.name, reason)
 
 
 def drop_empty(draft: Draft) -> None:
-    """Note what is absent or not whole; a row in which nothing is present is left out."""
+    """Note absent and partly read items; leave out rows in which nothing is present."""
     for name, column in draft.columns.items():
-        for action, said in (("absent", column.reasons), ("partly", column.remarks)):
-            for row, reason in said.items():
+        for action, reasons in (("absent", column.reasons), ("partly", column.remarks)):
+            for row, reason in reasons.items():
                 if draft.keep[row]:
                     draft.notes.note(draft.lines[row], draft.ids[row], name, action, reason)
     for row in np.flatnonzero(draft.entries().max(1) < 0):
@@ -81,9 +83,9 @@ def drop_empty(draft: Draft) -> None:
 
 
 def drop_straddling(draft: Draft) -> None:
-    """Of a given split: training rows whose group stands in validation or test too; validation rows whose group stands
-    in test."""
+    """Of a given split, leave out training rows whose group is in validation or test too, and validation rows whose
+    group is in test."""
     for code, held in ((splits.VALIDATION, (splits.TEST,)), (splits.TRAIN, (splits.VALIDATION, splits.TEST))):
-        others = np.unique(draft.group[draft.keep & np.isin(draft.split, held)])
-        for row in np.flatnonzero(draft.keep & (draft.split == code) & np.isin(draft.group, others)):
+        held_groups = np.unique(draft.group[draft.keep & np.isin(draft.split, held)])
+        for row in np.flatnonzero(draft.keep & (draft.split == code) & np.isin(draft.group, held_groups)):
             draft.drop(int(row), "group", "its group stands in a held-out split too")

@@ -1,11 +1,10 @@
-"""What stands in two splits: ids, groups, whole rows, contents of one modality.
+"""Leaks between splits: ids, groups, rows and contents of one modality that are in two of them.
 
-A copy of a held-out row in the training rows makes a score say what a model remembers. What is certain is left out of
-training (:func:`suffuse.prepare.duplicates.drop_duplicates`, :func:`suffuse.prepare.row_state.drop_straddling`) and
-told, loudly: the table is not what its split says. What isn't certain stays and is counted: rows of equal contents and
-another label, or none, and large contents of one modality (the same picture) that rows of two splits share without a
-group to say so. Contents are equal where no modality is absent: a missing clip beside an equal transcript is no copy.
-The scores without such rows stand beside the scores with them.
+A copy of a held-out row in the training rows makes a score measure memory. Certain leaks are left out of training
+(:func:`suffuse.prepare.duplicates.drop_duplicates`, :func:`suffuse.prepare.row_state.drop_straddling`) and reported as
+warnings. Uncertain ones stay and are counted: rows of equal contents and another label, or none, and large contents of
+one modality (the same picture) that rows of two splits share without a common group. Contents are equal only where no
+modality is absent: a missing clip beside an equal transcript is no copy. Scores are reported with and without them.
 """
 
 from __future__ import annotations
@@ -17,14 +16,14 @@ import numpy as np
 import pyarrow as pa
 
 from ..modalities.ragged import Ragged
-from . import row_labels, splits
+from . import row_keys, splits
 from .row_state import Draft
 
 NAMES = tuple(splits.NAMES)
 LARGE = 500  # bytes: contents of that size don't repeat by chance
 PAIRS = ((splits.TEST, splits.TRAIN), (splits.VALIDATION, splits.TRAIN), (splits.TEST, splits.VALIDATION))
 Across = dict[tuple[str, str], int]
-Say = Callable[..., str]
+FillIn = Callable[..., str]
 SAYS = {
     "copies": "in two splits: %(rows)s %(held)s rows stand in %(other)s too, with the same contents and label: of each "
     "the held-out copy alone is kept",
@@ -47,16 +46,16 @@ OF_ONE = "in two splits: %(rows)s %(held)s rows have a content of %(name)s that 
 def across(code: np.ndarray, split: np.ndarray) -> Across:
     """code (N,) of what must not stand in two splits, -1 where there is nothing; split (N,) -> (held-out split, other
     split) -> rows of the held-out one whose code stands in the other."""
-    found = {}
-    for held, other in PAIRS:
+    counts = {}
+    for held, second in PAIRS:
         rows = (split == held) & (code >= 0)
-        count = int(np.isin(code[rows], code[(split == other) & (code >= 0)]).sum())
+        count = int(np.isin(code[rows], code[(split == second) & (code >= 0)]).sum())
         if count:
-            found[NAMES[held], NAMES[other]] = count
-    return found
+            counts[NAMES[held], NAMES[second]] = count
+    return counts
 
 
-def whole(draft: Draft, label: bool, complete: bool = True) -> np.ndarray:
+def content_codes(draft: Draft, label: bool, complete: bool = True) -> np.ndarray:
     """(N,) int64: equal where rows have the same contents in all modalities (and the same label). -1 where a modality
     is absent; with ``complete`` False, where all are. Contents and labels of a draft don't change: computed once."""
     if (label, complete) in draft.equal:
@@ -64,39 +63,41 @@ def whole(draft: Draft, label: bool, complete: bool = True) -> np.ndarray:
     entries = draft.entries()
     parts = [*entries.T]
     if label:
-        parts.append(row_labels.codes(draft.label))
+        parts.append(row_keys.codes(draft.label))
     code = np.zeros(len(entries), dtype=np.int64)
-    for part in parts:  # one number for what came before and this
-        code = np.unique(code * (int(part.max(initial=0)) + 2) + part + 1, return_inverse=True)[1].reshape(-1)
+    for column in parts:  # one code for the columns so far
+        code = np.unique(code * (int(column.max(initial=0)) + 2) + column + 1, return_inverse=True)[1].reshape(-1)
     present = entries.min(1) if complete else entries.max(1)
     return draft.equal.setdefault((label, complete), np.where(present < 0, -1, code))
 
 
-def given(draft: Draft, copies: bool = True) -> dict[str, Across]:
-    """What the table's own split has on both sides, before anything is left out: ``copies`` (where they will be),
+def given_leaks(draft: Draft, copies: bool = True) -> dict[str, Across]:
+    """Leaks of the table's own split, before rows are left out: ``copies`` (where they will be left out),
     ``groups``, ``ids``."""
-    found = {
-        "copies": across(whole(draft, True), draft.split) if copies else {},
+    leaks = {
+        "copies": across(content_codes(draft, True), draft.split) if copies else {},
         "groups": across(draft.group, draft.split),
-        "ids": across(row_labels.codes(draft.ids), draft.split),
+        "ids": across(row_keys.codes(draft.ids), draft.split),
     }
-    return {name: one for name, one in found.items() if one}
+    return {name: pairs for name, pairs in leaks.items() if pairs}
 
 
-def copied(draft: Draft) -> Across:
-    """Copies of rows, with the same label, that the kept rows have on both sides."""
-    return across(whole(draft, True), _kept_split(draft))
+def copies_across(draft: Draft) -> Across:
+    """Copies with the same label among the kept rows of two splits."""
+    return across(content_codes(draft, True), _kept_split(draft))
 
 
-def kept(draft: Draft) -> dict[str, Across]:
-    """What the rows that are kept have on both sides, besides :func:`copied`: ``contents`` of all modalities, and by
-    name a modality's where they are large."""
-    split, copies = _kept_split(draft), copied(draft)
-    same = across(whole(draft, False), split)
-    found = {"contents": {pair: more for pair, n in same.items() if (more := n - copies.get(pair, 0))}}
+def kept_leaks(draft: Draft) -> dict[str, Across]:
+    """Leaks among the kept rows besides :func:`copies_across`: ``contents`` of all modalities, and by name a modality's
+    contents where they are large."""
+    split, copies = _kept_split(draft), copies_across(draft)
+    equal = across(content_codes(draft, False), split)
+    leaks = {"contents": {pair: remaining for pair, n in equal.items() if (remaining := n - copies.get(pair, 0))}}
     if len(draft.columns) > 1:
-        found |= {name: across(c.entry, split) for name, c in draft.columns.items() if size(c.items) >= LARGE}
-    return {name: one for name, one in found.items() if one}
+        leaks |= {
+            name: across(column.entry, split) for name, column in draft.columns.items() if size(column.items) >= LARGE
+        }
+    return {name: pairs for name, pairs in leaks.items() if pairs}
 
 
 def _kept_split(draft: Draft) -> np.ndarray:
@@ -104,40 +105,39 @@ def _kept_split(draft: Draft) -> np.ndarray:
 
 
 def size(items: Any) -> float:
-    """Bytes of an item, the mean."""
+    """Mean bytes of an item."""
     if isinstance(items, Ragged):
         return float(items.flat.nbytes / max(len(items), 1))
     count = max(len(items), 1)
     return float(items.nbytes / count) if isinstance(items, (np.ndarray, pa.ChunkedArray)) else 0.0
 
 
-def to_json(draft: Draft, before: Mapping[str, Across]) -> dict[str, Any]:
-    """Plain values: ``left_out`` (of ``before``, see :func:`given`), ``copies`` and ``kept``, each a list of held-out
-    split, other split, rows; the first and the last by name."""
+def to_json(draft: Draft, given: Mapping[str, Across]) -> dict[str, Any]:
+    """Plain values: ``left_out`` (of ``given``, see :func:`given_leaks`), ``copies`` and ``kept``, each a list of
+    held-out split, other split, rows; the first and the last by name."""
 
-    def plain(found: Across) -> list[dict[str, Any]]:
-        return [{"held": held, "other": other, "rows": count} for (held, other), count in found.items()]
+    def plain(pairs: Across) -> list[dict[str, Any]]:
+        return [{"held": held, "other": second, "rows": count} for (held, second), count in pairs.items()]
 
     return {
-        "left_out": {name: plain(one) for name, one in before.items()},
-        "copies": plain(copied(draft)),
-        "kept": {name: plain(one) for name, one in kept(draft).items()},
+        "left_out": {name: plain(pairs) for name, pairs in given.items()},
+        "copies": plain(copies_across(draft)),
+        "kept": {name: plain(pairs) for name, pairs in kept_leaks(draft).items()},
     }
 
 
-def filled(text: str, **values: object) -> str:
-    """A sentence with its places filled, in English."""
+def fill_in(text: str, **values: object) -> str:
+    """An English sentence with its placeholders filled."""
     return text % values
 
 
-def told(facts: Mapping[str, Any], say: Say = filled) -> list[str]:
-    """A sentence for everything in ``leaks.json`` that test or validation rows share with others. ``say`` fills a
-    sentence's places, and may put it into another language."""
-    some = [(SAYS[name], "", one) for name in SAYS for one in facts.get("left_out", {}).get(name, ())]
-    some += [(COPIES, "", one) for one in facts.get("copies", ())]
-    for name, found in facts.get("kept", {}).items():
-        some += [(SAME if name == "contents" else OF_ONE, name, one) for one in found]
+def warning_lines(facts: Mapping[str, Any], say: FillIn = fill_in) -> list[str]:
+    """A sentence for each leak in ``leaks.json``. ``say`` fills a sentence's placeholders, and may translate it."""
+    sentences = [(SAYS[name], "", fact) for name in SAYS for fact in facts.get("left_out", {}).get(name, ())]
+    sentences += [(COPIES, "", fact) for fact in facts.get("copies", ())]
+    for name, facts_of_name in facts.get("kept", {}).items():
+        sentences += [(SAME if name == "contents" else OF_ONE, name, fact) for fact in facts_of_name]
     return [
-        say(text, **{"rows": f"{one['rows']:,}", "held": one["held"], "other": one["other"], "name": name})
-        for text, name, one in some
+        say(text, **{"rows": f"{fact['rows']:,}", "held": fact["held"], "other": fact["other"], "name": name})
+        for text, name, fact in sentences
     ]

@@ -1,4 +1,4 @@
-"""Splits: given by a column, or made: seeded, stratified by label, and never through a group."""
+"""Splits: given by a column, or made: seeded, stratified by label, with whole groups."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ TRAIN, VALIDATION, TEST = 0, 1, 2
 UNKNOWN = -1
 
 
-def given(values: list[str | None]) -> np.ndarray:
-    """A split column -> codes (N,) int8; -1 where it says nothing known."""
+def parse_splits(values: list[str | None]) -> np.ndarray:
+    """A split column -> codes (N,) int8; -1 for an unknown name."""
     return np.array([CODE.get((v or "").lower(), UNKNOWN) for v in values], dtype=np.int8)
 
 
@@ -30,10 +30,10 @@ def held_out(cells: list[str | None], values: Sequence[str]) -> np.ndarray:
 
     Raises UsageError where no cell is one of them, or every cell is.
     """
-    where, found = "data.split.hold_out.values", Counter(cells)
+    where, counts = "data.split.hold_out.values", Counter(cells)
     for value in values:
-        if value not in found:
-            known = [str(cell) for cell, _ in found.most_common(1000) if cell is not None]
+        if value not in counts:
+            known = [str(cell) for cell, _ in counts.most_common(1000) if cell is not None]
             raise UsageError("no row has this value", where=where, got=f"'{value}'", hint=did_you_mean(value, known))
     test = np.isin(np.array([c or "" for c in cells], dtype=object), list(values))
     if test.all():
@@ -47,13 +47,13 @@ def make(split: np.ndarray, group: np.ndarray, label: np.ndarray, settings: Spli
     split (N,) codes, group (N,) and label (N,) ints -> codes (N,) int8. Raises SuffuseError where there are
     too few groups.
     """
-    made = split.copy()
+    filled = split.copy()
     if settings.folds is not None:
         strata = label if settings.stratify else np.zeros(len(label), dtype=int)
-        made[fold_of(group, strata, settings.folds, seed) == settings.fold] = TEST
+        filled[fold_of(group, strata, settings.folds, seed) == settings.fold] = TEST
     for code, name, share in ((TEST, "test", settings.test), (VALIDATION, "validation", settings.validation)):
-        if not (made == code).any():
-            rows = np.flatnonzero(made == TRAIN)
+        if not (filled == code).any():
+            rows = np.flatnonzero(filled == TRAIN)
             strata = label[rows] if settings.stratify else np.zeros(len(rows), dtype=int)
             picked = rows[_draw(group[rows], strata, share, np.random.default_rng([seed, code]))]
             if not len(picked) or len(picked) == len(rows):
@@ -64,12 +64,12 @@ def make(split: np.ndarray, group: np.ndarray, label: np.ndarray, settings: Spli
                     hint="give more rows, a split column, a finer group column, data.duplicates: keep where contents "
                     "repeat, or data.split.stratify: false",
                 )
-            made[picked] = code
-    return made
+            filled[picked] = code
+    return filled
 
 
 def fold_of(group: np.ndarray, label: np.ndarray, folds: int, seed: int) -> np.ndarray:
-    """(N,) which of ``folds`` parts a row is in: whole groups, each label spread evenly; a matter of the seed alone.
+    """(N,) which of ``folds`` parts a row is in: whole groups, each label spread evenly, decided by the seed.
 
     Groups come in random order, the larger first, each to the part that lacks its labels most.
     """
@@ -80,19 +80,19 @@ def fold_of(group: np.ndarray, label: np.ndarray, folds: int, seed: int) -> np.n
     if sizes.max() == 1:  # nothing to keep together: deal each label's rows out in turn
         order = random.permutation(len(label))
         order = order[np.argsort(label[order], kind="stable")]
-        found = np.empty(len(label), dtype=np.int64)
-        found[order] = np.arange(len(label)) % folds
-        return found
-    has = np.zeros((folds, int(label.max()) + 1))
+        folds_of_rows = np.empty(len(label), dtype=np.int64)
+        folds_of_rows[order] = np.arange(len(label)) % folds
+        return folds_of_rows
+    label_counts = np.zeros((folds, int(label.max()) + 1))
     rows_of = np.split(np.argsort(group, kind="stable"), np.cumsum(sizes)[:-1])
     order = random.permutation(len(sizes))
-    found = np.empty(len(label), dtype=np.int64)
+    folds_of_rows = np.empty(len(label), dtype=np.int64)
     for number in order[np.argsort(-sizes[order], kind="stable")]:
         labels, counts = np.unique(label[rows_of[number]], return_counts=True)
-        part = int(np.lexsort((has.sum(1), has[:, labels] @ counts))[0])
-        has[part, labels] += counts
-        found[rows_of[number]] = part
-    return found
+        part = int(np.lexsort((label_counts.sum(1), label_counts[:, labels] @ counts))[0])
+        label_counts[part, labels] += counts
+        folds_of_rows[rows_of[number]] = part
+    return folds_of_rows
 
 
 def _draw(group: np.ndarray, label: np.ndarray, share: float, random: np.random.Generator) -> np.ndarray:
@@ -102,18 +102,18 @@ def _draw(group: np.ndarray, label: np.ndarray, share: float, random: np.random.
     need = (share * np.bincount(label).astype(float)).tolist()
     order = np.argsort(group, kind="stable")
     ends = [0, *np.cumsum(np.bincount(group)).tolist()]
-    found = label[order].tolist()  # of each group's rows, side by side
-    chosen = np.zeros(len(ends) - 1, dtype=bool)
-    for number in random.permutation(len(chosen)).tolist():
-        if ends[number + 1] - ends[number] == 1:  # as below, without the way there
-            need_of = need[found[ends[number]]]
+    labels_by_group = label[order].tolist()  # of each group's rows, one group behind the other
+    is_drawn = np.zeros(len(ends) - 1, dtype=bool)
+    for number in random.permutation(len(is_drawn)).tolist():
+        if ends[number + 1] - ends[number] == 1:  # a faster path for groups of one row
+            need_of = need[labels_by_group[ends[number]]]
             if need_of * need_of - (need_of - 1) * (need_of - 1) > 0:
-                need[found[ends[number]]] -= 1
-                chosen[number] = True
+                need[labels_by_group[ends[number]]] -= 1
+                is_drawn[number] = True
             continue
-        counts = sorted(Counter(found[ends[number] : ends[number + 1]]).items())
+        counts = sorted(Counter(labels_by_group[ends[number] : ends[number + 1]]).items())
         if sum(need[y] * need[y] - (need[y] - count) * (need[y] - count) for y, count in counts) > 0:
             for y, count in counts:
                 need[y] -= count
-            chosen[number] = True
-    return np.flatnonzero(chosen[group])
+            is_drawn[number] = True
+    return np.flatnonzero(is_drawn[group])

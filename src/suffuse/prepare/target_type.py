@@ -1,4 +1,4 @@
-"""What the target's column holds: classes, any number of labels, or a number; judged by its cells."""
+"""The type of a target: classes, any number of labels, or a number; inferred from the cells of its column."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 from ..errors import UsageError
 from ..types import CLASSES, LABELS, NUMBER
 from .column_types import FEW, Column, is_number, percent, short
-from .row_labels import MOST_CLASSES
+from .targets import MAX_CLASSES
 
 SEPARATORS = (";", "|", ",")
 OFTEN = 0.1  # of the cells must hold several labels
@@ -22,77 +22,79 @@ REPEATS = 3  # how often a label must stand there, on average
 
 
 @dataclass(frozen=True)
-class Goal:
-    """The kind of the target, its entry in ``data.tasks`` (none of classes), and what people read of it."""
+class TargetType:
+    """The kind of the target, its entry in ``data.tasks`` (empty for classes), and a description."""
 
     kind: str
     task: dict[str, Any] = field(default_factory=dict)
     reason: str = ""
 
 
-def goal(column: Column) -> Goal:
-    """Of a target's column. Raises UsageError where there is nothing to predict."""
+def target_type(column: Column) -> TargetType:
+    """Infer the type of a target's column. Raises UsageError where there is nothing to predict."""
     where, cells = f"column '{column.name}'", [v for v in column.cells if v is not None]
     if not column.cells:
         raise UsageError("this target can't be predicted", where=where, got=column.reason, expected="one label a row")
-    found, without = Counter(cells), len(column.cells) - len(cells)
-    rest = f"; {without:,} rows have no label" if without else ""
-    if len(found) < 2:
-        got = f"only '{short(next(iter(found)))}'" if found else "no label at all"
+    counts, unlabelled = Counter(cells), len(column.cells) - len(cells)
+    suffix = f"; {unlabelled:,} rows have no label" if unlabelled else ""
+    if len(counts) < 2:
+        got = f"only '{short(next(iter(counts)))}'" if counts else "no label at all"
         raise UsageError("nothing to learn", where=where, got=got, expected="two classes or more")
-    if measured(found):
+    if is_measured(counts):
         values = np.array([float(v) for v in cells])
         size = np.abs(values).max() or 1.0  # of numbers near the largest there is, no difference overflows
         low, middle, high = np.quantile(values / size, [0, 0.5, 1]) * size
-        return Goal(NUMBER, {"kind": NUMBER}, f"a number, {low:g} to {high:g}, half of them below {middle:g}{rest}")
-    if (several := tagged(cells)) is not None:
-        task, counts = several
+        return TargetType(
+            NUMBER, {"kind": NUMBER}, f"a number, {low:g} to {high:g}, half of them below {middle:g}{suffix}"
+        )
+    if (labels := label_lists(cells)) is not None:
+        task, counts = labels
         name, count = counts.most_common(1)[0]
-        said = f"{len(counts):,} labels, about {counts.total() / len(cells):.2g} a row, "
-        said += f"the commonest '{short(name)}' in {percent(count / len(cells))} of rows"
-        return Goal(LABELS, task, said + rest)
-    if len(found) > FEW and len(found) > min(MOST_CLASSES, len(cells) / 2):
+        description = f"{len(counts):,} labels, about {counts.total() / len(cells):.2g} a row, "
+        description += f"the commonest '{short(name)}' in {percent(count / len(cells))} of rows"
+        return TargetType(LABELS, task, description + suffix)
+    if len(counts) > FEW and len(counts) > min(MAX_CLASSES, len(cells) / 2):
         raise UsageError(
-            "this target has no classes", where=where, got=f"{len(found):,} different values in {len(cells):,} rows",
+            "this target has no classes", where=where, got=f"{len(counts):,} different values in {len(cells):,} rows",
             expected="labels that repeat, or numbers",
         )  # fmt: skip
-    name, count = found.most_common(1)[0]
-    said = f"{len(found):,} classes, the commonest '{short(name)}' in {percent(count / len(cells))} of rows"
-    return Goal(CLASSES, {}, said + rest)
+    name, count = counts.most_common(1)[0]
+    description = f"{len(counts):,} classes, the commonest '{short(name)}' in {percent(count / len(cells))} of rows"
+    return TargetType(CLASSES, {}, description + suffix)
 
 
-def measured(found: Counter) -> bool:
+def is_measured(counts: Counter) -> bool:
     """Whether these labels are measured numbers: many different ones, with fractions or hardly repeated."""
-    if len(found) <= FEW or not all(is_number(label) for label in found):
+    if len(counts) <= FEW or not all(is_number(label) for label in counts):
         return False
-    return any(float(label) % 1 for label in found) or 5 * len(found) > found.total()
+    return any(float(label) % 1 for label in counts) or 5 * len(counts) > counts.total()
 
 
-def tagged(cells: Sequence[str]) -> tuple[dict[str, Any], Counter] | None:
-    """Whether the cells hold any number of labels each: (the task, how often each label stands there).
+def label_lists(cells: Sequence[str]) -> tuple[dict[str, Any], Counter] | None:
+    """(the task, count of each label) where the cells hold any number of labels each, else None.
 
     JSON lists do. Texts do where a separator stands in many of them, the number of parts varies (`Tops, women` and
     `Tops, men` are classes), and the parts repeat; a comma, which stands in names too, only where there would be many
     classes otherwise.
     """
     lists = [_listed(cell) for cell in cells]
-    if all(one is not None for one in lists):
-        return _repeated({"kind": LABELS}, [one for one in lists if one is not None])
+    if all(items is not None for items in lists):
+        return _repeated({"kind": LABELS}, [items for items in lists if items is not None])
     for separator in SEPARATORS:
         parts = [[p.strip() for p in cell.split(separator) if p.strip()] for cell in cells]
         sizes = Counter(map(len, parts))
-        often = sum(separator in cell for cell in cells) >= OFTEN * len(cells)
+        frequent = sum(separator in cell for cell in cells) >= OFTEN * len(cells)
         varies = len(cells) - max(sizes.values()) >= OFTEN / 2 * len(cells)
-        if often and varies and (separator != "," or len(set(cells)) > FEW):
-            made = _repeated({"kind": LABELS, "separator": separator}, parts)
-            if made is not None and len(made[1]) < len(set(cells)):
-                return made
+        if frequent and varies and (separator != "," or len(set(cells)) > FEW):
+            candidate = _repeated({"kind": LABELS, "separator": separator}, parts)
+            if candidate is not None and len(candidate[1]) < len(set(cells)):
+                return candidate
     return None
 
 
 def _repeated(task: dict[str, Any], parts: Sequence[Sequence[str]]) -> tuple[dict[str, Any], Counter] | None:
-    counts = Counter(label for one in parts for label in set(one))
-    enough = 2 <= len(counts) <= MOST_CLASSES and counts.total() >= REPEATS * len(counts)
+    counts = Counter(label for labels in parts for label in set(labels))
+    enough = 2 <= len(counts) <= MAX_CLASSES and counts.total() >= REPEATS * len(counts)
     return (task, counts) if enough else None
 
 
@@ -100,7 +102,7 @@ def _listed(cell: str) -> list[str] | None:
     """The texts of a JSON list; None where it is none."""
     if cell.startswith("["):
         with contextlib.suppress(json.JSONDecodeError):
-            found = json.loads(cell)
-            if isinstance(found, list) and all(isinstance(one, str) for one in found):
-                return [one.strip() for one in found if one.strip()]
+            items = json.loads(cell)
+            if isinstance(items, list) and all(isinstance(item, str) for item in items):
+                return [item.strip() for item in items if item.strip()]
     return None

@@ -20,12 +20,13 @@ from .. import sources
 from ..errors import SuffuseError
 from ..recipe import Task
 from ..types import CLASSES, LABELS, NUMBER, UNLABELLED, Head
-from . import row_labels
+from . import row_keys
 from .quarantine import Quarantine
 from .splits import TRAIN
 
 OTHER = "other"  # the class of training rows whose answer is too rare for the vocabulary
 LARGEST, SMALLEST = 1e30, 1e-30  # of a number, and of the deviation of several: networks count in 32 bits
+MAX_CLASSES = 1000
 BINS, BIN_ROWS = 10, 10  # of a number, for stratified splits; where rows are few there are fewer of them
 
 
@@ -48,7 +49,7 @@ class Cells:
     def strata(self) -> np.ndarray:
         """(N,) what a stratified split keeps apart: classes, sets of labels, tenths of a number."""
         if self.task.kind != NUMBER:
-            return row_labels.ordered([repr(v) for v in self.values])
+            return row_keys.ordered_codes([repr(v) for v in self.values])
         values = np.array([math.nan if v is None else v for v in self.values])
         bins = int(np.clip(np.isfinite(values).sum() // BIN_ROWS, 1, BINS))
         edges = np.nanquantile(values, np.linspace(0, 1, bins + 1)[1:-1]) if bins > 1 else []
@@ -62,9 +63,9 @@ def read(name: str, task: Task, column: pa.ChunkedArray) -> Cells:
     texts = sources.texts(column.to_pylist())
     if task.kind == CLASSES:
         return Cells(name, task, [task.empty if t is None else t for t in texts], {})
-    read = [None if text is None else _number(text) for text in texts]
-    broken = {row: value for row, value in enumerate(read) if isinstance(value, str)}
-    return Cells(name, task, [None if isinstance(value, str) else value for value in read], broken)
+    values = [None if text is None else _number(text) for text in texts]
+    broken = {row: value for row, value in enumerate(values) if isinstance(value, str)}
+    return Cells(name, task, [None if isinstance(value, str) else value for value in values], broken)
 
 
 def _number(text: str) -> float | str:
@@ -78,19 +79,19 @@ def _number(text: str) -> float | str:
     return value if abs(value) <= LARGEST else f"a number beyond ±{LARGEST:g}, too large for 32 bits: '{text[:40]}'"
 
 
-def names(targets: Sequence[Cells], some: np.ndarray) -> list[str]:
+def names(targets: Sequence[Cells], rows: np.ndarray) -> list[str]:
     """The different classes and labels of some rows (N,) bool, sorted; numbers have no names."""
-    found: set[str] = set()
+    distinct: set[str] = set()
     for cells in targets:
         if cells.task.kind != NUMBER:
-            for value, wanted in zip(cells.values, some, strict=True):
-                if wanted and value is not None:
-                    found.update(value if isinstance(value, tuple) else (value,))
-    return sorted(found)
+            for value, selected in zip(cells.values, rows, strict=True):
+                if selected and value is not None:
+                    distinct.update(value if isinstance(value, tuple) else (value,))
+    return sorted(distinct)
 
 
 def head(cells: Cells, split: np.ndarray) -> Head:
-    """What training rows say of a target. ``cells`` and ``split`` (N,) are of the same rows.
+    """The head of a target, from its training rows. ``cells`` and ``split`` (N,) are of the same rows.
 
     Raises SuffuseError where there is nothing to learn.
     """
@@ -98,20 +99,61 @@ def head(cells: Cells, split: np.ndarray) -> Head:
     if task.kind == NUMBER:
         values = np.array(train, dtype=np.float64)
         if (different := len(np.unique(values))) < 2:
-            raise _nothing(cells.name, f"{different} different numbers", "two or more")
+            raise _nothing_to_learn(cells.name, f"{different} different numbers", "two or more")
         if values.std() < SMALLEST:
             got, expected = f"a standard deviation of {values.std():.2g}", f"{SMALLEST:g} or more (32 bits)"
-            raise _nothing(cells.name, got, expected)
+            raise _nothing_to_learn(cells.name, got, expected)
         return Head(cells.name, NUMBER, (), float(values.mean()), float(values.std()), task.weight)
     if task.kind == LABELS:
-        counts = Counter(label for one in train for label in set(one))
-        classes = _most(counts, task.most) if task.most else tuple(sorted(counts))
+        counts = Counter(label for labels in train for label in set(labels))
+        classes = _most_frequent(counts, task.most) if task.most else tuple(sorted(counts))
         if not classes:
-            raise _nothing(cells.name, "no label at all", "one or more")
+            raise _nothing_to_learn(cells.name, "no label at all", "one or more")
     else:
-        classes = row_labels.classes_of(list(cells.values), split, cells.name, task.most)
-    made = Head(cells.name, task.kind, classes, weight=task.weight)
-    return replace(made, balance=balance(made, encode(made, cells, split)[split == TRAIN])) if task.balance else made
+        classes = classes_of(list(cells.values), split, cells.name, task.most)
+    plain = Head(cells.name, task.kind, classes, weight=task.weight)
+    return (
+        replace(plain, balance=balance(plain, encode(plain, cells, split)[split == TRAIN])) if task.balance else plain
+    )
+
+
+def classes_of(
+    labels: list[str | None], split: np.ndarray, column: str, max_classes: int | None = None
+) -> tuple[str, ...]:
+    """The labels of training rows, sorted (numbers by value). Of more than ``max_classes`` the most frequent ones are
+    kept, and *other* stands for the rest.
+
+    Raises SuffuseError where there are fewer than two, or too many for a classification.
+    """
+    labelled = [x for x, s in zip(labels, split, strict=True) if s == TRAIN and x is not None]
+    distinct = sorted(set(labelled), key=_by_value)
+    if len(distinct) < 2:
+        got = f"only '{distinct[0]}'" if distinct else "no label at all"
+        raise _nothing_to_learn(column, got, "two classes or more")
+    if max_classes and len(distinct) > max_classes:
+        if OTHER in distinct:
+            expected = f"another name, or no data.tasks.{column}.most"
+            where = f"column '{column}'"
+            raise SuffuseError("a label has the name of the rest", where=where, got=f"'{OTHER}'", expected=expected)
+        counts = Counter(labelled)
+        kept = sorted(distinct, key=lambda label: -counts[label])[:max_classes]
+        return tuple(sorted({*kept, OTHER}, key=_by_value))
+    if len(distinct) > min(MAX_CLASSES, len(labelled) / 2) and len(distinct) > 20:
+        raise SuffuseError(
+            "this target has no classes",
+            where=f"column '{column}'",
+            got=f"{len(distinct):,} different values in {len(labelled):,} training rows",
+            hint=f"data.tasks: {{{column}: {{kind: number}}}} learns a number; {{most: 100}} the most frequent classes",
+        )
+    return tuple(distinct)
+
+
+def _by_value(label: str) -> tuple:
+    try:
+        value = float(label)
+    except ValueError:
+        value = math.nan
+    return (1, 0.0, label) if math.isnan(value) else (0, value, label)  # "nan" has no place among numbers
 
 
 def encode(head: Head, cells: Cells, split: np.ndarray) -> np.ndarray:
@@ -130,16 +172,16 @@ def encode(head: Head, cells: Cells, split: np.ndarray) -> np.ndarray:
         return scaled.astype(np.float32)
     code = {name: number for number, name in enumerate(head.classes)}
     if head.kind == LABELS:
-        made = np.zeros((len(cells.values), len(head.classes)), dtype=np.float32)
+        encoded = np.zeros((len(cells.values), len(head.classes)), dtype=np.float32)
         for row, value in enumerate(cells.values):
             if value is None:
-                made[row] = UNLABELLED
+                encoded[row] = UNLABELLED
             else:
-                made[row, [code[v] for v in value if v in code]] = 1
-        return made
-    rest = np.where(split == TRAIN, code.get(OTHER, len(code)) if cells.task.most else len(code), len(code))
-    found = [UNLABELLED if v is None else code.get(v, int(r)) for v, r in zip(cells.values, rest, strict=True)]
-    return np.array(found, dtype=np.int64)
+                encoded[row, [code[v] for v in value if v in code]] = 1
+        return encoded
+    unseen = np.where(split == TRAIN, code.get(OTHER, len(code)) if cells.task.most else len(code), len(code))
+    codes = [UNLABELLED if v is None else code.get(v, int(r)) for v, r in zip(cells.values, unseen, strict=True)]
+    return np.array(codes, dtype=np.int64)
 
 
 def join(heads: Sequence[Head], parts: Sequence[np.ndarray]) -> np.ndarray:
@@ -150,8 +192,8 @@ def join(heads: Sequence[Head], parts: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def prior(head: Head, train: np.ndarray) -> list[float]:
-    """What is said of a row in which nothing is present, as logits, from the known training targets. Where some class
-    is in none of them, half a row is added to each (Jeffreys 1946): no class is impossible."""
+    """The logits of a row in which nothing is present, from the known training targets. Where some class is in none of
+    them, half a row is added to each (Jeffreys 1946): no class is impossible."""
     if head.kind == NUMBER:
         return [0.0]
     known = train[head.known(train)]
@@ -174,18 +216,35 @@ def balance(head: Head, train: np.ndarray) -> tuple[float, ...]:
     return tuple((len(known) / (len(counts) * np.maximum(counts, 1))).tolist())
 
 
-def note(head: Head, target: np.ndarray, cells: Cells, where: tuple[list[int], list], q: Quarantine) -> None:
-    """Write down the labels that training never saw, and the rows without one."""
+def note(head: Head, target: np.ndarray, cells: Cells, where: tuple[list[int], list], notes: Quarantine) -> None:
+    """Note rows with a label that no training row has, and rows without a label."""
     if head.kind == CLASSES:
-        row_labels.note_targets(target, cells.values, where, cells.name, len(head.classes), q)
+        _note_classes(target, cells.values, where, cells.name, len(head.classes), notes)
         return
     for row in np.flatnonzero(~head.known(target)):
-        q.note(where[0][row], where[1][row], cells.name, "unlabelled", "no label")
+        notes.note(where[0][row], where[1][row], cells.name, "unlabelled", "no label")
     if head.kind == LABELS:
         for row, value in enumerate(cells.values):
             unseen = [v for v in value or () if v not in head.classes]
             if unseen:
-                q.note(where[0][row], where[1][row], cells.name, "other", f"label not in training: '{unseen[0]}'")
+                notes.note(where[0][row], where[1][row], cells.name, "other", f"label not in training: '{unseen[0]}'")
+
+
+def _note_classes(
+    target: np.ndarray,
+    labels: list[str | None],
+    where: tuple[list[int], list],
+    column: str,
+    classes: int,
+    notes: Quarantine,
+) -> None:
+    """As :func:`note`, for classes."""
+    lines, ids = where
+    for row in np.flatnonzero((target == classes) | (target == UNLABELLED)):
+        if target[row] == classes:
+            notes.note(lines[row], ids[row], column, "other", f"label not in training: '{labels[row]}'")
+        else:
+            notes.note(lines[row], ids[row], column, "unlabelled", "no label")
 
 
 def _labels(value: Any, task: Task) -> tuple[str, ...] | None:
@@ -196,14 +255,14 @@ def _labels(value: Any, task: Task) -> tuple[str, ...] | None:
     parts = list(value) if isinstance(value, (list, tuple)) else sources.texts([value])[0]
     if parts is None or value is None:
         return None if task.empty is None else ()
-    found = [t for t in sources.texts(parts if isinstance(parts, list) else parts.split(task.separator)) if t]
-    return tuple(dict.fromkeys(found))
+    labels = [text for text in sources.texts(parts if isinstance(parts, list) else parts.split(task.separator)) if text]
+    return tuple(dict.fromkeys(labels))
 
 
-def _most(counts: Counter, most: int) -> tuple[str, ...]:
-    return tuple(sorted(sorted(counts, key=lambda c: (-counts[c], c))[:most]))
+def _most_frequent(counts: Counter, max_classes: int) -> tuple[str, ...]:
+    return tuple(sorted(sorted(counts, key=lambda c: (-counts[c], c))[:max_classes]))
 
 
-def _nothing(name: str, got: str, expected: str) -> SuffuseError:
+def _nothing_to_learn(name: str, got: str, expected: str) -> SuffuseError:
     where = f"column '{name}'"
     return SuffuseError("nothing to learn", where=where, got=got, expected=f"{expected} in training rows")

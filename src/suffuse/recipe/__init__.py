@@ -1,11 +1,12 @@
 """The recipe: everything that decides a run. Equals its YAML; an unknown key is an error with a suggestion.
 
-kinds     the kinds of parts that it may name
-rows      what the rows are, what is predicted, how they are split
-networks  teacher and student, and how they are trained
-stages    the store, distilling, export, evaluation, the machine's share
-whole     all of it, and what its sections must agree on
-reading   from YAML and overrides, and back
+part_kinds      the kinds of parts that it may name
+data_settings   rows, targets, splits
+networks        teacher and student, and how they are trained
+stage_settings  the knowledge store, distillation, export, evaluation, the machine's share
+recipe          all sections, and what they must agree on
+loading         from YAML and overrides, and back
+yaml_io         YAML with limits on size and depth
 """
 
 from __future__ import annotations

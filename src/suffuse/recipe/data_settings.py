@@ -1,4 +1,4 @@
-"""What the rows are: where they stand, what is to be predicted, how they are split."""
+"""Settings of the data: the table, its targets, its splits."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Split(Settings):
     @model_validator(mode="after")
     def _folded(self) -> Split:
         if self.hold_out is not None and (self.column is not None or self.folds is not None):
-            other = "a column" if self.column is not None else "folds"
-            raise ValueError(f"got hold_out and {other}, expected one of them: it says which rows are the test rows")
+            second = "a column" if self.column is not None else "folds"
+            raise ValueError(f"got hold_out and {second}, expected one of them: it says which rows are the test rows")
         if self.folds is not None and self.column is not None:
             raise ValueError("got folds and a column, expected one of them: folds are cut from all rows")
         if self.folds is not None and self.fold >= self.folds:

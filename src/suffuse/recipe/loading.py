@@ -1,4 +1,4 @@
-"""From YAML and overrides to a recipe, and back; errors in the house's words."""
+"""From YAML and overrides to a recipe, and back; errors as one line with key, got and expected."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
 
 
 def _refuse_table(path: Path) -> None:
-    """Raise UsageError where somebody names rows in place of a recipe. A recipe may be JSON, which is YAML too."""
+    """Raise UsageError where the path is a table and no recipe. A recipe may be JSON, which is YAML too."""
     if sources.is_table(path) and not (path.suffix.lower() == ".json" and not _is_list(path)):
         name = shlex.quote(str(path))
         hint = f"`suffuse init {name} --target COLUMN` looks at its columns and proposes a recipe"
@@ -70,9 +70,9 @@ def make_recipe(raw: dict, where: str = "recipe") -> Recipe:
 
 
 def _place(recipe: Recipe) -> compatibility.Place:
-    """What a recipe says of where its losses are used; how many classes there are, the data say."""
-    rates, several = recipe.distill.train.modality_dropout, len(recipe.student.encoders) > 1
-    dropped = several and bool(any(rates.values()) if isinstance(rates, dict) else rates)
+    """Where a recipe uses its losses; the number of classes is known from the data alone."""
+    rates, is_multimodal = recipe.distill.train.modality_dropout, len(recipe.student.encoders) > 1
+    dropped = is_multimodal and bool(any(rates.values()) if isinstance(rates, dict) else rates)
     targets = tuple((recipe.data.task(name).kind, None) for name in recipe.data.targets)
     return compatibility.Place(targets, recipe.distill.train.batch, dropped, fusions.gates(recipe.student.fusion))
 
@@ -98,26 +98,28 @@ def _override(raw: dict, text: str) -> None:
         raw[last] = parse_yaml(value)
     except UsageError as error:
         got = value if len(value) < 60 else value[:57] + "..."
-        why = error.what.replace("in the recipe ", "").replace("the recipe", "it")
-        raise UsageError("can't read this override", where=f"--set {key}", got=got, expected="YAML", hint=why) from None
+        hint = error.what.replace("in the recipe ", "").replace("the recipe", "it")
+        raise UsageError(
+            "can't read this override", where=f"--set {key}", got=got, expected="YAML", hint=hint
+        ) from None
 
 
 def _usage_error(error: ValidationError, raw: dict, where: str) -> UsageError:
-    """The first problem, in the house's words; the number of further ones in the hint."""
+    """The first problem as a UsageError; the number of further ones in the hint."""
     problems = error.errors()
     first = problems[0]
     place = ".".join(str(p) for p in first["loc"])
-    more = f"; {len(problems) - 1} more after this" if len(problems) > 1 else ""
+    rest = f"; {len(problems) - 1} more after this" if len(problems) > 1 else ""
     at = f"{where}: {place}" if place else where
     if first["type"] == "extra_forbidden":
         known = _keys_at(first["loc"][:-1], raw)
-        hint = (did_you_mean(str(first["loc"][-1]), known) if known else "") + more
+        hint = (did_you_mean(str(first["loc"][-1]), known) if known else "") + rest
         return UsageError(
             "unknown key in the recipe", where=at, got=f"'{first['loc'][-1]}'", hint=hint.removeprefix("; ")
         )
     if first["type"] == "missing":
-        return UsageError("a key is missing in the recipe", where=at, expected=f"'{first['loc'][-1]}'", hint=more[2:])
-    return UsageError("can't use this value in the recipe", where=at, **_got_expected(first), hint=more[2:])
+        return UsageError("a key is missing in the recipe", where=at, expected=f"'{first['loc'][-1]}'", hint=rest[2:])
+    return UsageError("can't use this value in the recipe", where=at, **_got_expected(first), hint=rest[2:])
 
 
 def _got_expected(problem: ErrorDetails) -> dict[str, str]:
@@ -129,25 +131,25 @@ def _got_expected(problem: ErrorDetails) -> dict[str, str]:
 
 
 def _keys_at(way: tuple[int | str, ...], raw: Any) -> set[str]:
-    """The keys that a recipe may have at this place; a part's are those of its kind. Empty where nothing says."""
+    """The keys that a recipe may have at this place; a part's are those of its kind. Empty where they are unknown."""
     kind: Any = Recipe
-    table, named = None, None  # of parts: by the name that is the next step, of the value itself
+    table, tables = None, None  # of parts: by the name that is the next step, of the value itself
     for depth, step in enumerate(way):
         raw = _value_at(raw, step)
-        kind, table = _below(kind, step), named
-        named = PARTS.get(str(step)) if table is None else None
+        kind, table = _below(kind, step), tables
+        tables = PARTS.get(str(step)) if table is None else None
         if step == "fusion" and table is None:
-            table, named = named, None
+            table, tables = tables, None
         if depth == 0 and step == "teacher":
             kind, table = Teacher, teachers.TABLE
-        chosen = raw.get("kind") if isinstance(raw, dict) else None
-        if table and isinstance(chosen, str) and chosen in table:
-            kind = load(table, chosen).Settings
+        kind_name = raw.get("kind") if isinstance(raw, dict) else None
+        if table and isinstance(kind_name, str) and kind_name in table:
+            kind = load(table, kind_name).Settings
     return set(next((option.model_fields for option in _alternatives(kind) if hasattr(option, "model_fields")), ()))
 
 
 def _value_at(raw: Any, step: int | str) -> Any:
-    """What stands behind a key or at a position; None where the step is none of the recipe's, but pydantic's own."""
+    """The value of a key or at a position; None where the step is pydantic's own and not the recipe's."""
     try:
         return raw[step]
     except (KeyError, IndexError, TypeError):
@@ -155,7 +157,7 @@ def _value_at(raw: Any, step: int | str) -> Any:
 
 
 def _below(kind: Any, step: int | str) -> Any:
-    """The type of what a key or a position leads to; None where nothing says."""
+    """The type of the value of a key or at a position; None where it is unknown."""
     for option in _alternatives(kind):
         if step in getattr(option, "model_fields", ()):
             return option.model_fields[step].annotation

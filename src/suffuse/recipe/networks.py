@@ -16,7 +16,7 @@ class Network(Settings):
     """One network: an encoder per modality, a fusion, a head."""
 
     encoders: dict[str, Encoder]
-    modalities: tuple[str, ...] = ()  # of those, what it reads; none named: all. The other encoders are left out
+    modalities: tuple[str, ...] = ()  # modalities to use; default: all. The other encoders are left out
     fusion: Fusion  # without one: `gated` for one or two modalities, `transformer` for more
     hidden: int = Field(default=0, ge=0)  # width of the head's hidden layer; 0: none
     dropout: float = Field(default=0.0, ge=0, lt=1)
@@ -24,27 +24,26 @@ class Network(Settings):
     @model_validator(mode="before")
     @classmethod
     def _filled(cls, raw: Any) -> Any:
-        """Leave out the encoders of modalities that it is not to read; where no fusion is named, take the one that fits
-        their number. So a resolved recipe names what there is."""
+        """Drop the encoders of unused modalities, and write out the default fusion for their number."""
         if not isinstance(raw, dict):
             return raw
-        named, chosen = raw.get("encoders"), raw.get("modalities")
-        if isinstance(named, dict) and isinstance(chosen, (list, tuple)) and chosen:
-            unknown = [name for name in chosen if name not in named]
+        encoders, modalities = raw.get("encoders"), raw.get("modalities")
+        if isinstance(encoders, dict) and isinstance(modalities, (list, tuple)) and modalities:
+            unknown = [name for name in modalities if name not in encoders]
             if unknown:
-                raise ValueError(f"modalities: got '{unknown[0]}', expected some of: {', '.join(named)}")
-            named = {name: one for name, one in named.items() if name in chosen}
-            raw = {**raw, "encoders": named}
+                raise ValueError(f"modalities: got '{unknown[0]}', expected some of: {', '.join(encoders)}")
+            encoders = {name: encoder for name, encoder in encoders.items() if name in modalities}
+            raw = {**raw, "encoders": encoders}
         if "fusion" in raw:
             return raw
-        return {**raw, "fusion": {"kind": fusions.default(len(named) if isinstance(named, dict) else 0)}}
+        return {**raw, "fusion": {"kind": fusions.default(len(encoders) if isinstance(encoders, dict) else 0)}}
 
     @model_validator(mode="after")
     def _fits(self) -> Network:
         """Refuse a fusion that doesn't take so many modalities, and a head after one that has its own."""
-        count, kind, (fewest, most) = len(self.encoders), self.fusion.kind, fusions.takes(self.fusion)
-        if count and not fewest <= count <= most:
-            expected = str(fewest) if fewest == most else f"{fewest} to {most}"
+        count, kind, (low, high) = len(self.encoders), self.fusion.kind, fusions.takes(self.fusion)
+        if count and not low <= count <= high:
+            expected = str(low) if low == high else f"{low} to {high}"
             got = f"{count} {'modality' if count == 1 else 'modalities'}"
             raise ValueError(f"got {got} for fusion '{kind}', expected {expected}")
         if fusions.headless(self.fusion) and (self.hidden or self.dropout):
@@ -64,12 +63,12 @@ class Network(Settings):
         return self.model_copy(update={"encoders": {name: self.encoders[name]}, "modalities": (), "fusion": fusion})
 
     def dropped(self, rate: float) -> Network:
-        """The network with this dropout: of its head, or, where its fusion has heads of its own, of its encoders."""
+        """The network with this dropout: of its head, or of its encoders where its fusion has heads of its own."""
         if not fusions.headless(self.fusion):
             return self.model_copy(update={"dropout": rate})
         encoders = {
-            name: one.model_copy(update={"dropout": rate}) if hasattr(one, "dropout") else one
-            for name, one in self.encoders.items()
+            name: encoder.model_copy(update={"dropout": rate}) if hasattr(encoder, "dropout") else encoder
+            for name, encoder in self.encoders.items()
         }
         return self.model_copy(update={"encoders": encoders})
 
@@ -113,7 +112,7 @@ class Training(Settings):
 
 
 class OwnTraining(Settings):
-    """What of a training may differ where the budget of steps is the same; None: as the other training's."""
+    """Training settings that may differ under the same budget of steps; None: as in the other training."""
 
     learning_rate: float | None = Field(default=None, gt=0)
     weight_decay: float | None = Field(default=None, ge=0)
@@ -146,11 +145,11 @@ class Teacher(Network):
 
 
 def _teacher(value: Any) -> Any:
-    """The network that the run trains, or what ``kind`` names from outside."""
+    """The network that the run trains, or the external teacher that ``kind`` names."""
     if not isinstance(value, dict) or "kind" not in value:
         return value if isinstance(value, TeacherSettings) else Teacher.model_validate(value)
     if value["kind"] == "trained":
-        return Teacher.model_validate({key: one for key, one in value.items() if key != "kind"})
+        return Teacher.model_validate({key: setting for key, setting in value.items() if key != "kind"})
     if str(value["kind"]) not in teachers.TABLE:
         raise ValueError(
             f"got kind '{value['kind']}', {did_you_mean(str(value['kind']), ['trained', *teachers.TABLE])}"

@@ -53,7 +53,7 @@ def listed(value: Any) -> Any:
 
 def texts(value: Any) -> Any:
     """One cell's content, or several; what YAML reads as numbers or truths, as the table has them."""
-    found = value if isinstance(value, (list, tuple)) else (value,)
-    if any(isinstance(one, (dict, list, tuple)) or one is None for one in found):
+    values = value if isinstance(value, (list, tuple)) else (value,)
+    if any(isinstance(item, (dict, list, tuple)) or item is None for item in values):
         return value
-    return tuple(str(one).lower() if isinstance(one, bool) else str(one) for one in found)
+    return tuple(str(item).lower() if isinstance(item, bool) else str(item) for item in values)

@@ -1,22 +1,26 @@
-"""The whole recipe, and what its sections must agree on."""
+"""The whole recipe, and the consistency of its sections."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from .. import fusions
 from ..registry import ModalitySettings, Settings, TeacherSettings
-from . import tap_checks
 from .data_settings import Data
-from .networks import AnyTeacher, Network, Teacher
+from .networks import AnyTeacher, Network, Teacher, Training
 from .part_kinds import RESERVED, Modality
 from .stage_settings import Compute, Distill, Evaluate, Export, Extract
 
+FUSED = "fused"
+TAP_KEYS = ("tap", "taps", "map", "modalities")  # of losses: what the student has, and the teacher too
+TEACHER_TAP_KEYS = ("teacher_tap", "teacher")  # what the teacher has instead
+
 
 class Recipe(Settings):
-    """Everything that decides a run."""
+    """All settings of a run."""
 
     version: Literal[1] = 1
     name: str | None = Field(default=None, pattern=r"^[\w.-]+$")
@@ -44,8 +48,8 @@ class Recipe(Settings):
     @property
     def fractions(self) -> tuple[float, ...]:
         """The shares of the labels, besides all, with which students and baselines are trained too."""
-        found = (*self.distill.label_fractions, *(self.evaluate.label_curve or ()))
-        return tuple(dict.fromkeys(f for f in found if f < 1))
+        shares = (*self.distill.label_fractions, *(self.evaluate.label_curve or ()))
+        return tuple(dict.fromkeys(f for f in shares if f < 1))
 
     @model_validator(mode="before")
     @classmethod
@@ -66,60 +70,70 @@ class Recipe(Settings):
                 got = ", ".join(network.encoders) or "none"
                 raise ValueError(f"{who}.encoders: got {got}, expected some of: {known}")
         trainings = {"teacher": self.trained.train} if self.trained else {}
-        augmented = any(_varies(getattr(one, "augment", None)) for one in self.modalities.values())
         for who, training in {**trainings, "distill": self.distill.train}.items():
-            if training.augment and not augmented:
-                raise ValueError(
-                    f"{who}.train.augment: got true, expected a modality with augment (modalities.NAME.augment): "
-                    "no view would differ from its row"
-                )
-            if isinstance(training.modality_dropout, dict) and not set(training.modality_dropout) <= set(
-                self.modalities
-            ):
-                got = ", ".join(training.modality_dropout)
-                raise ValueError(f"{who}.train.modality_dropout: got {got}, expected some of: {known}")
-            if training.whole and (training.mixup or not training.modality_dropout):
-                got = "with mixup, which has answers of its own" if training.mixup else "without modality_dropout"
-                raise ValueError(f"{who}.train.whole: got it {got}")
-            if training.modality_dropout == "halves" and (training.whole or training.mixup):
-                got = f"halves with {'mixup' if training.mixup else 'whole'}"
-                raise ValueError(f"{who}.train.modality_dropout: got {got}, expected one of the two")
-            if training.mixup and fusions.headless(self.networks["student" if who == "distill" else who].fusion):
-                raise ValueError(
-                    f"{who}.train.mixup: got it beside a fusion with heads of its own, which mixes answers"
-                )
+            self._check_training(who, training)
+        self._check_schedules()
+        self._check_modalities()
+        return self
+
+    def _check_training(self, who: str, training: Training) -> None:
+        """Raise ValueError where settings of the training of the teacher, or of the student ("distill"), conflict."""
+        known = ", ".join(self.modalities)
+        augmented = any(_varies(getattr(part, "augment", None)) for part in self.modalities.values())
+        if training.augment and not augmented:
+            raise ValueError(
+                f"{who}.train.augment: got true, expected a modality with augment (modalities.NAME.augment): "
+                "no view would differ from its row"
+            )
+        if isinstance(training.modality_dropout, dict) and not set(training.modality_dropout) <= set(self.modalities):
+            got = ", ".join(training.modality_dropout)
+            raise ValueError(f"{who}.train.modality_dropout: got {got}, expected some of: {known}")
+        if training.whole and (training.mixup or not training.modality_dropout):
+            got = "with mixup, which has answers of its own" if training.mixup else "without modality_dropout"
+            raise ValueError(f"{who}.train.whole: got it {got}")
+        if training.modality_dropout == "halves" and (training.whole or training.mixup):
+            got = f"halves with {'mixup' if training.mixup else 'whole'}"
+            raise ValueError(f"{who}.train.modality_dropout: got {got}, expected one of the two")
+        if training.mixup and fusions.headless(self.networks["student" if who == "distill" else who].fusion):
+            raise ValueError(f"{who}.train.mixup: got it beside a fusion with heads of its own, which mixes answers")
+
+    def _check_schedules(self) -> None:
+        """Raise ValueError where a schedule names no loss, or a temperature for a loss that has none."""
         for name, schedule in self.distill.schedules.items():
             if name not in self.distill.losses:
                 raise ValueError(f"distill.schedules: got '{name}', expected some of: {', '.join(self.distill.losses)}")
             if schedule.temperature is not None and not hasattr(self.distill.losses[name], "temperature"):
                 raise ValueError(f"distill.schedules.{name}: got a temperature for a loss that has none")
-        chosen = any(network.modalities for network in self.networks.values())  # then others may be left out
+
+    def _check_modalities(self) -> None:
+        """Raise ValueError where a modality has no encoder or a reserved name, or a teacher covers an unknown one."""
+        known = ", ".join(self.modalities)
+        has_selection = any(network.modalities for network in self.networks.values())  # then others may be left out
         for name in self.modalities:
-            if not chosen and not any(name in network.encoders for network in self.networks.values()):
+            if not has_selection and not any(name in network.encoders for network in self.networks.values()):
                 who = " or ".join(self.networks)
                 raise ValueError(f"modalities.{name}: got an encoder in no network, expected one in {who}")
         for name in self.modalities:
             if not name.isidentifier() or name in RESERVED:
                 raise ValueError(f"modalities.{name}: expected a plain word other than {', '.join(RESERVED)}")
         if isinstance(self.teacher, TeacherSettings):
-            for key, one in self.teacher.everyone().items():
-                for name in one.covers:
+            for key, part in self.teacher.everyone().items():
+                for name in part.covers:
                     if name not in self.modalities:
                         where = ".".join(filter(None, ("teacher", key, "covers")))
                         raise ValueError(f"{where}: got '{name}', expected some of: {known}")
-        return self
 
     @model_validator(mode="after")
     def _alone(self) -> Recipe:
         """The labels-only baseline's own settings must fit the same student."""
-        apart, train = self.distill.baseline, self.distill.train
-        if apart and apart.train.mixup and (train.whole or train.modality_dropout == "halves"):
+        baseline, train = self.distill.baseline, self.distill.train
+        if baseline and baseline.train.mixup and (train.whole or train.modality_dropout == "halves"):
             got = "whole" if train.whole else "modality_dropout halves"
             raise ValueError(f"distill.baseline.train.mixup: got it beside distill.train.{got}")
-        if apart and apart.train.mixup and fusions.headless(self.student.fusion):
+        if baseline and baseline.train.mixup and fusions.headless(self.student.fusion):
             raise ValueError("distill.baseline.train.mixup: got it beside a fusion with heads of its own")
         able = [n for n in self.student.encoders if hasattr(self.modalities[n], "augment")]
-        for name, how in (apart.augment if apart else {}).items():
+        for name, augment in (baseline.augment if baseline else {}).items():
             where = f"distill.baseline.augment.{name}"
             if name not in able:
                 expected = f"some of: {', '.join(able)}" if able else "none: no modality of the student has views"
@@ -127,7 +141,7 @@ class Recipe(Settings):
             if getattr(self.student.encoders[name], "frozen", False):
                 raise ValueError(f"{where}: got it beside a frozen encoder, which sees rows as they are")
             try:
-                _augmented(self.modalities[name], how)
+                _augmented(self.modalities[name], augment)
             except ValidationError as error:
                 first = error.errors()[0]
                 place = ".".join(str(p) for p in (where, *first["loc"][1:]))
@@ -136,27 +150,27 @@ class Recipe(Settings):
                 raise ValueError(f"{place}: got {first['input']!r}, expected {known}") from None
         return self
 
-    def seen(self, taught: bool) -> dict[str, ModalitySettings]:
-        """The modalities as a student's views show them: of a distilled one as the recipe says; of the baseline
-        those that ``distill.baseline.augment`` names as it says, and the others as the distilled one sees them."""
-        apart = None if taught or self.distill.baseline is None else self.distill.baseline.augment
-        if not apart:
+    def viewed_modalities(self, distilled: bool) -> dict[str, ModalitySettings]:
+        """The modalities with the augmentation of a student's views: the recipe's for the distilled student; for the
+        baseline that of ``distill.baseline.augment`` where it names a modality, else the distilled student's."""
+        overrides = None if distilled or self.distill.baseline is None else self.distill.baseline.augment
+        if not overrides:
             return self.modalities
         off = {} if self.distill.train.augment else {n: type(m).model_fields for n, m in self.modalities.items()}
-        own = {n: fields["augment"].default for n, fields in off.items() if "augment" in fields} | apart
-        return {n: _augmented(m, own[n]) if n in own else m for n, m in self.modalities.items()}
+        changed = {n: fields["augment"].default for n, fields in off.items() if "augment" in fields} | overrides
+        return {n: _augmented(m, changed[n]) if n in changed else m for n, m in self.modalities.items()}
 
     @model_validator(mode="after")
     def _tapped(self) -> Recipe:
-        """What losses read of networks must be there."""
+        """Features that losses read must exist."""
         teacher = tuple(self.trained.encoders) if self.trained else None
-        columns = {name: one.columns for name, one in self.modalities.items()}
-        tap_checks.check(self.distill.losses, tuple(self.student.encoders), teacher, columns)
+        columns = {name: modality.columns for name, modality in self.modalities.items()}
+        _check_taps(self.distill.losses, tuple(self.student.encoders), teacher, columns)
         return self
 
     @model_validator(mode="after")
     def _stored(self) -> Recipe:
-        """What is stored must be what the student's training reads."""
+        """The store must contain what the student's training reads."""
         for name in {n for s in self.extract.subsets if not isinstance(s, str) for n in s}:
             if name not in self.modalities:
                 raise ValueError(f"extract.subsets: got {name}, expected some of: {', '.join(self.modalities)}")
@@ -189,22 +203,52 @@ def _varies(augment: Any) -> bool:
     return any(augment.model_dump().values()) if isinstance(augment, BaseModel) else bool(augment)
 
 
-def _augmented(modality: ModalitySettings, how: Any) -> ModalitySettings:
+def _augmented(modality: ModalitySettings, augment: Any) -> ModalitySettings:
     """The modality with another ``augment``. Raises ValidationError where it can't have that."""
-    return type(modality).model_validate({**modality.model_dump(), "augment": how})
+    return type(modality).model_validate({**modality.model_dump(), "augment": augment})
 
 
 def default_losses(data: dict) -> dict[str, dict]:
-    """Labels and the teacher's answers, by what kinds of targets there are (as raw YAML)."""
+    """Losses on labels and on the teacher's logits, by the kinds of the targets (as raw YAML)."""
     names = [data.get("target")] if isinstance(data.get("target"), str) else data.get("target") or []
     tasks: Any = data.get("tasks")
-    said = [tasks[n] if isinstance(tasks, dict) and isinstance(tasks.get(n), dict) else {} for n in names]
-    kinds = {one.get("kind", "classes") for one in said}
-    found: dict[str, dict] = {"labels": {"kind": "task", "weight": 0.1}}
+    settings = [tasks[n] if isinstance(tasks, dict) and isinstance(tasks.get(n), dict) else {} for n in names]
+    kinds = {task.get("kind", "classes") for task in settings}
+    losses: dict[str, dict] = {"labels": {"kind": "task", "weight": 0.1}}
     if "classes" in kinds or not kinds & {"labels", "number"}:
-        found["soft"] = {"kind": "kd", "weight": 0.9, "temperature": 2.0}
+        losses["soft"] = {"kind": "kd", "weight": 0.9, "temperature": 2.0}
     if "labels" in kinds:
-        found["soft_labels"] = {"kind": "multilabel_kd", "weight": 0.9}
+        losses["soft_labels"] = {"kind": "multilabel_kd", "weight": 0.9}
     if "number" in kinds:
-        found["soft_numbers"] = {"kind": "regression_kd", "weight": 0.9}
-    return found
+        losses["soft_numbers"] = {"kind": "regression_kd", "weight": 0.9}
+    return losses
+
+
+def _check_taps(
+    losses: Mapping[str, Any], student: Sequence[str], teacher: Sequence[str] | None, columns: Mapping[str, Any]
+) -> None:
+    """Raise ValueError where a loss names a feature of a modality that the student, or the teacher, doesn't read.
+
+    ``student``, ``teacher``: the modalities that they read; None of a teacher from outside, whose features are known
+    when it is there. ``columns``: modality -> what it is read from; forms of one input are read from the same.
+    """
+    for name, loss in losses.items():
+        for key in (key for key in TAP_KEYS if key in type(loss).model_fields):
+            value, where = getattr(loss, key), f"distill.losses.{name}"
+            own_key = next((form for form in TEACHER_TAP_KEYS if hasattr(loss, form)), "")
+            own_tap = getattr(loss, own_key) if own_key else ""
+            for tap in (value,) if isinstance(value, str) else value:
+                _known(f"{where}.{key}", tap, "student", student, key)
+                if teacher is None:
+                    continue
+                forms = [form for form in teacher if columns.get(form) == columns.get(tap)] if tap != FUSED else []
+                hint = (
+                    f"; the teacher reads that as {forms[0]}: add `{own_key}: {forms[0]}`" if forms and own_key else ""
+                )
+                _known(f"{where}.{own_key if own_tap else key}", own_tap or tap, "teacher", teacher, key, hint)
+
+
+def _known(where: str, tap: str, who: str, modalities: Sequence[str], key: str, hint: str = "") -> None:
+    known = (*((FUSED,) if key in ("tap", "taps") else ()), *modalities)
+    if tap not in known:
+        raise ValueError(f"{where}: got '{tap}', which the {who} hasn't, expected some of: {', '.join(known)}{hint}")

@@ -1,4 +1,4 @@
-"""What a recipe says of the stages after the teacher."""
+"""Settings of the stages after the teacher."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .part_kinds import Loss, listed
 
 
 class Schedule(Settings):
-    """What a loss's weight and temperature become by the end of the training; what isn't named stays."""
+    """Final weight and temperature of a loss; one that isn't named stays constant."""
 
     weight: float | None = Field(default=None, ge=0)
     temperature: float | None = Field(default=None, gt=0)
@@ -24,7 +24,7 @@ class Schedule(Settings):
         return share if self.shape == "linear" else 0.5 * (1 - math.cos(math.pi * share))
 
     def factor(self, first: float, share: float) -> float:
-        """By what a weight that began as ``first`` is multiplied."""
+        """The factor of a weight that began as ``first``."""
         return 1.0 if self.weight is None else 1 + (self.weight / first - 1) * self.done(share)
 
     def settings(self, first: PartSettings, share: float) -> PartSettings:
@@ -48,7 +48,7 @@ def _subsets(value: Any) -> Any:
 
 
 class Extract(Settings):
-    """What of the teacher is stored."""
+    """What is stored of the teacher."""
 
     subsets: Annotated[Literal["full", "each", "all"] | tuple[tuple[str, ...], ...], BeforeValidator(_subsets)] = "full"
     views: int = Field(default=0, ge=0, le=1000)  # augmented views of every training row that are answered too
@@ -77,7 +77,7 @@ class Baseline(Settings):
 
 
 class Distill(Settings):
-    """What the student learns from the teacher, and what stands beside it."""
+    """Training of the student, and the networks that it is compared with."""
 
     targets: Literal["full", "seen"] = "full"  # for a row that lost modalities: the answer with or without them
     train: Training = Training()
@@ -117,7 +117,7 @@ def _probes(value: Any) -> Any:
 
 
 class Evaluate(Settings):
-    """How sure the numbers are, and what else is measured."""
+    """Confidence intervals, slices and probes."""
 
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
     resamples: int = Field(default=1000, ge=100, le=100_000)
@@ -136,7 +136,7 @@ def _off(value: Any) -> Any:
 
 
 class Limits(Settings):
-    """What the exported model takes of one record, and how many records of one request; more is refused."""
+    """Limits of one record, and of the records of one request, to an exported model; larger ones are refused."""
 
     pixels: int = Field(default=64_000_000, ge=1)  # of a picture, before it is made smaller
     seconds: float = Field(default=600.0, gt=0)  # of a sound
@@ -146,7 +146,7 @@ class Limits(Settings):
 
 
 class Export(Settings):
-    """What the exported file must keep to, and what is made beside it."""
+    """Tolerances of the exported file, and additional exports."""
 
     tolerance: float = Field(default=1e-4, gt=0)  # largest difference of a probability from torch
     int8: Annotated[Literal["auto", "static", "dynamic", "off"], BeforeValidator(_off)] = "auto"
@@ -158,7 +158,7 @@ class Export(Settings):
 
 
 class Compute(Settings):
-    """The machine's share; ``threads`` is part of what decides the bits of a result."""
+    """Threads and processes; results depend on ``threads`` in their last bits."""
 
     threads: int = Field(default=2, ge=1, le=256)
     processes: int = Field(default=1, ge=1, le=256)  # that share each training, and the threads

@@ -20,7 +20,7 @@ LONGEST_NUMBER = 64  # characters
 
 
 class _Refused(yaml.MarkedYAMLError):
-    """What YAML itself allows, and a recipe doesn't."""
+    """Valid YAML that a recipe may not contain."""
 
     def __init__(self, what: str, mark: Any, facts: dict[str, str]):
         super().__init__(problem=what, problem_mark=mark)
@@ -35,7 +35,7 @@ class _Loader(yaml.SafeLoader):
         self.level = 0
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        """As the base does, where the next node may be built at all. Nothing behind it has been read yet."""
+        """As the base does, after checks of the next node. Nothing behind it has been read yet."""
         event: Any = self.peek_event()
         if isinstance(event, yaml.AliasEvent) or event.anchor is not None:
             sign = "*" if isinstance(event, yaml.AliasEvent) else "&"
@@ -78,10 +78,10 @@ class _Loader(yaml.SafeLoader):
 
 
 class _Dumper(yaml.SafeDumper):
-    """Every value written out, as the loader wants it."""
+    """Writes no aliases, which the loader refuses."""
 
     def ignore_aliases(self, data: Any) -> bool:
-        """Also of a list that stands in two places."""
+        """Write a list out in both places."""
         return True
 
 
@@ -97,7 +97,7 @@ def read_yaml(path: Path) -> Any:
     """What a YAML file holds.
 
     Raises FileNotFoundError where there is none; UsageError, naming file and line, where it isn't a regular file, is
-    too large, isn't YAML or holds what recipes don't.
+    too large, isn't YAML or contains what recipes may not.
     """
     try:
         with plain_file(path).open("rb") as file:

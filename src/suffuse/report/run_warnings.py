@@ -36,7 +36,7 @@ def warnings(run: Run) -> list[str]:
 
 def leaks(run: Run) -> list[str]:
     """Rows in two splits, and the scores on the test rows without a leak."""
-    texts = split_leaks.told(read_json(run.path("data", "leaks.json")) or {}, _translate_leak)
+    texts = split_leaks.warning_lines(read_json(run.path("data", "leaks.json")) or {}, _translate_leak)
     cards = scores_table.scores(run)
     cards = {model: card for model, card in cards.items() if "clean" in card and model in LEAK_MODELS}
     scores = []

@@ -1,19 +1,20 @@
-"""Sources: where rows come from, as one Arrow table with the place of every row.
+"""Sources: where rows come from, as one Arrow table with the place of every row, or as a stream of blocks.
 
 A file is read by its suffix; a folder is a saved Hugging Face dataset, or questions on pictures as VQA-RAD lays them
-out; a name in ``TABLE`` is a known set that comes inside an installed package.
+out; a name in ``TABLE`` is a known set that comes inside an installed package. Each of them is one module with
+``read(path)``, which gives a ``Stream`` where the format can be read in blocks, else ``Rows``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import UsageError, did_you_mean
+from ..errors import SuffuseError, UsageError, did_you_mean
 from ..files import plain_file
 from ..registry import load
+from .row_stream import Rows, Stream, in_memory
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,25 +26,13 @@ SUFFIXES = {
     ".tsv": "suffuse.sources.csv",
     ".parquet": "suffuse.sources.parquet",
     ".pq": "suffuse.sources.parquet",
-    ".jsonl": "suffuse.sources.jsonl",
-    ".ndjson": "suffuse.sources.jsonl",
+    ".jsonl": "suffuse.sources.json_lines",
+    ".ndjson": "suffuse.sources.json_lines",
     ".json": "suffuse.sources.json",
 }
 FOLDERS = {"dataset": "suffuse.sources.huggingface", "questions": "suffuse.sources.questions"}
-MOST_SHOWN = 200  # characters of a name that is no source's
-SAVED = ("dataset_dict.json", "state.json")  # one of these stands in a saved dataset
-
-
-@dataclass(frozen=True)
-class Rows:
-    """A source's rows. ``line[i]`` is where row i stands (a line of the file, or a row number from 1)."""
-
-    table: pa.Table
-    line: list[int]
-    root: Path  # what relative file paths start from
-    broken: list[tuple[int, str]] = field(default_factory=list)  # (line, reason) of what is no row at all
-    changed: list[tuple[int, str, str]] = field(default_factory=list)  # (line, column, how) of cells changed by a rule
-    rules: dict[str, str] = field(default_factory=dict)  # column -> that rule, in words
+MAX_SHOWN = 200  # characters of a name that is no source's
+SAVED_DATASET = ("dataset_dict.json", "state.json")  # one of these stands in a saved dataset
 
 
 def read(source: str, key: str = "data.source") -> Rows:
@@ -52,12 +41,35 @@ def read(source: str, key: str = "data.source") -> Rows:
     Raises UsageError, naming the ``key`` that names the source, where there is no such source; SuffuseError where it
     can't be read.
     """
-    module, path = locate(source, key)
-    part = load({module: module}, module)
-    rows: Rows = part.read() if path is None else part.read(path)
+    import pyarrow as pa
+
+    opened = _open(source, key)
+    try:
+        rows = opened.read_all() if isinstance(opened, Stream) else opened
+    except pa.ArrowException as error:
+        raise SuffuseError("can't read the table", where=Path(source), got=error) from None
     if not rows.table.num_rows:
-        raise no_rows(path or source, rows.broken)
+        raise no_rows(Path(source), rows.broken)
     return rows
+
+
+def stream(source: str) -> Stream:
+    """Rows of a file, a saved dataset or a known set, or of records as JSON, block by block. A JSON list, a saved
+    dataset and a known set are read whole.
+
+    Raises as :func:`read` does.
+    """
+    from . import json
+
+    inline = json.is_inline(source) and not exists(source)
+    opened = json.read_inline(source) if inline else _open(source, "rows")
+    return opened if isinstance(opened, Stream) else in_memory(opened)
+
+
+def _open(source: str, key: str) -> Rows | Stream:
+    module, path = _locate(source, key)
+    reader = load({module: module}, module)
+    return reader.read() if path is None else reader.read(path)
 
 
 def no_rows(where: object, broken: Sequence[tuple[int, str]]) -> UsageError:
@@ -66,16 +78,16 @@ def no_rows(where: object, broken: Sequence[tuple[int, str]]) -> UsageError:
     return UsageError("the table has no rows", where=where, got=got)
 
 
-def locate(source: str, key: str = "data.source") -> tuple[str, Path | None]:
+def _locate(source: str, key: str = "data.source") -> tuple[str, Path | None]:
     """The module that reads a source, and the path that it reads; none of a known set.
 
     Raises UsageError, naming the ``key``, where there is no such source.
     """
-    path, there = Path(source), exists(source)
-    if source in TABLE and not there:
+    path, is_path = Path(source), exists(source)
+    if source in TABLE and not is_path:
         return TABLE[source], None
-    if not there:
-        got, known = source if len(source) <= MOST_SHOWN else f"{source[:MOST_SHOWN]}...", ", ".join(TABLE)
+    if not is_path:
+        got, known = source if len(source) <= MAX_SHOWN else f"{source[:MAX_SHOWN]}...", ", ".join(TABLE)
         raise UsageError("no such source", where=key, got=got, expected=f"a file, or one of: {known}")
     if path.is_dir():
         return FOLDERS[_layout(path)], path
@@ -105,7 +117,7 @@ def _layout(folder: Path) -> str:
 
 
 def _is_saved(folder: Path) -> bool:
-    return any((folder / name).exists() for name in SAVED)
+    return any((folder / name).exists() for name in SAVED_DATASET)
 
 
 def column(rows: Rows, name: str, key: str) -> pa.ChunkedArray:
@@ -127,5 +139,5 @@ def cells(rows: Rows, columns: str | tuple[str, ...], key: str) -> pa.ChunkedArr
 
 def texts(values: Iterable) -> list[str | None]:
     """Cells as stripped strings; None where a cell is empty."""
-    found = (None if v is None or v != v else str(v).strip() for v in values)
-    return [v or None for v in found]
+    stripped = (None if v is None or v != v else str(v).strip() for v in values)
+    return [v or None for v in stripped]

@@ -13,15 +13,15 @@ from pathlib import Path
 import pyarrow as pa
 
 from ..errors import SuffuseError
-from . import Rows
+from .row_stream import Rows
 
 
 def read() -> Rows:
     """All questions, training first. Raises SuffuseError where the package isn't installed."""
-    found = find_spec("easy_vqa")  # only its place: nothing of it is run
-    if found is None or found.origin is None:
+    spec = find_spec("easy_vqa")  # only where it is: nothing of it is run
+    if spec is None or spec.origin is None:
         raise SuffuseError("the easy-vqa package isn't installed", hint="pip install 'suffuse[demo]'")
-    root = Path(found.origin).parent / "data"
+    root = Path(spec.origin).parent / "data"
     rows = []
     for split in ("train", "test"):
         questions = json.loads((root / split / "questions.json").read_text(encoding="utf-8"))

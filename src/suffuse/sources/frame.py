@@ -1,7 +1,7 @@
 """Rows that are Python objects: a pandas frame, a Hugging Face Dataset or DatasetDict, an Arrow table, records.
 
-They are written once as Parquet, so that a run stands on its own. What a modality reads from a column it packs
-itself: pictures (Pillow, arrays, tensors) become PNG bytes, samples WAV, steps of numbers .npy; nothing is lost.
+They are written once as Parquet, so that a run depends on no object in memory. A modality packs the cells that it
+reads: pictures (Pillow, arrays, tensors) become PNG bytes, samples WAV, steps of numbers .npy, all of them lossless.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .. import modalities
 from ..errors import UsageError
 from ..modalities.cell import Absent, Unreadable
 from ..registry import ModalitySettings, load, settings
-from . import class_labels
+from .huggingface import name_classes, with_split
 
 Pack = Callable[[Any], Any]
 
@@ -48,7 +48,7 @@ def to_table(rows: Any, packs: Mapping[str, Pack] | None = None) -> pa.Table:
         parts = [with_split(to_table(part, packs), name) for name, part in rows.items()]
         return pa.concat_tables(parts, promote_options="default")
     if hasattr(rows, "features") and hasattr(rows, "with_format"):
-        return class_labels.named(rows.with_format("arrow")[:], rows.features.to_dict())
+        return name_classes(rows.with_format("arrow")[:], rows.features.to_dict())
     if hasattr(rows, "columns") and hasattr(rows, "to_dict"):  # a frame, without importing pandas
         return pa.table({str(name): _column(str(name), list(rows[name]), packs) for name in rows.columns})
     if isinstance(rows, Sequence) and rows and all(isinstance(r, Mapping) for r in rows):
@@ -59,25 +59,20 @@ def to_table(rows: Any, packs: Mapping[str, Pack] | None = None) -> pa.Table:
     )
 
 
-def with_split(table: pa.Table, name: str) -> pa.Table:
-    """A dataset's part with its name in a column ``split``, unless there is one."""
-    return table if "split" in table.column_names else table.append_column("split", pa.array([name] * table.num_rows))
-
-
 def _packs(read: Mapping[str, ModalitySettings]) -> dict[str, Pack]:
     """Column -> how the modality that reads it packs a cell."""
-    found: dict[str, Pack] = {}
-    for chosen in read.values():
-        part: Any = load(modalities.TABLE, chosen.kind)
+    packs: dict[str, Pack] = {}
+    for modality in read.values():
+        part: Any = load(modalities.TABLE, modality.kind)
         if hasattr(part, "packed"):
-            for column in chosen.columns:
-                found.setdefault(column, partial(part.packed, chosen))
-    return found
+            for column in modality.columns:
+                packs.setdefault(column, partial(part.packed, modality))
+    return packs
 
 
 def _column(name: str, values: list, packs: Mapping[str, Pack]) -> pa.Array:
     """A column of cells, packed; missing values (None, NaN, NaT) as null."""
-    pack, cells = packs.get(name, _other), []
+    pack, cells = packs.get(name, _unpacked), []
     for number, value in enumerate(values, 1):
         try:
             cells.append(None if _missing(value) else pack(value))
@@ -85,21 +80,21 @@ def _column(name: str, values: list, packs: Mapping[str, Pack]) -> pa.Array:
             cells.append(None)
         except Unreadable as error:
             raise UsageError("a cell can't be read", where=f"column '{name}', row {number}", got=error) from None
-    cells = _alike(cells)
+    cells = _harmonised(cells)
     try:
         return pa.array(cells)
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, UnicodeError):  # half a surrogate pair is no text
         return pa.array([c if c is None else str(c).encode("utf-8", "replace").decode("utf-8") for c in cells])
 
 
-def _alike(cells: list) -> list:
+def _harmonised(cells: list) -> list:
     """Lists everywhere, where some cells are lists; the Hugging Face form of a file, where bytes stand beside paths."""
     lists = [None if c is None else c if isinstance(c, list) else [c] for c in cells]
-    inner = [one for c in lists if c is not None for one in c if one is not None]
-    if len({isinstance(one, bytes) for one in inner}) == 2:
-        lists = [c and [_as_file(one) for one in c] for c in lists]
-    elif any(isinstance(one, Path) for one in inner):
-        lists = [c and [str(one) if isinstance(one, Path) else one for one in c] for c in lists]
+    items = [item for c in lists if c is not None for item in c if item is not None]
+    if len({isinstance(item, bytes) for item in items}) == 2:
+        lists = [c and [_as_file(item) for item in c] for c in lists]
+    elif any(isinstance(item, Path) for item in items):
+        lists = [c and [str(item) if isinstance(item, Path) else item for item in c] for c in lists]
     return lists if any(isinstance(c, list) for c in cells) else [c and c[0] for c in lists]
 
 
@@ -116,7 +111,7 @@ def _missing(value: Any) -> bool:
     )
 
 
-def _other(value: Any) -> Any:
+def _unpacked(value: Any) -> Any:
     """A cell of a column that no modality packs."""
     picture = isinstance(value, np.ndarray) and value.dtype == np.uint8 and value.ndim in (2, 3)
     if isinstance(value, Image.Image) or picture:

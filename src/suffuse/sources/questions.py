@@ -19,15 +19,15 @@ from typing import Any
 
 from ..errors import SuffuseError, UsageError, listed
 from ..subsample import evenly_spaced
-from . import Rows
-from .json_records import objects, to_table
+from .json import read_objects, to_table
+from .row_stream import Broken, Rows
 
 WANTED = ("image_name", "question", "answer")
 RULE = "lower case; white space folded; no .,;:!? at the end; a number as its shortest text (2.0 as 2)"
 TYPE_RULE = "upper case, without white space around it"
-ENDS = ".,;:!?。，；：！？ "
-LOOKED = 50  # pictures, to find their folder
-MOST_FOLDERS = 1000  # that are looked into
+TRAILING = ".,;:!?。，；：！？ "
+PROBED = 50  # pictures, to find their folder
+MAX_FOLDERS = 1000  # that are searched
 
 
 def read(folder: Path) -> Rows:
@@ -35,35 +35,35 @@ def read(folder: Path) -> Rows:
 
     Raises UsageError where there is no file of questions or more than one, SuffuseError where no picture is found.
     """
-    file, (found, numbers, broken) = _questions(folder)
-    place = _pictures(folder, [str(q["image_name"]) for q in found if q.get("image_name")])
+    file, (questions, numbers, broken) = _questions(folder)
+    pictures = _picture_folder(folder, [str(q["image_name"]) for q in questions if q.get("image_name")])
     rows: list[dict] = []
     changed: list[tuple[int, str, str]] = []
-    for question, number in zip(found, numbers, strict=True):
-        answer, kind = normal(question.get("answer")), _upper(question.get("answer_type"))
-        for column, now in (("answer", answer), ("answer_type", kind)):
-            then = _text(question.get(column))
-            if now != then:
-                changed.append((number, column, f"put into one form: {_quoted(then)} is {_quoted(now)}"))
-        made = {"answer": answer, "answer_type": kind} if "answer_type" in question else {"answer": answer}
-        rows.append({**_added(question, number, place), **question, **made, "image": _path(place, question)})
+    for question, number in zip(questions, numbers, strict=True):
+        answer, kind = normalised(question.get("answer")), _upper(question.get("answer_type"))
+        for column, new in (("answer", answer), ("answer_type", kind)):
+            old = _text(question.get(column))
+            if new != old:
+                changed.append((number, column, f"put into one form: {_quoted(old)} is {_quoted(new)}"))
+        forms = {"answer": answer, "answer_type": kind} if "answer_type" in question else {"answer": answer}
+        rows.append({**_defaults(question, number), **question, **forms, "image": _path(pictures, question)})
     rules = {"answer": RULE, "answer_type": TYPE_RULE}
     return Rows(to_table(rows, file), numbers, folder, broken, changed, rules)
 
 
-def normal(answer: Any) -> str | None:
+def normalised(answer: Any) -> str | None:
     """An answer in the form in which answers are compared, as :data:`RULE` says; None where nothing is left."""
     text = unicodedata.normalize("NFC", _text(answer) or "")
-    text = " ".join(text.lower().split()).rstrip(ENDS)
+    text = " ".join(text.lower().split()).rstrip(TRAILING)
     return re.sub(r"^(-?\d+)\.0+$", r"\1", text) or None
 
 
-def _questions(folder: Path) -> tuple[Path, tuple[list[dict], list[int], list[tuple[int, str]]]]:
+def _questions(folder: Path) -> tuple[Path, tuple[list[dict], list[int], Broken]]:
     """The one file of questions in a folder, and its objects."""
     files = sorted(f for f in folder.glob("*.json") if not f.name.startswith("."))
-    found = {file: read for file in files if (read := _read(file, len(files) == 1)) and _asks(read[0])}
-    if len(found) != 1:
-        names = listed(f.name for f in found) or "none"
+    tables = {file: table for file in files if (table := _objects(file, len(files) == 1)) and _are_questions(table[0])}
+    if len(tables) != 1:
+        names = listed(f.name for f in tables) or "none"
         keys = ", ".join(WANTED)
         raise UsageError(
             "this folder is no table",
@@ -71,47 +71,47 @@ def _questions(folder: Path) -> tuple[Path, tuple[list[dict], list[int], list[tu
             got=f"files of questions: {names}",
             expected=f"one .json file of objects with {keys}, or a dataset saved by save_to_disk",
         )
-    return next(iter(found.items()))
+    return next(iter(tables.items()))
 
 
-def _read(file: Path, only: bool) -> Any:
+def _objects(file: Path, only: bool) -> Any:
     """Objects of a file; where it is one of several, nothing if it is no list of them."""
     try:
-        return objects(file)
+        return read_objects(file)
     except SuffuseError:
         if only:
             raise
         return None
 
 
-def _asks(rows: list[dict]) -> bool:
-    return bool(rows) and all(any(key in row for row in rows[:LOOKED]) for key in WANTED)
+def _are_questions(rows: list[dict]) -> bool:
+    return bool(rows) and all(any(key in row for row in rows[:PROBED]) for key in WANTED)
 
 
-def _pictures(folder: Path, names: list[str]) -> Path:
+def _picture_folder(folder: Path, names: list[str]) -> Path:
     """The folder, in or below this one, in which most of these pictures lie. Raises SuffuseError where none does."""
     distinct = sorted(set(names))
-    some = [distinct[at] for at in evenly_spaced(len(distinct), LOOKED)]
-    best, most = folder, 0
-    for place in _folders(folder):
-        there = sum(_is_file(place / name) for name in some)
-        if there > most:
-            best, most = place, there
-        if most == len(some):
+    probed = [distinct[position] for position in evenly_spaced(len(distinct), PROBED)]
+    best, max_count = folder, 0
+    for candidate in _folders(folder):
+        count = sum(_is_file(candidate / name) for name in probed)
+        if count > max_count:
+            best, max_count = candidate, count
+        if max_count == len(probed):
             break
-    if some and not most:
+    if probed and not max_count:
         raise SuffuseError(
-            "the pictures of these questions aren't there", where=folder, got=f"no '{some[0]}' and the like",
+            "the pictures of these questions aren't there", where=folder, got=f"no '{probed[0]}' and the like",
             expected="a folder in it that holds them",
         )  # fmt: skip
     return best.relative_to(folder)
 
 
 def _folders(folder: Path) -> Iterable[Path]:
-    """It, what it holds, and what these hold."""
+    """The folder itself, its subfolders, and theirs."""
     inner = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
-    further = [q for p in inner[:MOST_FOLDERS] for q in sorted(p.iterdir()) if q.is_dir()]
-    return [folder, *inner[:MOST_FOLDERS], *further[:MOST_FOLDERS]]
+    further = [q for p in inner[:MAX_FOLDERS] for q in sorted(p.iterdir()) if q.is_dir()]
+    return [folder, *inner[:MAX_FOLDERS], *further[:MAX_FOLDERS]]
 
 
 def _is_file(path: Path) -> bool:
@@ -121,16 +121,16 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _added(question: dict, number: int, place: Path) -> dict[str, Any]:
-    """What an object is told by: it may have these itself."""
+def _defaults(question: dict, number: int) -> dict[str, Any]:
+    """``id`` and ``split`` of an object, which may have these keys itself."""
     test = str(question.get("phrase_type") or "").strip().lower().startswith("test")
     name = question.get("qid")
     return {"id": str(number) if name is None else _text(name), "split": "test" if test else "train"}
 
 
-def _path(place: Path, question: dict) -> str | None:
+def _path(pictures: Path, question: dict) -> str | None:
     name = question.get("image_name")
-    return (place / str(name)).as_posix() if name else None
+    return (pictures / str(name)).as_posix() if name else None
 
 
 def _text(value: Any) -> str | None:

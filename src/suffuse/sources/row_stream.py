@@ -1,70 +1,147 @@
-"""A source, a few rows at a time: for what must take no more memory for a million rows than for a thousand.
+"""A source as a stream of blocks, and all of its blocks as one table.
 
-A block ends after BLOCK rows or LARGEST_BLOCK characters or bytes, so where it ends depends on the source alone. What
-is no row is in the block that is read when it is met.
+``predict`` reads block by block, so that a million rows take no more memory than a thousand. ``prepare`` reads the
+blocks of the same stream one behind the other. A block ends after a number of rows or ``MAX_BLOCK_SIZE`` characters or
+bytes, so where it ends depends on the source alone. A broken row is listed in the block that is read when it is met.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from array import array
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
-from ..registry import load
-from . import Rows, exists, inline, locate
+if TYPE_CHECKING:
+    import pyarrow as pa
 
-BLOCK = 256  # rows
-LARGEST_BLOCK = 2**24  # characters or bytes after which a block ends early
+BLOCK_ROWS = 256  # of a block that predict reads
+CHUNK_ROWS = 8192  # of a block of a table that is read whole
+MAX_BLOCK_SIZE = 2**24  # characters or bytes after which a block ends early
+Broken = list[tuple[int, str]]  # (line, reason) of what is no row
+Row = TypeVar("Row", list[str], dict)
 
-STREAMS = {
-    "suffuse.sources.csv": "suffuse.sources.csv_stream",
-    "suffuse.sources.jsonl": "suffuse.sources.jsonl_stream",
-    "suffuse.sources.parquet": "suffuse.sources.parquet_stream",
-}
+
+@dataclass(frozen=True)
+class Rows:
+    """A source's rows. ``line[i]`` is where row i stands (a line of the file, or a row number from 1)."""
+
+    table: pa.Table
+    line: list[int]
+    root: Path  # folder that relative file paths start from
+    broken: Broken = field(default_factory=list)
+    changed: list[tuple[int, str, str]] = field(default_factory=list)  # (line, column, how) of cells changed by a rule
+    rules: dict[str, str] = field(default_factory=dict)  # column -> that rule, in words
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Some rows of a source, in order."""
+    """Consecutive rows of a source."""
 
-    cells: dict[str, list]  # column -> a cell for each row
+    columns: pa.Table | Mapping[str, list]  # column -> a cell for each row
     line: list[int]  # where each row stands
-    broken: list[tuple[int, str]]  # (line, reason) of what is no row
-    share: float  # of the source that was read when this block ended
+    broken: Broken
+    share: float  # of the source that is read when this block ends, 0 to 1
+
+    def names(self) -> Iterable[str]:
+        """The columns that were read."""
+        return self.columns if isinstance(self.columns, Mapping) else self.columns.column_names
+
+    def cells(self, name: str) -> list:
+        """A column's cells as Python objects."""
+        column = self.columns[name]
+        return column if isinstance(column, list) else column.to_pylist()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Stream:
-    """A source that is read when it is asked for."""
+    """A source that is read on demand.
 
-    names: list[str]  # of all columns
-    root: Path  # what relative file paths start from
-    read: Callable[[Collection[str], int], Iterator[Block]]  # columns, blocks to leave out at the start -> the others
-
-
-def stream(source: str) -> Stream:
-    """Rows of a file, a saved dataset or a known set, or of records as JSON. JSON, a saved dataset and a known set are
-    read whole.
-
-    Raises UsageError where there is no such source, SuffuseError where it can't be read.
+    ``blocks(columns, skip, size)`` yields these columns in blocks of at most ``size`` rows, without the first ``skip``
+    blocks. Which rows are broken doesn't depend on the columns. With None it yields all columns that are known so far.
     """
-    if inline.is_inline(source) and not exists(source):
-        return whole(inline.read(source))
-    module, path = locate(source, "rows")
-    if module in STREAMS and path is not None:
-        return load(STREAMS, module).stream(path)
-    found = load({module: module}, module)
-    return whole(found.read() if path is None else found.read(path))
+
+    root: Path  # folder that relative file paths start from
+    list_names: Callable[[], list[str]]
+    blocks: Callable[[Collection[str] | None, int, int], Iterator[Block]]
+
+    @cached_property
+    def names(self) -> list[str]:
+        """All columns."""
+        return self.list_names()
+
+    def read(self, columns: Collection[str], skip: int) -> Iterator[Block]:
+        """Blocks of ``BLOCK_ROWS`` rows, without the first ``skip`` ones."""
+        return self.blocks(columns, skip, BLOCK_ROWS)
+
+    def read_all(self) -> Rows:
+        """All blocks as one table. Where cells of a column don't agree about their type, the source is read again.
+
+        Raises ArrowException where Arrow can't hold a column.
+        """
+        import pyarrow as pa
+
+        columns, lines, broken = self._concatenate(None, ())
+        if mixed := [name for name, column in columns.items() if column is None]:
+            columns, lines, broken = self._concatenate(self.names, mixed)
+        return Rows(pa.table(columns), lines.tolist(), self.root, broken)
+
+    def _concatenate(
+        self, names: Collection[str] | None, mixed: Collection[str]
+    ) -> tuple[dict[str, pa.ChunkedArray | pa.Array | None], array, Broken]:
+        """(columns, lines, broken rows) of all blocks; None for a column of several types that isn't in ``mixed``."""
+        import pyarrow as pa
+
+        from .arrow_types import concatenated, inferred, inferred_or_text
+
+        parts: dict[str, list] = {}  # column -> chunks, or cells of a mixed one
+        lines, broken = array("q"), []  # numbers that don't stand between the cells in memory
+        for block in self.blocks(names, 0, CHUNK_ROWS):
+            for name in block.names():
+                column, chunks = block.columns[name], parts.setdefault(name, [pa.nulls(len(lines))] if lines else [])
+                if name in mixed:
+                    chunks += block.cells(name)
+                else:
+                    chunks.append(inferred(column) if isinstance(column, list) else column)
+            lines.extend(block.line)
+            broken += block.broken
+        columns = {n: inferred_or_text(part) if n in mixed else concatenated(part) for n, part in parts.items()}
+        return columns, lines, broken
 
 
-def whole(rows: Rows) -> Stream:
-    """What is in memory, or mapped to it, already."""
+def batches(rows: Iterable[tuple[int, Row | str, int]], max_rows: int) -> Iterator[tuple[list[Row], list[int], Broken]]:
+    """(line, row or why it is broken, size) of rows -> (rows, their lines, broken rows) of blocks."""
+    kept: list[Row] = []
+    lines: list[int] = []
+    broken: Broken = []
+    total = 0
+    for line, row, size in rows:
+        if isinstance(row, str):
+            broken.append((line, row))
+            continue
+        kept.append(row)
+        lines.append(line)
+        total += size
+        if len(kept) == max_rows or total > MAX_BLOCK_SIZE:
+            yield kept, lines, broken
+            kept, lines, broken, total = [], [], [], 0
+    if kept or broken:
+        yield kept, lines, broken
 
-    def read(wanted: Collection[str], skipped: int) -> Iterator[Block]:
-        table, count = rows.table.select([n for n in rows.table.column_names if n in wanted]), rows.table.num_rows
-        for start in range(skipped * BLOCK, count, BLOCK):
-            cells = table.slice(start, BLOCK).to_pydict()
-            line = rows.line[start : start + BLOCK]
-            yield Block(cells, line, [] if start else list(rows.broken), (start + len(line)) / count)
 
-    return Stream(rows.table.column_names, rows.root, read)
+def in_memory(rows: Rows) -> Stream:
+    """A stream of rows that are in memory, or mapped to it, already."""
+
+    names = rows.table.column_names
+
+    def blocks(columns: Collection[str] | None, skip: int, size: int) -> Iterator[Block]:
+        count = rows.table.num_rows
+        table = rows.table.select([name for name in names if columns is None or name in columns])
+        for start in range(skip * size, count, size):
+            line = rows.line[start : start + size]
+            broken = [] if start else list(rows.broken)
+            yield Block(table.slice(start, size), line, broken, (start + len(line)) / count)
+
+    return Stream(rows.root, lambda: names, blocks)

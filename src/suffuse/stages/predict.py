@@ -25,8 +25,7 @@ from ..predictor.output_chunks import OutputChunks, open_chunks
 from ..predictor.output_table import FORMS, Layout, encode_header
 from ..predictor.predictor import check_threshold
 from ..progress import progress, say
-from ..sources import exists, no_rows
-from ..sources.row_stream import stream
+from ..sources import exists, no_rows, stream
 
 TOLD = 5  # lines without an answer that are told; the file of problems has all of them
 

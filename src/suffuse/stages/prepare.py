@@ -17,11 +17,11 @@ from .. import modalities, sources
 from ..errors import SuffuseError
 from ..files import new_file, write_array, write_json, write_text
 from ..modalities.ragged import Ragged
-from ..prepare import derived_columns, duplicates, entry_arrays, split_leaks, splits, table_rows, targets
+from ..prepare import derived_columns, duplicates, item_storage, split_leaks, splits, table_rows, targets
 from ..prepare.cell_cleaning import Cleaned, clean
 from ..prepare.derived_columns import Derived
+from ..prepare.row_keys import summarise
 from ..prepare.row_state import Draft
-from ..prepare.row_summary import summarise
 from ..prepare.table_rows import Roles
 from ..progress import progress, say
 from ..registry import load as load_part
@@ -37,11 +37,11 @@ def prepare(run: Run) -> None:
     """Read, clean and split the rows of the recipe's source into ``data/``."""
     with progress("prepare") as tell:
         rows = sources.read(run.recipe.data.source)
-        table_rows.require(run.recipe, rows)
+        table_rows.check_columns(run.recipe, rows)
         roles = table_rows.roles(run.recipe, rows)
         derived = derive_all(run, rows, roles, tell)
         draft = table_rows.draft(rows, roles, derived, clean_all(run, derived.rows, tell))
-        before = split_leaks.given(draft, run.recipe.data.duplicates != duplicates.KEEP)
+        before = split_leaks.given_leaks(draft, run.recipe.data.duplicates != duplicates.KEEP)
         table_rows.leave_out(draft, run.recipe.data)
         stop_at_too_few(run, draft)
         table_rows.make_splits(draft, run.recipe.data, run.recipe.seed)
@@ -52,7 +52,7 @@ def prepare(run: Run) -> None:
         tell(1.0, f"{draft.keep.sum():,} rows")
     for line in (*draft.notes.lines(), *duplicates.lines(equal)):
         say(f"          {line}")
-    for line in (*filter(None, [duplicates.few_groups(equal)]), *split_leaks.told(facts)):
+    for line in (*filter(None, [duplicates.few_groups(equal)]), *split_leaks.warning_lines(facts)):
         say(f"WARNING: {line}")
 
 
@@ -118,7 +118,7 @@ def write(run: Run, draft: Draft, equal: dict[str, Any], tell: Callable[[float, 
     }
     for name, array in arrays.items():
         write_array(folder / f"{name}.npy", array)
-    by = {name: [values[r] for r in rows] for name, values in draft.by.items()}
+    by = {name: [values[r] for r in rows] for name, values in draft.slice_columns.items()}
     write_rows(folder, where, label, arrays, by)
     write_text(folder / "quarantine.csv", draft.notes.to_csv())
     known = spec.known(target)
@@ -164,11 +164,13 @@ def write_entries(run: Run, draft: Draft, train: np.ndarray, folder: Path) -> tu
             raise SuffuseError(
                 "no training row has this modality", where=f"modalities.{name}", hint="see quarantine.csv"
             )
-        statistics[name] = part.fit(settings, entry_arrays.take(column.items, used))
+        statistics[name] = part.fit(settings, item_storage.take_items(column.items, used))
         field = {"name": name, "kind": settings.kind, "file": f"column-{name}.npy"}
         work = run.partial("prepare") / ".work" / name
         if isinstance(column.items, pa.ChunkedArray):
-            entry_arrays.write(part, settings, statistics[name], column.items, folder / field["file"], work / "entries")
+            item_storage.write_entries(
+                part, settings, statistics[name], column.items, folder / field["file"], work / "entries"
+            )
         else:
             _link(work / "items.npy", folder / field["file"])
         if isinstance(column.items, Ragged):

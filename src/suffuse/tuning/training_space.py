@@ -93,7 +93,9 @@ def baseline_augmentation(sampler: Sampler, context: SearchContext) -> dict[str,
     recipe, key = context.recipe, "distill.baseline.augment"
     if recipe.distill.baseline and recipe.distill.baseline.augment:
         return {}
-    modalities = {n: m for n, m in recipe.seen(False).items() if n in context.names and not context.frozen(n)}
+    modalities = {
+        n: m for n, m in recipe.viewed_modalities(False).items() if n in context.names and not context.frozen(n)
+    }
     augmented = {n: m for n, m in modalities.items() if recipe.distill.train.augment and getattr(m, "augment", None)}
     plain = {name: type(m).model_fields["augment"].default for name, m in augmented.items()}
     capable = [name for name, m in modalities.items() if m.kind in GENTLE]

@@ -1,4 +1,4 @@
-"""A check for people: lines of plain text, without colour."""
+"""A check as lines of plain text, without colour."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from ..column_types import percent, short
 from .cost_estimate import size
 from .findings import NOTES, STOPS, WARNS, Check, Column, Modality
 
-WIDE = 110
-MOST = 25  # columns that are left out, one a line
+LINE_WIDTH = 110
+MAX_LISTED = 25  # columns that are left out, one a line
 DONE = {
     "data.id": "names rows; one without it, or with an earlier row's, is left out",
     "data.group": "rows with an equal value never stand in two splits",
@@ -30,33 +30,33 @@ WORDS = {STOPS: "STOPS", WARNS: "WARNING", NOTES: "note"}
 
 
 def lines(check: Check) -> Iterator[str]:
-    """All of it."""
+    """All lines of a check."""
     broken = f", {check.broken:,} lines that are no rows" if check.broken else ""
     yield f"{check.source}: {check.rows:,} rows{broken}"
-    columns, told = {c.name: c for c in check.columns}, set()
-    made = {d["name"]: f"by {d['kind']} from {d['from']}; {d['made']}" for d in check.derived}
+    columns, shown = {c.name: c for c in check.columns}, set()
+    derivations = {d["name"]: f"by {d['kind']} from {d['from']}; {d['made']}" for d in check.derived}
     for modality in check.modalities:
         yield ""
         yield f"modality {modality.name}, {modality.kind}"
         for name in modality.columns:
             yield from _column(columns[name], len(modality.columns) > 1, check.rules.get(name, ""))
-            if name in made:
-                yield from _entry("derived", made[name])
-            told.add(name)
+            if name in derivations:
+                yield from _entry("derived", derivations[name])
+            shown.add(name)
         yield from _modality(modality)
     targets = {t["name"]: t for t in check.targets}
-    for column in (c for c in check.columns if c.use and (c.name not in told or c.name in targets)):
+    for column in (c for c in check.columns if c.use and (c.name not in shown or c.name in targets)):
         yield ""
         yield f"column {column.name}, for {', '.join(column.use)}"
         yield from _column(column, False, check.rules.get(column.name, ""))
         yield from _target(targets[column.name]) if column.name in targets else _role(column)
     yield ""
     yield from _splits(check)
-    left = [c for c in check.columns if not c.use]
-    if left:
+    unused = [c for c in check.columns if not c.use]
+    if unused:
         yield ""
         yield "columns that the recipe leaves out"
-        yield from _left_out(left)
+        yield from _left_out(unused)
     yield ""
     yield from _costs(check)
     yield ""
@@ -65,17 +65,17 @@ def lines(check: Check) -> Iterator[str]:
 
 def _entry(key: str, text: str) -> Iterator[str]:
     """A key and its text, folded."""
-    yield from textwrap.wrap(visible(text), WIDE, initial_indent=f"  {key:<11} ", subsequent_indent=" " * 14) or [
+    yield from textwrap.wrap(visible(text), LINE_WIDTH, initial_indent=f"  {key:<11} ", subsequent_indent=" " * 14) or [
         f"  {key}"
     ]
 
 
-def _column(column: Column, named: bool, rule: str) -> Iterator[str]:
-    if named:
+def _column(column: Column, has_heading: bool, rule: str) -> Iterator[str]:
+    if has_heading:
         yield from _entry("column", column.name)
-    also = [use for use in column.use if not use.startswith("modalities.")]
-    if len(also) < len(column.use) and also:
-        yield from _entry("used also", f"for {', '.join(also)}")
+    other_uses = [use for use in column.use if not use.startswith("modalities.")]
+    if len(other_uses) < len(column.use) and other_uses:
+        yield from _entry("used also", f"for {', '.join(other_uses)}")
     yield from _entry("type", f"{column.type}; {column.looks}")
     distinct = "" if column.distinct is None else f", {column.distinct:,} different values"
     if column.coverage is not None:
@@ -87,33 +87,35 @@ def _column(column: Column, named: bool, rule: str) -> Iterator[str]:
 
 
 def _role(column: Column) -> Iterator[str]:
-    """What is done with a column that no model reads."""
+    """How a column that no model reads is used."""
     for use in column.use:
         key = "data.derive" if use.startswith("data.derive.") else use
         if key in DONE:
             yield from _entry("done to it", DONE[key])
 
 
-def _modality(one: Modality) -> Iterator[str]:
-    cells = f"{one.cells:,} different cells, " if one.cells else ""
-    yield from _entry("read", cells + ("all of them" if one.whole else f"{one.read:,} of them, drawn by chance"))
-    what = "rows" if one.whole else "of the cells read"
-    for key, reasons in (("absent", one.absent), ("unreadable", one.unreadable), ("in part", one.partly)):
+def _modality(modality: Modality) -> Iterator[str]:
+    cells = f"{modality.cells:,} different cells, " if modality.cells else ""
+    extent = "all of them" if modality.whole else f"{modality.read:,} of them, drawn by chance"
+    yield from _entry("read", cells + extent)
+    unit = "rows" if modality.whole else "of the cells read"
+    problems = {"absent": modality.absent, "unreadable": modality.unreadable, "in part": modality.partly}
+    for key, reasons in problems.items():
         if reasons:
-            yield from _entry(key, "; ".join(f"{n:,} {what}: {short(r, 80)}" for r, n in reasons.items()))
-    for number, sentence in enumerate(one.done):
+            yield from _entry(key, "; ".join(f"{n:,} {unit}: {short(r, 80)}" for r, n in reasons.items()))
+    for number, sentence in enumerate(modality.done):
         yield from _entry("done to it" if not number else "", sentence)
 
 
 def _target(target: dict) -> Iterator[str]:
-    told = ", ".join(f"{n:,} {name}" for name, n in target["labelled"].items())
-    without = f"; {target['unlabelled']:,} have none" if target["unlabelled"] else ""
-    yield from _entry("labelled", f"{told} rows{without}")
+    labelled = ", ".join(f"{n:,} {name}" for name, n in target["labelled"].items())
+    unlabelled = f"; {target['unlabelled']:,} have none" if target["unlabelled"] else ""
+    yield from _entry("labelled", f"{labelled} rows{unlabelled}")
     if "counts" in target:
         counts = ", ".join(f"{label} {count:,}" for label, count in target["counts"].items())
-        few = len(target["counts"]) < target["classes"]
-        which = "the most and least frequent in training rows" if few else "in training rows"
-        yield from _entry(target["kind"], f"{target['classes']:,}; {which}: {counts}")
+        abridged = len(target["counts"]) < target["classes"]
+        extent = "the most and least frequent in training rows" if abridged else "in training rows"
+        yield from _entry(target["kind"], f"{target['classes']:,}; {extent}: {counts}")
     if "mean" in target:
         words = f"mean {target['mean']:.4g}, standard deviation {target['deviation']:.4g} in training rows"
         yield from _entry(target["kind"], words)
@@ -133,11 +135,11 @@ def _splits(check: Check) -> Iterator[str]:
 
 
 def _left_out(columns: list[Column]) -> Iterator[str]:
-    wide = min(max(len(c.name) for c in columns[:MOST]), 30)
-    for column in columns[:MOST]:
-        yield f"  {short(column.name, 30):<{wide}}  {short(column.looks, WIDE - wide - 4)}"
-    if len(columns) > MOST:
-        yield f"  and {len(columns) - MOST:,} more"
+    width = min(max(len(c.name) for c in columns[:MAX_LISTED]), 30)
+    for column in columns[:MAX_LISTED]:
+        yield f"  {short(column.name, 30):<{width}}  {short(column.looks, LINE_WIDTH - width - 4)}"
+    if len(columns) > MAX_LISTED:
+        yield f"  and {len(columns) - MAX_LISTED:,} more"
 
 
 def _costs(check: Check) -> Iterator[str]:
@@ -147,18 +149,17 @@ def _costs(check: Check) -> Iterator[str]:
     written = f"{size(disk['data'])} of columns, {frozen}{size(disk['knowledge'])} of the teacher's knowledge"
     yield from _entry("disk", f"{written}, {size(disk['free'])} are free ({disk['how']})")
     yield from _entry("memory", f"{size(memory['prepare'])} to prepare, of {size(memory['machine'])} ({memory['how']})")
-    told = ", ".join(_training(t) for t in time["trainings"])
-    whole = f", {duration(time['training'])} to train" if "training" in time else ""
-    yield from _entry("time", f"{duration(time['prepare'])} to prepare{whole}; {told} ({time['how']})")
+    trainings = ", ".join(_training(t) for t in time["trainings"])
+    training_time = f", {duration(time['training'])} to train" if "training" in time else ""
+    yield from _entry("time", f"{duration(time['prepare'])} to prepare{training_time}; {trainings} ({time['how']})")
 
 
-def _training(one: dict) -> str:
-    count = (
-        f"{one['trainings']:,} training{'s' * (one['trainings'] != 1)} of {one['who']}s, {one['steps']:,} steps each"
-    )
-    if "step" not in one:
+def _training(training: dict) -> str:
+    number, seconds = training["trainings"], training.get("step")
+    count = f"{number:,} training{'s' * (number != 1)} of {training['who']}s, {training['steps']:,} steps each"
+    if seconds is None:
         return count
-    return f"{count} of " + (duration(one["step"]) if one["step"] >= 1 else f"{1000 * one['step']:.3g} ms")
+    return f"{count} of " + (duration(seconds) if seconds >= 1 else f"{1000 * seconds:.3g} ms")
 
 
 def _findings(check: Check) -> Iterator[str]:
@@ -167,14 +168,14 @@ def _findings(check: Check) -> Iterator[str]:
         for finding in (f for f in check.findings if f.weight == weight):
             where = f"{finding.where}: " if finding.where else ""
             yield from _folded(f"{WORDS[weight]:<8} {where}{finding.says}")
-    for said in check.sampled:
-        yield from _folded(f"{'sample':<8} {said}")
+    for sentence in check.sampled:
+        yield from _folded(f"{'sample':<8} {sentence}")
     counts = {w: sum(f.weight == w for f in check.findings) for w in order}
-    told = f"{counts[WARNS]} warning{'s' * (counts[WARNS] != 1)}"
+    warnings = f"{counts[WARNS]} warning{'s' * (counts[WARNS] != 1)}"
     stop = f"it can't run: {counts[STOPS]} problem{'s' * (counts[STOPS] != 1)} would stop it, "
     yield ""
-    yield (stop if counts[STOPS] else "it can run, ") + told
+    yield (stop if counts[STOPS] else "it can run, ") + warnings
 
 
 def _folded(text: str) -> Iterable[str]:
-    return textwrap.wrap(visible(text), WIDE, subsequent_indent=" " * 9)
+    return textwrap.wrap(visible(text), LINE_WIDTH, subsequent_indent=" " * 9)

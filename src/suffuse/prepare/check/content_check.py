@@ -16,28 +16,36 @@ import numpy as np
 import pyarrow as pa
 
 from ... import modalities, sources
-from ...modalities.cell import Absent, Root, Unreadable, is_empty
+from ...modalities.cell import Root, is_empty
 from ...modalities.ragged import Ragged
 from ...registry import ModalitySettings, load
 from ...types import Field
-from ..cell_cleaning import Cleaned, Found, point, told_apart
+from ..cell_cleaning import (
+    ABSENT,
+    PARTLY,
+    UNREADABLE,
+    Cleaned,
+    ReadCells,
+    assign_slots,
+    distinct_cells,
+    load_cell,
+)
 from .findings import Modality
 
 SAMPLE = 200  # cells that are timed, and whose items statistics are fitted to
 TEXTS = 5000  # items of no fixed shape that are kept for that
 SECONDS = 3.0  # that a sample may take
-WHOLE = 8.0  # seconds in which all cells are read
+FULL_READ_SECONDS = 8.0  # seconds in which all cells are read
 PIECE = 512
-REASONS = 8  # that are told one by one
-OTHERS = "other reasons"
+REASONS = 8  # that are listed one by one
+OTHER_REASONS = "other reasons"
 
-ABSENT, UNREADABLE, PARTLY = "absent", "unreadable", "partly"
 Problem = tuple[int, str, str]  # the position of a cell among those that were read, the reason, and its details
 
 
 @dataclass(frozen=True)
 class Contents:
-    """A modality's cells: what was found, and rows as :class:`suffuse.prepare.row_state.Draft` takes them."""
+    """A modality's cells: facts, and rows as :class:`suffuse.prepare.row_state.Draft` takes them."""
 
     facts: Modality
     field: Field | None  # as a network would be built for it; None where nothing could be read
@@ -46,27 +54,27 @@ class Contents:
 
 
 @dataclass
-class Seen:
-    """What was read so far of some cells, in their order."""
+class SampledCells:
+    """The facts that were read of some cells so far, in their order."""
 
-    found: Found
-    wrong: dict[int, tuple[str, str]] = field(default_factory=dict)  # position -> what kind of problem, and why
+    cells: ReadCells
+    problems: dict[int, tuple[str, str]] = field(default_factory=dict)  # position -> what kind of problem, and why
     items: list = field(default_factory=list)  # of some
-    places: list[int] = field(default_factory=list)  # the position of each of them among the cells
+    positions: list[int] = field(default_factory=list)  # the position of each of them among the cells
 
     def add(self, kind: str, digest: str | None, reason: str) -> None:
         """The next cell."""
         if kind:
-            self.wrong[self.found.count] = (kind, reason)
-        self.found.add([(digest, reason)])
+            self.problems[self.cells.count] = (kind, reason)
+        self.cells.add([(digest, reason)])
 
     def keep(self, item: Any) -> None:
         """The item of the cell that was added last."""
         self.items.append(item)
-        self.places.append(self.found.count - 1)
+        self.positions.append(self.cells.count - 1)
 
 
-def look(
+def read_contents(
     name: str,
     settings: ModalitySettings,
     rows: sources.Rows,
@@ -77,30 +85,30 @@ def look(
     """Read the cells of a modality. ``full``: all of them, however long it takes."""
     cells = sources.cells(rows, settings.column, f"modalities.{name}.column")
     part: Any = load(modalities.TABLE, settings.kind)
-    different, which = told_apart(cells)
+    different, which = distinct_cells(cells)
     sample = np.sort(np.random.default_rng(0).permutation(len(different))[:SAMPLE])
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # decoders warn of what is told as a reason
-        seen, seconds = _timed(part, settings, different.take(pa.array(sample)).to_pylist(), root)
-        each = seconds / max(seen.found.count, 1)
-        whole = full or each * len(different) / workers() <= WHOLE
-        if whole:
-            seen = _all(part, settings, different, root, tell)
-    slots = np.arange(len(different)) if whole else sample[: seen.found.count]
+        warnings.simplefilter("ignore")  # decoders warn of what becomes a reason
+        sampled, seconds = _read_timed(part, settings, different.take(pa.array(sample)).to_pylist(), root)
+        seconds_each = seconds / max(sampled.cells.count, 1)
+        is_full = full or seconds_each * len(different) / workers() <= FULL_READ_SECONDS
+        if is_full:
+            sampled = _read_every_cell(part, settings, different, root, tell)
+    slots = np.arange(len(different)) if is_full else sample[: sampled.cells.count]
     _, first, times = np.unique(which, return_index=True, return_counts=True)
-    times = times[slots] if whole else np.ones(len(slots), dtype=int)  # of a sample, cells are counted
-    statistics, entries, size, lost = _fitted(part, settings, seen.items)
-    done = list(part.explain(settings, statistics)) if statistics and hasattr(part, "explain") else []
-    problems = _problems(seen, lost, times)
-    counted = [_counted(problems[kind], times, first[slots], rows.line) for kind in (ABSENT, UNREADABLE, PARTLY)]
+    times = times[slots] if is_full else np.ones(len(slots), dtype=int)  # of a sample, cells are counted
+    statistics, entries, size, losses = _fitted(part, settings, sampled.items)
+    steps = list(part.explain(settings, statistics)) if statistics and hasattr(part, "explain") else []
+    problems = _problems(sampled, losses, times)
+    counted = [_count_reasons(problems[kind], times, first[slots], rows.line) for kind in (ABSENT, UNREADABLE, PARTLY)]
     absent, unreadable, partly = (counts for counts, _ in counted)
-    where = {reason: place for _, places in counted for reason, place in places.items()}
-    counts = (absent, unreadable, partly, where)
-    facts = Modality(
-        name, settings.kind, settings.columns, len(different), len(slots), whole, *counts, done, each, size
-    )
-    made = Field(name, settings.kind, statistics) if statistics else None
-    return Contents(facts, made, entries, point(seen.found, which, None) if whole else _unread(different, which))
+    first_lines = {reason: location for _, positions in counted for reason, location in positions.items()}
+    counts = (absent, unreadable, partly, first_lines)
+    sizes = (len(different), len(slots), is_full)
+    facts = Modality(name, settings.kind, settings.columns, *sizes, *counts, steps, seconds_each, size)
+    field_ = Field(name, settings.kind, statistics) if statistics else None
+    cleaned = assign_slots(sampled.cells, which, None) if is_full else _distinct_contents(different, which)
+    return Contents(facts, field_, entries, cleaned)
 
 
 def workers() -> int:
@@ -108,117 +116,106 @@ def workers() -> int:
     return max(1, (os.cpu_count() or 1) // 2)
 
 
-def _timed(part: Any, settings: Any, values: list, root: Path | Root) -> tuple[Seen, float]:
-    """One after the other, as long as there is time; and the seconds that it took."""
-    seen, start = Seen(Found.of(len(values))), time.perf_counter()
+def _read_timed(part: Any, settings: Any, values: list, root: Path | Root) -> tuple[SampledCells, float]:
+    """Cells that are read one after the other within ``SECONDS``, and the seconds that it took."""
+    sampled, start = SampledCells(ReadCells.of(len(values))), time.perf_counter()
     for value in values:
-        kind, digest, reason, item = _one(part, settings, value, root)
-        seen.add(kind, digest, reason)
+        kind, digest, reason, item = load_cell(part, settings, value, root)
+        sampled.add(kind, digest, reason)
         if item is not None:
-            seen.keep(item)
+            sampled.keep(item)
         if time.perf_counter() - start > SECONDS:
             break
-    return seen, time.perf_counter() - start
+    return sampled, time.perf_counter() - start
 
 
-def _all(
+def _read_every_cell(
     part: Any, settings: Any, cells: pa.ChunkedArray | pa.Array, root: Path | Root, tell: Callable[[float], None]
-) -> Seen:
-    """All cells; of the items, some evenly spread."""
-    seen, fixed = Seen(Found.of(len(cells))), part.stored(settings) is not None
+) -> SampledCells:
+    """All cells; evenly spread items of them are kept."""
+    sampled, fixed = SampledCells(ReadCells.of(len(cells))), part.stored(settings) is not None
     step = max(1, len(cells) // (SAMPLE if fixed else TEXTS))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for start in range(0, len(cells), PIECE):
             values = cells.slice(start, PIECE).to_pylist()
-            # texts are read faster than they are handed over to a thread
-            read = (pool.map if fixed else map)(lambda value: _one(part, settings, value, root), values)
+            # a thread costs more than reading a text
+            read = (pool.map if fixed else map)(lambda value: load_cell(part, settings, value, root), values)
             for number, (kind, digest, reason, item) in enumerate(read, start):
-                seen.add(kind, digest, reason)
+                sampled.add(kind, digest, reason)
                 if item is not None and number % step == 0:
-                    seen.keep(item)
-            tell(seen.found.count / len(cells))
-    return seen
+                    sampled.keep(item)
+            tell(sampled.cells.count / len(cells))
+    return sampled
 
 
-def _one(part: Any, settings: Any, value: Any, root: Path | Root) -> tuple[str, str | None, str, Any]:
-    """(kind of problem, content hash, why, item)."""
-    try:
-        digest, item, *remark = part.load(settings, value, root)
-    except Absent as error:
-        return ABSENT, None, str(error), None
-    except Unreadable as error:
-        return UNREADABLE, None, str(error), None
-    return PARTLY if any(remark) else "", digest, "".join(remark), item
-
-
-def _unread(cells: pa.ChunkedArray | pa.Array, which: np.ndarray) -> Cleaned:
-    """Cells told apart by themselves alone: an empty one is absent, the others are each a content of its own."""
+def _distinct_contents(cells: pa.ChunkedArray | pa.Array, which: np.ndarray) -> Cleaned:
+    """Contents of cells that aren't read: empty ones are absent, each other is its own content."""
     if pa.types.is_string(cells.type) or pa.types.is_large_string(cells.type):
         empty = np.array([is_empty(value) for value in cells.to_pylist()], dtype=bool)
     else:
         empty = np.array(cells.is_null().to_pylist(), dtype=bool)
-    return unknown(np.where(empty, -1, np.arange(len(cells)))[which], len(cells))
+    return unread_contents(np.where(empty, -1, np.arange(len(cells)))[which], len(cells))
 
 
-def unknown(entry: np.ndarray, slots: int) -> Cleaned:
+def unread_contents(entry: np.ndarray, slots: int) -> Cleaned:
     """Rows (N,) whose contents were not read: the slot of each, -1 where it is absent."""
     digests = np.zeros((slots, 16), dtype=np.uint8)
     digests[:, :8] = np.arange(slots, dtype=np.uint64)[:, None].view(np.uint8)
     return Cleaned(entry, dict.fromkeys(np.flatnonzero(entry < 0).tolist(), "empty cell"), digests, None)
 
 
-def _problems(seen: Seen, lost: list[tuple[int, str, str]], times: np.ndarray) -> dict[str, list[Problem]]:
-    """Kind of problem -> all problems of this kind. ``lost``: (item, column, reason), what only the statistics show to
-    be lost of an item; ``times`` (C,): how many rows each of the cells that were read stands for."""
+def _problems(sampled: SampledCells, losses: list[tuple[int, str, str]], times: np.ndarray) -> dict[str, list[Problem]]:
+    """Kind of problem -> all problems of this kind. ``losses``: (item, column, reason), losses that only the statistics
+    show; ``times`` (C,): how many rows each of the cells that were read stands for."""
     problems: dict[str, list[Problem]] = {ABSENT: [], UNREADABLE: [], PARTLY: []}
-    for position, (kind, text) in seen.wrong.items():
+    for position, (kind, text) in sampled.problems.items():
         reason, _, details = text.partition(": ")
         problems[kind].append((position, reason, details))
-    looked = f"of {times[seen.places].sum():,} that were read" if lost else ""
-    for item, column, text in lost:
+    extent = f"of {times[sampled.positions].sum():,} that were read" if losses else ""
+    for item, column, text in losses:
         reason, _, details = text.partition(": ")
-        problems[PARTLY].append((seen.places[item], f"{column}: {reason}, {looked}", details))
+        problems[PARTLY].append((sampled.positions[item], f"{column}: {reason}, {extent}", details))
     return problems
 
 
-def _counted(
+def _count_reasons(
     problems: list[Problem], times: np.ndarray, first: np.ndarray, lines: list[int]
 ) -> tuple[dict[str, int], dict[str, str]]:
     """Reason -> how many rows it holds for, and reason -> where it holds first. ``times``, ``first`` (C,): of each cell
     that was read, how many rows it stands for, and the first row that has it."""
     counts: Counter[str] = Counter()
-    where: dict[str, tuple[int, str]] = {}
+    first_rows: dict[str, tuple[int, str]] = {}
     for position, reason, details in problems:
         counts[reason] += int(times[position])
-        where[reason] = min(where.get(reason, (len(lines), "")), (int(first[position]), details))
-    return _commonest(counts), {reason: _place(lines[row], details) for reason, (row, details) in where.items()}
+        first_rows[reason] = min(first_rows.get(reason, (len(lines), "")), (int(first[position]), details))
+    return _commonest(counts), {reason: _location(lines[row], details) for reason, (row, details) in first_rows.items()}
 
 
-def _place(line: int, details: str) -> str:
+def _location(line: int, details: str) -> str:
     return f"line {line}" + (f": {details}" if details else "")
 
 
 def _commonest(counts: Counter) -> dict[str, int]:
-    """The commonest reasons, and what is left together."""
-    found = dict(counts.most_common(REASONS))
-    rest = counts.total() - sum(found.values())
-    return found | ({OTHERS: rest} if rest else {})
+    """The commonest reasons, and all others together."""
+    commonest = dict(counts.most_common(REASONS))
+    remaining = counts.total() - sum(commonest.values())
+    return commonest | ({OTHER_REASONS: remaining} if remaining else {})
 
 
 def _fitted(part: Any, settings: Any, items: list) -> tuple[dict, np.ndarray, float, list[tuple[int, str, str]]]:
-    """Statistics of these items, they themselves as a network gets them, bytes of one as it is stored, and what of
-    them only the statistics show to be lost: (item, column, reason) of each."""
+    """(statistics of these items, entries as a network gets them, bytes of one as it is stored, losses that only the
+    statistics show: (item, column, reason) of each)."""
     if not items:
         return {}, np.empty(0), 0.0, []
     stored = part.stored(settings)
-    taken: Any = items
+    stacked: Any = items
     if stored is not None and stored[0][0] is None:
         length = np.array([len(item) for item in items], dtype=np.int64)
-        taken = Ragged(np.concatenate(items), np.cumsum(length) - length, length)
+        stacked = Ragged(np.concatenate(items), np.cumsum(length) - length, length)
     elif stored is not None:
-        taken = np.stack(items)
-    statistics = part.fit(settings, taken)
+        stacked = np.stack(items)
+    statistics = part.fit(settings, stacked)
     entries = np.asarray(part.encode(settings, statistics, items))
-    whole = sum(np.asarray(item).nbytes for item in items) if stored is not None else entries.nbytes
+    stored_bytes = sum(np.asarray(item).nbytes for item in items) if stored is not None else entries.nbytes
     problems = part.problems(settings, statistics, items) if hasattr(part, "problems") else []
-    return statistics, entries, whole / len(items), problems
+    return statistics, entries, stored_bytes / len(items), problems

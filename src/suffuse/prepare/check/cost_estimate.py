@@ -1,4 +1,4 @@
-"""About what a run costs: disk, memory, time. Sizes are counted; times are measured on a sample or not told."""
+"""Estimated cost of a run: disk, memory, time. Sizes are counted; times are measured on a sample or left out."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ STORED = 25  # bytes of a row's key, content, label and error in the knowledge s
 
 
 def disk(check: Check, recipe: Recipe, rows: dict[str, int], place: Path, outputs: int) -> dict[str, Any]:
-    """Bytes that prepare and extract write, and how much room there is where the run would stand."""
+    """Bytes that prepare and extract write, and the free bytes where the run would stand."""
     modalities = check.modalities
     columns = sum(m.cells * m.bytes for m in modalities)
     index = sum(rows.values()) * (ROW + 9 * len(modalities))
-    store = _store(recipe, rows, _taps(recipe.trained, outputs))
-    room = shutil.disk_usage(_there(place)).free
+    store = _store(recipe, rows, _tap_numbers(recipe.trained, outputs))
+    room = shutil.disk_usage(_existing_folder(place)).free
     frozen = sum(m.cells * 4 * _width(e) for m in modalities for e in _frozen(recipe, m.name))
     need = columns + index + frozen + 2 * store  # the store is written in parts, then as a whole
     if need > room:
-        says = f"about {size(need)} are needed below {place}, and {size(room)} are free"
-        check.add(STOPS, "disk", "", says)
+        text = f"about {size(need)} are needed below {place}, and {size(room)} are free"
+        check.add(STOPS, "disk", "", text)
     return {
         "data": int(columns + index),
         "features": int(frozen),
@@ -49,11 +49,11 @@ def memory(check: Check, table: int) -> dict[str, Any]:
     """Bytes in memory while rows are prepared. ``table``: bytes of the table itself."""
     texts = sum(m.cells * m.bytes for m in check.modalities if m.bytes < 1000)
     need = PROGRAM + (1 + OBJECTS) * table + texts
-    there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if need > 0.9 * there:
-        check.add(WARNS, "memory", "", f"prepare needs about {size(need)}, and this machine has {size(there)}")
-    how = f"the table, its cells as objects (about {OBJECTS} times the table) and {size(PROGRAM)} for the program; "
-    return {"prepare": int(need), "machine": int(there), "how": how + "entries lie on disk and are mapped"}
+    installed = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if need > 0.9 * installed:
+        check.add(WARNS, "memory", "", f"prepare needs about {size(need)}, and this machine has {size(installed)}")
+    method = f"the table, its cells as objects (about {OBJECTS} times the table) and {size(PROGRAM)} for the program; "
+    return {"prepare": int(need), "machine": int(installed), "how": method + "entries lie on disk and are mapped"}
 
 
 def time(check: Check, recipe: Recipe, read: float, rows: dict[str, int]) -> dict[str, Any]:
@@ -61,8 +61,8 @@ def time(check: Check, recipe: Recipe, read: float, rows: dict[str, int]) -> dic
     seconds = read + sum(m.cells * m.seconds for m in check.modalities) / workers()
     seconds += sum(column["seconds"] for column in check.derived)
     labelled = max((t["labelled"]["train"] for t in check.targets), default=0) or rows["train"]
-    trainings = counted(recipe, rows["train"], labelled)
-    _hardly(check, recipe, labelled, rows["train"])
+    trainings = list_trainings(recipe, rows["train"], labelled)
+    _check_steps(check, recipe, labelled, rows["train"])
     timed = [f"{m.name}: {1000 * m.seconds:.2g} ms each" for m in check.modalities]
     timed += [f"{d['name']}, derived: {1000 * d['seconds'] / max(check.rows, 1):.2g} ms a row" for d in check.derived]
     return {
@@ -73,30 +73,31 @@ def time(check: Check, recipe: Recipe, read: float, rows: dict[str, int]) -> dic
     }
 
 
-def counted(recipe: Recipe, train: int, labelled: int) -> list[dict[str, Any]]:
+def list_trainings(recipe: Recipe, train: int, labelled: int) -> list[dict[str, Any]]:
     """Every kind of training: how many there are, and the steps of one; the teacher's are on rows with a label."""
-    distill, several = recipe.distill, len(recipe.modalities) > 1
-    teacher, listed = recipe.trained, []
+    distill, is_multimodal = recipe.distill, len(recipe.modalities) > 1
+    teacher, trainings = recipe.trained, []
     if teacher:
-        teachers = teacher.seeds * (1 + (len(teacher.encoders) if teacher.floors and several else 0))
-        taught = {"trainings": teachers + (teacher.folds or 0), "steps": steps(teacher.train, labelled)}
-        listed.append({"who": "teacher", **taught})
+        teachers = teacher.seeds * (1 + (len(teacher.encoders) if teacher.floors and is_multimodal else 0))
+        teacher_facts = {"trainings": teachers + (teacher.folds or 0), "steps": steps(teacher.train, labelled)}
+        trainings.append({"who": "teacher", **teacher_facts})
     students = distill.seeds * 2 * (1 + len(recipe.fractions))
-    floors = distill.seeds * len(recipe.student.encoders) if distill.floors and len(recipe.student.encoders) > 1 else 0
-    listed.append({"who": "student", "trainings": students + floors, "steps": steps(distill.train, train)})
+    encoders = len(recipe.student.encoders)
+    baselines = distill.seeds * encoders if distill.floors and encoders > 1 else 0
+    trainings.append({"who": "student", "trainings": students + baselines, "steps": steps(distill.train, train)})
     if distill.rival:  # at the most: what the teacher's training took isn't known yet
-        most = distill.rival * steps(distill.train, train)
-        listed.append({"who": "student", "trainings": distill.seeds, "steps": most})
-    return listed
+        max_steps = distill.rival * steps(distill.train, train)
+        trainings.append({"who": "student", "trainings": distill.seeds, "steps": max_steps})
+    return trainings
 
 
-def _hardly(check: Check, recipe: Recipe, labelled: int, train: int) -> None:
-    """Where most rows have no label, a teacher with epochs for all of them is hardly trained."""
+def _check_steps(check: Check, recipe: Recipe, labelled: int, train: int) -> None:
+    """Warn where few rows have a label, and the teacher's epochs over them make few steps."""
     if recipe.trained and labelled < train / 2:
-        taken = steps(recipe.trained.train, labelled)
-        if taken < FEWEST_STEPS:
-            says = f"the teacher takes {taken:,} steps, on {labelled:,} labelled of {train:,} training rows: "
-            check.add(WARNS, "few_steps", "teacher.train", says + "more epochs, or a smaller batch")
+        teacher_steps = steps(recipe.trained.train, labelled)
+        if teacher_steps < FEWEST_STEPS:
+            text = f"the teacher takes {teacher_steps:,} steps, on {labelled:,} labelled of {train:,} training rows: "
+            check.add(WARNS, "few_steps", "teacher.train", text + "more epochs, or a smaller batch")
 
 
 def steps(training: Training, rows: int) -> int:
@@ -104,29 +105,30 @@ def steps(training: Training, rows: int) -> int:
     return training.epochs * -(-rows // training.batch)
 
 
-def measured(check: Check, recipe: Recipe, facts: dict[str, Any]) -> None:
-    """Put what :func:`suffuse.evaluation.training_time.estimate_training` found in place of what was guessed."""
+def apply_measurements(check: Check, recipe: Recipe, facts: dict[str, Any]) -> None:
+    """Replace estimates by what :func:`suffuse.evaluation.training_time.estimate_training` measured."""
     rows, threads = check.splits["rows"], recipe.compute.threads
     check.costs["disk"]["knowledge"] = _store(recipe, rows, facts["teacher"]["kept"])
     check.costs["disk"]["how"] = "columns counted from the cells and the size of an entry; the store from the teacher"
     cells, total = {m.name: m.cells for m in check.modalities}, 0.0
     for training in check.costs["time"]["trainings"]:
-        one = facts[training["who"]]
-        side = min(max(threads // recipe.compute.processes, 1), training["trainings"])
-        each = training["steps"] * one["step"] * (1 + rows["validation"] / max(rows["train"], 1) / 3)
-        training |= {"step": one["step"], "seconds": training["trainings"] * each / side}
-        total += training["seconds"] + sum(seconds * cells[name] for name, seconds in one["frozen"].items())
-    how = f"{STEPS_TRIED} steps of each network on one thread, made-up rows; up to {threads} trainings side by side; "
+        network = facts[training["who"]]
+        parallel = min(max(threads // recipe.compute.processes, 1), training["trainings"])
+        seconds_each = training["steps"] * network["step"] * (1 + rows["validation"] / max(rows["train"], 1) / 3)
+        training |= {"step": network["step"], "seconds": training["trainings"] * seconds_each / parallel}
+        total += training["seconds"] + sum(seconds * cells[name] for name, seconds in network["frozen"].items())
+    method = f"{STEPS_TRIED} steps of each network on one thread, made-up rows; "
+    method += f"up to {threads} trainings side by side; "
     check.costs["time"] |= {"training": total, "parameters": {who: facts[who]["parameters"] for who in facts}}
-    check.costs["time"]["how"] = how + "validation counted as a third of a step, stopping early not at all"
-    mine, theirs = facts["student"]["parameters"], facts["teacher"]["parameters"]
-    if theirs is not None and mine >= theirs:
-        says = f"the student has {mine:,} parameters, the teacher {theirs:,}: it must be smaller; lower its widths"
-        check.add(STOPS, "student_not_smaller", "student", says)
+    check.costs["time"]["how"] = method + "validation counted as a third of a step, stopping early not at all"
+    student, teacher = facts["student"]["parameters"], facts["teacher"]["parameters"]
+    if teacher is not None and student >= teacher:
+        text = f"the student has {student:,} parameters, the teacher {teacher:,}: it must be smaller; lower its widths"
+        check.add(STOPS, "student_not_smaller", "student", text)
 
 
 def size(count: float) -> str:
-    """Bytes for people: ``1.3 GB``."""
+    """Bytes as text: ``1.3 GB``."""
     for unit, large in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if count >= large:
             return f"{count / large:.3g} {unit}"
@@ -136,13 +138,13 @@ def size(count: float) -> str:
 def _store(recipe: Recipe, rows: dict[str, int], numbers: int) -> int:
     """Bytes of the knowledge store, at the most: so many numbers of a row, for each subset and view."""
     count, settings = len(recipe.trained.encoders) if recipe.trained else 1, recipe.extract
-    many = {"full": 1, "each": 1 + count if count > 1 else 1, "all": 2**count - 1}
-    subsets = many[settings.subsets] if isinstance(settings.subsets, str) else 1 + len(settings.subsets)
+    subset_counts = {"full": 1, "each": 1 + count if count > 1 else 1, "all": 2**count - 1}
+    subsets = subset_counts[settings.subsets] if isinstance(settings.subsets, str) else 1 + len(settings.subsets)
     answers = subsets * (rows["train"] + rows["validation"] + settings.views * rows["train"])
     return answers * (STORED + (2 if settings.dtype == "float16" else 4) * numbers)
 
 
-def _taps(network: Network | None, outputs: int) -> int:
+def _tap_numbers(network: Network | None, outputs: int) -> int:
     """Numbers of a row in the knowledge store: logits, the joint vector, each modality's, gates; of a teacher from
     outside logits alone."""
     if network is None:
@@ -158,16 +160,16 @@ def _taps(network: Network | None, outputs: int) -> int:
 
 def _frozen(recipe: Recipe, name: str) -> list[Any]:
     """The different frozen encoders of a modality: their vectors are kept."""
-    both = [n.encoders[name] for n in recipe.networks.values() if name in n.encoders]
-    return [e for i, e in enumerate(both) if getattr(e, "frozen", False) and e not in both[:i]]
+    encoders = [n.encoders[name] for n in recipe.networks.values() if name in n.encoders]
+    return [e for i, e in enumerate(encoders) if getattr(e, "frozen", False) and e not in encoders[:i]]
 
 
 def _width(settings: Any) -> int:
-    """As far as a part's settings name it."""
+    """The width that a part's settings name, else ``WIDTH``."""
     width = getattr(settings, "width", None) or (getattr(settings, "widths", None) or [None])[-1]
     return int(width) if width else WIDTH
 
 
-def _there(place: Path) -> Path:
+def _existing_folder(place: Path) -> Path:
     """The nearest folder that exists already."""
     return next(p for p in (place, *place.parents) if p.exists())

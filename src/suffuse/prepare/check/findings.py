@@ -1,4 +1,4 @@
-"""What a check says, as plain values: a column's facts, findings, and whether a run can start."""
+"""The result of a check as plain values: facts of columns, findings, and whether a run can start."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ STOPS, WARNS, NOTES = "stops", "warning", "note"  # a run would stop; it would r
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was found."""
+    """A problem, a warning or a note."""
 
     weight: str  # STOPS, WARNS or NOTES
     code: str  # a plain word for machines
@@ -37,7 +37,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Modality:
-    """What reading a modality's cells found."""
+    """Facts about a modality's cells."""
 
     name: str
     kind: str
@@ -56,7 +56,7 @@ class Modality:
 
 @dataclass(frozen=True)
 class Sample:
-    """What a network is built for, and some entries to try it on."""
+    """Fields, heads and some entries, to build networks for and time them on."""
 
     fields: tuple[Field, ...]
     entries: dict[str, np.ndarray]  # modality -> (U, ...), as prepare would store them
@@ -66,7 +66,7 @@ class Sample:
 
 @dataclass
 class Check:
-    """All that a check found."""
+    """The result of a check."""
 
     source: str
     rows: int

@@ -1,4 +1,4 @@
-"""Targets: classes and how often each stands in training rows, what has no label, what training never saw."""
+"""Targets: classes and their counts in training rows, unlabelled rows, labels that no training row has."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RARE = 5  # rows of a class
 UNEVEN = 50  # times that the commonest class is as frequent as the rarest
 
 
-def look(check: Check, draft: Draft, split: bool = True) -> list[Head]:
+def check_targets(check: Check, draft: Draft, split: bool = True) -> list[Head]:
     """Facts and findings of every target, among the rows that are kept; the heads of those that can be learned.
 
     ``split``: whether there are splits, each of which must have labelled rows.
@@ -30,13 +30,13 @@ def look(check: Check, draft: Draft, split: bool = True) -> list[Head]:
     rows = np.flatnonzero(draft.keep)
     codes = draft.split[rows]
     known = np.zeros(len(rows), dtype=bool)
-    for whole in draft.targets:
-        cells = replace(whole, values=[whole.values[r] for r in rows])
-        here = np.array([v is not None for v in cells.values], dtype=bool)
-        known |= here
-        facts: dict[str, Any] = {"name": visible(cells.name), "kind": cells.task.kind, "broken": len(whole.broken)}
-        facts["labelled"] = {name: int((here & (codes == code)).sum()) for code, name in enumerate(NAMES)}
-        facts["unlabelled"] = int((~here).sum())
+    for all_cells in draft.targets:
+        cells = replace(all_cells, values=[all_cells.values[r] for r in rows])
+        labelled = np.array([v is not None for v in cells.values], dtype=bool)
+        known |= labelled
+        facts: dict[str, Any] = {"name": visible(cells.name), "kind": cells.task.kind, "broken": len(all_cells.broken)}
+        facts["labelled"] = {name: int((labelled & (codes == code)).sum()) for code, name in enumerate(NAMES)}
+        facts["unlabelled"] = int((~labelled).sum())
         check.targets.append(facts)
         try:
             head = targets.head(cells, codes)
@@ -44,33 +44,33 @@ def look(check: Check, draft: Draft, split: bool = True) -> list[Head]:
             check.add(STOPS, "nothing_to_learn", visible(cells.name), error.line())
             continue
         heads.append(head)
-        facts |= _of_number(head) if head.kind == NUMBER else _of_classes(check, head, cells, codes)
+        facts |= _number_facts(head) if head.kind == NUMBER else _class_facts(check, head, cells, codes)
     for code, name in enumerate(NAMES):
         if split and not (known & (codes == code)).any():
-            says = f"the {name} split has no labelled row, of {int((codes == code).sum()):,} rows"
-            check.add(STOPS, "no_labelled_row", name, says)
+            text = f"the {name} split has no labelled row, of {int((codes == code).sum()):,} rows"
+            check.add(STOPS, "no_labelled_row", name, text)
     return heads
 
 
-def _of_number(head: Head) -> dict[str, Any]:
+def _number_facts(head: Head) -> dict[str, Any]:
     return {"mean": head.mean, "deviation": head.std}
 
 
-def _of_classes(check: Check, head: Head, cells: targets.Cells, split: np.ndarray) -> dict[str, Any]:
+def _class_facts(check: Check, head: Head, cells: targets.Cells, split: np.ndarray) -> dict[str, Any]:
     """Counts of the classes (or labels) in training rows, and what is wrong with them."""
     name = visible(cells.name)
     train = [v for v, s in zip(cells.values, split, strict=True) if s == splits.TRAIN and v is not None]
     counts = Counter(label for value in train for label in (value if isinstance(value, tuple) else (value,)))
     kept = set(head.classes)
     if head.kind == CLASSES and cells.task.most:
-        _rest(check, cells, split, kept)
-    unseen = _unseen(cells, split, set(counts))
+        _check_rare_answers(check, cells, split, kept)
+    unseen = _count_unseen(cells, split, set(counts))
     if unseen:
-        told = ", ".join(f"{n:,} {where} rows" for where, n in unseen.items())
-        what = "are scored as errors" if head.kind == CLASSES else "count as if that label weren't there"
-        check.add(WARNS, "labels_never_seen", name, f"{told} have a label that no training row has: they {what}")
+        rows_text = ", ".join(f"{n:,} {where} rows" for where, n in unseen.items())
+        effect = "are scored as errors" if head.kind == CLASSES else "count as if that label weren't there"
+        check.add(WARNS, "labels_never_seen", name, f"{rows_text} have a label that no training row has: they {effect}")
     ordered = [(label, count) for label, count in counts.most_common() if label in kept]
-    _balance(check, name, ordered, len(train), cells.task.balance)
+    _check_balance(check, name, ordered, len(train), cells.task.balance)
     shown = ordered if len(ordered) <= 2 * SHOWN else [*ordered[:SHOWN], *ordered[-SHOWN:]]
     return {
         "classes": len(head.classes),
@@ -79,42 +79,42 @@ def _of_classes(check: Check, head: Head, cells: targets.Cells, split: np.ndarra
     }
 
 
-def _balance(check: Check, name: str, ordered: list[tuple[str, int]], rows: int, balanced: bool) -> None:
+def _check_balance(check: Check, name: str, ordered: list[tuple[str, int]], rows: int, balanced: bool) -> None:
     if len(ordered) < 2:
         return
-    (most, many), (least, few) = ordered[0], ordered[-1]
-    uneven = many / rows > 0.8 or many > UNEVEN * few
+    (commonest, max_count), (rarest, min_count) = ordered[0], ordered[-1]
+    uneven = max_count / rows > 0.8 or max_count > UNEVEN * min_count
     if uneven and not balanced:
-        says = f"'{visible(short(most))}' in {percent(many / rows)} of the labelled training rows, "
-        says += f"'{visible(short(least))}' in {few:,}; data.tasks.{name}.balance: true weighs them"
-        check.add(WARNS, "imbalance", name, says)
+        text = f"'{visible(short(commonest))}' in {percent(max_count / rows)} of the labelled training rows, "
+        text += f"'{visible(short(rarest))}' in {min_count:,}; data.tasks.{name}.balance: true weighs them"
+        check.add(WARNS, "imbalance", name, text)
     rare = [label for label, count in ordered if count < RARE]
     if rare:
-        says = f"{len(rare):,} of {len(ordered):,} classes have fewer than {RARE} training rows, e.g. "
-        check.add(NOTES, "rare_classes", name, says + ", ".join(f"'{visible(short(r))}'" for r in rare[-3:]))
+        text = f"{len(rare):,} of {len(ordered):,} classes have fewer than {RARE} training rows, e.g. "
+        check.add(NOTES, "rare_classes", name, text + ", ".join(f"'{visible(short(r))}'" for r in rare[-3:]))
 
 
-def _rest(check: Check, cells: targets.Cells, split: np.ndarray, kept: set[str]) -> None:
-    """How many answers a vocabulary of the most frequent ones leaves out."""
-    told = []
+def _check_rare_answers(check: Check, cells: targets.Cells, split: np.ndarray, kept: set[str]) -> None:
+    """Count the labels that a vocabulary of the most frequent ones leaves out."""
+    counts = []
     for code, name in enumerate(NAMES):
         values = [v for v, s in zip(cells.values, split, strict=True) if s == code and v is not None]
-        out = sum(v not in kept for v in values)
-        if out:
-            told.append(f"{out:,} of {len(values):,} {name} rows ({percent(out / len(values))})")
-    if told:
-        says = f"answers beyond the {cells.task.most} most frequent: {', '.join(told)}; in training they are "
-        says += f"'{targets.OTHER}', which is never a right answer in validation and test"
-        check.add(NOTES, "rare_answers", visible(cells.name), says)
+        left_out = sum(v not in kept for v in values)
+        if left_out:
+            counts.append(f"{left_out:,} of {len(values):,} {name} rows ({percent(left_out / len(values))})")
+    if counts:
+        text = f"answers beyond the {cells.task.most} most frequent: {', '.join(counts)}; in training they are "
+        text += f"'{targets.OTHER}', which is never a right answer in validation and test"
+        check.add(NOTES, "rare_answers", visible(cells.name), text)
 
 
-def _unseen(cells: targets.Cells, split: np.ndarray, seen: set[str]) -> dict[str, int]:
+def _count_unseen(cells: targets.Cells, split: np.ndarray, train_labels: set[str]) -> dict[str, int]:
     """Held-out split -> rows with a label that no training row has."""
-    found = {}
+    counts = {}
     for code, name in ((splits.VALIDATION, "validation"), (splits.TEST, "test")):
         values = [v for v, s in zip(cells.values, split, strict=True) if s == code and v is not None]
-        several = (set(v) if isinstance(v, tuple) else {v} for v in values)
-        count = sum(not one <= seen for one in several)
+        labels = (set(v) if isinstance(v, tuple) else {v} for v in values)
+        count = sum(not row_labels <= train_labels for row_labels in labels)
         if count:
-            found[name] = count
-    return found
+            counts[name] = count
+    return counts

@@ -14,17 +14,17 @@ from hypothesis import settings as budget
 from hypothesis import strategies as st
 
 from suffuse.errors import SuffuseError
-from suffuse.prepare import row_labels
+from suffuse.prepare import row_keys, targets
 from suffuse.prepare.quarantine import Quarantine
 
 TRAIN = np.zeros(100, dtype=np.int8)
 
 
 def test_classes_are_those_of_training_and_unseen_labels_are_other():
-    found = row_labels.classes_of(["b", "a", None, "c", "b"], np.array([0, 0, 0, 2, 1]), "answer")
+    found = targets.classes_of(["b", "a", None, "c", "b"], np.array([0, 0, 0, 2, 1]), "answer")
     assert found == ("a", "b")
     notes = Quarantine()
-    row_labels.note_targets(
+    targets._note_classes(
         np.array([1, 2, -1, 0]), ["b", "c", None, "a"], ([2, 3, 4, 5], list("wxyz")), "answer", 2, notes
     )
     assert notes.notes == [
@@ -34,13 +34,13 @@ def test_classes_are_those_of_training_and_unseen_labels_are_other():
 
 
 def test_numbers_are_sorted_by_value_before_words():
-    found = row_labels.classes_of(["10", "9", "-1", "b", "1e1", "2.5", "A"], TRAIN[:7], "n")
+    found = targets.classes_of(["10", "9", "-1", "b", "1e1", "2.5", "A"], TRAIN[:7], "n")
     assert found == ("-1", "2.5", "9", "10", "1e1", "A", "b")
 
 
 ORDER = """
 import numpy as np
-from suffuse.prepare.row_labels import classes_of
+from suffuse.prepare.targets import classes_of
 values = ["nan", "3", "1", "NaN", "2", "inf", "-nan", "x", "0"]
 print(classes_of(values, np.zeros(9), "n"))
 """
@@ -67,16 +67,16 @@ def test_the_order_is_the_same_in_every_process():
 )
 def test_targets_without_classes_are_refused(values, said):
     with pytest.raises(SuffuseError, match=said) as caught:
-        row_labels.classes_of(values, TRAIN[: len(values)], "price")
+        targets.classes_of(values, TRAIN[: len(values)], "price")
     assert "column 'price'" in caught.value.line()
 
 
 def test_a_few_classes_with_few_rows_are_classes():
-    assert len(row_labels.classes_of([str(n) for n in range(15)], TRAIN[:15], "n")) == 15
+    assert len(targets.classes_of([str(n) for n in range(15)], TRAIN[:15], "n")) == 15
 
 
 def test_repeated():
-    assert row_labels.repeated(["a", None, "b", "a", None, "a"]) == {3: 0, 5: 0}
+    assert row_keys.first_occurrences(["a", None, "b", "a", None, "a"]) == {3: 0, 5: 0}
 
 
 texts = st.text(max_size=4)
@@ -88,8 +88,8 @@ def test_keys_tell_rows_apart_and_don_t_depend_on_the_order(rows):
     ids = [row[0] for row in rows]
     contents = [b"".join(bytes(17) if c is None else b"\1" + md5(c.encode()).digest() for c in row[1]) for row in rows]
     as_array = [np.frombuffer(b"".join(some), np.uint8).reshape(-1, 34) for some in (contents, contents[::-1])]
-    found = row_labels.keys(ids, as_array[0])
-    assert (row_labels.keys(ids[::-1], as_array[1])[::-1] == found).all()
+    found = row_keys.row_keys(ids, as_array[0])
+    assert (row_keys.row_keys(ids[::-1], as_array[1])[::-1] == found).all()
     assert len(set(found.tolist())) == len(rows)
     assert found.dtype == np.uint64 and found.flags.writeable
 
@@ -98,9 +98,9 @@ def test_keys_tell_rows_apart_and_don_t_depend_on_the_order(rows):
 @given(st.lists(texts, max_size=12))
 def test_codes_are_equal_where_values_are(values):
     same = [[a == b for b in values] for a in values]
-    for found in (row_labels.codes(values), row_labels.ordered(values)):
+    for found in (row_keys.codes(values), row_keys.ordered_codes(values)):
         assert (found[:, None] == found[None]).tolist() == same
     assert (
-        row_labels.ordered(values).tolist()
+        row_keys.ordered_codes(values).tolist()
         == np.unique(np.array(values, dtype=object), return_inverse=True)[1].tolist()
     )
