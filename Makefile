@@ -7,7 +7,7 @@ DATA ?= data
 # the build without GPU kernels, where there is one: half the size, and the same Python
 TENSORFLOW := $(if $(filter Linux-x86_64,$(shell uname -s)-$(shell uname -m)),tensorflow-cpu,tensorflow)
 
-.PHONY: demo test test-tensorflow test-fast test-long check mutants bench scenarios clean help
+.PHONY: demo docs test test-tensorflow test-fast test-long check mutants bench scenarios clean help
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -36,6 +36,13 @@ test-long: $(VENV)/.dev ## the tests that take minutes: simulations of the evide
 test-tensorflow: $(VENV)/.dev ## the tests of TensorFlow's models as teachers; installs TensorFlow into .venv (more than a gigabyte)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check '$(TENSORFLOW)>=2.16'
 	$(BIN)/python -m pytest tests/teachers/test_saved_model.py
+
+$(VENV)/.docs: $(BIN)/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
+	touch $@
+
+docs: $(VENV)/.docs ## the documentation and the Python API as a site in site/; any warning is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 test-fast: $(VENV)/.dev ## the tests that take seconds
 	$(BIN)/python -m pytest -m 'not slow'
