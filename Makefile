@@ -7,7 +7,7 @@ DATA ?= data
 # the build without GPU kernels, where there is one: half the size, and the same Python
 TENSORFLOW := $(if $(filter Linux-x86_64,$(shell uname -s)-$(shell uname -m)),tensorflow-cpu,tensorflow)
 
-.PHONY: demo docs test test-tensorflow test-fast test-long check mutants bench scenarios clean help
+.PHONY: demo docs architecture test test-tensorflow test-fast test-long check mutants bench scenarios clean help
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -43,6 +43,9 @@ $(VENV)/.docs: $(BIN)/python pyproject.toml
 
 docs: $(VENV)/.docs ## the documentation and the Python API as a site in site/; any warning is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+architecture: $(BIN)/python ## draw the layers of pyproject.toml's contract into docs/layers.svg
+	$(BIN)/python tools/draw_layers.py
 
 test-fast: $(VENV)/.dev ## the tests that take seconds
 	$(BIN)/python -m pytest -m 'not slow'
