@@ -1,4 +1,4 @@
-"""The files around the package agree with each other: CONTRIBUTING.md, Makefile, workflow, pre-commit and pyproject.toml."""
+"""CONTRIBUTING.md, Makefile, workflow, pre-commit and pyproject.toml agree with each other."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ feature's modality is absent (``student.present[modality]`` says which have it, 
 lacks it), those that the teacher abstains from (NaN), and unlabelled ones of which it is less sure than
 ``confidence``. Losses that compare rows with each other take the rows that count, and give 0 where they are too few.
 A batch without rows gives 0, with a gradient of 0. A class whose logit is -inf has probability 0, and what is weighed
-by it is 0. All have second derivatives. No gradient reaches the teacher.
+by it is 0. All have second derivatives (of ``rkd_distance`` torch has it since 2.14). No gradient reaches the teacher.
 
 A kind's module and its function have one name, so the modules lie in a package of their own: importing one never puts
 a module where its function is expected. Nothing here loads torch before a function is called.
