@@ -2,12 +2,13 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+LOWEST := .venv-lowest
 
 DATA ?= data
 # the build without GPU kernels, where there is one: half the size, and the same Python
 TENSORFLOW := $(if $(filter Linux-x86_64,$(shell uname -s)-$(shell uname -m)),tensorflow-cpu,tensorflow)
 
-.PHONY: demo test test-tensorflow test-fast test-long check mutants bench scenarios clean help
+.PHONY: demo docs architecture test test-tensorflow test-lowest test-wheel test-fast test-long check mutants bench scenarios clean help
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -37,6 +38,32 @@ test-tensorflow: $(VENV)/.dev ## the tests of TensorFlow's models as teachers; i
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check '$(TENSORFLOW)>=2.16'
 	$(BIN)/python -m pytest tests/teachers/test_saved_model.py
 
+$(VENV)/.docs: $(BIN)/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
+	touch $@
+
+docs: $(VENV)/.docs ## the documentation and the Python API as a site in site/; any warning is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+architecture: $(BIN)/python ## draw the layers of pyproject.toml's contract into docs/layers.svg
+	$(BIN)/python tools/draw_layers.py
+
+# The lowest release of each direct dependency that pyproject.toml allows, resolved in one call. Old releases have wheels for
+# the lowest Python alone.
+$(LOWEST)/.ready: $(BIN)/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.8'
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(LOWEST)
+	$(BIN)/uv pip compile --quiet --extra dev --extra docs --resolution lowest-direct --python $(BIN)/python --output-file $(LOWEST)/requirements.txt pyproject.toml
+	$(BIN)/uv pip install --quiet --python $(LOWEST)/bin/python --requirements $(LOWEST)/requirements.txt
+	$(BIN)/uv pip install --quiet --python $(LOWEST)/bin/python --no-deps --editable .
+	touch $@
+
+test-lowest: $(LOWEST)/.ready ## the quick tests with the lowest release of every dependency, on the lowest Python, in .venv-lowest
+	PATH="$(CURDIR)/$(LOWEST)/bin:$$PATH" $(LOWEST)/bin/python -m pytest -n 2 --dist loadfile -m 'not slow and not long'
+
+test-wheel: $(VENV)/.dev ## build the wheel, install it with the extra train outside the checkout, train and predict there
+	$(BIN)/python tools/try_wheel.py $(WITH)
+
 test-fast: $(VENV)/.dev ## the tests that take seconds
 	$(BIN)/python -m pytest -m 'not slow'
 
@@ -55,5 +82,5 @@ bench: $(VENV)/.dev ## side-by-side timings, as ratios: some five minutes
 scenarios: $(VENV)/.dev ## the three scenarios in full, on the data sets in DATA (see benchmarks/README.md)
 	$(BIN)/python benchmarks/scenarios.py $(DATA) --write
 
-clean: ## remove .venv (runs/ stays)
-	rm -rf $(VENV)
+clean: ## remove .venv and .venv-lowest (runs/ stays)
+	rm -rf $(VENV) $(LOWEST)

@@ -103,7 +103,7 @@ def initialise(settings: Settings, layers: nn.ModuleDict, field: Field) -> str:
     if not settings.pretrained:
         return ""
     file = _weights(settings)
-    overlay = {"file": str(file), "hf_hub_id": None, "url": ""}
+    overlay = {"file": str(file), "hf_hub_id": None, "url": "", "custom_load": False}  # no archive of numpy's
     if _is_folder(settings.name):
         facts = json.loads(package_file(settings.name, "config.json").read_text(encoding="utf-8"))
         overlay |= {k: facts.get("pretrained_cfg", facts).get(k, facts.get(k)) for k in ("num_classes",)}
