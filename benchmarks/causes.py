@@ -68,13 +68,13 @@ def losses(temperature: float, labels: str = "weight: 0.5") -> str:
 
 CAUSES = {
     "labels alone": Cause("baseline"),
-    "labels alone, smoothed": Cause("baseline", texts=("distill.smoothing=0.1",)),
+    "labels alone, smoothed": Cause("baseline", texts=("distill.label_smoothing=0.1",)),
     "student": Cause(),
     "temperature 1": Cause(texts=(losses(1),)),
-    "smoothed labels": Cause(texts=(losses(4, "weight: 0.5, smoothing: 0.1"),)),
+    "smoothed labels": Cause(texts=(losses(4, "weight: 0.5, label_smoothing: 0.1"),)),
     "ends with labels": Cause(texts=("distill.schedules={soft: {weight: 0.05}, labels: {weight: 1}}",)),
     "mirrored photos": Cause(texts=(MIRRORED,)),
-    "mirrored photos, labels alone, smoothed": Cause("baseline", texts=(MIRRORED, "distill.smoothing=0.1")),
+    "mirrored photos, labels alone, smoothed": Cause("baseline", texts=(MIRRORED, "distill.label_smoothing=0.1")),
     "rows that the teacher didn't see": Cause(store="folds"),
     "crossed": Cause(store="crossed", texts=("distill.train.batch=256",)),
     "blended": Cause(store="blended", passes=0.5),

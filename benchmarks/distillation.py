@@ -48,16 +48,16 @@ SHARE, SAME, QUARTER, MOST, FOLDS = 0.1, 0.05, 0.25, 7000, 5
 STORED = ("prepare", "teach", "extract")
 TOGETHER = (
     "modalities.picture.augment={flip: true, shift: 0.1, zoom: 0.1}",
-    "teacher.seeds=3",
+    "teacher.num_seeds=3",
     "teacher.ensemble=true",
     "teacher.dropout=0.3",
-    "teacher.smoothing=0.1",
+    "teacher.label_smoothing=0.1",
     "teacher.train={epochs: 300, batch: 128, learning_rate: 3.0e-3, augment: true, ema: 0.99}",
     "distill.train.augment=true",
     "distill.train.modality_dropout=0",
-    "distill.seeds=5",
+    "distill.num_seeds=5",
     "distill.label_fractions=[]",
-    "distill.floors=false",
+    "distill.unimodal_baselines=false",
 )  # chosen on training pictures whose labels were hidden from everybody
 SHIFTED = "modalities.photo.augment={flip: true, shift: 0.06, zoom: 0.1, brightness: 0.1, contrast: 0.1}"
 MIRRORED = "modalities.photo.augment={flip: true}"  # the teacher's vectors are those of a photo and its mirror image
@@ -69,8 +69,8 @@ LONGER = (
     "distill.train.precision=bf16",
     "distill.losses={soft: {kind: kd, temperature: 4, weight: 0.5}, labels: {kind: task, weight: 0.5}}",
     "distill.label_fractions=[]",
-    "distill.floors=false",
-    "teacher.floors=false",
+    "distill.unimodal_baselines=false",
+    "teacher.unimodal_baselines=false",
     "evaluate.probes=[size]",
 )  # chosen on validation rows
 EACH = (
@@ -82,14 +82,14 @@ EPOCHS: dict[int, tuple[str, ...]] = {
     25: (),
     80: (SHIFTED.replace("modalities.photo.augment", "distill.baseline.augment.photo"),),
 }  # -> what labels alone see otherwise: chosen on validation rows, two seeds (causes.py), as is what the student sees
-FULL = (*LONGER, MIRRORED, WIDER, "distill.seeds=5")  # chosen on validation rows, two seeds (causes.py)
+FULL = (*LONGER, MIRRORED, WIDER, "distill.num_seeds=5")  # chosen on validation rows, two seeds (causes.py)
 ANY = (SHIFTED, "student.encoders.photo.widths=[32, 64, 128]", "distill.train.epochs=60")
 HEARD = (
     "student.encoders.sound.width=64",
     "distill.train.epochs=60",
     "distill.label_fractions=[]",
-    "distill.floors=false",
-    "teacher.floors=false",
+    "distill.unimodal_baselines=false",
+    "teacher.unimodal_baselines=false",
     "evaluate.probes=[size]",
 )
 LISTENER = 150_000  # parameters that a student of the orders may have
@@ -106,8 +106,8 @@ def few(data: Path, out: Path) -> dict:
         "teacher.train.epochs=60",
         "teacher.ensemble=true",
         "distill.label_fractions=[]",
-        "distill.floors=false",
-        "teacher.floors=false",
+        "distill.unimodal_baselines=false",
+        "teacher.unimodal_baselines=false",
         f"data.root={source.parent}",
     )  # chosen on training rows whose labels were hidden from everybody
     return fair("products", encoded(out, "few"), f"data.source={table}", *changes, trials=SINGLE)
@@ -155,7 +155,14 @@ def longer(data: Path, out: Path, name: str, *changes: str) -> Run:
 
 def subsets(data: Path, out: Path) -> dict:
     """Photo and title, one student for both and either, and a student of each."""
-    whole = longer(data, out, "any", *ANY, "student.modalities=[photo, title]", "distill.train.modality_dropout=halves")
+    whole = longer(
+        data,
+        out,
+        "any",
+        *ANY,
+        "student.modalities=[photo, title]",
+        "distill.train.modality_dropout=complementary_subsets",
+    )
     how = {n: (*ANY, f"student.modalities=[{n}]", "distill.train.modality_dropout=0") for n in ("photo", "title")}
     alone = {name: longer(data, out, f"any-{name}", *changes) for name, changes in how.items()}
     found, judged = anywhere(whole, alone), table(whole)
@@ -181,9 +188,9 @@ def tiny(data: Path, out: Path) -> dict:
         "student.hidden=0",
         f"distill.losses={EACH}",
         "distill.train.modality_dropout=0",
-        "distill.seeds=10",
+        "distill.num_seeds=10",
         "distill.label_fractions=[]",
-        "distill.floors=false",
+        "distill.unimodal_baselines=false",
     )
     found = fair("easy-vqa", out / "tiny", *changes)
     assert found["models"]["student"]["parameters"] <= MOST

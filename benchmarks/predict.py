@@ -40,14 +40,14 @@ STARTS, ROWS, ROUNDS, BLOCK = 15, 200, 10, 25
 PYTHON = """
 import json, sys
 from suffuse import Predictor
-print(Predictor.load(sys.argv[1]).predict(json.loads(sys.argv[2]), within="/").label)
+print(Predictor.load(sys.argv[1]).predict(json.loads(sys.argv[2]), allowed_dir="/").label)
 """
 CHILD = """
 import json, sys, time
 from pathlib import Path
 from suffuse.stages.predict import Options, predict
 start = time.perf_counter()
-done = predict(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), Options(within="/"))
+done = predict(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), Options(allowed_dir="/"))
 took = time.perf_counter() - start
 # not getrusage: what it says of a process starts from its parent's memory at the fork
 peak = 1024 * int(open("/proc/self/status", encoding="utf-8").read().split("VmHWM:")[1].split()[0])
@@ -107,7 +107,7 @@ def cold(export: Path, record: dict[str, str], work: Path) -> dict[str, float]:
     table = work / "one.csv"
     with table.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([list(record), list(record.values())])
-    command = ["predict", str(export), str(table), "-o", str(work / "one.out.csv"), "--within", "/"]
+    command = ["predict", str(export), str(table), "-o", str(work / "one.out.csv"), "--allowed-dir", "/"]
     ways = {
         "python": ["-c", PYTHON, str(export), json.dumps(record)],
         "command_line": ["-m", "suffuse", *command],
@@ -124,7 +124,7 @@ def cold(export: Path, record: dict[str, str], work: Path) -> dict[str, float]:
 def latency(export: Path, predictor: Predictor, rows: list[dict[str, str]]) -> dict[str, Any]:
     """Milliseconds of one row, the median, each way; and how many times as long the predictor takes."""
     ask = bare(export, predictor)
-    ways: dict[str, Callable] = {"bare": ask, "predict": lambda record: predictor.predict(record, within="/")}
+    ways: dict[str, Callable] = {"bare": ask, "predict": lambda record: predictor.predict(record, allowed_dir="/")}
     for record in rows:
         label = predictor.heads[0].classes[int(ask(record)[0].argmax())]
         assert ways["predict"](record).label == label, "the bare libraries say something else"

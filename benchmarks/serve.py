@@ -99,7 +99,7 @@ def real_records(run: Path, predictor: Predictor, count: int) -> list[dict[str, 
 
     data = Run.open(run, (), None).recipe.data
     rows = sources.read(data.source)
-    place = Root.of(Path(data.root) if data.root else rows.root, Path(data.within) if data.within else None)
+    place = Root.of(Path(data.root) if data.root else rows.root, Path(data.allowed_dir) if data.allowed_dir else None)
     known = {c.name: c for c in model_columns(predictor).values() if c.name in rows.table.column_names}
     found = []
     for at in random.Random(0).sample(range(rows.table.num_rows), min(count, rows.table.num_rows)):

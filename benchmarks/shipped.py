@@ -12,7 +12,7 @@ from suffuse import Run
 
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"
 BRIEF = (
-    "teacher.train.epochs=1", "teacher.seeds=2", "distill.train.epochs=1", "distill.seeds=2",
+    "teacher.train.epochs=1", "teacher.num_seeds=2", "distill.train.epochs=1", "distill.num_seeds=2",
     "export.int8=off", "export.teacher=false",
     "evaluate.resamples=100", "evaluate.controls=false", "evaluate.probes=[size]",
 )  # fmt: skip
@@ -20,7 +20,7 @@ CONV = "{kind: conv, widths: [4], stride: 2}"
 TOYS: dict[str, tuple[str, ...]] = {  # nothing pretrained, one pass, two seeds, narrow networks
     "products": (
         *BRIEF,
-        "teacher.floors=false",
+        "teacher.unimodal_baselines=false",
         "modalities.photo.size=16",
         "modalities.photo_large={kind: image, column: image, size: 16}",
         "modalities.title_pieces={kind: text, column: text_masked, tokens: words, length: 8}",

@@ -56,8 +56,8 @@ def toy_recipe(source: Path) -> dict[str, Any]:
         "distill": {
             "train": {"epochs": 1, "batch": 16},
             "losses": losses,
-            "seeds": 2,
-            "floors": False,
+            "num_seeds": 2,
+            "unimodal_baselines": False,
             "label_fractions": [0.05],
         },
         "evaluate": {"resamples": 100, "probes": ["latency"]},

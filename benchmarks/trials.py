@@ -76,10 +76,10 @@ def setting(run: Run, who: str, trial: Trial) -> list[str]:
     dropout, rate = round(now + trial.dropout, 3), trial.rate * recipe.distill.train.learning_rate
     if who == "baseline":
         found = [f"distill.baseline.train.learning_rate={rate:g}", f"distill.baseline.dropout={dropout:g}"]
-        return found if trial.smoothing is None else [*found, f"distill.smoothing={trial.smoothing:g}"]
+        return found if trial.smoothing is None else [*found, f"distill.label_smoothing={trial.smoothing:g}"]
     places = [f"student.encoders.{name}.dropout" for name in within] if in_encoders else ["student.dropout"]
     found = [f"distill.train.learning_rate={rate:g}", *(f"{place}={dropout:g}" for place in places)]
-    return found if trial.smoothing is None else [*found, f"distill.losses.labels.smoothing={trial.smoothing:g}"]
+    return found if trial.smoothing is None else [*found, f"distill.losses.labels.label_smoothing={trial.smoothing:g}"]
 
 
 def schooled(runs: Sequence[Run], texts: list[str], fraction: float) -> Callable[[Run, str], list[Path]]:
@@ -88,7 +88,7 @@ def schooled(runs: Sequence[Run], texts: list[str], fraction: float) -> Callable
     orders = []
     for run in runs:
         base = based(run)
-        for number in range(run.recipe.distill.seeds):
+        for number in range(run.recipe.distill.num_seeds):
             for who in WHO:
                 one = order(run, base, who, texts, fraction, run.recipe.seed + number + 1)
                 orders.append(one | {"place": str(_place(run, texts, who, fraction) / f"seed-{one['seed']}")})

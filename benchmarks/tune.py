@@ -74,7 +74,7 @@ def scenario(name: str, asked: argparse.Namespace) -> dict[str, Any]:
 
 def tested(base: Run, place: Path, found: tuple[str, ...], asked: argparse.Namespace) -> dict[str, Any]:
     """Both recipes trained anew with the same seeds, and held against each other on the test rows, once."""
-    seeds = (f"distill.seeds={asked.seeds}", "distill.floors=false", "distill.label_fractions=[]")
+    seeds = (f"distill.num_seeds={asked.seeds}", "distill.unimodal_baselines=false", "distill.label_fractions=[]")
     write_text(place / "shipped.yaml", to_yaml(base.recipe))
     shipped = done(base, place / "shipped", place / "shipped.yaml", seeds)
     chosen = done(base, place / "chosen", place / "shipped.yaml", (*found, *seeds))
@@ -134,7 +134,7 @@ def students(run: Run, columns: Columns, rows: np.ndarray, draws: Any, metric: s
 
 def looks(run: Run) -> list[str]:
     """When the test rows were looked at."""
-    return read_json(run.path("test-looks.json")) or []
+    return read_json(run.path("test_evaluations.json")) or []
 
 
 def table(run: Run) -> dict[str, Any]:

@@ -232,7 +232,7 @@ def tiny_recipe():
             },
             "teacher": {**network(8), "train": {"epochs": 1, "batch": 16}},
             "student": network(4),
-            "distill": {"train": {"epochs": 1, "batch": 16}, "seeds": 1, "floors": False},
+            "distill": {"train": {"epochs": 1, "batch": 16}, "num_seeds": 1, "unimodal_baselines": False},
             "compute": {"threads": 1},
         }
 

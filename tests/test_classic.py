@@ -60,7 +60,12 @@ def table(folder: Path, rows: int) -> Path:
 
 @pytest.mark.slow
 def test_it_trains_on_a_table_of_one_s_own(tmp_path):
-    changes = ("teacher.train.epochs=1", "distill.train.epochs=1", "distill.seeds=1", "distill.floors=false")
+    changes = (
+        "teacher.train.epochs=1",
+        "distill.train.epochs=1",
+        "distill.num_seeds=1",
+        "distill.unimodal_baselines=false",
+    )
     recipe = read_recipe(RECIPE, (*changes, f"data.source={table(tmp_path, 80)}"))
     run = Run.of(recipe, tmp_path / "run")
     for stage in ("prepare", "teach", "extract", "distill"):

@@ -39,7 +39,7 @@ def evaluate(run: Run, number: int) -> None:
 def test_each_evaluation_counts_once_and_stays(run):
     for number in range(1, 4):
         evaluate(run, number)
-        assert len(json.loads(run.path("test-looks.json").read_text())) == number
+        assert len(json.loads(run.path("test_evaluations.json").read_text())) == number
         assert run.stamp("evaluate")["evaluations"] == evaluation_log.evaluations(run.folder)
 
 
@@ -82,7 +82,7 @@ def test_the_stage_itself_writes_the_record_with_its_scores(run, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         stage.evaluate(run)
     assert evaluation_log.evaluations(run.folder) == []
-    assert not list(run.folder.rglob("test-looks.json"))
+    assert not list(run.folder.rglob("test_evaluations.json"))
 
 
 def dead() -> int:

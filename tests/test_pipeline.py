@@ -58,13 +58,13 @@ def test_views_that_no_training_sees_make_nothing_stale(run):
 def test_a_key_that_an_older_version_did_not_have_makes_nothing_stale(run):
     """As long as it is at its default, and of a part that was there: what it asks for is what was done."""
     stamp = run.stamp("teach")
-    older = {k: v for k, v in stamp["inputs"].items() if k not in ("teacher.train.whole", "teacher.folds")}
+    older = {k: v for k, v in stamp["inputs"].items() if k not in ("teacher.train.also_full_input", "teacher.folds")}
     assert len(older) == len(stamp["inputs"]) - 2
     write_checked(run.path("stamps", "teach.json"), {**stamp, "inputs": older})
     assert why(run)["teach"] == ""
     assert not pipeline.run_stage(run, "teach")
-    dropped = edited(run, "teacher.train={modality_dropout: 0.5, whole: true}")
-    assert "teacher.train.whole: none -> True" in why(dropped)["teach"]
+    dropped = edited(run, "teacher.train={modality_dropout: 0.5, also_full_input: true}")
+    assert "teacher.train.also_full_input: none -> True" in why(dropped)["teach"]
     assert why(edited(run, "teacher.folds=2"))["teach"] == "teacher.folds: none -> 2"
 
 
@@ -110,7 +110,7 @@ def test_what_follows_a_stale_stage_is_said_to_follow_it(run):
     found = why(edited(run, "teacher.dropout=0.3"))
     assert found["teach"] == "teacher.dropout: 0.0 -> 0.3"
     assert found["extract"] == "follows teach"
-    found = why(edited(run, "distill.seeds=2"))
+    found = why(edited(run, "distill.num_seeds=2"))
     assert found["teach"] == found["extract"] == ""
 
 

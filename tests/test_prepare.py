@@ -46,7 +46,7 @@ def recipe(source: Path | str, **data) -> dict:
         "modalities": MODALITIES,
         "teacher": {**network, "train": {"epochs": 1, "batch": 8}},
         "student": network,
-        "distill": {"train": {"epochs": 1, "batch": 8}, "seeds": 1, "floors": False},
+        "distill": {"train": {"epochs": 1, "batch": 8}, "num_seeds": 1, "unimodal_baselines": False},
         "compute": {"threads": 1},
     }
 
@@ -200,7 +200,7 @@ def test_the_recipe_may_widen_the_bounds(table, tmp_path):
     rows[6]["sound"] = "../6.wav"
     source = write(tmp_path / "set" / "table", rows)
     assert notes(prepared(source, tmp_path / "strict"))["r6", "sound"] == ("absent", "outside the data root")
-    wider = prepared(source, tmp_path / "wider", within=str(tmp_path / "set"))
+    wider = prepared(source, tmp_path / "wider", allowed_dir=str(tmp_path / "set"))
     assert ("r6", "wave") not in notes(wider) and contents(wider)["r6"][0]["wave"] is not None
 
 

@@ -49,7 +49,7 @@ def test_what_is_there_can_be_named(raw, loss):
         ({"kind": "hint", "tap": "picture", "teacher_tap": "larg"}, "teacher_tap", "some of: fused, question, large"),
         ({"kind": "crd", "tap": "large"}, "tap", "the student hasn't"),
         ({"kind": "attention_transfer", "map": "picture"}, "map", "teacher hasn't, expected some of: question, large"),
-        ({"kind": "look_transfer", "map": "fused"}, "map", "expected some of: picture, question"),
+        ({"kind": "query_attention_transfer", "map": "fused"}, "map", "expected some of: picture, question"),
         ({"kind": "affinity", "taps": ["picture", "question"]}, "taps", "the teacher hasn't"),
         ({"kind": "modality_hints", "modalities": ["picture"]}, "modalities", "the teacher hasn't"),
     ],

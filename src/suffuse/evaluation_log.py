@@ -1,5 +1,5 @@
-"""``test-looks.json``: when the test rows were evaluated. Results that were chosen after the first evaluation may have
-been chosen on test rows, so the number is part of every report.
+"""``test_evaluations.json``: when the test rows were evaluated. Results that were chosen after the first evaluation may
+have been chosen on test rows, so the number is part of every report.
 
 The file is committed with the scores: a killed evaluation counts once, when it ends. Each stamp of ``evaluate`` holds
 the list as well, so that a lost file doesn't start the count again.

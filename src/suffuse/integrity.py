@@ -23,7 +23,7 @@ from .paths import inside
 from .progress import say
 
 MEMORY = ".verified.json"
-LOG = "test-looks.json"  # every evaluation on the test rows: without it the count would start again
+LOG = "test_evaluations.json"  # every evaluation on the test rows: without it the count would start again
 TICK = 50_000_000  # ns: a file system's clock may stand still for so long, and a second write in it leaves no trace
 OWN = ("run.json", "tuning.json", "tuned.json", "export-times.json")  # of no stage; each holds its checksum
 CHANGED, MISSING = "was changed after it was written", "is missing"

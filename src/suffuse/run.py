@@ -281,7 +281,7 @@ def _absolute(recipe: Recipe, base: Path) -> Recipe:
     changed: dict[str, Any] = {"derive": {name: d.placed(base) for name, d in data.derive.items()}}
     if data.source not in TABLE:
         changed["source"] = str((base / data.source).resolve())
-    for key in ("root", "within"):
+    for key in ("root", "allowed_dir"):
         if (folder := getattr(data, key)) is not None:
             changed[key] = str((base / folder).resolve())
     made = {

@@ -13,7 +13,7 @@ from suffuse.registry import load, settings
 from suffuse.types import CLASSES, NUMBER, Head, Output
 
 CHOICES = {
-    "task": [{}, {"smoothing": 0.1}],
+    "task": [{}, {"label_smoothing": 0.1}],
     "multilabel_kd": [{"temperature": 1.0}, {"temperature": 3.0}],
     "regression_kd": [{"form": "plain"}, {"form": "bounded"}, {"form": "bounded", "margin": 0.2}],
     "kd": [{"temperature": 1.0}, {"temperature": 4.0}],
@@ -28,7 +28,7 @@ CHOICES = {
     "reverse_kd": [{}, {"temperature": 4.0}],
     "modality_hints": [{}, {"modalities": ("picture",)}],
     "attention_transfer": [{"map": "picture"}],
-    "look_transfer": [{"map": "picture"}, {"map": "question", "teacher": "picture"}],
+    "query_attention_transfer": [{"map": "picture"}, {"map": "question", "teacher": "picture"}],
     "similarity": [{"tap": "fused"}, {"tap": "picture"}, {"tap": "question", "teacher_tap": "picture"}],
     "rkd_distance": [{"tap": "fused"}, {"tap": "picture"}, {"tap": "question", "teacher_tap": "picture"}],
     "rkd_angle": [{"tap": "fused"}, {"tap": "picture", "most": 4}, {"tap": "question", "teacher_tap": "picture"}],

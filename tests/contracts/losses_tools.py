@@ -91,7 +91,7 @@ CASES = {
     "modality_hints": Case(lambda s, t, w: losses.modality_hints({"a": s, "b": 2 * s}, {"a": t, "b": 2 * t}, HERE, w),
                            same_width),
     "attention_transfer": Case(lambda s, t, w: losses.attention_transfer(s, t, w), maps),
-    "look_transfer": Case(lambda s, t, w: losses.look_transfer(s, t, w), looks),
+    "query_attention_transfer": Case(lambda s, t, w: losses.query_attention_transfer(s, t, w), looks),
     "similarity": Case(lambda s, t, w: losses.similarity(s, t), features, weighed=False),
     "rkd_distance": Case(lambda s, t, w: losses.rkd_distance(s, t), features, weighed=False),
     "rkd_angle": Case(lambda s, t, w: losses.rkd_angle(s, t), features, weighed=False),

@@ -135,7 +135,7 @@ def test_task_is_its_closed_form(logits, smoothing, data):
     known = target >= 0
     expected = -(wanted * log_softmax(mine, axis=1)).sum(1)[known].sum() / max(1, known.sum())
     z = torch.tensor(mine, dtype=torch.float32, requires_grad=True)
-    value = Built({"kind": "task", "smoothing": smoothing})(Output(z), {}, torch.from_numpy(target))
+    value = Built({"kind": "task", "label_smoothing": smoothing})(Output(z), {}, torch.from_numpy(target))
     value.backward()
     assert value.item() == pytest.approx(expected, rel=1e-4, abs=1e-5)
     assert (z.grad[torch.from_numpy(~known)] == 0).all()  # type: ignore[index]
@@ -143,7 +143,7 @@ def test_task_is_its_closed_form(logits, smoothing, data):
 
 def test_without_any_label_task_is_zero_with_a_zero_gradient():
     student, _, target = rows()
-    value = Built({"kind": "task", "smoothing": 0.1})(student, {}, torch.full_like(target, -1))
+    value = Built({"kind": "task", "label_smoothing": 0.1})(student, {}, torch.full_like(target, -1))
     value.backward()
     assert value.item() == 0
     assert (student.logits.grad == 0).all()
@@ -304,7 +304,7 @@ def test_task_on_labels_and_on_a_number_is_its_closed_form():
     p = 1 / (1 + np.exp(-z))
     smooth = 0.9 * y + 0.05
     each = -(smooth * np.log(p) + (1 - smooth) * np.log(1 - p)).mean(1)
-    value = Built({"kind": "task", "smoothing": 0.1})(student, {}, target)
+    value = Built({"kind": "task", "label_smoothing": 0.1})(student, {}, target)
     assert value.item() == pytest.approx(each[known.numpy()].mean(), rel=1e-5)
     value.backward()
     assert (student.logits.grad[~known] == 0).all()  # type: ignore[index]

@@ -30,14 +30,14 @@ CHOICES = {
     ],
     "image": [
         *({"size": 8, "fit": fit} for fit in ("pad", "crop", "stretch")),
-        {"size": 8, "most": 3},
+        {"size": 8, "max_images": 3},
         {"size": 8, "column": ["front", "side"]},
     ],
     "sequence": [{"features": 3, "length": 12}, {"features": 1}, {"column": ["a", "b"], "features": 2}],
     "tabular": [
         {"column": ["price", "colour", "bought", "code"], "clip": 0.1, "least": 1},
         {"column": ["price"], "types": {"price": "number"}},
-        {"column": ["colour", "bought"], "types": {"bought": "category"}, "least": 1, "most": 10},
+        {"column": ["colour", "bought"], "types": {"bought": "category"}, "least": 1, "max_categories": 10},
     ],
     "text": [{"tokens": tokens, "vocabulary": 300, "length": 8} for tokens in ("words", "bpe")],
 }
@@ -62,7 +62,7 @@ CASES = [
 
 def values_of(asked: dict) -> list:
     """Cells for these settings."""
-    if asked["kind"] == "image" and asked.get("most"):
+    if asked["kind"] == "image" and asked.get("max_images"):
         return [PICTURES[:1], PICTURES[1:3], [PICTURES[3]], [PICTURES[4], PICTURES[0]], PICTURES[:3]]
     if asked["kind"] == "image" and asked["column"] != "c":
         return [{"front": PICTURES[n], "side": PICTURES[n - 1] if n % 2 else None} for n in range(5)]

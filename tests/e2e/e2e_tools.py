@@ -95,7 +95,7 @@ def make_recipe(source: str = "rows.csv", **changes: Any) -> dict[str, Any]:
         },
         "teacher": {**network([8, 16], 8, 16, "gated"), "train": {"epochs": 2, "batch": 16}},
         "student": network([4, 8], 4, 8, "concat"),
-        "distill": {"train": {"epochs": 2, "batch": 16}, "seeds": 2, "label_fractions": [0.5]},
+        "distill": {"train": {"epochs": 2, "batch": 16}, "num_seeds": 2, "label_fractions": [0.5]},
         "export": {"int8": "off", "teacher": False},
         "evaluate": {"resamples": 100, "probes": []},  # what takes longest; the finished run of all tests has them
     }

@@ -201,7 +201,7 @@ def test_several_targets_of_several_kinds(tmp_path: Path) -> None:
     for number, row in enumerate(rows):
         row["number"] = "many" if number == 5 else str(number % 7)
     write_csv(tmp_path / "rows.csv", rows)
-    tasks = {"answer": {"most": 2}, "number": {"kind": "number"}}
+    tasks = {"answer": {"max_classes": 2}, "number": {"kind": "number"}}
     changes = {"data__target": ["answer", "number"], "data__tasks": tasks, "data__group": "picture"}
     write_recipe(tmp_path / "recipe.yaml", make_recipe(**changes))
     found = json.loads(done(suffuse("check", "recipe.yaml", "--json", cwd=tmp_path)).out)

@@ -59,7 +59,7 @@ def tear(run: Path) -> None:
 
 
 def look_again(run: Path) -> None:
-    (run / "test-looks.json").write_text('["2026-01-01T00:00:00+00:00", "2026-01-02T00:00:00+00:00"]')
+    (run / "test_evaluations.json").write_text('["2026-01-01T00:00:00+00:00", "2026-01-02T00:00:00+00:00"]')
 
 
 def worse_file(run: Path) -> None:

@@ -127,7 +127,10 @@ def test_every_verdict_says_what_it_rests_on(leaky: tuple[Path, Result]) -> None
 
 @pytest.mark.parametrize(
     ("asked", "said"),
-    [("distill.rival=1", "greater than or equal to 2"), ("evaluate.label_curve=[0.5, 2]", "less than or equal to 1")],
+    [
+        ("distill.compute_matched_baseline=1", "greater than or equal to 2"),
+        ("evaluate.label_curve=[0.5, 2]", "less than or equal to 1"),
+    ],
 )
 def test_what_can_t_be_asked_for(leaky: tuple[Path, Result], asked: str, said: str) -> None:
     fails(suffuse("status", leaky[0].parent / "recipe.yaml", "--set", asked), 2, said)

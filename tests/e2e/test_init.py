@@ -96,7 +96,11 @@ def test_a_part_of_a_real_table(
     part_of(folder / "manifest.csv", tmp_path / "rows.csv", count, columns)
     start = time.monotonic()
     done(suffuse("init", "rows.csv", "--target", "label", "--root", folder, "-o", "recipe.yaml", cwd=tmp_path))
-    fewer = [w for one in ("distill.seeds=1", "distill.floors=false", "export.teacher=false") for w in ("--set", one)]
+    fewer = [
+        w
+        for one in ("distill.num_seeds=1", "distill.unimodal_baselines=false", "export.teacher=false")
+        for w in ("--set", one)
+    ]
     done(suffuse("run", "recipe.yaml", "--out", "run", *fewer, cwd=tmp_path, timeout=600))  # unedited it runs above
     print(f"{name}: {time.monotonic() - start:.0f} s")
     assert accuracy(tmp_path / "run", "student") > accuracy(tmp_path / "run", "majority") + 0.2

@@ -167,7 +167,7 @@ def test_from_makes_a_changed_stage_again(finished: Finished, copied: Path) -> N
 def test_a_lost_record_of_evaluations_is_reported_and_not_forgotten(copied: Path, idle: None) -> None:
     from suffuse.evaluation_log import evaluations
 
-    (copied / "test-looks.json").unlink()
+    (copied / "test_evaluations.json").unlink()
     run = Run.open(copied)
     with pytest.raises(SuffuseError, match=r"the record of test-set evaluations is missing .*test-looks\.json"):
         pipeline.run_all(run)

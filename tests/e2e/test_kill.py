@@ -68,7 +68,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pictures=320,
         side=200,
         teacher__train={"epochs": EPOCHS, "batch": 16},
-        distill={"train": {"epochs": EPOCHS, "batch": 16}, "seeds": 2, "floors": False},
+        distill={"train": {"epochs": EPOCHS, "batch": 16}, "num_seeds": 2, "unimodal_baselines": False},
     )
     for verb in TRAINED:
         done(suffuse(verb, "recipe.yaml", "--out", "run", cwd=project))

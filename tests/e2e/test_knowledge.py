@@ -36,9 +36,9 @@ VIEWED = {
     "extract": {"subsets": "all", "views": 2},
     "distill": {
         "train": {"epochs": 2, "batch": 16, "augment": True, "modality_dropout": "uniform"},
-        "seeds": 1,
-        "floors": False,
-        "targets": "seen",
+        "num_seeds": 1,
+        "unimodal_baselines": False,
+        "teacher_input": "masked",
     },
 }
 
@@ -192,8 +192,8 @@ def test_a_student_is_not_trained_from_a_store_of_another_teacher(copied: Path) 
 @pytest.mark.slow
 def test_top_k_goes_all_the_way(tmp_path: Path) -> None:
     folder = tmp_path / "project"
-    recipe = project(folder, rows_of(folder), extract={"top_k": 2}, distill={**VIEWED["distill"], "targets": "full",
-                     "train": {"epochs": 1, "batch": 16}})  # fmt: skip
+    distill = {**VIEWED["distill"], "teacher_input": "full", "train": {"epochs": 1, "batch": 16}}
+    recipe = project(folder, rows_of(folder), extract={"top_k": 2}, distill=distill)
     done(suffuse("run", recipe, "--out", folder / "run"))
     facts = manifest(folder / "run")
     assert not (folder / "run" / "knowledge" / "logits.npy").exists()

@@ -37,7 +37,13 @@ LOSSES = {
 
 def distil(calibrate: bool, **losses: dict) -> dict:
     train = {"epochs": 2, "batch": 16, "modality_dropout": 0.5}
-    return {"train": train, "seeds": 1, "floors": False, "calibrate": calibrate, "losses": losses}
+    return {
+        "train": train,
+        "num_seeds": 1,
+        "unimodal_baselines": False,
+        "balance_losses": "gradient_norm" if calibrate else None,
+        "losses": losses,
+    }
 
 
 @pytest.mark.slow
@@ -82,7 +88,7 @@ def test_another_form_of_the_input_is_met_and_rows_are_learned_whole(tmp_path: P
     made["modalities"]["large"] = {**made["modalities"]["picture"], "size": 24}
     made["teacher"]["encoders"]["large"] = made["teacher"]["encoders"].pop("picture")
     for who in ("teacher", "distill"):
-        made[who]["train"] |= {"modality_dropout": 0.5, "whole": True}
+        made[who]["train"] |= {"modality_dropout": 0.5, "also_full_input": True}
     make_project(tmp_path)
     done(suffuse("run", write_recipe(tmp_path / "recipe.yaml", made), "--out", "run", cwd=tmp_path))
     facts = json.loads((tmp_path / "run" / "student" / "seed-1" / "training.json").read_text())

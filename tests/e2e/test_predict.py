@@ -139,7 +139,7 @@ def test_from_python(finished: Finished) -> None:
     whole = predictor.predict({"picture": str(file), "question": question}, root=folder)
     assert whole.label in whole.probabilities
     assert whole.absent == {}
-    assert predictor.predict({"picture": str(file), "question": question}, within="/") == whole
+    assert predictor.predict({"picture": str(file), "question": question}, allowed_dir="/") == whole
     assert (
         predictor.predict({"picture": str(file)}, root=folder / "elsewhere").absent["picture"]
         == "outside the data root"

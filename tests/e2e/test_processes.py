@@ -16,7 +16,11 @@ from e2e_tools import done, environment, fails, hashes, make_project, start, suf
 
 TINY = {
     "teacher__train": {"epochs": 2, "batch": 16},
-    "distill": {"train": {"epochs": 2, "batch": 16, "modality_dropout": 0.3}, "seeds": 1, "floors": False},
+    "distill": {
+        "train": {"epochs": 2, "batch": 16, "modality_dropout": 0.3},
+        "num_seeds": 1,
+        "unimodal_baselines": False,
+    },
     "compute": {"threads": 2, "processes": 2},
 }
 pytestmark = [pytest.mark.slow, pytest.mark.long]

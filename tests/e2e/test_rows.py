@@ -84,7 +84,7 @@ def test_what_was_left_out_stands_where_people_look(project: Path) -> None:
     recipe = yaml.safe_load((project / "recipe.yaml").read_text(encoding="utf-8"))
     recipe["data"] |= {"source": "half.csv", "duplicates": "keep", "max_quarantined": 0.5}
     recipe["teacher"]["train"]["epochs"] = 1
-    recipe["distill"] |= {"seeds": 1, "floors": False, "train": {"epochs": 1, "batch": 64}}
+    recipe["distill"] |= {"num_seeds": 1, "unimodal_baselines": False, "train": {"epochs": 1, "batch": 64}}
     recipe |= {"export": {"int8": "off", "teacher": False}, "evaluate": {"resamples": 100, "probes": []}}
     (project / "half.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
     result = done(suffuse("run", "half.yaml", "--out", "half", cwd=project))

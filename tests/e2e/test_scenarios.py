@@ -17,7 +17,7 @@ from suffuse import Predictor, Run, run_all, scores, sources
 from suffuse.stages.predict import Options, predict
 
 RECIPES = Path(__file__).parents[2] / "recipes"
-SHORT = ("teacher.train.epochs=1", "distill.train.epochs=1", "distill.seeds=1", "distill.floors=false")
+SHORT = ("teacher.train.epochs=1", "distill.train.epochs=1", "distill.num_seeds=1", "distill.unimodal_baselines=false")
 CHEAP = ["ranking", "agreement", "missing", "temperature", "explained", "size"]  # of a large teacher
 
 
@@ -95,7 +95,12 @@ def test_questions_on_a_slice(tmp_path):
             "fashion9k",
             {"train": 150, "val": 40, "test": 40},
             # torch needs most of a minute to trace the teacher; its encoders' exports have tests of their own
-            ("teacher.seeds=1", "teacher.floors=false", f"evaluate.probes={CHEAP}", "export.teacher=false"),
+            (
+                "teacher.num_seeds=1",
+                "teacher.unimodal_baselines=false",
+                f"evaluate.probes={CHEAP}",
+                "export.teacher=false",
+            ),
             100,
         ),
         ("orders", "coffee_orders619", {"train": 90, "val": 20, "test": 20}, (), 2),

@@ -80,7 +80,7 @@ def test_spoken_and_written_digits(shared_data, tmp_path):
     source, rows = some(root / "manifest.csv", tmp_path, 400)
     modalities = {"picture": {**PICTURE, "augment": {"shift": 0.1}}, "sound": {**AUDIO, "augment": {}}}
     encoders = {"picture": {"kind": "conv", "widths": [8, 16]}, "sound": {"kind": "conv1d", "widths": [24, 24]}}
-    made = recipe(source, modalities, encoders, 12, root=str(root), within=str(shared_data))
+    made = recipe(source, modalities, encoders, 12, root=str(root), allowed_dir=str(shared_data))
     run = taught(made, tmp_path / "run")
     assert read_json(run.path("teacher", "training.json"))["validation"]["accuracy"] > 0.5
     assert set(read_json(run.path("data", "schema.json"))["notes"]) == {"partly"}  # a clip is longer than a second

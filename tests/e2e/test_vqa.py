@@ -33,7 +33,7 @@ TINY = {
     "student.hidden": 8,
     "distill.train.epochs": 3,
     "distill.train.batch": 16,
-    "distill.seeds": 2,
+    "distill.num_seeds": 2,
     "data.tasks.answer.most": 6,
     "data.split.validation": 0.15,
     "evaluate.resamples": 200,

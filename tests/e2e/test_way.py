@@ -143,7 +143,7 @@ def test_more_resamples_evaluate_again_and_nothing_else(finished: Finished, copi
     assert result.err.count(" done in ") == 2
     for verb in SLOW:
         assert stamp(copied, verb) == stamp(finished.run, verb)
-    assert len(json.loads((copied / "test-looks.json").read_text())) == 2
+    assert len(json.loads((copied / "test_evaluations.json").read_text())) == 2
 
 
 def test_distill_needs_no_teacher(finished: Finished, copied: Path) -> None:
@@ -170,14 +170,25 @@ def test_a_student_of_fewer_modalities_learns_from_what_is_there(finished: Finis
 
 
 def test_a_student_for_any_subset_is_chosen_by_the_mean_over_them(copied: Path) -> None:
-    done(suffuse("distill", copied, "--set", "distill.train.modality_dropout=halves", "--set", "distill.seeds=1"))
+    done(
+        suffuse(
+            "distill",
+            copied,
+            "--set",
+            "distill.train.modality_dropout=complementary_subsets",
+            "--set",
+            "distill.num_seeds=1",
+        )
+    )
     for who in ("student", "baseline"):
         kept = json.loads((copied / who / "seed-1" / "training.json").read_text())
         lines = (copied / who / "seed-1" / "metrics.jsonl").read_text().splitlines()
         means = [json.loads(line)["validation"]["subsets"] for line in lines]
         assert kept["validation"]["subsets"] == max(means) == means[kept["best_epoch"] - 1]
     refused = fails(
-        suffuse("distill", copied, "--set", "distill.train={modality_dropout: halves, mixup: 0.2}"), 2, "mixup"
+        suffuse("distill", copied, "--set", "distill.train={modality_dropout: complementary_subsets, mixup: 0.2}"),
+        2,
+        "mixup",
     )
     assert "distill.train.modality_dropout" in refused.errors[0]
 
@@ -186,7 +197,14 @@ def test_more_seeds_train_only_those(finished: Finished, copied: Path) -> None:
     """A verdict says how many seeds would settle it: what was trained stays, to the bit, and the old files too."""
     before = hashes(copied, ["distill"])
     old = (copied / "student" / "seed-1" / "training.json").stat()
-    more = ("--set", "distill.seeds=3", "--set", "distill.floors=false", "--set", "distill.label_fractions=[]")
+    more = (
+        "--set",
+        "distill.num_seeds=3",
+        "--set",
+        "distill.unimodal_baselines=false",
+        "--set",
+        "distill.label_fractions=[]",
+    )
     said = done(suffuse("distill", copied, *more))
     assert "4 trainings are as they were" in said.err and "6 trainings" in said.err
     after = hashes(copied, ["distill"])
@@ -204,7 +222,11 @@ def test_more_seeds_train_only_those(finished: Finished, copied: Path) -> None:
 
 def test_views_of_labels_alone_leave_the_student_as_it_is(finished: Finished, copied: Path) -> None:
     own = ("--set", "distill.baseline={augment: {picture: {shift: 0.3}}}")
-    done(suffuse("distill", copied, *own, "--set", "distill.floors=false", "--set", "distill.label_fractions=[]"))
+    done(
+        suffuse(
+            "distill", copied, *own, "--set", "distill.unimodal_baselines=false", "--set", "distill.label_fractions=[]"
+        )
+    )
     before, after = (hashes(run, ["distill"]) for run in (finished.run, copied))
     for seed in ("seed-1", "seed-2"):
         same = {who: after[f"{who}/{seed}/model.safetensors"] == before[f"{who}/{seed}/model.safetensors"]
@@ -219,7 +241,9 @@ def test_a_training_whose_files_were_changed_is_done_again(finished: Finished, c
     before = hashes(copied, ["distill"])
     weights = copied / "student" / "seed-1" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"x")
-    said = done(suffuse("distill", copied, "--set", "distill.floors=false", "--set", "distill.label_fractions=[]"))
+    said = done(
+        suffuse("distill", copied, "--set", "distill.unimodal_baselines=false", "--set", "distill.label_fractions=[]")
+    )
     assert "3 trainings are as they were" in said.err
     after = hashes(copied, ["distill"])
     assert all(after[f] == before[f] for f in after if f.endswith("model.safetensors"))

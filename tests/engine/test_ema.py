@@ -128,7 +128,7 @@ def test_several_batches_have_the_gradient_of_one(trainer, monkeypatch):
 
 
 CHOSEN = {
-    "labels": {"kind": "task", "weight": 0.4, "smoothing": 0.1},
+    "labels": {"kind": "task", "weight": 0.4, "label_smoothing": 0.1},
     "soft": {"kind": "kd", "weight": 0.9},
     "near": {"kind": "hint", "tap": "fused", "weight": 0.5},
 }

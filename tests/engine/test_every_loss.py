@@ -32,7 +32,7 @@ def train(trainer, place: str, stop: int = 1000, precision: str = "fp32", seen: 
     settle(1)
     seed(0)
     columns, random = trainer.columns, torch.Generator().manual_seed(8)
-    named = {k: {"map": "picture"} for k in ("attention_transfer", "look_transfer")}
+    named = {k: {"map": "picture"} for k in ("attention_transfer", "query_attention_transfer")}
     chosen = {k: settings(losses.TABLE, {"kind": k, **named.get(k, {})}) for k in KINDS}
     facts = trainer.network.model_dump() | {"fusion": {"kind": "queries"}, "hidden": 0, "dropout": 0.0}
     network = trainer.network.model_validate(facts)

@@ -1,4 +1,5 @@
-"""`modality_dropout: halves`: each row is learned whole, as a part of its modalities and as the rest, in one step."""
+"""`modality_dropout: complementary_subsets`: each row is learned whole, as a part of its modalities and as the rest, in
+one step."""
 
 from __future__ import annotations
 
@@ -44,7 +45,7 @@ def test_halves_are_parts_of_what_a_row_has_and_sum_to_it():
     random, names = np.random.default_rng(0), ("a", "b", "c", "d")
     present = random.random((3000, 4)) < 0.7
     present = present[present.any(1)]
-    viewer, rows = Viewer.of(Training(modality_dropout="halves"), {}, 5), np.arange(len(present))
+    viewer, rows = Viewer.of(Training(modality_dropout="complementary_subsets"), {}, 5), np.arange(len(present))
     assert viewer is not None and viewer.present(1, rows, present, names) is present
     one, other = viewer.halves(1, rows, present)  # type: ignore[misc]
     several = present.sum(1) > 1
@@ -131,8 +132,8 @@ def test_what_chooses_is_as_the_recipe_says(trainer):
     by_halves, plain = scorer(columns, rows, TRAINING)(model), scorer(columns, rows)(model)
     for dropout in (0.0, "uniform", HALVES):
         how = {"modality_dropout": dropout}
-        assert scorer(columns, rows, Training(**how, select="subsets"))(model) == by_halves
-        assert scorer(columns, rows, Training(**how, select="whole"))(model) == plain
+        assert scorer(columns, rows, Training(**how, checkpoint_metric="subsets"))(model) == by_halves
+        assert scorer(columns, rows, Training(**how, checkpoint_metric="full_input"))(model) == plain
 
 
 @pytest.mark.parametrize("step", [2, 9])
@@ -150,7 +151,7 @@ def test_killed_and_called_again_it_ends_with_the_same_bits(trainer, same, monke
         return gather(rows, number)
 
     judge = scorer(trainer.columns, trainer.columns.labelled("validation"), TRAINING)
-    expected = trainer.fit(gather=gather, validate=judge, folder=trainer.folder / "halves")
+    expected = trainer.fit(gather=gather, validate=judge, folder=trainer.folder / "complementary_subsets")
     assert all(SUBSETS in line["validation"] for line in expected.state.history)
     with pytest.raises(KeyboardInterrupt):
         trainer.fit(gather=deadly, validate=judge)
@@ -160,13 +161,13 @@ def test_killed_and_called_again_it_ends_with_the_same_bits(trainer, same, monke
 @pytest.mark.parametrize("who", ["teacher", "distill"])
 def test_what_it_can_t_stand_beside(tiny_recipe, tmp_path, who):
     raw = tiny_recipe(tmp_path / "rows.csv")
-    raw[who]["train"] |= {"modality_dropout": "halves"}
-    assert getattr(make_recipe(raw), who).train.modality_dropout == "halves"
+    raw[who]["train"] |= {"modality_dropout": "complementary_subsets"}
+    assert getattr(make_recipe(raw), who).train.modality_dropout == "complementary_subsets"
     for change in ("whole", "mixup"):
         wrong = {**raw, who: {**raw[who], "train": {**raw[who]["train"], change: True if change == "whole" else 0.2}}}
         with pytest.raises(UsageError, match=f"{who}.train.modality_dropout: got halves with {change}"):
             make_recipe(wrong)
-    raw["distill"]["train"] |= {"modality_dropout": "halves"}
-    for change in ({"targets": "seen"}, {"baseline": {"train": {"mixup": 0.2}}}):
-        with pytest.raises(UsageError, match="halves"):
+    raw["distill"]["train"] |= {"modality_dropout": "complementary_subsets"}
+    for change in ({"teacher_input": "masked"}, {"baseline": {"train": {"mixup": 0.2}}}):
+        with pytest.raises(UsageError, match="complementary_subsets"):
             make_recipe({**raw, "extract": {"subsets": "all"}, "distill": {**raw["distill"], **change}})

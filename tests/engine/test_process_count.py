@@ -46,8 +46,8 @@ def test_brief_is_what_takes_few_steps_of_a_small_network_on_small_entries(
 def test_it_has_the_same_bits_as_in_processes_of_its_own(prepared_run: Run, tmp_path: Path, monkeypatch):
     """Teachers, floors and students, all of which a recipe of several seeds trains side by side."""
     recipe = prepared_run.recipe.model_dump(mode="json", exclude_unset=True)
-    recipe["teacher"] |= {"seeds": 2, "floors": True, "dropout": 0.1}
-    recipe["distill"] |= {"seeds": 2, "floors": True}
+    recipe["teacher"] |= {"num_seeds": 2, "unimodal_baselines": True, "dropout": 0.1}
+    recipe["distill"] |= {"num_seeds": 2, "unimodal_baselines": True}
     recipe["compute"] = {"threads": 2}
     made: dict[bool, dict[Path, bytes]] = {}
     for brief in (True, False):

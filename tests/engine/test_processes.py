@@ -15,7 +15,7 @@ from suffuse.errors import SuffuseError
 from suffuse.registry import load
 from suffuse.types import CLASSES, Split
 
-NAMED = {"attention_transfer": {"map": "picture"}, "look_transfer": {"map": "picture"}}
+NAMED = {"attention_transfer": {"map": "picture"}, "query_attention_transfer": {"map": "picture"}}
 TASK = {"kind": "task", "weight": 0.5}
 
 
@@ -27,7 +27,7 @@ EVERY_LOSS = {
     kind: {"losses": [{"kind": kind, **NAMED.get(kind, {})}, TASK], "mixed": not classes(kind), "drop": 0.5}
     for kind in losses.KINDS
 }
-EVERY_LOSS["look_transfer"]["fusion"] = "queries"
+EVERY_LOSS["query_attention_transfer"]["fusion"] = "queries"
 SOFT = [{"kind": "kd"}, {"kind": "similarity", "tap": "picture"}, TASK]
 PARTS = {
     "transformer": {"losses": SOFT, "fusion": "transformer"},

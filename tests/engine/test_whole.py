@@ -103,13 +103,13 @@ def test_killed_and_called_again_it_ends_with_the_same_bits(trainer, same, monke
 @pytest.mark.parametrize("who", ["teacher", "distill"])
 def test_what_it_can_t_stand_beside(tiny_recipe, tmp_path, who):
     raw = tiny_recipe(tmp_path / "rows.csv")
-    raw[who]["train"] |= {"whole": True, "modality_dropout": "uniform"}
-    assert getattr(make_recipe(raw), who).train.whole
+    raw[who]["train"] |= {"also_full_input": True, "modality_dropout": "uniform"}
+    assert getattr(make_recipe(raw), who).train.also_full_input
     for change, said in (({"modality_dropout": 0}, "without modality_dropout"), ({"mixup": 0.2}, "with mixup")):
         wrong = {**raw, who: {**raw[who], "train": {**raw[who]["train"], **change}}}
-        with pytest.raises(UsageError, match=f"{who}.train.whole: got it {said}"):
+        with pytest.raises(UsageError, match=f"{who}.train.also_full_input: got it {said}"):
             make_recipe(wrong)
-    raw["distill"]["train"] |= {"whole": True, "modality_dropout": "uniform"}
-    for change in ({"targets": "seen"}, {"baseline": {"train": {"mixup": 0.2}}}):
+    raw["distill"]["train"] |= {"also_full_input": True, "modality_dropout": "uniform"}
+    for change in ({"teacher_input": "masked"}, {"baseline": {"train": {"mixup": 0.2}}}):
         with pytest.raises(UsageError, match="whole"):
             make_recipe({**raw, "extract": {"subsets": "all"}, "distill": {**raw["distill"], **change}})

@@ -128,7 +128,7 @@ def test_the_store_holds_no_test_row(stored, columns) -> None:
 @pytest.mark.parametrize("taught", [True, False], ids=["student", "baseline"])
 @pytest.mark.parametrize("select", [None, "subsets"])
 def test_a_student_is_validated_on_validation_rows_alone(stored, reads, columns, tmp_path, taught, select) -> None:
-    trained(changed(stored, select=select), job(taught), tmp_path)
+    trained(changed(stored, checkpoint_metric=select), job(taught), tmp_path)
     assert reads.rows(evaluated=True).tolist() == columns.labelled("validation").tolist()
     test = columns.rows("test")
     assert len(test) and not np.isin(reads.rows(evaluated=False), test).any()

@@ -88,7 +88,7 @@ def test_several_pictures_of_a_row_become_the_same_bits(ask, columns, most) -> N
     rows = [files, files[:2], [none, files[0]], [broken, files[1], none], [none] * 3, [broken, none], files + files, []]
     named = isinstance(columns, tuple)
     given = [dict(zip("abc", row, strict=False)) for row in rows] if named else rows
-    settings = image.Settings(column=columns, most=most, size=16)
+    settings = image.Settings(column=columns, max_images=most, size=16)
     facts = {"settings": settings.model_dump(), "statistics": {"size": 16, "places": 3}}
     expression = f"""(p => given.map(row => {{ try {{ const {{item, partly}} = p.load(row, ".");
       return [Buffer.from(item).toString("base64"), partly ?? ""]; }} catch (error) {{ return error.message; }} }}))(

@@ -99,9 +99,9 @@ def run(tmp_path_factory) -> Path:
             "clip": {"kind": "audio", "column": "clip", "rate": RATE, "mels": 16, "window": 64, "hop": 20},
             "facts": {"kind": "tabular", "column": ["size", "noise"]},
         },
-        "teacher": {**network(16), "train": train, "floors": False},
+        "teacher": {**network(16), "train": train, "unimodal_baselines": False},
         "student": network(8),
-        "distill": {"train": train, "seeds": 1, "floors": False},
+        "distill": {"train": train, "num_seeds": 1, "unimodal_baselines": False},
         "evaluate": {"controls": False, "resamples": 100},
         "compute": {"threads": 1},
     }

@@ -31,7 +31,7 @@ TRAIN = {"epochs": 1, "batch": 32}
 def distilled(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run with a student, and validation rows that suffice for temperatures."""
     project = tmp_path_factory.mktemp("distilled")
-    distill = {"train": TRAIN, "seeds": 1, "label_fractions": [], "floors": False}
+    distill = {"train": TRAIN, "num_seeds": 1, "label_fractions": [], "unimodal_baselines": False}
     recipe = make_project(project, 90, teacher__train=TRAIN, teacher__floors=False, distill=distill)
     run = Run.open(recipe, ["compute.threads=1"], project / "run")
     for verb in ("prepare", "teach", "extract", "distill"):

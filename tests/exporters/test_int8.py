@@ -141,7 +141,7 @@ def test_nothing_in_int8_reaches_a_softmax(made, fp32, columns, how):
 
 
 def asked(**more) -> Export:
-    return Export(**{"agreement": 0.5, "loss": 0.5, **more})
+    return Export(**{"agreement": 0.5, "max_metric_drop": 0.5, **more})
 
 
 def test_auto_ships_static_and_says_all(fp32, columns, times):
@@ -162,7 +162,7 @@ def test_auto_ships_static_and_says_all(fp32, columns, times):
 
 
 def test_what_ships_keeps_to_the_limits(fp32, columns, times):
-    found = select_int8(fp32, columns, subsets(columns.spec.names), asked(agreement=0.97, loss=0.03), times)
+    found = select_int8(fp32, columns, subsets(columns.spec.names), asked(agreement=0.97, max_metric_drop=0.03), times)
     if found.content:
         assert all(f["agreement"]["low"] >= 0.97 and f["lost"]["high"] <= 0.03 for f in found.subsets.values())
     else:

@@ -120,7 +120,7 @@ def test_two_forms_of_one_column_are_drawn_alike():
     ("changes", "said"),
     [
         ({"extract": {"views": 2}, "distill": {"train": {"augment": False}}}, "the student would see no view"),
-        ({"distill": {"targets": "seen"}}, "distill.targets: got seen with extract.subsets full"),
+        ({"distill": {"teacher_input": "masked"}}, "distill.teacher_input: got masked with extract.subsets full"),
         ({"extract": {"subsets": [["smell"]]}}, "extract.subsets: got smell"),
     ],
 )

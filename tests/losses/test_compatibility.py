@@ -22,7 +22,11 @@ THREE_ROWS = ["similarity", "rkd_distance", "rkd_angle", "crd", "affinity", "cro
 
 
 def asked(kind: str, **more) -> dict:
-    return {"kind": kind, **({"map": "picture"} if kind in ("attention_transfer", "look_transfer") else {}), **more}
+    return {
+        "kind": kind,
+        **({"map": "picture"} if kind in ("attention_transfer", "query_attention_transfer") else {}),
+        **more,
+    }
 
 
 def read(raw: dict, loss: dict, **changes) -> None:
@@ -154,7 +158,8 @@ FULL = {"logits": 3, "fused": 8, "picture": 12, "question": 5, "gates": 2}
     ({"kind": "cross_modal_relation"}, {"picture": 3}, ("it compares modalities, got picture", "kind similarity")),
     ({"kind": "affinity", "taps": ["picture", "question"]}, FULL, ("12 wide", "5", "cross_modal_relation")),
     ({"kind": "attention_transfer", "map": "picture"}, FULL, ("the teacher has no map of 'picture'", "kind hint")),
-    ({"kind": "look_transfer", "map": "picture"}, FULL, ("the student has no queries", "of 'picture'", "kind queries")),
+    ({"kind": "query_attention_transfer", "map": "picture"}, FULL,
+     ("the student has no queries", "of 'picture'", "kind queries")),
     ({"kind": "similarity", "tap": "gates"}, FULL, ("no tap 'gates'",)),
     ({"kind": "crd", "tap": "sound"}, FULL, ("no tap 'sound'", "fused, picture, question")),
 ])  # fmt: skip

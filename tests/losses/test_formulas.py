@@ -171,7 +171,7 @@ def test_hints():
 
 def test_look_transfer_is_a_mean_of_divergences():
     s, t = ((x + 1e-6) / (x + 1e-6).sum(2, keepdims=True) for x in arrays(looks()))
-    near(losses.look_transfer(*looks()), rel_entr(t, s).sum(2).mean())
+    near(losses.query_attention_transfer(*looks()), rel_entr(t, s).sum(2).mean())
 
 
 def test_attention_transfer_of_maps_and_tokens():

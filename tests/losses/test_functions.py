@@ -48,7 +48,7 @@ def test_reading_settings_loads_no_torch():
     code = (
         "import sys; from suffuse import losses; from suffuse.losses import compatibility\n"
         "from suffuse.registry import settings\n"
-        "tap = {'attention_transfer': {'map': 'a'}, 'look_transfer': {'map': 'a'}}\n"
+        "tap = {'attention_transfer': {'map': 'a'}, 'query_attention_transfer': {'map': 'a'}}\n"
         "[settings(losses.TABLE, {'kind': k, **tap.get(k, {})}) for k in losses.KINDS]\n"
         "losses.kd; assert 'torch' not in sys.modules"
     )
@@ -157,7 +157,7 @@ def test_where_all_weights_are_0_so_is_the_loss(name):
         "hint",
         "hint-cosine",
         "attention_transfer",
-        "look_transfer",
+        "query_attention_transfer",
         "subset_consistency",
         "regression_kd",
     ],
@@ -287,7 +287,8 @@ def test_the_page_says_of_each_loss_what_its_module_says(kind):
         assert ("3 or more" in cells[3]) == (getattr(part, "LEAST_CLASSES", 2) == 3)
     else:
         chosen = settings(
-            losses.TABLE, {"kind": kind, **({"map": "a"} if kind in ("attention_transfer", "look_transfer") else {})}
+            losses.TABLE,
+            {"kind": kind, **({"map": "a"} if kind in ("attention_transfer", "query_attention_transfer") else {})},
         )
         taps = {"fused": 2, "a": 2, "b": 2, "gates": 2, "a.map": 4, "a.look.map": 64}
         assert (cells[3] == "yes") == bool(list(part.layers(chosen, taps, taps).parameters()))

@@ -23,11 +23,11 @@ from suffuse.types import CLASSES, LABELS, NUMBER, Head, Output
 MINE = {"fused": 5, "picture": 4, "question": 3, "gates": 2, "picture.map": 6, "picture.look.map": 64}
 THEIRS = {"fused": 6, "picture": 3, "question": 3, "gates": 2, "picture.map": 6, "picture.look.map": 64}
 COUNT = 12
-NEEDED = {"attention_transfer": {"map": "picture"}, "look_transfer": {"map": "picture"}}
+NEEDED = {"attention_transfer": {"map": "picture"}, "query_attention_transfer": {"map": "picture"}}
 ON_ANSWERS = [k for k in losses.KINDS if "logits" in load(losses.TABLE, k).needs(
     settings(losses.TABLE, {"kind": k, **NEEDED.get(k, {})}))]  # fmt: skip
 ON_FEATURES = ["hint", "similarity", "rkd_distance", "rkd_angle", "crd", "cka", "affinity", "entropy_relations",
-               "modality_hints", "cross_modal_relation", "attention_transfer", "look_transfer",
+               "modality_hints", "cross_modal_relation", "attention_transfer", "query_attention_transfer",
                "gate_transfer"]  # fmt: skip
 
 

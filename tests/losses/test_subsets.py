@@ -162,7 +162,9 @@ def test_looks_of_student_and_teacher_meet(attention, make_columns, make_network
     network = make_network("queries", norm="none")
     network = network.model_validate(network.model_dump() | {"fusion": {"kind": "queries", "attention": attention}})
     model, teacher = FusionModel(network, columns.spec), FusionModel(network, columns.spec).eval()
-    loss = {"near": settings(losses.TABLE, {"kind": "look_transfer", "map": "picture", "teacher": "question"})}
+    loss = {
+        "near": settings(losses.TABLE, {"kind": "query_attention_transfer", "map": "picture", "teacher": "question"})
+    }
     objective = Objective(model, loss, {"question.look.map": STRETCHES})
     assert objective.needs() == ("question.look.map",)
     told = named(teacher(batch, teacher.mapped(objective.needs())).maps)

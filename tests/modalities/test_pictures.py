@@ -22,7 +22,7 @@ from suffuse.modalities.cell import Absent, Unreadable
 RGB = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
 EIGHT = image.Settings(column="c", size=8)
 FOUR = image.Settings(column=("a", "b", "c", "d"), size=8)
-LIST = image.Settings(column="c", size=8, most=3)
+LIST = image.Settings(column="c", size=8, max_images=3)
 
 
 def saved(picture: Image.Image, form: str = "PNG", **how) -> bytes:
@@ -205,7 +205,7 @@ def test_settings_of_several():
     assert (EIGHT.places, FOUR.places, LIST.places) == (1, 4, 3)
     assert image.stored(FOUR) == ((4, 8, 8, 4), "uint8") and image.stored(EIGHT) == ((8, 8, 3), "uint8")
     with pytest.raises(ValueError, match="got most 2 for 3 columns"):
-        image.Settings(column=("a", "b", "c"), most=2)
+        image.Settings(column=("a", "b", "c"), max_images=2)
 
 
 def test_statistics_are_of_real_pictures_alone():

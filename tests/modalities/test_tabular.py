@@ -94,7 +94,7 @@ def test_rare_categories_and_new_ones_are_unknown_and_empty_ones_missing():
     assert statistics["columns"][0]["names"] == ["red", "blue", "green"]  # the commonest first
     items = [load(settings, c) for c in ("red", " red ", "green", "rare", "Red", "zebra")] + [tabular.blank(settings)]
     assert tabular.encode(settings, statistics, items)[:, 0].tolist() == [2, 2, 4, 1, 1, 1, 0]
-    few, _ = fitted(chosen("colour", most=2), [(row[1],) for row in shop() if row[1]])
+    few, _ = fitted(chosen("colour", max_categories=2), [(row[1],) for row in shop() if row[1]])
     assert few["columns"][0]["names"] == ["red", "blue"] and few["categories"] == [4]
     all_, _ = fitted(chosen("colour", least=1), [(row[1],) for row in shop() if row[1]])
     assert "rare" in all_["columns"][0]["names"]

@@ -57,7 +57,7 @@ def test_columns_of_a_table_and_several_pictures():
     ]
     table = suffuse.modalities.tabular
     facts = table.Settings(kind="tabular", column=("rooms", "town", "sold"))
-    pictures = suffuse.modalities.image.Settings(kind="image", column="views", most=3)
+    pictures = suffuse.modalities.image.Settings(kind="image", column="views", max_images=3)
     inputs = (
         Input(Field("facts", "tabular", {"columns": columns}), facts, table),
         Input(Field("views", "image", {"places": 3}), pictures, suffuse.modalities.image),

@@ -381,8 +381,8 @@ def test_trainings_are_those_that_the_stages_do() -> None:
 
     for more in (
         {},
-        {"distill": {"seeds": 2, "label_fractions": [0.1, 0.5], "floors": False}},
-        {"distill": {"seeds": 1}},
+        {"distill": {"num_seeds": 2, "label_fractions": [0.1, 0.5], "unimodal_baselines": False}},
+        {"distill": {"num_seeds": 1}},
     ):
         made = recipe(**more)
         run = Run(Path("x"), made)
@@ -390,7 +390,9 @@ def test_trainings_are_those_that_the_stages_do() -> None:
         assert [c["trainings"] for c in counted] == [len(teach.jobs(run)), len(distill.jobs(run))]
         assert counted[0]["steps"] == 3 * 10
     several = recipe()
-    several = several.model_copy(update={"teacher": several.teacher.model_copy(update={"seeds": 3, "floors": True})})
+    several = several.model_copy(
+        update={"teacher": several.teacher.model_copy(update={"num_seeds": 3, "unimodal_baselines": True})}
+    )
     assert (
         cost_estimate.list_trainings(several, 95, 95)[0]["trainings"] == len(teach.jobs(Run(Path("x"), several))) == 9
     )

@@ -94,7 +94,7 @@ def test_images_and_texts_are_used(tmp_path: Path) -> None:
     assert made.modalities["text"].model_dump()["tokens"] == "words"
     assert (made.data.source, made.data.root) == ("rows.csv", None)
     assert made.teacher.fusion.model_dump()["kind"] == "gated"
-    assert made.distill.seeds == 3
+    assert made.distill.num_seeds == 3
     assert {name: loss.model_dump()["kind"] for name, loss in made.distill.losses.items()} == {
         "labels": "task",
         "soft": "kd",
@@ -283,11 +283,11 @@ def test_recordings_outside_the_root(tmp_path: Path) -> None:
     source = table(tmp_path / "set", columns)
     with pytest.raises(UsageError, match="recordings of column 'sound' aren't there") as caught:
         propose(source, "label")
-    assert "--within" in caught.value.hint
-    made = recipe(propose(source, "label", place=tmp_path / "set", within=str(tmp_path)))
-    assert made.modalities["sound"].model_dump()["kind"] == "audio" and made.data.within == ".."
+    assert "--allowed-dir" in caught.value.hint
+    made = recipe(propose(source, "label", place=tmp_path / "set", allowed_dir=str(tmp_path)))
+    assert made.modalities["sound"].model_dump()["kind"] == "audio" and made.data.allowed_dir == ".."
     with pytest.raises(UsageError, match="no such folder"):
-        propose(source, "label", within=str(tmp_path / "nowhere"))
+        propose(source, "label", allowed_dir=str(tmp_path / "nowhere"))
 
 
 @pytest.mark.parametrize(
@@ -320,7 +320,7 @@ def test_lists_of_pictures(tmp_path: Path) -> None:
     cells = [paths[: 1 + row % 3] for row in range(ROWS)]
     pq.write_table(pa.table({"photos": cells, "label": [row % 3 for row in range(ROWS)]}), tmp_path / "rows.parquet")
     found = propose(str(tmp_path / "rows.parquet"), "label")
-    assert recipe(found).modalities["photos"].model_dump()["most"] == 3
+    assert recipe(found).modalities["photos"].model_dump()["max_images"] == 3
     assert "up to 3 pictures, shorter side 28 pixels" in found.text
 
 
@@ -558,7 +558,7 @@ def test_digits(shared_data: Path) -> None:
     kinds = roles(found)
     assert (kinds["audio"], kinds["text"], kinds["mnist_index"]) == ("missing", "empty", "number")
     source = str(shared_data / "avmnist10k" / "manifest.csv")
-    both = recipe(propose(source, "label", within=str(shared_data)))
+    both = recipe(propose(source, "label", allowed_dir=str(shared_data)))
     assert set(both.modalities) == {"image", "audio"}
     assert both.modalities["audio"].model_dump()["rate"] == 8000
 

@@ -60,7 +60,7 @@ def recipe(source: Path, *names: str) -> dict[str, Any]:
         "modalities": {n: modalities[n] for n in names},
         "teacher": {**network(8), "train": {"epochs": 2, "batch": 16}},
         "student": network(4),
-        "distill": {"train": {"epochs": 2, "batch": 16}, "seeds": 1, "floors": False},
+        "distill": {"train": {"epochs": 2, "batch": 16}, "num_seeds": 1, "unimodal_baselines": False},
         "evaluate": {"resamples": 100},
     }
 
@@ -76,7 +76,7 @@ def finished_run(tmp_path_factory) -> Run:
         "labels": {"kind": "task", "weight": 0.1},
         "hint": {"kind": "hint", "tap": "fused", "weight": 0.1},
     }
-    settings["distill"] |= {"seeds": 2, "label_fractions": [0.5], "losses": losses}
+    settings["distill"] |= {"num_seeds": 2, "label_fractions": [0.5], "losses": losses}
     settings["evaluate"]["label_curve"] = [0.5]
     run = Run.of(settings, folder / "run")
     pipeline.run_all(run)

@@ -60,7 +60,7 @@ def recipe(source: Path, targets: str | list[str]) -> dict[str, Any]:
         "modalities": {"question": {"kind": "text", "column": "text", "tokens": "words", "length": 8}},
         "teacher": {**network, "fusion": {"kind": "concat", "width": 8}, "train": training},
         "student": {**network, "fusion": {"kind": "concat", "width": 4}},
-        "distill": {"train": training, "seeds": 1, "floors": False},
+        "distill": {"train": training, "num_seeds": 1, "unimodal_baselines": False},
         "evaluate": {"resamples": 100},
         "compute": {"threads": 1},
     }
@@ -73,7 +73,11 @@ def mixed(source: Path) -> dict[str, Any]:
         settings["modalities"][name] = {"kind": "image", "column": "image", "size": size}
     settings["teacher"]["encoders"] = {**settings["teacher"]["encoders"], "picture": {"kind": "conv", "widths": [6]}}
     settings["student"]["encoders"] = {**settings["student"]["encoders"], "thumb": {"kind": "conv", "widths": [3]}}
-    settings["teacher"] |= {"seeds": 2, "floors": True, "train": {**settings["teacher"]["train"], "epochs": 3}}
+    settings["teacher"] |= {
+        "num_seeds": 2,
+        "unimodal_baselines": True,
+        "train": {**settings["teacher"]["train"], "epochs": 3},
+    }
     settings["distill"] |= {"label_fractions": [0.5], "train": {**settings["distill"]["train"], "epochs": 2}}
     return settings
 

@@ -193,7 +193,7 @@ def test_what_is_missing_is_left_out(finished_run: Run, tmp_path: Path):
     ):
         place = tmp_path / "run" / name
         shutil.rmtree(place) if place.is_dir() else place.unlink()
-    for name in ("test-looks.json", "data/quarantine.csv", "scores/comparisons.json", "teacher/metrics.jsonl"):
+    for name in ("test_evaluations.json", "data/quarantine.csv", "scores/comparisons.json", "teacher/metrics.jsonl"):
         (tmp_path / "run" / name).unlink()
     (tmp_path / "run" / "audit.json").unlink()
     page = render(Run.open(tmp_path / "run"), ("en",))

@@ -24,7 +24,7 @@ READ = {
     name: settings(modalities.TABLE, asked)
     for name, asked in {
         "photo": {"kind": "image", "column": "photo", "size": 8, "channels": "bgr"},
-        "photos": {"kind": "image", "column": "photos", "size": 8, "most": 2},
+        "photos": {"kind": "image", "column": "photos", "size": 8, "max_images": 2},
         "sound": {"kind": "audio", "column": "sound", "rate": 8000, "mels": 8},
         "steps": {"kind": "sequence", "column": "steps", "features": 2},
     }.items()

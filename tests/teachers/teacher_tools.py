@@ -28,7 +28,7 @@ def recipe(source: Path, **changes) -> dict:
         },
         "teacher": {"kind": "table", "file": "answers.csv"},
         "student": {"encoders": encoders, "fusion": {"kind": "gated", "width": 4}},
-        "distill": {"train": {"epochs": 1, "batch": 16}, "seeds": 1, "floors": False},
+        "distill": {"train": {"epochs": 1, "batch": 16}, "num_seeds": 1, "unimodal_baselines": False},
         "evaluate": {"resamples": 100},
         "compute": {"threads": 1},
         **changes,

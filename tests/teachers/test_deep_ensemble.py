@@ -33,7 +33,7 @@ def taught(prepared, tmp_path_factory) -> Run:
     made = recipe(prepared.recipe.data.source)
     train = {"epochs": 2, "batch": 16, "learning_rate": 0.01}
     made["teacher"] = {"encoders": encoders, "fusion": {"kind": "gated", "width": 8}, "train": train}
-    made["teacher"] |= {"seeds": 3, "ensemble": True}
+    made["teacher"] |= {"num_seeds": 3, "ensemble": True}
     run = Run.of(made, tmp_path_factory.mktemp("together") / "run")
     for verb in ("prepare", "teach", "extract", "distill", "export", "evaluate"):
         pipeline.run_stage(run, verb)
@@ -126,7 +126,7 @@ def test_all_seeds_are_in_the_fingerprint(taught):
         assert other.fingerprint() != before
 
 
-REFUSED = [({"seeds": 1}, "ensemble of one seed"), ({"folds": 3}, "ensemble and folds")]
+REFUSED = [({"num_seeds": 1}, "ensemble of one seed"), ({"folds": 3}, "ensemble and folds")]
 
 
 @pytest.mark.parametrize(("more", "why"), REFUSED)

@@ -33,7 +33,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Rows and store are there, no student is. Read it; take a ``fresh`` copy to work on."""
     project = tmp_path_factory.mktemp("tuned")
     train = {"epochs": 3, "batch": 32}
-    recipe = make_project(project, pictures=60, distill={"train": train, "seeds": 1, "floors": False})
+    recipe = make_project(project, pictures=60, distill={"train": train, "num_seeds": 1, "unimodal_baselines": False})
     run = Run.open(recipe, folder=project / "run")
     for verb in ("prepare", "teach", "extract"):
         pipeline.run_stage(run, verb)

@@ -28,7 +28,7 @@ def test_what_the_command_line_refuses(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.long
 def test_killed_and_called_again_then_trained_anew_and_tested_once(tmp_path: Path) -> None:
-    distill = {"train": {"epochs": 3, "batch": 32}, "seeds": 1, "floors": False}
+    distill = {"train": {"epochs": 3, "batch": 32}, "num_seeds": 1, "unimodal_baselines": False}
     make_project(tmp_path, pictures=60, distill=distill)
     for verb in ("prepare", "teach", "extract"):
         done(suffuse(verb, "recipe.yaml", "--out", "run", cwd=tmp_path))
@@ -45,16 +45,19 @@ def test_killed_and_called_again_then_trained_anew_and_tested_once(tmp_path: Pat
     found = json.loads(result.out)
     assert found["trials"] == {"student": 4, "baseline": 4}
     assert read_checked(tmp_path / "run" / "tuning.json") == found["trials"]
-    assert "because" in result.err and not (tmp_path / "run" / "test-looks.json").exists()
+    assert "because" in result.err and not (tmp_path / "run" / "test_evaluations.json").exists()
     kinds = [k for k in found["outcomes"] if k not in ("trials", "finished", "open")]
     assert found["outcomes"]["finished"] + sum(found["outcomes"][k] for k in kinds) == 4
     assert none_left(tmp_path)
     assert json.loads(done(suffuse(*command, cwd=tmp_path, timeout=600)).out) == found  # its own file is no obstacle
     done(suffuse("run", "chosen.yaml", "--out", "run", cwd=tmp_path, timeout=600))
-    assert len(json.loads((tmp_path / "run" / "test-looks.json").read_text())) == 1
+    assert len(json.loads((tmp_path / "run" / "test_evaluations.json").read_text())) == 1
     assert (tmp_path / "run" / "report.html").exists() and (tmp_path / "run" / "tuning.json").exists()
     again = ("tune", "run", "--trials", "1", "--no-baseline", "--objective", "quality")
-    for more, read in (((), True), (("--no-scorecards", "--longest", "1"), False)):  # what was trained is evidence now
+    for more, read in (
+        ((), True),
+        (("--no-scorecards", "--max-epochs", "1"), False),
+    ):  # what was trained is evidence now
         said = done(suffuse(*again, *more, cwd=tmp_path, timeout=600))
         evidence = json.loads((tmp_path / "run" / "tuning" / "plan.json").read_text())["evidence"]
         assert evidence["student"]["best_epochs"] and set(evidence["student"]["without"]) == {"picture", "question"}

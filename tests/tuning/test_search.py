@@ -66,7 +66,7 @@ def whole(tuned: Callable, reference: dict[str, Any], tmp_path_factory: pytest.T
 
 def test_it_needs_no_teacher_and_looks_at_no_test_row(whole: tuple[Run, dict], tuned: Callable) -> None:
     run, result = whole
-    assert not run.path("teacher").exists() and not run.path("test-looks.json").exists()
+    assert not run.path("teacher").exists() and not run.path("test_evaluations.json").exists()
 
     def other_test_rows(run: Run) -> None:
         columns = Columns.open(run.path("data"))
@@ -261,7 +261,7 @@ def test_what_cannot_be_is_said_before_anything_is_done(stored: Run, change: dic
 def test_where_subsets_count_they_do_from_the_first_trial_to_the_last_choice(
     fresh: Callable, quick: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = Run.open(fresh("subsets").folder, ("distill.train.select=subsets",))
+    run = Run.open(fresh("subsets").folder, ("distill.train.checkpoint_metric=subsets",))
     result = pipeline.run_tune(run, dataclasses.replace(LITTLE, trials=3))
     assert result["metric"] == "accuracy, mean over subsets"
     for who in ("student", "baseline"):
@@ -283,6 +283,6 @@ def test_a_point_that_costs_more_is_not_trained(whole: tuple[Run, dict], fresh: 
     """The same search where nothing may cost even half: only the recipe itself is trained."""
     run = fresh("small")
     same_costs(run)
-    result = pipeline.run_tune(run, dataclasses.replace(LITTLE, largest=0.05, baseline=False))
+    result = pipeline.run_tune(run, dataclasses.replace(LITTLE, max_cost=0.05, baseline=False))
     assert result["outcomes"]["costly"] == 3 and result["outcomes"]["finished"] == 1
     assert result["chosen"]["student"]["chosen"] == "recipe" and result["overrides"] == []

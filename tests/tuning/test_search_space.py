@@ -90,8 +90,8 @@ def test_all_points_of_a_search_are_judged_alike(tmp_path: Path, kind: str) -> N
         assert train.by_subsets == there.recipe.distill.train.by_subsets
         if not isinstance(train.modality_dropout, dict):
             dropped.add(train.modality_dropout)
-    assert (HALVES in dropped) == (kind in ("subsets", "halves"))
-    assert kind not in ("subsets", "halves") or len(dropped) > 3
+    assert (HALVES in dropped) == (kind in ("subsets", "complementary_subsets"))
+    assert kind not in ("subsets", "complementary_subsets") or len(dropped) > 3
 
 
 def test_a_neighbour_is_nearer_than_a_random_point(tmp_path: Path) -> None:
@@ -189,7 +189,7 @@ def test_views_that_the_recipe_has_an_opinion_of_are_not_widened(tmp_path: Path)
 
 
 def test_epochs_keep_to_what_is_allowed_and_are_never_none(tmp_path: Path) -> None:
-    there, file = ground(tmp_path, "two classes", longest=1.0)
+    there, file = ground(tmp_path, "two classes", max_epochs=1.0)
     random = np.random.default_rng(3)
     epochs = {
         search_space.read_point(

@@ -38,15 +38,15 @@ def raw(kind: str) -> tuple[dict[str, Any], tuple[tuple[str, int], ...]]:
         return made, (("number", 0),)
     if kind == "whole":
         made = raw_recipe()
-        made["distill"]["train"] |= {"modality_dropout": 0.3, "whole": True}
+        made["distill"]["train"] |= {"modality_dropout": 0.3, "also_full_input": True}
         return made, (("classes", 6),)
     if kind == "subsets":
         made = raw_recipe()
-        made["distill"]["train"] |= {"select": "subsets"}
+        made["distill"]["train"] |= {"checkpoint_metric": "subsets"}
         return made, (("classes", 6),)
-    if kind == "halves":
+    if kind == "complementary_subsets":
         made = raw_recipe()
-        made["distill"]["train"] |= {"modality_dropout": "halves"}
+        made["distill"]["train"] |= {"modality_dropout": "complementary_subsets"}
         return made, (("classes", 6),)
     if kind == "labels":
         return raw_recipe(data__tasks={"answer": {"kind": "labels"}}), (("labels", 5),)
@@ -54,14 +54,24 @@ def raw(kind: str) -> tuple[dict[str, Any], tuple[tuple[str, int], ...]]:
     made["distill"]["losses"] = {
         "gate_transfer": {"kind": "gate_transfer"},
         "soft": {"kind": "dkd", "temperature": 12, "confidence": 0.5},
-        "labels": {"kind": "task", "smoothing": 0.02},
+        "labels": {"kind": "task", "label_smoothing": 0.02},
         "whole": {"kind": "subset_consistency"},
     }
     made["distill"]["train"] |= {"modality_dropout": "uniform", "mixup": 0.7, "ema": 0.5, "weight_decay": 0.0}
     return made, (("classes", 9),)
 
 
-KINDS = ("two classes", "three modalities", "queries", "numbers", "labels", "whole", "subsets", "halves", "everything")
+KINDS = (
+    "two classes",
+    "three modalities",
+    "queries",
+    "numbers",
+    "labels",
+    "whole",
+    "subsets",
+    "complementary_subsets",
+    "everything",
+)
 
 
 def ground(folder: Path, kind: str, **changes: Any) -> tuple[SearchContext, Path]:

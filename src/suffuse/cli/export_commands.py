@@ -18,11 +18,11 @@ def predict_command(  # noqa: PLR0913 (each is an option of the command line)
     root: Annotated[
         str | None, typer.Option(help="Folder that file paths start from. Default: the table's folder.")
     ] = None,
-    within: Annotated[str | None, typer.Option(help="Reject paths outside this folder. Default: --root.")] = None,
+    allowed_dir: Annotated[str | None, typer.Option(help="Reject paths outside this folder. Default: --root.")] = None,
     threads: Annotated[int, typer.Option(min=1, max=256, help="Threads of the network.")] = 1,
     top: Annotated[int | None, typer.Option(min=1, help="Only the K most probable classes.", metavar="K")] = None,
     threshold: Annotated[float | None, typer.Option(min=0, max=1, help="Abstain if the confidence is lower.")] = None,
-    form: Annotated[str | None, typer.Option(help="fp32 or int8. Default: the export's own.")] = None,
+    precision: Annotated[str | None, typer.Option(help="fp32 or int8. Default: the export's own.")] = None,
     model_files: Files = None,
     raw: Annotated[
         bool, typer.Option("--raw-cells", help="Don't escape formulas and control characters in CSV.")
@@ -32,7 +32,7 @@ def predict_command(  # noqa: PLR0913 (each is an option of the command line)
     """Predict raw rows with an exported student, without torch. A killed command resumes when it is called again."""
     from ..stages.predict import Options, predict
 
-    done = predict(export, rows, out, Options(root, within, threads, top, threshold, form, model_files, raw))
+    done = predict(export, rows, out, Options(root, allowed_dir, threads, top, threshold, precision, model_files, raw))
     typer.echo(f"{done.rows:,} answers in {out}", err=True)
     if json_:
         typer.echo(json_text(done.to_json()))
@@ -45,7 +45,7 @@ def serve_command(
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 accepts other machines.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8000,
     threads: Annotated[int, typer.Option(min=1, max=256, help="Threads per model that prepare and predict rows.")] = 2,
-    form: Annotated[str | None, typer.Option(help="fp32 or int8. Default: the export's own.")] = None,
+    precision: Annotated[str | None, typer.Option(help="fp32 or int8. Default: the export's own.")] = None,
     model_files: Files = None,
     limit: Annotated[
         list[str] | None,
@@ -60,4 +60,4 @@ def serve_command(
     from ..serving.limits import Limits
     from ..serving.server_process import serve
 
-    serve(exports, host, port, threads, Limits.from_options(limit or ()), form, model_files)
+    serve(exports, host, port, threads, Limits.from_options(limit or ()), precision, model_files)

@@ -96,7 +96,7 @@ def init_command(
     root: Annotated[
         str | None, typer.Option(help="Folder that file paths start from. Default: the table's folder.")
     ] = None,
-    within: Annotated[str | None, typer.Option(help="Reject paths outside this folder. Default: --root.")] = None,
+    allowed_dir: Annotated[str | None, typer.Option(help="Reject paths outside this folder. Default: --root.")] = None,
     json_: Json = False,
 ) -> None:
     """Propose a recipe from a table's columns."""
@@ -105,7 +105,7 @@ def init_command(
     if out.exists():
         raise UsageError("the recipe is there already", where=out, hint="choose another name with --out")
     check_writable(out)
-    proposal = propose(rows, target, root, out.parent, within)
+    proposal = propose(rows, target, root, out.parent, allowed_dir)
     for column in proposal.columns:
         typer.echo(visible(f"{column.name:<20} {column.role:<10} {column.reason}"), err=True)
     write_text(out, proposal.text)

@@ -117,10 +117,10 @@ def tune_command(  # noqa: PLR0913  # options of a verb
     prefer: Annotated[
         str, typer.Option(help="quality, or small: the smallest within one standard error of the best.")
     ] = "quality",
-    largest: Annotated[
+    max_cost: Annotated[
         float, typer.Option(min=0.05, help="Largest size and latency, relative to the recipe's student.")
     ] = 1.0,
-    longest: Annotated[float, typer.Option(min=0.5, help="Most epochs, relative to the recipe.")] = 2.0,
+    max_epochs: Annotated[float, typer.Option(min=0.5, help="Most epochs, relative to the recipe.")] = 2.0,
     scorecards: Annotated[
         bool, typer.Option("--scorecards/--no-scorecards", help="Let test scores of the run order the trials.")
     ] = True,
@@ -135,7 +135,7 @@ def tune_command(  # noqa: PLR0913  # options of a verb
     check_writable(out)
     goals = tuple(dict.fromkeys((OBJECTIVES[0], *(objective or OBJECTIVES))))  # quality always is one
     options = TuneOptions(
-        minutes, trials, processes, goals, baseline, prefer, largest, longest, scorecards=scorecards, out=out
+        minutes, trials, processes, goals, baseline, prefer, max_cost, max_epochs, scorecards=scorecards, out=out
     )
     run = open_run(where, set_, run_)
     result = pipeline.run_tune(run, options)

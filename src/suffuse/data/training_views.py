@@ -18,7 +18,9 @@ from ..recipe import Training
 from ..registry import ModalitySettings, load
 
 DROP, AUGMENT = 1, 2  # what numbers are drawn for
-HALVES = "halves"  # nothing is dropped: a row is seen whole, as a part of its modalities, and as the rest
+HALVES = (
+    "complementary_subsets"  # nothing is dropped: a row is seen whole, as a part of its modalities, and as the rest
+)
 
 
 @dataclass(frozen=True)

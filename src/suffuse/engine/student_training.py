@@ -60,7 +60,9 @@ def prepared(run: Run, job: Job, scratch: Path, tell: Tell) -> tuple[Objective, 
         training = training.model_copy(update={"epochs": job.epochs})
     data = training_data(run, job, training, (columns, usage), teacher)
     plan = make_plan(run, training, data, objective, scratch, tell)
-    return objective, dataclasses.replace(plan, calibrate=run.recipe.distill.calibrate and job.distilled)
+    return objective, dataclasses.replace(
+        plan, calibrate=run.recipe.distill.balance_losses is not None and job.distilled
+    )
 
 
 def network_of(recipe: Recipe, job: Job) -> Network:
@@ -85,10 +87,16 @@ def make_objective(
     """The student with its losses. ``knowledge``: None for a training on labels only."""
     if knowledge is None:
         training = training_of(distill, False)
-        return Objective(model, chosen, {}, mixup=training.mixup, both=training.whole)
+        return Objective(model, chosen, {}, mixup=training.mixup, both=training.also_full_input)
     order = knowledge.manifest["fingerprint"]["modalities"]
     return Objective(
-        model, chosen, knowledge.widths(), order, distill.schedules, distill.train.mixup, both=distill.train.whole
+        model,
+        chosen,
+        knowledge.widths(),
+        order,
+        distill.schedules,
+        distill.train.mixup,
+        both=distill.train.also_full_input,
     )
 
 
@@ -130,7 +138,7 @@ def open_knowledge(run: Run, columns: Columns) -> Knowledge:
 
 def open_reader(run: Run, columns: Columns, objective: Objective, knowledge: Knowledge) -> Reader:
     """What reads the store for a student: its views and, with ``targets: seen``, the subsets that it is left with."""
-    spec, masked = objective.model.spec, run.recipe.distill.targets == "seen"
+    spec, masked = objective.model.spec, run.recipe.distill.teacher_input == "masked"
     reader = Reader.of(knowledge, columns, (spec.names, objective.needs()), masked)
     return dataclasses.replace(reader, units=(columns.spec.heads, spec.heads))
 
@@ -139,20 +147,20 @@ def losses_of(run: Run, job: Job) -> dict[str, PartSettings]:
     """The recipe's losses of a distilled student; the task loss alone for a baseline."""
     if job.distilled:
         return dict(run.recipe.distill.losses)
-    return {"labels": settings(losses.TABLE, {"kind": "task", "smoothing": run.recipe.distill.smoothing})}
+    return {"labels": settings(losses.TABLE, {"kind": "task", "label_smoothing": run.recipe.distill.label_smoothing})}
 
 
 def jobs(run: Run) -> list[Job]:
     """Student and baseline, with all labels and with each smaller share; then each modality alone."""
     trainings = []
-    for number in range(run.recipe.distill.seeds):
+    for number in range(run.recipe.distill.num_seeds):
         seed_number = run.recipe.seed + number + 1
         for fraction in (1.0, *run.recipe.fractions):
             suffix = "" if fraction == 1 else f"-{fraction:g}"
             trainings.append(Job(f"student{suffix}", seed_number, True, fraction, None))
             trainings.append(Job(f"baseline{suffix}", seed_number, False, fraction, None))
-        if run.recipe.distill.floors and len(run.recipe.student.encoders) > 1:
+        if run.recipe.distill.unimodal_baselines and len(run.recipe.student.encoders) > 1:
             trainings.extend(Job(f"only-{name}", seed_number, False, 1.0, name) for name in run.recipe.student.encoders)
-        if run.recipe.distill.rival:
+        if run.recipe.distill.compute_matched_baseline:
             trainings.append(Job("rival", seed_number, False, 1.0, None))
     return trainings

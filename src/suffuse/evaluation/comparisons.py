@@ -1,7 +1,7 @@
 """Comparisons of a run's models on the main metric: which pairs, McNemar's test, and the label-efficiency curve.
 
 distillation   every student against the same network trained on labels only
-compute        the student against the compute-matched baseline (``distill.rival``)
+compute        the student against the compute-matched baseline (``distill.compute_matched_baseline``)
 fusion         a network of all modalities against the same network on each modality alone
 
 McNemar's test (1947) is on the rows of one seed: of the ``gained + lost`` rows that only one of two models gets right,

@@ -1,4 +1,5 @@
-"""The compute-matched baseline (``distill.rival``): labels only, with the compute of the whole pipeline.
+"""The compute-matched baseline (``distill.compute_matched_baseline``): labels only, with the compute of the whole
+pipeline.
 
 Distillation costs more than training the student: it includes the trainings of the teacher and its logits for every
 row. The compute-matched baseline is the student trained on labels only with all of that compute, as more epochs. The
@@ -42,7 +43,7 @@ def compute_budget(run: Run) -> dict[str, Any]:
         seconds = (run.stamp("extract") or {}).get("seconds", 0.0)
         teacher, extraction = 0.0, seconds * run.recipe.compute.threads
     wanted = own_epochs + round((teacher + extraction) / cost)
-    limit = own_epochs * (run.recipe.distill.rival or 1)
+    limit = own_epochs * (run.recipe.distill.compute_matched_baseline or 1)
     return {
         "counted": "operations" if run.recipe.trained else "seconds",
         "teacher": teacher,
@@ -60,12 +61,12 @@ def teacher_operations(run: Run, columns: Columns) -> tuple[float, float]:
     assert teacher
     model, model_columns = new_network(run, teacher.bare(), columns)
     epoch = flops.of_pass(model, model_columns, teacher.train, columns.labelled("train"))
-    seeds = [run.path("teacher")] if teacher.seeds == 1 else sorted(run.path("teachers").glob("seed-*"))
+    seeds = [run.path("teacher")] if teacher.num_seeds == 1 else sorted(run.path("teachers").glob("seed-*"))
     folds, fold_share = sorted(run.path("folds").glob("fold-*")), 1 - 1 / (teacher.folds or 2)
     training = epoch * (_epochs(seeds) + fold_share * _epochs(folds)) + flops.of_frozen(model, columns)
     model, model_columns = new_network(run, teacher.bare(), columns)
     stored = sum(block["rows"] for block in read_manifest(run.path("knowledge"))["blocks"])
-    stored *= teacher.seeds if teacher.ensemble else 1
+    stored *= teacher.num_seeds if teacher.ensemble else 1
     rows = columns.rows("train")
     return training, flops.of_inference(model, model_columns, rows) / max(len(rows), 1) * stored
 

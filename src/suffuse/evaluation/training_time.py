@@ -47,7 +47,7 @@ def estimate_training(recipe: Recipe, sample: Sample) -> dict[str, Any]:
             recipe.trained.train,
         )
         frozen, batch = encode_frozen(teacher, synthetic_columns(sample, spec, training.batch))
-        objective = Objective(teacher, task_loss(), {}, both=training.whole)
+        objective = Objective(teacher, task_loss(), {}, both=training.also_full_input)
         teacher_facts = {"parameters": teacher.size(), "frozen": frozen}
         teacher_facts["step"] = time_step(objective, batch, training, {})
         maps = teacher.mapped(losses.needs(recipe.distill.losses.values()))
@@ -56,7 +56,7 @@ def estimate_training(recipe: Recipe, sample: Sample) -> dict[str, Any]:
     training = recipe.distill.train
     frozen, batch = encode_frozen(student, synthetic_columns(sample, spec, training.batch))
     widths = {name: tap.shape[1] for name, tap in taps.items() if tap.ndim == 2}
-    objective = Objective(student, _usable_losses(recipe, taps), widths, both=training.whole)
+    objective = Objective(student, _usable_losses(recipe, taps), widths, both=training.also_full_input)
     needed = {name: taps[name] for name in objective.needs() if name in taps}
     student_facts = {"parameters": student.size(), "frozen": frozen}
     student_facts["step"] = time_step(objective, batch, training, needed)

@@ -130,8 +130,8 @@ class Reader:
 
     A student sees view ``n mod V`` in pass n, with the draws of the store's own seed
     (:attr:`suffuse.data.training_views.Viewer.stored`). Which modalities it loses is drawn again in every pass: by
-    default a row that lost one still learns the teacher's outputs on all that the row has; ``distill.targets: seen``
-    asks for the outputs without what was lost, where the store has that subset, else for the full one.
+    default a row that lost one still learns the teacher's outputs on all that the row has; ``distill.teacher_input:
+    masked`` asks for the outputs without what was lost, where the store has that subset, else for the full one.
     """
 
     knowledge: Knowledge

@@ -48,7 +48,7 @@ KINDS = (
     "hint",
     "modality_hints",
     "attention_transfer",
-    "look_transfer",
+    "query_attention_transfer",
     "similarity",
     "rkd_distance",
     "rkd_angle",
@@ -77,12 +77,12 @@ __all__ = [
     "hint",
     "js",
     "kd",
-    "look_transfer",
     "lskd",
     "modality_hints",
     "multilabel_kd",
     "needs",
     "nkd",
+    "query_attention_transfer",
     "regression_kd",
     "reverse_kd",
     "rkd_angle",
@@ -106,11 +106,11 @@ if TYPE_CHECKING:
     from .kinds.hint import hint
     from .kinds.js import js
     from .kinds.kd import kd
-    from .kinds.look_transfer import look_transfer
     from .kinds.lskd import lskd
     from .kinds.modality_hints import modality_hints
     from .kinds.multilabel_kd import multilabel_kd
     from .kinds.nkd import nkd
+    from .kinds.query_attention_transfer import query_attention_transfer
     from .kinds.regression_kd import regression_kd
     from .kinds.reverse_kd import reverse_kd
     from .kinds.rkd_angle import rkd_angle

@@ -55,16 +55,16 @@ class Root:
     cell may be."""
 
     folder: str
-    within: str  # resolved, with a slash at its end
+    allowed_dir: str  # resolved, with a slash at its end
     limits: Limits = UNLIMITED
     strict: bool = False  # a cell of which some part can't be read is unreadable, and not used without it
     folders: dict[str, str] = field(default_factory=dict, compare=False, repr=False)  # as cells name them -> resolved
 
     @classmethod
-    def of(cls, folder: str | Path, within: str | Path | None = None, limits: Limits = UNLIMITED) -> Root:
-        """``within`` is the folder itself where nothing else is said."""
+    def of(cls, folder: str | Path, allowed_dir: str | Path | None = None, limits: Limits = UNLIMITED) -> Root:
+        """``allowed_dir`` is the folder itself where nothing else is said."""
         name = os.fspath(folder)
-        return cls(name, _real(name if within is None else os.fspath(within)).rstrip("/") + "/", limits)
+        return cls(name, _real(name if allowed_dir is None else os.fspath(allowed_dir)).rstrip("/") + "/", limits)
 
 
 def limits_of(root: Path | Root) -> Limits:
@@ -171,7 +171,7 @@ def _name(value: Any) -> str:
 
 def _inside(place: str, root: Root) -> str:
     """A path without links, if it lies where files may."""
-    if not place.startswith(root.within) and place != root.within.rstrip("/"):
+    if not place.startswith(root.allowed_dir) and place != root.allowed_dir.rstrip("/"):
         raise Unreadable("outside the data root")
     return place
 

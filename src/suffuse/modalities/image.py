@@ -49,7 +49,7 @@ class Settings(ModalitySettings):
     kind: Literal["image"] = "image"
     size: int = Field(64, ge=8, le=1024)  # pixels, both sides
     fit: Literal["pad", "crop", "stretch"] = "pad"  # how a picture that isn't square becomes so
-    most: int | None = Field(None, ge=1, le=32)  # pictures of a row; as many as columns where it isn't said
+    max_images: int | None = Field(None, ge=1, le=32)  # pictures of a row; as many as columns where it isn't said
     channels: Literal["rgb", "bgr"] = "rgb"  # order in arrays (OpenCV: bgr); files say it themselves
     white: float | None = Field(None, gt=0)  # value of white, where pixels have more than 8 bits; see above
     augment: Augment | None = None
@@ -57,12 +57,14 @@ class Settings(ModalitySettings):
     @property
     def places(self) -> int:
         """P: pictures that a row may have."""
-        return self.most or len(self.columns)
+        return self.max_images or len(self.columns)
 
     @model_validator(mode="after")
     def _consistent(self) -> Settings:
         if len(self.columns) > 1 and self.places != len(self.columns):
-            raise ValueError(f"got most {self.most} for {len(self.columns)} columns, expected one picture of each")
+            raise ValueError(
+                f"got max_images {self.max_images} for {len(self.columns)} columns, expected one picture of each"
+            )
         return self
 
 
@@ -264,14 +266,16 @@ def _several(settings: Settings, value: Any) -> tuple[list[str], list]:
     if all(is_empty(p) for p in pictures):
         raise Absent("empty cell")
     if len(pictures) > settings.places:
-        raise Unreadable(f"{len(pictures)} pictures, expected {settings.places} at the most: `most` says how many")
+        raise Unreadable(
+            f"{len(pictures)} pictures, expected {settings.places} at the most: `max_images` says how many"
+        )
     return [f"picture {n}" for n in range(1, len(pictures) + 1)], pictures
 
 
 def _one_of(value: Any) -> Any:
     """The only picture of a row, also where it is in a list or a dictionary of one."""
     if isinstance(value, (list, tuple)) and len(value) > 1:
-        raise Unreadable(f"{len(value)} pictures, expected one: `most` says how many a row may have")
+        raise Unreadable(f"{len(value)} pictures, expected one: `max_images` says how many a row may have")
     if isinstance(value, dict):
         return next(iter(value.values())) if len(value) == 1 else value
     return value[0] if isinstance(value, (list, tuple)) and value else value

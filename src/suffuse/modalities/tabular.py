@@ -45,7 +45,7 @@ class Settings(ModalitySettings):
         default={}
     )  # column -> number, category or date; training cells decide where nothing is said
     clip: float = Field(0.01, ge=0, lt=0.5)  # share of the training numbers at each end that are pulled in
-    most: int = Field(100, ge=1, le=100_000)  # categories of a column that get a code of their own
+    max_categories: int = Field(100, ge=1, le=100_000)  # categories of a column that get a code of their own
     least: int = Field(2, ge=1)  # training rows that a category must stand in; a rarer one is unknown
     day_first: bool | None = None  # 03/04/2020 is in April; none: training cells with a 13 or more decide
 
@@ -291,7 +291,7 @@ def _fit_date(settings: Settings, cells: list[str]) -> dict:
 
 def _fit_category(settings: Settings, cells: list[str]) -> dict:
     counts = sorted(Counter(cells).items(), key=lambda pair: (-pair[1], pair[0]))
-    return {"names": [name for name, count in counts if count >= settings.least][: settings.most]}
+    return {"names": [name for name, count in counts if count >= settings.least][: settings.max_categories]}
 
 
 def _scale(values: np.ndarray, clip: float) -> dict:

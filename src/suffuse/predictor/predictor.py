@@ -67,7 +67,11 @@ class Predictor:
 
     @overload
     def predict(
-        self, records: Record, root: str | Path = ".", within: str | Path | None = None, threshold: float | None = None
+        self,
+        records: Record,
+        root: str | Path = ".",
+        allowed_dir: str | Path | None = None,
+        threshold: float | None = None,
     ) -> Prediction: ...
 
     @overload
@@ -75,7 +79,7 @@ class Predictor:
         self,
         records: Sequence[Record],
         root: str | Path = ".",
-        within: str | Path | None = None,
+        allowed_dir: str | Path | None = None,
         threshold: float | None = None,
     ) -> list[Prediction]: ...
 
@@ -83,20 +87,20 @@ class Predictor:
         self,
         records: Record | Sequence[Record],
         root: str | Path = ".",
-        within: str | Path | None = None,
+        allowed_dir: str | Path | None = None,
         threshold: float | None = None,
     ) -> Prediction | list[Prediction]:
         """One record -> Prediction; a list of records -> a list of them.
 
         A record maps a column, or a modality, to a path, bytes, array or text; any may be left out. A derived
         column that a record lacks is made from its source. Relative paths start from ``root``, and no file outside of
-        ``within`` (which is ``root`` unless it is given) is read. An answer less sure than ``threshold`` abstains.
+        ``allowed_dir`` (which is ``root`` unless it is given) is read. An answer less sure than ``threshold`` abstains.
 
         Raises UsageError where a record is no mapping, has a key that the model doesn't know, or has none at all. Warns
         where no record has some column of a modality, but others of its columns: they count as empty.
         """
         check_threshold(threshold)
-        place = self.place(root, within)
+        place = self.place(root, allowed_dir)
         if isinstance(records, Mapping):
             self._check(records)
             self._warn(records)
@@ -113,13 +117,13 @@ class Predictor:
         return predictions
 
     def contributions(
-        self, record: Record, root: str | Path = ".", within: str | Path | None = None
+        self, record: Record, root: str | Path = ".", allowed_dir: str | Path | None = None
     ) -> dict[str, dict[str, float]]:
         """Target -> modality -> what it added to the answer: exact Shapley values (:mod:`suffuse.shapley`) of the
         answered class's probability, of labels the mean of the decisions' probabilities, of a number its value, over
         the subsets of what the record has. They sum to the answer's less that of nothing; absent ones have 0."""
         self._check(record)
-        entries, present = self.encoded([record], self.place(root, within))
+        entries, present = self.encoded([record], self.place(root, allowed_dir))
 
         def ask(subsets: np.ndarray) -> np.ndarray:
             several = {n: np.repeat(e, len(subsets), axis=0) for n, e in entries.items()}
@@ -127,9 +131,9 @@ class Predictor:
 
         return contributions(self.heads, self.names, present[0], ask)
 
-    def place(self, root: str | Path = ".", within: str | Path | None = None) -> Root:
+    def place(self, root: str | Path = ".", allowed_dir: str | Path | None = None) -> Root:
         """The root of relative paths, the folder that files must be in, and the limits of cells."""
-        return Root.of(root, within, self.facts.limits)
+        return Root.of(root, allowed_dir, self.facts.limits)
 
     def value(self, column: str, record: Record, root: Path | Root) -> Any:
         """A record's cell. A derived column that the record lacks is derived; its value is an exception where that

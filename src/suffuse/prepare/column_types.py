@@ -123,7 +123,9 @@ def _nested_column(name: str, cells: pa.ChunkedArray, root: Root) -> Column:
             count = max(len(cell) for cell in sampled)
             reason = f"up to {count} {_size_text(sides)}"
             side = int(np.median(sides))
-            return Column(name, "image", reason, (), coverage, side=side, facts={"most": count} if count > 1 else {})
+            return Column(
+                name, "image", reason, (), coverage, side=side, facts={"max_images": count} if count > 1 else {}
+            )
         if items and all(isinstance(item, str) for item in items):
             texts = [None if cell is None else json.dumps(cell, ensure_ascii=False) for cell in cells.to_pylist()]
             examples = tuple(short(", ".join(cell)) for cell in sampled[:3])
@@ -214,7 +216,7 @@ def _missing_role(paths: list[str], root: Root, kind: str) -> tuple[str, str, di
     share = float(np.mean([_path(path, root) is not None for path in paths]))
     if share < 0.5:
         if _are_most(_path(path, Root.of(root.folder, Path("/"))) is not None for path in paths):
-            reason = f"paths of {kind} outside the root folder: `within` names a folder that may be read"
+            reason = f"paths of {kind} outside the root folder: `allowed_dir` names a folder that may be read"
             return "missing", reason, {"what": kind, "outside": True}
         count = f"{percent(share)} of them" if share else "none"
         return "missing", f"paths of {kind}, but {count} found below the root folder", {"what": kind}

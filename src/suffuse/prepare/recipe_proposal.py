@@ -60,27 +60,27 @@ class Proposal:
 
 
 def propose(
-    source: str, target: str, root: str | None = None, place: Path = Path(), within: str | None = None
+    source: str, target: str, root: str | None = None, place: Path = Path(), allowed_dir: str | None = None
 ) -> Proposal:
     """Inspect a table and propose a recipe for predicting ``target``.
 
     ``source`` is a file, a saved dataset or the name of a known set; ``root`` the folder that file paths
-    start from, the table's own where there is none; ``within`` the folder that no file may lie outside of, the
+    start from, the table's own where there is none; ``allowed_dir`` the folder that no file may lie outside of, the
     root where there is none; ``place`` the folder in which the recipe will stand.
     Raises UsageError where there is nothing to predict or nothing to predict it from.
     """
     rows = sources.read(source, "rows")
     sources.column(rows, target, "--target")
-    for key, folder in (("--root", root), ("--within", within)):
+    for key, folder in (("--root", root), ("--allowed-dir", allowed_dir)):
         if folder is not None and not Path(folder).is_dir():
             raise UsageError("no such folder", where=key, got=folder)
     folder = rows.root if root is None else Path(root)
-    plan = assign(inspect(rows, Root.of(folder, None if within is None else Path(within))), target)
+    plan = assign(inspect(rows, Root.of(folder, None if allowed_dir is None else Path(allowed_dir))), target)
     _check_usable(plan, folder)
     draft = replace(
         _draft(plan, source, place, rows.table.num_rows),
         root=None if root is None else _relative(root, place),
-        within=None if within is None else _relative(within, place),
+        allowed_dir=None if allowed_dir is None else _relative(allowed_dir, place),
     )
     return Proposal(plan.columns, recipe_writer.write(plan, draft))
 
@@ -134,7 +134,7 @@ def _modality(column: Column) -> dict:
 
 def _cost(modality: dict) -> float:
     if modality["kind"] == "image":
-        return modality.get("most", 1) * picture_cost(modality["size"])
+        return modality.get("max_images", 1) * picture_cost(modality["size"])
     if modality["kind"] == "audio":
         return text_cost(100 * modality["seconds"])  # as many frames as a text has tokens
     return text_cost(modality["length"])
@@ -152,7 +152,7 @@ def _check_usable(plan: Plan, folder: Path) -> None:
             f"the {missing[0].facts['what']} of column '{missing[0].name}' aren't there",
             where=f"below the folder {folder}",
             got=f"'{missing[0].examples[0]}' and the like",
-            hint="--within FOLDER says which folder may be read, a larger one than the root"
+            hint="--allowed-dir FOLDER says which folder may be read, a larger one than the root"
             if "outside" in missing[0].facts
             else "--root FOLDER says which folder the paths start from",
         )

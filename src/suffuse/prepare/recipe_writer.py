@@ -65,7 +65,7 @@ class Draft:
     epochs: int
     teacher_training: TeacherTraining
     root: str | None = None
-    within: str | None = None
+    allowed_dir: str | None = None
 
 
 def write(plan: Plan, draft: Draft) -> str:
@@ -119,8 +119,8 @@ def _data(plan: Plan, draft: Draft) -> list[str]:
         lines.append(_line("  # root: FOLDER", "what paths in the table start from; now the table's own folder"))
     else:
         lines.append(_line(f"  root: {scalar(draft.root)}", "what paths in the table start from"))
-    if draft.within is not None:
-        lines.append(_line(f"  within: {scalar(draft.within)}", "no file outside of this folder is read"))
+    if draft.allowed_dir is not None:
+        lines.append(_line(f"  allowed_dir: {scalar(draft.allowed_dir)}", "no file outside of this folder is read"))
     lines.append(_line(f"  target: {scalar(plan.target)}", "; ".join(plan.notes["target"])))
     if plan.target_type.task:
         task = ", ".join(f"{key}: {scalar(value)}" for key, value in plan.target_type.task.items())
@@ -169,7 +169,7 @@ def _modalities(plan: Plan, draft: Draft) -> list[str]:
         },
         "vocabulary": f"entries at the most; each is {STUDENT['embedding']} parameters of the student",
         "length": "tokens or steps at the most; what is longer is cut",
-        "most": "pictures of a row; their features are averaged",
+        "max_images": "pictures of a row; their features are averaged",
         "rate": "samples a second, after resampling",
         "seconds": "at the most; what is longer is cut",
         "features": "numbers of one step",
@@ -234,7 +234,7 @@ def _network(draft: Draft, size: dict) -> list[str]:
     if size is not TEACHER:
         return lines
     if draft.teacher_training.seeds > 1:
-        lines.append(_line(f"  seeds: {draft.teacher_training.seeds}", "labels are few: so many trainings, ..."))
+        lines.append(_line(f"  num_seeds: {draft.teacher_training.seeds}", "labels are few: so many trainings, ..."))
         lines.append(_line("  ensemble: true", "... and the mean of their answers teaches"))
     return lines + _train(draft.teacher_training, size)
 
@@ -262,7 +262,7 @@ def _distill(plan: Plan, draft: Draft) -> list[str]:
         "  losses:",
         _line(f"    labels: {{kind: task, weight: {label_weight}}}", "the labels themselves"),
         _line(f"    soft: {{{soft_loss}}}", soft_comment),
-        _line("  seeds: 3", "students from different starts; their spread tells what is chance"),
+        _line("  num_seeds: 3", "students from different starts; their spread tells what is chance"),
         "  # Also with this share of the labels, where a teacher that saw all of them helps the most:",
         "  # label_fractions: [0.05]",
     ]

@@ -57,7 +57,7 @@ def used_columns(recipe: Recipe) -> list[tuple[str, str]]:
     roles = (("data.id", data.id), ("data.group", data.group), ("data.split.column", data.split.column))
     columns += [(key, column) for key, column in roles if column]
     columns += [("data.split.hold_out.column", data.split.hold_out.column)] if data.split.hold_out else []
-    return columns + [("evaluate.by", column) for column in recipe.evaluate.by]
+    return columns + [("evaluate.slice_by", column) for column in recipe.evaluate.slice_by]
 
 
 def check_columns(recipe: Recipe, rows: sources.Rows) -> None:
@@ -74,7 +74,7 @@ def check_columns(recipe: Recipe, rows: sources.Rows) -> None:
 
 def root(data: Data, rows: sources.Rows) -> Root:
     """Where file paths in cells start, and the folder that they must stay in."""
-    return Root.of(Path(data.root) if data.root else rows.root, Path(data.within) if data.within else None)
+    return Root.of(Path(data.root) if data.root else rows.root, Path(data.allowed_dir) if data.allowed_dir else None)
 
 
 def roles(recipe: Recipe, rows: sources.Rows) -> Roles:
@@ -92,7 +92,7 @@ def roles(recipe: Recipe, rows: sources.Rows) -> Roles:
     elif data.split.hold_out:
         hold_out = data.split.hold_out
         split = splits.held_out(_texts(rows, hold_out.column, "data.split.hold_out.column"), hold_out.values)
-    slice_columns = {name: _texts(rows, name, "evaluate.by") for name in recipe.evaluate.by}
+    slice_columns = {name: _texts(rows, name, "evaluate.slice_by") for name in recipe.evaluate.slice_by}
     return Roles(
         ids,
         group,

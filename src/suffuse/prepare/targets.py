@@ -106,11 +106,11 @@ def head(cells: Cells, split: np.ndarray) -> Head:
         return Head(cells.name, NUMBER, (), float(values.mean()), float(values.std()), task.weight)
     if task.kind == LABELS:
         counts = Counter(label for labels in train for label in set(labels))
-        classes = _most_frequent(counts, task.most) if task.most else tuple(sorted(counts))
+        classes = _most_frequent(counts, task.max_classes) if task.max_classes else tuple(sorted(counts))
         if not classes:
             raise _nothing_to_learn(cells.name, "no label at all", "one or more")
     else:
-        classes = classes_of(list(cells.values), split, cells.name, task.most)
+        classes = classes_of(list(cells.values), split, cells.name, task.max_classes)
     plain = Head(cells.name, task.kind, classes, weight=task.weight)
     return (
         replace(plain, balance=balance(plain, encode(plain, cells, split)[split == TRAIN])) if task.balance else plain
@@ -143,7 +143,7 @@ def classes_of(
             "this target has no classes",
             where=f"column '{column}'",
             got=f"{len(distinct):,} different values in {len(labelled):,} training rows",
-            hint=f"data.tasks: {{{column}: {{kind: number}}}} learns a number; {{most: 100}} the most frequent classes",
+            hint=f"data.tasks: {{{column}: {{kind: number}}}} learns a number; {{max_classes: 100}} the most frequent",
         )
     return tuple(distinct)
 
@@ -179,7 +179,7 @@ def encode(head: Head, cells: Cells, split: np.ndarray) -> np.ndarray:
             else:
                 encoded[row, [code[v] for v in value if v in code]] = 1
         return encoded
-    unseen = np.where(split == TRAIN, code.get(OTHER, len(code)) if cells.task.most else len(code), len(code))
+    unseen = np.where(split == TRAIN, code.get(OTHER, len(code)) if cells.task.max_classes else len(code), len(code))
     codes = [UNLABELLED if v is None else code.get(v, int(r)) for v, r in zip(cells.values, unseen, strict=True)]
     return np.array(codes, dtype=np.int64)
 

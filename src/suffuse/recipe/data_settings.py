@@ -45,7 +45,7 @@ class Task(Settings):
 
     kind: Literal["classes", "labels", "number"] = "classes"
     empty: str | None = None  # the class that an empty cell stands for; without it the row is unlabelled
-    most: int | None = Field(
+    max_classes: int | None = Field(
         default=None, ge=1
     )  # the most frequent classes of the training rows; others become `other`
     separator: str = Field(default=";", min_length=1)  # between the labels of a cell that is a text
@@ -62,7 +62,9 @@ class Data(Settings):
     id: str | None = None  # row number where there is none
     group: str | None = None  # rows with an equal value never stand in two splits
     root: str | None = None  # folder that file paths start from; the source's own folder where there is none
-    within: str | None = None  # folder that no file may lie outside of, whatever its path says; the root where none
+    allowed_dir: str | None = (
+        None  # folder that no file may lie outside of, whatever its path says; the root where none
+    )
     split: Split = Split()
     derive: dict[str, Derive] = Field(default_factory=dict)  # columns that are made from others
     duplicates: Literal["group", "keep", "drop"] = "group"  # what is done with rows whose contents are equal

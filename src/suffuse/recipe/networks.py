@@ -89,24 +89,32 @@ class Training(Settings):
     )  # decay of the weights' moving average, which is judged and kept; 0: none
     patience: int = Field(default=0, ge=0)  # epochs without a better validation score before stopping; 0: never
     precision: Literal["fp32", "bf16"] = "fp32"
-    modality_dropout: Literal["uniform", "halves"] | Share | dict[str, Share] = (
-        0.0  # halves: :mod:`suffuse.data.training_views`
+    modality_dropout: Literal["uniform", "complementary_subsets"] | Share | dict[str, Share] = (
+        0.0  # complementary_subsets: see :mod:`suffuse.data.training_views`
     )
-    whole: bool = False  # rows that lose modalities are learned whole too: losses on answers are the mean over both
+    also_full_input: bool = (
+        False  # rows that lose modalities are learned whole too: losses on answers are the mean over both
+    )
     augment: bool = False  # as the modalities' own ``augment`` says; frozen encoders see rows as they are
-    select: Literal["whole", "subsets"] | None = None  # what chooses the epoch; None: subsets with halves, else whole
+    checkpoint_metric: Literal["full_input", "subsets"] | None = (
+        None  # chooses the epoch; None: `subsets` with complementary_subsets, else full_input
+    )
 
     @property
     def by_subsets(self) -> bool:
         """Whether epochs, seeds and candidates are chosen by the mean score over subsets of the modalities."""
-        return self.select == "subsets" or (self.select is None and self.modality_dropout == "halves")
+        return self.checkpoint_metric == "subsets" or (
+            self.checkpoint_metric is None and self.modality_dropout == "complementary_subsets"
+        )
 
     @field_validator("modality_dropout", mode="before")
     @classmethod
     def _dropout(cls, value: Any) -> Any:
         shares = value.values() if isinstance(value, dict) else [value]
-        if value not in ("uniform", "halves") and not all(isinstance(v, (int, float)) and 0 <= v <= 1 for v in shares):
-            expected = "a share from 0 to 1, `uniform`, `halves`, or {modality: share}"
+        if value not in ("uniform", "complementary_subsets") and not all(
+            isinstance(v, (int, float)) and 0 <= v <= 1 for v in shares
+        ):
+            expected = "a share from 0 to 1, `uniform`, `complementary_subsets`, or {modality: share}"
             raise ValueError(f"got {value!r}, expected {expected}")
         return value
 
@@ -129,16 +137,16 @@ class Teacher(Network):
     """The strong model."""
 
     train: Training = Training()
-    smoothing: float = Field(default=0.0, ge=0, lt=1)  # of the labels
-    seeds: int = Field(default=1, ge=1, le=20)  # trainings; the best on validation teaches, all are scored
-    floors: bool = False  # also the teacher on each modality alone
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)  # of the labels
+    num_seeds: int = Field(default=1, ge=1, le=20)  # trainings; the best on validation teaches, all are scored
+    unimodal_baselines: bool = False  # also the teacher on each modality alone
     folds: int | None = Field(default=None, ge=2, le=20)  # training rows are answered by networks that didn't see them
     ensemble: bool = False  # all seeds teach together: the mean of their probabilities
 
     @model_validator(mode="after")
     def _several(self) -> Teacher:
-        if self.ensemble and self.seeds < 2:
-            raise ValueError("got an ensemble of one seed, expected seeds: 2 or more")
+        if self.ensemble and self.num_seeds < 2:
+            raise ValueError("got an ensemble of one seed, expected num_seeds: 2 or more")
         if self.ensemble and self.folds is not None:
             raise ValueError("got an ensemble and folds, expected one of them: each says who answers the training rows")
         return self

@@ -88,11 +88,11 @@ class Recipe(Settings):
         if isinstance(training.modality_dropout, dict) and not set(training.modality_dropout) <= set(self.modalities):
             got = ", ".join(training.modality_dropout)
             raise ValueError(f"{who}.train.modality_dropout: got {got}, expected some of: {known}")
-        if training.whole and (training.mixup or not training.modality_dropout):
+        if training.also_full_input and (training.mixup or not training.modality_dropout):
             got = "with mixup, which has answers of its own" if training.mixup else "without modality_dropout"
-            raise ValueError(f"{who}.train.whole: got it {got}")
-        if training.modality_dropout == "halves" and (training.whole or training.mixup):
-            got = f"halves with {'mixup' if training.mixup else 'whole'}"
+            raise ValueError(f"{who}.train.also_full_input: got it {got}")
+        if training.modality_dropout == "complementary_subsets" and (training.also_full_input or training.mixup):
+            got = f"complementary_subsets with {'mixup' if training.mixup else 'also_full_input'}"
             raise ValueError(f"{who}.train.modality_dropout: got {got}, expected one of the two")
         if training.mixup and fusions.headless(self.networks["student" if who == "distill" else who].fusion):
             raise ValueError(f"{who}.train.mixup: got it beside a fusion with heads of its own, which mixes answers")
@@ -127,8 +127,12 @@ class Recipe(Settings):
     def _alone(self) -> Recipe:
         """The labels-only baseline's own settings must fit the same student."""
         baseline, train = self.distill.baseline, self.distill.train
-        if baseline and baseline.train.mixup and (train.whole or train.modality_dropout == "halves"):
-            got = "whole" if train.whole else "modality_dropout halves"
+        if (
+            baseline
+            and baseline.train.mixup
+            and (train.also_full_input or train.modality_dropout == "complementary_subsets")
+        ):
+            got = "also_full_input" if train.also_full_input else "modality_dropout complementary_subsets"
             raise ValueError(f"distill.baseline.train.mixup: got it beside distill.train.{got}")
         if baseline and baseline.train.mixup and fusions.headless(self.student.fusion):
             raise ValueError("distill.baseline.train.mixup: got it beside a fusion with heads of its own")
@@ -174,13 +178,16 @@ class Recipe(Settings):
         for name in {n for s in self.extract.subsets if not isinstance(s, str) for n in s}:
             if name not in self.modalities:
                 raise ValueError(f"extract.subsets: got {name}, expected some of: {', '.join(self.modalities)}")
-        if self.distill.targets == "seen" and self.distill.train.modality_dropout == "halves":
-            raise ValueError("distill.train.modality_dropout: got halves beside distill.targets seen, expected full")
-        if self.distill.targets == "seen" and self.distill.train.whole:
-            raise ValueError("distill.train.whole: got it beside distill.targets seen, expected full")
-        if self.distill.targets == "seen" and self.extract.subsets == "full":
+        if self.distill.teacher_input == "masked" and self.distill.train.modality_dropout == "complementary_subsets":
             raise ValueError(
-                "distill.targets: got seen with extract.subsets full, expected subsets: all, each or a list"
+                "distill.train.modality_dropout: got complementary_subsets beside distill.teacher_input masked, "
+                "expected full"
+            )
+        if self.distill.teacher_input == "masked" and self.distill.train.also_full_input:
+            raise ValueError("distill.train.also_full_input: got it beside distill.teacher_input masked, expected full")
+        if self.distill.teacher_input == "masked" and self.extract.subsets == "full":
+            raise ValueError(
+                "distill.teacher_input: got masked with extract.subsets full, expected subsets: all, each or a list"
             )
         if self.extract.views:
             augmented = [n for n, m in self.modalities.items() if _varies(getattr(m, "augment", None))]

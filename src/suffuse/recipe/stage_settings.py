@@ -79,19 +79,21 @@ class Baseline(Settings):
 class Distill(Settings):
     """Training of the student, and the networks that it is compared with."""
 
-    targets: Literal["full", "seen"] = "full"  # for a row that lost modalities: the answer with or without them
+    teacher_input: Literal["full", "masked"] = "full"  # for a row that lost modalities: the answer with or without them
     train: Training = Training()
     losses: dict[str, Loss] = Field(default_factory=dict, validate_default=False)  # by the targets where none is named
     schedules: dict[str, Schedule] = Field(default_factory=dict)  # loss -> what it ends with
-    calibrate: bool = False  # the losses' weights are shares of the gradient at the start, not factors
-    smoothing: float = Field(default=0.0, ge=0, lt=1)  # of the labels, for the baseline
+    balance_losses: Literal["gradient_norm"] | None = (
+        None  # losses' weights as shares of the gradient norm at the start
+    )
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)  # of the labels, for the baseline
     baseline: Baseline | None = None  # what else is its own
-    seeds: int = Field(default=3, ge=1, le=20)
+    num_seeds: int = Field(default=3, ge=1, le=20)
     label_fractions: tuple[
         Annotated[float, Field(gt=0, lt=1)], ...
     ] = ()  # also with this share of the labels, e.g. [0.05]
-    rival: Annotated[Times | None, BeforeValidator(_rival)] = None  # see docs; `true` is 20
-    floors: bool = True  # also the student on each modality alone
+    compute_matched_baseline: Annotated[Times | None, BeforeValidator(_rival)] = None  # see docs; `true` is 20
+    unimodal_baselines: bool = True  # also the student on each modality alone
     weak_teacher: Literal["warn", "stop"] = "warn"  # where it scores below the labels-only baseline, on validation
 
 
@@ -121,7 +123,7 @@ class Evaluate(Settings):
 
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
     resamples: int = Field(default=1000, ge=100, le=100_000)
-    by: Annotated[tuple[str, ...], BeforeValidator(listed)] = ()  # columns: scores for each of their values too
+    slice_by: Annotated[tuple[str, ...], BeforeValidator(listed)] = ()  # columns: scores for each of their values too
     label_curve: Fractions | None = None  # also with these shares of the labels, e.g. [0.05, 0.1, 0.25, 0.5]
     controls: bool = True  # also teacher and student with each modality blank, and shuffled among the test rows
     probes: Annotated[Literal["all"] | tuple[str, ...], BeforeValidator(_probes)] = (
@@ -151,7 +153,9 @@ class Export(Settings):
     tolerance: float = Field(default=1e-4, gt=0)  # largest difference of a probability from torch
     int8: Annotated[Literal["auto", "static", "dynamic", "off"], BeforeValidator(_off)] = "auto"
     agreement: float = Field(default=0.9, ge=0, le=1)  # least share of int8 answers equal to fp32's, on every subset
-    loss: float = Field(default=0.02, ge=0, le=1)  # most of the main metric that int8 may lose, on every subset
+    max_metric_drop: float = Field(
+        default=0.02, ge=0, le=1
+    )  # most of the main metric that int8 may lose, on every subset
     torch: bool = False  # also the network, as model.safetensors and config.json, for FusionModel.from_pretrained
     limits: Limits = Limits()
     teacher: bool = True  # also the teacher that the run trained, to compare size and time with

@@ -49,10 +49,10 @@ def _control_cell(metric: str, facts: dict, interval: bool) -> str:
 
 
 def slices(run: Run) -> list[TextTable]:
-    """For each column of ``evaluate.by``: every model's main metric on the rows of each of its values."""
+    """For each column of ``evaluate.slice_by``: every model's main metric on the rows of each of its values."""
     cards = metric_format.probe_results(scores_table.scores(run), "by")
     metric, tables = metric_format.main_metric_of(run), []
-    for column in run.recipe.evaluate.by:
+    for column in run.recipe.evaluate.slice_by:
         by_model = {model: by[column] for model, by in cards.items() if column in by}
         if by_model:
             values = next(iter(by_model.values()))

@@ -153,7 +153,7 @@ def _limits(run: Run, card: dict) -> str:
 
 
 def _training(run: Run) -> str:
-    facts, seeds = read_checked(run.path("run.json")) or {}, run.recipe.distill.seeds
+    facts, seeds = read_checked(run.path("run.json")) or {}, run.recipe.distill.num_seeds
     losses = ", ".join(f"{plain(name)} ({loss.kind})" for name, loss in run.recipe.distill.losses.items())
     versions = f"suffuse {facts.get('suffuse', '')}, Python {facts.get('python', '')}" if facts else "suffuse"
     students, epochs = f"{seeds} student{'s' if seeds != 1 else ''}", run.recipe.distill.train.epochs

@@ -25,7 +25,7 @@ MEANING = {
     "hint": "the teacher's inner features",
     "modality_hints": "the teacher's features of each modality",
     "attention_transfer": "where the teacher's features are strong",
-    "look_transfer": "where the teacher's queries look",
+    "query_attention_transfer": "where the teacher's queries look",
     "similarity": "which rows are alike for the teacher",
     "rkd_distance": "how far rows are from each other for the teacher",
     "rkd_angle": "the angles between the teacher's rows",

@@ -68,7 +68,7 @@ def keep(run: Run) -> None:
             copy.replace(run.partial("distill") / name)
         kept += 1
     rival = run.partial("distill") / "rival.json"  # of times, which differ from one attempt to the next
-    if run.recipe.distill.rival and not rival.exists() and run.path(rival.name).exists():
+    if run.recipe.distill.compute_matched_baseline and not rival.exists() and run.path(rival.name).exists():
         shutil.copy(run.path(rival.name), rival)
     if kept:
         say(f"distill   {kept} training{'s are' if kept > 1 else ' is'} as {'they were' if kept > 1 else 'it was'}")
@@ -134,7 +134,7 @@ def weigh(run: Run) -> None:
     """How many epochs the compute-matched baseline gets. Writes ``rival.json``, once: seconds differ
     from one attempt to the next."""
     place = run.partial("distill") / "rival.json"
-    if run.recipe.distill.rival and not place.exists():
+    if run.recipe.distill.compute_matched_baseline and not place.exists():
         facts = compute_budget(run)
         write_json(place, facts)
         capped = f", capped from {facts['wanted']:,}" if facts["capped"] else ""

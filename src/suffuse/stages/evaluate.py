@@ -30,7 +30,7 @@ from ..types import Spec
 
 def evaluate(run: Run) -> None:
     """Write ``scores/``: a file per model, the comparisons, and every model's predictions on every test row; and
-    ``test-looks.json``, which counts the evaluations."""
+    ``test_evaluations.json``, which counts the evaluations."""
     settle(run.recipe.compute.threads)
     columns, folder = Columns.open(run.path("data")), run.partial("evaluate") / "scores"
     rows = columns.labelled("test")
@@ -99,7 +99,7 @@ def abstentions(spec: Spec, said: np.ndarray, target: np.ndarray) -> dict[str, A
 
 def values(run: Run, rows: np.ndarray) -> dict[str, list[str | None]]:
     """The cells of these rows in every column that scores are told apart by."""
-    wanted = [f"by {name}" for name in run.recipe.evaluate.by]
+    wanted = [f"by {name}" for name in run.recipe.evaluate.slice_by]
     if not wanted:
         return {}
     with parsing(run.path("data", "rows.parquet")):

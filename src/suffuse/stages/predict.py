@@ -35,7 +35,7 @@ class Options:
     """What is asked for besides model, source and file."""
 
     root: str | None = None  # folder that file paths start from; the source's
-    within: str | None = None  # folder that no file may lie outside of; the root
+    allowed_dir: str | None = None  # folder that no file may lie outside of; the root
     threads: int = 1
     top: int | None = None  # the K most probable classes or labels, and not all
     threshold: float | None = None  # an answer less sure than this is left empty
@@ -75,7 +75,7 @@ def predict(export: Path, source: str, out: Path, options: Options = Options()) 
     predictor, rows = Predictor.load(folder, options.threads, options.form, options.model_files), stream(source)
     for one in predictor.facts.differs:
         say(f"          {one}: answers may differ a little from those of the evaluation")
-    place = predictor.place(options.root or rows.root, options.within)
+    place = predictor.place(options.root or rows.root, options.allowed_dir)
     read = make_reader(predictor, rows.names, place, source)
     named = predictor.facts.id if predictor.facts.id in rows.names else None
     layout = Layout(predictor.heads, options.top, options.threshold, named, options.raw)
@@ -108,7 +108,7 @@ def predict(export: Path, source: str, out: Path, options: Options = Options()) 
 
 def _asked(options: Options, layout: Layout, place: Root, out: Path) -> list:
     """All options that the file of answers depends on."""
-    asked = [place.folder, place.within, options.threads, options.top, options.threshold, out.suffix]
+    asked = [place.folder, place.allowed_dir, options.threads, options.top, options.threshold, out.suffix]
     return [*asked, layout.id, layout.raw]
 
 

@@ -77,7 +77,7 @@ def teach(run: Run) -> None:
             orders = [{"run": str(run.folder), "threads": each, **dataclasses.asdict(j)} for j in left]
             little = is_brief(teacher.bare(), Columns.open(run.path("data")), [teacher.train for _ in orders])
             run_jobs("suffuse.stages.teach:work", orders, threads, tell, processes, little)
-        if teacher.seeds > 1:
+        if teacher.num_seeds > 1:
             shutil.rmtree(folder / "teacher", ignore_errors=True)
             shutil.copytree(folder / "teachers" / best_seed(folder / "teachers"), folder / "teacher")
         facts = look_back(run)
@@ -92,9 +92,9 @@ def jobs(run: Run) -> list[Job]:
     teacher, first = run.recipe.trained, run.recipe.seed
     if teacher is None:
         return []
-    seeds = range(first, first + teacher.seeds)
-    found = [Job("teacher" if teacher.seeds == 1 else f"teachers/seed-{s}", s, None) for s in seeds]
-    if teacher.floors and len(teacher.encoders) > 1:
+    seeds = range(first, first + teacher.num_seeds)
+    found = [Job("teacher" if teacher.num_seeds == 1 else f"teachers/seed-{s}", s, None) for s in seeds]
+    if teacher.unimodal_baselines and len(teacher.encoders) > 1:
         found.extend(Job(f"teacher-only-{name}/seed-{s}", s, name) for s in seeds for name in teacher.encoders)
     found.extend(Job(f"folds/fold-{k}", first, None, k) for k in range(teacher.folds or 0))
     return found
@@ -201,8 +201,8 @@ def train(run: Run, job: Job, threads: int, tell: Tell) -> None:
     columns = Columns.open(run.path("data")).of(network.encoders)
     usage, training = RowUsage.of(columns), teacher.train
     model, columns = build_model(run, network, columns, usage.standardising(columns.rows("train")))
-    task = settings(losses.TABLE, {"kind": "task", "smoothing": teacher.smoothing})
-    objective = Objective(model, {"labels": task}, {}, mixup=training.mixup, both=training.whole)
+    task = settings(losses.TABLE, {"kind": "task", "label_smoothing": teacher.label_smoothing})
+    objective = Objective(model, {"labels": task}, {}, mixup=training.mixup, both=training.also_full_input)
     scratch = run.partial("teach") / ".work" / job.folder
     rows = columns.labelled("train")
     if job.fold is not None and teacher.folds:

@@ -63,7 +63,7 @@ def begin(run: Run, options: TuneOptions) -> Path:
     identity = {
         "recipe": json.loads(run.recipe.model_dump_json(include={"seed", "modalities", "student", "distill"})),
         "made of": {verb: (run.stamp(verb) or {}).get("digest") for verb in ("prepare", "extract")},
-        "objectives": list(options.objectives), "largest": options.largest, "longest": options.longest,
+        "objectives": list(options.objectives), "largest": options.max_cost, "longest": options.max_epochs,
     }  # fmt: skip
     plan = read_checked(place / "plan.json", _AGAIN)
     if plan is not None and plan.get("shipped") not in (None, file_facts(place / "shipped.yaml")):
@@ -78,12 +78,12 @@ def begin(run: Run, options: TuneOptions) -> Path:
         place.mkdir(parents=True, exist_ok=True)
         shipped = to_yaml(run.recipe)
         write_text(place / "shipped.yaml", shipped)
-        facts, context = diagnostics.collect_facts(run, options.scorecards), SearchContext.of(run, options.longest)
+        facts, context = diagnostics.collect_facts(run, options.scorecards), SearchContext.of(run, options.max_epochs)
         found = heuristics.findings(facts, context)
         narrow = {name: bounds for one in found for name, bounds in one.narrow.items()}
         plan = {"identity": identity, "narrow": narrow, "evidence": facts, "because": [asdict(one) for one in found]}
         plan |= {"shipped": bytes_facts(shipped.encode())}
-        plan |= {"objectives": list(options.objectives), "largest": options.largest, "longest": options.longest}
+        plan |= {"objectives": list(options.objectives), "largest": options.max_cost, "longest": options.max_epochs}
         write_checked(place / "plan.json", plan)
     for one in plan["because"]:
         say(f"because   {one['because']}")

@@ -140,7 +140,7 @@ def _open_export(settings: Settings, raw: RawRows, heads: tuple[Head, ...], wher
     if file.name != "model.onnx" or not file.with_name(SIGNATURE).is_file():
         hint = f"say what goes in, or put suffuse's model.onnx and {SIGNATURE} beside each other"
         raise UsageError("nothing says what goes into this file", where=f"{where}.inputs", hint=hint)
-    predictor = Predictor.load(file.parent, model_files=raw.root.within)
+    predictor = Predictor.load(file.parent, model_files=raw.root.allowed_dir)
     check_kinds(predictor.heads, heads, where)
     mark = hashlib.sha256(file.with_name(SIGNATURE).read_bytes()).hexdigest()
     return NetworkSource(predictor, None, raw, find_columns(predictor, raw, {}, where), settings.batch, mark)

@@ -50,7 +50,7 @@ def open(settings: Settings, raw: RawRows, heads: tuple[Head, ...], where: str) 
 
     Raises UsageError where there is no such run or column, or it learned another kind of target.
     """
-    model, predictor, mark = _loaded(settings, where, raw.root.within)
+    model, predictor, mark = _loaded(settings, where, raw.root.allowed_dir)
     check_kinds(predictor.heads, heads, where)
     return NetworkSource(
         predictor, model, raw, find_columns(predictor, raw, settings.columns, where), settings.batch, mark

@@ -84,7 +84,7 @@ def missing_modalities(facts: Facts, context: SearchContext) -> Iterator[Finding
         tries += ({"modality_dropout": "uniform", "subset_consistency": True},)
     why = f"the student is weak where a modality is missing: {'; '.join(weaknesses)}"
     remedy = f"dropout of modalities{', and consistency of subsets' if consistency else ''}"
-    hint = "" if context.by_subsets else " (distill.train.select: subsets would also choose by it)"
+    hint = "" if context.by_subsets else " (distill.train.checkpoint_metric: subsets would also choose by it)"
     yield Finding(f"{why}: {remedy}{hint}", tries)
 
 
@@ -180,7 +180,7 @@ def generic(facts: Facts, context: SearchContext) -> Iterator[Finding]:
     if extra_augmentation(context):
         tries = ({"augment": EXTRA, "ema": 0.99, "epochs": 1.5}, {"augment": EXTRA}, *tries)
         why += ", voices faster and slower, higher and lower"
-    yield Finding(why, (*tries, {"augment": MILD, "epochs": 2.0}, {"smoothing": 0.1}, *_feature_losses(context)))
+    yield Finding(why, (*tries, {"augment": MILD, "epochs": 2.0}, {"label_smoothing": 0.1}, *_feature_losses(context)))
 
 
 RULES: tuple[Callable[[Facts, SearchContext], Iterator[Finding]], ...] = (

@@ -96,8 +96,8 @@ def task_loss(sampler: Sampler, context: SearchContext, loss: PartSettings) -> d
     """The settings of the loss on labels: its label smoothing, where there are classes."""
     raw = loss.model_dump(mode="json")
     if context.classes:
-        options = sorted({*SMOOTHING, raw["smoothing"]})
-        raw["smoothing"] = sampler.choice("smoothing", options, raw["smoothing"])
+        options = sorted({*SMOOTHING, raw["label_smoothing"]})
+        raw["label_smoothing"] = sampler.choice("label_smoothing", options, raw["label_smoothing"])
     return raw
 
 

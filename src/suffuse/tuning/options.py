@@ -37,8 +37,8 @@ class TuneOptions:
     objectives: tuple[str, ...] = OBJECTIVES
     baseline: bool = True
     prefer: str = QUALITY
-    largest: float = 1.0  # times the size and latency of the recipe's student
-    longest: float = 2.0  # times the recipe's epochs
+    max_cost: float = 1.0  # times the size and latency of the recipe's student
+    max_epochs: float = 2.0  # times the recipe's epochs
     seeds: int = 3  # fresh ones, of the reruns
     finalists: int = 3
     scorecards: bool = True

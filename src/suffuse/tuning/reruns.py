@@ -50,7 +50,7 @@ def candidates(search: Search, limit: int) -> list[Candidate]:
     for trial in ranked:
         texts, cost = trial.user_attrs["overrides"], trial.user_attrs["cost"]
         known = any(texts == candidate["overrides"] for candidate in selected)
-        allowed = excess_cost(cost, own, search.largest) <= 0 and cost["over"] <= 0
+        allowed = excess_cost(cost, own, search.max_cost) <= 0 and cost["over"] <= 0
         if len(selected) <= limit and not known and allowed:
             facts = {"name": f"trial {trial.number}", "overrides": texts, "number": trial.number}
             searched = trial.user_attrs["facts"]["quality"]

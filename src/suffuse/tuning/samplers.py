@@ -120,15 +120,15 @@ class SearchContext:
     heads: tuple[tuple[str, int], ...]  # kind of each target, and how many classes
     taps: dict[str, int]  # what the store holds of the teacher -> its width
     teacher: int | None  # its parameters, where the run trained it: a student must have fewer
-    longest: float = 2.0  # times the recipe's epochs that a training may take
+    max_epochs: float = 2.0  # times the recipe's epochs that a training may take
 
     @classmethod
-    def of(cls, run: Run, longest: float = 2.0) -> SearchContext:
+    def of(cls, run: Run, max_epochs: float = 2.0) -> SearchContext:
         """Of a run with a store."""
         columns = Columns.open(run.path("data"))
         knowledge, trained = open_knowledge(run, columns), run.recipe.trained
         size = FusionModel(trained.bare(), columns.of(trained.encoders).spec).size() if trained else None
-        return cls(run.recipe, target_kinds(columns.spec), knowledge.widths(), size, longest)
+        return cls(run.recipe, target_kinds(columns.spec), knowledge.widths(), size, max_epochs)
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -59,8 +59,8 @@ def baseline_overrides(sampler: Sampler, context: SearchContext) -> dict[str, An
     if dropout is not None:
         overrides["distill.baseline.dropout"] = sampler.choice("dropout", sorted({*DROPOUT, dropout}), dropout)
     if context.classes:
-        options = sorted({*SMOOTHING, distill.smoothing})
-        overrides["distill.smoothing"] = sampler.choice("smoothing", options, distill.smoothing)
+        options = sorted({*SMOOTHING, distill.label_smoothing})
+        overrides["distill.label_smoothing"] = sampler.choice("label_smoothing", options, distill.label_smoothing)
     return overrides | baseline_augmentation(sampler, context)
 
 

@@ -150,10 +150,10 @@ class Study:
         )
 
 
-def excess_cost(cost: dict[str, Any], own: dict[str, Any], largest: float) -> float:
-    """By how much a network exceeds ``largest`` times the size and latency of the recipe's student (``own``)."""
+def excess_cost(cost: dict[str, Any], own: dict[str, Any], max_cost: float) -> float:
+    """By how much a network exceeds ``max_cost`` times the size and latency of the recipe's student (``own``)."""
     ratio = cost["ratio"] or 0.0
-    return max(cost["parameters"] / own["parameters"] - largest, ratio / SLACK - largest)
+    return max(cost["parameters"] / own["parameters"] - max_cost, ratio / SLACK - max_cost)
 
 
 def score_at(curve: Curve, share: float) -> float | None:

@@ -28,10 +28,10 @@ def training_overrides(sampler: Sampler, context: SearchContext, headless: bool)
         f"{prefix}.weight_decay": weight_decay(sampler, train.weight_decay),
         f"{prefix}.warmup": round_digits(sampler.real("warmup", 0.0, 0.3, train.warmup)),
     }
-    factors = [factor for factor in EPOCH_FACTORS if factor <= context.longest] or [1.0]
+    factors = [factor for factor in EPOCH_FACTORS if factor <= context.max_epochs] or [1.0]
     overrides[f"{prefix}.epochs"] = max(1, round(train.epochs * sampler.choice("epochs", factors, 1.0)))
     overrides[f"{prefix}.ema"] = sampler.choice("ema", _options(EMA, train.ema), train.ema)
-    mixes = not headless and not train.whole and (context.by_subsets or train.modality_dropout != HALVES)
+    mixes = not headless and not train.also_full_input and (context.by_subsets or train.modality_dropout != HALVES)
     mixup = sampler.choice("mixup", _options(MIXUP, train.mixup), train.mixup) if mixes else 0.0
     overrides[f"{prefix}.mixup"] = mixup
     overrides |= modality_dropout(sampler, context) | augmentation(sampler, context)
@@ -59,12 +59,12 @@ def modality_dropout(sampler: Sampler, context: SearchContext) -> dict[str, Any]
     if len(context.names) < 2 or isinstance(current, dict) or (current == HALVES and not context.by_subsets):
         return {}
     options = _options(MODALITY_DROPOUT, current if not isinstance(current, str) else 0.0)
-    rates = [rate for rate in options if rate or not train.whole]
-    halves = context.by_subsets and not train.whole and distill.targets == "full"
+    rates = [rate for rate in options if rate or not train.also_full_input]
+    halves = context.by_subsets and not train.also_full_input and distill.teacher_input == "full"
     chosen = sampler.choice("modality_dropout", [*rates, "uniform", *([HALVES] if halves else [])], current)
     overrides = {f"{prefix}.modality_dropout": chosen}
-    if current == HALVES and train.select is None and chosen != HALVES:
-        overrides[f"{prefix}.select"] = "subsets"
+    if current == HALVES and train.checkpoint_metric is None and chosen != HALVES:
+        overrides[f"{prefix}.checkpoint_metric"] = "subsets"
     return overrides
 
 

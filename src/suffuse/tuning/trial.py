@@ -66,7 +66,7 @@ class Search:
     study: Study
     costs: Costs
     narrow: Narrow
-    largest: float  # allowed size and latency, times those of the recipe's student
+    max_cost: float  # allowed size and latency, times those of the recipe's student
     budget: Budget
 
     def until(self) -> float:
@@ -93,14 +93,14 @@ def open_search(order: dict[str, Any]) -> Search:
     place, base = Path(order["place"]), Path(order["base"])
     recipe, plan = read_point(base, []), read_checked(place / "plan.json") or {}
     run = Run(Path(order["folder"]), recipe)
-    context = SearchContext.of(run, plan["longest"])
+    context = SearchContext.of(run, plan["max_epochs"])
     name = order["who"] if order["who"] == STUDENT else f"{order['who']}-{base.stem}"  # of that student
     return Search(
         run, order["who"], base, context,
         Study(place, name, plan["objectives"], recipe.seed),
         Costs(Columns.open(run.path("data")), recipe.student, place / "costs"),
         plan["narrow"] if order["who"] == STUDENT else {},
-        plan["largest"], Budget(**order["budget"]),
+        plan["max_cost"], Budget(**order["budget"]),
     )  # fmt: skip
 
 
@@ -158,7 +158,7 @@ def trial_overrides(search: Search, trial: Any) -> list[str]:
 def measure_cost(search: Search, trial: Any, recipe: Recipe) -> dict[str, Any]:
     """Size and latency, and their excess over what is allowed."""
     cost, own = (search.costs.of(network) for network in (recipe.student, search.costs.own))
-    excess = excess_cost(cost, own, search.largest)
+    excess = excess_cost(cost, own, search.max_cost)
     teacher = search.context.teacher
     if teacher is not None and cost["parameters"] >= teacher:
         excess = max(excess, cost["parameters"] / teacher)
@@ -265,4 +265,4 @@ def _cost_text(cost: dict[str, Any], search: Search) -> str:
     text = f"{cost['parameters']:,} parameters against {own['parameters']:,}"
     if cost["ratio"] is not None:
         text += f", {cost['ratio']:.2f} times the latency"
-    return f"{text}; {search.largest:g} times is allowed"
+    return f"{text}; {search.max_cost:g} times is allowed"

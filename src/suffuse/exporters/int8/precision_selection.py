@@ -94,7 +94,7 @@ def calibration(columns: Columns) -> Feeds:
 
 def _tools(how: str, fp32: bytes, feeds: Feeds, judge: AccuracyCheck, export: tuple[Export, LatencyCache]) -> Tools:
     settings, times = export
-    limits = judging.Limits(settings.agreement, settings.loss)
+    limits = judging.Limits(settings.agreement, settings.max_metric_drop)
     return Tools(
         fp32,
         make=lambda kept: quantize(fp32, kept, how, feeds),
@@ -108,7 +108,7 @@ def _verify(tried: Candidate, judge: AccuracyCheck, settings: Export, selection:
     """Check the form on more rows than it was chosen by, and its drift."""
     session = Session(tried.content)
     selection.subsets, selection.drift, selection.rows = judge(session), judge.drift(session), len(judge.rows)
-    reason = judging.limit_exceeded(selection.subsets, judging.Limits(settings.agreement, settings.loss))
+    reason = judging.limit_exceeded(selection.subsets, judging.Limits(settings.agreement, settings.max_metric_drop))
     if not reason and tried.how == STATIC and not selection.drift["absent_changes_nothing"]:
         reason = "what stands in an absent slot changes an answer"
     if reason:

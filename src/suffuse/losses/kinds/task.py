@@ -29,7 +29,7 @@ class Settings(PartSettings):
 
     kind: Literal["task"] = "task"
     weight: float = Setting(default=1.0, gt=0)
-    smoothing: float = Setting(default=0.0, ge=0, lt=1)
+    label_smoothing: float = Setting(default=0.0, ge=0, lt=1)
     delta: float | None = Setting(default=None, gt=0)
 
 
@@ -49,7 +49,7 @@ def loss(
     settings: Settings, layers: nn.ModuleDict, student: Output, teacher: dict[str, Tensor], target: Tensor
 ) -> Tensor:
     """logits (B, C) and the head's target (B,) or (B, C), as :class:`suffuse.types.Head` says -> scalar."""
-    return task(student.logits, target, settings.smoothing, settings.delta, student.head)
+    return task(student.logits, target, settings.label_smoothing, settings.delta, student.head)
 
 
 def task(

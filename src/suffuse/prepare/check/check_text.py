@@ -19,7 +19,7 @@ DONE = {
     "data.split.column": "says which split a row is in; a row of no known split is left out",
     "data.split.hold_out.column": "says which rows are held out: they are the test rows",
     "data.derive": "a column that the recipe derives is made of it",
-    "evaluate.by": "scores are told for each of its values",
+    "evaluate.slice_by": "scores are told for each of its values",
 }
 LEARNED = {
     "classes": "one of the training rows' classes is learned; a row without a label learns from the teacher alone",

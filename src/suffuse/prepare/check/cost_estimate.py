@@ -78,16 +78,18 @@ def list_trainings(recipe: Recipe, train: int, labelled: int) -> list[dict[str, 
     distill, is_multimodal = recipe.distill, len(recipe.modalities) > 1
     teacher, trainings = recipe.trained, []
     if teacher:
-        teachers = teacher.seeds * (1 + (len(teacher.encoders) if teacher.floors and is_multimodal else 0))
+        teachers = teacher.num_seeds * (
+            1 + (len(teacher.encoders) if teacher.unimodal_baselines and is_multimodal else 0)
+        )
         teacher_facts = {"trainings": teachers + (teacher.folds or 0), "steps": steps(teacher.train, labelled)}
         trainings.append({"who": "teacher", **teacher_facts})
-    students = distill.seeds * 2 * (1 + len(recipe.fractions))
+    students = distill.num_seeds * 2 * (1 + len(recipe.fractions))
     encoders = len(recipe.student.encoders)
-    baselines = distill.seeds * encoders if distill.floors and encoders > 1 else 0
+    baselines = distill.num_seeds * encoders if distill.unimodal_baselines and encoders > 1 else 0
     trainings.append({"who": "student", "trainings": students + baselines, "steps": steps(distill.train, train)})
-    if distill.rival:  # at the most: what the teacher's training took isn't known yet
-        max_steps = distill.rival * steps(distill.train, train)
-        trainings.append({"who": "student", "trainings": distill.seeds, "steps": max_steps})
+    if distill.compute_matched_baseline:  # at the most: what the teacher's training took isn't known yet
+        max_steps = distill.compute_matched_baseline * steps(distill.train, train)
+        trainings.append({"who": "student", "trainings": distill.num_seeds, "steps": max_steps})
     return trainings
 
 

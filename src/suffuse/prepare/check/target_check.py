@@ -62,7 +62,7 @@ def _class_facts(check: Check, head: Head, cells: targets.Cells, split: np.ndarr
     train = [v for v, s in zip(cells.values, split, strict=True) if s == splits.TRAIN and v is not None]
     counts = Counter(label for value in train for label in (value if isinstance(value, tuple) else (value,)))
     kept = set(head.classes)
-    if head.kind == CLASSES and cells.task.most:
+    if head.kind == CLASSES and cells.task.max_classes:
         _check_rare_answers(check, cells, split, kept)
     unseen = _count_unseen(cells, split, set(counts))
     if unseen:
@@ -103,7 +103,7 @@ def _check_rare_answers(check: Check, cells: targets.Cells, split: np.ndarray, k
         if left_out:
             counts.append(f"{left_out:,} of {len(values):,} {name} rows ({percent(left_out / len(values))})")
     if counts:
-        text = f"answers beyond the {cells.task.most} most frequent: {', '.join(counts)}; in training they are "
+        text = f"answers beyond the {cells.task.max_classes} most frequent: {', '.join(counts)}; in training they are "
         text += f"'{targets.OTHER}', which is never a right answer in validation and test"
         check.add(NOTES, "rare_answers", visible(cells.name), text)
 

@@ -27,7 +27,7 @@ FLOOR = 1e-6
 class Settings(PartSettings):
     """Which modality is looked at."""
 
-    kind: Literal["look_transfer"] = "look_transfer"
+    kind: Literal["query_attention_transfer"] = "query_attention_transfer"
     weight: float = Setting(default=1.0, gt=0)
     map: str  # the student's
     teacher: str = ""  # the teacher's, where it has another name
@@ -74,10 +74,10 @@ def loss(
     if not looked.all():
         here = looked if here is None else looked & here
     mine = student.maps[asks(settings)[0]]
-    return look_transfer(mine.unflatten(1, (-1, STRETCHES)), theirs.unflatten(1, (-1, STRETCHES)), here)
+    return query_attention_transfer(mine.unflatten(1, (-1, STRETCHES)), theirs.unflatten(1, (-1, STRETCHES)), here)
 
 
-def look_transfer(student: Tensor, teacher: Tensor, weight: Tensor | None = None) -> Tensor:
+def query_attention_transfer(student: Tensor, teacher: Tensor, weight: Tensor | None = None) -> Tensor:
     """Attention (B, Q, K) of queries over places, of both; weights (B,) -> scalar (Wang et al. 2020)."""
     mine, theirs = (_spread(x) for x in clean(weight, exact(student), exact(teacher.detach())))
     return mean((theirs * (theirs.log() - mine.log())).sum(2).mean(1), weight)
