@@ -142,7 +142,7 @@ def test_a_student_that_is_weak_without_a_modality_is_tried_with_halves_where_su
         there, _ = ground(folder, kind)
         one = next(f for f in heuristics.findings(weak, there) if "is missing" in f.because)
         assert ({"modality_dropout": HALVES} in one.tries) == there.by_subsets == (kind == "subsets")
-        assert ("select: subsets" in one.because) != there.by_subsets
+        assert ("checkpoint_metric: subsets" in one.because) != there.by_subsets
         tried = search_space.point_with(STUDENT, there, {"modality_dropout": HALVES})
         assert (tried["modality_dropout"] == HALVES) == there.by_subsets
 
