@@ -15,7 +15,8 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-RESULTS = Path(__file__).resolve().parent / "results"
+from result_file import RESULTS
+
 PAGE = Path(__file__).resolve().parent / "README.md"
 BEGIN, END = "<!-- results: python benchmarks/summary.py --write -->", "<!-- end of results -->"
 HEAD = ("case", "teacher", "student", "baseline", "gain, 95 % interval", "verdict", "date")

@@ -43,7 +43,8 @@ OF_SCENARIOS = {  # script, which takes the scenarios' data sets -> cases that r
 TELLS = {"causes": "\n{}, 2 epochs, seed ", "tune": "\n{}, searched for "}  # how a case's result begins
 RESULT = "\n{}\n"  # elsewhere
 LIBRARIES = {
-    "anywhere", "copies", "pooled", "result_file", "rows", "seeds", "shipped", "soak", "toy", "toy_data", "trials"
+    "anywhere", "copies", "pooled", "result_file", "rows", "seeds", "shipped", "soak", "summary", "toy", "toy_data",
+    "trials",
 }  # fmt: skip
 
 

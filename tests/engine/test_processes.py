@@ -139,10 +139,10 @@ def test_one_that_doesn_t_answer_is_not_waited_for_without_end(tmp_path):
     code = (
         "import sys, time, torch\n"
         "from datetime import timedelta\nfrom pathlib import Path\n"
-        "from suffuse.engine.process_group import joined, summed\n"
+        "from suffuse.engine.process_group import join_group, summed\n"
         "from suffuse.errors import SuffuseError\n"
         "rank = int(sys.argv[1])\n"
-        "with joined(rank, 2, Path(sys.argv[2]), timedelta(seconds=2)):\n"
+        "with join_group(rank, 2, Path(sys.argv[2]), timedelta(seconds=2)):\n"
         "    time.sleep(60 * rank)\n"
         "    try:\n        summed(torch.ones(1))\n"
         "    except SuffuseError as error:\n        print(error.line(), flush=True)\n        import os; os._exit(3)\n"

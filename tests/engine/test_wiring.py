@@ -19,7 +19,7 @@ from e2e_tools import make_rows, write_csv
 
 from suffuse import pipeline
 from suffuse.data.columns import Columns
-from suffuse.engine import loop
+from suffuse.engine import feature_cache, loop
 from suffuse.engine.checkpoint import State
 from suffuse.engine.loop import Plan, fit
 from suffuse.engine.objective import Objective
@@ -261,8 +261,7 @@ def test_frozen_vectors_are_standardised_by_training_rows_alone(
     run.folder.mkdir()
     run.path("data").symlink_to(stored.path("data"))
     ready: list[Columns] = []
-    module = teach if who == "teacher" else __import__("suffuse.engine.student_training", fromlist=["feature_cache"])
-    monkeypatch.setattr(module.feature_cache, "ready", recorded_calls(module.feature_cache.ready, ready))
+    monkeypatch.setattr(feature_cache, "ready", recorded_calls(feature_cache.ready, ready))
     if who == "student":
         objective, plan = plan_of(run, job(False), tmp_path)
         model, usage = objective.model, plan.usage

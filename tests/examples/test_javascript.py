@@ -52,6 +52,8 @@ def written(rows: list[dict], file: Path) -> Path:
 
 def compare(predict: Callable, export: Path, records: list[dict], root: Path, place: Path) -> list[dict]:
     """Same answers, probabilities within 1e-5, the same modalities used."""
+    columns = dict.fromkeys(column for record in records for column in record)
+    records = [record or columns for record in records]  # of an empty record Python asks which model it is for
     done = predict(export, written(records, place / "records.jsonl"), root)
     assert done.returncode == 0, done.stderr
     ours = [json.loads(line) for line in done.stdout.splitlines()]

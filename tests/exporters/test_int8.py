@@ -20,6 +20,7 @@ from suffuse.export_integrity import forms, read_signature, seal
 from suffuse.exporters import export_folder as exporter
 from suffuse.exporters.export_card import card
 from suffuse.exporters.int8 import precision_selection as shipping
+from suffuse.exporters.int8.accuracy_check import AccuracyCheck
 from suffuse.exporters.int8.operator_groups import groups, quantised_softmax, with_node_names
 from suffuse.exporters.int8.precision_selection import calibration, select_int8, write_form
 from suffuse.exporters.int8.quantize import DYNAMIC, STATIC, quantize
@@ -123,7 +124,7 @@ def test_static_keeps_the_mask_contract_bit_for_bit(made, columns):
 def test_dynamic_owes_something_to_its_neighbours_and_that_is_told(made, columns, fp32):
     pale = replace(columns, entries={**columns.entries, "picture": columns.entries["picture"] // 8 + 100})
     rows = columns.labelled("validation")
-    judge = shipping.Judge.of(Session(fp32), pale, rows, subsets(columns.spec.names), (100, 0.95))
+    judge = AccuracyCheck.of(Session(fp32), pale, rows, subsets(columns.spec.names), (100, 0.95))
     static, dynamic = judge.drift(made[STATIC]), judge.drift(made[DYNAMIC])
     for drift in (static, dynamic):  # absent slots are zeros before anything is measured for a scale
         assert drift["absent_changes_nothing"] and drift["absent"] == 0
@@ -171,7 +172,7 @@ def test_what_ships_keeps_to_the_limits(fp32, columns, times):
 
 def test_beyond_the_limits_auto_refuses_with_its_reason_and_a_named_form_fails(fp32, columns, times, monkeypatch):
     kept, reason = subsets(columns.spec.names), "on picture it may lose 0.3 of accuracy, 0 is allowed"
-    monkeypatch.setattr(shipping.judging, "beyond", lambda *_: reason)
+    monkeypatch.setattr(shipping.judging, "limit_exceeded", lambda *_: reason)
     found = select_int8(fp32, columns, kept, asked(), times)
     assert not found.content and set(found.tried) == {"static", "dynamic"} and found.why == reason
     for how in ("static", "dynamic"):
@@ -184,7 +185,7 @@ def test_a_form_that_was_chosen_well_may_still_fail_the_proof(fp32, columns, tim
     """Groups are chosen on few rows; what ships is judged on more, and its mask contract is looked at."""
     kept = subsets(columns.spec.names)
     monkeypatch.setattr(
-        shipping.Judge, "drift", lambda *_: {"absent_changes_nothing": False, "absent": 1e-3, "alone": 0.0}
+        AccuracyCheck, "drift", lambda *_: {"absent_changes_nothing": False, "absent": 1e-3, "alone": 0.0}
     )
     found = select_int8(fp32, columns, kept, asked(), times)
     assert found.tried["static"]["why"] == "what stands in an absent slot changes an answer"

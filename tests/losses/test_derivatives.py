@@ -142,7 +142,7 @@ def test_what_several_processes_share_has_no_second_derivative(monkeypatch):
         )  # fmt: skip
 
     monkeypatch.setattr(distributed_forward, "summed", lambda numbers: numbers)
-    monkeypatch.setattr(distributed_forward, "each", lambda numbers, sizes: [numbers])
+    monkeypatch.setattr(distributed_forward, "gather_ragged", lambda numbers, sizes: [numbers])
     shared = (
         normalised,
         lambda: distributed_forward._AllGather.apply(0, [(4,)], x)[0],
@@ -159,4 +159,4 @@ def test_every_autograd_function_is_tried_here():
     named = []
     for file in Path(suffuse.__file__).parent.rglob("*.py"):
         named += re.findall(r"class (\w+)\(torch\.autograd\.Function\)", file.read_text(encoding="utf-8"))
-    assert sorted(named) == ["Divergence", "Normalised", "Projected", "_Gathered", "_Used"]
+    assert sorted(named) == ["Divergence", "Normalised", "Projected", "_AllGather", "_SumGradients"]

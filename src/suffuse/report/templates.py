@@ -60,7 +60,7 @@ def render_page(title: Callable[[], str], body: Callable[[], Markup], languages:
             with use_language(language):
                 bodies.append({"language": language, "name": LANGUAGES[language], "html": body()})
     with use_language(languages[0]):
-        return render_template("page", css=css(), title=title(), bodies=bodies)
+        return str(render_template("page", css=css(), title=title(), bodies=bodies))
 
 
 def css() -> Markup:
