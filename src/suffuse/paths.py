@@ -37,7 +37,8 @@ def is_plain(name: object) -> bool:
 def leads_inside(link: Path, folder: Path) -> bool:
     """Whether what a link points at lies below the folder. A link that leads in a circle doesn't."""
     try:
-        return link.resolve().is_relative_to(folder.resolve())
+        resolved = link.resolve()  # of a circle it raises, or from Python 3.13 on stops at one of its links
+        return not resolved.is_symlink() and resolved.is_relative_to(folder.resolve())
     except (OSError, RuntimeError):
         return False
 

@@ -36,7 +36,7 @@ def inputs(run: Run, stage: Stage) -> dict[str, Any]:
     found = {k: v for k, v in found.items() if k not in stage.limits}
     seen = _augmented(run, stage)
     found = {k: v for k, v in found.items() if not _augments(k) or (v and k.split(".")[1] in seen)}
-    if found.get("compute.processes") == 1:  # as ever; a run of a time before there were several is as it was
+    if found.get("compute.processes") == 1:  # as ever; a run from before there were several stays valid
         del found["compute.processes"]
     for before in stage.reads:
         stamp = run.stamp(before)
@@ -331,7 +331,7 @@ def _few(said: list[str]) -> str:
 
 
 def _contents(run: Run, stage: Stage) -> dict[str, Any]:
-    """Hashes of the files that parts' settings name. One that is gone since is as it was: what was made of it stays."""
+    """Hashes of the files that parts' settings name. One that is gone counts as unchanged: its results stay."""
     parts: dict[str, PartSettings] = {}
     heads = {key.partition(".")[0] for key in stage.recipe}
     for who, network in run.recipe.networks.items():

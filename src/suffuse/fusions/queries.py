@@ -42,7 +42,7 @@ class Settings(PartSettings):
 
 
 def gates(settings: Settings) -> bool:
-    """Where each modality is looked at by itself, shares are even."""
+    """With attention within each modality, shares are even."""
     return settings.attention == "joint"
 
 
@@ -91,13 +91,13 @@ def fuse(settings: Settings, layers: nn.ModuleDict, encoded: list[Encoded], pres
     said = [_said(layers["say"][m], look, x) for m, (look, x) in enumerate(zip(looks, xs, strict=True))]  # pyright: ignore
     logits = torch.stack(said).sum(0)
     gates = torch.stack([look.sum(2).mean(1) for look in looks], dim=1)
-    even = present / present.sum(1, keepdim=True).clamp(min=1)  # where nothing holds a token, nothing is looked at
+    even = present / present.sum(1, keepdim=True).clamp(min=1)  # without any token, no modality is attended to
     gates = torch.where(there.any(1, keepdim=True), gates, even.to(gates.dtype))
     return Fused(logits, gates, logits, tuple(map(Look, looks, reals)))
 
 
 def _said(detectors: nn.ModuleList, look: Tensor, x: Tensor) -> Tensor:
-    """(B, Q, L) attention, (B, L, W) tokens -> (B, C). A bias counts as much as the modality is looked at."""
+    """(B, Q, L) attention, (B, L, W) tokens -> (B, C). A bias is weighed by the attention on its modality."""
     import torch
     from torch.nn import functional as F
 

@@ -11,7 +11,7 @@ group   Every row is kept. Rows with equal contents are one group, joined with t
 keep    Every row is kept and nothing is grouped. Copies in two splits are counted and reported as a warning.
 drop    Of rows with equal contents and label the first is kept, the others are quarantined. A copy in test is kept
         before one in validation, and that before one in training. Copies within test, or within validation, are kept:
-        a given split is scored as it was given.
+        a given split is scored unchanged.
 """
 
 from __future__ import annotations

@@ -251,7 +251,8 @@ def check_score(making: StoreBuild, folder: Path) -> None:
 def verify(run: Run) -> dict:
     """Read every byte of a finished store, then compute some of its rows again with the teacher.
 
-    Raises SuffuseError where something isn't as it was written, or not what the teacher says now.
+    Raises SuffuseError if a file changed after it was written, or if stored rows don't match the teacher's current
+    output.
     """
     folder = run.path("knowledge")
     facts = manifest.read(folder)

@@ -25,7 +25,7 @@ FLOOR = 1e-6
 
 
 class Settings(PartSettings):
-    """Which modality is looked at."""
+    """The modality that the queries attend to."""
 
     kind: Literal["query_attention_transfer"] = "query_attention_transfer"
     weight: float = Setting(default=1.0, gt=0)
