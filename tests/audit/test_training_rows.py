@@ -32,7 +32,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run as far as its students, with all labels and with half of them."""
     project = tmp_path_factory.mktemp("audited")
     distill = {"train": TRAIN, "num_seeds": 1, "label_fractions": [0.5], "unimodal_baselines": False}
-    recipe = make_project(project, teacher__train=TRAIN, teacher__floors=False, distill=distill)
+    recipe = make_project(project, teacher__train=TRAIN, teacher__unimodal_baselines=False, distill=distill)
     run = Run.open(recipe, ["compute.threads=1"], project / "run")
     for verb in ("prepare", "teach", "extract", "distill"):
         pipeline.run_stage(run, verb)

@@ -37,10 +37,10 @@ def leaky(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
         data__split={"column": "split"},
         data__group=None,
         modalities__picture__size=24,
-        distill__rival=True,
-        distill__floors=False,
+        distill__compute_matched_baseline=True,
+        distill__unimodal_baselines=False,
         distill__label_fractions=[],
-        distill__seeds=2,
+        distill__num_seeds=2,
         teacher__train__epochs=3,
     )
     write_recipe(folder / "recipe.yaml", recipe)

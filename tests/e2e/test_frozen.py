@@ -26,7 +26,7 @@ def recipe(tmp_path, write_table, tiny_recipe, timm_folder, hugging_folder) -> d
     made["modalities"]["picture"]["size"] = 32
     made["teacher"]["encoders"]["picture"] = {"kind": "timm", "name": "test_resnet", "frozen": True}
     made["student"]["encoders"]["question"] = {"kind": "huggingface", "name": "bert", "frozen": True}
-    made["distill"]["floors"] = True
+    made["distill"]["unimodal_baselines"] = True
     return made
 
 
@@ -65,7 +65,7 @@ def test_a_teacher_that_can_t_be_exported_still_teaches(recipe, tmp_path, monkey
     from suffuse.encoders import timm
 
     monkeypatch.setattr(timm, "hindrance", lambda settings, layers: "it is made of paper", raising=False)
-    recipe["distill"]["floors"] = False
+    recipe["distill"]["unimodal_baselines"] = False
     run = Run.of(recipe, tmp_path / "run", base=tmp_path)
     pipeline.run_all(run)
     assert "no export to compare with: it is made of paper" in capsys.readouterr().err

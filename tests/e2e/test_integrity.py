@@ -169,7 +169,7 @@ def test_a_lost_record_of_evaluations_is_reported_and_not_forgotten(copied: Path
 
     (copied / "test_evaluations.json").unlink()
     run = Run.open(copied)
-    with pytest.raises(SuffuseError, match=r"the record of test-set evaluations is missing .*test-looks\.json"):
+    with pytest.raises(SuffuseError, match=r"the record of test-set evaluations is missing .*test_evaluations\.json"):
         pipeline.run_all(run)
     assert len(evaluations(copied)) == 1
     found = {one.item.check: one for one in audit(run)}

@@ -131,8 +131,8 @@ def held(folder: Path, values: list[str]) -> Path:
 
 
 def make_project_recipe(**changes: Any) -> dict[str, Any]:
-    few = {"distill__label_fractions": [], "distill__seeds": 1, "distill__floors": False}
-    return make_recipe(**few, evaluate__probes=["robustness"], evaluate__by="who", **changes)
+    few = {"distill__label_fractions": [], "distill__num_seeds": 1, "distill__unimodal_baselines": False}
+    return make_recipe(**few, evaluate__probes=["robustness"], evaluate__slice_by="who", **changes)
 
 
 @pytest.mark.slow

@@ -163,9 +163,9 @@ def test_what_it_can_t_stand_beside(tiny_recipe, tmp_path, who):
     raw = tiny_recipe(tmp_path / "rows.csv")
     raw[who]["train"] |= {"modality_dropout": "complementary_subsets"}
     assert getattr(make_recipe(raw), who).train.modality_dropout == "complementary_subsets"
-    for change in ("whole", "mixup"):
-        wrong = {**raw, who: {**raw[who], "train": {**raw[who]["train"], change: True if change == "whole" else 0.2}}}
-        with pytest.raises(UsageError, match=f"{who}.train.modality_dropout: got halves with {change}"):
+    for change in ("also_full_input", "mixup"):
+        wrong = {**raw, who: {**raw[who], "train": {**raw[who]["train"], change: True if change == "also_full_input" else 0.2}}}
+        with pytest.raises(UsageError, match=f"{who}.train.modality_dropout: got complementary_subsets with {change}"):
             make_recipe(wrong)
     raw["distill"]["train"] |= {"modality_dropout": "complementary_subsets"}
     for change in ({"teacher_input": "masked"}, {"baseline": {"train": {"mixup": 0.2}}}):

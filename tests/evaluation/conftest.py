@@ -16,7 +16,7 @@ def looked_at(tmp_path_factory: pytest.TempPathFactory, write_table, tiny_recipe
     """(run, context); read them, don't change them."""
     folder = tmp_path_factory.mktemp("probed")
     recipe = tiny_recipe(write_table(folder / "table"))
-    recipe["distill"]["seeds"] = 2
+    recipe["distill"]["num_seeds"] = 2
     recipe["evaluate"] = {"resamples": 100}
     run = Run.of(recipe, folder / "run")
     for stage in ("prepare", "teach", "extract", "distill", "export"):

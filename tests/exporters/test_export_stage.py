@@ -32,7 +32,7 @@ def distilled(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run with a student, and validation rows that suffice for temperatures."""
     project = tmp_path_factory.mktemp("distilled")
     distill = {"train": TRAIN, "num_seeds": 1, "label_fractions": [], "unimodal_baselines": False}
-    recipe = make_project(project, 90, teacher__train=TRAIN, teacher__floors=False, distill=distill)
+    recipe = make_project(project, 90, teacher__train=TRAIN, teacher__unimodal_baselines=False, distill=distill)
     run = Run.open(recipe, ["compute.threads=1"], project / "run")
     for verb in ("prepare", "teach", "extract", "distill"):
         pipeline.run_stage(run, verb)

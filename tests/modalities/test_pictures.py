@@ -204,7 +204,7 @@ def test_all_missing_is_absent_or_unreadable(tmp_path):
 def test_settings_of_several():
     assert (EIGHT.places, FOUR.places, LIST.places) == (1, 4, 3)
     assert image.stored(FOUR) == ((4, 8, 8, 4), "uint8") and image.stored(EIGHT) == ((8, 8, 3), "uint8")
-    with pytest.raises(ValueError, match="got most 2 for 3 columns"):
+    with pytest.raises(ValueError, match="got max_images 2 for 3 columns"):
         image.Settings(column=("a", "b", "c"), max_images=2)
 
 

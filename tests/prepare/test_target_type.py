@@ -150,7 +150,7 @@ def test_a_teacher_with_few_labels_is_three_that_are_trained_for_long_enough(
     labels = [("yes", "no")[row % 2] if row % 100 < 100 * share else None for row in range(rows)]
     made = recipe(propose(table(tmp_path, labels), "goal"))
     assert made.trained is not None
-    assert (made.trained.seeds, made.trained.ensemble) == (seeds, seeds > 1)
+    assert (made.trained.num_seeds, made.trained.ensemble) == (seeds, seeds > 1)
     known = round(0.765 * rows * share)
     steps = made.trained.train.epochs * -(-known // made.trained.train.batch)
     assert steps >= 400  # of its own, on rows that have a label

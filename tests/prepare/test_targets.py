@@ -83,7 +83,7 @@ def test_labels_come_as_lists_or_texts(values):
 
 
 def test_the_most_frequent_classes_and_other():
-    found = cells(["a", "a", "b", "b", "c", "d", "c", "new"], most=2)
+    found = cells(["a", "a", "b", "b", "c", "d", "c", "new"], max_classes=2)
     where = split(0, 0, 0, 0, 0, 0, 2, 2)
     head = targets.head(found, where)
     assert head.classes == ("a", "b", "other")
@@ -141,5 +141,5 @@ def test_a_split_is_stratified_by_tenths_of_a_number():
 
 def test_a_label_called_other_beside_a_vocabulary_is_refused():
     with pytest.raises(SuffuseError, match="name of the rest"):
-        targets.head(cells(["a", "a", "other", "b"], most=1), split(0, 0, 0, 0))
+        targets.head(cells(["a", "a", "other", "b"], max_classes=1), split(0, 0, 0, 0))
     assert targets.head(cells(["a", "other"]), split(0, 0)).classes == ("a", "other")

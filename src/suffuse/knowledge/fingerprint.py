@@ -17,7 +17,7 @@ from .chunks import subsets
 
 WORDS = {  # of an error, by the first word of the part's name
     "teacher": "weights of the teacher",
-    "taught": "files of the teacher",
+    "teacher_files": "files of the teacher",
     "classes": "classes",
     "modalities": "modalities",
     "preprocessing": "preprocessing",
@@ -35,7 +35,7 @@ def fingerprint(run: Run, spec: Spec, names: Sequence[str], weights: str) -> dic
     fields = [f for f in spec.fields if f.name in names]
     return {
         "teacher": weights,
-        "taught": stamp["digest"] if stamp else None,
+        "teacher_files": stamp["digest"] if stamp else None,
         "classes": list(spec.classes),
         "modalities": list(names),
         "preprocessing": {f.name: _hash([f.kind, f.statistics, _settings(run.recipe, f.name)]) for f in fields},

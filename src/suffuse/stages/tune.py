@@ -63,7 +63,7 @@ def begin(run: Run, options: TuneOptions) -> Path:
     identity = {
         "recipe": json.loads(run.recipe.model_dump_json(include={"seed", "modalities", "student", "distill"})),
         "made of": {verb: (run.stamp(verb) or {}).get("digest") for verb in ("prepare", "extract")},
-        "objectives": list(options.objectives), "largest": options.max_cost, "longest": options.max_epochs,
+        "objectives": list(options.objectives), "max_cost": options.max_cost, "max_epochs": options.max_epochs,
     }  # fmt: skip
     plan = read_checked(place / "plan.json", _AGAIN)
     if plan is not None and plan.get("shipped") not in (None, file_facts(place / "shipped.yaml")):
@@ -83,7 +83,7 @@ def begin(run: Run, options: TuneOptions) -> Path:
         narrow = {name: bounds for one in found for name, bounds in one.narrow.items()}
         plan = {"identity": identity, "narrow": narrow, "evidence": facts, "because": [asdict(one) for one in found]}
         plan |= {"shipped": bytes_facts(shipped.encode())}
-        plan |= {"objectives": list(options.objectives), "largest": options.max_cost, "longest": options.max_epochs}
+        plan |= {"objectives": list(options.objectives), "max_cost": options.max_cost, "max_epochs": options.max_epochs}
         write_checked(place / "plan.json", plan)
     for one in plan["because"]:
         say(f"because   {one['because']}")
