@@ -34,7 +34,7 @@ TINY = {
     "distill.train.epochs": 3,
     "distill.train.batch": 16,
     "distill.num_seeds": 2,
-    "data.tasks.answer.most": 6,
+    "data.tasks.answer.max_classes": 6,
     "data.split.validation": 0.15,
     "evaluate.resamples": 200,
 }

@@ -103,7 +103,9 @@ def parts(case: dict) -> tuple[Objective, Plan]:
     widths = {**WIDTHS, "logits": data.spec.outputs}
     chosen = {str(n): settings(losses.TABLE, s) for n, s in enumerate(case["losses"])}
     model = FusionModel(network(case.get("fusion", "gated"), case.get("dropout", 0.0)), data.spec)
-    objective = Objective(model, chosen, widths, mixup=case.get("mixup", 0.0), both=case.get("also_full_input", False)).double()
+    objective = Objective(
+        model, chosen, widths, mixup=case.get("mixup", 0.0), both=case.get("also_full_input", False)
+    ).double()
     random = torch.Generator().manual_seed(8)
     taught = {n: torch.randn(len(data.target), w, generator=random).double() for n, w in widths.items()}
     taught["gates"], taught["picture.map"] = taught["gates"].softmax(1), taught["picture.map"].square()

@@ -164,7 +164,10 @@ def test_what_it_can_t_stand_beside(tiny_recipe, tmp_path, who):
     raw[who]["train"] |= {"modality_dropout": "complementary_subsets"}
     assert getattr(make_recipe(raw), who).train.modality_dropout == "complementary_subsets"
     for change in ("also_full_input", "mixup"):
-        wrong = {**raw, who: {**raw[who], "train": {**raw[who]["train"], change: True if change == "also_full_input" else 0.2}}}
+        wrong = {
+            **raw,
+            who: {**raw[who], "train": {**raw[who]["train"], change: True if change == "also_full_input" else 0.2}},
+        }
         with pytest.raises(UsageError, match=f"{who}.train.modality_dropout: got complementary_subsets with {change}"):
             make_recipe(wrong)
     raw["distill"]["train"] |= {"modality_dropout": "complementary_subsets"}

@@ -35,7 +35,11 @@ PARTS = {
     "concat": {"losses": SOFT, "fusion": "concat"},
     "mixup": {"losses": SOFT, "mixup": 0.7},
     "also_full_input": {"losses": SOFT, "also_full_input": True, "drop": 1.0, "fusion": "bottleneck"},
-    "complementary_subsets": {"losses": [*SOFT, {"kind": "subset_consistency"}], "drop": "complementary_subsets", "fusion": "bottleneck"},
+    "complementary_subsets": {
+        "losses": [*SOFT, {"kind": "subset_consistency"}],
+        "drop": "complementary_subsets",
+        "fusion": "bottleneck",
+    },
     "ema": {"losses": SOFT, "training": {"ema": 0.9, "epochs": 2}},
     "accumulate": {"losses": SOFT, "training": {"accumulate": 3, "epochs": 2}},
     "balance_losses": {"losses": SOFT, "balance_losses": True},

@@ -111,5 +111,5 @@ def test_what_it_can_t_stand_beside(tiny_recipe, tmp_path, who):
             make_recipe(wrong)
     raw["distill"]["train"] |= {"also_full_input": True, "modality_dropout": "uniform"}
     for change in ({"teacher_input": "masked"}, {"baseline": {"train": {"mixup": 0.2}}}):
-        with pytest.raises(UsageError, match="whole"):
+        with pytest.raises(UsageError, match="also_full_input"):
             make_recipe({**raw, "extract": {"subsets": "all"}, "distill": {**raw["distill"], **change}})

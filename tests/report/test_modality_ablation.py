@@ -109,7 +109,7 @@ def test_scores_by_the_values_of_a_column(make):
         return {"rows": rows, "metrics": {} if mean is None else {"accuracy": fact(mean)}}
 
     by = {"answer_type": {"CLOSED": part(1200, 0.8), "OPEN": part(30, 0.5), "(empty)": part(2, None)}}
-    run = make([card("teacher", 0.75, by=by), card("student", 0.7, by=by)], by="answer_type")
+    run = make([card("teacher", 0.75, by=by), card("student", 0.7, by=by)], slice_by="answer_type")
     (block,) = modality_ablation.slices(run)
     assert block.title == "Accuracy by answer type"
     assert block.headings == ("model", "CLOSED (1,200)", "OPEN (30)", "(empty) (2)")
