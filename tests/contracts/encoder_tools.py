@@ -15,7 +15,7 @@ from suffuse.types import Encoded, Field
 STEPS = {"features": 3, "length": 9, "mean": [0.1, 0.2, -0.3], "std": [1.5, 0.5, 1.0]}
 FIELDS = {
     "image": Field("picture", "image", {"size": 32, "mean": [0.5] * 3, "std": [0.2] * 3}),
-    "text": Field("question", "text", {"vocabulary": 12, "length": 6}),
+    "text": Field("question", "text", {"vocabulary": 12, "length": 6, "idf": [0.0, 0.0, *[1.5] * 10]}),
     "audio": Field("sound", "audio", STEPS),
     "sequence": Field("track", "sequence", STEPS),
     "wave": Field("sound", "audio", {"features": 1, "rate": 16_000, "length": 4000, "mean": [0.1], "std": [0.3]}),
@@ -77,6 +77,7 @@ CHOICES: dict[str, list[tuple[str, dict]]] = {
         ("text", {"embedding": 4, "pool": "mean"}),
         ("text", {"embedding": 4, "pool": "meanmax", "pairs": 7}),
     ],
+    "ngrams": [("text", {"embedding": 4, "drop": 0.0})],
     "conv1d": [
         *(("audio", {"widths": [4, 6], "norm": norm}) for norm in ("batch", "layer", "none")),
         ("sequence", {"widths": [4, 6], "kernel": 3, "stride": 1, "pool": "attention"}),

@@ -101,13 +101,15 @@ def test_how_long_an_entry_is_padded_changes_nothing(asked, field):
     x = encoder.entries()
     plain, padded = encoder(x), encoder(encoder.padded(x, 9))
     torch.testing.assert_close(padded.vector, plain.vector, atol=1e-6, rtol=1e-5)
+    one = encoder(x[:1, :1])  # a single token, unpadded
+    torch.testing.assert_close(one.vector, plain.vector[:1], atol=1e-5, rtol=1e-4)
+    if not hasattr(encoder.part, "tokens"):
+        return
     count = plain.token_mask.shape[1]  # type: ignore[union-attr]
     assert torch.equal(padded.token_mask[:, :count], plain.token_mask)  # type: ignore[index]
     assert not padded.token_mask[:, count:].any()  # type: ignore[index]
     here = plain.token_mask
     torch.testing.assert_close(padded.tokens[:, :count][here], plain.tokens[here], atol=1e-5, rtol=1e-4)  # type: ignore[index]
-    one = encoder(x[:1, :1])  # a single token, unpadded
-    torch.testing.assert_close(one.vector, plain.vector[:1], atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize(("asked", "field"), chosen(*LENGTHS, learns=True))

@@ -26,6 +26,7 @@ TABLE = {
     "gru": "suffuse.encoders.rnn",
     "lstm": "suffuse.encoders.rnn",
     "bag": "suffuse.encoders.bag",
+    "ngrams": "suffuse.encoders.ngrams",
     "conv1d": "suffuse.encoders.conv1d",
     "conv2d": "suffuse.encoders.conv2d",
     "transformer": "suffuse.encoders.transformer",

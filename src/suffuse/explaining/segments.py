@@ -94,7 +94,7 @@ def _patch_label(y: float, x: float, row: int, column: int) -> str:
 
 def _words(statistics: dict, settings: Any, entry: np.ndarray) -> Segments:
     tokenizer, own = Tokenizer.from_str(statistics["tokenizer"]), settings.tokenizer is None
-    ids = swap(entry, statistics.get("pad", PAD))
+    ids, hashing = swap(entry, statistics.get("pad", PAD)), settings.hashing
     special = {i for i, token in tokenizer.get_added_tokens_decoder().items() if token.special} - (
         {UNKNOWN} if own else set()
     )
@@ -103,11 +103,13 @@ def _words(statistics: dict, settings: Any, entry: np.ndarray) -> Segments:
         token = tokenizer.id_to_token(int(ids[position])) or ""
         if not own and int(ids[position]) in special:
             continue
-        if not words or not _continues_word(token, tokenizer) or index[position - 1] < 0:
+        # hashed n-grams of a word stand after the word
+        continues = ids[position] >= hashing.words if hashing else _continues_word(token, tokenizer)
+        if not words or not continues or index[position - 1] < 0:
             words.append([])
         index[position] = len(words) - 1
         words[-1].append(int(ids[position]))
-    labels = tuple(_word_label(tokenizer, word, own) for word in words)
+    labels = tuple(_word_label(tokenizer, word[:1] if hashing else word, own) for word in words)
     removed = np.where(index >= 0, UNKNOWN if own else PAD, entry).astype(entry.dtype)
     return Segments(labels, index, removed, delete=not own)
 
@@ -126,7 +128,7 @@ def _word_label(tokenizer: Tokenizer, ids: list[int], own: bool) -> str:
         return "[unknown word]"
     if tokenizer.decoder is not None:
         return tokenizer.decode(ids).strip() or "".join(tokenizer.id_to_token(i) or "" for i in ids)
-    return " ".join(tokenizer.id_to_token(i) or "" for i in ids)
+    return " ".join(tokenizer.id_to_token(i) or "[unknown word]" for i in ids)
 
 
 def _seconds(statistics: dict, settings: Any, entry: np.ndarray) -> Segments:

@@ -35,6 +35,7 @@ def write(model: FusionModel, recipe: Recipe, folder: Path, derived: Mapping[str
         if "tokenizer" in statistics:
             facts["tokenizer"] = f"{field.name}.tokenizer.json"
             write_text(folder / facts["tokenizer"], statistics.pop("tokenizer"))
+        statistics.pop("idf", None)  # in the model's weights
         described.append({**facts, "statistics": statistics})
     seal(
         folder,

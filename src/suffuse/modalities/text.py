@@ -2,7 +2,8 @@
 
 ``words`` splits at white space and punctuation (small vocabularies, languages with spaces); ``nltk`` and ``spacy``
 split as these libraries do. ``bpe`` is byte-level byte-pair encoding (Sennrich et al. 2016): any language and any
-script, nothing unknown. Ids: 0 is padding, 1 is a word that training never saw.
+script, nothing unknown. Ids: 0 is padding, 1 is a word that training never saw. ``ngrams`` gives a set of hashed
+n-grams of words and characters instead of a sequence (:mod:`suffuse.modalities.text_ngrams`), for the encoder `ngrams`.
 
 With ``tokenizer`` a pretrained one is used as it is, special tokens ([CLS], [SEP]) and unknown words included; but
 0 is padding all the same. Where its own padding has another id, that is ``pad`` in the statistics, and the two ids
@@ -27,7 +28,9 @@ from ..errors import UsageError, listed
 from ..files import package_file
 from ..registry import ModalitySettings, optional
 from ..registry import Statistics as BaseStatistics
+from . import text_ngrams
 from .cell import Absent, Root, Unreadable, is_empty, limits_of, pieces
+from .text_damage import damage
 
 PAD, UNKNOWN = 0, 1
 PADS = ("[PAD]", "<pad>", "<PAD>", "[pad]", "<|pad|>", "<|padding|>", "<blank>")  # how padding is called
@@ -42,8 +45,10 @@ class Settings(ModalitySettings):
     FILES: ClassVar[tuple[str, ...]] = ("tokenizer",)
 
     kind: Literal["text"] = "text"
-    tokens: Literal["words", "bpe", "nltk", "spacy"] = "bpe"
-    vocabulary: int = Field(8000, ge=300, le=200_000)  # entries at the most
+    tokens: Literal["words", "bpe", "ngrams", "nltk", "spacy"] = "bpe"
+    vocabulary: int = Field(8000, ge=300, le=200_000)  # entries at the most; of n-grams the number of ids
+    word_ngrams: int = Field(2, ge=1, le=5)  # longest runs of words that ``ngrams`` hashes
+    char_ngrams: tuple[int, int] | None = (3, 5)  # shortest and longest character n-grams of ``ngrams``; None: none
     length: int = Field(64, ge=1, le=4096)  # tokens at the most; what is longer is cut
     lowercase: bool = True
     language: str | None = None  # of ``tokens: spacy``: en, zh, ar, ... or xx
@@ -55,7 +60,17 @@ class Settings(ModalitySettings):
     def _spoken(self) -> Settings:
         if self.tokens == "spacy" and self.tokenizer is None and not self.language:
             raise ValueError("language: got none, expected the code of one for 'tokens: spacy', e.g. en, zh or xx")
+        if self.char_ngrams and not 1 <= self.char_ngrams[0] <= self.char_ngrams[1] <= 10:
+            low, high = self.char_ngrams
+            raise ValueError(f"char_ngrams: got [{low}, {high}], expected the shortest and the longest, from 1 to 10")
         return self
+
+    @property
+    def hashing(self) -> text_ngrams.Hashing | None:
+        """How ``tokens: ngrams`` become ids; None for all other tokens."""
+        if self.tokens != "ngrams" or self.tokenizer is not None:
+            return None
+        return text_ngrams.Hashing.of(self.vocabulary, self.word_ngrams, self.char_ngrams)
 
 
 class Statistics(BaseStatistics):
@@ -65,9 +80,12 @@ class Statistics(BaseStatistics):
     length: int = Field(ge=1, le=2**31 - 1)
     tokenizer: str
     pad: int = Field(PAD, ge=0, le=2**31 - 2)
+    idf: list[float] | None = None  # of n-grams, the inverse document frequency of each id; not in an export
 
     def check(self, settings: Settings) -> None:
         """Raises ValueError where the tokenizer can't be read, or gives ids that the model doesn't have."""
+        if settings.hashing and self.vocabulary != settings.vocabulary:
+            raise ValueError(f"vocabulary: got {self.vocabulary:,}, expected the settings' {settings.vocabulary:,}")
         try:
             ids = _load(self.tokenizer, self.length).get_vocab().values()
             given = encode(settings, self.model_dump(), [""]).max()
@@ -121,7 +139,14 @@ def blank(settings: Settings) -> str:
 def fit(settings: Settings, items: Sequence[str]) -> dict:
     """Train the tokenizer on the training texts, or take the given one; the statistics hold it whole, as JSON."""
     facts: dict[str, Any] = {}
-    if settings.tokenizer is not None:
+    if settings.hashing:
+        words, idf = text_ngrams.fit(settings.hashing, chain.from_iterable(pieces(items)))
+        tokenizer, size, facts = (
+            _word_level({"[PAD]": PAD, "[UNK]": UNKNOWN, **words}),
+            settings.vocabulary,
+            {"idf": idf},
+        )
+    elif settings.tokenizer is not None:
         tokenizer, facts["pad"] = _pretrained(settings)
         size = max(max(tokenizer.get_vocab().values()), facts["pad"]) + 1
     else:
@@ -137,6 +162,9 @@ def fit(settings: Settings, items: Sequence[str]) -> dict:
 def encode(settings: Settings, statistics: dict, items: Sequence[str]) -> np.ndarray:
     """Texts -> (U, L) int32 ids, padded with 0; L is the longest here, at most the recipe's length."""
     length, pad = statistics["length"], statistics.get("pad", PAD)
+    if settings.hashing:
+        encoded = [text_ngrams.encode(settings.hashing, length, piece) for piece in pieces(items)]
+        return _stacked(encoded)
     tokenizer = _load(statistics["tokenizer"], length)
     if len(items) == 1:  # a single record: without the threads that a batch is cut by
         (text,) = _split(settings, items if isinstance(items, list) else next(pieces(items)))
@@ -169,6 +197,8 @@ def texts(settings: Settings, statistics: dict, entries: np.ndarray) -> list[str
     rows = [swap(row, statistics.get("pad", PAD)).tolist() for row in rows]
     if settings.tokenizer is not None or tokenizer.decoder is not None:
         return [tokenizer.decode(row, skip_special_tokens=settings.tokenizer is not None) for row in rows]
+    if settings.hashing:  # only ids of words have a token
+        return [" ".join(token for i in row if i != UNKNOWN and (token := tokenizer.id_to_token(i))) for row in rows]
     return [" ".join("\ufffd" if i == UNKNOWN else tokenizer.id_to_token(i) or "\ufffd" for i in row) for row in rows]
 
 
@@ -201,7 +231,7 @@ def corrupt(settings: Settings, statistics: dict, entries: np.ndarray, severity:
     damaged = []
     for row, text in zip(entries, texts(settings, statistics, entries), strict=True):
         own = hashlib.blake2b(row[row != PAD].astype("<i4").tobytes(), digest_size=8).digest()
-        damaged.append(_damaged(text, share, np.random.default_rng([seed, severity, int.from_bytes(own, "little")])))
+        damaged.append(damage(text, share, np.random.default_rng([seed, severity, int.from_bytes(own, "little")])))
     made = encode(settings, statistics, damaged)[:, : entries.shape[1]]
     return np.pad(made, ((0, 0), (0, entries.shape[1] - made.shape[1]))).astype(entries.dtype)
 
@@ -210,6 +240,7 @@ def explain(settings: Settings, statistics: dict) -> list[str]:
     """What is done to a text."""
     how = {
         "words": "cut at spaces and punctuation",
+        "ngrams": f"hashed: {_ngram_names(settings)}",
         "bpe": "cut into pieces of words, learnt from the training texts",
         "nltk": "cut into words by NLTK",
         "spacy": f"cut into words by spaCy ({settings.language})",
@@ -267,6 +298,29 @@ def _load(tokenizer: str, length: int = 0) -> Tokenizer:
     if length:
         made.enable_truncation(length)
     return made
+
+
+def _word_level(vocabulary: dict[str, int]) -> Tokenizer:
+    """A tokenizer that names the words of hashed n-grams, to show them; :func:`encode` doesn't use it."""
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    return tokenizer
+
+
+def _stacked(parts: list[np.ndarray]) -> np.ndarray:
+    """(U_i, L_i) ids -> (U, L), padded."""
+    if len(parts) == 1:
+        return parts[0]
+    longest = max((part.shape[1] for part in parts), default=1)
+    padded = [np.pad(part, ((0, 0), (0, longest - part.shape[1]))) for part in parts]
+    return np.concatenate(padded) if padded else np.zeros((0, 1), np.int32)
+
+
+def _ngram_names(settings: Settings) -> str:
+    words = "words" if settings.word_ngrams == 1 else f"runs of 1 to {settings.word_ngrams} words"
+    if not settings.char_ngrams:
+        return words
+    return f"{words}, and {settings.char_ngrams[0]} to {settings.char_ngrams[1]} neighbouring characters of each word"
 
 
 def _trained(settings: Settings, items: Sequence[str]) -> Tokenizer:
@@ -328,25 +382,6 @@ def _splitter(tokens: str, language: str | None) -> Callable[[str], list[str]]:
         got = str(error).splitlines()[0]
         raise UsageError("spaCy can't cut this language into words", where=f"language '{language}'", got=got) from None
     return lambda text: [token.text for token in made.make_doc(text)]
-
-
-def _damaged(text: str, share: float, random: np.random.Generator) -> str:
-    words = text.split()
-    words = [w for w in words if random.random() >= share] or words[:1]
-    if random.random() < 0.5:
-        words = words[: max(1, round(len(words) * (1 - share)))]
-    letters = list(" ".join(words))
-    for at in np.flatnonzero(random.random(len(letters)) < share / 4):
-        if letters[at] == " " or letters[at] == "\ufffd":
-            continue
-        how = int(random.integers(3))  # twice, not at all, or after its neighbour
-        if how == 0:
-            letters[at] *= 2
-        elif how == 1:
-            letters[at] = ""
-        elif at + 1 < len(letters) and letters[at + 1] not in (" ", "\ufffd"):
-            letters[at], letters[at + 1] = letters[at + 1], letters[at]
-    return "".join(letters) if "".join(letters).strip() else text
 
 
 def _mixed(numbers: np.ndarray) -> np.ndarray:

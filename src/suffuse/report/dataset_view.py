@@ -125,7 +125,7 @@ def decode(tokenizer: Tokenizer, ids: np.ndarray, pad: int = 0) -> str:
     kept = [int(i) for i in swap(ids[ids != 0], pad)]
     if tokenizer.decoder is not None:
         return tokenizer.decode(kept).strip() or "…"
-    words = (tokenizer.id_to_token(i) or "" for i in kept)
+    words = filter(None, map(tokenizer.id_to_token, kept))  # of hashed n-grams only words have a token
     return " ".join(t("[unknown word]") if word == "[UNK]" else word for word in words)
 
 
