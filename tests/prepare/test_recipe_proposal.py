@@ -68,6 +68,11 @@ def texts(**more: list) -> dict[str, list]:
     return {"text": [sentence(row) for row in range(ROWS)], "label": label, **more}
 
 
+def recipe_line(text: str, name: str) -> str:
+    """The line of a recipe in which a modality starts."""
+    return next(line for line in text.splitlines() if line.lstrip().startswith(f"{name}:"))
+
+
 def recipe(proposal: Proposal) -> Recipe:
     """The recipe, after a look at whether its networks are what they should be."""
     made = make_recipe(written := yaml.safe_load(proposal.text))
@@ -426,7 +431,8 @@ def test_chinese_texts_and_labels(tmp_path: Path) -> None:
     columns = {"标题": lines, "类别": ["鞋子" if row % 2 else "裤子" for row in range(ROWS)]}
     columns["说明"] = [f"{text}{label}" for text, label in zip(*columns.values(), strict=True)]
     found = propose(table(tmp_path, columns), "类别")
-    assert roles(found) == {"标题": "text", "类别": "target", "说明": "give-away"}
+    assert roles(found) == {"标题": "text", "类别": "target", "说明": "text"}
+    assert "WARNING: may give the label away" in recipe_line(found.text, "说明")
     made = recipe(found).modalities["标题"].model_dump()
     assert made["tokens"] == "bpe"
     assert 8 <= made["length"] <= 64
@@ -448,12 +454,22 @@ def test_text_that_gives_the_label_away(tmp_path: Path) -> None:
         "label": label,
     }
     found = propose(table(tmp_path, columns), "label")
-    assert set(recipe(found).modalities) == {"masked"}
-    assert "# title: left out, it gives the label away: its label's words stand in 100 % of rows" in found.text
-    del columns["masked"]
+    assert set(recipe(found).modalities) == {"masked", "title"}
+    warning = "WARNING: may give the label away: its label's words stand in 100 % of rows"
+    assert warning in recipe_line(found.text, "title")
+    assert "WARNING" not in recipe_line(found.text, "masked")
+
+
+def test_a_copy_of_the_label_stays_out(tmp_path: Path) -> None:
+    label = [("Shirts", "Track Pants", "watches")[row % 3] for row in range(ROWS)]
+    columns = {
+        "title": [f" {y.lower()}" for y in label],
+        "words": [sentence(row) for row in range(ROWS)],
+        "label": label,
+    }
     found = propose(table(tmp_path, columns), "label")
-    assert set(recipe(found).modalities) == {"title"}
-    assert "WARNING: gives the label away" in found.text
+    assert set(recipe(found).modalities) == {"words"}
+    assert "gives the label away" in found.text
 
 
 def test_words_that_stand_there_for_other_reasons() -> None:
@@ -540,10 +556,12 @@ def test_text_settings() -> None:
 def test_fashion(shared_data: Path, tmp_path: Path) -> None:
     found = propose(str(shared_data / "fashion9k" / "manifest.csv"), "label", place=tmp_path)
     made = recipe(found)
-    assert set(made.modalities) == {"image", "text_masked", "facts"}
+    assert set(made.modalities) == {"image", "text", "text_masked", "facts"}
     facts = made.modalities["facts"].model_dump()["column"]
-    assert facts == ("gender", "base_colour", "season", "year", "usage")  # its categories are coarser labels
-    assert roles(found)["text"] == "give-away"
+    coarser = ("master_category", "sub_category")  # labels, used with a warning
+    assert facts == ("gender", *coarser, "base_colour", "season", "year", "usage")
+    assert all("WARNING" in recipe_line(found.text, name) for name in coarser)
+    assert roles(found)["text"] == "text"
     assert (made.data.id, made.data.group, made.data.split.column) == ("id", "group", "split")
     assert (tmp_path / made.data.source).resolve().is_file()
 

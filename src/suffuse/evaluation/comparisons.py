@@ -3,6 +3,7 @@
 distillation   every student against the same network trained on labels only
 compute        the student against the compute-matched baseline (``distill.compute_matched_baseline``)
 fusion         a network of all modalities against the same network on each modality alone
+classical      teacher, student and exported student against the classical baseline that is best on validation rows
 
 McNemar's test (1947) is on the rows of one seed: of the ``gained + lost`` rows that only one of two models gets right,
 as many should be gained as lost if the models are equally good. The exact test is binomial; mid-p counts half the
@@ -30,17 +31,19 @@ from .intervals import bounds, summary
 from .metrics import Draws, Metrics
 from .verdict import compare
 
-DISTILLATION, COMPUTE, FUSION = "distillation", "compute", "fusion"
+DISTILLATION, COMPUTE, FUSION, CLASSICAL = "distillation", "compute", "fusion", "classical"
+NETWORKS = ("teacher", "ensemble", "student", "export")  # that are compared with a classical baseline
 
 
-def pairs(models: Sequence[str]) -> list[tuple[str, str, str]]:
-    """(about, candidate, reference) of the models that exist."""
+def pairs(models: Sequence[str], classical: str = "") -> list[tuple[str, str, str]]:
+    """(about, candidate, reference) of the models that exist. ``classical``: the best of the classical baselines."""
     wanted = [
         (DISTILLATION, name, name.replace("student", "baseline")) for name in models if name.startswith("student")
     ]
     wanted.append((COMPUTE, "student", "rival"))
     for candidate, prefix in (("teacher", "teacher-only-"), ("baseline", "only-")):
         wanted.extend((FUSION, candidate, unimodal) for unimodal in models if unimodal.startswith(prefix))
+    wanted.extend((CLASSICAL, network, classical) for network in NETWORKS)
     return [pair for pair in wanted if pair[1] in models and pair[2] in models]
 
 
@@ -50,17 +53,20 @@ def comparisons(
     known: tuple[Spec, np.ndarray],
     metric: str,
     draws: Draws,
+    classical: str = "",
 ) -> list[dict[str, Any]]:
     """A verdict on each pair. ``metrics`` and ``predictions``: model -> one entry per seed, predictions (N, C);
-    ``known``: the spec, and the targets (N,).
+    ``known``: the spec, and the targets (N,); ``classical``: the best of the classical baselines.
 
     Two single networks ("fusion" with one seed) can be compared on rows alone; a statement about a recipe, as that
     distilling helps, needs at least two seeds.
     """
     verdicts = []
-    for about, candidate, reference in pairs(list(metrics)):
+    for about, candidate, reference in pairs(list(metrics), classical):
         scores, base = ([m[metric] for m in metrics[name]] for name in (candidate, reference))
-        fixed = about == FUSION and len(scores) == 1
+        if about == CLASSICAL:
+            base = base * len(scores)  # it has no seed
+        fixed = about in (FUSION, CLASSICAL) and len(scores) == 1
         facts = {"about": about, "who": candidate, "against": reference, "metric": metric}
         facts |= compare(scores, base, draws.confidence, bounds(metric), draws.size, fixed)
         verdicts.append(facts | paired_rows((predictions[candidate][0], predictions[reference][0]), known, draws))

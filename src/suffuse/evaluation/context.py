@@ -85,6 +85,7 @@ class Context:
     tell: Tell = lambda share, words: None
     metrics: dict[str, list[Metrics]] = field(default_factory=dict)  # model -> one entry per seed
     abstained: np.ndarray | None = None  # (N,) bool, rows without a teacher's answer; None: it answers all
+    classical: str = ""  # name of the classical baseline that is best on validation rows
     cache: dict[Any, Any] = field(default_factory=dict)  # results that several probes need
 
     @property

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from ..activations import in_units
+from ..classical.baselines import classical_baselines
 from ..data.columns import Columns
 from ..engine import feature_cache, inference
 from ..engine.training_record import best_seed
@@ -63,6 +64,16 @@ def load_models(
         tell(number / len(loaders), name)
         models[name] = loader()
     return models
+
+
+def classical_models(run: Run, columns: Columns, rows: np.ndarray, tell: Tell) -> tuple[dict[str, Model], dict]:
+    """Name -> classical baseline with its outputs on ``rows``, and name -> its facts: rows that it was fitted on, its
+    score on validation rows. None where the recipe switches them off."""
+    if not run.recipe.evaluate.classical_baselines:
+        return {}, {}
+    fitted = classical_baselines(run, columns, rows, run.recipe.fractions, tell)
+    models = {name: Model(name, {"": baseline.outputs}) for name, baseline in fitted.items()}
+    return models, {name: {"classical": baseline.facts} for name, baseline in fitted.items()}
 
 
 def prior_logits(spec: Spec) -> np.ndarray:

@@ -84,7 +84,7 @@ def model_size(run: Run, model: Model) -> dict[str, int]:
         form = (signature.get("forms") or {}).get(model.form) or {}
         file = folder / form.get("file", "model.onnx")
         return {"parameters": signature["parameters"], "bytes": file.stat().st_size}
-    if model.name == "majority":
+    if model.name == "majority" or model.name.startswith("classical"):
         return {}
     if model.name == "teacher" and run.recipe.trained is None:
         facts = read_json(run.path("teacher", "training.json"))
@@ -99,7 +99,9 @@ def summarise_comparisons(run: Run, context: Context) -> ComparisonSummary:
     spec, columns, rows, draws = context.spec, context.columns, context.rows, context.draws
     predictions = {name: list(model.predictions(spec).values()) for name, model in context.models.items()}
     known, metric = (spec, context.target), main_metric(spec.heads)
-    files: dict[str, Any] = {"comparisons": comparisons(context.metrics, predictions, known, metric, draws)}
+    files: dict[str, Any] = {
+        "comparisons": comparisons(context.metrics, predictions, known, metric, draws, context.classical)
+    }
     if run.recipe.evaluate.label_curve:
         labelled, seed = columns.labelled("train"), run.recipe.seed
         shares = (*run.recipe.fractions, 1.0)

@@ -47,7 +47,7 @@ class Settings(ModalitySettings):
     kind: Literal["text"] = "text"
     tokens: Literal["words", "bpe", "ngrams", "nltk", "spacy"] = "bpe"
     vocabulary: int = Field(8000, ge=300, le=200_000)  # entries at the most; of n-grams the number of ids
-    word_ngrams: int = Field(2, ge=1, le=5)  # longest runs of words that ``ngrams`` hashes
+    word_ngrams: int = Field(default=2, ge=1, le=5)  # longest runs of words that ``ngrams`` hashes
     char_ngrams: tuple[int, int] | None = (3, 5)  # shortest and longest character n-grams of ``ngrams``; None: none
     length: int = Field(64, ge=1, le=4096)  # tokens at the most; what is longer is cut
     lowercase: bool = True

@@ -1,4 +1,9 @@
-"""Columns that give the label away: what a model would copy from instead of learning."""
+"""Columns that give the label away: what a model would copy from instead of learning.
+
+What decides the label exactly (a copy, a category with one label per value, a number whose ranges are the labels) is
+left out of a proposed recipe. What may give it away (a text with its label's words, a coarser label) is a feature if it
+is known at prediction time: it is used, with a warning.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +21,13 @@ MAX_ROWS = 5000  # that are compared
 MIN_ROWS = 30  # with a number, for a verdict on ranges and ranks
 PURE = 0.98  # of the rows have the label that is the commonest for their value
 FOLLOWS = 0.999  # rank correlation above which one number determines another
+KEEP = "Keep it if it is known before the label"
 COMMON_ANSWERS = {"yes", "no", "true", "false"}  # words that are in a text for other reasons
 
 
 def mark_leaks(columns: list[Column], target: str, number: bool = False) -> list[Column]:
-    """The same columns: texts that give the label away get the role ``give-away``, others a note in their reason.
-    ``number``: the labels are measured numbers.
+    """The same columns: texts that are a copy of the label get the role ``give-away``; other columns that decide it are
+    marked as ``leaks``; those that may give it away get a warning. ``number``: the labels are measured numbers.
 
     Where nothing else could be used, such texts stay in use, with a warning as their reason.
     """
@@ -45,11 +51,13 @@ def leak_reason(column: Column, labels: list[str | None], number: bool = False) 
             words = (
                 f"its label's words stand in {percent(own_share)} of rows (another label's in {percent(other_share)})"
             )
-            return f"gives the label away: {words}"
+            verb = "gives" if is_copy(pairs) or (column.role != "text" and determines_label(pairs)) else "may give"
+            return f"{verb} the label away: {words}"
     if determines_label(pairs):
-        return f"gives the label away: nearly every one of its {column.distinct:,} values has one label"
+        verb = "may give" if column.role == "text" else "gives"
+        return f"{verb} the label away: nearly every one of its {column.distinct:,} values has one label"
     if column.role != "text" and determines_label([(label, value) for value, label in pairs]):
-        return "gives the label away: nearly every label has one value of it, as a coarser label has"
+        return "may give the label away: nearly every label has one value of it, as a coarser label has"
     if column.role == "number" and are_ranges(sample(pairs, MAX_ROWS)):
         return "gives the label away: labels are ranges of it"
     return ""
@@ -57,9 +65,19 @@ def leak_reason(column: Column, labels: list[str | None], number: bool = False) 
 
 def _marked(column: Column, labels: list[str | None], number: bool) -> Column:
     reason = leak_reason(column, labels, number)
-    if reason and column.role == "text":
+    if not reason:
+        return column
+    if reason.startswith("may "):
+        return replace(column, reason=f"{column.reason}; WARNING: {reason}. {KEEP}")
+    if column.role == "text":
         return replace(column, role="give-away", reason=reason)
-    return replace(column, reason=f"{column.reason}; {reason}", leaks=True) if reason else column
+    return replace(column, reason=f"{column.reason}; {reason}", leaks=True)
+
+
+def is_copy(pairs: list[tuple[str, str]]) -> bool:
+    """Of (text, label) rows: nearly every text is its label, in other case or spacing at the most."""
+    same = sum(text.split() == label.split() for text, label in ((t.casefold(), y.casefold()) for t, y in pairs))
+    return same > PURE * len(pairs)
 
 
 def label_word_shares(pairs: list[tuple[str, str]]) -> tuple[float, float]:

@@ -125,6 +125,7 @@ class Evaluate(Settings):
     resamples: int = Field(default=1000, ge=100, le=100_000)
     slice_by: Annotated[tuple[str, ...], BeforeValidator(listed)] = ()  # columns: scores for each of their values too
     label_curve: Fractions | None = None  # also with these shares of the labels, e.g. [0.05, 0.1, 0.25, 0.5]
+    classical_baselines: bool = True  # also scikit-learn models on each modality, and their late fusion
     controls: bool = True  # also teacher and student with each modality blank, and shuffled among the test rows
     probes: Annotated[Literal["all"] | tuple[str, ...], BeforeValidator(_probes)] = (
         "all"  # what else is measured, e.g. [agreement, missing]

@@ -31,6 +31,7 @@ class ResultRow:
 COLUMNS = ("seeds", "parameters", "file", "1 row")
 ORDER = {
     "majority": 0,
+    "classical": 0.5,
     "only": 1,
     "teacher-only": 1.5,
     "teacher": 2,
@@ -42,9 +43,10 @@ ORDER = {
 }
 NOT_SCORECARDS = ("comparisons", "label-curve")  # further files in scores/
 FLOORS = {CLASSES: "majority answer", LABELS: "training label frequencies", NUMBER: "mean of training rows"}
-NAMES = {"export": "exported student", "baseline": "student, labels only", "rival": "compute-matched baseline",
+NAMES = {"classical": "scikit-learn",
+         "export": "exported student", "baseline": "student, labels only", "rival": "compute-matched baseline",
          "ensemble": "teacher, all seeds together"}  # fmt: skip
-TARGET_TABLE_MODELS = ("majority", "teacher", "ensemble", "student", "baseline", "export")
+TARGET_TABLE_MODELS = ("majority", "classical", "teacher", "ensemble", "student", "baseline", "export")
 
 
 def scores(run: Run) -> dict[str, dict]:
@@ -58,6 +60,8 @@ def model_order(model: str) -> tuple:
     """Sort key of a model."""
     if model.startswith("teacher-only-"):
         return (ORDER["teacher-only"], 0.0, 0, model)
+    if model.startswith("classical-only-"):
+        return (ORDER["classical"], 0.0, 0, model)
     kind, _, rest = model.partition("-")
     if kind == "export":
         return (ORDER[kind], 0.0, bool(rest), model)
@@ -75,6 +79,8 @@ def model_name(model: str, heads: Sequence[Head] = ()) -> str:
     """A model's displayed name. ``heads``: its targets, which name the constant prediction."""
     if model.startswith("teacher-only-"):
         return t("teacher, %(modality)s alone", modality=model.removeprefix("teacher-only-"))
+    if model.startswith("classical-only-"):
+        return t("scikit-learn, %(modality)s alone", modality=model.removeprefix("classical-only-"))
     kind, _, rest = model.partition("-")
     if kind == "export" and rest:
         return t("exported student, %(form)s", form=rest)
@@ -111,7 +117,7 @@ def result_rows(run: Run) -> list[ResultRow]:
 def _row(model: str, card: dict, second: str | None, heads: Sequence[Head]) -> ResultRow:
     main, latency = card["main"], card.get("latency_ms")
     second_score = card["metrics"].get(second)
-    trained = model not in ("majority", "ensemble") and not model.startswith("export")
+    trained = model not in ("majority", "ensemble") and not model.startswith(("export", "classical"))
     return ResultRow(
         model_name(model, heads),
         metric_format.ascii_score(main, card["metrics"][main]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -10,12 +11,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .. import evaluation_log
+from ..classical.baselines import CLASSICAL
 from ..data.columns import Columns
 from ..engine import inference
 from ..engine.runtime import settle
 from ..evaluation import ablations, metrics
 from ..evaluation.context import Context, Model
-from ..evaluation.models import load_models
+from ..evaluation.models import classical_models, load_models
 from ..evaluation.predictions_file import write_predictions
 from ..evaluation.scorecard import merge_fields, run_probes, scorecard, seed_metrics, summarise_comparisons
 from ..files import parsing, write_json
@@ -36,11 +38,17 @@ def evaluate(run: Run) -> None:
     rows = columns.labelled("test")
     with progress("evaluate") as tell:
         teacher = None if run.recipe.trained else outside(run, columns, tell)
-        context = looked(run, columns, rows, teacher, lambda share, words: tell(0.3 * share, words))
+        classical, facts_of_classical = classical_models(
+            run, columns, rows, lambda share, words: tell(0.2 * share, words)
+        )
+        context = looked(run, columns, rows, teacher, classical, lambda share, words: tell(0.2 + 0.15 * share, words))
+        context = replace(context, classical=best_classical(facts_of_classical))
         cells = values(run, rows)
         cards = {who: scorecard(run, context, model, cells) for who, model in context.models.items()}
         compared = summarise_comparisons(run, context)
         for who, facts in probed(context, lambda share, words: tell(0.35 + 0.6 * share, words)).items():
+            cards[who] = merge_fields(cards[who], facts)
+        for who, facts in facts_of_classical.items():
             cards[who] = merge_fields(cards[who], facts)
         if teacher is not None:
             cards["teacher"] |= abstentions(columns.spec, teacher.outputs["test"], context.target)
@@ -53,11 +61,28 @@ def evaluate(run: Run) -> None:
         tell(1.0, f"{len(rows):,} test rows")
 
 
-def looked(run: Run, columns: Columns, rows: np.ndarray, teacher: ProbeTeacher | None, tell: Tell) -> Context:
-    """Every model's answers to the test rows, and its metrics in every resample."""
+def best_classical(facts: Mapping[str, dict[str, Any]]) -> str:
+    """The classical baseline with all labels that is best on validation rows; "" where there is none."""
+    scores = {
+        name: next(iter(fields["classical"]["validation"].values()))
+        for name, fields in facts.items()
+        if name == CLASSICAL or name.startswith(f"{CLASSICAL}-only-")
+    }
+    return max(scores, key=lambda name: scores[name], default="")
+
+
+def looked(
+    run: Run,
+    columns: Columns,
+    rows: np.ndarray,
+    teacher: ProbeTeacher | None,
+    classical: Mapping[str, Model],
+    tell: Tell,
+) -> Context:
+    """Every model's outputs on the test rows, and its metrics in every resample."""
     asked = run.recipe.evaluate
     draws = metrics.draw(columns.group[rows], asked.resamples, asked.confidence)
-    models = together(run, columns.spec, load_models(run, columns, rows, teacher, tell))
+    models = together(run, columns.spec, {**load_models(run, columns, rows, teacher, tell), **classical})
     context = Context(run.recipe, columns, rows, draws, models)
     if teacher is not None:
         context = replace(context, abstained=np.isnan(teacher.outputs["test"]).any(1))

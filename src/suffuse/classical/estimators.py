@@ -1,0 +1,124 @@
+"""scikit-learn models for each kind of target: features (N, K) -> outputs (N, C) as a network has them.
+
+Classes: logistic regression; labels: one for each label; numbers: ridge regression with its penalty chosen by
+leave-one-out (generalised cross-validation). On columns of a table instead: histogram gradient boosting (Ke et al.
+2017), which reads missing numbers and categories as they are. Outputs are log-probabilities, log-odds of labels, and
+numbers in the units of the run's targets.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..registry import optional
+from ..types import CLASSES, LABELS, Head, Spec
+from .features import Features
+
+RARE = 1e-4  # probability of a class without training rows, before normalisation
+MANY_ROWS = 20_000  # from which logistic regression is fitted by stochastic gradient descent
+ITERATIONS = 200  # of logistic regression
+PENALTIES = (0.1, 1.0, 10.0, 100.0, 1000.0)  # of ridge regression, to choose from
+MAX_CATEGORY_CODES = 255  # that histogram gradient boosting takes; a column with more is read as numbers
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Features and a model for each target."""
+
+    features: Features
+    models: Sequence[Any]  # a target's models: one, or one for each label
+    spec: Spec
+
+    def outputs(self, rows: np.ndarray) -> np.ndarray:
+        """(N, C) float32 of these rows."""
+        matrix = self.features.transform(rows)
+        parts = [_outputs(head, models, matrix) for head, models in zip(self.spec.heads, self.models, strict=True)]
+        return np.concatenate(parts, axis=1).astype(np.float32)
+
+
+def fit(features: Features, spec: Spec, rows: np.ndarray, target: np.ndarray) -> Fitted:
+    """Fit a model of each target on those of the ``rows`` (N,) that have it. ``target``: all rows' targets, see
+    :class:`suffuse.types.Spec`."""
+    matrix = features.fit(rows)
+    models = []
+    for head, values in spec.targets(target[rows]):
+        known = np.asarray(head.known(values))
+        columns = values[known].T if head.kind == LABELS else values[known][None]
+        models.append([_fit_one(head, matrix[np.flatnonzero(known)], y, features) for y in columns])
+    return Fitted(features, models, spec)
+
+
+def _fit_one(head: Head, matrix: Any, target: np.ndarray, features: Features) -> Any:
+    """A fitted model; of a target with a single value a :class:`Constant`."""
+    if head.kind in (CLASSES, LABELS):
+        target = target.astype(np.int64)
+    if len(target) < 2 or (target == target[0]).all():
+        return Constant(target[0] if len(target) else 0)
+    model = _estimator(head, matrix, features)
+    with warnings.catch_warnings():  # a fit that stops at its limit of iterations is good enough
+        warnings.simplefilter("ignore")
+        return model.fit(matrix, target)
+
+
+def _estimator(head: Head, matrix: Any, features: Features) -> Any:
+    linear = optional("sklearn.linear_model", "train")
+    if features.is_table:
+        ensemble = optional("sklearn.ensemble", "train")
+        codes = [c for c in features.categories if matrix[:, c].max(initial=0) <= MAX_CATEGORY_CODES - 1]
+        kind = ensemble.HistGradientBoostingClassifier if head.kind in (CLASSES, LABELS) else None
+        kind = kind or ensemble.HistGradientBoostingRegressor
+        return kind(random_state=0, categorical_features=codes or None)
+    if head.kind not in (CLASSES, LABELS):
+        return linear.RidgeCV(PENALTIES) if _dense(matrix) else linear.Ridge(1.0)
+    strength = 0.01 if _dense(matrix) else 10.0  # inverse penalty; standardised numbers are larger than TF-IDF
+    if matrix.shape[0] > MANY_ROWS:
+        penalty = 1 / (strength * matrix.shape[0])
+        return linear.SGDClassifier(loss="log_loss", alpha=penalty, max_iter=20, random_state=0)
+    return linear.LogisticRegression(C=strength, max_iter=ITERATIONS)
+
+
+def _dense(matrix: Any) -> bool:
+    return isinstance(matrix, np.ndarray)
+
+
+@dataclass(frozen=True)
+class Constant:
+    """A model of a target that has one value."""
+
+    value: Any
+
+    @property
+    def classes_(self) -> np.ndarray:
+        """The class."""
+        return np.array([self.value])
+
+    def predict_proba(self, matrix: Any) -> np.ndarray:
+        """(N, 1) ones."""
+        return np.ones((matrix.shape[0], 1))
+
+    def predict(self, matrix: Any) -> np.ndarray:
+        """(N,) the value."""
+        return np.full(matrix.shape[0], self.value, np.float64)
+
+
+def _outputs(head: Head, models: Sequence[Any], matrix: Any) -> np.ndarray:
+    """(N, C_h) outputs of a target."""
+    if head.kind == CLASSES:
+        return np.log(_class_probabilities(models[0], matrix, len(head.classes)))
+    if head.kind == LABELS:
+        columns = [_class_probabilities(model, matrix, 2) for model in models]
+        return np.stack([np.log(p[:, 1]) - np.log(p[:, 0]) for p in columns], axis=1)
+    return models[0].predict(matrix)[:, None]
+
+
+def _class_probabilities(model: Any, matrix: Any, classes: int) -> np.ndarray:
+    """(N, C); a class without training rows is rare."""
+    probabilities = np.full((matrix.shape[0], classes), RARE)
+    known = model.classes_.astype(np.int64)
+    probabilities[:, known] = np.maximum(model.predict_proba(matrix), RARE)
+    return probabilities / probabilities.sum(1, keepdims=True)

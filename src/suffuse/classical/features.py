@@ -1,0 +1,218 @@
+"""Features of one modality for classical models, one row each; a row without the modality has zeros.
+
+text       TF-IDF of words and pairs of words, and of character n-grams within words (raw cells, normalised)
+image      histograms of oriented gradients (Dalal & Triggs 2005) and of colours, as the mean of a row's pictures
+audio      mean, standard deviation, maximum and mean absolute change of each log-mel band over time
+sequence   the same of each number over time
+tabular    numbers (NaN where missing) and category codes
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+from PIL import Image
+
+from ..data.columns import Columns
+from ..modalities import text
+from ..modalities.audio_ops import log_mel
+from ..modalities.cell import Absent, Unreadable
+from ..modalities.tabular import MISSING
+from ..prepare.raw_cells import RawRows
+from ..registry import optional
+from ..run import Run
+
+SIDE = 64  # pixels of a picture whose gradients are read
+COLOUR_BINS = 16  # of each channel, in each quarter of a picture
+MELS = 40  # bands of a wave's log-mel power
+CHUNK = 256  # entries at a time
+
+
+class Features(Protocol):
+    """Features of one modality. ``X`` is a sparse matrix or an array (N, K)."""
+
+    is_table: bool  # X holds a table's numbers and category codes, to be read by trees
+
+    @property
+    def categories(self) -> tuple[int, ...]:
+        """Columns of X that are category codes."""
+        ...
+
+    def fit(self, rows: np.ndarray) -> Any:
+        """Fit on these rows (N,) and return their X."""
+        ...
+
+    def transform(self, rows: np.ndarray) -> Any:
+        """X of any rows (N,)."""
+        ...
+
+
+def modality_features(run: Run, columns: Columns, name: str) -> Features:
+    """Features of the run's modality ``name``."""
+    if run.recipe.modalities[name].kind == "text":
+        return TextFeatures(run, columns, name)
+    if run.recipe.modalities[name].kind == "tabular":
+        return TableFeatures(columns.of((name,)))
+    return EntryFeatures(columns.of((name,)), run.recipe.modalities[name])
+
+
+@dataclass
+class TextFeatures:
+    """TF-IDF of words and characters."""
+
+    run: Run
+    columns: Columns
+    name: str
+    fitted: Any = None
+    is_table = False
+    categories: tuple[int, ...] = ()
+
+    def fit(self, rows: np.ndarray) -> Any:
+        """Sparse X of the rows. The vocabulary is theirs."""
+        extraction = optional("sklearn.feature_extraction.text", "train")
+        pipeline = optional("sklearn.pipeline", "train")
+        words = extraction.TfidfVectorizer(
+            ngram_range=(1, 2), sublinear_tf=True, lowercase=False, token_pattern=r"(?u)\b\w+\b|[^\w\s]"
+        )
+        characters = extraction.TfidfVectorizer(
+            analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True, lowercase=False, min_df=min(2, len(rows))
+        )
+        self.fitted = pipeline.make_union(words, characters)
+        return self.fitted.fit_transform(self._texts(rows))
+
+    def transform(self, rows: np.ndarray) -> Any:
+        """Sparse X of the rows."""
+        return self.fitted.transform(self._texts(rows))
+
+    def _texts(self, rows: np.ndarray) -> list[str]:
+        """Normalised texts; of a row without one, or with one that can't be read, an empty one."""
+        settings: Any = self.run.recipe.modalities[self.name]
+        records = self._raw.records(settings.columns, rows)
+        present = self.columns.of((self.name,)).present[rows, 0]
+        texts = []
+        for record, has_text in zip(records, present, strict=True):
+            value = record if len(settings.columns) > 1 else record[settings.columns[0]]
+            try:
+                texts.append(text.load(settings, value, self._raw.root)[1] if has_text else "")
+            except (Absent, Unreadable):
+                texts.append("")
+        return texts
+
+    @cached_property
+    def _raw(self) -> RawRows:
+        return RawRows(self.run)
+
+
+@dataclass
+class TableFeatures:
+    """Numbers with NaN where they are missing, then category codes."""
+
+    columns: Columns
+    is_table = True
+
+    @property
+    def categories(self) -> tuple[int, ...]:
+        """Columns of X that are category codes."""
+        numbers, width = self._sizes
+        return tuple(range(numbers, width - numbers))
+
+    @property
+    def _sizes(self) -> tuple[int, int]:
+        statistics = self.columns.spec.fields[0].statistics
+        return statistics["numbers"], 2 * statistics["numbers"] + len(statistics["categories"])
+
+    def fit(self, rows: np.ndarray) -> np.ndarray:
+        """X of the rows."""
+        return self.transform(rows)
+
+    def transform(self, rows: np.ndarray) -> np.ndarray:
+        """X of the rows."""
+        numbers, _ = self._sizes
+        entries = np.asarray(self.columns.entries[self.columns.spec.names[0]])[self.columns.entry[rows, 0]]
+        values, missing, codes = entries[:, :numbers], entries[:, numbers : 2 * numbers], entries[:, 2 * numbers :]
+        present = self.columns.present[rows]
+        values = np.where((missing > 0) | ~present, np.nan, values)
+        return np.concatenate([values, np.where(present, codes, MISSING)], axis=1)
+
+
+@dataclass
+class EntryFeatures:
+    """Features of each distinct picture or recording, standardised on the rows that they are fitted on."""
+
+    columns: Columns
+    settings: Any
+    is_table = False
+    categories: tuple[int, ...] = ()
+    scale: tuple[np.ndarray, np.ndarray] | None = None
+    computed: dict[int, np.ndarray] = field(default_factory=dict)  # entry -> (K,)
+
+    def fit(self, rows: np.ndarray) -> np.ndarray:
+        """Standardised X of the rows."""
+        values = self._values(rows[self.columns.present[rows, 0]])
+        if not len(values):
+            values = np.zeros((1, 1), np.float32)
+        deviation = values.std(0)
+        self.scale = values.mean(0), np.where(deviation > 1e-6, deviation, 1.0)
+        return self.transform(rows)
+
+    def transform(self, rows: np.ndarray) -> np.ndarray:
+        """Standardised X of the rows."""
+        assert self.scale is not None
+        present = self.columns.present[rows, 0]
+        matrix = np.zeros((len(rows), len(self.scale[0])), np.float32)
+        if present.any():
+            matrix[present] = (self._values(rows[present]) - self.scale[0]) / self.scale[1]
+        return matrix
+
+    def _values(self, rows: np.ndarray) -> np.ndarray:
+        """(N, K) of rows that have the modality; each distinct entry is computed once."""
+        name, entries = self.columns.spec.names[0], self.columns.entry[rows, 0]
+        wanted = [int(entry) for entry in np.unique(entries) if int(entry) not in self.computed]
+        for start in range(0, len(wanted), CHUNK):
+            chunk = wanted[start : start + CHUNK]
+            for entry, values in zip(chunk, self.columns.entries[name][np.array(chunk)], strict=True):
+                self.computed[entry] = self._entry(np.asarray(values))
+        return np.stack([self.computed[int(entry)] for entry in entries]) if len(entries) else np.zeros((0, 1))
+
+    def _entry(self, values: np.ndarray) -> np.ndarray:
+        if self.columns.spec.fields[0].kind == "image":
+            if values.ndim == 3:
+                return picture_features(values)
+            pictures = [picture[..., :3] for picture in values if picture[0, 0, 3]]
+            return np.mean([picture_features(picture) for picture in pictures], axis=0)
+        steps = values[values[:, -1] > 0, :-1].astype(np.float32)
+        if self.columns.spec.fields[0].kind == "audio" and steps.shape[1] == 1:
+            steps = wave_features(steps[:, 0], self.settings.rate)
+        return step_features(steps)
+
+
+def picture_features(pixels: np.ndarray) -> np.ndarray:
+    """(H, W, 3) uint8 -> oriented gradients of 8 x 8 cells of 8 pixels, and colour histograms of four quarters."""
+    features = optional("skimage.feature", "train")
+    picture = np.asarray(Image.fromarray(pixels).resize((SIDE, SIDE), Image.Resampling.BILINEAR))
+    gradients = features.hog(
+        picture, orientations=8, pixels_per_cell=(8, 8), cells_per_block=(2, 2), channel_axis=2, feature_vector=True
+    )
+    half, colours = SIDE // 2, []
+    for rows in (slice(0, half), slice(half, SIDE)):
+        for cols in (slice(0, half), slice(half, SIDE)):
+            quarter = picture[rows, cols].reshape(-1, 3)
+            colours += [np.histogram(quarter[:, c], COLOUR_BINS, (0, 256))[0] / len(quarter) for c in range(3)]
+    return np.concatenate([gradients, np.sqrt(np.concatenate(colours))]).astype(np.float32)
+
+
+def wave_features(samples: np.ndarray, rate: int) -> np.ndarray:
+    """Samples (L,) -> log-mel power (T, MELS)."""
+    window = max(round(0.025 * rate), 2)
+    return log_mel(samples.astype(np.float32), rate, MELS, window, max(round(0.01 * rate), 1))
+
+
+def step_features(steps: np.ndarray) -> np.ndarray:
+    """(L, F) -> (4F,) mean, standard deviation, maximum, and mean absolute change over time."""
+    changes = np.abs(np.diff(steps, axis=0)) if len(steps) > 1 else np.zeros_like(steps)
+    parts: Sequence[np.ndarray] = (steps.mean(0), steps.std(0), steps.max(0), changes.mean(0))
+    return np.concatenate(parts).astype(np.float32)
