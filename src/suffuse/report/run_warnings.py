@@ -26,12 +26,32 @@ UNSURE = (
     "%(model)s: shuffling %(name)s among the test rows can't be told to cost anything (%(numbers)s): there is no "
     "evidence that the model uses %(name)s"
 )
+CLASSICAL = (
+    "%(model)s doesn't beat %(classical)s (%(score)s against %(classical_score)s: %(numbers)s): use that model, or add "
+    "labels, epochs or a pretrained encoder"
+)
+CLASSICAL_SCORES = {"score": "who", "classical_score": "against"}
 NEGLIGIBLE = 0.01  # of the main metric: an interval that ends below it is no cost
 
 
 def warnings(run: Run) -> list[str]:
     """All warnings."""
-    return [*leaks(run), *teacher(run), *fusion(run), *unused_modalities(run)]
+    return [*classical(run), *leaks(run), *teacher(run), *fusion(run), *unused_modalities(run)]
+
+
+def classical(run: Run) -> list[str]:
+    """Networks without evidence that they beat the classical baseline that was best on validation rows."""
+    cards, texts = scores_table.scores(run), []
+    for facts in read_json(run.path("scores", "comparisons.json")) or []:
+        if facts.get("about") == "classical" and facts["verdict"] != "helps":
+            metric = facts["metric"]
+            scores = {key: cards[facts[end]]["metrics"][metric]["mean"] for key, end in CLASSICAL_SCORES.items()}
+            texts.append(
+                t(CLASSICAL, model=model_name(facts["who"]), classical=model_name(facts["against"]),
+                  **{key: ascii_value(metric, score) for key, score in scores.items()},
+                  numbers=_difference(run, metric, facts))
+            )  # fmt: skip
+    return texts
 
 
 def leaks(run: Run) -> list[str]:

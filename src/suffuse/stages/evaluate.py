@@ -41,7 +41,7 @@ def evaluate(run: Run) -> None:
         classical, facts_of_classical = classical_models(
             run, columns, rows, lambda share, words: tell(0.2 * share, words)
         )
-        context = looked(run, columns, rows, teacher, classical, lambda share, words: tell(0.2 + 0.15 * share, words))
+        context = looked(run, columns, rows, teacher, lambda share, words: tell(0.2 + 0.15 * share, words), classical)
         context = replace(context, classical=best_classical(facts_of_classical))
         cells = values(run, rows)
         cards = {who: scorecard(run, context, model, cells) for who, model in context.models.items()}
@@ -76,13 +76,13 @@ def looked(
     columns: Columns,
     rows: np.ndarray,
     teacher: ProbeTeacher | None,
-    classical: Mapping[str, Model],
     tell: Tell,
+    classical: Mapping[str, Model] | None = None,
 ) -> Context:
     """Every model's outputs on the test rows, and its metrics in every resample."""
     asked = run.recipe.evaluate
     draws = metrics.draw(columns.group[rows], asked.resamples, asked.confidence)
-    models = together(run, columns.spec, {**load_models(run, columns, rows, teacher, tell), **classical})
+    models = together(run, columns.spec, {**load_models(run, columns, rows, teacher, tell), **(classical or {})})
     context = Context(run.recipe, columns, rows, draws, models)
     if teacher is not None:
         context = replace(context, abstained=np.isnan(teacher.outputs["test"]).any(1))
