@@ -1,6 +1,7 @@
-// Texts -> token ids, as the tokenizer that stands in the export cuts them: words, or byte-level pieces of words.
+// Texts -> token ids, as the export says: words or byte-level pieces of words by its tokenizer, or hashed n-grams.
 
 import { isEmpty, pieces, wellFormed } from "./cell.mjs";
+import { ngrams } from "./ngrams.mjs";
 import { Absent, Refused, Unreadable } from "./refused.mjs";
 
 const UNKNOWN = 1;
@@ -11,7 +12,7 @@ const PARTS = /'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\p{White_Space}\p{L
 
 export function text({ name, settings, statistics }, { tokenizer, limits }) {
   if (settings.tokenizer !== null) throw new Refused(`${name}: a pretrained tokenizer is not read here`);
-  const cut = { words, bpe }[settings.tokens];
+  const cut = { words, bpe, ngrams: () => ngrams(settings) }[settings.tokens];
   if (!cut) throw new Refused(`${name}: words cut by ${settings.tokens} are not cut here`);
   const several = Array.isArray(settings.column);
   const columns = [settings.column].flat();

@@ -127,7 +127,7 @@ def test_pictures_that_could_differ_are_refused(ask) -> None:
     assert [w for w, said in zip(words, got, strict=True) if said.startswith("Unreadable") and w in said] == words, got
 
 
-@pytest.mark.parametrize("tokens", ["words", "bpe"])
+@pytest.mark.parametrize("tokens", ["words", "bpe", "ngrams"])
 @pytest.mark.parametrize("lowercase", [True, False])
 def test_texts_become_the_same_tokens(ask, tokens: str, lowercase: bool) -> None:
     noise = random.Random(3)

@@ -25,7 +25,7 @@ import numpy as np
 from ..word_patterns import UNSPACED, word_pattern
 
 FIRST = 2  # id of the first bucket
-WORD_SHARE = 0.25  # of the buckets are for words
+WORDS_OF = 4  # one in so many buckets is for words
 LONGEST_WORD = 64  # characters; of a longer one only the first are read
 
 
@@ -40,7 +40,7 @@ class Hashing(NamedTuple):
     @classmethod
     def of(cls, vocabulary: int, word_ngrams: int, char_ngrams: tuple[int, int] | None) -> Hashing:
         """Split V ids among words and other n-grams."""
-        return cls(vocabulary, FIRST + max(round(WORD_SHARE * (vocabulary - FIRST)), 1), word_ngrams, char_ngrams)
+        return cls(vocabulary, FIRST + (vocabulary - FIRST) // WORDS_OF, word_ngrams, char_ngrams)
 
     def word_id(self, word: str) -> int:
         """Id of a word, from 2 to ``words``."""
