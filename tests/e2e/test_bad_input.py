@@ -22,6 +22,7 @@ from e2e_tools import (
     make_rows,
     start,
     suffuse,
+    suffuse_process,
     undo,
     write_csv,
     write_recipe,
@@ -291,7 +292,7 @@ def limit_files() -> None:
 
 def test_a_file_that_can_not_grow(project: Project) -> None:
     recipe = project(modalities__picture__size=64)
-    limited = suffuse("prepare", recipe, "--out", "run", cwd=recipe.parent, preexec_fn=limit_files)
+    limited = suffuse_process("prepare", recipe, "--out", "run", cwd=recipe.parent, preexec_fn=limit_files)
     fails(limited, 1, "File too large", "items.npy", "make room")
     done(suffuse("prepare", recipe, "--out", "run", cwd=recipe.parent))
 

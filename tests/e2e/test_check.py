@@ -20,6 +20,7 @@ from e2e_tools import (
     make_recipe,
     make_rows,
     suffuse,
+    suffuse_process,
     write_csv,
     write_recipe,
 )
@@ -221,7 +222,7 @@ def test_a_large_table_is_sampled_and_needs_no_torch(tmp_path: Path) -> None:
         for n in range(300_000):
             out.writerow((n, f"images/{n % 40}.png", f"what {n}", ("red", "blue", "green")[n % 3], n % 5000))
     write_recipe(tmp_path / "recipe.yaml", make_recipe())
-    result = done(suffuse("check", "recipe.yaml", cwd=tmp_path, flags=("-X", "importtime")))
+    result = done(suffuse_process("check", "recipe.yaml", cwd=tmp_path, flags=("-X", "importtime")))
     loaded = {line.rpartition("|")[2].strip() for line in result.err.splitlines() if line.startswith("import time:")}
     assert not loaded & {"torch", "sklearn", "scipy", "matplotlib"}  # pandas is loaded by pyarrow, where it is there
     assert "300,000 rows" in result.out and "50,000 of 300,000 rows" in result.out

@@ -101,7 +101,7 @@ def test_a_part_of_a_real_table(
         for one in ("distill.num_seeds=1", "distill.unimodal_baselines=false", "export.teacher=false")
         for w in ("--set", one)
     ]
-    done(suffuse("run", "recipe.yaml", "--out", "run", *fewer, cwd=tmp_path, timeout=600))  # unedited it runs above
+    done(suffuse("run", "recipe.yaml", "--out", "run", *fewer, cwd=tmp_path))  # unedited it runs above
     print(f"{name}: {time.monotonic() - start:.0f} s")
     assert accuracy(tmp_path / "run", "student") > accuracy(tmp_path / "run", "majority") + 0.2
     answers = tmp_path / "answers.csv"

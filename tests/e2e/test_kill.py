@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from e2e_tools import done, environment, hashes, make_project, stamp, start, suffuse, undo
+from e2e_tools import done, environment, hashes, make_project, stamp, start, suffuse, suffuse_process, undo
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
@@ -145,7 +145,7 @@ def test_killed_and_called_again_ends_with_the_same_bits(
         if inside == KILLS[stage]:
             break
     assert inside == KILLS[stage], "too few of the kills have hit the stage"
-    result = done(suffuse(stage, run, env=often))
+    result = done(suffuse_process(stage, run, env=often))
     assert f"{stage:<9} done in" in result.err
     assert not (run / "previous").exists()
     assert not list((run / ".partial").iterdir())
@@ -195,7 +195,7 @@ def test_interrupted_by_the_keyboard(stage: str, whole: Path, often: dict[str, s
     ]
     assert "Traceback" not in err + out
     assert wait_for(lambda: not session(process.pid), 5)
-    done(suffuse(stage, run, env=often))
+    done(suffuse_process(stage, run, env=often))
     assert hashes(run, [stage]) == hashes(whole, [stage])
 
 

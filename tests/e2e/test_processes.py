@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from e2e_tools import done, environment, fails, hashes, make_project, start, suffuse, undo
+from e2e_tools import done, environment, fails, hashes, make_project, start, suffuse, suffuse_process, undo
 
 TINY = {
     "teacher__train": {"epochs": 2, "batch": 16},
@@ -68,7 +68,7 @@ def test_a_launcher_s_processes_train_the_same(shared, tmp_path):
 def test_a_launcher_that_starts_another_number_is_told(shared, tmp_path):
     run = Path(shutil.copytree(shared / "run", tmp_path / "run"))
     undo(run, "distill")
-    result = suffuse("distill", run, "--set", "compute.processes=3", env=environment(WORLD_SIZE="2", RANK="0"))
+    result = suffuse_process("distill", run, "--set", "compute.processes=3", env=environment(WORLD_SIZE="2", RANK="0"))
     fails(result, 2, "compute.processes", "got 3, expected 2", "--set compute.processes=2")
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import pytest
 import yaml
-from e2e_tools import Finished, done, fails, hashes, scores, stamp, suffuse
+from e2e_tools import Finished, done, fails, hashes, scores, stamp, suffuse, suffuse_process
 from safetensors.numpy import load_file
 
 from suffuse.stages import STAGES
@@ -87,7 +87,7 @@ def test_second_call_does_nothing_and_loads_no_torch(finished: Finished) -> None
     assert again.out == finished.result.out
     assert {p: p.stat().st_mtime_ns for p in before} == before
     for args in (("run", finished.run), ("status", finished.run), ("teach", finished.run)):
-        loaded = modules(done(suffuse(*args, flags=("-X", "importtime"))).err)
+        loaded = modules(done(suffuse_process(*args, flags=("-X", "importtime"))).err)
         assert "suffuse.pipeline" in loaded
         assert not {m for m in loaded if m.partition(".")[0] in ("torch", "pandas", "sklearn", "scipy", "onnxruntime")}
 

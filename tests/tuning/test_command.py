@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from e2e_tools import done, fails, make_project, start, suffuse
+from e2e_tools import done, fails, make_project, start, suffuse, suffuse_process
 
 from suffuse.checked_json import read_checked
 from suffuse.tuning.study import Study
@@ -41,7 +41,7 @@ def test_killed_and_called_again_then_trained_anew_and_tested_once(tmp_path: Pat
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
-    result = done(suffuse(*command, cwd=tmp_path, timeout=600))
+    result = done(suffuse_process(*command, cwd=tmp_path, timeout=600))
     found = json.loads(result.out)
     assert found["trials"] == {"student": 4, "baseline": 4}
     assert read_checked(tmp_path / "run" / "tuning.json") == found["trials"]
@@ -49,8 +49,8 @@ def test_killed_and_called_again_then_trained_anew_and_tested_once(tmp_path: Pat
     kinds = [k for k in found["outcomes"] if k not in ("trials", "finished", "open")]
     assert found["outcomes"]["finished"] + sum(found["outcomes"][k] for k in kinds) == 4
     assert none_left(tmp_path)
-    assert json.loads(done(suffuse(*command, cwd=tmp_path, timeout=600)).out) == found  # its own file is no obstacle
-    done(suffuse("run", "chosen.yaml", "--out", "run", cwd=tmp_path, timeout=600))
+    assert json.loads(done(suffuse_process(*command, cwd=tmp_path, timeout=600)).out) == found  # its own file is no obstacle
+    done(suffuse("run", "chosen.yaml", "--out", "run", cwd=tmp_path))
     assert len(json.loads((tmp_path / "run" / "test_evaluations.json").read_text())) == 1
     assert (tmp_path / "run" / "report.html").exists() and (tmp_path / "run" / "tuning.json").exists()
     again = ("tune", "run", "--trials", "1", "--no-baseline", "--objective", "quality")
@@ -58,7 +58,7 @@ def test_killed_and_called_again_then_trained_anew_and_tested_once(tmp_path: Pat
         ((), True),
         (("--no-scorecards", "--max-epochs", "1"), False),
     ):  # what was trained is evidence now
-        said = done(suffuse(*again, *more, cwd=tmp_path, timeout=600))
+        said = done(suffuse_process(*again, *more, cwd=tmp_path, timeout=600))
         evidence = json.loads((tmp_path / "run" / "tuning" / "plan.json").read_text())["evidence"]
         assert evidence["student"]["best_epochs"] and set(evidence["student"]["without"]) == {"picture", "question"}
         assert 0 <= evidence["student"]["agreement"] <= 1 and evidence["baseline"]["seeds"] == 1
