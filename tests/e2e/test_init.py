@@ -36,6 +36,7 @@ def part_of(manifest: Path, place: Path, count: int, columns: tuple[str, ...]) -
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_proposed_recipe_runs_unedited(tmp_path: Path) -> None:
     rows, chance = make_rows(tmp_path, pictures=30), random.Random(0)
     for row in rows:  # with so few questions the column would be taken for a category
@@ -81,6 +82,7 @@ def test_a_target_that_is_not_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.real
 @pytest.mark.parametrize(
     ("name", "count", "columns"),

@@ -58,17 +58,17 @@ BY_KIND = {
 KINDS = [pytest.param(k, marks=() if k == "mixed" else pytest.mark.slow) for k in BY_KIND]
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(scope="module", params=KINDS)
 def kind(request) -> str:
     return request.param
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def run(kind: str, request) -> Run:
     return request.getfixturevalue(f"{kind}_run")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def page(run: Run) -> str:
     return render(run, ("en",))
 

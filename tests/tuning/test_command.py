@@ -49,7 +49,9 @@ def test_killed_and_called_again_then_trained_anew_and_tested_once(tmp_path: Pat
     kinds = [k for k in found["outcomes"] if k not in ("trials", "finished", "open")]
     assert found["outcomes"]["finished"] + sum(found["outcomes"][k] for k in kinds) == 4
     assert none_left(tmp_path)
-    assert json.loads(done(suffuse_process(*command, cwd=tmp_path, timeout=600)).out) == found  # its own file is no obstacle
+    assert (
+        json.loads(done(suffuse_process(*command, cwd=tmp_path, timeout=600)).out) == found
+    )  # its own file is no obstacle
     done(suffuse("run", "chosen.yaml", "--out", "run", cwd=tmp_path))
     assert len(json.loads((tmp_path / "run" / "test_evaluations.json").read_text())) == 1
     assert (tmp_path / "run" / "report.html").exists() and (tmp_path / "run" / "tuning.json").exists()
