@@ -83,6 +83,7 @@ def test_every_script_can_be_imported(tmp_path: Path):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", sorted(ON_A_TOY))
 def test_a_script_runs_on_a_made_up_data_set(name: str, finished: Run, tmp_path: Path):
     places = {"RUN": str(finished.folder), "PICTURES": str(finished.folder.parent / "data" / "pictures")}
@@ -108,6 +109,7 @@ def run_cases(name: str, arguments: list[str], cases: list[str], data: Path, cwd
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", sorted(OF_SCENARIOS))
 def test_a_script_of_the_scenarios_runs_on_made_up_data(name: str, data_sets: Path, tmp_path: Path):
     cases, more = OF_SCENARIOS[name]
@@ -144,6 +146,7 @@ def test_a_recipe_is_a_toy_only_where_it_is_asked_for(recipe: str, tmp_path: Pat
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_overhead_tells_all_pairs_of_all_three_comparisons(tmp_path: Path):
     done = called(str(FOLDER / "overhead.py"), "--toy", "--seconds", "0", cwd=tmp_path)
     end = done.stdout.rindex("}") + 1

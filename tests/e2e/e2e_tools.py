@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import csv
 import hashlib
@@ -17,15 +16,18 @@ import sys
 import traceback
 import warnings
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import yaml
 from PIL import Image, ImageDraw
 
 from suffuse import cli
+from suffuse.evaluation import size
 from suffuse.stages import STAGES
 
 HEADER: tuple[str, ...] = ("id", "picture", "question", "answer", "number")
@@ -166,12 +168,13 @@ def environment(**more: str) -> dict[str, str]:
 def suffuse(*args: object, cwd: Path | None = None) -> Result:
     """``suffuse ARGS`` in this process: what the entry point prints, and its exit code.
 
-    Restores all that a command changes in the process. ``SUFFUSE_DEBUG`` is not passed on. A test of what only a new
-    process shows (signals, imports, environment variables, limits) takes :func:`suffuse_process`.
+    Restores all that a command changes in the process. ``SUFFUSE_DEBUG`` is not passed on; memory and start-up time of
+    exports are measured in one process instead of three. A test of what only a new process shows (signals, imports,
+    environment variables, limits) takes :func:`suffuse_process`.
     """
     out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
     code = 0
-    with _restored(), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+    with _restored(), mock.patch.object(size, "STARTS", 1), redirect_stdout(out), redirect_stderr(err):
         os.environ.clear()
         os.environ.update(environment())
         os.chdir(cwd or Path.cwd())
@@ -189,7 +192,7 @@ def suffuse(*args: object, cwd: Path | None = None) -> Result:
     return Result(code, printed, told)
 
 
-@contextlib.contextmanager
+@contextmanager
 def _restored() -> Iterator[None]:
     """Restore arguments, working folder, environment, random state and torch's settings at the end."""
     import torch

@@ -274,15 +274,15 @@ def test_a_second_process_on_the_same_run(project: Project) -> None:
         first.communicate()
 
 
-def test_a_changed_artefact_is_made_again_on_request(copied: Path) -> None:
-    (copied / "report.html").write_text("<p></p>")
-    said = done(suffuse("status", copied)).out.splitlines()
+def test_a_changed_artefact_is_made_again_on_request(copied_plain: Path) -> None:
+    (copied_plain / "report.html").write_text("<p></p>")
+    said = done(suffuse("status", copied_plain)).out.splitlines()
     assert said[-1].split(maxsplit=1) == ["report", "report.html was changed after it was written"]
-    fails(suffuse("run", copied), 1, "report.html", "--from report")
-    assert (copied / "report.html").read_text() == "<p></p>"
-    done(suffuse("run", copied, "--from", "report"))
-    assert (copied / "report.html").stat().st_size > 1000
-    assert [file.read_text() for file in (copied / "previous").rglob("report.html")] == ["<p></p>"]
+    fails(suffuse("run", copied_plain), 1, "report.html", "--from report")
+    assert (copied_plain / "report.html").read_text() == "<p></p>"
+    done(suffuse("run", copied_plain, "--from", "report"))
+    assert (copied_plain / "report.html").stat().st_size > 1000
+    assert [file.read_text() for file in (copied_plain / "previous").rglob("report.html")] == ["<p></p>"]
 
 
 def limit_files() -> None:
@@ -326,12 +326,13 @@ def test_a_disk_that_can_only_be_read(disk: Path, project: Project) -> None:
 def test_a_full_disk_while_preparing(disk: Path, project: Project) -> None:
     recipe = project(modalities__picture__size=64)
     mount(disk, "size=256k")
-    fails(suffuse("prepare", recipe, "--out", disk / "run"), 1, "No space left", "items.npy", "make room")
+    fails(suffuse_process("prepare", recipe, "--out", disk / "run"), 1, "No space left", "items.npy", "make room")
     subprocess.run(["mount", "-o", "remount,size=8m", str(disk)], check=True)
     done(suffuse("prepare", recipe, "--out", disk / "run"))
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(("stage", "rooms"), [("extract", (8, 40, 72)), ("distill", (40,))])
 def test_a_full_disk_is_never_a_signal(stage: str, rooms: tuple[int, ...], disk: Path, finished: Finished) -> None:
     """At whichever write the disk is full, mapped memory among them: one line; with more room it goes on."""
@@ -342,12 +343,12 @@ def test_a_full_disk_is_never_a_signal(stage: str, rooms: tuple[int, ...], disk:
     for free in rooms:
         used = sum(f.stat().st_blocks for f in disk.rglob("*")) // 2
         subprocess.run(["mount", "-o", f"remount,size={used + free}k", str(disk)], check=True)
-        result = suffuse(stage, run)
+        result = suffuse_process(stage, run)
         if result.code:
             full += 1
             fails(result, 1, "No space left", "make room")
     assert full >= min(2, len(rooms))
     subprocess.run(["mount", "-o", "remount,size=16m", str(disk)], check=True)
-    done(suffuse(stage, run))
+    done(suffuse_process(stage, run))
     assert hashes(run, ["prepare", "teach"]) == before
     assert hashes(run, [stage]) == hashes(finished.run, [stage])

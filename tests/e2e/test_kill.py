@@ -60,19 +60,22 @@ KILLS = {"prepare": 4, "teach": 3, "extract": 3, "distill": 2}
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def whole(build_once: Callable[..., Path]) -> Path:
     """A run that was never killed, as far as distill."""
-    project = tmp_path_factory.mktemp("whole")
-    make_project(
-        project,
-        pictures=320,
-        side=200,
-        teacher__train={"epochs": EPOCHS, "batch": 16},
-        distill={"train": {"epochs": EPOCHS, "batch": 16}, "num_seeds": 2, "unimodal_baselines": False},
-    )
-    for verb in TRAINED:
-        done(suffuse(verb, "recipe.yaml", "--out", "run", cwd=project))
-    return project / "run"
+    train = {"epochs": EPOCHS, "batch": 16}
+    facts = {
+        "pictures": 320,
+        "side": 200,
+        "teacher__train": train,
+        "distill": {"train": train, "num_seeds": 2, "unimodal_baselines": False},
+    }
+
+    def make(folder: Path) -> None:
+        make_project(folder, **facts)
+        for verb in TRAINED:
+            done(suffuse(verb, "recipe.yaml", "--out", "run", cwd=folder))
+
+    return build_once("whole", facts, make) / "run"
 
 
 @pytest.fixture
@@ -121,6 +124,7 @@ def at_work(run: Path, stage: str, process: subprocess.Popen[str]) -> bool:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("stage", TRAINED)
 def test_killed_and_called_again_ends_with_the_same_bits(
     stage: str, whole: Path, often: dict[str, str], tmp_path: Path
@@ -181,7 +185,7 @@ def test_a_killed_training_goes_on_from_its_checkpoint(whole: Path, often: dict[
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stage", ["teach", "distill"])
+@pytest.mark.parametrize("stage", ["teach", pytest.param("distill", marks=pytest.mark.long)])
 def test_interrupted_by_the_keyboard(stage: str, whole: Path, often: dict[str, str], tmp_path: Path) -> None:
     """Ctrl-C reaches all processes of the terminal: one line, exit code 130, and it can be called again."""
     run = without(whole, tmp_path / "run", stage)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -59,13 +60,15 @@ def rows_of(folder: Path, unlabelled: int = 0, pictures: int = 40) -> list[dict[
 
 
 @pytest.fixture(scope="module")
-def viewed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def viewed(build_once: Callable[..., Path]) -> Path:
     """A run with subsets, views and unlabelled rows, as far as distill."""
-    folder = tmp_path_factory.mktemp("viewed")
-    recipe = project(folder, rows_of(folder, unlabelled=20), **VIEWED)
-    for verb in ("prepare", "teach", "extract", "distill"):
-        done(suffuse(verb, recipe, "--out", folder / "run"))
-    return folder / "run"
+
+    def make(folder: Path) -> None:
+        recipe = project(folder, rows_of(folder, unlabelled=20), **VIEWED)
+        for verb in ("prepare", "teach", "extract", "distill"):
+            done(suffuse(verb, recipe, "--out", folder / "run"))
+
+    return build_once("viewed", VIEWED, make) / "run"
 
 
 def manifest(run: Path) -> dict[str, Any]:
@@ -112,7 +115,7 @@ def test_it_is_verified(viewed: Path) -> None:
     assert found["arrays"] == len(manifest(viewed)["arrays"]) and 0 <= found["worst"] <= 1
 
 
-def test_it_is_exported(viewed: Path, tmp_path: Path) -> None:
+def test_it_is_exported(viewed: Path, copied: Path, tmp_path: Path) -> None:
     out = tmp_path / "answers.parquet"
     assert "answers in" in done(suffuse("knowledge", "export", viewed, "--out", out)).out
     table, facts = pq.read_table(out), manifest(viewed)
@@ -138,8 +141,8 @@ def test_it_is_exported(viewed: Path, tmp_path: Path) -> None:
         assert [row[f"teacher: {c}"] for c in classes] == pytest.approx(p.tolist(), abs=1e-5)
         assert row["teacher"] == classes[int(p.argmax())]
         assert (row["split"], row["label"]) == (own["split"], own["label"])
-    missing = done(suffuse("knowledge", "export", viewed)).out
-    assert str(viewed / "knowledge.parquet") in missing
+    missing = done(suffuse("knowledge", "export", copied)).out
+    assert str(copied / "knowledge.parquet") in missing
 
 
 @pytest.mark.parametrize(
@@ -311,6 +314,7 @@ def test_two_processes_make_the_store_of_one(copied: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("victim", [0, 1])
 def test_one_of_two_is_killed_and_the_other_does_the_rest(copied: Path, tmp_path: Path, victim: int) -> None:
     """Also where it is the one that leads."""
@@ -329,6 +333,7 @@ def test_one_of_two_is_killed_and_the_other_does_the_rest(copied: Path, tmp_path
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_what_dead_processes_left_is_taken_up_at_the_next_start(copied: Path, tmp_path: Path) -> None:
     path = small_parts(tmp_path / "small", 0.1)
     undo(copied, "extract")

@@ -160,6 +160,7 @@ def test_from_python(finished: Finished) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_without_torch(finished: Finished, rows: Path, bare: Path, tmp_path: Path) -> None:
     """Its own environment, a copy of the export, the same answers."""
     export = shutil.copytree(finished.run / "export", tmp_path / "export")
@@ -236,6 +237,7 @@ print(json.dumps(predictor.contributions({"sound": content, **facts})))
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_sound_and_numbers_without_torch(bare: Path, tmp_path: Path) -> None:
     """Files, bytes, arrays and a table, with a fusion of two other kinds."""
     export, rows = sounds_and_numbers(tmp_path)
@@ -261,6 +263,7 @@ def test_sound_and_numbers_without_torch(bare: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_what_trains_says_what_it_lacks(finished: Finished, bare: Path, tmp_path: Path) -> None:
     assert " run " in outside(bare, "--help", cwd=tmp_path).out
     assert outside(bare, "status", finished.run, cwd=tmp_path).code == 0
