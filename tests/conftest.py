@@ -6,8 +6,9 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 from collections.abc import Callable, Generator
-from functools import cache
+from functools import cache, cached_property
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,14 @@ def build_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         return folder
 
     return build
+
+
+def pytest_runtest_setup() -> None:
+    """Let onnxscript read the source of its 500 functions once, and not again for every export."""
+    functions = getattr(sys.modules.get("onnxscript._internal.values"), "TracedOnnxFunction", None)
+    if isinstance(read := vars(functions or object).get("function_ir"), property) and read.fget:
+        functions.function_ir = kept = cached_property(read.fget)
+        kept.__set_name__(functions, "function_ir")
 
 
 @cache

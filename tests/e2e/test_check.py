@@ -214,18 +214,18 @@ def test_several_targets_of_several_kinds(tmp_path: Path) -> None:
 
 
 def test_a_large_table_is_sampled_and_needs_no_torch(tmp_path: Path) -> None:
-    """300,000 rows: the expensive checks read a sample, and the report says so."""
+    """60,000 rows: the expensive checks read a sample, and the report says so."""
     write_csv(tmp_path / "few.csv", make_rows(tmp_path, pictures=40))
     with (tmp_path / "rows.csv").open("w", newline="", encoding="utf-8") as file:
         out = csv.writer(file)
         out.writerow(("id", "picture", "question", "answer", "number"))
-        for n in range(300_000):
+        for n in range(60_000):
             out.writerow((n, f"images/{n % 40}.png", f"what {n}", ("red", "blue", "green")[n % 3], n % 5000))
     write_recipe(tmp_path / "recipe.yaml", make_recipe())
     result = done(suffuse_process("check", "recipe.yaml", cwd=tmp_path, flags=("-X", "importtime")))
     loaded = {line.rpartition("|")[2].strip() for line in result.err.splitlines() if line.startswith("import time:")}
     assert not loaded & {"torch", "sklearn", "scipy", "matplotlib"}  # pandas is loaded by pyarrow, where it is there
-    assert "300,000 rows" in result.out and "50,000 of 300,000 rows" in result.out
+    assert "60,000 rows" in result.out and "50,000 of 60,000 rows" in result.out
 
 
 def test_networks_are_built_and_timed_on_request(finished: Finished) -> None:
@@ -252,6 +252,8 @@ def test_what_only_building_shows(finished: Finished) -> None:
     fails(suffuse("check", finished.recipe, *wrong, "--measure"), 2, "this encoder can't read this modality")
 
 
+@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.real
 def test_a_real_table_whose_text_gives_the_label_away(shared_data: Path, tmp_path: Path) -> None:
     recipe: dict[str, Any] = make_recipe()

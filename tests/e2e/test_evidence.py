@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from e2e_tools import Result, done, fails, make_recipe, make_rows, suffuse, write_recipe
 
-pytestmark = pytest.mark.slow  # a run with fourteen trainings
+pytestmark = [pytest.mark.slow, pytest.mark.long]  # a run with fourteen trainings
 PICTURES, COPIES, BARE = 60, 4, 3  # and of the test rows: copied into train with their label, and without
 
 

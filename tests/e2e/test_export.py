@@ -42,6 +42,7 @@ def test_the_teacher_is_exported_where_it_is_wanted(copied: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_exporting_again_gives_the_same_bytes(copied: Path) -> None:
     """Times are measured once in a run: what is chosen by them doesn't change."""
     before = {p.name: p.read_bytes() for p in (copied / "export").iterdir()}
@@ -51,6 +52,7 @@ def test_exporting_again_gives_the_same_bytes(copied: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_form_by_name_that_isn_t_worth_it_fails_and_with_the_network_it_opens(copied: Path) -> None:
     lost = fails(suffuse("export", copied, "--set", "export.int8=static"), 1, "static int8 form can't be shipped")
     assert "export.int8: auto" in lost.hints[0]

@@ -34,6 +34,9 @@ def cut(content: bytes) -> bytes:
     return b""
 
 
+HARMS = [flipped, pytest.param(cut, marks=[pytest.mark.slow, pytest.mark.long])]
+
+
 def files(run: Path) -> list[str]:
     """All but what is read by nobody: locks, and leftovers of a killed attempt."""
     found = [p.relative_to(run).as_posix() for p in sorted(run.rglob("*")) if p.is_file()]
@@ -60,7 +63,7 @@ def idle(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pipeline, "_do", lambda run, stage: pytest.fail(f"{stage.verb} is done again"))
 
 
-@pytest.mark.parametrize("harm", [flipped, cut])
+@pytest.mark.parametrize("harm", HARMS)
 def test_run_notices_each_file_that_was_changed(copied: Path, idle: None, harm: Harm) -> None:
     assert not pipeline.run_all(Run.open(copied))
     names = [name for name in files(copied) if name not in CACHES and name != EDITABLE]
@@ -83,7 +86,7 @@ def test_doctor_notices_each_file_that_was_changed(copied: Path, harm: Harm) -> 
         assert found.state == BROKEN and name in found.fact, (name, found)
 
 
-@pytest.mark.parametrize("harm", [flipped, cut])
+@pytest.mark.parametrize("harm", HARMS)
 def test_no_changed_file_ends_doctor_in_a_traceback(copied: Path, harm: Harm) -> None:
     """All of its checks read what they read, each of one file of every kind."""
     run, kinds = Run.open(copied), {}

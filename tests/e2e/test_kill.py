@@ -185,7 +185,8 @@ def test_a_killed_training_goes_on_from_its_checkpoint(whole: Path, often: dict[
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stage", ["teach", pytest.param("distill", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("stage", ["teach", "distill"])
 def test_interrupted_by_the_keyboard(stage: str, whole: Path, often: dict[str, str], tmp_path: Path) -> None:
     """Ctrl-C reaches all processes of the terminal: one line, exit code 130, and it can be called again."""
     run = without(whole, tmp_path / "run", stage)

@@ -193,6 +193,7 @@ def test_a_student_is_not_trained_from_a_store_of_another_teacher(copied: Path) 
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_top_k_goes_all_the_way(tmp_path: Path) -> None:
     folder = tmp_path / "project"
     distill = {**VIEWED["distill"], "teacher_input": "full", "train": {"epochs": 1, "batch": 16}}

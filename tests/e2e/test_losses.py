@@ -47,6 +47,7 @@ def distil(calibrate: bool, **losses: dict) -> dict:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_all_losses_at_once(tmp_path: Path) -> None:
     student = {**make_recipe()["student"], "fusion": {"kind": "gated", "width": 8}}
     recipe = make_project(tmp_path, student=student, distill=distil(False, **LOSSES))
@@ -77,6 +78,7 @@ def test_all_losses_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_another_form_of_the_input_is_met_and_rows_are_learned_whole(tmp_path: Path) -> None:
     """The teacher reads larger pictures than the student, whose rows lose a modality and are learned whole too."""
     made = make_recipe(distill=distil(False, **{

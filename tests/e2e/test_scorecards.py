@@ -136,6 +136,7 @@ def make_project_recipe(**changes: Any) -> dict[str, Any]:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_group_is_held_out_as_the_test_rows(tmp_path: Path) -> None:
     held(tmp_path, ["cem"])
     told = done(suffuse("check", "recipe.yaml", cwd=tmp_path)).out

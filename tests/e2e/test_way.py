@@ -86,11 +86,12 @@ def test_second_call_does_nothing_and_loads_no_torch(plain: Finished, tmp_path: 
     project = Path(shutil.copytree(plain.project, tmp_path / "project"))
     run = project / "run"
     assert "everything is up to date" not in plain.result.err
-    done(suffuse("run", "recipe.yaml", "--out", "run", cwd=project))
+    for _ in range(2):  # hashes of files that are this new are remembered by the second
+        done(suffuse("run", "recipe.yaml", "--out", "run", cwd=project))
     before = {p: p.stat().st_mtime_ns for p in run.rglob("*") if p.is_file() and p.name != ".lock"}
     again = done(suffuse("run", "recipe.yaml", "--out", "run", cwd=project))
     assert "everything is up to date" in again.err
-    assert again.out == plain.result.out
+    assert again.out == plain.result.out.replace(str(plain.project), str(project))
     assert {p: p.stat().st_mtime_ns for p in before} == before
     for args in (("run", run), ("status", run), ("teach", run)):
         loaded = modules(done(suffuse_process(*args, flags=("-X", "importtime"))).err)

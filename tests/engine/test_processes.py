@@ -125,7 +125,9 @@ def test_two_processes_give_the_same_bits_every_time_and_each_has_them(fast):
     assert history(fast, "first") == history(fast, "second") != history(fast, "other")
 
 
-@pytest.mark.parametrize(("who", "stop"), [(1, 6), pytest.param(0, 9, marks=[pytest.mark.slow, pytest.mark.long])])
+@pytest.mark.slow
+@pytest.mark.long
+@pytest.mark.parametrize(("who", "stop"), [(1, 6), (0, 9)])
 def test_a_process_that_dies_ends_the_others_and_all_go_on_from_there(fast, tmp_path, who, stop):
     case = named({"killed": {**DROPPED, "who": who, "stop": stop}})
     with pytest.raises(SuffuseError) as caught:
