@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from e2e_tools import Finished, Result, done, make_project, suffuse
+from e2e_tools import Finished, Result, check_success, make_project, suffuse
 
 
 @pytest.fixture(scope="session")
@@ -31,7 +31,7 @@ def run_once(build_once: Callable[..., Path], name: str, **changes: Any) -> Fini
 
     def make(folder: Path) -> None:
         make_project(folder, **changes)
-        result = done(suffuse("run", "recipe.yaml", "--out", "run", cwd=folder))
+        result = check_success(suffuse("run", "recipe.yaml", "--out", "run", cwd=folder))
         (folder / "result.json").write_text(json.dumps(asdict(result)), encoding="utf-8")
 
     project = build_once(name, changes, make)

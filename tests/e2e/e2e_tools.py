@@ -232,14 +232,14 @@ def start(*args: object, cwd: Path | None = None, **options: Any) -> subprocess.
     return subprocess.Popen(command, cwd=cwd, text=True, start_new_session=True, preexec_fn=hears, **options)
 
 
-def done(result: Result) -> Result:
+def check_success(result: Result) -> Result:
     """The result of a process that had to end well."""
     assert result.code == 0, f"exit code {result.code}\n{result.out}\n{result.err}"
     assert "Traceback" not in result.err
     return result
 
 
-def fails(result: Result, code: int, *words: str) -> Result:
+def check_failure(result: Result, code: int, *words: str) -> Result:
     """The result of a process that had to fail, in one line that holds all these words (or its hint does)."""
     assert result.code == code, f"exit code {result.code}\n{result.out}\n{result.err}"
     assert len(result.errors) == 1, result.err

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from e2e_tools import Finished, done, fails, suffuse
+from e2e_tools import Finished, check_failure, check_success, suffuse
 
 from suffuse import integrity, pipeline
 from suffuse.audit import ITEMS, audit
@@ -151,7 +151,7 @@ def test_readers_refuse_what_was_changed(finished: Finished, copied: Path, tmp_p
         file.write_bytes(flipped(content))
         verb = {"data": "prepare", "scores": "evaluate", "export": "export", "knowledge": "extract"}[name.split("/")[0]]
         said = suffuse(*(copied if part == "RUN" else part for part in command), cwd=tmp_path)
-        fails(said, 1, "was changed after it was written", name, f"--from {verb}")
+        check_failure(said, 1, "was changed after it was written", name, f"--from {verb}")
         file.write_bytes(content)
 
 
@@ -159,12 +159,12 @@ def test_from_makes_a_changed_stage_again(finished: Finished, copied: Path) -> N
     file = copied / "report.html"
     file.write_bytes(flipped(file.read_bytes()))
     broken = file.read_bytes()
-    fails(suffuse("run", copied), 1, "report.html", "--from report")
-    assert "was changed" in done(suffuse("status", copied)).out
-    done(suffuse("run", copied, "--from", "report"))
+    check_failure(suffuse("run", copied), 1, "report.html", "--from report")
+    assert "was changed" in check_success(suffuse("status", copied)).out
+    check_success(suffuse("run", copied, "--from", "report"))
     assert file.read_bytes() != broken
     assert [old.read_bytes() for old in copied.glob("previous/*/report.html")] == [broken]
-    fails(suffuse("run", copied, "--from", "reprot"), 2, "report")
+    check_failure(suffuse("run", copied, "--from", "reprot"), 2, "report")
 
 
 def test_a_lost_record_of_evaluations_is_reported_and_not_forgotten(copied: Path, idle: None) -> None:

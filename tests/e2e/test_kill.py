@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from e2e_tools import done, environment, hashes, make_project, stamp, start, suffuse, suffuse_process, undo
+from e2e_tools import check_success, environment, hashes, make_project, stamp, start, suffuse, suffuse_process, undo
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
@@ -73,7 +73,7 @@ def whole(build_once: Callable[..., Path]) -> Path:
     def make(folder: Path) -> None:
         make_project(folder, **facts)
         for verb in TRAINED:
-            done(suffuse(verb, "recipe.yaml", "--out", "run", cwd=folder))
+            check_success(suffuse(verb, "recipe.yaml", "--out", "run", cwd=folder))
 
     return build_once("whole", facts, make) / "run"
 
@@ -149,7 +149,7 @@ def test_killed_and_called_again_ends_with_the_same_bits(
         if inside == KILLS[stage]:
             break
     assert inside == KILLS[stage], "too few of the kills have hit the stage"
-    result = done(suffuse_process(stage, run, env=often))
+    result = check_success(suffuse_process(stage, run, env=often))
     assert f"{stage:<9} done in" in result.err
     assert not (run / "previous").exists()
     assert not list((run / ".partial").iterdir())
@@ -173,11 +173,11 @@ def test_a_killed_training_goes_on_from_its_checkpoint(whole: Path, often: dict[
     assert wait_for(lambda: read_checkpoint(checkpoint)[1]["history"], 20)
     process.kill()
     process.communicate()
-    assert f"{'teach':<9} continues" in done(suffuse("status", run)).out
+    assert f"{'teach':<9} continues" in check_success(suffuse("status", run)).out
     tensors, state = read_checkpoint(checkpoint)
     state["history"][0]["mark"] = True
     save_file(tensors, checkpoint, {"state": json.dumps(state)})
-    done(suffuse("teach", run))
+    check_success(suffuse("teach", run))
     history = [json.loads(line) for line in (run / "teacher" / "metrics.jsonl").read_text().splitlines()]
     assert [h.get("mark") for h in history] == [True] + [None] * (EPOCHS - 1)
     name = "teacher/model.safetensors"
@@ -200,7 +200,7 @@ def test_interrupted_by_the_keyboard(stage: str, whole: Path, often: dict[str, s
     ]
     assert "Traceback" not in err + out
     assert wait_for(lambda: not session(process.pid), 5)
-    done(suffuse_process(stage, run, env=often))
+    check_success(suffuse_process(stage, run, env=often))
     assert hashes(run, [stage]) == hashes(whole, [stage])
 
 

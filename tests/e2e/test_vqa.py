@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from e2e_tools import Result, done, suffuse
+from e2e_tools import Result, check_success, suffuse
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]  # thirty epochs of a teacher
 RECIPE = Path(__file__).parents[2] / "recipes" / "vqa-rad.yaml"
@@ -48,8 +48,8 @@ def ran(tmp_path_factory: pytest.TempPathFactory, write_questions) -> tuple[Path
     write_questions(project / "VQA-RAD", pictures=90)
     (project / "recipe.yaml").write_text(RECIPE.read_text(encoding="utf-8"), encoding="utf-8")
     changes = [word for key, value in TINY.items() for word in ("--set", f"{key}={json.dumps(value)}")]
-    done(suffuse("check", "recipe.yaml", *changes, cwd=project))
-    return project, done(suffuse("run", "recipe.yaml", *changes, "--out", "run", cwd=project))
+    check_success(suffuse("check", "recipe.yaml", *changes, cwd=project))
+    return project, check_success(suffuse("run", "recipe.yaml", *changes, "--out", "run", cwd=project))
 
 
 def card(project: Path, who: str) -> dict[str, Any]:

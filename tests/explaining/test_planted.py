@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from e2e_tools import done, fails, suffuse
+from e2e_tools import check_failure, check_success, suffuse
 from PIL import Image
 
 from suffuse.data.columns import Columns
@@ -107,7 +107,7 @@ def run(tmp_path_factory) -> Path:
     }
     (folder / "recipe.yaml").write_text(json.dumps(recipe))
     for verb in ("prepare", "teach", "extract", "distill", "export"):
-        done(suffuse(verb, "recipe.yaml", "--out", "run", cwd=folder))
+        check_success(suffuse(verb, "recipe.yaml", "--out", "run", cwd=folder))
     return folder / "run"
 
 
@@ -164,12 +164,12 @@ def test_a_teacher_from_outside_tells_the_modality_alone(run):
 
 
 def test_the_command_line_says_the_same(run):
-    found = json.loads(done(suffuse("explain", run, "--row", "r1", "--json")).out)
+    found = json.loads(check_success(suffuse("explain", run, "--row", "r1", "--json")).out)
     assert found == json.loads(json.dumps(explained(run, 1, How())))
 
 
 def test_people_read_it_and_the_page_stands_alone(run, tmp_path):
-    said = done(suffuse("explain", run, "--row", "r2", "-o", tmp_path / "page.html"))
+    said = check_success(suffuse("explain", run, "--row", "r2", "-o", tmp_path / "page.html"))
     assert "teacher: " in said.out and "student: " in said.out and " s\n" in said.out
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     found = explained(run, 2, How())
@@ -182,10 +182,10 @@ def test_people_read_it_and_the_page_stands_alone(run, tmp_path):
 
 
 def test_what_can_t_be_explained_is_told(run, tmp_path):
-    fails(suffuse("explain", run, "--row", "r4000"), 2, "no such row", "r4000")
+    check_failure(suffuse("explain", run, "--row", "r4000"), 2, "no such row", "r4000")
     with pytest.raises(UsageError, match="no such target") as caught:
         explained(run, 1, How(target="answr"))
     assert "did you mean 'answer'?" in caught.value.hint
-    fails(suffuse("explain", run, "--row", "r1", "--method", "magic"), 2, "auto, gradients or occlusion")
-    fails(suffuse("explain", run, "--row", "r1", "-o", tmp_path / "a.pdf"), 2, "an .html file")
-    fails(suffuse("explain", tmp_path, "--row", "r1"), 2)
+    check_failure(suffuse("explain", run, "--row", "r1", "--method", "magic"), 2, "auto, gradients or occlusion")
+    check_failure(suffuse("explain", run, "--row", "r1", "-o", tmp_path / "a.pdf"), 2, "an .html file")
+    check_failure(suffuse("explain", tmp_path, "--row", "r1"), 2)
