@@ -73,6 +73,11 @@ def page(run: Run) -> str:
     return render(run, ("en",))
 
 
+@pytest.fixture(scope="module")
+def mixed_page(mixed_run: Run) -> str:
+    return render(mixed_run, ("en",))
+
+
 def cards(run: Run) -> dict[str, dict]:
     return scores_table.scores(run)
 
@@ -197,6 +202,10 @@ def test_what_comes_from_the_run_is_inert(page: str):
     assert not re.search(r"<script|\son\w+\s*=\s*[\"']", page)
 
 
+MIXED_BY_DEFAULT = [k if k == "mixed" else pytest.param(k, marks=[pytest.mark.slow, pytest.mark.long]) for k in BY_KIND]
+
+
+@pytest.mark.parametrize("kind", MIXED_BY_DEFAULT, indirect=True, scope="module")
 def test_the_same_run_gives_the_same_bytes(page: str, run: Run):
     assert render(Run.open(run.folder), ("en",)) == page
     assert render(run) == run.path("report.html").read_text(encoding="utf-8")
@@ -259,8 +268,8 @@ def test_the_teacher_of_several_seeds_is_the_one_that_taught(mixed_run: Run):
     assert "mean of 2 seeds" in mixed_run.path("report.html").read_text(encoding="utf-8")
 
 
-def test_who_reads_what_is_told(mixed_run: Run):
-    page = render(mixed_run, ("en",))
+def test_who_reads_what_is_told(mixed_page: str):
+    page = mixed_page
     assert (
         "question (text), picture (image, read by the teacher alone), thumb (image, read by the student alone)" in page
     )
@@ -298,8 +307,8 @@ def test_the_fourth_target_of_classes_is_listed_and_its_mistakes_are_the_real_on
     assert sum(p["export"] for p in found[3]["pairs"]) <= found[3]["wrong"]["export"]
 
 
-def test_examples_say_what_is_true_and_what_is_said_of_every_target(mixed_run: Run):
-    page = render(mixed_run, ("en",))
+def test_examples_say_what_is_true_and_what_is_said_of_every_target(mixed_run: Run, mixed_page: str):
+    page = mixed_page
     part = page[page.index('<section id="examples">') : page.index('<section id="data">')]
     cards_ = re.findall(r'<article class="card">(.*?)</article>', part, re.DOTALL)
     assert cards_
