@@ -306,6 +306,7 @@ def end(process: subprocess.Popen[str]) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_two_processes_make_the_store_of_one(copied: Path, tmp_path: Path) -> None:
     path = small_parts(tmp_path / "small", 0.05)
     undo(copied, "extract")

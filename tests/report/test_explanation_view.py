@@ -40,6 +40,8 @@ def test_three_rows_stand_there_teacher_and_student_side_by_side_in_both_languag
     assert "By occlusion, in log-odds" in english and "遮挡" in chinese and "row 1, column" not in chinese
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_of_numbers_and_of_several_targets_it_says_what_it_is_about(number_run: Run, mixed_run: Run, labels_run: Run):
     numbers, mixed, labels = (
         sections(r.path("report.html").read_text(encoding="utf-8"))["explained"]

@@ -55,7 +55,8 @@ BY_KIND = {
     "labels": {"Can the stated confidence be trusted?", "Which labels are found"},
     "number": {"How far off are the numbers?"},
 }
-KINDS = [pytest.param(k, marks=() if k == "mixed" else pytest.mark.slow) for k in BY_KIND]
+LONG_KIND = [pytest.mark.slow, pytest.mark.long]  # a run of its own; one run has targets of all kinds
+KINDS = [pytest.param(k, marks=() if k == "mixed" else LONG_KIND) for k in BY_KIND]
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -202,10 +203,6 @@ def test_what_comes_from_the_run_is_inert(page: str):
     assert not re.search(r"<script|\son\w+\s*=\s*[\"']", page)
 
 
-MIXED_BY_DEFAULT = [k if k == "mixed" else pytest.param(k, marks=[pytest.mark.slow, pytest.mark.long]) for k in BY_KIND]
-
-
-@pytest.mark.parametrize("kind", MIXED_BY_DEFAULT, indirect=True, scope="module")
 def test_the_same_run_gives_the_same_bytes(page: str, run: Run):
     assert render(Run.open(run.folder), ("en",)) == page
     assert render(run) == run.path("report.html").read_text(encoding="utf-8")
@@ -296,6 +293,7 @@ def test_labels_are_counted_as_the_reference_counts_them(mixed_run: Run):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_fourth_target_of_classes_is_listed_and_its_mistakes_are_the_real_ones(classes_run: Run):
     predictions = stored_predictions.read(classes_run, DatasetView.open(classes_run), "teacher", "export")
     found = confusion.confusion(predictions)
@@ -325,6 +323,7 @@ def test_examples_say_what_is_true_and_what_is_said_of_every_target(mixed_run: R
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_browser_shows_them_all_on_screen_and_phone(chromium: str, request, tmp_path: Path):
     runs = {k: request.getfixturevalue(f"{k}_run") for k in BY_KIND}
     pages = {k: r.path("report.html").read_text(encoding="utf-8") for k, r in runs.items()}
