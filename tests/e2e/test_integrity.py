@@ -76,7 +76,7 @@ def test_run_notices_each_file_that_was_changed(copied: Path, idle: None, harm: 
     assert not pipeline.run_all(Run.open(copied))
 
 
-@pytest.mark.parametrize("harm", [flipped, cut])
+@pytest.mark.parametrize("harm", HARMS)
 def test_doctor_notices_each_file_that_was_changed(copied: Path, harm: Harm) -> None:
     pipeline.run_all(Run.open(copied))  # what it verified is remembered, and is nothing to doctor
     run = Run.open(copied)
