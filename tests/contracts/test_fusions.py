@@ -22,7 +22,7 @@ GARBAGE = {
     "-inf": lambda x: torch.full_like(x, -torch.inf),
 }
 READING = [kind for kind in fusions.TABLE if kind in ("cross_attention", "transformer", "bottleneck", "queries")]
-COMPILES_LONG = ("transformer", "bottleneck", "queries")
+COMPILED = ("concat", "gated", "cross_attention")  # the others take a second or more each
 SYMMETRIC = ["weighted", "softmax_gate", "attention_pooling", "gated", "low_rank", "transformer", "bottleneck"]
 SYMMETRIC += ["queries", "late"]
 SEPARATE = [kind for kind in SYMMETRIC if kind not in ("softmax_gate", "gated")]  # without a map that sees them all
@@ -330,7 +330,7 @@ def test_a_model_s_weights_survive_being_saved(kind, make_columns, make_network,
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "kind", [pytest.param(k, marks=pytest.mark.long) if k in COMPILES_LONG else k for k in fusions.TABLE]
+    "kind", [k if k in COMPILED else pytest.param(k, marks=pytest.mark.long) for k in fusions.TABLE]
 )
 def test_compiled_equals_eager(kind):
     torch._dynamo.reset()

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import pyarrow.parquet as pq
+import pytest
 import yaml
 from e2e_tools import check_failure, check_success, make_project, make_recipe, make_rows, suffuse, write_recipe
 
@@ -64,6 +65,8 @@ def test_a_table_of_answers_teaches(tmp_path: Path) -> None:
     check_failure(suffuse("run", "run", cwd=recipe.parent), 2, "a row is answered twice", "answers.csv:98", "'r0'")
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_another_run_teaches_with_other_modalities_and_labels_in_another_order(tmp_path: Path) -> None:
     """The first run reads the picture alone and calls its classes otherwise; its classes stand in another order."""
     names = {"blue": "z blau", "circle": "y kreis", "green": "x gruen", "red": "w rot", "square": "v quadrat"}

@@ -55,7 +55,7 @@ def train(trainer, place: str, stop: int = 1000, precision: str = "fp32", seen: 
     return objective, fit(objective, plan)
 
 
-@pytest.mark.parametrize("stop", [6, 9])
+@pytest.mark.parametrize("stop", [6, pytest.param(9, marks=[pytest.mark.slow, pytest.mark.long])])
 def test_killed_and_called_again_it_ends_with_the_same_bits(trainer, monkeypatch, stop):
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
     expected, state = train(trainer, "whole")

@@ -38,7 +38,7 @@ def bare(recipe: Recipe) -> dict[str, dict]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("who", [STUDENT, BASELINE])
+@pytest.mark.parametrize("who", [STUDENT, pytest.param(BASELINE, marks=pytest.mark.long)])
 def test_every_point_is_a_valid_recipe(tmp_path: Path, kind: str, who: str) -> None:
     there, file = ground(tmp_path, kind)
     random, seen = np.random.default_rng(0), set()
