@@ -192,6 +192,8 @@ def test_killed_at_any_moment_it_ends_as_if_it_had_not_been(
     assert result["chosen"]["student"]["candidates"] == wanted["chosen"]["student"]["candidates"]
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_more_trials_go_on_and_nothing_is_overwritten(whole: tuple[Run, dict], tmp_path: Path, quick: None) -> None:
     run = Run.open(shutil.copytree(whole[0].folder, tmp_path / "more"))
     before, first = trials(run), run.path("tuning", "recipe.yaml").read_bytes()
@@ -243,6 +245,8 @@ def test_the_same_command_again_finds_its_own_file_and_a_longer_search_replaces_
     assert out.read_bytes() == second + b"# mine\n"
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_another_recipe_begins_anew_and_puts_the_old_search_aside(
     whole: tuple[Run, dict], tmp_path: Path, quick: None, capsys: pytest.CaptureFixture
 ) -> None:
