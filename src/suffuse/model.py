@@ -26,6 +26,7 @@ from .registry import load
 from .types import LOOK, MAP, Batch, Encoded, Field, Output, Sizes, Spec
 
 FAR, SMALLEST = 6.0, 1e-6  # of a frozen encoder's numbers, in deviations: where they are cut; least deviation
+EPSILON = 1e-12  # of a batch norm that normalises pictures: below any variance's rounding; older torch refuses 0
 
 
 class Encoder(nn.Module):
@@ -127,7 +128,7 @@ class Encoder(nn.Module):
         x = x.permute(0, 3, 1, 2).to(self.mean.dtype)
         if torch.compiler.is_exporting() and not hasattr(self.part, "initialise"):
             # one node of a graph instead of two; deep pretrained networks amplify the other rounding
-            x = torch.nn.functional.batch_norm(x, self.mean.flatten(), self.std.flatten().square(), eps=0.0)
+            x = torch.nn.functional.batch_norm(x, self.mean.flatten(), self.std.flatten().square(), eps=EPSILON)
         else:
             x = x.sub_(self.mean).div_(self.std)
         return self.part.encode(self.settings, self.layers, x)
