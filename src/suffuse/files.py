@@ -176,14 +176,14 @@ def read_array(file: Path, mode: Any = None) -> Any:
         return np.load(file, mmap_mode=mode, allow_pickle=False)
 
 
-def file_facts(path: Path) -> list:
+def file_facts(path: Path) -> list[int | str]:
     """[size, hash] of a file."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16))
     return [path.stat().st_size, digest.hexdigest()]
 
 
-def bytes_facts(content: bytes) -> list:
+def bytes_facts(content: bytes) -> list[int | str]:
     """What :func:`file_facts` says of a file that holds these bytes."""
     return [len(content), hashlib.blake2b(content, digest_size=16).hexdigest()]
 

@@ -59,7 +59,7 @@ class Memory:
             say(f"notice: {error.line()}; every file is verified again")
             return cls(folder, added=True)
 
-    def facts(self, name: str, path: Path) -> list:
+    def facts(self, name: str, path: Path) -> list[int | str]:
         """[size, hash] of a file, as :func:`suffuse.files.file_facts`; read only where something about it is new."""
         file_state = _file_state(path)
         remembered = self.files.get(name)

@@ -7,7 +7,6 @@ import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any, cast
 
 import numpy as np
@@ -22,7 +21,7 @@ from .data.entry_gather import blanked, only, put, spread
 from .errors import SuffuseError, UsageError
 from .files import write_bytes, write_json
 from .recipe import Network
-from .registry import load
+from .registry import implements
 from .types import LOOK, MAP, Batch, Encoded, Field, Output, Sizes, Spec
 
 FAR, SMALLEST = 6.0, 1e-6  # of a frozen encoder's numbers, in deviations: where they are cut; least deviation
@@ -39,8 +38,8 @@ class Encoder(nn.Module):
     def __init__(self, network: Network, field: Field):
         super().__init__()
         self.settings, self.field = network.encoders[field.name], field
-        self.frozen = bool(getattr(self.settings, "frozen", False))
-        part = load(encoders.TABLE, self.settings.kind)
+        self.frozen = bool(self.settings.get("frozen", False))
+        part = encoders.load_encoder(self.settings.kind)
         if field.kind not in part.MODALITIES:
             raise UsageError(
                 "this encoder can't read this modality", where=f"encoders.{field.name}",
@@ -51,7 +50,7 @@ class Encoder(nn.Module):
             self.layers = part.layers(self.settings, field)
         self.kind = field.kind
         if field.kind in ("image", "audio", "sequence"):
-            own = part.normalised(self.settings, self.layers) if hasattr(part, "normalised") else None
+            own = part.normalised(self.settings, self.layers)
             mean, std = own or (field.statistics["mean"], field.statistics["std"])
             shape, white = ((1, 3, 1, 1), 255) if field.kind == "image" else ((1, 1, -1), 1)
             for name, numbers in (("mean", mean), ("std", std)):
@@ -65,9 +64,9 @@ class Encoder(nn.Module):
             self.register_buffer("scale", torch.ones(self.width))
 
     @property
-    def part(self) -> ModuleType:
+    def part(self) -> encoders.EncoderPart:
         """The module that this encoder is made by."""
-        return load(encoders.TABLE, self.settings.kind)
+        return encoders.load_encoder(self.settings.kind)
 
     @property
     def width(self) -> int:
@@ -79,17 +78,15 @@ class Encoder(nn.Module):
         """Width of each token; 0 where there are none. A frozen encoder has none: what is kept of it is its vectors."""
         if self.frozen:
             return 0
-        return self.part.tokens(self.settings, self.layers) if hasattr(self.part, "tokens") else 0
+        return self.part.tokens(self.settings, self.layers)
 
     @property
     def hindrance(self) -> str:
         """Why it can't be exported; empty where it can."""
-        return self.part.hindrance(self.settings, self.layers) if hasattr(self.part, "hindrance") else ""
+        return self.part.hindrance(self.settings, self.layers)
 
     def initialise(self) -> str:
         """Pretrained weights, where the settings name some: once, before training; a saved model has them."""
-        if not hasattr(self.part, "initialise"):
-            return ""
         with _naming(self.field.name):
             return self.part.initialise(self.settings, self.layers, self.field)
 
@@ -125,7 +122,7 @@ class Encoder(nn.Module):
 
     def _picture(self, x: Tensor) -> Encoded:
         x = x.permute(0, 3, 1, 2).to(self.mean.dtype)
-        if torch.compiler.is_exporting() and not hasattr(self.part, "initialise"):
+        if torch.compiler.is_exporting() and not implements(self.part, "initialise"):
             # one node of a graph instead of two; deep pretrained networks amplify the other rounding
             x = torch.nn.functional.batch_norm(x, self.mean.flatten(), self.std.flatten().square(), eps=0.0)
         else:
@@ -161,7 +158,7 @@ class FusionModel(nn.Module):
         super().__init__()
         self.network, self.spec = resolved(network.bare(), spec.names), spec
         self.encoders = nn.ModuleDict({f"{f.name}_encoder": Encoder(self.network, f) for f in spec.fields})
-        part = load(fusions.TABLE, network.fusion.kind)
+        part = self.part
         made = [self.encoder(name) for name in spec.names]
         sizes = Sizes(
             tuple(e.width for e in made),
@@ -182,9 +179,9 @@ class FusionModel(nn.Module):
         self.only_head = spec.heads[0] if len(spec.heads) == 1 else None
 
     @property
-    def part(self) -> ModuleType:
+    def part(self) -> fusions.FusionPart:
         """The module that the fusion is made by."""
-        return load(fusions.TABLE, self.network.fusion.kind)
+        return fusions.load_fusion(self.network.fusion.kind)
 
     def encoder(self, name: str) -> Encoder:
         """A modality's encoder."""
@@ -221,7 +218,7 @@ class FusionModel(nn.Module):
         """Width of every tap a loss may ask for."""
         gates = {"gates": len(self.spec.names)} if fusions.gates(self.network.fusion) else {}
         read = [name for name in self.spec.names if self.encoder(name).tokens]
-        wide = {MAP: CELLS} | ({LOOK: len(self.spec.heads) * STRETCHES} if hasattr(self.part, "LOOKS") else {})
+        wide = {MAP: CELLS} | ({LOOK: len(self.spec.heads) * STRETCHES} if self.part.LOOKS else {})
         return {"fused": self.joint, **self.widths(), **gates, **{n + tap: wide[tap] for n in read for tap in wide}}
 
     def mapped(self, needs: Collection[str]) -> tuple[str, ...]:
@@ -254,7 +251,7 @@ class FusionModel(nn.Module):
                 encoded.append(self.nothing(name, len(index), name in maps))
                 continue
             found = known[name] if name in known else self.entries(name, batch, name in maps)
-            encoded.append(found if index is None else spread(found, index, getattr(self.part, "TOKENS", False)))
+            encoded.append(found if index is None else spread(found, index, self.part.TOKENS))
         return encoded
 
     def entries(self, name: str, batch: Batch, mapped: bool) -> Encoded:
@@ -321,10 +318,8 @@ def resolved(network: Network, names: Iterable[str]) -> Network:
     """The network with what its encoders' settings name outside (but for weights) written in."""
     found = dict(network.encoders)
     for name in names:
-        part = load(encoders.TABLE, found[name].kind)
-        if hasattr(part, "resolved"):
-            with _naming(name):
-                found[name] = part.resolved(found[name])
+        with _naming(name):
+            found[name] = encoders.load_encoder(found[name].kind).resolved(found[name])
     return network.model_copy(update={"encoders": found})
 
 

@@ -22,7 +22,7 @@ from suffuse.engine.objective import Objective
 from suffuse.errors import UsageError
 from suffuse.model import FusionModel, save
 from suffuse.recipe import Training
-from suffuse.registry import load, settings
+from suffuse.registry import settings
 from suffuse.types import CLASSES, LABELS, NUMBER, Output
 
 
@@ -256,7 +256,7 @@ def test_a_tap_that_the_teacher_lacks_is_told_too(make_columns, make_network):
         Objective(model, {"near": settings(losses.TABLE, {"kind": "hint", "tap": "picture"})}, {"fused": 6})
 
 
-TAPPED = [kind for kind in losses.TABLE if "teacher_tap" in load(losses.TABLE, kind).Settings.model_fields]
+TAPPED = [kind for kind in losses.TABLE if "teacher_tap" in losses.load_loss(kind).Settings.model_fields]
 
 
 @pytest.mark.parametrize("kind", TAPPED)
@@ -276,7 +276,7 @@ def test_the_teacher_s_feature_may_have_another_name(kind):
 
 
 def test_every_loss_on_one_tap_can_name_the_teacher_s():
-    tapped = {kind for kind in losses.TABLE if "tap" in load(losses.TABLE, kind).Settings.model_fields}
+    tapped = {kind for kind in losses.TABLE if "tap" in losses.load_loss(kind).Settings.model_fields}
     assert tapped == set(TAPPED) and len(TAPPED) == 7
 
 

@@ -16,11 +16,11 @@ from suffuse.engine.objective import Objective
 from suffuse.engine.runtime import seed, settle
 from suffuse.model import FusionModel
 from suffuse.recipe import Training
-from suffuse.registry import load, settings
+from suffuse.registry import settings
 from suffuse.types import CLASSES
 
 WIDTHS = {"logits": 3, "fused": 7, "picture": 6, "question": 6, "gates": 2, "picture.map": 16, "picture.look.map": 32}
-KINDS = [k for k in losses.KINDS if CLASSES in getattr(load(losses.TABLE, k), "HEADS", (CLASSES,))]
+KINDS = [k for k in losses.KINDS if CLASSES in (losses.load_loss(k).HEADS or (CLASSES,))]
 
 
 class Killed(Exception):

@@ -75,6 +75,7 @@ def part(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest(), text
 
     made.load, made.stored = load, lambda settings: None
+    made.Statistics = made.blank = made.corrupt = None
     made.fit = lambda settings, items: {"longest": max(map(len, items))}
     made.encode = lambda settings, statistics, items: np.zeros((len(items), statistics["longest"]), dtype=np.int32)
     made.explain = lambda settings, statistics: [f"cut to {statistics['longest']}"]
@@ -160,7 +161,7 @@ def test_a_slow_derivation_is_tried_and_what_follows_from_it_too(
 
     made: Any = types.ModuleType("made_up_derivation")
     made.Settings, made.ready, made.fit = Slow, lambda settings: None, lambda settings, labels: {}
-    made.content = lambda settings, value, root: b""
+    made.content, made.Facts = lambda settings, value, root: b"", None
     made.make = lambda settings, facts, value, root: f"heard {value}"
     monkeypatch.setitem(sys.modules, "made_up_derivation", made)
     monkeypatch.setitem(kinds.TABLE, "slow", "made_up_derivation")

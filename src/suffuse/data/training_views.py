@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from .. import modalities
+from ..modalities import load_modality
 from ..recipe import Training
-from ..registry import ModalitySettings, load
+from ..registry import ModalitySettings
 
 DROP, AUGMENT = 1, 2  # what numbers are drawn for
 HALVES = (
@@ -36,7 +36,7 @@ class Viewer:
     def of(cls, training: Training, modalities_: Mapping[str, ModalitySettings], seed: int) -> Viewer | None:
         """The viewer that a recipe asks for; None where rows are seen as they are."""
         drop = 1.0 if training.modality_dropout == "uniform" else training.modality_dropout
-        chosen = {n: s for n, s in modalities_.items() if training.augment and getattr(s, "augment", None)}
+        chosen = {n: s for n, s in modalities_.items() if training.augment and s.get("augment")}
         return cls(seed, drop, chosen) if drop or chosen else None
 
     def present(self, number: int, rows: np.ndarray, present: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
@@ -69,7 +69,7 @@ class Viewer:
         settings = self.augmented.get(name)
         if settings is None:
             return entries
-        part: Any = load(modalities.TABLE, settings.kind)
+        part = load_modality(settings.kind)
         seed, number = (self.stored[0], number % self.stored[1]) if self.stored else (self.seed, number)
         return part.augment(settings, entries, uniform((seed, number, AUGMENT, tag(settings)), ids, part.DRAWS))
 

@@ -9,11 +9,14 @@ each process passes on its own part of it. Where each process uses the whole ten
 are summed first (Shoeybi et al. 2019 split models like this). Only dropout differs: each process draws its own.
 """
 
+# pyright: reportUnknownMemberType=false
+# (torch annotates from_numpy, tolist and manual_seed in part)
+
 from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -31,7 +34,7 @@ def forward(model: FusionModel, batch: Batch, maps: Collection[str]) -> Output:
     split, names, rows = batch.split, model.spec.names, len(batch.present)
     assert split
     entries = encode_entries(model, batch, maps, split)
-    own_rows, tokens = split.own(rows), getattr(model.part, "TOKENS", False)
+    own_rows, tokens = split.own(rows), model.part.TOKENS
     count = own_rows.stop - own_rows.start
     encodings = [
         model.nothing(n, count, False) if e is None else spread(e, batch.index[n][own_rows], tokens)
@@ -81,7 +84,7 @@ def encode_entries(model: FusionModel, batch: Batch, maps: Collection[str], spli
     ]
     if not shared_modalities:
         return entries
-    tokens = getattr(model.part, "TOKENS", False)
+    tokens = model.part.TOKENS
     local = _pad_tokens([entries[m] for m in shared_modalities], tokens)  # pyright: ignore
     counts = [split.entries[model.spec.names[m]] for m in shared_modalities]
     flat = [t for e in local for t in (e.vector, e.tokens, e.token_mask, e.map)]
@@ -135,8 +138,9 @@ def _pad_tokens(entries: list[Encoded], tokens: bool) -> list[Encoded]:
     processes."""
     if not tokens:
         return [replace(e, tokens=None, token_mask=None) for e in entries]
-    lengths = highest(torch.tensor([0 if e.tokens is None else e.tokens.shape[1] for e in entries])).tolist()
-    padded = []
+    own_lengths = torch.tensor([0 if e.tokens is None else e.tokens.shape[1] for e in entries])
+    lengths = cast("list[int]", highest(own_lengths).tolist())
+    padded: list[Encoded] = []
     for e, longest in zip(entries, lengths, strict=True):
         if e.tokens is not None and e.token_mask is not None:
             padding = longest - e.tokens.shape[1]
@@ -157,14 +161,15 @@ class _AllGather(torch.autograd.Function):
         widths = [t[0:1].numel() if len(t) else t.new_zeros(1, *t.shape[1:]).numel() for t in own]
         sizes = [sum(c[r] * w for c, w in zip(counts, widths, strict=True)) for r in range(len(counts[0]))]
         pieces = gather_ragged(torch.cat([t.detach().to(dtype).flatten() for t in own]), sizes)
-        parts = [piece.split([c[r] * w for c, w in zip(counts, widths, strict=True)]) for r, piece in enumerate(pieces)]
+        sections = [[c[r] * w for c, w in zip(counts, widths, strict=True)] for r in range(len(pieces))]
+        parts = [torch.split(piece, lengths) for piece, lengths in zip(pieces, sections, strict=True)]
         return tuple(
             torch.cat([part[n] for part in parts]).reshape(-1, *t.shape[1:]).to(t.dtype) for n, t in enumerate(own)
         )
 
     @staticmethod
     @once_differentiable  # a second derivative would lack the other processes' part
-    def backward(ctx: Any, *grads: Tensor) -> tuple:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         starts = [sum(c[: ctx.rank]) for c in ctx.counts]
         own_grads = (g[s : s + c[ctx.rank]] for g, s, c in zip(grads, starts, ctx.counts, strict=True))
         return (None, None, *own_grads)
@@ -182,7 +187,8 @@ class _SumGradients(torch.autograd.Function):
     @once_differentiable  # a second derivative would lack the other processes' part
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         dtype = _common_dtype(grads)
-        sums = summed(torch.cat([g.to(dtype).flatten() for g in grads])).split([g.numel() for g in grads])
+        total = summed(torch.cat([g.to(dtype).flatten() for g in grads]))
+        sums = torch.split(total, [g.numel() for g in grads])
         return tuple(f.reshape(g.shape).to(g.dtype) for f, g in zip(sums, grads, strict=True))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from types import ModuleType
 from typing import cast
 
 import torch
@@ -16,7 +15,7 @@ from ..losses import compatibility
 from ..losses.row_ops import modalities
 from ..model import FusionModel
 from ..recipe import Schedule
-from ..registry import PartSettings, load
+from ..registry import PartSettings
 from ..types import Batch, Output
 from . import distributed_forward
 from .mixup import mix_batch
@@ -63,10 +62,10 @@ class Objective(nn.Module):
         self.model = model
         self.names = tuple(chosen)
         self.settings = tuple(chosen.values())
-        self.parts: tuple[ModuleType, ...] = tuple(load(losses.TABLE, s.kind) for s in self.settings)
+        self.parts: tuple[losses.LossPart, ...] = tuple(losses.load_loss(s.kind) for s in self.settings)
         self.register_buffer("weights", torch.tensor([float(s.weight) for s in self.settings]))
         student_taps, teacher_taps = model.taps(), dict(teacher)
-        projectors = []
+        projectors: list[nn.ModuleDict] = []
         place = compatibility.Place(
             tuple((head.kind, len(head.classes)) for head in model.spec.heads), gates="gates" in student_taps
         )
@@ -79,7 +78,7 @@ class Objective(nn.Module):
                 raise UsageError("this loss can't be used here", where=where, got=error) from None
         self.projectors = nn.ModuleList(projectors)
         self.both = both
-        self.whole = both or any(getattr(part, "WHOLE", False) for part in self.parts)
+        self.whole = both or any(part.FULL_INPUT for part in self.parts)
         self.shared = tuple(n for n in model.spec.names if n in teacher_taps)
         self.maps = model.mapped(losses.asks(self.settings))
         self.gate_columns: list[int] = []  # of the teacher's, which each modality of the student has; -1: none
@@ -135,14 +134,16 @@ class Objective(nn.Module):
             teacher = {**teacher, "gates": _reorder_gates(teacher["gates"], self.gate_columns)}
         views = self._views(output, teacher, batch.target)
         on_logits, on_subsets = self._passes(batch, output, teacher, views)
-        terms = []
-        for settings, part, layers in zip(self.now, self.parts, self.projectors, strict=True):
+        terms: list[Tensor] = []
+        for settings, part, layers in zip(
+            self.now, self.parts, cast("list[nn.ModuleDict]", self.projectors), strict=True
+        ):
             passes = [(1.0, views)]
             if mixable(part, settings):
                 passes = on_logits
-            elif getattr(part, "WHOLE", False):
+            elif part.FULL_INPUT:
                 passes = on_subsets
-            weighted = []
+            weighted: list[Tensor] = []
             for weight, pass_views in passes:
                 loss = loss_term(settings, part, layers, pass_views, share)
                 weighted.append(loss if weight == 1.0 else loss * weight)
@@ -183,20 +184,21 @@ class Objective(nn.Module):
         return torch.dot(terms, weights), terms.detach() * weights / (share.rows if share else 1.0)
 
 
-def mixable(part: ModuleType, settings: PartSettings) -> bool:
+def mixable(part: losses.LossPart, settings: PartSettings) -> bool:
     """Whether a loss reads logits only. Features of a row and of its mixup partner can't be mixed."""
-    return hasattr(part, "HEADS") and not getattr(part, "WHOLE", False) and set(part.needs(settings)) <= {"logits"}
+    return bool(part.HEADS) and not part.FULL_INPUT and set(part.needs(settings)) <= {"logits"}
 
 
 def loss_term(
-    settings: PartSettings, part: ModuleType, layers: nn.Module, views: list[View], share: Share | None = None
+    settings: PartSettings, part: losses.LossPart, layers: nn.ModuleDict, views: list[View], share: Share | None = None
 ) -> Tensor:
     """One loss over the targets that it is valid for, with the recipe's weights of the targets."""
-    if not hasattr(part, "HEADS") or len(views) == 1:
+    if not part.HEADS or len(views) == 1:
         return _scaled_by_share(part, part.loss(settings, layers, *views[0]), views[0], share, 0)
     heads = [(v[0].head, n, v) for n, v in enumerate(views) if v[0].head is not None]
     heads = [(head, n, v) for head, n, v in heads if compatibility.valid(part, settings, head.kind, len(head.classes))]
-    total, head_losses = sum(head.weight for head, _, _ in heads), []
+    total = sum(head.weight for head, _, _ in heads)
+    head_losses: list[Tensor] = []
     for head, n, view in heads:
         head_losses.append(
             _scaled_by_share(part, part.loss(settings, layers, *view), view, share, n) * (head.weight / total)
@@ -204,12 +206,12 @@ def loss_term(
     return cast(Tensor, sum(head_losses))
 
 
-def _scaled_by_share(part: ModuleType, loss: Tensor, view: View, share: Share | None, target: int) -> Tensor:
+def _scaled_by_share(part: losses.LossPart, loss: Tensor, view: View, share: Share | None, target: int) -> Tensor:
     """A batch's loss on target number ``target``, scaled by the batch's share of its step."""
     if share is None:
         return loss
     head = view[0].head
-    if share.labels is None or head is None or not getattr(part, "LABELLED", False):
+    if share.labels is None or head is None or not part.LABELLED:
         return loss * share.rows
     return loss * (int(head.count(view[2])) / max(share.labels[target], 1))
 

@@ -8,6 +8,9 @@ The record holds what :meth:`suffuse.data.columns.Columns.batch` returned, not w
 the checkpoint and is written to ``training.json``; ``suffuse doctor`` compares it with the run's splits.
 """
 
+# pyright: reportUnknownMemberType=false
+# (torch annotates from_numpy, tolist and manual_seed in part)
+
 from __future__ import annotations
 
 from collections.abc import Mapping

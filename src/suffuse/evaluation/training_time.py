@@ -96,7 +96,7 @@ def encode_frozen(model: FusionModel, columns: Columns) -> tuple[dict[str, float
     times, vectors, columns = {}, {}, columns.of(model.spec.names)
     for name in model.spec.names:
         encoder = model.encoder(name)
-        if encoder.frozen and not (getattr(model.part, "TOKENS", False) and encoder.tokens):
+        if encoder.frozen and not (model.part.TOKENS and encoder.tokens):
             rows = np.arange(min(FROZEN_ENTRIES, len(columns.entry)))
             inputs = columns.of([name]).batch(rows).inputs[name]
             start = time.perf_counter()

@@ -10,15 +10,15 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from ..files import naming, new_array, write_array
+from ..modalities import ModalityPart
 from ..modalities.ragged import Picked, Ragged
-from ..registry import PartSettings
+from ..registry import ModalitySettings
 
 PIECE = 16_384  # items that are encoded at a time
 
@@ -148,7 +148,7 @@ def take_items(items: Any, slots: np.ndarray) -> Any:
 
 
 def write_entries(
-    part: ModuleType, settings: PartSettings, statistics: dict, items: pa.ChunkedArray, file: Path, work: Path
+    part: ModalityPart, settings: ModalitySettings, statistics: dict, items: pa.ChunkedArray, file: Path, work: Path
 ) -> None:
     """Encode items (U,) into ``file``, (U, ...), by way of pieces in the folder ``work``.
 

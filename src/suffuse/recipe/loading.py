@@ -8,7 +8,8 @@ from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from .. import fusions, sources, teachers
@@ -145,7 +146,7 @@ def _keys_at(way: tuple[int | str, ...], raw: Any) -> set[str]:
         kind_name = raw.get("kind") if isinstance(raw, dict) else None
         if table and isinstance(kind_name, str) and kind_name in table:
             kind = load(table, kind_name).Settings
-    return set(next((option.model_fields for option in _alternatives(kind) if hasattr(option, "model_fields")), ()))
+    return set(next((fields for option in _alternatives(kind) if (fields := _fields(option))), ()))
 
 
 def _value_at(raw: Any, step: int | str) -> Any:
@@ -159,11 +160,16 @@ def _value_at(raw: Any, step: int | str) -> Any:
 def _below(kind: Any, step: int | str) -> Any:
     """The type of the value of a key or at a position; None where it is unknown."""
     for option in _alternatives(kind):
-        if step in getattr(option, "model_fields", ()):
-            return option.model_fields[step].annotation
+        if step in (fields := _fields(option)):
+            return fields[step].annotation
         if get_origin(option) in (dict, list, tuple) and get_args(option):
             return get_args(option)[get_origin(option) is dict]
     return None
+
+
+def _fields(kind: Any) -> dict[Any, FieldInfo]:
+    """The fields of a type of settings; none of another type."""
+    return dict(kind.model_fields) if isinstance(kind, type) and issubclass(kind, BaseModel) else {}
 
 
 def _alternatives(kind: Any) -> tuple[Any, ...]:

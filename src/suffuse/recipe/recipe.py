@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from .. import fusions
-from ..registry import ModalitySettings, Settings, TeacherSettings
+from ..registry import ModalitySettings, PartSettings, Settings, TeacherSettings
 from .data_settings import Data
 from .networks import AnyTeacher, Network, Teacher, Training
 from .part_kinds import RESERVED, Modality
@@ -79,7 +79,7 @@ class Recipe(Settings):
     def _check_training(self, who: str, training: Training) -> None:
         """Raise ValueError where settings of the training of the teacher, or of the student ("distill"), conflict."""
         known = ", ".join(self.modalities)
-        augmented = any(_varies(getattr(part, "augment", None)) for part in self.modalities.values())
+        augmented = any(_varies(part.get("augment")) for part in self.modalities.values())
         if training.augment and not augmented:
             raise ValueError(
                 f"{who}.train.augment: got true, expected a modality with augment (modalities.NAME.augment): "
@@ -102,7 +102,7 @@ class Recipe(Settings):
         for name, schedule in self.distill.schedules.items():
             if name not in self.distill.losses:
                 raise ValueError(f"distill.schedules: got '{name}', expected some of: {', '.join(self.distill.losses)}")
-            if schedule.temperature is not None and not hasattr(self.distill.losses[name], "temperature"):
+            if schedule.temperature is not None and not self.distill.losses[name].has("temperature"):
                 raise ValueError(f"distill.schedules.{name}: got a temperature for a loss that has none")
 
     def _check_modalities(self) -> None:
@@ -136,13 +136,13 @@ class Recipe(Settings):
             raise ValueError(f"distill.baseline.train.mixup: got it beside distill.train.{got}")
         if baseline and baseline.train.mixup and fusions.headless(self.student.fusion):
             raise ValueError("distill.baseline.train.mixup: got it beside a fusion with heads of its own")
-        able = [n for n in self.student.encoders if hasattr(self.modalities[n], "augment")]
+        able = [n for n in self.student.encoders if self.modalities[n].has("augment")]
         for name, augment in (baseline.augment if baseline else {}).items():
             where = f"distill.baseline.augment.{name}"
             if name not in able:
                 expected = f"some of: {', '.join(able)}" if able else "none: no modality of the student has views"
                 raise ValueError(f"distill.baseline.augment: got '{name}', expected {expected}")
-            if getattr(self.student.encoders[name], "frozen", False):
+            if self.student.encoders[name].get("frozen"):
                 raise ValueError(f"{where}: got it beside a frozen encoder, which sees rows as they are")
             try:
                 _augmented(self.modalities[name], augment)
@@ -190,14 +190,14 @@ class Recipe(Settings):
                 "distill.teacher_input: got masked with extract.subsets full, expected subsets: all, each or a list"
             )
         if self.extract.views:
-            augmented = [n for n, m in self.modalities.items() if _varies(getattr(m, "augment", None))]
+            augmented = [n for n, m in self.modalities.items() if _varies(m.get("augment"))]
             if not augmented or not self.distill.train.augment:
                 raise ValueError(
                     f"extract.views: got {self.extract.views}, expected 0 without distill.train.augment and a modality "
                     "with augment: the student would see no view"
                 )
             for name in augmented:
-                if getattr(self.student.encoders.get(name), "frozen", False):
+                if name in self.student.encoders and self.student.encoders[name].get("frozen"):
                     raise ValueError(
                         f"extract.views: got {self.extract.views}, expected 0: the student's encoder of {name} is "
                         "frozen and sees rows as they are"
@@ -232,7 +232,10 @@ def default_losses(data: dict) -> dict[str, dict]:
 
 
 def _check_taps(
-    losses: Mapping[str, Any], student: Sequence[str], teacher: Sequence[str] | None, columns: Mapping[str, Any]
+    losses: Mapping[str, PartSettings],
+    student: Sequence[str],
+    teacher: Sequence[str] | None,
+    columns: Mapping[str, Any],
 ) -> None:
     """Raise ValueError where a loss names a feature of a modality that the student, or the teacher, doesn't read.
 
@@ -240,10 +243,10 @@ def _check_taps(
     when it is there. ``columns``: modality -> what it is read from; forms of one input are read from the same.
     """
     for name, loss in losses.items():
-        for key in (key for key in TAP_KEYS if key in type(loss).model_fields):
-            value, where = getattr(loss, key), f"distill.losses.{name}"
-            own_key = next((form for form in TEACHER_TAP_KEYS if hasattr(loss, form)), "")
-            own_tap = getattr(loss, own_key) if own_key else ""
+        for key in filter(loss.has, TAP_KEYS):
+            value, where = loss.get(key), f"distill.losses.{name}"
+            own_key = next(filter(loss.has, TEACHER_TAP_KEYS), "")
+            own_tap = loss.get(own_key, "")
             for tap in (value,) if isinstance(value, str) else value:
                 _known(f"{where}.{key}", tap, "student", student, key)
                 if teacher is None:

@@ -193,7 +193,7 @@ def _temperature_keys(context: SearchContext) -> list[str]:
     """Names of the temperatures of the distillation losses, as the search space names them."""
     losses = context.recipe.distill.losses
     chosen = [(name, losses[name]) for name in distillation_losses(losses).values()]
-    return [f"{name}.{loss.kind}.temperature" for name, loss in chosen if hasattr(loss, "temperature")]
+    return [f"{name}.{loss.kind}.temperature" for name, loss in chosen if loss.has("temperature")]
 
 
 def _feature_losses(context: SearchContext) -> tuple[dict[str, Any], ...]:

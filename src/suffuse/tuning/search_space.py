@@ -98,7 +98,7 @@ def _baseline_dropout(context: SearchContext) -> float | None:
     if not context.headless:
         return context.recipe.student.dropout
     encoders = context.recipe.student.encoders.values()
-    return next((encoder.dropout for encoder in encoders if hasattr(encoder, "dropout")), None)  # pyright: ignore
+    return next((encoder.get("dropout") for encoder in encoders if encoder.has("dropout")), None)
 
 
 def _flow_yaml(value: Any) -> str:

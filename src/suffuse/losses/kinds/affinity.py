@@ -21,7 +21,7 @@ from ..row_ops import answered, exact, expect, features, full, nothing, picked, 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-LEAST_ROWS, INSTEAD = 3, "use a larger batch, or kind hint: with two rows there is one neighbour to choose"
+MIN_ROWS, HINT = 3, "use a larger batch, or kind hint: with two rows there is one neighbour to choose"
 
 
 class Settings(PartSettings):
@@ -60,7 +60,7 @@ def loss(
     for _, theirs, other in found[1:]:
         here = answered(theirs, here if other is None else other if here is None else here & other)
     rows = picked(here, *(x for mine, theirs, _ in found for x in (mine, theirs)))
-    if len(rows[0]) < LEAST_ROWS:
+    if len(rows[0]) < MIN_ROWS:
         return nothing(rows[0])
     if len(found) == 1:
         return affinity(rows[0], rows[1], settings.temperature)
@@ -74,7 +74,7 @@ def affinity(
     """One feature (B, D_s) and (B, D_t), or a pair of features of one width each, B at least 3 -> scalar (Wu et al.
     2023). UsageError with fewer rows."""
     mine, theirs = _scores(student, temperature), _scores(teacher, temperature).detach()
-    expect("affinity", mine, LEAST_ROWS, "rows", INSTEAD)
+    expect("affinity", mine, MIN_ROWS, "rows", HINT)
     return (_divergence(mine, theirs) + _divergence(mine.t(), theirs.t())) / 2
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 SMALLEST = 1e-6  # of an estimate that is divided by
-LEAST_ROWS, INSTEAD = 4, "use a larger batch, or kind hint: the unbiased estimate needs four rows"
+MIN_ROWS, HINT = 4, "use a larger batch, or kind hint: the unbiased estimate needs four rows"
 
 
 class Settings(PartSettings):
@@ -52,12 +52,12 @@ def loss(
     """Features (B, D_s) and (B, D_t) -> scalar, over the rows that have both."""
     mine, theirs, here = features(student, teacher, settings.tap, settings.teacher_tap)
     mine, theirs = picked(here, mine, theirs)
-    return cka(mine, theirs) if len(mine) >= LEAST_ROWS else nothing(mine)
+    return cka(mine, theirs) if len(mine) >= MIN_ROWS else nothing(mine)
 
 
 def cka(student: Tensor, teacher: Tensor) -> Tensor:
     """Features (B, D_s) and (B, D_t), B at least 4 -> scalar (Kornblith et al. 2019). UsageError with fewer rows."""
-    expect("cka", student, LEAST_ROWS, "rows", INSTEAD)
+    expect("cka", student, MIN_ROWS, "rows", HINT)
     mine, theirs = _kernel(exact(student)), _kernel(exact(teacher.detach()))
     own = _hsic(mine, mine).clamp(min=SMALLEST) * _hsic(theirs, theirs).clamp(min=SMALLEST)
     return 1 - _hsic(mine, theirs) / own.sqrt()

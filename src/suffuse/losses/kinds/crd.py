@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 SAME = 1 - 1e-6  # cosine from which two rows of the teacher are one
-LEAST_ROWS, INSTEAD = 3, "use a larger batch, or kind hint: there are no negatives to speak of"
+MIN_ROWS, HINT = 3, "use a larger batch, or kind hint: there are no negatives to speak of"
 
 
 class Settings(PartSettings):
@@ -55,12 +55,12 @@ def loss(
     mine, theirs, here = features(student, teacher, settings.tap, settings.teacher_tap)
     mine, theirs = picked(here, mine, theirs)
     made = layers["project"](mine)
-    return crd(made, theirs, settings.temperature) if len(mine) >= LEAST_ROWS else nothing(made)
+    return crd(made, theirs, settings.temperature) if len(mine) >= MIN_ROWS else nothing(made)
 
 
 def crd(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
     """Features (B, D) of both, after projection, B at least 2 -> scalar (Tian et al. 2020). UsageError with one row."""
-    expect("crd", student, 2, "rows", INSTEAD)
+    expect("crd", student, 2, "rows", HINT)
     mine, theirs = unit(exact(student)), unit(exact(teacher.detach()))
     with full(mine):
         scores, same = mine @ theirs.t() / temperature, theirs @ theirs.t() > SAME

@@ -23,7 +23,7 @@ from ..row_ops import answered, exact, expect, features, full, modalities, nothi
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-LEAST_ROWS, INSTEAD = 3, "use a larger batch, or kind modality_hints: two rows have one relation"
+MIN_ROWS, HINT = 3, "use a larger batch, or kind modality_hints: two rows have one relation"
 
 
 class Settings(PartSettings):
@@ -63,7 +63,7 @@ def loss(
     for _, theirs, there in found:
         here = answered(theirs, here if there is None else there if here is None else here & there)
     rows = picked(here, *(mine for mine, _, _ in found), *(theirs for _, theirs, _ in found))
-    if len(rows[0]) < LEAST_ROWS:
+    if len(rows[0]) < MIN_ROWS:
         return nothing(rows[0])
     return cross_modal_relation(rows[: len(names)], rows[len(names) :])
 
@@ -71,7 +71,7 @@ def loss(
 def cross_modal_relation(student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
     """Features (B, D_m) of the same modalities in the same order, of both, B at least 3 -> scalar. UsageError with
     fewer rows."""
-    expect("cross_modal_relation", student[0], LEAST_ROWS, "rows", INSTEAD)
+    expect("cross_modal_relation", student[0], MIN_ROWS, "rows", HINT)
     mine, theirs = [_relative(exact(x)) for x in student], [_relative(exact(x.detach())) for x in teacher]
     gaps = []
     for m, n in combinations(range(len(mine)), 2):

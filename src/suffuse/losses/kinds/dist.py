@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 HEADS = (CLASSES,)
 SMALLEST = 1e-6  # deviation of what correlates: less is rounding, whose direction would get a gradient of its inverse
-LEAST_CLASSES, LEAST_ROWS = 3, 2
-INSTEAD = "use kind kd: two numbers always correlate perfectly; or beta: 0"
+MIN_CLASSES, MIN_ROWS = 3, 2
+HINT = "use kind kd: two numbers always correlate perfectly; or beta: 0"
 
 
 class Settings(PartSettings):
@@ -37,21 +37,9 @@ class Settings(PartSettings):
     confidence: float = Setting(default=0.0, ge=0, le=1)
 
 
-def least_classes(settings: Settings) -> int:
+def min_classes(settings: Settings) -> int:
     """Rows of two classes say nothing; classes over the batch do."""
-    return LEAST_CLASSES if settings.beta else 2
-
-
-def needs(settings: Settings) -> tuple[str, ...]:
-    """The teacher's logits."""
-    return ("logits",)
-
-
-def layers(settings: Settings, student: dict[str, int], teacher: dict[str, int]) -> nn.ModuleDict:
-    """No parameters."""
-    from torch import nn
-
-    return nn.ModuleDict()
+    return MIN_CLASSES if settings.beta else 2
 
 
 def loss(
@@ -61,7 +49,7 @@ def loss(
     theirs = teacher["logits"].detach()
     here = trusted(settings.confidence, theirs, target, student.head)
     mine, theirs = picked(here, student.logits, theirs)
-    if len(mine) < LEAST_ROWS:
+    if len(mine) < MIN_ROWS:
         return nothing(mine)
     return dist(mine, theirs, settings.temperature, settings.beta, settings.gamma)
 
@@ -76,8 +64,8 @@ def dist(
 ) -> Tensor:
     """Both logits (B, C), B at least 2, C at least 2, weights (B,) -> scalar (Huang et al. 2022). UsageError with
     fewer."""
-    expect("dist", student, LEAST_ROWS, "rows", "use a larger batch, or kind kd: one row has no correlation")
-    expect("dist", student, 2, "classes", INSTEAD)
+    expect("dist", student, MIN_ROWS, "rows", "use a larger batch, or kind kd: one row has no correlation")
+    expect("dist", student, 2, "classes", HINT)
     mine, theirs = clean(weight, exact(student), exact(teacher.detach()))
     q, p = (mine / temperature).softmax(1), (theirs / temperature).softmax(1)
     rows = (_direction(q, 1) * _direction(p, 1)).sum(1)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 HEADS = (CLASSES,)
-LEAST_CLASSES, INSTEAD = 3, "use kind kd: with two classes there is one other class, and nothing to decouple"
+MIN_CLASSES, HINT = 3, "use kind kd: with two classes there is one other class, and nothing to decouple"
 
 
 class Settings(PartSettings):
@@ -34,18 +34,6 @@ class Settings(PartSettings):
     alpha: float = Setting(default=1.0, ge=0)
     beta: float = Setting(default=2.0, ge=0)
     confidence: float = Setting(default=0.0, ge=0, le=1)
-
-
-def needs(settings: Settings) -> tuple[str, ...]:
-    """The teacher's logits."""
-    return ("logits",)
-
-
-def layers(settings: Settings, student: dict[str, int], teacher: dict[str, int]) -> nn.ModuleDict:
-    """No parameters."""
-    from torch import nn
-
-    return nn.ModuleDict()
 
 
 def loss(
@@ -69,7 +57,7 @@ def dkd(
 ) -> Tensor:
     """Both logits (B, C), C at least 3, target (B,) int64, weights (B,) -> scalar (Zhao et al. 2022). UsageError with
     two classes."""
-    expect("dkd", student, LEAST_CLASSES, "classes", INSTEAD)
+    expect("dkd", student, MIN_CLASSES, "classes", HINT)
     mine, theirs, target = clean(weight, exact(student), exact(teacher.detach()), target)
     mine, theirs = mine / temperature, theirs / temperature
     others_s, others_t, some = others(mine, theirs, target)

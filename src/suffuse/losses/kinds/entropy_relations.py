@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 HEADS = (CLASSES,)
-LEAST_ROWS, INSTEAD = 3, "use a larger batch, or kind hint: two rows have one relation"
+MIN_ROWS, HINT = 3, "use a larger batch, or kind hint: two rows have one relation"
 
 
 class Settings(PartSettings):
@@ -52,13 +52,13 @@ def loss(
     mine, theirs, here = features(student, teacher, settings.tap, settings.teacher_tap)
     logits = teacher["logits"].detach()
     mine, theirs, logits = picked(answered(logits, here), mine, theirs, logits)
-    return entropy_relations(mine, theirs, logits) if len(mine) >= LEAST_ROWS else nothing(mine)
+    return entropy_relations(mine, theirs, logits) if len(mine) >= MIN_ROWS else nothing(mine)
 
 
 def entropy_relations(student: Tensor, teacher: Tensor, logits: Tensor) -> Tensor:
     """Features (B, D_s) and (B, D_t), the teacher's logits (B, C), B at least 2 -> scalar (Wei et al. 2023). UsageError
     with one row."""
-    expect("entropy_relations", student, 2, "rows", INSTEAD)
+    expect("entropy_relations", student, 2, "rows", HINT)
     gap = gram(exact(student)) - gram(exact(teacher.detach()))
     log_p = exact(logits.detach()).log_softmax(1)
     return mean(gap.square().sum(1), -times_log(log_p.exp(), log_p).sum(1))

@@ -20,7 +20,7 @@ from ..row_ops import clean, exact, mean
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-INSTEAD = "use kind modality_hints or kd"
+HINT = "use kind modality_hints or kd"
 SMALLEST = 1e-12  # share of a modality
 
 
@@ -42,9 +42,9 @@ def layers(settings: Settings, student: dict[str, int], teacher: dict[str, int])
 
     for who, taps in (("student", student), ("teacher", teacher)):
         if "gates" not in taps:
-            raise ValueError(f"the {who}'s fusion has no gates; {INSTEAD}, or another fusion: gated, softmax_gate ...")
+            raise ValueError(f"the {who}'s fusion has no gates; {HINT}, or another fusion: gated, softmax_gate ...")
     if student["gates"] < 2:
-        raise ValueError(f"the student has one modality, whose share is always 1; {INSTEAD}")
+        raise ValueError(f"the student has one modality, whose share is always 1; {HINT}")
     return nn.ModuleDict()
 
 

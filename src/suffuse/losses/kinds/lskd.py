@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 HEADS = (CLASSES,)
 SMALLEST = 1e-6  # deviation that is told from none
-LEAST_CLASSES, INSTEAD = 3, "use kind kd: with two classes a standardised logit is a constant"
+MIN_CLASSES, HINT = 3, "use kind kd: with two classes a standardised logit is a constant"
 
 
 class Settings(PartSettings):
@@ -33,18 +33,6 @@ class Settings(PartSettings):
     weight: float = Setting(default=1.0, gt=0)
     temperature: float = Setting(default=2.0, gt=0)
     confidence: float = Setting(default=0.0, ge=0, le=1)
-
-
-def needs(settings: Settings) -> tuple[str, ...]:
-    """The teacher's logits."""
-    return ("logits",)
-
-
-def layers(settings: Settings, student: dict[str, int], teacher: dict[str, int]) -> nn.ModuleDict:
-    """No parameters."""
-    from torch import nn
-
-    return nn.ModuleDict()
 
 
 def loss(
@@ -58,7 +46,7 @@ def loss(
 
 def lskd(student: Tensor, teacher: Tensor, temperature: float, weight: Tensor | None = None) -> Tensor:
     """Both logits (B, C), C at least 3, weights (B,) -> scalar (Sun et al. 2024). UsageError with two classes."""
-    expect("lskd", student, LEAST_CLASSES, "classes", INSTEAD)
+    expect("lskd", student, MIN_CLASSES, "classes", HINT)
     mine, theirs = clean(weight, exact(student), exact(teacher.detach()))
     log_q, log_p = ((_standard(z) / temperature).log_softmax(1) for z in (mine, theirs))
     return mean(divergence(log_p, log_q), weight) * temperature**2

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 HEADS = (CLASSES,)
-LEAST_CLASSES, INSTEAD = 3, "use kind kd: with two classes there is one other class, and nothing to normalise"
+MIN_CLASSES, HINT = 3, "use kind kd: with two classes there is one other class, and nothing to normalise"
 
 
 class Settings(PartSettings):
@@ -32,18 +32,6 @@ class Settings(PartSettings):
     temperature: float = Setting(default=1.0, gt=0)
     gamma: float = Setting(default=1.5, ge=0)
     confidence: float = Setting(default=0.0, ge=0, le=1)
-
-
-def needs(settings: Settings) -> tuple[str, ...]:
-    """The teacher's logits."""
-    return ("logits",)
-
-
-def layers(settings: Settings, student: dict[str, int], teacher: dict[str, int]) -> nn.ModuleDict:
-    """No parameters."""
-    from torch import nn
-
-    return nn.ModuleDict()
 
 
 def loss(
@@ -66,7 +54,7 @@ def nkd(
 ) -> Tensor:
     """Both logits (B, C), C at least 3, target (B,) int64, weights (B,) -> scalar (Yang et al. 2023). UsageError with
     two classes."""
-    expect("nkd", student, LEAST_CLASSES, "classes", INSTEAD)
+    expect("nkd", student, MIN_CLASSES, "classes", HINT)
     mine, theirs, target = clean(weight, exact(student), exact(teacher.detach()), target)
     own, (others_s, others_t, some) = target.unsqueeze(1), others(mine, theirs, target)
     is_target = times_log(theirs.log_softmax(1).gather(1, own).exp(), mine.log_softmax(1).gather(1, own))

@@ -19,7 +19,7 @@ from ..row_ops import exact, expect, features, full, nothing, picked, taps, unit
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-LEAST_ROWS, INSTEAD = 3, "use a larger batch, or kind hint: there is no angle between two rows"
+MIN_ROWS, HINT = 3, "use a larger batch, or kind hint: there is no angle between two rows"
 
 
 class Settings(PartSettings):
@@ -51,14 +51,14 @@ def loss(
     """Features (B, D_s) and (B, D_t) -> scalar, over the rows that have both."""
     mine, theirs, here = features(student, teacher, settings.tap, settings.teacher_tap)
     mine, theirs = (x[: settings.most] for x in picked(here, mine, theirs))
-    return rkd_angle(mine, theirs) if len(mine) >= LEAST_ROWS else nothing(mine)
+    return rkd_angle(mine, theirs) if len(mine) >= MIN_ROWS else nothing(mine)
 
 
 def rkd_angle(student: Tensor, teacher: Tensor) -> Tensor:
     """Features (B, D_s) and (B, D_t), B at least 3 -> scalar (Park et al. 2019). UsageError with fewer rows."""
     from torch.nn import functional as F
 
-    expect("rkd_angle", student, LEAST_ROWS, "rows", INSTEAD)
+    expect("rkd_angle", student, MIN_ROWS, "rows", HINT)
     mine, theirs = _cosines(exact(student)), _cosines(exact(teacher.detach()))
     count = len(mine)
     return F.smooth_l1_loss(mine, theirs, reduction="sum") / (count * (count - 1) * (count - 2))

@@ -20,7 +20,7 @@ from ..row_ops import exact, expect, features, full, nothing, picked, taps
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-LEAST_ROWS, INSTEAD = 3, "use a larger batch, or kind hint: two rows have one distance, and divided by its mean it is 1"
+MIN_ROWS, HINT = 3, "use a larger batch, or kind hint: two rows have one distance, and divided by its mean it is 1"
 
 
 class Settings(PartSettings):
@@ -51,14 +51,14 @@ def loss(
     """Features (B, D_s) and (B, D_t) -> scalar, over the rows that have both."""
     mine, theirs, here = features(student, teacher, settings.tap, settings.teacher_tap)
     mine, theirs = picked(here, mine, theirs)
-    return rkd_distance(mine, theirs) if len(mine) >= LEAST_ROWS else nothing(mine)
+    return rkd_distance(mine, theirs) if len(mine) >= MIN_ROWS else nothing(mine)
 
 
 def rkd_distance(student: Tensor, teacher: Tensor) -> Tensor:
     """Features (B, D_s) and (B, D_t), B at least 3 -> scalar (Park et al. 2019). UsageError with fewer rows."""
     from torch.nn import functional as F
 
-    expect("rkd_distance", student, LEAST_ROWS, "rows", INSTEAD)
+    expect("rkd_distance", student, MIN_ROWS, "rows", HINT)
     mine, theirs = _distances(exact(student)), _distances(exact(teacher.detach()))
     count = len(mine)
     return F.smooth_l1_loss(mine, theirs, reduction="sum") / (count * (count - 1))

@@ -19,7 +19,7 @@ from ..row_ops import exact, expect, features, gram, nothing, picked, taps
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-LEAST_ROWS, INSTEAD = 3, "use a larger batch, or kind hint: two rows have one similarity"
+MIN_ROWS, HINT = 3, "use a larger batch, or kind hint: two rows have one similarity"
 
 
 class Settings(PartSettings):
@@ -50,10 +50,10 @@ def loss(
     """Features (B, D_s) and (B, D_t) -> scalar, over the rows that have both."""
     mine, theirs, here = features(student, teacher, settings.tap, settings.teacher_tap)
     mine, theirs = picked(here, mine, theirs)
-    return similarity(mine, theirs) if len(mine) >= LEAST_ROWS else nothing(mine)
+    return similarity(mine, theirs) if len(mine) >= MIN_ROWS else nothing(mine)
 
 
 def similarity(student: Tensor, teacher: Tensor) -> Tensor:
     """Features (B, D_s) and (B, D_t), B at least 2 -> scalar (Tung & Mori 2019). UsageError with one row."""
-    expect("similarity", student, 2, "rows", INSTEAD)
+    expect("similarity", student, 2, "rows", HINT)
     return (gram(exact(student)) - gram(exact(teacher.detach()))).square().mean()

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 HEADS = (CLASSES, LABELS, NUMBER)
-WHOLE = True  # the student's answer on all modalities is needed too
+FULL_INPUT = True  # the student's logits on all modalities are read too
 
 
 class Settings(PartSettings):
@@ -37,13 +37,6 @@ class Settings(PartSettings):
 def needs(settings: Settings) -> tuple[str, ...]:
     """Nothing of the teacher."""
     return ()
-
-
-def layers(settings: Settings, student: dict[str, int], teacher: dict[str, int]) -> nn.ModuleDict:
-    """No parameters."""
-    from torch import nn
-
-    return nn.ModuleDict()
 
 
 def loss(
