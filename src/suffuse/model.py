@@ -231,11 +231,15 @@ class FusionModel(nn.Module):
         whose maps are asked for."""
         encoded = self.encode(batch, maps)
         output = self.fuse(encoded, batch.present, maps)
-        if batch.whole is not None:
-            whole = self.fuse(encoded, batch.whole).logits if batch.learned else self.answer(encoded, batch.whole)
-            output = replace(output, whole=whole, fewer=(batch.whole != batch.present).any(1))
-        if batch.halves is not None:
-            output = replace(output, halves=tuple(self.fuse(encoded, part).logits for part in batch.halves))
+        if batch.full_present is not None:
+            if batch.train_full:
+                full_logits = self.fuse(encoded, batch.full_present).logits
+            else:
+                full_logits = self.inference_logits(encoded, batch.full_present)
+            output = replace(output, full_logits=full_logits, is_partial=(batch.full_present != batch.present).any(1))
+        if batch.complementary_masks is not None:
+            logits = tuple(self.fuse(encoded, mask).logits for mask in batch.complementary_masks)
+            output = replace(output, complementary_logits=logits)
         if not batch.complete:
             output.present.update(zip(self.spec.names, batch.present.unbind(1), strict=True))
         return output
@@ -271,26 +275,26 @@ class FusionModel(nn.Module):
         tokens, mask = vector.new_zeros(rows, 1, encoder.tokens), vector.new_zeros(rows, 1, dtype=torch.bool)
         return Encoded(vector, tokens, mask, vector.new_zeros(rows, CELLS) if mapped else None)
 
-    def fuse(self, encoded: list[Encoded], present: Tensor, asked: Collection[str] = ()) -> Output:
-        """M x (B, D_m) and present (B, M) -> Output."""
+    def fuse(self, encoded: list[Encoded], present: Tensor, maps: Collection[str] = ()) -> Output:
+        """M x (B, D_m) and present (B, M) -> Output; ``maps``: taps of the queries' attention that are needed."""
         fused = self.part.fuse(self.network.fusion, self.fusion, encoded, present)
         logits = self.head(fused.vector) if fused.logits is None else fused.logits
         logits = torch.where(present.any(1, keepdim=True), logits, self.log_prior)
         features = {n: e.vector for n, e in zip(self.spec.names, encoded, strict=True)}
         shown = {n: e.map for n, e in zip(self.spec.names, encoded, strict=True) if e.map is not None}
-        shown |= looks(fused.looks, self.spec.names, asked)
+        shown |= looks(fused.looks, self.spec.names, maps)
         return Output(logits, fused.vector, features, fused.gates, head=self.only_head, maps=shown)
 
     @torch.no_grad()
-    def answer(self, encoded: list[Encoded], present: Tensor) -> Tensor:
+    def inference_logits(self, encoded: list[Encoded], present: Tensor) -> Tensor:
         """Logits (B, C) on other modalities than the row is trained on now, as they are in use: without dropout."""
-        was = self.training
+        was_training = self.training
         for part in (self.fusion, self.head):
             part.train(False)
-        found = self.fuse(encoded, present).logits
+        logits = self.fuse(encoded, present).logits
         for part in (self.fusion, self.head):
-            part.train(was)
-        return found
+            part.train(was_training)
+        return logits
 
     def size(self) -> int:
         """Parameters, frozen ones too."""

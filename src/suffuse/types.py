@@ -66,10 +66,10 @@ class Batch:
     rows: Tensor  # (B,) int64, positions in the prepared columns
     complete: bool = False  # every row has every modality
     ready: frozenset[str] = frozenset()  # modalities whose entries are a frozen encoder's vectors (U, D) already
-    whole: Tensor | None = None  # (B, M) bool, present before modality dropout, where a loss asks for both answers
+    full_present: Tensor | None = None  # (B, M) bool, present before modality dropout, where logits on it are needed
     split: Split | None = None  # ``inputs`` hold this process's entries only; the rest is of the whole batch
-    learned: bool = False  # the answer to ``whole`` is learned from too: it has a gradient, and dropout
-    halves: Tensor | None = None  # (2, B, M) bool, two parts of ``present`` that are answered and learned from as well
+    train_full: bool = False  # the logits on ``full_present`` are learned from: they have a gradient, and dropout
+    complementary_masks: Tensor | None = None  # (2, B, M) bool, two parts of ``present`` that are learned from as well
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,9 +154,9 @@ class Output:
     present: dict[str, Tensor] = field(default_factory=lambda: {})  # modality -> (B,) bool, where some row lacks it
     head: Head | None = None  # whose logits these are, where a loss on heads is asked
     maps: dict[str, Tensor] = field(default_factory=lambda: {})  # modality, or tap of a look -> (B, K), where asked for
-    whole: Tensor | None = None  # (B, C) the logits on all that the rows have, where they are asked for
-    fewer: Tensor | None = None  # (B,) bool, rows that were seen without something that they have, beside ``whole``
-    halves: tuple[Tensor, ...] = ()  # two of (B, C), the logits on either part of what the rows have, where asked for
+    full_logits: Tensor | None = None  # (B, C) on all modalities that the rows have, where they are needed
+    is_partial: Tensor | None = None  # (B,) bool, rows that lack a modality which they have, beside ``full_logits``
+    complementary_logits: tuple[Tensor, ...] = ()  # two of (B, C), on either part of what the rows have
 
 
 @dataclass(frozen=True, slots=True)

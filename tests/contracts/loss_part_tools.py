@@ -89,7 +89,7 @@ def rows(
             "picture": maps[0].requires_grad_(), "picture.look.map": looks[0].requires_grad_(),
             "question.look.map": looks[1].requires_grad_(),
         },
-        whole=scale * torch.randn(count, outputs), fewer=torch.arange(count) % 2 == 0,
+        full_logits=scale * torch.randn(count, outputs), is_partial=torch.arange(count) % 2 == 0,
     )  # fmt: skip
     teacher = {name: torch.randn(count, width, requires_grad=True) for name, width in TEACHER.items()}
     teacher["logits"] = (scale * torch.randn(count, outputs)).requires_grad_()

@@ -61,7 +61,9 @@ def test_extreme_logits_give_finite_losses_and_gradients(asked, kind):
     signs = torch.tensor([[1.0, -1, 1, -1], [-1, 1, 1, -1], [0, 0, 0, 0], [1, 1, 1, -1], [0, 0, 0, 1]]).repeat(2, 1)
     signs = signs[:, : student.logits.shape[1]]
     extreme = (1e4 * signs).requires_grad_()
-    given_ = replace(student, logits=extreme, whole=None if student.whole is None else 1e4 * signs.roll(2, 0))
+    given_ = replace(
+        student, logits=extreme, full_logits=None if student.full_logits is None else 1e4 * signs.roll(2, 0)
+    )
     value = loss(given_, {**teacher, "logits": -1e4 * signs.roll(1, 0)}, target)
     value.backward()
     assert torch.isfinite(value)

@@ -47,7 +47,7 @@ def train(trainer, place: str, stop: int = 1000, precision: str = "fp32", seen: 
         if len(begun) == stop:
             raise Killed
         begun.append(number)
-        batch = columns.batch(picked, None, (Viewer(3, 0.7), number), objective.whole)
+        batch = columns.batch(picked, None, (Viewer(3, 0.7), number), objective.needs_full_input)
         return batch, {n: taught[n].index_select(0, batch.rows) for n in objective.needs()}
 
     training = Training(epochs=3, batch=8, learning_rate=0.02, precision=precision)

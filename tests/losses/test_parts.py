@@ -227,8 +227,8 @@ def test_without_a_label_the_teacher_s_answer_stands_in(kind):
 def test_consistency_counts_the_rows_that_lost_something():
     output, teacher, target = batch()
     value, gradients = evaluated("subset_consistency", (output, teacher, target))
-    few = output.fewer
-    expected = losses.kd(output.logits[few], output.whole[few], 1.0)  # type: ignore[index]
+    few = output.is_partial
+    expected = losses.kd(output.logits[few], output.full_logits[few], 1.0)  # type: ignore[index]
     torch.testing.assert_close(value, expected.detach())
     assert (gradients[0][~few] == 0).all()  # type: ignore[operator]
 

@@ -144,7 +144,7 @@ def test_many_reasons_are_told_together(part) -> None:
     part.load = load
     found = look(table(x=[str(n) for n in range(50)]), "x")
     assert len(found.facts.unreadable) == content_check.REASONS + 1
-    assert found.facts.unreadable[content_check.OTHER_REASONS] == 50 - content_check.REASONS
+    assert found.facts.unreadable[content_check.REMAINING_REASONS] == 50 - content_check.REASONS
     assert found.field is None and found.facts.bytes == 0
 
 
@@ -228,7 +228,7 @@ def test_whole_rows_are_equal_where_contents_and_label_are() -> None:
 
 def test_groups_and_copies_of_a_given_split() -> None:
     made, check = draft([[0, 0, 1, 2]], "tstv", ["a", "a", "b", "b"], [5, 6, 7, 7]), blank()
-    leak_check.check_given_split(check, made, "who")
+    leak_check.check_table_split(check, made, "who")
     found = told(check)
     assert found["groups_in_two_splits"] == (
         "warning",
@@ -236,7 +236,7 @@ def test_groups_and_copies_of_a_given_split() -> None:
     )
     assert "1 test rows with train rows" in found["copies_in_two_splits"][1]
     check = blank()
-    leak_check.check_given_split(check, draft([[0, 1]], "ts", ["a", "a"]), "who")
+    leak_check.check_table_split(check, draft([[0, 1]], "ts", ["a", "a"]), "who")
     assert not check.findings
 
 

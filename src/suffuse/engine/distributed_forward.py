@@ -43,12 +43,12 @@ def forward(model: FusionModel, batch: Batch, maps: Collection[str]) -> Output:
     with synchronised(None if split.few(rows) else summed):
         own = model.fuse(encodings, batch.present[own_rows], maps)
         full_logits = None
-        if batch.learned and batch.whole is not None:
-            full_logits = model.fuse(encodings, batch.whole[own_rows]).logits
-        halves = () if batch.halves is None else batch.halves
+        if batch.train_full and batch.full_present is not None:
+            full_logits = model.fuse(encodings, batch.full_present[own_rows]).logits
+        halves = () if batch.complementary_masks is None else batch.complementary_masks
         half_logits = [model.fuse(encodings, half[own_rows]).logits for half in halves]
-    if batch.whole is not None and full_logits is None:
-        full_logits = model.answer(encodings, batch.whole[own_rows])
+    if batch.full_present is not None and full_logits is None:
+        full_logits = model.inference_logits(encodings, batch.full_present[own_rows])
     own_looks = {name: look for name, look in own.maps.items() if name.endswith(LOOK)}
     own_tensors = (own.logits, own.fused, own.gates, full_logits, *half_logits, *own_looks.values())
     logits, fused, gates, full_logits, *rest = gather_rows(own_tensors, split, rows)
@@ -61,9 +61,11 @@ def forward(model: FusionModel, batch: Batch, maps: Collection[str]) -> Output:
     features = {n: e.vector for n, e in zip(names, gathered_entries, strict=True)}
     gathered_maps = {n: e.map for n, e in zip(names, gathered_entries, strict=True) if e.map is not None}
     gathered_maps |= {n: look for n, look in zip(own_looks, looks, strict=True) if look is not None}
-    output = Output(logits, fused, features, gates, head=model.only_head, maps=gathered_maps, halves=half_logits)
-    if batch.whole is not None:
-        output = replace(output, whole=full_logits, fewer=(batch.whole != batch.present).any(1))
+    output = Output(
+        logits, fused, features, gates, head=model.only_head, maps=gathered_maps, complementary_logits=half_logits
+    )
+    if batch.full_present is not None:
+        output = replace(output, full_logits=full_logits, is_partial=(batch.full_present != batch.present).any(1))
     if not batch.complete:
         output.present.update(zip(names, batch.present.unbind(1), strict=True))
     return output

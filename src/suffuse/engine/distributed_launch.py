@@ -47,10 +47,10 @@ def run_together(function: str, jobs: list[dict[str, Any]], tell: Callable[[floa
     """One job after the other, each by all processes."""
     call = _call.get()
     assert call
-    run_one_by_one(function, jobs, tell, lambda job: call({"function": function, "job": job}))
+    run_sequentially(function, jobs, tell, lambda job: call({"function": function, "job": job}))
 
 
-def run_one_by_one(
+def run_sequentially(
     function: str,
     jobs: list[dict[str, Any]],
     tell: Callable[[float, str], None],

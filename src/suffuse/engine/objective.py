@@ -78,7 +78,7 @@ class Objective(nn.Module):
                 raise UsageError("this loss can't be used here", where=where, got=error) from None
         self.projectors = nn.ModuleList(projectors)
         self.both = both
-        self.whole = both or any(part.FULL_INPUT for part in self.parts)
+        self.needs_full_input = both or any(part.FULL_INPUT for part in self.parts)
         self.shared = tuple(n for n in model.spec.names if n in teacher_taps)
         self.maps = model.mapped(losses.asks(self.settings))
         self.gate_columns: list[int] = []  # of the teacher's, which each modality of the student has; -1: none
@@ -108,10 +108,11 @@ class Objective(nn.Module):
         if len(spec.heads) == 1:
             return [(output, teacher, spec.targets(target)[0][1])]
         teacher_parts = spec.parts(teacher["logits"]) if "logits" in teacher else [(h, None) for h in spec.heads]
-        full_parts = spec.parts(output.whole) if output.whole is not None else [(h, None) for h in spec.heads]
+        all_logits = output.full_logits
+        full_parts = [(h, None) for h in spec.heads] if all_logits is None else spec.parts(all_logits)
         return [
             (
-                replace(output, logits=logits, head=head, whole=full_logits),
+                replace(output, logits=logits, head=head, full_logits=full_logits),
                 teacher if teacher_logits is None else {**teacher, "logits": teacher_logits},
                 labels,
             )
@@ -125,7 +126,7 @@ class Objective(nn.Module):
         of a step they add up, over the step's batches, to those of all its rows at once: a mean over labels counts as
         much as the batch has labels, any other as it has rows."""
         if self.both and self.training:
-            batch = replace(batch, learned=True)
+            batch = replace(batch, train_full=True)
         if batch.split is not None:
             output = distributed_forward.forward(self.model, batch, self.maps)
         else:
@@ -159,14 +160,14 @@ class Objective(nn.Module):
         if self.mixup and self.training:
             mixed = mix_batch(self.model, output, batch.present, self.mixup, batch.split)
         on_logits, on_subsets = [(1.0, views)], [(1.0, views)]
-        if batch.halves is not None:
-            masks = zip(output.halves, batch.halves, strict=True)
-            parts = [replace(output, logits=z, fewer=(half != batch.present).any(1)) for z, half in masks]
+        if batch.complementary_masks is not None:
+            masks = zip(output.complementary_logits, batch.complementary_masks, strict=True)
+            parts = [replace(output, logits=z, is_partial=(half != batch.present).any(1)) for z, half in masks]
             all_views = [views, *(self._views(part, teacher, batch.target) for part in parts)]
             on_logits = [(1 / 3, pass_views) for pass_views in all_views]
             on_subsets = [(1 / 2, pass_views) for pass_views in all_views[1:]]
-        if self.both and self.training and output.whole is not None:
-            full = self._views(replace(output, logits=output.whole), teacher, batch.target)
+        if self.both and self.training and output.full_logits is not None:
+            full = self._views(replace(output, logits=output.full_logits), teacher, batch.target)
             on_logits = [(0.5, views), (0.5, full)]
         if mixed:
             blend = replace(output, logits=mixed.logits)

@@ -33,9 +33,9 @@ class RecordedColumns(Columns):
 
     marks: np.ndarray  # (N,) bool, written in place
 
-    def batch(self, rows: np.ndarray, *how: Any, **named: Any) -> Batch:
+    def batch(self, rows: np.ndarray, *arguments: Any, **keywords: Any) -> Batch:
         """As :meth:`suffuse.data.columns.Columns.batch`."""
-        batch = super().batch(rows, *how, **named)
+        batch = super().batch(rows, *arguments, **keywords)
         self.marks[batch.rows[self.spec.known(batch.target)].numpy()] = True
         return batch
 

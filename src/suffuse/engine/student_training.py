@@ -35,7 +35,7 @@ from .training_setup import TrainingData, build_model, make_plan
 class Job:
     """One training."""
 
-    who: str  # its folder: student, baseline, only-MODALITY, with -FRACTION where labels are hidden
+    model: str  # its folder: student, baseline, only-MODALITY, with -FRACTION where labels are hidden
     seed: int
     distilled: bool  # from the teacher; else on labels only
     fraction: float  # of the labels

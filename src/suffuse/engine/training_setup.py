@@ -55,7 +55,7 @@ def make_plan(run: Run, training: Training, data: TrainingData, objective: Objec
 
     def gather(rows: np.ndarray, turn: int) -> tuple[Any, ...]:
         view = (data.viewer, turn) if data.viewer else None
-        batch = recorded.batch(rows, data.target, view, objective.whole, current().split)
+        batch = recorded.batch(rows, data.target, view, objective.needs_full_input, current().split)
         return batch, data.reader.gather(batch, turn) if data.reader else {}
 
     return Plan(

@@ -57,7 +57,7 @@ def run_jobs(
         from .runtime import restored  # torch: a worker, which imports this module first, has to listen before that
 
         with restored():
-            distributed_launch.run_one_by_one(function, jobs, tell)
+            distributed_launch.run_sequentially(function, jobs, tell)
         return
     todo: queue.SimpleQueue[int] = queue.SimpleQueue()
     for number in range(len(jobs)):
@@ -116,7 +116,7 @@ class Team:
         for line in process.stdout:  # type: ignore[union-attr]
             self.messages.put((rank, json.loads(line)))
         where = f"exit code {process.wait()}" + (f", process {rank + 1}" if len(self.processes) > 1 else "")
-        self.messages.put((rank, {"error": {"what": "a training process died", "where": where}}))
+        self.messages.put((rank, {"error": {"message": "a training process died", "where": where}}))
 
     def send(self, job: dict[str, Any]) -> None:
         """Send a job to all processes, with the file by which they find each other."""
@@ -203,12 +203,17 @@ def work(function: str, incoming: TextIO, outgoing: TextIO) -> None:
             say(done=True)
         except (SuffuseError, OSError) as error:
             failure = from_system(error) if isinstance(error, OSError) else error
-            facts = {"what": failure.what, "where": failure.where, "got": failure.got, "expected": failure.expected}
+            facts = {
+                "message": failure.message,
+                "where": failure.where,
+                "got": failure.got,
+                "expected": failure.expected,
+            }
             say(error={**facts, "hint": failure.hint}, lost=getattr(failure, "lost", False))
         except Exception as error:
             if os.environ.get("SUFFUSE_DEBUG"):
                 raise
-            facts = {"what": f"a defect in suffuse: {type(error).__name__}: {error}", "where": function}
+            facts = {"message": f"a defect in suffuse: {type(error).__name__}: {error}", "where": function}
             say(error={**facts, "hint": "SUFFUSE_DEBUG=1 shows where"})
 
 

@@ -101,7 +101,7 @@ def block_starts(blocks: Sequence[Block], counts: Sequence[int], full_only: bool
     return positions
 
 
-MOST_MODALITIES = 6  # for `all`: 63 subsets
+MAX_MODALITIES = 6  # for `all`: 63 subsets
 
 
 @dataclass(frozen=True)
@@ -133,10 +133,10 @@ def subsets(setting: str | Sequence[Sequence[str]], names: Sequence[str]) -> lis
         raise UsageError(
             "this teacher has no modalities that could be hidden", where="extract.subsets", got=setting, expected="full"
         )
-    if setting == "all" and len(names) > MOST_MODALITIES:
+    if setting == "all" and len(names) > MAX_MODALITIES:
         raise UsageError(
             "too many subsets", where="extract.subsets", got=f"all of {len(names)} modalities",
-            expected=f"{MOST_MODALITIES} modalities at most", hint="each, or a list of those that matter",
+            expected=f"{MAX_MODALITIES} modalities at most", hint="each, or a list of those that matter",
         )  # fmt: skip
     if setting == "each":
         chosen = [(name,) for name in names]

@@ -19,7 +19,7 @@ from ..file_lock import lock
 from ..files import naming, read_json, write_bytes, write_json
 from ..progress import say
 
-TOGETHER = 16  # parts of one group of rows in a Parquet file
+MERGED_FILES = 16  # parts of one group of rows in a Parquet file
 COPIED = 2**20  # bytes at a time
 
 
@@ -86,9 +86,9 @@ class OutputChunks:
         with pa.ipc.open_stream(pa.memory_map(str(files[0]))) as first:
             schema = first.schema
         with pq.ParquetWriter(whole_file, schema) as out:
-            for start in range(0, len(files), TOGETHER):
+            for start in range(0, len(files), MERGED_FILES):
                 tables: list[Any] = []
-                for file in files[start : start + TOGETHER]:
+                for file in files[start : start + MERGED_FILES]:
                     with pa.ipc.open_stream(pa.memory_map(str(file))) as content:
                         tables.append(content.read_all())
                 out.write_table(pa.concat_tables(tables).combine_chunks())

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..activations import THRESHOLD
 from ..errors import UsageError
-from ..shapley import MOST, masks, shapley
+from ..shapley import MAX_MODALITIES, masks, shapley
 from ..types import CLASSES, NUMBER, Head
 
 
@@ -96,8 +96,8 @@ def contributions(
     each; a number's value: all of them less that of nothing. Raises UsageError beyond 8 present modalities.
     """
     present_positions = np.flatnonzero(present)
-    if len(present_positions) > MOST:
-        got, expected = len(present_positions), f"at most {MOST}"
+    if len(present_positions) > MAX_MODALITIES:
+        got, expected = len(present_positions), f"at most {MAX_MODALITIES}"
         raise UsageError("too many modalities to share an answer out", got=got, expected=expected)
     if not len(present_positions):
         return {head.name: dict.fromkeys(names, 0.0) for head in heads}

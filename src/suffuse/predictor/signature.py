@@ -25,7 +25,7 @@ Single = Annotated[
     float, Field(ge=-1e37, le=1e37)
 ]  # so that an output of the network, which is float32, times it is one
 Temperature = Annotated[float, Field(ge=1e-6, le=1e6)]
-Whole = Annotated[int, Field(ge=1, le=2**53)]
+PositiveInt = Annotated[int, Field(ge=1, le=2**53)]
 
 
 class FileError(ValueError):
@@ -90,11 +90,11 @@ class Derivation(Part):
 class Limits(Part):
     """Limits of a record, and of a request. One that is missing has the reader's default."""
 
-    pixels: Whole | None = None
+    pixels: PositiveInt | None = None
     seconds: Annotated[float, Field(gt=0)] | None = None
-    characters: Whole | None = None
-    cell_bytes: Whole | None = None
-    records: Whole | None = None
+    characters: PositiveInt | None = None
+    cell_bytes: PositiveInt | None = None
+    records: PositiveInt | None = None
 
     def set_limits(self) -> dict[str, Any]:
         """The limits that are set."""

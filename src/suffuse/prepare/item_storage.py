@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from ..files import naming, new_array, write_array
 from ..modalities import ModalityPart
-from ..modalities.ragged import Picked, Ragged
+from ..modalities.ragged import Ragged, Selection
 from ..registry import ModalitySettings
 
 PIECE = 16_384  # items that are encoded at a time
@@ -144,7 +144,7 @@ def take_items(items: Any, slots: np.ndarray) -> Any:
     """Some of the items; those on disk are read when they are accessed."""
     if isinstance(items, pa.ChunkedArray):
         return items.take(pa.array(slots))
-    return items.take(slots) if isinstance(items, Ragged) else Picked(items, slots)
+    return items.take(slots) if isinstance(items, Ragged) else Selection(items, slots)
 
 
 def write_entries(

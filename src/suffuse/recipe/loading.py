@@ -20,7 +20,7 @@ from ..registry import load
 from .networks import Teacher
 from .part_kinds import PARTS
 from .recipe import Recipe
-from .yaml_io import MOST_LEVELS, parse_yaml, read_yaml, yaml_text
+from .yaml_io import MAX_LEVELS, parse_yaml, read_yaml, yaml_text
 
 EXPECTED = "a recipe (.yaml): which table, its columns as modalities, a teacher and a student"
 HINT = "`suffuse init TABLE --target COLUMN` proposes one"
@@ -88,7 +88,7 @@ def _override(raw: dict, text: str) -> None:
     if not equals or not key:
         raise UsageError("can't read this override", where="--set", got=text, expected="a.b=value")
     *way, last = key.split(".")
-    if len(way) >= MOST_LEVELS:
+    if len(way) >= MAX_LEVELS:
         raise UsageError("can't read this override", where="--set", got=f"{len(way)} dots", expected="a.b=value")
     for step in way:
         raw[step] = {} if raw.get(step) is None else raw[step]  # a resolved recipe says `none` where nothing is chosen
@@ -99,7 +99,7 @@ def _override(raw: dict, text: str) -> None:
         raw[last] = parse_yaml(value)
     except UsageError as error:
         got = value if len(value) < 60 else value[:57] + "..."
-        hint = error.what.replace("in the recipe ", "").replace("the recipe", "it")
+        hint = error.message.replace("in the recipe ", "").replace("the recipe", "it")
         raise UsageError(
             "can't read this override", where=f"--set {key}", got=got, expected="YAML", hint=hint
         ) from None

@@ -65,37 +65,37 @@ class Recipe(Settings):
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:
         known = ", ".join(self.modalities)
-        for who, network in self.networks.items():
+        for owner, network in self.networks.items():
             if not network.encoders or not set(network.encoders) <= set(self.modalities):
                 got = ", ".join(network.encoders) or "none"
-                raise ValueError(f"{who}.encoders: got {got}, expected some of: {known}")
+                raise ValueError(f"{owner}.encoders: got {got}, expected some of: {known}")
         trainings = {"teacher": self.trained.train} if self.trained else {}
-        for who, training in {**trainings, "distill": self.distill.train}.items():
-            self._check_training(who, training)
+        for owner, training in {**trainings, "distill": self.distill.train}.items():
+            self._check_training(owner, training)
         self._check_schedules()
         self._check_modalities()
         return self
 
-    def _check_training(self, who: str, training: Training) -> None:
+    def _check_training(self, owner: str, training: Training) -> None:
         """Raise ValueError where settings of the training of the teacher, or of the student ("distill"), conflict."""
         known = ", ".join(self.modalities)
         augmented = any(_varies(part.get("augment")) for part in self.modalities.values())
         if training.augment and not augmented:
             raise ValueError(
-                f"{who}.train.augment: got true, expected a modality with augment (modalities.NAME.augment): "
+                f"{owner}.train.augment: got true, expected a modality with augment (modalities.NAME.augment): "
                 "no view would differ from its row"
             )
         if isinstance(training.modality_dropout, dict) and not set(training.modality_dropout) <= set(self.modalities):
             got = ", ".join(training.modality_dropout)
-            raise ValueError(f"{who}.train.modality_dropout: got {got}, expected some of: {known}")
+            raise ValueError(f"{owner}.train.modality_dropout: got {got}, expected some of: {known}")
         if training.also_full_input and (training.mixup or not training.modality_dropout):
             got = "with mixup, which has answers of its own" if training.mixup else "without modality_dropout"
-            raise ValueError(f"{who}.train.also_full_input: got it {got}")
+            raise ValueError(f"{owner}.train.also_full_input: got it {got}")
         if training.modality_dropout == "complementary_subsets" and (training.also_full_input or training.mixup):
             got = f"complementary_subsets with {'mixup' if training.mixup else 'also_full_input'}"
-            raise ValueError(f"{who}.train.modality_dropout: got {got}, expected one of the two")
-        if training.mixup and fusions.headless(self.networks["student" if who == "distill" else who].fusion):
-            raise ValueError(f"{who}.train.mixup: got it beside a fusion with heads of its own, which mixes answers")
+            raise ValueError(f"{owner}.train.modality_dropout: got {got}, expected one of the two")
+        if training.mixup and fusions.headless(self.networks["student" if owner == "distill" else owner].fusion):
+            raise ValueError(f"{owner}.train.mixup: got it beside a fusion with heads of its own, which mixes answers")
 
     def _check_schedules(self) -> None:
         """Raise ValueError where a schedule names no loss, or a temperature for a loss that has none."""
@@ -111,8 +111,8 @@ class Recipe(Settings):
         has_selection = any(network.modalities for network in self.networks.values())  # then others may be left out
         for name in self.modalities:
             if not has_selection and not any(name in network.encoders for network in self.networks.values()):
-                who = " or ".join(self.networks)
-                raise ValueError(f"modalities.{name}: got an encoder in no network, expected one in {who}")
+                owner = " or ".join(self.networks)
+                raise ValueError(f"modalities.{name}: got an encoder in no network, expected one in {owner}")
         for name in self.modalities:
             if not name.isidentifier() or name in RESERVED:
                 raise ValueError(f"modalities.{name}: expected a plain word other than {', '.join(RESERVED)}")
@@ -258,7 +258,7 @@ def _check_taps(
                 _known(f"{where}.{own_key if own_tap else key}", own_tap or tap, "teacher", teacher, key, hint)
 
 
-def _known(where: str, tap: str, who: str, modalities: Sequence[str], key: str, hint: str = "") -> None:
+def _known(where: str, tap: str, owner: str, modalities: Sequence[str], key: str, hint: str = "") -> None:
     known = (*((FUSED,) if key in ("tap", "taps") else ()), *modalities)
     if tap not in known:
-        raise ValueError(f"{where}: got '{tap}', which the {who} hasn't, expected some of: {', '.join(known)}{hint}")
+        raise ValueError(f"{where}: got '{tap}', which the {owner} hasn't, expected some of: {', '.join(known)}{hint}")

@@ -42,7 +42,7 @@ def prepare(run: Run) -> None:
         roles = table_rows.roles(run.recipe, rows)
         derived = derive_all(run, rows, roles, tell)
         draft = table_rows.draft(rows, roles, derived, clean_all(run, derived.rows, tell))
-        before = split_leaks.given_leaks(draft, run.recipe.data.duplicates != duplicates.KEEP)
+        before = split_leaks.table_split_leaks(draft, run.recipe.data.duplicates != duplicates.KEEP)
         table_rows.leave_out(draft, run.recipe.data)
         stop_at_too_few(run, draft)
         table_rows.make_splits(draft, run.recipe.data, run.recipe.seed)
@@ -69,8 +69,8 @@ def stop_at_too_few(run: Run, draft: Draft) -> None:
 def derive_all(run: Run, rows: sources.Rows, roles: Roles, tell: Callable[[float, str], None]) -> Derived:
     """The table with the recipe's derived columns; what is slow is remembered in the run's ``.memory``."""
 
-    def part(done: float, what: str) -> None:
-        tell(DERIVED * done, what)
+    def part(done: float, words: str) -> None:
+        tell(DERIVED * done, words)
 
     root = table_rows.root(run.recipe.data, rows)
     return derived_columns.add(rows, run.recipe.data.derive, roles.names(), root, run.path(".memory"), part)
@@ -214,13 +214,13 @@ def write_rows(
         pq.write_table(table, file)
 
 
-def _link(made: Path, place: Path) -> None:
+def _link(file: Path, place: Path) -> None:
     """The same file under a second name: killed after this, the work folder is still whole."""
     place.unlink(missing_ok=True)
     try:
-        os.link(made, place)
+        os.link(file, place)
     except OSError:  # a file system without hard links
-        shutil.copyfile(made, place)
+        shutil.copyfile(file, place)
 
 
 def _check_scored(spec: Spec, target: np.ndarray, split: np.ndarray, run: Run) -> None:

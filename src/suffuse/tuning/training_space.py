@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..data.training_views import HALVES
+from ..data.training_views import COMPLEMENTARY
 from ..registry import ModalitySettings
 from .samplers import Sampler, SearchContext
 
@@ -32,12 +32,14 @@ def training_overrides(sampler: Sampler, context: SearchContext, headless: bool)
     factors = [factor for factor in EPOCH_FACTORS if factor <= context.max_epochs] or [1.0]
     overrides[f"{prefix}.epochs"] = max(1, round(train.epochs * sampler.choice("epochs", factors, 1.0)))
     overrides[f"{prefix}.ema"] = sampler.choice("ema", _options(EMA, train.ema), train.ema)
-    mixes = not headless and not train.also_full_input and (context.by_subsets or train.modality_dropout != HALVES)
+    mixes = (
+        not headless and not train.also_full_input and (context.by_subsets or train.modality_dropout != COMPLEMENTARY)
+    )
     mixup = sampler.choice("mixup", _options(MIXUP, train.mixup), train.mixup) if mixes else 0.0
     overrides[f"{prefix}.mixup"] = mixup
     overrides |= modality_dropout(sampler, context) | augmentation(sampler, context)
     overrides |= dropout(sampler, context, headless)
-    if overrides.get(f"{prefix}.modality_dropout") == HALVES:
+    if overrides.get(f"{prefix}.modality_dropout") == COMPLEMENTARY:
         overrides[f"{prefix}.mixup"] = 0.0  # both add passes of their own
     return {key: value for key, value in overrides.items() if value != _current_value(context, key)}
 
@@ -57,14 +59,16 @@ def modality_dropout(sampler: Sampler, context: SearchContext) -> dict[str, Any]
     subsets also complementary subsets. Rates of single modalities that the recipe names stay unchanged."""
     distill, train = context.recipe.distill, context.recipe.distill.train
     current, prefix = train.modality_dropout, "distill.train"
-    if len(context.names) < 2 or isinstance(current, dict) or (current == HALVES and not context.by_subsets):
+    if len(context.names) < 2 or isinstance(current, dict) or (current == COMPLEMENTARY and not context.by_subsets):
         return {}
     options = _options(MODALITY_DROPOUT, current if not isinstance(current, str) else 0.0)
     rates = [rate for rate in options if rate or not train.also_full_input]
-    halves = context.by_subsets and not train.also_full_input and distill.teacher_input == "full"
-    chosen = sampler.choice("modality_dropout", [*rates, "uniform", *([HALVES] if halves else [])], current)
+    complementary = context.by_subsets and not train.also_full_input and distill.teacher_input == "full"
+    chosen = sampler.choice(
+        "modality_dropout", [*rates, "uniform", *([COMPLEMENTARY] if complementary else [])], current
+    )
     overrides = {f"{prefix}.modality_dropout": chosen}
-    if current == HALVES and train.checkpoint_metric is None and chosen != HALVES:
+    if current == COMPLEMENTARY and train.checkpoint_metric is None and chosen != COMPLEMENTARY:
         overrides[f"{prefix}.checkpoint_metric"] = "subsets"
     return overrides
 

@@ -39,7 +39,7 @@ SECONDS = 3.0  # that a sample may take
 FULL_READ_SECONDS = 8.0  # seconds in which all cells are read
 PIECE = 512
 REASONS = 8  # that are listed one by one
-OTHER_REASONS = "other reasons"
+REMAINING_REASONS = "other reasons"
 
 Problem = tuple[int, str, str]  # the position of a cell among those that were read, the reason, and its details
 
@@ -206,7 +206,7 @@ def _commonest(counts: Counter) -> dict[str, int]:
     """The commonest reasons, and all others together."""
     commonest = dict(counts.most_common(REASONS))
     remaining = counts.total() - sum(commonest.values())
-    return commonest | ({OTHER_REASONS: remaining} if remaining else {})
+    return commonest | ({REMAINING_REASONS: remaining} if remaining else {})
 
 
 def _fitted(
