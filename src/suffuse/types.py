@@ -155,7 +155,7 @@ class Output:
     head: Head | None = None  # whose logits these are, where a loss on heads is asked
     maps: dict[str, Tensor] = field(default_factory=lambda: {})  # modality, or tap of a look -> (B, K), where asked for
     full_logits: Tensor | None = None  # (B, C) on all modalities that the rows have, where they are needed
-    is_partial: Tensor | None = None  # (B,) bool, rows that lack a modality which they have, beside ``full_logits``
+    is_partial: Tensor | None = None  # (B,) bool, rows seen without a modality that they have, beside ``full_logits``
     complementary_logits: tuple[Tensor, ...] = ()  # two of (B, C), on either part of what the rows have
 
 

@@ -45,14 +45,14 @@ def forward(model: FusionModel, batch: Batch, maps: Collection[str]) -> Output:
         full_logits = None
         if batch.train_full and batch.full_present is not None:
             full_logits = model.fuse(encodings, batch.full_present[own_rows]).logits
-        halves = () if batch.complementary_masks is None else batch.complementary_masks
-        half_logits = [model.fuse(encodings, half[own_rows]).logits for half in halves]
+        masks = () if batch.complementary_masks is None else batch.complementary_masks
+        subset_logits = [model.fuse(encodings, mask[own_rows]).logits for mask in masks]
     if batch.full_present is not None and full_logits is None:
         full_logits = model.inference_logits(encodings, batch.full_present[own_rows])
     own_looks = {name: look for name, look in own.maps.items() if name.endswith(LOOK)}
-    own_tensors = (own.logits, own.fused, own.gates, full_logits, *half_logits, *own_looks.values())
+    own_tensors = (own.logits, own.fused, own.gates, full_logits, *subset_logits, *own_looks.values())
     logits, fused, gates, full_logits, *rest = gather_rows(own_tensors, split, rows)
-    half_logits, looks = tuple(z for z in rest[: len(halves)] if z is not None), rest[len(halves) :]
+    subset_logits, looks = tuple(z for z in rest[: len(masks)] if z is not None), rest[len(masks) :]
     assert logits is not None
     gathered_entries = [
         model.nothing(n, rows, n in maps) if e is None else spread(e, batch.index[n], False)
@@ -62,7 +62,7 @@ def forward(model: FusionModel, batch: Batch, maps: Collection[str]) -> Output:
     gathered_maps = {n: e.map for n, e in zip(names, gathered_entries, strict=True) if e.map is not None}
     gathered_maps |= {n: look for n, look in zip(own_looks, looks, strict=True) if look is not None}
     output = Output(
-        logits, fused, features, gates, head=model.only_head, maps=gathered_maps, complementary_logits=half_logits
+        logits, fused, features, gates, head=model.only_head, maps=gathered_maps, complementary_logits=subset_logits
     )
     if batch.full_present is not None:
         output = replace(output, full_logits=full_logits, is_partial=(batch.full_present != batch.present).any(1))

@@ -40,9 +40,9 @@ class Objective(nn.Module):
     ``teacher`` maps its taps to their widths; ``order`` are the names of the modalities in the order in which its gates
     stand, maybe with others that it doesn't read; without it they stand as in ``teacher``. ``schedules`` says what a
     loss's weight and temperature become by the end of the training (:class:`suffuse.recipe.Schedule`); ``mixup`` is
-    the alpha of :mod:`suffuse.engine.mixup`. ``both``: what modality dropout leaves of a row and all that the row has
-    are answered, from encoders that ran once, and losses on answers are the mean over the two. Of a batch with halves
-    they are the mean over the answers to all that a row has and to either half.
+    the alpha of :mod:`suffuse.engine.mixup`. ``both``: the network is run on what modality dropout leaves of a row and
+    on all that the row has, with encoders that run once; losses on logits are the mean over the two. With complementary
+    masks they are the mean over the full input and the two complementary subsets.
     """
 
     weights: Tensor  # (K,), in the checkpoint: they may be calibrated
@@ -161,8 +161,8 @@ class Objective(nn.Module):
             mixed = mix_batch(self.model, output, batch.present, self.mixup, batch.split)
         on_logits, on_subsets = [(1.0, views)], [(1.0, views)]
         if batch.complementary_masks is not None:
-            masks = zip(output.complementary_logits, batch.complementary_masks, strict=True)
-            parts = [replace(output, logits=z, is_partial=(half != batch.present).any(1)) for z, half in masks]
+            subsets = zip(output.complementary_logits, batch.complementary_masks, strict=True)
+            parts = [replace(output, logits=z, is_partial=(mask != batch.present).any(1)) for z, mask in subsets]
             all_views = [views, *(self._views(part, teacher, batch.target) for part in parts)]
             on_logits = [(1 / 3, pass_views) for pass_views in all_views]
             on_subsets = [(1 / 2, pass_views) for pass_views in all_views[1:]]
