@@ -132,7 +132,7 @@ def classes_of(
         raise _nothing_to_learn(column, got, "two classes or more")
     if max_classes and len(distinct) > max_classes:
         if REST_CLASS in distinct:
-            expected = f"another name, or no data.tasks.{column}.most"
+            expected = f"another name, or no data.tasks.{column}.max_classes"
             where = f"column '{column}'"
             raise SuffuseError(
                 "a label has the name of the rest", where=where, got=f"'{REST_CLASS}'", expected=expected
