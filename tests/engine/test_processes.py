@@ -12,7 +12,6 @@ from group_jobs import history, one, together, weights
 
 from suffuse import losses
 from suffuse.errors import SuffuseError
-from suffuse.registry import load
 from suffuse.types import CLASSES, Split
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]  # several processes, each of which imports torch
@@ -21,7 +20,7 @@ TASK = {"kind": "task", "weight": 0.5}
 
 
 def classes(kind: str) -> bool:
-    return CLASSES in getattr(load(losses.TABLE, kind), "HEADS", (CLASSES,))
+    return CLASSES in (losses.load_loss(kind).HEADS or (CLASSES,))
 
 
 EVERY_LOSS = {

@@ -11,7 +11,7 @@ import pytest
 from tuning_tools import KINDS, ground
 
 from suffuse import fusions
-from suffuse.data.training_views import HALVES
+from suffuse.data.training_views import COMPLEMENTARY
 from suffuse.losses import compatibility
 from suffuse.pipeline import inputs
 from suffuse.recipe import Baseline, Recipe, to_yaml
@@ -90,7 +90,7 @@ def test_all_points_of_a_search_are_judged_alike(tmp_path: Path, kind: str) -> N
         assert train.by_subsets == there.recipe.distill.train.by_subsets
         if not isinstance(train.modality_dropout, dict):
             dropped.add(train.modality_dropout)
-    assert (HALVES in dropped) == (kind in ("subsets", "complementary_subsets"))
+    assert (COMPLEMENTARY in dropped) == (kind in ("subsets", "complementary_subsets"))
     assert kind not in ("subsets", "complementary_subsets") or len(dropped) > 3
 
 
