@@ -28,11 +28,11 @@ $(VENV)/.dev: $(BIN)/python pyproject.toml
 demo: $(VENV)/.demo ## set up, then the main job on easy-VQA: raw rows in, an exported student and a report out
 	$(BIN)/suffuse run recipes/easy-vqa.yaml
 
-test: $(VENV)/.dev ## set up, then all tests but those that take minutes each
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not long'
+test: $(VENV)/.dev ## set up, then all tests but the long ones: minutes
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not long'
 
-test-long: $(VENV)/.dev ## the tests that take minutes: simulations of the evidence, whole searches, shared trainings, planted signals
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m long
+test-long: $(VENV)/.dev ## the long tests: whole runs by real processes, kills, scripts of the benchmarks, simulations, searches, real data
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m long
 
 test-tensorflow: $(VENV)/.dev ## the tests of TensorFlow's models as teachers; installs TensorFlow into .venv (more than a gigabyte)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check '$(TENSORFLOW)>=2.16'
@@ -59,7 +59,7 @@ $(LOWEST)/.ready: $(BIN)/python pyproject.toml
 	touch $@
 
 test-lowest: $(LOWEST)/.ready ## the quick tests with the lowest release of every dependency, on the lowest Python, in .venv-lowest
-	PATH="$(CURDIR)/$(LOWEST)/bin:$$PATH" $(LOWEST)/bin/python -m pytest -n 2 --dist loadfile -m 'not slow and not long'
+	PATH="$(CURDIR)/$(LOWEST)/bin:$$PATH" $(LOWEST)/bin/python -m pytest -n 2 --dist worksteal -m 'not slow and not long'
 
 test-wheel: $(VENV)/.dev ## build the wheel, install it with the extra train outside the checkout, train and predict there
 	$(BIN)/python tools/try_wheel.py $(WITH)

@@ -24,11 +24,10 @@ import pyarrow as pa
 from PIL import Image
 
 from result_file import write_result
-from suffuse import modalities
+from suffuse.modalities import load_modality
 from suffuse.modalities.cell import Root
 from suffuse.modalities.image import SUFFIXES
 from suffuse.prepare.cell_cleaning import clean
-from suffuse.registry import settings
 
 HERE = Path(__file__).parent
 SIZE = 64  # pixels
@@ -49,7 +48,7 @@ def bare(folder: Path, names: list[str]) -> float:
 
 def prepared(folder: Path, names: list[str]) -> float:
     """Pictures a second, as ``prepare`` reads them."""
-    chosen = settings(modalities.TABLE, {"kind": "image", "column": "image", "size": SIZE})
+    chosen = load_modality("image").Settings.model_validate({"kind": "image", "column": "image", "size": SIZE})
     cells = pa.chunked_array([pa.array(names)])
     with tempfile.TemporaryDirectory() as work:
         start = time.perf_counter()

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
+import shutil
+import sys
 from collections.abc import Callable, Generator
+from functools import cache, cached_property
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -26,6 +31,50 @@ def shared_data() -> Path:
     if announced:
         pytest.fail(f"SUFFUSE_DATA names no folder: {folder}")
     pytest.skip(f"{NO_DATA} at {folder}: set SUFFUSE_DATA")
+
+
+@pytest.fixture(scope="session")
+def build_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """``build_once(name, facts, make) -> folder``: what ``make(folder)`` wrote, once in a test run for all its workers.
+
+    ``facts`` are what the content depends on besides the source, as JSON. Read the folder, never change it.
+    """
+    from suffuse.file_lock import lock
+
+    own = tmp_path_factory.getbasetemp()
+    shared = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "shared"
+    shared.mkdir(exist_ok=True)
+
+    def build(name: str, facts: Any, make: Callable[[Path], object]) -> Path:
+        digest = hashlib.sha256((json.dumps(facts, sort_keys=True) + source_digest()).encode()).hexdigest()[:16]
+        folder, complete = shared / f"{name}-{digest}", shared / f"{name}-{digest}.complete"
+        with (shared / f"{name}-{digest}.lock").open("w") as file:
+            lock(file, folder, wait=True)
+            if not complete.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # of a worker that died
+                folder.mkdir()
+                make(folder)
+                complete.touch()
+        return folder
+
+    return build
+
+
+def pytest_runtest_setup() -> None:
+    """Let onnxscript read the source of its 500 functions once, and not again for every export."""
+    functions = getattr(sys.modules.get("onnxscript._internal.values"), "TracedOnnxFunction", None)
+    if isinstance(read := vars(functions or object).get("function_ir"), property) and read.fget:
+        functions.function_ir = kept = cached_property(read.fget)
+        kept.__set_name__(functions, "function_ir")
+
+
+@cache
+def source_digest() -> str:
+    """Digest of the package's files."""
+    digest, source = hashlib.sha256(), Path(__file__).parents[1] / "src" / "suffuse"
+    for file in sorted(f for f in source.rglob("*") if f.is_file() and f.suffix != ".pyc"):
+        digest.update(str(file.relative_to(source)).encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()
 
 
 # What a test may be skipped for where CI is set. Every other skip fails there, so that no check goes missing unnoticed.

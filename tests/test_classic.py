@@ -59,6 +59,7 @@ def table(folder: Path, rows: int) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_it_trains_on_a_table_of_one_s_own(tmp_path):
     changes = (
         "teacher.train.epochs=1",

@@ -44,7 +44,7 @@ def test_the_schema_refuses_an_unknown_key(tmp_path: Path) -> None:
 def test_the_workflow_runs_nothing_but_make_targets(steps: list[dict[str, Any]]) -> None:
     commands = [step["run"] for step in steps if "run" in step]
     assert {command.removeprefix("make ") for command in commands} == {
-        "check", "test", "test-lowest", "docs", "test-wheel",
+        "check", "test", "test-long", "test-lowest", "docs", "test-wheel",
     }  # fmt: skip
     assert {command.removeprefix("make ") for command in commands} <= TARGETS
 

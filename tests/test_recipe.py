@@ -149,7 +149,7 @@ def test_a_missing_key_is_told(raw, key):
         place = place[step]
     del place[last]
     error = refused(raw)
-    assert error.what == "a key is missing in the recipe"
+    assert error.message == "a key is missing in the recipe"
     assert error.where == f"mine.yaml: {key}" and error.expected == f"'{last}'"
 
 

@@ -14,7 +14,7 @@ import yaml
 import suffuse
 from suffuse.errors import UsageError
 from suffuse.recipe import read_recipe
-from suffuse.recipe.yaml_io import MOST_BYTES, MOST_LEVELS, parse_yaml, yaml_text
+from suffuse.recipe.yaml_io import MAX_BYTES, MAX_LEVELS, parse_yaml, yaml_text
 
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]\n" for before, name in zip("abcdefgh", "bcdefghi", strict=True)
@@ -23,7 +23,7 @@ HOSTILE = {
     "an alias bomb of nine levels": (BOMB, ":1", "no anchors and aliases", "&a"),
     "an alias": ("a: 1\nb: *a\n", ":2", "no anchors and aliases", "*a"),
     "a recursive alias": ("a: &a [*a]\n", ":1", "no anchors and aliases", "&a"),
-    "5,000 brackets": ("a: " + "[" * 5000, ":1", "nested too deep", f"at most {MOST_LEVELS} levels"),
+    "5,000 brackets": ("a: " + "[" * 5000, ":1", "nested too deep", f"at most {MAX_LEVELS} levels"),
     "5,000 braces": ("a: " + "{a: " * 5000, ":1", "nested too deep", ""),
     "5,000 dashes": ("a:\n  " + "- " * 5000 + "x", ":2", "nested too deep", ""),
     "5,000 question marks": ("? " * 5000 + "x", ":1", "nested too deep", ""),
@@ -73,9 +73,9 @@ def test_overrides_have_the_same_bounds(case: str, tmp_path: Path) -> None:
 
 
 def test_a_large_file_is_not_read(tmp_path: Path) -> None:
-    (tmp_path / "recipe.yaml").write_text("a: 1\n" + "# é\n" * (MOST_BYTES // 5 + 1))
+    (tmp_path / "recipe.yaml").write_text("a: 1\n" + "# é\n" * (MAX_BYTES // 5 + 1))
     error = refused(tmp_path / "recipe.yaml")
-    assert "the recipe is too large" in error.line() and f"at most {MOST_BYTES:,}" in error.line()
+    assert "the recipe is too large" in error.line() and f"at most {MAX_BYTES:,}" in error.line()
 
 
 def test_what_is_no_regular_file_is_not_waited_for(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_what_is_written_can_be_read(tmp_path: Path) -> None:
     text = yaml_text({"one": both, "other": both, "ü": "ä"})
     assert parse_yaml(text) == yaml.safe_load(text) == {"one": both, "other": both, "ü": "ä"}
     deep: list = []
-    for _ in range(MOST_LEVELS - 2):
+    for _ in range(MAX_LEVELS - 2):
         deep = [deep]
     assert parse_yaml(yaml_text(deep)) == deep
 

@@ -22,6 +22,8 @@ def scale() -> ModuleType:
     return module
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_memory_grows_by_less_than_a_million_rows_may_take(scale, tmp_path):
     peaks = []
     for rows in (20_000, 80_000):  # both are several pieces; closer ones differ by less than an allocator's mood

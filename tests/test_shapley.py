@@ -5,7 +5,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from suffuse.shapley import MOST, masks, shapley
+from suffuse.shapley import MAX_MODALITIES, masks, shapley
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5])
@@ -31,4 +31,4 @@ def test_a_dummy_has_exactly_nothing_and_equals_share_alike():
 
 def test_more_modalities_than_subsets_can_be_asked_are_refused():
     with pytest.raises(ValueError, match="expected 1 to"):
-        masks(MOST + 1)
+        masks(MAX_MODALITIES + 1)

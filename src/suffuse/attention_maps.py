@@ -38,12 +38,12 @@ def strengths(encoded: Encoded, grid: bool) -> Tensor:
 
 def named(maps: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """An output's maps by the names of their taps."""
-    return {name if name.endswith(MAP) else name + MAP: found for name, found in maps.items()}
+    return {name if name.endswith(MAP) else name + MAP: strength for name, strength in maps.items()}
 
 
-def looks(found: Sequence[Look], names: Iterable[str], asked: Collection[str]) -> dict[str, Tensor]:
-    """What a fusion found of each modality, where it is asked for -> tap -> (B, Q K)."""
-    return {name + LOOK: spread(*look) for name, look in zip(names, found, strict=False) if name + LOOK in asked}
+def looks(fused: Sequence[Look], names: Iterable[str], needed: Collection[str]) -> dict[str, Tensor]:
+    """How a fusion attends to each modality -> tap -> (B, Q K), of the taps that are ``needed``."""
+    return {name + LOOK: spread(*look) for name, look in zip(names, fused, strict=False) if name + LOOK in needed}
 
 
 def spread(look: Tensor, real: Tensor) -> Tensor:
@@ -53,9 +53,9 @@ def spread(look: Tensor, real: Tensor) -> Tensor:
 
     lengths = real.sum(1).to(look.dtype)
     wide = lengths.clamp(min=1).reshape(-1, 1, 1) / STRETCHES
-    found = look @ (_cells(lengths, look.shape[2], STRETCHES) * wide).transpose(1, 2)
-    whole = found.sum(2, keepdim=True)
-    return torch.where(whole > 0, found / whole.where(whole > 0, 1.0), 0.0).flatten(1)
+    shares = look @ (_cells(lengths, look.shape[2], STRETCHES) * wide).transpose(1, 2)
+    total = shares.sum(2, keepdim=True)
+    return torch.where(total > 0, shares / total.where(total > 0, 1.0), 0.0).flatten(1)
 
 
 def _cells(lengths: Tensor, longest: int, cells: int) -> Tensor:

@@ -19,7 +19,7 @@ from .errors import escape_controls
 # what a spreadsheet may evaluate: OWASP's list, also behind white space, and the full-width forms of its signs
 FORMULA = re.compile(r"[\t\r\n]|\s*[=+\-@＝＋－＠].", re.DOTALL)
 PLAIN_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
-OTHER_DELIMITER = re.compile(r"[;\t\r]")  # a spreadsheet may cut a row there too, unless the cell is quoted
+DELIMITER = re.compile(r"[;\t\r]")  # a spreadsheet may cut a row there too, unless the cell is quoted
 
 
 def csv_lines(rows: Iterable[Sequence[Any]], raw: bool = False) -> Iterator[str]:
@@ -30,7 +30,7 @@ def csv_lines(rows: Iterable[Sequence[Any]], raw: bool = False) -> Iterator[str]
     quoting = csv.writer(out, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     for row in rows:
         cells = row if raw else [safe_cell(cell) if isinstance(cell, str) else cell for cell in row]
-        delimited = any(isinstance(cell, str) and OTHER_DELIMITER.search(cell) for cell in cells)
+        delimited = any(isinstance(cell, str) and DELIMITER.search(cell) for cell in cells)
         (quoting if delimited else plain).writerow(cells)
         yield out.getvalue()
         out.seek(0)

@@ -27,14 +27,14 @@ class SuffuseError(Exception):
 
     exit_code = 1
 
-    def __init__(self, what: str, *, where: object = "", got: object = "", expected: object = "", hint: str = ""):
-        self.what, self.where, self.hint = what, str(where), hint
+    def __init__(self, message: str, *, where: object = "", got: object = "", expected: object = "", hint: str = ""):
+        self.message, self.where, self.hint = message, str(where), hint
         self.got, self.expected = str(got), str(expected)
         super().__init__(self.line())
 
     def line(self) -> str:
         """The cause in one line."""
-        parts = [self.what]
+        parts = [self.message]
         if self.where:
             parts.append(f" ({self.where})")
         facts = [f"{word} {fact}" for word, fact in (("got", self.got), ("expected", self.expected)) if fact]
@@ -75,7 +75,7 @@ def _escape(character: str) -> str:
 def escape_controls(text: str) -> str:
     """A text for a file, which people may print in a terminal: control characters and halves of surrogate pairs stand
     as escapes, such as ``\\x1b``. Tabs, line ends and all other characters stay."""
-    return CONTROLS.sub(lambda found: _escape(found[0]), text)
+    return CONTROLS.sub(lambda match: _escape(match[0]), text)
 
 
 def from_system(error: OSError) -> SuffuseError:
@@ -100,15 +100,15 @@ def nearest(name: str, known: Sequence[str], count: int = 5, cutoff: float = 0.0
     name = name[:LONGEST_NAME]
     if len(known) > COMPARED:
         pairs = {name[at : at + 2] for at in range(len(name) - 1)} or {name}
-        known = nlargest(COMPARED, known, key=lambda one: (sum(p in one for p in pairs), -abs(len(one) - len(name))))
+        known = nlargest(COMPARED, known, key=lambda k: (sum(p in k for p in pairs), -abs(len(k) - len(name))))
     return get_close_matches(name, list(map(shortened, known)), count, cutoff)
 
 
-def listed(names: Iterable[str], most: int = LISTED) -> str:
+def listed(names: Iterable[str], limit: int = LISTED) -> str:
     """``a, b, c and 48,245 more``: a message stays short however many names there are, and however long they are."""
     names = list(names)
-    more = f" and {len(names) - most:,} more" if len(names) > most else ""
-    return ", ".join(map(shortened, names[:most])) + more
+    rest = f" and {len(names) - limit:,} more" if len(names) > limit else ""
+    return ", ".join(map(shortened, names[:limit])) + rest
 
 
 def shortened(name: str) -> str:

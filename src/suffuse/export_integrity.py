@@ -24,8 +24,8 @@ from .paths import is_plain
 
 SIGNATURE = "signature.json"
 VERSION = 1
-MOST_SIGNATURE = 64_000_000  # bytes of signature.json: categories of large tables stand in it
-MOST_FILE = 2**31  # bytes of another file: an ONNX file can't be larger
+MAX_SIGNATURE_BYTES = 64_000_000  # bytes of signature.json: categories of large tables stand in it
+MAX_FILE_BYTES = 2**31  # bytes of another file: an ONNX file can't be larger
 FIRST = "fp32"  # the form of a folder that names none, in model.onnx
 
 
@@ -118,7 +118,7 @@ def model_file(signature: Mapping[str, Any], form: str | None) -> str:
 def read_signature(folder: Path) -> dict[str, Any]:
     """signature.json, checked against its own hash. Raises SuffuseError where it isn't what was written."""
     try:
-        content = _read_plain_file(folder, SIGNATURE, MOST_SIGNATURE)
+        content = _read_plain_file(folder, SIGNATURE, MAX_SIGNATURE_BYTES)
         signature = json.loads(content.decode("utf-8"))
         if not isinstance(signature, dict) or signature.get("digest") != digest(signature):
             raise ValueError(f"{SIGNATURE} is not the file that was exported")
@@ -194,7 +194,7 @@ def _read_verified(folder: Path, name: str, sha256: str, size: int) -> bytes:
     """A file's content, of exactly this size and hash."""
     if not is_plain(name):
         raise ValueError(f"'{name}' is not a file name")
-    if not isinstance(size, int) or not 0 <= size <= MOST_FILE:
+    if not isinstance(size, int) or not 0 <= size <= MAX_FILE_BYTES:
         raise ValueError(f"{name} can't have {size} bytes")
     content = _read_plain_file(folder, name, size)
     if len(content) != size or hashlib.sha256(content).hexdigest() != sha256:

@@ -127,22 +127,22 @@ def temporary_of(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
 
 
-def remove_temporaries(folder: Path, left: Callable[[Path, int], bool]) -> None:
-    """Remove half-written files below a folder that killed processes left. ``left(file, pid)`` says whether nobody
-    writes one any more."""
+def remove_temporaries(folder: Path, is_abandoned: Callable[[Path, int], bool]) -> None:
+    """Remove half-written files below a folder that killed processes left. ``is_abandoned(file, pid)`` says whether
+    nobody writes one any more."""
     for where, _, names in os.walk(folder):
         for name in names:
             written = OWNED.fullmatch(name)
             file = Path(where, name)
-            if written and left(file, int(written["pid"])):
+            if written and is_abandoned(file, int(written["pid"])):
                 file.unlink(missing_ok=True)
 
 
 def write_array(file: Path, array: Any) -> None:
     """Write a NumPy array as .npy."""
-    made = new_array(file, array.dtype, array.shape)
-    made[...] = array
-    made.flush()
+    mapped = new_array(file, array.dtype, array.shape)
+    mapped[...] = array
+    mapped.flush()
 
 
 def new_array(file: Path, dtype: Any, shape: tuple[int, ...]) -> Any:
@@ -176,14 +176,14 @@ def read_array(file: Path, mode: Any = None) -> Any:
         return np.load(file, mmap_mode=mode, allow_pickle=False)
 
 
-def file_facts(path: Path) -> list:
+def file_facts(path: Path) -> list[int | str]:
     """[size, hash] of a file."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16))
     return [path.stat().st_size, digest.hexdigest()]
 
 
-def bytes_facts(content: bytes) -> list:
+def bytes_facts(content: bytes) -> list[int | str]:
     """What :func:`file_facts` says of a file that holds these bytes."""
     return [len(content), hashlib.blake2b(content, digest_size=16).hexdigest()]
 
@@ -251,14 +251,14 @@ def _package(name: str, where: str) -> tuple[Path, list[Path]]:
     return root, sorted(p.relative_to(root) for p in root.rglob("*") if p.is_file() and p.suffix != ".pyc")
 
 
-def json_text(said: Any) -> str:
+def json_text(value: Any) -> str:
     """What a program reads: no NaN, which isn't JSON, and words as they are."""
-    return json.dumps(_finite(said), indent=1, ensure_ascii=False, allow_nan=False)
+    return json.dumps(_finite(value), indent=1, ensure_ascii=False, allow_nan=False)
 
 
-def _finite(said: Any) -> Any:
-    if isinstance(said, dict):
-        return {str(key): _finite(one) for key, one in said.items()}
-    if isinstance(said, (list, tuple)):
-        return [_finite(one) for one in said]
-    return None if isinstance(said, float) and not math.isfinite(said) else said
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

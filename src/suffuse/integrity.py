@@ -35,10 +35,10 @@ class Change:
 
     name: str  # relative to the run
     verb: str  # the stage that made it; nothing where none did
-    what: str = CHANGED
+    status: str = CHANGED
 
     def __str__(self) -> str:
-        return f"{self.name} {self.what}"
+        return f"{self.name} {self.status}"
 
 
 @dataclass
@@ -59,7 +59,7 @@ class Memory:
             say(f"notice: {error.line()}; every file is verified again")
             return cls(folder, added=True)
 
-    def facts(self, name: str, path: Path) -> list:
+    def facts(self, name: str, path: Path) -> list[int | str]:
         """[size, hash] of a file, as :func:`suffuse.files.file_facts`; read only where something about it is new."""
         file_state = _file_state(path)
         remembered = self.files.get(name)
@@ -129,7 +129,9 @@ def require(folder: Path, *verbs: str, under: str = "", remember: bool = True) -
     """
     memory, damaged = Memory.open(folder), []
     for verb in verbs:
-        damaged += [c for c in changes(folder, verb, under=under, memory=memory) if c.what != MISSING or c.name == LOG]
+        damaged += [
+            c for c in changes(folder, verb, under=under, memory=memory) if c.status != MISSING or c.name == LOG
+        ]
     if remember:
         memory.save()
     if damaged:
@@ -159,9 +161,9 @@ def damage(folder: Path, damaged: list[Change]) -> SuffuseError:
     """The error that names the first of these files, and how it is made again."""
     first = damaged[0]
     rest = f"{len(damaged) - 1} other file{'s' if len(damaged) > 2 else ''} as well" if len(damaged) > 1 else ""
-    got = f"not the file that {first.verb} wrote" if first.what == CHANGED else ""
+    got = f"not the file that {first.verb} wrote" if first.status == CHANGED else ""
     return SuffuseError(
-        f"{'a file' if first.name != LOG else 'the record of test-set evaluations'} {first.what}",
+        f"{'a file' if first.name != LOG else 'the record of test-set evaluations'} {first.status}",
         where=folder / first.name, got="; ".join(filter(None, (got, rest))), hint=_hint(folder, first.verb),
     )  # fmt: skip
 

@@ -7,7 +7,6 @@ import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any, cast
 
 import numpy as np
@@ -22,10 +21,11 @@ from .data.entry_gather import blanked, only, put, spread
 from .errors import SuffuseError, UsageError
 from .files import write_bytes, write_json
 from .recipe import Network
-from .registry import load
+from .registry import implements
 from .types import LOOK, MAP, Batch, Encoded, Field, Output, Sizes, Spec
 
 FAR, SMALLEST = 6.0, 1e-6  # of a frozen encoder's numbers, in deviations: where they are cut; least deviation
+EPSILON = 1e-12  # of a batch norm that normalises pictures: below any variance's rounding; older torch refuses 0
 
 
 class Encoder(nn.Module):
@@ -39,8 +39,8 @@ class Encoder(nn.Module):
     def __init__(self, network: Network, field: Field):
         super().__init__()
         self.settings, self.field = network.encoders[field.name], field
-        self.frozen = bool(getattr(self.settings, "frozen", False))
-        part = load(encoders.TABLE, self.settings.kind)
+        self.frozen = bool(self.settings.get("frozen", False))
+        part = encoders.load_encoder(self.settings.kind)
         if field.kind not in part.MODALITIES:
             raise UsageError(
                 "this encoder can't read this modality", where=f"encoders.{field.name}",
@@ -51,7 +51,7 @@ class Encoder(nn.Module):
             self.layers = part.layers(self.settings, field)
         self.kind = field.kind
         if field.kind in ("image", "audio", "sequence"):
-            own = part.normalised(self.settings, self.layers) if hasattr(part, "normalised") else None
+            own = part.normalised(self.settings, self.layers)
             mean, std = own or (field.statistics["mean"], field.statistics["std"])
             shape, white = ((1, 3, 1, 1), 255) if field.kind == "image" else ((1, 1, -1), 1)
             for name, numbers in (("mean", mean), ("std", std)):
@@ -65,9 +65,9 @@ class Encoder(nn.Module):
             self.register_buffer("scale", torch.ones(self.width))
 
     @property
-    def part(self) -> ModuleType:
+    def part(self) -> encoders.EncoderPart:
         """The module that this encoder is made by."""
-        return load(encoders.TABLE, self.settings.kind)
+        return encoders.load_encoder(self.settings.kind)
 
     @property
     def width(self) -> int:
@@ -79,17 +79,15 @@ class Encoder(nn.Module):
         """Width of each token; 0 where there are none. A frozen encoder has none: what is kept of it is its vectors."""
         if self.frozen:
             return 0
-        return self.part.tokens(self.settings, self.layers) if hasattr(self.part, "tokens") else 0
+        return self.part.tokens(self.settings, self.layers)
 
     @property
     def hindrance(self) -> str:
         """Why it can't be exported; empty where it can."""
-        return self.part.hindrance(self.settings, self.layers) if hasattr(self.part, "hindrance") else ""
+        return self.part.hindrance(self.settings, self.layers)
 
     def initialise(self) -> str:
         """Pretrained weights, where the settings name some: once, before training; a saved model has them."""
-        if not hasattr(self.part, "initialise"):
-            return ""
         with _naming(self.field.name):
             return self.part.initialise(self.settings, self.layers, self.field)
 
@@ -125,9 +123,9 @@ class Encoder(nn.Module):
 
     def _picture(self, x: Tensor) -> Encoded:
         x = x.permute(0, 3, 1, 2).to(self.mean.dtype)
-        if torch.compiler.is_exporting() and not hasattr(self.part, "initialise"):
+        if torch.compiler.is_exporting() and not implements(self.part, "initialise"):
             # one node of a graph instead of two; deep pretrained networks amplify the other rounding
-            x = torch.nn.functional.batch_norm(x, self.mean.flatten(), self.std.flatten().square(), eps=0.0)
+            x = torch.nn.functional.batch_norm(x, self.mean.flatten(), self.std.flatten().square(), eps=EPSILON)
         else:
             x = x.sub_(self.mean).div_(self.std)
         return self.part.encode(self.settings, self.layers, x)
@@ -161,7 +159,7 @@ class FusionModel(nn.Module):
         super().__init__()
         self.network, self.spec = resolved(network.bare(), spec.names), spec
         self.encoders = nn.ModuleDict({f"{f.name}_encoder": Encoder(self.network, f) for f in spec.fields})
-        part = load(fusions.TABLE, network.fusion.kind)
+        part = self.part
         made = [self.encoder(name) for name in spec.names]
         sizes = Sizes(
             tuple(e.width for e in made),
@@ -182,9 +180,9 @@ class FusionModel(nn.Module):
         self.only_head = spec.heads[0] if len(spec.heads) == 1 else None
 
     @property
-    def part(self) -> ModuleType:
+    def part(self) -> fusions.FusionPart:
         """The module that the fusion is made by."""
-        return load(fusions.TABLE, self.network.fusion.kind)
+        return fusions.load_fusion(self.network.fusion.kind)
 
     def encoder(self, name: str) -> Encoder:
         """A modality's encoder."""
@@ -221,7 +219,7 @@ class FusionModel(nn.Module):
         """Width of every tap a loss may ask for."""
         gates = {"gates": len(self.spec.names)} if fusions.gates(self.network.fusion) else {}
         read = [name for name in self.spec.names if self.encoder(name).tokens]
-        wide = {MAP: CELLS} | ({LOOK: len(self.spec.heads) * STRETCHES} if hasattr(self.part, "LOOKS") else {})
+        wide = {MAP: CELLS} | ({LOOK: len(self.spec.heads) * STRETCHES} if self.part.LOOKS else {})
         return {"fused": self.joint, **self.widths(), **gates, **{n + tap: wide[tap] for n in read for tap in wide}}
 
     def mapped(self, needs: Collection[str]) -> tuple[str, ...]:
@@ -234,11 +232,15 @@ class FusionModel(nn.Module):
         whose maps are asked for."""
         encoded = self.encode(batch, maps)
         output = self.fuse(encoded, batch.present, maps)
-        if batch.whole is not None:
-            whole = self.fuse(encoded, batch.whole).logits if batch.learned else self.answer(encoded, batch.whole)
-            output = replace(output, whole=whole, fewer=(batch.whole != batch.present).any(1))
-        if batch.halves is not None:
-            output = replace(output, halves=tuple(self.fuse(encoded, part).logits for part in batch.halves))
+        if batch.full_present is not None:
+            if batch.train_full:
+                full_logits = self.fuse(encoded, batch.full_present).logits
+            else:
+                full_logits = self.inference_logits(encoded, batch.full_present)
+            output = replace(output, full_logits=full_logits, is_partial=(batch.full_present != batch.present).any(1))
+        if batch.complementary_masks is not None:
+            logits = tuple(self.fuse(encoded, mask).logits for mask in batch.complementary_masks)
+            output = replace(output, complementary_logits=logits)
         if not batch.complete:
             output.present.update(zip(self.spec.names, batch.present.unbind(1), strict=True))
         return output
@@ -254,7 +256,7 @@ class FusionModel(nn.Module):
                 encoded.append(self.nothing(name, len(index), name in maps))
                 continue
             found = known[name] if name in known else self.entries(name, batch, name in maps)
-            encoded.append(found if index is None else spread(found, index, getattr(self.part, "TOKENS", False)))
+            encoded.append(found if index is None else spread(found, index, self.part.TOKENS))
         return encoded
 
     def entries(self, name: str, batch: Batch, mapped: bool) -> Encoded:
@@ -274,26 +276,26 @@ class FusionModel(nn.Module):
         tokens, mask = vector.new_zeros(rows, 1, encoder.tokens), vector.new_zeros(rows, 1, dtype=torch.bool)
         return Encoded(vector, tokens, mask, vector.new_zeros(rows, CELLS) if mapped else None)
 
-    def fuse(self, encoded: list[Encoded], present: Tensor, asked: Collection[str] = ()) -> Output:
-        """M x (B, D_m) and present (B, M) -> Output."""
+    def fuse(self, encoded: list[Encoded], present: Tensor, maps: Collection[str] = ()) -> Output:
+        """M x (B, D_m) and present (B, M) -> Output; ``maps``: taps of the queries' attention that are needed."""
         fused = self.part.fuse(self.network.fusion, self.fusion, encoded, present)
         logits = self.head(fused.vector) if fused.logits is None else fused.logits
         logits = torch.where(present.any(1, keepdim=True), logits, self.log_prior)
         features = {n: e.vector for n, e in zip(self.spec.names, encoded, strict=True)}
         shown = {n: e.map for n, e in zip(self.spec.names, encoded, strict=True) if e.map is not None}
-        shown |= looks(fused.looks, self.spec.names, asked)
+        shown |= looks(fused.looks, self.spec.names, maps)
         return Output(logits, fused.vector, features, fused.gates, head=self.only_head, maps=shown)
 
     @torch.no_grad()
-    def answer(self, encoded: list[Encoded], present: Tensor) -> Tensor:
+    def inference_logits(self, encoded: list[Encoded], present: Tensor) -> Tensor:
         """Logits (B, C) on other modalities than the row is trained on now, as they are in use: without dropout."""
-        was = self.training
+        was_training = self.training
         for part in (self.fusion, self.head):
             part.train(False)
-        found = self.fuse(encoded, present).logits
+        logits = self.fuse(encoded, present).logits
         for part in (self.fusion, self.head):
-            part.train(was)
-        return found
+            part.train(was_training)
+        return logits
 
     def size(self) -> int:
         """Parameters, frozen ones too."""
@@ -321,10 +323,8 @@ def resolved(network: Network, names: Iterable[str]) -> Network:
     """The network with what its encoders' settings name outside (but for weights) written in."""
     found = dict(network.encoders)
     for name in names:
-        part = load(encoders.TABLE, found[name].kind)
-        if hasattr(part, "resolved"):
-            with _naming(name):
-                found[name] = part.resolved(found[name])
+        with _naming(name):
+            found[name] = encoders.load_encoder(found[name].kind).resolved(found[name])
     return network.model_copy(update={"encoders": found})
 
 

@@ -67,11 +67,11 @@ def reasons(run: Run, stage: Stage, *, files: bool = True) -> list[str]:
     stamp = run.stamp(stage.verb)
     if stamp is None:
         return ["continues" if run.partial(stage.verb).exists() else "not made yet"]
-    said = [_difference(key, then, now) for key, (then, now) in _changes(run, stamp, inputs(run, stage)).items()]
-    if not said and files:
+    texts = [_difference(key, then, now) for key, (then, now) in _changes(run, stamp, inputs(run, stage)).items()]
+    if not texts and files:
         gone = [name for name in integrity.missing(run.folder, stage.verb) if name != integrity.LOG]
-        said = [f"{gone[0]} {integrity.MISSING}"] if gone else []
-    return said
+        texts = [f"{gone[0]} {integrity.MISSING}"] if gone else []
+    return texts
 
 
 def _changes(run: Run, stamp: dict, now: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
@@ -79,9 +79,9 @@ def _changes(run: Run, stamp: dict, now: dict[str, Any]) -> dict[str, tuple[Any,
     then = {k: v for k, v in stamp["inputs"].items() if v or not _augments(k)}
     found = {key: (then.get(key), now.get(key)) for key in {**then, **now} if then.get(key) != now.get(key)}
     parts = {key.rpartition(".")[0] for key in then}
-    said = flat(run.recipe.model_dump(mode="json", exclude_defaults=True))
+    texts = flat(run.recipe.model_dump(mode="json", exclude_defaults=True))
     # A key that a version before hadn't, of a part that was there, at its default: that is what was done then.
-    new = {key for key in found if key not in then and key not in said and key.rpartition(".")[0] in parts}
+    new = {key for key in found if key not in then and key not in texts and key.rpartition(".")[0] in parts}
     return {key: pair for key, pair in found.items() if key not in new}
 
 
@@ -121,15 +121,15 @@ def run_all(run: Run, again: str | None = None) -> bool:
             run.replace(again)
         why = _to_do(run)
         integrity.require_own(run.folder)
-        integrity.require(run.folder, *(verb for verb, said in why.items() if not said))
-        todo = {verb: said for verb, said in why.items() if said}
+        integrity.require(run.folder, *(verb for verb, texts in why.items() if not texts))
+        todo = {verb: texts for verb, texts in why.items() if texts}
         if read_only and (todo or again):
             _refuse(run, read_only, {**({again: ["asked for"]} if again else {}), **todo})
         if not todo:
             return False
         _announce(run, why)
-        for verb, said in why.items():
-            say(f"{verb:<9} {'to do: ' + _few(said) if said else 'up to date'}")
+        for verb, texts in why.items():
+            say(f"{verb:<9} {'to do: ' + _first_few(texts) if texts else 'up to date'}")
         for stage in STAGES.values():
             if reasons(run, stage):
                 _do(run, stage)
@@ -149,7 +149,7 @@ def run_stage(run: Run, verb: str) -> bool:
     stage = STAGES[verb]
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         if verb == "extract":
-            return _together(run, stage)
+            return _run_as_group(run, stage)
         if "compute.processes" in stage.recipe:
             return _in_group(run, stage)
     return _alone(run, stage)
@@ -165,10 +165,10 @@ def _locked(run: Run, stack: contextlib.ExitStack) -> ReadOnly | None:
 
 
 def _refuse(run: Run, error: ReadOnly, todo: dict[str, list[str]]) -> NoReturn:
-    verb, said = next(iter(todo.items()))
+    verb, texts = next(iter(todo.items()))
     raise ReadOnly(
         "the run can't be written to, and isn't up to date", where=run.folder,
-        got=f"{error.got}; {verb}: {_few(said)}",
+        got=f"{error.got}; {verb}: {_first_few(texts)}",
         hint="give the folder write access, or use --out for a run elsewhere",
     )  # fmt: skip
 
@@ -215,7 +215,7 @@ def _stands(run: Run, stage: Stage) -> None:
         # a student needs the store, not the teacher that it came from: its weights may be gone
         why = reasons(run, STAGES[before], files=before in stage.reads)
         if why:
-            state = f"is stale: {_few(why)}" if run.stamp(before) else "isn't made yet"
+            state = f"is stale: {_first_few(why)}" if run.stamp(before) else "isn't made yet"
             raise SuffuseError(
                 f"{stage.verb} needs {before}, which {state}",
                 where=run.folder,
@@ -225,7 +225,7 @@ def _stands(run: Run, stage: Stage) -> None:
     integrity.require(run.folder, *_builds_on(stage))
 
 
-def _together(run: Run, stage: Stage) -> bool:
+def _run_as_group(run: Run, stage: Stage) -> bool:
     """One of several processes at the same stage: rank 0 leads, the others do parts beside it; one that finds nobody
     leading for a while does."""
     module = import_module(f"suffuse.stages.{stage.verb}")
@@ -272,17 +272,17 @@ def _do(run: Run, stage: Stage) -> None:
     integrity.require(run.folder, *_before(stage))
     run.begin(stage.verb, now)
     if not (run.partial(stage.verb) / "COMPLETE").exists():
-        if _only_more(run, stage, now):
+        if _only_training_counts(run, stage, now):
             import_module(f"suffuse.stages.{stage.verb}").keep(run)
         run.replace(stage.verb)
         getattr(import_module(f"suffuse.stages.{stage.verb}"), stage.verb)(run)
     run.commit(stage.verb, time.perf_counter() - start)
 
 
-def _only_more(run: Run, stage: Stage, now: dict[str, Any]) -> bool:
+def _only_training_counts(run: Run, stage: Stage, now: dict[str, Any]) -> bool:
     """Whether a finished stage is asked for more trainings, or fewer, than it did, and for nothing else."""
     changed = _changes(run, stamp, now) if (stamp := run.stamp(stage.verb)) else {}
-    return bool(changed) and all(key.startswith(stage.more) for key in changed)
+    return bool(changed) and all(key.startswith(stage.training_counts) for key in changed)
 
 
 def _at(value: Any, way: list[str], done: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
@@ -326,8 +326,8 @@ def _short(value: Any) -> str:
     return text if len(text) <= 40 else text[:37] + "..."
 
 
-def _few(said: list[str]) -> str:
-    return "; ".join(said[:3]) + (f"; and {len(said) - 3} more" if len(said) > 3 else "")
+def _first_few(texts: list[str]) -> str:
+    return "; ".join(texts[:3]) + (f"; and {len(texts) - 3} more" if len(texts) > 3 else "")
 
 
 def _contents(run: Run, stage: Stage) -> dict[str, Any]:

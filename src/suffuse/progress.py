@@ -29,20 +29,20 @@ def say(text: str) -> None:
 
 
 @contextlib.contextmanager
-def progress(what: str) -> Iterator[Tell]:
+def progress(title: str) -> Iterator[Tell]:
     """``with progress("teach") as tell: tell(0.3, "epoch 3")`` shows share, words, time left; then the time taken."""
-    line = _Line(what)
+    line = _Line(title)
     try:
         yield line.tell
     except BaseException:
-        line.end(f"{what:<9} stopped")
+        line.end(f"{title:<9} stopped")
         raise
-    line.end(f"{what:<9} done in {duration(time.monotonic() - line.start)}  {line.words}".rstrip())
+    line.end(f"{title:<9} done in {duration(time.monotonic() - line.start)}  {line.words}".rstrip())
 
 
 class _Line:
-    def __init__(self, what: str):
-        self.what, self.words, self.share = what, "", 0.0
+    def __init__(self, title: str):
+        self.title, self.words, self.share = title, "", 0.0
         self.start = self.shown = time.monotonic()
         self.pace = _Pace()
         self.live = sys.stderr.isatty()
@@ -56,9 +56,9 @@ class _Line:
         if now - self.shown < (0.1 if self.live else EVERY) or self.share >= 1:
             return
         self.shown = now
-        seconds = self.pace.left()
+        seconds = self.pace.seconds_left()
         left = "" if seconds is None else f"about {duration(seconds)} left"
-        text = f"{self.what:<9} {self.share:4.0%}  {left:<20} {self.words}".rstrip()
+        text = f"{self.title:<9} {self.share:4.0%}  {left:<20} {self.words}".rstrip()
         if quiet.get():
             return
         sys.stderr.write(f"\r\x1b[2K{visible(text)[:110]}" if self.live else visible(text) + "\n")
@@ -91,7 +91,7 @@ class _Pace:
         if len(self.marks) > 4 * MARKS:
             self.marks[1:-1] = self.marks[1:-1:2]
 
-    def left(self) -> float | None:
+    def seconds_left(self) -> float | None:
         """Seconds; None where they can't be told yet."""
         if not self.marks:
             return None

@@ -2,15 +2,21 @@
 
 A part is one module with a ``Settings`` class and plain functions. Its settings load without torch, so that
 a recipe can be read and checked in a moment; torch is imported inside the functions that need it.
+
+The ``__init__`` of a parts folder holds the table, the Protocol that its modules follow, and a loader
+(``load_encoder``, ``load_fusion``, ...). A value in the Protocol, or a function under :func:`default`, is optional for
+a module: the loaded part has the Protocol's where the module defines none.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+from types import FunctionType, MethodType, ModuleType
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeVar, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
@@ -32,6 +38,14 @@ class PartSettings(Settings):
         weight: Any = None  # of a loss
 
     FILES: ClassVar[tuple[str, ...]] = ()  # keys that name a file, a folder or package:NAME
+
+    def has(self, key: str) -> bool:
+        """Whether this kind of part has a key of this name."""
+        return key in type(self).model_fields
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The value of a key that not every kind has, else the default."""
+        return vars(self).get(key, default)
 
     def placed(self, base: Path) -> Self:
         """The same, with the relative paths among these keys starting from ``base``."""
@@ -83,9 +97,9 @@ class DeriveSettings(PartSettings):
 def _texts(value: Any) -> Any:
     """Names that YAML reads as numbers, as texts; one name as a list of it."""
     if isinstance(value, dict):
-        return {str(key): str(name) for key, name in value.items()}
+        return {str(key): str(name) for key, name in cast("dict[Any, Any]", value).items()}
     if isinstance(value, (list, tuple)):
-        return tuple(str(name) for name in value)
+        return tuple(str(name) for name in cast("list[Any]", value))
     return (str(value),) if isinstance(value, (str, int, float)) else value
 
 
@@ -116,6 +130,62 @@ def load(table: dict[str, str], kind: str) -> ModuleType:
     return import_module(table[kind])
 
 
+FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
+_DEFAULTS: set[Callable[..., Any]] = set()
+
+
+def default(function: FunctionT) -> FunctionT:
+    """Decorator of a function in a part's Protocol: a module may leave it out, and the part then has this one."""
+    _DEFAULTS.add(function)
+    return function
+
+
+class Part:
+    """A part's module, with what it leaves out taken from its Protocol."""
+
+    def __init__(self, module: ModuleType, protocol: type):
+        self.module, self.protocol, self.__doc__ = module, protocol, module.__doc__
+        missing = sorted(required_members(protocol) - vars(module).keys())
+        if missing:
+            raise TypeError(f"{module.__name__} is no {protocol.__name__}: it lacks {', '.join(missing)}")
+
+    def __getattr__(self, name: str) -> Any:
+        module: ModuleType = self.__dict__["module"]
+        protocol: type = self.__dict__["protocol"]
+        defaults: dict[str, Any] = dict(vars(protocol))
+        if name in vars(module) or name not in defaults:
+            return getattr(module, name)
+        member = defaults[name]
+        return MethodType(member, self) if isinstance(member, FunctionType) else member
+
+
+def required_members(protocol: type) -> set[str]:
+    """What each module that follows a part's Protocol defines."""
+    members = vars(protocol)
+    functions = {name for name, member in members.items() if isinstance(member, FunctionType) and name[0] != "_"}
+    values = {name for name in protocol.__annotations__ if name not in members}
+    return {name for name in functions if members[name] not in _DEFAULTS} | values
+
+
+@cache
+def complete(module: ModuleType, protocol: type) -> Part:
+    """The module as a part that follows the Protocol. Raises TypeError where it lacks a member."""
+    return Part(module, protocol)
+
+
+def load_part(table: dict[str, str], kind: str, protocol: type) -> Any:
+    """The part that implements ``kind``; the loaders of the parts folders give it its type.
+
+    Raises UsageError where the table has no such kind.
+    """
+    return complete(load(table, kind), protocol)
+
+
+def implements(part: object, name: str) -> bool:
+    """Whether a part has a function of its own where its Protocol has a default."""
+    return name in vars(part.module if isinstance(part, Part) else part)
+
+
 def settings(table: dict[str, str], value: Any) -> PartSettings:
     """Settings of the part that ``value`` (a mapping with ``kind``, or settings already) asks for."""
     if isinstance(value, PartSettings):
@@ -123,9 +193,10 @@ def settings(table: dict[str, str], value: Any) -> PartSettings:
     if not isinstance(value, dict) or "kind" not in value:
         known = ", ".join(sorted(table))
         raise ValueError(f"expected a mapping with 'kind' (one of {known}), got {value!r}")
-    if str(value["kind"]) not in table:
-        raise ValueError(f"got kind '{value['kind']}', {did_you_mean(str(value['kind']), table)}")
-    return load(table, value["kind"]).Settings.model_validate(value)
+    kind = str(cast("dict[str, Any]", value)["kind"])
+    if kind not in table:
+        raise ValueError(f"got kind '{kind}', {did_you_mean(kind, table)}")
+    return load(table, kind).Settings.model_validate(value)
 
 
 # These may load TensorFlow. Torch's wheels bring triton and load it when they need it: both carry LLVM, and triton

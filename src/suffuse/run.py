@@ -99,7 +99,7 @@ class Run:
         """Where a stage works until it is done."""
         return self.path(".partial", stage)
 
-    def stamp(self, stage: str) -> dict | None:
+    def stamp(self, stage: str) -> dict[str, Any] | None:
         """What a finished stage was made from and holds; None where it never finished. Raises SuffuseError where the
         stamp isn't what was written."""
         return read_stamp(self.folder, stage)

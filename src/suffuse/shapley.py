@@ -12,14 +12,15 @@ from math import factorial
 
 import numpy as np
 
-MOST = 8  # modalities: 256 subsets
+MAX_MODALITIES = 8  # modalities: 256 subsets
 EVERY = 5  # modalities of which every subset is asked; of more all, all but one, single ones and none
 
 
 def masks(modalities: int) -> np.ndarray:
-    """(2^M, M) bool: which modalities are present in subset s = 0, 1, ..., 2^M - 1. Raises ValueError beyond MOST."""
-    if not 1 <= modalities <= MOST:
-        raise ValueError(f"got {modalities} modalities, expected 1 to {MOST}")
+    """(2^M, M) bool: which modalities are present in subset s = 0, 1, ..., 2^M - 1. Raises ValueError beyond
+    MAX_MODALITIES."""
+    if not 1 <= modalities <= MAX_MODALITIES:
+        raise ValueError(f"got {modalities} modalities, expected 1 to {MAX_MODALITIES}")
     return (np.arange(2**modalities)[:, None] >> np.arange(modalities)) % 2 == 1
 
 

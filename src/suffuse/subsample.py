@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 
-def evenly_spaced(length: int, most: int) -> np.ndarray:
-    """Positions (min(length, most),) int64 in ``range(length)``, rising and distinct, the first and the last among
-    them; of ``most`` 1 the first alone.
+def evenly_spaced(length: int, count: int) -> np.ndarray:
+    """Positions (min(length, count),) int64 in ``range(length)``, rising and distinct, the first and the last among
+    them; of ``count`` 1 the first alone.
 
-    In whole numbers: a step of ``length // most`` would reach no further than the first ``most * (length // most)``
-    positions, which is half of them where ``length`` is just below twice ``most``.
+    In whole numbers: a step of ``length // count`` would reach no further than the first ``count * (length // count)``
+    positions, which is half of them where ``length`` is just below twice ``count``.
     """
-    count = max(min(length, most), 0)
-    if count < 2:
-        return np.arange(count, dtype=np.int64)
-    return np.arange(count, dtype=np.int64) * (length - 1) // (count - 1)
+    number = max(min(length, count), 0)
+    if number < 2:
+        return np.arange(number, dtype=np.int64)
+    return np.arange(number, dtype=np.int64) * (length - 1) // (number - 1)

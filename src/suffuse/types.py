@@ -28,7 +28,7 @@ class Split:
 
     rank: int
     size: int
-    entries: dict[str, int] = field(default_factory=dict)  # U of the whole batch, of what is split
+    entries: dict[str, int] = field(default_factory=lambda: {})  # U of the whole batch, of what is split
 
     def few(self, n: int) -> bool:
         """Whether all processes compute all n."""
@@ -66,10 +66,10 @@ class Batch:
     rows: Tensor  # (B,) int64, positions in the prepared columns
     complete: bool = False  # every row has every modality
     ready: frozenset[str] = frozenset()  # modalities whose entries are a frozen encoder's vectors (U, D) already
-    whole: Tensor | None = None  # (B, M) bool, present before modality dropout, where a loss asks for both answers
+    full_present: Tensor | None = None  # (B, M) bool, present before modality dropout, where logits on it are needed
     split: Split | None = None  # ``inputs`` hold this process's entries only; the rest is of the whole batch
-    learned: bool = False  # the answer to ``whole`` is learned from too: it has a gradient, and dropout
-    halves: Tensor | None = None  # (2, B, M) bool, two parts of ``present`` that are answered and learned from as well
+    train_full: bool = False  # the logits on ``full_present`` are learned from: they have a gradient, and dropout
+    complementary_masks: Tensor | None = None  # (2, B, M) bool, two parts of ``present`` that are learned from as well
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,14 +149,14 @@ class Output:
 
     logits: Tensor  # (B, C); of one head where a loss on heads is asked
     fused: Tensor | None = None  # (B, D)
-    features: dict[str, Tensor] = field(default_factory=dict)  # modality -> (B, D_m)
+    features: dict[str, Tensor] = field(default_factory=lambda: {})  # modality -> (B, D_m)
     gates: Tensor | None = None  # (B, M)
-    present: dict[str, Tensor] = field(default_factory=dict)  # modality -> (B,) bool, where some row lacks it
+    present: dict[str, Tensor] = field(default_factory=lambda: {})  # modality -> (B,) bool, where some row lacks it
     head: Head | None = None  # whose logits these are, where a loss on heads is asked
-    maps: dict[str, Tensor] = field(default_factory=dict)  # modality, or tap of a look -> (B, K), where asked for
-    whole: Tensor | None = None  # (B, C) the logits on all that the rows have, where they are asked for
-    fewer: Tensor | None = None  # (B,) bool, rows that were seen without something that they have, beside ``whole``
-    halves: tuple[Tensor, ...] = ()  # two of (B, C), the logits on either part of what the rows have, where asked for
+    maps: dict[str, Tensor] = field(default_factory=lambda: {})  # modality, or tap of a look -> (B, K), where asked for
+    full_logits: Tensor | None = None  # (B, C) on all modalities that the rows have, where they are needed
+    is_partial: Tensor | None = None  # (B,) bool, rows seen without a modality that they have, beside ``full_logits``
+    complementary_logits: tuple[Tensor, ...] = ()  # two of (B, C), on either part of what the rows have
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +165,7 @@ class Field:
 
     name: str
     kind: str  # a key of the modalities' table
-    statistics: dict  # image: mean, std, size; text: vocabulary, length; steps: mean, std, features, length
+    statistics: dict[str, Any]  # image: mean, std, size; text: vocabulary, length; steps: mean, std, features, length
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,15 +206,16 @@ class Spec:
         """Targets of NumPy or torch -> per head: (N,) int64 of classes, (N, C_h) of labels, (N,) of a number."""
         if self.plain:
             return [(self.heads[0], target)]
-        found, at = [], 0
+        by_head: list[tuple[Head, Any]] = []
+        start = 0
         for head in self.heads:
-            part = target[:, at : at + head.columns]
+            part = target[:, start : start + head.columns]
             part = part if head.kind == LABELS else part[:, 0]
             if head.kind == CLASSES:
                 part = part.astype("int64") if hasattr(part, "astype") else part.long()
-            found.append((head, part))
-            at += head.columns
-        return found
+            by_head.append((head, part))
+            start += head.columns
+        return by_head
 
     def parts(self, outputs: Any) -> list[tuple[Head, Any]]:
         """Outputs (N, C) of NumPy or torch -> per head its (N, C_h)."""
@@ -230,7 +231,7 @@ class Spec:
             first = first | other
         return first
 
-    def to_json(self) -> dict:
+    def to_json(self) -> dict[str, Any]:
         """As plain lists and dictionaries."""
         return {
             "fields": [{"name": f.name, "kind": f.kind, "statistics": f.statistics} for f in self.fields],
@@ -239,12 +240,13 @@ class Spec:
         }
 
     @classmethod
-    def from_json(cls, facts: dict) -> Spec:
+    def from_json(cls, facts: dict[str, Any]) -> Spec:
         """The inverse of :meth:`to_json`."""
         fields = tuple(Field(f["name"], f["kind"], f["statistics"]) for f in facts["fields"])
         return cls(fields, heads_of(facts["heads"]), tuple(facts["log_prior"]))
 
 
-def heads_of(facts: list[dict]) -> tuple[Head, ...]:
+def heads_of(facts: list[dict[str, Any]]) -> tuple[Head, ...]:
     """Heads as they stand in JSON."""
-    return tuple(Head(**{**h, "classes": tuple(h["classes"]), "balance": tuple(h["balance"])}) for h in facts)
+    heads: list[dict[str, Any]] = [{**h, "classes": tuple(h["classes"]), "balance": tuple(h["balance"])} for h in facts]
+    return tuple(Head(**head) for head in heads)

@@ -40,6 +40,7 @@ OF_SCENARIOS = {  # script, which takes the scenarios' data sets -> cases that r
     "scenarios": (["questions"], []),
     "tune": (["questions"], [*TUNE, "--no-baseline"]),
 }
+ONE_BY_DEFAULT = [n if n == "scenarios" else pytest.param(n, marks=pytest.mark.long) for n in sorted(OF_SCENARIOS)]
 TELLS = {"causes": "\n{}, 2 epochs, seed ", "tune": "\n{}, searched for "}  # how a case's result begins
 RESULT = "\n{}\n"  # elsewhere
 LIBRARIES = {
@@ -83,6 +84,7 @@ def test_every_script_can_be_imported(tmp_path: Path):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", sorted(ON_A_TOY))
 def test_a_script_runs_on_a_made_up_data_set(name: str, finished: Run, tmp_path: Path):
     places = {"RUN": str(finished.folder), "PICTURES": str(finished.folder.parent / "data" / "pictures")}
@@ -108,6 +110,7 @@ def run_cases(name: str, arguments: list[str], cases: list[str], data: Path, cwd
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", sorted(OF_SCENARIOS))
 def test_a_script_of_the_scenarios_runs_on_made_up_data(name: str, data_sets: Path, tmp_path: Path):
     cases, more = OF_SCENARIOS[name]
@@ -115,7 +118,7 @@ def test_a_script_of_the_scenarios_runs_on_made_up_data(name: str, data_sets: Pa
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(OF_SCENARIOS))
+@pytest.mark.parametrize("name", ONE_BY_DEFAULT)
 def test_an_unknown_case_is_refused_with_those_that_there_are(name: str, data_sets: Path, tmp_path: Path):
     done = called(str(FOLDER / f"{name}.py"), str(data_sets), "no such case", cwd=tmp_path)
     assert done.returncode == 2 and "got no such case, expected " in done.stderr
@@ -123,7 +126,7 @@ def test_an_unknown_case_is_refused_with_those_that_there_are(name: str, data_se
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(OF_SCENARIOS))
+@pytest.mark.parametrize("name", ONE_BY_DEFAULT)
 def test_a_toy_is_never_kept(name: str, data_sets: Path, tmp_path: Path):
     done = called(str(FOLDER / f"{name}.py"), str(data_sets), "--toy", "--write", cwd=tmp_path)
     assert done.returncode == 2 and "--toy measures nothing that --write could keep" in done.stderr
@@ -144,6 +147,7 @@ def test_a_recipe_is_a_toy_only_where_it_is_asked_for(recipe: str, tmp_path: Pat
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_overhead_tells_all_pairs_of_all_three_comparisons(tmp_path: Path):
     done = called(str(FOLDER / "overhead.py"), "--toy", "--seconds", "0", cwd=tmp_path)
     end = done.stdout.rindex("}") + 1

@@ -133,10 +133,35 @@ CASES = [
 ]
 
 
+STUCK = ("speech_embedding-wave", "huggingface-wave-wav2vec2")  # can't be exported
+
+
+def exportable() -> list:
+    """Parameters (settings, field) that can be exported; all but the first of each kind are for ``make test-long``."""
+    found, kinds = [], set()
+    for case in CASES:
+        if not str(case.id).startswith(STUCK):
+            kind = case.values[0]["kind"]  # type: ignore[index]
+            marks = [pytest.mark.slow] if kind not in kinds else [pytest.mark.slow, pytest.mark.long]
+            found.append(pytest.param(case.values, id=case.id, marks=marks))
+            kinds.add(kind)
+    return found
+
+
 def chosen(*fields: str, learns: bool = False) -> list:
     """The cases of some kinds of field; on request only of encoders that learn."""
     found = [case for case in CASES if not fields or case.values[1] in fields]
     return [c for c in found if not learns or c.values[0]["kind"] != "speech_embedding"]  # type: ignore[index]
+
+
+GARBAGE = 3
+
+
+def garbage(field: str, number: int) -> Tensor | int | float:
+    """What no encoder could read: ids beyond every table, no numbers, infinite ones; of pictures any byte."""
+    if field == "image":
+        return (255, 0, 7)[number]
+    return (10**9, -(10**9), 12)[number] if field == "text" else (torch.nan, torch.inf, -1e30)[number]
 
 
 class Built:

@@ -18,7 +18,7 @@ def in_int8(
     content: bytes, how: str, feeds: Sequence[dict], monkeypatch: pytest.MonkeyPatch
 ) -> tuple[Session, list[Group]]:
     """All groups in int8; what reaches a softmax is checked again."""
-    monkeypatch.setattr(grouping, "LEAST", 1)
+    monkeypatch.setattr(grouping, "MIN_WEIGHT_NUMBERS", 1)
     found = groups(with_node_names(onnx.load_from_string(content)))
     made = quantize(content, found, how, feeds)
     model = onnx.load_from_string(made)

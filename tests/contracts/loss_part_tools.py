@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from suffuse import losses
-from suffuse.registry import load, settings
+from suffuse.registry import settings
 from suffuse.types import CLASSES, NUMBER, Head, Output
 
 CHOICES = {
@@ -40,7 +40,7 @@ CHOICES = {
     "entropy_relations": [{"tap": "fused"}, {"tap": "picture"}, {"tap": "question", "teacher_tap": "picture"}],
     "subset_consistency": [{}, {"temperature": 2.0}],
 }
-RELATIONS = [kind for kind in losses.TABLE if hasattr(load(losses.TABLE, kind), "LEAST_ROWS")]  # compare rows
+RELATIONS = [kind for kind in losses.TABLE if losses.load_loss(kind).MIN_ROWS > 1]  # compare rows
 CASES = [
     pytest.param({"kind": kind, **choice}, id="-".join([kind, *(str(v) for v in choice.values())]))
     for kind in losses.TABLE
@@ -49,7 +49,7 @@ CASES = [
 ANSWERS = [  # every loss on answers, with every kind of target that it is valid for
     pytest.param(*case.values, kind, id=f"{case.id}-{kind}")
     for case in CASES
-    for kind in getattr(load(losses.TABLE, case.values[0]["kind"]), "HEADS", (CLASSES,))  # type: ignore[index]
+    for kind in (losses.load_loss(case.values[0]["kind"]).HEADS or (CLASSES,))  # type: ignore[index]
 ]
 WIDE, TEACHER = {"fused": 5, "picture": 4, "question": 3}, {"fused": 6, "picture": 3, "question": 3}
 PLACES, LOOKS = 6, 64  # of a map; of two queries over 32 stretches
@@ -64,7 +64,7 @@ class Built:
     """A loss with its projector, and rows for it."""
 
     def __init__(self, asked: dict):
-        self.part, self.chosen = load(losses.TABLE, asked["kind"]), settings(losses.TABLE, asked)
+        self.part, self.chosen = losses.load_loss(asked["kind"]), settings(losses.TABLE, asked)
         torch.manual_seed(0)
         self.layers = self.part.layers(self.chosen, TAPS["mine"], TAPS["theirs"])
 
@@ -89,7 +89,7 @@ def rows(
             "picture": maps[0].requires_grad_(), "picture.look.map": looks[0].requires_grad_(),
             "question.look.map": looks[1].requires_grad_(),
         },
-        whole=scale * torch.randn(count, outputs), fewer=torch.arange(count) % 2 == 0,
+        full_logits=scale * torch.randn(count, outputs), is_partial=torch.arange(count) % 2 == 0,
     )  # fmt: skip
     teacher = {name: torch.randn(count, width, requires_grad=True) for name, width in TEACHER.items()}
     teacher["logits"] = (scale * torch.randn(count, outputs)).requires_grad_()

@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 import torch
-from encoder_tools import CASES, FIELDS, entries
+from encoder_tools import CASES, FIELDS, GARBAGE, entries, garbage
 from torch import Tensor
 
 from suffuse.exporters.onnx_export import export
@@ -19,7 +19,6 @@ from suffuse.types import Batch, Head, Spec
 
 ROWS = 4
 HERE = torch.tensor([True, False, True, False])
-STUCK = ("speech_embedding-wave", "huggingface-wave-wav2vec2")  # can't be exported
 TABLES = {  # one of every way to look something up by an id, and one of every other kind
     "words": ({"kind": "bag", "embedding": 4, "pairs": 7}, "text"),
     "states": ({"kind": "gru", "embedding": 4, "width": 5}, "text"),
@@ -48,13 +47,6 @@ def stored(field: str) -> Tensor:
         torch.manual_seed(0)
         return torch.randint(0, 256, (ROWS, 32, 32, 3), dtype=torch.uint8)
     return entries(field, ROWS)
-
-
-def garbage(field: str, number: int) -> Tensor | int | float:
-    """What no encoder could read: ids beyond every table, no numbers, infinite ones; of pictures any byte."""
-    if field == "image":
-        return (255, 0, 7)[number]
-    return (10**9, -(10**9), 12)[number] if field == "text" else (torch.nan, torch.inf, -1e30)[number]
 
 
 def inputs(asked: dict[str, tuple[dict, str]], number: int | None) -> dict[str, Tensor]:
@@ -96,27 +88,19 @@ def test_in_torch(asked, field):
     model, here = model_of(one), present(one)
     plain = in_torch(model, inputs(one, None), here)
     assert torch.isfinite(plain).all()
-    for number in range(3):
+    for number in range(GARBAGE):
         assert torch.equal(in_torch(model, inputs(one, number), here), plain)
 
 
-@pytest.mark.slow  # three seconds each, for more than thirty
-@pytest.mark.parametrize(("asked", "field"), [c for c in CASES if not str(c.id).startswith(STUCK)])
-def test_in_an_export(asked, field, tmp_path):
-    one = {"it": (asked, field)}
-    graph, here = session(model_of(one), tmp_path), present(one)
-    plain = in_onnx(graph, inputs(one, None), here)
-    for number in range(3):
-        np.testing.assert_array_equal(in_onnx(graph, inputs(one, number), here), plain)
-
-
+@pytest.mark.slow  # an encoder alone: test_encoders_export.py
+@pytest.mark.long
 @pytest.mark.parametrize("fusion", ["concat", "transformer"])
 def test_in_an_export_of_every_kind_of_table(fusion, tmp_path):
     model, here = model_of(TABLES, fusion), present(TABLES)
     graph, plain = session(model, tmp_path), in_torch(model, inputs(TABLES, None), here)
     clean = in_onnx(graph, inputs(TABLES, None), here)
     np.testing.assert_allclose(clean, plain.numpy(), atol=1e-4, rtol=1e-4)
-    for number in range(3):
+    for number in range(GARBAGE):
         np.testing.assert_array_equal(in_onnx(graph, inputs(TABLES, number), here), clean)
         assert torch.equal(in_torch(model, inputs(TABLES, number), here), plain)
 

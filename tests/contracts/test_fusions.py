@@ -22,6 +22,7 @@ GARBAGE = {
     "-inf": lambda x: torch.full_like(x, -torch.inf),
 }
 READING = [kind for kind in fusions.TABLE if kind in ("cross_attention", "transformer", "bottleneck", "queries")]
+COMPILED = ("concat", "gated", "cross_attention")  # the others take a second or more each
 SYMMETRIC = ["weighted", "softmax_gate", "attention_pooling", "gated", "low_rank", "transformer", "bottleneck"]
 SYMMETRIC += ["queries", "late"]
 SEPARATE = [kind for kind in SYMMETRIC if kind not in ("softmax_gate", "gated")]  # without a map that sees them all
@@ -328,7 +329,9 @@ def test_a_model_s_weights_survive_being_saved(kind, make_columns, make_network,
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", fusions.TABLE)
+@pytest.mark.parametrize(
+    "kind", [k if k in COMPILED else pytest.param(k, marks=pytest.mark.long) for k in fusions.TABLE]
+)
 def test_compiled_equals_eager(kind):
     torch._dynamo.reset()
     count, form = (2 if kind == "film" else 3), FORMS.get(kind, [{}])[-1]

@@ -22,7 +22,7 @@ from suffuse.engine.objective import Objective
 from suffuse.errors import UsageError
 from suffuse.model import FusionModel, save
 from suffuse.recipe import Training
-from suffuse.registry import load, settings
+from suffuse.registry import settings
 from suffuse.types import CLASSES, LABELS, NUMBER, Output
 
 
@@ -61,7 +61,9 @@ def test_extreme_logits_give_finite_losses_and_gradients(asked, kind):
     signs = torch.tensor([[1.0, -1, 1, -1], [-1, 1, 1, -1], [0, 0, 0, 0], [1, 1, 1, -1], [0, 0, 0, 1]]).repeat(2, 1)
     signs = signs[:, : student.logits.shape[1]]
     extreme = (1e4 * signs).requires_grad_()
-    given_ = replace(student, logits=extreme, whole=None if student.whole is None else 1e4 * signs.roll(2, 0))
+    given_ = replace(
+        student, logits=extreme, full_logits=None if student.full_logits is None else 1e4 * signs.roll(2, 0)
+    )
     value = loss(given_, {**teacher, "logits": -1e4 * signs.roll(1, 0)}, target)
     value.backward()
     assert torch.isfinite(value)
@@ -256,7 +258,7 @@ def test_a_tap_that_the_teacher_lacks_is_told_too(make_columns, make_network):
         Objective(model, {"near": settings(losses.TABLE, {"kind": "hint", "tap": "picture"})}, {"fused": 6})
 
 
-TAPPED = [kind for kind in losses.TABLE if "teacher_tap" in load(losses.TABLE, kind).Settings.model_fields]
+TAPPED = [kind for kind in losses.TABLE if "teacher_tap" in losses.load_loss(kind).Settings.model_fields]
 
 
 @pytest.mark.parametrize("kind", TAPPED)
@@ -276,7 +278,7 @@ def test_the_teacher_s_feature_may_have_another_name(kind):
 
 
 def test_every_loss_on_one_tap_can_name_the_teacher_s():
-    tapped = {kind for kind in losses.TABLE if "tap" in load(losses.TABLE, kind).Settings.model_fields}
+    tapped = {kind for kind in losses.TABLE if "tap" in losses.load_loss(kind).Settings.model_fields}
     assert tapped == set(TAPPED) and len(TAPPED) == 7
 
 

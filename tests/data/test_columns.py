@@ -14,7 +14,7 @@ from hypothesis import settings as budget
 from hypothesis import strategies as st
 
 from suffuse.data.columns import Columns
-from suffuse.data.sampler import MOST_TOGETHER, Sampler
+from suffuse.data.sampler import MAX_TOGETHER, Sampler
 
 
 @st.composite
@@ -34,7 +34,7 @@ def test_an_epoch_has_every_row_once_and_keeps_pictures_together(sampler, epoch)
     kinds = [which[row] for row in order.tolist()]
     runs = Counter(kind for kind, _ in groupby(kinds))
     for kind, count in Counter(kinds).items():
-        assert runs[kind] <= -(-count // MOST_TOGETHER)
+        assert runs[kind] <= -(-count // MAX_TOGETHER)
     assert (sampler.steps - 1) * sampler.batch < len(order) <= sampler.steps * sampler.batch
 
 

@@ -63,6 +63,8 @@ def test_silence_and_no_samples():
         transcribe.make(SETTINGS, {}, wav(np.zeros(0)), Path())
 
 
+@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.real
 def test_it_hears_the_same_in_any_order_and_much_of_what_was_said(shared_data):
     pytest.importorskip("pocketsphinx")

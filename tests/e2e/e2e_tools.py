@@ -1,10 +1,11 @@
-"""Builders of small tables and recipes, and real processes of the command line."""
+"""Builders of small tables and recipes; the command line in this process, or in one of its own."""
 
 from __future__ import annotations
 
 import copy
 import csv
 import hashlib
+import io
 import json
 import os
 import random
@@ -12,15 +13,21 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable
+import traceback
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import yaml
 from PIL import Image, ImageDraw
 
+from suffuse import cli
+from suffuse.evaluation import size
 from suffuse.stages import STAGES
 
 HEADER: tuple[str, ...] = ("id", "picture", "question", "answer", "number")
@@ -125,7 +132,7 @@ def write_recipe(file: Path, recipe: dict[str, Any]) -> Path:
 
 @dataclass(frozen=True)
 class Result:
-    """How a process ended."""
+    """How a command ended."""
 
     code: int
     out: str
@@ -158,12 +165,62 @@ def environment(**more: str) -> dict[str, str]:
     return {**kept, "PYTHONHASHSEED": "random", **more}
 
 
-def suffuse(*args: object, cwd: Path | None = None, flags: tuple[str, ...] = (), **options: Any) -> Result:
+def suffuse(*args: object, cwd: Path | None = None) -> Result:
+    """``suffuse ARGS`` in this process: what the entry point prints, and its exit code.
+
+    Restores all that a command changes in the process. ``SUFFUSE_DEBUG`` is not passed on; memory and start-up time of
+    exports are measured in one process instead of three. A test of what only a new process shows (signals, imports,
+    environment variables, limits) takes :func:`suffuse_process`.
+    """
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
+    code = 0
+    with _restored(), mock.patch.object(size, "STARTS", 1), redirect_stdout(out), redirect_stderr(err):
+        os.environ.clear()
+        os.environ.update(environment())
+        os.chdir(cwd or Path.cwd())
+        sys.argv = ["suffuse", *map(str, args)]
+        try:
+            cli.main()
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        except Exception:
+            traceback.print_exc()
+            code = 1
+    if code == 130:  # Ctrl-C, which is for the tests
+        raise KeyboardInterrupt
+    printed, told = (stream.buffer.getvalue().decode("utf-8") for stream in (out, err))  # type: ignore[attr-defined]
+    return Result(code, printed, told)
+
+
+@contextmanager
+def _restored() -> Iterator[None]:
+    """Restore arguments, working folder, environment, random state and torch's settings at the end."""
+    import torch
+
+    from suffuse.engine.runtime import restored
+
+    arguments, folder, variables = sys.argv, Path.cwd(), dict(os.environ)
+    chance, deterministic = random.getstate(), torch.get_deterministic_debug_mode()
+    fills = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
+    try:
+        with restored(), warnings.catch_warnings():
+            yield
+    finally:
+        sys.argv = arguments
+        os.chdir(folder)
+        os.environ.clear()
+        os.environ.update(variables)
+        random.setstate(chance)
+        torch.set_deterministic_debug_mode(deterministic)
+        torch.utils.deterministic.fill_uninitialized_memory = fills  # type: ignore[attr-defined]
+
+
+def suffuse_process(*args: object, cwd: Path | None = None, flags: tuple[str, ...] = (), **options: Any) -> Result:
     """``suffuse ARGS`` in a process of its own, until it ends."""
     command = [sys.executable, *flags, "-m", "suffuse", *map(str, args)]
     options = {"env": environment(), "timeout": 300, **options}
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, **options)
-    return Result(done.returncode, done.stdout, done.stderr)
+    ended = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, **options)
+    return Result(ended.returncode, ended.stdout, ended.stderr)
 
 
 def start(*args: object, cwd: Path | None = None, **options: Any) -> subprocess.Popen[str]:
@@ -175,14 +232,14 @@ def start(*args: object, cwd: Path | None = None, **options: Any) -> subprocess.
     return subprocess.Popen(command, cwd=cwd, text=True, start_new_session=True, preexec_fn=hears, **options)
 
 
-def done(result: Result) -> Result:
+def check_success(result: Result) -> Result:
     """The result of a process that had to end well."""
     assert result.code == 0, f"exit code {result.code}\n{result.out}\n{result.err}"
     assert "Traceback" not in result.err
     return result
 
 
-def fails(result: Result, code: int, *words: str) -> Result:
+def check_failure(result: Result, code: int, *words: str) -> Result:
     """The result of a process that had to fail, in one line that holds all these words (or its hint does)."""
     assert result.code == code, f"exit code {result.code}\n{result.out}\n{result.err}"
     assert len(result.errors) == 1, result.err

@@ -15,13 +15,14 @@ from pathlib import Path
 import pytest
 from e2e_tools import (
     Finished,
-    done,
-    fails,
+    check_failure,
+    check_success,
     hashes,
     make_recipe,
     make_rows,
     start,
     suffuse,
+    suffuse_process,
     undo,
     write_csv,
     write_recipe,
@@ -57,7 +58,7 @@ def test_bad_rows_are_written_down_and_the_run_goes_on(tmp_path: Path) -> None:
         file.write(b"r97,images/2.png,what shape is the thing,circle,2,too many\r\n")
         file.write(b"r98,images/2.png,what sh\xe4pe is the thing,circle,2\r\n")
     write_recipe(tmp_path / "recipe.yaml", make_recipe(distill={"train": {"epochs": 1, "batch": 16}, "num_seeds": 1}))
-    result = done(suffuse("run", "recipe.yaml", "--out", "run", cwd=tmp_path))
+    result = check_success(suffuse("run", "recipe.yaml", "--out", "run", cwd=tmp_path))
     found = {(int(n["line"]), n["column"], n["action"]): n["reason"] for n in notes(tmp_path / "run")}
     assert found[2, "picture", "absent"] == found[3, "picture", "absent"] == "no such file"
     assert found[4, "picture", "absent"].startswith("broken picture")
@@ -79,30 +80,32 @@ def test_bad_rows_are_written_down_and_the_run_goes_on(tmp_path: Path) -> None:
 
 def test_no_source(project: Project) -> None:
     recipe = project(data__source="rows.cvs")
-    failed = fails(suffuse("run", recipe, cwd=recipe.parent), 2, "no such source", "rows.cvs")
+    failed = check_failure(suffuse("run", recipe, cwd=recipe.parent), 2, "no such source", "rows.cvs")
     assert "data.source" in failed.errors[0]
 
 
 def test_a_table_in_place_of_a_recipe(project: Project) -> None:
     recipe = project()
     for verb in ("run", "check", "status", "prepare"):
-        failed = fails(suffuse(verb, "rows.csv", cwd=recipe.parent), 2, "this is a table, and no recipe")
+        failed = check_failure(suffuse(verb, "rows.csv", cwd=recipe.parent), 2, "this is a table, and no recipe")
         assert "suffuse init rows.csv --target COLUMN" in failed.hints[0]
 
 
 def test_a_column_that_is_not_there(project: Project) -> None:
     recipe = project(data__target="anwser")
-    fails(suffuse("run", recipe, cwd=recipe.parent), 2, "no such column", "data.target", "did you mean 'answer'?")
+    check_failure(
+        suffuse("run", recipe, cwd=recipe.parent), 2, "no such column", "data.target", "did you mean 'answer'?"
+    )
     recipe = project(modalities__picture__column="pictures")
-    fails(suffuse("run", recipe, cwd=recipe.parent), 2, "modalities.picture.column", "did you mean 'picture'?")
+    check_failure(suffuse("run", recipe, cwd=recipe.parent), 2, "modalities.picture.column", "did you mean 'picture'?")
 
 
 def test_a_single_class(tmp_path: Path) -> None:
     rows = [{**row, "answer": "yes"} for row in make_rows(tmp_path, pictures=12)]
     write_csv(tmp_path / "rows.csv", rows)
     write_recipe(tmp_path / "recipe.yaml", make_recipe())
-    fails(suffuse("run", "recipe.yaml", cwd=tmp_path), 1, "nothing to learn", "only 'yes'", "two classes")
-    fails(suffuse("init", "rows.csv", "--target", "answer", "-o", "x.yaml", cwd=tmp_path), 2, "only 'yes'")
+    check_failure(suffuse("run", "recipe.yaml", cwd=tmp_path), 1, "nothing to learn", "only 'yes'", "two classes")
+    check_failure(suffuse("init", "rows.csv", "--target", "answer", "-o", "x.yaml", cwd=tmp_path), 2, "only 'yes'")
 
 
 def test_all_pictures_are_elsewhere(tmp_path: Path) -> None:
@@ -110,7 +113,7 @@ def test_all_pictures_are_elsewhere(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "images")
     write_csv(tmp_path / "rows.csv", rows)
     write_recipe(tmp_path / "recipe.yaml", make_recipe())
-    fails(suffuse("run", "recipe.yaml", cwd=tmp_path), 1, "no row can be used", "no such file", "data.root")
+    check_failure(suffuse("run", "recipe.yaml", cwd=tmp_path), 1, "no row can be used", "no such file", "data.root")
 
 
 @pytest.mark.parametrize(
@@ -130,7 +133,7 @@ def test_a_broken_table(project: Project, content: bytes, words: tuple[str, ...]
     recipe = project()
     (recipe.parent / "rows.csv").write_bytes(content)
     result = suffuse("run", recipe, cwd=recipe.parent)
-    fails(result, result.code, *words)
+    check_failure(result, result.code, *words)
     assert result.code in (1, 2)
 
 
@@ -149,7 +152,7 @@ def test_a_broken_table(project: Project, content: bytes, words: tuple[str, ...]
 )
 def test_a_misspelt_key(project: Project, key: str, words: tuple[str, ...]) -> None:
     recipe = project(**{key: 3})
-    failed = fails(suffuse("run", recipe, cwd=recipe.parent), 2, *words)
+    failed = check_failure(suffuse("run", recipe, cwd=recipe.parent), 2, *words)
     assert "recipe.yaml" in failed.errors[0]
     assert not (recipe.parent / "runs").exists()
 
@@ -167,7 +170,7 @@ def test_a_misspelt_key(project: Project, key: str, words: tuple[str, ...]) -> N
 )
 def test_a_value_that_can_not_be(project: Project, changes: dict, words: tuple[str, ...]) -> None:
     recipe = project(**changes)
-    fails(suffuse("run", recipe, cwd=recipe.parent), 2, "recipe.yaml", *words)
+    check_failure(suffuse("run", recipe, cwd=recipe.parent), 2, "recipe.yaml", *words)
 
 
 @pytest.mark.parametrize(
@@ -182,23 +185,25 @@ def test_a_value_that_can_not_be(project: Project, changes: dict, words: tuple[s
 )
 def test_a_recipe_that_is_none(tmp_path: Path, content: str, words: tuple[str, ...]) -> None:
     (tmp_path / "recipe.yaml").write_text(content, encoding="utf-8")
-    fails(suffuse("run", "recipe.yaml", cwd=tmp_path), 2, *words)
+    check_failure(suffuse("run", "recipe.yaml", cwd=tmp_path), 2, *words)
 
 
 def test_no_recipe(tmp_path: Path) -> None:
-    fails(suffuse("run", "nothing.yaml", cwd=tmp_path), 2, "no such recipe", "nothing.yaml", "suffuse init")
-    fails(suffuse("run", tmp_path, cwd=tmp_path), 2, "no such recipe")
+    check_failure(suffuse("run", "nothing.yaml", cwd=tmp_path), 2, "no such recipe", "nothing.yaml", "suffuse init")
+    check_failure(suffuse("run", tmp_path, cwd=tmp_path), 2, "no such recipe")
 
 
 def test_an_override_that_is_none(project: Project) -> None:
     recipe = project()
-    fails(suffuse("run", recipe, "--set", "teacher.train.epochs"), 2, "--set", "a.b=value")
-    fails(suffuse("run", recipe, "--set", "teacher.train.epoch=3"), 2, "did you mean 'epochs'?")
-    fails(suffuse("run", recipe, "--set", "version.x=3"), 2, "--set", "version")
+    check_failure(suffuse("run", recipe, "--set", "teacher.train.epochs"), 2, "--set", "a.b=value")
+    check_failure(suffuse("run", recipe, "--set", "teacher.train.epoch=3"), 2, "did you mean 'epochs'?")
+    check_failure(suffuse("run", recipe, "--set", "version.x=3"), 2, "--set", "version")
 
 
 def test_a_student_that_is_not_smaller(finished: Finished, copied: Path) -> None:
-    failed = fails(suffuse("distill", copied, "--set", "student.hidden=900"), 1, "isn't smaller than its teacher")
+    failed = check_failure(
+        suffuse("distill", copied, "--set", "student.hidden=900"), 1, "isn't smaller than its teacher"
+    )
     assert "expected fewer than" in failed.errors[0]
     assert hashes(copied, ["prepare", "teach", "extract"]) == hashes(finished.run, ["prepare", "teach", "extract"])
 
@@ -217,7 +222,7 @@ def test_a_student_that_is_not_smaller(finished: Finished, copied: Path) -> None
     ],
 )
 def test_bad_usage(args: tuple[str, ...], words: tuple[str, ...], tmp_path: Path) -> None:
-    assert fails(suffuse(*args, cwd=tmp_path), 2, *words).hints
+    assert check_failure(suffuse(*args, cwd=tmp_path), 2, *words).hints
 
 
 # the exported student
@@ -225,10 +230,10 @@ def test_bad_usage(args: tuple[str, ...], words: tuple[str, ...], tmp_path: Path
 
 def test_predict_from_what_is_no_export(finished: Finished, tmp_path: Path) -> None:
     rows = finished.project / "rows.csv"
-    fails(suffuse("predict", tmp_path, rows, "-o", tmp_path / "x.csv"), 1, "no export", "suffuse export")
-    fails(suffuse("predict", tmp_path / "nowhere", rows, "-o", tmp_path / "x.csv"), 1, "no export")
-    fails(suffuse("predict", finished.run, rows, "-o", tmp_path / "x.xlsx"), 2, ".xlsx", ".parquet")
-    fails(suffuse("predict", finished.run, tmp_path / "no.csv", "-o", tmp_path / "x.csv"), 2, "no such source")
+    check_failure(suffuse("predict", tmp_path, rows, "-o", tmp_path / "x.csv"), 1, "no export", "suffuse export")
+    check_failure(suffuse("predict", tmp_path / "nowhere", rows, "-o", tmp_path / "x.csv"), 1, "no export")
+    check_failure(suffuse("predict", finished.run, rows, "-o", tmp_path / "x.xlsx"), 2, ".xlsx", ".parquet")
+    check_failure(suffuse("predict", finished.run, tmp_path / "no.csv", "-o", tmp_path / "x.csv"), 2, "no such source")
     assert not list(tmp_path.glob("x.*"))
 
 
@@ -243,7 +248,9 @@ def test_a_tampered_export(name: str, how: str, finished: Finished, tmp_path: Pa
         middle = len(content) // 2
         changed = content[:middle] + b"\xff" + content[middle + 1 :]
         (export / name).write_bytes(changed if how == "changed" else content[:middle])
-    failed = fails(suffuse("predict", export, finished.project / "rows.csv", "-o", tmp_path / "x.csv"), 1, "export")
+    failed = check_failure(
+        suffuse("predict", export, finished.project / "rows.csv", "-o", tmp_path / "x.csv"), 1, "export"
+    )
     assert not (tmp_path / "x.csv").exists()
     assert str(export) in failed.errors[0]
 
@@ -253,8 +260,8 @@ def test_a_tampered_export(name: str, how: str, finished: Finished, tmp_path: Pa
 
 def test_a_folder_that_can_not_be(project: Project) -> None:
     recipe = project()
-    fails(suffuse("run", recipe, "--out", recipe.parent / "rows.csv" / "run"), 1, "rows.csv")
-    fails(suffuse("run", recipe, "--out", recipe.parent / "rows.csv"), 1, "rows.csv")
+    check_failure(suffuse("run", recipe, "--out", recipe.parent / "rows.csv" / "run"), 1, "rows.csv")
+    check_failure(suffuse("run", recipe, "--out", recipe.parent / "rows.csv"), 1, "rows.csv")
     assert (recipe.parent / "rows.csv").stat().st_size > 1000
 
 
@@ -264,7 +271,7 @@ def test_a_second_process_on_the_same_run(project: Project) -> None:
     try:
         while not (recipe.parent / "run" / ".partial" / "teach").exists():
             assert first.poll() is None
-        fails(
+        check_failure(
             suffuse("run", recipe, "--out", "run", cwd=recipe.parent), 1, "another process works on this run", "--out"
         )
         assert first.poll() is None
@@ -273,15 +280,15 @@ def test_a_second_process_on_the_same_run(project: Project) -> None:
         first.communicate()
 
 
-def test_a_changed_artefact_is_made_again_on_request(copied: Path) -> None:
-    (copied / "report.html").write_text("<p></p>")
-    said = done(suffuse("status", copied)).out.splitlines()
+def test_a_changed_artefact_is_made_again_on_request(copied_plain: Path) -> None:
+    (copied_plain / "report.html").write_text("<p></p>")
+    said = check_success(suffuse("status", copied_plain)).out.splitlines()
     assert said[-1].split(maxsplit=1) == ["report", "report.html was changed after it was written"]
-    fails(suffuse("run", copied), 1, "report.html", "--from report")
-    assert (copied / "report.html").read_text() == "<p></p>"
-    done(suffuse("run", copied, "--from", "report"))
-    assert (copied / "report.html").stat().st_size > 1000
-    assert [file.read_text() for file in (copied / "previous").rglob("report.html")] == ["<p></p>"]
+    check_failure(suffuse("run", copied_plain), 1, "report.html", "--from report")
+    assert (copied_plain / "report.html").read_text() == "<p></p>"
+    check_success(suffuse("run", copied_plain, "--from", "report"))
+    assert (copied_plain / "report.html").stat().st_size > 1000
+    assert [file.read_text() for file in (copied_plain / "previous").rglob("report.html")] == ["<p></p>"]
 
 
 def limit_files() -> None:
@@ -291,9 +298,9 @@ def limit_files() -> None:
 
 def test_a_file_that_can_not_grow(project: Project) -> None:
     recipe = project(modalities__picture__size=64)
-    limited = suffuse("prepare", recipe, "--out", "run", cwd=recipe.parent, preexec_fn=limit_files)
-    fails(limited, 1, "File too large", "items.npy", "make room")
-    done(suffuse("prepare", recipe, "--out", "run", cwd=recipe.parent))
+    limited = suffuse_process("prepare", recipe, "--out", "run", cwd=recipe.parent, preexec_fn=limit_files)
+    check_failure(limited, 1, "File too large", "items.npy", "make room")
+    check_success(suffuse("prepare", recipe, "--out", "run", cwd=recipe.parent))
 
 
 def mount(folder: Path, options: str) -> None:
@@ -319,18 +326,21 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_disk_that_can_only_be_read(disk: Path, project: Project) -> None:
     recipe = project()
     mount(disk, "ro")
-    fails(suffuse("run", recipe, "--out", disk / "run"), 1, "Read-only file system", str(disk))
+    check_failure(suffuse("run", recipe, "--out", disk / "run"), 1, "Read-only file system", str(disk))
 
 
 def test_a_full_disk_while_preparing(disk: Path, project: Project) -> None:
     recipe = project(modalities__picture__size=64)
     mount(disk, "size=256k")
-    fails(suffuse("prepare", recipe, "--out", disk / "run"), 1, "No space left", "items.npy", "make room")
+    check_failure(
+        suffuse_process("prepare", recipe, "--out", disk / "run"), 1, "No space left", "items.npy", "make room"
+    )
     subprocess.run(["mount", "-o", "remount,size=8m", str(disk)], check=True)
-    done(suffuse("prepare", recipe, "--out", disk / "run"))
+    check_success(suffuse("prepare", recipe, "--out", disk / "run"))
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(("stage", "rooms"), [("extract", (8, 40, 72)), ("distill", (40,))])
 def test_a_full_disk_is_never_a_signal(stage: str, rooms: tuple[int, ...], disk: Path, finished: Finished) -> None:
     """At whichever write the disk is full, mapped memory among them: one line; with more room it goes on."""
@@ -341,12 +351,12 @@ def test_a_full_disk_is_never_a_signal(stage: str, rooms: tuple[int, ...], disk:
     for free in rooms:
         used = sum(f.stat().st_blocks for f in disk.rglob("*")) // 2
         subprocess.run(["mount", "-o", f"remount,size={used + free}k", str(disk)], check=True)
-        result = suffuse(stage, run)
+        result = suffuse_process(stage, run)
         if result.code:
             full += 1
-            fails(result, 1, "No space left", "make room")
+            check_failure(result, 1, "No space left", "make room")
     assert full >= min(2, len(rooms))
     subprocess.run(["mount", "-o", "remount,size=16m", str(disk)], check=True)
-    done(suffuse(stage, run))
+    check_success(suffuse_process(stage, run))
     assert hashes(run, ["prepare", "teach"]) == before
     assert hashes(run, [stage]) == hashes(finished.run, [stage])

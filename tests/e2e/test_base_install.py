@@ -116,7 +116,7 @@ def test_the_public_names_are_there_without_file_locks(tmp_path: Path) -> None:
     assert ran.returncode == 0, ran.stderr
 
 
-@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "utf-8"])
+@pytest.mark.parametrize("encoding", ["ascii", *(pytest.param(e, marks=pytest.mark.long) for e in ("cp1252", "utf-8"))])
 def test_a_table_in_chinese_in_any_encoding_of_the_terminal(tmp_path: Path, encoding: str) -> None:
     rows = "".join(f"类别{n % 2},很好的天气 {n} 🌞,{n}\n" for n in range(40))
     (tmp_path / "天气.csv").write_text("答案,文字,年龄\n" + rows, encoding="utf-8")

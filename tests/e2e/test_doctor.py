@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from e2e_tools import Finished, done, suffuse
+from e2e_tools import Finished, check_success, suffuse
 
 
 def states(run: Path) -> tuple[dict[int, tuple[str, str]], int]:
@@ -19,7 +19,7 @@ def states(run: Path) -> tuple[dict[int, tuple[str, str]], int]:
 
 def test_a_finished_run_is_in_order(finished: Finished) -> None:
     before = sorted((p, p.stat().st_mtime_ns) for p in finished.run.rglob("*") if p.is_file())
-    text = done(suffuse("doctor", str(finished.run), cwd=finished.project)).out
+    text = check_success(suffuse("doctor", str(finished.run), cwd=finished.project)).out
     assert "BROKEN" not in text and "not there" not in text
     assert text.count("\n  ") >= 68 and text.rstrip().splitlines()[-1].count(",") >= 1
     found, code = states(finished.run)

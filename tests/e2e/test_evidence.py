@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from e2e_tools import Result, done, fails, make_recipe, make_rows, suffuse, write_recipe
+from e2e_tools import Result, check_failure, check_success, make_recipe, make_rows, suffuse, write_recipe
 
-pytestmark = pytest.mark.slow  # a run with fourteen trainings
+pytestmark = [pytest.mark.slow, pytest.mark.long]  # a run with fourteen trainings
 PICTURES, COPIES, BARE = 60, 4, 3  # and of the test rows: copied into train with their label, and without
 
 
@@ -45,7 +45,7 @@ def leaky(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
     )
     write_recipe(folder / "recipe.yaml", recipe)
     asked = ("--set", "evaluate.label_curve=[0.5, 0.25]", "--out", "run")
-    return folder / "run", done(suffuse("run", "recipe.yaml", *asked, cwd=folder))
+    return folder / "run", check_success(suffuse("run", "recipe.yaml", *asked, cwd=folder))
 
 
 def read(run: Path, *names: str) -> Any:
@@ -133,4 +133,4 @@ def test_every_verdict_says_what_it_rests_on(leaky: tuple[Path, Result]) -> None
     ],
 )
 def test_what_can_t_be_asked_for(leaky: tuple[Path, Result], asked: str, said: str) -> None:
-    fails(suffuse("status", leaky[0].parent / "recipe.yaml", "--set", asked), 2, said)
+    check_failure(suffuse("status", leaky[0].parent / "recipe.yaml", "--set", asked), 2, said)

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from e2e_tools import Finished, done, fails, suffuse, undo
+from e2e_tools import Finished, check_failure, check_success, suffuse, undo
 
 from suffuse import FusionModel, Predictor
 from suffuse.export_integrity import forms, read, read_signature
@@ -36,25 +36,29 @@ def test_the_folder_says_all_of_itself(finished: Finished) -> None:
 def test_the_teacher_is_exported_where_it_is_wanted(copied: Path) -> None:
     student = (copied / "export" / "model.onnx").read_bytes()
     assert (copied / "export-teacher" / "model.onnx").exists()
-    done(suffuse("export", copied, "--set", "export.teacher=false"))
+    check_success(suffuse("export", copied, "--set", "export.teacher=false"))
     assert not (copied / "export-teacher").exists() and (copied / "export" / "model.onnx").read_bytes() == student
     assert list(copied.glob("previous/*/export-teacher/model.onnx"))  # nothing that was made is lost
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_exporting_again_gives_the_same_bytes(copied: Path) -> None:
     """Times are measured once in a run: what is chosen by them doesn't change."""
     before = {p.name: p.read_bytes() for p in (copied / "export").iterdir()}
     undo(copied, "export")
-    done(suffuse("export", copied))
+    check_success(suffuse("export", copied))
     assert {p.name: p.read_bytes() for p in (copied / "export").iterdir()} == before
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_form_by_name_that_isn_t_worth_it_fails_and_with_the_network_it_opens(copied: Path) -> None:
-    lost = fails(suffuse("export", copied, "--set", "export.int8=static"), 1, "static int8 form can't be shipped")
+    lost = check_failure(
+        suffuse("export", copied, "--set", "export.int8=static"), 1, "static int8 form can't be shipped"
+    )
     assert "export.int8: auto" in lost.hints[0]
-    done(suffuse("export", copied, "--set", "export.int8=off", "--set", "export.torch=true"))
+    check_success(suffuse("export", copied, "--set", "export.int8=off", "--set", "export.torch=true"))
     export = copied / "export"
     assert read_signature(export)["refused"] == {"int8": "switched off"}
     assert FusionModel.from_pretrained(export).size() == read_signature(export)["parameters"]
@@ -67,5 +71,5 @@ def test_a_folder_with_another_file_answers_nothing(finished: Finished, tmp_path
     assert Predictor.load(export)
     (export / "custom_ops.so").write_bytes(b"\x7fELF")
     said = suffuse("predict", export, finished.project / "rows.csv", "-o", tmp_path / "out.csv")
-    fails(said, 1, "can't read the export", "custom_ops.so was not exported")
+    check_failure(said, 1, "can't read the export", "custom_ops.so was not exported")
     assert not (tmp_path / "out.csv").exists()

@@ -31,6 +31,7 @@ def recipe(tmp_path, write_table, tiny_recipe, timm_folder, hugging_folder) -> d
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_frozen_encoders_all_the_way(recipe, tmp_path):
     recipe["export"] = {"teacher": False}
     run = Run.of(recipe, tmp_path / "run", base=tmp_path)
@@ -61,6 +62,7 @@ def test_frozen_encoders_all_the_way(recipe, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_teacher_that_can_t_be_exported_still_teaches(recipe, tmp_path, monkeypatch, capsys):
     from suffuse.encoders import timm
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from e2e_tools import Finished, done, fails, suffuse
+from e2e_tools import Finished, check_failure, check_success, suffuse
 
 from suffuse import integrity, pipeline
 from suffuse.audit import ITEMS, audit
@@ -32,6 +32,9 @@ def flipped(content: bytes) -> bytes:
 
 def cut(content: bytes) -> bytes:
     return b""
+
+
+HARMS = [flipped, pytest.param(cut, marks=[pytest.mark.slow, pytest.mark.long])]
 
 
 def files(run: Path) -> list[str]:
@@ -60,7 +63,7 @@ def idle(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pipeline, "_do", lambda run, stage: pytest.fail(f"{stage.verb} is done again"))
 
 
-@pytest.mark.parametrize("harm", [flipped, cut])
+@pytest.mark.parametrize("harm", HARMS)
 def test_run_notices_each_file_that_was_changed(copied: Path, idle: None, harm: Harm) -> None:
     assert not pipeline.run_all(Run.open(copied))
     names = [name for name in files(copied) if name not in CACHES and name != EDITABLE]
@@ -73,7 +76,7 @@ def test_run_notices_each_file_that_was_changed(copied: Path, idle: None, harm: 
     assert not pipeline.run_all(Run.open(copied))
 
 
-@pytest.mark.parametrize("harm", [flipped, cut])
+@pytest.mark.parametrize("harm", HARMS)
 def test_doctor_notices_each_file_that_was_changed(copied: Path, harm: Harm) -> None:
     pipeline.run_all(Run.open(copied))  # what it verified is remembered, and is nothing to doctor
     run = Run.open(copied)
@@ -83,7 +86,7 @@ def test_doctor_notices_each_file_that_was_changed(copied: Path, harm: Harm) -> 
         assert found.state == BROKEN and name in found.fact, (name, found)
 
 
-@pytest.mark.parametrize("harm", [flipped, cut])
+@pytest.mark.parametrize("harm", HARMS)
 def test_no_changed_file_ends_doctor_in_a_traceback(copied: Path, harm: Harm) -> None:
     """All of its checks read what they read, each of one file of every kind."""
     run, kinds = Run.open(copied), {}
@@ -148,7 +151,7 @@ def test_readers_refuse_what_was_changed(finished: Finished, copied: Path, tmp_p
         file.write_bytes(flipped(content))
         verb = {"data": "prepare", "scores": "evaluate", "export": "export", "knowledge": "extract"}[name.split("/")[0]]
         said = suffuse(*(copied if part == "RUN" else part for part in command), cwd=tmp_path)
-        fails(said, 1, "was changed after it was written", name, f"--from {verb}")
+        check_failure(said, 1, "was changed after it was written", name, f"--from {verb}")
         file.write_bytes(content)
 
 
@@ -156,12 +159,12 @@ def test_from_makes_a_changed_stage_again(finished: Finished, copied: Path) -> N
     file = copied / "report.html"
     file.write_bytes(flipped(file.read_bytes()))
     broken = file.read_bytes()
-    fails(suffuse("run", copied), 1, "report.html", "--from report")
-    assert "was changed" in done(suffuse("status", copied)).out
-    done(suffuse("run", copied, "--from", "report"))
+    check_failure(suffuse("run", copied), 1, "report.html", "--from report")
+    assert "was changed" in check_success(suffuse("status", copied)).out
+    check_success(suffuse("run", copied, "--from", "report"))
     assert file.read_bytes() != broken
     assert [old.read_bytes() for old in copied.glob("previous/*/report.html")] == [broken]
-    fails(suffuse("run", copied, "--from", "reprot"), 2, "report")
+    check_failure(suffuse("run", copied, "--from", "reprot"), 2, "report")
 
 
 def test_a_lost_record_of_evaluations_is_reported_and_not_forgotten(copied: Path, idle: None) -> None:

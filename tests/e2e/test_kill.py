@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from e2e_tools import done, environment, hashes, make_project, stamp, start, suffuse, undo
+from e2e_tools import check_success, environment, hashes, make_project, stamp, start, suffuse, suffuse_process, undo
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
@@ -60,19 +60,22 @@ KILLS = {"prepare": 4, "teach": 3, "extract": 3, "distill": 2}
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def whole(build_once: Callable[..., Path]) -> Path:
     """A run that was never killed, as far as distill."""
-    project = tmp_path_factory.mktemp("whole")
-    make_project(
-        project,
-        pictures=320,
-        side=200,
-        teacher__train={"epochs": EPOCHS, "batch": 16},
-        distill={"train": {"epochs": EPOCHS, "batch": 16}, "num_seeds": 2, "unimodal_baselines": False},
-    )
-    for verb in TRAINED:
-        done(suffuse(verb, "recipe.yaml", "--out", "run", cwd=project))
-    return project / "run"
+    train = {"epochs": EPOCHS, "batch": 16}
+    facts = {
+        "pictures": 320,
+        "side": 200,
+        "teacher__train": train,
+        "distill": {"train": train, "num_seeds": 2, "unimodal_baselines": False},
+    }
+
+    def make(folder: Path) -> None:
+        make_project(folder, **facts)
+        for verb in TRAINED:
+            check_success(suffuse(verb, "recipe.yaml", "--out", "run", cwd=folder))
+
+    return build_once("whole", facts, make) / "run"
 
 
 @pytest.fixture
@@ -121,6 +124,7 @@ def at_work(run: Path, stage: str, process: subprocess.Popen[str]) -> bool:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("stage", TRAINED)
 def test_killed_and_called_again_ends_with_the_same_bits(
     stage: str, whole: Path, often: dict[str, str], tmp_path: Path
@@ -145,7 +149,7 @@ def test_killed_and_called_again_ends_with_the_same_bits(
         if inside == KILLS[stage]:
             break
     assert inside == KILLS[stage], "too few of the kills have hit the stage"
-    result = done(suffuse(stage, run, env=often))
+    result = check_success(suffuse_process(stage, run, env=often))
     assert f"{stage:<9} done in" in result.err
     assert not (run / "previous").exists()
     assert not list((run / ".partial").iterdir())
@@ -169,11 +173,11 @@ def test_a_killed_training_goes_on_from_its_checkpoint(whole: Path, often: dict[
     assert wait_for(lambda: read_checkpoint(checkpoint)[1]["history"], 20)
     process.kill()
     process.communicate()
-    assert f"{'teach':<9} continues" in done(suffuse("status", run)).out
+    assert f"{'teach':<9} continues" in check_success(suffuse("status", run)).out
     tensors, state = read_checkpoint(checkpoint)
     state["history"][0]["mark"] = True
     save_file(tensors, checkpoint, {"state": json.dumps(state)})
-    done(suffuse("teach", run))
+    check_success(suffuse("teach", run))
     history = [json.loads(line) for line in (run / "teacher" / "metrics.jsonl").read_text().splitlines()]
     assert [h.get("mark") for h in history] == [True] + [None] * (EPOCHS - 1)
     name = "teacher/model.safetensors"
@@ -181,6 +185,7 @@ def test_a_killed_training_goes_on_from_its_checkpoint(whole: Path, often: dict[
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("stage", ["teach", "distill"])
 def test_interrupted_by_the_keyboard(stage: str, whole: Path, often: dict[str, str], tmp_path: Path) -> None:
     """Ctrl-C reaches all processes of the terminal: one line, exit code 130, and it can be called again."""
@@ -195,7 +200,7 @@ def test_interrupted_by_the_keyboard(stage: str, whole: Path, often: dict[str, s
     ]
     assert "Traceback" not in err + out
     assert wait_for(lambda: not session(process.pid), 5)
-    done(suffuse(stage, run, env=often))
+    check_success(suffuse_process(stage, run, env=often))
     assert hashes(run, [stage]) == hashes(whole, [stage])
 
 

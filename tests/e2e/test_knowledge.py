@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,9 @@ import pyarrow.parquet as pq
 import pytest
 from e2e_tools import (
     HEADER,
-    done,
+    check_failure,
+    check_success,
     environment,
-    fails,
     hashes,
     make_recipe,
     make_rows,
@@ -59,13 +60,15 @@ def rows_of(folder: Path, unlabelled: int = 0, pictures: int = 40) -> list[dict[
 
 
 @pytest.fixture(scope="module")
-def viewed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def viewed(build_once: Callable[..., Path]) -> Path:
     """A run with subsets, views and unlabelled rows, as far as distill."""
-    folder = tmp_path_factory.mktemp("viewed")
-    recipe = project(folder, rows_of(folder, unlabelled=20), **VIEWED)
-    for verb in ("prepare", "teach", "extract", "distill"):
-        done(suffuse(verb, recipe, "--out", folder / "run"))
-    return folder / "run"
+
+    def make(folder: Path) -> None:
+        recipe = project(folder, rows_of(folder, unlabelled=20), **VIEWED)
+        for verb in ("prepare", "teach", "extract", "distill"):
+            check_success(suffuse(verb, recipe, "--out", folder / "run"))
+
+    return build_once("viewed", VIEWED, make) / "run"
 
 
 def manifest(run: Path) -> dict[str, Any]:
@@ -91,30 +94,30 @@ def test_what_an_unlabelled_row_is_answered_moves_the_student(viewed: Path, tmp_
     rows = [r for r in rows_of(folder, unlabelled=20) if r["answer"]]
     recipe = project(folder, rows, **VIEWED)
     for verb in ("prepare", "teach", "extract", "distill"):
-        done(suffuse(verb, recipe, "--out", folder / "run"))
+        check_success(suffuse(verb, recipe, "--out", folder / "run"))
     name = "student/seed-1/model.safetensors"
     assert (folder / "run" / name).read_bytes() != (viewed / name).read_bytes()
     assert manifest(folder / "run")["unlabelled"] == 0
 
 
 def test_it_is_shown(viewed: Path) -> None:
-    said = done(suffuse("knowledge", "show", viewed)).out
+    said = check_success(suffuse("knowledge", "show", viewed)).out
     for words in ("without a label", "picture + question; picture; question", "2 of every training row from seed 0",
                   "shift 0.2", "KL ", "abstentions", "weights of the teacher", "preprocessing (question)"):  # fmt: skip
         assert words in said, words
     assert all(len(line) < 200 for line in said.splitlines())
-    assert json.loads(done(suffuse("knowledge", "show", viewed, "--json")).out) == manifest(viewed)
+    assert json.loads(check_success(suffuse("knowledge", "show", viewed, "--json")).out) == manifest(viewed)
 
 
 def test_it_is_verified(viewed: Path) -> None:
-    assert "arrays are as they were written" in done(suffuse("knowledge", "verify", viewed)).out
-    found = json.loads(done(suffuse("knowledge", "verify", viewed, "--json")).out)
+    assert "arrays are as they were written" in check_success(suffuse("knowledge", "verify", viewed)).out
+    found = json.loads(check_success(suffuse("knowledge", "verify", viewed, "--json")).out)
     assert found["arrays"] == len(manifest(viewed)["arrays"]) and 0 <= found["worst"] <= 1
 
 
-def test_it_is_exported(viewed: Path, tmp_path: Path) -> None:
+def test_it_is_exported(viewed: Path, copied: Path, tmp_path: Path) -> None:
     out = tmp_path / "answers.parquet"
-    assert "answers in" in done(suffuse("knowledge", "export", viewed, "--out", out)).out
+    assert "answers in" in check_success(suffuse("knowledge", "export", viewed, "--out", out)).out
     table, facts = pq.read_table(out), manifest(viewed)
     assert len(table) == sum(b["rows"] for b in facts["blocks"])
     classes = facts["fingerprint"]["classes"]
@@ -138,8 +141,8 @@ def test_it_is_exported(viewed: Path, tmp_path: Path) -> None:
         assert [row[f"teacher: {c}"] for c in classes] == pytest.approx(p.tolist(), abs=1e-5)
         assert row["teacher"] == classes[int(p.argmax())]
         assert (row["split"], row["label"]) == (own["split"], own["label"])
-    missing = done(suffuse("knowledge", "export", viewed)).out
-    assert str(viewed / "knowledge.parquet") in missing
+    missing = check_success(suffuse("knowledge", "export", copied)).out
+    assert str(copied / "knowledge.parquet") in missing
 
 
 @pytest.mark.parametrize(
@@ -151,7 +154,7 @@ def test_it_is_exported(viewed: Path, tmp_path: Path) -> None:
     ],
 )
 def test_wrong_use_is_one_line(viewed: Path, arguments: tuple[str, ...], code: int, words: list[str]) -> None:
-    fails(suffuse("knowledge", *(str(viewed) if a == "RUN" else a for a in arguments)), code, *words)
+    check_failure(suffuse("knowledge", *(str(viewed) if a == "RUN" else a for a in arguments)), code, *words)
 
 
 @pytest.fixture
@@ -166,15 +169,19 @@ def test_a_store_that_was_tampered_with_is_one_line(copied: Path) -> None:
     array[5] += 1
     array.flush()
     for action in ("show", "verify", "export"):  # sizes and the manifest are as they were
-        fails(suffuse("knowledge", action, copied), 1, "changed after it was written", "logits.npy", "--from extract")
+        check_failure(
+            suffuse("knowledge", action, copied), 1, "changed after it was written", "logits.npy", "--from extract"
+        )
     (copied / "stamps" / "extract.json").unlink()  # a store alone is checked by its own manifest
-    done(suffuse("knowledge", "show", copied))
-    fails(suffuse("knowledge", "verify", copied), 1, "changed after it was written", "logits.npy")
+    check_success(suffuse("knowledge", "show", copied))
+    check_failure(suffuse("knowledge", "verify", copied), 1, "changed after it was written", "logits.npy")
     (copied / "knowledge" / "fused.npy").write_bytes(b"short")
     for action in ("show", "verify", "export"):
-        fails(suffuse("knowledge", action, copied), 1, "can't open the knowledge store", "fused.npy has 5 bytes")
+        check_failure(
+            suffuse("knowledge", action, copied), 1, "can't open the knowledge store", "fused.npy has 5 bytes"
+        )
     (copied / "knowledge" / "manifest.json").write_text("{}")
-    fails(suffuse("knowledge", "show", copied), 1, "can't open the knowledge store")
+    check_failure(suffuse("knowledge", "show", copied), 1, "can't open the knowledge store")
 
 
 def test_a_student_is_not_trained_from_a_store_of_another_teacher(copied: Path) -> None:
@@ -186,21 +193,22 @@ def test_a_student_is_not_trained_from_a_store_of_another_teacher(copied: Path) 
     made["inputs"]["stage teach"] = "0" * 32  # as if the stages had been told that all is well
     write_checked(extract, made)
     result = suffuse("distill", copied, "--set", "distill.train.epochs=3")
-    fails(result, 1, "the knowledge store was made with other files of the teacher")
+    check_failure(result, 1, "the knowledge store was made with other files of the teacher")
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_top_k_goes_all_the_way(tmp_path: Path) -> None:
     folder = tmp_path / "project"
     distill = {**VIEWED["distill"], "teacher_input": "full", "train": {"epochs": 1, "batch": 16}}
     recipe = project(folder, rows_of(folder), extract={"top_k": 2}, distill=distill)
-    done(suffuse("run", recipe, "--out", folder / "run"))
+    check_success(suffuse("run", recipe, "--out", folder / "run"))
     facts = manifest(folder / "run")
     assert not (folder / "run" / "knowledge" / "logits.npy").exists()
     assert facts["encoding"]["top_k"] == 2 and facts["encoding"]["mean_kl"] > 1e-4
     assert facts["encoding"]["same_argmax"] == 1
-    assert "top 2 and the sum of the others" in done(suffuse("knowledge", "show", folder / "run")).out
-    done(suffuse("knowledge", "verify", folder / "run"))
+    assert "top 2 and the sum of the others" in check_success(suffuse("knowledge", "show", folder / "run")).out
+    check_success(suffuse("knowledge", "verify", folder / "run"))
 
 
 @pytest.mark.slow
@@ -221,19 +229,19 @@ def test_rows_that_were_added_are_the_only_ones_that_are_asked(tmp_path: Path) -
     recipe = write_recipe(folder / "recipe.yaml", make_recipe(data__split={"column": "part"}))
     write(table)
     for verb in ("prepare", "teach", "extract"):
-        done(suffuse(verb, recipe, "--out", folder / "run"))
+        check_success(suffuse(verb, recipe, "--out", folder / "run"))
     first = manifest(folder / "run")
     held = [r for r in table if r["part"] == "validation"][:6]
     more = [{**r, "id": f"new-{r['id']}", "answer": "", "picture": ""} for r in held]
     write([*table, *more])
     for verb in ("prepare", "teach", "extract"):
-        result = done(suffuse(verb, recipe, "--out", folder / "run"))
+        result = check_success(suffuse(verb, recipe, "--out", folder / "run"))
     facts = manifest(folder / "run")
     assert facts["fingerprint"]["teacher"] == first["fingerprint"]["teacher"]
     assert facts["rows"] > first["rows"]
     assert (facts["reused"], facts["answered"]) == (first["rows"], facts["rows"] - first["rows"])
     assert f"{first['rows']:,} from before" in result.err
-    done(suffuse("knowledge", "verify", folder / "run"))
+    check_success(suffuse("knowledge", "verify", folder / "run"))
 
 
 # several processes
@@ -298,6 +306,7 @@ def end(process: subprocess.Popen[str]) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_two_processes_make_the_store_of_one(copied: Path, tmp_path: Path) -> None:
     path = small_parts(tmp_path / "small", 0.05)
     undo(copied, "extract")
@@ -311,6 +320,7 @@ def test_two_processes_make_the_store_of_one(copied: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("victim", [0, 1])
 def test_one_of_two_is_killed_and_the_other_does_the_rest(copied: Path, tmp_path: Path, victim: int) -> None:
     """Also where it is the one that leads."""
@@ -324,11 +334,12 @@ def test_one_of_two_is_killed_and_the_other_does_the_rest(copied: Path, tmp_path
     os.kill(both[victim].pid, signal.SIGKILL)
     both[victim].communicate()
     end(both[1 - victim])
-    done(suffuse("knowledge", "verify", copied))
+    check_success(suffuse("knowledge", "verify", copied))
     assert not (copied / "previous").exists()
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_what_dead_processes_left_is_taken_up_at_the_next_start(copied: Path, tmp_path: Path) -> None:
     path = small_parts(tmp_path / "small", 0.1)
     undo(copied, "extract")
@@ -351,4 +362,4 @@ def test_what_dead_processes_left_is_taken_up_at_the_next_start(copied: Path, tm
                 break
         time.sleep(0.05)
     assert "there already" in end(again)
-    done(suffuse("knowledge", "verify", copied))
+    check_success(suffuse("knowledge", "verify", copied))

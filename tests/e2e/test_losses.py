@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from e2e_tools import done, fails, make_project, make_recipe, suffuse, write_recipe
+from e2e_tools import check_failure, check_success, make_project, make_recipe, suffuse, write_recipe
 
 LOSSES = {
     "labels": {"kind": "task", "weight": 0.1},
@@ -47,10 +47,11 @@ def distil(calibrate: bool, **losses: dict) -> dict:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_all_losses_at_once(tmp_path: Path) -> None:
     student = {**make_recipe()["student"], "fusion": {"kind": "gated", "width": 8}}
     recipe = make_project(tmp_path, student=student, distill=distil(False, **LOSSES))
-    result = done(suffuse("run", recipe, "--out", "run", cwd=tmp_path))
+    result = check_success(suffuse("run", recipe, "--out", "run", cwd=tmp_path))
     folder = tmp_path / "run" / "student" / "seed-1"
     facts = json.loads((folder / "training.json").read_text())
     assert list(facts["shares"]) == list(LOSSES)
@@ -70,13 +71,14 @@ def test_all_losses_at_once(tmp_path: Path) -> None:
     recipe = write_recipe(tmp_path / "recipe.yaml", make_recipe(student=student, distill=distil(True, **{
         name: LOSSES[name] for name in ("labels", "soft", "where")
     })))  # fmt: skip
-    result = done(suffuse("run", recipe, "--out", "run", cwd=tmp_path))
+    result = check_success(suffuse("run", recipe, "--out", "run", cwd=tmp_path))
     assert "extract   done" not in result.err and "distill   done" in result.err
     epochs = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert epochs[0]["weights"] == epochs[1]["weights"] and epochs[0]["weights"]["labels"] != pytest.approx(0.1)
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_another_form_of_the_input_is_met_and_rows_are_learned_whole(tmp_path: Path) -> None:
     """The teacher reads larger pictures than the student, whose rows lose a modality and are learned whole too."""
     made = make_recipe(distill=distil(False, **{
@@ -90,21 +92,21 @@ def test_another_form_of_the_input_is_met_and_rows_are_learned_whole(tmp_path: P
     for who in ("teacher", "distill"):
         made[who]["train"] |= {"modality_dropout": 0.5, "also_full_input": True}
     make_project(tmp_path)
-    done(suffuse("run", write_recipe(tmp_path / "recipe.yaml", made), "--out", "run", cwd=tmp_path))
+    check_success(suffuse("run", write_recipe(tmp_path / "recipe.yaml", made), "--out", "run", cwd=tmp_path))
     facts = json.loads((tmp_path / "run" / "student" / "seed-1" / "training.json").read_text())
     assert all(facts["shares"][name] > 1e-4 for name in ("near", "far", "soft", "labels")), facts["shares"]
     assert facts["alerts"] == []
     store = json.loads((tmp_path / "run" / "knowledge" / "manifest.json").read_text())
     assert "large" in store["taps"] and "picture" not in store["taps"]
-    said = done(suffuse("run", "run", "--set", "distill.losses.near.teacher_tap=fused", cwd=tmp_path))
+    said = check_success(suffuse("run", "run", "--set", "distill.losses.near.teacher_tap=fused", cwd=tmp_path))
     assert "extract   up to date" in said.err  # a store doesn't hang on what a loss reads of it
 
     made["distill"]["losses"]["near"].pop("teacher_tap")
     wrong = write_recipe(tmp_path / "wrong.yaml", made)
-    fails(suffuse("check", wrong, cwd=tmp_path), 2, "distill.losses.near.tap", "add `teacher_tap: large`")
+    check_failure(suffuse("check", wrong, cwd=tmp_path), 2, "distill.losses.near.tap", "add `teacher_tap: large`")
 
 
 def test_a_loss_that_can_t_be_used_is_one_line(tmp_path: Path) -> None:
     losses = {"soft": {"kind": "kd"}, "near": {"kind": "gate_transfer"}}
     recipe = write_recipe(tmp_path / "recipe.yaml", make_recipe(distill=distil(False, **losses)))
-    fails(suffuse("check", recipe, cwd=tmp_path), 2, "distill.losses.near", "learns no share", "modality_hints")
+    check_failure(suffuse("check", recipe, cwd=tmp_path), 2, "distill.losses.near", "learns no share", "modality_hints")

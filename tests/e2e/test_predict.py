@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from e2e_tools import Finished, Result, done, environment, fails, make_rows, suffuse, write_csv
+from e2e_tools import Finished, Result, check_failure, check_success, environment, make_rows, suffuse, write_csv
 from PIL import Image
 from prediction_files import read_predictions
 
@@ -91,7 +91,7 @@ def check_answers(answers: list[dict[str, Any]]) -> None:
 def test_answers_in_three_forms(finished: Finished, rows: Path, tmp_path: Path) -> None:
     found = {}
     for form in ("csv", "jsonl", "parquet"):
-        result = done(suffuse("predict", finished.run / "export", rows, "-o", tmp_path / f"x.{form}"))
+        result = check_success(suffuse("predict", finished.run / "export", rows, "-o", tmp_path / f"x.{form}"))
         assert result.out == ""
         assert "line 5 has no answer: broken row: got 2 cells, expected 5" in result.err
         assert "5 rows lack something" in result.err
@@ -101,7 +101,7 @@ def test_answers_in_three_forms(finished: Finished, rows: Path, tmp_path: Path) 
 
 
 def test_a_row_with_nothing_gets_the_training_prior(finished: Finished, rows: Path, tmp_path: Path) -> None:
-    done(suffuse("predict", finished.run, rows, "-o", tmp_path / "x.jsonl"))
+    check_success(suffuse("predict", finished.run, rows, "-o", tmp_path / "x.jsonl"))
     schema = json.loads((finished.run / "data" / "schema.json").read_text())
     nothing = next(a for a in read(tmp_path / "x.jsonl") if a["line"] == 11)
     for label, prior in zip(schema["classes"], np.exp(schema["log_prior"]), strict=True):
@@ -112,7 +112,7 @@ def test_a_table_that_lacks_a_column(finished: Finished, rows: Path, tmp_path: P
     with rows.open(encoding="utf-8", newline="") as file:
         kept = [{"id": r["id"], "picture": r["picture"]} for r in csv.DictReader(file) if r["question"]]
     (rows.parent / "pictures.jsonl").write_text("".join(json.dumps(r) + "\n" for r in kept), encoding="utf-8")
-    result = done(suffuse("predict", finished.run, rows.parent / "pictures.jsonl", "-o", tmp_path / "x.csv"))
+    result = check_success(suffuse("predict", finished.run, rows.parent / "pictures.jsonl", "-o", tmp_path / "x.csv"))
     assert "no column 'question': question is absent in every row" in result.err
     answers = read(tmp_path / "x.csv")
     assert len(answers) == len(kept)
@@ -124,7 +124,7 @@ def test_in_training_and_exported_the_same_answers(finished: Finished, tmp_path:
     run = finished.run
     table = pq.read_table(run / "data" / "rows.parquet").to_pylist()
     seen = {row["line"] for row in table if row["split"] == "test"}
-    done(suffuse("predict", run, finished.project / "rows.csv", "-o", tmp_path / "x.parquet"))
+    check_success(suffuse("predict", run, finished.project / "rows.csv", "-o", tmp_path / "x.parquet"))
     answers = [a for a in read(tmp_path / "x.parquet") if a["line"] in seen]
     written = pq.read_table(run / "scores" / "predictions.parquet")["export"].to_pylist()
     got = [[v for k, v in a.items() if k.startswith("p(")] for a in answers]
@@ -160,6 +160,7 @@ def test_from_python(finished: Finished) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_without_torch(finished: Finished, rows: Path, bare: Path, tmp_path: Path) -> None:
     """Its own environment, a copy of the export, the same answers."""
     export = shutil.copytree(finished.run / "export", tmp_path / "export")
@@ -170,7 +171,7 @@ def test_without_torch(finished: Finished, rows: Path, bare: Path, tmp_path: Pat
     for form in ("parquet", "csv", "jsonl"):
         result = outside(bare, "predict", export, rows, "-o", f"there.{form}", cwd=tmp_path)
         assert result.code == 0, result.err
-        done(suffuse("predict", export, rows, "-o", tmp_path / f"here.{form}"))
+        check_success(suffuse("predict", export, rows, "-o", tmp_path / f"here.{form}"))
         there, here = read(tmp_path / f"there.{form}"), read(tmp_path / f"here.{form}")
         check_answers(there)
         for one, other in zip(there, here, strict=True):
@@ -236,10 +237,11 @@ print(json.dumps(predictor.contributions({"sound": content, **facts})))
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_sound_and_numbers_without_torch(bare: Path, tmp_path: Path) -> None:
     """Files, bytes, arrays and a table, with a fusion of two other kinds."""
     export, rows = sounds_and_numbers(tmp_path)
-    here = done(suffuse("predict", export, rows, "-o", tmp_path / "here.jsonl"))
+    here = check_success(suffuse("predict", export, rows, "-o", tmp_path / "here.jsonl"))
     away = tmp_path / "away"
     away.mkdir()
     result = outside(bare, "predict", export, rows, "-o", "there.jsonl", "--json", cwd=away)
@@ -261,11 +263,12 @@ def test_sound_and_numbers_without_torch(bare: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_what_trains_says_what_it_lacks(finished: Finished, bare: Path, tmp_path: Path) -> None:
     assert " run " in outside(bare, "--help", cwd=tmp_path).out
     assert outside(bare, "status", finished.run, cwd=tmp_path).code == 0
     failed = outside(bare, "run", finished.recipe, "--out", tmp_path / "run", cwd=tmp_path)
-    fails(failed, 1, "torch isn't installed", "pip install 'suffuse[train]'")
+    check_failure(failed, 1, "torch isn't installed", "pip install 'suffuse[train]'")
     proposed = outside(bare, "init", finished.project / "rows.csv", "--target", "answer", cwd=tmp_path)
     assert proposed.code == 0, proposed.err
     assert (tmp_path / "recipe.yaml").exists()

@@ -12,7 +12,17 @@ import time
 from pathlib import Path
 
 import pytest
-from e2e_tools import done, environment, fails, hashes, make_project, start, suffuse, undo
+from e2e_tools import (
+    check_failure,
+    check_success,
+    environment,
+    hashes,
+    make_project,
+    start,
+    suffuse,
+    suffuse_process,
+    undo,
+)
 
 TINY = {
     "teacher__train": {"epochs": 2, "batch": 16},
@@ -32,7 +42,7 @@ def shared(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("processes")
     make_project(folder, pictures=24, **TINY)
     for verb in ("prepare", "teach", "extract", "distill"):
-        done(suffuse(verb, "recipe.yaml", "--out", "run", cwd=folder))
+        check_success(suffuse(verb, "recipe.yaml", "--out", "run", cwd=folder))
     return folder
 
 
@@ -47,7 +57,7 @@ def launched(verb: str, run: Path, *more: str) -> subprocess.CompletedProcess:
 def test_two_processes_train_what_one_does_and_the_same_bits_again(shared, tmp_path):
     run = Path(shutil.copytree(shared / "run", tmp_path / "run"))
     undo(run, "distill")
-    done(suffuse("distill", run))
+    check_success(suffuse("distill", run))
     assert hashes(run, ["distill"]) == hashes(shared / "run", ["distill"])
     alone = Path(shutil.copytree(shared / "run", tmp_path / "alone"))
     said = suffuse("status", alone, "--set", "compute.processes=1").out
@@ -68,8 +78,8 @@ def test_a_launcher_s_processes_train_the_same(shared, tmp_path):
 def test_a_launcher_that_starts_another_number_is_told(shared, tmp_path):
     run = Path(shutil.copytree(shared / "run", tmp_path / "run"))
     undo(run, "distill")
-    result = suffuse("distill", run, "--set", "compute.processes=3", env=environment(WORLD_SIZE="2", RANK="0"))
-    fails(result, 2, "compute.processes", "got 3, expected 2", "--set compute.processes=2")
+    result = suffuse_process("distill", run, "--set", "compute.processes=3", env=environment(WORLD_SIZE="2", RANK="0"))
+    check_failure(result, 2, "compute.processes", "got 3, expected 2", "--set compute.processes=2")
 
 
 def test_killed_in_the_middle_it_goes_on(shared, tmp_path):
@@ -81,5 +91,5 @@ def test_killed_in_the_middle_it_goes_on(shared, tmp_path):
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    done(suffuse("distill", run))
+    check_success(suffuse("distill", run))
     assert hashes(run, ["distill"]) == hashes(shared / "run", ["distill"])

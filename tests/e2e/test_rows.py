@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from e2e_tools import done, fails, suffuse
+from e2e_tools import check_failure, check_success, suffuse
 
 ROWS = 891
 
@@ -24,7 +24,7 @@ def low_cardinality(folder: Path) -> Path:
         for number in range(ROWS):
             cells = [noise.choice(values) for values in (("first", "second", "third"), ("male", "female"), "SCQ")]
             writer.writerow((f"p{number}", *cells, noise.choice(("no", "yes"))))
-    done(suffuse("init", "rows.csv", "--target", "survived", "-o", "recipe.yaml", cwd=folder))
+    check_success(suffuse("init", "rows.csv", "--target", "survived", "-o", "recipe.yaml", cwd=folder))
     return folder / "recipe.yaml"
 
 
@@ -40,7 +40,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_rows_with_different_ids_are_all_kept(project: Path) -> None:
-    result = done(suffuse("prepare", "recipe.yaml", "--out", "kept", cwd=project))
+    result = check_success(suffuse("prepare", "recipe.yaml", "--out", "kept", cwd=project))
     assert (
         f"{ROWS} rows have the contents of another row (18 different contents): rows with equal contents are one group"
         in result.err
@@ -48,7 +48,7 @@ def test_rows_with_different_ids_are_all_kept(project: Path) -> None:
     assert "quarantined" not in result.err and "in two splits" not in result.err
     facts = schema(project / "kept")
     assert sum(facts["rows"].values()) == ROWS and "quarantined" not in facts["notes"]
-    checked = json.loads(done(suffuse("check", "recipe.yaml", "--json", cwd=project)).out)
+    checked = json.loads(check_success(suffuse("check", "recipe.yaml", "--json", cwd=project)).out)
     assert checked["splits"]["rows"] == facts["rows"] and checked["splits"]["groups"] == 18
     assert "equal_contents" in [one["code"] for one in checked["findings"]]
 
@@ -56,7 +56,7 @@ def test_rows_with_different_ids_are_all_kept(project: Path) -> None:
 def test_a_run_stops_where_too_many_rows_are_left_out(project: Path) -> None:
     asked = ("recipe.yaml", "--set", "data.duplicates=drop")
     for verb in ("prepare", "run"):
-        stopped = fails(suffuse(verb, *asked, "--out", "drop", cwd=project), 1, "too many rows are quarantined",
+        stopped = check_failure(suffuse(verb, *asked, "--out", "drop", cwd=project), 1, "too many rows are quarantined",
                         "of 891 rows (96 %): duplicate row: ", "(lines ", "expected at most 20 %",
                         "--set data.max_quarantined=1")  # fmt: skip
         assert "(: " not in stopped.err
@@ -66,10 +66,10 @@ def test_a_run_stops_where_too_many_rows_are_left_out(project: Path) -> None:
     checked = suffuse("check", *asked, cwd=project)
     assert checked.code == 1 and "of 891 rows (96 %): duplicate row: " in checked.out and "it can't run" in checked.out
     assert "splits" in checked.out and "about what it costs" in checked.out  # and the rest of the report
-    went_on = done(suffuse("prepare", *asked, "--set", "data.max_quarantined=1", "--out", "drop", cwd=project))
+    went_on = check_success(suffuse("prepare", *asked, "--set", "data.max_quarantined=1", "--out", "drop", cwd=project))
     assert "855 quarantined (duplicate row: 855)" in went_on.err
     assert sum(schema(project / "drop")["rows"].values()) == 36
-    plan = json.loads(done(suffuse("status", *asked, "--out", "drop", "--json", cwd=project)).out)
+    plan = json.loads(check_success(suffuse("status", *asked, "--out", "drop", "--json", cwd=project)).out)
     assert plan["prepare"]["up_to_date"]  # the limit decides no result
 
 
@@ -87,10 +87,10 @@ def test_what_was_left_out_stands_where_people_look(project: Path) -> None:
     recipe["distill"] |= {"num_seeds": 1, "unimodal_baselines": False, "train": {"epochs": 1, "batch": 64}}
     recipe |= {"export": {"int8": "off", "teacher": False}, "evaluate": {"resamples": 100, "probes": []}}
     (project / "half.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
-    result = done(suffuse("run", "half.yaml", "--out", "half", cwd=project))
+    result = check_success(suffuse("run", "half.yaml", "--out", "half", cwd=project))
     told = "444 of 891 rows (50 %): id: no id: 444"
     assert f"; quarantined: {told}" in result.out
-    facts = json.loads(done(suffuse("run", "half.yaml", "--out", "half", "--json", cwd=project)).out)
+    facts = json.loads(check_success(suffuse("run", "half.yaml", "--out", "half", "--json", cwd=project)).out)
     assert facts["quarantined"] == {"rows": 444, "of": 891, "share": 444 / 891, "reasons": {"id: no id": 444}}
     assert sum(facts["rows"].values()) == 447
     run = project / "half"

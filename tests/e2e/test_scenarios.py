@@ -77,6 +77,7 @@ def record(predictor: Predictor, row: dict[str, Any], root: Path) -> dict[str, A
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_questions_on_a_slice(tmp_path):
     source, root = questions(tmp_path)
     overrides = (f"data.source={source}", f"data.root={root}", *SHORT, "distill.label_fractions=[]")
@@ -86,6 +87,7 @@ def test_questions_on_a_slice(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.real
 @pytest.mark.parametrize(
     ("recipe", "data", "each", "more", "smaller"),

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from e2e_tools import Finished, done, fails, make_recipe, make_rows, suffuse, write_recipe
+from e2e_tools import Finished, check_failure, check_success, make_recipe, make_rows, suffuse, write_recipe
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, roc_auc_score
 
 PAGE = Path(__file__).parents[2] / "docs" / "evaluate.md"
@@ -110,12 +110,12 @@ def test_the_terminal_shows_subsets_and_contribution(finished: Finished) -> None
 
 
 def test_only_the_probes_that_are_asked_for_are_run(finished: Finished, copied: Path) -> None:
-    result = done(suffuse("evaluate", copied, "--set", "evaluate.probes=[agreement]"))
+    result = check_success(suffuse("evaluate", copied, "--set", "evaluate.probes=[agreement]"))
     assert "Traceback" not in result.err
     facts = card(copied, "student")
     assert "agreement" in facts and not {"missing", "contribution", "robustness", "macs", "temperature"} & set(facts)
     assert facts["metrics"]["accuracy"] == card(finished.run, "student")["metrics"]["accuracy"]
-    wrong = fails(suffuse("evaluate", copied, "--set", "evaluate.probes=[agrement]"), 2, "evaluate.probes")
+    wrong = check_failure(suffuse("evaluate", copied, "--set", "evaluate.probes=[agrement]"), 2, "evaluate.probes")
     assert "agreement" in " ".join([*wrong.errors, *wrong.hints])
 
 
@@ -136,11 +136,12 @@ def make_project_recipe(**changes: Any) -> dict[str, Any]:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_group_is_held_out_as_the_test_rows(tmp_path: Path) -> None:
     held(tmp_path, ["cem"])
-    told = done(suffuse("check", "recipe.yaml", cwd=tmp_path)).out
+    told = check_success(suffuse("check", "recipe.yaml", cwd=tmp_path)).out
     assert "held out" in told
-    done(suffuse("run", "recipe.yaml", "--out", "run", cwd=tmp_path))
+    check_success(suffuse("run", "recipe.yaml", "--out", "run", cwd=tmp_path))
     split = np.load(tmp_path / "run" / "data" / "split.npy")
     who = pq.read_table(tmp_path / "run" / "data" / "rows.parquet")["by who"].to_pylist()
     assert {w for w, s in zip(who, split, strict=True) if s == 2} == {"cem"}
@@ -166,4 +167,4 @@ def test_a_group_is_held_out_as_the_test_rows(tmp_path: Path) -> None:
 def test_a_wrong_hold_out_is_told_in_one_line(tmp_path: Path, split: dict, words: tuple[str, ...]) -> None:
     held(tmp_path, ["cem"])
     write_recipe(tmp_path / "recipe.yaml", make_project_recipe(data__split=split))
-    fails(suffuse("run", "recipe.yaml", cwd=tmp_path), 2, *words)
+    check_failure(suffuse("run", "recipe.yaml", cwd=tmp_path), 2, *words)

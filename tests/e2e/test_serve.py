@@ -14,7 +14,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from e2e_tools import Finished, done, suffuse
+from e2e_tools import Finished, check_success, suffuse
 from process_tools import Process, running
 
 from suffuse.serving.limits import CellLimits, Limits
@@ -46,7 +46,7 @@ def test_the_page_s_examples_run(server: Process, finished: Finished, tmp_path: 
 
 
 def test_answers_are_those_of_predict(server: Process, finished: Finished, tmp_path: Path) -> None:
-    done(suffuse("predict", finished.run, finished.project / "rows.csv", "-o", tmp_path / "x.jsonl"))
+    check_success(suffuse("predict", finished.run, finished.project / "rows.csv", "-o", tmp_path / "x.jsonl"))
     wanted = [json.loads(line) for line in (tmp_path / "x.jsonl").read_text().splitlines()]
     with (finished.project / "rows.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))

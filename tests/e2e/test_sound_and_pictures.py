@@ -73,6 +73,7 @@ def answers_from_raw_rows(run: Run, rows: list[dict], place: Path, root: Path, w
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.real
 def test_spoken_and_written_digits(shared_data, tmp_path):
     """AV-MNIST's recordings lie beside its folder: `within` lets them be read."""
@@ -88,6 +89,7 @@ def test_spoken_and_written_digits(shared_data, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.real
 def test_spoken_digits_as_a_gru_hears_them(shared_data, tmp_path):
     root = shared_data / "fsdd"
@@ -99,6 +101,7 @@ def test_spoken_digits_as_a_gru_hears_them(shared_data, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.real
 def test_four_photos_of_a_house(shared_data, tmp_path):
     root = shared_data / "houses535"

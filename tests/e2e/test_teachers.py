@@ -7,8 +7,9 @@ import json
 from pathlib import Path
 
 import pyarrow.parquet as pq
+import pytest
 import yaml
-from e2e_tools import done, fails, make_project, make_recipe, make_rows, suffuse, write_recipe
+from e2e_tools import check_failure, check_success, make_project, make_recipe, make_rows, suffuse, write_recipe
 
 
 def sure(row: dict[str, str], classes: list[str]) -> list[float]:
@@ -24,7 +25,7 @@ def test_a_table_of_answers_teaches(tmp_path: Path) -> None:
     rows = make_rows(tmp_path, 48)
     classes = sorted({row["answer"] for row in rows}, reverse=True)
     recipe = make_project(tmp_path / "project", teacher={"kind": "table", "file": "../answers.csv"})
-    done(suffuse("prepare", recipe.name, "--out", "run", cwd=recipe.parent))
+    check_success(suffuse("prepare", recipe.name, "--out", "run", cwd=recipe.parent))
     told = pq.read_table(recipe.parent / "run" / "data" / "rows.parquet").to_pylist()
     silent = [row["id"] for split in ("train", "validation", "test") for row in told if row["split"] == split][::7]
     per_split = {s: sum(r["split"] == s and r["id"] in silent for r in told) for s in ("train", "validation", "test")}
@@ -33,7 +34,7 @@ def test_a_table_of_answers_teaches(tmp_path: Path) -> None:
         out.writerow(["id", *classes])
         for row in rows:
             out.writerow([row["id"], *(sure(row, classes) if row["id"] not in silent else [""] * len(classes))])
-    result = done(suffuse("run", recipe.name, "--out", "run", cwd=recipe.parent))
+    result = check_success(suffuse("run", recipe.name, "--out", "run", cwd=recipe.parent))
     run = recipe.parent / "run"
     assert all(per_split.values())
     assert f"accuracy 1.0000 on validation, says nothing of {per_split['validation']} of" in result.err
@@ -55,15 +56,17 @@ def test_a_table_of_answers_teaches(tmp_path: Path) -> None:
     assert read(run, "judged.json")["weak"] is False
     told = pq.read_table(run / "scores" / "predictions.parquet")
     assert "teacher" in told.column_names
-    again = done(suffuse("run", "run", cwd=recipe.parent))
+    again = check_success(suffuse("run", "run", cwd=recipe.parent))
     assert "everything is up to date" in again.err
     with (tmp_path / "answers.csv").open("a", encoding="utf-8") as file:
         file.write("r0," + ",".join(["0.2"] * len(classes)) + "\n")
-    status = done(suffuse("status", "run", cwd=recipe.parent))
+    status = check_success(suffuse("status", "run", cwd=recipe.parent))
     assert "what teacher.file names has changed" in status.out
-    fails(suffuse("run", "run", cwd=recipe.parent), 2, "a row is answered twice", "answers.csv:98", "'r0'")
+    check_failure(suffuse("run", "run", cwd=recipe.parent), 2, "a row is answered twice", "answers.csv:98", "'r0'")
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_another_run_teaches_with_other_modalities_and_labels_in_another_order(tmp_path: Path) -> None:
     """The first run reads the picture alone and calls its classes otherwise; its classes stand in another order."""
     names = {"blue": "z blau", "circle": "y kreis", "green": "x gruen", "red": "w rot", "square": "v quadrat"}
@@ -85,12 +88,12 @@ def test_another_run_teaches_with_other_modalities_and_labels_in_another_order(t
     made["teacher"] = {"encoders": encoders, "train": {"epochs": 3, "batch": 16, "learning_rate": 0.01}}
     made["student"] = {"encoders": {"words": {"kind": "gru", "width": 4}}}
     write_recipe(first, made)
-    done(suffuse("prepare", first.name, "--out", "run", cwd=first.parent))
-    done(suffuse("teach", first.name, "--out", "run", cwd=first.parent))
+    check_success(suffuse("prepare", first.name, "--out", "run", cwd=first.parent))
+    check_success(suffuse("teach", first.name, "--out", "run", cwd=first.parent))
 
     teacher = {"kind": "run", "folder": "../first/run", "columns": {"asked": "question"}}
     second = make_project(tmp_path / "second", teacher={**teacher, "classes": {v: k for k, v in names.items()}})
-    result = done(suffuse("run", second.name, "--out", "run", cwd=second.parent))
+    result = check_success(suffuse("run", second.name, "--out", "run", cwd=second.parent))
     run, facts = second.parent / "run", read(second.parent / "run", "teacher/training.json")
     own = read(first.parent / "run", "teacher/config.json")["spec"]["heads"][0]["classes"]
     assert own == sorted(names.values())
@@ -104,10 +107,12 @@ def test_another_run_teaches_with_other_modalities_and_labels_in_another_order(t
 
 def test_a_teacher_s_mistakes_end_in_one_line(tmp_path: Path) -> None:
     recipe = make_project(tmp_path / "project", teacher={"kind": "table", "file": "answers.csv"})
-    fails(suffuse("run", recipe.name, cwd=recipe.parent), 2, "no such file", "teacher.file", "answers.csv")
+    check_failure(suffuse("run", recipe.name, cwd=recipe.parent), 2, "no such file", "teacher.file", "answers.csv")
     (recipe.parent / "answers.csv").write_text("id,red,green\nr0,1,0\n", encoding="utf-8")
-    fails(suffuse("run", recipe.name, cwd=recipe.parent), 2, "not all of this run's classes", "blue, circle, square")
+    check_failure(
+        suffuse("run", recipe.name, cwd=recipe.parent), 2, "not all of this run's classes", "blue, circle, square"
+    )
     (recipe.parent / "answers.csv").write_text(
         "id,red,green,blue,circle,square,oval\nr0,1,0,0,0,0,0\n", encoding="utf-8"
     )
-    fails(suffuse("run", recipe.name, cwd=recipe.parent), 2, "classes that this run doesn't have", "oval")
+    check_failure(suffuse("run", recipe.name, cwd=recipe.parent), 2, "classes that this run doesn't have", "oval")

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from e2e_tools import Result, done, suffuse
+from e2e_tools import Result, check_success, suffuse
 
+pytestmark = [pytest.mark.slow, pytest.mark.long]  # thirty epochs of a teacher
 RECIPE = Path(__file__).parents[2] / "recipes" / "vqa-rad.yaml"
 TINY = {
     "modalities.image.size": 24,
@@ -47,8 +48,8 @@ def ran(tmp_path_factory: pytest.TempPathFactory, write_questions) -> tuple[Path
     write_questions(project / "VQA-RAD", pictures=90)
     (project / "recipe.yaml").write_text(RECIPE.read_text(encoding="utf-8"), encoding="utf-8")
     changes = [word for key, value in TINY.items() for word in ("--set", f"{key}={json.dumps(value)}")]
-    done(suffuse("check", "recipe.yaml", *changes, cwd=project))
-    return project, done(suffuse("run", "recipe.yaml", *changes, "--out", "run", cwd=project))
+    check_success(suffuse("check", "recipe.yaml", *changes, cwd=project))
+    return project, check_success(suffuse("run", "recipe.yaml", *changes, "--out", "run", cwd=project))
 
 
 def card(project: Path, who: str) -> dict[str, Any]:
@@ -59,7 +60,6 @@ def accuracy(facts: dict[str, Any]) -> float:
     return facts["metrics"]["accuracy"]["mean"]
 
 
-@pytest.mark.slow
 def test_answers_are_put_into_one_form_and_each_change_is_told(ran: tuple) -> None:
     project, result = ran
     schema = json.loads((project / "run" / "data" / "schema.json").read_text())
@@ -76,7 +76,6 @@ def test_answers_are_put_into_one_form_and_each_change_is_told(ran: tuple) -> No
     assert " changed (" in result.err
 
 
-@pytest.mark.slow
 def test_no_picture_stands_in_two_splits(ran: tuple) -> None:
     project, _ = ran
     rows = pq.read_table(project / "run" / "data" / "rows.parquet").to_pylist()
@@ -88,7 +87,6 @@ def test_no_picture_stands_in_two_splits(ran: tuple) -> None:
     assert {row["by answer_type"] for row in rows} == {"OPEN", "CLOSED"}
 
 
-@pytest.mark.slow
 def test_scores_by_answer_type_add_up(ran: tuple) -> None:
     project, result = ran
     for who in ("teacher", "student", "baseline", "only-question", "majority", "export", "teacher-only-image"):
@@ -102,7 +100,6 @@ def test_scores_by_answer_type_add_up(ran: tuple) -> None:
     assert "Accuracy by answer type" in page and "What each modality is worth" in page
 
 
-@pytest.mark.slow
 def test_other_is_never_right(ran: tuple) -> None:
     project, _ = ran
     classes = json.loads((project / "run" / "data" / "schema.json").read_text())["heads"][0]["classes"]
@@ -113,7 +110,6 @@ def test_other_is_never_right(ran: tuple) -> None:
     assert accuracy(card(project, "teacher")) == pytest.approx((said == target).mean())
 
 
-@pytest.mark.slow
 def test_controls_of_a_model_that_needs_both(ran: tuple) -> None:
     """The questions tell what is asked, the pictures hold the answer: the teacher needs both."""
     project, result = ran
@@ -132,7 +128,6 @@ def test_controls_of_a_model_that_needs_both(ran: tuple) -> None:
     assert "WARNING: teacher: shuffling" not in result.out
 
 
-@pytest.mark.slow
 def test_fusion_is_compared_with_each_modality_alone(ran: tuple) -> None:
     project, result = ran
     compared = json.loads((project / "run" / "scores" / "comparisons.json").read_text())

@@ -119,7 +119,7 @@ def parts(case: dict) -> tuple[Objective, Plan]:
             died.touch()
             os.kill(os.getpid(), signal.SIGKILL)
         view = (Viewer(3, case.get("drop", 0.0)), number)
-        batch = data.batch(picked, None, view, objective.whole, current().split)
+        batch = data.batch(picked, None, view, objective.needs_full_input, current().split)
         return batch, {n: taught[n].index_select(0, batch.rows) for n in objective.needs()}
 
     gather.calls = 0  # type: ignore[attr-defined]

@@ -16,11 +16,11 @@ from suffuse.engine.objective import Objective
 from suffuse.engine.runtime import seed, settle
 from suffuse.model import FusionModel
 from suffuse.recipe import Training
-from suffuse.registry import load, settings
+from suffuse.registry import settings
 from suffuse.types import CLASSES
 
 WIDTHS = {"logits": 3, "fused": 7, "picture": 6, "question": 6, "gates": 2, "picture.map": 16, "picture.look.map": 32}
-KINDS = [k for k in losses.KINDS if CLASSES in getattr(load(losses.TABLE, k), "HEADS", (CLASSES,))]
+KINDS = [k for k in losses.KINDS if CLASSES in (losses.load_loss(k).HEADS or (CLASSES,))]
 
 
 class Killed(Exception):
@@ -47,7 +47,7 @@ def train(trainer, place: str, stop: int = 1000, precision: str = "fp32", seen: 
         if len(begun) == stop:
             raise Killed
         begun.append(number)
-        batch = columns.batch(picked, None, (Viewer(3, 0.7), number), objective.whole)
+        batch = columns.batch(picked, None, (Viewer(3, 0.7), number), objective.needs_full_input)
         return batch, {n: taught[n].index_select(0, batch.rows) for n in objective.needs()}
 
     training = Training(epochs=3, batch=8, learning_rate=0.02, precision=precision)
@@ -55,7 +55,7 @@ def train(trainer, place: str, stop: int = 1000, precision: str = "fp32", seen: 
     return objective, fit(objective, plan)
 
 
-@pytest.mark.parametrize("stop", [6, 9])
+@pytest.mark.parametrize("stop", [6, pytest.param(9, marks=[pytest.mark.slow, pytest.mark.long])])
 def test_killed_and_called_again_it_ends_with_the_same_bits(trainer, monkeypatch, stop):
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
     expected, state = train(trainer, "whole")

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from suffuse import losses
-from suffuse.data.training_views import HALVES, Viewer
+from suffuse.data.training_views import COMPLEMENTARY, Viewer
 from suffuse.engine import loop
 from suffuse.engine.inference import SUBSETS, logits, score, scorer, selection_score, subset_logits
 from suffuse.engine.objective import Objective
@@ -20,7 +20,7 @@ from suffuse.registry import settings
 from suffuse.shapley import listed
 
 ANSWERS = {"labels": {"kind": "task"}, "soft": {"kind": "kd", "temperature": 3.0}}
-TRAINING = Training(modality_dropout=HALVES)
+TRAINING = Training(modality_dropout=COMPLEMENTARY)
 
 
 def built(trainer, chosen: dict) -> Objective:
@@ -34,9 +34,9 @@ def built(trainer, chosen: dict) -> Objective:
 def batches(trainer) -> tuple:
     """Twelve rows with their halves, the rows as they are, either half, and the teacher's arrays."""
     rows = trainer.columns.labelled("train")[:12]
-    batch = trainer.columns.batch(rows, None, (Viewer(3, HALVES), 0))
+    batch = trainer.columns.batch(rows, None, (Viewer(3, COMPLEMENTARY), 0))
     plain = trainer.columns.batch(rows)
-    halves = [replace(plain, present=half, complete=False) for half in batch.halves]
+    halves = [replace(plain, present=half, complete=False) for half in batch.complementary_masks]
     assert torch.equal(batch.present, plain.present)
     return batch, plain, halves, trainer.plan().gather(rows, 0)[1]
 
@@ -47,19 +47,19 @@ def test_halves_are_parts_of_what_a_row_has_and_sum_to_it():
     present = present[present.any(1)]
     viewer, rows = Viewer.of(Training(modality_dropout="complementary_subsets"), {}, 5), np.arange(len(present))
     assert viewer is not None and viewer.present(1, rows, present, names) is present
-    one, other = viewer.halves(1, rows, present)  # type: ignore[misc]
+    one, other = viewer.complementary_masks(1, rows, present)  # type: ignore[misc]
     several = present.sum(1) > 1
     assert (one | other == present).all() and one.any(1).all() and other.any(1).all()
     assert not (one & other)[several].any() and (one == other)[~several].all()
     order = random.permutation(len(rows))[:40]
-    assert (viewer.halves(1, rows[order], present[order])[0] == one[order]).all()  # type: ignore[index]
-    assert (viewer.halves(2, rows, present)[0] != one).any()  # type: ignore[index]
-    assert Viewer(5, 1.0).halves(1, rows, present) is None
+    assert (viewer.complementary_masks(1, rows[order], present[order])[0] == one[order]).all()  # type: ignore[index]
+    assert (viewer.complementary_masks(2, rows, present)[0] != one).any()  # type: ignore[index]
+    assert Viewer(5, 1.0).complementary_masks(1, rows, present) is None
 
 
 def test_every_part_is_drawn_as_often():
     rows, present = np.arange(42_000), np.ones((42_000, 3), dtype=bool)
-    one, _ = Viewer(0, HALVES).halves(0, rows, present)  # type: ignore[misc]
+    one, _ = Viewer(0, COMPLEMENTARY).complementary_masks(0, rows, present)  # type: ignore[misc]
     counts = np.bincount(one @ [1, 2, 4], minlength=8)
     assert counts[0] == counts[7] == 0
     np.testing.assert_allclose(counts[1:7], 7000, rtol=0.05)
@@ -94,8 +94,8 @@ def test_features_count_once_and_are_those_of_whole_rows(trainer):
 def test_either_half_is_drawn_to_the_answer_to_the_whole_row(trainer):
     batch, _, halves, teacher = batches(trainer)
     made = built(trainer, {"same": {"kind": "subset_consistency"}})
-    seen = trainer.columns.batch(batch.rows.numpy(), None, (Viewer(3, HALVES), 0), True)
-    wanted = [made.terms(replace(seen, halves=None, present=half.present), teacher) for half in halves]
+    seen = trainer.columns.batch(batch.rows.numpy(), None, (Viewer(3, COMPLEMENTARY), 0), True)
+    wanted = [made.terms(replace(seen, complementary_masks=None, present=half.present), teacher) for half in halves]
     torch.testing.assert_close(made.terms(seen, teacher), sum(wanted) / 2)
     assert made.terms(seen, teacher) > 0
 
@@ -130,7 +130,7 @@ def test_what_chooses_is_as_the_recipe_says(trainer):
     columns, model = trainer.columns, trainer.objective().model.eval()
     rows = columns.labelled("validation")
     by_halves, plain = scorer(columns, rows, TRAINING)(model), scorer(columns, rows)(model)
-    for dropout in (0.0, "uniform", HALVES):
+    for dropout in (0.0, "uniform", COMPLEMENTARY):
         how = {"modality_dropout": dropout}
         assert scorer(columns, rows, Training(**how, checkpoint_metric="subsets"))(model) == by_halves
         assert scorer(columns, rows, Training(**how, checkpoint_metric="full_input"))(model) == plain
@@ -142,7 +142,7 @@ def test_killed_and_called_again_it_ends_with_the_same_bits(trainer, same, monke
     plain, begun = trainer.plan(), []
 
     def gather(rows: np.ndarray, number: int) -> tuple:
-        return trainer.columns.batch(rows, None, (Viewer(3, HALVES), number)), plain.gather(rows, number)[1]
+        return trainer.columns.batch(rows, None, (Viewer(3, COMPLEMENTARY), number)), plain.gather(rows, number)[1]
 
     def deadly(rows: np.ndarray, number: int) -> tuple:
         if len(begun) == step:

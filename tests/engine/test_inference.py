@@ -31,9 +31,9 @@ def test_pieces_are_a_division_that_keeps_pictures_together(make_columns, size):
 def test_large_entries_come_in_smaller_pieces(make_columns, monkeypatch):
     columns = make_columns()
     row = 16 * 16 * 3 + 6
-    monkeypatch.setattr(suffuse.data.columns, "MOST_NUMBERS", 5 * row)
+    monkeypatch.setattr(suffuse.data.columns, "MAX_NUMBERS", 5 * row)
     assert [len(p) for p in chunks(columns, np.arange(40))] == [5] * 8
-    monkeypatch.setattr(suffuse.data.columns, "MOST_NUMBERS", 3)
+    monkeypatch.setattr(suffuse.data.columns, "MAX_NUMBERS", 3)
     assert {len(p) for p in chunks(columns, np.arange(40))} == {1}
 
 

@@ -43,6 +43,7 @@ def test_brief_is_what_takes_few_steps_of_a_small_network_on_small_entries(
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_it_has_the_same_bits_as_in_processes_of_its_own(prepared_run: Run, tmp_path: Path, monkeypatch):
     """Teachers, floors and students, all of which a recipe of several seeds trains side by side."""
     recipe = prepared_run.recipe.model_dump(mode="json", exclude_unset=True)

@@ -12,15 +12,15 @@ from group_jobs import history, one, together, weights
 
 from suffuse import losses
 from suffuse.errors import SuffuseError
-from suffuse.registry import load
 from suffuse.types import CLASSES, Split
 
+pytestmark = [pytest.mark.slow, pytest.mark.long]  # several processes, each of which imports torch
 NAMED = {"attention_transfer": {"map": "picture"}, "query_attention_transfer": {"map": "picture"}}
 TASK = {"kind": "task", "weight": 0.5}
 
 
 def classes(kind: str) -> bool:
-    return CLASSES in getattr(load(losses.TABLE, kind), "HEADS", (CLASSES,))
+    return CLASSES in (losses.load_loss(kind).HEADS or (CLASSES,))
 
 
 EVERY_LOSS = {
@@ -93,15 +93,11 @@ def slow(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.mark.slow
-@pytest.mark.long
 @pytest.mark.parametrize("kind", losses.KINDS)
 def test_every_loss_sees_the_whole_batch(slow, kind):
     alike(slow, 2, {"name": kind, **EVERY_LOSS[kind]})
 
 
-@pytest.mark.slow
-@pytest.mark.long
 @pytest.mark.parametrize("size", [3, 5])
 def test_more_processes_are_one_too(tmp_path, size):
     """Five have fewer rows than processes in the last batch, and fewer sounds than processes in most."""
@@ -125,7 +121,7 @@ def test_two_processes_give_the_same_bits_every_time_and_each_has_them(fast):
     assert history(fast, "first") == history(fast, "second") != history(fast, "other")
 
 
-@pytest.mark.parametrize(("who", "stop"), [(1, 6), pytest.param(0, 9, marks=[pytest.mark.slow, pytest.mark.long])])
+@pytest.mark.parametrize(("who", "stop"), [(1, 6), (0, 9)])
 def test_a_process_that_dies_ends_the_others_and_all_go_on_from_there(fast, tmp_path, who, stop):
     case = named({"killed": {**DROPPED, "who": who, "stop": stop}})
     with pytest.raises(SuffuseError) as caught:

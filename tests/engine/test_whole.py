@@ -30,7 +30,9 @@ def batches(trainer, seed: int = 3) -> tuple:
     rows = trainer.columns.labelled("train")[:12]
     fewer = trainer.columns.batch(rows, None, (Viewer(seed, 1.0), 0), True)
     teacher = trainer.plan().gather(rows, 0)[1]
-    assert not torch.equal(fewer.present, fewer.whole) and torch.equal(fewer.whole, trainer.columns.batch(rows).present)
+    assert not torch.equal(fewer.present, fewer.full_present) and torch.equal(
+        fewer.full_present, trainer.columns.batch(rows).present
+    )
     return fewer, trainer.columns.batch(rows), teacher
 
 

@@ -98,7 +98,7 @@ def changed(run: Run, **keys: Any) -> Run:
 
 
 def plan_of(run: Run, job: Job, folder: Path) -> tuple[Objective, Plan]:
-    return prepared(run, job, folder / f"{job.who}-{job.seed}", lambda share, words: None)
+    return prepared(run, job, folder / f"{job.model}-{job.seed}", lambda share, words: None)
 
 
 def job(taught: bool, fraction: float = 1.0, seed: int = 1) -> Job:

@@ -149,7 +149,7 @@ def test_the_projection_of_a_sum_is_the_sum_itself(monkeypatch, count):
     values = torch.tensor(random.normal(size=(count, 12)))
 
     class Adds:
-        part = None
+        part = type("Vectors", (), {"TOKENS": False})
         product = False
 
         def encode(self, batch):

@@ -133,6 +133,7 @@ def sign(folder: Path, **said) -> None:
     (folder / SIGNATURE).write_text(json.dumps({**facts, "digest": digest(facts)}))
 
 
+@pytest.mark.long
 @pytest.mark.real
 def test_real_recordings_and_pictures(predict, shared_data, tmp_path) -> None:
     with (shared_data / "avmnist10k" / "manifest.csv").open(encoding="utf-8", newline="") as file:
@@ -158,6 +159,7 @@ def test_real_recordings_and_pictures(predict, shared_data, tmp_path) -> None:
     assert {"+".join(one["used"]) for one in found} == {"picture+sound", "picture", "sound", ""}
 
 
+@pytest.mark.long
 def test_columns_texts_and_series_with_targets_of_every_kind(predict, tmp_path) -> None:
     noise, rows = random.Random(5), []
     (tmp_path / "pictures").mkdir()

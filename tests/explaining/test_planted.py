@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from e2e_tools import done, fails, suffuse
+from e2e_tools import check_failure, check_success, suffuse
 from PIL import Image
 
 from suffuse.data.columns import Columns
@@ -18,7 +18,7 @@ from suffuse.modalities import audio_ops
 from suffuse.recipe import make_recipe
 from suffuse.report.explanation_view import FAINT, fragment
 from suffuse.run import Run
-from suffuse.stages.explain import How, explain, outside
+from suffuse.stages.explain import ExplainOptions, explain, outside
 from suffuse.teachers.factory import open_external
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]
@@ -107,11 +107,11 @@ def run(tmp_path_factory) -> Path:
     }
     (folder / "recipe.yaml").write_text(json.dumps(recipe))
     for verb in ("prepare", "teach", "extract", "distill", "export"):
-        done(suffuse(verb, "recipe.yaml", "--out", "run", cwd=folder))
+        check_success(suffuse(verb, "recipe.yaml", "--out", "run", cwd=folder))
     return folder / "run"
 
 
-def explained(run: Path, row: int, how: How) -> dict:
+def explained(run: Path, row: int, how: ExplainOptions) -> dict:
     found = explain(Run.open(run), f"r{row}", how)
     assert found["row"]["id"] == f"r{row}"
     return found
@@ -124,12 +124,14 @@ def most(found: dict, who: str, name: str) -> dict:
 
 
 def drawn(found: dict, name: str) -> int:
-    """How many parts of a modality are strong enough to be drawn, of both models."""
+    """ExplainOptions many parts of a modality are strong enough to be drawn, of both models."""
     parts = [np.abs(one["parts"][name]["values"]) for one in found["models"].values()]
     return sum(int((np.round(values / values.max(), 2) > FAINT).sum()) for values in parts)
 
 
-@pytest.mark.parametrize("how", [How(), How(method="occlusion"), How(exported=True)], ids=str)
+@pytest.mark.parametrize(
+    "how", [ExplainOptions(), ExplainOptions(method="occlusion"), ExplainOptions(exported=True)], ids=str
+)
 def test_what_was_planted_is_found(run, how):
     student = "exported student" if how.exported else "student"
     corner, words, beep, facts = (explained(run, row, how) for row in (0, 1, 2, 3))
@@ -156,7 +158,7 @@ def test_a_teacher_from_outside_tells_the_modality_alone(run):
     raw = {**own.recipe.model_dump(mode="json"), "teacher": {"kind": "run", "folder": str(run)}}
     columns = Columns.open(run / "data")
     teacher = open_external(Run(own.folder, make_recipe(raw)), columns)
-    found, wanted = outside(teacher, columns, 0, 0), explained(run, 0, How())["models"]["teacher"]
+    found, wanted = outside(teacher, columns, 0, 0), explained(run, 0, ExplainOptions())["models"]["teacher"]
     assert [m["name"] for m in found["modalities"]] == ["picture", "words"] == [m["name"] for m in wanted["modalities"]]
     for one, other in zip(found["modalities"], wanted["modalities"], strict=True):
         assert one["value"] == pytest.approx(other["value"], abs=1e-4)
@@ -164,28 +166,28 @@ def test_a_teacher_from_outside_tells_the_modality_alone(run):
 
 
 def test_the_command_line_says_the_same(run):
-    found = json.loads(done(suffuse("explain", run, "--row", "r1", "--json")).out)
-    assert found == json.loads(json.dumps(explained(run, 1, How())))
+    found = json.loads(check_success(suffuse("explain", run, "--row", "r1", "--json")).out)
+    assert found == json.loads(json.dumps(explained(run, 1, ExplainOptions())))
 
 
 def test_people_read_it_and_the_page_stands_alone(run, tmp_path):
-    said = done(suffuse("explain", run, "--row", "r2", "-o", tmp_path / "page.html"))
+    said = check_success(suffuse("explain", run, "--row", "r2", "-o", tmp_path / "page.html"))
     assert "teacher: " in said.out and "student: " in said.out and " s\n" in said.out
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
-    found = explained(run, 2, How())
+    found = explained(run, 2, ExplainOptions())
     assert page.count("data:audio/wav;base64,") == 1 and page.count("<rect") == drawn(found, "clip") > 2
     assert not re.search(r"(src|href)=\"(?!data:)", page)
-    found = explained(run, 0, How())
+    found = explained(run, 0, ExplainOptions())
     words = str(fragment(Run.open(run), found))
     assert words.count("<mark") == 10 and words.count("<rect") == drawn(found, "picture") > 2
     assert "data:image/png;base64," in words
 
 
 def test_what_can_t_be_explained_is_told(run, tmp_path):
-    fails(suffuse("explain", run, "--row", "r4000"), 2, "no such row", "r4000")
+    check_failure(suffuse("explain", run, "--row", "r4000"), 2, "no such row", "r4000")
     with pytest.raises(UsageError, match="no such target") as caught:
-        explained(run, 1, How(target="answr"))
+        explained(run, 1, ExplainOptions(target="answr"))
     assert "did you mean 'answer'?" in caught.value.hint
-    fails(suffuse("explain", run, "--row", "r1", "--method", "magic"), 2, "auto, gradients or occlusion")
-    fails(suffuse("explain", run, "--row", "r1", "-o", tmp_path / "a.pdf"), 2, "an .html file")
-    fails(suffuse("explain", tmp_path, "--row", "r1"), 2)
+    check_failure(suffuse("explain", run, "--row", "r1", "--method", "magic"), 2, "auto, gradients or occlusion")
+    check_failure(suffuse("explain", run, "--row", "r1", "-o", tmp_path / "a.pdf"), 2, "an .html file")
+    check_failure(suffuse("explain", tmp_path, "--row", "r1"), 2)

@@ -83,7 +83,7 @@ def test_it_reads_no_test_row_and_temperatures_come_from_validation(distilled, t
     assert int8 == "off" or np.isin(read, columns.rows("train")).any()  # ranges of activations
 
 
-@pytest.mark.parametrize("most", [stage.ROWS, 5])
+@pytest.mark.parametrize("most", [pytest.param(stage.ROWS, marks=[pytest.mark.slow, pytest.mark.long]), 5])
 def test_it_tells_how_many_rows_were_compared(distilled, tmp_path, monkeypatch, most: int) -> None:
     run, given = opened(distilled, tmp_path, "export.int8=off"), []
     compare = parity.compare

@@ -148,7 +148,7 @@ def asked(**more) -> Export:
 def test_auto_ships_static_and_says_all(fp32, columns, times):
     kept = subsets(columns.spec.names)
     found = select_int8(fp32, columns, kept, asked(), times)
-    assert found.how == "static" and "smaller" in found.why and len(found.content) < 0.95 * len(fp32)
+    assert found.method == "static" and "smaller" in found.why and len(found.content) < 0.95 * len(fp32)
     facts = found.facts("auto")
     assert json.loads(json.dumps(facts)) == facts
     assert facts["ships"] == "static" and facts["rows"] == len(columns.labelled("validation"))
@@ -189,7 +189,7 @@ def test_a_form_that_was_chosen_well_may_still_fail_the_proof(fp32, columns, tim
     )
     found = select_int8(fp32, columns, kept, asked(), times)
     assert found.tried["static"]["why"] == "what stands in an absent slot changes an answer"
-    assert found.how == "dynamic"  # which says how far it drifts
+    assert found.method == "dynamic"  # which says how far it drifts
     with pytest.raises(SuffuseError, match="what stands in an absent slot"):
         select_int8(fp32, columns, kept, asked(int8="static"), times)
 
@@ -201,7 +201,7 @@ def test_off_makes_nothing(fp32, columns, times):
 
 def test_dynamic_by_name(fp32, columns, times):
     found = select_int8(fp32, columns, subsets(columns.spec.names), asked(int8="dynamic"), times)
-    assert found.how == "dynamic" and set(found.drift) == {"absent_changes_nothing", "absent", "alone"}
+    assert found.method == "dynamic" and set(found.drift) == {"absent_changes_nothing", "absent", "alone"}
 
 
 @pytest.fixture(scope="module")

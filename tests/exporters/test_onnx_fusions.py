@@ -25,7 +25,12 @@ FORMS: dict[str, list[dict]] = {
     "late": [{}, {"weights": "confidence", "hidden": 4}],
 }
 pytestmark = pytest.mark.slow  # an export takes seconds
-CASES = [{"kind": kind, **form} for kind in fusions.TABLE for form in FORMS.get(kind, [{}])]
+FURTHER = pytest.mark.long  # forms of a fusion after its first
+CASES = [
+    pytest.param({"kind": kind, **form}, id="-".join(map(str, (kind, *form.values()))), marks=FURTHER if n else ())
+    for kind in fusions.TABLE
+    for n, form in enumerate(FORMS.get(kind, [{}]))
+]
 FIELDS = (
     Field("picture", "image", {"size": 16, "mean": [0.5, 0.4, 0.6], "std": [0.25, 0.3, 0.2]}),
     Field("question", "text", {"vocabulary": 12, "length": 6}),
@@ -72,7 +77,7 @@ class Exported:
         return [np.tile(kept, (count, 1)) for kept in each] + [np.array([each[i % len(each)] for i in range(count)])]
 
 
-@pytest.fixture(scope="module", params=CASES, ids=["-".join(map(str, c.values())) for c in CASES])
+@pytest.fixture(scope="module", params=CASES)
 def exported(request, tmp_path_factory) -> Exported:
     torch.set_num_threads(1)
     return Exported(request.param, tmp_path_factory.mktemp(request.param["kind"]))

@@ -14,7 +14,7 @@ from suffuse.errors import UsageError
 from suffuse.losses import compatibility
 from suffuse.model import FusionModel
 from suffuse.recipe import make_recipe
-from suffuse.registry import load, settings
+from suffuse.registry import settings
 from suffuse.types import CLASSES, LABELS, NUMBER
 
 SOFTMAX = ["kd", "hard_label", "dkd", "nkd", "dist", "lskd", "js", "reverse_kd", "entropy_relations"]
@@ -51,7 +51,7 @@ def told(error: UsageError, *words: str) -> None:
 
 @pytest.mark.parametrize("kind", losses.KINDS)
 def test_every_loss_can_be_used_somewhere(raw, kind):
-    raw["data"]["tasks"] = {"answer": {"kind": getattr(load(losses.TABLE, kind), "HEADS", (CLASSES,))[0]}}
+    raw["data"]["tasks"] = {"answer": {"kind": (losses.load_loss(kind).HEADS or (CLASSES,))[0]}}
     read(raw, asked(kind), modality_dropout=0.5)
 
 
@@ -127,9 +127,9 @@ def test_two_classes_are_refused_once_the_data_are_known(kind):
 
 
 def test_what_may_be_refused_says_what_to_use():
-    parts = [load(losses.TABLE, kind) for kind in losses.KINDS]
-    limited = [part for part in parts if hasattr(part, "LEAST_ROWS") or hasattr(part, "LEAST_CLASSES")]
-    assert len(limited) == 12 and all("kind " in part.INSTEAD for part in limited)
+    parts = [losses.load_loss(kind) for kind in losses.KINDS]
+    limited = [part for part in parts if part.MIN_ROWS > 1 or part.MIN_CLASSES > 1]
+    assert len(limited) == 12 and all("kind " in part.HINT for part in limited)
     for kind in ("kd", "task"):  # one class is a fault of the data, which is told elsewhere
         compatibility.check(settings(losses.TABLE, {"kind": kind}), compatibility.Place(((CLASSES, 1),)), "")
 
@@ -139,7 +139,7 @@ def test_dist_over_the_batch_alone_takes_two_classes():
 
 
 def test_a_target_of_two_classes_is_passed_over_beside_others():
-    part, chosen = load(losses.TABLE, "dkd"), settings(losses.TABLE, {"kind": "dkd"})
+    part, chosen = losses.load_loss("dkd"), settings(losses.TABLE, {"kind": "dkd"})
     assert compatibility.valid(part, chosen, CLASSES, 3) and not compatibility.valid(part, chosen, CLASSES, 2)
     assert not compatibility.valid(part, chosen, LABELS, 5) and not compatibility.valid(part, chosen, NUMBER, 0)
 

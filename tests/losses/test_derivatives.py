@@ -15,7 +15,7 @@ import suffuse
 from suffuse import losses
 from suffuse.encoders.sync_batch_norm import batch_norm
 from suffuse.engine import distributed_forward
-from suffuse.registry import load, settings
+from suffuse.registry import settings
 from suffuse.types import Output
 
 NO_FORWARD_MODE = {"rkd_distance": "_cdist_forward"}  # torch has no forward-mode derivative of it
@@ -79,7 +79,7 @@ def test_a_gradient_penalty_on_kd_is_that_of_the_formula(temperature):
 
 def hint_on(mine: Tensor, theirs: Tensor):
     """The loss as a recipe's part, with its projector."""
-    part, chosen = load(losses.TABLE, "hint"), settings(losses.TABLE, {"kind": "hint", "tap": "fused"})
+    part, chosen = losses.load_loss("hint"), settings(losses.TABLE, {"kind": "hint", "tap": "fused"})
     layers = part.layers(chosen, {"fused": D}, {"fused": E}).to(mine.dtype)
     nobody = torch.zeros(len(mine), 2)
     return layers, lambda x: part.loss(chosen, layers, Output(nobody, x), {"fused": theirs}, nobody)

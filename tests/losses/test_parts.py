@@ -17,14 +17,14 @@ from suffuse.engine.loop import make_optimizer
 from suffuse.engine.objective import Objective
 from suffuse.model import FusionModel, save
 from suffuse.recipe import Training
-from suffuse.registry import load, settings
+from suffuse.registry import settings
 from suffuse.types import CLASSES, LABELS, NUMBER, Head, Output
 
 MINE = {"fused": 5, "picture": 4, "question": 3, "gates": 2, "picture.map": 6, "picture.look.map": 64}
 THEIRS = {"fused": 6, "picture": 3, "question": 3, "gates": 2, "picture.map": 6, "picture.look.map": 64}
 COUNT = 12
 NEEDED = {"attention_transfer": {"map": "picture"}, "query_attention_transfer": {"map": "picture"}}
-ON_ANSWERS = [k for k in losses.KINDS if "logits" in load(losses.TABLE, k).needs(
+ON_ANSWERS = [k for k in losses.KINDS if "logits" in losses.load_loss(k).needs(
     settings(losses.TABLE, {"kind": k, **NEEDED.get(k, {})}))]  # fmt: skip
 ON_FEATURES = ["hint", "similarity", "rkd_distance", "rkd_angle", "crd", "cka", "affinity", "entropy_relations",
                "modality_hints", "cross_modal_relation", "attention_transfer", "query_attention_transfer",
@@ -34,13 +34,13 @@ ON_FEATURES = ["hint", "similarity", "rkd_distance", "rkd_angle", "crd", "cka", 
 def made(kind: str, **asked):
     """A part, its settings and layers."""
     chosen = settings(losses.TABLE, {"kind": kind, **NEEDED.get(kind, {}), **asked})
-    part = load(losses.TABLE, kind)
+    part = losses.load_loss(kind)
     torch.manual_seed(0)
     return part, chosen, part.layers(chosen, MINE, THEIRS)
 
 
 def target_kind(kind: str) -> str:
-    return getattr(load(losses.TABLE, kind), "HEADS", (CLASSES,))[0]
+    return (losses.load_loss(kind).HEADS or (CLASSES,))[0]
 
 
 def batch(kind: str = CLASSES, seed: int = 1, absent: bool = False) -> tuple[Output, dict[str, Tensor], Tensor]:
@@ -87,7 +87,7 @@ def on_pictures(kind: str) -> dict:
     """Settings with which a loss on features reads a modality that some rows lack."""
     if kind == "affinity":
         return {"taps": ("picture", "question")}
-    return {"tap": "picture"} if "tap" in load(losses.TABLE, kind).Settings.model_fields else {}
+    return {"tap": "picture"} if "tap" in losses.load_loss(kind).Settings.model_fields else {}
 
 
 def evaluated(kind: str, given: tuple, **asked) -> tuple[Tensor, list[Tensor]]:
@@ -180,17 +180,17 @@ def test_where_no_row_has_what_is_compared_there_is_nothing(kind):
     assert all((g == 0).all() for g in gradients)
 
 
-@pytest.mark.parametrize("kind", [k for k in losses.KINDS if hasattr(load(losses.TABLE, k), "LEAST_ROWS")])
+@pytest.mark.parametrize("kind", [k for k in losses.KINDS if losses.load_loss(k).MIN_ROWS > 1])
 def test_the_last_batch_of_a_pass_may_be_too_small_to_compare(kind):
     """It gives 0 there, and stops no training."""
     output, teacher, target = batch()
-    for count in range(1, load(losses.TABLE, kind).LEAST_ROWS):
+    for count in range(1, losses.load_loss(kind).MIN_ROWS):
         few = torch.arange(count)
         value, gradients = evaluated(kind, some((output, teacher, target), few))
         assert value == 0 and all((g == 0).all() for g in gradients)
 
 
-FILTERS = [k for k in losses.KINDS if "confidence" in load(losses.TABLE, k).Settings.model_fields]
+FILTERS = [k for k in losses.KINDS if "confidence" in losses.load_loss(k).Settings.model_fields]
 
 
 def test_which_losses_filter_by_confidence():
@@ -227,8 +227,8 @@ def test_without_a_label_the_teacher_s_answer_stands_in(kind):
 def test_consistency_counts_the_rows_that_lost_something():
     output, teacher, target = batch()
     value, gradients = evaluated("subset_consistency", (output, teacher, target))
-    few = output.fewer
-    expected = losses.kd(output.logits[few], output.whole[few], 1.0)  # type: ignore[index]
+    few = output.is_partial
+    expected = losses.kd(output.logits[few], output.full_logits[few], 1.0)  # type: ignore[index]
     torch.testing.assert_close(value, expected.detach())
     assert (gradients[0][~few] == 0).all()  # type: ignore[operator]
 

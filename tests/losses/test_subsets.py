@@ -27,32 +27,32 @@ def consistency(model: FusionModel, **more) -> Objective:
 def test_the_whole_answer_is_that_on_all_modalities(make_columns, make_network, norm):
     columns = make_columns(absent=0.3)
     rows, model = columns.rows("train"), FusionModel(make_network(norm=norm), columns.spec).eval()
-    batch = columns.batch(rows, None, VIEW, whole=True)
-    assert batch.whole is not None and (batch.whole.numpy() == columns.present[rows]).all()
-    assert (batch.present & ~batch.whole).sum() == 0 and (batch.present != batch.whole).any()
+    batch = columns.batch(rows, None, VIEW, with_full=True)
+    assert batch.full_present is not None and (batch.full_present.numpy() == columns.present[rows]).all()
+    assert (batch.present & ~batch.full_present).sum() == 0 and (batch.present != batch.full_present).any()
     output = model(batch)
-    torch.testing.assert_close(output.whole, model(columns.batch(rows)).logits.detach())
+    torch.testing.assert_close(output.full_logits, model(columns.batch(rows)).logits.detach())
     torch.testing.assert_close(output.logits, model(columns.batch(rows, None, VIEW)).logits)
-    assert torch.equal(output.fewer, (batch.present != batch.whole).any(1))
-    assert not output.whole.requires_grad
+    assert torch.equal(output.is_partial, (batch.present != batch.full_present).any(1))
+    assert not output.full_logits.requires_grad
 
 
 def test_without_a_loss_that_asks_there_is_no_second_answer(make_columns, make_network):
     columns = make_columns()
     model = FusionModel(make_network(), columns.spec)
-    assert model(columns.batch(columns.rows("train"), None, VIEW)).whole is None
-    assert consistency(model).whole
-    assert not Objective(model, {"labels": settings(losses.TABLE, {"kind": "task"})}, {}).whole
+    assert model(columns.batch(columns.rows("train"), None, VIEW)).full_logits is None
+    assert consistency(model).needs_full_input
+    assert not Objective(model, {"labels": settings(losses.TABLE, {"kind": "task"})}, {}).needs_full_input
 
 
 def test_the_loss_is_the_divergence_between_both_answers(make_columns, make_network):
     columns = make_columns(absent=0.3)
     model = FusionModel(make_network(norm="none"), columns.spec)
     rows = columns.rows("train")
-    batch, objective = columns.batch(rows, None, VIEW, whole=True), consistency(model)
+    batch, objective = columns.batch(rows, None, VIEW, with_full=True), consistency(model)
     found, _ = objective(batch, {})
     full, fewer = model(columns.batch(rows)).logits, model(columns.batch(rows, None, VIEW)).logits
-    lost = (batch.present != batch.whole).any(1)
+    lost = (batch.present != batch.full_present).any(1)
     assert 0 < lost.sum() < len(rows)
     torch.testing.assert_close(found, losses.kd(fewer[lost], full[lost], 1.0))
     found.backward()
@@ -64,23 +64,23 @@ def test_dropout_is_off_in_the_answer_on_all(make_columns, make_network):
     columns = make_columns(absent=0)
     model = FusionModel(make_network(norm="none", hidden=6, dropout=0.9), columns.spec).train()
     rows = columns.rows("train")
-    output = model(columns.batch(rows, None, VIEW, whole=True))
-    torch.testing.assert_close(output.whole, model.eval()(columns.batch(rows)).logits.detach())
+    output = model(columns.batch(rows, None, VIEW, with_full=True))
+    torch.testing.assert_close(output.full_logits, model.eval()(columns.batch(rows)).logits.detach())
     model.train()
-    model(columns.batch(rows, None, VIEW, whole=True))
+    model(columns.batch(rows, None, VIEW, with_full=True))
     assert all(part.training for part in model.modules())
 
 
 def test_over_several_targets_each_has_its_own_divergence(make_columns, make_network):
     columns = make_columns(rows=16, targets="mixed", absent=0.2)
     model = FusionModel(make_network(norm="none"), columns.spec)
-    batch = columns.batch(np.arange(16), None, VIEW, whole=True)
+    batch = columns.batch(np.arange(16), None, VIEW, with_full=True)
     _, terms = consistency(model)(batch, {})
     output = model(batch)
     expected, weights = 0.0, 0.0
-    parts = zip(columns.spec.parts(output.logits), columns.spec.parts(output.whole), strict=True)
+    parts = zip(columns.spec.parts(output.logits), columns.spec.parts(output.full_logits), strict=True)
     for (head, mine), (_, whole) in parts:
-        expected += head.weight * losses.subset_consistency(mine, whole, 1.0, output.fewer, head.kind).item()
+        expected += head.weight * losses.subset_consistency(mine, whole, 1.0, output.is_partial, head.kind).item()
         weights += head.weight
     assert terms[0].item() == pytest.approx(expected / weights, rel=1e-5)
 
@@ -88,7 +88,7 @@ def test_over_several_targets_each_has_its_own_divergence(make_columns, make_net
 def test_where_nothing_was_dropped_there_is_nothing_to_agree_on(make_columns, make_network):
     columns = make_columns()
     model = FusionModel(make_network(norm="none"), columns.spec)
-    batch = columns.batch(columns.rows("train"), None, None, whole=True)
+    batch = columns.batch(columns.rows("train"), None, None, with_full=True)
     value, _ = consistency(model)(batch, {})
     value.backward()
     assert value.item() == 0

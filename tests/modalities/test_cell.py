@@ -156,7 +156,7 @@ def test_a_root_or_a_folder_that_is_moved_is_seen_at_the_next_look(tmp_path):
 
 
 def test_of_very_many_folders_only_some_are_remembered(tmp_path, monkeypatch):
-    monkeypatch.setattr(cell, "MOST_FOLDERS", 3)
+    monkeypatch.setattr(cell, "MAX_FOLDERS", 3)
     root = Root.of(tmp_path)
     for number in range(10):
         (tmp_path / str(number)).mkdir()

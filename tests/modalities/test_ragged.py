@@ -12,7 +12,7 @@ from hypothesis import settings as budget
 from hypothesis import strategies as st
 
 from suffuse.files import write_array
-from suffuse.modalities.ragged import Picked, Ragged, changed, masked, moments, open_column, padded
+from suffuse.modalities.ragged import Ragged, Selection, changed, masked, moments, open_column, padded
 
 LENGTHS = st.lists(st.integers(0, 9), min_size=1, max_size=12)
 
@@ -95,5 +95,5 @@ def test_columns_are_opened_as_they_were_written(tmp_path: Path):
 
 def test_picked_entries_come_in_slices():
     array = np.arange(20).reshape(10, 2)
-    some = Picked(array, np.array([7, 1, 1]))
+    some = Selection(array, np.array([7, 1, 1]))
     assert len(some) == 3 and some[0:2].tolist() == [[14, 15], [2, 3]] and some[2:9].tolist() == [[2, 3]]

@@ -70,7 +70,9 @@ def test_a_mutant_is_killed_where_each_of_its_tests_fails(tmp_path, monkeypatch,
     (tmp_path / "tests").mkdir()
     (tmp_path / "tests" / "test_part.py").write_text(TESTS)
     monkeypatch.setattr(run, "ROOT", tmp_path)
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")  # whatever lies in the folders above
     monkeypatch.setattr(run, "PACKAGE", "package")
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # they take seconds to import
     mutant = run.Mutant("m", "part.py", "2 * x", after, tuple(f"tests/test_part.py::{test}" for test in tests))
     assert run.judge(mutant, tmp_path / "src")[0] == state
     assert (tmp_path / "src" / "package" / "part.py").read_text() == SOURCE

@@ -212,6 +212,7 @@ def command(export: Path, rows: Path, out: Path) -> subprocess.Popen:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_process_that_is_killed_with_9_goes_on(export, tmp_path):
     rows = tmp_path / "rows.csv"
     rows.write_text("text\n" + "".join(f"what colour has thing {n % 61}\n" for n in range(30_000)))

@@ -75,6 +75,7 @@ def part(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest(), text
 
     made.load, made.stored = load, lambda settings: None
+    made.Statistics = made.blank = made.corrupt = None
     made.fit = lambda settings, items: {"longest": max(map(len, items))}
     made.encode = lambda settings, statistics, items: np.zeros((len(items), statistics["longest"]), dtype=np.int32)
     made.explain = lambda settings, statistics: [f"cut to {statistics['longest']}"]
@@ -143,7 +144,7 @@ def test_many_reasons_are_told_together(part) -> None:
     part.load = load
     found = look(table(x=[str(n) for n in range(50)]), "x")
     assert len(found.facts.unreadable) == content_check.REASONS + 1
-    assert found.facts.unreadable[content_check.OTHER_REASONS] == 50 - content_check.REASONS
+    assert found.facts.unreadable[content_check.REMAINING_REASONS] == 50 - content_check.REASONS
     assert found.field is None and found.facts.bytes == 0
 
 
@@ -160,7 +161,7 @@ def test_a_slow_derivation_is_tried_and_what_follows_from_it_too(
 
     made: Any = types.ModuleType("made_up_derivation")
     made.Settings, made.ready, made.fit = Slow, lambda settings: None, lambda settings, labels: {}
-    made.content = lambda settings, value, root: b""
+    made.content, made.Facts = lambda settings, value, root: b"", None
     made.make = lambda settings, facts, value, root: f"heard {value}"
     monkeypatch.setitem(sys.modules, "made_up_derivation", made)
     monkeypatch.setitem(kinds.TABLE, "slow", "made_up_derivation")
@@ -227,7 +228,7 @@ def test_whole_rows_are_equal_where_contents_and_label_are() -> None:
 
 def test_groups_and_copies_of_a_given_split() -> None:
     made, check = draft([[0, 0, 1, 2]], "tstv", ["a", "a", "b", "b"], [5, 6, 7, 7]), blank()
-    leak_check.check_given_split(check, made, "who")
+    leak_check.check_table_split(check, made, "who")
     found = told(check)
     assert found["groups_in_two_splits"] == (
         "warning",
@@ -235,7 +236,7 @@ def test_groups_and_copies_of_a_given_split() -> None:
     )
     assert "1 test rows with train rows" in found["copies_in_two_splits"][1]
     check = blank()
-    leak_check.check_given_split(check, draft([[0, 1]], "ts", ["a", "a"]), "who")
+    leak_check.check_table_split(check, draft([[0, 1]], "ts", ["a", "a"]), "who")
     assert not check.findings
 
 

@@ -43,4 +43,4 @@ def test_reasons_beyond_the_commonest_have_no_example(tmp_path: Path) -> None:
     cells = ["N/A" if n % 16 == 5 else str(n % 70) for n in range(160)]
     found = tabular(tmp_path, cells, {f"c{n}": "number" for n in range(content_check.REASONS + 3)})
     says = [f.says for f in found.findings if f.code == "used_in_part"]
-    assert len(says) == content_check.REASONS + 1 and content_check.OTHER_REASONS in says[-1]
+    assert len(says) == content_check.REASONS + 1 and content_check.REMAINING_REASONS in says[-1]

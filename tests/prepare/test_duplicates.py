@@ -234,7 +234,7 @@ def test_no_row_at_all_is_told_whatever_the_limit() -> None:
     data = Data(source="s", target="answer", max_quarantined=1.0)
     table_rows.leave_out(draft, data)
     error = table_rows.too_few(draft, data)
-    assert error is not None and error.what == "no row can be used" and "id: no id: 2 (lines 2, 3)" in error.line()
+    assert error is not None and error.message == "no row can be used" and "id: no id: 2 (lines 2, 3)" in error.line()
 
 
 def test_why_nothing_is_present_is_told_too() -> None:
@@ -254,7 +254,7 @@ def test_why_nothing_is_present_is_told_too() -> None:
 def test_copies_that_are_kept_are_counted_and_told() -> None:
     draft = table(list("aaab"), label=["x", "x", "y", "x"], split=[TEST, TRAIN, TEST, TRAIN])
     kept(draft, KEEP)
-    facts = split_leaks.to_json(draft, split_leaks.given_leaks(draft, copies=False))
+    facts = split_leaks.to_json(draft, split_leaks.table_split_leaks(draft, copies=False))
     assert facts["copies"] == [{"held": "test", "other": "train", "rows": 1}]
     assert facts["kept"]["contents"] == [{"held": "test", "other": "train", "rows": 1}]  # line 4: another label
     assert "copies" not in facts["left_out"]

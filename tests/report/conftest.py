@@ -6,19 +6,23 @@ import csv
 import os
 import random
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import targets_tools as kinds
 from PIL import Image
 
 from suffuse import pipeline
+from suffuse.evaluation import size
 from suffuse.run import Run
 
 COLOURS = {"<b>red</b>": (220, 30, 30), "green & blue": (30, 160, 190)}
 HEADER = ("id", "image", "text", "answer", "split")
 MARKUP = "<script>alert('boo')</script>"
+Settings = Callable[[Path], dict[str, Any]]
 CONTROL = "\x1b[7m"  # a terminal would turn its colours round
 
 
@@ -65,12 +69,23 @@ def recipe(source: Path, *names: str) -> dict[str, Any]:
     }
 
 
-@pytest.fixture(scope="session")
-def finished_run(tmp_path_factory) -> Run:
-    """Picture and question, two seeds, fewer labels, every loss; read it, don't change it."""
-    folder = tmp_path_factory.mktemp("report")
-    settings = recipe(write_table(folder / "table"), "picture", "question")
-    settings["name"] = "tiny"
+def run_once(build: Callable[..., Path], name: str, write: Callable[[Path], Path], settings: Settings) -> Run:
+    """The finished run of ``settings(table)`` on the table that ``write(folder)`` makes, built once in a test run."""
+
+    def run_of(folder: Path) -> Run:
+        return Run.of(settings(folder / "table" / "rows.csv"), folder / "run")
+
+    def make(folder: Path) -> None:
+        write(folder / "table")
+        with mock.patch.object(size, "STARTS", 1):
+            pipeline.run_all(run_of(folder))
+
+    return run_of(build(f"report-{name}", settings(Path("rows.csv")), make))
+
+
+def tiny(source: Path) -> dict[str, Any]:
+    """Picture and question, two seeds, fewer labels, every kind of loss."""
+    settings = {**recipe(source, "picture", "question"), "name": "tiny"}
     losses = {
         "soft": {"kind": "kd", "temperature": 2, "weight": 0.8},
         "labels": {"kind": "task", "weight": 0.1},
@@ -78,46 +93,52 @@ def finished_run(tmp_path_factory) -> Run:
     }
     settings["distill"] |= {"num_seeds": 2, "label_fractions": [0.5], "losses": losses}
     settings["evaluate"]["label_curve"] = [0.5]
-    run = Run.of(settings, folder / "run")
-    pipeline.run_all(run)
-    return run
+    return settings
 
 
-@pytest.fixture(scope="session")
-def plain_run(tmp_path_factory) -> Run:
+def least(source: Path) -> dict[str, Any]:
     """The least that a run can be: one modality, one seed, one epoch, nothing beside."""
-    folder = tmp_path_factory.mktemp("plain")
-    settings = recipe(write_table(folder / "table"), "question")
+    settings = recipe(source, "question")
     settings["modalities"]["question"]["tokens"] = "words"
     settings["teacher"]["train"]["epochs"] = settings["distill"]["train"]["epochs"] = 1
-    run = Run.of(settings, folder / "run")
-    pipeline.run_all(run)
-    return run
+    return settings
 
 
 @pytest.fixture(scope="session")
-def mixed_run(tmp_path_factory) -> Run:
+def finished_run(build_once) -> Run:
+    """The run of :func:`tiny`; read it, don't change it."""
+    return run_once(build_once, "tiny", write_table, tiny)
+
+
+@pytest.fixture(scope="session")
+def plain_run(build_once) -> Run:
+    """The run of :func:`least`; read it, don't change it."""
+    return run_once(build_once, "least", write_table, least)
+
+
+@pytest.fixture(scope="session")
+def mixed_run(build_once) -> Run:
     """Targets of all three kinds, and all that can stand beside them; read it, don't change it."""
-    return kinds.finish(tmp_path_factory.mktemp("mixed"), kinds.mixed)
+    return run_once(build_once, "mixed", kinds.write_table, kinds.mixed)
 
 
 @pytest.fixture(scope="session")
-def classes_run(tmp_path_factory) -> Run:
+def classes_run(build_once) -> Run:
     """Four targets of classes."""
     targets = [kinds.CLASSES, *kinds.OTHERS]
-    return kinds.finish(tmp_path_factory.mktemp("classes"), lambda source: kinds.recipe(source, targets))
+    return run_once(build_once, "classes", kinds.write_table, lambda source: kinds.recipe(source, targets))
 
 
 @pytest.fixture(scope="session")
-def labels_run(tmp_path_factory) -> Run:
+def labels_run(build_once) -> Run:
     """One target of labels."""
-    return kinds.finish(tmp_path_factory.mktemp("labels"), lambda source: kinds.recipe(source, kinds.LABELS))
+    return run_once(build_once, "labels", kinds.write_table, lambda source: kinds.recipe(source, kinds.LABELS))
 
 
 @pytest.fixture(scope="session")
-def number_run(tmp_path_factory) -> Run:
+def number_run(build_once) -> Run:
     """One number."""
-    return kinds.finish(tmp_path_factory.mktemp("number"), lambda source: kinds.recipe(source, kinds.NUMBER))
+    return run_once(build_once, "number", kinds.write_table, lambda source: kinds.recipe(source, kinds.NUMBER))
 
 
 @pytest.fixture(scope="session")

@@ -88,6 +88,6 @@ def of_verdicts() -> set[str]:
         run_warnings.UNSURE,
         split_leaks.COPIES,
         split_leaks.SAME,
-        split_leaks.OF_ONE,
+        split_leaks.ONE_MODALITY,
         *split_leaks.SAYS.values(),
     }

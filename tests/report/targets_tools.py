@@ -1,17 +1,13 @@
-"""Finished runs with targets of every kind, as small as they can be, trained in this very process."""
+"""Tables and recipes with targets of every kind, as small as they can be."""
 
 from __future__ import annotations
 
 import csv
 import random
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
-
-from suffuse import pipeline
-from suffuse.run import Run
 
 COLOURS = {"<b>red</b>": (220, 30, 30), "green & blue": (30, 160, 190), "black": (10, 10, 10)}
 CLASSES, LABELS, NUMBER = "colour <of>", "tags & more", 'price "net"'  # columns with names that need escaping
@@ -80,10 +76,3 @@ def mixed(source: Path) -> dict[str, Any]:
     }
     settings["distill"] |= {"label_fractions": [0.5], "train": {**settings["distill"]["train"], "epochs": 2}}
     return settings
-
-
-def finish(folder: Path, make: Callable[[Path], dict[str, Any]]) -> Run:
-    """Every stage. So short trainings come one after the other, in this process."""
-    run = Run.of(make(write_table(folder / "table")), folder / "run")
-    pipeline.run_all(run)
-    return run

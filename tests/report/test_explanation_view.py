@@ -40,6 +40,8 @@ def test_three_rows_stand_there_teacher_and_student_side_by_side_in_both_languag
     assert "By occlusion, in log-odds" in english and "遮挡" in chinese and "row 1, column" not in chinese
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_of_numbers_and_of_several_targets_it_says_what_it_is_about(number_run: Run, mixed_run: Run, labels_run: Run):
     numbers, mixed, labels = (
         sections(r.path("report.html").read_text(encoding="utf-8"))["explained"]
@@ -62,11 +64,11 @@ def test_without_the_probe_there_is_no_section(plain_run: Run, monkeypatch: pyte
     assert not sections(page) and 'href="#explained"' not in page
 
 
-def test_what_makes_the_page_too_large_is_left_out(finished_run: Run, monkeypatch: pytest.MonkeyPatch):
-    whole = render(finished_run)
+def test_what_makes_the_page_too_large_is_left_out(plain_run: Run, monkeypatch: pytest.MonkeyPatch):
+    whole = render(plain_run)
     assert len(whole.encode()) < pages.MAX_BYTES
     monkeypatch.setattr(pages, "MAX_BYTES", 1)
-    assert sections(whole) and not sections(render(finished_run))
+    assert sections(whole) and not sections(render(plain_run))
 
 
 def test_a_text_of_the_run_in_an_explanation_stays_a_text(plain_run: Run, monkeypatch: pytest.MonkeyPatch):

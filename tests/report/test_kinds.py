@@ -55,22 +55,28 @@ BY_KIND = {
     "labels": {"Can the stated confidence be trusted?", "Which labels are found"},
     "number": {"How far off are the numbers?"},
 }
-KINDS = [pytest.param(k, marks=() if k == "mixed" else pytest.mark.slow) for k in BY_KIND]
+LONG_KIND = [pytest.mark.slow, pytest.mark.long]  # a run of its own; one run has targets of all kinds
+KINDS = [pytest.param(k, marks=() if k == "mixed" else LONG_KIND) for k in BY_KIND]
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(scope="module", params=KINDS)
 def kind(request) -> str:
     return request.param
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def run(kind: str, request) -> Run:
     return request.getfixturevalue(f"{kind}_run")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def page(run: Run) -> str:
     return render(run, ("en",))
+
+
+@pytest.fixture(scope="module")
+def mixed_page(mixed_run: Run) -> str:
+    return render(mixed_run, ("en",))
 
 
 def cards(run: Run) -> dict[str, dict]:
@@ -259,8 +265,8 @@ def test_the_teacher_of_several_seeds_is_the_one_that_taught(mixed_run: Run):
     assert "mean of 2 seeds" in mixed_run.path("report.html").read_text(encoding="utf-8")
 
 
-def test_who_reads_what_is_told(mixed_run: Run):
-    page = render(mixed_run, ("en",))
+def test_who_reads_what_is_told(mixed_page: str):
+    page = mixed_page
     assert (
         "question (text), picture (image, read by the teacher alone), thumb (image, read by the student alone)" in page
     )
@@ -287,6 +293,7 @@ def test_labels_are_counted_as_the_reference_counts_them(mixed_run: Run):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_fourth_target_of_classes_is_listed_and_its_mistakes_are_the_real_ones(classes_run: Run):
     predictions = stored_predictions.read(classes_run, DatasetView.open(classes_run), "teacher", "export")
     found = confusion.confusion(predictions)
@@ -298,8 +305,8 @@ def test_the_fourth_target_of_classes_is_listed_and_its_mistakes_are_the_real_on
     assert sum(p["export"] for p in found[3]["pairs"]) <= found[3]["wrong"]["export"]
 
 
-def test_examples_say_what_is_true_and_what_is_said_of_every_target(mixed_run: Run):
-    page = render(mixed_run, ("en",))
+def test_examples_say_what_is_true_and_what_is_said_of_every_target(mixed_run: Run, mixed_page: str):
+    page = mixed_page
     part = page[page.index('<section id="examples">') : page.index('<section id="data">')]
     cards_ = re.findall(r'<article class="card">(.*?)</article>', part, re.DOTALL)
     assert cards_
@@ -316,6 +323,7 @@ def test_examples_say_what_is_true_and_what_is_said_of_every_target(mixed_run: R
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_browser_shows_them_all_on_screen_and_phone(chromium: str, request, tmp_path: Path):
     runs = {k: request.getfixturevalue(f"{k}_run") for k in BY_KIND}
     pages = {k: r.path("report.html").read_text(encoding="utf-8") for k, r in runs.items()}

@@ -115,6 +115,8 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return begun
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_the_rest_of_a_request_isn_t_decoded_after_its_time(predictor: Predictor, decoded: list[float]) -> None:
     body = {"records": [{"photo": encoded(picture(n))} for n in range(400)]}
     with client({MODEL: predictor}, threads=1, answer_seconds=0.3) as server:

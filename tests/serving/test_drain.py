@@ -47,6 +47,8 @@ def ended(server: Process) -> tuple[int, float]:
     return server.stop(60), time.monotonic() - begun
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_a_good_request_is_answered_beside_a_hostile_one_and_the_server_ends(export: Path, tmp_path: Path) -> None:
     limits = ("request_pixels=10000000000", "body=100000000", "grace=1", "drain=1")
     options = [word for limit in limits for word in ("--limit", limit)]
@@ -60,6 +62,8 @@ def test_a_good_request_is_answered_beside_a_hostile_one_and_the_server_ends(exp
         assert "requests that weren't answered: 1; no time left" in server.log.read_text()
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_a_client_that_goes_away_frees_the_thread(export: Path, tmp_path: Path) -> None:
     limits = ("request_pixels=10000000000", "body=100000000", "answer_seconds=600")
     options = ["--threads", "1", *(word for limit in limits for word in ("--limit", limit))]
@@ -72,6 +76,8 @@ def test_a_client_that_goes_away_frees_the_thread(export: Path, tmp_path: Path) 
         assert ended(server)[0] == 0
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_a_thread_that_hangs_holds_nobody_up(export: Path, tmp_path: Path) -> None:
     """Its request is over, so nothing is lost: exit code 0."""
     options = ("--limit", "answer_seconds=1", "--limit", "grace=1", "--limit", "drain=1")
@@ -83,6 +89,8 @@ def test_a_thread_that_hangs_holds_nobody_up(export: Path, tmp_path: Path) -> No
         assert "every request that came in was answered" in server.log.read_text()
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_a_loop_that_hangs_ends_too(export: Path, tmp_path: Path) -> None:
     """Nothing of asyncio runs any more after the signal."""
     first = "import time, suffuse.serving.server_process as process\nprocess.EXIT_SECONDS = 1\n"
@@ -102,6 +110,8 @@ def test_the_limits_are_settings_of_the_command() -> None:
         Limits.from_options(["request_pixels=1.5"])
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_many_hostile_requests_don_t_keep_a_good_one_waiting(export: Path, tmp_path: Path) -> None:
     """By the limits that hold where nothing is said."""
     body = hostile(40)

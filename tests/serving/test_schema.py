@@ -27,6 +27,7 @@ checks.positive_data_acceptance.expected-statuses = ["2xx", "422"]
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_schemathesis_finds_nothing(export: Path, tmp_path: Path) -> None:
     (tmp_path / "schemathesis.toml").write_text(CONFIG, encoding="utf-8")
     tool = [str(Path(sys.executable).parent / "schemathesis"), "--config-file", str(tmp_path / "schemathesis.toml")]

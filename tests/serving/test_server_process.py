@@ -87,6 +87,8 @@ def test_no_accepted_request_is_lost(export: Path, tmp_path: Path) -> None:
         assert "every request that came in was answered" in server.log.read_text()
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_a_server_that_was_held_up_hears_what_was_sent_meanwhile(export: Path, tmp_path: Path) -> None:
     """At its end it waits for connections that have sent nothing yet; a machine that stands still for longer than that
     must not make it close one whose request has come."""
@@ -124,6 +126,8 @@ def test_a_second_signal_ends_at_once(export: Path, tmp_path: Path) -> None:
         assert server.stop(10) == 0
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_idle_connections_and_slow_bodies_are_closed(export: Path, tmp_path: Path) -> None:
     """One that sends nothing after a good request, and one whose body doesn't come.
 

@@ -206,7 +206,10 @@ def test_every_layout_of_texts_and_bytes_gives_plain_columns(kind: pa.DataType, 
     cells = nested.get(str(kind).partition("<")[0].removesuffix("_view"), words)
     made = flat.cast(kind) if flat is not None else pa.array(cells, kind)
     file = tmp_path / "rows.parquet"
-    pq.write_table(pa.table({"a": made, "b": [1, 2, 3, 4]}), file)
+    try:
+        pq.write_table(pa.table({"a": made, "b": [1, 2, 3, 4]}), file)
+    except pa.ArrowNotImplementedError as error:
+        pytest.skip(f"this pyarrow can't write such a file: {error}")
     rows = sources.read(str(file))
     left = str(rows.table.schema.field("a").type)
     assert "view" not in left and "dictionary" not in left

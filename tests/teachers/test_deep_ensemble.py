@@ -34,6 +34,7 @@ def taught(prepared, tmp_path_factory) -> Run:
     train = {"epochs": 2, "batch": 16, "learning_rate": 0.01}
     made["teacher"] = {"encoders": encoders, "fusion": {"kind": "gated", "width": 8}, "train": train}
     made["teacher"] |= {"num_seeds": 3, "ensemble": True}
+    made["evaluate"] = {"probes": ["agreement"]}
     run = Run.of(made, tmp_path_factory.mktemp("together") / "run")
     for verb in ("prepare", "teach", "extract", "distill", "export", "evaluate"):
         pipeline.run_stage(run, verb)

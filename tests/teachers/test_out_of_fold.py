@@ -17,7 +17,7 @@ from suffuse.files import read_json
 from suffuse.knowledge import Knowledge
 from suffuse.model import open_model
 from suffuse.run import Run
-from suffuse.stages.teach import by_heart, some
+from suffuse.stages.teach import is_memorised, sample_rows
 from suffuse.teachers import Question
 from suffuse.teachers.factory import open_teacher
 from suffuse.teachers.out_of_fold import OutOfFold, fold_of
@@ -107,7 +107,7 @@ def test_killed_in_the_middle_the_networks_that_are_there_stay(folded, tmp_path,
     asked = []
     monkeypatch.setattr(teach, "run_jobs", lambda name, orders, *_: asked.extend(order["folder"] for order in orders))
     monkeypatch.setattr(teach.feature_cache, "foresee", lambda *_: None)
-    monkeypatch.setattr(teach, "look_back", lambda *_: {"by_heart": False})
+    monkeypatch.setattr(teach, "score_trained", lambda *_: {"by_heart": False})
     for done in ("teacher", "folds/fold-1"):
         (run.partial("teach") / done).mkdir(parents=True)
         (run.partial("teach") / done / "training.json").write_text("{}")
@@ -138,14 +138,14 @@ def test_a_teacher_that_knows_its_rows_by_heart_is_told_and_folds_are_offered(fo
 
 def test_what_by_heart_means():
     one, tags, price = Head("a", CLASSES, ("x", "y")), Head("t", LABELS, ("x", "y")), Head("p", NUMBER)
-    assert by_heart((one,), {"accuracy": 0.98, "log_loss": 0.3})
-    assert by_heart((one,), {"accuracy": 0.97, "log_loss": 0.049})
-    assert not by_heart((one,), {"accuracy": 0.979, "log_loss": 0.051})
-    assert not by_heart((tags,), {"micro_f1": 0.5, "log_loss": 0.01})  # many labels that nobody has
-    assert by_heart((price,), {"r2": 0.99, "log_loss": 0.01})
-    assert not by_heart((one,), {})
+    assert is_memorised((one,), {"accuracy": 0.98, "log_loss": 0.3})
+    assert is_memorised((one,), {"accuracy": 0.97, "log_loss": 0.049})
+    assert not is_memorised((one,), {"accuracy": 0.979, "log_loss": 0.051})
+    assert not is_memorised((tags,), {"micro_f1": 0.5, "log_loss": 0.01})  # many labels that nobody has
+    assert is_memorised((price,), {"r2": 0.99, "log_loss": 0.01})
+    assert not is_memorised((one,), {})
 
 
 def test_no_more_training_rows_are_looked_at_than_are_needed():
-    assert 1_000 < len(some(np.arange(25_000))) <= 2_000
-    np.testing.assert_array_equal(some(np.arange(7)), np.arange(7))
+    assert 1_000 < len(sample_rows(np.arange(25_000))) <= 2_000
+    np.testing.assert_array_equal(sample_rows(np.arange(7)), np.arange(7))

@@ -154,10 +154,10 @@ def test_one_student_on_labels_comes_before_any_distilling():
     jobs = [Job("student", 1, True, 1.0, None), Job("baseline", 1, False, 1.0, None)]
     jobs += [Job("student-0.5", 1, True, 0.5, None), Job("baseline-0.5", 1, False, 0.5, None)]
     first, rest = stage.in_order(jobs, 1)
-    assert [job.who for job in first] == ["baseline"]
-    assert sorted(job.who for job in rest) == ["baseline-0.5", "student", "student-0.5"]
+    assert [job.model for job in first] == ["baseline"]
+    assert sorted(job.model for job in rest) == ["baseline-0.5", "student", "student-0.5"]
     first, rest = stage.in_order(jobs, 2)
-    assert [job.who for job in first] == ["baseline", "baseline-0.5"]  # no process waits
+    assert [job.model for job in first] == ["baseline", "baseline-0.5"]  # no process waits
     assert all(job.distilled for job in rest)
     assert stage.in_order(rest, 2) == ([], rest)  # that one is there already
     floors = [Job("only-words", 1, False, 1.0, "words"), *rest]
@@ -177,8 +177,8 @@ def weak(prepared, tmp_path, monkeypatch):
 
         def train(function: str, orders: list[dict], *_) -> None:
             for order in orders:
-                asked.append(order["who"])
-                place = run.partial("distill") / order["who"] / f"seed-{order['seed']}" / "training.json"
+                asked.append(order["model"])
+                place = run.partial("distill") / order["model"] / f"seed-{order['seed']}" / "training.json"
                 write_json(place, {"validation": {"accuracy": student, "log_loss": 1.0}})
 
         monkeypatch.setattr(stage, "run_jobs", train)

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from e2e_tools import done, fails, make_project, start, suffuse
+from e2e_tools import check_failure, check_success, make_project, start, suffuse, suffuse_process
 
 from suffuse.checked_json import read_checked
 from suffuse.tuning.study import Study
@@ -19,9 +19,11 @@ from suffuse.tuning.study import Study
 def test_what_the_command_line_refuses(tmp_path: Path) -> None:
     recipe = make_project(tmp_path, pictures=4)
     (tmp_path / "there.yaml").write_text("mine")
-    fails(suffuse("tune", recipe, "--run", tmp_path / "run", "--out", tmp_path / "there.yaml"), 2, "there already")
-    fails(suffuse("tune", recipe, "--run", tmp_path / "run", "--objective", "speed"), 2, "objective", "speed")
-    fails(suffuse("tune", tmp_path / "none.yaml"), 2, "no such recipe")
+    check_failure(
+        suffuse("tune", recipe, "--run", tmp_path / "run", "--out", tmp_path / "there.yaml"), 2, "there already"
+    )
+    check_failure(suffuse("tune", recipe, "--run", tmp_path / "run", "--objective", "speed"), 2, "objective", "speed")
+    check_failure(suffuse("tune", tmp_path / "none.yaml"), 2, "no such recipe")
     assert not (tmp_path / "run").exists()
 
 
@@ -31,7 +33,7 @@ def test_killed_and_called_again_then_trained_anew_and_tested_once(tmp_path: Pat
     distill = {"train": {"epochs": 3, "batch": 32}, "num_seeds": 1, "unimodal_baselines": False}
     make_project(tmp_path, pictures=60, distill=distill)
     for verb in ("prepare", "teach", "extract"):
-        done(suffuse(verb, "recipe.yaml", "--out", "run", cwd=tmp_path))
+        check_success(suffuse(verb, "recipe.yaml", "--out", "run", cwd=tmp_path))
     command = ("tune", "run", "--trials", "4", "--minutes", "30", "--out", "chosen.yaml", "--json")
     for _ in range(2):
         process = start(*command, cwd=tmp_path)
@@ -41,7 +43,7 @@ def test_killed_and_called_again_then_trained_anew_and_tested_once(tmp_path: Pat
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
-    result = done(suffuse(*command, cwd=tmp_path, timeout=600))
+    result = check_success(suffuse_process(*command, cwd=tmp_path, timeout=600))
     found = json.loads(result.out)
     assert found["trials"] == {"student": 4, "baseline": 4}
     assert read_checked(tmp_path / "run" / "tuning.json") == found["trials"]
@@ -49,8 +51,10 @@ def test_killed_and_called_again_then_trained_anew_and_tested_once(tmp_path: Pat
     kinds = [k for k in found["outcomes"] if k not in ("trials", "finished", "open")]
     assert found["outcomes"]["finished"] + sum(found["outcomes"][k] for k in kinds) == 4
     assert none_left(tmp_path)
-    assert json.loads(done(suffuse(*command, cwd=tmp_path, timeout=600)).out) == found  # its own file is no obstacle
-    done(suffuse("run", "chosen.yaml", "--out", "run", cwd=tmp_path, timeout=600))
+    assert (
+        json.loads(check_success(suffuse_process(*command, cwd=tmp_path, timeout=600)).out) == found
+    )  # its own file is no obstacle
+    check_success(suffuse("run", "chosen.yaml", "--out", "run", cwd=tmp_path))
     assert len(json.loads((tmp_path / "run" / "test_evaluations.json").read_text())) == 1
     assert (tmp_path / "run" / "report.html").exists() and (tmp_path / "run" / "tuning.json").exists()
     again = ("tune", "run", "--trials", "1", "--no-baseline", "--objective", "quality")
@@ -58,7 +62,7 @@ def test_killed_and_called_again_then_trained_anew_and_tested_once(tmp_path: Pat
         ((), True),
         (("--no-scorecards", "--max-epochs", "1"), False),
     ):  # what was trained is evidence now
-        said = done(suffuse(*again, *more, cwd=tmp_path, timeout=600))
+        said = check_success(suffuse_process(*again, *more, cwd=tmp_path, timeout=600))
         evidence = json.loads((tmp_path / "run" / "tuning" / "plan.json").read_text())["evidence"]
         assert evidence["student"]["best_epochs"] and set(evidence["student"]["without"]) == {"picture", "question"}
         assert 0 <= evidence["student"]["agreement"] <= 1 and evidence["baseline"]["seeds"] == 1

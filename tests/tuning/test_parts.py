@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from tuning_tools import ground
 
-from suffuse.data.training_views import HALVES
+from suffuse.data.training_views import COMPLEMENTARY
 from suffuse.recipe import to_yaml
 from suffuse.tuning import heuristics, search_space
 from suffuse.tuning.options import QUALITY, SMALL, STUDENT
@@ -141,10 +141,10 @@ def test_a_student_that_is_weak_without_a_modality_is_tried_with_halves_where_su
     for kind, folder in (("subsets", tmp_path), ("two classes", tmp_path / "whole")):
         there, _ = ground(folder, kind)
         one = next(f for f in heuristics.findings(weak, there) if "is missing" in f.because)
-        assert ({"modality_dropout": HALVES} in one.tries) == there.by_subsets == (kind == "subsets")
+        assert ({"modality_dropout": COMPLEMENTARY} in one.tries) == there.by_subsets == (kind == "subsets")
         assert ("checkpoint_metric: subsets" in one.because) != there.by_subsets
-        tried = search_space.point_with(STUDENT, there, {"modality_dropout": HALVES})
-        assert (tried["modality_dropout"] == HALVES) == there.by_subsets
+        tried = search_space.point_with(STUDENT, there, {"modality_dropout": COMPLEMENTARY})
+        assert (tried["modality_dropout"] == COMPLEMENTARY) == there.by_subsets
 
 
 def on_scorecards(student: dict[str, float], teacher: dict[str, float], **floors: float) -> dict[str, Any]:

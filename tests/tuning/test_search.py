@@ -146,6 +146,8 @@ def test_the_front_is_of_finished_trials_and_none_dominates_another(whole: tuple
     assert all(p["size"] <= own["size"] and p["latency"] > 0 for p in points)
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_killed_at_any_moment_it_ends_as_if_it_had_not_been(
     whole: tuple[Run, dict], fresh: Callable, quick: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -190,6 +192,8 @@ def test_killed_at_any_moment_it_ends_as_if_it_had_not_been(
     assert result["chosen"]["student"]["candidates"] == wanted["chosen"]["student"]["candidates"]
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_more_trials_go_on_and_nothing_is_overwritten(whole: tuple[Run, dict], tmp_path: Path, quick: None) -> None:
     run = Run.open(shutil.copytree(whole[0].folder, tmp_path / "more"))
     before, first = trials(run), run.path("tuning", "recipe.yaml").read_bytes()
@@ -204,6 +208,8 @@ def test_more_trials_go_on_and_nothing_is_overwritten(whole: tuple[Run, dict], t
     assert (tmp_path / "mine.yaml").read_text() == "mine"
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_the_same_command_again_finds_its_own_file_and_a_longer_search_replaces_it(
     fresh: Callable[[str], Run], tmp_path: Path, quick: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -239,6 +245,8 @@ def test_the_same_command_again_finds_its_own_file_and_a_longer_search_replaces_
     assert out.read_bytes() == second + b"# mine\n"
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_another_recipe_begins_anew_and_puts_the_old_search_aside(
     whole: tuple[Run, dict], tmp_path: Path, quick: None, capsys: pytest.CaptureFixture
 ) -> None:
@@ -258,6 +266,8 @@ def test_what_cannot_be_is_said_before_anything_is_done(stored: Run, change: dic
     assert not stored.path("tuning").exists()
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_where_subsets_count_they_do_from_the_first_trial_to_the_last_choice(
     fresh: Callable, quick: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,7 @@ import pytest
 from tuning_tools import KINDS, ground
 
 from suffuse import fusions
-from suffuse.data.training_views import HALVES
+from suffuse.data.training_views import COMPLEMENTARY
 from suffuse.losses import compatibility
 from suffuse.pipeline import inputs
 from suffuse.recipe import Baseline, Recipe, to_yaml
@@ -38,7 +38,7 @@ def bare(recipe: Recipe) -> dict[str, dict]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("who", [STUDENT, BASELINE])
+@pytest.mark.parametrize("who", [STUDENT, pytest.param(BASELINE, marks=pytest.mark.long)])
 def test_every_point_is_a_valid_recipe(tmp_path: Path, kind: str, who: str) -> None:
     there, file = ground(tmp_path, kind)
     random, seen = np.random.default_rng(0), set()
@@ -90,7 +90,7 @@ def test_all_points_of_a_search_are_judged_alike(tmp_path: Path, kind: str) -> N
         assert train.by_subsets == there.recipe.distill.train.by_subsets
         if not isinstance(train.modality_dropout, dict):
             dropped.add(train.modality_dropout)
-    assert (HALVES in dropped) == (kind in ("subsets", "complementary_subsets"))
+    assert (COMPLEMENTARY in dropped) == (kind in ("subsets", "complementary_subsets"))
     assert kind not in ("subsets", "complementary_subsets") or len(dropped) > 3
 
 

@@ -36,7 +36,7 @@ def begun(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 def again(run: Run, who: str, folder: Path) -> list[dict[str, Any]]:
     """The orders of what is trained again: two candidates, in every seed."""
     search = SimpleNamespace(
-        run=run, who=who, base=run.path("recipe.yaml"), study=SimpleNamespace(completed=lambda: [DONE])
+        run=run, role=who, base=run.path("recipe.yaml"), study=SimpleNamespace(completed=lambda: [DONE])
     )
     some = [{"name": "recipe", "overrides": []}, {"name": "trial 3", "overrides": ["distill.train.epochs=2"]}]
     return reruns.rerun_orders(search, some, SEEDS, folder)  # type: ignore[arg-type]
@@ -54,7 +54,7 @@ def test_finals_are_trained_with_seeds_that_nothing_was_trained_with(stored: Run
     assert sorted(fresh[:SEEDS]) == sorted(fresh[SEEDS:]) and len(set(fresh)) == SEEDS  # the same for each candidate
     assert {job.distilled for job in begun} == {who == STUDENT}
     begun.clear()
-    search = SimpleNamespace(run=stored, who=who, folder=tmp_path)
+    search = SimpleNamespace(run=stored, role=who, folder=tmp_path)
     attempt = SimpleNamespace(number=0, user_attrs={"overrides": [], "cost": {"parameters": 1}})
     with pytest.raises(Begun):
         trial.train(search, attempt, stored.recipe, lambda share, words: None)  # type: ignore[arg-type]

@@ -104,5 +104,5 @@ def test_the_longest_are_begun_first(tmp_path: Path) -> None:
     told = [done(60.0, as_is=True), done(300.0)]
     some = [{"overrides": one.user_attrs["overrides"], "name": str(n)} for n, one in enumerate(told)]
     study = SimpleNamespace(completed=lambda: told)
-    search: Any = SimpleNamespace(study=study, run=SimpleNamespace(folder=tmp_path), base=tmp_path, who="student")
+    search: Any = SimpleNamespace(study=study, run=SimpleNamespace(folder=tmp_path), base=tmp_path, role="student")
     assert [one["name"] for one in reruns.rerun_orders(search, some, 3, tmp_path)] == ["1", "1", "1", "0", "0", "0"]

@@ -206,7 +206,7 @@ def absent(e: Evidence) -> Verdict:
 def complete(e: Evidence) -> Verdict:
     """Every training that the recipe asks for, and the share of the rows that are quarantined."""
     e.need("student")
-    files = {f"{j.who} {j.seed}": e.run.path(j.who, f"seed-{j.seed}", "training.json") for j in jobs(e.run)}
+    files = {f"{j.model} {j.seed}": e.run.path(j.model, f"seed-{j.seed}", "training.json") for j in jobs(e.run)}
     missing = [name for name, file in files.items() if not file.exists()]
     quarantine = e.need("data", "quarantine.csv")
     with parsing(quarantine), quarantine.open(encoding="utf-8", newline="") as file:

@@ -261,7 +261,7 @@ def trainings(e: Evidence) -> list[Training]:
 
 def students(e: Evidence) -> list[Training]:
     """Trainings of distill with their label fractions."""
-    files = {(job.who, job.seed, job.fraction): e.run.path(job.who, f"seed-{job.seed}") for job in jobs(e.run)}
+    files = {(job.model, job.seed, job.fraction): e.run.path(job.model, f"seed-{job.seed}") for job in jobs(e.run)}
     return [
         Training.read(f"{who}/seed-{seed}", folder / "training.json", fraction)
         for (who, seed, fraction), folder in files.items()

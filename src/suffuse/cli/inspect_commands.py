@@ -28,7 +28,7 @@ def explain_command(
 ) -> None:
     """Explain one prediction by modality, region, word, second and column, for teacher and student."""
     from ..explaining.explanation_text import explanation_lines
-    from ..stages.explain import How, explain
+    from ..stages.explain import ExplainOptions, explain
 
     if method not in ("auto", "gradients", "occlusion"):
         raise UsageError("no such method", where="--method", got=method, expected="auto, gradients or occlusion")
@@ -38,7 +38,7 @@ def explain_command(
         raise UsageError("can't write this kind of page", where="--out", got=out.name, expected="an .html file")
     check_writable(out)
     run = open_run(where)
-    explanation = explain(run, row, How(target, method, exported))
+    explanation = explain(run, row, ExplainOptions(target, method, exported))
     if out is not None:
         from ..report.explanation_view import page
 

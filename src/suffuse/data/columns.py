@@ -19,7 +19,7 @@ from ..types import NUMBER, UNLABELLED, Batch, Spec, Split
 from .training_views import Viewer
 
 SPLITS = ("train", "validation", "test")
-MOST_NUMBERS = 2**26  # in the entries of rows that are computed at once
+MAX_NUMBERS = 2**26  # in the entries of rows that are computed at once
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class Columns:
 
     def fitting(self, limit: int) -> int:
         """How many rows may be computed at once: at most ``limit``, fewer where their entries are large."""
-        return max(min(limit, MOST_NUMBERS // max(self.numbers(), 1)), 1)
+        return max(min(limit, MAX_NUMBERS // max(self.numbers(), 1)), 1)
 
     def numbers(self) -> int:
         """The largest number of values in a row's entries, all modalities together."""
@@ -120,19 +120,20 @@ class Columns:
         rows: np.ndarray,
         target: torch.Tensor | None = None,
         view: tuple[Viewer, int] | None = None,
-        whole: bool = False,
+        with_full: bool = False,
         split: Split | None = None,
     ) -> Batch:
         """Gather rows. ``target`` replaces the stored targets where labels are hidden; a view (viewer, pass) drops
-        modalities and augments entries. ``whole``: dropped entries are encoded too, and ``Batch.whole`` marks them.
+        modalities and augments entries. ``with_full``: dropped entries are encoded too, and
+        ``Batch.full_present`` marks them.
         ``split``: only this process's entries are gathered; vectors of frozen encoders are gathered by all."""
         inputs, index, counts = {}, {}, {}
         present = has = self.present[rows]
-        halves = view[0].halves(view[1], rows, has) if view else None
+        masks = view[0].complementary_masks(view[1], rows, has) if view else None
         if view:
             present = view[0].present(view[1], rows, has, self.spec.names)
         for m, (name, column) in enumerate(self.entries.items()):
-            is_encoded = has[:, m] if whole else present[:, m]
+            is_encoded = has[:, m] if with_full else present[:, m]
             if is_encoded.all():
                 distinct, inverse = np.unique(self.entry[rows, m], return_inverse=True)
             else:  # only what is present is encoded; the others point at entry 0, and are masked
@@ -142,19 +143,20 @@ class Columns:
             if split and name not in self.ready:
                 counts[name] = len(distinct)
                 distinct = distinct[split.own(len(distinct))]
-            picked = column[distinct]
+            gathered = column[distinct]
             if view and name not in self.ready:
-                picked = _cut(view[0].entries(view[1], name, distinct, picked), column)
-            inputs[name] = _tensor(picked)
+                gathered = _cut(view[0].entries(view[1], name, distinct, gathered), column)
+            inputs[name] = _tensor(gathered)
             index[name] = torch.from_numpy(inverse)
         positions = torch.from_numpy(rows)
         labels = torch.from_numpy(self.target) if target is None else target
         mask = torch.from_numpy(present)
         row_labels = labels.index_select(0, positions)
-        before = torch.from_numpy(has) if whole else None
+        full_present = torch.from_numpy(has) if with_full else None
         shared = replace(split, entries=counts) if split else None
-        parts, complete = None if halves is None else torch.from_numpy(halves), bool(present.all())
-        return Batch(inputs, index, mask, row_labels, positions, complete, self.ready, before, shared, halves=parts)
+        parts, complete = None if masks is None else torch.from_numpy(masks), bool(present.all())
+        batch = Batch(inputs, index, mask, row_labels, positions, complete, self.ready, full_present, shared)
+        return batch if parts is None else replace(batch, complementary_masks=parts)
 
 
 def _described(folder: Path) -> tuple[dict[str, Any], Spec]:
@@ -167,16 +169,16 @@ def _described(folder: Path) -> tuple[dict[str, Any], Spec]:
         return schema, Spec.from_json({**schema, "fields": fields})
 
 
-def _cut(picked: np.ndarray, column: Any) -> np.ndarray:
+def _cut(gathered: np.ndarray, column: Any) -> np.ndarray:
     """No more steps than the longest stored entry has: what a view makes longer is cut as a longer clip would be."""
-    return picked[:, : column.shape[1]] if isinstance(column, Ragged) else picked
+    return gathered[:, : column.shape[1]] if isinstance(column, Ragged) else gathered
 
 
-def _tensor(picked: np.ndarray) -> torch.Tensor:
+def _tensor(gathered: np.ndarray) -> torch.Tensor:
     """Token ids as int64; frames (U, L, F + 1) as float32, as long as the longest: their last channel says where
     they are real."""
-    if picked.ndim == 3 and picked.dtype.kind == "f":
-        longest = int(picked[:, :, -1].astype(bool).sum(1).max(initial=1))
-        return torch.from_numpy(picked[:, : max(longest, 1)].astype(np.float32))
-    tensor = torch.from_numpy(picked)
+    if gathered.ndim == 3 and gathered.dtype.kind == "f":
+        longest = int(gathered[:, :, -1].astype(bool).sum(1).max(initial=1))
+        return torch.from_numpy(gathered[:, : max(longest, 1)].astype(np.float32))
+    tensor = torch.from_numpy(gathered)
     return tensor.long() if tensor.dtype == torch.int32 else tensor

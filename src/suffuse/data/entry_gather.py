@@ -34,7 +34,7 @@ def only(rows: Tensor, real: Tensor) -> Tensor:
 def blanked(batch: Batch, names: Sequence[str]) -> Batch:
     """Zeros in the slots where a row lacks a modality, of modalities (``names``, as ``present`` has them) whose entries
     stand row by row: whatever is there, an id beyond the vocabulary or NaN, reaches no encoder."""
-    present = batch.present if batch.whole is None else batch.whole
+    present = batch.present if batch.full_present is None else batch.full_present
     inputs = dict(batch.inputs)
     for at, name in enumerate(names):
         if name not in batch.index:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-MOST_TOGETHER = 16  # rows of one content side by side: more would make batches of one kind
+MAX_TOGETHER = 16  # rows of one content side by side: more would make batches of one kind
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,6 @@ class Sampler:
         rows = shuffled[np.argsort(which[shuffled], kind="stable")]  # by picture, shuffled within
         new = np.diff(which[rows], prepend=-1) != 0
         rank = np.arange(len(rows)) - np.maximum.accumulate(np.where(new, np.arange(len(rows)), 0))
-        piece = np.cumsum(rank % MOST_TOGETHER == 0) - 1
+        piece = np.cumsum(rank % MAX_TOGETHER == 0) - 1
         place = random.permutation(piece[-1] + 1)[piece]
         return self.rows[rows[np.argsort(place, kind="stable")]]

@@ -13,14 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from .. import modalities
+from ..modalities import load_modality
 from ..recipe import Training
-from ..registry import ModalitySettings, load
+from ..registry import ModalitySettings
 
 DROP, AUGMENT = 1, 2  # what numbers are drawn for
-HALVES = (
-    "complementary_subsets"  # nothing is dropped: a row is seen whole, as a part of its modalities, and as the rest
-)
+# nothing is dropped: a row is used three times, with all modalities, with a random subset, and with its complement
+COMPLEMENTARY = "complementary_subsets"
 
 
 @dataclass(frozen=True)
@@ -36,28 +35,28 @@ class Viewer:
     def of(cls, training: Training, modalities_: Mapping[str, ModalitySettings], seed: int) -> Viewer | None:
         """The viewer that a recipe asks for; None where rows are seen as they are."""
         drop = 1.0 if training.modality_dropout == "uniform" else training.modality_dropout
-        chosen = {n: s for n, s in modalities_.items() if training.augment and getattr(s, "augment", None)}
+        chosen = {n: s for n, s in modalities_.items() if training.augment and s.get("augment")}
         return cls(seed, drop, chosen) if drop or chosen else None
 
     def present(self, number: int, rows: np.ndarray, present: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
         """present (B, M) bool of these rows, less what pass ``number`` drops; never all that a row has."""
-        if not self.drop or self.drop == HALVES:
+        if not self.drop or self.drop == COMPLEMENTARY:
             return present
         if isinstance(self.drop, dict):
             rates = np.array([self.drop.get(name, 0.0) for name in names])
             numbers = uniform((self.seed, number, DROP), rows, len(names) + 1)
             kept = present & (numbers[:, :-1] >= rates)
             empty = ~kept.any(1)
-            kept[empty] = _one_of(present[empty], numbers[empty, -1])
+            kept[empty] = _random_modality(present[empty], numbers[empty, -1])
             return kept
         chance, which = uniform((self.seed, number, DROP), rows, 2).T
         kept = _subset(present, which, 2.0 ** present.sum(1) - 1)  # any but the empty one
         return np.where((chance < self.drop)[:, None], kept, present)
 
-    def halves(self, number: int, rows: np.ndarray, present: np.ndarray) -> np.ndarray | None:
+    def complementary_masks(self, number: int, rows: np.ndarray, present: np.ndarray) -> np.ndarray | None:
         """(2, B, M) bool: a part of what each row has, drawn from all that are neither empty nor whole, and the rest; a
-        row with one modality has it in both. None where the viewer has no halves."""
-        if self.drop != HALVES:
+        row with one modality has it in both. None where the viewer drops modalities otherwise."""
+        if self.drop != COMPLEMENTARY:
             return None
         several = (present.sum(1) > 1)[:, None]
         which = uniform((self.seed, number, DROP), rows, 1)[:, 0]
@@ -69,7 +68,7 @@ class Viewer:
         settings = self.augmented.get(name)
         if settings is None:
             return entries
-        part: Any = load(modalities.TABLE, settings.kind)
+        part = load_modality(settings.kind)
         seed, number = (self.stored[0], number % self.stored[1]) if self.stored else (self.seed, number)
         return part.augment(settings, entries, uniform((seed, number, AUGMENT, tag(settings)), ids, part.DRAWS))
 
@@ -107,7 +106,7 @@ def _subset(present: np.ndarray, number: np.ndarray, count: np.ndarray) -> np.nd
     return present & ((subset[:, None] >> np.maximum(rank, 0)) & 1).astype(bool)
 
 
-def _one_of(present: np.ndarray, number: np.ndarray) -> np.ndarray:
+def _random_modality(present: np.ndarray, number: np.ndarray) -> np.ndarray:
     """One of each row's present modalities, by a number in [0, 1)."""
     count = present.sum(1)
     rank = np.minimum((number * count).astype(np.int64), count - 1)

@@ -76,7 +76,7 @@ def make(settings: Settings, facts: dict, value: Any, root: Any) -> str:
     text = _text(value)
     words, unspaced = _table(tuple(facts["words"]))
     gap = f" {settings.instead} "
-    text = unspaced.sub(lambda found: gap, text) if unspaced else text
+    text = unspaced.sub(lambda match: gap, text) if unspaced else text
     text = word_pattern().sub(lambda w: gap if _form(w[0], settings.plurals) in words else w[0], text)
     masked = " ".join(text.split())
     if not masked:

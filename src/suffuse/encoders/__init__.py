@@ -1,24 +1,19 @@
 """Encoders: one modality's entries -> a vector each (and tokens, where they have them).
 
-An encoder is one module with
-
-- ``Settings`` and ``MODALITIES`` (the kinds it takes);
-- ``layers(settings, field) -> ModuleDict``, ``width(settings, layers)``, with tokens ``tokens(settings, layers)``
-  (a token's width), and ``encode(settings, layers, x) -> Encoded``: an entry's result never depends on another entry,
-  nor on how long the batch was padded;
-- with pretrained weights: ``initialise(settings, layers, field) -> str`` loads them, and says what it loaded. It is
-  called before training only: ``layers`` builds without them, and a saved model holds all its weights;
-- ``resolved(settings) -> Settings``, where settings name a folder or package: the same settings with what stands there
-  (but for weights) written in, so that a saved model needs neither;
-- ``normalised(settings, layers) -> (mean, std) | None``: of a picture's channels in 0..1 or of a frame's numbers, where
-  these are not to be normalised as the training entries say;
-- ``QUERIES``: names of its layers whose weights are learned queries, which don't decay;
-- ``hindrance(settings, layers) -> str``: why it can't be exported, where it can't.
-
-Where its settings have ``frozen: true`` its vectors are computed once and kept (``engine/feature_cache.py``); it then
-stays in eval mode and gets no gradient. ``layers``, ``resolved`` and ``initialise`` raise ValueError where the settings
-can't be.
+An encoder is one module that follows :class:`EncoderPart`. Where its settings have ``frozen: true`` its vectors are
+computed once and kept (``engine/feature_cache.py``); it then stays in eval mode and gets no gradient.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from ..registry import PartSettings, default, load_part
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from ..types import Encoded, Field
 
 TABLE = {
     "conv": "suffuse.encoders.conv",
@@ -37,3 +32,58 @@ TABLE = {
     "tcn": "suffuse.encoders.tcn",
     "speech_embedding": "suffuse.encoders.speech_embedding",
 }
+
+
+class EncoderPart(Protocol):
+    """The interface of an encoder's module. ``layers``, ``resolved`` and ``initialise`` raise ValueError where the
+    settings can't be."""
+
+    Settings: type[PartSettings]
+    MODALITIES: tuple[str, ...]  # the kinds that it reads
+    QUERIES: tuple[str, ...] = ()  # names of its layers whose weights are learned queries, which don't decay
+
+    def layers(self, settings: PartSettings, field: Field) -> nn.ModuleDict:
+        """Its layers, with random weights."""
+        ...
+
+    def width(self, settings: PartSettings, layers: nn.ModuleDict) -> int:
+        """D of the vector."""
+        ...
+
+    def encode(self, settings: PartSettings, layers: nn.ModuleDict, x: Tensor) -> Encoded:
+        """Entries (U, ...) -> vectors (U, D), and tokens (U, L, D_t) with their mask (U, L). An entry's result never
+        depends on another entry, nor on how long the batch was padded."""
+        ...
+
+    @default
+    def tokens(self, settings: PartSettings, layers: nn.ModuleDict) -> int:
+        """Width of each token; 0 where there are none."""
+        return 0
+
+    @default
+    def initialise(self, settings: PartSettings, layers: nn.ModuleDict, field: Field) -> str:
+        """Load pretrained weights into the layers; returns what was loaded. It is called once, before training: a saved
+        model holds all its weights."""
+        return ""
+
+    @default
+    def resolved(self, settings: PartSettings) -> PartSettings:
+        """Settings that name a folder or package, with what stands there (but for weights) written in, so that a saved
+        model needs neither."""
+        return settings
+
+    @default
+    def normalised(self, settings: PartSettings, layers: nn.ModuleDict) -> tuple[list[float], list[float]] | None:
+        """Mean and deviation of a picture's channels in 0..1 or of a frame's numbers; None: those of the training
+        entries."""
+        return None
+
+    @default
+    def hindrance(self, settings: PartSettings, layers: nn.ModuleDict) -> str:
+        """Why it can't be exported; empty where it can."""
+        return ""
+
+
+def load_encoder(kind: str) -> EncoderPart:
+    """The encoder of this kind. Raises UsageError where there is none."""
+    return load_part(TABLE, kind, EncoderPart)

@@ -98,12 +98,12 @@ def layers(settings: Settings, field: Field) -> nn.ModuleDict:
     import torch
     from torch import nn
 
-    body = _encoder(*_made(settings, field))
+    body = _encoder(*_build_network(settings, field))
     _check(settings, field, body.config)
-    made = nn.ModuleDict({"body": body})
+    built = nn.ModuleDict({"body": body})
     # the text modality has 0 for padding, and for the token whose id is 0 what would be padding
-    made.register_buffer("pad", torch.tensor(field.statistics.get("pad", 0)))
-    return made
+    built.register_buffer("pad", torch.tensor(field.statistics.get("pad", 0)))
+    return built
 
 
 def initialise(settings: Settings, layers: nn.ModuleDict, field: Field) -> str:
@@ -112,7 +112,7 @@ def initialise(settings: Settings, layers: nn.ModuleDict, field: Field) -> str:
         return ""
     folder = local_folder(settings.name)
     _check_tokens(folder, field)
-    model, options = _made(settings, field, build=False)
+    model, options = _build_network(settings, field, build=False)
     options |= {"local_files_only": True, "trust_remote_code": False, "use_safetensors": True}
     try:
         with silence():
@@ -171,7 +171,7 @@ def _heard(settings: Settings, body: Any, x: Tensor) -> tuple[Tensor, Tensor]:
     return padded, torch.arange(padded.shape[1], device=x.device) < counts.unsqueeze(1)
 
 
-def _made(settings: Settings, field: Field, build: bool = True) -> tuple[Any, Any]:
+def _build_network(settings: Settings, field: Field, build: bool = True) -> tuple[Any, Any]:
     """A new network and its configuration; or its class and how it is made from a folder."""
     transformers: Any = optional("transformers", "huggingface")
     assert settings.architecture

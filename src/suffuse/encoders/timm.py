@@ -124,12 +124,12 @@ def encode(settings: Settings, layers: nn.ModuleDict, x: Tensor) -> Encoded:
     return Encoded(vector, found, torch.ones_like(found[:, :, 0], dtype=torch.bool))
 
 
-def _create(settings: Settings, field: Field, **more: Any) -> nn.Module:
+def _create(settings: Settings, field: Field, **options: Any) -> nn.Module:
     timm, facts = optional("timm", "timm"), settings.architecture
     assert facts
     sized = {"img_size": field.statistics["size"]} if facts["fixed"] else {}
     try:
-        return timm.create_model(facts["name"], num_classes=0, **facts["options"], **sized, **more)
+        return timm.create_model(facts["name"], num_classes=0, **facts["options"], **sized, **options)
     except (AssertionError, RuntimeError, TypeError) as error:
         raise ValueError(f"got {settings.name}, which timm refuses: {str(error).splitlines()[0][:200]}") from None
 

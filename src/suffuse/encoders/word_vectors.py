@@ -78,9 +78,9 @@ def vectors_of(path: Path, tokens: dict[str, int]) -> tuple[np.ndarray, np.ndarr
     for token, number in tokens.items():
         if token.startswith(marked) and not token.startswith("##"):
             named[_plain(token[len(marked) :]) if marked == "Ġ" else token[len(marked) :]] = number
-    found = read(path, set(named) - {""})
-    ids = np.array([named[w] for w in found], dtype=np.int64)
-    return ids, np.stack(list(found.values())) if found else np.zeros((0, 0), dtype=np.float32)
+    vectors = read(path, set(named) - {""})
+    ids = np.array([named[w] for w in vectors], dtype=np.int64)
+    return ids, np.stack(list(vectors.values())) if vectors else np.zeros((0, 0), dtype=np.float32)
 
 
 def _plain(token: str) -> str:
@@ -92,11 +92,11 @@ def _plain(token: str) -> str:
 
 
 def _chosen(
-    pairs: Iterator[tuple[bytes, np.ndarray | bytes]], wanted: dict[bytes, str], name: str, width: int
+    pairs: Iterator[tuple[bytes, np.ndarray | bytes]], vocabulary: dict[bytes, str], name: str, width: int
 ) -> dict[str, np.ndarray]:
-    found: dict[str, np.ndarray] = {}
+    vectors: dict[str, np.ndarray] = {}
     for word, numbers in pairs:
-        if word not in wanted or wanted[word] in found:  # the first of several is the more frequent
+        if word not in vocabulary or vocabulary[word] in vectors:  # the first of several is the more frequent
             continue
         parts = numbers.split() if isinstance(numbers, bytes) else numbers
         if len(parts) > width:  # GloVe has words with blanks in them: this one only begins like a word of ours
@@ -104,13 +104,13 @@ def _chosen(
         try:
             vector = np.array(parts, dtype=np.float32)
         except ValueError:
-            raise ValueError(f"got {numbers[:30]!r} after {wanted[word]!r} in {name}, expected numbers") from None
+            raise ValueError(f"got {numbers[:30]!r} after {vocabulary[word]!r} in {name}, expected numbers") from None
         if len(vector) < width or not np.isfinite(vector).all():
             raise ValueError(
-                f"got {len(vector)} numbers after {wanted[word]!r} in {name}, expected {width} finite ones"
+                f"got {len(vector)} numbers after {vocabulary[word]!r} in {name}, expected {width} finite ones"
             )
-        found[wanted[word]] = vector
-    return found
+        vectors[vocabulary[word]] = vector
+    return vectors
 
 
 def _header(line: bytes) -> tuple[int, int] | None:
@@ -129,9 +129,9 @@ def _binary(file: IO[bytes], count: int, width: int) -> Iterator[tuple[bytes, np
     buffer, at, size = b"", 0, 4 * width
     for _ in range(count):
         while (end := buffer.find(b" ", at, at + LONGEST)) < 0 or len(buffer) < end + 1 + size:
-            more = file.read(CHUNK)
-            if not more or (end < 0 and len(buffer) - at > LONGEST):
+            data = file.read(CHUNK)
+            if not data or (end < 0 and len(buffer) - at > LONGEST):
                 raise ValueError("got a file that ends too early, expected word2vec's binary form")
-            buffer, at = buffer[at:] + more, 0
+            buffer, at = buffer[at:] + data, 0
         yield buffer[at:end].lstrip(b"\n"), np.frombuffer(buffer, dtype="<f4", count=width, offset=end + 1)
         at = end + 1 + size

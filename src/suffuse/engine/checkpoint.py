@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -30,7 +31,7 @@ class State:
     best: float = -math.inf
     best_epoch: int = 0
     stopped: bool = False
-    history: list[dict] = field(default_factory=list)  # one entry per validation
+    history: list[dict[str, Any]] = field(default_factory=lambda: [])  # one entry per validation
 
 
 class Checkpoint:
@@ -49,13 +50,13 @@ class Checkpoint:
     ):
         self.file = folder / "checkpoints" / "last.safetensors"
         self.objective, self.optimizer, self.usage = objective, optimizer, usage
-        self.sums = torch.zeros(len(objective.names))
+        self.sums: torch.Tensor = torch.zeros(len(objective.names))
         self.fixed = objective.model.frozen()
         self.average = Average(objective.model, ema, self.fixed) if ema else None
         self.note_best()
 
     @contextlib.contextmanager
-    def judged(self) -> Iterator[None]:
+    def judged(self) -> Generator[None]:
         """Inside, the model has the weights that are validated and kept: averaged ones, where the recipe averages."""
         with self.average.applied() if self.average else contextlib.nullcontext():
             yield
@@ -97,8 +98,8 @@ class Checkpoint:
         if not self.file.exists():
             return None
         try:
-            with safe_open(self.file, framework="pt") as file:
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            with cast(Any, safe_open)(self.file, framework="pt") as file:  # its stub lacks types
+                tensors: dict[str, torch.Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
                 state = State(**json.loads(file.metadata()["state"]))
         except SafetensorError as error:
             hint = "delete it to train from the start"
@@ -109,7 +110,7 @@ class Checkpoint:
         self.best = _under(tensors, "best.")
         if self.average:
             self.average.load(_under(tensors, "average."), int(tensors["averaged"]))
-        memory: dict[int, dict] = {}
+        memory: dict[int, dict[str, Any]] = {}
         for name, value in _under(tensors, "optimizer.").items():
             number, key = name.split(".", 1)
             memory.setdefault(int(number), {})[key] = value

@@ -9,11 +9,14 @@ each process passes on its own part of it. Where each process uses the whole ten
 are summed first (Shoeybi et al. 2019 split models like this). Only dropout differs: each process draws its own.
 """
 
+# pyright: reportUnknownMemberType=false
+# (torch annotates from_numpy, tolist and manual_seed in part)
+
 from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -31,7 +34,7 @@ def forward(model: FusionModel, batch: Batch, maps: Collection[str]) -> Output:
     split, names, rows = batch.split, model.spec.names, len(batch.present)
     assert split
     entries = encode_entries(model, batch, maps, split)
-    own_rows, tokens = split.own(rows), getattr(model.part, "TOKENS", False)
+    own_rows, tokens = split.own(rows), model.part.TOKENS
     count = own_rows.stop - own_rows.start
     encodings = [
         model.nothing(n, count, False) if e is None else spread(e, batch.index[n][own_rows], tokens)
@@ -40,16 +43,16 @@ def forward(model: FusionModel, batch: Batch, maps: Collection[str]) -> Output:
     with synchronised(None if split.few(rows) else summed):
         own = model.fuse(encodings, batch.present[own_rows], maps)
         full_logits = None
-        if batch.learned and batch.whole is not None:
-            full_logits = model.fuse(encodings, batch.whole[own_rows]).logits
-        halves = () if batch.halves is None else batch.halves
-        half_logits = [model.fuse(encodings, half[own_rows]).logits for half in halves]
-    if batch.whole is not None and full_logits is None:
-        full_logits = model.answer(encodings, batch.whole[own_rows])
+        if batch.train_full and batch.full_present is not None:
+            full_logits = model.fuse(encodings, batch.full_present[own_rows]).logits
+        masks = () if batch.complementary_masks is None else batch.complementary_masks
+        subset_logits = [model.fuse(encodings, mask[own_rows]).logits for mask in masks]
+    if batch.full_present is not None and full_logits is None:
+        full_logits = model.inference_logits(encodings, batch.full_present[own_rows])
     own_looks = {name: look for name, look in own.maps.items() if name.endswith(LOOK)}
-    own_tensors = (own.logits, own.fused, own.gates, full_logits, *half_logits, *own_looks.values())
+    own_tensors = (own.logits, own.fused, own.gates, full_logits, *subset_logits, *own_looks.values())
     logits, fused, gates, full_logits, *rest = gather_rows(own_tensors, split, rows)
-    half_logits, looks = tuple(z for z in rest[: len(halves)] if z is not None), rest[len(halves) :]
+    subset_logits, looks = tuple(z for z in rest[: len(masks)] if z is not None), rest[len(masks) :]
     assert logits is not None
     gathered_entries = [
         model.nothing(n, rows, n in maps) if e is None else spread(e, batch.index[n], False)
@@ -58,9 +61,11 @@ def forward(model: FusionModel, batch: Batch, maps: Collection[str]) -> Output:
     features = {n: e.vector for n, e in zip(names, gathered_entries, strict=True)}
     gathered_maps = {n: e.map for n, e in zip(names, gathered_entries, strict=True) if e.map is not None}
     gathered_maps |= {n: look for n, look in zip(own_looks, looks, strict=True) if look is not None}
-    output = Output(logits, fused, features, gates, head=model.only_head, maps=gathered_maps, halves=half_logits)
-    if batch.whole is not None:
-        output = replace(output, whole=full_logits, fewer=(batch.whole != batch.present).any(1))
+    output = Output(
+        logits, fused, features, gates, head=model.only_head, maps=gathered_maps, complementary_logits=subset_logits
+    )
+    if batch.full_present is not None:
+        output = replace(output, full_logits=full_logits, is_partial=(batch.full_present != batch.present).any(1))
     if not batch.complete:
         output.present.update(zip(names, batch.present.unbind(1), strict=True))
     return output
@@ -81,7 +86,7 @@ def encode_entries(model: FusionModel, batch: Batch, maps: Collection[str], spli
     ]
     if not shared_modalities:
         return entries
-    tokens = getattr(model.part, "TOKENS", False)
+    tokens = model.part.TOKENS
     local = _pad_tokens([entries[m] for m in shared_modalities], tokens)  # pyright: ignore
     counts = [split.entries[model.spec.names[m]] for m in shared_modalities]
     flat = [t for e in local for t in (e.vector, e.tokens, e.token_mask, e.map)]
@@ -135,8 +140,9 @@ def _pad_tokens(entries: list[Encoded], tokens: bool) -> list[Encoded]:
     processes."""
     if not tokens:
         return [replace(e, tokens=None, token_mask=None) for e in entries]
-    lengths = highest(torch.tensor([0 if e.tokens is None else e.tokens.shape[1] for e in entries])).tolist()
-    padded = []
+    own_lengths = torch.tensor([0 if e.tokens is None else e.tokens.shape[1] for e in entries])
+    lengths = cast("list[int]", highest(own_lengths).tolist())
+    padded: list[Encoded] = []
     for e, longest in zip(entries, lengths, strict=True):
         if e.tokens is not None and e.token_mask is not None:
             padding = longest - e.tokens.shape[1]
@@ -157,14 +163,15 @@ class _AllGather(torch.autograd.Function):
         widths = [t[0:1].numel() if len(t) else t.new_zeros(1, *t.shape[1:]).numel() for t in own]
         sizes = [sum(c[r] * w for c, w in zip(counts, widths, strict=True)) for r in range(len(counts[0]))]
         pieces = gather_ragged(torch.cat([t.detach().to(dtype).flatten() for t in own]), sizes)
-        parts = [piece.split([c[r] * w for c, w in zip(counts, widths, strict=True)]) for r, piece in enumerate(pieces)]
+        sections = [[c[r] * w for c, w in zip(counts, widths, strict=True)] for r in range(len(pieces))]
+        parts = [torch.split(piece, lengths) for piece, lengths in zip(pieces, sections, strict=True)]
         return tuple(
             torch.cat([part[n] for part in parts]).reshape(-1, *t.shape[1:]).to(t.dtype) for n, t in enumerate(own)
         )
 
     @staticmethod
     @once_differentiable  # a second derivative would lack the other processes' part
-    def backward(ctx: Any, *grads: Tensor) -> tuple:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         starts = [sum(c[: ctx.rank]) for c in ctx.counts]
         own_grads = (g[s : s + c[ctx.rank]] for g, s, c in zip(grads, starts, ctx.counts, strict=True))
         return (None, None, *own_grads)
@@ -182,7 +189,8 @@ class _SumGradients(torch.autograd.Function):
     @once_differentiable  # a second derivative would lack the other processes' part
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         dtype = _common_dtype(grads)
-        sums = summed(torch.cat([g.to(dtype).flatten() for g in grads])).split([g.numel() for g in grads])
+        total = summed(torch.cat([g.to(dtype).flatten() for g in grads]))
+        sums = torch.split(total, [g.numel() for g in grads])
         return tuple(f.reshape(g.shape).to(g.dtype) for f, g in zip(sums, grads, strict=True))
 
 

@@ -4,7 +4,7 @@ the run's folder. The first process runs the stage and sends each training to th
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextvars import ContextVar
 from importlib import import_module
 from typing import Any
@@ -13,7 +13,7 @@ _call: ContextVar[Callable[[Any], Any] | None] = ContextVar("call", default=None
 
 
 @contextlib.contextmanager
-def leader(size: int) -> Iterator[None]:
+def leader(size: int) -> Generator[None]:
     """The first process: inside, :func:`run_together` sends jobs to the others. They end when it exits."""
     from .process_group import Lost, join_group, order_channel
 
@@ -43,18 +43,18 @@ def is_leader() -> bool:
     return _call.get() is not None
 
 
-def run_together(function: str, jobs: list[dict], tell: Callable[[float, str], None]) -> None:
+def run_together(function: str, jobs: list[dict[str, Any]], tell: Callable[[float, str], None]) -> None:
     """One job after the other, each by all processes."""
     call = _call.get()
     assert call
-    run_one_by_one(function, jobs, tell, lambda job: call({"function": function, "job": job}))
+    run_sequentially(function, jobs, tell, lambda job: call({"function": function, "job": job}))
 
 
-def run_one_by_one(
+def run_sequentially(
     function: str,
-    jobs: list[dict],
+    jobs: list[dict[str, Any]],
     tell: Callable[[float, str], None],
-    first: Callable[[dict], Any] = lambda job: None,
+    first: Callable[[dict[str, Any]], Any] = lambda job: None,
 ) -> None:
     """One job after the other, in this process; ``first`` is called with each before."""
     for number, job in enumerate(jobs):
@@ -66,7 +66,7 @@ def run_one_by_one(
         import_function(function)(dict(job), part)
 
 
-def import_function(function: str) -> Callable[[dict, Callable[[float, str], None]], None]:
+def import_function(function: str) -> Callable[[dict[str, Any], Callable[[float, str], None]], None]:
     """The function that ``module:name`` names."""
     module, name = function.split(":")
     return getattr(import_module(module), name)

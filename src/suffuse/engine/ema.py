@@ -10,7 +10,7 @@ what is validated and kept.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -40,7 +40,7 @@ class Average:
                 self.tensors[name].copy_(value)
 
     @contextlib.contextmanager
-    def applied(self) -> Iterator[None]:
+    def applied(self) -> Generator[None]:
         """The model has the averaged weights inside, and its own again afterwards."""
         current_weights = {k: v.detach().clone() for k, v in self._tracked_state().items()}
         self._write(self.tensors)

@@ -84,7 +84,7 @@ def compute(encoder: Encoder, columns: Columns, file: Path, tell: Tell) -> None:
         part = parts / f"part-{number:06d}.npy"
         if not part.exists():
             content = io.BytesIO()
-            entries = _trim_padding(batch.inputs[name]).split(BATCH)
+            entries = torch.split(_trim_padding(batch.inputs[name]), BATCH)
             np.save(content, torch.cat([encoder.vectors(x).float().cpu() for x in entries]).numpy())
             write_bytes(part, content.getvalue())
         tell((number + 1) / total, f"{min((number + 1) * PART, len(missing)):,} of {len(missing):,}")
@@ -143,7 +143,8 @@ def entry_keys(encoder: Encoder, column: Any) -> np.ndarray:
 def find_reusable(folder: Path, keys: np.ndarray) -> tuple[list[tuple[Path, np.ndarray, np.ndarray]], np.ndarray]:
     """Files that have vectors of some of these entries (U,), with the positions of those entries here and there, every
     entry from one file only; and which entries no file has, (U,) bool."""
-    sources, is_missing, memory = [], np.ones(len(keys), dtype=bool), Memory.open(folder)
+    sources: list[tuple[Path, np.ndarray, np.ndarray]] = []
+    is_missing, memory = np.ones(len(keys), dtype=bool), Memory.open(folder)
     for file in sorted(folder.glob(f"*{KEYS}")):
         vectors = file.with_name(file.name.removesuffix(KEYS) + ".npy")
         if not is_written(vectors, memory):  # killed between the two

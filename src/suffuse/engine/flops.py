@@ -7,7 +7,7 @@ is the same on every machine. Recurrent layers are counted without their fused k
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import numpy as np
@@ -32,7 +32,8 @@ def of_pass(model: FusionModel, columns: Columns, training: Training, rows: np.n
     and statistics in the model, which should be a new one."""
     objective = Objective(model, {"labels": settings(losses.TABLE, {"kind": "task"})}, {})
     sampler = Sampler(rows, columns.shared()[rows], training.batch, 0)
-    order, flops_per_row = sampler.order(0), []
+    order = sampler.order(0)
+    flops_per_row: list[float] = []
     for start in range(0, len(order), training.batch)[:BATCHES]:
         batch = columns.batch(order[start : start + training.batch])
         with count_flops() as count:
@@ -68,7 +69,7 @@ def of_frozen(model: FusionModel, columns: Columns) -> float:
 
 
 @contextmanager
-def count_flops() -> Iterator[FlopCounterMode]:
+def count_flops() -> Generator[FlopCounterMode]:
     """Counts the operations inside."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a switch that isn't asked for

@@ -4,10 +4,14 @@ Measured on some rows at the end of every epoch, and before the first step where
 Measuring changes nothing: dropout's random state and the running statistics of norms are restored.
 """
 
+# pyright: reportUnknownMemberType=false
+# (torch annotates from_numpy, tolist and manual_seed in part)
+
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
+from typing import Any, cast
 
 import torch
 
@@ -19,7 +23,7 @@ CALIBRATED_ON = 8  # batches, the first of the training, at the most
 MEASURED_ON = 64  # rows at every epoch's end, at the most: few, as each loss costs a backward pass
 
 
-def norms(objective: Objective, gathered: tuple) -> torch.Tensor:
+def norms(objective: Objective, gathered: tuple[Any, ...]) -> torch.Tensor:
     """The objective's arguments -> (K,) float64, norm of each unweighted term's gradient on the student's weights."""
     weights = [p for p in objective.model.parameters() if p.requires_grad]
     gradient_norms = torch.zeros(len(objective.names), dtype=torch.float64)
@@ -34,14 +38,15 @@ def norms(objective: Objective, gathered: tuple) -> torch.Tensor:
     return gradient_norms
 
 
-def shares(objective: Objective, gathered: tuple) -> dict[str, float]:
+def shares(objective: Objective, gathered: tuple[Any, ...]) -> dict[str, float]:
     """Name -> share of the weighted terms' gradient norms; all 0 where every gradient is 0."""
     pulls = norms(objective, gathered) * (objective.weights * objective.factors).double()
     total = pulls.sum()
-    return dict(zip(objective.names, (pulls / total.where(total > 0, 1.0)).tolist(), strict=True))
+    gradient_shares = cast("list[float]", (pulls / total.where(total > 0, 1.0)).tolist())
+    return dict(zip(objective.names, gradient_shares, strict=True))
 
 
-def calibrate(objective: Objective, batches: Iterable[tuple]) -> None:
+def calibrate(objective: Objective, batches: Iterable[tuple[Any, ...]]) -> None:
     """Turn the recipe's weights into shares of the gradient: w_k' = w_k c / g_k, g_k the mean norm over the batches, c
     = sum w g / sum w, so that their sum is unchanged. A term without a gradient keeps its weight."""
     pulls = torch.stack([norms(objective, gathered) for gathered in batches]).mean(0)
@@ -52,23 +57,23 @@ def calibrate(objective: Objective, batches: Iterable[tuple]) -> None:
         objective.weights.copy_(balanced.to(objective.weights.dtype))
 
 
-def dead(history: Sequence[dict]) -> list[str]:
+def dead(history: Sequence[dict[str, Any]]) -> list[str]:
     """Names of losses whose share of the gradient stayed below ``DEAD`` in every epoch, in the recipe's order."""
     epochs = [epoch["shares"] for epoch in history if "shares" in epoch]
     return [name for name in (epochs[0] if epochs else ()) if max(shares[name] for shares in epochs) < DEAD]
 
 
-def _sum_over_processes(objective: Objective, gathered: tuple, gradients: Sequence) -> Sequence:
+def _sum_over_processes(objective: Objective, gathered: tuple[Any, ...], gradients: Sequence[Any]) -> Sequence[Any]:
     """Gradients of a batch that several processes share, summed over them."""
     if gathered[0].split is None:
         return gradients
     weights = [p for p in objective.model.parameters() if p.requires_grad]
     flat = [torch.zeros_like(p) if g is None else g for p, g in zip(weights, gradients, strict=True)]
-    return summed(torch.cat([g.flatten() for g in flat])).split([p.numel() for p in weights])
+    return torch.split(summed(torch.cat([g.flatten() for g in flat])), [p.numel() for p in weights])
 
 
 @contextlib.contextmanager
-def _unchanged(objective: Objective) -> Iterator[None]:
+def _unchanged(objective: Objective) -> Generator[None]:
     held = [(b, b.clone()) for b in objective.model.buffers()]
     with torch.random.fork_rng(devices=[]):
         yield

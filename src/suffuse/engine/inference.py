@@ -1,5 +1,8 @@
 """Runs a model over many rows without gradients, for validation, extraction and evaluation; scores its logits."""
 
+# pyright: reportUnknownMemberType=false
+# (torch annotates from_numpy, tolist and manual_seed in part)
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
@@ -103,7 +106,7 @@ def score(spec: Spec, logits: np.ndarray, target: np.ndarray) -> dict[str, float
     """Logits (N, C) and targets -> the main metric and the loss, means over the targets. Rows whose logits are NaN (a
     teacher that abstains) are left out."""
     pairs = zip(spec.parts(torch.from_numpy(logits)), spec.targets(torch.from_numpy(target)), strict=True)
-    scores = []
+    scores: list[tuple[float, float]] = []
     for (head, part), (_, t) in pairs:
         judged = head.known(t) & ~part.isnan().any(1)
         scores.append(SCORES[head.kind](part[judged], t[judged]))

@@ -45,7 +45,9 @@ def visible(columns: Columns, allowed: np.ndarray) -> Columns:
         return columns
     train = columns.rows("train")
     train = train[allowed[train]]
-    heads, prior, parts = [], [], []
+    heads: list[Head] = []
+    prior: list[float] = []
+    parts: list[np.ndarray] = []
     for head, target in columns.spec.targets(columns.target):
         visible_targets = target[train]
         if head.kind == NUMBER:

@@ -14,6 +14,9 @@ Killed at any step and started again, it ends with the same bits. Several proces
 to the numbers that one would, up to the order in which floats are added and to what each drops out.
 """
 
+# pyright: reportUnknownMemberType=false
+# (torch annotates from_numpy, tolist and manual_seed in part)
+
 from __future__ import annotations
 
 import math
@@ -22,6 +25,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -49,12 +53,12 @@ class Plan:
     training: Training
     sampler: Sampler
     every: int  # batches of an epoch; epochs x every is the budget, whatever the number of rows
-    gather: Callable[[np.ndarray, int], tuple]  # rows, number of the pass -> the objective's arguments
+    gather: Callable[[np.ndarray, int], tuple[Any, ...]]  # rows, number of the pass -> the objective's arguments
     validate: Callable[[FusionModel], dict[str, float]]  # :func:`deciding` says which number decides; a tie is no gain
     folder: Path  # for the checkpoint
     tell: Callable[[float, str], None]  # (share done, a few words)
     calibrate: bool = False  # the losses' weights are shares of the gradient, found before the first step
-    note: Callable[[dict], None] | None = None  # is given each epoch's line of the history
+    note: Callable[[dict[str, Any]], None] | None = None  # is given each epoch's line of the history
     usage: RowUsage | None = None  # the rows that ``gather`` and ``validate`` read; part of the checkpoint
     labels: Callable[[np.ndarray], tuple[int, ...]] | None = None  # rows -> how many labels of each target they have
 
@@ -142,7 +146,7 @@ def train_step(
     objective: Objective,
     optimizer: torch.optim.Optimizer,
     plan: Plan,
-    gathered: tuple,
+    gathered: tuple[Any, ...],
     step: int,
     due: bool = False,
     labels: tuple[int, ...] | None = None,
@@ -193,7 +197,8 @@ def pulled(objective: Objective, plan: Plan, order: np.ndarray, turn: int) -> di
 
 def end_epoch(objective: Objective, keep: Checkpoint, plan: Plan, state: State, pulls: dict[str, float]) -> None:
     """Validate, note, keep the best (of equal ones the earliest), decide whether to stop."""
-    terms = dict(zip(objective.names, (keep.sums / plan.every).tolist(), strict=True))
+    means = cast("list[float]", (keep.sums / plan.every).tolist())
+    terms = dict(zip(objective.names, means, strict=True))
     scores = plan.validate(objective.model) if current().first else {}
     terms, scores = current().broadcast([terms, scores])
     if not all(math.isfinite(t) for t in (*terms.values(), *scores.values())):
@@ -207,7 +212,8 @@ def end_epoch(objective: Objective, keep: Checkpoint, plan: Plan, state: State, 
     number = state.step // plan.every
     line = {"epoch": number, "loss": sum(terms.values()), "terms": terms, "shares": pulls, "validation": scores}
     if plan.calibrate:
-        line["weights"] = dict(zip(objective.names, objective.weights.tolist(), strict=True))
+        weights = cast("list[float]", objective.weights.tolist())
+        line["weights"] = dict(zip(objective.names, weights, strict=True))
     state.history.append(line)
     first = selection_score(scores)
     if first > state.best:
@@ -247,11 +253,7 @@ def decaying(objective: Objective) -> set[int]:
     model = objective.model
     parts = [(model.part, model.fusion), *((e.part, e.layers) for e in map(model.encoder, model.spec.names))]
     queries = {
-        id(p)
-        for part, layers in parts
-        for name in getattr(part, "QUERIES", ())
-        if name in layers
-        for p in layers[name].parameters()
+        id(p) for part, layers in parts for name in part.QUERIES if name in layers for p in layers[name].parameters()
     }
     tables = (nn.Embedding, nn.EmbeddingBag)
     rows = {id(p) for m in objective.modules() if isinstance(m, tables) for p in m.parameters()}

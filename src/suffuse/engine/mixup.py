@@ -8,6 +8,9 @@ its logits, whose mixture is another distribution). Stored outputs of a row stay
 Losses on features see the rows unmixed. A row without any modality, and its partner, stay unmixed.
 """
 
+# pyright: reportUnknownMemberType=false
+# (torch annotates from_numpy, tolist and manual_seed in part)
+
 from __future__ import annotations
 
 from typing import NamedTuple

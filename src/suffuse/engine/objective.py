@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from types import ModuleType
 from typing import cast
 
 import torch
@@ -16,7 +15,7 @@ from ..losses import compatibility
 from ..losses.row_ops import modalities
 from ..model import FusionModel
 from ..recipe import Schedule
-from ..registry import PartSettings, load
+from ..registry import PartSettings
 from ..types import Batch, Output
 from . import distributed_forward
 from .mixup import mix_batch
@@ -41,9 +40,9 @@ class Objective(nn.Module):
     ``teacher`` maps its taps to their widths; ``order`` are the names of the modalities in the order in which its gates
     stand, maybe with others that it doesn't read; without it they stand as in ``teacher``. ``schedules`` says what a
     loss's weight and temperature become by the end of the training (:class:`suffuse.recipe.Schedule`); ``mixup`` is
-    the alpha of :mod:`suffuse.engine.mixup`. ``both``: what modality dropout leaves of a row and all that the row has
-    are answered, from encoders that ran once, and losses on answers are the mean over the two. Of a batch with halves
-    they are the mean over the answers to all that a row has and to either half.
+    the alpha of :mod:`suffuse.engine.mixup`. ``both``: the network is run on what modality dropout leaves of a row and
+    on all that the row has, with encoders that run once; losses on logits are the mean over the two. With complementary
+    masks they are the mean over the full input and the two complementary subsets.
     """
 
     weights: Tensor  # (K,), in the checkpoint: they may be calibrated
@@ -63,10 +62,10 @@ class Objective(nn.Module):
         self.model = model
         self.names = tuple(chosen)
         self.settings = tuple(chosen.values())
-        self.parts: tuple[ModuleType, ...] = tuple(load(losses.TABLE, s.kind) for s in self.settings)
+        self.parts: tuple[losses.LossPart, ...] = tuple(losses.load_loss(s.kind) for s in self.settings)
         self.register_buffer("weights", torch.tensor([float(s.weight) for s in self.settings]))
         student_taps, teacher_taps = model.taps(), dict(teacher)
-        projectors = []
+        projectors: list[nn.ModuleDict] = []
         place = compatibility.Place(
             tuple((head.kind, len(head.classes)) for head in model.spec.heads), gates="gates" in student_taps
         )
@@ -79,7 +78,7 @@ class Objective(nn.Module):
                 raise UsageError("this loss can't be used here", where=where, got=error) from None
         self.projectors = nn.ModuleList(projectors)
         self.both = both
-        self.whole = both or any(getattr(part, "WHOLE", False) for part in self.parts)
+        self.needs_full_input = both or any(part.FULL_INPUT for part in self.parts)
         self.shared = tuple(n for n in model.spec.names if n in teacher_taps)
         self.maps = model.mapped(losses.asks(self.settings))
         self.gate_columns: list[int] = []  # of the teacher's, which each modality of the student has; -1: none
@@ -109,10 +108,11 @@ class Objective(nn.Module):
         if len(spec.heads) == 1:
             return [(output, teacher, spec.targets(target)[0][1])]
         teacher_parts = spec.parts(teacher["logits"]) if "logits" in teacher else [(h, None) for h in spec.heads]
-        full_parts = spec.parts(output.whole) if output.whole is not None else [(h, None) for h in spec.heads]
+        all_logits = output.full_logits
+        full_parts = [(h, None) for h in spec.heads] if all_logits is None else spec.parts(all_logits)
         return [
             (
-                replace(output, logits=logits, head=head, whole=full_logits),
+                replace(output, logits=logits, head=head, full_logits=full_logits),
                 teacher if teacher_logits is None else {**teacher, "logits": teacher_logits},
                 labels,
             )
@@ -126,7 +126,7 @@ class Objective(nn.Module):
         of a step they add up, over the step's batches, to those of all its rows at once: a mean over labels counts as
         much as the batch has labels, any other as it has rows."""
         if self.both and self.training:
-            batch = replace(batch, learned=True)
+            batch = replace(batch, train_full=True)
         if batch.split is not None:
             output = distributed_forward.forward(self.model, batch, self.maps)
         else:
@@ -135,14 +135,16 @@ class Objective(nn.Module):
             teacher = {**teacher, "gates": _reorder_gates(teacher["gates"], self.gate_columns)}
         views = self._views(output, teacher, batch.target)
         on_logits, on_subsets = self._passes(batch, output, teacher, views)
-        terms = []
-        for settings, part, layers in zip(self.now, self.parts, self.projectors, strict=True):
+        terms: list[Tensor] = []
+        for settings, part, layers in zip(
+            self.now, self.parts, cast("list[nn.ModuleDict]", self.projectors), strict=True
+        ):
             passes = [(1.0, views)]
             if mixable(part, settings):
                 passes = on_logits
-            elif getattr(part, "WHOLE", False):
+            elif part.FULL_INPUT:
                 passes = on_subsets
-            weighted = []
+            weighted: list[Tensor] = []
             for weight, pass_views in passes:
                 loss = loss_term(settings, part, layers, pass_views, share)
                 weighted.append(loss if weight == 1.0 else loss * weight)
@@ -158,14 +160,14 @@ class Objective(nn.Module):
         if self.mixup and self.training:
             mixed = mix_batch(self.model, output, batch.present, self.mixup, batch.split)
         on_logits, on_subsets = [(1.0, views)], [(1.0, views)]
-        if batch.halves is not None:
-            masks = zip(output.halves, batch.halves, strict=True)
-            parts = [replace(output, logits=z, fewer=(half != batch.present).any(1)) for z, half in masks]
+        if batch.complementary_masks is not None:
+            subsets = zip(output.complementary_logits, batch.complementary_masks, strict=True)
+            parts = [replace(output, logits=z, is_partial=(mask != batch.present).any(1)) for z, mask in subsets]
             all_views = [views, *(self._views(part, teacher, batch.target) for part in parts)]
             on_logits = [(1 / 3, pass_views) for pass_views in all_views]
             on_subsets = [(1 / 2, pass_views) for pass_views in all_views[1:]]
-        if self.both and self.training and output.whole is not None:
-            full = self._views(replace(output, logits=output.whole), teacher, batch.target)
+        if self.both and self.training and output.full_logits is not None:
+            full = self._views(replace(output, logits=output.full_logits), teacher, batch.target)
             on_logits = [(0.5, views), (0.5, full)]
         if mixed:
             blend = replace(output, logits=mixed.logits)
@@ -183,20 +185,21 @@ class Objective(nn.Module):
         return torch.dot(terms, weights), terms.detach() * weights / (share.rows if share else 1.0)
 
 
-def mixable(part: ModuleType, settings: PartSettings) -> bool:
+def mixable(part: losses.LossPart, settings: PartSettings) -> bool:
     """Whether a loss reads logits only. Features of a row and of its mixup partner can't be mixed."""
-    return hasattr(part, "HEADS") and not getattr(part, "WHOLE", False) and set(part.needs(settings)) <= {"logits"}
+    return bool(part.HEADS) and not part.FULL_INPUT and set(part.needs(settings)) <= {"logits"}
 
 
 def loss_term(
-    settings: PartSettings, part: ModuleType, layers: nn.Module, views: list[View], share: Share | None = None
+    settings: PartSettings, part: losses.LossPart, layers: nn.ModuleDict, views: list[View], share: Share | None = None
 ) -> Tensor:
     """One loss over the targets that it is valid for, with the recipe's weights of the targets."""
-    if not hasattr(part, "HEADS") or len(views) == 1:
+    if not part.HEADS or len(views) == 1:
         return _scaled_by_share(part, part.loss(settings, layers, *views[0]), views[0], share, 0)
     heads = [(v[0].head, n, v) for n, v in enumerate(views) if v[0].head is not None]
     heads = [(head, n, v) for head, n, v in heads if compatibility.valid(part, settings, head.kind, len(head.classes))]
-    total, head_losses = sum(head.weight for head, _, _ in heads), []
+    total = sum(head.weight for head, _, _ in heads)
+    head_losses: list[Tensor] = []
     for head, n, view in heads:
         head_losses.append(
             _scaled_by_share(part, part.loss(settings, layers, *view), view, share, n) * (head.weight / total)
@@ -204,12 +207,12 @@ def loss_term(
     return cast(Tensor, sum(head_losses))
 
 
-def _scaled_by_share(part: ModuleType, loss: Tensor, view: View, share: Share | None, target: int) -> Tensor:
+def _scaled_by_share(part: losses.LossPart, loss: Tensor, view: View, share: Share | None, target: int) -> Tensor:
     """A batch's loss on target number ``target``, scaled by the batch's share of its step."""
     if share is None:
         return loss
     head = view[0].head
-    if share.labels is None or head is None or not getattr(part, "LABELLED", False):
+    if share.labels is None or head is None or not part.LABELLED:
         return loss * share.rows
     return loss * (int(head.count(view[2])) / max(share.labels[target], 1))
 

@@ -8,11 +8,14 @@ torch's DistributedDataParallel is not used: it averages gradients of losses on 
 loss wherever rows are compared with each other.
 """
 
+# pyright: reportUnknownMemberType=false
+# (torch annotates from_numpy, tolist and manual_seed in part)
+
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import timedelta
@@ -91,8 +94,9 @@ class Group:
         ]
         sums = summed(torch.cat([flags, *grads]))
         flags, values = sums[: len(flags)], sums[len(flags) :]
-        parts = values.split([p.numel() for p, _ in counted])
-        for (parameter, _), flag, part in zip(counted, flags.tolist(), parts, strict=False):
+        parts = torch.split(values, [p.numel() for p, _ in counted])
+        any_grad = cast("list[float]", flags.tolist())
+        for (parameter, _), flag, part in zip(counted, any_grad, parts, strict=False):
             parameter.grad = part.reshape(parameter.shape).to(parameter.dtype).clone() if flag else None
         return bool(flags[-1])
 
@@ -106,7 +110,7 @@ def current() -> Group:
 
 
 @contextlib.contextmanager
-def join_group(rank: int, size: int, file: Path | None, patience: timedelta = PATIENCE) -> Iterator[Group]:
+def join_group(rank: int, size: int, file: Path | None, patience: timedelta = PATIENCE) -> Generator[Group]:
     """Puts this process into a group: of those that name the same new file, or (None) of those that a launcher started
     with ``MASTER_ADDR`` and related variables."""
     if file is not None:  # on this machine alone: nothing listens to a network
@@ -174,7 +178,7 @@ def _broadcast_json(value: Any, channel: Any) -> Any:
 
 
 @contextlib.contextmanager
-def _raise_lost() -> Iterator[None]:
+def _raise_lost() -> Generator[None]:
     """Raise :class:`Lost`, in one line, where gloo reports that a process is gone."""
     try:
         yield

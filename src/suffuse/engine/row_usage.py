@@ -8,6 +8,9 @@ The record holds what :meth:`suffuse.data.columns.Columns.batch` returned, not w
 the checkpoint and is written to ``training.json``; ``suffuse doctor`` compares it with the run's splits.
 """
 
+# pyright: reportUnknownMemberType=false
+# (torch annotates from_numpy, tolist and manual_seed in part)
+
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -30,9 +33,9 @@ class RecordedColumns(Columns):
 
     marks: np.ndarray  # (N,) bool, written in place
 
-    def batch(self, rows: np.ndarray, *how: Any, **named: Any) -> Batch:
+    def batch(self, rows: np.ndarray, *arguments: Any, **keywords: Any) -> Batch:
         """As :meth:`suffuse.data.columns.Columns.batch`."""
-        batch = super().batch(rows, *how, **named)
+        batch = super().batch(rows, *arguments, **keywords)
         self.marks[batch.rows[self.spec.known(batch.target)].numpy()] = True
         return batch
 

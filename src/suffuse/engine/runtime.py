@@ -1,9 +1,13 @@
 """Settings of the process: threads, deterministic kernels, seed, precision."""
 
+# pyright: reportUnknownMemberType=false
+# (torch annotates from_numpy, tolist and manual_seed in part)
+
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Generator
+from typing import Any
 
 import torch
 
@@ -23,7 +27,7 @@ def seed(number: int) -> None:
 
 
 @contextlib.contextmanager
-def restored() -> Iterator[None]:
+def restored() -> Generator[None]:
     """Inside, a training may change threads and seed; afterwards both are restored."""
     threads, chance = torch.get_num_threads(), torch.get_rng_state()
     try:
@@ -33,7 +37,7 @@ def restored() -> Iterator[None]:
         torch.set_rng_state(chance)
 
 
-def autocast(precision: str) -> contextlib.AbstractContextManager:
+def autocast(precision: str) -> contextlib.AbstractContextManager[Any]:
     """Mixed precision where the recipe asks for bf16."""
     if precision == "bf16":
         return torch.autocast("cpu", dtype=torch.bfloat16)

@@ -35,7 +35,7 @@ from .training_setup import TrainingData, build_model, make_plan
 class Job:
     """One training."""
 
-    who: str  # its folder: student, baseline, only-MODALITY, with -FRACTION where labels are hidden
+    model: str  # its folder: student, baseline, only-MODALITY, with -FRACTION where labels are hidden
     seed: int
     distilled: bool  # from the teacher; else on labels only
     fraction: float  # of the labels
@@ -152,7 +152,7 @@ def losses_of(run: Run, job: Job) -> dict[str, PartSettings]:
 
 def jobs(run: Run) -> list[Job]:
     """Student and baseline, with all labels and with each smaller share; then each modality alone."""
-    trainings = []
+    trainings: list[Job] = []
     for number in range(run.recipe.distill.num_seeds):
         seed_number = run.recipe.seed + number + 1
         for fraction in (1.0, *run.recipe.fractions):

@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -52,13 +53,13 @@ def steps(plan: Plan, state: State) -> dict[str, int | bool]:
     }
 
 
-def mean_shares(history: list[dict]) -> dict[str, float]:
+def mean_shares(history: list[dict[str, Any]]) -> dict[str, float]:
     """Each loss's share of the gradient, the mean over epochs."""
     epochs = [epoch["shares"] for epoch in history if "shares" in epoch]
     return {name: sum(shares[name] for shares in epochs) / len(epochs) for name in (epochs[0] if epochs else ())}
 
 
-def alerts(history: list[dict]) -> list[str]:
+def alerts(history: list[dict[str, Any]]) -> list[str]:
     """Warnings about a training."""
     why = f"less than {DEAD:g} of the gradient in every epoch"
     return [f"the loss '{name}' had no effect: {why}; raise its weight, or leave it out" for name in dead(history)]
@@ -79,7 +80,7 @@ def best_seed(folder: Path) -> str:
     return max(validation, key=lambda seed: (selection_score(validation[seed]), -validation[seed]["log_loss"]))
 
 
-def follower(run: Run, scratch: Path) -> Callable[[dict], None] | None:
+def follower(run: Run, scratch: Path) -> Callable[[dict[str, Any]], None] | None:
     """A function that writes each line of a training's history to ``RUN/tensorboard/WHO/seed-N``; None where the recipe
     doesn't ask for TensorBoard. ``scratch``: the folder of the checkpoint, whose last parts name the training.
 
@@ -91,9 +92,10 @@ def follower(run: Run, scratch: Path) -> Callable[[dict], None] | None:
     from torch.utils.tensorboard import SummaryWriter
 
     _, _, name = scratch.as_posix().rpartition("/.work/")
-    folder, writers = run.path("tensorboard", name or scratch.name), []
+    folder = run.path("tensorboard", name or scratch.name)
+    writers: list[Any] = []
 
-    def note(line: dict) -> None:
+    def note(line: dict[str, Any]) -> None:
         if not writers:  # an epoch that was told before a kill is told again: what came after it is dropped
             writers.append(SummaryWriter(str(folder), purge_step=line["epoch"]))
         writers[0].add_scalar("loss", line["loss"], line["epoch"])

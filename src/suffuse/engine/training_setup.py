@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -52,9 +53,9 @@ def make_plan(run: Run, training: Training, data: TrainingData, objective: Objec
     """The plan of a training whose checkpoint is kept in ``folder``. ``tell`` is called with the progress."""
     recorded = data.usage.training(data.columns)
 
-    def gather(rows: np.ndarray, turn: int) -> tuple:
+    def gather(rows: np.ndarray, turn: int) -> tuple[Any, ...]:
         view = (data.viewer, turn) if data.viewer else None
-        batch = recorded.batch(rows, data.target, view, objective.whole, current().split)
+        batch = recorded.batch(rows, data.target, view, objective.needs_full_input, current().split)
         return batch, data.reader.gather(batch, turn) if data.reader else {}
 
     return Plan(

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ..data.columns import Columns
     from ..recipe import Network, Training
 
+Message = dict[str, Any]  # of a worker or to it, as JSON
 CAUSE_SECONDS = 10.0  # in which the process that ended shows, after others have missed it
 BRIEF_STEPS = 800  # of small networks: some milliseconds each
 BRIEF_PARAMETERS = 2e8  # times rows that are learned from, each epoch's: a second or two
@@ -36,7 +37,7 @@ BRIEF_NUMBERS = 2e7  # of those rows' entries: a convolution's first layer needs
 
 def run_jobs(
     function: str,
-    jobs: list[dict],
+    jobs: list[dict[str, Any]],
     workers: int,
     tell: Callable[[float, str], None],
     processes: int = 1,
@@ -56,12 +57,12 @@ def run_jobs(
         from .runtime import restored  # torch: a worker, which imports this module first, has to listen before that
 
         with restored():
-            distributed_launch.run_one_by_one(function, jobs, tell)
+            distributed_launch.run_sequentially(function, jobs, tell)
         return
     todo: queue.SimpleQueue[int] = queue.SimpleQueue()
     for number in range(len(jobs)):
         todo.put(number)
-    news: queue.SimpleQueue[dict] = queue.SimpleQueue()
+    news: queue.SimpleQueue[Message] = queue.SimpleQueue()
     count = min(max(workers // processes, 1), len(jobs))
     with tempfile.TemporaryDirectory(prefix="suffuse-") as folder:
         teams = [Team([_start(function) for _ in range(processes)], Path(folder, str(n))) for n in range(count)]
@@ -94,7 +95,7 @@ def is_brief(network: Network, columns: Columns, trainings: list[Training]) -> b
     )
 
 
-def _start(function: str) -> subprocess.Popen:
+def _start(function: str) -> subprocess.Popen[str]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         [sys.executable, "-m", "suffuse.engine.workers", function],
@@ -105,19 +106,19 @@ def _start(function: str) -> subprocess.Popen:
 class Team:
     """Processes that share each of their jobs, and a file path by which they find each other."""
 
-    def __init__(self, processes: list[subprocess.Popen], place: Path):
+    def __init__(self, processes: list[subprocess.Popen[str]], place: Path):
         self.processes, self.place, self.jobs = processes, place, 0
-        self.messages: queue.SimpleQueue[tuple[int, dict]] = queue.SimpleQueue()
+        self.messages: queue.SimpleQueue[tuple[int, Message]] = queue.SimpleQueue()
         for rank, process in enumerate(processes):
             threading.Thread(target=self._listen, args=(rank, process), daemon=True).start()
 
-    def _listen(self, rank: int, process: subprocess.Popen) -> None:
+    def _listen(self, rank: int, process: subprocess.Popen[str]) -> None:
         for line in process.stdout:  # type: ignore[union-attr]
             self.messages.put((rank, json.loads(line)))
         where = f"exit code {process.wait()}" + (f", process {rank + 1}" if len(self.processes) > 1 else "")
-        self.messages.put((rank, {"error": {"what": "a training process died", "where": where}}))
+        self.messages.put((rank, {"error": {"message": "a training process died", "where": where}}))
 
-    def send(self, job: dict) -> None:
+    def send(self, job: dict[str, Any]) -> None:
         """Send a job to all processes, with the file by which they find each other."""
         self.jobs += 1
         size = len(self.processes)
@@ -128,7 +129,7 @@ class Team:
                 process.stdin.write(json.dumps({"job": job, "group": group}) + "\n")  # type: ignore[union-attr]
                 process.stdin.flush()  # type: ignore[union-attr]
 
-    def receive(self) -> Iterator[dict]:
+    def receive(self) -> Iterator[dict[str, Any]]:
         """Messages about a job, until all are done or one fails; progress comes from the first process only. A process
         that lost another one is not the cause of a failure: the cause is waited for a moment."""
         running = len(self.processes)
@@ -142,7 +143,7 @@ class Team:
                 yield message
         yield {"done": True}
 
-    def _root_cause(self, message: dict) -> dict:
+    def _root_cause(self, message: dict[str, Any]) -> dict[str, Any]:
         first, end = message, time.monotonic() + CAUSE_SECONDS
         while message.get("lost") and time.monotonic() < end:
             with contextlib.suppress(queue.Empty):
@@ -151,7 +152,9 @@ class Team:
         return first if message.get("lost") else message
 
 
-def _work_off(team: Team, jobs: list[dict], todo: queue.SimpleQueue, news: queue.SimpleQueue) -> None:
+def _work_off(
+    team: Team, jobs: list[dict[str, Any]], todo: queue.SimpleQueue[int], news: queue.SimpleQueue[Message]
+) -> None:
     """Send jobs to one team until none is left, and forward its messages."""
     while True:
         try:
@@ -165,7 +168,9 @@ def _work_off(team: Team, jobs: list[dict], todo: queue.SimpleQueue, news: queue
                 return
 
 
-def _report_progress(news: queue.SimpleQueue, jobs: list[dict], tell: Callable[[float, str], None]) -> None:
+def _report_progress(
+    news: queue.SimpleQueue[Message], jobs: list[dict[str, Any]], tell: Callable[[float, str], None]
+) -> None:
     shares = [0.0] * len(jobs)
     done = 0
     while done < len(jobs):
@@ -182,7 +187,7 @@ def _report_progress(news: queue.SimpleQueue, jobs: list[dict], tell: Callable[[
 
 def work(function: str, incoming: TextIO, outgoing: TextIO) -> None:
     """The worker's loop: one job after the other."""
-    jobs: queue.SimpleQueue[dict] = queue.SimpleQueue()
+    jobs: queue.SimpleQueue[Message] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(incoming, jobs), daemon=True).start()  # first: imports take seconds
     call = distributed_launch.import_function(function)
 
@@ -198,16 +203,21 @@ def work(function: str, incoming: TextIO, outgoing: TextIO) -> None:
             say(done=True)
         except (SuffuseError, OSError) as error:
             failure = from_system(error) if isinstance(error, OSError) else error
-            facts = {"what": failure.what, "where": failure.where, "got": failure.got, "expected": failure.expected}
+            facts = {
+                "message": failure.message,
+                "where": failure.where,
+                "got": failure.got,
+                "expected": failure.expected,
+            }
             say(error={**facts, "hint": failure.hint}, lost=getattr(failure, "lost", False))
         except Exception as error:
             if os.environ.get("SUFFUSE_DEBUG"):
                 raise
-            facts = {"what": f"a defect in suffuse: {type(error).__name__}: {error}", "where": function}
+            facts = {"message": f"a defect in suffuse: {type(error).__name__}: {error}", "where": function}
             say(error={**facts, "hint": "SUFFUSE_DEBUG=1 shows where"})
 
 
-def _join_group(group: dict | None) -> contextlib.AbstractContextManager:
+def _join_group(group: dict[str, Any] | None) -> contextlib.AbstractContextManager[Any]:
     """Join the processes that share the job."""
     if group is None:
         return contextlib.nullcontext()
@@ -216,7 +226,7 @@ def _join_group(group: dict | None) -> contextlib.AbstractContextManager:
     return join_group(group["rank"], group["size"], Path(group["file"]))
 
 
-def _listen(incoming: TextIO, jobs: queue.SimpleQueue) -> None:
+def _listen(incoming: TextIO, jobs: queue.SimpleQueue[Message]) -> None:
     for line in incoming:
         jobs.put(json.loads(line))
     os._exit(0)  # the parent is gone, or needs nothing more

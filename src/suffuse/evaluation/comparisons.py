@@ -107,7 +107,7 @@ def mcnemar(candidate: np.ndarray, reference: np.ndarray, group: np.ndarray) -> 
 
 def exact_p(gained: int, lost: int) -> float:
     """Two-sided p-value of a fair coin; 1 where the models never differ."""
-    return min(1.0, 2 * _at_most(min(gained, lost), gained + lost))
+    return min(1.0, 2 * _binomial_cdf(min(gained, lost), gained + lost))
 
 
 def mid_p(gained: int, lost: int) -> float:
@@ -115,11 +115,11 @@ def mid_p(gained: int, lost: int) -> float:
     fewer, both = min(gained, lost), gained + lost
     if not both:
         return 1.0
-    observed = _at_most(fewer, both) - _at_most(fewer - 1, both)
-    return 1 - observed / 2 if gained == lost else 2 * _at_most(fewer, both) - observed
+    observed = _binomial_cdf(fewer, both) - _binomial_cdf(fewer - 1, both)
+    return 1 - observed / 2 if gained == lost else 2 * _binomial_cdf(fewer, both) - observed
 
 
-def _at_most(count: int, tosses: int) -> float:
+def _binomial_cdf(count: int, tosses: int) -> float:
     """Probability of at most ``count`` heads of a fair coin."""
     return float(bdtr(count, tosses, 0.5)) if count >= 0 else 0.0
 

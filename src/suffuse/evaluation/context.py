@@ -1,8 +1,4 @@
-"""What every probe gets: the test rows, the models with their logits, and ways to run each model on changed inputs.
-
-A probe is one module with ``probe(context) -> {model: fields of its scorecard}`` and ``FIELDS``, the names of these
-fields; :data:`suffuse.recipe.stage_settings.PROBES` lists the probes in the order in which they run.
-"""
+"""What every probe gets: the test rows, the models with their logits, and ways to run each model on changed inputs."""
 
 from __future__ import annotations
 
@@ -58,7 +54,7 @@ class Model:
 
     name: str
     logits: dict[str, np.ndarray]  # seed -> (N, C) on the test rows
-    members: dict[str, Member] = field(default_factory=dict)
+    members: dict[str, Member] = field(default_factory=lambda: {})
     reference: str = ""  # the seed that stands for the model: of the teacher the one that was distilled
     folder: Path | None = None  # of the exported file: the model's own or, for the teacher, one exported for timing
     form: str | None = None  # of the exported file; None: the only one
@@ -83,10 +79,10 @@ class Context:
     draws: Draws
     models: dict[str, Model]
     tell: Tell = lambda share, words: None
-    metrics: dict[str, list[Metrics]] = field(default_factory=dict)  # model -> one entry per seed
+    metrics: dict[str, list[Metrics]] = field(default_factory=lambda: {})  # model -> one entry per seed
     abstained: np.ndarray | None = None  # (N,) bool, rows without a teacher's answer; None: it answers all
     classical: str = ""  # name of the classical baseline that is best on validation rows
-    cache: dict[Any, Any] = field(default_factory=dict)  # results that several probes need
+    cache: dict[Any, Any] = field(default_factory=lambda: {})  # results that several probes need
 
     @property
     def spec(self) -> Spec:
@@ -118,7 +114,7 @@ class Context:
         """The main models that can be run on subsets of their modalities."""
         return (model for model in self.main_models() if not model.limitation)
 
-    def limitations(self, probe: str) -> dict[str, dict]:
+    def limitations(self, probe: str) -> dict[str, dict[str, Any]]:
         """``not_measured`` of the main models that can't be run on subsets of their modalities."""
         return {m.name: {"not_measured": {probe: m.limitation}} for m in self.main_models() if m.limitation}
 

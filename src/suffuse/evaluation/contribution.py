@@ -185,7 +185,7 @@ def mean_gates(networks: list[Network], rows: np.ndarray, subsets: Subsets) -> d
 
 def emap(context: Context, networks: list[Network]) -> dict[str, Any]:
     """The score of the model and of its additive projection, and the gap, on the same sample of rows."""
-    tokens = any(getattr(network.opened[0].part, "TOKENS", False) for network in networks)
+    tokens = any(network.opened[0].part.TOKENS for network in networks)
     positions = context.sample(EMAP_TOKEN_ROWS if tokens else EMAP_ROWS)
     rows, draws = context.rows[positions], context.draws.of(positions)
     spec, target = context.spec, context.target[positions]
@@ -226,7 +226,7 @@ def _crossed_logits(model: FusionModel, encoded: list[Encoded], present: torch.T
     """(n, n, C) logits with modality ``m`` of row i and the others of row j."""
     count = len(present)
     first, second = (t.reshape(-1) for t in torch.meshgrid(torch.arange(count), torch.arange(count), indexing="ij"))
-    tokens, logits = getattr(model.part, "TOKENS", False), []
+    tokens, logits = model.part.TOKENS, []
     for i, j in zip(first.split(FUSION_BATCH), second.split(FUSION_BATCH), strict=True):
         mixed = [spread(e, i if n == m else j, tokens) for n, e in enumerate(encoded)]
         mixed_present = present[j].clone()

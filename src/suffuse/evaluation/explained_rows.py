@@ -31,8 +31,8 @@ def probe(context: Context) -> dict[str, dict]:
     """``explained`` of the teacher and the student, on the same rows: ``why``, ``number`` and the explanation."""
     if not set(MODELS) <= set(context.models):
         return {}
-    picked = pick_rows(context)
-    return {name: {"explained": explain_rows(context, context.models[name], picked)} for name in MODELS}
+    selected = pick_rows(context)
+    return {name: {"explained": explain_rows(context, context.models[name], selected)} for name in MODELS}
 
 
 def pick_rows(context: Context) -> list[tuple[str, int]]:
@@ -42,12 +42,12 @@ def pick_rows(context: Context) -> list[tuple[str, int]]:
     modalities = context.columns.present[context.rows].sum(1)
     candidates = head.known(target) & context.teacher_answers
     candidates &= modalities == modalities[candidates].max(initial=0)
-    picked: dict[int, str] = {}
+    selected: dict[int, str] = {}
     for why, score in _rule_scores(head, teacher, student, target).items():
-        open_scores = np.where(candidates & ~np.isin(np.arange(len(score)), list(picked)), score, -np.inf)
+        open_scores = np.where(candidates & ~np.isin(np.arange(len(score)), list(selected)), score, -np.inf)
         if np.isfinite(open_scores).any():
-            picked[int(open_scores.argmax())] = why
-    return [(why, position) for position, why in picked.items()]
+            selected[int(open_scores.argmax())] = why
+    return [(why, position) for position, why in selected.items()]
 
 
 def _rule_scores(head: Head, teacher: np.ndarray, student: np.ndarray, target: np.ndarray) -> dict[str, np.ndarray]:
@@ -88,13 +88,13 @@ def _seed(model: Model) -> str:
     return best_seed(member.folder.parent)
 
 
-def explain_rows(context: Context, model: Model, picked: list[tuple[str, int]]) -> list[dict[str, Any]]:
-    """The explanation of each picked row."""
+def explain_rows(context: Context, model: Model, selected: list[tuple[str, int]]) -> list[dict[str, Any]]:
+    """The explanation of each row; ``selected``: why it is explained, and its position."""
     member = model.members[_seed(model)]
-    segments = isinstance(member, Network) and affordable(context, member, picked)
+    segments = isinstance(member, Network) and affordable(context, member, selected)
     explanations = []
-    for number, (why, position) in enumerate(picked):
-        context.tell(number / len(picked), f"{model.name}: an answer explained")
+    for number, (why, position) in enumerate(selected):
+        context.tell(number / len(selected), f"{model.name}: an answer explained")
         row = int(context.rows[position])
         if member.limitation:
             facts = _prediction_only(context, model, position)
@@ -104,13 +104,13 @@ def explain_rows(context: Context, model: Model, picked: list[tuple[str, int]]) 
     return explanations
 
 
-def affordable(context: Context, member: Network, picked: list[tuple[str, int]]) -> bool:
+def affordable(context: Context, member: Network, selected: list[tuple[str, int]]) -> bool:
     """Whether the budget of MACs allows a pass for every segment of these rows: it depends on recipe and data, never on
     a clock."""
     settings = context.recipe.modalities
     passes = sum(
         1 + len(segments.labels)
-        for _, position in picked
+        for _, position in selected
         for segments in segment_entries(_network_row(context, member, int(context.rows[position])), settings).values()
     )
     return passes * member_macs(context, member).total <= BUDGET / len(MODELS)

@@ -143,11 +143,11 @@ class Network:
         logits = np.empty((len(rows), columns.spec.outputs), dtype=np.float32)
         for piece in inference.chunks(changed, rows):
             batch = changed.batch(rows[piece])
-            encoded = model.encode(batch, (), self._other_modalities(name, rows[piece], batch))
+            encoded = model.encode(batch, (), self._remaining_modalities(name, rows[piece], batch))
             logits[piece] = model.fuse(encoded, batch.present).logits.float().numpy()
         return self._in_units(logits)
 
-    def _other_modalities(self, name: str, rows: np.ndarray, batch: Batch) -> dict[str, Encoded]:
+    def _remaining_modalities(self, name: str, rows: np.ndarray, batch: Batch) -> dict[str, Encoded]:
         """The encoded modalities of these rows except ``name``. The cache holds those of one ``name`` at a time."""
         key, model = (name, rows.tobytes()), self.opened[0]
         if key not in self.cached:

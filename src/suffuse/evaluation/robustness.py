@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from .. import modalities
 from ..activations import activate, main_metric
 from ..data.columns import Columns
-from ..registry import ModalitySettings, load
+from ..modalities import load_modality
+from ..registry import ModalitySettings
 from .context import MIN_ROWS, SEED, Context, Model
 from .intervals import bounds, difference_bounds, summary
 from .metrics import Draws, draw, main_score
@@ -78,8 +78,7 @@ def corrupt(settings: ModalitySettings, statistics: dict, entries: np.ndarray, s
     """Encoded entries (U, ...) corrupted with severity 0 (none) to 5."""
     if not severity:
         return entries
-    part: Any = load(modalities.TABLE, settings.kind)
-    return part.corrupt(settings, statistics, entries, severity, SEED)
+    return load_modality(settings.kind).corrupt(settings, statistics, entries, severity, SEED)
 
 
 def corrupted_scores(

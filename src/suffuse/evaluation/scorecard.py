@@ -17,8 +17,8 @@ from ..engine.label_budget import label_budget
 from ..files import read_json
 from ..predictor import SIGNATURE
 from ..recipe.stage_settings import PROBES
-from ..registry import load
 from ..run import Run
+from . import load_probe
 from .calibration import calibration_with_intervals
 from .comparisons import comparisons, label_curve
 from .context import Context, Model
@@ -126,8 +126,7 @@ def run_probes(context: Context, selected: Iterable[str]) -> dict[str, dict[str,
         def tell(share: float, words: str, number: int = number) -> None:
             context.tell((number + share) / len(probes), words)
 
-        module: Any = load(PROBES, probe)
-        for name, fields in module.probe(replace(context, tell=tell)).items():
+        for name, fields in load_probe(probe).probe(replace(context, tell=tell)).items():
             cards[name] = merge_fields(cards[name], fields)
     return cards
 

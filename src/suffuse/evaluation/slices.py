@@ -49,12 +49,12 @@ def rows_by_value(cells: Sequence[str | None]) -> dict[str, np.ndarray]:
 def leaked_rows(columns: Columns, rows: np.ndarray, names: Iterable[str] = ()) -> dict[str, np.ndarray]:
     """``contents``, and each modality of ``names`` (large contents that prepare found in several splits) -> (N,) bool:
     which of ``rows`` share them with rows of other splits. Without leaked rows there is no entry."""
-    other_rows = np.flatnonzero(np.isin(columns.split, np.unique(columns.split[rows]), invert=True))
+    reference_rows = np.flatnonzero(np.isin(columns.split, np.unique(columns.split[rows]), invert=True))
     entry = np.where(columns.present, columns.entry, -1)
-    masks = {"contents": _occurs_in(entry, rows, other_rows)}
+    masks = {"contents": _occurs_in(entry, rows, reference_rows)}
     for m, name in enumerate(columns.spec.names):
         if name in set(names):
-            masks[name] = _occurs_in(entry[:, [m]], rows, other_rows)
+            masks[name] = _occurs_in(entry[:, [m]], rows, reference_rows)
     return {name: mask for name, mask in masks.items() if mask.any()}
 
 
@@ -71,10 +71,10 @@ def leak_free_metrics(
     return facts
 
 
-def _occurs_in(entry: np.ndarray, rows: np.ndarray, other_rows: np.ndarray) -> np.ndarray:
-    """entry (N, K), -1 where absent -> (len(rows),) bool: whether a row's K entries are those of one of the other rows.
-    A row that lacks one of them is no copy."""
+def _occurs_in(entry: np.ndarray, rows: np.ndarray, reference_rows: np.ndarray) -> np.ndarray:
+    """entry (N, K), -1 where absent -> (len(rows),) bool: whether a row's K entries are those of a reference row. A row
+    that lacks one of them is no copy."""
     complete = (entry[rows] >= 0).all(1)
     _, code = np.unique(entry, axis=0, return_inverse=True)
     code = code.reshape(-1)
-    return complete & np.isin(code[rows], code[other_rows])
+    return complete & np.isin(code[rows], code[reference_rows])

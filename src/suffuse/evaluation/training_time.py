@@ -16,7 +16,7 @@ import torch
 from .. import losses
 from ..attention_maps import named
 from ..data.columns import Columns
-from ..data.sampler import MOST_TOGETHER, Sampler
+from ..data.sampler import MAX_TOGETHER, Sampler
 from ..data.training_views import Viewer
 from ..engine.loop import Plan, make_optimizer, train_step
 from ..engine.objective import Objective
@@ -80,7 +80,7 @@ def synthetic_columns(sample: Sample, spec: Spec, rows: int) -> Columns:
     """Columns of ``rows`` rows with as many distinct entries as a batch of the table would have."""
     entries, entry = {}, []
     for name in spec.names:
-        together = min(MOST_TOGETHER, 1 / max(sample.cells[name], 1e-9))
+        together = min(MAX_TOGETHER, 1 / max(sample.cells[name], 1e-9))
         count = max(1, round(rows / max(together, 1)))
         entries[name] = np.resize(sample.entries[name], (count, *sample.entries[name].shape[1:]))
         entry.append(np.arange(rows) * count // rows)
@@ -96,7 +96,7 @@ def encode_frozen(model: FusionModel, columns: Columns) -> tuple[dict[str, float
     times, vectors, columns = {}, {}, columns.of(model.spec.names)
     for name in model.spec.names:
         encoder = model.encoder(name)
-        if encoder.frozen and not (getattr(model.part, "TOKENS", False) and encoder.tokens):
+        if encoder.frozen and not (model.part.TOKENS and encoder.tokens):
             rows = np.arange(min(FROZEN_ENTRIES, len(columns.entry)))
             inputs = columns.of([name]).batch(rows).inputs[name]
             start = time.perf_counter()
@@ -127,7 +127,7 @@ def time_step(objective: Objective, columns: Columns, training: Training, teache
     optimizer, begin = make_optimizer(objective.train(), training), time.perf_counter()
     while len(times) < WARM_UP + STEPS_TRIED and (len(times) <= WARM_UP or time.perf_counter() - begin < SECONDS):
         start = time.perf_counter()
-        batch = columns.batch(rows, view=(viewer, len(times)) if viewer else None, whole=objective.whole)
+        batch = columns.batch(rows, view=(viewer, len(times)) if viewer else None, with_full=objective.needs_full_input)
         train_step(objective, optimizer, plan, (batch, teacher), len(times))
         times.append(time.perf_counter() - start)
     return float(np.median(times[WARM_UP:]))

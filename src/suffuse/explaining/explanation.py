@@ -104,8 +104,8 @@ def _modalities(
 def modality_shares(names: list[str], logits: Logits, spec: Spec, target: int, index: int) -> list[dict] | str:
     """Each modality's Shapley value of output ``index`` of a target, the largest first; the reason, where there are too
     many modalities. Where the model has no prediction, the training prior stands for it."""
-    if len(names) > shapley.MOST:
-        return f"more than {shapley.MOST} modalities"
+    if len(names) > shapley.MAX_MODALITIES:
+        return f"more than {shapley.MAX_MODALITIES} modalities"
     if not names:
         return []
     by_subset = logits(shapley.masks(len(names)))

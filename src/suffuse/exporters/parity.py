@@ -18,7 +18,7 @@ from ..subsample import evenly_spaced
 from ..temperature_scaling import subset_name
 from ..types import CLASSES, LABELS, Head, Spec
 
-MOST_SUBSETS = 6  # modalities of which every subset is compared
+MAX_SUBSET_MODALITIES = 6  # modalities of which every subset is compared
 PIECE = 256  # rows that are computed at once
 SAME = 0.01  # of a deviation: numbers nearer than this are the same answer of the same model
 Subset = tuple[bool, ...]  # which modalities are left
@@ -27,7 +27,7 @@ Ask = Callable[[Columns, np.ndarray, Subset], np.ndarray]  # rows, which modalit
 
 def subsets(names: Sequence[str], every: bool = True) -> list[Subset]:
     """Which modalities are present: every subset, or all, all but one, and none."""
-    if every and len(names) <= MOST_SUBSETS:
+    if every and len(names) <= MAX_SUBSET_MODALITIES:
         return list(product((True, False), repeat=len(names)))
     single = [tuple(name != removed for name in names) for removed in names]
     return list(dict.fromkeys([(True,) * len(names), *single, (False,) * len(names)]))

@@ -1,23 +1,23 @@
 """Fusions: what the encoders give and which of it is present -> one joint vector.
 
-A fusion is one module with ``Settings``, ``TAKES`` (fewest and most modalities), ``width(settings, sizes)``,
-``layers(settings, sizes) -> ModuleDict`` and ``fuse(settings, layers, encoded, present) -> Fused``. It says
-``TOKENS = True`` where it reads tokens: then a modality whose ``Sizes.tokens`` is 0 has none, and its vector is the one
-token. It says ``HEADLESS = True`` where it gives logits itself, and ``LOOKS = True``
-where it returns how a query for each target looks at the tokens. ``QUERIES`` names its layers whose weights are learned
-queries, which don't decay. Where its settings narrow what it takes, it has
-``takes(settings)`` too.
+A fusion is one module that follows :class:`FusionPart`. Its docstring gives the number of its parameters as a formula,
+which a test evaluates.
 
 What stands in an absent slot (vector, tokens, token mask) changes no bit of any row's output or gradient. Where a
 fusion has a share for each modality, it returns them as gates: they are 0 where a modality is absent, sum to 1, and
-carry a gradient where they are learned. It says ``GATES = True`` then; where its settings may fix them, it has
-``gates(settings)`` too.
-Its docstring gives the number of its parameters as a formula, which a test evaluates.
+carry a gradient where they are learned.
 """
 
 from __future__ import annotations
 
-from ..registry import PartSettings, load
+from typing import TYPE_CHECKING, Protocol
+
+from ..registry import PartSettings, default, load_part
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from ..types import Encoded, Fused, Sizes
 
 TABLE = {
     "concat": "suffuse.fusions.concat",
@@ -36,23 +36,60 @@ TABLE = {
 }
 
 
-def default(modalities: int) -> str:
+class FusionPart(Protocol):
+    """The interface of a fusion's module. ``layers`` raises ValueError where the sizes can't be."""
+
+    Settings: type[PartSettings]
+    TAKES: tuple[int, int]  # fewest and most modalities
+    TOKENS: bool = False  # it reads tokens; a modality whose ``Sizes.tokens`` is 0 has its vector as its one token
+    GATES: bool = False  # it learns a share for each modality
+    HEADLESS: bool = False  # it gives logits itself, so that no head follows
+    LOOKS: bool = False  # it returns how a query for each target attends to the tokens
+    QUERIES: tuple[str, ...] = ()  # names of its layers whose weights are learned queries, which don't decay
+
+    def layers(self, settings: PartSettings, sizes: Sizes) -> nn.ModuleDict:
+        """Its layers, with random weights."""
+        ...
+
+    def width(self, settings: PartSettings, sizes: Sizes) -> int:
+        """D of the joint vector."""
+        ...
+
+    def fuse(self, settings: PartSettings, layers: nn.ModuleDict, encoded: list[Encoded], present: Tensor) -> Fused:
+        """M modalities of B rows, and which of them each row has (B, M) bool -> the joint vector (B, D)."""
+        ...
+
+    @default
+    def takes(self, settings: PartSettings) -> tuple[int, int]:
+        """Fewest and most modalities, where settings narrow ``TAKES``."""
+        return self.TAKES
+
+    @default
+    def gates(self, settings: PartSettings) -> bool:
+        """Whether it learns a share for each modality, where settings may fix them."""
+        return self.GATES
+
+
+def load_fusion(kind: str) -> FusionPart:
+    """The fusion of this kind. Raises UsageError where there is none."""
+    return load_part(TABLE, kind, FusionPart)
+
+
+def default_kind(modalities: int) -> str:
     """The kind of a network whose recipe names none: a transformer from three modalities on."""
     return "transformer" if modalities >= 3 else "gated"
 
 
 def takes(settings: PartSettings) -> tuple[int, int]:
     """Fewest and most modalities that a fusion of these settings takes."""
-    part = load(TABLE, settings.kind)
-    return part.takes(settings) if hasattr(part, "takes") else part.TAKES
+    return load_fusion(settings.kind).takes(settings)
 
 
 def gates(settings: PartSettings) -> bool:
     """Whether it learns a share for each modality."""
-    part = load(TABLE, settings.kind)
-    return part.gates(settings) if hasattr(part, "gates") else getattr(part, "GATES", False)
+    return load_fusion(settings.kind).gates(settings)
 
 
 def headless(settings: PartSettings) -> bool:
     """Whether it gives logits itself, so that no head follows."""
-    return getattr(load(TABLE, settings.kind), "HEADLESS", False)
+    return load_fusion(settings.kind).HEADLESS

@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-def tokens_of(encoded: Encoded, here: Tensor) -> tuple[Tensor, Tensor]:
+def tokens_of(encoded: Encoded, present: Tensor) -> tuple[Tensor, Tensor]:
     """One modality and where it is present (B,) -> tokens (B, L, D), zeros where not real, and real (B, L) bool.
 
     A vector is one token. What is absent, and what is masked, leaves nothing behind.
     """
-    here = here.unsqueeze(1)
+    present = present.unsqueeze(1)
     if encoded.tokens is None:
-        x, real = encoded.vector.unsqueeze(1), here
+        x, real = encoded.vector.unsqueeze(1), present
     else:
         x = encoded.tokens
-        real = here.expand(x.shape[:2]) if encoded.token_mask is None else encoded.token_mask & here
+        real = present.expand(x.shape[:2]) if encoded.token_mask is None else encoded.token_mask & present
     return x.where(real.unsqueeze(2), 0.0), real
 
 

@@ -88,15 +88,15 @@ def fuse(settings: Settings, layers: nn.ModuleDict, encoded: list[Encoded], pres
         share = there / there.sum(1, keepdim=True).clamp(min=1)
         alone = [masked_softmax(s, real.unsqueeze(1)) for s, real in zip(scores, reals, strict=True)]
         looks = [w * share[:, m, None, None] for m, w in enumerate(alone)]
-    said = [_said(layers["say"][m], look, x) for m, (look, x) in enumerate(zip(looks, xs, strict=True))]  # pyright: ignore
-    logits = torch.stack(said).sum(0)
+    head_logits = [_head_logits(layers["say"][m], look, x) for m, (look, x) in enumerate(zip(looks, xs, strict=True))]  # pyright: ignore
+    logits = torch.stack(head_logits).sum(0)
     gates = torch.stack([look.sum(2).mean(1) for look in looks], dim=1)
     even = present / present.sum(1, keepdim=True).clamp(min=1)  # without any token, no modality is attended to
     gates = torch.where(there.any(1, keepdim=True), gates, even.to(gates.dtype))
     return Fused(logits, gates, logits, tuple(map(Look, looks, reals)))
 
 
-def _said(detectors: nn.ModuleList, look: Tensor, x: Tensor) -> Tensor:
+def _head_logits(detectors: nn.ModuleList, look: Tensor, x: Tensor) -> Tensor:
     """(B, Q, L) attention, (B, L, W) tokens -> (B, C). A bias is weighed by the attention on its modality."""
     import torch
     from torch.nn import functional as F

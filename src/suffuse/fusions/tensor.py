@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 TAKES = (1, 64)
-MOST = 4_000_000  # parameters of W
+MAX_PARAMETERS = 4_000_000  # parameters of W
 
 
 class Settings(PartSettings):
@@ -41,10 +41,10 @@ def layers(settings: Settings, sizes: Sizes) -> nn.ModuleDict:
     from torch import nn
 
     cells = (settings.factor + 1) ** len(sizes.vectors)
-    if cells * settings.width > MOST:
+    if cells * settings.width > MAX_PARAMETERS:
         raise ValueError(
             f"got {cells * settings.width:,} weights for {len(sizes.vectors)} modalities, "
-            f"expected {MOST:,} at most: lower fusion.factor, or use low_rank"
+            f"expected {MAX_PARAMETERS:,} at most: lower fusion.factor, or use low_rank"
         )
     factors = nn.ModuleList([nn.Linear(w, settings.factor) for w in sizes.vectors])
     return nn.ModuleDict({"factors": factors, "join": nn.Linear(cells, settings.width)})

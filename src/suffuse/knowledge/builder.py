@@ -4,6 +4,9 @@ The work follows from the data, the recipe and the previous store that rows are 
 messages to agree on it: the leader writes the name of that store and the hash of the teacher to ``plan.json``.
 """
 
+# pyright: reportUnknownMemberType=false
+# (torch annotates from_numpy, tolist and manual_seed in part)
+
 from __future__ import annotations
 
 import shutil
@@ -12,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,7 +43,7 @@ class StoreBuild:
 
     run: Run
     columns: Columns
-    fingerprint: dict
+    fingerprint: dict[str, Any]
     blocks: list[Block]
     counts: list[int]  # rows of each block
     rows: np.ndarray  # (K,) data rows in the order of the store
@@ -73,7 +77,7 @@ def work_folder(run: Run) -> Path:
     return run.partial("extract") / ".parts"
 
 
-def read_plan(run: Run) -> dict | None:
+def read_plan(run: Run) -> dict[str, Any] | None:
     """The plan that the leader wrote; None before that."""
     return read_json(work_folder(run) / PLAN)
 
@@ -100,7 +104,7 @@ def start_build(
 
 
 def build_from_plan(
-    run: Run, columns: Columns, teacher: tuple[str, Sequence[str], Pieces], saved_plan: dict
+    run: Run, columns: Columns, teacher: tuple[str, Sequence[str], Pieces], saved_plan: dict[str, Any]
 ) -> StoreBuild:
     """The build that a plan describes. Raises SuffuseError where this process has another teacher."""
     teacher_hash, names, pieces = teacher
@@ -129,12 +133,12 @@ def build_from_plan(
     )  # fmt: skip
 
 
-def previous_store(run: Run, saved_plan: dict) -> PreviousStore | None:
+def previous_store(run: Run, saved_plan: dict[str, Any]) -> PreviousStore | None:
     """The store that rows are copied from. Raises SuffuseError where it lies outside of the run."""
     return PreviousStore.open(inside(run.folder, saved_plan["older"])) if saved_plan["older"] else None
 
 
-def per_row(columns: Columns, rows: np.ndarray, content_fingerprint: dict) -> dict[str, np.ndarray]:
+def per_row(columns: Columns, rows: np.ndarray, content_fingerprint: dict[str, Any]) -> dict[str, np.ndarray]:
     """Hashes that identify rows, arrays (K,): keys, contents, and the entries that views are drawn by."""
     arrays = {"key": columns.key[rows], "content": content_hashes(columns, rows, content_fingerprint["modalities"])}
     if content_fingerprint["views"]["count"]:
@@ -162,7 +166,8 @@ def work(build: StoreBuild, ask: Ask, claims: Leases, pool: Executor) -> Iterato
     pool while the teacher answers the next one."""
     remaining = list(build.parts)
     while remaining:
-        before, writing = len(remaining), []
+        before = len(remaining)
+        writing: list[tuple[Part, Future[None]]] = []
         for part in list(remaining):
             if not part.file(build.place).exists():
                 if build.is_over:
@@ -204,7 +209,7 @@ def _write_part(build: StoreBuild, part: Part, outputs: dict[str, np.ndarray] | 
     chunks.write_part(part.file(build.place), arrays)
 
 
-def _finish_first(writing: list[tuple[Part, Future]], claims: Leases) -> Part:
+def _finish_first(writing: list[tuple[Part, Future[None]]], claims: Leases) -> Part:
     """Wait for the first part that is being written, and release it."""
     part, future = writing.pop(0)
     future.result()

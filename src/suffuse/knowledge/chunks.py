@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -54,7 +55,7 @@ def cut_parts(rows: np.ndarray, train: int, previous_rows: Sequence[np.ndarray],
     """All parts. ``train``: number of training rows, which come first and are cut separately, so that a part is a
     contiguous range of the store; ``previous_rows``: for each block, the position of each row in the previous store, -1
     where it has none."""
-    parts = []
+    parts: list[Part] = []
     for block, previous in enumerate(previous_rows):
         kept, new = np.flatnonzero(previous >= 0), np.flatnonzero(previous < 0)
         copied = [kept[start : start + PART] for start in range(0, len(kept), PART)]
@@ -79,7 +80,7 @@ def write_part(file: Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 def read_part(file: Path) -> dict[str, np.ndarray]:
     """The arrays of a part."""
-    from safetensors.numpy import load_file
+    from safetensors.numpy import load_file  # pyright: ignore[reportUnknownVariableType]
 
     return load_file(file)
 
@@ -87,7 +88,8 @@ def read_part(file: Path) -> dict[str, np.ndarray]:
 def block_starts(blocks: Sequence[Block], counts: Sequence[int], full_only: bool) -> list[int]:
     """The row of an array at which each block begins. A modality's own feature is the same in every subset: it is
     stored in the full subset's blocks, and the others point there."""
-    full, positions, end = blocks[0].subset, [], 0
+    full, end = blocks[0].subset, 0
+    positions: list[int] = []
     first: dict[int | None, int] = {}
     for block, count in zip(blocks, counts, strict=True):
         if full_only and block.subset != full:
@@ -99,7 +101,7 @@ def block_starts(blocks: Sequence[Block], counts: Sequence[int], full_only: bool
     return positions
 
 
-MOST_MODALITIES = 6  # for `all`: 63 subsets
+MAX_MODALITIES = 6  # for `all`: 63 subsets
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,7 @@ class Block:
         """``picture+question, view 3``."""
         return f"{'+'.join(self.subset) or 'full'}, {'as prepared' if self.view is None else f'view {self.view}'}"
 
-    def to_json(self) -> dict:
+    def to_json(self) -> dict[str, Any]:
         """Its entry in the manifest."""
         return {"subset": list(self.subset), "view": self.view}
 
@@ -131,10 +133,10 @@ def subsets(setting: str | Sequence[Sequence[str]], names: Sequence[str]) -> lis
         raise UsageError(
             "this teacher has no modalities that could be hidden", where="extract.subsets", got=setting, expected="full"
         )
-    if setting == "all" and len(names) > MOST_MODALITIES:
+    if setting == "all" and len(names) > MAX_MODALITIES:
         raise UsageError(
             "too many subsets", where="extract.subsets", got=f"all of {len(names)} modalities",
-            expected=f"{MOST_MODALITIES} modalities at most", hint="each, or a list of those that matter",
+            expected=f"{MAX_MODALITIES} modalities at most", hint="each, or a list of those that matter",
         )  # fmt: skip
     if setting == "each":
         chosen = [(name,) for name in names]

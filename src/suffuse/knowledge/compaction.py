@@ -35,11 +35,13 @@ class Compaction:
 
     build: StoreBuild
     folder: Path
-    starts: dict[str, list[int]] = field(default_factory=dict)  # array -> where each block begins in it
-    shared: dict[str, RowFile] = field(default_factory=dict)  # array that all blocks share -> (K,)
-    files: dict[str, RowFile] = field(default_factory=dict)  # array -> (S, ...)
-    arrays: dict[str, np.ndarray] = field(default_factory=dict)  # the same, once they are whole
-    waiting: list[Part] = field(default_factory=list)  # until a part of the full subset shows which arrays there are
+    starts: dict[str, list[int]] = field(default_factory=lambda: {})  # array -> where each block begins in it
+    shared: dict[str, RowFile] = field(default_factory=lambda: {})  # array that all blocks share -> (K,)
+    files: dict[str, RowFile] = field(default_factory=lambda: {})  # array -> (S, ...)
+    arrays: dict[str, np.ndarray] = field(default_factory=lambda: {})  # the same, once they are whole
+    waiting: list[Part] = field(
+        default_factory=lambda: []
+    )  # until a part of the full subset shows which arrays there are
 
     def add(self, part: Part) -> None:
         """Write a part to its place in the arrays."""
@@ -105,7 +107,7 @@ class Compaction:
             self.starts[name] = block_starts(build.blocks, build.counts, alone)
             self.files[name] = RowFile.new(self.folder / f"{name}.npy", example[name].dtype, shape)
 
-    def _block_facts(self, number: int) -> dict:
+    def _block_facts(self, number: int) -> dict[str, Any]:
         """A block's facts for the manifest: its rows, the error of the encoding, and the abstentions."""
         build, count = self.build, self.build.counts[number]
 

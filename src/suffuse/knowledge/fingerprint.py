@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from ..data.training_views import Viewer
 from ..errors import SuffuseError
 from ..recipe import Recipe
@@ -29,7 +31,7 @@ WORDS = {  # of an error, by the first word of the part's name
 ANSWERS = ("teacher", "classes", "modalities", "encoding")  # parts that decide the answer to a row as prepared
 
 
-def fingerprint(run: Run, spec: Spec, names: Sequence[str], weights: str) -> dict:
+def fingerprint(run: Run, spec: Spec, names: Sequence[str], weights: str) -> dict[str, Any]:
     """All parts. ``names``: the teacher's modalities; ``weights``: its hash."""
     settings, stamp = run.recipe.extract, run.stamp("teach")
     fields = [f for f in spec.fields if f.name in names]
@@ -46,12 +48,12 @@ def fingerprint(run: Run, spec: Spec, names: Sequence[str], weights: str) -> dic
     }
 
 
-def views(recipe: Recipe) -> dict:
+def views(recipe: Recipe) -> dict[str, Any]:
     """The view policy: number of views, seed, augmentations."""
     if not recipe.extract.views:
         return {"count": 0, "policy": "as prepared, no augmentation"}
-    chosen = {n: m.augment for n, m in recipe.modalities.items() if getattr(m, "augment", None)}  # pyright: ignore
-    augment = {n: a.model_dump(mode="json") if hasattr(a, "model_dump") else a for n, a in chosen.items()}
+    chosen = {n: augment for n, m in recipe.modalities.items() if (augment := m.get("augment"))}
+    augment = {n: a.model_dump(mode="json") if isinstance(a, BaseModel) else a for n, a in chosen.items()}
     return {"count": recipe.extract.views, "seed": recipe.seed, "augment": augment}
 
 
@@ -59,11 +61,11 @@ def viewer(recipe: Recipe) -> Viewer | None:
     """The viewer that augments the stored views."""
     if not recipe.extract.views:
         return None
-    chosen = {n: m for n, m in recipe.modalities.items() if getattr(m, "augment", None)}
+    chosen = {n: m for n, m in recipe.modalities.items() if m.get("augment")}
     return Viewer(recipe.seed, 0.0, chosen)
 
 
-def expected(run: Run, spec: Spec, stored: Mapping[str, Any]) -> dict:
+def expected(run: Run, spec: Spec, stored: Mapping[str, Any]) -> dict[str, Any]:
     """The parts that are known without opening the teacher, for its modalities in the stored fingerprint."""
     names = [n for n in stored.get("modalities", ()) if isinstance(n, str)]
     parts = fingerprint(run, spec, names, "")
@@ -87,7 +89,7 @@ def compare(stored: Mapping[str, Any], expected: Mapping[str, Any], where: Path)
                 )
 
 
-def _settings(recipe: Recipe, name: str) -> dict:
+def _settings(recipe: Recipe, name: str) -> dict[str, Any]:
     facts = recipe.modalities[name].model_dump(mode="json")
     return {k: v for k, v in facts.items() if k != "augment"}
 

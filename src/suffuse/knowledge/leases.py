@@ -14,9 +14,10 @@ import os
 import socket
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, cast
 
 from ..errors import SuffuseError
 from ..files import read_json
@@ -29,11 +30,11 @@ class Leases:
     """The leases in a folder, as one process sees them. Use :meth:`heartbeat` around the work."""
 
     folder: Path
-    held: set[Path] = field(default_factory=set)
+    held: set[Path] = field(default_factory=lambda: set())
     _guard: threading.Lock = field(default_factory=threading.Lock)
 
     @contextlib.contextmanager
-    def heartbeat(self) -> Iterator[Leases]:
+    def heartbeat(self) -> Generator[Leases]:
         """Touch the held leases inside; release all of them afterwards."""
         self.folder.mkdir(exist_ok=True)
         ended = threading.Event()
@@ -92,8 +93,9 @@ class Leases:
             owner = None
         if not isinstance(owner, dict):
             return age > STALE
-        if owner["host"] == host():
-            return start_time(owner["pid"]) != owner["started"]
+        facts = cast("dict[str, Any]", owner)
+        if facts["host"] == host():
+            return start_time(facts["pid"]) != facts["started"]
         return age > STALE
 
     def touch(self) -> None:

@@ -6,6 +6,9 @@ that is flat. Labels and numbers, and classes of which no more than k + 1 are th
 without an answer (NaN) stays one.
 """
 
+# pyright: reportUnknownMemberType=false
+# (torch annotates from_numpy, tolist and manual_seed in part)
+
 from __future__ import annotations
 
 import math
@@ -55,7 +58,9 @@ class Encoding:
         """(B, C) float32 -> arrays (B, ...) by name."""
         if self.dense:
             return {LOGITS: self.rounded(logits)}
-        values, index, at = [], [], 0
+        values: list[Tensor] = []
+        index: list[Tensor] = []
+        at = 0
         for count, k in self.kept:
             part = torch.from_numpy(logits[:, at : at + count])
             at += count
@@ -83,7 +88,8 @@ class Encoding:
         if self.dense:
             return arrays[LOGITS]
         values, index = arrays[VALUES].float(), arrays[INDEX].long()
-        parts, value_start, index_start = [], 0, 0
+        parts: list[Tensor] = []
+        value_start, index_start = 0, 0
         for count, k in self.kept:
             wide = k + 1 if k else count
             part = values[:, value_start : value_start + wide]

@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -24,18 +24,18 @@ FORMAT = 2
 FILE = "manifest.json"
 
 
-def sign(facts: dict) -> dict:
+def sign(facts: dict[str, Any]) -> dict[str, Any]:
     """The facts and, last, the hash of all the others."""
     content = {k: v for k, v in facts.items() if k != "digest"}
     return {**content, "digest": _digest(content)}
 
 
-def write(folder: Path, facts: dict) -> None:
+def write(folder: Path, facts: dict[str, Any]) -> None:
     """Write the signed manifest."""
     write_json(folder / FILE, sign(facts))
 
 
-def read(folder: Path) -> dict:
+def read(folder: Path) -> dict[str, Any]:
     """A store's manifest, its hash and its arrays' sizes checked.
 
     Raises SuffuseError where there is no whole store.
@@ -57,12 +57,12 @@ def read(folder: Path) -> dict:
     return facts
 
 
-def load(folder: Path, facts: dict, names: Sequence[str] | None = None) -> dict[str, np.ndarray]:
+def load(folder: Path, facts: dict[str, Any], names: Sequence[str] | None = None) -> dict[str, np.ndarray]:
     """The arrays by name, memory-mapped: copy-on-write, since torch wants writable memory and nobody writes.
 
     Raises SuffuseError where one isn't what the manifest says.
     """
-    arrays = {}
+    arrays: dict[str, np.ndarray] = {}
     for name in facts["arrays"] if names is None else names:
         described, file = facts["arrays"][name], array_file(folder, name)
         try:
@@ -92,17 +92,17 @@ def describe(file: Path, sha256: str, starts: Sequence[int] | None = None) -> di
     return facts if starts is None else {**facts, "starts": list(starts)}
 
 
-def blocks(facts: dict) -> list[Block]:
+def blocks(facts: dict[str, Any]) -> list[Block]:
     """The blocks of a store, in order."""
     return [Block(tuple(b["subset"]), b["view"]) for b in facts["blocks"]]
 
 
-def size(facts: dict) -> int:
+def size(facts: dict[str, Any]) -> int:
     """Bytes of all arrays."""
     return sum(array["bytes"] for array in facts["arrays"].values())
 
 
-def changed_arrays(folder: Path, facts: dict) -> list[str]:
+def changed_arrays(folder: Path, facts: dict[str, Any]) -> list[str]:
     """Names of arrays whose content isn't what was written. Reads all of it."""
     return [name for name, array in facts["arrays"].items() if digest(array_file(folder, name)) != array["sha256"]]
 
@@ -118,7 +118,7 @@ def digest(file: Path) -> str:
         return hashlib.file_digest(open_file, "sha256").hexdigest()
 
 
-def _digest(content: dict) -> str:
+def _digest(content: dict[str, Any]) -> str:
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -152,7 +152,7 @@ def show(folder: Path) -> Iterator[str]:
             yield _line(f"  {key}", text)
 
 
-def _encoding(facts: dict) -> Iterator[str]:
+def _encoding(facts: dict[str, Any]) -> Iterator[str]:
     encoding = facts["encoding"]
     kept = f"top {encoding['top_k']} and the sum of the others" if any(k for _, k in encoding["kept"]) else "all logits"
     error = f"KL {encoding['mean_kl']:.2g} nats on average, {encoding['max_kl']:.2g} at the most"
@@ -162,7 +162,7 @@ def _encoding(facts: dict) -> Iterator[str]:
     )
 
 
-def _views(policy: dict) -> str:
+def _views(policy: dict[str, Any]) -> str:
     if not policy["count"]:
         return policy["policy"]
     changed = ", ".join(f"{name} ({_short(how)})" for name, how in policy["augment"].items())
@@ -173,7 +173,7 @@ def _parts(part: str, value: Any) -> Iterator[tuple[str, str]]:
     if part in ("subsets", "views", "encoding"):  # said above
         return
     if isinstance(value, dict):
-        for key, inner in value.items():
+        for key, inner in cast("dict[str, Any]", value).items():
             yield f"{WORDS[part]} ({key})", _short(inner)
     else:
         yield WORDS[part], _short(value)
@@ -181,10 +181,11 @@ def _parts(part: str, value: Any) -> Iterator[tuple[str, str]]:
 
 def _short(value: Any) -> str:
     if isinstance(value, list):
-        rest = f", and {len(value) - LISTED:,} more" if len(value) > LISTED else ""
-        return ", ".join(map(str, value[:LISTED])) + rest
+        items = cast("list[Any]", value)
+        rest = f", and {len(items) - LISTED:,} more" if len(items) > LISTED else ""
+        return ", ".join(map(str, items[:LISTED])) + rest
     if isinstance(value, dict):
-        return ", ".join(f"{k} {v}" for k, v in value.items() if v)
+        return ", ".join(f"{k} {v}" for k, v in cast("dict[str, Any]", value).items() if v)
     return "none" if value is None else str(value)
 
 

@@ -1,9 +1,13 @@
 """A store as one Parquet table, for people and other programs: row id, split, label, and the answers by class name."""
 
+# pyright: reportUnknownMemberType=false
+# (torch annotates from_numpy, tolist and manual_seed in part)
+
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -61,7 +65,9 @@ def export(run_folder: Path, out: Path) -> int:
 
 
 def _answers(spec: Spec, logits: torch.Tensor) -> Iterator[tuple[str, pa.Array]]:
-    several, values, best_classes = len(spec.heads) > 1, [], []
+    several = len(spec.heads) > 1
+    values: list[Any] = []
+    best_classes: list[tuple[str, Any]] = []
     for head, part in spec.parts(logits):
         silent = part.isnan().any(1).numpy()
         if head.kind == CLASSES:

@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -26,7 +27,7 @@ class PreviousStore:
     """A store that was moved to ``previous/``."""
 
     folder: Path
-    facts: dict
+    facts: dict[str, Any]
     arrays: dict[str, np.ndarray]
 
     @classmethod
@@ -35,7 +36,9 @@ class PreviousStore:
         facts = manifest.read(folder)
         return cls(folder, facts, manifest.load(folder, facts))
 
-    def places(self, block: Block, rows: Mapping[str, np.ndarray], content_fingerprint: Mapping) -> np.ndarray:
+    def places(
+        self, block: Block, rows: Mapping[str, np.ndarray], content_fingerprint: Mapping[str, Any]
+    ) -> np.ndarray:
         """Positions of rows in this block of the store, -1 where it lacks them. ``rows``: per-row arrays (K,) of the
         new store; ``content_fingerprint``: its fingerprint."""
         count = len(rows["key"])
@@ -78,7 +81,7 @@ class PreviousStore:
         return blocks.index(block) if block in blocks else None
 
 
-def newest(previous: Path, content_fingerprint: Mapping, taps: Iterable[str]) -> Path | None:
+def newest(previous: Path, content_fingerprint: Mapping[str, Any], taps: Iterable[str]) -> Path | None:
     """The last store in ``previous/`` that holds these taps of the same teacher in the same form."""
     wanted_taps = set(taps)
     for folder in sorted(previous.glob("*/knowledge"), key=lambda p: p.parent.name, reverse=True):

@@ -1,5 +1,8 @@
 """An open store. Positions are found once, at opening; a batch's gather is one ``index_select`` a tap."""
 
+# pyright: reportUnknownMemberType=false
+# (torch annotates from_numpy, tolist and manual_seed in part)
+
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,7 +31,7 @@ AT = "@"  # ``logits@picture``: that tap of the subset that is the picture alone
 class Knowledge:
     """An open store. N rows of the data, K rows of a block, S rows of all blocks that a tap has."""
 
-    manifest: dict
+    manifest: dict[str, Any]
     taps: dict[str, Tensor]  # array -> (S, ...) as stored, memory-mapped
     place: Tensor  # (N,) int64, where a data row stands in a block; -1 where it doesn't
     encoding: Encoding

@@ -1,8 +1,12 @@
 """The teacher's logits in a finished store as one array, for reports and tables."""
 
+# pyright: reportUnknownMemberType=false
+# (torch annotates from_numpy, tolist and manual_seed in part)
+
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -26,14 +30,16 @@ def stored_logits(folder: Path, spec: Spec) -> np.ndarray:
     return logits
 
 
-def decode_rows(facts: dict, arrays: dict[str, np.ndarray], spec: Spec, block: int, rows: slice) -> np.ndarray:
+def decode_rows(
+    facts: dict[str, Any], arrays: dict[str, np.ndarray], spec: Spec, block: int, rows: slice
+) -> np.ndarray:
     """Logits (B, C) float32 of some rows of a block."""
     import torch
 
     from .logit_encoding import INDEX, LOGITS, VALUES, Encoding
 
     encoding = facts["fingerprint"]["encoding"]
-    stored = {}
+    stored: dict[str, torch.Tensor] = {}
     for name in (LOGITS, VALUES, INDEX):
         if name in arrays:
             begin = facts["arrays"][name]["starts"][block]

@@ -1,17 +1,8 @@
 """Losses: how far the student is from the labels or from the teacher.
 
 Each kind is one file in ``kinds/``: the paper, the formula, a pure function of the kind's own name (tensors in, a
-scalar out; ``from suffuse.losses import kd`` gives it) and the part that a recipe names. The part is ``Settings``,
-``needs(settings)`` (what of the teacher it reads), ``layers(settings, student, teacher) -> ModuleDict`` (projectors,
-if any; both are tap -> width) and ``loss(settings, layers, student, teacher, target) -> scalar``; ``student`` is an
-``Output``, ``teacher`` maps what the loss needs to the teacher's arrays for the same rows.
-
-A loss on answers says in ``HEADS`` which kinds of targets it is valid for, and is given one target at a time: its
-logits, the teacher's, its labels, and what it is as ``student.head``; over several targets the mean is taken, weighed
-as the recipe weighs them. A loss without ``HEADS`` is one on features. ``LABELLED = True``: it is a mean over the
-labels that there are, so of a step in several batches each counts as much as it has labels. What else a loss can't be
-used on stands beside it (``LEAST_CLASSES``, ``LEAST_ROWS``, ``INSTEAD``), and :mod:`suffuse.losses.compatibility`
-refuses it.
+scalar out; ``from suffuse.losses import kd`` gives it) and the part that a recipe names, as :class:`LossPart` says.
+:mod:`suffuse.losses.compatibility` refuses a loss where it would be wrong or say nothing.
 
 Every function is a mean over rows, in float32 or more, weighed where rows have weights: sum w l / sum w, and 0 where
 the weights sum to 0. What stands in a row of weight 0 changes no bit, NaN neither. Such rows are those in which a
@@ -29,9 +20,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from ..registry import PartSettings, load
+from ..registry import PartSettings, default, load_part
 
 KINDS = (
     "task",
@@ -93,6 +84,9 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from ..types import Output
     from .kinds.affinity import affinity
     from .kinds.attention_transfer import attention_transfer
     from .kinds.cka import cka
@@ -120,16 +114,68 @@ if TYPE_CHECKING:
     from .kinds.task import task
 
 
+class LossPart(Protocol):
+    """The interface of a loss's module."""
+
+    Settings: type[PartSettings]
+    HEADS: tuple[str, ...] = ()  # kinds of targets that a loss on logits is valid for; none: it is one on features
+    LABELLED: bool = False  # a mean over the labels that there are, not over rows
+    FULL_INPUT: bool = False  # it also reads the student's logits on all modalities that a row has
+    MIN_CLASSES: int = 1
+    MIN_ROWS: int = 1  # of a batch
+    HINT: str = ""  # what to use instead, where it can't be used
+
+    def loss(
+        self,
+        settings: PartSettings,
+        layers: nn.ModuleDict,
+        student: Output,
+        teacher: dict[str, Tensor],
+        target: Tensor,
+    ) -> Tensor:
+        """The student's output and the teacher's taps (B, ...) for the same rows -> scalar. A loss with ``HEADS`` is
+        given one target at a time: its logits, the teacher's, its labels, and what it is as ``student.head``; over
+        several targets the mean is taken, weighed as the recipe weighs them."""
+        ...
+
+    @default
+    def needs(self, settings: PartSettings) -> tuple[str, ...]:
+        """The teacher's taps that it reads; ``*`` stands for each modality's feature."""
+        return ("logits",)
+
+    @default
+    def asks(self, settings: PartSettings) -> tuple[str, ...]:
+        """The student's taps that it reads and that aren't always there: by default those that it needs of the
+        teacher."""
+        return self.needs(settings)
+
+    @default
+    def layers(self, settings: PartSettings, student: dict[str, int], teacher: dict[str, int]) -> nn.ModuleDict:
+        """Its projectors; ``student`` and ``teacher`` map taps to widths. Raises ValueError where it can't be used on
+        these taps."""
+        from torch import nn
+
+        return nn.ModuleDict()
+
+    @default
+    def min_classes(self, settings: PartSettings) -> int:
+        """The least number of classes, where settings change ``MIN_CLASSES``."""
+        return self.MIN_CLASSES
+
+
+def load_loss(kind: str) -> LossPart:
+    """The loss of this kind. Raises UsageError where there is none."""
+    return load_part(TABLE, kind, LossPart)
+
+
 def needs(chosen: Iterable[PartSettings]) -> tuple[str, ...]:
     """Everything of the teacher that some of these losses reads; ``*`` stands for each modality's feature."""
-    return tuple(dict.fromkeys(name for one in chosen for name in load(TABLE, one.kind).needs(one)))
+    return tuple(dict.fromkeys(tap for settings in chosen for tap in load_loss(settings.kind).needs(settings)))
 
 
 def asks(chosen: Iterable[PartSettings]) -> tuple[str, ...]:
-    """Everything of the student that some of these losses reads and that isn't always there: what it needs of the
-    teacher, or what its ``asks(settings)`` says."""
-    parts = [(one, load(TABLE, one.kind)) for one in chosen]
-    return tuple(dict.fromkeys(n for one, part in parts for n in getattr(part, "asks", part.needs)(one)))
+    """Everything of the student that some of these losses reads and that isn't always there."""
+    return tuple(dict.fromkeys(tap for settings in chosen for tap in load_loss(settings.kind).asks(settings)))
 
 
 def __getattr__(name: str) -> Any:

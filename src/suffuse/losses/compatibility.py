@@ -6,13 +6,11 @@ Read twice: with what a recipe says, when it is read, and with the classes of th
 from __future__ import annotations
 
 from dataclasses import dataclass
-from types import ModuleType
-from typing import Any
 
 from ..errors import UsageError
-from ..registry import PartSettings, load
+from ..registry import PartSettings
 from ..types import CLASSES, LABELS, NUMBER
-from . import TABLE
+from . import LossPart, load_loss
 
 FOR = {CLASSES: "kd", LABELS: "multilabel_kd", NUMBER: "regression_kd"}  # what learns the teacher's answers
 
@@ -27,38 +25,30 @@ class Place:
     gates: bool | None = None  # whether the student's fusion learns a share for each modality
 
 
-def valid(part: ModuleType, settings: PartSettings, kind: str, classes: int | None) -> bool:
-    """Whether a loss on answers says something of a target of this kind with so many classes."""
+def valid(part: LossPart, settings: PartSettings, kind: str, classes: int | None) -> bool:
+    """Whether a loss on logits says something of a target of this kind with so many classes."""
     if kind not in part.HEADS:
         return False
-    return kind != CLASSES or classes is None or classes >= fewest(part, settings)
-
-
-def fewest(part: Any, settings: PartSettings) -> int:
-    """The least number of classes."""
-    if hasattr(part, "least_classes"):
-        return part.least_classes(settings)
-    return getattr(part, "LEAST_CLASSES", 1)
+    return kind != CLASSES or classes is None or classes >= part.min_classes(settings)
 
 
 def check(settings: PartSettings, place: Place, where: str) -> None:
     """Raise UsageError where the loss would be wrong or say nothing there."""
-    part: Any = load(TABLE, settings.kind)
+    part = load_loss(settings.kind)
     kinds = sorted({kind for kind, _ in place.targets})
-    if hasattr(part, "HEADS") and not set(kinds) & set(part.HEADS):
+    if part.HEADS and not set(kinds) & set(part.HEADS):
         facts = f"targets of kind {', '.join(kinds)}", " or ".join(part.HEADS)
         raise _refused(where, facts, "use kind " + " or ".join(FOR[kind] for kind in kinds))
-    if hasattr(part, "HEADS") and not any(valid(part, settings, *target) for target in place.targets):
+    if part.HEADS and not any(valid(part, settings, *target) for target in place.targets):
         most = max(count or 0 for kind, count in place.targets if kind == CLASSES)
-        raise _refused(where, (f"{most} classes", f"{fewest(part, settings)} or more"), part.INSTEAD)
-    least = getattr(part, "LEAST_ROWS", 1)
-    if place.batch is not None and place.batch < least:
-        raise _refused(where, (f"batches of {place.batch}", f"{least} rows or more"), part.INSTEAD)
-    if getattr(part, "WHOLE", False) and place.dropped is False:
+        raise _refused(where, (f"{most} classes", f"{part.min_classes(settings)} or more"), part.HINT)
+    if place.batch is not None and place.batch < part.MIN_ROWS:
+        raise _refused(where, (f"batches of {place.batch}", f"{part.MIN_ROWS} rows or more"), part.HINT)
+    if part.FULL_INPUT and place.dropped is False:
         facts = "rows that never lose a modality", "some that do"
         raise _refused(where, facts, "set distill.train.modality_dropout, e.g. to uniform")
     if settings.kind == "gate_transfer" and place.gates is False:
-        hint = f"{part.INSTEAD}, or a fusion that learns gates: gated, softmax_gate, attention_pooling ..."
+        hint = f"{part.HINT}, or a fusion that learns gates: gated, softmax_gate, attention_pooling ..."
         raise _refused(where, ("a student's fusion that learns no share for each modality", "one that does"), hint)
 
 

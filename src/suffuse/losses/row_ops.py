@@ -13,7 +13,7 @@ from ..types import CLASSES, MAP, NUMBER, Head, Output
 if TYPE_CHECKING:
     from torch import Tensor
 
-LEAST = -1e30  # a logit, finite: a row in which all classes are ruled out stays a number
+LOWEST_LOGIT = -1e30  # a logit, finite: a row in which all classes are ruled out stays a number
 SHORTEST = 1e-6  # a vector whose norm is less has no direction, and gets no gradient towards one
 
 
@@ -54,27 +54,27 @@ def divergence(log_p: Tensor, log_q: Tensor) -> Tensor:
     return times_log(log_p.exp(), log_p - log_q).sum(1)
 
 
-def label_divergence(mine: Tensor, theirs: Tensor) -> Tensor:
-    """Logits of both -> KL(sigmoid(theirs) || sigmoid(mine)) of each label. An infinite logit is a probability of 0 or
-    1."""
+def label_divergence(student: Tensor, teacher: Tensor) -> Tensor:
+    """Logits of both -> KL(sigmoid(teacher) || sigmoid(student)) of each label. An infinite logit is a probability of 0
+    or 1."""
     from torch.nn import functional as F
 
     # log p - log q for the label, and for its absence; -softplus(-z) is log sigmoid(z) at any z
-    there, absent = F.softplus(-mine) - F.softplus(-theirs), F.softplus(mine) - F.softplus(theirs)
-    p = theirs.sigmoid()
-    return times_log(p, there) + times_log(1 - p, absent)
+    present, absent = F.softplus(-student) - F.softplus(-teacher), F.softplus(student) - F.softplus(teacher)
+    p = teacher.sigmoid()
+    return times_log(p, present) + times_log(1 - p, absent)
 
 
-def others(mine: Tensor, theirs: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def without_target(student: Tensor, teacher: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Logits (B, C) of student and teacher, target (B,) -> both (B, C - 1) without each row's target; (B,) bool,
-    whether the teacher allows some of the others. What it rules out (-inf) is ``LEAST``, and of the student too."""
+    whether the teacher allows some of the others. What it rules out (-inf) is ``LOWEST_LOGIT`` in both."""
     import torch
 
-    place = torch.arange(mine.shape[1] - 1, device=mine.device)
+    place = torch.arange(student.shape[1] - 1, device=student.device)
     place = place + (place >= target.unsqueeze(1))
-    mine, theirs = mine.gather(1, place), theirs.gather(1, place)
-    allowed = theirs > -math.inf
-    return mine.where(allowed, mine.clamp(min=LEAST)), theirs.clamp(min=LEAST), allowed.any(1)
+    student, teacher = student.gather(1, place), teacher.gather(1, place)
+    allowed = teacher > -math.inf
+    return student.where(allowed, student.clamp(min=LOWEST_LOGIT)), teacher.clamp(min=LOWEST_LOGIT), allowed.any(1)
 
 
 def transformed() -> bool:
@@ -93,53 +93,58 @@ def clean(weight: Tensor | None, *tensors: Tensor) -> tuple[Tensor, ...]:
     return tuple(t.where(kept.reshape(-1, *[1] * (t.dim() - 1)), 0) for t in tensors)
 
 
-def answered(theirs: Tensor, here: Tensor | None = None) -> Tensor | None:
-    """(B,) bool: rows in which the teacher answers (nothing of it is NaN) and that are ``here``; None: all. A logit of
-    -inf is an answer: a class of probability 0. Other infinite numbers are faults, which the loop stops at."""
-    if theirs.detach().float().sum().isfinite():  # the usual case, at the price of a sum
-        return here
-    said = ~theirs.isnan().flatten(1).any(1)
-    if said.all():
-        return here
-    return said if here is None else said & here
+def both(first: Tensor | None, second: Tensor | None) -> Tensor | None:
+    """(B,) bool: rows that both masks have; None: all."""
+    return second if first is None else first if second is None else first & second
 
 
-def trusted(confidence: float, theirs: Tensor, target: Tensor, head: Head | None) -> Tensor | None:
+def answered_rows(teacher: Tensor, row_mask: Tensor | None = None) -> Tensor | None:
+    """(B,) bool: rows in which the teacher answers (nothing of it is NaN) and that ``row_mask`` has; None: all. A logit
+    of -inf is an answer: a class of probability 0. Other infinite numbers are faults, which the loop stops at."""
+    if teacher.detach().float().sum().isfinite():  # the usual case, at the price of a sum
+        return row_mask
+    is_answered = ~teacher.isnan().flatten(1).any(1)
+    if is_answered.all():
+        return row_mask
+    return both(row_mask, is_answered)
+
+
+def trusted_rows(confidence: float, teacher: Tensor, target: Tensor, head: Head | None) -> Tensor | None:
     """(B,) bool: rows of the teacher's logits (B, C) that a loss on answers learns from; None: all.
 
     Left out are those without an answer, and those without a label of which the teacher is less sure than
     ``confidence``: the probability of its answer, for labels the mean over them.
     """
-    found = answered(theirs)
+    mask = answered_rows(teacher)
     kind = head.kind if head is not None else CLASSES
     if not confidence or kind == NUMBER:
-        return found
+        return mask
     known = head.known(target) if head is not None else target >= 0
-    logits = theirs.float()
+    logits = teacher.float()
     sure = logits.softmax(1).amax(1) if kind == CLASSES else logits.abs().sigmoid().mean(1)
     kept = known | (sure >= confidence)
-    return kept if found is None else found & kept
+    return kept if mask is None else mask & kept
 
 
 def features(
-    student: Output, teacher: dict[str, Tensor], tap: str, other: str = ""
+    student: Output, teacher: dict[str, Tensor], tap: str, teacher_tap: str = ""
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """The student's (B, D_s) at a tap, the teacher's (B, D_t) at the same or the ``other`` one, and the rows (B,) bool
-    that have both; None: all."""
-    mine = student.fused if tap == "fused" else student.features[tap]
-    assert mine is not None, "a student always has its joint vector"
-    theirs = exact(teacher[other or tap].detach())
-    return mine, theirs, answered(theirs, student.present.get(tap))
+    """The student's (B, D_s) at a tap, the teacher's (B, D_t) at the same one or at ``teacher_tap``, and the rows (B,)
+    bool that have both; None: all."""
+    f_s = student.fused if tap == "fused" else student.features[tap]
+    assert f_s is not None, "a student always has its joint vector"
+    f_t = exact(teacher[teacher_tap or tap].detach())
+    return f_s, f_t, answered_rows(f_t, student.present.get(tap))
 
 
-def taps(tap: str, student: dict[str, int], teacher: dict[str, int], other: str = "") -> tuple[int, int]:
-    """Widths of a tap in the student, and of the same or the ``other`` one in the teacher. Raises ValueError where one
-    lacks it."""
-    for who, name, there in (("student", tap, student), ("teacher", other or tap, teacher)):
-        known = sorted({*modalities(there), *({"fused"} & set(there))})
+def taps(tap: str, student: dict[str, int], teacher: dict[str, int], teacher_tap: str = "") -> tuple[int, int]:
+    """Widths of a tap in the student, and of the same one or ``teacher_tap`` in the teacher. Raises ValueError where
+    one lacks it."""
+    for role, name, widths in (("student", tap, student), ("teacher", teacher_tap or tap, teacher)):
+        known = sorted({*modalities(widths), *({"fused"} & set(widths))})
         if name not in known:
-            raise ValueError(f"the {who} has no tap '{name}', there is: {', '.join(known) or 'none'}")
-    return student[tap], teacher[other or tap]
+            raise ValueError(f"the {role} has no tap '{name}', there is: {', '.join(known) or 'none'}")
+    return student[tap], teacher[teacher_tap or tap]
 
 
 def modalities(taps: Iterable[str]) -> list[str]:
@@ -147,17 +152,17 @@ def modalities(taps: Iterable[str]) -> list[str]:
     return [name for name in taps if name not in ("fused", "logits", "gates") and not name.endswith(MAP)]
 
 
-def picked(here: Tensor | None, *tensors: Tensor) -> tuple[Tensor, ...]:
+def select_rows(row_mask: Tensor | None, *tensors: Tensor) -> tuple[Tensor, ...]:
     """The rows that count, alone: for losses that compare rows with each other."""
-    if here is None:
+    if row_mask is None:
         return tensors
-    rows = here.nonzero().squeeze(1)
+    rows = row_mask.nonzero().squeeze(1)
     return tuple(t.index_select(0, rows) for t in tensors)
 
 
-def nothing(mine: Tensor) -> Tensor:
+def zero_loss(x: Tensor) -> Tensor:
     """0 with a gradient of 0: what a batch with too few rows gives."""
-    return exact(mine[:0]).sum()
+    return exact(x[:0]).sum()
 
 
 def unit(x: Tensor, dim: int = 1, shortest: float = SHORTEST) -> Tensor:
@@ -173,11 +178,11 @@ def gram(x: Tensor) -> Tensor:
         return unit(x @ x.t())
 
 
-def expect(name: str, student: Tensor, least: int, what: str, instead: str) -> None:
+def require_size(name: str, student: Tensor, minimum: int, unit_name: str, hint: str) -> None:
     """Raise UsageError where logits have too few classes or a batch too few rows for a formula to say anything."""
-    got = student.shape[0 if what == "rows" else 1]
-    if got < least:
+    got = student.shape[0 if unit_name == "rows" else 1]
+    if got < minimum:
         raise UsageError(
-            "this loss says nothing here", where=f"losses.{name}", got=f"{got} {what}",
-            expected=f"{least} or more", hint=instead,
+            "this loss says nothing here", where=f"losses.{name}", got=f"{got} {unit_name}",
+            expected=f"{minimum} or more", hint=hint,
         )  # fmt: skip

@@ -1,36 +1,21 @@
 """Modalities: how a cell of the table becomes an array. No torch: the predictor runs the same code.
 
-A modality is one module with
-
-- ``Settings``: what the recipe may say;
-- where it needs a library or a file that may not be there, ``ready(settings, fitted)``, called before anything is
-  read: raises UsageError; where ``fitted``, statistics are there already;
-- ``load(settings, value, root) -> (digest, item)``: a cell -> the cleaned item (a picture's array, a
-  normalised string) and the hash of its content; equal contents are one entry. Raises ``Absent`` where there
-  is nothing and ``Unreadable`` where there is something that can't be read. A third result, where there is one,
-  says what was left out of an item that is used ("cut: ..."); nothing is left out in silence. Files are read by
-  ``cell.content`` alone, which keeps to the data root and to a limit;
-- ``packed(settings, value) -> value``, where Python objects come: arrays and the like as bytes, without loss,
-  that ``load`` reads to the same item; what a table can hold stays as it is;
-- ``stored(settings) -> (shape, dtype) | None``: of one item, where it is fixed before training data is seen; a
-  first length of None stands for items of any length, (L, F);
-- ``blank(settings) -> item``: what fills an absent slot;
-- ``fit(settings, items) -> statistics``: from training items only, as JSON; from each distinct one once, or, where
-  ``EVERY_ROW`` is set, from an item for each training row;
-- ``Statistics``: the types of these statistics, by which a reader checks an export that comes from anywhere;
-- ``encode(settings, statistics, items) -> array``: the model's input, one row per item; of items (L, F) it is
-  (U, longest, F + 1) float32, in which the last number says which steps are real;
-- where a part of an item may be lost that only the statistics tell, ``problems(settings, statistics, items) -> list
-  of (position, column, reason)``: what stands in a cell and counts as missing, to be written down;
-- ``corrupt(settings, statistics, entries, severity, seed) -> entries``: damage of severity 1 to 5 to encoded
-  entries (U, ...), the same for the same seed;
-- ``explain(settings, statistics) -> list of sentences``: what is done to a cell, for people;
-- where it can be augmented, ``DRAWS`` and ``augment(settings, entries, draws) -> entries``: a pure function of
-  encoded entries (U, ...) and numbers in [0, 1) (U, DRAWS), so that a view is replayed exactly from its seed.
-
-Items that are strings come as a list or as an Arrow column; :func:`cell.pieces` reads both.
-Where ``settings.column`` names several columns, a cell is a dictionary, column -> value.
+A modality is one module that follows :class:`ModalityPart`. Items that are strings come as a list or as an Arrow
+column; :func:`cell.pieces` reads both. Where ``settings.column`` names several columns, a cell is a dictionary,
+column -> value. Files are read by ``cell.content`` alone, which keeps to the data root and to a limit.
 """
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ..registry import ModalitySettings, Statistics, default, load_part
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from .cell import Root
 
 TABLE = {
     "audio": "suffuse.modalities.audio",
@@ -39,3 +24,76 @@ TABLE = {
     "tabular": "suffuse.modalities.tabular",
     "text": "suffuse.modalities.text",
 }
+
+Facts = dict[str, Any]  # the statistics of a modality, as JSON holds them
+
+
+class ModalityPart(Protocol):
+    """The interface of a modality's module. U items or entries."""
+
+    Settings: type[ModalitySettings]
+    Statistics: type[Statistics]  # the types of its statistics: how a reader checks an export that comes from anywhere
+    EVERY_ROW: bool = False  # ``fit`` gets an item for each training row, else each distinct item once
+    DRAWS: int = 0  # random numbers for one augmented entry; 0: it can't be augmented
+
+    def load(self, settings: ModalitySettings, value: Any, root: Path | Root) -> tuple[str, Any] | tuple[str, Any, str]:
+        """A cell -> the hash of its content, and the cleaned item (a picture's array, a normalised string); equal
+        contents are one entry. A third result says what was left out of an item that is used ("cut: ..."); nothing is
+        left out in silence. Raises ``Absent`` where there is nothing and ``Unreadable`` where there is something that
+        can't be read."""
+        ...
+
+    def stored(self, settings: ModalitySettings) -> tuple[tuple[int | None, ...], str] | None:
+        """Shape and dtype of one item, where they are fixed before training data is seen; a first length of None stands
+        for items of any length, (L, F)."""
+        ...
+
+    def blank(self, settings: ModalitySettings) -> Any:
+        """The item that fills an absent slot."""
+        ...
+
+    def fit(self, settings: ModalitySettings, items: Any) -> Facts:
+        """Statistics of the training items, as JSON."""
+        ...
+
+    def encode(self, settings: ModalitySettings, statistics: Facts, items: Any) -> np.ndarray:
+        """The model's input (U, ...), one row per item; of items (L, F) it is (U, longest, F + 1) float32, in which the
+        last number says which steps are real."""
+        ...
+
+    def corrupt(
+        self, settings: ModalitySettings, statistics: Facts, entries: np.ndarray, severity: int, seed: int
+    ) -> np.ndarray:
+        """Damage of severity 1 to 5 to encoded entries (U, ...), the same for the same seed."""
+        ...
+
+    def explain(self, settings: ModalitySettings, statistics: Facts) -> list[str]:
+        """What is done to a cell, in sentences."""
+        ...
+
+    @default
+    def ready(self, settings: ModalitySettings, fitted: bool) -> None:
+        """Raise UsageError where a library or a file isn't there; called before anything is read. ``fitted``: there are
+        statistics already."""
+
+    @default
+    def packed(self, settings: ModalitySettings, value: Any) -> Any:
+        """Python objects, arrays and the like as bytes, without loss, that ``load`` reads to the same item; what a
+        table can hold stays as it is."""
+        return value
+
+    @default
+    def problems(self, settings: ModalitySettings, statistics: Facts, items: Any) -> list[tuple[int, str, str]]:
+        """(position, column, reason) of each part of an item that counts as missing by the statistics alone."""
+        return []
+
+    @default
+    def augment(self, settings: ModalitySettings, entries: np.ndarray, draws: np.ndarray) -> np.ndarray:
+        """A training view of each entry (U, ...): a pure function of the entries and of numbers in [0, 1) (U, DRAWS),
+        so that a view is replayed exactly from its seed."""
+        return entries
+
+
+def load_modality(kind: str) -> ModalityPart:
+    """The modality of this kind. Raises UsageError where there is none."""
+    return load_part(TABLE, kind, ModalityPart)

@@ -46,7 +46,7 @@ LOST = (0.05, 0.1, 0.2, 0.35, 0.5)  # of the time, in pieces of LOSS seconds, or
 LOSS = 0.05
 NOISE = (0.1, 0.25, 0.5, 1.0, 2.0)  # of each feature's deviation in the clip, for `embedding`
 CLIPPED = (0.5, 0.3, 0.2, 0.1, 0.05)  # of the peak
-QUIET = float(np.log(audio_ops.LEAST_POWER))
+QUIET = float(np.log(audio_ops.MIN_POWER))
 
 
 class Augment(Base):
@@ -126,12 +126,12 @@ def load(settings: Settings, value: Any, root: Path | Root) -> tuple[str, np.nda
     ``value`` is a path, bytes, {bytes, path}, (samples, rate) or {array, sampling_rate}.
     """
     value = value[settings.columns[0]] if isinstance(settings.column, tuple) and isinstance(value, dict) else value
-    found = content(packed(settings, value), root)
+    data = content(packed(settings, value), root)
     try:
-        item, remark = decode(settings, found, limits_of(root).seconds)
+        item, remark = decode(settings, data, limits_of(root).seconds)
     except ValueError as error:
         raise Unreadable(str(error)) from None
-    return hashlib.blake2b(found, digest_size=16).hexdigest(), item, remark
+    return hashlib.blake2b(data, digest_size=16).hexdigest(), item, remark
 
 
 def decode(settings: Settings, content: bytes, longest: float = np.inf) -> tuple[np.ndarray, str]:
@@ -186,10 +186,10 @@ def fit(settings: Settings, items: Any) -> dict:
     """Mean and standard deviation of each feature over the training clips' steps, and the longest clip's steps."""
     mean, deviation = moments(iter(items), settings.features)
     longest = max((len(item) for item in items), default=1)
-    found: dict = {"features": settings.features, "length": int(longest), "rate": settings.rate}
+    statistics: dict = {"features": settings.features, "length": int(longest), "rate": settings.rate}
     if settings.form == "embedding":
-        found["network"] = speech_model.fingerprint().hex()
-    return {**found, "mean": mean.tolist(), "std": deviation.tolist()}
+        statistics["network"] = speech_model.fingerprint().hex()
+    return {**statistics, "mean": mean.tolist(), "std": deviation.tolist()}
 
 
 def encode(settings: Settings, statistics: dict, items: Any) -> np.ndarray:
@@ -227,21 +227,23 @@ def augment(settings: Settings, entries: np.ndarray, draws: np.ndarray) -> np.nd
     return changed(entries, view)
 
 
-def _paced(settings: Settings, steps: np.ndarray, more: float) -> np.ndarray:
+def _paced(settings: Settings, steps: np.ndarray, speed: float) -> np.ndarray:
     """(L, F) so much faster: 0.1 is 1.1 times as fast."""
-    if not more:
+    if not speed:
         return steps
     if settings.form == "wave":
-        found = audio_ops.resample(np.ascontiguousarray(steps[:, 0]), round(settings.rate * (1 + more)), settings.rate)
-        return found[:, None] if len(found) else steps  # of next to nothing nothing would be left
-    return between(steps, np.linspace(0, len(steps) - 1, max(round(len(steps) / (1 + more)), 1)))
+        resampled = audio_ops.resample(
+            np.ascontiguousarray(steps[:, 0]), round(settings.rate * (1 + speed)), settings.rate
+        )
+        return resampled[:, None] if len(resampled) else steps  # of next to nothing nothing would be left
+    return between(steps, np.linspace(0, len(steps) - 1, max(round(len(steps) / (1 + speed)), 1)))
 
 
-def _voiced(settings: Settings, steps: np.ndarray, more: float) -> np.ndarray:
+def _voiced(settings: Settings, steps: np.ndarray, warp: float) -> np.ndarray:
     """(L, mels) of a voice so much lower (above 0) or higher."""
-    if not more or settings.form != "mel":
+    if not warp or settings.form != "mel":
         return steps
-    return between(steps.T, audio_ops.heard_through(settings.rate, settings.mels, 1 + more)).T
+    return between(steps.T, audio_ops.heard_through(settings.rate, settings.mels, 1 + warp)).T
 
 
 def corrupt(
@@ -275,8 +277,8 @@ def explain(settings: Settings, statistics: dict) -> list[str]:
 def _wav(value: Any, rate: int) -> bytes:
     """Samples (N,), (N, channels) or (channels, N) as WAV."""
     try:
-        found = as_array(value)
-        samples = np.asarray(value) if found is None else found
+        array = as_array(value)
+        samples = np.asarray(value) if array is None else array
     except ValueError as error:
         raise Unreadable(f"not samples: {error}") from None
     if samples.dtype.kind not in "fiu" or samples.ndim not in (1, 2):

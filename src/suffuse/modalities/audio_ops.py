@@ -12,19 +12,19 @@ from functools import lru_cache
 import numpy as np
 
 FORMATS = ("WAV", "WAVEX", "RF64", "FLAC", "OGG", "MP3")
-MOST_FRAMES = 2**25  # that are read of one clip at the most: 11 minutes at 48 kHz
+MAX_FRAMES = 2**25  # that are read of one clip at the most: 11 minutes at 48 kHz
 RATES = (1000, 768_000)  # samples a second that a file may have
-MOST_CHANNELS = 64
+MAX_CHANNELS = 64
 LOUDEST = 16.0  # a sample beyond this is not on the scale of -1 to 1
 BLOCK = 2**16  # frames
-LEAST_POWER = 1e-10  # what is quieter is taken for this before the logarithm
+MIN_POWER = 1e-10  # what is quieter is taken for this before the logarithm
 STREAMED = (0, 0x7FFFFFFF, 0xFFFFFFFF)  # sizes that a writer leaves which didn't know the end
 
 
 def read(content: bytes, seconds: float | None = None, longest: float = np.inf) -> tuple[np.ndarray, int, float]:
     """WAV, FLAC, OGG (Vorbis, Opus) or MP3 -> mono samples (N,) float32, their rate, and the clip's seconds.
 
-    Channels are averaged. No more than ``seconds`` are read where it is given, and never more than MOST_FRAMES. A
+    Channels are averaged. No more than ``seconds`` are read where it is given, and never more than MAX_FRAMES. A
     clip that says that it lasts longer than ``longest`` seconds is refused before it is decoded.
     """
     import soundfile
@@ -34,16 +34,16 @@ def read(content: bytes, seconds: float | None = None, longest: float = np.inf) 
         with soundfile.SoundFile(io.BytesIO(content)) as file:
             if file.format not in FORMATS:
                 raise ValueError(f"{file.format}: not a format that is read ({', '.join(FORMATS)})")
-            if not RATES[0] <= file.samplerate <= RATES[1] or file.channels > MOST_CHANNELS:
+            if not RATES[0] <= file.samplerate <= RATES[1] or file.channels > MAX_CHANNELS:
                 raise ValueError(f"{file.channels} channels at {file.samplerate} Hz: not a recording")
             if file.frames < 2**62:
                 _check_length(file.frames / file.samplerate, longest)
-            most = MOST_FRAMES if seconds is None else min(int(np.ceil(seconds * file.samplerate)), MOST_FRAMES)
-            samples = _blocks(file, most)
+            max_frames = MAX_FRAMES if seconds is None else min(int(np.ceil(seconds * file.samplerate)), MAX_FRAMES)
+            samples = _blocks(file, max_frames)
             said, rate = file.frames, file.samplerate
     except soundfile.LibsndfileError as error:
         raise ValueError(f"not audio that can be read: {error.error_string.strip()}") from None
-    if len(samples) < min(said, most) and said < 2**62:
+    if len(samples) < min(said, max_frames) and said < 2**62:
         raise ValueError(f"cut off: the header says {said:,} samples, {len(samples):,} are there")
     lasts = max(said if said < 2**62 else 0, len(samples)) / rate
     _check_length(lasts, longest)
@@ -64,13 +64,13 @@ def check(samples: np.ndarray) -> np.ndarray:
     return samples
 
 
-def resample(samples: np.ndarray, rate: int, wanted: int) -> np.ndarray:
+def resample(samples: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
     """(N,) float32 from one rate to another, by soxr's high quality."""
-    if rate == wanted:
+    if rate == new_rate:
         return samples
     import soxr
 
-    return np.asarray(soxr.resample(samples, rate, wanted, quality="HQ"), dtype=np.float32)
+    return np.asarray(soxr.resample(samples, rate, new_rate, quality="HQ"), dtype=np.float32)
 
 
 def trimmed(samples: np.ndarray, decibels: float, window: int, hop: int) -> np.ndarray:
@@ -100,7 +100,7 @@ def log_mel(samples: np.ndarray, rate: int, mels: int, window: int, hop: int) ->
     for start in range(0, len(frames), 2048):  # a long clip's spectrum is never whole in memory
         spectrum = np.fft.rfft(frames[start : start + 2048] * shape)
         out[start : start + 2048] = (spectrum.real**2 + spectrum.imag**2) @ bands
-    return np.log(np.maximum(out, LEAST_POWER))
+    return np.log(np.maximum(out, MIN_POWER))
 
 
 @lru_cache(maxsize=32)
@@ -147,7 +147,7 @@ def as_wav(samples: np.ndarray, rate: int) -> bytes:
     if name not in kind:
         raise ValueError(f"samples of {samples.dtype}: expected float, int16, int32 or uint8")
     channels, width = (samples.shape[1] if samples.ndim == 2 else 1), samples.dtype.itemsize
-    if not RATES[0] <= rate <= RATES[1] or channels > MOST_CHANNELS:
+    if not RATES[0] <= rate <= RATES[1] or channels > MAX_CHANNELS:
         raise ValueError(f"{channels} channels at {rate} Hz: not a recording")
     body = samples.astype(samples.dtype.newbyteorder("<")).tobytes()
     form = struct.pack("<HHIIHH", kind[name], channels, rate, rate * channels * width, channels * width, 8 * width)
@@ -160,11 +160,11 @@ def _check_length(lasts: float, longest: float) -> None:
         raise ValueError(f"{lasts:,.1f} s: too long, expected at most {longest:g} s")
 
 
-def _blocks(file, most: int) -> np.ndarray:
+def _blocks(file, max_frames: int) -> np.ndarray:
     """Up to so many frames, averaged over channels block by block: a header that lies allocates nothing."""
     parts, got = [], 0
-    while got < most:
-        block = file.read(min(BLOCK, most - got), dtype="float32", always_2d=True)
+    while got < max_frames:
+        block = file.read(min(BLOCK, max_frames - got), dtype="float32", always_2d=True)
         if not len(block):
             break
         parts.append(block[:, 0] if block.shape[1] == 1 else block.mean(1, dtype=np.float64).astype(np.float32))
@@ -207,9 +207,9 @@ def _check_wav(content: bytes) -> None:
     raise ValueError("cut off: no samples after the header")
 
 
-def _compare(said: int, there: int) -> None:
-    if said > there:
-        raise ValueError(f"cut off: the header says {said:,} bytes, {there:,} are there")
+def _compare(expected: int, actual: int) -> None:
+    if expected > actual:
+        raise ValueError(f"cut off: the header says {expected:,} bytes, {actual:,} are there")
 
 
 def _mel(hertz: float | np.ndarray) -> np.ndarray:

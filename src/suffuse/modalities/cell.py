@@ -22,7 +22,7 @@ import numpy as np
 PIECE = 4096  # items that are Python objects at the same time
 LARGEST_FILE = 2**28  # bytes that are read of one cell at the most
 MAX_PIXELS = 64_000_000  # a larger picture is refused before it is decoded
-MOST_FOLDERS = 4096  # that are remembered
+MAX_FOLDERS = 4096  # that are remembered
 POSIX = ("O_NONBLOCK", "O_NOFOLLOW", "O_CLOEXEC", "O_BINARY")  # flags that not every system has
 PLAIN = functools.reduce(operator.or_, (getattr(os, name, 0) for name in POSIX), os.O_RDONLY)
 WEB = ("http://", "https://", "ftp://", "s3://", "gs://")
@@ -192,7 +192,7 @@ def _above(folder: str, root: Root) -> str:
     found = root.folders.get(folder)
     if found is None:
         found = _real(os.path.join(root.folder, folder)).rstrip("/")  # noqa: PTH118 (a microsecond counts)
-        if len(root.folders) >= MOST_FOLDERS:
+        if len(root.folders) >= MAX_FOLDERS:
             root.folders.clear()
         root.folders[folder] = found
     return found
@@ -212,7 +212,7 @@ def _real(name: str) -> str:
     if known and known[:2] == (there.st_dev, there.st_ino):
         return known[2]
     found = os.path.realpath(name)
-    if len(_REAL) >= MOST_FOLDERS:
+    if len(_REAL) >= MAX_FOLDERS:
         _REAL.clear()
     _REAL[name] = (there.st_dev, there.st_ino, found)
     return found

@@ -91,7 +91,7 @@ def load(settings: Settings, value: Any, root: Path | Root) -> tuple[str, np.nda
     column -> picture where ``column`` names several, else a list of them, or its JSON.
     """
     if settings.places == 1:
-        found = content(packed(settings, _one_of(value)), root)
+        found = content(packed(settings, _single_picture(value)), root)
         return _digest(found), decode(settings, found, limits_of(root).pixels)
     names, pictures = _several(settings, value)
     item, digests, missing, broken = blank(settings), [], [], False
@@ -272,7 +272,7 @@ def _several(settings: Settings, value: Any) -> tuple[list[str], list]:
     return [f"picture {n}" for n in range(1, len(pictures) + 1)], pictures
 
 
-def _one_of(value: Any) -> Any:
+def _single_picture(value: Any) -> Any:
     """The only picture of a row, also where it is in a list or a dictionary of one."""
     if isinstance(value, (list, tuple)) and len(value) > 1:
         raise Unreadable(f"{len(value)} pictures, expected one: `max_images` says how many a row may have")
@@ -281,8 +281,8 @@ def _one_of(value: Any) -> Any:
     return value[0] if isinstance(value, (list, tuple)) and value else value
 
 
-def _digest(found: bytes) -> str:
-    return hashlib.blake2b(found, digest_size=16).hexdigest()
+def _digest(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
 def _rgb(picture: Image.Image, white: float | None) -> Image.Image:

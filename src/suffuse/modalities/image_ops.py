@@ -35,19 +35,19 @@ class View:
     erase: float = 0.0
 
 
-def views(how: View, pictures: np.ndarray, draws: np.ndarray) -> np.ndarray:
+def views(settings: View, pictures: np.ndarray, draws: np.ndarray) -> np.ndarray:
     """(U, H, W, 3) uint8 and (U, DRAWS) in [0, 1) -> a view of each. What a view lacks at its edge is repeated.
 
     The numbers say, in order: flip, shift down and right, zoom, brightness, contrast, and the erased square's size,
     row and column (random erasing, Zhong et al. 2020; half of the views keep all).
     """
-    seen = np.empty_like(pictures)
-    for picture, draw, place in zip(pictures, draws, seen, strict=True):
-        rows = _line(picture.shape[0], how, draw[1], draw[3], False)
-        columns = _line(picture.shape[1], how, draw[2], draw[3], how.flip and draw[0] < 0.5)
-        np.take(_toned(how, picture, draw)[rows], columns, axis=1, out=place)
-        _erase(how, place, draw)
-    return seen
+    augmented = np.empty_like(pictures)
+    for picture, draw, place in zip(pictures, draws, augmented, strict=True):
+        rows = _line(picture.shape[0], settings, draw[1], draw[3], False)
+        columns = _line(picture.shape[1], settings, draw[2], draw[3], settings.flip and draw[0] < 0.5)
+        np.take(_toned(settings, picture, draw)[rows], columns, axis=1, out=place)
+        _erase(settings, place, draw)
+    return augmented
 
 
 def damaged(pictures: np.ndarray, severity: int, seed: int, kind: str | None = None) -> np.ndarray:
@@ -55,37 +55,37 @@ def damaged(pictures: np.ndarray, severity: int, seed: int, kind: str | None = N
 
     ``kind`` is one of ``DAMAGES``; without it each picture gets one of them by chance.
     """
-    found = np.empty_like(pictures)
-    for picture, place in zip(pictures, found, strict=True):
+    damaged_pictures = np.empty_like(pictures)
+    for picture, place in zip(pictures, damaged_pictures, strict=True):
         random = generator(picture, seed)
         name = DAMAGES[random.integers(len(DAMAGES))] if kind is None else kind
         place[...] = _DAMAGE[name](picture, severity - 1, random)
-    return found
+    return damaged_pictures
 
 
-def _line(side: int, how: View, shift: float, zoom: float, turned: bool) -> np.ndarray:
+def _line(side: int, settings: View, shift: float, zoom: float, turned: bool) -> np.ndarray:
     """Which row (or column) of the picture stands in each of the view's."""
     middle = (side - 1) / 2
-    scale = 1 + how.zoom * (2 * zoom - 1)
-    at = (np.arange(side) - middle) / scale + middle + how.shift * (2 * shift - 1) * side
+    scale = 1 + settings.zoom * (2 * zoom - 1)
+    at = (np.arange(side) - middle) / scale + middle + settings.shift * (2 * shift - 1) * side
     line = np.clip(np.rint(at), 0, side - 1).astype(np.intp)
     return line[::-1] if turned else line
 
 
-def _toned(how: View, picture: np.ndarray, draw: np.ndarray) -> np.ndarray:
+def _toned(settings: View, picture: np.ndarray, draw: np.ndarray) -> np.ndarray:
     """Brighter or darker, and harder or softer around middle gray."""
-    if not (how.brightness or how.contrast):
+    if not (settings.brightness or settings.contrast):
         return picture
     levels = np.arange(256, dtype=np.float64)
-    levels = (levels - 127.5) * (1 + how.contrast * (2 * draw[5] - 1)) + 127.5
-    levels += 255 * how.brightness * (2 * draw[4] - 1)
+    levels = (levels - 127.5) * (1 + settings.contrast * (2 * draw[5] - 1)) + 127.5
+    levels += 255 * settings.brightness * (2 * draw[4] - 1)
     return np.clip(np.rint(levels), 0, 255).astype(np.uint8)[picture]
 
 
-def _erase(how: View, view: np.ndarray, draw: np.ndarray) -> None:
+def _erase(settings: View, view: np.ndarray, draw: np.ndarray) -> None:
     """Half of the views lose a square of up to so large a share, which becomes middle gray."""
-    if how.erase and draw[6] >= 0.5:
-        side = round(float((how.erase * (2 * draw[6] - 1)) ** 0.5 * min(view.shape[:2])))
+    if settings.erase and draw[6] >= 0.5:
+        side = round(float((settings.erase * (2 * draw[6] - 1)) ** 0.5 * min(view.shape[:2])))
         _blot(view, side, draw[7], draw[8])
 
 

@@ -1,6 +1,6 @@
 """Items of different length, end to end in one flat array; padded to a common length when they are picked.
 
-A step of an item is F numbers. Picked items are (N, L, F + 1) float32, L the longest among them: the numbers, zeros
+A step of an item is F numbers. Selection items are (N, L, F + 1) float32, L the longest among them: the numbers, zeros
 after an item's end, and a last channel that is 1 where a step is real. Disk and memory hold no padding, so that
 100,000 clips of a second, of which one lasts a minute, take the room of 100,060 seconds.
 """
@@ -72,7 +72,7 @@ class Ragged:
 
 
 @dataclass(frozen=True)
-class Picked:
+class Selection:
     """Some entries of an array, read from the disk when a slice of them is asked for."""
 
     array: np.ndarray  # (U, ...)
@@ -113,13 +113,13 @@ def moments(pieces: Iterator[np.ndarray], features: int) -> tuple[np.ndarray, np
     return mean, np.where(deviation > 1e-6 * (1e-6 + np.abs(mean)), deviation, 1.0)
 
 
-def changed(entries: np.ndarray, how: Callable[[int, np.ndarray], np.ndarray]) -> np.ndarray:
+def changed(entries: np.ndarray, change: Callable[[int, np.ndarray], np.ndarray]) -> np.ndarray:
     """Padded entries (U, L, F + 1) whose real steps (L_i, F) went through ``how(number, steps)``, which may give fewer
     or more of them; L grows where one needs it."""
-    found = [how(number, entry[: int(entry[:, -1].sum()), :-1]) for number, entry in enumerate(entries)]
-    longest = max([entries.shape[1], *map(len, found)])
+    changed_steps = [change(number, entry[: int(entry[:, -1].sum()), :-1]) for number, entry in enumerate(entries)]
+    longest = max([entries.shape[1], *map(len, changed_steps)])
     out = np.zeros((len(entries), longest, entries.shape[2]), dtype=entries.dtype)
-    for row, steps in zip(out, found, strict=True):
+    for row, steps in zip(out, changed_steps, strict=True):
         row[: len(steps), :-1] = steps
         row[: len(steps), -1] = 1
     return out

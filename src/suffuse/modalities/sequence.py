@@ -67,10 +67,10 @@ class Statistics(BaseStatistics):
 def load(settings: Settings, value: Any, root: Path | Root) -> tuple[str, np.ndarray, str]:
     """A cell -> hash of the numbers, the item (L, features) float32, and whether it was cut."""
     if isinstance(settings.column, tuple) and isinstance(value, dict):
-        found = _beside([numbers(value.get(name), root) for name in settings.columns])
+        array = _beside([numbers(value.get(name), root) for name in settings.columns])
     else:
-        found = numbers(value, root)
-    item = _steps(settings, found)
+        array = numbers(value, root)
+    item = _steps(settings, array)
     remark = f"cut: {len(item)} steps, the first {settings.length} are kept" if len(item) > settings.length else ""
     item = np.ascontiguousarray(item[: settings.length])
     digest = hashlib.blake2b(f"{item.shape}".encode() + item.tobytes(), digest_size=16)
@@ -189,19 +189,19 @@ def _listed(value: Any) -> np.ndarray:
         raise Unreadable("not numbers, or steps of different sizes") from None
 
 
-def _npy(found: bytes) -> np.ndarray:
+def _npy(content: bytes) -> np.ndarray:
     """The array in a .npy file; its header is checked against what is there before any memory is taken."""
-    file = io.BytesIO(found)
+    file = io.BytesIO(content)
     try:
         version = np.lib.format.read_magic(file)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, _, dtype = read(file)
         if dtype.hasobject:
             raise Unreadable("a .npy file of Python objects: not read")
-        wanted, there = int(np.prod(shape, dtype=object)) * dtype.itemsize, len(found) - file.tell()
-        if wanted != there:
-            broken = "cut off: " if there < wanted else ""
-            raise Unreadable(f"{broken}the header says {wanted:,} bytes, {there:,} are there")
+        expected, actual = int(np.prod(shape, dtype=object)) * dtype.itemsize, len(content) - file.tell()
+        if expected != actual:
+            broken = "cut off: " if actual < expected else ""
+            raise Unreadable(f"{broken}the header says {expected:,} bytes, {actual:,} are there")
         file.seek(0)
         return np.load(file, allow_pickle=False)
     except Unreadable:
@@ -218,16 +218,16 @@ def _beside(columns: list[np.ndarray]) -> np.ndarray:
     return np.stack(flat, axis=1)
 
 
-def _steps(settings: Settings, found: np.ndarray) -> np.ndarray:
+def _steps(settings: Settings, array: np.ndarray) -> np.ndarray:
     """An array of any shape -> (L, features) float32, finite."""
-    if not found.size:
+    if not array.size:
         raise Absent("no steps")
-    if found.ndim < 2:
-        found = found.reshape(-1, 1) if settings.features == 1 else found.reshape(1, -1)
-    if found.ndim != 2 or found.shape[1] != settings.features:
-        raise Unreadable(f"an array {found.shape}, expected (steps, {settings.features}): `features` says how many")
+    if array.ndim < 2:
+        array = array.reshape(-1, 1) if settings.features == 1 else array.reshape(1, -1)
+    if array.ndim != 2 or array.shape[1] != settings.features:
+        raise Unreadable(f"an array {array.shape}, expected (steps, {settings.features}): `features` says how many")
     with np.errstate(over="ignore"):
-        steps = found.astype(np.float32)
+        steps = array.astype(np.float32)
     if not np.isfinite(steps).all():
         where = int(np.flatnonzero(~np.isfinite(steps).all(1))[0])
         raise Unreadable(f"NaN or infinite numbers: first in step {where}")

@@ -32,7 +32,9 @@ SEPARATOR, BROKEN = "\x1f", "\x1e"  # between cells; before the reason why a cel
 FEW = 20  # different whole numbers up to which they are codes
 LONGEST = 1000  # characters of a cell
 CONTROLS = frozenset(map(chr, range(32)))
-WHOLE = re.compile(r"[+-]?(?:0|[1-9]\d*)\.0+", re.ASCII)  # 1.0 is 1: a column with gaps turns codes into fractions
+WHOLE_NUMBER = re.compile(
+    r"[+-]?(?:0|[1-9]\d*)\.0+", re.ASCII
+)  # 1.0 is 1: a column with gaps turns codes into fractions
 SURE = 0.99  # of a column's training cells must be of a kind
 Kind = Literal["number", "category", "date"]
 
@@ -247,7 +249,7 @@ def _cell(value: Any) -> str:
         text = unicodedata.normalize("NFC", "".join(" " if c in CONTROLS else c for c in text))
         text = text.encode("utf-8", "replace").decode("utf-8")
     text = " ".join(text.split())
-    return text.partition(".")[0] if text.endswith("0") and WHOLE.fullmatch(text) else text
+    return text.partition(".")[0] if text.endswith("0") and WHOLE_NUMBER.fullmatch(text) else text
 
 
 def _rows(items: Iterable[str]) -> Iterable[list[str]]:

@@ -26,9 +26,9 @@ COUNTED = ("rows", "lacking", "unreadable", "abstained", "broken", "problems")
 class ChunkRows:
     """The rows of one chunk of the output, with counts and problems."""
 
-    rows: list[list[Any]] = field(default_factory=list)  # as the layout has them
+    rows: list[list[Any]] = field(default_factory=lambda: [])  # as the layout has them
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTED, 0))
-    problems: list[tuple[int, str, str]] = field(default_factory=list)  # line, modality ("": the row), reason
+    problems: list[tuple[int, str, str]] = field(default_factory=lambda: [])  # line, modality ("": the row), reason
     example: str = ""  # of a row that lacks something
     unreadable: str = ""  # of a row in which something can't be read
 
@@ -66,7 +66,8 @@ class BatchPredictor:
 
     def answer(self, chunks: OutputChunks, tell: Tell) -> None:
         """Predict all blocks that ``chunks`` doesn't hold yet."""
-        table_reader, id_columns = self.reader, set() if self.layout.id is None else {self.layout.id}
+        table_reader = self.reader
+        id_columns: set[str] = set() if self.layout.id is None else {self.layout.id}
         done = sum(facts["counts"]["rows"] for facts in chunks.facts)
         part, blocks = ChunkRows(), 0
         for block in self.source.read(table_reader.columns_read | id_columns, PART * len(chunks.facts)):
@@ -79,12 +80,12 @@ class BatchPredictor:
         if blocks:
             self._keep(part, chunks)
 
-    def _block(self, block: Block, cells: list[list], part: ChunkRows) -> None:
+    def _block(self, block: Block, cells: list[list[Any]], part: ChunkRows) -> None:
         part.problems += [(line, "", reason) for line, reason in block.broken]
         part.counts["broken"] += len(block.broken)
         if block.line:
             answers = self.predictor.predict_cells(cells, self.root, self.layout.threshold)
-            ids = [None] * len(block.line) if self.layout.id is None else block.cells(self.layout.id)
+            ids: list[Any] = [None] * len(block.line) if self.layout.id is None else block.cells(self.layout.id)
             for line, prediction, id_ in zip(block.line, answers, ids, strict=True):
                 row = self.layout.row(line, prediction, id_)
                 part.add(line, prediction, row, row[self.layout.absent])
@@ -93,7 +94,7 @@ class BatchPredictor:
         chunks.write(encode_rows(self.layout, part.rows, chunks.out.suffix.lower()), part.facts())
 
 
-Read = Callable[[Block], list]  # a block -> a cell for each of its rows
+Read = Callable[[Block], list[Any]]  # a block -> a cell for each of its rows
 SHOWN = 10  # columns in a message
 
 
@@ -105,7 +106,7 @@ class TableReader:
     columns_read: set[str]
     missing: tuple[str, ...]  # columns of the model that the table lacks, and that nothing in it stands for
 
-    def cells(self, block: Block) -> list[list]:
+    def cells(self, block: Block) -> list[list[Any]]:
         """M lists of B cells."""
         return [read(block) for read in self.reads]
 
@@ -118,7 +119,7 @@ def make_reader(predictor: Predictor, names: Sequence[str], place: Root, where: 
     """
     columns_read: set[str] = set()
     missing: dict[str, list[str]] = {}  # modality -> its columns that the table lacks
-    reads = []
+    reads: list[Read] = []
     for model_input in predictor.inputs:
         column, lost = model_input.settings.column, missing.setdefault(model_input.field.name, [])
         if isinstance(column, str):
@@ -163,8 +164,8 @@ def _suggest_columns(columns: Sequence[str], names: Sequence[str]) -> str:
 def _read_together(parts: dict[str, Read]) -> Read:
     """Dictionaries of several columns."""
 
-    def read(block: Block) -> list:
-        rows: Iterator = zip(*(part(block) for part in parts.values()), strict=True)
+    def read(block: Block) -> list[Any]:
+        rows: Iterator[Any] = zip(*(part(block) for part in parts.values()), strict=True)
         return [dict(zip(parts, row, strict=True)) for row in rows]
 
     return read

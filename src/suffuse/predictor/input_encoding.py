@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
+from ..derive import DerivationPart
 from ..errors import UsageError
+from ..modalities import ModalityPart
 from ..modalities.cell import Absent, Root, Unreadable
 from ..paths import leads_inside
 from ..registry import DeriveSettings, ModalitySettings
@@ -24,12 +24,7 @@ class Input:
 
     field: Field
     settings: ModalitySettings
-    part: ModuleType
-
-    @cached_property
-    def problems(self) -> Callable[..., Any] | None:
-        """Finds what is left out of readable cells, where the part checks for it."""
-        return getattr(self.part, "problems", None)
+    part: ModalityPart
 
 
 @dataclass(frozen=True)
@@ -37,8 +32,8 @@ class Derivation:
     """How a column is derived that a record lacks."""
 
     settings: DeriveSettings
-    part: ModuleType
-    facts: dict
+    part: DerivationPart
+    facts: dict[str, Any]
 
     def check_files(self, name: str, allowed: str | Path | None) -> None:
         """Raise UsageError where the column ``name`` is made with files outside of the folder that the caller allows.
@@ -64,10 +59,11 @@ class Encoded:
 
 def encode(model_input: Input, cells: Iterable[Any], root: Path | Root) -> Encoded:
     """Cells -> entries. What can't be read is absent, with its reason; nothing is put in its place."""
-    items, absent, unreadable = [], {}, set()
+    items: list[Any] = []
+    absent: dict[int, str] = {}
+    unreadable: set[int] = set()
     partly: dict[int, list[str]] = {}
-    part: Any = model_input.part
-    settings, statistics = model_input.settings, model_input.field.statistics
+    part, settings, statistics = model_input.part, model_input.settings, model_input.field.statistics
     for row, value in enumerate(cells):
         lost: list[str] = []
         try:
@@ -84,10 +80,9 @@ def encode(model_input: Input, cells: Iterable[Any], root: Path | Root) -> Encod
             if isinstance(error, Unreadable):
                 unreadable.add(row)
             items.append(part.blank(settings))
-    if model_input.problems:
-        for row, column, why in model_input.problems(settings, statistics, items):
-            partly.setdefault(row, []).append(f"{column}: {why}")
-            unreadable.add(row)
+    for row, column, why in part.problems(settings, statistics, items):
+        partly.setdefault(row, []).append(f"{column}: {why}")
+        unreadable.add(row)
     partly_text = {row: "; ".join(reasons) for row, reasons in partly.items()} if partly else {}
     return Encoded(part.encode(settings, statistics, items), absent, unreadable, partly_text)
 
@@ -102,6 +97,7 @@ def _split_derived(value: Any) -> tuple[Any, list[str], bool]:
         raise value
     if not isinstance(value, dict):
         return value, [], False
-    lost = {k: v for k, v in value.items() if isinstance(v, (Absent, Unreadable))}
+    parts = cast("dict[str, Any]", value)
+    lost = {k: v for k, v in parts.items() if isinstance(v, (Absent, Unreadable))}
     broken = any(isinstance(v, Unreadable) for v in lost.values())
-    return {k: None if k in lost else v for k, v in value.items()}, [f"{k}: {v}" for k, v in lost.items()], broken
+    return {k: None if k in lost else v for k, v in parts.items()}, [f"{k}: {v}" for k, v in lost.items()], broken

@@ -28,7 +28,7 @@ class Facts:
     name: str = ""
     digest: str = ""  # of the signature, and so of everything in the folder
     form: str = FIRST  # the form of the network that runs
-    temperatures: Temperatures = field(default_factory=dict)
+    temperatures: Temperatures = field(default_factory=lambda: {})
     limits: Limits = field(default_factory=Limits)
     records: int = RECORDS
     id: str = ""  # the column that names rows, as the recipe says; none: ""
@@ -67,8 +67,7 @@ def read(folder: Path, threads: int, form: str | None, allowed: str | Path | Non
     except ValueError as error:
         raise unreadable(folder, export_integrity.SIGNATURE, error) from None
     for model_input in inputs:
-        if hasattr(model_input.part, "ready"):
-            model_input.part.ready(model_input.settings, True)
+        model_input.part.ready(model_input.settings, True)
     heads = tuple(head.head() for head in signature.heads)
     return LoadedExport(
         heads, inputs, derived, _facts(signature, folder, str(form or signature.form or FIRST)), session
@@ -113,7 +112,7 @@ def _changed_libraries(signature: Signature) -> tuple[str, ...]:
 
 
 def _derived(signature: Signature, allowed: str | Path | None) -> dict[str, Derivation]:
-    derivations = {}
+    derivations: dict[str, Derivation] = {}
     for name, derivation in signature.derive.items():
         settings, part = signatures.derivation(name, derivation)
         derivations[name] = Derivation(settings, part, derivation.facts)

@@ -38,7 +38,7 @@ def describe(
 def _columns(model_input: Input) -> list[dict[str, Any]]:
     if model_input.field.kind == "tabular":
         return [_cell(column) for column in model_input.field.statistics["columns"]]
-    columns = [
+    columns: list[dict[str, Any]] = [
         {"name": name, "type": TYPES[model_input.field.kind], "choices": []} for name in model_input.settings.columns
     ]
     places = model_input.field.statistics.get("places", 1)

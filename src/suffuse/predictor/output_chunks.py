@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -19,7 +19,7 @@ from ..file_lock import lock
 from ..files import naming, read_json, write_bytes, write_json
 from ..progress import say
 
-TOGETHER = 16  # parts of one group of rows in a Parquet file
+MERGED_FILES = 16  # parts of one group of rows in a Parquet file
 COPIED = 2**20  # bytes at a time
 
 
@@ -28,7 +28,7 @@ class OutputChunks:
 
     def __init__(self, out: Path, folder: Path):
         self.out, self.folder = out, folder
-        self.facts: list[dict] = []  # of each part that is there, without its problems
+        self.facts: list[dict[str, Any]] = []  # of each part that is there, without its problems
 
     def write(self, content: bytes, facts: dict[str, Any]) -> None:
         """Write the next chunk. It counts once its facts are written."""
@@ -42,7 +42,7 @@ class OutputChunks:
         while (facts := self._facts(len(self.facts))) is not None:
             self._keep(facts)
 
-    def problems(self) -> Iterator[list]:
+    def problems(self) -> Iterator[list[Any]]:
         """Problems of all chunks, in order: (line, modality, reason)."""
         for number, kept in enumerate(self.facts):
             if kept["counts"]["problems"]:
@@ -69,10 +69,10 @@ class OutputChunks:
             whole_file.replace(self.out)
         shutil.rmtree(self.folder)
 
-    def _keep(self, facts: dict) -> None:
+    def _keep(self, facts: dict[str, Any]) -> None:
         self.facts.append({key: value for key, value in facts.items() if key != "problems"})
 
-    def _facts(self, number: int) -> dict | None:
+    def _facts(self, number: int) -> dict[str, Any] | None:
         return read_json(self.folder / f"{number:08}.json")
 
     def _files(self) -> Iterator[Path]:
@@ -86,16 +86,16 @@ class OutputChunks:
         with pa.ipc.open_stream(pa.memory_map(str(files[0]))) as first:
             schema = first.schema
         with pq.ParquetWriter(whole_file, schema) as out:
-            for start in range(0, len(files), TOGETHER):
-                tables = []
-                for file in files[start : start + TOGETHER]:
+            for start in range(0, len(files), MERGED_FILES):
+                tables: list[Any] = []
+                for file in files[start : start + MERGED_FILES]:
                     with pa.ipc.open_stream(pa.memory_map(str(file))) as content:
                         tables.append(content.read_all())
                 out.write_table(pa.concat_tables(tables).combine_chunks())
 
 
 @contextmanager
-def open_chunks(out: Path, inputs: Mapping[str, Any]) -> Iterator[OutputChunks]:
+def open_chunks(out: Path, inputs: Mapping[str, Any]) -> Generator[OutputChunks]:
     """The chunks of ``out`` for these ``inputs`` (name -> value). Chunks of an interrupted attempt are reused; where
     any input changed they are written again.
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..activations import THRESHOLD
 from ..errors import UsageError
-from ..shapley import MOST, masks, shapley
+from ..shapley import MAX_MODALITIES, masks, shapley
 from ..types import CLASSES, NUMBER, Head
 
 
@@ -33,7 +33,7 @@ class Prediction:
 
     answers: dict[str, Answer]  # target -> answer
     absent: dict[str, str]  # modality -> why it wasn't used; all of them: the answer is the training prior
-    partly: dict[str, str] = field(default_factory=dict)  # modality -> what of it wasn't used
+    partly: dict[str, str] = field(default_factory=lambda: {})  # modality -> what of it wasn't used
     used: tuple[str, ...] = ()  # modalities that the answer rests on
     unreadable: tuple[str, ...] = ()  # absent ones in which something stands that can't be read
 
@@ -64,7 +64,8 @@ def answers(heads: Sequence[Head], values: Sequence[float], threshold: float | N
 
     One with less confidence than ``threshold`` abstains; a number, which has no confidence, never does.
     """
-    by_target, at = {}, 0
+    by_target: dict[str, Answer] = {}
+    at = 0
     for head in heads:
         part = values[at : at + head.outputs]
         at += head.outputs
@@ -95,8 +96,8 @@ def contributions(
     each; a number's value: all of them less that of nothing. Raises UsageError beyond 8 present modalities.
     """
     present_positions = np.flatnonzero(present)
-    if len(present_positions) > MOST:
-        got, expected = len(present_positions), f"at most {MOST}"
+    if len(present_positions) > MAX_MODALITIES:
+        got, expected = len(present_positions), f"at most {MAX_MODALITIES}"
         raise UsageError("too many modalities to share an answer out", got=got, expected=expected)
     if not len(present_positions):
         return {head.name: dict.fromkeys(names, 0.0) for head in heads}
@@ -112,7 +113,8 @@ def contributions(
 
 def _values(heads: Sequence[Head], outputs: np.ndarray) -> np.ndarray:
     """(S, C) of all subsets, the last of which is the whole record -> (S, targets), what is shared out."""
-    parts, at = [], 0
+    parts: list[np.ndarray] = []
+    at = 0
     for head in heads:
         part = outputs[:, at : at + head.outputs].astype(np.float64)
         at += head.outputs

@@ -6,7 +6,7 @@ import types
 import warnings
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, cast, overload
 
 import numpy as np
 
@@ -105,7 +105,7 @@ class Predictor:
             self._check(records)
             self._warn(records)
             return self.predict_cells([(self._cell(records, i, place),) for i in self.inputs], place, threshold)[0]
-        if not isinstance(records, Sequence) or isinstance(records, (str, bytes, bytearray)):
+        if not isinstance(cast(object, records), Sequence) or isinstance(records, (str, bytes, bytearray)):
             got, expected = type(records).__name__, "a record (column -> value), or a list of records"
             raise UsageError("this is no record", got=got, expected=expected)
         predictions: list[Prediction] = []
@@ -227,7 +227,10 @@ class Predictor:
         row_answers = answers(self.heads, values, threshold)
         if not any(encoded.absent or encoded.partly for encoded in columns):
             return Prediction(row_answers, {}, {}, self.names)
-        absent, partly, used, unreadable = {}, {}, [], []
+        absent: dict[str, str] = {}
+        partly: dict[str, str] = {}
+        used: list[str] = []
+        unreadable: list[str] = []
         for name, encoded in zip(self.names, columns, strict=True):
             if row in encoded.absent:
                 absent[name] = encoded.absent[row]
@@ -246,7 +249,7 @@ class Predictor:
         if not record:
             expected, hint = f"some of {listed(sorted(self.known))}", "None as a value says that a column is empty"
             raise UsageError("this record has none of the model's inputs", expected=expected, hint=hint)
-        for key in record:
+        for key in cast("Mapping[str, Any]", record):
             if key not in self.known:
                 raise UsageError(
                     "this model has no such input", got=f"'{key}'", hint=did_you_mean(str(key), self.known)
@@ -263,7 +266,8 @@ class Predictor:
 
 def check_threshold(threshold: float | None) -> None:
     """Raise UsageError where it is no probability."""
-    if threshold is not None and not (isinstance(threshold, (int, float, np.number)) and 0 <= threshold <= 1):
+    is_number = isinstance(cast(object, threshold), (int, float, np.number))
+    if threshold is not None and not (is_number and 0 <= threshold <= 1):
         raise UsageError("the threshold is no probability", got=threshold, expected="0 to 1")
 
 

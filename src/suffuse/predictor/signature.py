@@ -8,14 +8,13 @@ ignored. Types are those of JSON: a text isn't a number, and true isn't 1.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import ModuleType
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from .. import derive, modalities
 from ..export_integrity import problem
-from ..registry import DeriveSettings, ModalitySettings, Statistics, load, settings
+from ..registry import DeriveSettings, ModalitySettings, Statistics, settings
 from ..types import CLASSES, LABELS, NUMBER
 from ..types import Head as ModelHead
 
@@ -26,7 +25,7 @@ Single = Annotated[
     float, Field(ge=-1e37, le=1e37)
 ]  # so that an output of the network, which is float32, times it is one
 Temperature = Annotated[float, Field(ge=1e-6, le=1e6)]
-Whole = Annotated[int, Field(ge=1, le=2**53)]
+PositiveInt = Annotated[int, Field(ge=1, le=2**53)]
 
 
 class FileError(ValueError):
@@ -66,7 +65,9 @@ class Head(Part):
 
     def head(self) -> ModelHead:
         """The head as the predictor uses it."""
-        return ModelHead(**{**self.model_dump(), "classes": tuple(self.classes), "balance": tuple(self.balance)})
+        as_tuples = {"classes": tuple(self.classes), "balance": tuple(self.balance)}
+        facts: dict[str, Any] = {**self.model_dump(), **as_tuples}
+        return ModelHead(**facts)
 
 
 class Modality(Part):
@@ -89,11 +90,11 @@ class Derivation(Part):
 class Limits(Part):
     """Limits of a record, and of a request. One that is missing has the reader's default."""
 
-    pixels: Whole | None = None
+    pixels: PositiveInt | None = None
     seconds: Annotated[float, Field(gt=0)] | None = None
-    characters: Whole | None = None
-    cell_bytes: Whole | None = None
-    records: Whole | None = None
+    characters: PositiveInt | None = None
+    cell_bytes: PositiveInt | None = None
+    records: PositiveInt | None = None
 
     def set_limits(self) -> dict[str, Any]:
         """The limits that are set."""
@@ -132,14 +133,16 @@ def checked(signature: Mapping[str, Any]) -> Signature:
         raise ValueError(problem(error)) from None
 
 
-def modality(facts: Modality, contents: Mapping[str, bytes]) -> tuple[ModalitySettings, ModuleType, dict[str, Any]]:
+def modality(
+    facts: Modality, contents: Mapping[str, bytes]
+) -> tuple[ModalitySettings, modalities.ModalityPart, dict[str, Any]]:
     """Settings, part and statistics of one input. Raises ValueError."""
     where = f"modalities: {facts.name}"
     chosen = _settings(modalities.TABLE, facts.settings, where)
     assert isinstance(chosen, ModalitySettings)
     if chosen.kind != facts.kind:
         raise ValueError(f"{where}: kind: got '{facts.kind}' with the settings of '{chosen.kind}'")
-    part = load(modalities.TABLE, facts.kind)
+    part = modalities.load_modality(facts.kind)
     statistics = dict(facts.statistics)
     if facts.tokenizer is not None:
         statistics["tokenizer"] = _tokenizer(facts.tokenizer, contents, where)
@@ -157,12 +160,12 @@ def _tokenizer(name: str, contents: Mapping[str, bytes], where: str) -> str:
         raise FileError(name, f"not UTF-8: {error.reason} at byte {error.start}") from None
 
 
-def derivation(name: str, facts: Derivation) -> tuple[DeriveSettings, ModuleType]:
+def derivation(name: str, facts: Derivation) -> tuple[DeriveSettings, derive.DerivationPart]:
     """Settings and part of a derived column. Raises ValueError."""
     where = f"derive: {name}"
     chosen = _settings(derive.TABLE, facts.settings, where)
     assert isinstance(chosen, DeriveSettings)
-    part = load(derive.TABLE, str(chosen.kind))
+    part = derive.load_derivation(str(chosen.kind))
     _statistics(part.Facts, facts.facts, f"{where}: facts")
     return chosen, part
 

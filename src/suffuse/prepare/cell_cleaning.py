@@ -19,11 +19,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from .. import modalities
 from ..files import naming
+from ..modalities import ModalityPart, load_modality
 from ..modalities.cell import Absent, Root, Unreadable
-from ..registry import PartSettings
-from ..registry import load as load_part
+from ..registry import ModalitySettings
 from .item_storage import make_storage
 
 PIECE = 512  # cells between two lines of the journal
@@ -81,14 +80,14 @@ class ReadCells:
 
 
 def clean(
-    settings: PartSettings,
+    settings: ModalitySettings,
     cells: pa.ChunkedArray,
     root: Path | Root,
     work: Path,
     tell: Callable[[float], None],
 ) -> Cleaned:
     """Read and decode the distinct cells of one column. ``work`` is a folder for files that may be resumed."""
-    part = load_part(modalities.TABLE, settings.kind)
+    part = load_modality(settings.kind)
     cells, which = distinct_cells(cells)
     storage = make_storage(part.stored(settings), len(cells), work / "items.npy", part.blank(settings))
     journal, cells_read = work / "journal.jsonl", ReadCells.of(len(cells))
@@ -161,7 +160,9 @@ def _read_in_threads(
         raise
 
 
-def load_cell(part: Any, settings: PartSettings, value: Any, root: Path | Root) -> tuple[str, str | None, str, Any]:
+def load_cell(
+    part: ModalityPart, settings: ModalitySettings, value: Any, root: Path | Root
+) -> tuple[str, str | None, str, Any]:
     """("" or the kind of problem, content hash, reason, item); hash and item are None where there is no content."""
     try:
         digest, item, *remark = part.load(settings, value, root)

@@ -30,7 +30,7 @@ AUDIO = (*audio.SUFFIXES, ".m4a", ".aac", ".wma", ".aif", ".aiff")
 READ = ("image", "text", "audio", "sequence")  # roles that a modality reads
 NOT_READ = "not read yet in this version"
 SAMPLE = 200  # values that are examined closely
-LEAST = 0.05  # of the rows must have a value
+MIN_COVERAGE = 0.05  # of the rows must have a value
 SURE = 0.99  # of the values must be dates
 FEW = 20  # values: fewer make no free text, and no group
 RATE = 16_000  # samples a second that are kept at the most: speech needs no more
@@ -141,7 +141,7 @@ def _file_column(name: str, cells: pa.ChunkedArray, root: Root) -> Column:
     if not contents:
         return Column(name, "empty", "nothing stands in it", (), 0.0)
     examples = tuple(f"{len(c):,} bytes" if isinstance(c, bytes) else short(c) for c in contents[:3])
-    if coverage < LEAST:
+    if coverage < MIN_COVERAGE:
         return Column(name, "empty", f"only {percent(coverage)} of the rows have a value", examples, coverage)
     sides = [side for content in contents if (side := _side(content, root))]
     if len(sides) >= len(contents) / 2:
@@ -161,13 +161,13 @@ def _plain_role(filled: list[str], distinct: list[str], rows: int, root: Root) -
         return "empty", "nothing stands in it", {}
     if len(distinct) == 1:
         return "constant", f"always '{short(distinct[0])}'", {}
-    if len(filled) < LEAST * rows:
+    if len(filled) < MIN_COVERAGE * rows:
         return "empty", f"only {percent(len(filled) / rows)} of the rows have a value", {}
     examined = sample(distinct)
     for suffixes, role_of in ((image.SUFFIXES, _picture_role), (AUDIO, _audio_role), (sequence.SUFFIXES, _array_role)):
-        if _are_most(v.lower().endswith(suffixes) for v in examined):
+        if _is_majority(v.lower().endswith(suffixes) for v in examined):
             return role_of(examined, root)
-    if _are_most(v.startswith("[") for v in examined) and (shapes := _array_shapes(examined, root)):
+    if _is_majority(v.startswith("[") for v in examined) and (shapes := _array_shapes(examined, root)):
         return "sequence", *_sequence_facts(shapes)
     if all(is_number(v) for v in examined):
         return "number", f"number, {len(distinct):,} different ones", {}
@@ -183,7 +183,7 @@ def _plain_role(filled: list[str], distinct: list[str], rows: int, root: Root) -
     return "other", f"{len(distinct):,} different names or codes, no free text", {}
 
 
-def _are_most(votes: Any) -> bool:
+def _is_majority(votes: Any) -> bool:
     return float(np.mean(list(votes))) >= 0.8
 
 
@@ -211,11 +211,11 @@ def _array_role(paths: list[str], root: Root) -> tuple[str, str, dict]:
 
 def _missing_role(paths: list[str], root: Root, kind: str) -> tuple[str, str, dict]:
     """The role of paths to files that can't be read."""
-    if _are_most(path.lower().startswith(("http://", "https://")) for path in paths):
+    if _is_majority(path.lower().startswith(("http://", "https://")) for path in paths):
         return "other", f"web addresses of {kind}: download them and give their paths", {}
     share = float(np.mean([_path(path, root) is not None for path in paths]))
     if share < 0.5:
-        if _are_most(_path(path, Root.of(root.folder, Path("/"))) is not None for path in paths):
+        if _is_majority(_path(path, Root.of(root.folder, Path("/"))) is not None for path in paths):
             reason = f"paths of {kind} outside the root folder: `allowed_dir` names a folder that may be read"
             return "missing", reason, {"what": kind, "outside": True}
         count = f"{percent(share)} of them" if share else "none"

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -17,8 +16,7 @@ import pyarrow as pa
 from .. import derive, sources
 from ..errors import UsageError
 from ..modalities.cell import Absent, Root, Unreadable
-from ..registry import DeriveSettings
-from ..registry import load as load_part
+from ..registry import DeriveSettings, implements
 from .cell_cleaning import distinct_cells
 
 PIECE = 4096
@@ -47,7 +45,7 @@ def add(
     Raises UsageError where a source isn't there, a name is taken, or a library isn't installed.
     """
     derived = Derived(rows)
-    parts = {name: load_part(derive.TABLE, settings.kind) for name, settings in settings_by_name.items()}
+    parts = {name: derive.load_derivation(settings.kind) for name, settings in settings_by_name.items()}
     names = list(rows.table.column_names)
     for name, settings in settings_by_name.items():
         where = f"data.derive.{name}"
@@ -64,7 +62,7 @@ def add(
 
         facts = parts[name].fit(settings, labels)
         derived.facts[name] = {"settings": settings.model_dump(mode="json"), "facts": facts}
-        kept = Memory(memory / f"{settings.kind}.jsonl", settings) if hasattr(parts[name], "content") else None
+        kept = Memory(memory / f"{settings.kind}.jsonl", settings) if implements(parts[name], "content") else None
         maker = Maker(parts[name], settings, facts, root, kept)
         _add(derived, name, maker, share)
     return derived
@@ -92,7 +90,7 @@ def _add(derived: Derived, name: str, maker: Maker, tell: Callable[[float], None
 class Maker:
     """One derivation, ready to be called with a cell."""
 
-    part: ModuleType
+    part: derive.DerivationPart
     settings: DeriveSettings
     facts: dict
     root: Path | Root
@@ -149,8 +147,8 @@ class Memory:
 
 
 def _version(kind: str) -> str:
-    part: Any = load_part(derive.TABLE, kind)
+    library = derive.load_derivation(kind).LIBRARY
     try:
-        return metadata.version(part.LIBRARY)
-    except (AttributeError, metadata.PackageNotFoundError):
+        return metadata.version(library) if library else ""
+    except metadata.PackageNotFoundError:
         return ""

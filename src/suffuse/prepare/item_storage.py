@@ -10,15 +10,15 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from ..files import naming, new_array, write_array
-from ..modalities.ragged import Picked, Ragged
-from ..registry import PartSettings
+from ..modalities import ModalityPart
+from ..modalities.ragged import Ragged, Selection
+from ..registry import ModalitySettings
 
 PIECE = 16_384  # items that are encoded at a time
 
@@ -144,11 +144,11 @@ def take_items(items: Any, slots: np.ndarray) -> Any:
     """Some of the items; those on disk are read when they are accessed."""
     if isinstance(items, pa.ChunkedArray):
         return items.take(pa.array(slots))
-    return items.take(slots) if isinstance(items, Ragged) else Picked(items, slots)
+    return items.take(slots) if isinstance(items, Ragged) else Selection(items, slots)
 
 
 def write_entries(
-    part: ModuleType, settings: PartSettings, statistics: dict, items: pa.ChunkedArray, file: Path, work: Path
+    part: ModalityPart, settings: ModalitySettings, statistics: dict, items: pa.ChunkedArray, file: Path, work: Path
 ) -> None:
     """Encode items (U,) into ``file``, (U, ...), by way of pieces in the folder ``work``.
 

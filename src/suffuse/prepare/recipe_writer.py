@@ -228,7 +228,7 @@ def _network(draft: Draft, size: dict) -> list[str]:
         else:
             encoder = f"{{kind: gru, embedding: {size['embedding']}, width: {size['gru']}}}"
         lines.append(f"    {scalar(name)}: {encoder}")
-    fusion = fusions.default(len(draft.modalities)) if len(draft.modalities) > 1 else "concat"
+    fusion = fusions.default_kind(len(draft.modalities)) if len(draft.modalities) > 1 else "concat"
     lines.append(f"  fusion: {{kind: {fusion}, width: {size['fusion']}}}")
     lines.append(_line(f"  hidden: {size['hidden']}", "width of the last hidden layer"))
     if size is not TEACHER:

@@ -40,7 +40,9 @@ SAME = (
     "in two splits: %(rows)s %(held)s rows have contents that stand in %(other)s rows too, with another label or none: "
     "they stay"
 )
-OF_ONE = "in two splits: %(rows)s %(held)s rows have a content of %(name)s that stands in %(other)s rows too: they stay"
+ONE_MODALITY = (
+    "in two splits: %(rows)s %(held)s rows have a content of %(name)s that stands in %(other)s rows too: they stay"
+)
 
 
 def across(code: np.ndarray, split: np.ndarray) -> Across:
@@ -71,7 +73,7 @@ def content_codes(draft: Draft, label: bool, complete: bool = True) -> np.ndarra
     return draft.equal.setdefault((label, complete), np.where(present < 0, -1, code))
 
 
-def given_leaks(draft: Draft, copies: bool = True) -> dict[str, Across]:
+def table_split_leaks(draft: Draft, copies: bool = True) -> dict[str, Across]:
     """Leaks of the table's own split, before rows are left out: ``copies`` (where they will be left out),
     ``groups``, ``ids``."""
     leaks = {
@@ -112,15 +114,15 @@ def size(items: Any) -> float:
     return float(items.nbytes / count) if isinstance(items, (np.ndarray, pa.ChunkedArray)) else 0.0
 
 
-def to_json(draft: Draft, given: Mapping[str, Across]) -> dict[str, Any]:
-    """Plain values: ``left_out`` (of ``given``, see :func:`given_leaks`), ``copies`` and ``kept``, each a list of
-    held-out split, other split, rows; the first and the last by name."""
+def to_json(draft: Draft, table_leaks: Mapping[str, Across]) -> dict[str, Any]:
+    """Plain values: ``left_out`` (of ``table_leaks``, see :func:`table_split_leaks`), ``copies`` and ``kept``, each a
+    list of held-out split, other split, rows; the first and the last by name."""
 
     def plain(pairs: Across) -> list[dict[str, Any]]:
         return [{"held": held, "other": second, "rows": count} for (held, second), count in pairs.items()]
 
     return {
-        "left_out": {name: plain(pairs) for name, pairs in given.items()},
+        "left_out": {name: plain(pairs) for name, pairs in table_leaks.items()},
         "copies": plain(copies_across(draft)),
         "kept": {name: plain(pairs) for name, pairs in kept_leaks(draft).items()},
     }
@@ -136,7 +138,7 @@ def warning_lines(facts: Mapping[str, Any], say: FillIn = fill_in) -> list[str]:
     sentences = [(SAYS[name], "", fact) for name in SAYS for fact in facts.get("left_out", {}).get(name, ())]
     sentences += [(COPIES, "", fact) for fact in facts.get("copies", ())]
     for name, facts_of_name in facts.get("kept", {}).items():
-        sentences += [(SAME if name == "contents" else OF_ONE, name, fact) for fact in facts_of_name]
+        sentences += [(SAME if name == "contents" else ONE_MODALITY, name, fact) for fact in facts_of_name]
     return [
         say(text, **{"rows": f"{fact['rows']:,}", "held": fact["held"], "other": fact["other"], "name": name})
         for text, name, fact in sentences

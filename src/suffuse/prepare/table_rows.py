@@ -8,15 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from .. import modalities, sources
+from .. import sources
 from ..errors import SuffuseError
+from ..modalities import load_modality
 from ..modalities.cell import Root
 from ..recipe import Data, Recipe
-from ..registry import load
 from . import duplicates, row_keys, splits, targets
 from .cell_cleaning import Cleaned
 from .derived_columns import Derived
@@ -67,9 +66,7 @@ def check_columns(recipe: Recipe, rows: sources.Rows) -> None:
         if column not in recipe.data.derive or not key.startswith(("modalities.", "data.derive.")):
             sources.column(rows, column, key)
     for settings in recipe.modalities.values():
-        part: Any = load(modalities.TABLE, settings.kind)
-        if hasattr(part, "ready"):
-            part.ready(settings, False)
+        load_modality(settings.kind).ready(settings, False)
 
 
 def root(data: Data, rows: sources.Rows) -> Root:

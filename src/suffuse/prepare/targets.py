@@ -24,7 +24,7 @@ from . import row_keys
 from .quarantine import Quarantine
 from .splits import TRAIN
 
-OTHER = "other"  # the class of training rows whose answer is too rare for the vocabulary
+REST_CLASS = "other"  # the class of training rows whose answer is too rare for the vocabulary
 LARGEST, SMALLEST = 1e30, 1e-30  # of a number, and of the deviation of several: networks count in 32 bits
 MAX_CLASSES = 1000
 BINS, BIN_ROWS = 10, 10  # of a number, for stratified splits; where rows are few there are fewer of them
@@ -106,7 +106,7 @@ def head(cells: Cells, split: np.ndarray) -> Head:
         return Head(cells.name, NUMBER, (), float(values.mean()), float(values.std()), task.weight)
     if task.kind == LABELS:
         counts = Counter(label for labels in train for label in set(labels))
-        classes = _most_frequent(counts, task.max_classes) if task.max_classes else tuple(sorted(counts))
+        classes = _frequent_classes(counts, task.max_classes) if task.max_classes else tuple(sorted(counts))
         if not classes:
             raise _nothing_to_learn(cells.name, "no label at all", "one or more")
     else:
@@ -131,13 +131,15 @@ def classes_of(
         got = f"only '{distinct[0]}'" if distinct else "no label at all"
         raise _nothing_to_learn(column, got, "two classes or more")
     if max_classes and len(distinct) > max_classes:
-        if OTHER in distinct:
-            expected = f"another name, or no data.tasks.{column}.most"
+        if REST_CLASS in distinct:
+            expected = f"another name, or no data.tasks.{column}.max_classes"
             where = f"column '{column}'"
-            raise SuffuseError("a label has the name of the rest", where=where, got=f"'{OTHER}'", expected=expected)
+            raise SuffuseError(
+                "a label has the name of the rest", where=where, got=f"'{REST_CLASS}'", expected=expected
+            )
         counts = Counter(labelled)
         kept = sorted(distinct, key=lambda label: -counts[label])[:max_classes]
-        return tuple(sorted({*kept, OTHER}, key=_by_value))
+        return tuple(sorted({*kept, REST_CLASS}, key=_by_value))
     if len(distinct) > min(MAX_CLASSES, len(labelled) / 2) and len(distinct) > 20:
         raise SuffuseError(
             "this target has no classes",
@@ -179,7 +181,9 @@ def encode(head: Head, cells: Cells, split: np.ndarray) -> np.ndarray:
             else:
                 encoded[row, [code[v] for v in value if v in code]] = 1
         return encoded
-    unseen = np.where(split == TRAIN, code.get(OTHER, len(code)) if cells.task.max_classes else len(code), len(code))
+    unseen = np.where(
+        split == TRAIN, code.get(REST_CLASS, len(code)) if cells.task.max_classes else len(code), len(code)
+    )
     codes = [UNLABELLED if v is None else code.get(v, int(r)) for v, r in zip(cells.values, unseen, strict=True)]
     return np.array(codes, dtype=np.int64)
 
@@ -259,7 +263,7 @@ def _labels(value: Any, task: Task) -> tuple[str, ...] | None:
     return tuple(dict.fromkeys(labels))
 
 
-def _most_frequent(counts: Counter, max_classes: int) -> tuple[str, ...]:
+def _frequent_classes(counts: Counter, max_classes: int) -> tuple[str, ...]:
     return tuple(sorted(sorted(counts, key=lambda c: (-counts[c], c))[:max_classes]))
 
 

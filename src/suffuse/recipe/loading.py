@@ -8,7 +8,8 @@ from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from .. import fusions, sources, teachers
@@ -19,7 +20,7 @@ from ..registry import load
 from .networks import Teacher
 from .part_kinds import PARTS
 from .recipe import Recipe
-from .yaml_io import MOST_LEVELS, parse_yaml, read_yaml, yaml_text
+from .yaml_io import MAX_LEVELS, parse_yaml, read_yaml, yaml_text
 
 EXPECTED = "a recipe (.yaml): which table, its columns as modalities, a teacher and a student"
 HINT = "`suffuse init TABLE --target COLUMN` proposes one"
@@ -87,7 +88,7 @@ def _override(raw: dict, text: str) -> None:
     if not equals or not key:
         raise UsageError("can't read this override", where="--set", got=text, expected="a.b=value")
     *way, last = key.split(".")
-    if len(way) >= MOST_LEVELS:
+    if len(way) >= MAX_LEVELS:
         raise UsageError("can't read this override", where="--set", got=f"{len(way)} dots", expected="a.b=value")
     for step in way:
         raw[step] = {} if raw.get(step) is None else raw[step]  # a resolved recipe says `none` where nothing is chosen
@@ -98,7 +99,7 @@ def _override(raw: dict, text: str) -> None:
         raw[last] = parse_yaml(value)
     except UsageError as error:
         got = value if len(value) < 60 else value[:57] + "..."
-        hint = error.what.replace("in the recipe ", "").replace("the recipe", "it")
+        hint = error.message.replace("in the recipe ", "").replace("the recipe", "it")
         raise UsageError(
             "can't read this override", where=f"--set {key}", got=got, expected="YAML", hint=hint
         ) from None
@@ -145,7 +146,7 @@ def _keys_at(way: tuple[int | str, ...], raw: Any) -> set[str]:
         kind_name = raw.get("kind") if isinstance(raw, dict) else None
         if table and isinstance(kind_name, str) and kind_name in table:
             kind = load(table, kind_name).Settings
-    return set(next((option.model_fields for option in _alternatives(kind) if hasattr(option, "model_fields")), ()))
+    return set(next((fields for option in _alternatives(kind) if (fields := _fields(option))), ()))
 
 
 def _value_at(raw: Any, step: int | str) -> Any:
@@ -159,11 +160,16 @@ def _value_at(raw: Any, step: int | str) -> Any:
 def _below(kind: Any, step: int | str) -> Any:
     """The type of the value of a key or at a position; None where it is unknown."""
     for option in _alternatives(kind):
-        if step in getattr(option, "model_fields", ()):
-            return option.model_fields[step].annotation
+        if step in (fields := _fields(option)):
+            return fields[step].annotation
         if get_origin(option) in (dict, list, tuple) and get_args(option):
             return get_args(option)[get_origin(option) is dict]
     return None
+
+
+def _fields(kind: Any) -> dict[Any, FieldInfo]:
+    """The fields of a type of settings; none of another type."""
+    return dict(kind.model_fields) if isinstance(kind, type) and issubclass(kind, BaseModel) else {}
 
 
 def _alternatives(kind: Any) -> tuple[Any, ...]:

@@ -36,7 +36,7 @@ class Network(Settings):
             raw = {**raw, "encoders": encoders}
         if "fusion" in raw:
             return raw
-        return {**raw, "fusion": {"kind": fusions.default(len(encoders) if isinstance(encoders, dict) else 0)}}
+        return {**raw, "fusion": {"kind": fusions.default_kind(len(encoders) if isinstance(encoders, dict) else 0)}}
 
     @model_validator(mode="after")
     def _fits(self) -> Network:
@@ -58,7 +58,7 @@ class Network(Settings):
         """The network on one modality; concatenation stands in for a fusion that takes more."""
         fusion = self.fusion
         if fusions.takes(fusion)[0] > 1:
-            width = {"width": fusion.width} if hasattr(fusion, "width") else {}  # pyright: ignore
+            width = {"width": fusion.get("width")} if fusion.has("width") else {}
             fusion = settings(fusions.TABLE, {"kind": "concat", **width})
         return self.model_copy(update={"encoders": {name: self.encoders[name]}, "modalities": (), "fusion": fusion})
 
@@ -67,7 +67,7 @@ class Network(Settings):
         if not fusions.headless(self.fusion):
             return self.model_copy(update={"dropout": rate})
         encoders = {
-            name: encoder.model_copy(update={"dropout": rate}) if hasattr(encoder, "dropout") else encoder
+            name: encoder.model_copy(update={"dropout": rate}) if encoder.has("dropout") else encoder
             for name, encoder in self.encoders.items()
         }
         return self.model_copy(update={"encoders": encoders})

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from .. import fusions
-from ..registry import ModalitySettings, Settings, TeacherSettings
+from ..registry import ModalitySettings, PartSettings, Settings, TeacherSettings
 from .data_settings import Data
 from .networks import AnyTeacher, Network, Teacher, Training
 from .part_kinds import RESERVED, Modality
@@ -65,44 +65,44 @@ class Recipe(Settings):
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:
         known = ", ".join(self.modalities)
-        for who, network in self.networks.items():
+        for owner, network in self.networks.items():
             if not network.encoders or not set(network.encoders) <= set(self.modalities):
                 got = ", ".join(network.encoders) or "none"
-                raise ValueError(f"{who}.encoders: got {got}, expected some of: {known}")
+                raise ValueError(f"{owner}.encoders: got {got}, expected some of: {known}")
         trainings = {"teacher": self.trained.train} if self.trained else {}
-        for who, training in {**trainings, "distill": self.distill.train}.items():
-            self._check_training(who, training)
+        for owner, training in {**trainings, "distill": self.distill.train}.items():
+            self._check_training(owner, training)
         self._check_schedules()
         self._check_modalities()
         return self
 
-    def _check_training(self, who: str, training: Training) -> None:
+    def _check_training(self, owner: str, training: Training) -> None:
         """Raise ValueError where settings of the training of the teacher, or of the student ("distill"), conflict."""
         known = ", ".join(self.modalities)
-        augmented = any(_varies(getattr(part, "augment", None)) for part in self.modalities.values())
+        augmented = any(_varies(part.get("augment")) for part in self.modalities.values())
         if training.augment and not augmented:
             raise ValueError(
-                f"{who}.train.augment: got true, expected a modality with augment (modalities.NAME.augment): "
+                f"{owner}.train.augment: got true, expected a modality with augment (modalities.NAME.augment): "
                 "no view would differ from its row"
             )
         if isinstance(training.modality_dropout, dict) and not set(training.modality_dropout) <= set(self.modalities):
             got = ", ".join(training.modality_dropout)
-            raise ValueError(f"{who}.train.modality_dropout: got {got}, expected some of: {known}")
+            raise ValueError(f"{owner}.train.modality_dropout: got {got}, expected some of: {known}")
         if training.also_full_input and (training.mixup or not training.modality_dropout):
             got = "with mixup, which has answers of its own" if training.mixup else "without modality_dropout"
-            raise ValueError(f"{who}.train.also_full_input: got it {got}")
+            raise ValueError(f"{owner}.train.also_full_input: got it {got}")
         if training.modality_dropout == "complementary_subsets" and (training.also_full_input or training.mixup):
             got = f"complementary_subsets with {'mixup' if training.mixup else 'also_full_input'}"
-            raise ValueError(f"{who}.train.modality_dropout: got {got}, expected one of the two")
-        if training.mixup and fusions.headless(self.networks["student" if who == "distill" else who].fusion):
-            raise ValueError(f"{who}.train.mixup: got it beside a fusion with heads of its own, which mixes answers")
+            raise ValueError(f"{owner}.train.modality_dropout: got {got}, expected one of the two")
+        if training.mixup and fusions.headless(self.networks["student" if owner == "distill" else owner].fusion):
+            raise ValueError(f"{owner}.train.mixup: got it beside a fusion with heads of its own, which mixes answers")
 
     def _check_schedules(self) -> None:
         """Raise ValueError where a schedule names no loss, or a temperature for a loss that has none."""
         for name, schedule in self.distill.schedules.items():
             if name not in self.distill.losses:
                 raise ValueError(f"distill.schedules: got '{name}', expected some of: {', '.join(self.distill.losses)}")
-            if schedule.temperature is not None and not hasattr(self.distill.losses[name], "temperature"):
+            if schedule.temperature is not None and not self.distill.losses[name].has("temperature"):
                 raise ValueError(f"distill.schedules.{name}: got a temperature for a loss that has none")
 
     def _check_modalities(self) -> None:
@@ -111,8 +111,8 @@ class Recipe(Settings):
         has_selection = any(network.modalities for network in self.networks.values())  # then others may be left out
         for name in self.modalities:
             if not has_selection and not any(name in network.encoders for network in self.networks.values()):
-                who = " or ".join(self.networks)
-                raise ValueError(f"modalities.{name}: got an encoder in no network, expected one in {who}")
+                owner = " or ".join(self.networks)
+                raise ValueError(f"modalities.{name}: got an encoder in no network, expected one in {owner}")
         for name in self.modalities:
             if not name.isidentifier() or name in RESERVED:
                 raise ValueError(f"modalities.{name}: expected a plain word other than {', '.join(RESERVED)}")
@@ -136,13 +136,13 @@ class Recipe(Settings):
             raise ValueError(f"distill.baseline.train.mixup: got it beside distill.train.{got}")
         if baseline and baseline.train.mixup and fusions.headless(self.student.fusion):
             raise ValueError("distill.baseline.train.mixup: got it beside a fusion with heads of its own")
-        able = [n for n in self.student.encoders if hasattr(self.modalities[n], "augment")]
+        able = [n for n in self.student.encoders if self.modalities[n].has("augment")]
         for name, augment in (baseline.augment if baseline else {}).items():
             where = f"distill.baseline.augment.{name}"
             if name not in able:
                 expected = f"some of: {', '.join(able)}" if able else "none: no modality of the student has views"
                 raise ValueError(f"distill.baseline.augment: got '{name}', expected {expected}")
-            if getattr(self.student.encoders[name], "frozen", False):
+            if self.student.encoders[name].get("frozen"):
                 raise ValueError(f"{where}: got it beside a frozen encoder, which sees rows as they are")
             try:
                 _augmented(self.modalities[name], augment)
@@ -190,14 +190,14 @@ class Recipe(Settings):
                 "distill.teacher_input: got masked with extract.subsets full, expected subsets: all, each or a list"
             )
         if self.extract.views:
-            augmented = [n for n, m in self.modalities.items() if _varies(getattr(m, "augment", None))]
+            augmented = [n for n, m in self.modalities.items() if _varies(m.get("augment"))]
             if not augmented or not self.distill.train.augment:
                 raise ValueError(
                     f"extract.views: got {self.extract.views}, expected 0 without distill.train.augment and a modality "
                     "with augment: the student would see no view"
                 )
             for name in augmented:
-                if getattr(self.student.encoders.get(name), "frozen", False):
+                if name in self.student.encoders and self.student.encoders[name].get("frozen"):
                     raise ValueError(
                         f"extract.views: got {self.extract.views}, expected 0: the student's encoder of {name} is "
                         "frozen and sees rows as they are"
@@ -232,7 +232,10 @@ def default_losses(data: dict) -> dict[str, dict]:
 
 
 def _check_taps(
-    losses: Mapping[str, Any], student: Sequence[str], teacher: Sequence[str] | None, columns: Mapping[str, Any]
+    losses: Mapping[str, PartSettings],
+    student: Sequence[str],
+    teacher: Sequence[str] | None,
+    columns: Mapping[str, Any],
 ) -> None:
     """Raise ValueError where a loss names a feature of a modality that the student, or the teacher, doesn't read.
 
@@ -240,10 +243,10 @@ def _check_taps(
     when it is there. ``columns``: modality -> what it is read from; forms of one input are read from the same.
     """
     for name, loss in losses.items():
-        for key in (key for key in TAP_KEYS if key in type(loss).model_fields):
-            value, where = getattr(loss, key), f"distill.losses.{name}"
-            own_key = next((form for form in TEACHER_TAP_KEYS if hasattr(loss, form)), "")
-            own_tap = getattr(loss, own_key) if own_key else ""
+        for key in filter(loss.has, TAP_KEYS):
+            value, where = loss.get(key), f"distill.losses.{name}"
+            own_key = next(filter(loss.has, TEACHER_TAP_KEYS), "")
+            own_tap = loss.get(own_key, "")
             for tap in (value,) if isinstance(value, str) else value:
                 _known(f"{where}.{key}", tap, "student", student, key)
                 if teacher is None:
@@ -255,7 +258,7 @@ def _check_taps(
                 _known(f"{where}.{own_key if own_tap else key}", own_tap or tap, "teacher", teacher, key, hint)
 
 
-def _known(where: str, tap: str, who: str, modalities: Sequence[str], key: str, hint: str = "") -> None:
+def _known(where: str, tap: str, owner: str, modalities: Sequence[str], key: str, hint: str = "") -> None:
     known = (*((FUSED,) if key in ("tap", "taps") else ()), *modalities)
     if tap not in known:
-        raise ValueError(f"{where}: got '{tap}', which the {who} hasn't, expected some of: {', '.join(known)}{hint}")
+        raise ValueError(f"{where}: got '{tap}', which the {owner} hasn't, expected some of: {', '.join(known)}{hint}")

@@ -14,21 +14,21 @@ import yaml
 from ..errors import UsageError
 from ..files import plain_file
 
-MOST_BYTES = 2**20
-MOST_LEVELS = 32  # mappings and lists inside each other; the deepest recipe has about ten
+MAX_BYTES = 2**20
+MAX_LEVELS = 32  # mappings and lists inside each other; the deepest recipe has about ten
 LONGEST_NUMBER = 64  # characters
 
 
 class _Refused(yaml.MarkedYAMLError):
     """Valid YAML that a recipe may not contain."""
 
-    def __init__(self, what: str, mark: Any, facts: dict[str, str]):
-        super().__init__(problem=what, problem_mark=mark)
-        self.what, self.facts = what, facts
+    def __init__(self, message: str, mark: Any, facts: dict[str, str]):
+        super().__init__(problem=message, problem_mark=mark)
+        self.message, self.facts = message, facts
 
 
 class _Loader(yaml.SafeLoader):
-    """Plain values only, each key once, no anchors, and at most ``MOST_LEVELS`` levels."""
+    """Plain values only, each key once, no anchors, and at most ``MAX_LEVELS`` levels."""
 
     def __init__(self, text: str):
         super().__init__(text)
@@ -41,8 +41,8 @@ class _Loader(yaml.SafeLoader):
             sign = "*" if isinstance(event, yaml.AliasEvent) else "&"
             got, hint = f"{sign}{event.anchor}"[:40], "write the value out in every place"
             _refuse("a recipe has no anchors and aliases", event.start_mark, got=got, hint=hint)
-        if self.level == MOST_LEVELS:
-            _refuse("the recipe is nested too deep", event.start_mark, expected=f"at most {MOST_LEVELS} levels")
+        if self.level == MAX_LEVELS:
+            _refuse("the recipe is nested too deep", event.start_mark, expected=f"at most {MAX_LEVELS} levels")
         self.level += 1
         try:
             return super().compose_node(parent, index)
@@ -89,8 +89,8 @@ for _tag in ("int", "float"):
     _Loader.add_constructor(f"tag:yaml.org,2002:{_tag}", _Loader.construct_number)
 
 
-def _refuse(what: str, mark: Any, **facts: str) -> NoReturn:
-    raise _Refused(what, mark, facts)
+def _refuse(message: str, mark: Any, **facts: str) -> NoReturn:
+    raise _Refused(message, mark, facts)
 
 
 def read_yaml(path: Path) -> Any:
@@ -101,10 +101,10 @@ def read_yaml(path: Path) -> Any:
     """
     try:
         with plain_file(path).open("rb") as file:
-            content = file.read(MOST_BYTES + 1)
-        if len(content) > MOST_BYTES:
+            content = file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
             got = f"{path.stat().st_size:,} bytes"
-            raise UsageError("the recipe is too large", where=path, got=got, expected=f"at most {MOST_BYTES:,}")
+            raise UsageError("the recipe is too large", where=path, got=got, expected=f"at most {MAX_BYTES:,}")
         return parse_yaml(content.decode("utf-8-sig"), str(path))
     except FileNotFoundError:
         raise
@@ -114,8 +114,8 @@ def read_yaml(path: Path) -> Any:
 
 def parse_yaml(text: str, where: str = "recipe") -> Any:
     """A YAML text -> plain values. Raises UsageError, naming ``where`` and the line, as :func:`read_yaml` does."""
-    if len(text) > MOST_BYTES:
-        raise UsageError("the recipe is too large", where=where, expected=f"at most {MOST_BYTES:,} bytes")
+    if len(text) > MAX_BYTES:
+        raise UsageError("the recipe is too large", where=where, expected=f"at most {MAX_BYTES:,} bytes")
     loader = None
     try:
         loader = _Loader(text)
@@ -124,7 +124,7 @@ def parse_yaml(text: str, where: str = "recipe") -> Any:
         mark = getattr(error, "problem_mark", None)
         place = f"{where}:{mark.line + 1}" if mark else where
         if isinstance(error, _Refused):
-            raise UsageError(error.what, where=place, **error.facts) from None
+            raise UsageError(error.message, where=place, **error.facts) from None
         raise UsageError("the recipe is not YAML", where=place, got=getattr(error, "problem", error)) from None
     finally:
         if loader is not None:

@@ -31,7 +31,8 @@ class SourceAudio:
     def short_clip(self, modality: str, row: int) -> str:
         """Data URI of a recording's first seconds; empty where it can't be read, where the page has MAX_CLIPS, or where
         another modality of the row plays the same recording."""
-        column = getattr(self.run.recipe.modalities.get(modality), "column", None)
+        settings = self.run.recipe.modalities.get(modality)
+        column = settings.column if settings else None
         if not isinstance(column, str) or column not in self._table_columns:
             return ""
         if (modality, row) not in self.clips:

@@ -12,7 +12,7 @@ import math
 
 from PIL import Image
 
-from ..modalities.audio_ops import MOST_FRAMES
+from ..modalities.audio_ops import MAX_FRAMES
 from ..modalities.image import FORMATS
 from .http_error import Refusal, unprocessable
 from .limits import CellLimits, Limits
@@ -56,7 +56,7 @@ class DecodingBudget:
             return
         limit, rate, frames = self.cells.seconds, max(facts.samplerate, 1), facts.frames
         if not 0 < frames < UNKNOWN_LENGTH:
-            frames = min(math.ceil(limit * rate), MOST_FRAMES)
+            frames = min(math.ceil(limit * rate), MAX_FRAMES)
         elif frames > limit * rate:
             message = f"'{name}' lasts {frames / rate:,.1f} seconds"
             raise unprocessable("sound_too_long", message, f"at most {limit:g}")

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from ..errors import UsageError
 from ..predictor.prediction import answers, contributions
-from ..shapley import MOST
+from ..shapley import MAX_MODALITIES
 from .body_parsing import FormField, dump_json, parse_form, parse_json
 from .http_error import ErrorResponse, error_responses, unprocessable
 from .request_handler import FORM, JSON, handle
@@ -249,4 +249,4 @@ def _contributions(model: ServedModel, rows: Rows, row: int) -> dict[str, dict[s
         return contributions(predictor.heads, predictor.names, rows.present[row], run_subsets)
     except UsageError:
         message = "too many modalities to share an answer out"
-        raise unprocessable("too_many_modalities", message, f"at most {MOST}") from None
+        raise unprocessable("too_many_modalities", message, f"at most {MAX_MODALITIES}") from None

@@ -142,7 +142,9 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept what is queued, give new connections time to send their request, then drain as uvicorn does."""
         timer = asyncio.get_running_loop().call_later(self._seconds_left(), self._refuse_unanswered)
-        await asyncio.gather(*(self._adopt(line) for listening in sockets or () for line in accept_queued(listening)))
+        await asyncio.gather(
+            *(self._serve_connection(line) for listening in sockets or () for line in accept_queued(listening))
+        )
         for server in self.servers:
             server.close()
         polls = 0
@@ -162,7 +164,7 @@ class Server(uvicorn.Server):
         refusal = Refusal(503, "stopping", "the server stops", "ask another one")
         self.unanswered = self.state.admission.cancel_all(refusal)
 
-    def _adopt(self, line: socket.socket) -> Awaitable[Any]:
+    def _serve_connection(self, line: socket.socket) -> Awaitable[Any]:
         """Serve an accepted connection as uvicorn's own."""
         protocol: Any = self.config.http_protocol_class
         state = {"server_state": self.server_state, "app_state": self.lifespan.state}

@@ -1,19 +1,19 @@
 """Sources: where rows come from, as one Arrow table with the place of every row, or as a stream of blocks.
 
 A file is read by its suffix; a folder is a saved Hugging Face dataset, or questions on pictures as VQA-RAD lays them
-out; a name in ``TABLE`` is a known set that comes inside an installed package. Each of them is one module with
-``read(path)``, which gives a ``Stream`` where the format can be read in blocks, else ``Rows``.
+out; a name in ``TABLE`` is a known set that comes inside an installed package. Each of them is one module that follows
+:class:`ReaderPart`, or :class:`KnownSetPart`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import SuffuseError, UsageError, did_you_mean
 from ..files import plain_file
-from ..registry import load
+from ..registry import load_part
 from .row_stream import Rows, Stream, in_memory
 
 if TYPE_CHECKING:
@@ -33,6 +33,33 @@ SUFFIXES = {
 FOLDERS = {"dataset": "suffuse.sources.huggingface", "questions": "suffuse.sources.questions"}
 MAX_SHOWN = 200  # characters of a name that is no source's
 SAVED_DATASET = ("dataset_dict.json", "state.json")  # one of these stands in a saved dataset
+
+
+class ReaderPart(Protocol):
+    """The interface of the module that reads a file or folder."""
+
+    def read(self, path: Path, /) -> Rows | Stream:
+        """The rows; a ``Stream`` where the format can be read in blocks. Raises SuffuseError where they can't be read,
+        UsageError where the path holds no table."""
+        ...
+
+
+class KnownSetPart(Protocol):
+    """The interface of the module that reads a known set, which comes inside an installed package."""
+
+    def read(self) -> Rows | Stream:
+        """The rows. Raises SuffuseError where the package isn't installed."""
+        ...
+
+
+def load_reader(module: str) -> ReaderPart:
+    """The module that reads a file or folder, one of ``SUFFIXES`` or ``FOLDERS``."""
+    return load_part({module: module}, module, ReaderPart)
+
+
+def load_known_set(name: str) -> KnownSetPart:
+    """The known set of this name. Raises UsageError where there is none."""
+    return load_part(TABLE, name, KnownSetPart)
 
 
 def read(source: str, key: str = "data.source") -> Rows:
@@ -68,8 +95,7 @@ def stream(source: str) -> Stream:
 
 def _open(source: str, key: str) -> Rows | Stream:
     module, path = _locate(source, key)
-    reader = load({module: module}, module)
-    return reader.read() if path is None else reader.read(path)
+    return load_known_set(source).read() if path is None else load_reader(module).read(path)
 
 
 def no_rows(where: object, broken: Sequence[tuple[int, str]]) -> UsageError:
@@ -137,7 +163,7 @@ def cells(rows: Rows, columns: str | tuple[str, ...], key: str) -> pa.ChunkedArr
     return pa.chunked_array([pa.StructArray.from_arrays(parts, names=list(columns))])
 
 
-def texts(values: Iterable) -> list[str | None]:
+def texts(values: Iterable[Any]) -> list[str | None]:
     """Cells as stripped strings; None where a cell is empty."""
     stripped = (None if v is None or v != v else str(v).strip() for v in values)
     return [v or None for v in stripped]

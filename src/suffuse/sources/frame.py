@@ -16,10 +16,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from .. import modalities
 from ..errors import UsageError
+from ..modalities import load_modality
 from ..modalities.cell import Absent, Unreadable
-from ..registry import ModalitySettings, load, settings
+from ..registry import ModalitySettings, implements
 from .huggingface import name_classes, with_split
 
 Pack = Callable[[Any], Any]
@@ -63,8 +63,8 @@ def _packs(read: Mapping[str, ModalitySettings]) -> dict[str, Pack]:
     """Column -> how the modality that reads it packs a cell."""
     packs: dict[str, Pack] = {}
     for modality in read.values():
-        part: Any = load(modalities.TABLE, modality.kind)
-        if hasattr(part, "packed"):
+        part = load_modality(modality.kind)
+        if implements(part, "packed"):
             for column in modality.columns:
                 packs.setdefault(column, partial(part.packed, modality))
     return packs
@@ -115,8 +115,8 @@ def _unpacked(value: Any) -> Any:
     """A cell of a column that no modality packs."""
     picture = isinstance(value, np.ndarray) and value.dtype == np.uint8 and value.ndim in (2, 3)
     if isinstance(value, Image.Image) or picture:
-        return load(modalities.TABLE, "image").packed(_PICTURE, value)
+        return load_modality("image").packed(_PICTURE, value)
     return value.tolist() if isinstance(value, np.ndarray) else value
 
 
-_PICTURE = settings(modalities.TABLE, {"kind": "image", "column": ""})
+_PICTURE = load_modality("image").Settings.model_validate({"kind": "image", "column": ""})

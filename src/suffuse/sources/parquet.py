@@ -33,13 +33,13 @@ def read(path: Path) -> Stream:
         raise UsageError("two columns have the same name", where=path, got=f"'{repeated[0]}' twice")
 
     def blocks(columns: Collection[str] | None, skip: int, size: int) -> Iterator[Block]:
-        columns = names if columns is None else columns
-        wanted = [name for name in names if name in columns or name in texts]
+        kept: Collection[str] = names if columns is None else columns
+        wanted = [name for name in names if name in kept or name in texts]
         try:
             # this file alone, whatever its folder is called
             with pq.ParquetFile(path, buffer_size=BUFFER, pre_buffer=False) as file:
                 for table, start, share in _batches(file, wanted, skip, size):
-                    yield _block(name_classes(plain(table), features), columns, start, share)
+                    yield _block(name_classes(plain(table), features), kept, start, share)
         except (pa.ArrowException, OSError) as error:
             raise _unreadable(path, error) from None
 

@@ -22,7 +22,7 @@ from ..subsample import evenly_spaced
 from .json import read_objects, to_table
 from .row_stream import Broken, Rows
 
-WANTED = ("image_name", "question", "answer")
+REQUIRED_COLUMNS = ("image_name", "question", "answer")
 RULE = "lower case; white space folded; no .,;:!? at the end; a number as its shortest text (2.0 as 2)"
 TYPE_RULE = "upper case, without white space around it"
 TRAILING = ".,;:!?。，；：！？ "
@@ -64,7 +64,7 @@ def _questions(folder: Path) -> tuple[Path, tuple[list[dict], list[int], Broken]
     tables = {file: table for file in files if (table := _objects(file, len(files) == 1)) and _are_questions(table[0])}
     if len(tables) != 1:
         names = listed(f.name for f in tables) or "none"
-        keys = ", ".join(WANTED)
+        keys = ", ".join(REQUIRED_COLUMNS)
         raise UsageError(
             "this folder is no table",
             where=folder,
@@ -85,7 +85,7 @@ def _objects(file: Path, only: bool) -> Any:
 
 
 def _are_questions(rows: list[dict]) -> bool:
-    return bool(rows) and all(any(key in row for row in rows[:PROBED]) for key in WANTED)
+    return bool(rows) and all(any(key in row for row in rows[:PROBED]) for key in REQUIRED_COLUMNS)
 
 
 def _picture_folder(folder: Path, names: list[str]) -> Path:

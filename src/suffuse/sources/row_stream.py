@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -40,7 +40,7 @@ class Rows:
 class Block:
     """Consecutive rows of a source."""
 
-    columns: pa.Table | Mapping[str, list]  # column -> a cell for each row
+    columns: pa.Table | Mapping[str, list[Any]]  # column -> a cell for each row
     line: list[int]  # where each row stands
     broken: Broken
     share: float  # of the source that is read when this block ends, 0 to 1
@@ -49,7 +49,7 @@ class Block:
         """The columns that were read."""
         return self.columns if isinstance(self.columns, Mapping) else self.columns.column_names
 
-    def cells(self, name: str) -> list:
+    def cells(self, name: str) -> list[Any]:
         """A column's cells as Python objects."""
         column = self.columns[name]
         return column if isinstance(column, list) else column.to_pylist()

@@ -15,7 +15,7 @@ class Stage:
     recipe: tuple[str, ...]  # recipe keys that decide its result
     format: int = 1  # raised when what it writes changes form
     limits: tuple[str, ...] = ()  # of these keys, those that can stop it and change no result
-    more: tuple[str, ...] = ()  # of these keys, those that ask for more or fewer trainings and change none
+    training_counts: tuple[str, ...] = ()  # of these keys, those that ask for more or fewer trainings and change none
 
 
 STAGES: dict[str, Stage] = {
@@ -49,7 +49,7 @@ STAGES: dict[str, Stage] = {
             ("prepare", "extract"),
             ("student", "distill", "seed", "compute.processes", "modalities.*.augment", "evaluate.label_curve"),
             format=4,
-            more=(
+            training_counts=(
                 "distill.num_seeds",
                 "distill.label_fractions",
                 "distill.unimodal_baselines",

@@ -47,16 +47,16 @@ def distill(run: Run) -> None:
         train(run, rest, lambda done, words: tell_all(share + (1 - share) * done, words))
         tell(1.0, f"{len(wanted)} trainings")
     for job in wanted:
-        place = run.partial("distill") / job.who / f"seed-{job.seed}"
+        place = run.partial("distill") / job.model / f"seed-{job.seed}"
         for alert in (read_json(place / "training.json") or {}).get("alerts", ()):
-            say(f"alert: {job.who}, seed {job.seed}: {alert}")
+            say(f"alert: {job.model}, seed {job.seed}: {alert}")
 
 
 def keep(run: Run) -> None:
     """Take over, as copies, what was trained before and is asked for again: what is replaced moves away whole."""
     outputs, kept = (run.stamp("distill") or {})["outputs"], 0
     for job in jobs(run):
-        name = f"{job.who}/seed-{job.seed}"
+        name = f"{job.model}/seed-{job.seed}"
         files = {file: facts for file, facts in outputs.items() if file.startswith(f"{name}/")}
         if not files or not all(_same(run.path(file), facts) for file, facts in files.items()):
             continue
@@ -64,7 +64,7 @@ def keep(run: Run) -> None:
             copy = run.partial("distill") / ".kept"
             shutil.rmtree(copy, ignore_errors=True)
             shutil.copytree(run.path(name), copy)
-            (run.partial("distill") / job.who).mkdir(exist_ok=True)
+            (run.partial("distill") / job.model).mkdir(exist_ok=True)
             copy.replace(run.partial("distill") / name)
         kept += 1
     rival = run.partial("distill") / "rival.json"  # of times, which differ from one attempt to the next
@@ -74,33 +74,35 @@ def keep(run: Run) -> None:
         say(f"distill   {kept} training{'s are' if kept > 1 else ' is'} as {'they were' if kept > 1 else 'it was'}")
 
 
-def train(run: Run, some: list[Job], tell: Tell) -> None:
-    """Some trainings, side by side."""
-    orders, compute = [{"run": str(run.folder), **dataclasses.asdict(j)} for j in some], run.recipe.compute
-    run_jobs("suffuse.stages.distill:work", orders, compute.threads, tell, compute.processes, _brief(run, some))
+def train(run: Run, trainings: list[Job], tell: Tell) -> None:
+    """Run these trainings in parallel."""
+    orders, compute = [{"run": str(run.folder), **dataclasses.asdict(j)} for j in trainings], run.recipe.compute
+    run_jobs(
+        "suffuse.stages.distill:work", orders, compute.threads, tell, compute.processes, _are_brief(run, trainings)
+    )
 
 
-def _brief(run: Run, some: list[Job]) -> bool:
-    if any(job.who == "rival" for job in some):  # it has many epochs
+def _are_brief(run: Run, jobs: list[Job]) -> bool:
+    if any(job.model == "rival" for job in jobs):  # it has many epochs
         return False
-    how = [training_of(run.recipe.distill, job.distilled) for job in some]
-    return is_brief(run.recipe.student.bare(), Columns.open(run.path("data")), how)
+    trainings = [training_of(run.recipe.distill, job.distilled) for job in jobs]
+    return is_brief(run.recipe.student.bare(), Columns.open(run.path("data")), trainings)
 
 
-def in_order(left: list[Job], workers: int) -> tuple[list[Job], list[Job]]:
+def in_order(pending: list[Job], workers: int) -> tuple[list[Job], list[Job]]:
     """What is trained before any distilling: a student on all labels, if it isn't there yet, and beside it as many
     other students on labels as there are processes; then the rest."""
-    untaught = [job for job in left if not job.distilled]
-    if not any(job.who == "baseline" for job in untaught) or not any(job.distilled for job in left):
-        return [], left
-    quick = [job for job in untaught if job.who != "rival"]
-    first = sorted(quick, key=lambda job: job.who != "baseline")[:workers]
-    return first, [job for job in left if job not in first]
+    labels_only = [job for job in pending if not job.distilled]
+    if not any(job.model == "baseline" for job in labels_only) or not any(job.distilled for job in pending):
+        return [], pending
+    quick = [job for job in labels_only if job.model != "rival"]
+    first = sorted(quick, key=lambda job: job.model != "baseline")[:workers]
+    return first, [job for job in pending if job not in first]
 
 
 def done(run: Run, job: Job) -> bool:
     """Whether a training ended."""
-    return read_json(run.partial("distill") / job.who / f"seed-{job.seed}" / "training.json") is not None
+    return read_json(run.partial("distill") / job.model / f"seed-{job.seed}" / "training.json") is not None
 
 
 def judge_teacher(run: Run) -> None:
@@ -109,7 +111,7 @@ def judge_teacher(run: Run) -> None:
 
     Raises SuffuseError where the recipe says so.
     """
-    trained = [job for job in jobs(run) if job.who == "baseline" and done(run, job)]
+    trained = [job for job in jobs(run) if job.model == "baseline" and done(run, job)]
     teacher = (read_json(run.path("teacher", "training.json")) or {}).get("validation")
     if not trained or not teacher:  # a store alone: nobody measured its teacher here
         return
@@ -144,13 +146,13 @@ def weigh(run: Run) -> None:
 def work(order: dict, tell: Tell) -> None:
     """One job, in a process of its own."""
     run, job = Run.open(order.pop("run")), Job(**order)
-    if job.who == "rival":  # all are trained alike, but that it has more epochs
+    if job.model == "rival":  # all are trained alike, but that it has more epochs
         job = dataclasses.replace(job, epochs=(read_json(run.partial("distill") / "rival.json") or {})["epochs"])
-    place = run.partial("distill") / job.who / f"seed-{job.seed}"
-    scratch = run.partial("distill") / ".work" / job.who / f"seed-{job.seed}"
+    place = run.partial("distill") / job.model / f"seed-{job.seed}"
+    scratch = run.partial("distill") / ".work" / job.model / f"seed-{job.seed}"
 
     def named(share: float, words: str) -> None:
-        tell(share, f"{job.who} {job.seed}: {words}")
+        tell(share, f"{job.model} {job.seed}: {words}")
 
     objective, plan = prepared(run, job, scratch, named)
     state = fit(objective, plan)
@@ -169,8 +171,8 @@ def _smaller(run: Run) -> None:
         return
     columns = Columns.open(run.path("data"))
     sizes = {
-        who: FusionModel(network.bare(), columns.of(network.encoders).spec).size()
-        for who, network in run.recipe.networks.items()
+        model: FusionModel(network.bare(), columns.of(network.encoders).spec).size()
+        for model, network in run.recipe.networks.items()
     }
     if sizes["student"] >= sizes["teacher"]:
         raise SuffuseError(

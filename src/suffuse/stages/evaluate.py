@@ -82,7 +82,7 @@ def looked(
     """Every model's outputs on the test rows, and its metrics in every resample."""
     asked = run.recipe.evaluate
     draws = metrics.draw(columns.group[rows], asked.resamples, asked.confidence)
-    models = together(run, columns.spec, {**load_models(run, columns, rows, teacher, tell), **(classical or {})})
+    models = with_ensemble(run, columns.spec, {**load_models(run, columns, rows, teacher, tell), **(classical or {})})
     context = Context(run.recipe, columns, rows, draws, models)
     if teacher is not None:
         context = replace(context, abstained=np.isnan(teacher.outputs["test"]).any(1))
@@ -90,7 +90,7 @@ def looked(
     return replace(context, metrics={who: seed_metrics(context, model) for who, model in models.items()})
 
 
-def together(run: Run, spec: Spec, models: dict[str, Model]) -> dict[str, Model]:
+def with_ensemble(run: Run, spec: Spec, models: dict[str, Model]) -> dict[str, Model]:
     """The models, and where all of the teacher's seeds are distilled, their common answer; it isn't probed further."""
     if run.recipe.trained is None or not run.recipe.trained.ensemble:
         return models
@@ -110,16 +110,16 @@ def probed(context: Context, tell: Tell) -> dict[str, dict[str, Any]]:
 
 def outside(run: Run, columns: Columns, tell: Tell) -> ProbeTeacher:
     """The teacher that the run didn't train."""
-    some = run.recipe.extract.subsets != "full"
-    said = ProbeTeacher(open_teacher(run, columns), columns, run.path("knowledge"), some)
-    return replace(said, tell=lambda share, words: tell(0.0, f"teacher: {words}"))
+    on_subsets = run.recipe.extract.subsets != "full"
+    teacher = ProbeTeacher(open_teacher(run, columns), columns, run.path("knowledge"), on_subsets)
+    return replace(teacher, tell=lambda share, words: tell(0.0, f"teacher: {words}"))
 
 
-def abstentions(spec: Spec, said: np.ndarray, target: np.ndarray) -> dict[str, Any]:
+def abstentions(spec: Spec, logits: np.ndarray, target: np.ndarray) -> dict[str, Any]:
     """On how many rows a teacher from outside said nothing, and its score on the others."""
-    silent = np.isnan(said).any(1)
-    found = inference.score(spec, said[~silent], target[~silent]) if not silent.all() else {}
-    return {"abstained": int(silent.sum()), "answered": found}
+    silent = np.isnan(logits).any(1)
+    scores = inference.score(spec, logits[~silent], target[~silent]) if not silent.all() else {}
+    return {"abstained": int(silent.sum()), "answered": scores}
 
 
 def values(run: Run, rows: np.ndarray) -> dict[str, list[str | None]]:
@@ -128,5 +128,5 @@ def values(run: Run, rows: np.ndarray) -> dict[str, list[str | None]]:
     if not wanted:
         return {}
     with parsing(run.path("data", "rows.parquet")):
-        found = pq.read_table(run.path("data", "rows.parquet"), columns=wanted).take(pa.array(rows))
-    return {name.removeprefix("by "): found[name].to_pylist() for name in wanted}
+        table = pq.read_table(run.path("data", "rows.parquet"), columns=wanted).take(pa.array(rows))
+    return {name.removeprefix("by "): table[name].to_pylist() for name in wanted}

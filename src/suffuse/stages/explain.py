@@ -25,7 +25,7 @@ TABLE = "it looks its answers up, so it can't be asked about a changed row"
 
 
 @dataclass(frozen=True)
-class How:
+class ExplainOptions:
     """What is explained, and by which means."""
 
     target: str | None = None  # none: the first one
@@ -33,23 +33,27 @@ class How:
     exported: bool = False  # the exported file in place of the student's network
 
 
-def explain(run: Run, row: str, how: How | None = None) -> dict[str, Any]:
+def explain(run: Run, row: str, options: ExplainOptions | None = None) -> dict[str, Any]:
     """What made the answers to a row: its id, or ``#N`` for the N-th prepared row.
 
     Raises UsageError where there is no such row or target, SuffuseError where nothing is trained yet or a file that is
     read was changed since.
     """
-    how = how or How()
-    require(run.folder, "prepare", "teach", "distill", *(("export",) if how.exported else ()))
+    options = options or ExplainOptions()
+    require(run.folder, "prepare", "teach", "distill", *(("export",) if options.exported else ()))
     columns = _columns(run)
     position = find(run, row)
     names = [head.name for head in columns.spec.heads]
-    if how.target is not None and how.target not in names:
-        raise UsageError("no such target", where="--target", got=how.target, hint=did_you_mean(how.target, names))
-    target = names.index(how.target) if how.target is not None else 0
-    models = {"teacher": _teacher(run, columns, position, (target, how.method))}
-    who = "exported student" if how.exported else "student"
-    models[who] = explain_row(_student(run, columns, position, how.exported), run.recipe.modalities, target, how.method)
+    if options.target is not None and options.target not in names:
+        raise UsageError(
+            "no such target", where="--target", got=options.target, hint=did_you_mean(options.target, names)
+        )
+    target = names.index(options.target) if options.target is not None else 0
+    models = {"teacher": _teacher(run, columns, position, target, options.method)}
+    student = "exported student" if options.exported else "student"
+    models[student] = explain_row(
+        _student(run, columns, position, options.exported), run.recipe.modalities, target, options.method
+    )
     return {
         "row": {"id": _ids(run)[position], "number": position + 1, "split": SPLITS[int(columns.split[position])]},
         "target": names[target],
@@ -114,8 +118,7 @@ def _student(run: Run, columns: Columns, position: int, exported: bool) -> Model
     return NetworkRow(columns.of(model.spec.names), position, model)
 
 
-def _teacher(run: Run, columns: Columns, position: int, how: tuple[int, Method]) -> dict:
-    target, method = how
+def _teacher(run: Run, columns: Columns, position: int, target: int, method: Method) -> dict:
     if run.recipe.trained is not None:
         model = open_model(run.path("teacher"))
         row = NetworkRow(columns.of(model.spec.names), position, model)
@@ -131,10 +134,10 @@ def outside(teacher: Teacher, columns: Columns, position: int, target: int) -> d
     names, row = teacher.modalities, np.array([position])
     known = [n for n in names if n in columns.spec.names]
     present = columns.present[position][[columns.spec.names.index(n) for n in known]]
-    there = [n for n, p in zip(known, present, strict=True) if p]
+    present_names = [n for n, p in zip(known, present, strict=True) if p]
 
     def ask(subsets: np.ndarray) -> np.ndarray:
-        shown = [tuple(n for n, p in zip(there, s, strict=True) if p) for s in subsets]
+        shown = [tuple(n for n, p in zip(present_names, s, strict=True) if p) for s in subsets]
         return np.concatenate([teacher.answer(Question(row, kept))["logits"] for kept in shown])
 
     return explain_modalities(tuple(known), present, ask, columns.spec, target)

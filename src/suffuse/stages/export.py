@@ -40,11 +40,11 @@ def export(run: Run) -> None:
             if name == "export-teacher" and reasons:
                 say(f"the teacher has no export to compare with: {reasons[0]}")
                 continue
-            _one(run, model, source, columns.of(model.spec.names), run.partial("export") / name)
+            _export_model(run, model, source, columns.of(model.spec.names), run.partial("export") / name)
         tell(1.0, f"{(run.partial('export') / 'export' / 'model.onnx').stat().st_size / 1000:,.1f} kB")
 
 
-def _one(run: Run, model: FusionModel, source: Path, columns: Columns, place: Path) -> None:
+def _export_model(run: Run, model: FusionModel, source: Path, columns: Columns, place: Path) -> None:
     """One export folder, compared with its model; the student's with temperatures, and in int8 where it is worth it."""
     student, schema = place.name == "export", read_json(run.path("data", "schema.json")) or {}
     exporter.write(model, run.recipe, place, schema.get("derive"))

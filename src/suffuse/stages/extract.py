@@ -144,7 +144,7 @@ def forecast(making: StoreBuild, ask: Ask) -> None:
         if taken * len(rows) > 1:
             break
     if making.blocks[-1].view is not None:
-        _changes(making, ask(rows, Block(making.blocks[0].subset, 0)), ask(rows, making.blocks[0]))
+        _check_views_differ(making, ask(rows, Block(making.blocks[0].subset, 0)), ask(rows, making.blocks[0]))
     size = sum(_bytes(making, answers, b) * c for b, c in zip(making.blocks, making.counts, strict=True))
     size += len(making.rows) * PER_ROW
     free = shutil.disk_usage(making.place).free
@@ -154,18 +154,18 @@ def forecast(making: StoreBuild, ask: Ask) -> None:
             expected=f"{2 * size / 1e6:,.0f} MB: it is written in parts, then as a whole",
             hint="extract.top_k, fewer extract.views or extract.subsets make it smaller",
         )  # fmt: skip
-    there = making.queried_count - left
+    already_done = making.queried_count - left
     words = [f"{sum(making.counts):,} answers", f"{len(making.blocks)} of subset and view" if making.blocks[1:] else ""]
     words += [
         f"{making.copied_count:,} from before" if making.copied_count else "",
-        f"{there:,} there already" if there else "",
+        f"{already_done:,} there already" if already_done else "",
     ]
     words += [f"about {size / 1e6:,.1f} MB", f"about {duration(left * taken)}"]
     say(f"{'extract':<9} {', '.join(w for w in words if w)}")
 
 
-def _changes(making: StoreBuild, seen: dict[str, np.ndarray], plain: dict[str, np.ndarray]) -> None:
-    if np.array_equal(seen[LOGITS], plain[LOGITS], equal_nan=True):
+def _check_views_differ(making: StoreBuild, view: dict[str, np.ndarray], plain: dict[str, np.ndarray]) -> None:
+    if np.array_equal(view[LOGITS], plain[LOGITS], equal_nan=True):
         raise UsageError(
             "the teacher answers alike in every view", where="extract.views", got=making.fingerprint["views"]["count"],
             expected="0", hint="none of what it reads is augmented",

@@ -27,7 +27,7 @@ from ..predictor.predictor import check_threshold
 from ..progress import progress, say
 from ..sources import exists, no_rows, stream
 
-TOLD = 5  # lines without an answer that are told; the file of problems has all of them
+LISTED_LINES = 5  # lines without an answer that are listed; the file of problems has all of them
 
 
 @dataclass(frozen=True)
@@ -79,37 +79,37 @@ def predict(export: Path, source: str, out: Path, options: Options = Options()) 
     read = make_reader(predictor, rows.names, place, source)
     named = predictor.facts.id if predictor.facts.id in rows.names else None
     layout = Layout(predictor.heads, options.top, options.threshold, named, options.raw)
-    what = {
+    inputs = {
         "model": [predictor.facts.digest, predictor.facts.form],
         "source": _facts(Path(source)) if exists(source) else [source, str(Path.cwd())],
-        "options": _asked(options, layout, place, out),
+        "options": _output_options(options, layout, place, out),
         "versions": [*_versions(), readers(one.field.kind for one in predictor.inputs)],
     }
-    with open_chunks(out, what) as made:
-        before = sum(facts["counts"]["rows"] for facts in made.facts)
-        if made.facts:
+    with open_chunks(out, inputs) as chunks:
+        before = sum(facts["counts"]["rows"] for facts in chunks.facts)
+        if chunks.facts:
             say(f"          going on after {before:,} rows that are answered already")
         with progress("predict") as tell:
-            BatchPredictor(predictor, rows, read, layout, place).answer(made, tell)
+            BatchPredictor(predictor, rows, read, layout, place).answer(chunks, tell)
         counts = Counter(dict.fromkeys(COUNTED, 0))
-        for facts in made.facts:
+        for facts in chunks.facts:
             counts.update(facts["counts"])
         if not counts["rows"]:
-            broken = [(line, reason) for line, _, reason in made.problems()]
-            made.drop()
+            broken = [(line, reason) for line, _, reason in chunks.problems()]
+            chunks.drop()
             raise no_rows(source, broken)
-        problems = _write_problems(out, made, counts["problems"], options.raw)
-        _tell(made, counts, problems)
-        made.finish(encode_header(layout, out.suffix.lower()))
+        problems = _write_problems(out, chunks, counts["problems"], options.raw)
+        _tell(chunks, counts, problems)
+        chunks.finish(encode_header(layout, out.suffix.lower()))
     said = {key: counts[key] for key in COUNTED if key != "problems"}
     where = {"file": str(out), "missing_columns": read.missing, "problems": problems and str(problems)}
     return Summary(**said, resumed=before, **where)
 
 
-def _asked(options: Options, layout: Layout, place: Root, out: Path) -> list:
+def _output_options(options: Options, layout: Layout, place: Root, out: Path) -> list:
     """All options that the file of answers depends on."""
-    asked = [place.folder, place.allowed_dir, options.threads, options.top, options.threshold, out.suffix]
-    return [*asked, layout.id, layout.raw]
+    settings = [place.folder, place.allowed_dir, options.threads, options.top, options.threshold, out.suffix]
+    return [*settings, layout.id, layout.raw]
 
 
 def problems_of(out: Path) -> Path:
@@ -145,31 +145,31 @@ def _versions() -> list[str]:
     return [__version__, onnxruntime.__version__]
 
 
-def _write_problems(out: Path, made: OutputChunks, count: int, raw: bool) -> Path | None:
+def _write_problems(out: Path, chunks: OutputChunks, count: int, raw: bool) -> Path | None:
     """Every cell that couldn't be used whole, and every line that is no row. Where there are none there is no file; one
     of an earlier command then holds no more than its header."""
     place = problems_of(out)
     if not count and not place.exists():
         return None
     with new_file(place) as file:
-        lines = csv_lines(chain([("line", "modality", "reason")], made.problems()), raw)
+        lines = csv_lines(chain([("line", "modality", "reason")], chunks.problems()), raw)
         file.writelines(line.encode("utf-8", "surrogatepass") for line in lines)
     return place
 
 
-def _tell(made: OutputChunks, counts: Counter, problems: Path | None) -> None:
+def _tell(chunks: OutputChunks, counts: Counter, problems: Path | None) -> None:
     if counts["lacking"]:
-        example = next(facts["example"] for facts in made.facts if facts["example"])
+        example = next(facts["example"] for facts in chunks.facts if facts["example"])
         say(f"          {counts['lacking']:,} rows lack something, e.g. {example}")
     if counts["unreadable"]:
-        example = next(facts["unreadable"] for facts in made.facts if facts["unreadable"])
+        example = next(facts["unreadable"] for facts in chunks.facts if facts["unreadable"])
         say(f"          {counts['unreadable']:,} rows hold something that can't be read, e.g. {example}")
     broken = counts["broken"]
-    for line, _, reason in islice((p for p in made.problems() if not p[1]), min(broken, TOLD)):
+    for line, _, reason in islice((p for p in chunks.problems() if not p[1]), min(broken, LISTED_LINES)):
         say(f"          line {line} has no answer: {reason}")
-    if broken > TOLD:
-        say(f"          and {broken - TOLD:,} more lines without an answer")
+    if broken > LISTED_LINES:
+        say(f"          and {broken - LISTED_LINES:,} more lines without an answer")
     if counts["problems"]:
         say(f"          all that couldn't be read: {problems}")
-    if made.out.exists():
-        say(f"          {made.out} was there, and is replaced")
+    if chunks.out.exists():
+        say(f"          {chunks.out} was there, and is replaced")

@@ -13,9 +13,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .. import modalities, sources
+from .. import sources
 from ..errors import SuffuseError
 from ..files import new_file, write_array, write_json, write_text
+from ..modalities import load_modality
 from ..modalities.ragged import Ragged
 from ..prepare import derived_columns, duplicates, item_storage, split_leaks, splits, table_rows, targets
 from ..prepare.cell_cleaning import Cleaned, clean
@@ -24,7 +25,7 @@ from ..prepare.row_keys import summarise
 from ..prepare.row_state import Draft
 from ..prepare.table_rows import Roles
 from ..progress import progress, say
-from ..registry import load as load_part
+from ..registry import implements
 from ..run import Run
 from ..types import Head, Spec
 
@@ -41,7 +42,7 @@ def prepare(run: Run) -> None:
         roles = table_rows.roles(run.recipe, rows)
         derived = derive_all(run, rows, roles, tell)
         draft = table_rows.draft(rows, roles, derived, clean_all(run, derived.rows, tell))
-        before = split_leaks.given_leaks(draft, run.recipe.data.duplicates != duplicates.KEEP)
+        before = split_leaks.table_split_leaks(draft, run.recipe.data.duplicates != duplicates.KEEP)
         table_rows.leave_out(draft, run.recipe.data)
         stop_at_too_few(run, draft)
         table_rows.make_splits(draft, run.recipe.data, run.recipe.seed)
@@ -68,8 +69,8 @@ def stop_at_too_few(run: Run, draft: Draft) -> None:
 def derive_all(run: Run, rows: sources.Rows, roles: Roles, tell: Callable[[float, str], None]) -> Derived:
     """The table with the recipe's derived columns; what is slow is remembered in the run's ``.memory``."""
 
-    def part(done: float, what: str) -> None:
-        tell(DERIVED * done, what)
+    def part(done: float, words: str) -> None:
+        tell(DERIVED * done, words)
 
     root = table_rows.root(run.recipe.data, rows)
     return derived_columns.add(rows, run.recipe.data.derive, roles.names(), root, run.path(".memory"), part)
@@ -79,9 +80,7 @@ def clean_all(run: Run, rows: sources.Rows, tell: Callable[[float, str], None]) 
     """Decode every modality's column, telling how far it is."""
     root = table_rows.root(run.recipe.data, rows)
     start = DERIVED if run.recipe.data.derive else 0.0
-    efforts = {
-        n: DECODING if load_part(modalities.TABLE, m.kind).stored(m) else 1 for n, m in run.recipe.modalities.items()
-    }
+    efforts = {n: DECODING if load_modality(m.kind).stored(m) else 1 for n, m in run.recipe.modalities.items()}
     total, before = sum(efforts.values()), 0
     found: dict[str, Cleaned] = {}
     for name, settings in run.recipe.modalities.items():
@@ -157,9 +156,9 @@ def write_entries(run: Run, draft: Draft, train: np.ndarray, folder: Path) -> tu
     """Every modality's distinct items -> an array on disk; (fields, statistics)."""
     fields, statistics = [], {}
     for name, settings in run.recipe.modalities.items():
-        part, column = load_part(modalities.TABLE, settings.kind), draft.columns[name]
+        part, column = load_modality(settings.kind), draft.columns[name]
         used = column.entry[train]
-        used = used[used >= 0] if hasattr(part, "EVERY_ROW") else np.unique(used[used >= 0])
+        used = used[used >= 0] if part.EVERY_ROW else np.unique(used[used >= 0])
         if not len(used):
             raise SuffuseError(
                 "no training row has this modality", where=f"modalities.{name}", hint="see quarantine.csv"
@@ -177,7 +176,7 @@ def write_entries(run: Run, draft: Draft, train: np.ndarray, folder: Path) -> tu
             field["bounds"] = f"column-{name}.bounds.npy"
             write_array(folder / field["bounds"], column.items.cut(statistics[name]["length"]).bounds())
         fields.append(field)
-        if hasattr(part, "problems"):
+        if implements(part, "problems"):
             note_problems(draft, name, part.problems(settings, statistics[name], column.items))
     return fields, statistics
 
@@ -215,13 +214,13 @@ def write_rows(
         pq.write_table(table, file)
 
 
-def _link(made: Path, place: Path) -> None:
+def _link(file: Path, place: Path) -> None:
     """The same file under a second name: killed after this, the work folder is still whole."""
     place.unlink(missing_ok=True)
     try:
-        os.link(made, place)
+        os.link(file, place)
     except OSError:  # a file system without hard links
-        shutil.copyfile(made, place)
+        shutil.copyfile(file, place)
 
 
 def _check_scored(spec: Spec, target: np.ndarray, split: np.ndarray, run: Run) -> None:

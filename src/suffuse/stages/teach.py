@@ -39,9 +39,9 @@ from ..teachers.factory import open_external
 from ..teachers.out_of_fold import fold_of
 from ..types import CLASSES, Head
 
-BY_HEART, SURE = 0.98, 0.05  # main metric and log loss on training rows of a teacher that knows them by heart
-SEEN = 0.01  # by so much better on training rows: a teacher from outside was trained on them
-LOOKED = 2_000  # training rows that this is looked for in, at the most
+MEMORISED, SURE = 0.98, 0.05  # main metric and log loss on training rows of a teacher that has memorised them
+TRAINED_ON_GAP = 0.01  # by so much better on training rows: an external teacher was trained on them
+MAX_TRAINING_ROWS = 2_000  # training rows that a teacher is scored on
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def teach(run: Run) -> None:
     the recipe asks for: ``teachers/seed-N``, ``teacher-only-NAME/seed-N`` and ``folds/fold-K``. Of a teacher from
     outside ``teacher/training.json`` says what was measured."""
     if run.recipe.trained is None:
-        adopt(run)
+        measure_external(run)
         return
     folder, teacher = run.partial("teach"), run.recipe.trained
     wanted = jobs(run)
@@ -76,11 +76,11 @@ def teach(run: Run) -> None:
             each = max(threads // processes, 1) if len(wanted) == 1 else 1  # side by side they have one thread each
             orders = [{"run": str(run.folder), "threads": each, **dataclasses.asdict(j)} for j in left]
             little = is_brief(teacher.bare(), Columns.open(run.path("data")), [teacher.train for _ in orders])
-            run_jobs("suffuse.stages.teach:work", orders, threads, tell, processes, little)
+            run_jobs("suffuse.stages.teach:run_job", orders, threads, tell, processes, little)
         if teacher.num_seeds > 1:
             shutil.rmtree(folder / "teacher", ignore_errors=True)
             shutil.copytree(folder / "teachers" / best_seed(folder / "teachers"), folder / "teacher")
-        facts = look_back(run)
+        facts = score_trained(run)
     if facts["by_heart"] and not teacher.folds:
         say(f"notice: {_known(facts)}: its answers there say little more than the labels.")
         say("        teacher: {folds: 5} asks networks that didn't see them.")
@@ -93,15 +93,15 @@ def jobs(run: Run) -> list[Job]:
     if teacher is None:
         return []
     seeds = range(first, first + teacher.num_seeds)
-    found = [Job("teacher" if teacher.num_seeds == 1 else f"teachers/seed-{s}", s, None) for s in seeds]
+    trainings = [Job("teacher" if teacher.num_seeds == 1 else f"teachers/seed-{s}", s, None) for s in seeds]
     if teacher.unimodal_baselines and len(teacher.encoders) > 1:
-        found.extend(Job(f"teacher-only-{name}/seed-{s}", s, name) for s in seeds for name in teacher.encoders)
-    found.extend(Job(f"folds/fold-{k}", first, None, k) for k in range(teacher.folds or 0))
-    return found
+        trainings.extend(Job(f"teacher-only-{name}/seed-{s}", s, name) for s in seeds for name in teacher.encoders)
+    trainings.extend(Job(f"folds/fold-{k}", first, None, k) for k in range(teacher.folds or 0))
+    return trainings
 
 
-def adopt(run: Run) -> None:
-    """Measure a teacher from outside on validation rows, and on some training rows. Writes ``teacher/training.json``.
+def measure_external(run: Run) -> None:
+    """Score an external teacher on validation rows, and on some training rows. Writes ``teacher/training.json``.
 
     Raises SuffuseError where it answers no validation row, or changes while it is asked.
     """
@@ -111,70 +111,73 @@ def adopt(run: Run) -> None:
         teacher = open_external(run, columns)
         before, where = teacher.fingerprint(), f"teacher, kind {teacher.facts()['kind']}"
         rows = columns.labelled("validation")
-        said = batch_query.logits(teacher, rows, lambda share, words: tell(0.7 * share, f"validation: {words}"))
-        silent = np.isnan(said).any(1)
+        answers = batch_query.logits(teacher, rows, lambda share, words: tell(0.7 * share, f"validation: {words}"))
+        silent = np.isnan(answers).any(1)
         if silent.all():
             raise SuffuseError("the teacher answers no validation row", where=where, got=f"{len(rows):,} abstentions")
-        facts = {**teacher.facts(), "validation": score(columns.spec, said, columns.target[rows])}
+        facts = {**teacher.facts(), "validation": score(columns.spec, answers, columns.target[rows])}
         facts |= {"rows": len(rows), "abstained": int(silent.sum())}
-        seen = some(columns.labelled("train"))
-        said = batch_query.logits(teacher, seen, lambda share, words: tell(0.7 + 0.3 * share, f"training: {words}"))
-        if not np.isnan(said).any(1).all():
-            facts["training"] = score(columns.spec, said, columns.target[seen])
+        training_rows = sample_rows(columns.labelled("train"))
+        answers = batch_query.logits(
+            teacher, training_rows, lambda share, words: tell(0.7 + 0.3 * share, f"training: {words}")
+        )
+        if not np.isnan(answers).any(1).all():
+            facts["training"] = score(columns.spec, answers, columns.target[training_rows])
         if teacher.fingerprint() != before:
             raise SuffuseError("the teacher changed while it was asked", where=where)
         born_again = "network" in facts and facts.pop("network") == run.recipe.student.bare().model_dump(mode="json")
         facts |= {"born_again": born_again, "fingerprint": before}
-        facts["by_heart"] = by_heart(columns.spec.heads, facts.get("training", {}))
+        facts["by_heart"] = is_memorised(columns.spec.heads, facts.get("training", {}))
         write_json(run.partial("teach") / "teacher" / "training.json", facts)
         metric, value = next(iter(facts["validation"].items()))
         silence = f", says nothing of {silent.sum():,} of {len(rows):,} rows" if silent.any() else ""
         tell(1.0, f"{metric} {value:.4f} on validation{silence}")
-    if facts["by_heart"] and facts["training"][metric] - value >= SEEN:
+    if facts["by_heart"] and facts["training"][metric] - value >= TRAINED_ON_GAP:
         say(f"notice: {_known(facts)}: it has seen them, and its answers there say little more than the labels.")
 
 
-def look_back(run: Run) -> dict:
-    """Score who teaches on training rows too, an ensemble also on validation rows; what is known of it then."""
+def score_trained(run: Run) -> dict:
+    """Score the trained teacher on training rows too, an ensemble also on validation rows. Returns the
+    facts that were written."""
     folder = run.partial("teach")
     place, columns = folder / "teacher", Columns.open(run.path("data"))
-    seen, facts = some(columns.labelled("train")), read_json(place / "training.json")
+    training_rows, facts = sample_rows(columns.labelled("train")), read_json(place / "training.json")
     together = run.recipe.trained is not None and run.recipe.trained.ensemble
     places = sorted((folder / "teachers").glob("seed-*")) if together else [place]
 
     def scored(rows: np.ndarray) -> dict[str, float]:
-        return score(columns.spec, answered(run, columns, places, rows), columns.target[rows])
+        return score(columns.spec, trained_logits(run, columns, places, rows), columns.target[rows])
 
-    facts["training"] = scored(seen)
+    facts["training"] = scored(training_rows)
     if together:
         facts |= {"ensemble": len(places), "best": facts["validation"]}
         facts["validation"] = scored(columns.labelled("validation"))
-    facts["by_heart"] = by_heart(columns.spec.heads, facts["training"])
+    facts["by_heart"] = is_memorised(columns.spec.heads, facts["training"])
     write_json(place / "training.json", facts)
     return facts
 
 
-def answered(run: Run, columns: Columns, places: list[Path], rows: np.ndarray) -> np.ndarray:
+def trained_logits(run: Run, columns: Columns, places: list[Path], rows: np.ndarray) -> np.ndarray:
     """(N, C) logits of a trained network, or of several together."""
-    found = []
+    all_logits = []
     for place in places:
         model = open_model(place)
-        found.append(logits(model, feature_cache.ready(columns, model, feature_cache.place(run)), rows))
-    return found[0] if len(found) == 1 else combine(columns.spec.heads, found, "mean")
+        all_logits.append(logits(model, feature_cache.ready(columns, model, feature_cache.place(run)), rows))
+    return all_logits[0] if len(all_logits) == 1 else combine(columns.spec.heads, all_logits, "mean")
 
 
-def some(rows: np.ndarray) -> np.ndarray:
-    """At most LOOKED of these rows, evenly spread."""
-    return rows[evenly_spaced(len(rows), LOOKED)]
+def sample_rows(rows: np.ndarray) -> np.ndarray:
+    """At most MAX_TRAINING_ROWS of these rows, evenly spread."""
+    return rows[evenly_spaced(len(rows), MAX_TRAINING_ROWS)]
 
 
-def by_heart(heads: tuple[Head, ...], found: dict[str, float]) -> bool:
-    """Whether a score on training rows is that of a teacher which knows them by heart: the main metric at 0.98 or more;
+def is_memorised(heads: tuple[Head, ...], scores: dict[str, float]) -> bool:
+    """Whether scores on training rows are those of a teacher that has memorised them: the main metric at 0.98 or more;
     of classes also a log loss below 0.05."""
-    if not found:
+    if not scores:
         return False
     classes = all(head.kind == CLASSES for head in heads)
-    return next(iter(found.values())) >= BY_HEART or (classes and found["log_loss"] < SURE)
+    return next(iter(scores.values())) >= MEMORISED or (classes and scores["log_loss"] < SURE)
 
 
 def _known(facts: dict) -> str:
@@ -183,7 +186,7 @@ def _known(facts: dict) -> str:
     return f"the teacher has {metric} {value:.4f} on training rows (log loss {loss:.3g}), {valid:.4f} on validation"
 
 
-def work(order: dict, tell: Tell) -> None:
+def run_job(order: dict, tell: Tell) -> None:
     """One job, in a process of its own."""
     run, threads = Run.open(order.pop("run")), order.pop("threads")
     job = Job(**order)

@@ -91,10 +91,10 @@ def begin(run: Run, options: TuneOptions) -> Path:
 
 
 def finish(
-    run: Run, options: TuneOptions, made: tuple[Search, list[str], dict[str, int]], found: dict[str, dict]
+    run: Run, options: TuneOptions, outcome: tuple[Search, list[str], dict[str, int]], chosen: dict[str, dict]
 ) -> dict[str, Any]:
     """Write it all; returns it."""
-    (student, texts, counts), place = made, run.path("tuning")
+    (student, texts, counts), place = outcome, run.path("tuning")
     plan = read_checked(place / "plan.json") or {}
     recipe = search_space.read_point(place / "shipped.yaml", texts)
     recipe = recipe.model_copy(update={"name": f"{recipe.name or run.folder.name}-tuned"})
@@ -103,7 +103,7 @@ def finish(
     measure = "ONNX Runtime, one row, one thread, median ms"
     write_checked(place / "front.json", {"metric": metric, "split": "validation", "latency": measure, "points": best})
     says = [f"Found by suffuse tune, on validation; trials: {counts[STUDENT]} student, {counts[BASELINE]} baseline."]
-    says += [*(f"{who}: {facts['words']}" for who, facts in found.items()), *(f"  {text}" for text in texts)]
+    says += [*(f"{role}: {facts['words']}" for role, facts in chosen.items()), *(f"  {text}" for text in texts)]
     file = search_results.write_recipe(recipe, run, says, options.out)
     write_checked(run.path("tuning.json"), counts)
     own = student.costs.of(student.costs.own)
@@ -114,7 +114,7 @@ def finish(
         "objectives": list(options.objectives),
         "because": [one["because"] for one in plan["because"]],
         "front": best,
-        "chosen": found,
+        "chosen": chosen,
         "overrides": texts,
         "recipe": str(file),
         "own": {"latency": own["latency_ms"], "size": own["parameters"]},

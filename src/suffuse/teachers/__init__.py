@@ -6,19 +6,23 @@ read) and ``answer(question)``. Its outputs are in the order of the run's classe
 
 ``factory.py`` opens the teacher that a recipe asks for: the network that the run trained (``trained.py``, which also
 has the deep ensemble of all seeds; ``out_of_fold.py`` where training rows have networks of their own), or a kind of
-``TABLE``. A kind is a file with its ``Settings`` and ``open(settings, raw)``, which returns a :class:`Source`;
+``TABLE``. A kind is one module that follows :class:`TeacherPart`, whose ``open`` returns a :class:`Source`;
 ``factory.py`` makes a Teacher of it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ..registry import TeacherSettings, load_part
 
 if TYPE_CHECKING:
     import numpy as np
 
     from ..data.training_views import Viewer
+    from ..prepare.raw_cells import RawRows
+    from ..types import Head
 
 TABLE = {
     "ensemble": "suffuse.teachers.ensemble",
@@ -54,7 +58,7 @@ class Teacher(Protocol):
         """Hash of weights, settings and preprocessing."""
         ...
 
-    def facts(self) -> dict:
+    def facts(self) -> dict[str, Any]:
         """Facts for ``training.json``: ``parameters`` (None: unknown), an external one's ``kind``, and what a kind
         adds."""
         ...
@@ -80,7 +84,7 @@ class Source(Protocol):
         """Hash of weights, settings and preprocessing."""
         ...
 
-    def facts(self) -> dict:
+    def facts(self) -> dict[str, Any]:
         """Facts: ``parameters``, ``bytes``, and what a kind adds."""
         ...
 
@@ -88,3 +92,19 @@ class Source(Protocol):
         """Rows (B,) without the ``hidden`` modalities -> ``logits`` (B, T), in its form, NaN where it abstains; and
         other taps."""
         ...
+
+
+class TeacherPart(Protocol):
+    """The interface of a kind of external teacher. An ensemble has settings alone: ``factory.py`` opens its members."""
+
+    Settings: type[TeacherSettings]
+
+    def open(self, settings: TeacherSettings, raw: RawRows, heads: tuple[Head, ...], where: str) -> Source:
+        """The source of these settings, which answers for the run's raw rows; ``where`` is the recipe's key. Raises
+        UsageError where it can't be opened."""
+        ...
+
+
+def load_teacher(kind: str) -> TeacherPart:
+    """The kind of teacher of this name. Raises UsageError where there is none."""
+    return load_part(TABLE, kind, TeacherPart)

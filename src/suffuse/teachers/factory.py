@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -13,10 +12,10 @@ from ..data.columns import Columns
 from ..errors import SuffuseError, UsageError
 from ..files import read_json
 from ..prepare.raw_cells import RawRows
-from ..registry import TeacherSettings, load
+from ..registry import TeacherSettings
 from ..run import Run
 from ..types import Head
-from . import TABLE, Question, Source, Teacher
+from . import Question, Source, Teacher, load_teacher
 from .ensemble import Ensemble
 from .ensemble import Settings as EnsembleSettings
 from .matching import Matching
@@ -62,8 +61,8 @@ def _open(chosen: TeacherSettings, raw: RawRows, columns: Columns, where: str) -
             n: _open(member, raw, columns, f"{where}.members.{n}") for n, member in chosen.members.items()
         }
         return Ensemble(chosen, members, heads, covered)
-    kind: Any = load(TABLE, str(chosen.kind))
-    return ExternalTeacher.of(chosen, kind.open(chosen, raw, heads, where), heads, covered, where)
+    source = load_teacher(str(chosen.kind)).open(chosen, raw, heads, where)
+    return ExternalTeacher.of(chosen, source, heads, covered, where)
 
 
 @dataclass(frozen=True)

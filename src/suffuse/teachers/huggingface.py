@@ -50,7 +50,7 @@ class Settings(TeacherSettings):
     batch: int = Field(default=32, ge=1)
 
     @model_validator(mode="after")
-    def _few(self) -> Settings:
+    def _first_few(self) -> Settings:
         if len(self.column) > (2 if self.reads == "text" else 1):
             raise ValueError(f"got {len(self.column)} columns of {self.reads}, expected one" + " or a pair of texts")
         return self

@@ -69,7 +69,6 @@ def _loaded(settings: Settings, where: str, allowed: str) -> tuple[FusionModel |
     from ..engine.training_record import best_seed
     from ..model import open_model
     from ..recipe import read_recipe
-    from ..registry import load
 
     folder = place / settings.model
     if not (place / "recipe.yaml").is_file() or not folder.is_dir():
@@ -84,12 +83,12 @@ def _loaded(settings: Settings, where: str, allowed: str) -> tuple[FusionModel |
     model.requires_grad_(False)
     schema = read_json(place / "data" / "schema.json") or {}
     inputs = tuple(
-        Input(f, recipe.modalities[f.name], load(modalities.TABLE, f.kind)) for f in model.spec.fields
+        Input(f, recipe.modalities[f.name], modalities.load_modality(f.kind)) for f in model.spec.fields
     )  # fmt: skip
     derived = {}
     for name, described in schema.get("derive", {}).items():
         chosen = cast(Any, recipe.data.derive[name])
-        derived[name] = Derivation(chosen, load(derive.TABLE, chosen.kind), described["facts"])
+        derived[name] = Derivation(chosen, derive.load_derivation(chosen.kind), described["facts"])
         derived[name].check_files(name, allowed)
     reads = [i.settings.model_dump(mode="json") for i in inputs]
     facts = json.dumps([model.spec.to_json(), reads, schema.get("derive")], sort_keys=True)

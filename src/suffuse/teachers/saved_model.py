@@ -20,7 +20,7 @@ from ..errors import SuffuseError, UsageError
 from ..registry import optional
 
 GRAPH = "saved_model.pb"
-MOST = 2**31 - 1  # bytes of a protocol buffer
+MAX_BYTES = 2**31 - 1  # bytes of a protocol buffer
 # files, checkpoints, sources of rows, logs, Python, the network; printing can write to a file too
 UNSAFE = re.compile(
     r"File|Reader|Save|Restore|Checkpoint|Dataset|Iterator|Summary|Debug|Dump|PyFunc|PrintV2|Rpc|Send$|Recv$|Collective"
@@ -66,7 +66,7 @@ def check_graph(folder: Path, where: str) -> None:
     """Raise UsageError where the graph holds operators that a model of numbers doesn't need. Nothing is loaded."""
     protocol: Any = optional("tensorflow.core.protobuf.saved_model_pb2", "tensorflow")
     file = folder / GRAPH
-    if not file.is_file() or file.stat().st_size > MOST:
+    if not file.is_file() or file.stat().st_size > MAX_BYTES:
         raise UsageError("this is no SavedModel", where=where, got=f"no {GRAPH} in {folder}")
     for graph in protocol.SavedModel.FromString(file.read_bytes()).meta_graphs:
         for place, operator in unsafe_operators(graph):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import fusions
-from ..registry import PartSettings, load, settings
+from ..registry import PartSettings, settings
 from .samplers import Sampler, SearchContext
 
 SCALES = (0.5, 0.75, 1.0, 1.25, 1.5)
@@ -22,7 +22,7 @@ def network_overrides(sampler: Sampler, context: SearchContext) -> dict[str, Any
     """Overrides of the student's network."""
     overrides: dict[str, Any] = {}
     for name, encoder in context.recipe.student.encoders.items():
-        if not getattr(encoder, "frozen", False):
+        if not encoder.get("frozen"):
             overrides |= encoder_overrides(sampler, name, encoder)
     fusion = fusion_overrides(sampler, context)
     overrides |= fusion
@@ -75,8 +75,7 @@ def fusion_overrides(sampler: Sampler, context: SearchContext) -> dict[str, Any]
     current = context.recipe.student.fusion
     kind = sampler.choice("fusion", fusion_kinds(context), current.kind) if len(context.names) > 1 else current.kind
     raw = current.model_dump(mode="json") if kind == current.kind else {"kind": kind}
-    part: Any = load(fusions.TABLE, kind)
-    if "width" in part.Settings.model_fields:
+    if "width" in fusions.load_fusion(kind).Settings.model_fields:
         # a fusion without a width in the recipe is as wide as the head's hidden layer, or 64
         width = raw.get("width") or context.recipe.student.hidden or 64
         scale = sampler.choice("fusion.width", SCALES, 1.0)
@@ -91,7 +90,7 @@ def fusion_kinds(context: SearchContext) -> list[str]:
     """Kinds of fusions that take the student's number of modalities, the recipe's own first."""
     current, count, kinds = context.recipe.student.fusion.kind, len(context.names), []
     for kind in fusions.TABLE:
-        fewest, most = load(fusions.TABLE, kind).TAKES
+        fewest, most = fusions.load_fusion(kind).TAKES
         if kind != current and fewest <= count <= most and kind not in TOKEN_FUSIONS:
             kinds.append(kind)
     return [current, *kinds]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..data.training_views import HALVES
+from ..data.training_views import COMPLEMENTARY
 from ..engine.gradient_norms import DEAD
 from ..types import NUMBER
 from .diagnostics import Facts
@@ -79,7 +79,7 @@ def missing_modalities(facts: Facts, context: SearchContext) -> Iterator[Finding
     consistency = not any(loss.kind == "subset_consistency" for loss in context.recipe.distill.losses.values())
     tries: tuple[dict[str, Any], ...] = ({"modality_dropout": 0.2}, {"modality_dropout": "uniform"})
     if context.by_subsets:
-        tries = ({"modality_dropout": HALVES}, *tries)
+        tries = ({"modality_dropout": COMPLEMENTARY}, *tries)
     if consistency:
         tries += ({"modality_dropout": "uniform", "subset_consistency": True},)
     why = f"the student is weak where a modality is missing: {'; '.join(weaknesses)}"
@@ -193,7 +193,7 @@ def _temperature_keys(context: SearchContext) -> list[str]:
     """Names of the temperatures of the distillation losses, as the search space names them."""
     losses = context.recipe.distill.losses
     chosen = [(name, losses[name]) for name in distillation_losses(losses).values()]
-    return [f"{name}.{loss.kind}.temperature" for name, loss in chosen if hasattr(loss, "temperature")]
+    return [f"{name}.{loss.kind}.temperature" for name, loss in chosen if loss.has("temperature")]
 
 
 def _feature_losses(context: SearchContext) -> tuple[dict[str, Any], ...]:

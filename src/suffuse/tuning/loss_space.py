@@ -12,7 +12,7 @@ from typing import Any
 from .. import losses
 from ..errors import UsageError
 from ..losses import compatibility
-from ..registry import PartSettings, load, settings
+from ..registry import PartSettings, settings
 from ..types import CLASSES, LABELS, NUMBER
 from .samplers import LOGITS, Sampler, SearchContext
 from .training_space import SMOOTHING, round_digits
@@ -76,9 +76,9 @@ def distillation_loss(
     others = [k for k in DISTILLATION_KINDS[target] if k != current.kind and _is_compatible({"kind": k}, place)]
     kind = sampler.choice(f"{name}.kind", [current.kind, *others], current.kind) if others else current.kind
     raw = current.model_dump(mode="json") if kind == current.kind else {"kind": kind, "weight": current.weight}
-    fields: Any = load(losses.TABLE, kind).Settings.model_fields
-    if getattr(current, "confidence", None) and "confidence" in fields:
-        raw["confidence"] = current.confidence  # pyright: ignore
+    fields = losses.load_loss(kind).Settings.model_fields
+    if current.get("confidence") and "confidence" in fields:
+        raw["confidence"] = current.get("confidence")
     if "temperature" in fields:
         start = raw.get("temperature", fields["temperature"].default)
         high = max(MAX_TEMPERATURES.get(kind, MAX_TEMPERATURE), start)
@@ -138,8 +138,7 @@ def added_losses(
 
 def is_usable(loss: PartSettings, context: SearchContext, place: compatibility.Place, headless: bool) -> bool:
     """Whether a loss is valid here, and the store has what it needs."""
-    part: Any = load(losses.TABLE, loss.kind)
-    for need in part.needs(loss):
+    for need in losses.load_loss(loss.kind).needs(loss):
         tap = need.partition("@")[0]
         if tap == "*" and not context.shared:
             return False

@@ -70,7 +70,7 @@ class Costs:
             try:
                 export(self._model(network), file)
             except SuffuseError as error:
-                write_json(why, error.got or error.what)
+                write_json(why, error.got or error.message)
         return file if file.exists() else None
 
     def _time(self, files: list[tuple[Path, Network]]) -> list[list[float]]:

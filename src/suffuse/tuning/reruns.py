@@ -74,7 +74,7 @@ def rerun_orders(search: Search, selected: Sequence[Candidate], seeds: int, fold
             place = folder / _folder_name(candidate["overrides"]) / f"seed-{seed}"
             if not (place / "facts.json").exists():
                 orders.append({
-                    "folder": str(search.run.folder), "base": str(search.base), "who": search.who, "seed": seed,
+                    "folder": str(search.run.folder), "base": str(search.base), "who": search.role, "seed": seed,
                     "place": str(place), "name": candidate["name"], "overrides": candidate["overrides"],
                 })  # fmt: skip
     return orders

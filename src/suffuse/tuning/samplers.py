@@ -137,7 +137,7 @@ class SearchContext:
 
     def frozen(self, name: str) -> bool:
         """Whether the student's encoder of a modality is frozen, and so never sees augmented rows."""
-        return getattr(self.recipe.student.encoders[name], "frozen", False)
+        return bool(self.recipe.student.encoders[name].get("frozen", False))
 
     @property
     def by_subsets(self) -> bool:

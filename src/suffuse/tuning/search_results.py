@@ -75,7 +75,7 @@ def result_lines(result: dict[str, Any], run: Path) -> list[str]:
         f"{counts[BASELINE]} of the baseline",
         "", "not beaten in validation, latency and size at once:",
         *front_table(result["front"], result["metric"], result["own"]), "",
-        *(f"{who}: {facts['words']}" for who, facts in result["chosen"].items()),
+        *(f"{role}: {facts['words']}" for role, facts in result["chosen"].items()),
         f"wrote {result['recipe']}",
     ]  # fmt: skip
     if 0 < counts[BASELINE] < counts[STUDENT]:

@@ -39,15 +39,15 @@ class Session:
         self.spent: dict[str, float] = read_checked(place / "spent.json") or {}
         self.shares: dict[str, float] = dict(zip(NAMES, PHASES[options.baseline], strict=True))
 
-    def search(self, who: str, base: Path, limit: int | None) -> Search:
+    def search(self, role: str, base: Path, limit: int | None) -> Search:
         """Run trials until the budget is spent, or there are ``limit`` of them; returns the search with all its
         trials."""
-        left, with_reruns = self._seconds_left(who), self._seconds_left(f"{who} finals")
+        left, with_reruns = self._seconds_left(role), self._seconds_left(f"{role} finals")
         order: dict[str, Any] = {
             "folder": str(self.run.folder),
             "place": str(self.place),
             "base": str(base),
-            "who": who,
+            "who": role,
         }
         now, workers = time.time(), self.options.processes
         order["budget"] = {
@@ -58,10 +58,10 @@ class Session:
         left_open = search.study.running()
         if left > 0 and (left_open or limit is None or search.study.count_ended() < limit):
             jobs = [{**order, "trials": limit, "open": left_open[n::workers]} for n in range(workers)]
-            self._run("suffuse.tuning.trial:work", jobs, who, lambda share: self._progress(search, limit, left))
+            self._run("suffuse.tuning.trial:work", jobs, role, lambda share: self._progress(search, limit, left))
         if not search.study.completed():
             raise UsageError(
-                "no trial was finished in the budget", where=search.who,
+                "no trial was finished in the budget", where=search.role,
                 got=", ".join(f"{count} {kind}" for kind, count in count_outcomes(search.study).items()),
                 hint="call it again with more --minutes: it goes on from here",
             )  # fmt: skip
@@ -69,25 +69,25 @@ class Session:
 
     def finals(self, search: Search) -> tuple[reruns.Candidate, dict[str, Any]]:
         """Train the best candidates again with fresh seeds; returns the selected one, and the facts of all."""
-        phase = f"{search.who} finals"
-        folder = self.place / "finals" / f"{search.who}-{short_hash(search.base.read_text())}"
+        phase = f"{search.role} finals"
+        folder = self.place / "finals" / f"{search.role}-{short_hash(search.base.read_text())}"
         selected = reruns.candidates(search, self._count_reruns(search, phase))
         names = [candidate["name"] for candidate in selected]
         if len(selected) == 1:
             words = "the recipe as it is stays: no trial that costs no more was finished beside it"
-            return selected[0], {"words": words, "chosen": names[0], "candidates": selected, "who": search.who}
+            return selected[0], {"words": words, "chosen": names[0], "candidates": selected, "who": search.role}
         orders = reruns.rerun_orders(search, selected, self.options.seeds, folder)
         if orders:
             self._run("suffuse.tuning.reruns:work", orders, phase, lambda share: share)
         scores = reruns.validation_scores(self.run, selected, self.options.seeds, folder)
         sizes = [candidate["parameters"] for candidate in selected]
-        choice = reruns.choose(names, scores, sizes, self.options.prefer if search.who == STUDENT else PREFER[0])
+        choice = reruns.choose(names, scores, sizes, self.options.prefer if search.role == STUDENT else PREFER[0])
         losses = reruns.log_losses(selected, self.options.seeds, folder)
         listed = [
             {**candidate, "validation": [float(v) for v in score[:, 0]], "log_loss": loss}
             for candidate, score, loss in zip(selected, scores, losses, strict=True)
         ]
-        facts = {"words": choice.words, "chosen": names[choice.number], "candidates": listed, "who": search.who}
+        facts = {"words": choice.words, "chosen": names[choice.number], "candidates": listed, "who": search.role}
         return selected[choice.number], facts
 
     def _count_reruns(self, search: Search, phase: str) -> int:
@@ -95,7 +95,7 @@ class Session:
         Decided once for a number of trials, so that a kill changes nothing."""
         if self.options.minutes is None:
             return self.options.finalists
-        file, key = self.place / "finals.json", f"{search.study.who} after {search.study.count_ended()}"
+        file, key = self.place / "finals.json", f"{search.study.role} after {search.study.count_ended()}"
         known = read_checked(file) or {}
         if key not in known:
             write_checked(file, {**known, key: self._fitting_reruns(search, phase)})
@@ -159,16 +159,16 @@ def propose_first(search: Search, plan: dict[str, Any]) -> None:
 
 def first_points(search: Search, plan: dict[str, Any]) -> list[tuple[dict[str, Any], str]]:
     """The unchanged recipe, points from heuristics, and neighbours of the recipe; each with its reason."""
-    context, who = search.context, search.who
-    points = [(search_space.recipe_point(who, context), "the recipe as it is")]
-    findings = plan["because"] if who == STUDENT else []
+    context, role = search.context, search.role
+    points = [(search_space.recipe_point(role, context), "the recipe as it is")]
+    findings = plan["because"] if role == STUDENT else []
     for values, why in ((values, finding["because"]) for finding in findings for values in finding["tries"]):
-        point = search_space.point_with(who, context, values)
+        point = search_space.point_with(role, context, values)
         if len(points) <= MAX_HEURISTICS and not any(point == other for other, _ in points):
             points.append((point, why))
-    random = np.random.default_rng([search.run.recipe.seed, 11, who == STUDENT])
+    random = np.random.default_rng([search.run.recipe.seed, 11, role == STUDENT])
     while len(points) < STARTUP:
-        points.append((search_space.neighbour_point(who, context, random, KEEP), "a point near the recipe"))
+        points.append((search_space.neighbour_point(role, context, random, KEEP), "a point near the recipe"))
     return points
 
 

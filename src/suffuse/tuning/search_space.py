@@ -28,9 +28,9 @@ from .training_space import (
 )
 
 
-def point(who: str, sampler: Sampler, context: SearchContext) -> dict[str, Any]:
+def point(role: str, sampler: Sampler, context: SearchContext) -> dict[str, Any]:
     """Recipe keys -> values, those that differ from the recipe."""
-    return student_overrides(sampler, context) if who == STUDENT else baseline_overrides(sampler, context)
+    return student_overrides(sampler, context) if role == STUDENT else baseline_overrides(sampler, context)
 
 
 def student_overrides(sampler: Sampler, context: SearchContext) -> dict[str, Any]:
@@ -74,22 +74,22 @@ def read_point(base: Path, texts: list[str]) -> Recipe:
     return read_recipe(base, texts)
 
 
-def recipe_point(who: str, context: SearchContext) -> dict[str, Any]:
+def recipe_point(role: str, context: SearchContext) -> dict[str, Any]:
     """The values of the point nearest to the unchanged recipe."""
-    return point_with(who, context, {})
+    return point_with(role, context, {})
 
 
-def neighbour_point(who: str, context: SearchContext, random: Any, keep: float) -> dict[str, Any]:
+def neighbour_point(role: str, context: SearchContext, random: Any, keep: float) -> dict[str, Any]:
     """The values of a point near the recipe: each is the recipe's with probability ``keep``, otherwise random."""
     sampler = RandomSampler(random, keep)
-    point(who, sampler, context)
+    point(role, sampler, context)
     return sampler.values
 
 
-def point_with(who: str, context: SearchContext, values: Mapping[str, Any]) -> dict[str, Any]:
+def point_with(role: str, context: SearchContext, values: Mapping[str, Any]) -> dict[str, Any]:
     """The values of the recipe's point with some of them changed, and with the questions that these lead to."""
     sampler = FixedSampler(values)
-    point(who, sampler, context)
+    point(role, sampler, context)
     return sampler.values
 
 
@@ -98,7 +98,7 @@ def _baseline_dropout(context: SearchContext) -> float | None:
     if not context.headless:
         return context.recipe.student.dropout
     encoders = context.recipe.student.encoders.values()
-    return next((encoder.dropout for encoder in encoders if hasattr(encoder, "dropout")), None)  # pyright: ignore
+    return next((encoder.get("dropout") for encoder in encoders if encoder.has("dropout")), None)
 
 
 def _flow_yaml(value: Any) -> str:

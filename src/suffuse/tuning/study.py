@@ -38,18 +38,18 @@ Curve = Sequence[Sequence[float]]  # (share of the training done, best score so 
 class Study:
     """The trials of one search: of the student, or of the baseline."""
 
-    def __init__(self, folder: Path, who: str, objectives: Sequence[str], seed: int):
+    def __init__(self, folder: Path, role: str, objectives: Sequence[str], seed: int):
         self.optuna: Any = optional("optuna", "tune")
         self.optuna.logging.set_verbosity(self.optuna.logging.ERROR)
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder, self.who, self.seed = folder, who, seed
+        self.folder, self.role, self.seed = folder, role, seed
         self.objectives = tuple(objectives)
         directions = ["maximize" if objective == QUALITY else "minimize" for objective in self.objectives]
         with self.locked(), _quiet():
             file = (folder / FILE).resolve()
             storage = self.optuna.storages.RDBStorage(f"sqlite:///{file}", {"creator": lambda: _connect(file)})
             self.study = self.optuna.create_study(
-                storage=storage, study_name=who, directions=directions, load_if_exists=True
+                storage=storage, study_name=role, directions=directions, load_if_exists=True
             )
 
     @contextlib.contextmanager

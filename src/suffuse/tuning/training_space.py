@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..data.training_views import HALVES
+from ..data.training_views import COMPLEMENTARY
+from ..registry import ModalitySettings
 from .samplers import Sampler, SearchContext
 
 EPOCH_FACTORS = (0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
@@ -31,12 +32,14 @@ def training_overrides(sampler: Sampler, context: SearchContext, headless: bool)
     factors = [factor for factor in EPOCH_FACTORS if factor <= context.max_epochs] or [1.0]
     overrides[f"{prefix}.epochs"] = max(1, round(train.epochs * sampler.choice("epochs", factors, 1.0)))
     overrides[f"{prefix}.ema"] = sampler.choice("ema", _options(EMA, train.ema), train.ema)
-    mixes = not headless and not train.also_full_input and (context.by_subsets or train.modality_dropout != HALVES)
+    mixes = (
+        not headless and not train.also_full_input and (context.by_subsets or train.modality_dropout != COMPLEMENTARY)
+    )
     mixup = sampler.choice("mixup", _options(MIXUP, train.mixup), train.mixup) if mixes else 0.0
     overrides[f"{prefix}.mixup"] = mixup
     overrides |= modality_dropout(sampler, context) | augmentation(sampler, context)
     overrides |= dropout(sampler, context, headless)
-    if overrides.get(f"{prefix}.modality_dropout") == HALVES:
+    if overrides.get(f"{prefix}.modality_dropout") == COMPLEMENTARY:
         overrides[f"{prefix}.mixup"] = 0.0  # both add passes of their own
     return {key: value for key, value in overrides.items() if value != _current_value(context, key)}
 
@@ -56,14 +59,16 @@ def modality_dropout(sampler: Sampler, context: SearchContext) -> dict[str, Any]
     subsets also complementary subsets. Rates of single modalities that the recipe names stay unchanged."""
     distill, train = context.recipe.distill, context.recipe.distill.train
     current, prefix = train.modality_dropout, "distill.train"
-    if len(context.names) < 2 or isinstance(current, dict) or (current == HALVES and not context.by_subsets):
+    if len(context.names) < 2 or isinstance(current, dict) or (current == COMPLEMENTARY and not context.by_subsets):
         return {}
     options = _options(MODALITY_DROPOUT, current if not isinstance(current, str) else 0.0)
     rates = [rate for rate in options if rate or not train.also_full_input]
-    halves = context.by_subsets and not train.also_full_input and distill.teacher_input == "full"
-    chosen = sampler.choice("modality_dropout", [*rates, "uniform", *([HALVES] if halves else [])], current)
+    complementary = context.by_subsets and not train.also_full_input and distill.teacher_input == "full"
+    chosen = sampler.choice(
+        "modality_dropout", [*rates, "uniform", *([COMPLEMENTARY] if complementary else [])], current
+    )
     overrides = {f"{prefix}.modality_dropout": chosen}
-    if current == HALVES and train.checkpoint_metric is None and chosen != HALVES:
+    if current == COMPLEMENTARY and train.checkpoint_metric is None and chosen != COMPLEMENTARY:
         overrides[f"{prefix}.checkpoint_metric"] = "subsets"
     return overrides
 
@@ -75,7 +80,7 @@ def augmentation(sampler: Sampler, context: SearchContext) -> dict[str, Any]:
     recipe = context.recipe
     if recipe.extract.views:
         return {}
-    own = any(getattr(recipe.modalities[name], "augment", None) for name in context.names)
+    own = any(recipe.modalities[name].get("augment") for name in context.names)
     gentle = {
         f"modalities.{name}.augment": GENTLE[recipe.modalities[name].kind] for name in unset_augmentation(context)
     }
@@ -96,7 +101,7 @@ def baseline_augmentation(sampler: Sampler, context: SearchContext) -> dict[str,
     modalities = {
         n: m for n, m in recipe.viewed_modalities(False).items() if n in context.names and not context.frozen(n)
     }
-    augmented = {n: m for n, m in modalities.items() if recipe.distill.train.augment and getattr(m, "augment", None)}
+    augmented = {n: m for n, m in modalities.items() if recipe.distill.train.augment and m.get("augment")}
     plain = {name: type(m).model_fields["augment"].default for name, m in augmented.items()}
     capable = [name for name, m in modalities.items() if m.kind in GENTLE]
     own = {name: _nonzero_settings(modalities[name]) if name in augmented else {} for name in capable}
@@ -106,16 +111,16 @@ def baseline_augmentation(sampler: Sampler, context: SearchContext) -> dict[str,
     return {key: plain if chosen == PLAIN else gentle} if chosen else {}
 
 
-def _nonzero_settings(modality: Any) -> dict[str, Any]:
+def _nonzero_settings(modality: ModalitySettings) -> dict[str, Any]:
     """The settings of a modality's ``augment`` that change anything."""
-    return {key: value for key, value in modality.augment.model_dump(mode="json").items() if value}
+    return {key: value for key, value in modality.get("augment").model_dump(mode="json").items() if value}
 
 
 def unset_augmentation(context: SearchContext) -> list[str]:
     """The student's modalities that could be augmented gently and for which the recipe sets no augmentation."""
     modalities = context.recipe.modalities
     capable = [name for name in augmentable(context) if modalities[name].kind in GENTLE]
-    return [name for name in capable if getattr(modalities[name], "augment", None) is None]
+    return [name for name in capable if modalities[name].get("augment") is None]
 
 
 def extra_augmentation(context: SearchContext) -> dict[str, dict[str, Any]]:
@@ -123,10 +128,10 @@ def extra_augmentation(context: SearchContext) -> dict[str, dict[str, Any]]:
     ``augment``, these included."""
     settings = {}
     for name in augmentable(context):
-        modality: Any = context.recipe.modalities[name]
-        further = FURTHER.get(getattr(modality, "form", ""), {})
-        if further and modality.augment and not any(getattr(modality.augment, key) for key in further):
-            settings[name] = {**modality.augment.model_dump(mode="json"), **further}
+        modality = context.recipe.modalities[name]
+        augment, further = modality.get("augment"), FURTHER.get(modality.get("form", ""), {})
+        if further and augment and not any(getattr(augment, key) for key in further):
+            settings[name] = {**augment.model_dump(mode="json"), **further}
     return settings
 
 
@@ -144,7 +149,7 @@ def dropout(sampler: Sampler, context: SearchContext, headless: bool) -> dict[st
     if not headless:
         options = _options(DROPOUT, student.dropout)
         return {"student.dropout": sampler.choice("dropout", options, student.dropout)}
-    encoders = {name: e.dropout for name, e in student.encoders.items() if hasattr(e, "dropout")}  # pyright: ignore
+    encoders = {name: e.get("dropout") for name, e in student.encoders.items() if e.has("dropout")}
     overrides = {"student.dropout": 0.0} if student.dropout else {}
     if not encoders:
         return overrides

@@ -60,7 +60,7 @@ class Search:
     """What all trials of a search share."""
 
     run: Run
-    who: str  # :data:`suffuse.tuning.options.STUDENT` or ``BASELINE``
+    role: str  # :data:`suffuse.tuning.options.STUDENT` or ``BASELINE``
     base: Path  # the recipe that overrides change
     context: SearchContext
     study: Study
@@ -76,7 +76,7 @@ class Search:
     @property
     def folder(self) -> Path:
         """Where trainings keep their checkpoints."""
-        return self.study.folder / ".work" / self.study.who
+        return self.study.folder / ".work" / self.study.role
 
 
 def work(order: dict[str, Any], tell: Tell) -> None:
@@ -89,7 +89,7 @@ def work(order: dict[str, Any], tell: Tell) -> None:
 
 
 def open_search(order: dict[str, Any]) -> Search:
-    """The search of an order: ``folder`` (run), ``place`` (of the search), ``base`` (recipe), ``who``, ``budget``."""
+    """The search of an order: ``folder`` (run), ``place`` (of the search), ``base`` (recipe), ``role``, ``budget``."""
     place, base = Path(order["place"]), Path(order["base"])
     recipe, plan = read_point(base, []), read_checked(place / "plan.json") or {}
     run = Run(Path(order["folder"]), recipe)
@@ -134,9 +134,9 @@ def run_trial(search: Search, trial: Any, tell: Tell) -> None:
     except Pruned as error:
         search.study.prune(trial, BEHIND, str(error))
     except SuffuseError as error:
-        if "diverged" not in error.what and "exported" not in error.what:
+        if "diverged" not in error.message and "exported" not in error.message:
             raise
-        search.study.prune(trial, "diverged" if "diverged" in error.what else "invalid", error.line())
+        search.study.prune(trial, "diverged" if "diverged" in error.message else "invalid", error.line())
     except (RuntimeError, ValueError) as error:  # raised by torch for an impossible network
         if trial.user_attrs.get("as_is"):
             raise
@@ -149,7 +149,7 @@ def trial_overrides(search: Search, trial: Any) -> list[str]:
     point."""
     texts = trial.user_attrs.get("overrides")
     if texts is None:
-        overrides = point(search.who, OptunaSampler(trial, search.narrow), search.context)
+        overrides = point(search.role, OptunaSampler(trial, search.narrow), search.context)
         texts = [] if trial.user_attrs.get("as_is") else override_texts(overrides)
         trial.set_user_attr("overrides", texts)
     return texts
@@ -172,7 +172,7 @@ def train(search: Search, trial: Any, recipe: Recipe, tell: Tell) -> dict[str, A
     start, before = time.monotonic(), trial.user_attrs.get("seconds", 0.0)
     watch = Watch(search, trial, tell, lambda: before + time.monotonic() - start)
     state, _ = train_student(
-        search.run, recipe, training_job(search.who, recipe.seed + SEARCH),
+        search.run, recipe, training_job(search.role, recipe.seed + SEARCH),
         (work_folder(search, trial.user_attrs["overrides"]), watch.on_epoch), watch.watched,
     )  # fmt: skip
     best = next(line for line in state.history if line["epoch"] == state.best_epoch)
@@ -199,9 +199,9 @@ def train_student(
     return fit(objective, watched(plan)), objective
 
 
-def training_job(who: str, seed: int) -> Job:
+def training_job(role: str, seed: int) -> Job:
     """The training of a student, or of its baseline."""
-    return Job(who, seed, who == STUDENT, 1.0, None)
+    return Job(role, seed, role == STUDENT, 1.0, None)
 
 
 def work_folder(search: Search, texts: list[str]) -> Path:

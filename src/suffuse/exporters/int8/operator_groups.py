@@ -16,7 +16,7 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
 COMPUTED = ("Conv", "MatMul", "Gemm")
 STORED = ("Gather", "GRU", "LSTM")
-LEAST = 256  # numbers of a weight: quantising a smaller one adds more to the file than it saves
+MIN_WEIGHT_NUMBERS = 256  # numbers of a weight: quantising a smaller one adds more to the file than it saves
 OPAQUE = {*COMPUTED, "GRU", "LSTM", "Gather"}  # the way back from a Softmax ends at these
 PART = re.compile(r"^model\.(?:encoders\.(\w+)_encoder|(\w+))\.")  # in the name of a parameter
 
@@ -46,7 +46,7 @@ def groups(model: ModelProto) -> list[Group]:
     for node in graph.node:
         node_weights = [weights[name] for name in _weights(node) if name in weights]
         size = sum(_numbers(weight) for weight in node_weights)
-        if len(node_weights) < len(_weights(node)) or not node_weights or size < LEAST or node.domain:
+        if len(node_weights) < len(_weights(node)) or not node_weights or size < MIN_WEIGHT_NUMBERS or node.domain:
             continue
         if node.op_type in ("Conv", "Gather") and node.name in protected:
             continue

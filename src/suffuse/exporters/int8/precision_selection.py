@@ -30,7 +30,7 @@ CALIBRATED, BATCH = 256, 32  # training rows that give activations their ranges
 CHOSEN_BY, JUDGED_BY = 512, 4096  # validation rows that groups, and the form, are judged on at the most
 HEAVY = 4_000_000  # bytes of a model from which the form is judged on as few rows as the groups
 TAKEN = 0.25  # of each modality, taken away from the rows that ranges come from
-HOW = {"auto": (STATIC, DYNAMIC), "static": (STATIC,), "dynamic": (DYNAMIC,), "off": ()}
+METHODS = {"auto": (STATIC, DYNAMIC), "static": (STATIC,), "dynamic": (DYNAMIC,), "off": ()}
 
 
 @dataclass
@@ -38,7 +38,7 @@ class Selection:
     """The result: the form, if it ships, and why."""
 
     content: bytes = b""
-    how: str = ""
+    method: str = ""
     why: str = ""
     tried: dict[str, dict] = field(default_factory=dict)
     subsets: dict[str, dict] = field(default_factory=dict)
@@ -47,7 +47,7 @@ class Selection:
 
     def facts(self, requested: str) -> dict:
         """For parity.json."""
-        facts = {"asked": requested, "ships": self.how or None, "why": self.why, "tried": self.tried}
+        facts = {"asked": requested, "ships": self.method or None, "why": self.why, "tried": self.tried}
         return facts | ({"rows": self.rows, "subsets": self.subsets, "drift": self.drift} if self.content else {})
 
 
@@ -65,14 +65,14 @@ def select_int8(
     quick_check, full_check = (
         AccuracyCheck.of(base, columns, rows, subsets, (1000, 0.95)) for rows in _rows(columns, len(fp32))
     )
-    for how in HOW[settings.int8]:
-        tried = try_method(how, all_groups, _tools(how, fp32, feeds, quick_check, (settings, place)))
+    for method in METHODS[settings.int8]:
+        tried = try_method(method, all_groups, _tools(method, fp32, feeds, quick_check, (settings, place)))
         if tried.ships:
             _verify(tried, full_check, settings, selection)
-        selection.tried[how] = tried.facts()
+        selection.tried[method] = tried.facts()
         selection.why = tried.why
         if tried.ships:
-            selection.content, selection.how = tried.content, how
+            selection.content, selection.method = tried.content, method
             return selection
     if settings.int8 != "auto":
         hint = "`export.int8: auto` goes on without it"
@@ -92,12 +92,12 @@ def calibration(columns: Columns) -> Feeds:
     return batches
 
 
-def _tools(how: str, fp32: bytes, feeds: Feeds, judge: AccuracyCheck, export: tuple[Export, LatencyCache]) -> Tools:
+def _tools(method: str, fp32: bytes, feeds: Feeds, judge: AccuracyCheck, export: tuple[Export, LatencyCache]) -> Tools:
     settings, times = export
     limits = judging.Limits(settings.agreement, settings.max_metric_drop)
     return Tools(
         fp32,
-        make=lambda kept: quantize(fp32, kept, how, feeds),
+        make=lambda kept: quantize(fp32, kept, method, feeds),
         agrees=lambda content: judging.agreement(judge(Session(content))),
         beyond=lambda content: judging.limit_exceeded(judge(Session(content)), limits),
         timed=lambda content, name: times.ratio(content, fp32, name),
@@ -109,7 +109,7 @@ def _verify(tried: Candidate, judge: AccuracyCheck, settings: Export, selection:
     session = Session(tried.content)
     selection.subsets, selection.drift, selection.rows = judge(session), judge.drift(session), len(judge.rows)
     reason = judging.limit_exceeded(selection.subsets, judging.Limits(settings.agreement, settings.max_metric_drop))
-    if not reason and tried.how == STATIC and not selection.drift["absent_changes_nothing"]:
+    if not reason and tried.method == STATIC and not selection.drift["absent_changes_nothing"]:
         reason = "what stands in an absent slot changes an answer"
     if reason:
         tried.ships, tried.why = False, reason
@@ -126,18 +126,18 @@ def write_form(shipped: Selection, place: Path) -> dict:
     (place / "model.int8.onnx").write_bytes(shipped.content)
     agreement = min(facts["agreement"]["low"] for facts in shipped.subsets.values())
     lost = max(facts["lost"]["high"] for facts in shipped.subsets.values())
-    kept = {name for name, facts in shipped.tried[shipped.how]["groups"].items() if facts["kept"]}
+    kept = {name for name, facts in shipped.tried[shipped.method]["groups"].items() if facts["kept"]}
     return {
         "file": "model.int8.onnx",
         "bytes": len(shipped.content),
-        "how": shipped.how,
+        "how": shipped.method,
         "operators": sorted(kept),
         "why": shipped.why,
         "parity": {"subsets": len(shipped.subsets), "agreement": agreement, "lost": lost, "drift": shipped.drift},
     }
 
 
-LEAST = 0.01  # of the file's bytes that a group must save
+MIN_SAVED_SHARE = 0.01  # of the file's bytes that a group must save
 SMALLER, FASTER = 0.95, 0.9  # bytes, or time, of the form / of fp32 from which it is worth shipping
 SLOWER = 1.25  # a group that makes the model slower than this must make it smaller still more
 Timed = Callable[[bytes, str], LatencyRatio]  # a form, and a name for it -> time / fp32's at one row
@@ -147,7 +147,7 @@ Timed = Callable[[bytes, str], LatencyRatio]  # a form, and a name for it -> tim
 class Candidate:
     """One method (static, dynamic): its groups, its file, and why it ships or doesn't."""
 
-    how: str
+    method: str
     groups: dict[str, dict] = field(default_factory=dict)  # name -> bytes saved, agreement, kept, why
     content: bytes = b""
     why: str = ""  # it ships, or it is refused
@@ -169,9 +169,9 @@ class Tools:
     timed: Timed
 
 
-def try_method(how: str, groups: list[Group], tools: Tools) -> Candidate:
+def try_method(method: str, groups: list[Group], tools: Tools) -> Candidate:
     """Select groups for one method, and decide whether the form ships."""
-    tried = Candidate(how)
+    tried = Candidate(method)
     kept = [group for group in groups if _is_worthwhile(group, tried, tools)]
     while kept:
         tried.content = tools.make(kept)
@@ -186,7 +186,7 @@ def try_method(how: str, groups: list[Group], tools: Tools) -> Candidate:
         tried.content = b""
         tried.why = tried.why or "no operator is smaller or faster in int8"
         return tried
-    time = tools.timed(tried.content, how)
+    time = tools.timed(tried.content, method)
     smaller = len(tried.content) <= SMALLER * len(tools.fp32)
     faster = not smaller and time.high <= FASTER
     tried.ships = smaller or faster
@@ -203,8 +203,8 @@ def _is_worthwhile(group: Group, tried: Candidate, tools: Tools) -> bool:
         tried.groups[group.name] = {"nodes": len(group.nodes), "kept": False, "why": error.line()}
         return False
     saved = len(tools.fp32) - len(content)
-    time = tools.timed(content, f"{tried.how}: {group.name}")
-    fast, small = time.high <= FASTER, saved >= LEAST * len(tools.fp32)
+    time = tools.timed(content, f"{tried.method}: {group.name}")
+    fast, small = time.high <= FASTER, saved >= MIN_SAVED_SHARE * len(tools.fp32)
     keep = fast or (small and time.low <= SLOWER)
     why = "faster" if fast else "smaller" if keep else "slower" if small else "neither smaller nor faster"
     facts = {"nodes": len(group.nodes), "saved": saved, "agreement": tools.agrees(content), "kept": keep, "why": why}

@@ -35,7 +35,7 @@ ROUNDING = ("QuantizeLinear", "DequantizeLinear")
 Feeds = Sequence[Mapping[str, np.ndarray]]  # batches as the model takes them
 
 
-def quantize(content: bytes, chosen: Sequence[Group], how: str, feeds: Feeds) -> bytes:
+def quantize(content: bytes, chosen: Sequence[Group], method: str, feeds: Feeds) -> bytes:
     """An ONNX file in float32 -> the same with these groups in int8.
 
     Raises SuffuseError where ONNX Runtime can't do it, or where a value in int8 would reach a softmax.
@@ -45,7 +45,7 @@ def quantize(content: bytes, chosen: Sequence[Group], how: str, feeds: Feeds) ->
     nodes = [node for group in chosen if group.kind in COMPUTED for node in group.nodes]
     if nodes:
         try:
-            model = _static(model, nodes, feeds) if how == STATIC else _dynamic(model, nodes)
+            model = _static(model, nodes, feeds) if method == STATIC else _dynamic(model, nodes)
         except Exception as error:  # ONNX Runtime's quantiser raises many kinds
             message = (str(error) or type(error).__name__).splitlines()[0]
             raise SuffuseError("ONNX Runtime can't quantise this model", got=message) from None
@@ -64,10 +64,10 @@ def _static(model: onnx.ModelProto, nodes: list[str], feeds: Feeds) -> onnx.Mode
         """The batches, one after the other."""
 
         def __init__(self) -> None:
-            self.left = iter(feeds)
+            self.remaining = iter(feeds)
 
         def get_next(self) -> dict | None:  # type: ignore[override]
-            batch = next(self.left, None)
+            batch = next(self.remaining, None)
             return None if batch is None else dict(batch)
 
     with _files(model) as (before, after):

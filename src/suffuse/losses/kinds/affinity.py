@@ -16,12 +16,12 @@ from pydantic import Field as Setting
 
 from ...registry import PartSettings
 from ...types import Output
-from ..row_ops import answered, exact, expect, features, full, nothing, picked, taps, unit
+from ..row_ops import answered_rows, both, exact, features, full, require_size, select_rows, taps, unit, zero_loss
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-LEAST_ROWS, INSTEAD = 3, "use a larger batch, or kind hint: with two rows there is one neighbour to choose"
+MIN_ROWS, HINT = 3, "use a larger batch, or kind hint: with two rows there is one neighbour to choose"
 
 
 class Settings(PartSettings):
@@ -55,17 +55,17 @@ def loss(
     settings: Settings, layers: nn.ModuleDict, student: Output, teacher: dict[str, Tensor], target: Tensor
 ) -> Tensor:
     """Features (B, D) at the taps -> scalar, over the rows that have all of them."""
-    found = [features(student, teacher, tap) for tap in settings.taps]
-    here = found[0][2]
-    for _, theirs, other in found[1:]:
-        here = answered(theirs, here if other is None else other if here is None else here & other)
-    rows = picked(here, *(x for mine, theirs, _ in found for x in (mine, theirs)))
-    if len(rows[0]) < LEAST_ROWS:
-        return nothing(rows[0])
-    if len(found) == 1:
+    pairs = [features(student, teacher, tap) for tap in settings.taps]
+    row_mask = pairs[0][2]
+    for _, f_t, has_tap in pairs[1:]:
+        row_mask = answered_rows(f_t, both(row_mask, has_tap))
+    rows = select_rows(row_mask, *(x for f_s, f_t, _ in pairs for x in (f_s, f_t)))
+    if len(rows[0]) < MIN_ROWS:
+        return zero_loss(rows[0])
+    if len(pairs) == 1:
         return affinity(rows[0], rows[1], settings.temperature)
-    mine = (layers["project0"](rows[0]), layers["project1"](rows[2]))
-    return affinity(mine, (rows[1], rows[3]), settings.temperature)
+    f_s = (layers["project0"](rows[0]), layers["project1"](rows[2]))
+    return affinity(f_s, (rows[1], rows[3]), settings.temperature)
 
 
 def affinity(
@@ -73,25 +73,25 @@ def affinity(
 ) -> Tensor:
     """One feature (B, D_s) and (B, D_t), or a pair of features of one width each, B at least 3 -> scalar (Wu et al.
     2023). UsageError with fewer rows."""
-    mine, theirs = _scores(student, temperature), _scores(teacher, temperature).detach()
-    expect("affinity", mine, LEAST_ROWS, "rows", INSTEAD)
-    return (_divergence(mine, theirs) + _divergence(mine.t(), theirs.t())) / 2
+    scores_s, scores_t = _scores(student, temperature), _scores(teacher, temperature).detach()
+    require_size("affinity", scores_s, MIN_ROWS, "rows", HINT)
+    return (_divergence(scores_s, scores_t) + _divergence(scores_s.t(), scores_t.t())) / 2
 
 
-def _scores(found: Tensor | tuple[Tensor, Tensor], temperature: float) -> Tensor:
+def _scores(features: Tensor | tuple[Tensor, Tensor], temperature: float) -> Tensor:
     """(B, B); of one feature with -inf on the diagonal."""
     import torch
 
-    q, k = (unit(exact(x)) for x in (found if isinstance(found, tuple) else (found, found)))
+    q, k = (unit(exact(x)) for x in (features if isinstance(features, tuple) else (features, features)))
     with full(q):
         scores = q @ k.t() / temperature
-    if isinstance(found, tuple):
+    if isinstance(features, tuple):
         return scores
     return scores.masked_fill(torch.eye(len(q), dtype=torch.bool, device=q.device), -math.inf)
 
 
-def _divergence(mine: Tensor, theirs: Tensor) -> Tensor:
+def _divergence(scores_s: Tensor, scores_t: Tensor) -> Tensor:
     """Scores (B, B), -inf where two rows aren't compared -> scalar."""
-    log_p, log_q = theirs.log_softmax(1), mine.log_softmax(1)
+    log_p, log_q = scores_t.log_softmax(1), scores_s.log_softmax(1)
     gap = (log_p - log_q).where(log_p > -math.inf, 0.0)
     return (log_p.exp() * gap).sum(1).mean()

@@ -15,7 +15,7 @@ from pydantic import Field as Setting
 
 from ...registry import PartSettings
 from ...types import LOOK, MAP, Output
-from ..row_ops import answered, clean, exact, mean, unit
+from ..row_ops import answered_rows, clean, exact, mean, unit
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -38,11 +38,11 @@ def layers(settings: Settings, student: dict[str, int], teacher: dict[str, int])
     """No parameters, and no widths to agree on."""
     from torch import nn
 
-    for who, taps in (("student", student), ("teacher", teacher)):
+    for role, taps in (("student", student), ("teacher", teacher)):
         if settings.map + MAP not in taps:
             known = sorted(name.removesuffix(MAP) for name in taps if name.endswith(MAP) and LOOK not in name)
-            there = f"there is: {', '.join(known)}" if known else "use kind hint"
-            raise ValueError(f"the {who} has no map of '{settings.map}' (an encoder with tokens, not frozen); {there}")
+            hint = f"there is: {', '.join(known)}" if known else "use kind hint"
+            raise ValueError(f"the {role} has no map of '{settings.map}' (an encoder with tokens, not frozen); {hint}")
     return nn.ModuleDict()
 
 
@@ -50,18 +50,18 @@ def loss(
     settings: Settings, layers: nn.ModuleDict, student: Output, teacher: dict[str, Tensor], target: Tensor
 ) -> Tensor:
     """Energies (B, K) of both -> scalar, over the rows that have the modality."""
-    theirs = teacher[settings.map + MAP].detach()
-    here = answered(theirs, student.present.get(settings.map))
-    return attention_transfer(student.maps[settings.map], theirs, here)
+    teacher_maps = teacher[settings.map + MAP].detach()
+    row_mask = answered_rows(teacher_maps, student.present.get(settings.map))
+    return attention_transfer(student.maps[settings.map], teacher_maps, row_mask)
 
 
 def attention_transfer(student: Tensor, teacher: Tensor, weight: Tensor | None = None) -> Tensor:
     """Activation maps (B, C, H, W), tokens (B, L, D), or energies (B, K) as they are, of both; weights (B,) -> scalar
     (Zagoruyko & Komodakis 2017)."""
-    mine, theirs = (_energy(x) for x in clean(weight, exact(student), exact(teacher.detach())))
-    if mine.shape != theirs.shape:
-        mine, theirs = _smaller(mine, theirs)
-    return mean((unit(mine.flatten(1)) - unit(theirs.flatten(1))).square().sum(1), weight)
+    student_maps, teacher_maps = (_energy(x) for x in clean(weight, exact(student), exact(teacher.detach())))
+    if student_maps.shape != teacher_maps.shape:
+        student_maps, teacher_maps = _smaller(student_maps, teacher_maps)
+    return mean((unit(student_maps.flatten(1)) - unit(teacher_maps.flatten(1))).square().sum(1), weight)
 
 
 def _energy(x: Tensor) -> Tensor:
@@ -69,12 +69,12 @@ def _energy(x: Tensor) -> Tensor:
     return x if x.dim() == 2 else x.square().mean(1 if x.dim() == 4 else 2)
 
 
-def _smaller(mine: Tensor, theirs: Tensor) -> tuple[Tensor, Tensor]:
+def _smaller(student_maps: Tensor, teacher_maps: Tensor) -> tuple[Tensor, Tensor]:
     """Both averaged down to the size of the smaller."""
     from torch.nn import functional as F
 
-    size = [min(a, b) for a, b in zip(mine.shape[1:], theirs.shape[1:], strict=True)]
+    size = [min(a, b) for a, b in zip(student_maps.shape[1:], teacher_maps.shape[1:], strict=True)]
     pool = F.adaptive_avg_pool2d if len(size) == 2 else F.adaptive_avg_pool1d
     shape = size if len(size) == 2 else size[0]
-    mine, theirs = (pool(x.unsqueeze(1), shape).squeeze(1) for x in (mine, theirs))  # pyright: ignore
-    return mine, theirs
+    student_maps, teacher_maps = (pool(x.unsqueeze(1), shape).squeeze(1) for x in (student_maps, teacher_maps))  # pyright: ignore
+    return student_maps, teacher_maps

@@ -15,13 +15,13 @@ from pydantic import Field as Setting
 
 from ...registry import PartSettings
 from ...types import Output
-from ..row_ops import exact, expect, features, full, nothing, picked, taps, unit
+from ..row_ops import exact, features, full, require_size, select_rows, taps, unit, zero_loss
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 SMALLEST = 1e-6  # of an estimate that is divided by
-LEAST_ROWS, INSTEAD = 4, "use a larger batch, or kind hint: the unbiased estimate needs four rows"
+MIN_ROWS, HINT = 4, "use a larger batch, or kind hint: the unbiased estimate needs four rows"
 
 
 class Settings(PartSettings):
@@ -50,26 +50,26 @@ def loss(
     settings: Settings, layers: nn.ModuleDict, student: Output, teacher: dict[str, Tensor], target: Tensor
 ) -> Tensor:
     """Features (B, D_s) and (B, D_t) -> scalar, over the rows that have both."""
-    mine, theirs, here = features(student, teacher, settings.tap, settings.teacher_tap)
-    mine, theirs = picked(here, mine, theirs)
-    return cka(mine, theirs) if len(mine) >= LEAST_ROWS else nothing(mine)
+    f_s, f_t, row_mask = features(student, teacher, settings.tap, settings.teacher_tap)
+    f_s, f_t = select_rows(row_mask, f_s, f_t)
+    return cka(f_s, f_t) if len(f_s) >= MIN_ROWS else zero_loss(f_s)
 
 
 def cka(student: Tensor, teacher: Tensor) -> Tensor:
     """Features (B, D_s) and (B, D_t), B at least 4 -> scalar (Kornblith et al. 2019). UsageError with fewer rows."""
-    expect("cka", student, LEAST_ROWS, "rows", INSTEAD)
-    mine, theirs = _kernel(exact(student)), _kernel(exact(teacher.detach()))
-    own = _hsic(mine, mine).clamp(min=SMALLEST) * _hsic(theirs, theirs).clamp(min=SMALLEST)
-    return 1 - _hsic(mine, theirs) / own.sqrt()
+    require_size("cka", student, MIN_ROWS, "rows", HINT)
+    f_s, f_t = _kernel(exact(student)), _kernel(exact(teacher.detach()))
+    own = _hsic(f_s, f_s).clamp(min=SMALLEST) * _hsic(f_t, f_t).clamp(min=SMALLEST)
+    return 1 - _hsic(f_s, f_t) / own.sqrt()
 
 
 def _kernel(x: Tensor) -> Tensor:
     """(B, D) -> products of centred rows (B, B) without the diagonal, their squares having mean 1."""
     with full(x):
         centred = x - x.mean(0)
-        found = centred @ centred.t()
-    found = found - found.diagonal().diag()
-    return unit(found.flatten(), 0).reshape(found.shape) * len(x)
+        kernel = centred @ centred.t()
+    kernel = kernel - kernel.diagonal().diag()
+    return unit(kernel.flatten(), 0).reshape(kernel.shape) * len(x)
 
 
 def _hsic(k: Tensor, m: Tensor) -> Tensor:

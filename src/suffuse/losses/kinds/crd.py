@@ -16,13 +16,13 @@ from pydantic import Field as Setting
 
 from ...registry import PartSettings
 from ...types import Output
-from ..row_ops import exact, expect, features, full, nothing, picked, taps, unit
+from ..row_ops import exact, features, full, require_size, select_rows, taps, unit, zero_loss
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 SAME = 1 - 1e-6  # cosine from which two rows of the teacher are one
-LEAST_ROWS, INSTEAD = 3, "use a larger batch, or kind hint: there are no negatives to speak of"
+MIN_ROWS, HINT = 3, "use a larger batch, or kind hint: there are no negatives to speak of"
 
 
 class Settings(PartSettings):
@@ -44,26 +44,26 @@ def layers(settings: Settings, student: dict[str, int], teacher: dict[str, int])
     """The projector, student width -> teacher width."""
     from torch import nn
 
-    mine, theirs = taps(settings.tap, student, teacher, settings.teacher_tap)
-    return nn.ModuleDict({"project": nn.Linear(mine, theirs)})
+    widths = taps(settings.tap, student, teacher, settings.teacher_tap)
+    return nn.ModuleDict({"project": nn.Linear(*widths)})
 
 
 def loss(
     settings: Settings, layers: nn.ModuleDict, student: Output, teacher: dict[str, Tensor], target: Tensor
 ) -> Tensor:
     """Features (B, D_s) and (B, D_t) -> scalar, over the rows that have both."""
-    mine, theirs, here = features(student, teacher, settings.tap, settings.teacher_tap)
-    mine, theirs = picked(here, mine, theirs)
-    made = layers["project"](mine)
-    return crd(made, theirs, settings.temperature) if len(mine) >= LEAST_ROWS else nothing(made)
+    f_s, f_t, row_mask = features(student, teacher, settings.tap, settings.teacher_tap)
+    f_s, f_t = select_rows(row_mask, f_s, f_t)
+    projected = layers["project"](f_s)
+    return crd(projected, f_t, settings.temperature) if len(f_s) >= MIN_ROWS else zero_loss(projected)
 
 
 def crd(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
     """Features (B, D) of both, after projection, B at least 2 -> scalar (Tian et al. 2020). UsageError with one row."""
-    expect("crd", student, 2, "rows", INSTEAD)
-    mine, theirs = unit(exact(student)), unit(exact(teacher.detach()))
-    with full(mine):
-        scores, same = mine @ theirs.t() / temperature, theirs @ theirs.t() > SAME
+    require_size("crd", student, 2, "rows", HINT)
+    f_s, f_t = unit(exact(student)), unit(exact(teacher.detach()))
+    with full(f_s):
+        scores, same = f_s @ f_t.t() / temperature, f_t @ f_t.t() > SAME
     same.fill_diagonal_(False)
     scores = scores.masked_fill(same, -math.inf)
     return -(scores.log_softmax(1).diagonal() + scores.log_softmax(0).diagonal()).mean() / 2

@@ -18,12 +18,24 @@ from pydantic import Field as Setting
 
 from ...registry import PartSettings
 from ...types import Output
-from ..row_ops import answered, exact, expect, features, full, modalities, nothing, picked, taps, unit
+from ..row_ops import (
+    answered_rows,
+    both,
+    exact,
+    features,
+    full,
+    modalities,
+    require_size,
+    select_rows,
+    taps,
+    unit,
+    zero_loss,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-LEAST_ROWS, INSTEAD = 3, "use a larger batch, or kind modality_hints: two rows have one relation"
+MIN_ROWS, HINT = 3, "use a larger batch, or kind modality_hints: two rows have one relation"
 
 
 class Settings(PartSettings):
@@ -58,25 +70,25 @@ def loss(
 ) -> Tensor:
     """Features (B, D_m) of each modality -> scalar."""
     names = settings.modalities or [n for n in student.features if n in teacher]
-    found = [features(student, teacher, name) for name in names]
-    here = None
-    for _, theirs, there in found:
-        here = answered(theirs, here if there is None else there if here is None else here & there)
-    rows = picked(here, *(mine for mine, _, _ in found), *(theirs for _, theirs, _ in found))
-    if len(rows[0]) < LEAST_ROWS:
-        return nothing(rows[0])
+    pairs = [features(student, teacher, name) for name in names]
+    row_mask = None
+    for _, f_t, has_modality in pairs:
+        row_mask = answered_rows(f_t, both(row_mask, has_modality))
+    rows = select_rows(row_mask, *(f_s for f_s, _, _ in pairs), *(f_t for _, f_t, _ in pairs))
+    if len(rows[0]) < MIN_ROWS:
+        return zero_loss(rows[0])
     return cross_modal_relation(rows[: len(names)], rows[len(names) :])
 
 
 def cross_modal_relation(student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
     """Features (B, D_m) of the same modalities in the same order, of both, B at least 3 -> scalar. UsageError with
     fewer rows."""
-    expect("cross_modal_relation", student[0], LEAST_ROWS, "rows", INSTEAD)
-    mine, theirs = [_relative(exact(x)) for x in student], [_relative(exact(x.detach())) for x in teacher]
+    require_size("cross_modal_relation", student[0], MIN_ROWS, "rows", HINT)
+    f_s, f_t = [_relative(exact(x)) for x in student], [_relative(exact(x.detach())) for x in teacher]
     gaps = []
-    for m, n in combinations(range(len(mine)), 2):
-        with full(mine[0]):
-            gaps.append((mine[m] @ mine[n].t() - theirs[m] @ theirs[n].t()).square().mean())
+    for m, n in combinations(range(len(f_s)), 2):
+        with full(f_s[0]):
+            gaps.append((f_s[m] @ f_s[n].t() - f_t[m] @ f_t[n].t()).square().mean())
     return cast("Tensor", sum(gaps)) / len(gaps)
 
 

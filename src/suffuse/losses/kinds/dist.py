@@ -15,15 +15,15 @@ from pydantic import Field as Setting
 
 from ...registry import PartSettings
 from ...types import CLASSES, Output
-from ..row_ops import clean, exact, expect, mean, nothing, picked, trusted, unit
+from ..row_ops import clean, exact, mean, require_size, select_rows, trusted_rows, unit, zero_loss
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 HEADS = (CLASSES,)
 SMALLEST = 1e-6  # deviation of what correlates: less is rounding, whose direction would get a gradient of its inverse
-LEAST_CLASSES, LEAST_ROWS = 3, 2
-INSTEAD = "use kind kd: two numbers always correlate perfectly; or beta: 0"
+MIN_CLASSES, MIN_ROWS = 3, 2
+HINT = "use kind kd: two numbers always correlate perfectly; or beta: 0"
 
 
 class Settings(PartSettings):
@@ -37,33 +37,21 @@ class Settings(PartSettings):
     confidence: float = Setting(default=0.0, ge=0, le=1)
 
 
-def least_classes(settings: Settings) -> int:
+def min_classes(settings: Settings) -> int:
     """Rows of two classes say nothing; classes over the batch do."""
-    return LEAST_CLASSES if settings.beta else 2
-
-
-def needs(settings: Settings) -> tuple[str, ...]:
-    """The teacher's logits."""
-    return ("logits",)
-
-
-def layers(settings: Settings, student: dict[str, int], teacher: dict[str, int]) -> nn.ModuleDict:
-    """No parameters."""
-    from torch import nn
-
-    return nn.ModuleDict()
+    return MIN_CLASSES if settings.beta else 2
 
 
 def loss(
     settings: Settings, layers: nn.ModuleDict, student: Output, teacher: dict[str, Tensor], target: Tensor
 ) -> Tensor:
     """Both logits (B, C) -> scalar."""
-    theirs = teacher["logits"].detach()
-    here = trusted(settings.confidence, theirs, target, student.head)
-    mine, theirs = picked(here, student.logits, theirs)
-    if len(mine) < LEAST_ROWS:
-        return nothing(mine)
-    return dist(mine, theirs, settings.temperature, settings.beta, settings.gamma)
+    teacher_logits = teacher["logits"].detach()
+    row_mask = trusted_rows(settings.confidence, teacher_logits, target, student.head)
+    student_logits, teacher_logits = select_rows(row_mask, student.logits, teacher_logits)
+    if len(student_logits) < MIN_ROWS:
+        return zero_loss(student_logits)
+    return dist(student_logits, teacher_logits, settings.temperature, settings.beta, settings.gamma)
 
 
 def dist(
@@ -76,10 +64,10 @@ def dist(
 ) -> Tensor:
     """Both logits (B, C), B at least 2, C at least 2, weights (B,) -> scalar (Huang et al. 2022). UsageError with
     fewer."""
-    expect("dist", student, LEAST_ROWS, "rows", "use a larger batch, or kind kd: one row has no correlation")
-    expect("dist", student, 2, "classes", INSTEAD)
-    mine, theirs = clean(weight, exact(student), exact(teacher.detach()))
-    q, p = (mine / temperature).softmax(1), (theirs / temperature).softmax(1)
+    require_size("dist", student, MIN_ROWS, "rows", "use a larger batch, or kind kd: one row has no correlation")
+    require_size("dist", student, 2, "classes", HINT)
+    student_logits, teacher_logits = clean(weight, exact(student), exact(teacher.detach()))
+    q, p = (student_logits / temperature).softmax(1), (teacher_logits / temperature).softmax(1)
     rows = (_direction(q, 1) * _direction(p, 1)).sum(1)
     classes = (_direction(q, 0, weight) * _direction(p, 0, weight)).sum(0)
     inter, intra = 1 - mean(rows, weight), 1 - classes.mean()

@@ -16,13 +16,13 @@ from pydantic import Field as Setting
 
 from ...registry import PartSettings
 from ...types import CLASSES, Output
-from ..row_ops import clean, divergence, exact, expect, mean, others, times_log, trusted
+from ..row_ops import clean, divergence, exact, mean, require_size, times_log, trusted_rows, without_target
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 HEADS = (CLASSES,)
-LEAST_CLASSES, INSTEAD = 3, "use kind kd: with two classes there is one other class, and nothing to decouple"
+MIN_CLASSES, HINT = 3, "use kind kd: with two classes there is one other class, and nothing to decouple"
 
 
 class Settings(PartSettings):
@@ -36,26 +36,14 @@ class Settings(PartSettings):
     confidence: float = Setting(default=0.0, ge=0, le=1)
 
 
-def needs(settings: Settings) -> tuple[str, ...]:
-    """The teacher's logits."""
-    return ("logits",)
-
-
-def layers(settings: Settings, student: dict[str, int], teacher: dict[str, int]) -> nn.ModuleDict:
-    """No parameters."""
-    from torch import nn
-
-    return nn.ModuleDict()
-
-
 def loss(
     settings: Settings, layers: nn.ModuleDict, student: Output, teacher: dict[str, Tensor], target: Tensor
 ) -> Tensor:
     """Both logits (B, C), target (B,) int64 -> scalar. In rows without a label the teacher's answer stands in."""
-    theirs = teacher["logits"].detach()
-    here = trusted(settings.confidence, theirs, target, student.head)
-    target = target.where(target >= 0, theirs.argmax(1))
-    return dkd(student.logits, theirs, target, settings.temperature, settings.alpha, settings.beta, here)
+    z_t = teacher["logits"].detach()
+    row_mask = trusted_rows(settings.confidence, z_t, target, student.head)
+    target = target.where(target >= 0, z_t.argmax(1))
+    return dkd(student.logits, z_t, target, settings.temperature, settings.alpha, settings.beta, row_mask)
 
 
 def dkd(
@@ -69,13 +57,16 @@ def dkd(
 ) -> Tensor:
     """Both logits (B, C), C at least 3, target (B,) int64, weights (B,) -> scalar (Zhao et al. 2022). UsageError with
     two classes."""
-    expect("dkd", student, LEAST_CLASSES, "classes", INSTEAD)
-    mine, theirs, target = clean(weight, exact(student), exact(teacher.detach()), target)
-    mine, theirs = mine / temperature, theirs / temperature
-    others_s, others_t, some = others(mine, theirs, target)
-    (own_s, rest_s), (own_t, rest_t) = _split(mine, others_s, target), _split(theirs, others_t, target)
+    require_size("dkd", student, MIN_CLASSES, "classes", HINT)
+    z_s, z_t, target = clean(weight, exact(student), exact(teacher.detach()), target)
+    z_s, z_t = z_s / temperature, z_t / temperature
+    others_s, others_t, has_others = without_target(z_s, z_t, target)
+    (own_s, rest_s), (own_t, rest_t) = (
+        _split(z_s, others_s, target),
+        _split(z_t, others_t, target),
+    )
     is_target = times_log(own_t.exp(), own_t - own_s) + times_log(rest_t.exp(), rest_t - rest_s)
-    which_other = divergence(others_t.log_softmax(1), others_s.log_softmax(1)).where(some, 0.0)
+    which_other = divergence(others_t.log_softmax(1), others_s.log_softmax(1)).where(has_others, 0.0)
     return mean(alpha * is_target + beta * which_other, weight) * temperature**2
 
 

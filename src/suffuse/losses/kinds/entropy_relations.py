@@ -14,13 +14,13 @@ from pydantic import Field as Setting
 
 from ...registry import PartSettings
 from ...types import CLASSES, Output
-from ..row_ops import answered, exact, expect, features, gram, mean, nothing, picked, taps, times_log
+from ..row_ops import answered_rows, exact, features, gram, mean, require_size, select_rows, taps, times_log, zero_loss
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 HEADS = (CLASSES,)
-LEAST_ROWS, INSTEAD = 3, "use a larger batch, or kind hint: two rows have one relation"
+MIN_ROWS, HINT = 3, "use a larger batch, or kind hint: two rows have one relation"
 
 
 class Settings(PartSettings):
@@ -49,16 +49,16 @@ def loss(
     settings: Settings, layers: nn.ModuleDict, student: Output, teacher: dict[str, Tensor], target: Tensor
 ) -> Tensor:
     """Features (B, D_s) and (B, D_t), the teacher's logits (B, C) -> scalar, over the rows that have all."""
-    mine, theirs, here = features(student, teacher, settings.tap, settings.teacher_tap)
+    f_s, f_t, row_mask = features(student, teacher, settings.tap, settings.teacher_tap)
     logits = teacher["logits"].detach()
-    mine, theirs, logits = picked(answered(logits, here), mine, theirs, logits)
-    return entropy_relations(mine, theirs, logits) if len(mine) >= LEAST_ROWS else nothing(mine)
+    f_s, f_t, logits = select_rows(answered_rows(logits, row_mask), f_s, f_t, logits)
+    return entropy_relations(f_s, f_t, logits) if len(f_s) >= MIN_ROWS else zero_loss(f_s)
 
 
 def entropy_relations(student: Tensor, teacher: Tensor, logits: Tensor) -> Tensor:
     """Features (B, D_s) and (B, D_t), the teacher's logits (B, C), B at least 2 -> scalar (Wei et al. 2023). UsageError
     with one row."""
-    expect("entropy_relations", student, 2, "rows", INSTEAD)
+    require_size("entropy_relations", student, 2, "rows", HINT)
     gap = gram(exact(student)) - gram(exact(teacher.detach()))
     log_p = exact(logits.detach()).log_softmax(1)
     return mean(gap.square().sum(1), -times_log(log_p.exp(), log_p).sum(1))

@@ -20,7 +20,7 @@ from ..row_ops import clean, exact, mean
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-INSTEAD = "use kind modality_hints or kd"
+HINT = "use kind modality_hints or kd"
 SMALLEST = 1e-12  # share of a modality
 
 
@@ -40,11 +40,11 @@ def layers(settings: Settings, student: dict[str, int], teacher: dict[str, int])
     """No parameters."""
     from torch import nn
 
-    for who, taps in (("student", student), ("teacher", teacher)):
+    for role, taps in (("student", student), ("teacher", teacher)):
         if "gates" not in taps:
-            raise ValueError(f"the {who}'s fusion has no gates; {INSTEAD}, or another fusion: gated, softmax_gate ...")
+            raise ValueError(f"the {role}'s fusion has no gates; {HINT}, or another fusion: gated, softmax_gate ...")
     if student["gates"] < 2:
-        raise ValueError(f"the student has one modality, whose share is always 1; {INSTEAD}")
+        raise ValueError(f"the student has one modality, whose share is always 1; {HINT}")
     return nn.ModuleDict()
 
 
@@ -54,22 +54,25 @@ def loss(
     """Gates (B, M) of both -> scalar."""
     import torch
 
-    theirs, mine = teacher["gates"].detach(), student.gates
-    assert mine is not None, "layers() has refused a student without gates"
-    known = ~theirs.isnan()
-    there = [student.present.get(name) for name in student.features]
-    columns = [known[:, m] if here is None else here & known[:, m] for m, here in enumerate(there)]
-    return gate_transfer(mine, theirs, torch.stack(columns, dim=1))
+    teacher_gates, student_gates = teacher["gates"].detach(), student.gates
+    assert student_gates is not None, "layers() has refused a student without gates"
+    known = ~teacher_gates.isnan()
+    has_modality = [student.present.get(name) for name in student.features]
+    columns = [known[:, m] if mask is None else mask & known[:, m] for m, mask in enumerate(has_modality)]
+    return gate_transfer(student_gates, teacher_gates, torch.stack(columns, dim=1))
 
 
 def gate_transfer(student: Tensor, teacher: Tensor, present: Tensor, weight: Tensor | None = None) -> Tensor:
     """Gates (B, M) of both, present (B, M) bool what the student has, weights (B,) -> scalar. Rows in which neither, or
     only one of them, counts on any of it are left out."""
-    mine, theirs = clean(weight, exact(student), exact(teacher.detach()))
-    mine, theirs = mine.where(present, 0.0), theirs.where(present, 0.0)
-    total_s, total_t = mine.sum(1, keepdim=True), theirs.sum(1, keepdim=True)
+    student_gates, teacher_gates = clean(weight, exact(student), exact(teacher.detach()))
+    student_gates, teacher_gates = student_gates.where(present, 0.0), teacher_gates.where(present, 0.0)
+    total_s, total_t = student_gates.sum(1, keepdim=True), teacher_gates.sum(1, keepdim=True)
     valid = ((total_s > SMALLEST) & (total_t > SMALLEST)).squeeze(1)
-    q, p = mine / total_s.where(total_s > SMALLEST, 1.0), theirs / total_t.where(total_t > SMALLEST, 1.0)
+    q, p = (
+        student_gates / total_s.where(total_s > SMALLEST, 1.0),
+        teacher_gates / total_t.where(total_t > SMALLEST, 1.0),
+    )
     each = p * (p.clamp(min=SMALLEST).log() - q.clamp(min=SMALLEST).log())
     rows = each.where(present, 0.0).sum(1)
     return mean(rows.where(valid, 0.0), valid if weight is None else valid * weight)

@@ -14,7 +14,7 @@ from pydantic import Field as Setting
 
 from ...registry import PartSettings
 from ...types import CLASSES, Output
-from ..row_ops import clean, exact, mean, trusted
+from ..row_ops import clean, exact, mean, trusted_rows
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -31,25 +31,13 @@ class Settings(PartSettings):
     confidence: float = Setting(default=0.0, ge=0, le=1)
 
 
-def needs(settings: Settings) -> tuple[str, ...]:
-    """The teacher's logits."""
-    return ("logits",)
-
-
-def layers(settings: Settings, student: dict[str, int], teacher: dict[str, int]) -> nn.ModuleDict:
-    """No parameters."""
-    from torch import nn
-
-    return nn.ModuleDict()
-
-
 def loss(
     settings: Settings, layers: nn.ModuleDict, student: Output, teacher: dict[str, Tensor], target: Tensor
 ) -> Tensor:
     """Both logits (B, C) -> scalar."""
-    theirs = teacher["logits"].detach()
-    here = trusted(settings.confidence, theirs, target, student.head)
-    return hard_label(student.logits, theirs.argmax(1), here)
+    teacher_logits = teacher["logits"].detach()
+    row_mask = trusted_rows(settings.confidence, teacher_logits, target, student.head)
+    return hard_label(student.logits, teacher_logits.argmax(1), row_mask)
 
 
 def hard_label(student: Tensor, label: Tensor, weight: Tensor | None = None) -> Tensor:
@@ -57,5 +45,5 @@ def hard_label(student: Tensor, label: Tensor, weight: Tensor | None = None) -> 
     2021)."""
     from torch.nn import functional as F
 
-    mine, label = clean(weight, exact(student), label)
-    return mean(F.cross_entropy(mine, label, reduction="none"), weight)
+    student_logits, label = clean(weight, exact(student), label)
+    return mean(F.cross_entropy(student_logits, label, reduction="none"), weight)

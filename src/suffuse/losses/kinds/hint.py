@@ -41,22 +41,22 @@ def layers(settings: Settings, student: dict[str, int], teacher: dict[str, int])
     """The projector, student width -> teacher width."""
     from torch import nn
 
-    mine, theirs = taps(settings.tap, student, teacher, settings.teacher_tap)
-    return nn.ModuleDict({"project": nn.Linear(mine, theirs)})
+    widths = taps(settings.tap, student, teacher, settings.teacher_tap)
+    return nn.ModuleDict({"project": nn.Linear(*widths)})
 
 
 def loss(
     settings: Settings, layers: nn.ModuleDict, student: Output, teacher: dict[str, Tensor], target: Tensor
 ) -> Tensor:
     """Features (B, D_s) and (B, D_t) -> scalar."""
-    mine, theirs, here = features(student, teacher, settings.tap, settings.teacher_tap)
+    f_s, f_t, row_mask = features(student, teacher, settings.tap, settings.teacher_tap)
     project = layers["project"]
     weight, bias = project.parameters()
-    usual = here is None and settings.metric == "mse" and mine.dtype == weight.dtype and weight.requires_grad
+    usual = row_mask is None and settings.metric == "mse" and f_s.dtype == weight.dtype and weight.requires_grad
     if usual and not transformed():
-        return _projected()(mine, weight, bias, theirs)
-    (mine,) = clean(here, mine)  # before the projector, whose gradient is a sum over rows
-    return hint(project(mine), theirs, here, settings.metric)
+        return _projected()(f_s, weight, bias, f_t)
+    (f_s,) = clean(row_mask, f_s)  # before the projector, whose gradient is a sum over rows
+    return hint(project(f_s), f_t, row_mask, settings.metric)
 
 
 def hint(
@@ -64,10 +64,10 @@ def hint(
 ) -> Tensor:
     """Features (B, D) after projection, weights (B,) -> scalar (Romero et al. 2015): mean over rows and numbers of the
     squared difference, or mean over rows of 1 - cosine."""
-    mine, theirs = clean(weight, exact(student), exact(teacher.detach()))
+    f_s, f_t = clean(weight, exact(student), exact(teacher.detach()))
     if metric == "mse":
-        return mean((mine - theirs).square().mean(1), weight)
-    return mean(1 - (unit(mine) * unit(theirs)).sum(1), weight)
+        return mean((f_s - f_t).square().mean(1), weight)
+    return mean(1 - (unit(f_s) * unit(f_t)).sum(1), weight)
 
 
 @cache
@@ -77,18 +77,18 @@ def _projected() -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]:
 
     class Projected(torch.autograd.Function):
         @staticmethod
-        def forward(ctx, mine: Tensor, weight: Tensor, bias: Tensor, theirs: Tensor) -> Tensor:
-            gap = torch.addmm(bias, mine, weight.t()) - theirs
-            ctx.save_for_backward(mine, weight, bias, savable(theirs), gap)
+        def forward(ctx, f_s: Tensor, weight: Tensor, bias: Tensor, f_t: Tensor) -> Tensor:
+            gap = torch.addmm(bias, f_s, weight.t()) - f_t
+            ctx.save_for_backward(f_s, weight, bias, savable(f_t), gap)
             flat = gap.flatten()
             return torch.dot(flat, flat) / max(flat.numel(), 1)
 
         @staticmethod
         def backward(ctx, *gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-            mine, weight, bias, theirs, gap = ctx.saved_tensors
+            f_s, weight, bias, f_t, gap = ctx.saved_tensors
             if torch.is_grad_enabled():  # it is differentiated again (create_graph): as a function of the inputs
-                gap = torch.addmm(bias, mine, weight.t()) - theirs
+                gap = torch.addmm(bias, f_s, weight.t()) - f_t
             slope = gap * (gradient[0] * (2 / max(gap.numel(), 1)))
-            return slope @ weight, slope.t() @ mine, slope.sum(0), None
+            return slope @ weight, slope.t() @ f_s, slope.sum(0), None
 
     return Projected.apply  # pyright: ignore

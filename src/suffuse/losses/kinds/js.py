@@ -15,7 +15,7 @@ from pydantic import Field as Setting
 
 from ...registry import PartSettings
 from ...types import CLASSES, Output
-from ..row_ops import clean, divergence, exact, mean, trusted
+from ..row_ops import clean, divergence, exact, mean, trusted_rows
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -32,33 +32,21 @@ class Settings(PartSettings):
     confidence: float = Setting(default=0.0, ge=0, le=1)
 
 
-def needs(settings: Settings) -> tuple[str, ...]:
-    """The teacher's logits."""
-    return ("logits",)
-
-
-def layers(settings: Settings, student: dict[str, int], teacher: dict[str, int]) -> nn.ModuleDict:
-    """No parameters."""
-    from torch import nn
-
-    return nn.ModuleDict()
-
-
 def loss(
     settings: Settings, layers: nn.ModuleDict, student: Output, teacher: dict[str, Tensor], target: Tensor
 ) -> Tensor:
     """Both logits (B, C) -> scalar."""
-    theirs = teacher["logits"].detach()
-    here = trusted(settings.confidence, theirs, target, student.head)
-    return js(student.logits, theirs, settings.temperature, here)
+    teacher_logits = teacher["logits"].detach()
+    row_mask = trusted_rows(settings.confidence, teacher_logits, target, student.head)
+    return js(student.logits, teacher_logits, settings.temperature, row_mask)
 
 
 def js(student: Tensor, teacher: Tensor, temperature: float, weight: Tensor | None = None) -> Tensor:
     """Both logits (B, C), weights (B,) -> scalar (Lin 1991)."""
     import torch
 
-    mine, theirs = clean(weight, exact(student), exact(teacher.detach()))
-    log_q, log_p = (mine / temperature).log_softmax(1), (theirs / temperature).log_softmax(1)
+    student_logits, teacher_logits = clean(weight, exact(student), exact(teacher.detach()))
+    log_q, log_p = (student_logits / temperature).log_softmax(1), (teacher_logits / temperature).log_softmax(1)
     least = torch.finfo(log_p.dtype).min  # the gradient of logaddexp is NaN where both are -inf
     log_m = torch.logaddexp(log_p.clamp(min=least), log_q.clamp(min=least)) - math.log(2)
     rows = divergence(log_p, log_m) + divergence(log_q, log_m)

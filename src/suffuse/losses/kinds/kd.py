@@ -18,7 +18,7 @@ from pydantic import Field as Setting
 
 from ...registry import PartSettings
 from ...types import CLASSES, Output
-from ..row_ops import clean, divergence, exact, mean, savable, transformed, trusted
+from ..row_ops import clean, divergence, exact, mean, savable, transformed, trusted_rows
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -36,33 +36,21 @@ class Settings(PartSettings):
     confidence: float = Setting(default=0.0, ge=0, le=1)
 
 
-def needs(settings: Settings) -> tuple[str, ...]:
-    """The teacher's logits."""
-    return ("logits",)
-
-
-def layers(settings: Settings, student: dict[str, int], teacher: dict[str, int]) -> nn.ModuleDict:
-    """No parameters."""
-    from torch import nn
-
-    return nn.ModuleDict()
-
-
 def loss(
     settings: Settings, layers: nn.ModuleDict, student: Output, teacher: dict[str, Tensor], target: Tensor
 ) -> Tensor:
     """Both logits (B, C) -> scalar."""
-    theirs = teacher["logits"].detach()
-    here = trusted(settings.confidence, theirs, target, student.head)
-    return kd(student.logits, theirs, settings.temperature, here)
+    teacher_logits = teacher["logits"].detach()
+    row_mask = trusted_rows(settings.confidence, teacher_logits, target, student.head)
+    return kd(student.logits, teacher_logits, settings.temperature, row_mask)
 
 
 def kd(student: Tensor, teacher: Tensor, temperature: float, weight: Tensor | None = None) -> Tensor:
     """Both logits (B, C), weights (B,) -> scalar (Hinton et al. 2015)."""
-    mine, theirs = clean(weight, exact(student), exact(teacher.detach()))
-    if weight is None and mine.requires_grad and not transformed():  # the usual case
-        return _closed()(mine, theirs, temperature)
-    log_q, log_p = (mine / temperature).log_softmax(1), (theirs / temperature).log_softmax(1)
+    student_logits, teacher_logits = clean(weight, exact(student), exact(teacher.detach()))
+    if weight is None and student_logits.requires_grad and not transformed():  # the usual case
+        return _closed()(student_logits, teacher_logits, temperature)
+    log_q, log_p = (student_logits / temperature).log_softmax(1), (teacher_logits / temperature).log_softmax(1)
     return mean(divergence(log_p, log_q), weight) * temperature**2
 
 
@@ -73,9 +61,9 @@ def _closed() -> Callable[[Tensor, Tensor, float], Tensor]:
 
     class Divergence(torch.autograd.Function):
         @staticmethod
-        def forward(ctx, mine: Tensor, theirs: Tensor, heat: float) -> Tensor:
+        def forward(ctx, student_logits: Tensor, teacher_logits: Tensor, heat: float) -> Tensor:
             # both at once, by hand: on a few classes each kernel of log_softmax takes as long as all of this
-            both, count = torch.cat([theirs, mine]), max(len(mine), 1)
+            both, count = torch.cat([teacher_logits, student_logits]), max(len(student_logits), 1)
             if heat != 1:
                 both /= heat
             both -= both.amax(1, keepdim=True)
@@ -84,19 +72,19 @@ def _closed() -> Callable[[Tensor, Tensor, float], Tensor]:
             both -= total.log()
             (p, q), (log_p, log_q) = (powers / total).chunk(2), both.chunk(2)
             ctx.heat = heat
-            ctx.save_for_backward(mine, savable(theirs), (q - p) * (heat / count))
+            ctx.save_for_backward(student_logits, savable(teacher_logits), (q - p) * (heat / count))
             gap = log_p - log_q
-            found = torch.dot(p.flatten(), gap.flatten())
-            if not math.isfinite(found.item()):  # a class is ruled out; asking costs a fraction of a mask
-                found = torch.dot(p.flatten(), gap.masked_fill(p == 0, 0.0).flatten())
-            return found * (heat**2 / count)
+            kl = torch.dot(p.flatten(), gap.flatten())
+            if not math.isfinite(kl.item()):  # a class is ruled out; asking costs a fraction of a mask
+                kl = torch.dot(p.flatten(), gap.masked_fill(p == 0, 0.0).flatten())
+            return kl * (heat**2 / count)
 
         @staticmethod
         def backward(ctx, *gradient: Tensor) -> tuple[Tensor, None, None]:
-            mine, theirs, slope = ctx.saved_tensors
+            student_logits, teacher_logits, slope = ctx.saved_tensors
             if torch.is_grad_enabled():  # it is differentiated again (create_graph): as a function of the logits
-                q, p = (mine / ctx.heat).softmax(1), (theirs / ctx.heat).softmax(1)
-                slope = (q - p) * (ctx.heat / max(len(mine), 1))
+                q, p = (student_logits / ctx.heat).softmax(1), (teacher_logits / ctx.heat).softmax(1)
+                slope = (q - p) * (ctx.heat / max(len(student_logits), 1))
             return gradient[0] * slope, None, None
 
     return Divergence.apply  # pyright: ignore

@@ -16,14 +16,14 @@ from pydantic import Field as Setting
 
 from ...registry import PartSettings
 from ...types import CLASSES, Output
-from ..row_ops import clean, divergence, exact, expect, mean, trusted
+from ..row_ops import clean, divergence, exact, mean, require_size, trusted_rows
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 HEADS = (CLASSES,)
 SMALLEST = 1e-6  # deviation that is told from none
-LEAST_CLASSES, INSTEAD = 3, "use kind kd: with two classes a standardised logit is a constant"
+MIN_CLASSES, HINT = 3, "use kind kd: with two classes a standardised logit is a constant"
 
 
 class Settings(PartSettings):
@@ -35,43 +35,31 @@ class Settings(PartSettings):
     confidence: float = Setting(default=0.0, ge=0, le=1)
 
 
-def needs(settings: Settings) -> tuple[str, ...]:
-    """The teacher's logits."""
-    return ("logits",)
-
-
-def layers(settings: Settings, student: dict[str, int], teacher: dict[str, int]) -> nn.ModuleDict:
-    """No parameters."""
-    from torch import nn
-
-    return nn.ModuleDict()
-
-
 def loss(
     settings: Settings, layers: nn.ModuleDict, student: Output, teacher: dict[str, Tensor], target: Tensor
 ) -> Tensor:
     """Both logits (B, C) -> scalar."""
-    theirs = teacher["logits"].detach()
-    here = trusted(settings.confidence, theirs, target, student.head)
-    return lskd(student.logits, theirs, settings.temperature, here)
+    teacher_logits = teacher["logits"].detach()
+    row_mask = trusted_rows(settings.confidence, teacher_logits, target, student.head)
+    return lskd(student.logits, teacher_logits, settings.temperature, row_mask)
 
 
 def lskd(student: Tensor, teacher: Tensor, temperature: float, weight: Tensor | None = None) -> Tensor:
     """Both logits (B, C), C at least 3, weights (B,) -> scalar (Sun et al. 2024). UsageError with two classes."""
-    expect("lskd", student, LEAST_CLASSES, "classes", INSTEAD)
-    mine, theirs = clean(weight, exact(student), exact(teacher.detach()))
-    log_q, log_p = ((_standard(z) / temperature).log_softmax(1) for z in (mine, theirs))
+    require_size("lskd", student, MIN_CLASSES, "classes", HINT)
+    student_logits, teacher_logits = clean(weight, exact(student), exact(teacher.detach()))
+    log_q, log_p = ((_standard(z) / temperature).log_softmax(1) for z in (student_logits, teacher_logits))
     return mean(divergence(log_p, log_q), weight) * temperature**2
 
 
 def _standard(logits: Tensor) -> Tensor:
     """(B, C) -> z-scores; zeros without a gradient where all are equal: it would be 1e7, and of ``std`` NaN. Of classes
     that are ruled out (-inf) they stay that, and the others' mean and deviation are without them."""
-    there = logits > -math.inf
-    count = there.sum(1, keepdim=True)
-    centred = logits.where(there, 0.0)
-    centred = (centred - centred.sum(1, keepdim=True) / count).where(there, 0.0)
+    finite = logits > -math.inf
+    count = finite.sum(1, keepdim=True)
+    centred = logits.where(finite, 0.0)
+    centred = (centred - centred.sum(1, keepdim=True) / count).where(finite, 0.0)
     variance = centred.square().sum(1, keepdim=True) / (count - 1).clamp(min=1)
     apart = variance > SMALLEST**2
     deviation = variance.where(apart, 1.0).sqrt()
-    return (centred.where(apart, 0.0) / (deviation + 1e-7)).where(there, -math.inf)
+    return (centred.where(apart, 0.0) / (deviation + 1e-7)).where(finite, -math.inf)

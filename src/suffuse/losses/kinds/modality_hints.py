@@ -49,15 +49,15 @@ def loss(
     settings: Settings, layers: nn.ModuleDict, student: Output, teacher: dict[str, Tensor], target: Tensor
 ) -> Tensor:
     """Features (B, D_m) of each modality -> scalar."""
-    mine, wanted, present = {}, {}, {}
+    f_s, f_t, present = {}, {}, {}
     for key, project in layers.items():
         name = key.removeprefix("project_")
-        feature, wanted[name], here = features(student, teacher, name)
-        (feature,) = clean(here, feature)  # before the projector, whose gradient is a sum over rows
-        mine[name] = project(feature)
-        if here is not None:
-            present[name] = here
-    return modality_hints(mine, wanted, present)
+        feature, f_t[name], row_mask = features(student, teacher, name)
+        (feature,) = clean(row_mask, feature)  # before the projector, whose gradient is a sum over rows
+        f_s[name] = project(feature)
+        if row_mask is not None:
+            present[name] = row_mask
+    return modality_hints(f_s, f_t, present)
 
 
 def modality_hints(
@@ -68,10 +68,10 @@ def modality_hints(
 ) -> Tensor:
     """Modality -> features (B, D_m) after projection, of both; modality -> rows (B,) bool that have it, where some lack
     it; weights (B,) -> scalar (Du et al. 2023)."""
-    found = []
-    for name, mine in student.items():
-        here = (present or {}).get(name)
-        share = weight if here is None else here if weight is None else here * weight
-        a, b = clean(share, exact(mine), exact(teacher[name].detach()))
-        found.append(mean((a - b).square().mean(1), share))
-    return cast("Tensor", sum(found)) / len(found)
+    terms = []
+    for name, f_s in student.items():
+        row_mask = (present or {}).get(name)
+        share = weight if row_mask is None else row_mask if weight is None else row_mask * weight
+        a, b = clean(share, exact(f_s), exact(teacher[name].detach()))
+        terms.append(mean((a - b).square().mean(1), share))
+    return cast("Tensor", sum(terms)) / len(terms)

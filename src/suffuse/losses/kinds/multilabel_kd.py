@@ -14,7 +14,7 @@ from pydantic import Field as Setting
 
 from ...registry import PartSettings
 from ...types import LABELS, Output
-from ..row_ops import clean, exact, label_divergence, mean, trusted
+from ..row_ops import clean, exact, label_divergence, mean, trusted_rows
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -31,28 +31,16 @@ class Settings(PartSettings):
     confidence: float = Setting(default=0.0, ge=0, le=1)
 
 
-def needs(settings: Settings) -> tuple[str, ...]:
-    """The teacher's logits."""
-    return ("logits",)
-
-
-def layers(settings: Settings, student: dict[str, int], teacher: dict[str, int]) -> nn.ModuleDict:
-    """No parameters."""
-    from torch import nn
-
-    return nn.ModuleDict()
-
-
 def loss(
     settings: Settings, layers: nn.ModuleDict, student: Output, teacher: dict[str, Tensor], target: Tensor
 ) -> Tensor:
     """Both logits (B, C) -> scalar, a mean over labels."""
-    theirs = teacher["logits"].detach()
-    here = trusted(settings.confidence, theirs, target, student.head)
-    return multilabel_kd(student.logits, theirs, settings.temperature, here) / theirs.shape[1]
+    teacher_logits = teacher["logits"].detach()
+    row_mask = trusted_rows(settings.confidence, teacher_logits, target, student.head)
+    return multilabel_kd(student.logits, teacher_logits, settings.temperature, row_mask) / teacher_logits.shape[1]
 
 
 def multilabel_kd(student: Tensor, teacher: Tensor, temperature: float, weight: Tensor | None = None) -> Tensor:
     """Both logits (B, C), weights (B,) -> scalar, a sum over labels (Yang et al. 2023)."""
-    mine, theirs = clean(weight, exact(student) / temperature, exact(teacher.detach()) / temperature)
-    return mean(label_divergence(mine, theirs).sum(1), weight) * temperature**2
+    student_logits, teacher_logits = clean(weight, exact(student) / temperature, exact(teacher.detach()) / temperature)
+    return mean(label_divergence(student_logits, teacher_logits).sum(1), weight) * temperature**2

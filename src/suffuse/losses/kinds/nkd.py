@@ -15,13 +15,13 @@ from pydantic import Field as Setting
 
 from ...registry import PartSettings
 from ...types import CLASSES, Output
-from ..row_ops import clean, exact, expect, mean, others, times_log, trusted
+from ..row_ops import clean, exact, mean, require_size, times_log, trusted_rows, without_target
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 HEADS = (CLASSES,)
-LEAST_CLASSES, INSTEAD = 3, "use kind kd: with two classes there is one other class, and nothing to normalise"
+MIN_CLASSES, HINT = 3, "use kind kd: with two classes there is one other class, and nothing to normalise"
 
 
 class Settings(PartSettings):
@@ -34,26 +34,14 @@ class Settings(PartSettings):
     confidence: float = Setting(default=0.0, ge=0, le=1)
 
 
-def needs(settings: Settings) -> tuple[str, ...]:
-    """The teacher's logits."""
-    return ("logits",)
-
-
-def layers(settings: Settings, student: dict[str, int], teacher: dict[str, int]) -> nn.ModuleDict:
-    """No parameters."""
-    from torch import nn
-
-    return nn.ModuleDict()
-
-
 def loss(
     settings: Settings, layers: nn.ModuleDict, student: Output, teacher: dict[str, Tensor], target: Tensor
 ) -> Tensor:
     """Both logits (B, C), target (B,) int64 -> scalar. In rows without a label the teacher's answer stands in."""
-    theirs = teacher["logits"].detach()
-    here = trusted(settings.confidence, theirs, target, student.head)
-    target = target.where(target >= 0, theirs.argmax(1))
-    return nkd(student.logits, theirs, target, settings.temperature, settings.gamma, here)
+    z_t = teacher["logits"].detach()
+    row_mask = trusted_rows(settings.confidence, z_t, target, student.head)
+    target = target.where(target >= 0, z_t.argmax(1))
+    return nkd(student.logits, z_t, target, settings.temperature, settings.gamma, row_mask)
 
 
 def nkd(
@@ -66,10 +54,10 @@ def nkd(
 ) -> Tensor:
     """Both logits (B, C), C at least 3, target (B,) int64, weights (B,) -> scalar (Yang et al. 2023). UsageError with
     two classes."""
-    expect("nkd", student, LEAST_CLASSES, "classes", INSTEAD)
-    mine, theirs, target = clean(weight, exact(student), exact(teacher.detach()), target)
-    own, (others_s, others_t, some) = target.unsqueeze(1), others(mine, theirs, target)
-    is_target = times_log(theirs.log_softmax(1).gather(1, own).exp(), mine.log_softmax(1).gather(1, own))
+    require_size("nkd", student, MIN_CLASSES, "classes", HINT)
+    z_s, z_t, target = clean(weight, exact(student), exact(teacher.detach()), target)
+    own, (others_s, others_t, has_others) = target.unsqueeze(1), without_target(z_s, z_t, target)
+    is_target = times_log(z_t.log_softmax(1).gather(1, own).exp(), z_s.log_softmax(1).gather(1, own))
     p, log_q = (others_t / temperature).softmax(1), (others_s / temperature).log_softmax(1)
-    which_other = times_log(p, log_q).sum(1).where(some, 0.0)
+    which_other = times_log(p, log_q).sum(1).where(has_others, 0.0)
     return -mean(is_target.squeeze(1) + gamma * temperature**2 * which_other, weight)

@@ -16,7 +16,7 @@ from pydantic import Field as Setting
 
 from ...registry import PartSettings
 from ...types import LOOK, Output
-from ..row_ops import answered, clean, exact, mean
+from ..row_ops import answered_rows, both, clean, exact, mean
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -47,17 +47,18 @@ def layers(settings: Settings, student: dict[str, int], teacher: dict[str, int])
     """No parameters; as many queries in both."""
     from torch import nn
 
-    (mine,), (theirs,) = asks(settings), needs(settings)
-    for who, name, taps in (("student", mine, student), ("teacher", theirs, teacher)):
+    (student_tap,), (teacher_tap,) = asks(settings), needs(settings)
+    for role, name, taps in (("student", student_tap, student), ("teacher", teacher_tap, teacher)):
         if name not in taps:
             known = sorted(tap.removesuffix(LOOK) for tap in taps if tap.endswith(LOOK))
-            there = f"there is: {', '.join(known)}" if known else "use kind attention_transfer or hint"
+            hint = f"there is: {', '.join(known)}" if known else "use kind attention_transfer or hint"
             modality = name.removesuffix(LOOK)
             raise ValueError(
-                f"the {who} has no queries that look at tokens of '{modality}' (fusion kind queries); {there}"
+                f"the {role} has no queries that look at tokens of '{modality}' (fusion kind queries); {hint}"
             )
-    if student[mine] != teacher[theirs]:
-        raise ValueError(f"the student's queries give {student[mine]} numbers, the teacher's {teacher[theirs]}")
+    if student[student_tap] != teacher[teacher_tap]:
+        got = f"the student's queries give {student[student_tap]} numbers"
+        raise ValueError(f"{got}, the teacher's {teacher[teacher_tap]}")
     return nn.ModuleDict()
 
 
@@ -68,19 +69,19 @@ def loss(
     from ...attention_maps import STRETCHES
 
     (name,) = needs(settings)
-    theirs = teacher[name].detach()
-    here = answered(theirs, student.present.get(settings.map))
-    looked = theirs.nan_to_num().sum(1) > 0
-    if not looked.all():
-        here = looked if here is None else looked & here
-    mine = student.maps[asks(settings)[0]]
-    return query_attention_transfer(mine.unflatten(1, (-1, STRETCHES)), theirs.unflatten(1, (-1, STRETCHES)), here)
+    teacher_maps = teacher[name].detach()
+    row_mask = answered_rows(teacher_maps, student.present.get(settings.map))
+    has_attention = teacher_maps.nan_to_num().sum(1) > 0
+    if not has_attention.all():
+        row_mask = both(row_mask, has_attention)
+    a_s = student.maps[asks(settings)[0]].unflatten(1, (-1, STRETCHES))
+    return query_attention_transfer(a_s, teacher_maps.unflatten(1, (-1, STRETCHES)), row_mask)
 
 
 def query_attention_transfer(student: Tensor, teacher: Tensor, weight: Tensor | None = None) -> Tensor:
     """Attention (B, Q, K) of queries over places, of both; weights (B,) -> scalar (Wang et al. 2020)."""
-    mine, theirs = (_spread(x) for x in clean(weight, exact(student), exact(teacher.detach())))
-    return mean((theirs * (theirs.log() - mine.log())).sum(2).mean(1), weight)
+    a_s, a_t = (_spread(x) for x in clean(weight, exact(student), exact(teacher.detach())))
+    return mean((a_t * (a_t.log() - a_s.log())).sum(2).mean(1), weight)
 
 
 def _spread(x: Tensor) -> Tensor:

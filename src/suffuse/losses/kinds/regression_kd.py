@@ -16,7 +16,7 @@ from pydantic import Field as Setting
 
 from ...registry import PartSettings
 from ...types import NUMBER, Output
-from ..row_ops import answered, clean, exact, mean
+from ..row_ops import answered_rows, clean, exact, mean
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -33,27 +33,15 @@ class Settings(PartSettings):
     margin: float = Setting(default=0.0, ge=0)
 
 
-def needs(settings: Settings) -> tuple[str, ...]:
-    """The teacher's number."""
-    return ("logits",)
-
-
-def layers(settings: Settings, student: dict[str, int], teacher: dict[str, int]) -> nn.ModuleDict:
-    """No parameters."""
-    from torch import nn
-
-    return nn.ModuleDict()
-
-
 def loss(
     settings: Settings, layers: nn.ModuleDict, student: Output, teacher: dict[str, Tensor], target: Tensor
 ) -> Tensor:
     """Both numbers (B, 1), target (B,) float with NaN where there is no label -> scalar."""
-    theirs = teacher["logits"].detach()
-    here = answered(theirs)
+    teacher_logits = teacher["logits"].detach()
+    row_mask = answered_rows(teacher_logits)
     if settings.form == "plain":
-        return regression_kd(student.logits, theirs, weight=here)
-    return regression_kd(student.logits, theirs, target, settings.margin, here)
+        return regression_kd(student.logits, teacher_logits, weight=row_mask)
+    return regression_kd(student.logits, teacher_logits, target, settings.margin, row_mask)
 
 
 def regression_kd(
@@ -65,11 +53,11 @@ def regression_kd(
 ) -> Tensor:
     """Both numbers (B,) or (B, 1), weights (B,) -> scalar; bounded where there is a target (B,), NaN where a row has no
     label (Chen et al. 2017)."""
-    mine, theirs = clean(weight, exact(student).flatten(), exact(teacher.detach()).flatten())
+    student_logits, teacher_logits = clean(weight, exact(student).flatten(), exact(teacher.detach()).flatten())
     if target is None:
-        return mean((mine - theirs).square(), weight)
+        return mean((student_logits - teacher_logits).square(), weight)
     known = ~target.isnan()
-    wanted = target.to(mine.dtype).where(known, theirs)
-    gap = (mine - wanted).square()
-    behind = ~known | (gap.detach() + margin > (theirs - wanted).square())
+    goal = target.to(student_logits.dtype).where(known, teacher_logits)
+    gap = (student_logits - goal).square()
+    behind = ~known | (gap.detach() + margin > (teacher_logits - goal).square())
     return mean(gap.where(behind, 0.0), weight)

@@ -14,12 +14,12 @@ from pydantic import Field as Setting
 
 from ...registry import PartSettings
 from ...types import Output
-from ..row_ops import exact, expect, features, full, nothing, picked, taps, unit
+from ..row_ops import exact, features, full, require_size, select_rows, taps, unit, zero_loss
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-LEAST_ROWS, INSTEAD = 3, "use a larger batch, or kind hint: there is no angle between two rows"
+MIN_ROWS, HINT = 3, "use a larger batch, or kind hint: there is no angle between two rows"
 
 
 class Settings(PartSettings):
@@ -49,19 +49,19 @@ def loss(
     settings: Settings, layers: nn.ModuleDict, student: Output, teacher: dict[str, Tensor], target: Tensor
 ) -> Tensor:
     """Features (B, D_s) and (B, D_t) -> scalar, over the rows that have both."""
-    mine, theirs, here = features(student, teacher, settings.tap, settings.teacher_tap)
-    mine, theirs = (x[: settings.most] for x in picked(here, mine, theirs))
-    return rkd_angle(mine, theirs) if len(mine) >= LEAST_ROWS else nothing(mine)
+    f_s, f_t, row_mask = features(student, teacher, settings.tap, settings.teacher_tap)
+    f_s, f_t = (x[: settings.most] for x in select_rows(row_mask, f_s, f_t))
+    return rkd_angle(f_s, f_t) if len(f_s) >= MIN_ROWS else zero_loss(f_s)
 
 
 def rkd_angle(student: Tensor, teacher: Tensor) -> Tensor:
     """Features (B, D_s) and (B, D_t), B at least 3 -> scalar (Park et al. 2019). UsageError with fewer rows."""
     from torch.nn import functional as F
 
-    expect("rkd_angle", student, LEAST_ROWS, "rows", INSTEAD)
-    mine, theirs = _cosines(exact(student)), _cosines(exact(teacher.detach()))
-    count = len(mine)
-    return F.smooth_l1_loss(mine, theirs, reduction="sum") / (count * (count - 1) * (count - 2))
+    require_size("rkd_angle", student, MIN_ROWS, "rows", HINT)
+    f_s, f_t = _cosines(exact(student)), _cosines(exact(teacher.detach()))
+    count = len(f_s)
+    return F.smooth_l1_loss(f_s, f_t, reduction="sum") / (count * (count - 1) * (count - 2))
 
 
 def _cosines(x: Tensor) -> Tensor:
@@ -70,5 +70,5 @@ def _cosines(x: Tensor) -> Tensor:
 
     with full(x):
         away = unit(x.unsqueeze(0) - x.unsqueeze(1), dim=2)  # from j to i
-        found = away @ away.transpose(1, 2)
-    return found.where(~torch.eye(len(x), dtype=torch.bool, device=x.device), 0.0)
+        angles = away @ away.transpose(1, 2)
+    return angles.where(~torch.eye(len(x), dtype=torch.bool, device=x.device), 0.0)

@@ -15,12 +15,12 @@ from pydantic import Field as Setting
 
 from ...registry import PartSettings
 from ...types import Output
-from ..row_ops import exact, expect, features, full, nothing, picked, taps
+from ..row_ops import exact, features, full, require_size, select_rows, taps, zero_loss
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-LEAST_ROWS, INSTEAD = 3, "use a larger batch, or kind hint: two rows have one distance, and divided by its mean it is 1"
+MIN_ROWS, HINT = 3, "use a larger batch, or kind hint: two rows have one distance, and divided by its mean it is 1"
 
 
 class Settings(PartSettings):
@@ -49,19 +49,19 @@ def loss(
     settings: Settings, layers: nn.ModuleDict, student: Output, teacher: dict[str, Tensor], target: Tensor
 ) -> Tensor:
     """Features (B, D_s) and (B, D_t) -> scalar, over the rows that have both."""
-    mine, theirs, here = features(student, teacher, settings.tap, settings.teacher_tap)
-    mine, theirs = picked(here, mine, theirs)
-    return rkd_distance(mine, theirs) if len(mine) >= LEAST_ROWS else nothing(mine)
+    f_s, f_t, row_mask = features(student, teacher, settings.tap, settings.teacher_tap)
+    f_s, f_t = select_rows(row_mask, f_s, f_t)
+    return rkd_distance(f_s, f_t) if len(f_s) >= MIN_ROWS else zero_loss(f_s)
 
 
 def rkd_distance(student: Tensor, teacher: Tensor) -> Tensor:
     """Features (B, D_s) and (B, D_t), B at least 3 -> scalar (Park et al. 2019). UsageError with fewer rows."""
     from torch.nn import functional as F
 
-    expect("rkd_distance", student, LEAST_ROWS, "rows", INSTEAD)
-    mine, theirs = _distances(exact(student)), _distances(exact(teacher.detach()))
-    count = len(mine)
-    return F.smooth_l1_loss(mine, theirs, reduction="sum") / (count * (count - 1))
+    require_size("rkd_distance", student, MIN_ROWS, "rows", HINT)
+    f_s, f_t = _distances(exact(student)), _distances(exact(teacher.detach()))
+    count = len(f_s)
+    return F.smooth_l1_loss(f_s, f_t, reduction="sum") / (count * (count - 1))
 
 
 def _distances(x: Tensor) -> Tensor:
@@ -69,7 +69,7 @@ def _distances(x: Tensor) -> Tensor:
     import torch
 
     with full(x):
-        found = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist")
-    apart = (found > 0).sum().clamp(min=1)
-    middle = found.sum() / apart
-    return found / middle.where(middle > 0, 1.0)
+        distances = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist")
+    apart = (distances > 0).sum().clamp(min=1)
+    middle = distances.sum() / apart
+    return distances / middle.where(middle > 0, 1.0)

@@ -14,12 +14,12 @@ from pydantic import Field as Setting
 
 from ...registry import PartSettings
 from ...types import Output
-from ..row_ops import exact, expect, features, gram, nothing, picked, taps
+from ..row_ops import exact, features, gram, require_size, select_rows, taps, zero_loss
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-LEAST_ROWS, INSTEAD = 3, "use a larger batch, or kind hint: two rows have one similarity"
+MIN_ROWS, HINT = 3, "use a larger batch, or kind hint: two rows have one similarity"
 
 
 class Settings(PartSettings):
@@ -48,12 +48,12 @@ def loss(
     settings: Settings, layers: nn.ModuleDict, student: Output, teacher: dict[str, Tensor], target: Tensor
 ) -> Tensor:
     """Features (B, D_s) and (B, D_t) -> scalar, over the rows that have both."""
-    mine, theirs, here = features(student, teacher, settings.tap, settings.teacher_tap)
-    mine, theirs = picked(here, mine, theirs)
-    return similarity(mine, theirs) if len(mine) >= LEAST_ROWS else nothing(mine)
+    f_s, f_t, row_mask = features(student, teacher, settings.tap, settings.teacher_tap)
+    f_s, f_t = select_rows(row_mask, f_s, f_t)
+    return similarity(f_s, f_t) if len(f_s) >= MIN_ROWS else zero_loss(f_s)
 
 
 def similarity(student: Tensor, teacher: Tensor) -> Tensor:
     """Features (B, D_s) and (B, D_t), B at least 2 -> scalar (Tung & Mori 2019). UsageError with one row."""
-    expect("similarity", student, 2, "rows", INSTEAD)
+    require_size("similarity", student, 2, "rows", HINT)
     return (gram(exact(student)) - gram(exact(teacher.detach()))).square().mean()

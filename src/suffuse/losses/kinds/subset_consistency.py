@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 HEADS = (CLASSES, LABELS, NUMBER)
-WHOLE = True  # the student's answer on all modalities is needed too
+FULL_INPUT = True  # the student's logits on all modalities are read too
 
 
 class Settings(PartSettings):
@@ -39,32 +39,25 @@ def needs(settings: Settings) -> tuple[str, ...]:
     return ()
 
 
-def layers(settings: Settings, student: dict[str, int], teacher: dict[str, int]) -> nn.ModuleDict:
-    """No parameters."""
-    from torch import nn
-
-    return nn.ModuleDict()
-
-
 def loss(
     settings: Settings, layers: nn.ModuleDict, student: Output, teacher: dict[str, Tensor], target: Tensor
 ) -> Tensor:
     """The student's logits (B, C) and those on all modalities -> scalar; 0 where no row lost one."""
-    if student.whole is None:
+    if student.full_logits is None:
         return exact(student.logits[:0]).sum()
     kind = student.head.kind if student.head is not None else CLASSES
-    return subset_consistency(student.logits, student.whole, settings.temperature, student.fewer, kind)
+    return subset_consistency(student.logits, student.full_logits, settings.temperature, student.is_partial, kind)
 
 
 def subset_consistency(
-    student: Tensor, whole: Tensor, temperature: float, weight: Tensor | None = None, head: str = CLASSES
+    student: Tensor, full_logits: Tensor, temperature: float, weight: Tensor | None = None, head: str = CLASSES
 ) -> Tensor:
     """Logits (B, C) on fewer and on all modalities, weights (B,), the kind of target -> scalar."""
-    mine, theirs = clean(weight, exact(student), exact(whole.detach()))
+    student, full = clean(weight, exact(student), exact(full_logits.detach()))
     if head == NUMBER:
-        return mean((mine - theirs).square().mean(1), weight)
-    mine, theirs = mine / temperature, theirs / temperature
+        return mean((student - full).square().mean(1), weight)
+    student, full = student / temperature, full / temperature
     if head == LABELS:
-        return mean(label_divergence(mine, theirs).mean(1), weight) * temperature**2
-    log_q, log_p = mine.log_softmax(1), theirs.log_softmax(1)
+        return mean(label_divergence(student, full).mean(1), weight) * temperature**2
+    log_q, log_p = student.log_softmax(1), full.log_softmax(1)
     return mean(divergence(log_p, log_q), weight) * temperature**2

@@ -38,13 +38,6 @@ def needs(settings: Settings) -> tuple[str, ...]:
     return ()
 
 
-def layers(settings: Settings, student: dict[str, int], teacher: dict[str, int]) -> nn.ModuleDict:
-    """No parameters."""
-    from torch import nn
-
-    return nn.ModuleDict()
-
-
 def loss(
     settings: Settings, layers: nn.ModuleDict, student: Output, teacher: dict[str, Tensor], target: Tensor
 ) -> Tensor:
@@ -66,15 +59,14 @@ def task(
     if head is not None and head.kind == NUMBER:
         return _number(logits[:, 0], target, delta, weight)
     if head is not None and head.kind == LABELS:
-        return _labels(logits, target, (smoothing, head), weight)
-    return _classes(logits, target, (smoothing, head), weight)
+        return _labels(logits, target, smoothing, head, weight)
+    return _classes(logits, target, smoothing, head, weight)
 
 
-def _classes(logits: Tensor, target: Tensor, how: tuple[float, Head | None], weight: Tensor | None) -> Tensor:
+def _classes(logits: Tensor, target: Tensor, smoothing: float, head: Head | None, weight: Tensor | None) -> Tensor:
     from torch.nn import functional as F
 
-    smoothing, head = how
-    found = F.cross_entropy(
+    loss_sum = F.cross_entropy(
         logits,
         target,
         weight=logits.new_tensor(head.balance) if head is not None and head.balance else None,
@@ -82,18 +74,17 @@ def _classes(logits: Tensor, target: Tensor, how: tuple[float, Head | None], wei
         reduction="sum" if weight is None else "none",
         label_smoothing=smoothing,
     )
-    return _share(found, target != UNLABELLED, weight)
+    return _share(loss_sum, target != UNLABELLED, weight)
 
 
-def _labels(logits: Tensor, target: Tensor, how: tuple[float, Head], weight: Tensor | None) -> Tensor:
+def _labels(logits: Tensor, target: Tensor, smoothing: float, head: Head, weight: Tensor | None) -> Tensor:
     from torch.nn import functional as F
 
-    smoothing, head = how
     known = target != UNLABELLED
-    wanted = target.clamp(min=0).to(logits.dtype) * (1 - smoothing) + smoothing / 2
+    targets = target.clamp(min=0).to(logits.dtype) * (1 - smoothing) + smoothing / 2
     positive = logits.new_tensor(head.balance) if head.balance else None
     reduction, mask = "sum" if weight is None else "none", known.to(logits.dtype)
-    each = F.binary_cross_entropy_with_logits(logits, wanted, weight=mask, pos_weight=positive, reduction=reduction)
+    each = F.binary_cross_entropy_with_logits(logits, targets, weight=mask, pos_weight=positive, reduction=reduction)
     return _share(each, known, weight if weight is None else weight.unsqueeze(1))
 
 
@@ -101,19 +92,19 @@ def _number(value: Tensor, target: Tensor, delta: float | None, weight: Tensor |
     from torch.nn import functional as F
 
     known = ~target.isnan()
-    value, wanted = value.where(known, 0.0), target.to(value.dtype).where(known, 0.0)  # no difference, no gradient
+    value, targets = value.where(known, 0.0), target.to(value.dtype).where(known, 0.0)  # no difference, no gradient
     reduction = "sum" if weight is None else "none"
     if delta is None:
-        found = F.mse_loss(value, wanted, reduction=reduction)
+        loss_sum = F.mse_loss(value, targets, reduction=reduction)
     else:
-        found = F.huber_loss(value, wanted, reduction=reduction, delta=delta)
-    return _share(found, known, weight)
+        loss_sum = F.huber_loss(value, targets, reduction=reduction, delta=delta)
+    return _share(loss_sum, known, weight)
 
 
-def _share(found: Tensor, known: Tensor, weight: Tensor | None) -> Tensor:
+def _share(loss_sum: Tensor, known: Tensor, weight: Tensor | None) -> Tensor:
     """A sum over known labels, or each of them with weights -> their mean; 0 where none is known."""
     if weight is None:
-        return found / known.sum().clamp(min=1)
-    share = weight.to(found.dtype) * known
+        return loss_sum / known.sum().clamp(min=1)
+    share = weight.to(loss_sum.dtype) * known
     total = share.sum()
-    return (found * share).sum() / total.where(total > 0, 1.0)
+    return (loss_sum * share).sum() / total.where(total > 0, 1.0)

@@ -19,7 +19,7 @@ from ... import derive, sources
 from ...errors import visible
 from ...modalities.cell import Root
 from ...recipe import Data, Recipe
-from ...registry import DeriveSettings, load
+from ...registry import DeriveSettings, implements
 from .. import column_types, derived_columns, table_rows
 from ..derived_columns import Derived, Maker
 from .findings import Column
@@ -113,10 +113,10 @@ def derive_columns(
     """All derived columns, in the recipe's order; nothing is written. Raises UsageError as prepare would."""
     derived = DerivedCheck(Derived(rows))
     for name, settings in data.derive.items():
-        part: Any = load(derive.TABLE, settings.kind)
+        part = derive.load_derivation(settings.kind)
         source, previous = settings.column, derived.derived
         start = time.perf_counter()
-        if hasattr(part, "content") or source in derived.partial_rows:
+        if implements(part, "content") or source in derived.partial_rows:
             part.ready(settings)
             fitted = part.fit(settings, labels)
             rows_made = _derive_few(derived, name, Maker(part, settings, fitted, root, None))

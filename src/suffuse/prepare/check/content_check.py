@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ... import modalities, sources
+from ... import sources
+from ...modalities import ModalityPart, load_modality
 from ...modalities.cell import Root, is_empty
 from ...modalities.ragged import Ragged
-from ...registry import ModalitySettings, load
+from ...registry import ModalitySettings
 from ...types import Field
 from ..cell_cleaning import (
     ABSENT,
@@ -38,7 +39,7 @@ SECONDS = 3.0  # that a sample may take
 FULL_READ_SECONDS = 8.0  # seconds in which all cells are read
 PIECE = 512
 REASONS = 8  # that are listed one by one
-OTHER_REASONS = "other reasons"
+REMAINING_REASONS = "other reasons"
 
 Problem = tuple[int, str, str]  # the position of a cell among those that were read, the reason, and its details
 
@@ -84,7 +85,7 @@ def read_contents(
 ) -> Contents:
     """Read the cells of a modality. ``full``: all of them, however long it takes."""
     cells = sources.cells(rows, settings.column, f"modalities.{name}.column")
-    part: Any = load(modalities.TABLE, settings.kind)
+    part = load_modality(settings.kind)
     different, which = distinct_cells(cells)
     sample = np.sort(np.random.default_rng(0).permutation(len(different))[:SAMPLE])
     with warnings.catch_warnings():
@@ -98,7 +99,7 @@ def read_contents(
     _, first, times = np.unique(which, return_index=True, return_counts=True)
     times = times[slots] if is_full else np.ones(len(slots), dtype=int)  # of a sample, cells are counted
     statistics, entries, size, losses = _fitted(part, settings, sampled.items)
-    steps = list(part.explain(settings, statistics)) if statistics and hasattr(part, "explain") else []
+    steps = list(part.explain(settings, statistics)) if statistics else []
     problems = _problems(sampled, losses, times)
     counted = [_count_reasons(problems[kind], times, first[slots], rows.line) for kind in (ABSENT, UNREADABLE, PARTLY)]
     absent, unreadable, partly = (counts for counts, _ in counted)
@@ -116,7 +117,9 @@ def workers() -> int:
     return max(1, (os.cpu_count() or 1) // 2)
 
 
-def _read_timed(part: Any, settings: Any, values: list, root: Path | Root) -> tuple[SampledCells, float]:
+def _read_timed(
+    part: ModalityPart, settings: ModalitySettings, values: list, root: Path | Root
+) -> tuple[SampledCells, float]:
     """Cells that are read one after the other within ``SECONDS``, and the seconds that it took."""
     sampled, start = SampledCells(ReadCells.of(len(values))), time.perf_counter()
     for value in values:
@@ -130,7 +133,11 @@ def _read_timed(part: Any, settings: Any, values: list, root: Path | Root) -> tu
 
 
 def _read_every_cell(
-    part: Any, settings: Any, cells: pa.ChunkedArray | pa.Array, root: Path | Root, tell: Callable[[float], None]
+    part: ModalityPart,
+    settings: ModalitySettings,
+    cells: pa.ChunkedArray | pa.Array,
+    root: Path | Root,
+    tell: Callable[[float], None],
 ) -> SampledCells:
     """All cells; evenly spread items of them are kept."""
     sampled, fixed = SampledCells(ReadCells.of(len(cells))), part.stored(settings) is not None
@@ -199,10 +206,12 @@ def _commonest(counts: Counter) -> dict[str, int]:
     """The commonest reasons, and all others together."""
     commonest = dict(counts.most_common(REASONS))
     remaining = counts.total() - sum(commonest.values())
-    return commonest | ({OTHER_REASONS: remaining} if remaining else {})
+    return commonest | ({REMAINING_REASONS: remaining} if remaining else {})
 
 
-def _fitted(part: Any, settings: Any, items: list) -> tuple[dict, np.ndarray, float, list[tuple[int, str, str]]]:
+def _fitted(
+    part: ModalityPart, settings: ModalitySettings, items: list
+) -> tuple[dict, np.ndarray, float, list[tuple[int, str, str]]]:
     """(statistics of these items, entries as a network gets them, bytes of one as it is stored, losses that only the
     statistics show: (item, column, reason) of each)."""
     if not items:
@@ -217,5 +226,5 @@ def _fitted(part: Any, settings: Any, items: list) -> tuple[dict, np.ndarray, fl
     statistics = part.fit(settings, stacked)
     entries = np.asarray(part.encode(settings, statistics, items))
     stored_bytes = sum(np.asarray(item).nbytes for item in items) if stored is not None else entries.nbytes
-    problems = part.problems(settings, statistics, items) if hasattr(part, "problems") else []
+    problems = part.problems(settings, statistics, items)
     return statistics, entries, stored_bytes / len(items), problems

@@ -9,7 +9,7 @@ from typing import Any
 
 from ... import fusions
 from ...recipe import Network, Recipe, Training
-from ...registry import load
+from ...registry import PartSettings
 from ...types import Sizes
 from .content_check import workers
 from .findings import STOPS, WARNS, Check
@@ -152,7 +152,7 @@ def _tap_numbers(network: Network | None, outputs: int) -> int:
     if network is None:
         return outputs
     widths = tuple(_width(encoder) for encoder in network.encoders.values())
-    part: Any = load(fusions.TABLE, network.fusion.kind)
+    part = fusions.load_fusion(network.fusion.kind)
     try:
         joint = part.width(network.fusion, Sizes(widths, (0,) * len(widths), outputs))
     except (ValueError, IndexError):  # a fusion that asks more of its encoders: the width that it names itself
@@ -163,12 +163,12 @@ def _tap_numbers(network: Network | None, outputs: int) -> int:
 def _frozen(recipe: Recipe, name: str) -> list[Any]:
     """The different frozen encoders of a modality: their vectors are kept."""
     encoders = [n.encoders[name] for n in recipe.networks.values() if name in n.encoders]
-    return [e for i, e in enumerate(encoders) if getattr(e, "frozen", False) and e not in encoders[:i]]
+    return [e for i, e in enumerate(encoders) if e.get("frozen") and e not in encoders[:i]]
 
 
-def _width(settings: Any) -> int:
+def _width(settings: PartSettings) -> int:
     """The width that a part's settings name, else ``WIDTH``."""
-    width = getattr(settings, "width", None) or (getattr(settings, "widths", None) or [None])[-1]
+    width = settings.get("width") or (settings.get("widths") or [None])[-1]
     return int(width) if width else WIDTH
 
 

@@ -17,7 +17,7 @@ from ..targets import Cells
 from .findings import NOTES, WARNS, Check
 
 
-def check_given_split(check: Check, draft: Draft, group: str | None) -> None:
+def check_table_split(check: Check, draft: Draft, group: str | None) -> None:
     """Groups and copies that a given split has on both sides, before prepare leaves rows out."""
     if group:
         rows = _pairs_text(across(draft.group, draft.split))
@@ -88,7 +88,7 @@ def check_give_aways(check: Check, columns: Sequence[Column], used: dict[str, st
                 pairs = [(cell, float(value)) for cell, value in paired if cell is not None and value is not None]
                 reason = label_leakage.number_leak_reason(column.role, pairs)
             else:
-                reason = label_leakage.leak_reason(column, [_one_label(v) for v in cells.values])
+                reason = label_leakage.leak_reason(column, [_first_label(v) for v in cells.values])
             if reason:
                 text = f"column '{visible(column.name)}' {reason.replace('the label', quoted_name(cells))}"
                 check.add(WARNS, "gives_the_label_away", used[column.name], text)
@@ -99,7 +99,7 @@ def quoted_name(cells: Cells) -> str:
     return f"'{visible(short(cells.name))}'"
 
 
-def _one_label(value: object) -> str | None:
+def _first_label(value: object) -> str | None:
     """A class; of several labels, the first."""
     if isinstance(value, tuple):
         return value[0] if value else None

@@ -155,7 +155,7 @@ def _rows(result: Check, run: Run, draft: Draft) -> list[Head]:
     """Splits, groups, copies and targets: as the table gives them, then as prepare would leave them."""
     data = run.recipe.data
     if data.split.column or data.split.hold_out:
-        leak_check.check_given_split(result, draft, data.group)
+        leak_check.check_table_split(result, draft, data.group)
     given, stopped = draft.split.copy(), _leave_out_and_split(result, run, draft)
     for reason in draft.notes.reasons():
         weight = WARNS if reason.rows > 0.05 * result.rows else NOTES
@@ -196,7 +196,7 @@ def _leave_out_and_split(result: Check, run: Run, draft: Draft) -> bool:
 
 def _error_text(error: SuffuseError) -> str:
     facts = [f"{word}{fact}" for word, fact in (("", error.got), ("expected ", error.expected)) if fact]
-    return visible(f"{error.what}: {', '.join(facts)}" + (f" ({error.hint})" if error.hint else ""))
+    return visible(f"{error.message}: {', '.join(facts)}" + (f" ({error.hint})" if error.hint else ""))
 
 
 def _check_kept_rows(result: Check, draft: Draft) -> list[Head]:

@@ -104,7 +104,7 @@ def _check_rare_answers(check: Check, cells: targets.Cells, split: np.ndarray, k
             counts.append(f"{left_out:,} of {len(values):,} {name} rows ({percent(left_out / len(values))})")
     if counts:
         text = f"answers beyond the {cells.task.max_classes} most frequent: {', '.join(counts)}; in training they are "
-        text += f"'{targets.OTHER}', which is never a right answer in validation and test"
+        text += f"'{targets.REST_CLASS}', which is never a right answer in validation and test"
         check.add(NOTES, "rare_answers", visible(cells.name), text)
 
 
