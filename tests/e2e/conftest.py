@@ -17,7 +17,8 @@ from e2e_tools import Finished, Result, check_success, make_project, suffuse
 def finished(build_once: Callable[..., Path]) -> Finished:
     """``suffuse run`` on a small project: all probes, int8 tried, the teacher exported. Read it, never change it: take
     a ``copied`` one for that."""
-    return run_once(build_once, "finished", evaluate__probes="all", export__int8="auto", export__teacher=True)
+    changes = {"evaluate__probes": "all", "evaluate__classical_baselines": True}
+    return run_once(build_once, "finished", **changes, export__int8="auto", export__teacher=True)
 
 
 @pytest.fixture(scope="session")

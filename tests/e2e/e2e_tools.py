@@ -104,7 +104,11 @@ def make_recipe(source: str = "rows.csv", **changes: Any) -> dict[str, Any]:
         "student": network([4, 8], 4, 8, "concat"),
         "distill": {"train": {"epochs": 2, "batch": 16}, "num_seeds": 2, "label_fractions": [0.5]},
         "export": {"int8": "off", "teacher": False},
-        "evaluate": {"resamples": 100, "probes": []},  # what takes longest; the finished run of all tests has them
+        "evaluate": {
+            "resamples": 100,
+            "probes": [],
+            "classical_baselines": False,
+        },  # what takes longest; the finished run of all tests has them
     }
     for key, value in changes.items():
         *way, last = key.split("__")
