@@ -152,10 +152,9 @@ class Part:
     def __getattr__(self, name: str) -> Any:
         module: ModuleType = self.__dict__["module"]
         protocol: type = self.__dict__["protocol"]
-        defaults: dict[str, Any] = dict(vars(protocol))
-        if name in vars(module) or name not in defaults:
+        if name in vars(module) or name not in vars(protocol):
             return getattr(module, name)
-        member = defaults[name]
+        member: Any = vars(protocol)[name]
         return MethodType(member, self) if isinstance(member, FunctionType) else member
 
 
