@@ -13,6 +13,7 @@ from ..data.columns import Columns
 from ..engine.inference import score
 from ..engine.label_budget import label_budget, visible
 from ..progress import Tell
+from ..registry import optional
 from ..run import Run
 from ..subsample import evenly_spaced
 from .estimators import Fitted, fit
@@ -20,7 +21,7 @@ from .features import Features, modality_features
 from .late_fusion import fuse, fusion_weights
 
 CLASSICAL = "classical"  # name of the late fusion of all modalities
-MAX_ROWS = 50_000  # training rows that a model is fitted on, evenly spaced
+MAX_ROWS = 20_000  # training rows that a model is fitted on, evenly spaced
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,10 @@ def classical_baselines(
         def report(done: float, name: str, number: int = number) -> None:
             tell((number + done) / len(shares), f"{CLASSICAL}: {name}")
 
-        made = _with_share(run, columns, rows, share, features, report)
+        # The matrices are small: several threads of BLAS wait for each other most of the time, and a fit takes 10 to 30
+        # times as long where other processes use the cores too.
+        with optional("threadpoolctl", "train").threadpool_limits(1, user_api="blas"):
+            made = _with_share(run, columns, rows, share, features, report)
         if share == 1.0:
             baselines |= made
         else:

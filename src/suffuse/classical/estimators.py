@@ -20,8 +20,7 @@ from ..types import CLASSES, LABELS, Head, Spec
 from .features import Features
 
 RARE = 1e-4  # probability of a class without training rows, before normalisation
-MANY_ROWS = 20_000  # from which logistic regression is fitted by stochastic gradient descent
-ITERATIONS = 200  # of logistic regression
+ITERATIONS = 100  # of logistic regression
 PENALTIES = (0.1, 1.0, 10.0, 100.0, 1000.0)  # of ridge regression, to choose from
 MAX_CATEGORY_CODES = 255  # that histogram gradient boosting takes; a column with more is read as numbers
 
@@ -76,9 +75,6 @@ def _estimator(head: Head, matrix: Any, features: Features) -> Any:
     if head.kind not in (CLASSES, LABELS):
         return linear.RidgeCV(PENALTIES) if _dense(matrix) else linear.Ridge(1.0)
     strength = 0.01 if _dense(matrix) else 10.0  # inverse penalty; standardised numbers are larger than TF-IDF
-    if matrix.shape[0] > MANY_ROWS:
-        penalty = 1 / (strength * matrix.shape[0])
-        return linear.SGDClassifier(loss="log_loss", alpha=penalty, max_iter=20, random_state=0)
     return linear.LogisticRegression(C=strength, max_iter=ITERATIONS)
 
 
