@@ -92,7 +92,8 @@ class Encoder(nn.Module):
             return self.part.initialise(self.settings, self.layers, self.field)
 
     def train(self, mode: bool = True) -> Encoder:
-        """A frozen encoder never leaves eval mode."""
+        """A frozen encoder never leaves eval mode; only its vectors are dropped out in training (``drop``)."""
+        self.drop = float(self.settings.get("drop", 0.0)) if mode and self.frozen else 0.0
         return super().train(mode and not self.frozen)
 
     def forward(self, x: Tensor) -> Encoded:
@@ -109,8 +110,10 @@ class Encoder(nn.Module):
 
     def standard(self, vectors: Tensor) -> Tensor:
         """A frozen encoder's vectors (U, D), every number with mean 0 and deviation 1 over the training rows: their
-        sizes differ by orders of magnitude, and no weight of the encoder's can learn to mend that."""
-        return ((vectors - self.centre) / self.scale).clamp(-FAR, FAR)
+        sizes differ by orders of magnitude, and no weight of the encoder's can learn to mend that. In training some of
+        the numbers are dropped."""
+        standard = ((vectors - self.centre) / self.scale).clamp(-FAR, FAR)
+        return nn.functional.dropout(standard, self.drop) if self.drop else standard
 
     def _read(self, x: Tensor) -> Encoded:
         if self.kind == "image":

@@ -58,6 +58,10 @@ CHOICES: dict[str, list[tuple[str, dict]]] = {
         ("image", {"widths": [4, 8], "norm": "batch", "stride": 2}),
         ("image", {"widths": [4, 8], "pool": "flatten", "dense": 5}),
     ],
+    "hog": [
+        ("image", {"cells": 4, "drop": 0.0}),
+        ("image", {"cells": 5, "orientations": 6, "colours": 0, "drop": 0.0}),
+    ],
     "residual": [
         ("image", {"widths": [4, 6], "blocks": 1, "stride": 1}),
         ("image", {"widths": [4, 6], "blocks": 2, "stride": 2, "pool": "meanmax"}),

@@ -34,10 +34,12 @@ class Fitted:
     spec: Spec
 
     def outputs(self, rows: np.ndarray) -> np.ndarray:
-        """(N, C) float32 of these rows."""
+        """(N, C) float32 of these rows; of a row without the modality the training prior."""
         matrix = self.features.transform(rows)
         parts = [_outputs(head, models, matrix) for head, models in zip(self.spec.heads, self.models, strict=True)]
-        return np.concatenate(parts, axis=1).astype(np.float32)
+        outputs = np.concatenate(parts, axis=1)
+        outputs[~self.features.present(rows)] = self.spec.log_prior
+        return outputs.astype(np.float32)
 
 
 def fit(features: Features, spec: Spec, rows: np.ndarray, target: np.ndarray) -> Fitted:

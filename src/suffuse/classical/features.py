@@ -45,6 +45,10 @@ class Features(Protocol):
         """Columns of X that are category codes."""
         ...
 
+    def present(self, rows: np.ndarray) -> np.ndarray:
+        """(N,) bool, which rows have the modality."""
+        ...
+
     def fit(self, rows: np.ndarray) -> Any:
         """Fit on these rows (N,) and return their X."""
         ...
@@ -74,6 +78,10 @@ class TextFeatures:
     is_table = False
     categories: tuple[int, ...] = ()
 
+    def present(self, rows: np.ndarray) -> np.ndarray:
+        """(N,) bool, which rows have a text."""
+        return self.columns.of((self.name,)).present[rows, 0]
+
     def fit(self, rows: np.ndarray) -> Any:
         """Sparse X of the rows. The vocabulary is theirs."""
         extraction = optional("sklearn.feature_extraction.text", "train")
@@ -95,9 +103,8 @@ class TextFeatures:
         """Normalised texts; of a row without one, or with one that can't be read, an empty one."""
         settings: Any = self.run.recipe.modalities[self.name]
         records = self._raw.records(settings.columns, rows)
-        present = self.columns.of((self.name,)).present[rows, 0]
         texts = []
-        for record, has_text in zip(records, present, strict=True):
+        for record, has_text in zip(records, self.present(rows), strict=True):
             value = record if len(settings.columns) > 1 else record[settings.columns[0]]
             try:
                 texts.append(text.load(settings, value, self._raw.root)[1] if has_text else "")
@@ -128,6 +135,10 @@ class TableFeatures:
         statistics = self.columns.spec.fields[0].statistics
         return statistics["numbers"], 2 * statistics["numbers"] + len(statistics["categories"])
 
+    def present(self, rows: np.ndarray) -> np.ndarray:
+        """(N,) bool, which rows have a value in any column."""
+        return self.columns.present[rows, 0]
+
     def fit(self, rows: np.ndarray) -> np.ndarray:
         """X of the rows."""
         return self.transform(rows)
@@ -157,9 +168,13 @@ class EntryFeatures:
     fitted: Any = None
     computed: dict[int, np.ndarray] = field(default_factory=dict)  # entry -> (K,)
 
+    def present(self, rows: np.ndarray) -> np.ndarray:
+        """(N,) bool, which rows have a picture, recording or sequence."""
+        return self.columns.present[rows, 0]
+
     def fit(self, rows: np.ndarray) -> np.ndarray:
         """X of the rows."""
-        entries = np.unique(self._entries_of(rows[self.columns.present[rows, 0]]))
+        entries = np.unique(self._entries_of(rows[self.present(rows)]))
         values = self._values(entries[evenly_spaced(len(entries), PCA_ENTRIES)])
         if not len(values):
             values = np.zeros((1, 1), np.float32)
@@ -172,7 +187,7 @@ class EntryFeatures:
 
     def transform(self, rows: np.ndarray) -> np.ndarray:
         """X of the rows."""
-        present = self.columns.present[rows, 0]
+        present = self.present(rows)
         matrix = np.zeros((len(rows), self.fitted[-1].n_components_), np.float32)
         if present.any():
             entries, position = np.unique(self._entries_of(rows[present]), return_inverse=True)

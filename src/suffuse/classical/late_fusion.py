@@ -1,4 +1,11 @@
-"""Late fusion: for each target the weighted mean of the modalities' outputs, with weights chosen on validation rows."""
+"""Late fusion: for each target a weighted sum of the members' outputs. The weights are chosen on rows that no member
+was fitted on.
+
+z = z_0 + sum_m w_m (z_m - z_0) with w_m >= 0: z_m are the outputs of member m (log-probabilities of classes, log-odds
+of labels, numbers), z_0 is the training prior. This is a logarithmic opinion pool (Genest & Zidek 1986). With all
+w_m = 1 it is Bayes' rule for modalities that are independent given the class; smaller weights soften, larger ones
+sharpen. A member that doesn't know a row has z_m = z_0 and changes nothing.
+"""
 
 from __future__ import annotations
 
@@ -6,32 +13,36 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..activations import softmax
+from ..activations import sigmoid, softmax
 from ..registry import optional
 from ..types import CLASSES, LABELS, Head, Spec
 
-EVENNESS = 0.01  # pull towards equal weights, in units of the loss: few validation rows say little
+EVENNESS = 0.01  # pull towards w = 1 / M, in units of the loss: few rows say little
 
 
 def fusion_weights(spec: Spec, outputs: Sequence[np.ndarray], target: np.ndarray) -> np.ndarray:
-    """(H, M) weights of M modalities for each of H targets, from their outputs (N, C) on validation rows.
+    """(H, M) weights of M members for each of H targets, from their outputs (N, C).
 
-    They are softmax(v), where v minimises the log loss (numbers: the mean squared error in standard deviations) plus
-    EVENNESS times the mean of v^2. Without a row that has the target they are equal.
+    They minimise the log loss (numbers: the mean squared error) plus EVENNESS times the mean of (w - 1 / M)^2.
+    Without a row that has the target they are equal.
     """
-    stacked = np.stack(outputs).astype(np.float64)
+    relative = np.stack(outputs).astype(np.float64) - np.asarray(spec.log_prior)
+    priors = _parts(spec, np.asarray(spec.log_prior)[None, None])
     weights = []
-    for (head, parts), (_, values) in zip(_parts(spec, stacked), spec.targets(target), strict=True):
+    for (head, parts), (_, prior), (_, values) in zip(
+        _parts(spec, relative), priors, spec.targets(target), strict=True
+    ):
         known = np.asarray(head.known(values)) & (head.kind != CLASSES or values < parts.shape[2])
-        weights.append(_weights(head, parts[:, known], np.asarray(values)[known]))
+        weights.append(_weights(head, prior[0], parts[:, known], np.asarray(values)[known]))
     return np.stack(weights)
 
 
 def fuse(spec: Spec, weights: np.ndarray, outputs: Sequence[np.ndarray]) -> np.ndarray:
     """(N, C) float32: M outputs (N, C), weighted for each target."""
-    stacked = np.stack(outputs).astype(np.float64)
-    parts = [np.tensordot(w, part, 1) for w, (_, part) in zip(weights, _parts(spec, stacked), strict=True)]
-    return np.concatenate(parts, axis=1).astype(np.float32)
+    prior = np.asarray(spec.log_prior)
+    relative = np.stack(outputs).astype(np.float64) - prior
+    parts = [np.tensordot(w, part, 1) for w, (_, part) in zip(weights, _parts(spec, relative), strict=True)]
+    return (prior + np.concatenate(parts, axis=1)).astype(np.float32)
 
 
 def _parts(spec: Spec, stacked: np.ndarray) -> list[tuple[Head, np.ndarray]]:
@@ -40,27 +51,31 @@ def _parts(spec: Spec, stacked: np.ndarray) -> list[tuple[Head, np.ndarray]]:
     return [(head, stacked[:, :, a:b]) for head, a, b in zip(spec.heads, ends[:-1], ends[1:], strict=True)]
 
 
-def _weights(head: Head, parts: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """(M,) of one target; parts (M, N, C_h)."""
-    start = np.zeros(len(parts))
-    if not len(target) or len(parts) == 1:
-        return softmax(start[None])[0]
+def _weights(head: Head, prior: np.ndarray, parts: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """(M,) of one target; prior (1, C_h), parts (M, N, C_h)."""
+    even = np.full(len(parts), 1 / len(parts))
+    if not len(target):
+        return even
 
-    def objective(v: np.ndarray) -> float:
-        fused = np.tensordot(softmax(v[None])[0], parts, 1)
-        return _loss(head, fused, target) + EVENNESS * float(np.mean(v**2))
+    def objective(w: np.ndarray) -> tuple[float, np.ndarray]:
+        loss, slope = _loss(head, prior + np.tensordot(w, parts, 1), target)
+        gradient = np.tensordot(parts, slope, 2) + 2 * EVENNESS * (w - even) / len(w)
+        return loss + EVENNESS * float(np.mean((w - even) ** 2)), gradient
 
-    found = optional("scipy.optimize", "train").minimize(objective, start, method="Nelder-Mead")
-    return softmax(found.x[None])[0]
+    optimize = optional("scipy.optimize", "train")
+    return optimize.minimize(objective, even, jac=True, method="L-BFGS-B", bounds=[(0, None)] * len(even)).x
 
 
-def _loss(head: Head, fused: np.ndarray, target: np.ndarray) -> float:
+def _loss(head: Head, fused: np.ndarray, target: np.ndarray) -> tuple[float, np.ndarray]:
+    """The mean loss, and its slope at every output (N, C_h)."""
     if head.kind == CLASSES:
-        shifted = fused - fused.max(1, keepdims=True)
-        log_probabilities = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
-        return -float(log_probabilities[np.arange(len(target)), target.astype(np.int64)].mean())
+        p, rows, classes = softmax(fused), np.arange(len(target)), target.astype(np.int64)
+        slope = p.copy()
+        slope[rows, classes] -= 1
+        return -float(np.log(np.maximum(p[rows, classes], 1e-300)).mean()), slope / len(target)
     if head.kind == LABELS:
         known = target >= 0
-        signed = np.where(target > 0, fused, -fused)
-        return float(np.logaddexp(0, -signed)[known].mean())
-    return float(np.mean((fused[:, 0] - target) ** 2))
+        loss = np.logaddexp(0, np.where(target > 0, -fused, fused))
+        return float(loss[known].mean()), np.where(known, sigmoid(fused) - (target > 0), 0) / known.sum()
+    error = fused[:, 0] - target
+    return float(np.mean(error**2)), (2 * error / len(target))[:, None]

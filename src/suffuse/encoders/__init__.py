@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 TABLE = {
     "conv": "suffuse.encoders.conv",
     "residual": "suffuse.encoders.residual",
+    "hog": "suffuse.encoders.hog",
     "gru": "suffuse.encoders.rnn",
     "lstm": "suffuse.encoders.rnn",
     "bag": "suffuse.encoders.bag",

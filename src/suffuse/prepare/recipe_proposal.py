@@ -15,9 +15,8 @@ import numpy as np
 
 from .. import sources
 from ..errors import UsageError
-from ..modalities import text
+from ..modalities import text, text_ngrams
 from ..modalities.cell import Root
-from ..word_patterns import UNSPACED
 from . import recipe_writer
 from .column_roles import Plan, assign
 from .column_types import Column, inspect, sample
@@ -26,12 +25,13 @@ TRAIN = 0.765  # share of the rows that is left for training where splits are ma
 FEW_LABELS = 0.5  # of the training rows have a label: below it three teachers together, who cost little then
 
 SIDES = (32, 64, 96)  # pixels of a picture; more is slow without a GPU
-MAX_TOKENS = 256
-MAX_WORDS = 3000  # in a vocabulary of whole words
-WORD = re.compile(r"\w+|[^\w\s]+")  # how ``tokens: words`` cuts a text
-TOKENS_IN_PICTURE = 200  # tokens that cost about as much as a picture of 64 pixels
+MAX_LENGTH = 2048  # n-grams of a text
+MAX_CHARACTERS = 20_000  # of a text that is measured
+MANY_TEXTS, VOCABULARIES = 50_000, (8192, 16384)  # ids of n-grams for fewer distinct texts, and for so many
+FRAMES_IN_PICTURE = 200  # frames of sound that cost about as much as a picture of 64 pixels
+NGRAMS_IN_PICTURE = 4000
 STEPS = (600, 2500)  # fewest and most steps of a training
-PICTURES = 400_000  # that a training may look at: some minutes for teacher and students on two cores
+PICTURES = 1_000_000  # that a training may read: some minutes for teacher and students on two cores
 
 # names that a recipe or the prepared columns keep for themselves
 RESERVED = {"fused", "present", "logits", "entry", "target", "split", "group", "key"}
@@ -136,8 +136,10 @@ def _cost(modality: dict) -> float:
     if modality["kind"] == "image":
         return modality.get("max_images", 1) * picture_cost(modality["size"])
     if modality["kind"] == "audio":
-        return text_cost(100 * modality["seconds"])  # as many frames as a text has tokens
-    return text_cost(modality["length"])
+        return 100 * modality["seconds"] / FRAMES_IN_PICTURE
+    if modality["kind"] == "sequence":
+        return modality["length"] / FRAMES_IN_PICTURE
+    return modality["length"] / NGRAMS_IN_PICTURE
 
 
 def _relative(path: str, place: Path) -> str:
@@ -172,16 +174,12 @@ def picture_size(side: int) -> int:
 
 def text_settings(cells: Sequence[str | None]) -> dict:
     """tokens, vocabulary and length for the texts of a column (None: no text)."""
-    distinct = [" ".join(cell.split())[:4000].lower() for cell in dict.fromkeys(cells) if cell]
-    texts = sample(distinct, 20_000)
-    words = [WORD.findall(t) for t in texts]
-    lengths = [len(p) for p in words]
-    vocabulary_words = {piece for row_words in words for piece in row_words}
-    unspaced = sum(len(UNSPACED.findall(t)) for t in texts) / max(sum(map(len, texts)), 1)
-    if unspaced < 0.1 and len(vocabulary_words) < MAX_WORDS and np.median(lengths) <= 64:
-        return {"tokens": "words", "vocabulary": MAX_WORDS, "length": _length(lengths)}
-    vocabulary = 2000 if len(distinct) < 5000 else 4000 if len(distinct) < 50_000 else 8000
-    return {"tokens": "bpe", "vocabulary": vocabulary, "length": _length(_pair_lengths(texts, vocabulary))}
+    distinct = [" ".join(cell.split())[:MAX_CHARACTERS].lower() for cell in dict.fromkeys(cells) if cell]
+    vocabulary = VOCABULARIES[0] if len(distinct) < MANY_TEXTS else VOCABULARIES[1]
+    settings = text.Settings.model_validate({"column": "", "tokens": "ngrams", "vocabulary": vocabulary})
+    hashing = text_ngrams.Hashing.of(vocabulary, settings.word_ngrams, settings.char_ngrams)
+    lengths = [len(text_ngrams.ngram_ids(hashing, t)) for t in sample(distinct, 2_000)]
+    return {"tokens": "ngrams", "vocabulary": vocabulary, "length": _length(lengths)}
 
 
 def batch_size(rows: int) -> int:
@@ -197,24 +195,11 @@ def epochs(rows: int, cost: float) -> int:
 
 
 def picture_cost(size: int) -> float:
-    """In pictures of 64 pixels; one of 32 isn't halved first, so it costs the same."""
-    return (max(size, 64) / 64) ** 2
-
-
-def text_cost(length: float) -> float:
     """In pictures of 64 pixels."""
-    return length / TOKENS_IN_PICTURE
-
-
-def _pair_lengths(texts: list[str], vocabulary: int) -> list[int]:
-    """Lengths in byte pairs, of texts that the pairs were not made from."""
-    part = sample(texts, 1000)
-    settings = text.Settings(column="", tokens="bpe", vocabulary=vocabulary, length=4096)
-    ids = text.encode(settings, text.fit(settings, part[::2]), part[1::2])
-    return (ids != text.PAD).sum(1).tolist()
+    return (size / 64) ** 2
 
 
 def _length(lengths: list[int]) -> int:
     """Nearly all of them with a margin, in steps of 8."""
     rounded = math.ceil(1.25 * float(np.percentile(lengths, 99)) / 8) * 8
-    return min(max(rounded, 8), MAX_TOKENS)
+    return min(max(rounded, 8), MAX_LENGTH)

@@ -15,7 +15,6 @@ from .column_types import READ, Column, is_number
 
 COMMENT_COLUMN = 34  # where a comment beside an entry starts
 TEACHER = {
-    "widths": [32, 64, 128],
     "frames": [64, 96, 128],
     "embedding": 64,
     "table": [64],
@@ -26,17 +25,14 @@ TEACHER = {
 }
 MODALITY_DROPOUT = 0.2  # share of the rows whose modalities are thinned out, of the student's training
 STUDENT = {
-    "widths": [8, 16, 32],
     "frames": [16, 24, 32],
-    "embedding": 16,
+    "embedding": 8,
     "table": [16],
     "gru": 24,
     "fusion": 32,
     "hidden": 32,
     "rate": 0.004,
 }
-HALVED = 64  # pixels from which on the first convolution takes every second one
-
 
 SOFT = {
     CLASSES: ("kind: kd, weight: 0.9, temperature: 2.0", "the teacher's probabilities, softened", 0.1),
@@ -164,11 +160,10 @@ def _modalities(plan: Plan, draft: Draft) -> list[str]:
     comments = {
         "size": "pixels, both sides; more shows more and takes longer",
         "tokens": {
-            "words": "whole words: few different ones here; else bpe",
-            "bpe": "pieces of words: any language; `words` for a small vocabulary",
+            "ngrams": "hashed words, word pairs and character n-grams, in any language",
         },
-        "vocabulary": f"entries at the most; each is {STUDENT['embedding']} parameters of the student",
-        "length": "tokens or steps at the most; what is longer is cut",
+        "vocabulary": f"ids of n-grams; each is {STUDENT['embedding']} parameters of the student",
+        "length": "n-grams or steps at the most; what is longer is cut",
         "max_images": "pictures of a row; their features are averaged",
         "rate": "samples a second, after resampling",
         "seconds": "at the most; what is longer is cut",
@@ -217,8 +212,7 @@ def _network(draft: Draft, size: dict) -> list[str]:
     lines = ["  encoders:"]
     for name, settings in draft.modalities.items():
         if settings["kind"] == "image":
-            stride = ", stride: 2" if settings["size"] >= HALVED else ""
-            encoder = f"{{kind: conv, widths: {size['widths']}{stride}}}"
+            encoder = "{kind: hog}"
         elif settings["kind"] == "audio":
             encoder = f"{{kind: conv1d, widths: {size['frames']}}}"
         elif settings["kind"] == "tabular":
@@ -226,7 +220,7 @@ def _network(draft: Draft, size: dict) -> list[str]:
         elif settings["kind"] == "sequence":
             encoder = f"{{kind: gru, width: {size['gru']}}}"
         else:
-            encoder = f"{{kind: gru, embedding: {size['embedding']}, width: {size['gru']}}}"
+            encoder = f"{{kind: ngrams, embedding: {size['embedding']}}}"
         lines.append(f"    {scalar(name)}: {encoder}")
     fusion = fusions.default_kind(len(draft.modalities)) if len(draft.modalities) > 1 else "concat"
     lines.append(f"  fusion: {{kind: {fusion}, width: {size['fusion']}}}")

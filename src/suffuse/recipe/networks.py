@@ -133,6 +133,14 @@ class OwnTraining(Settings):
         return training.model_copy(update=self.model_dump(exclude_none=True))
 
 
+class Portfolio(Settings):
+    """Classical models (scikit-learn) of each modality beside the teacher's network: their late fusion teaches."""
+
+    folds: int = Field(
+        default=5, ge=2, le=20
+    )  # parts of the training rows; each is answered by models fitted on the rest
+
+
 class Teacher(Network):
     """The strong model."""
 
@@ -142,6 +150,7 @@ class Teacher(Network):
     unimodal_baselines: bool = False  # also the teacher on each modality alone
     folds: int | None = Field(default=None, ge=2, le=20)  # training rows are answered by networks that didn't see them
     ensemble: bool = False  # all seeds teach together: the mean of their probabilities
+    portfolio: Portfolio | None = None  # classical models teach together with the network
 
     @model_validator(mode="after")
     def _several(self) -> Teacher:

@@ -24,6 +24,7 @@ from ..files import parsing, write_json
 from ..progress import Tell, progress
 from ..recipe.stage_settings import PROBES
 from ..run import Run
+from ..teachers import batch_query
 from ..teachers.batch_query import ProbeTeacher
 from ..teachers.ensemble import combine
 from ..teachers.factory import open_teacher
@@ -82,7 +83,8 @@ def looked(
     """Every model's outputs on the test rows, and its metrics in every resample."""
     asked = run.recipe.evaluate
     draws = metrics.draw(columns.group[rows], asked.resamples, asked.confidence)
-    models = with_ensemble(run, columns.spec, {**load_models(run, columns, rows, teacher, tell), **(classical or {})})
+    models = {**load_models(run, columns, rows, teacher, tell), **(classical or {})}
+    models = with_ensemble(run, columns, rows, models)
     context = Context(run.recipe, columns, rows, draws, models)
     if teacher is not None:
         context = replace(context, abstained=np.isnan(teacher.outputs["test"]).any(1))
@@ -90,12 +92,17 @@ def looked(
     return replace(context, metrics={who: seed_metrics(context, model) for who, model in models.items()})
 
 
-def with_ensemble(run: Run, spec: Spec, models: dict[str, Model]) -> dict[str, Model]:
-    """The models, and where all of the teacher's seeds are distilled, their common answer; it isn't probed further."""
-    if run.recipe.trained is None or not run.recipe.trained.ensemble:
+def with_ensemble(run: Run, columns: Columns, rows: np.ndarray, models: dict[str, Model]) -> dict[str, Model]:
+    """The models, and where several members are distilled (all of the teacher's seeds, or a portfolio), their common
+    answer; it isn't probed further."""
+    teacher = run.recipe.trained
+    if teacher is None or not (teacher.ensemble or teacher.portfolio):
         return models
-    said = combine(spec.heads, list(models["teacher"].logits.values()), "mean")
-    return {**models, "ensemble": Model("ensemble", {"": said})}
+    if teacher.portfolio:
+        logits = batch_query.logits(open_teacher(run, columns), rows)
+    else:
+        logits = combine(columns.spec.heads, list(models["teacher"].logits.values()), "mean")
+    return {**models, "ensemble": Model("ensemble", {"": logits})}
 
 
 def probed(context: Context, tell: Tell) -> dict[str, dict[str, Any]]:

@@ -9,10 +9,12 @@ import dataclasses
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from .. import losses
+from ..classical.cross_fitting import cross_fit_modalities
 from ..data.columns import Columns
 from ..data.sampler import Sampler
 from ..data.training_views import Viewer
@@ -33,10 +35,11 @@ from ..progress import Tell, progress, say
 from ..registry import settings
 from ..run import Run
 from ..subsample import evenly_spaced
-from ..teachers import batch_query
+from ..teachers import batch_query, portfolio
 from ..teachers.ensemble import combine
-from ..teachers.factory import open_external
+from ..teachers.factory import open_external, open_network
 from ..teachers.out_of_fold import fold_of
+from ..teachers.portfolio import NETWORK, Portfolio
 from ..types import CLASSES, Head
 
 MEMORISED, SURE = 0.98, 0.05  # main metric and log loss on training rows of a teacher that has memorised them
@@ -80,7 +83,8 @@ def teach(run: Run) -> None:
         if teacher.num_seeds > 1:
             shutil.rmtree(folder / "teacher", ignore_errors=True)
             shutil.copytree(folder / "teachers" / best_seed(folder / "teachers"), folder / "teacher")
-        facts = score_trained(run)
+        members = fit_portfolio(run, tell) if teacher.portfolio else None
+        facts = score_trained(run, members)
     if facts["by_heart"] and not teacher.folds:
         say(f"notice: {_known(facts)}: its answers there say little more than the labels.")
         say("        teacher: {folds: 5} asks networks that didn't see them.")
@@ -136,8 +140,28 @@ def measure_external(run: Run) -> None:
         say(f"notice: {_known(facts)}: it has seen them, and its answers there say little more than the labels.")
 
 
-def score_trained(run: Run) -> dict:
-    """Score the trained teacher on training rows too, an ensemble also on validation rows. Returns the
+def fit_portfolio(run: Run, tell: Tell) -> Portfolio:
+    """Cross-fit the classical models beside the trained network, and weigh all of them. Writes ``teacher/portfolio/``.
+
+    The weights are chosen on validation rows; where the network has folds of its own, on training rows too.
+    """
+    teacher, folder, columns = run.recipe.trained, run.partial("teach"), Columns.open(run.path("data"))
+    assert teacher and teacher.portfolio
+    place = folder / "teacher" / portfolio.FOLDER
+    fold = fold_of(columns, teacher.portfolio.folds, run.recipe.seed)
+    files = cross_fit_modalities(run, columns, fold, place, lambda share, words: tell(0.9 * share, words))
+    outputs = {name: np.load(file, mmap_mode="r") for name, file in files.items()}
+    network = open_network(run, columns, teacher, folder)
+    rows = columns.labelled("validation")
+    if teacher.folds:
+        rows = np.concatenate([rows, sample_rows(columns.labelled("train"))])
+    tell(0.9, "weights of the portfolio")
+    write_json(place / portfolio.WEIGHTS, portfolio.subset_weights(network, columns, outputs, rows))
+    return Portfolio.open(network, columns, place)
+
+
+def score_trained(run: Run, members: Portfolio | None = None) -> dict:
+    """Score the trained teacher on training rows too, an ensemble or portfolio also on validation rows. Returns the
     facts that were written."""
     folder = run.partial("teach")
     place, columns = folder / "teacher", Columns.open(run.path("data"))
@@ -146,15 +170,31 @@ def score_trained(run: Run) -> dict:
     places = sorted((folder / "teachers").glob("seed-*")) if together else [place]
 
     def scored(rows: np.ndarray) -> dict[str, float]:
-        return score(columns.spec, trained_logits(run, columns, places, rows), columns.target[rows])
+        answers = batch_query.logits(members, rows) if members else trained_logits(run, columns, places, rows)
+        return score(columns.spec, answers, columns.target[rows])
 
     facts["training"] = scored(training_rows)
     if together:
         facts |= {"ensemble": len(places), "best": facts["validation"]}
         facts["validation"] = scored(columns.labelled("validation"))
+    if members:
+        facts |= portfolio_facts(columns, members, facts["validation"])
+        facts["validation"] = scored(columns.labelled("validation"))
     facts["by_heart"] = is_memorised(columns.spec.heads, facts["training"])
     write_json(place / "training.json", facts)
     return facts
+
+
+def portfolio_facts(columns: Columns, members: Portfolio, network: dict[str, float]) -> dict[str, Any]:
+    """``portfolio``: each member's score on validation rows, and its weights for rows with all modalities."""
+    rows = columns.labelled("validation")
+    scores = {NETWORK: network}
+    for name, outputs in members.outputs.items():
+        scores[name] = score(columns.spec, outputs[rows], columns.target[rows])
+    full, heads = members.weights["+".join(columns.spec.names)], columns.spec.heads
+    weights = [{head.name: float(w[m]) for head, w in zip(heads, full, strict=True)} for m in range(len(scores))]
+    listed = zip(scores.items(), weights, strict=True)
+    return {"portfolio": {name: {"validation": value, "weights": own} for (name, value), own in listed}}
 
 
 def trained_logits(run: Run, columns: Columns, places: list[Path], rows: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from ..data.columns import Columns
 from ..errors import SuffuseError, UsageError
 from ..files import read_json
 from ..prepare.raw_cells import RawRows
+from ..recipe.networks import Teacher as TrainedTeacher
 from ..registry import TeacherSettings
 from ..run import Run
 from ..types import Head
@@ -20,6 +22,8 @@ from .ensemble import Ensemble
 from .ensemble import Settings as EnsembleSettings
 from .matching import Matching
 from .out_of_fold import OutOfFold
+from .portfolio import FOLDER as PORTFOLIO
+from .portfolio import Portfolio
 from .trained import DeepEnsemble, Trained
 
 
@@ -30,11 +34,10 @@ def open_teacher(run: Run, columns: Columns) -> Teacher:
     """
     chosen = run.recipe.teacher
     if not isinstance(chosen, TeacherSettings):
-        if chosen.ensemble:
-            return DeepEnsemble.open(run, columns)
-        if chosen.folds:
-            return OutOfFold.open(run, columns, chosen.folds)
-        return Trained.open(run, columns)
+        network = open_network(run, columns, chosen)
+        if chosen.portfolio is None:
+            return network
+        return Portfolio.open(network, columns, run.path("teacher", PORTFOLIO))
     teacher = open_external(run, columns)
     recorded = (read_json(run.path("teacher", "training.json")) or {}).get("fingerprint")
     if recorded != teacher.fingerprint():
@@ -43,6 +46,17 @@ def open_teacher(run: Run, columns: Columns) -> Teacher:
             hint="`suffuse run` measures a changed one again; a function that makes one must make the same each time",
         )  # fmt: skip
     return teacher
+
+
+def open_network(run: Run, columns: Columns, chosen: TrainedTeacher, folder: Path | None = None) -> Teacher:
+    """The networks that the run trained, as the recipe lets them answer. ``folder``: where they are, if not in the
+    run."""
+    place = folder or run.folder
+    if chosen.ensemble:
+        return DeepEnsemble.open(run, columns, place)
+    if chosen.folds:
+        return OutOfFold.open(run, columns, chosen.folds, place)
+    return Trained.open(run, columns, place / "teacher")
 
 
 def open_external(run: Run, columns: Columns) -> Teacher:

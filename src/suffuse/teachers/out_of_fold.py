@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -31,10 +32,10 @@ class OutOfFold:
     fold: np.ndarray  # (N,) int64, the part that a row belongs to; -1 where it is no training row
 
     @classmethod
-    def open(cls, run: Run, columns: Columns, folds: int) -> OutOfFold:
-        """Open the networks that the run trained."""
-        parts = tuple(Trained.open(run, columns, "folds", f"fold-{k}") for k in range(folds))
-        return cls(Trained.open(run, columns), parts, fold_of(columns, folds, run.recipe.seed))
+    def open(cls, run: Run, columns: Columns, folds: int, place: Path) -> OutOfFold:
+        """Open the networks that the run trained, in the folder ``place``."""
+        parts = tuple(Trained.open(run, columns, place / "folds" / f"fold-{k}") for k in range(folds))
+        return cls(Trained.open(run, columns, place / "teacher"), parts, fold_of(columns, folds, run.recipe.seed))
 
     @property
     def modalities(self) -> tuple[str, ...]:

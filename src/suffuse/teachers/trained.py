@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -31,9 +32,9 @@ class Trained:
     raw: Columns | None = None  # the same with entries in place of vectors: an augmented view is encoded again
 
     @classmethod
-    def open(cls, run: Run, columns: Columns, *folder: str) -> Trained:
-        """The teacher that the run trained, or another network of it in ``folder``."""
-        model = open_model(run.path(*(folder or ("teacher",))))
+    def open(cls, run: Run, columns: Columns, folder: Path) -> Trained:
+        """A network that the run trained, in ``folder``."""
+        model = open_model(folder)
         maps = model.mapped(losses.needs(run.recipe.distill.losses.values()))
         own_columns = columns.of(model.spec.names)
         return cls(model, feature_cache.ready(own_columns, model, feature_cache.place(run)), maps, own_columns)
@@ -97,11 +98,11 @@ class DeepEnsemble:
     heads: tuple[Head, ...]
 
     @classmethod
-    def open(cls, run: Run, columns: Columns) -> DeepEnsemble:
-        """Open the networks of all seeds."""
-        folder = run.path("teachers")
-        seeds = sorted(place.name for place in folder.glob("seed-*"))
-        members = tuple(Trained.open(run, columns, "teachers", seed) for seed in seeds)
+    def open(cls, run: Run, columns: Columns, place: Path) -> DeepEnsemble:
+        """Open the networks of all seeds, in the folder ``place``."""
+        folder = place / "teachers"
+        seeds = sorted(network.name for network in folder.glob("seed-*"))
+        members = tuple(Trained.open(run, columns, folder / seed) for seed in seeds)
         return cls(members, seeds.index(best_seed(folder)), columns.spec.heads)
 
     @property
