@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 from pydantic import Field, FiniteFloat, model_validator
 
-from ..registry import ModalitySettings
+from ..registry import ModalitySettings, PartDocs
 from ..registry import Settings as Base
 from ..registry import Statistics as BaseStatistics
 from . import image_ops
@@ -31,28 +31,59 @@ PADDING = (255, 255, 255)
 RESIZE = Image.Resampling.BILINEAR
 DRAWS, DAMAGES = image_ops.DRAWS, image_ops.DAMAGES
 
+DOCS = PartDocs(
+    summary=(
+        "JPEG, PNG, WebP, GIF (first frame), BMP or TIFF to (size, size, 3) uint8 RGB, decoded "
+        "by Pillow. EXIF rotation is applied; transparency is composited on white."
+    ),
+    example="photo: {kind: image, column: photo, size: 96, fit: crop}",
+)
+
 
 class Augment(Base):
     """How far a training view may differ from the picture."""
 
-    flip: bool = False  # left and right change places in half of the views
-    shift: float = Field(0.0, ge=0, le=0.5)  # of the side, at the most, each way
-    zoom: float = Field(0.0, ge=0, le=0.5)  # 0.1: from 0.9 to 1.1 times as large
-    brightness: float = Field(0.0, ge=0, le=1)  # of the full range, brighter or darker
-    contrast: float = Field(0.0, ge=0, le=1)  # 0.2: from 0.8 to 1.2 times
-    erase: float = Field(0.0, ge=0, le=0.5)  # of the area, at the most, that a gray square hides in half of the views
+    flip: bool = Field(False, description="Mirror half of the views horizontally.")
+    shift: float = Field(0.0, ge=0, le=0.5, description="Largest shift in each direction, as a share of the side.")
+    zoom: float = Field(0.0, ge=0, le=0.5, description="Largest zoom: 0.1 scales by 0.9 to 1.1.")
+    brightness: float = Field(
+        0.0, ge=0, le=1, description="Largest change of brightness, as a share of the full range."
+    )
+    contrast: float = Field(0.0, ge=0, le=1, description="Largest change of contrast: 0.2 scales by 0.8 to 1.2.")
+    erase: float = Field(
+        0.0,
+        ge=0,
+        le=0.5,
+        description=("Largest share of the area that a gray square hides in half of the views (Zhong et al. 2020)."),
+    )
 
 
 class Settings(ModalitySettings):
     """Settings of an image modality."""
 
     kind: Literal["image"] = "image"
-    size: int = Field(64, ge=8, le=1024)  # pixels, both sides
-    fit: Literal["pad", "crop", "stretch"] = "pad"  # how a picture that isn't square becomes so
-    max_images: int | None = Field(None, ge=1, le=32)  # pictures of a row; as many as columns where it isn't said
-    channels: Literal["rgb", "bgr"] = "rgb"  # order in arrays (OpenCV: bgr); files say it themselves
-    white: float | None = Field(None, gt=0)  # value of white, where pixels have more than 8 bits; see above
-    augment: Augment | None = None
+    column: str | tuple[str, ...] = Field(description="Column, or a list of columns: several pictures per row.")
+    size: int = Field(64, ge=8, le=1024, description="Height and width in pixels.")
+    fit: Literal["pad", "crop", "stretch"] = Field(
+        "pad", description="How a picture becomes square: `pad`, `crop` or `stretch`."
+    )
+    max_images: int | None = Field(
+        None, ge=1, le=32, description="Largest number of pictures per row. Default: the number of columns."
+    )
+    channels: Literal["rgb", "bgr"] = Field(
+        "rgb", description="Channel order of arrays and tensors, `rgb` or `bgr` (OpenCV). Files define their own."
+    )
+    white: float | None = Field(
+        None,
+        gt=0,
+        description=(
+            "Value of white in pixels with more than 8 bits, e.g. 4095 for a 12-bit scanner. Larger "
+            "values are white too. Default: [by the values](modalities.md#image)."
+        ),
+    )
+    augment: Augment | None = Field(
+        None, description="Augmentation of training views, used if `train.augment` is set (next table)."
+    )
 
     @property
     def places(self) -> int:

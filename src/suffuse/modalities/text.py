@@ -25,7 +25,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from ..errors import UsageError, listed
 from ..files import package_file
-from ..registry import ModalitySettings, optional
+from ..registry import ModalitySettings, PartDocs, optional
 from ..registry import Statistics as BaseStatistics
 from .cell import Absent, Root, Unreadable, is_empty, limits_of, pieces
 
@@ -35,6 +35,11 @@ MAX_CHARACTERS = 100_000  # what a tokenizer is given at the most
 DRAWS = 2  # numbers that one augmented view takes
 DROPPED = 0.2  # of the tokens at the most
 
+DOCS = PartDocs(
+    summary="Text in any language to token ids.",
+    example="title: {kind: text, column: [title, subtitle], tokens: words, length: 32}",
+)
+
 
 class Settings(ModalitySettings):
     """Settings of a text modality."""
@@ -42,14 +47,27 @@ class Settings(ModalitySettings):
     FILES: ClassVar[tuple[str, ...]] = ("tokenizer",)
 
     kind: Literal["text"] = "text"
-    tokens: Literal["words", "bpe", "nltk", "spacy"] = "bpe"
-    vocabulary: int = Field(8000, ge=300, le=200_000)  # entries at the most
-    length: int = Field(64, ge=1, le=4096)  # tokens at the most; what is longer is cut
-    lowercase: bool = True
-    language: str | None = None  # of ``tokens: spacy``: en, zh, ar, ... or xx
-    tokenizer: str | None = None  # a pretrained one instead: tokenizer.json, its folder, or package:NAME
-    augment: bool = False  # views of a training whose `augment` is set lose some of their tokens
-    separator: str = " | "  # between the texts of several columns
+    column: str | tuple[str, ...] = Field(
+        description=("Column, or a list of columns whose texts are joined in this order; empty ones are skipped.")
+    )
+    tokens: Literal["words", "bpe", "nltk", "spacy"] = Field(
+        "bpe",
+        description=(
+            "Tokenizer that is trained on the training split: `words` (split at spaces and "
+            "punctuation), `bpe` (subwords, for any language and script), `nltk`, `spacy`."
+        ),
+    )
+    vocabulary: int = Field(8000, ge=300, le=200_000, description="Largest vocabulary.")
+    length: int = Field(64, ge=1, le=4096, description="Cut longer texts to this many tokens.")
+    lowercase: bool = Field(True, description="Fold case.")
+    language: str | None = Field(None, description="Language of `tokens: spacy`: `en`, `zh`, `ar`, ... or `xx`.")
+    tokenizer: str | None = Field(
+        None, description="Pretrained tokenizer instead: a `tokenizer.json`, its folder, or `package:NAME`."
+    )
+    augment: bool = Field(
+        False, description="Drop up to a fifth of the tokens in training views, if `train.augment` is set."
+    )
+    separator: str = Field(" | ", description="Text between the texts of several columns.")
 
     @model_validator(mode="after")
     def _spoken(self) -> Settings:
