@@ -52,54 +52,7 @@ def timm(name: str, options: dict, fixed: bool = False) -> dict:
     return {"name": name, "pretrained": False, "architecture": facts}
 
 
-CHOICES: dict[str, list[tuple[str, dict]]] = {
-    "conv": [
-        *(("image", {"widths": [4, 8], "norm": norm}) for norm in ("batch", "group", "none")),
-        ("image", {"widths": [4, 8], "norm": "batch", "stride": 2}),
-        ("image", {"widths": [4, 8], "pool": "flatten", "dense": 5}),
-    ],
-    "residual": [
-        ("image", {"widths": [4, 6], "blocks": 1, "stride": 1}),
-        ("image", {"widths": [4, 6], "blocks": 2, "stride": 2, "pool": "meanmax"}),
-        ("image", {"widths": [4, 4, 6], "blocks": 1, "stride": 4}),
-    ],
-    "gru": [
-        ("text", {"embedding": 4, "width": 5}),
-        ("text", {"embedding": 4, "width": 5, "bidirectional": True, "depth": 2}),
-        ("audio", {"width": 5, "bidirectional": True}),
-    ],
-    "lstm": [
-        ("text", {"embedding": 4, "width": 5}),
-        ("text", {"embedding": 4, "width": 5, "bidirectional": True}),
-        ("sequence", {"width": 5, "depth": 2}),
-    ],
-    "bag": [
-        ("text", {"embedding": 4, "pool": "mean"}),
-        ("text", {"embedding": 4, "pool": "meanmax", "pairs": 7}),
-    ],
-    "conv1d": [
-        *(("audio", {"widths": [4, 6], "norm": norm}) for norm in ("batch", "layer", "none")),
-        ("sequence", {"widths": [4, 6], "kernel": 3, "stride": 1, "pool": "attention"}),
-    ],
-    "conv2d": [
-        ("audio", {"channels": [4, 6], "width": 8, "depth": 2, "kernel": 3, "dropout": 0.0}),
-        ("audio", {"channels": [4], "first": 3, "width": 8, "dilated": False, "pool": "meanmax", "dropout": 0.0}),
-        ("sequence", {"channels": [4], "width": 8, "depth": 0, "dropout": 0.0}),
-    ],
-    "tcn": [
-        ("text", {"width": 8, "kernel": 3}),
-        ("audio", {"width": 8, "kernel": 3, "depth": 3, "dilated": True, "patch": 2}),
-        ("sequence", {"width": 8, "pool": "meanmax"}),
-    ],
-    "transformer": [
-        ("text", {"width": 8, "heads": 2, "depth": 1}),
-        ("text", {"width": 8, "heads": 2, "depth": 2, "pool": "cls", "positions": "learned"}),
-        ("image", {"width": 8, "heads": 2, "depth": 1, "patch": 8, "positions": "learned"}),
-        ("image", {"width": 8, "heads": 2, "depth": 1, "patch": 5, "pool": "cls"}),
-        ("audio", {"width": 8, "heads": 2, "depth": 1, "patch": 4, "positions": "learned"}),
-        ("sequence", {"width": 8, "heads": 2, "depth": 1, "patch": 1, "pool": "cls"}),
-    ],
-    "mlp": [("tabular", {"widths": [6, 5]}), ("tabular", {"widths": [5], "embedding": 3})],
+NETWORKS: dict[str, list[tuple[str, dict]]] = {  # tiny networks of libraries, which an example of a part can't name
     "timm": [
         ("image", timm("test_resnet", {"zero_init_last": False})),
         ("image", timm("test_vit", {}, fixed=True)),
@@ -113,20 +66,28 @@ CHOICES: dict[str, list[tuple[str, dict]]] = {
         ("image", hugging(RESNET)),
         ("wave", hugging(WAV2VEC)),
     ],
-    "efficientnet_lite": [("image", {}), ("image", {"stages": 2, "mirrored": True})],
-    "speech_embedding": [("wave", {}), ("wave", {"pool": "mean"})],
 }
+
+
+def examples(kind: str) -> list[tuple[str, dict]]:
+    """What a kind of encoder reads and its settings: the part's examples, else the defaults on all that it reads."""
+    part = encoders.load_encoder(kind)
+    own = [(field, choice) for field, choice in part.EXAMPLES if choice.get("kind", kind) == kind]
+    return NETWORKS.get(kind) or own or [(modality, {}) for modality in part.MODALITIES]
+
+
+CHOICES = {kind: examples(kind) for kind in encoders.TABLE}
 
 
 def named(kind: str, field: str, choice: dict) -> str:
     """A case's id."""
     facts = choice.get("architecture", {}).get("config", {})
-    values = [facts.get("model_type", "")] + [v for k, v in choice.items() if k != "architecture"]
+    values = [facts.get("model_type", "")] + [v for k, v in choice.items() if k not in ("architecture", "kind")]
     return "-".join([kind, field, *(str(v) for v in values if v != "")])
 
 
 CASES = [
-    pytest.param({"kind": kind, **choice}, field, id=named(kind, field, choice))
+    pytest.param({**choice, "kind": kind}, field, id=named(kind, field, choice))
     for kind in encoders.TABLE
     for field, choice in CHOICES[kind]
 ]

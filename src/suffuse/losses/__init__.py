@@ -90,6 +90,7 @@ class LossPart(Protocol):
     DOCS: LossDocs
     EXAMPLES: tuple[dict[str, Any], ...] = ({},)  # settings that together show every form of it
     ZERO_AT_TEACHER: bool = True  # it and its gradient are 0 where the student equals the teacher
+    CONTINUOUS_AT_0: bool = True  # a class of the teacher's logit -inf costs the limit of ever smaller ones
     HEADS: tuple[str, ...] = ()  # kinds of targets that a loss on logits is valid for; none: it is one on features
     LABELLED: bool = False  # a mean over the labels that there are, not over rows
     FULL_INPUT: bool = False  # it also reads the student's logits on all modalities that a row has

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..registry import ModalitySettings, Statistics, default, load_part
+from ..registry import ModalitySettings, PartDocs, Statistics, default, load_part
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,6 +32,9 @@ class ModalityPart(Protocol):
     """The interface of a modality's module. U items or entries."""
 
     Settings: type[ModalitySettings]
+    DOCS: PartDocs
+    EXAMPLES: tuple[dict[str, Any], ...]  # small settings that together show every form of it; no column: c
+    AUGMENTED: dict[str, Any] | None = None  # ``augment`` that changes every entry; none: entries are no signals
     Statistics: type[Statistics]  # the types of its statistics: how a reader checks an export that comes from anywhere
     EVERY_ROW: bool = False  # ``fit`` gets an item for each training row, else each distinct item once
     DRAWS: int = 0  # random numbers for one augmented entry; 0: it can't be augmented
@@ -69,6 +72,10 @@ class ModalityPart(Protocol):
 
     def explain(self, settings: ModalitySettings, statistics: Facts) -> list[str]:
         """What is done to a cell, in sentences."""
+        ...
+
+    def examples(self, settings: ModalitySettings) -> list[Any]:
+        """Five different cells for these settings, one of ``EXAMPLES``."""
         ...
 
     @default

@@ -56,6 +56,12 @@ DOCS = PartDocs(
     ),
     example="speech: {kind: audio, column: clip, seconds: 4, mels: 40}",
 )
+EXAMPLES = (
+    {"rate": 8000, "mels": 16, "seconds": 0.2},
+    {"rate": 8000, "form": "wave", "seconds": 0.05, "trim": 40},
+    {"form": "embedding", "seconds": 0.2},
+)
+AUGMENTED = {"time_masks": 2, "band_masks": 2, "time": 0.3, "bands": 0.3, "gain": 6}
 
 
 class Augment(Base):
@@ -297,6 +303,12 @@ def corrupt(
         return _DAMAGE[name](settings, steps.astype(np.float64), severity - 1, random)
 
     return changed(entries, damage)
+
+
+def examples(settings: Settings) -> list[Any]:
+    """Noise of 60 to 260 ms, each clip louder than the one before."""
+    random = np.random.default_rng(7)
+    return [(random.normal(0, 0.1 + 0.02 * n, 500 + 400 * n).astype(np.float32), 8000) for n in range(5)]
 
 
 def explain(settings: Settings, statistics: dict) -> list[str]:

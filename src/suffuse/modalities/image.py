@@ -38,6 +38,14 @@ DOCS = PartDocs(
     ),
     example="photo: {kind: image, column: photo, size: 96, fit: crop}",
 )
+EXAMPLES = (
+    {"size": 8, "fit": "pad"},
+    {"size": 8, "fit": "crop"},
+    {"size": 8, "fit": "stretch"},
+    {"size": 8, "max_images": 3},
+    {"size": 8, "column": ["front", "side"]},
+)
+AUGMENTED = {"flip": True, "shift": 0.2, "zoom": 0.2, "brightness": 0.2, "contrast": 0.2, "erase": 0.3}
 
 
 class Augment(Base):
@@ -237,6 +245,17 @@ def corrupt(
     found, here = entries.copy(), real(entries)
     found[here, ..., :3] = image_ops.damaged(entries[here][..., :3], severity, seed, kind)
     return found
+
+
+def examples(settings: Settings) -> list[Any]:
+    """Noise of 8 to 12 x 12 pixels; one or two pictures in a cell where there may be several."""
+    pictures = [np.random.default_rng(n).integers(0, 256, (8 + n, 12, 3), dtype=np.uint8) for n in range(5)]
+    if settings.max_images:
+        return [pictures[:1], pictures[1:3], [pictures[3]], [pictures[4], pictures[0]], pictures[:3]]
+    if len(settings.columns) == 1:
+        return [*pictures]
+    front, side = settings.columns
+    return [{front: pictures[n], side: pictures[n - 1] if n % 2 else None} for n in range(5)]
 
 
 def explain(settings: Settings, statistics: dict) -> list[str]:

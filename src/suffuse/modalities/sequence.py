@@ -41,6 +41,8 @@ DOCS = PartDocs(
     ),
     example="sensor: {kind: sequence, column: readings, features: 6, length: 200}",
 )
+EXAMPLES = ({"features": 3, "length": 12}, {"features": 1}, {"column": ["a", "b"], "features": 2})
+AUGMENTED = {"masks": 2, "share": 0.3, "scale": 0.2}
 
 
 class Augment(Base):
@@ -172,6 +174,16 @@ def corrupt(
         return np.where(lost[:, None] if axis == 0 else lost, mean, steps)
 
     return changed(entries, damage)
+
+
+def examples(settings: Settings) -> list[Any]:
+    """Noise of 2 to 14 steps; of several columns one feature each, the second the square of the first."""
+    random = np.random.default_rng(7)
+    values = [random.normal(n, 1, (2 + 3 * n, settings.features)) for n in range(5)]
+    if len(settings.columns) == 1:
+        return values
+    first, second = settings.columns
+    return [{first: value[:, 0], second: (value[:, 0] ** 2).tolist()} for value in values]
 
 
 def explain(settings: Settings, statistics: dict) -> list[str]:

@@ -14,6 +14,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
@@ -43,6 +44,11 @@ DOCS = PartDocs(
         "Columns of numbers, categories and dates to one float32 row. A row in which all of them are empty is absent."
     ),
     example="facts: {kind: tabular, column: [price, colour, bought], types: {colour: category}}",
+)
+EXAMPLES = (
+    {"column": ["price", "colour", "bought", "code"], "clip": 0.1, "least": 1},
+    {"column": ["price"], "types": {"price": "number"}},
+    {"column": ["colour", "bought"], "types": {"bought": "category"}, "least": 1, "max_categories": 10},
 )
 
 
@@ -220,6 +226,15 @@ def corrupt(settings: Settings, statistics: dict, entries: np.ndarray, severity:
             made[gone, n + number : n + number + width] = 1
             number += width
     return made
+
+
+def examples(settings: Settings) -> list[Any]:
+    """Rows of a price, a colour, a date in several notations, and a code."""
+    days = ("2024-01-31", "5.3.2023", "2024-03-05T10:00Z", date(2020, 2, 29), "1 Mar 1999")
+    colours = ("red", "blue", "绿", "rot", "red")
+    return [
+        {"price": f"{3 * n + 0.5}", "colour": colours[n] + "x" * n, "bought": days[n], "code": n % 2} for n in range(5)
+    ]
 
 
 def explain(settings: Settings, statistics: dict) -> list[str]:

@@ -39,6 +39,10 @@ DOCS = PartDocs(
     summary="Text in any language to token ids.",
     example="title: {kind: text, column: [title, subtitle], tokens: words, length: 32}",
 )
+EXAMPLES = (
+    {"tokens": "words", "vocabulary": 300, "length": 8},
+    {"tokens": "bpe", "vocabulary": 300, "length": 8},
+)
 
 
 class Settings(ModalitySettings):
@@ -222,6 +226,11 @@ def corrupt(settings: Settings, statistics: dict, entries: np.ndarray, severity:
         damaged.append(_damaged(text, share, np.random.default_rng([seed, severity, int.from_bytes(own, "little")])))
     made = encode(settings, statistics, damaged)[:, : entries.shape[1]]
     return np.pad(made, ((0, 0), (0, entries.shape[1] - made.shape[1]))).astype(entries.dtype)
+
+
+def examples(settings: Settings) -> list[Any]:
+    """Questions in several languages and scripts."""
+    return ["A red circle?", "请问这是什么", "ما لون الدائرة؟", "ünï 🎉", "a red red square, please: now!"]
 
 
 def explain(settings: Settings, statistics: dict) -> list[str]:

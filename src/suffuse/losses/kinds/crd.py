@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 SAME = 1 - 1e-6  # cosine from which two rows of the teacher are one
 MIN_ROWS, HINT = 3, "use a larger batch, or kind hint: there are no negatives to speak of"
+ZERO_AT_TEACHER = False  # a cross-entropy among the batch
 
 DOCS = LossDocs(
     summary=(

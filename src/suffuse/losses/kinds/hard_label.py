@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 HEADS = (CLASSES,)
+ZERO_AT_TEACHER = False  # least where the student is sure
 
 DOCS = LossDocs(
     summary="The teacher's most probable class as a label (Touvron et al. 2021).",

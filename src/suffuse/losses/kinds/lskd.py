@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 HEADS = (CLASSES,)
+CONTINUOUS_AT_0 = False
 SMALLEST = 1e-6  # deviation that is told from none
 MIN_CLASSES, HINT = 3, "use kind kd: with two classes a standardised logit is a constant"
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 HEADS = (CLASSES,)
 MIN_CLASSES, HINT = 3, "use kind kd: with two classes there is one other class, and nothing to normalise"
+ZERO_AT_TEACHER = False  # its minimum has entropy
 
 DOCS = LossDocs(
     summary=("Normalised distillation (Yang et al. 2023), used beside `task`. Unlabelled rows as in `dkd`."),

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 HEADS = (CLASSES,)
+CONTINUOUS_AT_0 = False
 
 DOCS = LossDocs(
     summary="Reverse KL divergence (Gu et al. 2024).",

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 HEADS = (CLASSES, LABELS, NUMBER)
 LABELLED = True  # a mean over labels, not over rows
+ZERO_AT_TEACHER = False  # it reads labels alone
 
 DOCS = LossDocs(
     summary=(
