@@ -22,8 +22,8 @@ PRIME = 1_000_003  # of the hash of two neighbours
 
 DOCS = PartDocs(
     summary=(
-        "Mean and maximum of a text's token embeddings: (U, L) to (U, D) (fastText, Joulin et "
-        "al. 2017). The cheapest text encoder."
+        "Mean and maximum of a text's token embeddings: (U, L) to (U, D) (fastText, Joulin et al. 2017). The cheapest "
+        "text encoder."
     ),
     example="title: {kind: bag, embedding: 32, pairs: 20000}",
 )
@@ -34,15 +34,20 @@ class Settings(PartSettings):
     """Size of the embedding, and what is taken of it."""
 
     kind: Literal["bag"] = "bag"
-    embedding: int = Setting(64, ge=1, description="Width of the token embeddings.")
-    pool: Literal["mean", "meanmax"] = Setting("meanmax", description="`mean`, or `meanmax` (mean and maximum).")
-    pairs: int = Setting(
-        0, ge=0, le=10_000_000, description="Number of hashed embeddings for pairs of neighbouring tokens; 0: none."
+    embedding: int = Setting(default=64, ge=1, description="Width of the token embeddings.")
+    pool: Literal["mean", "meanmax"] = Setting(
+        default="meanmax", description="`mean`, or `meanmax` (mean and maximum)."
     )
-    dropout: float = Setting(0.0, ge=0, lt=1, description="Dropout of the embeddings.")
+    pairs: int = Setting(
+        default=0,
+        ge=0,
+        le=10_000_000,
+        description="Number of hashed embeddings for pairs of neighbouring tokens; 0: none.",
+    )
+    dropout: float = Setting(default=0.0, ge=0, lt=1, description="Dropout of the embeddings.")
     FILES: ClassVar = ("vectors",)
     vectors: str | None = Setting(
-        None, description="Pretrained word vectors: a word2vec or GloVe file, or `package:NAME/PATH`."
+        default=None, description="Pretrained word vectors: a word2vec or GloVe file, or `package:NAME/PATH`."
     )
 
 

@@ -23,8 +23,8 @@ MODALITIES = ("image",)
 
 DOCS = PartDocs(
     summary=(
-        "A stack of 3x3 convolutions: (U, 3, H, W) to (U, D). `pool: flatten` with a dense layer "
-        "is the textbook network (`recipes/classic.yaml`)."
+        "A stack of 3x3 convolutions: (U, 3, H, W) to (U, D). `pool: flatten` with a dense layer is the textbook "
+        "network (`recipes/classic.yaml`)."
     ),
     example="picture: {kind: conv, widths: [8, 16, 32], stride: 2}",
 )
@@ -41,15 +41,18 @@ class Settings(PartSettings):
     """Widths of the blocks, first to last."""
 
     kind: Literal["conv"] = "conv"
-    widths: tuple[int, ...] = Setting((32, 64, 128), min_length=1, description="Channels of each block.")
+    widths: tuple[int, ...] = Setting(default=(32, 64, 128), min_length=1, description="Channels of each block.")
     stride: Literal[1, 2] = Setting(
-        1, description="Stride of the first convolution, 1 or 2. 2 makes the network four times cheaper."
+        default=1, description="Stride of the first convolution, 1 or 2. 2 makes the network four times cheaper."
     )
-    norm: Literal["batch", "group", "none"] = Setting("batch", description="Normalisation: `batch`, `group` or `none`.")
+    norm: Literal["batch", "group", "none"] = Setting(
+        default="batch", description="Normalisation: `batch`, `group` or `none`."
+    )
     pool: Literal["meanmax", "flatten"] = Setting(
-        "meanmax", description="`meanmax` (mean and maximum over places) or `flatten` followed by a dense layer."
+        default="meanmax",
+        description="`meanmax` (mean and maximum over places) or `flatten` followed by a dense layer.",
     )
-    dense: int = Setting(128, ge=1, description="Width of the dense layer, for `pool: flatten`.")
+    dense: int = Setting(default=128, ge=1, description="Width of the dense layer, for `pool: flatten`.")
 
 
 def width(settings: Settings, layers: nn.ModuleDict) -> int:

@@ -39,14 +39,16 @@ class Settings(PartSettings):
     """Widths of the blocks, first to last."""
 
     kind: Literal["conv1d"] = "conv1d"
-    widths: tuple[int, ...] = Setting((64, 96, 128), min_length=1, description="Channels of each block.")
-    kernel: int = Setting(5, ge=1, le=255, description="Kernel size in frames, odd.")
-    stride: int = Setting(2, ge=1, le=64, description="Stride of every block.")
-    norm: Literal["batch", "layer", "none"] = Setting("batch", description="Normalisation: `batch`, `layer` or `none`.")
-    pool: Literal["meanmax", "attention"] = Setting(
-        "meanmax", description="`meanmax` (mean and maximum over time) or `attention`."
+    widths: tuple[int, ...] = Setting(default=(64, 96, 128), min_length=1, description="Channels of each block.")
+    kernel: int = Setting(default=5, ge=1, le=255, description="Kernel size in frames, odd.")
+    stride: int = Setting(default=2, ge=1, le=64, description="Stride of every block.")
+    norm: Literal["batch", "layer", "none"] = Setting(
+        default="batch", description="Normalisation: `batch`, `layer` or `none`."
     )
-    dropout: float = Setting(0.0, ge=0, lt=1, description="Dropout after each block.")
+    pool: Literal["meanmax", "attention"] = Setting(
+        default="meanmax", description="`meanmax` (mean and maximum over time) or `attention`."
+    )
+    dropout: float = Setting(default=0.0, ge=0, lt=1, description="Dropout after each block.")
 
     @field_validator("kernel")
     @classmethod

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 MODALITIES = ("image",)
 
 DOCS = PartDocs(
-    summary=("EfficientNet-Lite with ImageNet weights: (U, 3, H, W) to (U, 1280). Extra `efficientnet`."),
+    summary="EfficientNet-Lite with ImageNet weights: (U, 3, H, W) to (U, 1280). Extra `efficientnet`.",
     example="photo: {kind: efficientnet_lite, frozen: true, stages: 2, mirrored: true}",
 )
 EXAMPLES = (("image", {}), ("image", {"stages": 2, "mirrored": True}))
@@ -32,10 +32,12 @@ class Settings(PartSettings):
     """Which of the networks, and whether it learns."""
 
     kind: Literal["efficientnet_lite"] = "efficientnet_lite"
-    variant: Literal[0, 1, 2] = Setting(0, description="Variant 0, 1 or 2.")
-    pretrained: bool = Setting(True, description="Load pretrained weights. False: the architecture with new weights.")
-    frozen: bool = Setting(False, description="Don't train it; cache its vectors.")
-    mirrored: bool = Setting(False, description="Average the vectors of the picture and its mirror image.")
+    variant: Literal[0, 1, 2] = Setting(default=0, description="Variant 0, 1 or 2.")
+    pretrained: bool = Setting(
+        default=True, description="Load pretrained weights. False: the architecture with new weights."
+    )
+    frozen: bool = Setting(default=False, description="Don't train it; cache its vectors.")
+    mirrored: bool = Setting(default=False, description="Average the vectors of the picture and its mirror image.")
     stages: int = Setting(default=0, ge=0, le=7, description="Also use mean and maximum of this many last stages.")
 
     @model_validator(mode="after")

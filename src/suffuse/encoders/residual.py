@@ -35,16 +35,16 @@ class Settings(PartSettings):
     """Widths of the stages, and how deep and how coarse they are."""
 
     kind: Literal["residual"] = "residual"
-    widths: tuple[int, ...] = Setting((32, 64, 128, 256), min_length=1, description="Channels of each stage.")
-    blocks: int = Setting(2, ge=1, description="Blocks per stage.")
+    widths: tuple[int, ...] = Setting(default=(32, 64, 128, 256), min_length=1, description="Channels of each stage.")
+    blocks: int = Setting(default=2, ge=1, description="Blocks per stage.")
     stride: Literal[1, 2, 4] = Setting(
-        2,
+        default=2,
         description=(
-            "Stride of the stem: 1 (3x3), 2 (3x3, stride 2) or 4 (7x7, stride 2, and pooling, as in "
-            "the paper for 224 pixels)."
+            "Stride of the stem: 1 (3x3), 2 (3x3, stride 2) or 4 (7x7, stride 2, and pooling, as in the paper for 224 "
+            "pixels)."
         ),
     )
-    pool: Literal["mean", "meanmax"] = Setting("mean", description="`mean`, or `meanmax` (mean and maximum).")
+    pool: Literal["mean", "meanmax"] = Setting(default="mean", description="`mean`, or `meanmax` (mean and maximum).")
 
 
 def width(settings: Settings, layers: nn.ModuleDict) -> int:

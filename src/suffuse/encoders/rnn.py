@@ -22,8 +22,8 @@ MODALITIES = ("text", "audio", "sequence")
 
 DOCS = PartDocs(
     summary=(
-        "A recurrent network over tokens or frames: (U, L) or (U, L, F + 1) to (U, D), D the "
-        "width, twice that if bidirectional. Padding is never read, in either direction."
+        "A recurrent network over tokens or frames: (U, L) or (U, L, F + 1) to (U, D), D the width, twice that if "
+        "bidirectional. Padding is never read, in either direction."
     ),
     example="question: {kind: gru, embedding: 16, width: 24}",
 )
@@ -40,15 +40,15 @@ class Settings(PartSettings):
     """Sizes of the embedding and of the state."""
 
     kind: Literal["gru", "lstm"] = "gru"
-    embedding: int = Setting(64, ge=1, description="Width of the token embeddings; unused for frames.")
-    width: int = Setting(128, ge=1, description="Width of the state, per direction.")
-    depth: int = Setting(1, ge=1, le=16, description="Number of layers.")
-    bidirectional: bool = Setting(False, description="Also read backwards.")
-    dropout: float = Setting(0.0, ge=0, lt=1, description="Dropout of the states that leave a layer.")
-    embedding_dropout: float = Setting(0.0, ge=0, lt=1, description="Dropout of the embeddings or frames.")
+    embedding: int = Setting(default=64, ge=1, description="Width of the token embeddings; unused for frames.")
+    width: int = Setting(default=128, ge=1, description="Width of the state, per direction.")
+    depth: int = Setting(default=1, ge=1, le=16, description="Number of layers.")
+    bidirectional: bool = Setting(default=False, description="Also read backwards.")
+    dropout: float = Setting(default=0.0, ge=0, lt=1, description="Dropout of the states that leave a layer.")
+    embedding_dropout: float = Setting(default=0.0, ge=0, lt=1, description="Dropout of the embeddings or frames.")
     FILES: ClassVar = ("vectors",)
     vectors: str | None = Setting(
-        None, description="Pretrained word vectors: a word2vec or GloVe file, or `package:NAME/PATH`."
+        default=None, description="Pretrained word vectors: a word2vec or GloVe file, or `package:NAME/PATH`."
     )
 
 

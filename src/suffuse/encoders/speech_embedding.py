@@ -24,9 +24,8 @@ MODALITIES = ("audio",)
 
 DOCS = PartDocs(
     summary=(
-        "Google's speech embedding: 96 numbers per 80 ms of audio at 16 kHz (`form: wave`), "
-        "pooled over time. Extra `speech`. It is always frozen and can't be exported: for "
-        "teachers only."
+        "Google's speech embedding: 96 numbers per 80 ms of audio at 16 kHz (`form: wave`), pooled over time. Extra "
+        "`speech`. It is always frozen and can't be exported: for teachers only."
     ),
     example="speech: {kind: speech_embedding}",
 )
@@ -38,9 +37,9 @@ class Settings(PartSettings):
 
     kind: Literal["speech_embedding"] = "speech_embedding"
     pool: Literal["mean", "meanmax"] = Setting(
-        "meanmax", description="`mean`, or `meanmax` (mean and maximum over time)."
+        default="meanmax", description="`mean`, or `meanmax` (mean and maximum over time)."
     )
-    frozen: Literal[True] = Setting(True, description="Always true.")
+    frozen: Literal[True] = Setting(default=True, description="Always true.")
 
 
 def width(settings: Settings, layers: nn.ModuleDict) -> int:

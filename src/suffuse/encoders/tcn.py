@@ -25,8 +25,8 @@ MODALITIES = ("text", "audio", "sequence")
 
 DOCS = PartDocs(
     summary=(
-        "Residual temporal convolutions over tokens or frames (Bai et al. 2018): (U, L) or (U, "
-        "L, F + 1) to (U, D), and one token per word or `patch` of frames."
+        "Residual temporal convolutions over tokens or frames (Bai et al. 2018): (U, L) or (U, L, F + 1) to (U, D), "
+        "and one token per word or `patch` of frames."
     ),
     example="transcript: {kind: tcn, width: 64, depth: 3}",
 )
@@ -41,19 +41,20 @@ class Settings(PartSettings):
     """Width and number of the convolutions."""
 
     kind: Literal["tcn"] = "tcn"
-    width: int = Setting(96, ge=1, description="Width of the steps.")
-    depth: int = Setting(2, ge=0, le=64, description="Number of convolutions; 0: none.")
-    kernel: int = Setting(5, ge=1, le=255, description="Kernel size in steps, odd.")
-    dilated: bool = Setting(False, description="Double the dilation with each convolution.")
-    patch: int = Setting(1, ge=1, le=512, description="Frames that make one token; 1 for text.")
+    width: int = Setting(default=96, ge=1, description="Width of the steps.")
+    depth: int = Setting(default=2, ge=0, le=64, description="Number of convolutions; 0: none.")
+    kernel: int = Setting(default=5, ge=1, le=255, description="Kernel size in steps, odd.")
+    dilated: bool = Setting(default=False, description="Double the dilation with each convolution.")
+    patch: int = Setting(default=1, ge=1, le=512, description="Frames that make one token; 1 for text.")
     pool: Literal["mean", "meanmax"] = Setting(
-        "mean", description="`mean` or `meanmax`, for the vector that fusions without tokens read."
+        default="mean", description="`mean` or `meanmax`, for the vector that fusions without tokens read."
     )
-    dropout: float = Setting(0.1, ge=0, lt=1, description="Dropout of the steps and after each convolution.")
-    hide: float = Setting(0.0, ge=0, lt=1, description="Share of the steps that are set to 0 in training.")
+    dropout: float = Setting(default=0.1, ge=0, lt=1, description="Dropout of the steps and after each convolution.")
+    hide: float = Setting(default=0.0, ge=0, lt=1, description="Share of the steps that are set to 0 in training.")
     FILES: ClassVar = ("vectors",)
     vectors: str | None = Setting(
-        None, description="Pretrained word vectors of that width: a word2vec or GloVe file, or `package:NAME/PATH`."
+        default=None,
+        description="Pretrained word vectors of that width: a word2vec or GloVe file, or `package:NAME/PATH`.",
     )
 
     @field_validator("kernel")

@@ -38,10 +38,12 @@ class Settings(PartSettings):
     kind: Literal["timm"] = "timm"
     FILES: ClassVar = ("name",)
     name: str = Setting(description="A model's name, a folder, or `package:NAME`.")
-    pretrained: bool = Setting(True, description="Load pretrained weights. False: the architecture with new weights.")
-    frozen: bool = Setting(False, description="Don't train it; cache its vectors.")
+    pretrained: bool = Setting(
+        default=True, description="Load pretrained weights. False: the architecture with new weights."
+    )
+    frozen: bool = Setting(default=False, description="Don't train it; cache its vectors.")
     architecture: dict[str, Any] | None = Setting(
-        None, description="The resolved architecture. Written when a model is saved; not set by hand."
+        default=None, description="The resolved architecture. Written when a model is saved; not set by hand."
     )
 
     def placed(self, base: Path) -> Settings:

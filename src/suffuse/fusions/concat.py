@@ -31,8 +31,8 @@ class Settings(PartSettings):
     """Width of the joint vector."""
 
     kind: Literal["concat"] = "concat"
-    width: int = Setting(128, ge=1, description="Width of the joint vector.")
-    dropout: float = Setting(0.0, ge=0, lt=1, description="Dropout of the concatenated vectors.")
+    width: int = Setting(default=128, ge=1, description="Width of the joint vector.")
+    dropout: float = Setting(default=0.0, ge=0, lt=1, description="Dropout of the concatenated vectors.")
 
 
 def width(settings: Settings, sizes: Sizes) -> int:

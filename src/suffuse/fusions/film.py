@@ -23,8 +23,8 @@ TAKES = (2, 2)
 
 DOCS = FusionDocs(
     summary=(
-        "Feature-wise linear modulation (Perez et al. 2018): one modality scales and shifts the "
-        "features of the other. The joint vector is as wide as the modulated vector."
+        "Feature-wise linear modulation (Perez et al. 2018): one modality scales and shifts the features of the other. "
+        "The joint vector is as wide as the modulated vector."
     ),
     example="fusion: {kind: film, modulated: first}",
     use="one modality is a question about the other",
@@ -38,7 +38,7 @@ class Settings(PartSettings):
 
     kind: Literal["film"] = "film"
     modulated: Literal["first", "second"] = Setting(
-        "first", description="The modulated modality, `first` or `second` in the order of `modalities`."
+        default="first", description="The modulated modality, `first` or `second` in the order of `modalities`."
     )
 
 

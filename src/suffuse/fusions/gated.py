@@ -40,7 +40,7 @@ class Settings(PartSettings):
     """Width of the joint vector."""
 
     kind: Literal["gated"] = "gated"
-    width: int = Setting(128, ge=1, description="Width of the joint vector.")
+    width: int = Setting(default=128, ge=1, description="Width of the joint vector.")
 
 
 def width(settings: Settings, sizes: Sizes) -> int:

@@ -29,8 +29,8 @@ HEADLESS = True
 
 DOCS = FusionDocs(
     summary=(
-        "Late fusion: each modality has its own head, and the logits are averaged. `hidden` and "
-        "`dropout` of the network are refused beside it, and the tap `fused` is the logits."
+        "Late fusion: each modality has its own head, and the logits are averaged. `hidden` and `dropout` of the "
+        "network are refused beside it, and the tap `fused` is the logits."
     ),
     example="fusion: {kind: late, weights: confidence}",
     use="modalities that can each predict alone; robust, modular",
@@ -44,13 +44,13 @@ class Settings(PartSettings):
 
     kind: Literal["late"] = "late"
     weights: Literal["mean", "learned", "confidence"] = Setting(
-        "mean",
+        default="mean",
         description=(
-            "`mean`: equal weights. `learned`: one weight per modality. `confidence`: weights per "
-            "row, from a linear map of each vector."
+            "`mean`: equal weights. `learned`: one weight per modality. `confidence`: weights per row, from a linear "
+            "map of each vector."
         ),
     )
-    hidden: int = Setting(0, ge=0, description="Width of a hidden layer in each head; 0: none.")
+    hidden: int = Setting(default=0, ge=0, description="Width of a hidden layer in each head; 0: none.")
 
 
 def gates(settings: Settings) -> bool:

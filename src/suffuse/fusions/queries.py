@@ -35,10 +35,10 @@ QUERIES = ("ask",)
 
 DOCS = FusionDocs(
     summary=(
-        "One query per target, which attends to the tokens, and a linear classifier on what it "
-        "reads: a_tl = softmax over l of q_t . x_l, o_c = w_c . sum_l a_t(c),l x_l + b_c (the "
-        "query per label of Query2Label, Liu et al. 2021, without its decoder). `hidden` and "
-        "`dropout` of the network are refused beside it, and the tap `fused` is the logits."
+        "One query per target, which attends to the tokens, and a linear classifier on what it reads: a_tl = softmax "
+        "over l of q_t . x_l, o_c = w_c . sum_l a_t(c),l x_l + b_c (the query per label of Query2Label, Liu et al. "
+        "2021, without its decoder). `hidden` and `dropout` of the network are refused beside it, and the tap `fused` "
+        "is the logits."
     ),
     example="fusion: {kind: queries, attention: joint, dropout: 0.1}",
     use="several targets, each in its own place (an order's drink, its size)",
@@ -52,10 +52,10 @@ class Settings(PartSettings):
 
     kind: Literal["queries"] = "queries"
     attention: Literal["joint", "each"] = Setting(
-        "joint",
-        description=("`joint`: over the tokens of all modalities. `each`: over one modality's tokens, then the mean."),
+        default="joint",
+        description="`joint`: over the tokens of all modalities. `each`: over one modality's tokens, then the mean.",
     )
-    dropout: float = Setting(0.0, ge=0, lt=1, description="Dropout of the tokens.")
+    dropout: float = Setting(default=0.0, ge=0, lt=1, description="Dropout of the tokens.")
 
 
 def gates(settings: Settings) -> bool:

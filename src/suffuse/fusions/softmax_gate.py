@@ -25,7 +25,7 @@ TAKES = (1, 64)
 GATES = True
 
 DOCS = FusionDocs(
-    summary=("Weighted sum whose weights depend on the row: a softmax of one linear map of all vectors."),
+    summary="Weighted sum whose weights depend on the row: a softmax of one linear map of all vectors.",
     example="fusion: {kind: softmax_gate, width: 64}",
     use="modalities whose reliability differs between rows",
     absent="is left out, renormalised; the gate sees which are present",
@@ -36,7 +36,7 @@ class Settings(PartSettings):
     """Width of the joint vector."""
 
     kind: Literal["softmax_gate"] = "softmax_gate"
-    width: int = Setting(128, ge=1, description="Width of the joint vector.")
+    width: int = Setting(default=128, ge=1, description="Width of the joint vector.")
 
 
 def width(settings: Settings, sizes: Sizes) -> int:

@@ -25,8 +25,8 @@ MAX_PARAMETERS = 4_000_000  # parameters of W
 
 DOCS = FusionDocs(
     summary=(
-        "Tensor fusion (Zadeh et al. 2017): all products of the modalities' features, after a "
-        "narrow projection each. More than 4 million weights, (P + 1)^M H, are refused."
+        "Tensor fusion (Zadeh et al. 2017): all products of the modalities' features, after a narrow projection each. "
+        "More than 4 million weights, (P + 1)^M H, are refused."
     ),
     example="fusion: {kind: tensor, factor: 8}",
     use="the same, with two or three narrow vectors",
@@ -39,8 +39,8 @@ class Settings(PartSettings):
     """Width of the joint vector and of each modality's factor."""
 
     kind: Literal["tensor"] = "tensor"
-    width: int = Setting(128, ge=1, description="Width of the joint vector.")
-    factor: int = Setting(16, ge=1, description="Width of each modality's projection in the product.")
+    width: int = Setting(default=128, ge=1, description="Width of the joint vector.")
+    factor: int = Setting(default=16, ge=1, description="Width of each modality's projection in the product.")
 
 
 def width(settings: Settings, sizes: Sizes) -> int:

@@ -31,10 +31,9 @@ TOKENS = True
 
 DOCS = FusionDocs(
     summary=(
-        "A transformer over the tokens of all modalities and a class token, whose last state is "
-        "the joint vector (MMBT, Kiela et al. 2019). Each modality has a learned type embedding; "
-        "token order is encoded by its encoder. Gates are the class token's attention in the "
-        "last layer."
+        "A transformer over the tokens of all modalities and a class token, whose last state is the joint vector "
+        "(MMBT, Kiela et al. 2019). Each modality has a learned type embedding; token order is encoded by its encoder. "
+        "Gates are the class token's attention in the last layer."
     ),
     example="fusion: {kind: transformer, width: 96, layers: 1}",
     use="three or more modalities, tokens of any number, missing data",
@@ -47,10 +46,12 @@ class Settings(PartSettings):
     """Width, layers and heads."""
 
     kind: Literal["transformer"] = "transformer"
-    width: int = Setting(128, ge=1, description="Width of the tokens; even, and a multiple of `heads`.")
-    layers: int = Setting(2, ge=1, description="Number of layers.")
-    heads: int = Setting(4, ge=1, description="Attention heads.")
-    dropout: float = Setting(0.0, ge=0, lt=1, description="Dropout after every attention and feed-forward layer.")
+    width: int = Setting(default=128, ge=1, description="Width of the tokens; even, and a multiple of `heads`.")
+    layers: int = Setting(default=2, ge=1, description="Number of layers.")
+    heads: int = Setting(default=4, ge=1, description="Attention heads.")
+    dropout: float = Setting(
+        default=0.0, ge=0, lt=1, description="Dropout after every attention and feed-forward layer."
+    )
 
     @model_validator(mode="after")
     def _divides(self) -> Settings:

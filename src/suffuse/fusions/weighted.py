@@ -38,9 +38,9 @@ class Settings(PartSettings):
     """Width of the joint vector, and weights that are not learned."""
 
     kind: Literal["weighted"] = "weighted"
-    width: int = Setting(128, ge=1, description="Width of the joint vector.")
+    width: int = Setting(default=128, ge=1, description="Width of the joint vector.")
     weights: tuple[Annotated[float, Setting(gt=0, lt=math.inf)], ...] = Setting(
-        (), description="Fixed weights in the order of the modalities; `[1, 1]` is the mean. Default: learned."
+        default=(), description="Fixed weights in the order of the modalities; `[1, 1]` is the mean. Default: learned."
     )
 
 

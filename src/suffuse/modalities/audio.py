@@ -50,9 +50,9 @@ QUIET = float(np.log(audio_ops.MIN_POWER))
 
 DOCS = PartDocs(
     summary=(
-        "WAV, FLAC, OGG (Vorbis, Opus) or MP3, of any rate and number of channels, to log-mel "
-        "power (L, mels), samples (L, 1), or a speech embedding (L, 96). Channels are averaged, "
-        "soxr resamples, silence at the ends is trimmed on request, and longer clips are cut."
+        "WAV, FLAC, OGG (Vorbis, Opus) or MP3, of any rate and number of channels, to log-mel power (L, mels), samples "
+        "(L, 1), or a speech embedding (L, 96). Channels are averaged, soxr resamples, silence at the ends is trimmed "
+        "on request, and longer clips are cut."
     ),
     example="speech: {kind: audio, column: clip, seconds: 4, mels: 40}",
 )
@@ -67,27 +67,31 @@ AUGMENTED = {"time_masks": 2, "band_masks": 2, "time": 0.3, "bands": 0.3, "gain"
 class Augment(Base):
     """How a training view may differ: SpecAugment (Park et al. 2019), what is hidden gets the clip's mean."""
 
-    time_masks: int = Field(2, ge=0, le=MASKS, description="Number of time masks.")
-    time: float = Field(0.1, ge=0, le=0.5, description="Largest length of a time mask, as a share of the clip.")
-    band_masks: int = Field(2, ge=0, le=MASKS, description="Number of frequency masks, in `mel` only.")
-    bands: float = Field(0.15, ge=0, le=0.5, description="Largest height of a frequency mask, as a share of the bands.")
-    gain: float = Field(0.0, ge=0, le=30, description="Largest change of loudness in decibels; not in `embedding`.")
+    time_masks: int = Field(default=2, ge=0, le=MASKS, description="Number of time masks.")
+    time: float = Field(default=0.1, ge=0, le=0.5, description="Largest length of a time mask, as a share of the clip.")
+    band_masks: int = Field(default=2, ge=0, le=MASKS, description="Number of frequency masks, in `mel` only.")
+    bands: float = Field(
+        default=0.15, ge=0, le=0.5, description="Largest height of a frequency mask, as a share of the bands."
+    )
+    gain: float = Field(
+        default=0.0, ge=0, le=30, description="Largest change of loudness in decibels; not in `embedding`."
+    )
     speed: float = Field(
-        0.0,
+        default=0.0,
         ge=0,
         le=0.5,
         description=(
-            "Largest change of speed: 0.1 gives 0.9 to 1.1 times (Ko et al. 2015). In `wave` the "
-            "pitch changes too. A view longer than the longest stored clip is cut."
+            "Largest change of speed: 0.1 gives 0.9 to 1.1 times (Ko et al. 2015). In `wave` the pitch changes too. A "
+            "view longer than the longest stored clip is cut."
         ),
     )
     warp: float = Field(
-        0.0,
+        default=0.0,
         ge=0,
         le=0.3,
         description=(
-            "Largest vocal tract length perturbation: 0.1 gives a voice 0.9 to 1.1 times as high "
-            "(Jaitly & Hinton 2013); in `mel` only."
+            "Largest vocal tract length perturbation: 0.1 gives a voice 0.9 to 1.1 times as high (Jaitly & Hinton "
+            "2013); in `mel` only."
         ),
     )
 
@@ -97,27 +101,28 @@ class Settings(ModalitySettings):
 
     kind: Literal["audio"] = "audio"
     column: str | tuple[str, ...] = Field(description="Column with the recording.")
-    rate: int = Field(16_000, ge=1000, le=192_000, description="Sampling rate after resampling, in Hz.")
+    rate: int = Field(default=16_000, ge=1000, le=192_000, description="Sampling rate after resampling, in Hz.")
     seconds: float = Field(
-        10.0, gt=0, le=600, description="Cut longer clips to this length; a cut is reported as *partly*."
+        default=10.0, gt=0, le=600, description="Cut longer clips to this length; a cut is reported as *partly*."
     )
     trim: float | None = Field(
-        None,
+        default=None,
         gt=0,
         le=120,
         description=(
-            "Trim ends that are this many decibels below the loudest part (as "
-            "`librosa.effects.trim`). Default: no trimming."
+            "Trim ends that are this many decibels below the loudest part (as `librosa.effects.trim`). Default: no "
+            "trimming."
         ),
     )
     form: Literal["mel", "wave", "embedding"] = Field(
-        "mel", description="`mel` (log-mel power), `wave` (samples) or `embedding` (pretrained speech embedding)."
+        default="mel",
+        description="`mel` (log-mel power), `wave` (samples) or `embedding` (pretrained speech embedding).",
     )
-    mels: int = Field(64, ge=8, le=256, description="Number of mel bands.")
-    window: float = Field(25.0, ge=2, le=200, description="Window length in milliseconds.")
-    hop: float = Field(10.0, ge=1, le=200, description="Hop length in milliseconds.")
+    mels: int = Field(default=64, ge=8, le=256, description="Number of mel bands.")
+    window: float = Field(default=25.0, ge=2, le=200, description="Window length in milliseconds.")
+    hop: float = Field(default=10.0, ge=1, le=200, description="Hop length in milliseconds.")
     augment: Augment | None = Field(
-        None, description="Augmentation of training views, used if `train.augment` is set (next table)."
+        default=None, description="Augmentation of training views, used if `train.augment` is set (next table)."
     )
 
     @model_validator(mode="after")

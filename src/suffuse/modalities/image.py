@@ -33,8 +33,8 @@ DRAWS, DAMAGES = image_ops.DRAWS, image_ops.DAMAGES
 
 DOCS = PartDocs(
     summary=(
-        "JPEG, PNG, WebP, GIF (first frame), BMP or TIFF to (size, size, 3) uint8 RGB, decoded "
-        "by Pillow. EXIF rotation is applied; transparency is composited on white."
+        "JPEG, PNG, WebP, GIF (first frame), BMP or TIFF to (size, size, 3) uint8 RGB, decoded by Pillow. EXIF "
+        "rotation is applied; transparency is composited on white."
     ),
     example="photo: {kind: image, column: photo, size: 96, fit: crop}",
 )
@@ -51,18 +51,22 @@ AUGMENTED = {"flip": True, "shift": 0.2, "zoom": 0.2, "brightness": 0.2, "contra
 class Augment(Base):
     """How far a training view may differ from the picture."""
 
-    flip: bool = Field(False, description="Mirror half of the views horizontally.")
-    shift: float = Field(0.0, ge=0, le=0.5, description="Largest shift in each direction, as a share of the side.")
-    zoom: float = Field(0.0, ge=0, le=0.5, description="Largest zoom: 0.1 scales by 0.9 to 1.1.")
-    brightness: float = Field(
-        0.0, ge=0, le=1, description="Largest change of brightness, as a share of the full range."
+    flip: bool = Field(default=False, description="Mirror half of the views horizontally.")
+    shift: float = Field(
+        default=0.0, ge=0, le=0.5, description="Largest shift in each direction, as a share of the side."
     )
-    contrast: float = Field(0.0, ge=0, le=1, description="Largest change of contrast: 0.2 scales by 0.8 to 1.2.")
+    zoom: float = Field(default=0.0, ge=0, le=0.5, description="Largest zoom: 0.1 scales by 0.9 to 1.1.")
+    brightness: float = Field(
+        default=0.0, ge=0, le=1, description="Largest change of brightness, as a share of the full range."
+    )
+    contrast: float = Field(
+        default=0.0, ge=0, le=1, description="Largest change of contrast: 0.2 scales by 0.8 to 1.2."
+    )
     erase: float = Field(
-        0.0,
+        default=0.0,
         ge=0,
         le=0.5,
-        description=("Largest share of the area that a gray square hides in half of the views (Zhong et al. 2020)."),
+        description="Largest share of the area that a gray square hides in half of the views (Zhong et al. 2020).",
     )
 
 
@@ -71,26 +75,27 @@ class Settings(ModalitySettings):
 
     kind: Literal["image"] = "image"
     column: str | tuple[str, ...] = Field(description="Column, or a list of columns: several pictures per row.")
-    size: int = Field(64, ge=8, le=1024, description="Height and width in pixels.")
+    size: int = Field(default=64, ge=8, le=1024, description="Height and width in pixels.")
     fit: Literal["pad", "crop", "stretch"] = Field(
-        "pad", description="How a picture becomes square: `pad`, `crop` or `stretch`."
+        default="pad", description="How a picture becomes square: `pad`, `crop` or `stretch`."
     )
     max_images: int | None = Field(
-        None, ge=1, le=32, description="Largest number of pictures per row. Default: the number of columns."
+        default=None, ge=1, le=32, description="Largest number of pictures per row. Default: the number of columns."
     )
     channels: Literal["rgb", "bgr"] = Field(
-        "rgb", description="Channel order of arrays and tensors, `rgb` or `bgr` (OpenCV). Files define their own."
+        default="rgb",
+        description="Channel order of arrays and tensors, `rgb` or `bgr` (OpenCV). Files define their own.",
     )
     white: float | None = Field(
-        None,
+        default=None,
         gt=0,
         description=(
-            "Value of white in pixels with more than 8 bits, e.g. 4095 for a 12-bit scanner. Larger "
-            "values are white too. Default: [by the values](modalities.md#image)."
+            "Value of white in pixels with more than 8 bits, e.g. 4095 for a 12-bit scanner. Larger values are white "
+            "too. Default: [by the values](modalities.md#image)."
         ),
     )
     augment: Augment | None = Field(
-        None, description="Augmentation of training views, used if `train.augment` is set (next table)."
+        default=None, description="Augmentation of training views, used if `train.augment` is set (next table)."
     )
 
     @property

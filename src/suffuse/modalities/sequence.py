@@ -33,11 +33,10 @@ LOST = (0.05, 0.1, 0.2, 0.35, 0.5)  # of the steps, or of the features
 
 DOCS = PartDocs(
     summary=(
-        "Numeric time steps (sensor data, precomputed features) to (L, features) float32: `.npy` "
-        "files (never a pickle), lists, lists of lists, their JSON, arrays or tensors. A flat "
-        "list is L steps if `features` is 1, otherwise one step. With several columns, each "
-        "holds one feature. NaN and infinity are unreadable: fill gaps before. The model "
-        "subtracts each feature's training mean and divides by its standard deviation."
+        "Numeric time steps (sensor data, precomputed features) to (L, features) float32: `.npy` files (never a "
+        "pickle), lists, lists of lists, their JSON, arrays or tensors. A flat list is L steps if `features` is 1, "
+        "otherwise one step. With several columns, each holds one feature. NaN and infinity are unreadable: fill gaps "
+        "before. The model subtracts each feature's training mean and divides by its standard deviation."
     ),
     example="sensor: {kind: sequence, column: readings, features: 6, length: 200}",
 )
@@ -48,10 +47,10 @@ AUGMENTED = {"masks": 2, "share": 0.3, "scale": 0.2}
 class Augment(Base):
     """How a training view may differ."""
 
-    masks: int = Field(2, ge=0, le=MASKS, description="Number of masks; masked steps get the sequence's mean.")
-    share: float = Field(0.1, ge=0, le=0.5, description="Largest length of a mask, as a share of the steps.")
+    masks: int = Field(default=2, ge=0, le=MASKS, description="Number of masks; masked steps get the sequence's mean.")
+    share: float = Field(default=0.1, ge=0, le=0.5, description="Largest length of a mask, as a share of the steps.")
     scale: float = Field(
-        0.0, ge=0, le=1, description="Largest scaling around the sequence's mean: 0.1 scales by 0.9 to 1.1."
+        default=0.0, ge=0, le=1, description="Largest scaling around the sequence's mean: 0.1 scales by 0.9 to 1.1."
     )
 
 
@@ -62,10 +61,13 @@ class Settings(ModalitySettings):
     column: str | tuple[str, ...] = Field(description="Column, or a list of columns with one feature each.")
     features: int = Field(ge=1, le=65_536, description="Numbers per step.")
     length: int = Field(
-        512, ge=1, le=100_000, description="Cut longer sequences to this many steps; a cut is reported as *partly*."
+        default=512,
+        ge=1,
+        le=100_000,
+        description="Cut longer sequences to this many steps; a cut is reported as *partly*.",
     )
     augment: Augment | None = Field(
-        None, description="Augmentation of training views, used if `train.augment` is set (next table)."
+        default=None, description="Augmentation of training views, used if `train.augment` is set (next table)."
     )
 
 

@@ -64,23 +64,25 @@ class Settings(ModalitySettings):
         ),
     )
     clip: float = Field(
-        0.01,
+        default=0.01,
         ge=0,
         lt=0.5,
         description="Clip numbers at this quantile of the training numbers, at both ends; 0: no clipping.",
     )
     max_categories: int = Field(
-        100,
+        default=100,
         ge=1,
         le=100_000,
         description="Largest number of categories per column, the most frequent first; others are *unknown*.",
     )
-    least: int = Field(2, ge=1, description="Smallest number of training rows of a category; rarer ones are *unknown*.")
+    least: int = Field(
+        default=2, ge=1, description="Smallest number of training rows of a category; rarer ones are *unknown*."
+    )
     day_first: bool | None = Field(
-        None,
+        default=None,
         description=(
-            "Whether 03/04/2020 is in April. Default: decided by training cells with a part above "
-            "12; without any, such cells are unreadable."
+            "Whether 03/04/2020 is in April. Default: decided by training cells with a part above 12; without any, "
+            "such cells are unreadable."
         ),
     )
 

@@ -52,26 +52,28 @@ class Settings(ModalitySettings):
 
     kind: Literal["text"] = "text"
     column: str | tuple[str, ...] = Field(
-        description=("Column, or a list of columns whose texts are joined in this order; empty ones are skipped.")
+        description="Column, or a list of columns whose texts are joined in this order; empty ones are skipped."
     )
     tokens: Literal["words", "bpe", "nltk", "spacy"] = Field(
-        "bpe",
+        default="bpe",
         description=(
-            "Tokenizer that is trained on the training split: `words` (split at spaces and "
-            "punctuation), `bpe` (subwords, for any language and script), `nltk`, `spacy`."
+            "Tokenizer that is trained on the training split: `words` (split at spaces and punctuation), `bpe` "
+            "(subwords, for any language and script), `nltk`, `spacy`."
         ),
     )
-    vocabulary: int = Field(8000, ge=300, le=200_000, description="Largest vocabulary.")
-    length: int = Field(64, ge=1, le=4096, description="Cut longer texts to this many tokens.")
-    lowercase: bool = Field(True, description="Fold case.")
-    language: str | None = Field(None, description="Language of `tokens: spacy`: `en`, `zh`, `ar`, ... or `xx`.")
+    vocabulary: int = Field(default=8000, ge=300, le=200_000, description="Largest vocabulary.")
+    length: int = Field(default=64, ge=1, le=4096, description="Cut longer texts to this many tokens.")
+    lowercase: bool = Field(default=True, description="Fold case.")
+    language: str | None = Field(
+        default=None, description="Language of `tokens: spacy`: `en`, `zh`, `ar`, ... or `xx`."
+    )
     tokenizer: str | None = Field(
-        None, description="Pretrained tokenizer instead: a `tokenizer.json`, its folder, or `package:NAME`."
+        default=None, description="Pretrained tokenizer instead: a `tokenizer.json`, its folder, or `package:NAME`."
     )
     augment: bool = Field(
-        False, description="Drop up to a fifth of the tokens in training views, if `train.augment` is set."
+        default=False, description="Drop up to a fifth of the tokens in training views, if `train.augment` is set."
     )
-    separator: str = Field(" | ", description="Text between the texts of several columns.")
+    separator: str = Field(default=" | ", description="Text between the texts of several columns.")
 
     @model_validator(mode="after")
     def _spoken(self) -> Settings:
@@ -86,7 +88,7 @@ class Statistics(BaseStatistics):
     vocabulary: int = Field(ge=1, le=2**31 - 1)
     length: int = Field(ge=1, le=2**31 - 1)
     tokenizer: str
-    pad: int = Field(PAD, ge=0, le=2**31 - 2)
+    pad: int = Field(default=PAD, ge=0, le=2**31 - 2)
 
     def check(self, settings: Settings) -> None:
         """Raises ValueError where the tokenizer can't be read, or gives ids that the model doesn't have."""

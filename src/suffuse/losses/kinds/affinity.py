@@ -26,8 +26,8 @@ MIN_ROWS, HINT = 3, "use a larger batch, or kind hint: with two rows there is on
 
 DOCS = LossDocs(
     summary=(
-        "Affinity mimicking (TinyCLIP, Wu et al. 2023): affinities between rows of one feature, "
-        "or between two modalities through projectors."
+        "Affinity mimicking (TinyCLIP, Wu et al. 2023): affinities between rows of one feature, or between two "
+        "modalities through projectors."
     ),
     example="affinity: {kind: affinity, taps: [picture, question]}",
     meaning={"en": "which rows the teacher finds near", "zh": "教师认为哪些行相近"},

@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 
 DOCS = LossDocs(
     summary=(
-        "Energy of an encoder's tokens (Zagoruyko & Komodakis 2017): over 4 x 4 cells of a "
-        "picture, over 16 segments of a sequence. The teacher's maps are stored only if a recipe "
-        "uses them. Both encoders need tokens and must not be frozen."
+        "Energy of an encoder's tokens (Zagoruyko & Komodakis 2017): over 4 x 4 cells of a picture, over 16 segments "
+        "of a sequence. The teacher's maps are stored only if a recipe uses them. Both encoders need tokens and must "
+        "not be frozen."
     ),
     example="maps: {kind: attention_transfer, map: picture}",
     meaning={"en": "where the teacher's features are strong", "zh": "教师特征强的位置"},
     paper="Zagoruyko & Komodakis 2017",
     formula="sum over places of (Q_s - Q_t)², Q the normalised energies",
     helps="encoders of one kind in two sizes",
-    pitfalls=("the authors' code and paper differ; here a sum over places, so their number doesn't matter"),
+    pitfalls="the authors' code and paper differ; here a sum over places, so their number doesn't matter",
 )
 EXAMPLES = ({"map": "picture"},)
 

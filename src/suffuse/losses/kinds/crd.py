@@ -28,8 +28,8 @@ ZERO_AT_TEACHER = False  # a cross-entropy among the batch
 
 DOCS = LossDocs(
     summary=(
-        "Contrastive distillation (Tian et al. 2020) with the other rows of the batch as "
-        "negatives, through a projector."
+        "Contrastive distillation (Tian et al. 2020) with the other rows of the batch as negatives, through a "
+        "projector."
     ),
     example="contrast: {kind: crd, tap: fused, weight: 0.1}",
     meaning={"en": "which of the teacher's rows is one's own", "zh": "教师的哪一行是自己的"},
@@ -37,7 +37,7 @@ DOCS = LossDocs(
     formula="cross-entropy of finding the own row among the batch, both directions",
     projector="yes",
     helps="retrieval; many classes",
-    pitfalls=("larger batches are better; rows that are equal for the teacher aren't negatives; not 0 at its minimum"),
+    pitfalls="larger batches are better; rows that are equal for the teacher aren't negatives; not 0 at its minimum",
 )
 EXAMPLES = ({"tap": "fused"}, {"tap": "picture", "temperature": 0.5}, {"tap": "question", "teacher_tap": "picture"})
 

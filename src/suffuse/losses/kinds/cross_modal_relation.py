@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 MIN_ROWS, HINT = 3, "use a larger batch, or kind modality_hints: two rows have one relation"
 
 DOCS = LossDocs(
-    summary=("Relations between rows across modalities, in relative representations (Moschella et al. 2023)."),
+    summary="Relations between rows across modalities, in relative representations (Moschella et al. 2023).",
     example="relations: {kind: cross_modal_relation}",
     meaning={"en": "how the teacher's modalities relate", "zh": "教师各模态之间的关系"},
     paper="Moschella et al. 2023",

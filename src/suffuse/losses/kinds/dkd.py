@@ -27,9 +27,8 @@ MIN_CLASSES, HINT = 3, "use kind kd: with two classes there is one other class, 
 
 DOCS = LossDocs(
     summary=(
-        "Decoupled distillation (Zhao et al. 2022): target class against the rest, and the "
-        "non-target classes among themselves. On unlabelled rows the teacher's class is the "
-        "target."
+        "Decoupled distillation (Zhao et al. 2022): target class against the rest, and the non-target classes among "
+        "themselves. On unlabelled rows the teacher's class is the target."
     ),
     example="soft: {kind: dkd, alpha: 1, beta: 4}",
     meaning={
@@ -40,8 +39,8 @@ DOCS = LossDocs(
     formula="T² [α KL(y or not) + β KL(the others)]",
     helps="a confident teacher, whose non-target classes have little weight in `kd`",
     pitfalls=(
-        "β depends on the pair of networks (the paper: 0.5 to 8); needs labels, on rows without "
-        "one the teacher's class is used; a large β needs warm-up"
+        "β depends on the pair of networks (the paper: 0.5 to 8); needs labels, on rows without one the teacher's "
+        "class is used; a large β needs warm-up"
     ),
 )
 EXAMPLES = ({}, {"temperature": 1.0, "alpha": 0.5, "beta": 8.0})

@@ -32,8 +32,8 @@ DOCS = LossDocs(
     formula="sum_b (H_b / sum H) of the squared gap between rows of normalised Gram matrices",
     helps="missing modalities: rows near a decision boundary count more",
     pitfalls=(
-        "also reads a feature; 0 if the teacher is certain of everything; grows slightly with "
-        "the batch; at least 3 rows"
+        "also reads a feature; 0 if the teacher is certain of everything; grows slightly with the batch; at least 3 "
+        "rows"
     ),
 )
 EXAMPLES = ({"tap": "fused"}, {"tap": "picture"}, {"tap": "question", "teacher_tap": "picture"})

@@ -33,8 +33,8 @@ DOCS = LossDocs(
     projector="yes",
     helps="similar features: the strongest single term in CLIP-KD's comparison",
     pitfalls=(
-        "a mean over D: it shrinks as features grow wider, so use `calibrate`; the sum in other "
-        "libraries is D times larger"
+        "a mean over D: it shrinks as features grow wider, so use `calibrate`; the sum in other libraries is D times "
+        "larger"
     ),
 )
 EXAMPLES = (
@@ -53,7 +53,7 @@ class Settings(PartSettings):
     weight: Weight = 1.0
     tap: Tap = "fused"
     teacher_tap: TeacherTap = ""
-    metric: Literal["mse", "cosine"] = Setting("mse", description="Distance: `mse` or `cosine`.")
+    metric: Literal["mse", "cosine"] = Setting(default="mse", description="Distance: `mse` or `cosine`.")
 
 
 def needs(settings: Settings) -> tuple[str, ...]:

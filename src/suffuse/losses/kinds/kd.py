@@ -33,9 +33,9 @@ DOCS = LossDocs(
     formula="T² sum_c p log(p / q)",
     helps="the first to try",
     pitfalls=(
-        "an overconfident teacher adds little to labels; a teacher trained with label smoothing "
-        "adds, on its own training rows, little to what `smoothing` does; a mean over classes "
-        "instead of the sum is C times weaker; T² keeps the gradient's size only for large T"
+        "an overconfident teacher adds little to labels; a teacher trained with label smoothing adds, on its own "
+        "training rows, little to what `smoothing` does; a mean over classes instead of the sum is C times weaker; T² "
+        "keeps the gradient's size only for large T"
     ),
 )
 EXAMPLES = ({"temperature": 1.0}, {"temperature": 4.0})

@@ -27,7 +27,7 @@ DOCS = LossDocs(
     paper="Du et al. 2023",
     formula="a hint for each modality, their mean",
     projector="yes",
-    helps=("a modality that joint training neglects; a very small student (easy-VQA, 6,323 parameters)"),
+    helps="a modality that joint training neglects; a very small student (easy-VQA, 6,323 parameters)",
     pitfalls="the paper's teachers saw one modality each",
 )
 EXAMPLES = ({}, {"modalities": ("picture",)})

@@ -26,7 +26,7 @@ MIN_CLASSES, HINT = 3, "use kind kd: with two classes there is one other class, 
 ZERO_AT_TEACHER = False  # its minimum has entropy
 
 DOCS = LossDocs(
-    summary=("Normalised distillation (Yang et al. 2023), used beside `task`. Unlabelled rows as in `dkd`."),
+    summary="Normalised distillation (Yang et al. 2023), used beside `task`. Unlabelled rows as in `dkd`.",
     example="soft: {kind: nkd, gamma: 1.5}",
     meaning={
         "en": "the teacher's soft labels, the right class apart from the others",

@@ -26,9 +26,9 @@ FLOOR = 1e-6
 
 DOCS = LossDocs(
     summary=(
-        "Attention of each target's query (as in MiniLM, Wang et al. 2020) over 32 segments of a "
-        "row's tokens. Both networks need the fusion `queries`; they may read two forms of one "
-        "recording. The teacher's attention is stored only if a recipe uses it."
+        "Attention of each target's query (as in MiniLM, Wang et al. 2020) over 32 segments of a row's tokens. Both "
+        "networks need the fusion `queries`; they may read two forms of one recording. The teacher's attention is "
+        "stored only if a recipe uses it."
     ),
     example="attention: {kind: query_attention_transfer, map: sound, teacher: speech}",
     meaning={"en": "where the teacher's queries look", "zh": "教师的查询关注的位置"},
@@ -46,7 +46,7 @@ class Settings(PartSettings):
     kind: Literal["query_attention_transfer"] = "query_attention_transfer"
     weight: Weight = 1.0
     map: str = Setting(description="The student's modality.")
-    teacher: str = Setting("", description="The teacher's modality. Default: the same name.")
+    teacher: str = Setting(default="", description="The teacher's modality. Default: the same name.")
 
 
 def needs(settings: Settings) -> tuple[str, ...]:

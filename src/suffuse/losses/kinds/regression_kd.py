@@ -42,10 +42,10 @@ class Settings(PartSettings):
     kind: Literal["regression_kd"] = "regression_kd"
     weight: Weight = 1.0
     form: Literal["plain", "bounded"] = Setting(
-        "plain",
+        default="plain",
         description=(
-            "`plain`: squared distance to the teacher. `bounded`: squared error against the label, "
-            "only where the student is worse than the teacher by the margin."
+            "`plain`: squared distance to the teacher. `bounded`: squared error against the label, only where the "
+            "student is worse than the teacher by the margin."
         ),
     )
     margin: float = Setting(default=0.0, ge=0, description="Margin in squared standard deviations, for `bounded`.")

@@ -27,8 +27,8 @@ ZERO_AT_TEACHER = False  # it reads labels alone
 
 DOCS = LossDocs(
     summary=(
-        "The loss on labels: cross-entropy with label smoothing (Szegedy et al. 2016) for "
-        "classes, binary cross-entropy for labels, squared or Huber error for numbers."
+        "The loss on labels: cross-entropy with label smoothing (Szegedy et al. 2016) for classes, binary "
+        "cross-entropy for labels, squared or Huber error for numbers."
     ),
     example="labels: {kind: task, weight: 0.1, label_smoothing: 0.1}",
     meaning={"en": "the given labels", "zh": "所给标签"},
