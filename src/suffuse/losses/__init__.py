@@ -27,6 +27,11 @@ from pydantic import Field as Setting
 
 from ..registry import PartDocs, PartSettings, default, load_part
 
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from ..types import Output
+
 KINDS = (
     "task",
     "kd",
@@ -55,10 +60,6 @@ KINDS = (
     "subset_consistency",
 )
 TABLE = {kind: f"suffuse.losses.kinds.{kind}" for kind in KINDS}
-if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-    from ..types import Output
 
 Weight = Annotated[
     float,
