@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from suffuse import encoders
+from suffuse import encoders, modalities
 from suffuse.registry import load, settings
 from suffuse.types import Encoded, Field
 
@@ -21,6 +23,20 @@ FIELDS = {
     "wave": Field("sound", "audio", {"features": 1, "rate": 16_000, "length": 4000, "mean": [0.1], "std": [0.3]}),
     "tabular": Field("row", "tabular", {"numbers": 2, "categories": [3, 5]}),
 }
+
+
+def encoded_examples(kind: str) -> tuple[Field, Tensor]:
+    """A modality's first example, fitted on its example cells, and their entries."""
+    part = modalities.load_modality(kind)
+    chosen: Any = settings(modalities.TABLE, {"column": "c", **part.EXAMPLES[0], "kind": kind})
+    items: Any = [part.load(chosen, cell, Path())[1] for cell in part.examples(chosen)]
+    items = np.stack(items) if isinstance(items[0], np.ndarray) and items[0].ndim != 2 else items
+    statistics = part.fit(chosen, items)
+    return Field(kind, kind, statistics), torch.from_numpy(part.encode(chosen, statistics, items))
+
+
+EXAMPLES = {kind: encoded_examples(kind) for kind in modalities.TABLE if kind not in FIELDS}
+FIELDS |= {kind: field for kind, (field, _) in EXAMPLES.items()}
 LENGTHS = {"text": 6, "audio": 9, "sequence": 9, "wave": 1200}
 
 BERT = {
@@ -169,6 +185,8 @@ class Built:
 def entries(field: str, count: int = 6) -> Tensor:
     """Random entries as a modality's ``encode``, and the model's normalisation of pictures, make them."""
     torch.manual_seed(1)
+    if field in EXAMPLES:
+        return EXAMPLES[field][1][torch.arange(count) % len(EXAMPLES[field][1])]
     if field == "image":
         return torch.randn(count, 3, 32, 32)
     if field == "tabular":
