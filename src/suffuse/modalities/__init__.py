@@ -36,6 +36,7 @@ class ModalityPart(Protocol):
     EXAMPLES: tuple[dict[str, Any], ...]  # small settings that together show every form of it; no column: c
     AUGMENTED: dict[str, Any] | None = None  # ``augment`` that changes every entry; none: entries are no signals
     Statistics: type[Statistics]  # the types of its statistics: how a reader checks an export that comes from anywhere
+    ANY_LENGTH: bool = False  # entries are (U, L, ...) of any length L
     EVERY_ROW: bool = False  # ``fit`` gets an item for each training row, else each distinct item once
     DRAWS: int = 0  # random numbers for one augmented entry; 0: it can't be augmented
 
@@ -72,6 +73,14 @@ class ModalityPart(Protocol):
 
     def explain(self, settings: ModalitySettings, statistics: Facts) -> list[str]:
         """What is done to a cell, in sentences."""
+        ...
+
+    def traced(self, statistics: Facts) -> np.ndarray:
+        """Three entries (3, ...) with which a network is traced for its export."""
+        ...
+
+    def layout(self, statistics: Facts) -> str:
+        """Type, axes and meaning of the model's input, in words."""
         ...
 
     def examples(self, settings: ModalitySettings) -> list[Any]:

@@ -252,6 +252,21 @@ def corrupt(
     return found
 
 
+def traced(statistics: dict) -> np.ndarray:
+    """Three entries for the export: black pictures, or as many white ones as a row may have."""
+    size = statistics["size"]
+    if "places" in statistics:
+        return np.full((3, statistics["places"], size, size, 4), 255, dtype=np.uint8)
+    return np.zeros((3, size, size, 3), dtype=np.uint8)
+
+
+def layout(statistics: dict) -> str:
+    """The model's input in words."""
+    if "places" in statistics:
+        return f"uint8 (rows, {statistics['places']}, size, size, 4), RGB, and 255 where there is a picture"
+    return "uint8 (rows, size, size, 3), RGB"
+
+
 def examples(settings: Settings) -> list[Any]:
     """Noise of 8 to 12 x 12 pixels; one or two pictures in a cell where there may be several."""
     pictures = [np.random.default_rng(n).integers(0, 256, (8 + n, 12, 3), dtype=np.uint8) for n in range(5)]

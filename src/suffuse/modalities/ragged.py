@@ -18,6 +18,17 @@ from ..files import read_array
 from ..paths import inside
 
 
+def traced(statistics: dict[str, Any]) -> np.ndarray:
+    """Three entries for the export, so long that no stride leaves one step: it would be taken for the only length."""
+    return np.ones((3, 16 * statistics["length"] + 1, statistics["features"] + 1), dtype=np.float32)
+
+
+def layout(statistics: dict[str, Any]) -> str:
+    """The model's input in words."""
+    steps = "float32 (rows, length, {features} + 1), the last is 1 where a step is real; shorter rows end in zeros"
+    return steps.format(**statistics)
+
+
 @dataclass(frozen=True)
 class Ragged:
     """U items. Indexed by a number or an array of numbers it gives padded entries, as an array of them would."""

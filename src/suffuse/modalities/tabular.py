@@ -230,6 +230,16 @@ def corrupt(settings: Settings, statistics: dict, entries: np.ndarray, severity:
     return made
 
 
+def traced(statistics: dict) -> np.ndarray:
+    """Three entries for the export: zeros."""
+    return np.zeros((3, 2 * statistics["numbers"] + len(statistics["categories"])), dtype=np.float32)
+
+
+def layout(statistics: dict) -> str:
+    """The model's input in words."""
+    return "float32 (rows, 2 numbers + categories): numbers, 1 where one is missing, category codes"
+
+
 def examples(settings: Settings) -> list[Any]:
     """Rows of a price, a colour, a date in several notations, and a code."""
     days = ("2024-01-31", "5.3.2023", "2024-03-05T10:00Z", date(2020, 2, 29), "1 Mar 1999")

@@ -34,6 +34,7 @@ PADS = ("[PAD]", "<pad>", "<PAD>", "[pad]", "<|pad|>", "<|padding|>", "<blank>")
 MAX_CHARACTERS = 100_000  # what a tokenizer is given at the most
 DRAWS = 2  # numbers that one augmented view takes
 DROPPED = 0.2  # of the tokens at the most
+ANY_LENGTH = True
 
 DOCS = PartDocs(
     summary="Text in any language to token ids.",
@@ -228,6 +229,16 @@ def corrupt(settings: Settings, statistics: dict, entries: np.ndarray, severity:
         damaged.append(_damaged(text, share, np.random.default_rng([seed, severity, int.from_bytes(own, "little")])))
     made = encode(settings, statistics, damaged)[:, : entries.shape[1]]
     return np.pad(made, ((0, 0), (0, entries.shape[1] - made.shape[1]))).astype(entries.dtype)
+
+
+def traced(statistics: dict) -> np.ndarray:
+    """Three entries for the export; a network may have no more positions than the longest text."""
+    return np.ones((3, min(17, max(2, statistics["length"]))), dtype=np.int64)
+
+
+def layout(statistics: dict) -> str:
+    """The model's input in words."""
+    return "int64 (rows, length), 0 is padding"
 
 
 def examples(settings: Settings) -> list[Any]:
