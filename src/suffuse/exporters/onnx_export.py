@@ -97,7 +97,7 @@ def strip(proto) -> None:
 
 def _length(field: Field) -> dict[int, Any]:
     """The axis of a modality's entries that has any length, named for itself alone."""
-    if not load_modality(field.kind).ANY_LENGTH:
+    if load_modality(field.kind).axes(field.statistics)[0] is not None:
         return {}
     return {1: torch.export.Dim(f"{field.name}_length", min=1)}
 

@@ -29,8 +29,9 @@ from ..registry import Settings as Base
 from ..registry import Statistics as BaseStatistics
 from . import audio_ops, speech_model
 from .cell import Absent, Root, Unreadable, as_array, content, limits_of
+from .ragged import LAYOUT as LAYOUT
 from .ragged import Ragged, between, changed, masked, moments, padded
-from .ragged import layout as layout  # of the model's input
+from .ragged import axes as axes
 from .ragged import traced as traced
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3")
@@ -49,7 +50,6 @@ LOSS = 0.05
 NOISE = (0.1, 0.25, 0.5, 1.0, 2.0)  # of each feature's deviation in the clip, for `embedding`
 CLIPPED = (0.5, 0.3, 0.2, 0.1, 0.05)  # of the peak
 QUIET = float(np.log(audio_ops.MIN_POWER))
-ANY_LENGTH = True
 
 DOCS = PartDocs(
     summary=(

@@ -30,6 +30,8 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 PADDING = (255, 255, 255)
 RESIZE = Image.Resampling.BILINEAR
 DRAWS, DAMAGES = image_ops.DRAWS, image_ops.DAMAGES
+LAYOUT = "uint8 (rows, size, size, 3), RGB"
+SEVERAL = "uint8 (rows, {places}, size, size, 4), RGB, and 255 where there is a picture"
 
 DOCS = PartDocs(
     summary=(
@@ -56,9 +58,7 @@ class Augment(Base):
         default=0.0, ge=0, le=0.5, description="Largest shift in each direction, as a share of the side."
     )
     zoom: float = Field(default=0.0, ge=0, le=0.5, description="Largest zoom: 0.1 scales by 0.9 to 1.1.")
-    brightness: float = Field(
-        default=0.0, ge=0, le=1, description="Largest change of brightness, as a share of the full range."
-    )
+    brightness: float = Field(default=0.0, ge=0, le=1, description="Largest change of brightness, as a share of white.")
     contrast: float = Field(
         default=0.0, ge=0, le=1, description="Largest change of contrast: 0.2 scales by 0.8 to 1.2."
     )
@@ -254,17 +254,18 @@ def corrupt(
 
 def traced(statistics: dict) -> np.ndarray:
     """Three entries for the export: black pictures, or as many white ones as a row may have."""
-    size = statistics["size"]
-    if "places" in statistics:
-        return np.full((3, statistics["places"], size, size, 4), 255, dtype=np.uint8)
-    return np.zeros((3, size, size, 3), dtype=np.uint8)
+    return np.full((3, *axes(statistics)), 255 if "places" in statistics else 0, dtype=np.uint8)
+
+
+def axes(statistics: dict) -> tuple[int, ...]:
+    """Of an entry: (size, size, 3), or (P, size, size, 4) where a row may have several pictures."""
+    side = statistics["size"]
+    return (statistics["places"], side, side, 4) if "places" in statistics else (side, side, 3)
 
 
 def layout(statistics: dict) -> str:
     """The model's input in words."""
-    if "places" in statistics:
-        return f"uint8 (rows, {statistics['places']}, size, size, 4), RGB, and 255 where there is a picture"
-    return "uint8 (rows, size, size, 3), RGB"
+    return (SEVERAL if "places" in statistics else LAYOUT).format(**statistics)
 
 
 def examples(settings: Settings) -> list[Any]:

@@ -21,8 +21,9 @@ from ..registry import ModalitySettings, PartDocs
 from ..registry import Settings as Base
 from ..registry import Statistics as BaseStatistics
 from .cell import Absent, Root, Unreadable, as_array, content, from_json, is_empty
+from .ragged import LAYOUT as LAYOUT
 from .ragged import Ragged, changed, masked, moments, padded
-from .ragged import layout as layout  # of the model's input
+from .ragged import axes as axes
 from .ragged import traced as traced
 
 SUFFIXES = (".npy",)
@@ -32,7 +33,6 @@ DRAWS = 2 * MASKS + 1
 DAMAGES = ("noise", "dropout", "silence")
 NOISE = (0.1, 0.25, 0.5, 1.0, 2.0)  # of each feature's deviation in training
 LOST = (0.05, 0.1, 0.2, 0.35, 0.5)  # of the steps, or of the features
-ANY_LENGTH = True
 
 DOCS = PartDocs(
     summary=(

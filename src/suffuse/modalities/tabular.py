@@ -38,6 +38,7 @@ WHOLE_NUMBER = re.compile(
 )  # 1.0 is 1: a column with gaps turns codes into fractions
 SURE = 0.99  # of a column's training cells must be of a kind
 Kind = Literal["number", "category", "date"]
+LAYOUT = "float32 (rows, 2 numbers + categories): numbers, 1 where one is missing, category codes"
 
 DOCS = PartDocs(
     summary=(
@@ -230,14 +231,9 @@ def corrupt(settings: Settings, statistics: dict, entries: np.ndarray, severity:
     return made
 
 
-def traced(statistics: dict) -> np.ndarray:
-    """Three entries for the export: zeros."""
-    return np.zeros((3, 2 * statistics["numbers"] + len(statistics["categories"])), dtype=np.float32)
-
-
-def layout(statistics: dict) -> str:
-    """The model's input in words."""
-    return "float32 (rows, 2 numbers + categories): numbers, 1 where one is missing, category codes"
+def axes(statistics: dict) -> tuple[int | None, ...]:
+    """Of an entry: (2n + c,)."""
+    return (2 * statistics["numbers"] + len(statistics["categories"]),)
 
 
 def examples(settings: Settings) -> list[Any]:

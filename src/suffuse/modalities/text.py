@@ -34,7 +34,7 @@ PADS = ("[PAD]", "<pad>", "<PAD>", "[pad]", "<|pad|>", "<|padding|>", "<blank>")
 MAX_CHARACTERS = 100_000  # what a tokenizer is given at the most
 DRAWS = 2  # numbers that one augmented view takes
 DROPPED = 0.2  # of the tokens at the most
-ANY_LENGTH = True
+LAYOUT = "int64 (rows, length), 0 is padding"
 
 DOCS = PartDocs(
     summary="Text in any language to token ids.",
@@ -236,9 +236,9 @@ def traced(statistics: dict) -> np.ndarray:
     return np.ones((3, min(17, max(2, statistics["length"]))), dtype=np.int64)
 
 
-def layout(statistics: dict) -> str:
-    """The model's input in words."""
-    return "int64 (rows, length), 0 is padding"
+def axes(statistics: dict) -> tuple[int | None, ...]:
+    """Of an entry: (L,)."""
+    return (None,)
 
 
 def examples(settings: Settings) -> list[Any]:
