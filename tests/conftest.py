@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import os
@@ -58,6 +59,13 @@ def build_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         return folder
 
     return build
+
+
+def pytest_collection_finish() -> None:
+    """Keep what is imported by now out of every garbage collection, and collect less often: a seventh of the time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 10)
 
 
 def pytest_runtest_setup() -> None:

@@ -113,7 +113,7 @@ CHOICES: dict[str, list[tuple[str, dict]]] = {
         ("image", hugging(RESNET)),
         ("wave", hugging(WAV2VEC)),
     ],
-    "efficientnet_lite": [("image", {}), ("image", {"stages": 2, "mirrored": True})],
+    "efficientnet_lite": [("image", {"stages": 2, "mirrored": True}), ("image", {})],
     "speech_embedding": [("wave", {}), ("wave", {"pool": "mean"})],
 }
 
