@@ -8,6 +8,9 @@ DATA ?= data
 # the build without GPU kernels, where there is one: half the size, and the same Python
 TENSORFLOW := $(if $(filter Linux-x86_64,$(shell uname -s)-$(shell uname -m)),tensorflow-cpu,tensorflow)
 
+# a folder of compiled files is kept: without it every process of a test compiles the package again
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: demo docs generate architecture test test-tensorflow test-lowest test-wheel test-fast test-long check mutants bench scenarios clean help
 
 help: ## show this

@@ -22,7 +22,7 @@ GARBAGE = {
     "-inf": lambda x: torch.full_like(x, -torch.inf),
 }
 READING = [kind for kind in fusions.TABLE if fusions.load_fusion(kind).TOKENS]
-COMPILED = ("concat", "gated", "cross_attention")  # the others take a second or more each
+COMPILED = ("gated", "cross_attention")  # the others take a second or more each
 SYMMETRIC = ["weighted", "softmax_gate", "attention_pooling", "gated", "low_rank", "transformer", "bottleneck"]
 SYMMETRIC += ["queries", "late"]
 SEPARATE = [kind for kind in SYMMETRIC if kind not in ("softmax_gate", "gated")]  # without a map that sees them all
