@@ -8,7 +8,10 @@ DATA ?= data
 # the build without GPU kernels, where there is one: half the size, and the same Python
 TENSORFLOW := $(if $(filter Linux-x86_64,$(shell uname -s)-$(shell uname -m)),tensorflow-cpu,tensorflow)
 
-.PHONY: demo docs architecture test test-tensorflow test-lowest test-wheel test-fast test-long check mutants bench scenarios clean help
+# a folder of compiled files is kept: without it every process of a test compiles the package again
+export PYTHONDONTWRITEBYTECODE :=
+
+.PHONY: demo docs generate architecture test test-tensorflow test-lowest test-wheel test-fast test-long check mutants bench scenarios clean help
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -45,6 +48,9 @@ $(VENV)/.docs: $(BIN)/python pyproject.toml
 docs: $(VENV)/.docs ## the documentation and the Python API as a site in site/; any warning is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
+generate: $(VENV)/.dev ## write what the documentation says of parts: tables, options, keys and counts
+	$(BIN)/python tools/generate_docs.py
+
 architecture: $(BIN)/python ## draw the layers of pyproject.toml's contract into docs/layers.svg
 	$(BIN)/python tools/draw_layers.py
 
@@ -67,11 +73,12 @@ test-wheel: $(VENV)/.dev ## build the wheel, install it with the extra train out
 test-fast: $(VENV)/.dev ## the tests that take seconds
 	$(BIN)/python -m pytest -m 'not slow'
 
-check: $(VENV)/.dev ## format, lint, types, layers
+check: $(VENV)/.dev ## format, lint, types, layers, generated documentation
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/python tools/generate_docs.py --check
 
 mutants: $(VENV)/.dev ## change one line of the source at a time and see that the named tests fail (tests/mutants/)
 	$(BIN)/python tests/mutants/run.py --jobs 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -102,13 +103,18 @@ def test_encoded_rows_are_those_of_the_table(run):
 
 
 @pytest.fixture(scope="module")
-def predictor(run, tmp_path_factory) -> Predictor:
+def export(run, tmp_path_factory) -> Path:
     """Exported without training: what it answers doesn't matter, that it answers the same does."""
     torch.manual_seed(0)
     model = FusionModel(run.recipe.student, Columns.open(run.path("data")).spec).eval()
     place = tmp_path_factory.mktemp("export")
     exporter.write(model, run.recipe, place, read_json(run.path("data", "schema.json"))["derive"])
-    return Predictor.load(place)
+    return place
+
+
+@pytest.fixture(scope="module")
+def predictor(export) -> Predictor:
+    return Predictor.load(export)
 
 
 def test_a_derived_column_is_made_where_it_lacks(predictor, run):
@@ -126,13 +132,8 @@ def test_a_derived_column_is_made_where_it_lacks(predictor, run):
         predictor.predict({"tittle": "a"})
 
 
-def test_predicting_a_table_that_lacks_it(predictor, run, tmp_path, capsys):
-    place = tmp_path / "export"
-    torch.manual_seed(0)
-    columns = Columns.open(run.path("data"))
-    model = FusionModel(run.recipe.student, columns.spec).eval()
-    exporter.write(model, run.recipe, place, read_json(run.path("data", "schema.json"))["derive"])
-    count = predict(place, run.recipe.data.source, tmp_path / "answers.csv").rows
+def test_predicting_a_table_that_lacks_it(export, run, tmp_path, capsys):
+    count = predict(export, run.recipe.data.source, tmp_path / "answers.csv").rows
     assert count == 91
     with (tmp_path / "answers.csv").open(encoding="utf-8", newline="") as file:
         found = list(csv.DictReader(file))
@@ -168,10 +169,8 @@ def test_words_from_a_file_are_part_of_what_decides(run, tmp_path):
     assert "data.derive.masked.words names has changed" in pipeline.plan(other)["prepare"][0]
 
 
-def test_an_export_that_needs_a_library_says_which(predictor, run, tmp_path, monkeypatch):
-    place = tmp_path / "export"
-    model = FusionModel(run.recipe.student, Columns.open(run.path("data")).spec).eval()
-    exporter.write(model, run.recipe, place, read_json(run.path("data", "schema.json"))["derive"])
+def test_an_export_that_needs_a_library_says_which(export, tmp_path, monkeypatch):
+    place = Path(shutil.copytree(export, tmp_path / "export"))
     facts = json.loads((place / "signature.json").read_text())
     facts["modalities"][0]["settings"]["tokens"] = "nltk"
     facts["digest"] = digest(facts)

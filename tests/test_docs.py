@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -70,6 +72,12 @@ def test_a_readme_counts_the_parts(page: Path) -> None:
         ln for ln in page.read_text(encoding="utf-8").splitlines() if ln.startswith(("- **Parts**", "- **组件**"))
     )
     assert [int(n) for n in re.findall(r"\d+", line)] == [len(p.TABLE) for p in (modalities, encoders, fusions, losses)]
+
+
+def test_what_is_generated_is_current() -> None:
+    tool = ROOT / "tools" / "generate_docs.py"
+    said = subprocess.run([sys.executable, tool, "--check"], capture_output=True, text=True)
+    assert said.returncode == 0, said.stderr
 
 
 PAGES = [*READMES, ROOT / "benchmarks" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]

@@ -73,7 +73,7 @@ def mixed(tmp_path_factory) -> tuple[Run, FusionModel, Path]:
     return prepared(tmp_path_factory.mktemp("mixed"), ALL)
 
 
-@pytest.fixture(scope="module", params=["tags", "price"])
+@pytest.fixture(scope="module", params=[pytest.param("tags", marks=[pytest.mark.slow, pytest.mark.long]), "price"])
 def single(request, tmp_path_factory) -> tuple[str, Run, Path]:
     """The only target, the run and the export."""
     run, _, export = prepared(tmp_path_factory.mktemp(request.param), request.param)

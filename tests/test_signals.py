@@ -131,10 +131,8 @@ def test_steps_are_normalised_where_they_are_real(field):
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory):
-    """The model of all three, and its ONNX session."""
-    import onnxruntime as ort
-
+def model() -> FusionModel:
+    """The model of all three."""
     torch.manual_seed(1)
     model = FusionModel(NETWORK, SPEC).train()
     with torch.no_grad():
@@ -142,8 +140,16 @@ def exported(tmp_path_factory):
             parameter.add_(0.2 * torch.randn_like(parameter))
     whole = {"photos": photos(), "sound": steps(SOUND, [9, 2, 3, 1, 5, 4]), "steps": steps(STEPS, [1, 6, 2, 2, 3, 4])}
     model(batch(whole, torch.ones(6, 3, dtype=torch.bool)))
+    return model.eval()
+
+
+@pytest.fixture(scope="module")
+def exported(model, tmp_path_factory):
+    """That model, and its ONNX session."""
+    import onnxruntime as ort
+
     file = tmp_path_factory.mktemp("export") / "model.onnx"
-    export(model.eval(), file)
+    export(model, file)
     return model, ort.InferenceSession(file)
 
 
@@ -152,6 +158,8 @@ def batch(inputs: dict[str, torch.Tensor], present: torch.Tensor) -> Batch:
     return Batch(inputs, {}, present, nobody, nobody)
 
 
+@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(("sound", "other"), [(9, 6), (1, 1), (2, 40), (70, 3)])
 def test_an_export_takes_lengths_that_are_independent(exported, sound, other):
     model, session = exported
@@ -166,6 +174,8 @@ def test_an_export_takes_lengths_that_are_independent(exported, sound, other):
         np.testing.assert_allclose(softmax(got), softmax(exact), atol=1e-5)
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_empty_places_change_no_bit_of_an_export(exported):
     _, session = exported
     feeds = {"photos": photos(), "sound": steps(SOUND, [3] * 6), "steps": steps(STEPS, [2] * 6)}
@@ -178,8 +188,7 @@ def test_empty_places_change_no_bit_of_an_export(exported):
     assert (found != session.run(None, {**feeds, "photos": photos(5).numpy()})[0]).any()
 
 
-def test_nothing_of_an_absent_modality_is_seen(exported):
-    model, _ = exported
+def test_nothing_of_an_absent_modality_is_seen(model):
     inputs = {"photos": photos(), "sound": steps(SOUND, [3] * 6), "steps": steps(STEPS, [2] * 6)}
     present = torch.ones(6, 3, dtype=torch.bool)
     present[:, 1] = False

@@ -1,8 +1,10 @@
-"""A griffe extension for the API reference: fields get their comments as descriptions, and Sphinx roles become code."""
+"""A griffe extension for the API reference: fields get their descriptions or comments, and Sphinx roles become code."""
 
 from __future__ import annotations
 
+import ast
 import re
+import textwrap
 from typing import Any
 
 import griffe
@@ -20,6 +22,16 @@ class SourceDocs(griffe.Extension):
             obj.docstring.value = ROLE.sub(r"`\1`", obj.docstring.value)
 
     def on_attribute_instance(self, *, attr: griffe.Attribute, **_: Any) -> None:
-        """Take the comment behind a field as its docstring."""
-        if attr.docstring is None and attr.parent and attr.parent.is_class and (match := COMMENT.search(attr.source)):
-            attr.docstring = griffe.Docstring(match[1], parent=attr)
+        """Take the ``description`` of a field, or the comment behind it, as its docstring."""
+        if attr.docstring is None and attr.parent and attr.parent.is_class:
+            match = COMMENT.search(attr.source)
+            text = description(attr.source) or (match[1] if match else "")
+            attr.docstring = griffe.Docstring(text, parent=attr) if text else None
+
+
+def description(source: str) -> str:
+    """The literal that a field's definition gives as ``description``, or nothing."""
+    for node in ast.walk(ast.parse(textwrap.dedent(source))):
+        if isinstance(node, ast.keyword) and node.arg == "description" and isinstance(node.value, ast.Constant):
+            return str(node.value.value)
+    return ""

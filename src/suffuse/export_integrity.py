@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -137,30 +137,21 @@ def read_signature(folder: Path) -> dict[str, Any]:
         raise unreadable(folder, "", error) from None
 
 
-def check_shapes(signature: Mapping[str, Any], session: Any) -> None:
+def check_shapes(signature: Mapping[str, Any], session: Any, axes: Mapping[str, Sequence[int | None]]) -> None:
     """Raise ValueError where the model's inputs and output (of an ONNX Runtime session) aren't those that the signature
-    describes: no array is ever made by a size that the model doesn't have."""
+    describes: no array is ever made by a size that the model doesn't have. ``axes``: modality -> those of an entry;
+    None is any length."""
     names = [modality["name"] for modality in signature["modalities"]]
     shapes = {value.name: value.shape for value in session.get_inputs()}
     if set(shapes) != {*names, "present"}:
         raise ValueError(f"the model reads {', '.join(shapes)}, the signature describes {', '.join(names)}")
     for modality in signature["modalities"]:
-        expected, got = _shape(modality["kind"], modality["statistics"]), shapes[modality["name"]]
+        expected, got = [None, *axes[modality["name"]]], shapes[modality["name"]]
         if len(expected) != len(got) or any(w is not None and w != g for w, g in zip(expected, got, strict=True)):
             raise ValueError(f"the model reads {modality['name']} as {got}, the signature describes {expected}")
     outputs = sum(len(head["classes"]) or 1 for head in signature["heads"])
     if session.get_outputs()[0].shape[-1] != outputs:
         raise ValueError(f"the model has not the {outputs} outputs that the signature describes")
-
-
-def _shape(kind: str, facts: Mapping[str, Any]) -> list[int | None]:
-    """Of a modality's input; None where any number goes."""
-    if kind == "image":
-        side = facts["size"]
-        return [None, facts["places"], side, side, 4] if "places" in facts else [None, side, side, 3]
-    if kind == "tabular":
-        return [None, 2 * facts["numbers"] + len(facts["categories"])]
-    return [None, None] if kind == "text" else [None, None, facts["features"] + 1]
 
 
 def _parse_seal(folder: Path, signature: Mapping[str, Any]) -> Seal:

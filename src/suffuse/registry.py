@@ -11,6 +11,7 @@ a module: the loaded part has the Protocol's where the module defines none.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -18,7 +19,7 @@ from pathlib import Path
 from types import FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeVar, cast
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from .errors import UsageError, did_you_mean
 from .files import absolute_file
@@ -60,10 +61,22 @@ class PartSettings(Settings):
         return {key: value for key, value in found.items() if isinstance(value, str)}
 
 
+@dataclass(frozen=True)
+class PartDocs:
+    """What the documentation says of a part, as Markdown; a description of each key stands in its settings.
+
+    ``make generate`` writes it into docs/.
+    """
+
+    summary: str  # the paragraph below its heading
+    example: str  # a line of a recipe: a name and settings
+
+
 class ModalitySettings(PartSettings):
     """The base of a modality's settings."""
 
-    column: str | tuple[str, ...]  # several columns make one cell: a dictionary, column -> value
+    # several columns make one cell: a dictionary, column -> value
+    column: str | tuple[str, ...] = Field(description="Column, or a list of columns.")
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -15,20 +15,8 @@ from suffuse.types import Encoded, Fused, Sizes
 
 WIDTHS, TOKENS, LENGTHS, OUTPUTS = (4, 6, 5), (3, 7, 0), (3, 4, 1), 3  # the third modality has no tokens
 ROWS = 8
-FORMS: dict[str, list[dict]] = {  # settings besides kind and width; of a fusion that isn't here: none
-    "weighted": [{}, {"weights": (0.2, 0.5, 0.9)}],
-    "attention_pooling": [{"score": 3}, {"score": 3, "gated": True}],
-    "film": [{}, {"modulated": "second"}],
-    "low_rank": [{"rank": 3}],
-    "tensor": [{"factor": 2}],
-    "cross_attention": [{"heads": 2}],
-    "transformer": [{"layers": 2, "heads": 2}, {"layers": 1, "heads": 3}],
-    "bottleneck": [{"layers": 2, "heads": 2, "bottlenecks": 3}],
-    "queries": [{}, {"attention": "each"}],
-    "late": [{}, {"weights": "learned"}, {"weights": "confidence"}, {"weights": "confidence", "hidden": 5}],
-}
-# those that give gates
-SHARES = ("weighted", "softmax_gate", "attention_pooling", "gated", "transformer", "late", "queries")
+FORMS = {kind: [*fusions.load_fusion(kind).EXAMPLES] for kind in fusions.TABLE}  # settings besides kind and width
+SHARES = [kind for kind in fusions.TABLE if fusions.load_fusion(kind).GATES]  # those that give gates
 
 
 @dataclass
@@ -76,7 +64,7 @@ def cases(kinds=fusions.TABLE, counts: tuple[int, ...] = (2, 3)) -> list:
     return [
         pytest.param(kind, count, form, id="-".join([kind, str(count), *(f"{k}={v}" for k, v in form.items())]))
         for kind in kinds
-        for form in FORMS.get(kind, [{}])
+        for form in FORMS[kind]
         for count in counts
         if load(fusions.TABLE, kind).TAKES[0] <= count <= load(fusions.TABLE, kind).TAKES[1]
     ]

@@ -12,39 +12,11 @@ from suffuse import losses
 from suffuse.registry import settings
 from suffuse.types import CLASSES, NUMBER, Head, Output
 
-CHOICES = {
-    "task": [{}, {"label_smoothing": 0.1}],
-    "multilabel_kd": [{"temperature": 1.0}, {"temperature": 3.0}],
-    "regression_kd": [{"form": "plain"}, {"form": "bounded"}, {"form": "bounded", "margin": 0.2}],
-    "kd": [{"temperature": 1.0}, {"temperature": 4.0}],
-    "hint": [{"tap": tap, "metric": metric} for tap in ("fused", "picture") for metric in ("mse", "cosine")]
-    + [{"tap": "question", "teacher_tap": "picture"}],
-    "hard_label": [{}],
-    "dkd": [{}, {"temperature": 1.0, "alpha": 0.5, "beta": 8.0}],
-    "nkd": [{}, {"temperature": 2.0, "gamma": 0.5}],
-    "dist": [{}, {"temperature": 4.0, "beta": 2.0, "gamma": 0.5}],
-    "lskd": [{}],
-    "js": [{}, {"temperature": 4.0}],
-    "reverse_kd": [{}, {"temperature": 4.0}],
-    "modality_hints": [{}, {"modalities": ("picture",)}],
-    "attention_transfer": [{"map": "picture"}],
-    "query_attention_transfer": [{"map": "picture"}, {"map": "question", "teacher": "picture"}],
-    "similarity": [{"tap": "fused"}, {"tap": "picture"}, {"tap": "question", "teacher_tap": "picture"}],
-    "rkd_distance": [{"tap": "fused"}, {"tap": "picture"}, {"tap": "question", "teacher_tap": "picture"}],
-    "rkd_angle": [{"tap": "fused"}, {"tap": "picture", "most": 4}, {"tap": "question", "teacher_tap": "picture"}],
-    "crd": [{"tap": "fused"}, {"tap": "picture", "temperature": 0.5}, {"tap": "question", "teacher_tap": "picture"}],
-    "cka": [{"tap": "fused"}, {"tap": "picture"}, {"tap": "question", "teacher_tap": "picture"}],
-    "affinity": [{"taps": ("fused",)}, {"taps": ("picture", "question"), "temperature": 0.5}],
-    "gate_transfer": [{}],
-    "cross_modal_relation": [{}],
-    "entropy_relations": [{"tap": "fused"}, {"tap": "picture"}, {"tap": "question", "teacher_tap": "picture"}],
-    "subset_consistency": [{}, {"temperature": 2.0}],
-}
 RELATIONS = [kind for kind in losses.TABLE if losses.load_loss(kind).MIN_ROWS > 1]  # compare rows
 CASES = [
     pytest.param({"kind": kind, **choice}, id="-".join([kind, *(str(v) for v in choice.values())]))
     for kind in losses.TABLE
-    for choice in CHOICES[kind]
+    for choice in losses.load_loss(kind).EXAMPLES
 ]
 ANSWERS = [  # every loss on answers, with every kind of target that it is valid for
     pytest.param(*case.values, kind, id=f"{case.id}-{kind}")

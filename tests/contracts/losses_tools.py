@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from suffuse import losses
+from suffuse.registry import PartSettings, settings
 from suffuse.types import LABELS, NUMBER, Head
 
 B, C, D, E = 7, 5, 4, 6  # rows, classes, widths of student and teacher
@@ -22,6 +25,7 @@ class Case:
     inputs: Callable[[], tuple[Tensor, Tensor]]
     equal: bool = True  # 0 where the student equals the teacher
     weighed: bool = True
+    ordered: bool = False  # it also reads arrays that stay in their order: labels, or which modalities are present
 
 
 def logits(scale: float = 2.0) -> tuple[Tensor, Tensor]:
@@ -65,52 +69,68 @@ PRESENT = PRESENT.repeat(2, 1)[:B]
 HERE = {"a": torch.tensor([True, True, False, True, True, True, False])}
 TAGS = (torch.arange(B * C).reshape(B, C) % 3 == 0).double()
 
-CASES = {
-    "task": Case(lambda s, t, w: losses.task(s, TARGET, 0.1, weight=w), logits, equal=False),
+
+def minimal(kind: str, **chosen: Any) -> PartSettings:
+    """A loss's settings with defaults; keys without one name a modality."""
+    fields = losses.load_loss(kind).Settings.model_fields
+    required = {name: "picture" for name, field in fields.items() if field.is_required()}
+    return settings(losses.TABLE, {"kind": kind, **required, **chosen})
+
+
+def plain(kind: str) -> Case:
+    """A function of two matrices: logits or numbers by its targets, features otherwise. Its further arguments are those
+    of the last example that has such a key, else the defaults; ``target`` are labels."""
+    part, function = losses.load_loss(kind), getattr(losses, kind)
+    parameters = inspect.signature(function).parameters
+    known = minimal(kind).model_dump() | {key: value for example in part.EXAMPLES for key, value in example.items()}
+    known["target"] = TARGET
+    required = [name for name, p in [*parameters.items()][2:] if p.default is p.empty]
+    arguments = {name: known[name] for name in required}
+
+    def call(student: Tensor, teacher: Tensor, weight: Tensor | None) -> Tensor:
+        weights = {"weight": weight} if "weight" in parameters else {}
+        return function(student, teacher, **arguments, **weights)
+
+    on_features = same_width if part.DOCS.projector == "yes" else features
+    inputs = (numbers if part.HEADS == (NUMBER,) else logits) if part.HEADS else on_features
+    return Case(call, inputs, part.ZERO_AT_TEACHER, "weight" in parameters, "target" in required)
+
+
+# Functions of other arrays, and forms beside the plain one.
+SPECIAL = {
+    "task": Case(lambda s, t, w: losses.task(s, TARGET, 0.1, weight=w), logits, equal=False, ordered=True),
     "task-labels": Case(
-        lambda s, t, w: losses.task(s, TAGS, head=Head("x", LABELS, tuple("abcde")), weight=w), logits, equal=False
+        lambda s, t, w: losses.task(s, TAGS, head=Head("x", LABELS, tuple("abcde")), weight=w), logits, equal=False,
+        ordered=True,
     ),
     "task-number": Case(
-        lambda s, t, w: losses.task(s, VALUES, head=Head("x", NUMBER), weight=w), numbers, equal=False
+        lambda s, t, w: losses.task(s, VALUES, head=Head("x", NUMBER), weight=w), numbers, equal=False, ordered=True
     ),
-    "kd": Case(lambda s, t, w: losses.kd(s, t, 2.0, w), logits),
     "hard_label": Case(lambda s, t, w: losses.hard_label(s, t.argmax(1), w), logits, equal=False),
-    "dkd": Case(lambda s, t, w: losses.dkd(s, t, TARGET, 4.0, 1.0, 8.0, w), logits),
-    "nkd": Case(lambda s, t, w: losses.nkd(s, t, TARGET, 2.0, 1.5, w), logits, equal=False),
-    "dist": Case(lambda s, t, w: losses.dist(s, t, 2.0, 1.5, 0.5, w), logits),
-    "lskd": Case(lambda s, t, w: losses.lskd(s, t, 2.0, w), logits),
-    "js": Case(lambda s, t, w: losses.js(s, t, 2.0, w), logits),
-    "reverse_kd": Case(lambda s, t, w: losses.reverse_kd(s, t, 2.0, w), logits),
-    "multilabel_kd": Case(lambda s, t, w: losses.multilabel_kd(s, t, 2.0, w), logits),
-    "regression_kd": Case(lambda s, t, w: losses.regression_kd(s, t, weight=w), numbers),
     "regression_kd-bounded": Case(
-        lambda s, t, w: losses.regression_kd(s, t, VALUES, 0.1, w), numbers, equal=False
+        lambda s, t, w: losses.regression_kd(s, t, VALUES, 0.1, w), numbers, equal=False, ordered=True
     ),
-    "hint": Case(lambda s, t, w: losses.hint(s, t, w), same_width),
     "hint-cosine": Case(lambda s, t, w: losses.hint(s, t, w, "cosine"), same_width),
     "modality_hints": Case(lambda s, t, w: losses.modality_hints({"a": s, "b": 2 * s}, {"a": t, "b": 2 * t}, HERE, w),
-                           same_width),
+                           same_width, ordered=True),
     "attention_transfer": Case(lambda s, t, w: losses.attention_transfer(s, t, w), maps),
     "query_attention_transfer": Case(lambda s, t, w: losses.query_attention_transfer(s, t, w), looks),
-    "similarity": Case(lambda s, t, w: losses.similarity(s, t), features, weighed=False),
-    "rkd_distance": Case(lambda s, t, w: losses.rkd_distance(s, t), features, weighed=False),
-    "rkd_angle": Case(lambda s, t, w: losses.rkd_angle(s, t), features, weighed=False),
-    "crd": Case(lambda s, t, w: losses.crd(s, t, 0.2), same_width, equal=False, weighed=False),
-    "cka": Case(lambda s, t, w: losses.cka(s, t), features, weighed=False),
-    "affinity": Case(lambda s, t, w: losses.affinity(s, t, 0.2), features, weighed=False),
     "affinity-pair": Case(
         lambda s, t, w: losses.affinity((s, s.flip(1)), (t, t.flip(1)), 0.2), features, weighed=False
     ),
-    "gate_transfer": Case(lambda s, t, w: losses.gate_transfer(s, t, PRESENT, w), shares),
+    "gate_transfer": Case(lambda s, t, w: losses.gate_transfer(s, t, PRESENT, w), shares, ordered=True),
     "cross_modal_relation": Case(
         lambda s, t, w: losses.cross_modal_relation([s, s[:, :2]], [t, t[:, :2]]), features, weighed=False
     ),
     "entropy_relations": Case(
-        lambda s, t, w: losses.entropy_relations(s, t, logits()[1]), features, weighed=False
+        lambda s, t, w: losses.entropy_relations(s, t, logits()[1]), features, weighed=False, ordered=True
     ),
-    "subset_consistency": Case(lambda s, t, w: losses.subset_consistency(s, t, 2.0, w), logits),
     "subset_consistency-labels": Case(lambda s, t, w: losses.subset_consistency(s, t, 2.0, w, LABELS), logits),
     "subset_consistency-number": Case(lambda s, t, w: losses.subset_consistency(s, t, 1.0, w, NUMBER), numbers),
 }  # fmt: skip
+CASES = {
+    name: SPECIAL.get(name) or plain(name)
+    for kind in losses.KINDS
+    for name in (kind, *(n for n in SPECIAL if n.startswith(f"{kind}-")))
+}
 WEIGHED = [name for name, case in CASES.items() if case.weighed]
-BY_ROW = [n for n in WEIGHED if n.split("-")[0] not in ("dist",)]  # a mean of what each row gives by itself

@@ -81,6 +81,7 @@ def test_defaults_stand_in_for_what_a_module_leaves_out() -> None:
 
 def test_a_module_without_a_required_name_is_refused() -> None:
     table = {"broken": "suffuse.markdown"}
-    with pytest.raises(TypeError, match=r"suffuse.markdown is no EncoderPart: it lacks MODALITIES, Settings, encode"):
+    lacking = "DOCS, MODALITIES, Settings, encode"
+    with pytest.raises(TypeError, match=f"suffuse.markdown is no EncoderPart: it lacks {lacking}"):
         load_part(table, "broken", encoders.EncoderPart)
     assert not hasattr(import_module("suffuse.markdown"), "QUERIES")  # a module is left as it is

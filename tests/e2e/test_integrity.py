@@ -155,6 +155,8 @@ def test_readers_refuse_what_was_changed(finished: Finished, copied: Path, tmp_p
         file.write_bytes(content)
 
 
+@pytest.mark.slow
+@pytest.mark.long  # quicker: test_bad_input.test_a_changed_artefact_is_made_again_on_request
 def test_from_makes_a_changed_stage_again(finished: Finished, copied: Path) -> None:
     file = copied / "report.html"
     file.write_bytes(flipped(file.read_bytes()))

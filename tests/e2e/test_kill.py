@@ -164,6 +164,7 @@ def read_checkpoint(file: Path) -> tuple[dict, dict]:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_killed_training_goes_on_from_its_checkpoint(whole: Path, often: dict[str, str], tmp_path: Path) -> None:
     """It isn't begun anew: a mark that is set in the checkpoint's history is in what the training leaves behind."""
     run = without(whole, tmp_path / "run", "teach")

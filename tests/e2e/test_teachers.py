@@ -21,6 +21,8 @@ def read(run: Path, name: str) -> dict:
     return json.loads((run / name).read_text(encoding="utf-8"))
 
 
+@pytest.mark.slow
+@pytest.mark.long  # quicker: tests/teachers/test_stages.py
 def test_a_table_of_answers_teaches(tmp_path: Path) -> None:
     rows = make_rows(tmp_path, 48)
     classes = sorted({row["answer"] for row in rows}, reverse=True)

@@ -100,6 +100,7 @@ def test_second_call_does_nothing_and_loads_no_torch(plain: Finished, tmp_path: 
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_each_stage_alone_gives_the_same_bytes(plain: Finished, tmp_path: Path) -> None:
     check_each_stage(suffuse, plain, tmp_path / "again")
 

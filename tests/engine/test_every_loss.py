@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from losses_tools import minimal
 
 from suffuse import losses
 from suffuse.data.training_views import Viewer
@@ -16,7 +17,6 @@ from suffuse.engine.objective import Objective
 from suffuse.engine.runtime import seed, settle
 from suffuse.model import FusionModel
 from suffuse.recipe import Training
-from suffuse.registry import settings
 from suffuse.types import CLASSES
 
 WIDTHS = {"logits": 3, "fused": 7, "picture": 6, "question": 6, "gates": 2, "picture.map": 16, "picture.look.map": 32}
@@ -32,8 +32,7 @@ def train(trainer, place: str, stop: int = 1000, precision: str = "fp32", seen: 
     settle(1)
     seed(0)
     columns, random = trainer.columns, torch.Generator().manual_seed(8)
-    named = {k: {"map": "picture"} for k in ("attention_transfer", "query_attention_transfer")}
-    chosen = {k: settings(losses.TABLE, {"kind": k, **named.get(k, {})}) for k in KINDS}
+    chosen = {kind: minimal(kind) for kind in KINDS}
     facts = trainer.network.model_dump() | {"fusion": {"kind": "queries"}, "hidden": 0, "dropout": 0.0}
     network = trainer.network.model_validate(facts)
     objective = Objective(FusionModel(network, columns.spec), chosen, WIDTHS)

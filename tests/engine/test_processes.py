@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 from group_jobs import history, one, together, weights
+from losses_tools import minimal
 
 from suffuse import losses
 from suffuse.errors import SuffuseError
 from suffuse.types import CLASSES, Split
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]  # several processes, each of which imports torch
-NAMED = {"attention_transfer": {"map": "picture"}, "query_attention_transfer": {"map": "picture"}}
 TASK = {"kind": "task", "weight": 0.5}
 
 
@@ -24,7 +24,7 @@ def classes(kind: str) -> bool:
 
 
 EVERY_LOSS = {
-    kind: {"losses": [{"kind": kind, **NAMED.get(kind, {})}, TASK], "mixed": not classes(kind), "drop": 0.5}
+    kind: {"losses": [minimal(kind).model_dump(), TASK], "mixed": not classes(kind), "drop": 0.5}
     for kind in losses.KINDS
 }
 EVERY_LOSS["query_attention_transfer"]["fusion"] = "queries"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
@@ -21,6 +23,8 @@ FORMS: dict[str, list[dict]] = {
     "weighted": [{}, {"weights": (0.2, 0.5, 0.9)}],
     "attention_pooling": [{"gated": True}],
     "tensor": [{"factor": 3}],
+    "transformer": [{"layers": 1}, {}],
+    "bottleneck": [{"layers": 1}, {}],
     "queries": [{}, {"attention": "each"}],
     "late": [{}, {"weights": "confidence", "hidden": 4}],
 }
@@ -41,7 +45,7 @@ FIELDS = (
 class Exported:
     """A tiny model with this fusion, and its ONNX session."""
 
-    def __init__(self, fusion: dict, folder):
+    def __init__(self, fusion: dict, build_once: Callable[..., Path]):
         part = load(fusions.TABLE, fusion["kind"])
         fields = FIELDS[: min(part.TAKES[1], 3)]
         wanted = {"width": 8} if "width" in part.Settings.model_fields else {}
@@ -55,12 +59,12 @@ class Exported:
             for parameter in self.model.parameters():
                 parameter.add_(0.3 * torch.randn_like(parameter))
         self.names = spec.names
-        exporter.export(self.model, folder / "model.onnx")
-        self.content = (folder / "model.onnx").read_bytes()
+        file = build_once("fusion", fusion, lambda to: exporter.export(self.model, to / "model.onnx")) / "model.onnx"
+        self.content = file.read_bytes()
         self.bytes = len(self.content)
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1
-        self.session = ort.InferenceSession(folder / "model.onnx", options)
+        self.session = ort.InferenceSession(file, options)
 
     def run(self, entries: dict[str, np.ndarray], present: np.ndarray) -> np.ndarray:
         return self.session.run(["logits"], {**{n: entries[n] for n in self.names}, "present": present})[0]
@@ -78,9 +82,9 @@ class Exported:
 
 
 @pytest.fixture(scope="module", params=CASES)
-def exported(request, tmp_path_factory) -> Exported:
+def exported(request, build_once) -> Exported:
     torch.set_num_threads(1)
-    return Exported(request.param, tmp_path_factory.mktemp(request.param["kind"]))
+    return Exported(request.param, build_once)
 
 
 def rows(count: int, lengths: tuple[int, int], seed: int = 0) -> dict[str, np.ndarray]:

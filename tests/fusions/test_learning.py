@@ -38,7 +38,9 @@ def accuracy(kind: str) -> float:
     return (logits.argmax(1) == label).float().mean().item()
 
 
-@pytest.mark.parametrize("kind", TOGETHER)
+@pytest.mark.parametrize(
+    "kind", [pytest.param(k, marks=pytest.mark.long if k == "bottleneck" else ()) for k in TOGETHER]
+)
 def test_what_two_modalities_say_together_is_learned(kind):
     assert accuracy(kind) > 0.93
 

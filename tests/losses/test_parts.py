@@ -8,6 +8,7 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 import torch
+from losses_tools import minimal
 from safetensors import safe_open
 from torch import Tensor
 
@@ -23,17 +24,14 @@ from suffuse.types import CLASSES, LABELS, NUMBER, Head, Output
 MINE = {"fused": 5, "picture": 4, "question": 3, "gates": 2, "picture.map": 6, "picture.look.map": 64}
 THEIRS = {"fused": 6, "picture": 3, "question": 3, "gates": 2, "picture.map": 6, "picture.look.map": 64}
 COUNT = 12
-NEEDED = {"attention_transfer": {"map": "picture"}, "query_attention_transfer": {"map": "picture"}}
-ON_ANSWERS = [k for k in losses.KINDS if "logits" in losses.load_loss(k).needs(
-    settings(losses.TABLE, {"kind": k, **NEEDED.get(k, {})}))]  # fmt: skip
-ON_FEATURES = ["hint", "similarity", "rkd_distance", "rkd_angle", "crd", "cka", "affinity", "entropy_relations",
-               "modality_hints", "cross_modal_relation", "attention_transfer", "query_attention_transfer",
-               "gate_transfer"]  # fmt: skip
+NEEDS = {kind: losses.load_loss(kind).needs(minimal(kind)) for kind in losses.KINDS}
+ON_ANSWERS = [kind for kind, needs in NEEDS.items() if "logits" in needs]
+ON_FEATURES = [kind for kind, needs in NEEDS.items() if set(needs) - {"logits"}]
 
 
 def made(kind: str, **asked):
     """A part, its settings and layers."""
-    chosen = settings(losses.TABLE, {"kind": kind, **NEEDED.get(kind, {}), **asked})
+    chosen = minimal(kind, **asked)
     part = losses.load_loss(kind)
     torch.manual_seed(0)
     return part, chosen, part.layers(chosen, MINE, THEIRS)
@@ -245,7 +243,8 @@ WITH_LAYERS = [("hint", {}), ("crd", {}), ("modality_hints", {}), ("affinity", {
 
 def test_which_losses_have_layers():
     found = [k for k in losses.KINDS if list(made(k)[2].parameters())]
-    assert found == ["hint", "modality_hints", "crd"]  # and affinity between two modalities
+    assert found == [k for k in losses.KINDS if losses.load_loss(k).DOCS.projector == "yes"]
+    assert {"hint", "modality_hints", "crd"} <= {*found}  # and affinity between two modalities
     assert list(made("affinity", taps=("picture", "question"))[2].parameters())
 
 

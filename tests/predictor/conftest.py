@@ -33,10 +33,8 @@ def model(prepared_run, columns) -> FusionModel:
 
 
 @pytest.fixture(scope="session")
-def export(tmp_path_factory, model, prepared_run) -> Path:
-    place = tmp_path_factory.mktemp("export")
-    exporter.write(model, prepared_run.recipe, place)
-    return place
+def export(build_once, model, prepared_run) -> Path:
+    return build_once("export", {}, lambda folder: exporter.write(model, prepared_run.recipe, folder))
 
 
 @pytest.fixture(scope="session")

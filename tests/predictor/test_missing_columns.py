@@ -22,9 +22,9 @@ FORMS = ["csv", "jsonl", "parquet"]
 
 
 @pytest.fixture(scope="module")
-def things(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def things(build_once: Callable[..., Path]) -> Path:
     """An export of five modalities without a column of ids; `facts` reads the columns weight and shop."""
-    return write_export(tmp_path_factory.mktemp("things"))
+    return build_once("things", {}, write_export) / "export"
 
 
 def written(file: Path, rows: list[list[str]]) -> str:

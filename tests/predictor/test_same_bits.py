@@ -15,13 +15,14 @@ import pytest
 import soundfile
 from PIL import Image
 
-from suffuse import export_integrity, modalities, onnx_safety, pipeline
+from suffuse import encoders, export_integrity, modalities, onnx_safety, pipeline
 from suffuse.data.columns import Columns
 from suffuse.exporters import export_folder as exporter
 from suffuse.model import FusionModel
 from suffuse.predictor import Predictor, loader
 from suffuse.predictor.batch_predict import make_reader
 from suffuse.predictor.input_encoding import encode
+from suffuse.registry import settings
 from suffuse.run import Run
 from suffuse.sources import stream
 
@@ -45,6 +46,21 @@ ENCODERS = {
     "sequence": {"kind": "gru", "width": 2},
     "tabular": {"kind": "mlp", "widths": [2]},
 }
+FURTHER = sorted(set(modalities.TABLE) - set(ENCODERS))  # kinds by their first example, with cells as JSON
+for KIND in FURTHER:
+    MODALITIES[f"further_{KIND}"] = {"column": KIND, **modalities.load_modality(KIND).EXAMPLES[0], "kind": KIND}
+    READERS = (name for name in encoders.TABLE if KIND in encoders.load_encoder(name).MODALITIES)
+    ENCODERS[KIND] = {"kind": next(READERS)}
+
+
+def further_cells(number: int) -> dict[str, str]:
+    """A row's cells of the further kinds."""
+    cells = {}
+    for kind in FURTHER:
+        chosen = settings(modalities.TABLE, MODALITIES[f"further_{kind}"])
+        examples = modalities.load_modality(kind).examples(chosen)  # type: ignore[arg-type]
+        cells[kind] = json.dumps(np.asarray(examples[number % len(examples)]).tolist())
+    return cells
 
 
 def picture(folder: Path, number: int, chance: random.Random) -> str:
@@ -82,6 +98,7 @@ def write_table(folder: Path) -> list[dict[str, str]]:
             "town": chance.choice(["Ulm", "Bonn", "Köln"]),
             "day": f"2024-0{chance.randrange(1, 9)}-1{n % 9}",
             "steps": json.dumps(steps),
+            **further_cells(n),
         }
         row = {key: "" if chance.random() < 0.3 else value for key, value in row.items()}
         rows.append({"id": str(n), **row, "label": "ab"[n % 2]})

@@ -68,7 +68,7 @@ def of_tables() -> set[str]:
     found = {text for m in metric_format.METRICS.values() for text in (m.name, m.title, m.meaning)}
     found |= {item.says for item in ITEMS} | {*ACTIONS, *ACTIONS.values(), *DRAWN, *of_verdicts()}
     tables = (
-        training_curves.MEANING, training_curves.AXIS, results_section.CONSTANT_PREDICTION, run_facts.STAGES,
+        training_curves.AXIS, results_section.CONSTANT_PREDICTION, run_facts.STAGES,
         run_facts.STATES, run_facts.AREAS, stored_predictions.CAPTION, stored_predictions.MODELS, confusion.MODELS,
         cost_section.AXES, scores_table.NAMES, scores_table.FLOORS,
     )  # fmt: skip

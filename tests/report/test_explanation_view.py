@@ -22,6 +22,11 @@ def sections(page: str) -> dict[str, str]:
     return dict(SECTION.findall(page))
 
 
+@pytest.fixture(scope="module")
+def plain_page(plain_run: Run) -> str:
+    return render(plain_run)
+
+
 def test_three_rows_stand_there_teacher_and_student_side_by_side_in_both_languages(finished_run: Run):
     explained = read_json(finished_run.path("scores", "student.json"))["explained"]
     found = sections(render(finished_run))
@@ -52,8 +57,8 @@ def test_of_numbers_and_of_several_targets_it_says_what_it_is_about(number_run: 
     assert " sure)" in labels and "in log-odds" in labels
 
 
-def test_one_modality_is_enough(plain_run: Run):
-    assert "question: 100\u00a0%" in sections(render(plain_run))["explained"]
+def test_one_modality_is_enough(plain_page: str):
+    assert "question: 100\u00a0%" in sections(plain_page)["explained"]
 
 
 def test_without_the_probe_there_is_no_section(plain_run: Run, monkeypatch: pytest.MonkeyPatch):
@@ -64,11 +69,10 @@ def test_without_the_probe_there_is_no_section(plain_run: Run, monkeypatch: pyte
     assert not sections(page) and 'href="#explained"' not in page
 
 
-def test_what_makes_the_page_too_large_is_left_out(plain_run: Run, monkeypatch: pytest.MonkeyPatch):
-    whole = render(plain_run)
-    assert len(whole.encode()) < pages.MAX_BYTES
+def test_what_makes_the_page_too_large_is_left_out(plain_run: Run, plain_page: str, monkeypatch: pytest.MonkeyPatch):
+    assert len(plain_page.encode()) < pages.MAX_BYTES
     monkeypatch.setattr(pages, "MAX_BYTES", 1)
-    assert sections(whole) and not sections(render(plain_run))
+    assert sections(plain_page) and not sections(render(plain_run))
 
 
 def test_a_text_of_the_run_in_an_explanation_stays_a_text(plain_run: Run, monkeypatch: pytest.MonkeyPatch):

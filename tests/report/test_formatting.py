@@ -9,6 +9,7 @@ from suffuse import losses
 from suffuse.data.columns import Columns
 from suffuse.modalities import text
 from suffuse.report import dataset_view, formatting, scores_table, training_curves
+from suffuse.report.i18n import LANGUAGES
 from suffuse.types import Field, Spec
 
 
@@ -94,4 +95,6 @@ def test_a_modality_that_the_page_can_t_show_is_named_and_stops_nothing(tmp_path
 
 
 def test_every_loss_has_a_meaning() -> None:
-    assert set(training_curves.MEANING) == set(losses.KINDS)
+    for kind in losses.KINDS:
+        meaning = losses.load_loss(kind).DOCS.meaning
+        assert set(meaning) == set(LANGUAGES) and all(meaning.values())

@@ -203,6 +203,8 @@ def test_what_comes_from_the_run_is_inert(page: str):
     assert not re.search(r"<script|\son\w+\s*=\s*[\"']", page)
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_the_same_run_gives_the_same_bytes(page: str, run: Run):
     assert render(Run.open(run.folder), ("en",)) == page
     assert render(run) == run.path("report.html").read_text(encoding="utf-8")

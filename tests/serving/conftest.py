@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,8 +13,9 @@ from suffuse.predictor import Predictor
 
 
 @pytest.fixture(scope="session")
-def export(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_export(tmp_path_factory.mktemp("things"))
+def export(build_once: Callable[..., Path]) -> Path:
+    """Read it, don't change it."""
+    return build_once("things", {}, write_export) / "export"
 
 
 @pytest.fixture(scope="session")

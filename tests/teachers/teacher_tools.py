@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -126,6 +127,14 @@ def sklearn(folder: Path, order: Sequence[str], run: Run) -> dict:
 
 def onnx(folder: Path, order: Sequence[str], run: Run) -> dict:
     """The linear teacher, exported from torch."""
+    (folder / "linear.onnx").write_bytes(linear_graph(tuple(order)))
+    inputs = {"x": {"read": "numbers", "column": ["x1", "x2"]}}
+    return {"kind": "onnx", "file": str(folder / "linear.onnx"), "inputs": inputs, "labels": list(order)}
+
+
+@cache
+def linear_graph(order: tuple[str, ...]) -> bytes:
+    """The linear teacher as a file of ONNX."""
     import torch
 
     module = torch.nn.Linear(2, len(order))
@@ -135,9 +144,7 @@ def onnx(folder: Path, order: Sequence[str], run: Run) -> dict:
         module.eval(), (torch.zeros(2, 2),), dynamo=True, input_names=["x"], output_names=["y"],
         dynamic_shapes=({0: torch.export.Dim.DYNAMIC},), verbose=False,
     )  # fmt: skip
-    program.save(str(folder / "linear.onnx"))
-    inputs = {"x": {"read": "numbers", "column": ["x1", "x2"]}}
-    return {"kind": "onnx", "file": str(folder / "linear.onnx"), "inputs": inputs, "labels": list(order)}
+    return program.model_proto.SerializeToString()
 
 
 def huggingface(folder: Path, order: Sequence[str], run: Run) -> dict:

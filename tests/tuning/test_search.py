@@ -85,6 +85,8 @@ def test_it_needs_no_teacher_and_looks_at_no_test_row(whole: tuple[Run, dict], t
     assert again["overrides"] == result["overrides"]
 
 
+@pytest.mark.slow
+@pytest.mark.long  # quicker: the search above, whose run has no teacher
 def test_no_teacher_s_network_is_ever_run(whole: tuple[Run, dict], fresh: Callable, quick: None, monkeypatch) -> None:
     run = fresh("watched")
     seen: list[int] = []

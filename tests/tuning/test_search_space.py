@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,8 @@ from suffuse import fusions
 from suffuse.data.training_views import COMPLEMENTARY
 from suffuse.losses import compatibility
 from suffuse.pipeline import inputs
-from suffuse.recipe import Baseline, Recipe, to_yaml
+from suffuse.recipe import Baseline, Recipe, loading, to_yaml
+from suffuse.recipe.yaml_io import parse_yaml
 from suffuse.run import Run
 from suffuse.stages import STAGES
 from suffuse.tuning import search_space
@@ -25,6 +28,13 @@ from suffuse.tuning.training_space import GENTLE, MILD, PLAIN, extra_augmentatio
 DRAWS = 60
 EARLIER = ("prepare", "teach", "extract")  # stages whose results a search works on
 TWO = {"dkd", "nkd", "lskd", "dist"}  # say nothing of two classes
+
+
+@pytest.fixture(autouse=True)
+def parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A recipe's file is parsed once for all points: it takes most of the time of reading one."""
+    parse = cache(parse_yaml)
+    monkeypatch.setattr(loading, "read_yaml", lambda path: copy.deepcopy(parse(path.read_text("utf-8"), str(path))))
 
 
 def read(file: Path, overrides: dict[str, Any]) -> Recipe:

@@ -6,9 +6,9 @@ computed once and kept (``engine/feature_cache.py``); it then stays in eval mode
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from ..registry import PartSettings, default, load_part
+from ..registry import PartDocs, PartSettings, default, load_part
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -40,6 +40,9 @@ class EncoderPart(Protocol):
     settings can't be."""
 
     Settings: type[PartSettings]
+    DOCS: PartDocs
+    # small settings that together show every form of it, and what it reads with them: a kind of modality, or wave
+    EXAMPLES: tuple[tuple[str, dict[str, Any]], ...] = ()  # none: its defaults, on each kind that it reads
     MODALITIES: tuple[str, ...]  # the kinds that it reads
     QUERIES: tuple[str, ...] = ()  # names of its layers whose weights are learned queries, which don't decay
 

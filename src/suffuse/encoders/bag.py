@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field as Setting
 
 from ..files import package_file
-from ..registry import PartSettings
+from ..registry import PartDocs, PartSettings
 from ..types import Encoded, Field
 
 if TYPE_CHECKING:
@@ -20,17 +20,35 @@ if TYPE_CHECKING:
 MODALITIES = ("text",)
 PRIME = 1_000_003  # of the hash of two neighbours
 
+DOCS = PartDocs(
+    summary=(
+        "Mean and maximum of a text's token embeddings: (U, L) to (U, D) (fastText, Joulin et al. 2017). The cheapest "
+        "text encoder."
+    ),
+    example="title: {kind: bag, embedding: 32, pairs: 20000}",
+)
+EXAMPLES = (("text", {"embedding": 4, "pool": "mean"}), ("text", {"embedding": 4, "pool": "meanmax", "pairs": 7}))
+
 
 class Settings(PartSettings):
     """Size of the embedding, and what is taken of it."""
 
     kind: Literal["bag"] = "bag"
-    embedding: int = Setting(64, ge=1)
-    pool: Literal["mean", "meanmax"] = "meanmax"
-    pairs: int = Setting(0, ge=0, le=10_000_000)  # embeddings that pairs of neighbours share; 0: words alone
-    dropout: float = Setting(0.0, ge=0, lt=1)  # of the embeddings
+    embedding: int = Setting(default=64, ge=1, description="Width of the token embeddings.")
+    pool: Literal["mean", "meanmax"] = Setting(
+        default="meanmax", description="`mean`, or `meanmax` (mean and maximum)."
+    )
+    pairs: int = Setting(
+        default=0,
+        ge=0,
+        le=10_000_000,
+        description="Number of hashed embeddings for pairs of neighbouring tokens; 0: none.",
+    )
+    dropout: float = Setting(default=0.0, ge=0, lt=1, description="Dropout of the embeddings.")
     FILES: ClassVar = ("vectors",)
-    vectors: str | None = None  # pretrained word vectors: a word2vec or GloVe file, or package:NAME/PATH
+    vectors: str | None = Setting(
+        default=None, description="Pretrained word vectors: a word2vec or GloVe file, or `package:NAME/PATH`."
+    )
 
 
 def width(settings: Settings, layers: nn.ModuleDict) -> int:

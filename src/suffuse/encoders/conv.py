@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field as Setting
 
-from ..registry import PartSettings
+from ..registry import PartDocs, PartSettings
 from ..types import Encoded, Field
 
 if TYPE_CHECKING:
@@ -21,16 +21,38 @@ if TYPE_CHECKING:
 
 MODALITIES = ("image",)
 
+DOCS = PartDocs(
+    summary=(
+        "A stack of 3x3 convolutions: (U, 3, H, W) to (U, D). `pool: flatten` with a dense layer is the textbook "
+        "network (`recipes/classic.yaml`)."
+    ),
+    example="picture: {kind: conv, widths: [8, 16, 32], stride: 2}",
+)
+EXAMPLES = (
+    ("image", {"widths": [4, 8], "norm": "batch"}),
+    ("image", {"widths": [4, 8], "norm": "group"}),
+    ("image", {"widths": [4, 8], "norm": "none"}),
+    ("image", {"widths": [4, 8], "norm": "batch", "stride": 2}),
+    ("image", {"widths": [4, 8], "pool": "flatten", "dense": 5}),
+)
+
 
 class Settings(PartSettings):
     """Widths of the blocks, first to last."""
 
     kind: Literal["conv"] = "conv"
-    widths: tuple[int, ...] = Setting((32, 64, 128), min_length=1)
-    stride: Literal[1, 2] = 1  # of the first convolution: 2 makes it, and all after it, four times cheaper
-    norm: Literal["batch", "group", "none"] = "batch"
-    pool: Literal["meanmax", "flatten"] = "meanmax"
-    dense: int = Setting(128, ge=1)  # D of pool: flatten
+    widths: tuple[int, ...] = Setting(default=(32, 64, 128), min_length=1, description="Channels of each block.")
+    stride: Literal[1, 2] = Setting(
+        default=1, description="Stride of the first convolution, 1 or 2. 2 makes the network four times cheaper."
+    )
+    norm: Literal["batch", "group", "none"] = Setting(
+        default="batch", description="Normalisation: `batch`, `group` or `none`."
+    )
+    pool: Literal["meanmax", "flatten"] = Setting(
+        default="meanmax",
+        description="`meanmax` (mean and maximum over places) or `flatten` followed by a dense layer.",
+    )
+    dense: int = Setting(default=128, ge=1, description="Width of the dense layer, for `pool: flatten`.")
 
 
 def width(settings: Settings, layers: nn.ModuleDict) -> int:

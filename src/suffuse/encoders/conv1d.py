@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field as Setting
 from pydantic import field_validator
 
-from ..registry import PartSettings
+from ..registry import PartDocs, PartSettings
 from ..types import Encoded, Field
 from .sync_batch_norm import total
 from .temporal_conv import pooled
@@ -23,17 +23,32 @@ if TYPE_CHECKING:
 MODALITIES = ("audio", "sequence")
 QUERIES = ("score",)
 
+DOCS = PartDocs(
+    summary="Convolutions along time: (U, L, F + 1) to (U, D).",
+    example="sensor: {kind: conv1d, widths: [32, 64], kernel: 7}",
+)
+EXAMPLES = (
+    ("audio", {"widths": [4, 6], "norm": "batch"}),
+    ("audio", {"widths": [4, 6], "norm": "layer"}),
+    ("audio", {"widths": [4, 6], "norm": "none"}),
+    ("sequence", {"widths": [4, 6], "kernel": 3, "stride": 1, "pool": "attention"}),
+)
+
 
 class Settings(PartSettings):
     """Widths of the blocks, first to last."""
 
     kind: Literal["conv1d"] = "conv1d"
-    widths: tuple[int, ...] = Setting((64, 96, 128), min_length=1)
-    kernel: int = Setting(5, ge=1, le=255)  # frames, odd
-    stride: int = Setting(2, ge=1, le=64)  # of every block
-    norm: Literal["batch", "layer", "none"] = "batch"
-    pool: Literal["meanmax", "attention"] = "meanmax"
-    dropout: float = Setting(0.0, ge=0, lt=1)  # of what leaves a block
+    widths: tuple[int, ...] = Setting(default=(64, 96, 128), min_length=1, description="Channels of each block.")
+    kernel: int = Setting(default=5, ge=1, le=255, description="Kernel size in frames, odd.")
+    stride: int = Setting(default=2, ge=1, le=64, description="Stride of every block.")
+    norm: Literal["batch", "layer", "none"] = Setting(
+        default="batch", description="Normalisation: `batch`, `layer` or `none`."
+    )
+    pool: Literal["meanmax", "attention"] = Setting(
+        default="meanmax", description="`meanmax` (mean and maximum over time) or `attention`."
+    )
+    dropout: float = Setting(default=0.0, ge=0, lt=1, description="Dropout after each block.")
 
     @field_validator("kernel")
     @classmethod

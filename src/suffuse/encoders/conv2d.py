@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field as Setting
 from pydantic import field_validator
 
-from ..registry import PartSettings
+from ..registry import PartDocs, PartSettings
 from ..types import Encoded, Field
 from .sync_batch_norm import total
 from .temporal_conv import pooled, residual, through
@@ -26,19 +26,44 @@ if TYPE_CHECKING:
 
 MODALITIES = ("audio", "sequence")
 
+DOCS = PartDocs(
+    summary=(
+        "2-D convolutions over a spectrogram (Choi et al. 2017), each halving time and bands, then residual "
+        "convolutions along time (Bai et al. 2018): (U, L, F + 1) to (U, D), and one token per 2^n frames, n the "
+        "number of `channels`. Filters are shared over all bands, so a higher voice meets the same filters."
+    ),
+    example="speech: {kind: conv2d, channels: [8, 16, 32], width: 48}",
+)
+EXAMPLES = (
+    ("audio", {"channels": [4, 6], "width": 8, "depth": 2, "kernel": 3, "dropout": 0.0}),
+    ("audio", {"channels": [4], "first": 3, "width": 8, "dilated": False, "pool": "meanmax", "dropout": 0.0}),
+    ("sequence", {"channels": [4], "width": 8, "depth": 0, "dropout": 0.0}),
+)
+
 
 class Settings(PartSettings):
     """Channels of the front's blocks, first to last, and the steps after it."""
 
     kind: Literal["conv2d"] = "conv2d"
-    channels: tuple[int, ...] = Setting((16, 32, 64), min_length=1, max_length=8)
-    first: int = Setting(5, ge=1, le=31)  # frames and bands that the first block's filters see, odd; the others: 3
-    width: int = Setting(64, ge=1)  # of a step behind the front
-    depth: int = Setting(3, ge=0, le=64)
-    kernel: int = Setting(5, ge=1, le=255)  # steps, odd
-    dilated: bool = True  # the n-th convolution along time sees every 2^n-th step
-    pool: Literal["mean", "meanmax"] = "mean"
-    dropout: float = Setting(0.1, ge=0, lt=1)
+    channels: tuple[int, ...] = Setting(
+        default=(16, 32, 64), min_length=1, max_length=8, description="Channels of each 2-D block."
+    )
+    first: int = Setting(
+        default=5,
+        ge=1,
+        le=31,
+        description="Kernel size of the first block in frames and bands, odd; the others have 3.",
+    )
+    width: int = Setting(default=64, ge=1, description="Width of a step after the 2-D blocks.")
+    depth: int = Setting(default=3, ge=0, le=64, description="Convolutions along time; 0: none.")
+    kernel: int = Setting(default=5, ge=1, le=255, description="Kernel size along time in steps, odd.")
+    dilated: bool = Setting(default=True, description="Double the dilation with each convolution along time.")
+    pool: Literal["mean", "meanmax"] = Setting(
+        default="mean", description="`mean` or `meanmax`, for the vector that fusions without tokens read."
+    )
+    dropout: float = Setting(
+        default=0.1, ge=0, lt=1, description="Dropout of the steps and after each convolution along time."
+    )
 
     @field_validator("first", "kernel")
     @classmethod

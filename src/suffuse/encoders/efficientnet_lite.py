@@ -13,7 +13,7 @@ from pydantic import Field as Setting
 from pydantic import model_validator
 
 from ..files import package_file
-from ..registry import PartSettings, optional
+from ..registry import PartDocs, PartSettings, optional
 from ..types import Encoded, Field
 
 if TYPE_CHECKING:
@@ -21,16 +21,24 @@ if TYPE_CHECKING:
 
 MODALITIES = ("image",)
 
+DOCS = PartDocs(
+    summary="EfficientNet-Lite with ImageNet weights: (U, 3, H, W) to (U, 1280). Extra `efficientnet`.",
+    example="photo: {kind: efficientnet_lite, frozen: true, stages: 2, mirrored: true}",
+)
+EXAMPLES = (("image", {}), ("image", {"stages": 2, "mirrored": True}))
+
 
 class Settings(PartSettings):
     """Which of the networks, and whether it learns."""
 
     kind: Literal["efficientnet_lite"] = "efficientnet_lite"
-    variant: Literal[0, 1, 2] = 0
-    pretrained: bool = True
-    frozen: bool = False
-    mirrored: bool = False  # the vector is the mean over the picture and its mirror image
-    stages: int = Setting(default=0, ge=0, le=7)  # mean and maximum of so many last stages stand beside the head's mean
+    variant: Literal[0, 1, 2] = Setting(default=0, description="Variant 0, 1 or 2.")
+    pretrained: bool = Setting(
+        default=True, description="Load pretrained weights. False: the architecture with new weights."
+    )
+    frozen: bool = Setting(default=False, description="Don't train it; cache its vectors.")
+    mirrored: bool = Setting(default=False, description="Average the vectors of the picture and its mirror image.")
+    stages: int = Setting(default=0, ge=0, le=7, description="Also use mean and maximum of this many last stages.")
 
     @model_validator(mode="after")
     def _sensible(self) -> Settings:

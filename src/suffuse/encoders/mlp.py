@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field as Setting
 
-from ..registry import PartSettings
+from ..registry import PartDocs, PartSettings
 from ..types import Encoded, Field
 
 if TYPE_CHECKING:
@@ -20,14 +20,22 @@ if TYPE_CHECKING:
 MODALITIES = ("tabular",)
 WIDEST = 50  # numbers that stand for a category, where the recipe leaves it to us
 
+DOCS = PartDocs(
+    summary="Numbers, missing indicators and an embedding per category through hidden layers: (U, K) to (U, D).",
+    example="facts: {kind: mlp, widths: [32, 32], dropout: 0.1}",
+)
+EXAMPLES = (("tabular", {"widths": [6, 5]}), ("tabular", {"widths": [5], "embedding": 3}))
+
 
 class Settings(PartSettings):
     """Widths of the hidden layers and of a category's embedding."""
 
     kind: Literal["mlp"] = "mlp"
-    widths: tuple[int, ...] = Setting((64, 64), min_length=1)
-    embedding: int = Setting(0, ge=0)  # of each category; 0: 1.6 size^0.56, at most 50
-    dropout: float = Setting(0.0, ge=0, lt=1)
+    widths: tuple[int, ...] = Setting(default=(64, 64), min_length=1, description="Widths of the hidden layers.")
+    embedding: int = Setting(
+        default=0, ge=0, description="Width of a category's embedding; 0: 1.6 size^0.56, at most 50."
+    )
+    dropout: float = Setting(default=0.0, ge=0, lt=1, description="Dropout after each hidden layer.")
 
 
 def width(settings: Settings, layers: nn.ModuleDict) -> int:

@@ -13,13 +13,23 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field as Setting
 
-from ..registry import PartSettings
+from ..registry import PartDocs, PartSettings
 from ..types import Encoded, Field
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 MODALITIES = ("text",)
+
+DOCS = PartDocs(
+    summary=(
+        "Weighted mean of the embeddings of a text's hashed n-grams: (U, L) to (U, D), weighted by inverse document "
+        "frequency (Joulin et al. 2017). With a linear head it is a logistic regression of rank D on TF-IDF features: the "
+        "strongest small text encoder if texts are short or rows are few. The modality needs `tokens: ngrams`."
+    ),
+    example="title: {kind: ngrams, embedding: 16}",
+)
+EXAMPLES = (("text", {"embedding": 4, "drop": 0.0}),)
 INITIAL_SCALE = 0.3  # standard deviation of a vector's initial numbers, times sqrt(D)
 
 
@@ -27,8 +37,8 @@ class Settings(PartSettings):
     """Size of the embeddings."""
 
     kind: Literal["ngrams"] = "ngrams"
-    embedding: int = Setting(8, ge=1)
-    drop: float = Setting(0.5, ge=0, lt=1)  # share of the n-grams that are dropped in training
+    embedding: int = Setting(default=8, ge=1, description="Width of the embeddings.")
+    drop: float = Setting(default=0.5, ge=0, lt=1, description="Share of the n-grams that are dropped in training.")
 
 
 def width(settings: Settings, layers: nn.ModuleDict) -> int:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field as Setting
 
-from ..registry import PartSettings
+from ..registry import PartDocs, PartSettings
 from ..types import Encoded, Field
 
 if TYPE_CHECKING:
@@ -20,15 +20,31 @@ if TYPE_CHECKING:
 
 MODALITIES = ("image",)
 
+DOCS = PartDocs(
+    summary="A residual network of basic blocks (He et al. 2016): (U, 3, H, W) to (U, D).",
+    example="picture: {kind: residual, widths: [16, 32, 64], blocks: 1}",
+)
+EXAMPLES = (
+    ("image", {"widths": [4, 6], "blocks": 1, "stride": 1}),
+    ("image", {"widths": [4, 6], "blocks": 2, "stride": 2, "pool": "meanmax"}),
+    ("image", {"widths": [4, 4, 6], "blocks": 1, "stride": 4}),
+)
+
 
 class Settings(PartSettings):
     """Widths of the stages, and how deep and how coarse they are."""
 
     kind: Literal["residual"] = "residual"
-    widths: tuple[int, ...] = Setting((32, 64, 128, 256), min_length=1)
-    blocks: int = Setting(2, ge=1)  # in each stage
-    stride: Literal[1, 2, 4] = 2  # of the stem: 3x3; 3x3 / 2; 7x7 / 2 and pooling, as for 224 pixels in the paper
-    pool: Literal["mean", "meanmax"] = "mean"
+    widths: tuple[int, ...] = Setting(default=(32, 64, 128, 256), min_length=1, description="Channels of each stage.")
+    blocks: int = Setting(default=2, ge=1, description="Blocks per stage.")
+    stride: Literal[1, 2, 4] = Setting(
+        default=2,
+        description=(
+            "Stride of the stem: 1 (3x3), 2 (3x3, stride 2) or 4 (7x7, stride 2, and pooling, as in the paper for 224 "
+            "pixels)."
+        ),
+    )
+    pool: Literal["mean", "meanmax"] = Setting(default="mean", description="`mean`, or `meanmax` (mean and maximum).")
 
 
 def width(settings: Settings, layers: nn.ModuleDict) -> int:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field as Setting
 
 from ..files import package_file
-from ..registry import PartSettings
+from ..registry import PartDocs, PartSettings
 from ..types import Encoded, Field
 
 if TYPE_CHECKING:
@@ -20,19 +20,36 @@ if TYPE_CHECKING:
 
 MODALITIES = ("text", "audio", "sequence")
 
+DOCS = PartDocs(
+    summary=(
+        "A recurrent network over tokens or frames: (U, L) or (U, L, F + 1) to (U, D), D the width, twice that if "
+        "bidirectional. Padding is never read, in either direction."
+    ),
+    example="question: {kind: gru, embedding: 16, width: 24}",
+)
+EXAMPLES = (
+    ("text", {"embedding": 4, "width": 5}),
+    ("text", {"kind": "gru", "embedding": 4, "width": 5, "bidirectional": True, "depth": 2}),
+    ("audio", {"kind": "gru", "width": 5, "bidirectional": True}),
+    ("text", {"kind": "lstm", "embedding": 4, "width": 5, "bidirectional": True}),
+    ("sequence", {"kind": "lstm", "width": 5, "depth": 2}),
+)
+
 
 class Settings(PartSettings):
     """Sizes of the embedding and of the state."""
 
     kind: Literal["gru", "lstm"] = "gru"
-    embedding: int = Setting(64, ge=1)  # of a text's tokens; frames have none
-    width: int = Setting(128, ge=1)  # of the state, in each direction
-    depth: int = Setting(1, ge=1, le=16)  # layers, each on the states of the one before
-    bidirectional: bool = False
-    dropout: float = Setting(0.0, ge=0, lt=1)  # of the states that leave a layer
-    embedding_dropout: float = Setting(0.0, ge=0, lt=1)  # of the embeddings, or of the frames
+    embedding: int = Setting(default=64, ge=1, description="Width of the token embeddings; unused for frames.")
+    width: int = Setting(default=128, ge=1, description="Width of the state, per direction.")
+    depth: int = Setting(default=1, ge=1, le=16, description="Number of layers.")
+    bidirectional: bool = Setting(default=False, description="Also read backwards.")
+    dropout: float = Setting(default=0.0, ge=0, lt=1, description="Dropout of the states that leave a layer.")
+    embedding_dropout: float = Setting(default=0.0, ge=0, lt=1, description="Dropout of the embeddings or frames.")
     FILES: ClassVar = ("vectors",)
-    vectors: str | None = None  # pretrained word vectors: a word2vec or GloVe file, or package:NAME/PATH
+    vectors: str | None = Setting(
+        default=None, description="Pretrained word vectors: a word2vec or GloVe file, or `package:NAME/PATH`."
+    )
 
 
 def width(settings: Settings, layers: nn.ModuleDict) -> int:

@@ -10,10 +10,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from pydantic import Field as Setting
 
 from ..errors import SuffuseError
 from ..modalities.speech_model import NUMBERS, RATE, embed, fingerprint
-from ..registry import PartSettings
+from ..registry import PartDocs, PartSettings
 from ..types import Encoded, Field
 
 if TYPE_CHECKING:
@@ -21,13 +22,24 @@ if TYPE_CHECKING:
 
 MODALITIES = ("audio",)
 
+DOCS = PartDocs(
+    summary=(
+        "Google's speech embedding: 96 numbers per 80 ms of audio at 16 kHz (`form: wave`), pooled over time. Extra "
+        "`speech`. It is always frozen and can't be exported: for teachers only."
+    ),
+    example="speech: {kind: speech_embedding}",
+)
+EXAMPLES = (("wave", {}), ("wave", {"pool": "mean"}))
+
 
 class Settings(PartSettings):
     """What is taken of the embeddings of an entry."""
 
     kind: Literal["speech_embedding"] = "speech_embedding"
-    pool: Literal["mean", "meanmax"] = "meanmax"
-    frozen: Literal[True] = True
+    pool: Literal["mean", "meanmax"] = Setting(
+        default="meanmax", description="`mean`, or `meanmax` (mean and maximum over time)."
+    )
+    frozen: Literal[True] = Setting(default=True, description="Always true.")
 
 
 def width(settings: Settings, layers: nn.ModuleDict) -> int:

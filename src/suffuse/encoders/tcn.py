@@ -14,7 +14,7 @@ from pydantic import Field as Setting
 from pydantic import field_validator
 
 from ..files import package_file
-from ..registry import PartSettings
+from ..registry import PartDocs, PartSettings
 from ..types import Encoded, Field
 from .temporal_conv import pooled, residual, through
 
@@ -23,21 +23,39 @@ if TYPE_CHECKING:
 
 MODALITIES = ("text", "audio", "sequence")
 
+DOCS = PartDocs(
+    summary=(
+        "Residual temporal convolutions over tokens or frames (Bai et al. 2018): (U, L) or (U, L, F + 1) to (U, D), "
+        "and one token per word or `patch` of frames."
+    ),
+    example="transcript: {kind: tcn, width: 64, depth: 3}",
+)
+EXAMPLES = (
+    ("text", {"width": 8, "kernel": 3}),
+    ("audio", {"width": 8, "kernel": 3, "depth": 3, "dilated": True, "patch": 2}),
+    ("sequence", {"width": 8, "pool": "meanmax"}),
+)
+
 
 class Settings(PartSettings):
     """Width and number of the convolutions."""
 
     kind: Literal["tcn"] = "tcn"
-    width: int = Setting(96, ge=1)
-    depth: int = Setting(2, ge=0, le=64)
-    kernel: int = Setting(5, ge=1, le=255)  # steps, odd
-    dilated: bool = False  # the n-th convolution sees every 2^n-th step
-    patch: int = Setting(1, ge=1, le=512)  # frames side by side that make one token; 1 for words
-    pool: Literal["mean", "meanmax"] = "mean"
-    dropout: float = Setting(0.1, ge=0, lt=1)
-    hide: float = Setting(0.0, ge=0, lt=1)  # share of the steps that a training doesn't see
+    width: int = Setting(default=96, ge=1, description="Width of the steps.")
+    depth: int = Setting(default=2, ge=0, le=64, description="Number of convolutions; 0: none.")
+    kernel: int = Setting(default=5, ge=1, le=255, description="Kernel size in steps, odd.")
+    dilated: bool = Setting(default=False, description="Double the dilation with each convolution.")
+    patch: int = Setting(default=1, ge=1, le=512, description="Frames that make one token; 1 for text.")
+    pool: Literal["mean", "meanmax"] = Setting(
+        default="mean", description="`mean` or `meanmax`, for the vector that fusions without tokens read."
+    )
+    dropout: float = Setting(default=0.1, ge=0, lt=1, description="Dropout of the steps and after each convolution.")
+    hide: float = Setting(default=0.0, ge=0, lt=1, description="Share of the steps that are set to 0 in training.")
     FILES: ClassVar = ("vectors",)
-    vectors: str | None = None  # pretrained word vectors of that width: a word2vec or GloVe file, or package:NAME/PATH
+    vectors: str | None = Setting(
+        default=None,
+        description="Pretrained word vectors of that width: a word2vec or GloVe file, or `package:NAME/PATH`.",
+    )
 
     @field_validator("kernel")
     @classmethod

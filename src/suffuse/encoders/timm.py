@@ -12,11 +12,12 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from pydantic import Field as Setting
 from pydantic import model_validator
 
 from ..errors import UsageError, did_you_mean
 from ..files import PACKAGE, absolute_file, package_file
-from ..registry import PartSettings, optional
+from ..registry import PartDocs, PartSettings, optional
 from ..types import Encoded, Field
 
 if TYPE_CHECKING:
@@ -25,16 +26,25 @@ if TYPE_CHECKING:
 MODALITIES = ("image",)
 OURS = ("num_classes", "img_size", "in_chans")  # arguments that a folder doesn't decide
 
+DOCS = PartDocs(
+    summary="Any image network of timm: (U, 3, H, W) to (U, D). Extra `timm`.",
+    example="photo: {kind: timm, name: mobilenetv3_small_100.lamb_in1k, frozen: true}",
+)
+
 
 class Settings(PartSettings):
     """Which network, and whether it learns."""
 
     kind: Literal["timm"] = "timm"
     FILES: ClassVar = ("name",)
-    name: str
-    pretrained: bool = True  # False: its architecture, with new weights
-    frozen: bool = False
-    architecture: dict[str, Any] | None = None  # what ``name`` stands for; written where a model is saved
+    name: str = Setting(description="A model's name, a folder, or `package:NAME`.")
+    pretrained: bool = Setting(
+        default=True, description="Load pretrained weights. False: the architecture with new weights."
+    )
+    frozen: bool = Setting(default=False, description="Don't train it; cache its vectors.")
+    architecture: dict[str, Any] | None = Setting(
+        default=None, description="The resolved architecture. Written when a model is saved; not set by hand."
+    )
 
     def placed(self, base: Path) -> Settings:
         """A folder's path from ``base``; other names stay names."""

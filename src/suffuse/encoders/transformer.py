@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field as Setting
 
-from ..registry import PartSettings
+from ..registry import PartDocs, PartSettings
 from ..types import Encoded, Field
 
 if TYPE_CHECKING:
@@ -22,19 +22,43 @@ if TYPE_CHECKING:
 MODALITIES = ("text", "image", "audio", "sequence")
 MASKED = -1e9  # finite: an entry of padding alone stays a number
 
+DOCS = PartDocs(
+    summary=(
+        "A small pre-norm transformer over tokens, image patches or patches of frames, to (U, D) (Vaswani et al. 2017; "
+        "Dosovitskiy et al. 2021)."
+    ),
+    example="title: {kind: transformer, width: 64, depth: 2, heads: 4}",
+)
+EXAMPLES = (
+    ("text", {"width": 8, "heads": 2, "depth": 1}),
+    ("text", {"width": 8, "heads": 2, "depth": 2, "pool": "cls", "positions": "learned"}),
+    ("image", {"width": 8, "heads": 2, "depth": 1, "patch": 8, "positions": "learned"}),
+    ("image", {"width": 8, "heads": 2, "depth": 1, "patch": 5, "pool": "cls"}),
+    ("audio", {"width": 8, "heads": 2, "depth": 1, "patch": 4, "positions": "learned"}),
+    ("sequence", {"width": 8, "heads": 2, "depth": 1, "patch": 1, "pool": "cls"}),
+)
+
 
 class Settings(PartSettings):
     """Width, depth, and how entries become tokens."""
 
     kind: Literal["transformer"] = "transformer"
-    width: int = Setting(128, ge=2)
-    depth: int = Setting(2, ge=1, le=48)
-    heads: int = Setting(4, ge=1)
-    hidden: int = Setting(0, ge=0)  # width between the two maps of a block; 0: four times the width
-    patch: int = Setting(8, ge=1)  # pixels (both sides) or frames that make one token; a text's tokens are its own
-    positions: Literal["learned", "sinusoidal"] = "sinusoidal"
-    pool: Literal["mean", "cls"] = "mean"
-    dropout: float = Setting(0.0, ge=0, lt=1)
+    width: int = Setting(default=128, ge=2, description="Width of the tokens; even, and a multiple of `heads`.")
+    depth: int = Setting(default=2, ge=1, le=48, description="Number of blocks.")
+    heads: int = Setting(default=4, ge=1, description="Attention heads.")
+    hidden: int = Setting(default=0, ge=0, description="Width of the feed-forward layer; 0: four times `width`.")
+    patch: int = Setting(
+        default=8, ge=1, description="Patch size: pixels per side, or frames. Text uses its own tokens."
+    )
+    positions: Literal["learned", "sinusoidal"] = Setting(
+        default="sinusoidal", description="Position encoding: `learned` or `sinusoidal`."
+    )
+    pool: Literal["mean", "cls"] = Setting(
+        default="mean", description="`mean` over real tokens, or `cls` (state of a class token)."
+    )
+    dropout: float = Setting(
+        default=0.0, ge=0, lt=1, description="Dropout of the input tokens and of every residual branch."
+    )
 
 
 def width(settings: Settings, layers: nn.ModuleDict) -> int:

@@ -6,6 +6,7 @@ the order in which they run.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..recipe.stage_settings import PROBES
@@ -15,10 +16,20 @@ if TYPE_CHECKING:
     from .context import Context
 
 
+@dataclass(frozen=True)
+class ProbeDocs:
+    """What docs/evaluate.md says of a probe."""
+
+    models: str  # main: teacher, student, baseline and exports
+    cost: str
+    fields: str = ""  # as the page calls them, where ``FIELDS`` is less exact
+
+
 class ProbePart(Protocol):
     """The interface of a probe's module."""
 
     FIELDS: tuple[str, ...]  # the names of the fields that it adds to a scorecard
+    DOCS: ProbeDocs
 
     def probe(self, context: Context) -> dict[str, dict[str, Any]]:
         """Model -> fields of its scorecard, as JSON holds them."""

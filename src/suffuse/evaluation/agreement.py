@@ -13,11 +13,13 @@ import numpy as np
 
 from ..activations import THRESHOLD
 from ..types import CLASSES, LABELS, NUMBER, Head
+from . import ProbeDocs
 from .context import Context, Model
 from .intervals import ERROR, SHARE
 from .metrics import Draws, mean_with_interval
 
 FIELDS = ("agreement",)
+DOCS = ProbeDocs(models="all but the teacher", cost="nothing")
 TOLERANCE = 0.1  # standard deviations: numbers this close count as the same prediction
 EPSILON = 1e-12
 COUNTS = ("both_right", "only_model", "only_teacher", "both_wrong")

@@ -24,6 +24,7 @@ from ..files import read_json
 from ..predictor import SIGNATURE
 from ..temperature_scaling import fit, scaled
 from ..types import CLASSES, NUMBER, Head, Spec
+from . import ProbeDocs
 from .context import SEED, Context, Model
 from .intervals import SHARE, bounds, summary
 from .metrics import Draws, measure, per_group, ratio
@@ -31,6 +32,7 @@ from .modality_subsets import subset_logits, subset_rows
 from .size import affordable_rows
 
 FIELDS = ("temperature",)
+DOCS = ProbeDocs(models="main", cost="predictions for validation rows")
 BINS = 10
 MAX_ROWS = 2000  # validation rows
 Temperatures = Mapping[str, float]  # target -> T

@@ -29,6 +29,7 @@ from ..engine import inference
 from ..model import FusionModel
 from ..shapley import masks, shapley
 from ..types import NUMBER, Encoded
+from . import ProbeDocs
 from .agreement import is_correct
 from .context import Context, Model
 from .contribution_fidelity import fidelity
@@ -39,6 +40,7 @@ from .modality_subsets import Subsets, subset_logits, subset_rows
 from .models import Network
 
 FIELDS = ("contribution",)
+DOCS = ProbeDocs(models="main", cost="`missing`, and a few thousand fusions for `emap`")
 EMAP_ROWS, EMAP_TOKEN_ROWS = 128, 48  # rows; where the fusion reads tokens
 FUSION_BATCH = 1024  # rows that are fused at a time
 

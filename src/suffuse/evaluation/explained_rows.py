@@ -18,12 +18,14 @@ from ..engine.training_record import best_seed
 from ..explaining.explanation import describe_prediction, explain_modalities, explain_row, segment_entries
 from ..explaining.perturbation import NetworkRow
 from ..types import LABELS, NUMBER, Head
+from . import ProbeDocs
 from .agreement import is_correct
 from .context import Context, Member, Model
 from .models import Network
 from .size import BUDGET, member_macs
 
 FIELDS = ("explained",)
+DOCS = ProbeDocs(models="teacher, student", cost="three rows, a pass per part")
 MODELS = ("teacher", "student")
 
 

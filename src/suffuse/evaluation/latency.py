@@ -15,10 +15,12 @@ import numpy as np
 from ..data.columns import Columns
 from ..predictor import Predictor
 from ..subsample import evenly_spaced
+from . import ProbeDocs
 from .context import Context
 from .models import load_export
 
 FIELDS = ("latency", "latency_ms")
+DOCS = ProbeDocs(models="exports, including the teacher's", cost="some seconds")
 THREADS = 1
 WARM_UP = 5  # calls of a turn that are not timed
 MAX_BATCH_MS = 1000.0  # batches that are expected to take longer are not timed

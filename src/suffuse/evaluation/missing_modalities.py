@@ -14,12 +14,14 @@ import numpy as np
 
 from ..activations import activate, main_metric
 from ..data.training_views import uniform
+from . import ProbeDocs
 from .context import SEED, Context, Model
 from .intervals import bounds, difference_bounds, summary
 from .metrics import main_score
 from .modality_subsets import group_inputs, masked_logits, present_inputs, subset_logits, subset_rows
 
 FIELDS = ("missing",)
+DOCS = ProbeDocs(models="main", cost="one pass for all subsets together; for an exported form one pass per subset")
 RATES = tuple(n / 10 for n in range(10))
 DROP_STREAM = 3  # separates these random numbers from those of training views
 

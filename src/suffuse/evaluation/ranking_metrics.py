@@ -13,11 +13,13 @@ from typing import Any
 import numpy as np
 
 from ..types import CLASSES, NUMBER, Head
+from . import ProbeDocs
 from .context import Context
 from .intervals import bounds, summary
 from .metrics import Draws, Metrics
 
 FIELDS = ("metrics",)
+DOCS = ProbeDocs(models="main", cost="a sort per class", fields="`metrics.auroc`, `metrics.average_precision`")
 RESAMPLES = 200
 EXACT_ROWS = 2**20  # below, sums of weights are exact in float32
 MAX_CLASSES = 50  # with more classes there are no intervals

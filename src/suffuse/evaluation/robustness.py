@@ -15,6 +15,7 @@ from ..activations import activate, main_metric
 from ..data.columns import Columns
 from ..modalities import load_modality
 from ..registry import ModalitySettings
+from . import ProbeDocs
 from .context import MIN_ROWS, SEED, Context, Model
 from .intervals import bounds, difference_bounds, summary
 from .metrics import Draws, draw, main_score
@@ -22,6 +23,7 @@ from .models import prior_logits
 from .size import affordable_rows
 
 FIELDS = ("robustness",)
+DOCS = ProbeDocs(models="main", cost="five passes per modality")
 SEVERITIES = (1, 2, 3, 4, 5)
 MAX_ROWS = 1000
 NOT_MEASURED = "it reads raw rows its own way, and entries are damaged once they are encoded"

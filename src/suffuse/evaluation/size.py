@@ -30,11 +30,15 @@ from ..data.columns import Columns
 from ..files import read_json
 from ..model import FusionModel
 from ..predictor import SIGNATURE
+from . import ProbeDocs
 from .context import MIN_ROWS, Context, Member, Model
 from .latency import single_row
 from .models import Exported, Network
 
 FIELDS = ("macs", "memory", "latency")
+DOCS = ProbeDocs(
+    models="main", cost="one row; for exported forms three processes of a second", fields="`macs`, `memory`"
+)
 BUDGET = 2e11  # MACs that one probe may spend on all models
 COUNTED = "convolutions, matrix products, attention and recurrent cells of one row with every modality, without padding"
 STARTS, ROWS = 3, 20  # new processes, and rows that each predicts

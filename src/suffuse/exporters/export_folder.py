@@ -9,9 +9,9 @@ from pathlib import Path
 from ..environment import readers
 from ..export_integrity import FIRST, VERSION, forms, seal
 from ..files import write_text
+from ..modalities import load_modality
 from ..model import FusionModel
 from ..recipe import Recipe
-from ..types import Field
 from .onnx_export import export
 
 __all__ = ["forms", "write"]
@@ -48,7 +48,7 @@ def write(model: FusionModel, recipe: Recipe, folder: Path, derived: Mapping[str
             "heads": [asdict(head) for head in model.spec.heads],
             "modalities": described,
             "inputs": {
-                **{f.name: _input(f) for f in model.spec.fields},
+                **{f.name: load_modality(f.kind).layout(f.statistics) for f in model.spec.fields},
                 "present": "bool (rows, modalities)",
             },
             "output": "logits float32 (rows, outputs), head after head: softmax of classes, sigmoid of labels, "
@@ -60,20 +60,6 @@ def write(model: FusionModel, recipe: Recipe, folder: Path, derived: Mapping[str
             **_derive(model, recipe, derived or {}),
         },
     )
-
-
-def _input(field: Field) -> str:
-    """The description of a modality's input array."""
-    steps = "float32 (rows, length, {features} + 1), the last is 1 where a step is real; shorter rows end in zeros"
-    if field.kind == "image" and "places" in field.statistics:
-        return "uint8 (rows, {places}, size, size, 4), RGB, and 255 where there is a picture".format(**field.statistics)
-    if field.kind in ("audio", "sequence"):
-        return steps.format(**field.statistics)
-    return {
-        "image": "uint8 (rows, size, size, 3), RGB",
-        "tabular": "float32 (rows, 2 numbers + categories): numbers, 1 where one is missing, category codes",
-        "text": "int64 (rows, length), 0 is padding",
-    }[field.kind]
 
 
 def _derive(model: FusionModel, recipe: Recipe, derived: Mapping[str, dict]) -> dict:

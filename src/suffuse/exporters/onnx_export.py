@@ -20,12 +20,12 @@ from torch import Tensor, nn
 
 from ..errors import SuffuseError
 from ..files import write_bytes
+from ..modalities import load_modality
 from ..model import FusionModel
 from ..types import Batch, Field
 from .onnx_recurrent import swapped, translations
 
 OPSET = 18
-LENGTH = 17  # of the examples; the graph takes any
 
 
 class Flat(nn.Module):
@@ -52,7 +52,7 @@ def export(model: FusionModel, file: Path) -> None:
         if reason := model.encoder(name).hindrance:
             hint = "choose another encoder for it in what is to be exported"
             raise SuffuseError("this model can't be exported", where=f"encoders.{name}", got=reason, hint=hint)
-    examples = [_example(f) for f in model.spec.fields]
+    examples = [torch.from_numpy(load_modality(f.kind).traced(f.statistics)) for f in model.spec.fields]
     present = torch.ones(3, len(examples), dtype=torch.bool)
     batch = torch.export.Dim("batch")
     shapes = [{0: batch, **_length(f)} for f in model.spec.fields]
@@ -95,24 +95,9 @@ def strip(proto) -> None:
             del node.metadata_props[:]
 
 
-def _example(field: Field) -> Tensor:
-    """Three entries of a modality."""
-    facts = field.statistics
-    if field.kind == "image" and "places" in facts:
-        return torch.full((3, facts["places"], facts["size"], facts["size"], 4), 255, dtype=torch.uint8)
-    if field.kind == "image":
-        return torch.zeros(3, facts["size"], facts["size"], 3, dtype=torch.uint8)
-    if field.kind == "tabular":
-        return torch.zeros(3, 2 * facts["numbers"] + len(facts["categories"]))
-    if field.kind == "text":  # a network may have no more positions than the longest text
-        return torch.ones(3, min(LENGTH, max(2, facts["length"])), dtype=torch.int64)
-    # so long that no stride leaves one step of it: the exporter would take that length for the only one
-    return torch.ones(3, 16 * facts["length"] + 1, facts["features"] + 1)
-
-
 def _length(field: Field) -> dict[int, Any]:
     """The axis of a modality's entries that has any length, named for itself alone."""
-    if field.kind not in ("text", "audio", "sequence"):
+    if load_modality(field.kind).axes(field.statistics)[0] is not None:
         return {}
     return {1: torch.export.Dim(f"{field.name}_length", min=1)}
 

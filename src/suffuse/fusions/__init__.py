@@ -10,9 +10,10 @@ carry a gradient where they are learned.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
 
-from ..registry import PartSettings, default, load_part
+from ..registry import PartDocs, PartSettings, default, load_part
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -36,10 +37,20 @@ TABLE = {
 }
 
 
+@dataclass(frozen=True)
+class FusionDocs(PartDocs):
+    """What the documentation says of a fusion."""
+
+    use: str  # what to use it for
+    absent: str  # what becomes of an absent modality
+
+
 class FusionPart(Protocol):
     """The interface of a fusion's module. ``layers`` raises ValueError where the sizes can't be."""
 
     Settings: type[PartSettings]
+    DOCS: FusionDocs
+    EXAMPLES: tuple[dict[str, Any], ...] = ({},)  # small settings that together show every form of it
     TAKES: tuple[int, int]  # fewest and most modalities
     TOKENS: bool = False  # it reads tokens; a modality whose ``Sizes.tokens`` is 0 has its vector as its one token
     GATES: bool = False  # it learns a share for each modality

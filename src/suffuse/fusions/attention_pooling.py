@@ -16,6 +16,7 @@ from pydantic import Field as Setting
 
 from ..registry import PartSettings
 from ..types import Encoded, Fused, Sizes
+from . import FusionDocs
 from .attention import masked_softmax
 
 if TYPE_CHECKING:
@@ -25,14 +26,22 @@ TAKES = (1, 64)
 GATES = True
 QUERIES = ("score",)
 
+DOCS = FusionDocs(
+    summary="Attention pooling (Ilse et al. 2018): a score per modality from its own vector, with shared maps.",
+    example="fusion: {kind: attention_pooling, score: 32, gated: true}",
+    use="many modalities, or few parameters for a gate per row",
+    absent="is left out, renormalised",
+)
+EXAMPLES = ({"score": 3}, {"score": 3, "gated": True})
+
 
 class Settings(PartSettings):
     """Width of the joint vector and of the hidden layer that scores a modality."""
 
     kind: Literal["attention_pooling"] = "attention_pooling"
-    width: int = Setting(128, ge=1)
-    score: int = Setting(64, ge=1)  # width of the layer that scores a modality
-    gated: bool = False
+    width: int = Setting(default=128, ge=1, description="Width of the joint vector.")
+    score: int = Setting(default=64, ge=1, description="Width of the layer that scores a modality.")
+    gated: bool = Setting(default=False, description="Multiply a second, sigmoid factor (the paper's gated attention).")
 
 
 def width(settings: Settings, sizes: Sizes) -> int:

@@ -18,6 +18,7 @@ from pydantic import model_validator
 
 from ..registry import PartSettings
 from ..types import Encoded, Fused, Sizes
+from . import FusionDocs
 from .attention import block, tokens_of, transform
 
 if TYPE_CHECKING:
@@ -26,16 +27,31 @@ if TYPE_CHECKING:
 TAKES = (1, 64)
 TOKENS = True
 
+DOCS = FusionDocs(
+    summary=(
+        "Attention bottlenecks (MBT, Nagrani et al. 2021): each modality has its own layers and exchanges information "
+        "through a few tokens only."
+    ),
+    example="fusion: {kind: bottleneck, bottlenecks: 2}",
+    use="long sequences: cost is the sum of squares, not the square of the sum",
+    absent="is left out of the mean over modalities",
+)
+EXAMPLES = ({"layers": 2, "heads": 2, "bottlenecks": 3},)
+
 
 class Settings(PartSettings):
     """Width, layers, heads, and tokens in which the modalities meet."""
 
     kind: Literal["bottleneck"] = "bottleneck"
-    width: int = Setting(128, ge=1)
-    layers: int = Setting(2, ge=1)
-    heads: int = Setting(4, ge=1)
-    bottlenecks: int = Setting(4, ge=1)  # tokens in which the modalities meet
-    dropout: float = Setting(0.0, ge=0, lt=1)  # after every attention and every two linear maps
+    width: int = Setting(default=128, ge=1, description="Width of the tokens; a multiple of `heads`.")
+    layers: int = Setting(
+        default=2, ge=1, description="Layers per modality. With one layer the exchange is a mean, so use two or more."
+    )
+    heads: int = Setting(default=4, ge=1, description="Attention heads.")
+    bottlenecks: int = Setting(default=4, ge=1, description="Number of bottleneck tokens.")
+    dropout: float = Setting(
+        default=0.0, ge=0, lt=1, description="Dropout after every attention and feed-forward layer."
+    )
 
     @model_validator(mode="after")
     def _divides(self) -> Settings:

@@ -12,19 +12,27 @@ from pydantic import Field as Setting
 
 from ..registry import PartSettings
 from ..types import Encoded, Fused, Sizes
+from . import FusionDocs
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 TAKES = (1, 64)
 
+DOCS = FusionDocs(
+    summary="Concatenation: [h_1; ...; h_M; present] -> ReLU(W . + b).",
+    example="fusion: {kind: concat, width: 48}",
+    use="strong encoders, many rows",
+    absent="is a learned vector; which are present is an input",
+)
+
 
 class Settings(PartSettings):
     """Width of the joint vector."""
 
     kind: Literal["concat"] = "concat"
-    width: int = Setting(128, ge=1)
-    dropout: float = Setting(0.0, ge=0, lt=1)  # of what is joined
+    width: int = Setting(default=128, ge=1, description="Width of the joint vector.")
+    dropout: float = Setting(default=0.0, ge=0, lt=1, description="Dropout of the concatenated vectors.")
 
 
 def width(settings: Settings, sizes: Sizes) -> int:

@@ -19,6 +19,7 @@ from pydantic import model_validator
 
 from ..registry import PartSettings
 from ..types import Encoded, Fused, Sizes
+from . import FusionDocs
 from .attention import attend, attention, tokens_of
 
 if TYPE_CHECKING:
@@ -27,14 +28,25 @@ if TYPE_CHECKING:
 TAKES = (2, 64)
 TOKENS = True
 
+DOCS = FusionDocs(
+    summary=(
+        "Cross-attention (Lu et al., Tan and Bansal, Tsai et al. 2019): each modality's vector attends to the tokens "
+        "of all others; the results are concatenated. With two modalities without tokens, use another fusion."
+    ),
+    example="fusion: {kind: cross_attention, width: 64, heads: 4}",
+    use="tokens that belong together (a word and a place in the picture)",
+    absent="is masked as key; a learned vector is its query",
+)
+EXAMPLES = ({"heads": 2},)
+
 
 class Settings(PartSettings):
     """Width of each modality's part of the joint vector, and heads."""
 
     kind: Literal["cross_attention"] = "cross_attention"
-    width: int = Setting(128, ge=1)
-    heads: int = Setting(4, ge=1)
-    dropout: float = Setting(0.0, ge=0, lt=1)  # of the attention output
+    width: int = Setting(default=128, ge=1, description="Width of each modality's part; a multiple of `heads`.")
+    heads: int = Setting(default=4, ge=1, description="Attention heads.")
+    dropout: float = Setting(default=0.0, ge=0, lt=1, description="Dropout of the attention output.")
 
     @model_validator(mode="after")
     def _divides(self) -> Settings:

@@ -10,20 +10,36 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from pydantic import Field as Setting
+
 from ..registry import PartSettings
 from ..types import Encoded, Fused, Sizes
+from . import FusionDocs
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 TAKES = (2, 2)
 
+DOCS = FusionDocs(
+    summary=(
+        "Feature-wise linear modulation (Perez et al. 2018): one modality scales and shifts the features of the other. "
+        "The joint vector is as wide as the modulated vector."
+    ),
+    example="fusion: {kind: film, modulated: first}",
+    use="one modality is a question about the other",
+    absent="condition: nothing is changed; modulated one: a learned vector",
+)
+EXAMPLES = ({}, {"modulated": "second"})
+
 
 class Settings(PartSettings):
     """Which of the two modalities is modulated; the joint vector is as wide as its vector."""
 
     kind: Literal["film"] = "film"
-    modulated: Literal["first", "second"] = "first"  # in the order of the recipe's modalities
+    modulated: Literal["first", "second"] = Setting(
+        default="first", description="The modulated modality, `first` or `second` in the order of `modalities`."
+    )
 
 
 def width(settings: Settings, sizes: Sizes) -> int:

@@ -17,6 +17,7 @@ from pydantic import Field as Setting
 
 from ..registry import PartSettings
 from ..types import Encoded, Fused, Sizes
+from . import FusionDocs
 from .attention import masked_softmax
 
 if TYPE_CHECKING:
@@ -25,12 +26,21 @@ if TYPE_CHECKING:
 TAKES = (1, 64)
 GATES = True
 
+DOCS = FusionDocs(
+    summary=(
+        "Gated multimodal units (Arevalo et al. 2017) for any number of modalities: a gate per feature and modality."
+    ),
+    example="fusion: {kind: gated, width: 64}",
+    use="text with images; reliability differs between features",
+    absent="is left out, renormalised; the gates see which are present",
+)
+
 
 class Settings(PartSettings):
     """Width of the joint vector."""
 
     kind: Literal["gated"] = "gated"
-    width: int = Setting(128, ge=1)
+    width: int = Setting(default=128, ge=1, description="Width of the joint vector.")
 
 
 def width(settings: Settings, sizes: Sizes) -> int:

@@ -17,6 +17,7 @@ from pydantic import Field as Setting
 
 from ..registry import PartSettings
 from ..types import Encoded, Fused, Sizes
+from . import FusionDocs
 from .attention import masked_softmax
 
 if TYPE_CHECKING:
@@ -26,13 +27,30 @@ TAKES = (1, 64)
 GATES = True
 HEADLESS = True
 
+DOCS = FusionDocs(
+    summary=(
+        "Late fusion: each modality has its own head, and the logits are averaged. `hidden` and `dropout` of the "
+        "network are refused beside it, and the tap `fused` is the logits."
+    ),
+    example="fusion: {kind: late, weights: confidence}",
+    use="modalities that can each predict alone; robust, modular",
+    absent="is left out, renormalised",
+)
+EXAMPLES = ({}, {"weights": "learned"}, {"weights": "confidence"}, {"weights": "confidence", "hidden": 5})
+
 
 class Settings(PartSettings):
     """How the modalities' logits are weighed, and their heads."""
 
     kind: Literal["late"] = "late"
-    weights: Literal["mean", "learned", "confidence"] = "mean"
-    hidden: int = Setting(0, ge=0)  # width of a hidden layer in each head; 0: none
+    weights: Literal["mean", "learned", "confidence"] = Setting(
+        default="mean",
+        description=(
+            "`mean`: equal weights. `learned`: one weight per modality. `confidence`: weights per row, from a linear "
+            "map of each vector."
+        ),
+    )
+    hidden: int = Setting(default=0, ge=0, description="Width of a hidden layer in each head; 0: none.")
 
 
 def gates(settings: Settings) -> bool:

@@ -15,19 +15,28 @@ from pydantic import Field as Setting
 
 from ..registry import PartSettings
 from ..types import Encoded, Fused, Sizes
+from . import FusionDocs
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 TAKES = (1, 8)  # a product of more explodes or vanishes
 
+DOCS = FusionDocs(
+    summary="Low-rank multimodal fusion (Liu et al. 2018): all products of the modalities' features, in R terms.",
+    example="fusion: {kind: low_rank, rank: 8}",
+    use="multiplicative interactions",
+    absent="its factor is 1: products of the others stay",
+)
+EXAMPLES = ({"rank": 3},)
+
 
 class Settings(PartSettings):
     """Width of the joint vector and rank."""
 
     kind: Literal["low_rank"] = "low_rank"
-    width: int = Setting(128, ge=1)
-    rank: int = Setting(4, ge=1)
+    width: int = Setting(default=128, ge=1, description="Width of the joint vector.")
+    rank: int = Setting(default=4, ge=1, description="Number of terms.")
 
 
 def width(settings: Settings, sizes: Sizes) -> int:

@@ -20,6 +20,7 @@ from pydantic import Field as Setting
 
 from ..registry import PartSettings
 from ..types import Encoded, Fused, Look, Sizes
+from . import FusionDocs
 from .attention import masked_softmax, tokens_of
 
 if TYPE_CHECKING:
@@ -32,13 +33,29 @@ HEADLESS = True
 LOOKS = True
 QUERIES = ("ask",)
 
+DOCS = FusionDocs(
+    summary=(
+        "One query per target, which attends to the tokens, and a linear classifier on what it reads: a_tl = softmax "
+        "over l of q_t . x_l, o_c = w_c . sum_l a_t(c),l x_l + b_c (the query per label of Query2Label, Liu et al. "
+        "2021, without its decoder). `hidden` and `dropout` of the network are refused beside it, and the tap `fused` "
+        "is the logits."
+    ),
+    example="fusion: {kind: queries, attention: joint, dropout: 0.1}",
+    use="several targets, each in its own place (an order's drink, its size)",
+    absent="is masked",
+)
+EXAMPLES = ({}, {"attention": "each"})
+
 
 class Settings(PartSettings):
     """Over what one query's attention adds up to one."""
 
     kind: Literal["queries"] = "queries"
-    attention: Literal["joint", "each"] = "joint"
-    dropout: float = Setting(0.0, ge=0, lt=1)  # of the tokens
+    attention: Literal["joint", "each"] = Setting(
+        default="joint",
+        description="`joint`: over the tokens of all modalities. `each`: over one modality's tokens, then the mean.",
+    )
+    dropout: float = Setting(default=0.0, ge=0, lt=1, description="Dropout of the tokens.")
 
 
 def gates(settings: Settings) -> bool:

@@ -15,6 +15,7 @@ from pydantic import Field as Setting
 
 from ..registry import PartSettings
 from ..types import Encoded, Fused, Sizes
+from . import FusionDocs
 from .attention import masked_softmax
 
 if TYPE_CHECKING:
@@ -23,12 +24,19 @@ if TYPE_CHECKING:
 TAKES = (1, 64)
 GATES = True
 
+DOCS = FusionDocs(
+    summary="Weighted sum whose weights depend on the row: a softmax of one linear map of all vectors.",
+    example="fusion: {kind: softmax_gate, width: 64}",
+    use="modalities whose reliability differs between rows",
+    absent="is left out, renormalised; the gate sees which are present",
+)
+
 
 class Settings(PartSettings):
     """Width of the joint vector."""
 
     kind: Literal["softmax_gate"] = "softmax_gate"
-    width: int = Setting(128, ge=1)
+    width: int = Setting(default=128, ge=1, description="Width of the joint vector.")
 
 
 def width(settings: Settings, sizes: Sizes) -> int:

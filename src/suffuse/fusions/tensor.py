@@ -15,6 +15,7 @@ from pydantic import Field as Setting
 
 from ..registry import PartSettings
 from ..types import Encoded, Fused, Sizes
+from . import FusionDocs
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -22,13 +23,24 @@ if TYPE_CHECKING:
 TAKES = (1, 64)
 MAX_PARAMETERS = 4_000_000  # parameters of W
 
+DOCS = FusionDocs(
+    summary=(
+        "Tensor fusion (Zadeh et al. 2017): all products of the modalities' features, after a narrow projection each. "
+        "More than 4 million weights, (P + 1)^M H, are refused."
+    ),
+    example="fusion: {kind: tensor, factor: 8}",
+    use="the same, with two or three narrow vectors",
+    absent="it is [1; 0]: products without it stay",
+)
+EXAMPLES = ({"factor": 2},)
+
 
 class Settings(PartSettings):
     """Width of the joint vector and of each modality's factor."""
 
     kind: Literal["tensor"] = "tensor"
-    width: int = Setting(128, ge=1)
-    factor: int = Setting(16, ge=1)  # width of each modality in the product
+    width: int = Setting(default=128, ge=1, description="Width of the joint vector.")
+    factor: int = Setting(default=16, ge=1, description="Width of each modality's projection in the product.")
 
 
 def width(settings: Settings, sizes: Sizes) -> int:

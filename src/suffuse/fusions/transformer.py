@@ -19,6 +19,7 @@ from pydantic import model_validator
 
 from ..registry import PartSettings
 from ..types import Encoded, Fused, Sizes
+from . import FusionDocs
 from .attention import block, tokens_of, transform
 
 if TYPE_CHECKING:
@@ -28,15 +29,29 @@ TAKES = (1, 64)
 GATES = True
 TOKENS = True
 
+DOCS = FusionDocs(
+    summary=(
+        "A transformer over the tokens of all modalities and a class token, whose last state is the joint vector "
+        "(MMBT, Kiela et al. 2019). Each modality has a learned type embedding; token order is encoded by its encoder. "
+        "Gates are the class token's attention in the last layer."
+    ),
+    example="fusion: {kind: transformer, width: 96, layers: 1}",
+    use="three or more modalities, tokens of any number, missing data",
+    absent="is masked in every attention",
+)
+EXAMPLES = ({"layers": 2, "heads": 2}, {"layers": 1, "heads": 3})
+
 
 class Settings(PartSettings):
     """Width, layers and heads."""
 
     kind: Literal["transformer"] = "transformer"
-    width: int = Setting(128, ge=1)
-    layers: int = Setting(2, ge=1)
-    heads: int = Setting(4, ge=1)
-    dropout: float = Setting(0.0, ge=0, lt=1)  # after every attention and every two linear maps
+    width: int = Setting(default=128, ge=1, description="Width of the tokens; even, and a multiple of `heads`.")
+    layers: int = Setting(default=2, ge=1, description="Number of layers.")
+    heads: int = Setting(default=4, ge=1, description="Attention heads.")
+    dropout: float = Setting(
+        default=0.0, ge=0, lt=1, description="Dropout after every attention and feed-forward layer."
+    )
 
     @model_validator(mode="after")
     def _divides(self) -> Settings:

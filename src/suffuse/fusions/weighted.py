@@ -16,6 +16,7 @@ from pydantic import Field as Setting
 
 from ..registry import PartSettings
 from ..types import Encoded, Fused, Sizes
+from . import FusionDocs
 from .attention import masked_softmax
 
 if TYPE_CHECKING:
@@ -24,15 +25,23 @@ if TYPE_CHECKING:
 TAKES = (1, 64)
 GATES = True
 
+DOCS = FusionDocs(
+    summary="Weighted sum of the projected vectors, one weight per modality for all rows.",
+    example="fusion: {kind: weighted, weights: [1, 1]}",
+    use="a baseline; few rows; fixed equal weights are the mean",
+    absent="is left out, the others' weights renormalised",
+)
+EXAMPLES = ({}, {"weights": (0.2, 0.5, 0.9)})
+
 
 class Settings(PartSettings):
     """Width of the joint vector, and weights that are not learned."""
 
     kind: Literal["weighted"] = "weighted"
-    width: int = Setting(128, ge=1)
-    weights: tuple[
-        Annotated[float, Setting(gt=0, lt=math.inf)], ...
-    ] = ()  # fixed, in the order of the modalities; without them they are learned
+    width: int = Setting(default=128, ge=1, description="Width of the joint vector.")
+    weights: tuple[Annotated[float, Setting(gt=0, lt=math.inf)], ...] = Setting(
+        default=(), description="Fixed weights in the order of the modalities; `[1, 1]` is the mean. Default: learned."
+    )
 
 
 def takes(settings: Settings) -> tuple[int, int]:

@@ -18,11 +18,19 @@ a module where its function is expected. Nothing here loads torch before a funct
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
-from ..registry import PartSettings, default, load_part
+from pydantic import Field as Setting
+
+from ..registry import PartDocs, PartSettings, default, load_part
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from ..types import Output
 
 KINDS = (
     "task",
@@ -52,72 +60,38 @@ KINDS = (
     "subset_consistency",
 )
 TABLE = {kind: f"suffuse.losses.kinds.{kind}" for kind in KINDS}
-__all__ = [
-    "KINDS",
-    "TABLE",
-    "affinity",
-    "attention_transfer",
-    "cka",
-    "crd",
-    "cross_modal_relation",
-    "dist",
-    "dkd",
-    "entropy_relations",
-    "gate_transfer",
-    "hard_label",
-    "hint",
-    "js",
-    "kd",
-    "lskd",
-    "modality_hints",
-    "multilabel_kd",
-    "needs",
-    "nkd",
-    "query_attention_transfer",
-    "regression_kd",
-    "reverse_kd",
-    "rkd_angle",
-    "rkd_distance",
-    "similarity",
-    "subset_consistency",
-    "task",
+
+Weight = Annotated[
+    float,
+    Setting(gt=0, description="Factor of the loss; with `distill.balance_losses` its share of the gradient norm."),
 ]
+Temperature = Annotated[float, Setting(gt=0, description="Softmax temperature of teacher and student.")]
+Confidence = Annotated[float, Setting(ge=0, le=1, description="Smallest confidence of the teacher on unlabelled rows.")]
+Tap = Annotated[str, Setting(description="Student feature: `fused` (the joint vector) or a modality's name.")]
+TeacherTap = Annotated[str, Setting(description="The teacher's name of the feature. Default: the same name.")]
+Modalities = Annotated[tuple[str, ...], Setting(description="Modalities to use. Default: all that both networks have.")]
 
-if TYPE_CHECKING:
-    from torch import Tensor, nn
 
-    from ..types import Output
-    from .kinds.affinity import affinity
-    from .kinds.attention_transfer import attention_transfer
-    from .kinds.cka import cka
-    from .kinds.crd import crd
-    from .kinds.cross_modal_relation import cross_modal_relation
-    from .kinds.dist import dist
-    from .kinds.dkd import dkd
-    from .kinds.entropy_relations import entropy_relations
-    from .kinds.gate_transfer import gate_transfer
-    from .kinds.hard_label import hard_label
-    from .kinds.hint import hint
-    from .kinds.js import js
-    from .kinds.kd import kd
-    from .kinds.lskd import lskd
-    from .kinds.modality_hints import modality_hints
-    from .kinds.multilabel_kd import multilabel_kd
-    from .kinds.nkd import nkd
-    from .kinds.query_attention_transfer import query_attention_transfer
-    from .kinds.regression_kd import regression_kd
-    from .kinds.reverse_kd import reverse_kd
-    from .kinds.rkd_angle import rkd_angle
-    from .kinds.rkd_distance import rkd_distance
-    from .kinds.similarity import similarity
-    from .kinds.subset_consistency import subset_consistency
-    from .kinds.task import task
+@dataclass(frozen=True)
+class LossDocs(PartDocs):
+    """What docs/losses.md and the report say of a loss."""
+
+    meaning: dict[str, str]  # language -> what the student learns by it, in the report
+    paper: str
+    formula: str
+    helps: str  # when it helps
+    pitfalls: str
+    projector: str = "no"  # of a loss on features: whether it maps the student's first
 
 
 class LossPart(Protocol):
     """The interface of a loss's module."""
 
     Settings: type[PartSettings]
+    DOCS: LossDocs
+    EXAMPLES: tuple[dict[str, Any], ...] = ({},)  # settings that together show every form of it
+    ZERO_AT_TEACHER: bool = True  # it and its gradient are 0 where the student equals the teacher
+    CONTINUOUS_AT_0: bool = True  # a class of the teacher's logit -inf costs the limit of ever smaller ones
     HEADS: tuple[str, ...] = ()  # kinds of targets that a loss on logits is valid for; none: it is one on features
     LABELLED: bool = False  # a mean over the labels that there are, not over rows
     FULL_INPUT: bool = False  # it also reads the student's logits on all modalities that a row has
@@ -178,11 +152,12 @@ def asks(chosen: Iterable[PartSettings]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(tap for settings in chosen for tap in load_loss(settings.kind).asks(settings)))
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> Callable[..., Tensor]:
+    """The function of a loss, by the name of its kind."""
     if name not in TABLE:
         raise AttributeError(f"module 'suffuse.losses' has no attribute '{name}'")
     return getattr(import_module(TABLE[name]), name)
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted([*globals(), *KINDS])

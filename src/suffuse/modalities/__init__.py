@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..registry import ModalitySettings, Statistics, default, load_part
+from ..registry import ModalitySettings, PartDocs, Statistics, default, load_part
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,7 +32,11 @@ class ModalityPart(Protocol):
     """The interface of a modality's module. U items or entries."""
 
     Settings: type[ModalitySettings]
+    DOCS: PartDocs
+    EXAMPLES: tuple[dict[str, Any], ...]  # small settings that together show every form of it; no column: c
+    AUGMENTED: dict[str, Any] | None = None  # ``augment`` that changes every entry; none: entries are no signals
     Statistics: type[Statistics]  # the types of its statistics: how a reader checks an export that comes from anywhere
+    LAYOUT: str  # type, axes and meaning of the model's input, in words, with names of statistics in braces
     EVERY_ROW: bool = False  # ``fit`` gets an item for each training row, else each distinct item once
     DRAWS: int = 0  # random numbers for one augmented entry; 0: it can't be augmented
 
@@ -45,7 +49,8 @@ class ModalityPart(Protocol):
 
     def stored(self, settings: ModalitySettings) -> tuple[tuple[int | None, ...], str] | None:
         """Shape and dtype of one item, where they are fixed before training data is seen; a first length of None stands
-        for items of any length, (L, F)."""
+        for items of any length, (L, F). Such items are stored as entries, which ``encode`` only pads or cuts. None:
+        items are strings."""
         ...
 
     def blank(self, settings: ModalitySettings) -> Any:
@@ -70,6 +75,26 @@ class ModalityPart(Protocol):
     def explain(self, settings: ModalitySettings, statistics: Facts) -> list[str]:
         """What is done to a cell, in sentences."""
         ...
+
+    def axes(self, statistics: Facts) -> tuple[int | None, ...]:
+        """Axes of an entry; a first one of None has any length."""
+        ...
+
+    def examples(self, settings: ModalitySettings) -> list[Any]:
+        """Five different cells for these settings, one of ``EXAMPLES``."""
+        ...
+
+    @default
+    def traced(self, statistics: Facts) -> np.ndarray:
+        """Three entries (3, ...) with which a network is traced for its export."""
+        import numpy as np
+
+        return np.zeros((3, *(size or 1 for size in self.axes(statistics))), dtype=np.float32)
+
+    @default
+    def layout(self, statistics: Facts) -> str:
+        """``LAYOUT`` for these statistics."""
+        return self.LAYOUT.format(**statistics)
 
     @default
     def ready(self, settings: ModalitySettings, fitted: bool) -> None:

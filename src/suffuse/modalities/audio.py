@@ -24,12 +24,15 @@ from pydantic import Field, FiniteFloat, model_validator
 
 from ..content_rng import generator
 from ..errors import SuffuseError
-from ..registry import ModalitySettings
+from ..registry import ModalitySettings, PartDocs
 from ..registry import Settings as Base
 from ..registry import Statistics as BaseStatistics
 from . import audio_ops, speech_model
 from .cell import Absent, Root, Unreadable, as_array, content, limits_of
+from .ragged import LAYOUT as LAYOUT
 from .ragged import Ragged, between, changed, masked, moments, padded
+from .ragged import axes as axes
+from .ragged import traced as traced
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3")
 MASKS = 4  # of each sort, at the most
@@ -48,33 +51,82 @@ NOISE = (0.1, 0.25, 0.5, 1.0, 2.0)  # of each feature's deviation in the clip, f
 CLIPPED = (0.5, 0.3, 0.2, 0.1, 0.05)  # of the peak
 QUIET = float(np.log(audio_ops.MIN_POWER))
 
+DOCS = PartDocs(
+    summary=(
+        "WAV, FLAC, OGG (Vorbis, Opus) or MP3, of any rate and number of channels, to log-mel power (L, mels), samples "
+        "(L, 1), or a speech embedding (L, 96). Channels are averaged, soxr resamples, silence at the ends is trimmed "
+        "on request, and longer clips are cut."
+    ),
+    example="speech: {kind: audio, column: clip, seconds: 4, mels: 40}",
+)
+EXAMPLES = (
+    {"rate": 8000, "mels": 16, "seconds": 0.2},
+    {"rate": 8000, "form": "wave", "seconds": 0.05, "trim": 40},
+    {"form": "embedding", "seconds": 0.2},
+)
+AUGMENTED = {"time_masks": 2, "band_masks": 2, "time": 0.3, "bands": 0.3, "gain": 6}
+
 
 class Augment(Base):
     """How a training view may differ: SpecAugment (Park et al. 2019), what is hidden gets the clip's mean."""
 
-    time_masks: int = Field(2, ge=0, le=MASKS)  # stretches of time that are hidden
-    time: float = Field(0.1, ge=0, le=0.5)  # of the clip, for each of them at the most
-    band_masks: int = Field(2, ge=0, le=MASKS)  # stretches of frequency that are hidden; in `mel` alone
-    bands: float = Field(0.15, ge=0, le=0.5)  # of the bands, for each of them at the most
-    gain: float = Field(0.0, ge=0, le=30)  # decibels, louder or softer; not in `embedding`
-    # 0.1: from 0.9 to 1.1 times as fast (Ko et al. 2015); in `wave` the pitch moves along
-    speed: float = Field(0.0, ge=0, le=0.5)
-    # 0.1: a voice from 0.9 to 1.1 times as high (Jaitly & Hinton 2013); in `mel` alone
-    warp: float = Field(0.0, ge=0, le=0.3)
+    time_masks: int = Field(default=2, ge=0, le=MASKS, description="Number of time masks.")
+    time: float = Field(default=0.1, ge=0, le=0.5, description="Largest length of a time mask, as a share of the clip.")
+    band_masks: int = Field(default=2, ge=0, le=MASKS, description="Number of frequency masks, in `mel` only.")
+    bands: float = Field(
+        default=0.15, ge=0, le=0.5, description="Largest height of a frequency mask, as a share of the bands."
+    )
+    gain: float = Field(
+        default=0.0, ge=0, le=30, description="Largest change of loudness in decibels; not in `embedding`."
+    )
+    speed: float = Field(
+        default=0.0,
+        ge=0,
+        le=0.5,
+        description=(
+            "Largest change of speed: 0.1 gives 0.9 to 1.1 times (Ko et al. 2015). In `wave` the pitch changes too. A "
+            "view longer than the longest stored clip is cut."
+        ),
+    )
+    warp: float = Field(
+        default=0.0,
+        ge=0,
+        le=0.3,
+        description=(
+            "Largest vocal tract length perturbation: 0.1 gives a voice 0.9 to 1.1 times as high (Jaitly & Hinton "
+            "2013); in `mel` only."
+        ),
+    )
 
 
 class Settings(ModalitySettings):
     """Settings of an audio modality."""
 
     kind: Literal["audio"] = "audio"
-    rate: int = Field(16_000, ge=1000, le=192_000)  # samples a second
-    seconds: float = Field(10.0, gt=0, le=600)  # at the most; what is longer is cut
-    trim: float | None = Field(None, gt=0, le=120)  # decibels below the loudest part that are silence at the ends
-    form: Literal["mel", "wave", "embedding"] = "mel"  # log-mel power, the samples, or a pretrained speech embedding
-    mels: int = Field(64, ge=8, le=256)  # bands
-    window: float = Field(25.0, ge=2, le=200)  # milliseconds
-    hop: float = Field(10.0, ge=1, le=200)  # milliseconds from one frame to the next
-    augment: Augment | None = None
+    column: str | tuple[str, ...] = Field(description="Column with the recording.")
+    rate: int = Field(default=16_000, ge=1000, le=192_000, description="Sampling rate after resampling, in Hz.")
+    seconds: float = Field(
+        default=10.0, gt=0, le=600, description="Cut longer clips to this length; a cut is reported as *partly*."
+    )
+    trim: float | None = Field(
+        default=None,
+        gt=0,
+        le=120,
+        description=(
+            "Trim ends that are this many decibels below the loudest part (as `librosa.effects.trim`). Default: no "
+            "trimming."
+        ),
+    )
+    form: Literal["mel", "wave", "embedding"] = Field(
+        default="mel",
+        description="`mel` (log-mel power), `wave` (samples) or `embedding` (pretrained speech embedding).",
+    )
+    mels: int = Field(default=64, ge=8, le=256, description="Number of mel bands.")
+    window: float = Field(default=25.0, ge=2, le=200, description="Window length in milliseconds.")
+    hop: float = Field(default=10.0, ge=1, le=200, description="Hop length in milliseconds.")
+    augment: Augment | None = Field(
+        default=None, description="Augmentation of training views, used if `train.augment` is set (next table)."
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Settings:
@@ -259,6 +311,12 @@ def corrupt(
         return _DAMAGE[name](settings, steps.astype(np.float64), severity - 1, random)
 
     return changed(entries, damage)
+
+
+def examples(settings: Settings) -> list[Any]:
+    """Noise of 60 to 260 ms, each clip louder than the one before."""
+    random = np.random.default_rng(7)
+    return [(random.normal(0, 0.1 + 0.02 * n, 500 + 400 * n).astype(np.float32), 8000) for n in range(5)]
 
 
 def explain(settings: Settings, statistics: dict) -> list[str]:

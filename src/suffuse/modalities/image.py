@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 from pydantic import Field, FiniteFloat, model_validator
 
-from ..registry import ModalitySettings
+from ..registry import ModalitySettings, PartDocs
 from ..registry import Settings as Base
 from ..registry import Statistics as BaseStatistics
 from . import image_ops
@@ -30,29 +30,73 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 PADDING = (255, 255, 255)
 RESIZE = Image.Resampling.BILINEAR
 DRAWS, DAMAGES = image_ops.DRAWS, image_ops.DAMAGES
+LAYOUT = "uint8 (rows, size, size, 3), RGB"
+SEVERAL = "uint8 (rows, {places}, size, size, 4), RGB, and 255 where there is a picture"
+
+DOCS = PartDocs(
+    summary=(
+        "JPEG, PNG, WebP, GIF (first frame), BMP or TIFF to (size, size, 3) uint8 RGB, decoded by Pillow. EXIF "
+        "rotation is applied; transparency is composited on white."
+    ),
+    example="photo: {kind: image, column: photo, size: 96, fit: crop}",
+)
+EXAMPLES = (
+    {"size": 8, "fit": "pad"},
+    {"size": 8, "fit": "crop"},
+    {"size": 8, "fit": "stretch"},
+    {"size": 8, "max_images": 3},
+    {"size": 8, "column": ["front", "side"]},
+)
+AUGMENTED = {"flip": True, "shift": 0.2, "zoom": 0.2, "brightness": 0.2, "contrast": 0.2, "erase": 0.3}
 
 
 class Augment(Base):
     """How far a training view may differ from the picture."""
 
-    flip: bool = False  # left and right change places in half of the views
-    shift: float = Field(0.0, ge=0, le=0.5)  # of the side, at the most, each way
-    zoom: float = Field(0.0, ge=0, le=0.5)  # 0.1: from 0.9 to 1.1 times as large
-    brightness: float = Field(0.0, ge=0, le=1)  # of the full range, brighter or darker
-    contrast: float = Field(0.0, ge=0, le=1)  # 0.2: from 0.8 to 1.2 times
-    erase: float = Field(0.0, ge=0, le=0.5)  # of the area, at the most, that a gray square hides in half of the views
+    flip: bool = Field(default=False, description="Mirror half of the views horizontally.")
+    shift: float = Field(
+        default=0.0, ge=0, le=0.5, description="Largest shift in each direction, as a share of the side."
+    )
+    zoom: float = Field(default=0.0, ge=0, le=0.5, description="Largest zoom: 0.1 scales by 0.9 to 1.1.")
+    brightness: float = Field(default=0.0, ge=0, le=1, description="Largest change of brightness, as a share of white.")
+    contrast: float = Field(
+        default=0.0, ge=0, le=1, description="Largest change of contrast: 0.2 scales by 0.8 to 1.2."
+    )
+    erase: float = Field(
+        default=0.0,
+        ge=0,
+        le=0.5,
+        description="Largest share of the area that a gray square hides in half of the views (Zhong et al. 2020).",
+    )
 
 
 class Settings(ModalitySettings):
     """Settings of an image modality."""
 
     kind: Literal["image"] = "image"
-    size: int = Field(64, ge=8, le=1024)  # pixels, both sides
-    fit: Literal["pad", "crop", "stretch"] = "pad"  # how a picture that isn't square becomes so
-    max_images: int | None = Field(None, ge=1, le=32)  # pictures of a row; as many as columns where it isn't said
-    channels: Literal["rgb", "bgr"] = "rgb"  # order in arrays (OpenCV: bgr); files say it themselves
-    white: float | None = Field(None, gt=0)  # value of white, where pixels have more than 8 bits; see above
-    augment: Augment | None = None
+    column: str | tuple[str, ...] = Field(description="Column, or a list of columns: several pictures per row.")
+    size: int = Field(default=64, ge=8, le=1024, description="Height and width in pixels.")
+    fit: Literal["pad", "crop", "stretch"] = Field(
+        default="pad", description="How a picture becomes square: `pad`, `crop` or `stretch`."
+    )
+    max_images: int | None = Field(
+        default=None, ge=1, le=32, description="Largest number of pictures per row. Default: the number of columns."
+    )
+    channels: Literal["rgb", "bgr"] = Field(
+        default="rgb",
+        description="Channel order of arrays and tensors, `rgb` or `bgr` (OpenCV). Files define their own.",
+    )
+    white: float | None = Field(
+        default=None,
+        gt=0,
+        description=(
+            "Value of white in pixels with more than 8 bits, e.g. 4095 for a 12-bit scanner. Larger values are white "
+            "too. Default: [by the values](modalities.md#image)."
+        ),
+    )
+    augment: Augment | None = Field(
+        default=None, description="Augmentation of training views, used if `train.augment` is set (next table)."
+    )
 
     @property
     def places(self) -> int:
@@ -206,6 +250,33 @@ def corrupt(
     found, here = entries.copy(), real(entries)
     found[here, ..., :3] = image_ops.damaged(entries[here][..., :3], severity, seed, kind)
     return found
+
+
+def traced(statistics: dict) -> np.ndarray:
+    """Three entries for the export: black pictures, or as many white ones as a row may have."""
+    return np.full((3, *axes(statistics)), 255 if "places" in statistics else 0, dtype=np.uint8)
+
+
+def axes(statistics: dict) -> tuple[int, ...]:
+    """Of an entry: (size, size, 3), or (P, size, size, 4) where a row may have several pictures."""
+    side = statistics["size"]
+    return (statistics["places"], side, side, 4) if "places" in statistics else (side, side, 3)
+
+
+def layout(statistics: dict) -> str:
+    """The model's input in words."""
+    return (SEVERAL if "places" in statistics else LAYOUT).format(**statistics)
+
+
+def examples(settings: Settings) -> list[Any]:
+    """Noise of 8 to 12 x 12 pixels; one or two pictures in a cell where there may be several."""
+    pictures = [np.random.default_rng(n).integers(0, 256, (8 + n, 12, 3), dtype=np.uint8) for n in range(5)]
+    if settings.max_images:
+        return [pictures[:1], pictures[1:3], [pictures[3]], [pictures[4], pictures[0]], pictures[:3]]
+    if len(settings.columns) == 1:
+        return [*pictures]
+    front, side = settings.columns
+    return [{front: pictures[n], side: pictures[n - 1] if n % 2 else None} for n in range(5)]
 
 
 def explain(settings: Settings, statistics: dict) -> list[str]:

@@ -17,6 +17,18 @@ import numpy as np
 from ..files import read_array
 from ..paths import inside
 
+LAYOUT = "float32 (rows, length, {features} + 1), the last is 1 where a step is real; shorter rows end in zeros"
+
+
+def traced(statistics: dict[str, Any]) -> np.ndarray:
+    """Three entries for the export, so long that no stride leaves one step: it would be taken for the only length."""
+    return np.ones((3, 16 * statistics["length"] + 1, statistics["features"] + 1), dtype=np.float32)
+
+
+def axes(statistics: dict[str, Any]) -> tuple[int | None, ...]:
+    """Of an entry: (L, F + 1)."""
+    return (None, statistics["features"] + 1)
+
 
 @dataclass(frozen=True)
 class Ragged:

@@ -17,11 +17,14 @@ import numpy as np
 from pydantic import Field, FiniteFloat
 
 from ..content_rng import generator
-from ..registry import ModalitySettings
+from ..registry import ModalitySettings, PartDocs
 from ..registry import Settings as Base
 from ..registry import Statistics as BaseStatistics
 from .cell import Absent, Root, Unreadable, as_array, content, from_json, is_empty
+from .ragged import LAYOUT as LAYOUT
 from .ragged import Ragged, changed, masked, moments, padded
+from .ragged import axes as axes
+from .ragged import traced as traced
 
 SUFFIXES = (".npy",)
 MAGIC = b"\x93NUMPY"
@@ -31,22 +34,44 @@ DAMAGES = ("noise", "dropout", "silence")
 NOISE = (0.1, 0.25, 0.5, 1.0, 2.0)  # of each feature's deviation in training
 LOST = (0.05, 0.1, 0.2, 0.35, 0.5)  # of the steps, or of the features
 
+DOCS = PartDocs(
+    summary=(
+        "Numeric time steps (sensor data, precomputed features) to (L, features) float32: `.npy` files (never a "
+        "pickle), lists, lists of lists, their JSON, arrays or tensors. A flat list is L steps if `features` is 1, "
+        "otherwise one step. With several columns, each holds one feature. NaN and infinity are unreadable: fill gaps "
+        "before. The model subtracts each feature's training mean and divides by its standard deviation."
+    ),
+    example="sensor: {kind: sequence, column: readings, features: 6, length: 200}",
+)
+EXAMPLES = ({"features": 3, "length": 12}, {"features": 1}, {"column": ["a", "b"], "features": 2})
+AUGMENTED = {"masks": 2, "share": 0.3, "scale": 0.2}
+
 
 class Augment(Base):
     """How a training view may differ."""
 
-    masks: int = Field(2, ge=0, le=MASKS)  # stretches of steps that get the sequence's own mean
-    share: float = Field(0.1, ge=0, le=0.5)  # of the steps, for each of them at the most
-    scale: float = Field(0.0, ge=0, le=1)  # 0.1: from 0.9 to 1.1 times as far from the sequence's mean
+    masks: int = Field(default=2, ge=0, le=MASKS, description="Number of masks; masked steps get the sequence's mean.")
+    share: float = Field(default=0.1, ge=0, le=0.5, description="Largest length of a mask, as a share of the steps.")
+    scale: float = Field(
+        default=0.0, ge=0, le=1, description="Largest scaling around the sequence's mean: 0.1 scales by 0.9 to 1.1."
+    )
 
 
 class Settings(ModalitySettings):
     """Settings of a sequence modality."""
 
     kind: Literal["sequence"] = "sequence"
-    features: int = Field(ge=1, le=65_536)  # numbers of one step
-    length: int = Field(512, ge=1, le=100_000)  # steps at the most; what is longer is cut
-    augment: Augment | None = None
+    column: str | tuple[str, ...] = Field(description="Column, or a list of columns with one feature each.")
+    features: int = Field(ge=1, le=65_536, description="Numbers per step.")
+    length: int = Field(
+        default=512,
+        ge=1,
+        le=100_000,
+        description="Cut longer sequences to this many steps; a cut is reported as *partly*.",
+    )
+    augment: Augment | None = Field(
+        default=None, description="Augmentation of training views, used if `train.augment` is set (next table)."
+    )
 
 
 class Statistics(BaseStatistics):
@@ -154,6 +179,16 @@ def corrupt(
         return np.where(lost[:, None] if axis == 0 else lost, mean, steps)
 
     return changed(entries, damage)
+
+
+def examples(settings: Settings) -> list[Any]:
+    """Noise of 2 to 14 steps; of several columns one feature each, the second the square of the first."""
+    random = np.random.default_rng(7)
+    values = [random.normal(n, 1, (2 + 3 * n, settings.features)) for n in range(5)]
+    if len(settings.columns) == 1:
+        return values
+    first, second = settings.columns
+    return [{first: value[:, 0], second: (value[:, 0] ** 2).tolist()} for value in values]
 
 
 def explain(settings: Settings, statistics: dict) -> list[str]:

@@ -14,6 +14,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,7 +22,7 @@ import numpy as np
 from pydantic import Field, FiniteFloat, model_validator
 
 from ..errors import listed
-from ..registry import ModalitySettings
+from ..registry import ModalitySettings, PartDocs
 from ..registry import Statistics as BaseStatistics
 from .cell import Absent, Unreadable, is_empty, pieces
 from .value_parsing import PARTS, as_dates, as_numbers, day_comes_first
@@ -37,19 +38,54 @@ WHOLE_NUMBER = re.compile(
 )  # 1.0 is 1: a column with gaps turns codes into fractions
 SURE = 0.99  # of a column's training cells must be of a kind
 Kind = Literal["number", "category", "date"]
+LAYOUT = "float32 (rows, 2 numbers + categories): numbers, 1 where one is missing, category codes"
+
+DOCS = PartDocs(
+    summary=(
+        "Columns of numbers, categories and dates to one float32 row. A row in which all of them are empty is absent."
+    ),
+    example="facts: {kind: tabular, column: [price, colour, bought], types: {colour: category}}",
+)
+EXAMPLES = (
+    {"column": ["price", "colour", "bought", "code"], "clip": 0.1, "least": 1},
+    {"column": ["price"], "types": {"price": "number"}},
+    {"column": ["colour", "bought"], "types": {"bought": "category"}, "least": 1, "max_categories": 10},
+)
 
 
 class Settings(ModalitySettings):
     """Settings of a tabular modality."""
 
     kind: Literal["tabular"] = "tabular"
+    column: str | tuple[str, ...] = Field(description="List of columns.")
     types: dict[str, Kind] = Field(
-        default={}
-    )  # column -> number, category or date; training cells decide where nothing is said
-    clip: float = Field(0.01, ge=0, lt=0.5)  # share of the training numbers at each end that are pulled in
-    max_categories: int = Field(100, ge=1, le=100_000)  # categories of a column that get a code of their own
-    least: int = Field(2, ge=1)  # training rows that a category must stand in; a rarer one is unknown
-    day_first: bool | None = None  # 03/04/2020 is in April; none: training cells with a 13 or more decide
+        default={},
+        description=(
+            "Column to `number`, `category` or `date`. Default: decided by [the training cells](modalities.md#tabular)."
+        ),
+    )
+    clip: float = Field(
+        default=0.01,
+        ge=0,
+        lt=0.5,
+        description="Clip numbers at this quantile of the training numbers, at both ends; 0: no clipping.",
+    )
+    max_categories: int = Field(
+        default=100,
+        ge=1,
+        le=100_000,
+        description="Largest number of categories per column, the most frequent first; others are *unknown*.",
+    )
+    least: int = Field(
+        default=2, ge=1, description="Smallest number of training rows of a category; rarer ones are *unknown*."
+    )
+    day_first: bool | None = Field(
+        default=None,
+        description=(
+            "Whether 03/04/2020 is in April. Default: decided by training cells with a part above 12; without any, "
+            "such cells are unreadable."
+        ),
+    )
 
     @model_validator(mode="after")
     def _known(self) -> Settings:
@@ -193,6 +229,20 @@ def corrupt(settings: Settings, statistics: dict, entries: np.ndarray, severity:
             made[gone, n + number : n + number + width] = 1
             number += width
     return made
+
+
+def axes(statistics: dict) -> tuple[int | None, ...]:
+    """Of an entry: (2n + c,)."""
+    return (2 * statistics["numbers"] + len(statistics["categories"]),)
+
+
+def examples(settings: Settings) -> list[Any]:
+    """Rows of a price, a colour, a date in several notations, and a code."""
+    days = ("2024-01-31", "5.3.2023", "2024-03-05T10:00Z", date(2020, 2, 29), "1 Mar 1999")
+    colours = ("red", "blue", "绿", "rot", "red")
+    return [
+        {"price": f"{3 * n + 0.5}", "colour": colours[n] + "x" * n, "bought": days[n], "code": n % 2} for n in range(5)
+    ]
 
 
 def explain(settings: Settings, statistics: dict) -> list[str]:

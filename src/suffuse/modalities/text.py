@@ -26,7 +26,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from ..errors import UsageError, listed
 from ..files import package_file
-from ..registry import ModalitySettings, optional
+from ..registry import ModalitySettings, PartDocs, optional
 from ..registry import Statistics as BaseStatistics
 from . import text_ngrams
 from .cell import Absent, Root, Unreadable, is_empty, limits_of, pieces
@@ -37,6 +37,17 @@ PADS = ("[PAD]", "<pad>", "<PAD>", "[pad]", "<|pad|>", "<|padding|>", "<blank>")
 MAX_CHARACTERS = 100_000  # what a tokenizer is given at the most
 DRAWS = 2  # numbers that one augmented view takes
 DROPPED = 0.2  # of the tokens at the most
+LAYOUT = "int64 (rows, length), 0 is padding"
+
+DOCS = PartDocs(
+    summary="Text in any language to token ids.",
+    example="title: {kind: text, column: [title, subtitle], tokens: words, length: 32}",
+)
+EXAMPLES = (
+    {"tokens": "words", "vocabulary": 300, "length": 8},
+    {"tokens": "bpe", "vocabulary": 300, "length": 8},
+    {"tokens": "ngrams", "vocabulary": 300, "length": 40},
+)
 
 
 class Settings(ModalitySettings):
@@ -45,16 +56,40 @@ class Settings(ModalitySettings):
     FILES: ClassVar[tuple[str, ...]] = ("tokenizer",)
 
     kind: Literal["text"] = "text"
-    tokens: Literal["words", "bpe", "ngrams", "nltk", "spacy"] = "bpe"
-    vocabulary: int = Field(8000, ge=300, le=200_000)  # entries at the most; of n-grams the number of ids
-    word_ngrams: int = Field(default=2, ge=1, le=5)  # longest runs of words that ``ngrams`` hashes
-    char_ngrams: tuple[int, int] | None = (3, 5)  # shortest and longest character n-grams of ``ngrams``; None: none
-    length: int = Field(64, ge=1, le=4096)  # tokens at the most; what is longer is cut
-    lowercase: bool = True
-    language: str | None = None  # of ``tokens: spacy``: en, zh, ar, ... or xx
-    tokenizer: str | None = None  # a pretrained one instead: tokenizer.json, its folder, or package:NAME
-    augment: bool = False  # views of a training whose `augment` is set lose some of their tokens
-    separator: str = " | "  # between the texts of several columns
+    column: str | tuple[str, ...] = Field(
+        description="Column, or a list of columns whose texts are joined in this order; empty ones are skipped."
+    )
+    tokens: Literal["words", "bpe", "ngrams", "nltk", "spacy"] = Field(
+        default="bpe",
+        description=(
+            "Tokenizer that is trained on the training split: `words` (split at spaces and punctuation), `bpe` "
+            "(subwords, for any language and script), `nltk`, `spacy`; or `ngrams`: hashed n-grams of words and "
+            "characters, for the encoder `ngrams`."
+        ),
+    )
+    vocabulary: int = Field(
+        default=8000,
+        ge=300,
+        le=200_000,
+        description="Largest vocabulary; with `ngrams` the number of ids that n-grams are hashed to.",
+    )
+    word_ngrams: int = Field(default=2, ge=1, le=5, description="With `ngrams`: the longest run of words.")
+    char_ngrams: tuple[int, int] | None = Field(
+        default=(3, 5),
+        description=("With `ngrams`: lengths of character n-grams, the shortest and the longest; none: words only."),
+    )
+    length: int = Field(default=64, ge=1, le=4096, description="Cut longer texts to this many tokens.")
+    lowercase: bool = Field(default=True, description="Fold case.")
+    language: str | None = Field(
+        default=None, description="Language of `tokens: spacy`: `en`, `zh`, `ar`, ... or `xx`."
+    )
+    tokenizer: str | None = Field(
+        default=None, description="Pretrained tokenizer instead: a `tokenizer.json`, its folder, or `package:NAME`."
+    )
+    augment: bool = Field(
+        default=False, description="Drop up to a fifth of the tokens in training views, if `train.augment` is set."
+    )
+    separator: str = Field(default=" | ", description="Text between the texts of several columns.")
 
     @model_validator(mode="after")
     def _spoken(self) -> Settings:
@@ -79,7 +114,7 @@ class Statistics(BaseStatistics):
     vocabulary: int = Field(ge=1, le=2**31 - 1)
     length: int = Field(ge=1, le=2**31 - 1)
     tokenizer: str
-    pad: int = Field(PAD, ge=0, le=2**31 - 2)
+    pad: int = Field(default=PAD, ge=0, le=2**31 - 2)
     idf: list[float] | None = None  # of n-grams, the inverse document frequency of each id; not in an export
 
     def check(self, settings: Settings) -> None:
@@ -234,6 +269,21 @@ def corrupt(settings: Settings, statistics: dict, entries: np.ndarray, severity:
         damaged.append(damage(text, share, np.random.default_rng([seed, severity, int.from_bytes(own, "little")])))
     made = encode(settings, statistics, damaged)[:, : entries.shape[1]]
     return np.pad(made, ((0, 0), (0, entries.shape[1] - made.shape[1]))).astype(entries.dtype)
+
+
+def traced(statistics: dict) -> np.ndarray:
+    """Three entries for the export; a network may have no more positions than the longest text."""
+    return np.ones((3, min(17, max(2, statistics["length"]))), dtype=np.int64)
+
+
+def axes(statistics: dict) -> tuple[int | None, ...]:
+    """Of an entry: (L,)."""
+    return (None,)
+
+
+def examples(settings: Settings) -> list[Any]:
+    """Questions in several languages and scripts."""
+    return ["A red circle?", "请问这是什么", "ما لون الدائرة؟", "ünï 🎉", "a red red square, please: now!"]
 
 
 def explain(settings: Settings, statistics: dict) -> list[str]:

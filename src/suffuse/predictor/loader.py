@@ -63,7 +63,8 @@ def read(folder: Path, threads: int, form: str | None, allowed: str | Path | Non
         raise unreadable(folder, getattr(error, "file", export_integrity.SIGNATURE), error) from None
     session = _session(network, threads, folder, export_integrity.model_file(raw, form))
     try:
-        export_integrity.check_shapes(raw, session)
+        axes = {i.field.name: i.part.axes(i.field.statistics) for i in inputs}
+        export_integrity.check_shapes(raw, session, axes)
     except ValueError as error:
         raise unreadable(folder, export_integrity.SIGNATURE, error) from None
     for model_input in inputs:

@@ -10,7 +10,7 @@ from ..types import Head
 from .input_encoding import Derivation, Input
 from .loader import Facts
 
-TYPES = {"image": "image", "text": "text", "audio": "audio", "sequence": "series"}
+TYPES = {"image": "image", "audio": "audio", "sequence": "series"}  # of a column; of other kinds: text
 
 
 def describe(
@@ -39,7 +39,8 @@ def _columns(model_input: Input) -> list[dict[str, Any]]:
     if model_input.field.kind == "tabular":
         return [_cell(column) for column in model_input.field.statistics["columns"]]
     columns: list[dict[str, Any]] = [
-        {"name": name, "type": TYPES[model_input.field.kind], "choices": []} for name in model_input.settings.columns
+        {"name": name, "type": TYPES.get(model_input.field.kind, "text"), "choices": []}
+        for name in model_input.settings.columns
     ]
     places = model_input.field.statistics.get("places", 1)
     if places > 1 and len(columns) == 1:

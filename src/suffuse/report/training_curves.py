@@ -5,38 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from ..files import read_json, read_lines
+from ..losses import load_loss
 from ..run import Run
 from . import charts, metric_format, scores_table
 from .formatting import count, percent
-from .i18n import t
+from .i18n import current_language, t
 
-MEANING = {
-    "task": "the given labels",
-    "kd": "the teacher's soft labels",
-    "multilabel_kd": "the teacher's probability of each label",
-    "regression_kd": "the teacher's numbers",
-    "hard_label": "the teacher's answers as labels",
-    "dkd": "the teacher's soft labels, the right class apart from the others",
-    "nkd": "the teacher's soft labels, the right class apart from the others",
-    "dist": "the order of the teacher's soft labels",
-    "lskd": "the teacher's soft labels, standardised",
-    "js": "the teacher's soft labels",
-    "reverse_kd": "the teacher's soft labels, where the student is sure",
-    "hint": "the teacher's inner features",
-    "modality_hints": "the teacher's features of each modality",
-    "attention_transfer": "where the teacher's features are strong",
-    "query_attention_transfer": "where the teacher's queries look",
-    "similarity": "which rows are alike for the teacher",
-    "rkd_distance": "how far rows are from each other for the teacher",
-    "rkd_angle": "the angles between the teacher's rows",
-    "crd": "which of the teacher's rows is one's own",
-    "cka": "the shape of the teacher's features",
-    "affinity": "which rows the teacher finds near",
-    "gate_transfer": "how much the teacher counts on each modality",
-    "cross_modal_relation": "how the teacher's modalities relate",
-    "entropy_relations": "which rows are alike for the teacher, most where it is unsure",
-    "subset_consistency": "the student's own answer on all modalities",
-}
 AXIS = {  # axis labels: fixed words, nothing of the run
     "accuracy": "right answers on validation rows",
     "micro_f1": "micro-F1 on validation rows",
@@ -154,7 +128,7 @@ def _meaning(run: Run, name: str) -> str:
     loss = run.recipe.distill.losses.get(name)
     if loss is None:
         return t("a loss that the recipe no longer names")
-    return t(MEANING[loss.kind]) if loss.kind in MEANING else t("kind %(kind)s", kind=loss.kind)
+    return load_loss(loss.kind).DOCS.meaning[current_language()]
 
 
 def _labels_title(fraction: str) -> str:

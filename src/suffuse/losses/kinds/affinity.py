@@ -16,6 +16,7 @@ from pydantic import Field as Setting
 
 from ...registry import PartSettings
 from ...types import Output
+from .. import LossDocs, Weight
 from ..row_ops import answered_rows, both, exact, features, full, require_size, select_rows, taps, unit, zero_loss
 
 if TYPE_CHECKING:
@@ -23,14 +24,34 @@ if TYPE_CHECKING:
 
 MIN_ROWS, HINT = 3, "use a larger batch, or kind hint: with two rows there is one neighbour to choose"
 
+DOCS = LossDocs(
+    summary=(
+        "Affinity mimicking (TinyCLIP, Wu et al. 2023): affinities between rows of one feature, or between two "
+        "modalities through projectors."
+    ),
+    example="affinity: {kind: affinity, taps: [picture, question]}",
+    meaning={"en": "which rows the teacher finds near", "zh": "教师认为哪些行相近"},
+    paper="Wu et al. 2023",
+    formula="KL between softmaxes of cosines / T",
+    projector="between two modalities",
+    helps="matching images with texts",
+    pitfalls="duplicates in a batch; the teacher's two modalities need the same width",
+)
+EXAMPLES = ({"taps": ("fused",)}, {"taps": ("picture", "question"), "temperature": 0.5})
+
 
 class Settings(PartSettings):
     """One tap (``fused`` or a modality's name), or two modalities; temperature T."""
 
     kind: Literal["affinity"] = "affinity"
-    weight: float = Setting(default=1.0, gt=0)
-    taps: tuple[Annotated[str, Setting(min_length=1)], ...] = Setting(default=("fused",), min_length=1, max_length=2)
-    temperature: float = Setting(default=0.1, gt=0)
+    weight: Weight = 1.0
+    taps: tuple[Annotated[str, Setting(min_length=1)], ...] = Setting(
+        default=("fused",),
+        min_length=1,
+        max_length=2,
+        description="One feature (`fused` or a modality), or two modalities.",
+    )
+    temperature: float = Setting(default=0.1, gt=0, description="Temperature of the softmax over affinities.")
 
 
 def needs(settings: Settings) -> tuple[str, ...]:

@@ -15,18 +15,34 @@ from pydantic import Field as Setting
 
 from ...registry import PartSettings
 from ...types import LOOK, MAP, Output
+from .. import LossDocs, Weight
 from ..row_ops import answered_rows, clean, exact, mean, unit
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+DOCS = LossDocs(
+    summary=(
+        "Energy of an encoder's tokens (Zagoruyko & Komodakis 2017): over 4 x 4 cells of a picture, over 16 segments "
+        "of a sequence. The teacher's maps are stored only if a recipe uses them. Both encoders need tokens and must "
+        "not be frozen."
+    ),
+    example="maps: {kind: attention_transfer, map: picture}",
+    meaning={"en": "where the teacher's features are strong", "zh": "教师特征强的位置"},
+    paper="Zagoruyko & Komodakis 2017",
+    formula="sum over places of (Q_s - Q_t)², Q the normalised energies",
+    helps="encoders of one kind in two sizes",
+    pitfalls="the authors' code and paper differ; here a sum over places, so their number doesn't matter",
+)
+EXAMPLES = ({"map": "picture"},)
 
 
 class Settings(PartSettings):
     """Which modality's map."""
 
     kind: Literal["attention_transfer"] = "attention_transfer"
-    weight: float = Setting(default=1.0, gt=0)
-    map: str
+    weight: Weight = 1.0
+    map: str = Setting(description="Modality whose maps are compared.")
 
 
 def needs(settings: Settings) -> tuple[str, ...]:

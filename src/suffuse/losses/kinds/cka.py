@@ -11,10 +11,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field as Setting
-
 from ...registry import PartSettings
 from ...types import Output
+from .. import LossDocs, Tap, TeacherTap, Weight
 from ..row_ops import exact, features, full, require_size, select_rows, taps, unit, zero_loss
 
 if TYPE_CHECKING:
@@ -23,14 +22,27 @@ if TYPE_CHECKING:
 SMALLEST = 1e-6  # of an estimate that is divided by
 MIN_ROWS, HINT = 4, "use a larger batch, or kind hint: the unbiased estimate needs four rows"
 
+DOCS = LossDocs(
+    summary="Debiased centred kernel alignment (Kornblith et al. 2019).",
+    example="alignment: {kind: cka}",
+    meaning={"en": "the shape of the teacher's features", "zh": "教师特征的形状"},
+    paper="Kornblith et al. 2019, Song et al. 2012",
+    formula="1 - unbiased CKA",
+    helps="whole representations, up to rotation and scale",
+    pitfalls=(
+        "the plain estimator gives 0.94 to independent features (8 rows, 128 numbers); noisy below some 32 rows; 4 rows"
+    ),
+)
+EXAMPLES = ({"tap": "fused"}, {"tap": "picture"}, {"tap": "question", "teacher_tap": "picture"})
+
 
 class Settings(PartSettings):
     """Which tap, ``fused`` or a modality's name."""
 
     kind: Literal["cka"] = "cka"
-    weight: float = Setting(default=1.0, gt=0)
-    tap: str = "fused"
-    teacher_tap: str = ""  # the teacher's, where it has another name
+    weight: Weight = 1.0
+    tap: Tap = "fused"
+    teacher_tap: TeacherTap = ""
 
 
 def needs(settings: Settings) -> tuple[str, ...]:

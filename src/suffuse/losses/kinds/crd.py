@@ -16,6 +16,7 @@ from pydantic import Field as Setting
 
 from ...registry import PartSettings
 from ...types import Output
+from .. import LossDocs, Tap, TeacherTap, Weight
 from ..row_ops import exact, features, full, require_size, select_rows, taps, unit, zero_loss
 
 if TYPE_CHECKING:
@@ -23,16 +24,32 @@ if TYPE_CHECKING:
 
 SAME = 1 - 1e-6  # cosine from which two rows of the teacher are one
 MIN_ROWS, HINT = 3, "use a larger batch, or kind hint: there are no negatives to speak of"
+ZERO_AT_TEACHER = False  # a cross-entropy among the batch
+
+DOCS = LossDocs(
+    summary=(
+        "Contrastive distillation (Tian et al. 2020) with the other rows of the batch as negatives, through a "
+        "projector."
+    ),
+    example="contrast: {kind: crd, tap: fused, weight: 0.1}",
+    meaning={"en": "which of the teacher's rows is one's own", "zh": "教师的哪一行是自己的"},
+    paper="Tian et al. 2020",
+    formula="cross-entropy of finding the own row among the batch, both directions",
+    projector="yes",
+    helps="retrieval; many classes",
+    pitfalls="larger batches are better; rows that are equal for the teacher aren't negatives; not 0 at its minimum",
+)
+EXAMPLES = ({"tap": "fused"}, {"tap": "picture", "temperature": 0.5}, {"tap": "question", "teacher_tap": "picture"})
 
 
 class Settings(PartSettings):
     """Which tap, ``fused`` or a modality's name; temperature T."""
 
     kind: Literal["crd"] = "crd"
-    weight: float = Setting(default=1.0, gt=0)
-    tap: str = "fused"
-    teacher_tap: str = ""  # the teacher's, where it has another name
-    temperature: float = Setting(default=0.1, gt=0)
+    weight: Weight = 1.0
+    tap: Tap = "fused"
+    teacher_tap: TeacherTap = ""
+    temperature: float = Setting(default=0.1, gt=0, description="Temperature of the contrastive softmax.")
 
 
 def needs(settings: Settings) -> tuple[str, ...]:

@@ -14,10 +14,9 @@ from collections.abc import Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING, Literal, cast
 
-from pydantic import Field as Setting
-
 from ...registry import PartSettings
 from ...types import Output
+from .. import LossDocs, Modalities, Weight
 from ..row_ops import (
     answered_rows,
     both,
@@ -37,13 +36,23 @@ if TYPE_CHECKING:
 
 MIN_ROWS, HINT = 3, "use a larger batch, or kind modality_hints: two rows have one relation"
 
+DOCS = LossDocs(
+    summary="Relations between rows across modalities, in relative representations (Moschella et al. 2023).",
+    example="relations: {kind: cross_modal_relation}",
+    meaning={"en": "how the teacher's modalities relate", "zh": "教师各模态之间的关系"},
+    paper="Moschella et al. 2023",
+    formula="squared gap of cosines between relative representations of two modalities",
+    helps="widths differ between modalities, and from the teacher",
+    pitfalls="rows that have all of the modalities only; 3 rows",
+)
+
 
 class Settings(PartSettings):
     """Which modalities; none named: all that both have."""
 
     kind: Literal["cross_modal_relation"] = "cross_modal_relation"
-    weight: float = Setting(default=1.0, gt=0)
-    modalities: tuple[str, ...] = ()
+    weight: Weight = 1.0
+    modalities: Modalities = ()
 
 
 def needs(settings: Settings) -> tuple[str, ...]:

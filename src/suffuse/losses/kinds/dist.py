@@ -15,6 +15,7 @@ from pydantic import Field as Setting
 
 from ...registry import PartSettings
 from ...types import CLASSES, Output
+from .. import Confidence, LossDocs, Temperature, Weight
 from ..row_ops import clean, exact, mean, require_size, select_rows, trusted_rows, unit, zero_loss
 
 if TYPE_CHECKING:
@@ -25,16 +26,27 @@ SMALLEST = 1e-6  # deviation of what correlates: less is rounding, whose directi
 MIN_CLASSES, MIN_ROWS = 3, 2
 HINT = "use kind kd: two numbers always correlate perfectly; or beta: 0"
 
+DOCS = LossDocs(
+    summary="Correlations within rows and within classes (DIST, Huang et al. 2022).",
+    example="soft: {kind: dist, beta: 2, gamma: 2}",
+    meaning={"en": "the order of the teacher's soft labels", "zh": "教师软标签的排序"},
+    paper="Huang et al. 2022",
+    formula="T² [β (1 - r of rows) + γ (1 - r of classes)]",
+    helps="a teacher much stronger than the student",
+    pitfalls="r over classes is of the batch: 2 rows at least, many are better; two classes need β = 0",
+)
+EXAMPLES = ({}, {"temperature": 4.0, "beta": 2.0, "gamma": 0.5})
+
 
 class Settings(PartSettings):
     """Temperature T, weights of rows and of classes; least confidence of the teacher in rows without a label."""
 
     kind: Literal["dist"] = "dist"
-    weight: float = Setting(default=1.0, gt=0)
-    temperature: float = Setting(default=1.0, gt=0)
-    beta: float = Setting(default=1.0, ge=0)
-    gamma: float = Setting(default=1.0, ge=0)
-    confidence: float = Setting(default=0.0, ge=0, le=1)
+    weight: Weight = 1.0
+    temperature: Temperature = 1.0
+    beta: float = Setting(default=1.0, ge=0, description="Weight of the correlation within rows.")
+    gamma: float = Setting(default=1.0, ge=0, description="Weight of the correlation within classes.")
+    confidence: Confidence = 0.0
 
 
 def min_classes(settings: Settings) -> int:

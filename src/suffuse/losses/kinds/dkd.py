@@ -16,6 +16,7 @@ from pydantic import Field as Setting
 
 from ...registry import PartSettings
 from ...types import CLASSES, Output
+from .. import Confidence, LossDocs, Temperature, Weight
 from ..row_ops import clean, divergence, exact, mean, require_size, times_log, trusted_rows, without_target
 
 if TYPE_CHECKING:
@@ -24,16 +25,36 @@ if TYPE_CHECKING:
 HEADS = (CLASSES,)
 MIN_CLASSES, HINT = 3, "use kind kd: with two classes there is one other class, and nothing to decouple"
 
+DOCS = LossDocs(
+    summary=(
+        "Decoupled distillation (Zhao et al. 2022): target class against the rest, and the non-target classes among "
+        "themselves. On unlabelled rows the teacher's class is the target."
+    ),
+    example="soft: {kind: dkd, alpha: 1, beta: 4}",
+    meaning={
+        "en": "the teacher's soft labels, the right class apart from the others",
+        "zh": "教师的软标签，正确类别与其余分开",
+    },
+    paper="Zhao et al. 2022",
+    formula="T² [α KL(y or not) + β KL(the others)]",
+    helps="a confident teacher, whose non-target classes have little weight in `kd`",
+    pitfalls=(
+        "β depends on the pair of networks (the paper: 0.5 to 8); needs labels, on rows without one the teacher's "
+        "class is used; a large β needs warm-up"
+    ),
+)
+EXAMPLES = ({}, {"temperature": 1.0, "alpha": 0.5, "beta": 8.0})
+
 
 class Settings(PartSettings):
     """Temperature T, weights of the two parts; least confidence of the teacher in rows without a label."""
 
     kind: Literal["dkd"] = "dkd"
-    weight: float = Setting(default=1.0, gt=0)
-    temperature: float = Setting(default=4.0, gt=0)
-    alpha: float = Setting(default=1.0, ge=0)
-    beta: float = Setting(default=2.0, ge=0)
-    confidence: float = Setting(default=0.0, ge=0, le=1)
+    weight: Weight = 1.0
+    temperature: Temperature = 4.0
+    alpha: float = Setting(default=1.0, ge=0, description="Weight of the target-class part.")
+    beta: float = Setting(default=2.0, ge=0, description="Weight of the non-target part.")
+    confidence: Confidence = 0.0
 
 
 def loss(

@@ -10,10 +10,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field as Setting
-
 from ...registry import PartSettings
 from ...types import CLASSES, Output
+from .. import LossDocs, Tap, TeacherTap, Weight
 from ..row_ops import answered_rows, exact, features, gram, mean, require_size, select_rows, taps, times_log, zero_loss
 
 if TYPE_CHECKING:
@@ -22,14 +21,31 @@ if TYPE_CHECKING:
 HEADS = (CLASSES,)
 MIN_ROWS, HINT = 3, "use a larger batch, or kind hint: two rows have one relation"
 
+DOCS = LossDocs(
+    summary="Relations between rows, weighted by the teacher's entropy (MMANet, Wei et al. 2023).",
+    example="relations: {kind: entropy_relations}",
+    meaning={
+        "en": "which rows are alike for the teacher, most where it is unsure",
+        "zh": "教师眼中哪些行相似，尤其在它不确定之处",
+    },
+    paper="Wei et al. 2023",
+    formula="sum_b (H_b / sum H) of the squared gap between rows of normalised Gram matrices",
+    helps="missing modalities: rows near a decision boundary count more",
+    pitfalls=(
+        "also reads a feature; 0 if the teacher is certain of everything; grows slightly with the batch; at least 3 "
+        "rows"
+    ),
+)
+EXAMPLES = ({"tap": "fused"}, {"tap": "picture"}, {"tap": "question", "teacher_tap": "picture"})
+
 
 class Settings(PartSettings):
     """Which tap, ``fused`` or a modality's name."""
 
     kind: Literal["entropy_relations"] = "entropy_relations"
-    weight: float = Setting(default=1.0, gt=0)
-    tap: str = "fused"
-    teacher_tap: str = ""  # the teacher's, where it has another name
+    weight: Weight = 1.0
+    tap: Tap = "fused"
+    teacher_tap: TeacherTap = ""
 
 
 def needs(settings: Settings) -> tuple[str, ...]:

@@ -11,10 +11,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field as Setting
-
 from ...registry import PartSettings
 from ...types import Output
+from .. import LossDocs, Weight
 from ..row_ops import clean, exact, mean
 
 if TYPE_CHECKING:
@@ -23,12 +22,22 @@ if TYPE_CHECKING:
 HINT = "use kind modality_hints or kd"
 SMALLEST = 1e-12  # share of a modality
 
+DOCS = LossDocs(
+    summary="The teacher's fusion weights, renormalised over the student's modalities in each row.",
+    example="gates: {kind: gate_transfer, weight: 0.1}",
+    meaning={"en": "how much the teacher counts on each modality", "zh": "教师对各模态的倚重程度"},
+    paper="Wang et al. 2022, on shares of modalities",
+    formula="KL of the gates, renormalised over what the student has",
+    helps="a student that relies on one modality; missing modalities",
+    pitfalls="both fusions need learned gates; the teacher's gates need not be faithful",
+)
+
 
 class Settings(PartSettings):
     """Nothing to choose."""
 
     kind: Literal["gate_transfer"] = "gate_transfer"
-    weight: float = Setting(default=1.0, gt=0)
+    weight: Weight = 1.0
 
 
 def needs(settings: Settings) -> tuple[str, ...]:

@@ -10,25 +10,35 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field as Setting
-
 from ...registry import PartSettings
 from ...types import CLASSES, Output
+from .. import Confidence, LossDocs, Weight
 from ..row_ops import clean, exact, mean, trusted_rows
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 HEADS = (CLASSES,)
+ZERO_AT_TEACHER = False  # least where the student is sure
+
+DOCS = LossDocs(
+    summary="The teacher's most probable class as a label (Touvron et al. 2021).",
+    example="hard: {kind: hard_label, confidence: 0.8}",
+    meaning={"en": "the teacher's answers as labels", "zh": "把教师的答案当标签"},
+    paper="Touvron et al. 2021",
+    formula="-log q(argmax p), T = 1",
+    helps="the teacher gives classes only; unlabelled rows",
+    pitfalls="its errors become labels: set `confidence`",
+)
 
 
 class Settings(PartSettings):
     """Least confidence of the teacher in rows without a label."""
 
     kind: Literal["hard_label"] = "hard_label"
-    weight: float = Setting(default=1.0, gt=0)
+    weight: Weight = 1.0
 
-    confidence: float = Setting(default=0.0, ge=0, le=1)
+    confidence: Confidence = 0.0
 
 
 def loss(

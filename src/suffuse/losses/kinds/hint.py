@@ -16,20 +16,44 @@ from pydantic import Field as Setting
 
 from ...registry import PartSettings
 from ...types import Output
+from .. import LossDocs, Tap, TeacherTap, Weight
 from ..row_ops import clean, exact, features, mean, savable, taps, transformed, unit
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+DOCS = LossDocs(
+    summary=(
+        "Hints (FitNets, Romero et al. 2015): distance between the student's projected feature and the teacher's."
+    ),
+    example="hint: {kind: hint, tap: photo, teacher_tap: photo_large}",
+    meaning={"en": "the teacher's inner features", "zh": "教师的内部特征"},
+    paper="Romero et al. 2015",
+    formula="mean (W f_s + b - f_t)², or 1 - cosine",
+    projector="yes",
+    helps="similar features: the strongest single term in CLIP-KD's comparison",
+    pitfalls=(
+        "a mean over D: it shrinks as features grow wider, so use `calibrate`; the sum in other libraries is D times "
+        "larger"
+    ),
+)
+EXAMPLES = (
+    {"tap": "fused", "metric": "mse"},
+    {"tap": "fused", "metric": "cosine"},
+    {"tap": "picture", "metric": "mse"},
+    {"tap": "picture", "metric": "cosine"},
+    {"tap": "question", "teacher_tap": "picture"},
+)
 
 
 class Settings(PartSettings):
     """Which tap, ``fused`` or a modality's name, and how the distance is measured."""
 
     kind: Literal["hint"] = "hint"
-    weight: float = Setting(default=1.0, gt=0)
-    tap: str = "fused"
-    teacher_tap: str = ""  # the teacher's, where it has another name
-    metric: Literal["mse", "cosine"] = "mse"
+    weight: Weight = 1.0
+    tap: Tap = "fused"
+    teacher_tap: TeacherTap = ""
+    metric: Literal["mse", "cosine"] = Setting(default="mse", description="Distance: `mse` or `cosine`.")
 
 
 def needs(settings: Settings) -> tuple[str, ...]:

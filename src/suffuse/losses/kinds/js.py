@@ -11,10 +11,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field as Setting
-
 from ...registry import PartSettings
 from ...types import CLASSES, Output
+from .. import Confidence, LossDocs, Temperature, Weight
 from ..row_ops import clean, divergence, exact, mean, trusted_rows
 
 if TYPE_CHECKING:
@@ -22,14 +21,25 @@ if TYPE_CHECKING:
 
 HEADS = (CLASSES,)
 
+DOCS = LossDocs(
+    summary="Jensen-Shannon divergence (Lin 1991).",
+    example="soft: {kind: js}",
+    meaning={"en": "the teacher's soft labels", "zh": "教师的软标签"},
+    paper="Lin 1991",
+    formula="T² [KL(p, m) + KL(q, m)] / 2, m the mean",
+    helps="a teacher that is sometimes confidently wrong: it is bounded",
+    pitfalls="its gradient is small where both are confident and differ",
+)
+EXAMPLES = ({}, {"temperature": 4.0})
+
 
 class Settings(PartSettings):
     """Temperature T; least confidence of the teacher in rows without a label."""
 
     kind: Literal["js"] = "js"
-    weight: float = Setting(default=1.0, gt=0)
-    temperature: float = Setting(default=1.0, gt=0)
-    confidence: float = Setting(default=0.0, ge=0, le=1)
+    weight: Weight = 1.0
+    temperature: Temperature = 1.0
+    confidence: Confidence = 0.0
 
 
 def loss(

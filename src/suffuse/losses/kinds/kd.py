@@ -14,10 +14,9 @@ from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field as Setting
-
 from ...registry import PartSettings
 from ...types import CLASSES, Output
+from .. import Confidence, LossDocs, Temperature, Weight
 from ..row_ops import clean, divergence, exact, mean, savable, transformed, trusted_rows
 
 if TYPE_CHECKING:
@@ -26,14 +25,29 @@ if TYPE_CHECKING:
 
 HEADS = (CLASSES,)
 
+DOCS = LossDocs(
+    summary="Knowledge distillation (Hinton et al. 2015).",
+    example="soft: {kind: kd, weight: 0.9, temperature: 4}",
+    meaning={"en": "the teacher's soft labels", "zh": "教师的软标签"},
+    paper="Hinton et al. 2015",
+    formula="T² sum_c p log(p / q)",
+    helps="the first to try",
+    pitfalls=(
+        "an overconfident teacher adds little to labels; a teacher trained with label smoothing adds, on its own "
+        "training rows, little to what `smoothing` does; a mean over classes instead of the sum is C times weaker; T² "
+        "keeps the gradient's size only for large T"
+    ),
+)
+EXAMPLES = ({"temperature": 1.0}, {"temperature": 4.0})
+
 
 class Settings(PartSettings):
     """Temperature T; least confidence of the teacher in rows without a label."""
 
     kind: Literal["kd"] = "kd"
-    weight: float = Setting(default=1.0, gt=0)
-    temperature: float = Setting(default=2.0, gt=0)
-    confidence: float = Setting(default=0.0, ge=0, le=1)
+    weight: Weight = 1.0
+    temperature: Temperature = 2.0
+    confidence: Confidence = 0.0
 
 
 def loss(

@@ -16,23 +16,35 @@ from pydantic import Field as Setting
 
 from ...registry import PartSettings
 from ...types import CLASSES, Output
+from .. import Confidence, LossDocs, Weight
 from ..row_ops import clean, divergence, exact, mean, require_size, trusted_rows
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 HEADS = (CLASSES,)
+CONTINUOUS_AT_0 = False
 SMALLEST = 1e-6  # deviation that is told from none
 MIN_CLASSES, HINT = 3, "use kind kd: with two classes a standardised logit is a constant"
+
+DOCS = LossDocs(
+    summary="KL divergence of standardised logits (Sun et al. 2024).",
+    example="soft: {kind: lskd, temperature: 2}",
+    meaning={"en": "the teacher's soft labels, standardised", "zh": "教师的软标签，经标准化"},
+    paper="Sun et al. 2024",
+    formula="T² KL of z-scores of the logits",
+    helps="teacher and student logits differ in size",
+    pitfalls="ignores the teacher's confidence: check calibration; two classes give a constant",
+)
 
 
 class Settings(PartSettings):
     """Temperature T; least confidence of the teacher in rows without a label."""
 
     kind: Literal["lskd"] = "lskd"
-    weight: float = Setting(default=1.0, gt=0)
-    temperature: float = Setting(default=2.0, gt=0)
-    confidence: float = Setting(default=0.0, ge=0, le=1)
+    weight: Weight = 1.0
+    temperature: float = Setting(default=2.0, gt=0, description="Softmax temperature after standardisation.")
+    confidence: Confidence = 0.0
 
 
 def loss(

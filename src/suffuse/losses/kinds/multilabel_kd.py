@@ -14,6 +14,7 @@ from pydantic import Field as Setting
 
 from ...registry import PartSettings
 from ...types import LABELS, Output
+from .. import LossDocs, Weight
 from ..row_ops import clean, exact, label_divergence, mean, trusted_rows
 
 if TYPE_CHECKING:
@@ -21,14 +22,32 @@ if TYPE_CHECKING:
 
 HEADS = (LABELS,)
 
+DOCS = LossDocs(
+    summary="Binary KL divergence per label (Yang et al. 2023), averaged over labels.",
+    example="soft: {kind: multilabel_kd, weight: 0.9}",
+    meaning={"en": "the teacher's probability of each label", "zh": "教师对各标签的概率"},
+    paper="Yang et al. 2023",
+    formula="T² sum_c KL of two Bernoullis",
+    helps="labels that don't exclude each other",
+    pitfalls=(
+        "a softmax over labels would be wrong; the function sums over labels, a recipe averages them, as in `task`"
+    ),
+)
+EXAMPLES = ({"temperature": 1.0}, {"temperature": 3.0})
+
 
 class Settings(PartSettings):
     """Temperature T; least confidence of the teacher, a mean over labels, in rows without any."""
 
     kind: Literal["multilabel_kd"] = "multilabel_kd"
-    weight: float = Setting(default=1.0, gt=0)
-    temperature: float = Setting(default=1.0, gt=0)
-    confidence: float = Setting(default=0.0, ge=0, le=1)
+    weight: Weight = 1.0
+    temperature: float = Setting(default=1.0, gt=0, description="Sigmoid temperature of teacher and student.")
+    confidence: float = Setting(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Smallest confidence of the teacher on unlabelled rows, a mean over labels.",
+    )
 
 
 def loss(

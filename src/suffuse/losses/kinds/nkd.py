@@ -15,6 +15,7 @@ from pydantic import Field as Setting
 
 from ...registry import PartSettings
 from ...types import CLASSES, Output
+from .. import Confidence, LossDocs, Weight
 from ..row_ops import clean, exact, mean, require_size, times_log, trusted_rows, without_target
 
 if TYPE_CHECKING:
@@ -22,16 +23,31 @@ if TYPE_CHECKING:
 
 HEADS = (CLASSES,)
 MIN_CLASSES, HINT = 3, "use kind kd: with two classes there is one other class, and nothing to normalise"
+ZERO_AT_TEACHER = False  # its minimum has entropy
+
+DOCS = LossDocs(
+    summary="Normalised distillation (Yang et al. 2023), used beside `task`. Unlabelled rows as in `dkd`.",
+    example="soft: {kind: nkd, gamma: 1.5}",
+    meaning={
+        "en": "the teacher's soft labels, the right class apart from the others",
+        "zh": "教师的软标签，正确类别与其余分开",
+    },
+    paper="Yang et al. 2023",
+    formula="-p(y) log q(y) - γ T² sum over others p̂ log q̂",
+    helps="added to `task`",
+    pitfalls="not 0 at its minimum; labels as in `dkd`",
+)
+EXAMPLES = ({}, {"temperature": 2.0, "gamma": 0.5})
 
 
 class Settings(PartSettings):
     """Temperature T and weight of the second part; least confidence of the teacher in rows without a label."""
 
     kind: Literal["nkd"] = "nkd"
-    weight: float = Setting(default=1.0, gt=0)
-    temperature: float = Setting(default=1.0, gt=0)
-    gamma: float = Setting(default=1.5, ge=0)
-    confidence: float = Setting(default=0.0, ge=0, le=1)
+    weight: Weight = 1.0
+    temperature: float = Setting(default=1.0, gt=0, description="Softmax temperature of the non-target part.")
+    gamma: float = Setting(default=1.5, ge=0, description="Weight of the non-target part.")
+    confidence: Confidence = 0.0
 
 
 def loss(

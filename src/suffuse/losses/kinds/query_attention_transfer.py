@@ -16,6 +16,7 @@ from pydantic import Field as Setting
 
 from ...registry import PartSettings
 from ...types import LOOK, Output
+from .. import LossDocs, Weight
 from ..row_ops import answered_rows, both, clean, exact, mean
 
 if TYPE_CHECKING:
@@ -23,14 +24,29 @@ if TYPE_CHECKING:
 
 FLOOR = 1e-6
 
+DOCS = LossDocs(
+    summary=(
+        "Attention of each target's query (as in MiniLM, Wang et al. 2020) over 32 segments of a row's tokens. Both "
+        "networks need the fusion `queries`; they may read two forms of one recording. The teacher's attention is "
+        "stored only if a recipe uses it."
+    ),
+    example="attention: {kind: query_attention_transfer, map: sound, teacher: speech}",
+    meaning={"en": "where the teacher's queries look", "zh": "教师的查询关注的位置"},
+    paper="Wang et al. 2020",
+    formula="mean over queries of KL(a_t ‖ a_s), a the attention over 32 stretches of a row",
+    helps="few rows, and fusion `queries` in both networks: the teacher shows where to look",
+    pitfalls="both must read the same content, possibly in two forms, along the same time or words",
+)
+EXAMPLES = ({"map": "picture"}, {"map": "question", "teacher": "picture"})
+
 
 class Settings(PartSettings):
     """The modality that the queries attend to."""
 
     kind: Literal["query_attention_transfer"] = "query_attention_transfer"
-    weight: float = Setting(default=1.0, gt=0)
-    map: str  # the student's
-    teacher: str = ""  # the teacher's, where it has another name
+    weight: Weight = 1.0
+    map: str = Setting(description="The student's modality.")
+    teacher: str = Setting(default="", description="The teacher's modality. Default: the same name.")
 
 
 def needs(settings: Settings) -> tuple[str, ...]:

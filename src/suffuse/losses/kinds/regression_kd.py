@@ -16,6 +16,7 @@ from pydantic import Field as Setting
 
 from ...registry import PartSettings
 from ...types import NUMBER, Output
+from .. import LossDocs, Weight
 from ..row_ops import answered_rows, clean, exact, mean
 
 if TYPE_CHECKING:
@@ -23,14 +24,31 @@ if TYPE_CHECKING:
 
 HEADS = (NUMBER,)
 
+DOCS = LossDocs(
+    summary="Distillation of a number (Chen et al. 2017).",
+    example="soft: {kind: regression_kd, form: bounded}",
+    meaning={"en": "the teacher's numbers", "zh": "教师给出的数值"},
+    paper="Chen et al. 2017",
+    formula="(s - t)², or (s - y)² where the student is worse than the teacher by the margin",
+    helps="few or noisy labels (plain); a teacher that may be far off (bounded)",
+    pitfalls="no temperature; numbers are standardised",
+)
+EXAMPLES = ({"form": "plain"}, {"form": "bounded"}, {"form": "bounded", "margin": 0.2})
+
 
 class Settings(PartSettings):
     """Whether the teacher is a target or a bar, and the margin m (of squared standard deviations)."""
 
     kind: Literal["regression_kd"] = "regression_kd"
-    weight: float = Setting(default=1.0, gt=0)
-    form: Literal["plain", "bounded"] = "plain"
-    margin: float = Setting(default=0.0, ge=0)
+    weight: Weight = 1.0
+    form: Literal["plain", "bounded"] = Setting(
+        default="plain",
+        description=(
+            "`plain`: squared distance to the teacher. `bounded`: squared error against the label, only where the "
+            "student is worse than the teacher by the margin."
+        ),
+    )
+    margin: float = Setting(default=0.0, ge=0, description="Margin in squared standard deviations, for `bounded`.")
 
 
 def loss(

@@ -11,25 +11,36 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field as Setting
-
 from ...registry import PartSettings
 from ...types import CLASSES, Output
+from .. import Confidence, LossDocs, Temperature, Weight
 from ..row_ops import clean, divergence, exact, mean, trusted_rows
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 HEADS = (CLASSES,)
+CONTINUOUS_AT_0 = False
+
+DOCS = LossDocs(
+    summary="Reverse KL divergence (Gu et al. 2024).",
+    example="soft: {kind: reverse_kd}",
+    meaning={"en": "the teacher's soft labels, where the student is sure", "zh": "教师的软标签，在学生确信之处"},
+    paper="Gu et al. 2024",
+    formula="T² sum_c q log(q / p)",
+    helps="a student too small to cover all of the teacher's distribution",
+    pitfalls="drops classes; unbounded where p is nearly 0",
+)
+EXAMPLES = ({}, {"temperature": 4.0})
 
 
 class Settings(PartSettings):
     """Temperature T; least confidence of the teacher in rows without a label."""
 
     kind: Literal["reverse_kd"] = "reverse_kd"
-    weight: float = Setting(default=1.0, gt=0)
-    temperature: float = Setting(default=1.0, gt=0)
-    confidence: float = Setting(default=0.0, ge=0, le=1)
+    weight: Weight = 1.0
+    temperature: Temperature = 1.0
+    confidence: Confidence = 0.0
 
 
 def loss(

@@ -14,6 +14,7 @@ from pydantic import Field as Setting
 
 from ...registry import PartSettings
 from ...types import Output
+from .. import LossDocs, Tap, TeacherTap, Weight
 from ..row_ops import exact, features, full, require_size, select_rows, taps, unit, zero_loss
 
 if TYPE_CHECKING:
@@ -21,15 +22,26 @@ if TYPE_CHECKING:
 
 MIN_ROWS, HINT = 3, "use a larger batch, or kind hint: there is no angle between two rows"
 
+DOCS = LossDocs(
+    summary="Relational distillation by angles (Park et al. 2019).",
+    example="angles: {kind: rkd_angle, most: 32}",
+    meaning={"en": "the angles between the teacher's rows", "zh": "教师各行之间的夹角"},
+    paper="Park et al. 2019",
+    formula="Huber of the cosines in triplets",
+    helps="beside `rkd_distance`, with twice its weight",
+    pitfalls="B³ numbers: `most` rows only",
+)
+EXAMPLES = ({"tap": "fused"}, {"tap": "picture", "most": 4}, {"tap": "question", "teacher_tap": "picture"})
+
 
 class Settings(PartSettings):
     """Which tap, ``fused`` or a modality's name; rows of a batch that are compared."""
 
     kind: Literal["rkd_angle"] = "rkd_angle"
-    weight: float = Setting(default=1.0, gt=0)
-    tap: str = "fused"
-    teacher_tap: str = ""  # the teacher's, where it has another name
-    most: int = Setting(default=64, ge=3)
+    weight: Weight = 1.0
+    tap: Tap = "fused"
+    teacher_tap: TeacherTap = ""
+    most: int = Setting(default=64, ge=3, description="Rows per batch that are compared; cost grows with its cube.")
 
 
 def needs(settings: Settings) -> tuple[str, ...]:

@@ -11,10 +11,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field as Setting
-
 from ...registry import PartSettings
 from ...types import Output
+from .. import LossDocs, Tap, TeacherTap, Weight
 from ..row_ops import exact, features, full, require_size, select_rows, taps, zero_loss
 
 if TYPE_CHECKING:
@@ -22,14 +21,25 @@ if TYPE_CHECKING:
 
 MIN_ROWS, HINT = 3, "use a larger batch, or kind hint: two rows have one distance, and divided by its mean it is 1"
 
+DOCS = LossDocs(
+    summary="Relational distillation by distances (Park et al. 2019).",
+    example="relations: {kind: rkd_distance, tap: fused}",
+    meaning={"en": "how far rows are from each other for the teacher", "zh": "教师眼中各行之间的距离"},
+    paper="Park et al. 2019",
+    formula="Huber of distances, each divided by their mean",
+    helps="as above; metric features",
+    pitfalls="equal rows have no gradient; 3 rows",
+)
+EXAMPLES = ({"tap": "fused"}, {"tap": "picture"}, {"tap": "question", "teacher_tap": "picture"})
+
 
 class Settings(PartSettings):
     """Which tap, ``fused`` or a modality's name."""
 
     kind: Literal["rkd_distance"] = "rkd_distance"
-    weight: float = Setting(default=1.0, gt=0)
-    tap: str = "fused"
-    teacher_tap: str = ""  # the teacher's, where it has another name
+    weight: Weight = 1.0
+    tap: Tap = "fused"
+    teacher_tap: TeacherTap = ""
 
 
 def needs(settings: Settings) -> tuple[str, ...]:

@@ -10,10 +10,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field as Setting
-
 from ...registry import PartSettings
 from ...types import Output
+from .. import LossDocs, Tap, TeacherTap, Weight
 from ..row_ops import exact, features, gram, require_size, select_rows, taps, zero_loss
 
 if TYPE_CHECKING:
@@ -21,14 +20,25 @@ if TYPE_CHECKING:
 
 MIN_ROWS, HINT = 3, "use a larger batch, or kind hint: two rows have one similarity"
 
+DOCS = LossDocs(
+    summary="Similarity-preserving distillation (Tung & Mori 2019).",
+    example="relations: {kind: similarity, tap: fused}",
+    meaning={"en": "which rows are alike for the teacher", "zh": "教师眼中哪些行相似"},
+    paper="Tung & Mori 2019",
+    formula="squared gap of row-normalised Gram matrices / B²",
+    helps="widths or architectures differ",
+    pitfalls="falls as 1 / B: weight and batch belong together",
+)
+EXAMPLES = ({"tap": "fused"}, {"tap": "picture"}, {"tap": "question", "teacher_tap": "picture"})
+
 
 class Settings(PartSettings):
     """Which tap, ``fused`` or a modality's name."""
 
     kind: Literal["similarity"] = "similarity"
-    weight: float = Setting(default=1.0, gt=0)
-    tap: str = "fused"
-    teacher_tap: str = ""  # the teacher's, where it has another name
+    weight: Weight = 1.0
+    tap: Tap = "fused"
+    teacher_tap: TeacherTap = ""
 
 
 def needs(settings: Settings) -> tuple[str, ...]:

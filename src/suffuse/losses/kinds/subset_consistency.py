@@ -17,6 +17,7 @@ from pydantic import Field as Setting
 
 from ...registry import PartSettings
 from ...types import CLASSES, LABELS, NUMBER, Output
+from .. import LossDocs, Weight
 from ..row_ops import clean, divergence, exact, label_divergence, mean
 
 if TYPE_CHECKING:
@@ -25,13 +26,24 @@ if TYPE_CHECKING:
 HEADS = (CLASSES, LABELS, NUMBER)
 FULL_INPUT = True  # the student's logits on all modalities are read too
 
+DOCS = LossDocs(
+    summary="The student's output on a subset of modalities matches its own output on all of them.",
+    example="consistency: {kind: subset_consistency, temperature: 2}",
+    meaning={"en": "the student's own answer on all modalities", "zh": "学生在全部模态上的自身答案"},
+    paper="Yu & Huang 2019",
+    formula="T² KL of the student's output on all modalities, detached, and on fewer",
+    helps="a student for any subset of modalities",
+    pitfalls="needs modality dropout; doesn't use the teacher; dropped modalities are encoded too",
+)
+EXAMPLES = ({}, {"temperature": 2.0})
+
 
 class Settings(PartSettings):
     """Temperature T."""
 
     kind: Literal["subset_consistency"] = "subset_consistency"
-    weight: float = Setting(default=1.0, gt=0)
-    temperature: float = Setting(default=1.0, gt=0)
+    weight: Weight = 1.0
+    temperature: float = Setting(default=1.0, gt=0, description="Temperature of both outputs.")
 
 
 def needs(settings: Settings) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from pydantic import Field as Setting
 
 from ...registry import PartSettings
 from ...types import CLASSES, LABELS, NUMBER, UNLABELLED, Head, Output
+from .. import LossDocs, Weight
 from ..row_ops import clean, exact
 
 if TYPE_CHECKING:
@@ -22,15 +23,36 @@ if TYPE_CHECKING:
 
 HEADS = (CLASSES, LABELS, NUMBER)
 LABELLED = True  # a mean over labels, not over rows
+ZERO_AT_TEACHER = False  # it reads labels alone
+
+DOCS = LossDocs(
+    summary=(
+        "The loss on labels: cross-entropy with label smoothing (Szegedy et al. 2016) for classes, binary "
+        "cross-entropy for labels, squared or Huber error for numbers."
+    ),
+    example="labels: {kind: task, weight: 0.1, label_smoothing: 0.1}",
+    meaning={"en": "the given labels", "zh": "所给标签"},
+    paper="Szegedy et al. 2016, Huber 1964",
+    formula="cross-entropy, BCE, squared or Huber's error",
+    helps="always, beside another loss",
+    pitfalls="doesn't use the teacher; unlabelled rows are left out",
+)
+EXAMPLES = ({}, {"label_smoothing": 0.1})
 
 
 class Settings(PartSettings):
     """Smoothing in [0, 1); Huber's delta in standard deviations of the target."""
 
     kind: Literal["task"] = "task"
-    weight: float = Setting(default=1.0, gt=0)
-    label_smoothing: float = Setting(default=0.0, ge=0, lt=1)
-    delta: float | None = Setting(default=None, gt=0)
+    weight: Weight = 1.0
+    label_smoothing: float = Setting(default=0.0, ge=0, lt=1, description="Label smoothing, for classes.")
+    delta: float | None = Setting(
+        default=None,
+        gt=0,
+        description=(
+            "Threshold of Huber's loss in standard deviations of a number (Huber 1964). Default: squared error."
+        ),
+    )
 
 
 def needs(settings: Settings) -> tuple[str, ...]:
