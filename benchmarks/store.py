@@ -117,7 +117,7 @@ def extracting(pairs: int, folder: Path, toy: bool) -> dict:
     columns = Columns.open(run.path("data"))
     network = cast(Network, run.recipe.teacher)
     save(FusionModel(network.bare(), columns.of(network.encoders).spec), run.path("teacher"))
-    teacher = Trained.open(run, columns)
+    teacher = Trained.open(run, columns, run.path("teacher"))
     rows = np.concatenate([columns.rows("train"), columns.rows("validation")])
     pieces = [r[p] for r in (columns.rows("train"), columns.rows("validation")) for p in teacher.pieces(r, 4096)]
     batches = [teacher.columns.batch(piece) for piece in pieces]

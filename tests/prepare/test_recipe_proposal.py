@@ -18,7 +18,7 @@ from PIL import Image
 
 from suffuse import sources
 from suffuse.errors import UsageError
-from suffuse.modalities import audio_ops
+from suffuse.modalities import audio_ops, text
 from suffuse.prepare.label_leakage import label_word_shares
 from suffuse.prepare.recipe_proposal import Proposal, epochs, names, picture_size, propose, text_settings
 from suffuse.prepare.recipe_writer import scalar
@@ -96,7 +96,11 @@ def test_images_and_texts_are_used(tmp_path: Path) -> None:
     assert roles(found) == {"text": "text", "label": "target", "photo": "image"}
     assert set(made.modalities) == {"text", "photo"}
     assert made.modalities["photo"].model_dump()["size"] == 32
-    assert made.modalities["text"].model_dump()["tokens"] == "words"
+    assert made.modalities["text"].model_dump()["tokens"] == "ngrams"
+    for network in (made.teacher, made.student):
+        assert {name: encoder.kind for name, encoder in network.encoders.items()} == {"photo": "hog", "text": "ngrams"}
+        assert network.hidden == 0  # rows are few
+    assert made.teacher.portfolio.folds == 5
     assert (made.data.source, made.data.root) == ("rows.csv", None)
     assert made.teacher.fusion.model_dump()["kind"] == "gated"
     assert made.distill.num_seeds == 3
@@ -236,7 +240,7 @@ def test_pictures_inside_the_table(tmp_path: Path, form: str) -> None:
     pq.write_table(pa.table({"scan": contents, "label": label}), tmp_path / "rows.parquet")
     made = recipe(propose(str(tmp_path / "rows.parquet"), "label"))
     assert made.modalities["scan"].model_dump()["size"] == 96
-    assert made.teacher.encoders["scan"].model_dump()["stride"] == 2
+    assert made.teacher.encoders["scan"].kind == "hog"
 
 
 def wav(row: int) -> bytes:
@@ -434,7 +438,7 @@ def test_chinese_texts_and_labels(tmp_path: Path) -> None:
     assert roles(found) == {"标题": "text", "类别": "target", "说明": "text"}
     assert "WARNING: may give the label away" in recipe_line(found.text, "说明")
     made = recipe(found).modalities["标题"].model_dump()
-    assert made["tokens"] == "bpe"
+    assert made["tokens"] == "ngrams"
     assert 8 <= made["length"] <= 64
 
 
@@ -535,21 +539,22 @@ def test_long_names_keep_their_comment_apart(tmp_path: Path) -> None:
 
 def test_sizes() -> None:
     assert [picture_size(side) for side in (8, 28, 64, 70, 128, 4000)] == [32, 32, 64, 64, 96, 96]
-    assert epochs(100, 1.0) == 60
+    assert epochs(100, 1.0) == 150
     assert epochs(1_000_000, 1.0) == 8
     assert 8 < epochs(38_000, 0.2) < 25
-    assert epochs(7000, 2.25) < epochs(7000, 1.0)
+    assert epochs(7000, 4.5) < epochs(7000, 2.25)
 
 
 def test_text_settings() -> None:
-    assert text_settings([sentence(row) for row in range(100)]) == {
-        "tokens": "words",
-        "vocabulary": 3000,
-        "length": 8,
-    }
-    many = [" ".join(f"w{row}x{n}" for n in range(40)) for row in range(100)]
-    assert text_settings(many)["tokens"] == "bpe"
-    assert text_settings([sentence(row, 2000) for row in range(20)])["length"] == 256
+    texts = [sentence(row) for row in range(100)]
+    settings = text_settings(texts)
+    assert (settings["tokens"], settings["vocabulary"]) == ("ngrams", 8192)
+    read = text.Settings(column="", **settings)
+    statistics = text.fit(read, texts)
+    longest = max((ids != text.PAD).sum() for ids in text.encode(read, statistics, texts))
+    assert longest <= settings["length"] <= 1.5 * longest + 8
+    assert text_settings([" ".join(f"w{row}x{n}" for n in range(2000)) for row in range(20)])["length"] == 2048
+    assert text_settings([f"{row} rows" for row in range(50_000)])["vocabulary"] == 16384
 
 
 @pytest.mark.real

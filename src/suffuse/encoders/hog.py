@@ -27,8 +27,8 @@ DOCS = PartDocs(
     summary=(
         "Histograms of oriented gradients (Dalal & Triggs 2005) and of colours: (U, 3, H, W) to (U, D) with D = 4 "
         "(cells - 1)^2 orientations + 12 colours. Nothing is learned: the features are frozen, computed once for each "
-        "picture, and the fusion learns from them. The strongest small image encoder if pictures are few, and the fastest "
-        "to train. Pictures are resized to 4 `cells` pixels per side."
+        "picture, and the fusion learns from them. The strongest small image encoder if pictures are few, and the "
+        "fastest to train. Pictures are resized to 4 `cells` pixels per side."
     ),
     example="picture: {kind: hog, drop: 0.3}",
 )

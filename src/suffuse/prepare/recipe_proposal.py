@@ -22,6 +22,7 @@ from .column_roles import Plan, assign
 from .column_types import Column, inspect, sample
 
 TRAIN = 0.765  # share of the rows that is left for training where splits are made
+FEW_ROWS = 5000  # labelled training rows, below which a network without a hidden layer in its head generalises better
 FEW_LABELS = 0.5  # of the training rows have a label: below it three teachers together, who cost little then
 
 SIDES = (32, 64, 96)  # pixels of a picture; more is slow without a GPU
@@ -30,6 +31,7 @@ MAX_CHARACTERS = 20_000  # of a text that is measured
 MANY_TEXTS, VOCABULARIES = 50_000, (8192, 16384)  # ids of n-grams for fewer distinct texts, and for so many
 FRAMES_IN_PICTURE = 200  # frames of sound that cost about as much as a picture of 64 pixels
 NGRAMS_IN_PICTURE = 4000
+MAX_EPOCHS = 150
 STEPS = (600, 2500)  # fewest and most steps of a training
 PICTURES = 1_000_000  # that a training may read: some minutes for teacher and students on two cores
 
@@ -118,6 +120,7 @@ def _draft(plan: Plan, source: str, place: Path, rows: int) -> recipe_writer.Dra
         modalities=modalities,
         batch=batch_size(train),
         epochs=epochs(train, cost),
+        few_rows=labelled < FEW_ROWS,
         teacher_training=recipe_writer.TeacherTraining(
             batch_size(labelled), epochs(labelled, cost), 3 if labelled < FEW_LABELS * train else 1
         ),
@@ -191,7 +194,7 @@ def epochs(rows: int, cost: float) -> int:
     """Epochs for so many training rows, of which each costs as much as so many pictures of 64 pixels."""
     batch = batch_size(rows)
     steps = min(max(PICTURES / max(batch * cost, 1), STEPS[0]), STEPS[1])
-    return int(min(max(round(steps / math.ceil(rows / batch)), 8), 60))
+    return int(min(max(round(steps / math.ceil(rows / batch)), 8), MAX_EPOCHS))
 
 
 def picture_cost(size: int) -> float:

@@ -35,9 +35,9 @@ STUDENT = {
 }
 
 SOFT = {
-    CLASSES: ("kind: kd, weight: 0.9, temperature: 2.0", "the teacher's probabilities, softened", 0.1),
-    LABELS: ("kind: multilabel_kd, weight: 0.9", "the teacher's probability of each label", 0.1),
-    NUMBER: ("kind: regression_kd, weight: 0.7", "the teacher's numbers", 0.3),
+    CLASSES: ("kind: kd, weight: 0.5, temperature: 1.0", "the teacher's probabilities", 0.5),
+    LABELS: ("kind: multilabel_kd, weight: 0.5", "the teacher's probability of each label", 0.5),
+    NUMBER: ("kind: regression_kd, weight: 0.5", "the teacher's numbers", 0.5),
 }  # of a target: what learns from the teacher, what that is, and the labels' weight
 
 
@@ -59,6 +59,7 @@ class Draft:
     modalities: dict[str, dict]  # name -> kind, column and settings
     batch: int
     epochs: int
+    few_rows: bool  # too few for a hidden layer in the networks' heads
     teacher_training: TeacherTraining
     root: str | None = None
     allowed_dir: str | None = None
@@ -224,9 +225,13 @@ def _network(draft: Draft, size: dict) -> list[str]:
         lines.append(f"    {scalar(name)}: {encoder}")
     fusion = fusions.default_kind(len(draft.modalities)) if len(draft.modalities) > 1 else "concat"
     lines.append(f"  fusion: {{kind: {fusion}, width: {size['fusion']}}}")
-    lines.append(_line(f"  hidden: {size['hidden']}", "width of the last hidden layer"))
+    if draft.few_rows:
+        lines.append(_line("  hidden: 0", f"rows are few: no hidden layer before the outputs; else {size['hidden']}"))
+    else:
+        lines.append(_line(f"  hidden: {size['hidden']}", "width of the last hidden layer"))
     if size is not TEACHER:
         return lines
+    lines.append(_line("  portfolio: {folds: 5}", "scikit-learn models of each modality teach with the network"))
     if draft.teacher_training.seeds > 1:
         lines.append(_line(f"  num_seeds: {draft.teacher_training.seeds}", "labels are few: so many trainings, ..."))
         lines.append(_line("  ensemble: true", "... and the mean of their answers teaches"))
@@ -248,7 +253,7 @@ def _distill(plan: Plan, draft: Draft) -> list[str]:
         f"    modality_dropout: {MODALITY_DROPOUT}", "of the rows lose some in training: it bears one that is missing"
     )
     return [
-        "# How the student learns: mostly from the teacher's answers, a little from the labels.",
+        "# How the student learns: from the labels, and from the teacher's answers.",
         "# The same student without a teacher is trained beside it, to compare with.",
         "distill:",
         *_train(draft, STUDENT),
