@@ -75,7 +75,8 @@ def part(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest(), text
 
     made.load, made.stored = load, lambda settings: None
-    made.Statistics = made.blank = made.corrupt = None
+    made.Statistics = made.blank = made.corrupt = made.axes = made.examples = None
+    made.DOCS, made.EXAMPLES, made.LAYOUT = None, (), None
     made.fit = lambda settings, items: {"longest": max(map(len, items))}
     made.encode = lambda settings, statistics, items: np.zeros((len(items), statistics["longest"]), dtype=np.int32)
     made.explain = lambda settings, statistics: [f"cut to {statistics['longest']}"]
