@@ -45,7 +45,7 @@ NOT_SCORECARDS = ("comparisons", "label-curve")  # further files in scores/
 FLOORS = {CLASSES: "majority answer", LABELS: "training label frequencies", NUMBER: "mean of training rows"}
 NAMES = {"classical": "scikit-learn",
          "export": "exported student", "baseline": "student, labels only", "rival": "compute-matched baseline",
-         "ensemble": "teacher, all seeds together"}  # fmt: skip
+         "ensemble": "teacher, all members together"}  # fmt: skip
 TARGET_TABLE_MODELS = ("majority", "classical", "teacher", "ensemble", "student", "baseline", "export")
 
 
