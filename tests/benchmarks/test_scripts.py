@@ -30,6 +30,20 @@ ON_A_TOY = {  # script -> its arguments; RUN is a finished run, PICTURES a folde
     "targets": ["RUN"],
     "predict": ["RUN", "--rows", "20", "40"],
     "scale": ["300", "600"],
+    "own_tables": [
+        ".",
+        "digits",
+        "--set",
+        "teacher.train.epochs=1",
+        "--set",
+        "teacher.portfolio.folds=2",
+        "--set",
+        "distill.train.epochs=1",
+        "--set",
+        "distill.num_seeds=1",
+        "--set",
+        "evaluate.classical_baselines=false",
+    ],
     "serve": ["RUN", "--only", "soak", "--requests", "60"],
 }
 JUDGES = {"targets", "predict", "scale", "serve"}  # end with 1 where a target isn't reached, as a toy may

@@ -1,0 +1,170 @@
+"""What ``suffuse init`` and ``suffuse run`` give on a table, unedited, beside the classical baselines.
+
+    python benchmarks/own_tables.py DATA [TABLE ...] [--out runs/own] [--development] [--write]
+
+DATA is the folder with the data sets (``benchmarks/README.md`` says where they come from); TABLE some of: fashion,
+fashion700, fashion700-masked, drinks, digits-spoken, houses, digits. Prints accuracy (R2 for numbers) on test rows,
+parameters of the exported student, and seconds. ``--development`` puts the test rows aside and evaluates on validation
+rows in their place, a fifth of the training rows serving as validation: defaults are chosen on these. ``--write`` keeps
+the numbers in ``benchmarks/results/own-tables.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from result_file import write_result
+from suffuse import Run, scores
+
+Rows = list[dict[str, Any]]
+SHOWN = ("majority", "classical", "teacher", "ensemble", "student", "baseline", "export")
+SEED = 0  # of the rows that are drawn
+
+
+def read(data: Path, name: str, columns: dict[str, str], of: Callable[[dict], bool] = lambda row: True) -> Rows:
+    """Rows of a data set's manifest: new name -> its column, with absolute paths of files."""
+    folder = data / name
+    with (folder / "manifest.csv").open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if of(row)]
+    read_rows = []
+    for row in rows:
+        cells = {new: row[old] for new, old in columns.items()}
+        files = {new: str(folder / cell) for new, cell in cells.items() if cell and (folder / cell).is_file()}
+        read_rows.append({**cells, **files, "split": "validation" if row["split"] == "val" else row["split"]})
+    return read_rows
+
+
+def few(rows: Rows, count: int) -> Rows:
+    """``count`` training rows, a fifth as many validation rows, all test rows."""
+    kept = [row for row in rows if row["split"] == "test"]
+    for split, size in (("train", count), ("validation", count // 5)):
+        own = [row for row in rows if row["split"] == split]
+        kept += [own[i] for i in np.random.default_rng(SEED).permutation(len(own))[:size]]
+    return kept
+
+
+def fashion(data: Path, text: str) -> Rows:
+    """Photo and title -> article type."""
+    return read(data, "fashion9k", {"id": "id", "photo": "image", "title": text, "label": "label"})
+
+
+def drinks(data: Path) -> Rows:
+    """Spoken order and transcript -> drink."""
+    return read(data, "coffee_orders619", {"id": "id", "order": "audio", "words": "text_asr", "label": "label"})
+
+
+def spoken_digits(data: Path) -> Rows:
+    """Spoken digit -> digit; one speaker is validation, one is test."""
+    rows = read(data, "fsdd", {"id": "id", "sound": "audio", "label": "label", "speaker": "speaker"})
+    speakers = sorted({row["speaker"] for row in rows})
+    held_out = {speakers[0]: "test", speakers[1]: "validation"}
+    return [{**row, "split": held_out.get(row.pop("speaker"), "train")} for row in rows]
+
+
+def houses(data: Path) -> Rows:
+    """Two photos, rooms, area and place -> price third."""
+    names = {"id": "id", "front": "image", "kitchen": "image_kitchen", "bedrooms": "bedrooms", "area": "area"}
+    return read(data, "houses535", {**names, "zip": "zipcode", "label": "label"})
+
+
+def digits(data: Path) -> Rows:
+    """64 numbers -> digit (scikit-learn's digits)."""
+    from sklearn.datasets import load_digits
+
+    bunch: Any = load_digits()
+    order = np.random.default_rng(SEED).permutation(len(bunch.target))
+    splits = np.array(["train"] * len(order), dtype=object)
+    splits[order[:270]], splits[order[270:540]] = "test", "validation"
+    return [
+        {"id": f"d{i}", **{f"p{k}": float(v) for k, v in enumerate(values)}, "label": str(label), "split": splits[i]}
+        for i, (values, label) in enumerate(zip(bunch.data, bunch.target, strict=True))
+    ]
+
+
+TABLES: dict[str, Callable[[Path], Rows]] = {
+    "fashion": lambda data: fashion(data, "text_masked"),
+    "fashion700": lambda data: few(fashion(data, "text"), 700),
+    "fashion700-masked": lambda data: few(fashion(data, "text_masked"), 700),
+    "drinks": drinks,
+    "digits-spoken": spoken_digits,
+    "houses": houses,
+    "digits": digits,
+}
+
+
+def development(rows: Rows) -> Rows:
+    """The same without its test rows: validation rows are evaluated, a fifth of the training rows is validation."""
+    kept = [row for row in rows if row["split"] != "test"]
+    train = [i for i, row in enumerate(kept) if row["split"] == "train"]
+    held_out = set(np.random.default_rng(SEED).permutation(train)[: len(train) // 5].tolist())
+    splits = {"validation": "test", "train": "train"}
+    return [{**row, "split": "validation" if i in held_out else splits[row["split"]]} for i, row in enumerate(kept)]
+
+
+def run_table(rows: Rows, folder: Path, settings: list[str]) -> dict[str, Any]:
+    """``init`` and ``run`` on these rows; their scores, sizes and seconds. A finished run isn't run again."""
+    folder.mkdir(parents=True, exist_ok=True)
+    table, recipe = folder / "rows.csv", folder / "recipe.yaml"
+    if not recipe.exists():
+        with table.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+        call("init", str(table), "--target", "label", "--root", "/", "--out", str(recipe))
+    started = time.monotonic()
+    call("run", str(recipe), "--out", str(folder / "run"), *(word for s in settings for word in ("--set", s)))
+    seconds = time.monotonic() - started
+    cards = scores(Run.open(folder / "run"))
+    metric = cards["student"]["main"]
+    facts = {who: card["metrics"][metric] for who, card in cards.items() if who in SHOWN and "metrics" in card}
+    facts = {who: {key: value[key] for key in ("mean", "low", "high")} for who, value in facts.items()}
+    sizes = {who: cards[who].get("parameters") for who in ("teacher", "export") if who in cards}
+    return {"metric": metric, "models": facts, "parameters": sizes, "seconds": round(seconds)}
+
+
+def call(*words: str) -> None:
+    """The command line, in a process of its own. Its progress stays on the terminal."""
+    subprocess.run([sys.executable, "-m", "suffuse", *words], check=True, stdout=subprocess.DEVNULL)
+
+
+def main() -> None:
+    """Run the tables, print a line for each."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("tables", nargs="*", default=list(TABLES), metavar="TABLE")
+    parser.add_argument("--out", type=Path, default=Path("runs/own"))
+    parser.add_argument("--development", action="store_true")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="a.b=VALUE", help="of the recipe, for a smoke test"
+    )
+    parser.add_argument("--write", action="store_true")
+    asked = parser.parse_args()
+    if unknown := set(asked.tables) - set(TABLES):
+        parser.error(f"no such table: {', '.join(sorted(unknown))}; there are: {', '.join(TABLES)}")
+    if asked.write and asked.set:
+        parser.error("--write keeps what unedited recipes give, got --set")
+    results = {}
+    for name in asked.tables:
+        rows = TABLES[name](asked.data.resolve())
+        result = run_table(development(rows) if asked.development else rows, asked.out / name, asked.set)
+        results[name] = result
+        listed = "  ".join(f"{who} {value['mean']:.4f}" for who, value in result["models"].items())
+        print(
+            f"{name}: {result['metric']}: {listed}; parameters {result['parameters']}; {result['seconds']} s",
+            flush=True,
+        )
+    if asked.write:
+        write_result("own-tables", {"development": asked.development, "tables": results})
+
+
+if __name__ == "__main__":
+    main()
