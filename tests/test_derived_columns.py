@@ -18,7 +18,7 @@ from suffuse.data.columns import Columns
 from suffuse.errors import UsageError
 from suffuse.exporters import export_folder as exporter
 from suffuse.files import read_json
-from suffuse.modalities import text
+from suffuse.modalities import text_tokenizers
 from suffuse.model import FusionModel
 from suffuse.predictor import Predictor, digest
 from suffuse.run import Run
@@ -176,8 +176,8 @@ def test_an_export_that_needs_a_library_says_which(export, tmp_path, monkeypatch
     facts["digest"] = digest(facts)
     (place / "signature.json").write_text(json.dumps(facts))
     monkeypatch.setitem(sys.modules, "nltk", None)
-    text._splitter.cache_clear()
+    text_tokenizers.word_splitter.cache_clear()
     with pytest.raises(UsageError, match="nltk isn't installed") as caught:
         Predictor.load(place)
     assert "suffuse[words]" in caught.value.hint
-    text._splitter.cache_clear()
+    text_tokenizers.word_splitter.cache_clear()

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
 from suffuse.errors import UsageError
-from suffuse.modalities import text
+from suffuse.modalities import text, text_tokenizers
 from suffuse.modalities.cell import Absent, Unreadable
 
 TEXTS = [
@@ -100,7 +100,7 @@ def test_the_statistics_need_no_file_any_more(given_one):
     settings, statistics, _, _ = given_one
     expected = text.encode(settings, statistics, TEXTS)
     Path(settings.tokenizer).unlink()
-    text._load.cache_clear()
+    text_tokenizers.load_tokenizer.cache_clear()
     text.ready(settings, True)
     assert (text.encode(settings, statistics, TEXTS) == expected).all()
     with pytest.raises(UsageError, match="no such file"):
@@ -192,11 +192,11 @@ def test_words_as_a_library_cuts_them(more, value, words):
 def test_a_library_that_isn_t_installed_is_named_with_its_extra(library, monkeypatch):
     settings = text.Settings(column="c", tokens=library, language="en")
     monkeypatch.setitem(sys.modules, library, None)
-    text._splitter.cache_clear()
+    text_tokenizers.word_splitter.cache_clear()
     with pytest.raises(UsageError, match=f"{library} isn't installed") as caught:
         text.ready(settings, True)
     assert "suffuse[words]" in caught.value.hint
-    text._splitter.cache_clear()
+    text_tokenizers.word_splitter.cache_clear()
 
 
 def test_a_language_that_spacy_can_t_cut():

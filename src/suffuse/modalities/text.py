@@ -14,26 +14,30 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from collections.abc import Callable, Sequence
-from functools import lru_cache
+from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from ..errors import UsageError, listed
-from ..files import package_file
-from ..registry import ModalitySettings, PartDocs, optional
+from ..registry import ModalitySettings, PartDocs
 from ..registry import Statistics as BaseStatistics
 from . import text_ngrams
 from .cell import Absent, Root, Unreadable, is_empty, limits_of, pieces
 from .text_damage import damage
+from .text_tokenizers import (
+    load_tokenizer,
+    pretrained_tokenizer,
+    tokenizer_input,
+    train_tokenizer,
+    word_level,
+    word_splitter,
+)
 
 PAD, UNKNOWN = 0, 1
-PADS = ("[PAD]", "<pad>", "<PAD>", "[pad]", "<|pad|>", "<|padding|>", "<blank>")  # how padding is called
 MAX_CHARACTERS = 100_000  # what a tokenizer is given at the most
 DRAWS = 2  # numbers that one augmented view takes
 DROPPED = 0.2  # of the tokens at the most
@@ -122,7 +126,7 @@ class Statistics(BaseStatistics):
         if settings.hashing and self.vocabulary != settings.vocabulary:
             raise ValueError(f"vocabulary: got {self.vocabulary:,}, expected the settings' {settings.vocabulary:,}")
         try:
-            ids = _load(self.tokenizer, self.length).get_vocab().values()
+            ids = load_tokenizer(self.tokenizer, self.length).get_vocab().values()
             given = encode(settings, self.model_dump(), [""]).max()
         except (KeyboardInterrupt, SystemExit, UsageError):
             raise
@@ -136,9 +140,9 @@ def ready(settings: Settings, fitted: bool) -> None:
     """Raises UsageError where a library, or the file of a tokenizer that isn't in statistics yet, is lacking."""
     if settings.tokenizer is not None:
         if not fitted:
-            _pretrained(settings)
+            pretrained_tokenizer(settings)
     elif settings.tokens in ("nltk", "spacy"):
-        _splitter(settings.tokens, settings.language)
+        word_splitter(settings.tokens, settings.language)
 
 
 def load(settings: Settings, value: Any, root: Path | Root) -> tuple[str, str]:
@@ -177,15 +181,15 @@ def fit(settings: Settings, items: Sequence[str]) -> dict:
     if settings.hashing:
         words, idf = text_ngrams.fit(settings.hashing, chain.from_iterable(pieces(items)))
         tokenizer, size, facts = (
-            _word_level({"[PAD]": PAD, "[UNK]": UNKNOWN, **words}),
+            word_level({"[PAD]": PAD, "[UNK]": UNKNOWN, **words}),
             settings.vocabulary,
             {"idf": idf},
         )
     elif settings.tokenizer is not None:
-        tokenizer, facts["pad"] = _pretrained(settings)
+        tokenizer, facts["pad"] = pretrained_tokenizer(settings)
         size = max(max(tokenizer.get_vocab().values()), facts["pad"]) + 1
     else:
-        tokenizer = _trained(settings, items)
+        tokenizer = train_tokenizer(settings, items)
         size = tokenizer.get_vocab_size()
     facts = {"vocabulary": size, "length": settings.length, "tokenizer": tokenizer.to_str(), **facts}
     if not facts.get("pad", 1):  # padding is 0 as it comes
@@ -200,14 +204,14 @@ def encode(settings: Settings, statistics: dict, items: Sequence[str]) -> np.nda
     if settings.hashing:
         encoded = [text_ngrams.encode(settings.hashing, length, piece) for piece in pieces(items)]
         return _stacked(encoded)
-    tokenizer = _load(statistics["tokenizer"], length)
+    tokenizer = load_tokenizer(statistics["tokenizer"], length)
     if len(items) == 1:  # a single record: without the threads that a batch is cut by
-        (text,) = _split(settings, items if isinstance(items, list) else next(pieces(items)))
+        (text,) = tokenizer_input(settings, items if isinstance(items, list) else next(pieces(items)))
         ids = np.array([_ids(tokenizer.encode(text).ids, pad)], dtype=np.int32)
         return ids if pad == PAD else swap(ids, pad)
     rows: list[list[int]] = []
     for piece in pieces(items):
-        rows.extend(e.ids for e in tokenizer.encode_batch_fast(_split(settings, piece)))
+        rows.extend(e.ids for e in tokenizer.encode_batch_fast(tokenizer_input(settings, piece)))
     kept = [_ids(r, pad) for r in rows]
     lengths = np.array([len(r) for r in kept], dtype=np.int64)
     ids = np.full((len(kept), lengths.max(initial=1)), pad, dtype=np.int32)
@@ -227,7 +231,7 @@ def swap(ids: np.ndarray, pad: int) -> np.ndarray:
 
 def texts(settings: Settings, statistics: dict, entries: np.ndarray) -> list[str]:
     """Encoded entries (U, L) -> texts, as far as their tokens tell; an unknown word is one strange sign."""
-    tokenizer = _load(statistics["tokenizer"])
+    tokenizer = load_tokenizer(statistics["tokenizer"])
     rows = [row[row != PAD] for row in entries]
     rows = [swap(row, statistics.get("pad", PAD)).tolist() for row in rows]
     if settings.tokenizer is not None or tokenizer.decoder is not None:
@@ -339,24 +343,6 @@ def _content(value: Any) -> str:
     return str(value)
 
 
-@lru_cache(maxsize=16)
-def _load(tokenizer: str, length: int = 0) -> Tokenizer:
-    """From its JSON; with a length, what is longer is cut before special tokens are set around it."""
-    made = Tokenizer.from_str(tokenizer)
-    made.encode_special_tokens = True  # a text that spells "[PAD]" is only a text
-    made.no_padding()  # rows are padded here; one that comes from anywhere could ask for terabytes
-    if length:
-        made.enable_truncation(length)
-    return made
-
-
-def _word_level(vocabulary: dict[str, int]) -> Tokenizer:
-    """A tokenizer that names the words of hashed n-grams, to show them; :func:`encode` doesn't use it."""
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    return tokenizer
-
-
 def _stacked(parts: list[np.ndarray]) -> np.ndarray:
     """(U_i, L_i) ids -> (U, L), padded."""
     if len(parts) == 1:
@@ -371,67 +357,6 @@ def _ngram_names(settings: Settings) -> str:
     if not settings.char_ngrams:
         return words
     return f"{words}, and {settings.char_ngrams[0]} to {settings.char_ngrams[1]} neighbouring characters of each word"
-
-
-def _trained(settings: Settings, items: Sequence[str]) -> Tokenizer:
-    special: list[Any] = ["[PAD]", "[UNK]"]
-    size = settings.vocabulary
-    if settings.tokens == "bpe":
-        tokenizer = Tokenizer(models.BPE())
-        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
-        tokenizer.decoder = decoders.ByteLevel()
-        letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-        trainer: Any = trainers.BpeTrainer(
-            vocab_size=size, special_tokens=special, initial_alphabet=letters, show_progress=False
-        )
-    else:
-        tokenizer = Tokenizer(models.WordLevel(unk_token="[UNK]"))
-        whole = settings.tokens == "words"
-        tokenizer.pre_tokenizer = pre_tokenizers.Whitespace() if whole else pre_tokenizers.WhitespaceSplit()
-        trainer = trainers.WordLevelTrainer(vocab_size=size, special_tokens=special, show_progress=False)
-    tokenizer.train_from_iterator(chain.from_iterable(_split(settings, piece) for piece in pieces(items)), trainer)
-    return tokenizer
-
-
-def _pretrained(settings: Settings) -> tuple[Tokenizer, int]:
-    """The given tokenizer, as it is but for its own ideas of padding and length, and its padding's id."""
-    where = "modalities: tokenizer"
-    file = package_file(str(settings.tokenizer), "tokenizer.json", where=where)
-    try:
-        tokenizer = Tokenizer.from_str(file.read_text(encoding="utf-8"))
-    except Exception as error:  # the library raises no class of its own
-        raise UsageError("can't read the tokenizer", where=file, got=str(error).splitlines()[0]) from None
-    special = tokenizer.num_special_tokens_to_add(False)
-    if settings.length <= special:
-        got, expected = f"{settings.length} tokens", f"more than its {special} special ones"
-        raise UsageError("no room for a text", where="modalities: length", got=got, expected=expected)
-    names = [tokenizer.padding["pad_token"]] if tokenizer.padding else []
-    ids = [i for name in (*names, *PADS) if (i := tokenizer.token_to_id(name)) is not None]
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
-    return tokenizer, ids[0] if ids else max(tokenizer.get_vocab().values()) + 1
-
-
-def _split(settings: Settings, piece: list[str]) -> list[str]:
-    """What the tokenizer is given: the texts; cut by a library into words with a space between them."""
-    if settings.tokenizer is not None or settings.tokens not in ("nltk", "spacy"):
-        return piece
-    words = _splitter(settings.tokens, settings.language)
-    return [" ".join(w.replace(" ", "\u2581") for w in words(text) if w.strip()) for text in piece]
-
-
-@lru_cache(maxsize=8)
-def _splitter(tokens: str, language: str | None) -> Callable[[str], list[str]]:
-    """A library's cutter of words; neither needs any language data. Raises UsageError where it isn't installed."""
-    if tokens == "nltk":
-        return optional("nltk.tokenize.destructive", "words").NLTKWordTokenizer().tokenize
-    spacy = optional("spacy", "words")
-    try:
-        made = spacy.blank(language)
-    except (ImportError, ValueError) as error:
-        got = str(error).splitlines()[0]
-        raise UsageError("spaCy can't cut this language into words", where=f"language '{language}'", got=got) from None
-    return lambda text: [token.text for token in made.make_doc(text)]
 
 
 def _mixed(numbers: np.ndarray) -> np.ndarray:
