@@ -35,6 +35,7 @@ class Encoder(nn.Module):
     std: Tensor
     centre: Tensor  # (D,) of a frozen encoder's vectors
     scale: Tensor
+    drop: float = 0.0  # share of a frozen encoder's vectors that is dropped now
 
     def __init__(self, network: Network, field: Field):
         super().__init__()

@@ -191,6 +191,28 @@ def test_fusion_weights_are_equal_where_nothing_is_known():
     assert (fuse(spec, weights[None], [good, -good]).argmax(1) == np.arange(40) % 2).all()
 
 
+def test_independent_modalities_are_fused_by_the_rule_of_bayes():
+    """Weights near 1, and no change of a weight lowers the log loss by more than the pull towards equal weights."""
+    draw = np.random.default_rng(0)
+    prior = np.log([0.7, 0.3])
+    spec = Spec((), (Head("y", "classes", ("a", "b")),), tuple(prior.tolist()))
+    target = (draw.random(20_000) < 0.3).astype(np.int64)
+    outputs = []
+    for separation in (1.0, 2.0):  # unit variance, so the log-odds of x are separation x
+        evidence = separation * draw.normal((target - 0.5) * separation)
+        logits = prior + np.stack([-evidence / 2, evidence / 2], axis=1)
+        outputs.append(logits - np.log(np.exp(logits).sum(1, keepdims=True)))
+    (weights,) = fusion_weights(spec, outputs, target)
+    assert weights == pytest.approx([1, 1], abs=0.1)
+
+    def loss(w: np.ndarray) -> float:
+        fused = fuse(spec, w[None], outputs)
+        return -float((fused - np.log(np.exp(fused).sum(1, keepdims=True)))[np.arange(len(target)), target].mean())
+
+    for step in (0.2, -0.2):
+        assert all(loss(weights + step * unit) > loss(weights) for unit in np.eye(2))
+
+
 def test_features_of_pictures_and_steps():
     pixels = np.random.default_rng(0).integers(0, 256, (40, 30, 3), dtype=np.uint8)
     assert picture_features(pixels).shape == (7 * 7 * 4 * 8 + 4 * 3 * 16,)

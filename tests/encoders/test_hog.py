@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from suffuse.encoders import hog
+from suffuse.model import Encoder
+from suffuse.recipe import Network
 from suffuse.types import Field
 
 SIZE = 48
@@ -66,3 +68,13 @@ def test_each_quarter_has_its_colours(features):
 def test_a_flat_picture_has_no_gradients(features):
     noise = np.random.default_rng(2).normal(0, 1e-3, (SIZE, SIZE, 3))
     assert np.abs(features(np.full((SIZE, SIZE, 3), 0.5) + noise)[:, : 4 * 49 * 8]).max() < 0.05
+
+
+def test_features_are_dropped_in_training_only():
+    network = Network.model_validate({"encoders": {"photo": {"kind": "hog"}}, "fusion": {"kind": "concat"}})
+    encoder = Encoder(network, Field("photo", "image", {"size": SIZE, "mean": [0.5] * 3, "std": [0.2] * 3}))
+    vectors = torch.ones(4, encoder.width)
+    assert torch.equal(encoder.standard(vectors), vectors)  # as it is made
+    share = (encoder.train().standard(vectors) == 0).float().mean()
+    assert 0.4 < share < 0.6
+    assert torch.equal(encoder.eval().standard(vectors), vectors)

@@ -80,8 +80,7 @@ def recipe(proposal: Proposal) -> Recipe:
     for name in made.student.encoders:
         big, small = written["teacher"]["encoders"][name], written["student"]["encoders"][name]
         assert all(big[key] > small[key] for key in ("embedding", "width") if big.get(key))
-        widths = big.get("widths", ()), small.get("widths", ())
-        assert len(widths[0]) >= len(widths[1]) and all(b > s for b, s in zip(*widths, strict=False))
+        assert all(b > s for b, s in zip(big.get("widths", ()), small.get("widths", ()), strict=True))
     assert made.student.fusion.model_dump()["width"] < made.teacher.fusion.model_dump()["width"]
     return made
 

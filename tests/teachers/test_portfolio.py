@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import dataclasses
 import random
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,7 +24,7 @@ from suffuse.run import Run
 from suffuse.teachers import Question, batch_query
 from suffuse.teachers.factory import open_teacher
 from suffuse.teachers.out_of_fold import fold_of
-from suffuse.teachers.portfolio import NETWORK, Portfolio, subsets
+from suffuse.teachers.portfolio import FOLDER, NETWORK, Portfolio, subsets
 
 WORDS = {"red": ("cherry", "fire"), "blue": ("sky", "ocean"), "green": ("grass", "moss")}
 ROWS = 200
@@ -156,9 +158,11 @@ def test_members_that_are_there_are_not_fitted_again(run, columns, tmp_path, mon
     assert {name: file.read_bytes() for name, file in again.items()} == content
 
 
-def test_a_lost_file_is_named(run, columns, teacher, tmp_path):
-    with pytest.raises(SuffuseError, match="a file of the portfolio can't be read"):
-        Portfolio.open(teacher.network, columns, tmp_path)
+def test_a_damaged_file_is_named(run, columns, teacher, tmp_path):
+    folder = Path(shutil.copytree(run.path("teacher", FOLDER), tmp_path / FOLDER))
+    (folder / "title.npy").write_bytes(b"no array")
+    with pytest.raises(SuffuseError, match=r"a file can't be read .*title\.npy"):
+        Portfolio.open(teacher.network, columns, folder)
 
 
 def test_sets_of_modalities():

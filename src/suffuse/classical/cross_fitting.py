@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ..data.columns import Columns
-from ..files import new_array, temporary_of
+from ..files import temporary_of, write_array
 from ..progress import Tell
 from ..registry import optional
 from ..run import Run
@@ -35,9 +35,7 @@ def cross_fit_modalities(run: Run, columns: Columns, fold: np.ndarray, folder: P
 
         outputs = cross_fit(modality_features(run, columns, name), columns, fold, report)
         temporary = temporary_of(files[name])
-        array = new_array(temporary, np.float32, outputs.shape)
-        array[:] = outputs
-        array.flush()
+        write_array(temporary, outputs)
         temporary.replace(files[name])
     return files
 

@@ -4,8 +4,7 @@ A picture is resized to 4 ``cells`` pixels a side. The gradient of each channel 
 with its magnitude, in cells of 4 x 4 pixels. Blocks of 2 x 2 cells are divided by their norm and clipped, so that
 brightness and contrast matter little. Each quarter of the picture adds a histogram of each colour channel.
 D = 4 (cells - 1)^2 orientations + 12 colours. Nothing of it is learned: it is frozen, computed once for each picture,
-and the fusion's layers learn from it. On some thousand pictures or fewer that beats convolutions which learn their
-features from the labels.
+and the fusion's layers learn from it. It is meant for tables with too few pictures to learn features from.
 """
 
 from __future__ import annotations
@@ -27,8 +26,8 @@ DOCS = PartDocs(
     summary=(
         "Histograms of oriented gradients (Dalal & Triggs 2005) and of colours: (U, 3, H, W) to (U, D) with D = 4 "
         "(cells - 1)^2 orientations + 12 colours. Nothing is learned: the features are frozen, computed once for each "
-        "picture, and the fusion learns from them. The strongest small image encoder if pictures are few, and the "
-        "fastest to train. Pictures are resized to 4 `cells` pixels per side."
+        "picture, and the fusion learns from them. For tables with too few pictures to learn features "
+        "from. Pictures are resized to 4 `cells` pixels per side."
     ),
     example="picture: {kind: hog, drop: 0.3}",
 )

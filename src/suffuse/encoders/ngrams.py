@@ -24,8 +24,8 @@ MODALITIES = ("text",)
 DOCS = PartDocs(
     summary=(
         "Weighted mean of the embeddings of a text's hashed n-grams: (U, L) to (U, D), weighted by inverse document "
-        "frequency (Joulin et al. 2017). With a linear head it is a logistic regression of rank D on TF-IDF features: "
-        "the strongest small text encoder if texts are short or rows are few. The modality needs `tokens: ngrams`."
+        "frequency (Joulin et al. 2017). With a linear head it is a logistic regression of rank D on TF-IDF features, "
+        "for short texts and few rows. The modality needs `tokens: ngrams`."
     ),
     example="title: {kind: ngrams, embedding: 16}",
 )

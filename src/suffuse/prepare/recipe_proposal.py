@@ -22,7 +22,7 @@ from .column_roles import Plan, assign
 from .column_types import Column, inspect, sample
 
 TRAIN = 0.765  # share of the rows that is left for training where splits are made
-FEW_ROWS = 5000  # labelled training rows, below which a network without a hidden layer in its head generalises better
+FEW_ROWS = 5000  # labelled training rows, below which a network has no hidden layer in its head; measured at 700 only
 FEW_LABELS = 0.5  # of the training rows have a label: below it three teachers together, who cost little then
 
 SIDES = (32, 64, 96)  # pixels of a picture; more is slow without a GPU

@@ -17,7 +17,7 @@ COMMENT_COLUMN = 34  # where a comment beside an entry starts
 TEACHER = {
     "frames": [64, 96, 128],
     "embedding": 64,
-    "table": [128, 64],
+    "table": [128],
     "gru": 128,
     "fusion": 128,
     "hidden": 128,

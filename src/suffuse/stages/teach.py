@@ -29,7 +29,7 @@ from ..engine.training_record import best_seed, save_trained
 from ..engine.training_setup import TrainingData, build_model, make_plan
 from ..engine.workers import is_brief, run_jobs
 from ..errors import SuffuseError
-from ..files import read_json, write_json
+from ..files import read_array, read_json, write_json
 from ..model import open_model
 from ..progress import Tell, progress, say
 from ..registry import settings
@@ -150,7 +150,7 @@ def fit_portfolio(run: Run, tell: Tell) -> Portfolio:
     place = folder / "teacher" / portfolio.FOLDER
     fold = fold_of(columns, teacher.portfolio.folds, run.recipe.seed)
     files = cross_fit_modalities(run, columns, fold, place, lambda share, words: tell(0.9 * share, words))
-    outputs = {name: np.load(file, mmap_mode="r") for name, file in files.items()}
+    outputs = {name: read_array(file, "r") for name, file in files.items()}
     network = open_network(run, columns, teacher, folder)
     rows = columns.labelled("validation")
     if teacher.folds:

@@ -19,11 +19,17 @@ from . import Question, Teacher
 BATCH = 1024  # rows that are asked at once
 
 
-def logits(teacher: Teacher, rows: np.ndarray, tell: Tell = lambda share, words: None) -> np.ndarray:
-    """(N, C) float32 in the order of ``rows``; NaN where the teacher abstains."""
+def logits(
+    teacher: Teacher,
+    rows: np.ndarray,
+    tell: Tell = lambda share, words: None,
+    names: tuple[str, ...] | None = None,
+) -> np.ndarray:
+    """(N, C) float32 in the order of ``rows``; NaN where the teacher abstains. ``names``: the modalities that it may
+    read; None: whatever a row has."""
     all_logits, done = np.empty((0, 0), dtype=np.float32), 0
     for piece in teacher.pieces(rows, BATCH):
-        piece_logits = teacher.answer(Question(rows[piece]))["logits"]
+        piece_logits = teacher.answer(Question(rows[piece], names))["logits"]
         if not done:
             all_logits = np.empty((len(rows), piece_logits.shape[1]), dtype=np.float32)
         all_logits[piece] = piece_logits
@@ -92,12 +98,7 @@ class ProbeTeacher:
     def _query(self, rows: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
         if not names:
             return self._with_prior(np.full((len(rows), self.columns.spec.outputs), np.nan, dtype=np.float32))
-        parts = [self.teacher.answer(Question(rows[piece], names))["logits"]
-                 for piece in self.teacher.pieces(rows, BATCH)]  # fmt: skip
-        order = np.concatenate(self.teacher.pieces(rows, BATCH))
-        logits = np.empty((len(rows), self.columns.spec.outputs), dtype=np.float32)
-        logits[order] = np.concatenate(parts)
-        return self._with_prior(logits)
+        return self._with_prior(logits(self.teacher, rows, names=names))
 
     def _with_prior(self, logits: np.ndarray) -> np.ndarray:
         silent = np.isnan(logits).any(1, keepdims=True)

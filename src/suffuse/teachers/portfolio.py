@@ -21,9 +21,9 @@ from ..activations import softmax
 from ..classical.late_fusion import fuse, fusion_weights
 from ..data.columns import Columns
 from ..errors import SuffuseError
-from ..files import read_json
+from ..files import read_array, read_json
 from ..types import CLASSES, Spec
-from . import Question, Teacher
+from . import Question, Teacher, batch_query
 from .matching import FLOOR
 
 FOLDER, WEIGHTS = "portfolio", "weights.json"
@@ -45,10 +45,7 @@ class Portfolio:
         """Open what ``teach`` wrote. Raises SuffuseError where it isn't complete."""
         names = columns.spec.names
         written = read_json(folder / WEIGHTS)
-        try:
-            outputs = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in names}
-        except (OSError, ValueError) as error:
-            raise SuffuseError("a file of the portfolio can't be read", where=folder, got=error) from error
+        outputs = {name: read_array(folder / f"{name}.npy", "r") for name in names}
         if written is None:
             raise SuffuseError("the portfolio has no weights", where=folder / WEIGHTS)
         members = [NETWORK, *names]
@@ -133,9 +130,9 @@ def subset_weights(
         mask = np.array([name in subset for name in spec.names])
         complete = rows[columns.present[rows][:, mask].all(1)]
         seen = tuple(name for name in network.modalities if name in subset)
-        logits = np.empty((len(complete), spec.outputs), np.float32)
-        for piece in network.pieces(complete, 256):
-            logits[piece] = network.answer(Question(complete[piece], seen))["logits"]
+        logits = np.zeros((0, spec.outputs), np.float32)
+        if len(complete):
+            logits = batch_query.logits(network, complete, names=seen)
         members = member_outputs(spec, logits, outputs, complete, mask)
         matrix = fusion_weights(spec, members, columns.target[complete])
         weights["+".join(subset)] = {
