@@ -23,6 +23,7 @@ from .files import write_bytes, write_json
 from .recipe import Network
 from .registry import implements
 from .types import LOOK, MAP, Batch, Encoded, Field, Output, Sizes, Spec
+from .unimodal_heads import UnimodalHeads
 
 FAR, SMALLEST = 6.0, 1e-6  # of a frozen encoder's numbers, in deviations: where they are cut; least deviation
 EPSILON = 1e-12  # of a batch norm that normalises pictures: below any variance's rounding; older torch refuses 0
@@ -163,24 +164,20 @@ class FusionModel(nn.Module):
         super().__init__()
         self.network, self.spec = resolved(network.bare(), spec.names), spec
         self.encoders = nn.ModuleDict({f"{f.name}_encoder": Encoder(self.network, f) for f in spec.fields})
-        part = self.part
         made = [self.encoder(name) for name in spec.names]
-        sizes = Sizes(
-            tuple(e.width for e in made),
-            tuple(e.tokens for e in made),
-            spec.outputs,
-            tuple(h.outputs for h in spec.heads),
-        )
+        widths, outputs = tuple(e.width for e in made), tuple(h.outputs for h in spec.heads)
+        sizes = Sizes(widths, tuple(e.tokens for e in made), spec.outputs, outputs)
         try:
-            self.fusion = part.layers(network.fusion, sizes)
+            self.fusion = self.part.layers(network.fusion, sizes)
         except ValueError as error:
             raise UsageError("this fusion can't be used here", where="fusion", got=error) from None
-        self.joint = part.width(network.fusion, sizes)
+        self.joint = self.part.width(network.fusion, sizes)
         hidden = [nn.Linear(self.joint, network.hidden), nn.ReLU()] if network.hidden else []
         dropout = [nn.Dropout(network.dropout)] if network.dropout else []
         last = nn.Linear(network.hidden or self.joint, spec.outputs)
         self.head = nn.Identity() if fusions.headless(network.fusion) else nn.Sequential(*hidden, *dropout, last)
         self.register_buffer("log_prior", torch.tensor(spec.log_prior))
+        self.unimodal = UnimodalHeads(spec, widths, network.dropout) if network.unimodal_heads else None
         self.only_head = spec.heads[0] if len(spec.heads) == 1 else None
 
     @property
@@ -285,10 +282,15 @@ class FusionModel(nn.Module):
         fused = self.part.fuse(self.network.fusion, self.fusion, encoded, present)
         logits = self.head(fused.vector) if fused.logits is None else fused.logits
         logits = torch.where(present.any(1, keepdim=True), logits, self.log_prior)
+        unimodal = self.unimodal(encoded, present, self.log_prior) if self.unimodal else ()
+        if self.unimodal and not self.training:
+            logits = self.unimodal.pool(logits, unimodal, present, self.log_prior)
         features = {n: e.vector for n, e in zip(self.spec.names, encoded, strict=True)}
         shown = {n: e.map for n, e in zip(self.spec.names, encoded, strict=True) if e.map is not None}
         shown |= looks(fused.looks, self.spec.names, maps)
-        return Output(logits, fused.vector, features, fused.gates, head=self.only_head, maps=shown)
+        return Output(
+            logits, fused.vector, features, fused.gates, head=self.only_head, maps=shown, unimodal_logits=unimodal
+        )
 
     @torch.no_grad()
     def inference_logits(self, encoded: list[Encoded], present: Tensor) -> Tensor:

@@ -157,6 +157,7 @@ class Output:
     full_logits: Tensor | None = None  # (B, C) on all modalities that the rows have, where they are needed
     is_partial: Tensor | None = None  # (B,) bool, rows seen without a modality that they have, beside ``full_logits``
     complementary_logits: tuple[Tensor, ...] = ()  # two of (B, C), on either part of what the rows have
+    unimodal_logits: tuple[Tensor, ...] = ()  # M of (B, C), of each modality's own head, where the network has them
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,10 @@ from PIL import Image
 from suffuse import pipeline
 from suffuse.classical import estimators
 from suffuse.classical.baselines import classical_baselines
-from suffuse.classical.features import picture_features, step_features, wave_features
-from suffuse.classical.late_fusion import fuse, fusion_weights
+from suffuse.classical.features import CEPSTRA, TIMES, picture_features, sound_features, step_features, wave_features
 from suffuse.data.columns import Columns
 from suffuse.engine.label_budget import label_budget
+from suffuse.opinion_pool import pool, pool_weights
 from suffuse.run import Run
 from suffuse.types import Head, Spec
 
@@ -184,11 +184,11 @@ def test_a_class_without_training_rows_is_rare():
 def test_fusion_weights_are_equal_where_nothing_is_known():
     spec = Spec((), (Head("y", "classes", ("a", "b")),), (0.0, 0.0))
     outputs = [np.zeros((0, 2)), np.zeros((0, 2))]
-    assert fusion_weights(spec, outputs, np.zeros(0, np.int64)).tolist() == [[0.5, 0.5]]
+    assert pool_weights(spec, outputs, np.zeros(0, np.int64)).tolist() == [[0.5, 0.5]]
     good = np.log(np.array([[0.9, 0.1], [0.1, 0.9]] * 20))
-    (weights,) = fusion_weights(spec, [good, -good], np.arange(40) % 2)
+    (weights,) = pool_weights(spec, [good, -good], np.arange(40) % 2)
     assert weights[0] > 0.9
-    assert (fuse(spec, weights[None], [good, -good]).argmax(1) == np.arange(40) % 2).all()
+    assert (pool(spec, weights[None], [good, -good]).argmax(1) == np.arange(40) % 2).all()
 
 
 def test_independent_modalities_are_fused_by_the_rule_of_bayes():
@@ -202,11 +202,11 @@ def test_independent_modalities_are_fused_by_the_rule_of_bayes():
         evidence = separation * draw.normal((target - 0.5) * separation)
         logits = prior + np.stack([-evidence / 2, evidence / 2], axis=1)
         outputs.append(logits - np.log(np.exp(logits).sum(1, keepdims=True)))
-    (weights,) = fusion_weights(spec, outputs, target)
+    (weights,) = pool_weights(spec, outputs, target)
     assert weights == pytest.approx([1, 1], abs=0.1)
 
     def loss(w: np.ndarray) -> float:
-        fused = fuse(spec, w[None], outputs)
+        fused = pool(spec, w[None], outputs)
         return -float((fused - np.log(np.exp(fused).sum(1, keepdims=True)))[np.arange(len(target)), target].mean())
 
     for step in (0.2, -0.2):
@@ -218,9 +218,22 @@ def test_features_of_pictures_and_steps():
     assert picture_features(pixels).shape == (7 * 7 * 4 * 8 + 4 * 3 * 16,)
     assert not np.array_equal(picture_features(pixels), picture_features(pixels[:, ::-1]))
     steps = np.array([[0.0, 1.0], [2.0, 1.0]], np.float32)
-    assert step_features(steps).tolist() == [1, 1, 1, 0, 2, 1, 2, 0]
-    assert step_features(steps[:1]).shape == (8,)
+    over, rest = np.split(step_features(steps), [2 * TIMES])
+    assert over[:4].tolist() == pytest.approx([1, 1, -(0.5**0.5), 0]) and not over[4:].any()
+    assert rest.tolist() == [1, 0, 2, 1, 2, 0]
+    assert step_features(steps[:1]).shape == (2 * TIMES + 6,)
     assert wave_features(np.sin(np.arange(8000) / 3), 8000).shape[1] == 40
+
+
+def test_features_of_sound_tell_a_rise_from_a_fall():
+    """The mean over time is the same of both; so are all statistics."""
+    rise = np.linspace(-10, 0, 50)[:, None] + np.zeros((50, 40))
+    features = [sound_features(power) for power in (rise, rise[::-1])]
+    assert features[0].shape == (CEPSTRA * TIMES + CEPSTRA,)
+    assert features[0][0] == pytest.approx(features[1][0]) and features[0][CEPSTRA] == pytest.approx(
+        -features[1][CEPSTRA]
+    )
+    assert abs(features[0][CEPSTRA]) > 1
 
 
 def test_a_recipe_switches_them_off(run, columns):

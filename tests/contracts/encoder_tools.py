@@ -109,7 +109,7 @@ CASES = [
 ]
 
 
-FIXED = ("speech_embedding", "hog")  # nothing of them is trained
+FIXED = ("speech_embedding", "hog", "cepstra")  # nothing of them is trained
 STUCK = ("speech_embedding-wave", "huggingface-wave-wav2vec2")  # can't be exported
 
 

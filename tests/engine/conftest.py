@@ -15,10 +15,10 @@ from suffuse import losses
 from suffuse.data.columns import Columns
 from suffuse.data.sampler import Sampler
 from suffuse.engine.checkpoint import State
-from suffuse.engine.inference import scorer
 from suffuse.engine.loop import Plan, fit
 from suffuse.engine.objective import Objective
 from suffuse.engine.runtime import seed, settle
+from suffuse.engine.validation import scorer
 from suffuse.model import FusionModel
 from suffuse.recipe import Network, Training
 from suffuse.registry import settings

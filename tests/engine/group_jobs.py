@@ -19,11 +19,11 @@ from suffuse.data.columns import Columns
 from suffuse.data.sampler import Sampler
 from suffuse.data.training_views import Viewer
 from suffuse.engine import loop
-from suffuse.engine.inference import scorer
 from suffuse.engine.loop import Plan, fit
 from suffuse.engine.objective import Objective
 from suffuse.engine.process_group import current
 from suffuse.engine.runtime import seed, settle
+from suffuse.engine.validation import scorer
 from suffuse.engine.workers import run_jobs
 from suffuse.model import FusionModel
 from suffuse.recipe import Network, Training
@@ -78,7 +78,7 @@ def columns(mixed: bool = False) -> Columns:
     )  # fmt: skip
 
 
-def network(fusion: str, dropout: float = 0.0) -> Network:
+def network(fusion: str, dropout: float = 0.0, unimodal_weight: float = 0.0) -> Network:
     """Batch norm over pictures and over frames, a recurrent net, and a fusion."""
     encoders = {
         "picture": {"kind": "conv", "widths": [4, 6]},
@@ -91,6 +91,7 @@ def network(fusion: str, dropout: float = 0.0) -> Network:
         "fusion": {"kind": fusion, **wide},
         "hidden": 0 if fusion == "queries" else 6,
         "dropout": dropout,
+        "unimodal_weight": unimodal_weight,
     }
     return Network.model_validate(facts)
 
@@ -102,7 +103,8 @@ def parts(case: dict) -> tuple[Objective, Plan]:
     data = columns(case.get("mixed", False))
     widths = {**WIDTHS, "logits": data.spec.outputs}
     chosen = {str(n): settings(losses.TABLE, s) for n, s in enumerate(case["losses"])}
-    model = FusionModel(network(case.get("fusion", "gated"), case.get("dropout", 0.0)), data.spec)
+    form = network(case.get("fusion", "gated"), case.get("dropout", 0.0), case.get("unimodal_weight", 0.0))
+    model = FusionModel(form, data.spec)
     objective = Objective(
         model, chosen, widths, mixup=case.get("mixup", 0.0), both=case.get("also_full_input", False)
     ).double()

@@ -13,10 +13,11 @@ from suffuse.data.columns import Columns
 from suffuse.data.sampler import Sampler
 from suffuse.engine import checkpoint, feature_cache, loop
 from suffuse.engine.feature_cache import compute, fingerprint, ready
-from suffuse.engine.inference import logits, scorer
+from suffuse.engine.inference import logits
 from suffuse.engine.loop import Plan, fit
 from suffuse.engine.objective import Objective
 from suffuse.engine.runtime import seed, settle
+from suffuse.engine.validation import scorer
 from suffuse.errors import SuffuseError
 from suffuse.files import write_bytes
 from suffuse.model import FusionModel

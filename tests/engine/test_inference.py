@@ -7,7 +7,8 @@ import pytest
 import torch
 
 import suffuse.data.columns
-from suffuse.engine.inference import chunks, logits, scorer
+from suffuse.engine.inference import chunks, logits
+from suffuse.engine.validation import scorer
 from suffuse.model import FusionModel
 
 

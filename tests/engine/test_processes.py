@@ -44,6 +44,7 @@ PARTS = {
     "accumulate": {"losses": SOFT, "training": {"accumulate": 3, "epochs": 2}},
     "balance_losses": {"losses": SOFT, "balance_losses": True},
     "several targets": {"losses": [{"kind": "kd"}, {"kind": "hint", "tap": "fused"}, TASK], "mixed": True},
+    "unimodal heads": {"losses": SOFT, "unimodal_weight": 0.7, "mixup": 0.7, "drop": 0.5},
     "patience": {"losses": SOFT, "training": {"patience": 1, "epochs": 6}},
 }
 DROPPED = {"losses": SOFT, "dropout": 0.4, "mixup": 0.5, "training": {"ema": 0.9, "epochs": 3}, "everybody": True}

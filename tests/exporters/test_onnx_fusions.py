@@ -34,7 +34,7 @@ CASES = [
     pytest.param({"kind": kind, **form}, id="-".join(map(str, (kind, *form.values()))), marks=FURTHER if n else ())
     for kind in fusions.TABLE
     for n, form in enumerate(FORMS.get(kind, [{}]))
-]
+] + [pytest.param({"kind": "concat", "unimodal_weight": 1.0}, id="unimodal_heads")]
 FIELDS = (
     Field("picture", "image", {"size": 16, "mean": [0.5, 0.4, 0.6], "std": [0.25, 0.3, 0.2]}),
     Field("question", "text", {"vocabulary": 12, "length": 6}),
@@ -54,10 +54,14 @@ class Exported:
         encoders = {f.name: encoders[f.name] for f in fields}
         torch.manual_seed(4)
         spec = Spec(fields, (Head("answer", "classes", ("a", "b", "c")),), tuple(np.log([0.5, 0.3, 0.2]).tolist()))
-        self.model = FusionModel(Network.model_validate({"encoders": encoders, "fusion": wanted | fusion}), spec).eval()
+        heads = {"unimodal_weight": fusion.get("unimodal_weight", 0.0)}
+        chosen = wanted | {key: value for key, value in fusion.items() if key not in heads}
+        self.model = FusionModel(Network.model_validate({"encoders": encoders, "fusion": chosen, **heads}), spec).eval()
         with torch.no_grad():
             for parameter in self.model.parameters():
                 parameter.add_(0.3 * torch.randn_like(parameter))
+            if self.model.unimodal:
+                self.model.unimodal.weights.uniform_(0.2, 1.0)
         self.names = spec.names
         file = build_once("fusion", fusion, lambda to: exporter.export(self.model, to / "model.onnx")) / "model.onnx"
         self.content = file.read_bytes()

@@ -12,13 +12,13 @@ from ..activations import in_units
 from ..data.columns import Columns
 from ..engine.inference import score
 from ..engine.label_budget import label_budget, visible
+from ..opinion_pool import pool, pool_weights
 from ..progress import Tell
 from ..registry import optional
 from ..run import Run
 from ..subsample import evenly_spaced
 from .estimators import Fitted, fit
 from .features import Features, modality_features
-from .late_fusion import fuse, fusion_weights
 
 CLASSICAL = "classical"  # name of the late fusion of all modalities
 MAX_ROWS = 20_000  # training rows that a model is fitted on, evenly spaced
@@ -83,12 +83,12 @@ def _with_share(
     target = own.target[validation]
     if len(fitted) == 1:
         return {CLASSICAL: baseline(next(iter(outputs.values())), validation=score(own.spec, judged[0], target))}
-    weights = fusion_weights(own.spec, judged, target)
+    weights = pool_weights(own.spec, judged, target)
     named = {h.name: dict(zip(fitted, w.tolist(), strict=True)) for h, w in zip(own.spec.heads, weights, strict=True)}
-    fused = fuse(own.spec, weights, list(outputs.values()))
+    fused = pool(own.spec, weights, list(outputs.values()))
     alone = {
         f"{CLASSICAL}-only-{name}": baseline(values, validation=score(own.spec, said, target))
         for (name, values), said in zip(outputs.items(), judged, strict=True)
     }
-    together = score(own.spec, fuse(own.spec, weights, judged), target)
+    together = score(own.spec, pool(own.spec, weights, judged), target)
     return {CLASSICAL: baseline(fused, weights=named, validation=together), **alone}

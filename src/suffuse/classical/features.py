@@ -2,8 +2,8 @@
 
 text       TF-IDF of words and pairs of words, and of character n-grams within words (raw cells, normalised)
 image      histograms of oriented gradients (Dalal & Triggs 2005) and of colours, as the mean of a row's pictures
-audio      mean, standard deviation, maximum and mean absolute change of each log-mel band over time
-sequence   the same of each number over time
+audio      cepstral-time matrices (Milner & Vaseghi 1995), and each cepstrum's standard deviation
+sequence   a cosine transform of each number over time, its standard deviation, maximum and mean absolute change
 tabular    numbers (NaN where missing) and category codes
 """
 
@@ -29,6 +29,7 @@ from ..subsample import evenly_spaced
 
 SIDE = 64  # pixels of a picture whose gradients are read
 COLOUR_BINS = 16  # of each channel, in each quarter of a picture
+CEPSTRA, TIMES = 13, 8  # coefficients over bands, and over time
 MELS = 40  # bands of a wave's log-mel power
 CHUNK = 256  # entries at a time
 COMPONENTS = 256  # principal components of pictures' and recordings' features, at most
@@ -214,9 +215,9 @@ class EntryFeatures:
             pictures = [picture[..., :3] for picture in values if picture[0, 0, 3]]
             return np.mean([picture_features(picture) for picture in pictures], axis=0)
         steps = values[values[:, -1] > 0, :-1].astype(np.float32)
-        if self.columns.spec.fields[0].kind == "audio" and steps.shape[1] == 1:
-            steps = wave_features(steps[:, 0], self.settings.rate)
-        return step_features(steps)
+        if self.columns.spec.fields[0].kind != "audio" or self.settings.form == "embedding":
+            return step_features(steps)
+        return sound_features(steps if steps.shape[1] > 1 else wave_features(steps[:, 0], self.settings.rate))
 
 
 def picture_features(pixels: np.ndarray) -> np.ndarray:
@@ -241,8 +242,23 @@ def wave_features(samples: np.ndarray, rate: int) -> np.ndarray:
     return log_mel(samples.astype(np.float32), rate, MELS, window, max(round(0.01 * rate), 1))
 
 
+def sound_features(log_power: np.ndarray) -> np.ndarray:
+    """Log-mel power (T, F) -> cepstra over time (:func:`over_time`), and each one's standard deviation."""
+    transform = optional("scipy.fft", "train").dct
+    cepstra = transform(log_power, axis=1, norm="ortho")[:, :CEPSTRA]
+    return np.concatenate([over_time(cepstra), cepstra.std(0)]).astype(np.float32)
+
+
 def step_features(steps: np.ndarray) -> np.ndarray:
-    """(L, F) -> (4F,) mean, standard deviation, maximum, and mean absolute change over time."""
+    """(L, F) -> how each feature moves over time (:func:`over_time`), and its standard deviation, maximum and mean
+    absolute change."""
     changes = np.abs(np.diff(steps, axis=0)) if len(steps) > 1 else np.zeros_like(steps)
-    parts: Sequence[np.ndarray] = (steps.mean(0), steps.std(0), steps.max(0), changes.mean(0))
+    parts: Sequence[np.ndarray] = (over_time(steps), steps.std(0), steps.max(0), changes.mean(0))
     return np.concatenate(parts).astype(np.float32)
+
+
+def over_time(steps: np.ndarray) -> np.ndarray:
+    """(L, F) -> (F TIMES,) the first coefficients of a cosine transform over time; the first one is the mean. Of fewer
+    than TIMES steps the others are 0."""
+    coefficients = optional("scipy.fft", "train").dct(steps, axis=0)[:TIMES] / (2 * len(steps))
+    return np.pad(coefficients, ((0, TIMES - len(coefficients)), (0, 0))).ravel()

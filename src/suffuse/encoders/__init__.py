@@ -31,6 +31,7 @@ TABLE = {
     "huggingface": "suffuse.encoders.huggingface",
     "efficientnet_lite": "suffuse.encoders.efficientnet_lite",
     "tcn": "suffuse.encoders.tcn",
+    "cepstra": "suffuse.encoders.cepstra",
     "speech_embedding": "suffuse.encoders.speech_embedding",
 }
 

@@ -50,9 +50,11 @@ def forward(model: FusionModel, batch: Batch, maps: Collection[str]) -> Output:
     if batch.full_present is not None and full_logits is None:
         full_logits = model.inference_logits(encodings, batch.full_present[own_rows])
     own_looks = {name: look for name, look in own.maps.items() if name.endswith(LOOK)}
-    own_tensors = (own.logits, own.fused, own.gates, full_logits, *subset_logits, *own_looks.values())
+    own_logits = [*subset_logits, *own.unimodal_logits]
+    own_tensors = (own.logits, own.fused, own.gates, full_logits, *own_logits, *own_looks.values())
     logits, fused, gates, full_logits, *rest = gather_rows(own_tensors, split, rows)
-    subset_logits, looks = tuple(z for z in rest[: len(masks)] if z is not None), rest[len(masks) :]
+    more_logits, looks = tuple(z for z in rest[: len(own_logits)] if z is not None), rest[len(own_logits) :]
+    subset_logits, unimodal_logits = more_logits[: len(masks)], more_logits[len(masks) :]
     assert logits is not None
     gathered_entries = [
         model.nothing(n, rows, n in maps) if e is None else spread(e, batch.index[n], False)
@@ -62,8 +64,9 @@ def forward(model: FusionModel, batch: Batch, maps: Collection[str]) -> Output:
     gathered_maps = {n: e.map for n, e in zip(names, gathered_entries, strict=True) if e.map is not None}
     gathered_maps |= {n: look for n, look in zip(own_looks, looks, strict=True) if look is not None}
     output = Output(
-        logits, fused, features, gates, head=model.only_head, maps=gathered_maps, complementary_logits=subset_logits
-    )
+        logits, fused, features, gates, head=model.only_head, maps=gathered_maps, complementary_logits=subset_logits,
+        unimodal_logits=unimodal_logits,
+    )  # fmt: skip
     if batch.full_present is not None:
         output = replace(output, full_logits=full_logits, is_partial=(batch.full_present != batch.present).any(1))
     if not batch.complete:

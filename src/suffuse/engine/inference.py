@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import torch
@@ -13,13 +13,11 @@ import torch
 from ..activations import main_metric
 from ..data.columns import Columns
 from ..model import FusionModel
-from ..recipe import Training
 from ..shapley import listed
 from ..types import CLASSES, LABELS, NUMBER, Output, Spec
 
 CHUNK = 4096
 SUBSETS = "subsets"  # of a validation's numbers: the main metric's mean over the subsets of the modalities
-PLAIN = Training()
 
 
 def chunks(columns: Columns, rows: np.ndarray, size: int = CHUNK) -> Iterator[np.ndarray]:
@@ -69,24 +67,6 @@ def subset_logits(
             all_logits[number, piece] = model.fuse(encoded, present).logits.float().numpy()
     model.train(was_training)
     return all_logits
-
-
-def scorer(columns: Columns, rows: np.ndarray, training: Training = PLAIN) -> Callable[[FusionModel], dict[str, float]]:
-    """The main metric (first) and the loss on labelled rows, means over the targets: the validation of
-    :func:`suffuse.engine.loop.fit`. Where the training asks for it, also the mean of the metric over subsets of the
-    modalities (:data:`SUBSETS`), by which the epoch is chosen."""
-    target = columns.target[rows]
-    if not training.by_subsets or len(columns.spec.names) == 1:
-        return lambda model: score(columns.spec, logits(model, columns, rows), target)
-    kept, is_judged = subsets_of(columns, rows)
-
-    def scored(model: FusionModel) -> dict[str, float]:
-        pairs = zip(subset_logits(model, columns, rows, kept), is_judged, strict=True)
-        subset_scores = [score(columns.spec, z[judged], target[judged]) for z, judged in pairs]
-        metric = main_metric(columns.spec.heads)
-        return {**subset_scores[-1], SUBSETS: float(np.mean([scores[metric] for scores in subset_scores]))}
-
-    return scored
 
 
 def subsets_of(columns: Columns, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -60,6 +60,7 @@ class Plan:
     calibrate: bool = False  # the losses' weights are shares of the gradient, found before the first step
     note: Callable[[dict[str, Any]], None] | None = None  # is given each epoch's line of the history
     usage: RowUsage | None = None  # the rows that ``gather`` and ``validate`` read; part of the checkpoint
+    finish: Callable[[FusionModel], None] | None = None  # with the best weights, at the end
     labels: Callable[[np.ndarray], tuple[int, ...]] | None = None  # rows -> how many labels of each target they have
 
 
@@ -97,6 +98,8 @@ def fit(objective: Objective, plan: Plan) -> State:
             saved = time.perf_counter()
     keep.restore_best()
     objective.eval()
+    if plan.finish and current().first:
+        plan.finish(objective.model)
     return state
 
 

@@ -42,7 +42,8 @@ class Objective(nn.Module):
     loss's weight and temperature become by the end of the training (:class:`suffuse.recipe.Schedule`); ``mixup`` is
     the alpha of :mod:`suffuse.engine.mixup`. ``both``: the network is run on what modality dropout leaves of a row and
     on all that the row has, with encoders that run once; losses on logits are the mean over the two. With complementary
-    masks they are the mean over the full input and the two complementary subsets.
+    masks they are the mean over the full input and the two complementary subsets. Losses on logits also apply to each
+    unimodal head, with the network's ``unimodal_weight``.
     """
 
     weights: Tensor  # (K,), in the checkpoint: they may be calibrated
@@ -176,6 +177,10 @@ class Objective(nn.Module):
                 (mixed.share, self._views(blend, teacher, batch.target)),
                 (1 - mixed.share, self._views(blend, partner_taps, batch.target.index_select(0, mixed.partner))),
             ]
+        weight = self.model.network.unimodal_weight
+        for logits in output.unimodal_logits:
+            unimodal = replace(output, logits=logits, full_logits=None)
+            on_logits = [*on_logits, (weight, self._views(unimodal, teacher, batch.target))]
         return on_logits, on_subsets
 
     def forward(self, batch: Batch, teacher: dict[str, Tensor], share: Share | None = None) -> tuple[Tensor, Tensor]:

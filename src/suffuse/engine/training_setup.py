@@ -18,12 +18,12 @@ from ..progress import Tell
 from ..recipe import Network, Training
 from ..run import Run
 from . import feature_cache
-from .inference import scorer
 from .loop import Plan
 from .objective import Objective
 from .process_group import current
 from .row_usage import RowUsage
 from .training_record import follower
+from .validation import finisher, scorer
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def build_model(run: Run, network: Network, columns: Columns, train_rows: np.nda
 
 def make_plan(run: Run, training: Training, data: TrainingData, objective: Objective, folder: Path, tell: Tell) -> Plan:
     """The plan of a training whose checkpoint is kept in ``folder``. ``tell`` is called with the progress."""
-    recorded = data.usage.training(data.columns)
+    recorded, judged = data.usage.training(data.columns), data.usage.validation(data.columns)
 
     def gather(rows: np.ndarray, turn: int) -> tuple[Any, ...]:
         view = (data.viewer, turn) if data.viewer else None
@@ -63,7 +63,8 @@ def make_plan(run: Run, training: Training, data: TrainingData, objective: Objec
         data.sampler,
         every=data.steps_per_epoch,
         gather=gather,
-        validate=scorer(data.usage.validation(data.columns), data.validation, training),
+        validate=scorer(judged, data.validation, training),
+        finish=finisher(judged, data.validation),
         folder=folder,
         tell=tell,
         note=follower(run, folder),

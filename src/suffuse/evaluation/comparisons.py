@@ -32,7 +32,7 @@ from .metrics import Draws, Metrics
 from .verdict import compare
 
 DISTILLATION, COMPUTE, FUSION, CLASSICAL = "distillation", "compute", "fusion", "classical"
-NETWORKS = ("teacher", "ensemble", "student", "export")  # that are compared with a classical baseline
+NETWORKS = ("student", "export")  # that are compared with a classical baseline, beside the teacher
 
 
 def pairs(models: Sequence[str], classical: str = "") -> list[tuple[str, str, str]]:
@@ -43,7 +43,8 @@ def pairs(models: Sequence[str], classical: str = "") -> list[tuple[str, str, st
     wanted.append((COMPUTE, "student", "rival"))
     for candidate, prefix in (("teacher", "teacher-only-"), ("baseline", "only-")):
         wanted.extend((FUSION, candidate, unimodal) for unimodal in models if unimodal.startswith(prefix))
-    wanted.extend((CLASSICAL, network, classical) for network in NETWORKS)
+    teacher = "ensemble" if "ensemble" in models else "teacher"  # all that teaches
+    wanted.extend((CLASSICAL, network, classical) for network in (teacher, *NETWORKS))
     return [pair for pair in wanted if pair[1] in models and pair[2] in models]
 
 

@@ -29,6 +29,8 @@ SIDES = (32, 64, 96)  # pixels of a picture; more is slow without a GPU
 MAX_LENGTH = 2048  # n-grams of a text
 MAX_CHARACTERS = 20_000  # of a text that is measured
 MANY_TEXTS, VOCABULARIES = 50_000, (8192, 16384)  # ids of n-grams for fewer distinct texts, and for so many
+FROZEN_COST = 0.02  # of an entry whose features are computed once, in pictures of 64 pixels
+TRIM = 30  # decibels: what is quieter at the ends of few recordings is cut
 FRAMES_IN_PICTURE = 200  # frames of sound that cost about as much as a picture of 64 pixels
 NGRAMS_IN_PICTURE = 4000
 MAX_EPOCHS = 150
@@ -104,15 +106,17 @@ def _draft(plan: Plan, source: str, place: Path, rows: int) -> recipe_writer.Dra
     """All that the recipe says about data and sizes."""
     used, table = plan.used(), plan.table()
     plain_names = names([*(c.name for c in used), *["facts"][: len(table)]])
-    modalities = dict(zip(plain_names, map(_modality, used), strict=False))
+    train = plan.counts.get("train") or round(TRAIN * rows)
+    labelled = max(plan.labelled if plan.split else round(TRAIN * plan.labelled), 1)
+    few_rows = labelled < FEW_ROWS
+    modalities = dict(zip(plain_names, (_modality(column, few_rows) for column in used), strict=False))
     distinct_share = {c.name: min(c.distinct / rows, 1.0) if c.distinct else 1.0 for c in used}
-    cost = sum(distinct_share[m["column"]] * _cost(m) for m in modalities.values())  # what repeats is encoded once
+    # what repeats is encoded once
+    cost = sum(distinct_share[m["column"]] * _cost(m, few_rows) for m in modalities.values())
     if table:
         types = {c.name: c.role for c in table}
         modalities[plain_names[-1]] = {"kind": "tabular", "column": list(types), "types": types}
         cost += 0.01
-    train = plan.counts.get("train") or round(TRAIN * rows)
-    labelled = max(plan.labelled if plan.split else round(TRAIN * plan.labelled), 1)
     known = source in sources.TABLE and not Path(source).exists()
     return recipe_writer.Draft(
         source=source if known else _relative(source, place),
@@ -120,24 +124,26 @@ def _draft(plan: Plan, source: str, place: Path, rows: int) -> recipe_writer.Dra
         modalities=modalities,
         batch=batch_size(train),
         epochs=epochs(train, cost),
-        few_rows=labelled < FEW_ROWS,
+        few_rows=few_rows,
         teacher_training=recipe_writer.TeacherTraining(
             batch_size(labelled), epochs(labelled, cost), 3 if labelled < FEW_LABELS * train else 1
         ),
     )
 
 
-def _modality(column: Column) -> dict:
+def _modality(column: Column, few_rows: bool) -> dict:
     if column.role == "image":
         return {"kind": "image", "column": column.name, "size": picture_size(column.side), **column.facts}
+    if column.role == "audio" and few_rows:
+        return {"kind": "audio", "column": column.name, **column.facts, "trim": TRIM}
     if column.role in ("audio", "sequence"):
         return {"kind": column.role, "column": column.name, **column.facts}
     return {"kind": "text", "column": column.name, **text_settings(column.cells)}
 
 
-def _cost(modality: dict) -> float:
-    if modality["kind"] == "image":
-        return modality.get("max_images", 1) * picture_cost(modality["size"])
+def _cost(modality: dict, few_rows: bool) -> float:
+    if modality["kind"] == "image" or (modality["kind"] == "audio" and few_rows):
+        return FROZEN_COST
     if modality["kind"] == "audio":
         return 100 * modality["seconds"] / FRAMES_IN_PICTURE
     if modality["kind"] == "sequence":
@@ -195,11 +201,6 @@ def epochs(rows: int, cost: float) -> int:
     batch = batch_size(rows)
     steps = min(max(PICTURES / max(batch * cost, 1), STEPS[0]), STEPS[1])
     return int(min(max(round(steps / math.ceil(rows / batch)), 8), MAX_EPOCHS))
-
-
-def picture_cost(size: int) -> float:
-    """In pictures of 64 pixels."""
-    return (size / 64) ** 2
 
 
 def _length(lengths: list[int]) -> int:

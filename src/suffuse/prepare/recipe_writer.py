@@ -168,6 +168,7 @@ def _modalities(plan: Plan, draft: Draft) -> list[str]:
         "max_images": "pictures of a row; their features are averaged",
         "rate": "samples a second, after resampling",
         "seconds": "at the most; what is longer is cut",
+        "trim": "decibels below the loudest part: what is quieter at the ends is cut",
         "features": "numbers of one step",
     }
     reasons = {c.name: c.reason for c in plan.columns}
@@ -214,6 +215,8 @@ def _network(draft: Draft, size: dict) -> list[str]:
     for name, settings in draft.modalities.items():
         if settings["kind"] == "image":
             encoder = "{kind: hog}"
+        elif settings["kind"] == "audio" and draft.few_rows:
+            encoder = "{kind: cepstra}"
         elif settings["kind"] == "audio":
             encoder = f"{{kind: conv1d, widths: {size['frames']}}}"
         elif settings["kind"] == "tabular":
@@ -229,6 +232,8 @@ def _network(draft: Draft, size: dict) -> list[str]:
         lines.append(_line("  hidden: 0", f"rows are few: no hidden layer before the outputs; else {size['hidden']}"))
     else:
         lines.append(_line(f"  hidden: {size['hidden']}", "width of the last hidden layer"))
+    if len(draft.modalities) > 1:
+        lines.append(_line("  unimodal_weight: 1.0", "each modality also has a head of its own, with this weight"))
     if size is not TEACHER:
         return lines
     lines.append(_line("  portfolio: {folds: 5}", "scikit-learn models of each modality teach with the network"))

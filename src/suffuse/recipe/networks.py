@@ -20,6 +20,12 @@ class Network(Settings):
     fusion: Fusion  # without one: `gated` for one or two modalities, `transformer` for more
     hidden: int = Field(default=0, ge=0)  # width of the head's hidden layer; 0: none
     dropout: float = Field(default=0.0, ge=0, lt=1)
+    unimodal_weight: float = Field(default=0.0, ge=0)  # of the losses of each modality's own head; 0: no such heads
+
+    @property
+    def unimodal_heads(self) -> bool:
+        """Whether each modality has a head of its own beside the joint one."""
+        return self.unimodal_weight > 0 and len(self.encoders) > 1
 
     @model_validator(mode="before")
     @classmethod

@@ -2,7 +2,7 @@
 
 The classical models are cross-fitted (:mod:`suffuse.classical.cross_fitting`): a training row is answered by models
 that weren't fitted on it. ``teacher/portfolio/`` holds their outputs for every row of the run, and the weights of all
-members for each set of modalities (:mod:`suffuse.classical.late_fusion`). A row is fused with the weights of the
+members for each set of modalities (:mod:`suffuse.opinion_pool`). A row is fused with the weights of the
 modalities that it has, or that may be read of it. Taps other than logits are the network's.
 """
 
@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 
 from ..activations import softmax
-from ..classical.late_fusion import fuse, fusion_weights
 from ..data.columns import Columns
 from ..errors import SuffuseError
 from ..files import read_array, read_json
+from ..opinion_pool import pool, pool_weights
 from ..types import CLASSES, Spec
 from . import Question, Teacher, batch_query
 from .matching import FLOOR
@@ -97,7 +97,7 @@ class Portfolio:
             subset = "+".join(name for name, kept in zip(spec.names, mask, strict=True) if kept)
             weights = self.weights.get(subset, self.weights["+".join(spec.names)])
             outputs = member_outputs(spec, network_logits[positions], self.outputs, rows[positions], mask)
-            logits[positions] = fuse(spec, weights, outputs)
+            logits[positions] = pool(spec, weights, outputs)
         return logits
 
 
@@ -134,7 +134,7 @@ def subset_weights(
         if len(complete):
             logits = batch_query.logits(network, complete, names=seen)
         members = member_outputs(spec, logits, outputs, complete, mask)
-        matrix = fusion_weights(spec, members, columns.target[complete])
+        matrix = pool_weights(spec, members, columns.target[complete])
         weights["+".join(subset)] = {
             head.name: dict(zip([NETWORK, *spec.names], row.tolist(), strict=True))
             for head, row in zip(spec.heads, matrix, strict=True)

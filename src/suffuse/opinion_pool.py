@@ -13,14 +13,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..activations import sigmoid, softmax
-from ..registry import optional
-from ..types import CLASSES, LABELS, Head, Spec
+from .activations import sigmoid, softmax
+from .registry import optional
+from .types import CLASSES, LABELS, Head, Spec
 
 EVENNESS = 0.01  # pull towards w = 1 / M, in units of the loss: few rows say little
 
 
-def fusion_weights(spec: Spec, outputs: Sequence[np.ndarray], target: np.ndarray) -> np.ndarray:
+def pool_weights(spec: Spec, outputs: Sequence[np.ndarray], target: np.ndarray) -> np.ndarray:
     """(H, M) weights of M members for each of H targets, from their outputs (N, C).
 
     They minimise the log loss (numbers: the mean squared error) plus EVENNESS times the mean of (w - 1 / M)^2.
@@ -37,7 +37,7 @@ def fusion_weights(spec: Spec, outputs: Sequence[np.ndarray], target: np.ndarray
     return np.stack(weights)
 
 
-def fuse(spec: Spec, weights: np.ndarray, outputs: Sequence[np.ndarray]) -> np.ndarray:
+def pool(spec: Spec, weights: np.ndarray, outputs: Sequence[np.ndarray]) -> np.ndarray:
     """(N, C) float32: M outputs (N, C), weighted for each target."""
     prior = np.asarray(spec.log_prior)
     relative = np.stack(outputs).astype(np.float64) - prior

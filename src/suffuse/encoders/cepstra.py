@@ -1,0 +1,103 @@
+"""Cepstral-time matrices (Milner & Vaseghi 1995) and statistics over time of a recording: (U, L, F + 1) -> (U, D).
+
+    C[q, k] = 1/L sum_t cos(pi k (t + 1/2) / L) sum_f cos(pi q (f + 1/2) / F) x[t, f]
+
+x is the log-mel power of L real frames. The cosine transform over bands gives cepstra, smooth in q; the one over time
+describes how each cepstrum moves over the whole recording, whatever its length. With ``statistics`` the mean, deviation
+and maximum of each band and its mean absolute change follow. D = cepstra x times, and 4 F of statistics. Nothing is
+learned: the features are frozen and computed once for each recording. It is meant for short recordings (a word, a
+command, an event), too few to learn features from.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field as Setting
+
+from ..registry import PartDocs, PartSettings
+from ..types import Encoded, Field
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+MODALITIES = ("audio",)
+QUIETEST = -1e4  # below any log-mel power
+
+DOCS = PartDocs(
+    summary=(
+        "Cepstral-time matrices (Milner & Vaseghi 1995): (U, L, F + 1) to (U, D) with D = `cepstra` x `times`, and 4 F "
+        "of `statistics`. Nothing is learned: the features are frozen, computed once for each recording, and the "
+        "fusion learns from them. For short recordings (a word, a command, an event), too few to learn features from."
+    ),
+    example="speech: {kind: cepstra, drop: 0.2}",
+)
+EXAMPLES = (
+    ("audio", {"cepstra": 3, "times": 2, "drop": 0.0}),
+    ("audio", {"cepstra": 2, "times": 3, "statistics": True, "drop": 0.0}),
+)
+
+
+class Settings(PartSettings):
+    """Numbers of coefficients."""
+
+    kind: Literal["cepstra"] = "cepstra"
+    cepstra: int = Setting(default=13, ge=1, le=256, description="Coefficients over the mel bands.")
+    times: int = Setting(default=8, ge=1, le=256, description="Coefficients over time.")
+    statistics: bool = Setting(
+        default=False, description="Add each band's mean, deviation, maximum and mean absolute change."
+    )
+    drop: float = Setting(default=0.2, ge=0, lt=1, description="Share of the features that are dropped in training.")
+    frozen: Literal[True] = Setting(default=True, description="Always: there is nothing to train.")
+
+
+def width(settings: Settings, layers: nn.ModuleDict) -> int:
+    """D."""
+    return settings.cepstra * settings.times + (4 * _bands(layers) if settings.statistics else 0)
+
+
+def layers(settings: Settings, field: Field) -> nn.ModuleDict:
+    """The cosine transform over bands, (cepstra, F), as a constant. Raises ValueError where there are fewer bands than
+    cepstra."""
+    import torch
+    from torch import nn
+
+    bands = field.statistics["features"]
+    if settings.cepstra > bands:
+        raise ValueError(f"got cepstra {settings.cepstra}, expected at most {bands}, the number of bands")
+    transform = nn.Module()
+    angles = torch.arange(settings.cepstra)[:, None] * (torch.arange(bands) + 0.5) * (math.pi / bands)
+    transform.register_buffer("matrix", angles.cos())
+    return nn.ModuleDict({"transform": transform})
+
+
+def normalised(settings: Settings, layers: nn.ModuleDict) -> tuple[list[float], list[float]]:
+    """Bands as they are: the cosine transform is one of log power."""
+    return [0.0] * _bands(layers), [1.0] * _bands(layers)
+
+
+def _bands(layers: nn.ModuleDict) -> int:
+    matrix: Tensor = layers["transform"].matrix  # pyright: ignore[reportAssignmentType]
+    return matrix.shape[1]
+
+
+def encode(settings: Settings, layers: nn.ModuleDict, x: Tensor) -> Encoded:
+    """(U, L, F + 1) -> vector (U, D)."""
+    import torch
+
+    real, bands = x[:, :, -1:], x[:, :, :-1]
+    bands = bands * real
+    length = real.sum(1).clamp(min=1)  # (U, 1)
+    matrix: Tensor = layers["transform"].matrix  # pyright: ignore[reportAssignmentType]
+    frame = real.squeeze(2).cumsum(1) - 0.5  # (U, L), t + 1/2 of a real frame
+    order = torch.arange(settings.times, dtype=x.dtype)
+    basis = (frame.unsqueeze(1) * order.unsqueeze(1) * math.pi / length.unsqueeze(2)).cos() / length.unsqueeze(2)
+    features = [(basis @ (bands @ matrix.T)).flatten(1)]
+    if settings.statistics:
+        mean = bands.sum(1) / length
+        deviation = (((bands - mean.unsqueeze(1)) * real).square().sum(1) / length).clamp(min=1e-12).sqrt()
+        maximum = bands.masked_fill(real <= 0, QUIETEST).amax(1)
+        changes = (bands[:, 1:] - bands[:, :-1]).abs() * real[:, 1:]
+        features += [mean, deviation, maximum, changes.sum(1) / (length - 1).clamp(min=1)]
+    return Encoded(torch.cat(features, dim=1))
