@@ -81,7 +81,12 @@ def recipe(proposal: Proposal) -> Recipe:
         big, small = written["teacher"]["encoders"][name], written["student"]["encoders"][name]
         assert all(big[key] > small[key] for key in ("embedding", "width") if big.get(key))
         assert all(b > s for b, s in zip(big.get("widths", ()), small.get("widths", ()), strict=True))
-    assert made.student.fusion.model_dump()["width"] < made.teacher.fusion.model_dump()["width"]
+    if made.student.fusion.kind == "late":
+        assert len(made.student.encoders) == 1 and made.teacher.fusion.kind == "concat"
+    else:
+        assert made.student.fusion.model_dump()["width"] < made.teacher.fusion.model_dump()["width"]
+    weight = 1.0 if len(made.student.encoders) > 1 else 0.0
+    assert made.student.unimodal_weight == made.teacher.unimodal_weight == weight
     return made
 
 
@@ -112,7 +117,15 @@ def test_images_and_texts_are_used(tmp_path: Path) -> None:
 
 def test_one_modality_is_not_gated(tmp_path: Path) -> None:
     made = recipe(propose(table(tmp_path, texts()), "label"))
-    assert made.teacher.fusion.model_dump()["kind"] == made.student.fusion.model_dump()["kind"] == "concat"
+    assert (made.teacher.fusion.kind, made.student.fusion.kind) == ("concat", "late")  # rows are few
+
+
+def test_numbers_that_are_codes_are_categories(tmp_path: Path) -> None:
+    columns = texts(zip=[10_000 + row % 7 for row in range(ROWS)], area=[10_000 + row % 7 for row in range(ROWS)])
+    columns["Postal code"], columns["encode"] = columns["zip"], columns["area"]
+    found = roles(propose(table(tmp_path, columns), "label"))
+    assert (found["zip"], found["Postal code"]) == ("category", "category")
+    assert (found["area"], found["encode"]) == ("number", "number")
 
 
 def test_columns_that_are_not_read_are_explained(tmp_path: Path) -> None:
@@ -548,12 +561,13 @@ def test_sizes() -> None:
 def test_text_settings() -> None:
     texts = [sentence(row) for row in range(100)]
     settings = text_settings(texts)
-    assert (settings["tokens"], settings["vocabulary"]) == ("ngrams", 8192)
+    assert (settings["tokens"], settings["vocabulary"]) == ("ngrams", 4096)
     read = text.Settings(column="", **settings)
     statistics = text.fit(read, texts)
     longest = max((ids != text.PAD).sum() for ids in text.encode(read, statistics, texts))
     assert longest <= settings["length"] <= 1.5 * longest + 8
     assert text_settings([" ".join(f"w{row}x{n}" for n in range(2000)) for row in range(20)])["length"] == 2048
+    assert text_settings([f"{row} rows" for row in range(3_000)])["vocabulary"] == 8192
     assert text_settings([f"{row} rows" for row in range(50_000)])["vocabulary"] == 16384
 
 

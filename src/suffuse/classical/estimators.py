@@ -1,8 +1,9 @@
 """scikit-learn models for each kind of target: features (N, K) -> outputs (N, C) as a network has them.
 
 Classes: logistic regression; labels: one for each label; numbers: ridge regression with its penalty chosen by
-leave-one-out (generalised cross-validation). On columns of a table instead: histogram gradient boosting (Ke et al.
-2017), which reads missing numbers and categories as they are. Outputs are log-probabilities, log-odds of labels, and
+leave-one-out (generalised cross-validation). On columns of a table the mean of that, of histogram gradient boosting (Ke
+et al. 2017), which reads missing numbers and categories as they are, and of extremely randomised trees (Geurts, Ernst &
+Wehenkel 2006). Outputs are log-probabilities, log-odds of labels, and
 numbers in the units of the run's targets.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,7 @@ from .features import Features
 RARE = 1e-4  # probability of a class without training rows, before normalisation
 ITERATIONS = 100  # of logistic regression
 PENALTIES = (0.1, 1.0, 10.0, 100.0, 1000.0)  # of ridge regression, to choose from
+TREES = 200  # extremely randomised ones
 MAX_CATEGORY_CODES = 255  # that histogram gradient boosting takes; a column with more is read as numbers
 
 
@@ -67,17 +70,39 @@ def _fit_one(head: Head, matrix: Any, target: np.ndarray, features: Features) ->
 
 
 def _estimator(head: Head, matrix: Any, features: Features) -> Any:
-    linear = optional("sklearn.linear_model", "train")
     if features.is_table:
-        ensemble = optional("sklearn.ensemble", "train")
-        codes = [c for c in features.categories if matrix[:, c].max(initial=0) <= MAX_CATEGORY_CODES - 1]
-        kind = ensemble.HistGradientBoostingClassifier if head.kind in (CLASSES, LABELS) else None
-        kind = kind or ensemble.HistGradientBoostingRegressor
-        return kind(random_state=0, categorical_features=codes or None)
+        return _table_estimator(head, matrix, features)
+    linear = optional("sklearn.linear_model", "train")
     if head.kind not in (CLASSES, LABELS):
         return linear.RidgeCV(PENALTIES) if _dense(matrix) else linear.Ridge(1.0)
     strength = 0.01 if _dense(matrix) else 10.0  # inverse penalty; standardised numbers are larger than TF-IDF
     return linear.LogisticRegression(C=strength, max_iter=ITERATIONS)
+
+
+def _table_estimator(head: Head, matrix: np.ndarray, features: Features) -> Any:
+    """The mean of three models that err differently: the mean of their probabilities, or of their numbers."""
+    ensemble, linear = optional("sklearn.ensemble", "train"), optional("sklearn.linear_model", "train")
+    make_pipeline = optional("sklearn.pipeline", "train").make_pipeline
+    impute, preprocessing = optional("sklearn.impute", "train"), optional("sklearn.preprocessing", "train")
+    transformer = optional("sklearn.compose", "train").ColumnTransformer
+    codes = [c for c in features.categories if matrix[:, c].max(initial=0) <= MAX_CATEGORY_CODES - 1]
+    numbers = [c for c in range(matrix.shape[1]) if c not in codes]
+    standardised = make_pipeline(impute.SimpleImputer(keep_empty_features=True), preprocessing.StandardScaler())
+    indicators = preprocessing.OneHotEncoder(handle_unknown="ignore")
+    columns = transformer([("numbers", standardised, numbers), ("codes", indicators, codes)])
+    filled = impute.SimpleImputer(keep_empty_features=True)
+    if head.kind in (CLASSES, LABELS):
+        boosting, trees = ensemble.HistGradientBoostingClassifier, ensemble.ExtraTreesClassifier
+        regression = linear.LogisticRegression(max_iter=ITERATIONS)
+        vote: Any = partial(ensemble.VotingClassifier, voting="soft")
+    else:
+        boosting, trees = ensemble.HistGradientBoostingRegressor, ensemble.ExtraTreesRegressor
+        regression, vote = linear.RidgeCV(PENALTIES), ensemble.VotingRegressor
+    return vote([
+        ("boosting", boosting(random_state=0, categorical_features=codes or None)),
+        ("trees", make_pipeline(filled, trees(TREES, random_state=0))),
+        ("linear", make_pipeline(columns, regression)),
+    ])  # fmt: skip
 
 
 def _dense(matrix: Any) -> bool:

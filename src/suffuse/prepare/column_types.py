@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -33,6 +34,8 @@ SAMPLE = 200  # values that are examined closely
 MIN_COVERAGE = 0.05  # of the rows must have a value
 SURE = 0.99  # of the values must be dates
 FEW = 20  # values: fewer make no free text, and no group
+# names of columns whose numbers are names
+CODE = re.compile(r"(?i)(?:^|[\W_])(?:zip|plz|(?:zip|post|postal)?[\W_]?codes?)$")
 RATE = 16_000  # samples a second that are kept at the most: speech needs no more
 LONGEST = (10.0, 512)  # seconds, steps
 WIDEST = 4096  # numbers that a plain vector may have; a longer flat list is a series
@@ -105,6 +108,8 @@ def _inspect_column(name: str, cells: pa.ChunkedArray, root: Root) -> Column:
     filled = [v for v in values if v is not None]
     distinct = list(dict.fromkeys(filled))
     role, reason, facts = _plain_role(filled, distinct, len(values), root)
+    if role == "number" and CODE.search(name) and _repeats(filled, distinct):
+        role, reason = "category", f"codes, by its name: {len(distinct):,} different ones"
     examples, side = tuple(short(v) for v in distinct[:3]), facts.pop("side", 0)
     return Column(name, role, reason, examples, len(filled) / len(values), values, len(distinct), side, facts)
 
@@ -178,9 +183,14 @@ def _plain_role(filled: list[str], distinct: list[str], rows: int, root: Root) -
     many = len(distinct) >= min(FEW, len(filled) / 2)
     if many and (length >= 4 or (length >= 2 and 5 * len(distinct) >= len(filled))):
         return "text", f"{len(distinct):,} different texts of about {length:.0f} words", {}
-    if 3 * len(distinct) <= len(filled) and len(distinct) <= 10 * FEW:
+    if _repeats(filled, distinct):
         return "category", f"category of {len(distinct):,} values", {}
     return "other", f"{len(distinct):,} different names or codes, no free text", {}
+
+
+def _repeats(filled: list[str], distinct: list[str]) -> bool:
+    """Whether values are few enough, and each often enough, for categories."""
+    return 3 * len(distinct) <= len(filled) and len(distinct) <= 10 * FEW
 
 
 def _is_majority(votes: Any) -> bool:

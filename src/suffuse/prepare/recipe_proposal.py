@@ -28,7 +28,7 @@ FEW_LABELS = 0.5  # of the training rows have a label: below it three teachers t
 SIDES = (32, 64, 96)  # pixels of a picture; more is slow without a GPU
 MAX_LENGTH = 2048  # n-grams of a text
 MAX_CHARACTERS = 20_000  # of a text that is measured
-MANY_TEXTS, VOCABULARIES = 50_000, (8192, 16384)  # ids of n-grams for fewer distinct texts, and for so many
+VOCABULARIES = ((3_000, 4096), (50_000, 8192), (math.inf, 16384))  # below so many distinct texts: ids of n-grams
 FROZEN_COST = 0.02  # of an entry whose features are computed once, in pictures of 64 pixels
 TRIM = 30  # decibels: what is quieter at the ends of few recordings is cut
 FRAMES_IN_PICTURE = 200  # frames of sound that cost about as much as a picture of 64 pixels
@@ -184,7 +184,7 @@ def picture_size(side: int) -> int:
 def text_settings(cells: Sequence[str | None]) -> dict:
     """tokens, vocabulary and length for the texts of a column (None: no text)."""
     distinct = [" ".join(cell.split())[:MAX_CHARACTERS].lower() for cell in dict.fromkeys(cells) if cell]
-    vocabulary = VOCABULARIES[0] if len(distinct) < MANY_TEXTS else VOCABULARIES[1]
+    vocabulary = next(ids for bound, ids in VOCABULARIES if len(distinct) < bound)
     settings = text.Settings.model_validate({"column": "", "tokens": "ngrams", "vocabulary": vocabulary})
     hashing = text_ngrams.Hashing.of(vocabulary, settings.word_ngrams, settings.char_ngrams)
     lengths = [len(text_ngrams.ngram_ids(hashing, t)) for t in sample(distinct, 2_000)]

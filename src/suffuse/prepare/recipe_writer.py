@@ -17,17 +17,18 @@ COMMENT_COLUMN = 34  # where a comment beside an entry starts
 TEACHER = {
     "frames": [64, 96, 128],
     "embedding": 64,
-    "table": [128],
+    "table": [256],
     "gru": 128,
     "fusion": 128,
     "hidden": 128,
     "rate": 0.002,
 }
+DROPOUT = 0.2  # in the networks of tables
 MODALITY_DROPOUT = 0.2  # share of the rows whose modalities are thinned out, of the student's training
 STUDENT = {
     "frames": [16, 24, 32],
-    "embedding": 8,
-    "table": [64],
+    "embedding": 16,
+    "table": [128],
     "gru": 24,
     "fusion": 32,
     "hidden": 32,
@@ -220,20 +221,13 @@ def _network(draft: Draft, size: dict) -> list[str]:
         elif settings["kind"] == "audio":
             encoder = f"{{kind: conv1d, widths: {size['frames']}}}"
         elif settings["kind"] == "tabular":
-            encoder = f"{{kind: mlp, widths: {size['table']}}}"
+            encoder = f"{{kind: mlp, widths: {size['table']}, dropout: {DROPOUT}}}"
         elif settings["kind"] == "sequence":
             encoder = f"{{kind: gru, width: {size['gru']}}}"
         else:
             encoder = f"{{kind: ngrams, embedding: {size['embedding']}}}"
         lines.append(f"    {scalar(name)}: {encoder}")
-    fusion = fusions.default_kind(len(draft.modalities)) if len(draft.modalities) > 1 else "concat"
-    lines.append(f"  fusion: {{kind: {fusion}, width: {size['fusion']}}}")
-    if draft.few_rows:
-        lines.append(_line("  hidden: 0", f"rows are few: no hidden layer before the outputs; else {size['hidden']}"))
-    else:
-        lines.append(_line(f"  hidden: {size['hidden']}", "width of the last hidden layer"))
-    if len(draft.modalities) > 1:
-        lines.append(_line("  unimodal_weight: 1.0", "each modality also has a head of its own, with this weight"))
+    lines += _fusion(draft, size)
     if size is not TEACHER:
         return lines
     lines.append(_line("  portfolio: {folds: 5}", "scikit-learn models of each modality teach with the network"))
@@ -241,6 +235,22 @@ def _network(draft: Draft, size: dict) -> list[str]:
         lines.append(_line(f"  num_seeds: {draft.teacher_training.seeds}", "labels are few: so many trainings, ..."))
         lines.append(_line("  ensemble: true", "... and the mean of their answers teaches"))
     return lines + _train(draft.teacher_training, size)
+
+
+def _fusion(draft: Draft, size: dict) -> list[str]:
+    """The fusion and the heads. Few rows of one modality need no joint layer in a student."""
+    if len(draft.modalities) == 1 and draft.few_rows and size is STUDENT:
+        return [_line("  fusion: {kind: late}", "a linear head: there is one modality, and rows are few")]
+    several = len(draft.modalities) > 1
+    kind = fusions.default_kind(len(draft.modalities)) if several else "concat"
+    lines = [f"  fusion: {{kind: {kind}, width: {size['fusion']}}}"]
+    if draft.few_rows:
+        lines.append(_line("  hidden: 0", f"rows are few: no hidden layer before the outputs; else {size['hidden']}"))
+    else:
+        lines.append(_line(f"  hidden: {size['hidden']}", "width of the last hidden layer"))
+    if several:
+        lines.append(_line("  unimodal_weight: 1.0", "each modality also has a head of its own, with this weight"))
+    return lines
 
 
 def _train(training: Draft | TeacherTraining, size: dict) -> list[str]:
