@@ -17,6 +17,7 @@ from .activations import sigmoid, softmax
 from .registry import optional
 from .types import CLASSES, LABELS, Head, Spec
 
+NETWORK = "network"  # name of a trained network among members that are modalities; no modality may have it
 EVENNESS = 0.01  # pull towards w = 1 / M, in units of the loss: few rows say little
 
 

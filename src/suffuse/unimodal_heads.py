@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from .shapley import listed
 from .types import Encoded, Spec
 
+JOINT = "all modalities"  # name of the joint head; no modality's name has a space
 MAX_MODALITIES = 4  # up to so many each set of modalities has weights of its own; beyond, all sets share them
 
 
@@ -72,6 +73,16 @@ class UnimodalHeads(nn.Module):
             return
         for mask in masks[1:]:
             yield int(mask @ self.bits.numpy()), mask
+
+    def facts(self) -> dict[str, dict[str, float]]:
+        """Head (:data:`JOINT`, or a modality) -> target -> its weight where all modalities are present."""
+        number = list(self.sets())[-1][0]
+        first = [0, *np.cumsum([head.outputs for head in self.spec.heads])[:-1].tolist()]
+        rows = self.weights[number][:, first].tolist()
+        names = [head.name for head in self.spec.heads]
+        return {
+            head: dict(zip(names, row, strict=True)) for head, row in zip([JOINT, *self.spec.names], rows, strict=True)
+        }
 
     @torch.no_grad()
     def set_weights(self, number: int, weights: np.ndarray) -> None:

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import random
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -102,9 +103,8 @@ def test_images_and_texts_are_used(tmp_path: Path) -> None:
     assert set(made.modalities) == {"text", "photo"}
     assert made.modalities["photo"].model_dump()["size"] == 32
     assert made.modalities["text"].model_dump()["tokens"] == "ngrams"
-    for network in (made.teacher, made.student):
-        assert {name: encoder.kind for name, encoder in network.encoders.items()} == {"photo": "hog", "text": "ngrams"}
-        assert network.hidden == 0  # rows are few
+    assert {name: encoder.kind for name, encoder in made.student.encoders.items()} == {"photo": "hog", "text": "ngrams"}
+    assert made.teacher.hidden == made.student.hidden == 0  # rows are few
     assert made.teacher.portfolio.folds == 5
     assert (made.data.source, made.data.root) == ("rows.csv", None)
     assert made.teacher.fusion.model_dump()["kind"] == "gated"
@@ -253,7 +253,22 @@ def test_pictures_inside_the_table(tmp_path: Path, form: str) -> None:
     pq.write_table(pa.table({"scan": contents, "label": label}), tmp_path / "rows.parquet")
     made = recipe(propose(str(tmp_path / "rows.parquet"), "label"))
     assert made.modalities["scan"].model_dump()["size"] == 96
-    assert made.teacher.encoders["scan"].kind == "hog"
+    assert made.student.encoders["scan"].kind == "hog"
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_pretrained_weights_are_used_where_they_are_installed(tmp_path, monkeypatch, installed) -> None:
+    def version(package: str) -> str:
+        if not installed:
+            raise metadata.PackageNotFoundError(package)
+        return "1.0"
+
+    monkeypatch.setattr(metadata, "version", version)
+    found = propose(table(tmp_path, texts(photo=pictures(tmp_path, ROWS))), "label", place=tmp_path)
+    made = recipe(found)
+    assert (made.teacher.encoders["photo"].kind == "efficientnet_lite") is installed
+    assert (made.teacher.encoders["photo"].kind == "hog") is not installed
+    assert ("pip install 'suffuse[efficientnet]'" in found.text) is not installed
 
 
 def wav(row: int) -> bytes:

@@ -20,11 +20,12 @@ from suffuse.errors import SuffuseError
 from suffuse.files import read_array, read_json
 from suffuse.knowledge.row_reuse import find_keys
 from suffuse.knowledge.teacher_logits import stored_logits
+from suffuse.opinion_pool import NETWORK
 from suffuse.run import Run
 from suffuse.teachers import Question, batch_query
 from suffuse.teachers.factory import open_teacher
 from suffuse.teachers.out_of_fold import fold_of
-from suffuse.teachers.portfolio import FOLDER, NETWORK, Portfolio, subsets
+from suffuse.teachers.portfolio import FOLDER, Portfolio, subsets
 
 WORDS = {"red": ("cherry", "fire"), "blue": ("sky", "ocean"), "green": ("grass", "moss")}
 ROWS = 200

@@ -39,6 +39,9 @@ class Settings(PartSettings):
     frozen: bool = Setting(default=False, description="Don't train it; cache its vectors.")
     mirrored: bool = Setting(default=False, description="Average the vectors of the picture and its mirror image.")
     stages: int = Setting(default=0, ge=0, le=7, description="Also use mean and maximum of this many last stages.")
+    drop: float = Setting(
+        default=0.0, ge=0, lt=1, description="Share of a frozen encoder's features that are dropped in training."
+    )
 
     @model_validator(mode="after")
     def _sensible(self) -> Settings:

@@ -25,7 +25,7 @@ VERSION = 2  # of training.json; before 2 it has no record of rows and steps
 
 def save_trained(model: FusionModel, state: State, plan: Plan, folder: Path) -> None:
     """The model, ``metrics.jsonl`` (a line per validation) and, last, ``training.json``: which epoch was best, which
-    rows the training used (:mod:`.row_usage`) and its budget of steps."""
+    rows the training used (:mod:`.row_usage`), its budget of steps, and the weights of unimodal heads."""
     save(model, folder)
     write_text(folder / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in state.history))
     facts = {
@@ -36,6 +36,8 @@ def save_trained(model: FusionModel, state: State, plan: Plan, folder: Path) -> 
     }
     facts |= {"shares": mean_shares(state.history), "alerts": alerts(state.history)}
     facts |= {"version": VERSION, "steps": steps(plan, state)}
+    if model.unimodal:
+        facts["heads"] = model.unimodal.facts()
     if plan.usage:
         facts["rows"] = plan.usage.facts()
     write_json(folder / "training.json", facts)

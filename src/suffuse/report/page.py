@@ -27,6 +27,7 @@ from .dataset_view import DatasetView
 from .examples import examples
 from .explanation_view import explained_rows
 from .i18n import LANGUAGES, t
+from .pool_members import members_table
 from .soft_labels import soft_labels
 from .templates import render_page, render_template
 from .training_curves import training
@@ -71,6 +72,7 @@ def body(run: Run, dataset: DatasetView, audit: Sequence[dict] | None = None, ex
         "results": results_section.results(run, heads),
         "targets": results_section.target_tables(run, dataset),
         "target_terms": results_section.target_terms(heads),
+        "not_better": run_warnings.classical(run),
         "warnings": [*run_warnings.leaks(run), *run_warnings.teacher(run), *run_warnings.fusion(run)],
         "training": training(run),
         "reliability": reliability.reliability(run, heads),
@@ -95,6 +97,7 @@ def probe_sections(run: Run) -> dict[str, Any]:
         "cost": cost(run),
         "subsets": robustness_section.subsets(run),
         "contribution": contribution(run),
+        "pooled": members_table(run),
         "agreement": agreement(run),
         "temperatures": reliability.temperatures(run),
         "robustness": robustness_section.robustness(run),
@@ -122,6 +125,7 @@ def sections(kinds: set[str], targets: int, values: Mapping[str, Any]) -> dict[s
         ("cost", t("Cost"), values["cost"]),
         ("subsets", t("Missing inputs"), values["subsets"]),
         ("contribution", t("Contributions"), values["contribution"]),
+        ("pooled", t("Weights"), values["pooled"]),
         ("worth", t("Modalities"), ablation["controls"] or ablation["slices"] or ablation["curve"]),
         ("agreement", t("Agreement"), values["agreement"]),
         ("training", t("Training"), True),

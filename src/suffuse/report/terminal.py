@@ -11,6 +11,7 @@ from ..prepare.quarantine import LeftOut
 from ..run import Run
 from . import modality_ablation, run_warnings, scores_table, verdict_text
 from .contribution_section import contribution_table
+from .pool_members import members_table
 from .robustness_section import subsets_table
 
 
@@ -46,8 +47,9 @@ def summary(run: Run) -> dict[str, Any]:
 
 
 def modality_tables(run: Run) -> list[list[str]]:
-    """Scores with modalities missing, and the contribution of each."""
-    return [table.lines() for table in (subsets_table(run), contribution_table(run)) if table]
+    """Scores with modalities missing, the contribution of each, and the weights of what is pooled."""
+    tables = (subsets_table(run), contribution_table(run), members_table(run))
+    return [table.lines() for table in tables if table]
 
 
 def row_counts(run: Run) -> Iterator[str]:

@@ -31,6 +31,7 @@ from ..engine.workers import is_brief, run_jobs
 from ..errors import SuffuseError
 from ..files import read_array, read_json, write_json
 from ..model import open_model
+from ..opinion_pool import NETWORK
 from ..progress import Tell, progress, say
 from ..registry import settings
 from ..run import Run
@@ -39,7 +40,7 @@ from ..teachers import batch_query, portfolio
 from ..teachers.ensemble import combine
 from ..teachers.factory import open_external, open_network
 from ..teachers.out_of_fold import fold_of
-from ..teachers.portfolio import NETWORK, Portfolio
+from ..teachers.portfolio import Portfolio
 from ..types import CLASSES, Head
 
 MEMORISED, SURE = 0.98, 0.05  # main metric and log loss on training rows of a teacher that has memorised them

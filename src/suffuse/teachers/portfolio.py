@@ -21,13 +21,12 @@ from ..activations import softmax
 from ..data.columns import Columns
 from ..errors import SuffuseError
 from ..files import read_array, read_json
-from ..opinion_pool import pool, pool_weights
+from ..opinion_pool import NETWORK, pool, pool_weights
 from ..types import CLASSES, Spec
 from . import Question, Teacher, batch_query
 from .matching import FLOOR
 
 FOLDER, WEIGHTS = "portfolio", "weights.json"
-NETWORK = "network"  # name of the trained network among the members; no modality may have it
 MAX_MODALITIES = 4  # up to so many every set of modalities has weights of its own
 
 
