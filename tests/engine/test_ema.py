@@ -161,7 +161,8 @@ def test_a_step_in_several_batches_ends_with_the_weights_of_one(
         training = Training(epochs=1, batch=batch, accumulate=accumulate, learning_rate=0.02, warmup=0.0)
         sampler = Sampler(rows, rows, batch, 3)
         plan = loop.Plan(
-            training, sampler, every=sampler.steps, gather=gather, validate=lambda model: {"accuracy": 0.0},
+            training, sampler, every=sampler.steps, gather=gather,
+            validate=lambda model: {"accuracy": 0.0, "log_loss": 1.0},
             folder=tmp_path / str(batch), tell=lambda share, words: None,
             labels=lambda picked: columns.counts(picked, target),
         )  # fmt: skip

@@ -123,13 +123,13 @@ def test_a_checkpoint_that_can_t_be_read_is_told(trainer, cut, monkeypatch):
     assert str(file) in caught.value.line()
 
 
-def prescribed(scores: list[float], kept: list[dict]):
-    """Validation that says these accuracies, and keeps the weights that it was shown."""
-    left = iter(scores)
+def prescribed(scores: list[float], kept: list[dict], losses: list[float] | None = None):
+    """Validation that says these accuracies and log losses, and keeps the weights that it was shown."""
+    left, losses_left = iter(scores), iter(losses or [1.0] * len(scores))
 
     def validate(model: torch.nn.Module) -> dict[str, float]:
         kept.append({n: v.clone() for n, v in model.state_dict().items()})
-        return {"accuracy": next(left), "log_loss": 1.0}
+        return {"accuracy": next(left), "log_loss": next(losses_left)}
 
     return validate
 
@@ -166,6 +166,16 @@ def test_a_plateau_stops_early(trainer):
     training = Training(epochs=9, batch=8, patience=3)
     found = trainer.fit(training=training, validate=prescribed([0.5, *[1.0] * 8], []))
     assert found.state.stopped and len(found.state.history) == 5 and found.state.best_epoch == 2
+
+
+def test_the_loss_decides_between_equal_scores_and_patience_ignores_it(trainer):
+    """With few validation rows a score is soon 1, long before the training is at its best."""
+    scores, losses_of = [0.5, 1.0, 1.0, 1.0, 0.9], [0.1, 0.6, 0.4, 0.5, 0.01]
+    training = Training(epochs=5, batch=8)
+    found = trainer.fit(training=training, validate=prescribed(scores, [], losses_of))
+    assert (found.state.best_epoch, found.state.best, found.state.best_loss) == (3, 1.0, 0.4)
+    patient = trainer.fit(training=replace_patience(training, 2), validate=prescribed(scores, [], losses_of))
+    assert patient.state.stopped and len(patient.state.history) == 4 and patient.state.best_epoch == 3
 
 
 def replace_patience(training: Training, patience: int) -> Training:

@@ -29,7 +29,9 @@ class State:
     step: int = 0  # batches
     optimizer_steps: int = 0
     best: float = -math.inf
+    best_loss: float = math.inf  # of the epoch that was best
     best_epoch: int = 0
+    improved_epoch: int = 0  # the last one with a better score than all before it: an equal score is no better one
     stopped: bool = False
     history: list[dict[str, Any]] = field(default_factory=lambda: [])  # one entry per validation
 

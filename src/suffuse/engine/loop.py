@@ -54,7 +54,7 @@ class Plan:
     sampler: Sampler
     every: int  # batches of an epoch; epochs x every is the budget, whatever the number of rows
     gather: Callable[[np.ndarray, int], tuple[Any, ...]]  # rows, number of the pass -> the objective's arguments
-    validate: Callable[[FusionModel], dict[str, float]]  # :func:`deciding` says which number decides; a tie is no gain
+    validate: Callable[[FusionModel], dict[str, float]]  # the main metric, and `log_loss`, which decides ties
     folder: Path  # for the checkpoint
     tell: Callable[[float, str], None]  # (share done, a few words)
     calibrate: bool = False  # the losses' weights are shares of the gradient, found before the first step
@@ -199,7 +199,8 @@ def pulled(objective: Objective, plan: Plan, order: np.ndarray, turn: int) -> di
 
 
 def end_epoch(objective: Objective, keep: Checkpoint, plan: Plan, state: State, pulls: dict[str, float]) -> None:
-    """Validate, note, keep the best (of equal ones the earliest), decide whether to stop."""
+    """Validate, note, keep the best (of equal ones that with the lower loss: few validation rows soon are all right,
+    long before the training is at its best), decide whether to stop."""
     means = cast("list[float]", (keep.sums / plan.every).tolist())
     terms = dict(zip(objective.names, means, strict=True))
     scores = plan.validate(objective.model) if current().first else {}
@@ -218,12 +219,14 @@ def end_epoch(objective: Objective, keep: Checkpoint, plan: Plan, state: State, 
         weights = cast("list[float]", objective.weights.tolist())
         line["weights"] = dict(zip(objective.names, weights, strict=True))
     state.history.append(line)
-    first = selection_score(scores)
+    first, loss = selection_score(scores), scores["log_loss"]
     if first > state.best:
-        state.best, state.best_epoch = first, number
+        state.improved_epoch = number
+    if (first, -loss) > (state.best, -state.best_loss):
+        state.best, state.best_loss, state.best_epoch = first, loss, number
         keep.note_best()
     patience = plan.training.patience
-    state.stopped = bool(patience) and number - state.best_epoch >= patience
+    state.stopped = bool(patience) and number - state.improved_epoch >= patience
     words = f"epoch {number}/{plan.training.epochs}, validation {first:.4f}"
     if current().first and plan.note:
         plan.note(line)

@@ -79,14 +79,14 @@ def weights_hash(model: torch.nn.Module) -> str:
 
 
 def late_validation(scores: list[dict[str, float]]) -> dict[str, float]:
-    """The mean of the validation scores of a training's last quarter. The best epoch's score is the largest of many, and
-    partly luck; this one isn't chosen."""
+    """The mean of the validation scores of a training's last quarter. The best epoch's score is the largest of many,
+    and partly luck; this one isn't chosen."""
     late = scores[-max(len(scores) // LATE, 1) :]
     return {key: sum(score[key] for score in late) / len(late) for key in late[0]}
 
 
 def best_seed(folder: Path) -> str:
-    """The seed whose late epochs were best on validation (:func:`late_validation`); the lower log loss decides a tie."""
+    """The seed whose late epochs were best on validation (:func:`late_validation`); the lower log loss decides ties."""
     facts = {p.parent.name: read_json(p) for p in sorted(folder.glob("seed-*/training.json"))}
     validation = {seed: own.get("late_validation") or own["validation"] for seed, own in facts.items()}
     return max(validation, key=lambda seed: (selection_score(validation[seed]), -validation[seed]["log_loss"]))
