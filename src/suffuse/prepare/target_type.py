@@ -17,6 +17,7 @@ from .column_types import FEW, Column, is_number, percent, short
 from .targets import MAX_CLASSES
 
 SEPARATORS = (";", "|", ",")
+GAPS = 1.5  # classes that are numbered: at the most so many numbers to a class
 OFTEN = 0.1  # of the cells must hold several labels
 REPEATS = 3  # how often a label must stand there, on average
 
@@ -64,10 +65,15 @@ def target_type(column: Column) -> TargetType:
 
 
 def is_measured(counts: Counter) -> bool:
-    """Whether these labels are measured numbers: many different ones, with fractions or hardly repeated."""
+    """Whether these labels are measured numbers: more than FEW, with fractions, hardly repeated, or spread out. Whole
+    numbers that count up from 0 or 1 without many gaps are numbers of classes."""
     if len(counts) <= FEW or not all(is_number(label) for label in counts):
         return False
-    return any(float(label) % 1 for label in counts) or 5 * len(counts) > counts.total()
+    values = [float(label) for label in counts]
+    if any(value % 1 for value in values) or 5 * len(counts) > counts.total():
+        return True
+    span = max(values) - min(values) + 1
+    return min(values) not in (0, 1) or span > GAPS * len(counts)
 
 
 def label_lists(cells: Sequence[str]) -> tuple[dict[str, Any], Counter] | None:
