@@ -57,9 +57,10 @@ OF_SCENARIOS = {  # script, which takes the scenarios' data sets -> cases that r
 ONE_BY_DEFAULT = [n if n == "scenarios" else pytest.param(n, marks=pytest.mark.long) for n in sorted(OF_SCENARIOS)]
 TELLS = {"causes": "\n{}, 2 epochs, seed ", "tune": "\n{}, searched for "}  # how a case's result begins
 RESULT = "\n{}\n"  # elsewhere
+OF_ANOTHER_TOOL = {"peers"}  # which no environment of ours has
 LIBRARIES = {
-    "anywhere", "copies", "pooled", "result_file", "rows", "seeds", "shipped", "soak", "summary", "toy", "toy_data",
-    "trials",
+    "anywhere", "autogluon_peer", "copies", "pooled", "result_file", "rows", "seeds", "shipped", "soak", "summary",
+    "toy", "toy_data", "trials",
 }  # fmt: skip
 
 
@@ -88,7 +89,7 @@ def results() -> dict[Path, int]:
 
 
 def test_every_script_is_one_of_the_kinds():
-    assert sorted({*ON_A_TOY, *OF_SCENARIOS, *LIBRARIES}) == SCRIPTS
+    assert sorted({*ON_A_TOY, *OF_SCENARIOS, *OF_ANOTHER_TOOL, *LIBRARIES}) == SCRIPTS
 
 
 @pytest.mark.slow
@@ -108,6 +109,14 @@ def test_a_script_runs_on_a_made_up_data_set(name: str, finished: Run, tmp_path:
     assert done.returncode == 0 or judged, done.stdout + done.stderr
     assert done.stdout.strip()
     assert before == results()
+
+
+@pytest.mark.slow
+def test_a_tool_that_is_not_there_is_named(tmp_path: Path):
+    done = called(str(FOLDER / "peers.py"), ".", "digits", "--python", sys.executable, cwd=tmp_path)
+    assert done.returncode == 2 and f"{sys.executable} has no AutoGluon" in done.stderr
+    done = called(str(FOLDER / "peers.py"), ".", "nothing", "--python", sys.executable, cwd=tmp_path)
+    assert done.returncode == 2 and "no such table: nothing" in done.stderr
 
 
 def run_cases(name: str, arguments: list[str], cases: list[str], data: Path, cwd: Path) -> None:
