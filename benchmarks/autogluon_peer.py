@@ -24,12 +24,14 @@ TIMED = 20  # rows that are answered one at a time
 
 
 def package_file(package: str, pattern: str) -> Path | None:
-    """A file of an installed package; None where there is none."""
+    """A file of an installed package, the one nearest to its top; None where there is none."""
     try:
         files = metadata.files(package) or []
     except metadata.PackageNotFoundError:
         return None
-    return next((Path(str(file.locate())) for file in files if file.match(pattern)), None)
+    return min(
+        (Path(str(file.locate())) for file in files if file.match(pattern)), key=lambda p: len(p.parts), default=None
+    )
 
 
 def picture_checkpoint(folder: Path) -> Path | None:

@@ -17,7 +17,7 @@ COMMENT_COLUMN = 34  # where a comment beside an entry starts
 TEACHER = {
     "frames": [64, 96, 128],
     "embedding": 64,
-    "table": [256],
+    "table": [256, 128],
     "gru": 128,
     "fusion": 128,
     "hidden": 128,
@@ -28,7 +28,7 @@ MODALITY_DROPOUT = 0.2  # share of the rows whose modalities are thinned out, of
 STUDENT = {
     "frames": [16, 24, 32],
     "embedding": 16,
-    "table": [128],
+    "table": [128, 64],
     "gru": 24,
     "fusion": 32,
     "hidden": 32,
