@@ -20,6 +20,7 @@ from importlib import metadata
 from pathlib import Path
 
 TEXT_WORDS = 2.5  # a column of texts has more words than this, on average
+RECORDINGS = (".wav", ".flac", ".ogg", ".opus", ".mp3")
 TIMED = 20  # rows that are answered one at a time
 
 
@@ -47,7 +48,9 @@ def picture_checkpoint(folder: Path) -> Path | None:
     expected = network.state_dict()
     assert [t.shape for t in weights.values()] == [t.shape for t in expected.values()], "other layers"
     folder.mkdir(parents=True, exist_ok=True)
-    torch.save(dict(zip(expected, weights.values(), strict=True)), folder / "pytorch_model.bin")
+    named = dict(zip(expected, weights.values(), strict=True))
+    body = {name: tensor for name, tensor in named.items() if not name.startswith("classifier.")}
+    torch.save(body, folder / "pytorch_model.bin")
     facts = {
         "architecture": "tf_efficientnet_lite0",
         "num_features": 1280,
@@ -65,8 +68,8 @@ def main() -> None:
 
     table, folder, minutes = Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3])
     rows = pd.read_csv(table, dtype={"id": str}).drop(columns=["id"])
-    texts = [name for name in rows if rows[name].dtype == object and name not in ("label", "split")]
-    recordings = [name for name in texts if rows[name].astype(str).str.endswith(".wav").any()]
+    texts = [name for name in rows if name not in ("label", "split") and not pd.api.types.is_numeric_dtype(rows[name])]
+    recordings = [name for name in texts if rows[name].astype(str).str.lower().str.endswith(RECORDINGS).any()]
     rows, texts = rows.drop(columns=recordings), [name for name in texts if name not in recordings]
     pictures = [name for name in texts if rows[name].astype(str).str.lower().str.endswith((".jpg", ".png")).any()]
     sentences = [
