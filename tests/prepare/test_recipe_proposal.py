@@ -115,6 +115,21 @@ def test_images_and_texts_are_used(tmp_path: Path) -> None:
     }
 
 
+def test_presets_differ_in_what_they_cost(tmp_path: Path) -> None:
+    source, made = table(tmp_path, texts(photo=pictures(tmp_path, ROWS))), {}
+    for preset in ("fast", "good", "best"):
+        made[preset] = recipe(propose(source, "label", place=tmp_path, preset=preset))
+    good, best = made["good"], made["best"]
+    assert propose(source, "label", place=tmp_path).text == propose(source, "label", place=tmp_path, preset="good").text
+    assert [r.distill.train.epochs / good.distill.train.epochs for r in made.values()] == [0.5, 1, 2]
+    assert [r.distill.num_seeds for r in made.values()] == [1, 3, 5]
+    assert [r.teacher.num_seeds for r in made.values()] == [1, 1, 3] and best.teacher.ensemble
+    assert [r.distill.unimodal_baselines for r in made.values()] == [False, True, True]
+    assert [r.teacher.portfolio.folds for r in made.values()] == [3, 5, 10]
+    with pytest.raises(UsageError, match="no such preset"):
+        propose(source, "label", preset="better")
+
+
 def test_one_modality_is_not_gated(tmp_path: Path) -> None:
     made = recipe(propose(table(tmp_path, texts()), "label"))
     assert (made.teacher.fusion.kind, made.student.fusion.kind) == ("concat", "late")  # rows are few

@@ -97,6 +97,12 @@ def init_command(
         str | None, typer.Option(help="Folder that file paths start from. Default: the table's folder.")
     ] = None,
     allowed_dir: Annotated[str | None, typer.Option(help="Reject paths outside this folder. Default: --root.")] = None,
+    preset: Annotated[
+        str,
+        typer.Option(
+            help="`fast` (one student, half the epochs), `good`, or `best` (three teachers, twice the epochs)."
+        ),
+    ] = "good",
     json_: Json = False,
 ) -> None:
     """Propose a recipe from a table's columns."""
@@ -105,7 +111,7 @@ def init_command(
     if out.exists():
         raise UsageError("the recipe is there already", where=out, hint="choose another name with --out")
     check_writable(out)
-    proposal = propose(rows, target, root, out.parent, allowed_dir)
+    proposal = propose(rows, target, root, out.parent, allowed_dir, preset)
     for column in proposal.columns:
         typer.echo(visible(f"{column.name:<20} {column.role:<10} {column.reason}"), err=True)
     write_text(out, proposal.text)

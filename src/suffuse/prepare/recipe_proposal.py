@@ -59,6 +59,24 @@ RESERVED |= {
 
 
 @dataclass(frozen=True)
+class Preset:
+    """How much the proposed trainings may cost."""
+
+    epochs: float  # times the usual number
+    teachers: int  # trainings of the teacher's network, at least
+    students: int  # seeds
+    folds: int  # of the portfolio
+    unimodal_baselines: bool
+
+
+PRESETS = {
+    "fast": Preset(0.5, 1, 1, 3, unimodal_baselines=False),
+    "good": Preset(1.0, 1, 3, 5, unimodal_baselines=True),
+    "best": Preset(2.0, 3, 5, 10, unimodal_baselines=True),
+}
+
+
+@dataclass(frozen=True)
 class Proposal:
     """The table's columns, and the recipe's text (YAML with comments)."""
 
@@ -67,15 +85,22 @@ class Proposal:
 
 
 def propose(
-    source: str, target: str, root: str | None = None, place: Path = Path(), allowed_dir: str | None = None
+    source: str,
+    target: str,
+    root: str | None = None,
+    place: Path = Path(),
+    allowed_dir: str | None = None,
+    preset: str = "good",
 ) -> Proposal:
     """Inspect a table and propose a recipe for predicting ``target``.
 
     ``source`` is a file, a saved dataset or the name of a known set; ``root`` the folder that file paths
     start from, the table's own where there is none; ``allowed_dir`` the folder that no file may lie outside of, the
-    root where there is none; ``place`` the folder in which the recipe will stand.
+    root where there is none; ``place`` the folder in which the recipe will stand; ``preset`` one of PRESETS.
     Raises UsageError where there is nothing to predict or nothing to predict it from.
     """
+    if preset not in PRESETS:
+        raise UsageError("no such preset", where="--preset", got=preset, expected=" or ".join(PRESETS))
     rows = sources.read(source, "rows")
     sources.column(rows, target, "--target")
     for key, folder in (("--root", root), ("--allowed-dir", allowed_dir)):
@@ -85,7 +110,7 @@ def propose(
     plan = assign(inspect(rows, Root.of(folder, None if allowed_dir is None else Path(allowed_dir))), target)
     _check_usable(plan, folder)
     draft = replace(
-        _draft(plan, source, place, rows.table.num_rows),
+        _draft(plan, source, place, rows.table.num_rows, PRESETS[preset]),
         root=None if root is None else _relative(root, place),
         allowed_dir=None if allowed_dir is None else _relative(allowed_dir, place),
     )
@@ -105,7 +130,7 @@ def names(columns: Iterable[str]) -> list[str]:
     return plain_names
 
 
-def _draft(plan: Plan, source: str, place: Path, rows: int) -> recipe_writer.Draft:
+def _draft(plan: Plan, source: str, place: Path, rows: int, preset: Preset) -> recipe_writer.Draft:
     """All that the recipe says about data and sizes."""
     used, table = plan.used(), plan.table()
     plain_names = names([*(c.name for c in used), *["facts"][: len(table)]])
@@ -124,16 +149,20 @@ def _draft(plan: Plan, source: str, place: Path, rows: int) -> recipe_writer.Dra
         modalities[plain_names[-1]] = {"kind": "tabular", "column": list(types), "types": types}
         cost += 0.01
     known = source in sources.TABLE and not Path(source).exists()
+    teachers = max(3 if labelled < FEW_LABELS * train else 1, preset.teachers)
     return recipe_writer.Draft(
         source=source if known else _relative(source, place),
         rows=rows,
         modalities=modalities,
         batch=batch_size(train),
-        epochs=epochs(train, cost),
+        epochs=round(preset.epochs * epochs(train, cost)),
+        students=preset.students,
+        folds=preset.folds,
+        unimodal_baselines=preset.unimodal_baselines,
         few_rows=few_rows,
         pretrained=pictures <= MAX_PRETRAINED and all(map(_is_installed, EFFICIENTNET)),
         teacher_training=recipe_writer.TeacherTraining(
-            batch_size(labelled), epochs(labelled, cost), 3 if labelled < FEW_LABELS * train else 1
+            batch_size(labelled), round(preset.epochs * epochs(labelled, cost)), teachers
         ),
     )
 

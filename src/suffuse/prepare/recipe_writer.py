@@ -64,6 +64,9 @@ class Draft:
     modalities: dict[str, dict]  # name -> kind, column and settings
     batch: int
     epochs: int
+    students: int  # seeds
+    folds: int  # of the portfolio
+    unimodal_baselines: bool
     few_rows: bool  # too few for a hidden layer in the networks' heads
     teacher_training: TeacherTraining
     pretrained: bool = False  # ImageNet weights are installed
@@ -239,9 +242,11 @@ def _network(draft: Draft, size: dict) -> list[str]:
     lines += _fusion(draft, size)
     if size is not TEACHER:
         return lines
-    lines.append(_line("  portfolio: {folds: 5}", "scikit-learn models of each modality teach with the network"))
+    lines.append(
+        _line(f"  portfolio: {{folds: {draft.folds}}}", "scikit-learn models of each modality teach with the network")
+    )
     if draft.teacher_training.seeds > 1:
-        lines.append(_line(f"  num_seeds: {draft.teacher_training.seeds}", "labels are few: so many trainings, ..."))
+        lines.append(_line(f"  num_seeds: {draft.teacher_training.seeds}", "so many trainings, ..."))
         lines.append(_line("  ensemble: true", "... and the mean of their answers teaches"))
     return lines + _train(draft.teacher_training, size)
 
@@ -285,7 +290,8 @@ def _distill(plan: Plan, draft: Draft) -> list[str]:
         "  losses:",
         _line(f"    labels: {{kind: task, weight: {label_weight}}}", "the labels themselves"),
         _line(f"    soft: {{{soft_loss}}}", soft_comment),
-        _line("  num_seeds: 3", "students from different starts; their spread tells what is chance"),
+        _line(f"  num_seeds: {draft.students}", "students from different starts; their spread tells what is chance"),
+        *([] if draft.unimodal_baselines else ["  unimodal_baselines: false"]),
         "  # Also with this share of the labels, where a teacher that saw all of them helps the most:",
         "  # label_fractions: [0.05]",
     ]
