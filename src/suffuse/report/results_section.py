@@ -90,7 +90,8 @@ def ratios(cards: dict[str, dict], main: str) -> dict | None:
     student, teacher = cards.get("export"), cards.get("teacher")
     if not student or not teacher:
         return None
-    score, teacher_score = student["metrics"][main]["mean"], teacher["metrics"][main]["mean"]
+    score = student["metrics"][main]["mean"]
+    teacher_score = cards.get("ensemble", teacher)["metrics"][main]["mean"]  # of all that teaches
     size, teacher_size = student["bytes"], teacher.get("bytes")
     latency, teacher_latency = student.get("latency_ms"), teacher.get("latency_ms")
     smaller = faster = ""

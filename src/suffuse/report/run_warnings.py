@@ -26,10 +26,12 @@ UNSURE = (
     "%(model)s: shuffling %(name)s among the test rows can't be told to cost anything (%(numbers)s): there is no "
     "evidence that the model uses %(name)s"
 )
-CLASSICAL = (
-    "%(model)s doesn't beat %(classical)s (%(score)s against %(classical_score)s: %(numbers)s): use that model, or add "
-    "labels, epochs or a pretrained encoder"
-)
+CLASSICAL = {
+    "hurts": "%(model)s is worse than %(classical)s (%(score)s against %(classical_score)s: %(numbers)s): use that "
+    "model, or add labels, epochs or a pretrained encoder",
+    "no evidence": "%(model)s shows no evidence of beating %(classical)s (%(score)s against %(classical_score)s: "
+    "%(numbers)s): that model may do",
+}
 CLASSICAL_SCORES = {"score": "who", "classical_score": "against"}
 NEGLIGIBLE = 0.01  # of the main metric: an interval that ends below it is no cost
 
@@ -47,7 +49,7 @@ def classical(run: Run) -> list[str]:
             metric = facts["metric"]
             scores = {key: cards[facts[end]]["metrics"][metric]["mean"] for key, end in CLASSICAL_SCORES.items()}
             texts.append(
-                t(CLASSICAL, model=model_name(facts["who"]), classical=model_name(facts["against"]),
+                t(CLASSICAL[facts["verdict"]], model=model_name(facts["who"]), classical=model_name(facts["against"]),
                   **{key: ascii_value(metric, score) for key, score in scores.items()},
                   numbers=_difference(run, metric, facts))
             )  # fmt: skip
