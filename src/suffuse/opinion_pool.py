@@ -18,6 +18,7 @@ from .registry import optional
 from .types import CLASSES, LABELS, Head, Spec
 
 NETWORK = "network"  # name of a trained network among members that are modalities; no modality may have it
+JOINT = "all modalities"  # name of a joint head among heads of modalities; no modality's name has a space
 EVENNESS = 0.01  # pull towards w = 1 / M, in units of the loss: few rows say little
 
 

@@ -21,10 +21,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .opinion_pool import JOINT
 from .shapley import listed
 from .types import Encoded, Spec
 
-JOINT = "all modalities"  # name of the joint head; no modality's name has a space
 MAX_MODALITIES = 4  # up to so many each set of modalities has weights of its own; beyond, all sets share them
 
 
@@ -75,7 +75,7 @@ class UnimodalHeads(nn.Module):
             yield int(mask @ self.bits.numpy()), mask
 
     def facts(self) -> dict[str, dict[str, float]]:
-        """Head (:data:`JOINT`, or a modality) -> target -> its weight where all modalities are present."""
+        """Head (the joint one, or a modality's) -> target -> its weight where all modalities are present."""
         number = list(self.sets())[-1][0]
         first = [0, *np.cumsum([head.outputs for head in self.spec.heads])[:-1].tolist()]
         rows = self.weights[number][:, first].tolist()

@@ -12,8 +12,9 @@ import torch
 from suffuse import losses
 from suffuse.data.training_views import COMPLEMENTARY, Viewer
 from suffuse.engine import loop
-from suffuse.engine.inference import SUBSETS, logits, score, selection_score, subset_logits
+from suffuse.engine.inference import logits, score, subset_logits
 from suffuse.engine.objective import Objective
+from suffuse.engine.seed_selection import SUBSETS, selection_score
 from suffuse.engine.validation import scorer
 from suffuse.errors import UsageError
 from suffuse.recipe import Training, make_recipe

@@ -13,7 +13,7 @@ from report_tools import outline
 from sklearn.metrics import precision_recall_fscore_support
 from targets_tools import CLASSES, LABELS, LONG, NUMBER, OTHERS
 
-from suffuse.engine.training_record import best_seed
+from suffuse.engine.seed_selection import best_seed
 from suffuse.report import confusion, metric_format, scores_table, stored_predictions
 from suffuse.report.dataset_view import DatasetView
 from suffuse.report.formatting import short

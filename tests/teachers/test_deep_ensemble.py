@@ -13,7 +13,7 @@ from suffuse import pipeline
 from suffuse.data.columns import Columns
 from suffuse.data.training_views import Viewer
 from suffuse.engine.inference import logits, score
-from suffuse.engine.training_record import best_seed
+from suffuse.engine.seed_selection import best_seed
 from suffuse.errors import UsageError
 from suffuse.files import read_json
 from suffuse.knowledge import Knowledge

@@ -13,8 +13,8 @@ import numpy as np
 from safetensors import safe_open
 
 from ..engine.inference import score
+from ..engine.seed_selection import best_seed
 from ..engine.student_training import jobs
-from ..engine.training_record import best_seed
 from ..errors import SuffuseError
 from ..evaluation.slices import leaked_rows
 from ..evaluation_log import evaluations

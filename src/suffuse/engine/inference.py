@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -17,7 +17,6 @@ from ..shapley import listed
 from ..types import CLASSES, LABELS, NUMBER, Output, Spec
 
 CHUNK = 4096
-SUBSETS = "subsets"  # of a validation's numbers: the main metric's mean over the subsets of the modalities
 
 
 def chunks(columns: Columns, rows: np.ndarray, size: int = CHUNK) -> Iterator[np.ndarray]:
@@ -75,11 +74,6 @@ def subsets_of(columns: Columns, rows: np.ndarray) -> tuple[np.ndarray, np.ndarr
     kept = listed(len(columns.spec.names))[1:, None]
     has_any: np.ndarray = np.any(columns.present[rows] & kept, axis=2)
     return kept[has_any.any(1)], has_any[has_any.any(1)]
-
-
-def selection_score(scores: Mapping[str, float]) -> float:
-    """The score of a validation that selects epochs and seeds; higher is better."""
-    return scores.get(SUBSETS, next(iter(scores.values())))
 
 
 def score(spec: Spec, logits: np.ndarray, target: np.ndarray) -> dict[str, float]:

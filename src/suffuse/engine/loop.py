@@ -37,11 +37,11 @@ from ..model import FusionModel
 from ..recipe import Training
 from .checkpoint import Checkpoint, State
 from .gradient_norms import CALIBRATED_ON, MEASURED_ON, calibrate, shares
-from .inference import selection_score
 from .objective import Objective, Share
 from .process_group import current
 from .row_usage import RowUsage
 from .runtime import autocast
+from .seed_selection import selection_score
 
 CHECKPOINT_SECONDS = 10.0
 

@@ -11,17 +11,16 @@ from typing import Any
 
 import torch
 
-from ..files import read_json, write_json, write_text
+from ..files import write_json, write_text
 from ..model import FusionModel, save
 from ..registry import optional
 from ..run import Run
 from .checkpoint import State
 from .gradient_norms import DEAD, dead
-from .inference import selection_score
 from .loop import Plan
+from .seed_selection import late_validation
 
 VERSION = 3  # of training.json; before 2 it has no record of rows and steps, before 3 no late validation
-LATE = 4  # the last one in so many epochs: their mean validation compares seeds
 
 
 def save_trained(model: FusionModel, state: State, plan: Plan, folder: Path) -> None:
@@ -76,20 +75,6 @@ def weights_hash(model: torch.nn.Module) -> str:
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
-
-
-def late_validation(scores: list[dict[str, float]]) -> dict[str, float]:
-    """The mean of the validation scores of a training's last quarter. The best epoch's score is the largest of many,
-    and partly luck; this one isn't chosen."""
-    late = scores[-max(len(scores) // LATE, 1) :]
-    return {key: sum(score[key] for score in late) / len(late) for key in late[0]}
-
-
-def best_seed(folder: Path) -> str:
-    """The seed whose late epochs were best on validation (:func:`late_validation`); the lower log loss decides ties."""
-    facts = {p.parent.name: read_json(p) for p in sorted(folder.glob("seed-*/training.json"))}
-    validation = {seed: own.get("late_validation") or own["validation"] for seed, own in facts.items()}
-    return max(validation, key=lambda seed: (selection_score(validation[seed]), -validation[seed]["log_loss"]))
 
 
 def follower(run: Run, scratch: Path) -> Callable[[dict[str, Any]], None] | None:

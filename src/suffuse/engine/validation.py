@@ -10,8 +10,9 @@ from ..activations import main_metric
 from ..data.columns import Columns
 from ..model import FusionModel
 from ..recipe import Training
-from .inference import SUBSETS, logits, score, subset_logits, subsets_of
+from .inference import logits, score, subset_logits, subsets_of
 from .pool_fitting import fit_pool
+from .seed_selection import SUBSETS
 
 PLAIN = Training()
 
@@ -19,8 +20,8 @@ PLAIN = Training()
 def scorer(columns: Columns, rows: np.ndarray, training: Training = PLAIN) -> Callable[[FusionModel], dict[str, float]]:
     """The main metric (first) and the loss on labelled rows, means over the targets: the validation of
     :func:`suffuse.engine.loop.fit`. Where the training asks for it, also the mean of the metric over subsets of the
-    modalities (:data:`.inference.SUBSETS`), by which the epoch is chosen. The weights of unimodal heads are fitted on
-    the same rows first."""
+    modalities (:data:`.seed_selection.SUBSETS`), by which the epoch is chosen. The weights of unimodal heads are fitted
+    on the same rows first."""
     target = columns.target[rows]
     by_subsets = training.by_subsets and len(columns.spec.names) > 1
 

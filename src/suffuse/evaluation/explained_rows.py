@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.training_record import best_seed
+from ..engine.seed_selection import best_seed
 from ..explaining.explanation import describe_prediction, explain_modalities, explain_row, segment_entries
 from ..explaining.perturbation import NetworkRow
 from ..types import LABELS, NUMBER, Head

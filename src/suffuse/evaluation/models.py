@@ -14,7 +14,7 @@ from ..activations import in_units
 from ..classical.baselines import classical_baselines
 from ..data.columns import Columns
 from ..engine import feature_cache, inference
-from ..engine.training_record import best_seed
+from ..engine.seed_selection import best_seed
 from ..files import read_json
 from ..model import FusionModel, open_model
 from ..predictor import SIGNATURE, Predictor

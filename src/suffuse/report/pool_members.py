@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from ..engine.training_record import best_seed
+from ..engine.seed_selection import best_seed
 from ..files import read_json
-from ..opinion_pool import NETWORK
+from ..opinion_pool import JOINT, NETWORK
 from ..run import Run
-from ..unimodal_heads import JOINT
 from . import metric_format
 from .formatting import TextTable
 from .i18n import t

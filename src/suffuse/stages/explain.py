@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from ..data.columns import SPLITS, Columns
-from ..engine.training_record import best_seed
+from ..engine.seed_selection import best_seed
 from ..errors import SuffuseError, UsageError, did_you_mean, listed, nearest, shortened
 from ..explaining.explanation import Method, explain_modalities, explain_row
 from ..explaining.perturbation import ExportRow, ModelRow, NetworkRow

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..data.columns import Columns
 from ..engine.runtime import settle
-from ..engine.training_record import best_seed
+from ..engine.seed_selection import best_seed
 from ..export_integrity import read_signature, seal
 from ..exporters import export_folder as exporter
 from ..exporters import parity

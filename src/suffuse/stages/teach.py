@@ -25,7 +25,8 @@ from ..engine.objective import Objective
 from ..engine.process_group import current
 from ..engine.row_usage import RowUsage
 from ..engine.runtime import seed, settle
-from ..engine.training_record import best_seed, save_trained
+from ..engine.seed_selection import best_seed
+from ..engine.training_record import save_trained
 from ..engine.training_setup import TrainingData, build_model, make_plan
 from ..engine.workers import is_brief, run_jobs
 from ..errors import SuffuseError

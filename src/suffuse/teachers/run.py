@@ -66,7 +66,7 @@ def _loaded(settings: Settings, where: str, allowed: str) -> tuple[FusionModel |
         predictor = Predictor.load(folder, model_files=allowed)
         return None, predictor, hashlib.sha256((folder / "signature.json").read_bytes()).hexdigest()
     from .. import derive, modalities
-    from ..engine.training_record import best_seed
+    from ..engine.seed_selection import best_seed
     from ..model import open_model
     from ..recipe import read_recipe
 

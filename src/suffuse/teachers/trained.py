@@ -14,7 +14,8 @@ from ..attention_maps import named
 from ..data.columns import Columns
 from ..engine import feature_cache
 from ..engine.inference import chunks
-from ..engine.training_record import best_seed, weights_hash
+from ..engine.seed_selection import best_seed
+from ..engine.training_record import weights_hash
 from ..model import FusionModel, open_model
 from ..run import Run
 from ..types import Batch, Head, Output

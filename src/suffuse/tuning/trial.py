@@ -23,9 +23,9 @@ from typing import Any
 from ..checked_json import read_checked
 from ..data.columns import Columns
 from ..engine.checkpoint import State
-from ..engine.inference import selection_score
 from ..engine.loop import Plan, fit
 from ..engine.objective import Objective
+from ..engine.seed_selection import selection_score
 from ..engine.student_training import Job, prepared
 from ..errors import SuffuseError, UsageError
 from ..model import FusionModel
