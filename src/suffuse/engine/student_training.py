@@ -111,7 +111,8 @@ def training_data(
     allowed = label_budget(columns, job.fraction, run.recipe.seed)
     target = columns.hidden(allowed)
     labelled = columns.labelled("train")
-    rows = columns.rows("train") if teacher else labelled[allowed[labelled]]
+    labelled = labelled[allowed[labelled]]
+    rows = columns.rows("train") if teacher else labelled
     judged = columns.labelled("validation")
     viewer = Viewer.of(training, run.recipe.viewed_modalities(job.distilled), job.seed)
     if teacher:
@@ -124,6 +125,7 @@ def training_data(
         Sampler(rows, columns.shared()[rows], training.batch, job.seed),
         validation=judged[allowed[judged]],
         steps_per_epoch=-(-len(columns.rows("train")) // training.batch),
+        labelled=labelled,
         viewer=viewer,
         target=target,
         reader=teacher,

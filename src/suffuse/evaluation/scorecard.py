@@ -63,7 +63,18 @@ def scorecard(run: Run, context: Context, model: Model, cells: Mapping[str, Cell
         facts["by"] = {
             name: metrics_by_value(spec, predictions, target, context.draws, column) for name, column in cells.items()
         }
-    return facts | model_size(run, model)
+    return facts | training_score(run, model.name, facts["main"]) | model_size(run, model)
+
+
+def training_score(run: Run, model: str, metric: str) -> dict[str, Any]:
+    """``training``: the main metric on labelled training rows, its mean and each seed's, from ``training.json``; empty
+    for models without such a record."""
+    seeds = folders(run).get(model) or ([run.path("teacher")] if model == "teacher" else [])
+    records = [(read_json(seed / "training.json") or {}).get("training") or {} for seed in seeds]
+    scores = [float(record[metric]) for record in records if metric in record]
+    if not scores or len(scores) < len(seeds):
+        return {}
+    return {"training": {"metric": metric, "mean": float(np.mean(scores)), "per_seed": scores}}
 
 
 def per_class(context: Context, seeds: list[np.ndarray]) -> dict[str, Any]:
