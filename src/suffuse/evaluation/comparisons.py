@@ -21,18 +21,31 @@ rests on seeds too.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from scipy.special import bdtr, chdtrc
 
+from ..model_names import parse_trained
 from ..types import CLASSES, Spec
-from .intervals import bounds, summary
+from .family import family_verdicts
+from .intervals import bounds, spread, summary
 from .metrics import Draws, Metrics
-from .verdict import compare
+from .verdict import NO_EVIDENCE, compare, required_size
 
 DISTILLATION, COMPUTE, FUSION, CLASSICAL = "distillation", "compute", "fusion", "classical"
+FAMILY = (DISTILLATION, COMPUTE)  # whose verdicts are adjusted for their number
 NETWORKS = ("student", "export")  # that are compared with a classical baseline, beside the teacher
+
+
+@dataclass(frozen=True)
+class References:
+    """What is known of the models that others are compared with."""
+
+    classical: str = ""  # the classical baseline that is best on validation rows
+    convergence: Mapping[str, Any] | None = None  # what convergence.json holds
+    earlier_seeds: Sequence[int] = ()  # numbers of seeds that were evaluated before, fewer than now
 
 
 def pairs(models: Sequence[str], classical: str = "") -> list[tuple[str, str, str]]:
@@ -54,24 +67,60 @@ def comparisons(
     known: tuple[Spec, np.ndarray],
     metric: str,
     draws: Draws,
-    classical: str = "",
+    reference_facts: References = References(),
 ) -> list[dict[str, Any]]:
     """A verdict on each pair. ``metrics`` and ``predictions``: model -> one entry per seed, predictions (N, C);
-    ``known``: the spec, and the targets (N,); ``classical``: the best of the classical baselines.
+    ``known``: the spec, and the targets (N,).
 
     Two single networks ("fusion" with one seed) can be compared on rows alone; a statement about a recipe, as that
-    distilling helps, needs at least two seeds.
+    distilling helps, needs at least two seeds. Those about distillation are a family (:mod:`.family`).
     """
-    verdicts = []
+    verdicts, classical = [], reference_facts.classical
     for about, candidate, reference in pairs(list(metrics), classical):
         scores, base = ([m[metric] for m in metrics[name]] for name in (candidate, reference))
         if about == CLASSICAL:
             base = base * len(scores)  # it has no seed
         fixed = about in (FUSION, CLASSICAL) and len(scores) == 1
-        facts = {"about": about, "who": candidate, "against": reference, "metric": metric}
+        facts: dict[str, Any] = {"about": about, "who": candidate, "against": reference, "metric": metric}
         facts |= compare(scores, base, draws.confidence, bounds(metric), draws.size, fixed)
+        if about in FAMILY:
+            facts |= {"earlier_seeds": list(reference_facts.earlier_seeds)} if reference_facts.earlier_seeds else {}
+            facts["per_seed"] = {name: [float(m[metric][0]) for m in metrics[name]] for name in (candidate, reference)}
+        if about == DISTILLATION:
+            facts["longer"] = longer_comparisons(metrics, (candidate, reference), metric, draws)
         verdicts.append(facts | paired_rows((predictions[candidate][0], predictions[reference][0]), known, draws))
-    return verdicts
+    family = [facts for facts in verdicts if facts["about"] in FAMILY]
+    judged = iter(family_verdicts(family, draws.confidence, reference_facts.convergence))
+    return [_planned(next(judged), metrics, draws) if f["about"] in FAMILY else f for f in verdicts]
+
+
+def longer_comparisons(
+    metrics: Mapping[str, Sequence[Metrics]], pair: tuple[str, str], metric: str, draws: Draws
+) -> list[dict[str, Any]]:
+    """The student against each longer baseline of the same share of the labels, the shortest first."""
+    student, baseline = pair
+    found = []
+    for name in metrics:
+        kind, fraction, factor = parse_trained(name) or ("", "", 0)
+        if kind == "baseline" and factor > 1 and parse_trained(baseline) == (kind, fraction, 1):
+            found.append((factor, name))
+    entries = []
+    for factor, name in sorted(found):
+        scores, base = ([m[metric] for m in metrics[model]] for model in (student, name))
+        facts = compare(scores, base, draws.confidence, bounds(metric), draws.size, plan=False)
+        numbers = {key: facts[key] for key in ("difference", "low", "high", "p")}
+        entries.append({"against": name, "factor": factor, **numbers, "per_seed": [float(s[0]) for s in base]})
+    return entries
+
+
+def _planned(facts: dict[str, Any], metrics: Mapping[str, Sequence[Metrics]], draws: Draws) -> dict[str, Any]:
+    """A verdict of the family with what would settle it, at the level that is left of several verdicts."""
+    if facts["verdict"] != NO_EVIDENCE or facts["settles"] is not None:
+        return facts | ({"settles": None} if facts["verdict"] != NO_EVIDENCE else {})
+    scores = ([m[facts["metric"]] for m in metrics[facts[side]]] for side in ("who", "against"))
+    estimate = spread([a - b for a, b in zip(*scores, strict=True)])
+    confidence = 1 - (1 - draws.confidence) / facts["family"]
+    return facts | {"settles": required_size(estimate, confidence, draws.size)}
 
 
 def paired_rows(pair: tuple[np.ndarray, np.ndarray], known: tuple[Spec, np.ndarray], draws: Draws) -> dict[str, Any]:

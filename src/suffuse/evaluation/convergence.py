@@ -27,7 +27,7 @@ from ..activations import activate, main_metric
 from ..data.columns import Columns
 from ..engine import feature_cache
 from ..engine.label_budget import label_budget
-from ..engine.student_training import Job, longer_jobs
+from ..engine.student_training import Job, longer_jobs, training_of
 from ..files import read_json
 from ..model_names import longer_name, with_fraction
 from ..run import Run
@@ -41,7 +41,8 @@ GAP = 0.5  # share of the claimed difference that training scores may differ by
 SPREAD = 5.0  # times the student's standard deviation over seeds
 FILE = "convergence.json"
 TRAINING_SCORE, SEEDS = "training score", "spread"  # doubts
-TRAINED, LONGER, RISING, OFF = "trained", "longer", "rising", "off"  # why a comparison is, or isn't, settled
+# why a comparison is, or isn't, settled
+NO_LEAD, TRAINED, LONGER, RISING, OFF = "no lead", "trained", "longer", "rising", "off"
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,7 @@ class Convergence:
             "metric": self.metric,
             "automatic": distill.longer_baselines,
             "epochs": distill.train.epochs,
+            "baseline_epochs": training_of(distill, False).epochs,
             "limit": FACTORS[-1] * distill.train.epochs,
             "comparisons": {with_fraction("student", f): self._comparison(f) for f in fractions},
         }
@@ -140,7 +142,8 @@ class Convergence:
             rising = [length["rising"] for length in lengths]
             why, factor = outcome(bool(facts["doubts"]), rising, automatic)
             if factor is None or not self._is_trained(fraction, factor):
-                settled = why in (TRAINED, LONGER)
+                why = NO_LEAD if why == TRAINED and facts["claimed"] <= 0 else why
+                settled = why in (NO_LEAD, TRAINED, LONGER)
                 return facts | {"lengths": lengths, "settled": settled, "why": why, "next": factor}
             before = lengths[-1]["model"] if lengths else name
             lengths.append(self._length(fraction, factor, before))

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import evaluation_log
 from ..activations import main_metric
 from ..engine.label_budget import label_budget
 from ..files import read_json
@@ -20,8 +21,9 @@ from ..recipe.stage_settings import PROBES
 from ..run import Run
 from . import load_probe
 from .calibration import calibration_with_intervals
-from .comparisons import comparisons, label_curve
+from .comparisons import References, comparisons, label_curve
 from .context import Context, Model
+from .convergence import FILE as CONVERGENCE
 from .metrics import Metrics, measure, per_class_metrics, summarise
 from .models import folders
 from .slices import leak_free_metrics, leaked_rows, metrics_by_value
@@ -110,9 +112,9 @@ def summarise_comparisons(run: Run, context: Context) -> ComparisonSummary:
     spec, columns, rows, draws = context.spec, context.columns, context.rows, context.draws
     predictions = {name: list(model.predictions(spec).values()) for name, model in context.models.items()}
     known, metric = (spec, context.target), main_metric(spec.heads)
-    files: dict[str, Any] = {
-        "comparisons": comparisons(context.metrics, predictions, known, metric, draws, context.classical)
-    }
+    earlier = evaluation_log.earlier_seeds(run.folder, run.recipe.distill.num_seeds)
+    references = References(context.classical, read_json(run.path(CONVERGENCE)), earlier)
+    files: dict[str, Any] = {"comparisons": comparisons(context.metrics, predictions, known, metric, draws, references)}
     if run.recipe.evaluate.label_curve:
         labelled, seed = columns.labelled("train"), run.recipe.seed
         shares = (*run.recipe.fractions, 1.0)
