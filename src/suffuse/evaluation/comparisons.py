@@ -1,4 +1,4 @@
-"""Comparisons of a run's models on the main metric: which pairs, McNemar's test, and the label-efficiency curve.
+"""Comparisons of a run's models on the main metric: which pairs, and McNemar's test.
 
 distillation   every student against the same network trained on labels only
 compute        the student against the compute-matched baseline (``distill.compute_matched_baseline``)
@@ -30,7 +30,7 @@ from scipy.special import bdtr, chdtrc
 from ..model_names import parse_trained
 from ..types import CLASSES, Spec
 from .family import family_verdicts
-from .intervals import bounds, spread, summary
+from .intervals import bounds, spread
 from .metrics import Draws, Metrics
 from .verdict import NO_EVIDENCE, compare, required_size
 
@@ -172,40 +172,3 @@ def mid_p(gained: int, lost: int) -> float:
 def _binomial_cdf(count: int, tosses: int) -> float:
     """Probability of at most ``count`` heads of a fair coin."""
     return float(bdtr(count, tosses, 0.5)) if count >= 0 else 0.0
-
-
-def label_curve(
-    metrics: Mapping[str, Sequence[Metrics]], labels: Mapping[float, int], metric: str, draws: Draws
-) -> dict[str, Any] | None:
-    """Scores of student and baseline by the share of the labels that they were trained on.
-
-    ``labels``: share -> labelled training rows; 1 is all. The smallest share comes first, shares without both models
-    are left out; None with fewer than two points. The teacher is the same at every share, trained on all labels: the
-    curve shows how far its logits replace labels that the student lacks, not what training such a teacher takes.
-    """
-    points = []
-    for share in sorted(labels):
-        suffix = "" if share == 1 else f"-{share:g}"
-        if f"student{suffix}" not in metrics or f"baseline{suffix}" not in metrics:
-            continue
-        scores = {name: [m[metric] for m in metrics[f"{name}{suffix}"]] for name in ("student", "baseline")}
-        means = {name: summary(seeds, draws.confidence, bounds(metric), draws.size) for name, seeds in scores.items()}
-        verdict = compare(scores["student"], scores["baseline"], draws.confidence, bounds(metric), draws.size)
-        points.append({"share": share, "labels": labels[share], **means, "verdict": verdict})
-    if len(points) < 2:
-        return None
-    curve = [p["labels"] for p in points], [p["baseline"]["mean"] for p in points]
-    for point in points:
-        point["baseline_needs"] = labels_needed(*curve, point["student"]["mean"])
-    return {"metric": metric, "teacher_saw": 1.0, "points": points}
-
-
-def labels_needed(labels: Sequence[int], scores: Sequence[float], target_score: float) -> int | None:
-    """The number of labels at which the baseline first reaches a score, interpolated between two points along the
-    logarithm of the number. None where it never does, and where it does with the fewest labels already."""
-    for n in range(1, len(labels)):
-        before, after = scores[n - 1], scores[n]
-        if before < target_score <= after:
-            fraction = (target_score - before) / (after - before)
-            return round(float(np.exp(np.interp(fraction, [0, 1], np.log([labels[n - 1], labels[n]])))))
-    return None

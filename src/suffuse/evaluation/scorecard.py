@@ -21,9 +21,10 @@ from ..recipe.stage_settings import PROBES
 from ..run import Run
 from . import load_probe
 from .calibration import calibration_with_intervals
-from .comparisons import References, comparisons, label_curve
+from .comparisons import References, comparisons
 from .context import Context, Model
 from .convergence import FILE as CONVERGENCE
+from .label_curve import label_curve
 from .metrics import Metrics, measure, per_class_metrics, summarise
 from .models import folders
 from .slices import leak_free_metrics, leaked_rows, metrics_by_value
@@ -119,7 +120,7 @@ def summarise_comparisons(run: Run, context: Context) -> ComparisonSummary:
         labelled, seed = columns.labelled("train"), run.recipe.seed
         shares = (*run.recipe.fractions, 1.0)
         labels = {share: int(label_budget(columns, share, seed)[labelled].sum()) for share in shares}
-        files["label-curve"] = label_curve(context.metrics, labels, metric, draws)
+        files["label-curve"] = label_curve(context.metrics, labels, metric, draws, files["comparisons"])
     large = (read_json(run.path("data", "leaks.json")) or {}).get("kept", {})
     leaked = leaked_rows(columns, rows, large)
     fields = {

@@ -19,6 +19,7 @@ from .seed_scores import seed_table
 def terminal_lines(run: Run) -> Iterator[str]:
     """The verdicts, the tables of results, the rows, the warnings, and the paths of report and student."""
     yield from verdict_text.sentences(run)
+    yield from modality_ablation.equivalences(run)
     yield ""
     seeds = seed_table(run)
     tables = [*scores_table.text_tables(run), *([seeds.lines()] if seeds else [])]
