@@ -73,19 +73,31 @@ def test_a_length_is_the_last_where_it_rises_by_no_more_than_the_rows(longer, sh
     assert facts["rising"] is rising and facts["rise"] == pytest.approx(longer - shorter)
 
 
+def length(rising: bool, claimed: float = 0.1, in_doubt: bool = True) -> dict[str, Any]:
+    return {"rising": rising, "claimed": claimed, "doubts": ["training score"] if in_doubt else []}
+
+
+RISES, SITS = length(True), length(False)  # SITS: on a plateau, below its training rows
+DONE, CAUGHT_UP = length(False, in_doubt=False), length(True, claimed=0.0, in_doubt=False)
+
+
 @pytest.mark.parametrize(
-    ("in_doubt", "rising", "automatic", "expected"),
+    ("in_doubt", "lengths", "automatic", "expected"),
     [
         (False, [], True, ("trained", None)),
         (True, [], False, ("off", None)),
         (True, [], True, ("rising", 2)),
-        (True, [True], True, ("rising", 4)),
-        (True, [True, False], True, ("longer", None)),
-        (True, [True, True, True], True, ("rising", None)),
+        (True, [RISES], True, ("rising", 4)),
+        (True, [SITS], True, ("rising", 4)),
+        (True, [CAUGHT_UP], True, ("longer", None)),
+        (True, [RISES, DONE], True, ("longer", None)),
+        (True, [SITS, SITS, SITS], True, ("longer", None)),
+        (True, [RISES, RISES, RISES], True, ("rising", None)),
+        (True, [RISES, RISES, CAUGHT_UP], True, ("longer", None)),
     ],
 )
-def test_what_follows(in_doubt, rising, automatic, expected):
-    assert outcome(in_doubt, rising, automatic) == expected
+def test_what_follows(in_doubt, lengths, automatic, expected):
+    assert outcome(in_doubt, lengths, automatic) == expected
 
 
 @pytest.mark.parametrize("name", ["student", "baseline-0.05", "baseline-x4", "baseline-0.05-x2"])

@@ -9,14 +9,16 @@ the *claimed difference*, is in doubt
     spread           where the standard deviation of the baseline over seeds, less what the validation rows alone make
                      of it, is 5 times the student's or more: some seeds failed, or aren't done
 
-Then the baseline is trained again with 2, 4 and 8 times the epochs, all else equal, until its validation score stops
-rising by more than the interval of the validation rows, or can't rise by more. Every decision follows from finished
-trainings and from training and validation rows alone: it is the same after a kill, and test rows have no part in it.
+Then the baseline is trained again with 2, 4 and 8 times the epochs, all else equal, until the student isn't ahead any
+more, or the validation score stops rising by more than the interval of the validation rows (or can't rise by more) and
+neither doubt is left: either of them counts where the student's lead is larger than that interval. At the cap a score
+that has stopped rising is enough. Every decision follows from finished trainings and from training and validation rows
+alone: it is the same after a kill, and test rows have no part in it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,7 +34,7 @@ from ..files import read_json
 from ..model_names import longer_name, with_fraction
 from ..run import Run
 from . import metrics
-from .intervals import Range, Size, bounds, interval, spread
+from .intervals import UNBOUNDED, Range, Size, bounds, interval, spread
 from .models import Network
 from .verdict import compare
 
@@ -87,16 +89,28 @@ def rise(
     }  # fmt: skip
 
 
-def outcome(doubted: bool, rising: Sequence[bool], automatic: bool) -> tuple[str, int | None]:
+def outcome(doubted: bool, lengths: Sequence[Mapping[str, Any]], automatic: bool) -> tuple[str, int | None]:
     """Why the comparison is or isn't settled, and the factor of the next longer training; None where there is none.
-    ``rising``: of each length that was trained."""
+    ``lengths``: ``rising``, ``doubts`` and ``claimed`` of each length that was trained, compared with the student."""
     if not doubted:
         return TRAINED, None
     if not automatic:
         return OFF, None
-    if rising and not rising[-1]:
-        return LONGER, None
-    return RISING, FACTORS[len(rising)] if len(rising) < len(FACTORS) else None
+    if len(lengths) < len(FACTORS):
+        return (LONGER, None) if lengths and is_enough(lengths[-1]) else (RISING, FACTORS[len(lengths)])
+    return (LONGER if is_enough(lengths[-1]) or not lengths[-1]["rising"] else RISING), None
+
+
+def is_enough(length: Mapping[str, Any]) -> bool:
+    """Whether no longer training is needed: the student isn't ahead any more, or the score has stopped rising and
+    nothing is in doubt. A score that doesn't rise is not enough: seeds may sit on a plateau before they learn."""
+    return length["claimed"] <= 0 or not (length["rising"] or length["doubts"])
+
+
+def is_ahead(student: Sequence[np.ndarray], longer: Sequence[np.ndarray], confidence: float, size: Size) -> bool:
+    """Whether the student's lead over a longer baseline is larger than the interval of the validation rows."""
+    facts = compare(student, longer, confidence, UNBOUNDED, size, fixed=True, plan=False)
+    return bool(facts["low"] > 0)
 
 
 def longer_trainings(run: Run, facts: dict[str, Any]) -> list[Job]:
@@ -139,8 +153,7 @@ class Convergence:
         facts = doubts(student, self._recorded(name), lambda: spread(self._scores(name, fraction)).residual)
         lengths: list[dict[str, Any]] = []
         while True:
-            rising = [length["rising"] for length in lengths]
-            why, factor = outcome(bool(facts["doubts"]), rising, automatic)
+            why, factor = outcome(bool(facts["doubts"]), lengths, automatic)
             if factor is None or not self._is_trained(fraction, factor):
                 why = NO_LEAD if why == TRAINED and facts["claimed"] <= 0 else why
                 settled = why in (NO_LEAD, TRAINED, LONGER)
@@ -152,6 +165,10 @@ class Convergence:
         model, draws = longer_name(with_fraction("baseline", fraction), factor), self._drawn(fraction)
         pair = self._scores(model, fraction), self._scores(before, fraction)
         facts = rise(*pair, draws.confidence, bounds(self.metric), draws.size)
+        student = with_fraction("student", fraction)
+        facts |= doubts(self._recorded(student), self._recorded(model), lambda: spread(pair[0]).residual)
+        if facts["doubts"] and not is_ahead(self._scores(student, fraction), pair[0], draws.confidence, draws.size):
+            facts["doubts"] = []
         return {"model": model, "epochs": factor * self.run.recipe.distill.train.epochs, **facts}
 
     def _is_trained(self, fraction: float, factor: int) -> bool:
