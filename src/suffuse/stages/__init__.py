@@ -34,7 +34,7 @@ STAGES: dict[str, Stage] = {
             "Train the teacher, or measure an external one.",
             ("prepare",),
             ("teacher", "seed", "compute.threads", "compute.processes", "modalities.*.augment"),
-            format=4,
+            format=5,
         ),
         Stage(
             "extract",
