@@ -180,8 +180,8 @@ def decided(validation: list[list[np.ndarray]], training: tuple[np.ndarray, np.n
         number = len(lengths) + 1
         facts_of_length = rise(validation[number + 1], validation[number], CONFIDENCE, SHARE, size)
         lengths.append({**facts_of_length, **doubted(number), "epochs": factor})
-        if not is_ahead(validation[0], validation[number + 1], CONFIDENCE, size):
-            lengths[-1]["doubts"] = []
+        lengths[-1]["ahead"] = is_ahead(validation[0], validation[number + 1], CONFIDENCE, size)
+        lengths[-1]["doubts"] = lengths[-1]["doubts"] if lengths[-1]["ahead"] else []
 
 
 def scored(

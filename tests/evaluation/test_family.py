@@ -20,12 +20,15 @@ from suffuse.evaluation.verdict import compare, holm
 from suffuse.types import Head, Spec
 
 
-def record(why: str = "trained", epochs: tuple[int, ...] = ()) -> dict[str, Any]:
+def record(why: str = "trained", epochs: tuple[int, ...] = (), ahead: bool = True) -> dict[str, Any]:
     """What convergence.json holds of a student of 8 epochs."""
     settled = why in ("trained", "longer", "no lead")
     doubts = [] if why in ("trained", "no lead") else ["training score"]
     facts = {"settled": settled, "why": why, "claimed": 0.1, "training_gap": 0.08, "doubts": doubts}
-    facts |= {"deviations": {"student": 0.0, "baseline": 0.0}, "lengths": [{"epochs": e} for e in epochs]}
+    facts |= {
+        "deviations": {"student": 0.0, "baseline": 0.0},
+        "lengths": [{"epochs": e, "ahead": ahead} for e in epochs],
+    }
     return {"epochs": 8, "baseline_epochs": 8, "automatic": why != "off", "comparisons": {"student": facts}}
 
 
@@ -61,6 +64,12 @@ def verdict(facts: dict[str, Any], convergence: dict[str, Any] | None) -> str:
 )
 def test_to_help_a_student_beats_every_baseline_of_a_settled_comparison(facts, why, expected):
     assert verdict(facts, record(why, (16,))) == expected
+
+
+def test_a_baseline_that_caught_up_on_validation_rows_is_not_beaten():
+    facts = entry(0.01, longer=[longer(0.01)])
+    assert verdict(facts, record("longer", (16,))) == "helps"
+    assert verdict(facts, record("longer", (16,), ahead=False)) == "faster"
 
 
 def test_without_a_record_of_convergence_nothing_helps():

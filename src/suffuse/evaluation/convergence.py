@@ -167,8 +167,8 @@ class Convergence:
         facts = rise(*pair, draws.confidence, bounds(self.metric), draws.size)
         student = with_fraction("student", fraction)
         facts |= doubts(self._recorded(student), self._recorded(model), lambda: spread(pair[0]).residual)
-        if facts["doubts"] and not is_ahead(self._scores(student, fraction), pair[0], draws.confidence, draws.size):
-            facts["doubts"] = []
+        facts["ahead"] = is_ahead(self._scores(student, fraction), pair[0], draws.confidence, draws.size)
+        facts["doubts"] = facts["doubts"] if facts["ahead"] else []
         return {"model": model, "epochs": factor * self.run.recipe.distill.train.epochs, **facts}
 
     def _is_trained(self, fraction: float, factor: int) -> bool:

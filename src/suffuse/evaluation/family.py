@@ -1,7 +1,8 @@
 """The verdicts of a run about distillation, as one family: adjusted for their number, and checked against baselines
 that were trained longer.
 
-    helps         the student beats the baseline of equal length and every longer one, and the comparison is settled
+    helps         the student beats the baseline of equal length and every longer one, and the comparison is settled;
+                  it is ahead of the longest on validation rows too, by more than their interval
     faster        it beats the baseline of equal length, and not every longer one; or the comparison isn't settled
     hurts         the baseline of equal length beats it
     no evidence   otherwise
@@ -42,6 +43,7 @@ def family_verdicts(
             facts["verdict"] = HURTS
             if entry["difference"] > 0:
                 best = is_evidence(p_every, confidence) and facts.get("settled", True)
+                best = best and facts.get("ahead", True)
                 facts["verdict"] = HELPS if best else FASTER
         verdicts.append({**entry, **facts})
     return verdicts
@@ -69,7 +71,8 @@ def largest(entries: Sequence[Mapping[str, Any]]) -> float | None:
 
 
 def settlement(facts: Mapping[str, Any] | None) -> dict[str, Any]:
-    """``settled``, the ``reason`` in words, and its code ``why``; without a record nothing is settled."""
+    """``settled``, the ``reason`` in words, its code ``why``, and with longer baselines whether the student is
+    ``ahead`` of the longest on validation rows; without a record nothing is settled."""
     if facts is None:
         return {"settled": False, "why": "unknown", "reason": "there is no record of how the baseline converged"}
     why, lengths = facts["why"], facts["lengths"]
@@ -82,4 +85,5 @@ def settlement(facts: Mapping[str, Any] | None) -> dict[str, Any]:
         RISING: f"{doubts}; the baseline still rises at {lengths[-1]['epochs'] if lengths else 0} epochs",
         OFF: f"{doubts}; longer baselines are switched off",
     }
-    return {"settled": bool(facts["settled"]), "why": why, "reason": reasons[why]}
+    ahead = {"ahead": bool(lengths[-1]["ahead"])} if lengths else {}
+    return {"settled": bool(facts["settled"]), "why": why, "reason": reasons[why], **ahead}

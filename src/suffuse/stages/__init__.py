@@ -48,7 +48,7 @@ STAGES: dict[str, Stage] = {
             "Train the students from the store, and the labels-only baselines.",
             ("prepare", "extract"),
             ("student", "distill", "seed", "compute.processes", "modalities.*.augment", "evaluate.label_curve"),
-            format=5,
+            format=6,
             training_counts=(
                 "distill.num_seeds",
                 "distill.label_fractions",
