@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ..files import json_text
-from .arguments import Files
+from .arguments import Delimiter, Encoding, Files, table_format
 
 
 def predict_command(  # noqa: PLR0913 (each is an option of the command line)
@@ -24,6 +24,8 @@ def predict_command(  # noqa: PLR0913 (each is an option of the command line)
     threshold: Annotated[float | None, typer.Option(min=0, max=1, help="Abstain if the confidence is lower.")] = None,
     precision: Annotated[str | None, typer.Option(help="fp32 or int8. Default: the export's own.")] = None,
     model_files: Files = None,
+    encoding: Encoding = None,
+    delimiter: Delimiter = None,
     raw: Annotated[
         bool, typer.Option("--raw-cells", help="Don't escape formulas and control characters in CSV.")
     ] = False,
@@ -32,7 +34,9 @@ def predict_command(  # noqa: PLR0913 (each is an option of the command line)
     """Predict raw rows with an exported student, without torch. A killed command resumes when it is called again."""
     from ..stages.predict import Options, predict
 
-    done = predict(export, rows, out, Options(root, allowed_dir, threads, top, threshold, precision, model_files, raw))
+    form = table_format(encoding, delimiter)
+    options = Options(root, allowed_dir, threads, top, threshold, precision, model_files, form, raw)
+    done = predict(export, rows, out, options)
     typer.echo(f"{done.rows:,} answers in {out}", err=True)
     if json_:
         typer.echo(json_text(done.to_json()))

@@ -10,7 +10,7 @@ import typer
 from ..errors import UsageError, visible
 from ..files import check_writable, json_text, write_text
 from ..integrity import require
-from .arguments import Json, open_run
+from .arguments import Delimiter, Encoding, Json, open_run, table_format
 
 
 def explain_command(
@@ -86,7 +86,7 @@ def knowledge_command(
     typer.echo(json_text(facts) if json_ else "\n".join(map(visible, text.splitlines())))
 
 
-def init_command(
+def init_command(  # noqa: PLR0913 (each is an option of the command line)
     rows: Annotated[
         str,
         typer.Argument(help="A table: .csv, .tsv, .parquet, .json, .jsonl, or a saved dataset.", show_default=False),
@@ -103,6 +103,8 @@ def init_command(
             help="`fast` (one student, half the epochs), `good`, or `best` (three teachers, twice the epochs)."
         ),
     ] = "good",
+    encoding: Encoding = None,
+    delimiter: Delimiter = None,
     json_: Json = False,
 ) -> None:
     """Propose a recipe from a table's columns."""
@@ -111,7 +113,9 @@ def init_command(
     if out.exists():
         raise UsageError("the recipe is there already", where=out, hint="choose another name with --out")
     check_writable(out)
-    proposal = propose(rows, target, root, out.parent, allowed_dir, preset)
+    proposal = propose(rows, target, root, out.parent, allowed_dir, preset, table_format(encoding, delimiter))
+    for line in proposal.reading:
+        typer.echo(visible(line), err=True)
     for column in proposal.columns:
         typer.echo(visible(f"{column.name:<20} {column.role:<10} {column.reason}"), err=True)
     write_text(out, proposal.text)

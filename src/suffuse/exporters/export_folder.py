@@ -43,6 +43,7 @@ def write(model: FusionModel, recipe: Recipe, folder: Path, derived: Mapping[str
             "version": VERSION,
             **({"name": recipe.name} if recipe.name else {}),
             **({"id": recipe.data.id} if recipe.data.id else {}),
+            "table": recipe.data.model_dump(mode="json", include={"encoding", "delimiter", "missing_values"}),
             "parameters": model.size(),
             "classes": list(model.spec.classes),
             "heads": [asdict(head) for head in model.spec.heads],

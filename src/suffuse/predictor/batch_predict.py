@@ -189,6 +189,6 @@ def _column(
         return lambda block: [None] * len(block.line)
     columns_read.add(source)
     if column == source or column not in predictor.derived or predictor.source(column, names) is None:
-        return lambda block: block.cells(source)
+        return lambda block: list(map(predictor.filled, block.cells(source)))
     say(f"          no column '{column}': it is made from '{source}'")
     return lambda block: [predictor.value(column, {source: cell}, place) for cell in block.cells(source)]

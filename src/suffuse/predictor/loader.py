@@ -12,6 +12,8 @@ from ..environment import readers
 from ..errors import SuffuseError
 from ..export_integrity import FIRST, unreadable
 from ..modalities.cell import Limits
+from ..sources.table_format import AS_IS, TableFormat
+from ..sources.text_format import is_encoding
 from ..temperature_scaling import Temperatures
 from ..types import Field, Head
 from . import signature as signatures
@@ -32,6 +34,7 @@ class Facts:
     limits: Limits = field(default_factory=Limits)
     records: int = RECORDS
     id: str = ""  # the column that names rows, as the recipe says; none: ""
+    table: TableFormat = AS_IS  # how the recipe's table is written; an encoding that others may have too
     differs: tuple[str, ...] = ()  # libraries that read entries here with another version than where it was exported
 
 
@@ -102,8 +105,13 @@ def _facts(signature: Signature, folder: Path, form: str) -> Facts:
         Limits(**limits),
         records,
         signature.id or "",
+        TableFormat(missing_values=tuple(signature.table.missing_values), likely=_likely(signature.table.encoding)),
         _changed_libraries(signature),
     )
+
+
+def _likely(encoding: str | None) -> str | None:
+    return encoding if encoding is not None and is_encoding(encoding) else None
 
 
 def _changed_libraries(signature: Signature) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ import numpy as np
 from ..activations import activate, activate_row
 from ..errors import SuffuseError, UsageError, did_you_mean, listed
 from ..modalities.cell import Absent, Root, Unreadable
+from ..sources.table_format import is_missing
 from ..temperature_scaling import calibrated, calibrated_row
 from ..types import Head
 from . import loader
@@ -43,6 +44,7 @@ class Predictor:
         self.known = {name for i in inputs for name in (i.field.name, *i.settings.columns)}
         self.several = tuple(i for i in inputs if not isinstance(i.settings.column, str))  # of several columns
         self.known |= {d.settings.column for d in derived.values()}
+        self.missing_values = frozenset(facts.table.missing_values)
 
     @classmethod
     def load(
@@ -140,7 +142,7 @@ class Predictor:
         fails."""
         derivation = self.derived.get(column)
         if derivation is None or column in record:
-            return record.get(column)
+            return self.filled(record.get(column))
         source = self.value(derivation.settings.column, record, root)
         if isinstance(source, (Absent, Unreadable)):
             return source
@@ -148,6 +150,10 @@ class Predictor:
             return derivation.part.make(derivation.settings, derivation.facts, source, root)
         except (Absent, Unreadable) as error:
             return error
+
+    def filled(self, cell: Any) -> Any:
+        """A cell; None where it is a text that stands for a missing value."""
+        return None if is_missing(cell, self.missing_values) else cell
 
     def source(self, column: str, names: Collection[str]) -> str | None:
         """The column among ``names`` that a column's cells come from: itself, or its source."""
@@ -214,9 +220,9 @@ class Predictor:
         its column."""
         column = model_input.settings.column
         if isinstance(column, str) and column in record:
-            return record[column]
+            return self.filled(record[column])
         if model_input.field.name in record and not any(self.source(c, record) for c in model_input.settings.columns):
-            return record[model_input.field.name]
+            return self.filled(record[model_input.field.name])
         if isinstance(column, str):
             return self.value(column, record, root)
         return {column: self.value(column, record, root) for column in model_input.settings.columns}

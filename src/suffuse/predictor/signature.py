@@ -101,6 +101,14 @@ class Limits(Part):
         return self.model_dump(exclude_none=True)
 
 
+class Table(Part):
+    """How the recipe's table is written, and which texts are missing values in it."""
+
+    encoding: str | None = None
+    delimiter: str | None = None
+    missing_values: list[str] = []
+
+
 class Signature(Part):
     """The keys of signature.json that a reader uses, besides what the seal checks: files, sizes, hashes and forms."""
 
@@ -114,6 +122,7 @@ class Signature(Part):
     limits: Limits | None = None
     libraries: dict[str, str] | None = None
     id: str | None = None  # the column whose values tables of predictions begin with
+    table: Table = Table()
 
     @model_validator(mode="after")
     def _consistent(self) -> Signature:

@@ -18,9 +18,11 @@ from .. import sources
 from ..errors import UsageError
 from ..modalities import text, text_ngrams
 from ..modalities.cell import Root
+from ..sources.table_format import AS_IS, TableFormat, without_missing
 from . import recipe_writer
 from .column_roles import Plan, assign
 from .column_types import Column, inspect, sample
+from .table_reading import missing_values, reading_lines
 
 TRAIN = 0.765  # share of the rows that is left for training where splits are made
 FEW_ROWS = 5000  # labelled training rows, below which a network has no hidden layer in its head; measured at 700 only
@@ -78,10 +80,11 @@ PRESETS = {
 
 @dataclass(frozen=True)
 class Proposal:
-    """The table's columns, and the recipe's text (YAML with comments)."""
+    """The table's columns, the recipe's text (YAML with comments), and lines about how the table was read."""
 
     columns: list[Column]
     text: str
+    reading: list[str]
 
 
 def propose(
@@ -91,18 +94,22 @@ def propose(
     place: Path = Path(),
     allowed_dir: str | None = None,
     preset: str = "good",
+    table_format: TableFormat = AS_IS,
 ) -> Proposal:
     """Inspect a table and propose a recipe for predicting ``target``.
 
     ``source`` is a file, a saved dataset or the name of a known set; ``root`` the folder that file paths
     start from, the table's own where there is none; ``allowed_dir`` the folder that no file may lie outside of, the
-    root where there is none; ``place`` the folder in which the recipe will stand; ``preset`` one of PRESETS.
+    root where there is none; ``place`` the folder in which the recipe will stand; ``preset`` one of PRESETS;
+    ``table_format`` an encoding and a delimiter that aren't detected.
     Raises UsageError where there is nothing to predict or nothing to predict it from.
     """
     if preset not in PRESETS:
         raise UsageError("no such preset", where="--preset", got=preset, expected=" or ".join(PRESETS))
-    rows = sources.read(source, "rows")
+    rows = sources.read(source, "rows", table_format)
     sources.column(rows, target, "--target")
+    missing = missing_values(rows)
+    rows = without_missing(rows, missing)
     for key, folder in (("--root", root), ("--allowed-dir", allowed_dir)):
         if folder is not None and not Path(folder).is_dir():
             raise UsageError("no such folder", where=key, got=folder)
@@ -113,8 +120,10 @@ def propose(
         _draft(plan, source, place, rows.table.num_rows, PRESETS[preset]),
         root=None if root is None else _relative(root, place),
         allowed_dir=None if allowed_dir is None else _relative(allowed_dir, place),
+        text_format=rows.text_format,
+        missing_values=missing,
     )
-    return Proposal(plan.columns, recipe_writer.write(plan, draft))
+    return Proposal(plan.columns, recipe_writer.write(plan, draft), reading_lines(rows))
 
 
 def names(columns: Iterable[str]) -> list[str]:

@@ -9,6 +9,8 @@ from typing import Any
 
 from .. import fusions
 from ..recipe.yaml_io import yaml_text
+from ..sources.table_format import MISSING_VALUES
+from ..sources.text_format import TextFormat
 from ..types import CLASSES, LABELS, NUMBER
 from .column_roles import TABULAR, Plan, left_out
 from .column_types import READ, Column, is_number
@@ -70,6 +72,8 @@ class Draft:
     few_rows: bool  # too few for a hidden layer in the networks' heads
     teacher_training: TeacherTraining
     pretrained: bool = False  # ImageNet weights are installed
+    text_format: TextFormat | None = None  # of a text table
+    missing_values: tuple[str, ...] = MISSING_VALUES
     root: str | None = None
     allowed_dir: str | None = None
 
@@ -121,6 +125,7 @@ def _head(draft: Draft) -> list[str]:
 def _data(plan: Plan, draft: Draft) -> list[str]:
     lines = ["# The table, and what its columns are. Relative paths start from this file's folder.", "data:"]
     lines.append(f"  source: {scalar(draft.source)}")
+    lines += _reading(draft)
     if draft.root is None:
         lines.append(_line("  # root: FOLDER", "what paths in the table start from; now the table's own folder"))
     else:
@@ -138,6 +143,19 @@ def _data(plan: Plan, draft: Draft) -> list[str]:
     else:
         lines.append(_line("  # id: COLUMN", "none found: a row is named by its line"))
     return lines + _group(plan) + _split(plan)
+
+
+def _reading(draft: Draft) -> list[str]:
+    """How the source is read, so that no later command guesses."""
+    lines = []
+    if form := draft.text_format:
+        lines.append(_line(f"  encoding: {scalar(form.encoding)}", "of the table's text"))
+        lines.append(_line(f"  delimiter: {scalar(form.delimiter)}", "between its cells"))
+    if draft.missing_values != MISSING_VALUES:
+        usual = ", ".join(text for text in MISSING_VALUES if text not in draft.missing_values)
+        comment = f"texts that are empty cells; {usual} is a value here"
+        lines.append(_line(f"  missing_values: {scalar(list(draft.missing_values))}", comment))
+    return lines
 
 
 def _group(plan: Plan) -> list[str]:

@@ -7,7 +7,7 @@ thousand. A killed command goes on where it was, and its file has the same bits 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ from ..predictor.output_table import FORMS, Layout, encode_header
 from ..predictor.predictor import check_threshold
 from ..progress import progress, say
 from ..sources import exists, no_rows, stream
+from ..sources.row_stream import Stream
+from ..sources.table_format import AS_IS, TableFormat
 
 LISTED_LINES = 5  # lines without an answer that are listed; the file of problems has all of them
 
@@ -41,6 +43,7 @@ class Options:
     threshold: float | None = None  # an answer less sure than this is left empty
     form: str | None = None  # fp32 or int8; the export's own
     model_files: str | None = None  # folder of files that the export names; none are opened where it isn't given
+    table_format: TableFormat = AS_IS  # encoding and delimiter of a text table; detected where there is none
     raw: bool = False  # cells of CSV files as they are, without escapes
 
 
@@ -72,7 +75,8 @@ def predict(export: Path, source: str, out: Path, options: Options = Options()) 
     """
     _check(source, out, options)
     folder = exported(export)
-    predictor, rows = Predictor.load(folder, options.threads, options.form, options.model_files), stream(source)
+    predictor = Predictor.load(folder, options.threads, options.form, options.model_files)
+    rows = _rows(source, predictor, options)
     for one in predictor.facts.differs:
         say(f"          {one}: answers may differ a little from those of the evaluation")
     place = predictor.place(options.root or rows.root, options.allowed_dir)
@@ -106,10 +110,18 @@ def predict(export: Path, source: str, out: Path, options: Options = Options()) 
     return Summary(**said, resumed=before, **where)
 
 
+def _rows(source: str, predictor: Predictor, options: Options) -> Stream:
+    """The source's rows; says how a text table is read where that was detected and isn't the usual."""
+    rows = stream(source, replace(options.table_format, likely=predictor.facts.table.likely))
+    if rows.text_format and not rows.text_format.is_usual(Path(source)):
+        say(f"          {Path(source).name}: {rows.text_format}")
+    return rows
+
+
 def _output_options(options: Options, layout: Layout, place: Root, out: Path) -> list:
     """All options that the file of answers depends on."""
     settings = [place.folder, place.allowed_dir, options.threads, options.top, options.threshold, out.suffix]
-    return [*settings, layout.id, layout.raw]
+    return [*settings, layout.id, layout.raw, options.table_format.encoding, options.table_format.delimiter]
 
 
 def problems_of(out: Path) -> Path:
