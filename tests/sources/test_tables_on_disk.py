@@ -151,12 +151,12 @@ def test_parquet_keeps_types(tmp_path):
 
 
 def test_what_is_no_source(tmp_path):
-    (tmp_path / "rows.xlsx").touch()
+    (tmp_path / "rows.doc").touch()
     (tmp_path / "folder").mkdir()
     for source, said in (
         (tmp_path / "gone.csv", "no such source"),
         ("easy-vaq", "no such source"),
-        (tmp_path / "rows.xlsx", "unknown kind of table"),
+        (tmp_path / "rows.doc", "unknown kind of table"),
         (tmp_path / "folder", "no table"),
     ):
         with pytest.raises(UsageError, match=said):

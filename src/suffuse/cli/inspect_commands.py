@@ -89,7 +89,9 @@ def knowledge_command(
 def init_command(  # noqa: PLR0913 (each is an option of the command line)
     rows: Annotated[
         str,
-        typer.Argument(help="A table: .csv, .tsv, .parquet, .json, .jsonl, or a saved dataset.", show_default=False),
+        typer.Argument(
+            help="A table: .csv, .tsv, .xlsx, .ods, .parquet, .json, .jsonl, or a saved dataset.", show_default=False
+        ),
     ],
     target: Annotated[str, typer.Option(help="The column to predict.", show_default=False)],
     out: Annotated[Path, typer.Option("-o", "--out", help="The recipe file to write.")] = Path("recipe.yaml"),

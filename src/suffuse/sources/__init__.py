@@ -15,7 +15,7 @@ from ..errors import SuffuseError, UsageError, did_you_mean
 from ..files import plain_file
 from ..registry import load_part
 from .row_stream import Rows, Stream, in_memory
-from .table_format import AS_IS, TableFormat, without_missing
+from .table_format import AS_IS, TableFormat, split_sheet, without_missing
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,6 +26,8 @@ SUFFIXES = {
     ".csv": "suffuse.sources.csv",
     ".tsv": "suffuse.sources.csv",
     ".txt": "suffuse.sources.csv",
+    ".xlsx": "suffuse.sources.sheets",
+    ".ods": "suffuse.sources.sheets",
     ".parquet": "suffuse.sources.parquet",
     ".pq": "suffuse.sources.parquet",
     ".jsonl": "suffuse.sources.json_lines",
@@ -112,6 +114,10 @@ def _locate(source: str, key: str = "data.source") -> tuple[str, Path | None]:
     Raises UsageError, naming the ``key``, where there is no such source.
     """
     path, is_path = Path(source), exists(source)
+    file, sheet = split_sheet(source)
+    if sheet and exists(str(file)):
+        plain_file(file)
+        return SUFFIXES[file.suffix.lower()], path
     if source in TABLE and not is_path:
         return TABLE[source], None
     if not is_path:
@@ -123,6 +129,11 @@ def _locate(source: str, key: str = "data.source") -> tuple[str, Path | None]:
         got, expected = path.suffix or "no suffix", " ".join(SUFFIXES)
         raise UsageError("unknown kind of table", where=path, got=got, expected=expected)
     return SUFFIXES[path.suffix.lower()], plain_file(path)
+
+
+def file_of(source: str) -> Path:
+    """The path of a source, without the name of a sheet behind ``#``."""
+    return split_sheet(source)[0]
 
 
 def exists(source: str) -> bool:

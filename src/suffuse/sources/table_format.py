@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,6 +19,9 @@ MISSING_VALUES += ("NaN", "nan", "NAN", "-NaN", "-nan", "#DIV/0!", "#NAME?", "#N
 MISSING_VALUES += ("?", "-", "--", "–", "—", ".", "无", "無")
 
 
+SHEET = re.compile(r"(.+?\.(?:xlsx|ods))#(.+)", re.IGNORECASE | re.DOTALL)
+
+
 @dataclass(frozen=True)
 class TableFormat:
     """What a recipe says of a source, or an export of the tables that it reads. None: detected."""
@@ -28,6 +33,12 @@ class TableFormat:
 
 
 AS_IS = TableFormat()
+
+
+def split_sheet(source: str) -> tuple[Path, str]:
+    """(the file, the name of a sheet in it), of ``file.xlsx#Sheet``; no name of any other source."""
+    parts = SHEET.fullmatch(source)
+    return (Path(parts[1]), parts[2]) if parts else (Path(source), "")
 
 
 def is_missing(cell: Any, missing_values: Collection[str]) -> bool:

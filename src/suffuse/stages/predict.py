@@ -25,7 +25,7 @@ from ..predictor.output_chunks import OutputChunks, open_chunks
 from ..predictor.output_table import FORMS, Layout, encode_header
 from ..predictor.predictor import check_threshold
 from ..progress import progress, say
-from ..sources import exists, no_rows, stream
+from ..sources import exists, file_of, no_rows, stream
 from ..sources.row_stream import Stream
 from ..sources.table_format import AS_IS, TableFormat
 
@@ -85,7 +85,7 @@ def predict(export: Path, source: str, out: Path, options: Options = Options()) 
     layout = Layout(predictor.heads, options.top, options.threshold, named, options.raw)
     inputs = {
         "model": [predictor.facts.digest, predictor.facts.form],
-        "source": _facts(Path(source)) if exists(source) else [source, str(Path.cwd())],
+        "source": _facts(source) if exists(str(file_of(source))) else [source, str(Path.cwd())],
         "options": _output_options(options, layout, place, out),
         "versions": [*_versions(), readers(one.field.kind for one in predictor.inputs)],
     }
@@ -136,14 +136,15 @@ def _check(source: str, out: Path, options: Options) -> None:
     if out.is_dir():
         raise UsageError("this is a folder", where=out, expected="a file for the answers")
     for name in (out, problems_of(out)):
-        if exists(source) and name.exists() and name.samefile(source):
+        if exists(str(file_of(source))) and name.exists() and name.samefile(file_of(source)):
             raise UsageError("the answers would replace the rows", where=source, hint="choose another name")
 
 
-def _facts(source: Path) -> list:
+def _facts(name: str) -> list:
     """What tells that a source changed: a file's place, size and hash; of a folder its files with sizes and times."""
+    source = file_of(name)
     if source.is_file():
-        return [str(source.resolve()), *file_facts(source)]
+        return [str(Path(name).resolve()), *file_facts(source)]
     files = sorted(f for f in source.rglob("*") if f.is_file())
     return [
         str(source.resolve()),
