@@ -9,7 +9,7 @@ import numpy as np
 
 from ..types import NUMBER
 from . import label_leakage, splits
-from .column_types import FEW, READ, Column, is_number, percent
+from .column_types import FEW, READ, Column, is_number, percent, raw_cells
 from .target_type import TargetType, target_type
 
 ID_NAMES = ("id", "uid", "uuid", "guid", "key", "index")
@@ -67,7 +67,10 @@ def assign(columns: list[Column], target: str) -> Plan:
     """Roles for all columns. Raises UsageError where the target can't be predicted."""
     label = next(c for c in columns if c.name == target)
     inferred = target_type(label)
-    columns = [replace(c, role="target", reason=inferred.reason) if c.name == target else c for c in columns]
+    if inferred.kind != NUMBER:  # its classes are named as the table names them
+        label = replace(label, cells=raw_cells(label))
+    label = replace(label, role="target", reason=inferred.reason)
+    columns = [label if c.name == target else c for c in columns]
     split, codes, split_notes = _split(columns, label)
     columns = _assign_role(columns, split, "split", "says which split a row is in")
     id_ = _id(columns)

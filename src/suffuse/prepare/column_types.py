@@ -23,6 +23,8 @@ from .. import sources
 from ..errors import visible
 from ..modalities import audio, image, sequence
 from ..modalities.cell import Absent, Root, Unreadable, is_empty, locate
+from ..modalities.number_format import PLAIN, NumberFormat
+from ..modalities.number_inference import infer
 from ..modalities.value_parsing import as_dates, as_number, day_comes_first
 from ..subsample import evenly_spaced
 from ..word_patterns import UNSPACED
@@ -54,16 +56,27 @@ class Column:
     reason: str
     examples: tuple[str, ...]
     coverage: float  # share of the rows that have a value
-    cells: list[str | None] = field(default_factory=list, repr=False)  # one a row; none for bytes and lists
+    # one a row; none for bytes and lists; numbers as programs write them
+    cells: list[str | None] = field(default_factory=list, repr=False)
     distinct: int = 0  # different values
     side: int = 0  # pixels of a picture's shorter side, the median of a sample
-    facts: dict = field(default_factory=dict)  # settings of the modality that would read it
+    facts: dict = field(default_factory=dict, repr=False)  # settings of the modality that would read it
     leaks: bool = False  # a number or category that gives the label away
 
 
 def inspect(rows: sources.Rows, root: Root) -> list[Column]:
     """Every column of a table, in its order. ``root`` says where file paths start, and where they may lead."""
     return [_inspect_column(name, rows.table.column(name), root) for name in rows.table.column_names]
+
+
+def number_format(column: Column) -> NumberFormat:
+    """How a column's numbers are written in the table."""
+    return column.facts.get("format", PLAIN)
+
+
+def raw_cells(column: Column) -> list[str | None]:
+    """A column's cells as they stand in the table."""
+    return column.facts.get("raw", column.cells)
 
 
 def sample(values: Sequence, count: int = SAMPLE) -> list:
@@ -111,6 +124,8 @@ def _inspect_column(name: str, cells: pa.ChunkedArray, root: Root) -> Column:
     if role == "number" and CODE.search(name) and _repeats(filled, distinct):
         role, reason = "category", f"codes, by its name: {len(distinct):,} different ones"
     examples, side = tuple(short(v) for v in distinct[:3]), facts.pop("side", 0)
+    if role == "number" and facts.get("format", PLAIN) != PLAIN:
+        facts["raw"], values = values, _plain_numbers(values, facts["format"])
     return Column(name, role, reason, examples, len(filled) / len(values), values, len(distinct), side, facts)
 
 
@@ -174,8 +189,8 @@ def _plain_role(filled: list[str], distinct: list[str], rows: int, root: Root) -
             return role_of(examined, root)
     if _is_majority(v.startswith("[") for v in examined) and (shapes := _array_shapes(examined, root)):
         return "sequence", *_sequence_facts(shapes)
-    if all(is_number(v) for v in examined):
-        return "number", f"number, {len(distinct):,} different ones", {}
+    if numbers := _number_role(filled, distinct):
+        return numbers
     order = day_comes_first(examined)
     if np.mean(~np.isnan(as_dates([" ".join(v.split()) for v in examined], order)[:, 0])) >= SURE:
         return "date", f"date, {len(distinct):,} different ones", {}
@@ -186,6 +201,31 @@ def _plain_role(filled: list[str], distinct: list[str], rows: int, root: Root) -
     if _repeats(filled, distinct):
         return "category", f"category of {len(distinct):,} values", {}
     return "other", f"{len(distinct):,} different names or codes, no free text", {}
+
+
+def _number_role(filled: list[str], distinct: list[str]) -> tuple[str, str, dict] | None:
+    """The role of numbers, however they are written; few different values of which some are none are categories."""
+    inferred = infer(filled)
+    if inferred is None or (inferred.share < 1 and len(distinct) <= FEW):
+        return None
+    parts = [f"number, {len(distinct):,} different ones"]
+    if inferred.format != PLAIN:
+        parts.append(f"written with {inferred.format}")
+    if inferred.note:
+        parts.append(inferred.note)
+    if inferred.share < 1:
+        bad = [v for v, number in zip(filled, inferred.format.parse(filled), strict=True) if math.isnan(number)]
+        share = percent(len(bad) / len(filled))
+        parts.append(f"WARNING: {len(bad):,} cells ({share}) are none and count as missing, e.g. '{short(bad[0])}'")
+    return "number", "; ".join(parts), {"format": inferred.format}
+
+
+def _plain_numbers(values: list[str | None], form: NumberFormat) -> list[str | None]:
+    """Cells of numbers as programs write them; one that is none stays as it is."""
+    filled = [value for value in values if value is not None]
+    numbers = iter(zip(filled, form.parse(filled).tolist(), strict=True))
+    pairs = ((None, math.nan) if value is None else next(numbers) for value in values)
+    return [text if math.isnan(number) else repr(number).removesuffix(".0") for text, number in pairs]
 
 
 def _repeats(filled: list[str], distinct: list[str]) -> bool:

@@ -18,10 +18,11 @@ from .. import sources
 from ..errors import UsageError
 from ..modalities import text, text_ngrams
 from ..modalities.cell import Root
+from ..modalities.number_format import PLAIN
 from ..sources.table_format import AS_IS, TableFormat, without_missing
 from . import recipe_writer
 from .column_roles import Plan, assign
-from .column_types import Column, inspect, sample
+from .column_types import Column, inspect, number_format, sample
 from .table_reading import missing_values, reading_lines
 
 TRAIN = 0.765  # share of the rows that is left for training where splits are made
@@ -155,7 +156,9 @@ def _draft(plan: Plan, source: str, place: Path, rows: int, preset: Preset) -> r
     )
     if table:
         types = {c.name: c.role for c in table}
-        modalities[plain_names[-1]] = {"kind": "tabular", "column": list(types), "types": types}
+        formats = {c.name: number_format(c).short() for c in table if c.role == "number" and number_format(c) != PLAIN}
+        numbers = {"numbers": formats} if formats else {}
+        modalities[plain_names[-1]] = {"kind": "tabular", "column": list(types), "types": types, **numbers}
         cost += 0.01
     known = source in sources.TABLE and not Path(source).exists()
     teachers = max(3 if labelled < FEW_LABELS * train else 1, preset.teachers)

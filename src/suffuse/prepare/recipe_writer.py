@@ -208,6 +208,10 @@ def _modalities(plan: Plan, draft: Draft) -> list[str]:
                 lines.append("    types:")
                 lines.extend(_line(f"      {scalar(c)}: {kind}", reasons[c]) for c, kind in value.items())
                 continue
+            if key == "numbers":
+                lines.append(_line("    numbers:", "how they are written"))
+                lines.extend(f"      {scalar(c)}: {scalar(form)}" for c, form in value.items())
+                continue
             comment = comments.get(key, "")
             comment = comment[value] if isinstance(comment, dict) else comment
             lines.append(_line(f"    {key}: {scalar(value)}", comment))

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from ..modalities.number_format import NumberFormat
 from ..registry import Settings
 from ..sources.table_format import MISSING_VALUES, TableFormat
 from ..sources.text_format import is_encoding
@@ -50,6 +51,7 @@ class Task(Settings):
     max_classes: int | None = Field(
         default=None, ge=1
     )  # the most frequent classes of the training rows; others become `other`
+    format: NumberFormat | None = None  # how a number is written; as programs write it where there is none
     separator: str = Field(default=";", min_length=1)  # between the labels of a cell that is a text
     balance: bool = False  # weigh classes by the inverse of their frequency (labels: positives against negatives)
     weight: float = Field(default=1.0, gt=0)  # share of the loss, relative to the other targets
@@ -104,6 +106,8 @@ class Data(Settings):
             if name not in self.targets:
                 raise ValueError(f"got tasks.{name}, expected a target: {', '.join(self.targets)}")
         for name in self.targets:
+            if self.task(name).format is not None and self.task(name).kind != "number":
+                raise ValueError(f"got tasks.{name}.format, expected none: it is no number")
             if self.task(name).empty is not None and self.task(name).kind == "number":
                 raise ValueError(f"got tasks.{name}.empty, expected none: an empty cell is no number")
         return self
