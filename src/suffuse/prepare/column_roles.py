@@ -52,6 +52,8 @@ class Plan:
 
 def left_out(column: Column) -> str:
     """Why a number, category or date isn't read; nothing where it is."""
+    if column.forced:
+        return ""
     if column.leaks:
         return "left out"  # its reason says why
     if _id_rank(column.name) <= len(ID_NAMES) or _is_group(column.name):
@@ -61,6 +63,13 @@ def left_out(column: Column) -> str:
     if is_integer and column.distinct == len(filled):
         return "left out: another whole number in every row, as ids are"
     return ""
+
+
+def unused(plan: Plan) -> list[tuple[str, str]]:
+    """(column, why) of those that no model reads and that have no other use, without those that the user left out."""
+    used = [*plan.used(), *plan.table()]
+    others = [c for c in plan.columns if c not in used and c.role not in ("target", "id", "group", "split", "ignored")]
+    return [(c.name, f"{c.reason}; {left_out(c)}" if c.role in TABULAR else c.reason) for c in others]
 
 
 def assign(columns: list[Column], target: str) -> Plan:
@@ -99,7 +108,7 @@ def _as_group(column: Column) -> Column:
 def _split(columns: list[Column], label: Column) -> tuple[str | None, np.ndarray, list[str]]:
     """(the split column, each row's code, notes); without one, all rows are training rows."""
     all_training = np.zeros(len(label.cells), dtype=np.int8)
-    usable = [c for c in columns if c.role in ("category", "other", "text") and c.coverage >= FULL]
+    usable = [c for c in columns if c.role in ("category", "other", "text") and c.coverage >= FULL and not c.forced]
     candidates = [c for c in usable if {v.lower() for v in c.cells if v is not None} <= set(splits.CODE)]
     for column in sorted(candidates, key=lambda c: "split" not in c.name.lower()):
         codes = splits.parse_splits(column.cells)
@@ -142,6 +151,7 @@ def _id(columns: list[Column]) -> str | None:
         for place, c in enumerate(columns)
         if c.role in ("number", "other")
         and c.name
+        and not c.forced
         and c.distinct == len(c.cells)
         and (place == 0 or _id_rank(c.name) <= len(ID_NAMES))
         and not any(is_number(v) and float(v) % 1 for v in c.cells if v)
@@ -181,7 +191,8 @@ def _group(columns: list[Column], codes: np.ndarray) -> tuple[str | None, list[s
 def _group_candidates(columns: list[Column]) -> list[Column]:
     """Columns named like a group, then columns of pictures or recordings that repeat."""
     repeat = [c for c in columns if c.cells and 1 < c.distinct < sum(v is not None for v in c.cells)]
-    by_name = [c for c in repeat if c.role in ("number", "category", "other") and _is_group(c.name)]
+    named = [c for c in repeat if c.role in ("number", "category", "other") and not c.forced]
+    by_name = [c for c in named if _is_group(c.name)]
     return by_name + [c for c in repeat if c.role in ("image", "audio")]
 
 

@@ -7,8 +7,8 @@ import math
 import os
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 
@@ -21,8 +21,9 @@ from ..modalities.cell import Root
 from ..modalities.number_format import PLAIN
 from ..sources.table_format import AS_IS, TableFormat, without_missing
 from . import recipe_writer
-from .column_roles import Plan, assign
+from .column_roles import Plan, assign, unused
 from .column_types import Column, inspect, number_format, sample
+from .forced_roles import force
 from .table_reading import missing_values, reading_lines
 
 TRAIN = 0.765  # share of the rows that is left for training where splits are made
@@ -81,11 +82,20 @@ PRESETS = {
 
 @dataclass(frozen=True)
 class Proposal:
-    """The table's columns, the recipe's text (YAML with comments), and lines about how the table was read."""
+    """The table's columns, and the recipe's text (YAML with comments)."""
 
     columns: list[Column]
     text: str
-    reading: list[str]
+    reading: list[str]  # lines about how the table was read
+    unused: list[tuple[str, str]]  # (column, why) of those that no model reads
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What the user says of a table, where it isn't inferred."""
+
+    table_format: TableFormat = AS_IS
+    roles: Mapping[str, str] = field(default_factory=dict)  # column -> role
 
 
 def propose(
@@ -95,19 +105,19 @@ def propose(
     place: Path = Path(),
     allowed_dir: str | None = None,
     preset: str = "good",
-    table_format: TableFormat = AS_IS,
+    choices: Choices = Choices(),
 ) -> Proposal:
     """Inspect a table and propose a recipe for predicting ``target``.
 
     ``source`` is a file, a saved dataset or the name of a known set; ``root`` the folder that file paths
     start from, the table's own where there is none; ``allowed_dir`` the folder that no file may lie outside of, the
     root where there is none; ``place`` the folder in which the recipe will stand; ``preset`` one of PRESETS;
-    ``table_format`` an encoding and a delimiter that aren't detected.
+    ``choices`` what isn't inferred.
     Raises UsageError where there is nothing to predict or nothing to predict it from.
     """
     if preset not in PRESETS:
         raise UsageError("no such preset", where="--preset", got=preset, expected=" or ".join(PRESETS))
-    rows = sources.read(source, "rows", table_format)
+    rows = sources.read(source, "rows", choices.table_format)
     sources.column(rows, target, "--target")
     missing = missing_values(rows)
     rows = without_missing(rows, missing)
@@ -115,7 +125,8 @@ def propose(
         if folder is not None and not Path(folder).is_dir():
             raise UsageError("no such folder", where=key, got=folder)
     folder = rows.root if root is None else Path(root)
-    plan = assign(inspect(rows, Root.of(folder, None if allowed_dir is None else Path(allowed_dir))), target)
+    file_root = Root.of(folder, None if allowed_dir is None else Path(allowed_dir))
+    plan = assign(force(inspect(rows, file_root), choices.roles, target, rows, file_root), target)
     _check_usable(plan, folder)
     draft = replace(
         _draft(plan, source, place, rows.table.num_rows, PRESETS[preset]),
@@ -124,7 +135,7 @@ def propose(
         text_format=rows.text_format,
         missing_values=missing,
     )
-    return Proposal(plan.columns, recipe_writer.write(plan, draft), reading_lines(rows))
+    return Proposal(plan.columns, recipe_writer.write(plan, draft), reading_lines(rows), unused(plan))
 
 
 def names(columns: Iterable[str]) -> list[str]:

@@ -12,8 +12,8 @@ from ..recipe.yaml_io import yaml_text
 from ..sources.table_format import MISSING_VALUES
 from ..sources.text_format import TextFormat
 from ..types import CLASSES, LABELS, NUMBER
-from .column_roles import TABULAR, Plan, left_out
-from .column_types import READ, Column, is_number
+from .column_roles import Plan, unused
+from .column_types import READ, is_number
 
 COMMENT_COLUMN = 34  # where a comment beside an entry starts
 TEACHER = {
@@ -225,15 +225,12 @@ def _modalities(plan: Plan, draft: Draft) -> list[str]:
 def _unused(plan: Plan) -> list[str]:
     """The columns that no model reads, with why; a give-away stands among the modalities."""
     shown = (*READ, "target", "id", "group", "split", "give-away")
-    unused = [c for c in plan.columns if c.role not in shown and c not in plan.table()]
-    if not unused:
+    listed = [c for c in plan.columns if c.role not in shown and c not in plan.table()]
+    if not listed:
         return []
-    width = max(len(_folded(c.name)) for c in unused)
-    return ["# Columns that aren't used:", *(f"#   {_folded(c.name):<{width}}  {_unused_reason(c)}" for c in unused)]
-
-
-def _unused_reason(column: Column) -> str:
-    return f"{column.reason}; {left_out(column)}" if column.role in TABULAR else column.reason
+    reasons, width = dict(unused(plan)), max(len(_folded(c.name)) for c in listed)
+    lines = [f"#   {_folded(c.name):<{width}}  {reasons.get(c.name, c.reason)}" for c in listed]
+    return ["# Columns that aren't used:", *lines]
 
 
 def _folded(text: str) -> str:

@@ -44,7 +44,8 @@ def target_type(column: Column) -> TargetType:
         got = f"only '{short(next(iter(counts)))}'" if counts else "no label at all"
         raise UsageError("nothing to learn", where=where, got=got, expected="two classes or more")
     numbers = [v for v in cells if is_number(v)]
-    if is_measured(Counter(numbers)) and len(numbers) >= SURE * len(cells):
+    measured = is_measured(Counter(numbers)) and len(numbers) >= SURE * len(cells)
+    if column.forced == "number" or (measured and column.forced != "category"):
         suffix += f"; {len(cells) - len(numbers):,} cells are no number" if len(numbers) < len(cells) else ""
         values = np.array([float(v) for v in numbers])
         size = np.abs(values).max() or 1.0  # of numbers near the largest there is, no difference overflows
