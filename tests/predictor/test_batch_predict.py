@@ -174,7 +174,7 @@ def test_the_most_probable_and_who_abstains(export, source, tmp_path, form):
     done = predict(export, source, out, Options(top=2, threshold=middle))
     found = read_predictions(out)
     assert list(found[0]) == [
-        "id", "line", "answer", "confidence", "abstained", "absent", "used", "top1", "p(top1)", "top2", "p(top2)",
+        "id", "answer", "confidence", "abstained", "top1", "p(top1)", "top2", "p(top2)", "line", "absent", "used",
     ]  # fmt: skip
     unsure = [row["confidence"] < middle for row in wanted]
     assert done.abstained == sum(unsure) > 10

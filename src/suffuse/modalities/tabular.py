@@ -214,6 +214,20 @@ def problems(settings: Settings, statistics: dict, items: Sequence[str]) -> list
     return sorted(found)
 
 
+def unknown(settings: Settings, statistics: dict, items: Sequence[str]) -> list[tuple[int, str, str]]:
+    """Categories that aren't among the known ones: (item's position, column, value) of each."""
+    positions = [
+        (n, c["name"], frozenset(c["names"])) for n, c in enumerate(statistics["columns"]) if c["type"] == "category"
+    ]
+    found: list[tuple[int, str, str]] = []
+    for row, item in enumerate(items if positions else ()):
+        cells = item.split(SEPARATOR)
+        for position, name, known in positions:
+            if (cell := cells[position]) and cell not in known and cell[0] != BROKEN:
+                found.append((row, name, _short(cell)))
+    return found
+
+
 def corrupt(settings: Settings, statistics: dict, entries: np.ndarray, severity: int, seed: int) -> np.ndarray:
     """Noise of 0.1 to 1.2 standard deviations on numbers, categories swapped or unknown, and cells lost.
 

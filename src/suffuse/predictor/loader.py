@@ -18,7 +18,7 @@ from ..temperature_scaling import Temperatures
 from ..types import Field, Head
 from . import signature as signatures
 from .input_encoding import Derivation, Input
-from .signature import Signature
+from .signature import Signature, TargetCells
 
 RECORDS = 1000  # that a server takes at once, where the signature says nothing
 
@@ -35,6 +35,7 @@ class Facts:
     records: int = RECORDS
     id: str = ""  # the column that names rows, as the recipe says; none: ""
     table: TableFormat = AS_IS  # how the recipe's table is written; an encoding that others may have too
+    tasks: Mapping[str, TargetCells] = field(default_factory=lambda: {})  # target -> how its cells are written
     differs: tuple[str, ...] = ()  # libraries that read entries here with another version than where it was exported
 
 
@@ -106,6 +107,7 @@ def _facts(signature: Signature, folder: Path, form: str) -> Facts:
         records,
         signature.id or "",
         TableFormat(missing_values=tuple(signature.table.missing_values), likely=_likely(signature.table.encoding)),
+        signature.table.tasks,
         _changed_libraries(signature),
     )
 
