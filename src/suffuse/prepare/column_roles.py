@@ -21,6 +21,7 @@ GROUPS = {"group", "session", "visit", "scene", "video", "document", "recording"
 GROUP_SUFFIXES = {"id", "uid", "uuid", "number", "num", "no", "nr", "name", "key", "code", "index", "hash"}
 TABULAR = ("number", "category", "date")
 FULL = 0.9  # of the rows a split column must fill
+DENSE, LONG = 2, 10**8  # numbers to a row at the most, and the least of long ones, of columns that number rows
 SPLITS_ARE_MADE = "Splits are made, the same ones for the same seed."
 
 
@@ -59,10 +60,21 @@ def left_out(column: Column) -> str:
     if _id_rank(column.name) <= len(ID_NAMES) or _is_group(column.name):
         return "left out: named like an id or a group"
     filled = [v for v in column.cells if v is not None]
-    is_integer = column.role == "number" and not any(is_number(v) and float(v) % 1 for v in filled)
-    if is_integer and column.distinct == len(filled):
+    is_full = column.role == "number" and len(filled) == len(column.cells) == column.distinct
+    if is_full and _counts_up(filled):
         return "left out: another whole number in every row, as ids are"
     return ""
+
+
+def _counts_up(cells: list[str]) -> bool:
+    """Whether different whole numbers are numbers of rows: they rise or fall from row to row, or few are left out
+    between the least and the largest, or they have many digits. Incomes and prices do none of these."""
+    if not all(is_number(v) and float(v) % 1 == 0 for v in cells):
+        return False
+    values = np.array([float(v) for v in cells])
+    steps = np.diff(values)
+    is_dense = values.max() - values.min() < DENSE * len(values)
+    return bool((steps > 0).all() or (steps < 0).all() or is_dense or np.abs(values).min() >= LONG)
 
 
 def unused(plan: Plan) -> list[tuple[str, str]]:
