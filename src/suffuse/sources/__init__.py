@@ -42,7 +42,7 @@ SAVED_DATASET = ("dataset_dict.json", "state.json")  # one of these stands in a 
 class ReaderPart(Protocol):
     """The interface of the module that reads a file or folder."""
 
-    def read(self, path: Path, table_format: TableFormat = AS_IS, /) -> Rows | Stream:
+    def read(self, path: Path, table_format: TableFormat, /) -> Rows | Stream:
         """The rows; a ``Stream`` where the format can be read in blocks. Raises SuffuseError where they can't be read,
         UsageError where the path holds no table."""
         ...

@@ -15,14 +15,14 @@ from typing import IO
 
 from ..errors import SuffuseError, UsageError
 from .row_stream import Block, Stream, batches
-from .table_format import AS_IS, TableFormat
+from .table_format import TableFormat
 from .text_format import ESCAPE, TextFormat, detect, encoding_name
 
 MAX_CELL = 10_000_000  # characters
 ParsedRow = tuple[int, list[str] | str]  # the line that a row begins in, and its cells or why it is broken
 
 
-def read(path: Path, table_format: TableFormat = AS_IS) -> Stream:
+def read(path: Path, table_format: TableFormat) -> Stream:
     """The rows that have as many cells as the header.
 
     Raises SuffuseError where the header can't be decoded, UsageError where there is none or a name occurs twice.

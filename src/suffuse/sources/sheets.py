@@ -18,13 +18,13 @@ from ..errors import SuffuseError, UsageError, did_you_mean
 from ..registry import optional
 from .arrow_types import inferred_or_text
 from .row_stream import Rows
-from .table_format import AS_IS, TableFormat, split_sheet
+from .table_format import TableFormat, split_sheet
 
 EXTRA = "sheets"
 LARGEST_WHOLE = 2**53  # a float beyond it may not be the whole number that it looks like
 
 
-def read(path: Path, table_format: TableFormat = AS_IS) -> Rows:
+def read(path: Path, table_format: TableFormat) -> Rows:
     """All rows of a sheet. ``path`` may end in ``#`` and the sheet's name.
 
     Raises UsageError where python-calamine isn't installed, there is no such sheet or no header, or a name occurs
