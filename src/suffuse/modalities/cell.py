@@ -236,13 +236,14 @@ def _real(name: str) -> str:
         there = os.stat(name)  # noqa: PTH116
     except (OSError, ValueError):
         return os.path.realpath(name)
-    known = _REAL.get(name)
+    key = name if os.path.isabs(name) else os.path.join(os.getcwd(), name)  # noqa: PTH117, PTH109, PTH118
+    known = _REAL.get(key)
     if known and known[:2] == (there.st_dev, there.st_ino):
         return known[2]
     found = os.path.realpath(name)
     if len(_REAL) >= MAX_FOLDERS:
         _REAL.clear()
-    _REAL[name] = (there.st_dev, there.st_ino, found)
+    _REAL[key] = (there.st_dev, there.st_ino, found)
     return found
 
 
