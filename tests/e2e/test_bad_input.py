@@ -219,7 +219,7 @@ def test_a_student_that_is_not_smaller(finished: Finished, copied: Path) -> None
         (("run", "recipe.yaml", "--sett", "a=1"), ("--sett",)),
         (("run",), ("RECIPE",)),
         (("init", "rows.csv"), ("--target",)),
-        (("predict", "x"), ("ROWS",)),
+        (("predict", "x"), ("rows",)),
     ],
 )
 def test_bad_usage(args: tuple[str, ...], words: tuple[str, ...], tmp_path: Path) -> None:
