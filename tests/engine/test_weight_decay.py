@@ -8,8 +8,8 @@ from encoder_tools import CASES, FIELDS
 from torch import nn
 
 from suffuse import fusions, losses
-from suffuse.engine.loop import make_optimizer
 from suffuse.engine.objective import Objective
+from suffuse.engine.optimizer import make_optimizer
 from suffuse.model import FusionModel
 from suffuse.recipe import Network, Training
 from suffuse.registry import settings

@@ -440,6 +440,10 @@ def test_group_that_tears_the_given_split_apart(tmp_path: Path) -> None:
     found = propose(table(tmp_path, columns), "label")
     assert recipe(found).data.group is None
     assert "for 100 % of the training rows its value stands in validation or test too" in found.text
+    columns["split"] = ["train"] * 4 + ["test", "train"] * 8 + ["train"] * (ROWS - 20)  # 8 of 52 pairs
+    assert recipe(propose(table(tmp_path, columns), "label")).data.group == "user"
+    columns["split"] = ["train"] * 4 + ["test", "train"] * 12 + ["train"] * (ROWS - 28)  # 12 of 48: a run would stop
+    assert recipe(propose(table(tmp_path, columns), "label")).data.group is None
     columns["split"] = ["test"] * 5 + ["train"] * (ROWS - 5)
     found = propose(table(tmp_path, columns), "label")
     assert recipe(found).data.group == "user"

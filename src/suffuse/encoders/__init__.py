@@ -46,6 +46,7 @@ class EncoderPart(Protocol):
     EXAMPLES: tuple[tuple[str, dict[str, Any]], ...] = ()  # none: its defaults, on each kind that it reads
     MODALITIES: tuple[str, ...]  # the kinds that it reads
     QUERIES: tuple[str, ...] = ()  # names of its layers whose weights are learned queries, which don't decay
+    SPARSE: tuple[str, ...] = ()  # names of its embeddings of inputs of which few rows have any one
 
     def layers(self, settings: PartSettings, field: Field) -> nn.ModuleDict:
         """Its layers, with random weights."""

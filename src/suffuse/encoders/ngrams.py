@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 MODALITIES = ("text",)
+SPARSE = ("embedding",)
 
 DOCS = PartDocs(
     summary=(

@@ -38,6 +38,7 @@ from ..recipe import Training
 from .checkpoint import Checkpoint, State
 from .gradient_norms import CALIBRATED_ON, MEASURED_ON, calibrate, shares
 from .objective import Objective, Share
+from .optimizer import make_optimizer
 from .process_group import current
 from .row_usage import RowUsage
 from .runtime import autocast
@@ -240,31 +241,3 @@ def schedule(step: int, total: int, warmup: float) -> float:
     if step < warm:
         return (step + 1) / warm
     return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, total - warm)))
-
-
-def make_optimizer(objective: Objective, training: Training) -> torch.optim.AdamW:
-    """AdamW (Loshchilov & Hutter 2019); what decays is what :func:`decaying` says."""
-    learned, decay = [p for p in objective.parameters() if p.requires_grad], decaying(objective)
-    groups = [
-        {"params": [p for p in learned if id(p) in decay], "weight_decay": training.weight_decay},
-        {"params": [p for p in learned if id(p) not in decay], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW([g for g in groups if g["params"]], lr=training.learning_rate, fused=True)
-
-
-def decaying(objective: Objective) -> set[int]:
-    """Ids of the parameters that decay: the weights of maps (linear, convolution, recurrent), which multiply what they
-    read. Learned vectors don't: biases, norms, embeddings of words, categories and positions, class tokens, types,
-    bottlenecks, vectors of what is absent, and what a part calls its ``QUERIES``."""
-    model = objective.model
-    parts = [(model.part, model.fusion), *((e.part, e.layers) for e in map(model.encoder, model.spec.names))]
-    queries = {
-        id(p) for part, layers in parts for name in part.QUERIES if name in layers for p in layers[name].parameters()
-    }
-    tables = (nn.Embedding, nn.EmbeddingBag)
-    rows = {id(p) for m in objective.modules() if isinstance(m, tables) for p in m.parameters()}
-    return {
-        id(p)
-        for name, p in objective.named_parameters()
-        if p.ndim > 1 and any("weight" in word for word in name.split(".")[-2:]) and id(p) not in queries | rows
-    }

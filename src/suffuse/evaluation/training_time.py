@@ -18,8 +18,9 @@ from ..attention_maps import named
 from ..data.columns import Columns
 from ..data.sampler import MAX_TOGETHER, Sampler
 from ..data.training_views import Viewer
-from ..engine.loop import Plan, make_optimizer, train_step
+from ..engine.loop import Plan, train_step
 from ..engine.objective import Objective
+from ..engine.optimizer import make_optimizer
 from ..engine.runtime import settle
 from ..model import FusionModel
 from ..prepare.check.cost_estimate import STEPS_TRIED

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..recipe.data_settings import Data
 from ..types import NUMBER
 from . import label_leakage, splits
 from .column_types import FEW, READ, Column, is_number, percent, raw_cells
@@ -17,6 +18,7 @@ ID_NAMES = ("id", "uid", "uuid", "guid", "key", "index")
 PEOPLE = {"patient", "user", "speaker", "subject", "author", "customer", "person", "participant", "client"}
 PEOPLE |= {"reviewer", "worker", "family", "household"}
 PICTURES = {"picture", "image", "photo"}
+MAX_LEFT_OUT = Data.model_fields["max_quarantined"].default  # share of the training rows; with more, no run starts
 GROUPS = {"group", "session", "visit", "scene", "video", "document", "recording"} | PEOPLE | PICTURES
 GROUP_SUFFIXES = {"id", "uid", "uuid", "number", "num", "no", "nr", "name", "key", "code", "index", "hash"}
 TABULAR = ("number", "category", "date")
@@ -187,7 +189,7 @@ def _group(columns: list[Column], codes: np.ndarray) -> tuple[str | None, list[s
             notes.append(f"'{column.name}' isn't used: {reason}")
             continue
         share = _straddling(column, codes)
-        if share > 0.5:
+        if share > MAX_LEFT_OUT:
             notes.append(
                 f"'{column.name}' isn't used: for {percent(share)} of the training rows its value stands in "
                 "validation or test too, and the given split would lose them"

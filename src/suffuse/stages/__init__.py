@@ -34,7 +34,7 @@ STAGES: dict[str, Stage] = {
             "Train the teacher, or measure an external one.",
             ("prepare",),
             ("teacher", "seed", "compute.threads", "compute.processes", "modalities.*.augment"),
-            format=4,
+            format=5,
         ),
         Stage(
             "extract",
@@ -48,7 +48,7 @@ STAGES: dict[str, Stage] = {
             "Train the students from the store, and the labels-only baselines.",
             ("prepare", "extract"),
             ("student", "distill", "seed", "compute.processes", "modalities.*.augment", "evaluate.label_curve"),
-            format=4,
+            format=5,
             training_counts=(
                 "distill.num_seeds",
                 "distill.label_fractions",

@@ -1,0 +1,102 @@
+"""The optimiser of all trainings: AdamW (Loshchilov & Hutter 2019), for embeddings of sparse inputs with one second
+moment for a whole matrix.
+
+    m = b1 m + (1 - b1) g            v = b2 v + (1 - b2) g^2      AdamW: a moment v for each number
+    m as above                       v = b2 v + (1 - b2) mean(g^2)     sparse: one for the matrix (V, D)
+    w = w (1 - r d) - r m' / (sqrt(v') + e)       m', v' divided by 1 - b1^t, 1 - b2^t
+
+Few texts have any one n-gram. With a moment for each number the vector of a rare one moves as far as that of a frequent
+one, however little speaks for it; with a shared one it moves as far as its gradients say, as in logistic regression.
+Shared second moments by blocks are those of Adam-mini (Zhang et al. 2024).
+"""
+
+# pyright: reportUnknownMemberType=false
+# (torch annotates optimisers in part)
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from ..recipe import Training
+from .objective import Objective
+
+SPARSE = "sparse"  # of a group of parameters: its matrices have one second moment each
+
+
+class AdamW(torch.optim.AdamW):
+    """AdamW whose groups with ``sparse: True`` have one second moment for each matrix. Their state has the names that
+    AdamW's has: ``step`` (), ``exp_avg`` as the parameter, ``exp_avg_sq`` ()."""
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> Any:
+        """One step on the parameters' gradients."""
+        groups: list[dict[str, Any]] = self.param_groups
+        self.param_groups = [group for group in groups if not group[SPARSE]]
+        try:
+            loss = cast(Any, super().step(closure))
+        finally:
+            self.param_groups = groups
+        for group in groups:
+            if group[SPARSE]:
+                for parameter in group["params"]:
+                    if parameter.grad is not None:
+                        _step(group, self.state[parameter], parameter, parameter.grad)
+        return loss
+
+
+def _step(group: dict[str, Any], state: dict[str, Tensor], parameter: Tensor, gradient: Tensor) -> None:
+    if not state:
+        zero = parameter.new_zeros(())
+        state |= {"step": zero, "exp_avg": torch.zeros_like(parameter), "exp_avg_sq": zero.clone()}
+    state["step"] += 1
+    steps, (beta1, beta2) = state["step"].item(), group["betas"]
+    state["exp_avg"].lerp_(gradient, 1 - beta1)
+    state["exp_avg_sq"].lerp_(gradient.square().mean(), 1 - beta2)
+    scale = (state["exp_avg_sq"] / (1 - beta2**steps)).sqrt() + group["eps"]
+    if group["weight_decay"]:
+        parameter.mul_(1 - group["lr"] * group["weight_decay"])
+    parameter.sub_(state["exp_avg"] * (group["lr"] / (1 - beta1**steps) / scale))
+
+
+def make_optimizer(objective: Objective, training: Training) -> AdamW:
+    """The optimiser of what an objective learns. What decays is what :func:`decaying` says; ``SPARSE`` of an encoder's
+    part names the layers whose matrices have one second moment each."""
+    learned, decay, sparse = (
+        [p for p in objective.parameters() if p.requires_grad],
+        decaying(objective),
+        _sparse(objective),
+    )
+    groups = [
+        {"params": [p for p in learned if id(p) in decay], "weight_decay": training.weight_decay, SPARSE: False},
+        {"params": [p for p in learned if id(p) not in decay | sparse], "weight_decay": 0.0, SPARSE: False},
+        {"params": [p for p in learned if id(p) in sparse - decay], "weight_decay": 0.0, SPARSE: True},
+    ]
+    return AdamW([group for group in groups if group["params"]], lr=training.learning_rate, fused=True)
+
+
+def _sparse(objective: Objective) -> set[int]:
+    """Ids of the parameters of the encoders' layers that read sparse inputs."""
+    encoders = map(objective.model.encoder, objective.model.spec.names)
+    layers = [encoder.layers[name] for encoder in encoders for name in encoder.part.SPARSE]
+    return {id(parameter) for layer in layers for parameter in layer.parameters()}
+
+
+def decaying(objective: Objective) -> set[int]:
+    """Ids of the parameters that decay: the weights of maps (linear, convolution, recurrent), which multiply what they
+    read. Learned vectors don't: biases, norms, embeddings of words, categories and positions, class tokens, types,
+    bottlenecks, vectors of what is absent, and what a part calls its ``QUERIES``."""
+    model = objective.model
+    parts = [(model.part, model.fusion), *((e.part, e.layers) for e in map(model.encoder, model.spec.names))]
+    queries = {
+        id(p) for part, layers in parts for name in part.QUERIES if name in layers for p in layers[name].parameters()
+    }
+    tables = (nn.Embedding, nn.EmbeddingBag)
+    rows = {id(p) for m in objective.modules() if isinstance(m, tables) for p in m.parameters()}
+    return {
+        id(p)
+        for name, p in objective.named_parameters()
+        if p.ndim > 1 and any("weight" in word for word in name.split(".")[-2:]) and id(p) not in queries | rows
+    }
