@@ -132,10 +132,10 @@ def test_files_hold_a_column_per_target_and_all_that_was_said(mixed, tmp_path, f
     run, _, export = mixed
     assert predict(export, run.recipe.data.source, tmp_path / f"said.{form}").rows == 60
     found, wanted = read(tmp_path / f"said.{form}"), Predictor.load(export).predict(records(run))
-    plain = ["line", "colour", "confidence(colour)", "tags", "confidence(tags)", "price", "absent", "used"]
+    plain = ["line", "colour", "confidence(colour)", "tags", "confidence(tags)", "price"]
     spoken = [f"p(colour={c})" for c in sorted(COLOURS)] + [f"p(tags={t})" for t in ("big", "plain", "warm")]
     for number, (line, answer) in enumerate(zip(found, wanted, strict=True)):
-        assert list(line) == plain + spoken
+        assert list(line) == [*plain, *spoken, "absent", "used"]
         assert line["line"] == number + 2
         colour, tags, price = answer.answers.values()
         assert (line["colour"], line["tags"]) == (colour.value, "; ".join(tags.value))
@@ -157,18 +157,18 @@ def test_numbers_and_texts_keep_their_types_in_parquet(mixed, tmp_path):
 
 
 @pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])
-def test_the_only_target_is_called_answer_whatever_its_kind(single, tmp_path, form: str):
+def test_the_only_target_is_called_by_its_name_whatever_its_kind(single, tmp_path, form: str):
     target, run, export = single
     predict(export, run.recipe.data.source, tmp_path / f"said.{form}")
     wanted = Predictor.load(export).predict(records(run))
     for line, answer in zip(read(tmp_path / f"said.{form}"), wanted, strict=True):
         if target == "price":
-            assert list(line) == ["line", "answer", "absent", "used"]
-            assert float(line["answer"]) == pytest.approx(answer.first.value)
+            assert list(line) == ["line", target, "absent", "used"]
+            assert float(line[target]) == pytest.approx(answer.first.value)
             assert math.isfinite(answer.first.value) and answer.label == str(answer.first.value)
         else:
-            assert list(line) == ["line", "answer", "confidence", "absent", "used", "p(big)", "p(plain)", "p(warm)"]
-            assert line["answer"] == "; ".join(answer.first.value) == answer.label
+            assert list(line) == ["line", target, "confidence", "p(big)", "p(plain)", "p(warm)", "absent", "used"]
+            assert line[target] == "; ".join(answer.first.value) == answer.label
             assert line["p(big)"] == pytest.approx(answer.probabilities["big"])
 
 

@@ -34,7 +34,9 @@ export class Student {
   async predict(records, root = ".") {
     if (!records.length) return [];
     records.forEach((record) => this.#check(record));
-    const rows = records.map((record) => this.inputs.map((input) => attempt(input, record, root)));
+    const missing = new Set(this.signature.table?.missing_values ?? []);
+    const filled = records.map((record) => withoutMissing(record, missing));
+    const rows = filled.map((record) => this.inputs.map((input) => attempt(input, record, root)));
     const feeds = {};
     this.inputs.forEach((input, m) => { feeds[input.name] = input.batch(rows.map((row) => row[m].item ?? null), ort.Tensor); });
     const present = rows.flatMap((row) => row.map(({ absent }) => (absent === undefined ? 1 : 0)));
@@ -60,6 +62,12 @@ export class Student {
       if (!known.includes(key)) throw new Refused(`this model has no input '${key}': it has ${known.join(", ")}`);
     }
   }
+}
+
+// Texts that stand for missing values are empty cells
+function withoutMissing(record, missing) {
+  const empty = (value) => typeof value === "string" && missing.has(value.trim());
+  return Object.fromEntries(Object.entries(record).map(([key, value]) => [key, empty(value) ? null : value]));
 }
 
 // {item, partly}, or {absent: why}

@@ -2,7 +2,7 @@
 
 import { isEmpty, pieces, wellFormed } from "./cell.mjs";
 import { parts } from "./dates.mjs";
-import { Absent, Unreadable } from "./refused.mjs";
+import { Absent, Refused, Unreadable } from "./refused.mjs";
 
 const MISSING = 0, UNKNOWN = 1;
 const LONGEST = 1000; // characters of a cell
@@ -10,6 +10,8 @@ const NUMBER = /^[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$/;
 const WHOLE = /^[+-]?(?:0|[1-9][0-9]*)\.0+$/; // 1.0 is 1: a column with gaps turns codes into fractions
 
 export function tabular({ settings, statistics }) {
+  const formatted = statistics.columns.find((column) => column.format);
+  if (formatted) throw new Refused(`${formatted.name}: numbers with separators or a unit are not read here`);
   const several = Array.isArray(settings.column);
   const columns = [settings.column].flat();
   const width = 2 * statistics.numbers + statistics.categories.length;

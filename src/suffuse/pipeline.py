@@ -20,6 +20,7 @@ from .overrides import notice
 from .progress import say
 from .registry import PartSettings
 from .run import Busy, ReadOnly, Run, flat
+from .sources import file_of
 from .stages import STAGES, Stage
 from .tuning.options import TuneOptions, check
 
@@ -43,7 +44,7 @@ def inputs(run: Run, stage: Stage) -> dict[str, Any]:
         stamp = run.stamp(before)
         found[f"stage {before}"] = stamp["digest"] if stamp else None
     if not stage.reads:
-        source = Path(run.recipe.data.source)
+        source = file_of(run.recipe.data.source)
         found["content of the source"] = _hashes(run, source, "source") if source.exists() else None
     return found | _contents(run, stage)
 

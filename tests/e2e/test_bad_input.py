@@ -57,7 +57,8 @@ def test_bad_rows_are_written_down_and_the_run_goes_on(tmp_path: Path) -> None:
         file.write(b"r96,images/2.png,too few\r\n")
         file.write(b"r97,images/2.png,what shape is the thing,circle,2,too many\r\n")
         file.write(b"r98,images/2.png,what sh\xe4pe is the thing,circle,2\r\n")
-    write_recipe(tmp_path / "recipe.yaml", make_recipe(distill={"train": {"epochs": 1, "batch": 16}, "num_seeds": 1}))
+    recipe = make_recipe(data__encoding="utf-8", distill={"train": {"epochs": 1, "batch": 16}, "num_seeds": 1})
+    write_recipe(tmp_path / "recipe.yaml", recipe)
     result = check_success(suffuse("run", "recipe.yaml", "--out", "run", cwd=tmp_path))
     found = {(int(n["line"]), n["column"], n["action"]): n["reason"] for n in notes(tmp_path / "run")}
     assert found[2, "picture", "absent"] == found[3, "picture", "absent"] == "no such file"
@@ -130,7 +131,7 @@ def test_all_pictures_are_elsewhere(tmp_path: Path) -> None:
     ],
 )
 def test_a_broken_table(project: Project, content: bytes, words: tuple[str, ...]) -> None:
-    recipe = project()
+    recipe = project(data__encoding="utf-8")
     (recipe.parent / "rows.csv").write_bytes(content)
     result = suffuse("run", recipe, cwd=recipe.parent)
     check_failure(result, result.code, *words)
@@ -218,7 +219,7 @@ def test_a_student_that_is_not_smaller(finished: Finished, copied: Path) -> None
         (("run", "recipe.yaml", "--sett", "a=1"), ("--sett",)),
         (("run",), ("RECIPE",)),
         (("init", "rows.csv"), ("--target",)),
-        (("predict", "x", "rows.csv"), ("--out",)),
+        (("predict", "x"), ("rows",)),
     ],
 )
 def test_bad_usage(args: tuple[str, ...], words: tuple[str, ...], tmp_path: Path) -> None:

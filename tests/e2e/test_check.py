@@ -192,7 +192,7 @@ def test_a_recipe_that_is_wrong(tmp_path: Path) -> None:
     recipe = make_project(tmp_path, pictures=12, techer=1)
     check_failure(suffuse("check", recipe, "--json", cwd=tmp_path), 2, "unknown key", "did you mean 'teacher'?")
     check_failure(suffuse("check", tmp_path / "none.yaml"), 2, "no such recipe")
-    recipe = make_project(tmp_path, pictures=12)
+    recipe = make_project(tmp_path, pictures=12, data__encoding="utf-8")
     (tmp_path / "rows.csv").write_bytes(b"id\xff")
     check_failure(suffuse("check", recipe, cwd=tmp_path), 1, "not UTF-8")
 

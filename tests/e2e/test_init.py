@@ -117,5 +117,5 @@ def test_a_part_of_a_real_table(
     with (tmp_path / "rows.csv").open(encoding="utf-8", newline="") as file:
         labels = [row["label"] for row in csv.DictReader(file)]
     assert [int(a["line"]) for a in found] == list(range(2, count + 2))
-    right = sum(a["answer"] == label for a, label in zip(found, labels, strict=True))
+    right = sum(a["label"] == label for a, label in zip(found, labels, strict=True))
     assert right / count > accuracy(tmp_path / "run", "majority") + 0.2

@@ -16,6 +16,7 @@ from prediction_files import read_predictions
 from suffuse.errors import UsageError
 from suffuse.predictor import Predictor, batch_predict
 from suffuse.sources import row_stream
+from suffuse.sources.table_format import TableFormat
 from suffuse.stages.predict import Options, predict
 
 FORMS = ["csv", "jsonl", "parquet"]
@@ -138,7 +139,8 @@ def test_what_is_wrong_is_told_row_by_row_and_the_rest_is_answered(export, tmp_p
     lines = ["image,text", "none.png,what colour", ",what colour", "a,b,c", "junk.png,", f",{'x' * 9}", "\xff,x"]
     (tmp_path / "rows.csv").write_bytes("\n".join(lines).encode("latin-1"))
     (tmp_path / "junk.png").write_bytes(b"junk")
-    done = predict(export, str(tmp_path / "rows.csv"), tmp_path / f"out.{form}")
+    utf8 = Options(table_format=TableFormat(encoding="utf-8"))
+    done = predict(export, str(tmp_path / "rows.csv"), tmp_path / f"out.{form}", utf8)
     assert (done.rows, done.lacking, done.unreadable, done.broken) == (4, 4, 2, 2)
     assert [int(row["line"]) for row in read_predictions(tmp_path / f"out.{form}")] == [2, 3, 5, 6]
     assert [row["used"] for row in read_predictions(tmp_path / f"out.{form}")] == [
@@ -172,7 +174,7 @@ def test_the_most_probable_and_who_abstains(export, source, tmp_path, form):
     done = predict(export, source, out, Options(top=2, threshold=middle))
     found = read_predictions(out)
     assert list(found[0]) == [
-        "id", "line", "answer", "confidence", "abstained", "absent", "used", "top1", "p(top1)", "top2", "p(top2)",
+        "id", "answer", "confidence", "abstained", "top1", "p(top1)", "top2", "p(top2)", "line", "absent", "used",
     ]  # fmt: skip
     unsure = [row["confidence"] < middle for row in wanted]
     assert done.abstained == sum(unsure) > 10

@@ -96,7 +96,7 @@ def test_the_ids_come_first(export: Path, tmp_path: Path, form: str) -> None:
     source = written(tmp_path / "rows.csv", [["text", "id"], ["what", "r1"], ["colour", ""], ["thing", "-7"], ["a"]])
     predict(export, source, tmp_path / f"out.{form}")
     found = read_predictions(tmp_path / f"out.{form}")
-    assert list(found[0])[:3] == ["id", "line", "answer"]
+    assert list(found[0])[:3] == ["id", "answer", "confidence"]
     assert [row["id"] for row in found] == ["r1", "", "-7"]
     assert [int(row["line"]) for row in found] == [2, 3, 4]
     table = pa.table({"text": ["what", "colour"], "id": pa.array([7, None], pa.int64())})
@@ -115,7 +115,7 @@ def test_a_table_without_ids_and_an_export_that_names_none(
     predict(signed(id=None), source, tmp_path / "out.csv")  # an older export
     assert list(read_predictions(tmp_path / "out.csv")[0])[:2] == ["line", "answer"]
     predict(signed(id="line"), source, tmp_path / "out.csv")
-    assert list(read_predictions(tmp_path / "out.csv")[0].items())[:2] == [("id(line)", "a"), ("line", "2")]
+    assert list(read_predictions(tmp_path / "out.csv")[0].items())[:2] == [("id(line)", "a"), ("answer", "green")]
     assert "id" not in json.loads((things / "signature.json").read_text())
 
 

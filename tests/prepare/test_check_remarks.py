@@ -32,15 +32,15 @@ def tabular(tmp_path: Path, cells: list[str], kinds: dict[str, str], column: Any
 
 @pytest.mark.parametrize("column", ["age", ["age"], ["age", "same"]])
 def test_cells_of_a_number_that_are_none_are_counted_with_the_first_line(column: Any, tmp_path: Path) -> None:
-    cells = ["N/A" if n % 16 == 5 else str(n % 70) for n in range(160)]
+    cells = ["unknown" if n % 16 == 5 else str(n % 70) for n in range(160)]
     found = tabular(tmp_path, cells, {"age": "number", "same": "category"}, column)
     says = [f.says for f in found.findings if f.code == "used_in_part"]
-    told = "10 rows are used in part: age: not a number, of 160 that were read (e.g. line 7: 'N/A')"
+    told = "10 rows are used in part: age: not a number, of 160 that were read (e.g. line 7: 'unknown')"
     assert says == [told]
 
 
 def test_reasons_beyond_the_commonest_have_no_example(tmp_path: Path) -> None:
-    cells = ["N/A" if n % 16 == 5 else str(n % 70) for n in range(160)]
+    cells = ["unknown" if n % 16 == 5 else str(n % 70) for n in range(160)]
     found = tabular(tmp_path, cells, {f"c{n}": "number" for n in range(content_check.REASONS + 3)})
     says = [f.says for f in found.findings if f.code == "used_in_part"]
     assert len(says) == content_check.REASONS + 1 and content_check.REMAINING_REASONS in says[-1]

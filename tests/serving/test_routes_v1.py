@@ -182,7 +182,7 @@ def test_what_is_wrong_is_refused_with_a_word_of_its_own(
 
 
 def test_half_a_pair_of_utf_16_does_no_harm(server: TestClient) -> None:
-    text = b'{"records": [{"note": "a \\ud800 thing", "shop": "\\udfff"}]}'
+    text = b'{"records": [{"note": "a \\ud800 thing", "shop": "n\\udfff"}]}'
     found = server.post(ROUTE, content=text, headers={"content-type": "application/json"})
     assert found.status_code == 200 and found.json()["predictions"][0]["used"] == ["words", "facts"]
 

@@ -18,11 +18,14 @@ from suffuse import sources
 from suffuse.errors import SuffuseError, UsageError
 from suffuse.sources import row_stream
 from suffuse.sources.frame import to_table
+from suffuse.sources.table_format import TableFormat
+
+UTF8 = TableFormat(encoding="utf-8")  # nothing is detected: bytes that aren't UTF-8 are broken
 
 
 def read(folder: Path, content: str | bytes, name: str = "rows.csv") -> sources.Rows:
     (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
-    return sources.read(str(folder / name))
+    return sources.read(str(folder / name), table_format=UTF8)
 
 
 def by_line(rows: sources.Rows) -> dict[int, dict]:

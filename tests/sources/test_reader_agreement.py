@@ -18,6 +18,7 @@ from suffuse.prepare.check.column_check import column_facts
 from suffuse.prepare.column_types import inspect
 from suffuse.sources import row_stream, stream
 from suffuse.sources.json import RecordColumns
+from suffuse.sources.table_format import TableFormat
 
 Verdict = tuple[list[str], dict[int, dict], list[tuple[int, str]]] | tuple[str, str]
 
@@ -140,7 +141,7 @@ def test_of_lines_that_are_not_utf_8_only_these_are_broken(tmp_path: Path) -> No
     for name, content in (("rows.csv", CSV), ("rows.jsonl", JSON_LINES)):
         file = tmp_path / name
         file.write_bytes(content["a byte that is not UTF-8"])
-        rows = sources.read(str(file))
+        rows = sources.read(str(file), table_format=TableFormat(encoding="utf-8"))
         assert rows.table.num_rows == 2 and [reason for _, reason in rows.broken] == [
             "broken row: not UTF-8: byte 0xe9"
         ]

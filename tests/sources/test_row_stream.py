@@ -13,6 +13,7 @@ from suffuse import sources
 from suffuse.errors import SuffuseError, UsageError
 from suffuse.sources import row_stream, stream
 from suffuse.sources.row_stream import Block
+from suffuse.sources.table_format import TableFormat
 
 NAMES = ["rows.csv", "rows.tsv", "rows.jsonl", "rows.json", "rows.parquet"]
 
@@ -90,7 +91,7 @@ def test_a_row_that_is_no_utf8_is_broken_and_the_others_are_read(tmp_path):
     assert broken == [(3, "broken row: not UTF-8: byte 0xff"), (4, "broken row: not UTF-8: byte 0xf6")]
     (tmp_path / "b.csv").write_bytes(b"a,\xff\n1,2\n")
     with pytest.raises(SuffuseError, match="not UTF-8"):
-        stream(str(tmp_path / "b.csv"))
+        stream(str(tmp_path / "b.csv"), TableFormat("utf-8"))
     text = pa.array([b"good", b"\xff", b"well"], pa.binary()).view(pa.string())
     pq.write_table(pa.table({"a": text, "b": [1, 2, 3]}), tmp_path / "a.parquet")
     cells, lines, broken = together(list(stream(str(tmp_path / "a.parquet")).read(["a", "b"], 0)))

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from suffuse import sources
 from suffuse.errors import SuffuseError, UsageError
 from suffuse.sources import stream
+from suffuse.sources.table_format import TableFormat
 
 
 def read(folder: Path, content: str | bytes, name: str = "rows.csv") -> sources.Rows:
@@ -74,10 +75,12 @@ def test_what_the_standard_library_writes_is_read_back(tmp_path_factory, cells, 
 
 
 def test_another_encoding_is_told_by_its_line(tmp_path):
-    rows = read(tmp_path, "a,b\n1,2\ncafé,3\n".encode("latin-1"))
+    (tmp_path / "rows.csv").write_bytes("a,b\n1,2\ncafé,3\n".encode("latin-1"))
+    rows = sources.read(str(tmp_path / "rows.csv"), table_format=TableFormat("utf-8"))
     assert rows.table["a"].to_pylist() == ["1"] and rows.broken == [(3, "broken row: not UTF-8: byte 0xe9")]
+    (tmp_path / "rows.csv").write_bytes("café,b\n1,2\n".encode("latin-1"))
     with pytest.raises(SuffuseError, match=r"not UTF-8 \(.*rows.csv:1\): got byte 0xe9"):
-        read(tmp_path, "café,b\n1,2\n".encode("latin-1"))
+        sources.read(str(tmp_path / "rows.csv"), table_format=TableFormat("utf-8"))
 
 
 @pytest.mark.parametrize(
@@ -148,12 +151,12 @@ def test_parquet_keeps_types(tmp_path):
 
 
 def test_what_is_no_source(tmp_path):
-    (tmp_path / "rows.xlsx").touch()
+    (tmp_path / "rows.doc").touch()
     (tmp_path / "folder").mkdir()
     for source, said in (
         (tmp_path / "gone.csv", "no such source"),
         ("easy-vaq", "no such source"),
-        (tmp_path / "rows.xlsx", "unknown kind of table"),
+        (tmp_path / "rows.doc", "unknown kind of table"),
         (tmp_path / "folder", "no table"),
     ):
         with pytest.raises(UsageError, match=said):

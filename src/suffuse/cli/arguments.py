@@ -9,6 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from ..run import Run
+    from ..sources.table_format import TableFormat
 
 Where = Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe (.yaml) or a run folder.", show_default=False)]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="a.b=VALUE", help="Override a recipe key.")]
@@ -19,8 +20,29 @@ From = Annotated[
 Files = Annotated[
     str | None, typer.Option("--model-files", help="Folder of files that an export names outside itself.")
 ]
+Encoding = Annotated[
+    str | None,
+    typer.Option("--encoding", help="Of a .csv, .tsv or .txt file: utf-8, cp1252, gb18030. Default: detected."),
+]
+Delimiter = Annotated[
+    str | None, typer.Option("--delimiter", help="Between the cells of such a file, or `tab`. Default: detected.")
+]
 RunCode = Annotated[bool, typer.Option("--run-code", help="Run functions that the recipe names: torch, sklearn.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def table_format(encoding: str | None, delimiter: str | None) -> TableFormat:
+    """Of what ``--encoding`` and ``--delimiter`` give. Raises UsageError."""
+    from ..errors import UsageError
+    from ..sources.table_format import TableFormat
+    from ..sources.text_format import is_encoding
+
+    if encoding is not None and not is_encoding(encoding):
+        raise UsageError("no such encoding", where="--encoding", got=encoding, expected="utf-8, cp1252, gb18030 or so")
+    delimiter = "\t" if delimiter in ("tab", "\\t") else delimiter
+    if delimiter is not None and len(delimiter) != 1:
+        raise UsageError("no such delimiter", where="--delimiter", got=delimiter, expected="one character, or tab")
+    return TableFormat(encoding, delimiter)
 
 
 def open_run(where: Path, overrides: list[str] | None = None, out: Path | None = None) -> Run:

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+import tempfile
+from codecs import BOM_UTF8
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from ..errors import UsageError
 from ..files import json_text
-from .arguments import Files
+from .arguments import Delimiter, Encoding, Files, table_format
 
 
 def predict_command(  # noqa: PLR0913 (each is an option of the command line)
     export: Annotated[Path, typer.Argument(help="An export folder, or a run.", show_default=False)],
-    rows: Annotated[str, typer.Argument(help="A table of raw rows, or a record as JSON.", show_default=False)],
-    out: Annotated[Path, typer.Option("-o", "--out", help="A .csv, .jsonl or .parquet file.")],
+    rows: Annotated[
+        str, typer.Argument(help="A table of raw rows, a record as JSON, or - for standard input.", show_default=False)
+    ],
+    out: Annotated[
+        str, typer.Option("-o", "--out", help="A .csv, .jsonl or .parquet file, or - for standard output.")
+    ] = "-",
+    keep: Annotated[str, typer.Option(help="Columns of the table to copy, with commas between; or all.")] = "",
+    digits: Annotated[int | None, typer.Option(min=0, max=17, help="Decimal places. Default: all.")] = None,
     root: Annotated[
         str | None, typer.Option(help="Folder that file paths start from. Default: the table's folder.")
     ] = None,
@@ -24,18 +38,58 @@ def predict_command(  # noqa: PLR0913 (each is an option of the command line)
     threshold: Annotated[float | None, typer.Option(min=0, max=1, help="Abstain if the confidence is lower.")] = None,
     precision: Annotated[str | None, typer.Option(help="fp32 or int8. Default: the export's own.")] = None,
     model_files: Files = None,
+    encoding: Encoding = None,
+    delimiter: Delimiter = None,
     raw: Annotated[
         bool, typer.Option("--raw-cells", help="Don't escape formulas and control characters in CSV.")
     ] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print a summary as JSON.")] = False,
 ) -> None:
     """Predict raw rows with an exported student, without torch. A killed command resumes when it is called again."""
-    from ..stages.predict import Options, predict
+    from ..stages.predict import Options, predict, predict_to
 
-    done = predict(export, rows, out, Options(root, allowed_dir, threads, top, threshold, precision, model_files, raw))
-    typer.echo(f"{done.rows:,} answers in {out}", err=True)
+    kept = tuple(name for name in keep.split(",") if name)
+    options = Options(root, allowed_dir, threads, top, threshold, precision, model_files)
+    options = replace(options, table_format=table_format(encoding, delimiter), raw=raw, keep=kept, digits=digits)
+    if json_ and out == "-":
+        raise UsageError("standard output has one use", got="--json and -o -", hint="-o FILE writes the predictions")
+    with _source(rows) as source:
+        if rows == "-" and root is None:
+            options = replace(options, root=str(Path.cwd()))
+        if out == "-":
+            done = predict_to(export, source, typer.get_binary_stream("stdout"), options)
+        else:
+            done = predict(export, source, Path(out), options)
+    typer.echo(f"{done.rows:,} answers" + ("" if out == "-" else f" in {out}"), err=True)
     if json_:
         typer.echo(json_text(done.to_json()))
+
+
+@contextmanager
+def _source(rows: str) -> Iterator[str]:
+    """The rows' name; standard input is kept in a file: records as JSON, JSON lines, or CSV."""
+    if rows != "-":
+        yield rows
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "stdin"
+        with file.open("wb") as copy:
+            shutil.copyfileobj(typer.get_binary_stream("stdin"), copy)
+        with file.open("rb") as content:
+            start = content.read(64).removeprefix(BOM_UTF8).lstrip()[:1]
+        if start not in (b"{", b"["):
+            yield str(file.rename(file.with_suffix(".csv")))
+            return
+        text = file.read_text(encoding="utf-8-sig", errors="replace")
+        yield text if _is_json(text) else str(file.rename(file.with_suffix(".jsonl")))
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def serve_command(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,9 @@ import typer
 from ..errors import UsageError, visible
 from ..files import check_writable, json_text, write_text
 from ..integrity import require
-from .arguments import Json, open_run
+from .arguments import Delimiter, Encoding, Json, open_run, table_format
+
+Names = Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="Role of a column; may be repeated.")]
 
 
 def explain_command(
@@ -86,10 +89,12 @@ def knowledge_command(
     typer.echo(json_text(facts) if json_ else "\n".join(map(visible, text.splitlines())))
 
 
-def init_command(
+def init_command(  # noqa: PLR0913 (each is an option of the command line)
     rows: Annotated[
         str,
-        typer.Argument(help="A table: .csv, .tsv, .parquet, .json, .jsonl, or a saved dataset.", show_default=False),
+        typer.Argument(
+            help="A table: .csv, .tsv, .xlsx, .ods, .parquet, .json, .jsonl, or a saved dataset.", show_default=False
+        ),
     ],
     target: Annotated[str, typer.Option(help="The column to predict.", show_default=False)],
     out: Annotated[Path, typer.Option("-o", "--out", help="The recipe file to write.")] = Path("recipe.yaml"),
@@ -103,19 +108,55 @@ def init_command(
             help="`fast` (one student, half the epochs), `good`, or `best` (three teachers, twice the epochs)."
         ),
     ] = "good",
+    text: Names = None,
+    number: Names = None,
+    category: Names = None,
+    image: Names = None,
+    audio: Names = None,
+    ignore: Names = None,
+    encoding: Encoding = None,
+    delimiter: Delimiter = None,
     json_: Json = False,
 ) -> None:
     """Propose a recipe from a table's columns."""
-    from ..prepare.recipe_proposal import propose
+    from ..prepare.recipe_proposal import Choices, propose
 
     if out.exists():
         raise UsageError("the recipe is there already", where=out, hint="choose another name with --out")
     check_writable(out)
-    proposal = propose(rows, target, root, out.parent, allowed_dir, preset)
+    named = {"text": text, "number": number, "category": category, "image": image, "audio": audio, "ignored": ignore}
+    choices = Choices(table_format(encoding, delimiter), _roles(named))
+    proposal = propose(rows, target, root, out.parent, allowed_dir, preset, choices)
+    for line in proposal.reading:
+        typer.echo(visible(line), err=True)
     for column in proposal.columns:
         typer.echo(visible(f"{column.name:<20} {column.role:<10} {column.reason}"), err=True)
     write_text(out, proposal.text)
     typer.echo(f"\nwrote {out}; look at it, then: suffuse run {out}", err=True)
+    for line in _unused_lines(proposal.unused):
+        typer.echo(visible(line), err=True)
     if json_:
         columns = [{"name": c.name, "role": c.role, "reason": c.reason} for c in proposal.columns]
-        typer.echo(json_text({"recipe": str(out), "columns": columns}))
+        unused = [{"name": name, "reason": reason} for name, reason in proposal.unused]
+        typer.echo(json_text({"recipe": str(out), "columns": columns, "reading": proposal.reading, "unused": unused}))
+
+
+def _roles(named: Mapping[str, Sequence[str] | None]) -> dict[str, str]:
+    """Column -> role, of role -> columns. Raises UsageError where a column is given two roles."""
+    roles: dict[str, str] = {}
+    for role, names in named.items():
+        for name in names or ():
+            if roles.setdefault(name, role) != role:
+                raise UsageError("a column has two roles", where=f"'{name}'", got=f"{roles[name]} and {role}")
+    return roles
+
+
+def _unused_lines(unused: Sequence[tuple[str, str]]) -> Iterator[str]:
+    """The warning that ends what ``init`` prints: the columns that no model reads."""
+    if unused:
+        width = max(len(name) for name, _ in unused)
+        count = f"{len(unused)} column{'s' * (len(unused) > 1)}"
+        yield ""
+        yield f"WARNING: {count} left out, and read by no model:"
+        yield from (f"  {name:<{width}}  {reason}" for name, reason in unused)
+        yield "--text, --number, --category, --image or --audio COLUMN takes one in; --ignore COLUMN agrees"

@@ -11,8 +11,10 @@ from ..export_integrity import FIRST, VERSION, forms, seal
 from ..files import write_text
 from ..modalities import load_modality
 from ..model import FusionModel
-from ..recipe import Recipe
+from ..recipe import Data, Recipe
 from .onnx_export import export
+
+CELL_KEYS = {"empty", "separator", "format"}  # of a target's task
 
 __all__ = ["forms", "write"]
 
@@ -43,6 +45,7 @@ def write(model: FusionModel, recipe: Recipe, folder: Path, derived: Mapping[str
             "version": VERSION,
             **({"name": recipe.name} if recipe.name else {}),
             **({"id": recipe.data.id} if recipe.data.id else {}),
+            "table": _table(recipe.data),
             "parameters": model.size(),
             "classes": list(model.spec.classes),
             "heads": [asdict(head) for head in model.spec.heads],
@@ -60,6 +63,12 @@ def write(model: FusionModel, recipe: Recipe, folder: Path, derived: Mapping[str
             **_derive(model, recipe, derived or {}),
         },
     )
+
+
+def _table(data: Data) -> dict:
+    """How the recipe's table and the cells of its targets are written."""
+    tasks = {name: data.task(name).model_dump(mode="json", include=CELL_KEYS) for name in data.targets}
+    return {**data.model_dump(mode="json", include={"encoding", "delimiter", "missing_values"}), "tasks": tasks}
 
 
 def _derive(model: FusionModel, recipe: Recipe, derived: Mapping[str, dict]) -> dict:

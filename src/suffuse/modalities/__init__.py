@@ -113,6 +113,11 @@ class ModalityPart(Protocol):
         return []
 
     @default
+    def unknown(self, settings: ModalitySettings, statistics: Facts, items: Any) -> list[tuple[int, str, str]]:
+        """(position, column, value) of each category of an item that the statistics don't know."""
+        return []
+
+    @default
     def augment(self, settings: ModalitySettings, entries: np.ndarray, draws: np.ndarray) -> np.ndarray:
         """A training view of each entry (U, ...): a pure function of the entries and of numbers in [0, 1) (U, DRAWS),
         so that a view is replayed exactly from its seed."""

@@ -5,12 +5,14 @@ A path in a table is data, not trust: it may lie in one folder only (and what li
 
 from __future__ import annotations
 
+import base64
 import errno
 import functools
 import json
 import math
 import operator
 import os
+import re
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -25,6 +27,10 @@ MAX_PIXELS = 64_000_000  # a larger picture is refused before it is decoded
 MAX_FOLDERS = 4096  # that are remembered
 POSIX = ("O_NONBLOCK", "O_NOFOLLOW", "O_CLOEXEC", "O_BINARY")  # flags that not every system has
 PLAIN = functools.reduce(operator.or_, (getattr(os, name, 0) for name in POSIX), os.O_RDONLY)
+BASE64 = re.compile(r"[A-Za-z0-9+/\s]+={0,2}\s*")
+SHORTEST_BASE64 = 60  # characters: no picture and no sound takes fewer
+# PNG, JPEG, GIF, RIFF (WebP, WAV), TIFF, Ogg, FLAC, MP3
+BASE64_STARTS = ("iVBO", "/9j/", "R0lG", "UklG", "SUkq", "TU0A", "T2dn", "Zkxh", "SUQz")
 WEB = ("http://", "https://", "ftp://", "s3://", "gs://")
 
 
@@ -90,6 +96,8 @@ def content(value: Any, root: Path | Root) -> bytes:
     """
     if isinstance(value, dict):
         value = value.get("path") if is_empty(value.get("bytes")) else value["bytes"]
+    if isinstance(value, str) and (inner := embedded(value)) is not None:
+        value = inner
     if is_empty(value):
         raise Absent("empty cell")
     if isinstance(value, (bytes, bytearray, memoryview)):
@@ -99,6 +107,26 @@ def content(value: Any, root: Path | Root) -> bytes:
     if isinstance(value, (list, tuple, dict, np.ndarray)):
         raise Unreadable(f"expected a path or bytes, got {type(value).__name__}")
     return read_file(value, root)
+
+
+def embedded(text: str) -> bytes | None:
+    """The bytes of a file that stands in a text as a ``data:`` address, or as Base64 that begins like a picture or a
+    sound; None where it is neither. Raises Unreadable where a ``data:`` address is broken."""
+    if text[:5].lower() == "data:":
+        head, comma, body = text.partition(",")
+        if comma and head.lower().endswith(";base64"):
+            return _from_base64(body)
+        raise Unreadable("a data: address without Base64")
+    if len(text) < SHORTEST_BASE64 or text.lstrip()[:4] not in BASE64_STARTS or not BASE64.fullmatch(text):
+        return None
+    return _from_base64(text)
+
+
+def _from_base64(text: str) -> bytes:
+    try:
+        return base64.b64decode("".join(text.split()), validate=True)
+    except ValueError as error:
+        raise Unreadable(f"broken Base64: {error}") from None
 
 
 def read_file(value: Any, root: Path | Root, limit: int | None = None) -> bytes:
@@ -208,13 +236,14 @@ def _real(name: str) -> str:
         there = os.stat(name)  # noqa: PTH116
     except (OSError, ValueError):
         return os.path.realpath(name)
-    known = _REAL.get(name)
+    key = name if os.path.isabs(name) else os.path.join(os.getcwd(), name)  # noqa: PTH117, PTH109, PTH118
+    known = _REAL.get(key)
     if known and known[:2] == (there.st_dev, there.st_ino):
         return known[2]
     found = os.path.realpath(name)
     if len(_REAL) >= MAX_FOLDERS:
         _REAL.clear()
-    _REAL[name] = (there.st_dev, there.st_ino, found)
+    _REAL[key] = (there.st_dev, there.st_ino, found)
     return found
 
 

@@ -1,7 +1,7 @@
 """Columns of numbers, categories and dates -> one float32 row each.
 
 A row's item is one string: its cells in the order of ``column``, cleaned, between unit separators. What a column
-is can be said in ``types``; else training cells decide it (``_guess`` has the rule), and the statistics hold it.
+is can be said in ``types``; else training cells decide it (:mod:`.tabular_fit`), and the statistics hold it.
 Encoded, (U, 2n + c): n numbers, standardised on training rows and 0 where missing; n indicators, 1 where missing;
 then a code for each of c categories, 0 missing, 1 unknown, 2 and up as in the statistics' ``names``. A date is five
 numbers: days since 1970-01-01, and sine and cosine of month and weekday.
@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import date
 from pathlib import Path
@@ -25,18 +24,18 @@ from ..errors import listed
 from ..registry import ModalitySettings, PartDocs
 from ..registry import Statistics as BaseStatistics
 from .cell import Absent, Unreadable, is_empty, pieces
-from .value_parsing import PARTS, as_dates, as_numbers, day_comes_first
+from .number_format import NumberFormat, is_number
+from .tabular_fit import fit_column
+from .value_parsing import PARTS, as_dates
 
 EVERY_ROW = True  # ``fit`` counts: it wants an item for each training row, repeats too
 MISSING, UNKNOWN = 0, 1
 SEPARATOR, BROKEN = "\x1f", "\x1e"  # between cells; before the reason why a cell can't be read
-FEW = 20  # different whole numbers up to which they are codes
 LONGEST = 1000  # characters of a cell
 CONTROLS = frozenset(map(chr, range(32)))
 WHOLE_NUMBER = re.compile(
     r"[+-]?(?:0|[1-9]\d*)\.0+", re.ASCII
 )  # 1.0 is 1: a column with gaps turns codes into fractions
-SURE = 0.99  # of a column's training cells must be of a kind
 Kind = Literal["number", "category", "date"]
 LAYOUT = "float32 (rows, 2 numbers + categories): numbers, 1 where one is missing, category codes"
 
@@ -49,6 +48,7 @@ DOCS = PartDocs(
 EXAMPLES = (
     {"column": ["price", "colour", "bought", "code"], "clip": 0.1, "least": 1},
     {"column": ["price"], "types": {"price": "number"}},
+    {"column": ["price"], "numbers": {"price": {"decimal": ".", "thousands": ",", "unit": "$"}}},
     {"column": ["colour", "bought"], "types": {"bought": "category"}, "least": 1, "max_categories": 10},
 )
 
@@ -62,6 +62,13 @@ class Settings(ModalitySettings):
         default={},
         description=(
             "Column to `number`, `category` or `date`. Default: decided by [the training cells](modalities.md#tabular)."
+        ),
+    )
+    numbers: dict[str, NumberFormat] = Field(
+        default={},
+        description=(
+            "Column of numbers to how they are written: `decimal`, `thousands`, `unit`. `init` writes it. Default: as "
+            "programs write them, `1234.5`."
         ),
     )
     clip: float = Field(
@@ -89,9 +96,12 @@ class Settings(ModalitySettings):
 
     @model_validator(mode="after")
     def _known(self) -> Settings:
-        lost = sorted(set(self.types) - set(self.columns))
-        if lost:
-            raise ValueError(f"types: got '{lost[0]}', expected one of the columns {listed(self.columns)}")
+        for key, names in (("types", self.types), ("numbers", self.numbers)):
+            if lost := sorted(set(names) - set(self.columns)):
+                raise ValueError(f"{key}: got '{lost[0]}', expected one of the columns {listed(self.columns)}")
+        for name in self.numbers:
+            if self.types.get(name, "number") != "number":
+                raise ValueError(f"numbers: got '{name}', which types calls a {self.types[name]}")
         return self
 
 
@@ -107,6 +117,7 @@ class Column(BaseStatistics):
     mean: list[FiniteFloat] = Field(default_factory=list)
     std: list[FiniteFloat] = Field(default_factory=list)
     day_first: bool | None = None
+    format: NumberFormat | None = None  # of a number that isn't written as programs write it
 
     @model_validator(mode="after")
     def _consistent(self) -> Column:
@@ -141,7 +152,8 @@ def load(settings: Settings, value: Any, root: Path) -> tuple[str, str]:
     several = not isinstance(settings.column, str)
     if several and not isinstance(value, dict):
         raise Unreadable(f"expected a cell for each of {listed(settings.columns)}, got {type(value).__name__}")
-    cells = [_cell(value.get(name)) for name in settings.columns] if several else [_cell(value)]
+    values = [value.get(name) for name in settings.columns] if several else [value]
+    cells = [_cell(v, settings.numbers.get(name)) for name, v in zip(settings.columns, values, strict=True)]
     if not any(cells):
         raise Absent("all its columns are empty" if several else "empty cell")
     if all(not c or c.startswith(BROKEN) for c in cells):
@@ -162,13 +174,14 @@ def blank(settings: Settings) -> str:
 
 
 def fit(settings: Settings, items: Sequence[str]) -> dict:
-    """Each column's kind and what it takes to encode it, from an item per training row."""
+    """Each column's kind and what it takes to encode it, from an item per training row.
+
+    Raises SuffuseError where the recipe calls a column a number or a date, and fewer than half of its cells are.
+    """
     columns = []
     for place, name in enumerate(settings.columns):
         cells = [row[place] for row in _rows(items) if row[place]]
-        kind, why = (settings.types[name], "the recipe says so") if name in settings.types else _guess(cells, settings)
-        fitted = {"number": _fit_number, "date": _fit_date, "category": _fit_category}[kind](settings, cells)
-        columns.append({"name": name, "type": kind, "why": why, **fitted})
+        columns.append(fit_column(name, settings, cells))
     sizes = [2 + len(c["names"]) for c in columns if c["type"] == "category"]
     return {"numbers": sum(len(c.get("mean", ())) for c in columns), "categories": sizes, "columns": columns}
 
@@ -199,6 +212,20 @@ def problems(settings: Settings, statistics: dict, items: Sequence[str]) -> list
                 found.append((start + int(row), column["name"], reason))
         start += len(piece)
     return sorted(found)
+
+
+def unknown(settings: Settings, statistics: dict, items: Sequence[str]) -> list[tuple[int, str, str]]:
+    """Categories that aren't among the known ones: (item's position, column, value) of each."""
+    positions = [
+        (n, c["name"], frozenset(c["names"])) for n, c in enumerate(statistics["columns"]) if c["type"] == "category"
+    ]
+    found: list[tuple[int, str, str]] = []
+    for row, item in enumerate(items if positions else ()):
+        cells = item.split(SEPARATOR)
+        for position, name, known in positions:
+            if (cell := cells[position]) and cell not in known and cell[0] != BROKEN:
+                found.append((row, name, _short(cell)))
+    return found
 
 
 def corrupt(settings: Settings, statistics: dict, entries: np.ndarray, severity: int, seed: int) -> np.ndarray:
@@ -257,7 +284,8 @@ def explain(settings: Settings, statistics: dict) -> list[str]:
             said.append(f"{name} is a date ({why}): days, month and weekday, as numbers; unreadable ones are missing.")
         else:
             low, high = column["low"][0], column["high"][0]
-            said.append(f"{name} is a number ({why}): pulled into {low:g} to {high:g}, then standardised.")
+            form = f", {NumberFormat(**column['format'])}" if column.get("format") else ""
+            said.append(f"{name} is a number ({why}){form}: pulled into {low:g} to {high:g}, then standardised.")
     return [*said, "An empty cell counts as missing, and the model is told so."]
 
 
@@ -281,10 +309,13 @@ def describe(statistics: dict, entry: np.ndarray) -> str:
     return ", ".join(said)
 
 
-def _cell(value: Any) -> str:
-    """One column's value as text: "" where there is none, ``BROKEN`` and a reason where it can't be read."""
+def _cell(value: Any, form: NumberFormat | None) -> str:
+    """One column's value as text: "" where there is none, ``BROKEN`` and a reason where it can't be read. ``form``: how
+    the column's numbers are written; a value that is a number already is written so."""
     if is_empty(value):
         return ""
+    if form is not None and is_number(value):
+        return form.write(value)
     if isinstance(value, (bytes, bytearray)):
         try:
             value = value.decode("utf-8")
@@ -299,7 +330,7 @@ def _cell(value: Any) -> str:
         text = unicodedata.normalize("NFC", "".join(" " if c in CONTROLS else c for c in text))
         text = text.encode("utf-8", "replace").decode("utf-8")
     text = " ".join(text.split())
-    return text.partition(".")[0] if text.endswith("0") and WHOLE_NUMBER.fullmatch(text) else text
+    return text.partition(".")[0] if form is None and text.endswith("0") and WHOLE_NUMBER.fullmatch(text) else text
 
 
 def _rows(items: Iterable[str]) -> Iterable[list[str]]:
@@ -311,67 +342,11 @@ def _columns(piece: list[str]) -> list[tuple[str, ...]]:
     return list(zip(*(item.split(SEPARATOR) for item in piece), strict=True))
 
 
-def _guess(cells: list[str], settings: Settings) -> tuple[Kind, str]:
-    """What a column is, by its training cells that aren't empty.
-
-    A number where 99 % read as one, and they have fractions, or more than 20 values, or hardly repeat: a few whole
-    numbers that repeat (0 and 1, 1 to 5) are codes. A date where 99 % read as one. Else a category.
-    """
-    values = as_numbers(cells)
-    share = float(np.mean(~np.isnan(values))) if cells else 0.0
-    if share >= SURE:
-        known = values[~np.isnan(values)]
-        distinct = len(np.unique(known))
-        if distinct > FEW or 2 * distinct > len(known) or (known % 1 != 0).any():
-            return "number", f"{100 * share:.4g} % of its training cells are numbers, {distinct:,} different ones"
-        return "category", f"only {distinct} different whole numbers: codes"
-    order = day_comes_first(cells) if settings.day_first is None else settings.day_first
-    share = float(np.mean(~np.isnan(as_dates(cells, order)[:, 0]))) if cells else 0.0
-    if share >= SURE:
-        return "date", f"{100 * share:.4g} % of its training cells are dates"
-    return "category", "its training cells are neither numbers nor dates" if cells else "empty in training"
-
-
-def _fit_number(settings: Settings, cells: list[str]) -> dict:
-    return _scale(as_numbers(cells)[:, None], settings.clip)
-
-
-def _fit_date(settings: Settings, cells: list[str]) -> dict:
-    order = day_comes_first(cells) if settings.day_first is None else settings.day_first
-    return {"day_first": order, "parts": list(PARTS), **_scale(as_dates(cells, order), settings.clip)}
-
-
-def _fit_category(settings: Settings, cells: list[str]) -> dict:
-    counts = sorted(Counter(cells).items(), key=lambda pair: (-pair[1], pair[0]))
-    return {"names": [name for name, count in counts if count >= settings.least][: settings.max_categories]}
-
-
-def _scale(values: np.ndarray, clip: float) -> dict:
-    """(N, P) with NaN -> for each of P: bounds, and mean and deviation within them.
-
-    Bounds that would leave nothing but one value are not drawn: a rare 1 among zeros is no outlier. Nor are they
-    for a date's sines and cosines.
-    """
-    facts: dict[str, list[float]] = {"low": [], "high": [], "mean": [], "std": []}
-    for place in range(values.shape[1]):
-        known = values[~np.isnan(values[:, place]), place]
-        known = known if len(known) else np.zeros(1)
-        low, high = float(known.min()), float(known.max())
-        if place == 0 and clip:
-            inner = np.quantile(known, [clip, 1 - clip], method="inverted_cdf").tolist()
-            low, high = inner if inner[0] < inner[1] else (low, high)
-        size = max(abs(low), abs(high)) or 1.0  # of numbers near the largest there is, no sum overflows
-        scaled = np.clip(known, low, high) / size
-        mean, deviation = float(scaled.mean()) * size, float(scaled.std()) * size
-        small = deviation <= 1e-9 * size  # nothing but rounding
-        for key, value in zip(facts, (low, high, mean, 1.0 if small else deviation), strict=True):
-            facts[key].append(value)
-    return facts
-
-
 def _values(column: dict, cells: Sequence[str]) -> np.ndarray:
     """Cells of a number or date -> (N, P) float64, NaN where missing or unreadable."""
-    return as_numbers(cells)[:, None] if column["type"] == "number" else as_dates(cells, column["day_first"])
+    if column["type"] == "date":
+        return as_dates(cells, column["day_first"])
+    return NumberFormat(**column.get("format") or {}).parse(cells)[:, None]
 
 
 def _block(statistics: dict, cells: list[tuple[str, ...]]) -> np.ndarray:

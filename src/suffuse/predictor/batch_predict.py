@@ -19,7 +19,7 @@ from .prediction import Prediction
 from .predictor import Predictor
 
 PART = 16  # blocks that are kept, or lost when the process is killed, together
-COUNTED = ("rows", "lacking", "unreadable", "abstained", "broken", "problems")
+COUNTED = ("rows", "lacking", "unreadable", "unknown", "abstained", "broken", "problems")
 
 
 @dataclass
@@ -31,6 +31,7 @@ class ChunkRows:
     problems: list[tuple[int, str, str]] = field(default_factory=lambda: [])  # line, modality ("": the row), reason
     example: str = ""  # of a row that lacks something
     unreadable: str = ""  # of a row in which something can't be read
+    unknown: str = ""  # of a row with a category that the model doesn't know
 
     def add(self, line: int, prediction: Prediction, row: list[Any], absent: str) -> None:
         """Add one predicted row."""
@@ -42,6 +43,9 @@ class ChunkRows:
         self.counts["lacking"] += bool(absent)
         self.counts["unreadable"] += bool(unreadable)
         self.counts["abstained"] += any(a.abstained for a in prediction.answers.values())
+        self.counts["unknown"] += bool(prediction.unknown)
+        if prediction.unknown and not self.unknown:
+            self.unknown = f"line {line}: {prediction.unknown[0]}"
         if absent and not self.example:
             self.example = f"line {line}: {absent}"
         if unreadable and not self.unreadable:
@@ -50,7 +54,7 @@ class ChunkRows:
     def facts(self) -> dict[str, Any]:
         """Everything but the rows."""
         self.counts["problems"] = len(self.problems)
-        examples = {"example": self.example, "unreadable": self.unreadable}
+        examples = {"example": self.example, "unreadable": self.unreadable, "unknown": self.unknown}
         return {"counts": self.counts, **examples, "problems": self.problems}
 
 
@@ -67,10 +71,10 @@ class BatchPredictor:
     def answer(self, chunks: OutputChunks, tell: Tell) -> None:
         """Predict all blocks that ``chunks`` doesn't hold yet."""
         table_reader = self.reader
-        id_columns: set[str] = set() if self.layout.id is None else {self.layout.id}
+        copied: set[str] = {*self.layout.keep, *([] if self.layout.id is None else [self.layout.id])}
         done = sum(facts["counts"]["rows"] for facts in chunks.facts)
         part, blocks = ChunkRows(), 0
-        for block in self.source.read(table_reader.columns_read | id_columns, PART * len(chunks.facts)):
+        for block in self.source.read(table_reader.columns_read | copied, PART * len(chunks.facts)):
             self._block(block, table_reader.cells(block), part)
             done, blocks = done + len(block.line), blocks + 1
             tell(block.share, f"{done:,} rows")
@@ -86,8 +90,10 @@ class BatchPredictor:
         if block.line:
             answers = self.predictor.predict_cells(cells, self.root, self.layout.threshold)
             ids: list[Any] = [None] * len(block.line) if self.layout.id is None else block.cells(self.layout.id)
-            for line, prediction, id_ in zip(block.line, answers, ids, strict=True):
-                row = self.layout.row(line, prediction, id_)
+            kept = [block.cells(name) for name in self.layout.keep]
+            cells_of_row = zip(*kept, strict=True) if kept else [()] * len(block.line)
+            for line, prediction, id_, copies in zip(block.line, answers, ids, cells_of_row, strict=True):
+                row = self.layout.row(line, prediction, id_, copies)
                 part.add(line, prediction, row, row[self.layout.absent])
 
     def _keep(self, part: ChunkRows, chunks: OutputChunks) -> None:
@@ -189,6 +195,6 @@ def _column(
         return lambda block: [None] * len(block.line)
     columns_read.add(source)
     if column == source or column not in predictor.derived or predictor.source(column, names) is None:
-        return lambda block: block.cells(source)
+        return lambda block: list(map(predictor.filled, block.cells(source)))
     say(f"          no column '{column}': it is made from '{source}'")
     return lambda block: [predictor.value(column, {source: cell}, place) for cell in block.cells(source)]

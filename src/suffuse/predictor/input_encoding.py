@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -55,6 +55,7 @@ class Encoded:
     absent: dict[int, str]  # row -> why
     unreadable: set[int]  # rows, absent or partly used, in which something stands that can't be read
     partly: dict[int, str]  # row -> what was left out of a cell that is used
+    unknown: dict[int, list[str]] = field(default_factory=lambda: {})  # row -> categories that the model doesn't know
 
 
 def encode(model_input: Input, cells: Iterable[Any], root: Path | Root) -> Encoded:
@@ -84,7 +85,10 @@ def encode(model_input: Input, cells: Iterable[Any], root: Path | Root) -> Encod
         partly.setdefault(row, []).append(f"{column}: {why}")
         unreadable.add(row)
     partly_text = {row: "; ".join(reasons) for row, reasons in partly.items()} if partly else {}
-    return Encoded(part.encode(settings, statistics, items), absent, unreadable, partly_text)
+    new: dict[int, list[str]] = {}
+    for row, column, name in part.unknown(settings, statistics, items):
+        new.setdefault(row, []).append(f"{column} '{name}'")
+    return Encoded(part.encode(settings, statistics, items), absent, unreadable, partly_text, new)
 
 
 def _split_derived(value: Any) -> tuple[Any, list[str], bool]:

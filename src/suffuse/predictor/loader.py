@@ -12,11 +12,13 @@ from ..environment import readers
 from ..errors import SuffuseError
 from ..export_integrity import FIRST, unreadable
 from ..modalities.cell import Limits
+from ..sources.table_format import AS_IS, TableFormat
+from ..sources.text_format import is_encoding
 from ..temperature_scaling import Temperatures
 from ..types import Field, Head
 from . import signature as signatures
 from .input_encoding import Derivation, Input
-from .signature import Signature
+from .signature import Signature, TargetCells
 
 RECORDS = 1000  # that a server takes at once, where the signature says nothing
 
@@ -32,6 +34,8 @@ class Facts:
     limits: Limits = field(default_factory=Limits)
     records: int = RECORDS
     id: str = ""  # the column that names rows, as the recipe says; none: ""
+    table: TableFormat = AS_IS  # how the recipe's table is written; an encoding that others may have too
+    tasks: Mapping[str, TargetCells] = field(default_factory=lambda: {})  # target -> how its cells are written
     differs: tuple[str, ...] = ()  # libraries that read entries here with another version than where it was exported
 
 
@@ -102,8 +106,14 @@ def _facts(signature: Signature, folder: Path, form: str) -> Facts:
         Limits(**limits),
         records,
         signature.id or "",
+        TableFormat(missing_values=tuple(signature.table.missing_values), likely=_likely(signature.table.encoding)),
+        signature.table.tasks,
         _changed_libraries(signature),
     )
+
+
+def _likely(encoding: str | None) -> str | None:
+    return encoding if encoding is not None and is_encoding(encoding) else None
 
 
 def _changed_libraries(signature: Signature) -> tuple[str, ...]:

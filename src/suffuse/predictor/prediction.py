@@ -36,6 +36,7 @@ class Prediction:
     partly: dict[str, str] = field(default_factory=lambda: {})  # modality -> what of it wasn't used
     used: tuple[str, ...] = ()  # modalities that the answer rests on
     unreadable: tuple[str, ...] = ()  # absent ones in which something stands that can't be read
+    unknown: tuple[str, ...] = ()  # categories that the model doesn't know, as ``colour 'mauve'``
 
     @property
     def first(self) -> Answer:

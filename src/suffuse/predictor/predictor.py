@@ -13,17 +13,19 @@ import numpy as np
 from ..activations import activate, activate_row
 from ..errors import SuffuseError, UsageError, did_you_mean, listed
 from ..modalities.cell import Absent, Root, Unreadable
+from ..sources.table_format import is_missing
 from ..temperature_scaling import calibrated, calibrated_row
-from ..types import Head
+from ..types import NUMBER, Head
 from . import loader
 from .input_encoding import Derivation, Encoded, Input, encode
 from .model_schema import describe
 from .prediction import Prediction, answers, contributions
+from .record_rows import Record, Rows, check_records, to_records
+from .scores import measure
 
 PIECE = 256  # records that are encoded at a time
 BATCH = 32  # of these, that the network answers at a time: what more of them need no longer fits a core's cache
 LOGITS = ["logits"]  # the network's outputs that are asked for
-Record = Mapping[str, Any]  # column, or modality -> path, bytes, array, text or number
 
 
 class Predictor:
@@ -43,6 +45,7 @@ class Predictor:
         self.known = {name for i in inputs for name in (i.field.name, *i.settings.columns)}
         self.several = tuple(i for i in inputs if not isinstance(i.settings.column, str))  # of several columns
         self.known |= {d.settings.column for d in derived.values()}
+        self.missing_values = frozenset(facts.table.missing_values)
 
     @classmethod
     def load(
@@ -77,7 +80,7 @@ class Predictor:
     @overload
     def predict(
         self,
-        records: Sequence[Record],
+        records: Rows,
         root: str | Path = ".",
         allowed_dir: str | Path | None = None,
         threshold: float | None = None,
@@ -85,36 +88,64 @@ class Predictor:
 
     def predict(
         self,
-        records: Record | Sequence[Record],
+        records: Record | Rows,
         root: str | Path = ".",
         allowed_dir: str | Path | None = None,
         threshold: float | None = None,
     ) -> Prediction | list[Prediction]:
-        """One record -> Prediction; a list of records -> a list of them.
+        """One record -> Prediction; a list of records, a frame or a table -> a list of them.
 
-        A record maps a column, or a modality, to a path, bytes, array or text; any may be left out. A derived
-        column that a record lacks is made from its source. Relative paths start from ``root``, and no file outside of
-        ``allowed_dir`` (which is ``root`` unless it is given) is read. An answer less sure than ``threshold`` abstains.
+        Columns that the model doesn't read are left alone. A record maps a column, or a modality, to a path, bytes,
+        array or text; any may be left out. A derived column that a record lacks is made from its source. Relative paths
+        start from ``root``, and no file outside of ``allowed_dir`` (which is ``root`` unless it is given) is read. An
+        answer less sure than ``threshold`` abstains.
 
-        Raises UsageError where a record is no mapping, has a key that the model doesn't know, or has none at all. Warns
-        where no record has some column of a modality, but others of its columns: they count as empty.
+        Raises UsageError where a record is no mapping, has none of the model's inputs, or a key that looks like a
+        mistyped one. Warns where no record has some column of a modality, but others of its columns: they count as
+        empty.
         """
         check_threshold(threshold)
         place = self.place(root, allowed_dir)
         if isinstance(records, Mapping):
-            self._check(records)
-            self._warn(records)
+            self._warn(check_records((records,), self.known))
             return self.predict_cells([(self._cell(records, i, place),) for i in self.inputs], place, threshold)[0]
-        if not isinstance(cast(object, records), Sequence) or isinstance(records, (str, bytes, bytearray)):
-            got, expected = type(records).__name__, "a record (column -> value), or a list of records"
-            raise UsageError("this is no record", got=got, expected=expected)
-        predictions: list[Prediction] = []
-        for record in records:  # all of them before any is answered
-            self._check(record)
-        self._warn({key for record in records for key in record} if self.several else ())
-        for start in range(0, len(records), PIECE):
-            predictions.extend(self._predict_records(records[start : start + PIECE], place, threshold))
-        return predictions
+        return self._predictions(self._checked(records), place, threshold)
+
+    def predict_proba(
+        self,
+        records: Record | Rows,
+        root: str | Path = ".",
+        allowed_dir: str | Path | None = None,
+        target: str | None = None,
+    ) -> np.ndarray:
+        """Records, or a frame -> (N, C) float64: the probability of each of :meth:`classes` of a target, by default the
+        first. Raises UsageError where it is a number, and as :meth:`predict` does."""
+        head = self._head(target)
+        if head.kind == NUMBER:
+            raise UsageError("a number has no probabilities", got=f"'{head.name}'", hint="predict gives its value")
+        predictions = self._predictions(self._checked(records), self.place(root, allowed_dir))
+        rows = [[*p.answers[head.name].probabilities.values()] for p in predictions]
+        return np.array(rows, dtype=np.float64).reshape(len(rows), len(head.classes))
+
+    def classes(self, target: str | None = None) -> tuple[str, ...]:
+        """The classes or labels of a target, by default the first, in the order of :meth:`predict_proba`."""
+        return self._head(target).classes
+
+    def evaluate(
+        self, rows: Record | Rows, root: str | Path = ".", allowed_dir: str | Path | None = None
+    ) -> dict[str, dict[str, float]]:
+        """Target -> metrics on rows that have the targets' columns too: counts of ``rows`` with and without a label,
+        and the metrics that a scorecard has (docs/predict.md). Raises UsageError where a target has no column."""
+        records = self._checked(rows)
+        predictions = self._predictions(records, self.place(root, allowed_dir))
+        tasks, missing_values = self.facts.tasks, self.missing_values
+        return {h.name: measure(h, records, predictions, tasks.get(h.name), missing_values) for h in self.heads}
+
+    def _head(self, target: str | None) -> Head:
+        names = {head.name: head for head in self.heads}
+        if target is not None and target not in names:
+            raise UsageError("no such target", got=f"'{target}'", hint=did_you_mean(target, names))
+        return self.heads[0] if target is None else names[target]
 
     def contributions(
         self, record: Record, root: str | Path = ".", allowed_dir: str | Path | None = None
@@ -122,7 +153,7 @@ class Predictor:
         """Target -> modality -> what it added to the answer: exact Shapley values (:mod:`suffuse.shapley`) of the
         answered class's probability, of labels the mean of the decisions' probabilities, of a number its value, over
         the subsets of what the record has. They sum to the answer's less that of nothing; absent ones have 0."""
-        self._check(record)
+        check_records((record,), self.known)
         entries, present = self.encoded([record], self.place(root, allowed_dir))
 
         def ask(subsets: np.ndarray) -> np.ndarray:
@@ -140,7 +171,7 @@ class Predictor:
         fails."""
         derivation = self.derived.get(column)
         if derivation is None or column in record:
-            return record.get(column)
+            return self.filled(record.get(column))
         source = self.value(derivation.settings.column, record, root)
         if isinstance(source, (Absent, Unreadable)):
             return source
@@ -148,6 +179,10 @@ class Predictor:
             return derivation.part.make(derivation.settings, derivation.facts, source, root)
         except (Absent, Unreadable) as error:
             return error
+
+    def filled(self, cell: Any) -> Any:
+        """A cell; None where it is a text that stands for a missing value."""
+        return None if is_missing(cell, self.missing_values) else cell
 
     def source(self, column: str, names: Collection[str]) -> str | None:
         """The column among ``names`` that a column's cells come from: itself, or its source."""
@@ -205,6 +240,11 @@ class Predictor:
         logits = calibrated_row(self.heads, logits, self.names, is_present, self.facts.temperatures)
         return activate_row(self.heads, logits)
 
+    def _predictions(self, records: Sequence[Record], place: Root, threshold: float | None = None) -> list[Prediction]:
+        """Records that are checked -> their predictions."""
+        parts = (records[start : start + PIECE] for start in range(0, len(records), PIECE))
+        return [prediction for part in parts for prediction in self._predict_records(part, place, threshold)]
+
     def _predict_records(self, records: Sequence[Record], place: Root, threshold: float | None) -> list[Prediction]:
         cells = [[self._cell(record, i, place) for record in records] for i in self.inputs]
         return self.predict_cells(cells, place, threshold)
@@ -214,9 +254,9 @@ class Predictor:
         its column."""
         column = model_input.settings.column
         if isinstance(column, str) and column in record:
-            return record[column]
+            return self.filled(record[column])
         if model_input.field.name in record and not any(self.source(c, record) for c in model_input.settings.columns):
-            return record[model_input.field.name]
+            return self.filled(record[model_input.field.name])
         if isinstance(column, str):
             return self.value(column, record, root)
         return {column: self.value(column, record, root) for column in model_input.settings.columns}
@@ -225,8 +265,9 @@ class Predictor:
         self, columns: Sequence[Encoded], row: int, values: Sequence[float], threshold: float | None
     ) -> Prediction:
         row_answers = answers(self.heads, values, threshold)
+        unknown = tuple(text for encoded in columns for text in encoded.unknown.get(row, ()))
         if not any(encoded.absent or encoded.partly for encoded in columns):
-            return Prediction(row_answers, {}, {}, self.names)
+            return Prediction(row_answers, {}, {}, self.names, unknown=unknown)
         absent: dict[str, str] = {}
         partly: dict[str, str] = {}
         used: list[str] = []
@@ -240,20 +281,14 @@ class Predictor:
                 used.append(name)
             if row in encoded.partly:
                 partly[name] = encoded.partly[row]
-        return Prediction(row_answers, absent, partly, tuple(used), tuple(unreadable))
+        return Prediction(row_answers, absent, partly, tuple(used), tuple(unreadable), unknown)
 
-    def _check(self, record: Any) -> None:
-        if not isinstance(record, Mapping):
-            got, expected = type(record).__name__, "a mapping, column -> value"
-            raise UsageError("this is no record", got=got, expected=expected)
-        if not record:
-            expected, hint = f"some of {listed(sorted(self.known))}", "None as a value says that a column is empty"
-            raise UsageError("this record has none of the model's inputs", expected=expected, hint=hint)
-        for key in cast("Mapping[str, Any]", record):
-            if key not in self.known:
-                raise UsageError(
-                    "this model has no such input", got=f"'{key}'", hint=did_you_mean(str(key), self.known)
-                )
+    def _checked(self, rows: Record | Rows) -> list[Record]:
+        """Rows as records, all of which are checked before any is answered."""
+        records = [rows] if isinstance(rows, Mapping) else to_records(rows)
+        keys = check_records(records, self.known)
+        self._warn(keys if self.several else ())
+        return records
 
     def _warn(self, keys: Collection[str]) -> None:
         """``keys``: of all records together."""

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from .. import derive, modalities
 from ..export_integrity import problem
+from ..modalities.number_format import NumberFormat
 from ..registry import DeriveSettings, ModalitySettings, Statistics, settings
 from ..types import CLASSES, LABELS, NUMBER
 from ..types import Head as ModelHead
@@ -101,6 +102,23 @@ class Limits(Part):
         return self.model_dump(exclude_none=True)
 
 
+class TargetCells(Part):
+    """How the cells of a target are written."""
+
+    empty: str | None = None  # the class that an empty cell stands for
+    separator: Text = ";"  # between the labels of a text
+    format: NumberFormat | None = None
+
+
+class Table(Part):
+    """How the recipe's table is written, and which texts are missing values in it."""
+
+    encoding: str | None = None
+    delimiter: str | None = None
+    missing_values: list[str] = []
+    tasks: dict[str, TargetCells] = {}
+
+
 class Signature(Part):
     """The keys of signature.json that a reader uses, besides what the seal checks: files, sizes, hashes and forms."""
 
@@ -114,6 +132,7 @@ class Signature(Part):
     limits: Limits | None = None
     libraries: dict[str, str] | None = None
     id: str | None = None  # the column whose values tables of predictions begin with
+    table: Table = Table()
 
     @model_validator(mode="after")
     def _consistent(self) -> Signature:

@@ -10,7 +10,7 @@ import numpy as np
 from ..recipe.data_settings import Data
 from ..types import NUMBER
 from . import label_leakage, splits
-from .column_types import FEW, READ, Column, is_number, percent
+from .column_types import FEW, READ, Column, is_number, percent, raw_cells
 from .target_type import TargetType, target_type
 
 ID_NAMES = ("id", "uid", "uuid", "guid", "key", "index")
@@ -23,6 +23,7 @@ GROUPS = {"group", "session", "visit", "scene", "video", "document", "recording"
 GROUP_SUFFIXES = {"id", "uid", "uuid", "number", "num", "no", "nr", "name", "key", "code", "index", "hash"}
 TABULAR = ("number", "category", "date")
 FULL = 0.9  # of the rows a split column must fill
+DENSE, LONG = 2, 10**8  # numbers to a row at the most, and the least of long ones, of columns that number rows
 SPLITS_ARE_MADE = "Splits are made, the same ones for the same seed."
 
 
@@ -54,22 +55,45 @@ class Plan:
 
 def left_out(column: Column) -> str:
     """Why a number, category or date isn't read; nothing where it is."""
+    if column.forced:
+        return ""
     if column.leaks:
         return "left out"  # its reason says why
     if _id_rank(column.name) <= len(ID_NAMES) or _is_group(column.name):
         return "left out: named like an id or a group"
     filled = [v for v in column.cells if v is not None]
-    is_integer = column.role == "number" and not any(is_number(v) and float(v) % 1 for v in filled)
-    if is_integer and column.distinct == len(filled):
+    is_full = column.role == "number" and len(filled) == len(column.cells) == column.distinct
+    if is_full and _counts_up(filled):
         return "left out: another whole number in every row, as ids are"
     return ""
+
+
+def _counts_up(cells: list[str]) -> bool:
+    """Whether different whole numbers are numbers of rows: they rise or fall from row to row, or few are left out
+    between the least and the largest, or they have many digits. Incomes and prices do none of these."""
+    if not all(is_number(v) and float(v) % 1 == 0 for v in cells):
+        return False
+    values = np.array([float(v) for v in cells])
+    steps = np.diff(values)
+    is_dense = values.max() - values.min() < DENSE * len(values)
+    return bool((steps > 0).all() or (steps < 0).all() or is_dense or np.abs(values).min() >= LONG)
+
+
+def unused(plan: Plan) -> list[tuple[str, str]]:
+    """(column, why) of those that no model reads and that have no other use, without those that the user left out."""
+    used = [*plan.used(), *plan.table()]
+    others = [c for c in plan.columns if c not in used and c.role not in ("target", "id", "group", "split", "ignored")]
+    return [(c.name, f"{c.reason}; {left_out(c)}" if c.role in TABULAR else c.reason) for c in others]
 
 
 def assign(columns: list[Column], target: str) -> Plan:
     """Roles for all columns. Raises UsageError where the target can't be predicted."""
     label = next(c for c in columns if c.name == target)
     inferred = target_type(label)
-    columns = [replace(c, role="target", reason=inferred.reason) if c.name == target else c for c in columns]
+    if inferred.kind != NUMBER:  # its classes are named as the table names them
+        label = replace(label, cells=raw_cells(label))
+    label = replace(label, role="target", reason=inferred.reason)
+    columns = [label if c.name == target else c for c in columns]
     split, codes, split_notes = _split(columns, label)
     columns = _assign_role(columns, split, "split", "says which split a row is in")
     id_ = _id(columns)
@@ -98,7 +122,7 @@ def _as_group(column: Column) -> Column:
 def _split(columns: list[Column], label: Column) -> tuple[str | None, np.ndarray, list[str]]:
     """(the split column, each row's code, notes); without one, all rows are training rows."""
     all_training = np.zeros(len(label.cells), dtype=np.int8)
-    usable = [c for c in columns if c.role in ("category", "other", "text") and c.coverage >= FULL]
+    usable = [c for c in columns if c.role in ("category", "other", "text") and c.coverage >= FULL and not c.forced]
     candidates = [c for c in usable if {v.lower() for v in c.cells if v is not None} <= set(splits.CODE)]
     for column in sorted(candidates, key=lambda c: "split" not in c.name.lower()):
         codes = splits.parse_splits(column.cells)
@@ -141,6 +165,7 @@ def _id(columns: list[Column]) -> str | None:
         for place, c in enumerate(columns)
         if c.role in ("number", "other")
         and c.name
+        and not c.forced
         and c.distinct == len(c.cells)
         and (place == 0 or _id_rank(c.name) <= len(ID_NAMES))
         and not any(is_number(v) and float(v) % 1 for v in c.cells if v)
@@ -180,7 +205,8 @@ def _group(columns: list[Column], codes: np.ndarray) -> tuple[str | None, list[s
 def _group_candidates(columns: list[Column]) -> list[Column]:
     """Columns named like a group, then columns of pictures or recordings that repeat."""
     repeat = [c for c in columns if c.cells and 1 < c.distinct < sum(v is not None for v in c.cells)]
-    by_name = [c for c in repeat if c.role in ("number", "category", "other") and _is_group(c.name)]
+    named = [c for c in repeat if c.role in ("number", "category", "other") and not c.forced]
+    by_name = [c for c in named if _is_group(c.name)]
     return by_name + [c for c in repeat if c.role in ("image", "audio")]
 
 

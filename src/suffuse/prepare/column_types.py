@@ -5,27 +5,37 @@ Names and the target are considered in :mod:`suffuse.prepare.column_roles`.
 
 from __future__ import annotations
 
-import io
 import json
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from PIL import Image
 
 from .. import sources
 from ..errors import visible
 from ..modalities import audio, image, sequence
-from ..modalities.cell import Absent, Root, Unreadable, is_empty, locate
+from ..modalities.cell import Root, is_empty
+from ..modalities.number_format import PLAIN, NumberFormat
+from ..modalities.number_inference import Inferred, infer
 from ..modalities.value_parsing import as_dates, as_number, day_comes_first
 from ..subsample import evenly_spaced
 from ..word_patterns import UNSPACED
+from .file_facts import (
+    array_shapes,
+    audio_facts,
+    file_content,
+    file_path,
+    is_embedded,
+    picture_side,
+    sequence_facts,
+    size_text,
+)
 
 AUDIO = (*audio.SUFFIXES, ".m4a", ".aac", ".wma", ".aif", ".aiff")
 READ = ("image", "text", "audio", "sequence")  # roles that a modality reads
@@ -33,12 +43,10 @@ NOT_READ = "not read yet in this version"
 SAMPLE = 200  # values that are examined closely
 MIN_COVERAGE = 0.05  # of the rows must have a value
 SURE = 0.99  # of the values must be dates
+NEW = 0.05  # of further rows have a value of their own: short texts, and no categories
 FEW = 20  # values: fewer make no free text, and no group
 # names of columns whose numbers are names
 CODE = re.compile(r"(?i)(?:^|[\W_])(?:zip|plz|(?:zip|post|postal)?[\W_]?codes?)$")
-RATE = 16_000  # samples a second that are kept at the most: speech needs no more
-LONGEST = (10.0, 512)  # seconds, steps
-WIDEST = 4096  # numbers that a plain vector may have; a longer flat list is a series
 
 
 @dataclass(frozen=True)
@@ -54,16 +62,28 @@ class Column:
     reason: str
     examples: tuple[str, ...]
     coverage: float  # share of the rows that have a value
-    cells: list[str | None] = field(default_factory=list, repr=False)  # one a row; none for bytes and lists
+    # one a row; none for bytes and lists; numbers as programs write them
+    cells: list[str | None] = field(default_factory=list, repr=False)
     distinct: int = 0  # different values
     side: int = 0  # pixels of a picture's shorter side, the median of a sample
-    facts: dict = field(default_factory=dict)  # settings of the modality that would read it
+    facts: dict = field(default_factory=dict, repr=False)  # settings of the modality that would read it
+    forced: str = ""  # the role that the user gave it
     leaks: bool = False  # a number or category that gives the label away
 
 
 def inspect(rows: sources.Rows, root: Root) -> list[Column]:
     """Every column of a table, in its order. ``root`` says where file paths start, and where they may lead."""
     return [_inspect_column(name, rows.table.column(name), root) for name in rows.table.column_names]
+
+
+def number_format(column: Column) -> NumberFormat:
+    """How a column's numbers are written in the table."""
+    return column.facts.get("format", PLAIN)
+
+
+def raw_cells(column: Column) -> list[str | None]:
+    """A column's cells as they stand in the table."""
+    return column.facts.get("raw", column.cells)
 
 
 def sample(values: Sequence, count: int = SAMPLE) -> list:
@@ -111,6 +131,9 @@ def _inspect_column(name: str, cells: pa.ChunkedArray, root: Root) -> Column:
     if role == "number" and CODE.search(name) and _repeats(filled, distinct):
         role, reason = "category", f"codes, by its name: {len(distinct):,} different ones"
     examples, side = tuple(short(v) for v in distinct[:3]), facts.pop("side", 0)
+    if role == "number" and facts.get("format", PLAIN) != PLAIN:
+        facts = {**facts, "raw": values}
+        values = _plain_numbers(values, facts["format"])
     return Column(name, role, reason, examples, len(filled) / len(values), values, len(distinct), side, facts)
 
 
@@ -119,14 +142,16 @@ def _nested_column(name: str, cells: pa.ChunkedArray, root: Root) -> Column:
     coverage, kind = 1 - cells.null_count / len(cells), cells.type
     sampled = [cell.as_py() for cell in sample(cells.drop_null())]
     if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
-        if shapes := _array_shapes(sampled, root):
-            reason, facts = _sequence_facts(shapes)
+        if shapes := array_shapes(sampled, root):
+            reason, facts = sequence_facts(shapes)
             return Column(name, "sequence", reason, tuple(short(str(c)) for c in sampled[:3]), coverage, facts=facts)
-        items = [_content(item) for cell in sampled for item in cell]
-        sides = [side for item in sample(items) if isinstance(item, (str, bytes)) and (side := _side(item, root))]
+        items = [file_content(item) for cell in sampled for item in cell]
+        sides = [
+            side for item in sample(items) if isinstance(item, (str, bytes)) and (side := picture_side(item, root))
+        ]
         if sides and 2 * len(sides) >= min(len(items), SAMPLE):
             count = max(len(cell) for cell in sampled)
-            reason = f"up to {count} {_size_text(sides)}"
+            reason = f"up to {count} {size_text(sides)}"
             side = int(np.median(sides))
             return Column(
                 name, "image", reason, (), coverage, side=side, facts={"max_images": count} if count > 1 else {}
@@ -141,21 +166,21 @@ def _nested_column(name: str, cells: pa.ChunkedArray, root: Root) -> Column:
 def _file_column(name: str, cells: pa.ChunkedArray, root: Root) -> Column:
     """Contents of files in the table: bytes, or the Hugging Face form {bytes, path}."""
     coverage = 1 - cells.null_count / len(cells)
-    contents = [_content(cell.as_py()) for cell in sample(cells.drop_null())]
+    contents = [file_content(cell.as_py()) for cell in sample(cells.drop_null())]
     contents = [content for content in contents if not is_empty(content) and content != b""]
     if not contents:
         return Column(name, "empty", "nothing stands in it", (), 0.0)
     examples = tuple(f"{len(c):,} bytes" if isinstance(c, bytes) else short(c) for c in contents[:3])
     if coverage < MIN_COVERAGE:
         return Column(name, "empty", f"only {percent(coverage)} of the rows have a value", examples, coverage)
-    sides = [side for content in contents if (side := _side(content, root))]
+    sides = [side for content in contents if (side := picture_side(content, root))]
     if len(sides) >= len(contents) / 2:
-        return Column(name, "image", _size_text(sides), examples, coverage, side=int(np.median(sides)))
-    if recordings := _if_half((_recording(content, root) for content in contents), len(contents)):
-        reason, facts = _audio_facts(recordings)
+        return Column(name, "image", size_text(sides), examples, coverage, side=int(np.median(sides)))
+    if found := audio_facts(contents, root):
+        reason, facts = found
         return Column(name, "audio", reason, examples, coverage, facts=facts)
-    if shapes := _array_shapes(contents, root):
-        reason, facts = _sequence_facts(shapes)
+    if shapes := array_shapes(contents, root):
+        reason, facts = sequence_facts(shapes)
         return Column(name, "sequence", reason, examples, coverage, facts=facts)
     return Column(name, "other", "contents of files that aren't read", examples, coverage)
 
@@ -172,20 +197,69 @@ def _plain_role(filled: list[str], distinct: list[str], rows: int, root: Root) -
     for suffixes, role_of in ((image.SUFFIXES, _picture_role), (AUDIO, _audio_role), (sequence.SUFFIXES, _array_role)):
         if _is_majority(v.lower().endswith(suffixes) for v in examined):
             return role_of(examined, root)
-    if _is_majority(v.startswith("[") for v in examined) and (shapes := _array_shapes(examined, root)):
-        return "sequence", *_sequence_facts(shapes)
-    if all(is_number(v) for v in examined):
-        return "number", f"number, {len(distinct):,} different ones", {}
+    if embedded_role := _embedded_role(examined, root):
+        return embedded_role
+    if _is_majority(v.startswith("[") for v in examined) and (shapes := array_shapes(examined, root)):
+        return "sequence", *sequence_facts(shapes)
+    if numbers := _number_role(filled, distinct):
+        return numbers
     order = day_comes_first(examined)
     if np.mean(~np.isnan(as_dates([" ".join(v.split()) for v in examined], order)[:, 0])) >= SURE:
         return "date", f"date, {len(distinct):,} different ones", {}
     length = float(np.mean([words(v) for v in examined]))
     many = len(distinct) >= min(FEW, len(filled) / 2)
-    if many and (length >= 4 or (length >= 2 and 5 * len(distinct) >= len(filled))):
+    if many and (length >= 4 or (length >= 2 and (5 * len(distinct) >= len(filled) or _new_values(filled) >= NEW))):
         return "text", f"{len(distinct):,} different texts of about {length:.0f} words", {}
     if _repeats(filled, distinct):
         return "category", f"category of {len(distinct):,} values", {}
     return "other", f"{len(distinct):,} different names or codes, no free text", {}
+
+
+def _number_role(filled: list[str], distinct: list[str]) -> tuple[str, str, dict] | None:
+    """The role of numbers, however they are written; few different values of which some are none are categories."""
+    inferred = infer(filled)
+    if inferred is None or (inferred.share < 1 and len(distinct) <= FEW):
+        return None
+    return "number", _number_reason(filled, distinct, inferred), {"format": inferred.format}
+
+
+def number_column(column: Column, inferred: Inferred) -> Column:
+    """A column as one of numbers that are written so."""
+    cells = column.cells
+    filled = [value for value in cells if value is not None]
+    reason = _number_reason(filled, list(dict.fromkeys(filled)), inferred)
+    facts: dict[str, Any] = {"format": inferred.format}
+    if inferred.format != PLAIN:
+        facts["raw"], cells = cells, _plain_numbers(cells, inferred.format)
+    return replace(column, role="number", reason=reason, cells=cells, facts=facts)
+
+
+def _number_reason(filled: list[str], distinct: list[str], inferred: Inferred) -> str:
+    """What the numbers of a column are like."""
+    parts = [f"number, {len(distinct):,} different ones"]
+    if inferred.format != PLAIN:
+        parts.append(f"written with {inferred.format}")
+    if inferred.note:
+        parts.append(inferred.note)
+    if inferred.share < 1:
+        bad = [v for v, number in zip(filled, inferred.format.parse(filled), strict=True) if math.isnan(number)]
+        share = percent(len(bad) / len(filled))
+        parts.append(f"WARNING: {len(bad):,} cells ({share}) are none and count as missing, e.g. '{short(bad[0])}'")
+    return "; ".join(parts)
+
+
+def _plain_numbers(values: list[str | None], form: NumberFormat) -> list[str | None]:
+    """Cells of numbers as programs write them; one that is none stays as it is."""
+    filled = [value for value in values if value is not None]
+    numbers = iter(zip(filled, form.parse(filled).tolist(), strict=True))
+    pairs = ((None, math.nan) if value is None else next(numbers) for value in values)
+    return [text if math.isnan(number) else repr(number).removesuffix(".0") for text, number in pairs]
+
+
+def _new_values(filled: list[str]) -> float:
+    """The chance that another row has a value that none of these has: the share of those that stand there once (Good
+    1953)."""
+    return sum(count == 1 for count in Counter(filled).values()) / len(filled)
 
 
 def _repeats(filled: list[str], distinct: list[str]) -> bool:
@@ -197,25 +271,34 @@ def _is_majority(votes: Any) -> bool:
     return float(np.mean(list(votes))) >= 0.8
 
 
+def _embedded_role(examined: list[str], root: Root) -> tuple[str, str, dict] | None:
+    """The role of files that stand in the cells themselves: ``data:`` addresses, or Base64."""
+    if not _is_majority(is_embedded(v) for v in examined):
+        return None
+    role = _picture_role(examined, root)
+    role = role if role[0] == "image" else _audio_role(examined, root)
+    return role if role[0] in ("image", "audio") else ("other", "contents of files that aren't read", {})
+
+
 def _picture_role(paths: list[str], root: Root) -> tuple[str, str, dict]:
     """The role of paths with a picture's suffix."""
-    sides = [side for path in paths if (side := _side(path, root))]
+    sides = [side for path in paths if (side := picture_side(path, root))]
     if len(sides) >= len(paths) / 2:
-        return "image", _size_text(sides), {"side": int(np.median(sides))}
+        return "image", size_text(sides), {"side": int(np.median(sides))}
     return _missing_role(paths, root, "pictures")
 
 
 def _audio_role(paths: list[str], root: Root) -> tuple[str, str, dict]:
     """The role of paths with a recording's suffix."""
-    if recordings := _if_half((_recording(path, root) for path in paths), len(paths)):
-        return "audio", *_audio_facts(recordings)
+    if facts := audio_facts(paths, root):
+        return "audio", *facts
     return _missing_role(paths, root, "recordings")
 
 
 def _array_role(paths: list[str], root: Root) -> tuple[str, str, dict]:
     """The role of paths with an array's suffix."""
-    if shapes := _array_shapes(paths, root):
-        return "sequence", *_sequence_facts(shapes)
+    if shapes := array_shapes(paths, root):
+        return "sequence", *sequence_facts(shapes)
     return _missing_role(paths, root, "arrays")
 
 
@@ -223,106 +306,11 @@ def _missing_role(paths: list[str], root: Root, kind: str) -> tuple[str, str, di
     """The role of paths to files that can't be read."""
     if _is_majority(path.lower().startswith(("http://", "https://")) for path in paths):
         return "other", f"web addresses of {kind}: download them and give their paths", {}
-    share = float(np.mean([_path(path, root) is not None for path in paths]))
+    share = float(np.mean([file_path(path, root) is not None for path in paths]))
     if share < 0.5:
-        if _is_majority(_path(path, Root.of(root.folder, Path("/"))) is not None for path in paths):
+        if _is_majority(file_path(path, Root.of(root.folder, Path("/"))) is not None for path in paths):
             reason = f"paths of {kind} outside the root folder: `allowed_dir` names a folder that may be read"
             return "missing", reason, {"what": kind, "outside": True}
         count = f"{percent(share)} of them" if share else "none"
         return "missing", f"paths of {kind}, but {count} found below the root folder", {"what": kind}
     return "other", f"files that end like {kind}, but can't be read as such", {}
-
-
-def _size_text(sides: list[int]) -> str:
-    low, high = min(sides), max(sides)
-    return f"pictures, shorter side {low} pixels" if low == high else f"pictures, shorter side {low} to {high} pixels"
-
-
-def _content(value: Any) -> Any:
-    return (value.get("bytes") or value.get("path")) if isinstance(value, dict) else value
-
-
-def _side(content: bytes | str, root: Root) -> int:
-    """Pixels of a picture's shorter side, from its header; 0 where it is none."""
-    source = io.BytesIO(content) if isinstance(content, bytes) else _path(content, root)
-    try:
-        if source is not None:
-            with Image.open(source, formats=image.FORMATS) as picture:
-                return min(picture.size)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # what Pillow raises for other files
-        pass
-    return 0
-
-
-def _path(value: Any, root: Root) -> Path | None:
-    """The file that a cell names; None where there is none or it may not be read."""
-    try:
-        file = Path(locate(value, root))
-        return file if file.is_file() else None
-    except (Unreadable, OSError):
-        return None
-
-
-def _recording(content: bytes | str, root: Root) -> tuple[float, int] | None:
-    """(seconds, rate) of sound, from its header; None where it is none."""
-    import soundfile
-
-    source = io.BytesIO(content) if isinstance(content, bytes) else _path(content, root)
-    try:
-        if source is not None:
-            with soundfile.SoundFile(source) as file:
-                return file.frames / file.samplerate, file.samplerate
-    except (soundfile.LibsndfileError, TypeError, ValueError):  # the last two: a raw file would need more facts
-        pass
-    return None
-
-
-def _shape(value: Any, root: Root) -> tuple[int, ...] | None:
-    """The shape of a cell of numbers, (L, F), or (N,) where it is flat; None where it holds none."""
-    try:
-        shape = sequence.numbers(value, root).shape
-    except (Absent, Unreadable):
-        return None
-    return shape if 0 < len(shape) <= 2 and all(shape) else None
-
-
-def _audio_facts(recordings: list[tuple[float, int]]) -> tuple[str, dict]:
-    """Seconds and rates of a sample -> (description, settings)."""
-    seconds, rates = zip(*recordings, strict=True)
-    low, high = min(seconds), max(seconds)
-    longest = math.ceil(2.5 * float(np.percentile(seconds, 99))) / 2  # a quarter more, in halves of a second
-    settings = {
-        "rate": int(min(Counter(rates).most_common(1)[0][0], RATE)),
-        "seconds": min(max(longest, 0.5), LONGEST[0]),
-    }
-    length = f"{low:.1f} s" if high - low < 0.05 else f"{low:.1f} to {high:.1f} s"
-    return f"recordings of {length}, {max(rates):,} Hz", settings
-
-
-def _sequence_facts(shapes: list[tuple[int, ...]]) -> tuple[str, dict]:
-    """Shapes of a sample -> (description, settings)."""
-    widths = Counter(shape[1] for shape in shapes if len(shape) == 2)
-    sizes = {shape[0] for shape in shapes}
-    if widths:
-        features, lengths = widths.most_common(1)[0][0], [s[0] for s in shapes if len(s) == 2]
-    elif len(sizes) == 1 and len(shapes) > 1 and max(sizes) <= WIDEST:
-        size = max(sizes)
-        return f"vectors of {size:,} numbers", {"features": size, "length": 1}
-    else:
-        features, lengths = 1, [s[0] for s in shapes]
-    rounded = math.ceil(1.25 * float(np.percentile(lengths, 99)) / 8) * 8
-    lengths_text = f"{min(lengths):,}" if min(lengths) == max(lengths) else f"{min(lengths):,} to {max(lengths):,}"
-    reason = f"{lengths_text} steps of {features:,} number{'s' * (features > 1)}"
-    return reason, {"features": features, "length": min(rounded, LONGEST[1])}
-
-
-def _if_half(candidates: Iterable, count: int) -> list:
-    """What was found, where it was in half of the cells or more; else nothing."""
-    usable = [candidate for candidate in candidates if candidate is not None]
-    return usable if usable and len(usable) >= count / 2 else []
-
-
-def _array_shapes(cells: list, root: Root) -> list[tuple[int, ...]]:
-    """The shapes of the cells, where half of them or more hold numbers."""
-    filled = [cell for cell in cells if not is_empty(cell)]
-    return _if_half((_shape(cell, root) for cell in filled), len(filled))

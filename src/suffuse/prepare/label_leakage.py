@@ -67,6 +67,8 @@ def _marked(column: Column, labels: list[str | None], number: bool) -> Column:
     reason = leak_reason(column, labels, number)
     if not reason:
         return column
+    if column.forced:
+        return replace(column, reason=f"{column.reason}; WARNING: {reason}")
     if reason.startswith("may "):
         return replace(column, reason=f"{column.reason}; WARNING: {reason}. {KEEP}")
     if column.role == "text":

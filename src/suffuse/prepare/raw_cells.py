@@ -94,7 +94,8 @@ class RawRows:
 
     @cached_property
     def _source(self) -> sources.Rows:
-        return sources.read(self.run.recipe.data.source)
+        data = self.run.recipe.data
+        return sources.read(data.source, table_format=data.table_format)
 
     @cached_property
     def _derived(self) -> sources.Rows:

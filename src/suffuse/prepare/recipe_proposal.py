@@ -7,8 +7,8 @@ import math
 import os
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 
@@ -18,9 +18,13 @@ from .. import sources
 from ..errors import UsageError
 from ..modalities import text, text_ngrams
 from ..modalities.cell import Root
+from ..modalities.number_format import PLAIN
+from ..sources.table_format import AS_IS, TableFormat, without_missing
 from . import recipe_writer
-from .column_roles import Plan, assign
-from .column_types import Column, inspect, sample
+from .column_roles import Plan, assign, unused
+from .column_types import Column, inspect, number_format, sample
+from .forced_roles import force
+from .table_reading import missing_values, reading_lines
 
 TRAIN = 0.765  # share of the rows that is left for training where splits are made
 FEW_ROWS = 5000  # labelled training rows, below which a network has no hidden layer in its head; measured at 700 only
@@ -82,6 +86,16 @@ class Proposal:
 
     columns: list[Column]
     text: str
+    reading: list[str]  # lines about how the table was read
+    unused: list[tuple[str, str]]  # (column, why) of those that no model reads
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What the user says of a table, where it isn't inferred."""
+
+    table_format: TableFormat = AS_IS
+    roles: Mapping[str, str] = field(default_factory=dict)  # column -> role
 
 
 def propose(
@@ -91,30 +105,37 @@ def propose(
     place: Path = Path(),
     allowed_dir: str | None = None,
     preset: str = "good",
+    choices: Choices = Choices(),
 ) -> Proposal:
     """Inspect a table and propose a recipe for predicting ``target``.
 
     ``source`` is a file, a saved dataset or the name of a known set; ``root`` the folder that file paths
     start from, the table's own where there is none; ``allowed_dir`` the folder that no file may lie outside of, the
-    root where there is none; ``place`` the folder in which the recipe will stand; ``preset`` one of PRESETS.
+    root where there is none; ``place`` the folder in which the recipe will stand; ``preset`` one of PRESETS;
+    ``choices`` what isn't inferred.
     Raises UsageError where there is nothing to predict or nothing to predict it from.
     """
     if preset not in PRESETS:
         raise UsageError("no such preset", where="--preset", got=preset, expected=" or ".join(PRESETS))
-    rows = sources.read(source, "rows")
+    rows = sources.read(source, "rows", choices.table_format)
     sources.column(rows, target, "--target")
+    missing = missing_values(rows)
+    rows = without_missing(rows, missing)
     for key, folder in (("--root", root), ("--allowed-dir", allowed_dir)):
         if folder is not None and not Path(folder).is_dir():
             raise UsageError("no such folder", where=key, got=folder)
     folder = rows.root if root is None else Path(root)
-    plan = assign(inspect(rows, Root.of(folder, None if allowed_dir is None else Path(allowed_dir))), target)
+    file_root = Root.of(folder, None if allowed_dir is None else Path(allowed_dir))
+    plan = assign(force(inspect(rows, file_root), choices.roles, target, rows, file_root), target)
     _check_usable(plan, folder)
     draft = replace(
         _draft(plan, source, place, rows.table.num_rows, PRESETS[preset]),
         root=None if root is None else _relative(root, place),
         allowed_dir=None if allowed_dir is None else _relative(allowed_dir, place),
+        text_format=rows.text_format,
+        missing_values=missing,
     )
-    return Proposal(plan.columns, recipe_writer.write(plan, draft))
+    return Proposal(plan.columns, recipe_writer.write(plan, draft), reading_lines(rows), unused(plan))
 
 
 def names(columns: Iterable[str]) -> list[str]:
@@ -146,7 +167,9 @@ def _draft(plan: Plan, source: str, place: Path, rows: int, preset: Preset) -> r
     )
     if table:
         types = {c.name: c.role for c in table}
-        modalities[plain_names[-1]] = {"kind": "tabular", "column": list(types), "types": types}
+        formats = {c.name: number_format(c).short() for c in table if c.role == "number" and number_format(c) != PLAIN}
+        numbers = {"numbers": formats} if formats else {}
+        modalities[plain_names[-1]] = {"kind": "tabular", "column": list(types), "types": types, **numbers}
         cost += 0.01
     known = source in sources.TABLE and not Path(source).exists()
     teachers = max(3 if labelled < FEW_LABELS * train else 1, preset.teachers)

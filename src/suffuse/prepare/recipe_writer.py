@@ -9,9 +9,11 @@ from typing import Any
 
 from .. import fusions
 from ..recipe.yaml_io import yaml_text
+from ..sources.table_format import MISSING_VALUES
+from ..sources.text_format import TextFormat
 from ..types import CLASSES, LABELS, NUMBER
-from .column_roles import TABULAR, Plan, left_out
-from .column_types import READ, Column, is_number
+from .column_roles import Plan, unused
+from .column_types import READ, is_number
 
 COMMENT_COLUMN = 34  # where a comment beside an entry starts
 TEACHER = {
@@ -70,6 +72,8 @@ class Draft:
     few_rows: bool  # too few for a hidden layer in the networks' heads
     teacher_training: TeacherTraining
     pretrained: bool = False  # ImageNet weights are installed
+    text_format: TextFormat | None = None  # of a text table
+    missing_values: tuple[str, ...] = MISSING_VALUES
     root: str | None = None
     allowed_dir: str | None = None
 
@@ -121,6 +125,7 @@ def _head(draft: Draft) -> list[str]:
 def _data(plan: Plan, draft: Draft) -> list[str]:
     lines = ["# The table, and what its columns are. Relative paths start from this file's folder.", "data:"]
     lines.append(f"  source: {scalar(draft.source)}")
+    lines += _reading(draft)
     if draft.root is None:
         lines.append(_line("  # root: FOLDER", "what paths in the table start from; now the table's own folder"))
     else:
@@ -138,6 +143,19 @@ def _data(plan: Plan, draft: Draft) -> list[str]:
     else:
         lines.append(_line("  # id: COLUMN", "none found: a row is named by its line"))
     return lines + _group(plan) + _split(plan)
+
+
+def _reading(draft: Draft) -> list[str]:
+    """How the source is read, so that no later command guesses."""
+    lines = []
+    if form := draft.text_format:
+        lines.append(_line(f"  encoding: {scalar(form.encoding)}", "of the table's text"))
+        lines.append(_line(f"  delimiter: {scalar(form.delimiter)}", "between its cells"))
+    if draft.missing_values != MISSING_VALUES:
+        usual = ", ".join(text for text in MISSING_VALUES if text not in draft.missing_values)
+        comment = f"texts that are empty cells; {usual} is a value here"
+        lines.append(_line(f"  missing_values: {scalar(list(draft.missing_values))}", comment))
+    return lines
 
 
 def _group(plan: Plan) -> list[str]:
@@ -190,6 +208,10 @@ def _modalities(plan: Plan, draft: Draft) -> list[str]:
                 lines.append("    types:")
                 lines.extend(_line(f"      {scalar(c)}: {kind}", reasons[c]) for c, kind in value.items())
                 continue
+            if key == "numbers":
+                lines.append(_line("    numbers:", "how they are written"))
+                lines.extend(f"      {scalar(c)}: {scalar(form)}" for c, form in value.items())
+                continue
             comment = comments.get(key, "")
             comment = comment[value] if isinstance(comment, dict) else comment
             lines.append(_line(f"    {key}: {scalar(value)}", comment))
@@ -203,15 +225,12 @@ def _modalities(plan: Plan, draft: Draft) -> list[str]:
 def _unused(plan: Plan) -> list[str]:
     """The columns that no model reads, with why; a give-away stands among the modalities."""
     shown = (*READ, "target", "id", "group", "split", "give-away")
-    unused = [c for c in plan.columns if c.role not in shown and c not in plan.table()]
-    if not unused:
+    listed = [c for c in plan.columns if c.role not in shown and c not in plan.table()]
+    if not listed:
         return []
-    width = max(len(_folded(c.name)) for c in unused)
-    return ["# Columns that aren't used:", *(f"#   {_folded(c.name):<{width}}  {_unused_reason(c)}" for c in unused)]
-
-
-def _unused_reason(column: Column) -> str:
-    return f"{column.reason}; {left_out(column)}" if column.role in TABULAR else column.reason
+    reasons, width = dict(unused(plan)), max(len(_folded(c.name)) for c in listed)
+    lines = [f"#   {_folded(c.name):<{width}}  {reasons.get(c.name, c.reason)}" for c in listed]
+    return ["# Columns that aren't used:", *lines]
 
 
 def _folded(text: str) -> str:

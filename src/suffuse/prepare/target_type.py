@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 
 from ..errors import UsageError
+from ..modalities.number_format import PLAIN
+from ..modalities.number_inference import SURE
 from ..types import CLASSES, LABELS, NUMBER
-from .column_types import FEW, Column, is_number, percent, short
+from .column_types import FEW, Column, is_number, number_format, percent, raw_cells, short
 from .targets import MAX_CLASSES
 
 SEPARATORS = (";", "|", ",")
@@ -41,13 +43,19 @@ def target_type(column: Column) -> TargetType:
     if len(counts) < 2:
         got = f"only '{short(next(iter(counts)))}'" if counts else "no label at all"
         raise UsageError("nothing to learn", where=where, got=got, expected="two classes or more")
-    if is_measured(counts):
-        values = np.array([float(v) for v in cells])
+    numbers = [v for v in cells if is_number(v)]
+    measured = is_measured(Counter(numbers)) and len(numbers) >= SURE * len(cells)
+    if column.forced == "number" or (measured and column.forced != "category"):
+        suffix += f"; {len(cells) - len(numbers):,} cells are no number" if len(numbers) < len(cells) else ""
+        values = np.array([float(v) for v in numbers])
         size = np.abs(values).max() or 1.0  # of numbers near the largest there is, no difference overflows
         low, middle, high = np.quantile(values / size, [0, 0.5, 1]) * size
-        return TargetType(
-            NUMBER, {"kind": NUMBER}, f"a number, {low:g} to {high:g}, half of them below {middle:g}{suffix}"
-        )
+        form = number_format(column)
+        task = {"kind": NUMBER, "format": form.short()} if form != PLAIN else {"kind": NUMBER}
+        suffix = f", written with {form}{suffix}" if form != PLAIN else suffix
+        return TargetType(NUMBER, task, f"a number, {low:g} to {high:g}, half of them below {middle:g}{suffix}")
+    cells = [v for v in raw_cells(column) if v is not None]
+    counts = Counter(cells)
     if (labels := label_lists(cells)) is not None:
         task, counts = labels
         name, count = counts.most_common(1)[0]

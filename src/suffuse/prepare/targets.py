@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from .. import sources
 from ..errors import SuffuseError
+from ..modalities.number_format import NumberFormat, is_number
 from ..recipe import Task
 from ..types import CLASSES, LABELS, NUMBER, UNLABELLED, Head
 from . import row_keys
@@ -60,18 +61,22 @@ def read(name: str, task: Task, column: pa.ChunkedArray) -> Cells:
     """The cells of a target's column."""
     if task.kind == LABELS:
         return Cells(name, task, [_labels(v, task) for v in column.to_pylist()], {})
-    texts = sources.texts(column.to_pylist())
+    cells = column.to_pylist()
+    texts = sources.texts(cells)
     if task.kind == CLASSES:
         return Cells(name, task, [task.empty if t is None else t for t in texts], {})
-    values = [None if text is None else _number(text) for text in texts]
+    form = task.format
+    if form is not None:
+        texts = [form.write(c) if is_number(c) and t is not None else t for c, t in zip(cells, texts, strict=True)]
+    values = [None if text is None else _number(text, form) for text in texts]
     broken = {row: value for row, value in enumerate(values) if isinstance(value, str)}
     return Cells(name, task, [None if isinstance(value, str) else value for value in values], broken)
 
 
-def _number(text: str) -> float | str:
+def _number(text: str, form: NumberFormat | None) -> float | str:
     """A cell's number, or why it is none."""
     try:
-        value = float(text)
+        value = float(text) if form is None else float(form.parse([text])[0])
     except ValueError:
         value = math.nan
     if not math.isfinite(value):

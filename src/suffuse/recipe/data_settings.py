@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from ..modalities.number_format import NumberFormat
 from ..registry import Settings
+from ..sources.table_format import MISSING_VALUES, TableFormat
+from ..sources.text_format import is_encoding
 from .part_kinds import Derive, texts
 
 
@@ -48,6 +51,7 @@ class Task(Settings):
     max_classes: int | None = Field(
         default=None, ge=1
     )  # the most frequent classes of the training rows; others become `other`
+    format: NumberFormat | None = None  # how a number is written; as programs write it where there is none
     separator: str = Field(default=";", min_length=1)  # between the labels of a cell that is a text
     balance: bool = False  # weigh classes by the inverse of their frequency (labels: positives against negatives)
     weight: float = Field(default=1.0, gt=0)  # share of the loss, relative to the other targets
@@ -56,7 +60,10 @@ class Task(Settings):
 class Data(Settings):
     """The table, and what its columns are."""
 
-    source: str  # a .csv, .parquet, .jsonl or .json file, a saved dataset, a folder of questions, or a known set
+    source: str  # a .csv, .xlsx, .parquet, .jsonl or .json file, a saved dataset, a folder of questions, or a known set
+    encoding: str | None = None  # of a .csv, .tsv or .txt file; detected where there is none
+    delimiter: str | None = Field(default=None, min_length=1, max_length=1)  # the same
+    missing_values: Annotated[tuple[str, ...], BeforeValidator(texts)] = MISSING_VALUES  # texts that are empty cells
     target: str | tuple[str, ...]  # one column, or several targets that are learned at once
     tasks: dict[str, Task] = Field(default_factory=dict)  # what a target is; one of classes where nothing is said
     id: str | None = None  # row number where there is none
@@ -75,9 +82,21 @@ class Data(Settings):
         """The targets' columns, in order."""
         return (self.target,) if isinstance(self.target, str) else self.target
 
+    @property
+    def table_format(self) -> TableFormat:
+        """How the source is read."""
+        return TableFormat(self.encoding, self.delimiter, self.missing_values)
+
     def task(self, target: str) -> Task:
         """What a target is."""
         return self.tasks.get(target, Task())
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, value: str | None) -> str | None:
+        if value is not None and not is_encoding(value):
+            raise ValueError(f"got '{value}', expected an encoding, such as utf-8, cp1252, gb18030, big5 or shift_jis")
+        return value
 
     @model_validator(mode="after")
     def _named(self) -> Data:
@@ -87,6 +106,8 @@ class Data(Settings):
             if name not in self.targets:
                 raise ValueError(f"got tasks.{name}, expected a target: {', '.join(self.targets)}")
         for name in self.targets:
+            if self.task(name).format is not None and self.task(name).kind != "number":
+                raise ValueError(f"got tasks.{name}.format, expected none: it is no number")
             if self.task(name).empty is not None and self.task(name).kind == "number":
                 raise ValueError(f"got tasks.{name}.empty, expected none: an empty cell is no number")
         return self

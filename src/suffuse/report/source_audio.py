@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import base64
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from ..errors import SuffuseError
 from ..modalities import audio_ops
 from ..prepare.raw_cells import RawRows
 from ..run import Run
+from ..sources import file_of
 
 MAX_CLIPS = 8  # on a page: each takes 21 kB in each language
 MAX_TABLE_BYTES = 2**26  # of a table that is read again for the page's clips
@@ -48,7 +48,7 @@ class SourceAudio:
     @cached_property
     def _table_columns(self) -> frozenset[str]:
         """The table's columns; empty where it is gone, too large, or was changed."""
-        path = Path(self.run.recipe.data.source)
+        path = file_of(self.run.recipe.data.source)
         try:
             if path.is_file() and path.stat().st_size <= MAX_TABLE_BYTES:
                 self.raw.cells(self.raw.columns[0], np.array([], dtype=np.int64))  # compares the table with the rows

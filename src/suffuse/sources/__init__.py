@@ -15,6 +15,7 @@ from ..errors import SuffuseError, UsageError, did_you_mean
 from ..files import plain_file
 from ..registry import load_part
 from .row_stream import Rows, Stream, in_memory
+from .table_format import AS_IS, TableFormat, split_sheet, without_missing
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -24,6 +25,9 @@ TABLE = {"easy-vqa": "suffuse.sources.easy_vqa"}
 SUFFIXES = {
     ".csv": "suffuse.sources.csv",
     ".tsv": "suffuse.sources.csv",
+    ".txt": "suffuse.sources.csv",
+    ".xlsx": "suffuse.sources.sheets",
+    ".ods": "suffuse.sources.sheets",
     ".parquet": "suffuse.sources.parquet",
     ".pq": "suffuse.sources.parquet",
     ".jsonl": "suffuse.sources.json_lines",
@@ -38,7 +42,7 @@ SAVED_DATASET = ("dataset_dict.json", "state.json")  # one of these stands in a 
 class ReaderPart(Protocol):
     """The interface of the module that reads a file or folder."""
 
-    def read(self, path: Path, /) -> Rows | Stream:
+    def read(self, path: Path, table_format: TableFormat, /) -> Rows | Stream:
         """The rows; a ``Stream`` where the format can be read in blocks. Raises SuffuseError where they can't be read,
         UsageError where the path holds no table."""
         ...
@@ -62,40 +66,40 @@ def load_known_set(name: str) -> KnownSetPart:
     return load_part(TABLE, name, KnownSetPart)
 
 
-def read(source: str, key: str = "data.source") -> Rows:
-    """Rows of a file, a saved dataset or a known set.
+def read(source: str, key: str = "data.source", table_format: TableFormat = AS_IS) -> Rows:
+    """Rows of a file, a saved dataset or a known set, with empty cells in place of the format's missing values.
 
     Raises UsageError, naming the ``key`` that names the source, where there is no such source; SuffuseError where it
     can't be read.
     """
     import pyarrow as pa
 
-    opened = _open(source, key)
+    opened = _open(source, key, table_format)
     try:
         rows = opened.read_all() if isinstance(opened, Stream) else opened
     except pa.ArrowException as error:
         raise SuffuseError("can't read the table", where=Path(source), got=error) from None
     if not rows.table.num_rows:
         raise no_rows(Path(source), rows.broken)
-    return rows
+    return without_missing(rows, table_format.missing_values)
 
 
-def stream(source: str) -> Stream:
+def stream(source: str, table_format: TableFormat = AS_IS) -> Stream:
     """Rows of a file, a saved dataset or a known set, or of records as JSON, block by block. A JSON list, a saved
-    dataset and a known set are read whole.
+    dataset and a known set are read whole. Missing values stay as they are.
 
     Raises as :func:`read` does.
     """
     from . import json
 
     inline = json.is_inline(source) and not exists(source)
-    opened = json.read_inline(source) if inline else _open(source, "rows")
+    opened = json.read_inline(source) if inline else _open(source, "rows", table_format)
     return opened if isinstance(opened, Stream) else in_memory(opened)
 
 
-def _open(source: str, key: str) -> Rows | Stream:
+def _open(source: str, key: str, table_format: TableFormat) -> Rows | Stream:
     module, path = _locate(source, key)
-    return load_known_set(source).read() if path is None else load_reader(module).read(path)
+    return load_known_set(source).read() if path is None else load_reader(module).read(path, table_format)
 
 
 def no_rows(where: object, broken: Sequence[tuple[int, str]]) -> UsageError:
@@ -110,6 +114,10 @@ def _locate(source: str, key: str = "data.source") -> tuple[str, Path | None]:
     Raises UsageError, naming the ``key``, where there is no such source.
     """
     path, is_path = Path(source), exists(source)
+    file, sheet = split_sheet(source)
+    if sheet and exists(str(file)):
+        plain_file(file)
+        return SUFFIXES[file.suffix.lower()], path
     if source in TABLE and not is_path:
         return TABLE[source], None
     if not is_path:
@@ -121,6 +129,11 @@ def _locate(source: str, key: str = "data.source") -> tuple[str, Path | None]:
         got, expected = path.suffix or "no suffix", " ".join(SUFFIXES)
         raise UsageError("unknown kind of table", where=path, got=got, expected=expected)
     return SUFFIXES[path.suffix.lower()], plain_file(path)
+
+
+def file_of(source: str) -> Path:
+    """The path of a source, without the name of a sheet behind ``#``."""
+    return split_sheet(source)[0]
 
 
 def exists(source: str) -> bool:

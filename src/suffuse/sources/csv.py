@@ -1,7 +1,8 @@
-"""CSV and TSV (RFC 4180), UTF-8, every cell as text: '007' stays '007'.
+"""CSV and TSV (RFC 4180), every cell as text: '007' stays '007'. Encoding and delimiter are given or detected.
 
-A row with more or fewer cells than the header, or that isn't UTF-8, is broken and costs only itself. An unclosed quote
-would swallow the rows after it: its row is broken, and reading continues in the line after the row's first.
+A row with more or fewer cells than the header, or bytes that can't be decoded, is broken and costs only itself. An
+unclosed quote would swallow the rows after it: its row is broken, and reading continues in the line after the row's
+first.
 """
 
 from __future__ import annotations
@@ -14,56 +15,62 @@ from typing import IO
 
 from ..errors import SuffuseError, UsageError
 from .row_stream import Block, Stream, batches
+from .table_format import TableFormat
+from .text_format import ESCAPE, TextFormat, detect, encoding_name
 
 MAX_CELL = 10_000_000  # characters
 ParsedRow = tuple[int, list[str] | str]  # the line that a row begins in, and its cells or why it is broken
 
 
-def read(path: Path) -> Stream:
+def read(path: Path, table_format: TableFormat) -> Stream:
     """The rows that have as many cells as the header.
 
-    Raises SuffuseError where the header isn't UTF-8, UsageError where there is none or a name occurs twice.
+    Raises SuffuseError where the header can't be decoded, UsageError where there is none or a name occurs twice.
     """
-    with path.open("rb") as file, _decoded(file) as text:
-        names = _header(_parse(text, path), path)
+    form = detect(path, table_format.encoding, table_format.delimiter, table_format.likely)
+    with path.open("rb") as file, _decoded(file, form) as text:
+        names = _header(_parse(text, form), path, form)
 
     def blocks(columns: Collection[str] | None, skip: int, size: int) -> Iterator[Block]:
         positions = {name: position for position, name in enumerate(names) if columns is None or name in columns}
         total = max(path.stat().st_size, 1)
-        with path.open("rb") as file, _decoded(file) as text:
-            parsed = _parse(text, path)
-            _header(parsed, path)
-            for number, (rows, lines, broken) in enumerate(batches(_checked(parsed, len(names)), size)):
+        with path.open("rb") as file, _decoded(file, form) as text:
+            parsed = _parse(text, form)
+            _header(parsed, path, form)
+            checked = _checked(parsed, len(names), encoding_name(form.encoding))
+            for number, (rows, lines, broken) in enumerate(batches(checked, size)):
                 if number >= skip:
                     by_column = list(zip(*rows, strict=True)) if rows else [()] * len(names)
                     cells = {name: list(by_column[position]) for name, position in positions.items()}
                     yield Block(cells, lines, broken, min(file.tell() / total, 1.0))
 
-    return Stream(path.parent, lambda: names, blocks)
+    return Stream(path.parent, lambda: names, blocks, form)
 
 
-def _decoded(file: IO[bytes]) -> IO[str]:
-    """A file's text, in which a byte that isn't UTF-8 is a lone surrogate."""
-    return io.TextIOWrapper(file, "utf-8-sig", "surrogateescape", newline="")
+def _decoded(file: IO[bytes], form: TextFormat) -> IO[str]:
+    """A file's text, in which a byte that can't be decoded is a lone surrogate."""
+    encoding = "utf-8-sig" if form.encoding.lower() in ("utf-8", "utf8", "utf_8") else form.encoding
+    return io.TextIOWrapper(file, encoding, ESCAPE, newline="")
 
 
-def _header(rows: Iterator[ParsedRow], path: Path) -> list[str]:
-    """The column names, from the first line that isn't blank."""
-    line, names = next(((line, cells) for line, cells in rows if cells), (0, None))
+def _header(rows: Iterator[ParsedRow], path: Path, form: TextFormat) -> list[str]:
+    """The column names, from the first line that isn't blank and doesn't name the delimiter, as Excel's ``sep=;``."""
+    lines = ((line, cells) for line, cells in rows if cells and cells != ["sep=", ""])
+    line, names = next(lines, (0, None))
     if names is None:
         raise UsageError("the table is empty", where=path, expected="a header line and rows")
     if isinstance(names, str):
         raise UsageError("can't read the header line", where=path, got=names.removeprefix("broken row: "))
     if byte := _invalid_byte("".join(names)):
-        hint = "save it as UTF-8"
-        raise SuffuseError("the table is not UTF-8", where=f"{path}:{line}", got=f"byte {byte}", hint=hint)
+        message, got = f"the table is not {encoding_name(form.encoding)}", f"byte {byte}"
+        raise SuffuseError(message, where=f"{path}:{line}", got=got, hint="data.encoding names another encoding")
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise UsageError("two columns have the same name", where=path, got=f"'{repeated[0]}' twice")
     return names
 
 
-def _checked(rows: Iterator[ParsedRow], width: int) -> Iterator[tuple[int, list[str] | str, int]]:
+def _checked(rows: Iterator[ParsedRow], width: int, encoding: str) -> Iterator[tuple[int, list[str] | str, int]]:
     """(line, cells or why the row is broken, characters) of the rows behind the header; blank lines are skipped."""
     for line, cells in rows:
         if isinstance(cells, str):
@@ -71,7 +78,7 @@ def _checked(rows: Iterator[ParsedRow], width: int) -> Iterator[tuple[int, list[
         elif cells:
             text = "".join(cells)
             if byte := _invalid_byte(text):
-                yield line, f"broken row: not UTF-8: byte {byte}", 0
+                yield line, f"broken row: not {encoding}: byte {byte}", 0
             elif len(cells) != width:
                 yield line, f"broken row: got {len(cells)} cells, expected {width}", 0
             else:
@@ -79,7 +86,7 @@ def _checked(rows: Iterator[ParsedRow], width: int) -> Iterator[tuple[int, list[
 
 
 def _invalid_byte(text: str) -> str:
-    """The first byte that isn't UTF-8 in a text that :func:`_decoded` gave, or ""."""
+    """The first byte that can't be decoded in a text that :func:`_decoded` gave, or ""."""
     if text.isascii():
         return ""
     try:
@@ -117,11 +124,10 @@ class _Lines:
         self.ended = False
 
 
-def _parse(file: IO[str], path: Path) -> Iterator[ParsedRow]:
+def _parse(file: IO[str], form: TextFormat) -> Iterator[ParsedRow]:
     """All rows in order, the header first. The cells of a blank line are an empty list."""
     csv.field_size_limit(MAX_CELL)
-    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-    lines = _Lines(file)
+    delimiter, lines = form.delimiter, _Lines(file)
     reader, last_reread = csv.reader(lines, delimiter=delimiter), 0
     while True:
         lines.consumed.clear()

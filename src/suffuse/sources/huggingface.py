@@ -17,11 +17,12 @@ from ..errors import SuffuseError, UsageError
 from ..files import plain_file
 from .arrow_types import plain
 from .row_stream import Rows
+from .table_format import TableFormat
 
 METADATA_KEY = b"huggingface"  # of an Arrow schema
 
 
-def read(folder: Path) -> Rows:
+def read(folder: Path, table_format: TableFormat) -> Rows:
     """All rows of a saved Dataset or DatasetDict."""
     try:
         if (folder / "dataset_dict.json").exists():

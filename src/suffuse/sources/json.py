@@ -17,11 +17,12 @@ from ..errors import SuffuseError, UsageError
 from ..files import plain_file
 from .arrow_types import inferred_or_text
 from .row_stream import Broken, Rows
+from .table_format import TableFormat
 
 INLINE_FORM = """'{"COLUMN": "VALUE"}'"""
 
 
-def read(path: Path) -> Rows:
+def read(path: Path, table_format: TableFormat) -> Rows:
     """The objects of a list, by their number in it; an item that is no object is broken."""
     objects, numbers, broken = read_objects(path)
     records = RecordColumns()

@@ -11,9 +11,10 @@ from pathlib import Path
 
 from .json import RecordColumns, check_text
 from .row_stream import CHUNK_ROWS, Block, Broken, Stream, batches
+from .table_format import TableFormat
 
 
-def read(path: Path) -> Stream:
+def read(path: Path, table_format: TableFormat) -> Stream:
     """All objects; a key that a row lacks is empty there."""
     reader = _Reader(path)
     return Stream(path.parent, lambda: reader.names, reader.blocks)

@@ -13,11 +13,12 @@ from . import row_stream
 from .arrow_types import plain, plain_type
 from .huggingface import name_classes, schema_features
 from .row_stream import Block, Stream
+from .table_format import TableFormat
 
 BUFFER = 2**20  # bytes of a column that are read ahead
 
 
-def read(path: Path) -> Stream:
+def read(path: Path, table_format: TableFormat) -> Stream:
     """All rows. Columns of text are read whether they are wanted or not: which rows are broken doesn't depend on that.
 
     Raises SuffuseError where the file isn't Parquet or is cut off, UsageError where a column's name occurs twice.

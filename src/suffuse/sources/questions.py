@@ -21,6 +21,7 @@ from ..errors import SuffuseError, UsageError, listed
 from ..subsample import evenly_spaced
 from .json import read_objects, to_table
 from .row_stream import Broken, Rows
+from .table_format import TableFormat
 
 REQUIRED_COLUMNS = ("image_name", "question", "answer")
 RULE = "lower case; white space folded; no .,;:!? at the end; a number as its shortest text (2.0 as 2)"
@@ -30,7 +31,7 @@ PROBED = 50  # pictures, to find their folder
 MAX_FOLDERS = 1000  # that are searched
 
 
-def read(folder: Path) -> Rows:
+def read(folder: Path, table_format: TableFormat) -> Rows:
     """All questions, in the file's order.
 
     Raises UsageError where there is no file of questions or more than one, SuffuseError where no picture is found.

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from .text_format import TextFormat
+
 BLOCK_ROWS = 256  # of a block that predict reads
 CHUNK_ROWS = 8192  # of a block of a table that is read whole
 MAX_BLOCK_SIZE = 2**24  # characters or bytes after which a block ends early
@@ -34,6 +36,8 @@ class Rows:
     broken: Broken = field(default_factory=list)
     changed: list[tuple[int, str, str]] = field(default_factory=list)  # (line, column, how) of cells changed by a rule
     rules: dict[str, str] = field(default_factory=dict)  # column -> that rule, in words
+    text_format: TextFormat | None = None  # of a text table
+    missing: dict[str, dict[str, int]] = field(default_factory=dict)  # column -> text that is missing -> cells
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,7 @@ class Stream:
     root: Path  # folder that relative file paths start from
     list_names: Callable[[], list[str]]
     blocks: Callable[[Collection[str] | None, int, int], Iterator[Block]]
+    text_format: TextFormat | None = None  # of a text table
 
     @cached_property
     def names(self) -> list[str]:
@@ -86,7 +91,7 @@ class Stream:
         columns, lines, broken = self._concatenate(None, ())
         if mixed := [name for name, column in columns.items() if column is None]:
             columns, lines, broken = self._concatenate(self.names, mixed)
-        return Rows(pa.table(columns), lines.tolist(), self.root, broken)
+        return Rows(pa.table(columns), lines.tolist(), self.root, broken, text_format=self.text_format)
 
     def _concatenate(
         self, names: Collection[str] | None, mixed: Collection[str]

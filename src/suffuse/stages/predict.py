@@ -6,16 +6,18 @@ thousand. A killed command goes on where it was, and its file has the same bits 
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from .. import __version__
 from ..csv_output import csv_lines
 from ..environment import readers
-from ..errors import UsageError
+from ..errors import UsageError, did_you_mean
 from ..files import file_facts, new_file
 from ..integrity import exported
 from ..modalities.cell import Root
@@ -25,8 +27,12 @@ from ..predictor.output_chunks import OutputChunks, open_chunks
 from ..predictor.output_table import FORMS, Layout, encode_header
 from ..predictor.predictor import check_threshold
 from ..progress import progress, say
-from ..sources import exists, no_rows, stream
+from ..sources import exists, file_of, no_rows, stream
+from ..sources.json import is_inline
+from ..sources.row_stream import Stream
+from ..sources.table_format import AS_IS, TableFormat
 
+LISTED_PROBLEMS = 20  # cells that are listed where there is no file of problems
 LISTED_LINES = 5  # lines without an answer that are listed; the file of problems has all of them
 
 
@@ -41,6 +47,10 @@ class Options:
     threshold: float | None = None  # an answer less sure than this is left empty
     form: str | None = None  # fp32 or int8; the export's own
     model_files: str | None = None  # folder of files that the export names; none are opened where it isn't given
+    table_format: TableFormat = AS_IS  # encoding and delimiter of a text table; detected where there is none
+    keep: tuple[str, ...] = ()  # columns of the table that are kept; ("all",): all of them
+    digits: int | None = None  # decimal places of numbers; all
+    list_problems: bool = False  # on the screen, instead of a file beside the answers
     raw: bool = False  # cells of CSV files as they are, without escapes
 
 
@@ -51,6 +61,7 @@ class Summary:
     rows: int  # that have an answer
     lacking: int  # of these, rows without some modality
     unreadable: int  # of these, rows in which something stands that can't be read
+    unknown: int  # of these, rows with a category that the model doesn't know
     abstained: int  # of these, rows of which some answer is less sure than the threshold
     broken: int  # lines that are no row, and have no answer
     resumed: int  # rows that an earlier attempt had answered
@@ -72,16 +83,18 @@ def predict(export: Path, source: str, out: Path, options: Options = Options()) 
     """
     _check(source, out, options)
     folder = exported(export)
-    predictor, rows = Predictor.load(folder, options.threads, options.form, options.model_files), stream(source)
+    predictor = Predictor.load(folder, options.threads, options.form, options.model_files)
+    rows = _rows(source, predictor, options)
     for one in predictor.facts.differs:
         say(f"          {one}: answers may differ a little from those of the evaluation")
     place = predictor.place(options.root or rows.root, options.allowed_dir)
     read = make_reader(predictor, rows.names, place, source)
     named = predictor.facts.id if predictor.facts.id in rows.names else None
-    layout = Layout(predictor.heads, options.top, options.threshold, named, options.raw)
+    kept = _kept(options.keep, rows.names, named)
+    layout = Layout(predictor.heads, options.top, options.threshold, named, options.raw, kept, options.digits)
     inputs = {
         "model": [predictor.facts.digest, predictor.facts.form],
-        "source": _facts(Path(source)) if exists(source) else [source, str(Path.cwd())],
+        "source": _facts(source) if exists(str(file_of(source))) else [source, str(Path.cwd())],
         "options": _output_options(options, layout, place, out),
         "versions": [*_versions(), readers(one.field.kind for one in predictor.inputs)],
     }
@@ -98,7 +111,7 @@ def predict(export: Path, source: str, out: Path, options: Options = Options()) 
             broken = [(line, reason) for line, _, reason in chunks.problems()]
             chunks.drop()
             raise no_rows(source, broken)
-        problems = _write_problems(out, chunks, counts["problems"], options.raw)
+        problems = None if options.list_problems else _write_problems(out, chunks, counts["problems"], options.raw)
         _tell(chunks, counts, problems)
         chunks.finish(encode_header(layout, out.suffix.lower()))
     said = {key: counts[key] for key in COUNTED if key != "problems"}
@@ -106,10 +119,40 @@ def predict(export: Path, source: str, out: Path, options: Options = Options()) 
     return Summary(**said, resumed=before, **where)
 
 
+def predict_to(export: Path, source: str, out: IO[bytes], options: Options = Options()) -> Summary:
+    """As :func:`predict`, into an open file: JSON lines for records as JSON, else CSV. Problems go to stderr."""
+    form = ".jsonl" if is_inline(source) and not exists(source) else ".csv"
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / f"predictions{form}"
+        summary = predict(export, source, file, replace(options, list_problems=True))
+        with file.open("rb") as content:
+            shutil.copyfileobj(content, out)
+    return replace(summary, file="-")
+
+
+def _kept(keep: tuple[str, ...], names: list[str], named: str | None) -> tuple[str, ...]:
+    """The columns that are kept, without the id, which stands first anyway. Raises UsageError where one isn't there."""
+    if keep == ("all",):
+        return tuple(name for name in names if name != named)
+    for name in keep:
+        if name not in names:
+            raise UsageError("no such column", where="--keep", got=f"'{name}'", hint=did_you_mean(name, names))
+    return tuple(dict.fromkeys(name for name in keep if name != named))
+
+
+def _rows(source: str, predictor: Predictor, options: Options) -> Stream:
+    """The source's rows; says how a text table is read where that was detected and isn't the usual."""
+    rows = stream(source, replace(options.table_format, likely=predictor.facts.table.likely))
+    if rows.text_format and not rows.text_format.is_usual(Path(source)):
+        say(f"          {Path(source).name}: {rows.text_format}")
+    return rows
+
+
 def _output_options(options: Options, layout: Layout, place: Root, out: Path) -> list:
     """All options that the file of answers depends on."""
     settings = [place.folder, place.allowed_dir, options.threads, options.top, options.threshold, out.suffix]
-    return [*settings, layout.id, layout.raw]
+    settings += [list(layout.keep), layout.digits]
+    return [*settings, layout.id, layout.raw, options.table_format.encoding, options.table_format.delimiter]
 
 
 def problems_of(out: Path) -> Path:
@@ -124,14 +167,15 @@ def _check(source: str, out: Path, options: Options) -> None:
     if out.is_dir():
         raise UsageError("this is a folder", where=out, expected="a file for the answers")
     for name in (out, problems_of(out)):
-        if exists(source) and name.exists() and name.samefile(source):
+        if exists(str(file_of(source))) and name.exists() and name.samefile(file_of(source)):
             raise UsageError("the answers would replace the rows", where=source, hint="choose another name")
 
 
-def _facts(source: Path) -> list:
+def _facts(name: str) -> list:
     """What tells that a source changed: a file's place, size and hash; of a folder its files with sizes and times."""
+    source = file_of(name)
     if source.is_file():
-        return [str(source.resolve()), *file_facts(source)]
+        return [str(Path(name).resolve()), *file_facts(source)]
     files = sorted(f for f in source.rglob("*") if f.is_file())
     return [
         str(source.resolve()),
@@ -164,12 +208,18 @@ def _tell(chunks: OutputChunks, counts: Counter, problems: Path | None) -> None:
     if counts["unreadable"]:
         example = next(facts["unreadable"] for facts in chunks.facts if facts["unreadable"])
         say(f"          {counts['unreadable']:,} rows hold something that can't be read, e.g. {example}")
+    if counts["unknown"]:
+        example = next(facts["unknown"] for facts in chunks.facts if facts["unknown"])
+        say(f"          {counts['unknown']:,} rows have a category that the model doesn't know, e.g. {example}")
     broken = counts["broken"]
     for line, _, reason in islice((p for p in chunks.problems() if not p[1]), min(broken, LISTED_LINES)):
         say(f"          line {line} has no answer: {reason}")
     if broken > LISTED_LINES:
         say(f"          and {broken - LISTED_LINES:,} more lines without an answer")
-    if counts["problems"]:
+    if problems and counts["problems"]:
         say(f"          all that couldn't be read: {problems}")
+    elif counts["problems"]:
+        for line, name, reason in islice((p for p in chunks.problems() if p[1]), LISTED_PROBLEMS):
+            say(f"          line {line}: {name}: {reason}")
     if chunks.out.exists():
         say(f"          {chunks.out} was there, and is replaced")

@@ -23,6 +23,7 @@ from ..prepare.cell_cleaning import Cleaned, clean
 from ..prepare.derived_columns import Derived
 from ..prepare.row_keys import summarise
 from ..prepare.row_state import Draft
+from ..prepare.table_reading import reading_lines
 from ..prepare.table_rows import Roles
 from ..progress import progress, say
 from ..registry import implements
@@ -37,8 +38,9 @@ DECODING = 50  # times as long as a text is cleaned a file is decoded
 def prepare(run: Run) -> None:
     """Read, clean and split the rows of the recipe's source into ``data/``."""
     with progress("prepare") as tell:
-        rows = sources.read(run.recipe.data.source)
+        rows = sources.read(run.recipe.data.source, table_format=run.recipe.data.table_format)
         table_rows.check_columns(run.recipe, rows)
+        remarks = reading_lines(rows, run.recipe.data)
         roles = table_rows.roles(run.recipe, rows)
         derived = derive_all(run, rows, roles, tell)
         draft = table_rows.draft(rows, roles, derived, clean_all(run, derived.rows, tell))
@@ -51,7 +53,7 @@ def prepare(run: Run) -> None:
         facts = split_leaks.to_json(draft, before)
         write_json(run.partial("prepare") / "data" / "leaks.json", facts)
         tell(1.0, f"{draft.keep.sum():,} rows")
-    for line in (*draft.notes.lines(), *duplicates.lines(equal)):
+    for line in (*remarks, *draft.notes.lines(), *duplicates.lines(equal)):
         say(f"          {line}")
     for line in (*filter(None, [duplicates.few_groups(equal)]), *split_leaks.warning_lines(facts)):
         say(f"WARNING: {line}")

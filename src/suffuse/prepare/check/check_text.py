@@ -33,6 +33,7 @@ def lines(check: Check) -> Iterator[str]:
     """All lines of a check."""
     broken = f", {check.broken:,} lines that are no rows" if check.broken else ""
     yield f"{check.source}: {check.rows:,} rows{broken}"
+    yield from (f"  {line}" for line in check.reading)
     columns, shown = {c.name: c for c in check.columns}, set()
     derivations = {d["name"]: f"by {d['kind']} from {d['from']}; {d['made']}" for d in check.derived}
     for modality in check.modalities:

@@ -72,6 +72,7 @@ class Check:
     rows: int
     broken: int
     columns: list[Column]
+    reading: list[str] = field(default_factory=list)  # encoding, delimiter, and cells that are missing values
     modalities: list[Modality] = field(default_factory=list)
     derived: list[dict[str, Any]] = field(default_factory=list)  # columns that are made, from what, how long it takes
     targets: list[dict[str, Any]] = field(default_factory=list)

@@ -19,6 +19,7 @@ from ...types import Head
 from .. import duplicates, splits, table_rows
 from ..column_types import percent
 from ..row_state import Draft
+from ..table_reading import reading_lines
 from . import column_check, content_check, cost_estimate, leak_check, target_check
 from .column_check import DerivedCheck
 from .content_check import Contents
@@ -33,11 +34,13 @@ def check(run: Run, full: bool = False) -> Check:
     recipe = run.recipe
     with progress("check") as tell:
         start = time.perf_counter()
-        rows = sources.read(recipe.data.source)
+        rows = sources.read(recipe.data.source, table_format=recipe.data.table_format)
         read_seconds = time.perf_counter() - start
         table_rows.check_columns(recipe, rows)
         root, roles = table_rows.root(recipe.data, rows), table_rows.roles(recipe, rows)
-        result = Check(visible(recipe.data.source), rows.table.num_rows, len(rows.broken), [], rules=dict(rows.rules))
+        counts = (rows.table.num_rows, len(rows.broken))
+        reading = reading_lines(rows, recipe.data)
+        result = Check(visible(recipe.data.source), *counts, [], reading, rules=dict(rows.rules))
         _teacher(result, run)
         derived = column_check.derive_columns(
             recipe.data, rows, roles.names(), root, lambda part, words: tell(0.2 * part, words)
