@@ -1,6 +1,6 @@
 """Do the verdicts keep what they promise? Simulated pairs of recipes, whose true difference is known.
 
-    python benchmarks/evidence.py [--pairs 2000] [--write]
+    python benchmarks/evidence.py [--pairs 2000] [--only verdicts|undertrained|families] [--write]
 
 A model of a pair answers row i rightly where a normal number is positive: the row's own difficulty and its group's
 (both models find the same rows hard), what this recipe makes of the row, the training's luck (a standard deviation of
@@ -8,22 +8,30 @@ A model of a pair answers row i rightly where a normal number is positive: the r
 the true accuracy of each recipe is known exactly. Intervals and verdicts are those of ``suffuse evaluate``: the same
 functions, on resamples of the same kind. ``plain`` is what drawing seeds with replacement would have said (the
 hierarchical bootstrap as it is mostly written), for comparison.
+
+``undertrained``: the baseline learns as well as the student, and needs longer (:class:`Curve`). Training and validation
+scores follow the curve too; whether longer baselines are trained, and the verdict, are decided by the functions of
+``suffuse distill`` and ``suffuse evaluate``. ``families``: four comparisons without a difference in one run.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.special import ndtri
 from scipy.stats import norm
 
 from result_file import write_result
-from suffuse.evaluation.intervals import SHARE, Size, summary
+from suffuse.evaluation.convergence import FACTORS, LONGER, NO_LEAD, TRAINED, Scores, doubts, is_ahead, outcome, rise
+from suffuse.evaluation.family import family_verdicts
+from suffuse.evaluation.intervals import SHARE, Size, spread, summary
 from suffuse.evaluation.verdict import compare
 
 HERE = Path(__file__).resolve().parent
@@ -31,6 +39,7 @@ ACCURACY, CONFIDENCE, RESAMPLES = 0.85, 0.95, 400
 COMMON, RECIPE, OWN, GROUP = 0.6, 0.15, 1.0, 0.3  # variances: row, recipe by row, seed by row, group
 SEEDS, DEVIATIONS = (1, 2, 3, 5, 10), (0.005, 0.01, 0.02)
 SIZES = ((500, 1), (2000, 4), (10_000, 1))  # rows, rows of a group
+FAMILY = 4  # comparisons of a run
 
 
 @dataclass(frozen=True)
@@ -104,23 +113,166 @@ def plain(values: np.ndarray, random: np.random.Generator) -> tuple[float, float
     return float(low), float(high)
 
 
+@dataclass(frozen=True)
+class Curve:
+    """A baseline's learning curve with the shape of easy-VQA's: a plateau, which each seed leaves after a number of
+    epochs of its own, and then the student's accuracy. Training rows have the same curve: nothing is overfitted."""
+
+    student: float = 0.998
+    plateau: float = 0.87
+    leaves: float = 16.0  # epochs after which half of the seeds have left the plateau
+    spread: float = 0.5  # standard deviation of the logarithm of that number
+    noise: float = 0.01  # standard deviation of a seed's score on the plateau
+
+    def accuracies(self, seeds: int, lengths: Sequence[int], random: np.random.Generator) -> np.ndarray:
+        """(L, S): the accuracy of each seed after each number of epochs."""
+        leaves = self.leaves * np.exp(self.spread * random.standard_normal(seeds))
+        share = 1 / (1 + (np.array(lengths)[:, None] / leaves) ** -6)
+        noise = self.noise * random.standard_normal((len(lengths), seeds)) * (1 - share)
+        return np.clip(self.plateau + (self.student - self.plateau) * share + noise, 0, self.student)
+
+
+def simulate_curve(curve: Curve, world: World, epochs: int, runs: int) -> dict[str, float]:
+    """Shares of so many runs: verdicts on a student that is as good as its baseline becomes, ``settled`` comparisons,
+    and the mean number of epochs of the longest baseline."""
+    random = np.random.default_rng([11, world.seeds, world.rows, epochs, int(curve.leaves)])
+    drawn, size = weights(world, random), Size(world.rows, world.groups)
+    count = dict.fromkeys(("helps", "faster", "no evidence", "hurts", "settled", "epochs", "plain helps"), 0.0)
+    for _ in range(runs):
+        lengths = [epochs, *(epochs * factor for factor in FACTORS)]
+        true = curve.accuracies(world.seeds, lengths, random)
+        student = np.full(world.seeds, curve.student)
+        scores: dict[str, list[list[np.ndarray]]] = {}
+        for split in ("validation", "test"):
+            hard = random.standard_normal(world.rows)  # for both models
+            scores[split] = [scored(level, hard, world, drawn, random) for level in (student, *true)]
+        facts = decided(scores["validation"], (student, true), size)
+        compared = compare(scores["test"][0], scores["test"][1], CONFIDENCE, SHARE, size, plan=False)
+        longer = []
+        for number in range(len(facts["lengths"])):
+            longest = compare(scores["test"][0], scores["test"][2 + number], CONFIDENCE, SHARE, size, plan=False)
+            longer.append({"factor": FACTORS[number], "difference": longest["difference"], "p": longest["p"]})
+        record = {"epochs": epochs, "comparisons": {"student": facts}}
+        (verdict,) = family_verdicts([{**compared, "who": "student", "longer": longer}], CONFIDENCE, record)
+        count[verdict["verdict"]] += 1
+        count["settled"] += verdict["settled"]
+        count["epochs"] += facts["lengths"][-1]["epochs"] if facts["lengths"] else epochs
+        count["plain helps"] += compared["verdict"] == "helps"
+    return {name: value / runs for name, value in count.items()}
+
+
+def decided(validation: list[list[np.ndarray]], training: tuple[np.ndarray, np.ndarray], size: Size) -> dict[str, Any]:
+    """As :class:`suffuse.evaluation.convergence.Convergence` decides. ``validation``: of the student and of each
+    length, S seeds (R + 1,). ``training``: accuracies on training rows, (S,) of the student, (L, S) of the lengths."""
+
+    def side(known: np.ndarray, seeds: list[np.ndarray]) -> Scores:
+        return Scores(list(known), [float(seed[0]) for seed in seeds])
+
+    def doubted(number: int) -> dict[str, Any]:
+        own = validation[number + 1]
+        return doubts(side(training[0], validation[0]), side(training[1][number], own), lambda: spread(own).residual)
+
+    facts, lengths = doubted(0), []
+    while True:
+        why, factor = outcome(bool(facts["doubts"]), lengths, True)
+        if factor is None:
+            return {**facts, "lengths": lengths, "why": why, "settled": why in (NO_LEAD, TRAINED, LONGER)}
+        number = len(lengths) + 1
+        facts_of_length = rise(validation[number + 1], validation[number], CONFIDENCE, SHARE, size)
+        lengths.append({**facts_of_length, **doubted(number), "epochs": factor})
+        lengths[-1]["ahead"] = is_ahead(validation[0], validation[number + 1], CONFIDENCE, size)
+        lengths[-1]["doubts"] = lengths[-1]["doubts"] if lengths[-1]["ahead"] else []
+
+
+def scored(
+    accuracies: np.ndarray, hard: np.ndarray, world: World, drawn: np.ndarray, random: np.random.Generator
+) -> list[np.ndarray]:
+    """Accuracies (S,) of the seeds of one model -> S scores (R + 1,) on rows that are ``hard`` (N,) for all models."""
+    found = []
+    for accuracy in accuracies:
+        own = random.standard_normal(world.rows)
+        right = (np.sqrt(COMMON) * hard + np.sqrt(1 - COMMON) * own) < ndtri(accuracy)
+        groups = right.reshape(world.groups, world.together).sum(1).astype(np.float32)
+        found.append((groups @ drawn.T / world.rows).astype(float))
+    return found
+
+
+def simulate_family(world: World, runs: int) -> dict[str, float]:
+    """Shares of so many runs of FAMILY comparisons in which there is ``any`` verdict, adjusted for their number, and
+    without that; and in which there is any *helps*."""
+    random = np.random.default_rng([13, world.seeds, world.rows, int(1000 * world.deviation)])
+    drawn, size = weights(world, random), Size(world.rows, world.groups)
+    count = dict.fromkeys(("any", "any helps", "unadjusted"), 0.0)
+    for _ in range(runs):
+        entries = []
+        for number in range(FAMILY):
+            ours, theirs = ((one @ drawn.T / world.rows).astype(float) for one in pair(world, random))
+            facts = compare(list(ours), list(theirs), CONFIDENCE, SHARE, size, plan=False)
+            entries.append({**facts, "who": f"student-{number}"})
+        verdicts = [facts["verdict"] for facts in family_verdicts(entries, CONFIDENCE, None)]
+        count["any"] += any(verdict != "no evidence" for verdict in verdicts)
+        count["any helps"] += "helps" in verdicts
+        count["unadjusted"] += any(facts["verdict"] != "no evidence" for facts in entries)
+    return {name: value / runs for name, value in count.items()}
+
+
+def undertrained(runs: int) -> list[dict[str, Any]]:
+    """Baselines that leave the plateau early and late, for several numbers of epochs and seeds."""
+    found = []
+    for leaves in (8.0, 16.0, 40.0):
+        for epochs in (8, 16):
+            for seeds in (3, 5, 10):
+                for rows, together in ((500, 1), (2000, 4)):
+                    curve, world = Curve(leaves=leaves), World(seeds, rows, together, 0.0, 0.0)
+                    facts = {"leaves": leaves, "epochs": epochs, "seeds": seeds, "rows": rows, "together": together}
+                    found.append({**facts, **{k: v for k, v in simulate_curve(curve, world, epochs, runs).items()
+                                              if k != "epochs"}})  # fmt: skip
+                    print("  ".join(f"{k} {v:g}" for k, v in found[-1].items()), flush=True)
+    return found
+
+
+def families(runs: int) -> list[dict[str, Any]]:
+    """Runs of four comparisons without a difference."""
+    found = []
+    for seeds in (2, 3, 5, 10):
+        for rows, together in SIZES[:2]:
+            for deviation in DEVIATIONS:
+                world = World(seeds, rows, together, deviation, 0.0)
+                found.append({**asdict(world), **simulate_family(world, runs)})
+                print("  ".join(f"{k} {v:g}" for k, v in found[-1].items()), flush=True)
+    return found
+
+
 def main() -> int:
     """Every cell, with and without an effect."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=2000)
+    parser.add_argument("--only", choices=("verdicts", "undertrained", "families"))
     parser.add_argument("--write", action="store_true")
     asked = parser.parse_args()
+    results: dict[str, Any] = {"pairs": asked.pairs}
+    if asked.only in (None, "undertrained"):
+        results["undertrained"] = undertrained(asked.pairs)
+    if asked.only in (None, "families"):
+        results["families"] = families(asked.pairs)
+    if asked.only in (None, "verdicts"):
+        results["cells"] = verdicts(asked.pairs)
+    if asked.write:
+        write_result("evidence" if asked.only in (None, "verdicts") else f"evidence-{asked.only}", results)
+    return 0
+
+
+def verdicts(pairs: int) -> list[dict[str, Any]]:
+    """Pairs of recipes, with and without an effect."""
     found = []
     for effect in (0.0, 0.03):
         for seeds in SEEDS:
             for rows, together in SIZES:
                 for deviation in DEVIATIONS:
                     world = World(seeds, rows, together, deviation, effect)
-                    found.append({**asdict(world), **simulate(world, asked.pairs)})
+                    found.append({**asdict(world), **simulate(world, pairs)})
                     print("  ".join(f"{k} {v:g}" for k, v in found[-1].items()), flush=True)
-    if asked.write:
-        write_result("evidence", {"pairs": asked.pairs, "cells": found})
-    return 0
+    return found
 
 
 if __name__ == "__main__":

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from suffuse import subsample
 from suffuse.data.columns import SPLITS
 from suffuse.exporters.int8 import precision_selection
 from suffuse.exporters.parity import evenly
-from suffuse.stages import teach
 from suffuse.subsample import evenly_spaced
 from suffuse.tuning import diagnostics
 
@@ -61,7 +61,7 @@ def test_int8_is_calibrated_on_rows_of_the_whole_sorted_table(sorted_table, monk
 
 def test_the_rows_that_teach_and_tune_look_at_are_as_many_as_they_may_be(monkeypatch):
     rows = np.arange(1000) + 7
-    monkeypatch.setattr(teach, "MAX_TRAINING_ROWS", 600)
+    monkeypatch.setattr(subsample, "MAX_TRAINING_ROWS", 600)
     monkeypatch.setattr(diagnostics, "MAX_ROWS", 600)
-    for some in (teach.sample_rows(rows), diagnostics.sample_rows(rows)):
+    for some in (subsample.training_sample(rows), diagnostics.sample_rows(rows)):
         assert len(some) == 600 and (some[0], some[-1]) == (7, 1006)

@@ -35,6 +35,18 @@ def recorded(folder: Path) -> list[str]:
     return _of((read_stamp(folder, "evaluate") or {}).get("evaluations"))
 
 
+def earlier_seeds(folder: Path, seeds: int) -> list[int]:
+    """Numbers of seeds, fewer than ``seeds``, that were evaluated before: by the stamps in ``previous/``."""
+    evaluated, trained = set(), {}
+    for place in sorted(folder.glob("previous/*/*.stamp.json")):
+        facts = read_checked(place) or {}
+        if place.name == "evaluate.stamp.json":
+            evaluated.add(facts["inputs"].get("stage distill"))
+        elif place.name == "distill.stamp.json":
+            trained[facts["digest"]] = facts["inputs"].get("distill.num_seeds")
+    return sorted({n for digest, n in trained.items() if digest in evaluated and n is not None and n < seeds})
+
+
 def add(folder: Path, place: Path) -> None:
     """Write the run's list with this evaluation at its end into a working folder."""
     now = datetime.now().astimezone().isoformat(timespec="milliseconds")

@@ -24,6 +24,7 @@ from .sources import file_of
 from .stages import STAGES, Stage
 from .tuning.options import TuneOptions, check
 
+NOTHING = (None, {})
 PATIENCE = 30.0  # seconds in which nobody leads, until another process of several does
 
 
@@ -76,9 +77,11 @@ def reasons(run: Run, stage: Stage, *, files: bool = True) -> list[str]:
 
 
 def _changes(run: Run, stamp: dict, now: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Keys that differ -> what each was and is. Before, every modality's augmentation was noted, off as well."""
+    """Keys that differ -> what each was and is. Before, every modality's augmentation was noted, off as well. A section
+    without entries is no section."""
     then = {k: v for k, v in stamp["inputs"].items() if v or not _augments(k)}
-    found = {key: (then.get(key), now.get(key)) for key in {**then, **now} if then.get(key) != now.get(key)}
+    pairs = {key: (then.get(key), now.get(key)) for key in {**then, **now}}
+    found = {key: (a, b) for key, (a, b) in pairs.items() if a != b and not (a in NOTHING and b in NOTHING)}
     parts = {key.rpartition(".")[0] for key in then}
     texts = flat(run.recipe.model_dump(mode="json", exclude_defaults=True))
     # A key that a version before hadn't, of a part that was there, at its default: that is what was done then.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+MAX_TRAINING_ROWS = 2_000  # training rows that a model is scored on
+
 
 def evenly_spaced(length: int, count: int) -> np.ndarray:
     """Positions (min(length, count),) int64 in ``range(length)``, rising and distinct, the first and the last among
@@ -16,3 +18,9 @@ def evenly_spaced(length: int, count: int) -> np.ndarray:
     if number < 2:
         return np.arange(number, dtype=np.int64)
     return np.arange(number, dtype=np.int64) * (length - 1) // (number - 1)
+
+
+def training_sample(rows: np.ndarray) -> np.ndarray:
+    """At most MAX_TRAINING_ROWS of these rows, evenly spaced: the sample on which models are scored that were trained
+    on them."""
+    return rows[evenly_spaced(len(rows), MAX_TRAINING_ROWS)]

@@ -233,7 +233,7 @@ def test_more_seeds_train_only_those(finished: Finished, copied: Path) -> None:
     after = hashes(copied, ["distill"])
     kept = {f for f in before if f.startswith(("student/", "baseline/"))}
     assert kept < set(after) and all(after[f] == before[f] for f in kept)
-    assert {f.split("/")[0] for f in after} == {"student", "baseline", "judged.json"}
+    assert {f.split("/")[0] for f in after} == {"student", "baseline", "judged.json", "convergence.json"}
     (moved,) = (copied / "previous").glob("*/student")
     assert (moved / "seed-1" / "training.json").stat().st_mtime == old.st_mtime
     assert {f"student/seed-3/{f}" for f in ("model.safetensors", "training.json")} <= set(after)

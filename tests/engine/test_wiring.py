@@ -19,11 +19,12 @@ from e2e_tools import make_rows, write_csv
 
 from suffuse import pipeline
 from suffuse.data.columns import Columns
-from suffuse.engine import feature_cache, loop
+from suffuse.engine import feature_cache, loop, training_setup
 from suffuse.engine.checkpoint import State
 from suffuse.engine.loop import Plan, fit
 from suffuse.engine.objective import Objective
 from suffuse.engine.student_training import Job, prepared
+from suffuse.engine.training_record import save_trained
 from suffuse.files import read_json
 from suffuse.prepare.row_keys import summarise
 from suffuse.recipe import make_recipe
@@ -238,6 +239,7 @@ def train_teacher(run: Run, data: Run, monkeypatch: pytest.MonkeyPatch, what: st
 
 
 def test_a_teacher_is_validated_on_validation_rows_alone(stored, reads, columns, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(training_setup, "score_rows", lambda *_: {})  # the training score: a test of its own
     facts = train_teacher(Run(tmp_path, stored.recipe), stored, monkeypatch)
     assert reads.rows(evaluated=True).tolist() == columns.labelled("validation").tolist()
     assert reads.rows(evaluated=False).tolist() == columns.labelled("train").tolist()
@@ -389,3 +391,16 @@ def test_a_checkpoint_without_a_record_makes_it_incomplete(stored, tmp_path, mon
     objective, plan = plan_of(stored, job(True), tmp_path)
     fit(objective, plan)
     assert plan.usage is not None and plan.usage.facts() == {"complete": False}
+
+
+@pytest.mark.parametrize("taught", [True, False])
+@pytest.mark.parametrize("fraction", [1.0, SHARE])
+def test_the_training_score_is_on_labelled_training_rows_of_the_share(
+    stored: Run, columns: Columns, reads: Reads, tmp_path: Path, taught: bool, fraction: float
+) -> None:
+    objective, plan, state = trained(stored, job(taught, fraction), tmp_path)
+    reads.batches.clear()
+    save_trained(objective.model, state, plan, tmp_path / "saved")
+    share_of(columns, "train", reads.labels(columns, True), fraction)
+    facts = read_json(tmp_path / "saved" / "training.json")
+    assert facts["version"] == 4 and 0 <= facts["training"]["accuracy"] <= 1 and facts["training"]["log_loss"] > 0

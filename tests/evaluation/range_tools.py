@@ -12,9 +12,9 @@ METRICS = {
     "micro_f1": (0, 1), "macro_f1": (0, 1), "exact_match": (0, 1), "auroc": (0, 1), "average_precision": (0, 1),
     "log_loss": (0, INF), "rmse": (0, INF), "mae": (0, INF), "r2": (-INF, 1), "score": (-INF, 1),
 }  # fmt: skip
-SHARES = {"same", "right_where_wrong", "wrong_where_right", "helped", "hurt", "same_first", "ece"}
+SHARES = {"same", "right_where_wrong", "wrong_where_right", "helped", "hurt", "same_first", "ece", "equivalent"}
 CORRELATIONS = {"cosine", "rank"}
-OF_MAIN = {"subsets", "rates", "full", "additive", "test", "validation", "modalities", "student", "baseline"}
+OF_MAIN = {"longest", "subsets", "rates", "full", "additive", "test", "validation", "modalities", "student", "baseline"}
 DIFFERENCES = {"cost", "shapley", "leave_one_out", "alone", "cooperation", "permutation", "gap", "held_out", "verdict"}
 SLACK = 1e-9
 

@@ -14,9 +14,10 @@ from range_tools import METRICS, intervals, outside
 
 from suffuse.evaluation import agreement, contribution, missing_modalities, ranking_metrics, robustness
 from suffuse.evaluation.calibration import calibration_on_test, calibration_with_intervals
-from suffuse.evaluation.comparisons import comparisons, label_curve
+from suffuse.evaluation.comparisons import comparisons
 from suffuse.evaluation.context import Context
 from suffuse.evaluation.intervals import RANGES, bounds, difference_bounds, summary
+from suffuse.evaluation.label_curve import label_curve
 from suffuse.evaluation.slices import leak_free_metrics, metrics_by_value
 from suffuse.report.metric_format import METRICS as SHOWN
 from suffuse.types import Head

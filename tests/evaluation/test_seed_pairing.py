@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from suffuse.evaluation.comparisons import comparisons
+from suffuse.evaluation.comparisons import References, comparisons
 from suffuse.evaluation.context import Context, Model
 from suffuse.evaluation.metrics import draw
 from suffuse.evaluation.models import folders
@@ -17,6 +17,8 @@ from suffuse.run import Run
 
 LEVELS = {"seed-1": 0.9, "seed-10": 0.5, "seed-2": 0.7}  # how often the baseline of a seed is right
 GAIN = 0.04
+TRAINED = {"settled": True, "why": "trained", "doubts": [], "claimed": GAIN, "training_gap": 0.0, "lengths": []}
+SETTLED = References(convergence={"comparisons": {"student": {**TRAINED, "deviations": {}}}})
 
 
 def logits(target: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -41,7 +43,7 @@ def context(make_columns, prepared_run: Run) -> Context:
 def test_a_gain_of_every_seed_is_seen_although_seeds_differ(context: Context) -> None:
     columns = context.columns
     answers = {who: list(model.predictions(columns.spec).values()) for who, model in context.models.items()}
-    (facts,) = comparisons(context.metrics, answers, (columns.spec, columns.target), "accuracy", context.draws)
+    (facts,) = comparisons(context.metrics, answers, (columns.spec, columns.target), "accuracy", context.draws, SETTLED)
     assert facts["difference"] == pytest.approx(GAIN, abs=0.002)
     assert facts["high"] - facts["low"] < 0.03 and facts["verdict"] == "helps"
 

@@ -91,3 +91,22 @@ def test_mcnemar_of_groups_rejects_as_often_as_it_says_and_of_rows_far_more_ofte
             rejected[name] += facts[name] < 0.05
     assert 0.04 <= rejected["p_groups"] / 4000 <= 0.06
     assert rejected["p_mid"] / 4000 > 0.1
+
+
+@pytest.mark.slow
+@pytest.mark.long
+@pytest.mark.parametrize("leaves", [8.0, 16.0, 40.0])
+def test_a_baseline_that_needs_longer_is_never_said_to_be_helped(evidence, leaves):
+    """It becomes as good as the student: of 300 runs none is *helps*, though the comparison of equal lengths is."""
+    curve, world = evidence.Curve(leaves=leaves), evidence.World(3, 2000, 4, 0.0, 0.0)
+    found = evidence.simulate_curve(curve, world, 8, PAIRS)
+    assert found["helps"] == 0 and found["hurts"] <= 0.025
+    assert found["faster"] >= 0.9 * found["plain helps"]
+
+
+@pytest.mark.slow
+@pytest.mark.long
+@pytest.mark.parametrize("seeds", [3, 10])
+def test_of_four_verdicts_without_a_difference_any_is_wrong_in_5_of_100_runs(evidence, seeds):
+    found = evidence.simulate_family(evidence.World(seeds, 500, 1, 0.01, 0.0), PAIRS)
+    assert found["any"] <= 0.05 and found["any"] <= found["unadjusted"]

@@ -78,6 +78,7 @@ def of_tables() -> set[str]:
 def of_verdicts() -> set[str]:
     """What comparisons, warnings and leaks say."""
     found = {*verdict_text.VERDICTS, *verdict_text.VERDICTS.values(), *verdict_text.BASELINES.values()}
+    found |= set(verdict_text.SETTLED.values())
     found |= {*run_warnings.FUSION.values(), *paired_runs.SENTENCES.values()}
     found |= {text for rule in explanation_view.RULES.values() for text in rule}
     found |= {text for line in explanation_view.PLACES for text in line}

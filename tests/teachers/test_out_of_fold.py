@@ -17,7 +17,8 @@ from suffuse.files import read_json
 from suffuse.knowledge import Knowledge
 from suffuse.model import open_model
 from suffuse.run import Run
-from suffuse.stages.teach import is_memorised, sample_rows
+from suffuse.stages.teach import is_memorised
+from suffuse.subsample import training_sample
 from suffuse.teachers import Question
 from suffuse.teachers.factory import open_teacher
 from suffuse.teachers.out_of_fold import OutOfFold, fold_of
@@ -147,5 +148,5 @@ def test_what_by_heart_means():
 
 
 def test_no_more_training_rows_are_looked_at_than_are_needed():
-    assert 1_000 < len(sample_rows(np.arange(25_000))) <= 2_000
-    np.testing.assert_array_equal(sample_rows(np.arange(7)), np.arange(7))
+    assert 1_000 < len(training_sample(np.arange(25_000))) <= 2_000
+    np.testing.assert_array_equal(training_sample(np.arange(7)), np.arange(7))

@@ -16,6 +16,8 @@ from ..engine.inference import score
 from ..engine.seed_selection import best_seed
 from ..engine.student_training import jobs
 from ..errors import SuffuseError
+from ..evaluation.convergence import FILE as CONVERGENCE
+from ..evaluation.convergence import longer_trainings
 from ..evaluation.slices import leaked_rows
 from ..evaluation_log import evaluations
 from ..files import parsing, read_json, read_lines
@@ -206,7 +208,9 @@ def absent(e: Evidence) -> Verdict:
 def complete(e: Evidence) -> Verdict:
     """Every training that the recipe asks for, and the share of the rows that are quarantined."""
     e.need("student")
-    files = {f"{j.model} {j.seed}": e.run.path(j.model, f"seed-{j.seed}", "training.json") for j in jobs(e.run)}
+    longer = longer_trainings(e.run, read_json(e.run.path(CONVERGENCE)) or {"comparisons": {}})
+    wanted = [*jobs(e.run), *longer]
+    files = {f"{j.model} {j.seed}": e.run.path(j.model, f"seed-{j.seed}", "training.json") for j in wanted}
     missing = [name for name, file in files.items() if not file.exists()]
     quarantine = e.need("data", "quarantine.csv")
     with parsing(quarantine), quarantine.open(encoding="utf-8", newline="") as file:
@@ -229,12 +233,17 @@ def looks(e: Evidence) -> Verdict:
 
 
 def baseline(e: Evidence) -> Verdict:
-    """Seeds of student and baseline, and their budgets."""
+    """Seeds of student and baseline, their budgets, and comparisons that aren't settled."""
     student, baseline = e.trainings("student"), e.trainings("baseline")
     if set(student) != set(baseline):
         return BROKEN, f"student: {', '.join(student)}; baseline: {', '.join(baseline)}"
     state = KEPT if len(student) >= MIN_SEEDS else WARNING
-    return state, f"{len(student)} seeds each, {e.run.recipe.distill.train.epochs} epochs of as many steps at the most"
+    text = f"{len(student)} seeds each, {e.run.recipe.distill.train.epochs} epochs of as many steps at the most"
+    compared = (read_json(e.run.path(CONVERGENCE)) or {"comparisons": {}})["comparisons"]
+    if longest := max((length["epochs"] for facts in compared.values() for length in facts["lengths"]), default=0):
+        text += f", longer baselines up to {longest} epochs"
+    unsettled = [name for name, facts in compared.items() if not facts["settled"]]
+    return (WARNING, f"{text}; not settled: {', '.join(unsettled)}") if unsettled else (state, text)
 
 
 def scores(e: Evidence) -> Verdict:

@@ -7,8 +7,9 @@ independently of :func:`suffuse.engine.label_budget.label_budget`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,10 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ValidationError
 
 from ..engine.label_budget import label_budget
-from ..engine.student_training import jobs
+from ..engine.student_training import jobs, training_of
 from ..errors import SuffuseError
+from ..evaluation.convergence import FILE as CONVERGENCE
+from ..evaluation.convergence import longer_trainings
 from ..files import read_json
 from ..prepare.row_keys import summarise
 from ..prepare.splits import CODE
@@ -171,6 +174,8 @@ def pairs(e: Evidence) -> Verdict:
     by_name = {training.name: training for training in students(e)}
     distilled = [training for name, training in by_name.items() if name.startswith("student")]
     problems, earlier = [], 0
+    distill = e.run.recipe.distill
+    times = Fraction(training_of(distill, False).epochs, distill.train.epochs)
     for student in distilled:
         baseline = by_name.get(student.name.replace("student", "baseline", 1))
         if baseline is None:
@@ -178,12 +183,26 @@ def pairs(e: Evidence) -> Verdict:
         elif student.earlier or baseline.earlier:
             earlier += 1
         else:
-            problems += [f"{student.name}: {problem}" for problem in differences(student.record, baseline.record)]
+            problems += [
+                f"{student.name}: {problem}" for problem in differences(student.record, baseline.record, times)
+            ]
+    for longer in (training for name, training in by_name.items() if "-x" in name):
+        factor, baseline = longer_and_baseline(longer, by_name)
+        if baseline is not None and not baseline.earlier:
+            problems += [f"{longer.name}: {problem}" for problem in differences(baseline.record, longer.record, factor)]
     return verdict(problems, earlier, len(distilled), "same labels, same budget of steps", "pairs")
 
 
-def differences(student: Record | None, baseline: Record | None) -> Iterator[str]:
-    """Differences between a student's record and its baseline's, and steps beyond or short of a budget."""
+def longer_and_baseline(longer: Training, by_name: Mapping[str, Training]) -> tuple[Fraction, Training | None]:
+    """How many times the epochs a longer baseline has, and the baseline that it is a longer training of."""
+    model, _, seed = longer.name.partition("/")
+    name, _, factor = model.rpartition("-x")
+    return Fraction(int(factor)), by_name.get(f"{name}/{seed}")
+
+
+def differences(student: Record | None, baseline: Record | None, times: Fraction = Fraction(1)) -> Iterator[str]:
+    """Differences between a student's record and its baseline's, and steps beyond or short of a budget. ``times``: the
+    student's budget that the baseline has."""
     if student is None or baseline is None:
         yield "no record of rows and steps"
         return
@@ -193,8 +212,9 @@ def differences(student: Record | None, baseline: Record | None) -> Iterator[str
         yield "other validation labels than its baseline"
     for name, words in (("budget", "batches"), ("batch", "rows a batch"), ("accumulate", "batches a step")):
         values = [getattr(record.steps, name) for record in (student, baseline)]
+        values[0] *= times if name == "budget" else 1
         if values[0] != values[1]:
-            yield f"{values[0]:,} {words}, its baseline {values[1]:,}"
+            yield f"{int(values[0]):,} {words}, its baseline {values[1]:,}"
     a, b = student.steps, baseline.steps
     if a.optimizer_steps * b.taken != b.optimizer_steps * a.taken:  # either may have stopped early, after some epoch
         yield (
@@ -261,7 +281,9 @@ def trainings(e: Evidence) -> list[Training]:
 
 def students(e: Evidence) -> list[Training]:
     """Trainings of distill with their label fractions."""
-    files = {(job.model, job.seed, job.fraction): e.run.path(job.model, f"seed-{job.seed}") for job in jobs(e.run)}
+    longer = longer_trainings(e.run, read_json(e.run.path(CONVERGENCE)) or {"comparisons": {}})
+    wanted = [*jobs(e.run), *longer]
+    files = {(job.model, job.seed, job.fraction): e.run.path(job.model, f"seed-{job.seed}") for job in wanted}
     return [
         Training.read(f"{who}/seed-{seed}", folder / "training.json", fraction)
         for (who, seed, fraction), folder in files.items()

@@ -63,6 +63,7 @@ class Plan:
     usage: RowUsage | None = None  # the rows that ``gather`` and ``validate`` read; part of the checkpoint
     finish: Callable[[FusionModel], None] | None = None  # with the best weights, at the end
     labels: Callable[[np.ndarray], tuple[int, ...]] | None = None  # rows -> how many labels of each target they have
+    score_training: Callable[[FusionModel], dict[str, float]] | None = None  # on labelled training rows, in eval mode
 
 
 def fit(objective: Objective, plan: Plan) -> State:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from .. import losses
 from ..data.columns import Columns
@@ -19,6 +20,7 @@ from ..knowledge.fingerprint import expected
 from ..knowledge.manifest import read as read_manifest
 from ..knowledge.store import Reader
 from ..model import FusionModel
+from ..model_names import longer_name, with_fraction
 from ..progress import Tell
 from ..recipe import Distill, Network, Recipe, Training
 from ..registry import PartSettings, settings
@@ -35,12 +37,17 @@ from .training_setup import TrainingData, build_model, make_plan
 class Job:
     """One training."""
 
-    model: str  # its folder: student, baseline, only-MODALITY, with -FRACTION where labels are hidden
+    model: str  # its folder: student, baseline, only-MODALITY; -FRACTION where labels are hidden; -xFACTOR if longer
     seed: int
     distilled: bool  # from the teacher; else on labels only
     fraction: float  # of the labels
     only: str | None  # the one modality that a unimodal baseline reads
-    epochs: int | None = None  # another budget than the recipe's: of the compute-matched baseline
+    epochs: int | None = None  # another budget than the recipe's: of longer and of compute-matched baselines
+
+    @property
+    def compared(self) -> bool:
+        """Whether it is a student, or a baseline that it is compared with, with the recipe's budget."""
+        return self.only is None and self.epochs is None and self.model != "rival"
 
 
 def prepared(run: Run, job: Job, scratch: Path, tell: Tell) -> tuple[Objective, Plan]:
@@ -55,9 +62,7 @@ def prepared(run: Run, job: Job, scratch: Path, tell: Tell) -> tuple[Objective, 
     model, columns = build_model(run, network, columns, usage.standardising(columns.rows("train")))
     objective = make_objective(model, losses_of(run, job), knowledge, run.recipe.distill)
     teacher = open_reader(run, all_columns, objective, knowledge) if knowledge else None
-    training = training_of(run.recipe.distill, job.distilled)
-    if job.epochs is not None:
-        training = training.model_copy(update={"epochs": job.epochs})
+    training = training_of_job(run.recipe.distill, job)
     data = training_data(run, job, training, (columns, usage), teacher)
     plan = make_plan(run, training, data, objective, scratch, tell)
     return objective, dataclasses.replace(
@@ -77,8 +82,20 @@ def training_of(distill: Distill, distilled: bool) -> Training:
     if distilled or distill.baseline is None:
         return distill.train
     # :meth:`suffuse.recipe.Recipe.seen` says which entries are augmented
-    overrides = {"augment": True} if distill.baseline.augment else {}
+    overrides: dict[str, Any] = {"augment": True} if distill.baseline.augment else {}
+    if distill.baseline.epochs != "auto":
+        overrides["epochs"] = distill.baseline.epochs
     return distill.baseline.train.applied(distill.train).model_copy(update=overrides)
+
+
+def training_of_job(distill: Distill, job: Job) -> Training:
+    """The training settings of one training. With another number of epochs ``patience`` is as large a share of it; the
+    learning rate's schedule follows the number of steps."""
+    training = training_of(distill, job.distilled)
+    if job.epochs is None:
+        return training
+    patience = -(-training.patience * job.epochs // training.epochs)
+    return training.model_copy(update={"epochs": job.epochs, "patience": patience})
 
 
 def make_objective(
@@ -111,7 +128,8 @@ def training_data(
     allowed = label_budget(columns, job.fraction, run.recipe.seed)
     target = columns.hidden(allowed)
     labelled = columns.labelled("train")
-    rows = columns.rows("train") if teacher else labelled[allowed[labelled]]
+    labelled = labelled[allowed[labelled]]
+    rows = columns.rows("train") if teacher else labelled
     judged = columns.labelled("validation")
     viewer = Viewer.of(training, run.recipe.viewed_modalities(job.distilled), job.seed)
     if teacher:
@@ -124,6 +142,7 @@ def training_data(
         Sampler(rows, columns.shared()[rows], training.batch, job.seed),
         validation=judged[allowed[judged]],
         steps_per_epoch=-(-len(columns.rows("train")) // training.batch),
+        labelled=labelled,
         viewer=viewer,
         target=target,
         reader=teacher,
@@ -156,11 +175,25 @@ def jobs(run: Run) -> list[Job]:
     for number in range(run.recipe.distill.num_seeds):
         seed_number = run.recipe.seed + number + 1
         for fraction in (1.0, *run.recipe.fractions):
-            suffix = "" if fraction == 1 else f"-{fraction:g}"
-            trainings.append(Job(f"student{suffix}", seed_number, True, fraction, None))
-            trainings.append(Job(f"baseline{suffix}", seed_number, False, fraction, None))
+            trainings.append(Job(with_fraction("student", fraction), seed_number, True, fraction, None))
+            trainings.append(Job(with_fraction("baseline", fraction), seed_number, False, fraction, None))
         if run.recipe.distill.unimodal_baselines and len(run.recipe.student.encoders) > 1:
-            trainings.extend(Job(f"only-{name}", seed_number, False, 1.0, name) for name in run.recipe.student.encoders)
+            trainings.extend(
+                Job(f"only-{name}", seed_number, False, 1.0, name, _unimodal_epochs(run.recipe.distill))
+                for name in run.recipe.student.encoders
+            )
         if run.recipe.distill.compute_matched_baseline:
             trainings.append(Job("rival", seed_number, False, 1.0, None))
     return trainings
+
+
+def longer_jobs(run: Run, fraction: float, factor: int) -> list[Job]:
+    """The labels-only baseline of every seed with ``factor`` times the epochs, all else equal."""
+    epochs, model = factor * run.recipe.distill.train.epochs, longer_name(with_fraction("baseline", fraction), factor)
+    seeds = range(run.recipe.seed + 1, run.recipe.seed + 1 + run.recipe.distill.num_seeds)
+    return [Job(model, seed_number, False, fraction, None, epochs) for seed_number in seeds]
+
+
+def _unimodal_epochs(distill: Distill) -> int | None:
+    epochs = distill.unimodal_baselines
+    return None if isinstance(epochs, bool) else epochs

@@ -20,12 +20,13 @@ from .gradient_norms import DEAD, dead
 from .loop import Plan
 from .seed_selection import late_validation
 
-VERSION = 3  # of training.json; before 2 it has no record of rows and steps, before 3 no late validation
+VERSION = 4  # of training.json; before 2: no record of rows and steps; before 3: no late validation; 4: training score
 
 
 def save_trained(model: FusionModel, state: State, plan: Plan, folder: Path) -> None:
-    """The model, ``metrics.jsonl`` (a line per validation) and, last, ``training.json``: which epoch was best, which
-    rows the training used (:mod:`.row_usage`), its budget of steps, and the weights of unimodal heads."""
+    """The model, ``metrics.jsonl`` (a line per validation) and, last, ``training.json``: which epoch was best, the
+    score on (a sample of) labelled training rows, which rows the training used (:mod:`.row_usage`), its budget of
+    steps, and the weights of unimodal heads."""
     save(model, folder)
     write_text(folder / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in state.history))
     facts = {
@@ -34,6 +35,8 @@ def save_trained(model: FusionModel, state: State, plan: Plan, folder: Path) -> 
         "best_epoch": state.best_epoch,
         "validation": next(h["validation"] for h in state.history if h["epoch"] == state.best_epoch),
     }
+    if plan.score_training:
+        facts["training"] = plan.score_training(model)
     facts["late_validation"] = late_validation([line["validation"] for line in state.history])
     facts |= {"shares": mean_shares(state.history), "alerts": alerts(state.history)}
     facts |= {"version": VERSION, "steps": steps(plan, state)}

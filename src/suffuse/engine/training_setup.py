@@ -17,13 +17,14 @@ from ..model import FusionModel
 from ..progress import Tell
 from ..recipe import Network, Training
 from ..run import Run
+from ..subsample import training_sample
 from . import feature_cache
 from .loop import Plan
 from .objective import Objective
 from .process_group import current
 from .row_usage import RowUsage
 from .training_record import follower
-from .validation import finisher, scorer
+from .validation import finisher, score_rows, scorer
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class TrainingData:
     sampler: Sampler  # over the training rows
     validation: np.ndarray  # positions of the rows that choose the epoch
     steps_per_epoch: int
+    labelled: np.ndarray  # positions of the training rows whose labels it may use
     viewer: Viewer | None = None  # modality dropout and augmentation
     target: Tensor | None = None  # replaces the stored targets where labels are hidden
     reader: Reader | None = None  # reads the teacher's arrays
@@ -70,4 +72,5 @@ def make_plan(run: Run, training: Training, data: TrainingData, objective: Objec
         note=follower(run, folder),
         usage=data.usage,
         labels=lambda rows: data.columns.counts(rows, data.target),
+        score_training=lambda model: score_rows(model, data.columns, training_sample(data.labelled)),
     )

@@ -45,6 +45,11 @@ def scorer(columns: Columns, rows: np.ndarray, training: Training = PLAIN) -> Ca
     return scored
 
 
+def score_rows(model: FusionModel, columns: Columns, rows: np.ndarray) -> dict[str, float]:
+    """The main metric (first) and the loss of a trained model on labelled rows, in eval mode."""
+    return score(columns.spec, logits(model, columns, rows), columns.target[rows])
+
+
 def finisher(columns: Columns, rows: np.ndarray) -> Callable[[FusionModel], None]:
     """What a training does with the best weights: it fits the weights of unimodal heads for every set of
     modalities."""

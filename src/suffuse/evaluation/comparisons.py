@@ -1,4 +1,4 @@
-"""Comparisons of a run's models on the main metric: which pairs, McNemar's test, and the label-efficiency curve.
+"""Comparisons of a run's models on the main metric: which pairs, and McNemar's test.
 
 distillation   every student against the same network trained on labels only
 compute        the student against the compute-matched baseline (``distill.compute_matched_baseline``)
@@ -21,18 +21,31 @@ rests on seeds too.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from scipy.special import bdtr, chdtrc
 
+from ..model_names import parse_trained
 from ..types import CLASSES, Spec
-from .intervals import bounds, summary
+from .family import family_verdicts
+from .intervals import bounds, spread
 from .metrics import Draws, Metrics
-from .verdict import compare
+from .verdict import NO_EVIDENCE, compare, required_size
 
 DISTILLATION, COMPUTE, FUSION, CLASSICAL = "distillation", "compute", "fusion", "classical"
+FAMILY = (DISTILLATION, COMPUTE)  # whose verdicts are adjusted for their number
 NETWORKS = ("student", "export")  # that are compared with a classical baseline, beside the teacher
+
+
+@dataclass(frozen=True)
+class References:
+    """What is known of the models that others are compared with."""
+
+    classical: str = ""  # the classical baseline that is best on validation rows
+    convergence: Mapping[str, Any] | None = None  # what convergence.json holds
+    earlier_seeds: Sequence[int] = ()  # numbers of seeds that were evaluated before, fewer than now
 
 
 def pairs(models: Sequence[str], classical: str = "") -> list[tuple[str, str, str]]:
@@ -54,24 +67,60 @@ def comparisons(
     known: tuple[Spec, np.ndarray],
     metric: str,
     draws: Draws,
-    classical: str = "",
+    reference_facts: References = References(),
 ) -> list[dict[str, Any]]:
     """A verdict on each pair. ``metrics`` and ``predictions``: model -> one entry per seed, predictions (N, C);
-    ``known``: the spec, and the targets (N,); ``classical``: the best of the classical baselines.
+    ``known``: the spec, and the targets (N,).
 
     Two single networks ("fusion" with one seed) can be compared on rows alone; a statement about a recipe, as that
-    distilling helps, needs at least two seeds.
+    distilling helps, needs at least two seeds. Those about distillation are a family (:mod:`.family`).
     """
-    verdicts = []
+    verdicts, classical = [], reference_facts.classical
     for about, candidate, reference in pairs(list(metrics), classical):
         scores, base = ([m[metric] for m in metrics[name]] for name in (candidate, reference))
         if about == CLASSICAL:
             base = base * len(scores)  # it has no seed
         fixed = about in (FUSION, CLASSICAL) and len(scores) == 1
-        facts = {"about": about, "who": candidate, "against": reference, "metric": metric}
+        facts: dict[str, Any] = {"about": about, "who": candidate, "against": reference, "metric": metric}
         facts |= compare(scores, base, draws.confidence, bounds(metric), draws.size, fixed)
+        if about in FAMILY:
+            facts |= {"earlier_seeds": list(reference_facts.earlier_seeds)} if reference_facts.earlier_seeds else {}
+            facts["per_seed"] = {name: [float(m[metric][0]) for m in metrics[name]] for name in (candidate, reference)}
+        if about == DISTILLATION:
+            facts["longer"] = longer_comparisons(metrics, (candidate, reference), metric, draws)
         verdicts.append(facts | paired_rows((predictions[candidate][0], predictions[reference][0]), known, draws))
-    return verdicts
+    family = [facts for facts in verdicts if facts["about"] in FAMILY]
+    judged = iter(family_verdicts(family, draws.confidence, reference_facts.convergence))
+    return [_planned(next(judged), metrics, draws) if f["about"] in FAMILY else f for f in verdicts]
+
+
+def longer_comparisons(
+    metrics: Mapping[str, Sequence[Metrics]], pair: tuple[str, str], metric: str, draws: Draws
+) -> list[dict[str, Any]]:
+    """The student against each longer baseline of the same share of the labels, the shortest first."""
+    student, baseline = pair
+    found = []
+    for name in metrics:
+        kind, fraction, factor = parse_trained(name) or ("", "", 0)
+        if kind == "baseline" and factor > 1 and parse_trained(baseline) == (kind, fraction, 1):
+            found.append((factor, name))
+    entries = []
+    for factor, name in sorted(found):
+        scores, base = ([m[metric] for m in metrics[model]] for model in (student, name))
+        facts = compare(scores, base, draws.confidence, bounds(metric), draws.size, plan=False)
+        numbers = {key: facts[key] for key in ("difference", "low", "high", "p")}
+        entries.append({"against": name, "factor": factor, **numbers, "per_seed": [float(s[0]) for s in base]})
+    return entries
+
+
+def _planned(facts: dict[str, Any], metrics: Mapping[str, Sequence[Metrics]], draws: Draws) -> dict[str, Any]:
+    """A verdict of the family with what would settle it, at the level that is left of several verdicts."""
+    if facts["verdict"] != NO_EVIDENCE or facts["settles"] is not None:
+        return facts | ({"settles": None} if facts["verdict"] != NO_EVIDENCE else {})
+    scores = ([m[facts["metric"]] for m in metrics[facts[side]]] for side in ("who", "against"))
+    estimate = spread([a - b for a, b in zip(*scores, strict=True)])
+    confidence = 1 - (1 - draws.confidence) / facts["family"]
+    return facts | {"settles": required_size(estimate, confidence, draws.size)}
 
 
 def paired_rows(pair: tuple[np.ndarray, np.ndarray], known: tuple[Spec, np.ndarray], draws: Draws) -> dict[str, Any]:
@@ -123,40 +172,3 @@ def mid_p(gained: int, lost: int) -> float:
 def _binomial_cdf(count: int, tosses: int) -> float:
     """Probability of at most ``count`` heads of a fair coin."""
     return float(bdtr(count, tosses, 0.5)) if count >= 0 else 0.0
-
-
-def label_curve(
-    metrics: Mapping[str, Sequence[Metrics]], labels: Mapping[float, int], metric: str, draws: Draws
-) -> dict[str, Any] | None:
-    """Scores of student and baseline by the share of the labels that they were trained on.
-
-    ``labels``: share -> labelled training rows; 1 is all. The smallest share comes first, shares without both models
-    are left out; None with fewer than two points. The teacher is the same at every share, trained on all labels: the
-    curve shows how far its logits replace labels that the student lacks, not what training such a teacher takes.
-    """
-    points = []
-    for share in sorted(labels):
-        suffix = "" if share == 1 else f"-{share:g}"
-        if f"student{suffix}" not in metrics or f"baseline{suffix}" not in metrics:
-            continue
-        scores = {name: [m[metric] for m in metrics[f"{name}{suffix}"]] for name in ("student", "baseline")}
-        means = {name: summary(seeds, draws.confidence, bounds(metric), draws.size) for name, seeds in scores.items()}
-        verdict = compare(scores["student"], scores["baseline"], draws.confidence, bounds(metric), draws.size)
-        points.append({"share": share, "labels": labels[share], **means, "verdict": verdict})
-    if len(points) < 2:
-        return None
-    curve = [p["labels"] for p in points], [p["baseline"]["mean"] for p in points]
-    for point in points:
-        point["baseline_needs"] = labels_needed(*curve, point["student"]["mean"])
-    return {"metric": metric, "teacher_saw": 1.0, "points": points}
-
-
-def labels_needed(labels: Sequence[int], scores: Sequence[float], target_score: float) -> int | None:
-    """The number of labels at which the baseline first reaches a score, interpolated between two points along the
-    logarithm of the number. None where it never does, and where it does with the fewest labels already."""
-    for n in range(1, len(labels)):
-        before, after = scores[n - 1], scores[n]
-        if before < target_score <= after:
-            fraction = (target_score - before) / (after - before)
-            return round(float(np.exp(np.interp(fraction, [0, 1], np.log([labels[n - 1], labels[n]])))))
-    return None

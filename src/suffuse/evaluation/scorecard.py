@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import evaluation_log
 from ..activations import main_metric
 from ..engine.label_budget import label_budget
 from ..files import read_json
@@ -20,8 +21,10 @@ from ..recipe.stage_settings import PROBES
 from ..run import Run
 from . import load_probe
 from .calibration import calibration_with_intervals
-from .comparisons import comparisons, label_curve
+from .comparisons import References, comparisons
 from .context import Context, Model
+from .convergence import FILE as CONVERGENCE
+from .label_curve import label_curve
 from .metrics import Metrics, measure, per_class_metrics, summarise
 from .models import folders
 from .slices import leak_free_metrics, leaked_rows, metrics_by_value
@@ -63,7 +66,18 @@ def scorecard(run: Run, context: Context, model: Model, cells: Mapping[str, Cell
         facts["by"] = {
             name: metrics_by_value(spec, predictions, target, context.draws, column) for name, column in cells.items()
         }
-    return facts | model_size(run, model)
+    return facts | training_score(run, model.name, facts["main"]) | model_size(run, model)
+
+
+def training_score(run: Run, model: str, metric: str) -> dict[str, Any]:
+    """``training``: the main metric on labelled training rows, its mean and each seed's, from ``training.json``; empty
+    for models without such a record."""
+    seeds = folders(run).get(model) or ([run.path("teacher")] if model == "teacher" else [])
+    records = [(read_json(seed / "training.json") or {}).get("training") or {} for seed in seeds]
+    scores = [float(record[metric]) for record in records if metric in record]
+    if not scores or len(scores) < len(seeds):
+        return {}
+    return {"training": {"metric": metric, "mean": float(np.mean(scores)), "per_seed": scores}}
 
 
 def per_class(context: Context, seeds: list[np.ndarray]) -> dict[str, Any]:
@@ -99,14 +113,14 @@ def summarise_comparisons(run: Run, context: Context) -> ComparisonSummary:
     spec, columns, rows, draws = context.spec, context.columns, context.rows, context.draws
     predictions = {name: list(model.predictions(spec).values()) for name, model in context.models.items()}
     known, metric = (spec, context.target), main_metric(spec.heads)
-    files: dict[str, Any] = {
-        "comparisons": comparisons(context.metrics, predictions, known, metric, draws, context.classical)
-    }
+    earlier = evaluation_log.earlier_seeds(run.folder, run.recipe.distill.num_seeds)
+    references = References(context.classical, read_json(run.path(CONVERGENCE)), earlier)
+    files: dict[str, Any] = {"comparisons": comparisons(context.metrics, predictions, known, metric, draws, references)}
     if run.recipe.evaluate.label_curve:
         labelled, seed = columns.labelled("train"), run.recipe.seed
         shares = (*run.recipe.fractions, 1.0)
         labels = {share: int(label_budget(columns, share, seed)[labelled].sum()) for share in shares}
-        files["label-curve"] = label_curve(context.metrics, labels, metric, draws)
+        files["label-curve"] = label_curve(context.metrics, labels, metric, draws, files["comparisons"])
     large = (read_json(run.path("data", "leaks.json")) or {}).get("kept", {})
     leaked = leaked_rows(columns, rows, large)
     fields = {

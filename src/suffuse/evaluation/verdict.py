@@ -20,10 +20,11 @@ from typing import Any
 import numpy as np
 from scipy.special import nctdtr, ndtri, stdtrit
 
-from .intervals import Range, Size, Spread, clipped, difference_bounds, interval, spread
+from .intervals import Range, Size, Spread, clipped, difference_bounds, expanded, interval, spread
 
 HELPS, HURTS, NO_EVIDENCE = "helps", "hurts", "no evidence"
 POWER = 0.8
+LEAST_EXPONENT, BISECTIONS = -30.0, 40  # of p-values: 10 to the power of the exponent; smaller ones are 0
 GUARD = 0.1  # share of an interval's half-width by which it must be clear of 0
 MIN_SEEDS, MAX_SEEDS = 3, 1000  # that are proposed; the rows are multiplied by MAX_SEEDS at most
 METHOD = {
@@ -52,11 +53,13 @@ def compare(
     low, high = interval(estimate, confidence, size)
     verdict = NO_EVIDENCE if estimate.seeds == 1 and not fixed else verdict_of(estimate.mean, low, high)
     low, high = clipped((low, high), difference_bounds(within))
+    tested = estimate.seeds > 1 or fixed
     return {
         "difference": estimate.mean,
         "low": low,
         "high": high,
         "verdict": verdict,
+        "p": p_value(estimate, confidence, size) if tested else None,
         "method": "rows" if fixed or estimate.seeds == 1 else "seeds and rows",
         "seeds": estimate.seeds,
         **({"rows": size.rows, "groups": size.groups} if size else {}),
@@ -69,6 +72,51 @@ def verdict_of(mean: float, low: float, high: float) -> str:
     if low - GUARD * (mean - low) > 0:
         return HELPS
     return HURTS if high + GUARD * (high - mean) < 0 else NO_EVIDENCE
+
+
+def p_value(estimate: Spread, confidence: float, size: Size | None) -> float | None:
+    """The p-value that goes with interval and verdict: the smallest alpha at which the interval of confidence 1 - alpha
+    is clear of 0 by the margin of a verdict. It is 1 - ``confidence`` or less exactly where there is a verdict.
+
+    The margin of the rows is that of the percentiles at ``confidence``, and grows with alpha as Student's t of the
+    groups does: resamples are too few for the tails. None where nothing was scored.
+    """
+    if not np.isfinite(estimate.mean) or not len(estimate.deviations):
+        return None
+    reference, effect = (1 - confidence) / 2, abs(estimate.mean)
+    rows = expanded(estimate.deviations, reference, size)[0 if estimate.mean > 0 else 1]
+
+    def quantile(tail: float) -> float:
+        return -float(stdtrit(size.groups - 1, tail) if size is not None and size.groups > 1 else ndtri(tail))
+
+    def is_clear(exponent: float) -> bool:
+        tail = 10.0**exponent / 2
+        seeds = -float(stdtrit(estimate.seeds - 1, tail)) * np.sqrt(estimate.by_seeds) if estimate.by_seeds else 0.0
+        margin = rows * quantile(tail) / quantile(reference)
+        return bool(effect > (1 + GUARD) * max(np.hypot(seeds, estimate.scale * margin), margin))
+
+    low, high = LEAST_EXPONENT, 0.0
+    if effect == 0 or is_clear(low):
+        return 0.0 if effect else 1.0
+    for _ in range(BISECTIONS):
+        middle = (low + high) / 2
+        low, high = (low, middle) if is_clear(middle) else (middle, high)
+    return 10.0**high
+
+
+def holm(p_values: Sequence[float | None]) -> list[float | None]:
+    """p-values of a family, adjusted so that the chance of any false rejection is at most alpha where those of alpha or
+    less are rejected (Holm 1979). A comparison without a p-value counts, and has none."""
+    order = sorted(range(len(p_values)), key=lambda n: _or_one(p_values[n]))
+    adjusted, highest = list(p_values), 0.0
+    for rank, n in enumerate(order):
+        highest = max(highest, min(1.0, (len(order) - rank) * _or_one(p_values[n])))
+        adjusted[n] = None if p_values[n] is None else highest
+    return adjusted
+
+
+def _or_one(p: float | None) -> float:
+    return 1.0 if p is None else p
 
 
 def required_size(estimate: Spread, confidence: float, size: Size | None) -> dict[str, Any]:

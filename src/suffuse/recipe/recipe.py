@@ -136,6 +136,9 @@ class Recipe(Settings):
             raise ValueError(f"distill.baseline.train.mixup: got it beside distill.train.{got}")
         if baseline and baseline.train.mixup and fusions.headless(self.student.fusion):
             raise ValueError("distill.baseline.train.mixup: got it beside a fusion with heads of its own")
+        if baseline and baseline.epochs != "auto" and baseline.epochs < train.epochs:
+            expected = f"auto, or at least the student's {train.epochs} (distill.train.epochs)"
+            raise ValueError(f"distill.baseline.epochs: got {baseline.epochs}, expected {expected}")
         able = [n for n in self.student.encoders if self.modalities[n].has("augment")]
         for name, augment in (baseline.augment if baseline else {}).items():
             where = f"distill.baseline.augment.{name}"

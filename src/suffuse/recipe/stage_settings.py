@@ -69,8 +69,11 @@ Fractions = Annotated[tuple[Fraction, ...], Field(min_length=1)]
 
 
 class Baseline(Settings):
-    """Settings of the labels-only baseline that differ from the student's; its budget never does."""
+    """Settings of the labels-only baseline that differ from the student's. It has as many steps as the student; where
+    the comparison isn't settled, it is trained longer too."""
 
+    # auto: the student's, and 2, 4 and 8 times as many where the comparison isn't settled; a number: so many, no others
+    epochs: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
     train: OwnTraining = OwnTraining()
     dropout: float | None = Field(default=None, ge=0, lt=1)  # of the head; where the fusion has heads: of the encoders
     augment: dict[str, Any] = Field(default_factory=dict)  # modality -> its ``augment`` here; of others the student's
@@ -93,8 +96,14 @@ class Distill(Settings):
         Annotated[float, Field(gt=0, lt=1)], ...
     ] = ()  # also with this share of the labels, e.g. [0.05]
     compute_matched_baseline: Annotated[Times | None, BeforeValidator(_rival)] = None  # see docs; `true` is 20
-    unimodal_baselines: bool = True  # also the student on each modality alone
+    unimodal_baselines: bool | Annotated[int, Field(ge=1)] = True  # also the student on each modality alone; a number:
+    # with so many epochs
     weak_teacher: Literal["warn", "stop"] = "warn"  # where it scores below the labels-only baseline, on validation
+
+    @property
+    def longer_baselines(self) -> bool:
+        """Whether baselines of comparisons that aren't settled are trained longer too."""
+        return self.baseline is None or self.baseline.epochs == "auto"
 
 
 PROBES = {  # probe -> module with ``probe(context)``, in the order in which they run

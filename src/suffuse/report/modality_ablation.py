@@ -78,21 +78,58 @@ def label_curve(run: Run) -> TextTable | None:
         return None
     metric, rows = results["metric"], []
     for point in results["points"]:
-        verdict, needs = point["verdict"], point["baseline_needs"]
+        verdict = point["verdict"]
         gain, low, high = (ascii_difference(metric, verdict[key]) for key in ("difference", "low", "high"))
         rows.append(
             (
                 f"{100 * point['share']:.3g} %",
                 f"{point['labels']:,}",
                 *(ascii_score(metric, point[model]) for model in CURVE_MODELS),
+                longest_text(metric, point),
                 f"{gain} [{low}, {high}]",
                 t(verdict["verdict"]),
-                f"{needs:,}" if needs else "-",
+                equivalent_text(point.get("equivalent")),
             )
         )
-    headings = (t("share of labels"), t("rows"), t("student"), t("labels only"), t("difference"), t("distillation"),
-                t("baseline needs"))  # fmt: skip
+    longest = t("labels only, longest") if any(longest_text(metric, point) for point in results["points"]) else ""
+    headings = (t("share of labels"), t("rows"), t("student"), t("labels only"), longest, t("difference"),
+                t("distillation"), t("labels only needs"))  # fmt: skip
     return TextTable(t("Label efficiency: %(metric)s", metric=t(METRICS[metric].name)), headings, rows)
+
+
+def longest_text(metric: str, point: dict) -> str:
+    """The score of the longest baseline; empty where none was trained longer."""
+    longer = "-x" in point.get("longest_model", "")
+    return ascii_score(metric, point["longest"]) if longer else ""
+
+
+def equivalent_text(equivalent: dict | None) -> str:
+    """``31 % [24, 40]``: the share of the labels with which labels-only training scores as well."""
+    if not equivalent:
+        return "-"
+    share, low, high = (_end_text(equivalent, end) for end in ("share", "low", "high"))
+    return f"{share} % [{low}, {high}]"
+
+
+def equivalences(run: Run) -> list[str]:
+    """A sentence for each smaller share of the labels: with how many of them labels-only training scores as well."""
+    results, texts = read_json(run.path("scores", "label-curve.json")), []
+    for point in (results or {"points": []})["points"]:
+        equivalent = point.get("equivalent")
+        if equivalent and point["share"] < 1:
+            values = {end: _end_text(equivalent, end) for end in ("low", "high")}
+            values["own"] = f"{100 * point['share']:.3g} %"
+            values["needed"] = f"{_end_text(equivalent, 'share')} %"
+            values["percent"] = f"{100 * run.recipe.evaluate.confidence:g} %"
+            texts.append(t("the student with %(own)s of the labels scores as labels-only training with %(needed)s "
+                           "(%(percent)s interval %(low)s to %(high)s)", **values))  # fmt: skip
+    return texts
+
+
+def _end_text(equivalent: dict, end: str) -> str:
+    beyond = equivalent["beyond"]
+    sign = "<" if end in beyond["below"] else ">" if end in beyond["above"] else ""
+    return f"{sign}{100 * equivalent[end]:.2g}" if equivalent[end] < 0.995 else f"{sign}100"
 
 
 def label_curve_chart(run: Run) -> dict[str, Any] | None:

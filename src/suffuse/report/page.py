@@ -105,6 +105,7 @@ def probe_sections(run: Run) -> dict[str, Any]:
             "controls": modality_ablation.controls(run, intervals=True),
             "slices": modality_ablation.slices(run),
             "curve": modality_ablation.label_curve(run),
+            "equivalences": modality_ablation.equivalences(run),
             "chart": modality_ablation.label_curve_chart(run),
             "unused": run_warnings.unused_modalities(run),
         },

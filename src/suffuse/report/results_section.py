@@ -15,6 +15,7 @@ from .formatting import NBSP, count, join_names, kilobytes, minus, percent, rati
 from .i18n import t
 from .metric_format import METRICS, range_text
 from .scores_table import model_name
+from .seed_scores import seed_table
 
 CONSTANT_PREDICTION = {
     CLASSES: "the most frequent class",
@@ -44,6 +45,7 @@ def results(run: Run, heads: Sequence[Head]) -> dict:
             for (model, card), row in zip(cards.items(), rows, strict=True)
         ],
         "ratios": ratios(cards, main),
+        "seeds": seed_table(run),
         "terms": terms(heads, main, second, metric_format.mean_suffix(run)),
     }
 

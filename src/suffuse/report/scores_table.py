@@ -7,6 +7,7 @@ from dataclasses import astuple, dataclass
 
 from ..files import read_json
 from ..integrity import require
+from ..model_names import parse_trained
 from ..run import Run
 from ..types import CLASSES, LABELS, NUMBER, Head
 from . import metric_format
@@ -65,6 +66,10 @@ def model_order(model: str) -> tuple:
     kind, _, rest = model.partition("-")
     if kind == "export":
         return (ORDER[kind], 0.0, bool(rest), model)
+    if trained := parse_trained(model):
+        kind, rest, factor = trained
+        place = ORDER[kind] + factor / 1000  # a longer baseline follows the one of the student's length
+        return (5, -float(rest), place, model) if rest else (place, 0.0, 0, model)
     if kind != "only" and rest:  # label fractions follow the models with all labels, the largest first
         return (5, -float(rest), ORDER.get(kind, 8), model)
     return (ORDER.get(kind, 8), 0.0, 0, model)
@@ -89,7 +94,17 @@ def model_name(model: str, heads: Sequence[Head] = ()) -> str:
         return t(FLOORS[kinds.pop()] if len(kinds) == 1 else "training prior")
     if kind == "only":
         return t("%(modality)s alone", modality=rest)
-    return t(NAMES.get(kind, kind)) + (t(", %(share)s of the labels", share=label_share(rest)) if rest else "")
+    factor = 1
+    if trained := parse_trained(model):
+        kind, rest, factor = trained
+    name = t(NAMES.get(kind, kind)) + (t(", %(factor)s times the epochs", factor=factor) if factor > 1 else "")
+    return name + (t(", %(share)s of the labels", share=label_share(rest)) if rest else "")
+
+
+def fraction_of(model: str) -> str:
+    """The share of the labels in a student's or baseline's key; empty for all."""
+    trained = parse_trained(model)
+    return trained[1] if trained else ""
 
 
 def label_share(fraction: str) -> str:

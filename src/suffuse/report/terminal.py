@@ -13,13 +13,17 @@ from . import modality_ablation, run_warnings, scores_table, verdict_text
 from .contribution_section import contribution_table
 from .pool_members import members_table
 from .robustness_section import subsets_table
+from .seed_scores import seed_table
 
 
 def terminal_lines(run: Run) -> Iterator[str]:
     """The verdicts, the tables of results, the rows, the warnings, and the paths of report and student."""
     yield from verdict_text.sentences(run)
+    yield from modality_ablation.equivalences(run)
     yield ""
-    for lines in (*scores_table.text_tables(run), *modality_ablation.text_tables(run), *modality_tables(run)):
+    seeds = seed_table(run)
+    tables = [*scores_table.text_tables(run), *([seeds.lines()] if seeds else [])]
+    for lines in (*tables, *modality_ablation.text_tables(run), *modality_tables(run)):
         yield from lines
         yield ""
     yield from row_counts(run)
@@ -40,6 +44,7 @@ def summary(run: Run) -> dict[str, Any]:
         "scores": scores_table.scores(run),
         "comparisons": read_json(run.path("scores", "comparisons.json")) or [],
         "verdicts": verdict_text.sentences(run),
+        "label_curve": read_json(run.path("scores", "label-curve.json")),
         "warnings": run_warnings.warnings(run),
         "report": str(run.path("report.html")),
         "export": str(run.path("export")),

@@ -17,8 +17,17 @@ BASELINES = {
 }
 VERDICTS = {
     "helps": "distillation helps",
+    "faster": "distillation is faster",
     "hurts": "distillation hurts",
     "no evidence": "distillation shows no evidence of a gain",
+}
+SETTLED = {
+    "no lead": "settled: no lead on validation rows",
+    "trained": "settled: the baseline has learned its training rows as well",
+    "longer": "settled: the baseline stops rising at %(epochs)s epochs",
+    "rising": "not settled: the baseline still rises at %(epochs)s epochs",
+    "off": "not settled: longer baselines are switched off (distill.baseline.epochs)",
+    "unknown": "not settled: no record of how the baseline converged",
 }
 
 
@@ -39,31 +48,99 @@ def sentences(run: Run) -> list[str]:
     return [f"{v.labels}, {v.conclusion} ({prefix}{v.numbers})" for v in verdicts(run)]
 
 
+def compared(run: Run) -> list[dict]:
+    """The comparisons with a baseline; with all labels first."""
+    comparisons = read_json(run.path("scores", "comparisons.json")) or []
+    with_baseline = [c for c in comparisons if c.get("about", "distillation") in BASELINES]
+    return sorted(with_baseline, key=lambda c: scores_table.model_order(c["who"]))
+
+
 def verdicts(run: Run) -> list[Verdict]:
     """A verdict for each comparison with a baseline."""
     cards, texts = scores_table.scores(run), []
-    comparisons = read_json(run.path("scores", "comparisons.json")) or []
-    with_baseline = [c for c in comparisons if c.get("about", "distillation") in BASELINES]
-    for c in sorted(with_baseline, key=lambda c: scores_table.model_order(c["who"])):
-        _, _, fraction = c["who"].partition("-")
-        metric = c["metric"]
-        student, baseline = (
-            metric_format.ascii_value(metric, cards[model]["metrics"][metric]["mean"])
-            for model in (c["who"], c["against"])
-        )
+    for c in compared(run):
+        fraction, metric = scores_table.fraction_of(c["who"]), c["metric"]
+        models = (c["who"], c["against"], *(length["against"] for length in c.get("longer", ())))
+        scores = {m: metric_format.ascii_value(metric, cards[m]["metrics"][metric]["mean"]) for m in models}
         interval = metric_format.ascii_interval(metric, c, run.recipe.evaluate.confidence)
-        numbers = t(
-            "%(student)s against %(baseline)s for %(name)s: %(gap)s, %(details)s",
-            student=student,
-            baseline=baseline,
-            name=baseline_name(run, c.get("about", "distillation")),
+        details = (interval, sample_size(c), adjusted_p(c), tuning_trials(run))
+        difference = t(
+            "%(gap)s, %(details)s",
             gap=metric_format.ascii_difference(metric, c["difference"]) + metric_format.difference_unit(metric),
-            details=t(", ").join(filter(None, (interval, sample_size(c), tuning_trials(run)))),
+            details=t(", ").join(filter(None, details)),
         )
         share = scores_table.label_share(fraction) if fraction else ""
         labels = t("with %(share)s of the labels", share=share) if share else t("with all labels")
-        texts.append(Verdict(c["verdict"], labels, t(VERDICTS[c["verdict"]]), numbers + to_settle(c)))
+        numbers = t("%(scores)s: %(difference)s", scores=scores_text(run, c, scores), difference=difference)
+        notes = (to_settle(c), settled_text(c), seeds_added(c))
+        texts.append(Verdict(c["verdict"], labels, t(VERDICTS[c["verdict"]]), numbers + "".join(notes)))
     return texts
+
+
+def scores_text(run: Run, comparison: dict, scores: dict[str, str]) -> str:
+    """The scores of a comparison in words. ``scores``: model -> its score as text."""
+    student, baseline = scores[comparison["who"]], scores[comparison["against"]]
+    longer, epochs = comparison.get("longer") or [], comparison.get("epochs")
+    if comparison["verdict"] != "faster" or not epochs:
+        name = baseline_name(run, comparison.get("about", "distillation"))
+        text = t("%(student)s against %(baseline)s for %(name)s", student=student, baseline=baseline, name=name)
+        last = longer[-1] if longer else None
+        further = {"epochs": last["epochs"], "score": scores[last["against"]]} if last else {}
+        return text + (t(", %(score)s for it with %(epochs)s epochs", **further) if last else "")
+    values = {"student": student, "baseline": baseline, "epochs": epochs}
+    if not longer:
+        values["longer"] = comparison["baseline_epochs"]
+        return t("reaches %(student)s in %(epochs)s epochs, the labels-only baseline %(baseline)s in %(longer)s",
+                 **values)  # fmt: skip
+    last = enough_epochs(comparison) if comparison["settled"] else longer[-1]
+    values |= {"longer": last["epochs"], "score": scores[last["against"]]}
+    if comparison["settled"]:
+        return t("reaches %(student)s in %(epochs)s epochs; the labels-only baseline needs %(longer)s (%(score)s), and "
+                 "has %(baseline)s after %(epochs)s", **values)  # fmt: skip
+    return t("reaches %(student)s in %(epochs)s epochs; the labels-only baseline has %(score)s after %(longer)s and "
+             "still rises, and %(baseline)s after %(epochs)s", **values)  # fmt: skip
+
+
+def enough_epochs(comparison: dict) -> dict:
+    """The shortest of the longer baselines whose mean score is the student's or higher; else the longest."""
+    return next((length for length in comparison["longer"] if length["difference"] <= 0), comparison["longer"][-1])
+
+
+def settled_text(comparison: dict) -> str:
+    """The end of a verdict's sentence: whether the baseline was trained long enough, and whether it may be longer;
+    empty where older scores don't hold that."""
+    why = comparison.get("why")
+    if why is None:
+        return ""
+    longest = comparison["longer"][-1]["epochs"] if comparison["longer"] else 0
+    text = t("; ") + (t(SETTLED[why], epochs=longest) if "%(" in SETTLED[why] else t(SETTLED[why]))
+    off = why != "off" and comparison.get("automatic") is False
+    return text + (t("; longer baselines are switched off (distill.baseline.epochs)") if off else "")
+
+
+def seeds_added(comparison: dict) -> str:
+    """The end of a verdict's sentence where fewer seeds had a verdict before."""
+    earlier = comparison.get("earlier_seeds")
+    if not earlier:
+        return ""
+    seeds = t(", ").join(map(str, earlier))
+    return t("; seeds were added after a verdict with %(seeds)s: it is wrong more often than stated", seeds=seeds)
+
+
+def adjusted_p(comparison: dict) -> str:
+    """``p 0.012 of 2 verdicts``: adjusted for their number; empty where there is none."""
+    p, family = comparison.get("p_adjusted"), comparison.get("family", 1)
+    if p is None:
+        return ""
+    text = p_text(p)
+    return t("p %(p)s adjusted for %(family)s verdicts", p=text, family=family) if family > 1 else f"p {text}"
+
+
+def p_text(p: float | None) -> str:
+    """``0.012``; ``<0.0001``; a hyphen where there is none."""
+    if p is None:
+        return "-"
+    return "<0.0001" if p < 1e-4 else f"{p:.2g}"
 
 
 def baseline_name(run: Run, about: str) -> str:

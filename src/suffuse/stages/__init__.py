@@ -48,10 +48,11 @@ STAGES: dict[str, Stage] = {
             "Train the students from the store, and the labels-only baselines.",
             ("prepare", "extract"),
             ("student", "distill", "seed", "compute.processes", "modalities.*.augment", "evaluate.label_curve"),
-            format=5,
+            format=6,
             training_counts=(
                 "distill.num_seeds",
                 "distill.label_fractions",
+                "distill.baseline.epochs",
                 "distill.unimodal_baselines",
                 "distill.weak_teacher",
                 "evaluate.label_curve",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from ..data.columns import Columns
@@ -15,11 +16,13 @@ from ..engine import feature_cache
 from ..engine.loop import fit
 from ..engine.process_group import current
 from ..engine.runtime import settle
-from ..engine.student_training import Job, jobs, prepared, training_of
+from ..engine.student_training import Job, jobs, longer_jobs, prepared, training_of_job
 from ..engine.training_record import save_trained
 from ..engine.workers import is_brief, run_jobs
 from ..errors import SuffuseError
 from ..evaluation.compute_matched import compute_budget
+from ..evaluation.convergence import FACTORS, Convergence, longer_trainings
+from ..evaluation.convergence import FILE as CONVERGENCE
 from ..files import file_facts, read_json, write_json
 from ..model import FusionModel
 from ..progress import Tell, progress, say
@@ -27,38 +30,67 @@ from ..run import Run
 
 
 def distill(run: Run) -> None:
-    """Train all that the recipe asks for, side by side. Writes ``student/``, ``baseline/`` and their kin."""
+    """Train all that the recipe asks for, side by side, and longer baselines where a comparison isn't settled. Writes
+    ``student/``, ``baseline/`` and their kin, and ``convergence.json``."""
     _smaller(run)
     wanted = jobs(run)
     left = [j for j in wanted if not done(run, j)]
+    settle(run.recipe.compute.threads)
     if left:
-        settle(run.recipe.compute.threads)
         feature_cache.foresee(run, run.recipe.student, Columns.open(run.path("data")))
         weigh(run)
     with progress("distill") as tell:
+        ended = len(wanted) - len(left)
 
-        def tell_all(share: float, words: str) -> None:
-            tell((len(wanted) - len(left) * (1 - share)) / len(wanted), words)
+        def train_batch(batch: list[Job], known: int) -> None:
+            nonlocal ended
+            train(run, batch, lambda share, words: tell((ended + share * len(batch)) / known, words))
+            ended += len(batch)
 
         first, rest = in_order(left, max(run.recipe.compute.threads // run.recipe.compute.processes, 1))
-        share = len(first) / max(len(left), 1)
-        train(run, first, lambda done, words: tell_all(share * done, words))
+        train_batch(first, len(wanted))
         judge_teacher(run)
-        train(run, rest, lambda done, words: tell_all(share + (1 - share) * done, words))
-        tell(1.0, f"{len(wanted)} trainings")
+        train_batch([job for job in rest if job.compared], len(wanted))
+        longer = lengthen(run, [job for job in rest if not job.compared], train_batch)
+        wanted += longer
+        tell(1.0, f"{len(wanted)} trainings" + (f", {len(longer)} of them longer baselines" if longer else ""))
     for job in wanted:
         place = run.partial("distill") / job.model / f"seed-{job.seed}"
         for alert in (read_json(place / "training.json") or {}).get("alerts", ()):
             say(f"alert: {job.model}, seed {job.seed}: {alert}")
 
 
+def lengthen(run: Run, others: list[Job], train_batch: Callable[[list[Job], int], None]) -> list[Job]:
+    """Train ``others`` and the longer baselines of comparisons that aren't settled; writes ``convergence.json``.
+    Returns the longer trainings.
+
+    What is trained follows from what was trained before, so that it is the same after a kill.
+    """
+    convergence, count = Convergence(run, run.partial("distill")), len(jobs(run))
+    while True:
+        facts = convergence.assess()
+        longer = longer_trainings(run, facts)
+        left = [job for job in longer if not done(run, job)] + others
+        if not left:
+            break
+        train_batch(left, count + len(longer))
+        others = []
+    write_json(run.partial("distill") / CONVERGENCE, facts)
+    for model in {job.model for job in _possible_longer(run)} - {job.model for job in longer}:
+        shutil.rmtree(run.partial("distill") / model, ignore_errors=True)  # taken over, and not needed any more
+    return longer
+
+
 def keep(run: Run) -> None:
     """Take over, as copies, what was trained before and is asked for again: what is replaced moves away whole."""
     outputs, kept = (run.stamp("distill") or {})["outputs"], 0
-    for job in jobs(run):
+    rows = len(Columns.open(run.path("data")).rows("train"))
+    for job in [*jobs(run), *_possible_longer(run)]:
         name = f"{job.model}/seed-{job.seed}"
         files = {file: facts for file, facts in outputs.items() if file.startswith(f"{name}/")}
         if not files or not all(_same(run.path(file), facts) for file, facts in files.items()):
+            continue
+        if job.model != "rival" and not _has_budget(run, job, rows):
             continue
         if not done(run, job):
             copy = run.partial("distill") / ".kept"
@@ -74,6 +106,21 @@ def keep(run: Run) -> None:
         say(f"distill   {kept} training{'s are' if kept > 1 else ' is'} as {'they were' if kept > 1 else 'it was'}")
 
 
+def _possible_longer(run: Run) -> list[Job]:
+    """The longer baselines of every length."""
+    if not run.recipe.distill.longer_baselines:
+        return []
+    fractions = (1.0, *run.recipe.fractions)
+    return [job for fraction in fractions for factor in FACTORS for job in longer_jobs(run, fraction, factor)]
+
+
+def _has_budget(run: Run, job: Job, rows: int) -> bool:
+    """Whether a finished training of the run had the steps that are asked for now. ``rows``: of the training split."""
+    training = training_of_job(run.recipe.distill, job)
+    record = read_json(run.path(job.model, f"seed-{job.seed}", "training.json")) or {}
+    return record["steps"]["budget"] == training.epochs * -(-rows // training.batch)
+
+
 def train(run: Run, trainings: list[Job], tell: Tell) -> None:
     """Run these trainings in parallel."""
     orders, compute = [{"run": str(run.folder), **dataclasses.asdict(j)} for j in trainings], run.recipe.compute
@@ -85,7 +132,7 @@ def train(run: Run, trainings: list[Job], tell: Tell) -> None:
 def _are_brief(run: Run, jobs: list[Job]) -> bool:
     if any(job.model == "rival" for job in jobs):  # it has many epochs
         return False
-    trainings = [training_of(run.recipe.distill, job.distilled) for job in jobs]
+    trainings = [training_of_job(run.recipe.distill, job) for job in jobs]
     return is_brief(run.recipe.student.bare(), Columns.open(run.path("data")), trainings)
 
 

@@ -36,7 +36,7 @@ from ..opinion_pool import NETWORK
 from ..progress import Tell, progress, say
 from ..registry import settings
 from ..run import Run
-from ..subsample import evenly_spaced
+from ..subsample import training_sample
 from ..teachers import batch_query, portfolio
 from ..teachers.ensemble import combine
 from ..teachers.factory import open_external, open_network
@@ -46,7 +46,6 @@ from ..types import CLASSES, Head
 
 MEMORISED, SURE = 0.98, 0.05  # main metric and log loss on training rows of a teacher that has memorised them
 TRAINED_ON_GAP = 0.01  # by so much better on training rows: an external teacher was trained on them
-MAX_TRAINING_ROWS = 2_000  # training rows that a teacher is scored on
 
 
 @dataclass(frozen=True)
@@ -123,7 +122,7 @@ def measure_external(run: Run) -> None:
             raise SuffuseError("the teacher answers no validation row", where=where, got=f"{len(rows):,} abstentions")
         facts = {**teacher.facts(), "validation": score(columns.spec, answers, columns.target[rows])}
         facts |= {"rows": len(rows), "abstained": int(silent.sum())}
-        training_rows = sample_rows(columns.labelled("train"))
+        training_rows = training_sample(columns.labelled("train"))
         answers = batch_query.logits(
             teacher, training_rows, lambda share, words: tell(0.7 + 0.3 * share, f"training: {words}")
         )
@@ -156,7 +155,7 @@ def fit_portfolio(run: Run, tell: Tell) -> Portfolio:
     network = open_network(run, columns, teacher, folder)
     rows = columns.labelled("validation")
     if teacher.folds:
-        rows = np.concatenate([rows, sample_rows(columns.labelled("train"))])
+        rows = np.concatenate([rows, training_sample(columns.labelled("train"))])
     tell(0.9, "weights of the portfolio")
     write_json(place / portfolio.WEIGHTS, portfolio.subset_weights(network, columns, outputs, rows))
     return Portfolio.open(network, columns, place)
@@ -167,7 +166,7 @@ def score_trained(run: Run, members: Portfolio | None = None) -> dict:
     facts that were written."""
     folder = run.partial("teach")
     place, columns = folder / "teacher", Columns.open(run.path("data"))
-    training_rows, facts = sample_rows(columns.labelled("train")), read_json(place / "training.json")
+    training_rows, facts = training_sample(columns.labelled("train")), read_json(place / "training.json")
     together = run.recipe.trained is not None and run.recipe.trained.ensemble
     places = sorted((folder / "teachers").glob("seed-*")) if together else [place]
 
@@ -206,11 +205,6 @@ def trained_logits(run: Run, columns: Columns, places: list[Path], rows: np.ndar
         model = open_model(place)
         all_logits.append(logits(model, feature_cache.ready(columns, model, feature_cache.place(run)), rows))
     return all_logits[0] if len(all_logits) == 1 else combine(columns.spec.heads, all_logits, "mean")
-
-
-def sample_rows(rows: np.ndarray) -> np.ndarray:
-    """At most MAX_TRAINING_ROWS of these rows, evenly spread."""
-    return rows[evenly_spaced(len(rows), MAX_TRAINING_ROWS)]
 
 
 def is_memorised(heads: tuple[Head, ...], scores: dict[str, float]) -> bool:
@@ -257,7 +251,7 @@ def train(run: Run, job: Job, threads: int, tell: Tell) -> None:
             raise SuffuseError("too few groups of rows for folds", where="teacher.folds", got=got)
     sampler = Sampler(rows, columns.shared()[rows], training.batch, job.seed)
     viewer = Viewer.of(training, run.recipe.modalities, job.seed)
-    data = TrainingData(columns, usage, sampler, columns.labelled("validation"), sampler.steps, viewer)
+    data = TrainingData(columns, usage, sampler, columns.labelled("validation"), sampler.steps, rows, viewer)
     plan = make_plan(run, training, data, objective, scratch, tell)
     state = fit(objective, plan)
     if current().first:
