@@ -21,7 +21,7 @@ from suffuse import sources
 from suffuse.errors import UsageError
 from suffuse.modalities import audio_ops, text
 from suffuse.prepare.label_leakage import label_word_shares
-from suffuse.prepare.recipe_proposal import Proposal, epochs, names, picture_size, propose, text_settings
+from suffuse.prepare.recipe_proposal import Proposal, batch_size, epochs, names, picture_size, propose, text_settings
 from suffuse.prepare.recipe_writer import scalar
 from suffuse.recipe import Recipe, make_recipe
 
@@ -590,6 +590,17 @@ def test_sizes() -> None:
     assert epochs(1_000_000, 1.0) == 8
     assert 8 < epochs(38_000, 0.2) < 25
     assert epochs(7000, 4.5) < epochs(7000, 2.25)
+
+
+def test_networks_of_tables_take_more_steps() -> None:
+    assert (batch_size(3400), batch_size(3400, tables_only=True), batch_size(50_000, tables_only=True)) == (
+        256,
+        64,
+        256,
+    )
+    assert epochs(3400, 0.01, tables_only=True) == 370  # 20,000 steps of 64 rows
+    assert epochs(200, 0.01, tables_only=True) == 400
+    assert epochs(50_000, 0.01, tables_only=True) > epochs(50_000, 0.01)
 
 
 def test_text_settings() -> None:

@@ -40,8 +40,8 @@ FROZEN_COST = 0.02  # of an entry whose features are computed once, in pictures 
 TRIM = 30  # decibels: what is quieter at the ends of few recordings is cut
 FRAMES_IN_PICTURE = 200  # frames of sound that cost about as much as a picture of 64 pixels
 NGRAMS_IN_PICTURE = 4000
-MAX_EPOCHS = 150
-STEPS = (600, 2500)  # fewest and most steps of a training
+MAX_EPOCHS, TABLE_EPOCHS = 150, 400  # the second of networks that read tables alone: a step takes a millisecond
+STEPS, TABLE_STEPS = (600, 2500), (600, 20_000)  # fewest and most steps of a training
 PICTURES = 1_000_000  # that a training may read: some minutes for teacher and students on two cores
 
 # names that a recipe or the prepared columns keep for themselves
@@ -177,15 +177,15 @@ def _draft(plan: Plan, source: str, place: Path, rows: int, preset: Preset) -> r
         source=source if known else _relative(source, place),
         rows=rows,
         modalities=modalities,
-        batch=batch_size(train),
-        epochs=round(preset.epochs * epochs(train, cost)),
+        batch=batch_size(train, not used),
+        epochs=round(preset.epochs * epochs(train, cost, not used)),
         students=preset.students,
         folds=preset.folds,
         unimodal_baselines=preset.unimodal_baselines,
         few_rows=few_rows,
         pretrained=pictures <= MAX_PRETRAINED and all(map(_is_installed, EFFICIENTNET)),
         teacher_training=recipe_writer.TeacherTraining(
-            batch_size(labelled), round(preset.epochs * epochs(labelled, cost)), teachers
+            batch_size(labelled, not used), round(preset.epochs * epochs(labelled, cost, not used)), teachers
         ),
     )
 
@@ -257,16 +257,17 @@ def text_settings(cells: Sequence[str | None]) -> dict:
     return {"tokens": "ngrams", "vocabulary": vocabulary, "length": _length(lengths)}
 
 
-def batch_size(rows: int) -> int:
+def batch_size(rows: int, tables_only: bool = False) -> int:
     """Rows in a step: small tables need small ones, to make steps enough."""
-    return 64 if rows < 2000 else 256
+    return 64 if rows < (FEW_ROWS if tables_only else 2000) else 256
 
 
-def epochs(rows: int, cost: float) -> int:
+def epochs(rows: int, cost: float, tables_only: bool = False) -> int:
     """Epochs for so many training rows, of which each costs as much as so many pictures of 64 pixels."""
-    batch = batch_size(rows)
-    steps = min(max(PICTURES / max(batch * cost, 1), STEPS[0]), STEPS[1])
-    return int(min(max(round(steps / math.ceil(rows / batch)), 8), MAX_EPOCHS))
+    batch = batch_size(rows, tables_only)
+    (fewest, most), limit = (TABLE_STEPS, TABLE_EPOCHS) if tables_only else (STEPS, MAX_EPOCHS)
+    steps = min(max(PICTURES / max(batch * cost, 1), fewest), most)
+    return int(min(max(round(steps / math.ceil(rows / batch)), 8), limit))
 
 
 def _length(lengths: list[int]) -> int:
