@@ -98,3 +98,10 @@ def test_every_loss_has_a_meaning() -> None:
     for kind in losses.KINDS:
         meaning = losses.load_loss(kind).DOCS.meaning
         assert set(meaning) == set(LANGUAGES) and all(meaning.values())
+
+
+def test_minus_signs_are_those_of_numbers() -> None:
+    assert (
+        formatting.minus("labels-only: +5.6, -7.43 to 2; 1e-05, -inf") == "labels-only: +5.6, −7.43 to 2; 1e−05, −inf"
+    )
+    assert formatting.minus("-") == "−"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -114,8 +115,8 @@ def rounded(value: float, spread: float) -> str:
 
 
 def minus(text: str) -> str:
-    """Numbers in ASCII -> with the typographic minus."""
-    return text.replace("-", "−")
+    """A text with numbers in ASCII -> with the typographic minus; the hyphen of a word stays."""
+    return re.sub(r"-(?=[\d.]|inf|nan|$)", "−", text)
 
 
 def sentence(text: str) -> str:
