@@ -64,11 +64,8 @@ def _step(group: dict[str, Any], state: dict[str, Tensor], parameter: Tensor, gr
 def make_optimizer(objective: Objective, training: Training) -> AdamW:
     """The optimiser of what an objective learns. What decays is what :func:`decaying` says; ``SPARSE`` of an encoder's
     part names the layers whose matrices have one second moment each."""
-    learned, decay, sparse = (
-        [p for p in objective.parameters() if p.requires_grad],
-        decaying(objective),
-        _sparse(objective),
-    )
+    learned = [p for p in objective.parameters() if p.requires_grad]
+    decay, sparse = decaying(objective), _sparse(objective)
     groups = [
         {"params": [p for p in learned if id(p) in decay], "weight_decay": training.weight_decay, SPARSE: False},
         {"params": [p for p in learned if id(p) not in decay | sparse], "weight_decay": 0.0, SPARSE: False},

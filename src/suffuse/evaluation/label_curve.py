@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from scipy.optimize import isotonic_regression
 from scipy.special import ndtri, stdtrit
 
 from ..model_names import parse_trained, with_fraction
@@ -102,16 +103,11 @@ def equivalent(shares: np.ndarray, curve: np.ndarray, student: np.ndarray, confi
 
 
 def isotonic(values: np.ndarray) -> np.ndarray:
-    """(R, F) -> the closest rising rows (R, F), least squares, all weights equal: the max-min formula of isotonic
-    regression."""
-    count = values.shape[1]
-    sums = np.concatenate([np.zeros((len(values), 1)), np.cumsum(values, axis=1)], axis=1)
-    means = {(a, b): (sums[:, b + 1] - sums[:, a]) / (b + 1 - a) for a in range(count) for b in range(a, count)}
-    rows = [
-        np.max([np.min([means[a, b] for b in range(i, count)], axis=0) for a in range(i + 1)], axis=0)
-        for i in range(count)
-    ]
-    return np.stack(rows, axis=1)
+    """(R, F) -> the closest rising rows (R, F), least squares, all weights equal; a row with a NaN is all NaN."""
+    rising = np.full(values.shape, np.nan)
+    for number in np.flatnonzero(~np.isnan(values).any(1)):
+        rising[number] = isotonic_regression(values[number]).x
+    return rising
 
 
 def positions(at: np.ndarray, curve: np.ndarray, target: np.ndarray) -> np.ndarray:
