@@ -40,6 +40,8 @@ def inputs(run: Run, stage: Stage) -> dict[str, Any]:
     found = {k: v for k, v in found.items() if not _augments(k) or (v and k.split(".")[1] in seen)}
     if found.get("compute.processes") == 1:  # as ever; a run from before there were several stays valid
         del found["compute.processes"]
+    if found.get("distill.teachers") == "one":  # likewise
+        del found["distill.teachers"]
     for before in stage.reads:
         stamp = run.stamp(before)
         found[f"stage {before}"] = stamp["digest"] if stamp else None

@@ -56,7 +56,7 @@ def prepared(run: Run, job: Job, scratch: Path, tell: Tell) -> tuple[Objective, 
     seed(job.seed)
     all_columns = Columns.open(run.path("data"))
     usage = RowUsage.of(all_columns)
-    knowledge = open_knowledge(run, all_columns) if job.distilled else None
+    knowledge = open_knowledge(run, all_columns, teacher_seed(run.recipe, job.seed)) if job.distilled else None
     network = network_of(run.recipe, job)
     columns = visible(all_columns, label_budget(all_columns, job.fraction, run.recipe.seed)).of(network.encoders)
     model, columns = build_model(run, network, columns, usage.standardising(columns.rows("train")))
@@ -149,10 +149,19 @@ def training_data(
     )
 
 
-def open_knowledge(run: Run, columns: Columns) -> Knowledge:
-    """The store. Raises SuffuseError where its fingerprint isn't that of the run."""
+def teacher_seed(recipe: Recipe, student_seed: int) -> int | None:
+    """Seed of the teacher that a student learns from: the first student from the first teacher, and so on; those of a
+    search, which are more, from each in turn. None where all learn from one teacher."""
+    if recipe.num_teachers == 1:
+        return None
+    return recipe.seed + (student_seed - recipe.seed - 1) % recipe.num_teachers
+
+
+def open_knowledge(run: Run, columns: Columns, teacher: int | None = None) -> Knowledge:
+    """The store, as the teacher of this seed answered where there are several. Raises SuffuseError where its
+    fingerprint isn't that of the run."""
     folder = run.path("knowledge")
-    return Knowledge.open(folder, columns, expected(run, columns.spec, read_manifest(folder)["fingerprint"]))
+    return Knowledge.open(folder, columns, expected(run, columns.spec, read_manifest(folder)["fingerprint"]), teacher)
 
 
 def open_reader(run: Run, columns: Columns, objective: Objective, knowledge: Knowledge) -> Reader:

@@ -46,6 +46,7 @@ class References:
     classical: str = ""  # the classical baseline that is best on validation rows
     convergence: Mapping[str, Any] | None = None  # what convergence.json holds
     earlier_seeds: Sequence[int] = ()  # numbers of seeds that were evaluated before, fewer than now
+    teachers: int = 1  # that the seeds of a student learn from
 
 
 def pairs(models: Sequence[str], classical: str = "") -> list[tuple[str, str, str]]:
@@ -85,6 +86,7 @@ def comparisons(
         facts |= compare(scores, base, draws.confidence, bounds(metric), draws.size, fixed)
         if about in FAMILY:
             facts |= {"earlier_seeds": list(reference_facts.earlier_seeds)} if reference_facts.earlier_seeds else {}
+            facts["teachers"] = reference_facts.teachers
             facts["per_seed"] = {name: [float(m[metric][0]) for m in metrics[name]] for name in (candidate, reference)}
         if about == DISTILLATION:
             facts["longer"] = longer_comparisons(metrics, (candidate, reference), metric, draws)

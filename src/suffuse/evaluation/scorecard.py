@@ -114,7 +114,8 @@ def summarise_comparisons(run: Run, context: Context) -> ComparisonSummary:
     predictions = {name: list(model.predictions(spec).values()) for name, model in context.models.items()}
     known, metric = (spec, context.target), main_metric(spec.heads)
     earlier = evaluation_log.earlier_seeds(run.folder, run.recipe.distill.num_seeds)
-    references = References(context.classical, read_json(run.path(CONVERGENCE)), earlier)
+    convergence, teachers = read_json(run.path(CONVERGENCE)), run.recipe.num_teachers
+    references = References(context.classical, convergence, earlier, teachers)
     files: dict[str, Any] = {"comparisons": comparisons(context.metrics, predictions, known, metric, draws, references)}
     if run.recipe.evaluate.label_curve:
         labelled, seed = columns.labelled("train"), run.recipe.seed

@@ -116,7 +116,7 @@ def build_from_plan(
     content_fingerprint = fingerprint(run, columns.spec, names, teacher_hash)
     train = columns.rows("train")
     rows = store_order(train, columns.rows("validation"), pieces)
-    store_blocks = blocks(run.recipe.extract, names)
+    store_blocks = blocks(run.recipe.extract, names, teacher_seeds(run))
     counts = [len(rows) if block.view is None else len(train) for block in store_blocks]
     previous = previous_store(run, saved_plan)
     shared = per_row(columns, rows, content_fingerprint) if previous else {}
@@ -131,6 +131,16 @@ def build_from_plan(
         cut_parts(rows, len(train), previous_rows, pieces),
         Encoding.of(columns.spec, settings.dtype, settings.top_k),
     )  # fmt: skip
+
+
+def teacher_seeds(run: Run) -> tuple[int | None, ...]:
+    """Seeds of the teachers that the store holds, the one of ``teacher/`` first; ``(None,)`` of a single one."""
+    if run.recipe.num_teachers == 1:
+        return (None,)
+    first = run.recipe.seed
+    facts: dict[str, Any] = read_json(run.path("teacher", "training.json"))
+    reference: int = facts["seed"]
+    return (reference, *(s for s in range(first, first + run.recipe.num_teachers) if s != reference))
 
 
 def previous_store(run: Run, saved_plan: dict[str, Any]) -> PreviousStore | None:

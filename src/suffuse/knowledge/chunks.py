@@ -87,15 +87,15 @@ def read_part(file: Path) -> dict[str, np.ndarray]:
 
 def block_starts(blocks: Sequence[Block], counts: Sequence[int], full_only: bool) -> list[int]:
     """The row of an array at which each block begins. A modality's own feature is the same in every subset: it is
-    stored in the full subset's blocks, and the others point there."""
+    stored in the full subset's blocks of each teacher, and the others point there."""
     full, end = blocks[0].subset, 0
     positions: list[int] = []
-    first: dict[int | None, int] = {}
+    first: dict[tuple[int | None, int | None], int] = {}
     for block, count in zip(blocks, counts, strict=True):
         if full_only and block.subset != full:
-            positions.append(first[block.view])
+            positions.append(first[block.teacher, block.view])
             continue
-        first.setdefault(block.view, end)
+        first.setdefault((block.teacher, block.view), end)
         positions.append(end)
         end += count
     return positions
@@ -106,19 +106,22 @@ MAX_MODALITIES = 6  # for `all`: 63 subsets
 
 @dataclass(frozen=True)
 class Block:
-    """One subset under one view."""
+    """One subset under one view, as one teacher answers it."""
 
     subset: tuple[str, ...]  # what the teacher was shown, in its own order
     view: int | None = None  # None: rows as prepared
+    teacher: int | None = None  # seed of the teacher; None: there is one
 
     @property
     def name(self) -> str:
         """``picture+question, view 3``."""
-        return f"{'+'.join(self.subset) or 'full'}, {'as prepared' if self.view is None else f'view {self.view}'}"
+        seed = "" if self.teacher is None else f", teacher of seed {self.teacher}"
+        return f"{'+'.join(self.subset) or 'full'}, {'as prepared' if self.view is None else f'view {self.view}'}{seed}"
 
     def to_json(self) -> dict[str, Any]:
         """Its entry in the manifest."""
-        return {"subset": list(self.subset), "view": self.view}
+        seed = {} if self.teacher is None else {"teacher": self.teacher}
+        return {"subset": list(self.subset), "view": self.view, **seed}
 
 
 def subsets(setting: str | Sequence[Sequence[str]], names: Sequence[str]) -> list[tuple[str, ...]]:
@@ -153,7 +156,8 @@ def subsets(setting: str | Sequence[Sequence[str]], names: Sequence[str]) -> lis
     return list(dict.fromkeys([full, *chosen]))
 
 
-def blocks(settings: Extract, names: Sequence[str]) -> list[Block]:
-    """All blocks of a store: for each subset the rows as prepared, then each view."""
+def blocks(settings: Extract, names: Sequence[str], teachers: Sequence[int | None] = (None,)) -> list[Block]:
+    """All blocks of a store: for each teacher and subset the rows as prepared, then each view."""
     views = [None, *range(settings.views)]
-    return [Block(subset, view) for subset in subsets(settings.subsets, names) for view in views]
+    chosen = subsets(settings.subsets, names)
+    return [Block(subset, view, teacher) for teacher in teachers for subset in chosen for view in views]

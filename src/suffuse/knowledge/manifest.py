@@ -94,7 +94,7 @@ def describe(file: Path, sha256: str, starts: Sequence[int] | None = None) -> di
 
 def blocks(facts: dict[str, Any]) -> list[Block]:
     """The blocks of a store, in order."""
-    return [Block(tuple(b["subset"]), b["view"]) for b in facts["blocks"]]
+    return [Block(tuple(b["subset"]), b["view"], b.get("teacher")) for b in facts["blocks"]]
 
 
 def size(facts: dict[str, Any]) -> int:

@@ -25,7 +25,8 @@ from .teacher_logits import CHUNK, decode_rows
 def export(run_folder: Path, out: Path) -> int:
     """Write ``out``; returns its number of rows: one for each row, subset and view.
 
-    Columns: ``id``, ``split``, ``label``, ``subset``, ``view`` (null: as prepared); ``teacher``, the class that it
+    Columns: ``id``, ``split``, ``label``, ``subset``, ``view`` (null: as prepared), ``teacher_seed`` (where the store
+    holds several teachers); ``teacher``, the class that it
     says (of several targets ``teacher: TARGET``); ``teacher: CLASS``, its probability (of a number: the number). An
     abstention is null.
     """
@@ -48,6 +49,7 @@ def export(run_folder: Path, out: Path) -> int:
                 new_columns = {
                     "subset": pa.array(["+".join(block.subset)] * len(piece)),
                     "view": pa.array([block.view] * len(piece), pa.int32()),
+                    **({} if block.teacher is None else {"teacher_seed": pa.array([block.teacher] * len(piece))}),
                     **dict(
                         _answers(
                             columns.spec, torch.from_numpy(decode_rows(facts, arrays, columns.spec, number, rows_slice))

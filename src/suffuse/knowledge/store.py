@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +40,14 @@ class Knowledge:
     offsets: dict[str, Tensor]  # the same as tensors
 
     @classmethod
-    def open(cls, folder: Path, columns: Columns, expected: Mapping[str, Any] | None = None) -> Knowledge:
+    def open(
+        cls, folder: Path, columns: Columns, expected: Mapping[str, Any] | None = None, teacher: int | None = None
+    ) -> Knowledge:
         """Map the arrays and find every data row by its key. ``expected``: parts of a fingerprint that it must have, as
-        :func:`suffuse.knowledge.fingerprint.expected` gives them.
+        :func:`suffuse.knowledge.fingerprint.expected` gives them; ``teacher``: the seed of the teacher whose blocks are
+        read, where the store holds several; None: the first.
 
-        Raises SuffuseError where there is no whole store, or its fingerprint differs.
+        Raises SuffuseError where there is no whole store, its fingerprint differs, or it lacks this teacher.
         """
         facts = manifest.read(folder)
         fingerprint = facts["fingerprint"]
@@ -52,13 +55,15 @@ class Knowledge:
         names = [n for n in facts["arrays"] if n not in (*FACTS, *PER_ROW)]
         arrays = manifest.load(folder, facts, [*names, "key"])
         place = find_keys(arrays.pop("key"), columns.key)
-        starts = {n: facts["arrays"][n]["starts"] for n in names}
+        blocks = manifest.blocks(facts)
+        own = teacher_blocks(blocks, teacher, folder)
+        starts = {n: [facts["arrays"][n]["starts"][number] for number in own] for n in names}
         return cls(
             facts,
             {n: torch.from_numpy(a) for n, a in arrays.items()},
             torch.from_numpy(place),
             Encoding.of(columns.spec, fingerprint["encoding"]["dtype"], fingerprint["encoding"]["top_k"]),
-            manifest.blocks(facts),
+            [replace(blocks[number], teacher=None) for number in own],
             starts,
             {n: torch.tensor(begin) for n, begin in starts.items()},
         )
@@ -125,6 +130,20 @@ class Knowledge:
             start = self.starts[name][block]
             return place + start if start else place
         return self.offsets[name].index_select(0, block).add_(place)
+
+
+def teacher_blocks(blocks: Sequence[Block], teacher: int | None, folder: Path) -> list[int]:
+    """Numbers of the blocks that the teacher of this seed answered; None: the first teacher. Raises SuffuseError where
+    the store has none of it."""
+    wanted = blocks[0].teacher if teacher is None else teacher
+    own = [number for number, block in enumerate(blocks) if block.teacher == wanted]
+    if not own:
+        seeds = dict.fromkeys(str(block.teacher) for block in blocks)
+        raise SuffuseError(
+            "the knowledge store lacks the teacher of this seed", where=folder, got=", ".join(seeds), expected=wanted,
+            hint="`suffuse extract` again",
+        )  # fmt: skip
+    return own
 
 
 @dataclass(frozen=True)

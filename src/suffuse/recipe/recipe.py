@@ -51,6 +51,11 @@ class Recipe(Settings):
         shares = (*self.distill.label_fractions, *(self.evaluate.label_curve or ()))
         return tuple(dict.fromkeys(f for f in shares if f < 1))
 
+    @property
+    def num_teachers(self) -> int:
+        """Number of teachers that the seeds of a student learn from."""
+        return self.trained.num_seeds if self.trained and self.distill.teachers == "each" else 1
+
     @model_validator(mode="before")
     @classmethod
     def _losses(cls, raw: Any) -> Any:
@@ -122,6 +127,23 @@ class Recipe(Settings):
                     if name not in self.modalities:
                         where = ".".join(filter(None, ("teacher", key, "covers")))
                         raise ValueError(f"{where}: got '{name}', expected some of: {known}")
+
+    @model_validator(mode="after")
+    def _teacher_for_each_seed(self) -> Recipe:
+        """A teacher for each seed of the student: as many seeds, each a teacher of its own."""
+        if self.distill.teachers == "one":
+            return self
+        if self.trained is None:
+            raise ValueError("distill.teachers: got each, expected one: the run trains no teacher")
+        if self.trained.ensemble or self.trained.folds is not None:
+            got = "an ensemble" if self.trained.ensemble else "teacher.folds"
+            raise ValueError(f"distill.teachers: got each beside {got}, which has one answer of all its networks")
+        if self.trained.num_seeds != self.distill.num_seeds or self.distill.num_seeds < 2:
+            got = f"{self.trained.num_seeds} for {self.distill.num_seeds} seeds of the student"
+            raise ValueError(
+                f"teacher.num_seeds: got {got}, expected the same number, 2 or more (distill.teachers: each)"
+            )
+        return self
 
     @model_validator(mode="after")
     def _alone(self) -> Recipe:

@@ -92,6 +92,7 @@ class Distill(Settings):
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)  # of the labels, for the baseline
     baseline: Baseline | None = None  # what else is its own
     num_seeds: int = Field(default=3, ge=1, le=20)
+    teachers: Literal["one", "each"] = "one"  # each: every seed learns from the teacher's seed of the same number
     label_fractions: tuple[
         Annotated[float, Field(gt=0, lt=1)], ...
     ] = ()  # also with this share of the labels, e.g. [0.05]

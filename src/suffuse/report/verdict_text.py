@@ -72,7 +72,7 @@ def verdicts(run: Run) -> list[Verdict]:
         share = scores_table.label_share(fraction) if fraction else ""
         labels = t("with %(share)s of the labels", share=share) if share else t("with all labels")
         numbers = t("%(scores)s: %(difference)s", scores=scores_text(run, c, scores), difference=difference)
-        notes = (to_settle(c), settled_text(c), seeds_added(c))
+        notes = (to_settle(c), settled_text(c), seeds_added(c), teachers_text(c))
         texts.append(Verdict(c["verdict"], labels, t(VERDICTS[c["verdict"]]), numbers + "".join(notes)))
     return texts
 
@@ -125,6 +125,15 @@ def seeds_added(comparison: dict) -> str:
         return ""
     seeds = t(", ").join(map(str, earlier))
     return t("; seeds were added after a verdict with %(seeds)s: it is wrong more often than stated", seeds=seeds)
+
+
+def teachers_text(comparison: dict) -> str:
+    """The end of a verdict's sentence: how many teachers the seeds learn from. The luck of a single one is in no
+    interval. Empty where older scores don't hold that."""
+    teachers = comparison.get("teachers")
+    if teachers is None:
+        return ""
+    return t("; ") + (t("taught by one teacher") if teachers == 1 else t("a teacher for each seed"))
 
 
 def adjusted_p(comparison: dict) -> str:

@@ -33,14 +33,21 @@ STAGES: dict[str, Stage] = {
             "teach",
             "Train the teacher, or measure an external one.",
             ("prepare",),
-            ("teacher", "seed", "compute.threads", "compute.processes", "modalities.*.augment"),
+            ("teacher", "seed", "compute.threads", "compute.processes", "modalities.*.augment", "distill.teachers"),
             format=5,
         ),
         Stage(
             "extract",
             "Run the teacher once over training and validation rows; store its outputs.",
             ("prepare", "teach"),
-            ("extract", "compute.threads", "modalities.*.augment", "distill.losses.*.map", "distill.losses.*.teacher"),
+            (
+                "extract",
+                "compute.threads",
+                "modalities.*.augment",
+                "distill.losses.*.map",
+                "distill.losses.*.teacher",
+                "distill.teachers",
+            ),
             format=2,
         ),
         Stage(

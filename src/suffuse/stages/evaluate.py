@@ -27,7 +27,7 @@ from ..run import Run
 from ..teachers import batch_query
 from ..teachers.batch_query import ProbeTeacher
 from ..teachers.ensemble import combine
-from ..teachers.factory import open_teacher
+from ..teachers.factory import open_teacher, open_teachers
 from ..types import Spec
 
 
@@ -98,11 +98,12 @@ def with_ensemble(run: Run, columns: Columns, rows: np.ndarray, models: dict[str
     teacher = run.recipe.trained
     if teacher is None or not (teacher.ensemble or teacher.portfolio):
         return models
-    if teacher.portfolio:
-        logits = batch_query.logits(open_teacher(run, columns), rows)
-    else:
+    if teacher.ensemble and not teacher.portfolio:
         logits = combine(columns.spec.heads, list(models["teacher"].logits.values()), "mean")
-    return {**models, "ensemble": Model("ensemble", {"": logits})}
+        return {**models, "ensemble": Model("ensemble", {"": logits})}
+    members = open_teachers(run, columns).members
+    answers = {"" if seed is None else f"seed-{seed}": batch_query.logits(t, rows) for seed, t in members.items()}
+    return {**models, "ensemble": Model("ensemble", dict(sorted(answers.items())))}
 
 
 def probed(context: Context, tell: Tell) -> dict[str, dict[str, Any]]:

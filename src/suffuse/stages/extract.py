@@ -34,8 +34,9 @@ from ..knowledge.logit_encoding import INDEX, LOGITS, VALUES
 from ..knowledge.row_reuse import find_keys
 from ..progress import Tell, duration, progress, say
 from ..run import Run
-from ..teachers import Question, Teacher
-from ..teachers.factory import open_teacher
+from ..teachers import Question
+from ..teachers.factory import open_teachers
+from ..teachers.teacher_seeds import TeacherSeeds, seed_folder
 
 SPOT, FEWEST = 64, 8  # rows that are computed again: over all blocks, of each at least
 NEAR = 4  # of them stand side by side
@@ -115,16 +116,16 @@ def led(run: Run) -> bool:
     return work.read_plan(run) is not None and not Leases(run.partial("extract") / CLAIMS).is_dead(LEADER)
 
 
-def opened(run: Run) -> tuple[Columns, Teacher, Ask]:
-    """The data, the teacher, and how it is asked about rows of a block."""
+def opened(run: Run) -> tuple[Columns, TeacherSeeds, Ask]:
+    """The data, the teachers, and how they are asked about rows of a block."""
     settle(run.recipe.compute.threads)
     columns = Columns.open(run.path("data"))
-    teacher, seen = open_teacher(run, columns), viewer(run.recipe)
+    teacher, seen = open_teachers(run, columns), viewer(run.recipe)
 
     def ask(rows: np.ndarray, block: Block) -> dict[str, np.ndarray]:
         whole = block.subset == tuple(teacher.modalities)
         view = None if block.view is None or seen is None else (seen, block.view)
-        return teacher.answer(Question(rows, None if whole else block.subset, view))
+        return teacher.of(block.teacher).answer(Question(rows, None if whole else block.subset, view))
 
     return columns, teacher, ask
 
@@ -144,7 +145,8 @@ def forecast(making: StoreBuild, ask: Ask) -> None:
         if taken * len(rows) > 1:
             break
     if making.blocks[-1].view is not None:
-        _check_views_differ(making, ask(rows, Block(making.blocks[0].subset, 0)), ask(rows, making.blocks[0]))
+        first = making.blocks[0]
+        _check_views_differ(making, ask(rows, dataclasses.replace(first, view=0)), ask(rows, first))
     size = sum(_bytes(making, answers, b) * c for b, c in zip(making.blocks, making.counts, strict=True))
     size += len(making.rows) * PER_ROW
     free = shutil.disk_usage(making.place).free
@@ -225,27 +227,30 @@ def check(making: StoreBuild, again: Sequence[tuple[np.ndarray, np.ndarray]], fo
 
 
 def check_score(making: StoreBuild, folder: Path) -> None:
-    """The stored logits must score on validation as the teacher did when it was trained, where that was recorded.
+    """The stored logits of each teacher must score on validation as it did when it was trained, where that was
+    recorded.
 
     Raises SuffuseError where they don't: other weights, other preprocessing, or another order of labels.
     """
-    recorded = (read_json(making.run.path("teacher", "training.json")) or {}).get("validation")
-    if not recorded:
-        return
     columns, facts = making.columns, manifest.read(folder)
     rows, arrays = columns.labelled("validation"), manifest.load(folder, facts)
     place = find_keys(arrays["key"], columns.key[rows])
-    logits = making.encoding.decode(
-        {n: torch.from_numpy(arrays[n][place]) for n in (LOGITS, VALUES, INDEX) if n in arrays}
-    )
-    stored = logits.float().numpy()
-    found = next(iter(score(columns.spec, stored, columns.target[rows]).values()))
-    wanted = next(iter(recorded.values()))
-    if abs(found - wanted) > SCORE_TOLERANCE:
-        raise SuffuseError(
-            "the teacher doesn't score as it did", where=making.run.path("teacher"), got=f"{found:.4f}",
-            expected=f"{wanted:.4f}",
-        )  # fmt: skip
+    stored = [n for n in (LOGITS, VALUES, INDEX) if n in arrays]
+    for number, block in enumerate(making.blocks):
+        if block.view is not None or block.subset != making.blocks[0].subset:
+            continue
+        teacher = making.run.path("teacher") if block.teacher is None else seed_folder(making.run.folder, block.teacher)
+        recorded = (read_json(teacher / "training.json") or {}).get("validation")
+        if not recorded:
+            continue
+        starts = {n: facts["arrays"][n]["starts"][number] for n in stored}
+        logits = making.encoding.decode({n: torch.from_numpy(arrays[n][starts[n] + place]) for n in stored})
+        found = next(iter(score(columns.spec, logits.float().numpy(), columns.target[rows]).values()))
+        wanted = next(iter(recorded.values()))
+        if abs(found - wanted) > SCORE_TOLERANCE:
+            raise SuffuseError(
+                "the teacher doesn't score as it did", where=teacher, got=f"{found:.4f}", expected=f"{wanted:.4f}"
+            )
 
 
 def verify(run: Run) -> dict:

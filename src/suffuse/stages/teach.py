@@ -37,11 +37,13 @@ from ..progress import Tell, progress, say
 from ..registry import settings
 from ..run import Run
 from ..subsample import training_sample
-from ..teachers import batch_query, portfolio
+from ..teachers import Teacher, batch_query, portfolio
 from ..teachers.ensemble import combine
 from ..teachers.factory import open_external, open_network
 from ..teachers.out_of_fold import fold_of
 from ..teachers.portfolio import Portfolio
+from ..teachers.teacher_seeds import seed_folder
+from ..teachers.trained import Trained
 from ..types import CLASSES, Head
 
 MEMORISED, SURE = 0.98, 0.05  # main metric and log loss on training rows of a teacher that has memorised them
@@ -81,14 +83,55 @@ def teach(run: Run) -> None:
             orders = [{"run": str(run.folder), "threads": each, **dataclasses.asdict(j)} for j in left]
             little = is_brief(teacher.bare(), Columns.open(run.path("data")), [teacher.train for _ in orders])
             run_jobs("suffuse.stages.teach:run_job", orders, threads, tell, processes, little)
-        if teacher.num_seeds > 1:
-            shutil.rmtree(folder / "teacher", ignore_errors=True)
-            shutil.copytree(folder / "teachers" / best_seed(folder / "teachers"), folder / "teacher")
-        members = fit_portfolio(run, tell) if teacher.portfolio else None
-        facts = score_trained(run, members)
+        facts = finish_seeds(run, tell) if run.recipe.num_teachers > 1 else finish_teacher(run, tell)
     if facts["by_heart"] and not teacher.folds:
         say(f"notice: {_known(facts)}: its answers there say little more than the labels.")
         say("        teacher: {folds: 5} asks networks that didn't see them.")
+
+
+def finish_teacher(run: Run, tell: Tell) -> dict[str, Any]:
+    """Make the best seed the teacher, fit its portfolio where the recipe has one, and score it. Returns the facts of
+    ``teacher/training.json``."""
+    folder, teacher = run.partial("teach"), run.recipe.trained
+    assert teacher
+    if teacher.num_seeds > 1:
+        copy_best_seed(folder)
+    place, members = folder / "teacher", None
+    if teacher.portfolio:
+        network = open_network(run, Columns.open(run.path("data")), teacher, folder)
+        members = fit_portfolio(run, (place, run.recipe.seed), network, tell)
+    return score_trained(run, place, members)
+
+
+def finish_seeds(run: Run, tell: Tell) -> dict[str, Any]:
+    """The same where every seed of the student has a teacher of its own: each is scored, and has its own portfolio with
+    folds of its own, so that the luck of the folds differs too. The best seed is copied to ``teacher/``."""
+    folder, columns = run.partial("teach"), Columns.open(run.path("data"))
+    teacher, first = run.recipe.trained, run.recipe.seed
+    assert teacher
+    for number, seed_number in enumerate(range(first, first + teacher.num_seeds)):
+        place = seed_folder(folder, seed_number)
+        members = None
+        if teacher.portfolio:
+            share = number / teacher.num_seeds
+
+            def report(part: float, words: str, share: float = share) -> None:
+                tell(share + part / teacher.num_seeds, words)
+
+            members = fit_portfolio(run, (place, seed_number), Trained.open(run, columns, place), report)
+        score_trained(run, place, members)
+    best = copy_best_seed(folder)
+    facts = (read_json(folder / "teacher" / "training.json") or {}) | {"seed": int(best.removeprefix("seed-"))}
+    write_json(folder / "teacher" / "training.json", facts)
+    return facts
+
+
+def copy_best_seed(folder: Path) -> str:
+    """Copy the best of ``teachers/`` to ``teacher/``. Returns its name."""
+    best = best_seed(folder / "teachers")
+    shutil.rmtree(folder / "teacher", ignore_errors=True)
+    shutil.copytree(folder / "teachers" / best, folder / "teacher")
+    return best
 
 
 def jobs(run: Run) -> list[Job]:
@@ -141,18 +184,18 @@ def measure_external(run: Run) -> None:
         say(f"notice: {_known(facts)}: it has seen them, and its answers there say little more than the labels.")
 
 
-def fit_portfolio(run: Run, tell: Tell) -> Portfolio:
-    """Cross-fit the classical models beside the trained network, and weigh all of them. Writes ``teacher/portfolio/``.
+def fit_portfolio(run: Run, where: tuple[Path, int], network: Teacher, tell: Tell) -> Portfolio:
+    """Cross-fit the classical models beside the trained network, and weigh all of them. ``where``: the folder of the
+    network, in which ``portfolio/`` is written, and the seed of the folds.
 
     The weights are chosen on validation rows; where the network has folds of its own, on training rows too.
     """
-    teacher, folder, columns = run.recipe.trained, run.partial("teach"), Columns.open(run.path("data"))
+    teacher, columns = run.recipe.trained, Columns.open(run.path("data"))
     assert teacher and teacher.portfolio
-    place = folder / "teacher" / portfolio.FOLDER
-    fold = fold_of(columns, teacher.portfolio.folds, run.recipe.seed)
+    place = where[0] / portfolio.FOLDER
+    fold = fold_of(columns, teacher.portfolio.folds, where[1])
     files = cross_fit_modalities(run, columns, fold, place, lambda share, words: tell(0.9 * share, words))
     outputs = {name: read_array(file, "r") for name, file in files.items()}
-    network = open_network(run, columns, teacher, folder)
     rows = columns.labelled("validation")
     if teacher.folds:
         rows = np.concatenate([rows, training_sample(columns.labelled("train"))])
@@ -161,11 +204,10 @@ def fit_portfolio(run: Run, tell: Tell) -> Portfolio:
     return Portfolio.open(network, columns, place)
 
 
-def score_trained(run: Run, members: Portfolio | None = None) -> dict:
-    """Score the trained teacher on training rows too, an ensemble or portfolio also on validation rows. Returns the
-    facts that were written."""
-    folder = run.partial("teach")
-    place, columns = folder / "teacher", Columns.open(run.path("data"))
+def score_trained(run: Run, place: Path, members: Portfolio | None = None) -> dict:
+    """Score the trained teacher in ``place`` on training rows too, an ensemble or portfolio also on validation rows.
+    Returns the facts that were written."""
+    folder, columns = run.partial("teach"), Columns.open(run.path("data"))
     training_rows, facts = training_sample(columns.labelled("train")), read_json(place / "training.json")
     together = run.recipe.trained is not None and run.recipe.trained.ensemble
     places = sorted((folder / "teachers").glob("seed-*")) if together else [place]
@@ -179,7 +221,8 @@ def score_trained(run: Run, members: Portfolio | None = None) -> dict:
         facts |= {"ensemble": len(places), "best": facts["validation"]}
         facts["validation"] = scored(columns.labelled("validation"))
     if members:
-        facts |= portfolio_facts(columns, members, facts["validation"])
+        known = facts.get("portfolio", {}).get(NETWORK)  # written before a kill
+        facts |= portfolio_facts(columns, members, known["validation"] if known else facts["validation"])
         facts["validation"] = scored(columns.labelled("validation"))
     facts["by_heart"] = is_memorised(columns.spec.heads, facts["training"])
     write_json(place / "training.json", facts)

@@ -12,6 +12,7 @@ import numpy as np
 from ..data.columns import Columns
 from ..errors import SuffuseError, UsageError
 from ..files import read_json
+from ..knowledge.builder import teacher_seeds
 from ..prepare.raw_cells import RawRows
 from ..recipe.networks import Teacher as TrainedTeacher
 from ..registry import TeacherSettings
@@ -24,6 +25,7 @@ from .matching import Matching
 from .out_of_fold import OutOfFold
 from .portfolio import FOLDER as PORTFOLIO
 from .portfolio import Portfolio
+from .teacher_seeds import TeacherSeeds, seed_folder
 from .trained import DeepEnsemble, Trained
 
 
@@ -46,6 +48,28 @@ def open_teacher(run: Run, columns: Columns) -> Teacher:
             hint="`suffuse run` measures a changed one again; a function that makes one must make the same each time",
         )  # fmt: skip
     return teacher
+
+
+def open_teachers(run: Run, columns: Columns) -> TeacherSeeds:
+    """All teachers that the store of a run holds: one, or that of every seed.
+
+    Raises SuffuseError as :func:`open_teacher` does.
+    """
+    seeds = teacher_seeds(run)
+    if seeds == (None,):
+        return TeacherSeeds({None: open_teacher(run, columns)})
+    return TeacherSeeds(
+        {seed: open_seed(run, columns, seed_folder(run.folder, seed)) for seed in seeds if seed is not None}
+    )
+
+
+def open_seed(run: Run, columns: Columns, folder: Path) -> Teacher:
+    """The trained teacher in this folder, with its portfolio where the recipe has one."""
+    network = Trained.open(run, columns, folder)
+    assert run.recipe.trained
+    if run.recipe.trained.portfolio is None:
+        return network
+    return Portfolio.open(network, columns, folder / PORTFOLIO)
 
 
 def open_network(run: Run, columns: Columns, chosen: TrainedTeacher, folder: Path | None = None) -> Teacher:

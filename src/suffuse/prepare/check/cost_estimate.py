@@ -142,7 +142,7 @@ def _store(recipe: Recipe, rows: dict[str, int], numbers: int) -> int:
     count, settings = len(recipe.trained.encoders) if recipe.trained else 1, recipe.extract
     subset_counts = {"full": 1, "each": 1 + count if count > 1 else 1, "all": 2**count - 1}
     subsets = subset_counts[settings.subsets] if isinstance(settings.subsets, str) else 1 + len(settings.subsets)
-    answers = subsets * (rows["train"] + rows["validation"] + settings.views * rows["train"])
+    answers = recipe.num_teachers * subsets * (rows["train"] + rows["validation"] + settings.views * rows["train"])
     return answers * (STORED + (2 if settings.dtype == "float16" else 4) * numbers)
 
 
