@@ -1,6 +1,6 @@
 """Do the verdicts keep what they promise? Simulated pairs of recipes, whose true difference is known.
 
-    python benchmarks/evidence.py [--pairs 2000] [--only verdicts|undertrained|families] [--write]
+    python benchmarks/evidence.py [--pairs 2000] [--only verdicts|undertrained|families|teachers] [--write]
 
 A model of a pair answers row i rightly where a normal number is positive: the row's own difficulty and its group's
 (both models find the same rows hard), what this recipe makes of the row, the training's luck (a standard deviation of
@@ -12,6 +12,9 @@ hierarchical bootstrap as it is mostly written), for comparison.
 ``undertrained``: the baseline learns as well as the student, and needs longer (:class:`Curve`). Training and validation
 scores follow the curve too; whether longer baselines are trained, and the verdict, are decided by the functions of
 ``suffuse distill`` and ``suffuse evaluate``. ``families``: four comparisons without a difference in one run.
+``teachers``: no difference over all teachers, but each teacher's seed makes the students that it teaches better or
+worse, by a standard deviation of 0 or 1 point; every student has a teacher of its own (``distill.teachers: each``), or
+all share one.
 """
 
 from __future__ import annotations
@@ -51,6 +54,8 @@ class World:
     together: int  # rows of a group
     deviation: float  # between seeds, of the accuracy
     effect: float  # accuracy of ours less theirs
+    teacher: float = 0.0  # deviation of the accuracy of ours that the teacher's seed makes
+    shared: bool = False  # whether one teacher teaches all seeds
 
     @property
     def groups(self) -> int:
@@ -69,10 +74,14 @@ def pair(world: World, random: np.random.Generator) -> tuple[np.ndarray, np.ndar
     for accuracy in (ACCURACY + world.effect, ACCURACY):
         slope = norm.pdf(ndtri(accuracy))  # of the accuracy by the mean, in deviations of the sum
         rest = COMMON + grouped + own + OWN
-        luck = rest * (world.deviation / slope) ** 2 / (1 - (world.deviation / slope) ** 2)
-        mean = ndtri(accuracy) * np.sqrt(rest + luck)
+        by_seed = (world.deviation / slope) ** 2
+        by_teacher = 0.0 if found else (world.teacher / slope) ** 2  # theirs has none
+        luck = rest / (1 - by_seed - by_teacher)
+        mean = ndtri(accuracy) * np.sqrt(rest + luck * (by_seed + by_teacher))
         row = common + (np.sqrt(own) * normal(world.rows) if own else 0.0)
-        seed = np.sqrt(luck) * normal((world.seeds, 1))
+        seed = np.sqrt(luck * by_seed) * normal((world.seeds, 1))
+        if by_teacher:
+            seed = seed + np.sqrt(luck * by_teacher) * normal((1 if world.shared else world.seeds, 1))
         right = np.sqrt(OWN) * normal((world.seeds, world.rows)) > -(mean + row + seed).astype(np.float32)
         found.append(right.reshape(world.seeds, world.groups, world.together).sum(2).astype(np.float32))
     return found[0], found[1]
@@ -88,7 +97,7 @@ def simulate(world: World, pairs: int, seed: int = 0) -> dict[str, float]:
     """Shares of so many pairs: ``covers`` the true difference, ``helps``, ``hurts``, ``no evidence``, ``summary``
     covers the true accuracy of theirs; of the plain bootstrap ``plain`` covers, ``plain_verdict`` finds a
     difference."""
-    facts = [int(1000 * value) for value in asdict(world).values()]
+    facts = [int(1000 * value) for value in asdict(world).values()][: None if world.teacher else -2]
     random = np.random.default_rng([seed, *facts])  # every cell its own
     drawn, size = weights(world, random), Size(world.rows, world.groups)
     count = dict.fromkeys(("covers", "helps", "hurts", "no evidence", "summary", "plain", "plain_verdict"), 0.0)
@@ -243,11 +252,26 @@ def families(runs: int) -> list[dict[str, Any]]:
     return found
 
 
+def teachers(runs: int) -> list[dict[str, Any]]:
+    """Pairs without a difference whose students have teachers with luck of their own."""
+    found = []
+    for teacher, shared in ((0.0, False), (0.01, False), (0.01, True)):
+        for seeds in (3, 5, 10):
+            for together in (1, 4, 10):
+                for deviation in (0.0, 0.005, 0.02, 0.04):
+                    world = World(seeds, 2000, together, deviation, 0.0, teacher, shared)
+                    facts = simulate(world, runs)
+                    wrong = {"helps": facts["helps"], "any": facts["helps"] + facts["hurts"]}
+                    found.append({**asdict(world), **wrong})
+                    print("  ".join(f"{k} {v:g}" for k, v in found[-1].items()), flush=True)
+    return found
+
+
 def main() -> int:
     """Every cell, with and without an effect."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=2000)
-    parser.add_argument("--only", choices=("verdicts", "undertrained", "families"))
+    parser.add_argument("--only", choices=("verdicts", "undertrained", "families", "teachers"))
     parser.add_argument("--write", action="store_true")
     asked = parser.parse_args()
     results: dict[str, Any] = {"pairs": asked.pairs}
@@ -255,6 +279,8 @@ def main() -> int:
         results["undertrained"] = undertrained(asked.pairs)
     if asked.only in (None, "families"):
         results["families"] = families(asked.pairs)
+    if asked.only in (None, "teachers"):
+        results["teachers"] = teachers(asked.pairs)
     if asked.only in (None, "verdicts"):
         results["cells"] = verdicts(asked.pairs)
     if asked.write:
