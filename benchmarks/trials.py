@@ -1,4 +1,4 @@
-"""The student on labels alone gets as many validation trials as the taught one: learning rate, smoothing, dropout.
+"""The labels-only baseline gets as many validation trials as the student: learning rate, epochs, smoothing, dropout.
 
 Both get the same list, on the same rows, with a seed that nothing else has; the best on validation is taken, the recipe
 as it is where nothing is better. The teacher isn't asked, the test rows aren't looked at. And students of several
@@ -35,10 +35,11 @@ SIDE_BY_SIDE = 2
 
 @dataclass(frozen=True)
 class Trial:
-    """One setting, told from the recipe's: the learning rate times ``rate``, labels smoothed by ``smoothing``, and
-    ``dropout`` added."""
+    """One setting, told from the recipe's: the learning rate times ``rate``, ``epochs`` times as many, labels smoothed
+    by ``smoothing``, and ``dropout`` added."""
 
     rate: float = 1.0
+    epochs: int = 1
     smoothing: float | None = None
     dropout: float = 0.0
 
@@ -46,9 +47,10 @@ class Trial:
 TRIALS = (
     Trial(), Trial(rate=0.5), Trial(rate=2), Trial(smoothing=0.1), Trial(dropout=0.2),
     Trial(rate=2, smoothing=0.1), Trial(rate=2, dropout=0.2), Trial(smoothing=0.1, dropout=0.2),
+    Trial(epochs=2), Trial(rate=0.5, epochs=2), Trial(rate=2, epochs=2),
 )  # fmt: skip
 
-SINGLE = TRIALS[:5]  # one thing at a time, where a training takes long
+SINGLE = (*TRIALS[:5], Trial(epochs=2))  # one thing at a time, where a training takes long
 
 
 def tried(run: Run, trials: Sequence[Trial] = TRIALS, fraction: float = 1.0) -> tuple[list[str], list[dict[str, Any]]]:
@@ -67,18 +69,22 @@ def tried(run: Run, trials: Sequence[Trial] = TRIALS, fraction: float = 1.0) -> 
 
 
 def setting(run: Run, who: str, trial: Trial) -> list[str]:
-    """A trial as overrides of the recipe; the baseline's are its own, whatever the student's become."""
+    """A trial as overrides of the recipe; the baseline's are its own, whatever the student's become. Its epochs are set
+    only where they are more than the recipe's, so that it never has fewer than the student."""
     recipe = run.recipe
     network = recipe.student.bare()
     within = [name for name, one in network.encoders.items() if getattr(one, "dropout", None) is not None]
     in_encoders = headless(network.fusion)
     now = getattr(network.encoders[within[0]], "dropout") if in_encoders else network.dropout  # noqa: B009
     dropout, rate = round(now + trial.dropout, 3), trial.rate * recipe.distill.train.learning_rate
+    longer = trial.epochs * recipe.distill.train.epochs
     if who == "baseline":
-        found = [f"distill.baseline.train.learning_rate={rate:g}", f"distill.baseline.dropout={dropout:g}"]
+        found = [f"distill.baseline.train.epochs={longer}"] if trial.epochs > 1 else []
+        found += [f"distill.baseline.train.learning_rate={rate:g}", f"distill.baseline.dropout={dropout:g}"]
         return found if trial.smoothing is None else [*found, f"distill.label_smoothing={trial.smoothing:g}"]
     places = [f"student.encoders.{name}.dropout" for name in within] if in_encoders else ["student.dropout"]
-    found = [f"distill.train.learning_rate={rate:g}", *(f"{place}={dropout:g}" for place in places)]
+    found = [f"distill.train.epochs={longer}"] if trial.epochs > 1 else []
+    found += [f"distill.train.learning_rate={rate:g}", *(f"{place}={dropout:g}" for place in places)]
     return found if trial.smoothing is None else [*found, f"distill.losses.labels.label_smoothing={trial.smoothing:g}"]
 
 

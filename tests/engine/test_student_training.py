@@ -1,4 +1,4 @@
-"""The same student on labels alone may have settings of its own, and never another budget."""
+"""The same student on labels alone may have settings of its own, among them more epochs, and never fewer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from e2e_tools import make_recipe as raw_recipe
 
 from suffuse.data.training_views import Viewer
-from suffuse.engine.student_training import Job, network_of, training_of
+from suffuse.engine.student_training import Job, longer_jobs, network_of, training_of, training_of_job
 from suffuse.errors import UsageError
 from suffuse.pipeline import _changes, inputs
 from suffuse.recipe import make_recipe
@@ -40,12 +40,35 @@ def test_dropout_goes_to_the_encoders_where_the_fusion_has_heads() -> None:
     type(network).model_validate(network.model_dump())
 
 
-@pytest.mark.parametrize("key", ["epochs", "batch", "patience"])
-def test_its_budget_can_not_be_another(key: str) -> None:
-    with pytest.raises(UsageError, match="unknown key"):
-        make_recipe(raw_recipe(distill__baseline={"train": {key: 3}}))
-    with pytest.raises(UsageError, match="unknown key"):
-        make_recipe(raw_recipe(distill__baseline={key: 3} if key != "epochs" else {"train": {"epochs": "auto"}}))
+@pytest.mark.parametrize("key", ["batch", "patience"])
+def test_its_batches_can_not_be_others(key: str) -> None:
+    for own in ({"train": {key: 3}}, {key: 3}):
+        with pytest.raises(UsageError, match="unknown key"):
+            make_recipe(raw_recipe(distill__baseline=own))
+
+
+@pytest.mark.parametrize(
+    ("own", "expected"),
+    [
+        ({"train": {"epochs": 4}}, "at least the student's 5"),
+        ({"train": {"epochs": 10}, "epochs": 20}, "beside distill.baseline.epochs"),
+        ({"train": {"epochs": "auto"}}, "integer"),
+    ],
+)
+def test_it_never_has_fewer_epochs_and_one_number_of_them(own: dict, expected: str) -> None:
+    with pytest.raises(UsageError, match=expected):
+        make_recipe(raw_recipe(distill__train={"epochs": 5, "batch": 16}, distill__baseline=own))
+
+
+def test_with_more_epochs_its_longer_trainings_are_multiples_of_them(tmp_path: Path) -> None:
+    raw = raw_recipe(distill__train={"epochs": 5, "batch": 16}, distill__baseline={"train": {"epochs": 7}})
+    run = Run(tmp_path, make_recipe(raw))
+    distill = run.recipe.distill
+    assert (training_of(distill, True).epochs, training_of(distill, False).epochs) == (5, 7)
+    assert distill.longer_baselines
+    longer = longer_jobs(run, 1.0, 4)
+    assert {job.epochs for job in longer} == {28} and {job.model for job in longer} == {"baseline-x4"}
+    assert training_of_job(distill, longer[0]).epochs == 28
 
 
 PICTURE = {"kind": "image", "column": "picture", "size": 16}

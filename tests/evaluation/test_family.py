@@ -118,6 +118,12 @@ def measured(*accuracies: float) -> list[dict[str, np.ndarray]]:
     return [{"accuracy": np.full(101, accuracy)} for accuracy in accuracies]
 
 
+def test_lengths_are_multiples_of_the_baselines_own_epochs():
+    facts = record("longer", (24,)) | {"baseline_epochs": 12}
+    (found,) = family_verdicts([entry(0.001, longer=[longer(0.001)])], 0.95, facts)
+    assert (found["epochs"], found["baseline_epochs"], found["longer"][0]["epochs"]) == (8, 12, 24)
+
+
 def test_longer_baselines_of_the_same_share_are_compared_in_order():
     metrics = {
         "student": measured(0.9, 0.92), "baseline": measured(0.7, 0.71), "baseline-x4": measured(0.9, 0.93),

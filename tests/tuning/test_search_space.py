@@ -14,6 +14,7 @@ from tuning_tools import KINDS, ground
 
 from suffuse import fusions
 from suffuse.data.training_views import COMPLEMENTARY
+from suffuse.engine.student_training import training_of
 from suffuse.losses import compatibility
 from suffuse.pipeline import inputs
 from suffuse.recipe import Baseline, Recipe, loading, to_yaml
@@ -233,3 +234,18 @@ def test_overrides_are_read_back_as_they_were_meant(tmp_path: Path) -> None:
     for text, value in zip(search_space.override_texts(values), values.values(), strict=True):
         assert yaml.safe_load(text.partition("=")[2]) == value
         assert "\n" not in text
+
+
+def test_the_baseline_may_have_more_epochs_and_never_fewer(tmp_path: Path) -> None:
+    there, file = ground(tmp_path, "two classes")
+    random, epochs = np.random.default_rng(5), set()
+    for _ in range(DRAWS):
+        overrides = search_space.point(BASELINE, RandomSampler(random), there)
+        recipe = search_space.read_point(file, search_space.override_texts(overrides))
+        epochs.add(training_of(recipe.distill, False).epochs / recipe.distill.train.epochs)
+        assert recipe.distill.longer_baselines
+    assert min(epochs) == 1 and 1 < max(epochs) <= there.max_epochs
+    assert "distill.baseline.train.epochs" not in search_space.point(BASELINE, FixedSampler(), there)
+    fixed = there.recipe.distill.model_copy(update={"baseline": Baseline(epochs=50)})
+    own = replace(there, recipe=there.recipe.model_copy(update={"distill": fixed}))
+    assert "distill.baseline.train.epochs" not in search_space.point(BASELINE, RandomSampler(random), own)

@@ -198,9 +198,12 @@ def jobs(run: Run) -> list[Job]:
 
 def longer_jobs(run: Run, fraction: float, factor: int) -> list[Job]:
     """The labels-only baseline of every seed with ``factor`` times the epochs, all else equal."""
-    epochs, model = factor * run.recipe.distill.train.epochs, longer_name(with_fraction("baseline", fraction), factor)
+    epochs, model = (
+        training_of(run.recipe.distill, False).epochs,
+        longer_name(with_fraction("baseline", fraction), factor),
+    )
     seeds = range(run.recipe.seed + 1, run.recipe.seed + 1 + run.recipe.distill.num_seeds)
-    return [Job(model, seed_number, False, fraction, None, epochs) for seed_number in seeds]
+    return [Job(model, seed_number, False, fraction, None, factor * epochs) for seed_number in seeds]
 
 
 def _unimodal_epochs(distill: Distill) -> int | None:

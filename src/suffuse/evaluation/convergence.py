@@ -143,7 +143,7 @@ class Convergence:
             "automatic": distill.longer_baselines,
             "epochs": distill.train.epochs,
             "baseline_epochs": training_of(distill, False).epochs,
-            "limit": FACTORS[-1] * distill.train.epochs,
+            "limit": FACTORS[-1] * training_of(distill, False).epochs,
             "comparisons": {with_fraction("student", f): self._comparison(f) for f in fractions},
         }
 
@@ -169,7 +169,8 @@ class Convergence:
         facts |= doubts(self._recorded(student), self._recorded(model), lambda: spread(pair[0]).residual)
         facts["ahead"] = is_ahead(self._scores(student, fraction), pair[0], draws.confidence, draws.size)
         facts["doubts"] = facts["doubts"] if facts["ahead"] else []
-        return {"model": model, "epochs": factor * self.run.recipe.distill.train.epochs, **facts}
+        epochs = factor * training_of(self.run.recipe.distill, False).epochs
+        return {"model": model, "epochs": epochs, **facts}
 
     def _is_trained(self, fraction: float, factor: int) -> bool:
         jobs = longer_jobs(self.run, fraction, factor)

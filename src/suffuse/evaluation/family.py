@@ -51,9 +51,9 @@ def family_verdicts(
 
 def lengths(entry: Mapping[str, Any], convergence: Mapping[str, Any]) -> dict[str, Any]:
     """Of a comparison of student and baseline: whether it is settled, and the epochs of all that is compared."""
-    epochs = convergence.get("epochs")
-    longer = [{**length, "epochs": epochs and epochs * length["factor"]} for length in entry["longer"]]
-    facts = {"epochs": epochs, "baseline_epochs": convergence.get("baseline_epochs"), "longer": longer}
+    epochs, own = convergence.get("epochs"), convergence.get("baseline_epochs")
+    longer = [{**length, "epochs": own and own * length["factor"]} for length in entry["longer"]]
+    facts = {"epochs": epochs, "baseline_epochs": own, "longer": longer}
     facts["automatic"] = convergence.get("automatic")
     return facts | settlement(convergence.get("comparisons", {}).get(entry["who"]))
 

@@ -295,6 +295,14 @@ def _train(training: Draft | TeacherTraining, size: dict) -> list[str]:
     ]
 
 
+def _teachers(draft: Draft) -> list[str]:
+    """The offer of a teacher for each seed; an ensemble is one teacher."""
+    return [
+        f"  # A teacher for each seed: {draft.students} teachers are trained, and the intervals cover their luck too:",
+        f"  # teachers: each    # with teacher: {{num_seeds: {draft.students}}}",
+    ]
+
+
 def _distill(plan: Plan, draft: Draft) -> list[str]:
     soft_loss, soft_comment, label_weight = SOFT[plan.target_type.kind]
     dropout = _line(
@@ -310,6 +318,7 @@ def _distill(plan: Plan, draft: Draft) -> list[str]:
         _line(f"    labels: {{kind: task, weight: {label_weight}}}", "the labels themselves"),
         _line(f"    soft: {{{soft_loss}}}", soft_comment),
         _line(f"  num_seeds: {draft.students}", "students from different starts; their spread tells what is chance"),
+        *([] if draft.teacher_training.seeds > 1 else _teachers(draft)),
         *([] if draft.unimodal_baselines else ["  unimodal_baselines: false"]),
         "  # Also with this share of the labels, where a teacher that saw all of them helps the most:",
         "  # label_fractions: [0.05]",

@@ -126,8 +126,9 @@ class Training(Settings):
 
 
 class OwnTraining(Settings):
-    """Training settings that may differ under the same budget of steps; None: as in the other training."""
+    """Training settings that may differ; None: as in the other training."""
 
+    epochs: int | None = Field(default=None, ge=1)
     learning_rate: float | None = Field(default=None, gt=0)
     weight_decay: float | None = Field(default=None, ge=0)
     warmup: float | None = Field(default=None, ge=0, lt=1)

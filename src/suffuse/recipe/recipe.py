@@ -161,6 +161,12 @@ class Recipe(Settings):
         if baseline and baseline.epochs != "auto" and baseline.epochs < train.epochs:
             expected = f"auto, or at least the student's {train.epochs} (distill.train.epochs)"
             raise ValueError(f"distill.baseline.epochs: got {baseline.epochs}, expected {expected}")
+        own_epochs = baseline.train.epochs if baseline else None
+        if own_epochs is not None and own_epochs < train.epochs:
+            expected = f"at least the student's {train.epochs} (distill.train.epochs)"
+            raise ValueError(f"distill.baseline.train.epochs: got {own_epochs}, expected {expected}")
+        if own_epochs is not None and baseline and baseline.epochs != "auto":
+            raise ValueError(f"distill.baseline.train.epochs: got {own_epochs} beside distill.baseline.epochs")
         able = [n for n in self.student.encoders if self.modalities[n].has("augment")]
         for name, augment in (baseline.augment if baseline else {}).items():
             where = f"distill.baseline.augment.{name}"

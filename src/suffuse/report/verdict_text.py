@@ -83,6 +83,8 @@ def scores_text(run: Run, comparison: dict, scores: dict[str, str]) -> str:
     longer, epochs = comparison.get("longer") or [], comparison.get("epochs")
     if comparison["verdict"] != "faster" or not epochs:
         name = baseline_name(run, comparison.get("about", "distillation"))
+        own = comparison.get("baseline_epochs")
+        name += t(" (%(epochs)s epochs)", epochs=own) if own and own != epochs and not longer else ""
         text = t("%(student)s against %(baseline)s for %(name)s", student=student, baseline=baseline, name=name)
         last = longer[-1] if longer else None
         further = {"epochs": last["epochs"], "score": scores[last["against"]]} if last else {}
@@ -93,12 +95,12 @@ def scores_text(run: Run, comparison: dict, scores: dict[str, str]) -> str:
         return t("reaches %(student)s in %(epochs)s epochs, the labels-only baseline %(baseline)s in %(longer)s",
                  **values)  # fmt: skip
     last = enough_epochs(comparison) if comparison["settled"] else longer[-1]
-    values |= {"longer": last["epochs"], "score": scores[last["against"]]}
+    values |= {"longer": last["epochs"], "score": scores[last["against"]], "first": comparison["baseline_epochs"]}
     if comparison["settled"]:
         return t("reaches %(student)s in %(epochs)s epochs; the labels-only baseline needs %(longer)s (%(score)s), and "
-                 "has %(baseline)s after %(epochs)s", **values)  # fmt: skip
+                 "has %(baseline)s after %(first)s", **values)  # fmt: skip
     return t("reaches %(student)s in %(epochs)s epochs; the labels-only baseline has %(score)s after %(longer)s and "
-             "still rises, and %(baseline)s after %(epochs)s", **values)  # fmt: skip
+             "still rises, and %(baseline)s after %(first)s", **values)  # fmt: skip
 
 
 def enough_epochs(comparison: dict) -> dict:

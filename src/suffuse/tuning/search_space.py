@@ -20,6 +20,7 @@ from .samplers import FixedSampler, RandomSampler, Sampler, SearchContext
 from .training_space import (
     DROPOUT,
     EMA,
+    EPOCH_FACTORS,
     SMOOTHING,
     baseline_augmentation,
     learning_rate,
@@ -45,8 +46,8 @@ def student_overrides(sampler: Sampler, context: SearchContext) -> dict[str, Any
 
 
 def baseline_overrides(sampler: Sampler, context: SearchContext) -> dict[str, Any]:
-    """What the labels-only baseline may choose within its budget: learning rate, weight decay, weight averaging,
-    dropout, label smoothing, augmentation."""
+    """What the labels-only baseline may choose: learning rate, weight decay, weight averaging, epochs (at least the
+    student's), dropout, label smoothing, augmentation."""
     distill = context.recipe.distill
     own, train = distill.baseline, distill.train
     train = train if own is None else own.train.applied(train)
@@ -56,6 +57,10 @@ def baseline_overrides(sampler: Sampler, context: SearchContext) -> dict[str, An
         "distill.baseline.train.weight_decay": weight_decay(sampler, train.weight_decay),
         "distill.baseline.train.ema": sampler.choice("ema", sorted({*EMA, train.ema}), train.ema),
     }
+    factors = [factor for factor in EPOCH_FACTORS if 1 <= factor <= max(context.max_epochs, 1)]
+    factor = sampler.choice("epochs", factors, 1.0) if len(factors) > 1 else 1.0
+    if factor != 1 and (own is None or own.epochs == "auto"):
+        overrides["distill.baseline.train.epochs"] = round(train.epochs * factor)
     if dropout is not None:
         overrides["distill.baseline.dropout"] = sampler.choice("dropout", sorted({*DROPOUT, dropout}), dropout)
     if context.classes:
