@@ -13,6 +13,14 @@ import pytest
 import yaml
 from e2e_tools import check_failure, check_success, make_rows, suffuse, write_csv
 
+SHORTER = (
+    "distill.num_seeds=1",
+    "distill.unimodal_baselines=false",
+    "distill.train.epochs=25",
+    "distill.baseline={epochs: 25}",
+    "teacher.train.epochs=25",
+    "export.teacher=false",
+)
 OPENINGS = ("please tell me", "well", "can you say", "dear friend", "now", "look here", "so", "quickly", "hm", "i ask")
 
 
@@ -102,11 +110,7 @@ def test_a_part_of_a_real_table(
     part_of(folder / "manifest.csv", tmp_path / "rows.csv", count, columns)
     start = time.monotonic()
     check_success(suffuse("init", "rows.csv", "--target", "label", "--root", folder, "-o", "recipe.yaml", cwd=tmp_path))
-    fewer = [
-        w
-        for one in ("distill.num_seeds=1", "distill.unimodal_baselines=false", "export.teacher=false")
-        for w in ("--set", one)
-    ]
+    fewer = [w for one in SHORTER for w in ("--set", one)]
     check_success(suffuse("run", "recipe.yaml", "--out", "run", *fewer, cwd=tmp_path))  # unedited it runs above
     print(f"{name}: {time.monotonic() - start:.0f} s")
     assert accuracy(tmp_path / "run", "student") > accuracy(tmp_path / "run", "majority") + 0.2
