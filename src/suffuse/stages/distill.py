@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from ..data.columns import Columns
 from ..engine import feature_cache
@@ -42,43 +42,56 @@ def distill(run: Run) -> None:
     with progress("distill") as tell:
         ended = len(wanted) - len(left)
 
-        def train_batch(batch: list[Job], known: int) -> None:
+        def train_batch(batch: list[Job]) -> None:
             nonlocal ended
-            train(run, batch, lambda share, words: tell((ended + share * len(batch)) / known, words))
+            train(run, batch, lambda share, words: tell((ended + share * len(batch)) / len(wanted), words))
             ended += len(batch)
 
         first, rest = in_order(left, max(run.recipe.compute.threads // run.recipe.compute.processes, 1))
-        train_batch(first, len(wanted))
+        train_batch(first)
         judge_teacher(run)
-        train_batch([job for job in rest if job.compared], len(wanted))
-        longer = lengthen(run, [job for job in rest if not job.compared], train_batch)
-        wanted += longer
-        tell(1.0, f"{len(wanted)} trainings" + (f", {len(longer)} of them longer baselines" if longer else ""))
+        compared = [job for job in rest if job.compared]
+        others = [job for job in rest if not job.compared]
+        train_batch(compared)
+        convergence = Convergence(run, run.partial("distill"))
+        if not _doubted(convergence.assess()):
+            train_batch(others)
+            others = []
+        tell(1.0, f"{len(wanted) - len(others)} trainings")
+    wanted += lengthen(run, convergence, others)
     for job in wanted:
         place = run.partial("distill") / job.model / f"seed-{job.seed}"
         for alert in (read_json(place / "training.json") or {}).get("alerts", ()):
             say(f"alert: {job.model}, seed {job.seed}: {alert}")
 
 
-def lengthen(run: Run, others: list[Job], train_batch: Callable[[list[Job], int], None]) -> list[Job]:
-    """Train ``others`` and the longer baselines of comparisons that aren't settled; writes ``convergence.json``.
-    Returns the longer trainings.
+def lengthen(run: Run, convergence: Convergence, others: list[Job]) -> list[Job]:
+    """Train the longer baselines of comparisons that aren't settled, and ``others`` beside them; writes
+    ``convergence.json``. Returns the longer trainings.
 
     What is trained follows from what was trained before, so that it is the same after a kill.
     """
-    convergence, count = Convergence(run, run.partial("distill")), len(jobs(run))
     while True:
         facts = convergence.assess()
         longer = longer_trainings(run, facts)
-        left = [job for job in longer if not done(run, job)] + others
-        if not left:
+        new = [job for job in longer if not done(run, job)]
+        if not new and not others:
             break
-        train_batch(left, count + len(longer))
+        epochs = ", ".join(str(n) for n in sorted({job.epochs for job in new if job.epochs}))
+        say(f"distill   the labels-only baseline may be trained too briefly: again with {epochs} epochs")
+        with progress("longer") as tell:
+            train(run, new + others, tell)
+            tell(1.0, f"{len(new)} trainings of {epochs} epochs")
         others = []
     write_json(run.partial("distill") / CONVERGENCE, facts)
     for model in {job.model for job in _possible_longer(run)} - {job.model for job in longer}:
         shutil.rmtree(run.partial("distill") / model, ignore_errors=True)  # taken over, and not needed any more
     return longer
+
+
+def _doubted(facts: dict[str, Any]) -> bool:
+    """Whether any comparison needs a longer baseline."""
+    return any(comparison["next"] for comparison in facts["comparisons"].values())
 
 
 def keep(run: Run) -> None:
