@@ -124,6 +124,11 @@ def minus(text: str) -> str:
     return re.sub(r"-(?=[\d.]|inf|nan|$)", "−", text)
 
 
+def sentence_space() -> str:
+    """What stands between two sentences: nothing in Chinese, whose full stop is full-width."""
+    return " " if t(". ").endswith(" ") else ""
+
+
 def typographic(text: str) -> str:
     """A text in ASCII as the page writes it: the minus of numbers, no line break before a percent sign."""
     return minus(text).replace(" %", f"{NBSP}%")

@@ -26,6 +26,7 @@ from .i18n import t
 from .metric_format import METRICS
 
 MAX_INPUTS = 3  # whose absence is described
+SAME, HALF = (0.95, 1.05), 0.55  # a cost beside another: about the same; at most some half, which is written as 1/N
 STATES = {MET: "met", MISSED: "missed", UNKNOWN: "unknown", SKIPPED: "no target"}
 CHECKS = {
     KEEP: "share of the teacher's score",
@@ -79,10 +80,14 @@ def bytes_text(size: float) -> str:
     return f"{size / factor:.1f}".removesuffix(".0") + f" {unit}"
 
 
-def fraction_text(value: float, reference: float) -> str:
-    """A size as a part of another: ``1/20``, ``70 %``, ``130 %``."""
+def ratio_phrase(value: float, reference: float, noun: str) -> str:
+    """A cost beside another, with ``noun`` size or time: ``1/20 of the size``, ``1.3 times the time``."""
     ratio = value / reference
-    return f"1/{round(1 / ratio)}" if ratio <= 0.55 else f"{100 * ratio:.0f} %"
+    if SAME[0] < ratio < SAME[1]:
+        return t(f"the same {noun}")
+    if ratio > 1:
+        return t(f"%(ratio)s times the {noun}", ratio=f"{ratio:.2g}")
+    return t(f"%(part)s of the {noun}", part=f"1/{round(1 / ratio)}" if ratio <= HALF else f"{100 * ratio:.0f} %")
 
 
 def _kept(run: Run, facts: dict[str, Any]) -> str:
@@ -97,12 +102,15 @@ def _kept(run: Run, facts: dict[str, Any]) -> str:
     details = [metric_format.ascii_difference(metric, score["difference"]) + metric_format.difference_unit(metric)]
     if "low" in score:
         details.append(metric_format.ascii_interval(metric, score, run.recipe.evaluate.confidence))
-    values = {"share": _share(score["kept"]), "metric": name + metric_format.mean_note(run)}
-    text = t("keeps %(share)s of the teacher's %(metric)s (%(details)s)", **values, details=t(", ").join(details))
-    lead = _weakest_lead(facts)
+    values = {"metric": name + metric_format.mean_note(run), "details": t(", ").join(details)}
+    if score["kept"] > 1:
+        text = t("exceeds the teacher's %(metric)s (%(details)s)", **values)
+    else:
+        text = t("keeps %(share)s of the teacher's %(metric)s (%(details)s)", share=_share(score["kept"]), **values)
     text += t(" %(costs)s", costs=costs) if costs else ""
-    return text + (t("; of the teacher's lead over the constant prediction it keeps %(share)s", share=lead) if lead
-                   else "")  # fmt: skip
+    lead = _weakest_lead(facts)
+    rest = t("; of the teacher's lead over the constant prediction it keeps %(share)s", share=lead) if lead else ""
+    return text + rest
 
 
 def _weakest_lead(facts: dict[str, Any]) -> str:
@@ -114,11 +122,14 @@ def _weakest_lead(facts: dict[str, Any]) -> str:
 
 def _costs(costs: dict[str, Any]) -> str:
     """``at 1/20 of the size and 1/5 of the time``; empty where there is nothing to compare."""
-    pairs = ((costs["bytes"], costs["teacher_bytes"]), (costs["latency_ms"], costs["teacher_latency_ms"]))
-    size, time = (fraction_text(own, teacher) if own and teacher else "" for own, teacher in pairs)
-    if size and time:
-        return t("at %(size)s of the size and %(time)s of the time", size=size, time=time)
-    return t("at %(size)s of the size", size=size) if size else t("at %(time)s of the time", time=time) if time else ""
+    phrases = [
+        ratio_phrase(costs[own], costs[teacher], noun)
+        for own, teacher, noun in (("bytes", "teacher_bytes", "size"), ("latency_ms", "teacher_latency_ms", "time"))
+        if costs[own] and costs[teacher]
+    ]
+    if len(phrases) == 2:
+        return t("at %(size)s and %(time)s", size=phrases[0], time=phrases[1])
+    return t("at %(cost)s", cost=phrases[0]) if phrases else ""
 
 
 def _inputs(facts: dict[str, Any]) -> Iterator[str]:
@@ -195,7 +206,7 @@ def _value(reason: dict[str, Any], value: Any) -> str:
     if value is None:
         return "-"
     if reason["check"] == KEEP:
-        return _share(value)
+        return _share(value) if value <= 1 else t("more than %(share)s", share="100 %")
     if reason["check"] == SIZE:
         return bytes_text(value)
     if reason["check"] == LATENCY:

@@ -66,4 +66,7 @@
     for (const part of closed) part.open = false;
   });
   if (location.hash) showHash();
+  else if (matchMedia("(max-width: 560px)").matches) {
+    for (const section of document.querySelectorAll("details.section[open]")) section.open = false;
+  }
 })();

@@ -16,7 +16,7 @@ from markupsafe import Markup
 from ..errors import escape_controls
 from . import formatting
 from .charts import cache_drawings
-from .i18n import FOLDER, LANGUAGES, current_language, gettext, id_prefix, ngettext, t, use_language
+from .i18n import FOLDER, LANGUAGES, current_language, gettext, id_prefix, ngettext, use_language
 from .metric_format import subset_name
 
 FILTERS = (formatting.percent, formatting.short, formatting.join_names, formatting.count, formatting.scientific,
@@ -27,17 +27,13 @@ class SentenceSpacing(Extension):
     """The space between two sentences of a template: in Chinese there is none after a full-width full stop."""
 
     between = re.compile(
-        r"(endtrans %\}(?:\{% (?:else|elif|endif)[^%]*%\})*) (?=(?:\{% if[^%]*%\})?(?:\{% trans|\{\{ _\())"
+        r"""((?:endtrans %\}|_\("[^"]*\."[^{}]*\}\})(?:\{% (?:if|else|elif|endif)[^%]*%\})*)\ """  # a sentence ends
+        r"""(?=(?:\{% if[^%]*%\})?(?:\{% trans|\{\{ _\())"""  # and another one begins
     )
 
     def preprocess(self, source: str, name: str | None, filename: str | None = None) -> str:
         """Write each such space as a call, which knows the language."""
         return self.between.sub(r"\1{{ sentence_space() }}", source)
-
-
-def sentence_space() -> str:
-    """A space, or nothing in a language that writes none."""
-    return " " if t(". ").endswith(" ") else ""
 
 
 class SafeTemplate(Template):
@@ -62,7 +58,7 @@ def environment() -> Environment:
     jinja.template_class = SafeTemplate
     jinja.policies["ext.i18n.trimmed"] = True
     jinja.install_gettext_callables(gettext, ngettext, newstyle=True)  # pyright: ignore
-    jinja.globals |= {"separator": formatting.separator, "sentence_space": sentence_space}
+    jinja.globals |= {"separator": formatting.separator, "sentence_space": formatting.sentence_space}
     jinja.filters |= {function.__name__: function for function in FILTERS}
     return jinja
 
