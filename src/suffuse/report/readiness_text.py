@@ -41,18 +41,14 @@ UNITS = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
 
 @dataclass(frozen=True)
 class Readiness:
-    """The verdict as text. ``rows``: check, measured, wanted, state."""
+    """The verdict as text, in the language in which it was written. ``rows``: check, measured, wanted, state."""
 
     ready: bool
     headline: str
     text: str
+    sentence: str  # headline and text
     rows: list[tuple[str, str, str, str]]
     facts: dict[str, Any]
-
-    @property
-    def sentence(self) -> str:
-        """Headline and reasons."""
-        return t("%(headline)s: %(reasons)s", headline=self.headline, reasons=self.text)
 
 
 def readiness(run: Run) -> Readiness | None:
@@ -69,9 +65,9 @@ def readiness(run: Run) -> Readiness | None:
         (_check_name(r, several), _value(r, r["measured"]), _value(r, r["wanted"]), t(STATES[r["state"]]))
         for r in facts["reasons"]
     ]
-    return Readiness(
-        facts["ready"], t("Ready") if facts["ready"] else t("Not ready"), t("; ").join(clauses), rows, facts
-    )
+    headline, text = t("Ready") if facts["ready"] else t("Not ready"), t("; ").join(clauses)
+    sentence = t("%(headline)s: %(reasons)s", headline=headline, reasons=text)
+    return Readiness(facts["ready"], headline, text, sentence, rows, facts)
 
 
 def bytes_text(size: float) -> str:
