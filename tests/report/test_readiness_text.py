@@ -76,7 +76,8 @@ def test_ready_says_what_is_kept_at_which_cost_and_what_is_needed(make, cards):
     )
     assert sentence(run, "zh") == (
         "可以上线：准确率保留了教师的 99 %（-1.00 个百分点，95 % 区间 -1.50 至 -0.50），"
-        "体积约为教师的 1/20，单行耗时约为教师的 1/7；两种模态缺一不可：缺少 question 时降至 36.0 %，缺少 picture 时降至 66.0 %"
+        "体积约为教师的 1/20，单行耗时约为教师的 1/7；"
+        "两种模态缺一不可：缺少 question 时降至 36.0 %，缺少 picture 时降至 66.0 %"
     )
     assert "Ready: keeps 99 % of the teacher's accuracy" in model_card(run)
 
