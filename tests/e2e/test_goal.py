@@ -102,7 +102,10 @@ def test_every_verb_ends_with_the_command_that_follows_it(finished: Finished, co
         assert ends_with_next(suffuse(verb, copied)).startswith(f"suffuse {following} ")
     for args in (("report", copied), ("run", copied), ("run", copied, "--tables"), ("status", copied)):
         assert ends_with_next(suffuse(*args)).startswith("suffuse tune ")
-    assert ends_with_next(suffuse("init", rows, "--target", "answer", "-o", recipe)).startswith(f"suffuse run {recipe}")
+    assert ends_with_next(suffuse("init", rows, "--target", "answer", "-o", recipe)) == f"suffuse check {recipe}"
+    same = ("--set", "seed=3", "--out", tmp_path / "other run")
+    asked = f"suffuse run {finished.recipe} --set seed=3 --out '{tmp_path}/other run'"
+    assert ends_with_next(suffuse("status", finished.recipe, *same)) == asked
     assert ends_with_next(suffuse("check", finished.recipe)).startswith("suffuse run ")
     assert ends_with_next(suffuse("doctor", copied)).startswith("suffuse run ")
     assert ends_with_next(suffuse("explain", copied, "--row", "r1")).endswith("-o explanation.html")

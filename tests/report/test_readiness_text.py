@@ -131,6 +131,17 @@ def test_a_student_above_its_teacher_and_one_that_is_not_certain(make, cards):
     assert "; not certain: the interval reaches below the goal" in sentence(make(cards))
 
 
+def test_what_falls_just_short_does_not_read_as_enough(make, cards):
+    cards[-1]["retention"] = retention(0.97, 0.99, 0.0005)
+    assert "(97.980 % kept, 98 % wanted)" in sentence(make(cards))
+    cards[-1]["retention"] = retention(0.9996, 0.9999, 0.00001)
+    assert sentence(make(cards)).startswith("Ready: keeps 99.97 % of the teacher's accuracy")
+    cards[-1]["retention"] = retention(0.96, 0.99, 0.02)
+    assert sentence(make(cards)).endswith(
+        "; not certain: the interval reaches the goal, more test rows would narrow it"
+    )
+
+
 def test_a_lead_that_is_lost_is_told(make, cards):
     cards[0]["metrics"]["accuracy"] = value(0.97)
     assert "; of the teacher's lead over the constant prediction it keeps 50 %" in sentence(make(cards))

@@ -65,7 +65,7 @@ def predict_command(  # noqa: PLR0913 (each is an option of the command line)
     if json_:
         typer.echo(json_text(done.to_json()))
     else:
-        say_next(f"suffuse serve {quoted(export)} answers over HTTP, with a page to try")
+        say_next(f"suffuse serve {quoted(export)}  # answers over HTTP, with a page to try")
 
 
 @contextmanager

@@ -141,10 +141,10 @@ def init_command(  # noqa: PLR0913 (each is an option of the command line)
     for column in proposal.columns:
         typer.echo(visible(f"{column.name:<20} {column.role:<10} {column.reason}"), err=True)
     write_text(out, proposal.text)
-    typer.echo(f"\nwrote {out}; look at it", err=True)
+    typer.echo(f"\nwrote {out}", err=True)
     for line in _unused_lines(proposal.unused):
         typer.echo(visible(line), err=True)
-    say_next(f"suffuse run {quoted(out)}; suffuse check {quoted(out)} tells before what it costs")
+    say_next(f"suffuse check {quoted(out)}")
     if json_:
         columns = [{"name": c.name, "role": c.role, "reason": c.reason} for c in proposal.columns]
         unused = [{"name": name, "reason": reason} for name, reason in proposal.unused]

@@ -11,7 +11,7 @@ import typer
 from ..errors import UsageError, visible
 from ..files import check_writable, json_text, write_text
 from .arguments import From, Json, Out, RunCode, Set, Where, open_run
-from .next_step import after_run, after_stage, quoted, say_next
+from .next_step import after_run, after_stage, arguments, quoted, say_next
 
 if TYPE_CHECKING:
     from ..run import Run
@@ -65,8 +65,8 @@ def check_command(
         apply_measurements(table_check, run.recipe, estimate_training(run.recipe, table_check.sample))
     typer.echo(json_text(table_check.to_json()) if json_ else "\n".join(map(visible, lines(table_check))))
     if not json_:
-        step = f"suffuse run {quoted(where)}"
-        say_next(step if table_check.runs else f"mend what STOPS it, then suffuse check {quoted(where)}")
+        same = arguments(where, set_, out)
+        say_next(f"suffuse run {same}" if table_check.runs else f"suffuse check {same}  # once what STOPS it is mended")
     raise typer.Exit(0 if table_check.runs else 1)
 
 
@@ -79,7 +79,7 @@ def status_command(where: Where, set_: Set = None, out: Out = None, json_: Json 
     lines = overrides.status_lines(run, plan)
     typer.echo(json_text(overrides.status_json(run, plan)) if json_ else "\n".join(map(visible, lines)))
     if not json_:
-        say_next(f"suffuse run {quoted(where)}" if any(plan.values()) else after_run(run))
+        say_next(f"suffuse run {arguments(where, set_, out)}" if any(plan.values()) else after_run(run))
 
 
 def doctor_command(
@@ -94,8 +94,8 @@ def doctor_command(
     broken = [str(item.item.number) for item in items if item.state == BROKEN]
     typer.echo(json_text(to_json(items)) if json_ else "\n".join(map(visible, lines(items))))
     if not json_:
-        mend = f"see {', '.join(broken)} above; suffuse status {quoted(where)} lists what would be rebuilt"
-        say_next(mend if broken else f"suffuse run {quoted(where)}")
+        same, numbers = arguments(where, set_, out), ", ".join(broken)
+        say_next(f"suffuse status {same}  # see {numbers} above" if broken else f"suffuse run {same}")
     raise typer.Exit(1 if broken else 0)
 
 
@@ -120,7 +120,7 @@ def stage_command(verb: str) -> Callable[..., None]:
             files = sorted((run.stamp(verb) or {"outputs": {}})["outputs"])
             typer.echo(json_text({"stage": verb, "did": did, "run": str(run.folder), "files": files}))
         else:
-            say_next(after_stage(where, verb, run))
+            say_next(after_stage(verb, arguments(where, set_, out), run))
 
     return command
 

@@ -60,7 +60,7 @@ def readiness(run: Run) -> Readiness | None:
     if facts["ready"]:
         clauses = [_kept(run, facts), *_inputs(facts), *_uncertain(facts)]
     else:
-        clauses = [_failure(reason, several) for reason in _failures(facts)]
+        clauses = [*(_failure(reason, several) for reason in _failures(facts)), *_uncertain(facts)]
     rows = [
         (_check_name(r, several), _value(r, r["measured"]), _value(r, r["wanted"]), t(STATES[r["state"]]))
         for r in facts["reasons"]
@@ -152,8 +152,14 @@ def _inputs(facts: dict[str, Any]) -> Iterator[str]:
 
 
 def _uncertain(facts: dict[str, Any]) -> Iterator[str]:
-    if facts["settled"] is False:
-        yield t("not certain: the interval reaches below the goal, more test rows would narrow it")
+    """Where the share that is kept decides, and its interval lies on both sides of the goal."""
+    missed = {reason["check"] for reason in _failures(facts)}
+    if facts["settled"] is False and missed <= {KEEP}:
+        yield (
+            t("not certain: the interval reaches the goal, more test rows would narrow it")
+            if missed
+            else t("not certain: the interval reaches below the goal, more test rows would narrow it")
+        )
 
 
 def _failures(facts: dict[str, Any]) -> list[dict[str, Any]]:
@@ -165,10 +171,8 @@ def _failures(facts: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _failure(reason: dict[str, Any], several: bool) -> str:
     """Why a check isn't met, with both values."""
-    check, prefix = (
-        reason["check"],
-        t("%(target)s: ", target=reason["target"]) if several and "target" in reason else "",
-    )
+    check = reason["check"]
+    prefix = t("%(target)s: ", target=reason["target"]) if several and "target" in reason else ""
     if check == EXPORT:
         return t("nothing is exported")
     if reason["state"] == UNKNOWN:
@@ -182,8 +186,11 @@ def _failure(reason: dict[str, Any], several: bool) -> str:
     if check == KEEP:
         values = {"metric": metric, "score": _rough(reason, "score"), "teacher": _rough(reason, "teacher")}
         text = prefix + t("%(metric)s %(score)s against the teacher's %(teacher)s", **values)
-        kept = t(" (%(kept)s kept, %(wanted)s wanted)", kept=measured, wanted=wanted)
-        return text + (kept if reason["measured"] is not None else "")
+        if reason["measured"] is None:
+            return text
+        if measured == wanted:
+            measured = f"{100 * reason['measured']:.3f} %"
+        return text + t(" (%(kept)s kept, %(wanted)s wanted)", kept=measured, wanted=wanted)
     values = {"metric": metric, "measured": measured, "wanted": wanted}
     values["name"] = scores_table.model_name(reason["against"])
     if check == CHANCE:
@@ -214,10 +221,16 @@ def _value(reason: dict[str, Any], value: Any) -> str:
 
 def _share(value: float) -> str:
     """``99.9 %``; whole numbers without a decimal."""
-    return f"{100 * value:.1f}".removesuffix(".0") + " %"
+    return _percent(value).removesuffix(".0") + " %"
+
+
+def _percent(value: float) -> str:
+    """``99.9``, with as many decimals as keep what is less than 100 from reading as 100."""
+    texts = [f"{100 * value:.{digits}f}" for digits in (1, 2, 3)]
+    return next((text for text in texts if value >= 1 or float(text) < 100), texts[-1])
 
 
 def _rough(facts: dict[str, Any], key: str) -> str:
     """A score with the digits that a sentence needs."""
     value = facts[key]
-    return f"{100 * value:.1f} %" if metric_format.is_share(facts["metric"]) else f"{value:.2f}"
+    return f"{_percent(value)} %" if metric_format.is_share(facts["metric"]) else f"{value:.2f}"
