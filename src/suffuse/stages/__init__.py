@@ -16,9 +16,7 @@ class Stage:
     format: int = 1  # raised when what it writes changes form
     limits: tuple[str, ...] = ()  # of these keys, those that can stop it and change no result
     training_counts: tuple[str, ...] = ()  # of these keys, those that ask for more or fewer trainings and change none
-    judging: tuple[
-        str, ...
-    ] = ()  # of these keys, those that only judge its results: they are judged, and not made, again
+    judging: tuple[str, ...] = ()  # of these keys, those that only judge its results, which stay
 
 
 STAGES: dict[str, Stage] = {
