@@ -137,3 +137,13 @@ def test_a_share_never_shrinks(capsys, monkeypatch):
             tell(share, "words")
     shares = [line[10:14] for line in capsys.readouterr().err.splitlines()[:4]]
     assert shares == [" 30%", " 30%", " 30%", " 40%"]
+
+
+def test_a_shown_estimate_moves_to_a_new_one_and_does_not_jump():
+    """4.4 s, then 42 s at each line: it takes several lines to get there, and stays where estimates agree."""
+    estimate = module._Estimate()
+    shown = [estimate.add(0.0, 4.4), *(estimate.add(5.0 * n, 42.0) for n in range(1, 8))]
+    assert shown[0] == 4.4 and shown[1] < 20 and all(after > before for before, after in pairwise(shown[:4]))
+    assert shown[-1] == pytest.approx(36, abs=3)  # it runs down between two lines
+    agreed = module._Estimate()
+    assert [agreed.add(float(n), 100.0 - n) for n in range(4)] == pytest.approx([100, 99, 98, 97])

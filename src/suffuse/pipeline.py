@@ -84,10 +84,11 @@ def _changes(run: Run, stamp: dict, now: dict[str, Any]) -> dict[str, tuple[Any,
     then = {k: v for k, v in stamp["inputs"].items() if v or not _augments(k)}
     pairs = {key: (then.get(key), now.get(key)) for key in {**then, **now}}
     found = {key: (a, b) for key, (a, b) in pairs.items() if a != b and not (a in NOTHING and b in NOTHING)}
-    parts = {key.rpartition(".")[0] for key in then}
+    parts, judging = {key.rpartition(".")[0] for key in then}, STAGES[stamp["stage"]].judging
     texts = flat(run.recipe.model_dump(mode="json", exclude_defaults=True))
     # A key that a version before hadn't, of a part that was there, at its default: that is what was done then.
-    new = {key for key in found if key not in then and key not in texts and key.rpartition(".")[0] in parts}
+    new = {key for key in found if key not in then and key not in texts}
+    new = {key for key in new if key.rpartition(".")[0] in parts or key.startswith(judging)}
     return {key: pair for key, pair in found.items() if key not in new}
 
 
@@ -278,17 +279,22 @@ def _do(run: Run, stage: Stage) -> None:
     integrity.require(run.folder, *_before(stage))
     run.begin(stage.verb, now)
     if not (run.partial(stage.verb) / "COMPLETE").exists():
-        if _only_training_counts(run, stage, now):
-            import_module(f"suffuse.stages.{stage.verb}").keep(run)
+        module = import_module(f"suffuse.stages.{stage.verb}")
+        if _only_changed(run, stage, now, stage.training_counts):  # more trainings than it did, or fewer
+            module.keep(run)
+        only_judged = _only_changed(run, stage, now, stage.judging)
+        if only_judged:
+            module.judge_again(run)
         run.replace(stage.verb)
-        getattr(import_module(f"suffuse.stages.{stage.verb}"), stage.verb)(run)
+        if not only_judged:
+            getattr(module, stage.verb)(run)
     run.commit(stage.verb, time.perf_counter() - start)
 
 
-def _only_training_counts(run: Run, stage: Stage, now: dict[str, Any]) -> bool:
-    """Whether a finished stage is asked for more trainings, or fewer, than it did, and for nothing else."""
+def _only_changed(run: Run, stage: Stage, now: dict[str, Any], keys: tuple[str, ...]) -> bool:
+    """Whether a finished stage differs in some of these keys, and in nothing else."""
     changed = _changes(run, stamp, now) if (stamp := run.stamp(stage.verb)) else {}
-    return bool(changed) and all(key.startswith(stage.training_counts) for key in changed)
+    return bool(changed) and all(key.startswith(keys) for key in changed)
 
 
 def _at(value: Any, way: list[str], done: tuple[str, ...]) -> Iterator[tuple[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import sys
 import time
 from bisect import bisect_left
@@ -15,6 +16,7 @@ Tell = Callable[[float, str], None]  # (share done in 0..1, a few words)
 EVERY = 5.0  # seconds between lines where there is no terminal
 MEASURED_SECONDS, MEASURED_SHARE = 5.0, 0.05  # what must have passed, and be done of the rest, before an estimate
 APART = 1.5  # times as fast one may be as the other
+SMOOTHING = 10.0  # seconds in which a shown estimate goes some two thirds of the way to a new one
 MARKS = 100
 
 quiet: ContextVar[bool] = ContextVar("quiet", default=False)
@@ -44,7 +46,7 @@ class _Line:
     def __init__(self, title: str):
         self.title, self.words, self.share = title, "", 0.0
         self.start = self.shown = time.monotonic()
-        self.pace = _Pace()
+        self.pace, self.estimate = _Pace(), _Estimate()
         self.live = sys.stderr.isatty()
 
     def tell(self, share: float, words: str = "") -> None:
@@ -57,7 +59,7 @@ class _Line:
             return
         self.shown = now
         seconds = self.pace.seconds_left()
-        left = "" if seconds is None else f"about {duration(seconds)} left"
+        left = "" if seconds is None else f"about {duration(self.estimate.add(now, seconds))} left"
         text = f"{self.title:<9} {self.share:4.0%}  {left:<20} {self.words}".rstrip()
         if quiet.get():
             return
@@ -109,6 +111,23 @@ class _Pace:
         place = min(bisect_left(self.marks, (when, 0.0)), len(self.marks) - 1)
         (then, low), (later, high) = self.marks[max(place - 1, 0)], self.marks[place]
         return high if later <= then else low + (high - low) * (when - then) / (later - then)
+
+
+class _Estimate:
+    """The estimate that is shown: it runs down with the clock, and moves to each new one by an exponential moving
+    average over time, so a part that is slower than those before it makes no jump."""
+
+    def __init__(self) -> None:
+        self.when = self.seconds = -1.0
+
+    def add(self, now: float, seconds: float) -> float:
+        """A new estimate -> the one to show. The first is shown as it is."""
+        if self.seconds >= 0:
+            passed = now - self.when
+            expected = max(self.seconds - passed, 0.0)
+            seconds = expected + (1 - math.exp(-passed / SMOOTHING)) * (seconds - expected)
+        self.when, self.seconds = now, seconds
+        return seconds
 
 
 def duration(seconds: float) -> str:

@@ -283,8 +283,10 @@ def scores(run: Path) -> dict[str, Any]:
     for file in sorted((run / "scores").glob("*.json")):
         facts = json.loads(file.read_text(encoding="utf-8"))
         if isinstance(facts, dict):
-            for key in ("latency_ms", "latency", "memory"):
+            for key in ("latency_ms", "latency", "memory", "costs"):
                 facts.pop(key, None)
+            if "reasons" in facts:
+                facts["reasons"] = [reason for reason in facts["reasons"] if reason["check"] != "latency_ms"]
         found[file.name] = facts
     found["predictions.parquet"] = (run / "scores" / "predictions.parquet").read_bytes()
     return found

@@ -263,8 +263,9 @@ def test_what_is_left_out_ends_the_output_and_one_flag_takes_it_in(tmp_path: Pat
     rows = [[*header, "Seriennummer"], *([*row, 7 * n] for n, row in enumerate(body))]
     write_text(tmp_path / "rows.csv", rows, "cp1252", ";")
     made = check_success(suffuse("init", "rows.csv", "--target", "Klasse", "-o", "a/b.yaml", cwd=tmp_path))
-    last = made.err.strip().splitlines()[-3:]
+    last = made.err.strip().splitlines()[-4:]
     assert last[0] == "WARNING: 1 column left out, and read by no model:" and "Seriennummer" in last[1]
+    assert last[-1] == "next: suffuse check a/b.yaml"
     flags = ("--number", "Seriennummer", "--ignore", "Titel", "-o", "c.yaml")
     made = check_success(suffuse("init", "rows.csv", "--target", "Klasse", *flags, cwd=tmp_path))
     assert "WARNING" not in made.err

@@ -102,8 +102,8 @@ def test_the_export_is_asked_itself_and_says_what_its_student_says(finished: Fin
     assert cold["process"] > cold["load"] > 0 and cold["first"] > 0
 
 
-def test_the_terminal_shows_subsets_and_contribution(finished: Finished) -> None:
-    lines = finished.result.out.splitlines()
+def test_the_terminal_shows_subsets_and_contribution(copied: Path) -> None:
+    lines = check_success(suffuse("run", copied, "--tables")).out.splitlines()
     head = next(n for n, line in enumerate(lines) if line.startswith("Accuracy with modalities missing"))
     assert lines[head + 1].split()[:4] == ["model", "picture+question", "picture", "question"]
     assert any(line.startswith("What each modality contributes: Shapley values of accuracy") for line in lines)

@@ -15,7 +15,8 @@ METRICS = {
 SHARES = {"same", "right_where_wrong", "wrong_where_right", "helped", "hurt", "same_first", "ece", "equivalent"}
 CORRELATIONS = {"cosine", "rank"}
 OF_MAIN = {"longest", "subsets", "rates", "full", "additive", "test", "validation", "modalities", "student", "baseline"}
-DIFFERENCES = {"cost", "shapley", "leave_one_out", "alone", "cooperation", "permutation", "gap", "held_out", "verdict"}
+DIFFERENCES = {"cost", "shapley", "leave_one_out", "alone", "cooperation", "permutation", "gap", "held_out", "verdict",
+               "retention"}  # fmt: skip
 SLACK = 1e-9
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from base64 import b64encode
+from hashlib import sha256
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -39,6 +42,15 @@ def outline(page: str) -> list[tuple[str, str, str]]:
     reader = _Outline()
     reader.feed(page)
     return [(level, text, after) for level, text, after in reader.found]
+
+
+def without_script(page: str) -> str:
+    """The page without the one script that it has. Raises AssertionError where the policy forbids it, or where
+    there is another one."""
+    scripts = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+    digest = b64encode(sha256(scripts[0].encode()).digest()).decode()
+    assert len(scripts) == page.lower().count("<script") == 1 and f"script-src 'sha256-{digest}';" in page
+    return page.replace(f"<script>{scripts[0]}</script>", "")
 
 
 def restamp(run: Path, verb: str) -> None:

@@ -104,7 +104,8 @@ def test_the_card_says_what_the_scorecards_hold_and_what_it_is_not_for(finished_
     card = model_card(finished_run)
     assert card == finished_run.path("model-card.md").read_text(encoding="utf-8")
     heads = re.findall(r"^## (.*)$", card, re.MULTILINE)
-    assert heads == ["What it is", "Intended use", "Data", "Scores", "On parts of the inputs and rows", "Calibration",
+    assert heads == ["Can it be shipped?", "What it is", "Intended use", "Data", "Scores",
+                     "On parts of the inputs and rows", "Calibration",
                      "Robustness", "Limits", "How it was made"]  # fmt: skip
     facts = scores_table.scores(finished_run)["export"]["metrics"]["accuracy"]
     assert metric_format.value_text("accuracy", facts["mean"]) in card

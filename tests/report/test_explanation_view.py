@@ -15,7 +15,9 @@ from suffuse.report.page import render
 from suffuse.run import Run
 
 MARKUP = "<script>alert('boo')</script>"  # that the table's texts hold
-SECTION = re.compile(r'<section id="((?:zh-)?explained)">(.*?)\n</section>\n(?=<section id)', re.DOTALL)
+SECTION = re.compile(
+    r'<section id="((?:zh-)?explained)">(.*?)\n</section>\n</details>\n(?=<details class="section")', re.DOTALL
+)
 
 
 def sections(page: str) -> dict[str, str]:

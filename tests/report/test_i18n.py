@@ -7,12 +7,13 @@ import re
 from pathlib import Path
 
 import pytest
-from browser_tools import look
+from browser_tools import act, look
 from language_tools import COUNTED, of_code, of_tables, of_templates
 
 from suffuse.report import i18n
 from suffuse.report.i18n import FOLDER, LANGUAGES, catalog, t, use_language
 from suffuse.report.page import render
+from suffuse.report.templates import environment
 from suffuse.run import Run
 
 PLACE = re.compile(r"%\((\w+)\)s|%%")
@@ -43,7 +44,8 @@ def test_what_the_run_holds_is_not_translated_and_what_we_say_is(finished_run: R
     for part in (english, chinese):
         assert "what colour is thing" in part and "green &amp; blue" in part
     assert "Which classes are confused" in english and "哪些类别被混淆" in chinese
-    words = re.sub(r"<details.*?</details>|<code>.*?</code>|<[^>]+>|&\w+;", " ", chinese, flags=re.DOTALL)
+    chinese = re.sub(r"<script.*", "", chinese, flags=re.DOTALL)
+    words = re.sub(r'<(code|pre)\b.*?</\1>|<span lang="en">.*?</span>|<[^>]+>|&\w+;', " ", chinese, flags=re.DOTALL)
     assert not re.search(r"\b(the|of|rows|that|which)\b", words), re.search(
         r".{40}\b(the|of|rows|that|which)\b.{40}", words
     )
@@ -65,15 +67,54 @@ def test_outside_of_a_page_english_is_spoken():
     assert t("Training") == "Training"
 
 
-@pytest.mark.slow
-def test_a_browser_shows_one_language_at_a_time(chromium: str, finished_run: Run, tmp_path: Path):
-    page = render(finished_run)
-    other = page.replace('id="language-en" checked', 'id="language-en"').replace(
-        'id="language-zh"', 'id="language-zh" checked'
+MARKS = re.compile(r"[:;,.!?()]")
+TAG = re.compile(r"<(?!<)/?[a-z!][^>]*>")
+
+
+def test_templates_hold_no_punctuation_of_their_own():
+    """A mark between two values is translated like a word: in Chinese it is full-width."""
+    for file in sorted(FOLDER.glob("*.jinja")):
+        text = re.sub(r"\{#.*?#\}|\{% trans.*?endtrans %\}", "", file.read_text(encoding="utf-8"), flags=re.DOTALL)
+        text = TAG.sub("", re.sub(r"\{%.*?%\}|\{\{.*?\}\}", "", text, flags=re.DOTALL))
+        text = re.sub(r"&#?\w+;|model-card\.md", "", text)
+        if file.name != "explanation_page.html.jinja":  # English alone
+            assert [line for line in text.splitlines() if MARKS.search(line)] == [], file.name
+
+
+def test_punctuation_after_chinese_is_full_width(finished_run: Run):
+    chinese = render(finished_run).split('<main lang="zh">')[1].partition("<script")[0]
+    text = re.sub(r'<(code|pre)\b.*?</\1>|<span lang="en">.*?</span>', "", chinese, flags=re.DOTALL)
+    text = re.sub(r"</?(?:small|strong|em|b|span|a)\b[^>]*>", "", text)
+    wrong = re.findall(r".{0,30}(?:[\u4e00-\u9fff][:;,!?(]|\([\u4e00-\u9fff]).{0,30}", re.sub(r"<[^>]+>", "\n", text))
+    assert wrong == []
+    assert re.findall(r".*。 [^\s<].*", text) == []
+
+
+def test_the_space_between_two_sentences_is_none_in_chinese():
+    template = environment().from_string(
+        "{% trans %}Training{% endtrans %} {% if x %}{% trans %}Results{% endtrans %}{% endif %}"
     )
-    looks, console = look(chromium, {"first": page, "chosen": other}, tmp_path)
-    assert console == []
-    assert len(looks) == 4 and len(LANGUAGES) == 2
+    assert template.render(x=True) == "Training Results"
+    with use_language("zh"):
+        assert template.render(x=True) == "训练结果"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("language", "shown"), [("en-US", "en"), ("zh-TW", "zh"), ("fr-FR", "en")])
+def test_the_page_opens_in_the_language_of_the_browser(chromium, finished_run: Run, tmp_path: Path, language, shown):
+    looks, console = look(chromium, {"page": render(finished_run)}, tmp_path, language)
+    assert console == [] and len(looks) == 2 and len(LANGUAGES) == 2
     for one in looks:
-        assert one["out"] == [] and one["wide"] <= one["width"]
-        assert one["shown"] == (["en"] if one["page"] == "first" else ["zh"])
+        assert one["out"] == [] and one["wide"] <= one["width"] and one["shown"] == [shown]
+
+
+@pytest.mark.slow
+def test_the_switch_overrides_the_language_of_the_browser_and_stays(chromium: str, finished_run: Run, tmp_path: Path):
+    script = """
+      const before = shown();
+      frame.contentDocument.querySelector('label[for="language-zh"]').click();
+      const after = shown(), lang = frame.contentDocument.documentElement.lang;
+      await reloaded();
+      return {before, after, lang, again: shown()};"""
+    found = act(chromium, render(finished_run), tmp_path / "browser", script)
+    assert found == {"before": ["en"], "after": ["zh"], "lang": "zh", "again": ["zh"]}

@@ -275,7 +275,7 @@ def test_an_audit_runs_no_code_of_the_recipe_unless_asked(taught, prepared, tmp_
     found = {one.item.check: one for one in audit(run)}
     assert found["frozen"].state == UNCHECKED and "--run-code" in found["frozen"].fact
     shown = CliRunner().invoke(app, ["doctor", str(run.folder)])
-    assert "unchecked" in shown.output.splitlines()[-1]
+    assert "unchecked" in shown.stdout.splitlines()[-1]
     assert not opened.exists()
     found = {one.item.check: one for one in audit(run, run_code=True)}
     assert found["frozen"].state == KEPT

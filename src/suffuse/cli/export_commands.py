@@ -17,6 +17,7 @@ import typer
 from ..errors import UsageError
 from ..files import json_text
 from .arguments import Delimiter, Encoding, Files, table_format
+from .next_step import quoted, say_next
 
 
 def predict_command(  # noqa: PLR0913 (each is an option of the command line)
@@ -63,6 +64,8 @@ def predict_command(  # noqa: PLR0913 (each is an option of the command line)
     typer.echo(f"{done.rows:,} answers" + ("" if out == "-" else f" in {out}"), err=True)
     if json_:
         typer.echo(json_text(done.to_json()))
+    else:
+        say_next(f"suffuse serve {quoted(export)}  # answers over HTTP, with a page to try")
 
 
 @contextmanager

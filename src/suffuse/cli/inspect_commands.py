@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +13,7 @@ from ..errors import UsageError, visible
 from ..files import check_writable, json_text, write_text
 from ..integrity import require
 from .arguments import Delimiter, Encoding, Json, open_run, table_format
+from .next_step import quoted, say_next
 
 Names = Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="Role of a column; may be repeated.")]
 
@@ -47,6 +49,9 @@ def explain_command(
 
         write_text(out, page(run, explanation))
     typer.echo(json_text(explanation) if json_ else "\n".join(map(visible, explanation_lines(explanation))))
+    if not json_:
+        page_step = f"suffuse explain {quoted(where)} --row {shlex.quote(row)} -o explanation.html"
+        say_next(f"open {quoted(out)}" if out else page_step)
 
 
 def knowledge_command(
@@ -87,6 +92,10 @@ def knowledge_command(
 
         facts, text = manifest.read(where / "knowledge"), "\n".join(manifest.show(where / "knowledge"))
     typer.echo(json_text(facts) if json_ else "\n".join(map(visible, text.splitlines())))
+    if not json_:
+        steps = {"show": "verify", "verify": "export"}
+        step = f"suffuse knowledge {steps.get(action)} {quoted(where)}"
+        say_next(step if action in steps else f"suffuse run {quoted(where)}")
 
 
 def init_command(  # noqa: PLR0913 (each is an option of the command line)
@@ -132,9 +141,10 @@ def init_command(  # noqa: PLR0913 (each is an option of the command line)
     for column in proposal.columns:
         typer.echo(visible(f"{column.name:<20} {column.role:<10} {column.reason}"), err=True)
     write_text(out, proposal.text)
-    typer.echo(f"\nwrote {out}; look at it, then: suffuse run {out}", err=True)
+    typer.echo(f"\nwrote {out}", err=True)
     for line in _unused_lines(proposal.unused):
         typer.echo(visible(line), err=True)
+    say_next(f"suffuse check {quoted(out)}")
     if json_:
         columns = [{"name": c.name, "role": c.role, "reason": c.reason} for c in proposal.columns]
         unused = [{"name": name, "reason": reason} for name, reason in proposal.unused]

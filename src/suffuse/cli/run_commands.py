@@ -4,16 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import UsageError, visible
 from ..files import check_writable, json_text, write_text
 from .arguments import From, Json, Out, RunCode, Set, Where, open_run
+from .next_step import after_run, after_stage, arguments, quoted, say_next
+
+if TYPE_CHECKING:
+    from ..run import Run
 
 
-def run_command(where: Where, set_: Set = None, out: Out = None, from_: From = None, json_: Json = False) -> None:
+def run_command(
+    where: Where,
+    set_: Set = None,
+    out: Out = None,
+    from_: From = None,
+    tables: Annotated[bool, typer.Option("--tables", help="Also print all tables of results.")] = False,
+    json_: Json = False,
+) -> None:
     """Run every stage that isn't up to date, from raw rows to the report."""
     from .. import overrides, pipeline
 
@@ -26,9 +37,11 @@ def run_command(where: Where, set_: Set = None, out: Out = None, from_: From = N
 
         typer.echo(json_text({"did": did, **summary(run)}))
     else:
-        show(run)
+        show(run, tables)
     if set_:
         typer.echo(visible(overrides.repeat(run, where)), err=True)
+    if not json_:
+        say_next(after_run(run))
 
 
 def check_command(
@@ -51,6 +64,9 @@ def check_command(
 
         apply_measurements(table_check, run.recipe, estimate_training(run.recipe, table_check.sample))
     typer.echo(json_text(table_check.to_json()) if json_ else "\n".join(map(visible, lines(table_check))))
+    if not json_:
+        same = arguments(where, set_, out)
+        say_next(f"suffuse run {same}" if table_check.runs else f"suffuse check {same}  # once what STOPS it is mended")
     raise typer.Exit(0 if table_check.runs else 1)
 
 
@@ -62,6 +78,8 @@ def status_command(where: Where, set_: Set = None, out: Out = None, json_: Json 
     plan = pipeline.plan(run)
     lines = overrides.status_lines(run, plan)
     typer.echo(json_text(overrides.status_json(run, plan)) if json_ else "\n".join(map(visible, lines)))
+    if not json_:
+        say_next(f"suffuse run {arguments(where, set_, out)}" if any(plan.values()) else after_run(run))
 
 
 def doctor_command(
@@ -73,15 +91,19 @@ def doctor_command(
     from ..audit.items import BROKEN
 
     items = audit(open_run(where, set_, out), run_code)
+    broken = [str(item.item.number) for item in items if item.state == BROKEN]
     typer.echo(json_text(to_json(items)) if json_ else "\n".join(map(visible, lines(items))))
-    raise typer.Exit(1 if any(item.state == BROKEN for item in items) else 0)
+    if not json_:
+        same, numbers = arguments(where, set_, out), ", ".join(broken)
+        say_next(f"suffuse status {same}  # see {numbers} above" if broken else f"suffuse run {same}")
+    raise typer.Exit(1 if broken else 0)
 
 
-def show(run) -> None:
-    """The verdicts on stdout, the tables of results, the warnings, and where the report is."""
-    from ..report.terminal import terminal_lines
+def show(run: Run, tables: bool = False) -> None:
+    """The summary of a run on stdout, after all its tables where these are wanted."""
+    from ..report.terminal import summary_lines, terminal_lines
 
-    typer.echo("\n".join(map(visible, terminal_lines(run))))
+    typer.echo("\n".join(map(visible, terminal_lines(run) if tables else summary_lines(run))))
 
 
 def stage_command(verb: str) -> Callable[..., None]:
@@ -97,6 +119,8 @@ def stage_command(verb: str) -> Callable[..., None]:
         if json_:
             files = sorted((run.stamp(verb) or {"outputs": {}})["outputs"])
             typer.echo(json_text({"stage": verb, "did": did, "run": str(run.folder), "files": files}))
+        else:
+            say_next(after_stage(verb, arguments(where, set_, out), run))
 
     return command
 
@@ -162,3 +186,6 @@ def compare_command(
     if out is not None:
         write_text(out, run_comparison.render(comparison))
         typer.echo(f"page: {out}", err=True)
+    if not json_:
+        folders = " ".join(quoted(run) for run in runs)
+        say_next(f"open {quoted(out)}" if out else f"suffuse compare {folders} -o comparison.html")

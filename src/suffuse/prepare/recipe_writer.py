@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from .. import fusions
+from ..recipe import Goal
 from ..recipe.yaml_io import yaml_text
 from ..sources.table_format import MISSING_VALUES
 from ..sources.text_format import TextFormat
@@ -92,6 +93,7 @@ def write(plan: Plan, draft: Draft) -> str:
             *_network(draft, STUDENT),
         ],
         _distill(plan, draft),
+        _goal(),
     ]
     return "\n\n".join("\n".join(section) for section in sections if section) + "\n"
 
@@ -322,4 +324,14 @@ def _distill(plan: Plan, draft: Draft) -> list[str]:
         *([] if draft.unimodal_baselines else ["  unimodal_baselines: false"]),
         "  # Also with this share of the labels, where a teacher that saw all of them helps the most:",
         "  # label_fractions: [0.05]",
+    ]
+
+
+def _goal() -> list[str]:
+    return [
+        "# What the student must reach before the report calls it ready. Nothing is trained again for another goal.",
+        "goal:",
+        _line(f"  keep: {Goal().keep}", "of the teacher's score, at least"),
+        "  # size: 1MB               # the exported file, at most",
+        "  # latency_ms: 5           # one row on one thread, at most",
     ]

@@ -3,6 +3,7 @@
 part_kinds      the kinds of parts that it may name
 data_settings   rows, targets, splits
 networks        teacher and student, and how they are trained
+goal            what a student must reach to be ready
 stage_settings  the knowledge store, distillation, export, evaluation, the machine's share
 recipe          all sections, and what they must agree on
 loading         from YAML and overrides, and back
@@ -12,6 +13,7 @@ yaml_io         YAML with limits on size and depth
 from __future__ import annotations
 
 from .data_settings import Data, Split, Task
+from .goal import Goal
 from .loading import make_recipe, read_recipe, to_yaml
 from .networks import AnyTeacher, Network, OwnTraining, Teacher, Training
 from .part_kinds import PARTS, RESERVED
@@ -20,6 +22,6 @@ from .stage_settings import Baseline, Compute, Distill, Evaluate, Export, Extrac
 
 __all__ = [
     "PARTS", "RESERVED", "AnyTeacher", "Baseline", "Compute", "Data", "Distill", "Evaluate", "Export", "Extract",
-    "Limits", "Network", "OwnTraining", "Recipe", "Schedule", "Split", "Task", "Teacher", "Training",
+    "Goal", "Limits", "Network", "OwnTraining", "Recipe", "Schedule", "Split", "Task", "Teacher", "Training",
     "default_losses", "make_recipe", "read_recipe", "to_yaml",
 ]  # fmt: skip

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from .. import fusions
 from ..registry import ModalitySettings, PartSettings, Settings, TeacherSettings
 from .data_settings import Data
+from .goal import Goal
 from .networks import AnyTeacher, Network, Teacher, Training
 from .part_kinds import RESERVED, Modality
 from .stage_settings import Compute, Distill, Evaluate, Export, Extract
@@ -33,6 +34,7 @@ class Recipe(Settings):
     distill: Distill = Distill()
     export: Export = Export()
     evaluate: Evaluate = Evaluate()
+    goal: Goal = Goal()
     compute: Compute = Compute()
 
     @property

@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from .formatting import amount, minus
-from .i18n import gettext, id_prefix
+from .i18n import gettext, id_prefix, t
 
 NUM_SERIES = 8  # colours for things without a colour of their own
 COLORS = ("ink", "grid", "teacher", "student", "baseline", "export", *(f"series{n}" for n in range(NUM_SERIES)))
@@ -92,7 +92,7 @@ def legend_entry(color: str, name: str, note: str) -> dict[str, str]:
 
 def describe(title: str, legend: Sequence[dict[str, str]]) -> str:
     """A chart's text for screen readers: its title and its legend."""
-    return f"{title}: " + "; ".join(f"{entry['name']} {entry['note']}" for entry in legend)
+    return title + t(": ") + t("; ").join(f"{entry['name']} {entry['note']}" for entry in legend)
 
 
 def epoch_chart(curves: Sequence[Series], y_label: str, label: str, key: str, *, percent: bool = True) -> Markup:

@@ -70,9 +70,14 @@ def kilobytes(size: int) -> str:
     return f"{size / 1000:,.1f}{NBSP}kB"
 
 
+def separator() -> str:
+    """What stands between the items of a list."""
+    return t("%(item)s, %(next)s", item="", next="")
+
+
 def join_names(names: Sequence[str], limit: int = 20) -> str:
     """``a, b, c and 7 more``."""
-    text = ", ".join(short(name, 40) for name in names[:limit])
+    text = separator().join(short(name, 40) for name in names[:limit])
     return (
         t("%(part)s and %(further)s more", part=text, further=f"{len(names) - limit:,}") if len(names) > limit else text
     )
@@ -117,6 +122,16 @@ def rounded(value: float, spread: float) -> str:
 def minus(text: str) -> str:
     """A text with numbers in ASCII -> with the typographic minus; the hyphen of a word stays."""
     return re.sub(r"-(?=[\d.]|inf|nan|$)", "−", text)
+
+
+def sentence_space() -> str:
+    """What stands between two sentences: nothing in Chinese, whose full stop is full-width."""
+    return " " if t(". ").endswith(" ") else ""
+
+
+def typographic(text: str) -> str:
+    """A text in ASCII as the page writes it: the minus of numbers, no line break before a percent sign."""
+    return minus(text).replace(" %", f"{NBSP}%")
 
 
 def sentence(text: str) -> str:

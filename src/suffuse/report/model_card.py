@@ -16,6 +16,7 @@ from ..types import CLASSES, NUMBER, heads_of
 from . import metric_format, run_warnings, scores_table, verdict_text
 from .formatting import join_names
 from .metric_format import METRICS, value_text
+from .readiness_text import readiness
 
 MAX_CLASSES = 20  # that are listed by name
 
@@ -28,6 +29,7 @@ def model_card(run: Run) -> str:
     learned = "The model learned from the training rows; it was chosen on validation and scored on test rows."
     return document(
         f"# Model card: {plain(run.recipe.name or run.folder.name)}",
+        _readiness(run),
         _description(run, card),
         _intended_use(schema),
         data_section(schema, learned),
@@ -37,6 +39,18 @@ def model_card(run: Run) -> str:
         _robustness(card),
         _limits(run, card),
         _training(run),
+    )
+
+
+def _readiness(run: Run) -> str:
+    """Whether it can be shipped by the recipe's goal, and every check."""
+    verdict = readiness(run)
+    if verdict is None:
+        return ""
+    return section(
+        "Can it be shipped?",
+        f"{plain(verdict.sentence)}.",
+        table(("check", "measured", "wanted", "state"), verdict.rows),
     )
 
 

@@ -28,6 +28,7 @@ from .examples import examples
 from .explanation_view import explained_rows
 from .i18n import LANGUAGES, t
 from .pool_members import members_table
+from .readiness_text import readiness
 from .soft_labels import soft_labels
 from .templates import render_page, render_template
 from .training_curves import training
@@ -72,8 +73,8 @@ def body(run: Run, dataset: DatasetView, audit: Sequence[dict] | None = None, ex
         "results": results_section.results(run, heads),
         "targets": results_section.target_tables(run, dataset),
         "target_terms": results_section.target_terms(heads),
-        "not_better": run_warnings.classical(run),
-        "warnings": [*run_warnings.leaks(run), *run_warnings.teacher(run), *run_warnings.fusion(run)],
+        "ready": readiness(run),
+        "warnings": run_warnings.warnings(run),
         "training": training(run),
         "reliability": reliability.reliability(run, heads),
         "numbers": reliability.numbers(predictions),
@@ -127,7 +128,9 @@ def sections(kinds: set[str], targets: int, values: Mapping[str, Any]) -> dict[s
         ("subsets", t("Missing inputs"), values["subsets"]),
         ("contribution", t("Contributions"), values["contribution"]),
         ("pooled", t("Weights"), values["pooled"]),
-        ("worth", t("Modalities"), ablation["controls"] or ablation["slices"] or ablation["curve"]),
+        ("slices", t("Slices"), ablation["slices"]),
+        ("curve", t("Label efficiency"), ablation["curve"]),
+        ("worth", t("Modalities"), ablation["controls"]),
         ("agreement", t("Agreement"), values["agreement"]),
         ("training", t("Training"), True),
         ("reliability", t("Confidence"), kinds & {CLASSES, LABELS}),

@@ -11,7 +11,18 @@ from ..run import Run
 from ..types import CLASSES, LABELS, NUMBER, Head
 from . import metric_format, scores_table
 from .dataset_view import DatasetView
-from .formatting import NBSP, count, join_names, kilobytes, minus, percent, ratio_text, short, two_decimals
+from .formatting import (
+    NBSP,
+    count,
+    join_names,
+    kilobytes,
+    minus,
+    percent,
+    ratio_text,
+    sentence_space,
+    short,
+    two_decimals,
+)
 from .i18n import t
 from .metric_format import METRICS, range_text
 from .scores_table import model_name
@@ -65,7 +76,7 @@ def bar_heading(metric: str, start: float) -> str:
 
 def interval_heading(metric: str, confidence: float) -> str:
     """The heading over the intervals."""
-    unit = ", %" if metric_format.is_share(metric) else ""
+    unit = t(", ") + "%" if metric_format.is_share(metric) else ""
     return t("%(percent)s interval", percent=f"{100 * confidence:g} %") + unit
 
 
@@ -118,21 +129,21 @@ def ratios(cards: dict[str, dict], main: str) -> dict | None:
 
 def terms(heads: Sequence[Head], main: str, second: str | None, mean_suffix: str) -> list[tuple[str, str]]:
     """The meaning of the table's columns."""
-    meaning = metric_format.meaning(main, heads)
+    meaning, space = metric_format.meaning(main, heads), sentence_space()
     if main == "score":
         names = [f"{t(METRICS[metric_format.OF_KIND[h.kind][0]].title)} ({short(h.name, 30)})" for h in heads]
         judged = join_names(names, 8)
         meaning = t("the mean over the targets of what each is judged by: %(judged)s; 1 is perfect.", judged=judged)
     elif mean_suffix:
-        meaning = f"{meaning} {t('Here the mean over the targets.')}"
+        meaning = meaning + space + t("Here the mean over the targets.")
     interval = t("The interval covers the test rows (whole groups of them are drawn again and again) and the seeds.")
     seeds = t("how often the model was trained, each time from another random start.")
     kinds = {head.kind for head in heads}
     usual = ", ".join(t(text) for kind, text in CONSTANT_PREDICTION.items() if kind in kinds)
     return [
-        (t(METRICS[main].title), f"{meaning} {interval}"),
+        (t(METRICS[main].title), meaning + space + interval),
         *([(t(METRICS[second].title), metric_format.meaning(second, heads))] if second else []),
-        (t("Seeds"), f"{seeds} {t('The %(metric)s is the mean.', metric=metric_format.title_in_sentence(main))}"),
+        (t("Seeds"), seeds + space + t("The %(metric)s is the mean.", metric=metric_format.title_in_sentence(main))),
         (t("Majority answer"), t("always says %(usual)s: what can be had without looking.", usual=usual)),
     ]
 

@@ -42,7 +42,7 @@ ORDER = {
     "rival": 4.5,
     "export": 9,
 }
-NOT_SCORECARDS = ("comparisons", "label-curve")  # further files in scores/
+NOT_SCORECARDS = ("comparisons", "label-curve", "readiness")  # further files in scores/
 FLOORS = {CLASSES: "majority answer", LABELS: "training label frequencies", NUMBER: "mean of training rows"}
 NAMES = {"classical": "scikit-learn",
          "export": "exported student", "baseline": "student, labels only", "rival": "compute-matched baseline",

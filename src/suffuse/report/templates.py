@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from base64 import b64encode
 from collections.abc import Callable
 from functools import cache
+from hashlib import sha256
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from jinja2.ext import Extension
 from markupsafe import Markup
 
 from ..errors import escape_controls
@@ -16,7 +20,20 @@ from .i18n import FOLDER, LANGUAGES, current_language, gettext, id_prefix, ngett
 from .metric_format import subset_name
 
 FILTERS = (formatting.percent, formatting.short, formatting.join_names, formatting.count, formatting.scientific,
-           formatting.sentence, subset_name)  # fmt: skip
+           formatting.sentence, formatting.typographic, subset_name)  # fmt: skip
+
+
+class SentenceSpacing(Extension):
+    """The space between two sentences of a template: in Chinese there is none after a full-width full stop."""
+
+    between = re.compile(
+        r"""((?:endtrans %\}|_\("[^"]*\."[^{}]*\}\})(?:\{% (?:if|else|elif|endif)[^%]*%\})*)\ """  # a sentence ends
+        r"""(?=(?:\{% if[^%]*%\})?(?:\{% trans|\{\{ _\())"""  # and another one begins
+    )
+
+    def preprocess(self, source: str, name: str | None, filename: str | None = None) -> str:
+        """Write each such space as a call, which knows the language."""
+        return self.between.sub(r"\1{{ sentence_space() }}", source)
 
 
 class SafeTemplate(Template):
@@ -32,7 +49,7 @@ def environment() -> Environment:
     """Jinja with autoescape; an undefined name is an error."""
     jinja = Environment(
         loader=FileSystemLoader(FOLDER),
-        extensions=["jinja2.ext.i18n"],
+        extensions=["jinja2.ext.i18n", SentenceSpacing],
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -41,6 +58,7 @@ def environment() -> Environment:
     jinja.template_class = SafeTemplate
     jinja.policies["ext.i18n.trimmed"] = True
     jinja.install_gettext_callables(gettext, ngettext, newstyle=True)  # pyright: ignore
+    jinja.globals |= {"separator": formatting.separator, "sentence_space": formatting.sentence_space}
     jinja.filters |= {function.__name__: function for function in FILTERS}
     return jinja
 
@@ -53,14 +71,19 @@ def render_template(name: str, **values: Any) -> Markup:
 
 
 def render_page(title: Callable[[], str], body: Callable[[], Markup], languages: tuple[str, ...]) -> str:
-    """One HTML file with a body in each language; the first is shown until the reader chooses another."""
+    """One HTML file with a body in each language. It opens in the browser's language or, where it has none of them or
+    runs no scripts, in the first; the reader may choose another."""
     bodies = []
     with cache_drawings():
         for language in languages:
             with use_language(language):
                 bodies.append({"language": language, "name": LANGUAGES[language], "html": body()})
     with use_language(languages[0]):
-        return str(render_template("page", css=css(), title=title(), bodies=bodies))
+        script = (FOLDER / "sections.js").read_text(encoding="utf-8")
+        digest = b64encode(sha256(script.encode()).digest()).decode()  # the page's policy allows this script alone
+        return str(
+            render_template("page", css=css(), title=title(), bodies=bodies, script=Markup(script), digest=digest)
+        )
 
 
 def css() -> Markup:

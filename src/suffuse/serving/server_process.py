@@ -59,6 +59,7 @@ def serve(
     listening = listen(host, port)
     address = f"[{host}]" if ":" in host else host
     say(f"serve     {', '.join(predictors)} at http://{address}:{listening.getsockname()[1]}")
+    say(f"next: open http://{address}:{listening.getsockname()[1]} to try it")
     server = Server(app, limits)
     server.run([listening])
     _report_end(server)

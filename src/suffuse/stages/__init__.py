@@ -16,6 +16,7 @@ class Stage:
     format: int = 1  # raised when what it writes changes form
     limits: tuple[str, ...] = ()  # of these keys, those that can stop it and change no result
     training_counts: tuple[str, ...] = ()  # of these keys, those that ask for more or fewer trainings and change none
+    judging: tuple[str, ...] = ()  # of these keys, those that only judge its results, which stay
 
 
 STAGES: dict[str, Stage] = {
@@ -76,7 +77,8 @@ STAGES: dict[str, Stage] = {
             "evaluate",
             "Evaluate every model on the test rows, once.",
             ("prepare", "teach", "distill", "export"),
-            ("evaluate",),
+            ("evaluate", "goal"),
+            judging=("goal",),
         ),
         Stage(
             "report",

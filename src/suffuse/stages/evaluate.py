@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .. import evaluation_log
-from ..classical.baselines import CLASSICAL
 from ..data.columns import Columns
 from ..engine import inference
 from ..engine.runtime import settle
@@ -19,16 +20,21 @@ from ..evaluation import ablations, metrics
 from ..evaluation.context import Context, Model
 from ..evaluation.models import classical_models, load_models
 from ..evaluation.predictions_file import write_predictions
+from ..evaluation.readiness import best_classical, judge
+from ..evaluation.retention import retention
 from ..evaluation.scorecard import merge_fields, run_probes, scorecard, seed_metrics, summarise_comparisons
-from ..files import parsing, write_json
-from ..progress import Tell, progress
+from ..files import parsing, read_json, write_json
+from ..integrity import LOG, require
+from ..progress import Tell, progress, say
 from ..recipe.stage_settings import PROBES
 from ..run import Run
 from ..teachers import batch_query
 from ..teachers.batch_query import ProbeTeacher
 from ..teachers.ensemble import combine
 from ..teachers.factory import open_teacher, open_teachers
-from ..types import Spec
+from ..types import Head, Spec
+
+READINESS = "readiness.json"  # in scores/
 
 
 def evaluate(run: Run) -> None:
@@ -49,7 +55,7 @@ def evaluate(run: Run) -> None:
         compared = summarise_comparisons(run, context)
         for who, facts in probed(context, lambda share, words: tell(0.35 + 0.6 * share, words)).items():
             cards[who] = merge_fields(cards[who], facts)
-        for who, facts in facts_of_classical.items():
+        for who, facts in [*facts_of_classical.items(), *retention(context).items()]:
             cards[who] = merge_fields(cards[who], facts)
         if teacher is not None:
             cards["teacher"] |= abstentions(columns.spec, teacher.outputs["test"], context.target)
@@ -57,19 +63,25 @@ def evaluate(run: Run) -> None:
             write_json(folder / f"{who}.json", facts | compared.fields.get(who, {}))
         for name, content in compared.files.items():
             write_json(folder / f"{name}.json", content)
+        write_json(folder / READINESS, judge(cards, columns.spec.heads, run.recipe.goal))
         write_predictions(folder / "predictions.parquet", context)
         evaluation_log.add(run.folder, folder.parent)  # last: what was killed before showed nobody a score
         tell(1.0, f"{len(rows):,} test rows")
 
 
-def best_classical(facts: Mapping[str, dict[str, Any]]) -> str:
-    """The classical baseline with all labels that is best on validation rows; "" where there is none."""
-    scores = {
-        name: next(iter(fields["classical"]["validation"].values()))
-        for name, fields in facts.items()
-        if name == CLASSICAL or name.startswith(f"{CLASSICAL}-only-")
-    }
-    return max(scores, key=lambda name: scores[name], default="")
+def judge_again(run: Run) -> None:
+    """Keep every score, and judge them by the goal that the recipe has now. No test row is evaluated for it."""
+    require(run.folder, "evaluate")
+    folder = run.partial("evaluate") / "scores"
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(run.path("scores"), folder)
+    shutil.copy(run.path(LOG), folder.parent / LOG)
+    names = (run.stamp("evaluate") or {"outputs": {}})["outputs"]
+    files = [Path(name) for name in names if Path(name).parent.name == "scores" and Path(name).suffix == ".json"]
+    cards = {file.stem: read_json(run.path(str(file))) for file in files if file.name != READINESS}
+    heads = [Head(name, run.recipe.data.task(name).kind) for name in run.recipe.data.targets]
+    write_json(folder / READINESS, judge(cards, heads, run.recipe.goal))
+    say("evaluate  scores as they were, judged by the new goal")
 
 
 def looked(

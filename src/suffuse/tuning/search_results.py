@@ -82,6 +82,6 @@ def result_lines(result: dict[str, Any], run: Path) -> list[str]:
         lines.append("the baseline had fewer trials: call it again with more --minutes")
     earlier = f" (earlier evaluations: {result['looks']})" if result["looks"] else ""
     lines.append(
-        f"next: suffuse run {result['recipe']} --out {run} trains it again and scores the test rows once{earlier}"
+        f"next: suffuse run {result['recipe']} --out {run}  # trains it again and scores the test rows once{earlier}"
     )
     return lines
