@@ -137,3 +137,32 @@ def test_a_share_never_shrinks(capsys, monkeypatch):
             tell(share, "words")
     shares = [line[10:14] for line in capsys.readouterr().err.splitlines()[:4]]
     assert shares == [" 30%", " 30%", " 30%", " 40%"]
+
+
+def test_in_a_notebook_one_line_is_updated(monkeypatch, capsys):
+    import sys
+    from types import SimpleNamespace
+
+    shown: list[str] = []
+
+    class Handle:
+        def update(self, content, raw):
+            shown.append(content["text/plain"])
+
+    def display(content, raw, display_id):
+        assert raw and display_id
+        shown.append(content["text/plain"])
+        return Handle()
+
+    notebook = SimpleNamespace(get_ipython=lambda: SimpleNamespace(kernel=1), display=SimpleNamespace(display=display))
+    monkeypatch.setitem(sys.modules, "IPython", notebook)
+    clock = iter(range(100))
+    monkeypatch.setattr(module.time, "monotonic", lambda: next(clock))
+    with progress("teach") as tell:
+        tell(0.5, "epoch 1")
+    assert [line.split()[0] for line in shown] == ["teach", "teach"] and "epoch 1" in shown[0] and "done in" in shown[1]
+    assert capsys.readouterr().err == ""
+    notebook.get_ipython = lambda: SimpleNamespace()  # a terminal's IPython
+    with progress("teach"):
+        pass
+    assert "done in" in capsys.readouterr().err and len(shown) == 2

@@ -9,6 +9,8 @@ __version__ = "0.1.0"
 
 # public name -> its module; nothing is imported before it is asked for
 PUBLIC = {
+    "fit": "suffuse.fitted_model",
+    "FittedModel": "suffuse.fitted_model",
     "Run": "suffuse.run",
     "Recipe": "suffuse.recipe",
     "read_recipe": "suffuse.recipe",
@@ -27,6 +29,8 @@ PUBLIC = {
 }
 __all__ = [
     "__version__",
+    "fit",
+    "FittedModel",
     "Run",
     "Recipe",
     "read_recipe",
@@ -46,6 +50,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from .errors import SuffuseError, UsageError
+    from .fitted_model import FittedModel, fit
     from .model import FusionModel
     from .pipeline import plan, run_all, run_stage
     from .predictor import Prediction, Predictor

@@ -20,6 +20,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from . import run_html
 from .checked_json import read_checked, write_checked
 from .environment import alive, surroundings
 from .errors import SuffuseError
@@ -90,6 +91,13 @@ class Run:
 
             save_rows(rows, folder / "source.parquet", made.modalities)
         return cls(folder, _absolute(made, Path(base)))
+
+    def __repr__(self) -> str:
+        return run_html.text(self.folder, self.recipe.data.targets)
+
+    def _repr_html_(self) -> str:
+        kinds = {name: str(modality.kind) for name, modality in self.recipe.modalities.items()}
+        return run_html.page(self.folder, self.recipe.data.targets, kinds)
 
     def path(self, *names: str) -> Path:
         """A path inside the run."""

@@ -14,6 +14,15 @@ if TYPE_CHECKING:
 Where = Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe (.yaml) or a run folder.", show_default=False)]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="a.b=VALUE", help="Override a recipe key.")]
 Out = Annotated[Path | None, typer.Option("--out", help="The run folder; runs/NAME if not given.")]
+RunOut = Annotated[Path | None, typer.Option("-o", "--out", help="The run folder; runs/NAME if not given.")]
+TableOrRecipe = Annotated[
+    Path, typer.Argument(metavar="RECIPE|TABLE", help="A recipe (.yaml), a run folder, or a table.", show_default=False)
+]
+Target = Annotated[str | None, typer.Option("--target", metavar="COLUMN", help="Of a table: the column to predict.")]
+Minutes = Annotated[
+    float | None, typer.Option("--minutes", min=0.01, help="Of a table: a time budget for the whole run.")
+]
+Preset = Annotated[str | None, typer.Option("--preset", help="Of a table: fast, good or best. Default: good.")]
 From = Annotated[
     str | None, typer.Option("--from", metavar="STAGE", help="Run this stage again, even if it is up to date.")
 ]

@@ -4,21 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..errors import UsageError, visible
 from ..files import check_writable, json_text, write_text
-from .arguments import From, Json, Out, RunCode, Set, Where, open_run
+from .arguments import From, Json, Minutes, Out, Preset, RunCode, RunOut, Set, TableOrRecipe, Target, Where, open_run
+
+if TYPE_CHECKING:
+    from ..run import Run
 
 
-def run_command(where: Where, set_: Set = None, out: Out = None, from_: From = None, json_: Json = False) -> None:
-    """Run every stage that isn't up to date, from raw rows to the report."""
+def run_command(  # noqa: PLR0913  # options of a verb
+    where: TableOrRecipe,
+    set_: Set = None,
+    out: RunOut = None,
+    from_: From = None,
+    target: Target = None,
+    minutes: Minutes = None,
+    preset: Preset = None,
+    json_: Json = False,
+) -> None:
+    """Run every stage that isn't up to date, from raw rows to the report. Of a table: propose a recipe first."""
     from .. import overrides, pipeline
 
-    run = open_run(where, set_, out)
-    did = pipeline.run_all(run, from_)
+    if target is not None:
+        run, did = _run_table(where, target, (set_, out, from_, minutes, preset)), True
+    else:
+        for option, value in (("--minutes", minutes), ("--preset", preset)):
+            if value is not None:
+                raise UsageError("this goes with a table", where=option, hint="suffuse run TABLE --target COLUMN")
+        run = open_run(where, set_, out)
+        did = pipeline.run_all(run, from_)
     if not did:
         typer.echo("everything is up to date", err=True)
     if json_:
@@ -28,7 +46,31 @@ def run_command(where: Where, set_: Set = None, out: Out = None, from_: From = N
     else:
         show(run)
     if set_:
-        typer.echo(visible(overrides.repeat(run, where)), err=True)
+        typer.echo(visible(overrides.repeat(run, where if target is None else _recipe_of(run))), err=True)
+
+
+def _recipe_of(run: Run) -> Path:
+    from ..table_run import recipe_file
+
+    return recipe_file(run.folder)
+
+
+def _run_table(where: Path, target: str, options: tuple[Any, ...]) -> Run:
+    """Propose a recipe for a table, write it and run it."""
+    from .. import sources
+    from ..table_run import TableRun, choose_folder, run_table, table_name
+    from ..time_budget import TimeBudget
+
+    set_, out, from_, minutes, preset = options
+    budget = None if minutes is None else TimeBudget(minutes)
+    if from_ is not None:
+        raise UsageError("a new run has no stage to start from", where="--from", hint="leave --target out")
+    if not sources.is_table(where) and (where.suffix in (".yaml", ".yml") or where.is_dir()):
+        got = f"'{where}', which is no table"
+        raise UsageError("a recipe names its target itself", where="--target", got=got, hint="leave --target out")
+    source = str(where)
+    folder = choose_folder(table_name(source), out)
+    return run_table(TableRun(source, target, folder, preset or "good", overrides=tuple(set_ or ())), budget)
 
 
 def check_command(

@@ -46,11 +46,20 @@ def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     return make_recipe(raw, str(path))
 
 
+def recipe_of_text(text: str, overrides: Sequence[str] = (), where: str = "recipe") -> Recipe:
+    """YAML text and ``a.b=c`` overrides -> Recipe. Raises UsageError as :func:`read_recipe` does."""
+    raw = parse_yaml(text)
+    for override in overrides:
+        _override(raw, override)
+    return make_recipe(raw, where)
+
+
 def _refuse_table(path: Path) -> None:
     """Raise UsageError where the path is a table and no recipe. A recipe may be JSON, which is YAML too."""
     if sources.is_table(path) and not (path.suffix.lower() == ".json" and not _is_list(path)):
         name = shlex.quote(str(path))
-        hint = f"`suffuse init {name} --target COLUMN` looks at its columns and proposes a recipe"
+        hint = f"`suffuse init {name} --target COLUMN` looks at its columns and proposes a recipe; "
+        hint += f"`suffuse run {name} --target COLUMN` also runs it"
         raise UsageError("this is a table, and no recipe", where=path, expected=EXPECTED, hint=hint)
 
 
