@@ -18,6 +18,7 @@ PUBLIC = {
     "run_stage": "suffuse.pipeline",
     "plan": "suffuse.pipeline",
     "scores": "suffuse.report.scores_table",
+    "allow_parts": "suffuse.user_parts",
     "save_rows": "suffuse.sources.frame",
     "propose": "suffuse.prepare.recipe_proposal",
     "write_answers": "suffuse.teachers.table",
@@ -38,6 +39,7 @@ __all__ = [
     "run_stage",
     "plan",
     "scores",
+    "allow_parts",
     "save_rows",
     "propose",
     "write_answers",
@@ -60,6 +62,7 @@ if TYPE_CHECKING:
     from .run import Run
     from .sources.frame import save_rows
     from .teachers.table import write_answers
+    from .user_parts import allow_parts
 
 
 def __getattr__(name: str) -> Any:

@@ -12,13 +12,13 @@ from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any, NoReturn
 
-from . import integrity
+from . import integrity, user_parts
 from .checked_json import read_checked, write_checked
 from .errors import SuffuseError, UsageError, did_you_mean
 from .files import PACKAGE, file_facts, read_json
 from .overrides import notice
 from .progress import say
-from .registry import PartSettings
+from .registry import PartSettings, is_loaded
 from .run import Busy, ReadOnly, Run, flat
 from .sources import file_of
 from .stages import STAGES, Stage
@@ -340,6 +340,8 @@ def _contents(run: Run, stage: Stage) -> dict[str, Any]:
     heads = {key.partition(".")[0] for key in stage.recipe}
     for who, network in run.recipe.networks.items():
         parts |= {f"{who}.encoders.{n}": e for n, e in network.encoders.items() if who in heads}
+        parts |= {f"{who}.fusion": network.fusion} if who in heads else {}
+    parts |= {f"distill.losses.{n}": loss for n, loss in run.recipe.distill.losses.items() if stage.verb == "distill"}
     parts |= {f"modalities.{n}": m for n, m in run.recipe.modalities.items() if "modalities" in heads}
     parts |= {f"data.derive.{n}": d for n, d in run.recipe.data.derive.items() if "data" in heads}
     if isinstance(run.recipe.teacher, PartSettings) and "teacher" in heads:
@@ -349,6 +351,13 @@ def _contents(run: Run, stage: Stage) -> dict[str, Any]:
         for key, reference in chosen.references().items():
             name = f"content of {where}.{key}"
             found[name] = _content(run, reference) or then.get(name)
+        if not is_loaded(chosen):  # which files it names besides its code, the code says
+            found |= {k: v for k, v in then.items() if k.startswith(f"content of {where}.") and k not in found}
+    for probe in run.recipe.evaluate.probes if stage.verb == "evaluate" else ():
+        if user_parts.in_file(probe):
+            found[f"content of {probe}"] = _content(run, user_parts.file_of_kind(probe)) or then.get(
+                f"content of {probe}"
+            )
     return found
 
 

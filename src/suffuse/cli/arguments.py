@@ -36,7 +36,9 @@ Encoding = Annotated[
 Delimiter = Annotated[
     str | None, typer.Option("--delimiter", help="Between the cells of such a file, or `tab`. Default: detected.")
 ]
-RunCode = Annotated[bool, typer.Option("--run-code", help="Run functions that the recipe names: torch, sklearn.")]
+RunCode = Annotated[
+    bool, typer.Option("--run-code", help="Run code that the run folder or the export names: functions, parts.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -54,8 +56,17 @@ def table_format(encoding: str | None, delimiter: str | None) -> TableFormat:
     return TableFormat(encoding, delimiter)
 
 
-def open_run(where: Path, overrides: list[str] | None = None, out: Path | None = None) -> Run:
-    """The run of a recipe or of a run folder."""
+def open_run(where: Path, overrides: list[str] | None = None, out: Path | None = None, run_code: bool = False) -> Run:
+    """The run of a recipe or of a run folder. ``run_code``: also parts of the user's own that a run folder names."""
     from ..run import Run
 
+    allow_code(run_code)
     return Run.open(where, tuple(overrides or ()), out)
+
+
+def allow_code(run_code: bool) -> None:
+    """Where the user asks for it, let parts be imported that an artefact names."""
+    from ..user_parts import ALL, allow_parts
+
+    if run_code:
+        allow_parts(ALL)

@@ -24,6 +24,7 @@ def run_command(  # noqa: PLR0913  # options of a verb
     target: Target = None,
     minutes: Minutes = None,
     preset: Preset = None,
+    run_code: RunCode = False,
     json_: Json = False,
 ) -> None:
     """Run every stage that isn't up to date, from raw rows to the report. Of a table: propose a recipe first."""
@@ -35,7 +36,7 @@ def run_command(  # noqa: PLR0913  # options of a verb
         for option, value in (("--minutes", minutes), ("--preset", preset)):
             if value is not None:
                 raise UsageError("this goes with a table", where=option, hint="suffuse run TABLE --target COLUMN")
-        run = open_run(where, set_, out)
+        run = open_run(where, set_, out, run_code)
         did = pipeline.run_all(run, from_)
     if not did:
         typer.echo("everything is up to date", err=True)
@@ -114,7 +115,7 @@ def doctor_command(
     from ..audit.auditor import lines, to_json
     from ..audit.items import BROKEN
 
-    items = audit(open_run(where, set_, out), run_code)
+    items = audit(open_run(where, set_, out, run_code), run_code)
     typer.echo(json_text(to_json(items)) if json_ else "\n".join(map(visible, lines(items))))
     raise typer.Exit(1 if any(item.state == BROKEN for item in items) else 0)
 
@@ -129,10 +130,12 @@ def show(run) -> None:
 def stage_command(verb: str) -> Callable[..., None]:
     """The command of one stage."""
 
-    def command(where: Where, set_: Set = None, out: Out = None, json_: Json = False) -> None:
+    def command(
+        where: Where, set_: Set = None, out: Out = None, run_code: RunCode = False, json_: Json = False
+    ) -> None:
         from .. import pipeline
 
-        run = open_run(where, set_, out)
+        run = open_run(where, set_, out, run_code)
         did = pipeline.run_stage(run, verb)
         if not did:
             typer.echo(f"{verb} is up to date", err=True)

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 from pydantic import Field as Setting
 
-from ..registry import PartDocs, PartSettings, default, load_part
+from ..registry import KindTable, PartDocs, PartSettings, default, load_part
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -59,7 +59,7 @@ KINDS = (
     "entropy_relations",
     "subset_consistency",
 )
-TABLE = {kind: f"suffuse.losses.kinds.{kind}" for kind in KINDS}
+TABLE = KindTable("losses", PartSettings, {kind: f"suffuse.losses.kinds.{kind}" for kind in KINDS})
 
 Weight = Annotated[
     float,

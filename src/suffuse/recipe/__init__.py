@@ -12,7 +12,7 @@ yaml_io         YAML with limits on size and depth
 from __future__ import annotations
 
 from .data_settings import Data, Split, Task
-from .loading import make_recipe, read_recipe, recipe_of_text, to_yaml
+from .loading import make_recipe, read_recipe, recipe_of_text, to_yaml, with_parts
 from .networks import AnyTeacher, Network, OwnTraining, Teacher, Training
 from .part_kinds import PARTS, RESERVED
 from .recipe import Recipe, default_losses
@@ -21,5 +21,5 @@ from .stage_settings import Baseline, Compute, Distill, Evaluate, Export, Extrac
 __all__ = [
     "PARTS", "RESERVED", "AnyTeacher", "Baseline", "Compute", "Data", "Distill", "Evaluate", "Export", "Extract",
     "Limits", "Network", "OwnTraining", "Recipe", "Schedule", "Split", "Task", "Teacher", "Training",
-    "default_losses", "make_recipe", "read_recipe", "recipe_of_text", "to_yaml",
+    "default_losses", "make_recipe", "read_recipe", "recipe_of_text", "to_yaml", "with_parts",
 ]  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from ..registry import PartSettings, Settings
+from ..registry import KindTable, PartSettings, Settings
 from .networks import OwnTraining, Training
 from .part_kinds import Loss, listed
 
@@ -106,24 +106,29 @@ class Distill(Settings):
         return self.baseline is None or self.baseline.epochs == "auto"
 
 
-PROBES = {  # probe -> module with ``probe(context)``, in the order in which they run
-    "ranking": "suffuse.evaluation.ranking_metrics",
-    "agreement": "suffuse.evaluation.agreement",
-    "missing": "suffuse.evaluation.missing_modalities",
-    "temperature": "suffuse.evaluation.calibration",
-    "contribution": "suffuse.evaluation.contribution",
-    "robustness": "suffuse.evaluation.robustness",
-    "explained": "suffuse.evaluation.explained_rows",
-    "size": "suffuse.evaluation.size",
-    "latency": "suffuse.evaluation.latency",
-}
+# probe -> module with ``probe(context)``, in the order in which they run
+PROBES = KindTable(
+    "probes",
+    Settings,
+    {
+        "ranking": "suffuse.evaluation.ranking_metrics",
+        "agreement": "suffuse.evaluation.agreement",
+        "missing": "suffuse.evaluation.missing_modalities",
+        "temperature": "suffuse.evaluation.calibration",
+        "contribution": "suffuse.evaluation.contribution",
+        "robustness": "suffuse.evaluation.robustness",
+        "explained": "suffuse.evaluation.explained_rows",
+        "size": "suffuse.evaluation.size",
+        "latency": "suffuse.evaluation.latency",
+    },
+)
 
 
 def _probes(value: Any) -> Any:
     """``all``, or names of probes."""
     names = ("all",) if value == "all" else listed(value)
-    if not isinstance(names, (list, tuple)) or not all(name in PROBES for name in names if value != "all"):
-        raise ValueError(f"got {value!r}, expected all, or some of: {', '.join(PROBES)}")
+    if not isinstance(names, (list, tuple)) or not all(PROBES.knows(str(n)) for n in names if value != "all"):
+        raise ValueError(f"got {value!r}, expected all, or some of: {', '.join(PROBES.names())}")
     return value if value == "all" else tuple(names)
 
 
