@@ -184,7 +184,7 @@ def _user_part(table: KindTable, kind: str) -> ModuleType:
         raise UsageError("this part has no settings", where=f"kind: {kind}", expected=expected)
     if not issubclass(own, _OfUser):
         make: Any = create_model
-        module.Settings = make("Settings", __base__=(_OfUser, own), kind=(str, kind))
+        module.Settings = make("Settings", __base__=(_OfUser, own), kind=(str, kind))  # pyright: ignore[reportAttributeAccessIssue]
     return module
 
 

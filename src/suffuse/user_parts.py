@@ -57,7 +57,15 @@ def installed(group: str) -> dict[str, EntryPoint]:
 
 def is_user_part(kind: str, group: str) -> bool:
     """Whether a kind that is none of suffuse's own names a part of the user's, or of an installed package."""
-    return in_file(kind) or kind in installed(group)
+    return in_file(kind) or (kind, group) in _loaded or kind in installed(group)
+
+
+def register(found: Any, group: str) -> str:
+    """A class, module or object as a part of a group, in this process; returns its kind."""
+    kind = f"{getattr(found, '__module__', '')}:{getattr(found, '__qualname__', getattr(found, '__name__', found))}"
+    _loaded[kind, group] = _as_module(found, kind)
+    allow_parts(kind)
+    return kind
 
 
 def placed(raw: Any, base: Path) -> Any:
