@@ -19,6 +19,7 @@ PUBLIC = {
     "plan": "suffuse.pipeline",
     "scores": "suffuse.report.scores_table",
     "allow_parts": "suffuse.user_parts",
+    "Knowledge": "suffuse.knowledge.dataset",
     "save_rows": "suffuse.sources.frame",
     "propose": "suffuse.prepare.recipe_proposal",
     "write_answers": "suffuse.teachers.table",
@@ -40,6 +41,7 @@ __all__ = [
     "plan",
     "scores",
     "allow_parts",
+    "Knowledge",
     "save_rows",
     "propose",
     "write_answers",
@@ -53,6 +55,7 @@ __all__ = [
 if TYPE_CHECKING:
     from .errors import SuffuseError, UsageError
     from .fitted_model import FittedModel, fit
+    from .knowledge.dataset import Knowledge
     from .model import FusionModel
     from .pipeline import plan, run_all, run_stage
     from .predictor import Prediction, Predictor

@@ -60,7 +60,9 @@ def test_a_broken_loss_is_told(own: ModuleType) -> None:
         return (student.logits - teacher["logits"]).square().mean()
 
     def reads_more(self: Any, settings: Any, layers: Any, student: Any, teacher: Any, target: Any) -> Any:
-        return own.SquaredLogits().loss(settings, layers, student, teacher, target) + 0 * teacher["fused"].detach().sum()
+        return (
+            own.SquaredLogits().loss(settings, layers, student, teacher, target) + 0 * teacher["fused"].detach().sum()
+        )
 
     def sums(self: Any, settings: Any, layers: Any, student: Any, teacher: Any, target: Any) -> Any:
         return (student.logits - teacher["logits"].detach()).square().sum()
