@@ -5,6 +5,7 @@ import sys
 import lightning
 import pandas
 import torch
+from torch.utils.data import DataLoader, default_collate
 
 import suffuse.losses
 
@@ -28,14 +29,10 @@ def main(run, rows, id_column, text_column):
 
     def collate(items):
         words = [[sum(word.encode()) % 1000 for word in texts[item["id"]].split()[:20]] for item in items]
-        return {
-            **torch.utils.data.default_collate(items),
-            "words": torch.tensor([(ids + [0] * 20)[:20] for ids in words]),
-        }
+        return {**default_collate(items), "words": torch.tensor([(ids + [0] * 20)[:20] for ids in words])}
 
-    student, options = Student(len(knowledge.classes)), {"logger": False, "enable_checkpointing": False}
-    trainer = lightning.Trainer(max_epochs=2, accelerator="cpu", **options)
-    trainer.fit(student, torch.utils.data.DataLoader(knowledge, 16, shuffle=True, collate_fn=collate))
+    student, loader = Student(len(knowledge.classes)), DataLoader(knowledge, 16, shuffle=True, collate_fn=collate)
+    lightning.Trainer(max_epochs=2, accelerator="cpu").fit(student, loader)
     return student
 
 
