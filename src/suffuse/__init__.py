@@ -14,6 +14,8 @@ PUBLIC = {
     "Run": "suffuse.run",
     "Recipe": "suffuse.recipe",
     "read_recipe": "suffuse.recipe",
+    "Callback": "suffuse.epoch_events",
+    "Epoch": "suffuse.epoch_events",
     "run_all": "suffuse.pipeline",
     "run_stage": "suffuse.pipeline",
     "plan": "suffuse.pipeline",
@@ -36,6 +38,8 @@ __all__ = [
     "Run",
     "Recipe",
     "read_recipe",
+    "Callback",
+    "Epoch",
     "run_all",
     "run_stage",
     "plan",
@@ -53,6 +57,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from .epoch_events import Callback, Epoch
     from .errors import SuffuseError, UsageError
     from .fitted_model import FittedModel, fit
     from .knowledge.dataset import Knowledge

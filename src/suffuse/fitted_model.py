@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from . import sources
+from .epoch_events import Callback
 from .errors import UsageError, did_you_mean
 from .predictor import Prediction, Predictor
 from .prepare.forced_roles import ROLES
@@ -70,7 +71,7 @@ class FittedModel:
         return f"<div><code>{html.escape(repr(self))}</code></div>{self.run._repr_html_()}"
 
 
-def fit(  # keyword options of the entry point
+def fit(  # noqa: PLR0913  # keyword options of the entry point
     rows: Any,
     target: str,
     minutes: float | None = None,
@@ -79,6 +80,7 @@ def fit(  # keyword options of the entry point
     preset: str = "good",
     roles: Mapping[str, str] | None = None,
     settings: Mapping[str, Any] | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> FittedModel:
     """Propose a recipe for predicting the column ``target``, run it, and return the model.
 
@@ -87,7 +89,7 @@ def fit(  # keyword options of the entry point
     machine, and a warning says what doesn't fit. ``folder``: of the run; by default a new one below ``runs/``. The
     recipe stands beside it, ``FOLDER.yaml``. ``preset``: fast, good or best. ``roles``: column -> text, number,
     category, image, audio or ignored, where the inferred role is wrong. ``settings``: recipe key -> value, such as
-    ``{"student.fusion.width": 16}``.
+    ``{"student.fusion.width": 16}``. ``callbacks``: objects whose ``on_epoch_end`` is told of every epoch.
 
     Raises UsageError where there is nothing to predict, nothing to predict it from, or a run in the folder.
     """
@@ -102,7 +104,7 @@ def fit(  # keyword options of the entry point
     place = choose_folder(table_name(str(rows)) if is_path else ROWS, folder)
     source = str(rows) if is_path else _saved(rows, place)
     order = TableRun(source, target, place, preset, choices, texts, None if is_path else ".")
-    return FittedModel(run_table(order, budget))
+    return FittedModel(run_table(order, budget, callbacks))
 
 
 def _saved(rows: Any, place: Path) -> str:

@@ -7,13 +7,14 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any, NoReturn
 
 from . import integrity, user_parts
 from .checked_json import read_checked, write_checked
+from .epoch_events import Callback
 from .errors import SuffuseError, UsageError, did_you_mean
 from .files import PACKAGE, file_facts, read_json
 from .overrides import notice
@@ -22,6 +23,7 @@ from .registry import PartSettings, is_loaded
 from .run import Busy, ReadOnly, Run, flat
 from .sources import file_of
 from .stages import STAGES, Stage
+from .tracking import told
 from .tuning.options import TuneOptions, check
 
 NOTHING = (None, {})
@@ -110,9 +112,10 @@ def _to_do(run: Run) -> dict[str, list[str]]:
     return found
 
 
-def run_all(run: Run, again: str | None = None) -> bool:
+def run_all(run: Run, again: str | None = None, callbacks: Sequence[Callback] = ()) -> bool:
     """Do every stage that isn't up to date, in order. Returns whether there was anything to do. ``again``: a stage that
-    is done even so; what it had made moves to ``previous/``.
+    is done even so; what it had made moves to ``previous/``. ``callbacks``: objects whose ``on_epoch_end`` is told of
+    every epoch of every training.
 
     Raises SuffuseError where a file was changed after its stage wrote it: nothing is made of it, and nothing replaces
     it in silence.
@@ -131,6 +134,7 @@ def run_all(run: Run, again: str | None = None) -> bool:
             _refuse(run, read_only, {**({again: ["asked for"]} if again else {}), **todo})
         if not todo:
             return False
+        stack.enter_context(told(run, callbacks))
         _announce(run, why)
         for verb, texts in why.items():
             say(f"{verb:<9} {'to do: ' + _first_few(texts) if texts else 'up to date'}")
@@ -143,8 +147,9 @@ def run_all(run: Run, again: str | None = None) -> bool:
         return True
 
 
-def run_stage(run: Run, verb: str) -> bool:
-    """Do one stage, if it isn't up to date. Returns whether there was anything to do.
+def run_stage(run: Run, verb: str, callbacks: Sequence[Callback] = ()) -> bool:
+    """Do one stage, if it isn't up to date. Returns whether there was anything to do. ``callbacks``: as in
+    :func:`run_all`.
 
     Raises SuffuseError where a stage that it builds on isn't there or is stale, or a file of it was changed.
     """
@@ -155,8 +160,8 @@ def run_stage(run: Run, verb: str) -> bool:
         if verb == "extract":
             return _run_as_group(run, stage)
         if "compute.processes" in stage.recipe:
-            return _in_group(run, stage)
-    return _alone(run, stage)
+            return _in_group(run, stage, callbacks)
+    return _alone(run, stage, callbacks)
 
 
 def _locked(run: Run, stack: contextlib.ExitStack) -> ReadOnly | None:
@@ -193,7 +198,7 @@ def run_tune(run: Run, options: TuneOptions) -> dict[str, Any]:
         return import_module("suffuse.stages.tune").tune(run, options)
 
 
-def _alone(run: Run, stage: Stage) -> bool:
+def _alone(run: Run, stage: Stage, callbacks: Sequence[Callback] = ()) -> bool:
     with contextlib.ExitStack() as stack:
         read_only = _locked(run, stack)
         _stands(run, stage)
@@ -202,6 +207,7 @@ def _alone(run: Run, stage: Stage) -> bool:
             return False
         if read_only:
             _refuse(run, read_only, {stage.verb: why})
+        stack.enter_context(told(run, callbacks))
         _announce(run, {stage.verb: why})
         _do(run, stage)
         return True
@@ -250,7 +256,7 @@ def _run_as_group(run: Run, stage: Stage) -> bool:
     return False
 
 
-def _in_group(run: Run, stage: Stage) -> bool:
+def _in_group(run: Run, stage: Stage, callbacks: Sequence[Callback]) -> bool:
     """One of several processes that a launcher started for one training: rank 0 does the stage, the others what it
     tells them."""
     from .engine.distributed_launch import follow, leader
@@ -265,7 +271,7 @@ def _in_group(run: Run, stage: Stage) -> bool:
         follow(rank, size)
         return True
     with leader(size):
-        return _alone(run, stage)
+        return _alone(run, stage, callbacks)
 
 
 def _do(run: Run, stage: Stage) -> None:

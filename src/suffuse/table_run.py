@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import pipeline
+from .epoch_events import Callback
 from .errors import UsageError, visible
 from .files import write_text
 from .prepare.recipe_proposal import Choices, Proposal, propose
@@ -83,7 +85,7 @@ def table_name(source: str) -> str:
     return file_of(source).stem
 
 
-def run_table(order: TableRun, budget: TimeBudget | None = None) -> Run:
+def run_table(order: TableRun, budget: TimeBudget | None = None, callbacks: Sequence[Callback] = ()) -> Run:
     """Propose, write the recipe, and run every stage.
 
     Raises UsageError where there is nothing to predict, or nothing to predict it from; the folder is then removed.
@@ -102,14 +104,14 @@ def run_table(order: TableRun, budget: TimeBudget | None = None) -> Run:
         raise
     say(f"recipe    {order.recipe}")
     if budget is not None:
-        run = _within(order, proposal, budget, run)
-    pipeline.run_all(run)
+        run = _within(order, proposal, budget, run, callbacks)
+    pipeline.run_all(run, callbacks=callbacks)
     for line in budget.lines(run, list(STAGES)) if budget else ():
         say(line)
     return run
 
 
-def _within(order: TableRun, proposal: Proposal, budget: TimeBudget, run: Run) -> Run:
+def _within(order: TableRun, proposal: Proposal, budget: TimeBudget, run: Run, callbacks: Sequence[Callback]) -> Run:
     """Train the teacher of a recipe that fits the budget; returns the run with the students that fit what is left."""
     costs = Costs.measure(run)
     if costs is None:  # the run says what stops it
@@ -117,7 +119,7 @@ def _within(order: TableRun, proposal: Proposal, budget: TimeBudget, run: Run) -
     proposal = _written(order, budget.fit(proposal, costs, order.read))
     run = order.open()
     for verb in BEFORE_STUDENTS:
-        pipeline.run_stage(run, verb)
+        pipeline.run_stage(run, verb, callbacks)
     teach = (run.stamp("teach") or {})["seconds"]
     _written(order, budget.fit_students(proposal, costs, order.read, teach))
     return order.open()

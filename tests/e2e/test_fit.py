@@ -133,7 +133,7 @@ def test_run_takes_a_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     """Without the trainings: which run is asked for."""
     frame(60).to_csv(tmp_path / "rows.csv", index=False)
     orders: list[Run] = []
-    monkeypatch.setattr(pipeline, "run_all", orders.append)
+    monkeypatch.setattr(pipeline, "run_all", lambda run, callbacks=(): orders.append(run))
     monkeypatch.setattr("suffuse.cli.run_commands.show", lambda run: None)
     result = check_success(suffuse("run", "rows.csv", "--target", "label", "-o", "made/here", cwd=tmp_path))
     assert orders[0].folder == tmp_path / "made" / "here" and orders[0].recipe.data.target == "label"

@@ -34,7 +34,7 @@ def extracted(build_once: Callable[..., Path], write_table: Callable[..., Path],
 @pytest.mark.parametrize("name", LIBRARIES)
 def test_an_example_trains_a_student(name: str, extracted: Path, tmp_path: Path, monkeypatch: Any) -> None:
     for library in LIBRARIES[name]:
-        pytest.importorskip(library, reason=f"pip install {library}")
+        pytest.importorskip(library, reason="needs `make test-loops`")
     monkeypatch.chdir(tmp_path)
     file = EXAMPLES / f"{name}.py"
     assert len(file.read_text(encoding="utf-8").splitlines()) <= 40

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 from pydantic import Field as Setting
 
 from ..registry import KindTable, PartDocs, PartSettings, default, load_part
+from . import argument_shapes
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -153,10 +154,10 @@ def asks(chosen: Iterable[PartSettings]) -> tuple[str, ...]:
 
 
 def __getattr__(name: str) -> Callable[..., Tensor]:
-    """The function of a loss, by the name of its kind."""
+    """The function of a loss, by the name of its kind. It checks its arguments' shapes."""
     if name not in TABLE:
         raise AttributeError(f"module 'suffuse.losses' has no attribute '{name}'")
-    return getattr(import_module(TABLE[name]), name)
+    return argument_shapes.checked(name, getattr(import_module(TABLE[name]), name))
 
 
 def __dir__() -> list[str]:

@@ -181,4 +181,7 @@ class Compute(Settings):
 
     threads: int = Field(default=2, ge=1, le=256)
     processes: int = Field(default=1, ge=1, le=256)  # that share each training, and the threads
+    tracker: Literal["mlflow", "wandb"] | None = (
+        None  # gets epochs, recipe and test scores: see :mod:`suffuse.tracking`
+    )
     tensorboard: bool = False  # also write the trainings' curves to `tensorboard/` in the run folder, as they go on
