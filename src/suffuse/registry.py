@@ -23,7 +23,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
 
 from . import user_parts
 from .errors import UsageError, did_you_mean
-from .files import absolute_file
+from .files import PACKAGE, absolute_file
 
 
 class Settings(BaseModel):
@@ -197,7 +197,11 @@ class _OfUser(PartSettings):
 
 
 def _code(kind: str) -> dict[str, str]:
-    return {"kind": user_parts.file_of_kind(kind)} if user_parts.in_file(kind) else {}
+    """What decides the code of a kind: its file, or the package that brings it."""
+    if user_parts.in_file(kind):
+        return {"kind": user_parts.file_of_kind(kind)}
+    package = user_parts.package_of(kind)
+    return {"kind": PACKAGE + package} if package else {}
 
 
 class Unloaded:
@@ -291,13 +295,9 @@ def load_part(table: dict[str, str], kind: str, protocol: type) -> Any:
 def _plain_docs(protocol: type, module: ModuleType) -> Any:
     """Documentation of a user's part that brings none: its docstring."""
     docs: Any = get_type_hints(protocol)["DOCS"]
-    lines = (module.__doc__ or "").strip().splitlines()
-    values: dict[str, Any] = {field.name: "" for field in fields(docs)}
-    name = module.__name__
-    values |= {key: value for key, value in (("summary", lines[0] if lines else name),) if key in values}
-    if "meaning" in values:
-        values["meaning"] = {"en": name, "zh": name}
-    return docs(**values)
+    name, lines = module.__name__, (module.__doc__ or "").strip().splitlines()
+    own = {"summary": lines[0] if lines else name, "meaning": {"en": name, "zh": name}}
+    return docs(**{field.name: own.get(field.name, "") for field in fields(docs)})
 
 
 def implements(part: object, name: str) -> bool:

@@ -11,10 +11,11 @@ from pathlib import Path
 from . import pipeline
 from .epoch_events import Callback
 from .errors import UsageError, visible
-from .files import write_text
+from .files import write_json, write_text
 from .prepare.recipe_proposal import Choices, Proposal, propose
 from .progress import say
 from .recipe import Recipe, recipe_of_text
+from .report.run_warnings import BUDGET
 from .run import Run
 from .sources import file_of
 from .stages import STAGES
@@ -121,7 +122,8 @@ def _within(order: TableRun, proposal: Proposal, budget: TimeBudget, run: Run, c
     for verb in BEFORE_STUDENTS:
         pipeline.run_stage(run, verb, callbacks)
     teach = (run.stamp("teach") or {})["seconds"]
-    _written(order, budget.fit_students(proposal, costs, order.read, teach))
+    proposal = _written(order, budget.fit_students(proposal, costs, order.read, teach))
+    write_json(run.path(BUDGET), {"minutes": budget.minutes, "shortened": list(proposal.draft.shortened)})
     return order.open()
 
 

@@ -55,6 +55,12 @@ def installed(group: str) -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group=PREFIX + group)} if group in GROUPS else {}
 
 
+def package_of(kind: str) -> str:
+    """The installed package that brings a kind; "" where none does."""
+    points = [installed(group)[kind] for group in GROUPS if kind in installed(group)]
+    return points[0].dist.name if points and points[0].dist else ""
+
+
 def is_user_part(kind: str, group: str) -> bool:
     """Whether a kind that is none of suffuse's own names a part of the user's, or of an installed package."""
     return in_file(kind) or (kind, group) in _loaded or kind in installed(group)

@@ -13,8 +13,10 @@ import yaml
 from e2e_tools import check_failure, check_success, suffuse
 
 from suffuse import FittedModel, Run, UsageError, fit, pipeline
+from suffuse.files import read_json, write_json
 from suffuse.prepare.recipe_proposal import propose
 from suffuse.recipe import recipe_of_text
+from suffuse.report.run_warnings import BUDGET, budget
 from suffuse.stages import STAGES
 from suffuse.table_run import choose_folder
 from suffuse.time_budget import STUDENT, TEACHER, Costs, TimeBudget, candidates
@@ -79,6 +81,14 @@ def test_the_user_can_go_on_from_the_recipe_beside_the_run(fitted: FittedModel, 
     recipe = yaml.safe_load(text)
     assert (fitted.recipe.parent / recipe["data"]["source"]).resolve() == fitted.run.path("source.parquet")
     assert Run.open(fitted.recipe, folder=fitted.run.folder).recipe.data.target == "label"
+
+
+@pytest.mark.slow
+def test_the_report_says_what_the_budget_left_out(fitted: FittedModel, tmp_path: Path) -> None:
+    assert read_json(fitted.run.path(BUDGET)) == {"minutes": 20, "shortened": []} and not budget(fitted.run)
+    run = Run.open(fitted.recipe, folder=tmp_path)
+    write_json(tmp_path / BUDGET, {"minutes": 2.5, "shortened": ["epochs 3 (teacher) and 4 (students)"]})
+    assert budget(run)[0].startswith("a time budget of 2.5 minutes shortened the trainings: ")
 
 
 @pytest.mark.slow
@@ -159,10 +169,10 @@ def test_a_budget_is_kept_by_shorter_and_fewer_trainings(tmp_path: Path, capsys:
     whole = seconds(proposal.text)
     needed = []
     for minutes in (60, 4, 2, 1.0):
-        budget = TimeBudget(minutes)
-        fitting = budget.fit(proposal, COSTS, recipe_of_text)
+        clock = TimeBudget(minutes)
+        fitting = clock.fit(proposal, COSTS, recipe_of_text)
         needed.append(seconds(fitting.text))
-        assert needed[-1] * budget.slack <= 60 * minutes
+        assert needed[-1] * clock.slack <= 60 * minutes
         assert f"chosen for {minutes:g} minutes" in fitting.text
     assert needed[0] == whole and needed == sorted(needed, reverse=True) and needed[-1] < whole / 5
     assert "WARNING" not in capsys.readouterr().err
@@ -193,12 +203,12 @@ def test_after_a_slow_teacher_students_get_what_is_left(tmp_path: Path) -> None:
 
 
 def test_a_run_over_its_budget_says_which_stages_took_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    budget = TimeBudget(1)
+    clock = TimeBudget(1)
     run = Run.of({"data": {"source": "x.csv", "target": "y"}, "modalities": {"t": {"kind": "text", "column": "t"}},
                   "teacher": {"encoders": {"t": {"kind": "bag"}}}, "student": {"encoders": {"t": {"kind": "bag"}}}},
                  tmp_path)  # fmt: skip
-    assert budget.lines(run, list(STAGES))[0].startswith("budget    took 0.0 s of 1 min 0 s")
+    assert clock.lines(run, list(STAGES))[0].startswith("budget    took 0.0 s of 1 min 0 s")
     monkeypatch.setattr(Run, "stamp", lambda self, verb: {"seconds": {"teach": 50.0, "distill": 80.0}.get(verb, 1.0)})
-    late = TimeBudget(1, start=budget.start - 150)
+    late = TimeBudget(1, start=clock.start - 150)
     assert late.lines(run, list(STAGES))[0].startswith("WARNING: over the time budget: took 2 min 30 s of 1 min 0 s")
     assert "(distill 1 min 20 s, teach 50 s, " in late.lines(run, list(STAGES))[0]

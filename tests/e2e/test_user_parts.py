@@ -236,6 +236,8 @@ def test_an_installed_package_brings_parts(monkeypatch: pytest.MonkeyPatch, tiny
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
     assert not is_loaded(Run.open(tmp_path).recipe.distill.losses["soft"]) and "own_parts" not in sys.modules
     loss = Run.open(tmp_path / "recipe.yaml").recipe.distill.losses["soft"]
+    monkeypatch.setattr(user_parts, "package_of", lambda kind: "numpy")
+    assert loss.references() == {"kind": "package:numpy"}
     assert loss.kind == "squares" and loss.get("scale") == 2 and "own_parts" in sys.modules
     assert losses.load_loss("squares").DOCS.summary == "The mean squared difference of logits."
     recipe["distill"]["losses"] = {"soft": {"kind": "square"}}
