@@ -119,3 +119,14 @@ def serve_command(  # noqa: PLR0913  # options of a verb
     from ..serving.server_process import serve
 
     serve(exports, host, port, threads, Limits.from_options(limit or ()), precision, model_files)
+
+
+def push_command(
+    folder: Annotated[Path, typer.Argument(help="An export folder, or a run.", show_default=False)],
+    repo: Annotated[str, typer.Argument(metavar="USER/NAME", help="The repository.", show_default=False)],
+    public: Annotated[bool, typer.Option("--public", help="Make a new repository public. Default: private.")] = False,
+) -> None:
+    """Upload an export to the Hugging Face Hub."""
+    from ..exporters.hub_upload import push
+
+    typer.echo(push(folder, repo, public))
