@@ -11,7 +11,7 @@ TENSORFLOW := $(if $(filter Linux-x86_64,$(shell uname -s)-$(shell uname -m)),te
 # a folder of compiled files is kept: without it every process of a test compiles the package again
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo docs generate architecture test test-tensorflow test-lowest test-wheel test-fast test-long check mutants bench scenarios clean help
+.PHONY: demo docs generate architecture test test-tensorflow test-loops test-lowest test-wheel test-fast test-long check mutants bench scenarios clean help
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -40,6 +40,10 @@ test-long: $(VENV)/.dev ## the long tests: whole runs by real processes, kills, 
 test-tensorflow: $(VENV)/.dev ## the tests of TensorFlow's models as teachers; installs TensorFlow into .venv (more than a gigabyte)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check '$(TENSORFLOW)>=2.16'
 	$(BIN)/python -m pytest tests/teachers/test_saved_model.py
+
+test-loops: $(VENV)/.dev ## the tests of MLflow, Weights & Biases, Lightning and Trainer; installs them into .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[mlflow,wandb,loops]'
+	$(BIN)/python -m pytest tests/test_tracking.py tests/examples/test_training_loops.py
 
 $(VENV)/.docs: $(BIN)/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'

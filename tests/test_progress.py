@@ -147,3 +147,32 @@ def test_a_shown_estimate_moves_to_a_new_one_and_does_not_jump():
     assert shown[-1] == pytest.approx(36, abs=3)  # it runs down between two lines
     agreed = module._Estimate()
     assert [agreed.add(float(n), 100.0 - n) for n in range(4)] == pytest.approx([100, 99, 98, 97])
+
+
+def test_in_a_notebook_one_line_is_updated(monkeypatch, capsys):
+    import sys
+    from types import SimpleNamespace
+
+    shown: list[str] = []
+
+    class Handle:
+        def update(self, content, raw):
+            shown.append(content["text/plain"])
+
+    def display(content, raw, display_id):
+        assert raw and display_id
+        shown.append(content["text/plain"])
+        return Handle()
+
+    notebook = SimpleNamespace(get_ipython=lambda: SimpleNamespace(kernel=1), display=SimpleNamespace(display=display))
+    monkeypatch.setitem(sys.modules, "IPython", notebook)
+    clock = iter(range(100))
+    monkeypatch.setattr(module.time, "monotonic", lambda: next(clock))
+    with progress("teach") as tell:
+        tell(0.5, "epoch 1")
+    assert [line.split()[0] for line in shown] == ["teach", "teach"] and "epoch 1" in shown[0] and "done in" in shown[1]
+    assert capsys.readouterr().err == ""
+    notebook.get_ipython = lambda: SimpleNamespace()  # a terminal's IPython
+    with progress("teach"):
+        pass
+    assert "done in" in capsys.readouterr().err and len(shown) == 2

@@ -9,13 +9,19 @@ __version__ = "0.1.0"
 
 # public name -> its module; nothing is imported before it is asked for
 PUBLIC = {
+    "fit": "suffuse.fitted_model",
+    "FittedModel": "suffuse.fitted_model",
     "Run": "suffuse.run",
     "Recipe": "suffuse.recipe",
     "read_recipe": "suffuse.recipe",
+    "Callback": "suffuse.epoch_events",
+    "Epoch": "suffuse.epoch_events",
     "run_all": "suffuse.pipeline",
     "run_stage": "suffuse.pipeline",
     "plan": "suffuse.pipeline",
     "scores": "suffuse.report.scores_table",
+    "allow_parts": "suffuse.user_parts",
+    "Knowledge": "suffuse.knowledge.dataset",
     "save_rows": "suffuse.sources.frame",
     "propose": "suffuse.prepare.recipe_proposal",
     "write_answers": "suffuse.teachers.table",
@@ -27,13 +33,19 @@ PUBLIC = {
 }
 __all__ = [
     "__version__",
+    "fit",
+    "FittedModel",
     "Run",
     "Recipe",
     "read_recipe",
+    "Callback",
+    "Epoch",
     "run_all",
     "run_stage",
     "plan",
     "scores",
+    "allow_parts",
+    "Knowledge",
     "save_rows",
     "propose",
     "write_answers",
@@ -45,7 +57,10 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from .epoch_events import Callback, Epoch
     from .errors import SuffuseError, UsageError
+    from .fitted_model import FittedModel, fit
+    from .knowledge.dataset import Knowledge
     from .model import FusionModel
     from .pipeline import plan, run_all, run_stage
     from .predictor import Prediction, Predictor
@@ -55,6 +70,7 @@ if TYPE_CHECKING:
     from .run import Run
     from .sources.frame import save_rows
     from .teachers.table import write_answers
+    from .user_parts import allow_parts
 
 
 def __getattr__(name: str) -> Any:

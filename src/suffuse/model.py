@@ -24,6 +24,7 @@ from .recipe import Network
 from .registry import implements
 from .types import LOOK, MAP, Batch, Encoded, Field, Output, Sizes, Spec
 from .unimodal_heads import UnimodalHeads
+from .user_parts import short
 
 FAR, SMALLEST = 6.0, 1e-6  # of a frozen encoder's numbers, in deviations: where they are cut; least deviation
 EPSILON = 1e-12  # of a batch norm that normalises pictures: below any variance's rounding; older torch refuses 0
@@ -43,7 +44,7 @@ class Encoder(nn.Module):
         self.settings, self.field = network.encoders[field.name], field
         self.frozen = bool(self.settings.get("frozen", False))
         part = encoders.load_encoder(self.settings.kind)
-        if field.kind not in part.MODALITIES:
+        if not {field.kind, short(field.kind)} & {*part.MODALITIES}:
             raise UsageError(
                 "this encoder can't read this modality", where=f"encoders.{field.name}",
                 got=f"kind '{self.settings.kind}' for {field.kind}",

@@ -7,21 +7,23 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any, NoReturn
 
-from . import integrity
+from . import integrity, user_parts
 from .checked_json import read_checked, write_checked
+from .epoch_events import Callback
 from .errors import SuffuseError, UsageError, did_you_mean
 from .files import PACKAGE, file_facts, read_json
 from .overrides import notice
 from .progress import say
-from .registry import PartSettings
+from .registry import PartSettings, is_loaded
 from .run import Busy, ReadOnly, Run, flat
 from .sources import file_of
 from .stages import STAGES, Stage
+from .tracking import told
 from .tuning.options import TuneOptions, check
 
 NOTHING = (None, {})
@@ -113,9 +115,10 @@ def _to_do(run: Run) -> dict[str, list[str]]:
     return found
 
 
-def run_all(run: Run, again: str | None = None) -> bool:
+def run_all(run: Run, again: str | None = None, callbacks: Sequence[Callback] = ()) -> bool:
     """Do every stage that isn't up to date, in order. Returns whether there was anything to do. ``again``: a stage that
-    is done even so; what it had made moves to ``previous/``.
+    is done even so; what it had made moves to ``previous/``. ``callbacks``: objects whose ``on_epoch_end`` is told of
+    every epoch of every training.
 
     Raises SuffuseError where a file was changed after its stage wrote it: nothing is made of it, and nothing replaces
     it in silence.
@@ -134,6 +137,7 @@ def run_all(run: Run, again: str | None = None) -> bool:
             _refuse(run, read_only, {**({again: ["asked for"]} if again else {}), **todo})
         if not todo:
             return False
+        stack.enter_context(told(run, callbacks))
         _announce(run, why)
         for verb, texts in why.items():
             say(f"{verb:<9} {'to do: ' + _first_few(texts) if texts else 'up to date'}")
@@ -146,8 +150,9 @@ def run_all(run: Run, again: str | None = None) -> bool:
         return True
 
 
-def run_stage(run: Run, verb: str) -> bool:
-    """Do one stage, if it isn't up to date. Returns whether there was anything to do.
+def run_stage(run: Run, verb: str, callbacks: Sequence[Callback] = ()) -> bool:
+    """Do one stage, if it isn't up to date. Returns whether there was anything to do. ``callbacks``: as in
+    :func:`run_all`.
 
     Raises SuffuseError where a stage that it builds on isn't there or is stale, or a file of it was changed.
     """
@@ -158,8 +163,8 @@ def run_stage(run: Run, verb: str) -> bool:
         if verb == "extract":
             return _run_as_group(run, stage)
         if "compute.processes" in stage.recipe:
-            return _in_group(run, stage)
-    return _alone(run, stage)
+            return _in_group(run, stage, callbacks)
+    return _alone(run, stage, callbacks)
 
 
 def _locked(run: Run, stack: contextlib.ExitStack) -> ReadOnly | None:
@@ -196,7 +201,7 @@ def run_tune(run: Run, options: TuneOptions) -> dict[str, Any]:
         return import_module("suffuse.stages.tune").tune(run, options)
 
 
-def _alone(run: Run, stage: Stage) -> bool:
+def _alone(run: Run, stage: Stage, callbacks: Sequence[Callback] = ()) -> bool:
     with contextlib.ExitStack() as stack:
         read_only = _locked(run, stack)
         _stands(run, stage)
@@ -205,6 +210,7 @@ def _alone(run: Run, stage: Stage) -> bool:
             return False
         if read_only:
             _refuse(run, read_only, {stage.verb: why})
+        stack.enter_context(told(run, callbacks))
         _announce(run, {stage.verb: why})
         _do(run, stage)
         return True
@@ -253,7 +259,7 @@ def _run_as_group(run: Run, stage: Stage) -> bool:
     return False
 
 
-def _in_group(run: Run, stage: Stage) -> bool:
+def _in_group(run: Run, stage: Stage, callbacks: Sequence[Callback]) -> bool:
     """One of several processes that a launcher started for one training: rank 0 does the stage, the others what it
     tells them."""
     from .engine.distributed_launch import follow, leader
@@ -268,7 +274,7 @@ def _in_group(run: Run, stage: Stage) -> bool:
         follow(rank, size)
         return True
     with leader(size):
-        return _alone(run, stage)
+        return _alone(run, stage, callbacks)
 
 
 def _do(run: Run, stage: Stage) -> None:
@@ -348,6 +354,8 @@ def _contents(run: Run, stage: Stage) -> dict[str, Any]:
     heads = {key.partition(".")[0] for key in stage.recipe}
     for who, network in run.recipe.networks.items():
         parts |= {f"{who}.encoders.{n}": e for n, e in network.encoders.items() if who in heads}
+        parts |= {f"{who}.fusion": network.fusion} if who in heads else {}
+    parts |= {f"distill.losses.{n}": loss for n, loss in run.recipe.distill.losses.items() if stage.verb == "distill"}
     parts |= {f"modalities.{n}": m for n, m in run.recipe.modalities.items() if "modalities" in heads}
     parts |= {f"data.derive.{n}": d for n, d in run.recipe.data.derive.items() if "data" in heads}
     if isinstance(run.recipe.teacher, PartSettings) and "teacher" in heads:
@@ -357,6 +365,13 @@ def _contents(run: Run, stage: Stage) -> dict[str, Any]:
         for key, reference in chosen.references().items():
             name = f"content of {where}.{key}"
             found[name] = _content(run, reference) or then.get(name)
+        if not is_loaded(chosen):  # which files it names besides its code, the code says
+            found |= {k: v for k, v in then.items() if k.startswith(f"content of {where}.") and k not in found}
+    for probe in run.recipe.evaluate.probes if stage.verb == "evaluate" else ():
+        if user_parts.in_file(probe):
+            found[f"content of {probe}"] = _content(run, user_parts.file_of_kind(probe)) or then.get(
+                f"content of {probe}"
+            )
     return found
 
 

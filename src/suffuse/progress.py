@@ -1,4 +1,4 @@
-"""Progress with an estimate, on stderr: a live bar on a terminal, a line now and then elsewhere."""
+"""Progress with an estimate: a live line on a terminal's stderr and in a notebook, else a line now and then."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
+from typing import Any
 
 from .errors import visible
 
@@ -47,6 +48,7 @@ class _Line:
         self.title, self.words, self.share = title, "", 0.0
         self.start = self.shown = time.monotonic()
         self.pace, self.estimate = _Pace(), _Estimate()
+        self.notebook = _notebook_line()
         self.live = sys.stderr.isatty()
 
     def tell(self, share: float, words: str = "") -> None:
@@ -55,13 +57,16 @@ class _Line:
         self.share = max(self.share, share)
         if self.share > 0:
             self.pace.add(now, self.share)
-        if now - self.shown < (0.1 if self.live else EVERY) or self.share >= 1:
+        if now - self.shown < (0.1 if self.live or self.notebook else EVERY) or self.share >= 1:
             return
         self.shown = now
         seconds = self.pace.seconds_left()
         left = "" if seconds is None else f"about {duration(self.estimate.add(now, seconds))} left"
         text = f"{self.title:<9} {self.share:4.0%}  {left:<20} {self.words}".rstrip()
         if quiet.get():
+            return
+        if self.notebook:
+            self.notebook(visible(text))
             return
         sys.stderr.write(f"\r\x1b[2K{visible(text)[:110]}" if self.live else visible(text) + "\n")
         sys.stderr.flush()
@@ -70,7 +75,28 @@ class _Line:
         """The last line."""
         if self.live and not quiet.get():
             sys.stderr.write("\r\x1b[2K")
+        if self.notebook and not quiet.get():
+            self.notebook(visible(text))
+            return
         say(text)
+
+
+def _notebook_line() -> Callable[[str], None] | None:
+    """What shows a text in one line of a notebook's cell, in place of the one before; None outside of notebooks."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    if ipython is None or not hasattr(shell, "kernel"):
+        return None
+    handles: list[Any] = []
+
+    def show(text: str) -> None:
+        content = {"text/plain": text}
+        if handles:
+            handles[0].update(content, raw=True)
+        else:
+            handles.append(ipython.display.display(content, raw=True, display_id=True))
+
+    return show
 
 
 class _Pace:

@@ -10,19 +10,20 @@ a module: the loaded part has the Protocol's where the module defines none.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from types import FunctionType, MethodType, ModuleType
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeVar, cast, get_type_hints
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
 
+from . import user_parts
 from .errors import UsageError, did_you_mean
-from .files import absolute_file
+from .files import PACKAGE, absolute_file
 
 
 class Settings(BaseModel):
@@ -133,14 +134,104 @@ class TeacherSettings(PartSettings):
         return {"": self}
 
 
+class KindTable(dict[str, str]):
+    """The table of a parts folder, kind -> module. Beside its kinds a recipe may name a part of the user's own, or of
+    an installed package (:mod:`suffuse.user_parts`); these are no entries."""
+
+    def __init__(self, group: str, base: type[Any], kinds: dict[str, str]):
+        super().__init__(kinds)
+        self.group, self.base = group, base  # of entry points, and what all settings derive from
+
+    def knows(self, kind: str) -> bool:
+        """Whether there is such a kind."""
+        return kind in self or user_parts.is_user_part(kind, self.group)
+
+    def names(self) -> list[str]:
+        """All kinds, those of installed packages too."""
+        return [*self, *user_parts.installed(self.group)]
+
+    def selected(self, kinds: Iterable[str]) -> list[str]:
+        """These kinds: the table's own in its order, then the others."""
+        chosen = dict.fromkeys(kinds)
+        return [*(kind for kind in self if kind in chosen), *(kind for kind in chosen if kind not in self)]
+
+
 def load(table: dict[str, str], kind: str) -> ModuleType:
     """The module that implements ``kind``.
 
-    Raises UsageError where the table has no such kind.
+    Raises UsageError where the table has no such kind, or its code isn't run unasked.
     """
-    if kind not in table:
-        raise UsageError("unknown kind", got=f"'{kind}'", hint=did_you_mean(kind, table))
-    return import_module(table[kind])
+    if kind in table:
+        return import_module(table[kind])
+    if isinstance(table, KindTable) and table.knows(kind):
+        return _user_part(table, kind)
+    raise UsageError("unknown kind", got=f"'{kind}'", hint=did_you_mean(kind, _names(table)))
+
+
+def _names(table: dict[str, str]) -> list[str]:
+    return table.names() if isinstance(table, KindTable) else [*table]
+
+
+def _user_part(table: KindTable, kind: str) -> ModuleType:
+    """A part of the user's own. Its settings have the kind by which the recipe names it, and name its file among what
+    decides a result."""
+    module = user_parts.open_part(kind, table.group)
+    own: Any = getattr(module, "Settings", None)
+    if not (isinstance(own, type) and issubclass(own, table.base)):
+        if table.base is Settings:  # probes have none
+            return module
+        expected = f"a class Settings that derives from suffuse.registry.{table.base.__name__}"
+        raise UsageError("this part has no settings", where=f"kind: {kind}", expected=expected)
+    if not issubclass(own, _OfUser):
+        make: Any = create_model
+        module.Settings = make("Settings", __base__=(_OfUser, own), kind=(str, kind))  # pyright: ignore[reportAttributeAccessIssue]
+    return module
+
+
+class _OfUser(PartSettings):
+    """Settings of a part of the user's own."""
+
+    def references(self) -> dict[str, str]:
+        """What the part names, and its file."""
+        return {**super().references(), **_code(str(self.kind))}
+
+
+def _code(kind: str) -> dict[str, str]:
+    """What decides the code of a kind: its file, or the package that brings it."""
+    if user_parts.in_file(kind):
+        return {"kind": user_parts.file_of_kind(kind)}
+    package = user_parts.package_of(kind)
+    return {"kind": PACKAGE + package} if package else {}
+
+
+class Unloaded:
+    """Settings of a user's part as an artefact has them, whose code isn't imported: plain values under their keys."""
+
+    def has(self, key: str) -> bool:
+        """Whether the artefact has this key."""
+        return key in cast(Any, self).model_dump()
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The value of a key, else the default."""
+        return cast(Any, self).model_dump().get(key, default)
+
+    def references(self) -> dict[str, str]:
+        """The file of its code."""
+        return _code(str(cast(Any, self).kind))
+
+
+@cache
+def _unloaded(base: type[PartSettings]) -> type[PartSettings]:
+    members = {
+        "model_config": ConfigDict(extra="allow"), "__annotations__": {"kind": str}, "kind": Field(),
+        "__module__": __name__,
+    }  # fmt: skip
+    return cast(Any, type(base))(f"Unloaded{base.__name__}", (Unloaded, base), members)
+
+
+def is_loaded(settings: PartSettings) -> bool:
+    """Whether the code of these settings' part may be asked; False of a user's part in an artefact."""
+    return not isinstance(settings, Unloaded)
 
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
@@ -190,7 +281,23 @@ def load_part(table: dict[str, str], kind: str, protocol: type) -> Any:
 
     Raises UsageError where the table has no such kind.
     """
-    return complete(load(table, kind), protocol)
+    module = load(table, kind)
+    if kind in table:
+        return complete(module, protocol)
+    if not hasattr(module, "DOCS") and "DOCS" in required_members(protocol):
+        module.DOCS = _plain_docs(protocol, module)  # pyright: ignore[reportAttributeAccessIssue]
+    try:
+        return complete(module, protocol)
+    except TypeError as error:
+        raise UsageError("this part is incomplete", where=f"kind: {kind}", got=error) from None
+
+
+def _plain_docs(protocol: type, module: ModuleType) -> Any:
+    """Documentation of a user's part that brings none: its docstring."""
+    docs: Any = get_type_hints(protocol)["DOCS"]
+    name, lines = module.__name__, (module.__doc__ or "").strip().splitlines()
+    own = {"summary": lines[0] if lines else name, "meaning": {"en": name, "zh": name}}
+    return docs(**{field.name: own.get(field.name, "") for field in fields(docs)})
 
 
 def implements(part: object, name: str) -> bool:
@@ -203,11 +310,14 @@ def settings(table: dict[str, str], value: Any) -> PartSettings:
     if isinstance(value, PartSettings):
         return value
     if not isinstance(value, dict) or "kind" not in value:
-        known = ", ".join(sorted(table))
+        known = ", ".join(sorted(_names(table)))
         raise ValueError(f"expected a mapping with 'kind' (one of {known}), got {value!r}")
     kind = str(cast("dict[str, Any]", value)["kind"])
     if kind not in table:
-        raise ValueError(f"got kind '{kind}', {did_you_mean(kind, table)}")
+        if not (isinstance(table, KindTable) and table.knows(kind)):
+            raise ValueError(f"got kind '{kind}', {did_you_mean(kind, _names(table))}")
+        if not user_parts.is_allowed(kind):
+            return _unloaded(table.base).model_validate(value)
     return load(table, kind).Settings.model_validate(value)
 
 

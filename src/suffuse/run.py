@@ -20,6 +20,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from . import run_html
 from .checked_json import read_checked, write_checked
 from .environment import alive, surroundings
 from .errors import SuffuseError
@@ -28,7 +29,7 @@ from .files import TEMPORARY, bytes_facts, file_facts, read_json, remove_tempora
 from .integrity import LOG, hashed, read_stamp
 from .paths import inside, refuse_links
 from .progress import say
-from .recipe import Recipe, make_recipe, read_recipe, to_yaml
+from .recipe import Recipe, make_recipe, read_recipe, to_yaml, with_parts
 from .registry import TeacherSettings
 
 COMPLETE = "COMPLETE"
@@ -60,12 +61,12 @@ class Run:
         """From a recipe file (the run is ``runs/NAME`` unless ``folder`` says else) or from a run folder.
 
         Relative paths in a recipe file start from the recipe's folder; they are stored absolute. A run folder's recipe
-        has the overrides that the run was made with.
+        has the overrides that the run was made with; code that it names isn't imported.
         """
         path = Path(path)
         told = dict(text.split("=", 1) for text in overrides if "=" in text)
         if path.is_dir():
-            recipe = read_recipe(path / "recipe.yaml", overrides)
+            recipe = read_recipe(path / "recipe.yaml", overrides, own=False)
             if edited(path):
                 say(f"notice: {path / 'recipe.yaml'} is not the file that the last stage wrote: it was edited since")
             return cls(Path(folder or path).resolve(), recipe, recorded_overrides(path) | told)
@@ -84,12 +85,19 @@ class Run:
         if rows is not None:
             raw = recipe if isinstance(recipe, dict) else recipe.model_dump(mode="json")
             recipe = {**raw, "data": {**raw.get("data", {}), "source": str(folder / "source.parquet")}}
-        made = recipe if isinstance(recipe, Recipe) else make_recipe(recipe)
+        made = recipe if isinstance(recipe, Recipe) else make_recipe(with_parts(recipe, Path(base)))
         if rows is not None:
             from .sources.frame import save_rows
 
             save_rows(rows, folder / "source.parquet", made.modalities)
         return cls(folder, _absolute(made, Path(base)))
+
+    def __repr__(self) -> str:
+        return run_html.text(self.folder, self.recipe.data.targets)
+
+    def _repr_html_(self) -> str:
+        kinds = {name: str(modality.kind) for name, modality in self.recipe.modalities.items()}
+        return run_html.page(self.folder, self.recipe.data.targets, kinds)
 
     def path(self, *names: str) -> Path:
         """A path inside the run."""

@@ -1,43 +1,17 @@
-"""What the tests of encoders share: fields of every kind, entries for them, and cases for every line of the table."""
+"""Cases for every line of the encoders' table. Fields, entries and checks: ``suffuse.testing.encoder_checks``."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from suffuse import encoders, modalities
-from suffuse.registry import load, settings
-from suffuse.types import Encoded, Field
+from suffuse import encoders
+from suffuse.testing.encoder_checks import FIELDS, LENGTHS, Built, entries
 
-STEPS = {"features": 3, "length": 9, "mean": [0.1, 0.2, -0.3], "std": [1.5, 0.5, 1.0]}
-FIELDS = {
-    "image": Field("picture", "image", {"size": 32, "mean": [0.5] * 3, "std": [0.2] * 3}),
-    "text": Field("question", "text", {"vocabulary": 12, "length": 6, "idf": [0.0, 0.0, *[1.5] * 10]}),
-    "audio": Field("sound", "audio", STEPS),
-    "sequence": Field("track", "sequence", STEPS),
-    "wave": Field("sound", "audio", {"features": 1, "rate": 16_000, "length": 4000, "mean": [0.1], "std": [0.3]}),
-    "tabular": Field("row", "tabular", {"numbers": 2, "categories": [3, 5]}),
-}
-
-
-def encoded_examples(kind: str) -> tuple[Field, Tensor]:
-    """A modality's first example, fitted on its example cells, and their entries."""
-    part = modalities.load_modality(kind)
-    chosen: Any = settings(modalities.TABLE, {"column": "c", **part.EXAMPLES[0], "kind": kind})
-    items: Any = [part.load(chosen, cell, Path())[1] for cell in part.examples(chosen)]
-    items = np.stack(items) if isinstance(items[0], np.ndarray) and items[0].ndim != 2 else items
-    statistics = part.fit(chosen, items)
-    return Field(kind, kind, statistics), torch.from_numpy(part.encode(chosen, statistics, items))
-
-
-EXAMPLES = {kind: encoded_examples(kind) for kind in modalities.TABLE if kind not in FIELDS}
-FIELDS |= {kind: field for kind, (field, _) in EXAMPLES.items()}
-LENGTHS = {"text": 6, "audio": 9, "sequence": 9, "wave": 1200}
+__all__ = ["CASES", "CHOICES", "FIELDS", "GARBAGE", "LENGTHS", "Built", "chosen", "entries", "exportable", "garbage"]
 
 BERT = {
     "model_type": "bert", "vocab_size": 20, "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2,
@@ -140,67 +114,3 @@ def garbage(field: str, number: int) -> Tensor | int | float:
     if field == "image":
         return (255, 0, 7)[number]
     return (10**9, -(10**9), 12)[number] if field == "text" else (torch.nan, torch.inf, -1e30)[number]
-
-
-class Built:
-    """An encoder with random weights."""
-
-    def __init__(self, asked: dict, field: str, seed: int = 0):
-        self.part = load(encoders.TABLE, asked["kind"])
-        self.name, self.field, self.chosen = field, FIELDS[field], settings(encoders.TABLE, asked)
-        if hasattr(self.part, "resolved"):
-            self.chosen = self.part.resolved(self.chosen)
-        torch.manual_seed(seed)
-        self.layers = self.part.layers(self.chosen, self.field)
-        if getattr(self.chosen, "pretrained", False):
-            self.part.initialise(self.chosen, self.layers, self.field)
-
-    def __call__(self, x: Tensor) -> Encoded:
-        return self.part.encode(self.chosen, self.layers, x)
-
-    def settled(self) -> Built:
-        """In eval mode, with the running statistics of its entries, or those that came with its weights."""
-        if not getattr(self.chosen, "pretrained", False):
-            for norm in self.norms():
-                norm.momentum = 1.0
-            self(self.entries())
-        self.layers.eval()
-        return self
-
-    def norms(self) -> list:
-        """Layers with batch statistics."""
-        return [m for m in self.layers.modules() if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)]
-
-    def entries(self, count: int = 6) -> Tensor:
-        """Random entries; texts and frames of one to their longest."""
-        return entries(self.name, count)
-
-    def padded(self, x: Tensor, more: int) -> Tensor:
-        """With more padding; what stands in a padding frame is anything."""
-        if self.name == "text":
-            return torch.nn.functional.pad(x, (0, more))
-        junk = torch.randn(len(x), more, x.shape[2]) * 100
-        junk[:, :, -1] = 0
-        return torch.cat([x, junk], dim=1)
-
-
-def entries(field: str, count: int = 6) -> Tensor:
-    """Random entries as a modality's ``encode``, and the model's normalisation of pictures, make them."""
-    torch.manual_seed(1)
-    if field in EXAMPLES:
-        return EXAMPLES[field][1][torch.arange(count) % len(EXAMPLES[field][1])]
-    if field == "image":
-        return torch.randn(count, 3, 32, 32)
-    if field == "tabular":
-        codes = torch.stack([torch.arange(count) % size for size in (3, 5)], dim=1)
-        numbers = torch.randn(count, 2)
-        missing = (torch.arange(count)[:, None] + torch.arange(2)) % 3 == 0
-        return torch.cat([numbers.masked_fill(missing, 0), missing, codes], dim=1).float()
-    longest = LENGTHS[field]
-    lengths = 1 + (torch.arange(count) * (longest - 1)) // max(count - 1, 1)
-    real = torch.arange(longest) < lengths.unsqueeze(1)
-    if field == "text":
-        return torch.randint(2, 12, (count, longest)) * real
-    frames = torch.randn(count, longest, FIELDS[field].statistics["features"])
-    frames = frames.clamp(-1, 1) if field == "wave" else frames
-    return torch.cat([frames * real.unsqueeze(2), real.unsqueeze(2)], dim=2)

@@ -6,116 +6,24 @@ import dataclasses
 
 import pytest
 import torch
-from fusion_tools import FORMS, OUTPUTS, ROWS, SHARES, TOKENS, Built, asked, at, build, cases, over, picked, rows
-from torch import Tensor
+from fusion_tools import FORMS, ROWS, SHARES, TOKENS, asked, at, build, cases, over, picked, rows
 
 from suffuse import fusions
 from suffuse.model import FusionModel, open_model, save
 from suffuse.registry import load
-from suffuse.types import Encoded, Fused
+from suffuse.testing.fusion_checks import CHECKS, GARBAGE, gradients, same, spoiled
+from suffuse.types import Encoded
 
-GARBAGE = {
-    "random": lambda x: torch.randn_like(x),
-    "huge": lambda x: torch.full_like(x, 3e38),
-    "nan": lambda x: torch.full_like(x, torch.nan),
-    "inf": lambda x: torch.full_like(x, torch.inf),
-    "-inf": lambda x: torch.full_like(x, -torch.inf),
-}
 READING = [kind for kind in fusions.TABLE if fusions.load_fusion(kind).TOKENS]
 SYMMETRIC = ["weighted", "softmax_gate", "attention_pooling", "gated", "low_rank", "transformer", "bottleneck"]
 SYMMETRIC += ["queries", "late"]
 SEPARATE = [kind for kind in SYMMETRIC if kind not in ("softmax_gate", "gated")]  # without a map that sees them all
 
 
-def spoiled(encoded: list[Encoded], present: Tensor, how: str) -> list[Encoded]:
-    """Something else in every absent slot: vector, tokens and token mask."""
-
-    def spoil(x: Tensor, here: Tensor) -> Tensor:
-        other = ~x if x.dtype == torch.bool else GARBAGE[how](x)
-        return torch.where(here.reshape(-1, *[1] * (x.ndim - 1)), x, other)
-
-    return [over(e, lambda x, m=m: spoil(x, present[:, m])) for m, e in enumerate(encoded)]
-
-
-def same(one: Fused, two: Fused) -> bool:
-    """Every bit of all that a fusion returns."""
-    pairs = ((one.vector, two.vector), (one.gates, two.gates), (one.logits, two.logits))
-    return all((a is None and b is None) or torch.equal(a, b) for a, b in pairs)
-
-
-@pytest.mark.parametrize("how", GARBAGE)
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize(("kind", "count", "form"), cases())
-def test_what_stands_in_an_absent_slot_changes_no_bit(kind, count, form, how):
-    fusion, (encoded, present) = build(kind, count, form), rows(count)
-    clean = fusion.fuse(encoded, present)
-    assert torch.isfinite(clean.vector).all()
-    assert same(clean, fusion.fuse(spoiled(encoded, present, how), present))
-
-
-@pytest.mark.parametrize(("kind", "count", "form"), cases())
-def test_what_stands_in_a_present_slot_does_change_the_output(kind, count, form):
-    fusion, (encoded, present) = build(kind, count, form), rows(count)
-    before = fusion.fuse(encoded, present).vector
-    for m in range(count):
-        changed = torch.zeros(ROWS, dtype=torch.bool)
-        for step in (-2.0, 1.0, 3.0):  # one alone may end where every ReLU is shut
-            other = list(encoded)
-            other[m] = over(encoded[m], lambda x, by=step: x if x.dtype == torch.bool else x + by)
-            changed |= (fusion.fuse(other, present).vector != before).any(1)
-        assert torch.equal(changed, present[:, m])
-
-
-def gradients(fusion: Built, encoded: list[Encoded], present: Tensor) -> dict[str, Tensor]:
-    """Of every parameter, and of all that was given, as far as the fusion reads it."""
-    given = [over(e, lambda x: x.clone().requires_grad_(x.is_floating_point())) for e in encoded]
-    fusion.layers.zero_grad()
-    torch.manual_seed(4)
-    (fusion.fuse(given, present).vector - torch.randn(ROWS, fusion.width)).square().sum().backward()
-    leaves = {f"vector {m}": e.vector for m, e in enumerate(given)} | dict(fusion.layers.named_parameters())
-    leaves |= {f"tokens {m}": e.tokens for m, e in enumerate(given) if e.tokens is not None}
-    return {name: leaf.grad.clone() for name, leaf in leaves.items() if leaf.grad is not None}
-
-
-@pytest.mark.parametrize("how", GARBAGE)
-@pytest.mark.parametrize(("kind", "count", "form"), cases())
-def test_gradients_are_the_same_whatever_stands_in_an_absent_slot(kind, count, form, how):
-    fusion, (encoded, present) = build(kind, count, form), rows(count)
-    clean, spoilt = (gradients(fusion, e, present) for e in (encoded, spoiled(encoded, present, how)))
-    assert clean.keys() == spoilt.keys()
-    assert all(torch.isfinite(g).all() for g in clean.values())
-    assert all(torch.equal(g, spoilt[name]) for name, g in clean.items())
-    for m in range(count):
-        read = [clean[n][~present[:, m]] for n in (f"vector {m}", f"tokens {m}") if n in clean]
-        assert read and not any(g.any() for g in read)
-
-
-@pytest.mark.parametrize(("kind", "count", "form"), cases())
-def test_every_parameter_gets_a_gradient(kind, count, form):
-    fusion, (encoded, present) = build(kind, count, form), rows(count)
-    found = gradients(fusion, encoded, present)
-    largest = max(g.abs().max() for g in found.values())
-    for name, _ in fusion.layers.named_parameters():
-        assert found[name].abs().max() > 1e-5 * largest, name  # what cancels out exactly is left with rounding only
-
-
-@pytest.mark.parametrize(("kind", "count", "form"), cases())
-def test_the_vector_is_as_wide_as_it_says(kind, count, form):
-    fusion, (encoded, present) = build(kind, count, form), rows(count)
-    found = fusion.fuse(encoded, present)
-    assert found.vector.shape == (ROWS, fusion.width)
-    assert (found.logits is not None) == fusions.headless(fusion.chosen)
-    assert found.logits is None or found.logits.shape == (ROWS, OUTPUTS)
-
-
-@pytest.mark.parametrize(("kind", "count", "form"), cases())
-def test_rows_don_t_know_their_neighbours(kind, count, form):
-    fusion, (encoded, present) = build(kind, count, form), rows(count)
-    whole = fusion.fuse(encoded, present).vector
-    order = torch.randperm(ROWS, generator=torch.Generator().manual_seed(3))
-    torch.testing.assert_close(fusion.fuse(at(encoded, order), present[order]).vector, whole[order])
-    for row in range(ROWS):
-        one = torch.tensor([row])
-        torch.testing.assert_close(fusion.fuse(at(encoded, one), present[one]).vector, whole[one])
+def test_a_fusion_keeps_to_its_contract(kind, count, form, check):
+    check(build(kind, count, form), count)
 
 
 @pytest.mark.parametrize(("kind", "count", "form"), cases(SYMMETRIC, (3,)))
@@ -161,19 +69,6 @@ def test_what_is_absent_might_as_well_not_be_there(kind, count, form):
             chosen, picked(fusion.layers, here, count), at(some, one), torch.ones(1, len(here)) > 0
         )
         torch.testing.assert_close(found.vector, whole.vector[one])
-
-
-@pytest.mark.parametrize(("kind", "count", "form"), cases())
-def test_gates_share_one_out_over_what_is_present(kind, count, form):
-    fusion, (encoded, present) = build(kind, count, form), rows(count)
-    gates = fusion.fuse(encoded, present).gates
-    if kind not in SHARES:
-        assert gates is None
-        return
-    assert gates.shape == present.shape
-    assert (gates[~present] == 0).all()
-    assert (gates[present] > 0).all()
-    torch.testing.assert_close(gates.sum(1), present.any(1).float())
 
 
 @pytest.mark.parametrize(("kind", "count", "form"), cases(SHARES))

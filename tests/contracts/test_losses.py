@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import settings as budget
 from hypothesis import strategies as st
-from loss_part_tools import ANSWERS, COUNT, RELATIONS, Built, again, given_by, rows
+from loss_part_tools import ANSWERS, COUNT, Built, rows
 from safetensors import safe_open
 from scipy.special import log_softmax
 from torch import Tensor
@@ -23,61 +23,14 @@ from suffuse.errors import UsageError
 from suffuse.model import FusionModel, save
 from suffuse.recipe import Training
 from suffuse.registry import settings
+from suffuse.testing.loss_checks import CHECKS
 from suffuse.types import CLASSES, LABELS, NUMBER, Output
 
 
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize(("asked", "kind"), ANSWERS)
-def test_a_loss_is_a_mean_over_rows(asked, kind):
-    loss, (student, teacher, target) = Built(asked), rows(kind=kind)
-    once = loss(student, teacher, target)
-    if asked["kind"] in RELATIONS:
-        assert once.shape == () and once.item() > 0
-        return  # each has a test of its own of what the number of rows does
-    twice = torch.arange(COUNT).repeat(2)
-    doubled = loss(again(student, twice), {k: v[twice] for k, v in teacher.items()}, target[twice])
-    assert once.shape == ()
-    assert once.item() > 0
-    torch.testing.assert_close(once, doubled)
-
-
-@pytest.mark.parametrize(("asked", "kind"), ANSWERS)
-def test_the_teacher_gets_no_gradient(asked, kind):
-    loss, (student, teacher, target) = Built(asked), rows(kind=kind)
-    loss(student, teacher, target).backward()
-    assert all(t.grad is None for t in teacher.values())
-    assert any(t.grad is not None and bool(t.grad.abs().sum() > 0) for t in given_by(student))
-
-
-@pytest.mark.parametrize(("asked", "kind"), ANSWERS)
-def test_a_loss_reads_of_the_teacher_what_it_says(asked, kind):
-    loss, (student, teacher, target) = Built(asked), rows(kind=kind)
-    needs = [n for name in loss.part.needs(loss.chosen) for n in (("picture", "question") if name == "*" else (name,))]
-    assert torch.equal(loss(student, {n: teacher[n] for n in needs}, target), loss(student, teacher, target))
-
-
-@pytest.mark.parametrize(("asked", "kind"), ANSWERS)
-def test_extreme_logits_give_finite_losses_and_gradients(asked, kind):
-    loss, (student, teacher, target) = Built(asked), rows(kind=kind)
-    signs = torch.tensor([[1.0, -1, 1, -1], [-1, 1, 1, -1], [0, 0, 0, 0], [1, 1, 1, -1], [0, 0, 0, 1]]).repeat(2, 1)
-    signs = signs[:, : student.logits.shape[1]]
-    extreme = (1e4 * signs).requires_grad_()
-    given_ = replace(
-        student, logits=extreme, full_logits=None if student.full_logits is None else 1e4 * signs.roll(2, 0)
-    )
-    value = loss(given_, {**teacher, "logits": -1e4 * signs.roll(1, 0)}, target)
-    value.backward()
-    assert torch.isfinite(value)
-    assert all(torch.isfinite(t.grad).all() for t in given_by(given_) if t.grad is not None)
-
-
-@pytest.mark.parametrize(("asked", "kind"), ANSWERS)
-def test_a_loss_is_float32_inside_bf16(asked, kind):
-    loss, (student, teacher, target) = Built(asked), rows(kind=kind)
-    exact = loss(student, teacher, target)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        rough = loss(student, teacher, target)
-    assert rough.dtype == torch.float32
-    torch.testing.assert_close(rough, exact, atol=0.03, rtol=0.03)
+def test_a_loss_keeps_to_its_contract(asked, kind, check):
+    check(Built(asked), kind)
 
 
 numbers = st.floats(-30, 30, width=32)

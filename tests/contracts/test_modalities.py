@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from suffuse import modalities, sources
-from suffuse.modalities.cell import Absent, Unreadable
-from suffuse.registry import ModalitySettings, settings
+from suffuse.modalities.cell import Absent
+from suffuse.registry import settings
 from suffuse.sources.frame import save_rows
+from suffuse.testing.modality_checks import CHECKS, Built
 
 CASES = [
     pytest.param({"column": "c", **choice, "kind": kind}, id=f"{kind}-{number}")
@@ -23,85 +24,10 @@ CASES = [
 ]
 
 
-class Built:
-    """A modality, fitted on its values."""
-
-    def __init__(self, asked: dict, fitted_on: int = 5):
-        self.part = modalities.load_modality(asked["kind"])
-        chosen = settings(modalities.TABLE, asked)
-        assert isinstance(chosen, ModalitySettings)
-        self.settings = chosen
-        self.values = self.part.examples(chosen)
-        self.items = [self.load(v) for v in self.values]
-        self.statistics = self.part.fit(self.settings, self.stack(self.items[:fitted_on]))
-
-    def load(self, value: object):
-        return self.part.load(self.settings, value, Path())[1]
-
-    def stack(self, items: list):
-        return np.stack(items) if isinstance(items[0], np.ndarray) and items[0].ndim != 2 else items
-
-    def encode(self, items: list) -> np.ndarray:
-        return self.part.encode(self.settings, self.statistics, items)
-
-
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("asked", CASES)
-def test_equal_contents_have_equal_digests_and_others_others(asked):
-    one = Built(asked)
-    digests = [one.part.load(one.settings, v, Path())[0] for v in one.values]
-    again = [one.part.load(one.settings, v, Path())[0] for v in one.values]
-    assert digests == again
-    assert len(set(digests)) == len(digests)
-
-
-@pytest.mark.parametrize("asked", CASES)
-def test_an_item_is_encoded_the_same_alone_and_in_company(asked):
-    one = Built(asked)
-    whole = one.encode(one.items)
-    assert len(whole) == len(one.items)
-    for row, item in enumerate(one.items):
-        alone = one.encode([item])[0]
-        wide = alone.shape[0]
-        assert (whole[row][:wide] == alone).all()
-        assert (whole[row][wide:] == 0).all()  # padding of a longer company
-
-
-@pytest.mark.parametrize("asked", CASES)
-def test_different_items_are_encoded_differently(asked):
-    one = Built(asked)
-    assert len(np.unique(one.encode(one.items), axis=0)) == len(one.items)
-
-
-@pytest.mark.parametrize("asked", CASES)
-def test_an_absent_slot_can_be_filled(asked):
-    one = Built(asked)
-    blank = one.part.blank(one.settings)
-    assert one.encode([blank, *one.items]).shape[0] == len(one.items) + 1
-    fixed = one.part.stored(one.settings)
-    if fixed is not None:
-        shape, dtype = fixed
-        for item in (blank, *one.items):
-            assert str(item.dtype) == dtype
-            assert item.ndim == len(shape) and all(w in (g, None) for w, g in zip(shape, item.shape, strict=True))
-
-
-@pytest.mark.parametrize("asked", CASES)
-def test_statistics_come_from_the_items_given_and_go_through_json(asked):
-    few, all_ = Built(asked, 2), Built(asked, 5)
-    alone = few.part.fit(few.settings, few.stack(few.items[:2]))
-    assert few.statistics == alone  # what other items there are makes no difference
-    assert few.statistics != all_.statistics
-    assert json.loads(json.dumps(all_.statistics)) == all_.statistics
-
-
-@pytest.mark.parametrize("asked", CASES)
-def test_nothing_is_absent_and_a_broken_cell_is_unreadable(asked):
-    one = Built(asked)
-    for empty in (None, float("nan"), "", "  \n\t "):
-        with pytest.raises(Absent):
-            one.load(empty)
-    with pytest.raises(Unreadable):
-        one.load(b"\xff\xfe\x00broken")
+def test_a_modality_keeps_to_its_contract(asked, check):
+    check(lambda fitted_on: Built(asked, fitted_on))
 
 
 @pytest.mark.parametrize("asked", CASES)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import ast
-import json
-import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from suffuse.evaluation import size
 from suffuse.evaluation.scorecard import merge_fields, run_probes
 from suffuse.recipe.stage_settings import PROBES, Evaluate
 from suffuse.registry import load
+from suffuse.testing.probe_checks import check_result
 
 ROOT = Path(__file__).parents[2]
 TIMED = ("latency", "latency_ms", "memory")  # what no two measurements share
@@ -36,30 +35,10 @@ def found_by(looked_at):
     return ask
 
 
-def untimed(found: dict[str, dict]) -> str:
-    return json.dumps({who: {k: v for k, v in card.items() if k not in TIMED} for who, card in found.items()})
-
-
-def leaves(value: Any) -> list[Any]:
-    if isinstance(value, dict):
-        return [leaf for one in value.values() for leaf in leaves(one)]
-    return [leaf for one in value for leaf in leaves(one)] if isinstance(value, list) else [value]
-
-
 @pytest.mark.parametrize("name", PROBES)
-def test_a_probe_tells_what_the_page_says_as_json_and_the_same_again(looked_at, found_by, name, monkeypatch):
+def test_a_probe_tells_what_the_page_says_as_json_and_the_same_again(looked_at, name, monkeypatch):
     monkeypatch.setattr(size, "STARTS", 1)
-    _, context = looked_at
-    part: Any = load(PROBES, name)
-    before = context.columns.present.copy(), context.columns.entry.copy(), context.columns.target.copy()
-    found = found_by(name)
-    assert found and set(found) <= set(context.models)
-    assert {key for card in found.values() for key in card} - {"not_measured"} == set(part.FIELDS)
-    assert json.loads(json.dumps(found)) == found  # lists, numbers and texts, no arrays
-    assert all(math.isfinite(x) for x in leaves(found) if isinstance(x, float))
-    assert untimed(part.probe(replace(context, cache={}))) == untimed(found)
-    after = context.columns.present, context.columns.entry, context.columns.target
-    assert all((a == b).all() for a, b in zip(before, after, strict=True))
+    check_result(name, looked_at[1], TIMED)
 
 
 @pytest.mark.parametrize("name", PROBES)

@@ -9,10 +9,10 @@ import pytest
 from teacher_tools import CLASSES
 
 from suffuse import teachers
-from suffuse.data.training_views import Viewer
 from suffuse.errors import SuffuseError, UsageError
 from suffuse.registry import TeacherSettings, load
-from suffuse.teachers import Question, batch_query
+from suffuse.teachers import Question
+from suffuse.testing.teacher_checks import CHECKS
 
 KINDS = [
     pytest.param(kind, marks=pytest.mark.skipif(kind == "keras" and not importlib.util.find_spec("keras"),
@@ -32,30 +32,15 @@ def test_a_kind_is_one_file_with_settings_that_load_without_torch(kind):
     assert hasattr(part, "open") or kind == "ensemble"  # it is handed its members
 
 
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("kind", KINDS)
-def test_it_is_frozen_and_says_the_same_twice(open_kind, rows, kind):
-    teacher = open_kind(kind)
-    before = teacher.fingerprint()
-    first = teacher.answer(Question(rows))
-    again = teacher.answer(Question(rows))
-    assert teacher.fingerprint() == before == open_kind(kind).fingerprint()
-    assert first["logits"].shape == (len(rows), len(CLASSES))
-    assert first["logits"].dtype == np.float32
-    for name, tap in first.items():
-        assert len(tap) == len(rows)
-        np.testing.assert_array_equal(tap, again[name])
+def test_a_teacher_keeps_to_its_contract(open_kind, rows, kind, check):
+    check(lambda: open_kind(kind), rows, len(CLASSES))
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_row_s_answer_does_not_depend_on_its_company(open_kind, rows, kind):
-    teacher = open_kind(kind)
-    pieces = teacher.pieces(rows, 7)
-    np.testing.assert_array_equal(np.sort(np.concatenate(pieces)), rows)
-    assert max(map(len, pieces)) <= 7
-    whole = teacher.answer(Question(rows))["logits"]
-    some = teacher.answer(Question(rows[::-5]))["logits"]
-    np.testing.assert_allclose(some, whole[::-5], atol=1e-5)
-    np.testing.assert_allclose(batch_query.logits(teacher, rows), whole, atol=1e-5)
+def test_only_a_table_is_looked_up(open_kind, kind):
+    assert bool(open_kind(kind).modalities) != (kind in LOOKED_UP)
 
 
 @pytest.mark.parametrize("kind", ORDERED)
@@ -68,30 +53,12 @@ def test_the_order_of_its_classes_changes_nothing(open_kind, rows, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_is_hidden_is_not_seen(open_kind, rows, kind):
-    teacher = open_kind(kind)
-    if not teacher.modalities:
-        assert kind in LOOKED_UP
-        return
-    np.testing.assert_array_equal(
-        teacher.answer(Question(rows, teacher.modalities))["logits"], teacher.answer(Question(rows))["logits"]
-    )
-    assert np.isnan(teacher.answer(Question(rows, ()))["logits"]).all()
-
-
-@pytest.mark.parametrize("kind", KINDS)
 def test_it_covers_the_rows_that_it_is_said_to(open_kind, columns, rows, kind):
     whole, some = (open_kind(kind, **more).answer(Question(rows))["logits"] for more in ({}, {"covers": "picture"}))
     there = columns.present[:, columns.spec.names.index("picture")]
     assert 0 < there.sum() < len(rows)
     assert np.isnan(some[~there]).all()
     np.testing.assert_array_equal(some[there], whole[there])
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_it_sees_rows_as_they_are(open_kind, rows, kind):
-    with pytest.raises(UsageError, match="augmented"):
-        open_kind(kind).answer(Question(rows, None, (Viewer(0), 1)))
 
 
 @pytest.mark.parametrize("kind", [k for k in ORDERED if k.values[0] not in ("ensemble",)])

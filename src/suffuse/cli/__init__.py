@@ -47,6 +47,7 @@ COMMANDS = {  # in the order of ``--help``
     "compare": run_commands.compare_command,
     "predict": export_commands.predict_command,
     "serve": export_commands.serve_command,
+    "push": export_commands.push_command,
     "explain": inspect_commands.explain_command,
     "knowledge": inspect_commands.knowledge_command,
     "init": inspect_commands.init_command,

@@ -14,6 +14,15 @@ if TYPE_CHECKING:
 Where = Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe (.yaml) or a run folder.", show_default=False)]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="a.b=VALUE", help="Override a recipe key.")]
 Out = Annotated[Path | None, typer.Option("--out", help="The run folder; runs/NAME if not given.")]
+RunOut = Annotated[Path | None, typer.Option("-o", "--out", help="The run folder; runs/NAME if not given.")]
+TableOrRecipe = Annotated[
+    Path, typer.Argument(metavar="RECIPE|TABLE", help="A recipe (.yaml), a run folder, or a table.", show_default=False)
+]
+Target = Annotated[str | None, typer.Option("--target", metavar="COLUMN", help="Of a table: the column to predict.")]
+Minutes = Annotated[
+    float | None, typer.Option("--minutes", min=0.01, help="Of a table: a time budget for the whole run.")
+]
+Preset = Annotated[str | None, typer.Option("--preset", help="Of a table: fast, good or best. Default: good.")]
 From = Annotated[
     str | None, typer.Option("--from", metavar="STAGE", help="Run this stage again, even if it is up to date.")
 ]
@@ -27,7 +36,9 @@ Encoding = Annotated[
 Delimiter = Annotated[
     str | None, typer.Option("--delimiter", help="Between the cells of such a file, or `tab`. Default: detected.")
 ]
-RunCode = Annotated[bool, typer.Option("--run-code", help="Run functions that the recipe names: torch, sklearn.")]
+RunCode = Annotated[
+    bool, typer.Option("--run-code", help="Run code that the run folder or the export names: functions, parts.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -45,8 +56,17 @@ def table_format(encoding: str | None, delimiter: str | None) -> TableFormat:
     return TableFormat(encoding, delimiter)
 
 
-def open_run(where: Path, overrides: list[str] | None = None, out: Path | None = None) -> Run:
-    """The run of a recipe or of a run folder."""
+def open_run(where: Path, overrides: list[str] | None = None, out: Path | None = None, run_code: bool = False) -> Run:
+    """The run of a recipe or of a run folder. ``run_code``: also parts of the user's own that a run folder names."""
     from ..run import Run
 
+    allow_code(run_code)
     return Run.open(where, tuple(overrides or ()), out)
+
+
+def allow_code(run_code: bool) -> None:
+    """Where the user asks for it, let parts be imported that an artefact names."""
+    from ..user_parts import ALL, allow_parts
+
+    if run_code:
+        allow_parts(ALL)

@@ -16,7 +16,7 @@ import typer
 
 from ..errors import UsageError
 from ..files import json_text
-from .arguments import Delimiter, Encoding, Files, table_format
+from .arguments import Delimiter, Encoding, Files, RunCode, allow_code, table_format
 from .next_step import quoted, say_next
 
 
@@ -44,9 +44,11 @@ def predict_command(  # noqa: PLR0913 (each is an option of the command line)
     raw: Annotated[
         bool, typer.Option("--raw-cells", help="Don't escape formulas and control characters in CSV.")
     ] = False,
+    run_code: RunCode = False,
     json_: Annotated[bool, typer.Option("--json", help="Print a summary as JSON.")] = False,
 ) -> None:
     """Predict raw rows with an exported student, without torch. A killed command resumes when it is called again."""
+    allow_code(run_code)
     from ..stages.predict import Options, predict, predict_to
 
     kept = tuple(name for name in keep.split(",") if name)
@@ -95,7 +97,7 @@ def _is_json(text: str) -> bool:
     return True
 
 
-def serve_command(
+def serve_command(  # noqa: PLR0913  # options of a verb
     exports: Annotated[
         list[str], typer.Argument(metavar="EXPORT...", help="Export folders or runs, [NAME=]PATH.", show_default=False)
     ],
@@ -108,8 +110,10 @@ def serve_command(
         list[str] | None,
         typer.Option("--limit", metavar="NAME=NUMBER", help="Change a limit of the server (docs/serve.md)."),
     ] = None,
+    run_code: RunCode = False,
 ) -> None:
     """Serve exported students over HTTP, without torch."""
+    allow_code(run_code)
     from ..registry import optional
 
     for module in ("fastapi", "uvicorn", "python_multipart", "prometheus_client"):
@@ -118,3 +122,14 @@ def serve_command(
     from ..serving.server_process import serve
 
     serve(exports, host, port, threads, Limits.from_options(limit or ()), precision, model_files)
+
+
+def push_command(
+    folder: Annotated[Path, typer.Argument(help="An export folder, or a run.", show_default=False)],
+    repo: Annotated[str, typer.Argument(metavar="USER/NAME", help="The repository.", show_default=False)],
+    public: Annotated[bool, typer.Option("--public", help="Make a new repository public. Default: private.")] = False,
+) -> None:
+    """Upload an export to the Hugging Face Hub."""
+    from ..exporters.hub_upload import push
+
+    typer.echo(push(folder, repo, public))

@@ -12,13 +12,13 @@ import typer
 from ..errors import UsageError, visible
 from ..files import check_writable, json_text, write_text
 from ..integrity import require
-from .arguments import Delimiter, Encoding, Json, open_run, table_format
+from .arguments import Delimiter, Encoding, Json, RunCode, open_run, table_format
 from .next_step import quoted, say_next
 
 Names = Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="Role of a column; may be repeated.")]
 
 
-def explain_command(
+def explain_command(  # noqa: PLR0913  # options of a verb
     where: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)],
     row: Annotated[str, typer.Option("--row", help="The row's id, or #N: the N-th.", show_default=False)],
     target: Annotated[str | None, typer.Option("--target", help="Target to explain. Default: the first.")] = None,
@@ -29,6 +29,7 @@ def explain_command(
         bool, typer.Option("--exported", help="Explain the exported file instead of the student.")
     ] = False,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Also write an .html file.")] = None,
+    run_code: RunCode = False,
     json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Explain one prediction by modality, region, word, second and column, for teacher and student."""
@@ -42,7 +43,7 @@ def explain_command(
     if out is not None and out.suffix != ".html":
         raise UsageError("can't write this kind of page", where="--out", got=out.name, expected="an .html file")
     check_writable(out)
-    run = open_run(where)
+    run = open_run(where, run_code=run_code)
     explanation = explain(run, row, ExplainOptions(target, method, exported))
     if out is not None:
         from ..report.explanation_view import page

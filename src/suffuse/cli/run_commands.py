@@ -4,32 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..errors import UsageError, visible
 from ..files import check_writable, json_text, write_text
-from .arguments import From, Json, Out, RunCode, Set, Where, open_run
+from .arguments import From, Json, Minutes, Out, Preset, RunCode, RunOut, Set, TableOrRecipe, Target, Where, open_run
 from .next_step import after_run, after_stage, arguments, quoted, say_next
 
 if TYPE_CHECKING:
     from ..run import Run
 
 
-def run_command(
-    where: Where,
+def run_command(  # noqa: PLR0913  # options of a verb
+    where: TableOrRecipe,
     set_: Set = None,
-    out: Out = None,
+    out: RunOut = None,
     from_: From = None,
+    target: Target = None,
+    minutes: Minutes = None,
+    preset: Preset = None,
+    run_code: RunCode = False,
     tables: Annotated[bool, typer.Option("--tables", help="Also print all tables of results.")] = False,
     json_: Json = False,
 ) -> None:
-    """Run every stage that isn't up to date, from raw rows to the report."""
+    """Run every stage that isn't up to date, from raw rows to the report. Of a table: propose a recipe first."""
     from .. import overrides, pipeline
 
-    run = open_run(where, set_, out)
-    did = pipeline.run_all(run, from_)
+    if target is not None:
+        run, did = _run_table(where, target, (set_, out, from_, minutes, preset)), True
+    else:
+        for option, value in (("--minutes", minutes), ("--preset", preset)):
+            if value is not None:
+                raise UsageError("this goes with a table", where=option, hint="suffuse run TABLE --target COLUMN")
+        run = open_run(where, set_, out, run_code)
+        did = pipeline.run_all(run, from_)
     if not did:
         typer.echo("everything is up to date", err=True)
     if json_:
@@ -39,9 +49,33 @@ def run_command(
     else:
         show(run, tables)
     if set_:
-        typer.echo(visible(overrides.repeat(run, where)), err=True)
+        typer.echo(visible(overrides.repeat(run, where if target is None else _recipe_of(run))), err=True)
     if not json_:
         say_next(after_run(run))
+
+
+def _recipe_of(run: Run) -> Path:
+    from ..table_run import recipe_file
+
+    return recipe_file(run.folder)
+
+
+def _run_table(where: Path, target: str, options: tuple[Any, ...]) -> Run:
+    """Propose a recipe for a table, write it and run it."""
+    from .. import sources
+    from ..table_run import TableRun, choose_folder, run_table, table_name
+    from ..time_budget import TimeBudget
+
+    set_, out, from_, minutes, preset = options
+    budget = None if minutes is None else TimeBudget(minutes)
+    if from_ is not None:
+        raise UsageError("a new run has no stage to start from", where="--from", hint="leave --target out")
+    if not sources.is_table(where) and (where.suffix in (".yaml", ".yml") or where.is_dir()):
+        got = f"'{where}', which is no table"
+        raise UsageError("a recipe names its target itself", where="--target", got=got, hint="leave --target out")
+    source = str(where)
+    folder = choose_folder(table_name(source), out)
+    return run_table(TableRun(source, target, folder, preset or "good", overrides=tuple(set_ or ())), budget)
 
 
 def check_command(
@@ -90,7 +124,7 @@ def doctor_command(
     from ..audit.auditor import lines, to_json
     from ..audit.items import BROKEN
 
-    items = audit(open_run(where, set_, out), run_code)
+    items = audit(open_run(where, set_, out, run_code), run_code)
     broken = [str(item.item.number) for item in items if item.state == BROKEN]
     typer.echo(json_text(to_json(items)) if json_ else "\n".join(map(visible, lines(items))))
     if not json_:
@@ -109,10 +143,12 @@ def show(run: Run, tables: bool = False) -> None:
 def stage_command(verb: str) -> Callable[..., None]:
     """The command of one stage."""
 
-    def command(where: Where, set_: Set = None, out: Out = None, json_: Json = False) -> None:
+    def command(
+        where: Where, set_: Set = None, out: Out = None, run_code: RunCode = False, json_: Json = False
+    ) -> None:
         from .. import pipeline
 
-        run = open_run(where, set_, out)
+        run = open_run(where, set_, out, run_code)
         did = pipeline.run_stage(run, verb)
         if not did:
             typer.echo(f"{verb} is up to date", err=True)

@@ -8,32 +8,36 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..registry import PartDocs, PartSettings, default, load_part
+from ..registry import KindTable, PartDocs, PartSettings, default, load_part
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from ..types import Encoded, Field
 
-TABLE = {
-    "conv": "suffuse.encoders.conv",
-    "residual": "suffuse.encoders.residual",
-    "hog": "suffuse.encoders.hog",
-    "gru": "suffuse.encoders.rnn",
-    "lstm": "suffuse.encoders.rnn",
-    "bag": "suffuse.encoders.bag",
-    "ngrams": "suffuse.encoders.ngrams",
-    "conv1d": "suffuse.encoders.conv1d",
-    "conv2d": "suffuse.encoders.conv2d",
-    "transformer": "suffuse.encoders.transformer",
-    "mlp": "suffuse.encoders.mlp",
-    "timm": "suffuse.encoders.timm",
-    "huggingface": "suffuse.encoders.huggingface",
-    "efficientnet_lite": "suffuse.encoders.efficientnet_lite",
-    "tcn": "suffuse.encoders.tcn",
-    "cepstra": "suffuse.encoders.cepstra",
-    "speech_embedding": "suffuse.encoders.speech_embedding",
-}
+TABLE = KindTable(
+    "encoders",
+    PartSettings,
+    {
+        "conv": "suffuse.encoders.conv",
+        "residual": "suffuse.encoders.residual",
+        "hog": "suffuse.encoders.hog",
+        "gru": "suffuse.encoders.rnn",
+        "lstm": "suffuse.encoders.rnn",
+        "bag": "suffuse.encoders.bag",
+        "ngrams": "suffuse.encoders.ngrams",
+        "conv1d": "suffuse.encoders.conv1d",
+        "conv2d": "suffuse.encoders.conv2d",
+        "transformer": "suffuse.encoders.transformer",
+        "mlp": "suffuse.encoders.mlp",
+        "timm": "suffuse.encoders.timm",
+        "huggingface": "suffuse.encoders.huggingface",
+        "efficientnet_lite": "suffuse.encoders.efficientnet_lite",
+        "tcn": "suffuse.encoders.tcn",
+        "cepstra": "suffuse.encoders.cepstra",
+        "speech_embedding": "suffuse.encoders.speech_embedding",
+    },
+)
 
 
 class EncoderPart(Protocol):

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from ..epoch_events import Epoch, tell_epoch
 from ..files import write_json, write_text
 from ..model import FusionModel, save
 from ..registry import optional
@@ -80,6 +81,24 @@ def weights_hash(model: torch.nn.Module) -> str:
     return digest.hexdigest()
 
 
+def training_name(scratch: Path) -> str:
+    """``student/seed-1``: what a training is called whose checkpoint is kept in ``scratch``."""
+    return scratch.as_posix().rpartition("/.work/")[2] or scratch.name
+
+
+def noter(run: Run, scratch: Path, epochs: int) -> Callable[[dict[str, Any]], None]:
+    """A function that tells each line of a training's history to callbacks, and to TensorBoard where that is asked
+    for."""
+    name, write = training_name(scratch), follower(run, scratch)
+
+    def note(line: dict[str, Any]) -> None:
+        tell_epoch(Epoch(name, line["epoch"], epochs, line["loss"], line["terms"], line["validation"]))
+        if write:
+            write(line)
+
+    return note
+
+
 def follower(run: Run, scratch: Path) -> Callable[[dict[str, Any]], None] | None:
     """A function that writes each line of a training's history to ``RUN/tensorboard/WHO/seed-N``; None where the recipe
     doesn't ask for TensorBoard. ``scratch``: the folder of the checkpoint, whose last parts name the training.
@@ -91,8 +110,7 @@ def follower(run: Run, scratch: Path) -> Callable[[dict[str, Any]], None] | None
     optional("tensorboard", "tensorboard")
     from torch.utils.tensorboard import SummaryWriter
 
-    _, _, name = scratch.as_posix().rpartition("/.work/")
-    folder = run.path("tensorboard", name or scratch.name)
+    folder = run.path("tensorboard", training_name(scratch))
     writers: list[Any] = []
 
     def note(line: dict[str, Any]) -> None:

@@ -23,7 +23,7 @@ from .loop import Plan
 from .objective import Objective
 from .process_group import current
 from .row_usage import RowUsage
-from .training_record import follower
+from .training_record import noter
 from .validation import finisher, score_rows, scorer
 
 
@@ -69,7 +69,7 @@ def make_plan(run: Run, training: Training, data: TrainingData, objective: Objec
         finish=finisher(judged, data.validation),
         folder=folder,
         tell=tell,
-        note=follower(run, folder),
+        note=noter(run, folder, training.epochs),
         usage=data.usage,
         labels=lambda rows: data.columns.counts(rows, data.target),
         score_training=lambda model: score_rows(model, data.columns, training_sample(data.labelled)),

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from ..epoch_events import forward, received
 from ..errors import SuffuseError, from_system
 from . import distributed_launch
 
@@ -177,6 +178,9 @@ def _report_progress(
         message = news.get()
         if "error" in message:
             raise SuffuseError(**message["error"])
+        if "epoch" in message:
+            received(message["epoch"])
+            continue
         if message.get("done"):
             done += 1
             shares[message["job"]] = 1.0
@@ -195,6 +199,7 @@ def work(function: str, incoming: TextIO, outgoing: TextIO) -> None:
         outgoing.write(json.dumps(facts) + "\n")
         outgoing.flush()
 
+    forward(lambda epoch: say(epoch=epoch))
     while True:
         order = jobs.get()
         try:

@@ -135,7 +135,7 @@ def summarise_comparisons(run: Run, context: Context) -> ComparisonSummary:
 def run_probes(context: Context, selected: Iterable[str]) -> dict[str, dict[str, Any]]:
     """Model -> the fields that the selected probes give it."""
     cards: dict[str, dict[str, Any]] = {name: {} for name in context.models}
-    probes = [probe for probe in PROBES if probe in set(selected)]
+    probes = PROBES.selected(selected)
     for number, probe in enumerate(probes):
 
         def tell(share: float, words: str, number: int = number) -> None:

@@ -13,28 +13,35 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..registry import PartDocs, PartSettings, default, load_part
+from ..registry import KindTable, PartDocs, PartSettings, default, is_loaded, load_part
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from ..types import Encoded, Fused, Sizes
 
-TABLE = {
-    "concat": "suffuse.fusions.concat",
-    "weighted": "suffuse.fusions.weighted",
-    "softmax_gate": "suffuse.fusions.softmax_gate",
-    "attention_pooling": "suffuse.fusions.attention_pooling",
-    "gated": "suffuse.fusions.gated",
-    "film": "suffuse.fusions.film",
-    "low_rank": "suffuse.fusions.low_rank",
-    "tensor": "suffuse.fusions.tensor",
-    "cross_attention": "suffuse.fusions.cross_attention",
-    "transformer": "suffuse.fusions.transformer",
-    "bottleneck": "suffuse.fusions.bottleneck",
-    "late": "suffuse.fusions.late",
-    "queries": "suffuse.fusions.queries",
-}
+TABLE = KindTable(
+    "fusions",
+    PartSettings,
+    {
+        "concat": "suffuse.fusions.concat",
+        "weighted": "suffuse.fusions.weighted",
+        "softmax_gate": "suffuse.fusions.softmax_gate",
+        "attention_pooling": "suffuse.fusions.attention_pooling",
+        "gated": "suffuse.fusions.gated",
+        "film": "suffuse.fusions.film",
+        "low_rank": "suffuse.fusions.low_rank",
+        "tensor": "suffuse.fusions.tensor",
+        "cross_attention": "suffuse.fusions.cross_attention",
+        "transformer": "suffuse.fusions.transformer",
+        "bottleneck": "suffuse.fusions.bottleneck",
+        "late": "suffuse.fusions.late",
+        "queries": "suffuse.fusions.queries",
+    },
+)
+
+
+ANY = (1, 1000)  # modalities that a user's fusion may take whose code isn't imported: it was checked once
 
 
 @dataclass(frozen=True)
@@ -93,14 +100,14 @@ def default_kind(modalities: int) -> str:
 
 def takes(settings: PartSettings) -> tuple[int, int]:
     """Fewest and most modalities that a fusion of these settings takes."""
-    return load_fusion(settings.kind).takes(settings)
+    return load_fusion(settings.kind).takes(settings) if is_loaded(settings) else ANY
 
 
 def gates(settings: PartSettings) -> bool:
     """Whether it learns a share for each modality."""
-    return load_fusion(settings.kind).gates(settings)
+    return not is_loaded(settings) or load_fusion(settings.kind).gates(settings)
 
 
 def headless(settings: PartSettings) -> bool:
     """Whether it gives logits itself, so that no head follows."""
-    return load_fusion(settings.kind).HEADLESS
+    return is_loaded(settings) and load_fusion(settings.kind).HEADLESS

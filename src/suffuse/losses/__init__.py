@@ -25,7 +25,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 from pydantic import Field as Setting
 
-from ..registry import PartDocs, PartSettings, default, load_part
+from ..registry import KindTable, PartDocs, PartSettings, default, load_part
+from . import argument_shapes
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -59,7 +60,7 @@ KINDS = (
     "entropy_relations",
     "subset_consistency",
 )
-TABLE = {kind: f"suffuse.losses.kinds.{kind}" for kind in KINDS}
+TABLE = KindTable("losses", PartSettings, {kind: f"suffuse.losses.kinds.{kind}" for kind in KINDS})
 
 Weight = Annotated[
     float,
@@ -153,10 +154,10 @@ def asks(chosen: Iterable[PartSettings]) -> tuple[str, ...]:
 
 
 def __getattr__(name: str) -> Callable[..., Tensor]:
-    """The function of a loss, by the name of its kind."""
+    """The function of a loss, by the name of its kind. It checks its arguments' shapes."""
     if name not in TABLE:
         raise AttributeError(f"module 'suffuse.losses' has no attribute '{name}'")
-    return getattr(import_module(TABLE[name]), name)
+    return argument_shapes.checked(name, getattr(import_module(TABLE[name]), name))
 
 
 def __dir__() -> list[str]:

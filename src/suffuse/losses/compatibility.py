@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..errors import UsageError
-from ..registry import PartSettings
+from ..registry import PartSettings, is_loaded
 from ..types import CLASSES, LABELS, NUMBER
 from . import LossPart, load_loss
 
@@ -34,6 +34,8 @@ def valid(part: LossPart, settings: PartSettings, kind: str, classes: int | None
 
 def check(settings: PartSettings, place: Place, where: str) -> None:
     """Raise UsageError where the loss would be wrong or say nothing there."""
+    if not is_loaded(settings):  # of an artefact, which was checked when it was made
+        return
     part = load_loss(settings.kind)
     kinds = sorted({kind for kind, _ in place.targets})
     if part.HEADS and not set(kinds) & set(part.HEADS):

@@ -10,20 +10,24 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..registry import ModalitySettings, PartDocs, Statistics, default, load_part
+from ..registry import KindTable, ModalitySettings, PartDocs, Statistics, default, load_part
 
 if TYPE_CHECKING:
     import numpy as np
 
     from .cell import Root
 
-TABLE = {
-    "audio": "suffuse.modalities.audio",
-    "image": "suffuse.modalities.image",
-    "sequence": "suffuse.modalities.sequence",
-    "tabular": "suffuse.modalities.tabular",
-    "text": "suffuse.modalities.text",
-}
+TABLE = KindTable(
+    "modalities",
+    ModalitySettings,
+    {
+        "audio": "suffuse.modalities.audio",
+        "image": "suffuse.modalities.image",
+        "sequence": "suffuse.modalities.sequence",
+        "tabular": "suffuse.modalities.tabular",
+        "text": "suffuse.modalities.text",
+    },
+)
 
 Facts = dict[str, Any]  # the statistics of a modality, as JSON holds them
 

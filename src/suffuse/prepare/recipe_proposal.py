@@ -88,6 +88,12 @@ class Proposal:
     text: str
     reading: list[str]  # lines about how the table was read
     unused: list[tuple[str, str]]  # (column, why) of those that no model reads
+    plan: Plan  # the roles of the columns
+    draft: recipe_writer.Draft  # sizes and trainings, of which the text is written
+
+    def redrafted(self, draft: recipe_writer.Draft) -> Proposal:
+        """The proposal with other sizes and trainings."""
+        return replace(self, draft=draft, text=recipe_writer.write(self.plan, draft))
 
 
 @dataclass(frozen=True)
@@ -135,7 +141,8 @@ def propose(
         text_format=rows.text_format,
         missing_values=missing,
     )
-    return Proposal(plan.columns, recipe_writer.write(plan, draft), reading_lines(rows), unused(plan))
+    text = recipe_writer.write(plan, draft)
+    return Proposal(plan.columns, text, reading_lines(rows), unused(plan), plan, draft)
 
 
 def names(columns: Iterable[str]) -> list[str]:

@@ -77,6 +77,9 @@ class Draft:
     missing_values: tuple[str, ...] = MISSING_VALUES
     root: str | None = None
     allowed_dir: str | None = None
+    longer_baselines: bool = True  # where a comparison isn't settled
+    minutes: float | None = None  # the time budget that the trainings were chosen for
+    shortened: tuple[str, ...] = ()  # what the budget left out of the proposal
 
 
 def write(plan: Plan, draft: Draft) -> str:
@@ -119,9 +122,17 @@ def _head(draft: Draft) -> list[str]:
         f"# Proposed by `suffuse init` from what stands in {name} ({draft.rows:,} rows). It runs as it is:",
         "#     suffuse run THIS_FILE",
         "# What isn't written here has its default; an unknown key is an error.",
+        *_budget(draft),
         "version: 1",
         _line("seed: 0", "decides splits that are made, and how training starts"),
     ]
+
+
+def _budget(draft: Draft) -> list[str]:
+    if draft.minutes is None:
+        return []
+    left_out = "; ".join(draft.shortened) or "nothing was left out"
+    return [f"# Trainings are chosen for {draft.minutes:g} minutes: {left_out}."]
 
 
 def _data(plan: Plan, draft: Draft) -> list[str]:
@@ -322,6 +333,7 @@ def _distill(plan: Plan, draft: Draft) -> list[str]:
         _line(f"  num_seeds: {draft.students}", "students from different starts; their spread tells what is chance"),
         *([] if draft.teacher_training.seeds > 1 else _teachers(draft)),
         *([] if draft.unimodal_baselines else ["  unimodal_baselines: false"]),
+        *([] if draft.longer_baselines else [_line(f"  baseline: {{epochs: {draft.epochs}}}", "no longer baselines")]),
         "  # Also with this share of the labels, where a teacher that saw all of them helps the most:",
         "  # label_fractions: [0.05]",
     ]

@@ -12,11 +12,11 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from .. import fusions, sources, teachers
+from .. import fusions, sources, teachers, user_parts
 from ..errors import UsageError, did_you_mean
 from ..files import plain_file
 from ..losses import compatibility
-from ..registry import load
+from ..registry import KindTable, load
 from .networks import Teacher
 from .part_kinds import PARTS
 from .recipe import Recipe
@@ -26,8 +26,11 @@ EXPECTED = "a recipe (.yaml): which table, its columns as modalities, a teacher 
 HINT = "`suffuse init TABLE --target COLUMN` proposes one"
 
 
-def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
+def read_recipe(path: Path, overrides: Sequence[str] = (), own: bool = True) -> Recipe:
     """A YAML file and ``a.b=c`` overrides -> Recipe.
+
+    ``own``: the user gives the file, and parts of the user's own that it names are imported, except where it is that of
+    a run folder; their paths start from the file's folder.
 
     Raises UsageError naming the file, the key, what was got and what was expected.
     """
@@ -43,14 +46,34 @@ def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
         raise UsageError("this file is no recipe", where=path, got=got, expected=EXPECTED, hint=HINT)
     for override in overrides:
         _override(raw, override)
-    return make_recipe(raw, str(path))
+    return make_recipe(with_parts(raw, path.parent) if own and not _is_run(path.parent) else raw, str(path))
+
+
+def with_parts(raw: dict, base: Path) -> dict:
+    """A recipe that the user gives, with the files of its own parts as absolute paths; their code may be imported."""
+    raw = user_parts.placed(raw, base)
+    user_parts.allow_parts(*user_parts.kinds(raw))
+    return raw
+
+
+def _is_run(folder: Path) -> bool:
+    return any((folder / name).exists() for name in ("run.json", "stamps", ".partial"))
+
+
+def recipe_of_text(text: str, overrides: Sequence[str] = (), where: str = "recipe") -> Recipe:
+    """YAML text and ``a.b=c`` overrides -> Recipe. Raises UsageError as :func:`read_recipe` does."""
+    raw = parse_yaml(text)
+    for override in overrides:
+        _override(raw, override)
+    return make_recipe(raw, where)
 
 
 def _refuse_table(path: Path) -> None:
     """Raise UsageError where the path is a table and no recipe. A recipe may be JSON, which is YAML too."""
     if sources.is_table(path) and not (path.suffix.lower() == ".json" and not _is_list(path)):
         name = shlex.quote(str(path))
-        hint = f"`suffuse init {name} --target COLUMN` looks at its columns and proposes a recipe"
+        hint = f"`suffuse init {name} --target COLUMN` looks at its columns and proposes a recipe; "
+        hint += f"`suffuse run {name} --target COLUMN` also runs it"
         raise UsageError("this is a table, and no recipe", where=path, expected=EXPECTED, hint=hint)
 
 
@@ -144,9 +167,13 @@ def _keys_at(way: tuple[int | str, ...], raw: Any) -> set[str]:
         if depth == 0 and step == "teacher":
             kind, table = Teacher, teachers.TABLE
         kind_name = raw.get("kind") if isinstance(raw, dict) else None
-        if table and isinstance(kind_name, str) and kind_name in table:
+        if table and isinstance(kind_name, str) and _is_known(table, kind_name):
             kind = load(table, kind_name).Settings
     return set(next((fields for option in _alternatives(kind) if (fields := _fields(option))), ()))
+
+
+def _is_known(table: dict[str, str], kind: str) -> bool:
+    return kind in table or (isinstance(table, KindTable) and table.knows(kind) and user_parts.is_allowed(kind))
 
 
 def _value_at(raw: Any, step: int | str) -> Any:

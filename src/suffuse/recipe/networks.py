@@ -174,10 +174,9 @@ def _teacher(value: Any) -> Any:
         return value if isinstance(value, TeacherSettings) else Teacher.model_validate(value)
     if value["kind"] == "trained":
         return Teacher.model_validate({key: setting for key, setting in value.items() if key != "kind"})
-    if str(value["kind"]) not in teachers.TABLE:
-        raise ValueError(
-            f"got kind '{value['kind']}', {did_you_mean(str(value['kind']), ['trained', *teachers.TABLE])}"
-        )
+    if not teachers.TABLE.knows(str(value["kind"])):
+        names = ["trained", *teachers.TABLE.names()]
+        raise ValueError(f"got kind '{value['kind']}', {did_you_mean(str(value['kind']), names)}")
     return settings(teachers.TABLE, value)
 
 

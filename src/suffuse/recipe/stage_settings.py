@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from ..registry import PartSettings, Settings
+from ..registry import KindTable, PartSettings, Settings
 from .networks import OwnTraining, Training
 from .part_kinds import Loss, listed
 
@@ -107,24 +107,29 @@ class Distill(Settings):
         return self.baseline is None or self.baseline.epochs == "auto"
 
 
-PROBES = {  # probe -> module with ``probe(context)``, in the order in which they run
-    "ranking": "suffuse.evaluation.ranking_metrics",
-    "agreement": "suffuse.evaluation.agreement",
-    "missing": "suffuse.evaluation.missing_modalities",
-    "temperature": "suffuse.evaluation.calibration",
-    "contribution": "suffuse.evaluation.contribution",
-    "robustness": "suffuse.evaluation.robustness",
-    "explained": "suffuse.evaluation.explained_rows",
-    "size": "suffuse.evaluation.size",
-    "latency": "suffuse.evaluation.latency",
-}
+# probe -> module with ``probe(context)``, in the order in which they run
+PROBES = KindTable(
+    "probes",
+    Settings,
+    {
+        "ranking": "suffuse.evaluation.ranking_metrics",
+        "agreement": "suffuse.evaluation.agreement",
+        "missing": "suffuse.evaluation.missing_modalities",
+        "temperature": "suffuse.evaluation.calibration",
+        "contribution": "suffuse.evaluation.contribution",
+        "robustness": "suffuse.evaluation.robustness",
+        "explained": "suffuse.evaluation.explained_rows",
+        "size": "suffuse.evaluation.size",
+        "latency": "suffuse.evaluation.latency",
+    },
+)
 
 
 def _probes(value: Any) -> Any:
     """``all``, or names of probes."""
     names = ("all",) if value == "all" else listed(value)
-    if not isinstance(names, (list, tuple)) or not all(name in PROBES for name in names if value != "all"):
-        raise ValueError(f"got {value!r}, expected all, or some of: {', '.join(PROBES)}")
+    if not isinstance(names, (list, tuple)) or not all(PROBES.knows(str(n)) for n in names if value != "all"):
+        raise ValueError(f"got {value!r}, expected all, or some of: {', '.join(PROBES.names())}")
     return value if value == "all" else tuple(names)
 
 
@@ -177,4 +182,7 @@ class Compute(Settings):
 
     threads: int = Field(default=2, ge=1, le=256)
     processes: int = Field(default=1, ge=1, le=256)  # that share each training, and the threads
+    tracker: Literal["mlflow", "wandb"] | None = (
+        None  # gets epochs, recipe and test scores: see :mod:`suffuse.tracking`
+    )
     tensorboard: bool = False  # also write the trainings' curves to `tensorboard/` in the run folder, as they go on

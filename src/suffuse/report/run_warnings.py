@@ -33,12 +33,27 @@ CLASSICAL = {
     "%(numbers)s): that model may do",
 }
 CLASSICAL_SCORES = {"score": "who", "classical_score": "against"}
+BUDGET = "budget.json"  # in the run: minutes of a time budget, and what it left out
+SHORTENED = (
+    "a time budget of %(minutes)s minutes shortened the trainings: %(teacher)s epochs of the teacher, %(epochs)s of "
+    "%(students)s students; the recipe's first lines say what was left out"
+)
 NEGLIGIBLE = 0.01  # of the main metric: an interval that ends below it is no cost
 
 
 def warnings(run: Run) -> list[str]:
     """All warnings."""
-    return [*classical(run), *leaks(run), *teacher(run), *fusion(run), *unused_modalities(run)]
+    return [*classical(run), *leaks(run), *teacher(run), *fusion(run), *unused_modalities(run), *budget(run)]
+
+
+def budget(run: Run) -> list[str]:
+    """A time budget that shortened the trainings."""
+    facts, recipe = read_json(run.path(BUDGET)) or {}, run.recipe
+    if not facts.get("shortened"):
+        return []
+    teacher = str(recipe.trained.train.epochs) if recipe.trained else "-"
+    values = {"teacher": teacher, "epochs": recipe.distill.train.epochs, "students": recipe.distill.num_seeds}
+    return [t(SHORTENED, minutes=f"{facts['minutes']:g}", **values)]
 
 
 def classical(run: Run) -> list[str]:

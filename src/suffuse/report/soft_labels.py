@@ -12,6 +12,7 @@ from ..data.columns import SPLITS
 from ..files import read_array
 from ..knowledge.teacher_logits import stored_logits
 from ..losses import load_loss
+from ..registry import is_loaded
 from ..run import Run
 from ..subsample import evenly_spaced
 from ..types import CLASSES, Head
@@ -74,7 +75,8 @@ def soft_labels(run: Run, dataset: DatasetView) -> dict | None:
 
 def soft_label_temperature(run: Run) -> float:
     """Of the recipe's first loss on soft labels that has one; 1 where none has."""
-    losses = [loss for loss in run.recipe.distill.losses.values() if CLASSES in load_loss(loss.kind).HEADS]
+    known = [loss for loss in run.recipe.distill.losses.values() if is_loaded(loss)]
+    losses = [loss for loss in known if CLASSES in load_loss(loss.kind).HEADS]
     temperatures = (loss.get("temperature") for loss in losses)
     return next((float(temperature) for temperature in temperatures if temperature), 1.0)
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from ..files import read_json, read_lines
 from ..losses import load_loss
+from ..registry import is_loaded
 from ..run import Run
 from . import charts, metric_format, scores_table
 from .formatting import count, percent
@@ -128,7 +129,10 @@ def _meaning(run: Run, name: str) -> str:
     loss = run.recipe.distill.losses.get(name)
     if loss is None:
         return t("a loss that the recipe no longer names")
-    return load_loss(loss.kind).DOCS.meaning[current_language()]
+    if not is_loaded(loss):
+        return t("a loss of the user's own")
+    meaning = load_loss(loss.kind).DOCS.meaning
+    return meaning.get(current_language()) or meaning["en"]
 
 
 def _labels_title(fraction: str) -> str:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..registry import TeacherSettings, load_part
+from ..registry import KindTable, TeacherSettings, load_part
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,16 +24,20 @@ if TYPE_CHECKING:
     from ..prepare.raw_cells import RawRows
     from ..types import Head
 
-TABLE = {
-    "ensemble": "suffuse.teachers.ensemble",
-    "huggingface": "suffuse.teachers.huggingface",
-    "keras": "suffuse.teachers.keras",
-    "onnx": "suffuse.teachers.onnx",
-    "run": "suffuse.teachers.run",
-    "sklearn": "suffuse.teachers.sklearn",
-    "table": "suffuse.teachers.table",
-    "torch": "suffuse.teachers.torch",
-}
+TABLE = KindTable(
+    "teachers",
+    TeacherSettings,
+    {
+        "ensemble": "suffuse.teachers.ensemble",
+        "huggingface": "suffuse.teachers.huggingface",
+        "keras": "suffuse.teachers.keras",
+        "onnx": "suffuse.teachers.onnx",
+        "run": "suffuse.teachers.run",
+        "sklearn": "suffuse.teachers.sklearn",
+        "table": "suffuse.teachers.table",
+        "torch": "suffuse.teachers.torch",
+    },
+)
 
 
 @dataclass(frozen=True)

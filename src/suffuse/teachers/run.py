@@ -79,7 +79,7 @@ def _loaded(settings: Settings, where: str, allowed: str) -> tuple[FusionModel |
         hint = "its teacher came from outside: name that one here, or take `model: student`"
         raise UsageError("this run has no network of its own there", where=f"{where}.folder", got=folder, hint=hint)
     require(place, "prepare", "teach" if settings.model == "teacher" else "distill")
-    recipe, model = read_recipe(place / "recipe.yaml"), open_model(folder)
+    recipe, model = read_recipe(place / "recipe.yaml", own=False), open_model(folder)
     model.requires_grad_(False)
     schema = read_json(place / "data" / "schema.json") or {}
     inputs = tuple(

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib.util
-import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import user_parts
 from ..errors import SuffuseError, UsageError, did_you_mean
 
 
@@ -43,15 +42,8 @@ def call(reference: str, where: str, run: Path, /, **options: Any) -> Any:
     if not Path(file).is_absolute() or Path(file).resolve().is_relative_to(run.resolve()):
         hint = "a run folder's own code isn't run: name a file of your project in the recipe"
         raise UsageError("this code isn't run", where=where, got=f"'{file}'", hint=hint)
-    if not Path(file).is_file():
-        raise UsageError("no such file", where=where, got=f"'{file}'", expected="a Python file of your own")
-    module = f"suffuse_own_{hashlib.blake2b(file.encode(), digest_size=8).hexdigest()}"
-    spec = importlib.util.spec_from_file_location(module, file)
-    assert spec and spec.loader
-    module_object = importlib.util.module_from_spec(spec)
-    sys.modules[module] = module_object  # as an import does: dataclasses and type hints look a module up by its name
     with guarded(where, reference):
-        spec.loader.exec_module(module_object)
+        module_object = user_parts.import_file(Path(file), where, again=True)
         if not hasattr(module_object, name):
             functions = [n for n, value in vars(module_object).items() if callable(value)]
             raise UsageError("no such function", where=where, got=f"'{name}'", hint=did_you_mean(name, functions))
