@@ -1,10 +1,12 @@
-"""The results table of ``benchmarks/README.md``, generated from ``results/*.json``.
+"""The results tables of ``benchmarks/README.md``, generated from ``results/*.json``.
 
-    python benchmarks/summary.py            print the table
-    python benchmarks/summary.py --write    put it into README.md
+    python benchmarks/summary.py            print the tables
+    python benchmarks/summary.py --write    put them into README.md
 
-One row for each paired comparison on test rows: those of ``distillation-*.json`` (student against the labels-only
-baseline), and those of ``tune.json`` (recipe that a search chose against the shipped one).
+One row for each paired comparison on test rows. First those of ``verdict-*.json``: student against baselines that were
+trained until they stopped rising, with a teacher for each seed. Then those of ``distillation-*.json`` (student against
+a baseline of a fixed number of epochs, one teacher) and of ``tune.json`` (recipe that a search chose against the
+shipped one).
 """
 
 from __future__ import annotations
@@ -20,6 +22,24 @@ from result_file import RESULTS
 PAGE = Path(__file__).resolve().parent / "README.md"
 BEGIN, END = "<!-- results: python benchmarks/summary.py --write -->", "<!-- end of results -->"
 HEAD = ("case", "teacher", "student", "baseline", "gain, 95 % interval", "verdict", "date")
+VERDICT_HEAD = (
+    "case",
+    "teacher",
+    "student",
+    "baseline, as many epochs",
+    "gain",
+    "longest baseline",
+    "gain",
+    "verdict",
+    "date",
+)
+VERDICTS = {  # the name of a result file -> what was compared; rows come in this order
+    "questions": "easy-VQA",
+    "tiny": "easy-VQA, a student of 6,323 parameters",
+    "orders": "spoken orders, the student hears, the teacher also reads",
+    "houses": "houses (R2)",
+    "photos": "fashion9k, photo and title without the article's name, recipe of `init`",
+}
 CASES = {  # the name of a result file -> what was compared; rows come in this order
     "few": "products, 10 % of the labels, other rows unlabelled",
     "same": "easy-VQA, 5 % of the labels, other rows unlabelled",
@@ -82,6 +102,28 @@ def distillation_rows() -> list[tuple[str, ...]]:
     return rows
 
 
+def verdict_rows() -> list[tuple[str, ...]]:
+    """A row for each verdict of each ``verdict-*.json``. Raises KeyError for a file that VERDICTS doesn't name."""
+    files = {path.stem.removeprefix("verdict-"): path for path in RESULTS.glob("verdict-*.json")}
+    rows = []
+    for case in sorted(files, key=[*VERDICTS].index):
+        result = json.loads(files[case].read_text(encoding="utf-8"))
+        for pair in sorted(result["pairs"], key=lambda pair: pair["who"] != "student"):
+            models, metric, longer = result["models"], pair["metric"], pair["longer"]
+            teacher = models.get("ensemble", models["teacher"])
+            student, baseline = (score(models[who][metric]["mean"]) for who in (pair["who"], pair["against"]))
+            share = pair["who"].removeprefix("student").removeprefix("-")
+            title = f"`{case}`: {VERDICTS[case]}" + (f", {float(share):.0%} of the labels" if share else "")
+            last = longer[-1] if longer else None
+            longest = f"{score(models[last['against']][metric]['mean'])} (x{last['factor']})" if last else "-"
+            verdict = pair["verdict"] + ("" if pair["settled"] else ", not settled")
+            rows.append((
+                title.replace("%", " %"), score(teacher[metric]["mean"]), student, baseline, gain(pair), longest,
+                gain(last) if last else "-", verdict, result["date"],
+            ))  # fmt: skip
+    return rows
+
+
 def tuning_rows() -> list[tuple[str, ...]]:
     """A row for each search of ``tune.json`` that chose another recipe and tested it."""
     rows = []
@@ -97,16 +139,25 @@ def tuning_rows() -> list[tuple[str, ...]]:
     return rows
 
 
-def table() -> str:
-    """The whole table as Markdown."""
-    rows = [HEAD, ("---",) * len(HEAD), *distillation_rows(), *tuning_rows()]
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+EARLIER = """Earlier, with a fixed number of epochs for both sides and one teacher for all seeds. A *helps* here may be
+*faster*:"""
+
+
+def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """A table as Markdown."""
+    return "\n".join("| " + " | ".join(row) + " |" for row in (head, ("---",) * len(head), *rows))
+
+
+def tables() -> str:
+    """Both tables as Markdown."""
+    earlier = table(HEAD, [*distillation_rows(), *tuning_rows()])
+    return f"{table(VERDICT_HEAD, verdict_rows())}\n\n{EARLIER}\n\n{earlier}"
 
 
 def page_with_table(page: str) -> str:
-    """The page's text with the table between its two markers."""
+    """The page's text with the tables between its two markers."""
     before, _, rest = page.partition(BEGIN)
-    return f"{before}{BEGIN}\n\n{table()}\n\n{END}{rest.partition(END)[2]}"
+    return f"{before}{BEGIN}\n\n{tables()}\n\n{END}{rest.partition(END)[2]}"
 
 
 if __name__ == "__main__":
@@ -115,4 +166,4 @@ if __name__ == "__main__":
     if parser.parse_args().write:
         PAGE.write_text(page_with_table(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
     else:
-        print(table())
+        print(tables())

@@ -15,18 +15,19 @@ import numpy as np
 
 from .activations import sigmoid, softmax
 from .registry import optional
-from .types import CLASSES, LABELS, Head, Spec
+from .types import CLASSES, LABELS, NUMBER, Head, Spec
 
 NETWORK = "network"  # name of a trained network among members that are modalities; no modality may have it
 JOINT = "all modalities"  # name of a joint head among heads of modalities; no modality's name has a space
-EVENNESS = 0.01  # pull towards w = 1 / M, in units of the loss: few rows say little
+DEVIATION = 0.3  # of the normal prior of a weight around 1 / M: few rows say little, many say all
 
 
 def pool_weights(spec: Spec, outputs: Sequence[np.ndarray], target: np.ndarray) -> np.ndarray:
     """(H, M) weights of M members for each of H targets, from their outputs (N, C).
 
-    They minimise the log loss (numbers: the mean squared error) plus EVENNESS times the mean of (w - 1 / M)^2.
-    Without a row that has the target they are equal.
+    They are the most probable ones (maximum a posteriori) under a normal prior around 1 / M with the standard deviation
+    DEVIATION: they minimise the mean log loss plus |w - 1 / M|^2 / (2 N DEVIATION^2). Numbers have normal errors, whose
+    variance is that of equal weights. Without a row that has the target the weights are equal.
     """
     relative = np.stack(outputs).astype(np.float64) - np.asarray(spec.log_prior)
     priors = _parts(spec, np.asarray(spec.log_prior)[None, None])
@@ -59,10 +60,15 @@ def _weights(head: Head, prior: np.ndarray, parts: np.ndarray, target: np.ndarra
     if not len(target):
         return even
 
+    strength = 1 / (2 * len(target) * DEVIATION**2)
+    if head.kind == NUMBER:  # of the mean squared error: twice the variance times the log loss, but for a constant
+        strength *= 2 * _loss(head, prior + np.tensordot(even, parts, 1), target)[0]
+
     def objective(w: np.ndarray) -> tuple[float, np.ndarray]:
         loss, slope = _loss(head, prior + np.tensordot(w, parts, 1), target)
-        gradient = np.tensordot(parts, slope, 2) + 2 * EVENNESS * (w - even) / len(w)
-        return loss + EVENNESS * float(np.mean((w - even) ** 2)), gradient
+        return loss + strength * float(((w - even) ** 2).sum()), np.tensordot(parts, slope, 2) + 2 * strength * (
+            w - even
+        )
 
     optimize = optional("scipy.optimize", "train")
     return optimize.minimize(objective, even, jac=True, method="L-BFGS-B", bounds=[(0, None)] * len(even)).x

@@ -40,10 +40,9 @@ def inputs(run: Run, stage: Stage) -> dict[str, Any]:
     found = {k: v for k, v in found.items() if k not in stage.limits}
     seen = _augmented(run, stage)
     found = {k: v for k, v in found.items() if not _augments(k) or (v and k.split(".")[1] in seen)}
-    if found.get("compute.processes") == 1:  # as ever; a run from before there were several stays valid
-        del found["compute.processes"]
-    if found.get("distill.teachers") == "one":  # likewise
-        del found["distill.teachers"]
+    for key, default in (("compute.processes", 1), ("distill.teachers", "one")):  # runs from before the key stay valid
+        if found.get(key) == default:
+            del found[key]
     for before in stage.reads:
         stamp = run.stamp(before)
         found[f"stage {before}"] = stamp["digest"] if stamp else None
@@ -229,11 +228,8 @@ def _stands(run: Run, stage: Stage) -> None:
         why = reasons(run, STAGES[before], files=before in stage.reads)
         if why:
             state = f"is stale: {_first_few(why)}" if run.stamp(before) else "isn't made yet"
-            raise SuffuseError(
-                f"{stage.verb} needs {before}, which {state}",
-                where=run.folder,
-                hint=f"`suffuse {before}` first, or `suffuse run`",
-            )
+            hint = f"`suffuse {before}` first, or `suffuse run`"
+            raise SuffuseError(f"{stage.verb} needs {before}, which {state}", where=run.folder, hint=hint)
     integrity.require_own(run.folder)
     integrity.require(run.folder, *_builds_on(stage))
 

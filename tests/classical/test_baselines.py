@@ -14,9 +14,22 @@ from PIL import Image
 from suffuse import pipeline
 from suffuse.classical import estimators
 from suffuse.classical.baselines import classical_baselines
-from suffuse.classical.features import CEPSTRA, TIMES, picture_features, sound_features, step_features, wave_features
+from suffuse.classical.features import (
+    CEPSTRA,
+    TIMES,
+    TextFeatures,
+    VectorFeatures,
+    frozen_vectors,
+    modality_features,
+    picture_features,
+    sound_features,
+    step_features,
+    wave_features,
+)
 from suffuse.data.columns import Columns
+from suffuse.engine import feature_cache
 from suffuse.engine.label_budget import label_budget
+from suffuse.model import FusionModel
 from suffuse.opinion_pool import pool, pool_weights
 from suffuse.run import Run
 from suffuse.types import Head, Spec
@@ -223,6 +236,31 @@ def test_features_of_pictures_and_steps():
     assert rest.tolist() == [1, 0, 2, 1, 2, 0]
     assert step_features(steps[:1]).shape == (2 * TIMES + 6,)
     assert wave_features(np.sin(np.arange(8000) / 3), 8000).shape[1] == 40
+
+
+def test_a_text_that_the_teacher_reads_with_a_frozen_encoder_is_its_vectors(run, hugging_folder, tmp_path):
+    """A linear model on the encoder's vectors, as training caches them; TF-IDF where the encoder learns."""
+    bert = {"model_type": "bert", "vocab_size": 1100, "hidden_size": 8, "num_hidden_layers": 1}
+    bert |= {"num_attention_heads": 2, "intermediate_size": 16, "max_position_embeddings": 70}
+    for frozen in (True, False):
+        raw = run.recipe.model_dump(mode="json")
+        raw["modalities"]["words"] |= {"tokens": "words", "length": 8}
+        encoder = {"kind": "huggingface", "name": str(hugging_folder(bert)), "frozen": frozen}
+        raw["teacher"]["encoders"]["words"], raw["student"]["encoders"]["words"] = encoder, {"kind": "gru"}
+        made = Run.of(raw, tmp_path / str(frozen))
+        pipeline.run_stage(made, "prepare")
+        columns = Columns.open(made.path("data"))
+        features = modality_features(made, columns, "words")
+        assert isinstance(features, VectorFeatures if frozen else TextFeatures)
+        if not frozen:
+            continue
+        model = FusionModel(made.recipe.trained.only("words").bare(), columns.of(("words",)).spec).initialise().eval()
+        vectors = feature_cache.ready(columns.of(("words",)), model, feature_cache.place(made)).entries["words"]
+        np.testing.assert_array_equal(frozen_vectors(made, columns, "words"), vectors)
+        rows = columns.labelled("train")
+        matrix = features.fit(rows)
+        assert matrix.shape == (len(rows), vectors.shape[1])
+        assert not matrix[~features.present(rows)].any() and matrix[features.present(rows)].any(1).all()
 
 
 def test_features_of_sound_tell_a_rise_from_a_fall():

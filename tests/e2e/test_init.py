@@ -50,7 +50,9 @@ def test_the_proposed_recipe_runs_unedited(tmp_path: Path) -> None:
     for row in rows:  # with so few questions the column would be taken for a category
         row["question"] = f"{chance.choice(OPENINGS)} {row['question']}"
     write_csv(tmp_path / "rows.csv", rows)
-    made = check_success(suffuse("init", "rows.csv", "--target", "answer", "-o", "recipe.yaml", cwd=tmp_path))
+    made = check_success(
+        suffuse("init", "rows.csv", "--target", "answer", "--preset", "fast", "-o", "recipe.yaml", cwd=tmp_path)
+    )
     assert "suffuse run recipe.yaml" in made.err
     for column, role in (("id", "id"), ("picture", "image"), ("question", "text"), ("answer", "target")):
         assert any(line.split()[:2] == [column, role] for line in made.err.splitlines()), made.err

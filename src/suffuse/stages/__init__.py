@@ -35,7 +35,7 @@ STAGES: dict[str, Stage] = {
             "Train the teacher, or measure an external one.",
             ("prepare",),
             ("teacher", "seed", "compute.threads", "compute.processes", "modalities.*.augment", "distill.teachers"),
-            format=5,
+            format=6,
         ),
         Stage(
             "extract",
@@ -56,7 +56,7 @@ STAGES: dict[str, Stage] = {
             "Train the students from the store, and the labels-only baselines.",
             ("prepare", "extract"),
             ("student", "distill", "seed", "compute.processes", "modalities.*.augment", "evaluate.label_curve"),
-            format=6,
+            format=7,
             training_counts=(
                 "distill.num_seeds",
                 "distill.label_fractions",
