@@ -53,6 +53,7 @@ OF_SCENARIOS = {  # script, which takes the scenarios' data sets -> cases that r
     "distillation": (["few"], []),
     "scenarios": (["questions"], []),
     "tune": (["questions"], [*TUNE, "--no-baseline"]),
+    "verdicts": (["questions"], []),
 }
 ONE_BY_DEFAULT = [n if n == "scenarios" else pytest.param(n, marks=pytest.mark.long) for n in sorted(OF_SCENARIOS)]
 TELLS = {"causes": "\n{}, 2 epochs, seed ", "tune": "\n{}, searched for "}  # how a case's result begins

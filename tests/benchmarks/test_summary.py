@@ -11,7 +11,6 @@ import pytest
 import summary
 
 ROOT = Path(__file__).parents[2]
-QUOTED = ("few", "orders", "tiny", "full-80")  # cases in the table of the READMEs, in this order
 
 
 def test_the_committed_table_is_current() -> None:
@@ -29,12 +28,24 @@ def test_every_result_of_distillation_is_in_the_table() -> None:
 def test_the_readmes_quote_current_results(name: str) -> None:
     lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
     numbers = [
-        re.findall(r"[+−]?\d\.\d{3}", line) for line in lines if re.search(r"\| (helps|no evidence|hurts) \|$", line)
+        re.findall(r"[+−]?\d\.\d{3}", line)
+        for line in lines
+        if re.search(r"\| (helps|faster|no evidence|hurts) \|$", line)
     ]
-    expected = {
-        case: [row[3], row[2], *re.findall(r"[+−]?\d\.\d{3}", row[4])]
-        for case in QUOTED
-        for row in summary.distillation_rows()
-        if row[0].startswith(f"`{case}`:")
-    }
-    assert numbers[1:] == [*expected.values()]  # the first row is the demo's
+    settled = summary.verdict_rows()
+    expected = [[row[3], row[2], *_numbers(row[4])] for row in settled]
+    assert expected[0][0] == numbers[0][1] and _numbers(settled[0][5]) == numbers[0][:1]  # of the longer baseline
+    numbers[0] = numbers[0][1:]
+    assert numbers == expected
+
+
+def _numbers(text: str) -> list[str]:
+    return re.findall(r"[+−]?\d\.\d{3}", text)
+
+
+def test_every_verdict_is_in_the_table() -> None:
+    files = [json.loads(path.read_text(encoding="utf-8")) for path in summary.RESULTS.glob("verdict-*.json")]
+    rows = summary.verdict_rows()
+    assert len(rows) == sum(len(result["pairs"]) for result in files)
+    assert {pair["teachers"] for result in files for pair in result["pairs"]} == {5}
+    assert {row[7] for row in rows} <= {"helps", "faster", "no evidence", "hurts"}, "a baseline isn't settled"
