@@ -7,10 +7,21 @@ from torch import nn
 
 from suffuse import fusions
 from suffuse.registry import load
-from suffuse.testing.fusion_checks import OUTPUTS, ROWS, TOKENS, Built, asked, at, build, over, rows
+from suffuse.testing.fusion_checks import (
+    OUTPUTS,
+    ROWS,
+    TOKENS,
+    Built,
+    build,
+    fusion_settings,
+    map_encoded,
+    rows,
+    select_rows,
+)
 
 __all__ = [
-    "FORMS", "OUTPUTS", "ROWS", "SHARES", "TOKENS", "Built", "asked", "at", "build", "cases", "over", "picked", "rows",
+    "FORMS", "OUTPUTS", "ROWS", "SHARES", "TOKENS", "Built", "build", "cases", "fusion_settings", "map_encoded",
+    "picked", "rows", "select_rows",
 ]  # fmt: skip
 
 FORMS = {kind: [*fusions.load_fusion(kind).EXAMPLES] for kind in fusions.TABLE}  # settings besides kind and width

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from suffuse import losses
-from suffuse.testing.loss_checks import COUNT, Built, again, given_by, rows
+from suffuse.testing.loss_checks import COUNT, Built, output_tensors, repeated_rows, rows
 from suffuse.types import CLASSES
 
-__all__ = ["ANSWERS", "CASES", "COUNT", "RELATIONS", "Built", "again", "given_by", "rows"]
+__all__ = ["ANSWERS", "CASES", "COUNT", "RELATIONS", "Built", "output_tensors", "repeated_rows", "rows"]
 
 RELATIONS = [kind for kind in losses.TABLE if losses.load_loss(kind).MIN_ROWS > 1]  # compare rows
 CASES = [

@@ -6,12 +6,24 @@ import dataclasses
 
 import pytest
 import torch
-from fusion_tools import FORMS, ROWS, SHARES, TOKENS, asked, at, build, cases, over, picked, rows
+from fusion_tools import (
+    FORMS,
+    ROWS,
+    SHARES,
+    TOKENS,
+    build,
+    cases,
+    fusion_settings,
+    map_encoded,
+    picked,
+    rows,
+    select_rows,
+)
 
 from suffuse import fusions
 from suffuse.model import FusionModel, open_model, save
 from suffuse.registry import load
-from suffuse.testing.fusion_checks import CHECKS, GARBAGE, gradients, same, spoiled
+from suffuse.testing.fusion_checks import CHECKS, GARBAGE, equal_outputs, gradients, spoiled
 from suffuse.types import Encoded
 
 READING = [kind for kind in fusions.TABLE if fusions.load_fusion(kind).TOKENS]
@@ -66,7 +78,7 @@ def test_what_is_absent_might_as_well_not_be_there(kind, count, form):
             chosen = chosen.model_copy(update={"weights": tuple(chosen.weights[m] for m in here)})  # type: ignore[attr-defined]
         some, one = [encoded[m] for m in here], torch.tensor([row])
         found = fusion.part.fuse(
-            chosen, picked(fusion.layers, here, count), at(some, one), torch.ones(1, len(here)) > 0
+            chosen, picked(fusion.layers, here, count), select_rows(some, one), torch.ones(1, len(here)) > 0
         )
         torch.testing.assert_close(found.vector, whole.vector[one])
 
@@ -110,7 +122,7 @@ def test_tokens_are_read_and_masked_ones_are_not(kind, count, form):
                 masked = ~e.token_mask[:, token]  # type: ignore[index]
                 tokens[masked, token] = filler
                 other = [*encoded[:m], dataclasses.replace(e, tokens=tokens), *encoded[m + 1 :]]
-                assert same(fusion.fuse(other, present), before)
+                assert equal_outputs(fusion.fuse(other, present), before)
             tokens = e.tokens.clone()  # type: ignore[union-attr]
             tokens[:, token] += 1
             other = [*encoded[:m], dataclasses.replace(e, tokens=tokens), *encoded[m + 1 :]]
@@ -132,9 +144,9 @@ def test_a_present_modality_without_one_real_token_is_no_nan(kind, count, form):
     one = [silent[0], *encoded[1:]]  # and only one of them
     assert torch.isfinite(fusion.fuse(one, present).vector).all()
     for how in GARBAGE:  # what stands in masked tokens says nothing either
-        other = [over(e, lambda x: x if x.dtype == torch.bool else GARBAGE[how](x)) for e in silent]  # noqa: B023
+        other = [map_encoded(e, lambda x: x if x.dtype == torch.bool else GARBAGE[how](x)) for e in silent]  # noqa: B023
         kept = [dataclasses.replace(o, vector=e.vector) for o, e in zip(other, silent, strict=True)]
-        assert same(fusion.fuse(kept, present), found)
+        assert equal_outputs(fusion.fuse(kept, present), found)
 
 
 @pytest.mark.parametrize(("kind", "count", "form"), cases(READING))
@@ -143,7 +155,7 @@ def test_a_vector_is_one_token_where_an_encoder_has_none(kind, count, form):
     vectors = [Encoded(e.vector) for e in encoded]
     found = fusion.fuse(vectors, present)
     assert torch.isfinite(found.vector).all()
-    assert same(found, fusion.fuse(spoiled(vectors, present, "nan"), present))
+    assert equal_outputs(found, fusion.fuse(spoiled(vectors, present, "nan"), present))
     spelled = [Encoded(e.vector, e.vector.unsqueeze(1), torch.ones(ROWS, 1) > 0) for e in vectors]
     if kind != "cross_attention":  # which maps tokens by weights of their own
         torch.testing.assert_close(fusion.fuse(spelled, present).vector, found.vector)
@@ -153,14 +165,14 @@ def test_a_vector_is_one_token_where_an_encoder_has_none(kind, count, form):
 def test_dropout_is_for_training_alone(kind, count, form):
     fusion, (encoded, present) = build(kind, count, form), rows(count)
     plain = fusion.fuse(encoded, present).vector
-    fusion.chosen = asked(kind, count, {**form, "dropout": 0.5})
+    fusion.chosen = fusion_settings(kind, count, {**form, "dropout": 0.5})
     assert torch.equal(fusion.fuse(encoded, present).vector, plain)
     fusion.layers.train()
     torch.manual_seed(0)
     noisy = fusion.fuse(encoded, present)
     assert not torch.allclose(noisy.vector, plain)
     torch.manual_seed(0)
-    assert same(fusion.fuse(spoiled(encoded, present, "nan"), present), noisy)
+    assert equal_outputs(fusion.fuse(spoiled(encoded, present, "nan"), present), noisy)
 
 
 @pytest.mark.parametrize(("kind", "count", "form"), cases(counts=(2,)))
@@ -169,7 +181,7 @@ def test_bf16_is_finite_and_near(kind, count, form):
     exact = fusion.fuse(encoded, present).vector
     with torch.autocast("cpu", dtype=torch.bfloat16):
         clean, spoilt = (fusion.fuse(e, present) for e in (encoded, spoiled(encoded, present, "nan")))
-    assert same(clean, spoilt)
+    assert equal_outputs(clean, spoilt)
     error = (clean.vector.float() - exact).abs().max()
     assert error < 0.05 * exact.abs().max()
 

@@ -144,7 +144,8 @@ def test_run_takes_a_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     frame(60).to_csv(tmp_path / "rows.csv", index=False)
     orders: list[Run] = []
     monkeypatch.setattr(pipeline, "run_all", lambda run, callbacks=(): orders.append(run))
-    monkeypatch.setattr("suffuse.cli.run_commands.show", lambda run: None)
+    monkeypatch.setattr("suffuse.cli.run_commands.show", lambda run, tables: None)
+    monkeypatch.setattr("suffuse.cli.run_commands.after_run", lambda run: "suffuse status")
     result = check_success(suffuse("run", "rows.csv", "--target", "label", "-o", "made/here", cwd=tmp_path))
     assert orders[0].folder == tmp_path / "made" / "here" and orders[0].recipe.data.target == "label"
     assert "note                 text" in result.err and "here.yaml" in result.err

@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from loss_part_tools import ANSWERS, Built, given_by, rows
+from loss_part_tools import ANSWERS, Built, output_tensors, rows
 from losses_tools import CASES, WEIGHED, B, C, logits
 from torch import Tensor
 
@@ -144,7 +144,7 @@ def test_every_part_is_finite_where_the_teacher_rules_out_a_class(asked, kind):
     value = loss(student, {**teacher, "logits": theirs}, target.clamp(max=2) if kind == CLASSES else target)
     value.backward()
     assert value.isfinite()
-    assert all(t.grad.isfinite().all() for t in given_by(student) if t.grad is not None)
+    assert all(t.grad.isfinite().all() for t in output_tensors(student) if t.grad is not None)
 
 
 @pytest.mark.parametrize(("asked", "kind"), ANSWERS)

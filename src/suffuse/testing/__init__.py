@@ -71,9 +71,9 @@ def check_fusion(part: Any, examples: Sequence[Settings] | None = None, export: 
             for check in fusion_checks.CHECKS:
                 check(fusion_checks.build(kind, count, dict(choice)), count)
         if export and low <= 2 <= high:
-            asked = fusion_checks.asked(kind, 2, dict(choice)).model_dump(mode="json")
+            settings = fusion_checks.fusion_settings(kind, 2, dict(choice)).model_dump(mode="json")
             words, picture = {"kind": "conv", "widths": [4]}, encoder_checks.FIELDS["image"]
-            export_checks.check_export(words, picture, export_checks.stored("image"), asked)
+            export_checks.check_export(words, picture, export_checks.stored("image"), settings)
 
 
 def check_modality(part: Any, examples: Sequence[Settings] | None = None) -> None:

@@ -45,7 +45,7 @@ class Built:
         return self.part.fuse(self.chosen, self.layers, encoded, present)
 
 
-def asked(kind: str, count: int, form: dict, width: int = 6) -> PartSettings:
+def fusion_settings(kind: str, count: int, form: dict, width: int = 6) -> PartSettings:
     """Settings of a fusion of so many modalities."""
     known = load(fusions.TABLE, kind).Settings.model_fields
     form = {**form, **({"weights": form["weights"][:count]} if isinstance(form.get("weights"), tuple) else {})}
@@ -54,7 +54,7 @@ def asked(kind: str, count: int, form: dict, width: int = 6) -> PartSettings:
 
 def build(kind: str, count: int, form: dict, tokens: tuple[int, ...] = TOKENS) -> Built:
     """The fusion in eval mode."""
-    part, chosen = load(fusions.TABLE, kind), asked(kind, count, form)
+    part, chosen = load(fusions.TABLE, kind), fusion_settings(kind, count, form)
     torch.manual_seed(1)
     sizes = Sizes(WIDTHS[:count], tokens[:count], OUTPUTS)
     layers = part.layers(chosen, sizes).eval()
@@ -78,15 +78,15 @@ def rows(count: int, seed: int = 2) -> tuple[list[Encoded], Tensor]:
     return encoded, present
 
 
-def over(encoded: Encoded, change: Callable[[Tensor], Tensor]) -> Encoded:
+def map_encoded(encoded: Encoded, change: Callable[[Tensor], Tensor]) -> Encoded:
     """The same change of vector, tokens and mask."""
     tokens, mask = (x if x is None else change(x) for x in (encoded.tokens, encoded.token_mask))
     return Encoded(change(encoded.vector), tokens, mask)
 
 
-def at(encoded: list[Encoded], which: Tensor) -> list[Encoded]:
+def select_rows(encoded: list[Encoded], which: Tensor) -> list[Encoded]:
     """Some of the rows."""
-    return [over(e, lambda x: x[which]) for e in encoded]
+    return [map_encoded(e, lambda x: x[which]) for e in encoded]
 
 
 def spoiled(encoded: list[Encoded], present: Tensor, how: str) -> list[Encoded]:
@@ -96,10 +96,10 @@ def spoiled(encoded: list[Encoded], present: Tensor, how: str) -> list[Encoded]:
         other = ~x if x.dtype == torch.bool else GARBAGE[how](x)
         return torch.where(here.reshape(-1, *[1] * (x.ndim - 1)), x, other)
 
-    return [over(e, lambda x, m=m: spoil(x, present[:, m])) for m, e in enumerate(encoded)]
+    return [map_encoded(e, lambda x, m=m: spoil(x, present[:, m])) for m, e in enumerate(encoded)]
 
 
-def same(one: Fused, two: Fused) -> bool:
+def equal_outputs(one: Fused, two: Fused) -> bool:
     """Every bit of all that a fusion returns."""
     pairs = ((one.vector, two.vector), (one.gates, two.gates), (one.logits, two.logits))
     return all(a is b is None or (a is not None and b is not None and torch.equal(a, b)) for a, b in pairs)
@@ -107,7 +107,7 @@ def same(one: Fused, two: Fused) -> bool:
 
 def gradients(fusion: Built, encoded: list[Encoded], present: Tensor) -> dict[str, Tensor]:
     """Of every parameter, and of all that was given, as far as the fusion reads it."""
-    given = [over(e, lambda x: x.clone().requires_grad_(x.is_floating_point())) for e in encoded]
+    given = [map_encoded(e, lambda x: x.clone().requires_grad_(x.is_floating_point())) for e in encoded]
     fusion.layers.zero_grad()
     torch.manual_seed(4)
     (fusion.fuse(given, present).vector - torch.randn(ROWS, fusion.width)).square().sum().backward()
@@ -122,7 +122,9 @@ def check_absent_slots(fusion: Built, count: int) -> None:
     clean = fusion.fuse(encoded, present)
     assert torch.isfinite(clean.vector).all(), "the joint vector isn't finite"
     for how in GARBAGE:
-        assert same(clean, fusion.fuse(spoiled(encoded, present, how), present)), f"{how} in an absent slot is read"
+        assert equal_outputs(clean, fusion.fuse(spoiled(encoded, present, how), present)), (
+            f"{how} in an absent slot is read"
+        )
 
 
 def check_present_slots(fusion: Built, count: int) -> None:
@@ -133,7 +135,7 @@ def check_present_slots(fusion: Built, count: int) -> None:
         changed = torch.zeros(ROWS, dtype=torch.bool)
         for step in (-2.0, 1.0, 3.0):  # one alone may end where every ReLU is shut
             other = list(encoded)
-            other[m] = over(encoded[m], lambda x, by=step: x if x.dtype == torch.bool else x + by)
+            other[m] = map_encoded(encoded[m], lambda x, by=step: x if x.dtype == torch.bool else x + by)
             changed |= (fusion.fuse(other, present).vector != before).any(1)
         assert torch.equal(changed, present[:, m]), f"modality {m} changes other rows than those that have it"
 
@@ -174,10 +176,10 @@ def check_neighbours(fusion: Built, count: int) -> None:
     encoded, present = rows(count)
     whole = fusion.fuse(encoded, present).vector
     order = torch.randperm(ROWS, generator=torch.Generator().manual_seed(3))
-    torch.testing.assert_close(fusion.fuse(at(encoded, order), present[order]).vector, whole[order])
+    torch.testing.assert_close(fusion.fuse(select_rows(encoded, order), present[order]).vector, whole[order])
     for row in range(ROWS):
         one = torch.tensor([row])
-        torch.testing.assert_close(fusion.fuse(at(encoded, one), present[one]).vector, whole[one])
+        torch.testing.assert_close(fusion.fuse(select_rows(encoded, one), present[one]).vector, whole[one])
 
 
 def check_gates(fusion: Built, count: int) -> None:

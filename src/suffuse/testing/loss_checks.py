@@ -67,7 +67,7 @@ def rows(
     return student, teacher, (torch.rand(count, 4) < 0.4).float().where(known.unsqueeze(1), -1.0)
 
 
-def again(output: Output, which: Tensor) -> Output:
+def repeated_rows(output: Output, which: Tensor) -> Output:
     """Some of its rows."""
     made = {}
     for field in fields(output):
@@ -78,7 +78,7 @@ def again(output: Output, which: Tensor) -> Output:
     return Output(**made)
 
 
-def given_by(output: Output) -> list[Tensor]:
+def output_tensors(output: Output) -> list[Tensor]:
     """All tensors of the student's that a loss may send a gradient to."""
     found = [output.logits, output.fused, output.gates, *output.features.values(), *output.maps.values()]
     return [t for t in found if t is not None and t.requires_grad]
@@ -93,7 +93,7 @@ def check_mean_over_rows(loss: Built, kind: str) -> None:
     if loss.part.MIN_ROWS > 1:
         return
     twice = torch.arange(COUNT).repeat(2)
-    doubled = loss(again(student, twice), {k: v[twice] for k, v in teacher.items()}, target[twice])
+    doubled = loss(repeated_rows(student, twice), {k: v[twice] for k, v in teacher.items()}, target[twice])
     torch.testing.assert_close(once, doubled)
 
 
@@ -102,7 +102,7 @@ def check_gradients(loss: Built, kind: str) -> None:
     student, teacher, target = rows(kind=kind)
     loss(student, teacher, target).backward()
     assert all(t.grad is None for t in teacher.values()), "a gradient reaches the teacher: detach its arrays"
-    reached = [t for t in given_by(student) if t.grad is not None and bool(t.grad.abs().sum() > 0)]
+    reached = [t for t in output_tensors(student) if t.grad is not None and bool(t.grad.abs().sum() > 0)]
     assert reached, "no gradient reaches the student"
 
 
@@ -128,7 +128,7 @@ def check_extreme_logits(loss: Built, kind: str) -> None:
     value = loss(given, {**teacher, "logits": -1e4 * signs.roll(1, 0)}, target)
     value.backward()
     assert torch.isfinite(value), f"logits of 10,000 give a loss of {value.item()}"
-    finite = all(torch.isfinite(t.grad).all() for t in given_by(given) if t.grad is not None)
+    finite = all(torch.isfinite(t.grad).all() for t in output_tensors(given) if t.grad is not None)
     assert finite, "logits of 10,000 give a gradient that isn't finite"
 
 
