@@ -53,7 +53,7 @@ def test_the_proposed_recipe_runs_unedited(tmp_path: Path) -> None:
     made = check_success(
         suffuse("init", "rows.csv", "--target", "answer", "--preset", "fast", "-o", "recipe.yaml", cwd=tmp_path)
     )
-    assert "suffuse run recipe.yaml" in made.err
+    assert "next: suffuse check recipe.yaml" in made.err
     for column, role in (("id", "id"), ("picture", "image"), ("question", "text"), ("answer", "target")):
         assert any(line.split()[:2] == [column, role] for line in made.err.splitlines()), made.err
     assert yaml.safe_load((tmp_path / "recipe.yaml").read_text())["data"]["group"] == "picture"

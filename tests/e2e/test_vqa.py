@@ -49,7 +49,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory, write_questions) -> tuple[Path
     (project / "recipe.yaml").write_text(RECIPE.read_text(encoding="utf-8"), encoding="utf-8")
     changes = [word for key, value in TINY.items() for word in ("--set", f"{key}={json.dumps(value)}")]
     check_success(suffuse("check", "recipe.yaml", *changes, cwd=project))
-    return project, check_success(suffuse("run", "recipe.yaml", *changes, "--out", "run", cwd=project))
+    return project, check_success(suffuse("run", "recipe.yaml", *changes, "--out", "run", "--tables", cwd=project))
 
 
 def card(project: Path, who: str) -> dict[str, Any]:
