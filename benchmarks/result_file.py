@@ -21,13 +21,18 @@ def provenance() -> dict[str, Any]:
     was made, ``machine`` everything else that numbers may depend on (:func:`suffuse.environment.surroundings`)."""
     machine = surroundings(0)
     return {
-        "command": shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]]),
+        "command": shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *map(without_folder, sys.argv[1:])]),
         "commit": machine["commit"],
         "processor": machine["hardware"]["processor"],
         "load": {"at the start": round(STARTED_WITH[0], 2), "at the end": round(os.getloadavg()[0], 2)},
         "date": machine["written"][:10],
         "machine": machine,
     }
+
+
+def without_folder(argument: str) -> str:
+    """An absolute path as its last part: the folders above it are of one machine."""
+    return Path(argument).name if Path(argument).is_absolute() else argument
 
 
 def write_result(name: str, facts: dict[str, Any], folder: Path = RESULTS) -> None:

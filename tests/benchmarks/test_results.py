@@ -51,6 +51,19 @@ def test_what_is_written_has_its_provenance_and_the_facts(tmp_path: Path):
     assert found["ratio"] == 1.5 and found["commit"] == provenance()["commit"]
 
 
+def test_a_command_names_no_folder_of_a_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setattr(
+        "sys.argv", ["x/verdicts.py", str(tmp_path / "data"), "tiny", "--out", str(tmp_path / "v"), "--write"]
+    )
+    assert provenance()["command"] == "python benchmarks/verdicts.py data tiny --out v --write"
+
+
+@pytest.mark.parametrize("file", sorted(RESULTS.glob("*.json")), ids=lambda file: file.stem)
+def test_no_command_in_a_result_file_has_an_absolute_path(file: Path):
+    for record in records(json.loads(file.read_text(encoding="utf-8"))):
+        assert not [word for word in record["command"].split() if word.startswith("/")]
+
+
 def test_no_script_writes_a_result_file_by_itself():
     for script in sorted(RESULTS.parent.glob("*.py")):
         text = script.read_text(encoding="utf-8")
