@@ -106,7 +106,7 @@ def test_the_recipe_of_labels_learns_and_distils_each(tmp_path: Path) -> None:
     pq.write_table(pa.table({"words": words, "goal": lists}), tmp_path / "rows.parquet")
     made = recipe(propose(str(tmp_path / "rows.parquet"), "goal"))
     assert made.data.tasks["goal"].kind == "labels"
-    assert set(made.modalities) == {"words"}
+    assert {one.column for one in made.modalities.values()} == {"words"}, "a list of labels became an input"
 
 
 def test_whole_numbers_as_classes_are_offered_as_a_number(tmp_path: Path) -> None:
