@@ -208,6 +208,39 @@ def test_of_another_encoding_the_reader_says_which(opened: Browser) -> None:
     assert downloaded(opened)[0]["note"] == "一件蓝色的东西"
 
 
+# fetch, of which the second request does something else
+SECOND = """window.fetch = (real => {{ let count = 0; return (url, options) => {{
+  count += 1; return count === 2 ? {instead} : real(url, options); }}; }})(window.fetch)"""
+HANGS = """new Promise((_, failed) => options.signal.addEventListener(
+  "abort", () => failed(new DOMException("", "AbortError"))))"""
+BUSY = """Promise.resolve(new Response('{"error": {"code": "too_many_requests", "message": "busy"}}', {status: 429}))"""
+GONE = """Promise.reject(new TypeError("gone"))"""
+
+
+def test_a_table_can_be_stopped_and_keeps_what_it_has(opened: Browser) -> None:
+    opened.run(SECOND.format(instead=HANGS))
+    drop(opened, {"rows.csv": table([[n, "a thing", 3, "south", "", ""] for n in range(100)]).encode()})
+    opened.wait("document.querySelector('progress')?.value === 64")
+    opened.run("document.querySelector('#table-said button').click()")
+    opened.wait("document.querySelector('.sheet')")
+    assert "64 rows answered, of which 0 with a remark; 36 without" in said(opened, "#table-rows")
+    found = downloaded(opened)
+    assert [row["problem"] for row in found] == 64 * [""] + 36 * ["not predicted: stopped before"]
+
+
+def test_a_busy_server_is_asked_again_and_one_that_is_gone_is_said(opened: Browser) -> None:
+    rows = {"rows.csv": table([[n, "a thing", 3, "south", "", ""] for n in range(100)]).encode()}
+    opened.run(SECOND.format(instead=BUSY))
+    drop(opened, rows)
+    opened.wait("document.querySelector('.sheet')")
+    assert "100 rows answered" in said(opened, "#table-rows")
+    opened.run(SECOND.format(instead=GONE))
+    drop(opened, rows)
+    opened.wait("document.querySelector('#table-rows .alert')")
+    assert "The server doesn't answer" in said(opened, "#table-rows")
+    assert "64 rows answered, of which 0 with a remark; 36 without" in said(opened, "#table-rows")
+
+
 def test_what_a_spreadsheet_would_run_is_marked_and_markup_is_text(opened: Browser) -> None:
     cells = ["=HYPERLINK(1)", "<img src=x onerror=alert(1)>", "-5", "south", "", "@x"]
     found = predicted(opened, [cells], {})
