@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from serving_tools import MODEL, as_json, ask, client, steps
@@ -15,8 +16,10 @@ from serving_tools import MODEL, as_json, ask, client, steps
 from suffuse.data.columns import Columns
 from suffuse.errors import SuffuseError
 from suffuse.export_integrity import read_signature, seal
+from suffuse.exporters import example_rows as example_module
 from suffuse.exporters.example_rows import FILE, example_rows
 from suffuse.exporters.export_card import card
+from suffuse.modalities import image, sequence
 from suffuse.predictor import Predictor
 from suffuse.run import Run
 
@@ -116,6 +119,35 @@ def test_an_export_without_them_has_none(server: Any) -> None:
 def test_the_model_card_says_that_they_are_rows_of_the_data(with_examples: Path, export: Path) -> None:
     assert "examples.json` holds 3 validation rows" in card(read_signature(with_examples), {})
     assert "Example rows" not in card(read_signature(export), {})
+
+
+@pytest.mark.parametrize("column", ["p", ("a", "b", "c")])
+def test_several_pictures_of_a_row_are_several_files(column: Any) -> None:
+    settings = image.Settings(column=column, max_images=3 if column == "p" else None, size=8)
+    item = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 4), dtype=np.uint8)
+    item[..., 3], item[1] = 255, 0  # the second is missing
+    cells = raw_pictures(example_module._pictures(settings, item))
+    _, again, _ = image.load(settings, cells if isinstance(column, tuple) else cells["p"], Path())
+    kept = item if isinstance(column, tuple) else item[[0, 2, 1]]
+    np.testing.assert_array_equal(again, kept)
+
+
+def raw_pictures(cells: dict[str, Any]) -> dict[str, Any]:
+    read = {
+        k: [base64.b64decode(x["base64"]) for x in (v if isinstance(v, list) else [v]) if x] for k, v in cells.items()
+    }
+    return {k: v if isinstance(cells[k], list) else (v or [None])[0] for k, v in read.items()}
+
+
+@pytest.mark.parametrize(("column", "features"), [("a", 2), ("a", 1), (("a", "b"), 2)])
+def test_steps_become_the_same_steps(column: Any, features: int) -> None:
+    settings = sequence.Settings(column=column, features=features)
+    steps = np.array([[1, 2.5], [3, 0.1]], np.float32)[:, :features]
+    item = np.concatenate([steps, np.ones((2, 1), np.float32)], 1)
+    padded = np.concatenate([item, np.zeros((2, features + 1), np.float32)])
+    cells = json.loads(json.dumps(example_module._steps(settings, padded)))
+    _, again, _ = sequence.load(settings, cells if isinstance(column, tuple) else cells["a"], Path())
+    np.testing.assert_array_equal(again, steps)
 
 
 RECORD = {"note": "a", "steps": steps(1)}
