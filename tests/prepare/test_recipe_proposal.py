@@ -173,7 +173,7 @@ def test_columns_that_are_not_read_are_explained(tmp_path: Path) -> None:
     assert roles(found) == {"text": "text", "label": "target", **expected}
     for name in expected:
         assert any(line.startswith(f"#   {name} ") for line in found.text.splitlines())
-    assert "web addresses of recordings: download them" in found.text
+    assert "web addresses of recordings: `suffuse fetch TABLE` downloads them" in found.text
     assert "left out: another whole number in every row, as ids are" in found.text
     assert "left out: named like an id or a group" in found.text
 

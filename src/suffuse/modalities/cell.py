@@ -193,7 +193,7 @@ def _name(value: Any) -> str:
     """A cell's path as it is written; an address in the web is none."""
     name = value if isinstance(value, str) else str(os.fspath(value) if isinstance(value, os.PathLike) else value)
     if name.lower().startswith(WEB):
-        raise Unreadable("a web address: nothing is downloaded")
+        raise Unreadable("a web address: nothing is downloaded; `suffuse fetch` does that for a table")
     return name
 
 
