@@ -16,7 +16,14 @@ from typing import Any
 from urllib.parse import urljoin
 
 from PIL import Image
-from urllib3.exceptions import HTTPError, IncompleteRead, LocationValueError, MaxRetryError, SSLError
+from urllib3.exceptions import (
+    HTTPError,
+    IncompleteRead,
+    LocationValueError,
+    MaxRetryError,
+    NewConnectionError,
+    SSLError,
+)
 from urllib3.exceptions import TimeoutError as TimedOut
 from urllib3.util import Retry, Timeout, parse_url
 
@@ -35,6 +42,14 @@ SUFFIXES = {
     "WAV": ".wav", "WAVEX": ".wav", "RF64": ".wav", "FLAC": ".flac", "OGG": ".ogg", "MP3": ".mp3",
 }  # fmt: skip  # of a file's format, by its content
 HEADERS = {"User-Agent": f"suffuse/{__version__}", "Accept-Encoding": "identity"}
+
+
+KINDS = (  # the first that an error is of; urllib3 calls a refused connection a timeout too
+    (NewConnectionError, "no connection"),
+    (TimedOut, "timed out"),
+    (SSLError, "no valid certificate"),
+    (LocationValueError, "not an address"),
+)
 
 
 class Rejected(Exception):
@@ -192,7 +207,7 @@ def _reason(error: Exception, response: Any, limits: Limits) -> str:
         if is_redirect:
             return f"too many redirections: more than {limits.redirects}"
         return f"{response.status} {response.reason or ''}".strip() if response is not None else "no answer"
-    cause = next(iter(str(error).splitlines()), "")
-    kinds = ((TimedOut, "timed out"), (SSLError, "no valid certificate"), (LocationValueError, "not an address"))
-    words = next((text for kind, text in kinds if isinstance(error, kind)), "no connection")
-    return f"{words}: {cause.rpartition('): ')[2][:120] or type(error).__name__}"
+    if isinstance(error, IncompleteRead) or any(isinstance(part, IncompleteRead) for part in error.args):
+        return "cut off: the body ended before its announced length"
+    cause = next(iter(str(error).splitlines()), "").rpartition("): ")[2][:120] or type(error).__name__
+    return f"{next((text for kind, text in KINDS if isinstance(error, kind)), 'no connection')}: {cause}"

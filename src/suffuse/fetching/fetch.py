@@ -23,7 +23,7 @@ from .. import sources
 from ..csv_output import csv_lines
 from ..errors import SuffuseError, UsageError
 from ..file_lock import lock
-from ..files import new_file
+from ..files import new_file, remove_temporaries
 from ..progress import progress, say
 from ..sources.parquet import ORIGIN_KEY
 from ..sources.row_stream import Rows
@@ -89,6 +89,7 @@ def fetch(source: str, out: Path | None = None, options: FetchOptions = FetchOpt
             lock(file, folder)
         except BlockingIOError:
             raise SuffuseError("another process fetches into this folder", where=folder, hint="wait for it") from None
+        remove_temporaries(folder, lambda *_: True)  # of a command that was killed
         journal = Journal(folder)
         if (folder / FAILED).exists():  # the last command wasn't killed
             journal.forget_failures()
