@@ -17,8 +17,9 @@ import numpy as np
 import pytest
 import soundfile
 import yaml
-from e2e_tools import check_failure, check_success, draw, start, suffuse, suffuse_process
+from e2e_tools import check_failure, check_success, draw, environment, start, suffuse, suffuse_process
 from fetch_tools import Server, serving
+from hub_tools import COMMIT, repository, serving_hub
 
 from suffuse import Predictor, Run, fit, pipeline
 
@@ -211,6 +212,26 @@ def test_a_folder_of_the_library_is_prepared_and_watched(tmp_path: Path, monkeyp
     assert pipeline.plan(run)["prepare"] == ["the source's content has changed"]
     check_success(suffuse("prepare", "recipes/r.yaml", "--out", "run", cwd=tmp_path))
     assert not pipeline.plan(run)["prepare"]
+
+
+@pytest.mark.long
+def test_a_name_on_a_hub(tmp_path: Path) -> None:
+    repository(tmp_path / "reviews")
+    with serving_hub(tmp_path / "reviews", "user/reviews") as (endpoint, asked):
+        env = environment(HF_ENDPOINT=endpoint, HF_HOME=str(tmp_path / "home"), HF_HUB_DISABLE_TELEMETRY="1")
+        env.pop("HF_DATASETS_CACHE", None)
+        source = "hf://user/reviews@main?config=en"
+        check_success(suffuse_process("init", source, "--target", "y", cwd=tmp_path, env=env))
+        data = yaml.safe_load((tmp_path / "recipe.yaml").read_text())["data"]
+        assert data["source"] == f"hf://datasets/user/reviews@{COMMIT}?config=en"
+        assert asked[0].startswith("/api/datasets/user/reviews/revision/main")
+        assert all("/main" not in path for path in asked[1:]) and not any("/de/" in path for path in asked)
+        asked.clear()
+        options = ("--set", "data.duplicates=keep", "--out", "run")
+        check_success(suffuse_process("prepare", "recipe.yaml", *options, cwd=tmp_path, env=env))
+        assert "prepare   up to date" in suffuse_process("status", "recipe.yaml", *options, cwd=tmp_path, env=env).out
+        assert not asked  # the commit was loaded before
+    assert (tmp_path / "home" / "datasets" / "suffuse").is_dir()
 
 
 # addresses

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
+from typing import Any
 
 import datasets
 from PIL import Image
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 CONFIGURATIONS = """---
 configs:
@@ -51,3 +60,59 @@ def repository(folder: Path, train: int = 40, test: int = 20) -> Path:
         dataset(test, train, name).to_parquet(str(folder / name / "test-00000-of-00001.parquet"))
     (folder / "README.md").write_text(CONFIGURATIONS, encoding="utf-8")
     return folder
+
+
+@contextmanager
+def serving_hub(folder: Path, name: str) -> Iterator[tuple[str, list[str]]]:
+    """A server that speaks the Hub's protocol for one dataset, at one commit: its address, and what it is asked."""
+    asked: list[str] = []
+
+    def item(file: Path) -> dict[str, Any]:
+        path = str(file.relative_to(folder))
+        if file.is_dir():
+            return {"type": "directory", "oid": "1" * 40, "size": 0, "path": path}
+        return {"type": "file", "oid": digest(file), "size": file.stat().st_size, "path": path}
+
+    def digest(file: Path) -> str:
+        return hashlib.sha1(file.read_bytes()).hexdigest()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            path = self.path.partition("?")[0]
+            if path.startswith(f"/api/datasets/{name}/tree/"):
+                below = folder / path.partition("/tree/")[2].partition("/")[2]
+                files = below.rglob("*") if "recursive=true" in self.path.lower() else below.iterdir()
+                self.send(json.dumps([item(file) for file in sorted(files)]).encode())
+            elif path.startswith(f"/api/datasets/{name}"):
+                self.send(json.dumps({"id": name, "sha": COMMIT, "private": False, "siblings": []}).encode())
+            elif (file := folder / path.partition("/resolve/")[2].partition("/")[2]).is_file():
+                self.send(file.read_bytes(), ETag=f'"{digest(file)}"', **{"X-Repo-Commit": COMMIT})
+            else:
+                self.send(b"", 404, **{"X-Error-Code": "EntryNotFound"})
+
+        do_HEAD = do_GET
+
+        def send(self, body: bytes, status: int = 200, **headers: str) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            for key, value in headers.items():
+                self.send_header(key, value)
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(body)
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", asked
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

@@ -11,14 +11,12 @@ from typing import Any
 import datasets
 import huggingface_hub
 import pytest
-from hub_tools import repository
+from hub_tools import COMMIT, repository
 
 from suffuse import sources
 from suffuse.errors import SuffuseError, UsageError
 from suffuse.prepare.recipe_proposal import propose
 from suffuse.sources import hub, stream
-
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 @pytest.fixture(autouse=True)

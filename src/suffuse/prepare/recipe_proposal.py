@@ -129,6 +129,8 @@ def propose(
     """
     if preset not in PRESETS:
         raise UsageError("no such preset", where="--preset", got=preset, expected=" or ".join(PRESETS))
+    if remote := sources.load_remote(source):
+        source = remote.pinned(source)
     rows = sources.read(source, "rows", choices.table_format)
     target = _target(rows, target)
     missing = missing_values(rows)
@@ -277,7 +279,7 @@ def _cost(modality: dict, few_rows: bool) -> float:
 def _source(source: str, place: Path) -> str:
     """The source as the recipe names it."""
     if remote := sources.load_remote(source):
-        return remote.proposed(source, place)
+        return remote.relative(source, place)
     return source if source in sources.TABLE and not Path(source).exists() else _relative(source, place)
 
 

@@ -83,8 +83,12 @@ class RemotePart(Protocol):
         """The source with relative paths in it made absolute, from ``base``."""
         ...
 
-    def proposed(self, source: str, place: Path, /) -> str:
-        """The source as a recipe in the folder ``place`` should name it, so that its content stays the same."""
+    def relative(self, source: str, place: Path, /) -> str:
+        """The source with paths in it made relative to ``place``."""
+        ...
+
+    def pinned(self, source: str, /) -> str:
+        """The source by a name of which the content stays the same. Raises SuffuseError where it can't be told now."""
         ...
 
     def short_name(self, source: str, /) -> str:

@@ -112,13 +112,17 @@ def placed(source: str, base: Path) -> str:
     return str(replace(name, path=str((base / name.path).resolve()))) if name.is_local else source
 
 
-def proposed(source: str, place: Path) -> str:
-    """The source as a recipe in the folder ``place`` names it: with the commit, and a folder relative to the recipe."""
+def pinned(source: str) -> str:
+    """The source at the commit that its revision is now; a folder stays. Raises SuffuseError where it can't be told."""
     name = parse(source)
-    if name.is_local:
-        relative = Path(os.path.relpath(Path(name.path).resolve(), place.resolve())).as_posix()
-        return str(replace(name, path=relative if relative.startswith(".") else f"./{relative}"))
-    return str(replace(name, revision=_commit(name)))
+    return source if name.is_local else str(replace(name, revision=_commit(name)))
+
+
+def relative(source: str, place: Path) -> str:
+    """The source with a folder's path from ``place``."""
+    name = parse(source)
+    path = Path(os.path.relpath(Path(name.path).resolve(), place.resolve())).as_posix()
+    return str(replace(name, path=path if path.startswith(".") else f"./{path}")) if name.is_local else source
 
 
 def short_name(source: str) -> str:
