@@ -8,6 +8,7 @@ import os
 import random
 import shutil
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -171,6 +172,7 @@ def test_fit_takes_a_folder(tmp_path: Path) -> None:
     new = clips(tmp_path / "more", 3)
     assert {answer.label for answer in model.predict(new)} <= {"high", "low"}  # type: ignore[union-attr]
     assert set(model.evaluate(new)) == {"label"}
+    assert "data:audio/wav;base64," in model.report().read_text(encoding="utf-8")
 
 
 def test_a_renamed_class_makes_prepare_stale(tmp_path: Path) -> None:
@@ -294,6 +296,12 @@ def test_fetch_opens_no_private_address_unasked(tmp_path: Path, server: Server) 
     addresses(tmp_path, server)
     check_failure(suffuse("fetch", "rows.csv", cwd=tmp_path), 1, "no address gave a file", "--allow-private")
     assert not server.requests
+
+
+def test_fetch_without_its_library(tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    addresses(tmp_path, server)
+    monkeypatch.setitem(sys.modules, "urllib3", None)
+    check_failure(suffuse("fetch", "rows.csv", cwd=tmp_path), 2, "urllib3 isn't installed", "suffuse[fetch]")
 
 
 @pytest.mark.parametrize(

@@ -131,6 +131,7 @@ def test_killed_and_resumed_the_result_is_the_same(
     fetch(str(tmp_path / "killed" / "rows.csv"), options=OPEN)
     assert not {server.address(path[1:]) for path in server.requests} & {line["address"] for line in noted}
     assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
+    assert len(Journal(tmp_path / "killed" / "rows-fetched").outcomes) == 7  # none of them behind the cut line
 
 
 def test_a_file_that_was_changed_is_fetched_again(tmp_path: Path, server: Server) -> None:

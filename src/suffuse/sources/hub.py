@@ -148,7 +148,6 @@ def _commit(name: HubName) -> str:
 
 def _files(name: HubName) -> dict[str, list[Path]]:
     """Split -> its Parquet files, in the library's cache; they are written where they aren't there."""
-    optional("datasets", EXTRA)
     if name.is_local and not Path(name.path).is_dir():
         raise UsageError("no such folder", where=name, got=name.path)
     name = name if name.is_local else replace(name, revision=_commit(name))
