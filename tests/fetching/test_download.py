@@ -26,6 +26,12 @@ def test_a_recording(server: Server, downloader: Downloader) -> None:
     assert (download.content, download.suffix) == (wav(3), ".wav")
 
 
+def test_letters_beyond_ascii(server: Server, downloader: Downloader) -> None:
+    assert downloader.download(server.address("picture/3.png?名=猫"), "image").content == png(3)
+    with pytest.raises(Rejected, match=r"no connection: Failed to resolve 'xn--fsq84p1wd673a\.invalid'"):
+        Downloader(Limits(retries=0), 1).download("http://例子图片.invalid/猫.png", "image")
+
+
 def test_a_redirection_is_followed(server: Server, downloader: Downloader) -> None:
     assert downloader.download(server.address("moved/3.png"), "image").content == png(3)
 

@@ -13,7 +13,12 @@ from ..files import check_writable, json_text
 from .arguments import Delimiter, Encoding, Json, table_format
 from .next_step import quoted, say_next
 
-Columns = Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="Column of such addresses; may be repeated.")]
+Pictures = Annotated[
+    list[str] | None, typer.Option("--image", metavar="COLUMN", help="Addresses of pictures; may be repeated.")
+]
+Recordings = Annotated[
+    list[str] | None, typer.Option("--audio", metavar="COLUMN", help="Addresses of recordings; may be repeated.")
+]
 
 
 def fetch_command(  # noqa: PLR0913 (each is an option of the command line)
@@ -24,8 +29,8 @@ def fetch_command(  # noqa: PLR0913 (each is an option of the command line)
         Path | None,
         typer.Option("-o", "--out", help="The .parquet file to write. Default: NAME-fetched.parquet beside the table."),
     ] = None,
-    image: Columns = None,
-    audio: Columns = None,
+    image: Pictures = None,
+    audio: Recordings = None,
     parallel: Annotated[int, typer.Option(min=1, max=64, help="Downloads at a time.")] = 8,
     max_mb: Annotated[float, typer.Option(min=0.001, max=256, help="Largest file, in MB.")] = 64.0,
     timeout: Annotated[float, typer.Option(min=0.1, max=600, help="Seconds without an answer or a byte.")] = 30.0,
