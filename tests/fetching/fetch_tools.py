@@ -40,6 +40,7 @@ class Server:
         self.lock = Lock()
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.server.daemon_threads = True
+        self.server.handle_error = lambda *_: None  # a client that goes away early
 
     def address(self, path: str) -> str:
         """The address of a path on this server."""
