@@ -57,14 +57,13 @@ class Server:
                     outer.requests[self.path] += 1
                     outer.running += 1
                     outer.most_running = max(outer.most_running, outer.running)
+                time.sleep(outer.delay)
+                with outer.lock:  # before the answer: the next request may come with it
+                    outer.running -= 1
                 try:
-                    time.sleep(outer.delay)
                     self.answer(self.path.removeprefix("/").partition("?")[0])
                 except OSError:  # the other side has gone
                     self.close_connection = True
-                finally:
-                    with outer.lock:
-                        outer.running -= 1
 
             def answer(self, path: str) -> None:
                 kind, _, rest = path.partition("/")
@@ -101,7 +100,7 @@ class Server:
                         self.wfile.write(b"x")
                         time.sleep(0.05)
                 elif kind == "silent":
-                    time.sleep(2)
+                    time.sleep(3)
                 elif kind == "loop":
                     self.send(302, b"", "text/plain", Location=f"/loop/{count}")
                 elif kind == "moved":

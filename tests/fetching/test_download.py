@@ -7,7 +7,7 @@ from fetch_tools import Server, png, wav
 
 from suffuse.fetching.download import Downloader, Limits, Rejected
 
-LIMITS = Limits(file_bytes=100_000, timeout=0.5, seconds=0.5, retries=2, redirects=3, backoff=0.0, allow_private=True)
+LIMITS = Limits(file_bytes=100_000, timeout=1.0, seconds=0.5, retries=2, redirects=3, backoff=0.0, allow_private=True)
 
 
 @pytest.fixture(scope="module")
