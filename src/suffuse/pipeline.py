@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import time
 from collections.abc import Iterator, Sequence
-from importlib import import_module, metadata
-from pathlib import Path
+from importlib import import_module
 from typing import Any, NoReturn
 
 from . import integrity, user_parts
-from .checked_json import read_checked, write_checked
+from .content_hashes import reference_content, source_content
 from .epoch_events import Callback
 from .errors import SuffuseError, UsageError, did_you_mean
-from .files import PACKAGE, file_facts, read_json
+from .files import read_json
 from .overrides import notice
 from .progress import say
 from .registry import PartSettings, is_loaded
 from .run import Busy, ReadOnly, Run, flat
-from .sources import file_of
 from .stages import STAGES, Stage
 from .tracking import told
 from .tuning.options import TuneOptions, check
@@ -47,8 +44,8 @@ def inputs(run: Run, stage: Stage) -> dict[str, Any]:
         stamp = run.stamp(before)
         found[f"stage {before}"] = stamp["digest"] if stamp else None
     if not stage.reads:
-        source = file_of(run.recipe.data.source)
-        found["content of the source"] = _hashes(run, source, "source") if source.exists() else None
+        then = (run.stamp(stage.verb) or {"inputs": {}})["inputs"].get("content of the source")
+        found["content of the source"] = source_content(run, then)
     return found | _contents(run, stage)
 
 
@@ -360,41 +357,12 @@ def _contents(run: Run, stage: Stage) -> dict[str, Any]:
     for where, chosen in parts.items():
         for key, reference in chosen.references().items():
             name = f"content of {where}.{key}"
-            found[name] = _content(run, reference) or then.get(name)
+            found[name] = reference_content(run, reference) or then.get(name)
         if not is_loaded(chosen):  # which files it names besides its code, the code says
             found |= {k: v for k, v in then.items() if k.startswith(f"content of {where}.") and k not in found}
     for probe in run.recipe.evaluate.probes if stage.verb == "evaluate" else ():
         if user_parts.in_file(probe):
-            found[f"content of {probe}"] = _content(run, user_parts.file_of_kind(probe)) or then.get(
+            found[f"content of {probe}"] = reference_content(run, user_parts.file_of_kind(probe)) or then.get(
                 f"content of {probe}"
             )
     return found
-
-
-def _content(run: Run, reference: str) -> Any:
-    """Hashes of a file or folder, or a package's version; None where it isn't there."""
-    if reference.startswith(PACKAGE):
-        try:
-            return metadata.version(reference.removeprefix(PACKAGE).partition("/")[0])
-        except (metadata.PackageNotFoundError, ValueError):
-            return None
-    if not Path(reference).exists():
-        return None
-    return _hashes(run, Path(reference), f"file-{hashlib.blake2b(reference.encode(), digest_size=8).hexdigest()}")
-
-
-def _hashes(run: Run, path: Path, name: str) -> list[str]:
-    """Of a file, or of all in a folder; not read again while sizes and times are those of the last look."""
-    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
-    facts = [[str(f), f.stat().st_size, f.stat().st_mtime_ns] for f in files]
-    memory = run.path("stamps", f"{name}.json")
-    try:
-        known = read_checked(memory)
-    except SuffuseError as error:  # it only saves work
-        say(f"notice: {error.line()}; what it is of is read again")
-        known = None
-    if known is None or known.get("seen") != facts or not isinstance(known.get("hashes"), list):
-        known = {"seen": facts, "hashes": [file_facts(f)[1] for f in files]}
-        with contextlib.suppress(OSError):  # of a run that can only be read
-            write_checked(memory, known)
-    return known["hashes"]

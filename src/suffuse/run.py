@@ -283,11 +283,13 @@ def _private(name: str) -> bool:
 
 def _absolute(recipe: Recipe, base: Path) -> Recipe:
     """Source, folders and the files that parts name, as absolute paths; a known set's name stays a name."""
-    from .sources import TABLE
+    from .sources import TABLE, load_remote
 
     data = recipe.data
     changed: dict[str, Any] = {"derive": {name: d.placed(base) for name, d in data.derive.items()}}
-    if data.source not in TABLE:
+    if remote := load_remote(data.source):
+        changed["source"] = remote.placed(data.source, base)
+    elif data.source not in TABLE:
         changed["source"] = str((base / data.source).resolve())
     for key in ("root", "allowed_dir"):
         if (folder := getattr(data, key)) is not None:

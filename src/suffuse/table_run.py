@@ -17,7 +17,7 @@ from .progress import say
 from .recipe import Recipe, recipe_of_text
 from .report.run_warnings import BUDGET
 from .run import Run
-from .sources import file_of
+from .sources import name_of
 from .stages import STAGES
 from .time_budget import Costs, TimeBudget
 
@@ -83,7 +83,7 @@ def choose_folder(name: str, folder: str | Path | None = None) -> Path:
 
 def table_name(source: str) -> str:
     """What a table's run is called: the file's name without its ending."""
-    return file_of(source).stem
+    return name_of(source)
 
 
 def run_table(order: TableRun, budget: TimeBudget | None = None, callbacks: Sequence[Callback] = ()) -> Run:

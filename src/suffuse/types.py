@@ -14,6 +14,11 @@ if TYPE_CHECKING:
 UNLABELLED = -1  # a row without a target: learns from the teacher alone, is never scored
 MAP = ".map"  # after a modality's name: where its tokens are strong, see :mod:`suffuse.attention_maps`
 LOOK = ".look.map"  # after a modality's name: how the fusion's queries look at its tokens
+SPLIT_NAMES = {  # of a table or a folder, in lower case
+    "train": ("train", "training"),
+    "validation": ("validation", "valid", "val", "dev"),
+    "test": ("test", "testing"),
+}
 CLASSES, LABELS, NUMBER = "classes", "labels", "number"  # what a target is: one of them, any of them, a quantity
 
 

@@ -218,7 +218,7 @@ def test_a_student_that_is_not_smaller(finished: Finished, copied: Path) -> None
         (("trian", "recipe.yaml"), ("trian",)),
         (("run", "recipe.yaml", "--sett", "a=1"), ("--sett",)),
         (("run",), ("RECIPE",)),
-        (("init", "rows.csv"), ("--target",)),
+        (("init",), ("rows",)),
         (("predict", "x"), ("rows",)),
     ],
 )

@@ -182,7 +182,7 @@ def test_columns_that_are_not_read_are_explained(tmp_path: Path) -> None:
     assert roles(found) == {"text": "text", "label": "target", **expected}
     for name in expected:
         assert any(line.startswith(f"#   {name} ") for line in found.text.splitlines())
-    assert "web addresses of recordings: download them" in found.text
+    assert "web addresses of recordings: `suffuse fetch TABLE` downloads them" in found.text
     assert "left out: another whole number in every row, as ids are" in found.text
     assert "left out: named like an id or a group" in found.text
 
@@ -259,7 +259,18 @@ def test_one_column_of_pictures_is_gone(tmp_path: Path) -> None:
 
 def test_addresses_are_no_pictures(tmp_path: Path) -> None:
     columns = texts(photo=[f"https://example.org/{row}.png" for row in range(ROWS)])
-    assert "download them" in propose(table(tmp_path, columns), "label").text
+    said = propose(table(tmp_path, columns), "label").text
+    assert "web addresses of pictures: `suffuse fetch TABLE` downloads them" in said
+    columns = texts(photo=[f"https://example.org/show?photo={row}" for row in range(ROWS)])
+    said = propose(table(tmp_path, columns), "label").text
+    assert "web addresses: `suffuse fetch TABLE --image or --audio COLUMN` downloads them" in said
+
+
+def test_a_table_of_addresses_alone_is_to_be_fetched(tmp_path: Path) -> None:
+    rows = {"photo": [f"https://example.org/{row}.png" for row in range(ROWS)], "label": ["a", "b"] * (ROWS // 2)}
+    with pytest.raises(UsageError, match="no column can be used") as caught:
+        propose(table(tmp_path, rows), "label")
+    assert caught.value.hint.startswith("`suffuse fetch ") and caught.value.hint.endswith("addresses in photo lead to")
 
 
 def test_recordings_that_are_not_there(tmp_path: Path) -> None:

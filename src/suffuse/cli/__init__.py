@@ -12,7 +12,7 @@ from .. import __version__
 from ..console import missing_package, settle_encodings
 from ..errors import SuffuseError, from_system
 from ..stages import STAGES
-from . import export_commands, inspect_commands, run_commands
+from . import export_commands, fetch_command, inspect_commands, run_commands
 
 app = typer.Typer(
     add_completion=False,
@@ -50,6 +50,7 @@ COMMANDS = {  # in the order of ``--help``
     "push": export_commands.push_command,
     "explain": inspect_commands.explain_command,
     "knowledge": inspect_commands.knowledge_command,
+    "fetch": fetch_command.fetch_command,
     "init": inspect_commands.init_command,
 }
 for _name, _command in COMMANDS.items():

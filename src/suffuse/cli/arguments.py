@@ -16,7 +16,7 @@ Set = Annotated[list[str] | None, typer.Option("--set", metavar="a.b=VALUE", hel
 Out = Annotated[Path | None, typer.Option("--out", help="The run folder; runs/NAME if not given.")]
 RunOut = Annotated[Path | None, typer.Option("-o", "--out", help="The run folder; runs/NAME if not given.")]
 TableOrRecipe = Annotated[
-    Path, typer.Argument(metavar="RECIPE|TABLE", help="A recipe (.yaml), a run folder, or a table.", show_default=False)
+    str, typer.Argument(metavar="RECIPE|TABLE", help="A recipe (.yaml), a run folder, or a table.", show_default=False)
 ]
 Target = Annotated[str | None, typer.Option("--target", metavar="COLUMN", help="Of a table: the column to predict.")]
 Minutes = Annotated[

@@ -103,10 +103,15 @@ def init_command(  # noqa: PLR0913 (each is an option of the command line)
     rows: Annotated[
         str,
         typer.Argument(
-            help="A table: .csv, .tsv, .xlsx, .ods, .parquet, .json, .jsonl, or a saved dataset.", show_default=False
+            help="A table: .csv, .tsv, .xlsx, .ods, .parquet, .json, .jsonl, a saved dataset, a folder of pictures or "
+            "recordings by class, or hf://NAME.",
+            show_default=False,
         ),
     ],
-    target: Annotated[str, typer.Option(help="The column to predict.", show_default=False)],
+    target: Annotated[
+        str | None,
+        typer.Option(help="The column to predict. Default: the class, where files stand by class.", show_default=False),
+    ] = None,
     out: Annotated[Path, typer.Option("-o", "--out", help="The recipe file to write.")] = Path("recipe.yaml"),
     root: Annotated[
         str | None, typer.Option(help="Folder that file paths start from. Default: the table's folder.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -38,7 +39,7 @@ def run_command(  # noqa: PLR0913  # options of a verb
         for option, value in (("--minutes", minutes), ("--preset", preset)):
             if value is not None:
                 raise UsageError("this goes with a table", where=option, hint="suffuse run TABLE --target COLUMN")
-        run = open_run(where, set_, out, run_code)
+        run = open_run(_recipe(where), set_, out, run_code)
         did = pipeline.run_all(run, from_)
     if not did:
         typer.echo("everything is up to date", err=True)
@@ -49,9 +50,19 @@ def run_command(  # noqa: PLR0913  # options of a verb
     else:
         show(run, tables)
     if set_:
-        typer.echo(visible(overrides.repeat(run, where if target is None else _recipe_of(run))), err=True)
+        typer.echo(visible(overrides.repeat(run, Path(where) if target is None else _recipe_of(run))), err=True)
     if not json_:
         say_next(after_run(run))
+
+
+def _recipe(where: str) -> Path:
+    """The path of a recipe or run. Raises UsageError where it is the name of a table elsewhere."""
+    from .. import sources
+
+    if sources.load_remote(where):
+        hint = f"`suffuse run {shlex.quote(where)} --target COLUMN` proposes a recipe and runs it"
+        raise UsageError("this is a table, and no recipe", where=where, hint=hint)
+    return Path(where)
 
 
 def _recipe_of(run: Run) -> Path:
@@ -60,7 +71,7 @@ def _recipe_of(run: Run) -> Path:
     return recipe_file(run.folder)
 
 
-def _run_table(where: Path, target: str, options: tuple[Any, ...]) -> Run:
+def _run_table(source: str, target: str, options: tuple[Any, ...]) -> Run:
     """Propose a recipe for a table, write it and run it."""
     from .. import sources
     from ..table_run import TableRun, choose_folder, run_table, table_name
@@ -70,10 +81,10 @@ def _run_table(where: Path, target: str, options: tuple[Any, ...]) -> Run:
     budget = None if minutes is None else TimeBudget(minutes)
     if from_ is not None:
         raise UsageError("a new run has no stage to start from", where="--from", hint="leave --target out")
-    if not sources.is_table(where) and (where.suffix in (".yaml", ".yml") or where.is_dir()):
+    where, is_table = Path(source), sources.load_remote(source) or sources.is_table(Path(source))
+    if not is_table and (where.suffix in (".yaml", ".yml") or where.is_dir()):
         got = f"'{where}', which is no table"
         raise UsageError("a recipe names its target itself", where="--target", got=got, hint="leave --target out")
-    source = str(where)
     folder = choose_folder(table_name(source), out)
     return run_table(TableRun(source, target, folder, preset or "good", overrides=tuple(set_ or ())), budget)
 

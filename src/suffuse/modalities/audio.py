@@ -35,6 +35,7 @@ from .ragged import axes as axes
 from .ragged import traced as traced
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3")
+UNREAD_SUFFIXES = (".m4a", ".aac", ".wma", ".aif", ".aiff")  # of recordings that aren't decoded
 MASKS = 4  # of each sort, at the most
 DRAWS = 4 * MASKS + 3
 GAIN, SPEED, WARP = 4 * MASKS, 4 * MASKS + 1, 4 * MASKS + 2  # which draw is whose, after those of the masks

@@ -31,6 +31,7 @@ BASE64 = re.compile(r"[A-Za-z0-9+/\s]+={0,2}\s*")
 SHORTEST_BASE64 = 60  # characters: no picture and no sound takes fewer
 # PNG, JPEG, GIF, RIFF (WebP, WAV), TIFF, Ogg, FLAC, MP3
 BASE64_STARTS = ("iVBO", "/9j/", "R0lG", "UklG", "SUkq", "TU0A", "T2dn", "Zkxh", "SUQz")
+WEB_ADDRESS = "a web address"  # how the reason begins why such a cell isn't read
 WEB = ("http://", "https://", "ftp://", "s3://", "gs://")
 
 
@@ -193,7 +194,7 @@ def _name(value: Any) -> str:
     """A cell's path as it is written; an address in the web is none."""
     name = value if isinstance(value, str) else str(os.fspath(value) if isinstance(value, os.PathLike) else value)
     if name.lower().startswith(WEB):
-        raise Unreadable("a web address: nothing is downloaded")
+        raise Unreadable(f"{WEB_ADDRESS}: nothing is downloaded; `suffuse fetch` does that for a table")
     return name
 
 

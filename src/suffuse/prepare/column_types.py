@@ -37,14 +37,17 @@ from .file_facts import (
     size_text,
 )
 
-AUDIO = (*audio.SUFFIXES, ".m4a", ".aac", ".wma", ".aif", ".aiff")
+AUDIO = (*audio.SUFFIXES, *audio.UNREAD_SUFFIXES)
 READ = ("image", "text", "audio", "sequence")  # roles that a modality reads
 NOT_READ = "not read yet in this version"
+NAMES, ORIGIN = "names of files", "where files were fetched from, and whether they could be"
 SAMPLE = 200  # values that are examined closely
 MIN_COVERAGE = 0.05  # of the rows must have a value
 SURE = 0.99  # of the values must be dates
 NEW = 0.05  # of further rows have a value of their own: short texts, and no categories
 FEW = 20  # values: fewer make no free text, and no group
+ADDRESS = re.compile(r"(?i)https?://\S+")
+WEB = "web"  # among a column's facts: its cells are web addresses
 # names of columns whose numbers are names
 CODE = re.compile(r"(?i)(?:^|[\W_])(?:zip|plz|(?:zip|post|postal)?[\W_]?codes?)$")
 
@@ -73,7 +76,21 @@ class Column:
 
 def inspect(rows: sources.Rows, root: Root) -> list[Column]:
     """Every column of a table, in its order. ``root`` says where file paths start, and where they may lead."""
-    return [_inspect_column(name, rows.table.column(name), root) for name in rows.table.column_names]
+    names = {name: NAMES for name in (rows.known.id,) if name} | dict.fromkeys(rows.known.origin, ORIGIN)
+    columns = ((name, rows.table.column(name)) for name in rows.table.column_names)
+    return [
+        _known_column(name, cells, names[name]) if name in names else _inspect_column(name, cells, root)
+        for name, cells in columns
+    ]
+
+
+def _known_column(name: str, cells: pa.ChunkedArray, reason: str) -> Column:
+    """A column that its source says the use of: names of files, or where they came from."""
+    values = sources.texts(cells.to_pylist())
+    distinct = list(dict.fromkeys(value for value in values if value is not None))
+    role, examples = ("ignored" if reason == ORIGIN else "other"), tuple(short(value) for value in distinct[:3])
+    forced = role if role == "ignored" else ""
+    return Column(name, role, reason, examples, 1.0, values, len(distinct), forced=forced)
 
 
 def number_format(column: Column) -> NumberFormat:
@@ -194,6 +211,8 @@ def _plain_role(filled: list[str], distinct: list[str], rows: int, root: Root) -
     if len(filled) < MIN_COVERAGE * rows:
         return "empty", f"only {percent(len(filled) / rows)} of the rows have a value", {}
     examined = sample(distinct)
+    if _is_majority(ADDRESS.fullmatch(v) for v in examined):
+        return "other", _address_reason(examined), {WEB: True}
     for suffixes, role_of in ((image.SUFFIXES, _picture_role), (AUDIO, _audio_role), (sequence.SUFFIXES, _array_role)):
         if _is_majority(v.lower().endswith(suffixes) for v in examined):
             return role_of(examined, root)
@@ -268,7 +287,7 @@ def _repeats(filled: list[str], distinct: list[str]) -> bool:
 
 
 def _is_majority(votes: Any) -> bool:
-    return float(np.mean(list(votes))) >= 0.8
+    return float(np.mean([bool(vote) for vote in votes])) >= 0.8
 
 
 def _embedded_role(examined: list[str], root: Root) -> tuple[str, str, dict] | None:
@@ -302,10 +321,17 @@ def _array_role(paths: list[str], root: Root) -> tuple[str, str, dict]:
     return _missing_role(paths, root, "arrays")
 
 
+def _address_reason(examined: list[str]) -> str:
+    """What web addresses are of, by their endings, and what may be done about them."""
+    paths = [v.partition("?")[0].lower() for v in examined]
+    kinds = ((image.SUFFIXES, "pictures"), (AUDIO, "recordings"))
+    kind = next((kind for ends, kind in kinds if _is_majority(path.endswith(ends) for path in paths)), "")
+    flag = "" if kind else " --image or --audio COLUMN"
+    return f"web addresses{f' of {kind}' if kind else ''}: `suffuse fetch TABLE{flag}` downloads them"
+
+
 def _missing_role(paths: list[str], root: Root, kind: str) -> tuple[str, str, dict]:
     """The role of paths to files that can't be read."""
-    if _is_majority(path.lower().startswith(("http://", "https://")) for path in paths):
-        return "other", f"web addresses of {kind}: download them and give their paths", {}
     share = float(np.mean([file_path(path, root) is not None for path in paths]))
     if share < 0.5:
         if _is_majority(file_path(path, Root.of(root.folder, Path("/"))) is not None for path in paths):

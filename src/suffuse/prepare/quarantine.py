@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import heapq
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..csv_output import csv_lines
+from ..modalities.cell import WEB_ADDRESS
 from ..recipe import Data
 from .column_types import percent
 
@@ -113,6 +115,12 @@ class Quarantine:
         for changed in (False, True):
             rows += sorted(note for note in self.notes if (note[3] == "changed") is changed)
         return "".join(csv_lines(rows))
+
+    def fetch_hint(self, source: str) -> str:
+        """What may be done about cells that are web addresses; nothing where there are none."""
+        count = sum(reason.startswith(WEB_ADDRESS) for *_, reason in self.notes)
+        cells = f"{count:,} cell{'s hold web addresses' if count > 1 else ' holds a web address'}"
+        return f"{cells}: `suffuse fetch {shlex.quote(source)}` downloads the files" if count else ""
 
     def lines(self, *actions: str) -> list[str]:
         """A few lines for the screen, of these actions or of all."""

@@ -6,6 +6,7 @@ import keyword
 import math
 import os
 import re
+import shlex
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,14 +17,14 @@ from pathlib import Path
 import numpy as np
 
 from .. import sources
-from ..errors import UsageError
+from ..errors import UsageError, listed
 from ..modalities import text, text_ngrams
 from ..modalities.cell import Root
 from ..modalities.number_format import PLAIN
 from ..sources.table_format import AS_IS, TableFormat, without_missing
 from . import recipe_writer
 from .column_roles import Plan, assign, unused
-from .column_types import Column, inspect, number_format, sample
+from .column_types import WEB, Column, inspect, number_format, sample
 from .forced_roles import force
 from .table_reading import missing_values, reading_lines
 
@@ -114,16 +115,16 @@ class Choices:
 
 def propose(
     source: str,
-    target: str,
+    target: str | None,
     root: str | None = None,
     place: Path = Path(),
     allowed_dir: str | None = None,
     preset: str = "good",
     choices: Choices = Choices(),
 ) -> Proposal:
-    """Inspect a table and propose a recipe for predicting ``target``.
+    """Inspect a table and propose a recipe for predicting ``target``; of files by class their class, where it is None.
 
-    ``source`` is a file, a saved dataset or the name of a known set; ``root`` the folder that file paths
+    ``source`` is a file, a folder or the name of a known set; ``root`` the folder that file paths
     start from, the table's own where there is none; ``allowed_dir`` the folder that no file may lie outside of, the
     root where there is none; ``place`` the folder in which the recipe will stand; ``preset`` one of PRESETS;
     ``choices`` what isn't inferred.
@@ -131,8 +132,10 @@ def propose(
     """
     if preset not in PRESETS:
         raise UsageError("no such preset", where="--preset", got=preset, expected=" or ".join(PRESETS))
+    if remote := sources.load_remote(source):
+        source = remote.pinned(source)
     rows = sources.read(source, "rows", choices.table_format)
-    sources.column(rows, target, "--target")
+    target = _target(rows, target)
     missing = missing_values(rows)
     rows = without_missing(rows, missing)
     for key, folder in (("--root", root), ("--allowed-dir", allowed_dir)):
@@ -140,8 +143,9 @@ def propose(
             raise UsageError("no such folder", where=key, got=folder)
     folder = rows.root if root is None else Path(root)
     file_root = Root.of(folder, None if allowed_dir is None else Path(allowed_dir))
-    plan = assign(force(inspect(rows, file_root), choices.roles, target, rows, file_root), target)
-    _check_usable(plan, folder)
+    known = {target: "category"} if target == rows.known.target else {}
+    plan = assign(force(inspect(rows, file_root), known | {**choices.roles}, target, rows, file_root), target)
+    _check_usable(plan, folder, source)
     draft = replace(
         _draft(plan, source, place, rows.table.num_rows, PRESETS[preset]),
         root=None if root is None else _relative(root, place),
@@ -151,6 +155,16 @@ def propose(
     )
     text = recipe_writer.write(plan, draft)
     return Proposal(plan.columns, text, reading_lines(rows), unused(plan), plan, draft)
+
+
+def _target(rows: sources.Rows, target: str | None) -> str:
+    """The column to predict. Raises UsageError where there is none, or the source doesn't name it."""
+    if target is None and rows.known.target is None:
+        hint = f"--target COLUMN names it: {listed(rows.table.column_names)}"
+        raise UsageError("which column is to be predicted?", where="--target", hint=hint)
+    target = target or rows.known.target or ""
+    sources.column(rows, target, "--target")
+    return target
 
 
 def names(columns: Iterable[str]) -> list[str]:
@@ -188,10 +202,9 @@ def _draft(plan: Plan, source: str, place: Path, rows: int, preset: Preset) -> r
         cost += 0.01
     sentences = _sentences(modalities, used) if preset.sentences else {}
     has_encoder = all(map(_is_installed, (MINILM, TRANSFORMERS)))
-    known = source in sources.TABLE and not Path(source).exists()
     teachers = max(3 if labelled < FEW_LABELS * train else 1, preset.teachers)
     return recipe_writer.Draft(
-        source=source if known else _relative(source, place),
+        source=_source(source, place),
         rows=rows,
         modalities=modalities,
         sentences=sentences if has_encoder else {},
@@ -266,12 +279,19 @@ def _cost(modality: dict, few_rows: bool) -> float:
     return modality["length"] / NGRAMS_IN_PICTURE
 
 
+def _source(source: str, place: Path) -> str:
+    """The source as the recipe names it."""
+    if remote := sources.load_remote(source):
+        return remote.relative(source, place)
+    return source if source in sources.TABLE and not Path(source).exists() else _relative(source, place)
+
+
 def _relative(path: str, place: Path) -> str:
     """A path from where the recipe will stand."""
     return Path(os.path.relpath(Path(path).resolve(), place.resolve())).as_posix()
 
 
-def _check_usable(plan: Plan, folder: Path) -> None:
+def _check_usable(plan: Plan, folder: Path, source: str) -> None:
     missing = [c for c in plan.columns if c.role == "missing"]
     if missing and not any(c.role in ("image", "audio", "sequence") for c in plan.columns):
         raise UsageError(
@@ -284,10 +304,13 @@ def _check_usable(plan: Plan, folder: Path) -> None:
         )
     if not plan.used() and not plan.table():
         roles = "; ".join(f"{c.name}: {c.role}" for c in plan.columns if c.name != plan.target)
+        web = [c.name for c in plan.columns if c.facts.get(WEB)]
+        fetch = f"`suffuse fetch {shlex.quote(source)}` downloads what the addresses in {listed(web)} lead to"
         raise UsageError(
             "no column can be used",
             got=roles or "no column besides the target",
             expected="a column of pictures, texts, recordings, sequences, numbers, categories or dates",
+            hint=fetch if web else "",
         )
 
 

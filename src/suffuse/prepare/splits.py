@@ -9,12 +9,9 @@ import numpy as np
 
 from ..errors import SuffuseError, UsageError, did_you_mean, listed
 from ..recipe import Split
+from ..types import SPLIT_NAMES
 
-NAMES = {
-    "train": ("train", "training"),
-    "validation": ("validation", "valid", "val", "dev"),
-    "test": ("test", "testing"),
-}
+NAMES = SPLIT_NAMES
 CODE = {alias: code for code, aliases in enumerate(NAMES.values()) for alias in aliases}
 TRAIN, VALIDATION, TEST = 0, 1, 2
 UNKNOWN = -1

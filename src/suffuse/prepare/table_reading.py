@@ -17,8 +17,10 @@ SIGNS = {"?", "-", "--", "–", "—", ".", "无", "無"}  # that may also be a 
 
 def missing_values(rows: Rows) -> tuple[str, ...]:
     """The texts that stand for missing values in a table: the usual ones, without a sign that is one of two values of
-    some column."""
+    some column, and without names that the source itself gives to classes."""
     values: set[str] = set()
+    if rows.known.target:
+        values |= {text for text in texts(rows.table.column(rows.known.target).to_pylist()) if text}
     for column in rows.table.columns:
         signs = set(count_missing(column, MISSING_VALUES)) & SIGNS
         if signs and len({text for text in texts(column.to_pylist()) if text} - set(MISSING_VALUES)) == 1:

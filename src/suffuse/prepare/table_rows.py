@@ -129,11 +129,13 @@ def too_few(draft: Draft, data: Data) -> SuffuseError | None:
     if any(reason.reason == EMPTY for reason in reasons):  # and why nothing is present
         sentence = "; ".join((sentence, *draft.notes.lines("absent")))
     if not kept:
-        hint = "is data.root the folder that the file paths start from?"
+        hint = draft.notes.fetch_hint(data.source) or "is data.root the folder that the file paths start from?"
         return SuffuseError("no row can be used", where=data.source, got=sentence, hint=hint)
     if left_out.share <= data.max_quarantined:
         return None
     hint = "`--set data.max_quarantined=1` goes on without these rows"
+    if fetch_hint := draft.notes.fetch_hint(data.source):
+        hint = f"{fetch_hint}; {hint}"
     if reasons[0].reason == duplicates.REASON:
         hint = f"`--set data.duplicates={duplicates.KEEP}` keeps rows with equal contents; {hint}"
     return SuffuseError(

@@ -56,7 +56,7 @@ def target_type(column: Column) -> TargetType:
         return TargetType(NUMBER, task, f"a number, {low:g} to {high:g}, half of them below {middle:g}{suffix}")
     cells = [v for v in raw_cells(column) if v is not None]
     counts = Counter(cells)
-    if (labels := label_lists(cells)) is not None:
+    if column.forced != "category" and (labels := label_lists(cells)) is not None:
         task, counts = labels
         name, count = counts.most_common(1)[0]
         description = f"{len(counts):,} labels, about {counts.total() / len(cells):.2g} a row, "

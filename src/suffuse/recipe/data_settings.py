@@ -60,7 +60,9 @@ class Task(Settings):
 class Data(Settings):
     """The table, and what its columns are."""
 
-    source: str  # a .csv, .xlsx, .parquet, .jsonl or .json file, a saved dataset, a folder of questions, or a known set
+    source: (
+        str  # a table's file, a saved dataset, a folder of files by class or of questions, hf://NAME, or a known set
+    )
     encoding: str | None = None  # of a .csv, .tsv or .txt file; detected where there is none
     delimiter: str | None = Field(default=None, min_length=1, max_length=1)  # the same
     missing_values: Annotated[tuple[str, ...], BeforeValidator(texts)] = MISSING_VALUES  # texts that are empty cells

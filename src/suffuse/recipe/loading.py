@@ -71,9 +71,9 @@ def recipe_of_text(text: str, overrides: Sequence[str] = (), where: str = "recip
 def _refuse_table(path: Path) -> None:
     """Raise UsageError where the path is a table and no recipe. A recipe may be JSON, which is YAML too."""
     if sources.is_table(path) and not (path.suffix.lower() == ".json" and not _is_list(path)):
-        name = shlex.quote(str(path))
-        hint = f"`suffuse init {name} --target COLUMN` looks at its columns and proposes a recipe; "
-        hint += f"`suffuse run {name} --target COLUMN` also runs it"
+        name, target = shlex.quote(str(path)), "label" if sources.is_class_folder(path) else "COLUMN"
+        hint = f"`suffuse init {name} --target {target}` looks at its columns and proposes a recipe; "
+        hint += f"`suffuse run {name} --target {target}` also runs it"
         raise UsageError("this is a table, and no recipe", where=path, expected=EXPECTED, hint=hint)
 
 

@@ -12,7 +12,7 @@ from ..errors import SuffuseError
 from ..modalities import audio_ops
 from ..prepare.raw_cells import RawRows
 from ..run import Run
-from ..sources import file_of
+from ..sources import file_of, is_class_folder
 
 MAX_CLIPS = 8  # on a page: each takes 21 kB in each language
 MAX_TABLE_BYTES = 2**26  # of a table that is read again for the page's clips
@@ -50,7 +50,7 @@ class SourceAudio:
         """The table's columns; empty where it is gone, too large, or was changed."""
         path = file_of(self.run.recipe.data.source)
         try:
-            if path.is_file() and path.stat().st_size <= MAX_TABLE_BYTES:
+            if is_class_folder(path) or (path.is_file() and path.stat().st_size <= MAX_TABLE_BYTES):
                 self.raw.cells(self.raw.columns[0], np.array([], dtype=np.int64))  # compares the table with the rows
                 return frozenset(self.raw.columns)
         except (SuffuseError, OSError, ValueError):

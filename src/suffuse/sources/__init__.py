@@ -1,8 +1,9 @@
 """Sources: where rows come from, as one Arrow table with the place of every row, or as a stream of blocks.
 
-A file is read by its suffix; a folder is a saved Hugging Face dataset, or questions on pictures as VQA-RAD lays them
-out; a name in ``TABLE`` is a known set that comes inside an installed package. Each of them is one module that follows
-:class:`ReaderPart`, or :class:`KnownSetPart`.
+A file is read by its suffix; a folder is a saved Hugging Face dataset, questions on pictures as VQA-RAD lays them out,
+or pictures or recordings by class; a name in ``TABLE`` is a known set that comes inside an installed package. Each of
+them is one module that follows :class:`ReaderPart`, or :class:`KnownSetPart`. A name that begins as one in ``SCHEMES``
+is read by a module that follows :class:`RemotePart`.
 """
 
 from __future__ import annotations
@@ -34,7 +35,13 @@ SUFFIXES = {
     ".ndjson": "suffuse.sources.json_lines",
     ".json": "suffuse.sources.json",
 }
-FOLDERS = {"dataset": "suffuse.sources.huggingface", "questions": "suffuse.sources.questions"}
+CLASSES = "classes"  # the layout of a folder of files by class
+FOLDERS = {
+    "dataset": "suffuse.sources.huggingface",
+    "questions": "suffuse.sources.questions",
+    CLASSES: "suffuse.sources.class_folder",
+}
+SCHEMES = {"hf": "suffuse.sources.hub"}  # of a source that is SCHEME://NAME
 MAX_SHOWN = 200  # characters of a name that is no source's
 SAVED_DATASET = ("dataset_dict.json", "state.json")  # one of these stands in a saved dataset
 
@@ -54,6 +61,45 @@ class KnownSetPart(Protocol):
     def read(self) -> Rows | Stream:
         """The rows. Raises SuffuseError where the package isn't installed."""
         ...
+
+
+class RemotePart(Protocol):
+    """The interface of the module that reads sources by a name, SCHEME://NAME."""
+
+    def read(self, source: str, table_format: TableFormat, /) -> Rows | Stream:
+        """The rows. Raises SuffuseError where they can't be read, UsageError where it is no such name or a library
+        isn't installed."""
+        ...
+
+    def folder(self, source: str, /) -> Path | None:
+        """The folder on this machine that holds it; None where it lies elsewhere."""
+        ...
+
+    def identity(self, source: str, /) -> str | None:
+        """What decides the content of a source that lies elsewhere; None where it can't be told now."""
+        ...
+
+    def placed(self, source: str, base: Path, /) -> str:
+        """The source with relative paths in it made absolute, from ``base``."""
+        ...
+
+    def relative(self, source: str, place: Path, /) -> str:
+        """The source with paths in it made relative to ``place``."""
+        ...
+
+    def pinned(self, source: str, /) -> str:
+        """The source by a name of which the content stays the same. Raises SuffuseError where it can't be told now."""
+        ...
+
+    def short_name(self, source: str, /) -> str:
+        """What a run of this source is called."""
+        ...
+
+
+def load_remote(source: str) -> RemotePart | None:
+    """The module that reads a source SCHEME://NAME; None of any other source."""
+    scheme, slashes, _ = source.partition("://")
+    return load_part(SCHEMES, scheme, RemotePart) if slashes and scheme in SCHEMES else None
 
 
 def load_reader(module: str) -> ReaderPart:
@@ -98,6 +144,8 @@ def stream(source: str, table_format: TableFormat = AS_IS) -> Stream:
 
 
 def _open(source: str, key: str, table_format: TableFormat) -> Rows | Stream:
+    if remote := load_remote(source):
+        return remote.read(source, table_format)
     module, path = _locate(source, key)
     return load_known_set(source).read() if path is None else load_reader(module).read(path, table_format)
 
@@ -122,9 +170,11 @@ def _locate(source: str, key: str = "data.source") -> tuple[str, Path | None]:
         return TABLE[source], None
     if not is_path:
         got, known = source if len(source) <= MAX_SHOWN else f"{source[:MAX_SHOWN]}...", ", ".join(TABLE)
-        raise UsageError("no such source", where=key, got=got, expected=f"a file, or one of: {known}")
+        raise UsageError(
+            "no such source", where=key, got=got, expected=f"a file, a folder, hf://NAME, or one of: {known}"
+        )
     if path.is_dir():
-        return FOLDERS[_layout(path)], path
+        return FOLDERS[layout(path)], path
     if path.suffix.lower() not in SUFFIXES:
         got, expected = path.suffix or "no suffix", " ".join(SUFFIXES)
         raise UsageError("unknown kind of table", where=path, got=got, expected=expected)
@@ -136,6 +186,12 @@ def file_of(source: str) -> Path:
     return split_sheet(source)[0]
 
 
+def name_of(source: str) -> str:
+    """What a source is called: the file's name without its ending, the folder's, or the dataset's."""
+    remote = load_remote(source)
+    return remote.short_name(source) if remote else file_of(source).absolute().stem
+
+
 def exists(source: str) -> bool:
     """Whether a source is a path that leads somewhere; a text that can be no path leads nowhere."""
     try:
@@ -145,14 +201,32 @@ def exists(source: str) -> bool:
 
 
 def is_table(path: Path) -> bool:
-    """Whether a path is a source of rows: a file of a table's kind, a saved dataset or a known set's name."""
+    """Whether a path is a source of rows: a file of a table's kind, a saved dataset, a folder of pictures or recordings
+    by class, or a known set's name."""
     if not exists(str(path)):
         return str(path) in TABLE
-    return _is_saved(path) if path.is_dir() else path.suffix.lower() in SUFFIXES
+    if not path.is_dir():
+        return path.suffix.lower() in SUFFIXES
+    return _is_saved(path) or is_class_folder(path)
 
 
-def _layout(folder: Path) -> str:
-    return "questions" if not _is_saved(folder) and any(folder.glob("*.json")) else "dataset"
+def is_class_folder(folder: Path) -> bool:
+    """Whether a folder holds pictures or recordings by class."""
+    from . import class_folder
+
+    return folder.is_dir() and layout(folder) == CLASSES and class_folder.is_class_folder(folder)
+
+
+def layout(folder: Path) -> str:
+    """How a folder of rows is laid out, one of ``FOLDERS``; files by class where it is nothing else."""
+    from . import class_folder, questions
+
+    if _is_saved(folder):
+        return "dataset"
+    if not any(folder.glob("*.json")):
+        return CLASSES
+    by_class = class_folder.is_class_folder(folder) and not questions.holds_questions(folder)
+    return CLASSES if by_class else "questions"
 
 
 def _is_saved(folder: Path) -> bool:

@@ -29,11 +29,8 @@ def read(folder: Path, table_format: TableFormat) -> Rows:
             names = json.loads(plain_file(folder / "dataset_dict.json").read_text(encoding="utf-8"))["splits"]
             parts = [with_split(_table(folder / name), name) for name in names]
             table = pa.concat_tables(parts, promote_options="default")
-        elif (folder / "state.json").exists():
-            table = _table(folder)
         else:
-            expected = "a dataset saved by save_to_disk, or a .json file of questions"
-            raise UsageError("this folder is no table", where=folder, expected=expected)
+            table = _table(folder)
     except (pa.ArrowException, OSError, KeyError, json.JSONDecodeError) as error:
         raise SuffuseError("can't read the dataset", where=folder, got=error) from None
     return Rows(table, list(range(1, table.num_rows + 1)), folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
@@ -12,9 +13,10 @@ from ..errors import SuffuseError, UsageError
 from . import row_stream
 from .arrow_types import plain, plain_type
 from .huggingface import name_classes, schema_features
-from .row_stream import Block, Stream
+from .row_stream import Block, KnownRoles, Stream
 from .table_format import TableFormat
 
+ORIGIN_KEY = b"suffuse.origin"  # of a schema's metadata: columns that say where files came from, as `fetch` writes it
 BUFFER = 2**20  # bytes of a column that are read ahead
 
 
@@ -25,7 +27,7 @@ def read(path: Path, table_format: TableFormat) -> Stream:
     """
     try:
         schema = pq.read_schema(path)
-        names, features = schema.names, schema_features(schema)
+        names, features, known = schema.names, schema_features(schema), KnownRoles(origin=_origin(schema))
         texts = {field.name for field in schema if _has_text(plain_type(field.type))}
     except (pa.ArrowException, OSError) as error:
         raise _unreadable(path, error) from None
@@ -44,7 +46,16 @@ def read(path: Path, table_format: TableFormat) -> Stream:
         except (pa.ArrowException, OSError) as error:
             raise _unreadable(path, error) from None
 
-    return Stream(path.parent, lambda: names, blocks)
+    return Stream(path.parent, lambda: names, blocks, known=known)
+
+
+def _origin(schema: pa.Schema) -> tuple[str, ...]:
+    """The columns that the metadata calls the files' origin."""
+    try:
+        columns = json.loads((schema.metadata or {}).get(ORIGIN_KEY, b"[]"))
+    except (ValueError, RecursionError):  # another program's key
+        return ()
+    return tuple(name for name in schema.names if isinstance(columns, list) and name in columns)
 
 
 def _batches(file: pq.ParquetFile, columns: list[str], skip: int, size: int) -> Iterator[tuple[pa.Table, int, float]]:

@@ -52,6 +52,11 @@ def read(folder: Path, table_format: TableFormat) -> Rows:
     return Rows(to_table(rows, file), numbers, folder, broken, changed, rules)
 
 
+def holds_questions(folder: Path) -> bool:
+    """Whether a file of a folder is one of questions."""
+    return any(_are_questions(table[0]) for file in folder.glob("*.json") if (table := _objects(file, False)))
+
+
 def normalised(answer: Any) -> str | None:
     """An answer in the form in which answers are compared, as :data:`RULE` says; None where nothing is left."""
     text = unicodedata.normalize("NFC", _text(answer) or "")

@@ -27,6 +27,15 @@ Row = TypeVar("Row", list[str], dict)
 
 
 @dataclass(frozen=True)
+class KnownRoles:
+    """What a source itself says about its columns, however their cells look."""
+
+    id: str | None = None  # identifies rows
+    target: str | None = None  # classes
+    origin: tuple[str, ...] = ()  # say where files came from; no model reads them
+
+
+@dataclass(frozen=True)
 class Rows:
     """A source's rows. ``line[i]`` is where row i stands (a line of the file, or a row number from 1)."""
 
@@ -38,6 +47,7 @@ class Rows:
     rules: dict[str, str] = field(default_factory=dict)  # column -> that rule, in words
     text_format: TextFormat | None = None  # of a text table
     missing: dict[str, dict[str, int]] = field(default_factory=dict)  # column -> text that is missing -> cells
+    known: KnownRoles = KnownRoles()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +81,7 @@ class Stream:
     list_names: Callable[[], list[str]]
     blocks: Callable[[Collection[str] | None, int, int], Iterator[Block]]
     text_format: TextFormat | None = None  # of a text table
+    known: KnownRoles = KnownRoles()
 
     @cached_property
     def names(self) -> list[str]:
@@ -91,7 +102,8 @@ class Stream:
         columns, lines, broken = self._concatenate(None, ())
         if mixed := [name for name, column in columns.items() if column is None]:
             columns, lines, broken = self._concatenate(self.names, mixed)
-        return Rows(pa.table(columns), lines.tolist(), self.root, broken, text_format=self.text_format)
+        table = pa.table(columns)
+        return Rows(table, lines.tolist(), self.root, broken, text_format=self.text_format, known=self.known)
 
     def _concatenate(
         self, names: Collection[str] | None, mixed: Collection[str]

@@ -27,7 +27,7 @@ from ..predictor.output_chunks import OutputChunks, open_chunks
 from ..predictor.output_table import FORMS, Layout, encode_header
 from ..predictor.predictor import check_threshold
 from ..progress import progress, say
-from ..sources import exists, file_of, no_rows, stream
+from ..sources import exists, file_of, load_remote, no_rows, stream
 from ..sources.json import is_inline
 from ..sources.row_stream import Stream
 from ..sources.table_format import AS_IS, TableFormat
@@ -94,7 +94,7 @@ def predict(export: Path, source: str, out: Path, options: Options = Options()) 
     layout = Layout(predictor.heads, options.top, options.threshold, named, options.raw, kept, options.digits)
     inputs = {
         "model": [predictor.facts.digest, predictor.facts.form],
-        "source": _facts(source) if exists(str(file_of(source))) else [source, str(Path.cwd())],
+        "source": _facts(source),
         "options": _output_options(options, layout, place, out),
         "versions": [*_versions(), readers(one.field.kind for one in predictor.inputs)],
     }
@@ -173,7 +173,10 @@ def _check(source: str, out: Path, options: Options) -> None:
 
 def _facts(name: str) -> list:
     """What tells that a source changed: a file's place, size and hash; of a folder its files with sizes and times."""
-    source = file_of(name)
+    remote = load_remote(name)
+    source = (remote.folder(name) if remote else None) or file_of(name)
+    if not exists(str(source)):
+        return [name, str(Path.cwd()), *([remote.identity(name)] if remote else [])]
     if source.is_file():
         return [str(Path(name).resolve()), *file_facts(source)]
     files = sorted(f for f in source.rglob("*") if f.is_file())

@@ -62,7 +62,8 @@ def prepare(run: Run) -> None:
         facts = split_leaks.to_json(draft, before)
         write_json(run.partial("prepare") / "data" / "leaks.json", facts)
         tell(1.0, f"{draft.keep.sum():,} rows")
-    for line in (*remarks, *draft.notes.lines(), *duplicates.lines(equal)):
+    hints = filter(None, [draft.notes.fetch_hint(run.recipe.data.source)])
+    for line in (*remarks, *draft.notes.lines(), *hints, *duplicates.lines(equal)):
         say(f"          {line}")
     for line in (*filter(None, [duplicates.few_groups(equal)]), *split_leaks.warning_lines(facts)):
         say(f"WARNING: {line}")
