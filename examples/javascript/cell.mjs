@@ -1,7 +1,4 @@
-// Cells: what counts as nothing, and the one place where files that a cell names are read.
-
-import { readFileSync, realpathSync, statSync } from "node:fs";
-import { join, sep } from "node:path";
+// Cells: what counts as nothing, and the bytes of a file in a cell.
 
 import { Absent, Unreadable } from "./refused.mjs";
 
@@ -25,26 +22,26 @@ export function wellFormed(text) {
   return text.replace(/\p{Surrogate}/gu, "?");
 }
 
-// A path, or {"base64": ...} -> bytes; a path may lead nowhere out of root.
-export function bytes(value, root, limits = {}) {
+// Bytes, {"base64": ...}, or a path, which read(path, most) opens -> Uint8Array
+export function bytes(value, read, limits = {}) {
   if (isEmpty(value)) throw new Absent("empty cell");
   const most = Math.min(limits.cell_bytes ?? LARGEST, LARGEST);
-  const found = typeof value?.base64 === "string" ? Buffer.from(value.base64, "base64") : read(value, root, most);
+  const found = content(value, read, most);
   if (found.length > most) throw new Unreadable(`${found.length} bytes: too large, expected at most ${most}`);
   return found;
 }
 
-function read(value, root, most) {
-  if (typeof value !== "string") throw new Unreadable("expected a path or bytes");
-  let place;
+function content(value, read, most) {
+  if (value instanceof Uint8Array) return value;
+  if (typeof value?.base64 === "string") return decoded(value.base64);
+  if (typeof value !== "string" || typeof read !== "function") throw new Unreadable("expected a path or bytes");
+  return read(value, most);
+}
+
+function decoded(base64) {
   try {
-    place = realpathSync(join(value.startsWith(sep) ? "" : root, value));
+    return Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
   } catch {
-    throw new Unreadable("no such file");
+    throw new Unreadable("not Base64");
   }
-  if (!place.startsWith(realpathSync(root) + sep)) throw new Unreadable("outside the data root");
-  const facts = statSync(place);
-  if (!facts.isFile()) throw new Unreadable("not a plain file");
-  if (facts.size > most) throw new Unreadable(`${facts.size} bytes: too large, expected at most ${most}`);
-  return readFileSync(place);
 }

@@ -8,7 +8,7 @@ import { dirname } from "node:path";
 import { createInterface } from "node:readline";
 
 import { Refused } from "./refused.mjs";
-import { Student } from "./student.mjs";
+import { Student } from "./node.mjs";
 
 const BATCH = 64; // rows that are answered at once
 

@@ -1,6 +1,7 @@
 // Hashed n-grams of a text: words, runs of words, and the character n-grams of each word, each id once.
 
 const FIRST = 2; // id of the first bucket
+const UTF8 = new TextEncoder();
 const WORDS_OF = 4; // one in so many ids is for words
 const LONGEST_WORD = 64; // characters
 const WORD = /[\p{L}\p{N}](?:[\p{L}\p{N}\p{M}\u200c\u200d])*|[^\p{L}\p{N}\p{White_Space}]+/gu;
@@ -15,7 +16,7 @@ const CRC = Uint32Array.from({ length: 256 }, (_, byte) => {
 // CRC-32 (ISO 3309) of a text's UTF-8 bytes
 function crc32(text) {
   let value = 0xffffffff;
-  for (const byte of Buffer.from(text, "utf-8")) value = (value >>> 8) ^ CRC[(value ^ byte) & 255];
+  for (const byte of UTF8.encode(text)) value = (value >>> 8) ^ CRC[(value ^ byte) & 255];
   return (value ^ 0xffffffff) >>> 0;
 }
 

@@ -4,27 +4,27 @@
 // white and the picture made square as the recipe says. Other formats are refused: two JPEG decoders don't agree to the
 // last bit.
 
-import { PNG } from "pngjs";
+import { convertIndexedToRgb, decode } from "fast-png";
 
 import { bytes, isEmpty } from "./cell.mjs";
 import { Absent, Unreadable } from "./refused.mjs";
 import { cropped, padded, resized } from "./resize.mjs";
 
 const HEADER = 33; // bytes before the first chunk of data
-const SIGNATURE = Buffer.from("89504e470d0a1a0a", "hex");
+const SIGNATURE = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
 
 export function picture({ settings, statistics }, { limits }) {
   const columns = [settings.column].flat();
   const { size, places = 1 } = statistics;
-  const read = (value, root) => {
+  const one = (value, read) => {
     if (isEmpty(value)) throw new Absent("empty cell");
-    return square(decoded(bytes(value, root, limits), limits), size, settings.fit).data;
+    return square(decoded(bytes(value, read, limits), limits), size, settings.fit).data;
   };
   const named = columns.length > 1;
-  const one = (value, root) => ({ item: read(Array.isArray(value) && value.length === 1 ? value[0] : value, root) });
-  const all = (value, root) => {
+  const single = (value, read) => ({ item: one(Array.isArray(value) && value.length === 1 ? value[0] : value, read) });
+  const all = (value, read) => {
     const pictures = named ? columns.map((column) => [column, value[column]]) : listed(value, places);
-    return several(pictures, places, size, (picture) => read(picture, root));
+    return several(pictures, places, size, (picture) => one(picture, read));
   };
   const shape = places === 1 ? [size, size, 3] : [places, size, size, 4];
   const batch = (items, Tensor) => {
@@ -33,7 +33,7 @@ export function picture({ settings, statistics }, { limits }) {
     items.forEach((item, row) => { if (item) filled.set(item, row * length); });
     return new Tensor("uint8", filled, [items.length, ...shape]);
   };
-  return { columns, several: named, load: places === 1 ? one : all, batch };
+  return { columns, several: named, load: places === 1 ? single : all, batch };
 }
 
 // A list of pictures, or one -> [name, picture] of each
@@ -67,20 +67,57 @@ function several(pictures, places, size, read) {
 
 // Bytes -> {width, height, data (H * W * 3)}
 export function decoded(content, limits = {}) {
-  if (!content.subarray(0, 8).equals(SIGNATURE)) throw new Unreadable("not a PNG, the only format that is read here");
+  if (SIGNATURE.some((byte, n) => content[n] !== byte)) throw new Unreadable("not a PNG, the only format that is read here");
   if (content.length < HEADER) throw new Unreadable("broken picture: its header is cut off");
-  const [width, height, depth] = [content.readUInt32BE(16), content.readUInt32BE(20), content[24]];
+  const head = new DataView(content.buffer, content.byteOffset, HEADER);
+  const [width, height, depth] = [head.getUint32(16), head.getUint32(20), head.getUint8(24)];
   const most = limits.pixels ?? 64_000_000;
   if (width * height > most) throw new Unreadable(`${width} x ${height} pixels: too large, expected at most ${most}`);
   if (depth > 8) throw new Unreadable(`a PNG of ${depth} bits, expected 8`);
-  if (content.indexOf("eXIf", 8, "latin1") > 0) throw new Unreadable("a PNG with EXIF data, which may turn it");
+  if (depth < 8 && head.getUint8(28)) throw new Unreadable(`an interlaced PNG of ${depth} bits, expected 8`);
+  if (holds(content, "eXIf")) throw new Unreadable("a PNG with EXIF data, which may turn it");
   let found;
   try {
-    found = PNG.sync.read(content);
+    found = rgba(decode(content, { checkCrc: true }));
   } catch (error) {
     throw new Unreadable(`broken picture: ${error.message}`);
   }
-  return { width, height, data: onWhite(found.data) };
+  return { width, height, data: onWhite(found) };
+}
+
+function holds(content, name) {
+  const letters = [...name].map((letter) => letter.charCodeAt(0));
+  for (let n = content.indexOf(letters[0], 8); n >= 0; n = content.indexOf(letters[0], n + 1)) {
+    if (letters.every((letter, i) => content[n + i] === letter)) return true;
+  }
+  return false;
+}
+
+// What the decoder gives (grey or colour, with or without alpha, a palette, less than 8 bits) -> RGBA
+function rgba(png) {
+  const { width, height, transparency } = png;
+  const samples = png.palette ? convertIndexedToRgb(png) : unpacked(png);
+  const channels = png.palette ? png.palette[0].length : png.channels;
+  const scale = png.palette ? 1 : 255 / (2 ** png.depth - 1);
+  const full = new Uint8Array(width * height * 4);
+  for (let n = 0; n < width * height; n += 1) {
+    const own = samples.subarray(n * channels, (n + 1) * channels);
+    const [r, g, b] = channels < 3 ? [own[0], own[0], own[0]] : own;
+    const seen = transparency && !png.palette && transparency.every((value, c) => value === own[c]) ? 0 : 255;
+    const alpha = channels === 2 ? own[1] : channels === 4 ? own[3] : seen;
+    full.set([r * scale, g * scale, b * scale, alpha], 4 * n);
+  }
+  return full;
+}
+
+// Samples of 1, 2 or 4 bits, of which each row begins with a byte -> one byte each
+function unpacked({ data, width, height, depth }) {
+  if (depth === 8) return data;
+  const row = Math.ceil((width * depth) / 8);
+  return Uint8Array.from({ length: width * height }, (_, n) => {
+    const bit = (n % width) * depth;
+    return (data[Math.floor(n / width) * row + (bit >> 3)] >> (8 - depth - (bit % 8))) & (2 ** depth - 1);
+  });
 }
 
 // RGBA -> RGB: transparency on white, with Pillow's rounding (libImaging/AlphaComposite.c)

@@ -13,9 +13,9 @@ const LOUDEST = 16; // a sample beyond this is not on the scale of -1 to 1
 export function sound({ name, settings, statistics }, { limits }) {
   if (settings.form === "embedding") throw new Refused(`${name}: the speech embedding is not computed here`);
   const [window, hop] = [settings.window, settings.hop].map((ms) => Math.max(Math.round((settings.rate * ms) / 1000), 1));
-  const load = (value, root) => {
+  const load = (value, read) => {
     if (isEmpty(value)) throw new Absent("empty cell");
-    const { rate, samples: whole } = wav(bytes(value, root, limits));
+    const { rate, samples: whole } = wav(bytes(value, read, limits));
     if (rate !== settings.rate) throw new Unreadable(`${rate} Hz, expected ${settings.rate}: nothing is resampled here`);
     if (whole.length / rate > (limits.seconds ?? Infinity)) throw new Unreadable(`longer than ${limits.seconds} s`);
     check(whole);

@@ -1,46 +1,45 @@
-// An exported student: records in, answers out, as suffuse's own Predictor gives them.
-
-import ort from "onnxruntime-node";
+// An exported student: records in, answers out, as suffuse's own Predictor gives them. It runs in Node and in a browser.
 
 import { answers } from "./answers.mjs";
 import { picture } from "./picture.mjs";
 import { Absent, Refused, Unreadable } from "./refused.mjs";
 import { sequence } from "./sequence.mjs";
-import { network, open, temperatures } from "./signature.mjs";
+import { network, open, temperatures, text as utf8 } from "./signature.mjs";
 import { sound } from "./sound.mjs";
 import { tabular } from "./tabular.mjs";
 import { text } from "./text.mjs";
 
-// A modality is {columns, load(value, root) -> item, batch(items) -> tensor}; an item that is null is a blank.
+// A modality is {columns, load(value, read) -> item, batch(items) -> tensor}; an item that is null is a blank.
 const KINDS = { image: picture, text, tabular, audio: sound, sequence };
 
 export class Student {
-  static async load(folder, threads = 1) {
-    const { signature, file } = await open(folder);
+  // ort: onnxruntime-node or onnxruntime-web; read(name) -> a promise of the bytes of an exported file; options: of the session
+  static async open(ort, read, options) {
+    const { signature, file } = await open(read);
     if (signature.derive) throw new Refused("columns that are derived from others are not made here");
     const inputs = [];
     for (const facts of signature.modalities) {
       const make = KINDS[facts.kind];
       if (!make) throw new Refused(`${facts.name}: ${facts.kind} is not read here`);
-      const tokenizer = facts.tokenizer && JSON.parse((await file(facts.tokenizer)).toString("utf-8"));
+      const tokenizer = facts.tokenizer && JSON.parse(utf8(await file(facts.tokenizer)));
       inputs.push({ name: facts.name, ...make(facts, { tokenizer, limits: signature.limits ?? {} }) });
     }
-    const options = { intraOpNumThreads: threads, executionProviders: ["cpu"] };
     const session = await ort.InferenceSession.create(await file(network(signature)), options);
-    return Object.assign(new Student(), { signature, inputs, session });
+    return Object.assign(new this(), { Tensor: ort.Tensor, signature, inputs, session });
   }
 
-  // Records (column, or modality -> value) -> predictions. Files are read below the folder ``root`` alone.
-  async predict(records, root = ".") {
+  // Records (column, or modality -> value) -> predictions. read(path, most) -> bytes of a file that a cell names; without it
+  // none is read.
+  async predict(records, read = null) {
     if (!records.length) return [];
     records.forEach((record) => this.#check(record));
     const missing = new Set(this.signature.table?.missing_values ?? []);
     const filled = records.map((record) => withoutMissing(record, missing));
-    const rows = filled.map((record) => this.inputs.map((input) => attempt(input, record, root)));
+    const rows = filled.map((record) => this.inputs.map((input) => attempt(input, record, read)));
     const feeds = {};
-    this.inputs.forEach((input, m) => { feeds[input.name] = input.batch(rows.map((row) => row[m].item ?? null), ort.Tensor); });
+    this.inputs.forEach((input, m) => { feeds[input.name] = input.batch(rows.map((row) => row[m].item ?? null), this.Tensor); });
     const present = rows.flatMap((row) => row.map(({ absent }) => (absent === undefined ? 1 : 0)));
-    feeds.present = new ort.Tensor("bool", Uint8Array.from(present), [rows.length, this.inputs.length]);
+    feeds.present = new this.Tensor("bool", Uint8Array.from(present), [rows.length, this.inputs.length]);
     const { logits } = await this.session.run(feeds);
     return rows.map((row, n) => this.#said(row, logits.data.subarray(n * logits.dims[1], (n + 1) * logits.dims[1])));
   }
@@ -71,11 +70,11 @@ function withoutMissing(record, missing) {
 }
 
 // {item, partly}, or {absent: why}
-function attempt(input, record, root) {
+function attempt(input, record, read) {
   try {
     const own = input.columns.some((column) => column in record);
-    if (!own && input.name in record) return input.load(record[input.name], root);
-    return input.load(input.several ? record : record[input.columns[0]], root);
+    if (!own && input.name in record) return input.load(record[input.name], read);
+    return input.load(input.several ? record : record[input.columns[0]], read);
   } catch (error) {
     if (error instanceof Absent || error instanceof Unreadable) return { absent: error.message };
     throw error;

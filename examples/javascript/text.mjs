@@ -5,6 +5,7 @@ import { ngrams } from "./ngrams.mjs";
 import { Absent, Refused, Unreadable } from "./refused.mjs";
 
 const UNKNOWN = 1;
+const UTF8 = new TextEncoder();
 const MOST = 100_000; // characters
 const WORD = String.raw`\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}`;
 const WORDS = new RegExp(`[${WORD}]+|[^${WORD}\\p{White_Space}]+`, "gu"); // the pre-tokenizer "Whitespace"
@@ -17,7 +18,7 @@ export function text({ name, settings, statistics }, { tokenizer, limits }) {
   const several = Array.isArray(settings.column);
   const columns = [settings.column].flat();
   const encode = cut(tokenizer);
-  const load = (value, root) => {
+  const load = (value) => {
     const given = several ? joined(value, columns, settings.separator) : content(value);
     if ([...given].length > (limits.characters ?? Infinity)) throw new Unreadable(`longer than ${limits.characters} characters`);
     const ids = encode(normal(given, settings.lowercase)).slice(0, statistics.length);
@@ -74,7 +75,7 @@ function bpe(tokenizer) {
   return (given) => {
     const spaced = given.startsWith(" ") ? given : ` ${given}`;
     return (spaced.match(PARTS) ?? []).flatMap((part) => {
-      const start = [...Buffer.from(part, "utf-8")].map((byte) => letters[byte]);
+      const start = [...UTF8.encode(part)].map((byte) => letters[byte]);
       return merged(start, ranks).map((piece) => known.get(piece)).filter((id) => id !== undefined);
     });
   };

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .evaluation.convergence import FACTORS
-from .prepare.check.cost_estimate import list_trainings
+from .prepare.check.cost_estimate import list_trainings, num_entries
 from .prepare.check.table_check import check
 from .prepare.recipe_proposal import TRAIN, Proposal
 from .prepare.recipe_writer import Draft
@@ -53,7 +53,7 @@ class Costs:
         facts = estimate_training(run.recipe, table_check.sample)
         rows = table_check.splits["rows"]
         labelled = max((t["labelled"]["train"] for t in table_check.targets), default=0) or rows["train"]
-        cells = {m.name: m.cells for m in table_check.modalities}
+        cells = num_entries(table_check, run.recipe)
         frozen = sum(s * cells[name] for network in facts.values() for name, s in network["frozen"].items())
         return cls(
             table_check.costs["time"]["prepare"],

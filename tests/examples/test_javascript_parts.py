@@ -7,6 +7,8 @@ import io
 import json
 import math
 import random
+import struct
+import zlib
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -81,6 +83,35 @@ def test_pictures_become_the_same_bits(ask, fit: str, size: int) -> None:
         )
 
 
+ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+
+
+def interlaced(array: np.ndarray, depth: int = 8) -> bytes:
+    """(H, W) or (H, W, 3) uint8 -> an interlaced PNG, which Pillow reads and doesn't write."""
+    passes = [array[top::down, left::across] for left, top, across, down in ADAM7]
+    rows = b"".join(b"\0" + row.tobytes() for part in passes if part.size for row in part)
+    head = struct.pack(">IIBBBBB", array.shape[1], array.shape[0], depth, 2 if array.ndim == 3 else 0, 0, 0, 1)
+    chunks = ((b"IHDR", head), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    parts = [struct.pack(">I", len(c)) + n + c + struct.pack(">I", zlib.crc32(n + c)) for n, c in chunks]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+@pytest.mark.parametrize("colours", [1, 3])
+def test_interlaced_pictures_and_a_transparent_colour_become_the_same_bits(ask, colours: int) -> None:
+    noise = np.random.default_rng(colours)
+    files = []
+    for shape in ((16, 16), (9, 13), (1, 5), (3, 1)):
+        array = noise.integers(0, 256, (*shape, 3) if colours == 3 else shape, dtype=np.uint8)
+        chosen = tuple(map(int, array[0, 0])) if colours == 3 else int(array[0, 0])
+        files += [interlaced(array), png(Image.fromarray(array), transparency=chosen)]
+    expression = """given.map(one => Buffer.from(m.decoded(Buffer.from(one, "base64")).data).toString("base64"))"""
+    got = ask("picture.mjs", expression, [base64.b64encode(f).decode() for f in files])
+    for file, made in zip(files, got, strict=True):
+        with Image.open(io.BytesIO(file)) as picture:
+            expected = np.asarray(image._rgb(picture, None))
+        np.testing.assert_array_equal(np.frombuffer(base64.b64decode(made), np.uint8), expected.reshape(-1))
+
+
 @pytest.mark.parametrize("columns, most", [(("a", "b", "c"), None), ("a", 3)])
 def test_several_pictures_of_a_row_become_the_same_bits(ask, columns, most) -> None:
     files = [{"base64": base64.b64encode(drawn(seed)).decode()} for seed in (0, 1, 2)]
@@ -112,6 +143,7 @@ def test_pictures_that_could_differ_are_refused(ask) -> None:
     deep = Image.fromarray(np.zeros((8, 8), np.uint16))
     whole = png(Image.new("RGB", (64, 64), "red"))
     files = [
+        interlaced(np.zeros((8, 8), np.uint8), depth=4),
         jpeg.getvalue(),
         png(deep),
         png(Image.new("RGB", (8, 8)), exif=exif),
@@ -123,7 +155,7 @@ def test_pictures_that_could_differ_are_refused(ask) -> None:
     tried = """given.map(one => { try { m.decoded(Buffer.from(one, "base64")); return ""; }
       catch (error) { return `${error.constructor.name}: ${error.message}`; } })"""
     got = ask("picture.mjs", tried, given)
-    words = ["not a PNG", "16 bits", "EXIF", "broken", "not a PNG", "broken"]
+    words = ["interlaced", "not a PNG", "16 bits", "EXIF", "broken", "not a PNG", "broken"]
     assert [w for w, said in zip(words, got, strict=True) if said.startswith("Unreadable") and w in said] == words, got
 
 

@@ -21,6 +21,7 @@ from suffuse.errors import SuffuseError
 from suffuse.exporters import export_folder, parity
 from suffuse.files import read_json
 from suffuse.model import FusionModel, open_model
+from suffuse.predictor import Predictor
 from suffuse.run import Run
 from suffuse.stages import export as stage
 
@@ -59,6 +60,16 @@ class RecordedArray(np.ndarray):
         if isinstance(found, RecordedArray) and not isinstance(first, slice):
             found.taken = None  # its positions aren't rows any more
         return found
+
+
+def test_example_rows_are_in_the_export_where_the_recipe_wants_some(distilled, tmp_path, capsys) -> None:
+    run = opened(distilled, tmp_path, "export.examples=2", "export.int8=off")
+    pipeline.run_stage(run, "export")
+    assert "examples.json: 2 validation rows are part of the export" in capsys.readouterr().err
+    predictor = Predictor.load(run.path("export"))
+    assert [set(example.targets) for example in predictor.facts.examples] == [set(run.recipe.data.targets)] * 2
+    assert "Example rows" in run.path("export", "README.md").read_text(encoding="utf-8")
+    assert not (distilled.folder / "export" / "examples.json").exists()
 
 
 @pytest.mark.parametrize("int8", ["off", "auto"])

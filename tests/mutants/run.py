@@ -50,7 +50,8 @@ class Mutant:
         changed = source.replace(self.before, self.after)
         if changed == source:
             raise ValueError(f"{self.file}: the change changes nothing")
-        compile(changed, self.file, "exec")
+        if self.file.endswith(".py"):
+            compile(changed, self.file, "exec")
         return changed
 
 

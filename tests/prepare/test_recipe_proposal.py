@@ -19,10 +19,19 @@ from PIL import Image
 
 from suffuse import sources
 from suffuse.errors import UsageError
-from suffuse.modalities import audio_ops, text
+from suffuse.modalities import audio_ops, text, text_ngrams
 from suffuse.prepare import recipe_proposal
 from suffuse.prepare.label_leakage import label_word_shares
-from suffuse.prepare.recipe_proposal import Proposal, batch_size, epochs, names, picture_size, propose, text_settings
+from suffuse.prepare.recipe_proposal import (
+    Proposal,
+    batch_size,
+    epochs,
+    names,
+    num_distinct,
+    picture_size,
+    propose,
+    text_settings,
+)
 from suffuse.prepare.recipe_writer import scalar
 from suffuse.recipe import Recipe, make_recipe
 
@@ -651,8 +660,31 @@ def test_text_settings() -> None:
     longest = max((ids != text.PAD).sum() for ids in text.encode(read, statistics, texts))
     assert longest <= settings["length"] <= 1.5 * longest + 8
     assert text_settings([" ".join(f"w{row}x{n}" for n in range(2000)) for row in range(20)])["length"] == 2048
-    assert text_settings([f"{row} rows" for row in range(3_000)])["vocabulary"] == 8192
-    assert text_settings([f"{row} rows" for row in range(50_000)])["vocabulary"] == 16384
+
+
+def reviews(count: int, words: int) -> list[str]:
+    """Texts whose words are about as frequent as those of a language (Zipf)."""
+    noise = random.Random(0)
+    letters = [[noise.choice("abcdefghijklmnopqrstuvwxyz") for _ in range(noise.randrange(2, 9))] for _ in range(9000)]
+    known = ["".join(word) for word in letters]
+    return [
+        " ".join(known[min(int(noise.paretovariate(0.6)), len(known)) - 1] for _ in range(words)) for _ in range(count)
+    ]
+
+
+def test_the_vocabulary_follows_the_different_ngrams_not_the_texts() -> None:
+    sizes = [text_settings(reviews(700, words))["vocabulary"] for words in (2, 20, 80)]
+    assert sizes == sorted(set(sizes)) and sizes[0] == 4096
+    assert text_settings(reviews(2800, 80))["vocabulary"] > sizes[-1], "more texts hold more"
+
+
+@pytest.mark.parametrize("words", [3, 20])
+def test_distinct_ngrams_are_estimated_from_a_sample(words: int) -> None:
+    hashing = text_ngrams.Hashing.of(2**30, 2, (3, 5))
+    ngrams = [text_ngrams.ngram_ids(hashing, text) for text in reviews(4000, words)]
+    exact = len({ngram for ids in ngrams for ngram in ids})
+    assert num_distinct(ngrams, 4000) == exact
+    assert num_distinct(ngrams[::4], 4000) == pytest.approx(exact, rel=0.15)
 
 
 @pytest.mark.real

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from browser_tools import look
+from browser_tools import act, look
 from report_tools import restamp, without_script
 from typer.testing import CliRunner
 
@@ -18,6 +18,8 @@ from suffuse.errors import UsageError
 from suffuse.report import paired_runs, run_comparison
 from suffuse.report.i18n import use_language
 from suffuse.run import Run
+
+SCREENS = 5  # of 900 pixels, as the page opens
 
 
 @pytest.fixture
@@ -203,6 +205,25 @@ def test_the_verb_prints_a_table_writes_a_page_and_overwrites_nothing(finished_r
 
 @pytest.mark.slow
 def test_a_browser_shows_the_page_on_screen_and_phone(chromium: str, finished_run: Run, other: Path, tmp_path: Path):
-    looks, console = look(chromium, {"compare": run_comparison.render(open_runs(finished_run.folder, other))}, tmp_path)
+    """Of many runs too it opens within five screens of a desktop, with all its sections in the contents."""
+    many = {f"run {number}": Run.open(other if number % 2 else finished_run.folder) for number in range(6)}
+    pages = {"two": open_runs(finished_run.folder, other), "many": many}
+    looks, console = look(chromium, {n: run_comparison.render(runs) for n, runs in pages.items()}, tmp_path)
     assert console == []
     assert all(one["out"] == [] and one["wide"] <= one["width"] for one in looks)
+    assert all(one["high"] <= SCREENS * 900 for one in looks if one["width"] == 1280)
+
+
+@pytest.mark.slow
+def test_the_contents_lead_into_every_folded_section(chromium: str, finished_run: Run, other: Path, tmp_path: Path):
+    script = """
+      const page = frame.contentDocument, main = page.querySelector("main[lang=en]");
+      const open = () => [...main.querySelectorAll("details.section[open] > section")].map(e => e.id);
+      const seen = [open()];
+      for (const link of main.querySelectorAll('nav a')) link.click();
+      await turn(); seen.push(open());
+      return {seen, links: [...main.querySelectorAll("nav a")].map(e => e.hash.slice(1))};"""
+    page = run_comparison.render(open_runs(finished_run.folder, other))
+    found = act(chromium, page, tmp_path / "browser", script)
+    assert found["seen"] == [["models"], ["models", "cost", "subsets", "contribution", "recipes"]]
+    assert found["links"] == ["summary", *found["seen"][1]]

@@ -36,6 +36,7 @@ def card(
         _targets(signature),
         _forms(signature),
         data_section(schema or {}),
+        _examples(signature),
         _parity(parity),
         _scores(scores or {}),
         _temperatures(signature),
@@ -79,6 +80,13 @@ def _forms(signature: Mapping[str, Any]) -> str:
         rows.append((title, form["file"], f"{form['bytes']:,}", text))
     refused = (plain(f"No {name}: {why}.") for name, why in signature.get("refused", {}).items())
     return section("Forms", table(("form", "file", "bytes", "on every subset"), rows), *refused)
+
+
+def _examples(signature: Mapping[str, Any]) -> str:
+    if not (count := signature.get("examples", 0)):
+        return ""
+    text = f"`examples.json` holds {count} validation rows, with their targets, to try the model on."
+    return section("Example rows", text, "They are rows of the data: publish the folder only where these may be shown.")
 
 
 def _parity(parity: Mapping[str, Any]) -> str:

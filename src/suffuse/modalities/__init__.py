@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ..registry import KindTable, ModalitySettings, PartDocs, Statistics, default, load_part
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import numpy as np
 
     from .cell import Root
@@ -115,6 +117,19 @@ class ModalityPart(Protocol):
     def problems(self, settings: ModalitySettings, statistics: Facts, items: Any) -> list[tuple[int, str, str]]:
         """(position, column, reason) of each part of an item that counts as missing by the statistics alone."""
         return []
+
+    @default
+    def synthesise(
+        self, settings: ModalitySettings, items: list[str], copies: int, random: np.random.Generator
+    ) -> Iterator[list[str]]:
+        """``copies`` times a variation of each item, plausible and without a label of its own: synthetic rows are made
+        of them (:mod:`suffuse.prepare.synthetic_rows`). Only of items that are strings."""
+        raise NotImplementedError
+
+    @default
+    def as_cells(self, settings: ModalitySettings, item: str) -> dict[str, str]:
+        """Column -> cell, which ``load`` reads to this item. Needed beside ``synthesise``."""
+        raise NotImplementedError
 
     @default
     def unknown(self, settings: ModalitySettings, statistics: Facts, items: Any) -> list[tuple[int, str, str]]:

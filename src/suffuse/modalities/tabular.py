@@ -10,9 +10,10 @@ numbers: days since 1970-01-01, and sine and cosine of month and weekday.
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +25,7 @@ from ..errors import listed
 from ..registry import ModalitySettings, PartDocs
 from ..registry import Statistics as BaseStatistics
 from .cell import Absent, Unreadable, is_empty, pieces
+from .item_synthesis import swapped_cells
 from .number_format import NumberFormat, is_number
 from .tabular_fit import fit_column
 from .value_parsing import PARTS, as_dates
@@ -191,6 +193,23 @@ def encode(settings: Settings, statistics: dict, items: Sequence[str]) -> np.nda
     blocks = [_block(statistics, rows) for rows in map(_columns, pieces(items))]
     width = 2 * statistics["numbers"] + len(statistics["categories"])
     return np.concatenate(blocks) if blocks else np.zeros((0, width), dtype=np.float32)
+
+
+def synthesise(
+    settings: Settings, items: Sequence[str], copies: int, random: np.random.Generator
+) -> Iterator[list[str]]:
+    """``copies`` times each row with some cells of near rows: near in numbers, dates and categories."""
+    statistics = fit(settings, items)
+    encoded, numbers = encode(settings, statistics, items), 2 * statistics["numbers"]
+    codes = [encoded[:, numbers + n, None] == np.arange(size) for n, size in enumerate(statistics["categories"])]
+    distances = np.concatenate([encoded[:, :numbers], *(code / math.sqrt(2) for code in codes)], axis=1)
+    return swapped_cells(items, distances, SEPARATOR, copies, random)
+
+
+def as_cells(settings: Settings, item: str) -> dict[str, str]:
+    """The row's cells; one that can't be read is empty."""
+    cells = ("" if cell.startswith(BROKEN) else cell for cell in item.split(SEPARATOR))
+    return dict(zip(settings.columns, cells, strict=True))
 
 
 def problems(settings: Settings, statistics: dict, items: Sequence[str]) -> list[tuple[int, str, str]]:

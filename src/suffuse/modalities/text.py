@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -27,6 +27,7 @@ from ..registry import ModalitySettings, PartDocs
 from ..registry import Statistics as BaseStatistics
 from . import text_ngrams
 from .cell import Absent, Root, Unreadable, is_empty, limits_of, pieces
+from .item_synthesis import runs_of_words
 from .text_damage import damage
 from .text_tokenizers import (
     load_tokenizer,
@@ -259,6 +260,18 @@ def augment(settings: Settings, entries: np.ndarray, draws: np.ndarray) -> np.nd
     order = np.argsort(~(kept & real), axis=1, kind="stable")
     moved = np.take_along_axis(entries, order, axis=1)
     return np.where(places[None] < (kept & real).sum(1, keepdims=True), moved, PAD).astype(entries.dtype)
+
+
+def synthesise(
+    settings: Settings, items: Sequence[str], copies: int, random: np.random.Generator
+) -> Iterator[list[str]]:
+    """``copies`` times a run of words of each text."""
+    return runs_of_words(items, copies, random)
+
+
+def as_cells(settings: Settings, item: str) -> dict[str, str]:
+    """The text in the first of the columns."""
+    return dict.fromkeys(settings.columns, "") | {settings.columns[0]: item}
 
 
 def corrupt(settings: Settings, statistics: dict, entries: np.ndarray, severity: int, seed: int) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from ..sources.table_format import AS_IS, TableFormat
 from ..sources.text_format import is_encoding
 from ..temperature_scaling import Temperatures
 from ..types import Field, Head
+from . import examples
 from . import signature as signatures
 from .input_encoding import Derivation, Input
 from .signature import Signature, TargetCells
@@ -37,6 +38,7 @@ class Facts:
     table: TableFormat = AS_IS  # how the recipe's table is written; an encoding that others may have too
     tasks: Mapping[str, TargetCells] = field(default_factory=lambda: {})  # target -> how its cells are written
     differs: tuple[str, ...] = ()  # libraries that read entries here with another version than where it was exported
+    examples: tuple[examples.Example, ...] = ()  # rows to try the model on
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ def read(folder: Path, threads: int, form: str | None, allowed: str | Path | Non
         signature = signatures.checked(raw)
         inputs = tuple(_input(modality, contents) for modality in signature.modalities)
         derived = _derived(signature, allowed)
+        rows = _examples(contents, inputs, derived)
     except SuffuseError:  # a library isn't installed, or a file may not be opened
         raise
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
@@ -74,9 +77,20 @@ def read(folder: Path, threads: int, form: str | None, allowed: str | Path | Non
     for model_input in inputs:
         model_input.part.ready(model_input.settings, True)
     heads = tuple(head.head() for head in signature.heads)
-    return LoadedExport(
-        heads, inputs, derived, _facts(signature, folder, str(form or signature.form or FIRST)), session
-    )
+    facts = replace(_facts(signature, folder, str(form or signature.form or FIRST)), examples=rows)
+    return LoadedExport(heads, inputs, derived, facts, session)
+
+
+def _examples(
+    contents: Mapping[str, bytes], inputs: tuple[Input, ...], derived: Mapping[str, Derivation]
+) -> tuple[examples.Example, ...]:
+    if examples.FILE not in contents:
+        return ()
+    known = {c for i in inputs for c in i.settings.columns} | {d.settings.column for d in derived.values()}
+    try:
+        return examples.parse(contents[examples.FILE], known)
+    except ValueError as error:
+        raise signatures.FileError(examples.FILE, str(error)) from None
 
 
 def _session(network: bytes, threads: int, folder: Path, file: str) -> Any:

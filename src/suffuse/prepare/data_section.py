@@ -18,10 +18,13 @@ def data_section(schema: Mapping[str, Any], *paragraphs: str) -> str:
     rows = [(split, f"{count:,}", f"{schema['labelled'][split]:,}") for split, count in schema["rows"].items()]
     left = LeftOut.of_schema(schema)
     share = f" ({percent(left.share)})" if left.rows else ""
+    synthetic = schema.get("synthetic", 0)
+    made = f"Synthetic training rows without a label, made of training rows: {synthetic:,}." if synthetic else ""
     why = table(("reason", "rows"), [(name, f"{count:,}") for name, count in left.reasons.items()])
     return section(
         "Data",
         table(("split", "rows", "with a label"), rows),
+        made,
         f"Quarantined, and in no split: {left.rows:,} of {left.total:,} rows{share}.",
         why if left.rows else "",
         *(plain(f"{line}.") for line in duplicates.lines(schema.get("duplicates"))),

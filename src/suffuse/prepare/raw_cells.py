@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from .. import sources
@@ -19,7 +20,7 @@ from ..errors import SuffuseError, UsageError, did_you_mean
 from ..files import parsing
 from ..modalities.cell import Absent, Root, Unreadable, content, is_empty
 from ..run import Run
-from . import derived_columns, table_rows
+from . import derived_columns, synthetic_rows, table_rows
 
 
 class RawRows:
@@ -55,7 +56,17 @@ class RawRows:
                 hint = did_you_mean(column, [*self.columns, *known])
                 raise UsageError("no such column", where=key, got=f"'{column}'", hint=hint)
             source = self._derived
-        return source.table.column(column).take(pa.array(self._place[rows])).to_pylist()
+        cells = source.table.column(column).take(pa.array(self._place[rows])).to_pylist()
+        own = self._synthetic[f"cell {column}"] if f"cell {column}" in self._synthetic.column_names else None
+        if own is None:
+            return cells
+        first, kind = len(self.ids) - len(own), source.table.schema.field(column).type
+        positions = np.flatnonzero(rows >= first)
+        changed = own.take(pa.array(rows[positions] - first))
+        for position, text, cell in zip(positions, changed.to_pylist(), _as_type(changed, kind), strict=True):
+            if text is not None:
+                cells[position] = cell
+        return cells
 
     def records(
         self, columns: Sequence[str], rows: np.ndarray, hidden: Collection[str] = (), files: Collection[str] = ()
@@ -93,6 +104,15 @@ class RawRows:
             return pq.read_table(self.run.path("data", "rows.parquet"), columns=["line", "id"])
 
     @cached_property
+    def _synthetic(self) -> pa.Table:
+        """The synthetic rows, which are the last of the prepared rows; none in a run that makes none."""
+        file = self.run.path("data", synthetic_rows.FILE)
+        if not file.exists():
+            return pa.table({"source": pa.array([], pa.int64())})
+        with parsing(file):
+            return pq.read_table(file)
+
+    @cached_property
     def _source(self) -> sources.Rows:
         data = self.run.recipe.data
         return sources.read(data.source, table_format=data.table_format)
@@ -110,12 +130,12 @@ class RawRows:
         row_of_line = {line: positions for positions, line in enumerate(self._source.line)}
         positions = np.array([row_of_line.get(line, -1) for line in self._prepared["line"].to_pylist()], dtype=np.int64)
         mismatches = int((positions < 0).sum())
-        column = self.run.recipe.data.id
+        column, count = self.run.recipe.data.id, len(self.ids) - len(self._synthetic)
         if column and not mismatches:
             current = sources.texts(
-                sources.column(self._source, column, "data.id").take(pa.array(positions)).to_pylist()
+                sources.column(self._source, column, "data.id").take(pa.array(positions[:count])).to_pylist()
             )
-            mismatches = sum(a != b for a, b in zip(current, self.ids, strict=True))
+            mismatches = sum(a != b for a, b in zip(current, self.ids[:count], strict=True))
         if mismatches:
             where = self.run.recipe.data.source
             got = f"{mismatches:,} prepared rows that aren't where they were"
@@ -123,3 +143,12 @@ class RawRows:
                 "the table was changed since", where=where, got=got, hint="`suffuse run` prepares it again"
             )
         return positions
+
+
+def _as_type(texts: pa.ChunkedArray, kind: pa.DataType) -> list[Any]:
+    """Cells that are texts as cells of a column's type; as texts where that type has none like them."""
+    texts = pc.if_else(pc.equal(texts, ""), None, texts)  # an empty cell
+    try:
+        return texts.cast(kind).to_pylist()
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        return texts.to_pylist()

@@ -193,6 +193,17 @@ def encode(head: Head, cells: Cells, split: np.ndarray) -> np.ndarray:
     return np.array(codes, dtype=np.int64)
 
 
+def unlabelled(heads: Sequence[Head], target: np.ndarray, count: int) -> np.ndarray:
+    """``count`` targets like ``target`` (N, ...) of rows that have no label."""
+    empty = np.full((count, *target.shape[1:]), UNLABELLED, dtype=target.dtype)
+    at = 0
+    for head in heads if target.ndim > 1 else ():
+        if head.kind == NUMBER:
+            empty[:, at : at + head.columns] = np.nan
+        at += head.columns
+    return empty
+
+
 def join(heads: Sequence[Head], parts: Sequence[np.ndarray]) -> np.ndarray:
     """The targets of all heads, as :class:`suffuse.types.Spec` says."""
     if len(heads) == 1 and heads[0].kind == CLASSES:

@@ -77,6 +77,7 @@ class Data(Settings):
     split: Split = Split()
     derive: dict[str, Derive] = Field(default_factory=dict)  # columns that are made from others
     duplicates: Literal["group", "keep", "drop"] = "group"  # what is done with rows whose contents are equal
+    synthetic_rows: int = Field(default=0, ge=0, le=100)  # unlabelled rows that are made of each training row
     max_quarantined: float = Field(default=0.2, ge=0, le=1)  # share of the rows; where it is more a run stops
 
     @property

@@ -175,6 +175,7 @@ class Export(Settings):
     torch: bool = False  # also the network, as model.safetensors and config.json, for FusionModel.from_pretrained
     limits: Limits = Limits()
     teacher: bool = True  # also the teacher that the run trained, to compare size and time with
+    examples: int = Field(default=0, ge=0, le=5)  # validation rows that the export carries, for the page of `serve`
 
 
 class Compute(Settings):

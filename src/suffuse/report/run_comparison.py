@@ -120,9 +120,12 @@ def body(runs: dict[str, Run]) -> Markup:
     """All sections in the language in use."""
     head, *rows = score_rows(runs)
     differences = recipe_differences(runs)
+    probes = {"cost": cost(runs), "subsets": subsets(runs), "contribution": contribution(runs)}
     return render_template(
         "compare",
         title=_title(runs),
+        sections=_sections(probes),
+        **probes,
         runs=list(runs),
         comparisons=[
             {"kind": facts.get("verdict", "").split(" ")[0], "text": paired_runs.sentence(facts, minus)}
@@ -131,12 +134,21 @@ def body(runs: dict[str, Run]) -> Markup:
         warnings=paired_runs.warnings(runs),
         head=head,
         rows=rows,
-        cost=cost(runs),
-        subsets=subsets(runs),
-        contribution=contribution(runs),
         differences=differences[:MAX_DIFFERENCES],
         num_differences=len(differences),
     )
+
+
+def _sections(probes: dict[str, Any]) -> dict[str, str]:
+    """The sections of the page in order: id -> title in the list at the top."""
+    table = (
+        ("models", t("Models"), True),
+        ("cost", t("Cost"), probes["cost"]),
+        ("subsets", t("Missing inputs"), probes["subsets"]),
+        ("contribution", t("Contributions"), probes["contribution"]),
+        ("recipes", t("Recipes"), True),
+    )
+    return {name: title for name, title, shown in table if shown}
 
 
 def cost(runs: dict[str, Run]) -> list[dict[str, Any]]:

@@ -55,6 +55,7 @@ def headline(run: Run, dataset: DatasetView) -> dict:
         "mean_note": metric_format.mean_note(run),
         "splits": [{"name": n, "rows": r, "labelled": schema["labelled"][n]} for n, r in schema["rows"].items()],
         "rows": sum(schema["rows"].values()),
+        "synthetic": schema.get("synthetic", 0),
         "quarantined": _quarantined(schema),
         "targets": [{"name": h.name, "task": task(h), "classes": h.classes} for h in dataset.columns.spec.heads],
         "modalities": [

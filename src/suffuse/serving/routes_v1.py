@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from ..errors import UsageError
+from ..predictor.examples import Example
 from ..predictor.prediction import answers, contributions
 from ..shapley import MAX_MODALITIES
 from .body_parsing import FormField, dump_json, parse_form, parse_json
@@ -75,6 +76,12 @@ class TargetAnswer(BaseModel):
     probabilities: dict[str, float]
 
 
+class ExampleList(BaseModel):
+    """Example rows of the export; none where its recipe wanted none (``export.examples``)."""
+
+    examples: list[Example]
+
+
 class RecordPrediction(BaseModel):
     """The answers to one record, and the modalities that they rest on."""
 
@@ -111,6 +118,11 @@ def model_router(model: ServedModel) -> APIRouter:
     async def describe() -> Response:
         """Inputs with their columns, targets with their classes, limits."""
         return Response(dump_json(model.description), media_type=JSON)
+
+    @router.get("/examples", summary="Rows to try it on", responses={200: {"model": ExampleList}})
+    async def examples() -> Response:
+        """Records as /predict takes them, and what the table says of their targets."""
+        return Response(model.examples, media_type=JSON)
 
     @router.post(
         "/predict",

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from ..predictor import Predictor
 from .batcher import Batcher
+from .body_parsing import dump_json
 from .decoding_budget import DecodingBudget
 from .http_error import unprocessable
 from .limits import CellLimits, Limits
@@ -24,6 +25,7 @@ class ServedModel:
         description = predictor.describe()
         self.cell_limits = CellLimits.from_export(description["limits"])
         self.description = {**description, "name": name, "limits": vars(self.cell_limits)}
+        self.examples = dump_json({"examples": [row.model_dump() for row in predictor.facts.examples]})
         self.columns = model_columns(predictor)
         types = name.replace(".", "_"), self.columns, self.cell_limits
         self.request_type, self.form_type = request_model(*types), form_model(*types)

@@ -8,8 +8,8 @@ from ..data.columns import Columns
 from ..engine.runtime import settle
 from ..engine.seed_selection import best_seed
 from ..export_integrity import read_signature, seal
+from ..exporters import example_rows, parity
 from ..exporters import export_folder as exporter
-from ..exporters import parity
 from ..exporters.export_card import card
 from ..exporters.int8.precision_selection import select_int8, write_form
 from ..exporters.onnx_session import LatencyCache, feed
@@ -61,11 +61,21 @@ def _export_model(run: Run, model: FusionModel, source: Path, columns: Columns, 
         fitted, kept = parity.evenly(columns, FITTED), parity.subsets(columns.spec.names)
         signature["temperatures"] = temperatures(parity.make_ask(predictor), columns, fitted, kept)
         facts["int8"] = _int8(run, columns, place, signature)
+        _examples(run, columns, place, signature)
         write_text(place / "README.md", card(signature, facts, schema=schema))
         if run.recipe.export.torch:
             model.save_pretrained(place)
     write_json(place / "parity.json", facts)
     seal(place, signature)
+
+
+def _examples(run: Run, columns: Columns, place: Path, signature: dict) -> None:
+    """Rows to try the model on, where the recipe wants some."""
+    if count := run.recipe.export.examples:
+        rows = example_rows.example_rows(run, columns, count)
+        write_json(place / example_rows.FILE, {"rows": rows})
+        signature["examples"] = len(rows)
+        say(f"{example_rows.FILE}: {len(rows)} validation rows are part of the export (export.examples)")
 
 
 def _int8(run: Run, columns: Columns, place: Path, signature: dict) -> dict:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,16 @@ from ..errors import SuffuseError
 from ..files import new_file, write_array, write_json, write_text
 from ..modalities import load_modality
 from ..modalities.ragged import Ragged
-from ..prepare import derived_columns, duplicates, item_storage, split_leaks, splits, table_rows, targets
+from ..prepare import (
+    derived_columns,
+    duplicates,
+    item_storage,
+    split_leaks,
+    splits,
+    synthetic_rows,
+    table_rows,
+    targets,
+)
 from ..prepare.cell_cleaning import Cleaned, clean
 from ..prepare.derived_columns import Derived
 from ..prepare.row_keys import summarise
@@ -99,39 +108,45 @@ def clean_all(run: Run, rows: sources.Rows, tell: Callable[[float, str], None]) 
 
 
 def write(run: Run, draft: Draft, equal: dict[str, Any], tell: Callable[[float, str], None]) -> None:
-    """Fit on training rows, encode, write ``data/``. ``equal``: the facts of rows with equal contents."""
+    """Fit on training rows, encode, write ``data/``, synthetic rows last. ``equal``: the facts of rows with equal
+    contents."""
     folder, rows = run.partial("prepare") / "data", np.flatnonzero(draft.keep)
-    split, label = draft.split[rows], [draft.label[r] for r in rows]
-    where = ([draft.lines[r] for r in rows], [draft.ids[r] for r in rows])
-    heads, target, prior = learnable(draft, rows, where)
+    lines, ids = [draft.lines[r] for r in rows], [draft.ids[r] for r in rows]
+    heads, target, prior = learnable(draft, rows, (lines, ids))
     spec = Spec((), heads, prior)
-    _check_scored(spec, target, split, run)
+    _check_scored(spec, target, draft.split[rows], run)
     folder.mkdir(parents=True, exist_ok=True)
-    fitted = rows[split == splits.TRAIN]
-    fields, statistics = write_entries(run, draft, fitted, folder)
-    entry = draft.entries()[rows]
+    fitted = rows[draft.split[rows] == splits.TRAIN]
+    synthetic = synthetic_rows.make(draft, run.recipe.modalities, run.recipe.data.synthetic_rows, run.recipe.seed)
+    fields, statistics = write_entries(run, draft, (synthetic.columns, fitted), folder)
+    source, count = np.concatenate([rows, synthetic.source]), len(synthetic.source)
+    entry = np.concatenate([draft.entries()[rows], synthetic.entries()])
     arrays = {
         "entry": np.maximum(entry, 0),
         "present": entry >= 0,
-        "target": target,
-        "split": split,
-        "group": draft.group[rows],
-        "key": draft.keys(rows),
+        "target": np.concatenate([target, targets.unlabelled(heads, target, count)]),
+        "split": draft.split[source],
+        "group": draft.group[source],
+        "key": np.concatenate([draft.keys(rows), synthetic.keys()]),
     }
     for name, array in arrays.items():
         write_array(folder / f"{name}.npy", array)
-    by = {name: [values[r] for r in rows] for name, values in draft.slice_columns.items()}
-    write_rows(folder, where, label, arrays, by)
+    by = {name: [values[r] for r in source] for name, values in draft.slice_columns.items()}
+    where = ([draft.lines[r] for r in source], [*ids, *synthetic.ids])
+    write_rows(folder, where, [*(draft.label[r] for r in rows), *[None] * count], arrays, by)
+    if count:
+        synthetic.write(folder, rows)
     write_text(folder / "quarantine.csv", draft.notes.to_csv())
-    known = spec.known(target)
+    split, known = arrays["split"], spec.known(arrays["target"])
     schema = {
         **spec.to_json(),
         "fields": fields,
         "classes": spec.classes,
-        "rows": {name: int((split == code).sum()) for code, name in enumerate(SPLITS)},
+        "rows": {name: int((split[: len(rows)] == code).sum()) for code, name in enumerate(SPLITS)},  # of the table
         "labelled": {name: int(((split == code) & known).sum()) for code, name in enumerate(SPLITS)},
+        **({"synthetic": count} if count else {}),
         "notes": draft.notes.counts(),
-        "fitted_on": summarise(np.isin(rows, fitted), split, arrays["group"], arrays["key"]),
+        "fitted_on": summarise(np.flatnonzero(np.isin(rows, fitted)), split, arrays["group"], arrays["key"]),
         "duplicates": equal,
         **({"derive": draft.derive} if draft.derive else {}),
     }
@@ -155,12 +170,15 @@ def learnable(
     return tuple(heads), targets.join(heads, parts), tuple(prior)
 
 
-def write_entries(run: Run, draft: Draft, train: np.ndarray, folder: Path) -> tuple[list[dict], dict]:
-    """Every modality's distinct items -> an array on disk; (fields, statistics)."""
-    fields, statistics = [], {}
+def write_entries(
+    run: Run, draft: Draft, data: tuple[Mapping[str, Cleaned], np.ndarray], folder: Path
+) -> tuple[list[dict], dict]:
+    """Every modality's distinct items -> an array on disk; (fields, statistics). ``data``: the items of all rows, and
+    the rows to fit on."""
+    fields, statistics, (columns, train) = [], {}, data
     for name, settings in run.recipe.modalities.items():
-        part, column = load_modality(settings.kind), draft.columns[name]
-        used = column.entry[train]
+        part, column = load_modality(settings.kind), columns[name]
+        used = draft.columns[name].entry[train]
         used = used[used >= 0] if part.EVERY_ROW else np.unique(used[used >= 0])
         if not len(used):
             raise SuffuseError(

@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 
 import pytest
-from page_browser import Browser
+from page_browser import Browser, opened
 from page_server import Fake, serving
 
 
 @pytest.fixture(scope="session")
 def browser(tmp_path_factory) -> Iterator[Browser]:
-    """A browser; where CI is set its lack is a failure."""
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if found is None:
-        if os.environ.get("CI"):
-            pytest.fail("no chromium: apt-get install chromium")
-        pytest.skip("no chromium")
-    opened = Browser(found, tmp_path_factory.mktemp("profile"))
-    yield opened
-    opened.close()
+    yield from opened(tmp_path_factory.mktemp("profile"))
 
 
 @pytest.fixture(scope="session")

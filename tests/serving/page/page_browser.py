@@ -8,11 +8,14 @@ import fcntl
 import json
 import os
 import select
+import shutil
 import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
 FLAGS += ["--disable-dev-shm-usage", "--disable-background-networking", "--disable-component-update", "--mute-audio"]
@@ -168,6 +171,18 @@ class Browser:
             self.complaints.append(str(facts["args"]))
         if event.get("method") == "Log.entryAdded" and facts["entry"]["level"] in ("error", "warning"):
             self.complaints.append(f"{facts['entry']['text']} {facts['entry'].get('url', '')}")
+
+
+def opened(profile: Path) -> Iterator[Browser]:
+    """A browser, closed in the end; where CI is set its lack is a failure."""
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None:
+        if os.environ.get("CI"):
+            pytest.fail("no chromium: apt-get install chromium")
+        pytest.skip("no chromium")
+    browser = Browser(found, profile)
+    yield browser
+    browser.close()
 
 
 def _high(end: int) -> int:

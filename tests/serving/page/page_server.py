@@ -74,6 +74,8 @@ class Fake:
         self.app.get("/static/{name}")(_file)
         self.app.get("/v1/models")(lambda: {"models": list(MODELS)})
         self.app.get("/v1/models/{name}")(lambda name: MODELS[name])
+        self.examples: list[dict] = []
+        self.app.get("/v1/models/{name}/examples")(lambda name: {"examples": self.examples})
         self.app.add_api_route("/v1/models/{name}/predict", self.predict, methods=["POST"], response_model=None)
 
     async def predict(self, name: str, request: Request) -> Response | dict:

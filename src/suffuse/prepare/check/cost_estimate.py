@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from ... import fusions
+from ...modalities import load_modality
 from ...recipe import Network, Recipe, Training
-from ...registry import PartSettings
+from ...registry import PartSettings, implements
 from ...types import Sizes
 from .content_check import workers
 from .findings import STOPS, WARNS, Check
@@ -86,9 +87,10 @@ def list_trainings(recipe: Recipe, train: int, labelled: int) -> list[dict[str, 
     students = distill.num_seeds * 2 * (1 + len(recipe.fractions))
     encoders = len(recipe.student.encoders)
     baselines = distill.num_seeds * encoders if distill.unimodal_baselines and encoders > 1 else 0
-    trainings.append({"who": "student", "trainings": students + baselines, "steps": steps(distill.train, train)})
+    student_steps = steps(distill.train, train * (1 + recipe.data.synthetic_rows))
+    trainings.append({"who": "student", "trainings": students + baselines, "steps": student_steps})
     if distill.compute_matched_baseline:  # at the most: what the teacher's training took isn't known yet
-        max_steps = distill.compute_matched_baseline * steps(distill.train, train)
+        max_steps = distill.compute_matched_baseline * student_steps
         trainings.append({"who": "student", "trainings": distill.num_seeds, "steps": max_steps})
     return trainings
 
@@ -112,7 +114,7 @@ def apply_measurements(check: Check, recipe: Recipe, facts: dict[str, Any]) -> N
     rows, threads = check.splits["rows"], recipe.compute.threads
     check.costs["disk"]["knowledge"] = _store(recipe, rows, facts["teacher"]["kept"])
     check.costs["disk"]["how"] = "columns counted from the cells and the size of an entry; the store from the teacher"
-    cells, total = {m.name: m.cells for m in check.modalities}, 0.0
+    cells, total = num_entries(check, recipe), 0.0
     for training in check.costs["time"]["trainings"]:
         network = facts[training["who"]]
         parallel = min(max(threads // recipe.compute.processes, 1), training["trainings"])
@@ -129,6 +131,17 @@ def apply_measurements(check: Check, recipe: Recipe, facts: dict[str, Any]) -> N
         check.add(STOPS, "student_not_smaller", "student", text)
 
 
+def num_entries(check: Check, recipe: Recipe) -> dict[str, int]:
+    """Modality -> entries that a frozen encoder reads at the most, those of synthetic rows included."""
+    copies = {
+        m.name: recipe.data.synthetic_rows
+        if implements(load_modality(recipe.modalities[m.name].kind), "synthesise")
+        else 0
+        for m in check.modalities
+    }
+    return {m.name: m.cells * (1 + copies[m.name]) for m in check.modalities}
+
+
 def size(count: float) -> str:
     """Bytes as text: ``1.3 GB``."""
     for unit, large in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
@@ -142,7 +155,8 @@ def _store(recipe: Recipe, rows: dict[str, int], numbers: int) -> int:
     count, settings = len(recipe.trained.encoders) if recipe.trained else 1, recipe.extract
     subset_counts = {"full": 1, "each": 1 + count if count > 1 else 1, "all": 2**count - 1}
     subsets = subset_counts[settings.subsets] if isinstance(settings.subsets, str) else 1 + len(settings.subsets)
-    answers = recipe.num_teachers * subsets * (rows["train"] + rows["validation"] + settings.views * rows["train"])
+    train = rows["train"] * (1 + recipe.data.synthetic_rows)
+    answers = recipe.num_teachers * subsets * (train + rows["validation"] + settings.views * train)
     return answers * (STORED + (2 if settings.dtype == "float16" else 4) * numbers)
 
 

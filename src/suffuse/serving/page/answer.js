@@ -5,12 +5,14 @@ import { change, knows, number, percent, t } from "./language.js";
 
 const MOST = 6; // probabilities that are shown at once
 
-// A prediction -> elements. given: columns were sent; took: milliseconds; command: the same from a shell
-export function answered(model, prediction, { took, command, given }) {
+// A prediction -> elements. given: columns were sent; known: what the table says; took: milliseconds; command: the same
+// from a shell
+export function answered(model, prediction, { took, command, given, known }) {
   const nothing = given ? null : h("p", { class: "note", word: "knows_nothing" });
   const targets = model.targets.filter((target) => target.name in prediction.answers);
   return [
     nothing,
+    known ? h("p", { class: "note", word: "known", args: { answer: known } }) : null,
     ...targets.map((target) => one(target, prediction, targets.length > 1)),
     rests(model, prediction),
     h("details", {}, h("summary", { word: "program" }), h("pre", { tabindex: "0" }, command)),

@@ -42,6 +42,20 @@ export function describe(name) {
   return ask(`v1/models/${encodeURIComponent(name)}`);
 }
 
+export async function examples(name) {
+  return (await ask(`v1/models/${encodeURIComponent(name)}/examples`)).examples;
+}
+
+// Records -> their predictions; a cell that can't be read is left out, and its prediction has the reason
+export async function predictAll(name, records, threshold, signal) {
+  const body = { records, on_unreadable: "absent", ...(threshold == null ? {} : { threshold }) };
+  const headers = { "Content-Type": "application/json" };
+  const options = { method: "POST", headers, body: JSON.stringify(body), signal };
+  const { predictions } = await ask(`v1/models/${encodeURIComponent(name)}/predict`, options);
+  if (predictions?.length !== records.length) throw new Refused("odd");
+  return predictions;
+}
+
 export function address(name) {
   return new URL(`v1/models/${encodeURIComponent(name)}/predict`, document.baseURI).href;
 }

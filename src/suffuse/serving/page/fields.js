@@ -33,7 +33,17 @@ export function line({ id, labelled, changed }) {
 }
 
 export function date({ id, labelled, changed }) {
-  return typed(input({ id, type: "date", "aria-labelledby": labelled }, changed), changed);
+  const field = input({ id, type: "date", "aria-labelledby": labelled }, changed);
+  const made = typed(field, changed);
+  const fill = (value) => {
+    field.type = /^\d{4}-\d\d-\d\d$/.test(value) ? "date" : "text"; // a calendar holds no other form, and no time
+    made.fill(value);
+  };
+  const clear = () => {
+    field.type = "date";
+    made.clear();
+  };
+  return { ...made, fill, clear };
 }
 
 export function number({ id, labelled, changed }) {
@@ -64,7 +74,12 @@ export function category({ column, id, labelled, changed }) {
   const options = choices.map((value) => h("option", { value }, value));
   const field = h("select", { id, "aria-labelledby": labelled, on: { change: changed } },
     h("option", { value: "", word: "nothing" }), ...options);
-  return typed(field, changed);
+  const made = typed(field, changed);
+  const fill = (value) => { // one that the model doesn't know is offered too
+    if (!choices.includes(String(value))) field.append(h("option", { value: String(value) }, String(value)));
+    made.fill(value);
+  };
+  return { ...made, fill };
 }
 
 function input(attributes, changed) {
@@ -77,6 +92,11 @@ function typed(field, changed) {
     field.style.height = "";
     changed();
   };
+  const fill = (value) => {
+    field.value = String(value);
+    field.dispatchEvent(new Event("input"));
+    changed();
+  };
   const has = () => field.value.trim() !== "";
-  return { element: field, has, value: async () => field.value, spoken: () => field.value, clear };
+  return { element: field, has, value: async () => field.value, spoken: () => field.value, clear, fill };
 }

@@ -3,10 +3,10 @@
 import { h } from "./dom.js";
 
 // A button that opens the file dialogue; the input itself is what a keyboard and a screen reader meet.
-export function chooser({ word, accept, capture, labelled, id, take }) {
-  const input = h("input", { type: "file", accept, capture, id, class: "file", "aria-describedby": labelled });
+export function chooser({ word, accept, capture, labelled, id, several = false, take }) {
+  const input = h("input", { type: "file", accept, capture, id, multiple: several, class: "file", "aria-describedby": labelled });
   input.addEventListener("change", () => {
-    if (input.files.length) take(input.files[0]);
+    if (input.files.length) take(...input.files);
     input.value = ""; // the same file may be chosen again
   });
   return h("label", { class: "button" }, input, h("span", { word }));

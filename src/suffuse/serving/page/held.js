@@ -2,6 +2,7 @@
 
 import { packed } from "./api.js";
 import { h } from "./dom.js";
+import { file as fileOf } from "./examples.js";
 import { droppable } from "./files.js";
 import { say } from "./language.js";
 
@@ -52,7 +53,8 @@ export function held({ view, wrap, labelled, changed, choices, note, read, told,
     error.hidden = false;
   }
 
-  return { element, has: () => file !== null, value: () => packed(file), spoken: () => `@${file.name}`, clear, take, takes };
+  const fill = (value, name) => take(fileOf(value, name));
+  return { element, fill, has: () => file !== null, value: () => packed(file), spoken: () => `@${file.name}`, clear, take, takes };
 }
 
 function converted({ format }) {

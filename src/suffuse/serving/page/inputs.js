@@ -8,7 +8,8 @@ import { series } from "./series.js";
 import { h, unique } from "./dom.js";
 import { say } from "./language.js";
 
-// A widget is {element, has(), value(), spoken(), clear()}; problem(), take(file) and takes(file) where there is such a thing.
+// A widget is {element, has(), value(), spoken(), clear(), fill(value, name)};
+// problem(), take(file) and takes(file) where there is such a thing.
 const WIDGETS = { image: picture, text, audio: sound, number, category, date, series };
 
 function widget(column) {
@@ -80,6 +81,13 @@ export function problem(self) {
 export function clear(self) {
   self.muted = false;
   for (const p of self.parts) p.clear();
+}
+
+// A record's cells into their fields, and nothing else
+export async function fill(cards, record) {
+  cards.forEach(clear);
+  const parts = cards.flatMap((c) => c.parts).filter((p) => record[p.column] != null);
+  await Promise.all(parts.map((p) => p.fill(record[p.column], p.column)));
 }
 
 // Whether one of the cards took a file that was dropped or pasted anywhere; empty places first.

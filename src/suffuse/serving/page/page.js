@@ -1,14 +1,17 @@
 // The page: from what the server says of a model to its inputs, and from these to its answer.
 
-import { Refused, address, describe, models, predict } from "./api.js";
+import { Refused, address, describe, examples, models, predict } from "./api.js";
 import { answered, summary } from "./answer.js";
 import { byId, h } from "./dom.js";
 import { command } from "./command.js";
 import { carriesFiles } from "./files.js";
-import { card, clear, problem, spoken, take, values } from "./inputs.js";
+import { release, show as offer, told } from "./examples.js";
+import { card, clear, fill, problem, spoken, take, values } from "./inputs.js";
 import { choose, current, say, t } from "./language.js";
+import * as table from "./table.js";
 
-const state = { name: "", model: null, cards: [], last: null, asking: null };
+// example: the one whose cells are in the form, while nobody has changed them
+const state = { name: "", model: null, cards: [], last: null, asking: null, example: null, filling: false };
 
 async function begin() {
   choose(current());
@@ -35,7 +38,7 @@ async function open(name) {
   state.model = await describe(name);
   state.name = name;
   state.last = null;
-  state.cards = state.model.inputs.map((input) => card(input, state.model.limits ?? {}, () => {}));
+  state.cards = state.model.inputs.map((input) => card(input, state.model.limits ?? {}, changed));
   document.title = `${name} · suffuse`;
   const title = byId("title");
   delete title.dataset.word;
@@ -43,6 +46,30 @@ async function open(name) {
   title.hidden = byId("lead").hidden = byId("form").hidden = false;
   byId("inputs").replaceChildren(...state.cards.map((c) => c.element));
   byId("answer").hidden = true;
+  table.begin({ model: state.model, threshold: () => (badThreshold() ? null : threshold()) });
+  state.example = null;
+  offer(await examples(name), state.model, tryExample);
+}
+
+async function tryExample(example) {
+  state.filling = true;
+  await fill(state.cards, example.record);
+  state.filling = false;
+  state.example = example;
+  await ask();
+}
+
+function changed() {
+  if (state.filling || !state.example) return;
+  state.example = null;
+  release();
+}
+
+// A table, with the files that it names, or files for the cards
+function dropped(files) {
+  const sheet = files.find(table.isTable);
+  if (sheet) table.open(sheet, files.filter((file) => file !== sheet)).catch(refused);
+  return sheet ? byId("table").scrollIntoView({ block: "nearest" }) : files.forEach((file) => take(state.cards, file));
 }
 
 function listen() {
@@ -65,6 +92,7 @@ function listen() {
     choose(current() === "en" ? "zh" : "en");
     byId("language").lang = current() === "en" ? "zh-CN" : "en";
     if (state.last) show(state.last);
+    table.render();
   });
   document.addEventListener("paste", (event) => {
     for (const file of event.clipboardData?.files ?? []) if (take(state.cards, file)) event.preventDefault();
@@ -73,7 +101,7 @@ function listen() {
   document.addEventListener("drop", (event) => { // beside the cards: whichever takes such a file
     if (!carriesFiles(event)) return;
     event.preventDefault();
-    for (const file of event.dataTransfer.files) take(state.cards, file);
+    dropped([...event.dataTransfer.files]);
   });
 }
 
@@ -98,7 +126,7 @@ async function ask() {
     if (state.asking !== asking) return;
     const took = performance.now() - start;
     const line = command(address(name), given ? state.cards.flatMap(spoken) : empty, threshold());
-    const facts = { took, command: line, given };
+    const facts = { took, command: line, given, known: state.example && told(state.example) };
     show({ model: state.model, prediction, facts });
     arrive();
   } catch (error) {

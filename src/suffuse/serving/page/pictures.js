@@ -24,6 +24,7 @@ export function pictures(context) {
     spoken: () => filled().map((p) => p.spoken()),
     clear: () => places.forEach((p) => p.clear()),
     take: (file) => (places.find((p) => !p.has()) ?? places[0]).take(file),
+    fill: (value, name) => Promise.all([value].flat().map((one, place) => places[place].fill(one, name))),
     takes: places[0].takes,
     full: () => filled().length === places.length,
   };

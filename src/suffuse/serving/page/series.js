@@ -46,8 +46,13 @@ export function series({ id, labelled, changed }) {
 
   const has = () => file !== null || field.value.trim() !== "";
   const value = async () => (file ? packed(file) : steps(field.value));
+  const fill = (value) => {
+    clear();
+    field.value = value.map((step) => [step].flat().join(", ")).join("\n");
+    changed();
+  };
   const spoken = () => (file ? `@${file.name}` : steps(field.value));
-  return { element, has, value, spoken, clear, problem, take, takes: (other) => /\.npy$/i.test(other.name) };
+  return { element, has, value, spoken, clear, fill, problem, take, takes: (other) => /\.npy$/i.test(other.name) };
 }
 
 // "1, 2\n3, 4" -> [[1, 2], [3, 4]]; one line, or one number a line -> a flat list; JSON as it is; null: not numbers
