@@ -139,7 +139,8 @@ def _commit(name: HubName) -> str:
     try:
         return str(hub.HfApi().dataset_info(name.path, revision=name.revision, timeout=SECONDS).sha)
     except Exception as error:  # of the library, and of the HTTP client that it uses
-        cache = Path(hub.constants.HF_HUB_CACHE) / f"datasets--{name.path.replace('/', '--')}"
+        constants: Any = optional("huggingface_hub.constants", EXTRA)  # the package alone doesn't load it
+        cache = Path(constants.HF_HUB_CACHE) / f"datasets--{name.path.replace('/', '--')}"
         reference = cache / "refs" / (name.revision or "main")
         if reference.is_file():
             return reference.read_text().strip()
@@ -209,9 +210,9 @@ def _facts(folder: Path) -> list[Any]:
 
 def _cache() -> Path:
     """The library's folder for datasets."""
-    hub: Any = optional("huggingface_hub", EXTRA)
+    constants: Any = optional("huggingface_hub.constants", EXTRA)
     chosen = os.environ.get("HF_DATASETS_CACHE")
-    return Path(chosen).expanduser() if chosen else Path(hub.constants.HF_HOME) / "datasets"
+    return Path(chosen).expanduser() if chosen else Path(constants.HF_HOME) / "datasets"
 
 
 @contextmanager
