@@ -114,6 +114,16 @@ def test_the_command_pushes(hub: Hub, export: Path, monkeypatch: pytest.MonkeyPa
     assert hub.created[0].get("private") is False or hub.created[0].get("visibility") == "public"
 
 
+@pytest.mark.parametrize("rows", [0, 3])
+def test_rows_that_go_with_the_export_are_named(
+    hub: Hub, export: Path, rows: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (export / "signature.json").unlink()
+    export_integrity.seal(export, {"version": export_integrity.VERSION, "name": "run", "examples": rows})
+    push(export, "user/model", endpoint=hub.address)
+    assert ("3 rows of the table are uploaded too" in capsys.readouterr().err) == (rows > 0)
+
+
 def test_what_isn_t_whole_is_not_pushed(hub: Hub, export: Path, tmp_path: Path) -> None:
     (export / "model.onnx").write_bytes(b"weighty")
     with pytest.raises(SuffuseError, match=r"model\.onnx"):

@@ -7,6 +7,7 @@ from typing import Any
 
 from .. import export_integrity
 from ..errors import SuffuseError
+from ..progress import say
 from ..registry import optional
 
 
@@ -21,13 +22,16 @@ def push(folder: Path, repo: str, public: bool = False, endpoint: str | None = N
     files: list[str] = []
     for form in export_integrity.forms(place):
         files = [*export_integrity.read(place, form)[0]["files"]]
+    signature = export_integrity.read_signature(place)
+    if rows := signature.get("examples", 0):
+        say(f"WARNING: {rows} rows of the table are uploaded too, in examples.json (export.examples)")
     hub: Any = optional("huggingface_hub", "hub")
     try:
         api = hub.HfApi(endpoint=endpoint)
         api.create_repo(repo, private=not public, exist_ok=True)
         commit = api.upload_folder(
             repo_id=repo, folder_path=place, allow_patterns=[*files, export_integrity.SIGNATURE],
-            commit_message=f"suffuse export {export_integrity.read_signature(place)['digest'][:12]}",
+            commit_message=f"suffuse export {signature['digest'][:12]}",
         )  # fmt: skip
     except Exception as error:  # of the library, and of the HTTP client that it uses
         message = next(iter(str(error).splitlines()), type(error).__name__)

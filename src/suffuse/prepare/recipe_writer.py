@@ -104,6 +104,7 @@ def write(plan: Plan, draft: Draft) -> str:
         ],
         _distill(plan, draft),
         _goal(),
+        _export(),
     ]
     return "\n\n".join("\n".join(section) for section in sections if section) + "\n"
 
@@ -359,4 +360,11 @@ def _goal() -> list[str]:
         _line(f"  keep: {Goal().keep}", "of the teacher's score, at least"),
         "  # size: 1MB               # the exported file, at most",
         "  # latency_ms: 5           # one row on one thread, at most",
+    ]
+
+
+def _export() -> list[str]:
+    return [
+        "# Rows of the table for the page of `suffuse serve` to show. Whoever gets the export gets them too.",
+        "# export: {examples: 3}",
     ]
