@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import subprocess
 import sys
@@ -74,3 +75,30 @@ def test_pre_commit_runs_the_commands_of_make_check() -> None:
     entries = {hook["entry"].replace(".venv/bin", "$(BIN)") for hook in hooks}
     check = re.search(r"^check:.*\n((?:\t.+\n)+)", MAKEFILE, re.M)
     assert check and {line.strip() for line in check[1].splitlines()} <= entries
+
+
+@pytest.fixture(scope="module")
+def install_torch() -> Any:
+    """tools/install_torch.py as a module."""
+    spec = importlib.util.spec_from_file_location("install_torch", ROOT / "tools" / "install_torch.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize(
+    ("listed", "newest"),
+    [
+        ("Available versions: 2.15.0, 2.14.1, 2.13.0+cpu, 2.13.0, 2.9.1+cpu", "2.13.0+cpu"),
+        ("Available versions: 2.9.1+cpu, 2.10.0+cpu, 2.10.0+cu130", "2.10.0+cpu"),
+        ("Available versions: 2.15.0, 2.14.1+cu130", None),
+        ("", None),
+    ],
+)
+def test_the_newest_build_without_gpu_kernels_is_taken(install_torch: Any, listed: str, newest: str | None) -> None:
+    assert install_torch.newest_build(listed) == newest
+
+
+def test_the_build_is_one_that_the_package_allows(install_torch: Any) -> None:
+    assert re.fullmatch(r"torch>=\d+\.\d+", install_torch.requirement(ROOT / "pyproject.toml"))
