@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from xml.etree import ElementTree
@@ -13,12 +13,8 @@ ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
-def draw_layers() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("draw_layers", ROOT / "tools" / "draw_layers.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def draw_layers(load_tool: Callable[[str], ModuleType]) -> ModuleType:
+    return load_tool("draw_layers")
 
 
 def test_the_picture_is_what_the_contract_draws(draw_layers: ModuleType) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import subprocess
 import sys
@@ -78,13 +77,9 @@ def test_pre_commit_runs_the_commands_of_make_check() -> None:
 
 
 @pytest.fixture(scope="module")
-def install_torch() -> Any:
+def install_torch(load_tool: Any) -> Any:
     """tools/install_torch.py as a module."""
-    spec = importlib.util.spec_from_file_location("install_torch", ROOT / "tools" / "install_torch.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_tool("install_torch")
 
 
 @pytest.mark.parametrize(

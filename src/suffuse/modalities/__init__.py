@@ -123,13 +123,14 @@ class ModalityPart(Protocol):
         self, settings: ModalitySettings, items: list[str], copies: int, random: np.random.Generator
     ) -> Iterator[list[str]]:
         """``copies`` times a variation of each item, plausible and without a label of its own: synthetic rows are made
-        of them (:mod:`suffuse.prepare.synthetic_rows`). Only of items that are strings."""
-        raise NotImplementedError
+        of them (:mod:`suffuse.prepare.synthetic_rows`). Only of items that are strings. Without it items stay as they
+        are."""
+        return iter([items] * copies)
 
     @default
     def as_cells(self, settings: ModalitySettings, item: str) -> dict[str, str]:
-        """Column -> cell, which ``load`` reads to this item. Needed beside ``synthesise``."""
-        raise NotImplementedError
+        """Column -> cell, which ``load`` reads to this item; none where items stay as they are."""
+        return {}
 
     @default
     def unknown(self, settings: ModalitySettings, statistics: Facts, items: Any) -> list[tuple[int, str, str]]:

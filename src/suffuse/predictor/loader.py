@@ -16,7 +16,7 @@ from ..sources.table_format import AS_IS, TableFormat
 from ..sources.text_format import is_encoding
 from ..temperature_scaling import Temperatures
 from ..types import Field, Head
-from . import examples
+from . import exported_examples
 from . import signature as signatures
 from .input_encoding import Derivation, Input
 from .signature import Signature, TargetCells
@@ -38,7 +38,7 @@ class Facts:
     table: TableFormat = AS_IS  # how the recipe's table is written; an encoding that others may have too
     tasks: Mapping[str, TargetCells] = field(default_factory=lambda: {})  # target -> how its cells are written
     differs: tuple[str, ...] = ()  # libraries that read entries here with another version than where it was exported
-    examples: tuple[examples.Example, ...] = ()  # rows to try the model on
+    examples: tuple[exported_examples.Example, ...] = ()  # rows to try the model on
 
 
 @dataclass(frozen=True)
@@ -83,14 +83,14 @@ def read(folder: Path, threads: int, form: str | None, allowed: str | Path | Non
 
 def _examples(
     contents: Mapping[str, bytes], inputs: tuple[Input, ...], derived: Mapping[str, Derivation]
-) -> tuple[examples.Example, ...]:
-    if examples.FILE not in contents:
+) -> tuple[exported_examples.Example, ...]:
+    if exported_examples.FILE not in contents:
         return ()
     known = {c for i in inputs for c in i.settings.columns} | {d.settings.column for d in derived.values()}
     try:
-        return examples.parse(contents[examples.FILE], known)
+        return exported_examples.parse(contents[exported_examples.FILE], known)
     except ValueError as error:
-        raise signatures.FileError(examples.FILE, str(error)) from None
+        raise signatures.FileError(exported_examples.FILE, str(error)) from None
 
 
 def _session(network: bytes, threads: int, folder: Path, file: str) -> Any:

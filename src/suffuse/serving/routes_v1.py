@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from ..errors import UsageError
-from ..predictor.examples import Example
+from ..predictor.exported_examples import Example
 from ..predictor.prediction import answers, contributions
 from ..shapley import MAX_MODALITIES
 from .body_parsing import FormField, dump_json, parse_form, parse_json
