@@ -70,9 +70,7 @@ def finished(build_once: Callable[..., Path]) -> Path:
 
     def make(folder: Path) -> None:
         photos(folder / "photos")
-        check_success(
-            suffuse("run", "photos", "--target", "label", "--preset", "fast", "-o", "made", *SETS, cwd=folder)
-        )
+        check_success(suffuse("run", "photos", "--preset", "fast", "-o", "made", *SETS, cwd=folder))
 
     return build_once("photos", TINY, make)
 
@@ -114,7 +112,7 @@ def test_a_table_file_needs_a_target(tmp_path: Path) -> None:
 
 def test_a_folder_is_no_recipe(tmp_path: Path) -> None:
     photos(tmp_path / "photos")
-    check_failure(suffuse("run", "photos", cwd=tmp_path), 2, "this is a table", "suffuse run", "--target label")
+    check_failure(suffuse("check", "photos", cwd=tmp_path), 2, "this is a table", "suffuse run", "--target label")
     check_failure(suffuse("run", "hf://user/photos"), 2, "this is a table", "--target COLUMN")
 
 

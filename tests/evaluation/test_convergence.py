@@ -81,23 +81,30 @@ RISES, SITS = length(True), length(False)  # SITS: on a plateau, below its train
 DONE, CAUGHT_UP = length(False, in_doubt=False), length(True, claimed=0.0, in_doubt=False)
 
 
+GAP, LEAD = ["training score"], ["lead"]
+
+
 @pytest.mark.parametrize(
-    ("in_doubt", "lengths", "automatic", "expected"),
+    ("found", "lengths", "automatic", "expected"),
     [
-        (False, [], True, ("trained", None)),
-        (True, [], False, ("off", None)),
-        (True, [], True, ("rising", 2)),
-        (True, [RISES], True, ("rising", 4)),
-        (True, [SITS], True, ("rising", 4)),
-        (True, [CAUGHT_UP], True, ("longer", None)),
-        (True, [RISES, DONE], True, ("longer", None)),
-        (True, [SITS, SITS, SITS], True, ("longer", None)),
-        (True, [RISES, RISES, RISES], True, ("rising", None)),
-        (True, [RISES, RISES, CAUGHT_UP], True, ("longer", None)),
+        ([], [], True, ("trained", None)),
+        (GAP, [], False, ("off", None)),
+        (GAP, [], True, ("rising", 2)),
+        (GAP, [RISES], True, ("rising", 4)),
+        (GAP, [SITS], True, ("rising", 4)),
+        (GAP, [CAUGHT_UP], True, ("longer", None)),
+        (GAP, [RISES, DONE], True, ("longer", None)),
+        (GAP, [SITS, SITS, SITS], True, ("longer", None)),
+        (GAP, [RISES, RISES, RISES], True, ("rising", None)),
+        (GAP, [RISES, RISES, CAUGHT_UP], True, ("longer", None)),
+        (LEAD, [], True, ("rising", 2)),
+        (LEAD, [], False, ("trained", None)),
+        (LEAD, [DONE], True, ("longer", None)),
+        (LEAD, [RISES], True, ("rising", 4)),
     ],
 )
-def test_what_follows(in_doubt, lengths, automatic, expected):
-    assert outcome(in_doubt, lengths, automatic) == expected
+def test_what_follows(found, lengths, automatic, expected):
+    assert outcome(found, lengths, automatic) == expected
 
 
 @pytest.mark.parametrize("name", ["student", "baseline-0.05", "baseline-x4", "baseline-0.05-x2"])
@@ -162,6 +169,19 @@ def test_longer_baselines_are_trained_one_length_after_the_other(started, monkey
     assert (
         half["rows"]["labels"] == read_json(started.path("baseline-0.5", "seed-1", "training.json"))["rows"]["labels"]
     )
+
+
+def test_a_lead_of_a_baseline_that_fits_its_training_rows_is_checked_once(started, monkeypatch):
+    """The student is ahead and nothing else is in doubt; twice the epochs change nothing."""
+    monkeypatch.setattr(convergence, "is_ahead", lambda *_: True)
+    facts = {"claimed": 0.1, "training_gap": 0.0, "deviations": {}}
+    monkeypatch.setattr(convergence, "doubts", lambda *_: {**facts, "doubts": []})
+    flat = {"validation": [], "rise": 0.0, "low": -0.1, "high": 0.1, "rising": False}
+    monkeypatch.setattr(convergence, "rise", lambda *_: flat)
+    pipeline.run_stage(started, "distill")
+    comparison = read_json(started.path(FILE))["comparisons"]["student"]
+    assert (comparison["doubts"], comparison["settled"], comparison["why"]) == (["lead"], True, "longer")
+    assert started.path("baseline-x2").is_dir() and not started.path("baseline-x4").exists()
 
 
 def test_killed_between_two_lengths_it_ends_with_the_same_bits(started, monkeypatch):

@@ -159,6 +159,35 @@ def test_the_proposed_recipe_reads_the_files_and_not_where_they_came_from(tmp_pa
     assert not any(name.startswith("photo_") for name, _ in proposal.unused)
 
 
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.csv"])
+def test_lists_of_addresses_become_lists_of_paths(tmp_path: Path, server: Server, name: str) -> None:
+    """One and two pictures a row, as lists and as texts that are JSON lists; every seventh second picture is gone."""
+    table: list[dict[str, Any]] = []
+    for row in range(42):
+        second = server.address(f"none/{row}.png" if row % 7 == 6 else f"picture/{row + 50}.png")
+        photos = [server.address(f"picture/{row}.png"), second][: 1 + row % 2]
+        table.append({"photos": photos, "kind": "ab"[row % 2]})
+    if name == "rows.csv":
+        write(tmp_path, [{**row, "photos": json.dumps(row["photos"])} for row in table])
+    else:
+        (tmp_path / name).write_text("".join(json.dumps(row) + "\n" for row in table))
+    done = fetch(str(tmp_path / name), options=OPEN)
+    assert (done.files, len(done.failures)) == (42 + 18, 3)
+    for row, written in zip(pq.read_table(done.manifest).to_pylist(), table, strict=True):
+        files, addresses, statuses = (
+            json.loads(row[key]) if name == "rows.csv" else row[key]
+            for key in ("photos", "photos_address", "photos_status")
+        )
+        assert addresses == written["photos"] and len(files) == len(statuses) == len(addresses)
+        for file, address, status in zip(files, addresses, statuses, strict=True):
+            if status == "ok":
+                assert (tmp_path / file).read_bytes() == png(int(address.rpartition("/")[2][:-4]))
+            else:
+                assert (file, status) == (address, "404 Not Found")
+    photos = next(c for c in propose(str(done.manifest), "kind", place=tmp_path).columns if c.name == "photos")
+    assert photos.role == "image"
+
+
 def test_paths_in_other_columns_stay_valid(tmp_path: Path, server: Server) -> None:
     (tmp_path / "scan.png").write_bytes(png(9))
     rows = [{**row, "scan": "scan.png"} for row in rows_of(server)]

@@ -33,6 +33,7 @@ def run_command(  # noqa: PLR0913  # options of a verb
     """Run every stage that isn't up to date, from raw rows to the report. Of a table: propose a recipe first."""
     from .. import overrides, pipeline
 
+    target = target or _class_label(where)
     if target is not None:
         run, did = _run_table(where, target, (set_, out, from_, minutes, preset)), True
     else:
@@ -53,6 +54,15 @@ def run_command(  # noqa: PLR0913  # options of a verb
         typer.echo(visible(overrides.repeat(run, Path(where) if target is None else _recipe_of(run))), err=True)
     if not json_:
         say_next(after_run(run))
+
+
+def _class_label(where: str) -> str | None:
+    """The target of a folder of pictures or recordings by class, which needs no name; None of anything else."""
+    from .. import sources
+    from ..recipe import is_run
+
+    folder = Path(where)
+    return "label" if folder.is_dir() and not is_run(folder) and sources.is_class_folder(folder) else None
 
 
 def _recipe(where: str) -> Path:

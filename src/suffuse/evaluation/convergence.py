@@ -8,12 +8,14 @@ the *claimed difference*, is in doubt
     training score   where the student's training score exceeds the baseline's by half of the claimed difference or more
     spread           where the standard deviation of the baseline over seeds, less what the validation rows alone make
                      of it, is 5 times the student's or more: some seeds failed, or aren't done
+    lead             where the claimed difference is larger than the interval of the validation rows: nothing is claimed
+                     before one longer training. A baseline may fit its training rows and still gain from more steps
 
 Then the baseline is trained again with 2, 4 and 8 times the epochs, all else equal, until the student isn't ahead any
 more, or the validation score stops rising by more than the interval of the validation rows (or can't rise by more) and
-neither doubt is left: either of them counts where the student's lead is larger than that interval. At the cap a score
-that has stopped rising is enough. Every decision follows from finished trainings and from training and validation rows
-alone: it is the same after a kill, and test rows have no part in it.
+neither of the first two doubts is left: they count where the student's lead is larger than that interval. At the cap a
+score that has stopped rising is enough. Every decision follows from finished trainings and from training and
+validation rows alone: it is the same after a kill, and test rows have no part in it.
 """
 
 from __future__ import annotations
@@ -42,7 +44,7 @@ FACTORS = (2, 4, 8)  # times the epochs; the last is the cap
 GAP = 0.5  # share of the claimed difference that training scores may differ by
 SPREAD = 5.0  # times the student's standard deviation over seeds
 FILE = "convergence.json"
-TRAINING_SCORE, SEEDS = "training score", "spread"  # doubts
+TRAINING_SCORE, SEEDS, LEAD = "training score", "spread", "lead"  # doubts
 # why a comparison is, or isn't, settled
 NO_LEAD, TRAINED, LONGER, RISING, OFF = "no lead", "trained", "longer", "rising", "off"
 
@@ -89,10 +91,11 @@ def rise(
     }  # fmt: skip
 
 
-def outcome(doubted: bool, lengths: Sequence[Mapping[str, Any]], automatic: bool) -> tuple[str, int | None]:
+def outcome(found: Sequence[str], lengths: Sequence[Mapping[str, Any]], automatic: bool) -> tuple[str, int | None]:
     """Why the comparison is or isn't settled, and the factor of the next longer training; None where there is none.
-    ``lengths``: ``rising``, ``doubts`` and ``claimed`` of each length that was trained, compared with the student."""
-    if not doubted:
+    ``found``: its doubts; ``lengths``: ``rising``, ``doubts`` and ``claimed`` of each length that was trained, compared
+    with the student."""
+    if not found or (not automatic and list(found) == [LEAD]):
         return TRAINED, None
     if not automatic:
         return OFF, None
@@ -151,9 +154,11 @@ class Convergence:
         name, automatic = with_fraction("baseline", fraction), self.run.recipe.distill.longer_baselines
         student = self._recorded(with_fraction("student", fraction))
         facts = doubts(student, self._recorded(name), lambda: spread(self._scores(name, fraction)).residual)
+        if facts["claimed"] > 0 and not facts["doubts"]:
+            facts["doubts"] = [LEAD] if self._is_ahead(fraction, name) else []
         lengths: list[dict[str, Any]] = []
         while True:
-            why, factor = outcome(bool(facts["doubts"]), lengths, automatic)
+            why, factor = outcome(facts["doubts"], lengths, automatic)
             if factor is None or not self._is_trained(fraction, factor):
                 why = NO_LEAD if why == TRAINED and facts["claimed"] <= 0 else why
                 settled = why in (NO_LEAD, TRAINED, LONGER)
@@ -167,10 +172,14 @@ class Convergence:
         facts = rise(*pair, draws.confidence, bounds(self.metric), draws.size)
         student = with_fraction("student", fraction)
         facts |= doubts(self._recorded(student), self._recorded(model), lambda: spread(pair[0]).residual)
-        facts["ahead"] = is_ahead(self._scores(student, fraction), pair[0], draws.confidence, draws.size)
+        facts["ahead"] = self._is_ahead(fraction, model)
         facts["doubts"] = facts["doubts"] if facts["ahead"] else []
         epochs = factor * training_of(self.run.recipe.distill, False).epochs
         return {"model": model, "epochs": epochs, **facts}
+
+    def _is_ahead(self, fraction: float, baseline: str) -> bool:
+        student, draws = self._scores(with_fraction("student", fraction), fraction), self._drawn(fraction)
+        return is_ahead(student, self._scores(baseline, fraction), draws.confidence, draws.size)
 
     def _is_trained(self, fraction: float, factor: int) -> bool:
         jobs = longer_jobs(self.run, fraction, factor)

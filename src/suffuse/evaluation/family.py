@@ -23,6 +23,7 @@ from .verdict import HELPS, HURTS, NO_EVIDENCE, holm
 FASTER = "faster"
 DOUBTS = {
     "training score": "of the claimed difference of {claimed:.4f} the training rows have {gap:.4f}",
+    "lead": "the lead of {claimed:.4f} is larger than the interval of the validation rows",
     "spread": "over seeds the baseline's standard deviation is {baseline:.4f}, the student's {student:.4f}",
 }
 

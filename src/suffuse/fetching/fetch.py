@@ -1,8 +1,9 @@
 """A table with addresses -> the same table with the paths of the files that were downloaded from them.
 
 The manifest, Parquet, has all rows and columns of the table. In a column that was fetched, a cell is the file's path
-from the manifest's folder; where there is no file the address stays, and the row is read without it. Beside it stand
-``COLUMN_address``, ``COLUMN_sha256`` and ``COLUMN_status`` (``ok``, or the reason), which no model reads.
+from the manifest's folder; where there is no file the address stays, and the row is read without it. A cell with a
+list of addresses becomes a list of paths. Beside the column stand ``COLUMN_address``, ``COLUMN_sha256`` and
+``COLUMN_status`` (``ok``, or the reason), which no model reads.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from ..progress import progress, say
 from ..sources.parquet import ORIGIN_KEY
 from ..sources.row_stream import Rows
 from ..sources.table_format import AS_IS, TableFormat
-from .address_columns import addresses, chosen_columns
+from .address_columns import addresses, chosen_columns, joined, parts
 from .download import Downloader, Limits, Rejected
 from .journal import Journal, Outcome
 
@@ -147,7 +148,7 @@ def _check_names(rows: Rows, columns: Mapping[str, str]) -> None:
 
 
 def _keys(rows: Rows, name: str, kind: str) -> Iterator[tuple[str, str]]:
-    return ((address, kind) for address in addresses(rows.table.column(name)) if address is not None)
+    return ((part, kind) for cell in addresses(rows.table.column(name)) for part in cell if part is not None)
 
 
 def _download(wanted: Sequence[tuple[str, str]], journal: Journal, options: FetchOptions) -> None:
@@ -191,20 +192,25 @@ def _write_failures(file: Path, failures: Sequence[Outcome]) -> None:
 
 def _write_manifest(manifest: Path, rows: Rows, columns: Mapping[str, str], journal: Journal) -> None:
     table, folder = rows.table, manifest.with_suffix("").name
-    added: dict[str, list[str | None]] = {}
+    facts: dict[str, pa.Array] = {}
     for name, kind in columns.items():
-        cells, found = table.column(name).to_pylist(), addresses(table.column(name))
-        outcomes = [None if address is None else journal.outcomes[address, kind] for address in found]
-        paths = [
-            f"{folder}/{outcome.file}" if outcome and outcome.file else cell
-            for cell, outcome in zip(cells, outcomes, strict=True)
-        ]
-        table = table.set_column(table.column_names.index(name), name, pa.array(paths, pa.string()))
-        values = (found, [o and (o.sha256 or None) for o in outcomes], [o and (o.reason or OK) for o in outcomes])
-        added |= {f"{name}_{fact}": cells for fact, cells in zip(ADDED, values, strict=True)}
-    for name, cells in added.items():
-        table = table.append_column(name, pa.array(cells, pa.string()))
-    table = table.replace_schema_metadata({ORIGIN_KEY: json.dumps([*rows.known.origin, *added])})
+        column = table.column(name)
+        added: dict[str, list[Any]] = {fact: [] for fact in ("file", *ADDED)}
+        for cell, found in zip(column.to_pylist(), addresses(column), strict=True):
+            outcomes = [address and journal.outcomes[address, kind] for address in found]
+            files = [
+                f"{folder}/{outcome.file}" if outcome and outcome.file else part
+                for part, outcome in zip(parts(cell), outcomes, strict=True)
+            ]
+            hashes = [outcome and (outcome.sha256 or None) for outcome in outcomes]
+            statuses = [outcome and (outcome.reason or OK) for outcome in outcomes]
+            for fact, values in zip(added, (files, found, hashes, statuses), strict=True):
+                added[fact].append(joined(cell, values))
+        table = table.set_column(table.column_names.index(name), name, pa.array(added.pop("file"), column.type))
+        facts |= {f"{name}_{fact}": pa.array(cells, column.type) for fact, cells in added.items()}
+    for name, cells in facts.items():
+        table = table.append_column(name, cells)
+    table = table.replace_schema_metadata({ORIGIN_KEY: json.dumps([*rows.known.origin, *facts])})
     with new_file(manifest) as out:
         pq.write_table(table, out)
     if rows.broken:

@@ -44,6 +44,7 @@ NAMES, ORIGIN = "names of files", "where files were fetched from, and whether th
 SAMPLE = 200  # values that are examined closely
 MIN_COVERAGE = 0.05  # of the rows must have a value
 SURE = 0.99  # of the values must be dates
+MAJORITY = 0.8  # of examined cells say what a column is
 NEW = 0.05  # of further rows have a value of their own: short texts, and no categories
 FEW = 20  # values: fewer make no free text, and no group
 ADDRESS = re.compile(r"(?i)https?://\S+")
@@ -162,22 +163,47 @@ def _nested_column(name: str, cells: pa.ChunkedArray, root: Root) -> Column:
         if shapes := array_shapes(sampled, root):
             reason, facts = sequence_facts(shapes)
             return Column(name, "sequence", reason, tuple(short(str(c)) for c in sampled[:3]), coverage, facts=facts)
-        items = [file_content(item) for cell in sampled for item in cell]
-        sides = [
-            side for item in sample(items) if isinstance(item, (str, bytes)) and (side := picture_side(item, root))
-        ]
-        if sides and 2 * len(sides) >= min(len(items), SAMPLE):
-            count = max(len(cell) for cell in sampled)
-            reason = f"up to {count} {size_text(sides)}"
-            side = int(np.median(sides))
-            return Column(
-                name, "image", reason, (), coverage, side=side, facts={"max_images": count} if count > 1 else {}
-            )
+        if pictures := _picture_lists(sampled, root):
+            reason, facts = pictures
+            side = facts.pop("side")
+            return Column(name, "image", reason, (), coverage, side=side, facts=facts)
+        items = [item for cell in sampled for item in cell]
+        web = {WEB: True} if items and _is_majority(_is_address(item) for item in items) else {}
         if items and all(isinstance(item, str) for item in items):
             texts = [None if cell is None else json.dumps(cell, ensure_ascii=False) for cell in cells.to_pylist()]
             examples = tuple(short(", ".join(cell)) for cell in sampled[:3])
-            return Column(name, "other", f"lists of texts: {NOT_READ}", examples, coverage, texts)
+            reason = _address_reason(items) if web else f"lists of texts: {NOT_READ}"
+            return Column(name, "other", reason, examples, coverage, texts, facts=web)
     return Column(name, "other", f"lists or records ({kind}): {NOT_READ}", (), coverage)
+
+
+def _picture_lists(cells: Sequence[Sequence], root: Root) -> tuple[str, dict[str, Any]] | None:
+    """(reason, facts) of lists of pictures; None where most elements are none."""
+    items = [file_content(item) for cell in cells for item in cell]
+    examined = [item for item in sample(items) if isinstance(item, (str, bytes))]
+    sides = [side for item in examined if (side := picture_side(item, root))]
+    if not sides or 2 * len(sides) < min(len(items), SAMPLE):
+        return None
+    count, side = max(len(cell) for cell in cells), int(np.median(sides))
+    facts = {"max_images": count} if count > 1 else {}
+    return f"up to {count} {size_text(sides)}", {"side": side, **facts}
+
+
+def _json_lists(cells: Sequence[str]) -> list[list]:
+    """The cells that are JSON lists of texts."""
+    found: list[list] = []
+    for cell in cells:
+        try:
+            value = json.loads(cell) if cell.startswith("[") else None
+        except (json.JSONDecodeError, RecursionError):
+            continue
+        if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
+            found.append(value)
+    return found
+
+
+def _is_address(item: Any) -> bool:
+    return isinstance(item, str) and ADDRESS.fullmatch(item) is not None
 
 
 def _file_column(name: str, cells: pa.ChunkedArray, root: Root) -> Column:
@@ -218,6 +244,12 @@ def _plain_role(filled: list[str], distinct: list[str], rows: int, root: Root) -
             return role_of(examined, root)
     if embedded_role := _embedded_role(examined, root):
         return embedded_role
+    lists = _json_lists(examined)
+    if len(lists) >= MAJORITY * len(examined):
+        if pictures := _picture_lists(lists, root):
+            return "image", *pictures
+        if _is_majority(_is_address(item) for cell in lists for item in cell):
+            return "other", _address_reason([item for cell in lists for item in cell]), {WEB: True}
     if _is_majority(v.startswith("[") for v in examined) and (shapes := array_shapes(examined, root)):
         return "sequence", *sequence_facts(shapes)
     if numbers := _number_role(filled, distinct):
@@ -287,7 +319,7 @@ def _repeats(filled: list[str], distinct: list[str]) -> bool:
 
 
 def _is_majority(votes: Any) -> bool:
-    return float(np.mean([bool(vote) for vote in votes])) >= 0.8
+    return float(np.mean([bool(vote) for vote in votes])) >= MAJORITY
 
 
 def _embedded_role(examined: list[str], root: Root) -> tuple[str, str, dict] | None:

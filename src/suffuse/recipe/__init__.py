@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from .data_settings import Data, Split, Task
 from .goal import Goal
-from .loading import make_recipe, read_recipe, recipe_of_text, to_yaml, with_parts
+from .loading import is_run, make_recipe, read_recipe, recipe_of_text, to_yaml, with_parts
 from .networks import AnyTeacher, Network, OwnTraining, Teacher, Training
 from .part_kinds import PARTS, RESERVED
 from .recipe import Recipe, default_losses
@@ -23,5 +23,5 @@ from .stage_settings import Baseline, Compute, Distill, Evaluate, Export, Extrac
 __all__ = [
     "PARTS", "RESERVED", "AnyTeacher", "Baseline", "Compute", "Data", "Distill", "Evaluate", "Export", "Extract",
     "Goal", "Limits", "Network", "OwnTraining", "Recipe", "Schedule", "Split", "Task", "Teacher", "Training",
-    "default_losses", "make_recipe", "read_recipe", "recipe_of_text", "to_yaml", "with_parts",
+    "default_losses", "is_run", "make_recipe", "read_recipe", "recipe_of_text", "to_yaml", "with_parts",
 ]  # fmt: skip

@@ -46,7 +46,7 @@ def read_recipe(path: Path, overrides: Sequence[str] = (), own: bool = True) -> 
         raise UsageError("this file is no recipe", where=path, got=got, expected=EXPECTED, hint=HINT)
     for override in overrides:
         _override(raw, override)
-    return make_recipe(with_parts(raw, path.parent) if own and not _is_run(path.parent) else raw, str(path))
+    return make_recipe(with_parts(raw, path.parent) if own and not is_run(path.parent) else raw, str(path))
 
 
 def with_parts(raw: dict, base: Path) -> dict:
@@ -56,7 +56,8 @@ def with_parts(raw: dict, base: Path) -> dict:
     return raw
 
 
-def _is_run(folder: Path) -> bool:
+def is_run(folder: Path) -> bool:
+    """Whether a folder is that of a run."""
     return any((folder / name).exists() for name in ("run.json", "stamps", ".partial"))
 
 

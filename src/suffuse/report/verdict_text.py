@@ -62,11 +62,12 @@ def verdicts(run: Run) -> list[Verdict]:
         fraction, metric = scores_table.fraction_of(c["who"]), c["metric"]
         models = (c["who"], c["against"], *(length["against"] for length in c.get("longer", ())))
         scores = {m: metric_format.ascii_value(metric, cards[m]["metrics"][metric]["mean"]) for m in models}
-        interval = metric_format.ascii_interval(metric, c, run.recipe.evaluate.confidence)
-        details = (interval, sample_size(c), adjusted_p(c), tuning_trials(run))
+        gain = stated(c)
+        interval = metric_format.ascii_interval(metric, gain, run.recipe.evaluate.confidence)
+        details = (interval, sample_size(c), adjusted_p(gain), tuning_trials(run))
         difference = t(
             "%(gap)s, %(details)s",
-            gap=metric_format.ascii_difference(metric, c["difference"]) + metric_format.difference_unit(metric),
+            gap=metric_format.ascii_difference(metric, gain["difference"]) + metric_format.difference_unit(metric),
             details=t(", ").join(filter(None, details)),
         )
         share = scores_table.label_share(fraction) if fraction else ""
@@ -77,10 +78,26 @@ def verdicts(run: Run) -> list[Verdict]:
     return texts
 
 
+def stated(comparison: dict) -> dict:
+    """The comparison whose difference the sentence states: for *helps* the one with the baseline that comes closest to
+    the student, of whatever length; else the one of equal length."""
+    if comparison["verdict"] != "helps" or not comparison.get("longer"):
+        return comparison
+    closest = min((comparison, *comparison["longer"]), key=lambda length: length["difference"])
+    return {**comparison, **closest, "p_adjusted": comparison["p_every_length"]}
+
+
 def scores_text(run: Run, comparison: dict, scores: dict[str, str]) -> str:
     """The scores of a comparison in words. ``scores``: model -> its score as text."""
     student, baseline = scores[comparison["who"]], scores[comparison["against"]]
     longer, epochs = comparison.get("longer") or [], comparison.get("epochs")
+    closest = stated(comparison)["against"]
+    if closest != comparison["against"]:
+        best = next(length for length in longer if length["against"] == closest)
+        values = {"student": student, "baseline": baseline, "first": comparison["baseline_epochs"]}
+        values |= {"score": scores[closest], "epochs": best["epochs"], "name": t(BASELINES["distillation"])}
+        return t("%(student)s against %(score)s for %(name)s with %(epochs)s epochs, %(baseline)s with %(first)s",
+                 **values)  # fmt: skip
     if comparison["verdict"] != "faster" or not epochs:
         name = baseline_name(run, comparison.get("about", "distillation"))
         own = comparison.get("baseline_epochs")
