@@ -24,6 +24,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,19 @@ from scipy.special import ndtri
 from scipy.stats import norm
 
 from result_file import write_result
-from suffuse.evaluation.convergence import FACTORS, LONGER, NO_LEAD, TRAINED, Scores, doubts, is_ahead, outcome, rise
+from suffuse.evaluation.convergence import (
+    FACTORS,
+    LONGER,
+    NO_LEAD,
+    TRAINED,
+    Scores,
+    doubts,
+    is_ahead,
+    is_rising,
+    outcome,
+    rise,
+    with_lead,
+)
 from suffuse.evaluation.family import family_verdicts
 from suffuse.evaluation.intervals import SHARE, Size, spread, summary
 from suffuse.evaluation.verdict import compare
@@ -125,13 +138,15 @@ def plain(values: np.ndarray, random: np.random.Generator) -> tuple[float, float
 @dataclass(frozen=True)
 class Curve:
     """A baseline's learning curve with the shape of easy-VQA's: a plateau, which each seed leaves after a number of
-    epochs of its own, and then the student's accuracy. Training rows have the same curve: nothing is overfitted."""
+    epochs of its own, and then the student's accuracy. Training rows have the same curve, or are all learned from the
+    first length on (``fitted``), as with few labels: scores on them then say nothing about the plateau."""
 
     student: float = 0.998
     plateau: float = 0.87
     leaves: float = 16.0  # epochs after which half of the seeds have left the plateau
     spread: float = 0.5  # standard deviation of the logarithm of that number
     noise: float = 0.01  # standard deviation of a seed's score on the plateau
+    fitted: bool = False
 
     def accuracies(self, seeds: int, lengths: Sequence[int], random: np.random.Generator) -> np.ndarray:
         """(L, S): the accuracy of each seed after each number of epochs."""
@@ -144,7 +159,7 @@ class Curve:
 def simulate_curve(curve: Curve, world: World, epochs: int, runs: int) -> dict[str, float]:
     """Shares of so many runs: verdicts on a student that is as good as its baseline becomes, ``settled`` comparisons,
     and the mean number of epochs of the longest baseline."""
-    random = np.random.default_rng([11, world.seeds, world.rows, epochs, int(curve.leaves)])
+    random = np.random.default_rng([11, world.seeds, world.rows, epochs, int(curve.leaves)])  # alike if fitted
     drawn, size = weights(world, random), Size(world.rows, world.groups)
     count = dict.fromkeys(("helps", "faster", "no evidence", "hurts", "settled", "epochs", "plain helps"), 0.0)
     for _ in range(runs):
@@ -155,7 +170,8 @@ def simulate_curve(curve: Curve, world: World, epochs: int, runs: int) -> dict[s
         for split in ("validation", "test"):
             hard = random.standard_normal(world.rows)  # for both models
             scores[split] = [scored(level, hard, world, drawn, random) for level in (student, *true)]
-        facts = decided(scores["validation"], (student, true), size)
+        training = np.full_like(true, curve.student) if curve.fitted else true
+        facts = decided(scores["validation"], (student, training), size)
         compared = compare(scores["test"][0], scores["test"][1], CONFIDENCE, SHARE, size, plan=False)
         longer = []
         for number in range(len(facts["lengths"])):
@@ -181,9 +197,9 @@ def decided(validation: list[list[np.ndarray]], training: tuple[np.ndarray, np.n
         own = validation[number + 1]
         return doubts(side(training[0], validation[0]), side(training[1][number], own), lambda: spread(own).residual)
 
-    facts, lengths = doubted(0), []
+    facts, lengths = with_lead(doubted(0), lambda: is_ahead(validation[0], validation[1], CONFIDENCE, size)), []
     while True:
-        why, factor = outcome(bool(facts["doubts"]), lengths, True)
+        why, factor = outcome(facts["doubts"], lengths, True)
         if factor is None:
             return {**facts, "lengths": lengths, "why": why, "settled": why in (NO_LEAD, TRAINED, LONGER)}
         number = len(lengths) + 1
@@ -191,6 +207,7 @@ def decided(validation: list[list[np.ndarray]], training: tuple[np.ndarray, np.n
         lengths.append({**facts_of_length, **doubted(number), "epochs": factor})
         lengths[-1]["ahead"] = is_ahead(validation[0], validation[number + 1], CONFIDENCE, size)
         lengths[-1]["doubts"] = lengths[-1]["doubts"] if lengths[-1]["ahead"] else []
+        lengths[-1]["rising"] = is_rising(lengths[-1])
 
 
 def scored(
@@ -228,15 +245,14 @@ def simulate_family(world: World, runs: int) -> dict[str, float]:
 def undertrained(runs: int) -> list[dict[str, Any]]:
     """Baselines that leave the plateau early and late, for several numbers of epochs and seeds."""
     found = []
-    for leaves in (8.0, 16.0, 40.0):
-        for epochs in (8, 16):
-            for seeds in (3, 5, 10):
-                for rows, together in ((500, 1), (2000, 4)):
-                    curve, world = Curve(leaves=leaves), World(seeds, rows, together, 0.0, 0.0)
-                    facts = {"leaves": leaves, "epochs": epochs, "seeds": seeds, "rows": rows, "together": together}
-                    found.append({**facts, **{k: v for k, v in simulate_curve(curve, world, epochs, runs).items()
-                                              if k != "epochs"}})  # fmt: skip
-                    print("  ".join(f"{k} {v:g}" for k, v in found[-1].items()), flush=True)
+    cases = product((False, True), (8.0, 16.0, 40.0), (8, 16), (3, 5, 10), ((500, 1), (2000, 4)))
+    for fitted, leaves, epochs, seeds, (rows, together) in cases:
+        curve, world = Curve(leaves=leaves, fitted=fitted), World(seeds, rows, together, 0.0, 0.0)
+        facts = {"fitted": fitted, "leaves": leaves, "epochs": epochs, "seeds": seeds, "rows": rows,
+                 "together": together}  # fmt: skip
+        shares = simulate_curve(curve, world, epochs, runs)
+        found.append({**facts, **{name: share for name, share in shares.items() if name != "epochs"}})
+        print("  ".join(f"{k} {v:g}" for k, v in found[-1].items()), flush=True)
     return found
 
 

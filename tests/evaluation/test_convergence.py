@@ -13,7 +13,7 @@ from suffuse import pipeline
 from suffuse.data.columns import Columns
 from suffuse.errors import UsageError
 from suffuse.evaluation import convergence
-from suffuse.evaluation.convergence import FILE, Convergence, Scores, doubts, outcome, rise
+from suffuse.evaluation.convergence import FILE, Convergence, Scores, doubts, is_rising, outcome, rise, with_lead
 from suffuse.evaluation.intervals import SHARE, Size
 from suffuse.files import read_json
 from suffuse.model_names import longer_name, parse_trained, with_fraction
@@ -71,6 +71,27 @@ def test_a_length_is_the_last_where_it_rises_by_no_more_than_the_rows(longer, sh
     """The rows' standard error is half a point; a score of 0.999 can't rise by as much again."""
     facts = rise(seeds(longer, 0.005), seeds(shorter, 0.005), 0.95, SHARE, Size(1000, 1000))
     assert facts["rising"] is rising and facts["rise"] == pytest.approx(longer - shorter)
+
+
+@pytest.mark.parametrize(
+    ("significant", "gain", "claimed", "rising"),
+    [
+        (False, 0.02, 0.1, False),
+        (False, 0.03, 0.1, True),  # three tenths of the lead that is left
+        (True, 0.001, 0.1, True),
+        (False, 0.03, -0.01, False),  # no lead is left
+    ],
+)
+def test_a_gain_of_a_quarter_of_the_lead_is_a_rise(significant, gain, claimed, rising):
+    assert is_rising({"rising": significant, "rise": gain, "claimed": claimed}) is rising
+
+
+def test_a_lead_is_a_doubt_where_there_is_no_other():
+    clear, doubted_by_score = {"claimed": 0.1, "doubts": []}, {"claimed": 0.1, "doubts": ["training score"]}
+    assert with_lead(clear, lambda: True)["doubts"] == ["lead"]
+    assert with_lead(clear, lambda: False)["doubts"] == []
+    assert with_lead(doubted_by_score, lambda: True) == doubted_by_score
+    assert with_lead({"claimed": -0.1, "doubts": []}, lambda: True)["doubts"] == []
 
 
 def length(rising: bool, claimed: float = 0.1, in_doubt: bool = True) -> dict[str, Any]:

@@ -12,10 +12,10 @@ the *claimed difference*, is in doubt
                      before one longer training. A baseline may fit its training rows and still gain from more steps
 
 Then the baseline is trained again with 2, 4 and 8 times the epochs, all else equal, until the student isn't ahead any
-more, or the validation score stops rising by more than the interval of the validation rows (or can't rise by more) and
-neither of the first two doubts is left: they count where the student's lead is larger than that interval. At the cap a
-score that has stopped rising is enough. Every decision follows from finished trainings and from training and
-validation rows alone: it is the same after a kill, and test rows have no part in it.
+more, or the validation score stops rising and neither of the first two doubts is left: they count where the student's
+lead is larger than the interval of the validation rows. A score rises if it gains more than that interval, or a quarter
+of the lead that is left. At the cap a score that has stopped rising is enough. Every decision follows from finished
+trainings and from training and validation rows alone: it is the same after a kill, and test rows have no part in it.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ from .verdict import compare
 
 FACTORS = (2, 4, 8)  # times the epochs; the last is the cap
 GAP = 0.5  # share of the claimed difference that training scores may differ by
+LEFT = 0.25  # share of the lead that is left: a rise by as much, from one length to the next, may go on
 SPREAD = 5.0  # times the student's standard deviation over seeds
 FILE = "convergence.json"
 TRAINING_SCORE, SEEDS, LEAD = "training score", "spread", "lead"  # doubts
@@ -77,6 +78,13 @@ def doubts(student: Scores, baseline: Scores, rows_variance: Callable[[], float]
     return {"claimed": claimed, "training_gap": gap, "deviations": deviations, "doubts": found}
 
 
+def with_lead(facts: dict[str, Any], ahead: Callable[[], bool]) -> dict[str, Any]:
+    """The facts of :func:`doubts` on the shortest baseline, with a lead as a doubt where there is no other. ``ahead``:
+    whether the lead is larger than the interval of the validation rows; called where it matters."""
+    is_lead = facts["claimed"] > 0 and not facts["doubts"] and ahead()
+    return {**facts, "doubts": [LEAD]} if is_lead else facts
+
+
 def rise(
     longer: Sequence[np.ndarray], shorter: Sequence[np.ndarray], confidence: float, within: Range, size: Size
 ) -> dict[str, Any]:
@@ -89,6 +97,12 @@ def rise(
         "validation": [float(seed[0]) for seed in longer],
         "rise": facts["difference"], "low": facts["low"], "high": facts["high"], "rising": rising,
     }  # fmt: skip
+
+
+def is_rising(length: Mapping[str, Any]) -> bool:
+    """Whether a longer training may change the comparison: the score rises by more than the interval of the validation
+    rows, or by a share of the lead that is left. Few rows have a wide interval, and hide a rise that matters."""
+    return bool(length["rising"] or length["rise"] > LEFT * length["claimed"] > 0)
 
 
 def outcome(found: Sequence[str], lengths: Sequence[Mapping[str, Any]], automatic: bool) -> tuple[str, int | None]:
@@ -154,8 +168,7 @@ class Convergence:
         name, automatic = with_fraction("baseline", fraction), self.run.recipe.distill.longer_baselines
         student = self._recorded(with_fraction("student", fraction))
         facts = doubts(student, self._recorded(name), lambda: spread(self._scores(name, fraction)).residual)
-        if facts["claimed"] > 0 and not facts["doubts"]:
-            facts["doubts"] = [LEAD] if self._is_ahead(fraction, name) else []
+        facts = with_lead(facts, lambda: self._is_ahead(fraction, name))
         lengths: list[dict[str, Any]] = []
         while True:
             why, factor = outcome(facts["doubts"], lengths, automatic)
@@ -174,6 +187,7 @@ class Convergence:
         facts |= doubts(self._recorded(student), self._recorded(model), lambda: spread(pair[0]).residual)
         facts["ahead"] = self._is_ahead(fraction, model)
         facts["doubts"] = facts["doubts"] if facts["ahead"] else []
+        facts["rising"] = is_rising(facts)
         epochs = factor * training_of(self.run.recipe.distill, False).epochs
         return {"model": model, "epochs": epochs, **facts}
 

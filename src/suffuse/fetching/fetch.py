@@ -197,7 +197,7 @@ def _write_manifest(manifest: Path, rows: Rows, columns: Mapping[str, str], jour
         column = table.column(name)
         added: dict[str, list[Any]] = {fact: [] for fact in ("file", *ADDED)}
         for cell, found in zip(column.to_pylist(), addresses(column), strict=True):
-            outcomes = [address and journal.outcomes[address, kind] for address in found]
+            outcomes = [None if address is None else journal.outcomes[address, kind] for address in found]
             files = [
                 f"{folder}/{outcome.file}" if outcome and outcome.file else part
                 for part, outcome in zip(parts(cell), outcomes, strict=True)
