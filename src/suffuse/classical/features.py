@@ -189,7 +189,8 @@ class EntryFeatures:
             optional("sklearn.preprocessing", "train").StandardScaler(),
             optional("sklearn.decomposition", "train").PCA(min(COMPONENTS, *values.shape), random_state=0),
         )
-        self.fitted.fit(values)
+        with np.errstate(invalid="ignore"):  # the variance of a single entry, which nothing reads
+            self.fitted.fit(values)
         return self.transform(rows)
 
     def transform(self, rows: np.ndarray) -> np.ndarray:
