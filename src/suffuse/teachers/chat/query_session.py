@@ -23,6 +23,10 @@ TRIED = 3  # questions that may be rejected in every form before the endpoint is
 Messages = list[dict[str, Any]]
 
 
+class Down(Exception):
+    """The endpoint doesn't answer any more."""
+
+
 @dataclass(frozen=True)
 class Question:
     """A row's question. Rows with the same content have the same one."""
@@ -90,6 +94,7 @@ class QuerySession:
     sampling: Sampling
     messages: Callable[[int], Messages]  # of a row
     samples: int = 1  # of a question without log-probabilities
+    abstain: bool = False  # where the endpoint stops answering; else an error
     unanswered: dict[str, str] = field(default_factory=dict)  # key -> why
     budget: str = ""  # what is spent; nothing while there is some left
 
@@ -107,6 +112,8 @@ class QuerySession:
                     for number, _ in enumerate(self._ask_all(missing, form), 1):
                         tell(0.99 * number / len(missing), f"{number:,} of {len(missing):,} questions")
                 tell(1.0, f"{self.log.requests:,} requests and {self.log.tokens:,} tokens so far")
+            except Down as error:
+                self._give_up(questions, str(error))
             finally:
                 self.client.stopped.set()
                 self.log.close()
@@ -131,7 +138,7 @@ class QuerySession:
     def _negotiate(self, questions: Sequence[Question]) -> Form | None:
         """Ask the first questions alone, and find out what the endpoint can do. None where nothing more can be
         asked."""
-        wanted, rejections = self.sampling.form, []
+        wanted, rejections, failures = self.sampling.form, [], []
         known = any((question.key, 0) in self.log.answers for question in questions)
         for question, sample in islice(self.missing(questions), TRIED):
             for form in wanted.poorer():
@@ -142,7 +149,8 @@ class QuerySession:
                     return None
                 except NoAnswer as error:
                     self._note_failure(question, str(error))
-                    raise self._down(str(error)) from None
+                    failures.append(str(error))
+                    break
                 except Rejected as error:
                     if error.filtered:
                         self.log.add(Answer(question.key, sample, None, REFUSED))
@@ -154,6 +162,8 @@ class QuerySession:
                     meaning = "answers are matched as text" if not form.schema else "probabilities come from samples"
                     say(f"notice: {self.client.endpoint.host} takes no {' and no '.join(lacking)}: {meaning}")
                 return form
+        if failures and not rejections:
+            raise Down(failures[-1])
         if rejections and not known:
             where, got = f"{self.client.endpoint.where}.model", rejections[-1][2]
             raise UsageError("the endpoint rejects every question", where=where, got=got)
@@ -185,7 +195,7 @@ class QuerySession:
                         failures += 1
                         self._note_failure(question, str(error))
                         if failures >= MOST_FAILURES:
-                            raise self._down(str(error)) from None
+                            raise Down(str(error)) from None
                     else:
                         failures = 0
                         self.log.add(answer)
@@ -231,11 +241,18 @@ class QuerySession:
         except Rejected as error:
             return Answer(question.key, sample, None, REFUSED if error.filtered else REJECTED)
 
-    def _down(self, reason: str) -> SuffuseError:
-        return SuffuseError(
-            "the endpoint doesn't answer", where=f"{self.client.endpoint.where}.url", got=reason,
-            hint="called again, it goes on with the questions that have no answer",
-        )  # fmt: skip
+    def _give_up(self, questions: Sequence[Question], reason: str) -> None:
+        """Leave the other questions without an answer. Raises SuffuseError where the recipe doesn't want that, or none
+        has one."""
+        where = self.client.endpoint.where
+        if not self.abstain or not any((question.key, 0) in self.log.answers for question in questions):
+            raise SuffuseError(
+                "the endpoint doesn't answer", where=f"{where}.url", got=reason,
+                hint="called again, it goes on with the questions that have no answer",
+            )  # fmt: skip
+        for question, _ in self.missing(questions):
+            self.unanswered.setdefault(question.key, FAILED)
+        say(f"notice: the endpoint doesn't answer any more ({reason}): the rows that are left are abstentions")
 
 
 def count_reasons(reasons: Sequence[str]) -> str:

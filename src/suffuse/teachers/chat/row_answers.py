@@ -111,7 +111,9 @@ def _session(settings: Settings, key: str, where: str, questions: RowQuestions, 
     )
     budget = Budget(settings.max_requests, settings.max_tokens, log.requests, log.tokens)
     client = ChatClient(endpoint, budget, RateLimit(settings.requests_per_minute))
-    return QuerySession(client, log, questions.sampling, questions.messages, settings.samples)
+    return QuerySession(
+        client, log, questions.sampling, questions.messages, settings.samples, settings.unanswered == "abstain"
+    )
 
 
 def _ask(session: QuerySession, settings: Settings, by_row: dict[int, Question | None]) -> None:
