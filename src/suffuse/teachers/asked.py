@@ -195,11 +195,10 @@ def open(settings: Settings, raw: RawRows, heads: tuple[Head, ...], where: str) 
             raise SuffuseError("the table of answers is gone", where=file, hint=hint)
     else:
         file = run.partial("teach") / "teacher" / f"{name}.parquet"
-        key = _read_key(settings, where)
         optional("urllib3", "asked")
         from .chat.row_answers import ask_rows
 
-        ask_rows(settings, key, raw, heads, where, file)
+        ask_rows(settings, raw, heads, where, file, lambda: _read_key(settings, where))
     chosen = table.Settings(file=str(file), pattern=PATTERN, classes=settings.classes)
     return AskedSource(table.open(chosen, raw, heads, where), read_json(file.with_suffix(".json")) or {})
 

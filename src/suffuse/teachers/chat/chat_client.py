@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http import HTTPStatus
 from http.client import HTTPException
 from threading import Event
@@ -57,7 +57,6 @@ class Endpoint:
     retries: int = 5
     backoff: float = 1.0  # seconds before the second attempt, doubled each time
     parallel: int = 4
-    key: str = field(default="", repr=False)
     where: str = "teacher"  # the recipe's key, for errors
 
     @property
@@ -89,8 +88,13 @@ class ChatClient:
         self.stopped = Event()
         self.pool = PoolManager(maxsize=endpoint.parallel, retries=False)
         self.headers = {"User-Agent": f"suffuse/{__version__}", "Content-Type": "application/json"}
-        if endpoint.key:
-            self.headers["Authorization"] = f"Bearer {endpoint.key}"
+        self.key = ""
+
+    def authorise(self, key: str) -> None:
+        """Send this key with every request; none where it is empty."""
+        self.key = key
+        if key:
+            self.headers["Authorization"] = f"Bearer {key}"
 
     def complete(self, body: dict[str, Any], tokens: int) -> Reply:
         """The reply to a request of about so many tokens.
@@ -145,7 +149,7 @@ class ChatClient:
                 raise OSError(f"an answer of more than {MAX_BYTES:,} bytes")
             if time.monotonic() > end:
                 raise OSError(f"no whole answer in {self.endpoint.timeout:g} seconds")
-        key = self.endpoint.key.encode()
+        key = self.key.encode()
         return bytes(content).replace(key, HIDDEN) if key else bytes(content)
 
     def _wait(self, retries: Retry, response: Any) -> None:
@@ -166,7 +170,7 @@ class ChatClient:
         where, status = self.endpoint.where, response.status
         got = f"{status} {message}".strip()
         if status in KEY:
-            state = "refuses the key" if self.endpoint.key else "asks for a key"
+            state = "refuses the key" if self.key else "asks for a key"
             hint = "api_key_env names the environment variable that holds the key"
             return UsageError(f"the endpoint {state}", where=f"{where}.api_key_env", got=got, hint=hint)
         if 300 <= status < 400:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,20 +69,25 @@ def class_names(settings: Settings, heads: tuple[Head, ...]) -> tuple[str, ...]:
     return (*kept, *renamed)
 
 
-def ask_rows(settings: Settings, key: str, raw: RawRows, heads: tuple[Head, ...], where: str, file: Path) -> None:
-    """Ask about all rows, and write the table ``file`` and the facts beside it.
+def ask_rows(
+    settings: Settings, raw: RawRows, heads: tuple[Head, ...], where: str, file: Path, read_key: Callable[[], str]
+) -> None:
+    """Ask about all rows, and write the table ``file`` and the facts beside it. ``read_key`` is called where something
+    is left to ask.
 
     Raises SuffuseError where rows stay without an answer and the recipe doesn't make them abstentions.
     """
     names = class_names(settings, heads)
     matching = Matching.of(names, heads, settings.classes, f"{where}.classes")
+    log = AnswerLog(log_file(raw.run, where))
+    if not log.answers:
+        read_key()  # before the cells of all rows are read
     columns = Columns.open(raw.run.path("data"))
     wanted = _rows_to_ask(settings, columns)
     questions = RowQuestions(settings, raw, names)
     by_row: dict[int, Question | None] = dict(questions.of(np.flatnonzero(wanted)))
-    log = AnswerLog(log_file(raw.run, where))
-    session = _session(settings, key, where, questions, log)
-    _ask(session, settings, by_row)
+    session = _session(settings, where, questions, log)
+    _ask(session, settings, by_row, read_key)
     results = [_result(session, settings, names, row, by_row) for row in range(len(wanted))]
     p = np.full((len(results), len(names)), np.nan)
     for row, result in enumerate(results):
@@ -105,10 +110,8 @@ def _rows_to_ask(settings: Settings, columns: Columns) -> np.ndarray:
     return covered if settings.test_rows else covered & (columns.split != SPLITS.index("test"))
 
 
-def _session(settings: Settings, key: str, where: str, questions: RowQuestions, log: AnswerLog) -> QuerySession:
-    endpoint = Endpoint(
-        settings.url, settings.timeout, settings.retries, parallel=settings.concurrency, key=key, where=where
-    )
+def _session(settings: Settings, where: str, questions: RowQuestions, log: AnswerLog) -> QuerySession:
+    endpoint = Endpoint(settings.url, settings.timeout, settings.retries, parallel=settings.concurrency, where=where)
     budget = Budget(settings.max_requests, settings.max_tokens, log.requests, log.tokens)
     client = ChatClient(endpoint, budget, RateLimit(settings.requests_per_minute))
     return QuerySession(
@@ -116,11 +119,15 @@ def _session(settings: Settings, key: str, where: str, questions: RowQuestions, 
     )
 
 
-def _ask(session: QuerySession, settings: Settings, by_row: dict[int, Question | None]) -> None:
+def _ask(
+    session: QuerySession, settings: Settings, by_row: dict[int, Question | None], read_key: Callable[[], str]
+) -> None:
     """Ask each question once, in an order that is the same every time and mixes all splits."""
     distinct = list({question.key: question for question in by_row.values() if question}.values())
     ordered = [distinct[n] for n in np.random.default_rng(0).permutation(len(distinct))]
     missing = list(session.missing(ordered))
+    if missing:
+        session.client.authorise(read_key())
     _estimate(session, settings, ordered, missing)
     session.ask(ordered)
     if not session.unanswered or settings.unanswered == "abstain":
@@ -158,7 +165,7 @@ def _estimate(
         words.append(f"{session.log.requests:,} requests and {session.log.tokens:,} tokens used before")
     say(f"{'asked':<9} {', '.join(words)}")
     endpoint = session.client.endpoint
-    if missing and endpoint.key and endpoint.url.lower().startswith("http:") and not _is_local(endpoint.host):
+    if session.client.key and endpoint.url.lower().startswith("http:") and not _is_local(endpoint.host):
         say(f"notice: the key travels unencrypted to {endpoint.host}: https hides it")
 
 
