@@ -20,6 +20,7 @@ from chat_server import ChatServer, Failure, Said, serving
 from teacher_tools import CLASSES, linear_rule, raw_rows, said, softmax
 
 from suffuse import teachers
+from suffuse.checked_json import write_checked
 from suffuse.data.columns import SPLITS, Columns
 from suffuse.errors import SuffuseError, UsageError
 from suffuse.prepare.raw_cells import RawRows
@@ -476,3 +477,20 @@ def test_the_log_lies_in_the_run_and_holds_no_cell(ask, run, prepared):
     content = log_file(run, "teacher").read_text(encoding="utf-8")
     assert len(content.splitlines()) > 80
     assert not any(row["text"] in content for row in raw_rows(prepared) if row["text"])
+
+
+def test_once_it_is_measured_nothing_is_asked_any_more(ask, run, server, columns):
+    before = ask().fingerprint()
+    (run.folder / "teacher").mkdir()
+    for file in (run.partial("teach") / "teacher").iterdir():
+        file.replace(run.path("teacher", file.name))
+    shutil.rmtree(run.partial("teach"))
+    write_checked(run.path("stamps", "teach.json"), {"inputs": {}, "outputs": {}, "digest": "0"})
+    shutil.rmtree(run.path("answers"))
+    count = len(server.bodies)
+    teacher = ask()
+    assert (teacher.fingerprint(), teacher.facts()["model"]) == (before, "linear")
+    run.path("teacher", "answers.parquet").unlink()
+    with pytest.raises(SuffuseError, match="table of answers is gone"):
+        ask()
+    assert len(server.bodies) == count
