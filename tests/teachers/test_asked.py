@@ -445,6 +445,25 @@ def test_without_its_library_the_way_to_install_it_is_told(ask, monkeypatch):
     assert caught.value.hint == "pip install 'suffuse[asked]'"
 
 
+def test_options_add_keys_to_a_request_and_take_some_away(ask, server):
+    ask(options={"max_tokens": None, "max_completion_tokens": 9})
+    body = server.bodies[0]
+    assert (body["max_completion_tokens"], body["temperature"], "max_tokens" in body) == (9, 0.0, False)
+
+
+def test_members_of_an_ensemble_are_asked_each_with_a_log_of_its_own(ask, server, run, columns, exact):
+    plain = {"kind": "asked", "url": server.url, "prompt": PROMPT, "calibrate": False}
+    members = {name: {**plain, "model": name} for name in ("one", "two")}
+    recipe = run.recipe.model_copy(
+        update={"teacher": settings(teachers.TABLE, {"kind": "ensemble", "members": members})}
+    )
+    teacher = open_external(replace(run, recipe=recipe), columns)
+    np.testing.assert_allclose(probabilities(teacher), exact, atol=1e-5)
+    assert Counter(body["model"] for body in server.bodies) == {"one": len(server.counts), "two": len(server.counts)}
+    assert {file.name for file in run.path("answers").iterdir()} == {"answers-one.jsonl", "answers-two.jsonl"}
+    assert [facts["model"] for facts in teacher.facts()["members"].values()] == ["one", "two"]
+
+
 def test_an_unknown_column_is_named(ask):
     with pytest.raises(UsageError, match="no such column"):
         ask(prompt="{x3}")

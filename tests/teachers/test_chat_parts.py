@@ -98,6 +98,7 @@ def test_tokens_are_estimated_from_text_and_pictures():
         ("I thought of Tops first.\n**Class:** Top", "Top"),
         ("Because it is so.\nTops", "Tops"),
         ('"CAFÉ"', "café"),
+        ("<think>Tops? No.\nTrack Pants?</think>\n\nTop", "Top"),
     ],
 )
 def test_a_class_is_found(text, name):
@@ -247,6 +248,7 @@ def test_a_log_that_was_cut_off_or_damaged_keeps_its_whole_answers(tmp_path):
     log.add_failure("500", 3)
     log.close()
     with log.log.path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"key": "c" * 64, "sample": 0, "name": "a", "found": {"a": 0.0}}) + "\n")
         file.write('{"key": 3}\n[1]\nno json\n')
         file.write(json.dumps({"key": "b" * 64, "sample": 0, "name": "a", "found": {"a": 7}}) + "\n")
         file.write('{"key": "cut')

@@ -79,7 +79,10 @@ class Settings(TeacherSettings):
     answer_tokens: int | None = Field(
         default=256, ge=1, description="Sent as `max_tokens`: the most tokens of an answer."
     )
-    options: dict[str, Any] = Field(default_factory=dict, description="Further keys of each request's body.")
+    options: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Further keys of each request's body; `null` leaves out one that is sent otherwise.",
+    )
     test_rows: bool = Field(
         default=True, description="Also ask about test rows: the teacher's test score needs that, the student doesn't."
     )
@@ -135,10 +138,10 @@ class Settings(TeacherSettings):
         return self
 
     def fields(self) -> dict[str, Any]:
-        """The keys of a request that decide how an answer is sampled."""
+        """The keys of a request that decide how an answer is sampled. An option that is null takes a key away."""
         temperature = self.temperature if self.temperature is not None else float(self.samples > 1)
         values = {"temperature": temperature, "top_p": self.top_p, "max_tokens": self.answer_tokens}
-        return {key: value for key, value in values.items() if value is not None} | self.options
+        return {key: value for key, value in {**values, **self.options}.items() if value is not None}
 
 
 @dataclass(frozen=True)

@@ -96,7 +96,8 @@ def _answer(record: Mapping[str, Any]) -> Answer | None:
         return None
     named = isinstance(answer.name, str) or (answer.name is None and isinstance(answer.reason, str))
     valid = isinstance(answer.key, str) and HASH.fullmatch(answer.key) and isinstance(answer.sample, int)
-    numbers = all(0 <= p <= 1.001 for p in found.values()) and isinstance(answer.most, (int, float))
+    numbers = all(0 <= p <= 1.001 for p in found.values()) and (not found or sum(found.values()) > 0)
+    numbers = numbers and isinstance(answer.most, (int, float))
     return answer if valid and named and numbers and isinstance(answer.rationale, str) else None
 
 

@@ -15,6 +15,7 @@ from typing import Any
 REFUSED, UNKNOWN, MALFORMED, EMPTY = "refused", "unknown class", "malformed answer", "empty answer"
 REASONS = (REFUSED, UNKNOWN, MALFORMED, EMPTY)
 FENCE = re.compile(r"^```\w*\s*|\s*```$")
+THOUGHT = re.compile(r"^\s*<think>.*?</think>", re.DOTALL)  # of models that think aloud
 LINE = re.compile(r"^\W*class\W*?:\s*(.+)$", re.IGNORECASE)
 APOLOGY = re.compile(r"^\W*(i['’]?m sorry|sorry|i can(['’]?t|not)|i am (unable|not able)|as an ai)\b", re.IGNORECASE)
 
@@ -52,7 +53,7 @@ def parse(completion: Any, names: Sequence[str]) -> Parsed:
 
 def parse_text(text: str, names: Sequence[str]) -> Parsed:
     """The content of an answer -> what it says."""
-    text = FENCE.sub("", text.strip()).strip()
+    text = FENCE.sub("", THOUGHT.sub("", text).strip()).strip()
     if not text:
         return Parsed(None, EMPTY)
     if text.startswith("{"):

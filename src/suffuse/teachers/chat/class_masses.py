@@ -78,7 +78,7 @@ def class_masses(tokens: Sequence[Token], answer: str, names: Sequence[str], *, 
                 break
         position = end
     walk.found[answer] = walk.found.get(answer, 0.0) + math.exp(walk.logprob)
-    return Masses(walk.found, min(walk.least, default=1.0))
+    return Masses(walk.found, min(walk.least, default=1.0)) if sum(walk.found.values()) > 0 else None
 
 
 @dataclass
