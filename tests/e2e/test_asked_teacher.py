@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import json
 import os
@@ -14,6 +15,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from chat_server import ChatServer, Said, serving
 from e2e_tools import check_failure, check_success, environment, start, suffuse, suffuse_process, write_recipe
 
@@ -125,6 +127,18 @@ def test_killed_in_the_middle_it_goes_on_without_asking_twice(tmp_path: Path) ->
     table = pq.read_table(tmp_path / "run" / "teacher" / "answers.parquet")
     assert table.num_rows == 60
     assert table["reason"].to_pylist().count("unknown class") == 5
+
+
+def test_only_a_teacher_that_the_run_trains_needs_training_labels(tmp_path: Path) -> None:
+    with serving(colour_rule) as server:
+        recipe = make_project(tmp_path, server, 60)
+        assert "it can run" in check_success(suffuse("check", recipe.name, cwd=tmp_path)).out
+        assert not server.bodies
+    raw = yaml.safe_load(recipe.read_text(encoding="utf-8"))
+    raw["teacher"] = copy.deepcopy(raw["student"])
+    write_recipe(recipe, raw)
+    check_failure(suffuse("prepare", recipe.name, cwd=tmp_path), 1, "train split has no labelled row")
+    assert "the train split has no labelled row" in suffuse("check", recipe.name, cwd=tmp_path).out
 
 
 def test_a_spent_budget_is_one_clear_line_and_a_larger_one_goes_on(tmp_path: Path) -> None:
