@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any, get_args
 
@@ -22,6 +22,8 @@ from pydantic_core import PydanticUndefined
 
 from suffuse import encoders, evaluation, fusions, losses, modalities
 from suffuse.recipe.stage_settings import PROBES
+from suffuse.registry import TeacherSettings
+from suffuse.teachers import asked
 from suffuse.types import CLASSES
 
 ROOT = Path(__file__).parents[1]
@@ -72,13 +74,13 @@ def default_text(field: FieldInfo) -> str:
     return f"`{str(value).lower() if value is None or isinstance(value, bool) else value}`"
 
 
-def keys(model: type[BaseModel]) -> str:
-    """The table of a model's keys, then one of each mapping among them. Raises ValueError where a key has no
-    description."""
+def keys(model: type[BaseModel], without: Collection[str] = COMMON) -> str:
+    """The table of a model's keys, but for some, then one of each mapping among them. Raises ValueError where a key has
+    no description."""
     rows: list[tuple[str, ...]] = []
     tables: list[str] = []
     for name, field in model.model_fields.items():
-        if name in COMMON:
+        if name in without:
             continue
         if not field.description:
             raise ValueError(f"{model.__module__}.{model.__qualname__}: {name} has no description=")
@@ -183,6 +185,7 @@ BLOCKS: dict[str, Callable[[str], str]] = {  # name -> the text, from that of th
     "fusion table": lambda _: fusion_table(),
     "fusions": lambda _: sections("fusion"),
     "losses": lambda _: sections("distill.losses.NAME"),
+    "asked teacher": lambda _: keys(asked.Settings, (*TeacherSettings.model_fields, "kind")),
     "losses on outputs": lambda _: loss_tables(on_outputs=True),
     "losses on features": lambda _: loss_tables(on_outputs=False),
     "probes": lambda _: probe_table(),

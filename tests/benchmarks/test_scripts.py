@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from chat_server import Said, serving
 
 import shipped
 from suffuse import pipeline
@@ -58,7 +59,8 @@ OF_SCENARIOS = {  # script, which takes the scenarios' data sets -> cases that r
 ONE_BY_DEFAULT = [n if n == "scenarios" else pytest.param(n, marks=pytest.mark.long) for n in sorted(OF_SCENARIOS)]
 TELLS = {"causes": "\n{}, 2 epochs, seed ", "tune": "\n{}, searched for "}  # how a case's result begins
 RESULT = "\n{}\n"  # elsewhere
-OF_ANOTHER_TOOL = {"peers"}  # which no environment of ours has
+OF_ANOTHER_TOOL = {"peers", "gguf_server"}  # which no environment of ours has
+OF_A_SERVER = {"asked_teacher"}
 LIBRARIES = {
     "anywhere", "autogluon_peer", "copies", "pooled", "result_file", "rows", "seeds", "shipped", "soak", "summary",
     "toy", "toy_data", "trials",
@@ -90,7 +92,7 @@ def results() -> dict[Path, int]:
 
 
 def test_every_script_is_one_of_the_kinds():
-    assert sorted({*ON_A_TOY, *OF_SCENARIOS, *OF_ANOTHER_TOOL, *LIBRARIES}) == SCRIPTS
+    assert sorted({*ON_A_TOY, *OF_SCENARIOS, *OF_ANOTHER_TOOL, *OF_A_SERVER, *LIBRARIES}) == SCRIPTS
 
 
 @pytest.mark.slow
@@ -118,6 +120,26 @@ def test_a_tool_that_is_not_there_is_named(tmp_path: Path):
     assert done.returncode == 2 and f"{sys.executable} has no AutoGluon" in done.stderr
     done = called(str(FOLDER / "peers.py"), ".", "nothing", "--python", sys.executable, cwd=tmp_path)
     assert done.returncode == 2 and "no such table: nothing" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_teacher_is_asked_on_a_local_server(data_sets: Path, tmp_path: Path):
+    def rule(text: str, before: int) -> Said:
+        return Said(text.rpartition("Product: ")[2].split()[0])  # the toy's titles begin with the class
+
+    before = results()
+    with serving(rule) as server:
+        command = [str(FOLDER / "asked_teacher.py"), str(data_sets), "--url", server.url, "--rows", "30"]
+        done = called(*command, "--out", str(tmp_path / "runs"), cwd=tmp_path)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert server.bodies[0]["grammar"].startswith('root ::= " ')
+    facts = json.loads(done.stdout)
+    assert facts["teacher"]["train"] == {"rows": 30, "answered": 30, "accuracy": 1.0}
+    assert set(facts["test"]) == {
+        "teacher", "student, no human label", "labels-only baseline, human labels",
+        "student, human labels and the teacher",
+    }  # fmt: skip
+    assert before == results()
 
 
 def run_cases(name: str, arguments: list[str], cases: list[str], data: Path, cwd: Path) -> None:

@@ -320,6 +320,16 @@ def test_a_split_without_labels_would_stop_a_run() -> None:
     assert check.targets[0]["labelled"] == {"train": 4, "validation": 1, "test": 0}
 
 
+def test_listed_classes_need_no_labelled_training_row() -> None:
+    check, rows = blank(), [list(range(6))]
+    made = draft(rows, "ttttvs", [None, None, None, None, "a", "b"], task=Task(classes=("a", "b")))
+    heads = target_check.check_targets(check, made, ("validation", "test"))
+    assert told(check) == {} and check.runs
+    assert [head.classes for head in heads] == [("a", "b")]
+    target_check.check_targets(check, made)
+    assert told(check)["no_labelled_row"][0] == "stops"
+
+
 # costs and output
 
 

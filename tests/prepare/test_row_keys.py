@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from suffuse.errors import SuffuseError
 from suffuse.prepare import row_keys, targets
 from suffuse.prepare.quarantine import Quarantine
+from suffuse.recipe import Task
 
 TRAIN = np.zeros(100, dtype=np.int8)
 
@@ -73,6 +74,28 @@ def test_targets_without_classes_are_refused(values, said):
 
 def test_a_few_classes_with_few_rows_are_classes():
     assert len(targets.classes_of([str(n) for n in range(15)], TRAIN[:15], "n")) == 15
+
+
+def test_listed_classes_need_no_training_label():
+    cells = targets.Cells("n", Task(classes=("10", "9", "b")), [None, None, "b"], {})
+    head = targets.head(cells, np.array([0, 0, 1]))
+    assert head.classes == ("9", "10", "b")
+    np.testing.assert_array_equal(targets.encode(head, cells, np.array([0, 0, 1])), [-1, -1, 2])
+    np.testing.assert_allclose(targets.prior(head, np.array([-1, -1])), np.log([1 / 3] * 3))
+
+
+def test_a_training_row_of_an_unlisted_class_is_an_error():
+    cells = targets.Cells("n", Task(classes=("blue", "red")), ["blue", "reed"], {})
+    assert targets.head(cells, np.array([0, 1])).classes == ("blue", "red")  # of a held-out row it is one never seen
+    with pytest.raises(SuffuseError, match="'reed'") as caught:
+        targets.head(cells, np.array([0, 0]))
+    assert caught.value.hint == "did you mean 'red'?"
+
+
+@pytest.mark.parametrize("more", [{"kind": "labels"}, {"max_classes": 3}, {"empty": "c"}, {"classes": ("a", "a")}])
+def test_a_list_of_classes_that_contradicts_the_task_is_refused(more):
+    with pytest.raises(ValueError, match="got"):
+        Task(**{"classes": ("a", "b"), **more})
 
 
 def test_repeated():

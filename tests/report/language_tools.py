@@ -84,6 +84,8 @@ def of_verdicts() -> set[str]:
     found |= {text for line in explanation_view.PLACES for text in line}
     found |= {GRADIENTS, OCCLUSION, LARGE, OUTSIDE, *UNIT.values(), FEW, LOOKED_UP, SILENT, TABLE}
     return found | {
+        *run_warnings.REASONS,
+        run_warnings.ASKED,
         run_warnings.OVERFITTED,
         run_warnings.UNUSED,
         run_warnings.UNSURE,

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 
+import chat_server
 import numpy as np
 
 from suffuse.run import Run
@@ -192,7 +195,31 @@ def ensemble(folder: Path, order: Sequence[str], run: Run) -> dict:
     return {"kind": "ensemble", "members": members, "weights": "confidence"}
 
 
+SERVERS = ExitStack()  # which stay until the process ends
+ASKED = re.compile(r"x1=(\S+) x2=(\S+)")
+
+
+def linear_rule(text: str, before: int) -> chat_server.Said:
+    """What the linear teacher says of the numbers in a question."""
+    x1, x2 = ASKED.findall(text)[-1]
+    p = softmax(said({"x1": x1, "x2": x2}, CLASSES).astype(np.float64))
+    return chat_server.Said(CLASSES[int(p.argmax())], dict(zip(CLASSES, p.tolist(), strict=True)))
+
+
+@cache
+def linear_server() -> chat_server.ChatServer:
+    """A server that stays, on which the linear teacher answers."""
+    return SERVERS.enter_context(chat_server.serving(linear_rule))
+
+
+def asked(folder: Path, order: Sequence[str], run: Run) -> dict:
+    """The linear teacher behind an address."""
+    prompt = "x1={x1} x2={x2}"
+    return {"kind": "asked", "url": linear_server().url, "model": "linear", "prompt": prompt, "calibrate": False}
+
+
 MAKERS: dict[str, Callable[[Path, Sequence[str], Run], dict]] = {
+    "asked": asked,
     "table": table,
     "torch": torch,
     "sklearn": sklearn,

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ValidationError
 
 from ..engine.label_budget import label_budget
-from ..engine.student_training import jobs, training_of
+from ..engine.student_training import has_labels, jobs, training_of
 from ..errors import SuffuseError
 from ..evaluation.convergence import FILE as CONVERGENCE
 from ..evaluation.convergence import longer_trainings
@@ -155,6 +155,8 @@ def labels(e: Evidence) -> Verdict:
 
     def problem(training: Training, used: Used) -> str:
         fraction = training.fraction
+        if not used.labels and not rows.labelled[rows.split == CODE[TRAIN]].any():
+            return ""  # the teacher needs no labels
         if set(used.labels) != {TRAIN}:
             return f"it was trained on labels of {by_split(used.labels)}"
         for split, counts in ((TRAIN, used.labels), (VALIDATION, used.epoch)):
@@ -171,6 +173,8 @@ def labels(e: Evidence) -> Verdict:
 def pairs(e: Evidence) -> Verdict:
     """Labels and steps of each student against the same seed's baseline."""
     e.need("student")
+    if not has_labels(e.run):
+        raise Absent("no training row has a label: there is no baseline")
     by_name = {training.name: training for training in students(e)}
     distilled = [training for name, training in by_name.items() if name.startswith("student")]
     problems, earlier = [], 0

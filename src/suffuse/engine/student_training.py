@@ -15,6 +15,7 @@ from .. import losses
 from ..data.columns import Columns
 from ..data.sampler import Sampler
 from ..data.training_views import Viewer
+from ..files import read_json
 from ..knowledge import Knowledge
 from ..knowledge.fingerprint import expected
 from ..knowledge.manifest import read as read_manifest
@@ -179,10 +180,15 @@ def losses_of(run: Run, job: Job) -> dict[str, PartSettings]:
 
 
 def jobs(run: Run) -> list[Job]:
-    """Student and baseline, with all labels and with each smaller share; then each modality alone."""
+    """Student and baseline, with all labels and with each smaller share; then each modality alone. The student alone
+    where no training row has a label: nothing else has anything to learn from."""
     trainings: list[Job] = []
+    labelled = has_labels(run)
     for number in range(run.recipe.distill.num_seeds):
         seed_number = run.recipe.seed + number + 1
+        if not labelled:
+            trainings.append(Job("student", seed_number, True, 1.0, None))
+            continue
         for fraction in (1.0, *run.recipe.fractions):
             trainings.append(Job(with_fraction("student", fraction), seed_number, True, fraction, None))
             trainings.append(Job(with_fraction("baseline", fraction), seed_number, False, fraction, None))
@@ -194,6 +200,12 @@ def jobs(run: Run) -> list[Job]:
         if run.recipe.distill.compute_matched_baseline:
             trainings.append(Job("rival", seed_number, False, 1.0, None))
     return trainings
+
+
+def has_labels(run: Run) -> bool:
+    """Whether any training row has a label. Without one, a recipe lists the classes (``data.tasks.NAME.classes``)."""
+    schema: Any = read_json(run.path("data", "schema.json"))
+    return not schema or schema["labelled"]["train"] > 0
 
 
 def longer_jobs(run: Run, fraction: float, factor: int) -> list[Job]:

@@ -31,7 +31,7 @@ from ..activations import activate, main_metric
 from ..data.columns import Columns
 from ..engine import feature_cache
 from ..engine.label_budget import label_budget
-from ..engine.student_training import Job, longer_jobs, training_of
+from ..engine.student_training import Job, has_labels, longer_jobs, training_of
 from ..files import read_json
 from ..model_names import longer_name, with_fraction
 from ..run import Run
@@ -152,9 +152,9 @@ class Convergence:
 
     def assess(self) -> dict[str, Any]:
         """What :data:`FILE` holds. ``comparisons``: student -> its facts; ``next`` is the factor of the trainings that
-        are needed before it is final, None where it is."""
+        are needed before it is final, None where it is. None without a labelled training row: there is no baseline."""
         distill = self.run.recipe.distill
-        fractions = (1.0, *self.run.recipe.fractions)
+        fractions = (1.0, *self.run.recipe.fractions) if has_labels(self.run) else ()
         return {
             "metric": self.metric,
             "automatic": distill.longer_baselines,

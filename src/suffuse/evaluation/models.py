@@ -15,6 +15,7 @@ from ..classical.baselines import classical_baselines
 from ..data.columns import Columns
 from ..engine import feature_cache, inference
 from ..engine.seed_selection import best_seed
+from ..engine.student_training import has_labels
 from ..files import read_json
 from ..model import FusionModel, open_model
 from ..predictor import SIGNATURE, Predictor
@@ -68,8 +69,8 @@ def load_models(
 
 def classical_models(run: Run, columns: Columns, rows: np.ndarray, tell: Tell) -> tuple[dict[str, Model], dict]:
     """Name -> classical baseline with its outputs on ``rows``, and name -> its facts: rows that it was fitted on, its
-    score on validation rows. None where the recipe switches them off."""
-    if not run.recipe.evaluate.classical_baselines:
+    score on validation rows. None where the recipe switches them off, or no training row has a label."""
+    if not run.recipe.evaluate.classical_baselines or not has_labels(run):
         return {}, {}
     fitted = classical_baselines(run, columns, rows, run.recipe.fractions, tell)
     models = {name: Model(name, {"": baseline.outputs}) for name, baseline in fitted.items()}

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
+from ..append_log import AppendLog
 from ..files import new_file
 from ..paths import inside
 from .download import SUFFIXES, Download
@@ -35,8 +35,8 @@ class Journal:
     """The folder of files, and the outcomes in it. Outcomes are added by one thread."""
 
     def __init__(self, folder: Path):
-        self.folder, self.outcomes = folder, _read(folder)
-        self.file: IO[str] | None = None
+        self.folder, self.log = folder, AppendLog(folder / JOURNAL)
+        self.outcomes = self._read()
 
     def store(self, address: str, kind: str, download: Download) -> Outcome:
         """Write a file into the folder, named by its address. May be called from several threads."""
@@ -49,10 +49,7 @@ class Journal:
     def add(self, outcome: Outcome) -> None:
         """Note an outcome."""
         self.outcomes[outcome.key] = outcome
-        if self.file is None:
-            self.file = (self.folder / JOURNAL).open("a", encoding="utf-8")
-        self.file.write(json.dumps(asdict(outcome), ensure_ascii=True) + "\n")
-        self.file.flush()
+        self.log.add(asdict(outcome))
 
     def forget_failures(self) -> None:
         """Let addresses that gave no file be tried again."""
@@ -60,32 +57,18 @@ class Journal:
 
     def close(self) -> None:
         """Nothing is noted any more."""
-        if self.file is not None:
-            self.file.close()
-            self.file = None
+        self.log.close()
+
+    def _read(self) -> dict[tuple[str, str], Outcome]:
+        """Outcomes by address and kind, without those whose file is gone or was changed since."""
+        latest = {outcome.key: outcome for record in self.log.records() if (outcome := _outcome(record))}
+        return {key: o for key, o in latest.items() if not o.file or _is_whole(self.folder, o)}
 
 
-def _read(folder: Path) -> dict[tuple[str, str], Outcome]:
-    """Outcomes by address and kind, without those whose file is gone or was changed since. A line that was cut off is
-    none, and the file is ended behind the last whole one."""
-    file = folder / JOURNAL
-    if not file.exists():
-        return {}
-    content = file.read_bytes()
-    whole = content[: content.rfind(b"\n") + 1]
-    if len(whole) < len(content):
-        with file.open("r+b") as opened:
-            opened.truncate(len(whole))
-    outcomes = (_outcome(line) for line in whole.splitlines())
-    latest = {outcome.key: outcome for outcome in outcomes if outcome}
-    return {key: outcome for key, outcome in latest.items() if not outcome.file or _is_whole(folder, outcome)}
-
-
-def _outcome(line: bytes) -> Outcome | None:
+def _outcome(record: dict[str, Any]) -> Outcome | None:
     try:
-        facts: Any = json.loads(line)
-        outcome = Outcome(**facts)
-    except (ValueError, TypeError):
+        outcome = Outcome(**record)
+    except TypeError:
         return None
     return outcome if all(isinstance(value, str) for value in asdict(outcome).values()) else None
 

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from .. import sources
-from ..errors import SuffuseError
+from ..errors import SuffuseError, did_you_mean
 from ..modalities.number_format import NumberFormat, is_number
 from ..recipe import Task
 from ..types import CLASSES, LABELS, NUMBER, UNLABELLED, Head
@@ -115,7 +115,12 @@ def head(cells: Cells, split: np.ndarray) -> Head:
         if not classes:
             raise _nothing_to_learn(cells.name, "no label at all", "one or more")
     else:
-        classes = classes_of(list(cells.values), split, cells.name, task.max_classes)
+        labels = list(cells.values)
+        classes = (
+            _listed_classes(task.classes, labels, split, cells.name)
+            if task.classes
+            else classes_of(labels, split, cells.name, task.max_classes)
+        )
     plain = Head(cells.name, task.kind, classes, weight=task.weight)
     return (
         replace(plain, balance=balance(plain, encode(plain, cells, split)[split == TRAIN])) if task.balance else plain
@@ -134,7 +139,8 @@ def classes_of(
     distinct = sorted(set(labelled), key=_by_value)
     if len(distinct) < 2:
         got = f"only '{distinct[0]}'" if distinct else "no label at all"
-        raise _nothing_to_learn(column, got, "two classes or more")
+        hint = f"data.tasks: {{{column}: {{classes: [...]}}}} lists classes that training rows lack"
+        raise _nothing_to_learn(column, got, "two classes or more", hint)
     if max_classes and len(distinct) > max_classes:
         if REST_CLASS in distinct:
             expected = f"another name, or no data.tasks.{column}.max_classes"
@@ -153,6 +159,22 @@ def classes_of(
             hint=f"data.tasks: {{{column}: {{kind: number}}}} learns a number; {{max_classes: 100}} the most frequent",
         )
     return tuple(distinct)
+
+
+def _listed_classes(
+    classes: tuple[str, ...], labels: list[str | None], split: np.ndarray, column: str
+) -> tuple[str, ...]:
+    """The classes that the recipe lists, sorted as those of training rows are; these may have some of them, or none.
+
+    Raises SuffuseError where a training row has another one.
+    """
+    for label, part in zip(labels, split, strict=True):
+        if part == TRAIN and label is not None and label not in classes:
+            raise SuffuseError(
+                "a training row has a class that the recipe doesn't list", where=f"data.tasks.{column}.classes",
+                got=f"'{label}'", expected="every class of the training rows", hint=did_you_mean(label, classes),
+            )  # fmt: skip
+    return tuple(sorted(classes, key=_by_value))
 
 
 def _by_value(label: str) -> tuple:
@@ -283,6 +305,6 @@ def _frequent_classes(counts: Counter, max_classes: int) -> tuple[str, ...]:
     return tuple(sorted(sorted(counts, key=lambda c: (-counts[c], c))[:max_classes]))
 
 
-def _nothing_to_learn(name: str, got: str, expected: str) -> SuffuseError:
+def _nothing_to_learn(name: str, got: str, expected: str, hint: str = "") -> SuffuseError:
     where = f"column '{name}'"
-    return SuffuseError("nothing to learn", where=where, got=got, expected=f"{expected} in training rows")
+    return SuffuseError("nothing to learn", where=where, got=got, expected=f"{expected} in training rows", hint=hint)

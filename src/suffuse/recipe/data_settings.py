@@ -48,6 +48,9 @@ class Task(Settings):
 
     kind: Literal["classes", "labels", "number"] = "classes"
     empty: str | None = None  # the class that an empty cell stands for; without it the row is unlabelled
+    classes: Annotated[tuple[str, ...] | None, BeforeValidator(texts)] = Field(
+        default=None, min_length=2
+    )  # all classes, where training rows don't have each of them, or no label at all; else those of training rows
     max_classes: int | None = Field(
         default=None, ge=1
     )  # the most frequent classes of the training rows; others become `other`
@@ -55,6 +58,19 @@ class Task(Settings):
     separator: str = Field(default=";", min_length=1)  # between the labels of a cell that is a text
     balance: bool = False  # weigh classes by the inverse of their frequency (labels: positives against negatives)
     weight: float = Field(default=1.0, gt=0)  # share of the loss, relative to the other targets
+
+    @model_validator(mode="after")
+    def _listed(self) -> Task:
+        if self.classes is None:
+            return self
+        if self.kind != "classes" or self.max_classes is not None:
+            got = "max_classes" if self.kind == "classes" else f"kind {self.kind}"
+            raise ValueError(f"got classes beside {got}, expected one of the two: the list is the vocabulary")
+        if len(set(self.classes)) < len(self.classes):
+            raise ValueError("got a class twice in classes, expected each once")
+        if self.empty is not None and self.empty not in self.classes:
+            raise ValueError(f"got empty '{self.empty}', expected one of classes")
+        return self
 
 
 class Data(Settings):

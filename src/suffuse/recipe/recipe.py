@@ -43,6 +43,11 @@ class Recipe(Settings):
         return self.teacher if isinstance(self.teacher, Teacher) else None
 
     @property
+    def needs_training_labels(self) -> bool:
+        """Whether some training row must have a label: the teacher is trained, or they say which classes there are."""
+        return self.trained is not None or not all(self.data.task(name).classes for name in self.data.targets)
+
+    @property
     def networks(self) -> dict[str, Network]:
         """Who -> network, of those that the run trains."""
         return {**({"teacher": self.trained} if self.trained else {}), "student": self.student}

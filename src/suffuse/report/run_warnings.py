@@ -33,6 +33,11 @@ CLASSICAL = {
     "%(numbers)s): that model may do",
 }
 CLASSICAL_SCORES = {"score": "who", "classical_score": "against"}
+ASKED = "the teacher %(model)s says nothing of %(silent)s of the %(rows)s rows that it was asked about (%(reasons)s)"
+REASONS = (  # why an asked teacher says nothing of a row, as training.json has them
+    "refused", "unknown class", "malformed answer", "empty answer", "rejected by the endpoint", "no answer",
+    "over the budget", "nothing to ask about",
+)  # fmt: skip
 BUDGET = "budget.json"  # in the run: minutes of a time budget, and what it left out
 SHORTENED = (
     "a time budget of %(minutes)s minutes shortened the trainings: %(teacher)s epochs of the teacher, %(epochs)s of "
@@ -43,7 +48,15 @@ NEGLIGIBLE = 0.01  # of the main metric: an interval that ends below it is no co
 
 def warnings(run: Run) -> list[str]:
     """All warnings."""
-    return [*classical(run), *leaks(run), *teacher(run), *fusion(run), *unused_modalities(run), *budget(run)]
+    return [
+        *classical(run),
+        *leaks(run),
+        *teacher(run),
+        *asked(run),
+        *fusion(run),
+        *unused_modalities(run),
+        *budget(run),
+    ]
 
 
 def budget(run: Run) -> list[str]:
@@ -112,6 +125,22 @@ def teacher(run: Run) -> list[str]:
             texts.append(
                 t(OVERFITTED, training=ascii_value(metric, training), validation=ascii_value(metric, validation))
             )
+    return texts
+
+
+def asked(run: Run) -> list[str]:
+    """Rows of which a teacher that was asked, alone or as a member of an ensemble, says nothing, and why."""
+    texts, left = [], [read_json(run.path("teacher", "training.json")) or {}]
+    while left:
+        facts = left.pop(0)
+        left += facts.get("members", {}).values()
+        if reasons := facts.get("reasons"):
+            counted = (
+                f"{t(str(reason)) if reason in REASONS else reason}: {rows:,}" for reason, rows in reasons.items()
+            )
+            silent = f"{sum(reasons.values()):,}"
+            rows = f"{facts['questioned']:,}"
+            texts.append(t(ASKED, model=facts["model"], silent=silent, rows=rows, reasons=t("; ").join(counted)))
     return texts
 
 

@@ -28,6 +28,7 @@ TABLE = KindTable(
     "teachers",
     TeacherSettings,
     {
+        "asked": "suffuse.teachers.asked",
         "ensemble": "suffuse.teachers.ensemble",
         "huggingface": "suffuse.teachers.huggingface",
         "keras": "suffuse.teachers.keras",

@@ -166,7 +166,7 @@ def _rows(result: Check, run: Run, draft: Draft) -> list[Head]:
         result.add(weight, "left_out", visible(reason.column), visible(text))
     heads: list[Head] = []
     if draft.keep.any():
-        heads = target_check.check_targets(result, draft, False) if stopped else _check_kept_rows(result, draft)
+        heads = target_check.check_targets(result, draft, ()) if stopped else _check_kept_rows(result, run, draft)
     equal = duplicates.facts(draft, data.duplicates)
     leak_check.check_duplicates(result, equal)
     grouped = data.group or (equal["rows"] and data.duplicates == duplicates.GROUP)
@@ -202,7 +202,7 @@ def _error_text(error: SuffuseError) -> str:
     return visible(f"{error.message}: {', '.join(facts)}" + (f" ({error.hint})" if error.hint else ""))
 
 
-def _check_kept_rows(result: Check, draft: Draft) -> list[Head]:
+def _check_kept_rows(result: Check, run: Run, draft: Draft) -> list[Head]:
     """Findings about the rows that are kept."""
     leak_check.check_contradictions(result, draft)
     leak_check.check_shared_contents(result, draft, {m.name: m.bytes for m in result.modalities})
@@ -210,4 +210,5 @@ def _check_kept_rows(result: Check, draft: Draft) -> list[Head]:
     for name, column in draft.columns.items():
         if (column.entry >= 0).any() and not (column.entry[train] >= 0).any():
             result.add(STOPS, "absent_in_training", name, "no training row has this modality")
-    return target_check.check_targets(result, draft)
+    needed = [name for name in splits.NAMES if name != "train" or run.recipe.needs_training_labels]
+    return target_check.check_targets(result, draft, needed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
@@ -21,10 +22,10 @@ RARE = 5  # rows of a class
 UNEVEN = 50  # times that the commonest class is as frequent as the rarest
 
 
-def check_targets(check: Check, draft: Draft, split: bool = True) -> list[Head]:
+def check_targets(check: Check, draft: Draft, labelled_splits: Collection[str] = NAMES) -> list[Head]:
     """Facts and findings of every target, among the rows that are kept; the heads of those that can be learned.
 
-    ``split``: whether there are splits, each of which must have labelled rows.
+    ``labelled_splits``: splits that must have labelled rows.
     """
     heads: list[Head] = []
     rows = np.flatnonzero(draft.keep)
@@ -46,7 +47,7 @@ def check_targets(check: Check, draft: Draft, split: bool = True) -> list[Head]:
         heads.append(head)
         facts |= _number_facts(head) if head.kind == NUMBER else _class_facts(check, head, cells, codes)
     for code, name in enumerate(NAMES):
-        if split and not (known & (codes == code)).any():
+        if name in labelled_splits and not (known & (codes == code)).any():
             text = f"the {name} split has no labelled row, of {int((codes == code).sum()):,} rows"
             check.add(STOPS, "no_labelled_row", name, text)
     return heads
@@ -64,7 +65,7 @@ def _class_facts(check: Check, head: Head, cells: targets.Cells, split: np.ndarr
     kept = set(head.classes)
     if head.kind == CLASSES and cells.task.max_classes:
         _check_rare_answers(check, cells, split, kept)
-    unseen = _count_unseen(cells, split, set(counts))
+    unseen = _count_unseen(cells, split, {*counts, *(cells.task.classes or ())})
     if unseen:
         rows_text = ", ".join(f"{n:,} {where} rows" for where, n in unseen.items())
         effect = "are scored as errors" if head.kind == CLASSES else "count as if that label weren't there"
