@@ -349,7 +349,7 @@ def save(model: FusionModel, folder: Path) -> None:
     """model.safetensors and config.json: all that is needed to build the model again."""
     from safetensors.torch import save as to_bytes
 
-    tensors = {k: v.contiguous() for k, v in model.state_dict().items()}
+    tensors = {k: v.cpu().contiguous() for k, v in model.state_dict().items()}
     write_bytes(folder / "model.safetensors", to_bytes(tensors))
     config = {"network": model.network.model_dump(mode="json"), "spec": model.spec.to_json()}
     write_json(folder / "config.json", config)

@@ -27,6 +27,7 @@ import torch
 
 from ..checked_json import read_checked, write_checked
 from ..data.columns import Columns
+from ..data.device_transfer import to_device
 from ..errors import SuffuseError
 from ..files import bytes_facts, file_facts, new_array, temporary_of, write_bytes
 from ..integrity import Memory
@@ -35,6 +36,7 @@ from ..progress import Tell, progress, say
 from ..recipe import Network
 from ..run import Run
 from ..types import Batch
+from .runtime import device_of
 
 PART = 256  # entries
 BATCH = 16  # of them at a time: what a convolution net makes of more doesn't stay in a processor's cache
@@ -52,7 +54,8 @@ def foresee(run: Run, network: Network, columns: Columns) -> None:
     """Report what a network's encoders are initialised from, and compute missing vectors before parallel trainings need
     them."""
     columns = columns.of(network.encoders)
-    ready(columns, FusionModel(network, columns.spec).initialise(say), place(run))
+    model = FusionModel(network, columns.spec).initialise(say).to(device_of(run.recipe.compute))
+    ready(columns, model, place(run))
 
 
 def ready(columns: Columns, model: FusionModel, folder: Path) -> Columns:
@@ -77,7 +80,7 @@ def compute(encoder: Encoder, columns: Columns, file: Path, tell: Tell) -> None:
     name = encoder.field.name
     count, keys = len(columns.entries[name]), entry_keys(encoder, columns.entries[name])
     reused, is_missing = find_reusable(file.parent, keys)
-    missing = np.flatnonzero(is_missing)
+    missing, device = np.flatnonzero(is_missing), encoder.centre.device
     parts = file.with_name(f".{file.stem}-{hashlib.blake2b(missing.tobytes(), digest_size=4).hexdigest()}")
     total = -(-len(missing) // PART)
     for number, batch in enumerate(_batches(columns, name, missing)):
@@ -85,7 +88,7 @@ def compute(encoder: Encoder, columns: Columns, file: Path, tell: Tell) -> None:
         if not part.exists():
             content = io.BytesIO()
             entries = torch.split(_trim_padding(batch.inputs[name]), BATCH)
-            np.save(content, torch.cat([encoder.vectors(x).float().cpu() for x in entries]).numpy())
+            np.save(content, torch.cat([encoder.vectors(to_device(x, device)).float().cpu() for x in entries]).numpy())
             write_bytes(part, content.getvalue())
         tell((number + 1) / total, f"{min((number + 1) * PART, len(missing)):,} of {len(missing):,}")
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -41,7 +41,7 @@ from .objective import Objective, Share
 from .optimizer import make_optimizer
 from .process_group import current
 from .row_usage import RowUsage
-from .runtime import autocast
+from .runtime import autocast, kernels
 from .seed_selection import selection_score
 
 CHECKPOINT_SECONDS = 10.0
@@ -162,22 +162,44 @@ def train_step(
     share, whole = accumulated(plan, step, labels)
     if objective.schedules:
         objective.at(step / (plan.training.epochs * plan.every))
-    with autocast(plan.training.precision):
-        loss, terms = objective(*gathered, share)
-    loss.backward()
+    terms = differentiate(objective, optimizer, plan, gathered, share)
     if whole:
         due = current().sum_gradients(objective.model.parameters(), objective.projectors.parameters(), due)
         update(objective, optimizer, plan, step)
     return terms, whole, whole and due
 
 
+def differentiate(
+    objective: Objective,
+    optimizer: torch.optim.Optimizer,
+    plan: Plan,
+    gathered: tuple[Any, ...],
+    share: Share | None,
+) -> torch.Tensor:
+    """Add the gradient of a batch, or of a part of one, to what is there. Returns the weighted terms of the loss."""
+    precision, scaler = plan.training.precision, getattr(optimizer, "scaler", None)
+    with kernels(precision):
+        with autocast(precision, objective.weights.device):
+            loss, terms = objective(*gathered, share)
+        (scaler.scale(loss) if scaler else loss).backward()
+    return terms
+
+
 def update(objective: Objective, optimizer: torch.optim.Optimizer, plan: Plan, step: int) -> None:
-    """One step of the optimiser."""
+    """One step of the optimiser. With gradients in fp16 that are infinite the weights stay, and the loss's scale is
+    halved."""
     rate = plan.training.learning_rate * schedule(step, plan.training.epochs * plan.every, plan.training.warmup)
     for group in optimizer.param_groups:
         group["lr"] = rate
+    scaler = getattr(optimizer, "scaler", None)
+    if scaler:
+        scaler.unscale_(optimizer)
     nn.utils.clip_grad_norm_(objective.parameters(), plan.training.clip)
-    optimizer.step()
+    if scaler:
+        scaler.step(optimizer)
+        scaler.update()
+    else:
+        optimizer.step()
     optimizer.zero_grad(set_to_none=True)
 
 
@@ -185,7 +207,7 @@ def set_weights(objective: Objective, plan: Plan) -> None:
     """Calibrate on the first batches of the first pass; the weights are part of the checkpoint."""
     order, size = plan.sampler.order(0), plan.training.batch
     starts = range(0, len(order), size)[:CALIBRATED_ON]
-    with autocast(plan.training.precision):
+    with autocast(plan.training.precision, objective.weights.device):
         calibrate(objective, (plan.gather(order[start : start + size], 0) for start in starts))
 
 
@@ -196,7 +218,7 @@ def pulled(objective: Objective, plan: Plan, order: np.ndarray, turn: int) -> di
     """
     if len(objective.names) == 1 and objective.settings[0].kind == "task":
         return {objective.names[0]: 1.0}
-    with autocast(plan.training.precision):
+    with autocast(plan.training.precision, objective.weights.device):
         return shares(objective, plan.gather(order[: min(plan.training.batch, MEASURED_ON)], turn))
 
 

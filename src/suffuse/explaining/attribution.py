@@ -45,7 +45,7 @@ class ExplainedOutput:
         own = logits[:, self.outputs]
         if self.head.kind != CLASSES:
             return own[:, self.index]
-        others = torch.arange(own.shape[1]) != self.index
+        others = torch.arange(own.shape[1], device=own.device) != self.index
         return own[:, self.index] - own[:, others].logsumexp(1)
 
     def evidence_array(self, logits: np.ndarray) -> np.ndarray:
@@ -82,7 +82,9 @@ def integrated_gradients(
     """(K,) evidence of each segment, the total that they should sum to, and the gap between both."""
     from captum.attr import IntegratedGradients  # pyright: ignore
 
+    device = row.model.log_prior.device
     entry, removed = (torch.from_numpy(x).float().unsqueeze(0) for x in (row.entries[name], segments.removed))
+    entry, removed = entry.to(device), removed.to(device)
     present = row.batch.present
 
     def evidence(x: Tensor) -> Tensor:
@@ -96,5 +98,5 @@ def integrated_gradients(
     row.model.zero_grad(set_to_none=True)
     with torch.no_grad():
         total = float(evidence(entry) - evidence(removed))
-    values = segments.sums(attributions[0].detach().double().numpy())
+    values = segments.sums(attributions[0].detach().cpu().double().numpy())
     return values, total, float(values.sum() - total)
