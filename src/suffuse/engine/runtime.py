@@ -200,12 +200,16 @@ def synchronise(device: torch.device) -> None:
         torch.get_device_module(device).synchronize()
 
 
-@contextlib.contextmanager
-def explained(device: torch.device) -> Generator[None]:
-    """What a device can't do, as an error that a user can act on.
+def explained(device: torch.device) -> contextlib.AbstractContextManager[None]:
+    """What a device can't do inside, as an error that a user can act on.
 
     Raises SuffuseError where its memory is too small, or it has no deterministic kernel where the recipe asks for them.
     """
+    return contextlib.nullcontext() if device.type == "cpu" else _explained(device)
+
+
+@contextlib.contextmanager
+def _explained(device: torch.device) -> Generator[None]:
     try:
         yield
     except torch.OutOfMemoryError as error:
@@ -215,7 +219,7 @@ def explained(device: torch.device) -> Generator[None]:
             "compute.device: cpu",
         ) from None  # fmt: skip
     except RuntimeError as error:
-        if device.type == "cpu" or "deterministic" not in str(error):
+        if "deterministic" not in str(error):
             raise
         raise SuffuseError(
             "the device has no deterministic kernel for this", where="compute.deterministic",
