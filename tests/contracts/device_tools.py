@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import nn
@@ -28,7 +29,8 @@ def device(name: str) -> Iterator[Callable[[Any], Any]]:
         return
     mode = FakeTensorMode()
     # cuDNN's recurrent kernels ask for a driver; torch's own cells don't, but for that of GRU
-    with mode, torch.backends.cudnn.flags(enabled=False), warnings.catch_warnings():
+    unpinned = patch.object(torch.Tensor, "pin_memory", lambda tensor: tensor)  # without a driver none is
+    with mode, unpinned, torch.backends.cudnn.flags(enabled=False), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # autocast tells that there is no CUDA here
         yield lambda value: moved(value, lambda x: mode.from_tensor(x).to("cuda"))
 

@@ -1,4 +1,5 @@
-"""No part makes a tensor without its device: all encoders, fusions and losses run on ``meta`` and on CUDA without numbers.
+"""No part makes a tensor without its device: all encoders, fusions and losses run on ``meta``, and on a CUDA device
+that has no numbers.
 
 Forward on both, backward on ``meta``: without a driver autograd can't run on a CUDA device. With a GPU, ``make
 test-gpu`` runs the contracts on it.

@@ -36,7 +36,7 @@ def settle(threads: int, compute: Compute | None = None) -> torch.device:
     deterministic = device.type == "cpu" if asked is None else asked
     torch.set_num_threads(threads)
     if device.type == "cuda":
-        _full_float32()
+        _allow_tf32(False)
         if deterministic:
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it when its first handle is made
     # what use_deterministic_algorithms does, but that it imports torch's compiler too, which takes seconds
@@ -227,21 +227,17 @@ def _explained(device: torch.device) -> Generator[None]:
         ) from None  # fmt: skip
 
 
-def _full_float32() -> None:
-    """float32 is float32: torch allows cuDNN to round to TF32 by itself."""
-    _set_float32("ieee")
-
-
 @contextlib.contextmanager
 def _tf32() -> Generator[None]:
-    _set_float32("tf32")
+    _allow_tf32(True)
     try:
         yield
     finally:
-        _set_float32("ieee")
+        _allow_tf32(False)
 
 
-def _set_float32(precision: str) -> None:
-    backends: Any = torch.backends  # type checkers miss modules that torch makes when it is imported
-    for place in (backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn):
-        place.fp32_precision = precision
+def _allow_tf32(allowed: bool) -> None:
+    """Whether float32 may be rounded to TF32, which torch allows cuDNN by itself. The older of torch's two interfaces:
+    who reads it fails where the newer one was used."""
+    torch.backends.cuda.matmul.allow_tf32 = allowed
+    torch.backends.cudnn.allow_tf32 = allowed
