@@ -15,7 +15,7 @@ from ..classical.baselines import classical_baselines
 from ..data.columns import Columns
 from ..data.device_transfer import to_array
 from ..engine import feature_cache, inference
-from ..engine.runtime import device_of
+from ..engine.runtime import CPU, device_of
 from ..engine.seed_selection import best_seed
 from ..files import read_json
 from ..model import FusionModel, open_model
@@ -110,7 +110,7 @@ class Network:
     folder: Path
     columns: Columns
     features: Path  # folder of the frozen encoders' vectors
-    device: torch.device
+    device: torch.device = CPU
     limitation = ""
 
     @cached_property

@@ -16,6 +16,7 @@ The sum is exact for the integral. With a finite number of steps a gap remains, 
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -92,9 +93,11 @@ def integrated_gradients(
         batch = row.batch_of(present.expand(len(x), -1).clone(), {name: x.clone()})
         return output.evidence(row.model(batch).logits)
 
-    attributions = IntegratedGradients(evidence).attribute(
-        entry.clone(), removed.clone(), n_steps=STEPS, internal_batch_size=BATCH, method="gausslegendre"
-    )
+    # cuDNN has no gradient of a recurrent layer in eval mode; torch's own kernels have
+    with torch.backends.cudnn.flags(enabled=False) if device.type == "cuda" else nullcontext():
+        attributions = IntegratedGradients(evidence).attribute(
+            entry.clone(), removed.clone(), n_steps=STEPS, internal_batch_size=BATCH, method="gausslegendre"
+        )
     row.model.zero_grad(set_to_none=True)
     with torch.no_grad():
         total = float(evidence(entry) - evidence(removed))
