@@ -321,7 +321,7 @@ def test_out_of_memory_in_the_middle_of_a_step_begins_it_again(trainer, monkeypa
 
     monkeypatch.setattr(Objective, "forward", third_fails)
     found = trainer.fit(training=training)
-    assert calls[:5] == [8, 8, 8, 4, 4] or calls[2] < 8
+    assert calls[:5] == [8, 8, 8, 4, 4]
     for name, value in expected.weights().items():
         torch.testing.assert_close(found.weights()[name], value, rtol=2e-3, atol=2e-4, msg=name)
     assert found.state.history[0]["loss"] == pytest.approx(expected.state.history[0]["loss"], rel=1e-3)
