@@ -14,7 +14,7 @@ from ..attention_maps import named
 from ..data.columns import Columns
 from ..data.device_transfer import move_batch, to_array, to_device
 from ..engine import feature_cache
-from ..engine.inference import chunks
+from ..engine.inference import chunks, in_halves
 from ..engine.runtime import device_of, explained
 from ..engine.seed_selection import best_seed
 from ..engine.training_record import weights_hash
@@ -61,14 +61,17 @@ class Trained:
 
     @torch.inference_mode()
     def answer(self, question: Question) -> dict[str, np.ndarray]:
-        """All taps of the network."""
+        """All taps of the network; of some of the rows at a time where the device's memory is too small for all."""
         self.model.eval()
-        device = self.model.log_prior.device
-        batch = move_batch(self._columns(question).batch(question.rows, None, question.view), device)
+        columns, rows = self._columns(question), question.rows
+        with explained(self.model.log_prior.device):
+            parts = [t for _, t in in_halves(np.arange(len(rows)), lambda p: self._taps(columns, rows[p], question))]
+        return parts[0] if len(parts) == 1 else {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
+
+    def _taps(self, columns: Columns, rows: np.ndarray, question: Question) -> dict[str, np.ndarray]:
+        batch = move_batch(columns.batch(rows, None, question.view), self.model.log_prior.device)
         visible = batch if question.modalities is None else self._hide_others(batch, question.modalities)
-        with explained(device):
-            output = self.model(visible, self.maps)
-            return {name: to_array(tap) for name, tap in taps(output).items()}
+        return {name: to_array(tap) for name, tap in taps(self.model(visible, self.maps)).items()}
 
     def _columns(self, question: Question) -> Columns:
         changed = self.columns.ready & set(question.view[0].augmented) if question.view else frozenset()
