@@ -210,8 +210,8 @@ class FusionModel(nn.Module):
                 used = np.unique(columns.entry[rows, m][columns.present[rows, m]])
                 found = columns.entries[name][used].astype(np.float64)
                 encoder = self.encoder(name)
-                encoder.centre.copy_(torch.from_numpy(found.mean(0)))
-                encoder.scale.copy_(torch.from_numpy(found.std(0) + SMALLEST))
+                encoder.centre.copy_(torch.from_numpy(found.mean(0)).float())
+                encoder.scale.copy_(torch.from_numpy(found.std(0) + SMALLEST).float())
 
     def widths(self) -> dict[str, int]:
         """D_m of each modality."""

@@ -20,7 +20,7 @@ from suffuse import losses
 from suffuse.data.device_transfer import move_batch
 from suffuse.data.resident_columns import Resident, copied
 from suffuse.data.training_views import COMPLEMENTARY, Viewer
-from suffuse.engine import inference, loop
+from suffuse.engine import feature_cache, inference, loop
 from suffuse.engine.ema import Average
 from suffuse.engine.objective import Objective, Share
 from suffuse.engine.optimizer import _bias_correction, make_optimizer
@@ -352,3 +352,20 @@ def test_inference_halves_what_is_too_large(trainer, monkeypatch):
     found = inference.logits(model, trainer.columns, rows), inference.subset_logits(model, trainer.columns, rows, kept)
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("rows", [10, 3])
+def test_frozen_encoders_take_as_many_entries_as_a_device_holds(monkeypatch, rows):
+    monkeypatch.setattr(feature_cache, "to_device", lambda x, device: x)
+    entries, sizes = torch.randn(10, 4), []
+
+    def vectors(x: torch.Tensor) -> torch.Tensor:
+        sizes.append(len(x))
+        if len(x) > rows:
+            raise torch.OutOfMemoryError("out of memory")
+        return 2 * x.double()
+
+    encoder = SimpleNamespace(centre=SimpleNamespace(device=torch.device("cuda", 0)), vectors=vectors)
+    found = feature_cache._vectors(encoder, entries)  # type: ignore[arg-type]
+    assert found.dtype == np.float32 and np.array_equal(found, 2 * entries.numpy())
+    assert sizes[0] == 10 and (len(sizes) == 1) == (rows == 10)

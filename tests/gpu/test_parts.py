@@ -18,6 +18,10 @@ from loss_part_tools import Built as BuiltLoss
 from loss_part_tools import rows as loss_rows
 from torch import Tensor, nn
 
+from suffuse.engine.feature_cache import _vectors
+from suffuse.model import FusionModel
+from suffuse.recipe import Network
+
 pytestmark = pytest.mark.gpu
 RELATIVE = 1e-3
 
@@ -93,3 +97,12 @@ def test_a_loss_is_the_same_there(asked, kind, device):
             assert (one.grad is None) == (two.grad is None)
             if two.grad is not None:
                 near(one.grad, two.grad)
+
+
+def test_vectors_of_a_frozen_encoder_are_the_same_there(device, make_columns):
+    columns = make_columns(rows=24)
+    encoders = {"picture": {"kind": "hog"}, "question": {"kind": "gru", "embedding": 4, "width": 5}}
+    network = Network.model_validate({"encoders": encoders, "fusion": {"kind": "gated", "width": 8}})
+    entries = torch.from_numpy(columns.entries["picture"])
+    here, there = (FusionModel(network, columns.spec).to(place).encoder("picture") for place in ("cpu", device))
+    near(torch.from_numpy(_vectors(there, entries)), torch.from_numpy(_vectors(here, entries)))
