@@ -11,7 +11,7 @@ TENSORFLOW := $(if $(filter Linux-x86_64,$(shell uname -s)-$(shell uname -m)),te
 # a folder of compiled files is kept: without it every process of a test compiles the package again
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo docs generate architecture test test-tensorflow test-loops test-lowest test-wheel test-fast test-long check mutants bench scenarios clean help
+.PHONY: demo docs generate architecture test test-tensorflow test-loops test-gpu test-lowest test-wheel test-fast test-long check mutants bench scenarios clean help
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -72,6 +72,9 @@ $(LOWEST)/.ready: $(BIN)/python pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(LOWEST)/bin/python --requirements $(LOWEST)/requirements.txt
 	$(BIN)/uv pip install --quiet --python $(LOWEST)/bin/python --no-deps --editable .
 	touch $@
+
+test-gpu: $(VENV)/.dev ## the tests that need a graphics processor (SUFFUSE_TEST_DEVICE: cuda, cuda:1, mps, xpu), one at a time
+	$(BIN)/python -m pytest -n 0 -m gpu -rs
 
 test-lowest: $(LOWEST)/.ready ## the quick tests with the lowest release of every dependency, on the lowest Python, in .venv-lowest
 	PATH="$(CURDIR)/$(LOWEST)/bin:$$PATH" $(LOWEST)/bin/python -m pytest -n 2 --dist worksteal -m 'not slow and not long'

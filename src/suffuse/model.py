@@ -210,8 +210,8 @@ class FusionModel(nn.Module):
                 used = np.unique(columns.entry[rows, m][columns.present[rows, m]])
                 found = columns.entries[name][used].astype(np.float64)
                 encoder = self.encoder(name)
-                encoder.centre.copy_(torch.from_numpy(found.mean(0)))
-                encoder.scale.copy_(torch.from_numpy(found.std(0) + SMALLEST))
+                encoder.centre.copy_(torch.from_numpy(found.mean(0)).float())
+                encoder.scale.copy_(torch.from_numpy(found.std(0) + SMALLEST).float())
 
     def widths(self) -> dict[str, int]:
         """D_m of each modality."""
@@ -349,7 +349,7 @@ def save(model: FusionModel, folder: Path) -> None:
     """model.safetensors and config.json: all that is needed to build the model again."""
     from safetensors.torch import save as to_bytes
 
-    tensors = {k: v.contiguous() for k, v in model.state_dict().items()}
+    tensors = {k: v.cpu().contiguous() for k, v in model.state_dict().items()}
     write_bytes(folder / "model.safetensors", to_bytes(tensors))
     config = {"network": model.network.model_dump(mode="json"), "spec": model.spec.to_json()}
     write_json(folder / "config.json", config)

@@ -72,7 +72,7 @@ class UnimodalHeads(nn.Module):
             yield 0, masks[-1]
             return
         for mask in masks[1:]:
-            yield int(mask @ self.bits.numpy()), mask
+            yield int(mask @ self.bits.cpu().numpy()), mask
 
     def facts(self) -> dict[str, dict[str, float]]:
         """Head (the joint one, or a modality's) -> target -> its weight where all modalities are present."""

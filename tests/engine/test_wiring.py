@@ -6,6 +6,7 @@ own use of rows is compared with that.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,12 +15,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from device_tools import places
 from e2e_tools import make_recipe as raw_recipe
 from e2e_tools import make_rows, write_csv
 
 from suffuse import pipeline
 from suffuse.data.columns import Columns
-from suffuse.engine import feature_cache, loop, training_setup
+from suffuse.engine import feature_cache, loop, student_training, training_setup
 from suffuse.engine.checkpoint import State
 from suffuse.engine.loop import Plan, fit
 from suffuse.engine.objective import Objective
@@ -403,4 +405,28 @@ def test_the_training_score_is_on_labelled_training_rows_of_the_share(
     save_trained(objective.model, state, plan, tmp_path / "saved")
     share_of(columns, "train", reads.labels(columns, True), fraction)
     facts = read_json(tmp_path / "saved" / "training.json")
-    assert facts["version"] == 4 and 0 <= facts["training"]["accuracy"] <= 1 and facts["training"]["log_loss"] > 0
+    assert facts["version"] == 5 and facts["device"] == "cpu"
+    assert 0 <= facts["training"]["accuracy"] <= 1 and facts["training"]["log_loss"] > 0
+
+
+@pytest.mark.parametrize("budget", [10**9, 60_000, 0])
+@pytest.mark.parametrize("top_k", [0, 1])
+def test_a_training_gathers_on_its_device(stored, tmp_path, monkeypatch, budget, top_k) -> None:
+    """On ``meta``, with columns and store copied there or not, batch and teacher's arrays are where the network is."""
+    monkeypatch.setattr(student_training, "settle", lambda *_: torch.device("meta"))
+    monkeypatch.setattr(training_setup, "device_of", lambda _: torch.device("meta"))
+    monkeypatch.setattr(training_setup, "memory_for_columns", lambda *_: budget)
+    monkeypatch.setattr(torch.Tensor, "nonzero", lambda x: x.new_zeros(x.numel(), x.dim(), dtype=torch.int64))
+    run = stored
+    if top_k:
+        raw = stored.recipe.model_dump(mode="json")
+        raw["extract"]["top_k"] = 1
+        run = Run(tmp_path / "run", make_recipe(raw))
+        shutil.copytree(stored.folder, run.folder)
+        shutil.rmtree(run.path("knowledge"))
+        pipeline.run_stage(run, "extract")
+    objective, plan = plan_of(run, job(True), tmp_path / "scratch")
+    batch, taps = plan.gather(plan.sampler.order(0)[:8], 0)
+    assert places((objective.state_dict(), batch, taps)) == {"meta"}
+    loss, _ = objective(batch, taps)
+    assert loss.device.type == "meta"

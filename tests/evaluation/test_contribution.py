@@ -151,6 +151,7 @@ def test_the_projection_of_a_sum_is_the_sum_itself(monkeypatch, count):
     class Adds:
         part = type("Vectors", (), {"TOKENS": False})
         product = False
+        log_prior = torch.zeros(1)  # says which device the model is on
 
         def encode(self, batch):
             return [contribution.Encoded(v[:, None]) for v in values]

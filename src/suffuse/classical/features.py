@@ -20,6 +20,7 @@ from PIL import Image
 
 from ..data.columns import Columns
 from ..engine import feature_cache
+from ..engine.runtime import device_of
 from ..modalities import text
 from ..modalities.audio_ops import log_mel
 from ..modalities.cell import Absent, Unreadable
@@ -244,7 +245,7 @@ def frozen_vectors(run: Run, columns: Columns, name: str) -> np.ndarray | None:
     if teacher is None or name not in teacher.encoders or not teacher.encoders[name].get("frozen"):
         return None
     own = columns.of((name,))
-    model = FusionModel(teacher.only(name).bare(), own.spec).initialise()
+    model = FusionModel(teacher.only(name).bare(), own.spec).initialise().to(device_of(run.recipe.compute))
     return feature_cache.ready(own, model, feature_cache.place(run)).entries[name]
 
 

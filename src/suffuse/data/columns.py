@@ -16,6 +16,7 @@ from ..errors import SuffuseError
 from ..files import parsing, read_array
 from ..modalities.ragged import Ragged, open_column
 from ..types import NUMBER, UNLABELLED, Batch, Spec, Split
+from .resident_columns import Resident
 from .training_views import Viewer
 
 SPLITS = ("train", "validation", "test")
@@ -143,10 +144,14 @@ class Columns:
             if split and name not in self.ready:
                 counts[name] = len(distinct)
                 distinct = distinct[split.own(len(distinct))]
-            gathered = column[distinct]
-            if view and name not in self.ready:
-                gathered = _cut(view[0].entries(view[1], name, distinct, gathered), column)
-            inputs[name] = _tensor(gathered)
+            is_viewed = view is not None and name not in self.ready and name in view[0].augmented
+            if isinstance(column, Resident) and not is_viewed:
+                inputs[name] = column.gather(distinct)
+            else:
+                gathered = column[distinct]
+                if view and is_viewed:
+                    gathered = _cut(view[0].entries(view[1], name, distinct, gathered), column)
+                inputs[name] = _tensor(gathered)
             index[name] = torch.from_numpy(inverse)
         positions = torch.from_numpy(rows)
         labels = torch.from_numpy(self.target) if target is None else target

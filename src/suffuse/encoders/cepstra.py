@@ -91,7 +91,7 @@ def encode(settings: Settings, layers: nn.ModuleDict, x: Tensor) -> Encoded:
     length = real.sum(1).clamp(min=1)  # (U, 1)
     matrix: Tensor = layers["transform"].matrix  # pyright: ignore[reportAssignmentType]
     frame = real.squeeze(2).cumsum(1) - 0.5  # (U, L), t + 1/2 of a real frame
-    order = torch.arange(settings.times, dtype=x.dtype)
+    order = torch.arange(settings.times, dtype=x.dtype, device=x.device)
     basis = (frame.unsqueeze(1) * order.unsqueeze(1) * math.pi / length.unsqueeze(2)).cos() / length.unsqueeze(2)
     features = [(basis @ (bands @ matrix.T)).flatten(1)]
     if settings.statistics:

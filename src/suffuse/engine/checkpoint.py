@@ -16,10 +16,15 @@ from safetensors.torch import save
 
 from ..errors import SuffuseError
 from ..files import write_bytes
+from ..progress import say
 from .ema import Average
 from .objective import Objective
 from .process_group import current
 from .row_usage import RowUsage
+from .runtime import random_state, set_random_state
+
+DEVICE_RANDOM = "random.device"  # of a checkpoint: the state of the device's own random numbers
+SCALER = "scaler."  # of a checkpoint: how a loss in fp16 is scaled
 
 
 @dataclass
@@ -52,7 +57,8 @@ class Checkpoint:
     ):
         self.file = folder / "checkpoints" / "last.safetensors"
         self.objective, self.optimizer, self.usage = objective, optimizer, usage
-        self.sums: torch.Tensor = torch.zeros(len(objective.names))
+        self.device, self.scaler = objective.weights.device, getattr(optimizer, "scaler", None)
+        self.sums: torch.Tensor = torch.zeros(len(objective.names), device=self.device)
         self.fixed = objective.model.frozen()
         self.average = Average(objective.model, ema, self.fixed) if ema else None
         self.note_best()
@@ -84,13 +90,19 @@ class Checkpoint:
         for number, facts in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{number}.{k}": torch.as_tensor(v) for k, v in facts.items()}
         tensors |= {"sums": self.sums, "random": random}
+        device_random = random_state(self.device)
+        if device_random is not None:
+            tensors[DEVICE_RANDOM] = device_random
+        if self.scaler:
+            tensors |= {f"{SCALER}{k}": torch.tensor(v) for k, v in self.scaler.state_dict().items()}
         if self.usage:
             tensors |= self.usage.tensors()
         if self.average:
             tensors |= {f"average.{k}": v for k, v in self.average.tensors.items()}
             tensors |= {"averaged": torch.tensor(self.average.steps)}
-        contiguous = {k: v.detach().contiguous().clone() for k, v in tensors.items()}
-        write_bytes(self.file, save(contiguous, metadata={"state": json.dumps(asdict(state))}))
+        contiguous = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
+        facts = {"state": json.dumps(asdict(state)), "device": self.device.type}
+        write_bytes(self.file, save(contiguous, metadata=facts))
 
     def load(self) -> State | None:
         """Restore everything and return the state; None where there is no checkpoint.
@@ -102,7 +114,8 @@ class Checkpoint:
         try:
             with cast(Any, safe_open)(self.file, framework="pt") as file:  # its stub lacks types
                 tensors: dict[str, torch.Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-                state = State(**json.loads(file.metadata()["state"]))
+                facts = file.metadata()
+                state = State(**json.loads(facts["state"]))
         except SafetensorError as error:
             hint = "delete it to train from the start"
             raise SuffuseError("can't read the checkpoint", where=self.file, got=error, hint=hint) from None
@@ -117,11 +130,26 @@ class Checkpoint:
             number, key = name.split(".", 1)
             memory.setdefault(int(number), {})[key] = value
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": memory})
-        self.sums = tensors["sums"]
+        self.sums = tensors["sums"].to(self.device)
         if self.usage:
             self.usage.load(tensors)
         current().set_random_state(tensors["random"])
+        self._load_device(tensors, facts.get("device", "cpu"))
         return state
+
+    def _load_device(self, tensors: dict[str, torch.Tensor], before: str) -> None:
+        """The device's random state, and the scale of a loss in fp16. ``before``: the kind of device that the training
+        was on; weights and optimiser go on from another one's, its random numbers don't."""
+        scale = {name: value.item() for name, value in _under(tensors, SCALER).items()}
+        if self.scaler and scale:
+            self.scaler.load_state_dict(scale)
+        if before == self.device.type and DEVICE_RANDOM in tensors:
+            set_random_state(self.device, tensors[DEVICE_RANDOM])
+        if before != self.device.type and current().first:
+            say(
+                f"notice: a training was begun on {before} and continues on {self.device.type}, with the same weights "
+                "and optimiser, and other random numbers: the bits of the result differ"
+            )
 
 
 def _under(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:

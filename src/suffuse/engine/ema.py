@@ -56,4 +56,5 @@ class Average:
 
     def load(self, tensors: Mapping[str, Tensor], steps: int) -> None:
         """Continue from a checkpoint."""
-        self.tensors, self.steps = dict(tensors), steps
+        self.tensors = {k: v.to(self.tensors[k].device) for k, v in tensors.items()}
+        self.steps = steps

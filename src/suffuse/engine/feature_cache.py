@@ -27,6 +27,7 @@ import torch
 
 from ..checked_json import read_checked, write_checked
 from ..data.columns import Columns
+from ..data.device_transfer import to_array, to_device
 from ..errors import SuffuseError
 from ..files import bytes_facts, file_facts, new_array, temporary_of, write_bytes
 from ..integrity import Memory
@@ -35,6 +36,8 @@ from ..progress import Tell, progress, say
 from ..recipe import Network
 from ..run import Run
 from ..types import Batch
+from .inference import in_halves
+from .runtime import device_of, explained
 
 PART = 256  # entries
 BATCH = 16  # of them at a time: what a convolution net makes of more doesn't stay in a processor's cache
@@ -52,7 +55,8 @@ def foresee(run: Run, network: Network, columns: Columns) -> None:
     """Report what a network's encoders are initialised from, and compute missing vectors before parallel trainings need
     them."""
     columns = columns.of(network.encoders)
-    ready(columns, FusionModel(network, columns.spec).initialise(say), place(run))
+    model = FusionModel(network, columns.spec).initialise(say).to(device_of(run.recipe.compute))
+    ready(columns, model, place(run))
 
 
 def ready(columns: Columns, model: FusionModel, folder: Path) -> Columns:
@@ -84,8 +88,7 @@ def compute(encoder: Encoder, columns: Columns, file: Path, tell: Tell) -> None:
         part = parts / f"part-{number:06d}.npy"
         if not part.exists():
             content = io.BytesIO()
-            entries = torch.split(_trim_padding(batch.inputs[name]), BATCH)
-            np.save(content, torch.cat([encoder.vectors(x).float().cpu() for x in entries]).numpy())
+            np.save(content, _vectors(encoder, _trim_padding(batch.inputs[name])))
             write_bytes(part, content.getvalue())
         tell((number + 1) / total, f"{min((number + 1) * PART, len(missing)):,} of {len(missing):,}")
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -104,6 +107,18 @@ def compute(encoder: Encoder, columns: Columns, file: Path, tell: Tell) -> None:
     temporary.replace(file)
     for leftover in file.parent.glob(f".{file.stem}*/"):
         shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _vectors(encoder: Encoder, entries: torch.Tensor) -> np.ndarray:
+    """Entries (U, ...) -> vectors (U, D) float32: a few at a time on the processor, on a device as many as it holds."""
+    device = encoder.centre.device
+    if device.type == "cpu":
+        return torch.cat([encoder.vectors(x).float() for x in torch.split(entries, BATCH)]).numpy()
+    with explained(device):
+        parts = in_halves(
+            np.arange(len(entries)), lambda part: to_array(encoder.vectors(to_device(entries[part], device)))
+        )
+        return np.concatenate([vectors for _, vectors in parts])
 
 
 def is_written(file: Path, memory: Memory) -> bool:

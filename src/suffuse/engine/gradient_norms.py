@@ -17,6 +17,7 @@ import torch
 
 from .objective import Objective
 from .process_group import summed
+from .runtime import same_random_state
 
 DEAD = 1e-4  # share of the gradient that a loss stays below over a whole training
 CALIBRATED_ON = 8  # batches, the first of the training, at the most
@@ -33,14 +34,14 @@ def norms(objective: Objective, gathered: tuple[Any, ...]) -> torch.Tensor:
             if term.requires_grad:
                 gradients = torch.autograd.grad(term, weights, retain_graph=True, allow_unused=True)
                 gradients = _sum_over_processes(objective, gathered, gradients)
-                squares = [g.double().square().sum() for g in gradients if g is not None]
+                squares = [g.to(_widest(g)).square().sum() for g in gradients if g is not None]
                 gradient_norms[number] = torch.stack(squares).sum().sqrt() if squares else 0.0
     return gradient_norms
 
 
 def shares(objective: Objective, gathered: tuple[Any, ...]) -> dict[str, float]:
     """Name -> share of the weighted terms' gradient norms; all 0 where every gradient is 0."""
-    pulls = norms(objective, gathered) * (objective.weights * objective.factors).double()
+    pulls = norms(objective, gathered) * (objective.weights * objective.factors).cpu().double()
     total = pulls.sum()
     gradient_shares = cast("list[float]", (pulls / total.where(total > 0, 1.0)).tolist())
     return dict(zip(objective.names, gradient_shares, strict=True))
@@ -50,7 +51,7 @@ def calibrate(objective: Objective, batches: Iterable[tuple[Any, ...]]) -> None:
     """Turn the recipe's weights into shares of the gradient: w_k' = w_k c / g_k, g_k the mean norm over the batches, c
     = sum w g / sum w, so that their sum is unchanged. A term without a gradient keeps its weight."""
     pulls = torch.stack([norms(objective, gathered) for gathered in batches]).mean(0)
-    weights, live = objective.weights.double(), pulls > 0
+    weights, live = objective.weights.cpu().double(), pulls > 0
     if live.any():
         mean_pull = (weights * pulls)[live].sum() / weights[live].sum()
         balanced = torch.where(live, weights * mean_pull / pulls.where(live, 1.0), weights)
@@ -61,6 +62,11 @@ def dead(history: Sequence[dict[str, Any]]) -> list[str]:
     """Names of losses whose share of the gradient stayed below ``DEAD`` in every epoch, in the recipe's order."""
     epochs = [epoch["shares"] for epoch in history if "shares" in epoch]
     return [name for name in (epochs[0] if epochs else ()) if max(shares[name] for shares in epochs) < DEAD]
+
+
+def _widest(x: torch.Tensor) -> torch.dtype:
+    """The type in which squares are summed: Metal has no float64."""
+    return torch.float32 if x.device.type == "mps" else torch.float64
 
 
 def _sum_over_processes(objective: Objective, gathered: tuple[Any, ...], gradients: Sequence[Any]) -> Sequence[Any]:
@@ -75,7 +81,7 @@ def _sum_over_processes(objective: Objective, gathered: tuple[Any, ...], gradien
 @contextlib.contextmanager
 def _unchanged(objective: Objective) -> Generator[None]:
     held = [(b, b.clone()) for b in objective.model.buffers()]
-    with torch.random.fork_rng(devices=[]):
+    with same_random_state(objective.weights.device):
         yield
     with torch.no_grad():
         for buffer, before in held:

@@ -5,18 +5,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import numpy as np
 import torch
 
 from ..activations import main_metric
 from ..data.columns import Columns
+from ..data.device_transfer import move_batch, to_array, to_device
 from ..model import FusionModel
 from ..shapley import listed
-from ..types import CLASSES, LABELS, NUMBER, Output, Spec
+from ..types import CLASSES, LABELS, NUMBER, Batch, Output, Spec
+from .runtime import explained
 
 CHUNK = 4096
+Result = TypeVar("Result")
 
 
 def chunks(columns: Columns, rows: np.ndarray, size: int = CHUNK) -> Iterator[np.ndarray]:
@@ -30,21 +34,44 @@ def chunks(columns: Columns, rows: np.ndarray, size: int = CHUNK) -> Iterator[np
         yield order[start : start + size]
 
 
+def batch_for(model: FusionModel, columns: Columns, rows: np.ndarray) -> Batch:
+    """The rows, as they are stored, on the model's device."""
+    return move_batch(columns.batch(rows), model.log_prior.device)
+
+
 @torch.inference_mode()
 def outputs(model: FusionModel, columns: Columns, rows: np.ndarray) -> Iterator[tuple[np.ndarray, Output]]:
-    """(positions in ``rows``, Output of those rows), piece by piece, in eval mode."""
+    """(positions in ``rows``, Output of those rows on the model's device), piece by piece, in eval mode."""
     was_training, columns = model.training, columns.of(model.spec.names)
     model.eval()
-    for piece in chunks(columns, rows):
-        yield piece, model(columns.batch(rows[piece]))
+    with explained(model.log_prior.device):
+        for piece in chunks(columns, rows):
+            yield from in_halves(piece, lambda part: model(batch_for(model, columns, rows[part])))
     model.train(was_training)
+
+
+def in_halves(piece: np.ndarray, compute: Callable[[np.ndarray], Result]) -> Iterator[tuple[np.ndarray, Result]]:
+    """(piece, what is computed of it); of its halves where a device's memory is too small for the whole.
+
+    Raises torch.OutOfMemoryError where it is too small for one row.
+    """
+    try:
+        result = compute(piece)
+    except torch.OutOfMemoryError:
+        if len(piece) == 1:
+            raise
+    else:
+        yield piece, result
+        return
+    for half in np.array_split(piece, 2):  # outside of the handler, which keeps what was computed alive
+        yield from in_halves(half, compute)
 
 
 def logits(model: FusionModel, columns: Columns, rows: np.ndarray) -> np.ndarray:
     """(N, C) float32 in the order of ``rows``."""
     all_logits = np.empty((len(rows), columns.spec.outputs), dtype=np.float32)
     for piece, output in outputs(model, columns, rows):
-        all_logits[piece] = output.logits.float().numpy()
+        all_logits[piece] = to_array(output.logits)
     return all_logits
 
 
@@ -58,12 +85,18 @@ def subset_logits(
     kept = np.broadcast_to(kept, (len(kept), len(rows), len(columns.spec.names)))
     all_logits = np.empty((*kept.shape[:2], columns.spec.outputs), dtype=np.float32)
     model.eval()
-    for piece in chunks(columns, rows, size):
-        batch = columns.batch(rows[piece])
+
+    def fuse(piece: np.ndarray) -> None:
+        batch = batch_for(model, columns, rows[piece])
         encoded = model.encode(batch)
         for number, mask in enumerate(kept):
-            present = batch.present & torch.from_numpy(mask[piece])
-            all_logits[number, piece] = model.fuse(encoded, present).logits.float().numpy()
+            present = batch.present & to_device(torch.from_numpy(mask[piece]), batch.present.device)
+            all_logits[number, piece] = to_array(model.fuse(encoded, present).logits)
+
+    with explained(model.log_prior.device):
+        for piece in chunks(columns, rows, size):
+            for _ in in_halves(piece, fuse):
+                pass
     model.train(was_training)
     return all_logits
 

@@ -34,6 +34,7 @@ from torch import nn
 from ..data.sampler import Sampler
 from ..errors import SuffuseError
 from ..model import FusionModel
+from ..progress import say
 from ..recipe import Training
 from .checkpoint import Checkpoint, State
 from .gradient_norms import CALIBRATED_ON, MEASURED_ON, calibrate, shares
@@ -41,7 +42,7 @@ from .objective import Objective, Share
 from .optimizer import make_optimizer
 from .process_group import current
 from .row_usage import RowUsage
-from .runtime import autocast
+from .runtime import autocast, explained, kernels, release_memory
 from .seed_selection import selection_score
 
 CHECKPOINT_SECONDS = 10.0
@@ -67,25 +68,39 @@ class Plan:
 
 
 def fit(objective: Objective, plan: Plan) -> State:
-    """Train; afterwards the objective's model holds the weights that were best on validation.
+    """Train on the objective's device; afterwards its model holds the weights that were best on validation. Where the
+    device's memory is too small for a batch, it is computed in two parts, four, and so on: a step of the optimiser
+    stays one of all rows, and losses that compare rows compare those of a part.
 
-    Raises SuffuseError where the loss stops being a number.
+    Raises SuffuseError where the loss stops being a number, or the memory is too small for two rows.
     """
+    with explained(objective.weights.device):
+        return _fit(objective, plan)
+
+
+def _fit(objective: Objective, plan: Plan) -> State:
     current().start()
     optimizer = make_optimizer(objective, plan.training)
     keep = Checkpoint(plan.folder, objective, optimizer, plan.training.ema, plan.usage)
     state = keep.load() or State()
     total, saved = plan.training.epochs * plan.every, time.perf_counter()
-    batches = Batches(plan)
+    batches, parts, sums = Batches(plan), 1, keep.sums
     objective.train()
     if plan.calibrate and state.step == 0:
         set_weights(objective, plan)
     while state.step < total and not state.stopped:
         turn = state.step // plan.sampler.steps
-        gathered = plan.gather(batches.rows(state.step), turn)
         due = time.perf_counter() - saved > CHECKPOINT_SECONDS
-        labels = batches.labels(state.step)
-        terms, whole, due = train_step(objective, optimizer, plan, gathered, state.step, due, labels)
+        if plan.training.accumulate > 1 and state.step == optimizer_step(plan, state.step).start:
+            sums = keep.sums.clone()
+        done = attempt(objective, optimizer, plan, batches, (state.step, parts), due)
+        if done is None:
+            parts = halved(objective, optimizer, plan, parts)
+            state.step = optimizer_step(plan, state.step).start
+            if plan.training.accumulate > 1:
+                keep.sums.copy_(sums)
+            continue
+        terms, whole, due = done
         keep.sums += terms
         if whole and keep.average:
             keep.average.update()
@@ -121,7 +136,11 @@ class Batches:
     def labels(self, step: int) -> tuple[int, ...] | None:
         """How many labels of each target the batch's step of the optimiser has; None where that is this batch alone,
         or where the plan counts none."""
-        return None if self.plan.training.accumulate == 1 else self._counted(optimizer_step(self.plan, step))
+        return None if self.plan.training.accumulate == 1 else self.counted(step)
+
+    def counted(self, step: int) -> tuple[int, ...] | None:
+        """As :meth:`labels`, also where the step of the optimiser has one batch."""
+        return self._counted(optimizer_step(self.plan, step))
 
     def _count(self, steps: range) -> tuple[int, ...] | None:
         return self.plan.labels(np.concatenate([self.rows(step) for step in steps])) if self.plan.labels else None
@@ -162,22 +181,113 @@ def train_step(
     share, whole = accumulated(plan, step, labels)
     if objective.schedules:
         objective.at(step / (plan.training.epochs * plan.every))
-    with autocast(plan.training.precision):
-        loss, terms = objective(*gathered, share)
-    loss.backward()
+    terms = differentiate(objective, optimizer, plan, gathered, share)
+    return _end_step(objective, optimizer, plan, step, (terms, whole, due))
+
+
+def attempt(
+    objective: Objective,
+    optimizer: torch.optim.Optimizer,
+    plan: Plan,
+    batches: Batches,
+    place: tuple[int, int],
+    due: bool = False,
+) -> tuple[torch.Tensor, bool, bool] | None:
+    """As :func:`train_step`, of the batch with this number, in so many parts (``place``). None where the memory of the
+    device is too small for them."""
+    step, parts = place
+    try:
+        if parts > 1:
+            return train_in_parts(objective, optimizer, plan, batches, place, due)
+        gathered = plan.gather(batches.rows(step), step // plan.sampler.steps)
+        return train_step(objective, optimizer, plan, gathered, step, due, batches.labels(step))
+    except torch.OutOfMemoryError:
+        return None
+
+
+def train_in_parts(
+    objective: Objective,
+    optimizer: torch.optim.Optimizer,
+    plan: Plan,
+    batches: Batches,
+    place: tuple[int, int],
+    due: bool = False,
+) -> tuple[torch.Tensor, bool, bool]:
+    """As :func:`train_step`, one part of the batch after the other. ``place``: the batch's number, and the number of
+    parts."""
+    (step, parts), terms = place, torch.zeros_like(objective.weights)
+    share, whole = accumulated(plan, step, None)
+    if objective.schedules:
+        objective.at(step / (plan.training.epochs * plan.every))
+    rows, labels = batches.rows(step), batches.counted(step)
+    for part in np.array_split(rows, min(parts, len(rows))):
+        portion = len(part) / len(rows)
+        part_share = Share(portion * (share.rows if share else 1.0), labels)
+        gathered = plan.gather(part, step // plan.sampler.steps)
+        terms += portion * differentiate(objective, optimizer, plan, gathered, part_share)
+    return _end_step(objective, optimizer, plan, step, (terms, whole, due))
+
+
+def halved(objective: Objective, optimizer: torch.optim.Optimizer, plan: Plan, parts: int) -> int:
+    """Twice as many parts of a batch. What was computed of the step is dropped. Raises SuffuseError where a part would
+    have one row."""
+    device, rows = objective.weights.device, -(-plan.training.batch // (2 * parts))
+    if rows < 2:
+        raise SuffuseError(
+            "the memory of the device is too small", where=device, got=f"{-(-plan.training.batch // parts)} rows",
+            hint="smaller networks, fewer trainings side by side (compute.threads), or compute.device: cpu",
+        )  # fmt: skip
+    optimizer.zero_grad(set_to_none=True)
+    release_memory(device)
+    say(
+        f"notice: the memory of {device} is too small for {-(-plan.training.batch // parts):,} rows at a time: "
+        f"{rows:,} from here on, with as many rows in each step of the optimiser as before"
+    )
+    return 2 * parts
+
+
+def _end_step(
+    objective: Objective, optimizer: torch.optim.Optimizer, plan: Plan, step: int, done: tuple[torch.Tensor, bool, bool]
+) -> tuple[torch.Tensor, bool, bool]:
+    terms, whole, due = done
     if whole:
         due = current().sum_gradients(objective.model.parameters(), objective.projectors.parameters(), due)
-        update(objective, optimizer, plan, step)
+        with explained(objective.weights.device):  # of half a step of the optimiser nothing can be dropped
+            update(objective, optimizer, plan, step)
     return terms, whole, whole and due
 
 
+def differentiate(
+    objective: Objective,
+    optimizer: torch.optim.Optimizer,
+    plan: Plan,
+    gathered: tuple[Any, ...],
+    share: Share | None,
+) -> torch.Tensor:
+    """Add the gradient of a batch, or of a part of one, to what is there. Returns the weighted terms of the loss."""
+    precision, scaler = plan.training.precision, getattr(optimizer, "scaler", None)
+    with kernels(precision):
+        with autocast(precision, objective.weights.device):
+            loss, terms = objective(*gathered, share)
+        (scaler.scale(loss) if scaler else loss).backward()
+    return terms
+
+
 def update(objective: Objective, optimizer: torch.optim.Optimizer, plan: Plan, step: int) -> None:
-    """One step of the optimiser."""
+    """One step of the optimiser. With gradients in fp16 that are infinite the weights stay, and the loss's scale is
+    halved."""
     rate = plan.training.learning_rate * schedule(step, plan.training.epochs * plan.every, plan.training.warmup)
     for group in optimizer.param_groups:
         group["lr"] = rate
+    scaler = getattr(optimizer, "scaler", None)
+    if scaler:
+        scaler.unscale_(optimizer)
     nn.utils.clip_grad_norm_(objective.parameters(), plan.training.clip)
-    optimizer.step()
+    if scaler:
+        scaler.step(optimizer)
+        scaler.update()
+    else:
+        optimizer.step()
     optimizer.zero_grad(set_to_none=True)
 
 
@@ -185,7 +295,7 @@ def set_weights(objective: Objective, plan: Plan) -> None:
     """Calibrate on the first batches of the first pass; the weights are part of the checkpoint."""
     order, size = plan.sampler.order(0), plan.training.batch
     starts = range(0, len(order), size)[:CALIBRATED_ON]
-    with autocast(plan.training.precision):
+    with autocast(plan.training.precision, objective.weights.device):
         calibrate(objective, (plan.gather(order[start : start + size], 0) for start in starts))
 
 
@@ -196,7 +306,7 @@ def pulled(objective: Objective, plan: Plan, order: np.ndarray, turn: int) -> di
     """
     if len(objective.names) == 1 and objective.settings[0].kind == "task":
         return {objective.names[0]: 1.0}
-    with autocast(plan.training.precision):
+    with autocast(plan.training.precision, objective.weights.device):
         return shares(objective, plan.gather(order[: min(plan.training.batch, MEASURED_ON)], turn))
 
 

@@ -18,6 +18,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ..data.device_transfer import to_device
 from ..model import FusionModel
 from ..types import Output, Split
 from .distributed_forward import head_logits
@@ -39,12 +40,13 @@ def mix_batch(model: FusionModel, output: Output, present: Tensor, alpha: float,
     first one draws.
     """
     assert output.fused is not None, "a network always has its joint vector"
-    rows = torch.arange(len(present))
+    rows = torch.arange(len(present), device=present.device)
     share = float(torch.distributions.Beta(alpha, alpha).sample()) if len(rows) > 1 else 1.0
     partner = torch.randperm(len(rows))
     if split is not None:
         share, order = current().broadcast([share, partner.tolist()])
         partner = torch.tensor(order)
+    partner = to_device(partner, present.device)
     any_present = present.any(1)
     partner = torch.where(any_present & any_present[partner], partner, rows)
     vector = share * output.fused + (1 - share) * output.fused.index_select(0, partner)

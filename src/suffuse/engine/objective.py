@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import losses
+from ..data.device_transfer import to_device
 from ..errors import UsageError
 from ..losses import compatibility
 from ..losses.row_ops import modalities
@@ -47,6 +48,7 @@ class Objective(nn.Module):
     """
 
     weights: Tensor  # (K,), in the checkpoint: they may be calibrated
+    factors: Tensor  # (K,), what the schedules multiply them by now
 
     def __init__(
         self,
@@ -65,6 +67,7 @@ class Objective(nn.Module):
         self.settings = tuple(chosen.values())
         self.parts: tuple[losses.LossPart, ...] = tuple(losses.load_loss(s.kind) for s in self.settings)
         self.register_buffer("weights", torch.tensor([float(s.weight) for s in self.settings]))
+        self.register_buffer("factors", torch.ones(len(self.names)), persistent=False)
         student_taps, teacher_taps = model.taps(), dict(teacher)
         projectors: list[nn.ModuleDict] = []
         place = compatibility.Place(
@@ -94,9 +97,8 @@ class Objective(nn.Module):
         only, so a resumed training has the same ones."""
         plans = [self.schedules.get(name) for name in self.names]
         self.now = tuple(p.settings(s, share) if p else s for s, p in zip(self.settings, plans, strict=True))
-        self.factors = torch.tensor(
-            [p.factor(float(s.weight), share) if p else 1.0 for s, p in zip(self.settings, plans, strict=True)]
-        )
+        factors = [p.factor(float(s.weight), share) if p else 1.0 for s, p in zip(self.settings, plans, strict=True)]
+        self.factors = to_device(torch.tensor(factors), self.weights.device)
 
     def needs(self) -> tuple[str, ...]:
         """Every tap of the teacher that a loss reads."""
@@ -219,7 +221,9 @@ def _scaled_by_share(part: losses.LossPart, loss: Tensor, view: View, share: Sha
     head = view[0].head
     if share.labels is None or head is None or not part.LABELLED:
         return loss * share.rows
-    return loss * (int(head.count(view[2])) / max(share.labels[target], 1))
+    count = head.count(view[2])
+    count = int(count) if count.device.type == "cpu" else count  # elsewhere the processor would wait for it
+    return loss * (count / max(share.labels[target], 1))
 
 
 def gate_columns(student: Iterable[str], teacher: Mapping[str, int], order: list[str], where: str) -> list[int]:

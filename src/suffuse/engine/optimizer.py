@@ -15,6 +15,7 @@ Shared second moments by blocks are those of Adam-mini (Zhang et al. 2024).
 
 from __future__ import annotations
 
+import math
 from typing import Any, cast
 
 import torch
@@ -22,13 +23,23 @@ from torch import Tensor, nn
 
 from ..recipe import Training
 from .objective import Objective
+from .runtime import gradient_scaler
 
 SPARSE = "sparse"  # of a group of parameters: its matrices have one second moment each
 
 
 class AdamW(torch.optim.AdamW):
     """AdamW whose groups with ``sparse: True`` have one second moment for each matrix. Their state has the names that
-    AdamW's has: ``step`` (), ``exp_avg`` as the parameter, ``exp_avg_sq`` ()."""
+    AdamW's has: ``step`` (), ``exp_avg`` as the parameter, ``exp_avg_sq`` (). ``scaler`` scales the loss of a training
+    in fp16; None: none does."""
+
+    scaler: torch.amp.GradScaler | None = None
+
+    def scale_by(self, scaler: torch.amp.GradScaler | None) -> None:
+        """Use a scaler of the loss. The fused kernel leaves out an infinite gradient by itself; :func:`_step` doesn't,
+        so with sparse groups the scaler has to look, and the processor to wait, before each step."""
+        self.scaler = scaler
+        self._step_supports_amp_scaling = not any(group[SPARSE] for group in self.param_groups)
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
@@ -52,13 +63,19 @@ def _step(group: dict[str, Any], state: dict[str, Tensor], parameter: Tensor, gr
         zero = parameter.new_zeros(())
         state |= {"step": zero, "exp_avg": torch.zeros_like(parameter), "exp_avg_sq": zero.clone()}
     state["step"] += 1
-    steps, (beta1, beta2) = state["step"].item(), group["betas"]
+    beta1, beta2 = group["betas"]
     state["exp_avg"].lerp_(gradient, 1 - beta1)
     state["exp_avg_sq"].lerp_(gradient.square().mean(), 1 - beta2)
-    scale = (state["exp_avg_sq"] / (1 - beta2**steps)).sqrt() + group["eps"]
+    first, second = (_bias_correction(state["step"], beta) for beta in (beta1, beta2))
+    scale = (state["exp_avg_sq"] / second).sqrt() + group["eps"]
     if group["weight_decay"]:
         parameter.mul_(1 - group["lr"] * group["weight_decay"])
-    parameter.sub_(state["exp_avg"] * (group["lr"] / (1 - beta1**steps) / scale))
+    parameter.sub_(state["exp_avg"] * (group["lr"] / first / scale))
+
+
+def _bias_correction(step: Tensor, beta: float) -> Any:
+    """1 - b^t: a number, or on a device a tensor (), for which the processor doesn't wait."""
+    return 1 - beta ** step.item() if step.device.type == "cpu" else -torch.expm1(step * math.log(beta))
 
 
 def make_optimizer(objective: Objective, training: Training) -> AdamW:
@@ -71,7 +88,10 @@ def make_optimizer(objective: Objective, training: Training) -> AdamW:
         {"params": [p for p in learned if id(p) not in decay | sparse], "weight_decay": 0.0, SPARSE: False},
         {"params": [p for p in learned if id(p) in sparse - decay], "weight_decay": 0.0, SPARSE: True},
     ]
-    return AdamW([group for group in groups if group["params"]], lr=training.learning_rate, fused=True)
+    groups = [group for group in groups if group["params"]]
+    optimizer = AdamW(groups, lr=training.learning_rate, fused=True)
+    optimizer.scale_by(gradient_scaler(training.precision, objective.weights.device))
+    return optimizer
 
 
 def _sparse(objective: Objective) -> set[int]:

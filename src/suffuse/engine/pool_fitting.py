@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from ..data.columns import Columns
+from ..data.device_transfer import to_array
 from ..model import FusionModel
 from ..opinion_pool import pool_weights
 from ..subsample import evenly_spaced
-from .inference import chunks
+from .inference import batch_for, chunks
 
 MAX_ROWS = 5_000  # validation rows that weights are fitted on, evenly spaced
 
@@ -29,10 +30,10 @@ def fit_pool(model: FusionModel, columns: Columns, rows: np.ndarray, *, all_sets
     assert heads is not None
     heads.reset()
     present = columns.present[rows]
-    numbers: np.ndarray = present @ heads.bits.numpy()
+    numbers: np.ndarray = present @ heads.bits.cpu().numpy()
     sets = [(n, mask) for n, mask in heads.sets() if all_sets or heads.shared or (numbers == n).any()]
     joint, unimodal = head_logits(model, columns, rows, np.stack([mask for _, mask in sets]))
-    prior = model.log_prior.float()
+    prior, device = model.log_prior.float().cpu(), model.log_prior.device
     own = prior.expand(len(rows), -1).clone()  # the joint head's logits on what each row has
     for (number, mask), logits in zip(sets, joint, strict=True):
         complete = np.ones(len(rows), bool) if heads.shared else present[:, mask].all(1)
@@ -46,7 +47,8 @@ def fit_pool(model: FusionModel, columns: Columns, rows: np.ndarray, *, all_sets
         heads.set_weights(number, pool_weights(columns.spec, [z.numpy() for z in members], targets))
         same = torch.from_numpy(numbers == number)
         own[same] = logits[same]
-    return heads.pool(own, list(unimodal), torch.from_numpy(present), prior).float().numpy()
+    own, prior, shown = (x.to(device) for x in (own, prior, torch.from_numpy(present)))
+    return to_array(heads.pool(own, list(unimodal.to(device)), shown, prior))
 
 
 @torch.inference_mode()
@@ -59,10 +61,10 @@ def head_logits(model: FusionModel, columns: Columns, rows: np.ndarray, kept: np
     unimodal = torch.empty(len(columns.spec.names), len(rows), outputs)
     model.eval()
     for piece in chunks(columns, rows):
-        batch = columns.batch(rows[piece])
+        batch = batch_for(model, columns, rows[piece])
         encoded = model.encode(batch)
         for number, mask in enumerate(kept):
-            shown = model.fuse(encoded, batch.present & torch.from_numpy(mask))
+            shown = model.fuse(encoded, batch.present & torch.from_numpy(mask).to(batch.present.device))
             joint[number, piece] = shown.logits.float()
         for m, logits in enumerate(model.fuse(encoded, batch.present).unimodal_logits):
             unimodal[m, piece] = logits.float()

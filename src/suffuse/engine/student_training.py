@@ -53,7 +53,7 @@ class Job:
 
 def prepared(run: Run, job: Job, scratch: Path, tell: Tell) -> tuple[Objective, Plan]:
     """Everything for :func:`suffuse.engine.loop.fit`. ``scratch`` is the folder of the checkpoint."""
-    settle(1)
+    device = settle(1, run.recipe.compute)
     seed(job.seed)
     all_columns = Columns.open(run.path("data"))
     usage = RowUsage.of(all_columns)
@@ -61,7 +61,7 @@ def prepared(run: Run, job: Job, scratch: Path, tell: Tell) -> tuple[Objective, 
     network = network_of(run.recipe, job)
     columns = visible(all_columns, label_budget(all_columns, job.fraction, run.recipe.seed)).of(network.encoders)
     model, columns = build_model(run, network, columns, usage.standardising(columns.rows("train")))
-    objective = make_objective(model, losses_of(run, job), knowledge, run.recipe.distill)
+    objective = make_objective(model, losses_of(run, job), knowledge, run.recipe.distill).to(device)
     teacher = open_reader(run, all_columns, objective, knowledge) if knowledge else None
     training = training_of_job(run.recipe.distill, job)
     data = training_data(run, job, training, (columns, usage), teacher)

@@ -19,15 +19,16 @@ from ..run import Run
 from .checkpoint import State
 from .gradient_norms import DEAD, dead
 from .loop import Plan
+from .runtime import describe
 from .seed_selection import late_validation
 
-VERSION = 4  # of training.json; before 2: no record of rows and steps; before 3: no late validation; 4: training score
+VERSION = 5  # of training.json; 2: record of rows and steps; 3: late validation; 4: training score; 5: device
 
 
 def save_trained(model: FusionModel, state: State, plan: Plan, folder: Path) -> None:
     """The model, ``metrics.jsonl`` (a line per validation) and, last, ``training.json``: which epoch was best, the
     score on (a sample of) labelled training rows, which rows the training used (:mod:`.row_usage`), its budget of
-    steps, and the weights of unimodal heads."""
+    steps, the device, and the weights of unimodal heads."""
     save(model, folder)
     write_text(folder / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in state.history))
     facts = {
@@ -40,7 +41,7 @@ def save_trained(model: FusionModel, state: State, plan: Plan, folder: Path) -> 
         facts["training"] = plan.score_training(model)
     facts["late_validation"] = late_validation([line["validation"] for line in state.history])
     facts |= {"shares": mean_shares(state.history), "alerts": alerts(state.history)}
-    facts |= {"version": VERSION, "steps": steps(plan, state)}
+    facts |= {"version": VERSION, "steps": steps(plan, state), "device": describe(model.log_prior.device)}
     if model.unimodal:
         facts["heads"] = model.unimodal.facts()
     if plan.usage:

@@ -18,6 +18,7 @@ import numpy as np
 from ..data.columns import Columns
 from ..engine import feature_cache, flops
 from ..engine.objective import Objective
+from ..engine.runtime import device_of
 from ..files import read_json
 from ..knowledge.manifest import read as read_manifest
 from ..model import FusionModel
@@ -81,10 +82,13 @@ def new_network(run: Run, network: Network, columns: Columns) -> tuple[FusionMod
 def step_seconds(run: Run, columns: Columns, rows: np.ndarray) -> float:
     """Seconds of a step of the student's training, on one thread."""
     model, columns = new_network(run, run.recipe.student.bare(), columns)
+    model = model.to(device_of(run.recipe.compute))
     batch = rows[: run.recipe.distill.train.batch]
     names = ("entry", "present", "target", "split", "group", "key")
     columns = replace(columns, **{name: getattr(columns, name)[batch] for name in names})
-    return time_step(Objective(model, task_loss(), {}), columns, run.recipe.distill.train, {})
+    return time_step(
+        Objective(model, task_loss(), {}).to(model.log_prior.device), columns, run.recipe.distill.train, {}
+    )
 
 
 def _epochs(folders: list[Path]) -> int:

@@ -24,6 +24,7 @@ import torch
 
 from ..activations import activate, main_metric
 from ..data.columns import Columns
+from ..data.device_transfer import to_array
 from ..data.entry_gather import spread
 from ..engine import inference
 from ..model import FusionModel
@@ -176,7 +177,7 @@ def mean_gates(networks: list[Network], rows: np.ndarray, subsets: Subsets) -> d
     seeds = []
     for network in networks:
         weights = [
-            output.gates.float().mean(0).numpy() * len(piece)
+            to_array(output.gates.float().mean(0)) * len(piece)
             for piece, output in inference.outputs(*network.opened, rows)
             if output.gates is not None
         ]
@@ -210,9 +211,9 @@ def emap(context: Context, networks: list[Network]) -> dict[str, Any]:
 @torch.inference_mode()
 def additive_projection(model: FusionModel, columns: Columns, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Logits (n, C) of the model, and of its additive projection, on these rows."""
-    batch = columns.batch(rows)
+    batch = inference.batch_for(model, columns, rows)
     encoded = model.encode(batch)
-    full = model.fuse(encoded, batch.present).logits.double().numpy()
+    full = model.fuse(encoded, batch.present).logits.cpu().double().numpy()
     grids = [_crossed_logits(model, encoded, batch.present, 0)]  # [i, j]: one modality of row i, the others of row j
     terms = [grids[0].mean(1)]
     if len(encoded) == 2:
@@ -227,11 +228,12 @@ def additive_projection(model: FusionModel, columns: Columns, rows: np.ndarray) 
 def _crossed_logits(model: FusionModel, encoded: list[Encoded], present: torch.Tensor, m: int) -> np.ndarray:
     """(n, n, C) logits with modality ``m`` of row i and the others of row j."""
     count = len(present)
-    first, second = (t.reshape(-1) for t in torch.meshgrid(torch.arange(count), torch.arange(count), indexing="ij"))
+    places = torch.arange(count, device=present.device)
+    first, second = (t.reshape(-1) for t in torch.meshgrid(places, places, indexing="ij"))
     tokens, logits = model.part.TOKENS, []
     for i, j in zip(first.split(FUSION_BATCH), second.split(FUSION_BATCH), strict=True):
         mixed = [spread(e, i if n == m else j, tokens) for n, e in enumerate(encoded)]
         mixed_present = present[j].clone()
         mixed_present[:, m] = present[i, m]
-        logits.append(model.fuse(mixed, mixed_present).logits.double())
+        logits.append(model.fuse(mixed, mixed_present).logits.cpu().double())
     return torch.cat(logits).reshape(count, count, -1).numpy()

@@ -13,7 +13,9 @@ import torch
 from ..activations import in_units
 from ..classical.baselines import classical_baselines
 from ..data.columns import Columns
+from ..data.device_transfer import to_array
 from ..engine import feature_cache, inference
+from ..engine.runtime import CPU, device_of
 from ..engine.seed_selection import best_seed
 from ..engine.student_training import has_labels
 from ..files import read_json
@@ -83,7 +85,8 @@ def prior_logits(spec: Spec) -> np.ndarray:
 
 
 def _trained(run: Run, name: str, seeds: list[Path], columns: Columns, rows: np.ndarray) -> Model:
-    members: dict[str, Member] = {f.name: Network(f, columns, feature_cache.place(run)) for f in seeds}
+    where = feature_cache.place(run), device_of(run.recipe.compute)
+    members: dict[str, Member] = {f.name: Network(f, columns, *where) for f in seeds}
     reference = best_seed(run.path("teachers")) if name == "teacher" and len(seeds) > 1 else seeds[0].name
     export = run.path("export-teacher") if name == "teacher" else None
     return _model(name, members, rows, reference, export if export and export.exists() else None)
@@ -108,12 +111,13 @@ class Network:
     folder: Path
     columns: Columns
     features: Path  # folder of the frozen encoders' vectors
+    device: torch.device = CPU
     limitation = ""
 
     @cached_property
     def opened(self) -> tuple[FusionModel, Columns]:
         """The network in eval mode, and the columns as it reads them."""
-        model = open_model(self.folder)
+        model = open_model(self.folder).to(self.device)
         return model, feature_cache.ready(self.columns, model, self.features).of(model.spec.names)
 
     @property
@@ -143,9 +147,9 @@ class Network:
         changed = replace(selected, entries=entries, ready=own.ready - {name})
         logits = np.empty((len(rows), columns.spec.outputs), dtype=np.float32)
         for piece in inference.chunks(changed, rows):
-            batch = changed.batch(rows[piece])
+            batch = inference.batch_for(model, changed, rows[piece])
             encoded = model.encode(batch, (), self._remaining_modalities(name, rows[piece], batch))
-            logits[piece] = model.fuse(encoded, batch.present).logits.float().numpy()
+            logits[piece] = to_array(model.fuse(encoded, batch.present).logits)
         return self._in_units(logits)
 
     def _remaining_modalities(self, name: str, rows: np.ndarray, batch: Batch) -> dict[str, Encoded]:

@@ -28,7 +28,7 @@ import torch
 
 from ..data.columns import Columns
 from ..files import read_json
-from ..model import FusionModel
+from ..model import FusionModel, open_model
 from ..predictor import SIGNATURE
 from . import ProbeDocs
 from .context import MIN_ROWS, Context, Member, Model
@@ -69,7 +69,8 @@ def member_macs(context: Context, member: Member) -> Macs:
         return Macs()
     key = ("macs", member.folder)
     if key not in context.cache:
-        model, _ = member.opened
+        on_processor = member.device.type == "cpu"  # where recurrent cells are counted as matrix products
+        model = member.opened[0] if on_processor else open_model(member.folder)
         context.cache[key] = count_macs(model, member.columns.of(model.spec.names))
     return context.cache[key]
 

@@ -16,12 +16,14 @@ import torch
 from .. import losses
 from ..attention_maps import named
 from ..data.columns import Columns
+from ..data.device_transfer import move_batch, to_array, to_device
 from ..data.sampler import MAX_TOGETHER, Sampler
 from ..data.training_views import Viewer
+from ..engine.inference import batch_for
 from ..engine.loop import Plan, train_step
 from ..engine.objective import Objective
 from ..engine.optimizer import make_optimizer
-from ..engine.runtime import settle
+from ..engine.runtime import require_precision, settle, synchronise
 from ..model import FusionModel
 from ..prepare.check.cost_estimate import STEPS_TRIED
 from ..prepare.check.findings import Sample
@@ -37,18 +39,22 @@ FROZEN_ENTRIES = 16  # entries on which a frozen encoder is timed
 def estimate_training(recipe: Recipe, sample: Sample) -> dict[str, Any]:
     """``teacher`` and ``student`` -> parameters, seconds of a step and of a frozen encoder's entry; of the teacher also
     the numbers that the store keeps of a row. Raises UsageError where a network can't be built as the recipe says."""
-    settle(1)
+    device = settle(1, recipe.compute)
+    for owner, training in {"teacher": recipe.trained, "distill": recipe.distill}.items():
+        if training:
+            require_precision(device, training.train.precision, f"{owner}.train.precision")
     spec = Spec(sample.fields, sample.heads, (0.0,) * sum(h.outputs for h in sample.heads))
-    student = FusionModel(recipe.student.bare(), _network_spec(spec, recipe.student))
+    student = FusionModel(recipe.student.bare(), _network_spec(spec, recipe.student)).to(device)
     teacher_facts: dict[str, Any] = {"parameters": None, "frozen": {}}
-    taps = {"logits": torch.zeros(recipe.distill.train.batch, spec.outputs)}  # of a teacher that isn't trained here
+    # of a teacher that isn't trained here
+    taps = {"logits": torch.zeros(recipe.distill.train.batch, spec.outputs, device=device)}
     if recipe.trained:
         teacher, training = (
-            FusionModel(recipe.trained.bare(), _network_spec(spec, recipe.trained)),
+            FusionModel(recipe.trained.bare(), _network_spec(spec, recipe.trained)).to(device),
             recipe.trained.train,
         )
         frozen, batch = encode_frozen(teacher, synthetic_columns(sample, spec, training.batch))
-        objective = Objective(teacher, task_loss(), {}, both=training.also_full_input)
+        objective = Objective(teacher, task_loss(), {}, both=training.also_full_input).to(device)
         teacher_facts = {"parameters": teacher.size(), "frozen": frozen}
         teacher_facts["step"] = time_step(objective, batch, training, {})
         maps = teacher.mapped(losses.needs(recipe.distill.losses.values()))
@@ -57,7 +63,7 @@ def estimate_training(recipe: Recipe, sample: Sample) -> dict[str, Any]:
     training = recipe.distill.train
     frozen, batch = encode_frozen(student, synthetic_columns(sample, spec, training.batch))
     widths = {name: tap.shape[1] for name, tap in taps.items() if tap.ndim == 2}
-    objective = Objective(student, _usable_losses(recipe, taps), widths, both=training.also_full_input)
+    objective = Objective(student, _usable_losses(recipe, taps), widths, both=training.also_full_input).to(device)
     needed = {name: taps[name] for name in objective.needs() if name in taps}
     student_facts = {"parameters": student.size(), "frozen": frozen}
     student_facts["step"] = time_step(objective, batch, training, needed)
@@ -99,10 +105,10 @@ def encode_frozen(model: FusionModel, columns: Columns) -> tuple[dict[str, float
         encoder = model.encoder(name)
         if encoder.frozen and not (model.part.TOKENS and encoder.tokens):
             rows = np.arange(min(FROZEN_ENTRIES, len(columns.entry)))
-            inputs = columns.of([name]).batch(rows).inputs[name]
+            inputs = to_device(columns.of([name]).batch(rows).inputs[name], encoder.centre.device)
             start = time.perf_counter()
             with torch.inference_mode():
-                encoded = encoder.eval()(inputs).vector.float().numpy()
+                encoded = to_array(encoder.eval()(inputs).vector)
             times[name] = (time.perf_counter() - start) / len(inputs)
             vectors[name] = np.resize(encoded, (len(columns.entries[name]), encoded.shape[1]))
     return times, columns.with_ready(vectors)
@@ -113,7 +119,7 @@ def stored_taps(
     teacher: FusionModel, columns: Columns, rows: int, maps: tuple[str, ...] = ()
 ) -> dict[str, torch.Tensor]:
     """What the store would hold of ``rows`` rows."""
-    output: Output = teacher.eval()(columns.batch(np.arange(rows) % len(columns.entry)), maps)
+    output: Output = teacher.eval()(batch_for(teacher, columns, np.arange(rows) % len(columns.entry)), maps)
     taps = {"logits": output.logits, "fused": output.fused, **output.features, "gates": output.gates}
     taps |= named(output.maps)
     return {name: tap.clone() for name, tap in taps.items() if tap is not None}
@@ -124,12 +130,13 @@ def time_step(objective: Objective, columns: Columns, training: Training, teache
     rows, times = np.arange(len(columns.entry)), []
     sampler = Sampler(rows, rows, training.batch, 0)
     plan = Plan(training, sampler, 1, lambda *_: (), lambda _: {}, Path(), lambda *_: None)
-    viewer = Viewer.of(training, {}, 0)
+    viewer, device = Viewer.of(training, {}, 0), objective.weights.device
     optimizer, begin = make_optimizer(objective.train(), training), time.perf_counter()
     while len(times) < WARM_UP + STEPS_TRIED and (len(times) <= WARM_UP or time.perf_counter() - begin < SECONDS):
         start = time.perf_counter()
         batch = columns.batch(rows, view=(viewer, len(times)) if viewer else None, with_full=objective.needs_full_input)
-        train_step(objective, optimizer, plan, (batch, teacher), len(times))
+        train_step(objective, optimizer, plan, (move_batch(batch, device), teacher), len(times))
+        synchronise(device)
         times.append(time.perf_counter() - start)
     return float(np.median(times[WARM_UP:]))
 

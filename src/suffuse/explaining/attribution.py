@@ -16,6 +16,7 @@ The sum is exact for the integral. With a finite number of steps a gap remains, 
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,7 +46,7 @@ class ExplainedOutput:
         own = logits[:, self.outputs]
         if self.head.kind != CLASSES:
             return own[:, self.index]
-        others = torch.arange(own.shape[1]) != self.index
+        others = torch.arange(own.shape[1], device=own.device) != self.index
         return own[:, self.index] - own[:, others].logsumexp(1)
 
     def evidence_array(self, logits: np.ndarray) -> np.ndarray:
@@ -82,7 +83,9 @@ def integrated_gradients(
     """(K,) evidence of each segment, the total that they should sum to, and the gap between both."""
     from captum.attr import IntegratedGradients  # pyright: ignore
 
+    device = row.model.log_prior.device
     entry, removed = (torch.from_numpy(x).float().unsqueeze(0) for x in (row.entries[name], segments.removed))
+    entry, removed = entry.to(device), removed.to(device)
     present = row.batch.present
 
     def evidence(x: Tensor) -> Tensor:
@@ -90,11 +93,13 @@ def integrated_gradients(
         batch = row.batch_of(present.expand(len(x), -1).clone(), {name: x.clone()})
         return output.evidence(row.model(batch).logits)
 
-    attributions = IntegratedGradients(evidence).attribute(
-        entry.clone(), removed.clone(), n_steps=STEPS, internal_batch_size=BATCH, method="gausslegendre"
-    )
+    # cuDNN has no gradient of a recurrent layer in eval mode; torch's own kernels have
+    with torch.backends.cudnn.flags(enabled=False) if device.type == "cuda" else nullcontext():
+        attributions = IntegratedGradients(evidence).attribute(
+            entry.clone(), removed.clone(), n_steps=STEPS, internal_batch_size=BATCH, method="gausslegendre"
+        )
     row.model.zero_grad(set_to_none=True)
     with torch.no_grad():
         total = float(evidence(entry) - evidence(removed))
-    values = segments.sums(attributions[0].detach().double().numpy())
+    values = segments.sums(attributions[0].detach().cpu().double().numpy())
     return values, total, float(values.sum() - total)

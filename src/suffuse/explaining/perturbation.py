@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..data.columns import Columns
+from ..data.device_transfer import move_batch, to_array
 from ..model import FusionModel
 from ..predictor import Predictor
 from ..types import Batch
@@ -81,7 +82,8 @@ class NetworkRow(_PreparedRow):
             inputs[name] = changed.get(name, entry)
             index[name] = torch.arange(count) if name in changed else torch.zeros(count, dtype=torch.int64)
         zeros = torch.zeros(count, dtype=torch.int64)
-        return Batch(inputs, index, present, zeros, zeros, bool(present.all()))
+        batch = Batch(inputs, index, present, zeros, zeros, bool(present.all()))
+        return move_batch(batch, self.model.log_prior.device)
 
     @torch.no_grad()
     def logits(self, present: np.ndarray, changed: Mapping[str, np.ndarray] | None = None) -> np.ndarray:
@@ -91,7 +93,7 @@ class NetworkRow(_PreparedRow):
             piece = slice(start, start + BATCH)
             entries = {name: torch.from_numpy(x[piece]) for name, x in (changed or {}).items()}
             batch = self.batch_of(torch.from_numpy(present[piece]), entries)
-            logits.append(self.model(batch).logits.float().numpy())
+            logits.append(to_array(self.model(batch).logits))
         return np.concatenate(logits)
 
 

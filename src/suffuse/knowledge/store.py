@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ..activations import in_units
 from ..data.columns import Columns
+from ..data.device_transfer import to_device
 from ..errors import SuffuseError
 from ..types import Batch, Head
 from . import manifest
@@ -67,6 +68,19 @@ class Knowledge:
             starts,
             {n: torch.tensor(begin) for n, begin in starts.items()},
         )
+
+    def on(self, device: torch.device, budget: int) -> Knowledge:
+        """The same store with as many of its taps copied to a device as ``budget`` bytes hold, the smallest first.
+        Batches are gathered where a tap is."""
+        taps = dict(self.taps)
+        for name in sorted(taps, key=lambda name: taps[name].nbytes):
+            budget -= taps[name].nbytes
+            if budget < 0:
+                break
+            taps[name] = taps[name].to(device)
+        if VALUES in taps and taps[VALUES].device != taps[INDEX].device:  # they are decoded together
+            taps[INDEX] = self.taps[INDEX]
+        return replace(self, taps=taps)
 
     def widths(self) -> dict[str, int]:
         """Width of every feature tap, for projectors."""
@@ -121,9 +135,12 @@ class Knowledge:
             view = self.blocks[block if isinstance(block, int) else int(block[0])].view
             block = self.block(tuple(subset.split("+")), view)
         if name == LOGITS and not self.encoding.dense:
-            arrays = {n: self.taps[n].index_select(0, self._rows(n, place, block)) for n in (VALUES, INDEX)}
-            return self.encoding.decode(arrays)
-        return self.taps[name].index_select(0, self._rows(name, place, block))
+            return self.encoding.decode({n: self._picked(n, place, block) for n in (VALUES, INDEX)})
+        return self._picked(name, place, block)
+
+    def _picked(self, name: str, place: Tensor, block: int | Tensor) -> Tensor:
+        tap = self.taps[name]
+        return tap.index_select(0, to_device(self._rows(name, place, block), tap.device))
 
     def _rows(self, name: str, place: Tensor, block: int | Tensor) -> Tensor:
         if isinstance(block, int):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError
@@ -26,7 +26,8 @@ def full(x: Tensor) -> AbstractContextManager:
     """Matrix products inside are not rounded to bf16, whatever surrounds them."""
     import torch
 
-    return torch.autocast(x.device.type, enabled=False)
+    known = torch.amp.is_autocast_available(x.device.type)  # not on ``meta``
+    return torch.autocast(x.device.type, enabled=False) if known else nullcontext()
 
 
 def mean(rows: Tensor, weight: Tensor | None) -> Tensor:
@@ -101,10 +102,11 @@ def both(first: Tensor | None, second: Tensor | None) -> Tensor | None:
 def answered_rows(teacher: Tensor, row_mask: Tensor | None = None) -> Tensor | None:
     """(B,) bool: rows in which the teacher answers (nothing of it is NaN) and that ``row_mask`` has; None: all. A logit
     of -inf is an answer: a class of probability 0. Other infinite numbers are faults, which the loop stops at."""
-    if teacher.detach().float().sum().isfinite():  # the usual case, at the price of a sum
+    asked = teacher.device.type == "cpu"  # elsewhere a mask costs less than waiting for an answer
+    if asked and teacher.detach().float().sum().isfinite():  # the usual case, at the price of a sum
         return row_mask
     is_answered = ~teacher.isnan().flatten(1).any(1)
-    if is_answered.all():
+    if asked and is_answered.all():
         return row_mask
     return both(row_mask, is_answered)
 

@@ -94,7 +94,7 @@ class Training(Settings):
         default=0.0, ge=0, lt=1
     )  # decay of the weights' moving average, which is judged and kept; 0: none
     patience: int = Field(default=0, ge=0)  # epochs without a better validation score before stopping; 0: never
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Literal["fp32", "tf32", "bf16", "fp16"] = "fp32"
     modality_dropout: Literal["uniform", "complementary_subsets"] | Share | dict[str, Share] = (
         0.0  # complementary_subsets: see :mod:`suffuse.data.training_views`
     )

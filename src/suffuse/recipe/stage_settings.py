@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, field_validator
 
 from ..registry import KindTable, PartSettings, Settings
 from .networks import OwnTraining, Training
@@ -179,11 +180,20 @@ class Export(Settings):
 
 
 class Compute(Settings):
-    """Threads and processes; results depend on ``threads`` in their last bits."""
+    """Device, threads and processes; results depend on device and ``threads`` in their last bits."""
 
+    device: str = "auto"  # auto, cpu, cuda, cuda:N, mps, xpu: see :func:`suffuse.engine.runtime.device_of`
+    deterministic: bool | None = None  # kernels that give the same bits each time; None: on the processor alone
     threads: int = Field(default=2, ge=1, le=256)
     processes: int = Field(default=1, ge=1, le=256)  # that share each training, and the threads
     tracker: Literal["mlflow", "wandb"] | None = (
         None  # gets epochs, recipe and test scores: see :mod:`suffuse.tracking`
     )
     tensorboard: bool = False  # also write the trainings' curves to `tensorboard/` in the run folder, as they go on
+
+    @field_validator("device")
+    @classmethod
+    def _named(cls, value: str) -> str:
+        if not re.fullmatch(r"auto|cpu|cuda(:\d{1,3})?|mps|xpu", value):
+            raise ValueError(f"got {value!r}, expected auto, cpu, cuda, cuda:N, mps or xpu")
+        return value

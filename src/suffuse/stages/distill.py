@@ -15,7 +15,7 @@ from ..data.columns import Columns
 from ..engine import feature_cache
 from ..engine.loop import fit
 from ..engine.process_group import current
-from ..engine.runtime import settle
+from ..engine.runtime import require_precision, settle
 from ..engine.student_training import Job, jobs, longer_jobs, prepared, training_of_job
 from ..engine.training_record import save_trained
 from ..engine.workers import is_brief, run_jobs
@@ -35,7 +35,8 @@ def distill(run: Run) -> None:
     _smaller(run)
     wanted = jobs(run)
     left = [j for j in wanted if not done(run, j)]
-    settle(run.recipe.compute.threads)
+    device = settle(run.recipe.compute.threads, run.recipe.compute)
+    require_precision(device, run.recipe.distill.train.precision, "distill.train.precision")
     if left:
         feature_cache.foresee(run, run.recipe.student, Columns.open(run.path("data")))
         weigh(run)

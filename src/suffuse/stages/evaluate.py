@@ -40,7 +40,7 @@ READINESS = "readiness.json"  # in scores/
 def evaluate(run: Run) -> None:
     """Write ``scores/``: a file per model, the comparisons, and every model's predictions on every test row; and
     ``test_evaluations.json``, which counts the evaluations."""
-    settle(run.recipe.compute.threads)
+    settle(run.recipe.compute.threads, run.recipe.compute)
     columns, folder = Columns.open(run.path("data")), run.partial("evaluate") / "scores"
     rows = columns.labelled("test")
     with progress("evaluate") as tell:

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from ..data.columns import SPLITS, Columns
+from ..engine.runtime import device_of
 from ..engine.seed_selection import best_seed
 from ..errors import SuffuseError, UsageError, did_you_mean, listed, nearest, shortened
 from ..explaining.explanation import Method, explain_modalities, explain_row
@@ -114,13 +115,13 @@ def _student(run: Run, columns: Columns, position: int, exported: bool) -> Model
         predictor = Predictor.load(run.path("export"), model_files="/")  # none is opened: rows are prepared
         return ExportRow(columns.of([i.field.name for i in predictor.inputs]), position, predictor)
     folder = run.path("student")
-    model = open_model(folder / best_seed(folder))
+    model = open_model(folder / best_seed(folder)).to(device_of(run.recipe.compute))
     return NetworkRow(columns.of(model.spec.names), position, model)
 
 
 def _teacher(run: Run, columns: Columns, position: int, target: int, method: Method) -> dict:
     if run.recipe.trained is not None:
-        model = open_model(run.path("teacher"))
+        model = open_model(run.path("teacher")).to(device_of(run.recipe.compute))
         row = NetworkRow(columns.of(model.spec.names), position, model)
         return explain_row(row, run.recipe.modalities, target, method)
     teacher = open_teacher(run, columns)

@@ -118,7 +118,7 @@ def led(run: Run) -> bool:
 
 def opened(run: Run) -> tuple[Columns, TeacherSeeds, Ask]:
     """The data, the teachers, and how they are asked about rows of a block."""
-    settle(run.recipe.compute.threads)
+    settle(run.recipe.compute.threads, run.recipe.compute)
     columns = Columns.open(run.path("data"))
     teacher, seen = open_teachers(run, columns), viewer(run.recipe)
 

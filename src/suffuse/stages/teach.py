@@ -24,7 +24,7 @@ from ..engine.loop import fit
 from ..engine.objective import Objective
 from ..engine.process_group import current
 from ..engine.row_usage import RowUsage
-from ..engine.runtime import seed, settle
+from ..engine.runtime import device_of, require_precision, seed, settle
 from ..engine.seed_selection import best_seed
 from ..engine.training_record import save_trained
 from ..engine.training_setup import TrainingData, build_model, make_plan
@@ -70,7 +70,8 @@ def teach(run: Run) -> None:
     folder, teacher = run.partial("teach"), run.recipe.trained
     wanted = jobs(run)
     left = [j for j in wanted if read_json(folder / j.folder / "training.json") is None]
-    settle(run.recipe.compute.threads)
+    device = settle(run.recipe.compute.threads, run.recipe.compute)
+    require_precision(device, teacher.train.precision, "teacher.train.precision")
     if left:
         feature_cache.foresee(run, teacher.bare(), Columns.open(run.path("data")))
     threads, processes = run.recipe.compute.threads, run.recipe.compute.processes
@@ -153,7 +154,7 @@ def measure_external(run: Run) -> None:
 
     Raises SuffuseError where it answers no validation row, or changes while it is asked.
     """
-    settle(run.recipe.compute.threads)
+    settle(run.recipe.compute.threads, run.recipe.compute)
     columns = Columns.open(run.path("data"))
     with progress("teach") as tell:
         teacher = open_external(run, columns)
@@ -245,7 +246,7 @@ def trained_logits(run: Run, columns: Columns, places: list[Path], rows: np.ndar
     """(N, C) logits of a trained network, or of several together."""
     all_logits = []
     for place in places:
-        model = open_model(place)
+        model = open_model(place).to(device_of(run.recipe.compute))
         all_logits.append(logits(model, feature_cache.ready(columns, model, feature_cache.place(run)), rows))
     return all_logits[0] if len(all_logits) == 1 else combine(columns.spec.heads, all_logits, "mean")
 
@@ -274,7 +275,7 @@ def run_job(order: dict, tell: Tell) -> None:
 
 def train(run: Run, job: Job, threads: int, tell: Tell) -> None:
     """Fit one network and save it."""
-    settle(threads)
+    device = settle(threads, run.recipe.compute)
     seed(job.seed)
     teacher = run.recipe.trained
     assert teacher
@@ -284,7 +285,7 @@ def train(run: Run, job: Job, threads: int, tell: Tell) -> None:
     usage, training = RowUsage.of(columns), teacher.train
     model, columns = build_model(run, network, columns, usage.standardising(columns.rows("train")))
     task = settings(losses.TABLE, {"kind": "task", "label_smoothing": teacher.label_smoothing})
-    objective = Objective(model, {"labels": task}, {}, mixup=training.mixup, both=training.also_full_input)
+    objective = Objective(model, {"labels": task}, {}, mixup=training.mixup, both=training.also_full_input).to(device)
     scratch = run.partial("teach") / ".work" / job.folder
     rows = columns.labelled("train")
     if job.fold is not None and teacher.folds:

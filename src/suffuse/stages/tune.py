@@ -15,7 +15,7 @@ from typing import Any
 from ..checked_json import read_checked, write_checked
 from ..data.columns import Columns
 from ..engine import feature_cache
-from ..engine.runtime import settle
+from ..engine.runtime import require_precision, settle
 from ..errors import SuffuseError
 from ..evaluation_log import evaluations
 from ..files import bytes_facts, file_facts, write_text
@@ -38,7 +38,8 @@ def tune(run: Run, options: TuneOptions) -> dict[str, Any]:
     Raises UsageError where the recipe's file is somebody else's, or no trial fits into the budget.
     """
     check(options, run)
-    settle(run.recipe.compute.threads)
+    device = settle(run.recipe.compute.threads, run.recipe.compute)
+    require_precision(device, run.recipe.distill.train.precision, "distill.train.precision")
     place = begin(run, options)
     feature_cache.foresee(run, run.recipe.student, Columns.open(run.path("data")))
     with progress("tune") as tell:

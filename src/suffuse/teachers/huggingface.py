@@ -95,15 +95,18 @@ class HuggingFaceSource:
         """Logits, a batch at a time; NaN for a row whose cells are empty or can't be read."""
         import torch
 
+        from ..data.device_transfer import to_array
+        from ..engine.runtime import explained
+
         logits = np.full((len(rows), len(self.outputs)), np.nan, np.float32)
         for start in range(0, len(rows), self.settings.batch):
             records = self.raw.records(self.settings.column, rows[start : start + self.settings.batch], hidden)
             items = [READERS[self.settings.reads](self, list(record.values())) for record in records]
             usable = [n for n, item in enumerate(items) if item is not None]
             if usable:
-                with torch.inference_mode():
-                    outputs = self.model(**self._processed([items[n] for n in usable])).logits
-                logits[[start + n for n in usable]] = outputs.float().numpy()
+                inputs = self._processed([items[n] for n in usable]).to(self.model.device)
+                with torch.inference_mode(), explained(self.model.device):
+                    logits[[start + n for n in usable]] = to_array(self.model(**inputs).logits)
         return {"logits": logits}
 
     def _processed(self, items: list) -> Any:
@@ -153,6 +156,8 @@ READERS: dict[str, Callable[[HuggingFaceSource, list], Any]] = {
 
 def open(settings: Settings, raw: RawRows, heads: tuple[Head, ...], where: str) -> HuggingFaceSource:
     """Load model and processor from this machine. Raises UsageError where they aren't there or don't fit."""
+    from ..engine.runtime import device_of
+
     transformers: Any = optional("transformers", "huggingface")
     folder, (model, processor) = local_folder(settings.name), AUTO[settings.reads]
     local = {"local_files_only": True, "trust_remote_code": False}
@@ -173,6 +178,5 @@ def open(settings: Settings, raw: RawRows, heads: tuple[Head, ...], where: str) 
     for file in sorted(p for p in folder.iterdir() if p.is_file() and p.suffix in (".json", ".txt", ".model")):
         small.update(file.name.encode() + file.read_bytes())
     outputs = tuple(names[number] for number in sorted(names))
-    return HuggingFaceSource(
-        settings, loaded.float().requires_grad_(False).eval(), reader, raw, small.hexdigest(), outputs
-    )
+    network = loaded.float().requires_grad_(False).eval().to(device_of(raw.run.recipe.compute))
+    return HuggingFaceSource(settings, network, reader, raw, small.hexdigest(), outputs)

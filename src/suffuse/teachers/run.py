@@ -52,6 +52,10 @@ def open(settings: Settings, raw: RawRows, heads: tuple[Head, ...], where: str) 
     """
     model, predictor, mark = _loaded(settings, where, raw.root.allowed_dir)
     check_kinds(predictor.heads, heads, where)
+    if model is not None:
+        from ..engine.runtime import device_of
+
+        model = model.to(device_of(raw.run.recipe.compute))
     return NetworkSource(
         predictor, model, raw, find_columns(predictor, raw, settings.columns, where), settings.batch, mark
     )

@@ -79,6 +79,7 @@ class NetworkSource:
             return {"logits": self.predictor.logits(entries, present)}
         import torch
 
+        from ..data.device_transfer import move_batch, to_array
         from ..types import Batch
         from .trained import taps
 
@@ -87,8 +88,9 @@ class NetworkSource:
         tensors = {n: t.float() if t.dtype == torch.float16 else t for n, t in tensors.items()}
         nothing = torch.zeros(len(present), dtype=torch.int64)
         batch = Batch(tensors, {}, torch.from_numpy(present), nothing, nothing, bool(present.all()))
+        batch = move_batch(batch, self.model.log_prior.device)
         with torch.inference_mode():
-            return {name: tap.float().numpy() for name, tap in taps(self.model.eval()(batch)).items()}
+            return {name: to_array(tap) for name, tap in taps(self.model.eval()(batch)).items()}
 
 
 def find_columns(predictor: Predictor, raw: RawRows, renamed: Mapping[str, str], where: str) -> dict[str, str]:

@@ -12,8 +12,10 @@ import torch
 from .. import losses
 from ..attention_maps import named
 from ..data.columns import Columns
+from ..data.device_transfer import move_batch, to_array, to_device
 from ..engine import feature_cache
-from ..engine.inference import chunks
+from ..engine.inference import chunks, in_halves
+from ..engine.runtime import device_of, explained
 from ..engine.seed_selection import best_seed
 from ..engine.training_record import weights_hash
 from ..model import FusionModel, open_model
@@ -35,7 +37,7 @@ class Trained:
     @classmethod
     def open(cls, run: Run, columns: Columns, folder: Path) -> Trained:
         """A network that the run trained, in ``folder``."""
-        model = open_model(folder)
+        model = open_model(folder).to(device_of(run.recipe.compute))
         maps = model.mapped(losses.needs(run.recipe.distill.losses.values()))
         own_columns = columns.of(model.spec.names)
         return cls(model, feature_cache.ready(own_columns, model, feature_cache.place(run)), maps, own_columns)
@@ -59,12 +61,17 @@ class Trained:
 
     @torch.inference_mode()
     def answer(self, question: Question) -> dict[str, np.ndarray]:
-        """All taps of the network."""
+        """All taps of the network; of some of the rows at a time where the device's memory is too small for all."""
         self.model.eval()
-        batch = self._columns(question).batch(question.rows, None, question.view)
+        columns, rows = self._columns(question), question.rows
+        with explained(self.model.log_prior.device):
+            parts = [t for _, t in in_halves(np.arange(len(rows)), lambda p: self._taps(columns, rows[p], question))]
+        return parts[0] if len(parts) == 1 else {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
+
+    def _taps(self, columns: Columns, rows: np.ndarray, question: Question) -> dict[str, np.ndarray]:
+        batch = move_batch(columns.batch(rows, None, question.view), self.model.log_prior.device)
         visible = batch if question.modalities is None else self._hide_others(batch, question.modalities)
-        output = self.model(visible, self.maps)
-        return {name: tap.float().numpy() for name, tap in taps(output).items()}
+        return {name: to_array(tap) for name, tap in taps(self.model(visible, self.maps)).items()}
 
     def _columns(self, question: Question) -> Columns:
         changed = self.columns.ready & set(question.view[0].augmented) if question.view else frozenset()
@@ -74,8 +81,9 @@ class Trained:
         return replace(self.columns, entries=entries, ready=self.columns.ready - changed)
 
     def _hide_others(self, batch: Batch, names: tuple[str, ...]) -> Batch:
-        kept = torch.tensor([name in names for name in self.modalities])
-        return replace(batch, present=batch.present & kept, complete=batch.complete and bool(kept.all()))
+        shown = [name in names for name in self.modalities]
+        kept = to_device(torch.tensor(shown), batch.present.device)
+        return replace(batch, present=batch.present & kept, complete=batch.complete and all(shown))
 
 
 def taps(output: Output) -> dict[str, torch.Tensor]:

@@ -15,8 +15,10 @@ import torch
 
 from ..activations import activate, main_metric
 from ..data.columns import Columns
+from ..data.device_transfer import to_array
 from ..engine import feature_cache
 from ..engine.inference import outputs, score
+from ..engine.runtime import device_of
 from ..engine.student_training import open_knowledge
 from ..evaluation.ablations import blank
 from ..evaluation.calibration import calibrate
@@ -69,7 +71,7 @@ def teacher_facts(run: Run, columns: Columns, knowledge: Knowledge) -> Facts:
 def student_facts(run: Run, columns: Columns, knowledge: Knowledge) -> Facts:
     """One seed on validation rows: confidence, score without each modality, mean gates; on training rows its score and
     its agreement with the teacher."""
-    model = open_model(sorted(run.path("student").glob("seed-*"))[0])
+    model = open_model(sorted(run.path("student").glob("seed-*"))[0]).to(device_of(run.recipe.compute))
     own = feature_cache.ready(columns, model, feature_cache.place(run)).of(model.spec.names)
     rows = sample_rows(columns.labelled("validation"))
     logits, gates = logits_and_gates(model, own, rows)
@@ -140,9 +142,9 @@ def logits_and_gates(model: FusionModel, columns: Columns, rows: np.ndarray) -> 
     """Logits (N, C), and the mean gate of each modality where the fusion has gates."""
     logits, gates = np.empty((len(rows), columns.spec.outputs), dtype=np.float32), []
     for piece, output in outputs(model, columns, rows):
-        logits[piece] = output.logits.float().numpy()
+        logits[piece] = to_array(output.logits)
         if output.gates is not None:
-            gates.append(output.gates.float().reshape(-1, output.gates.shape[-1]))
+            gates.append(output.gates.float().cpu().reshape(-1, output.gates.shape[-1]))
     means = torch.cat(gates).mean(0).tolist() if gates else []
     return logits, dict(zip(model.spec.names, means, strict=True)) if len(means) == len(model.spec.names) else {}
 

@@ -89,7 +89,8 @@ def _closed() -> Callable[[Tensor, Tensor, float], Tensor]:
             ctx.save_for_backward(student_logits, savable(teacher_logits), (q - p) * (heat / count))
             gap = log_p - log_q
             kl = torch.dot(p.flatten(), gap.flatten())
-            if not math.isfinite(kl.item()):  # a class is ruled out; asking costs a fraction of a mask
+            # a class is ruled out; asking costs a fraction of a mask, but on a device, where it has to be waited for
+            if kl.device.type != "cpu" or not math.isfinite(kl.item()):
                 kl = torch.dot(p.flatten(), gap.masked_fill(p == 0, 0.0).flatten())
             return kl * (heat**2 / count)
 

@@ -88,7 +88,7 @@ def loss(
     teacher_maps = teacher[name].detach()
     row_mask = answered_rows(teacher_maps, student.present.get(settings.map))
     has_attention = teacher_maps.nan_to_num().sum(1) > 0
-    if not has_attention.all():
+    if has_attention.device.type != "cpu" or not has_attention.all():  # a device isn't waited for
         row_mask = both(row_mask, has_attention)
     a_s = student.maps[asks(settings)[0]].unflatten(1, (-1, STRETCHES))
     return query_attention_transfer(a_s, teacher_maps.unflatten(1, (-1, STRETCHES)), row_mask)
