@@ -50,7 +50,7 @@ NARROW = (
 
 
 def questions(data: Path, out: Path) -> Run:
-    """The demo's recipe, with a larger share of the labels."""
+    """The demo's recipe, with 5 % of the labels."""
     return done("easy-vqa", out / "questions", *EACH, "distill.label_fractions=[0.05]")
 
 
