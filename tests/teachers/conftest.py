@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import csv
 import random
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from chat_server import ChatServer, serving
 from PIL import Image
-from teacher_tools import CLASSES, MAKERS, raw_rows, recipe, said
+from teacher_tools import CLASSES, MAKERS, PROMPT, linear_rule, raw_rows, recipe, said
 
 from suffuse import pipeline, teachers
 from suffuse.data.columns import Columns
 from suffuse.prepare.raw_cells import RawRows
 from suffuse.registry import settings
 from suffuse.run import Run
+from suffuse.teachers.chat import chat_client, row_answers
 from suffuse.teachers.factory import open_external
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 40), "blue": (30, 60, 220)}
@@ -126,3 +131,33 @@ def exact(prepared) -> np.ndarray:
     """(N, C) what the linear teacher says of the prepared rows."""
     by_id = {row["id"]: said(row, CLASSES) for row in raw_rows(prepared)}
     return np.array([by_id[name] for name in RawRows(prepared).ids])
+
+
+@pytest.fixture
+def server() -> Iterator[ChatServer]:
+    """The linear teacher."""
+    with serving(linear_rule) as found:
+        yield found
+
+
+@pytest.fixture
+def run(prepared: Run, tmp_path: Path) -> Run:
+    """The prepared run, copied: nothing was asked in it."""
+    folder = tmp_path / "run"
+    shutil.copytree(prepared.folder, folder, ignore=shutil.ignore_patterns(".partial", "answers"))
+    return replace(prepared, folder=folder)
+
+
+@pytest.fixture
+def ask(run: Run, columns: Columns, server: ChatServer, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Opens the asked teacher with these settings."""
+    monkeypatch.setattr(chat_client, "LONGEST_WAIT", 0.001)
+    monkeypatch.setattr(row_answers, "Endpoint", partial(chat_client.Endpoint, backoff=0.001))
+    plain = {"kind": "asked", "url": server.url, "model": "linear", "prompt": PROMPT, "calibrate": False}
+
+    def open_with(**more: Any) -> Any:
+        chosen = settings(teachers.TABLE, {**plain, **more})
+        recipe = run.recipe.model_copy(update={"teacher": chosen})
+        return open_external(replace(run, recipe=recipe), columns)
+
+    return open_with

@@ -9,11 +9,13 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import chat_server
 import numpy as np
 
 from suffuse.run import Run
+from suffuse.teachers import Question
 
 os.environ.setdefault("KERAS_BACKEND", "torch")  # as the teacher does, before Keras is loaded
 
@@ -196,6 +198,7 @@ def ensemble(folder: Path, order: Sequence[str], run: Run) -> dict:
 
 
 SERVERS = ExitStack()  # which stay until the process ends
+PROMPT = "x1={x1} x2={x2}"
 ASKED = re.compile(r"x1=(\S+) x2=(\S+)")
 
 
@@ -206,6 +209,21 @@ def linear_rule(text: str, before: int) -> chat_server.Said:
     return chat_server.Said(CLASSES[int(p.argmax())], dict(zip(CLASSES, p.tolist(), strict=True)))
 
 
+def probabilities(teacher: Any) -> np.ndarray:
+    """(N, C), NaN of abstentions."""
+    return np.exp(teacher.answer(Question(np.arange(len(teacher.covered))))["logits"])
+
+
+def sometimes(failing: Callable[[str, int], chat_server.Failure | chat_server.Said | None]) -> chat_server.Rule:
+    """The linear rule, but where another one says something."""
+    return lambda text, before: failing(text, before) or linear_rule(text, before)
+
+
+def by_number(text: str) -> int:
+    """A number that goes with a question."""
+    return int(text.rpartition("x2=")[2][-3:])
+
+
 @cache
 def linear_server() -> chat_server.ChatServer:
     """A server that stays, on which the linear teacher answers."""
@@ -214,8 +232,7 @@ def linear_server() -> chat_server.ChatServer:
 
 def asked(folder: Path, order: Sequence[str], run: Run) -> dict:
     """The linear teacher behind an address."""
-    prompt = "x1={x1} x2={x2}"
-    return {"kind": "asked", "url": linear_server().url, "model": "linear", "prompt": prompt, "calibrate": False}
+    return {"kind": "asked", "url": linear_server().url, "model": "linear", "prompt": PROMPT, "calibrate": False}
 
 
 MAKERS: dict[str, Callable[[Path, Sequence[str], Run], dict]] = {
