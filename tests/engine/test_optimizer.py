@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import nn
@@ -88,3 +91,32 @@ def test_the_embeddings_of_ngrams_are_sparse() -> None:
     sparse = {id(p) for g in make_optimizer(objective, Training()).param_groups if g[SPARSE] for p in g["params"]}
     embedding = objective.model.encoder("title").layers["embedding"]
     assert sparse == {id(p) for p in embedding.parameters()}
+
+
+def test_hooks_run_once_a_step() -> None:
+    """Also where torch's own AdamW, whose step gets hooks too, was made before."""
+    parameter = matrix()
+    torch.optim.AdamW([parameter])
+    optimizer, calls = AdamW([group(parameter, False)], lr=RATE), []
+    optimizer.register_step_post_hook(lambda *_: calls.append(1))
+    steps(parameter, optimizer, gradients(3))
+    assert len(calls) == 3
+
+
+IMPORTS = """
+import sys, torch
+from suffuse.engine.optimizer import AdamW
+parameter = torch.nn.Parameter(torch.ones(3))
+optimizer = AdamW([{"params": [parameter], "sparse": False}], lr=0.1, fused=True)
+parameter.sum().backward()
+optimizer.step()
+optimizer.zero_grad()
+optimizer.load_state_dict(optimizer.state_dict())
+print("torch._dynamo" in sys.modules)
+"""
+
+
+def test_no_step_imports_the_compiler() -> None:
+    """It takes a process seconds."""
+    done = subprocess.run([sys.executable, "-c", IMPORTS], capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.strip() == "False"

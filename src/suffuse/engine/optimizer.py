@@ -15,8 +15,9 @@ Shared second moments by blocks are those of Adam-mini (Zhang et al. 2024).
 
 from __future__ import annotations
 
+import inspect
 import math
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -28,12 +29,22 @@ from .runtime import gradient_scaler
 SPARSE = "sparse"  # of a group of parameters: its matrices have one second moment each
 
 
+def _plain(method: Any) -> Any:
+    """A method of torch's optimisers without its decorators. They keep torch's compiler away, and import it for that,
+    which takes each process seconds; nothing here is compiled. :meth:`AdamW.step` runs hooks and stops gradients."""
+    return inspect.unwrap(method)
+
+
 class AdamW(torch.optim.AdamW):
     """AdamW whose groups with ``sparse: True`` have one second moment for each matrix. Their state has the names that
     AdamW's has: ``step`` (), ``exp_avg`` as the parameter, ``exp_avg_sq`` (). ``scaler`` scales the loss of a training
     in fp16; None: none does."""
 
     scaler: torch.amp.GradScaler | None = None
+    state_dict = _plain(torch.optim.Optimizer.state_dict)
+    load_state_dict = _plain(torch.optim.Optimizer.load_state_dict)
+    zero_grad = _plain(torch.optim.Optimizer.zero_grad)
+    add_param_group = _plain(torch.optim.Optimizer.add_param_group)
 
     def scale_by(self, scaler: torch.amp.GradScaler | None) -> None:
         """Use a scaler of the loss. The fused kernel leaves out an infinite gradient by itself; :func:`_step` doesn't,
@@ -47,7 +58,7 @@ class AdamW(torch.optim.AdamW):
         groups: list[dict[str, Any]] = self.param_groups
         self.param_groups = [group for group in groups if not group[SPARSE]]
         try:
-            loss = cast(Any, super().step(closure))
+            loss = _plain(torch.optim.AdamW.step)(self, closure)
         finally:
             self.param_groups = groups
         for group in groups:
