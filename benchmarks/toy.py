@@ -58,7 +58,7 @@ def toy_recipe(source: Path) -> dict[str, Any]:
             "losses": losses,
             "num_seeds": 2,
             "unimodal_baselines": False,
-            "label_fractions": [0.02],
+            "label_fractions": [0.05],
         },
         "evaluate": {"resamples": 100, "probes": ["latency"]},
     }
