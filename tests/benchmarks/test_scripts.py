@@ -101,7 +101,6 @@ def test_every_script_can_be_imported(tmp_path: Path):
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.slow
 @pytest.mark.long
 @pytest.mark.parametrize("name", sorted(ON_A_TOY))
 def test_a_script_runs_on_a_made_up_data_set(name: str, finished: Run, tmp_path: Path):
@@ -122,7 +121,7 @@ def test_a_tool_that_is_not_there_is_named(tmp_path: Path):
     assert done.returncode == 2 and "no such table: nothing" in done.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_teacher_is_asked_on_a_local_server(data_sets: Path, tmp_path: Path):
     def rule(text: str, before: int) -> Said:
         return Said(text.rpartition("Product: ")[2].split()[0])  # the toy's titles begin with the class
@@ -155,7 +154,6 @@ def run_cases(name: str, arguments: list[str], cases: list[str], data: Path, cwd
     assert before == results()
 
 
-@pytest.mark.slow
 @pytest.mark.long
 @pytest.mark.parametrize("name", sorted(OF_SCENARIOS))
 def test_a_script_of_the_scenarios_runs_on_made_up_data(name: str, data_sets: Path, tmp_path: Path):
@@ -192,7 +190,6 @@ def test_a_recipe_is_a_toy_only_where_it_is_asked_for(recipe: str, tmp_path: Pat
     assert toy.distill.train.epochs == 1 and list(shipped.folds_run(5)) == [0, 1]
 
 
-@pytest.mark.slow
 @pytest.mark.long
 def test_overhead_tells_all_pairs_of_all_three_comparisons(tmp_path: Path):
     done = called(str(FOLDER / "overhead.py"), "--toy", "--seconds", "0", cwd=tmp_path)
