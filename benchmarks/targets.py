@@ -4,10 +4,6 @@
 
 Other work on a machine slows small networks down more than large ones. Where the run's ratio of latencies falls short,
 both exports are timed again in turns, and the ratio of their 5 % quantiles counts: calls that nothing disturbed.
-
-The demo is to take ten minutes on two cores of a quiet machine. Seconds depend on the machine: the same code took 1.7
-times as long within hours on a shared one (2026-12-02). So a longer run is printed as missed, and only one of twice the
-time ends with 1.
 """
 
 from __future__ import annotations
@@ -25,7 +21,6 @@ from suffuse.evaluation.models import load_export
 
 LATENCY = 1 / 5
 QUANTILE = 0.05
-SECONDS, SLOWER = 600, 2  # of all stages; times as much on a slower or busy machine
 
 
 def undisturbed_ratio(folder: Path) -> float:
@@ -62,12 +57,9 @@ def main(run: Path) -> int:
         ("student's parameters", scores["student"]["parameters"], "<=", 25_000),
         ("exported student's file / teacher's fp32 weights", size, "<=", 1 / 20),
         ("exported student's latency / exported teacher's", latency, "<=", LATENCY),
+        ("seconds of all stages", sum(s["seconds"] for s in stages), "<=", 600),
     ]
-    seconds = sum(s["seconds"] for s in stages)
-    print(
-        f"{'reached' if seconds <= SECONDS else 'MISSED '}  seconds of all stages: {seconds:,.4g} (wanted <= {SECONDS})"
-    )
-    missed = int(seconds > SLOWER * SECONDS)
+    missed = 0
     for what, got, sign, wanted in checks:
         good = got >= wanted if sign == ">=" else got <= wanted
         missed += not good
