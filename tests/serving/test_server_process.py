@@ -87,6 +87,36 @@ def test_no_accepted_request_is_lost(export: Path, tmp_path: Path) -> None:
         assert "every request that came in was answered" in server.log.read_text()
 
 
+def test_connections_made_while_it_stops_listening_are_served_or_refused(export: Path, tmp_path: Path) -> None:
+    """Clients that open a connection for every request, in many threads, while the socket closes: none is reset."""
+    cut: list[str] = []
+    served: list[int] = []
+
+    def connect_often() -> None:
+        while True:
+            try:
+                with connect(server) as line:
+                    line.sendall(b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                    served.append(line.recv(15) == b"HTTP/1.1 200 OK")
+            except ConnectionRefusedError:
+                return
+            except OSError as error:
+                cut.append(repr(error))
+                return
+
+    with running(tmp_path / "log", f"{MODEL}={export}", "--limit", "grace=0.1") as server:
+        clients = [threading.Thread(target=connect_often) for _ in range(16)]
+        for one in clients:
+            one.start()
+        while len(served) < 100:
+            time.sleep(0.01)
+        server.process.send_signal(signal.SIGTERM)
+        for one in clients:
+            one.join(30)
+        assert server.process.wait(20) == 0
+    assert not cut and all(served)
+
+
 @pytest.mark.slow
 @pytest.mark.long
 def test_a_server_that_was_held_up_hears_what_was_sent_meanwhile(export: Path, tmp_path: Path) -> None:
