@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -29,7 +30,7 @@ TINY = {  # what takes longest of a run
     "evaluate.resamples": 100,
     "evaluate.classical_baselines": False,
 }
-COSTS = Costs(1.0, {TEACHER: 0.04, STUDENT: 0.02}, 0.0, 115, 115, 1.1)
+COSTS = Costs(1.0, {TEACHER: 0.04, STUDENT: 0.02}, {}, 115, 115, 1.1)
 
 
 def frame(rows: int = 150) -> pandas.DataFrame:
@@ -184,6 +185,35 @@ def test_a_budget_is_kept_by_shorter_and_fewer_trainings(tmp_path: Path, capsys:
     assert recipe.distill.train.epochs * -(-115 // recipe.distill.train.batch) >= 100
 
 
+def test_what_is_not_training_gets_a_part_of_the_budget(tmp_path: Path) -> None:
+    """Extras are left out in order, until it does; a long budget leaves none out."""
+    frame().to_csv(tmp_path / "rows.csv", index=False)
+    proposal = propose(str(tmp_path / "rows.csv"), "label", place=tmp_path)
+    proposal = proposal.redrafted(
+        dataclasses.replace(proposal.draft, sentences={"note_sentences": {"kind": "text", "column": "note"}})
+    )
+    costs = dataclasses.replace(
+        COSTS,
+        frozen={"note_sentences": 60.0},
+        entries={"note": 60_000, "facts": 100_000, "note_sentences": 60_000},
+        rows={"train": 60_000, "validation": 20_000, "test": 20_000},
+        labelled=60_000,
+        outputs=20,
+        parameters=20_000_000,
+    )
+    drafts = {m: TimeBudget(m).fit(proposal, costs, recipe_of_text).draft for m in (300, 9, 8, 5, 2)}
+    kept = {m: (d.compared_exports, d.folds, bool(d.sentences)) for m, d in drafts.items()}
+    assert kept[300] == (True, 5, True)
+    assert kept[2] == (False, 0, False)
+    values = [sum(map(int, kept[m])) for m in sorted(kept)]
+    assert values == sorted(values) and len(set(values)) > 2
+    text = proposal.redrafted(drafts[2]).text
+    recipe = recipe_of_text(text)
+    assert recipe.trained and recipe.trained.portfolio is None and not recipe.export.teacher
+    assert recipe.export.int8 == "off" and "note_sentences" not in recipe.modalities
+    assert "no sentence encoder" in text and "no scikit-learn models in the teacher" in text
+
+
 def test_candidates_grow_shorter(tmp_path: Path) -> None:
     frame().to_csv(tmp_path / "rows.csv", index=False)
     proposal = propose(str(tmp_path / "rows.csv"), "label", place=tmp_path, preset="best")
@@ -198,7 +228,7 @@ def test_candidates_grow_shorter(tmp_path: Path) -> None:
 def test_after_a_slow_teacher_students_get_what_is_left(tmp_path: Path) -> None:
     frame().to_csv(tmp_path / "rows.csv", index=False)
     proposal = propose(str(tmp_path / "rows.csv"), "label", place=tmp_path)
-    fast, slow = (TimeBudget(4).fit_students(proposal, COSTS, recipe_of_text, teach) for teach in (1.0, 170.0))
+    fast, slow = (TimeBudget(4).fit_students(proposal, COSTS, recipe_of_text, teach) for teach in (1.0, 400.0))
     assert fast.draft.epochs > slow.draft.epochs
     assert slow.draft.teacher_training == fast.draft.teacher_training == proposal.draft.teacher_training
 

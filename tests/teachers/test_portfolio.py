@@ -159,6 +159,20 @@ def test_members_that_are_there_are_not_fitted_again(run, columns, tmp_path, mon
     assert {name: file.read_bytes() for name, file in again.items()} == content
 
 
+def test_fits_in_processes_have_the_same_bits(run, columns, tmp_path, monkeypatch):
+    fold = fold_of(columns, 4, run.recipe.seed)
+    files = cross_fit_modalities(run, columns, fold, tmp_path / "here", lambda share, words: None)
+    two = dataclasses.replace(
+        run, recipe=run.recipe.model_copy(update={"compute": run.recipe.compute.model_copy(update={"threads": 2})})
+    )
+    monkeypatch.setattr("suffuse.classical.cross_fitting.BRIEF_SECONDS", 0.0)
+    monkeypatch.setattr("suffuse.classical.cross_fitting._write", None)  # nothing is fitted in this process
+    told: list[str] = []
+    again = cross_fit_modalities(two, columns, fold, tmp_path / "beside", lambda share, words: told.append(words))
+    assert {n: file.read_bytes() for n, file in again.items()} == {n: file.read_bytes() for n, file in files.items()}
+    assert any(words.startswith("classical: notes, fold") for words in told)
+
+
 def test_a_damaged_file_is_named(run, columns, teacher, tmp_path):
     folder = Path(shutil.copytree(run.path("teacher", FOLDER), tmp_path / FOLDER))
     (folder / "title.npy").write_bytes(b"no array")

@@ -46,9 +46,9 @@ def classical_baselines(
         def report(done: float, name: str, number: int = number) -> None:
             tell((number + done) / len(shares), f"{CLASSICAL}: {name}")
 
-        # The matrices are small: several threads of BLAS wait for each other most of the time, and a fit takes 10 to 30
+        # The matrices are small: several threads wait for each other most of the time, and a fit takes 10 to 30
         # times as long where other processes use the cores too.
-        with optional("threadpoolctl", "train").threadpool_limits(1, user_api="blas"):
+        with optional("threadpoolctl", "train").threadpool_limits(1):
             made = _with_share(run, columns, rows, share, features, report)
         if share == 1.0:
             baselines |= made

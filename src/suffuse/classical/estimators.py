@@ -24,6 +24,7 @@ from .features import Features
 RARE = 1e-4  # probability of a class without training rows, before normalisation
 ITERATIONS = 100  # of logistic regression
 PENALTIES = (0.1, 1.0, 10.0, 100.0, 1000.0)  # of ridge regression, to choose from
+STOPPING_ROWS = 2000  # from which boosting of several classes stops by a tenth of them
 TREES = 200  # extremely randomised ones
 MAX_CATEGORY_CODES = 255  # that histogram gradient boosting takes; a column with more is read as numbers
 
@@ -91,6 +92,9 @@ def _table_estimator(head: Head, matrix: np.ndarray, features: Features) -> Any:
     indicators = preprocessing.OneHotEncoder(handle_unknown="ignore")
     columns = transformer([("numbers", standardised, numbers), ("codes", indicators, codes)])
     filled = impute.SimpleImputer(keep_empty_features=True)
+    # 100 trees for each of many classes overfit and take long; of few rows none are spared to tell when to stop
+    is_many = head.kind == CLASSES and len(head.classes) > 2 and len(matrix) >= STOPPING_ROWS
+    stops: Any = True if is_many else "auto"
     if head.kind in (CLASSES, LABELS):
         boosting, trees = ensemble.HistGradientBoostingClassifier, ensemble.ExtraTreesClassifier
         regression = linear.LogisticRegression(max_iter=ITERATIONS)
@@ -99,7 +103,7 @@ def _table_estimator(head: Head, matrix: np.ndarray, features: Features) -> Any:
         boosting, trees = ensemble.HistGradientBoostingRegressor, ensemble.ExtraTreesRegressor
         regression, vote = linear.RidgeCV(PENALTIES), ensemble.VotingRegressor
     return vote([
-        ("boosting", boosting(random_state=0, categorical_features=codes or None)),
+        ("boosting", boosting(random_state=0, categorical_features=codes or None, early_stopping=stops)),
         ("trees", make_pipeline(filled, trees(TREES, random_state=0))),
         ("linear", make_pipeline(columns, regression)),
     ])  # fmt: skip

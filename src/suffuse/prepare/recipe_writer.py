@@ -73,7 +73,7 @@ class Draft:
     batch: int
     epochs: int
     students: int  # seeds
-    folds: int  # of the portfolio
+    folds: int  # of the portfolio; 0: there is none
     unimodal_baselines: bool
     few_rows: bool  # too few for a hidden layer in the networks' heads
     teacher_training: TeacherTraining
@@ -85,6 +85,7 @@ class Draft:
     root: str | None = None
     allowed_dir: str | None = None
     longer_baselines: bool = True  # where a comparison isn't settled
+    compared_exports: bool = True  # also the teacher's export and an int8 form, where they are worth it
     minutes: float | None = None  # the time budget that the trainings were chosen for
     shortened: tuple[str, ...] = ()  # what the budget left out of the proposal
 
@@ -104,7 +105,7 @@ def write(plan: Plan, draft: Draft) -> str:
         ],
         _distill(plan, draft),
         _goal(),
-        _export(),
+        _export(draft),
     ]
     return "\n\n".join("\n".join(section) for section in sections if section) + "\n"
 
@@ -288,9 +289,9 @@ def _network(draft: Draft, size: dict) -> list[str]:
     lines += _fusion(draft, size)
     if size is not TEACHER:
         return lines
-    lines.append(
-        _line(f"  portfolio: {{folds: {draft.folds}}}", "scikit-learn models of each modality teach with the network")
-    )
+    if draft.folds:
+        comment = "scikit-learn models of each modality teach with the network"
+        lines.append(_line(f"  portfolio: {{folds: {draft.folds}}}", comment))
     if draft.teacher_training.seeds > 1:
         lines.append(_line(f"  num_seeds: {draft.teacher_training.seeds}", "so many trainings, ..."))
         lines.append(_line("  ensemble: true", "... and the mean of their answers teaches"))
@@ -363,8 +364,14 @@ def _goal() -> list[str]:
     ]
 
 
-def _export() -> list[str]:
+def _export(draft: Draft) -> list[str]:
+    only_student = [
+        "export:",
+        _line("  teacher: false", "true: also the teacher, to compare size and time with"),
+        _line("  int8: off", "auto: also in int8, where that is faster and loses little"),
+    ]
     return [
+        *([] if draft.compared_exports else only_student),
         "# Rows of the table for the page of `suffuse serve` to show. Whoever gets the export gets them too.",
-        "# export: {examples: 3}",
+        "# export: {examples: 3}" if draft.compared_exports else "#   examples: 3",
     ]
