@@ -90,6 +90,22 @@ def test_punctuation_after_chinese_is_full_width(finished_run: Run):
     assert re.findall(r".*。 [^\s<].*", text) == []
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        ("学生", "教师", "没有证据表明学生与教师有差异（1 %）"),
+        ("学生", "scikit-learn", "没有证据表明学生与 scikit-learn 有差异（1 %）"),
+        ("红 色", "b", "没有证据表明红 色与 b 有差异（1 %）"),  # a value stays as it is
+    ],
+)
+def test_chinese_has_spaces_beside_latin_words_only(first: str, second: str, expected: str) -> None:
+    text = "no evidence of a difference between %(first)s and %(second)s (%(numbers)s)"
+    with use_language("zh"):
+        assert t(text, first=first, second=second, numbers="1 %") == expected
+    english = f"no evidence of a difference between {first} and {second} (1 %)"
+    assert t(text, first=first, second=second, numbers="1 %") == english
+
+
 def test_the_space_between_two_sentences_is_none_in_chinese():
     template = environment().from_string(
         "{% trans %}Training{% endtrans %} {% if x %}{% trans %}Results{% endtrans %}{% endif %}"

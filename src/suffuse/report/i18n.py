@@ -7,6 +7,7 @@ run (names, labels, texts) are never translated.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -15,6 +16,11 @@ from pathlib import Path
 
 LANGUAGES = {"en": "English", "zh": "中文"}
 FOLDER = Path(__file__).parent
+UNSPACED = ("zh",)  # languages without spaces between words
+HAN = re.compile(r"[\u3400-\u9fff]")
+PLACEHOLDER = re.compile(
+    rf"(?P<left>(?<={HAN.pattern}) )?(?P<field>%%|%\(\w+\)[-+ #0-9.]*[a-z])(?P<right> (?={HAN.pattern}))?"
+)
 _language: ContextVar[str] = ContextVar("language", default="en")
 untranslated: set[str] = set()  # sentences that a catalog lacks; a test expects none
 
@@ -56,9 +62,20 @@ def ngettext(singular: str, plural: str, number: int) -> str:
 
 
 def t(text: str, /, **values: object) -> str:
-    """The sentence with its placeholders filled. With placeholders a percent sign is doubled."""
+    """The sentence with its placeholders filled. With placeholders a percent sign is doubled.
+
+    Chinese has a space beside Latin words and numbers only, so a placeholder's spaces go where its value is Chinese.
+    """
     translation = gettext(text)
-    return translation % values if values else translation
+    if not values or _language.get() not in UNSPACED:
+        return translation % values if values else translation
+
+    def fill(field: re.Match[str]) -> str:
+        value = field["field"] % values
+        left = "" if HAN.match(value[:1]) else field["left"]
+        return (left or "") + value + ("" if HAN.match(value[-1:]) else field["right"] or "")
+
+    return PLACEHOLDER.sub(fill, translation)
 
 
 @cache
