@@ -36,7 +36,7 @@ EXPORT, EXPORT_EACH = 5.0, 1e-6  # a network's export and its comparison with to
 INT8, INT8_ROW = 2.0, 2e-3  # search of an int8 form, for each set of modalities, and for each validation row of a set
 EVALUATE, EVALUATE_EACH, EVALUATE_ROW = 5.0, 8.0, 2e-3  # evaluation, for each modality, and each test row of one
 REPORT = 8.0
-MAX_ROWS = 4096  # validation rows of a set of modalities
+INT8_ROWS = 4096  # validation rows of a set that are counted, at most
 SLACK = 1.5  # factor of an estimate: processes start, and side by side each is slower
 SHARES = (1.0, 0.75, 0.5, 0.35, 0.25, 0.18, 0.12, 0.08, 0.05, 0.03, 0.02, 0.01, 0.005, 0.0)  # of the proposed epochs
 FEWEST_STEPS = 100  # of a training, below which a network learns next to nothing
@@ -105,7 +105,7 @@ class Costs:
         if recipe.trained and recipe.export.teacher:
             seconds += EXPORT + EXPORT_EACH * self.parameters
         if recipe.export.int8 != "off":
-            seconds += student * (INT8 + INT8_ROW * min(self.rows.get("validation", 0), MAX_ROWS))
+            seconds += student * (INT8 + INT8_ROW * min(self.rows.get("validation", 0), INT8_ROWS))
         entries = self._read(recipe)
         seconds += len(entries) * (EVALUATE_EACH + EVALUATE_ROW * self.rows.get("test", 0))
         if recipe.evaluate.classical_baselines:

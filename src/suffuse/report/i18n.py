@@ -64,7 +64,7 @@ def ngettext(singular: str, plural: str, number: int) -> str:
 def t(text: str, /, **values: object) -> str:
     """The sentence with its placeholders filled. With placeholders a percent sign is doubled.
 
-    Chinese has a space beside Latin words and numbers only, so a placeholder's spaces go where its value is Chinese.
+    In Chinese, the spaces around an inserted value are removed on the sides where the value is Chinese.
     """
     translation = gettext(text)
     if not values or _language.get() not in UNSPACED:
