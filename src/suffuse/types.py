@@ -20,6 +20,8 @@ SPLIT_NAMES = {  # of a table or a folder, in lower case
     "test": ("test", "testing"),
 }
 CLASSES, LABELS, NUMBER = "classes", "labels", "number"  # what a target is: one of them, any of them, a quantity
+TOKENS = "tokens"  # a sequence of units, such as a transcript
+BLANK = 0  # of the outputs of each frame of a sequence, the one that stands for no unit (CTC; Graves et al. 2006)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,33 +121,45 @@ class Head:
     """One target: what its outputs mean."""
 
     name: str
-    kind: str  # CLASSES, LABELS or NUMBER
-    classes: tuple[str, ...] = ()  # none of a number
+    kind: str  # CLASSES, LABELS, NUMBER or TOKENS
+    classes: tuple[str, ...] = ()  # none of a number; of a sequence its units, whose outputs follow BLANK
     mean: float = 0.0  # of a number's training targets: outputs and stored targets are (y - mean) / std
     std: float = 1.0
     weight: float = 1.0  # share of the loss, relative to the other targets
     balance: tuple[float, ...] = ()  # class weights, where the recipe asks for them
+    units: str = ""  # of a sequence: what its units are, a key of :data:`suffuse.transcripts.units.UNITS`
+    frames: int = 0  # T, frames of a sequence that a model gives logits for; frames after a row's end are blank
+    stride: int = 0  # steps of the recording that make one frame
+    length: int = 0  # L, the most units that a stored target has
+
+    @property
+    def frame_outputs(self) -> int:
+        """V, outputs of one frame of a sequence: blank, then the units."""
+        return len(self.classes) + 1
 
     @property
     def outputs(self) -> int:
-        """How many of the model's outputs are its own."""
-        return len(self.classes) or 1
+        """How many of the model's outputs are its own; of a sequence T V, frame after frame."""
+        return self.frames * self.frame_outputs if self.kind == TOKENS else len(self.classes) or 1
 
     @property
     def columns(self) -> int:
-        """How many columns it has in the targets."""
-        return len(self.classes) if self.kind == LABELS else 1
+        """How many columns it has in the targets. Of a sequence 1 + L: how many units, then each unit's output in
+        1..V-1, V where no training row has it."""
+        return {LABELS: len(self.classes), TOKENS: 1 + self.length}.get(self.kind, 1)
 
     def count(self, target: Any) -> Any:
-        """(N,) or (N, C) targets of this head -> how many labels they hold, over which a loss on labels is a mean.
-        NumPy or torch alike."""
+        """(N,) or (N, C) targets of this head -> how many labels they hold, over which a loss on labels is a mean; a
+        sequence is one label. NumPy or torch alike."""
+        if self.kind == TOKENS:
+            return self.known(target).sum()
         return (target == target if self.kind == NUMBER else target != UNLABELLED).sum()
 
     def known(self, target: Any) -> Any:
         """(N,) or (N, C) targets of this head -> (N,) bool, which rows have one. NumPy or torch alike."""
         if self.kind == NUMBER:
             return target == target  # NaN is no number
-        return (target[:, 0] if self.kind == LABELS else target) != UNLABELLED
+        return (target[:, 0] if self.kind in (LABELS, TOKENS) else target) != UNLABELLED
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,18 +220,19 @@ class Spec:
         """The outputs' names: the classes; ``target=class`` where there are several targets."""
         if self.plain:
             return self.heads[0].classes
-        return tuple(f"{h.name}={c}" if c else h.name for h in self.heads for c in h.classes or ("",))
+        return tuple(f"{h.name}={c}" if c else h.name for h in self.heads for c in _output_names(h))
 
     def targets(self, target: Any) -> list[tuple[Head, Any]]:
-        """Targets of NumPy or torch -> per head: (N,) int64 of classes, (N, C_h) of labels, (N,) of a number."""
+        """Targets of NumPy or torch -> per head: (N,) int64 of classes, (N, C_h) of labels, (N,) of a number,
+        (N, 1 + L) int64 of a sequence."""
         if self.plain:
             return [(self.heads[0], target)]
         by_head: list[tuple[Head, Any]] = []
         start = 0
         for head in self.heads:
             part = target[:, start : start + head.columns]
-            part = part if head.kind == LABELS else part[:, 0]
-            if head.kind == CLASSES:
+            part = part if head.kind in (LABELS, TOKENS) else part[:, 0]
+            if head.kind in (CLASSES, TOKENS):
                 part = part.astype("int64") if hasattr(part, "astype") else part.long()
             by_head.append((head, part))
             start += head.columns
@@ -250,6 +265,13 @@ class Spec:
         """The inverse of :meth:`to_json`."""
         fields = tuple(Field(f["name"], f["kind"], f["statistics"]) for f in facts["fields"])
         return cls(fields, heads_of(facts["heads"]), tuple(facts["log_prior"]))
+
+
+def _output_names(head: Head) -> tuple[str, ...]:
+    """What each output of a head stands for; none of a number. Of a sequence ``FRAME:UNIT``, ``FRAME:`` for blank."""
+    if head.kind == TOKENS:
+        return tuple(f"{frame}:{unit}" for frame in range(head.frames) for unit in ("", *head.classes))
+    return head.classes or ("",)
 
 
 def heads_of(facts: list[dict[str, Any]]) -> tuple[Head, ...]:
