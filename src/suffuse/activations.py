@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from .types import CLASSES, LABELS, NUMBER, Head
+from .types import CLASSES, LABELS, NUMBER, TOKENS, Head
 
-MAIN = {CLASSES: "accuracy", LABELS: "micro_f1", NUMBER: "r2"}  # what a kind of target is judged by; higher is better
+# what a kind of target is judged by; higher is better
+MAIN = {CLASSES: "accuracy", LABELS: "micro_f1", NUMBER: "r2", TOKENS: "word_accuracy"}
 THRESHOLD = 0.5  # a label's probability from which it is said
 
 
@@ -28,7 +29,8 @@ def sigmoid(logits: np.ndarray) -> np.ndarray:
 
 
 def activate(heads: Sequence[Head], logits: np.ndarray) -> np.ndarray:
-    """(N, C) logits of all heads -> probabilities of classes and labels, numbers in their own unit."""
+    """(N, C) logits of all heads -> probabilities of classes, of labels and of each frame's units, numbers in their own
+    unit."""
     if len(heads) == 1 and heads[0].kind == CLASSES:
         return softmax(logits)
     outputs, at = [], 0
@@ -36,6 +38,8 @@ def activate(heads: Sequence[Head], logits: np.ndarray) -> np.ndarray:
         part = logits[:, at : at + head.outputs]
         if head.kind == NUMBER:
             outputs.append(part * head.std + head.mean)
+        elif head.kind == TOKENS:
+            outputs.append(softmax(part.reshape(-1, head.frame_outputs)).reshape(part.shape))
         else:
             outputs.append(softmax(part) if head.kind == CLASSES else sigmoid(part))
         at += head.outputs
@@ -55,6 +59,9 @@ def activate_row(heads: Sequence[Head], logits: Sequence[float]) -> list[float]:
             powers = [math.exp(z - largest) for z in part]
             total = sum(powers)
             outputs += [power / total for power in powers]
+        elif head.kind == TOKENS:
+            frames = np.asarray(part, dtype=np.float64).reshape(-1, head.frame_outputs)
+            outputs += softmax(frames).ravel().tolist()
         else:
             small = [math.exp(-abs(z)) for z in part]
             outputs += [(1 if z >= 0 else e) / (1 + e) for z, e in zip(part, small, strict=True)]

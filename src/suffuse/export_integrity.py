@@ -21,6 +21,7 @@ from . import onnx_safety
 from .errors import SuffuseError, UsageError, did_you_mean
 from .files import write_json
 from .paths import is_plain
+from .types import TOKENS
 
 SIGNATURE = "signature.json"
 VERSION = 1
@@ -149,9 +150,16 @@ def check_shapes(signature: Mapping[str, Any], session: Any, axes: Mapping[str, 
         expected, got = [None, *axes[modality["name"]]], shapes[modality["name"]]
         if len(expected) != len(got) or any(w is not None and w != g for w, g in zip(expected, got, strict=True)):
             raise ValueError(f"the model reads {modality['name']} as {got}, the signature describes {expected}")
-    outputs = sum(len(head["classes"]) or 1 for head in signature["heads"])
+    outputs = sum(_outputs(head) for head in signature["heads"])
     if session.get_outputs()[0].shape[-1] != outputs:
         raise ValueError(f"the model has not the {outputs} outputs that the signature describes")
+
+
+def _outputs(head: Mapping[str, Any]) -> int:
+    """How many outputs a target has: one for each class, one of a number, of a transcript those of all its frames."""
+    if head["kind"] == TOKENS:
+        return head["frames"] * (len(head["classes"]) + 1)
+    return len(head["classes"]) or 1
 
 
 def _parse_seal(folder: Path, signature: Mapping[str, Any]) -> Seal:

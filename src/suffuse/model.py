@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -20,9 +20,10 @@ from .data.columns import Columns
 from .data.entry_gather import blanked, only, put, spread
 from .errors import SuffuseError, UsageError
 from .files import write_bytes, write_json
+from .output_frames import check_fusion, frames_of, recording
 from .recipe import Network
 from .registry import implements
-from .types import LOOK, MAP, Batch, Encoded, Field, Output, Sizes, Spec
+from .types import LOOK, MAP, Batch, Encoded, Field, Frames, Output, Sizes, Spec
 from .unimodal_heads import UnimodalHeads
 from .user_parts import short
 
@@ -167,7 +168,7 @@ class FusionModel(nn.Module):
         self.encoders = nn.ModuleDict({f"{f.name}_encoder": Encoder(self.network, f) for f in spec.fields})
         made = [self.encoder(name) for name in spec.names]
         widths, outputs = tuple(e.width for e in made), tuple(h.outputs for h in spec.heads)
-        sizes = Sizes(widths, tuple(e.tokens for e in made), spec.outputs, outputs)
+        sizes = Sizes(widths, tuple(e.tokens for e in made), spec.outputs, outputs, self._frames(made))
         try:
             self.fusion = self.part.layers(network.fusion, sizes)
         except ValueError as error:
@@ -180,6 +181,16 @@ class FusionModel(nn.Module):
         self.register_buffer("log_prior", torch.tensor(spec.log_prior))
         self.unimodal = UnimodalHeads(spec, widths, network.dropout) if network.unimodal_heads else None
         self.only_head = spec.heads[0] if len(spec.heads) == 1 else None
+
+    def _frames(self, made: Sequence[Encoder]) -> Frames | None:
+        """Which frames the network gives logits for, where its target is a sequence."""
+        check_fusion(self.network, self.spec)
+        place = recording(self.spec)
+        if place is None:
+            return None
+        with _naming(self.spec.names[place]):
+            encoder = made[place]
+            return frames_of(self.spec, place, encoder.part, encoder.settings, encoder.layers)
 
     @property
     def part(self) -> fusions.FusionPart:

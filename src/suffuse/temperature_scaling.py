@@ -15,8 +15,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from .activations import sigmoid, softmax
-from .types import CLASSES, LABELS, NUMBER, Head, Spec
+from .types import CLASSES, LABELS, Head, Spec
 
+SCALED = (CLASSES, LABELS)  # kinds of targets that have a temperature
 LOW, HIGH = 0.05, 20.0  # of T
 STEPS = 60  # halvings of the interval of log T
 NOTHING = "nothing"  # the subset without a modality
@@ -24,23 +25,24 @@ Temperatures = Mapping[str, Mapping[str, float]]  # modalities that are present,
 
 
 def fit(spec: Spec, logits: np.ndarray, target: np.ndarray) -> dict[str, float]:
-    """(N, C) logits and targets of held-out rows -> target's name -> T; 1.0 of a number, or without a target."""
+    """(N, C) logits and targets of held-out rows -> target's name -> T; 1.0 of a number or a
+    sequence, or without a target."""
     temperatures = {}
     for (head, part), (_, labels) in zip(spec.parts(logits), spec.targets(target), strict=True):
         has_label = head.known(labels) if head.kind != CLASSES else head.known(labels) & (labels < head.outputs)
-        usable = head.kind != NUMBER and bool(has_label.any())
+        usable = head.kind in SCALED and bool(has_label.any())
         temperatures[head.name] = _best(head, part[has_label].astype(np.float64), labels[has_label]) if usable else 1.0
     return temperatures
 
 
 def scaled(heads: Sequence[Head], logits: np.ndarray, temperatures: Mapping[str, float]) -> np.ndarray:
-    """(N, C) logits of all heads -> logits / T, head by head; numbers, and heads not named, stay as they are."""
+    """(N, C) logits of all heads -> logits / T, head by head; other kinds, and heads not named, stay as they are."""
     if len(heads) == 1:  # one division: a single record's answer is a matter of microseconds
         only = heads[0]
-        return logits if only.kind == NUMBER else logits / temperatures.get(only.name, 1.0)
+        return logits if only.kind not in SCALED else logits / temperatures.get(only.name, 1.0)
     divided, at = logits.copy(), 0
     for head in heads:
-        if head.kind != NUMBER:
+        if head.kind in SCALED:
             divided[:, at : at + head.outputs] /= temperatures.get(head.name, 1.0)
         at += head.outputs
     return divided
@@ -81,7 +83,7 @@ def calibrated_row(
     divided: list[float] = []
     for head in heads:
         part = logits[len(divided) : len(divided) + head.outputs]
-        divisor = 1.0 if head.kind == NUMBER else used.get(head.name, 1.0)
+        divisor = used.get(head.name, 1.0)
         divided += [z / divisor for z in part]
     return divided
 

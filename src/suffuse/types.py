@@ -21,7 +21,9 @@ SPLIT_NAMES = {  # of a table or a folder, in lower case
 }
 CLASSES, LABELS, NUMBER = "classes", "labels", "number"  # what a target is: one of them, any of them, a quantity
 TOKENS = "tokens"  # a sequence of units, such as a transcript
+TIMED = ("audio", "sequence")  # kinds of modalities whose steps are in time: recordings
 BLANK = 0  # of the outputs of each frame of a sequence, the one that stands for no unit (CTC; Graves et al. 2006)
+BLANK_GAP = 30.0  # of a frame beyond a row's end: blank's logit is 0, all others are so much below
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,18 @@ class Encoded:
 
 
 @dataclass(frozen=True, slots=True)
+class Frames:
+    """What a fusion gives logits for where the target is a sequence: T frames of V outputs, along the recording of one
+    modality. Each of its tokens makes ``repeat`` frames, or ``pool`` of them make one: one of the two is 1."""
+
+    modality: int  # its place
+    count: int  # T
+    outputs: int  # V
+    pool: int = 1
+    repeat: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Sizes:
     """What a fusion is built for: widths of each modality's vector and tokens, and the number of outputs."""
 
@@ -97,6 +111,7 @@ class Sizes:
     tokens: tuple[int, ...]  # width of each token; 0 where the encoder has none
     outputs: int  # C
     heads: tuple[int, ...] = ()  # of each target; none: they are all of one
+    frames: Frames | None = None  # where the target is a sequence
 
 
 class Look(NamedTuple):
@@ -129,7 +144,7 @@ class Head:
     balance: tuple[float, ...] = ()  # class weights, where the recipe asks for them
     units: str = ""  # of a sequence: what its units are, a key of :data:`suffuse.transcripts.units.UNITS`
     frames: int = 0  # T, frames of a sequence that a model gives logits for; frames after a row's end are blank
-    stride: int = 0  # steps of the recording that make one frame
+    frame: float = 0.0  # how long a frame is: seconds of `audio`, steps of `sequence`
     length: int = 0  # L, the most units that a stored target has
 
     @property
@@ -217,10 +232,13 @@ class Spec:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The outputs' names: the classes; ``target=class`` where there are several targets."""
+        """The outputs' names: the classes; ``target=class`` where there are several targets. Of a sequence not one
+        for each output, but its frames and its units, which tell two such heads apart."""
+        if self.heads[0].kind == TOKENS:
+            return (f"{self.heads[0].frames} frames of {self.heads[0].frame:g}", *self.heads[0].classes)
         if self.plain:
             return self.heads[0].classes
-        return tuple(f"{h.name}={c}" if c else h.name for h in self.heads for c in _output_names(h))
+        return tuple(f"{h.name}={c}" if c else h.name for h in self.heads for c in h.classes or ("",))
 
     def targets(self, target: Any) -> list[tuple[Head, Any]]:
         """Targets of NumPy or torch -> per head: (N,) int64 of classes, (N, C_h) of labels, (N,) of a number,
@@ -257,21 +275,23 @@ class Spec:
         return {
             "fields": [{"name": f.name, "kind": f.kind, "statistics": f.statistics} for f in self.fields],
             "heads": [asdict(h) for h in self.heads],
-            "log_prior": list(self.log_prior),
+            "log_prior": [] if self.heads[0].kind == TOKENS else list(self.log_prior),  # of a sequence: all blank
         }
 
     @classmethod
     def from_json(cls, facts: dict[str, Any]) -> Spec:
         """The inverse of :meth:`to_json`."""
         fields = tuple(Field(f["name"], f["kind"], f["statistics"]) for f in facts["fields"])
-        return cls(fields, heads_of(facts["heads"]), tuple(facts["log_prior"]))
+        heads = heads_of(facts["heads"])
+        is_sequence = heads[0].kind == TOKENS
+        return cls(fields, heads, blank_logits(heads[0]) if is_sequence else tuple(facts["log_prior"]))
 
 
-def _output_names(head: Head) -> tuple[str, ...]:
-    """What each output of a head stands for; none of a number. Of a sequence ``FRAME:UNIT``, ``FRAME:`` for blank."""
-    if head.kind == TOKENS:
-        return tuple(f"{frame}:{unit}" for frame in range(head.frames) for unit in ("", *head.classes))
-    return head.classes or ("",)
+def blank_logits(head: Head) -> tuple[float, ...]:
+    """(T V,) of a row without its recording: no frame has a unit."""
+    frame = [-BLANK_GAP] * head.frame_outputs
+    frame[BLANK] = 0.0
+    return tuple(frame) * head.frames
 
 
 def heads_of(facts: list[dict[str, Any]]) -> tuple[Head, ...]:

@@ -39,13 +39,25 @@ def letters(fusion: Built) -> dict[str, int]:
         "Q": len(fusion.sizes.heads) or 1,
         "X": vectors[modulated],
         "Y": vectors[1 - modulated],
+        **(_frame_letters(fusion) if fusion.part.FRAMES else {}),
     }
+
+
+def _frame_letters(fusion: Built) -> dict[str, int]:
+    """Of a fusion for sequences, whose first modality is the recording."""
+    wide = [t or v for t, v in zip(fusion.sizes.tokens, fusion.sizes.vectors, strict=True)]
+    chosen, frames = fusion.chosen.model_dump(), fusion.sizes.frames
+    return {
+        "F": wide[0], "G": sum(wide[1:]), "K": chosen["kernel"], "N": len(wide) - 1, "V": frames.outputs,
+        "Z": chosen["depth"],
+    }  # fmt: skip
 
 
 def conditions(fusion: Built) -> set[str]:
     """Which of the docstring's conditions hold."""
     chosen = fusion.chosen.model_dump()
-    found = {name for name in ("gated", "hidden") if chosen.get(name)}
+    found = {name for name in ("gated", "hidden", "depth") if chosen.get(name)}
+    found |= {"context"} if fusion.part.FRAMES and len(fusion.sizes.vectors) > 1 else set()
     if fusion.chosen.kind == "weighted":
         return found | (set() if chosen["weights"] else {"learned"})
     return found | ({chosen["weights"]} if fusion.chosen.kind == "late" else set()) | {chosen.get("attention", "")}
@@ -54,6 +66,10 @@ def conditions(fusion: Built) -> set[str]:
 @pytest.mark.parametrize("tokens", [TOKENS, (0, 0, 0), (0, 2, 9)])
 @pytest.mark.parametrize(("kind", "count", "form"), cases())
 def test_parameters_are_as_many_as_the_docstring_says(kind, count, form, tokens):
+    if load(fusions.TABLE, kind).FRAMES and not tokens[0]:
+        with pytest.raises(ValueError, match="without tokens for the recording"):
+            build(kind, count, form, tokens)
+        return
     fusion = build(kind, count, form, tokens)
     text = " ".join((fusion.part.__doc__ or "").split())
     formula = re.search(rf"Parameters: ({TERM}) with (.*)", text)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from fusion_tools import (
     FORMS,
+    KINDS,
     ROWS,
     SHARES,
     TOKENS,
@@ -26,7 +27,7 @@ from suffuse.registry import load
 from suffuse.testing.fusion_checks import CHECKS, GARBAGE, equal_outputs, gradients, spoiled
 from suffuse.types import Encoded
 
-READING = [kind for kind in fusions.TABLE if fusions.load_fusion(kind).TOKENS]
+READING = [kind for kind in KINDS if fusions.load_fusion(kind).TOKENS]
 SYMMETRIC = ["weighted", "softmax_gate", "attention_pooling", "gated", "low_rank", "transformer", "bottleneck"]
 SYMMETRIC += ["queries", "late"]
 SEPARATE = [kind for kind in SYMMETRIC if kind not in ("softmax_gate", "gated")]  # without a map that sees them all
@@ -186,7 +187,7 @@ def test_bf16_is_finite_and_near(kind, count, form):
     assert error < 0.05 * exact.abs().max()
 
 
-@pytest.mark.parametrize("kind", fusions.TABLE)
+@pytest.mark.parametrize("kind", KINDS)
 def test_with_nothing_present_a_model_answers_the_prior(kind, make_columns, make_network):
     columns = make_columns()
     batch = columns.batch(columns.rows("train"))
@@ -203,7 +204,7 @@ def test_with_nothing_present_a_model_answers_the_prior(kind, make_columns, make
     assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
 
 
-@pytest.mark.parametrize("kind", fusions.TABLE)
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_batch_that_lacks_a_modality_everywhere_is_a_batch(kind, make_columns, make_network):
     """Then there is not one entry of it, and a slot without content stands in."""
     columns = make_columns(absent=0.0)
@@ -219,7 +220,7 @@ def test_a_batch_that_lacks_a_modality_everywhere_is_a_batch(kind, make_columns,
         torch.testing.assert_close(model(batch).logits, model(masked).logits)
 
 
-@pytest.mark.parametrize("kind", fusions.TABLE)
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_model_s_weights_survive_being_saved(kind, make_columns, make_network, tmp_path):
     columns = make_columns()
     batch = columns.batch(columns.rows("train"))

@@ -40,7 +40,7 @@ def maps(module: nn.Module, kind: str) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("kind", fusions.TABLE)
+@pytest.mark.parametrize("kind", [kind for kind in fusions.TABLE if not fusions.load_fusion(kind).FRAMES])
 def test_in_a_fusion_the_weights_of_maps_decay(kind, make_columns, make_network):
     model = FusionModel(make_network(kind), make_columns().spec)
     found = {n.removeprefix("model.fusion.") for n in decayed(model) if n.startswith("model.fusion.")}

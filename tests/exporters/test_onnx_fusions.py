@@ -33,6 +33,7 @@ FURTHER = pytest.mark.long  # forms of a fusion after its first
 CASES = [
     pytest.param({"kind": kind, **form}, id="-".join(map(str, (kind, *form.values()))), marks=FURTHER if n else ())
     for kind in fusions.TABLE
+    if not fusions.load_fusion(kind).FRAMES  # exported in tests/e2e/test_transcripts.py
     for n, form in enumerate(FORMS.get(kind, [{}]))
 ] + [pytest.param({"kind": "concat", "unimodal_weight": 1.0}, id="unimodal_heads")]
 FIELDS = (

@@ -29,7 +29,7 @@ from ..model import open_model
 from ..prepare.quarantine import HIGH_SHARE, LeftOut
 from ..registry import TeacherSettings
 from ..teachers.factory import open_teacher
-from ..types import CLASSES, LABELS
+from ..types import CLASSES, LABELS, TOKENS
 from .evidence import Absent, Evidence, unknown_files, verify_files
 from .items import BROKEN, KEPT, UNCHECKED, WARNING, Verdict
 from .training_rows import chosen, labels, pairs, standardised
@@ -85,7 +85,7 @@ def overfit(e: Evidence) -> Verdict:
     """The teacher's score on the training rows."""
     spec, rows = e.columns.spec, e.columns.labelled("train")
     kinds = {head.kind for head in spec.heads}
-    if not kinds & {CLASSES, LABELS}:
+    if not kinds & {CLASSES, LABELS, TOKENS}:
         return KEPT, "numbers have no such ceiling"
     stored = e.logits[find_keys(e.keys, e.columns.key[rows])]
     known = ~np.isnan(stored).any(1)

@@ -11,12 +11,15 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from ..activations import main_metric
+from ..activations import activate, main_metric
 from ..data.columns import Columns
 from ..data.device_transfer import move_batch, to_array, to_device
+from ..losses.ctc import ctc
 from ..model import FusionModel
 from ..shapley import listed
-from ..types import CLASSES, LABELS, NUMBER, Batch, Output, Spec
+from ..transcripts.error_rates import word_errors
+from ..transcripts.frame_predictions import references, texts
+from ..types import CLASSES, LABELS, NUMBER, TOKENS, Batch, Head, Output, Spec
 from .runtime import explained
 
 CHUNK = 4096
@@ -116,7 +119,8 @@ def score(spec: Spec, logits: np.ndarray, target: np.ndarray) -> dict[str, float
     scores: list[tuple[float, float]] = []
     for (head, part), (_, t) in pairs:
         judged = head.known(t) & ~part.isnan().any(1)
-        scores.append(SCORES[head.kind](part[judged], t[judged]))
+        own = part[judged], t[judged]
+        scores.append(_transcripts(head, *own) if head.kind == TOKENS else SCORES[head.kind](*own))
     values, losses = zip(*scores, strict=True)
     return {main_metric(spec.heads): sum(values) / len(values), "log_loss": sum(losses) / len(losses)}
 
@@ -140,4 +144,11 @@ def _number(z: torch.Tensor, target: torch.Tensor) -> tuple[float, float]:
     return (1 - mse / variance if variance else 0.0), mse
 
 
-SCORES = {CLASSES: _classes, LABELS: _labels, NUMBER: _number}
+def _transcripts(head: Head, z: torch.Tensor, target: torch.Tensor) -> tuple[float, float]:
+    predictions, true = activate([head], z.numpy()), target.numpy()
+    errors = word_errors(references(head, true), texts(head, predictions))
+    loss = ctc(z.unflatten(1, (head.frames, head.frame_outputs)), target).item() if len(z) else 0.0
+    return 1 - errors.rate if errors.reference.any() else 0.0, loss
+
+
+SCORES = {CLASSES: _classes, LABELS: _labels, NUMBER: _number}  # of heads whose logits say it all

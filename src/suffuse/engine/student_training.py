@@ -195,7 +195,7 @@ def jobs(run: Run) -> list[Job]:
         if run.recipe.distill.unimodal_baselines and len(run.recipe.student.encoders) > 1:
             trainings.extend(
                 Job(f"only-{name}", seed_number, False, 1.0, name, _unimodal_epochs(run.recipe.distill))
-                for name in run.recipe.student.encoders
+                for name in run.recipe.alone(run.recipe.student)
             )
         if run.recipe.distill.compute_matched_baseline:
             trainings.append(Job("rival", seed_number, False, 1.0, None))

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from ..activations import THRESHOLD
-from ..types import CLASSES, LABELS, NUMBER, Head
+from ..transcripts.frame_predictions import right_texts, same_texts
+from ..types import CLASSES, LABELS, NUMBER, TOKENS, Head
 from . import ProbeDocs
 from .context import Context, Model
 from .intervals import ERROR, SHARE
@@ -67,7 +68,8 @@ def head_agreement(
     facts["wrong_where_right"] = mean_with_interval([~r & teacher_right for r in right], draws, SHARE)
     outcomes = [(r & teacher_right, r & ~teacher_right, ~r & teacher_right, ~r & ~teacher_right) for r in right]
     facts["counts"] = {n: float(np.mean([seed[i].sum() for seed in outcomes])) for i, n in enumerate(COUNTS)}
-    facts["per_class"] = class_agreement(head, seeds, teacher)
+    if head.kind != TOKENS:
+        facts["per_class"] = class_agreement(head, seeds, teacher)
     return facts
 
 
@@ -77,11 +79,13 @@ def same_prediction(head: Head, predictions: np.ndarray, teacher: np.ndarray) ->
         return np.abs(predictions[:, 0] - teacher[:, 0]) <= TOLERANCE * head.std
     if head.kind == LABELS:
         return ((predictions > THRESHOLD) == (teacher > THRESHOLD)).mean(1)
+    if head.kind == TOKENS:
+        return same_texts(head, predictions, teacher)
     return predictions.argmax(1) == teacher.argmax(1)
 
 
 def kl_divergence(head: Head, predictions: np.ndarray, teacher: np.ndarray) -> np.ndarray:
-    """(N,) KL(teacher || model) in nats: over classes, or summed over labels."""
+    """(N,) KL(teacher || model) in nats: over classes, or summed over labels or frames."""
     p, q = teacher.astype(np.float64), np.maximum(predictions.astype(np.float64), EPSILON)
     terms = _kl_terms(p, q)
     if head.kind == LABELS:
@@ -94,9 +98,11 @@ def _kl_terms(p: np.ndarray, q: np.ndarray) -> np.ndarray:
 
 
 def is_correct(head: Head, predictions: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """(N,) bool; with labels all of them must be right."""
+    """(N,) bool; with labels all of them must be right, of a transcript every word."""
     if head.kind == LABELS:
         return ((predictions > THRESHOLD) == (target > 0)).all(1)
+    if head.kind == TOKENS:
+        return right_texts(head, predictions, target)
     return predictions.argmax(1) == target
 
 

@@ -23,7 +23,7 @@ from ..activations import activate
 from ..files import read_json
 from ..predictor import SIGNATURE
 from ..temperature_scaling import fit, scaled
-from ..types import CLASSES, NUMBER, Head, Spec
+from ..types import CLASSES, LABELS, Head, Spec
 from . import ProbeDocs
 from .context import SEED, Context, Model
 from .intervals import SHARE, bounds, summary
@@ -88,7 +88,7 @@ def calibrate(spec: Spec, predictions: np.ndarray, target: np.ndarray) -> dict[s
     by_target = {}
     for (head, part), (_, labels) in zip(spec.parts(predictions), spec.targets(target), strict=True):
         known = head.known(labels)
-        if head.kind != NUMBER and known.any():
+        if head.kind in (CLASSES, LABELS) and known.any():
             function = class_calibration if head.kind == CLASSES else label_calibration
             by_target[head.name] = function(part[known], labels[known])
     if len(spec.heads) > 1:
@@ -137,7 +137,7 @@ def _bin_index(confidence: np.ndarray) -> np.ndarray:
 
 def probe(context: Context) -> dict[str, dict]:
     """``temperature`` of every main model, for targets that aren't numbers."""
-    if all(head.kind == NUMBER for head in context.spec.heads):
+    if not any(head.kind in (CLASSES, LABELS) for head in context.spec.heads):
         return {}
     rows = validation_rows(context)
     return {model.name: {"temperature": temperature_facts(context, model, rows)} for model in context.main_models()}

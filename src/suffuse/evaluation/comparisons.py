@@ -28,7 +28,8 @@ import numpy as np
 from scipy.special import bdtr, chdtrc
 
 from ..model_names import parse_trained
-from ..types import CLASSES, Spec
+from ..transcripts.frame_predictions import right_texts
+from ..types import CLASSES, TOKENS, Spec
 from .family import family_verdicts
 from .intervals import bounds, spread
 from .metrics import Draws, Metrics
@@ -138,8 +139,10 @@ def paired_rows(pair: tuple[np.ndarray, np.ndarray], known: tuple[Spec, np.ndarr
 def correct_rows(spec: Spec, predictions: np.ndarray, target: np.ndarray) -> np.ndarray | None:
     """Predictions (N, C) and targets (N,) -> (N,) bool; None where rows aren't simply right or wrong: labels, numbers,
     several targets."""
-    if len(spec.heads) != 1 or spec.heads[0].kind != CLASSES:
+    if len(spec.heads) != 1 or spec.heads[0].kind not in (CLASSES, TOKENS):
         return None
+    if spec.heads[0].kind == TOKENS:
+        return right_texts(spec.heads[0], predictions, spec.targets(target)[0][1])
     return predictions.argmax(1) == target
 
 

@@ -15,7 +15,8 @@ import numpy as np
 
 from ..activations import activate, main_metric
 from ..shapley import shapley
-from ..types import CLASSES, NUMBER, Spec
+from ..transcripts.frame_predictions import agreeing_frames
+from ..types import CLASSES, NUMBER, TOKENS, Spec
 from .context import Context, Model
 from .intervals import CORRELATION, ERROR, SHARE, Range, bounds, difference_bounds, summary
 from .metrics import Draws, ratio
@@ -63,12 +64,14 @@ def row_shapley(spec: Spec, logits: np.ndarray, predicted: np.ndarray) -> np.nda
 
 
 def explained_numbers(spec: Spec, predictions: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """Predictions (n, C) -> (n, K): the probability of the class in ``predicted``, of each label, and each number in
-    standard deviations."""
+    """Predictions (n, C) -> (n, K): the probability of the class in ``predicted``, of each label, each number in
+    standard deviations, and of a sequence the mean probability of the units in ``predicted``."""
     columns = []
     for (head, part), (_, teacher) in zip(spec.parts(predictions), spec.parts(predicted), strict=True):
         if head.kind == CLASSES:
             columns.append(np.take_along_axis(part, teacher.argmax(1)[:, None], axis=1))
+        elif head.kind == TOKENS:
+            columns.append(agreeing_frames(head, part, teacher)[:, None])
         else:
             columns.append((part - head.mean) / head.std if head.kind == NUMBER else part)
     return np.concatenate(columns, axis=1)

@@ -17,7 +17,8 @@ import numpy as np
 from ..engine.seed_selection import best_seed
 from ..explaining.explanation import describe_prediction, explain_modalities, explain_row, segment_entries
 from ..explaining.perturbation import NetworkRow
-from ..types import LABELS, NUMBER, Head
+from ..transcripts.frame_predictions import confidences
+from ..types import LABELS, NUMBER, TOKENS, Head
 from . import ProbeDocs
 from .agreement import is_correct
 from .context import Context, Member, Model
@@ -74,6 +75,8 @@ def _rule_scores(head: Head, teacher: np.ndarray, student: np.ndarray, target: n
 
 def _confidence(head: Head, predictions: np.ndarray) -> np.ndarray:
     """(N,) of the prediction; of labels, the least confident one's."""
+    if head.kind == TOKENS:
+        return confidences(head, predictions)
     return np.maximum(predictions, 1 - predictions).min(1) if head.kind == LABELS else predictions.max(1)
 
 

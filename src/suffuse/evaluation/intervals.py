@@ -36,7 +36,9 @@ RANGES: dict[str, Range] = {  # of every metric that has an interval; a metric w
     **dict.fromkeys(("accuracy", "balanced_accuracy", "top_3_accuracy", "top_5_accuracy", "exact_match"), SHARE),
     **dict.fromkeys(("micro_f1", "macro_f1", "auroc", "average_precision", "ece"), SHARE),
     **dict.fromkeys(("log_loss", "rmse", "mae", "kl"), ERROR),
-    **dict.fromkeys(("r2", "score"), SCORE),
+    **dict.fromkeys(("word_error_rate", "character_error_rate"), ERROR),
+    **dict.fromkeys(("substitutions", "deletions", "insertions"), ERROR),  # for each word of the reference
+    **dict.fromkeys(("r2", "score", "word_accuracy"), SCORE),
     "brier": (0.0, 2.0),  # of classes; of labels, each a binary question, at most 1
 }
 

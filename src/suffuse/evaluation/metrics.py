@@ -3,6 +3,7 @@
 classes  accuracy, macro-F1, log loss, balanced accuracy, top-k accuracy
 labels   micro-F1 and macro-F1 at probability 1/2, log loss, exact match
 number   R2, RMSE and MAE in the unit of the target
+tokens   word accuracy, word error rate and its parts, character error rate, exact match
 
 Groups of rows (all questions about a picture) are drawn with replacement, and every model is scored on the same draws.
 Shapes: N rows, C classes, G groups, R resamples. A metric is an array (R + 1,) whose first value is that of the rows
@@ -17,8 +18,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..activations import MAIN, THRESHOLD, main_metric
-from ..types import CLASSES, LABELS, Head, Spec
+from ..types import CLASSES, LABELS, TOKENS, Head, Spec
 from .intervals import Range, Size, bounds, summary
+from .transcript_metrics import transcript_metrics
 
 TOP_K = (3, 5)
 MAX_CLASSES = 1000  # classes with metrics of their own
@@ -122,6 +124,8 @@ def head_metrics(head: Head, predictions: np.ndarray, target: np.ndarray, draws:
         return class_metrics(predictions, target, draws) | ranked_class_metrics(predictions, target, draws)
     if head.kind == LABELS:
         return label_metrics(predictions, target, draws)
+    if head.kind == TOKENS:
+        return transcript_metrics(head, predictions, target, draws)
     return number_metrics(predictions[:, 0], target, head, draws)
 
 

@@ -23,7 +23,7 @@ from ..model import FusionModel, open_model
 from ..predictor import SIGNATURE, Predictor
 from ..progress import Tell
 from ..run import Run
-from ..types import Batch, Encoded, Spec
+from ..types import TOKENS, Batch, Encoded, Spec
 from .context import Member, Model
 
 EXPORT_BATCH = 256  # rows of an exported file at a time
@@ -72,7 +72,8 @@ def load_models(
 def classical_models(run: Run, columns: Columns, rows: np.ndarray, tell: Tell) -> tuple[dict[str, Model], dict]:
     """Name -> classical baseline with its outputs on ``rows``, and name -> its facts: rows that it was fitted on, its
     score on validation rows. None where the recipe switches them off, or no training row has a label."""
-    if not run.recipe.evaluate.classical_baselines or not has_labels(run):
+    is_sequence = any(head.kind == TOKENS for head in columns.spec.heads)  # scikit-learn has no model of one
+    if is_sequence or not run.recipe.evaluate.classical_baselines or not has_labels(run):
         return {}, {}
     fitted = classical_baselines(run, columns, rows, run.recipe.fractions, tell)
     models = {name: Model(name, {"": baseline.outputs}) for name, baseline in fitted.items()}

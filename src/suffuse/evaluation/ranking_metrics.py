@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..types import CLASSES, NUMBER, Head
+from ..types import CLASSES, LABELS, Head
 from . import ProbeDocs
 from .context import Context
 from .intervals import bounds, summary
@@ -42,7 +42,7 @@ def ranking_metrics(context: Context, predictions: np.ndarray) -> Metrics:
     spec, by_target = context.spec, {}
     for (head, part), (_, labels) in zip(spec.parts(predictions), spec.targets(context.target), strict=True):
         known = head.known(labels)
-        if head.kind != NUMBER and known.any():
+        if head.kind in (CLASSES, LABELS) and known.any():
             metrics = head_ranking(head, part[known], labels[known], context.draws.of(known))
             by_target |= {head.name: metrics} if metrics else {}
     if len(spec.heads) == 1:

@@ -29,7 +29,7 @@ from ..prepare.check.cost_estimate import STEPS_TRIED
 from ..prepare.check.findings import Sample
 from ..recipe import Network, Recipe, Training
 from ..registry import PartSettings, settings
-from ..types import CLASSES, Head, Output, Spec
+from ..types import CLASSES, TOKENS, Head, Output, Spec
 
 WARM_UP = 2  # steps that are not timed
 SECONDS = 10.0  # limit for one network
@@ -151,4 +151,8 @@ def _synthetic_target(head: Head, rows: int) -> np.ndarray:
     """(rows, W) labels."""
     if head.kind == CLASSES:
         return (np.arange(rows) % len(head.classes))[:, None].astype(np.float32)
+    if head.kind == TOKENS:  # as long as half of the frames allow
+        count = min(head.length, head.frames // 2)
+        codes = np.arange(head.length) % len(head.classes) + 1
+        return np.tile(np.concatenate([[count], codes]), (rows, 1)).astype(np.float32)
     return np.zeros((rows, head.columns), dtype=np.float32)

@@ -23,11 +23,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..types import CLASSES, LABELS, NUMBER, Head, Spec
+from ..types import CLASSES, LABELS, NUMBER, TOKENS, Head, Spec
 from .perturbation import ModelRow, NetworkRow
 from .segments import Segments
 
-UNIT = {CLASSES: "log-odds", LABELS: "log-odds", NUMBER: "standard deviations"}
+UNIT = {CLASSES: "log-odds", LABELS: "log-odds", NUMBER: "standard deviations", TOKENS: "log-probability"}
 STEPS = 128
 BATCH = 32  # steps at a time
 GRADIENT_KINDS = ("image", "audio", "sequence")  # entries of numbers: a token or a category has no gradient

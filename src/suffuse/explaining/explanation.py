@@ -16,7 +16,8 @@ import numpy as np
 
 from .. import shapley
 from ..activations import THRESHOLD, activate
-from ..types import LABELS, NUMBER, Spec
+from ..transcripts.frame_predictions import hypotheses, text
+from ..types import LABELS, NUMBER, TOKENS, Spec
 from .attribution import UNIT, ExplainedOutput, has_gradients, integrated_gradients, occlusion, target_outputs
 from .perturbation import ModelRow, NetworkRow
 from .segments import Segments, segment_entry
@@ -74,6 +75,10 @@ def describe_prediction(spec: Spec, logits: np.ndarray, target: int) -> dict[str
     values = activate(spec.heads, logits[None])[0, outputs]
     if head.kind == NUMBER:
         return {"target": head.name, "answer": float(values[0]), "confidence": None, "output": 0, "unit": UNIT[NUMBER]}
+    if head.kind == TOKENS:
+        hypothesis = hypotheses(head, values[None])[0]
+        facts = {"target": head.name, "answer": text(head, hypothesis), "confidence": hypothesis.confidence}
+        return {**facts, "output": 0, "unit": UNIT[TOKENS]}
     index = int(values.argmax())
     facts = {"target": head.name, "answer": head.classes[index], "confidence": float(values[index])}
     if head.kind == LABELS:

@@ -7,10 +7,10 @@ from typing import Any
 
 from ..markdown import document, plain, section, table
 from ..prepare.data_section import data_section
-from ..types import CLASSES, LABELS
+from ..types import CLASSES, LABELS, TOKENS
 
 MAX_CLASSES = 20  # that are listed by name
-KINDS = {CLASSES: "one of", LABELS: "any of"}
+KINDS = {CLASSES: "one of", LABELS: "any of", TOKENS: "text, of units"}
 FRONT_MATTER = """---
 library_name: suffuse
 tags: [multimodal, knowledge-distillation, onnx]

@@ -14,7 +14,7 @@ from ..model import FusionModel
 from ..recipe import Data, Recipe
 from .onnx_export import export
 
-CELL_KEYS = {"empty", "separator", "format"}  # of a target's task
+CELL_KEYS = {"empty", "separator", "format", "lowercase"}  # of a target's task
 
 __all__ = ["forms", "write"]
 
@@ -55,7 +55,7 @@ def write(model: FusionModel, recipe: Recipe, folder: Path, derived: Mapping[str
                 "present": "bool (rows, modalities)",
             },
             "output": "logits float32 (rows, outputs), head after head: softmax of classes, sigmoid of labels, "
-            "mean + std * z of a number",
+            "mean + std * z of a number; of a transcript frame after frame, softmax of blank and its units",
             "limits": recipe.export.limits.model_dump(mode="json"),
             "form": FIRST,
             "forms": {FIRST: {"file": "model.onnx", "bytes": (folder / "model.onnx").stat().st_size}},

@@ -16,7 +16,8 @@ from ..errors import SuffuseError
 from ..model import FusionModel
 from ..subsample import evenly_spaced
 from ..temperature_scaling import subset_name
-from ..types import CLASSES, LABELS, Head, Spec
+from ..transcripts.frame_predictions import same_texts
+from ..types import CLASSES, LABELS, TOKENS, Head, Spec
 
 MAX_SUBSET_MODALITIES = 6  # modalities of which every subset is compared
 PIECE = 256  # rows that are computed at once
@@ -106,6 +107,8 @@ def same_answers(spec: Spec, outputs: np.ndarray, reference: np.ndarray, near: f
             equal_shares.append(a.argmax(1) == b.argmax(1))
         elif head.kind == LABELS:
             equal_shares.append(((a > THRESHOLD) == (b > THRESHOLD)).mean(1))
+        elif head.kind == TOKENS:
+            equal_shares.append(same_texts(head, a, b))
         else:
             equal_shares.append(abs(a - b)[:, 0] < near)
     return np.mean(np.stack([np.asarray(share, dtype=float) for share in equal_shares]), axis=0)

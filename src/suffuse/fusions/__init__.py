@@ -37,6 +37,7 @@ TABLE = KindTable(
         "bottleneck": "suffuse.fusions.bottleneck",
         "late": "suffuse.fusions.late",
         "queries": "suffuse.fusions.queries",
+        "frames": "suffuse.fusions.frames",
     },
 )
 
@@ -62,6 +63,7 @@ class FusionPart(Protocol):
     TOKENS: bool = False  # it reads tokens; a modality whose ``Sizes.tokens`` is 0 has its vector as its one token
     GATES: bool = False  # it learns a share for each modality
     HEADLESS: bool = False  # it gives logits itself, so that no head follows
+    FRAMES: bool = False  # it is for targets that are sequences, and for them alone: its logits are those of frames
     LOOKS: bool = False  # it returns how a query for each target attends to the tokens
     QUERIES: tuple[str, ...] = ()  # names of its layers whose weights are learned queries, which don't decay
 
@@ -96,6 +98,11 @@ def load_fusion(kind: str) -> FusionPart:
 def default_kind(modalities: int) -> str:
     """The kind of a network whose recipe names none: a transformer from three modalities on."""
     return "transformer" if modalities >= 3 else "gated"
+
+
+def for_frames(settings: PartSettings) -> bool:
+    """Whether it is for targets that are sequences, and for them alone."""
+    return is_loaded(settings) and load_fusion(settings.kind).FRAMES
 
 
 def takes(settings: PartSettings) -> tuple[int, int]:

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from ..types import CLASSES, LABELS, Spec
+from ..types import CLASSES, LABELS, TOKENS, Spec
 
 LARGEST_HALF = 65504.0
 LOGITS, VALUES, INDEX = "logits", "logits.values", "logits.index"  # names of arrays: dense, or the two of top k
@@ -102,8 +102,8 @@ class Encoding:
 
 
 def cost(spec: Spec, exact: Tensor, kept: Tensor) -> tuple[Tensor, Tensor]:
-    """The error of storing each row (B,): the divergence, summed over targets, and whether all predicted values are
-    kept.
+    """The error of storing each row (B,): the divergence, summed over targets (of a sequence, over its frames), and
+    whether all predicted values are kept.
 
     A target on which the teacher abstains has no error.
     """
@@ -112,6 +112,9 @@ def cost(spec: Spec, exact: Tensor, kept: Tensor) -> tuple[Tensor, Tensor]:
         if head.kind == CLASSES:
             p, q = torch.log_softmax(a, 1), torch.log_softmax(b, 1)
             divergence, unchanged = (p.exp() * (p - q)).sum(1).clamp(min=0), a.argmax(1) == b.argmax(1)
+        elif head.kind == TOKENS:
+            p, q = (z.unflatten(1, (head.frames, head.frame_outputs)).log_softmax(2) for z in (a, b))
+            divergence, unchanged = (p.exp() * (p - q)).sum((1, 2)).clamp(min=0), (p.argmax(2) == q.argmax(2)).all(1)
         elif head.kind == LABELS:
             p, present, absent = a.sigmoid(), softplus(-b) - softplus(-a), softplus(b) - softplus(a)
             divergence, unchanged = (p * present + (1 - p) * absent).sum(1).clamp(min=0), ((a > 0) == (b > 0)).all(1)

@@ -14,9 +14,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
+from ..activations import activate
 from ..data.columns import Columns
 from ..files import new_file, parsing
-from ..types import CLASSES, LABELS, Spec
+from ..transcripts.frame_predictions import confidences, texts
+from ..types import CLASSES, LABELS, TOKENS, Spec
 from . import manifest
 from .row_reuse import find_keys
 from .teacher_logits import CHUNK, decode_rows
@@ -77,10 +79,19 @@ def _answers(spec: Spec, logits: torch.Tensor) -> Iterator[tuple[str, pa.Array]]
             names = pa.array(head.classes).take(pa.array(best, mask=silent))
             best_classes.append((f"teacher: {head.name}" if several else "teacher", names))
             part = part.softmax(1)
+        elif head.kind == TOKENS:
+            predictions = activate([head], part.nan_to_num().numpy())
+            text = pa.array(texts(head, predictions), pa.string(), mask=silent)
+            best_classes.append((f"teacher: {head.name}" if several else "teacher", text))
+            sure = confidences(head, predictions).astype(np.float32)
+            best_classes.append(("teacher: confidence", pa.array(sure, mask=silent)))
+            continue
         elif head.kind == LABELS:
             part = part.sigmoid()
         else:
             part = part * head.std + head.mean
         values += [pa.array(column, pa.float32(), mask=silent) for column in part.numpy().T]
     yield from best_classes
+    if not values:  # a transcript
+        return
     yield from ((f"teacher: {name}", column) for name, column in zip(spec.classes, values, strict=True))

@@ -164,6 +164,7 @@ class Statistics(BaseStatistics):
     mean: list[FiniteFloat]
     std: list[FiniteFloat]
     rate: int
+    step: float | None = None  # seconds
     network: str | None = None  # the fingerprint of a pretrained speech embedding
 
     def check(self, settings: Settings) -> None:
@@ -240,6 +241,7 @@ def fit(settings: Settings, items: Any) -> dict:
     mean, deviation = moments(iter(items), settings.features)
     longest = max((len(item) for item in items), default=1)
     statistics: dict = {"features": settings.features, "length": int(longest), "rate": settings.rate}
+    statistics["step"] = settings.step
     if settings.form == "embedding":
         statistics["network"] = speech_model.fingerprint().hex()
     return {**statistics, "mean": mean.tolist(), "std": deviation.tolist()}

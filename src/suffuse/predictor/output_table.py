@@ -10,7 +10,7 @@ from typing import Any
 
 from ..csv_output import csv_lines
 from ..errors import UsageError
-from ..types import NUMBER, Head
+from ..types import CLASSES, LABELS, NUMBER, TOKENS, Head
 from .prediction import Answer, Prediction
 
 FORMS = (".csv", ".jsonl", ".parquet")
@@ -67,7 +67,7 @@ class Layout:
             cells += self._value_cells(head, prediction.answers[head.name])
         cells += map(_text, kept)
         for head in self.heads:
-            if head.kind != NUMBER:
+            if head.kind in (CLASSES, LABELS):
                 cells += self._probability_cells(head, prediction.answers[head.name])
         cells += [*([] if self.id is None else [line]), absent, "; ".join(prediction.used)]
         return cells if self.digits is None else [_rounded(cell, self.digits) for cell in cells]
@@ -83,6 +83,8 @@ class Layout:
         return [(name, "text"), (self._column_name("confidence", head), "float"), *abstained]
 
     def _probability_columns(self, head: Head) -> list[Column]:
+        if head.kind == TOKENS:
+            return []
         if self.top is None or head.kind == NUMBER:
             prefix = "" if len(self.heads) == 1 else f"{head.name}="
             return [(f"p({prefix}{label})", "float") for label in head.classes]

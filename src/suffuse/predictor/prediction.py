@@ -10,17 +10,31 @@ import numpy as np
 from ..activations import THRESHOLD
 from ..errors import UsageError
 from ..shapley import MAX_MODALITIES, masks, shapley
-from ..types import CLASSES, NUMBER, Head
+from ..transcripts.frame_predictions import agreeing_frames, hypotheses, text
+from ..transcripts.spoken_words import words_of
+from ..types import CLASSES, NUMBER, TOKENS, Head
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word of a transcript: when it was said, and how sure the model is of it."""
+
+    text: str
+    start: float  # seconds of audio, steps of a sequence
+    end: float
+    confidence: float  # the mean of its units'
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     """The prediction for one target of one record."""
 
-    value: str | tuple[str, ...] | float  # a class, the labels that it has, or a number
-    confidence: float | None  # of a class, its probability; of labels, that of the least sure decision
-    probabilities: dict[str, float]  # of classes or labels; nothing for a number
+    value: str | tuple[str, ...] | float  # a class, the labels that it has, a number, or a transcript
+    # of a class, its probability; of labels, that of the least sure decision; of a transcript, its frames' mean
+    confidence: float | None
+    probabilities: dict[str, float]  # of classes or labels; nothing for a number or a transcript
     abstained: bool = False  # less sure than was asked for; the value is what it would have said
+    words: tuple[Word, ...] = ()  # of a transcript
 
     def top(self, count: int) -> list[tuple[str, float]]:
         """The ``count`` most probable classes or labels, the first ones first; of equal ones the model's order."""
@@ -73,6 +87,9 @@ def answers(heads: Sequence[Head], values: Sequence[float], threshold: float | N
         if head.kind == NUMBER:
             by_target[head.name] = Answer(part[0], None, {})
             continue
+        if head.kind == TOKENS:
+            by_target[head.name] = transcript(head, part, threshold)
+            continue
         if head.kind == CLASSES:
             confidence = max(part)
             value: str | tuple[str, ...] = head.classes[part.index(confidence)]
@@ -85,6 +102,18 @@ def answers(heads: Sequence[Head], values: Sequence[float], threshold: float | N
     return by_target
 
 
+def transcript(head: Head, values: Sequence[float], threshold: float | None) -> Answer:
+    """The probabilities (T V) of one row's frames -> its text, by greedy decoding, and its words' times."""
+    hypothesis = hypotheses(head, np.asarray(values, dtype=np.float64)[None])[0]
+    words = tuple(
+        Word(word.text, word.start * head.frame, word.end * head.frame, word.confidence)
+        for word in words_of(hypothesis, head.units, head.classes)
+    )
+    confidence = hypothesis.confidence
+    abstained = threshold is not None and confidence < threshold
+    return Answer(text(head, hypothesis), confidence, {}, abstained, words)
+
+
 Ask = Callable[[np.ndarray], np.ndarray]  # present (S, M) -> (S, C), what each subset of one record gives
 
 
@@ -94,7 +123,8 @@ def contributions(
     """present (M,) -> target -> modality -> its share; exactly 0 of one that the record lacks.
 
     What is shared out is the answered class's probability; of labels the mean probability of what was decided about
-    each; a number's value: all of them less that of nothing. Raises UsageError beyond 8 present modalities.
+    each; a number's value; of a transcript the mean probability of its frames' units: all of them less that of nothing.
+    Raises UsageError beyond 8 present modalities.
     """
     present_positions = np.flatnonzero(present)
     if len(present_positions) > MAX_MODALITIES:
@@ -123,6 +153,8 @@ def _values(heads: Sequence[Head], outputs: np.ndarray) -> np.ndarray:
             parts.append(part[:, 0])
         elif head.kind == CLASSES:
             parts.append(part[:, part[-1].argmax()])
+        elif head.kind == TOKENS:
+            parts.append(agreeing_frames(head, part, part[-1:]))
         else:
             parts.append(np.where(part[-1] > THRESHOLD, part, 1 - part).mean(1))
     return np.stack(parts, axis=1)

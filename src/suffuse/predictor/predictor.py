@@ -15,7 +15,7 @@ from ..errors import SuffuseError, UsageError, did_you_mean, listed
 from ..modalities.cell import Absent, Root, Unreadable
 from ..sources.table_format import is_missing
 from ..temperature_scaling import calibrated, calibrated_row
-from ..types import NUMBER, Head
+from ..types import CLASSES, LABELS, NUMBER, Head
 from . import loader
 from .input_encoding import Derivation, Encoded, Input, encode
 from .model_schema import describe
@@ -119,10 +119,11 @@ class Predictor:
         target: str | None = None,
     ) -> np.ndarray:
         """Records, or a frame -> (N, C) float64: the probability of each of :meth:`classes` of a target, by default the
-        first. Raises UsageError where it is a number, and as :meth:`predict` does."""
+        first. Raises UsageError where it is a number or a transcript, and as :meth:`predict` does."""
         head = self._head(target)
-        if head.kind == NUMBER:
-            raise UsageError("a number has no probabilities", got=f"'{head.name}'", hint="predict gives its value")
+        if head.kind not in (CLASSES, LABELS):
+            what = "a number" if head.kind == NUMBER else "a transcript"
+            raise UsageError(f"{what} has no probabilities", got=f"'{head.name}'", hint="predict gives its value")
         predictions = self._predictions(self._checked(records), self.place(root, allowed_dir))
         rows = [[*p.answers[head.name].probabilities.values()] for p in predictions]
         return np.array(rows, dtype=np.float64).reshape(len(rows), len(head.classes))

@@ -15,7 +15,9 @@ from ..errors import UsageError
 from ..modalities.cell import is_empty
 from ..modalities.number_format import PLAIN, is_number
 from ..sources.table_format import is_missing
-from ..types import CLASSES, NUMBER, Head
+from ..transcripts.cell_text import cell_text
+from ..transcripts.error_rates import character_errors, word_errors
+from ..types import CLASSES, NUMBER, TOKENS, Head
 from .prediction import Prediction
 from .record_rows import Record
 from .signature import TargetCells
@@ -46,6 +48,8 @@ def measure(
     answers = [predictions[n].answers[head.name] for n in rows]
     if head.kind == NUMBER:
         return counts | _number_metrics(np.array([a.value for a in answers]), np.array([truth[n] for n in rows]))
+    if head.kind == TOKENS:
+        return counts | _transcript_metrics([str(truth[n]) for n in rows], [str(a.value) for a in answers])
     probability = np.array([[*a.probabilities.values()] for a in answers])
     if head.kind == CLASSES:
         code = {name: position for position, name in enumerate(head.classes)}
@@ -65,6 +69,8 @@ def _label(head: Head, value: Any, cells: TargetCells) -> Any:
         if math.isnan(number):
             raise UsageError("a label is no number", where=f"column '{head.name}'", got=f"'{str(value)[:40]}'")
         return number
+    if head.kind == TOKENS:
+        return cell_text(None if is_empty(value) else value, cells.empty, cells.lowercase)
     if head.kind == CLASSES:
         return cells.empty if is_empty(value) else str(value).strip()
     if isinstance(value, str) and value.lstrip().startswith("["):
@@ -93,6 +99,17 @@ def _class_metrics(probability: np.ndarray, target: np.ndarray) -> dict[str, flo
         "macro_f1": float(np.mean(f1)),
         "balanced_accuracy": float(np.mean(recall)),
         "log_loss": float(loss.mean()) if len(loss) else math.nan,
+    }
+
+
+def _transcript_metrics(true: list[str], said: list[str]) -> dict[str, float]:
+    """References and answers -> word and character error rate, exact match."""
+    words, characters = word_errors(true, said), character_errors(true, said)
+    return {
+        "word_accuracy": 1 - words.rate,
+        "word_error_rate": words.rate,
+        "character_error_rate": characters.rate,
+        "exact_match": float(np.mean([a == b for a, b in zip(true, said, strict=True)])),
     }
 
 

@@ -16,7 +16,7 @@ from .. import derive, modalities
 from ..export_integrity import problem
 from ..modalities.number_format import NumberFormat
 from ..registry import DeriveSettings, ModalitySettings, Statistics, settings
-from ..types import CLASSES, LABELS, NUMBER
+from ..types import NUMBER, TOKENS
 from ..types import Head as ModelHead
 
 PRESENT = "present"  # the network's input that no modality may be called like
@@ -47,18 +47,24 @@ class Head(Part):
     """One target."""
 
     name: Text
-    kind: Literal["classes", "labels", "number"]
+    kind: Literal["classes", "labels", "number", "tokens"]
     classes: list[str]
     mean: Single = 0.0
     std: Annotated[Single, Field(gt=0)] = 1.0
     weight: Finite = 1.0
     balance: list[Finite] = []
+    units: Literal["", "characters", "words"] = ""
+    frames: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    frame: Annotated[Finite, Field(ge=0)] = 0.0
+    length: Annotated[int, Field(ge=0, le=1_000_000)] = 0
 
     @model_validator(mode="after")
     def _consistent(self) -> Head:
         if self.kind == NUMBER and self.classes:
             raise ValueError(f"'{self.name}' is a number and has classes")
-        if self.kind in (CLASSES, LABELS) and not self.classes:
+        if self.kind == TOKENS and not (self.units and self.frames and self.frame):
+            raise ValueError(f"'{self.name}' is a transcript without units or frames")
+        if self.kind != NUMBER and not self.classes:
             raise ValueError(f"'{self.name}' has no classes")
         if len(set(self.classes)) < len(self.classes):
             raise ValueError(f"'{self.name}' has a class twice")
@@ -108,6 +114,7 @@ class TargetCells(Part):
     empty: str | None = None  # the class that an empty cell stands for
     separator: Text = ";"  # between the labels of a text
     format: NumberFormat | None = None
+    lowercase: bool = False  # of a transcript
 
 
 class Table(Part):

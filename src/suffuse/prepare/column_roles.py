@@ -89,7 +89,7 @@ def unused(plan: Plan) -> list[tuple[str, str]]:
 def assign(columns: list[Column], target: str) -> Plan:
     """Roles for all columns. Raises UsageError where the target can't be predicted."""
     label = next(c for c in columns if c.name == target)
-    inferred = target_type(label)
+    inferred = target_type(label, has_recording=any(c.role == "audio" for c in columns))
     if inferred.kind != NUMBER:  # its classes are named as the table names them
         label = replace(label, cells=raw_cells(label))
     label = replace(label, role="target", reason=inferred.reason)

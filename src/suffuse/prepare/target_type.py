@@ -1,4 +1,5 @@
-"""The type of a target: classes, any number of labels, or a number; inferred from the cells of its column."""
+"""The type of a target: classes, any number of labels, a number, or a transcript; inferred from the cells of its
+column."""
 
 from __future__ import annotations
 
@@ -14,13 +15,15 @@ import numpy as np
 from ..errors import UsageError
 from ..modalities.number_format import PLAIN
 from ..modalities.number_inference import SURE
-from ..types import CLASSES, LABELS, NUMBER
+from ..transcripts.units import normalise, tokens_of
+from ..types import CLASSES, LABELS, NUMBER, TOKENS
 from .column_types import FEW, Column, is_number, number_format, percent, raw_cells, short
 from .targets import MAX_CLASSES
 
 SEPARATORS = (";", "|", ",")
 GAPS = 1.5  # classes that are numbered: at the most so many numbers to a class
 OFTEN = 0.1  # of the cells must hold several labels
+SPOKEN = 50  # how often each word of a vocabulary is spoken, on average, for words to be units
 REPEATS = 3  # how often a label must stand there, on average
 
 
@@ -33,8 +36,9 @@ class TargetType:
     reason: str = ""
 
 
-def target_type(column: Column) -> TargetType:
-    """Infer the type of a target's column. Raises UsageError where there is nothing to predict."""
+def target_type(column: Column, has_recording: bool = False) -> TargetType:
+    """Infer the type of a target's column. Raises UsageError where there is nothing to predict. ``has_recording``: the
+    table has recordings, of which texts that don't repeat are transcripts."""
     where, cells = f"column '{column.name}'", [v for v in column.cells if v is not None]
     if not column.cells:
         raise UsageError("this target can't be predicted", where=where, got=column.reason, expected="one label a row")
@@ -63,6 +67,8 @@ def target_type(column: Column) -> TargetType:
         description += f"the commonest '{short(name)}' in {percent(count / len(cells))} of rows"
         return TargetType(LABELS, task, description + suffix)
     if len(counts) > FEW and len(counts) > min(MAX_CLASSES, len(cells) / 2):
+        if has_recording:
+            return _transcript(cells, suffix)
         raise UsageError(
             "this target has no classes", where=where, got=f"{len(counts):,} different values in {len(cells):,} rows",
             expected="labels that repeat, or numbers",
@@ -70,6 +76,18 @@ def target_type(column: Column) -> TargetType:
     name, count = counts.most_common(1)[0]
     description = f"{len(counts):,} classes, the commonest '{short(name)}' in {percent(count / len(cells))} of rows"
     return TargetType(CLASSES, {}, description + suffix)
+
+
+def _transcript(cells: Sequence[str], suffix: str) -> TargetType:
+    """Texts of recordings, written in characters; in words where these are few and frequent, as in commands."""
+    texts = [normalise(cell) for cell in cells]
+    words = Counter(word for text in texts for word in tokens_of(text))
+    characters = Counter(character for text in texts for character in text)
+    lengths = sorted(len(tokens_of(text)) for text in texts)
+    units = "words" if len(words) <= FEW and words.total() >= SPOKEN * len(words) else "characters"
+    description = f"a transcript of {lengths[0]} to {lengths[-1]} words, {len(words):,} different ones, "
+    description += f"{len(characters):,} different characters"
+    return TargetType(TOKENS, {"kind": TOKENS, "units": units}, description + suffix)
 
 
 def is_measured(counts: Counter) -> bool:

@@ -20,8 +20,9 @@ from .. import sources
 from ..errors import SuffuseError, did_you_mean
 from ..modalities.number_format import NumberFormat, is_number
 from ..recipe import Task
-from ..types import CLASSES, LABELS, NUMBER, UNLABELLED, Head
-from . import row_keys
+from ..transcripts.cell_text import cell_text
+from ..types import CLASSES, LABELS, NUMBER, TOKENS, UNLABELLED, Head, blank_logits
+from . import row_keys, transcript_targets
 from .quarantine import Quarantine
 from .splits import TRAIN
 
@@ -48,7 +49,9 @@ class Cells:
         return repr(value).removesuffix(".0") if isinstance(value, float) else value
 
     def strata(self) -> np.ndarray:
-        """(N,) what a stratified split keeps apart: classes, sets of labels, tenths of a number."""
+        """(N,) what a stratified split keeps apart: classes, sets of labels, tenths of a number, of texts nothing."""
+        if self.task.kind == TOKENS:
+            return np.zeros(len(self.values), dtype=np.int64)
         if self.task.kind != NUMBER:
             return row_keys.ordered_codes([repr(v) for v in self.values])
         values = np.array([math.nan if v is None else v for v in self.values])
@@ -62,6 +65,8 @@ def read(name: str, task: Task, column: pa.ChunkedArray) -> Cells:
     if task.kind == LABELS:
         return Cells(name, task, [_labels(v, task) for v in column.to_pylist()], {})
     cells = column.to_pylist()
+    if task.kind == TOKENS:
+        return Cells(name, task, [cell_text(c, task.empty, task.lowercase) for c in cells], {})
     texts = sources.texts(cells)
     if task.kind == CLASSES:
         return Cells(name, task, [task.empty if t is None else t for t in texts], {})
@@ -85,10 +90,10 @@ def _number(text: str, form: NumberFormat | None) -> float | str:
 
 
 def names(targets: Sequence[Cells], rows: np.ndarray) -> list[str]:
-    """The different classes and labels of some rows (N,) bool, sorted; numbers have no names."""
+    """The different classes and labels of some rows (N,) bool, sorted; numbers and transcripts have no names."""
     distinct: set[str] = set()
     for cells in targets:
-        if cells.task.kind != NUMBER:
+        if cells.task.kind not in (NUMBER, TOKENS):
             for value, selected in zip(cells.values, rows, strict=True):
                 if selected and value is not None:
                     distinct.update(value if isinstance(value, tuple) else (value,))
@@ -109,6 +114,8 @@ def head(cells: Cells, split: np.ndarray) -> Head:
             got, expected = f"a standard deviation of {values.std():.2g}", f"{SMALLEST:g} or more (32 bits)"
             raise _nothing_to_learn(cells.name, got, expected)
         return Head(cells.name, NUMBER, (), float(values.mean()), float(values.std()), task.weight)
+    if task.kind == TOKENS:
+        return transcript_targets.head(cells.name, task, cells.values, split == TRAIN)
     if task.kind == LABELS:
         counts = Counter(label for labels in train for label in set(labels))
         classes = _frequent_classes(counts, task.max_classes) if task.max_classes else tuple(sorted(counts))
@@ -186,7 +193,8 @@ def _by_value(label: str) -> tuple:
 
 
 def encode(head: Head, cells: Cells, split: np.ndarray) -> np.ndarray:
-    """(N,) int64 of classes: -1 unlabelled, C never seen; (N, C) float32 of labels; (N,) float32 of a number.
+    """(N,) int64 of classes: -1 unlabelled, C never seen; (N, C) float32 of labels; (N,) float32 of a number;
+    (N, 1 + L) int32 of a transcript.
 
     An answer that is too rare for the vocabulary is ``other`` in training rows. In held-out rows it counts as
     never seen, so that no answer is right there: *other* is not an answer. Raises SuffuseError where a held-out number
@@ -199,6 +207,8 @@ def encode(head: Head, cells: Cells, split: np.ndarray) -> np.ndarray:
             got, expected = repr(cells.values[overflowing[0]]), "a number that 32 bits hold once it is standardised"
             raise SuffuseError("a number overflows", where=f"column '{cells.name}'", got=got, expected=expected)
         return scaled.astype(np.float32)
+    if head.kind == TOKENS:
+        return transcript_targets.encode(head, cells.values)
     code = {name: number for number, name in enumerate(head.classes)}
     if head.kind == LABELS:
         encoded = np.zeros((len(cells.values), len(head.classes)), dtype=np.float32)
@@ -238,6 +248,8 @@ def prior(head: Head, train: np.ndarray) -> list[float]:
     them, half a row is added to each (Jeffreys 1946): no class is impossible."""
     if head.kind == NUMBER:
         return [0.0]
+    if head.kind == TOKENS:
+        return list(blank_logits(head))
     known = train[head.known(train)]
     if head.kind == LABELS:
         share = (known.sum(0) + 0.5) / (len(known) + 1)
@@ -270,6 +282,11 @@ def note(head: Head, target: np.ndarray, cells: Cells, where: tuple[list[int], l
             unseen = [v for v in value or () if v not in head.classes]
             if unseen:
                 notes.note(where[0][row], where[1][row], cells.name, "other", f"label not in training: '{unseen[0]}'")
+    if head.kind == TOKENS:
+        for row, value in enumerate(cells.values):
+            if value is not None and (units := transcript_targets.unseen(head, value)):
+                reason = f"{head.units} not in training: {', '.join(map(repr, units[:3]))}"
+                notes.note(where[0][row], where[1][row], cells.name, "other", reason)
 
 
 def _note_classes(

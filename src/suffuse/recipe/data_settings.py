@@ -44,9 +44,9 @@ class Split(Settings):
 
 
 class Task(Settings):
-    """What one target is: one of several classes, any number of labels, or a number."""
+    """What one target is: one of several classes, any number of labels, a number, or a sequence of units."""
 
-    kind: Literal["classes", "labels", "number"] = "classes"
+    kind: Literal["classes", "labels", "number", "tokens"] = "classes"
     empty: str | None = None  # the class that an empty cell stands for; without it the row is unlabelled
     classes: Annotated[tuple[str, ...] | None, BeforeValidator(texts)] = Field(
         default=None, min_length=2
@@ -58,6 +58,20 @@ class Task(Settings):
     separator: str = Field(default=";", min_length=1)  # between the labels of a cell that is a text
     balance: bool = False  # weigh classes by the inverse of their frequency (labels: positives against negatives)
     weight: float = Field(default=1.0, gt=0)  # share of the loss, relative to the other targets
+    units: Literal["characters", "words"] = "characters"  # of `tokens`: what a transcript is cut into
+    frame: float = Field(default=40.0, gt=0)  # of `tokens`: length of an output frame in milliseconds; see recipe.md
+    lowercase: bool = False  # of `tokens`: transcripts in lower case
+
+    @model_validator(mode="after")
+    def _sequence(self) -> Task:
+        if self.kind == "tokens":
+            if self.empty not in (None, ""):
+                raise ValueError(f"got empty '{self.empty}', expected '': a transcript without a word")
+            return self
+        for key in ("units", "frame", "lowercase"):
+            if key in self.model_fields_set:
+                raise ValueError(f"got {key} beside kind {self.kind}, expected it with kind tokens only")
+        return self
 
     @model_validator(mode="after")
     def _listed(self) -> Task:

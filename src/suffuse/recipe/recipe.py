@@ -9,6 +9,8 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from .. import fusions
 from ..registry import ModalitySettings, PartSettings, Settings, TeacherSettings
+from ..types import TIMED
+from . import sequence_targets
 from .data_settings import Data
 from .goal import Goal
 from .networks import AnyTeacher, Network, Teacher, Training
@@ -58,6 +60,12 @@ class Recipe(Settings):
         shares = (*self.distill.label_fractions, *(self.evaluate.label_curve or ()))
         return tuple(dict.fromkeys(f for f in shares if f < 1))
 
+    def alone(self, network: Network) -> tuple[str, ...]:
+        """The modalities of a network that it is also trained on alone; of a transcript its recordings."""
+        if not sequence_targets.is_sequence(self.data):
+            return tuple(network.encoders)
+        return tuple(name for name in network.encoders if self.modalities[name].kind in TIMED)
+
     @property
     def num_teachers(self) -> int:
         """Number of teachers that the seeds of a student learn from."""
@@ -69,6 +77,7 @@ class Recipe(Settings):
         """Write the default losses out: what the targets are decides them."""
         if not isinstance(raw, dict) or not isinstance(raw.get("data"), dict):
             return raw
+        raw = sequence_targets.filled(raw)
         distill = raw.get("distill") or {}
         if not isinstance(distill, dict) or distill.get("losses"):
             return raw
@@ -86,6 +95,7 @@ class Recipe(Settings):
             self._check_training(owner, training)
         self._check_schedules()
         self._check_modalities()
+        sequence_targets.check(self.data, self.networks, self.modalities)
         return self
 
     def _check_training(self, owner: str, training: Training) -> None:
@@ -260,6 +270,8 @@ def default_losses(data: dict) -> dict[str, dict]:
     settings = [tasks[n] if isinstance(tasks, dict) and isinstance(tasks.get(n), dict) else {} for n in names]
     kinds = {task.get("kind", "classes") for task in settings}
     losses: dict[str, dict] = {"labels": {"kind": "task", "weight": 0.1}}
+    if kinds == {"tokens"}:
+        return {"labels": {"kind": "task", "weight": 0.5}, "soft": {"kind": "ctc_kd", "weight": 0.5}}
     if "classes" in kinds or not kinds & {"labels", "number"}:
         losses["soft"] = {"kind": "kd", "weight": 0.9, "temperature": 2.0}
     if "labels" in kinds:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..activations import MAIN, main_metric
 from ..run import Run
-from ..types import CLASSES, LABELS, NUMBER, Head
+from ..types import CLASSES, LABELS, NUMBER, TOKENS, Head
 from .formatting import NBSP, amount, count, minus, percent
 from .i18n import t
 
@@ -85,14 +85,44 @@ METRICS = {
         "precision, averaged over the ranks at which the rows of a class are found; 1 is perfect.",
     ),
     "exact_match": Metric("exact match", "Exact match", SHARE, "share of rows of which every label is right."),
+    "word_accuracy": Metric(
+        "word accuracy",
+        "Word accuracy",
+        SHARE,
+        "100 % less the word error rate; below 0 where more words are wrong or added than there are.",
+    ),
+    "word_error_rate": Metric(
+        "word error rate",
+        "Word error rate",
+        SHARE,
+        "words that are replaced, missing or added, for each word of the true transcripts.",
+    ),
+    "substitutions": Metric("substitutions", "Substitutions", SHARE, "replaced words, for each true word."),
+    "deletions": Metric("deletions", "Deletions", SHARE, "missing words, for each true word."),
+    "insertions": Metric("insertions", "Insertions", SHARE, "added words, for each true word."),
+    "character_error_rate": Metric(
+        "character error rate",
+        "Character error rate",
+        SHARE,
+        "characters that are replaced, missing or added, for each character of the true transcripts.",
+    ),
 }
-FURTHER = ("balanced_accuracy", "top_3_accuracy", "top_5_accuracy", "exact_match", "auroc", "average_precision")
+FURTHER = (
+    "balanced_accuracy", "top_3_accuracy", "top_5_accuracy", "exact_match", "auroc", "average_precision",
+    "substitutions", "deletions", "insertions",
+)  # fmt: skip
 OF_KIND = {  # metrics of a single target by its kind; the main metric first
     CLASSES: (MAIN[CLASSES], "macro_f1", "log_loss"),
     LABELS: (MAIN[LABELS], "macro_f1", "log_loss"),
     NUMBER: (MAIN[NUMBER], "rmse", "mae"),
+    TOKENS: (MAIN[TOKENS], "word_error_rate", "character_error_rate"),
 }
-SECOND = {"accuracy": "macro_f1", "micro_f1": "macro_f1", "r2": "mae"}  # shown next to the main metric
+SECOND = {
+    "accuracy": "macro_f1",
+    "micro_f1": "macro_f1",
+    "r2": "mae",
+    "word_accuracy": "character_error_rate",
+}  # shown next to the main metric
 
 
 def is_share(metric: str) -> bool:

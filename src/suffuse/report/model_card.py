@@ -12,7 +12,7 @@ from ..files import read_json
 from ..markdown import document, plain, section, table
 from ..prepare.data_section import data_section
 from ..run import Run
-from ..types import CLASSES, NUMBER, heads_of
+from ..types import CLASSES, NUMBER, TOKENS, heads_of
 from . import metric_format, run_warnings, scores_table, verdict_text
 from .formatting import join_names
 from .metric_format import METRICS, value_text
@@ -71,7 +71,9 @@ def _intended_use(schema: dict) -> str:
     lines = []
     for head in heads_of(schema.get("heads", [])):
         text = "a number"
-        if head.kind != NUMBER:
+        if head.kind == TOKENS:
+            text = f"a transcript, of {len(head.classes):,} {head.units}"
+        elif head.kind != NUMBER:
             kind = "one of" if head.kind == CLASSES else "any of"
             text = f"{kind} {len(head.classes):,}: {plain(join_names(head.classes, MAX_CLASSES))}"
         lines.append(f"- `{plain(head.name)}`: {text}")

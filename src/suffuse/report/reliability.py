@@ -9,7 +9,7 @@ import numpy as np
 
 from ..run import Run
 from ..subsample import evenly_spaced
-from ..types import CLASSES, NUMBER, Head
+from ..types import CLASSES, LABELS, NUMBER, Head
 from . import charts, metric_format, scores_table
 from .formatting import percent, rounded
 from .i18n import t
@@ -30,7 +30,7 @@ def reliability(run: Run, heads: Sequence[Head]) -> list[dict]:
     """For each target of classes or labels a diagram for each model."""
     cards = {model: card for model, card in scores_table.scores(run).items() if model in CALIBRATED_MODELS}
     sections = []
-    for number, head in enumerate(h for h in heads if h.kind != NUMBER):
+    for number, head in enumerate(h for h in heads if h.kind in (CLASSES, LABELS)):
         drawn, diagrams = number < MAX_CHARTS, []
         for model, card in cards.items():
             single = len(heads) == 1
@@ -56,7 +56,7 @@ def temperatures(run: Run) -> dict[str, Any] | None:
     results = metric_format.probe_results(scores_table.scores(run), "temperature")
     if not results:
         return None
-    heads = [head for head in metric_format.target_kinds(run) if head.kind != NUMBER]
+    heads = [head for head in metric_format.target_kinds(run) if head.kind in (CLASSES, LABELS)]
     return {
         "targets": [_temperature_table(results, head, number) for number, head in enumerate(heads)],
         "fitted": next((facts["fitted_on"] for facts in results.values() if facts.get("fitted_on")), None),

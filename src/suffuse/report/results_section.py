@@ -8,7 +8,7 @@ from typing import Any
 
 from ..data.columns import SPLITS
 from ..run import Run
-from ..types import CLASSES, LABELS, NUMBER, Head
+from ..types import CLASSES, LABELS, NUMBER, TOKENS, Head
 from . import metric_format, scores_table
 from .dataset_view import DatasetView
 from .formatting import (
@@ -32,6 +32,7 @@ CONSTANT_PREDICTION = {
     CLASSES: "the most frequent class",
     LABELS: "the labels that most training rows have",
     NUMBER: "the training rows' mean",
+    TOKENS: "nothing",
 }
 LOWEST = -1.0  # lowest start of the bars: an unbounded score would leave the others no room
 ENDS = ("mean", "low", "high")
@@ -152,6 +153,8 @@ def task(head: Head) -> str:
     """``one of 4 classes``, ``any of 2 labels``, ``a number``."""
     if head.kind == NUMBER:
         return t("a number")
+    if head.kind == TOKENS:
+        return t("a transcript")
     if head.kind == LABELS:
         return t("any of %(labels)s", labels=count(len(head.classes), "label"))
     return t("one of %(classes)s", classes=count(len(head.classes), "class", "classes"))
@@ -198,7 +201,7 @@ def _has_all_labels(model: str) -> bool:
 
 def target_terms(heads: Sequence[Head]) -> list[tuple[str, str]]:
     """The meaning of the metrics of these targets."""
-    kinds = [kind for kind in (CLASSES, LABELS, NUMBER) if any(head.kind == kind for head in heads)]
+    kinds = [kind for kind in (CLASSES, LABELS, NUMBER, TOKENS) if any(head.kind == kind for head in heads)]
     metrics = dict.fromkeys(metric for kind in kinds for metric in metric_format.OF_KIND[kind])
     return [(t(METRICS[metric].title), metric_format.meaning(metric, heads)) for metric in metrics]
 

@@ -9,7 +9,7 @@ from ..files import read_json
 from ..integrity import require
 from ..model_names import parse_trained
 from ..run import Run
-from ..types import CLASSES, LABELS, NUMBER, Head
+from ..types import CLASSES, LABELS, NUMBER, TOKENS, Head
 from . import metric_format
 from .formatting import align_columns, short
 from .i18n import t
@@ -43,7 +43,12 @@ ORDER = {
     "export": 9,
 }
 NOT_SCORECARDS = ("comparisons", "label-curve", "readiness")  # further files in scores/
-FLOORS = {CLASSES: "majority answer", LABELS: "training label frequencies", NUMBER: "mean of training rows"}
+FLOORS = {
+    CLASSES: "majority answer",
+    LABELS: "training label frequencies",
+    NUMBER: "mean of training rows",
+    TOKENS: "empty transcript",
+}
 NAMES = {"classical": "scikit-learn",
          "export": "exported student", "baseline": "student, labels only", "rival": "compute-matched baseline",
          "ensemble": "teacher, all members together"}  # fmt: skip

@@ -12,13 +12,14 @@ from ..activations import THRESHOLD
 from ..evaluation.predictions_file import matrix
 from ..files import parsing
 from ..run import Run
-from ..types import CLASSES, LABELS, NUMBER, Head
+from ..transcripts.frame_predictions import hypotheses, references, right_texts, text, texts
+from ..types import CLASSES, LABELS, NUMBER, TOKENS, Head
 from .dataset_view import DatasetView
 from .formatting import amount, join_names, minus, percent, rounded, short
 from .i18n import t
 
 MODELS = {"teacher": "teacher", "export": "student"}
-CAPTION = {CLASSES: "Label", LABELS: "Labels", NUMBER: "True number"}
+CAPTION = {CLASSES: "Label", LABELS: "Labels", NUMBER: "True number", TOKENS: "Transcript"}
 MAX_LABELS = 6  # of one prediction that are named
 TRUE_DIGITS = 6  # stored numbers are exact to about seven
 
@@ -34,10 +35,12 @@ class TargetPredictions:
     outputs: dict[str, np.ndarray]  # model -> (N, C) probabilities, or (N,) numbers
 
     def predicted(self, model: str) -> np.ndarray:
-        """(N,) class, (N, C) bool of labels, or (N,) number."""
+        """(N,) class, (N, C) bool of labels, (N,) number, or (N,) text."""
         output = self.outputs[model]
         if self.head.kind == NUMBER:
             return output
+        if self.head.kind == TOKENS:
+            return np.array(texts(self.head, output), dtype=object)
         return output.argmax(1) if self.head.kind == CLASSES else output > THRESHOLD
 
     def correct(self, model: str) -> np.ndarray:
@@ -46,6 +49,8 @@ class TargetPredictions:
             return np.zeros(len(self.row), dtype=bool)
         if self.head.kind == CLASSES:
             return self.known & (self.predicted(model) == self.target)
+        if self.head.kind == TOKENS:
+            return self.known & right_texts(self.head, self.outputs[model], self.target)
         return self.known & (self.predicted(model) == (self.target > 0)).all(1)
 
 
@@ -94,6 +99,8 @@ def true_text(predictions: TargetPredictions, position: int, source: str = "") -
     target, head = predictions.target[position], predictions.head
     if head.kind == NUMBER:
         return minus(amount(float(target), TRUE_DIGITS))
+    if head.kind == TOKENS:
+        return source or references(head, target[None])[0] or t("nothing")
     if head.kind == LABELS:
         return label_names(head.classes, target > 0)
     return source or (short(head.classes[target]) if target < len(head.classes) else t("another class"))
@@ -107,13 +114,24 @@ def describe_prediction(predictions: TargetPredictions, model: str, position: in
         error = float(output - predictions.target[position])
         detail = error_text(error, head.std, t("hardly off")) if known else ""
         return {"text": minus(rounded(float(output), head.std)), "detail": detail, "correct": None}
+    if head.kind == TOKENS:
+        return _describe_transcript(predictions, model, position)
     correct = bool(predictions.correct(model)[position]) if known else None
     if head.kind == LABELS:
         confidence = float(np.maximum(output, 1 - output).min())
-        text = label_names(head.classes, predictions.predicted(model)[position])
+        shown = label_names(head.classes, predictions.predicted(model)[position])
     else:
-        confidence, text = float(output.max()), short(head.classes[int(output.argmax())])
-    return {"text": text, "detail": percent(confidence, 1), "correct": correct}
+        confidence, shown = float(output.max()), short(head.classes[int(output.argmax())])
+    return {"text": shown, "detail": percent(confidence, 1), "correct": correct}
+
+
+def _describe_transcript(predictions: TargetPredictions, model: str, position: int) -> dict:
+    head, output = predictions.head, predictions.outputs[model][position][None]
+    said = hypotheses(head, output)[0]
+    correct = None
+    if predictions.known[position]:
+        correct = bool(right_texts(head, output, predictions.target[position][None])[0])
+    return {"text": text(head, said) or t("nothing"), "detail": percent(said.confidence, 1), "correct": correct}
 
 
 def label_names(classes: tuple[str, ...], mask: np.ndarray) -> str:

@@ -16,6 +16,7 @@ AXIS = {  # axis labels: fixed words, nothing of the run
     "accuracy": "right answers on validation rows",
     "micro_f1": "micro-F1 on validation rows",
     "r2": "R² on validation rows",
+    "word_accuracy": "word accuracy on validation rows",
     "score": "mean score on validation rows",
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -67,13 +68,23 @@ class ModelDescription(BaseModel):
     form: str
 
 
+class SpokenWord(BaseModel):
+    """A word of a transcript, when it was said (seconds, or steps of a sequence), and how sure the model is of it."""
+
+    text: str
+    start: float
+    end: float
+    confidence: float
+
+
 class TargetAnswer(BaseModel):
-    """The answer for one target: a class, the labels that hold, or a number."""
+    """The answer for one target: a class, the labels that hold, a number, or a transcript, which has ``words``."""
 
     value: str | list[str] | float
     confidence: float | None
     abstained: bool
     probabilities: dict[str, float]
+    words: list[SpokenWord] = []
 
 
 class ExampleList(BaseModel):
@@ -239,6 +250,7 @@ def _prediction(
                 "confidence": answer.confidence,
                 "abstained": answer.abstained,
                 "probabilities": answer.probabilities if top_k is None else dict(answer.top(int(min(top_k, 2**31)))),
+                **({"words": [asdict(word) for word in answer.words]} if answer.words else {}),
             }
             for target, answer in targets.items()
         },

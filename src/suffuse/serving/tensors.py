@@ -83,10 +83,11 @@ def output_metadata(predictor: Predictor) -> dict[str, TensorMetadata]:
     outputs: list[tuple[str, str, list[int]]] = []
     for head in predictor.heads:
         per_class = [-1, head.outputs]
-        datatype, shape = {CLASSES: (BYTES, [-1]), LABELS: ("BOOL", per_class), NUMBER: ("FP32", [-1])}[head.kind]
+        datatype, shape = {LABELS: ("BOOL", per_class), NUMBER: ("FP32", [-1])}.get(head.kind, (BYTES, [-1]))
         outputs.append((head.name, datatype, shape))
         if head.kind != NUMBER:
             outputs.append((f"{head.name}.confidence", "FP32", [-1]))
+        if head.kind in (CLASSES, LABELS):
             outputs.append((f"{head.name}.probabilities", "FP32", per_class))
     outputs.append((PRESENT, "BOOL", [-1, len(predictor.names)]))
     return {name: TensorMetadata(name=name, datatype=datatype, shape=shape) for name, datatype, shape in outputs}

@@ -21,6 +21,8 @@ from ..predictor import Predictor
 from ..run import Run
 from ..teachers import Question, Teacher
 from ..teachers.factory import open_teacher
+from ..transcripts.frame_predictions import references
+from ..types import TOKENS
 
 TABLE = "it looks its answers up, so it can't be asked about a changed row"
 
@@ -103,6 +105,8 @@ def _label(columns: Columns, position: int, target: int) -> Any:
     if head.kind == "classes":
         number = int(values[0])
         return head.classes[number] if number < len(head.classes) else "another class"
+    if head.kind == TOKENS:
+        return references(head, values)[0]
     if head.kind == "labels":
         return [c for c, v in zip(head.classes, values[0], strict=True) if v > 0]
     return float(values[0]) * head.std + head.mean

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from ..prepare import (
     synthetic_rows,
     table_rows,
     targets,
+    transcript_targets,
 )
 from ..prepare.cell_cleaning import Cleaned, clean
 from ..prepare.derived_columns import Derived
@@ -37,7 +38,7 @@ from ..prepare.table_rows import Roles
 from ..progress import progress, say
 from ..registry import implements
 from ..run import Run
-from ..types import Head, Spec
+from ..types import TOKENS, UNLABELLED, Head, Spec
 
 SPLITS = tuple(splits.NAMES)
 DERIVED = 0.3  # of the time, where columns are derived
@@ -112,13 +113,15 @@ def write(run: Run, draft: Draft, equal: dict[str, Any], tell: Callable[[float, 
     contents."""
     folder, rows = run.partial("prepare") / "data", np.flatnonzero(draft.keep)
     lines, ids = [draft.lines[r] for r in rows], [draft.ids[r] for r in rows]
-    heads, target, prior = learnable(draft, rows, (lines, ids))
-    spec = Spec((), heads, prior)
-    _check_scored(spec, target, draft.split[rows], run)
+    heads, parts = learnable(draft, rows, (lines, ids))
+    _check_scored(Spec((), heads, ()), targets.join(heads, parts), draft.split[rows], run)
     folder.mkdir(parents=True, exist_ok=True)
     fitted = rows[draft.split[rows] == splits.TRAIN]
     synthetic = synthetic_rows.make(draft, run.recipe.modalities, run.recipe.data.synthetic_rows, run.recipe.seed)
     fields, statistics = write_entries(run, draft, (synthetic.columns, fitted), folder)
+    heads = tuple(with_frames(run, draft, rows, (h, p), statistics) for h, p in zip(heads, parts, strict=True))
+    spec = Spec((), heads, _prior(heads, parts, draft.split[rows] == splits.TRAIN))
+    target = targets.join(heads, parts)
     source, count = np.concatenate([rows, synthetic.source]), len(synthetic.source)
     entry = np.concatenate([draft.entries()[rows], synthetic.entries()])
     arrays = {
@@ -154,11 +157,9 @@ def write(run: Run, draft: Draft, equal: dict[str, Any], tell: Callable[[float, 
     write_json(folder / "schema.json", schema)
 
 
-def learnable(
-    draft: Draft, rows: np.ndarray, where: tuple[list, list]
-) -> tuple[tuple[Head, ...], np.ndarray, tuple[float, ...]]:
-    """Heads, targets and prior of the rows that are kept; notes what is unlabelled or never seen."""
-    split, heads, parts, prior = draft.split[rows], [], [], []
+def learnable(draft: Draft, rows: np.ndarray, where: tuple[list, list]) -> tuple[tuple[Head, ...], list[np.ndarray]]:
+    """Heads, and the targets of each, of the rows that are kept; notes what is unlabelled or never seen."""
+    split, heads, parts = draft.split[rows], [], []
     for whole in draft.targets:
         cells = replace(whole, values=[whole.values[r] for r in rows])
         head = targets.head(cells, split)
@@ -166,8 +167,41 @@ def learnable(
         targets.note(head, target, cells, where, draft.notes)
         heads.append(head)
         parts.append(target)
-        prior.extend(targets.prior(head, target[split == splits.TRAIN]))
-    return tuple(heads), targets.join(heads, parts), tuple(prior)
+    return tuple(heads), parts
+
+
+def with_frames(
+    run: Run, draft: Draft, rows: np.ndarray, target: tuple[Head, np.ndarray], statistics: dict[str, dict]
+) -> Head:
+    """The head of a transcript with the frames of its recordings; others as they are.
+
+    A training row whose recordings are too short for its transcript loses it, with a note: the target is changed in
+    place.
+    """
+    head, values = target
+    if head.kind != TOKENS:
+        return head
+    recipe = run.recipe
+    steps = transcript_targets.recordings(
+        recipe.modalities, [tuple(n.encoders) for n in recipe.networks.values()], head.name
+    )
+    lengths = {name: int(statistics[name]["length"]) for name in steps}
+    head = transcript_targets.framed(head, recipe.data.task(head.name), lengths, steps)
+    needed, frames = transcript_targets.needed_frames(values), np.zeros(len(rows))
+    for name, step in steps.items():
+        column = draft.columns[name]
+        entry = column.entry[rows]
+        used = np.where(entry >= 0, np.minimum(column.items.length[entry], lengths[name]), 0)
+        frames = np.maximum(frames, np.ceil(used * step / head.frame - 1e-9))
+    for row in np.flatnonzero((needed > frames) & (draft.split[rows] == splits.TRAIN)):
+        values[row] = UNLABELLED
+        reason = f"its transcript needs {needed[row]} frames, its recording has {int(frames[row])}"
+        draft.notes.note(draft.lines[rows[row]], draft.ids[rows[row]], head.name, "unlabelled", reason)
+    return head
+
+
+def _prior(heads: Sequence[Head], parts: Sequence[np.ndarray], is_train: np.ndarray) -> tuple[float, ...]:
+    return tuple(z for head, part in zip(heads, parts, strict=True) for z in targets.prior(head, part[is_train]))
 
 
 def write_entries(

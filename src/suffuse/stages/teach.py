@@ -144,7 +144,9 @@ def jobs(run: Run) -> list[Job]:
     seeds = range(first, first + teacher.num_seeds)
     trainings = [Job("teacher" if teacher.num_seeds == 1 else f"teachers/seed-{s}", s, None) for s in seeds]
     if teacher.unimodal_baselines and len(teacher.encoders) > 1:
-        trainings.extend(Job(f"teacher-only-{name}/seed-{s}", s, name) for s in seeds for name in teacher.encoders)
+        trainings.extend(
+            Job(f"teacher-only-{name}/seed-{s}", s, name) for s in seeds for name in run.recipe.alone(teacher)
+        )
     trainings.extend(Job(f"folds/fold-{k}", first, None, k) for k in range(teacher.folds or 0))
     return trainings
 

@@ -21,7 +21,7 @@ from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 
 from ..activations import sigmoid, softmax
 from ..registry import PartSettings, TeacherSettings, settings
-from ..types import LABELS, NUMBER, Head, Spec
+from ..types import BLANK_GAP, LABELS, NUMBER, TOKENS, Head, Spec
 from . import TABLE, Question, Teacher
 from .matching import FLOOR
 
@@ -139,7 +139,8 @@ def _to_probabilities(head: Head, logits: np.ndarray) -> np.ndarray:
         return logits
     if head.kind == LABELS:
         return sigmoid(logits)
-    return softmax(logits.reshape(-1, logits.shape[-1])).reshape(logits.shape)
+    width = head.frame_outputs if head.kind == TOKENS else logits.shape[-1]
+    return softmax(logits.reshape(-1, width)).reshape(logits.shape)
 
 
 def _to_logits(head: Head, values: np.ndarray) -> np.ndarray:
@@ -148,7 +149,8 @@ def _to_logits(head: Head, values: np.ndarray) -> np.ndarray:
     if head.kind == LABELS:
         p = np.clip(values, FLOOR, 1 - FLOOR)
         return np.log(p) - np.log1p(-p)
-    return np.log(np.maximum(values, FLOOR))
+    floor = np.exp(-BLANK_GAP) if head.kind == TOKENS else FLOOR  # a certain blank stays one
+    return np.log(np.maximum(values, floor))
 
 
 def _certainty(head: Head, p: np.ndarray) -> Any:
@@ -157,6 +159,9 @@ def _certainty(head: Head, p: np.ndarray) -> Any:
         return 1.0
     if head.kind == LABELS:
         return np.clip(1 - (_entropy(p) + _entropy(1 - p)).mean(2) / np.log(2), 0, 1)
+    if head.kind == TOKENS:
+        entropy = _entropy(p).reshape(*p.shape[:2], head.frames, head.frame_outputs).sum(3).mean(2)
+        return np.clip(1 - entropy / np.log(head.frame_outputs), 0, 1)
     return np.clip(1 - _entropy(p).sum(2) / np.log(max(p.shape[2], 2)), 0, 1)
 
 

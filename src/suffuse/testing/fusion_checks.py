@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from .. import fusions
 from ..registry import PartSettings, load, settings
-from ..types import Encoded, Fused, Sizes
+from ..types import Encoded, Frames, Fused, Sizes
 
+FRAMES = 4  # of a fusion for sequences: one more than the first modality has tokens
 WIDTHS, TOKENS, LENGTHS, OUTPUTS = (4, 6, 5), (3, 7, 0), (3, 4, 1), 3  # the third modality has no tokens
 ROWS = 8
 GARBAGE = {
@@ -56,7 +57,9 @@ def build(kind: str, count: int, form: dict, tokens: tuple[int, ...] = TOKENS) -
     """The fusion in eval mode."""
     part, chosen = load(fusions.TABLE, kind), fusion_settings(kind, count, form)
     torch.manual_seed(1)
-    sizes = Sizes(WIDTHS[:count], tokens[:count], OUTPUTS)
+    frames = Frames(0, FRAMES, OUTPUTS) if part.FRAMES else None
+    outputs = FRAMES * OUTPUTS if frames else OUTPUTS
+    sizes = Sizes(WIDTHS[:count], tokens[:count], outputs, frames=frames)
     layers = part.layers(chosen, sizes).eval()
     with torch.no_grad():
         for parameter in layers.parameters():  # absent vectors start at 0, where they could hide a mistake
@@ -110,7 +113,11 @@ def gradients(fusion: Built, encoded: list[Encoded], present: Tensor) -> dict[st
     given = [map_encoded(e, lambda x: x.clone().requires_grad_(x.is_floating_point())) for e in encoded]
     fusion.layers.zero_grad()
     torch.manual_seed(4)
-    (fusion.fuse(given, present).vector - torch.randn(ROWS, fusion.width)).square().sum().backward()
+    fused = fusion.fuse(given, present)
+    total = (fused.vector - torch.randn(ROWS, fusion.width)).square().sum()
+    if fusion.part.FRAMES and fused.logits is not None:  # of which the joint vector isn't made
+        total = total + fused.logits.square().sum()
+    total.backward()
     leaves = {f"vector {m}": e.vector for m, e in enumerate(given)} | dict(fusion.layers.named_parameters())
     leaves |= {f"tokens {m}": e.tokens for m, e in enumerate(given) if e.tokens is not None}
     return {name: leaf.grad.clone() for name, leaf in leaves.items() if leaf.grad is not None}
@@ -128,7 +135,8 @@ def check_absent_slots(fusion: Built, count: int) -> None:
 
 
 def check_present_slots(fusion: Built, count: int) -> None:
-    """What stands in a present slot changes its row, and no other."""
+    """What stands in a present slot changes its row, and no other; of a fusion for sequences where the row has its
+    recording, the first modality."""
     encoded, present = rows(count)
     before = fusion.fuse(encoded, present).vector
     for m in range(count):
@@ -137,7 +145,8 @@ def check_present_slots(fusion: Built, count: int) -> None:
             other = list(encoded)
             other[m] = map_encoded(encoded[m], lambda x, by=step: x if x.dtype == torch.bool else x + by)
             changed |= (fusion.fuse(other, present).vector != before).any(1)
-        assert torch.equal(changed, present[:, m]), f"modality {m} changes other rows than those that have it"
+        read = present[:, m] & present[:, 0] if fusion.part.FRAMES else present[:, m]
+        assert torch.equal(changed, read), f"modality {m} changes other rows than those that have it"
 
 
 def check_gradients_of_absent_slots(fusion: Built, count: int) -> None:
@@ -168,7 +177,7 @@ def check_width(fusion: Built, count: int) -> None:
     wide = (ROWS, fusion.width)
     assert found.vector.shape == wide, f"joint vector {tuple(found.vector.shape)}, expected {wide} as width says"
     assert (found.logits is not None) == fusions.headless(fusion.chosen), "logits and HEADLESS don't agree"
-    assert found.logits is None or found.logits.shape == (ROWS, OUTPUTS)
+    assert found.logits is None or found.logits.shape == (ROWS, fusion.sizes.outputs)
 
 
 def check_neighbours(fusion: Built, count: int) -> None:

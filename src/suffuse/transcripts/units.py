@@ -11,14 +11,13 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ..types import BLANK
+from ..types import BLANK, BLANK_GAP
 
 UNITS = {  # kind of units -> what they are
     "characters": "each character (code point), spaces too",
     "words": "what stands between spaces",
 }
 UNKNOWN = "\ufffd"
-BLANK_GAP = 30.0  # how far above all others blank's logit stands in a frame that isn't there: p = 1 - V e^-30
 GAP_TOLERANCE = 0.1  # of a stored gap: float16 rounds 30 less a log-sum by less
 # Han, kana, and the marks that stand for a character: written without spaces, and counted one by one
 CJK = re.compile(

@@ -36,7 +36,7 @@ function sure(answer) {
 function shown(value) {
   if (typeof value === "number") return number(value, 5);
   if (Array.isArray(value)) return value.length ? value.join(", ") : t("no_labels");
-  return String(value);
+  return String(value) || t("no_words");
 }
 
 function one(target, prediction, named) {
@@ -54,8 +54,16 @@ function one(target, prediction, named) {
 function value(target, answer) {
   const chips = Array.isArray(answer.value) && answer.value.length;
   if (!chips && target.kind === "labels") return h("p", { class: "value", word: "no_labels" });
+  if (answer.words?.length) return transcript(answer.words);
+  if (target.kind === "tokens" && !answer.value) return h("p", { class: "value", word: "no_words" });
   if (!chips) return h("p", { class: "value" }, shown(answer.value));
   return h("p", { class: "value labels" }, ...answer.value.map((label) => h("span", { class: "label" }, label)));
+}
+
+// Each word with the time when it was said, and how sure the model is of it
+function transcript(words) {
+  return h("p", { class: "value words" }, ...words.map((spoken) => h("span", { class: "spoken" }, spoken.text,
+    h("small", { class: "soft" }, `${number(spoken.start, 3)}–${number(spoken.end, 3)}, ${percent(spoken.confidence)}`))));
 }
 
 function confidence(target, answer) {

@@ -1,0 +1,54 @@
+"""What a recipe must say, and what it needn't, where its target is a sequence of units (kind ``tokens``)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..registry import ModalitySettings
+from ..types import TIMED, TOKENS
+from .data_settings import Data
+from .networks import Network, Teacher
+
+FUSION = "frames"
+
+
+def is_sequence(data: Data) -> bool:
+    """Whether the target is a sequence."""
+    return any(data.task(name).kind == TOKENS for name in data.targets)
+
+
+def filled(raw: dict[str, Any]) -> dict[str, Any]:
+    """Raw YAML of a recipe, the fusion of frames written into networks that name none, where its target is a
+    sequence."""
+    data = raw.get("data")
+    tasks = data.get("tasks") if isinstance(data, dict) else None
+    if not isinstance(tasks, dict):
+        return raw
+    if not any(isinstance(task, dict) and task.get("kind") == TOKENS for task in tasks.values()):
+        return raw
+    networks = {
+        name: {**raw[name], "fusion": {"kind": FUSION}}
+        for name in ("teacher", "student")
+        if isinstance(raw.get(name), dict) and "fusion" not in raw[name] and "kind" not in raw[name]
+    }
+    return {**raw, **networks}
+
+
+def check(data: Data, networks: Mapping[str, Network], modalities: Mapping[str, ModalitySettings]) -> None:
+    """Raise ValueError where something of the recipe doesn't go with a sequence."""
+    if not is_sequence(data):
+        return
+    if len(data.targets) > 1:
+        raise ValueError(f"data.target: got {len(data.targets)} targets, expected a target of kind tokens alone")
+    for owner, network in networks.items():
+        if network.fusion.kind != FUSION:
+            expected = f"{FUSION}, for a target of kind tokens"
+            raise ValueError(f"{owner}.fusion.kind: got {network.fusion.kind}, expected {expected}")
+        if not any(modalities[name].kind in TIMED for name in network.encoders):
+            got, expected = ", ".join(network.encoders), " or ".join(TIMED)
+            raise ValueError(f"{owner}.encoders: got {got}, expected a modality of kind {expected} for a transcript")
+        if network.unimodal_weight:
+            raise ValueError(f"{owner}.unimodal_weight: got {network.unimodal_weight}, expected 0 for a transcript")
+        if isinstance(network, Teacher) and network.portfolio is not None:
+            raise ValueError(f"{owner}.portfolio: got one, expected none: classical models give no transcript")
