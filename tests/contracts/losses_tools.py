@@ -12,9 +12,10 @@ from torch import Tensor
 
 from suffuse import losses
 from suffuse.registry import PartSettings, settings
-from suffuse.types import LABELS, NUMBER, Head
+from suffuse.types import LABELS, NUMBER, TOKENS, Head
 
 B, C, D, E = 7, 5, 4, 6  # rows, classes, widths of student and teacher
+T, V = 4, 3  # frames of a sequence, and outputs of each
 
 
 @dataclass(frozen=True)
@@ -62,11 +63,22 @@ def numbers() -> tuple[Tensor, Tensor]:
     return torch.randn(B, 1).double(), torch.randn(B, 1).double()
 
 
+def frames() -> tuple[Tensor, Tensor]:
+    """A sequence's: T frames of V outputs. The last frames of some rows are after their end."""
+    torch.manual_seed(9)
+    student, teacher = 2 * torch.randn(2, B, T, V).double()
+    for z in (student, teacher):
+        z[1::3, -1] = torch.tensor([0.0, -30, -30])
+    return student, teacher
+
+
 TARGET = torch.tensor([0, 1, 2, 3, 4, 1, 0])
 VALUES = torch.tensor([0.3, -1.0, torch.nan, 0.5, 2.0, torch.nan, 0.0]).double()
 PRESENT = torch.tensor([[True] * 5, [True, False, True, True, False], [True] * 5, [False, True, True, False, True]])
 PRESENT = PRESENT.repeat(2, 1)[:B]
 HERE = {"a": torch.tensor([True, True, False, True, True, True, False])}
+SPOKEN = torch.tensor([[2, 1, 2], [1, 1, 0], [2, 2, 2], [0, 0, 0], [2, 2, 1], [1, 2, 0], [2, 1, 1]])
+SENTENCE = Head("x", TOKENS, ("a", "b"), units="words", frames=T, stride=1, length=2)
 TAGS = (torch.arange(B * C).reshape(B, C) % 3 == 0).double()
 
 
@@ -92,7 +104,7 @@ def plain(kind: str) -> Case:
         return function(student, teacher, **arguments, **weights)
 
     on_features = same_width if part.DOCS.projector == "yes" else features
-    inputs = (numbers if part.HEADS == (NUMBER,) else logits) if part.HEADS else on_features
+    inputs = {(NUMBER,): numbers, (TOKENS,): frames}.get(part.HEADS, logits) if part.HEADS else on_features
     return Case(call, inputs, part.ZERO_AT_TEACHER, "weight" in parameters, "target" in required)
 
 
@@ -106,10 +118,19 @@ SPECIAL = {
     "task-number": Case(
         lambda s, t, w: losses.task(s, VALUES, head=Head("x", NUMBER), weight=w), numbers, equal=False, ordered=True
     ),
+    "task-tokens": Case(
+        lambda s, t, w: losses.task(s.flatten(1), SPOKEN, head=SENTENCE, weight=w), frames, equal=False, ordered=True
+    ),
     "hard_label": Case(lambda s, t, w: losses.hard_label(s, t.argmax(1), w), logits, equal=False),
     "regression_kd-bounded": Case(
         lambda s, t, w: losses.regression_kd(s, t, VALUES, 0.1, w), numbers, equal=False, ordered=True
     ),
+    "ctc_kd-drop": Case(lambda s, t, w: losses.ctc_kd(s, t, 1.0, "drop", 0.5, w), frames),
+    "ctc_kd-weigh": Case(lambda s, t, w: losses.ctc_kd(s, t, 1.0, "weigh", weight=w), frames),
+    "guided_ctc": Case(lambda s, t, w: losses.guided_ctc(s, t, weight=w), frames, equal=False),
+    "guided_ctc-log": Case(lambda s, t, w: losses.guided_ctc(s, t, "log", w), frames, equal=False),
+    "sequence_kd": Case(lambda s, t, w: losses.sequence_kd(s, t, weight=w), frames, equal=False),
+    "sequence_kd-beam": Case(lambda s, t, w: losses.sequence_kd(s, t, 3, 4, w), frames, equal=False),
     "hint-cosine": Case(lambda s, t, w: losses.hint(s, t, w, "cosine"), same_width),
     "modality_hints": Case(lambda s, t, w: losses.modality_hints({"a": s, "b": 2 * s}, {"a": t, "b": 2 * t}, HERE, w),
                            same_width, ordered=True),
@@ -127,6 +148,7 @@ SPECIAL = {
     ),
     "subset_consistency-labels": Case(lambda s, t, w: losses.subset_consistency(s, t, 2.0, w, LABELS), logits),
     "subset_consistency-number": Case(lambda s, t, w: losses.subset_consistency(s, t, 1.0, w, NUMBER), numbers),
+    "subset_consistency-tokens": Case(lambda s, t, w: losses.subset_consistency(s, t, 2.0, w, TOKENS), frames),
 }  # fmt: skip
 CASES = {
     name: SPECIAL.get(name) or plain(name)

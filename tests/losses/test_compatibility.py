@@ -15,9 +15,10 @@ from suffuse.losses import compatibility
 from suffuse.model import FusionModel
 from suffuse.recipe import make_recipe
 from suffuse.registry import settings
-from suffuse.types import CLASSES, LABELS, NUMBER
+from suffuse.types import CLASSES, LABELS, NUMBER, TOKENS
 
 SOFTMAX = [kind for kind in losses.KINDS if losses.load_loss(kind).HEADS == (CLASSES,)]
+SEQUENCES = [kind for kind in losses.KINDS if losses.load_loss(kind).HEADS == (TOKENS,)]
 THREE_ROWS = [kind for kind in losses.KINDS if losses.load_loss(kind).MIN_ROWS == 3]
 THREE_CLASSES = [kind for kind in losses.KINDS if losses.load_loss(kind).MIN_CLASSES == 3]
 
@@ -50,7 +51,25 @@ def told(error: UsageError, *words: str) -> None:
     assert all(word in f"{line} {error.hint}" for word in words), error.text()
 
 
-@pytest.mark.parametrize("kind", losses.KINDS)
+@pytest.mark.parametrize("kind", SEQUENCES)
+def test_every_loss_on_sequences_can_be_used_on_them_alone(kind):
+    chosen = settings(losses.TABLE, asked(kind))
+    compatibility.check(chosen, compatibility.Place(((TOKENS, 5),)), "here")
+    compatibility.check(chosen, compatibility.Place(((CLASSES, 5), (TOKENS, 5))), "here")
+    for other, instead in ((CLASSES, "kd"), (LABELS, "multilabel_kd"), (NUMBER, "regression_kd")):
+        with pytest.raises(UsageError, match=f"got targets of kind {other}, expected tokens") as caught:
+            compatibility.check(chosen, compatibility.Place(((other, 5),)), "here")
+        assert caught.value.hint == f"use kind {instead}"
+
+
+@pytest.mark.parametrize("kind", [*SOFTMAX, "multilabel_kd", "regression_kd"])
+def test_other_losses_on_answers_are_refused_for_sequences(kind):
+    with pytest.raises(UsageError, match="got targets of kind tokens") as caught:
+        compatibility.check(settings(losses.TABLE, asked(kind)), compatibility.Place(((TOKENS, 5),)), "here")
+    assert caught.value.hint == "use kind ctc_kd"
+
+
+@pytest.mark.parametrize("kind", [kind for kind in losses.KINDS if kind not in SEQUENCES])
 def test_every_loss_can_be_used_somewhere(raw, kind):
     raw["data"]["tasks"] = {"answer": {"kind": (losses.load_loss(kind).HEADS or (CLASSES,))[0]}}
     read(raw, asked(kind), modality_dropout=0.5)

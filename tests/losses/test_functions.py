@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from losses_tools import CASES, PRESENT, WEIGHED, B, C, logits, minimal
+from losses_tools import CASES, PRESENT, WEIGHED, B, C, frames, logits, minimal
 
 from suffuse import losses
 from suffuse.errors import UsageError
@@ -153,6 +153,8 @@ def test_finite_at_logits_of_ten_thousand(case, dtype):
     if case.inputs is logits:
         signs = torch.tensor([1.0, -1.0, 0.5, -0.5, 0.0])
         student, teacher = 1e4 * torch.stack([signs.roll(b) for b in range(B)]), 1e4 * signs.expand(B, C)
+    if case.inputs is frames:
+        student, teacher = 1e4 * student.sign(), 1e4 * teacher.sign()
     student = student.to(dtype).requires_grad_()
     value = case.call(student, teacher.to(dtype), None)
     value.backward()
@@ -252,7 +254,7 @@ def test_the_page_says_of_each_loss_what_its_module_says(kind):
     on_answers = PAGE.read_text(encoding="utf-8").partition("## On features")[0]
     assert (row in on_answers) == bool(part.HEADS)
     if part.HEADS:
-        assert set(re.findall("classes|labels|number", cells[3])) == set(part.HEADS)
+        assert set(re.findall("classes|labels|number|tokens", cells[3])) == set(part.HEADS)
         assert ("3 or more" in cells[3]) == (part.MIN_CLASSES == 3)
     else:
         chosen = minimal(kind, **({"map": "a"} if "map" in part.Settings.model_fields else {}))

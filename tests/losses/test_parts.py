@@ -19,7 +19,9 @@ from suffuse.engine.objective import Objective
 from suffuse.model import FusionModel, save
 from suffuse.recipe import Training
 from suffuse.registry import settings
-from suffuse.types import CLASSES, LABELS, NUMBER, Head, Output
+from suffuse.testing.loss_checks import head_of, sequences, with_ends
+from suffuse.transcripts.units import certain_blank
+from suffuse.types import CLASSES, LABELS, NUMBER, TOKENS, Output
 
 MINE = {"fused": 5, "picture": 4, "question": 3, "gates": 2, "picture.map": 6, "picture.look.map": 64}
 THEIRS = {"fused": 6, "picture": 3, "question": 3, "gates": 2, "picture.map": 6, "picture.look.map": 64}
@@ -44,11 +46,11 @@ def target_kind(kind: str) -> str:
 def batch(kind: str = CLASSES, seed: int = 1, absent: bool = False) -> tuple[Output, dict[str, Tensor], Tensor]:
     """Student, teacher and target of some rows; a third has no label."""
     torch.manual_seed(seed)
-    outputs = 1 if kind == NUMBER else 4
-    head = Head("answer", kind, () if kind == NUMBER else tuple("abcd"))
+    head = head_of(kind)
+    outputs = head.outputs
     student = {n: torch.randn(COUNT, MINE[n]) for n in ("fused", "picture", "question")}
     teacher = {n: torch.randn(COUNT, THEIRS[n]) for n in ("fused", "picture", "question")}
-    student["logits"], teacher["logits"] = torch.randn(2, COUNT, outputs)
+    student["logits"], teacher["logits"] = (with_ends(z, head) for z in torch.randn(2, COUNT, outputs))
     gates, maps, looks = torch.randn(2, COUNT, 2).softmax(2), torch.rand(2, COUNT, 6), torch.rand(2, COUNT, 64)
     here = {"picture": torch.arange(COUNT) % 4 != 2, "question": torch.arange(COUNT) != 5} if absent else {}
     known = torch.arange(COUNT) % 3 != 0
@@ -57,6 +59,8 @@ def batch(kind: str = CLASSES, seed: int = 1, absent: bool = False) -> tuple[Out
         target = torch.randn(COUNT).where(known, torch.nan)
     elif kind == LABELS:
         target = (torch.rand(COUNT, 4) < 0.5).float().where(known.unsqueeze(1), -1.0)
+    elif kind == TOKENS:
+        target = sequences(COUNT).where(known.unsqueeze(1), -1)
     output = Output(
         student["logits"], student["fused"], {n: student[n] for n in ("picture", "question")}, gates[0], here, head,
         {"picture": maps[0], "picture.look.map": looks[0]}, torch.randn(COUNT, outputs), torch.arange(COUNT) % 2 == 0,
@@ -204,6 +208,10 @@ def test_rows_without_a_label_are_left_out_where_the_teacher_is_unsure(kind):
     if target_kind(kind) == LABELS:
         q, known = teacher["logits"].sigmoid(), target[:, 0] >= 0
         p = torch.maximum(q, 1 - q).mean(1)
+    if target_kind(kind) == TOKENS:
+        frames, known = teacher["logits"].unflatten(1, (5, 4)), target[:, 0] >= 0
+        real = ~certain_blank(frames)
+        p = (frames.softmax(2).amax(2) * real).sum(1) / real.sum(1).clamp(min=1)
     level = p[~known].median().item()
     kept = (known | (p >= level)).nonzero().squeeze(1)
     assert known.sum() < len(kept) < COUNT

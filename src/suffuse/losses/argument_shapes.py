@@ -12,16 +12,18 @@ from functools import cache, wraps
 from typing import Any
 
 from ..errors import UsageError
-from ..types import CLASSES, LABELS
+from ..types import CLASSES, LABELS, TOKENS
 
 LOGITS = {"student": "B C", "teacher": "B C", "target": "B", "weight": "B"}
 EQUAL = {"student": "B D", "teacher": "B D", "weight": "B"}
+FRAMES = {"student": "B T V", "teacher": "B T V", "weight": "B"}
 FEATURES = {"student": "B D_s", "teacher": "B D_t", "logits": "B C"}
 SHAPES: dict[str, Mapping[str, str]] = {
     **dict.fromkeys(("kd", "dkd", "nkd", "dist", "lskd", "js", "reverse_kd", "multilabel_kd"), LOGITS),
     "task": {"student": "B C", "weight": "B"},  # and its target, as the kind of target wants it
     "hard_label": {"student": "B C", "label": "B", "weight": "B"},
     "regression_kd": {"student": "B ...", "teacher": "B ...", "target": "B", "weight": "B"},
+    **dict.fromkeys(("ctc_kd", "guided_ctc", "sequence_kd"), FRAMES),
     "hint": EQUAL,
     "crd": EQUAL,
     **dict.fromkeys(("similarity", "rkd_distance", "rkd_angle", "cka", "entropy_relations"), FEATURES),
@@ -31,7 +33,7 @@ SHAPES: dict[str, Mapping[str, str]] = {
     "gate_transfer": {"student": "B M", "teacher": "B M", "present": "B M", "weight": "B"},
     "modality_hints": {"student": "B D", "teacher": "B D", "present": "B", "weight": "B"},
     "cross_modal_relation": {"student": "B D_s", "teacher": "B D_t"},
-    "subset_consistency": {"student": "B C", "full_logits": "B C", "weight": "B"},
+    "subset_consistency": {"student": "B C ...", "full_logits": "B C ...", "weight": "B"},
 }
 
 
@@ -55,8 +57,8 @@ def checked(kind: str, function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _target_shape(arguments: Mapping[str, Any]) -> str:
-    """Of the task loss: labels have a column each, classes and numbers one value a row."""
-    return "B C" if getattr(arguments.get("head"), "kind", CLASSES) == LABELS else "B"
+    """Of the task loss: labels have a column each, sequences their own, classes and numbers one value a row."""
+    return {LABELS: "B C", TOKENS: "B L"}.get(getattr(arguments.get("head"), "kind", CLASSES), "B")
 
 
 def _tensors(name: str, value: Any) -> Iterator[tuple[str, Any]]:

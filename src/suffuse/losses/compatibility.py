@@ -9,10 +9,15 @@ from dataclasses import dataclass
 
 from ..errors import UsageError
 from ..registry import PartSettings, is_loaded
-from ..types import CLASSES, LABELS, NUMBER
+from ..types import CLASSES, LABELS, NUMBER, TOKENS
 from . import LossPart, load_loss
 
-FOR = {CLASSES: "kd", LABELS: "multilabel_kd", NUMBER: "regression_kd"}  # what learns the teacher's answers
+FOR = {  # what learns the teacher's answers
+    CLASSES: "kd",
+    LABELS: "multilabel_kd",
+    NUMBER: "regression_kd",
+    TOKENS: "ctc_kd",
+}
 
 
 @dataclass(frozen=True)

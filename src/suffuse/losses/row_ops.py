@@ -8,7 +8,8 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError
-from ..types import CLASSES, MAP, NUMBER, Head, Output
+from ..transcripts.units import certain_blank
+from ..types import CLASSES, MAP, NUMBER, TOKENS, Head, Output
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -51,8 +52,8 @@ def savable(tensor: Tensor) -> Tensor:
 
 
 def divergence(log_p: Tensor, log_q: Tensor) -> Tensor:
-    """Log-probabilities (B, C) of both -> KL(p || q) (B,). -inf is a class of probability 0."""
-    return times_log(log_p.exp(), log_p - log_q).sum(1)
+    """Log-probabilities (..., C) of both -> KL(p || q) (...). -inf is a class of probability 0."""
+    return times_log(log_p.exp(), log_p - log_q).sum(-1)
 
 
 def label_divergence(student: Tensor, teacher: Tensor) -> Tensor:
@@ -115,7 +116,8 @@ def trusted_rows(confidence: float, teacher: Tensor, target: Tensor, head: Head 
     """(B,) bool: rows of the teacher's logits (B, C) that a loss on answers learns from; None: all.
 
     Left out are those without an answer, and those without a label of which the teacher is less sure than
-    ``confidence``: the probability of its answer, for labels the mean over them.
+    ``confidence``: the probability of its answer, for labels the mean over them, for a sequence the mean over its
+    frames of the most probable output's.
     """
     mask = answered_rows(teacher)
     kind = head.kind if head is not None else CLASSES
@@ -123,9 +125,19 @@ def trusted_rows(confidence: float, teacher: Tensor, target: Tensor, head: Head 
         return mask
     known = head.known(target) if head is not None else target >= 0
     logits = teacher.float()
-    sure = logits.softmax(1).amax(1) if kind == CLASSES else logits.abs().sigmoid().mean(1)
+    if kind == TOKENS:
+        assert head is not None, "a sequence has a head"
+        sure = _frame_confidence(logits.unflatten(1, (head.frames, head.frame_outputs)))
+    else:
+        sure = logits.softmax(1).amax(1) if kind == CLASSES else logits.abs().sigmoid().mean(1)
     kept = known | (sure >= confidence)
     return kept if mask is None else mask & kept
+
+
+def _frame_confidence(logits: Tensor) -> Tensor:
+    """Logits (B, T, V) -> (B,) the mean of the largest probability over the frames that are there; 0 where none is."""
+    real = ~certain_blank(logits)
+    return (logits.softmax(2).amax(2) * real).sum(1) / real.sum(1).clamp(min=1)
 
 
 def features(

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from .. import losses
 from ..registry import settings
-from ..types import CLASSES, NUMBER, Head, Output
+from ..transcripts.units import BLANK_GAP
+from ..types import CLASSES, NUMBER, TOKENS, Head, Output
 
 WIDE, TEACHER = {"fused": 5, "picture": 4, "question": 3}, {"fused": 6, "picture": 3, "question": 3}
 PLACES, LOOKS = 6, 64  # of a map; of two queries over 32 stretches
@@ -19,6 +20,7 @@ TAPS = {
     for who, widths in (("mine", WIDE), ("theirs", TEACHER))
 }
 COUNT = 10  # rows
+FRAMES, UNITS = 5, ("a", "b", "c")  # of a sequence
 
 
 class Built:
@@ -39,9 +41,9 @@ def rows(
     """Student's output, teacher's arrays, targets; some rows lack the picture, some the label."""
     torch.manual_seed(seed)
     made = {name: torch.randn(count, width, requires_grad=True) for name, width in WIDE.items()}
-    outputs = 1 if kind == NUMBER else 4
-    logits = (scale * torch.randn(count, outputs)).requires_grad_()
-    head = Head("answer", kind, () if kind == NUMBER else ("a", "b", "c", "d"))
+    head = head_of(kind)
+    outputs = head.outputs
+    logits = with_ends(scale * torch.randn(count, outputs), head).requires_grad_()
     here = {"picture": torch.arange(count) % 3 != 1, "question": torch.arange(count) != 7}
     gates, maps, looks = torch.rand(2, count, 2), torch.rand(2, count, PLACES), torch.rand(3, count, LOOKS)
     gates = (gates[0] * torch.stack(list(here.values()), 1)).requires_grad_(), gates[1].requires_grad_()
@@ -50,10 +52,10 @@ def rows(
             "picture": maps[0].requires_grad_(), "picture.look.map": looks[0].requires_grad_(),
             "question.look.map": looks[1].requires_grad_(),
         },
-        full_logits=scale * torch.randn(count, outputs), is_partial=torch.arange(count) % 2 == 0,
+        full_logits=with_ends(scale * torch.randn(count, outputs), head), is_partial=torch.arange(count) % 2 == 0,
     )  # fmt: skip
     teacher = {name: torch.randn(count, width, requires_grad=True) for name, width in TEACHER.items()}
-    teacher["logits"] = (scale * torch.randn(count, outputs)).requires_grad_()
+    teacher["logits"] = with_ends(scale * torch.randn(count, outputs), head).requires_grad_()
     teacher |= {
         "gates": gates[1],
         "picture.map": maps[1].requires_grad_(),
@@ -64,7 +66,36 @@ def rows(
     known = torch.arange(count) % 5 != 0
     if kind == NUMBER:
         return student, teacher, torch.randn(count).where(known, torch.nan)
+    if kind == TOKENS:
+        return student, teacher, sequences(count).where(known.unsqueeze(1), -1)
     return student, teacher, (torch.rand(count, 4) < 0.4).float().where(known.unsqueeze(1), -1.0)
+
+
+def head_of(kind: str) -> Head:
+    """The target that the rows have."""
+    if kind == TOKENS:
+        return Head("answer", kind, UNITS, units="characters", frames=FRAMES, stride=1, length=3)
+    return Head("answer", kind, () if kind == NUMBER else ("a", "b", "c", "d"))
+
+
+def sequences(count: int) -> Tensor:
+    """(count, 1 + 3) targets of a sequence: empty ones, repeated units, as many as there may be, an unknown one."""
+    some = torch.tensor([[2, 1, 2, 0], [0, 0, 0, 0], [2, 3, 3, 0], [3, 1, 3, 2], [1, 4, 0, 0], [1, 2, 0, 0]])
+    return some.repeat(count // len(some) + 1, 1)[:count]
+
+
+def with_ends(logits: Tensor, head: Head) -> Tensor:
+    """The logits (B, T V) of a sequence with certain blanks after the end of every third row, and in all frames of one
+    row, which has no recording; others' are unchanged."""
+    if head.kind != TOKENS:
+        return logits
+    frames = logits.unflatten(1, (head.frames, head.frame_outputs))
+    blank = torch.full((head.frame_outputs,), -BLANK_GAP)
+    blank[0] = 0
+    lengths = torch.where(torch.arange(len(logits)) % 3 == 2, head.frames - 2, head.frames)
+    lengths = torch.where(torch.arange(len(logits)) == 6, 0, lengths)
+    is_real = torch.arange(head.frames) < lengths.unsqueeze(1)
+    return frames.where(is_real.unsqueeze(2), blank).flatten(1)
 
 
 def repeated_rows(output: Output, which: Tensor) -> Output:
@@ -120,7 +151,7 @@ def check_extreme_logits(loss: Built, kind: str) -> None:
     """Logits of 10,000 give a finite loss and finite gradients."""
     student, teacher, target = rows(kind=kind)
     signs = torch.tensor([[1.0, -1, 1, -1], [-1, 1, 1, -1], [0, 0, 0, 0], [1, 1, 1, -1], [0, 0, 0, 1]]).repeat(2, 1)
-    signs = signs[:, : student.logits.shape[1]]
+    signs = signs.repeat(1, -(-student.logits.shape[1] // 4))[:, : student.logits.shape[1]]
     extreme = (1e4 * signs).requires_grad_()
     given = replace(
         student, logits=extreme, full_logits=None if student.full_logits is None else 1e4 * signs.roll(2, 0)

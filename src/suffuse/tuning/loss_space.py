@@ -13,7 +13,7 @@ from .. import losses
 from ..errors import UsageError
 from ..losses import compatibility
 from ..registry import PartSettings, settings
-from ..types import CLASSES, LABELS, NUMBER
+from ..types import CLASSES, LABELS, NUMBER, TOKENS
 from .samplers import LOGITS, Sampler, SearchContext
 from .training_space import SMOOTHING, round_digits
 
@@ -21,6 +21,7 @@ DISTILLATION_KINDS = {  # kind of target -> losses on the teacher's logits
     CLASSES: ("kd", "dkd", "nkd", "dist", "lskd", "js", "reverse_kd"),
     LABELS: ("multilabel_kd",),
     NUMBER: ("regression_kd",),
+    TOKENS: ("ctc_kd", "sequence_kd"),
 }
 MAX_TEMPERATURES, MAX_TEMPERATURE = {"kd": 8.0, "dkd": 8.0, "lskd": 5.0}, 4.0  # by kind; of the other kinds
 KIND_PARAMETERS = {"dkd": ("beta", 0.25, 8.0), "nkd": ("gamma", 0.5, 3.0)}  # kind -> further parameter, its range
@@ -28,6 +29,7 @@ ADDABLE = {  # losses that may be added -> range of the weight
     "hint": (0.1, 10.0),
     "modality_hints": (0.1, 10.0),
     "rkd_distance": (0.1, 30.0),
+    "guided_ctc": (0.03, 3.0),
     "gate_transfer": (0.1, 3.0),
     "subset_consistency": (0.1, 3.0),
 }

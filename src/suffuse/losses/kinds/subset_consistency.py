@@ -3,6 +3,7 @@
     classes  T^2 KL(p || q)
     labels   T^2 mean_c KL(Bernoulli(p_c) || Bernoulli(q_c))
     number   (z_all - z_fewer)^2
+    tokens   T^2 KL(p || q) in each frame, a mean over the row's frames
 
 p = softmax (labels: sigmoid) of z_all / T, detached, q of z_fewer / T; mean over the rows from which modality dropout
 took something in this step. No teacher and no label is read: self-distillation across subsets, as in slimmable networks
@@ -16,14 +17,16 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field as Setting
 
 from ...registry import PartSettings
-from ...types import CLASSES, LABELS, NUMBER, Output
+from ...transcripts.units import certain_blank
+from ...types import CLASSES, LABELS, NUMBER, TOKENS, Output
 from .. import LossDocs, Weight
+from ..frame_ops import frame_divergence, frames_of, recorded_rows
 from ..row_ops import clean, divergence, exact, label_divergence, mean
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-HEADS = (CLASSES, LABELS, NUMBER)
+HEADS = (CLASSES, LABELS, NUMBER, TOKENS)
 FULL_INPUT = True  # the student's logits on all modalities are read too
 
 DOCS = LossDocs(
@@ -58,16 +61,25 @@ def loss(
     if student.full_logits is None:
         return exact(student.logits[:0]).sum()
     kind = student.head.kind if student.head is not None else CLASSES
-    return subset_consistency(student.logits, student.full_logits, settings.temperature, student.is_partial, kind)
+    logits, full = student.logits, student.full_logits
+    if kind == TOKENS:
+        logits, full = frames_of(logits, student.head), frames_of(full, student.head)
+    return subset_consistency(logits, full, settings.temperature, student.is_partial, kind)
 
 
 def subset_consistency(
     student: Tensor, full_logits: Tensor, temperature: float, weight: Tensor | None = None, head: str = CLASSES
 ) -> Tensor:
-    """Logits (B, C) on fewer and on all modalities, weights (B,), the kind of target -> scalar."""
+    """Logits (B, C), of a sequence (B, T, V), on fewer and on all modalities, weights (B,), the kind of target ->
+    scalar. Of sequences, rows without a recording are left out."""
+    if head == TOKENS:
+        weight = recorded_rows(weight, student, full_logits)
     student, full = clean(weight, exact(student), exact(full_logits.detach()))
     if head == NUMBER:
         return mean((student - full).square().mean(1), weight)
+    if head == TOKENS:
+        rows, counts = frame_divergence(student, full, temperature, (~certain_blank(full)).to(full.dtype))
+        return mean(rows, None if weight is None else weight * counts)
     student, full = student / temperature, full / temperature
     if head == LABELS:
         return mean(label_divergence(student, full).mean(1), weight) * temperature**2

@@ -3,6 +3,7 @@
     classes  -(1/n) sum_b w_y sum_c q_bc log p_bc     q = (1 - s) onehot(y) + s / C (Szegedy et al. 2016)
     labels   binary cross-entropy, mean over the labels; q = (1 - s) y + s / 2, positives weighed by w_c
     number   (z - y)^2, y standardised; with ``delta`` Huber's loss (1964), which outliers pull less
+    tokens   CTC (Graves et al. 2006): -log p(y | frames) / max(1, |y|), see :mod:`suffuse.losses.ctc`
 
 over the n rows that have a label. w are the target's class weights (1 where the recipe asks for none).
 """
@@ -14,26 +15,28 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field as Setting
 
 from ...registry import PartSettings
-from ...types import CLASSES, LABELS, NUMBER, UNLABELLED, Head, Output
+from ...types import CLASSES, LABELS, NUMBER, TOKENS, UNLABELLED, Head, Output
 from .. import LossDocs, Weight
+from ..ctc import ctc
+from ..frame_ops import frames_of
 from ..row_ops import clean, exact
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-HEADS = (CLASSES, LABELS, NUMBER)
+HEADS = (CLASSES, LABELS, NUMBER, TOKENS)
 LABELLED = True  # a mean over labels, not over rows
 ZERO_AT_TEACHER = False  # it reads labels alone
 
 DOCS = LossDocs(
     summary=(
         "The loss on labels: cross-entropy with label smoothing (Szegedy et al. 2016) for classes, binary "
-        "cross-entropy for labels, squared or Huber error for numbers."
+        "cross-entropy for labels, squared or Huber error for numbers, CTC (Graves et al. 2006) for sequences."
     ),
     example="labels: {kind: task, weight: 0.1, label_smoothing: 0.1}",
     meaning={"en": "the given labels", "zh": "所给标签"},
-    paper="Szegedy et al. 2016, Huber 1964",
-    formula="cross-entropy, BCE, squared or Huber's error",
+    paper="Szegedy et al. 2016, Huber 1964, Graves et al. 2006",
+    formula="cross-entropy, BCE, squared or Huber's error, CTC by units",
     helps="always, beside another loss",
     pitfalls="doesn't use the teacher; unlabelled rows are left out",
 )
@@ -63,7 +66,7 @@ def needs(settings: Settings) -> tuple[str, ...]:
 def loss(
     settings: Settings, layers: nn.ModuleDict, student: Output, teacher: dict[str, Tensor], target: Tensor
 ) -> Tensor:
-    """logits (B, C) and the head's target (B,) or (B, C), as :class:`suffuse.types.Head` says -> scalar."""
+    """logits (B, C) and the head's target (B,) or (B, W), as :class:`suffuse.types.Head` says -> scalar."""
     return task(student.logits, target, settings.label_smoothing, settings.delta, student.head)
 
 
@@ -76,7 +79,9 @@ def task(
     weight: Tensor | None = None,
 ) -> Tensor:
     """Logits (B, C), targets and weights (B,) -> scalar. Without a head, targets are classes (B,) int64, -1 where a row
-    has no label; of labels they are (B, C), of numbers (B,) float with NaN."""
+    has no label; of labels they are (B, C), of numbers (B,) float with NaN, of sequences (B, 1 + L)."""
+    if head is not None and head.kind == TOKENS:
+        return ctc(frames_of(student, head), target, weight)
     logits, target = clean(weight, exact(student), target)
     if head is not None and head.kind == NUMBER:
         return _number(logits[:, 0], target, delta, weight)
