@@ -83,7 +83,7 @@ def calibrated_row(
     divided: list[float] = []
     for head in heads:
         part = logits[len(divided) : len(divided) + head.outputs]
-        divisor = used.get(head.name, 1.0)
+        divisor = used.get(head.name, 1.0) if head.kind in SCALED else 1.0
         divided += [z / divisor for z in part]
     return divided
 

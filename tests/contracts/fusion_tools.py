@@ -20,12 +20,13 @@ from suffuse.testing.fusion_checks import (
 )
 
 __all__ = [
-    "FORMS", "KINDS", "OUTPUTS", "ROWS", "SHARES", "TOKENS", "Built", "build", "cases", "fusion_settings", "map_encoded",
-    "picked", "rows", "select_rows",
+    "FORMS", "KINDS", "OUTPUTS", "ROWS", "SHARES", "TOKENS", "Built", "build", "cases", "fusion_settings",
+    "map_encoded", "picked", "rows", "select_rows",
 ]  # fmt: skip
 
 FORMS = {kind: [*fusions.load_fusion(kind).EXAMPLES] for kind in fusions.TABLE}  # settings besides kind and width
-KINDS = [kind for kind in fusions.TABLE if not fusions.load_fusion(kind).FRAMES]  # others are for sequences alone
+# others are for sequences alone
+KINDS = [kind for kind in fusions.TABLE if not fusions.load_fusion(kind).FRAMES]
 SHARES = [kind for kind in fusions.TABLE if fusions.load_fusion(kind).GATES]  # those that give gates
 
 

@@ -78,7 +78,7 @@ PRESENT = torch.tensor([[True] * 5, [True, False, True, True, False], [True] * 5
 PRESENT = PRESENT.repeat(2, 1)[:B]
 HERE = {"a": torch.tensor([True, True, False, True, True, True, False])}
 SPOKEN = torch.tensor([[2, 1, 2], [1, 1, 0], [2, 2, 2], [0, 0, 0], [2, 2, 1], [1, 2, 0], [2, 1, 1]])
-SENTENCE = Head("x", TOKENS, ("a", "b"), units="words", frames=T, stride=1, length=2)
+SENTENCE = Head("x", TOKENS, ("a", "b"), units="words", frames=T, frame=1.0, length=2)
 TAGS = (torch.arange(B * C).reshape(B, C) % 3 == 0).double()
 
 

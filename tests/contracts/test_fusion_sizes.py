@@ -39,7 +39,7 @@ def letters(fusion: Built) -> dict[str, int]:
         "Q": len(fusion.sizes.heads) or 1,
         "X": vectors[modulated],
         "Y": vectors[1 - modulated],
-        **(_frame_letters(fusion) if fusion.part.FRAMES else {}),
+        **(_frame_letters(fusion) if fusion.for_frames else {}),
     }
 
 
@@ -57,7 +57,7 @@ def conditions(fusion: Built) -> set[str]:
     """Which of the docstring's conditions hold."""
     chosen = fusion.chosen.model_dump()
     found = {name for name in ("gated", "hidden", "depth") if chosen.get(name)}
-    found |= {"context"} if fusion.part.FRAMES and len(fusion.sizes.vectors) > 1 else set()
+    found |= {"context"} if fusion.for_frames and len(fusion.sizes.vectors) > 1 else set()
     if fusion.chosen.kind == "weighted":
         return found | (set() if chosen["weights"] else {"learned"})
     return found | ({chosen["weights"]} if fusion.chosen.kind == "late" else set()) | {chosen.get("attention", "")}
@@ -66,7 +66,7 @@ def conditions(fusion: Built) -> set[str]:
 @pytest.mark.parametrize("tokens", [TOKENS, (0, 0, 0), (0, 2, 9)])
 @pytest.mark.parametrize(("kind", "count", "form"), cases())
 def test_parameters_are_as_many_as_the_docstring_says(kind, count, form, tokens):
-    if load(fusions.TABLE, kind).FRAMES and not tokens[0]:
+    if fusions.load_fusion(kind).FRAMES and not tokens[0]:
         with pytest.raises(ValueError, match="without tokens for the recording"):
             build(kind, count, form, tokens)
         return

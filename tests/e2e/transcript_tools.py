@@ -79,6 +79,6 @@ def recipe(**changes: Any) -> dict[str, Any]:
             "baseline": {"epochs": 16},
         },
         "export": {"int8": "off", "teacher": False},
-        "evaluate": {"resamples": 100, "probes": ["subsets", "size"]},
+        "evaluate": {"resamples": 100, "probes": ["missing", "size"]},
         **changes,
     }

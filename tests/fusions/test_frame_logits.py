@@ -117,7 +117,8 @@ def test_another_fusion_gives_no_transcript(kind: str):
 
 
 def test_an_encoder_without_tokens_is_refused():
-    made = Network.model_validate({"encoders": {"sound": {"kind": "cepstra", "cepstra": 3}}, "fusion": {"kind": "frames"}})
+    encoders = {"sound": {"kind": "cepstra", "cepstra": 3}}
+    made = Network.model_validate({"encoders": encoders, "fusion": {"kind": "frames"}})
     with pytest.raises(UsageError, match="no tokens"):
         FusionModel(made, sound_spec())
 

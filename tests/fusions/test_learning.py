@@ -13,9 +13,7 @@ from suffuse.types import Encoded, Sizes
 
 ADDING = ("weighted", "late")  # a sum of what each modality says
 SLIGHT = ("softmax_gate", "attention_pooling", "queries")  # together in their weights only, or with another head
-TOGETHER = [
-    kind for kind in fusions.TABLE if kind not in ADDING + SLIGHT and not fusions.load_fusion(kind).FRAMES
-]
+TOGETHER = [kind for kind in fusions.TABLE if kind not in ADDING + SLIGHT and not fusions.load_fusion(kind).FRAMES]
 
 
 def accuracy(kind: str) -> float:

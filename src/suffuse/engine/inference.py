@@ -147,7 +147,7 @@ def _number(z: torch.Tensor, target: torch.Tensor) -> tuple[float, float]:
 def _transcripts(head: Head, z: torch.Tensor, target: torch.Tensor) -> tuple[float, float]:
     predictions, true = activate([head], z.numpy()), target.numpy()
     errors = word_errors(references(head, true), texts(head, predictions))
-    loss = ctc(z.unflatten(1, (head.frames, head.frame_outputs)), target).item() if len(z) else 0.0
+    loss = ctc(z.reshape(len(z), head.frames, head.frame_outputs), target).item() if len(z) else 0.0
     return 1 - errors.rate if errors.reference.any() else 0.0, loss
 
 

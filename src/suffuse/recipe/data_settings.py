@@ -69,7 +69,7 @@ class Task(Settings):
                 raise ValueError(f"got empty '{self.empty}', expected '': a transcript without a word")
             return self
         for key in ("units", "frame", "lowercase"):
-            if key in self.model_fields_set:
+            if getattr(self, key) != type(self).model_fields[key].default:
                 raise ValueError(f"got {key} beside kind {self.kind}, expected it with kind tokens only")
         return self
 

@@ -42,6 +42,10 @@ class Built:
     def reads_tokens(self) -> bool:
         return getattr(self.part, "TOKENS", False)
 
+    @property
+    def for_frames(self) -> bool:
+        return getattr(self.part, "FRAMES", False)
+
     def fuse(self, encoded: list[Encoded], present: Tensor) -> Fused:
         return self.part.fuse(self.chosen, self.layers, encoded, present)
 
@@ -57,7 +61,7 @@ def build(kind: str, count: int, form: dict, tokens: tuple[int, ...] = TOKENS) -
     """The fusion in eval mode."""
     part, chosen = load(fusions.TABLE, kind), fusion_settings(kind, count, form)
     torch.manual_seed(1)
-    frames = Frames(0, FRAMES, OUTPUTS) if part.FRAMES else None
+    frames = Frames(0, FRAMES, OUTPUTS) if getattr(part, "FRAMES", False) else None
     outputs = FRAMES * OUTPUTS if frames else OUTPUTS
     sizes = Sizes(WIDTHS[:count], tokens[:count], outputs, frames=frames)
     layers = part.layers(chosen, sizes).eval()
@@ -115,7 +119,7 @@ def gradients(fusion: Built, encoded: list[Encoded], present: Tensor) -> dict[st
     torch.manual_seed(4)
     fused = fusion.fuse(given, present)
     total = (fused.vector - torch.randn(ROWS, fusion.width)).square().sum()
-    if fusion.part.FRAMES and fused.logits is not None:  # of which the joint vector isn't made
+    if fusion.for_frames and fused.logits is not None:  # of which the joint vector isn't made
         total = total + fused.logits.square().sum()
     total.backward()
     leaves = {f"vector {m}": e.vector for m, e in enumerate(given)} | dict(fusion.layers.named_parameters())
@@ -145,7 +149,7 @@ def check_present_slots(fusion: Built, count: int) -> None:
             other = list(encoded)
             other[m] = map_encoded(encoded[m], lambda x, by=step: x if x.dtype == torch.bool else x + by)
             changed |= (fusion.fuse(other, present).vector != before).any(1)
-        read = present[:, m] & present[:, 0] if fusion.part.FRAMES else present[:, m]
+        read = present[:, m] & present[:, 0] if fusion.for_frames else present[:, m]
         assert torch.equal(changed, read), f"modality {m} changes other rows than those that have it"
 
 

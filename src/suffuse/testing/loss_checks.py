@@ -74,7 +74,7 @@ def rows(
 def head_of(kind: str) -> Head:
     """The target that the rows have."""
     if kind == TOKENS:
-        return Head("answer", kind, UNITS, units="characters", frames=FRAMES, stride=1, length=3)
+        return Head("answer", kind, UNITS, units="characters", frames=FRAMES, frame=1.0, length=3)
     return Head("answer", kind, () if kind == NUMBER else ("a", "b", "c", "d"))
 
 

@@ -17,7 +17,8 @@ SMALLEST = 1e-35  # of a probability
 
 def log_frames(head: Head, predictions: np.ndarray) -> np.ndarray:
     """(N, T V) -> log-probabilities (N, T, V)."""
-    return np.log(np.maximum(predictions, SMALLEST)).reshape(-1, head.frames, head.frame_outputs)
+    frames = predictions.astype(np.float64).reshape(-1, head.frames, head.frame_outputs)
+    return np.log(np.maximum(frames, SMALLEST))
 
 
 def hypotheses(head: Head, predictions: np.ndarray) -> list[Hypothesis]:
