@@ -130,12 +130,22 @@ def test_every_key_of_the_recipe_is_described(path: str, model: type[BaseModel])
 @pytest.mark.parametrize(("section", "kind"), KINDS)
 def test_every_key_of_a_part_is_described(section: str, kind: str) -> None:
     model: type[BaseModel] = load(PARTS[section], kind).Settings
-    own = subsection(section, f"`kind: {kind}`")
+    own, *tables = subsection(section, f"`kind: {kind}`").split("\nKeys of ")
+    nested = dict(nested_models(model))
     assert not undescribed(introduction(section) + own, model)
-    for field in model.model_fields.values():
+    if section == "external teachers":
+        tables = [f"`{name}`{subsection(section, '`inputs.NAME`')}" for name in nested]
+    assert {table.split("`")[1] for table in tables} == set(nested)
+    for table in tables:
+        assert not undescribed(table, nested[table.split("`")[1]])
+
+
+def nested_models(model: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel]]]:
+    """The mappings below a model, at any depth, by their keys."""
+    for name, field in model.model_fields.items():
         for nested in models_in(field.annotation):
-            text = subsection(section, "`inputs.NAME`") if section == "external teachers" else own
-            assert not undescribed(text, nested)
+            yield name, nested
+            yield from nested_models(nested)
 
 
 def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

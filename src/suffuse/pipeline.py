@@ -18,7 +18,7 @@ from .files import read_json
 from .overrides import notice
 from .progress import say
 from .registry import PartSettings, is_loaded
-from .run import Busy, ReadOnly, Run, flat
+from .run import Busy, ReadOnly, Run, augment_files, flat
 from .stages import STAGES, Stage
 from .tracking import told
 from .tuning.options import TuneOptions, check
@@ -353,16 +353,21 @@ def _contents(run: Run, stage: Stage) -> dict[str, Any]:
     parts |= {f"data.derive.{n}": d for n, d in run.recipe.data.derive.items() if "data" in heads}
     if isinstance(run.recipe.teacher, PartSettings) and "teacher" in heads:
         parts["teacher"] = run.recipe.teacher
+    named, seen = _baseline_files(run) if stage.verb == "distill" else {}, _augmented(run, stage)
     then, found = (run.stamp(stage.verb) or {"inputs": {}})["inputs"], {}
     for where, chosen in parts.items():
-        for key, reference in chosen.references().items():
-            name = f"content of {where}.{key}"
-            found[name] = reference_content(run, reference) or then.get(name)
+        references = {f"{where}.{key}": reference for key, reference in chosen.references().items()}
+        named |= {k: r for k, r in references.items() if not _augments(k) or k.split(".")[1] in seen}
         if not is_loaded(chosen):  # which files it names besides its code, the code says
-            found |= {k: v for k, v in then.items() if k.startswith(f"content of {where}.") and k not in found}
+            found |= {k: v for k, v in then.items() if k.startswith(f"content of {where}.")}
     for probe in run.recipe.evaluate.probes if stage.verb == "evaluate" else ():
         if user_parts.in_file(probe):
-            found[f"content of {probe}"] = reference_content(run, user_parts.file_of_kind(probe)) or then.get(
-                f"content of {probe}"
-            )
-    return found
+            named[probe] = user_parts.file_of_kind(probe)
+    contents = {f"content of {key}": reference_content(run, reference) for key, reference in named.items()}
+    return found | {name: content or then.get(name) for name, content in contents.items()}
+
+
+def _baseline_files(run: Run) -> dict[str, str]:
+    """The files that the baseline's own views are made with, under their names."""
+    files = {name: augment_files(modality) for name, modality in run.recipe.baseline_modalities().items()}
+    return {f"distill.baseline.augment.{n}.{key}": name for n, named in files.items() for key, name in named.items()}

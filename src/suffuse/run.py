@@ -30,7 +30,7 @@ from .integrity import LOG, hashed, read_stamp
 from .paths import inside, refuse_links
 from .progress import say
 from .recipe import Recipe, make_recipe, read_recipe, to_yaml, with_parts
-from .registry import TeacherSettings
+from .registry import ModalitySettings, TeacherSettings
 
 COMPLETE = "COMPLETE"
 OWN = ("recipe.yaml", "run.json", "stamps", "previous")  # of the run itself: no stage makes them
@@ -276,6 +276,12 @@ def edited(folder: Path) -> bool:
     )
 
 
+def augment_files(modality: ModalitySettings) -> dict[str, str]:
+    """The files and folders that decide a modality's training views: a name below ``augment`` -> each."""
+    named = modality.references().items()
+    return {key.removeprefix("augment."): name for key, name in named if key.startswith("augment.")}
+
+
 def _private(name: str) -> bool:
     """What a working folder holds for itself."""
     return name.startswith(".") or name == "inputs.json"
@@ -303,4 +309,9 @@ def _absolute(recipe: Recipe, base: Path) -> Recipe:
         made[who] = network.model_copy(update={"encoders": encoders})
     if isinstance(recipe.teacher, TeacherSettings):
         made["teacher"] = recipe.teacher.placed(base)
+    if baseline := recipe.distill.baseline:
+        own = {n: m.placed(base).get("augment") for n, m in recipe.baseline_modalities().items() if augment_files(m)}
+        views = {name: augment.model_dump(mode="json", exclude_unset=True) for name, augment in own.items()}
+        changed_baseline = baseline.model_copy(update={"augment": {**baseline.augment, **views}})
+        made["distill"] = recipe.distill.model_copy(update={"baseline": changed_baseline})
     return recipe.model_copy(update=made)

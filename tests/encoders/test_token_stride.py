@@ -27,6 +27,7 @@ STRIDES = {
     "conv2d": lambda choice: 2 ** len(choice["channels"]),
     "tcn": lambda choice: choice.get("patch", 1),
     "transformer": lambda choice: choice["patch"],
+    "conformer": lambda choice: choice.get("stride", 4),
     "gru": lambda choice: 1,
     "lstm": lambda choice: 1,
 }

@@ -17,7 +17,7 @@ from hypothesis import settings as budget
 from hypothesis import strategies as st
 
 from suffuse.errors import SuffuseError
-from suffuse.modalities import audio, audio_ops, speech_model
+from suffuse.modalities import audio, audio_augment, audio_ops, speech_model
 from suffuse.modalities.cell import Absent, Unreadable
 
 MEL = audio.Settings(column="c", rate=8000, mels=20)
@@ -262,12 +262,12 @@ def viewed(chosen: audio.Settings, clip: np.ndarray, draws: np.ndarray, **how: f
 def test_a_faster_clip_is_shorter_and_its_samples_higher(draw):
     """0.2: from 0.8 to 1.2 times as fast."""
     factor = 0.8 + 0.4 * draw
-    wave = viewed(WAVE, spoken(400), drawn(audio.SPEED, draw), speed=0.2)[:, 0]
+    wave = viewed(WAVE, spoken(400), drawn(audio_augment.SPEED, draw), speed=0.2)[:, 0]
     assert len(wave) == pytest.approx(8000 / factor, abs=2)
     peak = np.abs(np.fft.rfft(wave[: len(wave) // 2 * 2])).argmax() * 8000 / len(wave)
     assert peak == pytest.approx(400 * factor, abs=2)
     half = np.concatenate([spoken(400, 0.5), spoken(1200, 0.5)])
-    still, quick = (viewed(MEL, half, drawn(audio.SPEED, d), speed=0.2) for d in (0.5, draw))
+    still, quick = (viewed(MEL, half, drawn(audio_augment.SPEED, d), speed=0.2) for d in (0.5, draw))
     assert len(quick) == round(len(still) / factor)
     inner = [np.abs(np.diff(one, axis=0)).sum(1)[10:-10] for one in (still, quick)]  # the ends are edges too
     places = [(10.5 + one.argmax()) / (len(one) + 21) for one in inner]
@@ -281,7 +281,7 @@ def test_a_warped_voice_is_heard_as_a_lower_or_higher_one(draw):
     factor = 0.8 + 0.4 * draw
     fine = MEL.model_copy(update={"mels": 64})
     for tone in (300, 800, 1500):
-        seen = viewed(fine, spoken(tone), drawn(audio.WARP, draw), warp=0.2)[50].argmax()
+        seen = viewed(fine, spoken(tone), drawn(audio_augment.WARP, draw), warp=0.2)[50].argmax()
         assert abs(int(seen) - int(load(written(spoken(tone / factor)), fine)[50].argmax())) <= 1
     places = audio_ops.heard_through(8000, 64, factor)
     assert (np.diff(places) >= 0).all() and places[0] >= 0 and places[-1] > 62.5

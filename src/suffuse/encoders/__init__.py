@@ -29,6 +29,7 @@ TABLE = KindTable(
         "conv1d": "suffuse.encoders.conv1d",
         "conv2d": "suffuse.encoders.conv2d",
         "transformer": "suffuse.encoders.transformer",
+        "conformer": "suffuse.encoders.conformer",
         "mlp": "suffuse.encoders.mlp",
         "timm": "suffuse.encoders.timm",
         "huggingface": "suffuse.encoders.huggingface",

@@ -14,8 +14,7 @@ from pydantic import field_validator
 
 from ..registry import PartDocs, PartSettings
 from ..types import Encoded, Field
-from .sync_batch_norm import total
-from .temporal_conv import pooled
+from .temporal_conv import norm_of_steps, pooled
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -94,7 +93,7 @@ def encode(settings: Settings, layers: nn.ModuleDict, x: Tensor) -> Encoded:
         x = layers[f"conv{number}"]((x * mask.unsqueeze(2)).transpose(1, 2)).transpose(1, 2)
         mask = mask[:, :: settings.stride]  # real where the middle of what it saw is
         if settings.norm != "none":
-            x = _normalised(layers[f"norm{number}"], x, mask)
+            x = norm_of_steps(layers[f"norm{number}"], x, mask)
         x = layers["dropout"](x.relu())
     here = mask.unsqueeze(2)
     x = x * here
@@ -104,20 +103,3 @@ def encode(settings: Settings, layers: nn.ModuleDict, x: Tensor) -> Encoded:
     else:
         vector = pooled(x, mask, settings.pool)
     return Encoded(vector, x, mask)
-
-
-def _normalised(norm: nn.Module, x: Tensor, mask: Tensor) -> Tensor:
-    """(U, L, C). In training BatchNorm gets the real frames alone; one frame has no statistics of its own."""
-    from torch import nn
-
-    if not isinstance(norm, nn.BatchNorm1d):
-        return norm(x)
-    if not norm.training:
-        return norm(x.transpose(1, 2)).transpose(1, 2)
-    places, flat = mask.flatten().nonzero().squeeze(1), x.flatten(0, 1)
-    if total(len(places)) < 2:
-        return nn.functional.batch_norm(
-            x.transpose(1, 2), norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps
-        ).transpose(1, 2)
-    found = norm(flat.index_select(0, places))
-    return flat.new_zeros(flat.shape).index_copy(0, places, found).unflatten(0, mask.shape)

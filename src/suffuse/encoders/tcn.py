@@ -2,8 +2,9 @@
 
     x = dropout(LayerNorm(embedding or patches))        x <- x + dropout(GELU(conv(LayerNorm(x))))     depth times
 
-Convolutions see as far back as ahead. What is padding is zero before every one of them. Each step stays a token, so a
-fusion that reads tokens can look at the place where an answer stands; the vector is their mean (and maximum).
+Convolutions see as far back as ahead, or with `look_ahead` fewer steps ahead and more back. What is padding is zero
+before every one of them. Each step stays a token, so a fusion that reads tokens can look at the place where an answer
+stands; the vector is their mean (and maximum).
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ DOCS = PartDocs(
 EXAMPLES = (
     ("text", {"width": 8, "kernel": 3}),
     ("audio", {"width": 8, "kernel": 3, "depth": 3, "dilated": True, "patch": 2}),
+    ("audio", {"width": 8, "kernel": 3, "depth": 2, "look_ahead": 1}),
     ("sequence", {"width": 8, "pool": "meanmax"}),
 )
 
@@ -50,6 +52,14 @@ class Settings(PartSettings):
         default="mean", description="`mean` or `meanmax`, for the vector that fusions without tokens read."
     )
     dropout: float = Setting(default=0.1, ge=0, lt=1, description="Dropout of the steps and after each convolution.")
+    look_ahead: int | None = Setting(
+        default=None,
+        ge=0,
+        le=2**16,
+        description=(
+            "Frames after its own (words after it) that a token may depend on; 0: none. Default: as many as before it."
+        ),
+    )
     hide: float = Setting(default=0.0, ge=0, lt=1, description="Share of the steps that are set to 0 in training.")
     FILES: ClassVar = ("vectors",)
     vectors: str | None = Setting(
@@ -109,7 +119,8 @@ def encode(settings: Settings, layers: nn.ModuleDict, x: Tensor) -> Encoded:
     x, mask = _read(settings, layers["first"], x)
     if settings.hide and layers.training:
         x = x * (torch.rand(mask.shape, device=x.device) >= settings.hide).unsqueeze(2)
-    x = through(layers, settings.depth, layers["dropout"](layers["norm"](x)), mask)
+    ahead = None if settings.look_ahead is None else settings.look_ahead // settings.patch
+    x = through(layers, settings.depth, layers["dropout"](layers["norm"](x)), mask, ahead)
     return Encoded(pooled(x, mask, settings.pool), x, mask)
 
 

@@ -6,14 +6,15 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pydantic import BaseModel
 
+from ..content_hashes import reference_content
 from ..data.training_views import Viewer
 from ..errors import SuffuseError
 from ..recipe import Recipe
-from ..run import Run, flat
+from ..run import Run, augment_files, flat
 from ..types import Spec
 from .chunks import subsets
 
@@ -42,19 +43,22 @@ def fingerprint(run: Run, spec: Spec, names: Sequence[str], weights: str) -> dic
         "modalities": list(names),
         "preprocessing": {f.name: _hash([f.kind, f.statistics, _settings(run.recipe, f.name)]) for f in fields},
         "subsets": [list(s) for s in subsets(settings.subsets, names)],
-        "views": views(run.recipe),
+        "views": views(run),
         "encoding": {"dtype": settings.dtype, "top_k": settings.top_k},
         "splits": ["train", "validation"],
     }
 
 
-def views(recipe: Recipe) -> dict[str, Any]:
-    """The view policy: number of views, seed, augmentations."""
+def views(run: Run) -> dict[str, Any]:
+    """The view policy: number of views, seed, augmentations, and hashes of the files that these name."""
+    recipe = run.recipe
     if not recipe.extract.views:
         return {"count": 0, "policy": "as prepared, no augmentation"}
     chosen = {n: augment for n, m in recipe.modalities.items() if (augment := m.get("augment"))}
     augment = {n: a.model_dump(mode="json") if isinstance(a, BaseModel) else a for n, a in chosen.items()}
-    return {"count": recipe.extract.views, "seed": recipe.seed, "augment": augment}
+    named = {f"{n}.{key}": name for n in chosen for key, name in augment_files(recipe.modalities[n]).items()}
+    files = {"files": {key: reference_content(run, name) for key, name in named.items()}} if named else {}
+    return {"count": recipe.extract.views, "seed": recipe.seed, "augment": augment, **files}
 
 
 def viewer(recipe: Recipe) -> Viewer | None:
@@ -70,7 +74,15 @@ def expected(run: Run, spec: Spec, stored: Mapping[str, Any]) -> dict[str, Any]:
     names = [n for n in stored.get("modalities", ()) if isinstance(n, str)]
     parts = fingerprint(run, spec, names, "")
     del parts["teacher"]
+    stored_views: Any = stored.get("views")
+    files: dict[str, Any] = parts["views"].get("files", {})
+    if files and isinstance(stored_views, dict):  # one that is gone: what was made with it stays
+        parts["views"]["files"] = {**cast("dict[str, Any]", stored_views).get("files", {}), **_present(files)}
     return parts
+
+
+def _present(files: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: content for key, content in files.items() if content is not None}
 
 
 def compare(stored: Mapping[str, Any], expected: Mapping[str, Any], where: Path) -> None:

@@ -25,20 +25,20 @@ from pydantic import Field, FiniteFloat, model_validator
 from ..content_rng import generator
 from ..errors import SuffuseError
 from ..registry import ModalitySettings, PartDocs
-from ..registry import Settings as Base
 from ..registry import Statistics as BaseStatistics
-from . import audio_ops, speech_model
+from . import audio_augment, audio_ops, speech_model
+from .audio_augment import DRAWS as DRAWS
+from .audio_augment import QUIET
+from .audio_augment import Augment as Augment
+from .audio_noise import SUFFIXES as SUFFIXES
+from .audio_noise import Noise, check_files
 from .cell import Absent, Root, Unreadable, as_array, content, limits_of
 from .ragged import LAYOUT as LAYOUT
-from .ragged import Ragged, between, changed, masked, moments, padded
+from .ragged import Ragged, changed, moments, padded
 from .ragged import axes as axes
 from .ragged import traced as traced
 
-SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3")
 UNREAD_SUFFIXES = (".m4a", ".aac", ".wma", ".aif", ".aiff")  # of recordings that aren't decoded
-MASKS = 4  # of each sort, at the most
-DRAWS = 4 * MASKS + 3
-GAIN, SPEED, WARP = 4 * MASKS, 4 * MASKS + 1, 4 * MASKS + 2  # which draw is whose, after those of the masks
 DAMAGES = {
     "mel": ("noise", "lowpass", "dropout"),
     "wave": ("noise", "lowpass", "dropout", "clipping"),
@@ -50,7 +50,6 @@ LOST = (0.05, 0.1, 0.2, 0.35, 0.5)  # of the time, in pieces of LOSS seconds, or
 LOSS = 0.05
 NOISE = (0.1, 0.25, 0.5, 1.0, 2.0)  # of each feature's deviation in the clip, for `embedding`
 CLIPPED = (0.5, 0.3, 0.2, 0.1, 0.05)  # of the peak
-QUIET = float(np.log(audio_ops.MIN_POWER))
 
 DOCS = PartDocs(
     summary=(
@@ -66,38 +65,6 @@ EXAMPLES = (
     {"form": "embedding", "seconds": 0.2},
 )
 AUGMENTED = {"time_masks": 2, "band_masks": 2, "time": 0.3, "bands": 0.3, "gain": 6}
-
-
-class Augment(Base):
-    """How a training view may differ: SpecAugment (Park et al. 2019), what is hidden gets the clip's mean."""
-
-    time_masks: int = Field(default=2, ge=0, le=MASKS, description="Number of time masks.")
-    time: float = Field(default=0.1, ge=0, le=0.5, description="Largest length of a time mask, as a share of the clip.")
-    band_masks: int = Field(default=2, ge=0, le=MASKS, description="Number of frequency masks, in `mel` only.")
-    bands: float = Field(
-        default=0.15, ge=0, le=0.5, description="Largest height of a frequency mask, as a share of the bands."
-    )
-    gain: float = Field(
-        default=0.0, ge=0, le=30, description="Largest change of loudness in decibels; not in `embedding`."
-    )
-    speed: float = Field(
-        default=0.0,
-        ge=0,
-        le=0.5,
-        description=(
-            "Largest change of speed: 0.1 gives 0.9 to 1.1 times (Ko et al. 2015). In `wave` the pitch changes too. A "
-            "view longer than the longest stored clip is cut."
-        ),
-    )
-    warp: float = Field(
-        default=0.0,
-        ge=0,
-        le=0.3,
-        description=(
-            "Largest vocal tract length perturbation: 0.1 gives a voice 0.9 to 1.1 times as high (Jaitly & Hinton "
-            "2013); in `mel` only."
-        ),
-    )
 
 
 class Settings(ModalitySettings):
@@ -135,7 +102,29 @@ class Settings(ModalitySettings):
             raise ValueError(f"got {len(self.columns)} columns, expected one: a modality of its own for each recording")
         if self.form == "embedding" and self.rate != speech_model.RATE:
             raise ValueError(f"got rate {self.rate} for the speech embedding, expected {speech_model.RATE}")
+        mixed = [key for key in ("noise", "reverberation") if self.augment and getattr(self.augment, key)]
+        if self.form == "embedding" and mixed:
+            raise ValueError(
+                f"got augment.{mixed[0]} with form embedding, expected form mel or wave: the embedding of a mixture "
+                "can't be computed from that of the clip"
+            )
         return self
+
+    @property
+    def noise(self) -> Noise | None:
+        """The noise that is added to views."""
+        return self.augment.noise if self.augment else None
+
+    def placed(self, base: Path) -> Settings:
+        """The same with the paths of noise from ``base``."""
+        if self.augment is None or self.augment.noise is None:
+            return self
+        augment = self.augment.model_copy(update={"noise": self.augment.noise.placed(base)})
+        return self.model_copy(update={"augment": augment})
+
+    def references(self) -> dict[str, str]:
+        """Files and folders of noise."""
+        return {f"augment.noise.{key}": name for key, name in self.noise.references().items()} if self.noise else {}
 
     @property
     def features(self) -> int:
@@ -172,6 +161,12 @@ class Statistics(BaseStatistics):
         if {self.features, len(self.mean), len(self.std)} != {settings.features}:
             got = f"{self.features} features, {len(self.mean)} means and {len(self.std)} deviations"
             raise ValueError(f"got {got}, expected {settings.features} of each")
+
+
+def ready(settings: Settings, fitted: bool) -> None:
+    """Raise UsageError where noise for a training's views isn't there, or is no sound."""
+    if settings.noise and not fitted:
+        check_files(settings.noise)
 
 
 def load(settings: Settings, value: Any, root: Path | Root) -> tuple[str, np.ndarray, str]:
@@ -261,44 +256,8 @@ def encode(settings: Settings, statistics: dict, items: Any) -> np.ndarray:
 
 
 def augment(settings: Settings, entries: np.ndarray, draws: np.ndarray) -> np.ndarray:
-    """A training view of each entry; draws (U, DRAWS): time masks, band masks, gain, speed, warp."""
-    how = settings.augment or Augment.model_validate({"time_masks": 0, "band_masks": 0})
-
-    def view(number: int, steps: np.ndarray) -> np.ndarray:
-        draw = draws[number]
-        steps = _paced(settings, steps, how.speed * (2 * draw[SPEED] - 1))
-        steps = _voiced(settings, steps, how.warp * (2 * draw[WARP] - 1))
-        mean = steps.mean(0 if settings.form == "embedding" else None, dtype=np.float64)
-        steps = masked(steps, how.time, draw[: 2 * how.time_masks], mean)
-        if settings.form == "mel":
-            steps = masked(steps.T, how.bands, draw[2 * MASKS :][: 2 * how.band_masks], mean).T
-        if settings.form == "embedding":
-            return steps
-        decibels = how.gain * (2 * draw[GAIN] - 1)
-        if settings.form == "mel":
-            return np.maximum(steps + decibels * np.log(10) / 10, QUIET) if decibels else steps
-        return steps * 10 ** (decibels / 20)
-
-    return changed(entries, view)
-
-
-def _paced(settings: Settings, steps: np.ndarray, speed: float) -> np.ndarray:
-    """(L, F) so much faster: 0.1 is 1.1 times as fast."""
-    if not speed:
-        return steps
-    if settings.form == "wave":
-        resampled = audio_ops.resample(
-            np.ascontiguousarray(steps[:, 0]), round(settings.rate * (1 + speed)), settings.rate
-        )
-        return resampled[:, None] if len(resampled) else steps  # of next to nothing nothing would be left
-    return between(steps, np.linspace(0, len(steps) - 1, max(round(len(steps) / (1 + speed)), 1)))
-
-
-def _voiced(settings: Settings, steps: np.ndarray, warp: float) -> np.ndarray:
-    """(L, mels) of a voice so much lower (above 0) or higher."""
-    if not warp or settings.form != "mel":
-        return steps
-    return between(steps.T, audio_ops.heard_through(settings.rate, settings.mels, 1 + warp)).T
+    """A training view of each entry; draws (U, DRAWS) as :mod:`suffuse.modalities.audio_augment` has them."""
+    return audio_augment.views(settings, entries, draws)
 
 
 def corrupt(

@@ -123,6 +123,14 @@ def filters(rate: int, mels: int, size: int) -> np.ndarray:
     return np.maximum(0, np.minimum(up, down)) * (2 / (edges[2:] - edges[:-2]))
 
 
+@lru_cache(maxsize=32)
+def band_widths(rate: int, mels: int) -> np.ndarray:
+    """(mels,) in hertz: a frame's power in mel bands times these adds up to its power spectrum's sum, as neighbouring
+    triangles do to 1; below the first centre and above the last one to less."""
+    edges = _hertz(np.linspace(_mel(0.0), _mel(rate / 2), mels + 2))
+    return (edges[2:] - edges[:-2]) / 2
+
+
 def heard_through(rate: int, mels: int, factor: float, knee: float = 0.6) -> np.ndarray:
     """(mels,) between which bands each band is read, where every frequency is read ``factor`` times as high: above 1 a
     voice gets lower, as through a longer vocal tract (VTLP; Jaitly & Hinton 2013). Above ``knee`` of half the rate the

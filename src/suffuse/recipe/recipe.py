@@ -212,6 +212,11 @@ class Recipe(Settings):
         changed = {n: fields["augment"].default for n, fields in off.items() if "augment" in fields} | overrides
         return {n: _augmented(m, changed[n]) if n in changed else m for n, m in self.modalities.items()}
 
+    def baseline_modalities(self) -> dict[str, ModalitySettings]:
+        """The modalities that ``distill.baseline.augment`` names, with that augmentation."""
+        baseline = self.distill.baseline
+        return {n: _augmented(self.modalities[n], a) for n, a in (baseline.augment if baseline else {}).items()}
+
     @model_validator(mode="after")
     def _tapped(self) -> Recipe:
         """Features that losses read must exist."""
