@@ -230,7 +230,7 @@ def test_default_losses_follow_the_targets(raw, target, tasks, losses):
         ("data.target", [], "expected one column"),
         ("data.tasks", {"other": {}}, "tasks.other"),
         ("data.tasks", {"answer": {"kind": "number", "empty": "0"}}, "an empty cell is no number"),
-        ("data.tasks", {"answer": {"kind": "anything"}}, "'classes', 'labels' or 'number'"),
+        ("data.tasks", {"answer": {"kind": "anything"}}, "'classes', 'labels', 'number' or 'tokens'"),
         ("teacher.train", {"modality_dropout": {"sound": 0.5}}, "modality_dropout"),
         ("distill.train", {"modality_dropout": 1.5}, "expected a share from 0 to 1"),
     ],

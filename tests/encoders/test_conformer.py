@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from suffuse.encoders import conformer, load_encoder
-from suffuse.encoders.temporal_conv import look_ahead_shares
+from suffuse.temporal_conv import look_ahead_shares
 from suffuse.encoders.token_stride import token_stride
 from suffuse.registry import settings
 from suffuse.testing.encoder_checks import FIELDS, Built, entries

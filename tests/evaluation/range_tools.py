@@ -11,6 +11,8 @@ METRICS = {
     "accuracy": (0, 1), "balanced_accuracy": (0, 1), "top_3_accuracy": (0, 1), "top_5_accuracy": (0, 1),
     "micro_f1": (0, 1), "macro_f1": (0, 1), "exact_match": (0, 1), "auroc": (0, 1), "average_precision": (0, 1),
     "log_loss": (0, INF), "rmse": (0, INF), "mae": (0, INF), "r2": (-INF, 1), "score": (-INF, 1),
+    "word_accuracy": (-INF, 1), "word_error_rate": (0, INF), "character_error_rate": (0, INF),
+    "substitutions": (0, INF), "deletions": (0, INF), "insertions": (0, INF),
 }  # fmt: skip
 SHARES = {"same", "right_where_wrong", "wrong_where_right", "helped", "hurt", "same_first", "ece", "equivalent"}
 CORRELATIONS = {"cosine", "rank"}

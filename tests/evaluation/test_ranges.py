@@ -26,6 +26,7 @@ HEADS = {
     "accuracy": Head("y", "classes", tuple("pqrstu")),
     "micro_f1": Head("y", "labels", tuple("pqr")),
     "r2": Head("y", "number", (), 1.0, 2.0),
+    "word_accuracy": Head("y", "tokens", ("a", "b"), units="words", frames=4, frame=0.04, length=3),
 }
 PROBES = (ranking_metrics, agreement, missing_modalities, contribution, robustness)
 
@@ -35,6 +36,9 @@ def targets(head: Head, rows: int, random: np.random.Generator) -> np.ndarray:
         return random.integers(0, head.outputs, rows)
     if head.kind == "labels":
         return random.integers(0, 2, (rows, head.outputs)).astype(np.float32)
+    if head.kind == "tokens":
+        codes = random.integers(1, head.frame_outputs + 1, (rows, head.length))
+        return np.concatenate([random.integers(1, head.length + 1, (rows, 1)), codes], 1).astype(np.float32)
     return random.normal(size=(rows, 1)).astype(np.float32)
 
 

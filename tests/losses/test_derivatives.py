@@ -13,7 +13,7 @@ from torch.func import grad, hessian, jvp, vmap
 
 import suffuse
 from suffuse import UsageError, losses
-from suffuse.encoders.sync_batch_norm import batch_norm
+from suffuse.sync_batch_norm import batch_norm
 from suffuse.engine import distributed_forward
 from suffuse.registry import settings
 from suffuse.types import Output

@@ -14,7 +14,7 @@ from pydantic import field_validator
 
 from ..registry import PartDocs, PartSettings
 from ..types import Encoded, Field
-from .temporal_conv import norm_of_steps, pooled
+from ..temporal_conv import norm_of_steps, pooled
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

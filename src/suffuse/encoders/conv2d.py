@@ -18,8 +18,8 @@ from pydantic import field_validator
 
 from ..registry import PartDocs, PartSettings
 from ..types import Encoded, Field
-from .sync_batch_norm import total
-from .temporal_conv import pooled, residual, through
+from ..sync_batch_norm import total
+from ..temporal_conv import pooled, residual, through
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -17,7 +17,7 @@ from pydantic import field_validator
 from ..files import package_file
 from ..registry import PartDocs, PartSettings
 from ..types import Encoded, Field
-from .temporal_conv import pooled, residual, through
+from ..temporal_conv import pooled, residual, through
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

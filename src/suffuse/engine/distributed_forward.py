@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from ..data.entry_gather import spread
-from ..encoders.sync_batch_norm import synchronised
+from ..sync_batch_norm import synchronised
 from ..model import FusionModel
 from ..types import LOOK, Batch, Encoded, Output, Split
 from .process_group import gather_ragged, highest, summed

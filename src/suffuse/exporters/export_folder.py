@@ -12,6 +12,7 @@ from ..files import write_text
 from ..modalities import load_modality
 from ..model import FusionModel
 from ..recipe import Data, Recipe
+from ..registry import ModalitySettings
 from .onnx_export import export
 
 CELL_KEYS = {"empty", "separator", "format", "lowercase"}  # of a target's task
@@ -32,7 +33,7 @@ def write(model: FusionModel, recipe: Recipe, folder: Path, derived: Mapping[str
         facts = {
             "name": field.name,
             "kind": field.kind,
-            "settings": recipe.modalities[field.name].model_dump(mode="json"),
+            "settings": _reading(recipe.modalities[field.name]),
         }
         if "tokenizer" in statistics:
             facts["tokenizer"] = f"{field.name}.tokenizer.json"
@@ -63,6 +64,13 @@ def write(model: FusionModel, recipe: Recipe, folder: Path, derived: Mapping[str
             **_derive(model, recipe, derived or {}),
         },
     )
+
+
+def _reading(modality: ModalitySettings) -> dict:
+    """How a modality's cells are read. Its views are for training alone, and may name files of the trainer's machine."""
+    fields = type(modality).model_fields
+    plain = modality.model_copy(update={"augment": fields["augment"].default}) if "augment" in fields else modality
+    return plain.model_dump(mode="json")
 
 
 def _table(data: Data) -> dict:

@@ -25,6 +25,7 @@ from pydantic import Field as Setting
 from pydantic import model_validator
 
 from ..registry import PartSettings
+from ..temporal_conv import residual, through
 from ..types import BLANK, BLANK_GAP, Encoded, Frames, Fused, Sizes
 from . import FusionDocs
 from .attention import attend, attention, tokens_of
@@ -90,7 +91,7 @@ def layers(settings: Settings, sizes: Sizes) -> nn.ModuleDict:
     if others:
         made["context"] = nn.ModuleList([nn.Linear(w, size) for w in others])
         made["look"] = nn.ModuleDict({**attention(size), "norm": nn.LayerNorm(size)})
-    made.update(_convolutions(settings))
+    made.update(residual(settings.width, settings.depth, settings.kernel, dilated=False))
     made["norm"], made["head"] = nn.LayerNorm(size), nn.Linear(size, frames.outputs)
     made["dropout"] = nn.Dropout(settings.dropout)
     made["shape"] = nn.Identity()  # no layer: where `fuse` finds which frames there are
@@ -116,7 +117,7 @@ def fuse(settings: Settings, layers: nn.ModuleDict, encoded: list[Encoded], pres
         look: nn.ModuleDict = layers["look"]  # pyright: ignore
         seen = attend(look, look["norm"](x), found, any_there, settings.heads)[0]
         x = x + layers["dropout"](seen.where(any_there.any(1)[:, None, None], 0.0))
-    x = _through(settings, layers, x, real)
+    x = through(layers, settings.depth, x, real)
     mean = x.sum(1) / real.sum(1, keepdim=True).clamp(min=1)
     logits = layers["head"](layers["norm"](x))
     is_blank = torch.arange(frames.outputs, device=x.device) == BLANK
@@ -148,15 +149,3 @@ def _padded(logits: Tensor, blank: Tensor, count: int) -> Tensor:
 
     rest = blank.expand(logits.shape[0], count, -1)
     return torch.cat([logits, rest], 1)[:, :count]
-
-
-def _convolutions(settings: Settings) -> dict[str, nn.Module]:
-    from ..encoders.temporal_conv import residual
-
-    return residual(settings.width, settings.depth, settings.kernel, dilated=False)
-
-
-def _through(settings: Settings, layers: nn.ModuleDict, x: Tensor, real: Tensor) -> Tensor:
-    from ..encoders.temporal_conv import through
-
-    return through(layers, settings.depth, x, real)

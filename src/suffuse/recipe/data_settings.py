@@ -67,6 +67,8 @@ class Task(Settings):
         if self.kind == "tokens":
             if self.empty not in (None, ""):
                 raise ValueError(f"got empty '{self.empty}', expected '': a transcript without a word")
+            if self.balance:
+                raise ValueError("got balance beside kind tokens, whose units have no weights")
             return self
         for key in ("units", "frame", "lowercase"):
             if getattr(self, key) != type(self).model_fields[key].default:
