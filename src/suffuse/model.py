@@ -124,7 +124,8 @@ class Encoder(nn.Module):
             return self._pictures(x) if x.dim() == 5 else self._picture(x)
         if self.kind in ("audio", "sequence"):
             steps, real = x[..., :-1], x[..., -1:]
-            steps = torch.where(real > 0, (steps - self.mean) / self.std, torch.zeros_like(steps))
+            mean = steps_mean(steps, real) if self.field.statistics.get("center") == "clip" else self.mean
+            steps = torch.where(real > 0, (steps - mean) / self.std, torch.zeros_like(steps))
             x = torch.cat([steps, real], dim=2)
         return self.part.encode(self.settings, self.layers, x)
 
@@ -155,6 +156,11 @@ class Encoder(nn.Module):
             return Encoded(mean)
         tokens, mask = only(found.tokens, real), only(found.token_mask, real)
         return Encoded(mean, tokens.flatten(1, 2), mask.flatten(1, 2))
+
+
+def steps_mean(steps: Tensor, real: Tensor) -> Tensor:
+    """Steps (U, L, F) and which are real (U, L, 1) -> the mean of the real ones of each entry (U, 1, F)."""
+    return (steps * real).sum(1, keepdim=True) / real.sum(1, keepdim=True).clamp(min=1)
 
 
 class FusionModel(nn.Module):

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from suffuse.encoders import conformer, load_encoder
-from suffuse.temporal_conv import look_ahead_shares
 from suffuse.encoders.token_stride import token_stride
 from suffuse.registry import settings
+from suffuse.temporal_conv import look_ahead_shares
 from suffuse.testing.encoder_checks import FIELDS, Built, entries
 
 SMALL = {"kind": "conformer", "width": 8, "depth": 2, "heads": 2, "hidden": 12, "kernel": 5, "channels": 3}

@@ -13,9 +13,9 @@ from torch.func import grad, hessian, jvp, vmap
 
 import suffuse
 from suffuse import UsageError, losses
-from suffuse.sync_batch_norm import batch_norm
 from suffuse.engine import distributed_forward
 from suffuse.registry import settings
+from suffuse.sync_batch_norm import batch_norm
 from suffuse.types import Output
 
 NO_FORWARD_MODE = {"rkd_distance": "_cdist_forward"}  # torch has no forward-mode derivative of it

@@ -13,8 +13,8 @@ from pydantic import Field as Setting
 from pydantic import field_validator
 
 from ..registry import PartDocs, PartSettings
-from ..types import Encoded, Field
 from ..temporal_conv import norm_of_steps, pooled
+from ..types import Encoded, Field
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

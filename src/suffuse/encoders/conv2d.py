@@ -17,9 +17,9 @@ from pydantic import Field as Setting
 from pydantic import field_validator
 
 from ..registry import PartDocs, PartSettings
-from ..types import Encoded, Field
 from ..sync_batch_norm import total
 from ..temporal_conv import pooled, residual, through
+from ..types import Encoded, Field
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -16,8 +16,8 @@ from pydantic import field_validator
 
 from ..files import package_file
 from ..registry import PartDocs, PartSettings
-from ..types import Encoded, Field
 from ..temporal_conv import pooled, residual, through
+from ..types import Encoded, Field
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

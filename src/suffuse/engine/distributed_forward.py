@@ -23,8 +23,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from ..data.entry_gather import spread
-from ..sync_batch_norm import synchronised
 from ..model import FusionModel
+from ..sync_batch_norm import synchronised
 from ..types import LOOK, Batch, Encoded, Output, Split
 from .process_group import gather_ragged, highest, summed
 

@@ -67,7 +67,7 @@ def write(model: FusionModel, recipe: Recipe, folder: Path, derived: Mapping[str
 
 
 def _reading(modality: ModalitySettings) -> dict:
-    """How a modality's cells are read. Its views are for training alone, and may name files of the trainer's machine."""
+    """How a modality's cells are read. Views are for training alone, and may name files of the trainer's machine."""
     fields = type(modality).model_fields
     plain = modality.model_copy(update={"augment": fields["augment"].default}) if "augment" in fields else modality
     return plain.model_dump(mode="json")

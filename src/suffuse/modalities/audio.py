@@ -92,6 +92,13 @@ class Settings(ModalitySettings):
     mels: int = Field(default=64, ge=8, le=256, description="Number of mel bands.")
     window: float = Field(default=25.0, ge=2, le=200, description="Window length in milliseconds.")
     hop: float = Field(default=10.0, ge=1, le=200, description="Hop length in milliseconds.")
+    center: Literal["training", "clip"] = Field(
+        default="training",
+        description=(
+            "Which mean a network subtracts from each band or number: that of the `training` clips, or that of the "
+            "`clip` itself (cepstral mean normalisation; Atal 1974), which takes out the colour of a microphone."
+        ),
+    )
     augment: Augment | None = Field(
         default=None, description="Augmentation of training views, used if `train.augment` is set (next table)."
     )
@@ -154,6 +161,7 @@ class Statistics(BaseStatistics):
     std: list[FiniteFloat]
     rate: int
     step: float | None = None  # seconds
+    center: Literal["clip"] | None = None  # where each clip's own mean is subtracted
     network: str | None = None  # the fingerprint of a pretrained speech embedding
 
     def check(self, settings: Settings) -> None:
@@ -237,6 +245,8 @@ def fit(settings: Settings, items: Any) -> dict:
     longest = max((len(item) for item in items), default=1)
     statistics: dict = {"features": settings.features, "length": int(longest), "rate": settings.rate}
     statistics["step"] = settings.step
+    if settings.center == "clip":
+        statistics["center"] = "clip"
     if settings.form == "embedding":
         statistics["network"] = speech_model.fingerprint().hex()
     return {**statistics, "mean": mean.tolist(), "std": deviation.tolist()}
@@ -290,7 +300,9 @@ def explain(settings: Settings, statistics: dict) -> list[str]:
         f"Channels averaged, resampled to {settings.rate:,} Hz{trimmed}, cut after {settings.seconds:g} s.",
         read.get(settings.form, mel),
         f"Cut after {statistics['length'] * settings.step:.2f} s, the longest clip in training.",
-        "The model subtracts the training clips' mean of each feature and divides by its deviation.",
+        "The model subtracts the clip's own mean of each feature and divides by the training clips' deviation."
+        if settings.center == "clip"
+        else "The model subtracts the training clips' mean of each feature and divides by its deviation.",
     ]
 
 

@@ -10,6 +10,7 @@ import shlex
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib import metadata
 from itertools import chain
 from pathlib import Path
@@ -22,6 +23,7 @@ from ..modalities import text, text_ngrams
 from ..modalities.cell import Root
 from ..modalities.number_format import PLAIN
 from ..sources.table_format import AS_IS, TableFormat, without_missing
+from ..types import TOKENS
 from . import recipe_writer
 from .column_roles import Plan, assign, unused
 from .column_types import WEB, Column, inspect, number_format, sample
@@ -45,6 +47,9 @@ MAX_SENTENCE = 128  # tokens of a text that it reads
 LATIN = 0.9  # of the letters of texts that it is proposed for: it was trained on English
 MAX_PRETRAINED = 30_000  # distinct pictures that it reads: about 6 minutes on one core
 FROZEN_COST = 0.02  # of an entry whose features are computed once, in pictures of 64 pixels
+# views of a recording whose words are to be written down
+VOICES = {"time_masks": 2, "time": 0.08, "band_masks": 2, "bands": 0.2, "gain": 6, "speed": 0.15, "warp": 0.15}
+SPOKEN_ROWS = 32  # of a step, where recordings are written down
 TRIM = 30  # decibels: what is quieter at the ends of few recordings is cut
 FRAMES_IN_PICTURE = 200  # frames of sound that cost about as much as a picture of 64 pixels
 NGRAMS_IN_PICTURE = 4000
@@ -182,12 +187,16 @@ def names(columns: Iterable[str]) -> list[str]:
 
 def _draft(plan: Plan, source: str, place: Path, rows: int, preset: Preset) -> recipe_writer.Draft:
     """All that the recipe says about data and sizes."""
-    used, table = plan.used(), plan.table()
+    transcript = plan.target_type.kind == TOKENS
+    used, table = plan.used(), [] if transcript else plan.table()
+    if transcript:  # what a recording says, and what may have been said
+        used = [column for column in used if column.role in ("audio", "text")]
     plain_names = names([*(c.name for c in used), *["facts"][: len(table)]])
     train = plan.counts.get("train") or round(TRAIN * rows)
     labelled = max(plan.labelled if plan.split else round(TRAIN * plan.labelled), 1)
-    few_rows = labelled < FEW_ROWS
-    modalities = dict(zip(plain_names, (_modality(column, few_rows) for column in used), strict=False))
+    few_rows = labelled < FEW_ROWS and not transcript
+    of_column = _spoken if transcript else partial(_modality, few_rows=few_rows)
+    modalities = dict(zip(plain_names, map(of_column, used), strict=False))
     distinct_share = {c.name: min(c.distinct / rows, 1.0) if c.distinct else 1.0 for c in used}
     # what repeats is encoded once
     cost = sum(distinct_share[m["column"]] * _cost(m, few_rows) for m in modalities.values())
@@ -200,24 +209,26 @@ def _draft(plan: Plan, source: str, place: Path, rows: int, preset: Preset) -> r
         numbers = {"numbers": formats} if formats else {}
         modalities[plain_names[-1]] = {"kind": "tabular", "column": list(types), "types": types, **numbers}
         cost += 0.01
-    sentences = _sentences(modalities, used) if preset.sentences else {}
+    sentences = _sentences(modalities, used) if preset.sentences and not transcript else {}
     has_encoder = all(map(_is_installed, (MINILM, TRANSFORMERS)))
     teachers = max(3 if labelled < FEW_LABELS * train else 1, preset.teachers)
+    teacher_batch = SPOKEN_ROWS if transcript else batch_size(labelled, not used)
     return recipe_writer.Draft(
         source=_source(source, place),
         rows=rows,
         modalities=modalities,
         sentences=sentences if has_encoder else {},
         suggests_sentences=bool(sentences) and not has_encoder,
-        batch=batch_size(train, not used),
+        batch=SPOKEN_ROWS if transcript else batch_size(train, not used),
         epochs=round(preset.epochs * epochs(train, cost, not used)),
         students=preset.students,
-        folds=preset.folds,
-        unimodal_baselines=preset.unimodal_baselines,
+        folds=0 if transcript else preset.folds,
+        unimodal_baselines=preset.unimodal_baselines and not transcript,
+        transcript=transcript,
         few_rows=few_rows,
         pretrained=pictures <= MAX_PRETRAINED and all(map(_is_installed, EFFICIENTNET)),
         teacher_training=recipe_writer.TeacherTraining(
-            batch_size(labelled, not used), round(preset.epochs * epochs(labelled, cost, not used)), teachers
+            teacher_batch, round(preset.epochs * epochs(labelled, cost, not used)), teachers
         ),
     )
 
@@ -267,6 +278,14 @@ def _modality(column: Column, few_rows: bool) -> dict:
     if column.role in ("audio", "sequence"):
         return {"kind": column.role, "column": column.name, **column.facts}
     return {"kind": "text", "column": column.name, **text_settings(column.cells)}
+
+
+def _spoken(column: Column) -> dict:
+    """A modality for a transcript: a recording, whose views are other voices, or a text, word by word."""
+    if column.role == "audio":
+        return {"kind": "audio", "column": column.name, **column.facts, "center": "clip", "augment": VOICES}
+    words = [len(cell.split()) for cell in dict.fromkeys(column.cells) if cell]
+    return {"kind": "text", "column": column.name, "tokens": "words", "length": _length(words)}
 
 
 def _cost(modality: dict, few_rows: bool) -> float:

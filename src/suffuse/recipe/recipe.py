@@ -228,6 +228,9 @@ class Recipe(Settings):
     @model_validator(mode="after")
     def _stored(self) -> Recipe:
         """The store must contain what the student's training reads."""
+        sequence_targets.check_frames(
+            self.distill.losses, self.modalities, self.distill.train.augment, self.extract.views
+        )
         for name in {n for s in self.extract.subsets if not isinstance(s, str) for n in s}:
             if name not in self.modalities:
                 raise ValueError(f"extract.subsets: got {name}, expected some of: {', '.join(self.modalities)}")

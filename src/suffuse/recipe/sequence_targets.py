@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..registry import ModalitySettings
+from ..registry import ModalitySettings, PartSettings
 from ..types import TIMED, TOKENS
 from .data_settings import Data
 from .networks import Network, Teacher
 
 FUSION = "frames"
+FRAMEWISE = ("ctc_kd", "guided_ctc")  # losses for which a frame must be the same moment to both
 
 
 def is_sequence(data: Data) -> bool:
@@ -33,6 +34,20 @@ def filled(raw: dict[str, Any]) -> dict[str, Any]:
         if isinstance(raw.get(name), dict) and "fusion" not in raw[name] and "kind" not in raw[name]
     }
     return {**raw, **networks}
+
+
+def check_frames(
+    losses: Mapping[str, PartSettings], modalities: Mapping[str, ModalitySettings], augmented: bool, views: int
+) -> None:
+    """Raise ValueError where a loss compares frames of teacher and student, and the student's recording is faster or
+    slower than the one that the teacher answered. ``augmented``: it hears views; ``views``: how many are stored.
+    """
+    framewise = [name for name, loss in losses.items() if loss.kind in FRAMEWISE]
+    paced = [name for name, settings in modalities.items() if getattr(settings.get("augment"), "speed", 0)]
+    if framewise and paced and augmented and not views:
+        got = f"{losses[framewise[0]].kind} beside modalities.{paced[0]}.augment.speed, without extract.views"
+        expected = "extract.views: 8, so that the teacher answers what the student hears, or kind sequence_kd"
+        raise ValueError(f"distill.losses.{framewise[0]}: got {got}, expected {expected}")
 
 
 def check(data: Data, networks: Mapping[str, Network], modalities: Mapping[str, ModalitySettings]) -> None:

@@ -25,6 +25,7 @@ LEARNED = {
     "classes": "one of the training rows' classes is learned; a row without a label learns from the teacher alone",
     "labels": "any of the training rows' labels are learned, each by itself",
     "number": "learned as (value - mean) / standard deviation; a row whose cell is no number is left out",
+    "tokens": "a unit for each frame of the recording, or none; a row without one learns from the teacher alone",
 }
 WORDS = {STOPS: "STOPS", WARNS: "WARNING", NOTES: "note"}
 
@@ -116,7 +117,8 @@ def _target(target: dict) -> Iterator[str]:
         counts = ", ".join(f"{label} {count:,}" for label, count in target["counts"].items())
         abridged = len(target["counts"]) < target["classes"]
         extent = "the most and least frequent in training rows" if abridged else "in training rows"
-        yield from _entry(target["kind"], f"{target['classes']:,}; {extent}: {counts}")
+        name = "units" if target["kind"] == "tokens" else target["kind"]
+        yield from _entry(name, f"{target['classes']:,}; {extent}: {counts}")
     if "mean" in target:
         words = f"mean {target['mean']:.4g}, standard deviation {target['deviation']:.4g} in training rows"
         yield from _entry(target["kind"], words)

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from ...errors import SuffuseError, visible
-from ...types import CLASSES, NUMBER, Head
+from ...transcripts.units import split
+from ...types import CLASSES, NUMBER, TOKENS, Head
 from .. import splits, targets
 from ..column_types import percent, short
 from ..row_state import Draft
@@ -45,7 +46,12 @@ def check_targets(check: Check, draft: Draft, labelled_splits: Collection[str] =
             check.add(STOPS, "nothing_to_learn", visible(cells.name), error.line())
             continue
         heads.append(head)
-        facts |= _number_facts(head) if head.kind == NUMBER else _class_facts(check, head, cells, codes)
+        if head.kind == NUMBER:
+            facts |= _number_facts(head)
+        elif head.kind == TOKENS:
+            facts |= _transcript_facts(check, head, cells, codes)
+        else:
+            facts |= _class_facts(check, head, cells, codes)
     for code, name in enumerate(NAMES):
         if name in labelled_splits and not (known & (codes == code)).any():
             text = f"the {name} split has no labelled row, of {int((codes == code).sum()):,} rows"
@@ -55,6 +61,24 @@ def check_targets(check: Check, draft: Draft, labelled_splits: Collection[str] =
 
 def _number_facts(head: Head) -> dict[str, Any]:
     return {"mean": head.mean, "deviation": head.std}
+
+
+def _transcript_facts(check: Check, head: Head, cells: targets.Cells, codes: np.ndarray) -> dict[str, Any]:
+    """Counts of the units in training rows, and held-out rows with units that these never have."""
+    train = [v for v, s in zip(cells.values, codes, strict=True) if s == splits.TRAIN and v is not None]
+    counts = Counter(unit for value in train for unit in split(value, head.units))
+    known, held_out = set(counts), {}
+    for code, name in ((splits.VALIDATION, "validation"), (splits.TEST, "test")):
+        values = [v for v, s in zip(cells.values, codes, strict=True) if s == code and v is not None]
+        if count := sum(not set(split(value, head.units)) <= known for value in values):
+            held_out[name] = count
+    if held_out:
+        rows_text = ", ".join(f"{n:,} {where} rows" for where, n in held_out.items())
+        text = f"{rows_text} have {head.units} that no training row has: they are scored as errors"
+        check.add(WARNS, "units_never_seen", visible(head.name), text)
+    ordered = counts.most_common()
+    shown = ordered if len(ordered) <= 2 * SHOWN else [*ordered[:SHOWN], *ordered[-SHOWN:]]
+    return {"classes": len(counts), "counts": {visible(repr(u)): n for u, n in shown}, "never_seen": held_out}
 
 
 def _class_facts(check: Check, head: Head, cells: targets.Cells, split: np.ndarray) -> dict[str, Any]:
