@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import groupby, product
 
 import numpy as np
@@ -137,11 +136,10 @@ def test_frames_after_the_end_change_nothing(function):
 
 @PADDED
 def test_in_float32_they_change_no_bit(function):
-    """How many frames a batch is padded to is the same in every batch; what a row says there is no matter of its
-    neighbours."""
     student, teacher = (x.float() for x in frames())
-    assert torch.equal(function(padded(student), padded(teacher)), function(padded(student, 3), padded(teacher, 3)))
-    torch.testing.assert_close(function(padded(student), padded(teacher)), function(student, teacher))
+    value = function(student, teacher)
+    for count in (1, 3, 20):
+        assert torch.equal(function(padded(student, count), padded(teacher, count)), value)
 
 
 @pytest.mark.parametrize("blank", ["all", "drop", "weigh"])
@@ -205,7 +203,7 @@ def test_guided_ctc_by_hand():
     s, t = frames()
     q, best = softmax(s.numpy(), axis=2), t.argmax(2).numpy()
     on = [[(q[b, f, best[b, f]]) for f in range(T) if best[b, f]] for b in range(B)]
-    assert any(not row for row in on) or any(len(row) < T for row in on)
+    assert any(0 < len(row) < T for row in on)
     expected = np.mean([np.mean([1 - p for p in row]) for row in on if row])
     assert losses.guided_ctc(s, t).item() == pytest.approx(expected, rel=1e-9)
     expected = np.mean([np.mean([-np.log(p) for p in row]) for row in on if row])
@@ -310,4 +308,3 @@ def test_a_student_that_drops_a_recording_still_has_its_shape():
         value = Built({"kind": kind})(Output(blank.clone().requires_grad_(), head=head), teacher, target)
         value.backward()
         assert value.item() == 0
-    assert replace(student, logits=blank).head is head

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from suffuse.transcripts.ctc_decoding import (
+    _Search,
     align,
     beam_search,
     greedy,
@@ -70,6 +71,21 @@ def test_a_beam_of_all_prefixes_is_exact(length, outputs, seed):
     assert [h.units for h in found] == sorted(expected, key=lambda units: -expected[units])
     for hypothesis in found:
         assert hypothesis.log_probability == hypothesis.score == pytest.approx(expected[hypothesis.units], abs=1e-12)
+
+
+@SEEDS
+def test_prefixes_have_the_sums_of_their_paths(seed):
+    """What pruning compares: paths that end in a blank and those that end in the unit, apart."""
+    log_probs = np.concatenate([frames(2, 3, seed), blanks(1, 3), frames(2, 3, seed + 50)])
+    search, expected = _Search(None, 0.0, 0.0), by_paths(log_probs)
+    for number, frame in enumerate(log_probs):
+        search.skip() if number == 2 else search.step(frame, ALL)
+    assert len(search.prefixes) > 15
+    for prefix, *found in zip(search.prefixes, search.ends_blank, search.ends_unit, strict=True):
+        for value, in_unit in zip(found, (False, True), strict=True):
+            paths = [pair for pair in expected[prefix] if bool(pair[1][-1]) == in_unit]
+            wanted = np.exp(total(paths)) if paths else 0.0
+            assert np.exp(value) == pytest.approx(wanted, rel=1e-9, abs=1e-11)
 
 
 @SEEDS

@@ -90,6 +90,6 @@ def test_a_frame_is_certainly_blank_in_numpy_and_torch_alike():
     logits[1, 2] = [-np.inf, 3, -40, -np.inf]
     expected = [[False, True, False], [False, True, False]]
     shifted = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
-    for given_logits in (logits, shifted, (logits + 5).astype(np.float16)):
+    for given_logits in (logits, shifted, (logits + 5).astype(np.float16), (logits - 0.05).astype(np.float16)):
         assert certain_blank(given_logits).tolist() == expected
         assert certain_blank(torch.from_numpy(given_logits)).tolist() == expected
