@@ -33,10 +33,11 @@ def test_the_readmes_quote_current_results(name: str) -> None:
         if re.search(r"\| (helps|faster|no evidence|hurts) \|$", line)
     ]
     settled = [row for row in summary.verdict_rows() if row[7] != summary.UNCHECKED]
-    expected = [[row[3], row[2], *_numbers(row[4])] for row in settled]
-    assert expected[0][0] == numbers[0][1] and _numbers(settled[0][5]) == numbers[0][:1]  # of the longer baseline
-    numbers[0] = numbers[0][1:]
-    assert numbers == expected
+    assert len(numbers) == len(settled)
+    for found, row in zip(numbers, settled, strict=True):
+        expected = [row[3], row[2], *_numbers(row[4])]
+        assert found in (expected, [*_numbers(row[5]), *expected])  # the score of the longest baseline may stand before
+        assert row[7] != "faster" or len(found) > len(expected), "how far did the baseline get?"
 
 
 def _numbers(text: str) -> list[str]:
@@ -48,6 +49,8 @@ def test_every_verdict_is_in_the_table() -> None:
     rows = summary.verdict_rows()
     assert len(rows) == sum(len(result["pairs"]) for result in files)
     assert {pair["teachers"] for result in files for pair in result["pairs"]} == {5}
+    unsettled = [row for row in rows if row[7].endswith(", not settled")]
+    assert all(row[7].startswith("faster") and row[5].endswith("(x8)") for row in unsettled), "there was more to train"
     stated = {"helps", "faster", "no evidence", "hurts", summary.UNCHECKED}
-    assert {row[7] for row in rows} <= stated, "a baseline isn't settled"
+    assert {row[7] for row in rows if row not in unsettled} <= stated
     assert all(row[5] != "-" for row in rows if row[7] == "helps"), "a gain over no longer baseline"
