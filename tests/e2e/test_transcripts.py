@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import yaml
 from e2e_tools import check_success, suffuse
-from transcript_tools import RATE, recipe, utterance, write_table
+from starlette.testclient import TestClient
+from transcript_tools import GAP, LONG, RATE, recipe, utterance, write_table
 
 from suffuse import Predictor, Run
 from suffuse.files import read_json
+from suffuse.serving.app import application
+from suffuse.serving.limits import Limits
 
 
 @pytest.fixture(scope="module")
@@ -141,3 +147,34 @@ def test_what_doesn_t_go_with_a_transcript_is_refused(tmp_path: Path, changes: d
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe(**changes)), encoding="utf-8")
     result = suffuse("prepare", "recipe.yaml", "--out", "run", cwd=tmp_path)
     assert result.code == 2 and words in result.err
+
+
+def test_seconds_with_words_explain_the_text(project: Path):
+    """The stretches of a recording in which nothing is said say next to nothing."""
+    result = check_success(suffuse("explain", "run", "--row", "u140", "--json", cwd=project))
+    student = json.loads(result.out)["models"]["student"]
+    row = next(row for row in csv.DictReader((project / "rows.csv").open(encoding="utf-8")) if row["id"] == "u140")
+    assert student["answer"] == row["words"] and student["unit"] == "log-probability"
+    audio = next(item for item in student["modalities"] if item["name"] == "audio")
+    assert audio["value"] > 0.5  # of the text's probability; without the recording there is none
+    parts = student["parts"]["audio"]["items"]
+    assert sum(part["value"] for part in parts) == pytest.approx(student["parts"]["audio"]["sum"], abs=0.2)
+    spoken = GAP + len(row["words"].split()) * (LONG + GAP)
+    late = [part for part in parts if float(part["name"].split(" ")[0]) > spoken + 0.1]
+    assert all(abs(part["share"]) < 0.1 for part in late)
+
+
+def test_the_server_answers_with_words_and_their_times(predictor: Predictor):
+    app = application({"said": predictor}, Limits(), 1)
+    samples, _ = utterance(["di", "lu"], np.random.default_rng(5))
+    clip = io.BytesIO()
+    soundfile.write(clip, samples, RATE, format="WAV")
+    with TestClient(app) as client:
+        for limit in ({}, {"_top_k": "1"}):
+            reply = client.post("/v1/models/said/predict", files={"audio": ("a.wav", clip.getvalue())}, data=limit)
+            answer = reply.json()["predictions"][0]["answers"]["words"]
+            assert answer["value"] == "di lu" and answer["probabilities"] == {}
+            assert [word["text"] for word in answer["words"]] == ["di", "lu"]
+            assert 0 <= answer["words"][0]["start"] < answer["words"][0]["end"] <= answer["words"][1]["start"]
+        names = [output["name"] for output in client.get("/v2/models/said").json()["outputs"]]
+        assert names == ["words", "words.confidence", "present"]

@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..losses.ctc import ctc_rows
 from ..types import CLASSES, LABELS, NUMBER, TOKENS, Head, Spec
 from .perturbation import ModelRow, NetworkRow
 from .segments import Segments
@@ -35,15 +36,17 @@ GRADIENT_KINDS = ("image", "audio", "sequence")  # entries of numbers: a token o
 
 @dataclass(frozen=True)
 class ExplainedOutput:
-    """The output that is explained: ``index`` among the ``outputs`` of a target."""
+    """The output that is explained: ``index`` among the ``outputs`` of a target; of a transcript its units."""
 
     head: Head
     outputs: slice  # of the target, among the model's
-    index: int
+    index: int | tuple[int, ...]
 
     def evidence(self, logits: Tensor) -> Tensor:
         """(K, C) logits of all targets -> (K,)."""
         own = logits[:, self.outputs]
+        if isinstance(self.index, tuple):
+            return text_evidence(self.head, own, self.index)
         if self.head.kind != CLASSES:
             return own[:, self.index]
         others = torch.arange(own.shape[1], device=own.device) != self.index
@@ -52,6 +55,13 @@ class ExplainedOutput:
     def evidence_array(self, logits: np.ndarray) -> np.ndarray:
         """The same for an array, in float64."""
         return self.evidence(torch.from_numpy(logits).double()).numpy()
+
+
+def text_evidence(head: Head, logits: Tensor, units: tuple[int, ...]) -> Tensor:
+    """(K, T V) logits of a transcript -> (K,) log-probability of these units, over all paths."""
+    target = torch.tensor([len(units), *units], device=logits.device).expand(len(logits), -1)
+    rows = ctc_rows(logits.reshape(len(logits), head.frames, head.frame_outputs), target)
+    return -rows * max(len(units), 1)
 
 
 def target_outputs(spec: Spec, target: int) -> tuple[Head, slice]:

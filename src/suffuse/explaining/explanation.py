@@ -70,7 +70,7 @@ def explain_modalities(
 
 def describe_prediction(spec: Spec, logits: np.ndarray, target: int) -> dict[str, Any]:
     """(C,) logits -> the prediction of a target, its confidence, and the output that is explained: the predicted class,
-    of labels the most probable one, the number."""
+    of labels the most probable one, the number; of a transcript its units."""
     head, outputs = target_outputs(spec, target)
     values = activate(spec.heads, logits[None])[0, outputs]
     if head.kind == NUMBER:
@@ -78,7 +78,7 @@ def describe_prediction(spec: Spec, logits: np.ndarray, target: int) -> dict[str
     if head.kind == TOKENS:
         hypothesis = hypotheses(head, values[None])[0]
         facts = {"target": head.name, "answer": text(head, hypothesis), "confidence": hypothesis.confidence}
-        return {**facts, "output": 0, "unit": UNIT[TOKENS]}
+        return {**facts, "output": hypothesis.units, "unit": UNIT[TOKENS]}
     index = int(values.argmax())
     facts = {"target": head.name, "answer": head.classes[index], "confidence": float(values[index])}
     if head.kind == LABELS:
@@ -98,7 +98,7 @@ def segment_entries(row: ModelRow, settings: Mapping[str, Any]) -> dict[str, Seg
 
 
 def _modalities(
-    names: tuple[str, ...], present: np.ndarray, logits: Logits, spec: Spec, output: tuple[int, int]
+    names: tuple[str, ...], present: np.ndarray, logits: Logits, spec: Spec, output: tuple[int, int | tuple[int, ...]]
 ) -> dict[str, Any]:
     """``modalities``, of those that are present, and the names of the ``absent`` ones."""
     kept = [name for name, p in zip(names, present, strict=True) if p]
@@ -106,7 +106,9 @@ def _modalities(
     return {"modalities": modality_shares(kept, logits, spec, *output), "absent": absent}
 
 
-def modality_shares(names: list[str], logits: Logits, spec: Spec, target: int, index: int) -> list[dict] | str:
+def modality_shares(
+    names: list[str], logits: Logits, spec: Spec, target: int, index: int | tuple[int, ...]
+) -> list[dict] | str:
     """Each modality's Shapley value of output ``index`` of a target, the largest first; the reason, where there are too
     many modalities. Where the model has no prediction, the training prior stands for it."""
     if len(names) > shapley.MAX_MODALITIES:
@@ -116,11 +118,19 @@ def modality_shares(names: list[str], logits: Logits, spec: Spec, target: int, i
     by_subset = logits(shapley.masks(len(names)))
     prior = np.array(spec.log_prior, dtype=np.float32)
     by_subset = np.where(np.isnan(by_subset).any(1, keepdims=True), prior, by_subset)
-    values = activate(spec.heads, by_subset)[:, target_outputs(spec, target)[1]][:, index]
+    values = _explained_values(by_subset, spec, target, index)
     single = 1 << np.arange(len(names))
     alone, lost = values[single], values[-1] - values[(len(values) - 1) ^ single]
     columns = zip(names, shapley.shapley(values), alone, lost, strict=True)
     return ranked([{"name": n, "value": float(v), "alone": float(a), "lost": float(w)} for n, v, a, w in columns])
+
+
+def _explained_values(logits: np.ndarray, spec: Spec, target: int, index: int | tuple[int, ...]) -> np.ndarray:
+    """(S, C) logits -> (S,) probability of the class, label or text; the number."""
+    head, outputs = target_outputs(spec, target)
+    if isinstance(index, tuple):
+        return np.exp(ExplainedOutput(head, outputs, index).evidence_array(logits))
+    return activate(spec.heads, logits)[:, outputs][:, index]
 
 
 def ranked(items: list[dict]) -> list[dict]:
