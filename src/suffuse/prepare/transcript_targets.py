@@ -15,8 +15,8 @@ import numpy as np
 from ..errors import SuffuseError, UsageError
 from ..recipe import Task
 from ..registry import ModalitySettings
-from ..transcripts.units import split
-from ..types import BLANK, TIMED, TOKENS, UNLABELLED, Head
+from ..transcripts.units import codes_of, split
+from ..types import TIMED, TOKENS, UNLABELLED, Head
 
 MAX_UNITS = 10_000
 MAX_OUTPUTS = 1_000_000  # of a row: frames times units
@@ -40,12 +40,10 @@ def head(name: str, task: Task, values: Sequence[str | None], is_train: np.ndarr
 def encode(head: Head, values: Sequence[str | None]) -> np.ndarray:
     """(N, 1 + L) int32: how many units, then each unit's output; V of one that training never has. -1 all over where
     there is no transcript."""
-    code = {unit: number for number, unit in enumerate(head.classes, BLANK + 1)}
     encoded = np.full((len(values), head.columns), UNLABELLED, dtype=np.int32)
-    for row, value in enumerate(values):
-        if value is not None:
-            numbers = [code.get(unit, head.frame_outputs) for unit in split(value, head.units)]
-            encoded[row, : 1 + len(numbers)] = [len(numbers), *numbers]
+    rows = [row for row, value in enumerate(values) if value is not None]
+    for row, codes in zip(rows, codes_of((values[r] or "" for r in rows), head.units, head.classes), strict=True):
+        encoded[row, : 1 + len(codes)] = [len(codes), *codes]
     return encoded
 
 

@@ -229,7 +229,10 @@ class Recipe(Settings):
     def _stored(self) -> Recipe:
         """The store must contain what the student's training reads."""
         sequence_targets.check_frames(
-            self.distill.losses, self.modalities, self.distill.train.augment, self.extract.views
+            self.distill.losses,
+            {name: self.modalities[name] for name in self.student.encoders},
+            self.distill.train.augment,
+            self.extract.views,
         )
         for name in {n for s in self.extract.subsets if not isinstance(s, str) for n in s}:
             if name not in self.modalities:

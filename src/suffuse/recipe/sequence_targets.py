@@ -40,7 +40,8 @@ def check_frames(
     losses: Mapping[str, PartSettings], modalities: Mapping[str, ModalitySettings], augmented: bool, views: int
 ) -> None:
     """Raise ValueError where a loss compares frames of teacher and student, and the student's recording is faster or
-    slower than the one that the teacher answered. ``augmented``: it hears views; ``views``: how many are stored.
+    slower than the one that the teacher answered. ``modalities``: the student's, of which it hears views where
+    ``augmented``; ``views``: how many are stored.
     """
     framewise = [name for name, loss in losses.items() if loss.kind in FRAMEWISE]
     paced = [name for name, settings in modalities.items() if getattr(settings.get("augment"), "speed", 0)]

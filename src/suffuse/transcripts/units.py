@@ -43,10 +43,11 @@ def join(sequence: Iterable[str], units: str) -> str:
     return normalise(("" if units == "characters" else " ").join(sequence))
 
 
-def codes_of(text: str, units: str, classes: Sequence[str]) -> tuple[int, ...]:
-    """A normalised text -> its units' outputs, 1..V-1; V = len(classes) + 1 for those that aren't among the classes."""
+def codes_of(texts: Iterable[str], units: str, classes: Sequence[str]) -> list[tuple[int, ...]]:
+    """Normalised texts -> the outputs of each one's units, 1..V-1; V = len(classes) + 1 for those that aren't among the
+    classes."""
     known = {unit: code for code, unit in enumerate(classes, BLANK + 1)}
-    return tuple(known.get(unit, len(classes) + 1) for unit in split(text, units))
+    return [tuple(known.get(unit, len(classes) + 1) for unit in split(text, units)) for text in texts]
 
 
 def units_of(codes: Iterable[int], classes: Sequence[str]) -> tuple[str, ...]:
