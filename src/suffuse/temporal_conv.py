@@ -83,3 +83,14 @@ def pooled(x: Tensor, mask: Tensor, pool: str) -> Tensor:
         return mean
     top = x.masked_fill(~mask.unsqueeze(2), -torch.inf).amax(1)
     return torch.cat([mean, top.where(mask.any(1, keepdim=True), 0.0)], dim=1)
+
+
+def over_bands(conv: nn.Module, x: Tensor) -> Tensor:
+    """A convolution over steps and bands: (U, C, L, F) -> (U, C', L', F'). In float32 where two bands or one are left:
+    torch's kernel for bfloat16 on CPUs then reads memory beyond the entries, and may give NaN (seen with 2.14.1)."""
+    import torch
+
+    if x.device.type != "cpu" or x.shape[3] > 2 or not torch.is_autocast_enabled("cpu"):
+        return conv(x)
+    with torch.autocast("cpu", enabled=False):
+        return conv(x.float())

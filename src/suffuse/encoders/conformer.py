@@ -24,7 +24,7 @@ from pydantic import Field as Setting
 from pydantic import field_validator
 
 from ..registry import PartDocs, PartSettings
-from ..temporal_conv import norm_of_steps, pooled
+from ..temporal_conv import norm_of_steps, over_bands, pooled
 from ..types import Encoded, Field
 
 if TYPE_CHECKING:
@@ -188,7 +188,7 @@ def _read(settings: Settings, layers: nn.ModuleDict, x: Tensor) -> tuple[Tensor,
     for number, stride in enumerate((2, settings.stride // 2)):
         back = 2 if stride == 1 and settings.look_ahead is not None else 1  # with a stride it sees no later frame
         seen = F.pad(x * mask[:, None, :, None], (0, 0, back, 2 - back))
-        x = layers[f"front{number}"](seen).relu()
+        x = over_bands(layers[f"front{number}"], seen).relu()
         mask = mask[:, ::stride]
     return layers["steps"](x.transpose(1, 2).flatten(2)), mask
 

@@ -18,7 +18,7 @@ from pydantic import field_validator
 
 from ..registry import PartDocs, PartSettings
 from ..sync_batch_norm import total
-from ..temporal_conv import pooled, residual, through
+from ..temporal_conv import over_bands, pooled, residual, through
 from ..types import Encoded, Field
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def encode(settings: Settings, layers: nn.ModuleDict, x: Tensor) -> Encoded:
     """(U, L, F + 1) -> vector (U, D), tokens (U, L', width), token_mask (U, L')."""
     mask, x = x[:, :, -1] > 0, x[:, :, :-1].unsqueeze(1)  # (U, 1, L, F)
     for number in range(len(settings.channels)):
-        x = layers[f"front{number}"](x * mask[:, None, :, None])
+        x = over_bands(layers[f"front{number}"], x * mask[:, None, :, None])
         mask = mask[:, ::2]  # real where the middle of what it saw is
         x = _rectified(layers[f"front_norm{number}"], x, mask)
     x = layers["steps"](x.transpose(1, 2).flatten(2))
