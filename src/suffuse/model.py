@@ -7,12 +7,11 @@ import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from . import encoders, export_integrity, fusions
 from .attention_maps import CELLS, STRETCHES, looks, strengths
@@ -26,6 +25,7 @@ from .registry import implements
 from .types import LOOK, MAP, Batch, Encoded, Field, Frames, Output, Sizes, Spec
 from .unimodal_heads import UnimodalHeads
 from .user_parts import short
+from .weight_shapes import check_weights
 
 FAR, SMALLEST = 6.0, 1e-6  # of a frozen encoder's numbers, in deviations: where they are cut; least deviation
 EPSILON = 1e-12  # of a batch norm that normalises pictures: below any variance's rounding; older torch refuses 0
@@ -59,7 +59,7 @@ class Encoder(nn.Module):
             mean, std = own or (field.statistics["mean"], field.statistics["std"])
             shape, white = ((1, 3, 1, 1), 255) if field.kind == "image" else ((1, 1, -1), 1)
             for name, numbers in (("mean", mean), ("std", std)):
-                # numpy's product: torch's, where no memory is taken (_fit), imports its compiler, which takes seconds
+                # numpy's product: torch's on meta (weight_shapes) imports its compiler, which takes seconds
                 scaled = white * np.asarray(numbers, dtype=np.float32)
                 self.register_buffer(name, torch.tensor(scaled).reshape(shape))
         if self.frozen:
@@ -384,34 +384,10 @@ def open_model(folder: Path) -> FusionModel:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         network, spec = Network.model_validate(config["network"]), Spec.from_json(config["spec"])
         weights = load_file(folder / "model.safetensors")
-        _fit(network, spec, weights)
+        check_weights(lambda: FusionModel(network, spec), weights)
         model = FusionModel(network, spec)
         model.load_state_dict(weights)
     except (OSError, LookupError, TypeError, AttributeError, ValueError, RuntimeError, SafetensorError) as error:
         said = (str(error) or type(error).__name__).splitlines()[0]
         raise SuffuseError("can't load the model", where=folder, got=said) from None
     return model.eval()
-
-
-class _Undrawn(TorchFunctionMode):
-    """Inside, weights aren't drawn. Where they take no memory, drawing would do nothing but import torch's compiler,
-    which takes seconds."""
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if getattr(func, "__module__", None) == nn.init.__name__:
-            return args[0] if args else kwargs["tensor"]
-        return func(*args, **(kwargs or {}))
-
-
-def _fit(network: Network, spec: Spec, weights: dict[str, Tensor]) -> None:
-    """Raise ValueError where the weights aren't those of the network, before it takes any memory: sizes come from a
-    file. A network from another library that can't be drawn without memory is left to ``load_state_dict``."""
-    try:
-        with torch.device("meta"), _Undrawn():
-            drawn = FusionModel(network, spec).state_dict()
-    except (RuntimeError, TypeError):  # NotImplementedError, of an operator without a meta kernel, is a RuntimeError
-        return
-    for name, tensor in drawn.items():
-        if name not in weights or weights[name].shape != tensor.shape:
-            got = list(weights[name].shape) if name in weights else "nothing"
-            raise ValueError(f"the weights hold {got} for {name}, the network wants {list(tensor.shape)}")
