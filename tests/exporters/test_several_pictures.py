@@ -17,7 +17,8 @@ from suffuse.registry import load
 from suffuse.types import Batch, Field, Head, Spec
 
 pytestmark = pytest.mark.slow  # an export takes seconds
-TOKENS = [kind for kind in fusions.TABLE if getattr(load(fusions.TABLE, kind), "TOKENS", False)]
+PARTS = {kind: fusions.load_fusion(kind) for kind in fusions.TABLE}
+TOKENS = [kind for kind, part in PARTS.items() if part.TOKENS and not part.FRAMES]  # the others are of sequences
 KINDS = [kind if kind == "cross_attention" else pytest.param(kind, marks=pytest.mark.long) for kind in TOKENS]
 FIELDS = (
     Field("views", "image", {"size": 16, "places": 3, "mean": [0.5, 0.4, 0.6], "std": [0.25, 0.3, 0.2]}),
