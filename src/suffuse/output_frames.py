@@ -55,7 +55,7 @@ def frames_of(spec: Spec, place: int, part: EncoderPart, settings: PartSettings,
     ratio = max(head.frame / token, token / head.frame)
     if abs(ratio - round(ratio)) > 1e-6:
         raise ValueError(
-            f"got a token for {token:g} ms (or steps), expected a multiple or a fraction of {head.frame:g}"
+            f"got a token for {token:g} seconds (or steps), expected a multiple or a fraction of {head.frame:g}"
         )
     pool, repeat = (round(ratio), 1) if head.frame >= token else (1, round(ratio))
     return Frames(place, head.frames, head.frame_outputs, pool, repeat)

@@ -21,8 +21,8 @@ from .classical.fit_seconds import cross_fit_seconds
 from .evaluation.convergence import FACTORS
 from .prepare.check.cost_estimate import list_trainings, num_entries
 from .prepare.check.table_check import check
+from .prepare.recipe_draft import Draft
 from .prepare.recipe_proposal import TRAIN, Proposal
-from .prepare.recipe_writer import Draft
 from .progress import duration, say
 from .recipe import Recipe
 from .run import Run

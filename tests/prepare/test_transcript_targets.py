@@ -142,3 +142,10 @@ def test_what_doesn_t_go_with_a_transcript_is_refused(tmp_path: Path, changes: d
         raw[section] = {**raw[section], **facts}
     with pytest.raises(UsageError, match=words.replace(".", r"\.")):
         make_recipe(raw, [])
+
+
+def test_the_recipe_on_the_page_of_speech_is_one():
+    page = (Path(__file__).parents[2] / "docs" / "speech.md").read_text(encoding="utf-8")
+    raw = yaml.safe_load(page.partition("```yaml\n")[2].partition("```")[0])
+    recipe = make_recipe({**raw, "data": {"source": "rows.csv", **raw["data"]}}, [])
+    assert recipe.student.fusion.kind == "frames" and recipe.extract.views == 8

@@ -3,8 +3,8 @@
     WER = (S + D + I) / words of the references        word accuracy = 1 - WER, which insertions can make negative
 
 over all rows together, as is usual (Morris et al. 2004), not the mean of the rows' rates. Words are what stands between
-spaces; each Chinese or Japanese character is one. A word that no training row has counts as one
-character where units are words: its text isn't stored. Errors are counted by ``jiwer``.
+spaces; each Chinese or Japanese character is one. Where units are words, one that no training row has
+counts as one character: its text isn't stored. Errors are counted by ``jiwer``.
 """
 
 from __future__ import annotations

@@ -28,6 +28,7 @@ from . import recipe_writer
 from .column_roles import Plan, assign, unused
 from .column_types import WEB, Column, inspect, number_format, sample
 from .forced_roles import force
+from .recipe_draft import Draft, TeacherTraining
 from .table_reading import missing_values, reading_lines
 
 TRAIN = 0.765  # share of the rows that is left for training where splits are made
@@ -103,9 +104,9 @@ class Proposal:
     reading: list[str]  # lines about how the table was read
     unused: list[tuple[str, str]]  # (column, why) of those that no model reads
     plan: Plan  # the roles of the columns
-    draft: recipe_writer.Draft  # sizes and trainings, of which the text is written
+    draft: Draft  # sizes and trainings, of which the text is written
 
-    def redrafted(self, draft: recipe_writer.Draft) -> Proposal:
+    def redrafted(self, draft: Draft) -> Proposal:
         """The proposal with other sizes and trainings."""
         return replace(self, draft=draft, text=recipe_writer.write(self.plan, draft))
 
@@ -185,7 +186,7 @@ def names(columns: Iterable[str]) -> list[str]:
     return plain_names
 
 
-def _draft(plan: Plan, source: str, place: Path, rows: int, preset: Preset) -> recipe_writer.Draft:
+def _draft(plan: Plan, source: str, place: Path, rows: int, preset: Preset) -> Draft:
     """All that the recipe says about data and sizes."""
     transcript = plan.target_type.kind == TOKENS
     used, table = plan.used(), [] if transcript else plan.table()
@@ -213,7 +214,7 @@ def _draft(plan: Plan, source: str, place: Path, rows: int, preset: Preset) -> r
     has_encoder = all(map(_is_installed, (MINILM, TRANSFORMERS)))
     teachers = max(3 if labelled < FEW_LABELS * train else 1, preset.teachers)
     teacher_batch = SPOKEN_ROWS if transcript else batch_size(labelled, not used)
-    return recipe_writer.Draft(
+    return Draft(
         source=_source(source, place),
         rows=rows,
         modalities=modalities,
@@ -227,7 +228,7 @@ def _draft(plan: Plan, source: str, place: Path, rows: int, preset: Preset) -> r
         transcript=transcript,
         few_rows=few_rows,
         pretrained=pictures <= MAX_PRETRAINED and all(map(_is_installed, EFFICIENTNET)),
-        teacher_training=recipe_writer.TeacherTraining(
+        teacher_training=TeacherTraining(
             teacher_batch, round(preset.epochs * epochs(labelled, cost, not used)), teachers
         ),
     )

@@ -283,10 +283,10 @@ def note(head: Head, target: np.ndarray, cells: Cells, where: tuple[list[int], l
             if unseen:
                 notes.note(where[0][row], where[1][row], cells.name, "other", f"label not in training: '{unseen[0]}'")
     if head.kind == TOKENS:
-        for row, value in enumerate(cells.values):
-            if value is not None and (units := transcript_targets.unseen(head, value)):
-                reason = f"{head.units} not in training: {', '.join(map(repr, units[:3]))}"
-                notes.note(where[0][row], where[1][row], cells.name, "other", reason)
+        for row in np.flatnonzero((target[:, 1:] == head.frame_outputs).any(1)):
+            units = transcript_targets.unseen(head, cells.values[row])
+            reason = f"{head.units} not in training: {', '.join(map(repr, units[:3]))}"
+            notes.note(where[0][row], where[1][row], cells.name, "other", reason)
 
 
 def _note_classes(

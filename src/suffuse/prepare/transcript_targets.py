@@ -53,16 +53,10 @@ def unseen(head: Head, value: str) -> list[str]:
     return sorted({unit for unit in split(value, head.units) if unit not in known})
 
 
-def timed(modalities: Mapping[str, ModalitySettings], network: Sequence[str], name: str) -> str:
-    """The modality of a network along which a transcript's frames lie: its first recording, in the recipe's order.
-
-    Raises UsageError where it has none.
-    """
-    for modality, settings in modalities.items():
-        if modality in network and settings.kind in TIMED:
-            return modality
-    got, expected = ", ".join(network), f"a modality of kind {' or '.join(TIMED)}"
-    raise UsageError("a transcript needs a recording", where=f"data.tasks.{name}", got=got, expected=expected)
+def timed(modalities: Mapping[str, ModalitySettings], network: Sequence[str]) -> str:
+    """The modality of a network along which a transcript's frames lie: its first recording, in the recipe's order. A
+    recipe whose network has none was refused (:func:`suffuse.recipe.sequence_targets.check`)."""
+    return next(name for name, settings in modalities.items() if name in network and settings.kind in TIMED)
 
 
 def recordings(
@@ -73,7 +67,7 @@ def recordings(
 
     Raises UsageError where one is of ``audio`` and another of ``sequence``.
     """
-    names = dict.fromkeys(timed(modalities, network, name) for network in networks)
+    names = dict.fromkeys(timed(modalities, network) for network in networks)
     kinds = {modalities[n].kind for n in names}
     if len(kinds) > 1:
         got, expected = ", ".join(f"{n}: {modalities[n].kind}" for n in names), "recordings of one kind"

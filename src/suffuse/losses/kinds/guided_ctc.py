@@ -4,9 +4,9 @@
     log           (1/B) sum_b (1/|G_b|) sum over t in G_b of -log q_bt,u
 
 G_b are the frames in which the teacher's most probable output is a unit, u_bt, and not blank; q = softmax(z_student).
-The paper masks the student's probabilities by the teacher's units and adds their negative sum to CTC's loss: that is
-``probability``, but for a constant and the mean over frames. ``log`` is the cross-entropy in these frames; its gradient
-doesn't vanish where the student gives the unit no probability. Rows in which the teacher says nothing are left out.
+The paper's idea, a mask of the teacher's units on the student's probabilities, is from its abstract; both formulas are
+ours and may differ from its own. ``log`` is the cross-entropy in these frames; its gradient doesn't vanish where the
+student gives the unit no probability. Rows in which the teacher says nothing are left out.
 """
 
 from __future__ import annotations
