@@ -19,6 +19,9 @@ from typing import Any
 import pytest
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does, before torch is loaded
+if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
+    # otherwise every worker, and every process that it starts, has a thread for each core, and they wait for each other
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // int(workers))))
 
 
 @pytest.fixture(scope="session")
