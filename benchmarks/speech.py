@@ -62,8 +62,8 @@ def sources(data: Path, out: Path, heard: tuple[str, ...]) -> tuple[str, ...]:
     """The table, made anew of the manifest; its recordings, without those that nobody hears; the noise of training."""
     folder = data / "digits_noise"
     known = read_yaml(RECIPES / "digits.yaml")["modalities"]
-    if "heard" in heard:
-        known["heard"]["augment"]["noise"]["files"] = str(folder / "noise" / "train_*")
+    for recording in known.values():
+        recording["augment"]["noise"]["files"] = str(folder / "noise" / "train_*")
     chosen = json.dumps({name: known[name] for name in heard})  # JSON is YAML
     return f"data.source={write_table(folder, out / 'digits.csv')}", f"data.root={folder}", f"modalities={chosen}"
 

@@ -22,8 +22,8 @@ CHEAP = ("evaluate.probes=[missing, size]", "evaluate.resamples=100", "export.in
 def test_digits_in_noise_on_a_slice(shared_data: Path, tmp_path: Path):
     data = shared_data / "digits_noise"
     table = write_table(data, tmp_path / "digits.csv", {"train": 64, "val": 24, "test": 24})
-    noise = f"modalities.heard.augment.noise.files={data / 'noise' / 'train_*'}"
-    overrides = (f"data.source={table}", f"data.root={data}", noise, *SHORT, *CHEAP)
+    noise = [f"modalities.{name}.augment.noise.files={data / 'noise' / 'train_*'}" for name in ("clean", "heard")]
+    overrides = (f"data.source={table}", f"data.root={data}", *noise, *SHORT, *CHEAP)
     run = Run.open(RECIPE, overrides, tmp_path / "run")
     assert run_all(run)
     assert read_json(run.path("data", "schema.json"))["heads"][0]["classes"] == WORDS
