@@ -54,6 +54,11 @@ TOYS: dict[str, tuple[str, ...]] = {  # nothing pretrained, one pass, two seeds,
         "student.encoders.sound.width=8",
         "student.encoders.sound.depth=1",
     ),
+    "digits": (
+        *BRIEF,
+        "teacher.fusion={kind: frames, width: 8, depth: 0}",
+        "student.fusion={kind: frames, width: 8, depth: 0}",
+    ),
     "houses": (
         *BRIEF,
         "modalities.photos.size=16",

@@ -20,7 +20,7 @@ from toy import COLOURS
 
 SIDE, RATE, SECONDS = 16, 8000, 0.3
 SPLITS = ("train",) * 6 + ("val",) * 2 + ("test",) * 2
-PRODUCTS, PICTURES, ORDERS, HOUSES = 120, {"train": 100, "test": 20}, 60, 60
+PRODUCTS, PICTURES, ORDERS, HOUSES, STRINGS = 120, {"train": 100, "test": 20}, 60, 60, 60
 DRINKS = ("coffee", "latte", "mocha")
 SLOTS = {
     "roast": ("", "dark roast"),
@@ -32,10 +32,12 @@ SLOTS = {
 
 
 def write_data_sets(folder: Path) -> Path:
-    """``fashion9k``, ``coffee_orders619`` and ``houses535`` with a manifest each, and a package ``easy_vqa``."""
+    """``fashion9k``, ``coffee_orders619``, ``houses535`` and ``digits_noise`` with a manifest each, and a package
+    ``easy_vqa``."""
     _products(folder / "fashion9k")
     _orders(folder / "coffee_orders619")
     _houses(folder / "houses535")
+    _strings(folder / "digits_noise")
     _questions(folder / "easy_vqa")
     return folder
 
@@ -93,6 +95,28 @@ def _houses(folder: Path) -> None:
     write(folder / "manifest.csv", rows)
 
 
+def _strings(folder: Path) -> None:
+    """Each word is a tone, in the recordings with and without noise; the noise of training is a low one."""
+    random, rows = Random(0), []
+    tones = (400, 900, 1500)  # of the words, in order
+    for number in range(STRINGS):
+        split = SPLITS[number % len(SPLITS)]
+        said = [random.choice(DRINKS) for _ in range(random.randint(1, 3))]
+        files = [f"audio/{number}.wav", "" if split == "train" else f"audio/{number}_noisy.wav"]
+        for file in filter(None, files):
+            _sounds(folder / file, [tones[DRINKS.index(word)] for word in said], number)
+        rows.append(
+            {
+                "id": f"s{number}", "split": split, "audio": files[0], "audio_noisy": files[1],
+                "transcript": " ".join(said), "context": f"{' '.join(said)} ; {random.choice(DRINKS)}",
+                "context_has_it": "1", "speaker": "a", "snr": "" if split == "train" else "10",
+                "noise_kind": "", "noise_seen": "" if split == "train" else str(number % 2),
+            }
+        )  # fmt: skip
+    write(folder / "manifest.csv", rows)
+    _sound(folder / "noise" / "train_low.wav", 100, 0)
+
+
 def _questions(package: Path) -> None:
     """Pictures and questions as the package ``easy-vqa`` has them."""
     random = Random(0)
@@ -115,9 +139,14 @@ def _picture(file: Path, colour: str, random: Random) -> None:
 
 
 def _sound(file: Path, hertz: int, number: int) -> None:
+    _sounds(file, [hertz], number)
+
+
+def _sounds(file: Path, tones: list[int], number: int) -> None:
+    """Tones one after the other, in hertz, each so many higher."""
     file.parent.mkdir(parents=True, exist_ok=True)
     time = np.arange(round(RATE * SECONDS)) / RATE
-    samples = 0.5 * np.sin(2 * np.pi * (hertz + number) * time)
+    samples = np.concatenate([0.5 * np.sin(2 * np.pi * (hertz + number) * time) for hertz in tones])
     with wave.open(str(file), "wb") as opened:
         opened.setparams((1, 2, RATE, 0, "NONE", ""))
         opened.writeframes((samples * 32767).astype("<i2").tobytes())

@@ -53,6 +53,7 @@ OF_SCENARIOS = {  # script, which takes the scenarios' data sets -> cases that r
     "causes": (["crossed", "blended"], ["--epochs", "2", "--seeds", "1"]),
     "distillation": (["few"], []),
     "scenarios": (["questions"], []),
+    "speech": (["privileged"], ["--seeds", "2"]),
     "tune": (["questions"], [*TUNE, "--no-baseline"]),
     "verdicts": (["questions"], []),
 }
@@ -62,8 +63,8 @@ RESULT = "\n{}\n"  # elsewhere
 OF_ANOTHER_TOOL = {"peers", "gguf_server"}  # which no environment of ours has
 OF_A_SERVER = {"asked_teacher"}
 LIBRARIES = {
-    "anywhere", "autogluon_peer", "copies", "pooled", "result_file", "rows", "seeds", "shipped", "soak", "summary",
-    "toy", "toy_data", "trials",
+    "anywhere", "autogluon_peer", "copies", "digits_table", "pooled", "result_file", "rows", "seeds", "shipped", "soak",
+    "summary", "toy", "toy_data", "trials",
 }  # fmt: skip
 
 
