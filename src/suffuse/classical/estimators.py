@@ -71,6 +71,8 @@ def _fit_one(head: Head, matrix: Any, target: np.ndarray, features: Features, ki
         target = target.astype(np.int64)
     if len(target) < 2 or (target == target[0]).all():
         return Constant(target[0] if len(target) else 0)
+    if features.is_table:  # boosting can't bin a column without any value; a fold's rows may have none
+        matrix = np.where(np.isnan(matrix).all(0), 0.0, matrix)
     model = _estimator(head, matrix, features, kind)
     with warnings.catch_warnings():  # a fit that stops at its limit of iterations is good enough
         warnings.simplefilter("ignore")
