@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from .classical.fit_seconds import cross_fit_seconds
+from .classical.fit_seconds import cross_fit_seconds, portfolio_seconds
 from .evaluation.convergence import FACTORS
 from .prepare.check.cost_estimate import list_trainings, num_entries
 from .prepare.check.table_check import check
@@ -95,7 +95,7 @@ class Costs:
         teacher = recipe.trained
         if teacher is None or teacher.portfolio is None:
             return frozen
-        fits = cross_fit_seconds(recipe, self._read(recipe), self.labelled, self.outputs, teacher.portfolio.folds)
+        fits = portfolio_seconds(recipe, self._read(recipe), self.labelled, self.outputs)
         return frozen + max(sum(fits.values()) / recipe.compute.threads, max(fits.values(), default=0.0))
 
     def after_students(self, recipe: Recipe) -> float:
@@ -214,7 +214,8 @@ class TimeBudget:
 
 def without_extras(draft: Draft) -> Iterator[Draft]:
     """The draft, and drafts with ever fewer things that aren't trainings: without the exports that are there to be
-    compared, with fewer folds, without sentence encoders, without classical models in the teacher."""
+    compared, with fewer folds, without sentence encoders, with one
+    classical model of a table in the teacher, without classical models."""
     yield draft
     changes: dict[str, Any] = {"compared_exports": False}
     texts = [*draft.shortened, "no export of the teacher, no int8 form"]
@@ -227,6 +228,12 @@ def without_extras(draft: Draft) -> Iterator[Draft]:
         texts.append("no sentence encoder")
         folds = [f"portfolio folds {FEW_FOLDS}"] if "folds" in changes else []
         yield replace(draft, **changes, shortened=(*texts, *folds))
+    folds = [f"portfolio folds {FEW_FOLDS}"] if "folds" in changes else []
+    if draft.folds and any(settings["kind"] == "tabular" for settings in draft.modalities.values()):
+        cheap = replace(draft, **changes, member_seconds=0.0)
+        yield replace(
+            cheap, shortened=(*texts, *folds, "only the cheapest scikit-learn model of a table in the teacher")
+        )
     changes["folds"] = 0
     yield replace(draft, **changes, shortened=(*texts, "no scikit-learn models in the teacher"))
 

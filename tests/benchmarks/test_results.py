@@ -14,7 +14,7 @@ from result_file import KEYS, RESULTS, provenance, write_result
 EARLIER = {  # written before result files had a command; the next run adds it, and the name goes from here
     "answers", "causes", "distillation-any", "distillation-few", "distillation-folds", "distillation-full-25",
     "distillation-full-80", "distillation-houses", "distillation-orders", "distillation-priced", "distillation-quarter",
-    "distillation-same", "distillation-tiny", "evidence", "export", "predict", "prepare", "processes",
+    "distillation-same", "distillation-tiny", "export", "predict", "prepare", "processes",
     "scale", "scenario-orders", "scenario-products", "scenario-questions", "serve", "store", "tune",
 }  # fmt: skip
 

@@ -281,3 +281,33 @@ def test_a_recipe_switches_them_off(run, columns):
         {**run.recipe.model_dump(mode="json"), "evaluate": {"classical_baselines": False}}, Path(run.folder)
     )
     assert classical_models(silent, columns, columns.labelled("test"), lambda share, words: None) == ({}, {})
+
+
+def test_numbers_of_models_with_the_same_inputs_have_weights_that_sum_to_one():
+    """Two models that are each too cautious: few rows may not double the sum of their weights."""
+    draw = np.random.default_rng(0)
+    spec = Spec((), (Head("y", "number"),), (0.0,))
+    target = draw.normal(size=40)
+    outputs = [(0.5 * target + 0.1 * draw.normal(size=40))[:, None] for _ in range(2)]
+    (tied,), (free,) = (pool_weights(spec, outputs, target[:, None], same_inputs=same) for same in (True, False))
+    assert tied.sum() < 1.2 < free.sum()
+    right = [target[:, None], draw.normal(size=(40, 1))]
+    (weights,) = pool_weights(spec, right, target[:, None], same_inputs=True)
+    assert weights[0] > 0.8 > 0.3 > weights[1]  # the better one gets more even so
+
+
+@pytest.mark.parametrize("kind", estimators.TABLE_KINDS)
+def test_every_kind_of_a_table_learns_classes_and_numbers(kind):
+    draw = np.random.default_rng(0)
+    matrix = np.concatenate([draw.normal(size=(200, 3)), np.full((200, 1), 5.0), np.full((200, 1), np.nan)], axis=1)
+    matrix[::9, 0] = np.nan
+    columns = Given(matrix)
+    columns.is_table = True
+    classes = Spec((), (Head("y", "classes", ("a", "b")),), (0.0, 0.0))
+    label = (matrix[:, 1] > 0).astype(np.int64)
+    outputs = estimators.fit(columns, classes, np.arange(150), label, kind).outputs(np.arange(150, 200))
+    assert np.mean(outputs.argmax(1) == label[150:]) > 0.85
+    numbers = Spec((), (Head("y", "number"),), (0.0,))
+    price = 1000 + 300 * matrix[:, 1]
+    said = estimators.fit(columns, numbers, np.arange(150), price[:, None], kind).outputs(np.arange(150, 200))[:, 0]
+    assert 1 - np.var(said - price[150:]) / np.var(price[150:]) > 0.7

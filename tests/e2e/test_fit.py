@@ -20,7 +20,7 @@ from suffuse.recipe import recipe_of_text
 from suffuse.report.run_warnings import BUDGET, budget
 from suffuse.stages import STAGES
 from suffuse.table_run import choose_folder
-from suffuse.time_budget import STUDENT, TEACHER, Costs, TimeBudget, candidates
+from suffuse.time_budget import STUDENT, TEACHER, Costs, TimeBudget, candidates, without_extras
 
 TINY = {  # what takes longest of a run
     "teacher.portfolio": None,
@@ -205,6 +205,10 @@ def test_what_is_not_training_gets_a_part_of_the_budget(tmp_path: Path) -> None:
     kept = {m: (d.compared_exports, d.folds, bool(d.sentences)) for m, d in drafts.items()}
     assert kept[300] == (True, 5, True)
     assert kept[2] == (False, 0, False)
+    steps = list(without_extras(proposal.draft))
+    assert [(d.folds, d.member_seconds) for d in steps[-2:]] == [(3, 0.0), (0, None)]
+    cheap = recipe_of_text(proposal.redrafted(steps[-2]).text)
+    assert cheap.trained and cheap.trained.portfolio and cheap.trained.portfolio.seconds == 0
     values = [sum(map(int, kept[m])) for m in sorted(kept)]
     assert values == sorted(values) and len(set(values)) > 2
     text = proposal.redrafted(drafts[2]).text

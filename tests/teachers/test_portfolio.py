@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from suffuse import pipeline
-from suffuse.classical.cross_fitting import cross_fit, cross_fit_modalities
+from suffuse.classical.cross_fitting import cross_fit, cross_fit_members
 from suffuse.classical.features import modality_features
+from suffuse.classical.members import portfolio_members
 from suffuse.data.columns import Columns
 from suffuse.engine.inference import score
 from suffuse.errors import SuffuseError
@@ -110,7 +111,7 @@ def test_labels_of_validation_and_test_rows_are_not_fitted(run, columns):
 def test_it_is_at_least_as_good_as_its_members_on_validation(run, columns, teacher):
     facts = read_json(run.path("teacher", "training.json"))
     members = facts["portfolio"]
-    assert list(members) == [NETWORK, "title", "notes"]
+    assert set(members) == {NETWORK, "title", "notes"}
     rows = columns.labelled("validation")
     own = score(columns.spec, batch_query.logits(teacher, rows), columns.target[rows])
     assert own == facts["validation"]
@@ -146,7 +147,9 @@ def test_the_fingerprint_is_of_network_outputs_and_weights(teacher):
 
 def test_members_that_are_there_are_not_fitted_again(run, columns, tmp_path, monkeypatch):
     fold = fold_of(columns, 4, run.recipe.seed)
-    before = cross_fit_modalities(run, columns, fold, tmp_path, lambda share, words: None)
+    before = cross_fit_members(
+        run, columns, fold, tmp_path, portfolio_members(run.recipe, columns)[0], lambda share, words: None
+    )
     content = {name: file.read_bytes() for name, file in before.items()}
     before["notes"].unlink()  # killed before it was written
     fitted = []
@@ -154,21 +157,32 @@ def test_members_that_are_there_are_not_fitted_again(run, columns, tmp_path, mon
         "suffuse.classical.cross_fitting.modality_features",
         lambda run, columns, name: (fitted.append(name), modality_features(run, columns, name))[1],
     )
-    again = cross_fit_modalities(run, columns, fold, tmp_path, lambda share, words: None)
+    again = cross_fit_members(
+        run, columns, fold, tmp_path, portfolio_members(run.recipe, columns)[0], lambda share, words: None
+    )
     assert fitted == ["notes"]
     assert {name: file.read_bytes() for name, file in again.items()} == content
 
 
 def test_fits_in_processes_have_the_same_bits(run, columns, tmp_path, monkeypatch):
     fold = fold_of(columns, 4, run.recipe.seed)
-    files = cross_fit_modalities(run, columns, fold, tmp_path / "here", lambda share, words: None)
+    files = cross_fit_members(
+        run, columns, fold, tmp_path / "here", portfolio_members(run.recipe, columns)[0], lambda share, words: None
+    )
     two = dataclasses.replace(
         run, recipe=run.recipe.model_copy(update={"compute": run.recipe.compute.model_copy(update={"threads": 2})})
     )
     monkeypatch.setattr("suffuse.classical.cross_fitting.BRIEF_SECONDS", 0.0)
     monkeypatch.setattr("suffuse.classical.cross_fitting._write", None)  # nothing is fitted in this process
     told: list[str] = []
-    again = cross_fit_modalities(two, columns, fold, tmp_path / "beside", lambda share, words: told.append(words))
+    again = cross_fit_members(
+        two,
+        columns,
+        fold,
+        tmp_path / "beside",
+        portfolio_members(two.recipe, columns)[0],
+        lambda share, words: told.append(words),
+    )
     assert {n: file.read_bytes() for n, file in again.items()} == {n: file.read_bytes() for n, file in files.items()}
     assert any(words.startswith("classical: notes, fold") for words in told)
 

@@ -1,9 +1,10 @@
 """scikit-learn models for each kind of target: features (N, K) -> outputs (N, C) as a network has them.
 
 Classes: logistic regression; labels: one for each label; numbers: ridge regression with its penalty chosen by
-leave-one-out (generalised cross-validation). On columns of a table the mean of that, of histogram gradient boosting (Ke
-et al. 2017), which reads missing numbers and categories as they are, and of extremely randomised trees (Geurts, Ernst &
-Wehenkel 2006). Outputs are log-probabilities, log-odds of labels, and
+leave-one-out (generalised cross-validation). Columns of a table have several kinds: that linear model; histogram
+gradient boosting (Ke et al. 2017), which reads missing numbers and categories as they are; extremely randomised trees
+(Geurts, Ernst & Wehenkel 2006); and the linear model on a radial kernel that some rows approximate (Nystroem; Williams
+& Seeger 2001). A baseline is the mean of the first three. Outputs are log-probabilities, log-odds of labels, and
 numbers in the units of the run's targets.
 """
 
@@ -26,6 +27,12 @@ ITERATIONS = 100  # of logistic regression
 PENALTIES = (0.1, 1.0, 10.0, 100.0, 1000.0)  # of ridge regression, to choose from
 STOPPING_ROWS = 2000  # from which boosting of several classes stops by a tenth of them
 TREES = 200  # extremely randomised ones
+KERNEL_ROWS = 500  # rows that a kernel is approximated by, at most
+KERNEL_GAMMA = 0.3  # of the kernel exp(-gamma d^2), divided by the number of columns
+KERNEL_STRENGTH = 100.0  # inverse penalty of logistic regression on the kernel
+KERNEL_PENALTIES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)  # of ridge regression on it
+MEAN = "mean"  # of boosting, trees and the linear model
+BOOSTING, EXTRA_TREES, LINEAR, KERNEL = TABLE_KINDS = ("boosting", "trees", "linear", "kernel")
 MAX_CATEGORY_CODES = 255  # that histogram gradient boosting takes; a column with more is read as numbers
 
 
@@ -46,33 +53,35 @@ class Fitted:
         return outputs.astype(np.float32)
 
 
-def fit(features: Features, spec: Spec, rows: np.ndarray, target: np.ndarray) -> Fitted:
+def fit(features: Features, spec: Spec, rows: np.ndarray, target: np.ndarray, kind: str = MEAN) -> Fitted:
     """Fit a model of each target on those of the ``rows`` (N,) that have it. ``target``: all rows' targets, see
-    :class:`suffuse.types.Spec`."""
+    :class:`suffuse.types.Spec`. ``kind``: of ``TABLE_KINDS`` for a table; any other modality has its linear model."""
     matrix = features.fit(rows)
     models = []
     for head, values in spec.targets(target[rows]):
         known = np.asarray(head.known(values))
         columns = values[known].T if head.kind == LABELS else values[known][None]
-        models.append([_fit_one(head, matrix[np.flatnonzero(known)], y, features) for y in columns])
+        models.append([_fit_one(head, matrix[np.flatnonzero(known)], y, features, kind) for y in columns])
     return Fitted(features, models, spec)
 
 
-def _fit_one(head: Head, matrix: Any, target: np.ndarray, features: Features) -> Any:
+def _fit_one(head: Head, matrix: Any, target: np.ndarray, features: Features, kind: str) -> Any:
     """A fitted model; of a target with a single value a :class:`Constant`."""
     if head.kind in (CLASSES, LABELS):
         target = target.astype(np.int64)
     if len(target) < 2 or (target == target[0]).all():
         return Constant(target[0] if len(target) else 0)
-    model = _estimator(head, matrix, features)
+    if features.is_table:  # boosting can't bin a column without any value; a fold's rows may have none
+        matrix = np.where(np.isnan(matrix).all(0), 0.0, matrix)
+    model = _estimator(head, matrix, features, kind)
     with warnings.catch_warnings():  # a fit that stops at its limit of iterations is good enough
         warnings.simplefilter("ignore")
         return model.fit(matrix, target)
 
 
-def _estimator(head: Head, matrix: Any, features: Features) -> Any:
+def _estimator(head: Head, matrix: Any, features: Features, kind: str) -> Any:
     if features.is_table:
-        return _table_estimator(head, matrix, features)
+        return _table_estimator(head, matrix, features, kind)
     linear = optional("sklearn.linear_model", "train")
     if head.kind not in (CLASSES, LABELS):
         return linear.RidgeCV(PENALTIES) if _dense(matrix) else linear.Ridge(1.0)
@@ -80,33 +89,56 @@ def _estimator(head: Head, matrix: Any, features: Features) -> Any:
     return linear.LogisticRegression(C=strength, max_iter=ITERATIONS)
 
 
-def _table_estimator(head: Head, matrix: np.ndarray, features: Features) -> Any:
-    """The mean of three models that err differently: the mean of their probabilities, or of their numbers."""
+def _table_estimator(head: Head, matrix: np.ndarray, features: Features, kind: str) -> Any:
+    """One of ``TABLE_KINDS``, or the mean of three of them: of their probabilities, or of their numbers."""
+    ensemble = optional("sklearn.ensemble", "train")
+    codes = [c for c in features.categories if matrix[:, c].max(initial=0) <= MAX_CATEGORY_CODES - 1]
+    is_discrete = head.kind in (CLASSES, LABELS)
+    if kind != MEAN:
+        return _table_kind(kind, head, matrix, codes)
+    vote: Any = partial(ensemble.VotingClassifier, voting="soft") if is_discrete else ensemble.VotingRegressor
+    return vote([(each, _table_kind(each, head, matrix, codes)) for each in (BOOSTING, EXTRA_TREES, LINEAR)])
+
+
+def _table_kind(kind: str, head: Head, matrix: np.ndarray, codes: list[int]) -> Any:
     ensemble, linear = optional("sklearn.ensemble", "train"), optional("sklearn.linear_model", "train")
     make_pipeline = optional("sklearn.pipeline", "train").make_pipeline
+    is_discrete = head.kind in (CLASSES, LABELS)
+    if kind == BOOSTING:
+        # 100 trees for each of many classes overfit and take long; of few rows none are spared to tell when to stop
+        is_many = head.kind == CLASSES and len(head.classes) > 2 and len(matrix) >= STOPPING_ROWS
+        stops: Any = True if is_many else "auto"
+        boosting = ensemble.HistGradientBoostingClassifier if is_discrete else ensemble.HistGradientBoostingRegressor
+        return boosting(random_state=0, categorical_features=codes or None, early_stopping=stops)
+    if kind == EXTRA_TREES:
+        trees = ensemble.ExtraTreesClassifier if is_discrete else ensemble.ExtraTreesRegressor
+        filled = optional("sklearn.impute", "train").SimpleImputer(keep_empty_features=True)
+        return make_pipeline(filled, trees(TREES, random_state=0))
+    columns = _standardised(matrix, codes, sparse=kind != KERNEL)
+    if kind == LINEAR:
+        model = linear.LogisticRegression(max_iter=ITERATIONS) if is_discrete else linear.RidgeCV(PENALTIES)
+        return make_pipeline(columns, model)
+    kernel = optional("sklearn.kernel_approximation", "train").Nystroem(
+        gamma=KERNEL_GAMMA / max(matrix.shape[1], 1), n_components=min(KERNEL_ROWS, len(matrix)), random_state=0
+    )
+    if is_discrete:
+        return make_pipeline(columns, kernel, linear.LogisticRegression(C=KERNEL_STRENGTH, max_iter=ITERATIONS))
+    # the penalties are for numbers of variance 1
+    ridge = optional("sklearn.compose", "train").TransformedTargetRegressor(
+        linear.RidgeCV(KERNEL_PENALTIES), transformer=optional("sklearn.preprocessing", "train").StandardScaler()
+    )
+    return make_pipeline(columns, kernel, ridge)
+
+
+def _standardised(matrix: np.ndarray, codes: list[int], sparse: bool) -> Any:
+    """Numbers with variance 1, their mean where they are missing; an indicator for each code."""
+    make_pipeline = optional("sklearn.pipeline", "train").make_pipeline
     impute, preprocessing = optional("sklearn.impute", "train"), optional("sklearn.preprocessing", "train")
-    transformer = optional("sklearn.compose", "train").ColumnTransformer
-    codes = [c for c in features.categories if matrix[:, c].max(initial=0) <= MAX_CATEGORY_CODES - 1]
     numbers = [c for c in range(matrix.shape[1]) if c not in codes]
     standardised = make_pipeline(impute.SimpleImputer(keep_empty_features=True), preprocessing.StandardScaler())
-    indicators = preprocessing.OneHotEncoder(handle_unknown="ignore")
-    columns = transformer([("numbers", standardised, numbers), ("codes", indicators, codes)])
-    filled = impute.SimpleImputer(keep_empty_features=True)
-    # 100 trees for each of many classes overfit and take long; of few rows none are spared to tell when to stop
-    is_many = head.kind == CLASSES and len(head.classes) > 2 and len(matrix) >= STOPPING_ROWS
-    stops: Any = True if is_many else "auto"
-    if head.kind in (CLASSES, LABELS):
-        boosting, trees = ensemble.HistGradientBoostingClassifier, ensemble.ExtraTreesClassifier
-        regression = linear.LogisticRegression(max_iter=ITERATIONS)
-        vote: Any = partial(ensemble.VotingClassifier, voting="soft")
-    else:
-        boosting, trees = ensemble.HistGradientBoostingRegressor, ensemble.ExtraTreesRegressor
-        regression, vote = linear.RidgeCV(PENALTIES), ensemble.VotingRegressor
-    return vote([
-        ("boosting", boosting(random_state=0, categorical_features=codes or None, early_stopping=stops)),
-        ("trees", make_pipeline(filled, trees(TREES, random_state=0))),
-        ("linear", make_pipeline(columns, regression)),
-    ])  # fmt: skip
+    indicators = preprocessing.OneHotEncoder(handle_unknown="ignore", sparse_output=sparse)
+    transformer = optional("sklearn.compose", "train").ColumnTransformer
+    return transformer([("numbers", standardised, numbers), ("codes", indicators, codes)])
 
 
 def _dense(matrix: Any) -> bool:

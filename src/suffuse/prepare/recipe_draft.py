@@ -40,6 +40,7 @@ class Draft:
     allowed_dir: str | None = None
     longer_baselines: bool = True  # where a comparison isn't settled
     compared_exports: bool = True  # also the teacher's export and an int8 form, where they are worth it
+    member_seconds: float | None = None  # estimated, that the portfolio's models may take
     transcript: bool = False  # the target is a sequence, along the first recording
     minutes: float | None = None  # the time budget that the trainings were chosen for
     shortened: tuple[str, ...] = ()  # what the budget left out of the proposal

@@ -266,7 +266,8 @@ def _network(draft: Draft, size: dict) -> list[str]:
         return lines
     if draft.folds:
         comment = "scikit-learn models of each modality teach with the network"
-        lines.append(_line(f"  portfolio: {{folds: {draft.folds}}}", comment))
+        limit = "" if draft.member_seconds is None else f", seconds: {draft.member_seconds:g}"
+        lines.append(_line(f"  portfolio: {{folds: {draft.folds}{limit}}}", comment))
     if draft.teacher_training.seeds > 1:
         lines.append(_line(f"  num_seeds: {draft.teacher_training.seeds}", "so many trainings, ..."))
         lines.append(_line("  ensemble: true", "... and the mean of their answers teaches"))

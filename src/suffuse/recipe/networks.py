@@ -146,6 +146,19 @@ class Portfolio(Settings):
     folds: int = Field(
         default=5, ge=2, le=20
     )  # parts of the training rows; each is answered by models fitted on the rest
+    table_kinds: tuple[Literal["boosting", "trees", "linear", "kernel"], ...] = Field(
+        default=("boosting", "trees", "linear", "kernel"), min_length=1
+    )  # models of a table
+    seconds: float | None = Field(
+        default=None, ge=0
+    )  # estimated, of all models; those that don't fit are skipped, but for the cheapest of each modality
+
+    @field_validator("table_kinds")
+    @classmethod
+    def _different(cls, kinds: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(kinds)) < len(kinds):
+            raise ValueError(f"got {', '.join(kinds)}, expected each kind once")
+        return kinds
 
 
 class Teacher(Network):

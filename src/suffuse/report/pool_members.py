@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..engine.seed_selection import best_seed
 from ..files import read_json
 from ..opinion_pool import JOINT, NETWORK
@@ -17,10 +19,8 @@ def members_table(run: Run) -> TextTable | None:
     student. None where nothing is pooled. Of several targets the weights' mean is shown."""
     rows: list[tuple[str, ...]] = []
     teacher = read_json(run.path("teacher", "training.json")) or {}
-    for member, facts in (teacher.get("portfolio") or {}).items():
-        metric, value = next(iter(facts["validation"].items()))
-        name = t("its network") if member == NETWORK else f"scikit-learn, {member}"
-        rows.append((t("teacher"), name, metric_format.ascii_value(metric, value), _mean(facts["weights"])))
+    if teacher.get("portfolio"):
+        rows += [(t("teacher"), *row) for row in _members(portfolio_entries(run) or [])]
     rows += [(t("the teacher's network"), *row) for row in _heads(teacher)]
     if run.path("student").is_dir():
         student = read_json(run.path("student", best_seed(run.path("student")), "training.json")) or {}
@@ -28,12 +28,44 @@ def members_table(run: Run) -> TextTable | None:
     if not rows:
         return None
     title = t("What answers are pooled from (weights of rows with all modalities, fitted on validation rows)")
-    return TextTable(title, (t("model"), t("member"), t("validation"), t("weight")), rows)
+    return TextTable(title, (t("model"), t("member"), t("validation"), t("seconds"), t("weight")), rows)
 
 
-def _heads(facts: dict) -> list[tuple[str, str, str]]:
+def portfolio_entries(run: Run) -> list[dict[str, Any]] | None:
+    """The leaderboard of the teacher's portfolio; of a teacher from before there was one its members, without seconds.
+    None where it has no portfolio."""
+    entries = read_json(run.path("teacher", "portfolio", "leaderboard.json"))
+    if entries is not None:
+        return entries
+    members = (read_json(run.path("teacher", "training.json")) or {}).get("portfolio")
+    return [{"member": name, **facts} for name, facts in members.items()] if members else None
+
+
+def leaderboard_table(entries: list[dict[str, Any]]) -> TextTable:
+    """The members with their score, seconds and weight."""
+    headings = (t("member"), t("validation"), t("seconds"), t("weight"))
+    return TextTable(t("Members of the teacher"), headings, _members(entries))
+
+
+def _members(entries: list[dict[str, Any]]) -> list[tuple[str, ...]]:
+    rows = []
+    for entry in entries:
+        name = t("its network") if entry["member"] == NETWORK else f"scikit-learn, {entry['member']}"
+        if "skipped" in entry:
+            rows.append((name, t("skipped: budget"), f"~{entry['estimated_seconds']:.1f}", ""))
+            continue
+        metric, value = next(iter(entry["validation"].items()))
+        score, error = metric_format.ascii_value(metric, value), entry.get("standard_error")
+        if error is not None:
+            score += f" +- {metric_format.ascii_value(metric, error)}"
+        seconds = entry.get("seconds")
+        rows.append((name, score, "" if seconds is None else f"{seconds:.1f}", _mean(entry["weights"])))
+    return rows
+
+
+def _heads(facts: dict) -> list[tuple[str, ...]]:
     heads = facts.get("heads") or {}
-    return [(t(name) if name == JOINT else name, "", _mean(weights)) for name, weights in heads.items()]
+    return [(t(name) if name == JOINT else name, "", "", _mean(weights)) for name, weights in heads.items()]
 
 
 def _mean(weights: dict[str, float]) -> str:

@@ -14,7 +14,7 @@ from ..run import Run
 from . import modality_ablation, run_warnings, scores_table, verdict_text
 from .contribution_section import contribution_table
 from .formatting import align_columns
-from .pool_members import members_table
+from .pool_members import members_table, portfolio_entries
 from .readiness_text import readiness
 from .robustness_section import subsets_table
 from .seed_scores import seed_table
@@ -82,6 +82,7 @@ def summary(run: Run) -> dict[str, Any]:
         "duplicates": schema.get("duplicates"),
         "scores": scores_table.scores(run),
         "comparisons": read_json(run.path("scores", "comparisons.json")) or [],
+        "portfolio": portfolio_entries(run),
         "label_curve": read_json(run.path("scores", "label-curve.json")),
         "report": str(run.path("report.html")),
         "export": str(run.path("export")),

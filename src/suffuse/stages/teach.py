@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from .. import losses
-from ..classical.cross_fitting import cross_fit_modalities
+from ..classical.cross_fitting import cross_fit_members
+from ..classical.members import portfolio_members, weighted
 from ..data.columns import Columns
 from ..data.sampler import Sampler
 from ..data.training_views import Viewer
@@ -32,14 +33,15 @@ from ..engine.workers import is_brief, run_jobs
 from ..errors import SuffuseError
 from ..files import read_array, read_json, write_json
 from ..model import open_model
-from ..opinion_pool import NETWORK
 from ..progress import Tell, progress, say
 from ..registry import settings
+from ..report.pool_members import leaderboard_table
 from ..run import Run
 from ..subsample import training_sample
 from ..teachers import Teacher, batch_query, portfolio
 from ..teachers.ensemble import combine
 from ..teachers.factory import open_external, open_network
+from ..teachers.leaderboard import LEADERBOARD, leaderboard
 from ..teachers.out_of_fold import fold_of
 from ..teachers.portfolio import Portfolio
 from ..teachers.teacher_seeds import seed_folder
@@ -196,15 +198,45 @@ def fit_portfolio(run: Run, where: tuple[Path, int], network: Teacher, tell: Tel
     teacher, columns = run.recipe.trained, Columns.open(run.path("data"))
     assert teacher and teacher.portfolio
     place = where[0] / portfolio.FOLDER
+    if not (place / portfolio.WEIGHTS).exists():
+        weigh_portfolio(run, columns, network, (place, where[1]), tell)
+    remove_unweighted(place)
+    return Portfolio.open(network, columns, place)
+
+
+def weigh_portfolio(run: Run, columns: Columns, network: Teacher, where: tuple[Path, int], tell: Tell) -> None:
+    """Cross-fit the members, and write leaderboard and weights; the weights last, they say that all is there."""
+    place, teacher = where[0], run.recipe.trained
+    assert teacher and teacher.portfolio
     fold = fold_of(columns, teacher.portfolio.folds, where[1])
-    files = cross_fit_modalities(run, columns, fold, place, lambda share, words: tell(0.9 * share, words))
-    outputs = {name: read_array(file, "r") for name, file in files.items()}
+    members, skipped = portfolio_members(run.recipe, columns)
+    files = cross_fit_members(run, columns, fold, place, members, lambda share, words: tell(0.9 * share, words))
+    names = [m.name for n in columns.spec.names for m in members if m.modality == n]
+    outputs = {name: read_array(files[name], "r") for name in names}
     rows = columns.labelled("validation")
     if teacher.folds:
         rows = np.concatenate([rows, training_sample(columns.labelled("train"))])
     tell(0.9, "weights of the portfolio")
-    write_json(place / portfolio.WEIGHTS, portfolio.subset_weights(network, columns, outputs, rows))
-    return Portfolio.open(network, columns, place)
+    weights = portfolio.subset_weights(network, columns, outputs, rows)
+    validation = batch_query.logits(network, columns.labelled("validation"))
+    seconds = {
+        name: (read_json(file.with_suffix(".json")) or {"seconds": None})["seconds"] for name, file in files.items()
+    }
+    full = weights["+".join(columns.spec.names)]
+    entries = leaderboard(columns, validation, outputs, full, seconds, skipped)
+    write_json(place / LEADERBOARD, entries)
+    for line in leaderboard_table(entries).lines():
+        say(line)
+    write_json(place / portfolio.WEIGHTS, weights)
+
+
+def remove_unweighted(place: Path) -> None:
+    """Remove the outputs of members that have no weight in any set of modalities, and the keys of all."""
+    weights = read_json(place / portfolio.WEIGHTS)
+    for file in place.glob("*.npy"):
+        if not weighted(weights, file.stem):
+            file.unlink()
+        file.with_suffix(".json").unlink(missing_ok=True)
 
 
 def score_trained(run: Run, place: Path, members: Portfolio | None = None) -> dict:
@@ -224,24 +256,17 @@ def score_trained(run: Run, place: Path, members: Portfolio | None = None) -> di
         facts |= {"ensemble": len(places), "best": facts["validation"]}
         facts["validation"] = scored(columns.labelled("validation"))
     if members:
-        known = facts.get("portfolio", {}).get(NETWORK)  # written before a kill
-        facts |= portfolio_facts(columns, members, known["validation"] if known else facts["validation"])
+        facts["portfolio"] = portfolio_facts(place / portfolio.FOLDER)
         facts["validation"] = scored(columns.labelled("validation"))
     facts["by_heart"] = is_memorised(columns.spec.heads, facts["training"])
     write_json(place / "training.json", facts)
     return facts
 
 
-def portfolio_facts(columns: Columns, members: Portfolio, network: dict[str, float]) -> dict[str, Any]:
-    """``portfolio``: each member's score on validation rows, and its weights for rows with all modalities."""
-    rows = columns.labelled("validation")
-    scores = {NETWORK: network}
-    for name, outputs in members.outputs.items():
-        scores[name] = score(columns.spec, outputs[rows], columns.target[rows])
-    full, heads = members.weights["+".join(columns.spec.names)], columns.spec.heads
-    weights = [{head.name: float(w[m]) for head, w in zip(heads, full, strict=True)} for m in range(len(scores))]
-    listed = zip(scores.items(), weights, strict=True)
-    return {"portfolio": {name: {"validation": value, "weights": own} for (name, value), own in listed}}
+def portfolio_facts(folder: Path) -> dict[str, Any]:
+    """Each member's score on validation rows, and its weights for rows with all modalities."""
+    entries = [entry for entry in read_json(folder / LEADERBOARD) or [] if "validation" in entry]
+    return {entry["member"]: {key: entry[key] for key in ("validation", "weights")} for entry in entries}
 
 
 def trained_logits(run: Run, columns: Columns, places: list[Path], rows: np.ndarray) -> np.ndarray:

@@ -1,9 +1,10 @@
 """The trained network and classical models of each modality as one teacher: their late fusion.
 
-The classical models are cross-fitted (:mod:`suffuse.classical.cross_fitting`): a training row is answered by models
-that weren't fitted on it. ``teacher/portfolio/`` holds their outputs for every row of the run, and the weights of all
-members for each set of modalities (:mod:`suffuse.opinion_pool`). A row is fused with the weights of the
-modalities that it has, or that may be read of it. Taps other than logits are the network's.
+A text, picture or recording has one model, a table several (:mod:`suffuse.classical.members`). They are cross-fitted
+(:mod:`suffuse.classical.cross_fitting`): a training row is answered by models that weren't fitted on it.
+``teacher/portfolio/`` holds their outputs for every row of the run, and the weights of all members for each set of
+modalities (:mod:`suffuse.opinion_pool`). Outputs of a member without any weight aren't kept. A row is fused with the
+weights of the modalities that it has, or that may be read of it. Taps other than logits are the network's.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from ..activations import softmax
+from ..classical.members import modality_of, weighted
 from ..data.columns import Columns
 from ..errors import SuffuseError
 from ..files import read_array, read_json
@@ -35,19 +37,19 @@ class Portfolio:
     """An opened network, the outputs of the classical models, and the weights."""
 
     network: Teacher
-    outputs: Mapping[str, np.ndarray]  # modality -> (N, C) outputs of its classical model
+    outputs: Mapping[str, np.ndarray]  # classical model -> (N, C) outputs
     weights: Mapping[str, np.ndarray]  # set of modalities, as `a+b` -> (H, 1 + M), the network's first
     columns: Columns
 
     @classmethod
     def open(cls, network: Teacher, columns: Columns, folder: Path) -> Portfolio:
         """Open what ``teach`` wrote. Raises SuffuseError where it isn't complete."""
-        names = columns.spec.names
         written = read_json(folder / WEIGHTS)
-        outputs = {name: read_array(folder / f"{name}.npy", "r") for name in names}
         if written is None:
             raise SuffuseError("the portfolio has no weights", where=folder / WEIGHTS)
-        members = [NETWORK, *names]
+        named = next(iter(next(iter(written.values())).values()))
+        members = [name for name in named if name == NETWORK or weighted(written, name)]
+        outputs = {name: read_array(folder / f"{name}.npy", "r") for name in members if name != NETWORK}
         weights = {
             subset: np.array([[of_target[member] for member in members] for of_target in of_subset.values()])
             for subset, of_subset in written.items()
@@ -103,14 +105,15 @@ class Portfolio:
 def member_outputs(
     spec: Spec, network_logits: np.ndarray, outputs: Mapping[str, np.ndarray], rows: np.ndarray, mask: np.ndarray
 ) -> list[np.ndarray]:
-    """1 + M arrays (B, C): of the network, and of each modality's classical model; of a hidden one the prior."""
+    """1 + M arrays (B, C): of the network, and of each classical model; of one whose modality is hidden the prior."""
     prior = np.tile(np.asarray(spec.log_prior, np.float32), (len(rows), 1))
     parts = [
         np.log(np.maximum(softmax(part), FLOOR)) if head.kind == CLASSES else part
         for head, part in spec.parts(network_logits)
     ]
     network = np.concatenate(parts, axis=1) if mask.any() else prior
-    return [network, *(outputs[name][rows] if kept else prior for name, kept in zip(spec.names, mask, strict=True))]
+    is_kept = dict(zip(spec.names, mask, strict=True))
+    return [network, *(values[rows] if is_kept[modality_of(name)] else prior for name, values in outputs.items())]
 
 
 def subsets(names: tuple[str, ...]) -> list[tuple[str, ...]]:
@@ -123,7 +126,8 @@ def subsets(names: tuple[str, ...]) -> list[tuple[str, ...]]:
 def subset_weights(
     network: Teacher, columns: Columns, outputs: Mapping[str, np.ndarray], rows: np.ndarray
 ) -> dict[str, dict[str, dict[str, float]]]:
-    """Set of modalities -> target -> member -> weight, from ``rows`` that no member was fitted on."""
+    """Set of modalities -> target -> member -> weight, from ``rows`` that no member was fitted on. A member whose
+    modality isn't in the set has weight 0."""
     spec, weights = columns.spec, {}
     for subset in subsets(spec.names):
         mask = np.array([name in subset for name in spec.names])
@@ -132,10 +136,12 @@ def subset_weights(
         logits = np.zeros((0, spec.outputs), np.float32)
         if len(complete):
             logits = batch_query.logits(network, complete, names=seen)
-        members = member_outputs(spec, logits, outputs, complete, mask)
-        matrix = pool_weights(spec, members, columns.target[complete])
+        visible = {name: values for name, values in outputs.items() if modality_of(name) in subset}
+        members = member_outputs(spec, logits, visible, complete, mask)
+        matrix = pool_weights(spec, members, columns.target[complete], same_inputs=len(subset) == 1)
         weights["+".join(subset)] = {
-            head.name: dict(zip([NETWORK, *spec.names], row.tolist(), strict=True))
+            head.name: dict.fromkeys([NETWORK, *outputs], 0.0)
+            | dict(zip([NETWORK, *visible], row.tolist(), strict=True))
             for head, row in zip(spec.heads, matrix, strict=True)
         }
     return weights
