@@ -29,7 +29,7 @@ PATIENCE = 30.0  # seconds in which nobody leads, until another process of sever
 
 def inputs(run: Run, stage: Stage) -> dict[str, Any]:
     """Everything that decides a stage's result: recipe keys, the stages before it, and the source's content."""
-    recipe = run.recipe.model_dump(mode="json")
+    recipe = run.source_recipe.model_dump(mode="json")
     found: dict[str, Any] = {"format": stage.format}
     for key in stage.recipe:
         for name, value in _at(recipe, key.split("."), ()):
@@ -52,12 +52,14 @@ def inputs(run: Run, stage: Stage) -> dict[str, Any]:
 def _augmented(run: Run, stage: Stage) -> set[str]:
     """Modalities whose ``augment`` a stage's result hangs on: those that its network reads in a training with views, or
     whose views are answered."""
-    recipe, teacher = run.recipe, run.recipe.trained
+    recipe, teacher = run.source_recipe, run.recipe.trained
     if stage.verb == "teach":
         return set(teacher.encoders) if teacher and teacher.train.augment else set()
     if stage.verb == "extract":
         return set(recipe.modalities) if recipe.extract.views else set()
-    return set(recipe.student.encoders) if stage.verb == "distill" and recipe.distill.train.augment else set()
+    if stage.verb != "distill" or not recipe.distill.train.augment:
+        return set()
+    return {name for network in recipe.student.networks().values() for name in network.encoders}
 
 
 def _augments(key: str) -> bool:
@@ -83,7 +85,7 @@ def _changes(run: Run, stamp: dict, now: dict[str, Any]) -> dict[str, tuple[Any,
     pairs = {key: (then.get(key), now.get(key)) for key in {**then, **now}}
     found = {key: (a, b) for key, (a, b) in pairs.items() if a != b and not (a in NOTHING and b in NOTHING)}
     parts, judging = {key.rpartition(".")[0] for key in then}, STAGES[stamp["stage"]].judging
-    texts = flat(run.recipe.model_dump(mode="json", exclude_defaults=True))
+    texts = flat(run.source_recipe.model_dump(mode="json", exclude_defaults=True))
     # A key that a version before hadn't, of a part that was there, at its default: that is what was done then.
     new = {key for key in found if key not in then and key not in texts}
     new = {key for key in new if key.rpartition(".")[0] in parts or key.startswith(judging)}
@@ -194,7 +196,7 @@ def run_tune(run: Run, options: TuneOptions) -> dict[str, Any]:
     integrity.require(run.folder, *STAGES)  # what is known of trainings and scores says what is tried first
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     with run.locked():
-        return import_module("suffuse.stages.tune").tune(run, options)
+        return import_module("suffuse.stages.tune").tune(run.selected(), options)
 
 
 def _alone(run: Run, stage: Stage, callbacks: Sequence[Callback] = ()) -> bool:
@@ -283,10 +285,10 @@ def _do(run: Run, stage: Stage) -> None:
             module.keep(run)
         only_judged = _only_changed(run, stage, now, stage.judging)
         if only_judged:
-            module.judge_again(run)
+            module.judge_again(run.selected())
         run.replace(stage.verb)
         if not only_judged:
-            getattr(module, stage.verb)(run)
+            getattr(module, stage.verb)(run.selected())
     run.commit(stage.verb, time.perf_counter() - start)
 
 
@@ -345,9 +347,12 @@ def _contents(run: Run, stage: Stage) -> dict[str, Any]:
     """Hashes of the files that parts' settings name. One that is gone counts as unchanged: its results stay."""
     parts: dict[str, PartSettings] = {}
     heads = {key.partition(".")[0] for key in stage.recipe}
-    for who, network in run.recipe.networks.items():
-        parts |= {f"{who}.encoders.{n}": e for n, e in network.encoders.items() if who in heads}
-        parts |= {f"{who}.fusion": network.fusion} if who in heads else {}
+    recipe = run.source_recipe
+    candidates = {f"student.candidates.{name}": network for name, network in recipe.student.candidates.items()}
+    for who, network in {**recipe.networks, **candidates}.items():
+        if who.partition(".")[0] in heads:
+            parts |= {f"{who}.encoders.{n}": e for n, e in network.encoders.items()}
+            parts |= {f"{who}.fusion": network.fusion}
     parts |= {f"distill.losses.{n}": loss for n, loss in run.recipe.distill.losses.items() if stage.verb == "distill"}
     parts |= {f"modalities.{n}": m for n, m in run.recipe.modalities.items() if "modalities" in heads}
     parts |= {f"data.derive.{n}": d for n, d in run.recipe.data.derive.items() if "data" in heads}

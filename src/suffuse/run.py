@@ -29,10 +29,11 @@ from .files import TEMPORARY, bytes_facts, file_facts, read_json, remove_tempora
 from .integrity import LOG, hashed, read_stamp
 from .paths import inside, refuse_links
 from .progress import say
-from .recipe import Recipe, make_recipe, read_recipe, to_yaml, with_parts
+from .recipe import Network, Recipe, Student, make_recipe, read_recipe, to_yaml, with_parts
 from .registry import ModalitySettings, TeacherSettings
 
 COMPLETE = "COMPLETE"
+SELECTION = "selection.json"  # what ``distill`` selected as the student among the recipe's candidates
 OWN = ("recipe.yaml", "run.json", "stamps", "previous")  # of the run itself: no stage makes them
 SHARED = (".partial/extract", "features")  # where processes write that don't hold the lock, on other hosts as well
 QUIET = 60.0  # seconds in which a file that is being written changes; half-written ones that are older were left
@@ -55,6 +56,7 @@ class Run:
     folder: Path
     recipe: Recipe
     overrides: Mapping[str, str] = field(default_factory=dict)  # keys that ``--set`` changed in the recipe -> its texts
+    proposed: Student | None = None  # the recipe's student, where another network was selected and stands in its place
 
     @classmethod
     def open(cls, path: str | Path, overrides: tuple[str, ...] = (), folder: str | Path | None = None) -> Run:
@@ -69,10 +71,10 @@ class Run:
             recipe = read_recipe(path / "recipe.yaml", overrides, own=False)
             if edited(path):
                 say(f"notice: {path / 'recipe.yaml'} is not the file that the last stage wrote: it was edited since")
-            return cls(Path(folder or path).resolve(), recipe, recorded_overrides(path) | told)
+            return cls(Path(folder or path).resolve(), recipe, recorded_overrides(path) | told).selected()
         recipe = read_recipe(path, overrides)
         made = cls.of(recipe, folder or Path("runs") / (recipe.name or path.stem), path.parent)
-        return replace(made, overrides=told)
+        return replace(made, overrides=told).selected()
 
     @classmethod
     def of(cls, recipe: Recipe | dict, folder: str | Path, base: str | Path = ".", rows: Any = None) -> Run:
@@ -91,6 +93,24 @@ class Run:
 
             save_rows(rows, folder / "source.parquet", made.modalities)
         return cls(folder, _absolute(made, Path(base)))
+
+    @property
+    def source_recipe(self) -> Recipe:
+        """The recipe with the student and the candidates that it was given."""
+        return self.recipe if self.proposed is None else self.recipe.model_copy(update={"student": self.proposed})
+
+    def selected(self) -> Run:
+        """The run with the network that ``distill`` selected as the recipe's student; itself where it selects none, or
+        hasn't yet."""
+        recipe = self.source_recipe
+        if not recipe.student.is_selected:
+            return self
+        files = (self.path(SELECTION), self.partial("distill") / SELECTION)
+        facts = next((facts for file in files if (facts := read_json(file)) is not None), None)
+        if facts is None:
+            return replace(self, recipe=recipe, proposed=None)
+        student = Student.model_validate(facts["network"])
+        return replace(self, recipe=recipe.model_copy(update={"student": student}), proposed=recipe.student)
 
     def __repr__(self) -> str:
         return run_html.text(self.folder, self.recipe.data.targets)
@@ -163,7 +183,7 @@ class Run:
             self.put_aside(partial, f"{stage}.partial")
         partial.mkdir(parents=True, exist_ok=True)
         write_json(partial / "inputs.json", wanted)
-        recipe = to_yaml(self.recipe)
+        recipe = to_yaml(self.source_recipe)
         write_text(self.path("recipe.yaml"), recipe)
         facts = {**surroundings(self.recipe.seed), "overrides": dict(self.overrides)}
         write_checked(self.path("run.json"), {**facts, "recipe": bytes_facts(recipe.encode())})
@@ -287,6 +307,12 @@ def _private(name: str) -> bool:
     return name.startswith(".") or name == "inputs.json"
 
 
+def _placed(network: Network, base: Path) -> Network:
+    """The network with the files that its encoders name as absolute paths."""
+    encoders = {name: encoder.placed(base) for name, encoder in network.encoders.items()}
+    return network.model_copy(update={"encoders": encoders})
+
+
 def _absolute(recipe: Recipe, base: Path) -> Recipe:
     """Source, folders and the files that parts name, as absolute paths; a known set's name stays a name."""
     from .sources import TABLE, load_remote
@@ -305,8 +331,9 @@ def _absolute(recipe: Recipe, base: Path) -> Recipe:
         "modalities": {name: m.placed(base) for name, m in recipe.modalities.items()},
     }
     for who, network in recipe.networks.items():
-        encoders = {name: e.placed(base) for name, e in network.encoders.items()}
-        made[who] = network.model_copy(update={"encoders": encoders})
+        made[who] = _placed(network, base)
+    candidates = {name: _placed(network, base) for name, network in recipe.student.candidates.items()}
+    made["student"] = made["student"].model_copy(update={"candidates": candidates})
     if isinstance(recipe.teacher, TeacherSettings):
         made["teacher"] = recipe.teacher.placed(base)
     if baseline := recipe.distill.baseline:

@@ -239,11 +239,14 @@ def without_extras(draft: Draft) -> Iterator[Draft]:
 
 
 def candidates(draft: Draft, teacher: bool) -> Iterator[Draft]:
-    """The draft, and ever shorter ones: without longer baselines, without unimodal ones, with two students, with fewer
-    epochs, at last with one student. ``teacher``: whether the teacher's epochs are shortened too."""
+    """The draft, and ever shorter ones: without longer baselines, without candidates for the student, without unimodal
+    baselines, with two students, with fewer epochs, at last with one student. ``teacher``: whether the teacher's epochs
+    are shortened too."""
     training = draft.teacher_training
     yield draft
     changes: dict[str, Any] = {"longer_baselines": False}
+    yield _shortened(draft, changes)
+    changes["candidates"] = False
     yield _shortened(draft, changes)
     changes["unimodal_baselines"] = False
     yield _shortened(draft, changes)
@@ -268,6 +271,7 @@ def _shortened(draft: Draft, changes: dict[str, Any]) -> Draft:
     short = replace(draft, **changes)
     texts = [t for t in draft.shortened if not t.startswith(("students", "epochs"))]
     texts += ["no longer baselines"] if draft.longer_baselines and not short.longer_baselines else []
+    texts += ["no candidates for the student"] if draft.candidates and not short.candidates else []
     texts += ["no unimodal baselines"] if draft.unimodal_baselines and not short.unimodal_baselines else []
     texts += [f"students {short.students}"] if short.students < draft.students or _has(draft, "students") else []
     if short.teacher_training.epochs < draft.teacher_training.epochs or short.epochs < draft.epochs:

@@ -23,6 +23,16 @@ Minutes = Annotated[
     float | None, typer.Option("--minutes", min=0.01, help="Of a table: a time budget for the whole run.")
 ]
 Preset = Annotated[str | None, typer.Option("--preset", help="Of a table: fast, good or best. Default: good.")]
+MaxParameters = Annotated[
+    int | None, typer.Option("--max-parameters", min=1, help="Of a table: the student's parameters, at most.")
+]
+MaxSize = Annotated[
+    str | None, typer.Option("--max-size", metavar="BYTES", help="Of a table: the exported file, at most, e.g. 500kB.")
+]
+MaxLatency = Annotated[
+    float | None,
+    typer.Option("--max-latency-ms", min=0.001, help="Of a table: milliseconds of one row on one thread, at most."),
+]
 From = Annotated[
     str | None, typer.Option("--from", metavar="STAGE", help="Run this stage again, even if it is up to date.")
 ]
@@ -54,6 +64,22 @@ def table_format(encoding: str | None, delimiter: str | None) -> TableFormat:
     if delimiter is not None and len(delimiter) != 1:
         raise UsageError("no such delimiter", where="--delimiter", got=delimiter, expected="one character, or tab")
     return TableFormat(encoding, delimiter)
+
+
+def student_budget(
+    max_parameters: int | None, max_size: str | None, max_latency_ms: float | None
+) -> dict[str, float | str]:
+    """What the options limit, by key of ``student.budget``. Raises UsageError."""
+    from ..errors import UsageError
+    from ..recipe.goal import byte_size
+
+    try:
+        byte_size(max_size)
+    except ValueError as error:
+        expected = str(error).rpartition("expected ")[2]
+        raise UsageError("no such size", where="--max-size", got=str(max_size), expected=expected) from None
+    limits = {"parameters": max_parameters, "size": max_size, "latency_ms": max_latency_ms}
+    return {key: limit for key, limit in limits.items() if limit is not None}
 
 
 def open_run(where: Path, overrides: list[str] | None = None, out: Path | None = None, run_code: bool = False) -> Run:

@@ -12,7 +12,18 @@ import typer
 from ..errors import UsageError, visible
 from ..files import check_writable, json_text, write_text
 from ..integrity import require
-from .arguments import Delimiter, Encoding, Json, RunCode, open_run, table_format
+from .arguments import (
+    Delimiter,
+    Encoding,
+    Json,
+    MaxLatency,
+    MaxParameters,
+    MaxSize,
+    RunCode,
+    open_run,
+    student_budget,
+    table_format,
+)
 from .next_step import quoted, say_next
 
 Names = Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="Role of a column; may be repeated.")]
@@ -131,6 +142,9 @@ def init_command(  # noqa: PLR0913 (each is an option of the command line)
     ignore: Names = None,
     encoding: Encoding = None,
     delimiter: Delimiter = None,
+    max_parameters: MaxParameters = None,
+    max_size: MaxSize = None,
+    max_latency_ms: MaxLatency = None,
     json_: Json = False,
 ) -> None:
     """Propose a recipe from a table's columns."""
@@ -140,7 +154,8 @@ def init_command(  # noqa: PLR0913 (each is an option of the command line)
         raise UsageError("the recipe is there already", where=out, hint="choose another name with --out")
     check_writable(out)
     named = {"text": text, "number": number, "category": category, "image": image, "audio": audio, "ignored": ignore}
-    choices = Choices(table_format(encoding, delimiter), _roles(named))
+    limits = student_budget(max_parameters, max_size, max_latency_ms)
+    choices = Choices(table_format(encoding, delimiter), _roles(named), limits)
     proposal = propose(rows, target, root, out.parent, allowed_dir, preset, choices)
     for line in proposal.reading:
         typer.echo(visible(line), err=True)

@@ -11,7 +11,24 @@ import typer
 
 from ..errors import UsageError, visible
 from ..files import check_writable, json_text, write_text
-from .arguments import From, Json, Minutes, Out, Preset, RunCode, RunOut, Set, TableOrRecipe, Target, Where, open_run
+from .arguments import (
+    From,
+    Json,
+    MaxLatency,
+    MaxParameters,
+    MaxSize,
+    Minutes,
+    Out,
+    Preset,
+    RunCode,
+    RunOut,
+    Set,
+    TableOrRecipe,
+    Target,
+    Where,
+    open_run,
+    student_budget,
+)
 from .next_step import after_run, after_stage, arguments, quoted, say_next
 
 if TYPE_CHECKING:
@@ -26,6 +43,9 @@ def run_command(  # noqa: PLR0913  # options of a verb
     target: Target = None,
     minutes: Minutes = None,
     preset: Preset = None,
+    max_parameters: MaxParameters = None,
+    max_size: MaxSize = None,
+    max_latency_ms: MaxLatency = None,
     run_code: RunCode = False,
     tables: Annotated[bool, typer.Option("--tables", help="Also print all tables of results.")] = False,
     json_: Json = False,
@@ -34,12 +54,16 @@ def run_command(  # noqa: PLR0913  # options of a verb
     from .. import overrides, pipeline
 
     target = target or _class_label(where)
+    limits = student_budget(max_parameters, max_size, max_latency_ms)
     if target is not None:
-        run, did = _run_table(where, target, (set_, out, from_, minutes, preset)), True
+        run, did = _run_table(where, target, (set_, out, from_, minutes, preset, limits)), True
     else:
-        for option, value in (("--minutes", minutes), ("--preset", preset)):
+        budget = {f"--max-{key.replace('_', '-')}": limit for key, limit in limits.items()}
+        for option, value in {"--minutes": minutes, "--preset": preset, **budget}.items():
             if value is not None:
-                raise UsageError("this goes with a table", where=option, hint="suffuse run TABLE --target COLUMN")
+                hint = "suffuse run TABLE --target COLUMN"
+                hint += "; of a recipe: student.budget" if option in budget else ""
+                raise UsageError("this goes with a table", where=option, hint=hint)
         run = open_run(_recipe(where), set_, out, run_code)
         did = pipeline.run_all(run, from_)
     if not did:
@@ -84,10 +108,11 @@ def _recipe_of(run: Run) -> Path:
 def _run_table(source: str, target: str, options: tuple[Any, ...]) -> Run:
     """Propose a recipe for a table, write it and run it."""
     from .. import sources
+    from ..prepare.recipe_proposal import Choices
     from ..table_run import TableRun, choose_folder, run_table, table_name
     from ..time_budget import TimeBudget
 
-    set_, out, from_, minutes, preset = options
+    set_, out, from_, minutes, preset, limits = options
     budget = None if minutes is None else TimeBudget(minutes)
     if from_ is not None:
         raise UsageError("a new run has no stage to start from", where="--from", hint="leave --target out")
@@ -96,7 +121,8 @@ def _run_table(source: str, target: str, options: tuple[Any, ...]) -> Run:
         got = f"'{where}', which is no table"
         raise UsageError("a recipe names its target itself", where="--target", got=got, hint="leave --target out")
     folder = choose_folder(table_name(source), out)
-    return run_table(TableRun(source, target, folder, preset or "good", overrides=tuple(set_ or ())), budget)
+    choices = Choices(student_budget=limits)
+    return run_table(TableRun(source, target, folder, preset or "good", choices, tuple(set_ or ())), budget)
 
 
 def check_command(

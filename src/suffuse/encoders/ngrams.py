@@ -5,6 +5,9 @@ e (V, D) and w the inverse document frequency on the training texts (Spärck Jon
 logistic regression of rank D on TF-IDF features, as in fastText (Joulin et al. 2017). ``drop`` drops n-grams in
 training, as word dropout does (Iyyer et al. 2015). The modality needs ``tokens: ngrams``
 (:mod:`suffuse.modalities.text_ngrams`).
+
+With ``buckets`` the ids are hashed once more, into fewer embeddings (Weinberger et al. 2009). The weight of a bucket is
+the mean of its n-grams' weights, each counted as often as it occurs.
 """
 
 from __future__ import annotations
@@ -30,7 +33,7 @@ DOCS = PartDocs(
     ),
     example="title: {kind: ngrams, embedding: 16}",
 )
-EXAMPLES = (("text", {"embedding": 4, "drop": 0.0}),)
+EXAMPLES = (("text", {"embedding": 4, "drop": 0.0}), ("text", {"embedding": 4, "drop": 0.0, "buckets": 16}))
 INITIAL_SCALE = 0.3  # standard deviation of a vector's initial numbers, times sqrt(D)
 
 
@@ -39,6 +42,9 @@ class Settings(PartSettings):
 
     kind: Literal["ngrams"] = "ngrams"
     embedding: int = Setting(default=8, ge=1, description="Width of the embeddings.")
+    buckets: int | None = Setting(
+        default=None, ge=2, description="Number of embeddings, at most the modality's `vocabulary`. Default: as many."
+    )
     drop: float = Setting(default=0.5, ge=0, lt=1, description="Share of the n-grams that are dropped in training.")
 
 
@@ -57,10 +63,13 @@ def layers(settings: Settings, field: Field) -> nn.ModuleDict:
 
     if not field.statistics.get("idf"):
         raise ValueError("got texts as a sequence of tokens, expected `tokens: ngrams` of the modality")
-    embedding = nn.Embedding(field.statistics["vocabulary"], settings.embedding, padding_idx=0)
+    idf = torch.tensor(field.statistics["idf"])
+    if settings.buckets is not None:
+        idf = _folded_weights(idf, settings.buckets)
+    embedding = nn.Embedding(len(idf), settings.embedding, padding_idx=0)
     with torch.no_grad():
         embedding.weight.mul_(INITIAL_SCALE / settings.embedding**0.5)
-    weight = nn.Embedding.from_pretrained(torch.tensor(field.statistics["idf"]).unsqueeze(1), padding_idx=0)
+    weight = nn.Embedding.from_pretrained(idf.unsqueeze(1), padding_idx=0)
     return nn.ModuleDict({"embedding": embedding, "idf": weight})
 
 
@@ -68,8 +77,28 @@ def encode(settings: Settings, layers: nn.ModuleDict, x: Tensor) -> Encoded:
     """(U, L) int64, 0 is padding -> vector (U, D)."""
     from torch.nn import functional as F
 
+    if settings.buckets is not None:
+        x = _folded(x, len(layers["embedding"].get_parameter("weight")))
     weights = layers["idf"](x).squeeze(2)  # 0 at padding
     if settings.drop and layers.training:
         weights = F.dropout(weights, settings.drop)
     norm = weights.square().sum(1, keepdim=True).clamp(min=1e-12).sqrt()
     return Encoded((weights.unsqueeze(2) * layers["embedding"](x)).sum(1) / norm)
+
+
+def _folded(ids: Tensor, buckets: int) -> Tensor:
+    """Ids of buckets, from 1; 0 stays padding."""
+    return (ids > 0) * ((ids - 1) % (buckets - 1) + 1)
+
+
+def _folded_weights(idf: Tensor, buckets: int) -> Tensor:
+    """The weight of each bucket (B,), from that of each n-gram (V,). An n-gram occurs about exp(-idf) times as often as
+    one that every text has."""
+    import torch
+
+    ids = _folded(torch.arange(len(idf)), min(buckets, len(idf)))
+    frequency = torch.exp(-idf.double())
+    frequency[0] = 0.0
+    zero = torch.zeros(min(buckets, len(idf)), dtype=torch.float64)
+    total = zero.index_add(0, ids, frequency)
+    return (zero.index_add(0, ids, frequency * idf) / total.clamp(min=1e-300)).to(idf.dtype)

@@ -42,5 +42,7 @@ class Draft:
     compared_exports: bool = True  # also the teacher's export and an int8 form, where they are worth it
     member_seconds: float | None = None  # estimated, that the portfolio's models may take
     transcript: bool = False  # the target is a sequence, along the first recording
+    candidates: bool = False  # each modality alone, from which the student is selected too
+    student_budget: tuple[tuple[str, float | str], ...] = ()  # limits of its cost: key of ``student.budget``, value
     minutes: float | None = None  # the time budget that the trainings were chosen for
     shortened: tuple[str, ...] = ()  # what the budget left out of the proposal

@@ -85,13 +85,15 @@ class Preset:
     students: int  # seeds
     folds: int  # of the portfolio
     unimodal_baselines: bool
+    candidates: bool  # whether the student is selected, of several modalities
     sentences: bool  # whether the teacher reads texts with a sentence encoder, where one is installed
 
 
+MOST_ALONE = 4  # modalities, each of which alone is a candidate for the student
 PRESETS = {
-    "fast": Preset(0.5, 1, 1, 3, unimodal_baselines=False, sentences=False),
-    "good": Preset(1.0, 1, 3, 5, unimodal_baselines=True, sentences=True),
-    "best": Preset(2.0, 3, 5, 10, unimodal_baselines=True, sentences=True),
+    "fast": Preset(0.5, 1, 1, 3, unimodal_baselines=False, candidates=False, sentences=False),
+    "good": Preset(1.0, 1, 3, 5, unimodal_baselines=True, candidates=True, sentences=True),
+    "best": Preset(2.0, 3, 5, 10, unimodal_baselines=True, candidates=True, sentences=True),
 }
 
 
@@ -117,6 +119,7 @@ class Choices:
 
     table_format: TableFormat = AS_IS
     roles: Mapping[str, str] = field(default_factory=dict)  # column -> role
+    student_budget: Mapping[str, float | str] = field(default_factory=dict)  # keys of ``student.budget``
 
 
 def propose(
@@ -158,6 +161,7 @@ def propose(
         allowed_dir=None if allowed_dir is None else _relative(allowed_dir, place),
         text_format=rows.text_format,
         missing_values=missing,
+        student_budget=tuple(choices.student_budget.items()),
     )
     text = recipe_writer.write(plan, draft)
     return Proposal(plan.columns, text, reading_lines(rows), unused(plan), plan, draft)
@@ -226,6 +230,7 @@ def _draft(plan: Plan, source: str, place: Path, rows: int, preset: Preset) -> D
         folds=0 if transcript else preset.folds,
         unimodal_baselines=preset.unimodal_baselines and not transcript,
         transcript=transcript,
+        candidates=preset.candidates and not transcript and 1 < len(modalities) <= MOST_ALONE,
         few_rows=few_rows,
         pretrained=pictures <= MAX_PRETRAINED and all(map(_is_installed, EFFICIENTNET)),
         teacher_training=TeacherTraining(

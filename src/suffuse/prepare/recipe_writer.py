@@ -69,6 +69,7 @@ def write(plan: Plan, draft: Draft) -> str:
             "# The student: the small model that is kept. Widen it where it loses too much to the teacher.",
             "student:",
             *_network(draft, STUDENT),
+            *_selection(draft),
         ],
         _extract(draft),
         _distill(plan, draft),
@@ -272,6 +273,20 @@ def _network(draft: Draft, size: dict) -> list[str]:
         lines.append(_line(f"  num_seeds: {draft.teacher_training.seeds}", "so many trainings, ..."))
         lines.append(_line("  ensemble: true", "... and the mean of their answers teaches"))
     return lines + _train(draft.teacher_training, size) + _augmented(draft)
+
+
+def _selection(draft: Draft) -> list[str]:
+    """The networks that the student is selected from, and what it may cost."""
+    lines = []
+    if draft.candidates:
+        lines.append(_line("  candidates:", "other networks to select the student from, on validation rows"))
+        lines += [f"    {name}_alone: {{modalities: [{scalar(name)}]}}" for name in draft.modalities]
+    if draft.student_budget:
+        limits = ", ".join(f"{key}: {scalar(value)}" for key, value in draft.student_budget)
+        lines.append(_line(f"  budget: {{{limits}}}", "what the student may cost; it is made narrower until it fits"))
+    else:
+        lines.append(_line("  # budget: {parameters: 100000}", "what it may cost; also size: 500kB, latency_ms: 2"))
+    return lines
 
 
 def _augmented(draft: Draft) -> list[str]:

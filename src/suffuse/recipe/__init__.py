@@ -3,6 +3,7 @@
 part_kinds      the kinds of parts that it may name
 data_settings   rows, targets, splits
 networks        teacher and student, and how they are trained
+student         the student: its candidates, and what it may cost
 goal            what a student must reach to be ready
 stage_settings  the knowledge store, distillation, export, evaluation, the machine's share
 recipe          all sections, and what they must agree on
@@ -19,9 +20,11 @@ from .networks import AnyTeacher, Network, OwnTraining, Teacher, Training
 from .part_kinds import PARTS, RESERVED
 from .recipe import Recipe, default_losses
 from .stage_settings import Baseline, Compute, Distill, Evaluate, Export, Extract, Limits, Schedule
+from .student import PROPOSED, Student, StudentBudget
 
 __all__ = [
-    "PARTS", "RESERVED", "AnyTeacher", "Baseline", "Compute", "Data", "Distill", "Evaluate", "Export", "Extract",
-    "Goal", "Limits", "Network", "OwnTraining", "Recipe", "Schedule", "Split", "Task", "Teacher", "Training",
-    "default_losses", "is_run", "make_recipe", "read_recipe", "recipe_of_text", "to_yaml", "with_parts",
+    "PARTS", "PROPOSED", "RESERVED", "AnyTeacher", "Baseline", "Compute", "Data", "Distill", "Evaluate", "Export",
+    "Extract", "Goal", "Limits", "Network", "OwnTraining", "Recipe", "Schedule", "Split", "Student", "StudentBudget",
+    "Task", "Teacher", "Training", "default_losses", "is_run", "make_recipe", "read_recipe", "recipe_of_text",
+    "to_yaml", "with_parts",
 ]  # fmt: skip

@@ -14,7 +14,7 @@ from ..registry import Settings
 _BYTES = TypeAdapter(ByteSize)
 
 
-def _size(value: Any) -> Any:
+def byte_size(value: Any) -> Any:
     """Bytes of a number, or of a text such as ``1MB``, ``500kB`` or ``1.5 MiB``. Raises ValueError."""
     if value is None:
         return value
@@ -31,5 +31,5 @@ class Goal(Settings):
     """What a student must reach before the report calls it ready."""
 
     keep: float | None = Field(default=0.98, gt=0, le=1)  # least share of the teacher's score; none: no comparison
-    size: Annotated[int | None, BeforeValidator(_size)] = None  # largest exported file; none: any size
+    size: Annotated[int | None, BeforeValidator(byte_size)] = None  # largest exported file; none: any size
     latency_ms: float | None = Field(default=None, gt=0)  # longest median time of one row; none: any time

@@ -17,7 +17,7 @@ from ..errors import UsageError, did_you_mean
 from ..files import plain_file
 from ..losses import compatibility
 from ..registry import KindTable, load
-from .networks import Teacher
+from .networks import Network, Teacher
 from .part_kinds import PARTS
 from .recipe import Recipe
 from .yaml_io import MAX_LEVELS, parse_yaml, read_yaml, yaml_text
@@ -89,17 +89,18 @@ def make_recipe(raw: dict, where: str = "recipe") -> Recipe:
         recipe = Recipe.model_validate(raw)
     except ValidationError as error:
         raise _usage_error(error, raw, where) from None
-    for name, loss in recipe.distill.losses.items():
-        compatibility.check(loss, _place(recipe), f"{where}: distill.losses.{name}")
+    for network in recipe.student.networks().values():
+        for name, loss in recipe.distill.losses.items():
+            compatibility.check(loss, _place(recipe, network), f"{where}: distill.losses.{name}")
     return recipe
 
 
-def _place(recipe: Recipe) -> compatibility.Place:
+def _place(recipe: Recipe, student: Network) -> compatibility.Place:
     """Where a recipe uses its losses; the number of classes is known from the data alone."""
-    rates, is_multimodal = recipe.distill.train.modality_dropout, len(recipe.student.encoders) > 1
+    rates, is_multimodal = recipe.distill.train.modality_dropout, len(student.encoders) > 1
     dropped = is_multimodal and bool(any(rates.values()) if isinstance(rates, dict) else rates)
     targets = tuple((recipe.data.task(name).kind, None) for name in recipe.data.targets)
-    return compatibility.Place(targets, recipe.distill.train.batch, dropped, fusions.gates(recipe.student.fusion))
+    return compatibility.Place(targets, recipe.distill.train.batch, dropped, fusions.gates(student.fusion))
 
 
 def to_yaml(recipe: Recipe) -> str:

@@ -66,7 +66,9 @@ class Network(Settings):
         if fusions.takes(fusion)[0] > 1:
             width = {"width": fusion.get("width")} if fusion.has("width") else {}
             fusion = settings(fusions.TABLE, {"kind": "concat", **width})
-        return self.model_copy(update={"encoders": {name: self.encoders[name]}, "modalities": (), "fusion": fusion})
+        return self.bare().model_copy(
+            update={"encoders": {name: self.encoders[name]}, "modalities": (), "fusion": fusion}
+        )
 
     def dropped(self, rate: float) -> Network:
         """The network with this dropout: of its head, or of its encoders where its fusion has heads of its own."""

@@ -16,6 +16,7 @@ from .goal import Goal
 from .networks import AnyTeacher, Network, Teacher, Training
 from .part_kinds import RESERVED, Modality
 from .stage_settings import Compute, Distill, Evaluate, Export, Extract
+from .student import Student
 
 FUSED = "fused"
 TAP_KEYS = ("tap", "taps", "map", "modalities")  # of losses: what the student has, and the teacher too
@@ -31,7 +32,7 @@ class Recipe(Settings):
     data: Data
     modalities: dict[str, Modality] = Field(min_length=1)
     teacher: AnyTeacher
-    student: Network
+    student: Student
     extract: Extract = Extract()
     distill: Distill = Distill()
     export: Export = Export()
@@ -65,6 +66,10 @@ class Recipe(Settings):
         if not sequence_targets.is_sequence(self.data):
             return tuple(network.encoders)
         return tuple(name for name in network.encoders if self.modalities[name].kind in TIMED)
+
+    def with_student(self, network: Network) -> Recipe:
+        """The recipe with this student and no candidates. Raises ValidationError where it doesn't fit the rest."""
+        return Recipe.model_validate({**self.model_dump(mode="json"), "student": network.model_dump(mode="json")})
 
     @property
     def num_teachers(self) -> int:
@@ -144,6 +149,17 @@ class Recipe(Settings):
                     if name not in self.modalities:
                         where = ".".join(filter(None, ("teacher", key, "covers")))
                         raise ValueError(f"{where}: got '{name}', expected some of: {known}")
+
+    @model_validator(mode="after")
+    def _candidates(self) -> Recipe:
+        """Each candidate must fit the rest of the recipe, as the student does."""
+        for name, network in self.student.candidates.items():
+            try:
+                self.with_student(network.bare())
+            except ValidationError as error:
+                message = error.errors()[0]["msg"].removeprefix("Value error, ")
+                raise ValueError(f"student.candidates.{name}: {message}") from None
+        return self
 
     @model_validator(mode="after")
     def _teacher_for_each_seed(self) -> Recipe:

@@ -30,6 +30,7 @@ from .i18n import LANGUAGES, t
 from .pool_members import members_table
 from .readiness_text import readiness
 from .soft_labels import soft_labels
+from .student_candidates import candidates_table, selection_facts, selection_sentence
 from .templates import render_page, render_template
 from .training_curves import training
 
@@ -99,6 +100,8 @@ def probe_sections(run: Run) -> dict[str, Any]:
         "subsets": robustness_section.subsets(run),
         "contribution": contribution(run),
         "pooled": members_table(run),
+        "candidates": candidates_table(run),
+        "selection": selection_sentence(facts) if (facts := selection_facts(run)) else None,
         "agreement": agreement(run),
         "temperatures": reliability.temperatures(run),
         "robustness": robustness_section.robustness(run),
@@ -128,6 +131,7 @@ def sections(kinds: set[str], targets: int, values: Mapping[str, Any]) -> dict[s
         ("subsets", t("Missing inputs"), values["subsets"]),
         ("contribution", t("Contributions"), values["contribution"]),
         ("pooled", t("Weights"), values["pooled"]),
+        ("candidates", t("Selection"), values["candidates"]),
         ("slices", t("Slices"), ablation["slices"]),
         ("curve", t("Label efficiency"), ablation["curve"]),
         ("worth", t("Modalities"), ablation["controls"]),

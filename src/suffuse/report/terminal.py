@@ -18,6 +18,7 @@ from .pool_members import members_table, portfolio_entries
 from .readiness_text import readiness
 from .robustness_section import subsets_table
 from .seed_scores import seed_table
+from .student_candidates import candidates_table, selection_facts, selection_sentence
 
 MAX_LINES = 15  # of the summary that ends a run
 MAX_WARNINGS, MAX_VERDICTS = 2, 2  # sentences of the summary; the report has all
@@ -25,12 +26,14 @@ SUMMARY_MODELS = ("teacher", "ensemble", "student", "baseline", "export")  # and
 
 
 def summary_lines(run: Run) -> Iterator[str]:
-    """At most 15 lines: whether the student is ready, warnings, quarantined rows, the verdicts, the scores of the main
-    models, and the paths of report and student."""
+    """At most 15 lines: whether the student is ready, warnings, quarantined rows, which student was selected, verdicts,
+    the scores of the main models, and the paths of report and student."""
     verdict = readiness(run)
     lines = [verdict.sentence] if verdict else []
     lines += _few([f"WARNING: {text}" for text in run_warnings.warnings(run)], MAX_WARNINGS, "warning")
     lines.append(next(row_counts(run)))
+    if selection := selection_facts(run):
+        lines.append(selection_sentence(selection))
     lines += _few([*verdict_text.sentences(run), *modality_ablation.equivalences(run)], MAX_VERDICTS, "verdict")
     paths = [f"report: {run.path('report.html')}", f"student: {run.path('export')}"]
     yield from lines
@@ -83,6 +86,7 @@ def summary(run: Run) -> dict[str, Any]:
         "scores": scores_table.scores(run),
         "comparisons": read_json(run.path("scores", "comparisons.json")) or [],
         "portfolio": portfolio_entries(run),
+        "selection": selection_facts(run),
         "label_curve": read_json(run.path("scores", "label-curve.json")),
         "report": str(run.path("report.html")),
         "export": str(run.path("export")),
@@ -90,8 +94,9 @@ def summary(run: Run) -> dict[str, Any]:
 
 
 def modality_tables(run: Run) -> list[list[str]]:
-    """Scores with modalities missing, the contribution of each, and the weights of what is pooled."""
-    tables = (subsets_table(run), contribution_table(run), members_table(run))
+    """Scores with modalities missing, the contribution of each, the weights of what is pooled, and the candidates for
+    the student."""
+    tables = (subsets_table(run), contribution_table(run), members_table(run), candidates_table(run))
     return [table.lines() for table in tables if table]
 
 

@@ -26,12 +26,18 @@ from ..evaluation.convergence import FILE as CONVERGENCE
 from ..files import file_facts, read_json, write_json
 from ..model import FusionModel
 from ..progress import Tell, progress, say
-from ..run import Run
+from ..recipe import Network
+from ..run import SELECTION, Run
+from ..tuning.student_selection import SELECTED_RECIPE, select
 
 
 def distill(run: Run) -> None:
-    """Train all that the recipe asks for, side by side, and longer baselines where a comparison isn't settled. Writes
-    ``student/``, ``baseline/`` and their kin, and ``convergence.json``."""
+    """Select the student where there are candidates; train all that the recipe asks for, side by side, and longer
+    baselines where a comparison isn't settled. Writes ``student/``, ``baseline/`` and their kin, ``convergence.json``
+    and, of a selection, ``selection.json`` and ``selected.yaml``."""
+    if run.source_recipe.student.is_selected:
+        settle(run.recipe.compute.threads, run.recipe.compute)
+        run = select(run, _teacher_size(run))
     _smaller(run)
     wanted = jobs(run)
     left = [j for j in wanted if not done(run, j)]
@@ -113,6 +119,9 @@ def keep(run: Run) -> None:
             (run.partial("distill") / job.model).mkdir(exist_ok=True)
             copy.replace(run.partial("distill") / name)
         kept += 1
+    for name in (SELECTION, SELECTED_RECIPE):
+        if run.path(name).exists():
+            shutil.copy(run.path(name), run.partial("distill") / name)
     rival = run.partial("distill") / "rival.json"  # of times, which differ from one attempt to the next
     if run.recipe.distill.compute_matched_baseline and not rival.exists() and run.path(rival.name).exists():
         shutil.copy(run.path(rival.name), rival)
@@ -228,15 +237,18 @@ def _same(path: Path, facts: list) -> bool:
 def _smaller(run: Run) -> None:
     """Refuse a student that isn't smaller than the teacher that the run trained for it. One from outside may be of any
     size: a student of the same size is born again."""
-    if run.recipe.trained is None:
-        return
-    columns = Columns.open(run.path("data"))
-    sizes = {
-        model: FusionModel(network.bare(), columns.of(network.encoders).spec).size()
-        for model, network in run.recipe.networks.items()
-    }
-    if sizes["student"] >= sizes["teacher"]:
+    student, teacher = _size(run, run.recipe.student), _teacher_size(run)
+    if teacher is not None and student >= teacher:
         raise SuffuseError(
-            "the student isn't smaller than its teacher", where="student", got=f"{sizes['student']:,} parameters",
-            expected=f"fewer than {sizes['teacher']:,}", hint="lower its widths",
+            "the student isn't smaller than its teacher", where="student", got=f"{student:,} parameters",
+            expected=f"fewer than {teacher:,}", hint="lower its widths",
         )  # fmt: skip
+
+
+def _teacher_size(run: Run) -> int | None:
+    """Parameters of the teacher that the run trained; None of one from outside."""
+    return None if run.recipe.trained is None else _size(run, run.recipe.trained)
+
+
+def _size(run: Run, network: Network) -> int:
+    return FusionModel(network.bare(), Columns.open(run.path("data")).of(network.encoders).spec).size()

@@ -7,6 +7,9 @@ loss_space          what it learns from: losses, weights, temperatures, schedule
 search_space        all of these as overrides of recipe keys, for the student and for the baseline
 diagnostics         what validation and scorecards show of teacher and student
 heuristics          what that makes worth trying first, and why
+student_selection   the student of a run: one of the recipe's candidates, compared on validation rows
+student_budget      candidates within the budget, and their cost
+network_width       a network with all widths scaled by one factor
 model_cost          parameters, bytes and measured latency of a network
 options             what a search is asked for, and its time budget
 study               the trials, in Optuna's own SQLite file; which trainings are pruned

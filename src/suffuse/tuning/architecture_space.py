@@ -44,11 +44,11 @@ def encoder_overrides(sampler: Sampler, name: str, encoder: PartSettings) -> dic
         scale = sampler.choice(f"{name}.width", SCALES, 1.0)
         for key in (k for k in WIDTH_KEYS if k in raw and scale != 1):
             if key != "embedding" or raw[key]:  # 0: it follows from the column
-                overrides[f"{prefix}.{key}"] = _scale_all(raw[key], scale, multiple)
+                overrides[f"{prefix}.{key}"] = scale_all(raw[key], scale, multiple)
     if depth := changed_depth(raw, sampler, name):
         key, value = depth
         if key == "widths":
-            value = _scale_all(value, scale, multiple) if f"{prefix}.widths" in overrides else value
+            value = scale_all(value, scale, multiple) if f"{prefix}.widths" in overrides else value
         overrides[f"{prefix}.{key}"] = value
     return overrides
 
@@ -101,7 +101,8 @@ def scale_width(width: int, scale: float, multiple: int = WIDTH_MULTIPLE) -> int
     return max(MIN_WIDTH, multiple, round(width * scale / multiple) * multiple)
 
 
-def _scale_all(value: Any, scale: float, multiple: int) -> Any:
+def scale_all(value: Any, scale: float, multiple: int) -> Any:
+    """One width, or a list of them, by a factor."""
     if isinstance(value, list):
         return [scale_width(v, scale, multiple) for v in value]
     return scale_width(value, scale, multiple)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 from ... import fusions
 from ...modalities import load_modality
 from ...recipe import Network, Recipe, Training
+from ...recipe.student import SELECTION_SEEDS, SELECTION_SHARE
 from ...registry import PartSettings, implements
 from ...types import Sizes
 from .content_check import workers
@@ -89,10 +91,27 @@ def list_trainings(recipe: Recipe, train: int, labelled: int) -> list[dict[str, 
     baselines = distill.num_seeds * encoders if distill.unimodal_baselines and encoders > 1 else 0
     student_steps = steps(distill.train, train * (1 + recipe.data.synthetic_rows))
     trainings.append({"who": "student", "trainings": students + baselines, "steps": student_steps})
+    trainings += _selection(recipe, student_steps)
     if distill.compute_matched_baseline:  # at the most: what the teacher's training took isn't known yet
         max_steps = distill.compute_matched_baseline * student_steps
         trainings.append({"who": "student", "trainings": distill.num_seeds, "steps": max_steps})
     return trainings
+
+
+def _selection(recipe: Recipe, student_steps: int) -> list[dict[str, Any]]:
+    """The trainings by which the student is selected, without those that become the student's; at the most, for a
+    network that isn't promising is trained briefly only."""
+    networks = len(recipe.student.networks())
+    if networks == 1:
+        return []
+    others = min(networks, recipe.student.finalists) - 1
+    return [
+        {"who": "student", "trainings": networks, "steps": math.ceil(SELECTION_SHARE * student_steps)},
+        {
+            "who": "student", "trainings": others * min(SELECTION_SEEDS, recipe.distill.num_seeds),
+            "steps": student_steps,
+        },
+    ]  # fmt: skip
 
 
 def _check_steps(check: Check, recipe: Recipe, labelled: int, train: int) -> None:
