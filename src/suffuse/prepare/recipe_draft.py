@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from ..sources.table_format import MISSING_VALUES
 from ..sources.text_format import TextFormat
@@ -42,7 +44,20 @@ class Draft:
     compared_exports: bool = True  # also the teacher's export and an int8 form, where they are worth it
     member_seconds: float | None = None  # estimated, that the portfolio's models may take
     transcript: bool = False  # the target is a sequence, along the first recording
-    candidates: bool = False  # each modality alone, from which the student is selected too
+    candidates: bool = False  # whether the student is selected among other networks too
     student_budget: tuple[tuple[str, float | str], ...] = ()  # limits of its cost: key of ``student.budget``, value
     minutes: float | None = None  # the time budget that the trainings were chosen for
     shortened: tuple[str, ...] = ()  # what the budget left out of the proposal
+
+
+MOST_ALONE = 4  # modalities, each of which alone is a candidate for the student
+
+
+def student_candidates(modalities: Mapping[str, dict], table_width: int) -> dict[str, dict[str, Any]]:
+    """Networks that may be better than the student, as ``student.candidates`` names them: with one hidden layer for a
+    table, ``table_width`` wide, and of several modalities each alone."""
+    tables = {name: {"widths": [table_width]} for name, settings in modalities.items() if settings["kind"] == "tabular"}
+    networks: dict[str, dict[str, Any]] = {"shallow": {"encoders": tables}} if tables else {}
+    if 1 < len(modalities) <= MOST_ALONE:
+        networks |= {f"{name}_alone": {"modalities": [name]} for name in modalities}
+    return networks

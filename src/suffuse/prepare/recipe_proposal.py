@@ -85,11 +85,10 @@ class Preset:
     students: int  # seeds
     folds: int  # of the portfolio
     unimodal_baselines: bool
-    candidates: bool  # whether the student is selected, of several modalities
+    candidates: bool  # whether the student is selected among several networks
     sentences: bool  # whether the teacher reads texts with a sentence encoder, where one is installed
 
 
-MOST_ALONE = 4  # modalities, each of which alone is a candidate for the student
 PRESETS = {
     "fast": Preset(0.5, 1, 1, 3, unimodal_baselines=False, candidates=False, sentences=False),
     "good": Preset(1.0, 1, 3, 5, unimodal_baselines=True, candidates=True, sentences=True),
@@ -230,7 +229,7 @@ def _draft(plan: Plan, source: str, place: Path, rows: int, preset: Preset) -> D
         folds=0 if transcript else preset.folds,
         unimodal_baselines=preset.unimodal_baselines and not transcript,
         transcript=transcript,
-        candidates=preset.candidates and not transcript and 1 < len(modalities) <= MOST_ALONE,
+        candidates=preset.candidates and not transcript,
         few_rows=few_rows,
         pretrained=pictures <= MAX_PRETRAINED and all(map(_is_installed, EFFICIENTNET)),
         teacher_training=TeacherTraining(

@@ -13,7 +13,7 @@ from ..sources.table_format import MISSING_VALUES
 from ..types import CLASSES, LABELS, NUMBER, TOKENS
 from .column_roles import Plan, unused
 from .column_types import READ, is_number
-from .recipe_draft import Draft, TeacherTraining
+from .recipe_draft import Draft, TeacherTraining, student_candidates
 
 COMMENT_COLUMN = 34  # where a comment beside an entry starts
 TEACHER = {
@@ -277,10 +277,10 @@ def _network(draft: Draft, size: dict) -> list[str]:
 
 def _selection(draft: Draft) -> list[str]:
     """The networks that the student is selected from, and what it may cost."""
-    lines = []
-    if draft.candidates:
-        lines.append(_line("  candidates:", "other networks to select the student from, on validation rows"))
-        lines += [f"    {name}_alone: {{modalities: [{scalar(name)}]}}" for name in draft.modalities]
+    networks = student_candidates(draft.modalities, STUDENT["table"][0]) if draft.candidates else {}
+    lines = [f"    {name}: {scalar(changes)}" for name, changes in networks.items()]
+    if lines:
+        lines.insert(0, _line("  candidates:", "other networks to select the student from, on validation rows"))
     if draft.student_budget:
         limits = ", ".join(f"{key}: {scalar(value)}" for key, value in draft.student_budget)
         lines.append(_line(f"  budget: {{{limits}}}", "what the student may cost; it is made narrower until it fits"))
