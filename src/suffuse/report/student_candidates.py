@@ -17,13 +17,14 @@ ONLY, UNLABELLED, UNRIVALLED, BEST, SMALLEST = "only", "unlabelled", "unrivalled
 REASONS = {
     ONLY: "the student is %(name)s, the only network within the budget (%(parameters)s parameters)",
     UNLABELLED: "the student is %(name)s (%(parameters)s parameters): no validation row has a label to select by",
-    UNRIVALLED: "the student is %(name)s: after short trainings none of %(count)s networks was a promising alternative "
-    "(%(parameters)s parameters)",
+    UNRIVALLED: "the student is %(name)s (%(parameters)s parameters): of %(count)s networks no other was promising after "
+    "a short training",
     BEST: "the student is %(name)s, the best of %(count)s networks on validation (%(parameters)s parameters)",
     SMALLEST: "the student is %(name)s, the smallest of %(count)s networks within one standard error of the best on "
     "validation (%(parameters)s parameters)",
 }
 UNREAD = "; it doesn't read %(names)s"
+NARROWER = "; its widths are %(scale)s times those of the recipe, to fit the budget"
 
 
 def selection_facts(run: Run) -> dict[str, Any] | None:
@@ -36,6 +37,8 @@ def selection_sentence(facts: Mapping[str, Any]) -> str:
     counted = max((len(one["candidates"]) for one in facts["rounds"]), default=1)
     values = {"name": _name(facts["selected"]), "count": counted, "parameters": f"{facts['parameters']:,}"}
     sentence = t(REASONS[facts["rule"]], **values)
+    if facts["scale"] != 1:
+        sentence += t(NARROWER, scale=f"{facts['scale']:g}")
     if facts["unread"]:
         sentence += t(UNREAD, names=", ".join(facts["unread"]))
     return sentence
