@@ -17,8 +17,8 @@ ONLY, UNLABELLED, UNRIVALLED, BEST, SMALLEST = "only", "unlabelled", "unrivalled
 REASONS = {
     ONLY: "the student is %(name)s, the only network within the budget (%(parameters)s parameters)",
     UNLABELLED: "the student is %(name)s (%(parameters)s parameters): no validation row has a label to select by",
-    UNRIVALLED: "the student is %(name)s (%(parameters)s parameters): of %(count)s networks no other was promising after "
-    "a short training",
+    UNRIVALLED: "the student is %(name)s (%(parameters)s parameters): of %(count)s networks no other was promising "
+    "after a short training",
     BEST: "the student is %(name)s, the best of %(count)s networks on validation (%(parameters)s parameters)",
     SMALLEST: "the student is %(name)s, the smallest of %(count)s networks within one standard error of the best on "
     "validation (%(parameters)s parameters)",
