@@ -214,26 +214,23 @@ class TimeBudget:
 
 def without_extras(draft: Draft) -> Iterator[Draft]:
     """The draft, and drafts with ever fewer things that aren't trainings: without the exports that are there to be
-    compared, with fewer folds, without sentence encoders, with one
-    classical model of a table in the teacher, without classical models."""
+    compared, with fewer folds, without sentence encoders, with one classical model of a table in the teacher, without
+    classical models."""
     yield draft
     changes: dict[str, Any] = {"compared_exports": False}
     texts = [*draft.shortened, "no export of the teacher, no int8 form"]
+    folds: list[str] = []
     yield replace(draft, **changes, shortened=tuple(texts))
     if draft.folds > FEW_FOLDS:
-        changes["folds"] = FEW_FOLDS
-        yield replace(draft, **changes, shortened=(*texts, f"portfolio folds {FEW_FOLDS}"))
+        changes["folds"], folds = FEW_FOLDS, [f"portfolio folds {FEW_FOLDS}"]
+        yield replace(draft, **changes, shortened=(*texts, *folds))
     if draft.sentences:
         changes["sentences"] = {}
         texts.append("no sentence encoder")
-        folds = [f"portfolio folds {FEW_FOLDS}"] if "folds" in changes else []
         yield replace(draft, **changes, shortened=(*texts, *folds))
-    folds = [f"portfolio folds {FEW_FOLDS}"] if "folds" in changes else []
     if draft.folds and any(settings["kind"] == "tabular" for settings in draft.modalities.values()):
-        cheap = replace(draft, **changes, member_seconds=0.0)
-        yield replace(
-            cheap, shortened=(*texts, *folds, "only the cheapest scikit-learn model of a table in the teacher")
-        )
+        cheapest = "only the cheapest scikit-learn model of a table in the teacher"
+        yield replace(draft, **changes, member_seconds=0.0, shortened=(*texts, *folds, cheapest))
     changes["folds"] = 0
     yield replace(draft, **changes, shortened=(*texts, "no scikit-learn models in the teacher"))
 
