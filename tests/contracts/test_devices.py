@@ -30,6 +30,16 @@ def no_zeros(monkeypatch):
 
 
 HERE = pytest.mark.parametrize("name", DEVICES)
+DEEP = (
+    "efficientnet_lite",
+    "timm",
+    "conformer",
+)  # encoders of many layers, each of which takes its time without numbers
+
+
+def long(case):
+    """The case for ``make test-long``."""
+    return pytest.param(*case.values, id=case.id, marks=pytest.mark.long)
 
 
 WITHOUT_NUMBERS = {  # (kind, field, device) -> why it can't be run where tensors have none; a GPU runs it
@@ -44,7 +54,7 @@ WITHOUT_NUMBERS = {  # (kind, field, device) -> why it can't be run where tensor
 
 
 @HERE
-@pytest.mark.parametrize(("asked", "field"), chosen())
+@pytest.mark.parametrize(("asked", "field"), [long(c) if c.values[0]["kind"] in DEEP else c for c in chosen()])
 def test_an_encoder_stays_on_its_device(asked, field, name):
     if (asked["kind"], field, name) in WITHOUT_NUMBERS:
         pytest.skip(f"no GPU, and {WITHOUT_NUMBERS[asked['kind'], field, name]}")
@@ -61,7 +71,7 @@ def test_an_encoder_stays_on_its_device(asked, field, name):
 
 
 @HERE
-@pytest.mark.parametrize(("kind", "count", "form"), cases())
+@pytest.mark.parametrize(("kind", "count", "form"), [*cases(counts=(2,)), *map(long, cases(counts=(3,)))])
 def test_a_fusion_stays_on_its_device(kind, count, form, name):
     fusion = build(kind, count, form)
     with device(name) as to:
