@@ -87,7 +87,7 @@ FIXED = ("speech_embedding", "hog", "cepstra")  # nothing of them is trained
 STUCK = ("speech_embedding-wave", "huggingface-wave-wav2vec2")  # can't be exported
 
 
-QUICK_EXPORTS = ("gru", "conv", "conv1d", "mlp")  # one of each form of input, and the cheapest: an export takes seconds
+QUICK_EXPORTS = ("gru", "conv", "mlp")  # of texts, pictures and columns, and the cheapest: an export takes seconds
 
 
 def exportable() -> list:
