@@ -93,6 +93,8 @@ def export(tmp_path_factory, make_columns, make_network, tiny_recipe) -> Path:
     return place
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_an_export_has_it_on_request_alone(export, model, tmp_path):
     refused(export, "this export holds no torch network")
     place = Path(shutil.copytree(export, tmp_path / "with"))

@@ -105,6 +105,8 @@ def answers(model: FusionModel, present: torch.Tensor = PRESENT) -> np.ndarray:
         return model(Batch(inputs, {}, present, nobody, nobody)).logits.numpy()
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_the_graph_reads_standardised_steps(exported) -> None:
     model, place = exported
     session = ort.InferenceSession(place / "model.onnx")
@@ -114,6 +116,8 @@ def test_the_graph_reads_standardised_steps(exported) -> None:
     assert np.ptp(wanted, axis=0).max() > 1e-2
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_the_predictor_reads_standardised_steps(exported) -> None:
     model, place = exported
     predictor = Predictor.load(place)

@@ -30,6 +30,26 @@ def no_zeros(monkeypatch):
 
 
 HERE = pytest.mark.parametrize("name", DEVICES)
+DEEP = (
+    "efficientnet_lite",
+    "timm",
+    "conformer",
+)  # encoders of many layers, each of which takes its time without numbers
+
+
+def long(case):
+    """The case for ``make test-long``."""
+    return pytest.param(*case.values, id=case.id, marks=pytest.mark.long)
+
+
+def encoders() -> list:
+    """All cases; long are those of many layers, and of others all forms but the first for a kind of field."""
+    found, seen = [], set()
+    for case in chosen():
+        form = case.values[0]["kind"], case.values[1]
+        found.append(long(case) if form in seen or form[0] in DEEP else case)
+        seen.add(form)
+    return found
 
 
 WITHOUT_NUMBERS = {  # (kind, field, device) -> why it can't be run where tensors have none; a GPU runs it
@@ -44,7 +64,7 @@ WITHOUT_NUMBERS = {  # (kind, field, device) -> why it can't be run where tensor
 
 
 @HERE
-@pytest.mark.parametrize(("asked", "field"), chosen())
+@pytest.mark.parametrize(("asked", "field"), encoders())
 def test_an_encoder_stays_on_its_device(asked, field, name):
     if (asked["kind"], field, name) in WITHOUT_NUMBERS:
         pytest.skip(f"no GPU, and {WITHOUT_NUMBERS[asked['kind'], field, name]}")
@@ -61,7 +81,7 @@ def test_an_encoder_stays_on_its_device(asked, field, name):
 
 
 @HERE
-@pytest.mark.parametrize(("kind", "count", "form"), cases())
+@pytest.mark.parametrize(("kind", "count", "form"), [*cases(counts=(2,)), *map(long, cases(counts=(3,)))])
 def test_a_fusion_stays_on_its_device(kind, count, form, name):
     fusion = build(kind, count, form)
     with device(name) as to:

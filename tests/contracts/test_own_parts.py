@@ -39,6 +39,11 @@ def test_parts_of_one_s_own_pass(own: ModuleType) -> None:
 @pytest.mark.slow
 def test_what_can_be_exported_is_compared(own: ModuleType) -> None:
     testing.check_encoder(own.MeanColour)
+
+
+@pytest.mark.slow
+@pytest.mark.long
+def test_a_fusion_that_can_be_exported_is_compared(own: ModuleType) -> None:
     testing.check_fusion(own.MeanFusion)
 
 

@@ -68,6 +68,7 @@ def read(run: Path, name: str) -> Any:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_student_learns_from_it_without_a_label_on_any_training_row(tmp_path: Path) -> None:
     with serving(colour_rule) as server:
         recipe = make_project(tmp_path, server, api_key_env="MY_KEY")
@@ -103,6 +104,7 @@ def test_a_student_learns_from_it_without_a_label_on_any_training_row(tmp_path: 
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_killed_in_the_middle_it_goes_on_without_asking_twice(tmp_path: Path) -> None:
     stuck, wait = Event(), Event()
 

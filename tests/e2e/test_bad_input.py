@@ -40,8 +40,8 @@ def notes(run: Path) -> list[dict[str, str]]:
 # the table
 
 
-@pytest.mark.slow
-def test_bad_rows_are_written_down_and_the_run_goes_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("verb", ["prepare", pytest.param("run", marks=[pytest.mark.slow, pytest.mark.long])])
+def test_bad_rows_are_written_down_and_the_run_goes_on(tmp_path: Path, verb: str) -> None:
     """Every kind of bad row at once; row n of the table stands in line n + 2."""
     rows = make_rows(tmp_path)
     (tmp_path / "images" / "0.png").unlink()  # rows 0 and 1
@@ -59,7 +59,7 @@ def test_bad_rows_are_written_down_and_the_run_goes_on(tmp_path: Path) -> None:
         file.write(b"r98,images/2.png,what sh\xe4pe is the thing,circle,2\r\n")
     recipe = make_recipe(data__encoding="utf-8", distill={"train": {"epochs": 1, "batch": 16}, "num_seeds": 1})
     write_recipe(tmp_path / "recipe.yaml", recipe)
-    result = check_success(suffuse("run", "recipe.yaml", "--out", "run", cwd=tmp_path))
+    result = check_success(suffuse(verb, "recipe.yaml", "--out", "run", cwd=tmp_path))
     found = {(int(n["line"]), n["column"], n["action"]): n["reason"] for n in notes(tmp_path / "run")}
     assert found[2, "picture", "absent"] == found[3, "picture", "absent"] == "no such file"
     assert found[4, "picture", "absent"].startswith("broken picture")

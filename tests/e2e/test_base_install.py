@@ -132,6 +132,8 @@ def test_a_table_in_chinese_in_any_encoding_of_the_terminal(tmp_path: Path, enco
     assert (rb"\u6587\u5b57" if encoding == "cp1252" else "文字".encode()) in ran.stdout
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_a_locale_of_ascii_changes_no_argument_and_no_file_name(tmp_path: Path) -> None:
     rows = "".join(f"类别{n % 2},很好的天气 {n},{n}\n" for n in range(40))
     (tmp_path / "天气.csv").write_text("答案,文字,年龄\n" + rows, encoding="utf-8")

@@ -213,6 +213,8 @@ def test_several_targets_of_several_kinds(tmp_path: Path) -> None:
     assert "not a number" in says(found, "left_out", "number")
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_a_large_table_is_sampled_and_needs_no_torch(tmp_path: Path) -> None:
     """60,000 rows: the expensive checks read a sample, and the report says so."""
     write_csv(tmp_path / "few.csv", make_rows(tmp_path, pictures=40))

@@ -33,6 +33,7 @@ def test_the_folder_says_all_of_itself(finished: Finished) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_teacher_is_exported_where_it_is_wanted(copied: Path) -> None:
     student = (copied / "export" / "model.onnx").read_bytes()
     assert (copied / "export-teacher" / "model.onnx").exists()

@@ -24,6 +24,8 @@ from suffuse.time_budget import STUDENT, TEACHER, Costs, TimeBudget, candidates,
 
 TINY = {  # what takes longest of a run
     "teacher.portfolio": None,
+    "teacher.train.epochs": 3,
+    "distill.train.epochs": 3,
     "export.int8": "off",
     "export.teacher": False,
     "evaluate.probes": [],

@@ -26,6 +26,8 @@ from suffuse import Predictor, Run, fit, pipeline
 
 TINY = {
     "teacher.portfolio": "null",
+    "teacher.train.epochs": "3",
+    "distill.train.epochs": "3",
     "export.int8": "off",
     "export.teacher": "false",
     "evaluate.probes": "[]",
@@ -116,18 +118,21 @@ def test_a_folder_is_no_recipe(tmp_path: Path) -> None:
     check_failure(suffuse("run", "hf://user/photos"), 2, "this is a table", "--target COLUMN")
 
 
-@pytest.mark.slow
-def test_what_is_no_picture_is_quarantined_with_its_reason(finished: Path) -> None:
-    notes = cells(finished / "made" / "data" / "quarantine.csv")
+def test_what_is_no_picture_is_quarantined_with_its_reason(tmp_path: Path) -> None:
+    photos(tmp_path / "photos")
+    check_success(suffuse("init", "photos", cwd=tmp_path))
+    check_success(suffuse("prepare", "recipe.yaml", "--out", "made", cwd=tmp_path))
+    notes = cells(tmp_path / "made" / "data" / "quarantine.csv")
     left_out = {row["id"]: row["reason"] for row in notes if row["action"] == "quarantined"}
     assert set(left_out) == {"red/notes.txt", "green/broken.png"}
     reasons = {row["id"]: row["reason"] for row in notes if row["column"] == "image"}
     assert "not a picture" in reasons["red/notes.txt"] and "not a picture" in reasons["green/broken.png"]
-    schema = json.loads((finished / "made" / "data" / "schema.json").read_text())
+    schema = json.loads((tmp_path / "made" / "data" / "schema.json").read_text())
     assert sum(schema["rows"].values()) == 72 and schema["classes"] == list(COLOURS)
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_predict_reads_folders_with_and_without_classes(finished: Path, tmp_path: Path) -> None:
     chance = random.Random(1)
     for number, colour in enumerate(COLOURS * 3):
@@ -146,6 +151,7 @@ def test_predict_reads_folders_with_and_without_classes(finished: Path, tmp_path
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_predict_reads_a_folder_through_the_library(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

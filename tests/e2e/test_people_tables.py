@@ -214,6 +214,7 @@ def predicted(*args: object, cwd: Path) -> list[dict[str, str]]:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_student_reads_other_forms_of_its_table_alike(trained: Path, tmp_path: Path) -> None:
     run = trained / "run" / "export"
     wanted = predicted(run, trained / "rows.csv", cwd=tmp_path)

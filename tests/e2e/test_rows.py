@@ -74,6 +74,7 @@ def test_a_run_stops_where_too_many_rows_are_left_out(project: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_what_was_left_out_stands_where_people_look(project: Path) -> None:
     """Half of the rows have no id; the run is told to go on."""
     rows = list(csv.reader((project / "rows.csv").open(encoding="utf-8", newline="")))

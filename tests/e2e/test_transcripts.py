@@ -43,6 +43,8 @@ def card(project: Path, model: str) -> dict:
     return read_json(project / "run" / "scores" / f"{model}.json")
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_the_student_writes_down_what_it_hears(project: Path):
     metrics = card(project, "export")["metrics"]
     assert metrics["word_error_rate"]["mean"] < 0.15
@@ -52,26 +54,35 @@ def test_the_student_writes_down_what_it_hears(project: Path):
     assert next(iter(metrics)) == "word_accuracy"
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_the_constant_prediction_is_an_empty_transcript(project: Path):
     metrics = card(project, "majority")["metrics"]
     assert metrics["word_accuracy"]["mean"] == 0 and metrics["deletions"]["mean"] == 1
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_without_its_recording_a_teacher_writes_nothing(project: Path):
     subsets = card(project, "teacher")["missing"]["subsets"]
     assert subsets["note"]["mean"] == 0
     assert subsets["audio"]["mean"] > 0.3
 
 
-def test_rows_that_can_t_be_learned_from_are_counted(project: Path):
-    schema = read_json(project / "run" / "data" / "schema.json")
+def test_rows_that_can_t_be_learned_from_are_counted(tmp_path: Path):
+    write_table(tmp_path)
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe()), encoding="utf-8")
+    check_success(suffuse("prepare", "recipe.yaml", "--out", "run", cwd=tmp_path))
+    schema = read_json(tmp_path / "run" / "data" / "schema.json")
     assert schema["labelled"]["train"] == schema["rows"]["train"] - 3
-    notes = (project / "run" / "data" / "quarantine.csv").read_text(encoding="utf-8")
+    notes = (tmp_path / "run" / "data" / "quarantine.csv").read_text(encoding="utf-8")
     assert "its transcript needs 119 frames, its recording has" in notes
     assert "words not in training: 'xylophone'" in notes
     assert schema["heads"][0]["classes"] == ["bo", "di", "ka", "lu"]
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_a_new_recording_becomes_words_with_their_times(predictor: Predictor):
     samples, times = utterance(["ka", "bo", "bo", "lu"], np.random.default_rng(7))
     answer = predictor.predict({"audio": (samples.astype(np.float32), RATE)}).first
@@ -82,6 +93,8 @@ def test_a_new_recording_becomes_words_with_their_times(predictor: Predictor):
         assert start - 0.13 < word.start < word.end < end + 0.13
 
 
+@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("what", ["silence", "nothing", "noise", "long"])
 def test_what_holds_no_word_is_an_answer_all_the_same(predictor: Predictor, what: str):
     random = np.random.default_rng(3)
@@ -100,6 +113,8 @@ def test_what_holds_no_word_is_an_answer_all_the_same(predictor: Predictor, what
         assert value.startswith("di ka") and "cut" in prediction.partly["audio"]
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_scores_of_the_exported_student_are_those_of_its_predictions(project: Path, predictor: Predictor):
     import pyarrow.csv as pc
 
@@ -111,6 +126,8 @@ def test_scores_of_the_exported_student_are_those_of_its_predictions(project: Pa
         assert metrics[name] == pytest.approx(stored[name]["mean"], abs=1e-9), name
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_a_table_is_predicted_with_a_column_of_texts(project: Path, tmp_path: Path):
     check_success(
         suffuse("predict", project / "run" / "export", project / "rows.csv", "-o", tmp_path / "said.jsonl", cwd=project)
@@ -120,6 +137,8 @@ def test_a_table_is_predicted_with_a_column_of_texts(project: Path, tmp_path: Pa
     assert first["used"] == "audio" and isinstance(first["confidence"], float)
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_the_report_and_the_terminal_speak_of_words(project: Path):
     said = (project / "said.txt").read_text(encoding="utf-8")
     assert "word accuracy" in said and "character error rate" in said
@@ -127,6 +146,8 @@ def test_the_report_and_the_terminal_speak_of_words(project: Path):
     assert "Word error rate" in page and "Transcript" in page
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_a_run_s_students_are_read_again_with_their_frames(project: Path):
     run = Run.open(project / "run")
     spec = read_json(run.path("student", "seed-1", "config.json"))["spec"]
@@ -149,6 +170,8 @@ def test_what_doesn_t_go_with_a_transcript_is_refused(tmp_path: Path, changes: d
     assert result.code == 2 and words in result.err
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_seconds_with_words_explain_the_text(project: Path):
     """The stretches of a recording in which nothing is said say next to nothing."""
     result = check_success(suffuse("explain", "run", "--row", "u140", "--json", cwd=project))
@@ -164,6 +187,8 @@ def test_seconds_with_words_explain_the_text(project: Path):
     assert all(abs(part["share"]) < 0.1 for part in late)
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_the_server_answers_with_words_and_their_times(predictor: Predictor):
     app = application({"said": predictor}, Limits(), 1)
     samples, _ = utterance(["di", "lu"], np.random.default_rng(5))

@@ -131,6 +131,7 @@ def check_each_stage(command: Callable[..., Result], finished: Finished, run: Pa
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_an_edited_recipe_does_again_what_follows(plain: Finished, copied_plain: Path) -> None:
     edit(copied_plain / "recipe.yaml", "teacher.train.epochs", 3)
     edit(copied_plain / "recipe.yaml", "distill.label_fractions", [])
@@ -178,6 +179,8 @@ def test_distill_needs_no_teacher(finished: Finished, copied: Path) -> None:
     assert "model.safetensors" in lost.errors[0]
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_a_student_of_fewer_modalities_learns_from_what_is_there(plain: Finished, copied_plain: Path) -> None:
     """The same rows, teacher and store; what is exported asks for the question alone."""
     less = ("--set", "student.modalities=[question]", "--set", "distill.label_fractions=[]")

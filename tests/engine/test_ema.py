@@ -175,8 +175,8 @@ def test_a_step_in_several_batches_ends_with_the_weights_of_one(
         torch.testing.assert_close(several[name], value, rtol=1e-9, atol=1e-11)
 
 
-@pytest.mark.parametrize("every", [4, 7])
-@pytest.mark.parametrize("step", [1, 2, 5, 7, 14])
+@pytest.mark.parametrize("every", [4, pytest.param(7, marks=pytest.mark.long)])
+@pytest.mark.parametrize("step", [2, 5, *(pytest.param(step, marks=pytest.mark.long) for step in (1, 7, 14))])
 def test_killed_in_the_middle_of_a_step_it_ends_with_the_same_bits(trainer, same, monkeypatch, step, every):
     """Also where a step goes on over the end of a pass."""
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)

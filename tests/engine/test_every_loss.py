@@ -54,7 +54,9 @@ def train(trainer, place: str, stop: int = 1000, precision: str = "fp32", seen: 
     return objective, fit(objective, plan)
 
 
-@pytest.mark.parametrize("stop", [6, pytest.param(9, marks=[pytest.mark.slow, pytest.mark.long])])
+@pytest.mark.slow
+@pytest.mark.long  # quicker: test_loop.py
+@pytest.mark.parametrize("stop", [6, 9])
 def test_killed_and_called_again_it_ends_with_the_same_bits(trainer, monkeypatch, stop):
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
     expected, state = train(trainer, "whole")
@@ -65,7 +67,7 @@ def test_killed_and_called_again_it_ends_with_the_same_bits(trainer, monkeypatch
     assert all(torch.equal(v, resumed.state_dict()[k]) for k, v in expected.state_dict().items())
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("precision", ["fp32", pytest.param("bf16", marks=pytest.mark.long)])
 def test_every_loss_pulls_and_stays_a_number(trainer, precision):
     _, state = train(trainer, precision, precision=precision)
     for epoch in state.history:

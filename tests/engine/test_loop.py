@@ -38,7 +38,7 @@ def test_training_learns_something(trainer):
     assert [h["epoch"] for h in history] == list(range(1, 26))
 
 
-@pytest.mark.parametrize("step", [1, 3, 4, 5, 8, 10, 15, 16])
+@pytest.mark.parametrize("step", [1, 4, 8, *(pytest.param(s, marks=pytest.mark.long) for s in (3, 5, 10, 15, 16))])
 @pytest.mark.parametrize("every", [STEPS, 3])
 def test_killed_and_called_again_it_ends_with_the_same_bits(trainer, same, monkeypatch, step, every):
     """Killed before the given step: at the start, in the middle of an epoch, at its end, after the last one."""

@@ -180,6 +180,8 @@ def decided_by_one_modality() -> Columns:
     )  # fmt: skip
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_they_keep_a_network_from_losing_to_its_best_modality(tmp_path):
     """Without them the network learns training rows by their noise, and the clue hardly at all."""
     columns, scores, weights = decided_by_one_modality(), {}, {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -147,15 +148,22 @@ def test_a_baseline_has_at_least_the_student_s_epochs(tmp_path, tiny_recipe, epo
 
 
 @pytest.fixture
-def started(tmp_path: Path, write_table, tiny_recipe) -> Run:
-    """A run as far as its store: two seeds, with all and with half of the labels."""
-    raw = tiny_recipe(write_table(tmp_path / "table"))
-    raw["distill"] |= {"num_seeds": 2, "label_fractions": [0.5], "unimodal_baselines": True}
-    raw["evaluate"] = {"resamples": 100, "probes": [], "controls": False, "classical_baselines": False}
-    run = Run.of(raw, tmp_path / "run")
-    for stage in ("prepare", "teach", "extract"):
-        pipeline.run_stage(run, stage)
-    return run
+def started(build_once: Callable[..., Path], tmp_path: Path, write_table, tiny_recipe) -> Run:
+    """A copy of a run as far as its store: two seeds, with all and with half of the labels."""
+
+    def run_of(source: Path, folder: Path) -> Run:
+        raw = tiny_recipe(source)
+        raw["distill"] |= {"num_seeds": 2, "label_fractions": [0.5], "unimodal_baselines": True}
+        raw["evaluate"] = {"resamples": 100, "probes": [], "controls": False, "classical_baselines": False}
+        return Run.of(raw, folder)
+
+    def make(folder: Path) -> None:
+        run = run_of(write_table(folder / "table"), folder / "run")
+        for stage in ("prepare", "teach", "extract"):
+            pipeline.run_stage(run, stage)
+
+    made = build_once("convergence", {}, make)
+    return run_of(made / "table" / "rows.csv", shutil.copytree(made / "run", tmp_path / "run"))
 
 
 def doubt(monkeypatch: pytest.MonkeyPatch, lengths: int) -> None:
@@ -192,6 +200,8 @@ def test_longer_baselines_are_trained_one_length_after_the_other(started, monkey
     )
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_a_lead_of_a_baseline_that_fits_its_training_rows_is_checked_once(started, monkeypatch):
     """The student is ahead and nothing else is in doubt; twice the epochs change nothing."""
     monkeypatch.setattr(convergence, "is_ahead", lambda *_: True)
@@ -205,6 +215,8 @@ def test_a_lead_of_a_baseline_that_fits_its_training_rows_is_checked_once(starte
     assert started.path("baseline-x2").is_dir() and not started.path("baseline-x4").exists()
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_killed_between_two_lengths_it_ends_with_the_same_bits(started, monkeypatch):
     doubt(monkeypatch, 2)
     other = Run.open(shutil.copytree(started.folder, started.folder.parent / "other"))
@@ -224,6 +236,8 @@ def test_killed_between_two_lengths_it_ends_with_the_same_bits(started, monkeypa
     assert (started.stamp("distill") or {})["digest"] == (other.stamp("distill") or {})["digest"]
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_with_a_number_of_epochs_there_are_no_longer_ones(started, monkeypatch):
     doubt(monkeypatch, 2)
     pipeline.run_stage(started, "distill")
@@ -254,6 +268,8 @@ def test_no_test_row_decides_what_is_trained(started, monkeypatch):
     assert len(rows) and np.isin(rows, columns.labelled("validation")).all()
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_unimodal_baselines_may_be_shorter(started):
     raw = started.recipe.model_dump(mode="json")
     raw["distill"]["unimodal_baselines"] = 3

@@ -79,7 +79,9 @@ def scorecards(context: Context, main: str) -> dict[str, Any]:
     return {**found, "verdict": pairs, "curve": curve}
 
 
-@pytest.mark.parametrize("main", HEADS)
+@pytest.mark.parametrize(
+    "main", ["accuracy", "r2", *(pytest.param(name, marks=pytest.mark.long) for name in ("micro_f1", "word_accuracy"))]
+)
 @budget(deadline=None, max_examples=8)
 @given(st.integers(5, 12), st.integers(1, 3), st.integers(0, 2**16))
 def test_every_interval_lies_in_its_range_and_holds_the_value(main, rows, seeds, seed):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import shutil
 from collections.abc import Mapping
 from dataclasses import replace
@@ -19,7 +20,7 @@ from suffuse.data.columns import Columns
 from suffuse.engine.inference import logits
 from suffuse.errors import SuffuseError
 from suffuse.exporters import export_folder, parity
-from suffuse.files import read_json
+from suffuse.files import read_json, write_bytes
 from suffuse.model import FusionModel, open_model
 from suffuse.predictor import Predictor
 from suffuse.run import Run
@@ -38,6 +39,24 @@ def distilled(tmp_path_factory: pytest.TempPathFactory) -> Run:
     for verb in ("prepare", "teach", "extract", "distill"):
         pipeline.run_stage(run, verb)
     return run
+
+
+EXPORT = export_folder.export
+EXPORTED: dict[str, bytes] = {}  # digest of a model's weights -> its graph
+
+
+@pytest.fixture(autouse=True)
+def exported_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model that was exported before isn't traced again: tests share the run's student, and tracing takes seconds."""
+
+    def export(model: FusionModel, file: Path) -> None:
+        digest = hashlib.sha256(b"".join(t.numpy().tobytes() for t in model.state_dict().values())).hexdigest()
+        if digest not in EXPORTED:
+            EXPORT(model, file)
+            EXPORTED[digest] = file.read_bytes()
+        write_bytes(file, EXPORTED[digest])
+
+    monkeypatch.setattr(export_folder, "export", export)
 
 
 def opened(run: Run, tmp_path: Path, *overrides: str) -> Run:
@@ -120,18 +139,16 @@ def other_model(model: FusionModel, file: Path) -> None:
     EXPORT(other, file)
 
 
-EXPORT = export_folder.export
-
-
 def test_a_graph_that_is_not_the_model_exports_nothing(distilled, tmp_path, monkeypatch) -> None:
     run = opened(distilled, tmp_path)
     torch.manual_seed(0)
+    sound = export_folder.export
     monkeypatch.setattr(export_folder, "export", other_model)
     with pytest.raises(SuffuseError, match="the export is not the model") as caught:
         pipeline.run_stage(run, "export")
     assert "export, picture+question" in caught.value.line()
     assert not run.path("export").exists() and run.stamp("export") is None
-    monkeypatch.setattr(export_folder, "export", EXPORT)
+    monkeypatch.setattr(export_folder, "export", sound)
     pipeline.run_stage(run, "export")
     assert run.path("export", "model.onnx").exists() and run.stamp("export") is not None
 

@@ -29,12 +29,16 @@ FORMS: dict[str, list[dict]] = {
     "late": [{}, {"weights": "confidence", "hidden": 4}],
 }
 pytestmark = pytest.mark.slow  # an export takes seconds
-FURTHER = pytest.mark.long  # forms of a fusion after its first
+QUICK = ("gated", "attention_pooling")  # and concat, with unimodal heads
 CASES = [
-    pytest.param({"kind": kind, **form}, id="-".join(map(str, (kind, *form.values()))), marks=FURTHER if n else ())
+    pytest.param(
+        {"kind": kind, **form},
+        id="-".join(map(str, (kind, *form.values()))),
+        marks=() if kind in QUICK else pytest.mark.long,
+    )
     for kind in fusions.TABLE
     if not fusions.load_fusion(kind).FRAMES  # exported in tests/e2e/test_transcripts.py
-    for n, form in enumerate(FORMS.get(kind, [{}]))
+    for form in FORMS.get(kind, [{}])
 ] + [pytest.param({"kind": "concat", "unimodal_weight": 1.0}, id="unimodal_heads")]
 FIELDS = (
     Field("picture", "image", {"size": 16, "mean": [0.5, 0.4, 0.6], "std": [0.25, 0.3, 0.2]}),

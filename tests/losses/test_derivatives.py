@@ -21,7 +21,10 @@ from suffuse.types import Output
 NO_FORWARD_MODE = {"rkd_distance": "_cdist_forward"}  # torch has no forward-mode derivative of it
 
 
-@pytest.fixture(params=CASES)
+# a beam search takes seconds; it is compared with another one in test_sequence_losses.py
+@pytest.fixture(
+    params=[pytest.param(name, marks=pytest.mark.long if name == "sequence_kd-beam" else ()) for name in CASES]
+)
 def case(request):
     """A loss as a function of the student's tensor, and a point."""
     found = CASES[request.param]

@@ -17,7 +17,10 @@ from suffuse import losses
 from suffuse.errors import UsageError
 
 
-@pytest.fixture(params=CASES)
+# a beam search takes seconds; it is compared with another one in test_sequence_losses.py
+@pytest.fixture(
+    params=[pytest.param(name, marks=pytest.mark.long if name == "sequence_kd-beam" else ()) for name in CASES]
+)
 def case(request):
     return CASES[request.param]
 

@@ -17,6 +17,7 @@ from PIL import Image
 
 from suffuse import pipeline
 from suffuse.evaluation import size
+from suffuse.report.page import render
 from suffuse.run import Run
 
 COLOURS = {"<b>red</b>": (220, 30, 30), "green & blue": (30, 160, 190)}
@@ -108,6 +109,18 @@ def least(source: Path) -> dict[str, Any]:
 def finished_run(build_once) -> Run:
     """The run of :func:`tiny`; read it, don't change it."""
     return run_once(build_once, "tiny", write_table, tiny)
+
+
+@pytest.fixture(scope="session")
+def finished_page(finished_run: Run) -> str:
+    """Its page in all languages."""
+    return render(finished_run)
+
+
+@pytest.fixture(scope="session")
+def english_page(finished_run: Run) -> str:
+    """The same in English alone."""
+    return render(finished_run, ("en",))
 
 
 @pytest.fixture(scope="session")

@@ -24,9 +24,9 @@ FIELDS = (
 )  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def page(finished_run: Run) -> str:
-    return render(finished_run, ("en",))
+@pytest.fixture
+def page(english_page: str) -> str:
+    return english_page
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ def test_a_run_without_probes_has_a_page_and_a_card_all_the_same(bare: Run):
     assert "## Scores" in model_card(bare) and "## Robustness" not in model_card(bare)
 
 
-def test_the_card_says_what_the_scorecards_hold_and_what_it_is_not_for(finished_run: Run):
+def test_the_card_says_what_the_scorecards_hold_and_what_it_is_not_for(finished_run: Run, finished_page: str):
     card = model_card(finished_run)
     assert card == finished_run.path("model-card.md").read_text(encoding="utf-8")
     heads = re.findall(r"^## (.*)$", card, re.MULTILINE)
@@ -111,13 +111,12 @@ def test_the_card_says_what_the_scorecards_hold_and_what_it_is_not_for(finished_
     assert metric_format.value_text("accuracy", facts["mean"]) in card
     assert "Not for rows of another kind" in card
     linked = finished_run.path("report.html").parent / "model-card.md"
-    assert linked.read_text(encoding="utf-8") == card and 'href="model-card.md"' in render(finished_run)
+    assert linked.read_text(encoding="utf-8") == card and 'href="model-card.md"' in finished_page
     assert "\\<b\\>red\\</b\\>" in card and "<b>" not in card
 
 
-def test_a_chart_is_drawn_once_for_all_languages_and_its_words_are_translated(finished_run: Run):
-    page = render(finished_run)
-    english, chinese = page.split('<main lang="zh">')
+def test_a_chart_is_drawn_once_for_all_languages_and_its_words_are_translated(finished_page: str):
+    english, chinese = finished_page.split('<main lang="zh">')
     assert english.count('<svg class="chart"') == chinese.count('<svg class="chart"')
     assert ">severity</text>" in english and ">强度</text>" in chinese
     assert charts._drawings.get() is None

@@ -29,9 +29,11 @@ def plain_page(plain_run: Run) -> str:
     return render(plain_run)
 
 
-def test_three_rows_stand_there_teacher_and_student_side_by_side_in_both_languages(finished_run: Run):
+def test_three_rows_stand_there_teacher_and_student_side_by_side_in_both_languages(
+    finished_run: Run, finished_page: str
+):
     explained = read_json(finished_run.path("scores", "student.json"))["explained"]
-    found = sections(render(finished_run))
+    found = sections(finished_page)
     assert set(found) == {"explained", "zh-explained"} and 1 <= len(explained) <= 3
     for html, names in zip(found.values(), (("teacher", "student"), ("教师", "学生")), strict=True):
         assert html.count('<article class="explained">') == len(explained)

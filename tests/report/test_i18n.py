@@ -51,8 +51,8 @@ def test_what_the_run_holds_is_not_translated_and_what_we_say_is(finished_run: R
     )
 
 
-def test_ids_differ_between_the_languages_and_links_stay_in_one(finished_run: Run):
-    page = render(finished_run)
+def test_ids_differ_between_the_languages_and_links_stay_in_one(finished_page: str):
+    page = finished_page
     ids = re.findall(r'\bid="([^"]+)"', page)
     assert len(ids) == len(set(ids))
     assert set(re.findall(r'href="#([^"]+)"', page)) <= set(ids)
@@ -81,8 +81,8 @@ def test_templates_hold_no_punctuation_of_their_own():
             assert [line for line in text.splitlines() if MARKS.search(line)] == [], file.name
 
 
-def test_punctuation_after_chinese_is_full_width(finished_run: Run):
-    chinese = render(finished_run).split('<main lang="zh">')[1].partition("<script")[0]
+def test_punctuation_after_chinese_is_full_width(finished_page: str):
+    chinese = finished_page.split('<main lang="zh">')[1].partition("<script")[0]
     text = re.sub(r'<(code|pre)\b.*?</\1>|<span lang="en">.*?</span>', "", chinese, flags=re.DOTALL)
     text = re.sub(r"</?(?:small|strong|em|b|span|a)\b[^>]*>", "", text)
     wrong = re.findall(r".{0,30}(?:[\u4e00-\u9fff][:;,!?(]|\([\u4e00-\u9fff]).{0,30}", re.sub(r"<[^>]+>", "\n", text))
@@ -116,21 +116,28 @@ def test_the_space_between_two_sentences_is_none_in_chinese():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("language", "shown"), [("en-US", "en"), ("zh-TW", "zh"), ("fr-FR", "en")])
-def test_the_page_opens_in_the_language_of_the_browser(chromium, finished_run: Run, tmp_path: Path, language, shown):
-    looks, console = look(chromium, {"page": render(finished_run)}, tmp_path, language)
+@pytest.mark.parametrize(
+    ("language", "shown"),
+    [
+        pytest.param("en-US", "en", marks=pytest.mark.long),
+        ("zh-TW", "zh"),
+        pytest.param("fr-FR", "en", marks=pytest.mark.long),
+    ],
+)
+def test_the_page_opens_in_the_language_of_the_browser(chromium, finished_page: str, tmp_path: Path, language, shown):
+    looks, console = look(chromium, {"page": finished_page}, tmp_path, language)
     assert console == [] and len(looks) == 2 and len(LANGUAGES) == 2
     for one in looks:
         assert one["out"] == [] and one["wide"] <= one["width"] and one["shown"] == [shown]
 
 
 @pytest.mark.slow
-def test_the_switch_overrides_the_language_of_the_browser_and_stays(chromium: str, finished_run: Run, tmp_path: Path):
+def test_the_switch_overrides_the_language_of_the_browser_and_stays(chromium: str, finished_page: str, tmp_path: Path):
     script = """
       const before = shown();
       frame.contentDocument.querySelector('label[for="language-zh"]').click();
       const after = shown(), lang = frame.contentDocument.documentElement.lang;
       await reloaded();
       return {before, after, lang, again: shown()};"""
-    found = act(chromium, render(finished_run), tmp_path / "browser", script)
+    found = act(chromium, finished_page, tmp_path / "browser", script)
     assert found == {"before": ["en"], "after": ["zh"], "lang": "zh", "again": ["zh"]}

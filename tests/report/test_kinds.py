@@ -55,8 +55,8 @@ BY_KIND = {
     "labels": {"Can the stated confidence be trusted?", "Which labels are found"},
     "number": {"How far off are the numbers?"},
 }
-LONG_KIND = [pytest.mark.slow, pytest.mark.long]  # a run of its own; one run has targets of all kinds
-KINDS = [pytest.param(k, marks=() if k == "mixed" else LONG_KIND) for k in BY_KIND]
+LONG_KIND = [pytest.mark.slow, pytest.mark.long]  # a run of its own
+KINDS = [pytest.param(k, marks=() if k == "number" else LONG_KIND) for k in BY_KIND]
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -255,6 +255,8 @@ def test_the_answers_read_back_are_those_that_were_scored(run: Run):
             assert micro == pytest.approx(facts[f"{name}micro_f1"]["mean"])
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_the_teacher_of_several_seeds_is_the_one_that_taught(mixed_run: Run):
     best = best_seed(mixed_run.path("teachers"))
     assert (mixed_run.path("teacher", "model.safetensors")).read_bytes() == mixed_run.path(
@@ -268,6 +270,8 @@ def test_the_teacher_of_several_seeds_is_the_one_that_taught(mixed_run: Run):
     assert "mean of 2 seeds" in mixed_run.path("report.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_who_reads_what_is_told(mixed_page: str):
     page = mixed_page
     assert (
@@ -277,6 +281,8 @@ def test_who_reads_what_is_told(mixed_page: str):
     assert '<th scope="row">teacher, question alone</th>' in page
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_labels_are_counted_as_the_reference_counts_them(mixed_run: Run):
     predictions = stored_predictions.of_kind(
         stored_predictions.read(mixed_run, DatasetView.open(mixed_run), "teacher", "export"), "labels"
@@ -308,6 +314,8 @@ def test_the_fourth_target_of_classes_is_listed_and_its_mistakes_are_the_real_on
     assert sum(p["export"] for p in found[3]["pairs"]) <= found[3]["wrong"]["export"]
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_examples_say_what_is_true_and_what_is_said_of_every_target(mixed_run: Run, mixed_page: str):
     page = mixed_page
     part = page[page.index('<section id="examples">') : page.index('<section id="data">')]

@@ -42,9 +42,9 @@ LARGEST = 3_000_000
 SCREENS = 5  # of 900 pixels, as the page opens
 
 
-@pytest.fixture(scope="module")
-def page(finished_run: Run) -> str:
-    return render(finished_run, ("en",))
+@pytest.fixture
+def page(english_page: str) -> str:
+    return english_page
 
 
 def test_nothing_is_asked_for_from_elsewhere(page: str):
@@ -237,6 +237,7 @@ def test_a_link_in_the_contents_opens_its_section(chromium: str, page: str, tmp_
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_an_explained_picture_stands_beside_its_heat_map(chromium: str, page: str, tmp_path: Path):
     script = """
       const page = frame.contentDocument;

@@ -12,8 +12,8 @@ from range_tools import intervals, outside
 from suffuse.report import model_card, scores_table, terminal
 from suffuse.run import Run
 
-FURTHER = [pytest.param(name, marks=pytest.mark.long) for name in ("classes_run", "labels_run", "number_run")]
-RUNS = ("finished_run", "plain_run", "mixed_run", *FURTHER)
+FURTHER = [pytest.param(name, marks=pytest.mark.long) for name in ("classes_run", "labels_run", "mixed_run")]
+RUNS = ("finished_run", "plain_run", "number_run", *FURTHER)
 PERCENT = re.compile(r"([−-]?\d[\d,]*\.\d+)\s?%")
 
 

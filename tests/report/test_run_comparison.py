@@ -204,6 +204,7 @@ def test_the_verb_prints_a_table_writes_a_page_and_overwrites_nothing(finished_r
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_browser_shows_the_page_on_screen_and_phone(chromium: str, finished_run: Run, other: Path, tmp_path: Path):
     """Of many runs too it opens within five screens of a desktop, with all its sections in the contents."""
     many = {f"run {number}": Run.open(other if number % 2 else finished_run.folder) for number in range(6)}

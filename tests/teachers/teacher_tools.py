@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import csv
 import os
 import re
@@ -198,6 +199,7 @@ def ensemble(folder: Path, order: Sequence[str], run: Run) -> dict:
 
 
 SERVERS = ExitStack()  # which stay until the process ends
+atexit.register(SERVERS.close)  # later there are no threads any more, and to wait for a server's would last for ever
 PROMPT = "x1={x1} x2={x2}"
 ASKED = re.compile(r"x1=(\S+) x2=(\S+)")
 

@@ -164,6 +164,8 @@ def test_members_that_are_there_are_not_fitted_again(run, columns, tmp_path, mon
     assert {name: file.read_bytes() for name, file in again.items()} == content
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_fits_in_processes_have_the_same_bits(run, columns, tmp_path, monkeypatch):
     fold = fold_of(columns, 4, run.recipe.seed)
     files = cross_fit_members(

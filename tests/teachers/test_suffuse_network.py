@@ -115,7 +115,7 @@ def test_another_kind_of_target_is_refused(runs, tmp_path):
     assert caught.value.expected == "classes"
 
 
-@pytest.mark.parametrize("kind", ["run", "onnx"])
+@pytest.mark.parametrize("kind", ["run", pytest.param("onnx", marks=pytest.mark.long)])
 def test_an_exported_folder_says_what_the_network_does(finished_run, tmp_path, kind):
     """Without torch, by the preprocessing in it; its labels and inputs need no words."""
     from dataclasses import replace

@@ -64,6 +64,8 @@ def whole(tuned: Callable, reference: dict[str, Any], tmp_path_factory: pytest.T
     return reference["run"], reference["result"]
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_it_needs_no_teacher_and_looks_at_no_test_row(whole: tuple[Run, dict], tuned: Callable) -> None:
     run, result = whole
     assert not run.path("teacher").exists() and not run.path("test_evaluations.json").exists()

@@ -28,6 +28,8 @@ from suffuse.tuning.training_space import GENTLE, MILD, PLAIN, extra_augmentatio
 
 DRAWS = 60
 EARLIER = ("prepare", "teach", "extract")  # stages whose results a search works on
+QUICK = ("two classes", "three modalities", "labels", "subsets")
+GROUNDS = [pytest.param(kind, marks=() if kind in QUICK else pytest.mark.long) for kind in KINDS]
 TWO = {"dkd", "nkd", "lskd", "dist"}  # say nothing of two classes
 
 
@@ -48,7 +50,7 @@ def bare(recipe: Recipe) -> dict[str, dict]:
     return {name: one.model_dump(exclude={"augment"}) for name, one in recipe.modalities.items()}
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", GROUNDS)
 @pytest.mark.parametrize("who", [STUDENT, pytest.param(BASELINE, marks=pytest.mark.long)])
 def test_every_point_is_a_valid_recipe(tmp_path: Path, kind: str, who: str) -> None:
     there, file = ground(tmp_path, kind)
@@ -73,7 +75,7 @@ def test_every_point_is_a_valid_recipe(tmp_path: Path, kind: str, who: str) -> N
     assert len(seen) > 0.9 * DRAWS
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", GROUNDS)
 def test_the_recipe_s_own_point_changes_next_to_nothing(tmp_path: Path, kind: str) -> None:
     there, file = ground(tmp_path, kind)
     recipe = search_space.read_point(
@@ -89,7 +91,7 @@ def test_the_recipe_s_own_point_changes_next_to_nothing(tmp_path: Path, kind: st
     assert recipe.distill.schedules == there.recipe.distill.schedules
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", GROUNDS)
 def test_all_points_of_a_search_are_judged_alike(tmp_path: Path, kind: str) -> None:
     """By whole rows, or by the mean over subsets; halves are tried where subsets count."""
     there, file = ground(tmp_path, kind)

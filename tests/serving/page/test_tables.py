@@ -66,12 +66,13 @@ def table(rows: list[list[Any]], header: list[str] = HEADER, delimiter: str = ",
     return text.getvalue()
 
 
-def drop(page: Browser, files: dict[str, bytes]) -> None:
-    """Several files at once."""
+def drop(page: Browser, files: dict[str, bytes], longer: int = 0) -> None:
+    """Several files at once. Each is ``longer`` by so many letters x, which the page makes: to send them takes long."""
     given = [[name, base64.b64encode(content).decode()] for name, content in files.items()]
     page.run(f"""(() => {{ const carried = new DataTransfer();
       for (const [name, content] of {json.dumps(given)}) {{
-        carried.items.add(new File([Uint8Array.from(atob(content), c => c.charCodeAt(0))], name));
+        carried.items.add(new File(
+          [Uint8Array.from(atob(content), c => c.charCodeAt(0)), new Uint8Array({longer}).fill(120)], name));
       }}
       const event = new DragEvent("drop", {{dataTransfer: carried, bubbles: true, cancelable: true}});
       document.querySelector("main").dispatchEvent(event); }})()""")
@@ -184,13 +185,19 @@ def test_bad_rows_stay_with_their_reason_and_cost_no_other_row(opened: Browser) 
         (b"note,note\na,b\n", "Two columns are called 'note'"),
         (b"text,size\na,3\n", "None of the model's columns is in this table: photo, note"),
         (b"note\n" + 5001 * b"a thing\n", "5,001 rows, and the page takes 5,000"),
-        (b"note\n" + b"x" * 21_000_000, "larger than 20 MB"),
     ],
 )
 def test_tables_that_are_not_read_are_refused_in_plain_words(opened: Browser, content: bytes, told: str) -> None:
     drop(opened, {"rows.csv": content})
     opened.wait("document.querySelector('#table .alert')")
     assert told in said(opened)
+    assert not [url for url in opened.asked if url.endswith("/predict")]
+
+
+def test_a_table_of_more_than_20_mb_is_refused(opened: Browser) -> None:
+    drop(opened, {"rows.csv": b"note\n"}, 21_000_000)
+    opened.wait("document.querySelector('#table .alert')")
+    assert "larger than 20 MB" in said(opened)
     assert not [url for url in opened.asked if url.endswith("/predict")]
 
 
