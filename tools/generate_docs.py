@@ -21,13 +21,14 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from suffuse import encoders, evaluation, fusions, losses, modalities
+from suffuse.pretrained_settings import Finetune, PretrainedSettings
 from suffuse.recipe.stage_settings import PROBES
 from suffuse.registry import TeacherSettings
 from suffuse.teachers import asked
 from suffuse.types import CLASSES
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("README.md", "README.zh-CN.md", "docs/recipe.md", "docs/losses.md", "docs/evaluate.md")
+PAGES = ("README.md", "README.zh-CN.md", "docs/recipe.md", "docs/losses.md", "docs/evaluate.md", "docs/teachers.md")
 MARKED = re.compile(r"(<!-- generated: ([\w ]+) -->)(\n?)(.*?)(<!-- end -->)", re.DOTALL)
 HINT = "run `make generate` (python tools/generate_docs.py)"
 WIDTH = 150  # characters of a line of prose
@@ -40,6 +41,7 @@ OPENERS: dict[
     "distill.losses.NAME": (losses.TABLE, losses.load_loss),
 }
 COMMON = ("kind", "weight")  # keys that a page describes once for all kinds
+ELSEWHERE = (Finetune,)  # mappings whose keys have a table of their own
 
 
 def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
@@ -79,13 +81,15 @@ def keys(model: type[BaseModel], without: Collection[str] = COMMON) -> str:
     no description."""
     rows: list[tuple[str, ...]] = []
     tables: list[str] = []
-    for name, field in model.model_fields.items():
+    for name, field in sorted(model.model_fields.items(), key=lambda item: item[0] in PretrainedSettings.model_fields):
         if name in without:
             continue
         if not field.description:
             raise ValueError(f"{model.__module__}.{model.__qualname__}: {name} has no description=")
         rows.append((f"`{name}`", default_text(field), field.description))
-        tables += [f"Keys of `{name}`:\n\n{keys(nested)}" for nested in models_in(field.annotation)]
+        tables += [
+            f"Keys of `{name}`:\n\n{keys(nested)}" for nested in models_in(field.annotation) if nested not in ELSEWHERE
+        ]
     return "\n\n".join([*([table(("key", "default", "description"), rows)] if rows else []), *tables])
 
 
@@ -182,6 +186,7 @@ BLOCKS: dict[str, Callable[[str], str]] = {  # name -> the text, from that of th
     "modalities": lambda _: sections("modalities.NAME"),
     "encoder table": lambda _: encoder_table(),
     "encoders": lambda _: sections("encoders.NAME"),
+    "fine-tuning": lambda _: keys(Finetune),
     "fusion table": lambda _: fusion_table(),
     "fusions": lambda _: sections("fusion"),
     "losses": lambda _: sections("distill.losses.NAME"),

@@ -39,6 +39,8 @@ class Encoder(nn.Module):
     centre: Tensor  # (D,) of a frozen encoder's vectors
     scale: Tensor
     drop: float = 0.0  # share of a frozen encoder's vectors that is dropped now
+    at_rest: tuple[nn.Module, ...] = ()  # modules that don't learn in this epoch of fine-tuning: in eval mode
+    fixed: frozenset[str] = frozenset()  # names of its state's tensors that fine-tuning never changes
 
     def __init__(self, network: Network, field: Field):
         super().__init__()
@@ -96,9 +98,12 @@ class Encoder(nn.Module):
             return self.part.initialise(self.settings, self.layers, self.field)
 
     def train(self, mode: bool = True) -> Encoder:
-        """A frozen encoder never leaves eval mode; only its vectors are dropped out in training (``drop``)."""
+        """Neither a frozen encoder nor a module ``at_rest`` leaves eval mode; ``drop`` applies in training."""
         self.drop = float(self.settings.get("drop", 0.0)) if mode and self.frozen else 0.0
-        return super().train(mode and not self.frozen)
+        super().train(mode and not self.frozen)
+        for module in self.at_rest:
+            module.train(False)
+        return self
 
     def forward(self, x: Tensor) -> Encoded:
         """Pictures (U, H, W, 3) or (U, P, H, W, 4) uint8, token ids (U, L), steps (U, L, F + 1) whose last channel
@@ -216,9 +221,11 @@ class FusionModel(nn.Module):
         return self
 
     def frozen(self) -> frozenset[str]:
-        """Names of the state's tensors that training never changes: those of frozen encoders."""
+        """Names of the state's tensors that training never changes: those of frozen encoders, and the weights beside
+        which adapters learn."""
         fixed = [f"encoders.{name}_encoder" for name in self.spec.names if self.encoder(name).frozen]
-        return frozenset(key for key in self.state_dict() if any(key.startswith(f"{prefix}.") for prefix in fixed))
+        beside = frozenset(f"encoders.{n}_encoder.{key}" for n in self.spec.names for key in self.encoder(n).fixed)
+        return beside | frozenset(k for k in self.state_dict() if any(k.startswith(f"{prefix}.") for prefix in fixed))
 
     def standardise(self, columns: Columns, rows: np.ndarray) -> None:
         """Fix how the vectors of frozen encoders are standardised, from these rows (of training): once, before it."""
