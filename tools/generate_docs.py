@@ -186,7 +186,7 @@ BLOCKS: dict[str, Callable[[str], str]] = {  # name -> the text, from that of th
     "modalities": lambda _: sections("modalities.NAME"),
     "encoder table": lambda _: encoder_table(),
     "encoders": lambda _: sections("encoders.NAME"),
-    "fine-tuning": lambda _: keys(Finetune),
+    "finetune": lambda _: keys(Finetune),
     "fusion table": lambda _: fusion_table(),
     "fusions": lambda _: sections("fusion"),
     "losses": lambda _: sections("distill.losses.NAME"),
