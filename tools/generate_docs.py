@@ -21,14 +21,14 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from suffuse import encoders, evaluation, fusions, losses, modalities
-from suffuse.pretrained_settings import Finetune, PretrainedSettings
+from suffuse.pretrained_settings import PretrainedSettings
 from suffuse.recipe.stage_settings import PROBES
 from suffuse.registry import TeacherSettings
 from suffuse.teachers import asked
 from suffuse.types import CLASSES
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("README.md", "README.zh-CN.md", "docs/recipe.md", "docs/losses.md", "docs/evaluate.md", "docs/teachers.md")
+PAGES = ("README.md", "README.zh-CN.md", "docs/recipe.md", "docs/losses.md", "docs/evaluate.md")
 MARKED = re.compile(r"(<!-- generated: ([\w ]+) -->)(\n?)(.*?)(<!-- end -->)", re.DOTALL)
 HINT = "run `make generate` (python tools/generate_docs.py)"
 WIDTH = 150  # characters of a line of prose
@@ -41,7 +41,6 @@ OPENERS: dict[
     "distill.losses.NAME": (losses.TABLE, losses.load_loss),
 }
 COMMON = ("kind", "weight")  # keys that a page describes once for all kinds
-ELSEWHERE = (Finetune,)  # mappings whose keys have a table of their own
 
 
 def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
@@ -87,9 +86,7 @@ def keys(model: type[BaseModel], without: Collection[str] = COMMON) -> str:
         if not field.description:
             raise ValueError(f"{model.__module__}.{model.__qualname__}: {name} has no description=")
         rows.append((f"`{name}`", default_text(field), field.description))
-        tables += [
-            f"Keys of `{name}`:\n\n{keys(nested)}" for nested in models_in(field.annotation) if nested not in ELSEWHERE
-        ]
+        tables += [f"Keys of `{name}`:\n\n{keys(nested)}" for nested in models_in(field.annotation)]
     return "\n\n".join([*([table(("key", "default", "description"), rows)] if rows else []), *tables])
 
 
@@ -186,7 +183,6 @@ BLOCKS: dict[str, Callable[[str], str]] = {  # name -> the text, from that of th
     "modalities": lambda _: sections("modalities.NAME"),
     "encoder table": lambda _: encoder_table(),
     "encoders": lambda _: sections("encoders.NAME"),
-    "finetune": lambda _: keys(Finetune),
     "fusion table": lambda _: fusion_table(),
     "fusions": lambda _: sections("fusion"),
     "losses": lambda _: sections("distill.losses.NAME"),

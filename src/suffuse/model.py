@@ -64,9 +64,11 @@ class Encoder(nn.Module):
                 # numpy's product: torch's on meta (weight_shapes) imports its compiler, which takes seconds
                 scaled = white * np.asarray(numbers, dtype=np.float32)
                 self.register_buffer(name, torch.tensor(scaled).reshape(shape))
+        self.standardised = self.frozen or getattr(self.settings.get("finetune"), "after_frozen", False)
         if self.frozen:
             self.requires_grad_(False)
             super().train(False)  # from the start: a module is made in training mode, with dropout and batch statistics
+        if self.standardised:
             self.register_buffer("centre", torch.zeros(self.width))
             self.register_buffer("scale", torch.ones(self.width))
 
@@ -83,9 +85,7 @@ class Encoder(nn.Module):
     @property
     def tokens(self) -> int:
         """Width of each token; 0 where there are none. A frozen encoder has none: what is kept of it is its vectors."""
-        if self.frozen:
-            return 0
-        return self.part.tokens(self.settings, self.layers)
+        return 0 if self.standardised else self.part.tokens(self.settings, self.layers)
 
     @property
     def hindrance(self) -> str:
@@ -99,7 +99,7 @@ class Encoder(nn.Module):
 
     def train(self, mode: bool = True) -> Encoder:
         """Neither a frozen encoder nor a module ``at_rest`` leaves eval mode; ``drop`` applies in training."""
-        self.drop = float(self.settings.get("drop", 0.0)) if mode and self.frozen else 0.0
+        self.drop = float(self.settings.get("drop", 0.0)) if mode and self.standardised else 0.0
         super().train(mode and not self.frozen)
         for module in self.at_rest:
             module.train(False)
@@ -111,7 +111,7 @@ class Encoder(nn.Module):
         if self.frozen:
             with torch.no_grad():
                 return Encoded(self.standard(self.vectors(x)))
-        return self._read(x)
+        return Encoded(self.standard(self.vectors(x))) if self.standardised else self._read(x)
 
     def vectors(self, x: Tensor) -> Tensor:
         """What is kept of a frozen encoder: its vectors (U, D), before they are standardised."""

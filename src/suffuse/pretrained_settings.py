@@ -60,6 +60,11 @@ class Finetune(Settings):
         examples=[{"rank": 8, "alpha": 16}],
     )
 
+    after_frozen: bool = Setting(
+        default=False,
+        description="It went on from a frozen encoder. Written when a model is saved; not set by hand.",
+    )
+
     @property
     def rate(self) -> float:
         """The learning rate of the topmost block."""
