@@ -21,6 +21,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from suffuse import encoders, evaluation, fusions, losses, modalities
+from suffuse.pretrained_settings import PretrainedSettings
 from suffuse.recipe.stage_settings import PROBES
 from suffuse.registry import TeacherSettings
 from suffuse.teachers import asked
@@ -79,7 +80,7 @@ def keys(model: type[BaseModel], without: Collection[str] = COMMON) -> str:
     no description."""
     rows: list[tuple[str, ...]] = []
     tables: list[str] = []
-    for name, field in model.model_fields.items():
+    for name, field in sorted(model.model_fields.items(), key=lambda item: item[0] in PretrainedSettings.model_fields):
         if name in without:
             continue
         if not field.description:

@@ -39,6 +39,8 @@ class Encoder(nn.Module):
     centre: Tensor  # (D,) of a frozen encoder's vectors
     scale: Tensor
     drop: float = 0.0  # share of a frozen encoder's vectors that is dropped now
+    at_rest: tuple[nn.Module, ...] = ()  # modules that don't learn in this epoch of fine-tuning: in eval mode
+    fixed: frozenset[str] = frozenset()  # names of its state's tensors that fine-tuning never changes
 
     def __init__(self, network: Network, field: Field):
         super().__init__()
@@ -62,9 +64,11 @@ class Encoder(nn.Module):
                 # numpy's product: torch's on meta (weight_shapes) imports its compiler, which takes seconds
                 scaled = white * np.asarray(numbers, dtype=np.float32)
                 self.register_buffer(name, torch.tensor(scaled).reshape(shape))
+        self.standardised = self.frozen or getattr(self.settings.get("finetune"), "after_frozen", False)
         if self.frozen:
             self.requires_grad_(False)
             super().train(False)  # from the start: a module is made in training mode, with dropout and batch statistics
+        if self.standardised:
             self.register_buffer("centre", torch.zeros(self.width))
             self.register_buffer("scale", torch.ones(self.width))
 
@@ -81,9 +85,7 @@ class Encoder(nn.Module):
     @property
     def tokens(self) -> int:
         """Width of each token; 0 where there are none. A frozen encoder has none: what is kept of it is its vectors."""
-        if self.frozen:
-            return 0
-        return self.part.tokens(self.settings, self.layers)
+        return 0 if self.standardised else self.part.tokens(self.settings, self.layers)
 
     @property
     def hindrance(self) -> str:
@@ -96,9 +98,12 @@ class Encoder(nn.Module):
             return self.part.initialise(self.settings, self.layers, self.field)
 
     def train(self, mode: bool = True) -> Encoder:
-        """A frozen encoder never leaves eval mode; only its vectors are dropped out in training (``drop``)."""
-        self.drop = float(self.settings.get("drop", 0.0)) if mode and self.frozen else 0.0
-        return super().train(mode and not self.frozen)
+        """Neither a frozen encoder nor a module ``at_rest`` leaves eval mode; ``drop`` applies in training."""
+        self.drop = float(self.settings.get("drop", 0.0)) if mode and self.standardised else 0.0
+        super().train(mode and not self.frozen)
+        for module in self.at_rest:
+            module.train(False)
+        return self
 
     def forward(self, x: Tensor) -> Encoded:
         """Pictures (U, H, W, 3) or (U, P, H, W, 4) uint8, token ids (U, L), steps (U, L, F + 1) whose last channel
@@ -106,7 +111,7 @@ class Encoder(nn.Module):
         if self.frozen:
             with torch.no_grad():
                 return Encoded(self.standard(self.vectors(x)))
-        return self._read(x)
+        return Encoded(self.standard(self.vectors(x))) if self.standardised else self._read(x)
 
     def vectors(self, x: Tensor) -> Tensor:
         """What is kept of a frozen encoder: its vectors (U, D), before they are standardised."""
@@ -216,9 +221,11 @@ class FusionModel(nn.Module):
         return self
 
     def frozen(self) -> frozenset[str]:
-        """Names of the state's tensors that training never changes: those of frozen encoders."""
+        """Names of the state's tensors that training never changes: those of frozen encoders, and the weights beside
+        which adapters learn."""
         fixed = [f"encoders.{name}_encoder" for name in self.spec.names if self.encoder(name).frozen]
-        return frozenset(key for key in self.state_dict() if any(key.startswith(f"{prefix}.") for prefix in fixed))
+        beside = frozenset(f"encoders.{n}_encoder.{key}" for n in self.spec.names for key in self.encoder(n).fixed)
+        return beside | frozenset(k for k in self.state_dict() if any(k.startswith(f"{prefix}.") for prefix in fixed))
 
     def standardise(self, columns: Columns, rows: np.ndarray) -> None:
         """Fix how the vectors of frozen encoders are standardised, from these rows (of training): once, before it."""

@@ -20,7 +20,7 @@ from toy_data import write_data_sets
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 SCRIPTS = sorted(file.stem for file in FOLDER.glob("*.py"))
-ON_A_TOY = {  # script -> its arguments; RUN is a finished run, PICTURES a folder
+ON_A_TOY = {  # script -> its arguments; RUN is a finished run, PICTURES a folder, RATED a file
     "overhead": ["--toy", "--seconds", "0"],
     "store": ["--toy", "--pairs", "1"],
     "processes": ["--steps", "1", "--turns", "1"],
@@ -45,6 +45,7 @@ ON_A_TOY = {  # script -> its arguments; RUN is a finished run, PICTURES a folde
         "--set",
         "evaluate.classical_baselines=false",
     ],
+    "finetuning": ["RATED", "frozen", "frozen first", "--train", "16", "--validation", "8", "--epochs", "1"],
     "serve": ["RUN", "--only", "soak", "--requests", "60"],
 }
 JUDGES = {"targets", "predict", "scale", "serve"}  # end with 1 where a target isn't reached, as a toy may
@@ -105,7 +106,10 @@ def test_every_script_can_be_imported(tmp_path: Path):
 @pytest.mark.long
 @pytest.mark.parametrize("name", sorted(ON_A_TOY))
 def test_a_script_runs_on_a_made_up_data_set(name: str, finished: Run, tmp_path: Path):
-    places = {"RUN": str(finished.folder), "PICTURES": str(finished.folder.parent / "data" / "pictures")}
+    rated = tmp_path / "rated.txt"
+    rated.write_text("".join(f"{n}\t{3 * (-1) ** n}\ta {('good', 'bad')[n % 2]} film {n}\n" for n in range(40)))
+    pictures = finished.folder.parent / "data" / "pictures"
+    places = {"RUN": str(finished.folder), "PICTURES": str(pictures), "RATED": str(rated)}
     before = results()
     done = called(str(FOLDER / f"{name}.py"), *(places.get(a, a) for a in ON_A_TOY[name]), cwd=tmp_path)
     judged = name in JUDGES and done.returncode == 1 and ("MISSED" in done.stdout or "AssertionError" in done.stderr)

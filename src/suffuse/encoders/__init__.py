@@ -1,13 +1,15 @@
 """Encoders: one modality's entries -> a vector each (and tokens, where they have them).
 
 An encoder is one module that follows :class:`EncoderPart`. Where its settings have ``frozen: true`` its vectors are
-computed once and kept (``engine/feature_cache.py``); it then stays in eval mode and gets no gradient.
+computed once and kept (``engine/feature_cache.py``); it then stays in eval mode and gets no gradient. With ``finetune``
+its parameters have rates of their own (``engine/finetuning.py``).
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ..parameter_depths import attention_projections, depths_by_blocks
 from ..registry import KindTable, PartDocs, PartSettings, default, load_part
 
 if TYPE_CHECKING:
@@ -93,6 +95,24 @@ class EncoderPart(Protocol):
     def hindrance(self, settings: PartSettings, layers: nn.ModuleDict) -> str:
         """Why it can't be exported; empty where it can."""
         return ""
+
+    @default
+    def depths(self, settings: PartSettings, layers: nn.ModuleDict) -> dict[str, int]:
+        """How deep each parameter lies, by its name in ``layers``: 0 of embeddings, most of the topmost block. Rates by
+        layers and gradual unfreezing go by it."""
+        return depths_by_blocks(layers)
+
+    @default
+    def checkpoint_gradients(self, settings: PartSettings, layers: nn.ModuleDict) -> None:
+        """From now on keep only the inputs of blocks in training, and compute the rest again for the gradient. Raises
+        ValueError where the network can't."""
+        raise ValueError(f"got gradient_checkpointing, which encoders of the kind '{settings.kind}' don't have")
+
+    @default
+    def adapter_targets(self, settings: PartSettings, layers: nn.ModuleDict) -> tuple[str, ...]:
+        """The last parts of the names of the layers that low-rank adapters are added to, where the settings name none;
+        none where that isn't known."""
+        return attention_projections(layers)
 
 
 def load_encoder(kind: str) -> EncoderPart:

@@ -10,10 +10,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field as Setting
-from pydantic import model_validator
 
 from ..files import package_file
-from ..registry import PartDocs, PartSettings, optional
+from ..pretrained_settings import PretrainedSettings
+from ..registry import PartDocs, optional
 from ..types import Encoded, Field
 
 if TYPE_CHECKING:
@@ -28,26 +28,16 @@ DOCS = PartDocs(
 EXAMPLES = (("image", {}), ("image", {"stages": 2, "mirrored": True}))
 
 
-class Settings(PartSettings):
+class Settings(PretrainedSettings):
     """Which of the networks, and whether it learns."""
 
     kind: Literal["efficientnet_lite"] = "efficientnet_lite"
     variant: Literal[0, 1, 2] = Setting(default=0, description="Variant 0, 1 or 2.")
-    pretrained: bool = Setting(
-        default=True, description="Load pretrained weights. False: the architecture with new weights."
-    )
-    frozen: bool = Setting(default=False, description="Don't train it; cache its vectors.")
     mirrored: bool = Setting(default=False, description="Average the vectors of the picture and its mirror image.")
     stages: int = Setting(default=0, ge=0, le=7, description="Also use mean and maximum of this many last stages.")
     drop: float = Setting(
         default=0.0, ge=0, lt=1, description="Share of a frozen encoder's features that are dropped in training."
     )
-
-    @model_validator(mode="after")
-    def _sensible(self) -> Settings:
-        if self.frozen and not self.pretrained:
-            raise ValueError("got frozen: true with pretrained: false, expected weights that know something")
-        return self
 
 
 def width(settings: Settings, layers: nn.ModuleDict) -> int:

@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field as Setting
-from pydantic import model_validator
 
 from ..errors import UsageError
 from ..files import PACKAGE, absolute_file, package_file
-from ..registry import PartDocs, PartSettings, optional
+from ..parameter_depths import attention_projections, depths_by_blocks
+from ..pretrained_settings import PretrainedSettings
+from ..registry import PartDocs, optional
 from ..types import Encoded, Field
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ DOCS = PartDocs(
 )
 
 
-class Settings(PartSettings):
+class Settings(PretrainedSettings):
     """Which network, what is taken of it, and whether it learns."""
 
     kind: Literal["huggingface"] = "huggingface"
@@ -50,10 +51,6 @@ class Settings(PartSettings):
     pool: Literal["mean", "cls"] = Setting(
         default="mean", description="`mean` over real tokens, or `cls` (state of the first token)."
     )
-    pretrained: bool = Setting(
-        default=True, description="Load pretrained weights. False: the architecture with new weights."
-    )
-    frozen: bool = Setting(default=False, description="Don't train it; cache its vectors.")
     architecture: dict[str, Any] | None = Setting(
         default=None, description="The resolved architecture. Written when a model is saved; not set by hand."
     )
@@ -62,12 +59,6 @@ class Settings(PartSettings):
         """A folder's path from ``base``; other names stay names."""
         here = not self.name.startswith(PACKAGE) and (base / self.name).is_dir()
         return self.model_copy(update={"name": absolute_file(self.name, base)}) if here else self
-
-    @model_validator(mode="after")
-    def _sensible(self) -> Settings:
-        if self.frozen and not self.pretrained:
-            raise ValueError("got frozen: true with pretrained: false, expected weights that know something")
-        return self
 
 
 def resolved(settings: Settings) -> Settings:
@@ -142,6 +133,28 @@ def initialise(settings: Settings, layers: nn.ModuleDict, field: Field) -> str:
     layers["body"].load_state_dict(body.state_dict())
     said = "" if field.kind != "image" or "mean" in (settings.architecture or {}) else ", normalised by your pictures"
     return f"weights of {settings.name}{said}"
+
+
+def depths(settings: Settings, layers: nn.ModuleDict) -> dict[str, int]:
+    """How deep each parameter lies, by the blocks that the configuration counts."""
+    return depths_by_blocks(layers, getattr(layers["body"].config, "num_hidden_layers", None))
+
+
+def checkpoint_gradients(settings: Settings, layers: nn.ModuleDict) -> None:
+    """Compute blocks again for the gradient. Raises ValueError where transformers can't for this network."""
+    body: Any = layers["body"]
+    if not body.supports_gradient_checkpointing:
+        raise ValueError(f"got gradient_checkpointing for {body.config.model_type}, for which transformers has none")
+    enable = getattr(body, "activation_checkpointing_enable", None) or body.gradient_checkpointing_enable
+    enable({"use_reentrant": False})
+
+
+def adapter_targets(settings: Settings, layers: nn.ModuleDict) -> tuple[str, ...]:
+    """Queries and values: by the names that peft has for the type of the network, else by usual ones."""
+    known: Any = optional("peft.utils", "finetune").TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
+    config: Any = layers["body"].config
+    names = known.get(config.model_type)
+    return tuple(names) if isinstance(names, list) else attention_projections(layers)
 
 
 def encode(settings: Settings, layers: nn.ModuleDict, x: Tensor) -> Encoded:

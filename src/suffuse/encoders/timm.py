@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field as Setting
-from pydantic import model_validator
 
 from ..errors import UsageError, did_you_mean
 from ..files import PACKAGE, absolute_file, package_file
-from ..registry import PartDocs, PartSettings, optional
+from ..pretrained_settings import PretrainedSettings
+from ..registry import PartDocs, optional
 from ..types import Encoded, Field
 
 if TYPE_CHECKING:
@@ -32,16 +32,12 @@ DOCS = PartDocs(
 )
 
 
-class Settings(PartSettings):
+class Settings(PretrainedSettings):
     """Which network, and whether it learns."""
 
     kind: Literal["timm"] = "timm"
     FILES: ClassVar = ("name",)
     name: str = Setting(description="A model's name, a folder, or `package:NAME`.")
-    pretrained: bool = Setting(
-        default=True, description="Load pretrained weights. False: the architecture with new weights."
-    )
-    frozen: bool = Setting(default=False, description="Don't train it; cache its vectors.")
     architecture: dict[str, Any] | None = Setting(
         default=None, description="The resolved architecture. Written when a model is saved; not set by hand."
     )
@@ -50,12 +46,6 @@ class Settings(PartSettings):
         """A folder's path from ``base``; other names stay names."""
         here = not self.name.startswith(PACKAGE) and (base / self.name).is_dir()
         return self.model_copy(update={"name": absolute_file(self.name, base)}) if here else self
-
-    @model_validator(mode="after")
-    def _sensible(self) -> Settings:
-        if self.frozen and not self.pretrained:
-            raise ValueError("got frozen: true with pretrained: false, expected weights that know something")
-        return self
 
 
 def resolved(settings: Settings) -> Settings:
@@ -120,6 +110,22 @@ def initialise(settings: Settings, layers: nn.ModuleDict, field: Field) -> str:
     body = _create(settings, field, pretrained=True, pretrained_cfg_overlay=overlay)
     layers["body"].load_state_dict(body.state_dict())
     return f"weights of {settings.name}"
+
+
+def depths(settings: Settings, layers: nn.ModuleDict) -> dict[str, int]:
+    """How deep each parameter lies, by the network's own groups in timm."""
+    body: Any = layers["body"]
+    group: Any = optional("timm.models", "timm").group_parameters
+    return {f"body.{name}": depth for name, depth in group(body, body.group_matcher(), reverse=True).items()}
+
+
+def checkpoint_gradients(settings: Settings, layers: nn.ModuleDict) -> None:
+    """Compute blocks again for the gradient. Raises ValueError where timm can't for this network."""
+    body: Any = layers["body"]
+    try:
+        body.set_grad_checkpointing(True)
+    except (AssertionError, AttributeError):
+        raise ValueError(f"got gradient_checkpointing for {settings.name}, for which timm has none") from None
 
 
 def encode(settings: Settings, layers: nn.ModuleDict, x: Tensor) -> Encoded:

@@ -186,7 +186,11 @@ def fingerprint(encoder: Encoder, columns: Columns, name: str, folder: Path) -> 
 def _hash_of(encoder: Encoder) -> Any:
     """Hash object of the encoder: everything but the entry that decides a vector."""
     digest = hashlib.blake2b(digest_size=10)
-    facts = {"format": FORMAT, "settings": encoder.settings.model_dump(mode="json"), "kind": encoder.kind}
+    facts = {
+        "format": FORMAT,
+        "settings": encoder.settings.model_dump(mode="json", exclude={"finetune"}),
+        "kind": encoder.kind,
+    }
     digest.update(json.dumps(facts, sort_keys=True).encode())
     weights = {key: tensor for key, tensor in encoder.state_dict().items() if key not in ("centre", "scale")}
     for key, tensor in sorted(weights.items()):

@@ -37,9 +37,10 @@ from ..model import FusionModel
 from ..progress import say
 from ..recipe import Training
 from .checkpoint import Checkpoint, State
+from .finetuning import Finetuning
 from .gradient_norms import CALIBRATED_ON, MEASURED_ON, calibrate, shares
 from .objective import Objective, Share
-from .optimizer import make_optimizer
+from .optimizer import RATE, make_optimizer
 from .process_group import current
 from .row_usage import RowUsage
 from .runtime import autocast, explained, kernels, release_memory
@@ -79,12 +80,14 @@ def fit(objective: Objective, plan: Plan) -> State:
 
 
 def _fit(objective: Objective, plan: Plan) -> State:
+    finetuning = Finetuning(objective.model)  # before each process is seeded for itself: adapters are drawn
     current().start()
     optimizer = make_optimizer(objective, plan.training)
     keep = Checkpoint(plan.folder, objective, optimizer, plan.training.ema, plan.usage)
     state = keep.load() or State()
     total, saved = plan.training.epochs * plan.every, time.perf_counter()
     batches, parts, sums = Batches(plan), 1, keep.sums
+    finetuning.start_epoch(state.step // plan.every)
     objective.train()
     if plan.calibrate and state.step == 0:
         set_weights(objective, plan)
@@ -109,11 +112,13 @@ def _fit(objective: Objective, plan: Plan) -> State:
             pulls = pulled(objective, plan, batches.order(turn), turn)
             with keep.judged():
                 end_epoch(objective, keep, plan, state, pulls)
+            finetuning.start_epoch(state.step // plan.every)
             objective.train()
         if due:
             keep.save(state)
             saved = time.perf_counter()
     keep.restore_best()
+    finetuning.finish()
     objective.eval()
     if plan.finish and current().first:
         plan.finish(objective.model)
@@ -274,11 +279,11 @@ def differentiate(
 
 
 def update(objective: Objective, optimizer: torch.optim.Optimizer, plan: Plan, step: int) -> None:
-    """One step of the optimiser. With gradients in fp16 that are infinite the weights stay, and the loss's scale is
-    halved."""
-    rate = plan.training.learning_rate * schedule(step, plan.training.epochs * plan.every, plan.training.warmup)
+    """One step of the optimiser; the schedule scales the rates of all groups alike. With gradients in fp16 that are
+    infinite the weights stay, and the loss's scale is halved."""
+    factor = schedule(step, plan.training.epochs * plan.every, plan.training.warmup)
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = group[RATE] * factor
     scaler = getattr(optimizer, "scaler", None)
     if scaler:
         scaler.unscale_(optimizer)

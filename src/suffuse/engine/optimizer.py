@@ -23,9 +23,11 @@ import torch
 from torch import Tensor, nn
 
 from ..recipe import Training
+from .finetuning import learning_rates
 from .objective import Objective
 from .runtime import gradient_scaler
 
+RATE = "rate"  # of a group of parameters: its learning rate before the schedule
 SPARSE = "sparse"  # of a group of parameters: its matrices have one second moment each
 
 
@@ -91,14 +93,22 @@ def _bias_correction(step: Tensor, beta: float) -> Any:
 
 def make_optimizer(objective: Objective, training: Training) -> AdamW:
     """The optimiser of what an objective learns. What decays is what :func:`decaying` says; ``SPARSE`` of an encoder's
-    part names the layers whose matrices have one second moment each."""
-    learned = [p for p in objective.parameters() if p.requires_grad]
-    decay, sparse = decaying(objective), _sparse(objective)
-    groups = [
-        {"params": [p for p in learned if id(p) in decay], "weight_decay": training.weight_decay, SPARSE: False},
-        {"params": [p for p in learned if id(p) not in decay | sparse], "weight_decay": 0.0, SPARSE: False},
-        {"params": [p for p in learned if id(p) in sparse - decay], "weight_decay": 0.0, SPARSE: True},
-    ]
+    part names the layers whose matrices have one second moment each. Parameters of fine-tuned encoders stand in groups
+    by rate."""
+    decay, sparse, rates = decaying(objective), _sparse(objective), learning_rates(objective.model)
+    by_rate: dict[float, list[nn.Parameter]] = {training.learning_rate: []}
+    for parameter in objective.parameters():
+        if parameter.requires_grad:
+            by_rate.setdefault(rates.get(id(parameter), training.learning_rate), []).append(parameter)
+    groups: list[dict[str, Any]] = []
+    for rate, learned in by_rate.items():
+        groups += [
+            {"params": [p for p in learned if id(p) in decay], "weight_decay": training.weight_decay, SPARSE: False},
+            {"params": [p for p in learned if id(p) not in decay | sparse], "weight_decay": 0.0, SPARSE: False},
+            {"params": [p for p in learned if id(p) in sparse - decay], "weight_decay": 0.0, SPARSE: True},
+        ]
+        for group in groups[-3:]:
+            group |= {RATE: rate, "lr": rate}
     groups = [group for group in groups if group["params"]]
     optimizer = AdamW(groups, lr=training.learning_rate, fused=True)
     optimizer.scale_by(gradient_scaler(training.precision, objective.weights.device))

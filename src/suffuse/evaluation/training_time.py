@@ -19,6 +19,7 @@ from ..data.columns import Columns
 from ..data.device_transfer import move_batch, to_array, to_device
 from ..data.sampler import MAX_TOGETHER, Sampler
 from ..data.training_views import Viewer
+from ..engine.finetuning import Finetuning
 from ..engine.inference import batch_for
 from ..engine.loop import Plan, train_step
 from ..engine.objective import Objective
@@ -127,18 +128,22 @@ def stored_taps(
 
 
 def time_step(objective: Objective, columns: Columns, training: Training, teacher: dict[str, torch.Tensor]) -> float:
-    """Median seconds of one training step."""
+    """Median seconds of one training step; of encoders that are fine-tuned with all that learns in the last epoch."""
     rows, times = np.arange(len(columns.entry)), []
     sampler = Sampler(rows, rows, training.batch, 0)
     plan = Plan(training, sampler, 1, lambda *_: (), lambda _: {}, Path(), lambda *_: None)
     viewer, device = Viewer.of(training, {}, 0), objective.weights.device
-    optimizer, begin = make_optimizer(objective.train(), training), time.perf_counter()
+    finetuning = Finetuning(objective.model)
+    optimizer, begin = make_optimizer(objective, training), time.perf_counter()
+    finetuning.start_epoch(training.epochs - 1)
+    objective.train()
     while len(times) < WARM_UP + STEPS_TRIED and (len(times) <= WARM_UP or time.perf_counter() - begin < SECONDS):
         start = time.perf_counter()
         batch = columns.batch(rows, view=(viewer, len(times)) if viewer else None, with_full=objective.needs_full_input)
         train_step(objective, optimizer, plan, (move_batch(batch, device), teacher), len(times))
         synchronise(device)
         times.append(time.perf_counter() - start)
+    finetuning.finish()
     return float(np.median(times[WARM_UP:]))
 
 

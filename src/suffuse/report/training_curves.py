@@ -9,6 +9,7 @@ from ..losses import load_loss
 from ..registry import is_loaded
 from ..run import Run
 from . import charts, metric_format, scores_table
+from .finetuning_choice import teacher_choice
 from .formatting import count, percent
 from .i18n import current_language, t
 
@@ -32,6 +33,7 @@ def training(run: Run) -> dict:
         "mean_note": metric_format.mean_note(run),
         "scores": [_score_chart(run, fraction, n) for n, fraction in enumerate(fractions)],
         "alerts": alerts(run),
+        "choice": teacher_choice(run),
         "losses": [
             _loss_chart(run, fraction, n)
             for n, fraction in enumerate(fractions)

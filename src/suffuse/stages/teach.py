@@ -19,9 +19,10 @@ from ..classical.members import portfolio_members, weighted
 from ..data.columns import Columns
 from ..data.sampler import Sampler
 from ..data.training_views import Viewer
-from ..engine import feature_cache
+from ..engine import feature_cache, frozen_first
+from ..engine.checkpoint import State
 from ..engine.inference import logits, score
-from ..engine.loop import fit
+from ..engine.loop import Plan, fit
 from ..engine.objective import Objective
 from ..engine.process_group import current
 from ..engine.row_usage import RowUsage
@@ -32,9 +33,11 @@ from ..engine.training_setup import TrainingData, build_model, make_plan
 from ..engine.workers import is_brief, run_jobs
 from ..errors import SuffuseError
 from ..files import read_array, read_json, write_json
-from ..model import open_model
+from ..model import FusionModel, open_model
 from ..progress import Tell, progress, say
+from ..recipe import Network
 from ..registry import settings
+from ..report.finetuning_choice import finetuning_choice
 from ..report.pool_members import leaderboard_table
 from ..run import Run
 from ..subsample import training_sample
@@ -75,7 +78,10 @@ def teach(run: Run) -> None:
     device = settle(run.recipe.compute.threads, run.recipe.compute)
     require_precision(device, teacher.train.precision, "teacher.train.precision")
     if left:
-        feature_cache.foresee(run, teacher.bare(), Columns.open(run.path("data")))
+        network = teacher.bare()
+        if teacher.frozen_first:
+            network = frozen_first.candidates(network)[frozen_first.FROZEN]
+        feature_cache.foresee(run, network, Columns.open(run.path("data")))
     threads, processes = run.recipe.compute.threads, run.recipe.compute.processes
     with progress("teach") as tell:
         if len(wanted) == 1 and processes == 1:
@@ -87,6 +93,8 @@ def teach(run: Run) -> None:
             little = is_brief(teacher.bare(), Columns.open(run.path("data")), [teacher.train for _ in orders])
             run_jobs("suffuse.stages.teach:run_job", orders, threads, tell, processes, little)
         facts = finish_seeds(run, tell) if run.recipe.num_teachers > 1 else finish_teacher(run, tell)
+    if frozen_first.KEY in facts:
+        say(f"notice: {finetuning_choice(facts)}")
     if facts["by_heart"] and not teacher.folds:
         say(f"notice: {_known(facts)}: its answers there say little more than the labels.")
         say("        teacher: {folds: 5} asks networks that didn't see them.")
@@ -302,18 +310,56 @@ def run_job(order: dict, tell: Tell) -> None:
 
 def train(run: Run, job: Job, threads: int, tell: Tell) -> None:
     """Fit one network and save it."""
-    device = settle(threads, run.recipe.compute)
+    settle(threads, run.recipe.compute)
     seed(job.seed)
     teacher = run.recipe.trained
     assert teacher
-    network = teacher.bare()
+    network, scratch = teacher.bare(), run.partial("teach") / ".work" / job.folder
     network = network.only(job.only) if job.only else network
+    if teacher.frozen_first and frozen_first.is_finetuned(network):
+        train_frozen_first(run, job, network, scratch, tell)
+        return
+    trained = fit_network(run, job, network, scratch, tell)
+    if current().first:
+        save_trained(*trained, run.partial("teach") / job.folder)
+
+
+def train_frozen_first(run: Run, job: Job, network: Network, scratch: Path, tell: Tell) -> None:
+    """Fit the network with frozen encoders, then fine-tune it from there, and save the better one. What is fitted isn't
+    fitted again."""
+    networks = frozen_first.candidates(network)
+    folders = {name: scratch / name / "saved" for name in networks}
+    for number, (name, candidate) in enumerate(networks.items()):
+        if read_json(folders[name] / "training.json") is None:
+            seed(job.seed)
+            start = folders[frozen_first.FROZEN] if name == frozen_first.FINETUNED else None
+            half = _half(tell, number, name)
+            trained = fit_network(run, job, candidate, scratch / name, half, start)
+            if current().first:
+                save_trained(*trained, folders[name])
+        current().broadcast(None)  # the others wait until it is written
+    if current().first:
+        frozen_first.keep_better(folders, run.partial("teach") / job.folder)
+
+
+def _half(tell: Tell, number: int, name: str) -> Tell:
+    return lambda share, words: tell((number + share) / 2, f"{name}: {words}")
+
+
+def fit_network(
+    run: Run, job: Job, network: Network, scratch: Path, tell: Tell, start: Path | None = None
+) -> tuple[FusionModel, State, Plan]:
+    """Fit one network of a job. ``start``: the folder of a network whose weights it begins with."""
+    teacher = run.recipe.trained
+    assert teacher
     columns = Columns.open(run.path("data")).of(network.encoders)
     usage, training = RowUsage.of(columns), teacher.train
     model, columns = build_model(run, network, columns, usage.standardising(columns.rows("train")))
+    if start:
+        model.load_state_dict(open_model(start).state_dict())
     task = settings(losses.TABLE, {"kind": "task", "label_smoothing": teacher.label_smoothing})
-    objective = Objective(model, {"labels": task}, {}, mixup=training.mixup, both=training.also_full_input).to(device)
-    scratch = run.partial("teach") / ".work" / job.folder
+    objective = Objective(model, {"labels": task}, {}, mixup=training.mixup, both=training.also_full_input)
+    objective = objective.to(device_of(run.recipe.compute))
     rows = columns.labelled("train")
     if job.fold is not None and teacher.folds:
         rows = rows[fold_of(columns, teacher.folds, run.recipe.seed)[rows] != job.fold]
@@ -324,6 +370,4 @@ def train(run: Run, job: Job, threads: int, tell: Tell) -> None:
     viewer = Viewer.of(training, run.recipe.modalities, job.seed)
     data = TrainingData(columns, usage, sampler, columns.labelled("validation"), sampler.steps, rows, viewer)
     plan = make_plan(run, training, data, objective, scratch, tell)
-    state = fit(objective, plan)
-    if current().first:
-        save_trained(model, state, plan, run.partial("teach") / job.folder)
+    return model, fit(objective, plan), plan
