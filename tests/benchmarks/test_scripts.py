@@ -62,7 +62,7 @@ ONE_BY_DEFAULT = [n if n == "scenarios" else pytest.param(n, marks=pytest.mark.l
 TELLS = {"causes": "\n{}, 2 epochs, seed ", "tune": "\n{}, searched for "}  # how a case's result begins
 RESULT = "\n{}\n"  # elsewhere
 OF_ANOTHER_TOOL = {"peers", "gguf_server"}  # which no environment of ours has
-OF_A_SERVER = {"asked_teacher"}
+OF_A_TEACHER = {"asked_teacher", "zero_shot_teacher"}  # that needs no label
 LIBRARIES = {
     "anywhere", "autogluon_peer", "copies", "digits_table", "pooled", "result_file", "rows", "seeds", "shipped", "soak",
     "summary", "toy", "toy_data", "trials",
@@ -94,7 +94,7 @@ def results() -> dict[Path, int]:
 
 
 def test_every_script_is_one_of_the_kinds():
-    assert sorted({*ON_A_TOY, *OF_SCENARIOS, *OF_ANOTHER_TOOL, *OF_A_SERVER, *LIBRARIES}) == SCRIPTS
+    assert sorted({*ON_A_TOY, *OF_SCENARIOS, *OF_ANOTHER_TOOL, *OF_A_TEACHER, *LIBRARIES}) == SCRIPTS
 
 
 @pytest.mark.slow
@@ -143,6 +143,18 @@ def test_a_teacher_is_asked_on_a_local_server(data_sets: Path, tmp_path: Path):
         "teacher", "student, no human label", "labels-only baseline, human labels",
         "student, human labels and the teacher",
     }  # fmt: skip
+    assert before == results()
+
+
+@pytest.mark.long
+def test_titles_are_compared_with_the_names_of_classes(data_sets: Path, tmp_path: Path):
+    before = results()
+    command = [str(FOLDER / "zero_shot_teacher.py"), str(data_sets), "--rows", "30", "--out", str(tmp_path / "runs")]
+    done = called(*command, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    facts = json.loads(done.stdout)
+    assert facts["validation"]["title: class names"]["accuracy"] == 1.0  # the toy's titles have the class's name
+    assert len(facts["validation"]) == 6 and len(facts["test"]) == 4
     assert before == results()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -96,4 +97,4 @@ def test_the_commands_take_the_folder(export, tmp_path, own_model, sound, monkey
     with pytest.raises(UsageError, match=REFUSED):
         server_process.serve([str(place)], "127.0.0.1", 0, 1, Limits())
     with pytest.raises(ConnectionError):
-        server_process.serve([str(place)], "127.0.0.1", 0, 1, Limits(), None, allowed)
+        server_process.serve([str(place)], "127.0.0.1", 0, 1, Limits(), partial(Predictor.load, model_files=allowed))

@@ -20,6 +20,7 @@ def test_of_an_export(signed):
     assert said == {
         "name": "things",
         "form": "fp32",
+        "device": "cpu",
         "inputs": [
             {
                 "name": "picture",

@@ -32,7 +32,9 @@ def test_models_and_what_they_say(server: TestClient, predictor: Predictor) -> N
     said = server.get(f"/v1/models/{MODEL}").json()
     told = predictor.describe()
     assert said["name"] == MODEL
-    assert {k: said[k] for k in ("inputs", "targets", "form")} == {k: told[k] for k in ("inputs", "targets", "form")}
+    assert {k: said[k] for k in ("inputs", "targets", "form", "device")} == {
+        k: told[k] for k in ("inputs", "targets", "form", "device")
+    }
     assert all(isinstance(n, (int, float)) for n in said["limits"].values())
 
 

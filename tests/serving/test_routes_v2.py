@@ -37,13 +37,14 @@ def test_the_server_and_its_health(server: TestClient) -> None:
     assert server.get("/v2").json()["name"] == "suffuse"
     assert server.get("/v2/health/live").json() == {"live": True}
     assert server.get("/v2/health/ready").json() == {"ready": True}
-    assert server.get(f"{PLACE}/ready").json() == {"name": MODEL, "ready": True}
+    assert server.get(f"{PLACE}/ready").json() == {"name": MODEL, "ready": True, "device": "cpu"}
     found = server.get("/v2/models/thing")
     assert found.status_code == 404 and isinstance(found.json()["error"], str)
 
 
 def test_metadata_names_the_tensors_of_the_file_and_the_raw_columns(server: TestClient, predictor: Predictor) -> None:
     said = server.get(PLACE).json()
+    assert said["properties"] == {"form": "fp32", "device": "cpu"}
     inputs = {one["name"]: (one["datatype"], one["shape"]) for one in said["inputs"]}
     assert inputs["look"] == ("UINT8", [-1, 16, 16, 3])
     assert inputs["words"] == ("INT64", [-1, -1])

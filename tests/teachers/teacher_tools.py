@@ -198,6 +198,50 @@ def ensemble(folder: Path, order: Sequence[str], run: Run) -> dict:
     return {"kind": "ensemble", "members": members, "weights": "confidence"}
 
 
+def tiny_clip(folder: Path) -> Path:
+    """A CLIP of random weights with a tokenizer of words and a processor of its own."""
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, PreTrainedTokenizerFast
+
+    words = ["<pad>", "<start>", "<end>", "<unk>", "a", "of", "photo", "picture", "thing", ".", *CLASSES]
+    tokenizer = Tokenizer(models.WordLevel({word: n for n, word in enumerate(words)}, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    special = [("<start>", 1), ("<end>", 2)]
+    tokenizer.post_processor = processors.TemplateProcessing("<start> $A <end>", special_tokens=special)
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<pad>", unk_token="<unk>", bos_token="<start>", eos_token="<end>"
+    ).save_pretrained(folder)
+    square = {"height": 8, "width": 8}
+    CLIPImageProcessor(size={"shortest_edge": 8}, crop_size=square).save_pretrained(folder)
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    text = {**sizes, "vocab_size": len(words), "max_position_embeddings": 12}
+    text |= {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+    vision = {**sizes, "image_size": 8, "patch_size": 4}
+    torch.manual_seed(11)
+    model = CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=8))
+    with torch.no_grad():  # CLIP starts with weights so small that all vectors are nearly one
+        for name, weight in model.named_parameters():
+            if weight.ndim > 1:
+                torch.nn.init.normal_(weight, std=0.5)
+            elif name == "logit_scale":
+                weight.fill_(2.0)
+    model.save_pretrained(folder)
+    return folder
+
+
+def zero_shot(folder: Path, order: Sequence[str], run: Run) -> dict:
+    """The tiny CLIP; its outputs are in the run's order, whatever the order of the names."""
+    names = {name: name for name in order}
+    return {
+        "kind": "zero_shot",
+        "name": str(tiny_clip(folder)),
+        "reads": "image",
+        "column": "image",
+        "class_names": names,
+    }
+
+
 SERVERS = ExitStack()  # which stay until the process ends
 atexit.register(SERVERS.close)  # later there are no threads any more, and to wait for a server's would last for ever
 PROMPT = "x1={x1} x2={x2}"
@@ -246,4 +290,5 @@ MAKERS: dict[str, Callable[[Path, Sequence[str], Run], dict]] = {
     "huggingface": huggingface,
     "keras": keras,
     "ensemble": ensemble,
+    "zero_shot": zero_shot,
 }

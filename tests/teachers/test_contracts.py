@@ -71,7 +71,7 @@ def test_classes_that_are_missing_or_too_many_are_listed(open_kind, kind, monkey
     assert caught.value.where == "teacher.classes"
     with pytest.raises(UsageError, match="no such class"):
         open_kind(kind, classes={"red": "pink"})
-    if kind == "asked":
+    if kind in ("asked", "zero_shot"):
         return  # it is asked by the names that the recipe gives
     with pytest.raises(UsageError, match="the teacher has no such class"):
         open_kind(kind, classes={"pink": "red"})

@@ -39,6 +39,9 @@ From = Annotated[
 Files = Annotated[
     str | None, typer.Option("--model-files", help="Folder of files that an export names outside itself.")
 ]
+Device = Annotated[
+    str, typer.Option("--device", help="Where ONNX Runtime runs the network: auto, cpu, cuda[:N], coreml, ...")
+]
 Encoding = Annotated[
     str | None,
     typer.Option("--encoding", help="Of a .csv, .tsv or .txt file: utf-8, cp1252, gb18030. Default: detected."),

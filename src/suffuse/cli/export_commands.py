@@ -9,6 +9,7 @@ from codecs import BOM_UTF8
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +17,7 @@ import typer
 
 from ..errors import UsageError
 from ..files import json_text
-from .arguments import Delimiter, Encoding, Files, RunCode, allow_code, table_format
+from .arguments import Delimiter, Device, Encoding, Files, RunCode, allow_code, table_format
 from .next_step import quoted, say_next
 
 
@@ -35,6 +36,7 @@ def predict_command(  # noqa: PLR0913 (each is an option of the command line)
     ] = None,
     allowed_dir: Annotated[str | None, typer.Option(help="Reject paths outside this folder. Default: --root.")] = None,
     threads: Annotated[int, typer.Option(min=1, max=256, help="Threads of the network.")] = 1,
+    device: Device = "cpu",
     top: Annotated[int | None, typer.Option(min=1, help="Only the K most probable classes.", metavar="K")] = None,
     threshold: Annotated[float | None, typer.Option(min=0, max=1, help="Abstain if the confidence is lower.")] = None,
     precision: Annotated[str | None, typer.Option(help="fp32 or int8. Default: the export's own.")] = None,
@@ -52,7 +54,7 @@ def predict_command(  # noqa: PLR0913 (each is an option of the command line)
     from ..stages.predict import Options, predict, predict_to
 
     kept = tuple(name for name in keep.split(",") if name)
-    options = Options(root, allowed_dir, threads, top, threshold, precision, model_files)
+    options = Options(root, allowed_dir, threads, device, top, threshold, precision, model_files)
     options = replace(options, table_format=table_format(encoding, delimiter), raw=raw, keep=kept, digits=digits)
     if json_ and out == "-":
         raise UsageError("standard output has one use", got="--json and -o -", hint="-o FILE writes the predictions")
@@ -63,7 +65,8 @@ def predict_command(  # noqa: PLR0913 (each is an option of the command line)
             done = predict_to(export, source, typer.get_binary_stream("stdout"), options)
         else:
             done = predict(export, source, Path(out), options)
-    typer.echo(f"{done.rows:,} answers" + ("" if out == "-" else f" in {out}"), err=True)
+    on = "" if done.device == "cpu" else f", on {done.device}"
+    typer.echo(f"{done.rows:,} answers" + ("" if out == "-" else f" in {out}") + on, err=True)
     if json_:
         typer.echo(json_text(done.to_json()))
     else:
@@ -104,6 +107,7 @@ def serve_command(  # noqa: PLR0913  # options of a verb
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 accepts other machines.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8000,
     threads: Annotated[int, typer.Option(min=1, max=256, help="Threads per model that prepare and predict rows.")] = 2,
+    device: Device = "cpu",
     precision: Annotated[str | None, typer.Option(help="fp32 or int8. Default: the export's own.")] = None,
     model_files: Files = None,
     limit: Annotated[
@@ -118,10 +122,12 @@ def serve_command(  # noqa: PLR0913  # options of a verb
 
     for module in ("fastapi", "uvicorn", "python_multipart", "prometheus_client"):
         optional(module, "serve")
+    from ..predictor import Predictor
     from ..serving.limits import Limits
     from ..serving.server_process import serve
 
-    serve(exports, host, port, threads, Limits.from_options(limit or ()), precision, model_files)
+    load = partial(Predictor.load, form=precision, model_files=model_files, device=device)
+    serve(exports, host, port, threads, Limits.from_options(limit or ()), load)
 
 
 def push_command(

@@ -18,6 +18,7 @@ from ..temperature_scaling import Temperatures
 from ..types import Field, Head
 from . import exported_examples
 from . import signature as signatures
+from .execution_device import ExecutionDevice, execution_device
 from .input_encoding import Derivation, Input
 from .signature import Signature, TargetCells
 
@@ -39,6 +40,7 @@ class Facts:
     tasks: Mapping[str, TargetCells] = field(default_factory=lambda: {})  # target -> how its cells are written
     differs: tuple[str, ...] = ()  # libraries that read entries here with another version than where it was exported
     examples: tuple[exported_examples.Example, ...] = ()  # rows to try the model on
+    device: str = "cpu"  # where the network runs
 
 
 @dataclass(frozen=True)
@@ -52,12 +54,14 @@ class LoadedExport:
     session: Any  # onnxruntime.InferenceSession
 
 
-def read(folder: Path, threads: int, form: str | None, allowed: str | Path | None) -> LoadedExport:
+def read(folder: Path, threads: int, form: str | None, allowed: str | Path | None, device: str = "cpu") -> LoadedExport:
     """Open everything that an export folder holds.
 
-    Raises SuffuseError where it isn't one, a file isn't the one that was exported, or a library isn't installed;
-    UsageError where it has no such form, or names files that don't lie below ``allowed``.
+    Raises SuffuseError where it isn't one, a file isn't the one that was exported, a library isn't installed, or the
+    device can't be opened; UsageError where it has no such form, names files that don't lie below ``allowed``, or ONNX
+    Runtime has no such device.
     """
+    place = execution_device(device)
     raw, contents, network = export_integrity.read(folder, form)
     try:
         signature = signatures.checked(raw)
@@ -68,7 +72,7 @@ def read(folder: Path, threads: int, form: str | None, allowed: str | Path | Non
         raise
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise unreadable(folder, getattr(error, "file", export_integrity.SIGNATURE), error) from None
-    session = _session(network, threads, folder, export_integrity.model_file(raw, form))
+    session = _session(network, threads, place, (folder, export_integrity.model_file(raw, form)))
     try:
         axes = {i.field.name: i.part.axes(i.field.statistics) for i in inputs}
         export_integrity.check_shapes(raw, session, axes)
@@ -77,7 +81,8 @@ def read(folder: Path, threads: int, form: str | None, allowed: str | Path | Non
     for model_input in inputs:
         model_input.part.ready(model_input.settings, True)
     heads = tuple(head.head() for head in signature.heads)
-    facts = replace(_facts(signature, folder, str(form or signature.form or FIRST)), examples=rows)
+    facts = _facts(signature, folder, str(form or signature.form or FIRST))
+    facts = replace(facts, examples=rows, device=place.name)
     return LoadedExport(heads, inputs, derived, facts, session)
 
 
@@ -93,16 +98,14 @@ def _examples(
         raise signatures.FileError(exported_examples.FILE, str(error)) from None
 
 
-def _session(network: bytes, threads: int, folder: Path, file: str) -> Any:
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
+def _session(network: bytes, threads: int, device: ExecutionDevice, file: tuple[Path, str]) -> Any:
+    """``file``: the folder and the name of the network's file, for errors."""
     try:
-        return ort.InferenceSession(network, options, providers=["CPUExecutionProvider"])
+        return device.session(network, threads)
+    except SuffuseError:
+        raise
     except Exception as error:  # what ONNX Runtime raises shares no base class
-        raise unreadable(folder, file, error) from None
+        raise unreadable(*file, error) from None
 
 
 def _facts(signature: Signature, folder: Path, form: str) -> Facts:

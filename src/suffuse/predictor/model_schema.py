@@ -21,6 +21,7 @@ def describe(
     return {
         "name": facts.name,
         "form": facts.form,
+        "device": facts.device,
         "inputs": [
             {
                 "name": model_input.field.name,

@@ -24,7 +24,7 @@ from .record_rows import Record, Rows, check_records, to_records
 from .scores import measure
 
 PIECE = 256  # records that are encoded at a time
-BATCH = 32  # of these, that the network answers at a time: what more of them need no longer fits a core's cache
+BATCH = 32  # of these, that the network answers at a time on a processor: what more need no longer fits a core's cache
 LOGITS = ["logits"]  # the network's outputs that are asked for
 
 
@@ -54,14 +54,17 @@ class Predictor:
         threads: int = 1,
         form: str | None = None,
         model_files: str | Path | None = None,
+        device: str = "cpu",
     ) -> Predictor:
         """Open an export folder. ``form`` is fp32 or int8 where it has both; else the one that it calls its own.
         Outside of the export, files that it names (of another acoustic model) are opened below ``model_files`` alone.
+        ``device`` is where ONNX Runtime runs the network (:func:`.execution_device.execution_device`).
 
-        Raises SuffuseError where it isn't one, a file isn't the one that was exported, or a library isn't installed;
-        UsageError where it has no such form, or names a file that isn't allowed.
+        Raises SuffuseError where it isn't one, a file isn't the one that was exported, a library isn't installed, or
+        the device can't be opened; UsageError where it has no such form, names a file that isn't allowed, or ONNX
+        Runtime has no such device.
         """
-        export = loader.read(Path(folder), threads, form, model_files)
+        export = loader.read(Path(folder), threads, form, model_files, device)
         return cls(export.heads, export.inputs, export.session, export.derived, export.facts)
 
     def describe(self) -> dict[str, Any]:
@@ -217,10 +220,11 @@ class Predictor:
         """Encoded entries (B, ...) and present (B, M) bool -> (B, C): calibrated probabilities of classes and labels,
         numbers in their own unit."""
         rows = len(present)
-        if rows <= BATCH:
+        batch = BATCH if self.facts.device == "cpu" else PIECE
+        if rows <= batch:
             logits = self.logits(entries, present)
         else:
-            parts = [slice(at, at + BATCH) for at in range(0, rows, BATCH)]
+            parts = [slice(at, at + batch) for at in range(0, rows, batch)]
             logits = np.concatenate([self.logits({n: e[p] for n, e in entries.items()}, present[p]) for p in parts])
         return activate(self.heads, calibrated(self.heads, logits, self.names, present, self.facts.temperatures))
 

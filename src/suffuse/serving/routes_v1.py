@@ -66,6 +66,7 @@ class ModelDescription(BaseModel):
     targets: list[TargetDescription]
     limits: dict[str, int | float]
     form: str
+    device: str
 
 
 class SpokenWord(BaseModel):

@@ -79,13 +79,15 @@ class ServerMetadata(BaseModel):
 
 
 class ModelMetadata(BaseModel):
-    """A model's tensors: first the network's own, then the raw columns."""
+    """A model's tensors: first the network's own, then the raw columns. ``properties``: the form of the network and
+    the device that runs it."""
 
     name: str
     versions: list[str]
     platform: str
     inputs: list[TensorMetadata]
     outputs: list[TensorMetadata]
+    properties: dict[str, str]
 
 
 class Live(BaseModel):
@@ -101,9 +103,10 @@ class Ready(BaseModel):
 
 
 class ModelReady(Ready):
-    """Whether a model is loaded, and the server takes requests."""
+    """Whether a model is loaded, and the server takes requests; the device that runs it."""
 
     name: str
+    device: str
 
 
 @dataclass(frozen=True)
@@ -146,11 +149,13 @@ def model_router(model: ServedModel) -> APIRouter:
             platform="onnxruntime_onnx",
             inputs=tensors.input_metadata(model),
             outputs=list(tensors.output_metadata(model.predictor).values()),
+            properties={"form": model.predictor.facts.form, "device": model.predictor.facts.device},
         )
 
     @router.get("/ready", summary="It is loaded", responses={503: {"model": ModelReady}})
     async def model_ready(request: Request, response: Response) -> ModelReady:
-        return ModelReady(name=model.name, ready=_set_ready_status(request, response))
+        is_ready = _set_ready_status(request, response)
+        return ModelReady(name=model.name, ready=is_ready, device=model.predictor.facts.device)
 
     @router.post(
         "/infer",

@@ -15,7 +15,7 @@ import struct
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,14 +53,14 @@ def serve(
     port: int,
     threads: int,
     limits: Limits,
-    form: str | None = None,
-    model_files: str | None = None,
+    load: Callable[[Path], Predictor] = Predictor.load,
 ) -> None:
-    """Serve these exports or runs, [NAME=]PATH, until a signal ends it. ``form`` and ``model_files`` are those of
-    :meth:`suffuse.Predictor.load`. Raises SuffuseError, UsageError."""
-    folders = export_folders(exports)
-    predictors = {n: Predictor.load(folder, form=form, model_files=model_files) for n, folder in folders.items()}
+    """Serve these exports or runs, [NAME=]PATH, until a signal ends it. ``load`` opens an export folder. Raises
+    SuffuseError, UsageError."""
+    predictors = {name: load(folder) for name, folder in export_folders(exports).items()}
     for name, predictor in predictors.items():
+        if predictor.facts.device != "cpu":
+            say(f"          {name}: on {predictor.facts.device}")
         for difference in predictor.facts.differs:
             say(f"          {name}: {difference}: answers may differ a little from those of the evaluation")
     app = application(predictors, limits, threads)

@@ -43,6 +43,7 @@ class Options:
     root: str | None = None  # folder that file paths start from; the source's
     allowed_dir: str | None = None  # folder that no file may lie outside of; the root
     threads: int = 1
+    device: str = "cpu"  # where ONNX Runtime runs the network
     top: int | None = None  # the K most probable classes or labels, and not all
     threshold: float | None = None  # an answer less sure than this is left empty
     form: str | None = None  # fp32 or int8; the export's own
@@ -66,6 +67,7 @@ class Summary:
     broken: int  # lines that are no row, and have no answer
     resumed: int  # rows that an earlier attempt had answered
     file: str
+    device: str  # where the network ran
     missing_columns: tuple[str, ...]  # of the model, that the table lacks
     problems: str | None  # the file that tells of every unreadable cell and every broken line; none: there are none
 
@@ -83,7 +85,7 @@ def predict(export: Path, source: str, out: Path, options: Options = Options()) 
     """
     _check(source, out, options)
     folder = exported(export)
-    predictor = Predictor.load(folder, options.threads, options.form, options.model_files)
+    predictor = Predictor.load(folder, options.threads, options.form, options.model_files, options.device)
     rows = _rows(source, predictor, options)
     for one in predictor.facts.differs:
         say(f"          {one}: answers may differ a little from those of the evaluation")
@@ -95,7 +97,7 @@ def predict(export: Path, source: str, out: Path, options: Options = Options()) 
     inputs = {
         "model": [predictor.facts.digest, predictor.facts.form],
         "source": _facts(source),
-        "options": _output_options(options, layout, place, out),
+        "options": _output_options(options, layout, place, out, predictor.facts.device),
         "versions": [*_versions(), readers(one.field.kind for one in predictor.inputs)],
     }
     with open_chunks(out, inputs) as chunks:
@@ -115,7 +117,12 @@ def predict(export: Path, source: str, out: Path, options: Options = Options()) 
         _tell(chunks, counts, problems)
         chunks.finish(encode_header(layout, out.suffix.lower()))
     said = {key: counts[key] for key in COUNTED if key != "problems"}
-    where = {"file": str(out), "missing_columns": read.missing, "problems": problems and str(problems)}
+    where = {
+        "file": str(out),
+        "device": predictor.facts.device,
+        "missing_columns": read.missing,
+        "problems": problems and str(problems),
+    }
     return Summary(**said, resumed=before, **where)
 
 
@@ -148,10 +155,10 @@ def _rows(source: str, predictor: Predictor, options: Options) -> Stream:
     return rows
 
 
-def _output_options(options: Options, layout: Layout, place: Root, out: Path) -> list:
+def _output_options(options: Options, layout: Layout, place: Root, out: Path, device: str) -> list:
     """All options that the file of answers depends on."""
     settings = [place.folder, place.allowed_dir, options.threads, options.top, options.threshold, out.suffix]
-    settings += [list(layout.keep), layout.digits]
+    settings += [list(layout.keep), layout.digits, device]
     return [*settings, layout.id, layout.raw, options.table_format.encoding, options.table_format.delimiter]
 
 

@@ -37,6 +37,7 @@ TABLE = KindTable(
         "sklearn": "suffuse.teachers.sklearn",
         "table": "suffuse.teachers.table",
         "torch": "suffuse.teachers.torch",
+        "zero_shot": "suffuse.teachers.zero_shot",
     },
 )
 

@@ -9,7 +9,6 @@ already: nothing is downloaded, no code of a model's is run, weights are safeten
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,13 +18,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from ..encoders.huggingface import local_folder, silence
+from ..encoders.huggingface import local_folder
 from ..errors import UsageError
 from ..files import PACKAGE, absolute_file
-from ..registry import NameList, TeacherSettings, optional
+from ..registry import NameList, TeacherSettings
 from ..types import Head
 from .input_adapters import read_audio
 from .matching import LOGITS
+from .pretrained import open_pretrained, open_processor, read_picture, small_files_hash
 
 if TYPE_CHECKING:
     from ..prepare.raw_cells import RawRows
@@ -127,18 +127,7 @@ def _read_texts(source: HuggingFaceSource, cells: list) -> list[str] | None:
 
 
 def _read_image(source: HuggingFaceSource, cells: list) -> Any:
-    from PIL import Image
-
-    from ..modalities.cell import Absent, Unreadable, content
-    from ..modalities.image import FORMATS, MAX_PIXELS
-
-    try:
-        with Image.open(io.BytesIO(content(cells[0], source.raw.root)), formats=FORMATS) as picture:
-            return picture.convert("RGB") if picture.width * picture.height <= MAX_PIXELS else None
-    except (Absent, Unreadable):
-        return None
-    except Exception:  # Pillow's decoders raise many kinds on broken files
-        return None
+    return read_picture(cells[0], source.raw.root)
 
 
 def _read_audio(source: HuggingFaceSource, cells: list) -> np.ndarray | None:
@@ -158,25 +147,14 @@ def open(settings: Settings, raw: RawRows, heads: tuple[Head, ...], where: str) 
     """Load model and processor from this machine. Raises UsageError where they aren't there or don't fit."""
     from ..engine.runtime import device_of
 
-    transformers: Any = optional("transformers", "huggingface")
-    folder, (model, processor) = local_folder(settings.name), AUTO[settings.reads]
-    local = {"local_files_only": True, "trust_remote_code": False}
-    try:
-        with silence():
-            loaded, facts = getattr(transformers, model).from_pretrained(
-                folder, use_safetensors=True, output_loading_info=True, **local
-            )
-            reader = getattr(transformers, processor).from_pretrained(folder, **local)
-    except (OSError, ValueError, RuntimeError, KeyError, ImportError) as error:
-        got = f"{settings.name}, which transformers refuses: {str(error).strip().splitlines()[0][:200]}"
-        raise UsageError("this teacher can't be opened", where=f"{where}.name", got=got) from None
-    if facts["missing_keys"]:
-        got = f"no weights for {sorted(facts['missing_keys'])[0]}"
+    model, processor = AUTO[settings.reads]
+    network, missing = open_pretrained(settings.name, model, f"{where}.name")
+    if missing:
+        got = f"no weights for {missing[0]}"
         raise UsageError("this model is no finished classifier", where=f"{where}.name", got=got)
-    names = {int(number): str(name) for number, name in loaded.config.id2label.items()}
-    small = hashlib.sha256()
-    for file in sorted(p for p in folder.iterdir() if p.is_file() and p.suffix in (".json", ".txt", ".model")):
-        small.update(file.name.encode() + file.read_bytes())
+    reader = open_processor(settings.name, processor, f"{where}.name")
+    names = {int(number): str(name) for number, name in network.config.id2label.items()}
+    content = small_files_hash(local_folder(settings.name))
     outputs = tuple(names[number] for number in sorted(names))
-    network = loaded.float().requires_grad_(False).eval().to(device_of(raw.run.recipe.compute))
-    return HuggingFaceSource(settings, network, reader, raw, small.hexdigest(), outputs)
+    network = network.to(device_of(raw.run.recipe.compute))
+    return HuggingFaceSource(settings, network, reader, raw, content, outputs)

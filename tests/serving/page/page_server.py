@@ -53,6 +53,7 @@ EVERY = {
     ],
     "limits": LIMITS,
     "form": "fp32",
+    "device": "cpu",
 }
 SMALL = {
     "name": "small",
@@ -60,6 +61,7 @@ SMALL = {
     "targets": [{"name": "answer", "kind": "classes", "classes": ["yes", "no"]}],
     "limits": LIMITS,
     "form": "fp32",
+    "device": "cpu",
 }
 MODELS = {"every kind": EVERY, "small": SMALL}
 
