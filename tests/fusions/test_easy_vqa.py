@@ -41,7 +41,7 @@ def real() -> tuple[Spec, Batch]:
 
 def network(fusion: dict) -> Network:
     """The recipe's student with another fusion."""
-    raw = read_recipe(RECIPE).student.model_dump(mode="json")
+    raw = read_recipe(RECIPE).student.bare().model_dump(mode="json")
     return Network.model_validate({**raw, "fusion": fusion})
 
 

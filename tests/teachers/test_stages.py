@@ -126,7 +126,8 @@ def test_a_recipe_of_each_kind_equals_its_yaml(prepared, tmp_path):
         made = make_recipe(raw)
         assert make_recipe(yaml.safe_load(to_yaml(made))) == made
         assert made.trained is None
-    assert make_recipe(raw | {"teacher": {**raw["student"], "kind": "trained"}}).trained
+    network = prepared.recipe.student.bare().model_dump(mode="json")
+    assert make_recipe(raw | {"teacher": {**network, "kind": "trained"}}).trained
 
 
 @pytest.mark.parametrize(
@@ -238,9 +239,8 @@ def test_the_time_of_a_student_is_measured_without_the_teacher(prepared, tmp_pat
     run = Run.of(made, tmp_path / "run")
     found = check(run, False)
     assert [f.code for f in found.findings if f.code == "no_teacher"] == ["no_teacher", "no_teacher"]
-    sample = check(
-        Run.of({**made, "teacher": prepared.recipe.model_dump(mode="json")["student"]}, tmp_path), False
-    ).sample
+    teacher = prepared.recipe.student.bare().model_dump(mode="json")
+    sample = check(Run.of({**made, "teacher": teacher}, tmp_path), False).sample
     facts = estimate_training(run.recipe, sample)
     assert facts["teacher"] == {"parameters": None, "frozen": {}, "kept": 3}
     assert facts["student"]["step"] > 0
