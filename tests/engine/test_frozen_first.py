@@ -55,6 +55,26 @@ def facts(run: Run) -> dict[str, Any]:
     return read_json(run.path("teacher", "training.json"))
 
 
+def test_a_number_of_epochs_is_that_of_the_fine_tuning(new_run, monkeypatch):
+    lengths: dict[str, int] = {}
+    original = teach.fit
+
+    def fit(objective, plan):
+        lengths[plan.folder.name] = plan.training.epochs
+        return original(objective, plan)
+
+    monkeypatch.setattr(teach, "fit", fit)
+    run = new_run("number")
+    teacher = run.recipe.trained.model_copy(update={"frozen_first": 2})
+    teach.train(
+        Run(run.folder, run.recipe.model_copy(update={"teacher": teacher})),
+        teach.Job(".", 0, None, None),
+        1,
+        lambda *_: None,
+    )
+    assert lengths == {frozen_first.FROZEN: 3, frozen_first.FINETUNED: 2}
+
+
 def test_both_are_tried_and_the_better_is_kept(new_run, capfd):
     run = new_run("run")
     pipeline.run_stage(run, "teach")

@@ -172,7 +172,8 @@ class Teacher(Network):
     unimodal_baselines: bool = False  # also the teacher on each modality alone
     folds: int | None = Field(default=None, ge=2, le=20)  # training rows are answered by networks that didn't see them
     ensemble: bool = False  # all seeds teach together: the mean of their probabilities
-    frozen_first: bool = False  # train on frozen encoders, fine-tune from there, keep the better one on validation
+    # train on frozen encoders, fine-tune from there, keep the better one on validation; a number: epochs of fine-tuning
+    frozen_first: bool | Annotated[int, Field(ge=1)] = False
     portfolio: Portfolio | None = None  # classical models teach together with the network
 
     @model_validator(mode="after")

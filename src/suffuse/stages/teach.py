@@ -349,11 +349,13 @@ def _half(tell: Tell, number: int, name: str) -> Tell:
 def fit_network(
     run: Run, job: Job, network: Network, scratch: Path, tell: Tell, start: Path | None = None
 ) -> tuple[FusionModel, State, Plan]:
-    """Fit one network of a job. ``start``: the folder of a network whose weights it begins with."""
+    """Fit one network of a job. ``start``: the folder of a network whose weights it begins with, to be fine-tuned."""
     teacher = run.recipe.trained
     assert teacher
     columns = Columns.open(run.path("data")).of(network.encoders)
     usage, training = RowUsage.of(columns), teacher.train
+    if start and not isinstance(teacher.frozen_first, bool):
+        training = training.model_copy(update={"epochs": teacher.frozen_first})
     model, columns = build_model(run, network, columns, usage.standardising(columns.rows("train")))
     if start:
         model.load_state_dict(open_model(start).state_dict())
