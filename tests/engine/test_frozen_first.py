@@ -68,7 +68,7 @@ def test_a_number_of_epochs_is_that_of_the_fine_tuning(new_run, monkeypatch):
     teacher = run.recipe.trained.model_copy(update={"frozen_first": 2})
     teach.train(
         Run(run.folder, run.recipe.model_copy(update={"teacher": teacher})),
-        teach.Job(".", 0, None, None),
+        teach.Job("seed-0", 0, None, None),
         1,
         lambda *_: None,
     )
