@@ -5,7 +5,8 @@
 AutoGluon (Erickson et al. 2020; Tang et al. 2024) needs other versions of libraries, so it lives in an environment of
 its own, VENV: ``pip install autogluon.tabular[lightgbm,catboost,xgboost] autogluon.multimodal``. ``autogluon_peer.py``
 says how it is used, and where pretrained weights come from. Prints its score on the test rows (with ``--development``
-on validation rows), seconds, milliseconds a row and bytes. ``--write`` keeps them in ``results/peers.json``.
+on validation rows), seconds, milliseconds a row and bytes. ``--write`` keeps them in ``results/peers.json``, beside
+those of other tables.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from own_tables import TABLES, Rows, development
-from result_file import write_result
+from result_file import RESULTS, provenance, write_result
+from suffuse.files import read_json
 
 SCRIPT = Path(__file__).with_name("autogluon_peer.py")
 
@@ -54,16 +56,19 @@ def main() -> None:
         parser.error(f"no such table: {', '.join(sorted(unknown))}; there are: {', '.join(TABLES)}")
     if subprocess.run([asked.python, "-c", "import autogluon.common"], capture_output=True, check=False).returncode:
         parser.error(f"{asked.python} has no AutoGluon")
-    results = {}
+    if asked.write and asked.development:
+        parser.error("--write keeps scores on test rows, got --development")
     for name in asked.tables:
         rows = TABLES[name](asked.data.resolve())
-        results[name] = run_peer(
+        result = run_peer(
             asked.python, development(rows) if asked.development else rows, asked.out / name, asked.minutes
         )
-        print(f"{name}: {json.dumps(results[name])}", flush=True)
-    if asked.write:
-        facts = {"development": asked.development, "minutes": asked.minutes, "tables": results}
-        write_result("peers", facts)
+        print(f"{name}: {json.dumps(result)}", flush=True)
+        if asked.write:
+            earlier = (read_json(RESULTS / "peers.json") or {}).get("tables", {})
+            made = {key: value for key, value in provenance().items() if key in ("date", "load")}
+            tables = earlier | {name: {**result, "minutes": asked.minutes, "measured": made}}
+            write_result("peers", {"tables": {table: tables[table] for table in TABLES if table in tables}})
 
 
 if __name__ == "__main__":

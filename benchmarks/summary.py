@@ -6,7 +6,8 @@
 One row for each paired comparison on test rows. First those of ``verdict-*.json``: student against baselines that were
 trained until they stopped rising, with a teacher for each seed. Then those of ``distillation-*.json`` (student against
 a baseline of a fixed number of epochs, one teacher) and of ``tune.json`` (recipe that a search chose against the
-shipped one).
+shipped one). Last those of ``own-tables.json`` and ``own-tables-plain.json``: what ``init`` and ``run`` give, unedited,
+beside scikit-learn and, where ``peers.json`` has it, AutoGluon.
 """
 
 from __future__ import annotations
@@ -39,6 +40,31 @@ VERDICTS = {  # the name of a result file -> what was compared; rows come in thi
     "orders": "spoken orders, the student hears, the teacher also reads",
     "houses": "houses (R2)",
     "photos": "fashion9k, photo and title without the article's name, recipe of `init`",
+}
+OWN_HEAD = (
+    "table", "test rows", "scikit-learn", "AutoGluon", "teacher", "student", "labels only", "exported", "parameters",
+    "seconds", "date",
+)  # fmt: skip
+OWN = {  # tables of own_tables.py -> what they are
+    "fashion": "product photos and masked titles",
+    "fashion700": "700 product photos and titles",
+    "fashion700-masked": "700 product photos and masked titles",
+    "drinks": "spoken orders and transcripts: drink",
+    "order-size": "the same: size",
+    "order-roast": "the same: roast",
+    "order-shots": "the same: shots",
+    "order-milk": "the same: milk",
+    "order-sugar": "the same: sugar",
+    "digits-spoken": "spoken digits, another speaker",
+    "digits-seen-and-spoken": "digits seen and spoken",
+    "houses": "two photos and facts of houses: price third",
+    "digits": "8 x 8 pixels as numbers (scikit-learn)",
+    "diabetes": "diabetes (scikit-learn; R2)",
+    "penguins": "penguins (palmerpenguins)",
+    "computers": "computers' prices (Ecdat; R2)",
+    "diamonds": "diamonds' prices (ggplot2; R2)",
+    "movies": "movies: drama or not (ggplot2)",
+    "questions": "easy-VQA",
 }
 CASES = {  # the name of a result file -> what was compared; rows come in this order
     "few": "products, 10 % of the labels, other rows unlabelled",
@@ -144,6 +170,29 @@ def tuning_rows() -> list[tuple[str, ...]]:
     return rows
 
 
+def own_rows(name: str) -> list[tuple[str, ...]]:
+    """A row for each table of ``own-tables.json`` or ``own-tables-plain.json``; none where nothing was measured."""
+    file, peers = RESULTS / f"{name}.json", RESULTS / "peers.json"
+    tables = json.loads(file.read_text(encoding="utf-8"))["tables"] if file.exists() else {}
+    others = json.loads(peers.read_text(encoding="utf-8"))["tables"] if peers.exists() else {}
+    rows = []
+    for table_name in sorted(tables, key=[*OWN].index):
+        result = tables[table_name]
+        models = {who: score(facts["mean"]) for who, facts in result["models"].items()}
+        peer = others.get(table_name, {}).get("score")
+        rows.append((
+            f"`{table_name}`: {OWN[table_name]}", f"{result['rows']['test']:,}", models["classical"],
+            "-" if peer is None else score(peer), models.get("ensemble", models["teacher"]), models["student"],
+            models["baseline"], models["export"], f"{result['costs']['export']['parameters']:,}",
+            f"{result['seconds']:,}", result["measured"]["date"],
+        ))  # fmt: skip
+    return rows
+
+
+OWN_TABLES = """What `suffuse init` and `suffuse run` give on a table, unedited (`own_tables.py`), on its test
+rows. *Teacher* is all its members together, *scikit-learn* the best late fusion of its models (on frozen vectors too,
+where pretrained encoders are installed). Seconds are those of all stages on two cores, some with other work beside it."""
+PLAIN = """The same without any pretrained encoder:"""
 PENDING = """*unchecked*: the student is ahead, and no longer baseline was trained yet. In the demo's recipe with one
 teacher, labels-only training with 5 % of the labels still rises at 4 times the epochs."""
 EARLIER = """Earlier, with a fixed number of epochs for both sides and one teacher for all seeds. A *helps* here may be
@@ -156,10 +205,14 @@ def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
 
 
 def tables() -> str:
-    """Both tables as Markdown."""
+    """All tables as Markdown."""
     earlier, rows = table(HEAD, [*distillation_rows(), *tuning_rows()]), verdict_rows()
     pending = f"{PENDING}\n\n" if any(UNCHECKED in row for row in rows) else ""
-    return f"{table(VERDICT_HEAD, rows)}\n\n{pending}{EARLIER}\n\n{earlier}"
+    parts = [table(VERDICT_HEAD, rows), f"{pending}{EARLIER}", earlier]
+    for name, text in (("own-tables", OWN_TABLES), ("own-tables-plain", PLAIN)):
+        if measured := own_rows(name):
+            parts += [text, table(OWN_HEAD, measured)]
+    return "\n\n".join(parts)
 
 
 def page_with_table(page: str) -> str:

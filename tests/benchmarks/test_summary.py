@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import summary
+from own_tables import TABLES
 
 ROOT = Path(__file__).parents[2]
 
@@ -54,3 +55,13 @@ def test_every_verdict_is_in_the_table() -> None:
     stated = {"helps", "faster", "no evidence", "hurts", summary.UNCHECKED}
     assert {row[7] for row in rows if row not in unsettled} <= stated
     assert all(row[5] != "-" for row in rows if row[7] == "helps"), "a gain over no longer baseline"
+
+
+@pytest.mark.parametrize("name", ["own-tables", "own-tables-plain"])
+def test_every_own_table_that_was_measured_has_a_row(name: str) -> None:
+    file = summary.RESULTS / f"{name}.json"
+    measured = json.loads(file.read_text(encoding="utf-8"))["tables"] if file.exists() else {}
+    rows = summary.own_rows(name)
+    assert [row[0].partition("`:")[0][1:] for row in rows] == [table for table in summary.OWN if table in measured]
+    assert set(summary.OWN) == set(TABLES)
+    assert all(len(row) == len(summary.OWN_HEAD) for row in rows)
