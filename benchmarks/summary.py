@@ -191,7 +191,8 @@ def own_rows(name: str) -> list[tuple[str, ...]]:
 
 OWN_TABLES = """What `suffuse init` and `suffuse run` give on a table, unedited (`own_tables.py`), on its test
 rows. *Teacher* is all its members together, *scikit-learn* the best late fusion of its models (on frozen vectors too,
-where pretrained encoders are installed). Seconds are those of all stages on two cores, some with other work beside it."""
+where pretrained encoders are installed). Seconds are those of all stages on two cores, some with other work beside
+it."""
 PLAIN = """The same without any pretrained encoder:"""
 PENDING = """*unchecked*: the student is ahead, and no longer baseline was trained yet. In the demo's recipe with one
 teacher, labels-only training with 5 % of the labels still rises at 4 times the epochs."""

@@ -154,3 +154,12 @@ def test_nothing_to_fine_tune(tiny_recipe):
     raw["teacher"]["frozen_first"] = True
     with pytest.raises(UsageError, match="frozen_first without an encoder that is fine-tuned"):
         make_recipe(raw, "mine.yaml")
+
+
+def test_frozen_first_may_be_shorter_than_the_wait_for_unfreezing(new_run):
+    raw = new_run("short").recipe.model_dump(mode="json")
+    raw["teacher"]["train"]["epochs"] = 1
+    assert make_recipe(raw).trained.train.epochs == 1  # type: ignore[union-attr]
+    raw["teacher"]["frozen_first"] = False
+    with pytest.raises(UsageError, match="unfreeze_after"):
+        make_recipe(raw)

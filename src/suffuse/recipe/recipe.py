@@ -126,8 +126,11 @@ class Recipe(Settings):
             raise ValueError(f"{owner}.train.mixup: got it beside a fusion with heads of its own, which mixes answers")
 
     def _check_finetuning(self, owner: str, training: Training) -> None:
-        """Raise ValueError where a training ends before an encoder that it fine-tunes is unfrozen."""
+        """Raise ValueError where a training ends before an encoder that it fine-tunes is unfrozen. A teacher that is
+        frozen first doesn't wait."""
         section = "student" if owner == "distill" else owner
+        if section == "teacher" and self.trained and self.trained.frozen_first:
+            return
         for name, encoder in self.networks[section].encoders.items():
             finetune = encoder.get("finetune")
             if finetune is not None and finetune.unfreeze_after >= training.epochs:
