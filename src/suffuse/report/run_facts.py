@@ -126,7 +126,7 @@ def reproduce(run: Run) -> dict:
     """Recipe, versions, evaluations on the test rows, times."""
     stamps = {verb: run.stamp(verb) for verb in STAGES}
     return {
-        "recipe": to_yaml(run.recipe),
+        "recipe": to_yaml(run.source_recipe),
         "machine": read_checked(run.path("run.json")),
         "evaluations": evaluations(run.folder),
         "stages": [{"verb": verb, "text": STAGES[verb], **stamp} for verb, stamp in stamps.items() if stamp],
