@@ -165,7 +165,9 @@ class Recipe(Settings):
 
     @model_validator(mode="after")
     def _candidates(self) -> Recipe:
-        """Each candidate must fit the rest of the recipe, as the student does."""
+        """Each candidate must fit the rest of the recipe, as the student does; transcripts have none."""
+        if self.student.candidates and sequence_targets.is_sequence(self.data):
+            raise ValueError("student.candidates: got some for a target of kind tokens, expected none")
         for name, network in self.student.candidates.items():
             try:
                 self.with_student(network.bare())
