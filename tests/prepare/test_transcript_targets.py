@@ -154,5 +154,5 @@ def test_the_recipe_on_the_page_of_speech_is_one():
 def test_a_student_of_transcripts_has_no_candidates(tmp_path):
     raw = yaml.safe_load(propose(spoken(tmp_path, sentences(90, ["one", "two", "three"])), "said").text)
     raw["student"]["candidates"] = {"wide": {"encoders": {}}}
-    with pytest.raises(UsageError, match="student.candidates: got some for a target of kind tokens"):
+    with pytest.raises(UsageError, match=r"student\.candidates: got some for a target of kind tokens"):
         make_recipe(raw)
