@@ -117,7 +117,7 @@ def validation_scores(run: Run, selected: Sequence[Candidate], seeds: int, folde
         place, by_seed = folder / _folder_name(candidate["overrides"]), []
         for seed in range(seeds):
             subsets = zip(_read_logits(place / f"seed-{seed}"), scored, strict=True)
-            by_seed.append(np.mean([_metric(columns, z[m], rows[m], draws.of(m)) for z, m in subsets], 0))
+            by_seed.append(np.mean([main_scores(columns, z[m], rows[m], draws.of(m)) for z, m in subsets], 0))
         scores.append(np.stack(by_seed))
     return scores
 
@@ -131,7 +131,8 @@ def _read_logits(place: Path) -> np.ndarray:
     return read_array(file)
 
 
-def _metric(columns: Columns, z: np.ndarray, rows: np.ndarray, draws: Draws) -> np.ndarray:
+def main_scores(columns: Columns, z: np.ndarray, rows: np.ndarray, draws: Draws) -> np.ndarray:
+    """The main metric of logits (N, C) of these rows: (R + 1,), on the rows themselves and on each resample."""
     predictions = activate(columns.spec.heads, z)
     return measure(columns.spec, predictions, columns.target[rows], draws)[main_metric(columns.spec.heads)]
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from ..activations import activate, main_metric
+from ..activations import main_metric
 from ..data.columns import Columns
 from ..engine import feature_cache
 from ..engine.inference import logits
@@ -29,14 +29,14 @@ from ..engine.process_group import current
 from ..engine.student_training import Job, prepared, training_of_job
 from ..engine.training_record import save_trained
 from ..engine.workers import is_brief, run_jobs
-from ..evaluation.metrics import Draws, draw, measure
+from ..evaluation.metrics import draw
 from ..files import read_array, read_json, write_bytes, write_json, write_text
 from ..progress import Tell, progress, say
 from ..recipe import Network, to_yaml
 from ..recipe.student import SELECTION_SEEDS, SELECTION_SHARE
 from ..report.student_candidates import BEST, ONLY, SMALLEST, UNLABELLED, UNRIVALLED, selection_sentence
 from ..run import SELECTION, Run
-from .reruns import LOGITS, RESAMPLES, paired_difference
+from .reruns import LOGITS, RESAMPLES, main_scores, paired_difference
 from .student_budget import Candidate, fit_budget
 
 SELECTED_RECIPE = "selected.yaml"  # beside the students: the recipe with the selected network in place of candidates
@@ -203,13 +203,8 @@ def validation_scores(
     scored: list[np.ndarray] = []
     for candidate in candidates:
         folders = [_folder(run, name, candidate.name, seed) for seed in seeds]
-        scored.append(np.stack([_score(columns, read_array(f / LOGITS), rows, draws) for f in folders]))
+        scored.append(np.stack([main_scores(columns, read_array(f / LOGITS), rows, draws) for f in folders]))
     return scored
-
-
-def _score(columns: Columns, values: np.ndarray, rows: np.ndarray, draws: Draws) -> np.ndarray:
-    predictions = activate(columns.spec.heads, values)
-    return measure(columns.spec, predictions, columns.target[rows], draws)[main_metric(columns.spec.heads)]
 
 
 def _folder(run: Run, name: str, candidate: str, seed: int) -> Path:
