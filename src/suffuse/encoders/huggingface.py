@@ -57,8 +57,7 @@ class Settings(PretrainedSettings):
 
     def placed(self, base: Path) -> Settings:
         """A folder's path from ``base``; other names stay names."""
-        here = not self.name.startswith(PACKAGE) and (base / self.name).is_dir()
-        return self.model_copy(update={"name": absolute_file(self.name, base)}) if here else self
+        return self.model_copy(update={"name": placed_model(self.name, base)})
 
 
 def resolved(settings: Settings) -> Settings:
@@ -307,6 +306,12 @@ def _preprocessing(folder: Path) -> dict[str, Any]:
     if "sampling_rate" in found:
         facts |= {"rate": found["sampling_rate"], "scaled": bool(found.get("do_normalize"))}
     return facts
+
+
+def placed_model(name: str, base: Path) -> str:
+    """The name of a model: a folder's as an absolute path from ``base``, others unchanged."""
+    is_folder = not name.startswith(PACKAGE) and (base / name).is_dir()
+    return absolute_file(name, base) if is_folder else name
 
 
 def local_folder(name: str) -> Path:

@@ -18,9 +18,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from ..encoders.huggingface import local_folder
+from ..encoders.huggingface import local_folder, placed_model
 from ..errors import UsageError
-from ..files import PACKAGE, absolute_file
 from ..registry import NameList, TeacherSettings
 from ..types import Head
 from .input_adapters import read_audio
@@ -57,8 +56,7 @@ class Settings(TeacherSettings):
 
     def placed(self, base: Path) -> Settings:
         """A folder's path from ``base``; other names stay names."""
-        is_folder = not self.name.startswith(PACKAGE) and (base / self.name).is_dir()
-        return self.model_copy(update={"name": absolute_file(self.name, base)}) if is_folder else self
+        return self.model_copy(update={"name": placed_model(self.name, base)})
 
 
 @dataclass(frozen=True)

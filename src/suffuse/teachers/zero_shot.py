@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, cast
 import numpy as np
 from pydantic import BeforeValidator, Field, field_validator
 
+from ..encoders.huggingface import placed_model
 from ..errors import UsageError, did_you_mean
-from ..files import PACKAGE, absolute_file
 from ..registry import NameList, TeacherSettings
 from ..types import CLASSES, Head
 from .embedding_model import EmbeddingModel
@@ -103,8 +103,7 @@ class Settings(TeacherSettings):
 
     def placed(self, base: Path) -> Settings:
         """A folder's path from ``base``; other names stay names."""
-        is_folder = not self.name.startswith(PACKAGE) and (base / self.name).is_dir()
-        return self.model_copy(update={"name": absolute_file(self.name, base)}) if is_folder else self
+        return self.model_copy(update={"name": placed_model(self.name, base)})
 
 
 @dataclass(frozen=True)
