@@ -33,7 +33,7 @@ from suffuse.prepare.recipe_proposal import (
     text_settings,
 )
 from suffuse.prepare.recipe_writer import scalar
-from suffuse.recipe import Recipe, make_recipe
+from suffuse.recipe import RESERVED, Recipe, make_recipe
 
 WORDS = [
     "the",
@@ -606,7 +606,7 @@ def test_targets_that_cannot_be_predicted(tmp_path: Path) -> None:
 
 def test_several_texts_with_awkward_names(tmp_path: Path) -> None:
     columns = {"label": texts()["label"]}
-    awkward = ["Question text", "question-text", "2nd", "class", "present", "fused", "yes", "问题", "#1: a"]
+    awkward = ["Question text", "question-text", "2nd", "class", "present", "fused", "Content", "yes", "问题", "#1: a"]
     for place, name in enumerate(awkward):
         columns[name] = [sentence(ROWS * place + row) for row in range(ROWS)]
     made = recipe(propose(table(tmp_path, columns), "label"))
@@ -619,6 +619,14 @@ def test_several_texts_with_awkward_names(tmp_path: Path) -> None:
         "column_target",
         "column",
     ]
+
+
+def test_no_name_is_one_that_networks_or_arrays_need() -> None:
+    import torch
+
+    attributes = {name for name in dir(torch.nn.ModuleDict()) if not name.startswith("_")}
+    assert attributes <= RESERVED
+    assert not set(names(sorted(RESERVED))) & RESERVED
 
 
 def test_values_that_yaml_must_quote() -> None:

@@ -22,6 +22,7 @@ from ..errors import UsageError, listed
 from ..modalities import text, text_ngrams
 from ..modalities.cell import Root
 from ..modalities.number_format import PLAIN
+from ..recipe import RESERVED
 from ..sources.table_format import AS_IS, TableFormat, without_missing
 from ..types import TOKENS
 from . import recipe_writer
@@ -57,24 +58,6 @@ NGRAMS_IN_PICTURE = 4000
 MAX_EPOCHS, TABLE_EPOCHS = 150, 400  # the second of networks that read tables alone: a step takes a millisecond
 STEPS, TABLE_STEPS = (600, 2500), (600, 20_000)  # fewest and most steps of a training
 PICTURES = 1_000_000  # that a training may read: some minutes for teacher and students on two cores
-
-# names that a recipe or the prepared columns keep for themselves
-RESERVED = {"fused", "present", "logits", "entry", "target", "split", "group", "key"}
-# what torch's ModuleDict is asked for by name, as far as a column may be called so
-RESERVED |= {
-    "type",
-    "keys",
-    "values",
-    "items",
-    "update",
-    "train",
-    "training",
-    "float",
-    "double",
-    "half",
-    "to",
-}
-
 
 @dataclass(frozen=True)
 class Preset:

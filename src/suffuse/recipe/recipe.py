@@ -154,8 +154,10 @@ class Recipe(Settings):
                 owner = " or ".join(self.networks)
                 raise ValueError(f"modalities.{name}: got an encoder in no network, expected one in {owner}")
         for name in self.modalities:
-            if not name.isidentifier() or name in RESERVED:
-                raise ValueError(f"modalities.{name}: expected a plain word other than {', '.join(RESERVED)}")
+            if not name.isidentifier():
+                raise ValueError(f"modalities.{name}: expected a plain word")
+            if name in RESERVED:
+                raise ValueError(f"modalities.{name}: this name is reserved, expected another, say column_{name}")
         if isinstance(self.teacher, TeacherSettings):
             for key, part in self.teacher.everyone().items():
                 for name in part.covers:
