@@ -240,7 +240,9 @@ def test_what_targets_and_dropout_can_t_be(raw, key, value, words):
     assert words in refused(raw).line()
 
 
-@pytest.mark.parametrize("name", ["fused", "present", "logits", "gates", "key", "content", "keys", "not a word", "a-b", "7"])
+@pytest.mark.parametrize(
+    "name", ["fused", "present", "logits", "gates", "key", "content", "keys", "not a word", "a-b", "7"]
+)
 def test_a_modality_s_name_is_a_plain_word_of_its_own(raw, name):
     for place in (raw["modalities"], raw["teacher"]["encoders"], raw["student"]["encoders"]):
         place[name] = place.pop("picture")

@@ -59,6 +59,7 @@ MAX_EPOCHS, TABLE_EPOCHS = 150, 400  # the second of networks that read tables a
 STEPS, TABLE_STEPS = (600, 2500), (600, 20_000)  # fewest and most steps of a training
 PICTURES = 1_000_000  # that a training may read: some minutes for teacher and students on two cores
 
+
 @dataclass(frozen=True)
 class Preset:
     """How much the proposed trainings may cost."""
