@@ -83,7 +83,28 @@ def encode(settings: Settings, layers: nn.ModuleDict, x: Tensor) -> Encoded:
     if settings.drop and layers.training:
         weights = F.dropout(weights, settings.drop)
     norm = weights.square().sum(1, keepdim=True).clamp(min=1e-12).sqrt()
-    return Encoded((weights.unsqueeze(2) * layers["embedding"](x)).sum(1) / norm)
+    return Encoded(_weighted_sum(layers["embedding"], x, weights) / norm)
+
+
+def _weighted_sum(embedding: nn.Module, x: Tensor, weights: Tensor) -> Tensor:
+    """Sum of the embeddings of ``x`` (U, L), each times its weight (U, L): (U, D).
+
+    Nothing of the size (U, L, D) is made, but in an export: ONNX has no such operator. On a processor padding and
+    dropped n-grams are left out first; elsewhere their number would have to be waited for.
+    """
+    import torch
+    from torch.nn import functional as F
+
+    if torch.compiler.is_exporting():
+        return (weights.unsqueeze(2) * embedding(x)).sum(1)
+    matrix = embedding.get_parameter("weight")
+    if x.device.type != "cpu":
+        return F.embedding_bag(x, matrix, per_sample_weights=weights, mode="sum")
+    kept = weights != 0
+    starts = F.pad(kept.sum(1).cumsum(0), (1, 0))
+    return F.embedding_bag(
+        x[kept], matrix, starts, per_sample_weights=weights[kept], mode="sum", include_last_offset=True
+    )
 
 
 def _folded(ids: Tensor, buckets: int) -> Tensor:
