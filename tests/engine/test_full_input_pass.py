@@ -1,4 +1,5 @@
-"""Rows that lose modalities are learned whole too: from encoders that ran once, half of the loss on each answer."""
+"""`also_full_input`: a row that loses modalities to dropout is also trained on all of them; each pass has half of the
+loss."""
 
 from __future__ import annotations
 

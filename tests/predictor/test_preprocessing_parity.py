@@ -1,5 +1,5 @@
-"""Preprocessing outside the lab is the training's, bit for bit: of every kind of modality, alone and in company, from
-records and from tables that are read a few rows at a time."""
+"""The predictor's preprocessing is bit-identical to the training's: every kind of modality, single and batched rows,
+from records and from tables that are read in chunks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The whole way, from raw rows to the report: artefacts, what is done again and what isn't, the same bits."""
+"""A run from raw rows to the report: artefacts, which stages are repeated after an edit, bit-identical results."""
 
 from __future__ import annotations
 

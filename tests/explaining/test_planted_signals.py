@@ -1,4 +1,4 @@
-"""A planted signal is what gets the highest share: a coloured corner, a keyword, a beep at second 2, a column."""
+"""A planted signal gets the highest share: a coloured corner, a keyword, a beep at second 2, a column."""
 
 from __future__ import annotations
 

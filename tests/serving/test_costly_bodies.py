@@ -1,4 +1,4 @@
-"""Bodies made to cost more than they weigh: each is refused in about the time that it takes to read it."""
+"""Request bodies that cost more to read than their size suggests are refused in bounded time."""
 
 from __future__ import annotations
 

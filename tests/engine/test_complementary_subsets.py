@@ -1,5 +1,5 @@
-"""`modality_dropout: complementary_subsets`: each row is learned whole, as a part of its modalities and as the rest, in
-one step."""
+"""`modality_dropout: complementary_subsets`: each row is trained on all its modalities, on a random subset and on the
+complement, in one step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the page shows: answers, languages, errors, any width, light and dark."""
+"""What the page shows: predictions, languages, errors, any width, light and dark."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables as people have them, each through ``init``, ``check`` and ``prepare``, and some to predictions."""
+"""Tables in the formats that users have, each through ``init``, ``check`` and ``prepare``, some to predictions."""
 
 from __future__ import annotations
 

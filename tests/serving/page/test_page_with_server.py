@@ -1,4 +1,4 @@
-"""The page with the server that it is made for, and a model of five modalities and three targets."""
+"""The page with a real server, and a model of five modalities and three targets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The whole way with pretrained, frozen encoders in teacher and student."""
+"""A whole run with pretrained, frozen encoders in teacher and student."""
 
 from __future__ import annotations
 

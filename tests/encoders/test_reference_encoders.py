@@ -1,4 +1,4 @@
-"""The encoders that are written here, against reference implementations with the same weights."""
+"""suffuse's own encoders against reference implementations with the same weights."""
 
 from __future__ import annotations
 
