@@ -110,10 +110,13 @@ def compute(encoder: Encoder, columns: Columns, file: Path, tell: Tell) -> None:
 
 
 def _vectors(encoder: Encoder, entries: torch.Tensor) -> np.ndarray:
-    """Entries (U, ...) -> vectors (U, D) float32: a few at a time on the processor, on a device as many as it holds."""
+    """Entries (U, ...) -> vectors (U, D) float32: a few of similar length at a time on the processor, on a device as
+    many as it holds."""
     device = encoder.centre.device
     if device.type == "cpu":
-        return torch.cat([encoder.vectors(x).float() for x in torch.split(entries, BATCH)]).numpy()
+        order = _by_length(entries)
+        batches = [encoder.vectors(_trim_padding(entries[part])).float() for part in torch.split(order, BATCH)]
+        return torch.cat(batches)[torch.argsort(order)].numpy()
     with explained(device):
         parts = in_halves(
             np.arange(len(entries)), lambda part: to_array(encoder.vectors(to_device(entries[part], device)))
@@ -226,6 +229,14 @@ def _batches(columns: Columns, name: str, entries: np.ndarray | None = None) -> 
     rows, no_targets = rows if entries is None else entries, torch.zeros(count)
     for start in range(0, len(rows), PART):
         yield single.batch(rows[start : start + PART], no_targets)
+
+
+def _by_length(x: torch.Tensor) -> torch.Tensor:
+    """Order of entries (U, ...), (U,) int64: token ids from the shortest text to the longest, others unchanged. Texts
+    of one length need no padding."""
+    if x.ndim != 2 or x.is_floating_point():
+        return torch.arange(len(x))
+    return torch.argsort((x != 0).sum(1), stable=True)
 
 
 def _trim_padding(x: torch.Tensor) -> torch.Tensor:
