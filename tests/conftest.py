@@ -24,6 +24,11 @@ if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // int(workers))))
 
 
+def pytest_configure() -> None:
+    """Wait for no disk: a file that was written outlives the process that wrote it, and no test cuts the power."""
+    os.fsync = lambda descriptor: None
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder with the real data sets: ``$SUFFUSE_DATA``, or ``../shared/data`` beside the checkout.
@@ -314,6 +319,7 @@ def tiny_recipe():
             "teacher": {**network(8), "train": {"epochs": 1, "batch": 16}},
             "student": network(4),
             "distill": {"train": {"epochs": 1, "batch": 16}, "num_seeds": 1, "unimodal_baselines": False},
+            "export": {"int8": "off", "teacher": False},
             "compute": {"threads": 1},
         }
 

@@ -74,6 +74,7 @@ def test_a_readme_counts_the_parts(page: Path) -> None:
     assert [int(n) for n in re.findall(r"\d+", line)] == [len(p.TABLE) for p in (modalities, encoders, fusions, losses)]
 
 
+@pytest.mark.long  # `make check` runs the same program
 def test_what_is_generated_is_current() -> None:
     tool = ROOT / "tools" / "generate_docs.py"
     said = subprocess.run([sys.executable, tool, "--check"], capture_output=True, text=True)

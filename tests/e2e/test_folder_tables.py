@@ -167,6 +167,7 @@ def test_predict_reads_a_folder_through_the_library(
 
 
 @pytest.mark.slow
+@pytest.mark.long  # quicker: the frame in test_fit.py, and a folder of recordings that is prepared, below
 def test_fit_takes_a_folder(tmp_path: Path) -> None:
     model = fit(
         clips(tmp_path / "clips"), "label", folder=tmp_path / "run", preset="fast",

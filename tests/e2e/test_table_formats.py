@@ -129,6 +129,9 @@ TABLES: dict[str, tuple[Callable[[Path], Path], str]] = {
 }
 
 
+QUICK = {"semicolons and decimal commas in cp1252", "Excel's Unicode text", "GB18030", "Shift-JIS", "xlsx with texts"}
+
+
 def written(name: str, folder: Path) -> Path:
     """One of the tables as a file; the test is skipped where the reader of its format isn't installed."""
     if "xlsx" in name or "ods" in name:
@@ -137,7 +140,7 @@ def written(name: str, folder: Path) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", TABLES)
+@pytest.mark.parametrize("name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.long) for n in TABLES])
 def test_a_table_is_understood(name: str, tmp_path: Path) -> None:
     reading, source = TABLES[name][1], written(name, tmp_path)
     target = (

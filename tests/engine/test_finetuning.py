@@ -179,7 +179,7 @@ def test_running_statistics_rest_too(tuner, timm_folder):
         assert (f"{PICTURE}layers.body.bn1.running_mean" in counted) == bool(counted) == (epoch == 2)
 
 
-@pytest.mark.parametrize("step", [4, 7, 8, 11, 14])
+@pytest.mark.parametrize("step", [pytest.param(n, marks=() if n == 8 else pytest.mark.long) for n in (4, 7, 8, 11, 14)])
 @pytest.mark.parametrize(
     "finetune", [{"unfreeze_per_epoch": 1}, {"lora": {**LORA, "dropout": 0.2}}], ids=["blocks", "lora"]
 )
@@ -290,7 +290,9 @@ def test_a_few_epochs_lower_the_loss_more_than_a_fixed_encoder_does(tuner):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "finetune", [{"learning_rate": 1e-3}, {"learning_rate": 1e-2, "lora": LORA}], ids=["all", "lora"]
+    "finetune",
+    [pytest.param({"learning_rate": 1e-3}, marks=pytest.mark.long), {"learning_rate": 1e-2, "lora": LORA}],
+    ids=["all", "lora"],
 )
 def test_minilm_learns(tuner, finetune):
     """The network that docs/teachers.md fine-tunes, on texts that say nothing to it."""

@@ -18,6 +18,7 @@ def looked_at(tmp_path_factory: pytest.TempPathFactory, write_table, tiny_recipe
     recipe = tiny_recipe(write_table(folder / "table"))
     recipe["distill"]["num_seeds"] = 2
     recipe["evaluate"] = {"resamples": 100}
+    recipe["export"] = {}
     run = Run.of(recipe, folder / "run")
     for stage in ("prepare", "teach", "extract", "distill", "export"):
         pipeline.run_stage(run, stage)

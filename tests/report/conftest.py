@@ -66,6 +66,7 @@ def recipe(source: Path, *names: str) -> dict[str, Any]:
         "teacher": {**network(8), "train": {"epochs": 2, "batch": 16}},
         "student": network(4),
         "distill": {"train": {"epochs": 2, "batch": 16}, "num_seeds": 1, "unimodal_baselines": False},
+        "export": {"int8": "off", "teacher": False},
         "evaluate": {"resamples": 100},
     }
 
@@ -93,7 +94,7 @@ def tiny(source: Path) -> dict[str, Any]:
         "hint": {"kind": "hint", "tap": "fused", "weight": 0.1},
     }
     settings["distill"] |= {"num_seeds": 2, "label_fractions": [0.5], "losses": losses}
-    settings["evaluate"]["label_curve"] = [0.5]
+    settings["evaluate"]["label_curve"], settings["export"] = [0.5], {}
     return settings
 
 

@@ -76,7 +76,7 @@ def test_without_the_probe_there_is_no_section(plain_run: Run, monkeypatch: pyte
 def test_what_makes_the_page_too_large_is_left_out(plain_run: Run, plain_page: str, monkeypatch: pytest.MonkeyPatch):
     assert len(plain_page.encode()) < pages.MAX_BYTES
     monkeypatch.setattr(pages, "MAX_BYTES", 1)
-    assert sections(plain_page) and not sections(render(plain_run))
+    assert sections(plain_page) and not sections(render(plain_run, ("en",)))
 
 
 def test_a_text_of_the_run_in_an_explanation_stays_a_text(plain_run: Run, monkeypatch: pytest.MonkeyPatch):
@@ -84,7 +84,7 @@ def test_a_text_of_the_run_in_an_explanation_stays_a_text(plain_run: Run, monkey
     for one in cards["teacher"]["explained"]:
         one["note"], one["answer"] = MARKUP, MARKUP
     monkeypatch.setattr(scores_table, "scores", lambda run: cards)
-    page = render(plain_run)
+    page = render(plain_run, ("en",))
     assert MARKUP not in page and "&lt;script&gt;alert" in sections(page)["explained"]
 
 
