@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import accuracy_score
 
 from suffuse.evaluation import metrics
-from suffuse.evaluation.slices import EMPTY, REST, metrics_by_value, rows_by_value
+from suffuse.evaluation.slices import EMPTY, REST, differences_by_value, metrics_by_value, rows_by_value
 from suffuse.types import Head, Spec
 
 SPEC = Spec((), (Head("answer", "classes", ("a", "b", "c")),), (0.0, 0.0, 0.0))
@@ -58,3 +58,29 @@ def test_a_part_of_one_row_stops_nothing(kind):
         for metric in facts["metrics"].values():
             assert np.isfinite([metric["mean"], metric["low"], metric["high"]]).all()
     assert "r2" not in found["one"]["metrics"]
+
+
+def test_a_difference_on_a_part_is_that_of_its_rows_paired_seed_by_seed():
+    """A candidate that is right wherever ``x`` stands and equals its reference elsewhere."""
+    random = np.random.default_rng(2)
+    target, values = random.integers(0, 3, 300), np.array(["x", "y", "z"])[np.arange(300) % 3]
+    reference = [random.dirichlet(np.ones(3), 300) for _ in range(3)]
+    candidate = [np.where((values == "x")[:, None], np.eye(3)[target], r) for r in reference]
+    draws = metrics.draw(np.arange(300), 200, 0.95)
+    found = differences_by_value(SPEC, (candidate, reference), target, draws, values.tolist())
+    assert list(found) == ["x", "y", "z"] and all(facts["rows"] == 100 for facts in found.values())
+    wrong = [1 - accuracy_score(target[values == "x"], r[values == "x"].argmax(1)) for r in reference]
+    assert found["x"]["difference"] == pytest.approx(np.mean(wrong)) and found["x"]["low"] > 0.4
+    assert found["x"]["low"] < found["x"]["difference"] < found["x"]["high"] <= 1
+    for value in "yz":  # paired: where both say the same there is no doubt about the difference
+        assert {found[value][key] for key in ("difference", "low", "high")} == {0.0}
+
+
+def test_a_part_without_a_score_has_no_difference():
+    spec = Spec((), (Head("price", "number", (), 0.0, 1.0),), (0.0,))
+    random = np.random.default_rng(3)
+    answers = [random.random((40, 1)) for _ in range(2)]
+    draws = metrics.draw(np.arange(40), 50, 0.9)
+    cells = ["one", *["many"] * 39]
+    found = differences_by_value(spec, (answers, answers), random.random((40, 1)), draws, cells)
+    assert list(found) == ["many"]  # R2 of one row isn't defined

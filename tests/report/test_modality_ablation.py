@@ -114,3 +114,13 @@ def test_scores_by_the_values_of_a_column(make):
     assert block.title == "Accuracy by answer type"
     assert block.headings == ("model", "CLOSED (1,200)", "OPEN (30)", "(empty) (2)")
     assert block.rows == [(who, "80.00 %", "50.00 %", "") for who in ("teacher", "student")]
+
+
+def test_a_student_s_gain_by_the_values_of_a_column(make):
+    by = {"snr": {"0 dB": {"rows": 90, "metrics": {"accuracy": fact(0.7)}}, "-5 dB": {"rows": 1, "metrics": {}}}}
+    gains = {"snr": {"0 dB": {"rows": 90, "difference": 0.05, "low": -0.01, "high": 0.11}}}
+    pair = {"about": "distillation", "who": "student", "against": "baseline", "by": gains}
+    cards = [card("student", 0.7, by=by), card("baseline", 0.65, by=by)]
+    (block,) = modality_ablation.slices(make(cards, [pair], slice_by="snr"))
+    assert block.rows[-1] == ("student - student, labels only", "+5.00; -1.00 to +11.00", "")
+    assert len(modality_ablation.slices(make(cards, [], slice_by="snr"))[0].rows) == 2

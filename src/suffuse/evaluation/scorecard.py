@@ -21,13 +21,13 @@ from ..recipe.stage_settings import PROBES
 from ..run import Run
 from . import load_probe
 from .calibration import calibration_with_intervals
-from .comparisons import References, comparisons
+from .comparisons import CLASSICAL, References, comparisons
 from .context import Context, Model
 from .convergence import FILE as CONVERGENCE
 from .label_curve import label_curve
 from .metrics import Metrics, measure, per_class_metrics, summarise
 from .models import folders
-from .slices import leak_free_metrics, leaked_rows, metrics_by_value
+from .slices import differences_by_value, leak_free_metrics, leaked_rows, metrics_by_value
 
 Cells = Sequence[str | None]
 
@@ -108,15 +108,17 @@ def model_size(run: Run, model: Model) -> dict[str, int]:
     return {"parameters": parameters, "bytes": sum((f / "model.safetensors").stat().st_size for f in seeds)}
 
 
-def summarise_comparisons(run: Run, context: Context) -> ComparisonSummary:
-    """Verdicts, the label curve, and metrics without leaked rows."""
+def summarise_comparisons(run: Run, context: Context, cells: Mapping[str, Cells]) -> ComparisonSummary:
+    """Verdicts, the label curve, and metrics without leaked rows. ``cells``: as :func:`scorecard` takes them, for the
+    differences per value."""
     spec, columns, rows, draws = context.spec, context.columns, context.rows, context.draws
     predictions = {name: list(model.predictions(spec).values()) for name, model in context.models.items()}
     known, metric = (spec, context.target), main_metric(spec.heads)
     earlier = evaluation_log.earlier_seeds(run.folder, run.recipe.distill.num_seeds)
     convergence, teachers = read_json(run.path(CONVERGENCE)), run.recipe.num_teachers
     references = References(context.classical, convergence, earlier, teachers)
-    files: dict[str, Any] = {"comparisons": comparisons(context.metrics, predictions, known, metric, draws, references)}
+    verdicts = comparisons(context.metrics, predictions, known, metric, draws, references)
+    files: dict[str, Any] = {"comparisons": [facts | sliced(facts, predictions, context, cells) for facts in verdicts]}
     if run.recipe.evaluate.label_curve:
         labelled, seed = columns.labelled("train"), run.recipe.seed
         shares = (*run.recipe.fractions, 1.0)
@@ -130,6 +132,20 @@ def summarise_comparisons(run: Run, context: Context) -> ComparisonSummary:
         if leaked
     }
     return ComparisonSummary(files, fields)
+
+
+def sliced(
+    comparison: Mapping[str, Any],
+    predictions: Mapping[str, Sequence[np.ndarray]],
+    context: Context,
+    cells: Mapping[str, Cells],
+) -> dict[str, Any]:
+    """``by``: column -> value -> the difference of two trained networks on these rows; empty without columns."""
+    if not cells or comparison["about"] == CLASSICAL:  # a classical model has no seeds to pair
+        return {}
+    pair = (predictions[comparison["who"]], predictions[comparison["against"]])
+    spec, target, draws = context.spec, context.target, context.draws
+    return {"by": {name: differences_by_value(spec, pair, target, draws, column) for name, column in cells.items()}}
 
 
 def run_probes(context: Context, selected: Iterable[str]) -> dict[str, dict[str, Any]]:

@@ -1,4 +1,5 @@
-"""Metrics on parts of the test rows: by the value of a source column, and without rows that leaked from other splits.
+"""Metrics on parts of the test rows: by the value of a source column, and without rows that leaked from other splits;
+and paired differences of two models on these parts.
 
 A test row counts as leaked where its contents in all modalities, or a large content of one (a picture, a sound), also
 occur in training or validation rows. :mod:`suffuse.prepare.split_leaks` removes such rows from training or keeps them.
@@ -14,6 +15,7 @@ import numpy as np
 
 from ..data.columns import Columns
 from ..types import Spec
+from .intervals import bounds, clipped, difference_bounds, interval, spread
 from .metrics import Draws, measure, summarise
 
 MAX_VALUES = 20  # values of a column with metrics of their own
@@ -32,6 +34,29 @@ def metrics_by_value(
         scored = [{name: m[name] for name, v in metrics[0].items() if np.isfinite(v[0])} for m in metrics]
         slices[value] = {"rows": int(mask.sum()), "metrics": summarise(scored, selected)}
     return slices
+
+
+def differences_by_value(
+    spec: Spec,
+    pair: tuple[Sequence[np.ndarray], Sequence[np.ndarray]],
+    target: np.ndarray,
+    draws: Draws,
+    cells: Sequence[str | None],
+) -> dict[str, dict[str, Any]]:
+    """Predictions (N, C) of candidate and reference, one array per seed, and the column's cells -> value -> ``rows``
+    and the paired ``difference`` of the main metric with ``low`` and ``high``, on the same draws, seed by seed. A value
+    without a score is left out. The intervals aren't adjusted for the number of values: each describes its own part.
+    """
+    differences = {}
+    for value, mask in rows_by_value(cells).items():
+        selected = draws.of(mask)
+        scores = [[measure(spec, p[mask], target[mask], selected) for p in predictions] for predictions in pair]
+        metric = next(iter(scores[0][0]))
+        estimate = spread([a[metric] - b[metric] for a, b in zip(*scores, strict=True)])
+        low, high = clipped(interval(estimate, draws.confidence, selected.size), difference_bounds(bounds(metric)))
+        if np.isfinite([estimate.mean, low, high]).all():
+            differences[value] = {"rows": int(mask.sum()), "difference": estimate.mean, "low": low, "high": high}
+    return differences
 
 
 def rows_by_value(cells: Sequence[str | None]) -> dict[str, np.ndarray]:

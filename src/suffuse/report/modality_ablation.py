@@ -7,7 +7,7 @@ from typing import Any
 
 from ..files import read_json
 from ..run import Run
-from . import charts, metric_format, scores_table
+from . import charts, metric_format, scores_table, verdict_text
 from .formatting import TextTable
 from .i18n import t
 from .metric_format import METRICS, ascii_difference, ascii_score, ascii_value, range_text
@@ -49,7 +49,8 @@ def _control_cell(metric: str, facts: dict, interval: bool) -> str:
 
 
 def slices(run: Run) -> list[TextTable]:
-    """For each column of ``evaluate.slice_by``: every model's main metric on the rows of each of its values."""
+    """For each column of ``evaluate.slice_by``: every model's main metric on the rows of each of its values, and how
+    much each student differs from its baseline there."""
     cards = metric_format.probe_results(scores_table.scores(run), "by")
     metric, tables = metric_format.main_metric_of(run), []
     for column in run.recipe.evaluate.slice_by:
@@ -60,6 +61,11 @@ def slices(run: Run) -> list[TextTable]:
                 (model_name(model), *(_slice_cell(metric, facts[value]) for value in values))
                 for model, facts in by_model.items()
             ]
+            rows += [
+                (f"{model_name(c['who'])} - {model_name(c['against'])}", *(_gain_cell(metric, by, v) for v in values))
+                for c in verdict_text.compared(run)
+                if (by := c.get("by", {}).get(column))
+            ]
             title = t("%(metric)s by %(column)s", metric=t(METRICS[metric].name), column=column.replace("_", " "))
             headings = (t("model"), *(f"{value} ({facts['rows']:,})" for value, facts in values.items()))
             tables.append(TextTable(title[0].upper() + title[1:], headings, rows))
@@ -69,6 +75,14 @@ def slices(run: Run) -> list[TextTable]:
 def _slice_cell(metric: str, facts: dict) -> str:
     score = facts["metrics"].get(metric)
     return ascii_value(metric, score["mean"]) if score else ""
+
+
+def _gain_cell(metric: str, by: dict[str, dict], value: str) -> str:
+    """A paired difference with its interval; empty where nothing was scored."""
+    if value not in by:
+        return ""
+    gain, low, high = (ascii_difference(metric, by[value][key]) for key in ("difference", "low", "high"))
+    return f"{gain}; {range_text(low, high)}"
 
 
 def label_curve(run: Run) -> TextTable | None:

@@ -52,7 +52,7 @@ def evaluate(run: Run) -> None:
         context = replace(context, classical=best_classical(facts_of_classical))
         cells = values(run, rows)
         cards = {who: scorecard(run, context, model, cells) for who, model in context.models.items()}
-        compared = summarise_comparisons(run, context)
+        compared = summarise_comparisons(run, context, cells)
         for who, facts in probed(context, lambda share, words: tell(0.35 + 0.6 * share, words)).items():
             cards[who] = merge_fields(cards[who], facts)
         for who, facts in [*facts_of_classical.items(), *retention(context).items()]:
