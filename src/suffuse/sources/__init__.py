@@ -176,9 +176,7 @@ def _locate(source: str, key: str = "data.source") -> tuple[str, Path | None]:
         return TABLE[source], None
     if not is_path:
         got, known = source if len(source) <= MAX_SHOWN else f"{source[:MAX_SHOWN]}...", ", ".join(TABLE)
-        raise UsageError(
-            "no such source", where=key, got=got, expected=f"a file, a folder, a URL, or one of: {known}"
-        )
+        raise UsageError("no such source", where=key, got=got, expected=f"a file, a folder, a URL, or one of: {known}")
     if path.is_dir():
         return FOLDERS[layout(path)], path
     if path.suffix.lower() not in SUFFIXES:

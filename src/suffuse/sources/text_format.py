@@ -78,7 +78,9 @@ def escape_bytes(error: UnicodeError) -> tuple[str, int]:
 codecs.register_error(ESCAPE, escape_bytes)
 
 
-def detect(path: Path | ObjectPath, encoding: str | None, delimiter: str | None, likely: str | None = None) -> TextFormat:
+def detect(
+    path: Path | ObjectPath, encoding: str | None, delimiter: str | None, likely: str | None = None
+) -> TextFormat:
     """The format of a text table. What is given isn't detected; ``likely`` is an encoding that is tried before others,
     where the text isn't UTF-8."""
     if encoding is None or delimiter is None:
