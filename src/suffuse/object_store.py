@@ -2,8 +2,8 @@
 
 Credentials come from the environment and the configuration files of the store's SDK, and from nowhere else: a URL that
 holds some is refused. Which requests are repeated, how often and after how long is the SDK's own account (of S3
-``AWS_MAX_ATTEMPTS`` and ``AWS_RETRY_MODE``). Repeated here is what an SDK takes for whole or waits for without an end: a
-body that is shorter than the store's metadata say, and one that trickles.
+``AWS_MAX_ATTEMPTS`` and ``AWS_RETRY_MODE``). Repeated here is what an SDK takes for whole or waits for without an end:
+a body that is shorter than the store's metadata say, and one that trickles.
 
 An object that isn't there raises FileNotFoundError, one that may not be read PermissionError, as a local file does. All
 else (an outage, an expired credential, a bucket that isn't there) is a SuffuseError: it isn't about one object.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import SuffuseError, UsageError, did_you_mean
 from ..files import plain_file
-from ..object_store import LIBRARIES, ObjectPath, local_path
+from ..object_store import LIBRARIES, local_path
 from ..registry import load_part
 from .row_stream import Rows, Stream, in_memory
 from .table_format import AS_IS, TableFormat, split_sheet, without_missing
@@ -54,8 +54,8 @@ class ReaderPart(Protocol):
     """The interface of the module that reads a file or folder."""
 
     def read(self, path: Any, table_format: TableFormat, /) -> Rows | Stream:
-        """The rows of a Path, of a table's file also of an ``ObjectPath``; a ``Stream`` where the format can be read in blocks. Raises SuffuseError where they can't be read,
-        UsageError where the path holds no table."""
+        """The rows of a Path, of a table's file also of an ``ObjectPath``; a ``Stream`` where the format can be read in
+        blocks. Raises SuffuseError where they can't be read, UsageError where the path holds no table."""
         ...
 
 
