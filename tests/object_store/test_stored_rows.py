@@ -127,7 +127,7 @@ def test_objects_are_read_at_the_same_time_but_not_all(memory: None, monkeypatch
         (f"{MEMORY}/in", None, "memory://x:y@rows/in/a.bin", "outside the data root"),
         (f"{MEMORY}/in", None, "s3://rows/in/a.bin", "outside the data root"),
         (f"{MEMORY}/in", MEMORY, "../b.bin", None),
-        (".", None, f"{MEMORY}/in/a.bin", "a web address"),
+        (".", None, f"{MEMORY}/in/a.bin", "a store's URL"),
         (".", f"{MEMORY}/in", f"{MEMORY}/in/a.bin", None),
         (".", f"{MEMORY}/in", "pyproject.toml", "outside the data root"),
         (f"{MEMORY}/in", None, "http://127.0.0.1/a.bin", "a web address"),

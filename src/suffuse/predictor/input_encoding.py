@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -92,16 +93,16 @@ Loaded = tuple[Any, Absent | Unreadable | None, list[str], bool]  # item, why th
 def _loaded(model_input: Input, cells: Iterable[Any], root: Path | Root) -> Iterator[Loaded]:
     """The item of each cell. Objects of a store are read several at a time."""
     if not isinstance(root, Root) or not root.is_remote:
-        yield from (_load(model_input, value, root) for value in cells)
+        yield from (_load(model_input, root, value) for value in cells)
         return
     with ThreadPoolExecutor(root.readers()) as pool:
         try:
-            yield from pool.map(lambda value: _load(model_input, value, root), cells)
+            yield from pool.map(partial(_load, model_input, root), cells)
         finally:  # what waits isn't begun where one failed
             pool.shutdown(cancel_futures=True)
 
 
-def _load(model_input: Input, value: Any, root: Path | Root) -> Loaded:
+def _load(model_input: Input, root: Path | Root, value: Any) -> Loaded:
     lost: list[str] = []
     broken = False
     try:

@@ -50,7 +50,7 @@ def read(path: Path | ObjectPath, table_format: TableFormat) -> Rows:
     return _rows(rows, path, file)
 
 
-def _rows(rows: list[tuple[int, list[Any]]], path: Path, file: Path) -> Rows:
+def _rows(rows: list[tuple[int, list[Any]]], path: Path | ObjectPath, file: Path | ObjectPath) -> Rows:
     """Numbered rows, the header first, as a table."""
     if not rows:
         raise UsageError("the table is empty", where=path, expected="a header row and rows")
@@ -61,7 +61,7 @@ def _rows(rows: list[tuple[int, list[Any]]], path: Path, file: Path) -> Rows:
     return Rows(pa.table(columns), [line for line, _ in body], file.parent)
 
 
-def _columns(names: list[str], cells: list[list[Any]], path: Path) -> Iterator[tuple[str, pa.Array]]:
+def _columns(names: list[str], cells: list[list[Any]], path: Path | ObjectPath) -> Iterator[tuple[str, pa.Array]]:
     """(name, cells) of each column that has a name, or else a value; that is named by its letter."""
     seen: set[str] = set()
     for position, (name, column) in enumerate(zip(names, cells, strict=True)):
