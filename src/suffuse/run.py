@@ -27,6 +27,7 @@ from .errors import SuffuseError
 from .file_lock import lock
 from .files import TEMPORARY, bytes_facts, file_facts, read_json, remove_temporaries, write_json, write_text
 from .integrity import LOG, hashed, read_stamp
+from .object_store import placed
 from .paths import inside, refuse_links
 from .progress import say
 from .recipe import Network, Recipe, Student, make_recipe, read_recipe, to_yaml, with_parts
@@ -322,10 +323,10 @@ def _absolute(recipe: Recipe, base: Path) -> Recipe:
     if remote := load_remote(data.source):
         changed["source"] = remote.placed(data.source, base)
     elif data.source not in TABLE:
-        changed["source"] = str((base / data.source).resolve())
+        changed["source"] = placed(data.source, base)
     for key in ("root", "allowed_dir"):
         if (folder := getattr(data, key)) is not None:
-            changed[key] = str((base / folder).resolve())
+            changed[key] = placed(folder, base)
     made = {
         "data": data.model_copy(update=changed),
         "modalities": {name: m.placed(base) for name, m in recipe.modalities.items()},

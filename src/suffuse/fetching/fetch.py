@@ -130,7 +130,8 @@ def _hint(folder: Path, failures: Sequence[Outcome]) -> str:
 def _manifest(source: str, rows: Rows, out: Path | None) -> Path:
     """The file to write. Raises UsageError where it can't be one."""
     if out is None:
-        beside = rows.root if sources.exists(str(sources.file_of(source))) else Path()
+        is_here = sources.exists(str(sources.file_of(source)))
+        beside = Path(rows.root) if is_here else Path()
         return beside / f"{sources.name_of(source)}-fetched.parquet"
     if out.suffix != ".parquet":
         raise UsageError("can't write this kind of table", where="--out", got=out.name, expected="a .parquet file")

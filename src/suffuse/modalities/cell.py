@@ -21,6 +21,10 @@ from typing import Any
 
 import numpy as np
 
+from ..object_store import READERS, facts, is_url, joined, local_path
+from ..object_store import checked as checked_url
+from ..object_store import read as read_object
+
 PIECE = 4096  # items that are Python objects at the same time
 LARGEST_FILE = 2**28  # bytes that are read of one cell at the most
 MAX_PIXELS = 64_000_000  # a larger picture is refused before it is decoded
@@ -32,7 +36,8 @@ SHORTEST_BASE64 = 60  # characters: no picture and no sound takes fewer
 # PNG, JPEG, GIF, RIFF (WebP, WAV), TIFF, Ogg, FLAC, MP3
 BASE64_STARTS = ("iVBO", "/9j/", "R0lG", "UklG", "SUkq", "TU0A", "T2dn", "Zkxh", "SUQz")
 WEB_ADDRESS = "a web address"  # how the reason begins why such a cell isn't read
-WEB = ("http://", "https://", "ftp://", "s3://", "gs://")
+WEB = ("http://", "https://", "ftp://", "s3://", "gs://", "az://", "memory://")
+OUTSIDE = "outside the data root"
 
 
 class Absent(Exception):
@@ -59,7 +64,7 @@ UNLIMITED = Limits()  # as far as a table to learn from goes
 @dataclass(frozen=True)
 class Root:
     """Where relative paths start, the folder that no file may lie outside of, by links or otherwise, and how large a
-    cell may be."""
+    cell may be. Both folders may be URLs of a store."""
 
     folder: str
     allowed_dir: str  # resolved, with a slash at its end
@@ -70,8 +75,23 @@ class Root:
     @classmethod
     def of(cls, folder: str | Path, allowed_dir: str | Path | None = None, limits: Limits = UNLIMITED) -> Root:
         """``allowed_dir`` is the folder itself where nothing else is said."""
-        name = os.fspath(folder)
-        return cls(name, _real(name if allowed_dir is None else os.fspath(allowed_dir)).rstrip("/") + "/", limits)
+        name = _folder(os.fspath(folder))
+        allowed = name if allowed_dir is None else _folder(os.fspath(allowed_dir))
+        return cls(name, (allowed if is_url(allowed) else _real(allowed)).rstrip("/") + "/", limits)
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether cells name objects of a store, which are read many at a time."""
+        return is_url(self.folder) or is_url(self.allowed_dir)
+
+    def readers(self) -> int:
+        """How many cells are read at the same time: as many as processors, or as a store answers well."""
+        return READERS if self.is_remote else os.cpu_count() or 1
+
+
+def _folder(name: str) -> str:
+    """A folder's path, or its URL as :func:`.object_store.checked` has it."""
+    return checked_url(name) if is_url(name) else local_path(name)
 
 
 def limits_of(root: Path | Root) -> Limits:
@@ -133,18 +153,57 @@ def _from_base64(text: str) -> bytes:
 def read_file(value: Any, root: Path | Root, limit: int | None = None) -> bytes:
     """The bytes of the file that a cell names; at most so many. Raises Unreadable."""
     root = root if isinstance(root, Root) else Root.of(root)
+    most = min(root.limits.cell_bytes, LARGEST_FILE) if limit is None else limit
     try:
+        if url := object_url(value, root):
+            return _read_object(url, most)
         number = _opened(value, root)
     except FileNotFoundError:
         raise Unreadable("no such file") from None
     except (OSError, ValueError) as error:
         raise Unreadable(f"can't read the file: {getattr(error, 'strerror', None) or error}") from None
     try:
-        return _read(number, min(root.limits.cell_bytes, LARGEST_FILE) if limit is None else limit)
+        return _read(number, most)
     except OSError as error:
         raise Unreadable(f"can't read the file: {error.strerror}") from None
     finally:
         os.close(number)
+
+
+def object_url(value: Any, root: Root) -> str | None:
+    """The URL of the object that a cell names, itself or from a root in a store; None where it names a local file.
+    Raises Unreadable where it leads out of the folder."""
+    text = value if isinstance(value, str) else os.fspath(value) if isinstance(value, os.PathLike) else str(value)
+    is_own = is_url(text) and is_url(root.allowed_dir)
+    if not is_own and (not is_url(root.folder) or text.lower().startswith(WEB)):
+        return None
+    url = joined(*_parts(text)) if is_own else joined(root.folder, text)
+    if url is None or not url.startswith(root.allowed_dir):
+        raise Unreadable(OUTSIDE)
+    return url
+
+
+def _parts(url: str) -> tuple[str, str]:
+    """The bucket of an object's URL, and its key."""
+    scheme, _, place = url.partition("://")
+    bucket, _, key = place.partition("/")
+    return f"{scheme.lower()}://{bucket}", key
+
+
+def _read_object(url: str, limit: int) -> bytes:
+    """An object's bytes. An outage of the store is no matter of one cell: it passes as a SuffuseError."""
+    there = facts(url)
+    if there.is_folder:
+        raise Unreadable("not a file: a directory")
+    _check_size(there.size, limit)
+    return read_object(url, there.size)
+
+
+def _check_size(size: int, limit: int) -> None:
+    if not size:
+        raise Unreadable("the file is empty")
+    if size > limit:
+        raise Unreadable(f"more than {limit:,} bytes: too large")
 
 
 def _opened(value: Any, root: Root) -> int:
@@ -164,17 +223,14 @@ def _opened(value: Any, root: Root) -> int:
 
 def _read(number: int, limit: int) -> bytes:
     """An open file, if it is a plain one."""
-    facts = os.fstat(number)
-    if stat.S_ISDIR(facts.st_mode):
+    there = os.fstat(number)
+    if stat.S_ISDIR(there.st_mode):
         raise Unreadable("not a file: a directory")
-    if not stat.S_ISREG(facts.st_mode):  # a device may never end
+    if not stat.S_ISREG(there.st_mode):  # a device may never end
         raise Unreadable("not a plain file")
-    if not facts.st_size:
-        raise Unreadable("the file is empty")
-    if facts.st_size > limit:
-        raise Unreadable(f"more than {limit:,} bytes: too large")
-    found = os.read(number, facts.st_size)
-    while len(found) < facts.st_size and (more := os.read(number, facts.st_size - len(found))):
+    _check_size(there.st_size, limit)
+    found = os.read(number, there.st_size)
+    while len(found) < there.st_size and (more := os.read(number, there.st_size - len(found))):
         found += more
     return found
 
@@ -193,6 +249,8 @@ def locate(value: Any, root: Path | Root) -> str:
 def _name(value: Any) -> str:
     """A cell's path as it is written; an address in the web is none."""
     name = value if isinstance(value, str) else str(os.fspath(value) if isinstance(value, os.PathLike) else value)
+    if is_url(name):
+        raise Unreadable("a store's URL: `data.root` or `data.allowed_dir` names a folder of objects that may be read")
     if name.lower().startswith(WEB):
         raise Unreadable(f"{WEB_ADDRESS}: nothing is downloaded; `suffuse fetch` does that for a table")
     return name
@@ -201,7 +259,7 @@ def _name(value: Any) -> str:
 def _inside(place: str, root: Root) -> str:
     """A path without links, if it lies where files may."""
     if not place.startswith(root.allowed_dir) and place != root.allowed_dir.rstrip("/"):
-        raise Unreadable("outside the data root")
+        raise Unreadable(OUTSIDE)
     return place
 
 

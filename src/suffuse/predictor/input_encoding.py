@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -65,22 +67,16 @@ def encode(model_input: Input, cells: Iterable[Any], root: Path | Root) -> Encod
     unreadable: set[int] = set()
     partly: dict[int, list[str]] = {}
     part, settings, statistics = model_input.part, model_input.settings, model_input.field.statistics
-    for row, value in enumerate(cells):
-        lost: list[str] = []
-        try:
-            if not isinstance(value, (str, bytes)):
-                value, lost, broken = _split_derived(value)
-                if broken:
-                    unreadable.add(row)
-            item = part.load(settings, value, root)
-            items.append(item[1])
-            if lost or (len(item) > 2 and any(item[2:])):
-                partly[row] = [*lost, *filter(None, item[2:])]
-        except (Absent, Unreadable) as error:
-            absent[row] = "; ".join([*lost, str(error)]) if row in unreadable else str(error)
-            if isinstance(error, Unreadable):
-                unreadable.add(row)
+    for row, (item, error, lost, broken) in enumerate(_loaded(model_input, cells, root)):
+        if broken or isinstance(error, Unreadable):
+            unreadable.add(row)
+        if error is not None:
+            absent[row] = "; ".join([*lost, str(error)]) if broken else str(error)
             items.append(part.blank(settings))
+            continue
+        items.append(item[1])
+        if lost or (len(item) > 2 and any(item[2:])):
+            partly[row] = [*lost, *filter(None, item[2:])]
     for row, column, why in part.problems(settings, statistics, items):
         partly.setdefault(row, []).append(f"{column}: {why}")
         unreadable.add(row)
@@ -89,6 +85,32 @@ def encode(model_input: Input, cells: Iterable[Any], root: Path | Root) -> Encod
     for row, column, name in part.unknown(settings, statistics, items):
         new.setdefault(row, []).append(f"{column} '{name}'")
     return Encoded(part.encode(settings, statistics, items), absent, unreadable, partly_text, new)
+
+
+Loaded = tuple[Any, Absent | Unreadable | None, list[str], bool]  # item, why there is none, lost parts, whether broken
+
+
+def _loaded(model_input: Input, cells: Iterable[Any], root: Path | Root) -> Iterator[Loaded]:
+    """The item of each cell. Objects of a store are read several at a time."""
+    if not isinstance(root, Root) or not root.is_remote:
+        yield from (_load(model_input, root, value) for value in cells)
+        return
+    with ThreadPoolExecutor(root.readers()) as pool:
+        try:
+            yield from pool.map(partial(_load, model_input, root), cells)
+        finally:  # what waits isn't begun where one failed
+            pool.shutdown(cancel_futures=True)
+
+
+def _load(model_input: Input, root: Path | Root, value: Any) -> Loaded:
+    lost: list[str] = []
+    broken = False
+    try:
+        if not isinstance(value, (str, bytes)):
+            value, lost, broken = _split_derived(value)
+        return model_input.part.load(model_input.settings, value, root), None, lost, broken
+    except (Absent, Unreadable) as error:
+        return None, error, lost, broken
 
 
 def _split_derived(value: Any) -> tuple[Any, list[str], bool]:

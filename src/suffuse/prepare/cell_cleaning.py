@@ -102,7 +102,8 @@ def clean(
             storage.put(slot, item)
         return digest, reason
 
-    with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:
+    readers = root.readers() if isinstance(root, Root) else os.cpu_count()
+    with warnings.catch_warnings(), ThreadPoolExecutor(readers) as pool:
         warnings.simplefilter("ignore")  # decoders warn of what becomes a reason
         # a thread costs more than reading a text
         in_threads = _read_in_threads(pool, read, cells, cells_read.count)

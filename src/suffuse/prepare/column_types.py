@@ -11,7 +11,6 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,13 +23,14 @@ from ..modalities.cell import Root, is_empty
 from ..modalities.number_format import PLAIN, NumberFormat
 from ..modalities.number_inference import Inferred, infer
 from ..modalities.value_parsing import as_dates, as_number, day_comes_first
+from ..object_store import is_url
 from ..subsample import evenly_spaced
 from ..word_patterns import UNSPACED
 from .file_facts import (
     array_shapes,
     audio_facts,
     file_content,
-    file_path,
+    has_file,
     is_embedded,
     picture_side,
     sequence_facts,
@@ -362,11 +362,16 @@ def _address_reason(examined: list[str]) -> str:
     return f"web addresses{f' of {kind}' if kind else ''}: `suffuse fetch TABLE{flag}` downloads them"
 
 
+def _widest(root: Root) -> str:
+    """All of the machine, or all of the bucket."""
+    return "/".join(root.folder.split("/")[:3]) if is_url(root.folder) else "/"
+
+
 def _missing_role(paths: list[str], root: Root, kind: str) -> tuple[str, str, dict]:
     """The role of paths to files that can't be read."""
-    share = float(np.mean([file_path(path, root) is not None for path in paths]))
+    share = float(np.mean([has_file(path, root) for path in paths]))
     if share < 0.5:
-        if _is_majority(file_path(path, Root.of(root.folder, Path("/"))) is not None for path in paths):
+        if _is_majority(has_file(path, Root.of(root.folder, _widest(root))) for path in paths):
             reason = f"paths of {kind} outside the root folder: `allowed_dir` names a folder that may be read"
             return "missing", reason, {"what": kind, "outside": True}
         count = f"{percent(share)} of them" if share else "none"

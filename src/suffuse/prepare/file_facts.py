@@ -13,7 +13,8 @@ import numpy as np
 from PIL import Image
 
 from ..modalities import image, sequence
-from ..modalities.cell import Absent, Root, Unreadable, embedded, is_empty, locate
+from ..modalities.cell import Absent, Root, Unreadable, embedded, is_empty, locate, object_url, read_file
+from ..object_store import facts
 
 RATE = 16_000  # samples a second that are kept at the most: speech needs no more
 LONGEST = (10.0, 512)  # seconds, steps
@@ -51,9 +52,21 @@ def _opened(content: bytes | str, root: Root) -> io.BytesIO | Path | None:
     """What a library may open: contents, also those that stand in a text, or a file."""
     try:
         inner = content if isinstance(content, bytes) else embedded(content)
+        if inner is None and object_url(content, root):
+            inner = read_file(content, root)
     except Unreadable:
         return None
     return file_path(content, root) if inner is None else io.BytesIO(inner)
+
+
+def has_file(value: Any, root: Root) -> bool:
+    """Whether the file, or the object of a store, that a cell names is there and may be read."""
+    try:
+        if url := object_url(value, root):
+            return not facts(url).is_folder
+    except (Unreadable, OSError):
+        return False
+    return file_path(value, root) is not None
 
 
 def is_embedded(text: str) -> bool:

@@ -22,6 +22,7 @@ from ..errors import UsageError, listed
 from ..modalities import text, text_ngrams
 from ..modalities.cell import Root
 from ..modalities.number_format import PLAIN
+from ..object_store import checked, is_url, local_path
 from ..recipe import RESERVED
 from ..sources.table_format import AS_IS, TableFormat, without_missing
 from ..types import TOKENS
@@ -124,6 +125,7 @@ def propose(
     """
     if preset not in PRESETS:
         raise UsageError("no such preset", where="--preset", got=preset, expected=" or ".join(PRESETS))
+    source = local_path(source)
     if remote := sources.load_remote(source):
         source = remote.pinned(source)
     rows = sources.read(source, "rows", choices.table_format)
@@ -131,10 +133,10 @@ def propose(
     missing = missing_values(rows)
     rows = without_missing(rows, missing)
     for key, folder in (("--root", root), ("--allowed-dir", allowed_dir)):
-        if folder is not None and not Path(folder).is_dir():
+        if folder is not None and not is_url(folder) and not Path(local_path(folder)).is_dir():
             raise UsageError("no such folder", where=key, got=folder)
-    folder = rows.root if root is None else Path(root)
-    file_root = Root.of(folder, None if allowed_dir is None else Path(allowed_dir))
+    folder = rows.root if root is None else root
+    file_root = Root.of(folder, allowed_dir)
     known = {target: "category"} if target == rows.known.target else {}
     plan = assign(force(inspect(rows, file_root), known | {**choices.roles}, target, rows, file_root), target)
     _check_usable(plan, folder, source)
@@ -295,11 +297,14 @@ def _source(source: str, place: Path) -> str:
 
 
 def _relative(path: str, place: Path) -> str:
-    """A path from where the recipe will stand."""
+    """A path from where the recipe will stand; a URL is the same everywhere."""
+    if is_url(path):
+        return checked(path)
+    path = local_path(path)
     return Path(os.path.relpath(Path(path).resolve(), place.resolve())).as_posix()
 
 
-def _check_usable(plan: Plan, folder: Path, source: str) -> None:
+def _check_usable(plan: Plan, folder: Path | str, source: str) -> None:
     missing = [c for c in plan.columns if c.role == "missing"]
     if missing and not any(c.role in ("image", "audio", "sequence") for c in plan.columns):
         raise UsageError(

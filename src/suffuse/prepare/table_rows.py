@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -71,7 +70,7 @@ def check_columns(recipe: Recipe, rows: sources.Rows) -> None:
 
 def root(data: Data, rows: sources.Rows) -> Root:
     """Where file paths in cells start, and the folder that they must stay in."""
-    return Root.of(Path(data.root) if data.root else rows.root, Path(data.allowed_dir) if data.allowed_dir else None)
+    return Root.of(data.root or rows.root, data.allowed_dir)
 
 
 def roles(recipe: Recipe, rows: sources.Rows) -> Roles:

@@ -6,7 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from ..errors import UsageError
 from ..modalities.number_format import NumberFormat
+from ..object_store import checked, is_url
 from ..registry import Settings
 from ..sources.table_format import MISSING_VALUES, TableFormat
 from ..sources.text_format import is_encoding
@@ -125,6 +127,16 @@ class Data(Settings):
     def task(self, target: str) -> Task:
         """What a target is."""
         return self.tasks.get(target, Task())
+
+    @field_validator("source", "root", "allowed_dir")
+    @classmethod
+    def _usable_url(cls, value: str | None) -> str | None:
+        if value is not None and is_url(value):
+            try:
+                checked(value.partition("#")[0])
+            except UsageError as error:  # its text holds no part of the URL that may be a secret
+                raise ValueError(f"{error.line()}; {error.hint}" if error.hint else error.line()) from None
+        return value
 
     @field_validator("encoding")
     @classmethod

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import SuffuseError, UsageError, did_you_mean
 from ..files import plain_file
+from ..object_store import LIBRARIES, local_path
 from ..registry import load_part
 from .row_stream import Rows, Stream, in_memory
 from .table_format import AS_IS, TableFormat, split_sheet, without_missing
@@ -41,7 +42,10 @@ FOLDERS = {
     "questions": "suffuse.sources.questions",
     CLASSES: "suffuse.sources.class_folder",
 }
-SCHEMES = {"hf": "suffuse.sources.hub"}  # of a source that is SCHEME://NAME
+SCHEMES = {  # of a source that is SCHEME://NAME
+    "hf": "suffuse.sources.hub",
+    **dict.fromkeys(LIBRARIES, "suffuse.sources.stored_table"),
+}
 MAX_SHOWN = 200  # characters of a name that is no source's
 SAVED_DATASET = ("dataset_dict.json", "state.json")  # one of these stands in a saved dataset
 
@@ -49,9 +53,9 @@ SAVED_DATASET = ("dataset_dict.json", "state.json")  # one of these stands in a 
 class ReaderPart(Protocol):
     """The interface of the module that reads a file or folder."""
 
-    def read(self, path: Path, table_format: TableFormat, /) -> Rows | Stream:
-        """The rows; a ``Stream`` where the format can be read in blocks. Raises SuffuseError where they can't be read,
-        UsageError where the path holds no table."""
+    def read(self, path: Any, table_format: TableFormat, /) -> Rows | Stream:
+        """The rows of a Path, of a table's file also of an ``ObjectPath``; a ``Stream`` where the format can be read in
+        blocks. Raises SuffuseError where they can't be read, UsageError where the path holds no table."""
         ...
 
 
@@ -99,6 +103,7 @@ class RemotePart(Protocol):
 def load_remote(source: str) -> RemotePart | None:
     """The module that reads a source SCHEME://NAME; None of any other source."""
     scheme, slashes, _ = source.partition("://")
+    scheme = scheme.lower()
     return load_part(SCHEMES, scheme, RemotePart) if slashes and scheme in SCHEMES else None
 
 
@@ -124,9 +129,9 @@ def read(source: str, key: str = "data.source", table_format: TableFormat = AS_I
     try:
         rows = opened.read_all() if isinstance(opened, Stream) else opened
     except pa.ArrowException as error:
-        raise SuffuseError("can't read the table", where=Path(source), got=error) from None
+        raise SuffuseError("can't read the table", where=source, got=error) from None
     if not rows.table.num_rows:
-        raise no_rows(Path(source), rows.broken)
+        raise no_rows(source, rows.broken)
     return without_missing(rows, table_format.missing_values)
 
 
@@ -146,6 +151,7 @@ def stream(source: str, table_format: TableFormat = AS_IS) -> Stream:
 def _open(source: str, key: str, table_format: TableFormat) -> Rows | Stream:
     if remote := load_remote(source):
         return remote.read(source, table_format)
+    source = local_path(source)
     module, path = _locate(source, key)
     return load_known_set(source).read() if path is None else load_reader(module).read(path, table_format)
 
@@ -170,9 +176,7 @@ def _locate(source: str, key: str = "data.source") -> tuple[str, Path | None]:
         return TABLE[source], None
     if not is_path:
         got, known = source if len(source) <= MAX_SHOWN else f"{source[:MAX_SHOWN]}...", ", ".join(TABLE)
-        raise UsageError(
-            "no such source", where=key, got=got, expected=f"a file, a folder, hf://NAME, or one of: {known}"
-        )
+        raise UsageError("no such source", where=key, got=got, expected=f"a file, a folder, a URL, or one of: {known}")
     if path.is_dir():
         return FOLDERS[layout(path)], path
     if path.suffix.lower() not in SUFFIXES:
@@ -183,7 +187,7 @@ def _locate(source: str, key: str = "data.source") -> tuple[str, Path | None]:
 
 def file_of(source: str) -> Path:
     """The path of a source, without the name of a sheet behind ``#``."""
-    return split_sheet(source)[0]
+    return split_sheet(local_path(source))[0]
 
 
 def name_of(source: str) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from ..errors import SuffuseError, UsageError
+from ..object_store import ObjectPath
 from .row_stream import Block, Stream, batches
 from .table_format import TableFormat
 from .text_format import ESCAPE, TextFormat, detect, encoding_name
@@ -22,7 +23,7 @@ MAX_CELL = 10_000_000  # characters
 ParsedRow = tuple[int, list[str] | str]  # the line that a row begins in, and its cells or why it is broken
 
 
-def read(path: Path, table_format: TableFormat) -> Stream:
+def read(path: Path | ObjectPath, table_format: TableFormat) -> Stream:
     """The rows that have as many cells as the header.
 
     Raises SuffuseError where the header can't be decoded, UsageError where there is none or a name occurs twice.
@@ -53,7 +54,7 @@ def _decoded(file: IO[bytes], form: TextFormat) -> IO[str]:
     return io.TextIOWrapper(file, encoding, ESCAPE, newline="")
 
 
-def _header(rows: Iterator[ParsedRow], path: Path, form: TextFormat) -> list[str]:
+def _header(rows: Iterator[ParsedRow], path: Path | ObjectPath, form: TextFormat) -> list[str]:
     """The column names, from the first line that isn't blank and doesn't name the delimiter, as Excel's ``sep=;``."""
     lines = ((line, cells) for line, cells in rows if cells and cells != ["sep=", ""])
     line, names = next(lines, (0, None))

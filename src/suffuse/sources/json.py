@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from ..errors import SuffuseError, UsageError
 from ..files import plain_file
+from ..object_store import ObjectPath
 from .arrow_types import inferred_or_text
 from .row_stream import Broken, Rows
 from .table_format import TableFormat
@@ -22,7 +23,7 @@ from .table_format import TableFormat
 INLINE_FORM = """'{"COLUMN": "VALUE"}'"""
 
 
-def read(path: Path, table_format: TableFormat) -> Rows:
+def read(path: Path | ObjectPath, table_format: TableFormat) -> Rows:
     """The objects of a list, by their number in it; an item that is no object is broken."""
     objects, numbers, broken = read_objects(path)
     records = RecordColumns()
@@ -57,12 +58,12 @@ def read_inline(source: str) -> Rows:
     return Rows(to_table(objects, Path("rows")), list(range(1, len(objects) + 1)), Path.cwd())
 
 
-def read_objects(path: Path) -> tuple[list[dict], list[int], Broken]:
+def read_objects(path: Path | ObjectPath) -> tuple[list[dict], list[int], Broken]:
     """The objects, the number of each in the list from 1, and what is broken.
 
     Raises SuffuseError where the file is no JSON in UTF-8, UsageError where it isn't a list.
     """
-    content = plain_file(path).read_bytes()
+    content = (path if isinstance(path, ObjectPath) else plain_file(path)).read_bytes()
     has_surrogates = b"\\ud" in content.lower()
     objects: list[dict] = []
     numbers: list[int] = []
@@ -82,7 +83,7 @@ def read_objects(path: Path) -> tuple[list[dict], list[int], Broken]:
     return objects, numbers, broken
 
 
-def _parsed_list(content: bytes, path: Path) -> list[Any]:
+def _parsed_list(content: bytes, path: Path | ObjectPath) -> list[Any]:
     try:
         value = json.loads(content.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
@@ -104,7 +105,7 @@ def _parsed_list(content: bytes, path: Path) -> list[Any]:
     return value
 
 
-def to_table(objects: Sequence[dict], path: Path) -> pa.Table:
+def to_table(objects: Sequence[dict], path: Path | ObjectPath) -> pa.Table:
     """Columns in the order in which keys appear. One whose cells disagree about their type is of texts.
 
     Raises SuffuseError, naming the file, where Arrow can't hold them.

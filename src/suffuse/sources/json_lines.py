@@ -9,12 +9,13 @@ from functools import cached_property
 from itertools import islice
 from pathlib import Path
 
+from ..object_store import ObjectPath
 from .json import RecordColumns, check_text
 from .row_stream import CHUNK_ROWS, Block, Broken, Stream, batches
 from .table_format import TableFormat
 
 
-def read(path: Path, table_format: TableFormat) -> Stream:
+def read(path: Path | ObjectPath, table_format: TableFormat) -> Stream:
     """All objects; a key that a row lacks is empty there."""
     reader = _Reader(path)
     return Stream(path.parent, lambda: reader.names, reader.blocks)
@@ -24,7 +25,7 @@ class _Reader:
     """The columns of a file are known once all of it was read, and so are the rows that are broken because another kind
     of cell stands among records. ``count`` finds both on the way."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path | ObjectPath):
         self.path = path
         self.keys: dict[str, None] = {}  # in the order in which they appear
         self.records = RecordColumns()

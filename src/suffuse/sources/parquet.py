@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..errors import SuffuseError, UsageError
+from ..object_store import ObjectPath
 from . import row_stream
 from .arrow_types import plain, plain_type
 from .huggingface import name_classes, schema_features
@@ -20,13 +22,14 @@ ORIGIN_KEY = b"suffuse.origin"  # of a schema's metadata: columns that say where
 BUFFER = 2**20  # bytes of a column that are read ahead
 
 
-def read(path: Path, table_format: TableFormat) -> Stream:
+def read(path: Path | ObjectPath, table_format: TableFormat) -> Stream:
     """All rows. Columns of text are read whether they are wanted or not: which rows are broken doesn't depend on that.
 
     Raises SuffuseError where the file isn't Parquet or is cut off, UsageError where a column's name occurs twice.
     """
     try:
-        schema = pq.read_schema(path)
+        with _opened(path) as file:
+            schema = file.schema_arrow
         names, features, known = schema.names, schema_features(schema), KnownRoles(origin=_origin(schema))
         texts = {field.name for field in schema if _has_text(plain_type(field.type))}
     except (pa.ArrowException, OSError) as error:
@@ -39,14 +42,19 @@ def read(path: Path, table_format: TableFormat) -> Stream:
         kept: Collection[str] = names if columns is None else columns
         wanted = [name for name in names if name in kept or name in texts]
         try:
-            # this file alone, whatever its folder is called
-            with pq.ParquetFile(path, buffer_size=BUFFER, pre_buffer=False) as file:
+            with _opened(path) as file:
                 for table, start, share in _batches(file, wanted, skip, size):
                     yield _block(name_classes(plain(table), features), kept, start, share)
         except (pa.ArrowException, OSError) as error:
             raise _unreadable(path, error) from None
 
     return Stream(path.parent, lambda: names, blocks, known=known)
+
+
+def _opened(path: Path | ObjectPath) -> pq.ParquetFile:
+    """This file alone, whatever its folder is called."""
+    content: Any = path.open(buffering=BUFFER) if isinstance(path, ObjectPath) else path
+    return pq.ParquetFile(content, buffer_size=BUFFER, pre_buffer=False)
 
 
 def _origin(schema: pa.Schema) -> tuple[str, ...]:
@@ -96,7 +104,7 @@ def _block(table: pa.Table, columns: Collection[str], start: int, share: float) 
     return Block(table, lines, [(start + row + 1, reason) for row, reason in sorted(reasons.items())], share)
 
 
-def _unreadable(path: Path, error: Exception) -> SuffuseError:
+def _unreadable(path: Path | ObjectPath, error: Exception) -> SuffuseError:
     return SuffuseError("can't read the table", where=path, got=next(iter(str(error).splitlines()), ""))
 
 

@@ -41,7 +41,7 @@ class Rows:
 
     table: pa.Table
     line: list[int]
-    root: Path  # folder that relative file paths start from
+    root: Path | str  # folder that relative file paths start from, or its URL
     broken: Broken = field(default_factory=list)
     changed: list[tuple[int, str, str]] = field(default_factory=list)  # (line, column, how) of cells changed by a rule
     rules: dict[str, str] = field(default_factory=dict)  # column -> that rule, in words
@@ -77,7 +77,7 @@ class Stream:
     blocks. Which rows are broken doesn't depend on the columns. With None it yields all columns that are known so far.
     """
 
-    root: Path  # folder that relative file paths start from
+    root: Path | str  # folder that relative file paths start from, or its URL
     list_names: Callable[[], list[str]]
     blocks: Callable[[Collection[str] | None, int, int], Iterator[Block]]
     text_format: TextFormat | None = None  # of a text table

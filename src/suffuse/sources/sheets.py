@@ -7,6 +7,7 @@ value, are no rows and no columns. ``line`` is the row's number in the sheet.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from datetime import date, datetime
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 
 from ..errors import SuffuseError, UsageError, did_you_mean
+from ..object_store import ObjectPath
 from ..registry import optional
 from .arrow_types import inferred_or_text
 from .row_stream import Rows
@@ -24,16 +26,17 @@ EXTRA = "sheets"
 LARGEST_WHOLE = 2**53  # a float beyond it may not be the whole number that it looks like
 
 
-def read(path: Path, table_format: TableFormat) -> Rows:
+def read(path: Path | ObjectPath, table_format: TableFormat) -> Rows:
     """All rows of a sheet. ``path`` may end in ``#`` and the sheet's name.
 
     Raises UsageError where python-calamine isn't installed, there is no such sheet or no header, or a name occurs
     twice; SuffuseError where the file is no spreadsheet.
     """
     calamine: Any = optional("python_calamine", EXTRA)
-    file, name = split_sheet(str(path))
+    file, name = (path, path.sheet) if isinstance(path, ObjectPath) else split_sheet(str(path))
+    content: Any = io.BytesIO(file.read_bytes()) if isinstance(file, ObjectPath) else str(file)
     try:
-        with calamine.load_workbook(str(file)) as book:
+        with calamine.load_workbook(content) as book:
             names = list(book.sheet_names)
             if not names or (name and name not in names):
                 hint = did_you_mean(name, names) if names else ""
@@ -47,7 +50,7 @@ def read(path: Path, table_format: TableFormat) -> Rows:
     return _rows(rows, path, file)
 
 
-def _rows(rows: list[tuple[int, list[Any]]], path: Path, file: Path) -> Rows:
+def _rows(rows: list[tuple[int, list[Any]]], path: Path | ObjectPath, file: Path | ObjectPath) -> Rows:
     """Numbered rows, the header first, as a table."""
     if not rows:
         raise UsageError("the table is empty", where=path, expected="a header row and rows")
@@ -58,7 +61,7 @@ def _rows(rows: list[tuple[int, list[Any]]], path: Path, file: Path) -> Rows:
     return Rows(pa.table(columns), [line for line, _ in body], file.parent)
 
 
-def _columns(names: list[str], cells: list[list[Any]], path: Path) -> Iterator[tuple[str, pa.Array]]:
+def _columns(names: list[str], cells: list[list[Any]], path: Path | ObjectPath) -> Iterator[tuple[str, pa.Array]]:
     """(name, cells) of each column that has a name, or else a value; that is named by its letter."""
     seen: set[str] = set()
     for position, (name, column) in enumerate(zip(names, cells, strict=True)):

@@ -16,6 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..object_store import ObjectPath
+
 SAMPLE = 2**18  # bytes that are examined
 ROWS = 500  # of the sample that the delimiter is judged by
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
@@ -43,7 +45,7 @@ class TextFormat:
     encoding: str
     delimiter: str
 
-    def is_usual(self, path: Path) -> bool:
+    def is_usual(self, path: Path | ObjectPath) -> bool:
         """Whether it is UTF-8 with the delimiter of the file's suffix."""
         return self.encoding.lower().startswith("utf-8") and self.delimiter == usual_delimiter(path)
 
@@ -76,7 +78,9 @@ def escape_bytes(error: UnicodeError) -> tuple[str, int]:
 codecs.register_error(ESCAPE, escape_bytes)
 
 
-def detect(path: Path, encoding: str | None, delimiter: str | None, likely: str | None = None) -> TextFormat:
+def detect(
+    path: Path | ObjectPath, encoding: str | None, delimiter: str | None, likely: str | None = None
+) -> TextFormat:
     """The format of a text table. What is given isn't detected; ``likely`` is an encoding that is tried before others,
     where the text isn't UTF-8."""
     if encoding is None or delimiter is None:
@@ -149,7 +153,7 @@ def _decoded(sample: bytes, encoding: str) -> str:
     return codecs.getincrementaldecoder(encoding)("replace").decode(sample)
 
 
-def usual_delimiter(path: Path) -> str:
+def usual_delimiter(path: Path | ObjectPath) -> str:
     """A tab in .tsv files, else a comma."""
     return "\t" if path.suffix.lower() == ".tsv" else ","
 

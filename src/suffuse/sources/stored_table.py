@@ -1,0 +1,73 @@
+"""Tables in an object store, by URL: ``s3://BUCKET/KEY.parquet`` and the like, read as a local file of the same suffix
+is. Relative paths in their cells start from the table's own folder in the store.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .. import object_store
+from ..errors import SuffuseError, UsageError
+from ..object_store import ObjectPath
+from . import SUFFIXES, load_reader
+from .row_stream import Rows, Stream
+from .table_format import SHEET, TableFormat
+
+
+def read(source: str, table_format: TableFormat) -> Rows | Stream:
+    """The rows. Raises UsageError where the URL can't be used or is no table's, SuffuseError where the store doesn't
+    give the object."""
+    url, sheet = split(source)
+    suffix = object_store.suffix(url)
+    if suffix not in SUFFIXES:
+        got, expected = suffix or "no suffix", " ".join(SUFFIXES)
+        raise UsageError("unknown kind of table", where=url, got=got, expected=expected)
+    try:
+        path = ObjectPath(url, sheet)
+    except FileNotFoundError:
+        raise UsageError("no such object", where=url) from None
+    except PermissionError:
+        hint = object_store.HINT_CREDENTIALS
+        raise SuffuseError("the store doesn't let this object be read", where=url, hint=hint) from None
+    return load_reader(SUFFIXES[suffix]).read(path, table_format)
+
+
+def split(source: str) -> tuple[str, str]:
+    """(URL, the name of a sheet in it or nothing). Raises UsageError where the URL can't be used."""
+    parts = SHEET.fullmatch(source)
+    return (object_store.checked(parts[1]), parts[2]) if parts else (object_store.checked(source), "")
+
+
+def folder(source: str) -> Path | None:
+    """None: it lies elsewhere."""
+    return None
+
+
+def identity(source: str) -> str | None:
+    """Size and version by the store's metadata; None where the store can't be asked now."""
+    url, _ = split(source)
+    try:
+        return f"{url} {object_store.facts(url).version}"
+    except (SuffuseError, OSError):
+        return None
+
+
+def placed(source: str, base: Path) -> str:
+    """The URL without ``..``."""
+    url, sheet = split(source)
+    return f"{url}#{sheet}" if sheet else url
+
+
+def relative(source: str, place: Path) -> str:
+    """The URL: it has no place on this machine."""
+    return placed(source, place)
+
+
+def pinned(source: str) -> str:
+    """The URL: what it names may be replaced, and is prepared again then."""
+    return placed(source, Path())
+
+
+def short_name(source: str) -> str:
+    """The object's name without its suffix."""
+    return split(source)[0].rpartition("/")[2].rpartition(".")[0]
