@@ -32,7 +32,7 @@ from suffuse.prepare.recipe_proposal import (
     propose,
     text_settings,
 )
-from suffuse.prepare.recipe_writer import scalar
+from suffuse.prepare.recipe_lines import scalar
 from suffuse.recipe import Recipe, make_recipe
 
 WORDS = [
