@@ -22,6 +22,7 @@ from suffuse.errors import UsageError
 from suffuse.modalities import audio_ops, text, text_ngrams
 from suffuse.prepare import recipe_proposal
 from suffuse.prepare.label_leakage import label_word_shares
+from suffuse.prepare.recipe_lines import scalar
 from suffuse.prepare.recipe_proposal import (
     Proposal,
     batch_size,
@@ -32,7 +33,6 @@ from suffuse.prepare.recipe_proposal import (
     propose,
     text_settings,
 )
-from suffuse.prepare.recipe_lines import scalar
 from suffuse.recipe import Recipe, make_recipe
 
 WORDS = [
