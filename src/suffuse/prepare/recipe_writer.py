@@ -160,7 +160,7 @@ def _modalities(plan: Plan, draft: Draft) -> list[str]:
             comment = comments.get(key, "")
             comment = comment[value] if isinstance(comment, dict) else comment
             lines.append(line(f"    {key}: {scalar(value)}", comment))
-    for name, settings in draft.sentences.items():
+    for name, settings in draft.encoders.sentences.items():
         lines.append(line(f"  {scalar(name)}:", "the same texts, for a sentence encoder of the teacher"))
         lines.extend(f"    {key}: {scalar(value)}" for key, value in settings.items())
     for column in plan.columns:
