@@ -205,7 +205,7 @@ def test_what_is_not_training_gets_a_part_of_the_budget(tmp_path: Path) -> None:
         parameters=20_000_000,
     )
     drafts = {m: TimeBudget(m).fit(proposal, costs, recipe_of_text).draft for m in (300, 9, 8, 5, 2)}
-    kept = {m: (d.compared_exports, d.folds, bool(d.sentences)) for m, d in drafts.items()}
+    kept = {m: (d.compared_exports, d.folds, bool(d.encoders.sentences)) for m, d in drafts.items()}
     assert kept[300] == (True, 5, True)
     assert kept[2] == (False, 0, False)
     steps = list(without_extras(proposal.draft))

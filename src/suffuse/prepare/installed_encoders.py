@@ -43,8 +43,8 @@ class Gain:
 
 
 GAINS = {
-    "efficientnet": Gain("EfficientNet with ImageNet weights reads pictures", "photos of 700 products", 0, 0),
-    "minilm": Gain("MiniLM, a sentence encoder, reads texts", "700 film reviews in English", 0, 0),
+    "efficientnet": Gain("EfficientNet with ImageNet weights reads pictures", "photos of 700 products", 0.778, 0.828),
+    "minilm": Gain("MiniLM, a sentence encoder, reads texts", "700 film reviews in English", 0.706, 0.786),
 }  # of each extra
 
 
