@@ -78,25 +78,27 @@ def fit(  # noqa: PLR0913  # keyword options of the entry point
     folder: str | Path | None = None,
     *,
     preset: str = "good",
+    teacher: str | None = None,
     roles: Mapping[str, str] | None = None,
     settings: Mapping[str, Any] | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> FittedModel:
     """Propose a recipe for predicting the column ``target``, run it, and return the model.
 
-    ``rows`` is a pandas or Polars frame, a Hugging Face dataset, an Arrow table, a list of records, or a table's path.
-    ``minutes``: a time budget; epochs, seeds and baselines are chosen so that the run fits, by steps timed on this
-    machine, and a warning says what doesn't fit. ``folder``: of the run; by default a new one below ``runs/``. The
-    recipe stands beside it, ``FOLDER.yaml``. ``preset``: fast, good or best. ``roles``: column -> text, number,
-    category, image, audio or ignored, where the inferred role is wrong. ``settings``: recipe key -> value, such as
-    ``{"student.fusion.width": 16}``. ``callbacks``: objects whose ``on_epoch_end`` is told of every epoch.
+    ``rows`` is a pandas or Polars frame, a Hugging Face dataset, an Arrow table, a list of records, or a table's
+    path. ``minutes``: a time budget; epochs, seeds and baselines are chosen so that the run fits, by steps timed on
+    this machine, and a warning says what doesn't fit. ``folder``: of the run; by default a new one below ``runs/``.
+    The recipe stands beside it, ``FOLDER.yaml``. ``preset``: fast, good or best. ``teacher``: small, pretrained or
+    finetuned; by default pretrained where an encoder is installed, finetuned on a GPU. ``roles``: column -> text,
+    number, category, image, audio or ignored, where the inferred role is wrong. ``settings``: recipe key -> value,
+    such as ``{"student.fusion.width": 16}``. ``callbacks``: objects whose ``on_epoch_end`` is told of every epoch.
 
     Raises UsageError where there is nothing to predict, nothing to predict it from, or a run in the folder.
     """
     if minutes is not None and not minutes > 0:
         raise UsageError("this is no time budget", where="minutes", got=minutes, expected="more than 0")
     budget = None if minutes is None else TimeBudget(minutes)
-    choices = Choices(roles=_checked_roles(roles or {}))
+    choices = Choices(roles=_checked_roles(roles or {}), teacher=teacher)
     texts = tuple(
         f"{key}={yaml_text(value, default_flow_style=True).strip()}" for key, value in (settings or {}).items()
     )

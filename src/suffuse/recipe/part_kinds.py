@@ -20,15 +20,82 @@ PARTS = {
 # names that no modality can have: of prepared and stored arrays, of what networks return, and of an attribute of
 # torch's ModuleDict, which keeps the encoders by modality
 RESERVED = frozenset(
-    "content drawn entry error fused gates group key label logits present same split target "
-    "add_module apply bfloat16 buffers call_super_init children clear compile cpu cuda double dump_patches eval "
-    "extra_repr float forward get_buffer get_extra_state get_parameter get_submodule half ipu items keys "
-    "load_state_dict modules mtia named_buffers named_children named_modules named_parameters parameters pop "
-    "register_backward_hook register_buffer register_forward_hook register_forward_pre_hook "
-    "register_full_backward_hook register_full_backward_pre_hook register_load_state_dict_post_hook "
-    "register_load_state_dict_pre_hook register_module register_parameter register_state_dict_post_hook "
-    "register_state_dict_pre_hook requires_grad_ set_extra_state set_submodule share_memory state_dict to to_empty "
-    "train training type update values xpu zero_grad T_destination".split()
+    [
+        "content",
+        "drawn",
+        "entry",
+        "error",
+        "fused",
+        "gates",
+        "group",
+        "key",
+        "label",
+        "logits",
+        "present",
+        "same",
+        "split",
+        "target",
+        "add_module",
+        "apply",
+        "bfloat16",
+        "buffers",
+        "call_super_init",
+        "children",
+        "clear",
+        "compile",
+        "cpu",
+        "cuda",
+        "double",
+        "dump_patches",
+        "eval",
+        "extra_repr",
+        "float",
+        "forward",
+        "get_buffer",
+        "get_extra_state",
+        "get_parameter",
+        "get_submodule",
+        "half",
+        "ipu",
+        "items",
+        "keys",
+        "load_state_dict",
+        "modules",
+        "mtia",
+        "named_buffers",
+        "named_children",
+        "named_modules",
+        "named_parameters",
+        "parameters",
+        "pop",
+        "register_backward_hook",
+        "register_buffer",
+        "register_forward_hook",
+        "register_forward_pre_hook",
+        "register_full_backward_hook",
+        "register_full_backward_pre_hook",
+        "register_load_state_dict_post_hook",
+        "register_load_state_dict_pre_hook",
+        "register_module",
+        "register_parameter",
+        "register_state_dict_post_hook",
+        "register_state_dict_pre_hook",
+        "requires_grad_",
+        "set_extra_state",
+        "set_submodule",
+        "share_memory",
+        "state_dict",
+        "to",
+        "to_empty",
+        "train",
+        "training",
+        "type",
+        "update",
+        "values",
+        "xpu",
+        "zero_grad",
+        "T_destination",
+    ]
 )
 
 if TYPE_CHECKING:

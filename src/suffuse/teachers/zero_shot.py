@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, cast
 import numpy as np
 from pydantic import BeforeValidator, Field, field_validator
 
+from .. import temperature_scaling
 from ..encoders.huggingface import placed_model
 from ..errors import UsageError, did_you_mean
 from ..registry import NameList, TeacherSettings
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 LABEL = "{label}"
 TEMPLATES = {"image": ("a photo of a {label}.",), "text": (LABEL,)}  # where the recipe has none
+FEWEST_FITTED, MOST_FITTED = 20, 1000  # labelled validation rows that a temperature is fitted on
 TEXT_TEMPERATURE = 0.05  # of texts: sentence encoders are trained with cosines times 20 (sentence-transformers)
 
 
@@ -71,11 +73,11 @@ class Settings(TeacherSettings):
         default_factory=dict[str, NameList],
         description="Class to the words that prompts call it by: one text, or several. Default: its own name.",
     )
-    temperature: float | None = Field(
+    temperature: Annotated[float, Field(gt=0, le=100)] | Literal["fitted"] | None = Field(
         default=None,
-        gt=0,
-        le=100,
-        description="What cosines are divided by. Default: of pictures the model's own logit scale, of texts 0.05.",
+        description="What cosines are divided by; `fitted`: what gives labelled validation rows the least log loss. "
+        "Default: of pictures the model's own logit scale, of texts 0.05.",
+        examples=["fitted"],
     )
     pool: Literal["mean", "cls"] = Field(
         default="mean", description="Vector of a sentence encoder: `mean` over real tokens, or `cls` (first token)."
@@ -115,6 +117,7 @@ class ZeroShotSource:
     raw: RawRows
     outputs: tuple[str, ...]
     prompts: tuple[tuple[str, ...], ...]  # of each output
+    where: str  # the recipe's key
     form: str = LOGITS
 
     @property
@@ -122,13 +125,31 @@ class ZeroShotSource:
         """The modality of its column."""
         return self.raw.named((self.settings.column,))
 
-    @property
+    @cached_property
     def scale(self) -> float:
-        """What cosines are multiplied by."""
-        if self.settings.temperature is not None:
-            return 1 / self.settings.temperature
+        """What cosines are multiplied by. Raises UsageError where it is to be fitted, on too few rows."""
+        temperature = self.settings.temperature
+        if isinstance(temperature, float):
+            return 1 / temperature
         own = self.model.logit_scale if self.settings.reads == "image" else None
-        return own or 1 / TEXT_TEMPERATURE
+        scale = own or 1 / TEXT_TEMPERATURE
+        return scale if temperature is None else scale / self._fitted(scale)
+
+    def _fitted(self, scale: float) -> float:
+        """The temperature of logits with this scale (Guo et al. 2017) on validation rows, of many the first."""
+        from ..data.columns import Columns
+
+        columns = Columns.open(self.raw.run.path("data"))
+        rows = columns.labelled("validation")[:MOST_FITTED]
+        cosines = self._cosines(rows, frozenset())
+        answered = ~np.isnan(cosines).any(1)
+        if answered.sum() < FEWEST_FITTED:
+            raise UsageError(
+                "too few labelled validation rows to fit a temperature", where=f"{self.where}.temperature",
+                got=int(answered.sum()), expected=f"{FEWEST_FITTED} or more that the teacher can read",
+            )  # fmt: skip
+        fitted = temperature_scaling.fit(columns.spec, scale * cosines[answered], columns.target[rows[answered]])
+        return fitted[columns.spec.heads[0].name]
 
     @cached_property
     def class_vectors(self) -> np.ndarray:
@@ -149,12 +170,17 @@ class ZeroShotSource:
         return digest.hexdigest()
 
     def facts(self) -> dict:
-        """Its number of parameters and of prompts."""
-        return {"parameters": self.model.parameters, "prompts": sum(map(len, self.prompts))}
+        """Its number of parameters and of prompts, and a temperature that was fitted."""
+        fitted = {"temperature": 1 / self.scale} if self.settings.temperature == "fitted" else {}
+        return {"parameters": self.model.parameters, "prompts": sum(map(len, self.prompts)), **fitted}
 
     def answer(self, rows: np.ndarray, hidden: frozenset[str]) -> dict[str, np.ndarray]:
-        """Logits, a batch at a time; NaN for a row whose cell is empty or can't be read."""
-        logits = np.full((len(rows), len(self.outputs)), np.nan, np.float32)
+        """Logits; NaN for a row whose cell is empty or can't be read."""
+        return {"logits": np.float32(self.scale) * self._cosines(rows, hidden)}
+
+    def _cosines(self, rows: np.ndarray, hidden: frozenset[str]) -> np.ndarray:
+        """(B, C) float32 of each row with each class, a batch at a time; NaN where :meth:`answer` has it."""
+        cosines = np.full((len(rows), len(self.outputs)), np.nan, np.float32)
         is_image = self.settings.reads == "image"
         read: Callable[[Any, Root], Any] = read_picture if is_image else read_text
         embed: Callable[[list[Any]], np.ndarray] = self.model.pictures if is_image else self.model.texts
@@ -165,8 +191,8 @@ class ZeroShotSource:
             usable = [n for n, item in enumerate(items) if item is not None]
             if usable:
                 vectors = unit_vectors(embed([items[n] for n in usable]))
-                logits[[start + n for n in usable]] = self.scale * (vectors @ self.class_vectors.T)
-        return {"logits": logits}
+                cosines[[start + n for n in usable]] = vectors @ self.class_vectors.T
+        return cosines
 
 
 def unit_vectors(vectors: np.ndarray) -> np.ndarray:
@@ -214,4 +240,4 @@ def open(settings: Settings, raw: RawRows, heads: tuple[Head, ...], where: str) 
         raise UsageError("a zero-shot teacher needs a single target of classes", where=f"{where}.kind", got=got)
     prompts = class_prompts(heads[0].classes, settings, where)
     model = open_model(settings.name, settings.reads, settings.pool, settings.length, raw.run.recipe.compute, where)
-    return ZeroShotSource(settings, model, raw, heads[0].classes, prompts)
+    return ZeroShotSource(settings, model, raw, heads[0].classes, prompts, where)
