@@ -24,9 +24,7 @@ def mel_filters(library: str, rate: int, size: int, mels: int) -> np.ndarray:
         return mel_filter_bank(size // 2 + 1, mels, 0.0, rate / 2, rate, norm="slaney", mel_scale="slaney")
 
 
-def mel_power(
-    library: str, samples: np.ndarray, rate: int, size: int, window: int, step: int, mels: int
-) -> np.ndarray:
+def mel_power(library: str, samples: np.ndarray, rate: int, size: int, window: int, step: int, mels: int) -> np.ndarray:
     """Samples (N) -> power (mels, 1 + N // step) of Hann windows around every step-th sample, zeros outside."""
     if library == LIBROSA:
         import librosa
