@@ -10,7 +10,8 @@ import torch
 
 from suffuse.activations import softmax
 from suffuse.exporters.onnx_export import export
-from suffuse.model import Encoder, FusionModel
+from suffuse.modality_encoder import Encoder
+from suffuse.model import FusionModel
 from suffuse.recipe import Network
 from suffuse.types import Batch, Field, Head, Spec
 

@@ -13,7 +13,8 @@ import torch
 from encoder_tools import chosen
 
 from suffuse.exporters import export_folder as exporter
-from suffuse.model import Encoder, FusionModel
+from suffuse.modality_encoder import Encoder
+from suffuse.model import FusionModel
 from suffuse.predictor import Predictor
 from suffuse.recipe import Network, make_recipe
 from suffuse.types import Batch, Field, Head, Spec

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -16,156 +15,15 @@ from torch import Tensor, nn
 from . import encoders, export_integrity, fusions
 from .attention_maps import CELLS, STRETCHES, looks, strengths
 from .data.columns import Columns
-from .data.entry_gather import blanked, only, put, spread
+from .data.entry_gather import blanked, spread
 from .errors import SuffuseError, UsageError
 from .files import write_bytes, write_json
+from .modality_encoder import Encoder, recipe_errors
 from .output_frames import check_fusion, frames_of, recording
 from .recipe import Network
-from .registry import implements
-from .types import LOOK, MAP, Batch, Encoded, Field, Frames, Output, Sizes, Spec
+from .types import LOOK, MAP, Batch, Encoded, Frames, Output, Sizes, Spec
 from .unimodal_heads import UnimodalHeads
-from .user_parts import short
 from .weight_shapes import check_weights
-
-FAR, SMALLEST = 6.0, 1e-6  # of a frozen encoder's numbers, in deviations: where they are cut; least deviation
-EPSILON = 1e-12  # of a batch norm that normalises pictures: below any variance's rounding; older torch refuses 0
-
-
-class Encoder(nn.Module):
-    """One modality's entries, as they are stored, to features."""
-
-    mean: Tensor
-    std: Tensor
-    centre: Tensor  # (D,) of a frozen encoder's vectors
-    scale: Tensor
-    drop: float = 0.0  # share of a frozen encoder's vectors that is dropped now
-    at_rest: tuple[nn.Module, ...] = ()  # modules that don't learn in this epoch of fine-tuning: in eval mode
-    fixed: frozenset[str] = frozenset()  # names of its state's tensors that fine-tuning never changes
-
-    def __init__(self, network: Network, field: Field):
-        super().__init__()
-        self.settings, self.field = network.encoders[field.name], field
-        self.frozen = bool(self.settings.get("frozen", False))
-        part = encoders.load_encoder(self.settings.kind)
-        if not {field.kind, short(field.kind)} & {*part.MODALITIES}:
-            raise UsageError(
-                "this encoder can't read this modality", where=f"encoders.{field.name}",
-                got=f"kind '{self.settings.kind}' for {field.kind}",
-                expected="kind for " + " or ".join(part.MODALITIES),
-            )  # fmt: skip
-        with _naming(field.name):
-            self.layers = part.layers(self.settings, field)
-        self.kind = field.kind
-        if field.kind in ("image", "audio", "sequence"):
-            own = part.normalised(self.settings, self.layers)
-            mean, std = own or (field.statistics["mean"], field.statistics["std"])
-            shape, white = ((1, 3, 1, 1), 255) if field.kind == "image" else ((1, 1, -1), 1)
-            for name, numbers in (("mean", mean), ("std", std)):
-                # numpy's product: torch's on meta (weight_shapes) imports its compiler, which takes seconds
-                scaled = white * np.asarray(numbers, dtype=np.float32)
-                self.register_buffer(name, torch.tensor(scaled).reshape(shape))
-        self.standardised = self.frozen or getattr(self.settings.get("finetune"), "after_frozen", False)
-        if self.frozen:
-            self.requires_grad_(False)
-            super().train(False)  # from the start: a module is made in training mode, with dropout and batch statistics
-        if self.standardised:
-            self.register_buffer("centre", torch.zeros(self.width))
-            self.register_buffer("scale", torch.ones(self.width))
-
-    @property
-    def part(self) -> encoders.EncoderPart:
-        """The module that this encoder is made by."""
-        return encoders.load_encoder(self.settings.kind)
-
-    @property
-    def width(self) -> int:
-        """D of the vector."""
-        return self.part.width(self.settings, self.layers)
-
-    @property
-    def tokens(self) -> int:
-        """Width of each token; 0 where there are none. A frozen encoder has none: what is kept of it is its vectors."""
-        return 0 if self.standardised else self.part.tokens(self.settings, self.layers)
-
-    @property
-    def hindrance(self) -> str:
-        """Why it can't be exported; empty where it can."""
-        return self.part.hindrance(self.settings, self.layers)
-
-    def initialise(self) -> str:
-        """Pretrained weights, where the settings name some: once, before training; a saved model has them."""
-        with _naming(self.field.name):
-            return self.part.initialise(self.settings, self.layers, self.field)
-
-    def train(self, mode: bool = True) -> Encoder:
-        """Neither a frozen encoder nor a module ``at_rest`` leaves eval mode; ``drop`` applies in training."""
-        self.drop = float(self.settings.get("drop", 0.0)) if mode and self.standardised else 0.0
-        super().train(mode and not self.frozen)
-        for module in self.at_rest:
-            module.train(False)
-        return self
-
-    def forward(self, x: Tensor) -> Encoded:
-        """Pictures (U, H, W, 3) or (U, P, H, W, 4) uint8, token ids (U, L), steps (U, L, F + 1) whose last channel
-        says which are real, or what else the modality's ``encode`` gives."""
-        if self.frozen:
-            with torch.no_grad():
-                return Encoded(self.standard(self.vectors(x)))
-        return Encoded(self.standard(self.vectors(x))) if self.standardised else self._read(x)
-
-    def vectors(self, x: Tensor) -> Tensor:
-        """What is kept of a frozen encoder: its vectors (U, D), before they are standardised."""
-        return self._read(x).vector
-
-    def standard(self, vectors: Tensor) -> Tensor:
-        """A frozen encoder's vectors (U, D), every number with mean 0 and deviation 1 over the training rows: their
-        sizes differ by orders of magnitude, and no weight of the encoder's can learn to mend that. In training some of
-        the numbers are dropped."""
-        standard = ((vectors - self.centre) / self.scale).clamp(-FAR, FAR)
-        return nn.functional.dropout(standard, self.drop) if self.drop else standard
-
-    def _read(self, x: Tensor) -> Encoded:
-        if self.kind == "image":
-            return self._pictures(x) if x.dim() == 5 else self._picture(x)
-        if self.kind in ("audio", "sequence"):
-            steps, real = x[..., :-1], x[..., -1:]
-            mean = steps_mean(steps, real) if self.field.statistics.get("center") == "clip" else self.mean
-            steps = torch.where(real > 0, (steps - mean) / self.std, torch.zeros_like(steps))
-            x = torch.cat([steps, real], dim=2)
-        return self.part.encode(self.settings, self.layers, x)
-
-    def _picture(self, x: Tensor) -> Encoded:
-        x = x.permute(0, 3, 1, 2).to(self.mean.dtype)
-        if torch.compiler.is_exporting() and not implements(self.part, "initialise"):
-            # one node of a graph instead of two; deep pretrained networks amplify the other rounding
-            x = torch.nn.functional.batch_norm(x, self.mean.flatten(), self.std.flatten().square(), eps=EPSILON)
-        else:
-            x = x.sub_(self.mean).div_(self.std)
-        return self.part.encode(self.settings, self.layers, x)
-
-    def _pictures(self, x: Tensor) -> Encoded:
-        """Each real picture of (U, P, H, W, 4) by itself; the mean of their vectors, their tokens side by side.
-
-        In training the empty places are not encoded, so they enter no batch statistics; an export encodes them too,
-        which keeps its shapes plain, and masks them.
-        """
-        real, flat = x[:, :, 0, 0, 3] > 0, x.flatten(0, 1)[..., :3]
-        if self.training:
-            places = real.flatten().nonzero().squeeze(1)
-            found = self._picture(flat.index_select(0, places))
-            found = put(found, places, len(flat))
-        else:
-            found = self._picture(flat)
-        mean = only(found.vector, real).sum(1) / real.sum(1, keepdim=True).clamp(min=1)
-        if found.tokens is None or found.token_mask is None:
-            return Encoded(mean)
-        tokens, mask = only(found.tokens, real), only(found.token_mask, real)
-        return Encoded(mean, tokens.flatten(1, 2), mask.flatten(1, 2))
-
-
-def steps_mean(steps: Tensor, real: Tensor) -> Tensor:
-    """Steps (U, L, F) and which are real (U, L, 1) -> the mean of the real ones of each entry (U, 1, F)."""
-    return (steps * real).sum(1, keepdim=True) / real.sum(1, keepdim=True).clamp(min=1)
 
 
 class FusionModel(nn.Module):
@@ -199,7 +57,7 @@ class FusionModel(nn.Module):
         place = recording(self.spec)
         if place is None:
             return None
-        with _naming(self.spec.names[place]):
+        with recipe_errors(self.spec.names[place]):
             encoder = made[place]
             return frames_of(self.spec, place, encoder.part, encoder.settings, encoder.layers)
 
@@ -232,10 +90,7 @@ class FusionModel(nn.Module):
         for m, name in enumerate(columns.spec.names):
             if name in columns.ready:
                 used = np.unique(columns.entry[rows, m][columns.present[rows, m]])
-                found = columns.entries[name][used].astype(np.float64)
-                encoder = self.encoder(name)
-                encoder.centre.copy_(torch.from_numpy(found.mean(0)).float())
-                encoder.scale.copy_(torch.from_numpy(found.std(0) + SMALLEST).float())
+                self.encoder(name).fit_standard(columns.entries[name][used])
 
     def widths(self) -> dict[str, int]:
         """D_m of each modality."""
@@ -354,19 +209,9 @@ def resolved(network: Network, names: Iterable[str]) -> Network:
     """The network with what its encoders' settings name outside (but for weights) written in."""
     found = dict(network.encoders)
     for name in names:
-        with _naming(name):
+        with recipe_errors(name):
             found[name] = encoders.load_encoder(found[name].kind).resolved(found[name])
     return network.model_copy(update={"encoders": found})
-
-
-@contextlib.contextmanager
-def _naming(name: str) -> Iterator[None]:
-    """A part's ValueError, as the recipe's error about this modality's encoder."""
-    try:
-        yield
-    except ValueError as error:
-        got = str(error).removeprefix("got ")
-        raise UsageError("this encoder can't be used here", where=f"encoders.{name}", got=got) from None
 
 
 def save(model: FusionModel, folder: Path) -> None:

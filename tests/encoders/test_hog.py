@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from suffuse.encoders import hog
-from suffuse.model import Encoder
+from suffuse.modality_encoder import Encoder
 from suffuse.recipe import Network
 from suffuse.types import Field
 

@@ -8,13 +8,13 @@ import http.server
 import json
 import shutil
 import tempfile
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from export_tools import mixed_export, without
+from local_server import answering
 from page_browser import Browser, opened
 
 from suffuse.predictor import Predictor
@@ -49,10 +49,8 @@ def site(node: str, install: Callable[..., None], pytestconfig: pytest.Config) -
 @pytest.fixture(scope="module")
 def address(site: Path) -> Iterator[str]:
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(site)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+    with answering(server) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,11 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Lock, Thread
+from threading import Lock
 
 import numpy as np
 import soundfile
+from local_server import answering
 from PIL import Image
 
 
@@ -135,11 +136,5 @@ class Server:
 def serving() -> Iterator[Server]:
     """A server that runs meanwhile."""
     server = Server()
-    thread = Thread(target=server.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
+    with answering(server.server):
         yield server
-    finally:
-        server.server.shutdown()
-        server.server.server_close()
-        thread.join()

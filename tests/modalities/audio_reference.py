@@ -1,7 +1,4 @@
-"""What other libraries compute from samples.
-
-librosa compiles its functions when it is imported, which takes up to 20 s.
-"""
+"""What other libraries compute from samples. librosa compiles itself when it is imported, which takes up to 20 s."""
 
 from __future__ import annotations
 

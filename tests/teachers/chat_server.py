@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Lock, Thread
+from threading import Lock
 from typing import Any
+
+from local_server import answering
 
 
 @dataclass(frozen=True)
@@ -152,11 +154,5 @@ def _token(text: str) -> dict[str, Any]:
 def serving(rule: Rule) -> Iterator[ChatServer]:
     """A server that runs meanwhile."""
     server = ChatServer(rule)
-    thread = Thread(target=server.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
+    with answering(server.server):
         yield server
-    finally:
-        server.server.shutdown()
-        server.server.server_close()
-        thread.join()

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..errors import UsageError
-from ..model import Encoder
+from ..modality_encoder import Encoder
 from ..pretrained_settings import Lora
 from ..registry import optional
 

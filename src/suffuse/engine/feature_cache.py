@@ -31,7 +31,8 @@ from ..data.device_transfer import to_array, to_device
 from ..errors import SuffuseError
 from ..files import bytes_facts, file_facts, new_array, temporary_of, write_bytes
 from ..integrity import Memory
-from ..model import Encoder, FusionModel
+from ..modality_encoder import Encoder
+from ..model import FusionModel
 from ..progress import Tell, progress, say
 from ..recipe import Network
 from ..run import Run

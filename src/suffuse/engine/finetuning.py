@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from torch import nn
 
 from ..errors import UsageError
-from ..model import Encoder, FusionModel
+from ..modality_encoder import Encoder
+from ..model import FusionModel
 from ..pretrained_settings import Finetune
 from .adapters import Adapters
 
