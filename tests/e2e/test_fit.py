@@ -193,7 +193,9 @@ def test_what_is_not_training_gets_a_part_of_the_budget(tmp_path: Path) -> None:
     frame().to_csv(tmp_path / "rows.csv", index=False)
     proposal = propose(str(tmp_path / "rows.csv"), "label", place=tmp_path)
     proposal = proposal.redrafted(
-        dataclasses.replace(proposal.draft, encoders=InstalledEncoders(sentences={"note_sentences": {"kind": "text", "column": "note"}}))
+        dataclasses.replace(
+            proposal.draft, encoders=InstalledEncoders(sentences={"note_sentences": {"kind": "text", "column": "note"}})
+        )
     )
     costs = dataclasses.replace(
         COSTS,
