@@ -19,7 +19,7 @@ from typing import Any
 
 from .classical.fit_seconds import cross_fit_seconds, portfolio_seconds
 from .evaluation.convergence import FACTORS
-from .prepare.check.cost_estimate import list_trainings, num_entries
+from .prepare.check.cost_estimate import FROZEN_TEACHER, list_trainings, num_entries
 from .prepare.check.table_check import check
 from .prepare.recipe_draft import Draft
 from .prepare.recipe_proposal import TRAIN, Proposal
@@ -119,12 +119,17 @@ class Costs:
     def seconds(self, recipe: Recipe, who: str) -> float:
         """Seconds of all trainings of the teacher, or of students and baselines with the longest that may follow."""
         trainings = list_trainings(recipe, self.train, self.labelled)
-        total = sum(self._side_by_side(recipe, t["trainings"], t["steps"]) for t in trainings if t["who"] == who)
+        own = (who, FROZEN_TEACHER) if who == TEACHER else (who,)
+        total = sum(
+            self._side_by_side(recipe, t["trainings"], t["steps"]) * self.steps.get(t["who"], self.steps[who])
+            for t in trainings
+            if t["who"] in own
+        )
         if who == STUDENT and recipe.distill.longer_baselines:
             steps = next(t["steps"] for t in trainings if t["who"] == STUDENT)
             seeds = recipe.distill.num_seeds * (1 + len(recipe.fractions))
-            total += sum(self._side_by_side(recipe, seeds, factor * steps) for factor in FACTORS)
-        return total * self.steps[who] * self.validation
+            total += sum(self._side_by_side(recipe, seeds, factor * steps) * self.steps[who] for factor in FACTORS)
+        return total * self.validation
 
     def _side_by_side(self, recipe: Recipe, trainings: int, steps: int) -> float:
         """Steps that follow each other."""

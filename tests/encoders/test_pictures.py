@@ -145,3 +145,22 @@ def test_efficientnet_s_pictures_are_normalised_its_own_way():
     wanted = encoder.part.encode(encoder.settings, encoder.layers, x.permute(0, 3, 1, 2))
     torch.testing.assert_close(encoder(pictures()).vector, wanted.vector, atol=1e-4, rtol=1e-3)
     assert efficientnet_lite.width(encoder.settings, encoder.layers) == 1280
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [{"kind": "conv", "widths": [4, 8]}, {"kind": "efficientnet_lite", "pretrained": False}],
+    ids=lambda a: a["kind"],
+)
+def test_convolutions_read_pictures_with_their_channels_last(asked):
+    """As they are stored: what makes convolutions of a GPU fast costs no copy."""
+    layouts: list[bool] = []
+
+    def note(module: torch.nn.Module, given: tuple[torch.Tensor]) -> None:
+        layouts.append(given[0].is_contiguous(memory_format=torch.channels_last) and not given[0].is_contiguous())
+
+    encoder = fusion(asked).encoder("picture")
+    first = next(module for module in encoder.modules() if isinstance(module, torch.nn.Conv2d))
+    first.register_forward_pre_hook(note)
+    encoder(pictures())
+    assert layouts == [True]

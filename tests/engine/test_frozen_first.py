@@ -15,8 +15,11 @@ from suffuse.data.columns import Columns
 from suffuse.engine import feature_cache, frozen_first
 from suffuse.engine.inference import logits
 from suffuse.errors import UsageError
+from suffuse.evaluation.training_time import estimate_training
 from suffuse.files import read_json, write_json
 from suffuse.model import FusionModel, open_model
+from suffuse.prepare.check import table_check
+from suffuse.prepare.check.cost_estimate import FROZEN_TEACHER, apply_measurements
 from suffuse.recipe import Network, make_recipe
 from suffuse.report.finetuning_choice import teacher_choice
 from suffuse.run import Run
@@ -53,6 +56,27 @@ def new_run(write_table, tiny_recipe, hugging_folder, tmp_path):
 
 def facts(run: Run) -> dict[str, Any]:
     return read_json(run.path("teacher", "training.json"))
+
+
+@pytest.mark.parametrize(("frozen_first", "tuned_steps"), [(True, 3), (2, 2)])
+def test_the_estimate_counts_both_trainings(new_run, frozen_first, tuned_steps):
+    run = new_run("estimate")
+    raw = run.recipe.model_dump(mode="json")
+    raw["teacher"] |= {"frozen_first": frozen_first, "num_seeds": 2, "unimodal_baselines": True}
+    run = Run(run.folder, make_recipe(raw))
+    checked = table_check.check(run)
+    trainings = {t["who"]: t for t in checked.costs["time"]["trainings"]}
+    frozen, tuned = trainings[FROZEN_TEACHER], trainings["teacher"]
+    alone = len(run.recipe.trained.encoders)
+    assert frozen["trainings"] == len(teach.jobs(run)) == 2 * (1 + alone)
+    assert tuned["trainings"] == 2 * (1 + 1)  # both networks, and the one modality that is fine-tuned
+    assert frozen["steps"] * tuned_steps == 3 * tuned["steps"] > 0
+    cells = {m.name: m.cells for m in checked.modalities}
+    assert checked.costs["disk"]["features"] >= 4 * cells["question"]  # its vectors are kept for the first training
+    apply_measurements(checked, run.recipe, estimate_training(run.recipe, checked.sample))
+    assert frozen["seconds"] > 0 and frozen["step"] < tuned["step"]
+    assert checked.costs["time"]["training"] > frozen["seconds"] + tuned["seconds"]
+    assert set(checked.costs["time"]["parameters"]) == {"teacher", "student"}
 
 
 def test_a_number_of_epochs_is_that_of_the_fine_tuning(new_run, monkeypatch):

@@ -19,6 +19,7 @@ from ..data.columns import Columns
 from ..data.device_transfer import move_batch, to_array, to_device
 from ..data.sampler import MAX_TOGETHER, Sampler
 from ..data.training_views import Viewer
+from ..engine import frozen_first
 from ..engine.finetuning import Finetuning
 from ..engine.inference import batch_for
 from ..engine.loop import Plan, train_step
@@ -26,9 +27,10 @@ from ..engine.objective import Objective
 from ..engine.optimizer import make_optimizer
 from ..engine.runtime import require_precision, settle, synchronise
 from ..model import FusionModel
-from ..prepare.check.cost_estimate import STEPS_TRIED
+from ..prepare.check.cost_estimate import FROZEN_TEACHER, STEPS_TRIED
 from ..prepare.check.findings import Sample
 from ..recipe import Network, Recipe, Training
+from ..recipe.networks import Teacher
 from ..registry import PartSettings, settings
 from ..types import CLASSES, TOKENS, Head, Output, Spec
 
@@ -39,7 +41,8 @@ FROZEN_ENTRIES = 16  # entries on which a frozen encoder is timed
 
 def estimate_training(recipe: Recipe, sample: Sample) -> dict[str, Any]:
     """``teacher`` and ``student`` -> parameters, seconds of a step and of a frozen encoder's entry; of the teacher also
-    the numbers that the store keeps of a row. Raises UsageError where a network can't be built as the recipe says."""
+    the numbers that the store keeps of a row; and of a teacher with ``frozen_first`` the same of its first training,
+    :data:`FROZEN_TEACHER`. Raises UsageError where a network can't be built as the recipe says."""
     device = settle(1, recipe.compute)
     for owner, training in {"teacher": recipe.trained, "distill": recipe.distill}.items():
         if training:
@@ -47,6 +50,7 @@ def estimate_training(recipe: Recipe, sample: Sample) -> dict[str, Any]:
     spec = Spec(sample.fields, sample.heads, (0.0,) * sum(h.outputs for h in sample.heads))
     student = FusionModel(recipe.student.bare(), _network_spec(spec, recipe.student)).to(device)
     teacher_facts: dict[str, Any] = {"parameters": None, "frozen": {}}
+    frozen_facts: dict[str, Any] = {}
     # of a teacher that isn't trained here
     taps = {"logits": torch.zeros(recipe.distill.train.batch, spec.outputs, device=device)}
     if recipe.trained:
@@ -58,6 +62,7 @@ def estimate_training(recipe: Recipe, sample: Sample) -> dict[str, Any]:
         objective = Objective(teacher, task_loss(), {}, both=training.also_full_input).to(device)
         teacher_facts = {"parameters": teacher.size(), "frozen": frozen}
         teacher_facts["step"] = time_step(objective, batch, training, {})
+        frozen_facts = _frozen_teacher(recipe.trained, spec, sample, device)
         maps = teacher.mapped(losses.needs(recipe.distill.losses.values()))
         taps = stored_taps(teacher, batch, recipe.distill.train.batch, maps)
     teacher_facts["kept"] = sum(t.shape[1] for t in taps.values() if t.ndim > 1)
@@ -68,7 +73,19 @@ def estimate_training(recipe: Recipe, sample: Sample) -> dict[str, Any]:
     needed = {name: taps[name] for name in objective.needs() if name in taps}
     student_facts = {"parameters": student.size(), "frozen": frozen}
     student_facts["step"] = time_step(objective, batch, training, needed)
-    return {"teacher": teacher_facts, "student": student_facts}
+    return {"teacher": teacher_facts, "student": student_facts, **frozen_facts}
+
+
+def _frozen_teacher(teacher: Teacher, spec: Spec, sample: Sample, device: torch.device) -> dict[str, Any]:
+    """:data:`FROZEN_TEACHER` -> the facts of the teacher with frozen encoders, where ``frozen_first`` trains that
+    first; else nothing."""
+    if not teacher.frozen_first:
+        return {}
+    network = frozen_first.candidates(teacher.bare())[frozen_first.FROZEN]
+    model = FusionModel(network, _network_spec(spec, network)).to(device)
+    frozen, batch = encode_frozen(model, synthetic_columns(sample, spec, teacher.train.batch))
+    objective = Objective(model, task_loss(), {}, both=teacher.train.also_full_input).to(device)
+    return {FROZEN_TEACHER: {"frozen": frozen, "step": time_step(objective, batch, teacher.train, {})}}
 
 
 def task_loss() -> dict[str, PartSettings]:

@@ -8,7 +8,8 @@ With the unit vectors x of a row and t_k of the K prompts of a class (each name 
 
 SigLIP adds a bias to its logits, the same for all classes, which changes no probability here and is left out.
 
-``reads: image`` takes a model with vectors of pictures and texts in one space: transformers' CLIP, SigLIP and the like.
+``reads: image`` takes a model with vectors of pictures and texts in one space: transformers' CLIP, SigLIP and the like,
+or a folder of open_clip's.
 ``reads: text`` also takes any encoder of sentences; its vectors are pooled over real tokens.
 """
 
@@ -30,13 +31,15 @@ from ..encoders.huggingface import placed_model
 from ..errors import UsageError, did_you_mean
 from ..registry import NameList, TeacherSettings
 from ..types import CLASSES, Head
-from .embedding_model import EmbeddingModel
+from .embedding_model import EmbeddingModel, open_model
 from .matching import LOGITS
+from .open_clip_model import OpenClipModel, is_open_clip, open_folder
 from .pretrained import read_picture
 
 if TYPE_CHECKING:
     from ..modalities.cell import Root
     from ..prepare.raw_cells import RawRows
+    from ..recipe.stage_settings import Compute
 
 LABEL = "{label}"
 TEMPLATES = {"image": ("a photo of a {label}.",), "text": (LABEL,)}  # where the recipe has none
@@ -113,7 +116,7 @@ class ZeroShotSource:
     """A model, and the prompts of each class."""
 
     settings: Settings
-    model: EmbeddingModel
+    model: EmbeddingModel | OpenClipModel
     raw: RawRows
     outputs: tuple[str, ...]
     prompts: tuple[tuple[str, ...], ...]  # of each output
@@ -232,12 +235,19 @@ def class_prompts(classes: Sequence[str], settings: Settings, where: str) -> tup
 def open(settings: Settings, raw: RawRows, heads: tuple[Head, ...], where: str) -> ZeroShotSource:
     """Load the model from this machine. Raises UsageError where it isn't there, doesn't read what is asked for, or the
     run's target isn't one of classes."""
-    from .embedding_model import open_model
-
     kinds = [head.kind for head in heads]
     if kinds != [CLASSES]:
         got = f"{len(heads)} targets" if len(heads) > 1 else ", ".join(kinds)
         raise UsageError("a zero-shot teacher needs a single target of classes", where=f"{where}.kind", got=got)
     prompts = class_prompts(heads[0].classes, settings, where)
-    model = open_model(settings.name, settings.reads, settings.pool, settings.length, raw.run.recipe.compute, where)
+    model = _open_model(settings, raw.run.recipe.compute, where)
     return ZeroShotSource(settings, model, raw, heads[0].classes, prompts, where)
+
+
+def _open_model(settings: Settings, compute: Compute, where: str) -> EmbeddingModel | OpenClipModel:
+    if is_open_clip(settings.name):
+        if settings.length is not None:
+            got = f"{settings.length} for a model of open_clip, which has one length"
+            raise UsageError("this can't be set", where=f"{where}.length", got=got, hint="leave it out")
+        return open_folder(settings.name, compute, where)
+    return open_model(settings.name, settings.reads, settings.pool, settings.length, compute, where)

@@ -11,6 +11,7 @@ from typing import Any
 from ... import fusions
 from ...modalities import load_modality
 from ...recipe import Network, Recipe, Training
+from ...recipe.networks import Teacher
 from ...recipe.student import SELECTION_SEEDS, SELECTION_SHARE
 from ...registry import PartSettings, implements
 from ...types import Sizes
@@ -23,6 +24,7 @@ WIDTH = 512  # numbers of a feature, where the recipe doesn't say
 ROW = 26  # bytes of a row's split, group, key and target
 STEPS_TRIED = 8
 FEWEST_STEPS = 300  # of a training, below which a network has hardly begun to learn
+FROZEN_TEACHER = "frozen teacher"  # of a teacher with frozen_first: its training with frozen encoders
 STORED = 25  # bytes of a row's key, content, label and error in the knowledge store
 
 
@@ -84,8 +86,7 @@ def list_trainings(recipe: Recipe, train: int, labelled: int) -> list[dict[str, 
         teachers = teacher.num_seeds * (
             1 + (len(teacher.encoders) if teacher.unimodal_baselines and is_multimodal else 0)
         )
-        teacher_facts = {"trainings": teachers + (teacher.folds or 0), "steps": steps(teacher.train, labelled)}
-        trainings.append({"who": "teacher", **teacher_facts})
+        trainings += _teacher_trainings(teacher, teachers + (teacher.folds or 0), labelled)
     students = distill.num_seeds * 2 * (1 + len(recipe.fractions))
     encoders = len(recipe.student.encoders)
     baselines = distill.num_seeds * encoders if distill.unimodal_baselines and encoders > 1 else 0
@@ -96,6 +97,24 @@ def list_trainings(recipe: Recipe, train: int, labelled: int) -> list[dict[str, 
         max_steps = distill.compute_matched_baseline * student_steps
         trainings.append({"who": "student", "trainings": distill.num_seeds, "steps": max_steps})
     return trainings
+
+
+def _teacher_trainings(teacher: Teacher, count: int, labelled: int) -> list[dict[str, Any]]:
+    """So many trainings of the teacher. With ``frozen_first`` each is two: one with frozen encoders, of which a step
+    costs less, and the fine-tuning that follows, which may have epochs of its own. Of modalities alone whose encoder
+    isn't fine-tuned there is only the first."""
+    whole = steps(teacher.train, labelled)
+    if not teacher.frozen_first:
+        return [{"who": "teacher", "trainings": count, "steps": whole}]
+    untuned = sum(encoder.get("finetune") is None for encoder in teacher.encoders.values())
+    tuned = count - (teacher.num_seeds * untuned if teacher.unimodal_baselines else 0)
+    finetuning = (
+        whole if isinstance(teacher.frozen_first, bool) else whole // teacher.train.epochs * teacher.frozen_first
+    )
+    return [
+        {"who": FROZEN_TEACHER, "trainings": count, "steps": whole},
+        {"who": "teacher", "trainings": tuned, "steps": finetuning},
+    ]
 
 
 def _selection(recipe: Recipe, student_steps: int) -> list[dict[str, Any]]:
@@ -142,7 +161,8 @@ def apply_measurements(check: Check, recipe: Recipe, facts: dict[str, Any]) -> N
         total += training["seconds"] + sum(seconds * cells[name] for name, seconds in network["frozen"].items())
     method = f"{STEPS_TRIED} steps of each network on one thread, made-up rows; "
     method += f"up to {threads} trainings side by side; "
-    check.costs["time"] |= {"training": total, "parameters": {who: facts[who]["parameters"] for who in facts}}
+    parameters = {who: facts[who]["parameters"] for who in ("teacher", "student")}
+    check.costs["time"] |= {"training": total, "parameters": parameters}
     check.costs["time"]["how"] = method + "validation counted as a third of a step, stopping early not at all"
     student, teacher = facts["student"]["parameters"], facts["teacher"]["parameters"]
     if teacher is not None and student >= teacher:
@@ -196,6 +216,10 @@ def _tap_numbers(network: Network | None, outputs: int) -> int:
 def _frozen(recipe: Recipe, name: str) -> list[Any]:
     """The different frozen encoders of a modality: their vectors are kept."""
     encoders = [n.encoders[name] for n in recipe.networks.values() if name in n.encoders]
+    if recipe.trained and recipe.trained.frozen_first:
+        tuned = recipe.trained.encoders.get(name)
+        if tuned is not None and tuned.get("finetune") is not None:  # it is frozen in the first of two trainings
+            encoders.append(tuned.model_copy(update={"frozen": True, "finetune": None}))
     return [e for i, e in enumerate(encoders) if e.get("frozen") and e not in encoders[:i]]
 
 
