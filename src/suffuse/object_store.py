@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
@@ -135,7 +136,7 @@ def _resolved(key: str) -> str | None:
 
 def facts(url: str) -> ObjectFacts:
     """Size and version of an object, from the store's metadata."""
-    system, path = _system(url), url.partition("://")[2]
+    system, path = system_of(url), url.partition("://")[2]
 
     def request() -> dict[str, Any]:
         try:
@@ -144,7 +145,7 @@ def facts(url: str) -> ObjectFacts:
             system.cat_file(path, start=0, end=1, **_deadline(system))
             raise
 
-    found = _attempt(url, request)
+    found = attempt(url, request)
     version = next((str(found[key]) for key in VERSION_KEYS if found.get(key)), "")
     digest = hashlib.blake2b(f"{found['size']} {version}".encode(), digest_size=16).hexdigest()
     return ObjectFacts(int(found["size"] or 0), digest, found.get("type") == "directory")
@@ -158,7 +159,7 @@ def read(url: str, size: int) -> bytes:
 
 def read_range(url: str, start: int, end: int) -> bytes:
     """The bytes of an object from ``start`` to ``end``, all of them."""
-    system, path = _system(url), url.partition("://")[2]
+    system, path = system_of(url), url.partition("://")[2]
 
     def request() -> bytes:
         content = system.cat_file(path, start=start, end=end, **_deadline(system))
@@ -166,7 +167,7 @@ def read_range(url: str, start: int, end: int) -> bytes:
             raise _Cut(f"{len(content):,} of {end - start:,} bytes")
         return content
 
-    return _attempt(url, request)
+    return attempt(url, request)
 
 
 class ObjectPath:
@@ -236,7 +237,7 @@ class _ObjectFile(io.RawIOBase):
         return max(0, end - start)
 
 
-def _attempt(url: str, request: Callable[[], Result]) -> Result:
+def attempt(url: str, request: Callable[[], Result]) -> Result:
     """A request's result. What an SDK doesn't repeat is tried again, after a wait that doubles."""
     for attempt in range(1, ATTEMPTS + 1):
         try:
@@ -270,7 +271,7 @@ def _final(error: Exception, url: str) -> Exception | None:
 def _outage(error: Exception, url: str) -> SuffuseError:
     got = f"cut off: {error}" if isinstance(error, _Cut) else _code(error) or _scrubbed(error)
     got = f"no answer in {DEADLINE:g} seconds" if isinstance(error, TimeoutError) else got
-    return SuffuseError("the store can't be read", where=url, got=got, hint=HINT_OUTAGE)
+    return SuffuseError("the store failed", where=url, got=got, hint=HINT_OUTAGE)
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -313,8 +314,13 @@ def _deadline(system: Any) -> dict[str, float]:
     return {"timeout": DEADLINE} if getattr(system, "async_impl", False) else {}
 
 
-def _system(url: str) -> Any:
-    return _opened(url.partition("://")[0], os.getpid())
+def system_of(url: str) -> Any:
+    """fsspec's file system of a URL's scheme. Raises UsageError where its library isn't installed."""
+    with _OPENING:  # threads that ask at the same time share one
+        return _opened(url.partition("://")[0], os.getpid())
+
+
+_OPENING = Lock()
 
 
 @lru_cache(maxsize=16)
@@ -325,7 +331,11 @@ def _opened(scheme: str, process: int) -> Any:
     try:
         import fsspec
 
-        return fsspec.filesystem(scheme, use_listings_cache=False, skip_instance_cache=True)
+        options: dict[str, Any] = {}
+        if scheme == "s3":  # beside what the user's own configuration says
+            own = fsspec.config.conf.get("s3", {}).get("config_kwargs", {})
+            options["config_kwargs"] = {"max_pool_connections": READERS, **own}
+        return fsspec.filesystem(scheme, use_listings_cache=False, skip_instance_cache=True, **options)
     except ImportError:
         hint = f"pip install '{package}'"
         raise UsageError(f"{library} isn't installed", where=f"{scheme}://", hint=hint) from None

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -32,7 +33,7 @@ def upload(folder: Path, url: str) -> None:
         system.pipe_file(f"{place}/{file.relative_to(folder).as_posix()}", file.read_bytes())
 
 
-def make_table(folder: Path, lost: int | None = None) -> Path:
+def make_table(folder: Path) -> Path:
     """A table with pictures; of one row the picture is missing, of another one it is none."""
     rows = make_rows(folder, pictures=24)
     write_csv(folder / "rows.csv", rows)
@@ -62,7 +63,12 @@ def test_prepared_data_have_the_bytes_of_local_ones(tmp_path: Path, memory: None
     assert prepared(tmp_path / "b", f"{MEMORY}/set/rows.csv") == local
     quarantined = (tmp_path / "b" / "run" / "data" / "quarantine.csv").read_text()
     assert quarantined.count("no such file") == quarantined.count("the file is empty") == 2
-    # table and files in different places
+
+
+@pytest.mark.long
+def test_table_and_files_lie_in_different_places(tmp_path: Path, memory: None):
+    upload(make_table(tmp_path / "local"), f"{MEMORY}/set")
+    local = prepared(tmp_path / "a", str(tmp_path / "local" / "rows.csv"))
     root = {"data__root": f"{MEMORY}/set"}
     assert prepared(tmp_path / "c", str(tmp_path / "local" / "rows.csv"), **root) == local
     assert prepared(tmp_path / "d", f"{MEMORY}/set/rows.csv", data__root=str(tmp_path / "local")) == local
@@ -83,13 +89,41 @@ def test_prepared_data_of_s3_have_the_bytes_of_local_ones(tmp_path: Path, s3: Pr
     assert not any(secret.encode() in written for secret in SECRETS.values())
 
 
-def test_outage_stops_the_run_and_is_gone_on_from(tmp_path: Path, s3: Proxy):
+class Outage(OSError):
+    """As an SDK raises it, once it has repeated the request."""
+
+    response: ClassVar = {"Error": {"Code": "503"}}
+
+
+def test_outage_stops_the_run_and_is_gone_on_from(tmp_path: Path, memory: None, monkeypatch: pytest.MonkeyPatch):
+    upload(make_table(tmp_path / "local"), f"{MEMORY}/out")
+    write_recipe(tmp_path / "recipe.yaml", make_recipe(data__source=f"{MEMORY}/out/rows.csv"))
+    system = object_store.system_of(MEMORY)
+    reads, cat_file = [], system.cat_file
+
+    def failing(path: str, **options: object) -> bytes:
+        reads.append(path)
+        if len(reads) > 12:
+            raise Outage
+        return cat_file(path, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(system, "cat_file", failing)
+        stopped = suffuse("prepare", "recipe.yaml", "--out", "run", cwd=tmp_path)
+    check_failure(stopped, 1, "the store failed", f"{MEMORY}/out/images/", "got 503")
+    assert not (tmp_path / "run" / "data").exists()
+    check_success(suffuse("prepare", "recipe.yaml", "--out", "run", cwd=tmp_path))
+    assert "no such file" in (tmp_path / "run" / "data" / "quarantine.csv").read_text()
+
+
+@pytest.mark.long
+def test_s3_outage_stops_the_run_and_is_gone_on_from(tmp_path: Path, s3: Proxy):
     upload(make_table(tmp_path / "local"), f"{S3}/out")
     local = prepared(tmp_path / "a", str(tmp_path / "local" / "rows.csv"))
     write_recipe(tmp_path / "recipe.yaml", make_recipe(data__source=f"{S3}/out/rows.csv"))
     s3.faults.append(Fault("status", ".png", methods=("GET", "HEAD")))
     stopped = suffuse("prepare", "recipe.yaml", "--out", "run", cwd=tmp_path)
-    check_failure(stopped, 1, "the store can't be read", f"{S3}/out/images/")
+    check_failure(stopped, 1, "the store failed", f"{S3}/out/images/")
     assert not (tmp_path / "run" / "data").exists()
     s3.faults.clear()
     check_success(suffuse("prepare", "recipe.yaml", "--out", "run", cwd=tmp_path))
@@ -209,7 +243,7 @@ def test_parquet_whose_store_fails_is_no_broken_table(tmp_path: Path, s3: Proxy)
     pq.write_table(table(), tmp_path / "t.parquet")
     upload(tmp_path, S3)
     s3.faults.append(Fault("status", "t.parquet"))
-    with pytest.raises(SuffuseError, match="the store can't be read"):
+    with pytest.raises(SuffuseError, match="the store failed"):
         sources.read(f"{S3}/t.parquet")
 
 
