@@ -145,10 +145,25 @@ def facts(url: str) -> ObjectFacts:
             system.cat_file(path, start=0, end=1, **_deadline(system))
             raise
 
-    found = attempt(url, request)
+    return _facts_of(attempt(url, request))
+
+
+def _facts_of(found: dict[str, Any]) -> ObjectFacts:
     version = next((str(found[key]) for key in VERSION_KEYS if found.get(key)), "")
     digest = hashlib.blake2b(f"{found['size']} {version}".encode(), digest_size=16).hexdigest()
     return ObjectFacts(int(found["size"] or 0), digest, found.get("type") == "directory")
+
+
+def listing(url: str) -> dict[str, ObjectFacts]:
+    """Path from a folder of objects -> facts, of all objects below it, in the order of their keys; empty where there
+    are none."""
+    system, place = system_of(url), url.partition("://")[2].strip("/")
+    try:
+        found = attempt(url, lambda: system.find(place, detail=True))
+    except FileNotFoundError:
+        return {}
+    below = {key.strip("/").removeprefix(f"{place}/"): info for key, info in found.items() if not key.endswith("/")}
+    return {path: _facts_of(below[path]) for path in sorted(below) if below[path].get("type") == "file"}
 
 
 def read(url: str, size: int) -> bytes:

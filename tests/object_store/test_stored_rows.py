@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 from pathlib import Path
+from random import Random
 from typing import ClassVar
 
 import numpy as np
@@ -14,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from e2e_tools import check_failure, check_success, make_recipe, make_rows, suffuse, write_csv, write_recipe
+from e2e_tools import check_failure, check_success, draw, make_recipe, make_rows, suffuse, write_csv, write_recipe
 from s3_server import BUCKET, SECRETS, Fault, Proxy
 
 from suffuse import object_store, sources
@@ -277,3 +278,37 @@ def test_credential_in_a_recipe_is_refused_and_not_repeated(tmp_path: Path):
         check_failure(failed, 2, "a URL holds credentials")
         assert "hidden" not in failed.err + failed.out
     assert not list(tmp_path.iterdir())
+
+
+def test_folder_by_class(tmp_path: Path, memory: None):
+    for number, path in enumerate(("cat/1.png", "cat/2.png", "dog/1.png", "dog/notes.txt", ".git/a.png", "Thumbs.db")):
+        draw(
+            tmp_path / "local" / path if path.endswith("png") else tmp_path / "x.png",
+            "red",
+            "circle",
+            8,
+            Random(number),
+        )
+        if not path.endswith("png"):
+            (tmp_path / "local" / path).write_bytes(b"text")
+    upload(tmp_path / "local", f"{MEMORY}/photos")
+    local, stored = sources.read(str(tmp_path / "local")), sources.read(f"{MEMORY}/photos/")
+    assert stored.table.equals(local.table)
+    assert (stored.known, stored.root) == (local.known, f"{MEMORY}/photos")
+    assert sources.name_of(f"{MEMORY}/photos") == "photos"
+    remote = sources.load_remote(MEMORY)
+    assert remote is not None
+    before = remote.identity(f"{MEMORY}/photos")
+    assert before == remote.identity(f"{MEMORY}/photos/")
+    object_store.system_of(MEMORY).mv(f"{BUCKET}/photos/cat/2.png", f"{BUCKET}/photos/dog/2.png")
+    assert remote.identity(f"{MEMORY}/photos") != before
+    with pytest.raises(UsageError, match="nothing is there"):
+        sources.read(f"{MEMORY}/nothing")
+
+
+def test_folder_by_class_of_s3(tmp_path: Path, s3: Proxy):
+    for path in ("cat/1.png", "dog/1.png"):
+        draw(tmp_path / path, "red", "circle", 8, Random(1))
+    upload(tmp_path, f"{S3}/photos")
+    assert sources.read(f"{S3}/photos").table.equals(sources.read(str(tmp_path)).table)
+    assert sources.load_remote(S3).identity(f"{S3}/photos")  # type: ignore[union-attr]
