@@ -39,7 +39,7 @@ READERS = 16  # objects that are read at the same time
 RANGE = 2**23  # bytes of one request
 ATTEMPTS = 4  # at what no SDK repeats
 BACKOFF = 0.5  # seconds before the second attempt, doubled each time
-DEADLINE = 120.0  # seconds that one request may take
+DEADLINE = 60.0  # seconds that one request may take
 # what tells that an object changed: the first that a store has
 VERSION_KEYS = ("md5Hash", "ETag", "etag", "generation", "LastModified", "last_modified", "mtime", "updated", "created")
 # codes of an S3 answer, and names of the SDKs' exceptions
@@ -49,6 +49,11 @@ CREDENTIALS = {
     "PartialCredentialsError", "CredentialRetrievalError", "TokenRetrievalError", "SSOTokenLoadError",
     "UnauthorizedSSOTokenError", "ProfileNotFound", "DefaultCredentialsError", "RefreshError",
     "ClientAuthenticationError",
+}  # fmt: skip
+# of errors that an SDK raises once it has repeated the request itself
+REPEATED = {
+    "EndpointConnectionError", "ConnectionClosedError", "ConnectTimeoutError", "ReadTimeoutError", "HTTPClientError",
+    "ProxyConnectionError", "SSLError", "ClientPayloadError",
 }  # fmt: skip
 HINT_CREDENTIALS = "the store's SDK reads them from its environment variables and configuration files"
 HINT_OUTAGE = "call it again once the store answers: it goes on from here"
@@ -141,8 +146,10 @@ def facts(url: str) -> ObjectFacts:
     def request() -> dict[str, Any]:
         try:
             return system.info(path, **_deadline(system))
-        except Exception:  # the answer to a HEAD has no body, so that it can't say why
-            system.cat_file(path, start=0, end=1, **_deadline(system))
+        except Exception as error:
+            if _code(error)[:1] == "4" or isinstance(error, (FileNotFoundError, PermissionError)):
+                # the answer to a HEAD has no body, so that it can't say why
+                system.cat_file(path, start=0, end=1, **_deadline(system))
             raise
 
     return _facts_of(attempt(url, request))
@@ -280,7 +287,13 @@ def _final(error: Exception, url: str) -> Exception | None:
         return PermissionError(errno.EACCES, os.strerror(errno.EACCES), url)
     if isinstance(error, (ValueError, NotImplementedError)):  # e.g. a name that no bucket has
         return UsageError("the store can't take this name", where=url, got=_scrubbed(error))
-    return _outage(error, url) if _code(error) else None  # with a code: the SDK has repeated it
+    return _outage(error, url) if _is_repeated(error) else None
+
+
+def _is_repeated(error: Exception) -> bool:
+    """Whether an SDK has repeated the request already: it has an answer with a code, or a connection that failed."""
+    is_deadline = isinstance(error, TimeoutError)
+    return not is_deadline and (bool(_code(error)) or not REPEATED.isdisjoint(_names(error)))
 
 
 def _outage(error: Exception, url: str) -> SuffuseError:
@@ -345,10 +358,11 @@ def _opened(scheme: str, process: int) -> Any:
     library, package = LIBRARIES[scheme]
     try:
         import fsspec
+        from fsspec.config import conf
 
         options: dict[str, Any] = {}
         if scheme == "s3":  # beside what the user's own configuration says
-            own = fsspec.config.conf.get("s3", {}).get("config_kwargs", {})
+            own = conf.get("s3", {}).get("config_kwargs", {})
             options["config_kwargs"] = {"max_pool_connections": READERS, **own}
         return fsspec.filesystem(scheme, use_listings_cache=False, skip_instance_cache=True, **options)
     except ImportError:
