@@ -22,6 +22,7 @@ from suffuse import object_store, sources
 from suffuse.errors import SuffuseError, UsageError
 from suffuse.modalities.cell import Root, Unreadable, read_file
 from suffuse.prepare.recipe_proposal import propose
+from suffuse.sources import stored_table
 
 MEMORY, S3 = f"memory://{BUCKET}", f"s3://{BUCKET}"
 
@@ -312,3 +313,23 @@ def test_folder_by_class_of_s3(tmp_path: Path, s3: Proxy):
     upload(tmp_path, f"{S3}/photos")
     assert sources.read(f"{S3}/photos").table.equals(sources.read(str(tmp_path)).table)
     assert sources.load_remote(S3).identity(f"{S3}/photos")  # type: ignore[union-attr]
+
+
+def test_store_that_fails_is_not_waited_for_again_and_again(memory: None, monkeypatch: pytest.MonkeyPatch):
+    url = f"{MEMORY}/often.csv"
+    system = object_store.system_of(url)
+    system.pipe_file(f"{BUCKET}/often.csv", b"a,b\n1,2\n")
+    remote, asked = sources.load_remote(url), []
+    assert remote is not None
+
+    def failing(path: str) -> None:
+        asked.append(path)
+        raise Outage
+
+    before = remote.identity(url)
+    with monkeypatch.context() as patch:
+        patch.setattr(system, "info", failing)
+        assert [remote.identity(url) for _ in range(3)] == [None] * 3
+    assert len(asked) == 1
+    monkeypatch.setattr(stored_table, "FORGOTTEN", 0.0)
+    assert remote.identity(url) == before

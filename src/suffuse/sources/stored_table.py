@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import posixpath
+import time
 from pathlib import Path
 
 from .. import object_store
@@ -16,6 +18,9 @@ from ..object_store import ObjectPath
 from . import SUFFIXES, class_folder, load_reader
 from .row_stream import Rows, Stream
 from .table_format import SHEET, TableFormat
+
+FORGOTTEN = 300.0  # seconds after which a store that couldn't be asked is asked again: each attempt waits for it
+_FAILED: dict[str, float] = {}  # URL -> when it couldn't be asked
 
 
 def read(source: str, table_format: TableFormat) -> Rows | Stream:
@@ -58,12 +63,15 @@ def identity(source: str) -> str | None:
     """Size and version by the store's metadata, of a folder those of all objects with their names; None where the store
     can't be asked now."""
     url, _ = split(source)
+    if time.monotonic() - _FAILED.get(url, -math.inf) < FORGOTTEN:
+        return None
     try:
         if object_store.suffix(url) in SUFFIXES:
             return f"{url} {object_store.facts(url).version}"
         listed = [[path, facts.version] for path, facts in object_store.listing(url).items()]
         return f"{url} {hashlib.blake2b(json.dumps(listed).encode(), digest_size=16).hexdigest()}"
     except (SuffuseError, OSError):
+        _FAILED[url] = time.monotonic()
         return None
 
 
