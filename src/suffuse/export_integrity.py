@@ -75,6 +75,16 @@ def seal(folder: Path, signature: Mapping[str, Any]) -> dict[str, Any]:
     return sealed
 
 
+def checked_files(folder: Path) -> tuple[Path, list[str], dict[str, Any]]:
+    """(the export folder, the files that its signature states, the signature), of an export folder or of a run. Every
+    file is compared with its hash. Raises SuffuseError where one differs or isn't there."""
+    place = folder if (folder / SIGNATURE).exists() else folder / "export"
+    files: list[str] = []
+    for form in forms(place):
+        files = [*read(place, form)[0]["files"]]
+    return place, files, read_signature(place)
+
+
 def forms(folder: str | Path) -> list[str]:
     """Names of the forms that an export folder holds, e.g. ``["fp32", "int8"]``; the first is always fp32."""
     place = Path(folder)

@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
@@ -38,7 +39,7 @@ READERS = 16  # objects that are read at the same time
 RANGE = 2**23  # bytes of one request
 ATTEMPTS = 4  # at what no SDK repeats
 BACKOFF = 0.5  # seconds before the second attempt, doubled each time
-DEADLINE = 120.0  # seconds that one request may take
+DEADLINE = 60.0  # seconds that one request may take
 # what tells that an object changed: the first that a store has
 VERSION_KEYS = ("md5Hash", "ETag", "etag", "generation", "LastModified", "last_modified", "mtime", "updated", "created")
 # codes of an S3 answer, and names of the SDKs' exceptions
@@ -48,6 +49,11 @@ CREDENTIALS = {
     "PartialCredentialsError", "CredentialRetrievalError", "TokenRetrievalError", "SSOTokenLoadError",
     "UnauthorizedSSOTokenError", "ProfileNotFound", "DefaultCredentialsError", "RefreshError",
     "ClientAuthenticationError",
+}  # fmt: skip
+# of errors that an SDK raises once it has repeated the request itself
+REPEATED = {
+    "EndpointConnectionError", "ConnectionClosedError", "ConnectTimeoutError", "ReadTimeoutError", "HTTPClientError",
+    "ProxyConnectionError", "SSLError", "ClientPayloadError",
 }  # fmt: skip
 HINT_CREDENTIALS = "the store's SDK reads them from its environment variables and configuration files"
 HINT_OUTAGE = "call it again once the store answers: it goes on from here"
@@ -135,19 +141,36 @@ def _resolved(key: str) -> str | None:
 
 def facts(url: str) -> ObjectFacts:
     """Size and version of an object, from the store's metadata."""
-    system, path = _system(url), url.partition("://")[2]
+    system, path = system_of(url), url.partition("://")[2]
 
     def request() -> dict[str, Any]:
         try:
             return system.info(path, **_deadline(system))
-        except Exception:  # the answer to a HEAD has no body, so that it can't say why
-            system.cat_file(path, start=0, end=1, **_deadline(system))
+        except Exception as error:
+            if _code(error)[:1] == "4" or isinstance(error, (FileNotFoundError, PermissionError)):
+                # the answer to a HEAD has no body, so that it can't say why
+                system.cat_file(path, start=0, end=1, **_deadline(system))
             raise
 
-    found = _attempt(url, request)
+    return _facts_of(attempt(url, request))
+
+
+def _facts_of(found: dict[str, Any]) -> ObjectFacts:
     version = next((str(found[key]) for key in VERSION_KEYS if found.get(key)), "")
     digest = hashlib.blake2b(f"{found['size']} {version}".encode(), digest_size=16).hexdigest()
     return ObjectFacts(int(found["size"] or 0), digest, found.get("type") == "directory")
+
+
+def listing(url: str) -> dict[str, ObjectFacts]:
+    """Path from a folder of objects -> facts, of all objects below it, in the order of their keys; empty where there
+    are none."""
+    system, place = system_of(url), url.partition("://")[2].strip("/")
+    try:
+        found = attempt(url, lambda: system.find(place, detail=True))
+    except FileNotFoundError:
+        return {}
+    below = {key.strip("/").removeprefix(f"{place}/"): info for key, info in found.items() if not key.endswith("/")}
+    return {path: _facts_of(below[path]) for path in sorted(below) if below[path].get("type") == "file"}
 
 
 def read(url: str, size: int) -> bytes:
@@ -158,7 +181,7 @@ def read(url: str, size: int) -> bytes:
 
 def read_range(url: str, start: int, end: int) -> bytes:
     """The bytes of an object from ``start`` to ``end``, all of them."""
-    system, path = _system(url), url.partition("://")[2]
+    system, path = system_of(url), url.partition("://")[2]
 
     def request() -> bytes:
         content = system.cat_file(path, start=start, end=end, **_deadline(system))
@@ -166,7 +189,7 @@ def read_range(url: str, start: int, end: int) -> bytes:
             raise _Cut(f"{len(content):,} of {end - start:,} bytes")
         return content
 
-    return _attempt(url, request)
+    return attempt(url, request)
 
 
 class ObjectPath:
@@ -236,7 +259,7 @@ class _ObjectFile(io.RawIOBase):
         return max(0, end - start)
 
 
-def _attempt(url: str, request: Callable[[], Result]) -> Result:
+def attempt(url: str, request: Callable[[], Result]) -> Result:
     """A request's result. What an SDK doesn't repeat is tried again, after a wait that doubles."""
     for attempt in range(1, ATTEMPTS + 1):
         try:
@@ -264,13 +287,19 @@ def _final(error: Exception, url: str) -> Exception | None:
         return PermissionError(errno.EACCES, os.strerror(errno.EACCES), url)
     if isinstance(error, (ValueError, NotImplementedError)):  # e.g. a name that no bucket has
         return UsageError("the store can't take this name", where=url, got=_scrubbed(error))
-    return _outage(error, url) if _code(error) else None  # with a code: the SDK has repeated it
+    return _outage(error, url) if _is_repeated(error) else None
+
+
+def _is_repeated(error: Exception) -> bool:
+    """Whether an SDK has repeated the request already: it has an answer with a code, or a connection that failed."""
+    is_deadline = isinstance(error, TimeoutError)
+    return not is_deadline and (bool(_code(error)) or not REPEATED.isdisjoint(_names(error)))
 
 
 def _outage(error: Exception, url: str) -> SuffuseError:
     got = f"cut off: {error}" if isinstance(error, _Cut) else _code(error) or _scrubbed(error)
     got = f"no answer in {DEADLINE:g} seconds" if isinstance(error, TimeoutError) else got
-    return SuffuseError("the store can't be read", where=url, got=got, hint=HINT_OUTAGE)
+    return SuffuseError("the store failed", where=url, got=got, hint=HINT_OUTAGE)
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -313,8 +342,13 @@ def _deadline(system: Any) -> dict[str, float]:
     return {"timeout": DEADLINE} if getattr(system, "async_impl", False) else {}
 
 
-def _system(url: str) -> Any:
-    return _opened(url.partition("://")[0], os.getpid())
+def system_of(url: str) -> Any:
+    """fsspec's file system of a URL's scheme. Raises UsageError where its library isn't installed."""
+    with _OPENING:  # threads that ask at the same time share one
+        return _opened(url.partition("://")[0], os.getpid())
+
+
+_OPENING = Lock()
 
 
 @lru_cache(maxsize=16)
@@ -324,8 +358,13 @@ def _opened(scheme: str, process: int) -> Any:
     library, package = LIBRARIES[scheme]
     try:
         import fsspec
+        from fsspec.config import conf
 
-        return fsspec.filesystem(scheme, use_listings_cache=False, skip_instance_cache=True)
+        options: dict[str, Any] = {}
+        if scheme == "s3":  # beside what the user's own configuration says
+            own = conf.get("s3", {}).get("config_kwargs", {})
+            options["config_kwargs"] = {"max_pool_connections": READERS, **own}
+        return fsspec.filesystem(scheme, use_listings_cache=False, skip_instance_cache=True, **options)
     except ImportError:
         hint = f"pip install '{package}'"
         raise UsageError(f"{library} isn't installed", where=f"{scheme}://", hint=hint) from None

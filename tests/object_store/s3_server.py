@@ -13,9 +13,9 @@ from typing import Any
 BUCKET = "rows"
 SECRETS = {"AWS_ACCESS_KEY_ID": "AKIASECRETKEYNAME", "AWS_SECRET_ACCESS_KEY": "secret-access-key"}
 HOP_HEADERS = {"connection", "transfer-encoding", "keep-alive", "date", "server"}
-EXPIRED = (
-    b'<?xml version="1.0" encoding="UTF-8"?><Error><Code>ExpiredToken</Code>'
-    b"<Message>The provided token has expired.</Message><Token-0>SECRET-TOKEN</Token-0></Error>"
+ANSWERS = {"status": (500, ""), "ExpiredToken": (400, "ExpiredToken"), "AccessDenied": (403, "AccessDenied")}
+BODY = (
+    '<?xml version="1.0" encoding="UTF-8"?><Error><Code>{}</Code><Message>No.</Message><Token-0>SECRET-TOKEN</Token-0>'
 )
 
 
@@ -23,7 +23,7 @@ EXPIRED = (
 class Fault:
     """What is done to requests whose path ends so: to the first ``times`` of them, and of these methods alone."""
 
-    kind: str  # status, slow, cut, short or expired
+    kind: str  # status, slow, cut, short, or the code of an answer: ExpiredToken, AccessDenied
     path: str = ""
     times: float = float("inf")
     methods: tuple[str, ...] = ("GET",)
@@ -77,8 +77,9 @@ def _handler(proxy: Proxy) -> type[BaseHTTPRequestHandler]:
             proxy.requests.append((self.command, self.path))
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             fault = next((f for f in proxy.faults if f.hits(self.command, self.path)), None)
-            if fault and fault.kind in ("status", "expired"):
-                status, content = (500, b"") if fault.kind == "status" else (400, EXPIRED)
+            if fault and fault.kind in ANSWERS:
+                status, code = ANSWERS[fault.kind]
+                content = f"{BODY.format(code)}</Error>".encode() if code else b""
                 self._send(status, [("Content-Type", "application/xml")], content)
                 return
             status, headers, content = proxy.forward(self, body)

@@ -13,6 +13,7 @@ from s3_server import BUCKET, SECRETS, Fault, Proxy
 
 from suffuse import object_store, sources
 from suffuse.errors import SuffuseError, UsageError
+from suffuse.modalities.cell import Root, Unreadable, read_file
 from suffuse.object_store import ObjectPath, checked, facts, joined, local_path, placed, read, read_range
 
 CONTENT = bytes(range(256)) * 40
@@ -101,7 +102,7 @@ def test_replaced_object_is_an_error(memory: None):
 def test_short_body_is_repeated_and_never_whole(memory: None, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(object_store, "BACKOFF", 0.0)
     url = put("memory://rows/a.bin")
-    system, whole = object_store._system(url), CONTENT
+    system, whole = object_store.system_of(url), CONTENT
     answers = [whole[:10], whole[:100], whole]
     monkeypatch.setattr(system, "cat_file", lambda *_, **__: answers.pop(0))
     assert read_range(url, 0, len(whole)) == whole
@@ -150,7 +151,7 @@ def test_s3_fault_that_ends_is_survived(s3: Proxy, kind: str):
 def test_s3_outage_is_one_line(s3: Proxy, kind: str):
     url = put(f"s3://{BUCKET}/out-{kind}.bin")
     s3.faults.append(Fault(kind, f"out-{kind}.bin"))
-    with pytest.raises(SuffuseError, match="the store can't be read") as caught:
+    with pytest.raises(SuffuseError, match="the store failed") as caught:
         read(url, len(CONTENT))
     assert caught.value.exit_code == 1
     assert url in caught.value.line()
@@ -161,7 +162,7 @@ def test_s3_outage_is_one_line(s3: Proxy, kind: str):
 def test_s3_body_that_is_always_cut_is_an_outage(s3: Proxy):
     url = put(f"s3://{BUCKET}/cut.bin")
     s3.faults.append(Fault("cut", "cut.bin"))
-    with pytest.raises(SuffuseError, match="the store can't be read"):
+    with pytest.raises(SuffuseError, match="the store failed"):
         read(url, len(CONTENT))
 
 
@@ -180,13 +181,24 @@ def test_s3_body_that_trickles_ends(s3: Proxy, times: float, monkeypatch: pytest
 
 def test_s3_expired_credential_is_one_line(s3: Proxy):
     url = put(f"s3://{BUCKET}/expired.bin")
-    s3.faults.append(Fault("expired", methods=("GET", "HEAD")))
+    s3.faults.append(Fault("ExpiredToken", methods=("GET", "HEAD")))
     for request in (lambda: facts(url), lambda: read(url, len(CONTENT)), lambda: sources.read(f"{url}.csv")):
         with pytest.raises(SuffuseError, match="the store refuses the credentials") as caught:
             request()
         text = caught.value.text()
         assert "got ExpiredToken" in text
         assert not any(secret in text for secret in (*SECRETS.values(), "SECRET-TOKEN"))
+
+
+def test_s3_object_that_may_not_be_read_is_told_apart(s3: Proxy):
+    url = put(f"s3://{BUCKET}/denied.csv", b"a,b\n1,2\n")
+    s3.faults.append(Fault("AccessDenied", "denied.csv", methods=("GET", "HEAD")))
+    with pytest.raises(PermissionError):
+        facts(url)
+    with pytest.raises(SuffuseError, match="doesn't let this object be read"):
+        sources.read(url)
+    with pytest.raises(Unreadable, match="Permission denied"):
+        read_file("denied.csv", Root.of(f"s3://{BUCKET}"))
 
 
 def test_s3_bucket_that_is_not_there_is_named(s3: Proxy):

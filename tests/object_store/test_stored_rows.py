@@ -7,19 +7,22 @@ import hashlib
 import json
 import os
 from pathlib import Path
+from random import Random
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from e2e_tools import check_failure, check_success, make_recipe, make_rows, suffuse, write_csv, write_recipe
+from e2e_tools import check_failure, check_success, draw, make_recipe, make_rows, suffuse, write_csv, write_recipe
 from s3_server import BUCKET, SECRETS, Fault, Proxy
 
 from suffuse import object_store, sources
 from suffuse.errors import SuffuseError, UsageError
 from suffuse.modalities.cell import Root, Unreadable, read_file
 from suffuse.prepare.recipe_proposal import propose
+from suffuse.sources import stored_table
 
 MEMORY, S3 = f"memory://{BUCKET}", f"s3://{BUCKET}"
 
@@ -32,7 +35,7 @@ def upload(folder: Path, url: str) -> None:
         system.pipe_file(f"{place}/{file.relative_to(folder).as_posix()}", file.read_bytes())
 
 
-def make_table(folder: Path, lost: int | None = None) -> Path:
+def make_table(folder: Path) -> Path:
     """A table with pictures; of one row the picture is missing, of another one it is none."""
     rows = make_rows(folder, pictures=24)
     write_csv(folder / "rows.csv", rows)
@@ -62,7 +65,12 @@ def test_prepared_data_have_the_bytes_of_local_ones(tmp_path: Path, memory: None
     assert prepared(tmp_path / "b", f"{MEMORY}/set/rows.csv") == local
     quarantined = (tmp_path / "b" / "run" / "data" / "quarantine.csv").read_text()
     assert quarantined.count("no such file") == quarantined.count("the file is empty") == 2
-    # table and files in different places
+
+
+@pytest.mark.long
+def test_table_and_files_lie_in_different_places(tmp_path: Path, memory: None):
+    upload(make_table(tmp_path / "local"), f"{MEMORY}/set")
+    local = prepared(tmp_path / "a", str(tmp_path / "local" / "rows.csv"))
     root = {"data__root": f"{MEMORY}/set"}
     assert prepared(tmp_path / "c", str(tmp_path / "local" / "rows.csv"), **root) == local
     assert prepared(tmp_path / "d", f"{MEMORY}/set/rows.csv", data__root=str(tmp_path / "local")) == local
@@ -83,13 +91,41 @@ def test_prepared_data_of_s3_have_the_bytes_of_local_ones(tmp_path: Path, s3: Pr
     assert not any(secret.encode() in written for secret in SECRETS.values())
 
 
-def test_outage_stops_the_run_and_is_gone_on_from(tmp_path: Path, s3: Proxy):
+class Outage(OSError):
+    """As an SDK raises it, once it has repeated the request."""
+
+    response: ClassVar = {"Error": {"Code": "503"}}
+
+
+def test_outage_stops_the_run_and_is_gone_on_from(tmp_path: Path, memory: None, monkeypatch: pytest.MonkeyPatch):
+    upload(make_table(tmp_path / "local"), f"{MEMORY}/out")
+    write_recipe(tmp_path / "recipe.yaml", make_recipe(data__source=f"{MEMORY}/out/rows.csv"))
+    system = object_store.system_of(MEMORY)
+    reads, cat_file = [], system.cat_file
+
+    def failing(path: str, **options: object) -> bytes:
+        reads.append(path)
+        if len(reads) > 12:
+            raise Outage
+        return cat_file(path, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(system, "cat_file", failing)
+        stopped = suffuse("prepare", "recipe.yaml", "--out", "run", cwd=tmp_path)
+    check_failure(stopped, 1, "the store failed", f"{MEMORY}/out/images/", "got 503")
+    assert not (tmp_path / "run" / "data").exists()
+    check_success(suffuse("prepare", "recipe.yaml", "--out", "run", cwd=tmp_path))
+    assert "no such file" in (tmp_path / "run" / "data" / "quarantine.csv").read_text()
+
+
+@pytest.mark.long
+def test_s3_outage_stops_the_run_and_is_gone_on_from(tmp_path: Path, s3: Proxy):
     upload(make_table(tmp_path / "local"), f"{S3}/out")
     local = prepared(tmp_path / "a", str(tmp_path / "local" / "rows.csv"))
     write_recipe(tmp_path / "recipe.yaml", make_recipe(data__source=f"{S3}/out/rows.csv"))
     s3.faults.append(Fault("status", ".png", methods=("GET", "HEAD")))
     stopped = suffuse("prepare", "recipe.yaml", "--out", "run", cwd=tmp_path)
-    check_failure(stopped, 1, "the store can't be read", f"{S3}/out/images/")
+    check_failure(stopped, 1, "the store failed", f"{S3}/out/images/")
     assert not (tmp_path / "run" / "data").exists()
     s3.faults.clear()
     check_success(suffuse("prepare", "recipe.yaml", "--out", "run", cwd=tmp_path))
@@ -209,7 +245,7 @@ def test_parquet_whose_store_fails_is_no_broken_table(tmp_path: Path, s3: Proxy)
     pq.write_table(table(), tmp_path / "t.parquet")
     upload(tmp_path, S3)
     s3.faults.append(Fault("status", "t.parquet"))
-    with pytest.raises(SuffuseError, match="the store can't be read"):
+    with pytest.raises(SuffuseError, match="the store failed"):
         sources.read(f"{S3}/t.parquet")
 
 
@@ -243,3 +279,57 @@ def test_credential_in_a_recipe_is_refused_and_not_repeated(tmp_path: Path):
         check_failure(failed, 2, "a URL holds credentials")
         assert "hidden" not in failed.err + failed.out
     assert not list(tmp_path.iterdir())
+
+
+def test_folder_by_class(tmp_path: Path, memory: None):
+    for number, path in enumerate(("cat/1.png", "cat/2.png", "dog/1.png", "dog/notes.txt", ".git/a.png", "Thumbs.db")):
+        draw(
+            tmp_path / "local" / path if path.endswith("png") else tmp_path / "x.png",
+            "red",
+            "circle",
+            8,
+            Random(number),
+        )
+        if not path.endswith("png"):
+            (tmp_path / "local" / path).write_bytes(b"text")
+    upload(tmp_path / "local", f"{MEMORY}/photos")
+    local, stored = sources.read(str(tmp_path / "local")), sources.read(f"{MEMORY}/photos/")
+    assert stored.table.equals(local.table)
+    assert (stored.known, stored.root) == (local.known, f"{MEMORY}/photos")
+    assert sources.name_of(f"{MEMORY}/photos") == "photos"
+    remote = sources.load_remote(MEMORY)
+    assert remote is not None
+    before = remote.identity(f"{MEMORY}/photos")
+    assert before == remote.identity(f"{MEMORY}/photos/")
+    object_store.system_of(MEMORY).mv(f"{BUCKET}/photos/cat/2.png", f"{BUCKET}/photos/dog/2.png")
+    assert remote.identity(f"{MEMORY}/photos") != before
+    with pytest.raises(UsageError, match="nothing is there"):
+        sources.read(f"{MEMORY}/nothing")
+
+
+def test_folder_by_class_of_s3(tmp_path: Path, s3: Proxy):
+    for path in ("cat/1.png", "dog/1.png"):
+        draw(tmp_path / path, "red", "circle", 8, Random(1))
+    upload(tmp_path, f"{S3}/photos")
+    assert sources.read(f"{S3}/photos").table.equals(sources.read(str(tmp_path)).table)
+    assert sources.load_remote(S3).identity(f"{S3}/photos")  # type: ignore[union-attr]
+
+
+def test_store_that_fails_is_not_waited_for_again_and_again(memory: None, monkeypatch: pytest.MonkeyPatch):
+    url = f"{MEMORY}/often.csv"
+    system = object_store.system_of(url)
+    system.pipe_file(f"{BUCKET}/often.csv", b"a,b\n1,2\n")
+    remote, asked = sources.load_remote(url), []
+    assert remote is not None
+
+    def failing(path: str) -> None:
+        asked.append(path)
+        raise Outage
+
+    before = remote.identity(url)
+    with monkeypatch.context() as patch:
+        patch.setattr(system, "info", failing)
+        assert [remote.identity(url) for _ in range(3)] == [None] * 3
+    assert len(asked) == 1
+    monkeypatch.setattr(stored_table, "FORGOTTEN", 0.0)
+    assert remote.identity(url) == before

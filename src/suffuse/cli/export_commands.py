@@ -27,7 +27,7 @@ def predict_command(  # noqa: PLR0913 (each is an option of the command line)
         str, typer.Argument(help="A table of raw rows, a record as JSON, or - for standard input.", show_default=False)
     ],
     out: Annotated[
-        str, typer.Option("-o", "--out", help="A .csv, .jsonl or .parquet file, or - for standard output.")
+        str, typer.Option("-o", "--out", help="A .csv, .jsonl or .parquet file or its URL, or - for standard output.")
     ] = "-",
     keep: Annotated[str, typer.Option(help="Columns of the table to copy, with commas between; or all.")] = "",
     digits: Annotated[int | None, typer.Option(min=0, max=17, help="Decimal places. Default: all.")] = None,
@@ -51,7 +51,8 @@ def predict_command(  # noqa: PLR0913 (each is an option of the command line)
 ) -> None:
     """Predict raw rows with an exported student, without torch. A killed command resumes when it is called again."""
     allow_code(run_code)
-    from ..stages.predict import Options, predict, predict_to
+    from ..object_store import is_url
+    from ..stages.predict import Options, predict, predict_to, predict_to_store
 
     kept = tuple(name for name in keep.split(",") if name)
     options = Options(root, allowed_dir, threads, device, top, threshold, precision, model_files)
@@ -63,6 +64,8 @@ def predict_command(  # noqa: PLR0913 (each is an option of the command line)
             options = replace(options, root=str(Path.cwd()))
         if out == "-":
             done = predict_to(export, source, typer.get_binary_stream("stdout"), options)
+        elif is_url(out):
+            done = predict_to_store(export, source, out, options)
         else:
             done = predict(export, source, Path(out), options)
     on = "" if done.device == "cpu" else f", on {done.device}"
@@ -132,10 +135,20 @@ def serve_command(  # noqa: PLR0913  # options of a verb
 
 def push_command(
     folder: Annotated[Path, typer.Argument(help="An export folder, or a run.", show_default=False)],
-    repo: Annotated[str, typer.Argument(metavar="USER/NAME", help="The repository.", show_default=False)],
+    repo: Annotated[
+        str,
+        typer.Argument(metavar="USER/NAME", help="The repository; or a URL in an object store.", show_default=False),
+    ],
     public: Annotated[bool, typer.Option("--public", help="Make a new repository public. Default: private.")] = False,
 ) -> None:
-    """Upload an export to the Hugging Face Hub."""
+    """Upload an export to the Hugging Face Hub or to an object store."""
     from ..exporters.hub_upload import push
+    from ..exporters.store_upload import push_to_store
+    from ..object_store import is_url
 
+    if is_url(repo):
+        if public:
+            raise UsageError("a store decides itself who may read", where="--public", hint="leave it out")
+        typer.echo(push_to_store(folder, repo))
+        return
     typer.echo(push(folder, repo, public))

@@ -18,11 +18,7 @@ def push(folder: Path, repo: str, public: bool = False, endpoint: str | None = N
     ``HF_ENDPOINT``, or the Hub. The token is that of ``huggingface_hub``: ``HF_TOKEN``, or its login.
     Raises SuffuseError where the folder is no whole export, or the server refuses it.
     """
-    place = folder if (folder / export_integrity.SIGNATURE).exists() else folder / "export"
-    files: list[str] = []
-    for form in export_integrity.forms(place):
-        files = [*export_integrity.read(place, form)[0]["files"]]
-    signature = export_integrity.read_signature(place)
+    place, files, signature = export_integrity.checked_files(folder)
     if rows := signature.get("examples", 0):
         say(f"WARNING: {rows} rows of the table are uploaded too, in examples.json (export.examples)")
     hub: Any = optional("huggingface_hub", "hub")

@@ -44,10 +44,14 @@ class File:
 
 def read(folder: Path, table_format: TableFormat) -> Rows:
     """All files. Raises UsageError where the folder holds no pictures or recordings, or those of a table."""
-    paths = list(_walk(folder))
+    return rows_of(list(_walk(folder)), folder)
+
+
+def rows_of(paths: list[str], folder: Path | str) -> Rows:
+    """The rows of a folder, or of a URL, with these files. Raises as :func:`read` does."""
     found = list_files(paths)
     if len(_classes(found)) < 2 and (tables := _tables(paths)):
-        hint = f"name the table: {folder / tables[0]}"
+        hint = f"name the table: {folder}/{tables[0]}"
         raise UsageError("this folder is no table", where=folder, got=f"a table in it: {listed(tables)}", hint=hint)
     if not found:
         expected = "pictures or recordings by class, a dataset saved by save_to_disk, or a .json file of questions"
@@ -124,6 +128,11 @@ def _walk(folder: Path) -> Iterator[str]:
                     waiting.append((path, above | {real}))
                 else:
                     yield path
+
+
+def is_row(path: str) -> bool:
+    """Whether a path from a folder is no hidden file and none that a file browser leaves."""
+    return not any(part.startswith(".") or part.lower() in LEFT_BEHIND for part in path.split("/"))
 
 
 def _classes(files: list[File]) -> set[str]:

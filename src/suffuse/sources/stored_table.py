@@ -1,17 +1,26 @@
 """Tables in an object store, by URL: ``s3://BUCKET/KEY.parquet`` and the like, read as a local file of the same suffix
-is. Relative paths in their cells start from the table's own folder in the store.
+is. Relative paths in their cells start from the table's own folder in the store. Any other URL is a folder of pictures
+or recordings by class.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
+import math
+import posixpath
+import time
 from pathlib import Path
 
 from .. import object_store
 from ..errors import SuffuseError, UsageError
 from ..object_store import ObjectPath
-from . import SUFFIXES, load_reader
+from . import SUFFIXES, class_folder, load_reader
 from .row_stream import Rows, Stream
 from .table_format import SHEET, TableFormat
+
+FORGOTTEN = 300.0  # seconds after which a store that couldn't be asked is asked again: each attempt waits for it
+_FAILED: dict[str, float] = {}  # URL -> when it couldn't be asked
 
 
 def read(source: str, table_format: TableFormat) -> Rows | Stream:
@@ -19,10 +28,9 @@ def read(source: str, table_format: TableFormat) -> Rows | Stream:
     give the object."""
     url, sheet = split(source)
     suffix = object_store.suffix(url)
-    if suffix not in SUFFIXES:
-        got, expected = suffix or "no suffix", " ".join(SUFFIXES)
-        raise UsageError("unknown kind of table", where=url, got=got, expected=expected)
     try:
+        if suffix not in SUFFIXES:
+            return _class_folder(url)
         path = ObjectPath(url, sheet)
     except FileNotFoundError:
         raise UsageError("no such object", where=url) from None
@@ -30,6 +38,14 @@ def read(source: str, table_format: TableFormat) -> Rows | Stream:
         hint = object_store.HINT_CREDENTIALS
         raise SuffuseError("the store doesn't let this object be read", where=url, hint=hint) from None
     return load_reader(SUFFIXES[suffix]).read(path, table_format)
+
+
+def _class_folder(url: str) -> Rows:
+    paths = list(object_store.listing(url))
+    if not paths:
+        expected = f"a table ({' '.join(SUFFIXES)}), or a folder of pictures or recordings by class"
+        raise UsageError("nothing is there that is a table", where=url, expected=expected)
+    return class_folder.rows_of([path for path in paths if class_folder.is_row(path)], url)
 
 
 def split(source: str) -> tuple[str, str]:
@@ -44,11 +60,18 @@ def folder(source: str) -> Path | None:
 
 
 def identity(source: str) -> str | None:
-    """Size and version by the store's metadata; None where the store can't be asked now."""
+    """Size and version by the store's metadata, of a folder those of all objects with their names; None where the store
+    can't be asked now."""
     url, _ = split(source)
+    if time.monotonic() - _FAILED.get(url, -math.inf) < FORGOTTEN:
+        return None
     try:
-        return f"{url} {object_store.facts(url).version}"
+        if object_store.suffix(url) in SUFFIXES:
+            return f"{url} {object_store.facts(url).version}"
+        listed = [[path, facts.version] for path, facts in object_store.listing(url).items()]
+        return f"{url} {hashlib.blake2b(json.dumps(listed).encode(), digest_size=16).hexdigest()}"
     except (SuffuseError, OSError):
+        _FAILED[url] = time.monotonic()
         return None
 
 
@@ -69,5 +92,5 @@ def pinned(source: str) -> str:
 
 
 def short_name(source: str) -> str:
-    """The object's name without its suffix."""
-    return split(source)[0].rpartition("/")[2].rpartition(".")[0]
+    """The object's name without its suffix, or the folder's."""
+    return posixpath.splitext(split(source)[0].rpartition("/")[2])[0]

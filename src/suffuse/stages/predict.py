@@ -17,10 +17,14 @@ from typing import IO, Any
 from .. import __version__
 from ..csv_output import csv_lines
 from ..environment import readers
-from ..errors import UsageError, did_you_mean
+from ..errors import SuffuseError, UsageError, did_you_mean
+from ..files import check_writable as check_file_writable
 from ..files import file_facts, new_file
 from ..integrity import exported
 from ..modalities.cell import Root
+from ..object_store import checked, is_url
+from ..object_upload import check_writable, publish, sibling, staging
+from ..object_upload import exists as exists_in_store
 from ..predictor import Predictor
 from ..predictor.batch_predict import COUNTED, BatchPredictor, make_reader
 from ..predictor.output_chunks import OutputChunks, open_chunks
@@ -135,6 +139,32 @@ def predict_to(export: Path, source: str, out: IO[bytes], options: Options = Opt
         with file.open("rb") as content:
             shutil.copyfileobj(content, out)
     return replace(summary, file="-")
+
+
+def predict_to_store(export: Path, source: str, url: str, options: Options = Options()) -> Summary:
+    """As :func:`predict`, into an object of a store. Its parts stand in the current folder until it is published, the
+    problems before the answers: an object that is there is whole."""
+    url = checked(url)
+    staged = staging(url)
+    _check(source, staged, options)
+    check_file_writable(staged)
+    if is_url(source) and checked(source) == url:
+        raise UsageError("the answers would replace the rows", where=source, hint="choose another name")
+    check_writable(url)
+    problems = sibling(url, problems_of(staged).name)
+    if exists_in_store(problems):  # an earlier command's, which is replaced
+        staged.parent.mkdir(exist_ok=True)
+        problems_of(staged).touch()
+    summary = predict(export, source, staged, options)
+    try:
+        if problems_of(staged).exists():
+            publish(problems_of(staged), problems)
+        publish(staged, url)
+    except SuffuseError as error:
+        error.hint = f"the answers are in {staged}; {error.hint}"
+        raise
+    shutil.rmtree(staged.parent)
+    return replace(summary, file=url, problems=summary.problems and problems)
 
 
 def _kept(keep: tuple[str, ...], names: list[str], named: str | None) -> tuple[str, ...]:
