@@ -37,7 +37,11 @@ def found_by(looked_at):
     return ask
 
 
-@pytest.mark.parametrize("name", PROBES)
+# two measurements of every export in processes of their own; quicker: test_size.py
+ONE_SLOW = [pytest.param(name, marks=pytest.mark.long if name == "size" else ()) for name in PROBES]
+
+
+@pytest.mark.parametrize("name", ONE_SLOW)
 def test_a_probe_tells_what_the_page_says_as_json_and_the_same_again(looked_at, name, monkeypatch):
     monkeypatch.setattr(size, "STARTS", 1)
     check_result(name, looked_at[1], TIMED)

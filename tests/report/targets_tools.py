@@ -57,6 +57,7 @@ def recipe(source: Path, targets: str | list[str]) -> dict[str, Any]:
         "teacher": {**network, "fusion": {"kind": "concat", "width": 8}, "train": training},
         "student": {**network, "fusion": {"kind": "concat", "width": 4}},
         "distill": {"train": training, "num_seeds": 1, "unimodal_baselines": False},
+        "export": {"int8": "off"},
         "evaluate": {"resamples": 100},
         "compute": {"threads": 1},
     }
@@ -75,4 +76,5 @@ def mixed(source: Path) -> dict[str, Any]:
         "train": {**settings["teacher"]["train"], "epochs": 3},
     }
     settings["distill"] |= {"label_fractions": [0.5], "train": {**settings["distill"]["train"], "epochs": 2}}
+    settings["export"] = {}
     return settings

@@ -14,6 +14,7 @@ import uvicorn
 from prometheus_client import CollectorRegistry, Counter
 from uvicorn.server import ServerState
 
+from suffuse.serving import head_limit
 from suffuse.serving.head_limit import head_limited_protocol
 
 MOST = 65_536
@@ -27,6 +28,12 @@ async def answer(scope: Any, receive: Any, send: Any) -> None:
         pass
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
     await send({"type": "http.response.body", "body": b"ok"})
+
+
+@pytest.fixture(autouse=True)
+def short_linger(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rest of a refused request is discarded for less long: each of these tests waits for the end of it."""
+    monkeypatch.setattr(head_limit, "LINGER", 0.2)
 
 
 @pytest.fixture

@@ -36,6 +36,7 @@ def recipe(source: Path, **changes) -> dict:
         "teacher": {"kind": "table", "file": "answers.csv"},
         "student": {"encoders": encoders, "fusion": {"kind": "gated", "width": 4}},
         "distill": {"train": {"epochs": 1, "batch": 16}, "num_seeds": 1, "unimodal_baselines": False},
+        "export": {"int8": "off", "teacher": False},
         "evaluate": {"resamples": 100},
         "compute": {"threads": 1},
         **changes,
