@@ -32,8 +32,8 @@ from suffuse.files import read_json
 from suffuse.recipe.yaml_io import read_yaml
 from suffuse.report.verdict_text import sentences
 
-LARGE = "{kind: conv1d, widths: [96, 96]}"
-SMALL = "{kind: conv1d, widths: [64, 64]}"
+LARGE = "{kind: conv1d, widths: [96, 96], cepstra: 13}"
+SMALL = "{kind: conv1d, widths: [64, 64], cepstra: 13}"
 CONTEXT = "{kind: text, column: context, tokens: words, length: 64}"
 RATES = ("word_error_rate", "substitutions", "deletions", "insertions", "character_error_rate")
 CASES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {  # the recipe's recordings that are heard; what differs

