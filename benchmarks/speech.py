@@ -2,7 +2,7 @@
 
     python benchmarks/speech.py DATA [CASE ...] [--out runs/speech] [--seeds 3] [--epochs N] [--write | --toy]
 
-    clean       everybody hears the clean recording
+    clean       everybody hears the clean recording, in training too
     noisy       everybody hears the noisy one
     privileged  the teacher hears the clean recording, the student the noisy one: all transcripts, and a tenth of them
     context     the teacher also reads numbers on file; against the teacher that hears the noisy recording alone, and a
@@ -39,7 +39,7 @@ RATES = ("word_error_rate", "substitutions", "deletions", "insertions", "charact
 CASES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {  # the recipe's recordings that are heard; what differs
     "clean": (
         ("clean",),
-        (f"student.encoders={{clean: {SMALL}}}", "extract.views=4"),
+        (f"student.encoders={{clean: {SMALL}}}", "extract.views=4", "modalities.clean.augment.noise=null"),
     ),
     "noisy": (
         ("heard",),
