@@ -117,6 +117,10 @@ def lines(found: dict[str, Any]) -> list[str]:
                 f"  {pair['who']} against {pair['against']}: {saved['difference']:.1%} fewer word errors, "
                 f"{saved['low']:.1%} to {saved['high']:.1%}"
             )
+        for column, by in pair.get("by", {}).items():
+            for value, part in by.items():
+                points = " ".join(f"{100 * part[k]:+6.1f}" for k in ("difference", "low", "high"))
+                told.append(f"    {column + ': ' + value:<24} {part['rows']:>4} rows, word accuracy, points {points}")
     return told
 
 
