@@ -2,7 +2,7 @@
 
     python benchmarks/speech.py DATA [CASE ...] [--out runs/speech] [--seeds 3] [--epochs N] [--write | --toy]
 
-    clean       everybody hears the clean recording
+    clean       everybody hears the clean recording, in training too
     noisy       everybody hears the noisy one
     privileged  the teacher hears the clean recording, the student the noisy one: all transcripts, and a tenth of them
     context     the teacher also reads numbers on file; against the teacher that hears the noisy recording alone, and a
@@ -32,14 +32,14 @@ from suffuse.files import read_json
 from suffuse.recipe.yaml_io import read_yaml
 from suffuse.report.verdict_text import sentences
 
-LARGE = "{kind: conv1d, widths: [96, 96]}"
-SMALL = "{kind: conv1d, widths: [64, 64]}"
+LARGE = "{kind: conv1d, widths: [96, 96], cepstra: 13}"
+SMALL = "{kind: conv1d, widths: [64, 64], cepstra: 13}"
 CONTEXT = "{kind: text, column: context, tokens: words, length: 64}"
 RATES = ("word_error_rate", "substitutions", "deletions", "insertions", "character_error_rate")
 CASES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {  # the recipe's recordings that are heard; what differs
     "clean": (
         ("clean",),
-        (f"student.encoders={{clean: {SMALL}}}", "extract.views=4"),
+        (f"student.encoders={{clean: {SMALL}}}", "extract.views=4", "modalities.clean.augment.noise=null"),
     ),
     "noisy": (
         ("heard",),
@@ -117,6 +117,10 @@ def lines(found: dict[str, Any]) -> list[str]:
                 f"  {pair['who']} against {pair['against']}: {saved['difference']:.1%} fewer word errors, "
                 f"{saved['low']:.1%} to {saved['high']:.1%}"
             )
+        for column, by in pair.get("by", {}).items():
+            for value, part in by.items():
+                points = " ".join(f"{100 * part[k]:+6.1f}" for k in ("difference", "low", "high"))
+                told.append(f"    {column + ': ' + value:<24} {part['rows']:>4} rows, word accuracy, points {points}")
     return told
 
 

@@ -6,7 +6,7 @@
 One row for each paired comparison on test rows. First those of ``verdict-*.json``: student against baselines that were
 trained until they stopped rising, with a teacher for each seed. Then those of ``distillation-*.json`` (student against
 a baseline of a fixed number of epochs, one teacher) and of ``tune.json`` (recipe that a search chose against the
-shipped one). Last those of ``own-tables.json`` and ``own-tables-plain.json``: what ``init`` and ``run`` give, unedited,
+shipped one). Those of ``speech-*.json`` are word error rates. Last those of ``own-tables.json`` and ``own-tables-plain.json``: what ``init`` and ``run`` give, unedited,
 beside scikit-learn and, where ``peers.json`` has it, AutoGluon.
 """
 
@@ -65,6 +65,13 @@ OWN = {  # tables of own_tables.py -> what they are
     "diamonds": "diamonds' prices (ggplot2; R2)",
     "movies": "movies: drama or not (ggplot2)",
     "questions": "easy-VQA",
+}
+SPEECH_HEAD = ("case", "test rows", "teacher", "student", "labels only", "word accuracy, gain", "verdict", "date")
+SPEECH = {  # cases of speech.py -> what is heard; rows come in this order
+    "clean": "clean recordings",
+    "noisy": "noisy ones",
+    "privileged": "the teacher hears the clean recording, the student the noisy one",
+    "context": "the teacher also reads numbers on file",
 }
 CASES = {  # the name of a result file -> what was compared; rows come in this order
     "few": "products, 10 % of the labels, other rows unlabelled",
@@ -189,11 +196,37 @@ def own_rows(name: str) -> list[tuple[str, ...]]:
     return rows
 
 
+def speech_rows() -> list[tuple[str, ...]]:
+    """Word error rates of each ``speech-*.json``: a row for each student on all test rows, and for each value of a
+    column. Raises KeyError for a file that SPEECH doesn't name."""
+    files = {path.stem.removeprefix("speech-"): path for path in RESULTS.glob("speech-*.json")}
+    rows = []
+    for case in sorted(files, key=[*SPEECH].index):
+        result = json.loads(files[case].read_text(encoding="utf-8"))
+        for pair in result["pairs"]:
+            share = pair["who"].removeprefix("student").removeprefix("-")
+            title = f"`{case}`: {SPEECH[case]}" + (f", {100 * float(share):g} % of the transcripts" if share else "")
+            parts = {f"{column}: {value}": part for column, by in pair["by"].items() for value, part in by.items()}
+            for name, part in {"all": pair, **parts}.items():
+                errors = (word_errors(result, who, name) for who in ("teacher", pair["who"], pair["against"]))
+                verdict = pair["verdict"] if part is pair else ""  # a part has an interval, and no verdict
+                rows.append((title, name, *errors, gain(part), verdict, result["date"]))
+    return rows
+
+
+def word_errors(result: dict[str, Any], who: str, part: str) -> str:
+    """A model's word error rate on a part of the test rows; a dash where it has none."""
+    rates = result["errors"].get(who, {}).get(part, {})
+    return score(rates["word_error_rate"]["mean"]) if "word_error_rate" in rates else "-"
+
+
 OWN_TABLES = """What `suffuse init` and `suffuse run` give on a table, unedited (`own_tables.py`), on its test
 rows. *Teacher* is all its members together, *scikit-learn* the best late fusion of its models (on frozen vectors too,
 where pretrained encoders are installed). Seconds are those of all stages on two cores, some with other work beside
 it."""
 PLAIN = """The same without any pretrained encoder:"""
+SPOKEN = """Connected digits of new voices (`speech.py`): word error rates. Intervals of single values aren't adjusted for
+their number:"""
 PENDING = """*unchecked*: the student is ahead, and no longer baseline was trained yet. In the demo's recipe with one
 teacher, labels-only training with 5 % of the labels still rises at 4 times the epochs."""
 EARLIER = """Earlier, with a fixed number of epochs for both sides and one teacher for all seeds. A *helps* here may be
@@ -210,6 +243,8 @@ def tables() -> str:
     earlier, rows = table(HEAD, [*distillation_rows(), *tuning_rows()]), verdict_rows()
     pending = f"{PENDING}\n\n" if any(UNCHECKED in row for row in rows) else ""
     parts = [table(VERDICT_HEAD, rows), f"{pending}{EARLIER}", earlier]
+    if spoken := speech_rows():
+        parts += [SPOKEN, table(SPEECH_HEAD, spoken)]
     for name, text in (("own-tables", OWN_TABLES), ("own-tables-plain", PLAIN)):
         if measured := own_rows(name):
             parts += [text, table(OWN_HEAD, measured)]

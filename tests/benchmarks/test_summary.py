@@ -65,3 +65,28 @@ def test_every_own_table_that_was_measured_has_a_row(name: str) -> None:
     assert [row[0].partition("`:")[0][1:] for row in rows] == [table for table in summary.OWN if table in measured]
     assert set(summary.OWN) == set(TABLES)
     assert all(len(row) == len(summary.OWN_HEAD) for row in rows)
+
+
+def test_word_errors_by_loudness_stand_beside_their_paired_gain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def errors(everything: float, quiet: float) -> dict:
+        rates = {"all": everything, "snr: 20 dB": quiet}
+        return {part: {"word_error_rate": {"mean": rate}} for part, rate in rates.items()}
+
+    gain = {"difference": 0.05, "low": 0.01, "high": 0.09}
+    by = {"snr": {"20 dB": {"rows": 75, "difference": -0.02, "low": -0.04, "high": 0.0}}}
+    pair = {"who": "student-0.1", "against": "baseline-0.1", "verdict": "helps", **gain, "by": by}
+    models = {"teacher": errors(0.1, 0.05), "student-0.1": errors(0.2, 0.12), "baseline-0.1": errors(0.25, 0.1)}
+    result = {"pairs": [pair], "errors": models, "date": "2026-12-02"}
+    (tmp_path / "speech-privileged.json").write_text(json.dumps(result), encoding="utf-8")
+    monkeypatch.setattr(summary, "RESULTS", tmp_path)
+    everything, quiet = summary.speech_rows()
+    assert everything[0].endswith("the student the noisy one, 10 % of the transcripts")
+    assert everything[1:] == ("all", "0.100", "0.200", "0.250", "+0.050, 0.010 to 0.090", "helps", "2026-12-02")
+    assert quiet[1:] == ("snr: 20 dB", "0.050", "0.120", "0.100", "−0.020, −0.040 to 0.000", "", "2026-12-02")
+    assert len(everything) == len(summary.SPEECH_HEAD)
+
+
+def test_every_case_of_speech_has_a_title() -> None:
+    import speech
+
+    assert set(summary.SPEECH) == set(speech.CASES)

@@ -114,6 +114,7 @@ def test_init_takes_texts_of_recordings_for_transcripts(tmp_path: Path, words: l
     assert {n: m.kind for n, m in recipe.modalities.items()} == {"clip": "audio", "hint": "text"}
     assert recipe.trained is not None and recipe.trained.fusion.kind == recipe.student.fusion.kind == "frames"
     assert recipe.extract.views and recipe.distill.losses["soft"].kind == "ctc_kd"
+    assert recipe.student.encoders["clip"].get("cepstra") == recipe.trained.encoders["clip"].get("cepstra") == 13
 
 
 def test_texts_without_recordings_are_no_transcripts(tmp_path: Path):

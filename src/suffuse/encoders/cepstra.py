@@ -18,6 +18,7 @@ from pydantic import Field as Setting
 
 from ..registry import PartDocs, PartSettings
 from ..types import Encoded, Field
+from .cepstral_transform import cosine_matrix
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -60,15 +61,10 @@ def width(settings: Settings, layers: nn.ModuleDict) -> int:
 def layers(settings: Settings, field: Field) -> nn.ModuleDict:
     """The cosine transform over bands, (cepstra, F), as a constant. Raises ValueError where there are fewer bands than
     cepstra."""
-    import torch
     from torch import nn
 
-    bands = field.statistics["features"]
-    if settings.cepstra > bands:
-        raise ValueError(f"got cepstra {settings.cepstra}, expected at most {bands}, the number of bands")
     transform = nn.Module()
-    angles = torch.arange(settings.cepstra)[:, None] * (torch.arange(bands) + 0.5) * (math.pi / bands)
-    transform.register_buffer("matrix", angles.cos())
+    transform.register_buffer("matrix", cosine_matrix(settings.cepstra, field.statistics["features"]))
     return nn.ModuleDict({"transform": transform})
 
 

@@ -2,6 +2,7 @@
 
 Each block is a convolution along time, normalisation and ReLU, as in the front end of a CRNN (Choi et al. 2017);
 then the mean and the maximum over the remaining real frames, or attention's weighted mean (Bahdanau et al. 2015).
+With ``cepstra`` it reads the first cepstra of a recording instead of its mel bands (:mod:`.cepstral_transform`).
 What is padding is zero before every convolution, as what lies beyond an entry's end is, and enters no statistics.
 """
 
@@ -15,6 +16,7 @@ from pydantic import field_validator
 from ..registry import PartDocs, PartSettings
 from ..temporal_conv import norm_of_steps, pooled
 from ..types import Encoded, Field
+from .cepstral_transform import clip_cepstra, cosine_matrix
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -30,6 +32,7 @@ EXAMPLES = (
     ("audio", {"widths": [4, 6], "norm": "batch"}),
     ("audio", {"widths": [4, 6], "norm": "layer"}),
     ("audio", {"widths": [4, 6], "norm": "none"}),
+    ("audio", {"widths": [4, 6], "cepstra": 3}),
     ("sequence", {"widths": [4, 6], "kernel": 3, "stride": 1, "pool": "attention"}),
 )
 
@@ -48,6 +51,15 @@ class Settings(PartSettings):
         default="meanmax", description="`meanmax` (mean and maximum over time) or `attention`."
     )
     dropout: float = Setting(default=0.0, ge=0, lt=1, description="Dropout after each block.")
+    cepstra: int | None = Setting(
+        default=None,
+        ge=2,
+        le=256,
+        description=(
+            "Read so many cepstra of an `audio` modality of form `mel` instead of its bands, each with mean 0 and "
+            "deviation 1 over the recording. Default: the bands."
+        ),
+    )
 
     @field_validator("kernel")
     @classmethod
@@ -72,6 +84,11 @@ def layers(settings: Settings, field: Field) -> nn.ModuleDict:
     from torch import nn
 
     made, before = nn.ModuleDict(), field.statistics["features"]
+    if settings.cepstra is not None:
+        if field.kind != "audio" or field.statistics.get("network"):
+            raise ValueError("got cepstra for what isn't log-mel power, expected an audio modality of form mel")
+        made["transform"], before = nn.Module(), settings.cepstra
+        made["transform"].register_buffer("matrix", cosine_matrix(settings.cepstra, field.statistics["features"]))
     for number, channels in enumerate(settings.widths):
         bias, padding = settings.norm == "none", settings.kernel // 2
         made[f"conv{number}"] = nn.Conv1d(before, channels, settings.kernel, settings.stride, padding, bias=bias)
@@ -86,9 +103,19 @@ def layers(settings: Settings, field: Field) -> nn.ModuleDict:
     return made
 
 
+def normalised(settings: Settings, layers: nn.ModuleDict) -> tuple[list[float], list[float]] | None:
+    """Of cepstra: bands as they are, since cepstra are those of log power. None: as the modality has them."""
+    if settings.cepstra is None:
+        return None
+    matrix: Tensor = layers["transform"].matrix  # pyright: ignore[reportAssignmentType]
+    return [0.0] * matrix.shape[1], [1.0] * matrix.shape[1]
+
+
 def encode(settings: Settings, layers: nn.ModuleDict, x: Tensor) -> Encoded:
     """(U, L, F + 1) -> vector (U, D), tokens (U, L', channels), token_mask (U, L')."""
-    mask, x = x[:, :, -1] > 0, x[:, :, :-1]
+    mask, real, x = x[:, :, -1] > 0, x[:, :, -1:], x[:, :, :-1]
+    if settings.cepstra is not None:
+        x = clip_cepstra(x, real, layers["transform"].matrix)  # pyright: ignore
     for number in range(len(settings.widths)):
         x = layers[f"conv{number}"]((x * mask.unsqueeze(2)).transpose(1, 2)).transpose(1, 2)
         mask = mask[:, :: settings.stride]  # real where the middle of what it saw is
