@@ -54,6 +54,28 @@ def test_shipped_recipes_load_and_survive_being_written(path):
     assert make_recipe(yaml.safe_load(to_yaml(recipe))) == recipe
 
 
+@pytest.mark.parametrize("path", [p for p in SHIPPED if p.stem.endswith("-pretrained")], ids=lambda p: p.stem)
+def test_a_pretrained_variant_differs_in_its_teacher_alone(path):
+    """Same data, student, losses and baselines: what a comparison of the two shows is the teacher's."""
+    variant, plain = (read_recipe(p) for p in (path, path.with_name(path.name.replace("-pretrained", ""))))
+    for section in ("data", "student", "distill", "evaluate", "compute"):
+        assert getattr(variant, section) == getattr(plain, section), section
+    for name, settings in plain.modalities.items():
+        assert variant.modalities[name] == settings
+    teacher = variant.trained
+    assert teacher and not {*teacher.encoders} & {*variant.student.encoders}
+    assert any(encoder.get("frozen") for encoder in teacher.encoders.values())
+
+
+def test_every_scenario_has_a_pretrained_teacher():
+    """Of products and orders it is the shipped one; frozen vectors, or embeddings as a modality's form."""
+    for name in ("products", "orders", "easy-vqa-pretrained"):
+        recipe = next(read_recipe(p) for p in SHIPPED if p.stem == name)
+        assert recipe.trained
+        forms = [recipe.modalities[n].get("form") for n in recipe.trained.encoders]
+        assert any(e.get("frozen") for e in recipe.trained.encoders.values()) or "embedding" in forms, name
+
+
 def test_there_are_shipped_recipes():
     assert SHIPPED
 
