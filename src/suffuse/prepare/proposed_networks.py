@@ -18,7 +18,7 @@ TEACHER = {
     "rate": 0.002,
 }
 DROPOUT = 0.2  # in the networks of tables
-CEPSTRA = 13  # that a network for transcripts reads: fewer errors on new voices than mel bands (docs/experiments/speech.md)
+CEPSTRA = 13  # that a network for transcripts reads: fewer errors on new voices (docs/experiments/speech.md)
 STUDENT = {
     "frames": [16, 24, 32],
     "speech": [48, 48],
