@@ -250,7 +250,7 @@ def _name(value: Any) -> str:
     """A cell's path as it is written; an address in the web is none."""
     name = value if isinstance(value, str) else str(os.fspath(value) if isinstance(value, os.PathLike) else value)
     if is_url(name):
-        raise Unreadable("a store's URL: `data.root` or `data.allowed_dir` names a folder of objects that may be read")
+        raise Unreadable("a store's URL: nothing is downloaded unless data.root or data.allowed_dir is a URL above it")
     if name.lower().startswith(WEB):
         raise Unreadable(f"{WEB_ADDRESS}: nothing is downloaded; `suffuse fetch` does that for a table")
     return name
