@@ -6,8 +6,9 @@
 One row for each paired comparison on test rows. First those of ``verdict-*.json``: student against baselines that were
 trained until they stopped rising, with a teacher for each seed. Then those of ``distillation-*.json`` (student against
 a baseline of a fixed number of epochs, one teacher) and of ``tune.json`` (recipe that a search chose against the
-shipped one). Those of ``speech-*.json`` are word error rates. Last those of ``own-tables.json`` and ``own-tables-plain.json``: what ``init`` and ``run`` give, unedited,
-beside scikit-learn and, where ``peers.json`` has it, AutoGluon.
+shipped one). Those of ``speech-*.json`` are word error rates. Last those of ``own-tables.json`` and
+``own-tables-plain.json``: what ``init`` and ``run`` give, unedited, beside scikit-learn and, where ``peers.json`` has
+it, AutoGluon.
 """
 
 from __future__ import annotations
@@ -225,8 +226,8 @@ rows. *Teacher* is all its members together, *scikit-learn* the best late fusion
 where pretrained encoders are installed). Seconds are those of all stages on two cores, some with other work beside
 it."""
 PLAIN = """The same without any pretrained encoder:"""
-SPOKEN = """Connected digits of new voices (`speech.py`): word error rates. Intervals of single values aren't adjusted for
-their number:"""
+SPOKEN = """Connected digits of new voices (`speech.py`): word error rates. Intervals of single values aren't adjusted
+for their number:"""
 PENDING = """*unchecked*: the student is ahead, and no longer baseline was trained yet. In the demo's recipe with one
 teacher, labels-only training with 5 % of the labels still rises at 4 times the epochs."""
 EARLIER = """Earlier, with a fixed number of epochs for both sides and one teacher for all seeds. A *helps* here may be

@@ -35,6 +35,14 @@ def test_digits_in_noise_on_a_slice(shared_data: Path, tmp_path: Path):
         assert sum(part["rows"] for part in by_loudness.values()) == 24
         assert all(part["metrics"]["word_error_rate"]["mean"] >= 0 for part in by_loudness.values())
         assert set(cards[who]["by"]["noise_seen"]) <= {"seen", "unseen"}
+    pairs = read_json(run.path("scores", "comparisons.json"))
+    paired = next(pair for pair in pairs if pair["who"] == "student" and pair["about"] == "distillation")["by"]["snr"]
+    for loudness, part in cards["student"]["by"]["snr"].items():
+        means = [
+            cards[who]["by"]["snr"][loudness]["metrics"]["word_accuracy"]["mean"] for who in ("student", "baseline")
+        ]
+        assert paired[loudness]["difference"] == pytest.approx(means[0] - means[1])
+        assert paired[loudness]["rows"] == part["rows"]
     predictor = Predictor.load(run.path("export"))
     assert predictor.names == ("heard",)  # the clean recording is the teacher's alone
     clip = next((data / "audio").glob("*test*.flac"))
