@@ -60,7 +60,9 @@ def network(encoder: dict[str, Any], names: tuple[str, ...]) -> Network:
     )
 
 
-CASES = [case for case in chosen("audio", "sequence", learns=True) if case.values[0]["kind"] != "huggingface"]  # type: ignore[index]
+LEARNING = [case for case in chosen("audio", "sequence", learns=True) if case.values[0]["kind"] != "huggingface"]  # type: ignore[index]
+CASES = [case for case in LEARNING if not case.values[0].get("cepstra")]  # type: ignore[union-attr]
+OF_POWER = [case for case in LEARNING if case.values[0].get("cepstra")]  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(("asked", "kind"), CASES)
@@ -73,6 +75,14 @@ def test_every_encoder_reads_standardised_steps(asked, kind) -> None:
     torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-4)
     raw = encoder.part.encode(encoder.settings, encoder.layers, x).vector
     assert not torch.allclose(found, raw, atol=1e-2)
+
+
+@pytest.mark.parametrize(("asked", "kind"), OF_POWER)
+def test_cepstra_are_those_of_the_bands_as_they_are(asked, kind) -> None:
+    torch.manual_seed(0)
+    encoder, x = Encoder(network(asked, (SOUND.name,)), SOUND).eval(), steps(SOUND)
+    raw = encoder.part.encode(encoder.settings, encoder.layers, x).vector
+    torch.testing.assert_close(encoder(x).vector, raw, atol=1e-5, rtol=1e-4)
 
 
 @pytest.fixture(scope="module")

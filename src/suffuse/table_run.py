@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import pipeline
 from .epoch_events import Callback
 from .errors import UsageError, visible
 from .files import write_json, write_text
+from .finetuning_proposal import finetuned_on_accelerator
 from .prepare.installed_encoders import suggestions
 from .prepare.recipe_proposal import Choices, Proposal, propose
 from .progress import say
@@ -112,22 +113,6 @@ def run_table(order: TableRun, budget: TimeBudget | None = None, callbacks: Sequ
     for line in budget.lines(run, list(STAGES)) if budget else ():
         say(line)
     return run
-
-
-def finetuned_on_accelerator(
-    proposal: Proposal, teacher: str | None, read: Callable[[str], Recipe] = recipe_of_text
-) -> Proposal:
-    """The proposal, whose pretrained encoders are fine-tuned too where networks run on an accelerator and the user
-    names no ``teacher``. ``read`` makes the recipe of its text, whose ``compute`` says where networks run."""
-    if teacher is not None or not proposal.draft.encoders.any:
-        return proposal
-    try:
-        from .engine.runtime import device_of
-    except ImportError:  # what proposes needs no torch
-        return proposal
-    if device_of(read(proposal.text).compute).type == "cpu":
-        return proposal
-    return proposal.redrafted(replace(proposal.draft, finetuned=True))
 
 
 def _within(order: TableRun, proposal: Proposal, budget: TimeBudget, run: Run, callbacks: Sequence[Callback]) -> Run:

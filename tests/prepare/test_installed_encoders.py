@@ -17,12 +17,12 @@ from PIL import Image
 
 from suffuse.engine import runtime
 from suffuse.errors import UsageError
+from suffuse.finetuning_proposal import finetuned_on_accelerator
 from suffuse.prepare import installed_encoders
 from suffuse.prepare.installed_encoders import FINETUNED, GAINS, PRETRAINED, SMALL, suggestions
 from suffuse.prepare.recipe_proposal import Choices, Proposal, propose
 from suffuse.recipe import make_recipe, recipe_of_text
 from suffuse.recipe.networks import Teacher
-from suffuse.table_run import finetuned_on_accelerator
 from suffuse.time_budget import candidates, without_extras
 
 ROWS = 60

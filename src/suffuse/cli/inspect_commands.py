@@ -150,9 +150,9 @@ def init_command(  # noqa: PLR0913 (each is an option of the command line)
     json_: Json = False,
 ) -> None:
     """Propose a recipe from a table's columns."""
+    from ..finetuning_proposal import finetuned_on_accelerator
     from ..prepare.installed_encoders import suggestions
     from ..prepare.recipe_proposal import Choices, propose
-    from ..table_run import finetuned_on_accelerator
 
     if out.exists():
         raise UsageError("the recipe is there already", where=out, hint="choose another name with --out")
