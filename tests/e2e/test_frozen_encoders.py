@@ -68,6 +68,7 @@ def test_a_teacher_that_can_t_be_exported_still_teaches(recipe, tmp_path, monkey
 
     monkeypatch.setattr(timm, "hindrance", lambda settings, layers: "it is made of paper", raising=False)
     recipe["distill"]["unimodal_baselines"] = False
+    recipe["export"] = {"teacher": True}
     run = Run.of(recipe, tmp_path / "run", base=tmp_path)
     pipeline.run_all(run)
     assert "no export to compare with: it is made of paper" in capsys.readouterr().err
