@@ -160,6 +160,9 @@ def test_one_frame_alone_can_be_trained_on():
     assert torch.isfinite(found.vector).all()
 
 
+UNBINNED = Field("row", "tabular", {"numbers": 1, "categories": [], "columns": [{"type": "number", "mean": [0.0]}]})
+
+
 def test_tabular_columns_go_where_they_belong():
     """Numbers and their indicators as they are, each category's row of its own embedding."""
     field = Field("row", "tabular", {"numbers": 2, "categories": [4, 3]})
@@ -171,9 +174,28 @@ def test_tabular_columns_go_where_they_belong():
     torch.testing.assert_close(part.encode(chosen, layers, x).vector[0], wanted)
 
 
+def test_numbers_are_encoded_between_their_quantiles():
+    """Quantiles 0, 1, 3, 7 of one number, and of another two values only: 3 intervals and 1."""
+    numbers = {"type": "number", "mean": [1.0], "std": [2.0], "quantiles": [[0.0, 1.0, 3.0, 7.0]]}
+    flags = {"type": "number", "mean": [0.0], "std": [1.0], "quantiles": [[0.0, 0.0, 1.0, 1.0]]}
+    columns = [numbers, {"type": "category", "mean": []}, flags]
+    field = Field("row", "tabular", {"numbers": 2, "categories": [3], "columns": columns})
+    part, chosen, layers = made({"kind": "mlp", "widths": [5], "embedding": 1, "bins": 3}, field)
+    values = torch.tensor([[-4.0, 1.0], [2.0, 0.25], [9.0, 0.0], [1.0, 1.0]])
+    missing = torch.tensor([[0.0, 0.0], [0.0, 0.0], [0.0, 0.0], [1.0, 0.0]])
+    found = layers["bins"]((values - torch.tensor([1.0, 0.0])) / torch.tensor([2.0, 1.0]), missing)
+    wanted = torch.tensor([[0.0, 0.0, 0.0, 1.0], [1.0, 0.5, 0.0, 0.25], [1.0, 1.0, 1.0, 0.0], [0.0, 0.0, 0.0, 1.0]])
+    torch.testing.assert_close(found, wanted)
+    x = torch.tensor([[0.5, 1.0, 0.0, 0.0, 2.0]])
+    inside = torch.cat([x[0, :4], layers["categories"][0].weight[2], torch.tensor([1.0, 0.5, 0.0, 1.0])])
+    output = (layers["hidden"][0].weight @ inside + layers["hidden"][0].bias).relu()  # type: ignore[index]
+    torch.testing.assert_close(part.encode(chosen, layers, x).vector[0], output)
+
+
 @pytest.mark.parametrize(
     ("asked", "field", "says"),
     [
+        ({"kind": "mlp", "bins": 4}, UNBINNED, "quantiles"),
         ({"kind": "residual", "widths": [4] * 6, "stride": 4}, PICTURE, "pixels"),
         ({"kind": "transformer", "width": 10, "heads": 4}, TEXT, "heads"),
         ({"kind": "transformer", "patch": 65}, PICTURE, "patch"),

@@ -108,8 +108,8 @@ class Settings(ModalitySettings):
 
 
 class Column(BaseStatistics):
-    """How one column is encoded: names of a category; bounds, mean and deviation of a number, and of each part of a
-    date."""
+    """How one column is encoded: names of a category; bounds, mean, deviation and quantiles of a number, and of each
+    part of a date."""
 
     name: str
     type: Literal["number", "date", "category"]
@@ -118,6 +118,7 @@ class Column(BaseStatistics):
     high: list[FiniteFloat] = Field(default_factory=list)
     mean: list[FiniteFloat] = Field(default_factory=list)
     std: list[FiniteFloat] = Field(default_factory=list)
+    quantiles: list[list[FiniteFloat]] = Field(default_factory=list)  # none: prepared before they were fitted
     day_first: bool | None = None
     format: NumberFormat | None = None  # of a number that isn't written as programs write it
 
@@ -126,6 +127,8 @@ class Column(BaseStatistics):
         expected = {"number": 1, "date": len(PARTS), "category": 0}[self.type]
         if {len(one) for one in (self.low, self.high, self.mean, self.std)} != {expected}:
             raise ValueError(f"expected {expected} of low, high, mean and std for a {self.type}")
+        if len(self.quantiles) not in (0, expected) or any(sorted(one) != one or not one for one in self.quantiles):
+            raise ValueError(f"expected {expected} ascending lists of quantiles for a {self.type}")
         if not all(one > 0 for one in self.std):
             raise ValueError("a deviation isn't above 0")
         return self

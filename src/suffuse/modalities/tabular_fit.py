@@ -15,6 +15,7 @@ from .value_parsing import PARTS, as_dates, as_numbers, day_comes_first
 FEW = 20  # different whole numbers up to which they are codes
 SURE = 0.99  # of a column's training cells must be of a kind
 MOST = 0.5  # of a column's cells must be of the kind that the recipe gives
+INTERVALS = 32  # between quantiles, of as many values each
 Kind = Literal["number", "category", "date"]
 
 
@@ -96,12 +97,13 @@ def _fit_category(settings: Any, cells: list[str]) -> dict:
 
 
 def _scale(values: np.ndarray, clip: float) -> dict:
-    """(N, P) with NaN -> for each of P: bounds, and mean and deviation within them.
+    """(N, P) with NaN -> for each of P: bounds; mean, deviation and quantiles within them.
 
     Bounds that would leave nothing but one value are not drawn: a rare 1 among zeros is no outlier. Nor are they
     for a date's sines and cosines.
     """
-    facts: dict[str, list[float]] = {"low": [], "high": [], "mean": [], "std": []}
+    facts: dict[str, list] = {"low": [], "high": [], "mean": [], "std": [], "quantiles": []}
+    steps = np.linspace(0, 1, INTERVALS + 1)
     for place in range(values.shape[1]):
         known = values[~np.isnan(values[:, place]), place]
         known = known if len(known) else np.zeros(1)
@@ -113,6 +115,7 @@ def _scale(values: np.ndarray, clip: float) -> dict:
         scaled = np.clip(known, low, high) / size
         mean, deviation = float(scaled.mean()) * size, float(scaled.std()) * size
         small = deviation <= 1e-9 * size  # nothing but rounding
-        for key, value in zip(facts, (low, high, mean, 1.0 if small else deviation), strict=True):
+        quantiles = np.quantile(np.clip(known, low, high), steps, method="inverted_cdf").tolist()
+        for key, value in zip(facts, (low, high, mean, 1.0 if small else deviation, quantiles), strict=True):
             facts[key].append(value)
     return facts

@@ -52,13 +52,18 @@ class Draft:
 
 
 MOST_ALONE = 4  # modalities, each of which alone is a candidate for the student
+BINS = 16  # intervals of a number: those of 8 and 32 differ little (docs/experiments/own-tables.md)
 
 
 def student_candidates(modalities: Mapping[str, dict], table_width: int) -> dict[str, dict[str, Any]]:
     """Networks that may be better than the student, as ``student.candidates`` names them: with one hidden layer for a
-    table, ``table_width`` wide, and of several modalities each alone."""
-    tables = {name: {"widths": [table_width]} for name, settings in modalities.items() if settings["kind"] == "tabular"}
-    networks: dict[str, dict[str, Any]] = {"shallow": {"encoders": tables}} if tables else {}
+    table, ``table_width`` wide, with intervals of its numbers, and of several modalities each alone."""
+    tables = {name: settings["types"] for name, settings in modalities.items() if settings["kind"] == "tabular"}
+    networks: dict[str, dict[str, Any]] = {}
+    if tables:
+        networks["shallow"] = {"encoders": {name: {"widths": [table_width]} for name in tables}}
+    if numeric := [name for name, types in tables.items() if {"number", "date"} & set(types.values())]:
+        networks["binned"] = {"encoders": {name: {"bins": BINS} for name in numeric}}
     if 1 < len(modalities) <= MOST_ALONE:
         networks |= {f"{name}_alone": {"modalities": [name]} for name in modalities}
     return networks
