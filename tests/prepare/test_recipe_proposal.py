@@ -202,6 +202,10 @@ def test_numbers_categories_and_dates_are_read_together(tmp_path: Path) -> None:
         "types": {"price": "number", "colour": "category", "bought": "date"},
     }
     assert made.teacher.encoders["facts_2"].model_dump()["kind"] == "mlp"
+    binned = made.student.candidates["binned"].encoders["facts_2"].model_dump()
+    assert binned == {**made.student.encoders["facts_2"].model_dump(), "bins": 16}
+    categories = {key: columns[key] for key in ("colour", "text", "label")}
+    assert "binned" not in recipe(propose(table(tmp_path, categories), "label")).student.candidates
     alone = {key: columns[key] for key in ("price", "colour", "label")}
     made = recipe(propose(table(tmp_path, alone), "label"))
     assert list(made.modalities) == ["facts"]

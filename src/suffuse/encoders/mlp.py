@@ -24,8 +24,8 @@ WIDEST = 50  # numbers that stand for a category, where the recipe leaves it to 
 
 DOCS = PartDocs(
     summary=(
-        "Numbers, missing indicators and an embedding per category through hidden layers: (U, K) to (U, D). `bins` adds a "
-        "piecewise linear encoding of each number (Gorishniy et al. 2022)."
+        "Numbers, missing indicators and an embedding per category through hidden layers: (U, K) to (U, D). `bins` "
+        "adds a piecewise linear encoding of each number (Gorishniy et al. 2022)."
     ),
     example="facts: {kind: mlp, widths: [32, 32], dropout: 0.1}",
 )

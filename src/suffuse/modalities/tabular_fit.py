@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from typing import Any, Literal
 
@@ -115,7 +116,9 @@ def _scale(values: np.ndarray, clip: float) -> dict:
         scaled = np.clip(known, low, high) / size
         mean, deviation = float(scaled.mean()) * size, float(scaled.std()) * size
         small = deviation <= 1e-9 * size  # nothing but rounding
-        quantiles = np.quantile(np.clip(known, low, high), steps, method="inverted_cdf").tolist()
+        quantiles = np.quantile(np.clip(known, low, high), steps, method="inverted_cdf")
+        digits = 0 if small else 4 - math.floor(math.log10(deviation))  # few: quantiles go into every export
+        quantiles = np.round(quantiles, digits).tolist()
         for key, value in zip(facts, (low, high, mean, 1.0 if small else deviation, quantiles), strict=True):
             facts[key].append(value)
     return facts

@@ -84,6 +84,7 @@ RESERVED = frozenset(
         "set_extra_state",
         "set_submodule",
         "share_memory",
+        "smart_apply",  # which transformers adds
         "state_dict",
         "to",
         "to_empty",

@@ -15,13 +15,14 @@ from ..registry import load, settings
 from ..types import Encoded, Field
 
 STEPS = {"features": 3, "length": 9, "mean": [0.1, 0.2, -0.3], "std": [1.5, 0.5, 1.0]}
+COLUMN = {"type": "number", "mean": [0.0], "std": [1.0], "quantiles": [[-2.0, -0.5, 0.0, 0.5, 2.0]]}
 FIELDS = {
     "image": Field("picture", "image", {"size": 32, "mean": [0.5] * 3, "std": [0.2] * 3}),
     "text": Field("question", "text", {"vocabulary": 12, "length": 6, "idf": [0.0, 0.0, *[1.5] * 10]}),
     "audio": Field("sound", "audio", STEPS),
     "sequence": Field("track", "sequence", STEPS),
     "wave": Field("sound", "audio", {"features": 1, "rate": 16_000, "length": 4000, "mean": [0.1], "std": [0.3]}),
-    "tabular": Field("row", "tabular", {"numbers": 2, "categories": [3, 5]}),
+    "tabular": Field("row", "tabular", {"numbers": 2, "categories": [3, 5], "columns": [COLUMN, COLUMN]}),
 }
 
 
