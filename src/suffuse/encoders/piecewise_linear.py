@@ -56,7 +56,10 @@ def standardised_quantiles(statistics: dict[str, Any]) -> list[np.ndarray]:
         if column["type"] == "category":
             continue
         if not column.get("quantiles"):
-            raise ValueError("got data without quantiles, which `bins` needs, expected data prepared by this version")
+            raise ValueError(
+                "got data of an earlier version, without the quantiles that `bins` needs, expected data prepared again "
+                "in a new run folder (--out FOLDER)"
+            )
         for mean, std, quantiles in zip(column["mean"], column["std"], column["quantiles"], strict=True):
             found.append((np.array(quantiles) - mean) / std)
     if len(found) != statistics["numbers"]:
