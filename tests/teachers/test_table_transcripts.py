@@ -214,7 +214,7 @@ def test_a_confidence_that_is_none_is_told_by_its_line(open_table, cell: Any, wo
 
 
 def test_a_column_that_isn_t_there_is_named(open_table):
-    with pytest.raises(UsageError, match="teacher.second_column"):
+    with pytest.raises(UsageError, match=r"teacher\.second_column"):
         open_table([{"id": "u5", "heard": "ka"}], second_column="other", max_word_error=0.1)
 
 

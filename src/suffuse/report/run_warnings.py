@@ -131,7 +131,8 @@ def teacher(run: Run) -> list[str]:
 
 
 def asked(run: Run) -> list[str]:
-    """Rows of which a teacher that was asked, or a table of transcripts, alone or as a member of an ensemble, says nothing, and why."""
+    """Rows of which a teacher that was asked, alone or as a member of an ensemble, or a table of transcripts says
+    nothing, and why."""
     texts, left = [], [read_json(run.path("teacher", "training.json")) or {}]
     while left:
         facts = left.pop(0)

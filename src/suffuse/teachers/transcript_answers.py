@@ -13,6 +13,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -169,11 +170,11 @@ def row_frames(recipe: Recipe, columns: Columns, head: Head) -> np.ndarray:
 
 def needed_frames(units: Units) -> int:
     """Frames that CTC needs for these units: one each, and one between equal ones."""
-    return len(units) + sum(a == b for a, b in zip(units, units[1:], strict=False))
+    return len(units) + sum(a == b for a, b in pairwise(units))
 
 
 def spelled(head: Head, units: Units, confidence: float, frames: int) -> np.ndarray:
-    """(T V,) logits whose greedy decoding is ``units``, in the first ``frames``. Each frame's output has the probability
+    """(T V,) logits whose greedy decoding is ``units``, in the first ``frames``. Each frame's output has probability
     ``confidence``, limited to what makes it the largest and finite, and the others share the rest."""
     width = head.frame_outputs
     p = min(max(confidence, 1 / width + LEAST_ABOVE_CHANCE), SUREST)
