@@ -35,6 +35,7 @@ UNSURE = "confidence too low"
 NO_CONFIDENCE = "no confidence"
 DISAGREES = "too many word errors against the second transcript"
 NO_SECOND = "no second transcript"
+REASONS = (NO_TEXT, UNKNOWN_UNITS, TOO_LONG, UNSURE, NO_CONFIDENCE, DISAGREES, NO_SECOND)
 
 Units = tuple[int, ...]  # outputs 1..V-1
 
