@@ -21,6 +21,7 @@ SPLIT_NAMES = {  # of a table or a folder, in lower case
 }
 CLASSES, LABELS, NUMBER = "classes", "labels", "number"  # what a target is: one of them, any of them, a quantity
 TOKENS = "tokens"  # a sequence of units, such as a transcript
+TRANSCRIPTS = "transcripts"  # a teacher's answers that are texts: what it hears, and not when
 TIMED = ("audio", "sequence")  # kinds of modalities whose steps are in time: recordings
 BLANK = 0  # of the outputs of each frame of a sequence, the one that stands for no unit (CTC; Graves et al. 2006)
 BLANK_GAP = 30.0  # of a frame beyond a row's end: blank's logit is 0, all others are so much below

@@ -11,6 +11,7 @@ import pytest
 from suffuse.report import run_warnings
 from suffuse.report.i18n import use_language
 from suffuse.run import Run
+from suffuse.teachers import transcript_answers
 from suffuse.teachers.chat import answer_parsing, query_session, row_answers
 
 ASKED = {"model": "large", "questioned": 1500, "reasons": {"refused": 1200, "unknown class": 3}}
@@ -44,5 +45,5 @@ def test_members_of_an_ensemble_are_told_of_too(told):
 
 def test_every_reason_is_translated():
     reasons = {*answer_parsing.REASONS, query_session.REJECTED, query_session.FAILED, query_session.OVER_BUDGET,
-               row_answers.NOTHING_TO_ASK}  # fmt: skip
+               row_answers.NOTHING_TO_ASK, *transcript_answers.REASONS}  # fmt: skip
     assert reasons == set(run_warnings.REASONS)

@@ -18,6 +18,7 @@ FOR = {  # what learns the teacher's answers
     NUMBER: "regression_kd",
     TOKENS: "ctc_kd",
 }
+FRAMEWISE = ("ctc_kd", "guided_ctc")  # kinds for which a frame must be the same moment to teacher and student
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Place:
     batch: int | None = None
     dropped: bool | None = None  # whether rows lose modalities in training
     gates: bool | None = None  # whether the student's fusion learns a share for each modality
+    has_times: bool | None = None  # of transcripts: whether the teacher says when it hears each unit
 
 
 def valid(part: LossPart, settings: PartSettings, kind: str, classes: int | None) -> bool:
@@ -46,6 +48,8 @@ def check(settings: PartSettings, place: Place, where: str) -> None:
     if part.HEADS and not set(kinds) & set(part.HEADS):
         facts = f"targets of kind {', '.join(kinds)}", " or ".join(part.HEADS)
         raise _refused(where, facts, "use kind " + " or ".join(FOR[kind] for kind in kinds))
+    if place.has_times is False:
+        _check_untimed(settings, where)
     if part.HEADS and not any(valid(part, settings, *target) for target in place.targets):
         most = max(count or 0 for kind, count in place.targets if kind == CLASSES)
         raise _refused(where, (f"{most} classes", f"{part.min_classes(settings)} or more"), part.HINT)
@@ -57,6 +61,16 @@ def check(settings: PartSettings, place: Place, where: str) -> None:
     if settings.kind == "gate_transfer" and place.gates is False:
         hint = f"{part.HINT}, or a fusion that learns gates: gated, softmax_gate, attention_pooling ..."
         raise _refused(where, ("a student's fusion that learns no share for each modality", "one that does"), hint)
+
+
+def _check_untimed(settings: PartSettings, where: str) -> None:
+    """Raise UsageError where a loss reads more of a teacher than the text that it hears."""
+    if settings.kind in FRAMEWISE:
+        raise _refused(where, ("a teacher whose transcripts have no times", "one that answers frame by frame"),
+                       "use kind sequence_kd, which learns from the texts")  # fmt: skip
+    if settings.kind == "sequence_kd" and settings.get("n_best") != 1:
+        facts = f"n_best = {settings.get('n_best')} with a teacher that has one transcript a row", "n_best: 1"
+        raise _refused(where, facts, "its transcripts are learned as they are, without a beam search")
 
 
 def _refused(where: str, facts: tuple[str, str], hint: str) -> UsageError:

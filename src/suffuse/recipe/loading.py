@@ -17,6 +17,7 @@ from ..errors import UsageError, did_you_mean
 from ..files import plain_file
 from ..losses import compatibility
 from ..registry import KindTable, load
+from . import sequence_targets
 from .networks import Network, Teacher
 from .part_kinds import PARTS
 from .recipe import Recipe
@@ -100,7 +101,8 @@ def _place(recipe: Recipe, student: Network) -> compatibility.Place:
     rates, is_multimodal = recipe.distill.train.modality_dropout, len(student.encoders) > 1
     dropped = is_multimodal and bool(any(rates.values()) if isinstance(rates, dict) else rates)
     targets = tuple((recipe.data.task(name).kind, None) for name in recipe.data.targets)
-    return compatibility.Place(targets, recipe.distill.train.batch, dropped, fusions.gates(student.fusion))
+    gates, has_times = fusions.gates(student.fusion), sequence_targets.has_times(recipe.teacher)
+    return compatibility.Place(targets, recipe.distill.train.batch, dropped, gates, has_times)
 
 
 def to_yaml(recipe: Recipe) -> str:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from .. import fusions
 from ..registry import ModalitySettings, PartSettings, Settings, TeacherSettings
-from ..types import TIMED
+from ..types import TIMED, TRANSCRIPTS
 from . import sequence_targets
 from .data_settings import Data
 from .goal import Goal
@@ -86,7 +86,7 @@ class Recipe(Settings):
         distill = raw.get("distill") or {}
         if not isinstance(distill, dict) or distill.get("losses"):
             return raw
-        return {**raw, "distill": {**distill, "losses": default_losses(raw["data"])}}
+        return {**raw, "distill": {**distill, "losses": default_losses(raw["data"], raw.get("teacher"))}}
 
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:
@@ -102,6 +102,7 @@ class Recipe(Settings):
         self._check_schedules()
         self._check_modalities()
         sequence_targets.check(self.data, self.networks, self.modalities)
+        sequence_targets.check_teacher(self.data, self.teacher)
         return self
 
     def _check_training(self, owner: str, training: Training) -> None:
@@ -307,15 +308,18 @@ def _augmented(modality: ModalitySettings, augment: Any) -> ModalitySettings:
     return type(modality).model_validate({**modality.model_dump(), "augment": augment})
 
 
-def default_losses(data: dict) -> dict[str, dict]:
-    """Losses on labels and on the teacher's logits, by the kinds of the targets (as raw YAML)."""
+def default_losses(data: dict, teacher: Any = None) -> dict[str, dict]:
+    """Losses on labels and on the teacher's logits, by the kinds of the targets and what the teacher is (as raw
+    YAML)."""
     names = [data.get("target")] if isinstance(data.get("target"), str) else data.get("target") or []
     tasks: Any = data.get("tasks")
     settings = [tasks[n] if isinstance(tasks, dict) and isinstance(tasks.get(n), dict) else {} for n in names]
     kinds = {task.get("kind", "classes") for task in settings}
     losses: dict[str, dict] = {"labels": {"kind": "task", "weight": 0.1}}
     if kinds == {"tokens"}:
-        return {"labels": {"kind": "task", "weight": 0.5}, "soft": {"kind": "ctc_kd", "weight": 0.5}}
+        is_text = isinstance(teacher, dict) and teacher.get("form") == TRANSCRIPTS
+        kind = "sequence_kd" if is_text else "ctc_kd"
+        return {"labels": {"kind": "task", "weight": 0.5}, "soft": {"kind": kind, "weight": 0.5}}
     if "classes" in kinds or not kinds & {"labels", "number"}:
         losses["soft"] = {"kind": "kd", "weight": 0.9, "temperature": 2.0}
     if "labels" in kinds:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..registry import ModalitySettings, PartSettings
-from ..types import TIMED, TOKENS
+from ..losses.compatibility import FRAMEWISE
+from ..registry import ModalitySettings, PartSettings, TeacherSettings
+from ..types import TIMED, TOKENS, TRANSCRIPTS
 from .data_settings import Data
 from .networks import Network, Teacher
 
 FUSION = "frames"
-FRAMEWISE = ("ctc_kd", "guided_ctc")  # losses for which a frame must be the same moment to both
 
 
 def is_sequence(data: Data) -> bool:
@@ -49,6 +49,28 @@ def check_frames(
         got = f"{losses[framewise[0]].kind} beside modalities.{paced[0]}.augment.speed, without extract.views"
         expected = "extract.views: 8, so that the teacher answers what the student hears, or kind sequence_kd"
         raise ValueError(f"distill.losses.{framewise[0]}: got {got}, expected {expected}")
+
+
+def has_times(teacher: Any) -> bool:
+    """Whether a teacher of transcripts says when it hears each unit; one whose answers are texts doesn't."""
+    return not (isinstance(teacher, TeacherSettings) and teacher.get("form") == TRANSCRIPTS)
+
+
+def check_teacher(data: Data, teacher: Any) -> None:
+    """Raise ValueError where a teacher from outside doesn't go with the target."""
+    if not isinstance(teacher, TeacherSettings):
+        return
+    if is_sequence(data):
+        if has_times(teacher):
+            expected = (
+                f"kind table with form {TRANSCRIPTS}, or a teacher that the run trains, for a target of kind {TOKENS}"
+            )
+            raise ValueError(f"teacher.kind: got {teacher.kind}, expected {expected}")
+        return
+    for name, member in teacher.everyone().items():
+        if not has_times(member):
+            where = ".".join(filter(None, ("teacher", name, "form")))
+            raise ValueError(f"{where}: got {TRANSCRIPTS}, expected a target of kind {TOKENS}")
 
 
 def check(data: Data, networks: Mapping[str, Network], modalities: Mapping[str, ModalitySettings]) -> None:

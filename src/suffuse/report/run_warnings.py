@@ -34,9 +34,11 @@ CLASSICAL = {
 }
 CLASSICAL_SCORES = {"score": "who", "classical_score": "against"}
 ASKED = "the teacher %(model)s says nothing of %(silent)s of the %(rows)s rows that it was asked about (%(reasons)s)"
-REASONS = (  # why an asked teacher says nothing of a row, as training.json has them
+REASONS = (  # why an asked teacher, or a table of transcripts, says nothing of a row, as training.json has them
     "refused", "unknown class", "malformed answer", "empty answer", "rejected by the endpoint", "no answer",
-    "over the budget", "nothing to ask about",
+    "over the budget", "nothing to ask about", "no transcript", "units that the run doesn't have",
+    "more units than its recording has frames", "confidence too low", "no confidence",
+    "too many word errors against the second transcript", "no second transcript",
 )  # fmt: skip
 BUDGET = "budget.json"  # in the run: minutes of a time budget, and what it left out
 SHORTENED = (
@@ -129,7 +131,8 @@ def teacher(run: Run) -> list[str]:
 
 
 def asked(run: Run) -> list[str]:
-    """Rows of which a teacher that was asked, alone or as a member of an ensemble, says nothing, and why."""
+    """Rows of which a teacher that was asked, alone or as a member of an ensemble, or a table of transcripts says
+    nothing, and why."""
     texts, left = [], [read_json(run.path("teacher", "training.json")) or {}]
     while left:
         facts = left.pop(0)

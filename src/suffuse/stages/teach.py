@@ -193,6 +193,8 @@ def measure_external(run: Run) -> None:
         metric, value = next(iter(facts["validation"].items()))
         silence = f", says nothing of {silent.sum():,} of {len(rows):,} rows" if silent.any() else ""
         tell(1.0, f"{metric} {value:.4f} on validation{silence}")
+    for reason, count in facts.get("reasons", {}).items() if "normalised" in facts else ():
+        say(f"          {count:,} of all {facts['questioned']:,} rows left out: {reason}")
     if facts["by_heart"] and facts["training"][metric] - value >= TRAINED_ON_GAP:
         say(f"notice: {_known(facts)}: it has seen them, and its answers there say little more than the labels.")
 

@@ -84,7 +84,7 @@ class Source(Protocol):
 
     outputs: tuple[str, ...]  # the names of its T outputs, in its own order
     modalities: tuple[str, ...]  # what it reads, as this run calls it; none where it looks its answers up
-    form: str  # of its answers: LOGITS or PROBABILITIES of classes and labels; numbers are in their own unit
+    form: str  # of its answers: LOGITS or PROBABILITIES of classes and labels, FRAMES; numbers are in their own unit
 
     def fingerprint(self) -> str:
         """Hash of weights, settings and preprocessing."""

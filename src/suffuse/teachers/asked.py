@@ -203,7 +203,9 @@ def open(settings: Settings, raw: RawRows, heads: tuple[Head, ...], where: str) 
 
         ask_rows(settings, raw, heads, where, file, lambda: _read_key(settings, where))
     chosen = table.Settings(file=str(file), pattern=PATTERN, classes=settings.classes)
-    return AskedSource(table.open(chosen, raw, heads, where), read_json(file.with_suffix(".json")) or {})
+    answers = table.open(chosen, raw, heads, where)
+    assert isinstance(answers, table.TableSource)
+    return AskedSource(answers, read_json(file.with_suffix(".json")) or {})
 
 
 def _read_key(settings: Settings, where: str) -> str:

@@ -21,7 +21,7 @@ from ..types import Head
 from . import Question, Source, Teacher, load_teacher
 from .ensemble import Ensemble
 from .ensemble import Settings as EnsembleSettings
-from .matching import Matching
+from .matching import FRAMES, Matching
 from .out_of_fold import OutOfFold
 from .portfolio import FOLDER as PORTFOLIO
 from .portfolio import Portfolio
@@ -109,7 +109,7 @@ class ExternalTeacher:
 
     settings: TeacherSettings
     source: Source
-    matching: Matching
+    matching: Matching | None  # None: its outputs are the run's own
     covered: np.ndarray  # (N,) bool, rows of the run that it is asked about
     where: str  # the recipe's key
 
@@ -118,6 +118,8 @@ class ExternalTeacher:
         cls, settings: TeacherSettings, source: Source, heads: tuple[Head, ...], covered: np.ndarray, where: str
     ) -> ExternalTeacher:
         """Raises UsageError where its classes aren't the run's."""
+        if source.form == FRAMES:
+            return cls(settings, source, None, covered, where)
         matching = Matching.of(source.outputs, heads, settings.classes, f"{where}.classes")
         return cls(settings, source, matching, covered, where)
 
@@ -152,7 +154,9 @@ class ExternalTeacher:
         visible = self.modalities if question.modalities is None else question.modalities
         taps = self.source.answer(question.rows, frozenset(self.modalities) - set(visible))
         try:
-            logits = self.matching.logits(taps["logits"], self.source.form)
+            logits = taps["logits"]
+            if self.matching is not None:
+                logits = self.matching.logits(logits, self.source.form)
         except ValueError as error:
             got = str(error).removeprefix("got ")
             raise SuffuseError("the teacher's answers can't be used", where=self.where, got=got) from None

@@ -18,6 +18,7 @@ from ..types import CLASSES, LABELS, NUMBER, Head, Spec
 
 FLOOR = 1e-6  # the least probability
 LOGITS, PROBABILITIES = "logits", "probabilities"
+FRAMES = "frames"  # logits of a transcript's frames, in the run's own units: nothing is left to match
 SUM_TOLERANCE = 1e-2  # of a row's probabilities from 1: what a table with two decimals loses
 
 

@@ -3,7 +3,10 @@ model. A row without outputs is an abstention.
 
 ``probabilities`` and ``logits``: a column for each class, named as in ``pattern`` (of a number: one column of numbers),
 or one ``column`` of records {class: value}. ``labels``: one ``column`` that holds a class; for labels a list, or a text
-with the target's separator. A row whose cells are all empty is an abstention, and so is one that the table lacks.
+with the target's separator. ``transcripts``: one ``column`` of texts, for a target of kind ``tokens``, which may be
+filtered by a confidence and by the word error against a second column of texts
+(:mod:`suffuse.teachers.transcript_answers`). A row whose cells are all empty is an abstention, and so is one that the
+table lacks.
 """
 
 from __future__ import annotations
@@ -16,16 +19,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from ..errors import SuffuseError, UsageError, did_you_mean
 from ..registry import NameList, TeacherSettings
-from ..types import CLASSES, LABELS, Head
+from ..types import CLASSES, LABELS, TRANSCRIPTS, Head
 from .matching import LOGITS, PROBABILITIES, outputs
 
 if TYPE_CHECKING:
     from ..prepare.raw_cells import RawRows
+    from ..recipe import Task
     from ..sources import Rows
+    from .transcript_answers import Recognition, TranscriptAnswers
 
 SLOT = "{class}"
 
@@ -37,10 +42,14 @@ class Settings(TeacherSettings):
     FILES: ClassVar = ("file",)
     file: str  # .csv, .tsv, .parquet, .jsonl or .json
     id: str = "id"  # the column of row ids
-    form: Literal["probabilities", "logits", "labels"] = "probabilities"
+    form: Literal["probabilities", "logits", "labels", "transcripts"] = "probabilities"
     pattern: str = SLOT  # how the columns of classes are called
-    column: str | None = None  # one column instead: of labels, or of records {class: value}
+    column: str | None = None  # one column instead: of labels, of transcripts, or of records {class: value}
     ignore: NameList = ()  # columns that are neither, where the pattern takes in all
+    confidence_column: str | None = None  # of transcripts: numbers from 0 to 1
+    min_confidence: float = Field(default=0.0, ge=0, le=1)
+    second_column: str | None = None  # of transcripts: another recogniser's
+    max_word_error: float | None = Field(default=None, ge=0)
 
     @model_validator(mode="after")
     def _consistent(self) -> Settings:
@@ -48,7 +57,26 @@ class Settings(TeacherSettings):
             raise ValueError(f"got pattern '{self.pattern}', expected {SLOT} in it")
         if self.form == "labels" and self.column is None:
             raise ValueError("got form labels without a column, expected the column that holds them")
+        self._check_transcripts()
         return self
+
+    def _check_transcripts(self) -> None:
+        of_transcripts = ("confidence_column", "min_confidence", "second_column", "max_word_error")
+        if self.form != TRANSCRIPTS:
+            if extra := [key for key in of_transcripts if key in self.model_fields_set and self.get(key)]:
+                raise ValueError(f"got {extra[0]} with form {self.form}, expected it with form transcripts alone")
+            return
+        if self.column is None:
+            raise ValueError("got form transcripts without a column, expected the column that holds them")
+        if self.classes:
+            raise ValueError("got classes with form transcripts, expected none: units have no other names")
+        if self.min_confidence and self.confidence_column is None:
+            raise ValueError("got min_confidence without confidence_column, expected the column that holds it")
+        if (self.max_word_error is None) != (self.second_column is None):
+            got, lacks = (
+                ("second_column", "max_word_error") if self.second_column else ("max_word_error", "second_column")
+            )
+            raise ValueError(f"got {got} without {lacks}, expected both")
 
 
 @dataclass(frozen=True)
@@ -82,7 +110,7 @@ class TableSource:
         return {"logits": logits}
 
 
-def open(settings: Settings, raw: RawRows, heads: tuple[Head, ...], where: str) -> TableSource:
+def open(settings: Settings, raw: RawRows, heads: tuple[Head, ...], where: str) -> TableSource | TranscriptAnswers:
     """Read the table and find every prepared row by its id.
 
     Raises UsageError where a column isn't there, an id stands twice, or no id is one of this run's.
@@ -104,6 +132,9 @@ def open(settings: Settings, raw: RawRows, heads: tuple[Head, ...], where: str) 
         hint = "without data.id, a row's id is its line in the source" if raw.run.recipe.data.id is None else ""
         raise UsageError("no row of this run has an answer", where=f"{where}.id", got=got,
                          expected=f"ids such as '{raw.ids[0]}'", hint=hint)  # fmt: skip
+    content = _content(settings)
+    if settings.form == TRANSCRIPTS:
+        return _open_transcripts(settings, rows, (raw, place), heads[0], (where, content))
     if settings.form == "labels":
         separator = raw.run.recipe.data.task(heads[0].name).separator
         names, values = _read_labels(settings, rows, heads, separator, where)
@@ -111,9 +142,15 @@ def open(settings: Settings, raw: RawRows, heads: tuple[Head, ...], where: str) 
         names, values = (
             _read_records(settings, rows, where) if settings.column else _read_columns(settings, rows, where)
         )
-    read = settings.model_dump_json(include={"id", "form", "pattern", "column", "ignore"})
-    content = read + hashlib.sha256(Path(settings.file).read_bytes()).hexdigest()
     return TableSource(names, LOGITS if settings.form == LOGITS else PROBABILITIES, values, place, content)
+
+
+def _content(settings: Settings) -> str:
+    """Hash of the file, and how it is read."""
+    keys = {"id", "form", "pattern", "column", "ignore"}
+    if settings.form == TRANSCRIPTS:
+        keys |= {"confidence_column", "min_confidence", "second_column", "max_word_error"}
+    return settings.model_dump_json(include=keys) + hashlib.sha256(Path(settings.file).read_bytes()).hexdigest()
 
 
 def write_answers(file: str | Path, ids: Sequence[Any], names: Sequence[Any], values: Any, id: str = "id") -> Path:
@@ -142,11 +179,11 @@ def _read_columns(settings: Settings, rows: Rows, where: str) -> tuple[tuple[str
     if not class_names:
         got, hint = f"'{settings.pattern}'", "there is: " + ", ".join(rows.table.column_names[:8])
         raise UsageError("no column of a class", where=f"{where}.pattern", got=got, hint=hint)
-    columns = [_read_numbers(settings, rows, column) for column in class_names]
+    columns = [_read_numbers(settings, rows, c, f"`ignore: [{c}]`, if it is no class") for c in class_names]
     return tuple(class_names.values()), _refuse_partial_rows(settings, rows, np.stack(columns, axis=1))
 
 
-def _read_numbers(settings: Settings, rows: Rows, column: str) -> np.ndarray:
+def _read_numbers(settings: Settings, rows: Rows, column: str, hint: str) -> np.ndarray:
     from .. import sources
 
     numbers = np.full(len(rows.line), np.nan, dtype=np.float32)
@@ -155,7 +192,6 @@ def _read_numbers(settings: Settings, rows: Rows, column: str) -> np.ndarray:
             numbers[row] = np.nan if text is None else float(text)
         except (ValueError, TypeError):
             line = f"{settings.file}:{rows.line[row]}, column '{column}'"
-            hint = f"`ignore: [{column}]`, if it is no class"
             raise SuffuseError("an answer is no number", where=line, got=f"'{str(text)[:40]}'", hint=hint) from None
     return numbers
 
@@ -227,3 +263,53 @@ def _parse_labels(cell: Any, separator: str | None) -> list[str] | None:
     if not text:
         return None
     return [part.strip() for part in text.split(separator) if part.strip()] if separator else [text]
+
+
+def _open_transcripts(
+    settings: Settings, rows: Rows, run_rows: tuple[RawRows, np.ndarray], head: Head, names: tuple[str, str]
+) -> TranscriptAnswers:
+    """The transcripts of the run's rows. ``run_rows``: these, and where each stands in the table; ``names``: the
+    recipe's key, and the hash of what is read."""
+    from ..data.columns import Columns
+    from .transcript_answers import Filter, match_transcripts, row_frames
+
+    (raw, place), (where, content) = run_rows, names
+    recipe = raw.run.recipe
+    recognitions = _read_recognitions(settings, rows, recipe.data.task(head.name), where)
+    answers = [recognitions[at] if at >= 0 else None for at in place.tolist()]
+    frames = row_frames(recipe, Columns.open(raw.run.path("data")), head)
+    chosen = Filter(settings.min_confidence, settings.max_word_error)
+    return match_transcripts(head, answers, frames, chosen, (Path(settings.file).name, content))
+
+
+def _read_recognitions(settings: Settings, rows: Rows, task: Task, where: str) -> list[Recognition | None]:
+    """A recognition for each row of the table; None where its transcript is empty, unless the task takes an empty cell
+    for a transcript without a word."""
+    from .. import sources
+    from ..transcripts.cell_text import cell_text
+    from .transcript_answers import Recognition
+
+    def texts(column: str, key: str) -> list[str | None]:
+        cells = sources.texts(sources.column(rows, column, f"{where}.{key}").to_pylist())
+        return [cell_text(cell, task.empty, task.lowercase) for cell in cells]
+
+    count = len(rows.line)
+    first = texts(str(settings.column), "column")
+    second = texts(settings.second_column, "second_column") if settings.second_column else [None] * count
+    confidence = _read_confidence(settings, rows, where) if settings.confidence_column else [None] * count
+    triples = zip(first, confidence, second, strict=True)
+    return [None if text is None else Recognition(text, sure, other) for text, sure, other in triples]
+
+
+def _read_confidence(settings: Settings, rows: Rows, where: str) -> list[float | None]:
+    from .. import sources
+
+    column = str(settings.confidence_column)
+    sources.column(rows, column, f"{where}.confidence_column")
+    numbers = _read_numbers(settings, rows, column, "expected 0 to 1, or an empty cell")
+    outside = np.flatnonzero((numbers < 0) | (numbers > 1))
+    if len(outside):
+        line = f"{settings.file}:{rows.line[outside[0]]}, column '{column}'"
+        raise SuffuseError("a confidence is no probability", where=line, got=f"{numbers[outside[0]]:g}",
+                           expected="0 to 1")  # fmt: skip
+    return [None if np.isnan(number) else float(number) for number in numbers]

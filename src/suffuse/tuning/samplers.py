@@ -18,7 +18,7 @@ from ..data.columns import Columns
 from ..engine.student_training import open_knowledge
 from ..losses import compatibility
 from ..model import FusionModel
-from ..recipe import Recipe
+from ..recipe import Recipe, sequence_targets
 from ..run import Run
 from ..types import CLASSES, Spec
 
@@ -161,7 +161,8 @@ class SearchContext:
 
     def place(self, modality_dropout: bool, gates: bool) -> compatibility.Place:
         """Where a loss would be used."""
-        return compatibility.Place(self.heads, self.recipe.distill.train.batch, modality_dropout, gates)
+        has_times = sequence_targets.has_times(self.recipe.teacher)
+        return compatibility.Place(self.heads, self.recipe.distill.train.batch, modality_dropout, gates, has_times)
 
 
 def target_kinds(spec: Spec) -> tuple[tuple[str, int], ...]:
