@@ -4,9 +4,10 @@
 
 x is the log-mel power of L real frames. The cosine transform over bands gives cepstra, smooth in q; the one over time
 describes how each cepstrum moves over the whole recording, whatever its length. With ``statistics`` the mean, deviation
-and maximum of each band and its mean absolute change follow. D = cepstra x times, and 4 F of statistics. Nothing is
-learned: the features are frozen and computed once for each recording. It is meant for short recordings (a word, a
-command, an event), too few to learn features from.
+and maximum of each band and its mean absolute change follow; with ``variation`` the deviation and mean absolute change
+of each cepstrum, sum_f without the factor 1/L, and log L. D = cepstra x times, and 4 F of statistics, and 2 cepstra + 1
+of variation. Nothing is learned: the features are frozen and computed once for each recording. It is meant for short
+recordings (a word, a command, an event), too few to learn features from.
 """
 
 from __future__ import annotations
@@ -29,14 +30,16 @@ QUIETEST = -1e4  # below any log-mel power
 DOCS = PartDocs(
     summary=(
         "Cepstral-time matrices (Milner & Vaseghi 1995): (U, L, F + 1) to (U, D) with D = `cepstra` x `times`, and 4 F "
-        "of `statistics`. Nothing is learned: the features are frozen, computed once for each recording, and the "
-        "fusion learns from them. For short recordings (a word, a command, an event), too few to learn features from."
+        "of `statistics` and 2 `cepstra` + 1 of `variation`. Nothing is learned: the features are frozen, computed "
+        "once for each recording, and the fusion learns from them. For short recordings (a word, a command, an event), too "
+        "few to learn features from."
     ),
     example="speech: {kind: cepstra, drop: 0.2}",
 )
 EXAMPLES = (
     ("audio", {"cepstra": 3, "times": 2, "drop": 0.0}),
     ("audio", {"cepstra": 2, "times": 3, "statistics": True, "drop": 0.0}),
+    ("audio", {"cepstra": 3, "times": 1, "variation": True, "drop": 0.0}),
 )
 
 
@@ -49,13 +52,18 @@ class Settings(PartSettings):
     statistics: bool = Setting(
         default=False, description="Add each band's mean, deviation, maximum and mean absolute change."
     )
+    variation: bool = Setting(
+        default=False,
+        description="Add each cepstrum's deviation and mean absolute change, and the logarithm of the frames' number.",
+    )
     drop: float = Setting(default=0.2, ge=0, lt=1, description="Share of the features that are dropped in training.")
     frozen: Literal[True] = Setting(default=True, description="Always: there is nothing to train.")
 
 
 def width(settings: Settings, layers: nn.ModuleDict) -> int:
     """D."""
-    return settings.cepstra * settings.times + (4 * _bands(layers) if settings.statistics else 0)
+    statistics = 4 * _bands(layers) if settings.statistics else 0
+    return settings.cepstra * settings.times + statistics + (2 * settings.cepstra + 1 if settings.variation else 0)
 
 
 def layers(settings: Settings, field: Field) -> nn.ModuleDict:
@@ -89,11 +97,21 @@ def encode(settings: Settings, layers: nn.ModuleDict, x: Tensor) -> Encoded:
     frame = real.squeeze(2).cumsum(1) - 0.5  # (U, L), t + 1/2 of a real frame
     order = torch.arange(settings.times, dtype=x.dtype, device=x.device)
     basis = (frame.unsqueeze(1) * order.unsqueeze(1) * math.pi / length.unsqueeze(2)).cos() / length.unsqueeze(2)
-    features = [(basis @ (bands @ matrix.T)).flatten(1)]
+    cepstra = bands @ matrix.T
+    features = [(basis @ cepstra).flatten(1)]
     if settings.statistics:
-        mean = bands.sum(1) / length
-        deviation = (((bands - mean.unsqueeze(1)) * real).square().sum(1) / length).clamp(min=1e-12).sqrt()
-        maximum = bands.masked_fill(real <= 0, QUIETEST).amax(1)
-        changes = (bands[:, 1:] - bands[:, :-1]).abs() * real[:, 1:]
-        features += [mean, deviation, maximum, changes.sum(1) / (length - 1).clamp(min=1)]
+        mean, deviation, change = _moments(bands, real, length)
+        features += [mean, deviation, bands.masked_fill(real <= 0, QUIETEST).amax(1), change]
+    if settings.variation:
+        _, deviation, change = _moments(cepstra, real, length)
+        features += [deviation, change, length.log()]
     return Encoded(torch.cat(features, dim=1))
+
+
+def _moments(x: Tensor, real: Tensor, length: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """(U, L, K), 0 where (U, L, 1) frames aren't real, and their number (U, 1) -> mean, deviation and mean absolute
+    change over time, (U, K) each."""
+    mean = x.sum(1) / length
+    deviation = (((x - mean.unsqueeze(1)) * real).square().sum(1) / length).clamp(min=1e-12).sqrt()
+    changes = (x[:, 1:] - x[:, :-1]).abs() * real[:, 1:]
+    return mean, deviation, changes.sum(1) / (length - 1).clamp(min=1)
