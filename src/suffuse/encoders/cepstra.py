@@ -31,8 +31,8 @@ DOCS = PartDocs(
     summary=(
         "Cepstral-time matrices (Milner & Vaseghi 1995): (U, L, F + 1) to (U, D) with D = `cepstra` x `times`, and 4 F "
         "of `statistics` and 2 `cepstra` + 1 of `variation`. Nothing is learned: the features are frozen, computed "
-        "once for each recording, and the fusion learns from them. For short recordings (a word, a command, an event), too "
-        "few to learn features from."
+        "once for each recording, and the fusion learns from them. For short recordings (a word, a command, an "
+        "event), too few to learn features from."
     ),
     example="speech: {kind: cepstra, drop: 0.2}",
 )
