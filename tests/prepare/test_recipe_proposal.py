@@ -376,7 +376,7 @@ def test_recordings(tmp_path: Path, form: str) -> None:
     chosen = made.modalities["sound"].model_dump()
     assert (chosen["kind"], chosen["rate"], chosen["seconds"], chosen["form"]) == ("audio", 16_000, 1.0, "mel")
     assert made.student.encoders["sound"].kind == "cepstra" and chosen["trim"] == 30
-    assert made.student.encoders["sound"].get("variation") is True
+    assert made.student.encoders["sound"].model_dump(include={"variation", "drop"}) == {"variation": True, "drop": 0.5}
     assert "recordings of 0.2 to 0.5 s, 22,050 Hz" in found.text
 
 

@@ -74,7 +74,11 @@ def _encoder(settings: dict, draft: Draft, size: dict) -> str:
     if kind == "text" and draft.transcript:
         return f"{{kind: tcn, width: {size['speech'][0]}}}"
     if kind == "audio":
-        return "{kind: cepstra, variation: true}" if draft.few_rows else f"{{kind: conv1d, widths: {size['frames']}}}"
+        return (
+            "{kind: cepstra, variation: true, drop: 0.5}"
+            if draft.few_rows
+            else f"{{kind: conv1d, widths: {size['frames']}}}"
+        )
     if kind == "tabular":
         return f"{{kind: mlp, widths: {size['table']}, dropout: {DROPOUT}}}"
     if kind == "sequence":
