@@ -74,11 +74,9 @@ def _encoder(settings: dict, draft: Draft, size: dict) -> str:
     if kind == "text" and draft.transcript:
         return f"{{kind: tcn, width: {size['speech'][0]}}}"
     if kind == "audio":
-        return (
-            "{kind: cepstra, variation: true, drop: 0.5}"
-            if draft.few_rows
-            else f"{{kind: conv1d, widths: {size['frames']}}}"
-        )
+        if draft.few_rows:  # voices that training doesn't hear: docs/experiments/own-tables.md
+            return "{kind: cepstra, variation: true, drop: 0.5}"
+        return f"{{kind: conv1d, widths: {size['frames']}}}"
     if kind == "tabular":
         return f"{{kind: mlp, widths: {size['table']}, dropout: {DROPOUT}}}"
     if kind == "sequence":
