@@ -175,8 +175,8 @@ def test_tabular_columns_go_where_they_belong():
 
 
 def test_numbers_are_encoded_between_their_quantiles():
-    """Quantiles 0, 1, 3, 7 of one number, and of another two values only: 3 intervals and 1."""
-    numbers = {"type": "number", "mean": [1.0], "std": [2.0], "quantiles": [[0.0, 1.0, 3.0, 7.0]]}
+    """Quantiles 0, 1, 3, 7 of a number of mean 1 and deviation 2, two values of another: 3 intervals and 1."""
+    numbers = {"type": "number", "mean": [1.0], "std": [2.0], "quantiles": [[-0.5, 0.0, 1.0, 3.0]]}
     flags = {"type": "number", "mean": [0.0], "std": [1.0], "quantiles": [[0.0, 0.0, 1.0, 1.0]]}
     columns = [numbers, {"type": "category", "mean": []}, flags]
     field = Field("row", "tabular", {"numbers": 2, "categories": [3], "columns": columns})

@@ -58,7 +58,7 @@ def layers(settings: Settings, field: Field) -> nn.ModuleDict:
     """An embedding per category, the encoding of numbers, and the hidden layers."""
     from torch import nn
 
-    from .piecewise_linear import PiecewiseLinear, standardised_quantiles
+    from .piecewise_linear import PiecewiseLinear, quantiles_of
 
     sizes, numbers = field.statistics["categories"], field.statistics["numbers"]
     wide = [settings.embedding or min(WIDEST, round(1.6 * size**0.56)) for size in sizes]
@@ -68,7 +68,7 @@ def layers(settings: Settings, field: Field) -> nn.ModuleDict:
     embeddings = nn.ModuleList([nn.Embedding(size, w) for size, w in zip(sizes, wide, strict=True)])
     parts: dict[str, nn.Module] = {"categories": embeddings}
     if settings.bins and numbers:
-        parts["bins"] = encoding = PiecewiseLinear(standardised_quantiles(field.statistics), settings.bins)
+        parts["bins"] = encoding = PiecewiseLinear(quantiles_of(field.statistics), settings.bins)
         before += encoding.width
     hidden = nn.ModuleList()
     for after in settings.widths:

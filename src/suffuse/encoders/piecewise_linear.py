@@ -24,6 +24,10 @@ class PiecewiseLinear(nn.Module):
         bins: Intervals of a number, at the most.
     """
 
+    number: Tensor
+    lower: Tensor
+    scale: Tensor
+
     def __init__(self, quantiles: Sequence[np.ndarray], bins: int) -> None:
         super().__init__()
         edges = [_edges(one, bins) for one in quantiles]
@@ -33,10 +37,6 @@ class PiecewiseLinear(nn.Module):
         self.register_buffer("number", torch.from_numpy(number), persistent=False)
         self.register_buffer("lower", torch.tensor(lower, dtype=torch.float32))
         self.register_buffer("scale", torch.tensor(scale, dtype=torch.float32))
-
-    number: Tensor
-    lower: Tensor
-    scale: Tensor
 
     @property
     def width(self) -> int:
@@ -49,9 +49,9 @@ class PiecewiseLinear(nn.Module):
         return position * (1 - missing[:, self.number])
 
 
-def standardised_quantiles(statistics: dict[str, Any]) -> list[np.ndarray]:
-    """Of each number of a tabular modality. Raises ValueError where the statistics don't have them."""
-    found = []
+def quantiles_of(statistics: dict[str, Any]) -> list[np.ndarray]:
+    """Standardised quantiles of each number of a tabular modality. Raises ValueError where there are none."""
+    found: list[np.ndarray] = []
     for column in statistics.get("columns", ()):
         if column["type"] == "category":
             continue
@@ -60,8 +60,7 @@ def standardised_quantiles(statistics: dict[str, Any]) -> list[np.ndarray]:
                 "got data of an earlier version, without the quantiles that `bins` needs, expected data prepared again "
                 "in a new run folder (--out FOLDER)"
             )
-        for mean, std, quantiles in zip(column["mean"], column["std"], column["quantiles"], strict=True):
-            found.append((np.array(quantiles) - mean) / std)
+        found += map(np.array, column["quantiles"])
     if len(found) != statistics["numbers"]:
         raise ValueError(f"got quantiles of {len(found)} numbers, expected them of {statistics['numbers']}")
     return found

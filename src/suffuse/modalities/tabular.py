@@ -108,8 +108,8 @@ class Settings(ModalitySettings):
 
 
 class Column(BaseStatistics):
-    """How one column is encoded: names of a category; bounds, mean, deviation and quantiles of a number, and of each
-    part of a date."""
+    """How one column is encoded: names of a category; bounds, mean, deviation and standardised quantiles of a number,
+    and of each part of a date."""
 
     name: str
     type: Literal["number", "date", "category"]

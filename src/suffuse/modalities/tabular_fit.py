@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from typing import Any, Literal
 
@@ -17,6 +16,7 @@ FEW = 20  # different whole numbers up to which they are codes
 SURE = 0.99  # of a column's training cells must be of a kind
 MOST = 0.5  # of a column's cells must be of the kind that the recipe gives
 INTERVALS = 32  # between quantiles, of as many values each
+DIGITS = 4  # of a standardised quantile after the point: quantiles go into every export
 Kind = Literal["number", "category", "date"]
 
 
@@ -98,7 +98,7 @@ def _fit_category(settings: Any, cells: list[str]) -> dict:
 
 
 def _scale(values: np.ndarray, clip: float) -> dict:
-    """(N, P) with NaN -> for each of P: bounds; mean, deviation and quantiles within them.
+    """(N, P) with NaN -> for each of P: bounds; mean, deviation and standardised quantiles within them.
 
     Bounds that would leave nothing but one value are not drawn: a rare 1 among zeros is no outlier. Nor are they
     for a date's sines and cosines.
@@ -116,9 +116,9 @@ def _scale(values: np.ndarray, clip: float) -> dict:
         scaled = np.clip(known, low, high) / size
         mean, deviation = float(scaled.mean()) * size, float(scaled.std()) * size
         small = deviation <= 1e-9 * size  # nothing but rounding
+        deviation = 1.0 if small else deviation
         quantiles = np.quantile(np.clip(known, low, high), steps, method="inverted_cdf")
-        digits = 0 if small else 4 - math.floor(math.log10(deviation))  # few: quantiles go into every export
-        quantiles = np.round(quantiles, digits).tolist()
-        for key, value in zip(facts, (low, high, mean, 1.0 if small else deviation, quantiles), strict=True):
+        quantiles = np.round(quantiles / deviation - mean / deviation, DIGITS).tolist()
+        for key, value in zip(facts, (low, high, mean, deviation, quantiles), strict=True):
             facts[key].append(value)
     return facts
