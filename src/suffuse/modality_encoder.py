@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,12 +13,15 @@ from torch import Tensor, nn
 from . import encoders
 from .data.entry_gather import only, put
 from .errors import UsageError
+from .modalities.ragged import moments
 from .recipe import Network
 from .registry import implements
+from .token_packing import pack, unpack
 from .types import Encoded, Field
 from .user_parts import short
 
 FAR, SMALLEST = 6.0, 1e-6  # of a frozen encoder's numbers, in deviations: where they are cut; least deviation
+TOGETHER = 256  # entries whose tokens are read at once
 EPSILON = 1e-12  # of a batch norm that normalises pictures: below any variance's rounding; older torch refuses 0
 
 
@@ -28,7 +32,9 @@ class Encoder(nn.Module):
     std: Tensor
     centre: Tensor  # (D,) of a frozen encoder's vectors
     scale: Tensor
-    drop: float = 0.0  # share of a frozen encoder's vectors that is dropped now
+    token_centre: Tensor  # (C,) of its tokens, where they are kept
+    token_scale: Tensor
+    drop: float = 0.0  # share of a frozen encoder's numbers that is dropped now
     at_rest: tuple[nn.Module, ...] = ()  # modules that don't learn in this epoch of fine-tuning: in eval mode
     fixed: frozenset[str] = frozenset()  # names of its state's tensors that fine-tuning never changes
 
@@ -61,6 +67,13 @@ class Encoder(nn.Module):
         if self.standardised:
             self.register_buffer("centre", torch.zeros(self.width))
             self.register_buffer("scale", torch.ones(self.width))
+        self.keeps_tokens = self.standardised and bool(self.settings.get("keep_tokens", False))
+        if self.keeps_tokens:
+            if not self.tokens:
+                got = f"keep_tokens for {self.settings.kind}, which has no tokens"
+                raise UsageError("this encoder can't be used here", where=f"encoders.{field.name}", got=got)
+            self.register_buffer("token_centre", torch.zeros(self.tokens))
+            self.register_buffer("token_scale", torch.ones(self.tokens))
 
     @property
     def part(self) -> encoders.EncoderPart:
@@ -74,8 +87,9 @@ class Encoder(nn.Module):
 
     @property
     def tokens(self) -> int:
-        """Width of each token; 0 where there are none. A frozen encoder has none: what is kept of it is its vectors."""
-        return 0 if self.standardised else self.part.tokens(self.settings, self.layers)
+        """Width of each token; 0 where there are none. A frozen encoder has none unless they are kept beside its
+        vectors."""
+        return 0 if self.standardised and not self.keeps_tokens else self.part.tokens(self.settings, self.layers)
 
     @property
     def hindrance(self) -> str:
@@ -100,24 +114,45 @@ class Encoder(nn.Module):
         says which are real, or what else the modality's ``encode`` gives."""
         if self.frozen:
             with torch.no_grad():
-                return Encoded(self.standard(self.vectors(x)))
-        return Encoded(self.standard(self.vectors(x))) if self.standardised else self._read(x)
+                return self.restored(self.vectors(x))
+        return self.restored(self.vectors(x)) if self.standardised else self._read(x)
 
     def vectors(self, x: Tensor) -> Tensor:
-        """What is kept of a frozen encoder: its vectors (U, D), before they are standardised."""
-        return self._read(x).vector
+        """What is kept of a frozen encoder, before it is standardised: its vectors (U, D). With ``keep_tokens`` vectors
+        and tokens, as :func:`.token_packing.pack` joins them."""
+        found = self._read(x)
+        return pack(found) if self.keeps_tokens else found.vector
 
-    def fit_standard(self, vectors: np.ndarray) -> None:
-        """Fix how vectors are standardised, by those (U, D) of the training rows' entries."""
-        exact = vectors.astype(np.float64)
-        self.centre.copy_(torch.from_numpy(exact.mean(0)).float())
-        self.scale.copy_(torch.from_numpy(exact.std(0) + SMALLEST).float())
+    def restored(self, kept: Tensor) -> Encoded:
+        """What :meth:`vectors` gave, standardised: the vectors, and the tokens where they are kept."""
+        if not self.keeps_tokens:
+            return Encoded(self.standard(kept))
+        vector, tokens, mask = unpack(kept, self.width, self.tokens)
+        standard = ((tokens - self.token_centre) / self.token_scale).clamp(-FAR, FAR)
+        return Encoded(self.standard(vector), self._dropped(standard), mask)
+
+    def fit_standard(self, column: Any, entries: np.ndarray) -> None:
+        """Fix how vectors, and tokens that are kept, are standardised: by the training rows' ``entries`` (N,) of the
+        column that :meth:`vectors` gave."""
+        if not self.keeps_tokens:
+            self._fix("centre", "scale", *_moments(np.asarray(column[entries]).astype(np.float64)))
+            return
+        self._fix("centre", "scale", *_moments(np.asarray(column[entries, 0, : self.width]).astype(np.float64)))
+        some = (np.asarray(column[entries[n : n + TOGETHER]]) for n in range(0, len(entries), TOGETHER))
+        tokens = (steps[:, 1:][steps[:, 1:, -1] > 0][:, : self.tokens] for steps in some)
+        self._fix("token_centre", "token_scale", *moments(tokens, self.tokens))
+
+    def _fix(self, centre: str, scale: str, mean: np.ndarray, deviation: np.ndarray) -> None:
+        self.get_buffer(centre).copy_(torch.from_numpy(mean).float())
+        self.get_buffer(scale).copy_(torch.from_numpy(deviation).float())
 
     def standard(self, vectors: Tensor) -> Tensor:
         """A frozen encoder's vectors (U, D), every number with mean 0 and deviation 1 over the training rows: their
         sizes differ by orders of magnitude, and no weight of the encoder's can learn to mend that. In training some of
         the numbers are dropped."""
-        standard = ((vectors - self.centre) / self.scale).clamp(-FAR, FAR)
+        return self._dropped(((vectors - self.centre) / self.scale).clamp(-FAR, FAR))
+
+    def _dropped(self, standard: Tensor) -> Tensor:
         return nn.functional.dropout(standard, self.drop) if self.drop else standard
 
     def _read(self, x: Tensor) -> Encoded:
@@ -162,6 +197,11 @@ class Encoder(nn.Module):
 def steps_mean(steps: Tensor, real: Tensor) -> Tensor:
     """Steps (U, L, F) and which are real (U, L, 1) -> the mean of the real ones of each entry (U, 1, F)."""
     return (steps * real).sum(1, keepdim=True) / real.sum(1, keepdim=True).clamp(min=1)
+
+
+def _moments(exact: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers (N, D) -> mean (D,) and deviation (D,), which isn't 0."""
+    return exact.mean(0), exact.std(0) + SMALLEST
 
 
 @contextlib.contextmanager

@@ -41,7 +41,10 @@ class FusionModel(nn.Module):
         try:
             self.fusion = self.part.layers(network.fusion, sizes)
         except ValueError as error:
-            raise UsageError("this fusion can't be used here", where="fusion", got=error) from None
+            dropped = self.part.TOKENS and any(e.frozen and not e.keeps_tokens for e in made)
+            hint = "keep_tokens: true keeps the tokens of a frozen encoder" if dropped else ""
+            got = str(error).removeprefix("got ")
+            raise UsageError("this fusion can't be used here", where="fusion", got=got, hint=hint) from None
         self.joint = self.part.width(network.fusion, sizes)
         hidden = [nn.Linear(self.joint, network.hidden), nn.ReLU()] if network.hidden else []
         dropout = [nn.Dropout(network.dropout)] if network.dropout else []
@@ -90,7 +93,7 @@ class FusionModel(nn.Module):
         for m, name in enumerate(columns.spec.names):
             if name in columns.ready:
                 used = np.unique(columns.entry[rows, m][columns.present[rows, m]])
-                self.encoder(name).fit_standard(columns.entries[name][used])
+                self.encoder(name).fit_standard(columns.entries[name], used)
 
     def widths(self) -> dict[str, int]:
         """D_m of each modality."""
@@ -143,9 +146,10 @@ class FusionModel(nn.Module):
     def entries(self, name: str, batch: Batch, mapped: bool) -> Encoded:
         """A modality's distinct entries that a batch has, encoded: (U, D_m)."""
         encoder, entries = self.encoder(name), batch.inputs[name]
-        found = Encoded(encoder.standard(entries)) if name in batch.ready else encoder(entries)
+        found = encoder.restored(entries) if name in batch.ready else encoder(entries)
         if mapped:
-            found = replace(found, map=strengths(found, encoder.kind == "image" and entries.dim() == 4))
+            one_picture = encoder.kind == "image" and encoder.field.statistics.get("places", 1) == 1
+            found = replace(found, map=strengths(found, one_picture))
         return found
 
     def nothing(self, name: str, rows: int, mapped: bool) -> Encoded:

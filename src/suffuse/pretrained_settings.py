@@ -87,6 +87,11 @@ class PretrainedSettings(PartSettings):
         default=True, description="Load pretrained weights. False: the architecture with new weights."
     )
     frozen: bool = Setting(default=False, description="Don't train it; cache its vectors.")
+    keep_tokens: bool = Setting(
+        default=False,
+        description="Of a frozen encoder: keep its tokens beside its vectors, for fusions that read tokens; float16, "
+        "for each entry as many as the longest one has.",
+    )
     finetune: Finetune | None = Setting(
         default=None,
         description="Train it with rates of its own ([fine-tuning](teachers.md#fine-tuning)). Default: as the rest.",

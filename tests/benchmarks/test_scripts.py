@@ -65,7 +65,7 @@ OF_SCENARIOS = {  # script, which takes the scenarios' data sets -> cases that r
 ONE_BY_DEFAULT = [n if n == "scenarios" else pytest.param(n, marks=pytest.mark.long) for n in sorted(OF_SCENARIOS)]
 TELLS = {"causes": "\n{}, 2 epochs, seed ", "tune": "\n{}, searched for "}  # how a case's result begins
 RESULT = "\n{}\n"  # elsewhere
-OF_ANOTHER_TOOL = {"peers", "gguf_server"}  # which no environment of ours has
+OF_ANOTHER_TOOL = {"peers", "gguf_server", "whisper_folder"}  # which no environment of ours has
 OF_A_TEACHER = {"asked_teacher", "zero_shot_teacher"}  # that needs no label
 LIBRARIES = {
     "anywhere", "autogluon_peer", "copies", "digits_table", "pooled", "result_file", "rows", "seeds", "shipped", "soak",

@@ -29,6 +29,11 @@ WAV2VEC = {
     "intermediate_size": 16, "conv_dim": [4, 4], "conv_kernel": [10, 4], "conv_stride": [5, 4],
     "num_feat_extract_layers": 2, "num_conv_pos_embeddings": 4, "num_conv_pos_embedding_groups": 2, "layerdrop": 0.0,
 }  # fmt: skip
+WHISPER = {
+    "model_type": "whisper", "d_model": 8, "encoder_layers": 1, "encoder_attention_heads": 2, "encoder_ffn_dim": 16,
+    "decoder_layers": 1, "decoder_attention_heads": 2, "decoder_ffn_dim": 16, "num_mel_bins": 8, "vocab_size": 20,
+    "max_source_positions": 50, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 1,
+}  # fmt: skip
 
 
 def hugging(config: dict, **more: Any) -> dict:
@@ -55,6 +60,7 @@ NETWORKS: dict[str, list[tuple[str, dict]]] = {  # tiny networks of libraries, w
         ("image", hugging(VIT)),
         ("image", hugging(RESNET)),
         ("wave", hugging(WAV2VEC)),
+        ("wave", hugging(WHISPER)),
     ],
 }
 
@@ -84,7 +90,7 @@ CASES = [
 
 
 FIXED = ("speech_embedding", "hog", "cepstra")  # nothing of them is trained
-STUCK = ("speech_embedding-wave", "huggingface-wave-wav2vec2")  # can't be exported
+STUCK = ("speech_embedding-wave", "huggingface-wave-wav2vec2", "huggingface-wave-whisper")  # can't be exported
 
 
 QUICK_EXPORTS = ("gru", "conv", "mlp")  # of texts, pictures and columns, and the cheapest: an export takes seconds

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from suffuse import encoders
 from suffuse.encoders import huggingface as part
+from suffuse.encoders.token_stride import token_stride
 from suffuse.errors import UsageError
 from suffuse.files import package_file
 from suffuse.modalities import text
@@ -32,6 +34,11 @@ WAV = {
     "model_type": "wav2vec2", "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2,
     "intermediate_size": 16, "conv_dim": [4, 4], "conv_kernel": [10, 4], "conv_stride": [5, 4],
     "num_feat_extract_layers": 2, "num_conv_pos_embeddings": 4, "num_conv_pos_embedding_groups": 2,
+}  # fmt: skip
+WHISPER = {
+    "model_type": "whisper", "d_model": 8, "encoder_layers": 2, "encoder_attention_heads": 2, "encoder_ffn_dim": 16,
+    "decoder_layers": 1, "decoder_attention_heads": 2, "decoder_ffn_dim": 16, "num_mel_bins": 8, "vocab_size": 20,
+    "max_source_positions": 50, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 1,
 }  # fmt: skip
 T5 = {"model_type": "t5", "vocab_size": 20, "d_model": 8, "d_kv": 4, "d_ff": 16, "num_layers": 2, "num_heads": 2}
 TEXT = Field("question", "text", {"vocabulary": 20, "length": 12})
@@ -163,6 +170,63 @@ def test_sound_is_scaled_as_the_folder_says_and_each_clip_is_alone(hugging_folde
         wanted = model(input_values=inside[None]).last_hidden_state[0]
         torch.testing.assert_close(found.tokens[row][found.token_mask[row]], wanted, atol=1e-5, rtol=1e-4)
         torch.testing.assert_close(found.vector[row], wanted.mean(0), atol=1e-5, rtol=1e-4)
+
+
+def recordings(*lengths: int) -> torch.Tensor:
+    """Noise of these lengths as entries, padded to the longest."""
+    torch.manual_seed(5)
+    x = torch.zeros(len(lengths), max(lengths), 2)
+    for row, length in enumerate(lengths):
+        x[row, :length] = torch.stack([torch.randn(length) * 0.3, torch.ones(length)], dim=1)
+    return x
+
+
+def heard_by_whisper(folder, sound: torch.Tensor) -> torch.Tensor:
+    """transformers' own states (T, D) of one recording (L,), padded to the second that the tiny network reads."""
+    from transformers import WhisperFeatureExtractor
+
+    extractor = WhisperFeatureExtractor(feature_size=WHISPER["num_mel_bins"], chunk_length=1)
+    inside = extractor(sound.numpy(), sampling_rate=16_000, return_tensors="pt").input_features
+    return theirs(folder).get_encoder()(inside).last_hidden_state[0]
+
+
+def test_whisper_gives_what_transformers_gives_and_a_token_for_every_20_ms(hugging_folder):
+    folder = hugging_folder(WHISPER)
+    chosen, layers = made(folder, WAVE)
+    lengths = (16_000, 9_000, 321)
+    x = recordings(*lengths)
+    found = part.encode(chosen, layers, x)
+    assert found.token_mask.sum(1).tolist() == [50, 29, 2]
+    for row, length in enumerate(lengths):
+        wanted = heard_by_whisper(folder, x[row, :length, 0])
+        torch.testing.assert_close(found.tokens[row], wanted, atol=1e-4, rtol=1e-3)
+        mean = wanted[found.token_mask[row]].mean(0)
+        torch.testing.assert_close(found.vector[row], mean, atol=1e-4, rtol=1e-3)
+
+
+def test_whisper_has_as_many_positions_as_the_longest_recording_needs(hugging_folder):
+    folder = hugging_folder(WHISPER)
+    short = Field("sound", "audio", {"features": 1, "rate": 16_000, "length": 3_201})
+    chosen, layers = made(folder, short)
+    body = layers["body"]
+    assert body.config.max_source_positions == 11
+    assert torch.equal(body.embed_positions.weight, theirs(folder).get_encoder().embed_positions.weight[:11])
+    assert part.encode(chosen, layers, recordings(3_201, 100)).token_mask.sum(1).tolist() == [11, 1]
+    long = Field("sound", "audio", {"features": 1, "rate": 16_000, "length": 16_001})
+    with pytest.raises(ValueError, match=r"recordings of 1\.00006 s, expected 1 s at most: set the modality's seconds"):
+        part.layers(chosen, long)
+
+
+def test_sound_has_a_token_for_each_begun_stride_on_request(hugging_folder):
+    folder = hugging_folder(WAV)
+    chosen, layers = made(folder, WAVE)
+    with pytest.raises(ValueError, match="set pad_end"):
+        token_stride(encoders.load_encoder("huggingface"), chosen, layers, 1)
+    padded = chosen.model_copy(update={"pad_end": True})
+    assert token_stride(encoders.load_encoder("huggingface"), padded, layers, 1) == 20
+    x = recordings(900, 415)
+    few, more = part.encode(chosen, layers, x), part.encode(padded, layers, x)
+    assert [m.token_mask.sum(1).tolist() for m in (few, more)] == [[44, 20], [45, 21]]
 
 
 def fusion(asked: dict, field: Field) -> FusionModel:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ from suffuse.encoders import huggingface
 from suffuse.parameter_depths import attention_projections, blocks_of, depths_by_blocks
 from suffuse.types import Field
 
+# the names that ViT and CLIP had before
+EARLIER = tuple(map(int, version("transformers").split(".")[:2])) < (5, 9)
 SMALL = {"hidden_size": 8, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 16}
 TEXT = Field("question", "text", {"vocabulary": 20, "length": 12})
 PICTURE = Field("picture", "image", {"size": 32, "mean": [0.1] * 3, "std": [0.9] * 3})
@@ -22,6 +25,11 @@ WAV2VEC2 = {
     **SMALL, "model_type": "wav2vec2", "conv_dim": [4] * 5, "conv_kernel": [10, 4, 3, 3, 2],
     "conv_stride": [5, 4, 2, 2, 2], "num_feat_extract_layers": 5, "num_conv_pos_embeddings": 4,
     "num_conv_pos_embedding_groups": 2, "feat_extract_norm": "layer",
+}  # fmt: skip
+WHISPER = {
+    "model_type": "whisper", "d_model": 8, "encoder_layers": 3, "encoder_attention_heads": 2, "encoder_ffn_dim": 16,
+    "decoder_layers": 1, "decoder_attention_heads": 2, "decoder_ffn_dim": 16, "num_mel_bins": 8, "vocab_size": 20,
+    "max_source_positions": 50, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 1,
 }  # fmt: skip
 CASES: dict[str, tuple[dict[str, Any], Field, str, str, str, tuple[str, ...]]] = {
     # configuration, field; a name of depth 0, the list of blocks, a name behind them; queries and values
@@ -40,14 +48,19 @@ CASES: dict[str, tuple[dict[str, Any], Field, str, str, str, tuple[str, ...]]] =
     "t5": (T5, TEXT, "embed_tokens.weight", "block", "final_layer_norm.weight", ("q", "v")),
     "vit": (
         {**SMALL, "model_type": "vit", "image_size": 32, "patch_size": 8}, PICTURE,
-        "embeddings.cls_token", "layers", "layernorm.weight", ("q_proj", "v_proj"),
+        "embeddings.cls_token", *(("encoder.layer", "layernorm.weight", ("query", "value")) if EARLIER else (
+            "layers", "layernorm.weight", ("q_proj", "v_proj"))),
     ),
     "clip": (
         {"model_type": "clip_vision_model", **SMALL, "image_size": 32, "patch_size": 8}, PICTURE,
-        "pre_layrnorm.weight", "encoder.layers", "post_layernorm.weight", ("q_proj", "v_proj"),
+        *(f"{'vision_model.' if EARLIER else ''}{name}"
+          for name in ("pre_layrnorm.weight", "encoder.layers", "post_layernorm.weight")), ("q_proj", "v_proj"),
     ),
     "wav2vec2": (  # more convolutions than blocks
         WAV2VEC2, WAVE, "feature_extractor.conv_layers.4.conv.weight", "encoder.layers", "", ("q_proj", "v_proj"),
+    ),
+    "whisper": (
+        WHISPER, WAVE, "conv1.weight", "layers", "layer_norm.weight", ("q_proj", "v_proj"),
     ),
 }  # fmt: skip
 

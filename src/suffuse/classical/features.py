@@ -246,7 +246,8 @@ def frozen_vectors(run: Run, columns: Columns, name: str) -> np.ndarray | None:
         return None
     own = columns.of((name,))
     model = FusionModel(teacher.only(name).bare(), own.spec).initialise().to(device_of(run.recipe.compute))
-    return feature_cache.ready(own, model, feature_cache.place(run)).entries[name]
+    found = feature_cache.ready(own, model, feature_cache.place(run)).entries[name]
+    return found[:, 0, : model.encoder(name).width] if model.encoder(name).keeps_tokens else found
 
 
 def picture_features(pixels: np.ndarray) -> np.ndarray:

@@ -5,14 +5,15 @@ MiniLM, Wang et al. 2020, MIT and Apache-2.0), or a hub name that lies in the Hu
 downloaded, no code of a model's is run, no pickle is read. transformers is Apache-2.0; weights have their own licences.
 
 Text ids must be the model's own: the text modality takes its tokenizer. Pictures are normalised, and sound (samples,
-for networks of the wav2vec 2.0 family) is scaled, as the model's preprocessor says. Of a network that also decodes,
-the encoder is taken; of one that reads pictures and texts, the side that the modality asks for.
+for networks of the wav2vec 2.0 family and for Whisper) is scaled, as the model's preprocessor says. Of a network that
+also decodes, the encoder is taken; of one that reads pictures and texts, the side that the modality asks for.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -25,11 +26,13 @@ from ..parameter_depths import attention_projections, depths_by_blocks
 from ..pretrained_settings import PretrainedSettings
 from ..registry import PartDocs, optional
 from ..types import Encoded, Field
+from .whisper_spectrogram import POSITION, positions, reads_spectrogram, spectrograms
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 MODALITIES = ("text", "image", "audio")
+POSITIONS = "embed_positions.weight"  # in the encoder of Whisper
 SIDES = {"text": "text_config", "image": "vision_config", "audio": "audio_config"}
 
 DOCS = PartDocs(
@@ -50,6 +53,11 @@ class Settings(PretrainedSettings):
     name: str = Setting(description="A folder, `package:NAME`, or a name in the Hugging Face cache.")
     pool: Literal["mean", "cls"] = Setting(
         default="mean", description="`mean` over real tokens, or `cls` (state of the first token)."
+    )
+    pad_end: bool = Setting(
+        default=False,
+        description="wav2vec 2.0 and its relatives: pad a recording so that each begun stride has a token, as a target "
+        "of kind `tokens` needs it. Other networks, and Whisper, ignore it.",
     )
     architecture: dict[str, Any] | None = Setting(
         default=None, description="The resolved architecture. Written when a model is saved; not set by hand."
@@ -88,7 +96,7 @@ def tokens(settings: Settings, layers: nn.ModuleDict) -> int:
 def normalised(settings: Settings, layers: nn.ModuleDict) -> tuple[list[float], list[float]] | None:
     """Mean and deviation of each channel that the weights were trained with; none where the folder doesn't say.
     Samples come as they are."""
-    if _hears(layers["body"].config):
+    if _hears(layers["body"].config) or reads_spectrogram(layers["body"].config):
         return [0.0], [1.0]
     facts = settings.architecture or {}
     return (facts["mean"], facts["std"]) if "mean" in facts else None
@@ -96,7 +104,10 @@ def normalised(settings: Settings, layers: nn.ModuleDict) -> tuple[list[float], 
 
 def hindrance(settings: Settings, layers: nn.ModuleDict) -> str:
     """Why it can't be exported, if it can't."""
-    return "networks of sound read each entry at its own length" if _hears(layers["body"].config) else ""
+    config: Any = layers["body"].config
+    if reads_spectrogram(config):
+        return "Whisper reads a spectrogram that is computed beside its network"
+    return "networks of sound read each entry at its own length" if _hears(config) else ""
 
 
 def layers(settings: Settings, field: Field) -> nn.ModuleDict:
@@ -129,7 +140,10 @@ def initialise(settings: Settings, layers: nn.ModuleDict, field: Field) -> str:
     missing = sorted(k for k in facts["missing_keys"] if "pooler" not in k)
     if missing:
         raise ValueError(f"got no weights for {missing[0]} in {settings.name}, expected all of them")
-    layers["body"].load_state_dict(body.state_dict())
+    weights = body.state_dict()
+    if reads_spectrogram(body.config):  # positions beyond the longest recording are left out
+        weights[POSITIONS] = weights[POSITIONS][: layers["body"].config.max_source_positions]  # pyright: ignore
+    layers["body"].load_state_dict(weights)
     said = "" if field.kind != "image" or "mean" in (settings.architecture or {}) else ", normalised by your pictures"
     return f"weights of {settings.name}{said}"
 
@@ -161,7 +175,10 @@ def encode(settings: Settings, layers: nn.ModuleDict, x: Tensor) -> Encoded:
     import torch
 
     body: Any = layers["body"]
-    if x.ndim == 3:
+    if x.ndim == 3 and reads_spectrogram(body.config):
+        mels, mask = spectrograms(x, body.config.num_mel_bins, body.config.max_source_positions)
+        states = body(mels).last_hidden_state
+    elif x.ndim == 3:
         states, mask = _heard(settings, body, x)
     elif x.ndim == 4:
         states = body(pixel_values=x).last_hidden_state
@@ -191,7 +208,9 @@ def _heard(settings: Settings, body: Any, x: Tensor) -> tuple[Tensor, Tensor]:
         if scaled and length:
             centred = sound - sound.mean(1, keepdim=True)
             sound = centred / (centred.square().mean(1, keepdim=True) + 1e-7).sqrt()
-        sound = torch.nn.functional.pad(sound, (0, max(0, shortest - length)))
+        stride = math.prod(body.config.conv_stride)
+        wanted = shortest + stride * (max(-(-length // stride), 1) - 1) if settings.pad_end else shortest
+        sound = torch.nn.functional.pad(sound, (0, max(0, wanted - length)))
         found.update(zip(rows.tolist(), body(input_values=sound).last_hidden_state, strict=True))
     states = [found[row] for row in range(len(x))]
     counts = torch.tensor([len(s) for s in states], device=x.device)
@@ -207,6 +226,9 @@ def _build_network(settings: Settings, field: Field, build: bool = True) -> tupl
     config = transformers.AutoConfig.for_model(facts.pop("model_type"), **facts)
     config = getattr(config, SIDES[field.kind], None) or config
     config.apply_spec_augment = False  # it hides frames by a random state that no checkpoint has
+    if reads_spectrogram(config) and build:
+        longest = field.statistics.get("length", config.max_source_positions * POSITION)
+        config.max_source_positions = positions(longest, config.max_source_positions)
     try:
         model = transformers.MODEL_MAPPING[type(config)]
     except KeyError:
@@ -264,8 +286,9 @@ def _check(settings: Settings, field: Field, config: Any) -> None:
         raise ValueError(f"got {field.statistics['size']} pixels, expected {config.image_size}: set size")
     if field.kind == "audio":
         rate = (settings.architecture or {}).get("rate", 16_000)
-        if not _hears(config):
-            raise ValueError(f"got {config.model_type}, expected a network that reads samples, as wav2vec 2.0 does")
+        if not _hears(config) and not reads_spectrogram(config):
+            got = f"got {config.model_type}"
+            raise ValueError(f"{got}, expected a network that reads samples, as wav2vec 2.0 does, or Whisper")
         if field.statistics["features"] != 1 or field.statistics.get("rate") != rate:
             raise ValueError(f"got frames, or another rate, expected samples (form: wave) at {rate:,}")
 

@@ -39,6 +39,9 @@ class Settings(PartSettings):
     pool: Literal["mean", "meanmax"] = Setting(
         default="meanmax", description="`mean`, or `meanmax` (mean and maximum over time)."
     )
+    keep_tokens: bool = Setting(
+        default=False, description="Keep its tokens beside its vectors, for fusions that read tokens."
+    )
     frozen: Literal[True] = Setting(default=True, description="Always true.")
 
 

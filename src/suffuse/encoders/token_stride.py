@@ -55,8 +55,12 @@ def _measured(part: EncoderPart, settings: PartSettings, layers: nn.ModuleDict, 
     for counts in (alone, together):
         if counts != expected:
             got = f"got {counts} tokens of encoder {settings.kind} for {lengths} steps"
-            raise ValueError(f"{got}, expected {expected}, one for every {low}")
+            raise ValueError(f"{got}, expected {expected}, one for every {low}{_hint(settings)}")
     return low
+
+
+def _hint(settings: PartSettings) -> str:
+    return ": set pad_end" if getattr(settings, "pad_end", None) is False else ""
 
 
 def _counts(

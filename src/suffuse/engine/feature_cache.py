@@ -1,7 +1,8 @@
-"""Cache of the vectors of frozen encoders: computed once for every distinct entry, stored in the run, read by every
-training.
+"""Cache of what frozen encoders give, vectors and on request tokens: computed once for every distinct entry, stored in
+the run, read by every training.
 
-``features/THREADS/NAME-HASH.npy`` holds a modality's vectors (U, D) float32. The hash is of the encoder's settings
+``features/THREADS/NAME-HASH.npy`` holds a modality's vectors (U, D) float32, with ``keep_tokens`` vectors and tokens
+(U, 1 + T, W + 1) float16 (:mod:`suffuse.token_packing`). The hash is of the encoder's settings
 and weights and of the column's content, so other changes of a recipe keep the cache. Vectors are computed in parts that
 depend on the entries only, each written atomically: an interrupted computation continues with the same bits.
 ``NAME-HASH.json`` holds the hashes of the files, which are verified before vectors are used.
@@ -36,6 +37,7 @@ from ..model import FusionModel
 from ..progress import Tell, progress, say
 from ..recipe import Network
 from ..run import Run
+from ..token_packing import halved, joined, put_steps
 from ..types import Batch
 from .inference import in_halves
 from .runtime import device_of, explained
@@ -43,6 +45,8 @@ from .runtime import device_of, explained
 PART = 256  # entries
 BATCH = 16  # of them at a time: what a convolution net makes of more doesn't stay in a processor's cache
 FORMAT = 2  # raised when the same encoder gives other vectors
+LATER_SETTINGS = ("keep_tokens", "pad_end")  # caches that were written before them are still read
+STANDARD = ("centre", "scale", "token_centre", "token_scale")  # that no kept vector depends on
 AGAIN = "remove it: what it held is computed again"
 KEYS, KEY = ".keys", 16  # beside the vectors: bytes that tell an entry, and the encoder that read it
 
@@ -89,16 +93,21 @@ def compute(encoder: Encoder, columns: Columns, file: Path, tell: Tell) -> None:
         part = parts / f"part-{number:06d}.npy"
         if not part.exists():
             content = io.BytesIO()
-            np.save(content, _vectors(encoder, _trim_padding(batch.inputs[name])))
+            found = _vectors(encoder, _trim_padding(batch.inputs[name]))
+            np.save(content, halved(found) if encoder.keeps_tokens else found)
             write_bytes(part, content.getvalue())
         tell((number + 1) / total, f"{min((number + 1) * PART, len(missing)):,} of {len(missing):,}")
     file.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_of(file)
-    vectors = new_array(temporary, np.float32, (count, encoder.width))
+    part_files = [parts / f"part-{number:06d}.npy" for number in range(total)]
+    vectors = new_array(temporary, *_layout(encoder, count, [*(other for other, _, _ in reused), *part_files]))
     for other_file, positions, their_positions in reused:
-        vectors[positions] = load(other_file, "r")[their_positions]
-    for number in range(total):
-        vectors[missing[number * PART : (number + 1) * PART]] = load(parts / f"part-{number:06d}.npy")
+        their_vectors = load(other_file, "r")
+        for start in range(0, len(positions), PART):
+            some = slice(start, start + PART)
+            put_steps(vectors, positions[some], their_vectors[their_positions[some]])
+    for number, part in enumerate(part_files):
+        put_steps(vectors, missing[number * PART : (number + 1) * PART], load(part))
     vectors.flush()
     content = io.BytesIO()
     np.save(content, keys)
@@ -110,19 +119,28 @@ def compute(encoder: Encoder, columns: Columns, file: Path, tell: Tell) -> None:
         shutil.rmtree(leftover, ignore_errors=True)
 
 
+def _layout(encoder: Encoder, count: int, files: list[Path]) -> tuple[Any, tuple[int, ...]]:
+    """Type and shape of the array of ``count`` entries: float32 vectors, or float16 steps where tokens are kept, as
+    many as the longest entry of the files has."""
+    if not encoder.keeps_tokens:
+        return np.float32, (count, encoder.width)
+    steps = max((load(file, "r").shape[1] for file in files), default=1)
+    return np.float16, (count, steps, max(encoder.width, encoder.tokens) + 1)
+
+
 def _vectors(encoder: Encoder, entries: torch.Tensor) -> np.ndarray:
-    """Entries (U, ...) -> vectors (U, D) float32: a few of similar length at a time on the processor, on a device as
-    many as it holds."""
+    """Entries (U, ...) -> what is kept of them, vectors (U, D) or steps (U, L, W + 1), as float32: a few of similar
+    length at a time on the processor, on a device as many as it holds."""
     device = encoder.centre.device
     if device.type == "cpu":
         order = _by_length(entries)
         batches = [encoder.vectors(_trim_padding(entries[part])).float() for part in torch.split(order, BATCH)]
-        return torch.cat(batches)[torch.argsort(order)].numpy()
+        return joined(batches)[torch.argsort(order)].numpy()
     with explained(device):
         parts = in_halves(
             np.arange(len(entries)), lambda part: to_array(encoder.vectors(to_device(entries[part], device)))
         )
-        return np.concatenate([vectors for _, vectors in parts])
+        return joined([torch.as_tensor(vectors) for _, vectors in parts]).numpy()
 
 
 def is_written(file: Path, memory: Memory) -> bool:
@@ -190,13 +208,14 @@ def fingerprint(encoder: Encoder, columns: Columns, name: str, folder: Path) -> 
 def _hash_of(encoder: Encoder) -> Any:
     """Hash object of the encoder: everything but the entry that decides a vector."""
     digest = hashlib.blake2b(digest_size=10)
+    unset = {key for key in LATER_SETTINGS if not encoder.settings.get(key)}
     facts = {
         "format": FORMAT,
-        "settings": encoder.settings.model_dump(mode="json", exclude={"finetune"}),
+        "settings": encoder.settings.model_dump(mode="json", exclude={"finetune", *unset}),
         "kind": encoder.kind,
     }
     digest.update(json.dumps(facts, sort_keys=True).encode())
-    weights = {key: tensor for key, tensor in encoder.state_dict().items() if key not in ("centre", "scale")}
+    weights = {key: tensor for key, tensor in encoder.state_dict().items() if key not in STANDARD}
     for key, tensor in sorted(weights.items()):
         digest.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())

@@ -121,15 +121,15 @@ def encode_frozen(model: FusionModel, columns: Columns) -> tuple[dict[str, float
     times, vectors, columns = {}, {}, columns.of(model.spec.names)
     for name in model.spec.names:
         encoder = model.encoder(name)
-        if encoder.frozen and not (model.part.TOKENS and encoder.tokens):
+        if encoder.frozen:
             rows = np.arange(min(FROZEN_ENTRIES, len(columns.entry)))
             inputs = to_device(columns.of([name]).batch(rows).inputs[name], encoder.centre.device)
             with torch.inference_mode():
                 encoder.eval()(inputs)  # the first call also prepares kernels and memory
                 start = time.perf_counter()
-                encoded = to_array(encoder(inputs).vector)
+                encoded = to_array(encoder.vectors(inputs))
             times[name] = (time.perf_counter() - start) / len(inputs)
-            vectors[name] = np.resize(encoded, (len(columns.entries[name]), encoded.shape[1]))
+            vectors[name] = np.resize(encoded, (len(columns.entries[name]), *encoded.shape[1:]))
     return times, columns.with_ready(vectors)
 
 

@@ -181,18 +181,14 @@ def fit(settings: Settings, items: Sequence[str]) -> dict:
     facts: dict[str, Any] = {}
     if settings.hashing:
         words, idf = text_ngrams.fit(settings.hashing, chain.from_iterable(pieces(items)))
-        tokenizer, size, facts = (
-            word_level({"[PAD]": PAD, "[UNK]": UNKNOWN, **words}),
-            settings.vocabulary,
-            {"idf": idf},
-        )
+        written, size, facts = word_level({"[PAD]": PAD, "[UNK]": UNKNOWN, **words}), settings.vocabulary, {"idf": idf}
     elif settings.tokenizer is not None:
         tokenizer, facts["pad"] = pretrained_tokenizer(settings)
-        size = max(max(tokenizer.get_vocab().values()), facts["pad"]) + 1
+        written, size = tokenizer.to_str(), max(max(tokenizer.get_vocab().values()), facts["pad"]) + 1
     else:
         tokenizer = train_tokenizer(settings, items)
-        size = tokenizer.get_vocab_size()
-    facts = {"vocabulary": size, "length": settings.length, "tokenizer": tokenizer.to_str(), **facts}
+        written, size = tokenizer.to_str(), tokenizer.get_vocab_size()
+    facts = {"vocabulary": size, "length": settings.length, "tokenizer": written, **facts}
     if not facts.get("pad", 1):  # padding is 0 as it comes
         del facts["pad"]
     longest = max((encode(settings, facts, piece).shape[1] for piece in pieces(items)), default=1)

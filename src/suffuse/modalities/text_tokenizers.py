@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import chain
@@ -31,11 +32,17 @@ def load_tokenizer(tokenizer: str, length: int = 0) -> Tokenizer:
     return made
 
 
-def word_level(vocabulary: dict[str, int]) -> Tokenizer:
-    """A tokenizer that names the words of hashed n-grams, to show them; :func:`encode` doesn't use it."""
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+def word_level(vocabulary: dict[str, int]) -> str:
+    """The JSON of a tokenizer that names the words of hashed n-grams, to show them; :func:`encode` doesn't use it.
+
+    tokenizers before 0.23 print a line to standard output where they write ids with holes, so the words are put into
+    the JSON of a tokenizer that has none.
+    """
+    tokenizer = Tokenizer(models.WordLevel({}, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    return tokenizer
+    facts = json.loads(tokenizer.to_str())
+    facts["model"]["vocab"] = dict(sorted(vocabulary.items(), key=lambda word: word[1]))
+    return json.dumps(facts, ensure_ascii=False, separators=(",", ":"))
 
 
 def train_tokenizer(settings: Settings, items: Sequence[str]) -> Tokenizer:

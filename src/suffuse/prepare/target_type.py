@@ -53,7 +53,7 @@ def target_type(column: Column, has_recording: bool = False) -> TargetType:
         suffix += f"; {len(cells) - len(numbers):,} cells are no number" if len(numbers) < len(cells) else ""
         values = np.array([float(v) for v in numbers])
         size = np.abs(values).max() or 1.0  # of numbers near the largest there is, no difference overflows
-        low, middle, high = np.quantile(values / size, [0, 0.5, 1]) * size
+        low, middle, high = values.min(), float(np.median(values / size)) * size, values.max()
         form = number_format(column)
         task = {"kind": NUMBER, "format": form.short()} if form != PLAIN else {"kind": NUMBER}
         suffix = f", written with {form}{suffix}" if form != PLAIN else suffix
