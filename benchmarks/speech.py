@@ -1,6 +1,7 @@
 """Connected digits, clean and in noise: word errors of teachers, students and baselines, by noise and loudness.
 
-    python benchmarks/speech.py DATA [CASE ...] [--out runs/speech] [--seeds 3] [--epochs N] [--write | --toy]
+    python benchmarks/speech.py DATA [CASE ...] [--teacher FOLDER] [--out runs/speech] [--seeds 3] [--epochs N]
+                                [--write | --toy]
 
     clean       everybody hears the clean recording, in training too
     noisy       everybody hears the noisy one
@@ -11,7 +12,9 @@
 DATA is the folder with the data sets. Settings are those of ``recipes/digits.yaml``, ``distill.teachers: each``.
 Baselines on labels only are trained longer where their comparison isn't settled. Rows are resampled one by one: two
 speakers are too few for an interval over speakers. ``--epochs`` makes every training so short, to try the script;
-nothing can be kept of it. ``--write`` keeps each case in ``results/speech-CASE.json``. ``--toy`` is the smoke test of
+nothing can be kept of it. With ``--teacher`` the teacher of ``clean`` and ``privileged`` hears the clean recording
+through a frozen pretrained speech encoder, such as that of ``whisper_folder.py``. ``--write`` keeps each case in
+``results/speech-CASE.json``, with ``--teacher`` in ``results/speech-CASE-pretrained.json``. ``--toy`` is the smoke test of
 this script, on data as ``toy_data.py`` writes them.
 """
 
@@ -66,6 +69,19 @@ def sources(data: Path, out: Path, heard: tuple[str, ...]) -> tuple[str, ...]:
         recording["augment"]["noise"]["files"] = str(folder / "noise" / "train_*")
     chosen = json.dumps({name: known[name] for name in heard})  # JSON is YAML
     return f"data.source={write_table(folder, out / 'digits.csv')}", f"data.root={folder}", f"modalities={chosen}"
+
+
+def pretrained(folder: Path, heard: tuple[str, ...]) -> tuple[str, ...]:
+    """A teacher that hears the clean recording at 16 kHz through the frozen encoder of a folder."""
+    if "clean" not in heard:
+        sys.exit("--teacher hears the clean recording: it is for the cases clean and privileged")
+    wave = "{kind: audio, column: clean, form: wave, rate: 16000, seconds: 6}"
+    encoder = f"{{kind: huggingface, name: {json.dumps(str(folder))}, frozen: true, keep_tokens: true}}"
+    return (
+        f"modalities.wave={wave}", f"teacher.encoders={{wave: {encoder}}}",
+        "teacher.fusion={kind: frames, width: 96, depth: 2, dropout: 0.2}",
+        "teacher.train={epochs: 12, batch: 32, learning_rate: 2.0e-3}",
+    )  # fmt: skip
 
 
 def settings(seeds: int, epochs: int | None) -> tuple[str, ...]:
@@ -133,6 +149,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--write", action="store_true")
+    parser.add_argument("--teacher", type=Path, metavar="FOLDER")
     add_toy(parser)
     asked = arguments_of(parser)
     if asked.epochs and asked.write:
@@ -141,11 +158,13 @@ def main() -> int:
     for name in asked.cases:
         heard, differs = CASES[name]
         common = (*sources(asked.data.resolve(), out, heard), *settings(asked.seeds, asked.epochs))
-        run = done("digits", out / name, *common, *differs)
+        kept = f"{name}-pretrained" if asked.teacher else name
+        teacher = pretrained(asked.teacher.resolve(), heard) if asked.teacher else ()
+        run = done("digits", out / kept, *common, *differs, *teacher)
         found = facts(run)
-        print(f"\n{name}", *sentences(run), *lines(found), sep="\n", flush=True)
+        print(f"\n{kept}", *sentences(run), *lines(found), sep="\n", flush=True)
         if asked.write:
-            write_result(f"speech-{name}", found)
+            write_result(f"speech-{kept}", found)
     return 0
 
 
