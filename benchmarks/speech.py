@@ -14,8 +14,8 @@ Baselines on labels only are trained longer where their comparison isn't settled
 speakers are too few for an interval over speakers. ``--epochs`` makes every training so short, to try the script;
 nothing can be kept of it. With ``--teacher`` the teacher of ``clean`` and ``privileged`` hears the clean recording
 through a frozen pretrained speech encoder, such as that of ``whisper_folder.py``. ``--write`` keeps each case in
-``results/speech-CASE.json``, with ``--teacher`` in ``results/speech-CASE-pretrained.json``. ``--toy`` is the smoke test of
-this script, on data as ``toy_data.py`` writes them.
+``results/speech-CASE.json``, with ``--teacher`` in ``results/speech-CASE-pretrained.json``. ``--toy`` is the smoke
+test of this script, on data as ``toy_data.py`` writes them.
 """
 
 from __future__ import annotations
