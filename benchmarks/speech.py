@@ -157,7 +157,8 @@ def main() -> int:
     out = asked.out.resolve()
     for name in asked.cases:
         heard, differs = CASES[name]
-        common = (*sources(asked.data.resolve(), out, heard), *settings(asked.seeds, asked.epochs))
+        own = heard[-1:] if asked.teacher else heard  # the pretrained teacher has a modality of its own
+        common = (*sources(asked.data.resolve(), out, own), *settings(asked.seeds, asked.epochs))
         kept = f"{name}-pretrained" if asked.teacher else name
         teacher = pretrained(asked.teacher.resolve(), heard) if asked.teacher else ()
         run = done("digits", out / kept, *common, *differs, *teacher)
