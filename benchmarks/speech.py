@@ -61,6 +61,9 @@ CASES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {  # the recipe's re
 }
 
 
+PRETRAINED = ("clean", "privileged")  # cases in which the teacher hears the clean recording
+
+
 def sources(data: Path, out: Path, heard: tuple[str, ...]) -> tuple[str, ...]:
     """The table, made anew of the manifest; its recordings, without those that nobody hears; the noise of training."""
     folder = data / "digits_noise"
@@ -71,10 +74,8 @@ def sources(data: Path, out: Path, heard: tuple[str, ...]) -> tuple[str, ...]:
     return f"data.source={write_table(folder, out / 'digits.csv')}", f"data.root={folder}", f"modalities={chosen}"
 
 
-def pretrained(folder: Path, heard: tuple[str, ...]) -> tuple[str, ...]:
+def pretrained(folder: Path) -> tuple[str, ...]:
     """A teacher that hears the clean recording at 16 kHz through the frozen encoder of a folder."""
-    if "clean" not in heard:
-        sys.exit("--teacher hears the clean recording: it is for the cases clean and privileged")
     wave = "{kind: audio, column: clean, form: wave, rate: 16000, seconds: 6}"
     encoder = f"{{kind: huggingface, name: {json.dumps(str(folder))}, frozen: true, keep_tokens: true}}"
     return (
@@ -154,13 +155,15 @@ def main() -> int:
     asked = arguments_of(parser)
     if asked.epochs and asked.write:
         parser.error("--epochs measures nothing that --write could keep")
+    if asked.teacher and (others := [name for name in asked.cases if name not in PRETRAINED]):
+        parser.error(f"--teacher is for {' and '.join(PRETRAINED)}: got {', '.join(others)}")
     out = asked.out.resolve()
     for name in asked.cases:
         heard, differs = CASES[name]
         own = heard[-1:] if asked.teacher else heard  # the pretrained teacher has a modality of its own
         common = (*sources(asked.data.resolve(), out, own), *settings(asked.seeds, asked.epochs))
         kept = f"{name}-pretrained" if asked.teacher else name
-        teacher = pretrained(asked.teacher.resolve(), heard) if asked.teacher else ()
+        teacher = pretrained(asked.teacher.resolve()) if asked.teacher else ()
         run = done("digits", out / kept, *common, *differs, *teacher)
         found = facts(run)
         print(f"\n{kept}", *sentences(run), *lines(found), sep="\n", flush=True)

@@ -74,7 +74,7 @@ SPEECH = {  # cases of speech.py -> what is heard; rows come in this order
     "privileged": "the teacher hears the clean recording, the student the noisy one",
     "context": "the teacher also reads numbers on file",
     "clean-pretrained": "everybody hears the clean recording, the teacher through Whisper's frozen encoder",
-    "privileged-pretrained": "the student hears noise, the teacher the clean recording through Whisper's frozen encoder",
+    "privileged-pretrained": "the student hears noise, the teacher clean sound through Whisper's frozen encoder",
 }
 CASES = {  # the name of a result file -> what was compared; rows come in this order
     "few": "products, 10 % of the labels, other rows unlabelled",

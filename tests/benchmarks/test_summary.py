@@ -91,4 +91,4 @@ def test_word_errors_by_loudness_stand_beside_their_paired_gain(
 def test_every_case_of_speech_has_a_title() -> None:
     import speech
 
-    assert set(summary.SPEECH) == set(speech.CASES)
+    assert set(summary.SPEECH) == {*speech.CASES, *(f"{case}-pretrained" for case in speech.PRETRAINED)}
