@@ -115,10 +115,12 @@ def _scale(values: np.ndarray, clip: float) -> dict:
         size = max(abs(low), abs(high)) or 1.0  # of numbers near the largest there is, no sum overflows
         scaled = np.clip(known, low, high) / size
         mean, deviation = float(scaled.mean()) * size, float(scaled.std()) * size
-        small = deviation <= 1e-9 * size  # nothing but rounding
-        deviation = 1.0 if small else deviation
+        if deviation <= 1e-9 * size:  # nothing but rounding
+            deviation = size if high > low else 1.0
         quantiles = np.quantile(np.clip(known, low, high), steps, method="inverted_cdf")
-        quantiles = np.round(quantiles / deviation - mean / deviation, DIGITS).tolist()
+        # one by one: numpy 1 warns of an overflow in the unused lanes of a vector where the divisor is tiny
+        standardised = [quantile / deviation - mean / deviation for quantile in quantiles.tolist()]
+        quantiles = np.round(standardised, DIGITS).tolist()
         for key, value in zip(facts, (low, high, mean, deviation, quantiles), strict=True):
             facts[key].append(value)
     return facts

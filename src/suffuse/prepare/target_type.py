@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from ..errors import UsageError
 from ..modalities.number_format import PLAIN
 from ..modalities.number_inference import SURE
@@ -51,9 +49,10 @@ def target_type(column: Column, has_recording: bool = False) -> TargetType:
     measured = is_measured(Counter(numbers)) and len(numbers) >= SURE * len(cells)
     if column.forced == "number" or (measured and column.forced != "category"):
         suffix += f"; {len(cells) - len(numbers):,} cells are no number" if len(numbers) < len(cells) else ""
-        values = np.array([float(v) for v in numbers])
-        size = np.abs(values).max() or 1.0  # of numbers near the largest there is, no difference overflows
-        low, middle, high = values.min(), float(np.median(values / size)) * size, values.max()
+        values = sorted(float(v) for v in numbers)
+        low, high = values[0], values[-1]
+        # of numbers near the largest there is, no sum or difference overflows
+        middle = values[(len(values) - 1) // 2] / 2 + values[len(values) // 2] / 2
         form = number_format(column)
         task = {"kind": NUMBER, "format": form.short()} if form != PLAIN else {"kind": NUMBER}
         suffix = f", written with {form}{suffix}" if form != PLAIN else suffix
