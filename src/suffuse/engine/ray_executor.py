@@ -75,8 +75,8 @@ class RayExecutor:
     def needs(self) -> dict[str, float]:
         """Ray's names of resources -> what one training takes."""
         needs = {"CPU": max(self.settings.cpus, self.threads), "GPU": self.settings.gpus}
-        if self.settings.memory_gib is not None:
-            needs["memory"] = int(self.settings.memory_gib * 2**30)
+        if self.settings.memory is not None:
+            needs["memory"] = self.settings.memory
         return {name: amount for name, amount in needs.items() if amount}
 
     def _options(self) -> dict[str, Any]:

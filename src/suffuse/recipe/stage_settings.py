@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from ..registry import KindTable, PartSettings, Settings
+from .goal import byte_size
 from .networks import OwnTraining, Training
 from .part_kinds import Loss, listed
 
@@ -185,7 +186,7 @@ class RaySettings(Settings):
     address: str | None = None  # HOST:PORT, or auto: the cluster that this machine belongs to; None: one started here
     cpus: float = Field(default=1, gt=0, le=256)
     gpus: float = Field(default=0, ge=0, le=64)  # parts of one may be shared: 0.25
-    memory_gib: float | None = Field(default=None, gt=0)
+    memory: Annotated[int | None, BeforeValidator(byte_size)] = None  # bytes that Ray reserves; None: none
     retries: int = Field(default=3, ge=0, le=100)  # of a training whose node or process is lost
 
     @field_validator("address")
