@@ -46,6 +46,7 @@ sys.meta_path.insert(0, Changed())
 """
 STAGES = ("teach", "distill")
 OF_CLUSTER = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_MODE": "disabled"}  # loopback, and no token
+AGENTS = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")  # they notice after a minute that Ray is gone
 LIMIT = 180.0  # seconds in which a command ends
 
 
@@ -223,6 +224,15 @@ def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
     return [p for p in processes if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
 
 
+def named(processes: list[psutil.Process]) -> list[tuple[str, psutil.Process]]:
+    """Living processes with their names."""
+    found = []
+    for process in processes:
+        with suppress(psutil.Error):
+            found.append((process.name(), process))
+    return found
+
+
 @pytest.mark.parametrize("end", ["finishes", "is killed"])
 def test_a_ray_that_is_started_here_is_for_this_machine_alone_and_ends(
     end: str, local: Path, site: Path, tmp_path: Path
@@ -230,17 +240,19 @@ def test_a_ray_that_is_started_here_is_for_this_machine_alone_and_ends(
     run = without(local, tmp_path / "run", "distill")
     with driver("distill", run, site) as process:
         assert wait_for(tasks, 90)
-        started = psutil.Process(process.pid).children(recursive=True)
-        names = {p.name() for p in started}
-        assert {"gcs_server", "raylet"} <= names
-        folder = next(
-            a.partition("=")[2] for p in started if p.name() == "raylet" for a in p.cmdline() if "raylet_socket" in a
-        )
-        addresses = listening([psutil.Process(process.pid), *started])
+        started = named(psutil.Process(process.pid).children(recursive=True))
+        assert {"gcs_server", "raylet"} <= {name for name, _ in started}
+        socket = next(a for name, p in started if name == "raylet" for a in p.cmdline() if "raylet_socket" in a)
+        folder = Path(socket.partition("=")[2]).parents[2]
+        addresses = listening([psutil.Process(process.pid), *(p for _, p in started)])
         assert addresses and all(map(is_loopback, addresses)), addresses
+        assert folder.name.startswith("suffuse-ray-") and folder.exists()
         if end == "finishes":
             ended(process)
-            assert not Path(folder).parents[2].exists()
-    assert wait_for(lambda: not alive(started), 60), alive(started)
+            assert not folder.exists()
+    working = [p for name, p in started if name not in AGENTS]
+    assert wait_for(lambda: not alive(working), 20), alive(working)
     finished("distill", run, site)
     assert hashes(run, ("distill",)) == hashes(local, ("distill",))
+    assert wait_for(lambda: not alive([p for _, p in started]), 120), started
+    shutil.rmtree(folder, ignore_errors=True)  # which a driver that is killed leaves
