@@ -205,6 +205,8 @@ def run_tune(run: Run, options: TuneOptions) -> dict[str, Any]:
             run_stage(run, verb)
     integrity.require(run.folder, *STAGES)  # what is known of trainings and scores says what is tried first
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if run.recipe.compute.cluster is not None:
+        say("tune      trials run on this machine alone; compute.executor is that of teach and distill")
     with run.locked():
         return import_module("suffuse.stages.tune").tune(run.selected(), options)
 

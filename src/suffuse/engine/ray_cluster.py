@@ -32,6 +32,7 @@ from ..registry import optional
 LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # 0: Ray takes 127.0.0.1, as it does by itself on macOS and Windows
 STORE_BYTES = 80 * 2**20  # of Ray's shared memory, the least that it takes: tasks and results are small
 TEMPORARY_LENGTH = 20  # characters: below it stand UNIX sockets, whose paths have at most 107
+CONNECT_SECONDS = 10.0
 NODE_SECONDS = 120.0  # in which every node answers; a busy one starts a process first
 SHARED = "put the run on a file system that all nodes mount at the same path, and start suffuse with that path"
 
@@ -119,6 +120,10 @@ def _start(ray: Any, cores: int, stack: contextlib.ExitStack) -> None:
 
 
 def _join(ray: Any, address: str | None, stack: contextlib.ExitStack) -> None:
+    if address != "auto":
+        host, _, port = str(address).rpartition(":")
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS):
+            pass  # somebody listens: of an address where nobody does Ray makes sure for many minutes
     stack.callback(ray.shutdown)
     with contextlib.redirect_stdout(sys.stderr):
         ray.init(address=address, log_to_driver=False, configure_logging=False)
