@@ -71,12 +71,13 @@ def connect(settings: RaySettings, cores: int) -> Any:
     Raises UsageError where ray isn't installed; SuffuseError where there is no connection.
     """
     alone, stack = settings.address is None, contextlib.ExitStack()
-    if alone and "ray" not in sys.modules:
-        _set_variables(_own_variables(), stack)
-    ray: Any = optional("ray", "cluster")
-    if ray.is_initialized():
-        return ray
     try:
+        if alone and "ray" not in sys.modules:
+            _set_variables(_own_variables(), stack)
+        ray: Any = optional("ray", "cluster")
+        if ray.is_initialized():
+            stack.close()
+            return ray
         _start(ray, cores, stack) if alone else _join(ray, settings.address, stack)
     except Exception as error:
         stack.close()
