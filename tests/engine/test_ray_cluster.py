@@ -14,11 +14,12 @@ import pytest
 
 from suffuse import registry
 from suffuse.engine import ray_cluster
-from suffuse.engine.ray_cluster import LOOPBACK, connect, disconnect
+from suffuse.engine.ray_cluster import LOOPBACK, OOM_RETRIES, connect, disconnect
 from suffuse.errors import SuffuseError, UsageError
 from suffuse.recipe.stage_settings import RaySettings
 
-VARIABLES = (LOOPBACK, "RAY_USAGE_STATS_ENABLED", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN")
+OWN = (LOOPBACK, "RAY_USAGE_STATS_ENABLED", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN")
+VARIABLES = (*OWN, OOM_RETRIES)
 
 
 class FakeRay(ModuleType):
@@ -95,9 +96,10 @@ def test_the_user_s_own_token_stays(ray: FakeRay, monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_cluster_is_joined_as_it_is(ray: FakeRay, capsys: pytest.CaptureFixture[str]) -> None:
-    connect(RaySettings(address="auto"), 1)
+    connect(RaySettings(address="auto", retries=2), 1)
     assert ray.inits[0]["address"] == "auto"
-    assert set(ray.inits[0]["variables"].values()) == {None}
+    assert [ray.inits[0]["variables"][name] for name in OWN] == [None] * len(OWN)
+    assert ray.inits[0]["variables"][OOM_RETRIES] == "2"  # else without end
     assert "cluster of 1 nodes at head:6379: 3 CPUs, 0 GPUs" in capsys.readouterr().err
     disconnect()
     assert ray.shutdowns == 1

@@ -163,6 +163,7 @@ class FakeRay:
     class exceptions:
         RayError = type("RayError", (Exception,), {})
         RayTaskError = type("RayTaskError", (RayError,), {})
+        OutOfMemoryError = type("OutOfMemoryError", (RayError,), {})
 
     def __init__(self, outcomes: list[Any], nodes: list[dict[str, Any]] | None = None):
         self.outcomes, self.cancelled, self.listed = outcomes, [], nodes or []
@@ -323,13 +324,14 @@ def test_progress_of_all_tasks_reaches_terminal_and_callbacks(tmp_path: Path) ->
     assert [e.training for e in epochs] == ["a"] and not running
 
 
-def test_a_task_that_was_lost_too_often_is_an_error(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("kind", "hint"), [("RayError", "call suffuse again"), ("OutOfMemoryError", "ray.memory")])
+def test_a_task_that_was_lost_too_often_is_an_error(kind: str, hint: str, tmp_path: Path) -> None:
     (tmp_path / "0.jsonl").touch()
     (tmp_path / "1.jsonl").touch()
-    ray, running = FakeRay([FakeRay.exceptions.RayError("The node died\nmore"), None]), {0: 0, 1: 1}
+    ray, running = FakeRay([getattr(FakeRay.exceptions, kind)("The node died\nmore"), None]), {0: 0, 1: 1}
     with pytest.raises(SuffuseError, match="a training process died") as lost:
         report_progress(ray_executor._messages(ray, running, tmp_path), 2, lambda share, words: None)
-    assert lost.value.got == "The node died" and "resumes" in lost.value.hint
+    assert lost.value.got == "The node died" and hint in lost.value.hint and "resumes" in lost.value.hint
     assert running == {1: 1}  # what the caller cancels
 
 

@@ -30,6 +30,7 @@ from ..recipe.stage_settings import RaySettings
 from ..registry import optional
 
 LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # 0: Ray takes 127.0.0.1, as it does by itself on macOS and Windows
+OOM_RETRIES = "RAY_task_oom_retries"  # of a task that Ray ended since its node ran out of memory; else without end
 STORE_BYTES = 80 * 2**20  # of Ray's shared memory, the least that it takes: tasks and results are small
 TEMPORARY_LENGTH = 20  # characters: below it stand UNIX sockets, whose paths have at most 107
 CONNECT_SECONDS = 10.0
@@ -72,8 +73,9 @@ def connect(settings: RaySettings, cores: int) -> Any:
     """
     alone, stack = settings.address is None, contextlib.ExitStack()
     try:
-        if alone and "ray" not in sys.modules:
-            _set_variables(_own_variables(), stack)
+        if "ray" not in sys.modules:
+            retries = {OOM_RETRIES: str(settings.retries)} if OOM_RETRIES not in os.environ else {}
+            _set_variables(retries | (_own_variables() if alone else {}), stack)
         ray: Any = optional("ray", "cluster")
         if ray.is_initialized():
             stack.close()

@@ -201,6 +201,8 @@ def _outcome(ray: Any, reference: Any) -> Message:
         if os.environ.get("SUFFUSE_DEBUG"):
             raise
         lines = str(error).strip().splitlines() or [type(error).__name__]
-        hint = "call suffuse again: it resumes from the checkpoint; Ray's logs are on the node, in /tmp/ray"
+        hint = "call suffuse again: it resumes from the checkpoint"
+        if isinstance(error, ray.exceptions.OutOfMemoryError):
+            hint = f"compute.ray.memory: what one training needs, so that fewer run on a node; then {hint}"
         facts = {"message": "a training process died", "where": "Ray", "got": lines[0], "hint": hint}
         return {"error": facts}
