@@ -4,6 +4,7 @@ driver is killed in the middle. And the Ray that a command starts for itself: wh
 from __future__ import annotations
 
 import ipaddress
+import json
 import os
 import shutil
 import signal
@@ -256,3 +257,20 @@ def test_a_ray_that_is_started_here_is_for_this_machine_alone_and_ends(
     assert hashes(run, ("distill",)) == hashes(local, ("distill",))
     assert wait_for(lambda: not alive([p for _, p in started]), 120), started
     shutil.rmtree(folder, ignore_errors=True)  # which a driver that is killed leaves
+
+
+def test_a_teacher_alone_and_candidates_have_the_bits_of_local_ones(site: Path, tmp_path: Path):
+    small = {"kind": "gru", "embedding": 4, "width": 4}
+    make_project(
+        tmp_path, compute={"threads": 2}, teacher__unimodal_baselines=False,
+        student__candidates={"question": {"encoders": {"question": small}, "fusion": {"kind": "concat", "width": 4}}},
+        distill={"train": {"epochs": 8, "batch": 8}, "num_seeds": 2, "unimodal_baselines": False},
+    )  # fmt: skip
+    check_success(suffuse("prepare", "recipe.yaml", "--out", "local", cwd=tmp_path))
+    local, run = tmp_path / "local", Path(shutil.copytree(tmp_path / "local", tmp_path / "run"))
+    for verb in ("teach", "extract", "distill"):
+        check_success(suffuse(verb, local))
+        finished(verb, run, site)
+    assert json.loads((run / "selection.json").read_text())["rounds"]
+    different = {name for name, digest in hashes(run, STAGES).items() if hashes(local, STAGES)[name] != digest}
+    assert different == {"selected.yaml"}  # a recipe, which says where it runs
