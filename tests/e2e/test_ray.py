@@ -253,7 +253,7 @@ def test_a_ray_that_is_started_here_is_for_this_machine_alone_and_ends(
             assert not folder.exists()
     working = [p for name, p in started if name not in AGENTS]
     assert wait_for(lambda: not alive(working), 20), alive(working)
-    finished("distill", run, site)
+    finished("distill", run, site, "compute.ray.memory=100MB")
     assert hashes(run, ("distill",)) == hashes(local, ("distill",))
     assert wait_for(lambda: not alive([p for _, p in started]), 120), started
     shutil.rmtree(folder, ignore_errors=True)  # which a driver that is killed leaves
