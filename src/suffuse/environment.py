@@ -25,7 +25,7 @@ def surroundings(seed: int) -> dict[str, Any]:
         "commit": _commit(),
         "python": platform.python_version(),
         "packages": _versions(PACKAGES),
-        "hardware": {"system": platform.platform(), "processor": _processor(), "cores": os.cpu_count()},
+        "hardware": {"system": platform.platform(), "processor": processor(), "cores": os.cpu_count()},
         "written": datetime.now().astimezone().isoformat(timespec="seconds"),
     }
 
@@ -61,7 +61,7 @@ def _commit() -> str | None:
     return said[0] + ("+" if said[1] else "")
 
 
-def _processor() -> str:
+def processor() -> str:
     """The processor's name, as far as the system tells it."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():

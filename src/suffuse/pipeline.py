@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib import import_module
 from typing import Any, NoReturn
 
@@ -135,6 +135,7 @@ def run_all(run: Run, again: str | None = None, callbacks: Sequence[Callback] = 
             _refuse(run, read_only, {**({again: ["asked for"]} if again else {}), **todo})
         if not todo:
             return False
+        stack.enter_context(_executor(run, todo))
         stack.enter_context(told(run, callbacks))
         _announce(run, why)
         for verb, texts in why.items():
@@ -163,6 +164,15 @@ def run_stage(run: Run, verb: str, callbacks: Sequence[Callback] = ()) -> bool:
         if "compute.processes" in stage.recipe:
             return _in_group(run, stage, callbacks)
     return _alone(run, stage, callbacks)
+
+
+def _executor(run: Run, verbs: Iterable[str]) -> contextlib.AbstractContextManager[None]:
+    """Inside, these stages may connect to a Ray cluster, if they train and the recipe asks for one."""
+    if run.recipe.compute.cluster is None or not any("compute.processes" in STAGES[verb].recipe for verb in verbs):
+        return contextlib.nullcontext()
+    from .engine.ray_cluster import session
+
+    return session()
 
 
 def _locked(run: Run, stack: contextlib.ExitStack) -> ReadOnly | None:
@@ -195,6 +205,8 @@ def run_tune(run: Run, options: TuneOptions) -> dict[str, Any]:
             run_stage(run, verb)
     integrity.require(run.folder, *STAGES)  # what is known of trainings and scores says what is tried first
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if run.recipe.compute.cluster is not None:
+        say("tune      trials run on this machine alone; compute.executor is that of teach and distill")
     with run.locked():
         return import_module("suffuse.stages.tune").tune(run.selected(), options)
 
@@ -208,6 +220,7 @@ def _alone(run: Run, stage: Stage, callbacks: Sequence[Callback] = ()) -> bool:
             return False
         if read_only:
             _refuse(run, read_only, {stage.verb: why})
+        stack.enter_context(_executor(run, [stage.verb]))
         stack.enter_context(told(run, callbacks))
         _announce(run, {stage.verb: why})
         _do(run, stage)
@@ -260,6 +273,8 @@ def _in_group(run: Run, stage: Stage, callbacks: Sequence[Callback]) -> bool:
     from .engine.distributed_launch import follow, leader
 
     size, rank = int(os.environ["WORLD_SIZE"]), int(os.environ.get("RANK", "0"))
+    if run.recipe.compute.cluster is not None:
+        import_module("suffuse.engine.ray_cluster").require_available()
     if size != run.recipe.compute.processes:
         raise UsageError(
             "the recipe and the launcher don't agree", where="compute.processes", got=run.recipe.compute.processes,

@@ -48,12 +48,14 @@ def settle(threads: int, compute: Compute | None = None) -> torch.device:
 
 def device_of(compute: Compute) -> torch.device:
     """Where a recipe's networks are run, with its index. ``auto``: CUDA, else MPS, else XPU, where torch finds one,
-    else the processor; also the processor where several processes share a training, which they do over gloo.
+    else the processor; also the processor where several processes share a training, which they do over gloo, and where
+    trainings on Ray get no GPU.
 
     Raises UsageError where a device is asked for that isn't there.
     """
     if compute.device == "auto":
-        kinds = () if compute.processes > 1 else KINDS
+        on_processors = compute.processes > 1 or (compute.cluster is not None and not compute.cluster.gpus)
+        kinds = () if on_processors else KINDS
         return next((torch.device(kind, 0) for kind in kinds if count_devices(kind)), CPU)
     device = torch.device(compute.device)
     if device.type == "cpu":

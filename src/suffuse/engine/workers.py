@@ -1,7 +1,8 @@
 """Trainings in parallel, one process with one thread each: small networks don't gain from threads, and a training is
 then bit-identical however many run in parallel.
 
-Where a recipe asks for it several processes share each training (:mod:`.process_group`).
+Where a recipe asks for it several processes share each training (:mod:`.process_group`), or a Ray cluster runs them
+(:mod:`.ray_executor`).
 
 Parent and workers exchange JSON lines over pipes. A worker whose parent dies reads the end of its input and stops.
 """
@@ -28,6 +29,7 @@ from . import distributed_launch
 if TYPE_CHECKING:
     from ..data.columns import Columns
     from ..recipe import Network, Training
+    from .ray_executor import RayExecutor
 
 Message = dict[str, Any]  # of a worker or to it, as JSON
 CAUSE_SECONDS = 10.0  # in which the process that ended shows, after others have missed it
@@ -43,11 +45,12 @@ def run_jobs(
     tell: Callable[[float, str], None],
     processes: int = 1,
     brief: bool = False,
+    ray: RayExecutor | None = None,
 ) -> None:
     """Call ``function`` ("module:name", taking a job and a tell) on every job, in ``workers`` processes, of which
-    ``processes`` share each job. A launcher's processes share one job after the other. ``brief`` jobs, which take less
-    time than starting a process, run in this one. Raises SuffuseError as the first failing job does, and stops the
-    others.
+    ``processes`` share each job; with ``ray`` as tasks of a cluster. A launcher's processes share one job after the
+    other. ``brief`` jobs, which take less time than starting a process, run in this one. Raises SuffuseError as the
+    first failing job does, and stops the others.
     """
     if not jobs:
         return
@@ -59,7 +62,15 @@ def run_jobs(
 
         with restored():
             distributed_launch.run_sequentially(function, jobs, tell)
-        return
+    elif ray is not None:
+        ray.run(function, jobs, tell)
+    else:
+        _run_in_processes(function, jobs, workers, tell, processes)
+
+
+def _run_in_processes(
+    function: str, jobs: list[dict[str, Any]], workers: int, tell: Callable[[float, str], None], processes: int
+) -> None:
     todo: queue.SimpleQueue[int] = queue.SimpleQueue()
     for number in range(len(jobs)):
         todo.put(number)
@@ -71,7 +82,7 @@ def run_jobs(
         try:
             for thread in threads:
                 thread.start()
-            _report_progress(news, jobs, tell)
+            report_progress(iter(news.get, None), len(jobs), tell)
         finally:
             for process in (p for team in teams for p in team.processes):
                 process.kill()
@@ -169,13 +180,16 @@ def _work_off(
                 return
 
 
-def _report_progress(
-    news: queue.SimpleQueue[Message], jobs: list[dict[str, Any]], tell: Callable[[float, str], None]
-) -> None:
-    shares = [0.0] * len(jobs)
+def report_progress(messages: Iterator[Message], count: int, tell: Callable[[float, str], None]) -> None:
+    """Forward the messages of ``count`` jobs to the terminal and to callbacks until all are done. ``job`` of a message
+    is the job's number.
+
+    Raises SuffuseError as soon as a job failed.
+    """
+    shares = [0.0] * count
     done = 0
-    while done < len(jobs):
-        message = news.get()
+    while done < count:
+        message = next(messages)
         if "error" in message:
             raise SuffuseError(**message["error"])
         if "epoch" in message:
@@ -186,7 +200,7 @@ def _report_progress(
             shares[message["job"]] = 1.0
         else:
             shares[message["job"]] = message["share"]
-        tell(sum(shares) / len(jobs), message.get("words", ""))
+        tell(sum(shares) / count, message.get("words", ""))
 
 
 def work(function: str, incoming: TextIO, outgoing: TextIO) -> None:
@@ -199,27 +213,37 @@ def work(function: str, incoming: TextIO, outgoing: TextIO) -> None:
         outgoing.write(json.dumps(facts) + "\n")
         outgoing.flush()
 
-    forward(lambda epoch: say(epoch=epoch))
     while True:
         order = jobs.get()
-        try:
-            with _join_group(order["group"]):
-                call(order["job"], lambda share, words: say(share=share, words=words))
-            say(done=True)
-        except (SuffuseError, OSError) as error:
-            failure = from_system(error) if isinstance(error, OSError) else error
-            facts = {
-                "message": failure.message,
-                "where": failure.where,
-                "got": failure.got,
-                "expected": failure.expected,
-            }
-            say(error={**facts, "hint": failure.hint}, lost=getattr(failure, "lost", False))
-        except Exception as error:
-            if os.environ.get("SUFFUSE_DEBUG"):
-                raise
-            facts = {"message": f"a defect in suffuse: {type(error).__name__}: {error}", "where": function}
-            say(error={**facts, "hint": "SUFFUSE_DEBUG=1 shows where"})
+
+        def run(group: dict[str, Any] | None = order["group"], job: dict[str, Any] = order["job"]) -> None:
+            with _join_group(group):
+                call(job, lambda share, words: say(share=share, words=words))
+
+        say(**outcome(run, function, say))
+
+
+def outcome(run: Callable[[], None], function: str, say: Callable[..., None]) -> Message:
+    """Run a job here; ``say(epoch=facts)`` is called with its epochs. Returns ``done``, or the facts of its ``error``:
+    a process that others wait for doesn't end by it. SUFFUSE_DEBUG lets a defect through."""
+    forward(lambda epoch: say(epoch=epoch))
+    try:
+        run()
+    except (SuffuseError, OSError) as error:
+        failure = from_system(error) if isinstance(error, OSError) else error
+        facts = {
+            "message": failure.message,
+            "where": failure.where,
+            "got": failure.got,
+            "expected": failure.expected,
+        }
+        return {"error": {**facts, "hint": failure.hint}, "lost": getattr(failure, "lost", False)}
+    except Exception as error:
+        if os.environ.get("SUFFUSE_DEBUG"):
+            raise
+        facts = {"message": f"a defect in suffuse: {type(error).__name__}: {error}", "where": function}
+        return {"error": {**facts, "hint": "SUFFUSE_DEBUG=1 shows where"}}
+    return {"done": True}
 
 
 def _join_group(group: dict[str, Any] | None) -> contextlib.AbstractContextManager[Any]:

@@ -6,9 +6,10 @@ import math
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from ..registry import KindTable, PartSettings, Settings
+from .goal import byte_size
 from .networks import OwnTraining, Training
 from .part_kinds import Loss, listed
 
@@ -179,6 +180,33 @@ class Export(Settings):
     examples: int = Field(default=0, ge=0, le=5)  # validation rows that the export carries, for the page of `serve`
 
 
+class RaySettings(Settings):
+    """The Ray cluster that trainings run on, and what each training takes of it."""
+
+    address: str | None = None  # HOST:PORT, or auto: the cluster that this machine belongs to; None: one started here
+    cpus: float = Field(default=1, gt=0, le=256)
+    gpus: float = Field(default=0, ge=0, le=64)  # parts of one may be shared: 0.25
+    memory: Annotated[int | None, BeforeValidator(byte_size)] = None  # bytes that Ray reserves; None: none
+    retries: int = Field(default=3, ge=0, le=100)  # of a training whose node or process is lost
+
+    @field_validator("address")
+    @classmethod
+    def _reachable(cls, value: str | None) -> str | None:
+        if value is not None and value.startswith("ray://"):
+            expected = "auto or HOST:PORT, with suffuse started on a node of the cluster"
+            raise ValueError(f"got {value!r} (Ray Client), expected {expected}")
+        if value not in (None, "auto") and not re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[\w.-]+):\d{1,5}", value):
+            raise ValueError(f"got {value!r}, expected auto or HOST:PORT")
+        return value
+
+    @model_validator(mode="after")
+    def _divisible(self) -> RaySettings:
+        """Ray shares parts of one GPU, not of several."""
+        if self.gpus > 1 and self.gpus != int(self.gpus):
+            raise ValueError(f"gpus: got {self.gpus:g}, expected a whole number, or a part of one")
+        return self
+
+
 class Compute(Settings):
     """Device, threads and processes; results depend on device and ``threads`` in their last bits."""
 
@@ -190,6 +218,13 @@ class Compute(Settings):
         None  # gets epochs, recipe and test scores: see :mod:`suffuse.tracking`
     )
     tensorboard: bool = False  # also write the trainings' curves to `tensorboard/` in the run folder, as they go on
+    executor: Literal["local", "ray"] = "local"  # where the trainings of teach and distill run
+    ray: RaySettings | None = None  # of executor ray; None: its defaults
+
+    @property
+    def cluster(self) -> RaySettings | None:
+        """The Ray cluster that trainings run on; None where they run on this machine alone."""
+        return (self.ray or RaySettings()) if self.executor == "ray" else None
 
     @field_validator("device")
     @classmethod
@@ -197,3 +232,21 @@ class Compute(Settings):
         if not re.fullmatch(r"auto|cpu|cuda(:\d{1,3})?|mps|xpu", value):
             raise ValueError(f"got {value!r}, expected auto, cpu, cuda, cuda:N, mps or xpu")
         return value
+
+    @model_validator(mode="after")
+    def _placed(self) -> Compute:
+        """What goes with the executor."""
+        cluster = self.cluster
+        if cluster is None:
+            if self.ray is not None:
+                raise ValueError("ray: got it with executor local, expected executor: ray")
+            return self
+        if self.processes > 1:
+            raise ValueError(f"processes: got {self.processes} with executor ray, where each training has one process")
+        if self.device == "cpu" and cluster.gpus:
+            raise ValueError(f"ray.gpus: got {cluster.gpus:g} with device cpu, expected 0")
+        if self.device not in ("auto", "cpu") and not cluster.gpus:
+            raise ValueError(f"device: got {self.device} with executor ray, expected ray.gpus above 0 beside it")
+        if ":" in self.device:
+            raise ValueError(f"device: got {self.device} with executor ray, which chooses the device: expected cuda")
+        return self

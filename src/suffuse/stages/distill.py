@@ -15,6 +15,7 @@ from ..data.columns import Columns
 from ..engine import feature_cache
 from ..engine.loop import fit
 from ..engine.process_group import current
+from ..engine.ray_executor import ray_executor
 from ..engine.runtime import require_precision, settle
 from ..engine.student_training import Job, jobs, longer_jobs, prepared, training_of_job
 from ..engine.training_record import save_trained
@@ -147,9 +148,8 @@ def _has_budget(run: Run, job: Job, rows: int) -> bool:
 def train(run: Run, trainings: list[Job], tell: Tell) -> None:
     """Run these trainings in parallel."""
     orders, compute = [{"run": str(run.folder), **dataclasses.asdict(j)} for j in trainings], run.recipe.compute
-    run_jobs(
-        "suffuse.stages.distill:work", orders, compute.threads, tell, compute.processes, _are_brief(run, trainings)
-    )
+    brief, ray = _are_brief(run, trainings), ray_executor(run, "distill")
+    run_jobs("suffuse.stages.distill:work", orders, compute.threads, tell, compute.processes, brief, ray)
 
 
 def _are_brief(run: Run, jobs: list[Job]) -> bool:

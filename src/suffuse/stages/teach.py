@@ -25,6 +25,7 @@ from ..engine.inference import logits, score
 from ..engine.loop import Plan, fit
 from ..engine.objective import Objective
 from ..engine.process_group import current
+from ..engine.ray_executor import ray_executor
 from ..engine.row_usage import RowUsage
 from ..engine.runtime import device_of, require_precision, seed, settle
 from ..engine.seed_selection import best_seed
@@ -84,14 +85,15 @@ def teach(run: Run) -> None:
         feature_cache.foresee(run, network, Columns.open(run.path("data")))
     threads, processes = run.recipe.compute.threads, run.recipe.compute.processes
     with progress("teach") as tell:
-        if len(wanted) == 1 and processes == 1:
+        if len(wanted) == 1 and processes == 1 and run.recipe.compute.cluster is None:
             if left:
                 train(run, left[0], threads, tell)
         else:
             each = max(threads // processes, 1) if len(wanted) == 1 else 1  # side by side they have one thread each
             orders = [{"run": str(run.folder), "threads": each, **dataclasses.asdict(j)} for j in left]
             little = is_brief(teacher.bare(), Columns.open(run.path("data")), [teacher.train for _ in orders])
-            run_jobs("suffuse.stages.teach:run_job", orders, threads, tell, processes, little)
+            ray = ray_executor(run, "teach", each)
+            run_jobs("suffuse.stages.teach:run_job", orders, threads, tell, processes, little, ray)
         facts = finish_seeds(run, tell) if run.recipe.num_teachers > 1 else finish_teacher(run, tell)
     if frozen_first.KEY in facts:
         say(f"notice: {finetuning_choice(facts)}")

@@ -26,6 +26,7 @@ from ..engine import feature_cache
 from ..engine.inference import logits
 from ..engine.loop import fit
 from ..engine.process_group import current
+from ..engine.ray_executor import ray_executor
 from ..engine.student_training import Job, prepared, training_of_job
 from ..engine.training_record import save_trained
 from ..engine.workers import is_brief, run_jobs
@@ -170,7 +171,8 @@ def _train(run: Run, trainings: Sequence[tuple[str, Candidate, Job]], tell: Tell
     ]  # fmt: skip
     columns, compute = Columns.open(run.path("data")), run.recipe.compute
     brief = all(is_brief(c.network, columns, [training_of_job(run.recipe.distill, j)] * len(left)) for _, c, j in left)
-    run_jobs("suffuse.tuning.student_selection:work", orders, compute.threads, tell, compute.processes, brief)
+    function, ray = "suffuse.tuning.student_selection:work", ray_executor(run, "distill")
+    run_jobs(function, orders, compute.threads, tell, compute.processes, brief, ray)
 
 
 def work(order: dict[str, Any], tell: Tell) -> None:
