@@ -85,7 +85,7 @@ def open_whisper(model: RecogniserModel, device: Any) -> WhisperRecogniser:
         "force_unique_generate_call": True,  # a window is all that there is
         "max_new_tokens": network.config.max_target_positions // 2,
     }  # fmt: skip
-    options |= _languages(network.generation_config, model)
+    options |= language_options(network.generation_config, model)
     return WhisperRecogniser(
         network.to(device), extractor, tokenizer, options, text_tokens(network, tokenizer).to(device)
     )
@@ -133,7 +133,7 @@ def text_tokens(network: Any, tokenizer: Tokenizer) -> Tensor:
     return is_text
 
 
-def _languages(settings: Any, model: RecogniserModel) -> dict[str, Any]:
+def language_options(settings: Any, model: RecogniserModel) -> dict[str, Any]:
     """Options of ``generate`` for a network of several languages; without one it is detected in each recording."""
     if not settings.is_multilingual:
         if model.language not in (None, "en"):
