@@ -319,7 +319,7 @@ def test_the_filter_is_that_of_a_table(ask, ctc, whisper, tmp_path):
     assert same["reasons"] == plain
     other = ask(ctc, second={"name": str(whisper)}, max_word_error=0.0).facts()["reasons"]
     assert other["too many word errors against the second transcript"] >= 10
-    assert other["no second transcript"] == 1  # of 3 s
+    assert other["no second transcript"] == sum(not row["second_transcript"] for row in table(tmp_path).values()) >= 1
     assert table(tmp_path)["u0"]["second_transcript"].startswith("w")
 
 
