@@ -37,12 +37,16 @@ WAV = {
     "intermediate_size": 16, "conv_dim": [8, 8], "conv_kernel": [80, 16], "conv_stride": [40, 16],
     "num_feat_extract_layers": 2, "num_conv_pos_embeddings": 4, "num_conv_pos_embedding_groups": 2, "pad_token_id": 0,
 }  # fmt: skip
-SPECIAL = ("<|endoftext|>", "<|startoftranscript|>", "<|notimestamps|>")
+SPECIAL = tuple(
+    f"<|{name}|>"
+    for name in ("endoftext", "startoftranscript", "translate", "transcribe", "startoflm", "startofprev", "nospeech",
+                 "notimestamps")
+)  # fmt: skip
 WORDS = (*(f"w{n}" for n in range(16)), *SPECIAL)
 WHISPER = {
     "d_model": 16, "encoder_layers": 1, "encoder_attention_heads": 2, "encoder_ffn_dim": 16, "decoder_layers": 1,
     "decoder_attention_heads": 2, "decoder_ffn_dim": 16, "num_mel_bins": 8, "vocab_size": len(WORDS),
-    "max_source_positions": 100, "max_target_positions": 24, "pad_token_id": 16, "bos_token_id": 16, "eos_token_id": 16,
+    "pad_token_id": 16, "bos_token_id": 16, "eos_token_id": 16,
     "decoder_start_token_id": 17,
 }  # fmt: skip
 
@@ -64,21 +68,26 @@ def write_ctc(folder: Path, kind: str = "Wav2Vec2") -> Path:
     return folder
 
 
-def write_whisper(folder: Path) -> Path:
-    """A Whisper of random weights that reads 2 s, with a tokenizer of words."""
+def write_whisper(folder: Path, seconds: int = 2, tokens: int = 24) -> Path:
+    """A Whisper of random weights that reads so many seconds and writes half of so many tokens, which are words."""
     import torch
     import transformers
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
     torch.manual_seed(5)
-    network = transformers.WhisperForConditionalGeneration(transformers.WhisperConfig(**WHISPER))
+    network = transformers.WhisperForConditionalGeneration(
+        transformers.WhisperConfig(**WHISPER, max_source_positions=50 * seconds, max_target_positions=tokens)
+    )
     with torch.no_grad():
         for name, weight in network.named_parameters():
             if weight.ndim > 1 and "embed_positions" not in name:
-                weight.normal_(std=0.4)
+                weight.normal_(std=3.0 if "encoder_attn" in name else 0.4)  # it hears the recording
+        network.model.decoder.embed_tokens.weight[WORDS.index("<|startoftranscript|>") :] = (
+            0.0  # it writes none of these
+        )
     network.save_pretrained(folder)
     (folder / "generation_config.json").unlink(missing_ok=True)  # as in folders that were converted
-    transformers.WhisperFeatureExtractor(feature_size=8, chunk_length=2).save_pretrained(folder)
+    transformers.WhisperFeatureExtractor(feature_size=8, chunk_length=seconds).save_pretrained(folder)
     tokenizer = Tokenizer(models.WordLevel({word: n for n, word in enumerate(WORDS)}, unk_token="w0"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer.decoder = decoders.Fuse()
@@ -323,6 +332,30 @@ def test_the_filter_is_that_of_a_table(ask, ctc, whisper, tmp_path):
     assert table(tmp_path)["u0"]["second_transcript"].startswith("w")
 
 
+@pytest.mark.parametrize("beam", [1, 3])
+def test_faster_whisper_hears_what_it_hears_of_the_samples(ask, prepared, tmp_path, beam):
+    """Read, resampled and counted by suffuse, against the library's own text."""
+    library = pytest.importorskip("faster_whisper", reason="needs the extra: pip install 'suffuse[faster-whisper]'")
+    from ctranslate2.converters import TransformersConverter
+
+    folder = write_whisper(tmp_path / "tiny", seconds=30, tokens=448)
+    copied = ["tokenizer.json", "preprocessor_config.json"]
+    converted = Path(TransformersConverter(str(folder), copy_files=copied).convert(str(tmp_path / "converted")))
+    config = json.loads((converted / "config.json").read_text())
+    config.update(suppress_ids=[], suppress_ids_begin=[])  # transformers' own numbers, beyond this vocabulary
+    (converted / "config.json").write_text(json.dumps(config))
+    ask(converted, beam=beam)
+    rows = table(tmp_path)
+    assert len(rows) == 19 and len({row["heard"] for row in rows.values()}) > 5
+    network = library.WhisperModel(str(converted), device="cpu", cpu_threads=1)
+    never = dict.fromkeys(("no_speech_threshold", "log_prob_threshold", "compression_ratio_threshold"))
+    for name in ("u0", "u6", "u19"):
+        options = {"beam_size": beam, "temperature": [0.0], "without_timestamps": True, "max_new_tokens": 224, **never}
+        (segment,) = network.transcribe(samples(prepared, name), **options)[0]
+        assert rows[name]["heard"] == segment.text.strip()
+        assert rows[name]["confidence"] == pytest.approx(np.exp(segment.avg_logprob), abs=1e-4)
+
+
 @pytest.mark.parametrize(
     ("text", "spelled"),
     [
@@ -418,14 +451,13 @@ def test_several_languages_are_asked_for_by_their_tokens(whisper, tmp_path):
     from transformers import WhisperForConditionalGeneration
 
     tokenizer = Tokenizer.from_file(str(whisper / "tokenizer.json"))
-    tokens = ("<|en|>", "<|yue|>", "<|transcribe|>", "<|translate|>")
-    tokenizer.add_special_tokens([AddedToken(token, special=True) for token in tokens])
+    tokenizer.add_special_tokens([AddedToken(token, special=True) for token in ("<|en|>", "<|yue|>")])
     network = WhisperForConditionalGeneration.from_pretrained(whisper)
     network.config.vocab_size = whisper_recogniser.MULTILINGUAL
     whisper_recogniser.complete_generation(network, tokenizer)
     found = network.generation_config
-    assert found.is_multilingual and found.lang_to_id == {"<|en|>": 19, "<|yue|>": 20}
-    assert found.task_to_id == {"transcribe": 21, "translate": 22}
+    assert found.is_multilingual and found.lang_to_id == {"<|en|>": 24, "<|yue|>": 25}
+    assert found.task_to_id == {"transcribe": 19, "translate": 18}
     model = RecogniserModel("tiny", whisper, "transformers", "yue", 1, 1, "teacher")
     assert whisper_recogniser.language_options(found, model) == {"task": "transcribe", "language": "yue"}
     with pytest.raises(UsageError, match=r"doesn't know the language .*de.*en, yue"):

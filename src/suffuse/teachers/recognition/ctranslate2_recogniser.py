@@ -20,6 +20,8 @@ from ...registry import optional
 from .recogniser_folder import RecogniserModel
 from .whisper_recogniser import read_tokenizer
 
+MAX_TOKENS = 224  # of a window: half of what Whisper has positions for
+
 
 @dataclass(frozen=True)
 class CTranslate2Recogniser:
@@ -59,6 +61,6 @@ def open_ctranslate2(model: RecogniserModel, device: Any, threads: int) -> CTran
     options = {
         "language": model.language, "beam_size": model.beam, "temperature": 0.0, "without_timestamps": True,
         "condition_on_previous_text": False, "no_speech_threshold": None, "log_prob_threshold": None,
-        "compression_ratio_threshold": None,
+        "compression_ratio_threshold": None, "max_new_tokens": MAX_TOKENS,
     }  # fmt: skip
     return CTranslate2Recogniser(network, options)
