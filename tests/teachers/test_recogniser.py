@@ -229,6 +229,8 @@ def test_the_filter_is_that_of_a_table(ask, ctc, whisper, tmp_path):
     assert table(tmp_path)["u0"]["second_transcript"].startswith("w")
 
 
+@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("beam", [1, 3])
 def test_faster_whisper_hears_what_it_hears_of_the_samples(ask, prepared, tmp_path, beam):
     """Read, resampled and counted by suffuse, against the library's own text."""
@@ -312,6 +314,10 @@ def test_a_network_or_a_folder_that_is_no_recogniser_is_refused(ask, ctc, whispe
         ask(ctc, second={"name": "some/where-else"}, max_word_error=0.1)
     with pytest.raises(UsageError, match=r"knows English alone .*teacher\.language"):
         ask(whisper, language="de")
+    foreign = Path(shutil.copytree(whisper, tmp_path / "foreign"))
+    shutil.copy(ctc / "preprocessor_config.json", foreign)
+    with pytest.raises(UsageError, match=r"the extractor isn't the network's .*expected 200 at 16,000"):
+        ask(foreign)
     with pytest.raises(UsageError, match=r"of Whisper alone .*teacher\.beam"):
         ask(ctc, beam=4)
     without = Path(shutil.copytree(whisper, tmp_path / "without"))

@@ -70,9 +70,9 @@ def open_whisper(model: RecogniserModel, device: Any) -> WhisperRecogniser:
     if missing:
         raise UsageError("this model is no finished recogniser", where=where, got=f"no weights for {missing[0]}")
     extractor = open_processor(name, "AutoFeatureExtractor", where)
-    expected = 2 * network.config.max_source_positions
-    if extractor.sampling_rate != RATE or extractor.nb_max_frames != expected:
-        got = f"{extractor.nb_max_frames:,} frames at {extractor.sampling_rate:,} samples a second"
+    expected, frames = 2 * network.config.max_source_positions, getattr(extractor, "nb_max_frames", 0)
+    if extractor.sampling_rate != RATE or frames != expected:
+        got = f"{frames:,} frames at {extractor.sampling_rate:,} samples a second"
         raise UsageError(
             "the extractor isn't the network's", where=where, got=got, expected=f"{expected:,} at {RATE:,}"
         )
