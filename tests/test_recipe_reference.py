@@ -133,7 +133,7 @@ def test_every_key_of_a_part_is_described(section: str, kind: str) -> None:
     own, *tables = subsection(section, f"`kind: {kind}`").split("\nKeys of ")
     nested = dict(nested_models(model))
     assert not undescribed(introduction(section) + own, model)
-    if section == "external teachers":
+    if section == "external teachers" and "inputs" in nested:
         tables = [f"`{name}`{subsection(section, '`inputs.NAME`')}" for name in nested]
     assert {table.split("`")[1] for table in tables} == set(nested)
     for table in tables:

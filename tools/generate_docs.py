@@ -24,7 +24,7 @@ from suffuse import encoders, evaluation, fusions, losses, modalities
 from suffuse.pretrained_settings import PretrainedSettings
 from suffuse.recipe.stage_settings import PROBES
 from suffuse.registry import TeacherSettings
-from suffuse.teachers import asked, zero_shot
+from suffuse.teachers import asked, recogniser, zero_shot
 from suffuse.types import CLASSES
 
 ROOT = Path(__file__).parents[1]
@@ -187,6 +187,7 @@ BLOCKS: dict[str, Callable[[str], str]] = {  # name -> the text, from that of th
     "fusions": lambda _: sections("fusion"),
     "losses": lambda _: sections("distill.losses.NAME"),
     "asked teacher": lambda _: keys(asked.Settings, (*TeacherSettings.model_fields, "kind")),
+    "recogniser teacher": lambda _: keys(recogniser.Settings, (*TeacherSettings.model_fields, "kind")),
     "zero shot teacher": lambda _: keys(zero_shot.Settings, (*TeacherSettings.model_fields, "kind")),
     "losses on outputs": lambda _: loss_tables(on_outputs=True),
     "losses on features": lambda _: loss_tables(on_outputs=False),

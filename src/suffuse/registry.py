@@ -125,6 +125,7 @@ class TeacherSettings(PartSettings):
     """The base of the settings of a teacher that this run doesn't train."""
 
     RUNS_CODE: ClassVar[bool] = False  # whether opening it runs a function of the user's own
+    WRITES_TRANSCRIPTS: ClassVar[bool] = False  # whether its answers are always texts: what it hears, and not when
 
     classes: NameMap = {}  # its name of a class -> the run's, where they differ
     covers: NameList = ()  # modalities of this run that a row must have; of other rows it says nothing

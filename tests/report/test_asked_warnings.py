@@ -13,6 +13,7 @@ from suffuse.report.i18n import use_language
 from suffuse.run import Run
 from suffuse.teachers import transcript_answers
 from suffuse.teachers.chat import answer_parsing, query_session, row_answers
+from suffuse.teachers.recognition import row_recognition
 
 ASKED = {"model": "large", "questioned": 1500, "reasons": {"refused": 1200, "unknown class": 3}}
 
@@ -45,5 +46,5 @@ def test_members_of_an_ensemble_are_told_of_too(told):
 
 def test_every_reason_is_translated():
     reasons = {*answer_parsing.REASONS, query_session.REJECTED, query_session.FAILED, query_session.OVER_BUDGET,
-               row_answers.NOTHING_TO_ASK, *transcript_answers.REASONS}  # fmt: skip
+               row_answers.NOTHING_TO_ASK, *transcript_answers.REASONS, *row_recognition.REASONS}  # fmt: skip
     assert reasons == set(run_warnings.REASONS)

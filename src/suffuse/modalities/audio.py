@@ -194,21 +194,30 @@ def load(settings: Settings, value: Any, root: Path | Root) -> tuple[str, np.nda
 def decode(settings: Settings, content: bytes, longest: float = np.inf) -> tuple[np.ndarray, str]:
     """Bytes -> (L, F) float16, and what was cut. Raises ValueError with the reason, and where the clip lasts longer
     than so many seconds."""
-    enough = settings.seconds + 0.1 if settings.trim is None else None
-    samples, rate, seconds = audio_ops.read(content, enough, longest)
-    samples = audio_ops.check(audio_ops.resample(audio_ops.check(samples), rate, settings.rate))
-    window, hop = settings.samples(settings.window), settings.samples(settings.hop)
-    if settings.trim is not None:
-        samples = audio_ops.trimmed(samples, settings.trim, window, hop)
-        seconds = len(samples) / settings.rate
-    most = max(round(settings.seconds * settings.rate), 1)
-    remark = f"cut: {seconds:.2f} s, the first {settings.seconds:g} s are kept" if len(samples) > most else ""
-    samples = samples[:most]
+    samples, remark = waveform(settings, content, longest)
     if settings.form == "wave":
         return samples[:, None].astype(np.float16), remark
     if settings.form == "embedding":
         return speech_model.embed([np.pad(samples, speech_model.AROUND)])[0].astype(np.float16), remark
+    window, hop = settings.samples(settings.window), settings.samples(settings.hop)
     return audio_ops.log_mel(samples, settings.rate, settings.mels, window, hop).astype(np.float16), remark
+
+
+def waveform(settings: Settings, content: bytes, longest: float = np.inf) -> tuple[np.ndarray, str]:
+    """Bytes -> samples (N,) float32 at the modality's rate, trimmed and cut, whatever its form; and what was cut.
+
+    Raises ValueError as :func:`decode` does.
+    """
+    enough = settings.seconds + 0.1 if settings.trim is None else None
+    samples, rate, seconds = audio_ops.read(content, enough, longest)
+    samples = audio_ops.check(audio_ops.resample(audio_ops.check(samples), rate, settings.rate))
+    if settings.trim is not None:
+        window, hop = settings.samples(settings.window), settings.samples(settings.hop)
+        samples = audio_ops.trimmed(samples, settings.trim, window, hop)
+        seconds = len(samples) / settings.rate
+    most = max(round(settings.seconds * settings.rate), 1)
+    remark = f"cut: {seconds:.2f} s, the first {settings.seconds:g} s are kept" if len(samples) > most else ""
+    return samples[:most], remark
 
 
 def packed(settings: Settings, value: Any) -> Any:

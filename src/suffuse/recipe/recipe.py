@@ -102,7 +102,7 @@ class Recipe(Settings):
         self._check_schedules()
         self._check_modalities()
         sequence_targets.check(self.data, self.networks, self.modalities)
-        sequence_targets.check_teacher(self.data, self.teacher)
+        sequence_targets.check_teacher(self.data, self.teacher, self.modalities)
         return self
 
     def _check_training(self, owner: str, training: Training) -> None:
@@ -317,7 +317,8 @@ def default_losses(data: dict, teacher: Any = None) -> dict[str, dict]:
     kinds = {task.get("kind", "classes") for task in settings}
     losses: dict[str, dict] = {"labels": {"kind": "task", "weight": 0.1}}
     if kinds == {"tokens"}:
-        is_text = isinstance(teacher, dict) and teacher.get("form") == TRANSCRIPTS
+        facts = teacher if isinstance(teacher, dict) else {}
+        is_text = facts.get("form") == TRANSCRIPTS or facts.get("kind") == "recogniser"
         kind = "sequence_kd" if is_text else "ctc_kd"
         return {"labels": {"kind": "task", "weight": 0.5}, "soft": {"kind": kind, "weight": 0.5}}
     if "classes" in kinds or not kinds & {"labels", "number"}:

@@ -53,24 +53,43 @@ def check_frames(
 
 def has_times(teacher: Any) -> bool:
     """Whether a teacher of transcripts says when it hears each unit; one whose answers are texts doesn't."""
-    return not (isinstance(teacher, TeacherSettings) and teacher.get("form") == TRANSCRIPTS)
+    if not isinstance(teacher, TeacherSettings):
+        return True
+    return not (teacher.WRITES_TRANSCRIPTS or teacher.get("form") == TRANSCRIPTS)
 
 
-def check_teacher(data: Data, teacher: Any) -> None:
-    """Raise ValueError where a teacher from outside doesn't go with the target."""
+def heard_modality(teacher: TeacherSettings, modalities: Mapping[str, ModalitySettings]) -> str:
+    """The audio modality that a recogniser hears. Raises ValueError where there is none, or several and none is
+    named."""
+    known, chosen = [name for name, settings in modalities.items() if settings.kind == "audio"], teacher.get("modality")
+    if chosen is None and len(known) == 1:
+        return known[0]
+    if chosen not in known:
+        got = f"'{chosen}'" if chosen else "none"
+        expected = f"one of kind audio: {', '.join(known)}" if known else "a recipe with a modality of kind audio"
+        raise ValueError(f"teacher.modality: got {got}, expected {expected}")
+    return chosen
+
+
+def check_teacher(data: Data, teacher: Any, modalities: Mapping[str, ModalitySettings]) -> None:
+    """Raise ValueError where a teacher from outside doesn't go with the target, or a recogniser has nothing to hear."""
     if not isinstance(teacher, TeacherSettings):
         return
     if is_sequence(data):
+        if teacher.WRITES_TRANSCRIPTS:
+            heard_modality(teacher, modalities)
         if has_times(teacher):
             expected = (
-                f"kind table with form {TRANSCRIPTS}, or a teacher that the run trains, for a target of kind {TOKENS}"
+                f"kind recogniser, kind table with form {TRANSCRIPTS}, or a teacher that the run trains, for a target "
+                f"of kind {TOKENS}"
             )
             raise ValueError(f"teacher.kind: got {teacher.kind}, expected {expected}")
         return
     for name, member in teacher.everyone().items():
         if not has_times(member):
-            where = ".".join(filter(None, ("teacher", name, "form")))
-            raise ValueError(f"{where}: got {TRANSCRIPTS}, expected a target of kind {TOKENS}")
+            key, got = ("kind", member.kind) if member.WRITES_TRANSCRIPTS else ("form", TRANSCRIPTS)
+            where = ".".join(filter(None, ("teacher", name, key)))
+            raise ValueError(f"{where}: got {got}, expected a target of kind {TOKENS}")
 
 
 def check(data: Data, networks: Mapping[str, Network], modalities: Mapping[str, ModalitySettings]) -> None:

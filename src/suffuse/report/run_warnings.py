@@ -38,7 +38,8 @@ REASONS = (  # why an asked teacher, or a table of transcripts, says nothing of 
     "refused", "unknown class", "malformed answer", "empty answer", "rejected by the endpoint", "no answer",
     "over the budget", "nothing to ask about", "no transcript", "units that the run doesn't have",
     "more units than its recording has frames", "confidence too low", "no confidence",
-    "too many word errors against the second transcript", "no second transcript",
+    "too many word errors against the second transcript", "no second transcript", "no recording",
+    "a recording that can't be read", "a recording that is too long for the recogniser",
 )  # fmt: skip
 BUDGET = "budget.json"  # in the run: minutes of a time budget, and what it left out
 SHORTENED = (

@@ -33,6 +33,7 @@ TABLE = KindTable(
         "huggingface": "suffuse.teachers.huggingface",
         "keras": "suffuse.teachers.keras",
         "onnx": "suffuse.teachers.onnx",
+        "recogniser": "suffuse.teachers.recogniser",
         "run": "suffuse.teachers.run",
         "sklearn": "suffuse.teachers.sklearn",
         "table": "suffuse.teachers.table",

@@ -18,7 +18,7 @@ from urllib.parse import parse_qsl, urlsplit
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
-from ..errors import SuffuseError, UsageError
+from ..errors import UsageError
 from ..files import read_json
 from ..registry import NameList, TeacherSettings, optional
 from ..types import CLASSES, Head
@@ -27,6 +27,7 @@ from .chat.answer_log import file_name
 from .chat.answer_table import PATTERN
 from .chat.prompt_template import PromptTemplate
 from .table import TableSource
+from .written_table import locate_table
 
 if TYPE_CHECKING:
     from ..prepare.raw_cells import RawRows
@@ -190,14 +191,8 @@ def open(settings: Settings, raw: RawRows, heads: tuple[Head, ...], where: str) 
         hint = "ask about it in a program of your own, and use a teacher of the kind table"
         raise UsageError("only classes can be asked about", where=where, got=got,
                          expected="a single target of classes", hint=hint)  # fmt: skip
-    run, name = raw.run, file_name(where)
-    if run.stamp("teach") is not None and not run.partial("teach").exists():
-        file = run.path("teacher", f"{name}.parquet")
-        if not file.is_file():
-            hint = "`suffuse run --from teach`: what `answers/` has isn't asked again"
-            raise SuffuseError("the table of answers is gone", where=file, hint=hint)
-    else:
-        file = run.partial("teach") / "teacher" / f"{name}.parquet"
+    file, is_written = locate_table(raw.run, f"{file_name(where)}.parquet", "answers")
+    if not is_written:
         optional("urllib3", "asked")
         from .chat.row_answers import ask_rows
 

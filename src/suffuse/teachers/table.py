@@ -19,12 +19,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from ..errors import SuffuseError, UsageError, did_you_mean
 from ..registry import NameList, TeacherSettings
 from ..types import CLASSES, LABELS, TRANSCRIPTS, Head
 from .matching import LOGITS, PROBABILITIES, outputs
+from .transcript_filter import MaxWordError, MinConfidence
 
 if TYPE_CHECKING:
     from ..prepare.raw_cells import RawRows
@@ -47,9 +48,9 @@ class Settings(TeacherSettings):
     column: str | None = None  # one column instead: of labels, of transcripts, or of records {class: value}
     ignore: NameList = ()  # columns that are neither, where the pattern takes in all
     confidence_column: str | None = None  # of transcripts: numbers from 0 to 1
-    min_confidence: float = Field(default=0.0, ge=0, le=1)
+    min_confidence: MinConfidence = 0.0
     second_column: str | None = None  # of transcripts: another recogniser's
-    max_word_error: float | None = Field(default=None, ge=0)
+    max_word_error: MaxWordError = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Settings:
