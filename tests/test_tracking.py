@@ -83,11 +83,9 @@ def test_a_worker_sends_epochs_to_its_parent() -> None:
 
     collected = Collected()
     facts = {"training": "t", "number": 1, "epochs": 3, "loss": 0.5, "losses": {"a": 0.5}, "validation": {"m": 0.1}}
-    news: Any = workers.queue.SimpleQueue()
-    for message in ({"epoch": facts, "job": 0}, {"done": True, "job": 0}):
-        news.put(json.loads(json.dumps(message)))
+    news = [json.loads(json.dumps(message)) for message in ({"epoch": facts, "job": 0}, {"done": True, "job": 0})]
     with listening([collected]):
-        workers._report_progress(news, [{}], lambda share, words: None)
+        workers.report_progress(iter(news), 1, lambda share, words: None)
     assert collected.epochs == [Epoch(**facts)] and collected.epochs[0].score == 0.1
 
 
