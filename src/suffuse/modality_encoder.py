@@ -21,7 +21,7 @@ from .types import Encoded, Field
 from .user_parts import short
 
 FAR, SMALLEST = 6.0, 1e-6  # of a frozen encoder's numbers, in deviations: where they are cut; least deviation
-TOGETHER = 256  # entries whose tokens are read at once
+TOKEN_ENTRIES = 256  # entries whose tokens are read at once
 EPSILON = 1e-12  # of a batch norm that normalises pictures: below any variance's rounding; older torch refuses 0
 
 
@@ -128,17 +128,16 @@ class Encoder(nn.Module):
         if not self.keeps_tokens:
             return Encoded(self.standard(kept))
         vector, tokens, mask = unpack(kept, self.width, self.tokens)
-        standard = ((tokens - self.token_centre) / self.token_scale).clamp(-FAR, FAR)
-        return Encoded(self.standard(vector), self._dropped(standard), mask)
+        return Encoded(self.standard(vector), self._standard(tokens, self.token_centre, self.token_scale), mask)
 
     def fit_standard(self, column: Any, entries: np.ndarray) -> None:
         """Fix how vectors, and tokens that are kept, are standardised: by the training rows' ``entries`` (N,) of the
         column that :meth:`vectors` gave."""
         if not self.keeps_tokens:
-            self._fix("centre", "scale", *_moments(np.asarray(column[entries]).astype(np.float64)))
+            self._fix("centre", "scale", *_mean_and_deviation(column[entries]))
             return
-        self._fix("centre", "scale", *_moments(np.asarray(column[entries, 0, : self.width]).astype(np.float64)))
-        some = (np.asarray(column[entries[n : n + TOGETHER]]) for n in range(0, len(entries), TOGETHER))
+        self._fix("centre", "scale", *_mean_and_deviation(column[entries, 0, : self.width]))
+        some = (np.asarray(column[entries[n : n + TOKEN_ENTRIES]]) for n in range(0, len(entries), TOKEN_ENTRIES))
         tokens = (steps[:, 1:][steps[:, 1:, -1] > 0][:, : self.tokens] for steps in some)
         self._fix("token_centre", "token_scale", *moments(tokens, self.tokens))
 
@@ -150,9 +149,10 @@ class Encoder(nn.Module):
         """A frozen encoder's vectors (U, D), every number with mean 0 and deviation 1 over the training rows: their
         sizes differ by orders of magnitude, and no weight of the encoder's can learn to mend that. In training some of
         the numbers are dropped."""
-        return self._dropped(((vectors - self.centre) / self.scale).clamp(-FAR, FAR))
+        return self._standard(vectors, self.centre, self.scale)
 
-    def _dropped(self, standard: Tensor) -> Tensor:
+    def _standard(self, numbers: Tensor, centre: Tensor, scale: Tensor) -> Tensor:
+        standard = ((numbers - centre) / scale).clamp(-FAR, FAR)
         return nn.functional.dropout(standard, self.drop) if self.drop else standard
 
     def _read(self, x: Tensor) -> Encoded:
@@ -199,8 +199,9 @@ def steps_mean(steps: Tensor, real: Tensor) -> Tensor:
     return (steps * real).sum(1, keepdim=True) / real.sum(1, keepdim=True).clamp(min=1)
 
 
-def _moments(exact: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers (N, D) -> mean (D,) and deviation (D,), which isn't 0."""
+def _mean_and_deviation(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Vectors (N, D) -> mean (D,) and deviation (D,), which isn't 0."""
+    exact = np.asarray(vectors).astype(np.float64)
     return exact.mean(0), exact.std(0) + SMALLEST
 
 

@@ -271,6 +271,11 @@ def undo(run: Path, stage: str) -> Path:
     return run
 
 
+def without(run: Path, place: Path, stage: str) -> Path:
+    """A copy of the run in which this stage, and what follows, was never called."""
+    return undo(Path(shutil.copytree(run, place)), stage)
+
+
 def hashes(run: Path, stages: Iterable[str] = ("prepare", "teach", "extract", "distill", "export")) -> dict[str, str]:
     """Hash of every file that these stages made, as it is now."""
     names = [name for stage in stages for name in stamp(run, stage)["outputs"]]
@@ -290,3 +295,34 @@ def scores(run: Path) -> dict[str, Any]:
         found[file.name] = facts
     found["predictions.parquet"] = (run / "scores" / "predictions.parquet").read_bytes()
     return found
+
+
+CHANGED_MODULES = """
+import sys
+from importlib.machinery import PathFinder
+
+
+class Changed:
+    def find_spec(self, name, path=None, target=None):
+        if name not in CHANGES:
+            return None
+        spec = PathFinder.find_spec(name, path)
+        original = spec.loader.exec_module
+
+        def exec_module(module):
+            original(module)
+            vars(module).update(CHANGES[name])
+
+        spec.loader.exec_module = exec_module
+        return spec
+
+
+sys.meta_path.insert(0, Changed())
+"""
+
+
+def change_modules(folder: Path, changes: dict[str, dict[str, float]]) -> Path:
+    """Write into a folder for PYTHONPATH what sets these names of modules in every Python process."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "sitecustomize.py").write_text(f"CHANGES = {changes!r}\n{CHANGED_MODULES}", encoding="utf-8")
+    return folder

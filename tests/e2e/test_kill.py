@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import shutil
 import signal
 import subprocess
 import time
@@ -17,37 +16,25 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from e2e_tools import check_success, environment, hashes, make_project, stamp, start, suffuse, suffuse_process, undo
+from e2e_tools import (
+    change_modules,
+    check_success,
+    environment,
+    hashes,
+    make_project,
+    stamp,
+    start,
+    suffuse,
+    suffuse_process,
+    without,
+)  # fmt: skip
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from suffuse.stages import STAGES
 
 EPOCHS = 8
-OFTEN = """
-import sys
-from importlib.machinery import PathFinder
-
-CHANGES = {"suffuse.engine.loop": {"CHECKPOINT_SECONDS": 0.25}, "suffuse.prepare.cell_cleaning": {"PIECE": 40}}
-
-
-class Often:
-    def find_spec(self, name, path=None, target=None):
-        if name not in CHANGES:
-            return None
-        spec = PathFinder.find_spec(name, path)
-        original = spec.loader.exec_module
-
-        def exec_module(module):
-            original(module)
-            vars(module).update(CHANGES[name])
-
-        spec.loader.exec_module = exec_module
-        return spec
-
-
-sys.meta_path.insert(0, Often())
-"""
+OFTEN = {"suffuse.engine.loop": {"CHECKPOINT_SECONDS": 0.25}, "suffuse.prepare.cell_cleaning": {"PIECE": 40}}
 TRAINED = ("prepare", "teach", "extract", "distill")
 # what stands in a stage's working folder once it is at its real work, and the longest wait after that
 AT_WORK = {
@@ -81,15 +68,7 @@ def whole(build_once: Callable[..., Path]) -> Path:
 @pytest.fixture
 def often(tmp_path: Path) -> dict[str, str]:
     """The environment of processes that leave something to go on from at every moment."""
-    folder = tmp_path / "often"
-    folder.mkdir()
-    (folder / "sitecustomize.py").write_text(OFTEN, encoding="utf-8")
-    return environment(PYTHONPATH=str(folder))
-
-
-def without(whole: Path, place: Path, stage: str) -> Path:
-    """A copy of the run in which this stage, and what follows, was never called."""
-    return undo(Path(shutil.copytree(whole, place)), stage)
+    return environment(PYTHONPATH=str(change_modules(tmp_path / "often", OFTEN)))
 
 
 def session(leader: int) -> list[int]:

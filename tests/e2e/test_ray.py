@@ -16,35 +16,23 @@ from pathlib import Path
 
 import psutil
 import pytest
-from e2e_tools import check_failure, check_success, environment, hashes, make_project, start, suffuse, undo
+from e2e_tools import (
+    change_modules,
+    check_failure,
+    check_success,
+    environment,
+    hashes,
+    make_project,
+    start,
+    suffuse,
+    without,
+)  # fmt: skip
 from test_kill import wait_for
 
 pytestmark = [pytest.mark.long, pytest.mark.slow]
 
 # small trainings go to the cluster too, and leave something to resume from at every moment
 CHANGES = {"suffuse.engine.loop": {"CHECKPOINT_SECONDS": 0.25}, "suffuse.engine.workers": {"BRIEF_STEPS": 0}}
-SITE = """
-import sys
-from importlib.machinery import PathFinder
-
-
-class Changed:
-    def find_spec(self, name, path=None, target=None):
-        if name not in CHANGES:
-            return None
-        spec = PathFinder.find_spec(name, path)
-        original = spec.loader.exec_module
-
-        def exec_module(module):
-            original(module)
-            vars(module).update(CHANGES[name])
-
-        spec.loader.exec_module = exec_module
-        return spec
-
-
-sys.meta_path.insert(0, Changed())
-"""
 STAGES = ("teach", "distill")
 OF_CLUSTER = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_MODE": "disabled"}  # loopback, and no token
 AGENTS = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")  # they notice after a minute that Ray is gone
@@ -54,9 +42,7 @@ LIMIT = 180.0  # seconds in which a command ends
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder for PYTHONPATH that changes every Python process."""
-    folder = tmp_path_factory.mktemp("site")
-    (folder / "sitecustomize.py").write_text(f"CHANGES = {CHANGES!r}\n{SITE}", encoding="utf-8")
-    return folder
+    return change_modules(tmp_path_factory.mktemp("site"), CHANGES)
 
 
 @pytest.fixture(scope="module")
@@ -144,11 +130,6 @@ def finished(stage: str, run: Path, site: Path, *overrides: str) -> str:
         return ended(process)
 
 
-def without(local: Path, place: Path, stage: str) -> Path:
-    """A copy of the run in which this stage, and what follows, was never called."""
-    return undo(Path(shutil.copytree(local, place)), stage)
-
-
 def checkpoints(run: Path, stage: str = "distill") -> list[Path]:
     return list((run / ".partial" / stage / ".work").rglob("last.safetensors"))
 
@@ -167,7 +148,7 @@ def tasks() -> list[psutil.Process]:
 
 def is_training(run: Path) -> bool:
     """Whether the cluster's three nodes train, and left something to resume from."""
-    return len(tasks()) == 3 and len(list((run / ".partial" / "distill" / ".work").rglob("last.safetensors"))) >= 3
+    return len(tasks()) == 3 and len(checkpoints(run)) >= 3
 
 
 def test_trainings_on_a_cluster_have_the_bits_of_local_ones(local: Path, cluster: Nodes, site: Path, tmp_path: Path):

@@ -14,6 +14,7 @@ import torch
 from suffuse import losses
 from suffuse.data.columns import Columns
 from suffuse.data.sampler import Sampler
+from suffuse.engine import feature_cache
 from suffuse.engine.checkpoint import State
 from suffuse.engine.loop import Plan, fit
 from suffuse.engine.objective import Objective
@@ -86,6 +87,13 @@ def machine_as_before():
     yield
     torch.set_num_threads(threads)
     torch.set_deterministic_debug_mode("default")
+
+
+@pytest.fixture
+def columns(make_columns, monkeypatch) -> Columns:
+    """Of 60 rows; frozen encoders read four entries at a time."""
+    monkeypatch.setattr(feature_cache, "PART", 4)
+    return make_columns(rows=60, absent=0.2)
 
 
 @pytest.fixture

@@ -35,12 +35,6 @@ class Killed(Exception):
 
 
 @pytest.fixture
-def columns(make_columns, monkeypatch) -> Columns:
-    monkeypatch.setattr(feature_cache, "PART", 4)
-    return make_columns(rows=60, absent=0.2)
-
-
-@pytest.fixture
 def model(columns, hugging_folder) -> FusionModel:
     """A frozen network for texts, a small one that learns for pictures."""
     settle(1)

@@ -10,9 +10,7 @@ import torch
 from test_feature_cache import BERT
 from test_huggingface import WHISPER
 
-from suffuse.data.columns import Columns
 from suffuse.encoders import efficientnet_lite
-from suffuse.engine import feature_cache
 from suffuse.engine.feature_cache import fingerprint, ready
 from suffuse.engine.inference import logits
 from suffuse.engine.runtime import settle
@@ -28,12 +26,6 @@ def network(folder, **more) -> Network:
     picture = {"kind": "conv", "widths": [4]}
     fusion = {"kind": "cross_attention", "width": 8, "heads": 2}
     return Network.model_validate({"encoders": {"picture": picture, "question": question}, "fusion": fusion})
-
-
-@pytest.fixture
-def columns(make_columns, monkeypatch) -> Columns:
-    monkeypatch.setattr(feature_cache, "PART", 4)
-    return make_columns(rows=60, absent=0.2)
 
 
 @pytest.fixture

@@ -14,7 +14,10 @@ from typing import Any
 
 import chat_server
 import numpy as np
+import pytest
 
+from suffuse.errors import UsageError
+from suffuse.recipe import make_recipe
 from suffuse.run import Run
 from suffuse.teachers import Question
 
@@ -41,6 +44,13 @@ def recipe(source: Path, **changes) -> dict:
         "compute": {"threads": 1},
         **changes,
     }
+
+
+def refusal(raw: dict[str, Any], changes: dict[str, dict]) -> str:
+    """The error of a recipe with these changes of its sections."""
+    with pytest.raises(UsageError) as caught:
+        make_recipe({**raw, **{section: {**raw[section], **facts} for section, facts in changes.items()}})
+    return caught.value.line()
 
 
 def raw_rows(run: Run) -> list[dict[str, str]]:

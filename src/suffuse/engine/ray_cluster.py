@@ -125,8 +125,8 @@ def _start(ray: Any, cores: int, stack: contextlib.ExitStack) -> None:
 def _join(ray: Any, address: str | None, stack: contextlib.ExitStack) -> None:
     if address != "auto":
         host, _, port = str(address).rpartition(":")
-        with socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS):
-            pass  # somebody listens: of an address where nobody does Ray makes sure for many minutes
+        # where nobody listens Ray itself tries again for many minutes
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS).close()
     stack.callback(ray.shutdown)
     with contextlib.redirect_stdout(sys.stderr):
         ray.init(address=address, log_to_driver=False, configure_logging=False)

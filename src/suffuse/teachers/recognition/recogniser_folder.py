@@ -12,14 +12,13 @@ from typing import Any, Protocol
 import numpy as np
 
 from ...encoders.huggingface import local_folder
+from ...encoders.whisper_spectrogram import POSITION, RATE
 from ...errors import SuffuseError, UsageError
 from ...files import read_json
 
 TRANSFORMERS, FASTER_WHISPER = "transformers", "faster_whisper"
-RATE = 16_000  # samples a second that all recognisers read
 CTRANSLATE2_WEIGHTS = "model.bin"
 WINDOW = 30.0  # seconds that Whisper reads at once
-POSITION = 320  # samples for each of its encoder's positions
 EXPECTED = "config.json beside safetensors of a CTC network or of Whisper, or beside model.bin of CTranslate2"
 
 
