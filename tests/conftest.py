@@ -59,21 +59,26 @@ def load_tool() -> Callable[[str], ModuleType]:
 
 
 @pytest.fixture(scope="session")
-def build_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all workers of a test run have."""
+    own = tmp_path_factory.getbasetemp()
+    shared = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "shared"
+    shared.mkdir(exist_ok=True)
+    return shared
+
+
+@pytest.fixture(scope="session")
+def build_once(shared_folder: Path) -> Callable[..., Path]:
     """``build_once(name, facts, make) -> folder``: what ``make(folder)`` wrote, once in a test run for all its workers.
 
     ``facts`` are what the content depends on besides the source, as JSON. Read the folder, never change it.
     """
     from suffuse.file_lock import lock
 
-    own = tmp_path_factory.getbasetemp()
-    shared = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "shared"
-    shared.mkdir(exist_ok=True)
-
     def build(name: str, facts: Any, make: Callable[[Path], object]) -> Path:
         digest = hashlib.sha256((json.dumps(facts, sort_keys=True) + source_digest()).encode()).hexdigest()[:16]
-        folder, complete = shared / f"{name}-{digest}", shared / f"{name}-{digest}.complete"
-        with (shared / f"{name}-{digest}.lock").open("w") as file:
+        folder, complete = shared_folder / f"{name}-{digest}", shared_folder / f"{name}-{digest}.complete"
+        with (shared_folder / f"{name}-{digest}.lock").open("w") as file:
             lock(file, folder, wait=True)
             if not complete.exists():
                 shutil.rmtree(folder, ignore_errors=True)  # of a worker that died

@@ -26,6 +26,7 @@ from e2e_tools import (
     start,
     suffuse,
     suffuse_process,
+    undo,
     without,
 )  # fmt: skip
 from safetensors import safe_open

@@ -29,6 +29,8 @@ from e2e_tools import (
 )  # fmt: skip
 from test_kill import wait_for
 
+from suffuse.file_lock import lock
+
 pytestmark = [pytest.mark.long, pytest.mark.slow]
 
 # small trainings go to the cluster too, and leave something to resume from at every moment
@@ -37,6 +39,15 @@ STAGES = ("teach", "distill")
 OF_CLUSTER = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_MODE": "disabled"}  # loopback, and no token
 AGENTS = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")  # they notice after a minute that Ray is gone
 LIMIT = 180.0  # seconds in which a command ends
+
+
+@pytest.fixture(scope="module", autouse=True)
+def only_ray(shared_folder: Path) -> Iterator[None]:
+    """Workers take turns: tests count Ray's processes on the machine, and two clusters that start together may take
+    each other's ports."""
+    with (shared_folder / "ray.lock").open("w") as file:
+        lock(file, shared_folder, wait=True)
+        yield
 
 
 @pytest.fixture(scope="module")
